@@ -1,0 +1,1 @@
+"""Hear a song: track to analysis and grid."""

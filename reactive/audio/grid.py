@@ -1,0 +1,62 @@
+"""The grid that pictures follow: beats and bars over the whole song, with or without a beat in it.
+
+Positions are counted in beats and bars from the first of them; between two the count rises linearly, and before the
+first and after the last it goes on at the nearest pace. So every moment of the song has a place in the metre.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from reactive.audio.analysis import PULSE_SECONDS, Analysis
+from reactive.audio.rhythm import BEATS_PER_BAR
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Beats and bars, times in seconds, rising, covering the song; `heard` is False for the even pulse of a song without a beat."""
+
+    beats: np.ndarray
+    bars: np.ndarray
+    heard: bool
+
+    def beat_position(self, seconds: np.ndarray) -> np.ndarray:
+        """Return how many beats have passed at each time, as a float."""
+        return _position(self.beats, seconds)
+
+    def bar_position(self, seconds: np.ndarray) -> np.ndarray:
+        """Return how many bars have passed at each time, as a float."""
+        return _position(self.bars, seconds)
+
+
+def grid_of(analysis: Analysis) -> Grid:
+    """Return the grid of an analysis: its beats, extended to both ends of the song, or an even pulse of two-second bars."""
+    if len(analysis.beats) < 2:
+        beats = np.arange(0.0, analysis.duration + PULSE_SECONDS, PULSE_SECONDS / BEATS_PER_BAR)
+        return Grid(beats, beats[::BEATS_PER_BAR], heard=False)
+    beats = _extended(analysis.beats, analysis.duration)
+    first = float(analysis.downbeats[0]) if len(analysis.downbeats) else float(analysis.beats[0])
+    phase = int(np.argmin(np.abs(beats - first))) % BEATS_PER_BAR
+    return Grid(beats, beats[phase::BEATS_PER_BAR], heard=True)
+
+
+def _extended(beats: np.ndarray, duration: float) -> np.ndarray:
+    """Continue the beats at the pace of the nearest eight down to 0 and up to the song's end."""
+    pace_in = float(np.median(np.diff(beats[:9])))
+    pace_out = float(np.median(np.diff(beats[-9:])))
+    before = np.arange(beats[0] - pace_in, -1e-9, -pace_in)[::-1]
+    after = np.arange(beats[-1] + pace_out, duration, pace_out)
+    return np.concatenate([before, beats, after])
+
+
+def _position(marks: np.ndarray, seconds: np.ndarray) -> np.ndarray:
+    if len(marks) < 2:
+        return np.asarray(seconds, float) / PULSE_SECONDS
+    inside = np.interp(seconds, marks, np.arange(len(marks)))
+    first, last = marks[1] - marks[0], marks[-1] - marks[-2]
+    early = (np.asarray(seconds) - marks[0]) / first
+    late = len(marks) - 1 + (np.asarray(seconds) - marks[-1]) / last
+    position: np.ndarray = np.where(seconds < marks[0], early, np.where(seconds > marks[-1], late, inside))
+    return position

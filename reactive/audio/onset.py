@@ -1,0 +1,102 @@
+"""Onsets: where something begins, in the whole spectrum and in three bands.
+
+Onset strength is the half-wave rectified rise of the compressed mel spectrum (librosa's `onset_strength_multi`). A
+peak of it says that something began nearby; the fine envelope then says where within some milliseconds. Times are in
+seconds, strengths in [0, 1] with 1 at the song's strong onsets.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from reactive.audio.spectrum import FINE_HOP, FRAMES_PER_SECOND, HIGH_EDGE, HOP, LOW_EDGE, MELS, RATE, Spectra
+
+BANDS = ("all", "low", "mid", "high")
+# compression: log(1 + COMPRESSION * power / loud power); a gain of the whole song cancels out
+COMPRESSION = 1000.0
+# an attack is sought this far around a peak of onset strength
+SEARCH_SECONDS = 0.05
+
+
+@dataclass(frozen=True)
+class Onsets:
+    """Onset times in seconds, rising, and their strengths in [0, 1]."""
+
+    times: np.ndarray
+    strengths: np.ndarray
+
+
+def onset_strength(spectra: Spectra) -> np.ndarray:
+    """Return onset strength float32 [4, t] for all, low, mid and high, each scaled to 1 at its 99.5th percentile."""
+    import librosa
+
+    loud = np.percentile(spectra.mel, 99.9)
+    if loud <= 0:
+        return np.zeros((len(BANDS), len(spectra.mel)), np.float32)
+    compressed = np.log1p(COMPRESSION * spectra.mel.T / loud)
+    centres = librosa.mel_frequencies(n_mels=MELS + 2, fmin=30.0, fmax=RATE / 2)[1:-1]
+    low, high = (int(edge) for edge in np.searchsorted(centres, (LOW_EDGE, HIGH_EDGE)))
+    strength = librosa.onset.onset_strength_multi(
+        S=compressed,
+        sr=RATE,
+        hop_length=HOP,
+        lag=2,
+        max_size=1,
+        center=False,
+        channels=[slice(0, MELS), slice(0, low), slice(low, high), slice(high, MELS)],
+    )
+    scale = np.percentile(strength, 99.5, axis=1, keepdims=True)
+    return (strength / np.maximum(scale, 1e-6) * (scale > 1e-4)).astype(np.float32)
+
+
+def pick(strength: np.ndarray, *, threshold: float = 0.12) -> np.ndarray:
+    """Return the rows where onset strength [t] peaks clearly above its surroundings."""
+    import librosa
+
+    if not strength.any():
+        return np.zeros(0, np.int64)
+    near = round(0.03 * FRAMES_PER_SECOND)
+    around = round(0.1 * FRAMES_PER_SECOND)
+    peaks = librosa.util.peak_pick(
+        strength, pre_max=near, post_max=near + 1, pre_avg=around, post_avg=around + 1, delta=threshold, wait=near
+    )
+    return np.asarray(peaks, np.int64)
+
+
+def attack(fine: np.ndarray, seconds: np.ndarray) -> np.ndarray:
+    """Move times to where the fine envelope rises most steeply near them, where it does rise clearly.
+
+    Parameters
+    ----------
+    fine
+        Peak envelope in steps of 64 samples at 22050 Hz.
+    seconds
+        Times to refine.
+    """
+    reach = int(SEARCH_SECONDS * RATE / FINE_HOP)
+    floor = max(float(np.percentile(fine, 99)) * 1e-2, 1e-6) if len(fine) else 1e-6
+    # rise of the log envelope over three steps (9 ms): steady under gain, blind to slow swells
+    level = np.log(fine + floor)
+    rise = np.zeros_like(level)
+    rise[2:] = level[2:] - np.minimum(level[1:-1], level[:-2])
+    refined = seconds.copy()
+    for i, time in enumerate(seconds):
+        centre = round(time * RATE / FINE_HOP)
+        first, last = max(centre - reach, 0), min(centre + reach + 1, len(rise))
+        if last - first > 2 and rise[first:last].max() > 0.5:
+            refined[i] = (first + int(rise[first:last].argmax())) * FINE_HOP / RATE
+    return refined
+
+
+def detect(spectra: Spectra, strength: np.ndarray) -> dict[str, Onsets]:
+    """Return the onsets of each band, from onset strength [4, t] of `onset_strength`."""
+    found = {}
+    for band, curve in zip(BANDS, strength, strict=True):
+        rows = pick(curve)
+        seconds = attack(spectra.fine, rows * (HOP / RATE))
+        order = np.argsort(seconds, kind="stable")
+        kept = order[np.diff(seconds[order], prepend=-1.0) > 0.02] if len(order) else order
+        found[band] = Onsets(seconds[kept], np.clip(curve[rows[kept]], 0, 1).astype(np.float64))
+    return found

@@ -1,0 +1,1 @@
+"""Imagine: models, conditioning, noise, samplers, the batched core, lanes, camera and lens."""

@@ -1,0 +1,61 @@
+"""What the network attends to: every prompt is embedded once, and a frame's mix is a blend of two embeddings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from reactive.diffusion.models import Model
+
+_CHUNK = 32
+
+
+class PromptBank:
+    """The embeddings of a clip's prompts.
+
+    Parameters
+    ----------
+    model
+        Whose text encoder embeds them.
+    prompts
+        The texts; a frame names them by index.
+    """
+
+    def __init__(self, model: Model, prompts: Sequence[str]) -> None:
+        self.device = model.device
+        self.embeddings = _embed(model, list(prompts))
+        self.empty = _embed(model, [""])
+
+    def mix(self, before: np.ndarray, after: np.ndarray, weight: np.ndarray) -> torch.Tensor:
+        """Return embeddings [n, tokens, width]: from `before` (weight 0) to `after` (weight 1).
+
+        Parameters
+        ----------
+        before, after
+            Prompt indices, int64 [n].
+        weight
+            float64 [n] in [0, 1].
+        """
+        start = self.embeddings[torch.from_numpy(np.asarray(before))]
+        stop = self.embeddings[torch.from_numpy(np.asarray(after))]
+        share = torch.from_numpy(np.asarray(weight, np.float32)).to(start.dtype).to(self.device).view(-1, 1, 1)
+        return torch.lerp(start, stop, share)
+
+
+@torch.inference_mode()
+def _embed(model: Model, prompts: list[str]) -> torch.Tensor:
+    """Return last hidden states [n, tokens, width], as the family's pipelines compute them.
+
+    Each text runs in a batch of one shape, so that its embedding does not depend on which others there are.
+    """
+    length = model.tokenizer.model_max_length
+    parts = []
+    for first in range(0, len(prompts), _CHUNK):
+        chunk = prompts[first : first + _CHUNK]
+        padded = chunk + [chunk[-1]] * (_CHUNK - len(chunk))
+        tokens = model.tokenizer(padded, padding="max_length", truncation=True, max_length=length, return_tensors="pt")
+        hidden = model.text_encoder(tokens["input_ids"].to(model.device)).last_hidden_state
+        parts.append(hidden[: len(chunk)])
+    return torch.cat(parts)

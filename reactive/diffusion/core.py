@@ -1,0 +1,125 @@
+"""The one equation, batched: z = add_noise(encode(source), noise(walk), sigma(strength)); picture = decode(denoise(z)).
+
+Every batch has one fixed shape; short ones are padded. So a picture's bits depend on weights, dtype, device kind, threads
+and that shape, never on its slot or its neighbours.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from reactive.diffusion.conditioning import PromptBank
+from reactive.diffusion.models import Model
+from reactive.diffusion.samplers import levels, sample_consistency, sample_ddim
+
+
+@dataclass(frozen=True)
+class Request:
+    """What one picture shall be.
+
+    Attributes
+    ----------
+    prompt_from, prompt_to, weight
+        The prompt mix.
+    strength
+        0 keeps the source, 1 ignores it.
+    noises
+        Noise latents [c, h, w]: the first for the start, one more for each further step of a consistency model.
+    source
+        Picture float32 [3, height, width] in [-1, 1], or None for none.
+    """
+
+    prompt_from: int
+    prompt_to: int
+    weight: float
+    strength: float
+    noises: tuple[torch.Tensor, ...]
+    source: torch.Tensor | None = None
+
+
+class Core:
+    """A model ready to imagine batches of one shape.
+
+    Parameters
+    ----------
+    model
+        The loaded model.
+    bank
+        The clip's embedded prompts.
+    batch
+        How many pictures a batch holds.
+    width, height
+        The imagine-size in pixels.
+    """
+
+    def __init__(self, model: Model, bank: PromptBank, *, batch: int, width: int, height: int) -> None:
+        self.model = model
+        self.bank = bank
+        self.batch = batch
+        self.width = width
+        self.height = height
+        self.noises_per_picture = model.steps if model.consistency else 1
+
+    @torch.inference_mode()
+    def imagine(self, requests: list[Request]) -> torch.Tensor:
+        """Return the pictures of at most `batch` requests, uint8 [n, 3, height, width] on the model's device."""
+        padded = requests + [requests[-1]] * (self.batch - len(requests))
+        model = self.model
+        embeddings = self.bank.mix(
+            np.array([r.prompt_from for r in padded]),
+            np.array([r.prompt_to for r in padded]),
+            np.array([r.weight for r in padded]),
+        )
+        strength = torch.tensor([r.strength for r in padded], dtype=torch.float64)
+        taus = levels(strength * model.schedule.steps, model.steps)
+        noises = [self._stack([r.noises[i] for r in padded]) for i in range(self.noises_per_picture)]
+        z = self._noisy(padded, taus[0], noises[0])
+
+        def denoise(latents: torch.Tensor, tau: torch.Tensor) -> torch.Tensor:
+            return self._guided(latents, tau, embeddings)
+
+        if model.consistency:
+            latents = sample_consistency(denoise, z, taus, model.schedule, noises[1:])
+        else:
+            latents = sample_ddim(denoise, z, taus, model.schedule)
+        # at strength 0 nothing may pass through the network: the picture is decode(encode(source))
+        untouched = (strength <= 0).to(z.device).view(-1, 1, 1, 1)
+        pictures = model.decode(torch.where(untouched, z, latents))
+        return to_bytes(pictures[: len(requests)])
+
+    def _noisy(self, requests: list[Request], tau: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+        alpha, sigma = (v.to(noise.device, noise.dtype).view(-1, 1, 1, 1) for v in self.model.schedule.alpha_sigma(tau))
+        z = sigma * noise
+        if all(request.source is None for request in requests):
+            return z
+        # sources run through the encoder in the batch's shape too
+        empty = torch.zeros(3, self.height, self.width)
+        given = torch.tensor([r.source is not None for r in requests]).to(noise.device).view(-1, 1, 1, 1)
+        encoded = self.model.encode(self._stack([empty if r.source is None else r.source for r in requests]))
+        return z + alpha * torch.where(given, encoded, torch.zeros_like(encoded))
+
+    def _guided(self, z: torch.Tensor, tau: torch.Tensor, embeddings: torch.Tensor) -> torch.Tensor:
+        guidance = self.model.guidance
+        if guidance == 1.0:
+            return self.model.clean(z, tau, embeddings)
+        empty = self.bank.empty.expand_as(embeddings)
+        both = self.model.clean(torch.cat([z, z]), torch.cat([tau, tau]), torch.cat([embeddings, empty]))
+        led, free = both.chunk(2)
+        return free + guidance * (led - free)
+
+    def _stack(self, tensors: list[torch.Tensor]) -> torch.Tensor:
+        stacked = torch.stack([t.to(self.model.device) for t in tensors]).to(self.model.dtype)
+        return stacked.contiguous(memory_format=torch.channels_last)
+
+
+def to_bytes(pictures: torch.Tensor) -> torch.Tensor:
+    """Return pictures in [-1, 1] as uint8 in 0..255, rounded."""
+    return pictures.float().clamp(-1, 1).add(1).mul(127.5).round().to(torch.uint8)
+
+
+def from_bytes(pictures: torch.Tensor) -> torch.Tensor:
+    """Return uint8 pictures as float32 in [-1, 1]."""
+    return pictures.float().div(127.5).sub(1)

@@ -1,0 +1,57 @@
+"""The lens: zoom, rotation and shift of the finished picture, in every mode a pure function of the frame."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from reactive.diffusion.camera import warp
+
+_STILL = np.array([1.0, 0.0, 0.0, 0.0])
+
+
+def through_lens(pictures: torch.Tensor, columns: dict[str, np.ndarray], frames: np.ndarray) -> torch.Tensor:
+    """Return pictures uint8 [n, 3, height, width] as their frames' lens shows them.
+
+    A shift or turn would show the mirrored edge, so the lens comes closer by just as much as hides it.
+
+    Parameters
+    ----------
+    pictures
+        The finished pictures.
+    columns
+        The timeline's columns.
+    frames
+        Frame numbers [n].
+    """
+    moves = np.stack([columns[name][frames] for name in ("lens_zoom", "lens_rotate", "lens_x", "lens_y")], axis=1)
+    height, width = pictures.shape[-2:]
+    moves[:, 0] *= overscan(moves, width / height)
+    moving = np.abs(moves - _STILL).max(axis=1) > 1e-6
+    if not moving.any():
+        return pictures
+    result = pictures.clone()
+    chosen = torch.from_numpy(np.flatnonzero(moving)).to(pictures.device)
+    warped = warp(pictures[chosen].float(), moves[moving])
+    result[chosen] = warped.clamp(0, 255).round().to(torch.uint8)
+    return result
+
+
+def overscan(moves: np.ndarray, aspect: float) -> np.ndarray:
+    """Return the factors [n] by which zooms of 1 or more must grow so that no edge comes into view.
+
+    Parameters
+    ----------
+    moves
+        float64 [n, 4]: zoom, degrees, widths, heights.
+    aspect
+        Width over height.
+    """
+    angle = np.radians(np.abs(moves[:, 1]))
+    cosine, sine = np.abs(np.cos(angle)), np.abs(np.sin(angle))
+    # how far the window's corner reaches, in half widths and half heights of the picture, at zoom 1
+    reach_x = (1 + 2 * np.abs(moves[:, 2])) * cosine + (1 + 2 * np.abs(moves[:, 3])) * sine / aspect
+    reach_y = (1 + 2 * np.abs(moves[:, 3])) * cosine + (1 + 2 * np.abs(moves[:, 2])) * sine * aspect
+    needed = np.maximum(reach_x, reach_y)
+    # a lens that the preset opens wider than the picture is meant to show the mirror
+    return np.where(moves[:, 0] >= 1, np.maximum(needed / moves[:, 0], 1.0), 1.0)

@@ -1,0 +1,64 @@
+"""The noise that a walk passes through: a closed, infinitely smooth path of unit variance.
+
+    noise(w) = sum over k = 1..M of (A_k cos(2 pi k w / P) + B_k sin(2 pi k w / P)) / sqrt(M),  P = 2 M
+
+A_k and B_k are standard normal, drawn by a counter-based generator keyed by (seed, k), so any frame's noise can be had at
+any time on any machine. Each element is exactly N(0, 1) at every w, and two points one unit of w apart are
+uncorrelated (their correlation is the Dirichlet kernel, which for large M is sinc).
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+import numpy as np
+import torch
+
+# fresh noise of feedback ticks lies beyond all harmonics of a seed
+_FRESH = 1 << 32
+_KEPT_SEEDS = 12
+
+
+class NoisePath:
+    """Noise of one shape for any seed and walk; the coefficients of the last few seeds are kept.
+
+    Parameters
+    ----------
+    channels, height, width
+        Shape of the latent.
+    harmonics
+        M.
+    """
+
+    def __init__(self, channels: int, height: int, width: int, harmonics: int) -> None:
+        self.shape = (channels, height, width)
+        self.harmonics = harmonics
+        self._coefficients: OrderedDict[int, torch.Tensor] = OrderedDict()
+
+    def at(self, seed: int, walk: float) -> torch.Tensor:
+        """Return noise(walk) for a seed, float32 [channels, height, width]."""
+        angles = np.arange(1, self.harmonics + 1) * (np.pi * walk / self.harmonics)
+        basis = np.concatenate([np.cos(angles), np.sin(angles)]) / np.sqrt(self.harmonics)
+        # one product of fixed shape an item: its bits can't depend on what else is in a batch
+        row = torch.from_numpy(basis.astype(np.float32))[None]
+        return (row @ self._of(seed)).view(self.shape)
+
+    def fresh(self, seed: int, tick: int) -> torch.Tensor:
+        """Return noise of a feedback tick that is independent of the path and of every other tick."""
+        return torch.from_numpy(_normal(seed, _FRESH + tick, int(np.prod(self.shape)))).view(self.shape)
+
+    def _of(self, seed: int) -> torch.Tensor:
+        if seed not in self._coefficients:
+            size = int(np.prod(self.shape))
+            pairs = [_normal(seed, k, 2 * size) for k in range(1, self.harmonics + 1)]
+            rows = [pair[:size] for pair in pairs] + [pair[size:] for pair in pairs]
+            self._coefficients[seed] = torch.from_numpy(np.stack(rows))
+            if len(self._coefficients) > _KEPT_SEEDS:
+                self._coefficients.popitem(last=False)
+        self._coefficients.move_to_end(seed)
+        return self._coefficients[seed]
+
+
+def _normal(seed: int, counter: int, size: int) -> np.ndarray:
+    generator = np.random.Generator(np.random.Philox(key=[seed % 2**64, counter]))
+    return generator.standard_normal(size, dtype=np.float32)

@@ -1,0 +1,1 @@
+"""Ember: the small diffusion model that ships inside the package, and how it was made."""

@@ -1,0 +1,128 @@
+"""Train ember's autoencoder: AutoencoderTiny, 8x smaller per side, L1 + LPIPS.
+
+    python -m reactive.ember.train.autoencoder --pictures DIR --perceptual DIR --work DIR
+
+Most blocks stand at the coarse levels, where they cost a sixty-fourth; the decoder decides the frame rate.
+Resumes from ``WORK/autoencoder.pt``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import AutoencoderTiny
+from torch.nn import functional
+
+from reactive.ember.train import checkpoint, data
+from reactive.ember.train.squeezenet import Lpips, load_lpips
+
+ENCODER = {"encoder_block_out_channels": (32,) * 4, "num_encoder_blocks": (0, 0, 3, 6)}
+DECODER = {"decoder_block_out_channels": (24,) * 4, "num_decoder_blocks": (8, 4, 1, 0)}
+CROP = 128
+BATCH = 12
+PEAK = 1.5e-3
+PERCEPTUAL = 0.25
+# the decoder squashes latents with 3 tanh(z / 3); this pull keeps them near unit size, where that is almost linear
+MAGNITUDE = 0.003
+
+
+def build() -> AutoencoderTiny:
+    """Return the untrained autoencoder."""
+    return AutoencoderTiny(**ENCODER, **DECODER, latent_channels=4).to(memory_format=torch.channels_last)
+
+
+def psnr(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    """Return the peak signal-to-noise ratio in dB of each picture pair, pictures in [-1, 1]."""
+    error = (a.clamp(-1, 1) - b).div(2).square().mean((1, 2, 3))
+    return -10 * error.log10()
+
+
+@torch.inference_mode()
+def evaluate(model: AutoencoderTiny, pictures: torch.Tensor, perceptual: Lpips) -> tuple[float, float]:
+    """Return mean PSNR in dB and mean LPIPS over held-out pictures [n, 3, 256, 256]."""
+    decoded = torch.cat([model.decoder(model.encoder(part)).clamp(-1, 1) for part in pictures.split(8)])
+    distance = torch.cat([perceptual(a, b) for a, b in zip(decoded.split(8), pictures.split(8), strict=True)])
+    return float(psnr(decoded, pictures).mean()), float(distance.mean())
+
+
+def train(pictures: Path, perceptual_folder: Path, work: Path, *, steps: int, seed: int) -> None:
+    """Train for `steps` steps in all, resuming where the last run stopped."""
+    torch.manual_seed(seed)
+    rng = np.random.default_rng(seed)
+    model = build()
+    average = checkpoint.Average(model, 0.999)
+    optimiser = torch.optim.AdamW(model.parameters(), lr=PEAK, betas=(0.9, 0.99), weight_decay=1e-4)
+    perceptual = load_lpips(perceptual_folder)
+    learned = data.load(pictures, held_out=False)
+    judged = data.to_tensor(
+        [data.centre_crop(item.picture, width=256, height=256) for item in data.load(pictures, held_out=True)]
+    )
+    first = 0
+    if (state := checkpoint.load(work / "autoencoder.pt")) is not None:
+        model.load_state_dict(state["model"])
+        average.shadow, average.updates = state["average"], state["updates"]
+        optimiser.load_state_dict(state["optimiser"])
+        checkpoint.restore_random_state(rng, state["random"])
+        first = state["step"]
+    began = time.perf_counter()
+    for step in range(first, steps):
+        for group in optimiser.param_groups:
+            group["lr"] = checkpoint.cosine(step, steps, peak=PEAK)
+        chosen = rng.integers(0, len(learned), BATCH)
+        batch = data.to_tensor([data.random_crop(learned[i].picture, rng, width=CROP, height=CROP) for i in chosen])
+        latents = model.encoder(batch)
+        decoded = model.decoder(latents)
+        loss = functional.l1_loss(decoded, batch) + PERCEPTUAL * perceptual(decoded, batch).mean()
+        loss = loss + MAGNITUDE * latents.square().mean()
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimiser.step()
+        average.update(model)
+        if (step + 1) % 100 == 0:
+            pace = (step + 1 - first) / (time.perf_counter() - began)
+            print(f"step {step + 1} loss {loss.item():.4f} latents {latents.std().item():.2f} {pace:.2f} steps/s", flush=True)
+        if (step + 1) % 500 == 0 or step + 1 == steps:
+            checkpoint.save(
+                work / "autoencoder.pt",
+                model=model.state_dict(),
+                average=average.shadow,
+                updates=average.updates,
+                optimiser=optimiser.state_dict(),
+                random=checkpoint.random_state(rng),
+                step=step + 1,
+            )
+            decibel, distance = evaluate(load(work), judged, perceptual)
+            print(f"step {step + 1} held out: PSNR {decibel:.2f} dB, LPIPS {distance:.3f}", flush=True)
+
+
+def load(work: Path) -> AutoencoderTiny:
+    """Return the averaged autoencoder of the last checkpoint, in evaluation mode."""
+    state = checkpoint.load(work / "autoencoder.pt")
+    if state is None:
+        raise FileNotFoundError(f"no autoencoder.pt in {work}: train it first")
+    model = build()
+    model.load_state_dict(state["average"])
+    return model.eval().requires_grad_(False)
+
+
+def main() -> None:
+    """Parse the command line and train."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pictures", type=Path, required=True, help="folder with the manifest's pictures")
+    parser.add_argument("--perceptual", type=Path, required=True, help="folder with the SqueezeNet and LPIPS weights")
+    parser.add_argument("--work", type=Path, required=True, help="folder for checkpoints")
+    parser.add_argument("--steps", type=int, default=40_000)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    train(arguments.pictures, arguments.perceptual, arguments.work, steps=arguments.steps, seed=arguments.seed)
+
+
+if __name__ == "__main__":
+    main()

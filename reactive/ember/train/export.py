@@ -1,0 +1,64 @@
+"""Write the trained parts as an ordinary diffusers folder, float16 safetensors.
+
+    python -m reactive.ember.train.export --work DIR --out reactive/ember/model
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+from pathlib import Path
+
+import torch
+from diffusers import StableDiffusionPipeline
+
+from reactive.ember.train import autoencoder, data, denoiser, schedule, text
+
+# what the folder says of itself beyond diffusers' own files; any model folder may hold such a file
+SIDECAR = {"steps": 1, "guidance": 1.0}
+
+
+def export(work: Path, out: Path, *, weights: str) -> None:
+    """Assemble the pipeline from the checkpoints and save it to `out`, keeping the card that stands there."""
+    tokenizer, encoder = text.load(work)
+    vae = autoencoder.load(work)
+    scale = float(torch.load(work / "latents.pt", weights_only=True)["scale"])
+    vae.register_to_config(scaling_factor=scale)
+    pipeline = StableDiffusionPipeline(
+        vae=vae,
+        text_encoder=encoder,
+        tokenizer=tokenizer,
+        unet=denoiser.load(work, weights),
+        scheduler=schedule.scheduler(),
+        safety_checker=None,
+        feature_extractor=None,
+        image_encoder=None,
+        requires_safety_checker=False,
+    )
+    for part in ("unet", "vae", "text_encoder", "tokenizer", "scheduler"):
+        shutil.rmtree(out / part, ignore_errors=True)
+    pipeline.to(torch.float16).save_pretrained(out, safe_serialization=True)
+    (out / "reactive.json").write_text(json.dumps(SIDECAR, indent=2) + "\n")
+    (out / "ATTRIBUTION.tsv").write_text(attribution())
+
+
+def attribution() -> str:
+    """Return the list of the pictures trained on: file, package, path and licence, tab-separated."""
+    rows = [row for row in data.manifest_rows() if not data.is_held_out(row["file"])]
+    lines = ["\t".join((row["file"], row["debian_package"], row["path_in_package"], row["licence"])) for row in rows]
+    return "\n".join(["file\tdebian_package\tpath_in_package\tlicence", *lines]) + "\n"
+
+
+def main() -> None:
+    """Parse the command line and export."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--work", type=Path, required=True, help="folder of the checkpoints")
+    parser.add_argument("--out", type=Path, required=True, help="the diffusers folder to write")
+    parser.add_argument("--weights", default="student.pt", help="which denoiser: student.pt or denoiser.pt")
+    arguments = parser.parse_args()
+    export(arguments.work, arguments.out, weights=arguments.weights)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,329 @@
+"""Pattern pictures: fractals, mandalas, caustics, flowers, glitch blocks."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import ndimage
+
+from .fields import (
+    Field,
+    Frame,
+    Scene,
+    between,
+    blur,
+    chance,
+    curve,
+    fbm,
+    finish,
+    flat,
+    mix,
+    number,
+    pick,
+    ramp,
+    resize,
+    rgb,
+    sample,
+    shafts,
+    smooth,
+    texture,
+    warp,
+    words,
+)
+
+HUES = ["red", "orange", "gold", "green", "teal", "cyan", "blue", "violet", "magenta", "pink"]
+
+
+def _duo(rng: np.random.Generator) -> tuple[str, str]:
+    a, b = rng.permutation(HUES)[:2]
+    return str(a), str(b)
+
+
+def fractal(f: Frame, rng: np.random.Generator) -> Scene:
+    """Julia sets, Mandelbrot close-ups with smooth shading, and flame fractals."""
+    form = pick(rng, ["julia", "julia", "mandelbrot", "flame", "flame"])
+    a, b = _duo(rng)
+    if form == "flame":
+        return _flame(f, rng, a, b)
+    turn = between(rng, 0, 2 * np.pi)
+    if form == "julia":
+        t = between(rng, 0, 2 * np.pi)
+        # Points just outside the main cardioid give connected, filigree sets.
+        c0 = 0.5 * np.exp(1j * t) - 0.25 * np.exp(2j * t)
+        c = complex(c0 * between(rng, 1.01, 1.07))
+        zoom, centre = between(rng, 0.5, 1.3), complex(between(rng, -0.3, 0.3), between(rng, -0.3, 0.3))
+    else:
+        spots = [-0.7436 + 0.1318j, -0.1592 + 1.0317j, 0.2725 + 0.0060j, -1.2500 + 0.0200j, -0.7480 + 0.0700j, 0.3607 + 0.1000j]
+        zoom, centre, c = 0.7 * 10 ** -between(rng, 0.6, 2.3), complex(pick(rng, spots)), 0j
+    z = ((f.x + 1j * f.y) * np.exp(1j * turn) * zoom + centre).astype(np.complex64).ravel()
+    k = z.copy() if form == "mandelbrot" else np.full_like(z, c)
+    if form == "mandelbrot":
+        z = np.zeros_like(z)
+    count, trap = np.full(z.shape, 90.0, np.float32), np.full(z.shape, 9.0, np.float32)
+    live = np.arange(z.size)
+    zl, kl = z, k
+    for i in range(90):
+        zl = zl * zl + kl
+        m2 = zl.real**2 + zl.imag**2
+        trap[live] = np.minimum(trap[live], np.abs(zl.real * 0.6 + zl.imag * 0.8))
+        gone = m2 > 64
+        if gone.any():
+            count[live[gone]] = i + 1 - np.log2(np.log2(m2[gone]) / 6)
+            keep = ~gone
+            live, zl, kl = live[keep], zl[keep], kl[keep]
+        if not live.size:
+            break
+    count, trap = count.reshape(f.shape), trap.reshape(f.shape)
+    inside = blur((count >= 90).astype(np.float32), 0.6)
+    v = np.log1p(np.maximum(count - count.min(), 0))
+    v = blur(v / (v.max() + 1e-6), 0.5)
+    base = rgb(a) * 0.03 + 0.004
+    img = ramp(v, [(0, base), (0.35, rgb(a) * 0.35), (0.65, rgb(a) * 0.6 + rgb(b) * 0.5), (0.9, rgb(b) * 1.3 + 0.3), (1, (2, 1.9, 1.7))])
+    band = 0.5 + 0.5 * np.sin(v * 26)
+    img = img * (0.7 + 0.5 * band)[..., None]
+    core = ramp(np.exp(-5 * trap), [(0, (0.004, 0.005, 0.01)), (0.6, rgb(b) * 0.15), (1, rgb(b) * 0.9 + 0.1)])
+    img = mix(img, core, inside)
+    gy, gx = np.gradient(v)
+    img = img * (1 + np.clip(9 * (gy - gx), -0.6, 0.9))[..., None]
+    name = "julia" if form == "julia" else "mandelbrot"
+    return Scene(finish(img, f, rng, 1.1, soft=0.35), words(f"a {a} and {b} {name} fractal"), ("fractal", "abstract"))
+
+
+def _flame(f: Frame, rng: np.random.Generator, a: str, b: str) -> Scene:
+    """Iterated nonlinear maps with log density colouring."""
+    n, maps = 26000, int(rng.integers(2, 5))
+    m = rng.uniform(-1.1, 1.1, (maps, 2, 3)).astype(np.float32)
+    for i in range(maps):
+        # Bounded singular values keep the orbit from collapsing or flying off.
+        u, s, vt = np.linalg.svd(m[i, :, :2])
+        m[i, :, :2] = (u * np.clip(s, 0.35, 0.92)) @ vt
+    style = [int(v) for v in rng.integers(0, 5, maps)]
+    p = rng.uniform(-1, 1, (2, n)).astype(np.float32)
+    tone = rng.random(n).astype(np.float32)
+    h, w = f.shape
+    hits, hue = np.zeros(h * w), np.zeros(h * w)
+    fold = int(rng.integers(2, 7)) if chance(rng, 0.4) else 1
+    pts, tones = [], []
+    for it in range(42):
+        choice = rng.integers(0, maps, n)
+        q = np.empty_like(p)
+        for i in range(maps):
+            sel = choice == i
+            x, y = m[i, :, :2] @ p[:, sel] + m[i, :, 2:]
+            r2 = x * x + y * y + 1e-3
+            if style[i] == 1:
+                x, y = np.sin(x * 1.6), np.sin(y * 1.6)
+            elif style[i] == 2:
+                s, c = np.sin(r2), np.cos(r2)
+                x, y = x * s - y * c, x * c + y * s
+            elif style[i] == 3:
+                r = np.sqrt(r2)
+                x, y = (x - y) * (x + y) / r, 2 * x * y / r
+            elif style[i] == 4:
+                x, y = x * 1.4 / (0.6 + r2), y * 1.4 / (0.6 + r2)
+            q[0, sel], q[1, sel] = x, y
+            tone[sel] = 0.5 * tone[sel] + 0.5 * i / max(1, maps - 1)
+        p = np.nan_to_num(q)
+        if it > 6:
+            pts.append(p.copy())
+            tones.append(tone.copy())
+    xy, tn = np.concatenate(pts, 1), np.concatenate(tones)
+    mid = np.median(xy, 1, keepdims=True)
+    spread = np.percentile(np.abs(xy - mid), 93)
+    xy = (xy - (0 if fold > 1 else mid)) / (spread + 1e-6) * 0.72
+    ang = 2 * np.pi * rng.integers(0, fold, xy.shape[1]) / fold
+    c, s = np.cos(ang), np.sin(ang)
+    x, y = xy[0] * c - xy[1] * s, xy[0] * s + xy[1] * c
+    ix, iy = ((x + f.hx) / f.px).astype(np.int32), ((f.hy - y) / f.px).astype(np.int32)
+    ok = (ix >= 0) & (ix < w) & (iy >= 0) & (iy < h)
+    at = iy[ok] * w + ix[ok]
+    hits = np.bincount(at, minlength=h * w).reshape(h, w).astype(np.float32)
+    hue = np.bincount(at, weights=tn[ok], minlength=h * w).reshape(h, w).astype(np.float32)
+    wide_hits, wide_hue = ndimage.gaussian_filter(hits, 1.6), ndimage.gaussian_filter(hue, 1.6)
+    fine = ndimage.gaussian_filter(hits, 0.55)
+    level = np.log1p(0.5 * fine + 0.7 * wide_hits)
+    level = level / (np.percentile(level, 99.7) + 1e-6)
+    t = wide_hue / (wide_hits + 1e-3)
+    colour = mix(rgb(a), rgb(b), smooth(0.2, 0.8, t))
+    img = flat(f, (0.003, 0.004, 0.009)) + colour * (1.5 * level**1.8)[..., None] + (0.8 * np.maximum(level - 0.7, 0))[..., None]
+    return Scene(
+        finish(img, f, rng, 1.1, bloom=0.35), words(f"a {a} and {b} flame fractal on black"), ("fractal", "light", "abstract")
+    )
+
+
+def mandala(f: Frame, rng: np.random.Generator) -> Scene:
+    """Radially symmetric ornament: embossed gold, stained glass or glowing lines."""
+    a, b = _duo(rng)
+    n = int(pick(rng, [6, 8, 8, 10, 12, 16]))
+    x, y = f.x - between(rng, -0.08, 0.08), f.y
+    r = np.hypot(x, y) / between(rng, 0.85, 1.1)
+    ang = np.arctan2(y, x) + between(rng, 0, 1)
+    s = np.abs((ang * n / (2 * np.pi)) % 1 - 0.5) * 2
+    relief, line = np.zeros(f.shape, np.float32), np.zeros(f.shape, np.float32)
+    tone = np.zeros(f.shape, np.float32)
+    edges = np.sort(rng.uniform(0.12, 1.0, int(rng.integers(5, 9))))
+    inner = 0.0
+    for i, outer in enumerate([*edges, 1.6]):
+        t = (r - inner) / max(outer - inner, 0.05)
+        on = smooth(-0.03, 0.03, t) * smooth(1.03, 0.97, t)
+        kind, q = int(rng.integers(0, 5)), (s * (1 + int(rng.integers(0, 3)))) % 2
+        q = np.where(q > 1, 2 - q, q)
+        if kind == 0:
+            d = q - np.sqrt(np.clip(1 - (2 * t - 1) ** 2, 0, 1)) * 0.85
+        elif kind == 1:
+            d = np.hypot(q - 0.5, (t - 0.5) * 1.2) - 0.38
+        elif kind == 2:
+            d = q - (1 - t) * 0.95
+        elif kind == 3:
+            d = np.abs(q - 0.5 - 0.35 * np.sin(np.pi * 2 * t)) - 0.16
+        else:
+            d = np.abs(t - 0.35 - 0.4 * q) - 0.17
+        line += on * np.exp(-((d / 0.07) ** 2)) + np.exp(-(((r - outer) / 0.010) ** 2))
+        relief += on * smooth(0.18, -0.35, d)
+        tone += on * (smooth(0.05, -0.05, d) * 0.6 + 0.12 * i)
+        inner = outer
+    line, relief, tone = blur(line, 0.8), blur(relief, 1.2), blur(tone, 0.7)
+    style = pick(rng, ["glow", "gold", "glass"])
+    fade = smooth(1.75, 0.7, r)
+    if style == "glow":
+        img = mix(rgb(a), rgb(b), smooth(0.15, 0.9, r)) * (line * 0.9 + 0.10 * relief)[..., None] * fade[..., None]
+        img = img + rgb(a) * (0.5 * np.exp(-r / 0.18))[..., None] + 0.004
+        caption = f"a glowing {a} and {b} mandala on black"
+    elif style == "gold":
+        gy, gx = np.gradient(blur(relief * 0.6 + line * 0.4, 1.0) * 9)
+        la = between(rng, 0, 6.28)
+        shade = np.clip(0.45 + 0.5 * (np.cos(la) * gx + np.sin(la) * gy), 0.03, 2.2)
+        grain = 1 + 0.08 * fbm(rng, f.shape, 12, 1.3)
+        tint = mix(rgb(b) * 0.35, np.float32((1.0, 0.58, 0.20)), smooth(0.05, 0.6, relief + line))
+        img = tint * (shade * grain * (0.25 + 0.75 * fade))[..., None]
+        caption = f"an ornate gold and {b} mandala relief with {n} petals"
+    else:
+        colour = ramp(tone, [(0, rgb(a) * 0.25), (0.4, rgb(b) * 0.8), (0.8, rgb(a)), (1.3, rgb("gold")), (1.9, rgb(b))])
+        light = np.exp(-r / 0.8) * 1.5 + 0.15 + 0.12 * fbm(rng, f.shape, 3, 2)
+        img = colour * np.clip(light * (1 - 0.85 * np.clip(line, 0, 1)), 0, 4)[..., None]
+        caption = f"a {a} and {b} stained glass mandala with {n} petals"
+    return Scene(finish(img, f, rng, 1.1, bloom=0.35), words(caption), ("mandala", "abstract"))
+
+
+def caustics(f: Frame, rng: np.random.Generator) -> Scene:
+    """Light under water: rays from above and the bright net on a sandy bed, or the net alone."""
+    tint = pick(rng, ["blue", "teal", "cyan", "green"])
+    deep = rgb(tint) * np.float32((0.3, 0.6, 0.75))
+    tile, other = texture(rng, 5, 2.6), texture(rng, 5, 2.6)
+    bed = chance(rng, 0.6)
+
+    def net(u: Field, v: Field) -> Field:
+        # Two drifting ridge fields multiplied give the thin bright cells of refracted sunlight.
+        wob = 0.03 * sample(other, u * 0.7, v * 0.7)
+        p = np.exp(-((sample(tile, u + wob, v - wob) / 0.28) ** 2))
+        q = np.exp(-((sample(other, u * 1.1 + 0.3, v * 1.1 + wob) / 0.28) ** 2))
+        return np.maximum(p, q) * 0.6 + p * q * 1.6
+
+    if not bed:
+        scale = between(rng, 0.12, 0.3)
+        n = net(f.x * scale, f.y * scale)
+        fade = 0.65 + 0.3 * fbm(rng, f.shape, 1.5, 2.4)
+        img = deep * 0.5 + (deep * 0.7 + np.float32((0.25, 0.4, 0.4))) * (n * np.clip(fade, 0.2, 1.4))[..., None]
+        return Scene(finish(img, f, rng, 1.0, soft=0.4), f"rippling {tint} water with bright light caustics", ("water", "light"))
+    line = between(rng, -0.1, 0.35)
+    depth = 1 / np.maximum(line + 0.12 - f.y, 0.06)
+    u, v = f.x * depth * 0.14, depth * 0.22
+    mound = sample(other, u * 0.5, v * 0.5)
+    sand = np.float32((0.45, 0.42, 0.30)) * (0.7 + 0.1 * mound)[..., None]
+    sand = sand * (0.4 + 0.9 * net(u, v))[..., None] * (deep * 1.3 + 0.12)
+    top = smooth(-0.6, 1.1, f.y)
+    water = deep * (0.12 + 0.75 * top)[..., None] + np.float32((0.2, 0.3, 0.3)) * (top**3)[..., None]
+    far = smooth(line - 0.75, line - 0.02, f.y + 0.05 * curve(rng, f.width, 3)[None])
+    img = mix(sand, water, far)
+    sx = between(rng, -0.6, 0.6) * f.hx
+    slits = np.clip(curve(rng, f.width, 9, 1.0), 0, 3)[None] * smooth(f.hy - 0.12, f.hy, f.y)
+    rays = shafts(slits.astype(np.float32), f, sx, f.hy + 0.8, 0.75)
+    img = img + (deep + 0.25) * (rays * 2.2 + 0.25 * np.exp(-np.hypot(f.x - sx, f.y - f.hy) / 0.5))[..., None]
+    specks = ndimage.gaussian_filter((rng.random(f.shape) > 0.9988).astype(np.float32), 0.8)
+    img = img + 0.5 * specks[..., None]
+    caption = f"sunlight rays under {tint} water over a sandy bed"
+    return Scene(finish(img, f, rng, 1.1, soft=0.3), words(caption), ("water", "sea", "light"))
+
+
+def flower(f: Frame, rng: np.random.Generator) -> Scene:
+    """A blossom seen close: layered petals over a soft blurred garden."""
+    tint = pick(rng, ["red", "pink", "magenta", "violet", "orange", "gold", "white", "blue"])
+    dark = chance(rng, 0.4)
+    back = np.float32((0.012, 0.018, 0.016)) if dark else np.float32((0.08, 0.16, 0.05))
+    img = flat(f, back) * (1.2 + 0.5 * fbm(rng, f.shape, 1.6, 2.6))[..., None]
+    for _ in range(0 if dark else 9):
+        bx, by, br = between(rng, -f.hx, f.hx), between(rng, -f.hy, f.hy), between(rng, 0.12, 0.35)
+        spot = smooth(br, br * 0.8, np.hypot(f.x - bx, f.y - by))
+        img = img + rgb(pick(rng, ["green", "gold", tint])) * (0.10 * blur(spot, 6))[..., None]
+    count = 1 if chance(rng, 0.6) else int(rng.integers(2, 4))
+    petals = int(rng.integers(5, 14))
+    la = between(rng, 0.3, 2.8)
+    for k in range(count):
+        size = between(rng, 0.6, 0.98) if count == 1 else between(rng, 0.32, 0.5)
+        cx = between(rng, -0.3, 0.3) if count == 1 else (k - (count - 1) / 2) * 1.5 * f.hx / count + between(rng, -0.1, 0.1)
+        cy = between(rng, -0.2, 0.2) if count == 1 else between(rng, -0.35, 0.35)
+        stem = np.exp(-(((f.x - cx - 0.12 * (f.y - cy)) / (0.05 * size)) ** 4)) * (f.y < cy)
+        img = mix(img, np.float32((0.05, 0.13, 0.03)) * (0.5 if dark else 1), stem * 0.9)
+        squash, spin = between(rng, 0.6, 1.0), between(rng, 0, 6)
+        x, y = (f.x - cx) / size, (f.y - cy) / (size * squash)
+        r0, ang0 = np.hypot(x, y), np.arctan2(y, x)
+        wob = fbm(rng, f.shape, 2.5, 2.4)
+        layers = int(rng.integers(2, 5))
+        for j in range(layers):
+            s = 1 - 0.72 * j / layers
+            t = (ang0 + spin + j * np.pi / petals * 1.05) * petals / (2 * np.pi)
+            c = (t % 1 - 0.5) * 2
+            shape = (1 - 0.75 * np.abs(c) ** between(rng, 1.8, 3.2)) * s * (1 + 0.035 * wob)
+            q = r0 / np.maximum(shape, 0.05)
+            cover = smooth(1 + 1.5 * f.px / (size * s), 1 - 1.5 * f.px / (size * s), q)
+            vein = 1 + 0.07 * np.sin(c * 26 + 3 * wob) * smooth(0.2, 0.7, q)
+            side = np.cos(ang0 - la) * 0.22 + c * 0.18 * np.sign(np.cos(la))
+            shade = (0.35 + 0.55 * q) * (0.8 + side) * vein * (1.0 - 0.35 * np.abs(c) ** 3)
+            body = mix(rgb(tint) * 0.8, rgb(tint) * 0.55 + 0.35, smooth(0.5, 1.05, q))
+            # The layer above darkens the one below near its edge.
+            drop = blur(cover, 5) * (0.55 if j else 0.3)
+            img = mix(img, img * 0.25, np.clip(drop - cover * 0, 0, 1))
+            img = mix(img, body * np.clip(shade, 0.02, 2)[..., None], cover)
+        heart = smooth(0.20, 0.12, r0 + 0.012 * fbm(rng, f.shape, 16, 1.3))
+        dots = np.clip(0.75 + 0.35 * fbm(rng, f.shape, 30, 1.2) - 1.5 * r0, 0.1, 2)
+        img = mix(img, np.float32((0.9, 0.50, 0.07)) * dots[..., None], heart)
+    img = img * (0.9 + 0.35 * (f.x * np.cos(la) + f.y * np.sin(la)) / f.hx)[..., None]
+    what = f"a {tint} flower" if count == 1 else f"{number(count)} {tint} flowers"
+    where = "glowing in the dark" if dark else "in a soft green garden"
+    detail = f"with {number(petals) if petals < 9 else 'many'} petals" if count == 1 else ""
+    return Scene(finish(img, f, rng, 1.3, soft=0.3), words(f"{what} {detail} {where}"), ("flower", "grass") if not dark else ("flower",))
+
+
+def glitch(f: Frame, rng: np.random.Generator) -> Scene:
+    """Broken video: shifted blocks, split colours, scan lines or plain static."""
+    a, b = _duo(rng)
+    static = chance(rng, 0.25)
+    h, w = f.shape
+    n = fbm(rng, f.shape, 2, 2.0)
+    base = mix(rgb(a) * 0.5, rgb(b) * 0.8, smooth(-1.2, 1.2, n + f.y))
+    base = base * np.clip(0.5 + 0.5 * fbm(rng, f.shape, 3, 1.9), 0.02, 2)[..., None]
+    blocks = np.zeros(f.shape, np.float32)
+    shift = np.zeros(f.shape, np.float32)
+    for _ in range(int(rng.integers(25, 70))):
+        bw, bh = int(rng.integers(w // 20, w // 3)), int(rng.integers(2, max(3, h // 9)))
+        x0, y0 = int(rng.integers(-bw // 2, w)), int(rng.integers(0, h))
+        area = (slice(y0, y0 + bh), slice(max(0, x0), x0 + bw))
+        shift[area] = rng.normal(0, w * 0.12)
+        if rng.random() < 0.35:
+            blocks[area] = rng.random()
+    img = warp(base, shift, shift * 0)
+    mosaic = resize(rng.random((h // 16, w // 16)).astype(np.float32), f.shape)
+    cell = np.kron(rng.random((h // 16 + 1, w // 16 + 1)), np.ones((16, 16)))[:h, :w].astype(np.float32)
+    hot = (cell > 0.86) & (mosaic > 0.45)
+    img = mix(img, mix(rgb(a), rgb(b), cell * 0 + (cell > 0.93)) * 1.2, hot * 0.8)
+    img = img + rgb(pick(rng, ["cyan", "magenta", "white", a])) * (blocks * 0.7)[..., None]
+    split = int(rng.integers(2, 8))
+    img = np.stack([np.roll(img[..., 0], split, 1), img[..., 1], np.roll(img[..., 2], -split, 1)], -1)
+    if static:
+        snow = np.abs(rng.standard_normal(f.shape, np.float32))
+        band = np.clip(0.55 + 0.3 * curve(rng, h, 4, 1.5), 0.1, 1.2)[:, None]
+        img = img * 0.25 + (0.35 * snow * band)[..., None] * np.float32((0.9, 0.95, 1.05))
+        caption, tags = f"grey video static with {a} and {b} glitch blocks", ("glitch", "abstract")
+    else:
+        caption, tags = f"{a} and {b} glitch blocks with digital noise", ("glitch", "abstract")
+    scan = 0.82 + 0.18 * np.cos(np.arange(h) * np.pi / 1.5)[:, None]
+    return Scene(finish(img * scan[..., None].astype(np.float32), f, rng, 1.1), words(caption), tags)

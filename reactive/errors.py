@@ -1,0 +1,48 @@
+"""Everything that can go wrong by what a user gave: what was wrong, where, and what to do about it."""
+
+from __future__ import annotations
+
+
+class ReactiveError(Exception):
+    """Base of all errors that a user can cause.
+
+    Parameters
+    ----------
+    what
+        What is wrong, one clause without a full stop.
+    where
+        The file, key or option that it concerns; empty if there is none.
+    remedy
+        What to do, one clause without a full stop; empty if nothing can be advised.
+    """
+
+    def __init__(self, what: str, *, where: str = "", remedy: str = "") -> None:
+        super().__init__(what)
+        self.what = what
+        self.where = where
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        """Return the one line that a user reads."""
+        line = f"{self.where}: {self.what}" if self.where else self.what
+        return f"{line}. {self.remedy[0].upper()}{self.remedy[1:]}." if self.remedy else f"{line}."
+
+
+class MediaError(ReactiveError):
+    """A song, photograph or video that can't be read."""
+
+
+class PresetError(ReactiveError):
+    """A preset that can't be found or does not say what a preset must say."""
+
+
+class TimelineError(ReactiveError):
+    """A timeline file that can't be rendered, or that belongs to another song."""
+
+
+class ModelError(ReactiveError):
+    """A model that isn't there or can't be used."""
+
+
+class OutputError(ReactiveError):
+    """A clip or report that can't be written."""

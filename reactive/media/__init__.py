@@ -1,0 +1,1 @@
+"""Open, probe and decode files: the only room that reads by PyAV, soundfile or Pillow."""

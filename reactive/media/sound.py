@@ -1,0 +1,147 @@
+"""Decode a song in blocks: float32, as many channels as it has, from its very first audible sample.
+
+libsndfile reads what it can (WAV, FLAC, OGG, MP3 ...), FFmpeg the rest (M4A, Opus in any box, a video's sound). Memory
+is flat in the length of the song.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import av
+import av.error
+import numpy as np
+import soundfile
+
+from reactive.errors import MediaError
+from reactive.media.safe import open_container, regular_file, sha256
+
+BLOCK = 1 << 18
+RATES = (1_000, 768_000)
+MAX_HOURS = 24
+
+
+@dataclass(frozen=True)
+class Track:
+    """A song on disk, fully decoded once to know its true length.
+
+    Attributes
+    ----------
+    path
+        The file.
+    sha256
+        Hash of the file's bytes: the song's identity.
+    sample_rate
+        Samples a second.
+    channels
+        Number of channels.
+    samples
+        Number of samples of each channel.
+    reader
+        Which library decodes it: ``soundfile`` or ``av``.
+    """
+
+    path: Path
+    sha256: str
+    sample_rate: int
+    channels: int
+    samples: int
+    reader: str
+
+    @property
+    def duration(self) -> float:
+        """Length in seconds."""
+        return self.samples / self.sample_rate
+
+
+def open_track(path: str | os.PathLike[str]) -> Track:
+    """Open a song and measure it by decoding it to the end.
+
+    Raises
+    ------
+    MediaError
+        If the file can't be read as sound, has no sound in it, or is longer than 24 hours.
+    """
+    checked = regular_file(path)
+    sample_rate, channels, reader = _probe(checked)
+    samples = sum(len(block) for block in _decode(checked, reader))
+    if samples == 0:
+        raise MediaError("holds no sound", where=str(path), remedy="export it again with at least one audio frame")
+    if samples > MAX_HOURS * 3600 * sample_rate:
+        raise MediaError(f"is longer than {MAX_HOURS} hours", where=str(path), remedy="cut it into pieces")
+    return Track(checked, sha256(checked), sample_rate, channels, samples, reader)
+
+
+def blocks(track: Track, *, start: int = 0, stop: int | None = None) -> Iterator[np.ndarray]:
+    """Yield the song's samples from `start` to `stop` (default: its end) as float32 [n, channels] in about [-1, 1].
+
+    Samples that are not finite (NaN, infinity) come out as silence.
+    """
+    stop = track.samples if stop is None else stop
+    position = 0
+    for block in _decode(track.path, track.reader):
+        first, last = max(start - position, 0), min(stop - position, len(block))
+        position += len(block)
+        if last > first:
+            yield np.nan_to_num(block[first:last], nan=0.0, posinf=0.0, neginf=0.0)
+        if position >= stop:
+            return
+
+
+def _probe(path: Path) -> tuple[int, int, str]:
+    """Return sample rate, channels and the library that can decode the file."""
+    try:
+        with soundfile.SoundFile(path) as handle:
+            found = handle.samplerate, handle.channels, "soundfile"
+    except (soundfile.LibsndfileError, TypeError):
+        with open_container(path) as container:
+            if not container.streams.audio:
+                raise MediaError("has no sound in it", where=str(path), remedy="name a file with a sound track") from None
+            stream = container.streams.audio[0]
+            found = stream.sample_rate, stream.channels, "av"
+    if not RATES[0] <= found[0] <= RATES[1] or found[1] < 1:
+        raise MediaError(f"has a sample rate of {found[0]} Hz", where=str(path), remedy="export it at 44100 or 48000 Hz")
+    return found
+
+
+def _decode(path: Path, reader: str) -> Iterator[np.ndarray]:
+    """Yield float32 [n, channels] blocks of the whole file."""
+    yield from (_decode_soundfile(path) if reader == "soundfile" else _decode_av(path))
+
+
+def _decode_soundfile(path: Path) -> Iterator[np.ndarray]:
+    with soundfile.SoundFile(path) as handle:
+        while True:
+            try:
+                block = handle.read(BLOCK, dtype="float32", always_2d=True)
+            except soundfile.LibsndfileError:
+                # a file cut short: what could be read is the song
+                return
+            if not len(block):
+                return
+            yield block
+
+
+def _decode_av(path: Path) -> Iterator[np.ndarray]:
+    with open_container(path) as container:
+        stream = container.streams.audio[0]
+        stream.thread_type = "AUTO"
+        resampler = av.AudioResampler(format="flt", layout=stream.layout, rate=stream.sample_rate)
+        packets = container.demux(stream)
+        while True:
+            try:
+                packet = next(packets, None)
+                frames = packet.decode() if packet is not None else []
+            except av.error.InvalidDataError:
+                # one damaged packet is skipped, as players do
+                continue
+            except av.error.FFmpegError:
+                return
+            if packet is None:
+                return
+            for frame in frames:
+                for whole in resampler.resample(frame):
+                    yield whole.to_ndarray().reshape(-1, stream.channels)

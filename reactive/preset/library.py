@@ -1,0 +1,60 @@
+"""Where presets are found: inside the package, beside it in a checkout, or by path."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+
+from reactive.errors import PresetError
+from reactive.preset.schema import Preset, load_preset
+
+FILE = "preset.toml"
+
+
+def shipped_folder() -> Path:
+    """Return the folder of the presets that ship: in the wheel inside the package, in a checkout beside it.
+
+    Raises
+    ------
+    PresetError
+        If the installation holds none.
+    """
+    package = Path(__file__).resolve().parent.parent
+    inside, beside = package / "shipped_presets", package.parent / "presets"
+    if inside.is_dir():
+        return inside
+    if beside.is_dir() and (package.parent / "pyproject.toml").is_file():
+        return beside
+    raise PresetError("the presets that ship are missing", where=str(package), remedy="install reactive-clip again")
+
+
+def names() -> list[str]:
+    """Return the names of the presets that ship, sorted."""
+    return sorted(entry.name for entry in shipped_folder().iterdir() if (entry / FILE).is_file())
+
+
+def find_preset(name: str) -> Path:
+    """Return the file of a preset given by name, by folder or by file.
+
+    Raises
+    ------
+    PresetError
+        If there is none; near names are suggested.
+    """
+    path = Path(name)
+    if path.suffix == ".toml" or "/" in name or "\\" in name or path.is_dir():
+        file = path / FILE if path.is_dir() else path
+        if not file.is_file():
+            raise PresetError("no such preset file", where=str(file), remedy="check the name and the folder")
+        return file
+    known = names()
+    if name in known:
+        return shipped_folder() / name / FILE
+    close = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
+    remedy = f"did you mean {' or '.join(close)}" if close else f"there are {', '.join(known)}"
+    raise PresetError(f'unknown preset "{name}"', where="--preset", remedy=remedy)
+
+
+def get_preset(name: str) -> Preset:
+    """Find, read and check a preset given by name or path."""
+    return load_preset(find_preset(name))

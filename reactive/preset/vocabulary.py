@@ -1,0 +1,68 @@
+"""The names that a preset's expressions may use: every signal with its meaning, every function with its parameters.
+
+Signals are curves in [0, 1] sampled at video frames. *Hits* are zero except at the frame nearest to an event, where they
+hold the event's strength; `decay` gives them a tail.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+SIGNALS: dict[str, str] = {
+    "rms": "loudness of this frame, 1 at the song's loud passages",
+    "loudness": "loudness smoothed over about a second",
+    "low": "energy below 150 Hz: kick and bass",
+    "mid": "energy from 150 Hz to 2.5 kHz: voice, snare, chords",
+    "high": "energy above 2.5 kHz: hats, cymbals, air",
+    "brightness": "spectral centroid, dark to bright",
+    "flux": "how much the spectrum is changing: onset strength as a curve",
+    "onset": "hit: any onset",
+    "onset.low": "hit: an onset in the low band",
+    "onset.mid": "hit: an onset in the mid band",
+    "onset.high": "hit: an onset in the high band",
+    "kick": "hit: a low onset that falls with a beat or stands out",
+    "beat": "hit: a beat",
+    "bar": "hit: a downbeat",
+    "section": "hit: a section begins",
+    "drop": "hit: a section begins that is much louder than the one before",
+    "phase.beat": "sawtooth from 0 to 1 over each beat",
+    "phase.bar": "sawtooth from 0 to 1 over each bar",
+    "section.progress": "from 0 to 1 over each section",
+    "section.energy": "how loud and dense the section is among this song's sections",
+    "build": "rises towards a drop before it comes, 0 elsewhere",
+    "loop.progress": "from 0 to 1 over each round of the preset's phases",
+    "phase.progress": "from 0 to 1 over each phase of the preset",
+    "song.progress": "from 0 to 1 over the song",
+}
+
+# Known only once phases have been laid over the song, so a phase's `fits` can't use them.
+AFTER_PHASES = frozenset({"loop.progress", "phase.progress"})
+
+
+@dataclass(frozen=True)
+class Function:
+    """A function of the language: how many curves it takes, then which constants, and what it does."""
+
+    curves: tuple[int, int]
+    constants: tuple[str, ...]
+    defaults: tuple[float, ...]
+    meaning: str
+
+
+FUNCTIONS: dict[str, Function] = {
+    "min": Function((2, 8), (), (), "the least of its arguments"),
+    "max": Function((2, 8), (), (), "the greatest of its arguments"),
+    "abs": Function((1, 1), (), (), "without its sign"),
+    "sqrt": Function((1, 1), (), (), "square root; 0 below 0"),
+    "clamp": Function((1, 1), ("low", "high"), (0.0, 1.0), "held between low and high"),
+    "mix": Function((3, 3), (), (), "mix(a, b, x): a where x is 0, b where x is 1"),
+    "gate": Function((1, 1), ("threshold",), (0.5,), "1 where it reaches the threshold, else 0"),
+    "ease": Function((1, 1), (), (), "smoothstep of its argument clamped to 0..1"),
+    "pow": Function((1, 1), ("exponent",), (2.0,), "raised to an exponent; negative values count as 0"),
+    "smooth": Function((1, 1), ("seconds",), (0.5,), "averaged around each frame, without delay"),
+    "decay": Function((1, 1), ("seconds",), (0.2,), "each peak falls to a tenth in so many seconds"),
+    "swell": Function((1, 1), ("seconds",), (0.5,), "each peak is approached over so many seconds before it comes"),
+    "lfo": Function((0, 0), ("bars", "shift"), (1.0, 0.0), "a sine from 0 to 1, one turn in so many bars"),
+    "triangle": Function((0, 0), ("bars", "shift"), (1.0, 0.0), "a triangle from 0 to 1, one turn in so many bars"),
+    "wander": Function((0, 0), ("bars", "seed"), (4.0, 0.0), "a smooth random curve in 0..1, a new turn each so many bars"),
+}

@@ -1,0 +1,1 @@
+"""Photographs and videos that a band feeds in."""

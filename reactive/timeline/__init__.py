@@ -1,0 +1,1 @@
+"""Decide: analysis and preset to what every frame shall be."""

@@ -1,0 +1,108 @@
+"""Exact time. Nothing else in the program multiplies or divides by a frame rate.
+
+fps is a Fraction. Frame k shows at k / fps. An event at time t acts first on the frame nearest to it. A frame's interval
+is one frame long and centred on k / fps.
+"""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+
+import numpy as np
+
+from reactive.errors import TimelineError
+
+_RATE = re.compile(r"^\d{1,9}(?:\.\d{1,6})?(?:/\d{1,9})?$")
+
+
+def parse_fps(text: str) -> Fraction:
+    """Parse ``24``, ``29.97`` or ``30000/1001`` to a frame rate between 1 and 240.
+
+    Raises
+    ------
+    TimelineError
+        If it is no such number.
+    """
+    remedy = "write for instance 24, 25 or 30000/1001"
+    if not _RATE.match(text):
+        raise TimelineError(f'"{text}" is not a frame rate', where="--fps", remedy=remedy)
+    top, _, bottom = text.partition("/")
+    if bottom and int(bottom) == 0:
+        raise TimelineError(f'"{text}" is not a frame rate', where="--fps", remedy=remedy)
+    fps = Fraction(top) / Fraction(bottom or 1)
+    if not 1 <= fps <= 240:
+        raise TimelineError(f"{text} frames a second are not between 1 and 240", where="--fps", remedy=remedy)
+    return fps
+
+
+def format_fps(fps: Fraction) -> str:
+    """Return ``24`` or ``30000/1001``."""
+    return str(fps)
+
+
+def frame_count(samples: int, sample_rate: int, fps: Fraction) -> int:
+    """Return how many frames a song of so many samples takes: its end is covered, by less than one frame."""
+    exact = Fraction(samples, sample_rate) * fps
+    return max(1, -(-exact.numerator // exact.denominator))
+
+
+def frame_times(frames: int, fps: Fraction) -> np.ndarray:
+    """Return the times in seconds, float64 [frames], at which the frames show."""
+    return np.arange(frames, dtype=np.float64) * fps.denominator / fps.numerator
+
+
+def frame_time(frame: int, fps: Fraction) -> Fraction:
+    """Return the exact time in seconds at which a frame shows."""
+    return frame / fps
+
+
+def nearest_frame(seconds: float | Fraction, fps: Fraction) -> int:
+    """Return the frame nearest to a time; halfway goes to the later one."""
+    exact = Fraction(seconds) * fps + Fraction(1, 2)
+    return exact.numerator // exact.denominator
+
+
+def nearest_frames(seconds: np.ndarray, fps: Fraction) -> np.ndarray:
+    """Return the frames nearest to times in seconds, int64."""
+    return np.floor(np.asarray(seconds, np.float64) * fps.numerator / fps.denominator + 0.5).astype(np.int64)
+
+
+def frame_sample(frame: int, fps: Fraction, sample_rate: int) -> int:
+    """Return the index of the sample nearest to the time at which a frame shows."""
+    exact = frame * sample_rate / fps + Fraction(1, 2)
+    return exact.numerator // exact.denominator
+
+
+def frames_in(seconds: float, fps: Fraction) -> float:
+    """Return a length in seconds as a length in frames."""
+    return seconds * fps.numerator / fps.denominator
+
+
+def frame_length(fps: Fraction) -> float:
+    """Return the length of one frame in seconds."""
+    return fps.denominator / fps.numerator
+
+
+def tick_positions(start: int, stop: int, fps: Fraction, rate: Fraction, hits: np.ndarray) -> list[Fraction]:
+    """Return where, counted in frames, the pictures of a feedback shot lie.
+
+    They start on the shot's first frame and follow each other at `rate` a second. The tick nearest to a hit moves onto
+    the hit's frame, unless that is taken; the first tick stays. The last tick lies at or beyond the last frame, so that
+    every frame has a neighbour on each side.
+
+    Parameters
+    ----------
+    start, stop
+        The shot's frames, stop excluded.
+    hits
+        Frames with a hit, rising.
+    """
+    step = fps / rate
+    count = max(1, -(-(Fraction(stop - 1 - start) / step).numerator // (Fraction(stop - 1 - start) / step).denominator)) + 1
+    ticks = [start + i * step for i in range(count)]
+    for hit in hits[(hits > start) & (hits < stop)].tolist():
+        nearest = round(Fraction(hit - start) / step)
+        if 0 < nearest < count - 1 and ticks[nearest - 1] < hit < ticks[nearest + 1]:
+            ticks[nearest] = Fraction(hit)
+    return ticks

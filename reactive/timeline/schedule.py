@@ -1,0 +1,179 @@
+"""The prompt schedule: which prompt gives way to which, when, and whether by a hard cut or a blend.
+
+A switch is a *hit* (a hard cut on a beat or bar) or a *blend* over at least a beat. Hits are never closer than 0.35 s,
+and a prompt holds at least two beats unless the preset says `strobe`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+
+from reactive.audio.grid import Grid
+from reactive.preset.schema import Phase, Preset, span
+from reactive.timeline.clock import nearest_frame, nearest_frames
+from reactive.timeline.phases import Span
+
+MIN_HIT_SECONDS = 0.35
+MIN_HOLD_BEATS = 2
+# feedback restarts at the latest after so many bars, so that it neither burns in nor drifts away
+MAX_FEEDBACK_BARS = 8
+# share of the blend's easing that lingers around the middle, where few-step models change most
+LINGER = 0.7
+
+
+@dataclass(frozen=True)
+class Event:
+    """A change of prompt.
+
+    Attributes
+    ----------
+    frame, stop
+        First frame of the change, and the frame from which the new prompt stands alone (equal for a hit).
+    hit
+        Whether it is a hard cut.
+    match
+        Whether a hard cut keeps seed and walk.
+    span
+        Index of the span it belongs to.
+    prompt
+        Index of the new prompt.
+    """
+
+    frame: int
+    stop: int
+    hit: bool
+    match: bool
+    span: int
+    prompt: int
+
+
+class Pools:
+    """Hands out each phase's prompts in its order, every one before any comes again, across rounds of the loop."""
+
+    def __init__(self, preset: Preset, seed: int) -> None:
+        self.prompts: list[str] = []
+        self.orders: list[list[int]] = []
+        self.used = [0] * len(preset.phase)
+        for number, phase in enumerate(preset.phase):
+            first = len(self.prompts)
+            self.prompts += [f"{prompt}, {preset.style}" if preset.style else prompt for prompt in phase.prompts]
+            order = np.arange(first, len(self.prompts))
+            if phase.order == "shuffle":
+                np.random.Generator(np.random.Philox(key=[seed % 2**63, number])).shuffle(order)
+            self.orders.append(order.tolist())
+
+    def next(self, phase: int) -> int:
+        """Return the index of the phase's next prompt."""
+        order = self.orders[phase]
+        prompt = order[self.used[phase] % len(order)]
+        self.used[phase] += 1
+        return prompt
+
+
+def schedule(
+    preset: Preset,
+    spans: list[Span],
+    grid: Grid,
+    accents: list[np.ndarray],
+    pools: Pools,
+    *,
+    sections: list[float],
+    fps: Fraction,
+    frames: int,
+) -> list[Event]:
+    """Return all changes of prompt, in order; the first stands on frame 0.
+
+    Parameters
+    ----------
+    spans
+        The phases as laid over the song.
+    accents
+        For each phase, the curve of its switch's `accent`, float64 [frames].
+    sections
+        Times at which sections start; feedback restarts there.
+    """
+    events: list[Event] = []
+    for number, stretch in enumerate(spans):
+        phase = preset.phase[stretch.phase]
+        marks = _marks(phase, stretch, grid, accents[stretch.phase], sections, fps, frames)
+        for seconds, hit in marks:
+            frame = 0 if not events else nearest_frame(seconds, fps)
+            if frame >= frames or (events and not _far_enough(events[-1], frame, hit, phase, grid, fps)):
+                continue
+            stop = frame
+            if not hit and events:
+                stop = max(frame + 1, nearest_frame(_after(grid, seconds, phase.switch.over), fps))
+            events.append(Event(frame, stop, hit, phase.switch.match, number, pools.next(stretch.phase)))
+    return _without_overlaps(events, frames)
+
+
+def _marks(
+    phase: Phase, stretch: Span, grid: Grid, accent: np.ndarray, sections: list[float], fps: Fraction, frames: int
+) -> list[tuple[float, bool]]:
+    """Return the times of a span's switches and whether each is a hit, in order."""
+    hit = phase.switch.how == "hit"
+    every = span(phase.switch.every)
+    regular = _times_every(grid, stretch, every.count, every.unit)
+    marks = {stretch.start: hit} | dict.fromkeys(regular, hit)
+    beats = grid.beats[(grid.beats > stretch.start) & (grid.beats < stretch.end)]
+    at = np.clip(nearest_frames(beats, fps), 0, frames - 1)
+    marks |= dict.fromkeys(beats[accent[at] > 0.5].tolist(), True)
+    if phase.mode == "feedback":
+        marks[stretch.start] = True
+        marks |= dict.fromkeys(_times_every(grid, stretch, MAX_FEEDBACK_BARS, "bar"), True)
+        marks |= dict.fromkeys([time for time in sections if stretch.start < time < stretch.end], True)
+    return sorted(marks.items())
+
+
+def _times_every(grid: Grid, stretch: Span, count: float, unit: str) -> list[float]:
+    """Return the times inside a span that lie whole multiples of `count` beats or bars after its start."""
+    marks = grid.bars if unit == "bar" else grid.beats
+    if len(marks) < 2:
+        return []
+    # a span starts on a bar line; counting from the nearest whole mark keeps every switch on the grid
+    start, end = (float(np.interp(time, marks, np.arange(len(marks)))) for time in (stretch.start, stretch.end))
+    positions = np.arange(round(start) + count, end - 1e-6, count)
+    return [float(time) for time in np.interp(positions, np.arange(len(marks)), marks) if time > stretch.start + 1e-6]
+
+
+def _after(grid: Grid, seconds: float, length: str) -> float:
+    """Return the time a musical length after `seconds`, a beat at least."""
+    parsed = span(length)
+    marks = grid.bars if parsed.unit == "bar" else grid.beats
+    count = parsed.count if parsed.unit == "bar" else max(parsed.count, 1.0)
+    pace = float(np.median(np.diff(marks))) if len(marks) > 1 else 2.0
+    beat = float(np.median(np.diff(grid.beats)))
+    return seconds + max(count * pace, beat)
+
+
+def _far_enough(last: Event, frame: int, hit: bool, phase: Phase, grid: Grid, fps: Fraction) -> bool:
+    apart = (frame - last.frame) / fps
+    if hit and last.hit and apart < Fraction(MIN_HIT_SECONDS):
+        return False
+    if phase.switch.strobe:
+        return frame > last.frame
+    beats = grid.beat_position(np.array([float(last.frame / fps), float(frame / fps)]))
+    # half a beat of tolerance: beats are not exactly as long as each other
+    return bool(beats[1] - beats[0] > MIN_HOLD_BEATS - 0.5)
+
+
+def _without_overlaps(events: list[Event], frames: int) -> list[Event]:
+    """End each blend before the next change begins."""
+    ends = [event.frame for event in events[1:]] + [frames]
+    return [
+        Event(e.frame, max(e.frame, min(e.stop, end)), e.hit, e.match, e.span, e.prompt)
+        for e, end in zip(events, ends, strict=True)
+    ]
+
+
+def blend_weights(count: int) -> np.ndarray:
+    """Return the weights of a blend's frames, float64 [count], rising in (0, 1).
+
+    Few-step models change most while the weight is near a half, so the weight hurries through the ends and lingers in
+    the middle: the picture then changes evenly.
+    """
+    share = (np.arange(count) + 1) / (count + 1)
+    return (1 - LINGER) * share + LINGER * (0.5 + 4 * (share - 0.5) ** 3)

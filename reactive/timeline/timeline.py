@@ -1,0 +1,288 @@
+"""The timeline: for every frame its prompt mix, walk, strength, camera, lens, source and seed, as plain arrays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+
+from reactive.audio.analysis import Analysis
+from reactive.audio.grid import grid_of
+from reactive.preset.schema import Camera, Lens, Phase, Preset
+from reactive.timeline.clock import frame_count, frame_length, frame_times, nearest_frame
+from reactive.timeline.evaluate import Scope, evaluate
+from reactive.timeline.phases import Span, lay_phases
+from reactive.timeline.schedule import Event, Pools, blend_weights, schedule
+from reactive.timeline.signals import frame_signals
+from reactive.timeline.walk import harmonics_for, walk_of
+
+# what the column `source` holds where it is no photograph's number
+NO_SOURCE, FEEDBACK = -1, -2
+
+INTEGERS = ("phase", "loop", "shot", "source", "prompt_from", "prompt_to", "seed")
+CURVES = (
+    "weight", "walk", "speed", "strength", "hit",
+    "lens_zoom", "lens_rotate", "lens_x", "lens_y",
+    "camera_zoom", "camera_rotate", "camera_x", "camera_y",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """What every frame shall be.
+
+    Attributes
+    ----------
+    song_sha256, samples, sample_rate
+        The song it was made for.
+    fps
+        Frames a second.
+    title
+        The preset's title.
+    seed
+        The seed everything random was drawn from.
+    harmonics
+        M of the noise path.
+    feedback_rate, feedback_fresh
+        Fed-back pictures a second, and the share of new noise in each.
+    prompts
+        Every prompt that a column may name.
+    phases
+        The phases' names.
+    photos
+        Base names of the photographs that `source` numbers.
+    cuts
+        Frames that start with a hard cut or a restart, rising.
+    columns
+        One array [frames] for each name in `INTEGERS` (int64) and `CURVES` (float64). `weight` is that of `prompt_to`;
+        lens: scale, degrees, picture widths, picture heights; camera: the running sums of log scale, degrees, widths
+        and heights, so a move from one frame to another is a difference.
+    """
+
+    song_sha256: str
+    samples: int
+    sample_rate: int
+    fps: Fraction
+    title: str
+    seed: int
+    harmonics: int
+    feedback_rate: Fraction
+    feedback_fresh: float
+    prompts: tuple[str, ...]
+    phases: tuple[str, ...]
+    photos: tuple[str, ...]
+    cuts: tuple[int, ...]
+    columns: dict[str, np.ndarray]
+
+    @property
+    def frames(self) -> int:
+        """Number of frames."""
+        return len(self.columns["walk"])
+
+
+def build_timeline(
+    analysis: Analysis, preset: Preset, *, samples: int, fps: Fraction, seed: int, photos: tuple[str, ...] = ()
+) -> Timeline:
+    """Decide every frame of a song's clip.
+
+    Parameters
+    ----------
+    analysis
+        What was heard.
+    preset
+        What the band wrote.
+    samples
+        The song's length in samples, which decides the number of frames.
+    fps
+        Frames a second.
+    seed
+        Decides prompt order, noise and shake; the same seed gives the same timeline.
+    photos
+        Base names of the photographs fed in, shown in turn where the preset says `mode = "photo"`.
+    """
+    frames = frame_count(samples, analysis.sample_rate, fps)
+    seconds = frame_times(frames, fps)
+    grid = grid_of(analysis)
+    signals = frame_signals(analysis, grid, frames=frames, fps=fps)
+    bars = grid.bar_position(seconds)
+    song = Scope(signals, bars, fps)
+    fits = np.stack([evaluate(phase.fits, song) for phase in preset.phase])
+    spans = lay_phases(preset.phase, fits, seconds, grid, analysis.sections, analysis.duration)
+    edges = [nearest_frame(stretch.start, fps) for stretch in spans] + [frames]
+    ranges = [(min(a, frames), min(b, frames)) for a, b in zip(edges, edges[1:], strict=False)]
+    scope = Scope(signals | _progress(spans, ranges, frames), bars, fps)
+    pools = Pools(preset, seed)
+    events = schedule(
+        preset, spans, grid, [evaluate(phase.switch.accent, scope) for phase in preset.phase], pools,
+        sections=[section.start for section in analysis.sections], fps=fps, frames=frames,
+    )  # fmt: skip
+    columns = _spread(preset, spans, ranges, scope, frames)
+    columns["hit"] = signals["kick"]
+    columns |= _prompt_columns(events, frames)
+    columns["source"] = _sources(preset, spans, ranges, frames, len(photos))
+    # in a pure walk there is nothing to keep of a source
+    columns["strength"] = np.where(columns["source"] == NO_SOURCE, 1.0, np.clip(columns["strength"], 0.0, 1.0))
+    loops = _closed_loops(preset, spans, ranges) if preset.loop else []
+    harmonics = harmonics_for(np.clip(columns["speed"], 0, None), loops, fps)
+    columns["walk"], columns["speed"] = walk_of(columns["speed"], loops, harmonics, fps)
+    columns["seed"] = _seeds(preset, spans, ranges, events, frames, seed)
+    cuts = _cuts(events, columns)
+    columns["shot"] = np.cumsum(np.isin(np.arange(frames), cuts)).astype(np.int64)
+    _shake(columns, seed)
+    _camera_sums(columns, fps)
+    return Timeline(
+        song_sha256=analysis.sha256,
+        samples=samples,
+        sample_rate=analysis.sample_rate,
+        fps=fps,
+        title=preset.title,
+        seed=seed,
+        harmonics=harmonics,
+        feedback_rate=Fraction(preset.feedback.rate).limit_denominator(1000),
+        feedback_fresh=preset.feedback.fresh,
+        prompts=tuple(pools.prompts),
+        phases=tuple(phase.name for phase in preset.phase),
+        photos=photos,
+        cuts=tuple(cuts),
+        columns={name: columns[name] for name in (*INTEGERS, *CURVES)},
+    )
+
+
+def _progress(spans: list[Span], ranges: list[tuple[int, int]], frames: int) -> dict[str, np.ndarray]:
+    """Return the signals that are known once the phases are laid."""
+    phase, loop = np.zeros(frames), np.zeros(frames)
+    for first, stop in ranges:
+        phase[first:stop] = (np.arange(stop - first) + 0.5) / max(stop - first, 1)
+    for number in {stretch.loop for stretch in spans}:
+        parts = [part for stretch, part in zip(spans, ranges, strict=True) if stretch.loop == number]
+        first, stop = parts[0][0], parts[-1][1]
+        loop[first:stop] = (np.arange(stop - first) + 0.5) / max(stop - first, 1)
+    return {"phase.progress": phase, "loop.progress": loop}
+
+
+def _spread(
+    preset: Preset, spans: list[Span], ranges: list[tuple[int, int]], scope: Scope, frames: int
+) -> dict[str, np.ndarray]:
+    """Return phase, loop and all modulated columns, each phase's own expression in its own spans."""
+    phase, loop = np.zeros(frames, np.int64), np.zeros(frames, np.int64)
+    for stretch, (first, stop) in zip(spans, ranges, strict=True):
+        phase[first:stop], loop[first:stop] = stretch.phase, stretch.loop
+    columns: dict[str, np.ndarray] = {"phase": phase, "loop": loop}
+    texts = [_expressions(preset, part) for part in preset.phase]
+    for name in texts[0]:
+        # an expression that several phases share is evaluated once
+        curves = {text: evaluate(text, scope) for text in dict.fromkeys(part[name] for part in texts)}
+        columns[name] = np.choose(phase, [curves[part[name]] for part in texts]) if len(texts) <= 32 else np.stack(
+            [curves[part[name]] for part in texts]
+        )[phase, np.arange(frames)]  # fmt: skip
+    columns["lens_zoom"] = np.clip(columns["lens_zoom"], 0.5, 8.0)
+    columns["camera_zoom"] = np.clip(columns["camera_zoom"], 0.05, 20.0)
+    return columns
+
+
+def _expressions(preset: Preset, phase: Phase) -> dict[str, str]:
+    lens: Lens = phase.lens or preset.lens
+    camera: Camera = phase.camera or preset.camera
+    return {
+        "speed": phase.walk or preset.walk,
+        "strength": phase.strength or preset.strength,
+        "lens_zoom": lens.zoom,
+        "lens_rotate": lens.rotate,
+        "lens_x": lens.x,
+        "lens_y": lens.y,
+        "shake": lens.shake,
+        "camera_zoom": camera.zoom,
+        "camera_rotate": camera.rotate,
+        "camera_x": camera.x,
+        "camera_y": camera.y,
+    }
+
+
+def _prompt_columns(events: list[Event], frames: int) -> dict[str, np.ndarray]:
+    before, after = np.zeros(frames, np.int64), np.zeros(frames, np.int64)
+    weight = np.zeros(frames)
+    current = events[0].prompt
+    for event, end in zip(events, [e.frame for e in events[1:]] + [frames], strict=True):
+        before[event.frame : event.stop] = current
+        after[event.frame : event.stop] = event.prompt
+        weight[event.frame : event.stop] = blend_weights(event.stop - event.frame)
+        before[event.stop : end] = after[event.stop : end] = event.prompt
+        current = event.prompt
+    return {"prompt_from": before, "prompt_to": after, "weight": weight}
+
+
+def _sources(preset: Preset, spans: list[Span], ranges: list[tuple[int, int]], frames: int, photos: int) -> np.ndarray:
+    """Return each frame's source; photographs follow one another from span to span. Without any, photo means walk."""
+    source = np.full(frames, NO_SOURCE, np.int64)
+    shown = 0
+    for stretch, (first, stop) in zip(spans, ranges, strict=True):
+        mode = preset.phase[stretch.phase].mode
+        if mode == "feedback":
+            source[first:stop] = FEEDBACK
+        elif mode == "photo" and photos:
+            source[first:stop] = shown % photos
+            shown += 1
+    return source
+
+
+def _closed_loops(preset: Preset, spans: list[Span], ranges: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Return the frame ranges of the rounds in which every phase had its turn."""
+    loops = []
+    for number in sorted({stretch.loop for stretch in spans}):
+        parts = [(s, part) for s, part in zip(spans, ranges, strict=True) if s.loop == number]
+        if len(parts) == len(preset.phase) and parts[-1][1][1] > parts[0][1][0]:
+            loops.append((parts[0][1][0], parts[-1][1][1]))
+    return loops
+
+
+def _seeds(
+    preset: Preset, spans: list[Span], ranges: list[tuple[int, int]], events: list[Event], frames: int, seed: int
+) -> np.ndarray:
+    """Return each frame's noise seed: a new one at each hard cut, the home seed from a round's last phase to its first.
+
+    So what a loop ends on is what it begins with.
+    """
+    home = derive(seed, 0)
+    seeds = np.full(frames, home, np.int64)
+    last = len(preset.phase) - 1
+    current, taken, span_before = home, 0, 0
+    for event in events:
+        phase = spans[event.span].phase
+        entering = event.span != span_before
+        if entering and preset.loop and phase in (0, last):
+            current = home
+        elif event.hit and not event.match and event.frame > 0:
+            taken += 1
+            current = derive(seed, taken)
+        span_before = event.span
+        seeds[event.frame :] = current
+    return seeds
+
+
+def derive(seed: int, number: int) -> int:
+    """Return the `number`-th seed derived from `seed`: 62 bits, counter-based."""
+    words = np.random.SeedSequence([seed % 2**63, number]).generate_state(2, np.uint32)
+    return int(words[0]) << 30 ^ int(words[1])
+
+
+def _cuts(events: list[Event], columns: dict[str, np.ndarray]) -> list[int]:
+    """Return the frames at which the picture is meant to jump: hits, and wherever source or seed change."""
+    changed = (np.diff(columns["source"]) != 0) | (np.diff(columns["seed"]) != 0)
+    return sorted({event.frame for event in events if event.hit and event.frame > 0} | set((np.flatnonzero(changed) + 1).tolist()))
+
+
+def _shake(columns: dict[str, np.ndarray], seed: int) -> None:
+    """Turn the column `shake` into shifts of the lens, drawn by frame number."""
+    amount = columns.pop("shake")
+    random = np.random.Generator(np.random.Philox(key=[seed % 2**63, 1])).uniform(-1, 1, (2, len(amount)))
+    columns["lens_x"] = columns["lens_x"] + amount * random[0]
+    columns["lens_y"] = columns["lens_y"] + amount * random[1]
+
+
+def _camera_sums(columns: dict[str, np.ndarray], fps: Fraction) -> None:
+    """Turn the camera's speeds a second into running sums."""
+    step = frame_length(fps)
+    columns["camera_zoom"] = np.cumsum(np.log(columns["camera_zoom"]) * step)
+    for name in ("camera_rotate", "camera_x", "camera_y"):
+        columns[name] = np.cumsum(columns[name] * step)

@@ -1,0 +1,1 @@
+"""Write the clip: pieces of video, and the whole with its sound."""

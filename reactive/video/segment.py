@@ -1,0 +1,131 @@
+"""Encode a run of frames to one piece on disk: video only, closed GOPs, a fresh encoder each.
+
+Pictures come as sRGB; they are converted to BT.709 in limited range and tagged so. Time stamps are whole frames.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import av
+import av.error
+import numpy as np
+from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, Interpolation
+
+from reactive.errors import OutputError
+from reactive.video.codec import X264_THREADS, Codec
+
+
+def output_error(path: Path, problem: Exception) -> OutputError:
+    """Return what a user reads when writing fails, for instance on a full disk."""
+    reason = getattr(problem, "strerror", None) or str(problem)
+    full = getattr(problem, "errno", None) == 28
+    remedy = "free some space and run it again" if full else "check that the folder exists and may be written"
+    return OutputError(f"can't be written ({reason})", where=str(path), remedy=remedy)
+
+
+class SegmentEncoder:
+    """Writes frames of one size, one after another, to a Matroska file.
+
+    Parameters
+    ----------
+    path
+        The piece to write.
+    size
+        Output width and height in pixels, even numbers.
+    fps
+        Frames a second.
+    codec
+        How to encode.
+    """
+
+    def __init__(self, path: Path, *, size: tuple[int, int], fps: Fraction, codec: Codec) -> None:
+        self.path = path
+        self.size = size
+        self.codec = codec
+        self.frames = 0
+        self.time_base = 1 / fps
+        try:
+            self.container = av.open(str(path), "w", format="matroska")
+        except (av.error.FFmpegError, OSError) as problem:
+            raise output_error(path, problem) from None
+        stream: Any = self.container.add_stream(codec.name, rate=fps, options=dict(codec.options))
+        stream.width, stream.height = size
+        stream.pix_fmt = codec.pixel_format
+        stream.time_base = self.time_base
+        context = stream.codec_context
+        context.time_base = self.time_base
+        context.framerate = fps
+        context.thread_count = X264_THREADS
+        tag(context, codec.pixel_format)
+        self.stream = stream
+
+    def write(self, picture: np.ndarray) -> None:
+        """Encode one picture, uint8 [height, width, 3] sRGB, cropped to the output's shape and scaled to its size."""
+        frame: Any = av.VideoFrame.from_ndarray(np.ascontiguousarray(crop_to(picture, self.size)), format="rgb24")
+        # what the converter is told of the input: full-range RGB
+        frame.color_range = ColorRange.JPEG
+        converted = to_video(frame, self.size, self.codec.pixel_format)
+        converted.pts, converted.time_base = self.frames, self.time_base
+        self.frames += 1
+        try:
+            for packet in self.stream.encode(converted):
+                self.container.mux(packet)
+        except (av.error.FFmpegError, OSError) as problem:
+            raise output_error(self.path, problem) from None
+
+    def close(self) -> None:
+        """Finish the piece."""
+        try:
+            for packet in self.stream.encode():
+                self.container.mux(packet)
+            self.container.close()
+        except (av.error.FFmpegError, OSError) as problem:
+            raise output_error(self.path, problem) from None
+
+    def __enter__(self) -> SegmentEncoder:
+        """Return the encoder itself."""
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """Finish the piece, or on an error just let go of the file."""
+        if kind is None:
+            self.close()
+        else:
+            self.container.close()
+
+
+def tag(context: Any, pixel_format: str) -> None:
+    """Tag an encoder's output as BT.709 (an RGB format carries no matrix)."""
+    rgb = pixel_format.startswith("gbr")
+    context.color_range = int(ColorRange.JPEG if rgb else ColorRange.MPEG)
+    context.colorspace = 0 if rgb else int(Colorspace.ITU709)
+    context.color_primaries = int(ColorPrimaries.BT709)
+    context.color_trc = int(ColorTrc.BT709)
+
+
+def to_video(frame: Any, size: tuple[int, int], pixel_format: str) -> Any:
+    """Scale an RGB frame bicubically and convert it to a pixel format, BT.709 limited range where that has one."""
+    rgb = pixel_format.startswith("gbr")
+    options: dict[str, Any] = {"width": size[0], "height": size[1], "format": pixel_format}
+    options["interpolation"] = Interpolation.BICUBIC
+    if not rgb:
+        options |= {"dst_colorspace": Colorspace.ITU709, "dst_color_range": ColorRange.MPEG}
+        options["src_color_range"] = ColorRange.JPEG
+    return frame.reformat(**options)
+
+
+def crop_to(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Return the largest centred window of the output's shape, without stretching."""
+    height, width = picture.shape[:2]
+    wanted = Fraction(size[0], size[1])
+    if Fraction(width, height) > wanted:
+        kept = round(height * wanted)
+        left = (width - kept) // 2
+        return picture[:, left : left + kept]
+    kept = round(width / wanted)
+    top = (height - kept) // 2
+    return picture[top : top + kept]
