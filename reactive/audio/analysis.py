@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from reactive.audio.onset import Onsets, detect, onset_strength
-from reactive.audio.rhythm import NONE, Rhythm, track_beats
+from reactive.audio.rhythm import NONE, Rhythm, extended, track_beats
 from reactive.audio.spectrum import HOP, RATE, Spectra, measure
 from reactive.audio.structure import Section, find_sections
 from reactive.media.sound import Track
@@ -88,7 +88,11 @@ def analyze(track: Track) -> Analysis:
         strength = np.zeros_like(strength)
     onsets = detect(spectra, strength)
     rhythm: Rhythm = NONE if silent else track_beats(spectra, strength, onsets)
-    bars = rhythm.downbeats if len(rhythm.downbeats) > 1 else np.arange(0.0, track.duration, PULSE_SECONDS)
+    bars = (
+        extended(rhythm.downbeats, track.duration)
+        if len(rhythm.downbeats) > 1
+        else np.arange(0.0, track.duration, PULSE_SECONDS)
+    )
     return Analysis(
         sha256=track.sha256,
         duration=track.duration,

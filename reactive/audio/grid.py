@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from reactive.audio.analysis import PULSE_SECONDS, Analysis
-from reactive.audio.rhythm import BEATS_PER_BAR
+from reactive.audio.rhythm import BEATS_PER_BAR, extended
 
 
 @dataclass(frozen=True)
@@ -36,19 +36,10 @@ def grid_of(analysis: Analysis) -> Grid:
     if len(analysis.beats) < 2:
         beats = np.arange(0.0, analysis.duration + PULSE_SECONDS, PULSE_SECONDS / BEATS_PER_BAR)
         return Grid(beats, beats[::BEATS_PER_BAR], heard=False)
-    beats = _extended(analysis.beats, analysis.duration)
+    beats = extended(analysis.beats, analysis.duration)
     first = float(analysis.downbeats[0]) if len(analysis.downbeats) else float(analysis.beats[0])
     phase = int(np.argmin(np.abs(beats - first))) % BEATS_PER_BAR
     return Grid(beats, beats[phase::BEATS_PER_BAR], heard=True)
-
-
-def _extended(beats: np.ndarray, duration: float) -> np.ndarray:
-    """Continue the beats at the pace of the nearest eight down to 0 and up to the song's end."""
-    pace_in = float(np.median(np.diff(beats[:9])))
-    pace_out = float(np.median(np.diff(beats[-9:])))
-    before = np.arange(beats[0] - pace_in, -1e-9, -pace_in)[::-1]
-    after = np.arange(beats[-1] + pace_out, duration, pace_out)
-    return np.concatenate([before, beats, after])
 
 
 def _position(marks: np.ndarray, seconds: np.ndarray) -> np.ndarray:

@@ -18,6 +18,9 @@ BANDS = ("all", "low", "mid", "high")
 COMPRESSION = 1000.0
 # an attack is sought this far around a peak of onset strength
 SEARCH_SECONDS = 0.05
+# the strong onsets of this far around set the scale, down to this share of the song's strong ones
+NEARBY_SECONDS = 4.0
+WEAKEST = 0.4
 
 
 @dataclass(frozen=True)
@@ -29,8 +32,13 @@ class Onsets:
 
 
 def onset_strength(spectra: Spectra) -> np.ndarray:
-    """Return onset strength float32 [4, t] for all, low, mid and high, each scaled to 1 at its 99.5th percentile."""
+    """Return onset strength float32 [4, t] for all, low, mid and high, about 1 at the strong onsets of each passage.
+
+    Each band is divided by its own level nearby (the smoothed maximum of some seconds), so that kicks under a wall of
+    sound still count; passages much weaker than the song's strong onsets stay weak.
+    """
     import librosa
+    from scipy.ndimage import gaussian_filter1d, maximum_filter1d
 
     loud = np.percentile(spectra.mel, 99.9)
     if loud <= 0:
@@ -47,8 +55,11 @@ def onset_strength(spectra: Spectra) -> np.ndarray:
         center=False,
         channels=[slice(0, MELS), slice(0, low), slice(low, high), slice(high, MELS)],
     )
-    scale = np.percentile(strength, 99.5, axis=1, keepdims=True)
-    return (strength / np.maximum(scale, 1e-6) * (scale > 1e-4)).astype(np.float32)
+    strong = np.percentile(strength, 99.5, axis=1, keepdims=True)
+    width = round(2 * NEARBY_SECONDS * FRAMES_PER_SECOND)
+    nearby = gaussian_filter1d(maximum_filter1d(strength, width, axis=1), width / 4, axis=1, mode="nearest")
+    scale = np.maximum(nearby, WEAKEST * strong)
+    return (strength / np.maximum(scale, 1e-6) * (strong > 1e-4)).astype(np.float32)
 
 
 def pick(strength: np.ndarray, *, threshold: float = 0.12) -> np.ndarray:

@@ -58,6 +58,15 @@ def track_beats(spectra: Spectra, strength: np.ndarray, onsets: dict[str, Onsets
     return Rhythm(tempo, beats, beats[downbeat_phase(spectra, strength, beats) :: BEATS_PER_BAR])
 
 
+def extended(beats: np.ndarray, duration: float) -> np.ndarray:
+    """Continue the beats at the pace of the nearest eight down to 0 and up to the song's end."""
+    pace_in = float(np.median(np.diff(beats[:9])))
+    pace_out = float(np.median(np.diff(beats[-9:])))
+    before = np.arange(beats[0] - pace_in, -1e-9, -pace_in)[::-1]
+    after = np.arange(beats[-1] + pace_out, duration, pace_out)
+    return np.concatenate([before, beats, after])
+
+
 def pulse_clarity(curve: np.ndarray, period: float) -> float:
     """Return the autocorrelation of onset strength near a beat period (in rows), from about 0 to 1."""
     centred = curve - curve.mean()

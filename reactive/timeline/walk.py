@@ -15,6 +15,9 @@ from reactive.timeline.clock import frame_length
 DEFAULT_HARMONICS = 16
 HARMONICS = (4, 64)
 MAX_SPEED = 20.0
+# a loop closes within its last quarter; where that would need too much haste or delay, within more of it
+EASED_SHARES = (0.25, 0.5, 1.0)
+BEND = (-0.75, 1.5)
 
 
 def harmonics_for(speed: np.ndarray, loops: list[tuple[int, int]], fps: Fraction) -> int:
@@ -34,7 +37,8 @@ def walk_of(speed: np.ndarray, loops: list[tuple[int, int]], harmonics: int, fps
     """Return the walk, float64 [frames], and the speed that leads to it.
 
     ``walk[k] = walk[k-1] + speed[k] / fps``, from 0. In the last quarter of each closed loop the speed is eased, so that the
-    frame after the loop stands on a multiple of the period.
+    frame after the loop stands on a multiple of the period. A loop that can't be closed without a
+    visible lurch stays open.
 
     Parameters
     ----------
@@ -51,18 +55,17 @@ def walk_of(speed: np.ndarray, loops: list[tuple[int, int]], harmonics: int, fps
     step = frame_length(fps)
     period = 2.0 * harmonics
     for first, stop in loops:
-        quarter = first + (stop - first) * 3 // 4
         # frame k moves by speed[k]; the frame after the loop (`stop`) is the one that has to land
         landing = min(stop, len(bent) - 1)
-        last = np.arange(quarter + 1, landing + 1)
-        window = np.sin(np.pi * (last - quarter) / (landing - quarter + 1)) ** 2
         total = float(bent[1 : landing + 1].sum() * step)
-        room = float((bent[last] * window).sum() * step)
-        if room <= 1e-9:
-            continue
-        least = total - 0.9 * room
-        target = period * max(round(total / period), int(np.ceil(least / period)))
-        bent[last] += bent[last] * window * ((target - total) / room)
+        for share in EASED_SHARES:
+            eased = np.arange(first + round((landing - first) * (1 - share)) + 1, landing + 1)
+            window = np.sin(np.pi * (np.arange(len(eased)) + 1) / (len(eased) + 1)) ** 2
+            room = float((bent[eased] * window).sum() * step)
+            bend = (period * max(round(total / period), 1) - total) / room if room > 1e-9 else np.inf
+            if BEND[0] <= bend <= BEND[1]:
+                bent[eased] += bent[eased] * window * bend
+                break
     steps = bent * step
     steps[0] = 0.0
     return np.cumsum(steps), bent

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import city, fire, land, objects, pattern, ruin, space, woods
+from . import city, fire, fluid, fractals, land, objects, passage, pattern, ruin, space, weather, woods
 from .fields import Scene, make_frame, make_rng
 
 _RENDERERS = {
@@ -10,18 +10,18 @@ _RENDERERS = {
     "dunes": land.dunes,
     "dust": land.dust,
     "glacier": land.glacier,
-    "aurora": land.aurora,
-    "lightning": land.lightning,
-    "volcano": land.volcano,
-    "sea": land.sea,
+    "aurora": weather.aurora,
+    "lightning": weather.lightning,
+    "volcano": weather.volcano,
+    "sea": weather.sea,
     "fire": fire.fire,
     "explosion": fire.explosion,
-    "smoke": fire.smoke,
-    "ink": fire.ink,
+    "smoke": fluid.smoke,
+    "ink": fluid.ink,
     "nebula": space.nebula,
     "planet": space.planet,
     "orb": space.orb,
-    "fractal": pattern.fractal,
+    "fractal": fractals.fractal,
     "mandala": pattern.mandala,
     "caustics": pattern.caustics,
     "flower": pattern.flower,
@@ -29,8 +29,8 @@ _RENDERERS = {
     "ruins": ruin.ruins,
     "collapse": ruin.collapse,
     "cathedral": ruin.cathedral,
-    "tunnel": ruin.tunnel,
-    "bridge": ruin.bridge,
+    "tunnel": passage.tunnel,
+    "bridge": passage.bridge,
     "city": city.city,
     "neon": city.neon,
     "stage": city.stage,

@@ -19,20 +19,22 @@ from .fields import (
     number,
     pick,
     points,
+    polygons,
     ramp,
     rgb,
+    sample,
     smooth,
     strokes,
     texture,
-    sample,
     warp,
     words,
 )
-from .land import reflect
-from .sky import mood_of, sky
+from .sky import mood_of, reflect, sky
 
 
-def _row(f: Frame, rng: np.random.Generator, base: float, tall: float, wide: float) -> tuple[Field, Field, Field]:
+def _row(
+    f: Frame, rng: np.random.Generator, base: float, tall: float, wide: float
+) -> tuple[Field, Field, Field]:
     """One rank of buildings: coverage, window light and window hue, built column by column."""
     top = np.full(f.width, base, np.float32)
     left, ident = np.zeros(f.width, np.float32), np.zeros(f.width, np.int32)
@@ -56,7 +58,7 @@ def _row(f: Frame, rng: np.random.Generator, base: float, tall: float, wide: flo
     h1 = np.sin(cx * 12.98 + cy * 78.23 + ident[None] * 37.7) * 4375.5
     h1 = h1 - np.floor(h1)
     h2 = np.sin(cx * 3.9 + cy * 1.23 + ident[None] * 11.1) * 1375.5
-    busy = 0.25 + 0.5 * (np.sin(ident[None] * 5.1) * 0.5 + 0.5)
+    busy = 0.12 + 0.4 * (np.sin(ident[None] * 5.1) * 0.5 + 0.5)
     pane = smooth(0.1, 0.3, fx) * smooth(0.95, 0.75, fx) * smooth(0.15, 0.35, fy) * smooth(0.95, 0.75, fy)
     lit = pane * (h1 < busy) * (0.4 + h1 * 1.5) * cover * (f.y > base) * (f.y < top[None] - pitch_y)
     return cover, lit, h2 - np.floor(h2)
@@ -67,10 +69,10 @@ def city(f: Frame, rng: np.random.Generator) -> Scene:
     mood = mood_of(rng, "night night blue dusk sunset night")
     water = chance(rng, 0.5)
     base = between(rng, -0.35, -0.1) * f.hy if water else between(rng, -0.95, -0.6) * f.hy
-    img = sky(f, rng, mood, base, (between(rng, -1, 1) * f.hx, base + 0.15), between(rng, 0.2, 0.7)) * 0.8
+    img = sky(f, rng, mood, base, (between(rng, -1, 1) * f.hx, base + 0.15), between(rng, 0.2, 0.7)) * 0.5
     tint = pick(rng, ["orange", "pink", "teal", "blue", "violet"])
-    air = rgb(tint) * 0.10 + rgb(mood.horizon) * 0.45
-    img = img + rgb(tint) * (0.25 * np.exp(-np.maximum(f.y - base, 0) / 0.35))[..., None]
+    air = rgb(tint) * 0.05 + rgb(mood.horizon) * 0.25
+    img = img + rgb(tint) * (0.14 * np.exp(-np.maximum(f.y - base, 0) / 0.35))[..., None]
     warm = chance(rng, 0.65)
     hot, cold = ((1.0, 0.55, 0.2), (1.0, 0.8, 0.5)) if warm else ((0.5, 0.75, 1.0), (0.85, 0.9, 1.0))
     scale = between(rng, 0.75, 1.4)
@@ -79,13 +81,13 @@ def city(f: Frame, rng: np.random.Generator) -> Scene:
         t = k / (ranks - 1)
         tall = scale * (1.15 - 0.45 * t) * between(rng, 0.8, 1.1)
         cover, lit, hue = _row(f, rng, base - 0.02 * k, tall, (0.10 + 0.12 * t) * scale)
-        wall = mix(air * 0.75, np.float32((0.010, 0.012, 0.018)), 0.25 + 0.65 * t)
+        wall = mix(air * 0.6, np.float32((0.010, 0.012, 0.018)), 0.35 + 0.6 * t)
         up = smooth(0.0, 0.9, f.y - base)
-        img = mix(img, mix(air * 0.9 + wall * 0.2, wall, 0.35 + 0.65 * up), cover)
+        img = mix(img, mix(air * 0.6 + wall * 0.4, wall, 0.4 + 0.6 * smooth(0, 0.4, up)), cover)
         light = mix(rgb(hot), rgb(cold), smooth(0.3, 0.9, hue))
-        img = img + light * (lit * (0.35 + 1.1 * t))[..., None]
-        bank = np.exp(-np.maximum(f.y - base, 0) / 0.22) * 0.30
-        img = mix(img, air * 1.6, bank * (f.y > base))
+        img = img + light * (lit * (0.12 + 0.75 * t**1.5))[..., None]
+        bank = np.exp(-np.maximum(f.y - base, 0) / 0.22) * 0.2
+        img = mix(img, air * 1.1, bank * (f.y > base))
     if water:
         img = reflect(f, rng, img, base, 0.8, np.float32((0.004, 0.007, 0.012)))
         place = "reflected in water"
@@ -102,21 +104,32 @@ def city(f: Frame, rng: np.random.Generator) -> Scene:
     light_word = "warm" if warm else "cold blue"
     extra = "in fog" if foggy else ""
     caption = words(f"a {light_word} city skyline {place} {extra} {mood.light}")
-    return Scene(finish(img, f, rng, 1.7, bloom=0.45), caption, ("city", "night", "water" if water else "tower"))
+    return Scene(
+        finish(img, f, rng, 1.4, bloom=0.5), caption, ("city", "night", "water" if water else "tower")
+    )
 
 
 def neon(f: Frame, rng: np.random.Generator) -> Scene:
     """A glowing floor grid with a striped sun, or bent neon tubes on a wall."""
-    a, b = (str(s) for s in rng.permutation(["magenta", "cyan", "violet", "orange", "blue", "pink", "green", "red"])[:2])
+    a, b = (
+        str(s)
+        for s in rng.permutation(["magenta", "cyan", "violet", "orange", "blue", "pink", "green", "red"])[:2]
+    )
     if chance(rng, 0.35):
         wall = np.clip(0.5 + 0.15 * fbm(rng, f.shape, 20, 1.2), 0.1, 1)
-        brick = smooth(0.0, 0.06, np.abs((f.y * 5) % 1 - 0.5)) * smooth(0, 0.03, np.abs((f.x * 2.5 + np.floor(f.y * 5 + 0.5) * 0.5) % 1 - 0.5))
+        brick = smooth(0.0, 0.06, np.abs((f.y * 5) % 1 - 0.5)) * smooth(
+            0, 0.03, np.abs((f.x * 2.5 + np.floor(f.y * 5 + 0.5) * 0.5) % 1 - 0.5)
+        )
         img = flat(f, (0.02, 0.02, 0.025)) * (wall * (0.4 + 0.6 * brick))[..., None]
         count = int(rng.integers(2, 5))
         form = pick(rng, ["circles", "triangles", "waves"])
         surface = (wall * (0.4 + 0.6 * brick))[..., None]
         for k in range(count):
-            cx, cy, r = between(rng, -0.6, 0.6) * f.hx, between(rng, -0.4, 0.4) * f.hy, between(rng, 0.25, 0.65)
+            cx, cy, r = (
+                between(rng, -0.6, 0.6) * f.hx,
+                between(rng, -0.4, 0.4) * f.hy,
+                between(rng, 0.25, 0.65),
+            )
             t = np.linspace(0, 2 * np.pi, 90)
             if form == "circles":
                 px, py = cx + r * np.cos(t), cy + r * np.sin(t)
@@ -128,7 +141,11 @@ def neon(f: Frame, rng: np.random.Generator) -> Scene:
                 py = cy + 0.25 * np.sin(px * between(rng, 2, 5) + cx * 9)
             line = strokes(f, [(list(zip(px.tolist(), py.tolist(), strict=True)), 0.026, 1.0)])
             c = rgb(a if k % 2 == 0 else b)
-            img = img + (c * 2.2 + 0.5) * line[..., None] + c * surface * (blur(line, 4) * 3 + blur(line, 18) * 5)[..., None]
+            img = (
+                img
+                + (c * 2.2 + 0.5) * line[..., None]
+                + c * surface * (blur(line, 4) * 3 + blur(line, 18) * 5)[..., None]
+            )
         caption = f"{number(count)} {a} and {b} neon {form} on a brick wall"
         return Scene(finish(img, f, rng, 1.2, bloom=0.5), words(caption), ("neon", "light", "night"))
     line_y = between(rng, -0.25, 0.15) * f.hy
@@ -143,7 +160,9 @@ def neon(f: Frame, rng: np.random.Generator) -> Scene:
         v = (f.y - sy) / r
         stripe = 1 - smooth(0.0, 0.12, 0.14 - v * 0.42 - np.abs((v * 4.2) % 1 - 0.5) * 1.0) * (v < 0.25)
         body = smooth(r + f.px, r - f.px, d) * np.clip(stripe, 0, 1)
-        img = mix(img, ramp(v, [(-1, rgb("magenta") * 1.3), (0.1, rgb("orange") * 1.5), (1, rgb("gold") * 2)]), body)
+        img = mix(
+            img, ramp(v, [(-1, rgb("magenta") * 1.3), (0.1, rgb("orange") * 1.5), (1, rgb("gold") * 2)]), body
+        )
         img = img + rgb("pink") * (0.5 * np.exp(-np.maximum(d - r, 0) / 0.22))[..., None]
     ridge = line_y + np.abs(curve(rng, f.width, 4, 1.4)) * between(rng, 0.05, 0.22)
     if chance(rng, 0.6):
@@ -167,9 +186,14 @@ def neon(f: Frame, rng: np.random.Generator) -> Scene:
 
 def stage(f: Frame, rng: np.random.Generator) -> Scene:
     """A crowd in silhouette before stage beams and haze."""
-    a, b = (str(s) for s in rng.permutation(["blue", "magenta", "orange", "red", "green", "cyan", "violet", "gold", "white"])[:2])
+    a, b = (
+        str(s)
+        for s in rng.permutation(
+            ["blue", "magenta", "orange", "red", "green", "cyan", "violet", "gold", "white"]
+        )[:2]
+    )
     floor = between(rng, -0.45, -0.15) * f.hy
-    fog = np.clip(0.7 + 0.35 * fbm(rng, f.shape, 2.5, 2.1, (1, 1.5)), 0.05, 2)
+    fog = np.clip(0.75 + 0.2 * fbm(rng, f.shape, 2.0, 2.6, (1, 1.5)), 0.05, 2)
     img = flat(f, rgb(a) * 0.015 + 0.004)
     count = int(rng.integers(4, 11))
     top = between(rng, 0.6, 1.05) * f.hy
@@ -191,48 +215,58 @@ def stage(f: Frame, rng: np.random.Generator) -> Scene:
     truss = np.exp(-(((f.y - top - 0.05) / 0.02) ** 4))
     img = img * (1 - 0.8 * truss)[..., None]
     band = chance(rng, 0.6)
-    shapes: list = []
     if band:
+        shapes: list = []
+        arms: list = []
         n = int(rng.integers(1, 4))
         for k in range(n):
             x, s = (k - (n - 1) / 2) * 0.5 + between(rng, -0.08, 0.08), 0.20
-            shapes += _person(x, floor + 0.22, s, rng, raised=chance(rng, 0.4))
-        img = mix(img, rgb(a) * 0.01, strokes(f, shapes) * smooth(floor - 0.2, floor, f.y))
+            outline, lifted = _person(x, floor + 0.26, s, rng, raised=chance(rng, 0.4))
+            shapes, arms = shapes + outline, arms + lifted
+        cover = np.maximum(polygons(f, shapes), strokes(f, arms))
+        img = mix(img, rgb(a) * 0.01, cover * smooth(floor - 0.2, floor, f.y))
         img = mix(img, rgb(a) * 0.012, smooth(0.012, -0.012, f.y - floor - 0.0))
     for rank in range(4):
         y0, s = floor - 0.10 - 0.16 * rank, 0.10 + 0.055 * rank
-        people: list = []
+        shapes, arms = [], []
         x = -f.hx - s
         while x < f.hx + s:
-            people += _person(x, y0 + between(rng, -0.04, 0.04), s, rng, raised=chance(rng, 0.3))
+            outline, lifted = _person(x, y0 + between(rng, -0.05, 0.05), s, rng, raised=chance(rng, 0.25))
+            shapes, arms = shapes + outline, arms + lifted
             x += s * between(rng, 0.75, 1.15)
-        cover = np.clip(strokes(f, people) + smooth(y0 - s * 0.35, y0 - s * 0.5, f.y), 0, 1)
-        rim = np.clip(cover - np.roll(cover, 2, 0), 0, 1) * max(0.0, 0.35 - 0.1 * rank)
-        tone = (rgb(a) * 0.06 + rgb(b) * 0.05) * (1 - rank / 4) ** 2
+        cover = np.maximum(polygons(f, shapes), strokes(f, arms))
+        rim = np.clip(cover - blur(np.roll(cover, 2, 0), 0.7), 0, 1) * max(0.0, 0.16 - 0.05 * rank)
+        tone = (rgb(a) * 0.035 + rgb(b) * 0.03) * (1 - rank / 4) ** 2.5
         img = mix(img, tone + 0.002, cover) + rgb(b) * rim[..., None]
     who = "a crowd before a stage" if not band else "a concert crowd and performers"
-    return Scene(finish(img, f, rng, 1.2, bloom=0.5), words(f"{who} under {a} and {b} light beams"), ("stage", "people", "light", "night"))
+    return Scene(
+        finish(img, f, rng, 1.2, bloom=0.5),
+        words(f"{who} under {a} and {b} light beams"),
+        ("stage", "people", "light", "night"),
+    )
 
 
-def _person(x: float, y: float, s: float, rng: np.random.Generator, raised: bool) -> list:
-    """Strokes of a head, shoulders and maybe raised arms, head centred at (x, y)."""
-    w = s * 0.46
-    parts = [
-        ([(x - 0.01 * s, y), (x + 0.01 * s, y + 0.06 * s), (x, y + 0.12 * s)], w * 0.85, 1.0),
-        ([(x - w * 0.5, y - s * 0.48), (x + w * 0.5, y - s * 0.48)], s * 0.42, 1.0),
-        ([(x, y - s * 0.3), (x, y - s * 1.6)], s * 0.62, 1.0),
-    ]
+def _person(x: float, y: float, s: float, rng: np.random.Generator, raised: bool) -> tuple[list, list]:
+    """Outline polygons (head, neck and shoulders) and arm strokes of one figure, head centred at (x, y)."""
+    t = np.linspace(0, 2 * np.pi, 14)
+    head = list(zip((x + 0.19 * s * np.cos(t)).tolist(), (y + 0.25 * s * np.sin(t)).tolist(), strict=True))
+    side = [(0.08, -0.15), (0.10, -0.30), (0.34, -0.38), (0.45, -0.52), (0.48, -1.9)]
+    body = [(x + u * s, y + v * s) for u, v in side] + [(x - u * s, y + v * s) for u, v in reversed(side)]
+    arms = []
     if raised:
-        for side in (-1, 1) if rng.random() < 0.5 else (1,):
-            e = between(rng, 0.2, 0.5) * side
-            hand = (x + side * s * 0.3 + e * s * 0.4, y + s * between(rng, 0.5, 0.9))
-            parts.append(([(x + side * s * 0.36, y - s * 0.45), (x + side * s * 0.45 + e * s * 0.2, y + 0.05 * s), hand], s * 0.15, 1.0))
-    return parts
+        for turn in (-1, 1) if rng.random() < 0.5 else (pick(rng, [-1, 1]),):
+            e = between(rng, -0.1, 0.45) * turn
+            elbow = (x + turn * s * 0.52 + e * s * 0.3, y + 0.02 * s)
+            hand = (elbow[0] + e * s * 0.4, y + s * between(rng, 0.45, 0.8))
+            arms.append(([(x + turn * s * 0.38, y - s * 0.5), elbow, hand], s * 0.13, 1.0))
+    return [head, body], arms
 
 
 def rain(f: Frame, rng: np.random.Generator) -> Scene:
     """Drops on a window with blurred lights behind."""
-    a, b = (str(s) for s in rng.permutation(["orange", "red", "blue", "teal", "gold", "magenta", "green"])[:2])
+    a, b = (
+        str(s) for s in rng.permutation(["orange", "red", "blue", "teal", "gold", "magenta", "green"])[:2]
+    )
     night = chance(rng, 0.65)
     if night:
         img = flat(f, (0.012, 0.016, 0.03)) * (1 + 0.5 * smooth(-1, 1, f.y))[..., None]
@@ -244,8 +278,8 @@ def rain(f: Frame, rng: np.random.Generator) -> Scene:
         caption, tags = f"rain drops on glass with {a} and {b} city lights", ("rain", "city", "night")
     else:
         tone = np.float32(pick(rng, [(0.35, 0.42, 0.45), (0.25, 0.34, 0.24), (0.45, 0.45, 0.46)]))
-        n = blur(fbm(rng, f.shape, 2, 2.4), 3)
-        img = tone * np.clip(0.7 + 0.3 * n + 0.4 * f.y, 0.05, 2)[..., None]
+        n = blur(fbm(rng, f.shape, 1.5, 3.0), 3)
+        img = tone * np.clip(0.6 + 0.14 * n + 0.4 * f.y, 0.05, 2)[..., None]
         caption, tags = "rain drops on a window on a grey day", ("rain", "cloud", "water")
     img = blur(img, 1.5)
     lift = np.zeros(f.shape, np.float32)
@@ -267,7 +301,14 @@ def rain(f: Frame, rng: np.random.Generator) -> Scene:
     bent = warp(img, -gx * 110, -gy * 110)
     wet = smooth(0.03, 0.2, lift)
     img = mix(img, bent * 1.15, wet)
-    img = img * (1 - 1.2 * np.clip(gy, 0, 0.5) * wet)[..., None] + (np.clip(-gy * 0.9 - 0.05, 0, 1) * wet * (0.25 if night else 0.5))[..., None]
+    img = (
+        img * (1 - 1.2 * np.clip(gy, 0, 0.5) * wet)[..., None]
+        + (np.clip(-gy * 0.9 - 0.05, 0, 1) * wet * (0.25 if night else 0.5))[..., None]
+    )
     mist = sample(texture(rng, 4, 1.8), f.x * 0.2, f.y * 0.2)
     img = img * (1 + 0.06 * mist)[..., None] + 0.006
-    return Scene(finish(img, f, rng, 1.5, bloom=0.35), words(caption), ("water", *tags[1:]) if "water" not in tags else ("water", "cloud", "storm"))
+    return Scene(
+        finish(img, f, rng, 1.5, bloom=0.35),
+        words(caption),
+        ("water", *tags[1:]) if "water" not in tags else ("water", "cloud", "storm"),
+    )

@@ -1,7 +1,7 @@
-"""Shared building blocks of the scene renderers: frames, noise, colour, masks and the final grade.
+"""Shared building blocks of the scene renderers: frames, noise, colour, masks, the final grade.
 
-All pictures are built as linear light in float32 and only turned into sRGB by `finish`, so glows add up the way
-light does and bright things roll off to white instead of clipping to a flat colour.
+All pictures are built as linear light in float32 and only turned into sRGB by `finish`, so glows add
+up the way light does and bright things roll off to white instead of clipping to a flat colour.
 """
 
 from __future__ import annotations
@@ -145,8 +145,8 @@ def fbm(
 ) -> Field:
     """Fractal noise with zero mean and unit deviation, shaped in frequency space (hence periodic).
 
-    `cells` is the number of largest features along the short side, `slope` how fast detail fades, `stretch` makes
-    features longer along (y, x).
+    `cells` is the number of largest features along the short side, `slope` how fast detail fades,
+    `stretch` makes features longer along (y, x).
     """
     h, w = shape
     short = min(h, w)
@@ -217,7 +217,9 @@ def warp(a: Field, dx: Field, dy: Field) -> Field:
     jy, jx = np.mgrid[0:h, 0:w].astype(np.float32)
     coords = [jy + dy, jx + dx]
     if a.ndim == 3:
-        return np.stack([ndimage.map_coordinates(a[..., c], coords, order=1, mode="mirror") for c in range(3)], -1)
+        return np.stack(
+            [ndimage.map_coordinates(a[..., c], coords, order=1, mode="mirror") for c in range(3)], -1
+        )
     return ndimage.map_coordinates(a, coords, order=1, mode="mirror")
 
 
@@ -225,7 +227,7 @@ def swirl(
     rng: np.random.Generator, shape: tuple[int, int], cells: float, amount: float, steps: int = 8
 ) -> tuple[Field, Field]:
     """Pixel offsets of a stirred fluid: positions carried backwards along a divergence-free random flow."""
-    stream = fbm(rng, shape, cells, 3.2)
+    stream = fbm(rng, shape, cells, 4.6)
     vy, vx = np.gradient(stream)
     norm = amount * min(shape) / (np.hypot(vx, vy).mean() * steps + 1e-9)
     vx, vy = vx * norm, -vy * norm
@@ -239,7 +241,9 @@ def swirl(
     return ndimage.gaussian_filter(px - jx, 1), ndimage.gaussian_filter(py - jy, 1)
 
 
-def polygons(f: Frame, shapes: Sequence[Sequence[tuple[float, float]]], levels: Sequence[float] | None = None) -> Field:
+def polygons(
+    f: Frame, shapes: Sequence[Sequence[tuple[float, float]]], levels: Sequence[float] | None = None
+) -> Field:
     """Antialiased coverage (or grey level) of filled polygons given in frame units."""
     k = 3
     image = Image.new("L", (f.width * k, f.height * k), 0)
@@ -257,7 +261,9 @@ def strokes(f: Frame, lines: Sequence[tuple[Sequence[tuple[float, float]], float
     draw = ImageDraw.Draw(image)
     for line, width, level in lines:
         points = [((x + f.hx) / f.px * k, (f.hy - y) / f.px * k) for x, y in line]
-        draw.line(points, fill=int(255 * min(1.0, level)), width=max(1, round(width / f.px * k)), joint="curve")
+        draw.line(
+            points, fill=int(255 * min(1.0, level)), width=max(1, round(width / f.px * k)), joint="curve"
+        )
     return np.asarray(image.reduce(k), np.float32) / 255
 
 
@@ -278,7 +284,9 @@ def shafts(light: Field, f: Frame, cx: float, cy: float, reach: float = 0.6, rou
     # Each round doubles the smear, so n rounds equal 2**n taps.
     for k in range(rounds):
         s = 1 - reach * 0.5 ** (k + 1)
-        shifted = ndimage.map_coordinates(a, [oy + (jy - oy) * s, ox + (jx - ox) * s], order=1, mode="nearest")
+        shifted = ndimage.map_coordinates(
+            a, [oy + (jy - oy) * s, ox + (jx - ox) * s], order=1, mode="nearest"
+        )
         a = 0.5 * (a + shifted)
     return resize(a, f.shape)
 

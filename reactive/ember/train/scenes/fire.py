@@ -1,4 +1,4 @@
-"""Burning and flowing matter: fire, explosion, smoke, ink in water."""
+"""Burning matter: fire and explosions."""
 
 from __future__ import annotations
 
@@ -23,9 +23,7 @@ from .fields import (
     sample,
     smooth,
     strokes,
-    swirl,
     texture,
-    warp,
     words,
 )
 
@@ -48,7 +46,7 @@ def _flame(f: Frame, rng: np.random.Generator, base: Field, tall: Field, scale: 
     x = f.x + 0.16 / scale * bend * up
     n = sample(tile, x * 0.34 * scale, f.y * 0.13 * scale + 0.05 * bend)
     lick = np.abs(sample(fine, x * 0.45 * scale + 0.05 * bend, f.y * 0.16 * scale + 0.2))
-    heat = 1.15 - 0.9 * up + 0.42 * n * (0.25 + up) - 0.30 * lick * (0.3 + up)
+    heat = 0.98 - 0.78 * up + 0.42 * n * (0.25 + up) - 0.30 * lick * (0.3 + up)
     return np.clip(heat, 0, 1.3) * smooth(-0.25, 0.05, rise)
 
 
@@ -58,14 +56,22 @@ def _sparks(f: Frame, rng: np.random.Generator, n: int, region: Field) -> Field:
     for _ in range(n):
         x, y = between(rng, -f.hx, f.hx), between(rng, -f.hy, f.hy)
         a, long = rng.normal(np.pi / 2, 0.5), between(rng, 0.005, 0.03)
-        lines.append(([(x, y), (x + np.cos(a) * long, y + np.sin(a) * long)], between(rng, 0.004, 0.011), between(rng, 0.3, 1)))
+        lines.append(
+            (
+                [(x, y), (x + np.cos(a) * long, y + np.sin(a) * long)],
+                between(rng, 0.004, 0.011),
+                between(rng, 0.3, 1),
+            )
+        )
     return strokes(f, lines) * region
 
 
 def fire(f: Frame, rng: np.random.Generator) -> Scene:
     """A wall of flame, a bonfire or a few burning spots in the dark."""
     form = pick(rng, ["wall", "bonfire", "bonfire", "burning forest"])
-    dark = rgb(pick(rng, [(0.006, 0.006, 0.012), (0.012, 0.014, 0.035), (0.03, 0.012, 0.01), (0.02, 0.025, 0.04)]))
+    dark = rgb(
+        pick(rng, [(0.006, 0.006, 0.012), (0.012, 0.014, 0.035), (0.03, 0.012, 0.01), (0.02, 0.025, 0.04)])
+    )
     ground = between(rng, -0.85, -0.5) * f.hy
     img = flat(f, dark) * (1 + 1.6 * smooth(1.0, -0.3, f.y - ground))[..., None]
     haze = fbm(rng, f.shape, 3, 2.0)
@@ -76,7 +82,10 @@ def fire(f: Frame, rng: np.random.Generator) -> Scene:
         tall = between(rng, 0.7, 1.5) * np.exp(0.22 * curve(rng, f.width, 3, 2))[None]
         heat = _flame(f, rng, base, tall, between(rng, 0.8, 1.6))
         wide = 2.5
-        caption, tags = f"a {pick(rng, ['tall', 'roaring'])} wall of orange flames in the dark", ("fire", "night")
+        caption, tags = (
+            f"a {pick(rng, ['tall', 'roaring'])} wall of orange flames in the dark",
+            ("fire", "night"),
+        )
     elif form == "bonfire":
         glow_at, wide = between(rng, -0.4, 0.4) * f.hx, between(rng, 0.25, 0.5)
         d = (f.x - glow_at) / wide
@@ -94,7 +103,11 @@ def fire(f: Frame, rng: np.random.Generator) -> Scene:
     img = img + np.float32((0.75, 0.17, 0.03)) * (warm * (0.25 + 0.5 * smoke))[..., None]
     floor = smooth(0.02, -0.06, f.y - ground)
     soil = np.clip(1 + 0.35 * fbm(rng, f.shape, 12, 1.5, (1, 3)), 0.1, 2)
-    img = mix(img, np.float32((0.55, 0.14, 0.03)) * (soil * np.exp(-d / 0.4) * 0.6)[..., None] + dark * 0.4, floor * (form != "wall"))
+    img = mix(
+        img,
+        np.float32((0.55, 0.14, 0.03)) * (soil * np.exp(-d / 0.4) * 0.6)[..., None] + dark * 0.4,
+        floor * (form != "wall"),
+    )
     fade = 1.0
     if form == "burning forest":
         trunks = _trunks(f, rng, ground)
@@ -106,7 +119,16 @@ def fire(f: Frame, rng: np.random.Generator) -> Scene:
         logs = []
         for _ in range(7):
             a, long = between(rng, -0.9, 0.9), between(rng, 0.8, 1.1) * wide
-            logs.append(([(glow_at - long * np.sign(a), ground - 0.03), (glow_at + a * wide * 0.4, ground + between(rng, 0.05, 0.25))], 0.05, 1.0))
+            logs.append(
+                (
+                    [
+                        (glow_at - long * np.sign(a), ground - 0.03),
+                        (glow_at + a * wide * 0.4, ground + between(rng, 0.05, 0.25)),
+                    ],
+                    0.05,
+                    1.0,
+                )
+            )
         img = mix(img, np.float32((0.05, 0.018, 0.008)), strokes(f, logs))
     img = img + ramp(blur(heat, 0.6), HEAT) * fade
     ember = _sparks(f, rng, 170, np.exp(-np.abs(f.x - glow_at) / (wide + 0.2)))
@@ -120,18 +142,32 @@ def _trunks(f: Frame, rng: np.random.Generator, ground: float) -> Field:
     for _ in range(int(rng.integers(6, 13))):
         x, w = between(rng, -f.hx, f.hx), between(rng, 0.02, 0.07)
         lean, top = between(rng, -0.1, 0.1), between(rng, 0.5, 2.2)
-        lines.append(([(x, ground - 0.2), (x + lean * 0.5, ground + top * 0.5), (x + lean, ground + top)], w, 1.0))
+        lines.append(
+            ([(x, ground - 0.2), (x + lean * 0.5, ground + top * 0.5), (x + lean, ground + top)], w, 1.0)
+        )
         for _ in range(6):
             t, side = between(rng, 0.3, 0.95), pick(rng, [-1, 1])
             long = (1.05 - t) * between(rng, 0.2, 0.5)
             p = (x + lean * t, ground + top * t)
-            lines.append(([p, (p[0] + side * long * 0.6, p[1] + long * 0.3), (p[0] + side * long, p[1] + long * 0.8)], w * 0.25, 1.0))
+            lines.append(
+                (
+                    [
+                        p,
+                        (p[0] + side * long * 0.6, p[1] + long * 0.3),
+                        (p[0] + side * long, p[1] + long * 0.8),
+                    ],
+                    w * 0.25,
+                    1.0,
+                )
+            )
     return strokes(f, lines)
 
 
-def _puffs(f: Frame, rng: np.random.Generator, spots: list[tuple[float, float, float]], rough: float) -> tuple[Field, Field, Field]:
+def _puffs(
+    f: Frame, rng: np.random.Generator, spots: list[tuple[float, float, float]], rough: float
+) -> tuple[Field, Field, Field]:
     """Union of noisy balls: coverage, a height field for lighting, and the noise itself."""
-    n = fbm(rng, f.shape, 5, 1.75)
+    n = fbm(rng, f.shape, 4, 2.0)
     big = fbm(rng, f.shape, 2.5, 2.2)
     x, y = f.x + 0.05 * rough * big, f.y + 0.05 * rough * fbm(rng, f.shape, 2.5, 2.2)
     top = np.full(f.shape, -1.0, np.float32)
@@ -142,9 +178,9 @@ def _puffs(f: Frame, rng: np.random.Generator, spots: list[tuple[float, float, f
     return smooth(-0.05, 0.10, bump), bump, n
 
 
-def _light(bump: Field, f: Frame, lx: float, ly: float, depth: float = 0.09) -> Field:
+def relief_light(bump: Field, f: Frame, lx: float, ly: float, depth: float = 0.09) -> Field:
     """Directional shading of a height field, 0..1."""
-    gy, gx = np.gradient(blur(bump, 1.3) / f.px)
+    gy, gx = np.gradient(blur(bump, 2.4) / f.px)
     nz = depth * 8
     norm = np.sqrt(gx * gx + gy * gy + nz * nz)
     return np.clip((-gx * lx + gy * ly + 0.45 * nz) / norm, -0.2, 1)
@@ -156,23 +192,30 @@ def explosion(f: Frame, rng: np.random.Generator) -> Scene:
     size = between(rng, 0.45, 0.85)
     backdrop, where = pick(
         rng,
-        [((0.01, 0.013, 0.03), "in the night"), ((0.10, 0.13, 0.18), "under a dark sky"), ((0.30, 0.22, 0.17), "in dusty air"), ((0.06, 0.03, 0.05), "at dusk")],
+        [
+            ((0.01, 0.013, 0.03), "in the night"),
+            ((0.10, 0.13, 0.18), "under a dark sky"),
+            ((0.30, 0.22, 0.17), "in dusty air"),
+            ((0.06, 0.03, 0.05), "at dusk"),
+        ],
     )
     img = flat(f, backdrop) * (1 + 0.25 * fbm(rng, f.shape, 2, 2.2) + 0.3 * (f.y < 9))[..., None]
     ground = cy - size * between(rng, 0.5, 1.1)
     floor = smooth(0.03, -0.03, f.y - ground + 0.03 * curve(rng, f.width, 4)[None])
     img = mix(img, rgb(backdrop) * 0.3 + 0.004, floor)
     d = np.hypot(f.x - cx, f.y - cy)
-    img = img + np.float32((1.0, 0.36, 0.09)) * (0.7 * np.exp(-d / (size * 0.7)) * (1 - 0.3 * floor))[..., None]
+    img = (
+        img + np.float32((1.0, 0.36, 0.09)) * (0.7 * np.exp(-d / (size * 0.7)) * (1 - 0.3 * floor))[..., None]
+    )
     spots = [(cx, cy, size * 0.62)]
     for _ in range(16):
-        a, r = between(rng, -0.5, np.pi + 0.5), between(rng, 0.25, 0.95) * size
-        spots.append((cx + np.cos(a) * r * 0.9, cy + np.sin(a) * r * 0.75, size * between(rng, 0.16, 0.36)))
+        a, r = between(rng, -0.5, np.pi + 0.5), between(rng, 0.35, 1.15) * size
+        spots.append((cx + np.cos(a) * r * 0.9, cy + np.sin(a) * r * 0.75, size * between(rng, 0.24, 0.46)))
     smoky, bump, n = _puffs(f, rng, spots, 1.5)
-    shade = _light(bump, f, 0.2, 0.9)
+    shade = relief_light(bump, f, 0.2, 0.9)
     grey = mix(np.float32((0.02, 0.018, 0.018)), rgb(backdrop) * 0.8 + 0.05, np.clip(shade, 0, 1))
     # The inside stays hot: heat falls with distance and shows through gaps of the noise.
-    hot = 1.25 - d / size * between(rng, 0.9, 1.25) + 0.28 * n + 0.5 * (shade - 0.4)
+    hot = 0.95 - d / size * between(rng, 1.0, 1.5) + 0.24 * n + 0.3 * (0.4 - shade)
     burn = ramp(np.clip(hot, 0, 1.3) * smooth(0.0, 0.5, smoky), HEAT)
     img = mix(img, grey + burn, smoky)
     lines = []
@@ -181,96 +224,36 @@ def explosion(f: Frame, rng: np.random.Generator) -> Scene:
         r0, long = size * between(rng, 0.5, 1.9), between(rng, 0.03, 0.2)
         drop = 0.15 * r0 * r0
         p0 = (cx + np.cos(a) * r0, cy + np.sin(a) * r0 - drop)
-        lines.append(([p0, (p0[0] + np.cos(a) * long, p0[1] + np.sin(a) * long - 0.3 * long * r0)], between(rng, 0.005, 0.014), between(rng, 0.25, 1)))
+        lines.append(
+            (
+                [p0, (p0[0] + np.cos(a) * long, p0[1] + np.sin(a) * long - 0.3 * long * r0)],
+                between(rng, 0.005, 0.014),
+                between(rng, 0.25, 1),
+            )
+        )
     spark = strokes(f, lines)
-    img = img + np.float32((6, 2.2, 0.4)) * spark[..., None] + np.float32((1.5, 0.4, 0.05)) * blur(spark, 2)[..., None]
+    img = (
+        img
+        + np.float32((6, 2.2, 0.4)) * spark[..., None]
+        + np.float32((1.5, 0.4, 0.05)) * blur(spark, 2)[..., None]
+    )
     if chance(rng, 0.6):
         bits = []
         for _ in range(25):
             a, r = between(rng, 0, np.pi), size * between(rng, 0.7, 1.8)
-            bx, by, s, t = cx + np.cos(a) * r, cy + np.sin(a) * r, between(rng, 0.008, 0.035), between(rng, 0, 6)
-            bits.append([(bx + s * np.cos(t + k * 1.6), by + s * 0.7 * np.sin(t + k * 1.6)) for k in range(4)])
+            bx, by, s, t = (
+                cx + np.cos(a) * r,
+                cy + np.sin(a) * r,
+                between(rng, 0.008, 0.035),
+                between(rng, 0, 6),
+            )
+            bits.append(
+                [(bx + s * np.cos(t + k * 1.6), by + s * 0.7 * np.sin(t + k * 1.6)) for k in range(4)]
+            )
         img = mix(img, np.float32((0.012, 0.01, 0.01)), polygons(f, bits))
         what = "an orange explosion with black smoke and debris"
     else:
         what = "a huge orange fireball with smoke and sparks"
-    return Scene(finish(img, f, rng, 1.0, bloom=0.4), words(f"{what} {where}"), ("explosion", "fire", "smoke"))
-
-
-def smoke(f: Frame, rng: np.random.Generator) -> Scene:
-    """Rising plumes or a drifting coloured cloud."""
-    tint = pick(rng, ["white", "blue", "orange", "pink", "violet", "green", "red", "teal"])
-    second = pick(rng, ["blue", "violet", "pink", "orange", "teal"])
-    bright = chance(rng, 0.25)
-    back = np.float32((0.55, 0.56, 0.58)) if bright else rgb(pick(rng, [(0.008, 0.008, 0.012), (0.02, 0.025, 0.045), (0.03, 0.02, 0.02)]))
-    img = flat(f, back) * (1 + 0.5 * np.exp(-np.hypot(f.x, f.y - 0.2)))[..., None]
-    plume = chance(rng, 0.55)
-    count = int(rng.integers(1, 4)) if plume else 1
-    dx, dy = swirl(rng, f.shape, 3.5, between(rng, 0.22, 0.42), 10)
-    if plume:
-        dens = np.zeros(f.shape, np.float32)
-        for _ in range(count):
-            x0, lean = between(rng, -0.7, 0.7) * f.hx, between(rng, -0.4, 0.4)
-            up = np.maximum(f.y + f.hy, 0)
-            wide = 0.06 + between(rng, 0.12, 0.3) * up
-            off = (f.x - x0 - lean * up**1.3 * 0.4 - 0.1 * np.sin(up * 3 + x0)) / wide
-            dens += np.exp(-off * off * 1.3) * (1.1 - 0.28 * up)
-        strand = fbm(rng, f.shape, 5, 1.7, (2, 1))
-    else:
-        strand = fbm(rng, f.shape, 3, 1.7)
-        dens = smooth(-0.6, 1.4, fbm(rng, f.shape, 1.6, 2.4)) * 1.2
-    dens = warp(np.clip(dens * np.clip(0.75 + 0.42 * strand, 0.05, 2.2), 0, 2), dx, dy)
-    lit = _light(dens * 0.25, f, between(rng, -1, 1), 0.7, 0.06)
-    colour = mix(rgb(tint), rgb(second), smooth(-0.8, 0.8, f.x * 0.6 + 0.5 * fbm(rng, f.shape, 1.5, 2.5))) if chance(rng, 0.4) else flat(f, tint)
-    two = not np.allclose(colour[0, 0], colour[-1, -1]) and second != tint
-    body = colour * (0.12 + 0.85 * np.clip(lit, 0, 1))[..., None] + 0.03
-    img = mix(img, body, np.clip(1 - np.exp(-1.9 * dens), 0, 1))
-    name = f"{tint} and {second}" if two else tint
-    where = "on a light background" if bright else "in the dark"
-    if plume:
-        what = f"{('one', 'two', 'three')[count - 1]} {'plume' if count == 1 else 'plumes'} of {name} smoke rising"
-    else:
-        what = f"swirling clouds of {name} smoke drifting"
-    return Scene(finish(img, f, rng, 1.05), words(f"{what} {where}"), ("smoke", "abstract"))
-
-
-def ink(f: Frame, rng: np.random.Generator) -> Scene:
-    """Ink blooming in clear water, or thick paint streams folded together."""
-    names = list(rng.permutation(["red", "blue", "violet", "teal", "orange", "magenta", "gold", "green", "pink"])[:3])
-    if chance(rng, 0.5):
-        low = (f.height, f.width)
-        dx, dy = swirl(rng, low, 2.2, between(rng, 0.5, 0.9), 16)
-        ex, ey = swirl(rng, low, 5, 0.14, 6)
-        pos = warp(f.x * 0.9 + 0.7 * f.y + 0.3 * fbm(rng, low, 2, 2.4), dx + ex, dy + ey)
-        band = 0.5 + 0.5 * np.sin(pos * between(rng, 3, 5.5))
-        thin = 0.5 + 0.5 * np.sin(pos * between(rng, 11, 19) + 1)
-        img = mix(mix(rgb(names[0]), rgb(names[1]), smooth(0.3, 0.7, band)), rgb(names[2]), smooth(0.75, 0.95, thin) * 0.8)
-        img = mix(img, np.float32((0.9, 0.87, 0.8)), smooth(0.93, 1.0, band) * 0.8)
-        gloss = _light(blur(band * 0.05 + thin * 0.02, 1.5), f, -0.6, 0.7, 0.05)
-        img = img * (0.35 + 0.6 * gloss)[..., None] + 0.5 * np.maximum(gloss - 0.78, 0)[..., None]
-        return Scene(
-            finish(img, f, rng, 1.0), words(f"flowing {names[0]}, {names[1]} and {names[2]} paint swirls"), ("ink", "abstract")
-        )
-    pale = chance(rng, 0.6)
-    back = np.float32((0.75, 0.78, 0.80)) if pale else np.float32((0.012, 0.016, 0.025))
-    img = flat(f, back) * (1 - 0.25 * np.hypot(f.x / f.hx, f.y / f.hy) ** 2)[..., None]
-    count = int(rng.integers(1, 3))
-    for k in range(count):
-        cx, top = between(rng, -0.5, 0.5) * f.hx, between(rng, 0.2, 0.8) * f.hy
-        down = top - f.y
-        wide = 0.08 + between(rng, 0.3, 0.5) * smooth(-0.1, 1.5, down)
-        stem = np.exp(-(((f.x - cx) / (0.05 + 0.1 * wide)) ** 2)) * (down < 0.3) * smooth(1.2, 0.0, down)
-        ball = np.exp(-(((f.x - cx) / wide) ** 2)) * smooth(-0.25, 0.25, down) * smooth(1.7, 0.7, down)
-        dens = (stem + ball * np.clip(0.7 + 0.5 * fbm(rng, f.shape, 3.5, 1.8), 0, 2)) * 1.2
-        dx, dy = swirl(rng, f.shape, 4, between(rng, 0.35, 0.6), 14)
-        ex, ey = swirl(rng, f.shape, 9, 0.08, 5)
-        dens = warp(dens, dx + ex, dy + ey)
-        lit = np.clip(_light(dens * 0.3, f, -0.5, 0.8, 0.06), 0, 1)
-        body = rgb(names[k]) * (0.10 + 0.9 * lit)[..., None] + 0.05 * lit[..., None]
-        img = mix(img, body, 1 - np.exp(-2.6 * np.clip(dens, 0, 3)))
-    name = names[0] if count == 1 else f"{names[0]} and {names[1]}"
-    where = "clear bright water" if pale else "dark water"
-    return Scene(finish(img, f, rng, 1.0), words(f"{name} ink spreading in {where}"), ("ink", "water", "abstract"))
-
-
-
+    return Scene(
+        finish(img, f, rng, 1.0, bloom=0.4), words(f"{what} {where}"), ("explosion", "fire", "smoke")
+    )

@@ -43,7 +43,15 @@ def _rays(x: Field, y: Field, eye: Vec, look: Vec, focal: float) -> tuple[Field,
 
 
 def march(
-    f: Frame, sdf: Sdf, eye: Vec, look: Vec, focal: float = 1.5, far: float = 40.0, steps: int = 34, pace: float = 0.9
+    f: Frame,
+    sdf: Sdf,
+    eye: Vec,
+    look: Vec,
+    focal: float = 1.5,
+    far: float = 40.0,
+    steps: int = 34,
+    pace: float = 0.9,
+    fine: int = 7,
 ) -> Hit:
     """Trace every pixel; a half-size pass finds safe starting distances for the full one."""
     rx, ry, rz = _rays(f.x[::2, ::2], f.y[::2, ::2], eye, look, focal)
@@ -54,7 +62,7 @@ def march(
     t = ndimage.minimum_filter(t, 3)
     t = np.repeat(np.repeat(t, 2, 0), 2, 1)[: f.height, : f.width] * 0.985
     rx, ry, rz = _rays(f.x, f.y, eye, look, focal)
-    for _ in range(9):
+    for _ in range(fine):
         d = sdf(eye[0] + rx * t, eye[1] + ry * t, eye[2] + rz * t)
         t = np.minimum(t + d * pace, far)
     px, py, pz = eye[0] + rx * t, eye[1] + ry * t, eye[2] + rz * t
@@ -63,10 +71,9 @@ def march(
     nx, ny, nz = sdf(px + e, py, pz) - d, sdf(px, py + e, pz) - d, sdf(px, py, pz + e) - d
     norm = 1 / np.sqrt(nx * nx + ny * ny + nz * nz + 1e-12)
     nx, ny, nz = nx * norm, ny * norm, nz * norm
-    near = np.clip(sdf(px + nx * 0.12, py + ny * 0.12, pz + nz * 0.12) / 0.12, 0, 1)
-    wide = np.clip(sdf(px + nx * 0.5, py + ny * 0.5, pz + nz * 0.5) / 0.5, 0, 1)
+    wide = np.clip(sdf(px + nx * 0.3, py + ny * 0.3, pz + nz * 0.3) / 0.3, 0, 1)
     solid = (t < far * 0.98).astype(np.float32)
-    return Hit(t, solid, (px, py, pz), (nx, ny, nz), (rx, ry, rz), (0.25 + 0.75 * near) * (0.35 + 0.65 * wide))
+    return Hit(t, solid, (px, py, pz), (nx, ny, nz), (rx, ry, rz), 0.2 + 0.8 * wide)
 
 
 def sunlight(h: Hit, sdf: Sdf, light: Vec, reach: float = 6.0, taps: int = 9, hard: float = 7.0) -> Field:

@@ -33,7 +33,9 @@ MOODS: dict[str, Mood] = {
     "overcast": Mood("under a grey sky", (0.26, 0.29, 0.33), (0.55, 0.57, 0.58), (0.85, 0.88, 0.90), 0.5),
     "dusk": Mood("at dusk", (0.03, 0.04, 0.13), (0.36, 0.19, 0.32), (0.75, 0.40, 0.50), 0.6),
     "blue": Mood("at blue hour", (0.02, 0.05, 0.16), (0.12, 0.24, 0.42), (0.40, 0.60, 0.90), 0.5),
-    "night": Mood("at night", (0.004, 0.007, 0.022), (0.02, 0.04, 0.085), (0.45, 0.58, 0.85), 0.32, True, "night"),
+    "night": Mood(
+        "at night", (0.004, 0.007, 0.022), (0.02, 0.04, 0.085), (0.45, 0.58, 0.85), 0.32, True, "night"
+    ),
     "red": Mood("under a red sky", (0.09, 0.012, 0.016), (0.70, 0.11, 0.05), (1.0, 0.25, 0.10), 1.0),
     "teal": Mood("in teal haze", (0.02, 0.10, 0.13), (0.20, 0.46, 0.44), (0.65, 0.95, 0.85), 0.8),
 }
@@ -52,9 +54,12 @@ def sky(
     sun: tuple[float, float] | None = None,
     cloud: float = 0.5,
     disc: float = 0.0,
-    scale: float = 0.16,
+    scale: float = 0.24,
 ) -> Field:
-    """A sky with a sun glow and a perspective cloud deck; `cloud` is the covered share, `disc` the sun radius."""
+    """A sky with a sun glow and a perspective cloud deck.
+
+    `cloud` is the covered share, `disc` the sun radius.
+    """
     up = np.clip((f.y - horizon) / (f.hy - horizon + 0.3), 0, 1)
     img = mix(rgb(mood.horizon), rgb(mood.zenith), 1 - np.exp(-2.6 * up))
     sun = sun or (between(rng, -f.hx, f.hx), horizon + 0.2)
@@ -62,13 +67,23 @@ def sky(
     glow = 0.45 * np.exp(-d / 0.55) + 0.8 * np.exp(-d / 0.16)
     img = img + rgb(mood.sun) * (mood.power * glow)[..., None]
     if mood.stars:
-        img = img + (points(f, rng, int(500 * f.hx * f.hy)) * smooth(0.0, 0.5, up) * 0.8)[..., None]
+        img = (
+            img
+            + (
+                np.minimum(points(f, rng, int(420 * f.hx * f.hy), soft=0.42), 1.2)
+                * smooth(0.0, 0.5, up)
+                * 0.5
+            )[..., None]
+        )
     if disc:
-        img = img + rgb(mood.sun) * (6 * mood.power * smooth(disc + 1.5 * f.px, disc - 1.5 * f.px, d))[..., None]
+        img = (
+            img
+            + rgb(mood.sun) * (6 * mood.power * smooth(disc + 1.5 * f.px, disc - 1.5 * f.px, d))[..., None]
+        )
     if cloud > 0:
         tile = texture(rng, 3.0, 1.75)
-        depth = 1 / (np.maximum(f.y - horizon, 0) + 0.14)
-        u, v = (f.x * depth) * scale + rng.random(), depth * scale * 1.4 + rng.random()
+        depth = 1 / (np.maximum(f.y - horizon, 0) + 0.28)
+        u, v = (f.x * depth) * scale + rng.random(), depth * scale * 1.8 + rng.random()
         n = sample(tile, u, v)
         # A second look a little toward the sun tells whether the cloud there is thinner, i.e. lit.
         toward = np.stack([sun[0] - f.x, sun[1] - f.y]) / (d + 0.3)
@@ -136,7 +151,9 @@ def paint(f: Frame, g: Ground, colour: Field, behind: Field) -> Field:
     return total + behind * (1 - cover)[..., None]
 
 
-def sun_vector(f: Frame, sun: tuple[float, float], horizon: float, focal: float = 1.6) -> tuple[float, float, float]:
+def sun_vector(
+    f: Frame, sun: tuple[float, float], horizon: float, focal: float = 1.6
+) -> tuple[float, float, float]:
     """Unit direction to a sun seen at a picture position."""
     v = np.array([sun[0], max(0.08, sun[1] - horizon), focal])
     v = v / np.linalg.norm(v)
@@ -162,8 +179,50 @@ def fog_bank(f: Frame, rng: np.random.Generator, y0: float, thick: float, rough:
     return np.clip(smooth(y0 + thick, y0 - thick, f.y + rough * thick * n), 0, 1)
 
 
-def ridge_tile(rng: np.random.Generator, cells: float = 4.0, slope: float = 2.3) -> Field:
+def ridge_tile(rng: np.random.Generator, cells: float = 4.0, slope: float = 3.0) -> Field:
     """Tile of sharp-crested mountains between 0 and about 1."""
     a = texture(rng, cells, slope)
-    b = ndimage.gaussian_filter(texture(rng, cells * 2.5, 2.1), 0.8, mode="wrap")
-    return np.maximum(0, 1 - np.abs(a) * 0.8) + 0.12 * b
+    b = ndimage.gaussian_filter(texture(rng, cells * 2.0, 2.6), 1.0, mode="wrap")
+    return np.maximum(0, 1.05 - np.sqrt(a * a + 0.04) * 0.8) + 0.05 * b
+
+
+def air_of(mood: Mood) -> Field:
+    """Colour that distance fades to."""
+    return rgb(mood.horizon) * 0.8 + rgb(mood.zenith) * 0.2
+
+
+def sunlit(lit: Field, mood: Mood, albedo: Field, up: Field) -> Field:
+    """Sun plus sky light on a surface."""
+    ambient = rgb(mood.zenith) * 0.9 + rgb(mood.horizon) * 0.35
+    light = (rgb(mood.sun) * mood.power) * lit[..., None] * 1.1 + ambient * (0.45 + 0.4 * up)[..., None]
+    return albedo * light
+
+
+def moon_disc(f: Frame, rng: np.random.Generator, img: Field, at: tuple[float, float], r: float) -> Field:
+    """Add a shaded moon with a halo."""
+    dx, dy = (f.x - at[0]) / r, (f.y - at[1]) / r
+    d = np.hypot(dx, dy)
+    nz = np.sqrt(np.clip(1 - d * d, 0, 1))
+    phase = between(rng, -0.9, 0.9)
+    lit = smooth(-0.15, 0.5, dx * phase + nz * (1.1 - abs(phase)) + 0.1)
+    seas = 0.75 + 0.13 * fbm(rng, f.shape, 1.5 / r, 2.2)
+    face = np.float32((0.95, 0.9, 0.8)) * (lit * seas)[..., None] * 1.5 + 0.01
+    img = mix(img, face, smooth(1 + f.px / r, 1 - f.px / r, d))
+    return img + np.float32((0.30, 0.38, 0.55)) * (0.35 * np.exp(-np.maximum(d - 1, 0) * 0.8))[..., None]
+
+
+def reflect(f: Frame, rng: np.random.Generator, img: Field, line: float, gain: float, deep: Field) -> Field:
+    """Replace what lies below `line` with a rippled mirror image."""
+    row = np.clip((f.hy - line) / f.px, 0, f.height - 1)
+    jy, jx = np.mgrid[0 : f.height, 0 : f.width].astype(np.float32)
+    depth = np.maximum(jy - row, 0)
+    persp = 1 / (depth / f.height + 0.05)
+    tile = texture(rng, 5, 1.8)
+    n = sample(tile, f.x * persp * 0.03, persp * 0.35)
+    ry = row - depth * 0.95 + n * (0.6 + depth * 0.10)
+    rx = jx + n * (0.3 + depth * 0.02)
+    mirror = np.stack(
+        [ndimage.map_coordinates(img[..., c], [ry, rx], order=1, mode="mirror") for c in range(3)], -1
+    )
+    below = smooth(-0.5, 0.8, jy - row)
+    return mix(img, deep + mirror * (gain * (1 - 0.3 * depth / f.height))[..., None], below)

@@ -36,7 +36,7 @@ def _stars(f: Frame, rng: np.random.Generator, n: int) -> Field:
     big = points(f, rng, 14, 1.2, 0.7)
     warm = smooth(-1, 1, fbm(rng, f.shape, 40, 1.0))
     tone = mix(np.float32((0.75, 0.85, 1.15)), np.float32((1.15, 0.95, 0.75)), warm)
-    return tone * (np.minimum(small * 0.9, 2.0) + np.minimum(big, 3) + blur(big, 2.5) * 1.5)[..., None]
+    return tone * (np.minimum(small * 0.6, 1.6) + np.minimum(big, 3) + blur(big, 2.5) * 1.5)[..., None]
 
 
 def nebula(f: Frame, rng: np.random.Generator) -> Scene:
@@ -62,13 +62,15 @@ def nebula(f: Frame, rng: np.random.Generator) -> Scene:
         img = img + mix(rgb(a), np.float32((0.6, 0.7, 1.0)), 0.35) * (gas * 1.1)[..., None]
         knots = points(f, rng, 900, 2.0, 0.5) * disk * arm
         img = img + rgb(b) * (knots * 1.5)[..., None]
-        img = img + np.float32((1.6, 1.15, 0.7)) * (1.2 * np.exp(-r / (size * 0.10)) + 0.3 * disk**2)[..., None]
+        img = (
+            img + np.float32((1.6, 1.15, 0.7)) * (1.2 * np.exp(-r / (size * 0.10)) + 0.3 * disk**2)[..., None]
+        )
         caption, tags = f"a {a} spiral galaxy with a bright core and stars", ("nebula", "stars")
     else:
-        dx, dy = swirl(rng, f.shape, 2, between(rng, 0.1, 0.3), 6)
-        n1 = warp(fbm(rng, f.shape, 1.8, 1.7), dx, dy)
-        n2 = warp(fbm(rng, f.shape, 2.2, 1.8), dy, dx)
-        lane = np.abs(warp(fbm(rng, f.shape, 2.0, 1.7), dx, -dy))
+        dx, dy = swirl(rng, f.shape, 2, between(rng, 0.02, 0.12), 6)
+        n1 = warp(fbm(rng, f.shape, 1.6, 2.0), dx, dy)
+        n2 = warp(fbm(rng, f.shape, 1.6, 2.3), dy, dx)
+        lane = np.abs(warp(fbm(rng, f.shape, 1.6, 2.0), dx, -dy))
         if form == "milky way":
             tilt = between(rng, -0.9, 0.9)
             across = (f.y - tilt * f.x) / np.hypot(1, tilt)
@@ -79,7 +81,7 @@ def nebula(f: Frame, rng: np.random.Generator) -> Scene:
             gas = np.clip(0.30 + 0.42 * n1, 0, 2) ** 1.5
             caption, tags = f"a glowing {a} and {b} nebula with stars", ("nebula", "stars")
         tone = mix(rgb(a), rgb(b), smooth(-0.9, 0.9, n2))
-        dark = smooth(0.75, 0.05, lane) * 0.85
+        dark = smooth(0.6, 0.0, lane) * 0.6
         img = img + tone * (gas * (1 - dark) * 0.95)[..., None]
         core = np.clip(gas - 0.75, 0, 2) * (1 - 0.6 * dark)
         img = img + np.float32((1.0, 0.85, 0.8)) * (core * 0.9)[..., None]
@@ -97,7 +99,7 @@ def planet(f: Frame, rng: np.random.Generator) -> Scene:
     cx = between(rng, -0.5, 0.5) * f.hx
     cy = -f.hy - r + between(rng, 0.7, 1.2) if big else between(rng, -0.25, 0.25) * f.hy
     img = flat(f, (0.004, 0.005, 0.010)) + _stars(f, rng, int(350 * f.hx * f.hy)) * 0.7
-    haze = np.clip(0.2 + 0.5 * fbm(rng, f.shape, 1.6, 2.0), 0, 2)
+    haze = np.clip(0.3 + 0.3 * fbm(rng, f.shape, 1.4, 2.6), 0, 2)
     img = img + rgb(pick(rng, ["violet", "blue", "teal", "red"])) * (0.10 * haze)[..., None]
     x, y = (f.x - cx) / r, (f.y - cy) / r
     d2 = x * x + y * y
@@ -119,7 +121,9 @@ def planet(f: Frame, rng: np.random.Generator) -> Scene:
         land = smooth(0.25, 0.45, n)
         soil = ramp(sample(fine, lon * 3, lat * 3), [(-2, (0.06, 0.10, 0.03)), (2, (0.32, 0.25, 0.13))])
         surface = mix(np.float32((0.015, 0.07, 0.22)), soil, land)
-        cloud = sample(tile, lon * 1.5 + 0.4 + 0.02 * n, lat * 2.2 + 0.1) + 0.4 * sample(fine, lon * 2.5, lat * 3)
+        cloud = sample(tile, lon * 1.5 + 0.4 + 0.02 * n, lat * 2.2 + 0.1) + 0.4 * sample(
+            fine, lon * 2.5, lat * 3
+        )
         surface = mix(surface, np.float32((0.8, 0.82, 0.85)), smooth(0.3, 1.5, cloud) * 0.9)
     elif kind == "icy":
         crack = smooth(0.15, 0.0, np.abs(n)) * 0.6
@@ -142,10 +146,17 @@ def planet(f: Frame, rng: np.random.Generator) -> Scene:
         squash = between(rng, 0.15, 0.4)
         rr = np.hypot(u, v / squash)
         strip = np.clip(0.55 + 0.4 * sample(tile, rr * 0.7, rr * 0 + 0.3), 0, 1.2)
-        ring = smooth(1.25, 1.32, rr) * smooth(2.15, 2.0, rr) * strip * (1 - 0.85 * smooth(0.03, 0.0, np.abs(rr - 1.75)))
+        ring = (
+            smooth(1.25, 1.32, rr)
+            * smooth(2.15, 2.0, rr)
+            * strip
+            * (1 - 0.85 * smooth(0.03, 0.0, np.abs(rr - 1.75)))
+        )
         front = (v < 0) | (d2 > 1)
         shadow = 1 - 0.9 * ((x * ly - y * lx) ** 2 < 1) * (x * lx + y * ly < 0)
-        img = mix(img, (base * 0.5 + 0.3) * blur(shadow.astype(np.float32), 1)[..., None], ring * front * 0.85)
+        img = mix(
+            img, (base * 0.5 + 0.3) * blur(shadow.astype(np.float32), 1)[..., None], ring * front * 0.85
+        )
         extra = "with rings"
     if chance(rng, 0.4):
         mr = between(rng, 0.04, 0.1)
@@ -159,10 +170,19 @@ def planet(f: Frame, rng: np.random.Generator) -> Scene:
     if np.sin(back) < 0.1 and not big and chance(rng, 0.6):
         sx, sy = cx + lx * r * 1.02, cy + ly * r * 1.02
         g = np.hypot(f.x - sx, f.y - sy)
-        img = img + np.float32((1, 0.85, 0.65)) * (1.6 * np.exp(-g / 0.07) + 0.3 * np.exp(-g / 0.4))[..., None]
-    size = "the curved edge of a huge" if big else "a"
-    word = {"ringed": tone, "ocean": "blue ocean", "rocky": f"rocky {tone}", "banded": f"{tone} gas", "icy": "icy white"}[kind]
-    caption = words(f"{size} {word} planet {extra} in dark space")
+        img = (
+            img + np.float32((1, 0.85, 0.65)) * (1.6 * np.exp(-g / 0.07) + 0.3 * np.exp(-g / 0.4))[..., None]
+        )
+    size = "the curved edge of a" if big else "a"
+    word = {
+        "ringed": tone,
+        "ocean": "blue ocean",
+        "rocky": f"rocky {tone}",
+        "banded": f"{tone} gas",
+        "icy": "icy white",
+    }[kind]
+    where = "" if big and extra else "in dark space"
+    caption = words(f"{size} {word} planet {extra} {where}")
     return Scene(finish(img, f, rng, 1.1), caption, ("planet", "stars"))
 
 
@@ -174,8 +194,8 @@ def orb(f: Frame, rng: np.random.Generator) -> Scene:
     cx, cy, r = between(rng, -0.45, 0.45) * f.hx, between(rng, -0.1, 0.4) * f.hy, between(rng, 0.13, 0.4)
     d = np.hypot(f.x - cx, f.y - cy)
     img = flat(f, colour * 0.01 + 0.006)
-    n = fbm(rng, f.shape, 2.5, 1.9)
-    fog = np.clip(0.8 + 0.4 * n, 0.05, 2.5)
+    n = fbm(rng, f.shape, 2.0, 2.5)
+    fog = np.clip(0.8 + 0.25 * n, 0.05, 2.5)
     img = img + colour * (0.8 * fog * np.exp(-np.maximum(d - r, 0) / 0.35))[..., None]
     img = img + colour * (0.10 * fog / (0.3 + d * d))[..., None]
     if "floor" in place or "water" in place:
@@ -188,7 +208,12 @@ def orb(f: Frame, rng: np.random.Generator) -> Scene:
             ripple = sample(tile, gx * 0.05, gz * 0.5)
             my = 2 * line - f.y + 0.06 * ripple
             dm = np.hypot(f.x - cx + 0.03 * ripple, my - cy)
-            floor = colour * (1.8 * smooth(r + 0.04, r - 0.06, dm) + 0.7 * np.exp(-np.maximum(dm - r, 0) / 0.25))[..., None]
+            floor = (
+                colour
+                * (1.8 * smooth(r + 0.04, r - 0.06, dm) + 0.7 * np.exp(-np.maximum(dm - r, 0) / 0.25))[
+                    ..., None
+                ]
+            )
             floor = floor * np.clip(0.7 + 0.25 * ripple, 0.1, 1.4)[..., None] + 0.004
         else:
             tone = 0.16 + 0.05 * sample(tile, gx * 0.2, gz * 0.2)
@@ -201,14 +226,16 @@ def orb(f: Frame, rng: np.random.Generator) -> Scene:
     form = pick(rng, ["glowing", "glass", "glowing"])
     if form == "glass":
         inner = np.exp(-((d / (0.55 * r)) ** 2)) * 2.5 + 0.25 * (1 - nz) ** 2 * 3 + 0.15
-        shine = np.exp(-(np.hypot(f.x - cx + 0.4 * r, f.y - cy - 0.45 * r) / (0.14 * r)) ** 2) * 1.5
+        shine = np.exp(-((np.hypot(f.x - cx + 0.4 * r, f.y - cy - 0.45 * r) / (0.14 * r)) ** 2)) * 1.5
         ball = colour * (inner * (1 + 0.25 * grain))[..., None] + shine[..., None]
     else:
         ball = (colour * 1.3 + 0.7) * (1.1 + 1.3 * nz + 0.35 * grain)[..., None]
     img = mix(img, ball, smooth(r + f.px, r - f.px, d))
     if "smoke" in place:
-        veil = smooth(0.3, 1.6, warp(fbm(rng, f.shape, 2, 1.9), *swirl(rng, f.shape, 3, 0.2))) * 0.75
+        veil = smooth(0.3, 1.6, warp(fbm(rng, f.shape, 2, 2.5), *swirl(rng, f.shape, 3, 0.2))) * 0.75
         img = mix(img, colour * (0.35 * np.exp(-d / 0.5))[..., None] + 0.015, veil)
     return Scene(
-        finish(img, f, rng, 1.0, bloom=0.4), words(f"a {form} {tint} sphere {place}"), ("orb", "light", "fog" if "fog" in place else "abstract")
+        finish(img, f, rng, 1.0, bloom=0.4),
+        words(f"a {form} {tint} sphere {place}"),
+        ("orb", "light", "fog" if "fog" in place else "abstract"),
     )

@@ -58,7 +58,9 @@ def forest(f: Frame, rng: np.random.Generator) -> Scene:
         depth = 1 / np.maximum(floor + 0.3 - f.y, 0.12)
         tone = np.clip(0.8 + 0.3 * sample(ground_tile, f.x * depth * 0.25, depth * 0.6), 0.2, 1.7)
         soil = np.float32((0.55, 0.58, 0.65)) * air if snow else leaf * 0.9 + np.float32((0.03, 0.02, 0.01))
-        img = mix(img, mix(air * 0.7, soil * (0.5 + 0.8 * np.exp(-d / 0.9))[..., None], t) * tone[..., None], g)
+        img = mix(
+            img, mix(air * 0.7, soil * (0.5 + 0.8 * np.exp(-d / 0.9))[..., None], t) * tone[..., None], g
+        )
         cover, shade = np.zeros(f.shape, np.float32), np.zeros(f.shape, np.float32)
         for _ in range(int(rng.integers(3, 7) + (ranks - k))):
             x0, w = between(rng, -1.1, 1.1) * f.hx, size * between(rng, 0.6, 1.3)
@@ -79,16 +81,26 @@ def forest(f: Frame, rng: np.random.Generator) -> Scene:
             img = mix(img, air * (0.6 + 0.55 * np.exp(-d / 0.6))[..., None], np.clip(0.22 + 0.09 * n, 0, 0.6))
         if k in (1, 3) and name not in ("blue", "moonlit") and not snow:
             crown = smooth(0.2, 1.3, fbm(rng, f.shape, 7, 1.5) + 2.2 * (f.y - 0.35 * f.hy))
-            img = mix(img, mix(air * 0.8, leaf * (0.7 + 1.4 * light)[..., None], 0.35 + 0.4 * t), crown * 0.75)
-    bright = np.clip(img.mean(-1) - float(air.mean()) * 0.35, 0, 2) * smooth(1.3, 0.0, d) * np.clip(0.6 + 0.6 * fbm(rng, f.shape, 9, 1.3), 0, 3)
+            img = mix(
+                img, mix(air * 0.8, leaf * (0.7 + 1.4 * light)[..., None], 0.35 + 0.4 * t), crown * 0.75
+            )
+    bright = (
+        np.clip(img.mean(-1) - float(air.mean()) * 0.35, 0, 2)
+        * smooth(1.3, 0.0, d)
+        * np.clip(0.6 + 0.6 * fbm(rng, f.shape, 9, 1.3), 0, 3)
+    )
     rays = shafts(bright, f, sx, sy + 0.2, 0.72)
     beams = chance(rng, 0.65)
     img = img + air * (rays * (1.6 if beams else 0.4))[..., None]
     where = "light shafts through" if beams else "tall trunks in"
     kind = "a snowy" if snow else "a moonlit" if name == "moonlit" else f"a {name}"
-    caption = words(f"{where} {kind} forest {'and' if beams else 'with'} {'fog between trees' if beams else 'thick fog'}")
+    caption = words(
+        f"{where} {kind} forest {'and' if beams else 'with'} {'fog between trees' if beams else 'thick fog'}"
+    )
     gain = 1.6 if name == "moonlit" else 1.0
-    return Scene(finish(img, f, rng, gain, soft=0.3), caption, ("forest", "tree", "fog", "snow" if snow else "light"))
+    return Scene(
+        finish(img, f, rng, gain, soft=0.3), caption, ("forest", "tree", "fog", "snow" if snow else "light")
+    )
 
 
 def waterfall(f: Frame, rng: np.random.Generator) -> Scene:
@@ -101,27 +113,37 @@ def waterfall(f: Frame, rng: np.random.Generator) -> Scene:
     ridge = top + 0.14 * curve(rng, f.width, 3, 1.7)[None] + between(rng, 0, 0.3) * np.abs(f.x)
     relief = n * 0.5 + steps * 0.35
     gy, gx = np.gradient(blur(relief, 0.8))
-    lit = np.clip(0.5 + 1.7 * gy + 0.9 * gx * pick(rng, [-1, 1]), 0.05, 1.6)
+    lit = np.clip(0.4 + 2.0 * gy + 0.9 * gx * pick(rng, [-1, 1]), 0.05, 1.6)
     rock = ramp(n, [(-2, (0.05, 0.05, 0.05)), (2, (0.16, 0.14, 0.12))]) * 1.3
     green = chance(rng, 0.6)
     if green:
         rock = mix(rock, np.float32((0.06, 0.11, 0.03)), smooth(-0.2, 0.9, steps + 0.9 * gy * 4) * 0.8)
-    cliff = rock * lit[..., None] * (rgb(mood.sun) * mood.power * 0.8 + rgb(mood.horizon) * 0.6 + rgb(mood.zenith) * 0.5)
-    cliff = mix(cliff, air, 0.15 + 0.2 * smooth(-0.2, 0.6, f.y))
+    cliff = (
+        rock
+        * lit[..., None]
+        * (rgb(mood.sun) * mood.power * 0.8 + rgb(mood.horizon) * 0.6 + rgb(mood.zenith) * 0.5)
+    )
+    cliff = mix(cliff, air, 0.05 + 0.2 * smooth(-0.2, 0.6, f.y))
     img = mix(back, cliff, smooth(-0.01, 0.01, ridge - f.y))
     count = int(pick(rng, [1, 1, 1, 2, 3]))
     spray = np.zeros(f.shape, np.float32)
     tile = texture(rng, 5, 1.7)
     for k in range(count):
-        x0 = (k - (count - 1) / 2) * 1.1 * f.hx / count * 1.3 + between(rng, -0.2, 0.2)
+        x0 = (k - (count - 1) / 2) * 1.5 * f.hx / count + between(rng, -0.12, 0.12)
         w = between(rng, 0.12, 0.35) if count == 1 else between(rng, 0.06, 0.14)
         lip = float(ridge[0, int(np.clip((x0 + f.hx) / f.px, 0, f.width - 1))]) - 0.04
         down = np.maximum(lip - f.y, 0)
         wide = w * (1 + 0.35 * down) * (1 + 0.12 * sample(tile, f.x * 0 + 0.1 * k, f.y * 0.25))
         q = (f.x - x0 - 0.03 * np.sin(f.y * 4)) / wide
         strand = sample(tile, q * 0.22 + 0.3 * k, f.y * 0.06) + 0.6 * sample(tile, q * 0.5, f.y * 0.10 + 0.4)
-        body = smooth(1.15, 0.65, np.abs(q) + 0.13 * strand) * smooth(-0.01, 0.03, lip - f.y) * (f.y > pool - 0.05)
-        white = (rgb(mood.horizon) * 0.6 + rgb(mood.sun) * 0.35 * mood.power + 0.12) * np.clip(0.75 + 0.22 * strand, 0.2, 1.5)[..., None]
+        body = (
+            smooth(1.15, 0.65, np.abs(q) + 0.13 * strand)
+            * smooth(-0.01, 0.03, lip - f.y)
+            * (f.y > pool - 0.05)
+        )
+        white = (rgb(mood.horizon) * 0.6 + rgb(mood.sun) * 0.35 * mood.power + 0.12) * np.clip(
+            0.75 + 0.22 * strand, 0.2, 1.5
+        )[..., None]
         img = mix(img, white, body * np.clip(0.88 + 0.12 * strand, 0, 1))
         spray += np.exp(-(((f.x - x0) / (w * 2.2)) ** 2)) * np.exp(-(((f.y - pool) / 0.16) ** 2))
     depth = 1 / np.maximum(pool + 0.12 - f.y, 0.05)
@@ -138,6 +160,8 @@ def waterfall(f: Frame, rng: np.random.Generator) -> Scene:
     img = mix(img, air * 1.05, mist)
     what = "a white waterfall" if count == 1 else f"{('two', 'three')[count - 2]} waterfalls"
     place = "green mossy cliffs" if green else "dark rock cliffs"
-    return Scene(finish(img, f, rng, 1.2, soft=0.3), words(f"{what} over {place} {mood.light}"), ("waterfall", "water", "rock"))
-
-
+    return Scene(
+        finish(img, f, rng, 1.2, soft=0.3),
+        words(f"{what} over {place} {mood.light}"),
+        ("waterfall", "water", "rock"),
+    )

@@ -1,0 +1,35 @@
+"""reactive: a song goes in, a finished clip comes out whose pictures move with the music.
+
+The public functions, imported where they are first used, so that ``import reactive`` costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+__version__ = "0.1.0"
+
+_PUBLIC = {
+    "open_track": "reactive.media.sound",
+    "analyze": "reactive.audio.analysis",
+    "grid_of": "reactive.audio.grid",
+    "get_preset": "reactive.preset.library",
+    "load_preset": "reactive.preset.schema",
+    "build_timeline": "reactive.timeline.timeline",
+    "load_timeline": "reactive.timeline.file",
+    "save_timeline": "reactive.timeline.file",
+    "load_model": "reactive.diffusion.models",
+    "make_clip": "reactive.render.run",
+    "Settings": "reactive.render.run",
+    "score_clip": "reactive.score.sync",
+    "ReactiveError": "reactive.errors",
+}
+__all__ = sorted([*_PUBLIC, "__version__"])
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name from the module that defines it."""
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'reactive' has no attribute {name!r}")
+    return getattr(import_module(_PUBLIC[name]), name)

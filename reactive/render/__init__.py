@@ -1,0 +1,1 @@
+"""Carry a clip through: sizes, plan, the render itself."""

@@ -1,0 +1,303 @@
+"""The whole way from a song to a finished clip."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from reactive.audio.analysis import Analysis, analyze
+from reactive.diffusion.conditioning import PromptBank
+from reactive.diffusion.core import Core, from_bytes
+from reactive.diffusion.frames import Scenery, independent_frames, scenery
+from reactive.diffusion.lanes import feedback_frames
+from reactive.diffusion.models import Model, choose_device, default_batch, default_threads, load_model
+from reactive.errors import OutputError, TimelineError
+from reactive.media.sound import Track, open_track
+from reactive.preset.library import get_preset
+from reactive.render.plan import Plan, make_plan
+from reactive.render.sizes import imagine_size, output_size
+from reactive.render.writer import SegmentWriter
+from reactive.sources.photo import load_photo
+from reactive.timeline.clock import format_fps, frame_sample, nearest_frame
+from reactive.timeline.file import load_timeline
+from reactive.timeline.timeline import Timeline, build_timeline
+from reactive.video.codec import container_format, video_codec
+from reactive.video.mux import join
+
+# called with a stage's name, how much of it is done, and how much there is
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a clip is made. Sizes are width and height in pixels; None means: what suits the model.
+
+    `start` and `duration` are seconds of the song; `batch` 0 and `threads` 0 mean: by rule.
+    """
+
+    preset: str = "loop-destroy"
+    fps: Fraction = Fraction(24)
+    size: tuple[int, int] | None = None
+    imagine_size: tuple[int, int] | None = None
+    model: str = "ember"
+    steps: int | None = None
+    seed: int = 0
+    start: float = 0.0
+    duration: float | None = None
+    photos: tuple[Path, ...] = ()
+    timeline: Path | None = None
+    device: str = "auto"
+    batch: int = 0
+    threads: int = 0
+    codec: str = "h264"
+    speed: str = "veryfast"
+    crf: int = 18
+    overwrite: bool = False
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A finished clip and what it took: durations in seconds."""
+
+    output: Path
+    frames: int
+    fps: Fraction
+    duration: float
+    size: tuple[int, int]
+    imagine_size: tuple[int, int]
+    prompts_used: int
+    model: str
+    device: str
+    batch: int
+    threads: int
+    silent: bool
+    steady: bool
+    analysis_s: float
+    load_s: float
+    render_s: float
+    wall_s: float
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the summary as plain data for JSON."""
+        return {
+            "output": str(self.output),
+            "frames": self.frames,
+            "fps": format_fps(self.fps),
+            "duration": round(self.duration, 6),
+            "size": "x".join(map(str, self.size)),
+            "imagine_size": "x".join(map(str, self.imagine_size)),
+            "prompts_used": self.prompts_used,
+            "model": self.model,
+            "device": self.device,
+            "batch": self.batch,
+            "threads": self.threads,
+            "silent": self.silent,
+            "beat": self.steady,
+            "analysis_s": round(self.analysis_s, 3),
+            "load_s": round(self.load_s, 3),
+            "render_s": round(self.render_s, 3),
+            "wall_s": round(self.wall_s, 3),
+            "frames_per_s": round(self.frames / self.render_s, 3) if self.render_s > 0 else 0.0,
+        }
+
+
+def make_clip(song: str | os.PathLike[str], out: Path, settings: Settings, *, progress: Progress | None = None) -> Clip:
+    """Make a finished clip of a song.
+
+    Parameters
+    ----------
+    song
+        Any file with sound in it.
+    out
+        The clip to write; it appears there only when it is complete.
+    settings
+        How.
+    progress
+        Told how far each stage is.
+
+    Raises
+    ------
+    ReactiveError
+        For anything that is wrong with what was given, or if the clip can't be written; nothing is left behind then.
+    """
+    report = progress or (lambda stage, done, total: None)
+    began = time.perf_counter()
+    container = container_format(out, settings.codec)
+    check_output(out, [Path(song), *settings.photos, *([settings.timeline] if settings.timeline else [])], settings.overwrite)
+    device = choose_device(settings.device)
+    threads = settings.threads or default_threads()
+    torch.set_num_threads(threads)
+    preset = None if settings.timeline else get_preset(settings.preset)
+
+    report("hearing", 0, 1)
+    track = open_track(song)
+    analysis: Analysis | None = None
+    if preset is None:
+        timeline = edited_timeline(settings, track)
+    else:
+        analysis = analyze(track)
+        timeline = build_timeline(
+            analysis, preset, samples=track.samples, fps=settings.fps, seed=settings.seed,
+            photos=tuple(photo.name for photo in settings.photos),
+        )  # fmt: skip
+    first, last = frame_range(timeline, track, settings)
+    heard = time.perf_counter()
+    report("hearing", 1, 1)
+
+    report("loading", 0, 1)
+    model = load_model(settings.model, device=device, steps=settings.steps)
+    shape = settings.size or (16, 9)
+    imagined = settings.imagine_size or imagine_size(model.native, shape)
+    size = settings.size or output_size(imagined)
+    _check_imagine_size(imagined, model)
+    batch = settings.batch or default_batch(device, *imagined)
+    core = Core(model, PromptBank(model, timeline.prompts), batch=batch, width=imagined[0], height=imagined[1])
+    scene = scenery(timeline, core, _photos(settings, timeline, imagined))
+    loaded = time.perf_counter()
+    report("loading", 1, 1)
+
+    plan = make_plan(timeline, first=first, last=last)
+    work = _work_folder(out)
+    try:
+        pieces = _render(plan, core, scene, work, size, settings, report)
+        sound = (frame_sample(first, timeline.fps, track.sample_rate), _last_sample(last, timeline, track))
+        join(
+            pieces, track, out, fps=timeline.fps, container=container, codec=settings.codec, sound=sound,
+            metadata={"title": Path(song).stem, "comment": f"made with reactive, preset {timeline.title}"},
+        )  # fmt: skip
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    finished = time.perf_counter()
+    shown = timeline.columns["prompt_to"][first:last], timeline.columns["prompt_from"][first:last]
+    return Clip(
+        output=out,
+        frames=last - first,
+        fps=timeline.fps,
+        duration=float((last - first) / timeline.fps),
+        size=size,
+        imagine_size=imagined,
+        prompts_used=len(np.union1d(*shown)),
+        model=settings.model,
+        device=device,
+        batch=batch,
+        threads=threads,
+        silent=bool(analysis and analysis.silent),
+        steady=bool(analysis is None or len(analysis.beats)),
+        analysis_s=heard - began,
+        load_s=loaded - heard,
+        render_s=finished - loaded,
+        wall_s=finished - began,
+    )
+
+
+def check_output(out: Path, inputs: Sequence[Path], overwrite: bool) -> None:
+    """Check that a clip may be written to `out`.
+
+    Raises
+    ------
+    OutputError
+        If it is one of the inputs, exists without `overwrite`, or its folder can't be written.
+    """
+    for given in inputs:
+        if out.exists() and given.exists() and os.path.samefile(out, given):
+            raise OutputError("is what the clip is made from", where=str(out), remedy="choose another name with -o")
+    if out.is_dir():
+        raise OutputError("is a folder", where=str(out), remedy="name a file, for instance clip.mp4")
+    if out.exists() and not overwrite:
+        raise OutputError("exists already", where=str(out), remedy="choose another name with -o, or pass --overwrite")
+    if not out.parent.is_dir():
+        raise OutputError("the folder does not exist", where=str(out.parent), remedy="make it, or choose another with -o")
+    if not os.access(out.parent, os.W_OK):
+        raise OutputError("the folder can't be written", where=str(out.parent), remedy="choose another place with -o")
+
+
+def edited_timeline(settings: Settings, track: Track) -> Timeline:
+    """Load the timeline that was asked for and check that it belongs to this song and these photographs."""
+    assert settings.timeline is not None
+    timeline = load_timeline(settings.timeline)
+    where = str(settings.timeline)
+    if timeline.song_sha256 != track.sha256:
+        raise TimelineError("was made for another song", where=where, remedy="name that song, or write a new timeline")
+    names = tuple(photo.name for photo in settings.photos)
+    if timeline.photos != names:
+        wanted = ", ".join(timeline.photos) or "none"
+        raise TimelineError(f"wants the photographs: {wanted}", where=where, remedy="name them with --photo, in this order")
+    return timeline
+
+
+def frame_range(timeline: Timeline, track: Track, settings: Settings) -> tuple[int, int]:
+    """Return the frames [first, last) that `start` and `duration` ask for."""
+    if not 0 <= settings.start < track.duration:
+        raise TimelineError(
+            f"{settings.start:g} s is not within the song", where="--start", remedy=f"it lasts {track.duration:.2f} s"
+        )
+    first = min(nearest_frame(settings.start, timeline.fps), timeline.frames - 1)
+    if settings.duration is None:
+        return first, timeline.frames
+    if settings.duration <= 0:
+        raise TimelineError(f"{settings.duration:g} s is no length", where="--duration", remedy="give seconds above 0")
+    last = nearest_frame(settings.start + settings.duration, timeline.fps)
+    return first, min(max(last, first + 1), timeline.frames)
+
+
+def _last_sample(last: int, timeline: Timeline, track: Track) -> int:
+    return track.samples if last == timeline.frames else frame_sample(last, timeline.fps, track.sample_rate)
+
+
+def _check_imagine_size(size: tuple[int, int], model: Model) -> None:
+    for side in size:
+        if side % model.factor:
+            raise OutputError(
+                f"{size[0]}x{size[1]} is not in steps of {model.factor} pixels",
+                where="--imagine-size",
+                remedy=f"use {size[0] // model.factor * model.factor}x{size[1] // model.factor * model.factor}",
+            )
+
+
+def _photos(settings: Settings, timeline: Timeline, size: tuple[int, int]) -> dict[int, torch.Tensor]:
+    del timeline
+    return {
+        number: from_bytes(torch.from_numpy(load_photo(path, width=size[0], height=size[1]).copy()).permute(2, 0, 1))
+        for number, path in enumerate(settings.photos)
+    }
+
+
+def _work_folder(out: Path) -> Path:
+    try:
+        # beside the output, so that the last step is a rename on the same disk
+        return Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".reactive-job", dir=out.parent))
+    except OSError as problem:
+        raise OutputError(f"can't be written ({problem.strerror})", where=str(out.parent), remedy="choose another with -o") from None
+
+
+def _render(
+    plan: Plan, core: Core, scene: Scenery, folder: Path, size: tuple[int, int], settings: Settings, report: Progress
+) -> list[tuple[Path, int]]:
+    total, done = plan.last - plan.first, 0
+
+    def advance(count: int) -> None:
+        nonlocal done
+        done += count
+        report("rendering", done, total)
+
+    report("rendering", 0, total)
+    codec = video_codec(settings.codec, speed=settings.speed, crf=settings.crf)
+    writer = SegmentWriter(plan, folder, size=size, fps=scene.timeline.fps, codec=codec, done=advance)
+    try:
+        for frames, pictures in independent_frames(core, scene, plan.independent):
+            writer.put(frames, pictures)
+        for frames, pictures in feedback_frames(core, scene, plan.shots):
+            writer.put(frames, pictures)
+        return writer.finish()
+    except BaseException:
+        writer.abandon()
+        raise

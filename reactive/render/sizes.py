@@ -1,0 +1,67 @@
+"""Which size the model works at, and which size the clip has."""
+
+from __future__ import annotations
+
+import math
+import re
+
+from reactive.errors import OutputError
+
+_SIZE = re.compile(r"^(\d{1,5})[xX×](\d{1,5})$")
+# the clip of a small model is doubled, so that players do not blur a stamp
+SMALL = 640
+
+
+def parse_size(text: str, option: str, *, multiple: int = 2) -> tuple[int, int]:
+    """Parse ``1280x720``.
+
+    Raises
+    ------
+    OutputError
+        If it is no size, not a multiple of `multiple`, or not within 16 to 8192 pixels.
+    """
+    match = _SIZE.match(text)
+    if not match:
+        raise OutputError(f'"{text}" is not a size', where=option, remedy="write for instance 1280x720")
+    width, height = int(match.group(1)), int(match.group(2))
+    if not (16 <= width <= 8192 and 16 <= height <= 8192):
+        raise OutputError(f"{text} is not within 16 to 8192 pixels", where=option, remedy="write for instance 1280x720")
+    if width % multiple or height % multiple:
+        nearest = "x".join(str(max(multiple, round(side / multiple) * multiple)) for side in (width, height))
+        raise OutputError(f"{text} is not in steps of {multiple} pixels", where=option, remedy=f"use {nearest}")
+    return width, height
+
+
+def imagine_size(native: tuple[int, int], shape: tuple[int, int]) -> tuple[int, int]:
+    """Return the size, near the model's native number of pixels, whose shape is nearest to that of the clip.
+
+    Parameters
+    ----------
+    native
+        Width and height that the model was made for.
+    shape
+        Width and height of the clip, or any with its aspect ratio.
+    """
+    wanted = shape[0] / shape[1]
+    for width, height in (native, native[::-1]):
+        if abs(math.log(width / height / wanted)) < 0.05:
+            return width, height
+    step = 64 if native[0] % 64 == 0 and native[1] % 64 == 0 else 16
+    area = native[0] * native[1]
+    width = max(step, round(math.sqrt(area * wanted) / step) * step)
+    height = max(step, round(math.sqrt(area / wanted) / step) * step)
+    return width, height
+
+
+def output_size(imagined: tuple[int, int]) -> tuple[int, int]:
+    """Return the clip's default size: the picture cropped to 16:9 (9:16, 1:1), doubled where it is small."""
+    width, height = imagined
+    for across, down in ((16, 9), (9, 16), (1, 1)):
+        if abs(math.log(width / height * down / across)) < 0.15:
+            unit = min(width // across, height // down)
+            # even numbers on both sides: 4:2:0 halves them
+            unit -= unit % 2 if across % 2 or down % 2 else 0
+            width, height = unit * across, unit * down
+            break
+    width, height = width - width % 2, height - height % 2
+    return (2 * width, 2 * height) if max(width, height) < SMALL else (width, height)
