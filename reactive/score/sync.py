@@ -21,7 +21,8 @@ from reactive.media.video import luma_frames
 
 # what a person sees as movement: this share of full scale, as a mean over the picture
 VISIBLE = 0.8 / 255
-MAX_LAG_SECONDS = 0.5
+# further away, the beat before or after would be mistaken for the one that is meant
+MAX_LAG_SECONDS = 0.2
 POP = 4.0
 # a frame within this many frames of an onset belongs to the hit
 NEAR = 1

@@ -6,6 +6,7 @@ is one frame long and centred on k / fps.
 
 from __future__ import annotations
 
+import math
 import re
 from fractions import Fraction
 
@@ -99,10 +100,11 @@ def tick_positions(start: int, stop: int, fps: Fraction, rate: Fraction, hits: n
         Frames with a hit, rising.
     """
     step = fps / rate
-    count = max(1, -(-(Fraction(stop - 1 - start) / step).numerator // (Fraction(stop - 1 - start) / step).denominator)) + 1
+    count = math.ceil((stop - 1 - start) / step) + 1
     ticks = [start + i * step for i in range(count)]
     for hit in hits[(hits > start) & (hits < stop)].tolist():
         nearest = round(Fraction(hit - start) / step)
         if 0 < nearest < count - 1 and ticks[nearest - 1] < hit < ticks[nearest + 1]:
             ticks[nearest] = Fraction(hit)
-    return ticks
+    # a hit on the last frame makes the tick beyond it needless
+    return ticks[:-1] if count > 1 and ticks[-2] >= stop - 1 else ticks

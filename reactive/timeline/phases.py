@@ -51,12 +51,13 @@ def lay_phases(
     duration
         The song's length in seconds.
     """
-    limits = _limits(phases, float(grid.bar_position(np.array([duration]))[0] - grid.bar_position(np.array([0.0]))[0]))
+    begin, end = grid.bar_position(np.array([0.0, duration])).tolist()
+    limits, scale = _limits(phases, end - begin)
     block = max(1, min(BLOCK_BARS, int(limits[:, 0].min())))
     edges, on_section = _blocks(grid, sections, duration, block)
     bars = np.diff(grid.bar_position(edges))
     fit = _block_means(fits, seconds, edges)
-    order = _best_path(fit * bars, bars, on_section, limits)
+    order = _best_path(fit * bars, bars, np.where(on_section, ON_SECTION, OFF_SECTION) * scale, limits, whole=scale < 1)
     spans: list[Span] = []
     loop, began = 0, 0
     for i in range(1, len(order) + 1):
@@ -68,11 +69,11 @@ def lay_phases(
     return spans
 
 
-def _limits(phases: list[Phase], bars: float) -> np.ndarray:
-    """Return fewest and most bars of each phase; a short song shortens all, so that one round fits in it."""
+def _limits(phases: list[Phase], bars: float) -> tuple[np.ndarray, float]:
+    """Return fewest and most bars of each phase, and by how much a short song shortens them to fit one round in."""
     limits = np.array([phase.bars for phase in phases], float)
     scale = min(1.0, bars / max(limits[:, 0].sum() * 1.25, 1.0))
-    return np.maximum(limits * scale, 1.0)
+    return np.maximum(limits * scale, 1.0), scale
 
 
 def _blocks(
@@ -101,8 +102,10 @@ def _block_means(fits: np.ndarray, seconds: np.ndarray, edges: np.ndarray) -> np
     return means
 
 
-def _best_path(gain: np.ndarray, bars: np.ndarray, on_section: np.ndarray, limits: np.ndarray) -> list[int]:
+def _best_path(gain: np.ndarray, bars: np.ndarray, change: np.ndarray, limits: np.ndarray, *, whole: bool) -> list[int]:
     """Return for each block the number of phases begun so far, less one; the path with the greatest gain.
+
+    `change` is what it is worth to begin a phase at each block; `whole` asks for an end in the last phase.
 
     Semi-Markov Viterbi: `best[e]` holds, for each phase that ends at edge e, the best score up to there.
     """
@@ -119,7 +122,7 @@ def _best_path(gain: np.ndarray, bars: np.ndarray, on_section: np.ndarray, limit
                 if begin == 0:
                     before = 0.0 if phase == 0 else -np.inf
                 else:
-                    before = best[begin, phase - 1] + (ON_SECTION if on_section[begin] else OFF_SECTION)
+                    before = best[begin, phase - 1] + change[begin]
                 span = length[end] - length[begin]
                 short = 0.0 if end == blocks else max(0.0, limits[phase, 0] - span)
                 wrong = short + max(0.0, span - limits[phase, 1])
@@ -127,7 +130,9 @@ def _best_path(gain: np.ndarray, bars: np.ndarray, on_section: np.ndarray, limit
                 if score > best[end, phase]:
                     best[end, phase], origin[end, phase] = score, begin
     spans: list[tuple[int, int]] = []
-    end, phase = blocks, int(best[blocks].argmax())
+    # a song too short for more gets a whole round all the same
+    complete = whole and np.isfinite(best[blocks, -1])
+    end, phase = blocks, phases - 1 if complete else int(best[blocks].argmax())
     while end > 0:
         begin = int(origin[end, phase])
         spans.append((begin, end))

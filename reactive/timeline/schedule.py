@@ -156,8 +156,8 @@ def _far_enough(last: Event, frame: int, hit: bool, phase: Phase, grid: Grid, fp
     if phase.switch.strobe:
         return frame > last.frame
     beats = grid.beat_position(np.array([float(last.frame / fps), float(frame / fps)]))
-    # half a beat of tolerance: beats are not exactly as long as each other
-    return bool(beats[1] - beats[0] > MIN_HOLD_BEATS - 0.5)
+    # a quarter of a beat of tolerance: beats are not exactly as long as each other
+    return bool(beats[1] - beats[0] > MIN_HOLD_BEATS - 0.25)
 
 
 def _without_overlaps(events: list[Event], frames: int) -> list[Event]:

@@ -1,0 +1,46 @@
+"""Fixtures that many tests share. Everything is seeded; nothing touches the network."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+# one thread pool of a fixed size: the bits of a picture depend on it
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TRANSFORMERS_OFFLINE", "1")
+
+
+@pytest.fixture(scope="session")
+def toy_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A diffusers folder of toy width with random weights."""
+    from tests.toy import save_toy_model
+
+    return save_toy_model(tmp_path_factory.mktemp("toy-model"))
+
+
+@pytest.fixture(scope="session")
+def beat_wav(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A stereo song of 16 s with a kick on every beat at 120 beats a minute."""
+    from tests.toy import beat_song, write_song
+
+    return write_song(tmp_path_factory.mktemp("songs") / "beat.wav", beat_song())
+
+
+@pytest.fixture(scope="session")
+def beat_analysis(beat_wav: Path):
+    """The analysis of `beat_wav`."""
+    from reactive import analyze, open_track
+
+    return analyze(open_track(beat_wav))
+
+
+@pytest.fixture(scope="session")
+def beat_timeline(beat_analysis):
+    """The timeline of `beat_wav` with the preset loop-destroy at 24 frames/s."""
+    from fractions import Fraction
+
+    from reactive import build_timeline, get_preset
+
+    return build_timeline(beat_analysis, get_preset("loop-destroy"), samples=16 * 44_100, fps=Fraction(24), seed=3)

@@ -1,0 +1,82 @@
+"""The rooms of the house may import only what stands below them."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).resolve().parent.parent / "reactive"
+ALWAYS = {"errors"}
+MAY_IMPORT = {
+    "media": set(),
+    "preset": set(),
+    "audio": {"media"},
+    "timeline": {"audio", "preset"},
+    "sources": {"media"},
+    "diffusion": {"timeline", "sources"},
+    "video": {"media"},
+    "score": {"media", "audio"},
+    "render": {"media", "preset", "audio", "timeline", "sources", "diffusion", "video", "score"},
+}
+OUTSIDE_CLI = ("click",)
+READERS = ("av", "soundfile", "PIL")
+
+
+def imports(file: Path) -> set[str]:
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0 or "ember" in file.parts, f"{file}: relative import"
+            found.add(node.module or "")
+    return found
+
+
+def files() -> list[Path]:
+    found = [file for file in PACKAGE.rglob("*.py") if "ember" not in file.relative_to(PACKAGE).parts]
+    assert len(found) > 30
+    return found
+
+
+@pytest.mark.parametrize("room", sorted(MAY_IMPORT))
+def test_a_room_imports_only_rooms_below_it(room: str) -> None:
+    allowed = MAY_IMPORT[room] | ALWAYS | {room}
+    for file in (PACKAGE / room).rglob("*.py"):
+        for name in imports(file):
+            if name.startswith("reactive."):
+                assert name.split(".")[1] in allowed, f"{file.name} imports {name}"
+
+
+def test_only_the_command_line_knows_click() -> None:
+    for file in files():
+        if file.name != "cli.py":
+            assert not any(name.split(".")[0] in OUTSIDE_CLI for name in imports(file)), file
+
+
+def test_nothing_imports_ember() -> None:
+    for file in files():
+        assert not any(name.startswith("reactive.ember") for name in imports(file)), file
+
+
+def test_only_media_reads_by_soundfile_and_the_library_never_prints() -> None:
+    for file in files():
+        room = file.relative_to(PACKAGE).parts[0]
+        names = {name.split(".")[0] for name in imports(file)}
+        assert "soundfile" not in names or room == "media", file
+        # video writes by PyAV; sources only scale what media has read
+        assert "av" not in names or room in ("media", "video"), file
+        text = file.read_text(encoding="utf-8")
+        for word in ("print(", "eval(", "exec(", "yaml.load", "trust_remote_code=True"):
+            calls = [line for line in text.splitlines() if word in line and f"_{word}" not in line and f".{word}" not in line]
+            assert not calls, f"{file}: {calls}"
+
+
+def test_only_the_clock_multiplies_by_frames_a_second() -> None:
+    for file in (PACKAGE / "timeline").glob("*.py"):
+        if file.name != "clock.py":
+            text = file.read_text(encoding="utf-8")
+            assert "* fps" not in text, file
+            assert "float(fps)" not in text, file
