@@ -2,8 +2,8 @@
 
     python -m benchmarks.first_light reactive/data/first-light.ogg
 
-Thirteen bars: four that build up (pad, hats, a riser), five after the drop (kick, clap, bass, arpeggio), two of a break,
-two in which it comes back and ends. Beat k lies at exactly k / 2 seconds, downbeats at whole multiples of 2 seconds.
+Thirteen bars: four that build up (pad, hats, a riser), four after the drop (kick, clap, bass, arpeggio), three in which
+it is torn apart (distorted bass, broken drums), two in which only the pad is left. Beat k lies at exactly k / 2 seconds, downbeats at whole multiples of 2 seconds.
 """
 
 from __future__ import annotations
@@ -74,16 +74,17 @@ def compose(seed: int = 7) -> np.ndarray:
         track[first : first + len(piece)] += gain * piece[:, None] * sides
 
     drum = kick()
-    kicks = [b for bar in (4, 5, 6, 7, 8, 11) for b in range(bar * 4, bar * 4 + 4)] + [48]
+    kicks = [b for bar in range(4, 8) for b in range(bar * 4, bar * 4 + 4)]
+    kicks += [bar * 4 + step for bar in range(8, 11) for step in (0, 0.75, 1, 2, 2.75, 3, 3.5)] + [44]
     for beat in kicks:
         add(drums, drum, beat, 0.85)
-    for bar in (4, 5, 6, 7, 8, 11):
-        for beat in (1, 3):
+    for bar in range(4, 11):
+        for beat in (1, 3) if bar < 8 else (0.5, 1, 2.5, 3, 3.75):
             clap = noise_hit(rng, length=0.25, decay=0.06, low=900, high=5000)
             add(drums, clap, bar * 4 + beat, 0.5)
             add(wet, clap, bar * 4 + beat, 0.2)
     for bar in range(BARS - 1):
-        steps = () if bar in (0, 9) else (0.5, 1.5, 2.5, 3.5) if bar in (1, 10) else tuple(np.arange(0, 4, 0.5))
+        steps = () if bar in (0, 11) else (0.5, 1.5, 2.5, 3.5) if bar == 1 else tuple(np.arange(0, 4, 0.5 if bar < 8 else 0.25))
         for step in steps:
             hat = noise_hit(rng, length=0.09, decay=0.02 if step % 1 else 0.012, low=7000, high=16000)
             add(drums, hat, bar * 4 + step, 0.45, pan=0.25)
@@ -93,19 +94,20 @@ def compose(seed: int = 7) -> np.ndarray:
 
     for bar in range(BARS):
         chord = CHORDS[bar % 4]
-        opening = (300 + 250 * bar, 500 + 300 * bar) if bar < 4 else (900, 2600) if bar < 9 else (500, 700)
+        opening = (300 + 250 * bar, 500 + 300 * bar) if bar < 4 else (900, 2600) if bar < 8 else (2600, 1200) if bar < 11 else (700, 300)
         for note in chord:
             pad = saw(ROOT * 2 ** (note / 12), 4 * BEAT, voices=3, rng=rng)
             fade = np.minimum(1, np.minimum(np.arange(len(pad)), np.arange(len(pad))[::-1]) / (0.05 * RATE))
             voice = swept(pad, *opening) * fade
             add(music, voice, bar * 4, 0.05 + 0.01 * min(bar, 4), pan=(note % 5 - 2) / 3)
             add(wet, voice, bar * 4, 0.05)
-        if bar in (4, 5, 6, 7, 8, 11):
+        if 4 <= bar < 11:
             for step in range(8):
                 note = saw(ROOT / 2 * 2 ** (chord[0] / 12), 0.24, voices=2, rng=rng)
                 envelope = np.exp(-np.arange(len(note)) / RATE / 0.16)
-                add(music, swept(note * envelope, 900, 200), bar * 4 + step / 2, 0.38 if step % 2 else 0.2)
-        if bar >= 2 and bar not in (9, 12):
+                bass = swept(note * envelope, 900, 200) if bar < 8 else np.tanh(6 * swept(note * envelope, 400, 2500))
+                add(music, bass, bar * 4 + step / 2, (0.38 if step % 2 else 0.2) * (1.0 if bar < 8 else 0.7))
+        if 2 <= bar < 11:
             for step in range(16):
                 pitch = ROOT * 4 * 2 ** (chord[(step * 3) % 4] / 12)
                 t = np.arange(int(0.2 * RATE)) / RATE
@@ -115,7 +117,7 @@ def compose(seed: int = 7) -> np.ndarray:
     riser = swept(rng.standard_normal(int(8 * BEAT * RATE)), 200, 9000) * np.linspace(0, 1, int(8 * BEAT * RATE)) ** 2
     add(music, riser, 8, 0.12)
     crash = noise_hit(rng, length=2.5, decay=0.8, low=3000, high=15000)
-    for beat in (16, 44, 48):
+    for beat in (16, 32, 44):
         add(drums, crash, beat, 0.25)
         add(wet, crash, beat, 0.1)
 

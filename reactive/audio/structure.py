@@ -12,6 +12,8 @@ from reactive.audio.spectrum import FRAMES_PER_SECOND, Spectra
 # the checkerboard looks this many bars back and ahead
 KERNEL_BARS = 8
 MIN_BARS = 4
+# songs shorter than this many bars may have shorter sections
+SHORT_SONG, MIN_BARS_SHORT = 24, 2
 # sections whose mean features are nearer than this (correlation distance) bear the same letter
 SAME = 0.35
 
@@ -45,7 +47,7 @@ def find_sections(spectra: Spectra, bars: np.ndarray, duration: float) -> list[S
     edges = _without_slivers(edges)
     features, energy = _bar_features(spectra, edges)
     count = len(features)
-    starts = [0, *_boundaries(features), count] if count >= 2 * MIN_BARS else [0, count]
+    starts = [0, *_boundaries(features, MIN_BARS_SHORT if count < SHORT_SONG else MIN_BARS), count]
     means = np.stack([features[a:b].mean(axis=0) for a, b in zip(starts, starts[1:], strict=False)])
     labels = _letters(means)
     level = _rank([float(energy[a:b].mean()) for a, b in zip(starts, starts[1:], strict=False)])
@@ -84,14 +86,16 @@ def _bar_features(spectra: Spectra, edges: np.ndarray) -> tuple[np.ndarray, np.n
     return np.concatenate(scaled, axis=1), energy
 
 
-def _boundaries(features: np.ndarray) -> list[int]:
-    """Return the bars, rising, where a new section starts."""
+def _boundaries(features: np.ndarray, fewest: int) -> list[int]:
+    """Return the bars, rising, where a new section starts; no section is shorter than `fewest` bars."""
+    if len(features) < 2 * fewest:
+        return []
     centred = features - features.mean(axis=0)
     unit = centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-9)
     count = len(unit)
     size = min(KERNEL_BARS, count // 2)
     novelty = np.zeros(count)
-    for bar in range(MIN_BARS // 2, count - MIN_BARS // 2):
+    for bar in range(fewest, count - fewest + 1):
         reach = min(size, bar, count - bar)
         before, after = unit[bar - reach : bar], unit[bar : bar + reach]
         novelty[bar] = (
@@ -101,7 +105,7 @@ def _boundaries(features: np.ndarray) -> list[int]:
     threshold = max(0.25, float(np.median(novelty) + 0.5 * novelty.std()))
     for bar in np.argsort(-novelty):
         near = novelty[max(bar - 2, 0) : bar + 3]
-        far_enough = all(abs(int(bar) - other) >= MIN_BARS for other in [0, count, *chosen])
+        far_enough = all(abs(int(bar) - other) >= fewest for other in [0, count, *chosen])
         if novelty[bar] > threshold and novelty[bar] >= near.max() and far_enough:
             chosen.append(int(bar))
     return sorted(chosen)
