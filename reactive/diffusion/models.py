@@ -212,8 +212,13 @@ def _load_parts(folder: Path, index: dict[str, Any], name: str, dtype: torch.dty
     from diffusers import AutoencoderKL, AutoencoderTiny, UNet2DConditionModel
     from diffusers.utils import logging
     from transformers import CLIPTextModel, CLIPTokenizer
+    from transformers.utils import logging as transformers_logging
 
+    # what the libraries say while loading is not for the user of a clip
     logging.disable_progress_bar()
+    logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    transformers_logging.set_verbosity_error()
     autoencoders = {"AutoencoderTiny": AutoencoderTiny, "AutoencoderKL": AutoencoderKL}
     kind = str((index.get("vae") or [None, ""])[1])
     if kind not in autoencoders:

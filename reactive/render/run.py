@@ -30,7 +30,7 @@ from reactive.sources.photo import load_photo
 from reactive.timeline.clock import format_fps, frame_sample, nearest_frame
 from reactive.timeline.file import load_timeline
 from reactive.timeline.timeline import Timeline, build_timeline
-from reactive.video.codec import container_format, video_codec
+from reactive.video.codec import Codec, container_format, video_codec
 from reactive.video.mux import join
 
 # called with a stage's name, how much of it is done, and how much there is
@@ -166,12 +166,13 @@ def make_clip(song: str | os.PathLike[str], out: Path, settings: Settings, *, pr
     report("loading", 1, 1)
 
     plan = make_plan(timeline, first=first, last=last)
+    codec = video_codec(settings.codec, speed=settings.speed, crf=settings.crf)
     work = _work_folder(out)
     try:
-        pieces = _render(plan, core, scene, work, size, settings, report)
+        pieces = _render(plan, core, scene, work, size, codec, report)
         sound = (frame_sample(first, timeline.fps, track.sample_rate), _last_sample(last, timeline, track))
         join(
-            pieces, track, out, fps=timeline.fps, container=container, codec=settings.codec, sound=sound,
+            pieces, track, out, fps=timeline.fps, container=container, codec=codec, sound=sound,
             metadata={"title": Path(song).stem, "comment": f"made with reactive, preset {timeline.title}"},
         )  # fmt: skip
     finally:
@@ -280,7 +281,7 @@ def _work_folder(out: Path) -> Path:
 
 
 def _render(
-    plan: Plan, core: Core, scene: Scenery, folder: Path, size: tuple[int, int], settings: Settings, report: Progress
+    plan: Plan, core: Core, scene: Scenery, folder: Path, size: tuple[int, int], codec: Codec, report: Progress
 ) -> list[tuple[Path, int]]:
     total, done = plan.last - plan.first, 0
 
@@ -290,7 +291,6 @@ def _render(
         report("rendering", done, total)
 
     report("rendering", 0, total)
-    codec = video_codec(settings.codec, speed=settings.speed, crf=settings.crf)
     writer = SegmentWriter(plan, folder, size=size, fps=scene.timeline.fps, codec=codec, done=advance)
     try:
         for frames, pictures in independent_frames(core, scene, plan.independent):

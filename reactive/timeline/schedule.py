@@ -98,7 +98,9 @@ def schedule(
     events: list[Event] = []
     for number, stretch in enumerate(spans):
         phase = preset.phase[stretch.phase]
-        marks = _marks(phase, stretch, grid, accents[stretch.phase], sections, fps, frames)
+        # the last phase of a loop comes home to the seed it began with, which only a cut can do
+        homecoming = preset.loop and 0 < stretch.phase == len(preset.phase) - 1
+        marks = _marks(phase, stretch, grid, accents[stretch.phase], sections, fps, frames, homecoming)
         for seconds, hit in marks:
             frame = 0 if not events else nearest_frame(seconds, fps)
             if frame >= frames or (events and not _far_enough(events[-1], frame, hit, phase, grid, fps)):
@@ -111,16 +113,27 @@ def schedule(
 
 
 def _marks(
-    phase: Phase, stretch: Span, grid: Grid, accent: np.ndarray, sections: list[float], fps: Fraction, frames: int
+    phase: Phase,
+    stretch: Span,
+    grid: Grid,
+    accent: np.ndarray,
+    sections: list[float],
+    fps: Fraction,
+    frames: int,
+    homecoming: bool,
 ) -> list[tuple[float, bool]]:
-    """Return the times of a span's switches and whether each is a hit, in order."""
-    hit = phase.switch.how == "hit"
+    """Return the times of a span's switches and whether each is a hit, in order.
+
+    Where no beat was heard there is nothing to hit: all switches are blends, except that feedback restarts.
+    """
+    hit = phase.switch.how == "hit" and grid.heard
     every = span(phase.switch.every)
     regular = _times_every(grid, stretch, every.count, every.unit)
-    marks = {stretch.start: hit} | dict.fromkeys(regular, hit)
+    marks = {stretch.start: hit or (homecoming and grid.heard)} | dict.fromkeys(regular, hit)
     beats = grid.beats[(grid.beats > stretch.start) & (grid.beats < stretch.end)]
     at = np.clip(nearest_frames(beats, fps), 0, frames - 1)
-    marks |= dict.fromkeys(beats[accent[at] > 0.5].tolist(), True)
+    if grid.heard:
+        marks |= dict.fromkeys(beats[accent[at] > 0.5].tolist(), True)
     if phase.mode == "feedback":
         marks[stretch.start] = True
         marks |= dict.fromkeys(_times_every(grid, stretch, MAX_FEEDBACK_BARS, "bar"), True)

@@ -11,7 +11,7 @@ from reactive.audio.analysis import Analysis
 from reactive.audio.grid import grid_of
 from reactive.preset.schema import Camera, Lens, Phase, Preset
 from reactive.timeline.clock import frame_count, frame_length, frame_times, nearest_frame
-from reactive.timeline.evaluate import Scope, evaluate
+from reactive.timeline.evaluate import Scope, ease, evaluate
 from reactive.timeline.phases import Span, lay_phases
 from reactive.timeline.schedule import Event, Pools, blend_weights, schedule
 from reactive.timeline.signals import frame_signals
@@ -101,6 +101,8 @@ def build_timeline(
     photos
         Base names of the photographs fed in, shown in turn where the preset says `mode = "photo"`.
     """
+    if analysis.silent:
+        preset = _calm(preset)
     frames = frame_count(samples, analysis.sample_rate, fps)
     seconds = frame_times(frames, fps)
     grid = grid_of(analysis)
@@ -117,7 +119,7 @@ def build_timeline(
         preset, spans, grid, [evaluate(phase.switch.accent, scope) for phase in preset.phase], pools,
         sections=[section.start for section in analysis.sections], fps=fps, frames=frames,
     )  # fmt: skip
-    columns = _spread(preset, spans, ranges, scope, frames)
+    columns = _spread(preset, spans, ranges, events, scope, frames)
     columns["hit"] = signals["kick"]
     columns |= _prompt_columns(events, frames)
     columns["source"] = _sources(preset, spans, ranges, frames, len(photos))
@@ -149,6 +151,12 @@ def build_timeline(
     )
 
 
+def _calm(preset: Preset) -> Preset:
+    """Return the preset as it shows silence: nothing is fed back, so nothing restarts."""
+    calm = [phase.model_copy(update={"mode": "walk"}) if phase.mode == "feedback" else phase for phase in preset.phase]
+    return preset.model_copy(update={"phase": calm})
+
+
 def _progress(spans: list[Span], ranges: list[tuple[int, int]], frames: int) -> dict[str, np.ndarray]:
     """Return the signals that are known once the phases are laid."""
     phase, loop = np.zeros(frames), np.zeros(frames)
@@ -162,20 +170,30 @@ def _progress(spans: list[Span], ranges: list[tuple[int, int]], frames: int) -> 
 
 
 def _spread(
-    preset: Preset, spans: list[Span], ranges: list[tuple[int, int]], scope: Scope, frames: int
+    preset: Preset, spans: list[Span], ranges: list[tuple[int, int]], events: list[Event], scope: Scope, frames: int
 ) -> dict[str, np.ndarray]:
-    """Return phase, loop and all modulated columns, each phase's own expression in its own spans."""
+    """Return phase, loop and all modulated columns, each phase's own expression in its own spans.
+
+    Where one phase blends into the next, so do their expressions: the lens must not jump where the picture does not.
+    """
     phase, loop = np.zeros(frames, np.int64), np.zeros(frames, np.int64)
     for stretch, (first, stop) in zip(spans, ranges, strict=True):
         phase[first:stop], loop[first:stop] = stretch.phase, stretch.loop
     columns: dict[str, np.ndarray] = {"phase": phase, "loop": loop}
+    entries = [b for a, b in zip(events, events[1:], strict=False) if b.span != a.span and not b.hit]
     texts = [_expressions(preset, part) for part in preset.phase]
+    everywhere = np.arange(frames)
     for name in texts[0]:
         # an expression that several phases share is evaluated once
         curves = {text: evaluate(text, scope) for text in dict.fromkeys(part[name] for part in texts)}
-        columns[name] = np.choose(phase, [curves[part[name]] for part in texts]) if len(texts) <= 32 else np.stack(
-            [curves[part[name]] for part in texts]
-        )[phase, np.arange(frames)]  # fmt: skip
+        stacked = np.stack([curves[part[name]] for part in texts])
+        column = stacked[phase, everywhere]
+        for entry in entries:
+            during = slice(entry.frame, entry.stop)
+            share = ease((np.arange(entry.stop - entry.frame) + 1) / (entry.stop - entry.frame + 1))
+            left = column[entry.frame - 1]
+            column[during] = left + (column[during] - left) * share
+        columns[name] = column
     columns["lens_zoom"] = np.clip(columns["lens_zoom"], 0.5, 8.0)
     columns["camera_zoom"] = np.clip(columns["camera_zoom"], 0.05, 20.0)
     return columns
@@ -250,7 +268,7 @@ def _seeds(
     for event in events:
         phase = spans[event.span].phase
         entering = event.span != span_before
-        if entering and preset.loop and phase in (0, last):
+        if event.hit and entering and preset.loop and phase in (0, last):
             current = home
         elif event.hit and not event.match and event.frame > 0:
             taken += 1

@@ -26,22 +26,25 @@ class Codec:
         What it is given.
     options
         Its private options.
+    reorder
+        By how many frames decoding runs ahead of showing: 2 for x264's pyramid of B-frames.
     """
 
     name: str
     pixel_format: str
     options: dict[str, str]
+    reorder: int
 
 
 def video_codec(kind: str, *, speed: str = "veryfast", crf: int = 18) -> Codec:
     """Return the settings of ``h264`` (4:2:0, constant quality), ``prores`` (422 HQ) or ``ffv1`` (lossless)."""
     if kind == "prores":
-        return Codec("prores_ks", "yuv422p10le", {"profile": "3", "vendor": "apl0"})
+        return Codec("prores_ks", "yuv422p10le", {"profile": "3", "vendor": "apl0"}, 0)
     if kind == "ffv1":
-        return Codec("ffv1", "gbrp", {"level": "3", "slicecrc": "1"})
+        return Codec("ffv1", "bgr0", {"level": "3", "slicecrc": "1"}, 0)
     # closed GOPs of a known structure, so that pieces can be joined without encoding again
     options = {"preset": speed, "crf": str(crf), "x264-params": "open-gop=0:keyint=250:scenecut=40:rc-lookahead=20"}
-    return Codec("libx264", "yuv420p", options)
+    return Codec("libx264", "yuv420p", options, 2)
 
 
 def container_format(out: Path, kind: str) -> str:

@@ -14,6 +14,7 @@ import numpy as np
 
 from reactive.errors import OutputError
 from reactive.media.sound import Track, blocks
+from reactive.video.codec import Codec
 from reactive.video.segment import output_error
 
 AAC_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000)
@@ -29,7 +30,7 @@ def join(
     *,
     fps: Fraction,
     container: str,
-    codec: str,
+    codec: Codec,
     sound: tuple[int, int],
     metadata: dict[str, str] | None = None,
 ) -> None:
@@ -48,7 +49,7 @@ def join(
     container
         FFmpeg's name of the container.
     codec
-        ``h264``, ``prores`` or ``ffv1``; h264 clips carry AAC.
+        How the pieces are encoded; H.264 clips carry AAC.
     sound
         First sample and the sample after the last.
     metadata
@@ -59,7 +60,8 @@ def join(
         options = {"movflags": "faststart"} if container in ("mp4", "mov") else {}
         with av.open(str(partial), "w", format=container, options=options) as target:
             target.metadata.update(metadata or {})
-            _write(target, pieces, track, fps, _SOUND["mp4"] if codec == "h264" else _SOUND[container], sound)
+            sound_codec = _SOUND["mp4"] if codec.name == "libx264" else _SOUND[container]
+            _write(target, pieces, track, fps, codec, sound_codec, sound)
         _flush_to_disk(partial)
         os.replace(partial, out)
     except (av.error.FFmpegError, OSError) as problem:
@@ -69,7 +71,13 @@ def join(
 
 
 def _write(
-    target: Any, pieces: Sequence[tuple[Path, int]], track: Track, fps: Fraction, sound_codec: tuple[str, str], sound: tuple[int, int]
+    target: Any,
+    pieces: Sequence[tuple[Path, int]],
+    track: Track,
+    fps: Fraction,
+    codec: Codec,
+    sound_codec: tuple[str, str],
+    sound: tuple[int, int],
 ) -> None:
     with av.open(str(pieces[0][0])) as first:
         video = target.add_stream_from_template(first.streams.video[0])
@@ -82,7 +90,7 @@ def _write(
         audio.bit_rate = AAC_BITS
     packets = _sound_packets(audio, track, rate, sample_format, sound)
     waiting = next(packets, None)
-    for packet in _video_packets(pieces, video, fps):
+    for packet in _video_packets(pieces, video, fps, codec.reorder):
         # pictures and sound side by side in the file, as players read them
         while waiting is not None and waiting.dts is not None and waiting.dts * waiting.time_base <= packet.dts * packet.time_base:
             target.mux(waiting)
@@ -93,7 +101,7 @@ def _write(
         waiting = next(packets, None)
 
 
-def _video_packets(pieces: Sequence[tuple[Path, int]], stream: Any, fps: Fraction) -> Iterator[Any]:
+def _video_packets(pieces: Sequence[tuple[Path, int]], stream: Any, fps: Fraction, reorder: int) -> Iterator[Any]:
     """Yield the pieces' packets with time stamps in whole frames, continuous from piece to piece."""
     shift = 0
     for path, frames in pieces:
@@ -101,14 +109,13 @@ def _video_packets(pieces: Sequence[tuple[Path, int]], stream: Any, fps: Fractio
             found = [packet for packet in piece.demux(piece.streams.video[0]) if packet.size]
             if len(found) != frames:
                 raise OutputError(f"holds {len(found)} frames, not {frames}", where=str(path), remedy="render it again")
-            # decoding order is the order in the file; it runs ahead of showing order by the same lead in every piece
-            shown = [_in_frames(packet.pts, packet.time_base, fps) for packet in found]
-            lead = max(index - pts for index, pts in enumerate(shown))
             for index, packet in enumerate(found):
+                shown = _in_frames(packet.pts, packet.time_base, fps)
                 packet.stream = stream
                 packet.time_base = 1 / fps
-                packet.pts = shift + shown[index]
-                packet.dts = shift + index - max(lead, 2 if lead else 0)
+                packet.pts = shift + shown
+                # the order in the file is that of decoding; one lead for all pieces keeps the count unbroken
+                packet.dts = shift + index - reorder
                 packet.duration = 1
                 yield packet
         shift += frames

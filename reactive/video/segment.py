@@ -100,7 +100,7 @@ class SegmentEncoder:
 
 def tag(context: Any, pixel_format: str) -> None:
     """Tag an encoder's output as BT.709 (an RGB format carries no matrix)."""
-    rgb = pixel_format.startswith("gbr")
+    rgb = pixel_format.startswith("bgr")
     context.color_range = int(ColorRange.JPEG if rgb else ColorRange.MPEG)
     context.colorspace = 0 if rgb else int(Colorspace.ITU709)
     context.color_primaries = int(ColorPrimaries.BT709)
@@ -109,7 +109,7 @@ def tag(context: Any, pixel_format: str) -> None:
 
 def to_video(frame: Any, size: tuple[int, int], pixel_format: str) -> Any:
     """Scale an RGB frame bicubically and convert it to a pixel format, BT.709 limited range where that has one."""
-    rgb = pixel_format.startswith("gbr")
+    rgb = pixel_format.startswith("bgr")
     options: dict[str, Any] = {"width": size[0], "height": size[1], "format": pixel_format}
     options["interpolation"] = Interpolation.BICUBIC
     if not rgb:

@@ -1,0 +1,158 @@
+"""Write, read back, compare: rate, length, colours and sound of real files."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from reactive.errors import OutputError
+from reactive.media.sound import blocks, open_track
+from reactive.video.codec import container_format, video_codec
+from reactive.video.mux import join, to_stereo
+from reactive.video.segment import SegmentEncoder, crop_to
+from tests.media.test_sound import CLAP, clap_song, encode, first_loud
+from tests.toy import RATE, write_song
+
+COLOURS = [(235, 30, 30), (30, 200, 40), (40, 60, 220), (128, 128, 128), (255, 255, 255), (0, 0, 0), (250, 200, 40)]
+
+
+def write_clip(
+    folder: Path, song: Path, *, fps: Fraction, frames: list[int], kind: str = "h264", name: str = "clip.mp4", crf: int = 18
+) -> Path:
+    """Write a clip of segments with the given numbers of frames; frame k is filled with colour k."""
+    track = open_track(song)
+    codec = video_codec(kind, crf=crf)
+    pieces, shown = [], 0
+    for number, count in enumerate(frames):
+        path = folder / f"{number}.mkv"
+        with SegmentEncoder(path, size=(128, 72), fps=fps, codec=codec) as encoder:
+            for _ in range(count):
+                encoder.write(np.full((72, 128, 3), COLOURS[shown % len(COLOURS)], np.uint8))
+                shown += 1
+        pieces.append((path, count))
+    out = folder / name
+    join(pieces, track, out, fps=fps, container=container_format(out, kind), codec=codec, sound=(0, track.samples))
+    return out
+
+
+def decoded(path: Path) -> tuple[list[Fraction], np.ndarray]:
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        shown = [(frame.pts * stream.time_base, frame.to_ndarray(format="rgb24")) for frame in container.decode(stream)]
+    return [time for time, _ in shown], np.stack([picture for _, picture in shown])
+
+
+@pytest.fixture
+def song(tmp_path: Path) -> Path:
+    return write_song(tmp_path / "song.wav", clap_song())
+
+
+@pytest.mark.parametrize("fps", [Fraction(24), Fraction(30000, 1001), Fraction(7500, 133)])
+@pytest.mark.parametrize("name", ["clip.mp4", "clip.mov", "clip.mkv"])
+def test_time_stamps_are_exact_and_continuous_over_segments(tmp_path: Path, song: Path, fps: Fraction, name: str) -> None:
+    frames = -(-3 * fps.numerator // fps.denominator)
+    path = write_clip(tmp_path, song, fps=fps, frames=[20, 1, 7, frames - 28], name=name)
+    times, _ = decoded(path)
+    assert len(times) == frames
+    assert times[0] == 0
+    # Matroska keeps milliseconds, the others exact fractions
+    allowed = Fraction(1, 1000) if name.endswith("mkv") else Fraction(1, 20_000)
+    assert all(abs(time - k / fps) <= allowed for k, time in enumerate(times))
+    with av.open(str(path)) as container:
+        sound = sum(frame.samples for frame in container.decode(container.streams.audio[0])) / RATE
+        assert container.streams.audio[0].layout.name == "stereo"
+        # the decoder is allowed its last, padded frame of 1024 samples
+        assert abs(sound - 3.0) <= max(float(1 / fps), 1024 / RATE)
+        assert container.duration / 1_000_000 == pytest.approx(3.0, abs=1.01 * max(float(1 / fps), 1024 / RATE))
+
+
+def test_colours_are_bt709_converted_and_tagged(tmp_path: Path, song: Path) -> None:
+    path = write_clip(tmp_path, song, fps=Fraction(24), frames=[36, 36], crf=1)
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        context = stream.codec_context
+        assert (context.colorspace, context.color_primaries, context.color_trc) == (1, 1, 1)
+        assert context.color_range == 1
+        assert context.pix_fmt == "yuv420p"
+        frame = next(container.decode(stream))
+        planes = [frame.to_ndarray()[:72].mean(), frame.to_ndarray()[72:90].mean(), frame.to_ndarray()[90:].mean()]
+    red, green, blue = (value / 255 for value in COLOURS[0])
+    luma = 0.2126 * red + 0.7152 * green + 0.0722 * blue
+    expected = [16 + 219 * luma, 128 + 224 * (blue - luma) / 1.8556, 128 + 224 * (red - luma) / 1.5748]
+    assert planes == pytest.approx(expected, abs=1.5)
+    _, pictures = decoded(path)
+    for k, colour in enumerate(COLOURS):
+        assert np.abs(pictures[k].reshape(-1, 3).mean(axis=0) - colour).max() < 4, k
+
+
+def test_lossless_is_lossless(tmp_path: Path, song: Path) -> None:
+    path = write_clip(tmp_path, song, fps=Fraction(24), frames=[40, 32], kind="ffv1", name="clip.mkv")
+    _, pictures = decoded(path)
+    assert all((pictures[k] == COLOURS[k % len(COLOURS)]).all() for k in range(72))
+
+
+def test_prores_stands_in_mov_only(tmp_path: Path, song: Path) -> None:
+    path = write_clip(tmp_path, song, fps=Fraction(25), frames=[75], kind="prores", name="clip.mov")
+    _, pictures = decoded(path)
+    assert len(pictures) == 75
+    assert np.abs(pictures[2].reshape(-1, 3).mean(axis=0) - COLOURS[2]).max() < 6
+    with pytest.raises(OutputError, match="prores"):
+        container_format(Path("clip.mp4"), "prores")
+
+
+@pytest.mark.parametrize("name", ["clap.wav", "clap.mp3", "clap.m4a", "clap.ogg"])
+def test_a_clap_is_where_it_was_in_the_finished_clip(tmp_path: Path, name: str) -> None:
+    codec = {"mp3": "libmp3lame", "m4a": "aac"}.get(name.split(".")[1])
+    given = encode(tmp_path / name, clap_song(), codec) if codec else write_song(tmp_path / name, clap_song())
+    track = open_track(given)
+    truth = first_loud(np.concatenate(list(blocks(track))), track.sample_rate)
+    clip = open_track(write_clip(tmp_path, given, fps=Fraction(24), frames=[72]))
+    found = first_loud(np.concatenate(list(blocks(clip))), clip.sample_rate)
+    assert abs(found - truth) < 0.001
+    assert abs(found - CLAP) < 0.0015
+
+
+@pytest.mark.parametrize("rate", [8000, 44100, 192000])
+def test_any_sample_rate_finds_its_place(tmp_path: Path, rate: int) -> None:
+    given = write_song(tmp_path / "song.wav", clap_song(rate), rate)
+    clip = open_track(write_clip(tmp_path, given, fps=Fraction(24), frames=[72]))
+    found = first_loud(np.concatenate(list(blocks(clip))), clip.sample_rate)
+    assert abs(found - CLAP) < 0.0015
+
+
+def test_segments_joined_are_the_same_packets_whenever_made(tmp_path: Path, song: Path) -> None:
+    paths = []
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        paths.append(write_clip(tmp_path / name, song, fps=Fraction(24), frames=[30, 42]))
+    packets = []
+    for path in paths:
+        with av.open(str(path)) as container:
+            packets.append([bytes(packet) for packet in container.demux(container.streams.video[0])])
+    assert packets[0] == packets[1]
+
+
+def test_a_folder_that_is_not_there_is_said_so(tmp_path: Path) -> None:
+    encoder = SegmentEncoder(tmp_path / "no" / "a.mkv", size=(64, 64), fps=Fraction(24), codec=video_codec("h264"))
+    encoder.write(np.zeros((64, 64, 3), np.uint8))
+    with pytest.raises(OutputError, match="can't be written"):
+        encoder.close()
+
+
+def test_cropping_never_stretches() -> None:
+    picture = np.zeros((224, 384, 3), np.uint8)
+    assert crop_to(picture, (768, 432)).shape == (216, 384, 3)
+    assert crop_to(picture, (400, 400)).shape == (224, 224, 3)
+    assert crop_to(picture, (1080, 1920)).shape == (224, 126, 3)
+
+
+def test_surround_is_folded_down() -> None:
+    block = np.zeros((10, 6), np.float32)
+    block[:, 2] = 0.5
+    stereo = to_stereo(block)
+    assert stereo.shape == (10, 2)
+    assert stereo == pytest.approx(0.5 * np.sqrt(0.5))
