@@ -3,7 +3,8 @@
     python -m benchmarks.first_light reactive/data/first-light.ogg
 
 Thirteen bars: four that build up (pad, hats, a riser), four after the drop (kick, clap, bass, arpeggio), three in which
-it is torn apart (distorted bass, broken drums), two in which only the pad is left. Beat k lies at exactly k / 2 seconds, downbeats at whole multiples of 2 seconds.
+it is torn apart (distorted bass, broken drums), two in which only the pad is left. Beat k lies at exactly k / 2
+seconds, downbeats at whole multiples of 2 seconds.
 """
 
 from __future__ import annotations
@@ -84,7 +85,13 @@ def compose(seed: int = 7) -> np.ndarray:
             add(drums, clap, bar * 4 + beat, 0.5)
             add(wet, clap, bar * 4 + beat, 0.2)
     for bar in range(BARS - 1):
-        steps = () if bar in (0, 11) else (0.5, 1.5, 2.5, 3.5) if bar == 1 else tuple(np.arange(0, 4, 0.5 if bar < 8 else 0.25))
+        steps = (
+            ()
+            if bar in (0, 11)
+            else (0.5, 1.5, 2.5, 3.5)
+            if bar == 1
+            else tuple(np.arange(0, 4, 0.5 if bar < 8 else 0.25))
+        )
         for step in steps:
             hat = noise_hit(rng, length=0.09, decay=0.02 if step % 1 else 0.012, low=7000, high=16000)
             add(drums, hat, bar * 4 + step, 0.45, pan=0.25)
@@ -94,7 +101,15 @@ def compose(seed: int = 7) -> np.ndarray:
 
     for bar in range(BARS):
         chord = CHORDS[bar % 4]
-        opening = (300 + 250 * bar, 500 + 300 * bar) if bar < 4 else (900, 2600) if bar < 8 else (2600, 1200) if bar < 11 else (700, 300)
+        opening = (
+            (300 + 250 * bar, 500 + 300 * bar)
+            if bar < 4
+            else (900, 2600)
+            if bar < 8
+            else (2600, 1200)
+            if bar < 11
+            else (700, 300)
+        )
         for note in chord:
             pad = saw(ROOT * 2 ** (note / 12), 4 * BEAT, voices=3, rng=rng)
             fade = np.minimum(1, np.minimum(np.arange(len(pad)), np.arange(len(pad))[::-1]) / (0.05 * RATE))
@@ -111,7 +126,9 @@ def compose(seed: int = 7) -> np.ndarray:
             for step in range(16):
                 pitch = ROOT * 4 * 2 ** (chord[(step * 3) % 4] / 12)
                 t = np.arange(int(0.2 * RATE)) / RATE
-                pluck = np.sin(2 * np.pi * pitch * t + 1.5 * np.sin(4 * np.pi * pitch * t) * np.exp(-t / 0.05)) * np.exp(-t / 0.07)
+                pluck = np.sin(
+                    2 * np.pi * pitch * t + 1.5 * np.sin(4 * np.pi * pitch * t) * np.exp(-t / 0.05)
+                ) * np.exp(-t / 0.07)
                 add(music, pluck, bar * 4 + step / 4, 0.06 if bar < 4 else 0.1, pan=0.6 * np.sin(step))
                 add(wet, pluck, bar * 4 + step / 4, 0.05)
     riser = swept(rng.standard_normal(int(8 * BEAT * RATE)), 200, 9000) * np.linspace(0, 1, int(8 * BEAT * RATE)) ** 2

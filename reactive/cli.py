@@ -92,7 +92,7 @@ class Progress:
             if self.task is not None:
                 self.bar.remove_task(self.task)
             tasks = {task.description: task.id for task in self.bar.tasks}
-            self.task = tasks.get(stage, None)
+            self.task = tasks.get(stage)
             if self.task is None:
                 self.task = self.bar.add_task(stage, total=total, rate="")
         speed = self.bar._tasks[self.task].speed if self.task in self.bar._tasks else None
@@ -101,11 +101,19 @@ class Progress:
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout and nothing else.")
-fps_option = click.option("--fps", default="24", show_default=True, metavar="RATE", help="Frames a second: 24, 25 or 30000/1001.")
-seed_option = click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Decides everything random.")
+fps_option = click.option(
+    "--fps", default="24", show_default=True, metavar="RATE", help="Frames a second: 24, 25 or 30000/1001."
+)
+seed_option = click.option(
+    "--seed", default=0, show_default=True, type=click.IntRange(0), help="Decides everything random."
+)
 preset_option = click.option("--preset", "-p", default="loop-destroy", show_default=True, help=PRESETS_HELP)
 photo_option = click.option(
-    "--photo", "photos", multiple=True, type=click.Path(path_type=Path), help="A photograph to feed in; may be repeated."
+    "--photo",
+    "photos",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="A photograph to feed in; may be repeated.",
 )
 song_argument = click.argument("song", type=click.Path())
 
@@ -127,9 +135,13 @@ def main() -> None:
 @preset_option
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="The clip to write. Default: ./<song>.mp4.")
 @fps_option
-@click.option("--size", metavar="WxH", help="Size of the clip. Default: the model's picture, doubled where it is small.")
+@click.option(
+    "--size", metavar="WxH", help="Size of the clip. Default: the model's picture, doubled where it is small."
+)
 @click.option("--imagine-size", metavar="WxH", help="Size that the model works at. Default: what it was made for.")
-@click.option("--model", default="ember", show_default=True, help="ember, a diffusers folder, or a hub id fetched before.")
+@click.option(
+    "--model", default="ember", show_default=True, help="ember, a diffusers folder, or a hub id fetched before."
+)
 @click.option("--steps", type=click.IntRange(1, 200), help="Evaluations a picture. Default: what the model wants.")
 @seed_option
 @click.option("--start", default=0.0, metavar="S", help="Begin so many seconds into the song.")
@@ -140,7 +152,9 @@ def main() -> None:
 @click.option("--batch", default="auto", show_default=True, metavar="N|auto", help="Pictures imagined at once.")
 @click.option("--threads", default=0, type=click.IntRange(0), help="CPU threads. Default: one a core.")
 @click.option("--codec", type=click.Choice(["h264", "prores", "ffv1"]), default="h264", show_default=True)
-@click.option("--crf", default=18, show_default=True, type=click.IntRange(0, 51), help="H.264 quality; lower is better.")
+@click.option(
+    "--crf", default=18, show_default=True, type=click.IntRange(0, 51), help="H.264 quality; lower is better."
+)
 @click.option("--encode-speed", default="veryfast", show_default=True, metavar="NAME", help="x264's preset.")
 @click.option("--overwrite", is_flag=True, help="Replace an existing clip, once the new one is complete.")
 @json_option
@@ -191,7 +205,9 @@ def _settings(options: dict[str, Any]) -> Any:
 
     if options["encode_speed"] not in SPEEDS:
         raise OutputError(
-            f'"{options["encode_speed"]}" is not known', where="--encode-speed", remedy=f"use one of {', '.join(SPEEDS)}"
+            f'"{options["encode_speed"]}" is not known',
+            where="--encode-speed",
+            remedy=f"use one of {', '.join(SPEEDS)}",
         )
     batch = options["batch"]
     if batch != "auto" and not (batch.isdigit() and 1 <= int(batch) <= 1024):
@@ -268,7 +284,14 @@ def analyze(song: str, json_path: str | None, plot: Path | None) -> None:
 @click.option("--plot", type=click.Path(path_type=Path), help="Draw the timeline to a PNG, SVG or PDF.")
 @json_option
 def timeline(
-    song: str, preset: str, fps: str, seed: int, photos: tuple[Path, ...], output: Path | None, plot: Path | None, as_json: bool
+    song: str,
+    preset: str,
+    fps: str,
+    seed: int,
+    photos: tuple[Path, ...],
+    output: Path | None,
+    plot: Path | None,
+    as_json: bool,
 ) -> None:
     """Decide what every frame of SONG's clip shall be, without rendering.
 
@@ -317,7 +340,9 @@ def timeline(
 
 @main.command()
 @click.argument("clip", type=click.Path())
-@click.option("--timeline", "timeline_path", type=click.Path(path_type=Path), help="Its timeline, whose cuts are no pops.")
+@click.option(
+    "--timeline", "timeline_path", type=click.Path(path_type=Path), help="Its timeline, whose cuts are no pops."
+)
 @json_option
 def score(clip: str, timeline_path: Path | None, as_json: bool) -> None:
     """Measure how well the pictures of CLIP move with its sound.
@@ -340,7 +365,9 @@ def score(clip: str, timeline_path: Path | None, as_json: bool) -> None:
         return
     click.echo(f"lag          {found.lag_ms:+.1f} ms (positive: the picture is late)")
     click.echo(f"correlation  {found.correlation:.3f} of picture change with onsets")
-    click.echo(f"dead         {found.dead_s:.2f} s is the longest stretch without visible change while the song is loud")
+    click.echo(
+        f"dead         {found.dead_s:.2f} s is the longest stretch without visible change while the song is loud"
+    )
     click.echo(f"pops         {len(found.pops)} jumps that neither an onset nor a cut explains")
     click.echo(f"boil         {found.boil:.2f} change between hits over change on hits")
     click.echo(f"frames       {found.frames} at {found.fps} frames/s")
@@ -366,7 +393,9 @@ def preset_list(as_json: bool) -> None:
 
         found = {name: load_preset(find_preset(name)) for name in names()}
     if as_json:
-        click.echo(json.dumps([{"name": name, "title": p.title, "description": p.description} for name, p in found.items()]))
+        click.echo(
+            json.dumps([{"name": name, "title": p.title, "description": p.description} for name, p in found.items()])
+        )
         return
     for name, one in found.items():
         prompts = sum(len(phase.prompts) for phase in one.phase)
@@ -406,7 +435,9 @@ def preset_check(name: str, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"title": checked.title, "prompts": counts}))
         return
-    click.echo(f"{_clean(checked.title)} is a valid preset: " + ", ".join(f"{n} ({c} prompts)" for n, c in counts.items()))
+    click.echo(
+        f"{_clean(checked.title)} is a valid preset: " + ", ".join(f"{n} ({c} prompts)" for n, c in counts.items())
+    )
 
 
 @main.command()

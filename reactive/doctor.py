@@ -16,7 +16,11 @@ def examine() -> dict[str, str]:
     import torch
 
     device = choose_device("auto")
-    facts = {"reactive": __version__, "python": platform.python_version(), "system": f"{platform.system()} {platform.machine()}"}
+    facts = {
+        "reactive": __version__,
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+    }
     for library in LIBRARIES:
         try:
             facts[library] = version(library)

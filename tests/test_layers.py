@@ -70,7 +70,9 @@ def test_only_media_reads_by_soundfile_and_the_library_never_prints() -> None:
         assert "av" not in names or room in ("media", "video"), file
         text = file.read_text(encoding="utf-8")
         for word in ("print(", "eval(", "exec(", "yaml.load", "trust_remote_code=True"):
-            calls = [line for line in text.splitlines() if word in line and f"_{word}" not in line and f".{word}" not in line]
+            calls = [
+                line for line in text.splitlines() if word in line and f"_{word}" not in line and f".{word}" not in line
+            ]
             assert not calls, f"{file}: {calls}"
 
 

@@ -12,13 +12,17 @@ import torch
 RATE = 44_100
 
 
-def clicks(times: list[float] | np.ndarray, *, seconds: float, rate: int = RATE, accents: list[float] | None = None) -> np.ndarray:
+def clicks(
+    times: list[float] | np.ndarray, *, seconds: float, rate: int = RATE, accents: list[float] | None = None
+) -> np.ndarray:
     """Return a click track, float32 [samples]: a 5 ms burst that starts at each time, stronger at `accents`."""
     song = np.zeros(round(seconds * rate), np.float32)
     rng = np.random.default_rng(1)
     length = round(0.005 * rate)
     burst = rng.uniform(-1, 1, length).astype(np.float32) * np.linspace(1, 0, length, dtype=np.float32)
-    low = np.sin(2 * np.pi * 60 * np.arange(round(0.08 * rate)) / rate) * np.exp(-np.arange(round(0.08 * rate)) / (0.03 * rate))
+    low = np.sin(2 * np.pi * 60 * np.arange(round(0.08 * rate)) / rate) * np.exp(
+        -np.arange(round(0.08 * rate)) / (0.03 * rate)
+    )
     for time in times:
         first = round(time * rate)
         loud = 0.9 if accents is not None and any(abs(time - a) < 1e-6 for a in accents) else 0.6
@@ -56,7 +60,9 @@ def beat_song(seconds: float = 16.0, tempo: float = 120.0, rate: int = RATE) -> 
     return np.stack([song, song], axis=1).astype(np.float32) * 0.8
 
 
-def save_toy_model(folder: Path, *, scheduler: str = "LCMScheduler", prediction: str = "v_prediction", seed: int = 0) -> Path:
+def save_toy_model(
+    folder: Path, *, scheduler: str = "LCMScheduler", prediction: str = "v_prediction", seed: int = 0
+) -> Path:
     """Save a Stable Diffusion pipeline of toy width with random weights: 64x64 pictures, a second for hundreds."""
     import diffusers
     from diffusers import AutoencoderTiny, UNet2DConditionModel
@@ -85,7 +91,11 @@ def save_toy_model(folder: Path, *, scheduler: str = "LCMScheduler", prediction:
         # random weights barely show their input; lively ones let tests tell frames apart
         vae.decoder.layers[-1].weight.mul_(6)
         unet.conv_out.weight.mul_(4)
-    options = {"prediction_type": prediction, "beta_schedule": "scaled_linear", "rescale_betas_zero_snr": prediction == "v_prediction"}
+    options = {
+        "prediction_type": prediction,
+        "beta_schedule": "scaled_linear",
+        "rescale_betas_zero_snr": prediction == "v_prediction",
+    }
     parts = {
         "unet": unet, "vae": vae, "text_encoder": text, "tokenizer": tokenizer,
         "scheduler": getattr(diffusers, scheduler)(**options),

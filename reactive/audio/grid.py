@@ -16,7 +16,7 @@ from reactive.audio.rhythm import BEATS_PER_BAR, extended
 
 @dataclass(frozen=True)
 class Grid:
-    """Beats and bars, times in seconds, rising, covering the song; `heard` is False for the even pulse of a song without a beat."""
+    """Beats and bars over the whole song, times in seconds, rising; `heard` is False for the pulse of a song without a beat."""
 
     beats: np.ndarray
     bars: np.ndarray
@@ -32,7 +32,7 @@ class Grid:
 
 
 def grid_of(analysis: Analysis) -> Grid:
-    """Return the grid of an analysis: its beats, extended to both ends of the song, or an even pulse of two-second bars."""
+    """Return the grid of an analysis: its beats, continued to both ends of the song, or an even pulse."""
     if len(analysis.beats) < 2:
         beats = np.arange(0.0, analysis.duration + PULSE_SECONDS, PULSE_SECONDS / BEATS_PER_BAR)
         return Grid(beats, beats[::BEATS_PER_BAR], heard=False)

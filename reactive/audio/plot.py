@@ -33,7 +33,9 @@ def plot_analysis(analysis: Analysis, path: Path, *, title: str) -> None:
     draw_grid(wave, analysis)
     for row, (band, colour) in enumerate(zip(("low", "mid", "high"), BAND_COLOURS, strict=True)):
         found = analysis.onsets[band]
-        onsets.scatter(found.times, np.full(len(found.times), row), s=3 + 30 * found.strengths, c=colour, linewidths=0, alpha=0.8)
+        onsets.scatter(
+            found.times, np.full(len(found.times), row), s=3 + 30 * found.strengths, c=colour, linewidths=0, alpha=0.8
+        )
     onsets.set_yticks([0, 1, 2], ["low", "mid", "high"])
     onsets.set_ylim(-0.6, 2.6)
     onsets.set_ylabel("onsets")
@@ -74,7 +76,9 @@ def draw_waveform(axis: Any, analysis: Analysis) -> None:
     """Draw the peak envelope, each column coloured by the balance of its bands."""
     count = min(COLUMNS, len(analysis.fine))
     edges = np.linspace(0, len(analysis.fine), count + 1).astype(int)
-    peaks = np.array([analysis.fine[a : max(b, a + 1)].max(initial=0.0) for a, b in zip(edges, edges[1:], strict=False)])
+    peaks = np.array(
+        [analysis.fine[a : max(b, a + 1)].max(initial=0.0) for a, b in zip(edges, edges[1:], strict=False)]
+    )
     rows = len(analysis.envelopes["low"])
     at = np.linspace(0, rows, count + 1).astype(int)
     bands = np.stack(
@@ -131,4 +135,6 @@ def save(figure: Any, path: Path) -> None:
         figure.savefig(path, dpi=110, facecolor=BACKGROUND)
     except OSError as problem:
         path.unlink(missing_ok=True)
-        raise OutputError(f"can't be written ({problem.strerror})", where=str(path), remedy="choose another place") from None
+        raise OutputError(
+            f"can't be written ({problem.strerror})", where=str(path), remedy="choose another place"
+        ) from None

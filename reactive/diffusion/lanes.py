@@ -51,7 +51,8 @@ def feedback_frames(
     timeline = scene.timeline
     hits = np.flatnonzero(timeline.columns["hit"] > 0)
     waiting = [
-        Lane(start, stop, tick_positions(start, stop, timeline.fps, timeline.feedback_rate, hits)) for start, stop in shots
+        Lane(start, stop, tick_positions(start, stop, timeline.fps, timeline.feedback_rate, hits))
+        for start, stop in shots
     ]
     # long shots first: the batch then stays full until near the end
     waiting.sort(key=lambda lane: (lane.start - lane.stop, lane.start))

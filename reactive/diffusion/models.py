@@ -120,7 +120,9 @@ def find_model(name: str) -> Path:
     if (path / "model_index.json").is_file():
         return path
     if path.is_file():
-        raise ModelError("is a file, not a diffusers folder", where=name, remedy="name a folder with a model_index.json")
+        raise ModelError(
+            "is a file, not a diffusers folder", where=name, remedy="name a folder with a model_index.json"
+        )
     if path.is_dir():
         raise ModelError("has no model_index.json", where=name, remedy="name a folder saved by save_pretrained")
     if name.count("/") == 1 and not name.startswith((".", "/")):
@@ -160,9 +162,13 @@ def load_model(name: str, *, device: str = "cpu", steps: int | None = None) -> M
     for part in PARTS:
         if not (folder / part).is_dir():
             raise ModelError(f"the folder {part} is missing", where=name, remedy="this is no Stable Diffusion folder")
-    if not str(index.get("_class_name", "")).startswith(("StableDiffusionPipeline", "StableDiffusionImg2Img", "LatentConsistency")):
+    if not str(index.get("_class_name", "")).startswith(
+        ("StableDiffusionPipeline", "StableDiffusionImg2Img", "LatentConsistency")
+    ):
         raise ModelError(
-            f"is a {index.get('_class_name')}, which is not known here", where=name, remedy="use a Stable Diffusion 1 or 2 folder"
+            f"is a {index.get('_class_name')}, which is not known here",
+            where=name,
+            remedy="use a Stable Diffusion 1 or 2 folder",
         )
     place = torch.device(device)
     dtype = torch.float32 if place.type == "cpu" else torch.float16
@@ -226,7 +232,9 @@ def _load_parts(folder: Path, index: dict[str, Any], name: str, dtype: torch.dty
     for part in ("unet", "vae", "text_encoder"):
         if not any((folder / part).glob("*.safetensors")):
             raise ModelError(
-                f"{part} holds no safetensors", where=name, remedy="convert it: pickled weights can run code and are not read"
+                f"{part} holds no safetensors",
+                where=name,
+                remedy="convert it: pickled weights can run code and are not read",
             )
     options: dict[str, Any] = {"local_files_only": True, "use_safetensors": True, "torch_dtype": dtype}
     try:
@@ -250,7 +258,7 @@ def _schedule(folder: Path, name: str) -> tuple[NoiseSchedule, str, str]:
     if kind in FLOW:
         return from_flow(int(config.get("num_train_timesteps", 1000)), float(config.get("shift", 1.0))), "flow", kind
     # only the betas are wanted, and every class of the family makes them alike
-    source = diffusers.LCMScheduler if kind in CONSISTENCY else diffusers.DDIMScheduler
+    source: Any = diffusers.LCMScheduler if kind in CONSISTENCY else diffusers.DDIMScheduler
     try:
         scheduler = source.from_config(config)
     except (ValueError, NotImplementedError, TypeError) as problem:

@@ -85,5 +85,7 @@ def open_container(path: Path) -> Iterator[av.container.InputContainer]:
             ) from None
         with container:
             if len(container.streams) > MAX_STREAMS:
-                raise MediaError(f"has {len(container.streams)} streams", where=str(path), remedy="export only the sound")
+                raise MediaError(
+                    f"has {len(container.streams)} streams", where=str(path), remedy="export only the sound"
+                )
             yield container

@@ -99,11 +99,15 @@ def _probe(path: Path) -> tuple[int, int, str]:
     except (soundfile.LibsndfileError, TypeError):
         with open_container(path) as container:
             if not container.streams.audio:
-                raise MediaError("has no sound in it", where=str(path), remedy="name a file with a sound track") from None
+                raise MediaError(
+                    "has no sound in it", where=str(path), remedy="name a file with a sound track"
+                ) from None
             stream = container.streams.audio[0]
             found = stream.sample_rate, stream.channels, "av"
     if not RATES[0] <= found[0] <= RATES[1] or found[1] < 1:
-        raise MediaError(f"has a sample rate of {found[0]} Hz", where=str(path), remedy="export it at 44100 or 48000 Hz")
+        raise MediaError(
+            f"has a sample rate of {found[0]} Hz", where=str(path), remedy="export it at 44100 or 48000 Hz"
+        )
     return found
 
 
@@ -128,7 +132,7 @@ def _decode_soundfile(path: Path) -> Iterator[np.ndarray]:
 def _decode_av(path: Path) -> Iterator[np.ndarray]:
     with open_container(path) as container:
         stream = container.streams.audio[0]
-        stream.thread_type = "AUTO"
+        stream.codec_context.thread_type = "AUTO"
         resampler = av.AudioResampler(format="flt", layout=stream.layout, rate=stream.sample_rate)
         packets = container.demux(stream)
         while True:

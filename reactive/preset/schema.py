@@ -65,7 +65,7 @@ def span(text: str) -> Span:
     top, _, bottom = match.group(1).partition("/")
     count = float(top) / float(bottom or 1) if float(bottom or 1) else 0.0
     if not 0 < count <= 1024:
-        raise ValueError("is not a length between 0 and 1024|write for instance \"2 bars\"")
+        raise ValueError('is not a length between 0 and 1024|write for instance "2 bars"')
     return Span(count=count, unit="bar" if match.group(2).startswith("bar") else "beat")
 
 
@@ -182,7 +182,9 @@ def load_preset(path: Path) -> Preset:
     except OSError as problem:
         raise PresetError(f"can't be read ({problem.strerror})", where=str(path), remedy="check the name") from None
     if raw is None:
-        raise PresetError(f"is larger than {MAX_BYTES:,} bytes", where=str(path), remedy="a preset is a small text file")
+        raise PresetError(
+            f"is larger than {MAX_BYTES:,} bytes", where=str(path), remedy="a preset is a small text file"
+        )
     try:
         data = tomllib.loads(raw.decode("utf-8"))
     except UnicodeDecodeError:
@@ -219,13 +221,17 @@ def _translate(problem: ValidationError, where: str) -> PresetError:
     shown = repr(value) if not isinstance(value, (dict, list)) else f"a {type(value).__name__}"
     shown = shown if len(shown) <= 80 else shown[:77] + "..."
     if error["type"] == "extra_forbidden":
-        return PresetError(f"unknown key {key}", where=where, remedy=near(str(error["loc"][-1]), _keys_beside(error["loc"])))
+        return PresetError(
+            f"unknown key {key}", where=where, remedy=near(str(error["loc"][-1]), _keys_beside(error["loc"]))
+        )
     if error["type"] == "missing":
         return PresetError(f"the key {key} is missing", where=where, remedy="add it")
     what, _, remedy = error["msg"].removeprefix("Value error, ").partition("|")
     if isinstance(value, float) and not math.isfinite(value):
         remedy = "write a finite number"
-    return PresetError(f"{key} = {shown}: {what}", where=where, remedy=remedy or "see `reactive preset show loop-destroy`")
+    return PresetError(
+        f"{key} = {shown}: {what}", where=where, remedy=remedy or "see `reactive preset show loop-destroy`"
+    )
 
 
 def _keys_beside(location: tuple[int | str, ...]) -> list[str]:

@@ -132,7 +132,9 @@ def make_clip(song: str | os.PathLike[str], out: Path, settings: Settings, *, pr
     report = progress or (lambda stage, done, total: None)
     began = time.perf_counter()
     container = container_format(out, settings.codec)
-    check_output(out, [Path(song), *settings.photos, *([settings.timeline] if settings.timeline else [])], settings.overwrite)
+    check_output(
+        out, [Path(song), *settings.photos, *([settings.timeline] if settings.timeline else [])], settings.overwrite
+    )
     device = choose_device(settings.device)
     threads = settings.threads or default_threads()
     torch.set_num_threads(threads)
@@ -216,7 +218,9 @@ def check_output(out: Path, inputs: Sequence[Path], overwrite: bool) -> None:
     if out.exists() and not overwrite:
         raise OutputError("exists already", where=str(out), remedy="choose another name with -o, or pass --overwrite")
     if not out.parent.is_dir():
-        raise OutputError("the folder does not exist", where=str(out.parent), remedy="make it, or choose another with -o")
+        raise OutputError(
+            "the folder does not exist", where=str(out.parent), remedy="make it, or choose another with -o"
+        )
     if not os.access(out.parent, os.W_OK):
         raise OutputError("the folder can't be written", where=str(out.parent), remedy="choose another place with -o")
 
@@ -231,7 +235,9 @@ def edited_timeline(settings: Settings, track: Track) -> Timeline:
     names = tuple(photo.name for photo in settings.photos)
     if timeline.photos != names:
         wanted = ", ".join(timeline.photos) or "none"
-        raise TimelineError(f"wants the photographs: {wanted}", where=where, remedy="name them with --photo, in this order")
+        raise TimelineError(
+            f"wants the photographs: {wanted}", where=where, remedy="name them with --photo, in this order"
+        )
     return timeline
 
 
@@ -277,7 +283,9 @@ def _work_folder(out: Path) -> Path:
         # beside the output, so that the last step is a rename on the same disk
         return Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".reactive-job", dir=out.parent))
     except OSError as problem:
-        raise OutputError(f"can't be written ({problem.strerror})", where=str(out.parent), remedy="choose another with -o") from None
+        raise OutputError(
+            f"can't be written ({problem.strerror})", where=str(out.parent), remedy="choose another with -o"
+        ) from None
 
 
 def _render(

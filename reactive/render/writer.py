@@ -37,7 +37,14 @@ class SegmentWriter:
     """
 
     def __init__(
-        self, plan: Plan, folder: Path, *, size: tuple[int, int], fps: Fraction, codec: Codec, done: Callable[[int], None]
+        self,
+        plan: Plan,
+        folder: Path,
+        *,
+        size: tuple[int, int],
+        fps: Fraction,
+        codec: Codec,
+        done: Callable[[int], None],
     ) -> None:
         self.plan = plan
         self.folder = folder

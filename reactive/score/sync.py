@@ -110,7 +110,8 @@ def picture_change(path: Path) -> tuple[np.ndarray, Fraction]:
     before: np.ndarray | None = None
     change: list[float] = []
     fps = Fraction(0)
-    for luma, fps in luma_frames(path):
+    for luma, rate in luma_frames(path):
+        fps = rate
         current = luma.astype(np.float32)
         change.append(float(np.abs(current - before).mean()) / 255 if before is not None else 0.0)
         before = current

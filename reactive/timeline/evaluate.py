@@ -132,7 +132,10 @@ def wander(turns: np.ndarray, seed: int) -> np.ndarray:
     last = int(np.ceil(turns.max())) + 1 if len(turns) else 1
     # keyed by turn, so the curve does not depend on where the song starts
     knots = np.array(
-        [np.random.Generator(np.random.Philox(key=[seed % 2**63, turn % 2**63])).random() for turn in range(first, last + 1)]
+        [
+            np.random.Generator(np.random.Philox(key=[seed % 2**63, turn % 2**63])).random()
+            for turn in range(first, last + 1)
+        ]
     )
     index = np.floor(turns).astype(int) - first
     share = ease(turns - np.floor(turns))

@@ -48,7 +48,8 @@ def timeline_to_text(timeline: Timeline) -> str:
     lines.append(f'  "prompts": [\n{prompts}\n  ]')
     columns = [f'    "{name}": {json.dumps(_runs(timeline.columns[name]))}' for name in INTEGERS]
     columns += [
-        f'    "{name}": [{", ".join(f"{value:.{DIGITS}g}" for value in timeline.columns[name].tolist())}]' for name in CURVES
+        f'    "{name}": [{", ".join(f"{value:.{DIGITS}g}" for value in timeline.columns[name].tolist())}]'
+        for name in CURVES
     ]
     lines.append('  "columns": {\n' + ",\n".join(columns) + "\n  }")
     return "{\n" + ",\n".join(lines) + "\n}\n"
@@ -158,7 +159,12 @@ def _runs(values: np.ndarray) -> list[list[int]]:
 
 def _unrolled(name: str, runs: Any, frames: int) -> np.ndarray:
     starts = [int(run[0]) for run in runs]
-    if not starts or starts[0] != 0 or any(b <= a for a, b in zip(starts, starts[1:], strict=False)) or starts[-1] >= frames:
+    if (
+        not starts
+        or starts[0] != 0
+        or any(b <= a for a, b in zip(starts, starts[1:], strict=False))
+        or starts[-1] >= frames
+    ):
         raise ValueError(f"column {name} must be runs [frame, value] that start at frame 0 and rise")
     values = np.array([int(run[1]) for run in runs], np.int64)
     return np.repeat(values, np.diff([*starts, frames]))

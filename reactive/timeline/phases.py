@@ -32,7 +32,12 @@ class Span:
 
 
 def lay_phases(
-    phases: list[Phase], fits: np.ndarray, seconds: np.ndarray, grid: Grid, sections: tuple[Section, ...], duration: float
+    phases: list[Phase],
+    fits: np.ndarray,
+    seconds: np.ndarray,
+    grid: Grid,
+    sections: tuple[Section, ...],
+    duration: float,
 ) -> list[Span]:
     """Return spans that cover the song from 0 to `duration`.
 
@@ -76,9 +81,7 @@ def _limits(phases: list[Phase], bars: float) -> tuple[np.ndarray, float]:
     return np.maximum(limits * scale, 1.0), scale
 
 
-def _blocks(
-    grid: Grid, sections: tuple[Section, ...], duration: float, block: int
-) -> tuple[np.ndarray, np.ndarray]:
+def _blocks(grid: Grid, sections: tuple[Section, ...], duration: float, block: int) -> tuple[np.ndarray, np.ndarray]:
     """Return block edges in seconds and, for each block, whether it starts with a section."""
     edges, starts = [0.0], [True]
     bar = float(np.median(np.diff(grid.bars))) if len(grid.bars) > 1 else duration

@@ -287,7 +287,9 @@ def derive(seed: int, number: int) -> int:
 def _cuts(events: list[Event], columns: dict[str, np.ndarray]) -> list[int]:
     """Return the frames at which the picture is meant to jump: hits, and wherever source or seed change."""
     changed = (np.diff(columns["source"]) != 0) | (np.diff(columns["seed"]) != 0)
-    return sorted({event.frame for event in events if event.hit and event.frame > 0} | set((np.flatnonzero(changed) + 1).tolist()))
+    return sorted(
+        {event.frame for event in events if event.hit and event.frame > 0} | set((np.flatnonzero(changed) + 1).tolist())
+    )
 
 
 def _shake(columns: dict[str, np.ndarray], seed: int) -> None:

@@ -33,7 +33,9 @@ def harmonics_for(speed: np.ndarray, loops: list[tuple[int, int]], fps: Fraction
     return int(np.clip(round(length / turns / 2), fewest, most))
 
 
-def walk_of(speed: np.ndarray, loops: list[tuple[int, int]], harmonics: int, fps: Fraction) -> tuple[np.ndarray, np.ndarray]:
+def walk_of(
+    speed: np.ndarray, loops: list[tuple[int, int]], harmonics: int, fps: Fraction
+) -> tuple[np.ndarray, np.ndarray]:
     """Return the walk, float64 [frames], and the speed that leads to it.
 
     ``walk[k] = walk[k-1] + speed[k] / fps``, from 0. In the last quarter of each closed loop the speed is eased, so that the

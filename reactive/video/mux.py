@@ -83,7 +83,9 @@ def _write(
         video = target.add_stream_from_template(first.streams.video[0])
     video.time_base = 1 / fps
     name, sample_format = sound_codec
-    rate = next((rate for rate in AAC_RATES if rate >= track.sample_rate), 96_000) if name == "aac" else track.sample_rate
+    rate = (
+        next((rate for rate in AAC_RATES if rate >= track.sample_rate), 96_000) if name == "aac" else track.sample_rate
+    )
     audio = target.add_stream(name, rate=rate, layout="stereo")
     audio.time_base = Fraction(1, rate)
     if name == "aac":
@@ -92,7 +94,11 @@ def _write(
     waiting = next(packets, None)
     for packet in _video_packets(pieces, video, fps, codec.reorder):
         # pictures and sound side by side in the file, as players read them
-        while waiting is not None and waiting.dts is not None and waiting.dts * waiting.time_base <= packet.dts * packet.time_base:
+        while (
+            waiting is not None
+            and waiting.dts is not None
+            and waiting.dts * waiting.time_base <= packet.dts * packet.time_base
+        ):
             target.mux(waiting)
             waiting = next(packets, None)
         target.mux(packet)
@@ -121,9 +127,9 @@ def _video_packets(pieces: Sequence[tuple[Path, int]], stream: Any, fps: Fractio
         shift += frames
 
 
-def _in_frames(pts: int, time_base: Fraction, fps: Fraction) -> int:
+def _in_frames(pts: int | None, time_base: Fraction, fps: Fraction) -> int:
     """Return a time stamp in whole frames; Matroska keeps milliseconds only."""
-    return round(pts * time_base * fps)
+    return round((pts or 0) * time_base * fps)
 
 
 def _sound_packets(stream: Any, track: Track, rate: int, sample_format: str, sound: tuple[int, int]) -> Iterator[Any]:
@@ -131,7 +137,9 @@ def _sound_packets(stream: Any, track: Track, rate: int, sample_format: str, sou
     resampler = av.AudioResampler(format=sample_format, layout="stereo", rate=rate)
     written, given = 0, 0
     for block in blocks(track, start=sound[0], stop=sound[1]):
-        frame: Any = av.AudioFrame.from_ndarray(np.ascontiguousarray(to_stereo(block).reshape(1, -1)), format="flt", layout="stereo")
+        frame: Any = av.AudioFrame.from_ndarray(
+            np.ascontiguousarray(to_stereo(block).reshape(1, -1)), format="flt", layout="stereo"
+        )
         frame.sample_rate, frame.pts, frame.time_base = track.sample_rate, given, Fraction(1, track.sample_rate)
         given += len(block)
         for whole in resampler.resample(frame):

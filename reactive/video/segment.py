@@ -90,7 +90,9 @@ class SegmentEncoder:
         """Return the encoder itself."""
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         """Finish the piece, or on an error just let go of the file."""
         if kind is None:
             self.close()

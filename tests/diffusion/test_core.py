@@ -36,7 +36,9 @@ def core_of(model, batch: int = 4, size: int = 64) -> Core:
     return Core(model, PromptBank(model, PROMPTS), batch=batch, width=size, height=size)
 
 
-def request(core: Core, seed: int, *, prompt: int = 0, strength: float = 1.0, source: torch.Tensor | None = None) -> Request:
+def request(
+    core: Core, seed: int, *, prompt: int = 0, strength: float = 1.0, source: torch.Tensor | None = None
+) -> Request:
     path = NoisePath(4, core.height // 8, core.width // 8, 8)
     noises = tuple(path.at(seed + 100 * i, 0.3) for i in range(core.noises_per_picture))
     return Request(prompt, prompt, 0.0, strength, noises, source)
@@ -93,9 +95,10 @@ def test_the_picture_changes_smoothly_with_strength(toy_model: Path, steps: int)
     core = core_of(load_model(str(toy_model), steps=steps), batch=8)
     given = source(core)
     strengths = np.linspace(0.05, 0.95, 48)
-    pictures = []
-    for part in np.split(strengths, 6):
-        pictures.append(core.imagine([request(core, 1, strength=float(s), source=given) for s in part]).float())
+    pictures = [
+        core.imagine([request(core, 1, strength=float(s), source=given) for s in part]).float()
+        for part in np.split(strengths, 6)
+    ]
     change = torch.cat(pictures).diff(dim=0).abs().mean((1, 2, 3))
     assert float(change.max()) < 12
     assert float(change.max()) < 8 * float(change.median()) + 1
@@ -144,9 +147,15 @@ def core_of_timeline(model, timeline, batch: int = 4) -> Core:
 def test_independent_frames_can_be_had_in_any_order(scene, beat_timeline) -> None:
     core, scenes = scene
     frames = np.flatnonzero(beat_timeline.columns["source"] != FEEDBACK)[:10]
-    forward = {int(f): p for chunk, pictures in independent_frames(core, scenes, frames) for f, p in zip(chunk, pictures, strict=True)}
+    forward = {
+        int(f): p
+        for chunk, pictures in independent_frames(core, scenes, frames)
+        for f, p in zip(chunk, pictures, strict=True)
+    }
     backward = {
-        int(f): p for chunk, pictures in independent_frames(core, scenes, frames[::-1]) for f, p in zip(chunk, pictures, strict=True)
+        int(f): p
+        for chunk, pictures in independent_frames(core, scenes, frames[::-1])
+        for f, p in zip(chunk, pictures, strict=True)
     }
     assert forward.keys() == backward.keys()
     assert all(torch.equal(forward[f], backward[f]) for f in forward)

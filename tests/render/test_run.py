@@ -60,7 +60,9 @@ def test_a_clip_is_whole(whole) -> None:
     assert leftovers(whole.output.parent) == []
 
 
-def test_the_same_recipe_gives_the_same_frames_bit_for_bit(tmp_path: Path, toy_model: Path, short_song: Path, whole) -> None:
+def test_the_same_recipe_gives_the_same_frames_bit_for_bit(
+    tmp_path: Path, toy_model: Path, short_song: Path, whole
+) -> None:
     again = make_clip(short_song, tmp_path / "again.mkv", settings(toy_model, codec="ffv1"))
     assert np.array_equal(pictures(again.output), pictures(whole.output))
     other = make_clip(short_song, tmp_path / "other.mkv", settings(toy_model, codec="ffv1", seed=4, duration=1.0))
@@ -84,7 +86,9 @@ def test_a_saved_timeline_renders_the_same_clip(tmp_path: Path, toy_model: Path,
     from reactive import analyze, build_timeline, get_preset, open_track, save_timeline
 
     track = open_track(short_song)
-    timeline = build_timeline(analyze(track), get_preset("loop-destroy"), samples=track.samples, fps=Fraction(24), seed=3)
+    timeline = build_timeline(
+        analyze(track), get_preset("loop-destroy"), samples=track.samples, fps=Fraction(24), seed=3
+    )
     save_timeline(timeline, tmp_path / "t.json")
     again = make_clip(short_song, tmp_path / "t.mkv", settings(toy_model, codec="ffv1", timeline=tmp_path / "t.json"))
     difference = pictures(again.output).astype(int) - pictures(whole.output).astype(int)
@@ -151,7 +155,9 @@ def failing(kind: type[ReactiveError], song: Path, out: Path, chosen: Settings) 
     return str(caught.value)
 
 
-def test_what_goes_wrong_is_told_in_one_line_and_leaves_nothing(tmp_path: Path, toy_model: Path, short_song: Path) -> None:
+def test_what_goes_wrong_is_told_in_one_line_and_leaves_nothing(
+    tmp_path: Path, toy_model: Path, short_song: Path
+) -> None:
     ours = settings(toy_model)
     out = tmp_path / "out.mp4"
     assert "no such file" in failing(MediaError, tmp_path / "missing.wav", out, ours)
@@ -159,7 +165,9 @@ def test_what_goes_wrong_is_told_in_one_line_and_leaves_nothing(tmp_path: Path, 
     assert "no such model" in failing(ModelError, short_song, out, settings(toy_model, model="nothing"))
     assert "does not exist" in failing(OutputError, short_song, tmp_path / "no" / "out.mp4", ours)
     assert "can't stand" in failing(OutputError, short_song, tmp_path / "out.avi", ours)
-    assert "made from" in failing(OutputError, write_song(tmp_path / "s.mkv", beat_song(1), format="WAV"), tmp_path / "s.mkv", ours)
+    assert "made from" in failing(
+        OutputError, write_song(tmp_path / "s.mkv", beat_song(1), format="WAV"), tmp_path / "s.mkv", ours
+    )
     assert "not within" in failing(TimelineError, short_song, out, settings(toy_model, start=99.0))
     assert "no length" in failing(TimelineError, short_song, out, settings(toy_model, duration=-1.0))
     assert "steps of 8" in failing(OutputError, short_song, out, settings(toy_model, imagine_size=(66, 64)))

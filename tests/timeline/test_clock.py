@@ -11,7 +11,14 @@ from hypothesis import strategies as st
 
 from reactive.errors import TimelineError
 from reactive.timeline.clock import (
-    format_fps, frame_count, frame_sample, frame_times, nearest_frame, nearest_frames, parse_fps, tick_positions,
+    format_fps,
+    frame_count,
+    frame_sample,
+    frame_times,
+    nearest_frame,
+    nearest_frames,
+    parse_fps,
+    tick_positions,
 )  # fmt: skip
 
 RATES = [Fraction(24), Fraction(25), Fraction(24000, 1001), Fraction(30000, 1001), Fraction(7500, 133), Fraction(60)]
@@ -50,9 +57,15 @@ def test_nothing_drifts_over_three_hours() -> None:
 
 
 @given(
-    st.integers(0, 500), st.integers(1, 300), st.sampled_from(RATES), st.integers(1, 60), st.lists(st.integers(0, 900), max_size=20)
+    st.integers(0, 500),
+    st.integers(1, 300),
+    st.sampled_from(RATES),
+    st.integers(1, 60),
+    st.lists(st.integers(0, 900), max_size=20),
 )
-def test_ticks_rise_span_the_shot_and_meet_hits(start: int, length: int, fps: Fraction, rate: int, hits: list[int]) -> None:
+def test_ticks_rise_span_the_shot_and_meet_hits(
+    start: int, length: int, fps: Fraction, rate: int, hits: list[int]
+) -> None:
     stop = start + length
     ticks = tick_positions(start, stop, fps, Fraction(rate), np.array(sorted(set(hits)), int))
     assert ticks[0] == start

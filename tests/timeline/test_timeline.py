@@ -142,7 +142,9 @@ def test_prompts_hold_two_beats_unless_strobe(beat_analysis) -> None:
     data = {
         "version": 1,
         "title": "fast",
-        "phase": [{"name": "one", "prompts": [f"sea {i}" for i in range(50)], "switch": {"every": "1/2 beat", "how": "hit"}}],
+        "phase": [
+            {"name": "one", "prompts": [f"sea {i}" for i in range(50)], "switch": {"every": "1/2 beat", "how": "hit"}}
+        ],
     }
     calm = build_timeline(beat_analysis, check_preset(data, where="x"), samples=16 * 44_100, fps=FPS, seed=0)
     strobe = copy.deepcopy(data)

@@ -21,7 +21,14 @@ COLOURS = [(235, 30, 30), (30, 200, 40), (40, 60, 220), (128, 128, 128), (255, 2
 
 
 def write_clip(
-    folder: Path, song: Path, *, fps: Fraction, frames: list[int], kind: str = "h264", name: str = "clip.mp4", crf: int = 18
+    folder: Path,
+    song: Path,
+    *,
+    fps: Fraction,
+    frames: list[int],
+    kind: str = "h264",
+    name: str = "clip.mp4",
+    crf: int = 18,
 ) -> Path:
     """Write a clip of segments with the given numbers of frames; frame k is filled with colour k."""
     track = open_track(song)
@@ -53,7 +60,9 @@ def song(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("fps", [Fraction(24), Fraction(30000, 1001), Fraction(7500, 133)])
 @pytest.mark.parametrize("name", ["clip.mp4", "clip.mov", "clip.mkv"])
-def test_time_stamps_are_exact_and_continuous_over_segments(tmp_path: Path, song: Path, fps: Fraction, name: str) -> None:
+def test_time_stamps_are_exact_and_continuous_over_segments(
+    tmp_path: Path, song: Path, fps: Fraction, name: str
+) -> None:
     frames = -(-3 * fps.numerator // fps.denominator)
     path = write_clip(tmp_path, song, fps=fps, frames=[20, 1, 7, frames - 28], name=name)
     times, _ = decoded(path)

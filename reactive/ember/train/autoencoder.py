@@ -85,7 +85,10 @@ def train(pictures: Path, perceptual_folder: Path, work: Path, *, steps: int, se
         average.update(model)
         if (step + 1) % 100 == 0:
             pace = (step + 1 - first) / (time.perf_counter() - began)
-            print(f"step {step + 1} loss {loss.item():.4f} latents {latents.std().item():.2f} {pace:.2f} steps/s", flush=True)
+            print(
+                f"step {step + 1} loss {loss.item():.4f} latents {latents.std().item():.2f} {pace:.2f} steps/s",
+                flush=True,
+            )
         if (step + 1) % 500 == 0 or step + 1 == steps:
             checkpoint.save(
                 work / "autoencoder.pt",

@@ -62,7 +62,9 @@ def load(pictures: Path, *, held_out: bool) -> list[Captioned]:
     return loaded
 
 
-def random_crop(picture: np.ndarray, rng: np.random.Generator, *, width: int, height: int, zoom: float = 2.0) -> np.ndarray:
+def random_crop(
+    picture: np.ndarray, rng: np.random.Generator, *, width: int, height: int, zoom: float = 2.0
+) -> np.ndarray:
     """Return a random crop of the asked-for shape, flipped half the time, uint8 [height, width, 3].
 
     The crop covers between 1/zoom and all of the largest window of that shape that fits, and is resampled with
@@ -72,7 +74,7 @@ def random_crop(picture: np.ndarray, rng: np.random.Generator, *, width: int, he
     largest = min(columns / width, rows / height)
     smallest = max(largest / zoom, min(1.0, largest))
     scale = np.exp(rng.uniform(np.log(smallest), np.log(largest))) if largest > smallest else largest
-    crop_width, crop_height = int(round(width * scale)), int(round(height * scale))
+    crop_width, crop_height = round(float(width * scale)), round(float(height * scale))
     left = int(rng.integers(0, columns - crop_width + 1))
     top = int(rng.integers(0, rows - crop_height + 1))
     window = picture[top : top + crop_height, left : left + crop_width]

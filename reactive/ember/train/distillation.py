@@ -27,7 +27,9 @@ HOP = 1 / 14
 CORNER = 0.05
 
 
-def hop(teacher: torch.nn.Module, z: torch.Tensor, texts: torch.Tensor, empty: torch.Tensor, ratio: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def hop(
+    teacher: torch.nn.Module, z: torch.Tensor, texts: torch.Tensor, empty: torch.Tensor, ratio: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Move z one guided DDIM step along the teacher's path; return the new z and its times."""
     times = schedule.time_of(ratio)
     both = teacher(torch.cat([z, z]), torch.cat([times, times]), torch.cat([texts, empty])).sample

@@ -1,6 +1,6 @@
 """Write the trained parts as an ordinary diffusers folder, float16 safetensors.
 
-    python -m reactive.ember.train.export --work DIR --out reactive/ember/model
+python -m reactive.ember.train.export --work DIR --out reactive/ember/model
 """
 
 from __future__ import annotations

@@ -49,7 +49,9 @@ def gather(pictures: Path, work: Path, *, seed: int, rendered: Path | None) -> N
     for (width, height), views, count in zip(SHAPES, VIEWS, SCENES, strict=True):
         latents, labels, real = [], [], []
         for item in learned:
-            latents.append(encode(model, [data.random_crop(item.picture, rng, width=width, height=height) for _ in range(views)]))
+            latents.append(
+                encode(model, [data.random_crop(item.picture, rng, width=width, height=height) for _ in range(views)])
+            )
             labels += [len(phrases)] * views
             real += [True] * views
             phrases.append(texts_of(item))

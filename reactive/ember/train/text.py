@@ -63,7 +63,9 @@ def corpus(teacher: Path, extra: list[str], *, count: int, seed: int) -> list[st
     """Return the texts to learn from: captions, `extra`, every word by itself, and `count` random combinations."""
     rng = np.random.default_rng(seed)
     known = words(teacher)
-    scenic = sorted({word for text in caption_texts() + extra for word in text.replace(",", " ").split() if word.isalpha()})
+    scenic = sorted(
+        {word for text in caption_texts() + extra for word in text.replace(",", " ").split() if word.isalpha()}
+    )
     texts = caption_texts() + extra + known
     for _ in range(count):
         # frequent words more often; half the slots hold a word that some caption uses
@@ -81,7 +83,11 @@ def train_tokenizer(texts: list[str], folder: Path) -> CLIPTokenizer:
     bpe = Tokenizer(models.BPE(end_of_word_suffix="</w>", unk_token=END))
     bpe.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Lowercase()])
     bpe.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Punctuation(), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+        [
+            pre_tokenizers.WhitespaceSplit(),
+            pre_tokenizers.Punctuation(),
+            pre_tokenizers.ByteLevel(add_prefix_space=False),
+        ]
     )
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     # every byte also as the last of a word, or rare characters would have no token there
@@ -95,7 +101,7 @@ def train_tokenizer(texts: list[str], folder: Path) -> CLIPTokenizer:
     )
     bpe.train_from_iterator(texts, trainer)
     model = json.loads(bpe.to_str())["model"]
-    tokens = list(dict.fromkeys([*model["vocab"], *closing])) + [START, END]
+    tokens = [*dict.fromkeys([*model["vocab"], *closing]), START, END]
     merges = [tuple(merge) if isinstance(merge, list) else tuple(merge.split(" ")) for merge in model["merges"]]
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "vocab.json").write_text(json.dumps({token: i for i, token in enumerate(tokens)}, ensure_ascii=False))
@@ -107,7 +113,9 @@ def train_tokenizer(texts: list[str], folder: Path) -> CLIPTokenizer:
 def load_tokenizer(folder: Path) -> CLIPTokenizer:
     """Return the CLIPTokenizer of vocab.json and merges.txt in `folder`."""
     vocabulary = json.loads((folder / "vocab.json").read_text(encoding="utf-8"))
-    merges = [tuple(line.split(" ")) for line in (folder / "merges.txt").read_text(encoding="utf-8").splitlines()[1:] if line]
+    merges = [
+        tuple(line.split(" ")) for line in (folder / "merges.txt").read_text(encoding="utf-8").splitlines()[1:] if line
+    ]
     return CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=LENGTH)
 
 
@@ -137,7 +145,9 @@ def teach(teacher: Path, texts: list[str]) -> torch.Tensor:
     embeddings = torch.empty(len(texts), model.config.hidden_size)
     for first in range(0, len(order), 256):
         chosen = order[first : first + 256]
-        tokens = tokenizer([texts[i] for i in chosen], padding=True, truncation=True, max_length=64, return_tensors="pt")
+        tokens = tokenizer(
+            [texts[i] for i in chosen], padding=True, truncation=True, max_length=64, return_tensors="pt"
+        )
         hidden = model(**tokens).last_hidden_state
         mask = tokens["attention_mask"].unsqueeze(-1)
         embeddings[chosen] = functional.normalize((hidden * mask).sum(1) / mask.sum(1), dim=-1)
@@ -183,7 +193,10 @@ def train(teacher: Path, work: Path, *, extra: list[str], count: int, steps: int
             with torch.inference_mode():
                 unseen = _distance(student, head, tokenizer, texts, targets, judged)
             pace = (step + 1 - first) / (time.perf_counter() - began)
-            print(f"step {step + 1} cosine {1 - loss.item():.3f}, unseen {1 - unseen.item():.3f}, {pace:.2f} steps/s", flush=True)
+            print(
+                f"step {step + 1} cosine {1 - loss.item():.3f}, unseen {1 - unseen.item():.3f}, {pace:.2f} steps/s",
+                flush=True,
+            )
             checkpoint.save(
                 work / "text.pt",
                 model=student.state_dict(),
@@ -195,9 +208,16 @@ def train(teacher: Path, work: Path, *, extra: list[str], count: int, steps: int
 
 
 def _distance(
-    student: CLIPTextModel, head: nn.Linear, tokenizer: CLIPTokenizer, texts: list[str], targets: torch.Tensor, chosen: list[int]
+    student: CLIPTextModel,
+    head: nn.Linear,
+    tokenizer: CLIPTokenizer,
+    texts: list[str],
+    targets: torch.Tensor,
+    chosen: list[int],
 ) -> torch.Tensor:
-    tokens = tokenizer([texts[i] for i in chosen], padding=True, truncation=True, max_length=LENGTH, return_tensors="pt")
+    tokens = tokenizer(
+        [texts[i] for i in chosen], padding=True, truncation=True, max_length=LENGTH, return_tensors="pt"
+    )
     pooled = student(input_ids=tokens["input_ids"]).pooler_output
     return 1 - functional.cosine_similarity(head(pooled), targets[chosen], dim=-1).mean()
 
@@ -239,7 +259,12 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     extra = arguments.texts.read_text(encoding="utf-8").splitlines() if arguments.texts else []
     train(
-        arguments.teacher, arguments.work, extra=extra, count=arguments.count, steps=arguments.steps, seed=arguments.seed
+        arguments.teacher,
+        arguments.work,
+        extra=extra,
+        count=arguments.count,
+        steps=arguments.steps,
+        seed=arguments.seed,
     )
 
 

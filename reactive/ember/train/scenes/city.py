@@ -32,9 +32,7 @@ from .fields import (
 from .sky import mood_of, reflect, sky
 
 
-def _row(
-    f: Frame, rng: np.random.Generator, base: float, tall: float, wide: float
-) -> tuple[Field, Field, Field]:
+def _row(f: Frame, rng: np.random.Generator, base: float, tall: float, wide: float) -> tuple[Field, Field, Field]:
     """One rank of buildings: coverage, window light and window hue, built column by column."""
     top = np.full(f.width, base, np.float32)
     left, ident = np.zeros(f.width, np.float32), np.zeros(f.width, np.int32)
@@ -104,16 +102,13 @@ def city(f: Frame, rng: np.random.Generator) -> Scene:
     light_word = "warm" if warm else "cold blue"
     extra = "in fog" if foggy else ""
     caption = words(f"a {light_word} city skyline {place} {extra} {mood.light}")
-    return Scene(
-        finish(img, f, rng, 1.4, bloom=0.5), caption, ("city", "night", "water" if water else "tower")
-    )
+    return Scene(finish(img, f, rng, 1.4, bloom=0.5), caption, ("city", "night", "water" if water else "tower"))
 
 
 def neon(f: Frame, rng: np.random.Generator) -> Scene:
     """A glowing floor grid with a striped sun, or bent neon tubes on a wall."""
     a, b = (
-        str(s)
-        for s in rng.permutation(["magenta", "cyan", "violet", "orange", "blue", "pink", "green", "red"])[:2]
+        str(s) for s in rng.permutation(["magenta", "cyan", "violet", "orange", "blue", "pink", "green", "red"])[:2]
     )
     if chance(rng, 0.35):
         wall = np.clip(0.5 + 0.15 * fbm(rng, f.shape, 20, 1.2), 0.1, 1)
@@ -160,9 +155,7 @@ def neon(f: Frame, rng: np.random.Generator) -> Scene:
         v = (f.y - sy) / r
         stripe = 1 - smooth(0.0, 0.12, 0.14 - v * 0.42 - np.abs((v * 4.2) % 1 - 0.5) * 1.0) * (v < 0.25)
         body = smooth(r + f.px, r - f.px, d) * np.clip(stripe, 0, 1)
-        img = mix(
-            img, ramp(v, [(-1, rgb("magenta") * 1.3), (0.1, rgb("orange") * 1.5), (1, rgb("gold") * 2)]), body
-        )
+        img = mix(img, ramp(v, [(-1, rgb("magenta") * 1.3), (0.1, rgb("orange") * 1.5), (1, rgb("gold") * 2)]), body)
         img = img + rgb("pink") * (0.5 * np.exp(-np.maximum(d - r, 0) / 0.22))[..., None]
     ridge = line_y + np.abs(curve(rng, f.width, 4, 1.4)) * between(rng, 0.05, 0.22)
     if chance(rng, 0.6):
@@ -188,9 +181,7 @@ def stage(f: Frame, rng: np.random.Generator) -> Scene:
     """A crowd in silhouette before stage beams and haze."""
     a, b = (
         str(s)
-        for s in rng.permutation(
-            ["blue", "magenta", "orange", "red", "green", "cyan", "violet", "gold", "white"]
-        )[:2]
+        for s in rng.permutation(["blue", "magenta", "orange", "red", "green", "cyan", "violet", "gold", "white"])[:2]
     )
     floor = between(rng, -0.45, -0.15) * f.hy
     fog = np.clip(0.75 + 0.2 * fbm(rng, f.shape, 2.0, 2.6, (1, 1.5)), 0.05, 2)
@@ -264,9 +255,7 @@ def _person(x: float, y: float, s: float, rng: np.random.Generator, raised: bool
 
 def rain(f: Frame, rng: np.random.Generator) -> Scene:
     """Drops on a window with blurred lights behind."""
-    a, b = (
-        str(s) for s in rng.permutation(["orange", "red", "blue", "teal", "gold", "magenta", "green"])[:2]
-    )
+    a, b = (str(s) for s in rng.permutation(["orange", "red", "blue", "teal", "gold", "magenta", "green"])[:2])
     night = chance(rng, 0.65)
     if night:
         img = flat(f, (0.012, 0.016, 0.03)) * (1 + 0.5 * smooth(-1, 1, f.y))[..., None]

@@ -217,9 +217,7 @@ def warp(a: Field, dx: Field, dy: Field) -> Field:
     jy, jx = np.mgrid[0:h, 0:w].astype(np.float32)
     coords = [jy + dy, jx + dx]
     if a.ndim == 3:
-        return np.stack(
-            [ndimage.map_coordinates(a[..., c], coords, order=1, mode="mirror") for c in range(3)], -1
-        )
+        return np.stack([ndimage.map_coordinates(a[..., c], coords, order=1, mode="mirror") for c in range(3)], -1)
     return ndimage.map_coordinates(a, coords, order=1, mode="mirror")
 
 
@@ -241,9 +239,7 @@ def swirl(
     return ndimage.gaussian_filter(px - jx, 1), ndimage.gaussian_filter(py - jy, 1)
 
 
-def polygons(
-    f: Frame, shapes: Sequence[Sequence[tuple[float, float]]], levels: Sequence[float] | None = None
-) -> Field:
+def polygons(f: Frame, shapes: Sequence[Sequence[tuple[float, float]]], levels: Sequence[float] | None = None) -> Field:
     """Antialiased coverage (or grey level) of filled polygons given in frame units."""
     k = 3
     image = Image.new("L", (f.width * k, f.height * k), 0)
@@ -261,9 +257,7 @@ def strokes(f: Frame, lines: Sequence[tuple[Sequence[tuple[float, float]], float
     draw = ImageDraw.Draw(image)
     for line, width, level in lines:
         points = [((x + f.hx) / f.px * k, (f.hy - y) / f.px * k) for x, y in line]
-        draw.line(
-            points, fill=int(255 * min(1.0, level)), width=max(1, round(width / f.px * k)), joint="curve"
-        )
+        draw.line(points, fill=int(255 * min(1.0, level)), width=max(1, round(width / f.px * k)), joint="curve")
     return np.asarray(image.reduce(k), np.float32) / 255
 
 
@@ -284,9 +278,7 @@ def shafts(light: Field, f: Frame, cx: float, cy: float, reach: float = 0.6, rou
     # Each round doubles the smear, so n rounds equal 2**n taps.
     for k in range(rounds):
         s = 1 - reach * 0.5 ** (k + 1)
-        shifted = ndimage.map_coordinates(
-            a, [oy + (jy - oy) * s, ox + (jx - ox) * s], order=1, mode="nearest"
-        )
+        shifted = ndimage.map_coordinates(a, [oy + (jy - oy) * s, ox + (jx - ox) * s], order=1, mode="nearest")
         a = 0.5 * (a + shifted)
     return resize(a, f.shape)
 

@@ -69,9 +69,7 @@ def _sparks(f: Frame, rng: np.random.Generator, n: int, region: Field) -> Field:
 def fire(f: Frame, rng: np.random.Generator) -> Scene:
     """A wall of flame, a bonfire or a few burning spots in the dark."""
     form = pick(rng, ["wall", "bonfire", "bonfire", "burning forest"])
-    dark = rgb(
-        pick(rng, [(0.006, 0.006, 0.012), (0.012, 0.014, 0.035), (0.03, 0.012, 0.01), (0.02, 0.025, 0.04)])
-    )
+    dark = rgb(pick(rng, [(0.006, 0.006, 0.012), (0.012, 0.014, 0.035), (0.03, 0.012, 0.01), (0.02, 0.025, 0.04)]))
     ground = between(rng, -0.85, -0.5) * f.hy
     img = flat(f, dark) * (1 + 1.6 * smooth(1.0, -0.3, f.y - ground))[..., None]
     haze = fbm(rng, f.shape, 3, 2.0)
@@ -142,9 +140,7 @@ def _trunks(f: Frame, rng: np.random.Generator, ground: float) -> Field:
     for _ in range(int(rng.integers(6, 13))):
         x, w = between(rng, -f.hx, f.hx), between(rng, 0.02, 0.07)
         lean, top = between(rng, -0.1, 0.1), between(rng, 0.5, 2.2)
-        lines.append(
-            ([(x, ground - 0.2), (x + lean * 0.5, ground + top * 0.5), (x + lean, ground + top)], w, 1.0)
-        )
+        lines.append(([(x, ground - 0.2), (x + lean * 0.5, ground + top * 0.5), (x + lean, ground + top)], w, 1.0))
         for _ in range(6):
             t, side = between(rng, 0.3, 0.95), pick(rng, [-1, 1])
             long = (1.05 - t) * between(rng, 0.2, 0.5)
@@ -204,9 +200,7 @@ def explosion(f: Frame, rng: np.random.Generator) -> Scene:
     floor = smooth(0.03, -0.03, f.y - ground + 0.03 * curve(rng, f.width, 4)[None])
     img = mix(img, rgb(backdrop) * 0.3 + 0.004, floor)
     d = np.hypot(f.x - cx, f.y - cy)
-    img = (
-        img + np.float32((1.0, 0.36, 0.09)) * (0.7 * np.exp(-d / (size * 0.7)) * (1 - 0.3 * floor))[..., None]
-    )
+    img = img + np.float32((1.0, 0.36, 0.09)) * (0.7 * np.exp(-d / (size * 0.7)) * (1 - 0.3 * floor))[..., None]
     spots = [(cx, cy, size * 0.62)]
     for _ in range(16):
         a, r = between(rng, -0.5, np.pi + 0.5), between(rng, 0.35, 1.15) * size
@@ -232,11 +226,7 @@ def explosion(f: Frame, rng: np.random.Generator) -> Scene:
             )
         )
     spark = strokes(f, lines)
-    img = (
-        img
-        + np.float32((6, 2.2, 0.4)) * spark[..., None]
-        + np.float32((1.5, 0.4, 0.05)) * blur(spark, 2)[..., None]
-    )
+    img = img + np.float32((6, 2.2, 0.4)) * spark[..., None] + np.float32((1.5, 0.4, 0.05)) * blur(spark, 2)[..., None]
     if chance(rng, 0.6):
         bits = []
         for _ in range(25):
@@ -247,13 +237,9 @@ def explosion(f: Frame, rng: np.random.Generator) -> Scene:
                 between(rng, 0.008, 0.035),
                 between(rng, 0, 6),
             )
-            bits.append(
-                [(bx + s * np.cos(t + k * 1.6), by + s * 0.7 * np.sin(t + k * 1.6)) for k in range(4)]
-            )
+            bits.append([(bx + s * np.cos(t + k * 1.6), by + s * 0.7 * np.sin(t + k * 1.6)) for k in range(4)])
         img = mix(img, np.float32((0.012, 0.01, 0.01)), polygons(f, bits))
         what = "an orange explosion with black smoke and debris"
     else:
         what = "a huge orange fireball with smoke and sparks"
-    return Scene(
-        finish(img, f, rng, 1.0, bloom=0.4), words(f"{what} {where}"), ("explosion", "fire", "smoke")
-    )
+    return Scene(finish(img, f, rng, 1.0, bloom=0.4), words(f"{what} {where}"), ("explosion", "fire", "smoke"))

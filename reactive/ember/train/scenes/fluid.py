@@ -73,9 +73,7 @@ def smoke(f: Frame, rng: np.random.Generator) -> Scene:
 
 def ink(f: Frame, rng: np.random.Generator) -> Scene:
     """Ink blooming in clear water, or thick paint streams folded together."""
-    names = list(
-        rng.permutation(["red", "blue", "violet", "teal", "orange", "magenta", "gold", "green", "pink"])[:3]
-    )
+    names = list(rng.permutation(["red", "blue", "violet", "teal", "orange", "magenta", "gold", "green", "pink"])[:3])
     if chance(rng, 0.5):
         low = (f.height, f.width)
         dx, dy = swirl(rng, low, 1.8, between(rng, 0.25, 0.5), 14)
@@ -115,6 +113,4 @@ def ink(f: Frame, rng: np.random.Generator) -> Scene:
         img = mix(img, body, 1 - np.exp(-2.6 * np.clip(dens, 0, 3)))
     name = names[0] if count == 1 else f"{names[0]} and {names[1]}"
     where = "clear bright water" if pale else "dark water"
-    return Scene(
-        finish(img, f, rng, 1.0), words(f"{name} ink spreading in {where}"), ("ink", "water", "abstract")
-    )
+    return Scene(finish(img, f, rng, 1.0), words(f"{name} ink spreading in {where}"), ("ink", "water", "abstract"))

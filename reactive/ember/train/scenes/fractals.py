@@ -86,9 +86,7 @@ def fractal(f: Frame, rng: np.random.Generator) -> Scene:
     gy, gx = np.gradient(v)
     img = img * (1 + np.clip(9 * (gy - gx), -0.6, 0.9))[..., None]
     name = "julia" if form == "julia" else "mandelbrot"
-    return Scene(
-        finish(img, f, rng, 1.1, soft=0.35), words(f"a {a} and {b} {name} fractal"), ("fractal", "abstract")
-    )
+    return Scene(finish(img, f, rng, 1.1, soft=0.35), words(f"a {a} and {b} {name} fractal"), ("fractal", "abstract"))
 
 
 def _flame(f: Frame, rng: np.random.Generator, a: str, b: str) -> Scene:

@@ -56,9 +56,7 @@ def crystal(f: Frame, rng: np.random.Generator) -> Scene:
             u = np.abs(qx * np.float32(s[0]) + y * np.float32(s[1]) + qz * np.float32(s[2]))
             v = np.abs(qx * np.float32(t[0]) + y * np.float32(t[1]) + qz * np.float32(t[2]))
             hexa = np.maximum(u * np.float32(0.866) + v * np.float32(0.5), v)
-            best = np.minimum(
-                best, np.maximum(hexa - r, (hexa * np.float32(1.3) + h - long) * np.float32(0.6))
-            )
+            best = np.minimum(best, np.maximum(hexa - r, (hexa * np.float32(1.3) + h - long) * np.float32(0.6)))
         return best
 
     def rock(x: Field, y: Field, z: Field) -> Field:
@@ -136,11 +134,7 @@ def machine(f: Frame, rng: np.random.Generator) -> Scene:
                 q = (f.x - x0) / half
                 body = smooth(1 + f.px / half, 1 - f.px / half, np.abs(q)) * keep
                 nz = np.sqrt(np.clip(1 - q * q, 0, 1))
-                s = (
-                    0.06
-                    + 0.5 * np.clip(q * lx + nz * 0.4, 0, 1)
-                    + 1.2 * np.clip(q * lx * 0.7 + nz * 0.6, 0, 1) ** 14
-                )
+                s = 0.06 + 0.5 * np.clip(q * lx + nz * 0.4, 0, 1) + 1.2 * np.clip(q * lx * 0.7 + nz * 0.6, 0, 1) ** 14
                 img = mix(img, rgb(tone) * (s * (0.15 + pool))[..., None], body)
     n = int(rng.integers(3, 7))
     wheels: list[tuple[float, float, float]] = [
@@ -185,11 +179,7 @@ def machine(f: Frame, rng: np.random.Generator) -> Scene:
         img = mix(img, body, cover)
         if rank < n - 1:
             img = img * 0.86 + rgb(lamp) * 0.004
-    img = (
-        img
-        + rgb(lamp)
-        * (0.10 * pool + 0.35 * np.exp(-np.hypot(f.x - sx * 1.3, f.y - sy * 1.3) / 0.25))[..., None]
-    )
+    img = img + rgb(lamp) * (0.10 * pool + 0.35 * np.exp(-np.hypot(f.x - sx * 1.3, f.y - sy * 1.3) / 0.25))[..., None]
     steam = chance(rng, 0.35)
     if steam:
         m = smooth(0.0, 2.0, fbm(rng, f.shape, 2.0, 3.0) - 0.5 * f.y) * 0.55

@@ -29,9 +29,7 @@ def tunnel(f: Frame, rng: np.random.Generator) -> Scene:
     form = pick(rng, ["round", "square", "round", "arched"])
     tint, second = (
         str(s)
-        for s in rng.permutation(
-            ["cyan", "blue", "orange", "magenta", "green", "violet", "red", "gold", "white"]
-        )[:2]
+        for s in rng.permutation(["cyan", "blue", "orange", "magenta", "green", "violet", "red", "gold", "white"])[:2]
     )
     cx, cy, roll = between(rng, -0.35, 0.35), between(rng, -0.2, 0.25), between(rng, -0.2, 0.2)
     x, y = f.x - cx, f.y - cy

@@ -75,11 +75,7 @@ def mandala(f: Frame, rng: np.random.Generator) -> Scene:
     style = pick(rng, ["glow", "gold", "glass"])
     fade = smooth(1.75, 0.7, r)
     if style == "glow":
-        img = (
-            mix(rgb(a), rgb(b), smooth(0.15, 0.9, r))
-            * (line * 0.9 + 0.10 * relief)[..., None]
-            * fade[..., None]
-        )
+        img = mix(rgb(a), rgb(b), smooth(0.15, 0.9, r)) * (line * 0.9 + 0.10 * relief)[..., None] * fade[..., None]
         img = img + rgb(a) * (0.5 * np.exp(-r / 0.18))[..., None] + 0.004
         caption = f"a glowing {a} and {b} mandala on black"
     elif style == "gold":
@@ -91,9 +87,7 @@ def mandala(f: Frame, rng: np.random.Generator) -> Scene:
         img = tint * (shade * grain * (0.25 + 0.75 * fade))[..., None]
         caption = f"an ornate gold and {b} mandala relief with {n}-fold symmetry"
     else:
-        colour = ramp(
-            tone, [(0, rgb(a) * 0.25), (0.4, rgb(b) * 0.8), (0.8, rgb(a)), (1.3, rgb("gold")), (1.9, rgb(b))]
-        )
+        colour = ramp(tone, [(0, rgb(a) * 0.25), (0.4, rgb(b) * 0.8), (0.8, rgb(a)), (1.3, rgb("gold")), (1.9, rgb(b))])
         light = np.exp(-r / 0.8) * 1.5 + 0.15 + 0.12 * fbm(rng, f.shape, 3, 2)
         img = colour * np.clip(light * (1 - 0.85 * np.clip(line, 0, 1)), 0, 4)[..., None]
         caption = f"a {a} and {b} stained glass mandala with {n}-fold symmetry"
@@ -118,10 +112,7 @@ def caustics(f: Frame, rng: np.random.Generator) -> Scene:
         scale = between(rng, 0.12, 0.3)
         n = net(f.x * scale, f.y * scale)
         fade = 0.65 + 0.3 * fbm(rng, f.shape, 1.5, 2.4)
-        img = (
-            deep * 0.5
-            + (deep * 0.7 + np.float32((0.25, 0.4, 0.4))) * (n * np.clip(fade, 0.2, 1.4))[..., None]
-        )
+        img = deep * 0.5 + (deep * 0.7 + np.float32((0.25, 0.4, 0.4))) * (n * np.clip(fade, 0.2, 1.4))[..., None]
         return Scene(
             finish(img, f, rng, 1.0, soft=0.4),
             f"rippling {tint} water with bright light caustics",

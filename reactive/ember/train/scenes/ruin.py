@@ -44,8 +44,7 @@ def _stone(rng: np.random.Generator) -> Field:
 def _lit(mood: Mood, albedo: Field, sun: Field, shade: Field, up: Field) -> Field:
     ambient = (rgb(mood.zenith) * 0.8 + rgb(mood.horizon) * 0.5) * 0.75
     return albedo * (
-        rgb(mood.sun) * (mood.power * 1.5 * sun)[..., None]
-        + ambient * (shade * (0.65 + 0.35 * up))[..., None]
+        rgb(mood.sun) * (mood.power * 1.5 * sun)[..., None] + ambient * (shade * (0.65 + 0.35 * up))[..., None]
     )
 
 
@@ -69,9 +68,7 @@ def ruins(f: Frame, rng: np.random.Generator) -> Scene:
         s = np.clip(np.sin(cx * 12.9 + cz * 7.3 + seed) * 0.28, 0.0, 0.3)
         qx, qz = x - cx * 1.1, z - cz * 1.1
         r = np.cos(cx * 3 + cz)
-        return np.maximum(
-            box(qx + r * qz * 0.5, y - 0.05 + 0.3 * r * qx, qz - r * qx * 0.5, s, s * 0.8, s), y - 0.5
-        )
+        return np.maximum(box(qx + r * qz * 0.5, y - 0.05 + 0.3 * r * qx, qz - r * qx * 0.5, s, s * 0.8, s), y - 0.5)
 
     def solid(x: Field, y: Field, z: Field) -> Field:
         if form == "columns":
@@ -83,9 +80,7 @@ def ruins(f: Frame, rng: np.random.Generator) -> Scene:
             beam = box(x - width, y - 3.0, z - 2.2, width * 0.9, 0.22, 0.45)
             return (
                 np.minimum(
-                    np.where(
-                        top > 2.6, np.minimum(d, np.maximum(box(qx, y - top, qz, 0.5, 0.16, 0.5), -9)), d
-                    ),
+                    np.where(top > 2.6, np.minimum(d, np.maximum(box(qx, y - top, qz, 0.5, 0.16, 0.5), -9)), d),
                     beam,
                 )
                 * 0.85
@@ -101,17 +96,9 @@ def ruins(f: Frame, rng: np.random.Generator) -> Scene:
             qx = np.abs(x) - 2.6 if count == 2 else x
             r = np.hypot(qx, z - 4.0)
             ang = np.arctan2(z - 4.0, qx)
-            edge = (
-                y
-                - 4.0
-                - 1.2 * np.sin(ang * 2 + seed)
-                - 0.5 * np.sin(ang * 5 + seed)
-                - 0.25 * np.sin(ang * 11)
-            )
+            edge = y - 4.0 - 1.2 * np.sin(ang * 2 + seed) - 0.5 * np.sin(ang * 5 + seed) - 0.25 * np.sin(ang * 11)
             win = np.maximum(
-                np.maximum(
-                    np.abs(((ang * 1.4 + seed) % 1) - 0.5) - 0.09, np.abs((y + 0.4) % 1.5 - 0.75) - 0.33
-                ),
+                np.maximum(np.abs(((ang * 1.4 + seed) % 1) - 0.5) - 0.09, np.abs((y + 0.4) % 1.5 - 0.75) - 0.33),
                 1 - r,
             )
             return np.maximum(np.maximum(np.maximum(r - reach - 0.25, reach - 0.1 - r), edge), -win) * 0.62
@@ -140,9 +127,7 @@ def ruins(f: Frame, rng: np.random.Generator) -> Scene:
     albedo = _stone(rng) * np.clip(0.85 + 0.2 * marks, 0.3, 1.5)[..., None]
     green = chance(rng, 0.4)
     if green:
-        albedo = mix(
-            albedo, np.float32((0.09, 0.14, 0.04)), smooth(0.5, 0.9, h.n[1]) * smooth(-1.2, 0.4, marks) * 0.85
-        )
+        albedo = mix(albedo, np.float32((0.09, 0.14, 0.04)), smooth(0.5, 0.9, h.n[1]) * smooth(-1.2, 0.4, marks) * 0.85)
     img = _lit(mood, albedo, lit, h.shade, h.n[1])
     air = rgb(mood.horizon) * 0.75 + rgb(mood.zenith) * 0.2
     density = between(rng, 0.015, 0.11)
@@ -182,18 +167,12 @@ def collapse(f: Frame, rng: np.random.Generator) -> Scene:
         rough = 0.10 * np.sin(qx * 5 + seed) * np.sin(z * 5) + 0.05 * np.sin(qx * 13 + z * 9)
         q = np.hypot(qx, z) - wide if round_ else np.maximum(np.abs(qx), np.abs(z)) - wide
         win = np.maximum(np.abs(qx % 0.56 - 0.28) - 0.12, np.abs(y % 0.9 - 0.45) - 0.22)
-        body = np.maximum(
-            np.maximum(q, np.minimum(-win, q + 0.2)), y - tall - rough * 3 - qx * np.sign(lean) * 0.9
-        )
-        slit = np.abs(y - crack - qx * np.sign(lean) * 0.7 - rough * 3) - gap * (
-            0.5 - 0.3 * qx * np.sign(lean)
-        )
+        body = np.maximum(np.maximum(q, np.minimum(-win, q + 0.2)), y - tall - rough * 3 - qx * np.sign(lean) * 0.9)
+        slit = np.abs(y - crack - qx * np.sign(lean) * 0.7 - rough * 3) - gap * (0.5 - 0.3 * qx * np.sign(lean))
         return np.minimum(np.maximum(body, -slit) * 0.65, y)
 
     eye = (between(rng, -2, 2), between(rng, 0.5, 3.0), between(rng, -8.5, -6.5))
-    h = march(
-        f, sdf, eye, (between(rng, -0.8, 0.8), tall * 0.48, 0.0), 1.5 * min(1.0, f.hy), 45, steps=21, fine=4
-    )
+    h = march(f, sdf, eye, (between(rng, -0.8, 0.8), tall * 0.48, 0.0), 1.5 * min(1.0, f.hy), 45, steps=21, fine=4)
     light = (between(rng, -1, 1), 0.6, between(rng, -0.9, 0.3))
     back = sky(f, rng, mood, -0.6, (light[0] * f.hx, between(rng, -0.2, 0.4)), 0.45)
     tile = texture(rng, 5, 1.8)
@@ -206,16 +185,12 @@ def collapse(f: Frame, rng: np.random.Generator) -> Scene:
     # Dust: billows at the foot, and a trail behind the falling half.
     n, big = fbm(rng, f.shape, 3, 2.3), fbm(rng, f.shape, 2, 2.6)
     foot = smooth(0.1, -0.75, f.y + 0.12 + 0.22 * big + 0.10 * n - 0.2 * np.exp(-((f.x / 0.6) ** 2)))
-    trail = np.exp(-np.hypot((f.x - np.sign(lean) * 0.35) * 1.3, f.y - 0.05) / 0.33) * smooth(
-        -0.8, 0.9, n + 0.4
-    )
+    trail = np.exp(-np.hypot((f.x - np.sign(lean) * 0.35) * 1.3, f.y - 0.05) / 0.33) * smooth(-0.8, 0.9, n + 0.4)
     bits = []
     for _ in range(int(rng.integers(25, 60))):
         bx, by = np.sign(lean) * between(rng, -0.1, 0.85), between(rng, -0.75, 0.6)
         r, a0 = 0.010 + 0.055 * rng.random() ** 3, between(rng, 0, 6)
-        bits.append(
-            [(bx + r * np.cos(a0 + k), by + r * between(rng, 0.6, 1.0) * np.sin(a0 + k)) for k in range(6)]
-        )
+        bits.append([(bx + r * np.cos(a0 + k), by + r * between(rng, 0.6, 1.0) * np.sin(a0 + k)) for k in range(6)])
     chunk = polygons(f, bits)
     img = mix(img, air * 0.22 * (1 + 0.3 * n)[..., None], chunk * 0.9)
     gy, gx = np.gradient(blur(n, 3.0))
@@ -275,10 +250,7 @@ def cathedral(f: Frame, rng: np.random.Generator) -> Scene:
     img = albedo * (ambient * h.shade[..., None] * 1.2)
     img = img + albedo * rgb(tint) * (direct * 2.6 + (0.30 * end + 0.05) * h.shade)[..., None]
     window = (
-        (pz > 29.5)
-        & (np.abs(px) < half * 0.55)
-        & (py > 1.2)
-        & (np.hypot(px, np.maximum(py - spring, 0)) < half * 0.6)
+        (pz > 29.5) & (np.abs(px) < half * 0.55) & (py > 1.2) & (np.hypot(px, np.maximum(py - spring, 0)) < half * 0.6)
     )
     glass = 0.6 + 0.4 * np.sin(px * 9) * np.sin(py * 9)
     img = mix(img, mix(rgb(tint) * 2.5, rgb(second) * 2.0, glass) + 0.3, blur(window.astype(np.float32), 0.6))

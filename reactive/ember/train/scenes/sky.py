@@ -33,9 +33,7 @@ MOODS: dict[str, Mood] = {
     "overcast": Mood("under a grey sky", (0.26, 0.29, 0.33), (0.55, 0.57, 0.58), (0.85, 0.88, 0.90), 0.5),
     "dusk": Mood("at dusk", (0.03, 0.04, 0.13), (0.36, 0.19, 0.32), (0.75, 0.40, 0.50), 0.6),
     "blue": Mood("at blue hour", (0.02, 0.05, 0.16), (0.12, 0.24, 0.42), (0.40, 0.60, 0.90), 0.5),
-    "night": Mood(
-        "at night", (0.004, 0.007, 0.022), (0.02, 0.04, 0.085), (0.45, 0.58, 0.85), 0.32, True, "night"
-    ),
+    "night": Mood("at night", (0.004, 0.007, 0.022), (0.02, 0.04, 0.085), (0.45, 0.58, 0.85), 0.32, True, "night"),
     "red": Mood("under a red sky", (0.09, 0.012, 0.016), (0.70, 0.11, 0.05), (1.0, 0.25, 0.10), 1.0),
     "teal": Mood("in teal haze", (0.02, 0.10, 0.13), (0.20, 0.46, 0.44), (0.65, 0.95, 0.85), 0.8),
 }
@@ -69,17 +67,12 @@ def sky(
     if mood.stars:
         img = (
             img
-            + (
-                np.minimum(points(f, rng, int(420 * f.hx * f.hy), soft=0.42), 1.2)
-                * smooth(0.0, 0.5, up)
-                * 0.5
-            )[..., None]
+            + (np.minimum(points(f, rng, int(420 * f.hx * f.hy), soft=0.42), 1.2) * smooth(0.0, 0.5, up) * 0.5)[
+                ..., None
+            ]
         )
     if disc:
-        img = (
-            img
-            + rgb(mood.sun) * (6 * mood.power * smooth(disc + 1.5 * f.px, disc - 1.5 * f.px, d))[..., None]
-        )
+        img = img + rgb(mood.sun) * (6 * mood.power * smooth(disc + 1.5 * f.px, disc - 1.5 * f.px, d))[..., None]
     if cloud > 0:
         tile = texture(rng, 3.0, 1.75)
         depth = 1 / (np.maximum(f.y - horizon, 0) + 0.28)
@@ -151,9 +144,7 @@ def paint(f: Frame, g: Ground, colour: Field, behind: Field) -> Field:
     return total + behind * (1 - cover)[..., None]
 
 
-def sun_vector(
-    f: Frame, sun: tuple[float, float], horizon: float, focal: float = 1.6
-) -> tuple[float, float, float]:
+def sun_vector(f: Frame, sun: tuple[float, float], horizon: float, focal: float = 1.6) -> tuple[float, float, float]:
     """Unit direction to a sun seen at a picture position."""
     v = np.array([sun[0], max(0.08, sun[1] - horizon), focal])
     v = v / np.linalg.norm(v)
@@ -221,8 +212,6 @@ def reflect(f: Frame, rng: np.random.Generator, img: Field, line: float, gain: f
     n = sample(tile, f.x * persp * 0.03, persp * 0.35)
     ry = row - depth * 0.95 + n * (0.6 + depth * 0.10)
     rx = jx + n * (0.3 + depth * 0.02)
-    mirror = np.stack(
-        [ndimage.map_coordinates(img[..., c], [ry, rx], order=1, mode="mirror") for c in range(3)], -1
-    )
+    mirror = np.stack([ndimage.map_coordinates(img[..., c], [ry, rx], order=1, mode="mirror") for c in range(3)], -1)
     below = smooth(-0.5, 0.8, jy - row)
     return mix(img, deep + mirror * (gain * (1 - 0.3 * depth / f.height))[..., None], below)

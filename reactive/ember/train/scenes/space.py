@@ -62,9 +62,7 @@ def nebula(f: Frame, rng: np.random.Generator) -> Scene:
         img = img + mix(rgb(a), np.float32((0.6, 0.7, 1.0)), 0.35) * (gas * 1.1)[..., None]
         knots = points(f, rng, 900, 2.0, 0.5) * disk * arm
         img = img + rgb(b) * (knots * 1.5)[..., None]
-        img = (
-            img + np.float32((1.6, 1.15, 0.7)) * (1.2 * np.exp(-r / (size * 0.10)) + 0.3 * disk**2)[..., None]
-        )
+        img = img + np.float32((1.6, 1.15, 0.7)) * (1.2 * np.exp(-r / (size * 0.10)) + 0.3 * disk**2)[..., None]
         caption, tags = f"a {a} spiral galaxy with a bright core and stars", ("nebula", "stars")
     else:
         dx, dy = swirl(rng, f.shape, 2, between(rng, 0.02, 0.12), 6)
@@ -121,9 +119,7 @@ def planet(f: Frame, rng: np.random.Generator) -> Scene:
         land = smooth(0.25, 0.45, n)
         soil = ramp(sample(fine, lon * 3, lat * 3), [(-2, (0.06, 0.10, 0.03)), (2, (0.32, 0.25, 0.13))])
         surface = mix(np.float32((0.015, 0.07, 0.22)), soil, land)
-        cloud = sample(tile, lon * 1.5 + 0.4 + 0.02 * n, lat * 2.2 + 0.1) + 0.4 * sample(
-            fine, lon * 2.5, lat * 3
-        )
+        cloud = sample(tile, lon * 1.5 + 0.4 + 0.02 * n, lat * 2.2 + 0.1) + 0.4 * sample(fine, lon * 2.5, lat * 3)
         surface = mix(surface, np.float32((0.8, 0.82, 0.85)), smooth(0.3, 1.5, cloud) * 0.9)
     elif kind == "icy":
         crack = smooth(0.15, 0.0, np.abs(n)) * 0.6
@@ -147,16 +143,11 @@ def planet(f: Frame, rng: np.random.Generator) -> Scene:
         rr = np.hypot(u, v / squash)
         strip = np.clip(0.55 + 0.4 * sample(tile, rr * 0.7, rr * 0 + 0.3), 0, 1.2)
         ring = (
-            smooth(1.25, 1.32, rr)
-            * smooth(2.15, 2.0, rr)
-            * strip
-            * (1 - 0.85 * smooth(0.03, 0.0, np.abs(rr - 1.75)))
+            smooth(1.25, 1.32, rr) * smooth(2.15, 2.0, rr) * strip * (1 - 0.85 * smooth(0.03, 0.0, np.abs(rr - 1.75)))
         )
         front = (v < 0) | (d2 > 1)
         shadow = 1 - 0.9 * ((x * ly - y * lx) ** 2 < 1) * (x * lx + y * ly < 0)
-        img = mix(
-            img, (base * 0.5 + 0.3) * blur(shadow.astype(np.float32), 1)[..., None], ring * front * 0.85
-        )
+        img = mix(img, (base * 0.5 + 0.3) * blur(shadow.astype(np.float32), 1)[..., None], ring * front * 0.85)
         extra = "with rings"
     if chance(rng, 0.4):
         mr = between(rng, 0.04, 0.1)
@@ -170,9 +161,7 @@ def planet(f: Frame, rng: np.random.Generator) -> Scene:
     if np.sin(back) < 0.1 and not big and chance(rng, 0.6):
         sx, sy = cx + lx * r * 1.02, cy + ly * r * 1.02
         g = np.hypot(f.x - sx, f.y - sy)
-        img = (
-            img + np.float32((1, 0.85, 0.65)) * (1.6 * np.exp(-g / 0.07) + 0.3 * np.exp(-g / 0.4))[..., None]
-        )
+        img = img + np.float32((1, 0.85, 0.65)) * (1.6 * np.exp(-g / 0.07) + 0.3 * np.exp(-g / 0.4))[..., None]
     size = "the curved edge of a" if big else "a"
     word = {
         "ringed": tone,
@@ -209,10 +198,7 @@ def orb(f: Frame, rng: np.random.Generator) -> Scene:
             my = 2 * line - f.y + 0.06 * ripple
             dm = np.hypot(f.x - cx + 0.03 * ripple, my - cy)
             floor = (
-                colour
-                * (1.8 * smooth(r + 0.04, r - 0.06, dm) + 0.7 * np.exp(-np.maximum(dm - r, 0) / 0.25))[
-                    ..., None
-                ]
+                colour * (1.8 * smooth(r + 0.04, r - 0.06, dm) + 0.7 * np.exp(-np.maximum(dm - r, 0) / 0.25))[..., None]
             )
             floor = floor * np.clip(0.7 + 0.25 * ripple, 0.1, 1.4)[..., None] + 0.004
         else:

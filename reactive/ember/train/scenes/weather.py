@@ -68,9 +68,7 @@ def aurora(f: Frame, rng: np.random.Generator) -> Scene:
     tile, tall = ridge_tile(rng, 4), between(rng, 5, 10)
 
     def height(x: Field, z: Field) -> Field:
-        return (sample(tile, x * 0.012, z * 0.012) * tall) * smooth(7, 26, z) + 0.15 * sample(
-            tile, x * 0.03, z * 0.03
-        )
+        return (sample(tile, x * 0.012, z * 0.012) * tall) * smooth(7, 26, z) + 0.15 * sample(tile, x * 0.03, z * 0.03)
 
     g = ground(f, height, 1.0, horizon, near=0.8, far=50, rows=180)
     water = chance(rng, 0.35)
@@ -101,9 +99,7 @@ def bolt(rng: np.random.Generator, a: tuple[float, float], b: tuple[float, float
             at = pts[int(rng.integers(8, 48))]
             reach = np.hypot(a[0] - b[0], a[1] - b[1]) * between(rng, 0.2, 0.45)
             turn = between(rng, -0.9, 0.9)
-            lines += bolt(
-                rng, tuple(at), (at[0] + reach * np.sin(turn), at[1] - reach * np.cos(turn)), width * 0.45
-            )
+            lines += bolt(rng, tuple(at), (at[0] + reach * np.sin(turn), at[1] - reach * np.cos(turn)), width * 0.45)
     return lines
 
 
@@ -122,9 +118,7 @@ def lightning(f: Frame, rng: np.random.Generator) -> Scene:
     for k in range(count):
         x0 = ((k + between(rng, 0.25, 0.75)) / count * 2 - 1) * 0.85 * f.hx
         top = (x0, between(rng, 0.5, 1.0) * f.hy)
-        lines += bolt(
-            rng, top, (x0 + between(rng, -0.4, 0.4) / count, horizon - 0.03), between(rng, 0.012, 0.022)
-        )
+        lines += bolt(rng, top, (x0 + between(rng, -0.4, 0.4) / count, horizon - 0.03), between(rng, 0.012, 0.022))
         flash += np.exp(-np.hypot((f.x - x0) * 0.8, (f.y - top[1])) / 0.45)
     core = strokes(f, lines) * (f.y > horizon - 0.04)
     lit_cloud = np.clip(0.55 + 0.3 * n, 0, 2) * flash * 0.5
@@ -152,9 +146,7 @@ def lightning(f: Frame, rng: np.random.Generator) -> Scene:
     place = "the sea" if sea_side else "hills" if tall > 0.5 else "a plain"
     bolts = f"{number(count)} {tint} lightning bolt{'s' if count > 1 else ''}"
     caption = words(f"{bolts} over {place} in a {'rain storm' if rain else 'dark storm'}")
-    return Scene(
-        finish(img, f, rng, 1.5), caption, ("lightning", "storm", "sea" if sea_side else "cloud", "night")
-    )
+    return Scene(finish(img, f, rng, 1.5), caption, ("lightning", "storm", "sea" if sea_side else "cloud", "night"))
 
 
 def volcano(f: Frame, rng: np.random.Generator) -> Scene:
@@ -191,26 +183,20 @@ def volcano(f: Frame, rng: np.random.Generator) -> Scene:
     bump = blur(n, 1.5)
     shade = np.clip(0.5 + 4.0 * np.gradient(bump, axis=0) - 0.25 * off, 0.05, 1.3)
     grey = rgb(mood.horizon) * 0.35 + 0.02
-    smoke = (
-        grey * shade[..., None]
-        + np.float32((1.6, 0.35, 0.06)) * (hot * np.clip(0.6 + 0.5 * n, 0, 2))[..., None]
-    )
+    smoke = grey * shade[..., None] + np.float32((1.6, 0.35, 0.06)) * (hot * np.clip(0.6 + 0.5 * n, 0, 2))[..., None]
     img = mix(img, smoke, ash * 0.95)
     angle = np.arctan2(g.x - px * 1.1, g.z - pz)
     r = radius(g.x, g.z)
     wander = sample(tile, g.x * 0.08, g.z * 0.08)
     streams = np.zeros_like(r)
     for a in rng.uniform(-2.6, 2.6, int(rng.integers(2, 6))) + np.pi:
-        d = np.abs((angle - a + np.pi) % (2 * np.pi) - np.pi + 0.22 * wander * np.minimum(r, 2)) * np.maximum(
-            r, 0.3
-        )
+        d = np.abs((angle - a + np.pi) % (2 * np.pi) - np.pi + 0.22 * wander * np.minimum(r, 2)) * np.maximum(r, 0.3)
         streams += np.exp(-((d / (0.10 + 0.03 * r)) ** 2)) * smooth(between(rng, 3, 7), 0.5, r)
     streams += smooth(0.9, 0.2, r)
     rock = np.float32((0.05, 0.045, 0.045)) * (0.5 + 0.2 * wander)[..., None]
     lit = lambert(g, (-0.5, 0.6, 0.4))
     colour = (
-        sunlit(lit, mood, rock * 2, g.normal[1])
-        + np.float32((0.5, 0.10, 0.015)) * (0.25 * np.exp(-r / 3))[..., None]
+        sunlit(lit, mood, rock * 2, g.normal[1]) + np.float32((0.5, 0.10, 0.015)) * (0.25 * np.exp(-r / 3))[..., None]
     )
     colour = haze(g, colour, air_of(mood) * 0.6, 0.03)
     colour = colour + ramp(
@@ -236,8 +222,7 @@ def _lava_field(f: Frame, rng: np.random.Generator) -> Scene:
 
     def height(x: Field, z: Field) -> Field:
         return tall * (
-            0.7 * np.abs(sample(tile, x * 0.05, z * 0.05))
-            + smooth(4, 20, z) * sample(cracks, x * 0.015, z * 0.015)
+            0.7 * np.abs(sample(tile, x * 0.05, z * 0.05)) + smooth(4, 20, z) * sample(cracks, x * 0.015, z * 0.015)
         )
 
     mood = MOODS[pick(rng, ["red", "night", "dusk"])]
@@ -294,9 +279,7 @@ def sea(f: Frame, rng: np.random.Generator) -> Scene:
     fresnel = 0.05 + 0.95 * (1 - facing) ** 4
     look = np.clip(0.15 + ny * 0.6 - nz * 0.8 + small * 2, 0, 1)
     mirror = mix(rgb(mood.horizon), rgb(mood.zenith), look)
-    deep = rgb(pick(rng, [(0.01, 0.05, 0.07), (0.01, 0.035, 0.06), (0.015, 0.06, 0.055)])) * (
-        0.4 + mood.power
-    )
+    deep = rgb(pick(rng, [(0.01, 0.05, 0.07), (0.01, 0.035, 0.06), (0.015, 0.06, 0.055)])) * (0.4 + mood.power)
     thin = smooth(0.75 * rough, 1.6 * rough, g.h)
     body = deep + np.float32((0.02, 0.16, 0.15)) * thin[..., None] * mood.power * 0.6
     colour = mix(body, mirror, fresnel)
@@ -305,20 +288,12 @@ def sea(f: Frame, rng: np.random.Generator) -> Scene:
     colour = colour + rgb(mood.sun) * (to_sun * (spark * 1.8 + 0.18) * mood.power)[..., None]
     foam = rough > 0.18
     if foam:
-        white = smooth(1.0, 1.45, g.h / rough + 0.28 * sample(fine, g.x * 0.25, g.z * 0.3)) * smooth(
-            30, 4, g.z
-        )
+        white = smooth(1.0, 1.45, g.h / rough + 0.28 * sample(fine, g.x * 0.25, g.z * 0.3)) * smooth(30, 4, g.z)
         colour = mix(colour, rgb(mood.horizon) * 0.6 + rgb(mood.sun) * 0.3 * mood.power, white * 0.85)
     img = paint(f, g, haze(g, colour, rgb(mood.horizon) * 0.8, 0.012), back)
     if chance(rng, 0.25) and disc:
         bright = np.maximum(back.max(-1) - 0.9, 0)
         img = img + rgb(mood.sun) * (0.5 * shafts(bright, f, *sun))[..., None]
-    what = (
-        "rough sea waves with white foam"
-        if foam
-        else "calm sea water"
-        if rough < 0.1
-        else "rolling sea waves"
-    )
+    what = "rough sea waves with white foam" if foam else "calm sea water" if rough < 0.1 else "rolling sea waves"
     gain = 1.9 if mood.stars else 1.05
     return Scene(finish(img, f, rng, gain), words(f"{what} {mood.light}"), ("sea", "water", mood.tag))

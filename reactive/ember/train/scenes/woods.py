@@ -58,9 +58,7 @@ def forest(f: Frame, rng: np.random.Generator) -> Scene:
         depth = 1 / np.maximum(floor + 0.3 - f.y, 0.12)
         tone = np.clip(0.8 + 0.3 * sample(ground_tile, f.x * depth * 0.25, depth * 0.6), 0.2, 1.7)
         soil = np.float32((0.55, 0.58, 0.65)) * air if snow else leaf * 0.9 + np.float32((0.03, 0.02, 0.01))
-        img = mix(
-            img, mix(air * 0.7, soil * (0.5 + 0.8 * np.exp(-d / 0.9))[..., None], t) * tone[..., None], g
-        )
+        img = mix(img, mix(air * 0.7, soil * (0.5 + 0.8 * np.exp(-d / 0.9))[..., None], t) * tone[..., None], g)
         cover, shade = np.zeros(f.shape, np.float32), np.zeros(f.shape, np.float32)
         for _ in range(int(rng.integers(3, 7) + (ranks - k))):
             x0, w = between(rng, -1.1, 1.1) * f.hx, size * between(rng, 0.6, 1.3)
@@ -81,9 +79,7 @@ def forest(f: Frame, rng: np.random.Generator) -> Scene:
             img = mix(img, air * (0.6 + 0.55 * np.exp(-d / 0.6))[..., None], np.clip(0.22 + 0.09 * n, 0, 0.6))
         if k in (1, 3) and name not in ("blue", "moonlit") and not snow:
             crown = smooth(0.2, 1.3, fbm(rng, f.shape, 7, 1.5) + 2.2 * (f.y - 0.35 * f.hy))
-            img = mix(
-                img, mix(air * 0.8, leaf * (0.7 + 1.4 * light)[..., None], 0.35 + 0.4 * t), crown * 0.75
-            )
+            img = mix(img, mix(air * 0.8, leaf * (0.7 + 1.4 * light)[..., None], 0.35 + 0.4 * t), crown * 0.75)
     bright = (
         np.clip(img.mean(-1) - float(air.mean()) * 0.35, 0, 2)
         * smooth(1.3, 0.0, d)
@@ -98,9 +94,7 @@ def forest(f: Frame, rng: np.random.Generator) -> Scene:
         f"{where} {kind} forest {'and' if beams else 'with'} {'fog between trees' if beams else 'thick fog'}"
     )
     gain = 1.6 if name == "moonlit" else 1.0
-    return Scene(
-        finish(img, f, rng, gain, soft=0.3), caption, ("forest", "tree", "fog", "snow" if snow else "light")
-    )
+    return Scene(finish(img, f, rng, gain, soft=0.3), caption, ("forest", "tree", "fog", "snow" if snow else "light"))
 
 
 def waterfall(f: Frame, rng: np.random.Generator) -> Scene:
@@ -119,9 +113,7 @@ def waterfall(f: Frame, rng: np.random.Generator) -> Scene:
     if green:
         rock = mix(rock, np.float32((0.06, 0.11, 0.03)), smooth(-0.2, 0.9, steps + 0.9 * gy * 4) * 0.8)
     cliff = (
-        rock
-        * lit[..., None]
-        * (rgb(mood.sun) * mood.power * 0.8 + rgb(mood.horizon) * 0.6 + rgb(mood.zenith) * 0.5)
+        rock * lit[..., None] * (rgb(mood.sun) * mood.power * 0.8 + rgb(mood.horizon) * 0.6 + rgb(mood.zenith) * 0.5)
     )
     cliff = mix(cliff, air, 0.05 + 0.2 * smooth(-0.2, 0.6, f.y))
     img = mix(back, cliff, smooth(-0.01, 0.01, ridge - f.y))
@@ -136,11 +128,7 @@ def waterfall(f: Frame, rng: np.random.Generator) -> Scene:
         wide = w * (1 + 0.35 * down) * (1 + 0.12 * sample(tile, f.x * 0 + 0.1 * k, f.y * 0.25))
         q = (f.x - x0 - 0.03 * np.sin(f.y * 4)) / wide
         strand = sample(tile, q * 0.22 + 0.3 * k, f.y * 0.06) + 0.6 * sample(tile, q * 0.5, f.y * 0.10 + 0.4)
-        body = (
-            smooth(1.15, 0.65, np.abs(q) + 0.13 * strand)
-            * smooth(-0.01, 0.03, lip - f.y)
-            * (f.y > pool - 0.05)
-        )
+        body = smooth(1.15, 0.65, np.abs(q) + 0.13 * strand) * smooth(-0.01, 0.03, lip - f.y) * (f.y > pool - 0.05)
         white = (rgb(mood.horizon) * 0.6 + rgb(mood.sun) * 0.35 * mood.power + 0.12) * np.clip(
             0.75 + 0.22 * strand, 0.2, 1.5
         )[..., None]
