@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import tempfile
@@ -21,6 +22,7 @@ from reactive.diffusion.frames import Scenery, independent_frames, scenery
 from reactive.diffusion.lanes import feedback_frames
 from reactive.diffusion.models import Model, choose_device, default_batch, default_threads, load_model
 from reactive.errors import OutputError, TimelineError
+from reactive.media.picture import read_picture
 from reactive.media.sound import Track, open_track
 from reactive.preset.library import get_preset
 from reactive.render.plan import Plan, make_plan
@@ -139,6 +141,9 @@ def make_clip(song: str | os.PathLike[str], out: Path, settings: Settings, *, pr
     threads = settings.threads or default_threads()
     torch.set_num_threads(threads)
     preset = None if settings.timeline else get_preset(settings.preset)
+    # what is broken is said before seconds of hearing and loading
+    for photo in settings.photos:
+        read_picture(photo)
 
     report("hearing", 0, 1)
     track = open_track(song)
@@ -163,7 +168,7 @@ def make_clip(song: str | os.PathLike[str], out: Path, settings: Settings, *, pr
     _check_imagine_size(imagined, model)
     batch = settings.batch or default_batch(device, *imagined)
     core = Core(model, PromptBank(model, timeline.prompts), batch=batch, width=imagined[0], height=imagined[1])
-    scene = scenery(timeline, core, _photos(settings, timeline, imagined))
+    scene = scenery(timeline, core, _photos(settings.photos, imagined))
     loaded = time.perf_counter()
     report("loading", 1, 1)
 
@@ -250,7 +255,7 @@ def frame_range(timeline: Timeline, track: Track, settings: Settings) -> tuple[i
     first = min(nearest_frame(settings.start, timeline.fps), timeline.frames - 1)
     if settings.duration is None:
         return first, timeline.frames
-    if settings.duration <= 0:
+    if not 0 < settings.duration < math.inf:
         raise TimelineError(f"{settings.duration:g} s is no length", where="--duration", remedy="give seconds above 0")
     last = nearest_frame(settings.start + settings.duration, timeline.fps)
     return first, min(max(last, first + 1), timeline.frames)
@@ -270,11 +275,10 @@ def _check_imagine_size(size: tuple[int, int], model: Model) -> None:
             )
 
 
-def _photos(settings: Settings, timeline: Timeline, size: tuple[int, int]) -> dict[int, torch.Tensor]:
-    del timeline
+def _photos(photos: Sequence[Path], size: tuple[int, int]) -> dict[int, torch.Tensor]:
     return {
         number: from_bytes(torch.from_numpy(load_photo(path, width=size[0], height=size[1]).copy()).permute(2, 0, 1))
-        for number, path in enumerate(settings.photos)
+        for number, path in enumerate(photos)
     }
 
 

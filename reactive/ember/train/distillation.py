@@ -18,7 +18,7 @@ import torch
 
 from reactive.ember.train import checkpoint, denoiser, schedule
 
-BATCH = 24
+BATCH = 16
 PEAK = 2e-4
 GUIDANCE = 2.5
 # one hop along the teacher's path, in rectified flow's time

@@ -1,0 +1,194 @@
+"""The command line as a user meets it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from reactive.cli import main
+from tests.toy import beat_song, write_song
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def invoke(*arguments: str):
+    return CliRunner().invoke(main, list(arguments))
+
+
+def commands(group: click.Group, path: tuple[str, ...] = ()):
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from commands(command, (*path, name))
+        else:
+            yield (*path, name), command
+
+
+@pytest.fixture(scope="module")
+def song(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_song(tmp_path_factory.mktemp("song") / "song.wav", beat_song(4))
+
+
+def test_every_command_has_help_an_example_and_a_place_in_the_readme() -> None:
+    found = list(commands(main))
+    assert len(found) >= 7
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    for path, command in found:
+        assert command.help, path
+        assert "Example" in command.help, path
+        assert f"reactive {' '.join(path)}" in command.help, path
+        if path != ("doctor",):
+            assert f"reactive {' '.join(path)}" in readme, path
+        for parameter in command.params:
+            if isinstance(parameter, click.Option) and parameter.name not in ("device", "codec"):
+                assert parameter.help, (path, parameter.name)
+
+
+def test_help_and_presets_load_nothing_heavy() -> None:
+    script = """
+import sys
+from click.testing import CliRunner
+from reactive.cli import main
+for arguments in (["--help"], ["run", "--help"], ["preset", "list"], ["preset", "show", "loop-destroy"]):
+    assert CliRunner().invoke(main, arguments).exit_code == 0, arguments
+heavy = ("torch", "librosa", "diffusers", "transformers", "av", "numba", "scipy")
+print([name for name in heavy if name in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.stdout.strip() == "[]", done.stderr
+
+
+def test_run_prints_one_json_object(tmp_path: Path, song: Path, toy_model: Path) -> None:
+    out = tmp_path / "clip.mp4"
+    done = invoke(
+        "run", str(song), "--model", str(toy_model), "--steps", "1", "-o", str(out), "--json", "--fps", "30000/1001"
+    )
+    assert done.exit_code == 0, done.output
+    summary = json.loads(done.stdout)
+    assert {
+        "output", "frames", "fps", "duration", "prompts_used", "model", "device", "analysis_s", "load_s", "render_s", "wall_s",
+        "frames_per_s",
+    } <= summary.keys()  # fmt: skip
+    assert summary["fps"] == "30000/1001"
+    assert summary["frames"] == 120
+    assert out.is_file()
+    again = invoke("run", str(song), "--model", str(toy_model), "-o", str(out), "--json")
+    assert again.exit_code == 1
+    assert json.loads(again.stdout)["error"].keys() == {"what", "where", "remedy"}
+
+
+def test_analyze_timeline_and_score_work_together(tmp_path: Path, song: Path, toy_model: Path) -> None:
+    assert (
+        invoke("analyze", str(song), "--json", str(tmp_path / "a.json"), "--plot", str(tmp_path / "a.png")).exit_code
+        == 0
+    )
+    data = json.loads((tmp_path / "a.json").read_text())
+    assert data["tempo"] == pytest.approx(120, rel=0.02)
+    assert (tmp_path / "a.png").stat().st_size > 10_000
+    printed = invoke("analyze", str(song), "--json", "-")
+    assert json.loads(printed.stdout)["duration"] == pytest.approx(4.0)
+    made = invoke("timeline", str(song), "-o", str(tmp_path / "t.json"), "--plot", str(tmp_path / "t.png"), "--json")
+    assert json.loads(made.stdout)["frames"] == 96
+    out = tmp_path / "clip.mp4"
+    done = invoke(
+        "run",
+        str(song),
+        "--timeline",
+        str(tmp_path / "t.json"),
+        "--model",
+        str(toy_model),
+        "--steps",
+        "1",
+        "-o",
+        str(out),
+    )
+    assert done.exit_code == 0, done.output
+    assert "frames/s" in done.output
+    scored = invoke("score", str(out), "--timeline", str(tmp_path / "t.json"), "--json")
+    assert {"lag_ms", "correlation", "frames", "dead", "pops", "boil"} <= json.loads(scored.stdout).keys()
+    assert "lag" in invoke("score", str(out)).output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "word"),
+    [
+        (["run"], 2, "SONG"),
+        (["run", "song", "--device", "tpu"], 2, "tpu"),
+        (["run", "missing.wav"], 1, "no such file"),
+        (["run", "SONG", "--fps", "0"], 1, "--fps"),
+        (["run", "SONG", "--size", "big"], 1, "--size"),
+        (["run", "SONG", "--batch", "-1"], 1, "--batch"),
+        (["run", "SONG", "--encode-speed", "warp"], 1, "--encode-speed"),
+        (["run", "SONG", "--start", "nan"], 1, "--start"),
+        (["run", "SONG", "--duration", "nan"], 1, "--duration"),
+        (["run", "SONG", "--preset", "loop-destory"], 1, "loop-destroy"),
+        (["run", "SONG", "--photo", "missing.jpg"], 1, "missing.jpg"),
+        (["run", "SONG", "--timeline", "missing.json"], 1, "missing.json"),
+        (["analyze", "missing.wav"], 1, "no such file"),
+        (["analyze", "SONG", "--plot", "plot.xyz"], 1, "plot.xyz"),
+        (["score", "SONG"], 1, "no pictures"),
+        (["preset", "show", "nothing"], 1, "nothing"),
+        (["preset", "check", "missing.toml"], 1, "missing.toml"),
+    ],
+)
+def test_mistakes_get_one_line_and_a_code(
+    song: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], code: int, word: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = invoke(*[str(song) if argument == "SONG" else argument for argument in arguments])
+    assert done.exit_code == code, done.output
+    assert word in done.output
+    assert "Traceback" not in done.output
+    if code == 1:
+        assert len(done.output.strip().splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_control_characters_in_names_do_not_reach_the_terminal(tmp_path: Path) -> None:
+    done = invoke("run", str(tmp_path / "\x1b[31mred.wav"))
+    assert "\x1b" not in done.output
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupted_render_leaves_nothing(tmp_path: Path, toy_model: Path, number: int, code: int) -> None:
+    long_song = write_song(tmp_path / "long.wav", beat_song(120))
+    out = tmp_path / "out"
+    out.mkdir()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "reactive", "run", str(long_song), "--model", str(toy_model), "-o", str(out / "clip.mp4")],
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    for _ in range(600):
+        if any(folder.iterdir() for folder in out.iterdir()):
+            break
+        time.sleep(0.1)
+    process.send_signal(number)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == code, said
+    assert "Traceback" not in said
+    assert list(out.iterdir()) == []
+
+
+def test_install_hints_name_the_right_distribution() -> None:
+    wrong = re.compile(r"pip install (-U )?['\"]?reactive(\[|['\"]|\s|$)(?!-clip)")
+    files = [
+        ROOT / "README.md",
+        ROOT / "pyproject.toml",
+        *(ROOT / "reactive").rglob("*.py"),
+        *(ROOT / "reactive").rglob("*.md"),
+    ]
+    assert len(files) > 40
+    for file in files:
+        assert not wrong.search(file.read_text(encoding="utf-8")), file
+    assert wrong.search("pip install reactive")
+    assert not wrong.search("pip install reactive-clip")
