@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
@@ -21,11 +21,16 @@ class PromptBank:
         Whose text encoder embeds them.
     prompts
         The texts; a frame names them by index.
+    used
+        Indices of those that will be asked for; only they are embedded. Default: all.
     """
 
-    def __init__(self, model: Model, prompts: Sequence[str]) -> None:
+    def __init__(self, model: Model, prompts: Sequence[str], used: Iterable[int] | None = None) -> None:
         self.device = model.device
-        self.embeddings = _embed(model, list(prompts))
+        wanted = sorted(set(used)) if used is not None else list(range(len(prompts)))
+        self.row = np.full(len(prompts), -1, np.int64)
+        self.row[wanted] = np.arange(len(wanted))
+        self.embeddings = _embed(model, [prompts[index] for index in wanted])
         self.empty = _embed(model, [""])
 
     def mix(self, before: np.ndarray, after: np.ndarray, weight: np.ndarray) -> torch.Tensor:
@@ -38,8 +43,8 @@ class PromptBank:
         weight
             float64 [n] in [0, 1].
         """
-        start = self.embeddings[torch.from_numpy(np.asarray(before))]
-        stop = self.embeddings[torch.from_numpy(np.asarray(after))]
+        start = self.embeddings[torch.from_numpy(self.row[before])]
+        stop = self.embeddings[torch.from_numpy(self.row[after])]
         share = torch.from_numpy(np.asarray(weight, np.float32)).to(start.dtype).to(self.device).view(-1, 1, 1)
         return torch.lerp(start, stop, share)
 

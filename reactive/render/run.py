@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from reactive.audio.analysis import Analysis, analyze
@@ -167,12 +166,13 @@ def make_clip(song: str | os.PathLike[str], out: Path, settings: Settings, *, pr
     size = settings.size or output_size(imagined)
     _check_imagine_size(imagined, model)
     batch = settings.batch or default_batch(device, *imagined)
-    core = Core(model, PromptBank(model, timeline.prompts), batch=batch, width=imagined[0], height=imagined[1])
+    plan = make_plan(timeline, first=first, last=last)
+    bank = PromptBank(model, timeline.prompts, used_prompts(timeline, plan))
+    core = Core(model, bank, batch=batch, width=imagined[0], height=imagined[1])
     scene = scenery(timeline, core, _photos(settings.photos, imagined))
     loaded = time.perf_counter()
     report("loading", 1, 1)
 
-    plan = make_plan(timeline, first=first, last=last)
     codec = video_codec(settings.codec, speed=settings.speed, crf=settings.crf)
     work = _work_folder(out)
     try:
@@ -185,7 +185,6 @@ def make_clip(song: str | os.PathLike[str], out: Path, settings: Settings, *, pr
     finally:
         shutil.rmtree(work, ignore_errors=True)
     finished = time.perf_counter()
-    shown = timeline.columns["prompt_to"][first:last], timeline.columns["prompt_from"][first:last]
     return Clip(
         output=out,
         frames=last - first,
@@ -193,7 +192,7 @@ def make_clip(song: str | os.PathLike[str], out: Path, settings: Settings, *, pr
         duration=float((last - first) / timeline.fps),
         size=size,
         imagine_size=imagined,
-        prompts_used=len(np.union1d(*shown)),
+        prompts_used=len(_prompts_between(timeline, first, last)),
         model=settings.model,
         device=device,
         batch=batch,
@@ -263,6 +262,16 @@ def frame_range(timeline: Timeline, track: Track, settings: Settings) -> tuple[i
 
 def _last_sample(last: int, timeline: Timeline, track: Track) -> int:
     return track.samples if last == timeline.frames else frame_sample(last, timeline.fps, track.sample_rate)
+
+
+def _prompts_between(timeline: Timeline, first: int, last: int) -> set[int]:
+    columns = timeline.columns
+    return {*columns["prompt_from"][first:last].tolist(), *columns["prompt_to"][first:last].tolist()}
+
+
+def used_prompts(timeline: Timeline, plan: Plan) -> set[int]:
+    """Return the prompts that a plan needs: a feedback shot begins before an excerpt that shows only its end."""
+    return _prompts_between(timeline, min([plan.first, *(start for start, _ in plan.shots)]), plan.last)
 
 
 def _check_imagine_size(size: tuple[int, int], model: Model) -> None:

@@ -22,7 +22,7 @@ BATCH = 16
 PEAK = 2e-4
 GUIDANCE = 2.5
 # one hop along the teacher's path, in rectified flow's time
-HOP = 1 / 14
+HOP = 1 / 8
 # pseudo-Huber loss's corner (Song and Dhariwal, arXiv 2310.14189), per element
 CORNER = 0.05
 
@@ -50,7 +50,7 @@ def train(work: Path, *, steps: int, seed: int) -> None:
     teacher = denoiser.load(work)
     student = denoiser.build()
     student.load_state_dict(teacher.state_dict())
-    average = checkpoint.Average(student, 0.995)
+    average = checkpoint.Average(student, 0.99)
     target = denoiser.build().requires_grad_(False)
     optimiser = torch.optim.AdamW(student.parameters(), lr=PEAK, betas=(0.9, 0.99), weight_decay=0.0)
     first = 0
