@@ -39,6 +39,9 @@ def export(work: Path, out: Path, *, weights: str) -> None:
     for part in ("unet", "vae", "text_encoder", "tokenizer", "scheduler"):
         shutil.rmtree(out / part, ignore_errors=True)
     pipeline.to(torch.float16).save_pretrained(out, safe_serialization=True)
+    # older tools read the two files that newer ones fold into tokenizer.json
+    for name in ("vocab.json", "merges.txt"):
+        shutil.copyfile(work / "tokenizer" / name, out / "tokenizer" / name)
     (out / "reactive.json").write_text(json.dumps(SIDECAR, indent=2) + "\n")
     (out / "ATTRIBUTION.tsv").write_text(attribution())
 
