@@ -25,6 +25,10 @@ LOW_EDGE, HIGH_EDGE = 150.0, 2500.0
 # the fine envelope: 2.9 ms a value, to find where an attack really begins
 FINE_HOP = 64
 _BLOCK_ROWS = 4096
+# what lies below is no sound, in Hz
+LOWEST = 20.0
+# channels whose mean keeps less than this share of their power cancel each other
+CANCELLED = 0.02
 
 
 @dataclass(frozen=True)
@@ -91,15 +95,38 @@ def mono(track: Track) -> Iterator[np.ndarray]:
 
     stream = soxr.ResampleStream(track.sample_rate, RATE, 1, dtype="float32", quality="HQ")
     for block in blocks(track):
-        yield stream.resample_chunk(block.mean(axis=1))
+        yield stream.resample_chunk(_one_channel(block))
     yield stream.resample_chunk(np.zeros(0, np.float32), last=True)
+
+
+def _one_channel(block: np.ndarray) -> np.ndarray:
+    """Return the mean of the channels, or the loudest of them where they cancel each other out."""
+    mean: np.ndarray = block.mean(axis=1)
+    power = np.square(block).mean(axis=0)
+    if block.shape[1] > 1 and np.square(mean).mean() < CANCELLED * power.max():
+        return np.ascontiguousarray(block[:, int(power.argmax())])
+    return mean
+
+
+def _without_offset(chunks: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+    """Yield the chunks through a high pass at 20 Hz, which takes a constant offset away and nothing that is heard."""
+    from scipy.signal import butter, sosfilt, sosfilt_zi
+
+    sections = butter(2, LOWEST, "highpass", fs=RATE, output="sos")
+    state = None
+    for chunk in chunks:
+        if not len(chunk):
+            continue
+        state = sosfilt_zi(sections) * chunk[0] if state is None else state
+        filtered, state = sosfilt(sections, chunk, zi=state)
+        yield filtered.astype(np.float32)
 
 
 def _overlapping(track: Track, fine: list[np.ndarray]) -> Iterator[np.ndarray]:
     """Yield blocks whose windows tile the padded song; append the fine peak envelope on the way."""
     pending = np.zeros(WINDOW // 2, np.float32)
     rest = np.zeros(0, np.float32)
-    for chunk in mono(track):
+    for chunk in _without_offset(mono(track)):
         rest = np.concatenate([rest, chunk])
         whole = len(rest) // FINE_HOP * FINE_HOP
         fine.append(np.abs(rest[:whole]).reshape(-1, FINE_HOP).max(axis=1, initial=0.0))

@@ -35,7 +35,7 @@ class Lane:
 
 
 def feedback_frames(
-    core: Core, scene: Scenery, shots: Sequence[tuple[int, int]]
+    core: Core, scene: Scenery, shots: Sequence[tuple[int, int]], *, until: int | None = None
 ) -> Iterator[tuple[np.ndarray, torch.Tensor]]:
     """Imagine feedback shots as lanes of one batch.
 
@@ -43,6 +43,8 @@ def feedback_frames(
     ----------
     shots
         Frame ranges (start, stop).
+    until
+        Frames from this one on are not wanted; ticks lie as in the whole shot all the same.
 
     Yields
     ------
@@ -68,7 +70,8 @@ def feedback_frames(
             if len(frames):
                 between = _between(scene, lane, frames)
                 yield frames, through_lens(between, timeline.columns, frames)
-        active = [lane for lane in active if lane.done < len(lane.ticks)]
+        end = timeline.frames if until is None else until
+        active = [lane for lane in active if lane.done < len(lane.ticks) and lane.ticks[lane.done - 1] < end - 1]
 
 
 def _tick_request(core: Core, scene: Scenery, lane: Lane) -> Request:
@@ -82,7 +85,7 @@ def _tick_request(core: Core, scene: Scenery, lane: Lane) -> Request:
         move = move_between(columns, float(lane.ticks[lane.done - 1]), float(tick))
         source = warp(from_bytes(lane.last)[None], move[None])[0].clamp(-1, 1)
         # one slowly moving noise, added again and again, would burn in
-        fresh = scene.noise.fresh(int(columns["seed"][frame]), lane.done)
+        fresh = scene.noise.fresh(int(columns["seed"][frame]), lane.start, lane.done)
         share = timeline.feedback_fresh
         noises = (math.sqrt(1 - share) * noises[0] + math.sqrt(share) * fresh, *noises[1:])
     return Request(

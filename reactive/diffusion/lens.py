@@ -7,6 +7,8 @@ import torch
 
 from reactive.diffusion.camera import warp
 
+# zooms from here down to nothing show the mirrored edge
+WIDE = 0.95
 _STILL = np.array([1.0, 0.0, 0.0, 0.0])
 
 
@@ -53,5 +55,6 @@ def overscan(moves: np.ndarray, aspect: float) -> np.ndarray:
     reach_x = (1 + 2 * np.abs(moves[:, 2])) * cosine + (1 + 2 * np.abs(moves[:, 3])) * sine / aspect
     reach_y = (1 + 2 * np.abs(moves[:, 3])) * cosine + (1 + 2 * np.abs(moves[:, 2])) * sine * aspect
     needed = np.maximum(reach_x, reach_y)
-    # a lens that the preset opens wider than the picture is meant to show the mirror
-    return np.where(moves[:, 0] >= 1, np.maximum(needed / moves[:, 0], 1.0), 1.0)
+    # a lens that the preset opens clearly wider than the picture is meant to show the mirror; no jump on the way there
+    wide = 1 + (needed - 1) * np.clip((moves[:, 0] - WIDE) / (1 - WIDE), 0, 1)
+    return np.where(moves[:, 0] >= 1, np.maximum(needed / moves[:, 0], 1.0), wide)

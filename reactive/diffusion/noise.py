@@ -16,7 +16,8 @@ import torch
 
 # fresh noise of feedback ticks lies beyond all harmonics of a seed
 _FRESH = 1 << 32
-_KEPT_SEEDS = 12
+# the lanes of a batch may each have a seed of their own
+_KEPT_SEEDS = 48
 
 
 class NoisePath:
@@ -43,9 +44,10 @@ class NoisePath:
         row = torch.from_numpy(basis.astype(np.float32))[None]
         return (row @ self._of(seed)).view(self.shape)
 
-    def fresh(self, seed: int, tick: int) -> torch.Tensor:
-        """Return noise of a feedback tick that is independent of the path and of every other tick."""
-        return torch.from_numpy(_normal(seed, _FRESH + tick, int(np.prod(self.shape)))).view(self.shape)
+    def fresh(self, seed: int, shot: int, tick: int) -> torch.Tensor:
+        """Return noise of a shot's feedback tick that is independent of the path and of every other tick and shot."""
+        counter = _FRESH + (shot << 20) + tick
+        return torch.from_numpy(_normal(seed, counter, int(np.prod(self.shape)))).view(self.shape)
 
     def _of(self, seed: int) -> torch.Tensor:
         if seed not in self._coefficients:

@@ -23,8 +23,6 @@ class NoiseSchedule:
         float64 [T + 1], atan2(sigma, alpha) at tau = 0..T, rising from 0.
     flow
         Whether alpha + sigma = 1 (flow matching) rather than alpha^2 + sigma^2 = 1.
-    scale
-        What the network's time input is multiplied by: T for flow models, 1 for others.
     """
 
     angles: torch.Tensor
@@ -47,7 +45,9 @@ class NoiseSchedule:
         return (alpha / total).float(), (sigma / total).float()
 
     def network_time(self, tau: torch.Tensor) -> torch.Tensor:
-        """Return what the network is told for train times tau: the index of the level, as a float."""
+        """Return what the network is told for train times tau: the level's index, for flow models sigma times T."""
+        if self.flow:
+            return self.alpha_sigma(tau)[1] * self.steps
         return (tau - 1).clamp_min(0).float()
 
 

@@ -19,7 +19,10 @@ import soundfile
 from reactive.errors import MediaError
 from reactive.media.safe import open_container, regular_file, sha256
 
-BLOCK = 1 << 18
+# small enough that little is lost where a damaged file breaks off
+BLOCK = 1 << 15
+# 18 dB above full scale: no honest float file goes beyond
+LOUDEST = 8.0
 RATES = (1_000, 768_000)
 MAX_HOURS = 24
 
@@ -78,7 +81,7 @@ def open_track(path: str | os.PathLike[str]) -> Track:
 def blocks(track: Track, *, start: int = 0, stop: int | None = None) -> Iterator[np.ndarray]:
     """Yield the song's samples from `start` to `stop` (default: its end) as float32 [n, channels] in about [-1, 1].
 
-    Samples that are not finite (NaN, infinity) come out as silence.
+    Samples that are not finite (NaN, infinity) come out as silence, absurd ones are clipped.
     """
     stop = track.samples if stop is None else stop
     position = 0
@@ -86,7 +89,7 @@ def blocks(track: Track, *, start: int = 0, stop: int | None = None) -> Iterator
         first, last = max(start - position, 0), min(stop - position, len(block))
         position += len(block)
         if last > first:
-            yield np.nan_to_num(block[first:last], nan=0.0, posinf=0.0, neginf=0.0)
+            yield np.clip(np.nan_to_num(block[first:last], nan=0.0, posinf=0.0, neginf=0.0), -LOUDEST, LOUDEST)
         if position >= stop:
             return
 
@@ -94,7 +97,8 @@ def blocks(track: Track, *, start: int = 0, stop: int | None = None) -> Iterator
 def _probe(path: Path) -> tuple[int, int, str]:
     """Return sample rate, channels and the library that can decode the file."""
     try:
-        with soundfile.SoundFile(path) as handle:
+        # given the file, not its name: libsndfile refuses names that are not UTF-8
+        with path.open("rb") as raw, soundfile.SoundFile(raw) as handle:
             found = handle.samplerate, handle.channels, "soundfile"
     except (soundfile.LibsndfileError, TypeError):
         with open_container(path) as container:
@@ -117,7 +121,7 @@ def _decode(path: Path, reader: str) -> Iterator[np.ndarray]:
 
 
 def _decode_soundfile(path: Path) -> Iterator[np.ndarray]:
-    with soundfile.SoundFile(path) as handle:
+    with path.open("rb") as raw, soundfile.SoundFile(raw) as handle:
         while True:
             try:
                 block = handle.read(BLOCK, dtype="float32", always_2d=True)
@@ -142,7 +146,7 @@ def _decode_av(path: Path) -> Iterator[np.ndarray]:
             except av.error.InvalidDataError:
                 # one damaged packet is skipped, as players do
                 continue
-            except av.error.FFmpegError:
+            except (av.error.FFmpegError, ValueError):
                 return
             if packet is None:
                 return

@@ -22,6 +22,9 @@ from reactive.preset.vocabulary import FUNCTIONS, SIGNALS
 MAX_LENGTH = 2000
 MAX_DEPTH = 40
 MAX_NODES = 400
+LARGEST = 1e6
+# what a curve's constants may be, so that no expression costs more than its share
+CONSTANTS = {"seconds": (0.001, 600.0), "bars": (1 / 64, 4096.0), "exponent": (0.01, 100.0)}
 _TOKEN = re.compile(r"\s*(?:(\d+\.?\d*(?:[eE][+-]?\d+)?|\.\d+)|([A-Za-z_][\w.]*)|(.))", re.DOTALL)
 
 
@@ -177,9 +180,16 @@ class _Parser:
         split = most if constants else len(arguments)
         given = [self.constant(name, argument) for argument in arguments[split:]]
         filled = tuple(given) + function.defaults[len(given) :]
-        if name in ("smooth", "decay", "swell", "lfo", "triangle", "wander") and filled[0] <= 0:
-            raise PresetError(f"{name}() needs {function.constants[0]} above 0, not {filled[0]:g}", remedy=usage(name))
+        self.check_constants(name, filled)
         return self.made(Call(name, tuple(arguments[:split]), filled))
+
+    def check_constants(self, name: str, values: tuple[float, ...]) -> None:
+        for constant, value in zip(FUNCTIONS[name].constants, values, strict=True):
+            low, high = CONSTANTS.get(constant, (-LARGEST, LARGEST))
+            if not low <= value <= high:
+                raise PresetError(
+                    f"{name}() needs {constant} from {low:g} to {high:g}, not {value:g}", remedy=f"it is {usage(name)}"
+                )
 
     def constant(self, function: str, node: Node) -> float:
         value = fold(node)

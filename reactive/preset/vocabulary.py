@@ -20,7 +20,7 @@ SIGNALS: dict[str, str] = {
     "onset.low": "hit: an onset in the low band",
     "onset.mid": "hit: an onset in the mid band",
     "onset.high": "hit: an onset in the high band",
-    "kick": "hit: a low onset that falls with a beat or stands out",
+    "kick": "hit: a clear onset in the low band",
     "beat": "hit: a beat",
     "bar": "hit: a downbeat",
     "section": "hit: a section begins",

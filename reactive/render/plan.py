@@ -61,8 +61,7 @@ def make_plan(timeline: Timeline, *, first: int, last: int) -> Plan:
             if begin < finish:
                 segments.append(Segment(begin, finish))
         if source[start] == FEEDBACK:
-            # nothing behind the excerpt's end is needed
-            shots.append((start, stop if end == stop else end))
+            shots.append((start, stop))
         else:
             independent.append(np.arange(shown, end))
     frames = np.concatenate(independent) if independent else np.zeros(0, np.int64)

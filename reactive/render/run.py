@@ -19,7 +19,7 @@ from reactive.diffusion.conditioning import PromptBank
 from reactive.diffusion.core import Core, from_bytes
 from reactive.diffusion.frames import Scenery, independent_frames, scenery
 from reactive.diffusion.lanes import feedback_frames
-from reactive.diffusion.models import Model, choose_device, default_batch, default_threads, load_model
+from reactive.diffusion.models import Model, choose_device, default_batch, default_threads, find_model, load_model
 from reactive.errors import OutputError, TimelineError
 from reactive.media.picture import read_picture
 from reactive.media.sound import Track, open_track
@@ -143,6 +143,7 @@ def make_clip(song: str | os.PathLike[str], out: Path, settings: Settings, *, pr
     # what is broken is said before seconds of hearing and loading
     for photo in settings.photos:
         read_picture(photo)
+    find_model(settings.model)
 
     report("hearing", 0, 1)
     track = open_track(song)
@@ -177,11 +178,20 @@ def make_clip(song: str | os.PathLike[str], out: Path, settings: Settings, *, pr
     work = _work_folder(out)
     try:
         pieces = _render(plan, core, scene, work, size, codec, report)
+        title = os.fsencode(Path(song).stem).decode("utf-8", "replace")
         sound = (frame_sample(first, timeline.fps, track.sample_rate), _last_sample(last, timeline, track))
         join(
             pieces, track, out, fps=timeline.fps, container=container, codec=codec, sound=sound,
-            metadata={"title": Path(song).stem, "comment": f"made with reactive, preset {timeline.title}"},
+            metadata={"title": title, "comment": f"made with reactive, preset {timeline.title}"},
         )  # fmt: skip
+    except OutputError as problem:
+        # what a user knows is the clip, not the hidden piece that could not be written
+        raise OutputError(problem.what, where=str(out), remedy=problem.remedy) from None
+    except (RuntimeError, MemoryError) as problem:
+        if not isinstance(problem, MemoryError) and "memory" not in str(problem).lower():
+            raise
+        remedy = "use a smaller --batch or --imagine-size"
+        raise OutputError("there is not enough memory to imagine it", where=str(out), remedy=remedy) from None
     finally:
         shutil.rmtree(work, ignore_errors=True)
     finished = time.perf_counter()
@@ -214,12 +224,18 @@ def check_output(out: Path, inputs: Sequence[Path], overwrite: bool) -> None:
     OutputError
         If it is one of the inputs, exists without `overwrite`, or its folder can't be written.
     """
+    try:
+        exists = out.exists()
+    except OSError as problem:
+        raise OutputError(
+            f"can't be written ({problem.strerror})", where=str(out), remedy="choose a shorter name"
+        ) from None
     for given in inputs:
-        if out.exists() and given.exists() and os.path.samefile(out, given):
+        if exists and given.exists() and given.exists() and os.path.samefile(out, given):
             raise OutputError("is what the clip is made from", where=str(out), remedy="choose another name with -o")
     if out.is_dir():
         raise OutputError("is a folder", where=str(out), remedy="name a file, for instance clip.mp4")
-    if out.exists() and not overwrite:
+    if exists and not overwrite:
         raise OutputError("exists already", where=str(out), remedy="choose another name with -o, or pass --overwrite")
     if not out.parent.is_dir():
         raise OutputError(
@@ -294,7 +310,7 @@ def _photos(photos: Sequence[Path], size: tuple[int, int]) -> dict[int, torch.Te
 def _work_folder(out: Path) -> Path:
     try:
         # beside the output, so that the last step is a rename on the same disk
-        return Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".reactive-job", dir=out.parent))
+        return Path(tempfile.mkdtemp(prefix=f".{out.stem[:40]}.", suffix=".reactive-job", dir=out.parent))
     except OSError as problem:
         raise OutputError(
             f"can't be written ({problem.strerror})", where=str(out.parent), remedy="choose another with -o"
@@ -316,7 +332,7 @@ def _render(
     try:
         for frames, pictures in independent_frames(core, scene, plan.independent):
             writer.put(frames, pictures)
-        for frames, pictures in feedback_frames(core, scene, plan.shots):
+        for frames, pictures in feedback_frames(core, scene, plan.shots, until=plan.last):
             writer.put(frames, pictures)
         return writer.finish()
     except BaseException:

@@ -7,7 +7,7 @@ import re
 
 from reactive.errors import OutputError
 
-_SIZE = re.compile(r"^(\d{1,5})[xX×](\d{1,5})$")
+_SIZE = re.compile(r"(\d{1,5})[xX×](\d{1,5})", re.ASCII)
 # the clip of a small model is doubled, so that players do not blur a stamp
 SMALL = 640
 
@@ -20,7 +20,7 @@ def parse_size(text: str, option: str, *, multiple: int = 2) -> tuple[int, int]:
     OutputError
         If it is no size, not a multiple of `multiple`, or not within 16 to 8192 pixels.
     """
-    match = _SIZE.match(text)
+    match = _SIZE.fullmatch(text)
     if not match:
         raise OutputError(f'"{text}" is not a size', where=option, remedy="write for instance 1280x720")
     width, height = int(match.group(1)), int(match.group(2))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 from collections.abc import Callable
@@ -110,7 +111,9 @@ class SegmentWriter:
             except BaseException as problem:
                 self.error = problem
         for encoder in self.open.values():
-            encoder.container.close()
+            # unfinished pieces are of no use; on a full disk even closing fails
+            with contextlib.suppress(Exception):
+                encoder.container.close()
 
     def _encode(self, frames: np.ndarray, pictures: torch.Tensor) -> None:
         whole = pictures.permute(0, 2, 3, 1).contiguous().cpu().numpy()

@@ -14,7 +14,7 @@ import numpy as np
 
 from reactive.errors import TimelineError
 
-_RATE = re.compile(r"^\d{1,9}(?:\.\d{1,6})?(?:/\d{1,9})?$")
+_RATE = re.compile(r"\d{1,9}(?:\.\d{1,6})?(?:/\d{1,9})?", re.ASCII)
 
 
 def parse_fps(text: str) -> Fraction:
@@ -26,7 +26,7 @@ def parse_fps(text: str) -> Fraction:
         If it is no such number.
     """
     remedy = "write for instance 24, 25 or 30000/1001"
-    if not _RATE.match(text):
+    if not _RATE.fullmatch(text):
         raise TimelineError(f'"{text}" is not a frame rate', where="--fps", remedy=remedy)
     top, _, bottom = text.partition("/")
     if bottom and int(bottom) == 0:

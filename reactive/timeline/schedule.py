@@ -99,12 +99,20 @@ def schedule(
     for number, stretch in enumerate(spans):
         phase = preset.phase[stretch.phase]
         # the last phase of a loop comes home to the seed it began with, which only a cut can do
-        homecoming = preset.loop and 0 < stretch.phase == len(preset.phase) - 1
+        last = len(preset.phase) - 1
+        came_home = stretch.phase == 0 and stretch.loop > 0 and preset.phase[last].switch.how == "hit"
+        homecoming = preset.loop and last > 0 and (stretch.phase == last or came_home)
+        fixed = {stretch.start, *_restarts(phase, stretch, grid, sections)}
         marks = _marks(phase, stretch, grid, accents[stretch.phase], sections, fps, frames, homecoming)
         for seconds, hit in marks:
             frame = 0 if not events else nearest_frame(seconds, fps)
-            if frame >= frames or (events and not _far_enough(events[-1], frame, hit, phase, grid, fps)):
+            if frame >= frames:
                 continue
+            if events and not _far_enough(events[-1], frame, hit, phase, grid, fps):
+                # a phase's own beginning and a feedback restart take the place of what came just before
+                if seconds not in fixed or len(events) == 1 or frame == events[-1].frame:
+                    continue
+                events.pop()
             stop = frame
             if not hit and events:
                 stop = max(frame + 1, nearest_frame(_after(grid, seconds, phase.switch.over), fps))
@@ -136,9 +144,16 @@ def _marks(
         marks |= dict.fromkeys(beats[accent[at] > 0.5].tolist(), True)
     if phase.mode == "feedback":
         marks[stretch.start] = True
-        marks |= dict.fromkeys(_times_every(grid, stretch, MAX_FEEDBACK_BARS, "bar"), True)
-        marks |= dict.fromkeys([time for time in sections if stretch.start < time < stretch.end], True)
+        marks |= dict.fromkeys(_restarts(phase, stretch, grid, sections), True)
     return sorted(marks.items())
+
+
+def _restarts(phase: Phase, stretch: Span, grid: Grid, sections: list[float]) -> list[float]:
+    """Return the times at which a feedback phase starts anew after its beginning."""
+    if phase.mode != "feedback":
+        return []
+    within = [time for time in sections if stretch.start < time < stretch.end]
+    return [*_times_every(grid, stretch, MAX_FEEDBACK_BARS, "bar"), *within]
 
 
 def _times_every(grid: Grid, stretch: Span, count: float, unit: str) -> list[float]:
@@ -147,8 +162,9 @@ def _times_every(grid: Grid, stretch: Span, count: float, unit: str) -> list[flo
     if len(marks) < 2:
         return []
     # a span starts on a bar line; counting from the nearest whole mark keeps every switch on the grid
-    start, end = (float(np.interp(time, marks, np.arange(len(marks)))) for time in (stretch.start, stretch.end))
-    positions = np.arange(round(start) + count, end - 1e-6, count)
+    position = grid.bar_position if unit == "bar" else grid.beat_position
+    start, end = position(np.array([stretch.start, stretch.end])).tolist()
+    positions = np.arange(round(start) + count, min(end - 1e-6, len(marks) - 0.5), count)
     return [float(time) for time in np.interp(positions, np.arange(len(marks)), marks) if time > stretch.start + 1e-6]
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from reactive.errors import OutputError
 from reactive.media.sound import Track, blocks
 from reactive.video.codec import Codec
-from reactive.video.segment import output_error
+from reactive.video.segment import file_url, output_error
 
 AAC_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000)
 AAC_BITS = 256_000
@@ -58,7 +58,7 @@ def join(
     partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
     try:
         options = {"movflags": "faststart"} if container in ("mp4", "mov") else {}
-        with av.open(str(partial), "w", format=container, options=options) as target:
+        with av.open(file_url(partial), "w", format=container, options=options) as target:
             target.metadata.update(metadata or {})
             sound_codec = _SOUND["mp4"] if codec.name == "libx264" else _SOUND[container]
             _write(target, pieces, track, fps, codec, sound_codec, sound)
@@ -79,7 +79,7 @@ def _write(
     sound_codec: tuple[str, str],
     sound: tuple[int, int],
 ) -> None:
-    with av.open(str(pieces[0][0])) as first:
+    with av.open(file_url(pieces[0][0])) as first:
         video = target.add_stream_from_template(first.streams.video[0])
     video.time_base = 1 / fps
     name, sample_format = sound_codec
@@ -111,7 +111,7 @@ def _video_packets(pieces: Sequence[tuple[Path, int]], stream: Any, fps: Fractio
     """Yield the pieces' packets with time stamps in whole frames, continuous from piece to piece."""
     shift = 0
     for path, frames in pieces:
-        with av.open(str(path)) as piece:
+        with av.open(file_url(path)) as piece:
             found = [packet for packet in piece.demux(piece.streams.video[0]) if packet.size]
             if len(found) != frames:
                 raise OutputError(f"holds {len(found)} frames, not {frames}", where=str(path), remedy="render it again")
@@ -163,10 +163,13 @@ def to_stereo(block: np.ndarray) -> np.ndarray:
     left, right = block[:, 0].copy(), block[:, 1].copy()
     half = np.float32(np.sqrt(0.5))
     # centre to both sides, the low-frequency channel left out, what stands behind to its side
-    left += half * block[:, 2]
-    right += half * block[:, 2]
-    for channel in range(4, channels):
-        (left if channel % 2 == 0 else right)[:] += half * block[:, channel]
+    centre = channels in (3, 5) or channels >= 6
+    if centre:
+        left += half * block[:, 2]
+        right += half * block[:, 2]
+    behind = 4 if channels >= 6 else 3 if centre else 2
+    for channel in range(behind, channels):
+        (left if (channel - behind) % 2 == 0 else right)[:] += half * block[:, channel]
     return np.clip(np.stack([left, right], axis=1), -1.0, 1.0)
 
 

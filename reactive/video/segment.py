@@ -27,6 +27,11 @@ def output_error(path: Path, problem: Exception) -> OutputError:
     return OutputError(f"can't be written ({reason})", where=str(path), remedy=remedy)
 
 
+def file_url(path: Path) -> str:
+    """Return a path as FFmpeg must be given it, or a colon in a name would be read as a protocol."""
+    return f"file:{path.absolute()}"
+
+
 class SegmentEncoder:
     """Writes frames of one size, one after another, to a Matroska file.
 
@@ -49,7 +54,7 @@ class SegmentEncoder:
         self.frames = 0
         self.time_base = 1 / fps
         try:
-            self.container = av.open(str(path), "w", format="matroska")
+            self.container = av.open(file_url(path), "w", format="matroska")
         except (av.error.FFmpegError, OSError) as problem:
             raise output_error(path, problem) from None
         stream: Any = self.container.add_stream(codec.name, rate=fps, options=dict(codec.options))
@@ -125,9 +130,9 @@ def crop_to(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     height, width = picture.shape[:2]
     wanted = Fraction(size[0], size[1])
     if Fraction(width, height) > wanted:
-        kept = round(height * wanted)
+        kept = max(1, round(height * wanted))
         left = (width - kept) // 2
         return picture[:, left : left + kept]
-    kept = round(width / wanted)
+    kept = max(1, round(width / wanted))
     top = (height - kept) // 2
     return picture[top : top + kept]

@@ -40,7 +40,7 @@ def test_the_path_has_an_even_pace() -> None:
 def test_seeds_and_ticks_are_independent() -> None:
     path = NoisePath(4, 28, 48, 16)
     drawn = torch.stack(
-        [path.at(1, 0).flatten(), path.at(2, 0).flatten(), path.fresh(1, 0).flatten(), path.fresh(1, 1).flatten()]
+        [path.at(1, 0).flatten(), path.at(2, 0).flatten(), path.fresh(1, 0, 0).flatten(), path.fresh(1, 0, 1).flatten()]
     )
     assert (torch.corrcoef(drawn) - torch.eye(4)).abs().max() < 0.06
     assert torch.equal(path.at(1, 0).flatten(), drawn[0])
