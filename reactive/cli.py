@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -24,21 +25,21 @@ def _clean(text: str) -> str:
     return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
-def _fail(error: ReactiveError, as_json: bool) -> NoReturn:
+def _fail(error: ReactiveError, as_json: bool, code: int = FAILED) -> NoReturn:
     if as_json:
         click.echo(json.dumps({"error": {"what": error.what, "where": error.where, "remedy": error.remedy}}))
     else:
         click.echo(f"Error: {_clean(str(error))}", err=True)
-    sys.exit(FAILED)
+    sys.exit(code)
 
 
 @contextmanager
-def _errors(as_json: bool = False) -> Iterator[None]:
+def _errors(as_json: bool = False, code: int = FAILED) -> Iterator[None]:
     """Turn what a user caused into one line and an exit code."""
     try:
         yield
     except ReactiveError as error:
-        _fail(error, as_json)
+        _fail(error, as_json, code)
     except KeyboardInterrupt:
         click.echo("Stopped; nothing was left behind.", err=True)
         sys.exit(INTERRUPTED)
@@ -127,7 +128,9 @@ def main() -> None:
     Example:
       reactive run song.wav --preset loop-destroy
     """
-    signal.signal(signal.SIGTERM, _terminate)
+    for name in ("SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), _terminate)
 
 
 @main.command()
@@ -150,7 +153,7 @@ def main() -> None:
 @click.option("--timeline", type=click.Path(path_type=Path), help="Render an edited timeline instead of a preset.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 @click.option("--batch", default="auto", show_default=True, metavar="N|auto", help="Pictures imagined at once.")
-@click.option("--threads", default=0, type=click.IntRange(0), help="CPU threads. Default: one a core.")
+@click.option("--threads", default=0, type=click.IntRange(0, 512), help="CPU threads. Default: one a core.")
 @click.option("--codec", type=click.Choice(["h264", "prores", "ffv1"]), default="h264", show_default=True)
 @click.option(
     "--crf", default=18, show_default=True, type=click.IntRange(0, 51), help="H.264 quality; lower is better."
@@ -167,8 +170,9 @@ def run(song: str, output: Path | None, as_json: bool, **options: Any) -> None:
       reactive run song.mp3 --preset loop-destroy --size 1280x720 -o clip.mp4
       reactive run song.flac --start 60 --duration 10 --photo band.jpg
     """
-    with _errors(as_json):
+    with _errors(as_json, USAGE):
         settings = _settings(options)
+    with _errors(as_json):
         suffix = {"h264": ".mp4", "prores": ".mov", "ffv1": ".mkv"}[options["codec"]]
         out = output or Path(Path(song).stem + suffix)
         from reactive.media.safe import regular_file
@@ -210,8 +214,10 @@ def _settings(options: dict[str, Any]) -> Any:
             remedy=f"use one of {', '.join(SPEEDS)}",
         )
     batch = options["batch"]
-    if batch != "auto" and not (batch.isdigit() and 1 <= int(batch) <= 1024):
-        raise OutputError(f'"{batch}" is not a batch size', where="--batch", remedy="write auto, or a number from 1 on")
+    if batch != "auto" and not re.fullmatch("[1-9][0-9]{0,2}", batch):
+        raise OutputError(
+            f'"{batch}" is not a batch size', where="--batch", remedy="write auto, or a number from 1 to 999"
+        )
     from reactive.render.run import Settings
 
     return Settings(
@@ -252,6 +258,7 @@ def analyze(song: str, json_path: str | None, plot: Path | None) -> None:
       reactive analyze song.wav --json song.json --plot song.png
     """
     with _errors(json_path == "-"):
+        _keep_inputs([Path(json_path) if json_path else None, plot], [Path(song)])
         from reactive.media.sound import open_track
 
         track = open_track(song)
@@ -303,7 +310,14 @@ def timeline(
         from reactive.preset.library import get_preset
         from reactive.timeline.clock import parse_fps
 
-        rate, wanted = parse_fps(fps), get_preset(preset)
+        with _errors(as_json, USAGE):
+            rate = parse_fps(fps)
+        wanted = get_preset(preset)
+        _keep_inputs([output, plot], [Path(song), *photos])
+        for photo in photos:
+            from reactive.media.safe import regular_file
+
+            regular_file(photo)
         from reactive.media.sound import open_track
 
         track = open_track(song)
@@ -413,8 +427,10 @@ def preset_show(name: str) -> None:
     """
     with _errors():
         from reactive.preset.library import find_preset
+        from reactive.preset.schema import read_preset
 
-        click.echo(find_preset(name).read_text(encoding="utf-8"), nl=False)
+        text = read_preset(find_preset(name))
+        click.echo("".join(letter for letter in text if letter.isprintable() or letter in "\n\t"), nl=False)
 
 
 @preset.command("check")
@@ -458,6 +474,16 @@ def doctor(as_json: bool) -> None:
         return
     for name, value in facts.items():
         click.echo(f"{name:<14} {value}")
+
+
+def _keep_inputs(outputs: list[Path | None], inputs: list[Path]) -> None:
+    """Refuse to write a report over what it is made from."""
+    from reactive.errors import OutputError
+
+    for output in outputs:
+        for given in inputs:
+            if output is not None and output.exists() and given.exists() and output.samefile(given):
+                raise OutputError("is what it is made from", where=str(output), remedy="choose another name")
 
 
 def _write_json(path: str, data: dict[str, Any]) -> None:

@@ -42,6 +42,8 @@ def find_preset(name: str) -> Path:
         If there is none; near names are suggested.
     """
     path = Path(name)
+    if len(name) > 4000 or max(map(len, path.parts), default=0) > 255:
+        raise PresetError("is too long for a name", where="--preset", remedy="use a shorter one")
     if path.suffix == ".toml" or "/" in name or "\\" in name or path.is_dir():
         file = path / FILE if path.is_dir() else path
         if not file.is_file():

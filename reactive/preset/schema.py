@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import stat
 import tomllib
 import unicodedata
 from pathlib import Path
@@ -64,8 +65,8 @@ def span(text: str) -> Span:
         raise ValueError('is not a length|write for instance "2 bars" or "1 beat"')
     top, _, bottom = match.group(1).partition("/")
     count = float(top) / float(bottom or 1) if float(bottom or 1) else 0.0
-    if not 0 < count <= 1024:
-        raise ValueError('is not a length between 0 and 1024|write for instance "2 bars"')
+    if not 1 / 16 <= count <= 1024:
+        raise ValueError('is not a length between 1/16 and 1024|write for instance "2 bars"')
     return Span(count=count, unit="bar" if match.group(2).startswith("bar") else "beat")
 
 
@@ -177,21 +178,34 @@ def load_preset(path: Path) -> Preset:
     PresetError
         If it can't be read, is not TOML, or says something a preset can't say.
     """
+    text = read_preset(path)
     try:
-        raw = path.read_bytes() if path.stat().st_size <= MAX_BYTES else None
-    except OSError as problem:
-        raise PresetError(f"can't be read ({problem.strerror})", where=str(path), remedy="check the name") from None
-    if raw is None:
-        raise PresetError(
-            f"is larger than {MAX_BYTES:,} bytes", where=str(path), remedy="a preset is a small text file"
-        )
-    try:
-        data = tomllib.loads(raw.decode("utf-8"))
-    except UnicodeDecodeError:
-        raise PresetError("is not UTF-8 text", where=str(path), remedy="save it as UTF-8") from None
-    except (tomllib.TOMLDecodeError, RecursionError) as problem:
+        data = tomllib.loads(text)
+    except (ValueError, RecursionError) as problem:
         raise PresetError(f"is not valid TOML: {problem}", where=str(path), remedy="mend that line") from None
     return check_preset(data, where=str(path))
+
+
+def read_preset(path: Path) -> str:
+    """Return the text of a preset file.
+
+    Raises
+    ------
+    PresetError
+        If it can't be read, is no regular file, too large, or not UTF-8.
+    """
+    where, remedy = str(path), "a preset is a small text file"
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise PresetError("is no regular file", where=where, remedy=remedy)
+        if status.st_size > MAX_BYTES:
+            raise PresetError(f"is larger than {MAX_BYTES:,} bytes", where=where, remedy=remedy)
+        return path.read_bytes().decode("utf-8")
+    except OSError as problem:
+        raise PresetError(f"can't be read ({problem.strerror})", where=where, remedy="check the name") from None
+    except UnicodeDecodeError:
+        raise PresetError("is not UTF-8 text", where=where, remedy="save it as UTF-8") from None
 
 
 def check_preset(data: dict[str, Any], *, where: str) -> Preset:

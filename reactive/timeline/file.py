@@ -8,6 +8,9 @@ from __future__ import annotations
 import json
 import math
 import os
+import stat
+import tempfile
+import unicodedata
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -47,22 +50,28 @@ def timeline_to_text(timeline: Timeline) -> str:
     prompts = ",\n".join(f"    {json.dumps(prompt, ensure_ascii=False)}" for prompt in timeline.prompts)
     lines.append(f'  "prompts": [\n{prompts}\n  ]')
     columns = [f'    "{name}": {json.dumps(_runs(timeline.columns[name]))}' for name in INTEGERS]
-    columns += [
-        f'    "{name}": [{", ".join(f"{value:.{DIGITS}g}" for value in timeline.columns[name].tolist())}]'
-        for name in CURVES
-    ]
+    for name in CURVES:
+        values = [round(value, DIGITS) for value in timeline.columns[name].tolist()]
+        columns.append(f'    "{name}": {json.dumps(values)}')
     lines.append('  "columns": {\n' + ",\n".join(columns) + "\n  }")
     return "{\n" + ",\n".join(lines) + "\n}\n"
 
 
 def save_timeline(timeline: Timeline, path: Path) -> None:
     """Write a timeline; the file appears only when it is complete."""
-    partial = path.with_name(path.name + ".partial")
     try:
-        partial.write_text(timeline_to_text(timeline), encoding="utf-8")
-        os.replace(partial, path)
+        with tempfile.NamedTemporaryFile(
+            "w", encoding="utf-8", errors="replace", dir=path.parent, delete=False
+        ) as partial:
+            try:
+                partial.write(timeline_to_text(timeline))
+                partial.close()
+                os.replace(partial.name, path)
+            except BaseException:
+                partial.close()
+                Path(partial.name).unlink(missing_ok=True)
+                raise
     except OSError as problem:
-        partial.unlink(missing_ok=True)
         raise TimelineError(
             f"can't be written ({problem.strerror})", where=str(path), remedy="choose another place with -o"
         ) from None
@@ -78,8 +87,9 @@ def load_timeline(path: Path) -> Timeline:
     """
     where = str(path)
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise TimelineError("is larger than a timeline can be", where=where, remedy="write it anew")
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_BYTES:
+            raise TimelineError("is no file of a timeline's size", where=where, remedy="write it anew")
         data = json.loads(path.read_text(encoding="utf-8"))
     except OSError as problem:
         raise TimelineError(f"can't be read ({problem.strerror})", where=where, remedy="check the name") from None
@@ -91,7 +101,7 @@ def load_timeline(path: Path) -> Timeline:
         )
     try:
         return _checked(data)
-    except (KeyError, TypeError, ValueError, OverflowError) as problem:
+    except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as problem:
         what = f"lacks {problem}" if isinstance(problem, KeyError) else str(problem)
         raise TimelineError(what, where=where, remedy="mend it, or write it anew with `reactive timeline`") from None
 
@@ -101,6 +111,11 @@ def _checked(data: dict[str, Any]) -> Timeline:
     if not 1 <= frames <= MAX_FRAMES:
         raise ValueError(f"frames = {frames} is not between 1 and {MAX_FRAMES}")
     fps = parse_fps(str(data["fps"]))
+    if not all(isinstance(data[name], list) for name in ("prompts", "phases", "photos", "cuts")):
+        raise ValueError("prompts, phases, photos and cuts must be lists")
+    for text in [data["title"], *data["prompts"], *data["phases"], *data["photos"]]:
+        if not isinstance(text, str) or any(unicodedata.category(letter) in ("Cc", "Cs") for letter in text):
+            raise ValueError("the title, prompts, phases and photos must be plain text")
     samples, sample_rate = int(data["samples"]), int(data["sample_rate"])
     if sample_rate < 1 or frames != frame_count(samples, sample_rate, fps):
         raise ValueError(f"frames = {frames} does not follow from samples, sample_rate and fps")
@@ -123,6 +138,11 @@ def _checked(data: dict[str, Any]) -> Timeline:
         ("weight", 0, 1),
         ("strength", 0, 1),
         ("lens_zoom", 0.1, 100),
+        ("lens_rotate", -1e5, 1e5),
+        ("lens_x", -10, 10),
+        ("lens_y", -10, 10),
+        ("walk", 0, 1e7),
+        ("camera_zoom", -1e6, 1e6),
     ):
         if columns[name].min() < low or columns[name].max() > high:
             raise ValueError(f"column {name} leaves the range {low} to {high}")

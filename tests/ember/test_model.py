@@ -61,9 +61,9 @@ def test_different_prompts_give_visibly_different_pictures(core: Core) -> None:
     for a in range(4):
         for b in range(a):
             assert (pictures[a] - pictures[b]).abs().mean() > 12, (PROMPTS[a], PROMPTS[b])
-    fire, _, forest, _ = pictures
-    assert fire[0].mean() > fire[2].mean() + 15
-    assert forest[1].mean() > forest[0].mean()
+    fire, snow, _, nebula = pictures
+    assert fire[0].mean() > fire[2].mean() + 30
+    assert snow.mean() > nebula.mean() + 30
 
 
 def test_neighbouring_noises_give_neighbouring_pictures(core: Core) -> None:
@@ -78,7 +78,7 @@ def test_diffusers_itself_loads_and_runs_it() -> None:
     from diffusers import StableDiffusionPipeline
 
     pipeline = StableDiffusionPipeline.from_pretrained(
-        EMBER, local_files_only=True, use_safetensors=True, torch_dtype=torch.float32, safety_checker=None
+        EMBER, local_files_only=True, use_safetensors=True, dtype=torch.float32, safety_checker=None
     )
     pipeline.set_progress_bar_config(disable=True)
     generator = torch.Generator().manual_seed(0)
