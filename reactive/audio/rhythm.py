@@ -12,6 +12,7 @@ from reactive.audio.spectrum import FRAMES_PER_SECOND, HOP, RATE, Spectra
 BEATS_PER_BAR = 4
 # below this autocorrelation of onset strength at the beat period there is no beat worth following
 CLEAR_PULSE = 0.08
+PASSAGE_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -43,10 +44,10 @@ def track_beats(spectra: Spectra, strength: np.ndarray, onsets: dict[str, Onsets
     curve = np.ascontiguousarray(strength[0] + strength[1])
     if len(onsets["all"].times) < 6:
         return NONE
-    tempo, rows = librosa.beat.beat_track(
-        onset_envelope=curve, sr=RATE, hop_length=HOP, start_bpm=120.0, tightness=100.0, trim=True, units="frames"
+    tempo = estimate_tempo(curve)
+    _, rows = librosa.beat.beat_track(
+        onset_envelope=curve, sr=RATE, hop_length=HOP, bpm=tempo, tightness=100.0, trim=True, units="frames"
     )
-    tempo = float(np.atleast_1d(tempo)[0])
     if len(rows) < 4 or tempo <= 0 or pulse_clarity(curve, 60 * FRAMES_PER_SECOND / tempo) < CLEAR_PULSE:
         return NONE
     beats = draw_to_onsets(np.asarray(rows) * (HOP / RATE), onsets["all"])
@@ -56,6 +57,24 @@ def track_beats(spectra: Spectra, strength: np.ndarray, onsets: dict[str, Onsets
     span = min(8, len(beats) - 1)
     tempo = 60.0 * span / float(np.median(beats[span:] - beats[:-span]))
     return Rhythm(tempo, beats, beats[downbeat_phase(spectra, strength, beats) :: BEATS_PER_BAR])
+
+
+def estimate_tempo(curve: np.ndarray) -> float:
+    """Return the tempo in beats a minute that onset strength suggests: the strongest lag of its mean tempogram.
+
+    The tempogram is averaged passage by passage; of a set of hours it would fill the memory.
+    """
+    import librosa
+
+    length = round(PASSAGE_SECONDS * FRAMES_PER_SECOND)
+    means, weights = [], []
+    for first in range(0, len(curve), length):
+        passage = curve[first : first + length]
+        tempogram = librosa.feature.tempogram(onset_envelope=passage, sr=RATE, hop_length=HOP)
+        means.append(tempogram.mean(axis=1))
+        weights.append(len(passage))
+    mean = np.average(means, axis=0, weights=weights)[:, None]
+    return float(librosa.feature.tempo(tg=mean, sr=RATE, hop_length=HOP, start_bpm=120.0)[0])
 
 
 def extended(beats: np.ndarray, duration: float) -> np.ndarray:
