@@ -9,7 +9,6 @@ Resumes from ``WORK/autoencoder.pt``.
 from __future__ import annotations
 
 import argparse
-import time
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +24,7 @@ DECODER = {"decoder_block_out_channels": (24,) * 4, "num_decoder_blocks": (8, 4,
 CROP = 128
 BATCH = 12
 PEAK = 1.5e-3
-PERCEPTUAL = 0.25
+PERCEPTUAL = 0.6
 # the decoder squashes latents with 3 tanh(z / 3); this pull keeps them near unit size, where that is almost linear
 MAGNITUDE = 0.003
 
@@ -49,58 +48,30 @@ def evaluate(model: AutoencoderTiny, pictures: torch.Tensor, perceptual: Lpips) 
     return float(psnr(decoded, pictures).mean()), float(distance.mean())
 
 
-def train(pictures: Path, perceptual_folder: Path, work: Path, *, steps: int, seed: int) -> None:
+def train(pictures: Path, perceptual_folder: Path, work: Path, *, steps: int, peak: float, seed: int) -> None:
     """Train for `steps` steps in all, resuming where the last run stopped."""
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     model = build()
-    average = checkpoint.Average(model, 0.999)
-    optimiser = torch.optim.AdamW(model.parameters(), lr=PEAK, betas=(0.9, 0.99), weight_decay=1e-4)
     perceptual = load_lpips(perceptual_folder)
     learned = data.load(pictures, held_out=False)
     judged = data.to_tensor(
         [data.centre_crop(item.picture, width=256, height=256) for item in data.load(pictures, held_out=True)]
     )
-    first = 0
-    if (state := checkpoint.load(work / "autoencoder.pt")) is not None:
-        model.load_state_dict(state["model"])
-        average.shadow, average.updates = state["average"], state["updates"]
-        optimiser.load_state_dict(state["optimiser"])
-        checkpoint.restore_random_state(rng, state["random"])
-        first = state["step"]
-    began = time.perf_counter()
-    for step in range(first, steps):
-        for group in optimiser.param_groups:
-            group["lr"] = checkpoint.cosine(step, steps, peak=PEAK)
+    run = checkpoint.Run(
+        work / "autoencoder.pt", model, rng, steps=steps, peak=peak, decay=0.999, weight_decay=1e-4, save_every=500
+    )
+    for _ in run:
         chosen = rng.integers(0, len(learned), BATCH)
         batch = data.to_tensor([data.random_crop(learned[i].picture, rng, width=CROP, height=CROP) for i in chosen])
-        latents = model.encoder(batch)
-        decoded = model.decoder(latents)
-        loss = functional.l1_loss(decoded, batch) + PERCEPTUAL * perceptual(decoded, batch).mean()
-        loss = loss + MAGNITUDE * latents.square().mean()
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimiser.step()
-        average.update(model)
-        if (step + 1) % 100 == 0:
-            pace = (step + 1 - first) / (time.perf_counter() - began)
-            print(
-                f"step {step + 1} loss {loss.item():.4f} latents {latents.std().item():.2f} {pace:.2f} steps/s",
-                flush=True,
-            )
-        if (step + 1) % 500 == 0 or step + 1 == steps:
-            checkpoint.save(
-                work / "autoencoder.pt",
-                model=model.state_dict(),
-                average=average.shadow,
-                updates=average.updates,
-                optimiser=optimiser.state_dict(),
-                random=checkpoint.random_state(rng),
-                step=step + 1,
-            )
+        with checkpoint.mixed_precision():
+            latents = model.encoder(batch)
+            decoded = model.decoder(latents)
+            distance = perceptual(decoded, batch).float().mean()
+        loss = functional.l1_loss(decoded.float(), batch) + PERCEPTUAL * distance
+        if run.descend(loss + MAGNITUDE * latents.float().square().mean()):
             decibel, distance = evaluate(load(work), judged, perceptual)
-            print(f"step {step + 1} held out: PSNR {decibel:.2f} dB, LPIPS {distance:.3f}", flush=True)
+            print(f"step {run.step} held out: PSNR {decibel:.2f} dB, LPIPS {distance:.3f}", flush=True)
 
 
 def load(work: Path) -> AutoencoderTiny:
@@ -120,11 +91,19 @@ def main() -> None:
     parser.add_argument("--perceptual", type=Path, required=True, help="folder with the SqueezeNet and LPIPS weights")
     parser.add_argument("--work", type=Path, required=True, help="folder for checkpoints")
     parser.add_argument("--steps", type=int, default=40_000)
+    parser.add_argument("--peak", type=float, default=PEAK, help="learning rate; lower to go on from trained weights")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    train(arguments.pictures, arguments.perceptual, arguments.work, steps=arguments.steps, seed=arguments.seed)
+    train(
+        arguments.pictures,
+        arguments.perceptual,
+        arguments.work,
+        steps=arguments.steps,
+        peak=arguments.peak,
+        seed=arguments.seed,
+    )
 
 
 if __name__ == "__main__":

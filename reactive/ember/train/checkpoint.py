@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -58,9 +60,86 @@ def restore_random_state(rng: np.random.Generator, state: dict[str, Any]) -> Non
     torch.set_rng_state(state["torch"])
 
 
+def mixed_precision() -> torch.autocast:
+    """Return the context of a forward pass: bfloat16 where the processor multiplies it.
+
+    Measured on two Zen 4 cores with the same losses: the autoencoder 2.2x, the denoiser 1.16x.
+    """
+    return torch.autocast("cpu", dtype=torch.bfloat16, enabled=torch.backends.cpu.get_cpu_capability() == "AVX512")
+
+
 def cosine(step: int, steps: int, *, peak: float, warm_up: int = 200, floor: float = 0.02) -> float:
     """Return the learning rate at `step`: linear warm-up, then half a cosine from `peak` to `floor * peak`."""
     if step < warm_up:
         return peak * (step + 1) / warm_up
     progress = (step - warm_up) / max(1, steps - warm_up)
     return peak * (floor + (1 - floor) * 0.5 * (1 + float(np.cos(np.pi * min(1.0, progress)))))
+
+
+class Run:
+    """One module's training: AdamW under a cosine, gradients clipped at 1, resumed from and saved to one file.
+
+    Iterating gives the steps that are left, with the learning rate set; `descend` takes a step's loss, and saves and
+    prints as the step's number asks.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        module: nn.Module,
+        rng: np.random.Generator,
+        *,
+        steps: int,
+        peak: float,
+        decay: float,
+        weight_decay: float = 0.01,
+        floor: float = 0.02,
+        save_every: int = 250,
+    ) -> None:
+        self.path, self.module, self.rng = path, module, rng
+        self.steps, self.peak, self.floor, self.save_every = steps, peak, floor, save_every
+        self.average = Average(module, decay)
+        self.optimiser = torch.optim.AdamW(module.parameters(), lr=peak, betas=(0.9, 0.99), weight_decay=weight_decay)
+        self.first = self.step = 0
+        self.losses: list[float] = []
+        if (state := load(path)) is not None:
+            module.load_state_dict(state["model"])
+            self.average.shadow, self.average.updates = state["average"], state["updates"]
+            # a file that `restore` wrote begins anew at step 0
+            if "optimiser" in state:
+                self.optimiser.load_state_dict(state["optimiser"])
+                restore_random_state(rng, state["random"])
+            self.first = self.step = state["step"]
+        self.began = time.perf_counter()
+
+    def __iter__(self) -> Iterator[int]:
+        """Return the numbers of the steps that are left."""
+        while self.step < self.steps:
+            for group in self.optimiser.param_groups:
+                group["lr"] = cosine(self.step, self.steps, peak=self.peak, floor=self.floor)
+            yield self.step
+
+    def descend(self, loss: torch.Tensor) -> bool:
+        """Take one step down `loss`; return whether the run was saved."""
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.module.parameters(), 1.0)
+        self.optimiser.step()
+        self.average.update(self.module)
+        self.losses.append(loss.item())
+        self.step += 1
+        if self.step % 50 == 0:
+            pace = (self.step - self.first) / (time.perf_counter() - self.began)
+            print(f"step {self.step} loss {np.mean(self.losses[-50:]):.4f} {pace:.2f} steps/s", flush=True)
+        if self.step % self.save_every and self.step != self.steps:
+            return False
+        save(
+            self.path,
+            model=self.module.state_dict(),
+            average=self.average.shadow,
+            updates=self.average.updates,
+            optimiser=self.optimiser.state_dict(),
+            random=random_state(self.rng),
+            step=self.step,
+        )
+        return True

@@ -8,7 +8,6 @@ Resumes from ``WORK/denoiser.pt``.
 from __future__ import annotations
 
 import argparse
-import time
 from pathlib import Path
 from typing import Any
 
@@ -83,46 +82,15 @@ def train(work: Path, *, steps: int, seed: int) -> None:
     generator = torch.default_generator
     views = Views(work, rng)
     net = build()
-    average = checkpoint.Average(net, 0.9995)
-    optimiser = torch.optim.AdamW(net.parameters(), lr=PEAK, betas=(0.9, 0.99), weight_decay=0.01)
-    first = 0
-    if (state := checkpoint.load(work / "denoiser.pt")) is not None:
-        net.load_state_dict(state["model"])
-        average.shadow, average.updates = state["average"], state["updates"]
-        optimiser.load_state_dict(state["optimiser"])
-        checkpoint.restore_random_state(rng, state["random"])
-        first = state["step"]
-    began, losses = time.perf_counter(), []
-    for step in range(first, steps):
-        for group in optimiser.param_groups:
-            group["lr"] = checkpoint.cosine(step, steps, peak=PEAK)
+    run = checkpoint.Run(work / "denoiser.pt", net, rng, steps=steps, peak=PEAK, decay=0.9995)
+    for _ in run:
         latents, embeddings = views.draw(BATCH, dropout=DROPOUT)
         times = schedule.sample_times(BATCH, generator)
         noise = torch.randn(latents.shape).contiguous(memory_format=torch.channels_last)
         alpha, sigma = schedule.alpha_sigma(times)
-        # bfloat16 where the processor multiplies it: measured 1.16x on two Zen 4 cores, with the same loss
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=torch.backends.cpu.get_cpu_capability() == "AVX512"):
+        with checkpoint.mixed_precision():
             predicted = net(alpha * latents + sigma * noise, times, embeddings).sample
-        loss = functional.mse_loss(predicted.float(), alpha * noise - sigma * latents)
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
-        optimiser.step()
-        average.update(net)
-        losses.append(loss.item())
-        if (step + 1) % 100 == 0:
-            pace = (step + 1 - first) / (time.perf_counter() - began)
-            print(f"step {step + 1} loss {np.mean(losses[-100:]):.4f} {pace:.2f} steps/s", flush=True)
-        if (step + 1) % 250 == 0 or step + 1 == steps:
-            checkpoint.save(
-                work / "denoiser.pt",
-                model=net.state_dict(),
-                average=average.shadow,
-                updates=average.updates,
-                optimiser=optimiser.state_dict(),
-                random=checkpoint.random_state(rng),
-                step=step + 1,
-            )
+        run.descend(functional.mse_loss(predicted.float(), alpha * noise - sigma * latents))
 
 
 def load(work: Path, name: str = "denoiser.pt") -> UNet2DConditionModel:

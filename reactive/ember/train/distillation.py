@@ -10,7 +10,6 @@ continuous, so that any strength is met in training. Resumes from ``WORK/student
 from __future__ import annotations
 
 import argparse
-import time
 from pathlib import Path
 
 import numpy as np
@@ -50,21 +49,20 @@ def train(work: Path, *, steps: int, seed: int) -> None:
     teacher = denoiser.load(work)
     student = denoiser.build()
     student.load_state_dict(teacher.state_dict())
-    average = checkpoint.Average(student, 0.99)
     target = denoiser.build().requires_grad_(False)
-    optimiser = torch.optim.AdamW(student.parameters(), lr=PEAK, betas=(0.9, 0.99), weight_decay=0.0)
-    first = 0
-    if (state := checkpoint.load(work / "student.pt")) is not None:
-        student.load_state_dict(state["model"])
-        average.shadow, average.updates = state["average"], state["updates"]
-        optimiser.load_state_dict(state["optimiser"])
-        checkpoint.restore_random_state(rng, state["random"])
-        first = state["step"]
+    run = checkpoint.Run(
+        work / "student.pt",
+        student,
+        rng,
+        steps=steps,
+        peak=PEAK,
+        decay=0.99,
+        weight_decay=0.0,
+        floor=0.1,
+        save_every=100,
+    )
     empty = views.embeddings[views.empty].float().expand(BATCH, -1, -1)
-    began, losses = time.perf_counter(), []
-    for step in range(first, steps):
-        for group in optimiser.param_groups:
-            group["lr"] = checkpoint.cosine(step, steps, peak=PEAK, floor=0.1)
+    for _ in run:
         latents, texts = views.draw(BATCH, dropout=0.0)
         # half of the hops start in the noisiest third, which decides the one-step picture
         ratio = torch.rand(BATCH) ** 0.6
@@ -74,29 +72,10 @@ def train(work: Path, *, steps: int, seed: int) -> None:
         z = schedule.renoise(latents, noise, times)
         with torch.no_grad():
             moved, later = hop(teacher, z, texts, empty, ratio)
-            target.load_state_dict(average.shadow)
+            target.load_state_dict(run.average.shadow)
             aim = schedule.clean(moved, target(moved, later, texts).sample, later)
         picture = schedule.clean(z, student(z, times, texts).sample, times)
-        loss = ((picture - aim).square() + CORNER**2).sqrt().sub(CORNER).mean()
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(student.parameters(), 1.0)
-        optimiser.step()
-        average.update(student)
-        losses.append(loss.item())
-        if (step + 1) % 50 == 0:
-            pace = (step + 1 - first) / (time.perf_counter() - began)
-            print(f"step {step + 1} loss {np.mean(losses[-50:]):.4f} {pace:.2f} steps/s", flush=True)
-        if (step + 1) % 100 == 0 or step + 1 == steps:
-            checkpoint.save(
-                work / "student.pt",
-                model=student.state_dict(),
-                average=average.shadow,
-                updates=average.updates,
-                optimiser=optimiser.state_dict(),
-                random=checkpoint.random_state(rng),
-                step=step + 1,
-            )
+        run.descend(((picture - aim).square() + CORNER**2).sqrt().sub(CORNER).mean())
 
 
 def main() -> None:

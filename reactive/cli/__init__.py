@@ -1,0 +1,42 @@
+"""The command ``reactive``: parse, call the library, print. Heavy imports stand inside the commands."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from typing import Any
+
+import click
+
+from reactive import __version__
+from reactive.cli.analyze import analyze
+from reactive.cli.common import TERMINATED
+from reactive.cli.doctor import doctor
+from reactive.cli.preset import preset
+from reactive.cli.run import run
+from reactive.cli.score import score
+from reactive.cli.timeline import timeline
+
+
+def _terminate(number: int, frame: Any) -> None:
+    del number, frame
+    # an orderly exit: what is half-written is removed on the way out
+    sys.exit(TERMINATED)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="reactive")
+def main() -> None:
+    """A song goes in, a finished clip comes out whose pictures move with the music.
+
+    \b
+    Example:
+      reactive run song.wav --preset loop-destroy
+    """
+    for name in ("SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), _terminate)
+
+
+for _command in (run, analyze, timeline, score, preset, doctor):
+    main.add_command(_command)

@@ -1,0 +1,137 @@
+"""What the commands share: options, errors as one line, progress, JSON."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+
+from reactive.errors import ReactiveError
+
+FAILED, USAGE, INTERRUPTED, TERMINATED = 1, 2, 130, 143
+PRESETS_HELP = "Name of a preset that ships, or the path of a preset file or folder."
+
+
+def clean(text: str) -> str:
+    """Return text without control characters, which a file name or tag could smuggle into the terminal."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
+def fail(error: ReactiveError, as_json: bool, code: int = FAILED) -> NoReturn:
+    if as_json:
+        click.echo(json.dumps({"error": {"what": error.what, "where": error.where, "remedy": error.remedy}}))
+    else:
+        click.echo(f"Error: {clean(str(error))}", err=True)
+    sys.exit(code)
+
+
+@contextmanager
+def errors(as_json: bool = False, code: int = FAILED) -> Iterator[None]:
+    """Turn what a user caused into one line and an exit code."""
+    try:
+        yield
+    except ReactiveError as error:
+        fail(error, as_json, code)
+    except KeyboardInterrupt:
+        click.echo("Stopped; nothing was left behind.", err=True)
+        sys.exit(INTERRUPTED)
+    except MemoryError:
+        fail(ReactiveError("there is not enough memory", remedy="use a smaller --batch or --imagine-size"), as_json)
+
+
+class Progress:
+    """A progress bar with frames a second and time left, on stderr; silent where nobody looks."""
+
+    def __init__(self, shown: bool) -> None:
+        self.bar: Any = None
+        self.task: Any = None
+        self.shown = shown
+
+    def __enter__(self) -> Callable[[str, int, int], None]:
+        """Return the callback that the library reports to."""
+        if self.shown:
+            from rich.console import Console
+            from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+            from rich.progress import Progress as Bar
+
+            self.bar = Bar(
+                TextColumn("{task.description:<10}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[rate]}"),
+                TimeRemainingColumn(),
+                console=Console(stderr=True),
+                transient=True,
+            )
+            self.bar.start()
+        return self.report
+
+    def __exit__(self, *error: object) -> None:
+        """Remove the bar."""
+        if self.bar is not None:
+            self.bar.stop()
+
+    def report(self, stage: str, done: int, total: int) -> None:
+        """Show how far a stage is."""
+        if self.bar is None:
+            return
+        if self.task is None or self.bar.tasks[self.task].description != stage:
+            if self.task is not None:
+                self.bar.remove_task(self.task)
+            tasks = {task.description: task.id for task in self.bar.tasks}
+            self.task = tasks.get(stage)
+            if self.task is None:
+                self.task = self.bar.add_task(stage, total=total, rate="")
+        speed = self.bar._tasks[self.task].speed if self.task in self.bar._tasks else None
+        rate = f"{speed:.1f} frames/s" if speed and stage == "rendering" else ""
+        self.bar.update(self.task, completed=done, total=total, rate=rate)
+
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout and nothing else.")
+fps_option = click.option(
+    "--fps", default="24", show_default=True, metavar="RATE", help="Frames a second: 24, 25 or 30000/1001."
+)
+seed_option = click.option(
+    "--seed", default=0, show_default=True, type=click.IntRange(0), help="Decides everything random."
+)
+preset_option = click.option("--preset", "-p", default="loop-destroy", show_default=True, help=PRESETS_HELP)
+photo_option = click.option(
+    "--photo",
+    "photos",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="A photograph to feed in; may be repeated.",
+)
+song_argument = click.argument("song", type=click.Path())
+
+
+def minutes(seconds: float) -> str:
+    return f"{int(seconds // 60)} min {seconds % 60:.1f} s" if seconds >= 60 else f"{seconds:.1f} s"
+
+
+def keep_inputs(outputs: list[Path | None], inputs: list[Path]) -> None:
+    """Refuse to write a report over what it is made from."""
+    from reactive.errors import OutputError
+
+    for output in outputs:
+        for given in inputs:
+            if output is not None and output.exists() and given.exists() and output.samefile(given):
+                raise OutputError("is what it is made from", where=str(output), remedy="choose another name")
+
+
+def write_json(path: str, data: dict[str, Any]) -> None:
+    text = json.dumps(data, indent=1) + "\n"
+    if path == "-":
+        click.echo(text, nl=False)
+        return
+    from reactive.errors import OutputError
+
+    try:
+        Path(path).write_text(text, encoding="utf-8")
+    except OSError as problem:
+        raise OutputError(f"can't be written ({problem.strerror})", where=path, remedy="choose another place") from None

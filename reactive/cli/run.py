@@ -1,0 +1,134 @@
+"""``reactive run``: a song in, a finished clip out."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from reactive.cli.common import (
+    USAGE,
+    Progress,
+    clean,
+    errors,
+    fps_option,
+    json_option,
+    minutes,
+    photo_option,
+    preset_option,
+    seed_option,
+    song_argument,
+)
+
+
+@click.command()
+@song_argument
+@preset_option
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="The clip to write. Default: ./<song>.mp4.")
+@fps_option
+@click.option(
+    "--size", metavar="WxH", help="Size of the clip. Default: the model's picture, doubled where it is small."
+)
+@click.option("--imagine-size", metavar="WxH", help="Size that the model works at. Default: what it was made for.")
+@click.option(
+    "--model", default="ember", show_default=True, help="ember, a diffusers folder, or a hub id fetched before."
+)
+@click.option("--steps", type=click.IntRange(1, 200), help="Evaluations a picture. Default: what the model wants.")
+@seed_option
+@click.option("--start", default=0.0, metavar="S", help="Begin so many seconds into the song.")
+@click.option("--duration", type=float, metavar="S", help="Render so many seconds. Default: to the end.")
+@photo_option
+@click.option("--timeline", type=click.Path(path_type=Path), help="Render an edited timeline instead of a preset.")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@click.option("--batch", default="auto", show_default=True, metavar="N|auto", help="Pictures imagined at once.")
+@click.option("--threads", default=0, type=click.IntRange(0, 512), help="CPU threads. Default: one a core.")
+@click.option("--codec", type=click.Choice(["h264", "prores", "ffv1"]), default="h264", show_default=True)
+@click.option(
+    "--crf", default=18, show_default=True, type=click.IntRange(0, 51), help="H.264 quality; lower is better."
+)
+@click.option("--encode-speed", default="veryfast", show_default=True, metavar="NAME", help="x264's preset.")
+@click.option("--overwrite", is_flag=True, help="Replace an existing clip, once the new one is complete.")
+@json_option
+def run(song: str, output: Path | None, as_json: bool, **options: Any) -> None:
+    """Make a finished clip of SONG.
+
+    \b
+    Examples:
+      reactive run song.wav
+      reactive run song.mp3 --preset loop-destroy --size 1280x720 -o clip.mp4
+      reactive run song.flac --start 60 --duration 10 --photo band.jpg
+    """
+    with errors(as_json, USAGE):
+        settings = _settings(options)
+    with errors(as_json):
+        suffix = {"h264": ".mp4", "prores": ".mov", "ffv1": ".mkv"}[options["codec"]]
+        out = output or Path(Path(song).stem + suffix)
+        from reactive.media.safe import regular_file
+
+        # a mistyped name is said at once, not after seconds of loading
+        regular_file(song)
+        from reactive.render.run import make_clip
+
+        with Progress(not as_json and sys.stderr.isatty()) as report:
+            clip = make_clip(song, out, settings, progress=report)
+    summary = clip.to_dict()
+    if as_json:
+        click.echo(json.dumps(summary))
+        return
+    if clip.silent:
+        click.echo("The song is silent, so the clip is calm.")
+    elif not clip.steady:
+        click.echo("No steady beat was heard; the clip follows loudness and a slow, even pulse.")
+    click.echo(
+        f"{clean(str(clip.output))}: {clip.frames} frames, {minutes(clip.duration)}, {summary['size']} at "
+        f"{summary['fps']} frames/s, {clip.prompts_used} prompts"
+    )
+    click.echo(
+        f"heard in {clip.analysis_s:.1f} s, loaded in {clip.load_s:.1f} s, rendered in {minutes(clip.render_s)} "
+        f"({summary['frames_per_s']:.1f} frames/s with {clip.model} on {clip.device})"
+    )
+
+
+def _settings(options: dict[str, Any]) -> Any:
+    from reactive.errors import OutputError
+    from reactive.render.sizes import parse_size
+    from reactive.timeline.clock import parse_fps
+    from reactive.video.codec import SPEEDS
+
+    if options["encode_speed"] not in SPEEDS:
+        raise OutputError(
+            f'"{options["encode_speed"]}" is not known',
+            where="--encode-speed",
+            remedy=f"use one of {', '.join(SPEEDS)}",
+        )
+    batch = options["batch"]
+    if batch != "auto" and not re.fullmatch("[1-9][0-9]{0,2}", batch):
+        raise OutputError(
+            f'"{batch}" is not a batch size', where="--batch", remedy="write auto, or a number from 1 to 999"
+        )
+    from reactive.render.run import Settings
+
+    return Settings(
+        preset=options["preset"],
+        fps=parse_fps(options["fps"]),
+        size=parse_size(options["size"], "--size") if options["size"] else None,
+        imagine_size=parse_size(options["imagine_size"], "--imagine-size") if options["imagine_size"] else None,
+        model=options["model"],
+        steps=options["steps"],
+        seed=options["seed"],
+        start=options["start"],
+        duration=options["duration"],
+        photos=tuple(options["photos"]),
+        timeline=options["timeline"],
+        device=options["device"],
+        batch=0 if batch == "auto" else int(batch),
+        threads=options["threads"],
+        codec=options["codec"],
+        speed=options["encode_speed"],
+        crf=options["crf"],
+        overwrite=options["overwrite"],
+    )
