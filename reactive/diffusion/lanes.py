@@ -8,7 +8,7 @@ each moved by the camera to the frame's moment.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -20,24 +20,64 @@ from reactive.diffusion.core import Core, Request, from_bytes
 from reactive.diffusion.frames import Scenery, walk_noises
 from reactive.diffusion.lens import through_lens
 from reactive.timeline.clock import tick_positions
+from reactive.timeline.timeline import Timeline
+
+
+@dataclass(frozen=True)
+class Passage:
+    """What is wanted of a feedback shot, and where it goes on from.
+
+    Attributes
+    ----------
+    start, stop
+        The whole shot's frames [start, stop).
+    first, until
+        The frames [first, until) that are wanted.
+    tick, picture
+        Number and picture (uint8 [3, height, width]) of the last tick that is known; -1 and None at the shot's start.
+    kept
+        Pictures of the ticks that follow it, as far as an earlier run kept them.
+    """
+
+    start: int
+    stop: int
+    first: int
+    until: int
+    tick: int = -1
+    picture: torch.Tensor | None = None
+    kept: Iterable[torch.Tensor] = ()
+
+
+# told each newly imagined picture: the passage, the tick's number, uint8 [3, height, width]
+Ticked = Callable[[Passage, int, torch.Tensor], None]
 
 
 @dataclass
 class Lane:
-    """A feedback shot being rendered: its ticks, how many are done, and the last two pictures (uint8 [3, h, w])."""
+    """A passage being rendered: its ticks, how many are done, and the last two pictures (uint8 [3, h, w])."""
 
-    start: int
-    stop: int
+    passage: Passage
     ticks: list[Fraction]
     done: int = 0
     before: torch.Tensor | None = None
     last: torch.Tensor | None = None
 
+    @property
+    def finished(self) -> bool:
+        """Whether the last wanted frame has a tick on either side."""
+        return self.done == len(self.ticks) or (self.done > 0 and self.ticks[self.done - 1] >= self.passage.until - 1)
+
+
+def shot_ticks(timeline: Timeline, start: int, stop: int) -> list[Fraction]:
+    """Return where, counted in frames, the ticks of the feedback shot [start, stop) lie."""
+    hits = np.flatnonzero(timeline.columns["hit"] > 0)
+    return tick_positions(start, stop, timeline.fps, timeline.feedback_rate, hits)
+
 
 def feedback_frames(
     core: Core, scene: Scenery, shots: Sequence[tuple[int, int]], *, until: int | None = None
 ) -> Iterator[tuple[np.ndarray, torch.Tensor]]:
-    """Imagine feedback shots as lanes of one batch.
+    """Imagine whole feedback shots as lanes of one batch.
 
     Parameters
     ----------
@@ -50,34 +90,67 @@ def feedback_frames(
     ------
     Frame numbers [n] of one shot, rising within it, and their finished pictures, uint8 [n, 3, height, width].
     """
+    end = scene.timeline.frames if until is None else until
+    yield from lane_frames(core, scene, [Passage(start, stop, start, min(stop, end)) for start, stop in shots])
+
+
+def lane_frames(
+    core: Core, scene: Scenery, passages: Sequence[Passage], *, ticked: Ticked | None = None
+) -> Iterator[tuple[np.ndarray, torch.Tensor]]:
+    """Imagine passages of feedback shots as lanes of one batch.
+
+    A passage that goes on from a tick's picture has the very bits of the whole shot: a tick depends on nothing but the
+    picture before it and the timeline.
+
+    Parameters
+    ----------
+    passages
+        What is wanted; no two of the same shot may overlap.
+    ticked
+        Told each picture that was imagined, before the frames that it completes are yielded.
+
+    Yields
+    ------
+    Wanted frame numbers [n] of one passage, rising within it, and their finished pictures, uint8 [n, 3, height, width].
+    """
     timeline = scene.timeline
-    hits = np.flatnonzero(timeline.columns["hit"] > 0)
-    waiting = [
-        Lane(start, stop, tick_positions(start, stop, timeline.fps, timeline.feedback_rate, hits))
-        for start, stop in shots
-    ]
-    # long shots first: the batch then stays full until near the end
-    waiting.sort(key=lambda lane: (lane.start - lane.stop, lane.start))
+    waiting = [Lane(p, shot_ticks(timeline, p.start, p.stop), done=p.tick + 1, last=p.picture) for p in passages]
+    # long ones first: the batch then stays full until near the end
+    waiting.sort(key=lambda lane: (lane.passage.first - lane.passage.until, lane.passage.start))
     active: list[Lane] = []
     while waiting or active:
         while waiting and len(active) < core.batch:
-            active.append(waiting.pop(0))
+            lane = waiting.pop(0)
+            for picture in lane.passage.kept:
+                yield from _advance(scene, lane, picture)
+                if lane.finished:
+                    break
+            if not lane.finished:
+                active.append(lane)
+        if not active:
+            return
         pictures = core.imagine([_tick_request(core, scene, lane) for lane in active])
         for lane, picture in zip(active, pictures, strict=True):
-            lane.before, lane.last = lane.last, picture.clone()
-            lane.done += 1
-            frames = _frames_behind(lane)
-            if len(frames):
-                between = _between(scene, lane, frames)
-                yield frames, through_lens(between, timeline.columns, frames)
-        end = timeline.frames if until is None else until
-        active = [lane for lane in active if lane.done < len(lane.ticks) and lane.ticks[lane.done - 1] < end - 1]
+            if ticked is not None:
+                ticked(lane.passage, lane.done, picture)
+            yield from _advance(scene, lane, picture.clone())
+        active = [lane for lane in active if not lane.finished]
+
+
+def _advance(scene: Scenery, lane: Lane, picture: torch.Tensor) -> Iterator[tuple[np.ndarray, torch.Tensor]]:
+    """Take a lane's next picture in; yield the wanted frames that it completes."""
+    lane.before, lane.last = lane.last, picture
+    lane.done += 1
+    frames = _frames_behind(lane)
+    frames = frames[(frames >= lane.passage.first) & (frames < lane.passage.until)]
+    if len(frames):
+        yield frames, through_lens(_between(scene, lane, frames), scene.timeline.columns, frames)
 
 
 def _tick_request(core: Core, scene: Scenery, lane: Lane) -> Request:
     timeline = scene.timeline
     tick = lane.ticks[lane.done]
-    frame = min(math.floor(tick + Fraction(1, 2)), lane.stop - 1)
+    frame = min(math.floor(tick + Fraction(1, 2)), lane.passage.stop - 1)
     columns = timeline.columns
     noises = walk_noises(scene, frame, core.noises_per_picture)
     source = None
@@ -85,7 +158,7 @@ def _tick_request(core: Core, scene: Scenery, lane: Lane) -> Request:
         move = move_between(columns, float(lane.ticks[lane.done - 1]), float(tick))
         source = warp(from_bytes(lane.last)[None], move[None])[0].clamp(-1, 1)
         # one slowly moving noise, added again and again, would burn in
-        fresh = scene.noise.fresh(int(columns["seed"][frame]), lane.start, lane.done)
+        fresh = scene.noise.fresh(int(columns["seed"][frame]), lane.passage.start, lane.done)
         share = timeline.feedback_fresh
         noises = (math.sqrt(1 - share) * noises[0] + math.sqrt(share) * fresh, *noises[1:])
     return Request(
@@ -102,9 +175,9 @@ def _frames_behind(lane: Lane) -> np.ndarray:
     """Return the frames that lie after the tick before last, up to the last one."""
     last = lane.ticks[lane.done - 1]
     if lane.done == 1:
-        return np.array([lane.start]) if last == lane.start else np.zeros(0, np.int64)
+        return np.array([lane.passage.start]) if last == lane.passage.start else np.zeros(0, np.int64)
     first = math.floor(lane.ticks[lane.done - 2]) + 1
-    return np.arange(first, min(math.floor(last), lane.stop - 1) + 1)
+    return np.arange(first, min(math.floor(last), lane.passage.stop - 1) + 1)
 
 
 def _between(scene: Scenery, lane: Lane, frames: np.ndarray) -> torch.Tensor:
