@@ -168,7 +168,7 @@ def make_clip(song: str | os.PathLike[str], out: Path, settings: Settings, *, pr
     _check_imagine_size(imagined, model)
     batch = settings.batch or default_batch(device, *imagined)
     plan = make_plan(timeline, first=first, last=last)
-    bank = PromptBank(model, timeline.prompts, used_prompts(timeline, plan))
+    bank = PromptBank(model, timeline.prompts, used_prompts(timeline, plan), timeline.negatives)
     core = Core(model, bank, batch=batch, width=imagined[0], height=imagined[1])
     scene = scenery(timeline, core, _photos(settings.photos, imagined))
     loaded = time.perf_counter()
