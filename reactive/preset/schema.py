@@ -51,6 +51,10 @@ def _span(value: str) -> str:
     return value
 
 
+def _place(value: str) -> str:
+    return value if value in ("phase", "section") else _span(value)
+
+
 class Span(BaseModel):
     """A length of musical time."""
 
@@ -73,6 +77,7 @@ def span(text: str) -> Span:
 Expression = Annotated[str, Field(coerce_numbers_to_str=True), AfterValidator(_expression)]
 Fit = Annotated[str, Field(coerce_numbers_to_str=True), AfterValidator(_fit)]
 Length = Annotated[str, AfterValidator(_span)]
+Place = Annotated[str, AfterValidator(_place)]
 Text = Annotated[str, Field(max_length=4000), AfterValidator(_text)]
 Prompt = Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(_text)]
 
@@ -91,6 +96,8 @@ class Lens(Strict):
     x: Expression = Field("0", description="shift to the right, in picture widths")
     y: Expression = Field("0", description="shift downwards, in picture heights")
     shake: Expression = Field("0", description="random shift a frame, in picture widths")
+    tilt: Expression = Field("0", description="degrees in depth: above 0 the top leans away")
+    turn: Expression = Field("0", description="degrees in depth: above 0 the right side leans away")
 
 
 class Camera(Strict):
@@ -100,6 +107,10 @@ class Camera(Strict):
     rotate: Expression = Field("0", description="degrees a second, counter-clockwise")
     x: Expression = Field("0", description="picture widths a second, to the right")
     y: Expression = Field("0", description="picture heights a second, downwards")
+    tilt: Expression = Field("0", description="degrees a second in depth: above 0 the top leans away")
+    turn: Expression = Field("0", description="degrees a second in depth: above 0 the right side leans away")
+    shake: Expression = Field("0", description="random shift about the camera's path, in picture widths")
+    flow: Expression = Field("0", description="how much of a video's own motion moves the fed-back picture, 0 to 1")
 
 
 class Switch(Strict):
@@ -111,6 +122,16 @@ class Switch(Strict):
     accent: Expression = Field("0", description="where this exceeds 0.5 at a beat, a hard cut comes early")
     match: bool = Field(False, description="hard cuts keep seed and walk (match cut)")
     strobe: bool = Field(False, description="prompts may hold less than two beats")
+    join: Literal["cut", "dissolve", "morph"] = Field("cut", description="how a hard cut's two shots meet")
+    join_over: Length = Field("1 beat", description="how long a dissolve or morph takes; it ends on the cut")
+
+
+class Source(Strict):
+    """Which photographs and videos a phase feeds in, and how long each stays."""
+
+    every: Place = Field("phase", description="the next one comes with each phase, section, or so many bars or beats")
+    order: Literal["sequence", "shuffle"] = "sequence"
+    use: list[Annotated[int, Field(ge=1, le=999)]] = Field([], description="their numbers from 1; empty: all")
 
 
 class Phase(Strict):
@@ -119,7 +140,7 @@ class Phase(Strict):
     name: Text
     fits: Fit = Field("0.5", description="how well this phase fits a passage; the mean over the passage counts")
     bars: tuple[int, int] = Field((8, 32), description="fewest and most bars that the phase lasts")
-    mode: Literal["walk", "photo", "feedback"] = "walk"
+    mode: Literal["walk", "photo", "video", "feedback"] = "walk"
     prompts: list[Prompt] = Field(min_length=1)
     order: Literal["sequence", "shuffle"] = "shuffle"
     switch: Switch = Switch()
@@ -127,6 +148,7 @@ class Phase(Strict):
     strength: Expression | None = Field(None, description="denoise strength 0..1 where a picture is fed in or back")
     lens: Lens | None = None
     camera: Camera | None = None
+    source: Source = Source()
 
     @model_validator(mode="after")
     def _bars(self) -> Phase:
@@ -140,6 +162,7 @@ class Feedback(Strict):
 
     rate: float = Field(12.0, ge=1, le=60, description="pictures a second, whatever the clip's frame rate")
     fresh: float = Field(0.7, ge=0, le=1, description="share of new noise in each picture's noise")
+    colour: float = Field(0.0, ge=0, le=1, description="how firmly the prompt's own palette is kept; 0 lets it drift")
 
 
 class Preset(Strict):
@@ -252,6 +275,7 @@ def _keys_beside(location: tuple[int | str, ...]) -> list[str]:
     """Return the keys that the table holding an unknown key does know."""
     tables: dict[str, type[BaseModel]] = {
         "lens": Lens, "camera": Camera, "switch": Switch, "phase": Phase, "feedback": Feedback,
+        "source": Source,
     }  # fmt: skip
     holder = next((part for part in reversed(location[:-1]) if isinstance(part, str)), None)
     return list(tables.get(holder or "", Preset).model_fields)
