@@ -107,6 +107,9 @@ photo_option = click.option(
     type=click.Path(path_type=Path),
     help="A photograph to feed in; may be repeated.",
 )
+video_option = click.option(
+    "--video", "videos", multiple=True, type=click.Path(path_type=Path), help="A video to feed in; may be repeated."
+)
 song_argument = click.argument("song", type=click.Path())
 
 

@@ -18,6 +18,7 @@ from reactive.cli.common import (
     preset_option,
     seed_option,
     song_argument,
+    video_option,
 )
 
 
@@ -27,6 +28,7 @@ from reactive.cli.common import (
 @fps_option
 @seed_option
 @photo_option
+@video_option
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write the timeline as JSON, to edit and render.")
 @click.option("--plot", type=click.Path(path_type=Path), help="Draw the timeline to a PNG, SVG or PDF.")
 @json_option
@@ -36,6 +38,7 @@ def timeline(
     fps: str,
     seed: int,
     photos: tuple[Path, ...],
+    videos: tuple[Path, ...],
     output: Path | None,
     plot: Path | None,
     as_json: bool,
@@ -53,11 +56,11 @@ def timeline(
         with errors(as_json, USAGE):
             rate = parse_fps(fps)
         wanted = get_preset(preset)
-        keep_inputs([output, plot], [Path(song), *photos])
-        for photo in photos:
+        keep_inputs([output, plot], [Path(song), *photos, *videos])
+        for given in (*photos, *videos):
             from reactive.media.safe import regular_file
 
-            regular_file(photo)
+            regular_file(given)
         from reactive.media.sound import open_track
 
         track = open_track(song)
@@ -66,8 +69,10 @@ def timeline(
         from reactive.timeline.timeline import build_timeline
 
         analysis = hear(track)
-        names = tuple(photo.name for photo in photos)
-        decided = build_timeline(analysis, wanted, samples=track.samples, fps=rate, seed=seed, photos=names)
+        decided = build_timeline(
+            analysis, wanted, samples=track.samples, fps=rate, seed=seed,
+            photos=tuple(photo.name for photo in photos), videos=tuple(video.name for video in videos),
+        )  # fmt: skip
         if output:
             save_timeline(decided, output)
         if plot:
