@@ -115,6 +115,9 @@ lyrics_option = click.option(
     type=click.Path(path_type=Path),
     help="The song's words, LRC or SRT: lines become prompts at their times.",
 )
+video_option = click.option(
+    "--video", "videos", multiple=True, type=click.Path(path_type=Path), help="A video to feed in; may be repeated."
+)
 song_argument = click.argument("song", type=click.Path())
 
 

@@ -24,6 +24,7 @@ from reactive.cli.common import (
     preset_option,
     seed_option,
     song_argument,
+    video_option,
 )
 
 
@@ -46,6 +47,7 @@ from reactive.cli.common import (
 @photo_option
 @macro_option
 @lyrics_option
+@video_option
 @click.option("--timeline", type=click.Path(path_type=Path), help="Render an edited timeline instead of a preset.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 @click.option("--batch", default="auto", show_default=True, metavar="N|auto", help="Pictures imagined at once.")
@@ -64,7 +66,7 @@ def run(song: str, output: Path | None, as_json: bool, **options: Any) -> None:
     Examples:
       reactive run song.wav
       reactive run song.mp3 --preset loop-destroy --size 1280x720 -o clip.mp4
-      reactive run song.flac --start 60 --duration 10 --photo band.jpg
+      reactive run song.flac --start 60 --duration 10 --photo band.jpg --video stage.mp4
     """
     with errors(as_json, USAGE):
         settings = _settings(options)
@@ -128,6 +130,7 @@ def _settings(options: dict[str, Any]) -> Any:
         start=options["start"],
         duration=options["duration"],
         photos=tuple(options["photos"]),
+        videos=tuple(options["videos"]),
         timeline=options["timeline"],
         macros=parse_macros(options["macros"]),
         lyrics=options["lyrics"],

@@ -20,6 +20,7 @@ from reactive.cli.common import (
     preset_option,
     seed_option,
     song_argument,
+    video_option,
 )
 
 
@@ -31,6 +32,7 @@ from reactive.cli.common import (
 @photo_option
 @macro_option
 @lyrics_option
+@video_option
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write the timeline as JSON, to edit and render.")
 @click.option("--plot", type=click.Path(path_type=Path), help="Draw the timeline to a PNG, SVG or PDF.")
 @json_option
@@ -42,6 +44,7 @@ def timeline(
     photos: tuple[Path, ...],
     macros: tuple[str, ...],
     lyrics: Path | None,
+    videos: tuple[Path, ...],
     output: Path | None,
     plot: Path | None,
     as_json: bool,
@@ -62,11 +65,11 @@ def timeline(
         wanted = get_preset(preset)
         turned = macro_values(wanted, parse_macros(macros))
         lines = words_of(preset, wanted, lyrics)
-        keep_inputs([output, plot], [Path(song), *photos, *([lyrics] if lyrics else [])])
-        for photo in photos:
+        keep_inputs([output, plot], [Path(song), *photos, *videos, *([lyrics] if lyrics else [])])
+        for given in (*photos, *videos):
             from reactive.media.safe import regular_file
 
-            regular_file(photo)
+            regular_file(given)
         from reactive.media.sound import open_track
 
         track = open_track(song)
@@ -75,10 +78,11 @@ def timeline(
         from reactive.timeline.timeline import build_timeline
 
         analysis = hear(track)
-        names = tuple(photo.name for photo in photos)
         decided = build_timeline(
-            analysis, wanted, samples=track.samples, fps=rate, seed=seed, photos=names, macros=turned, lyrics=lines
-        )
+            analysis, wanted, samples=track.samples, fps=rate, seed=seed,
+            photos=tuple(photo.name for photo in photos), videos=tuple(video.name for video in videos),
+            macros=turned, lyrics=lines,
+        )  # fmt: skip
         if output:
             save_timeline(decided, output)
         if plot:

@@ -23,12 +23,14 @@ from reactive.diffusion.models import Model, choose_device, default_batch, defau
 from reactive.errors import OutputError, TimelineError
 from reactive.media.picture import read_picture
 from reactive.media.sound import Track, open_track
+from reactive.media.video import open_film
 from reactive.preset.library import get_preset, words_of
 from reactive.preset.macros import macro_values
 from reactive.render.plan import Plan, make_plan
 from reactive.render.sizes import imagine_size, output_size
 from reactive.render.writer import SegmentWriter
 from reactive.sources.photo import load_photo
+from reactive.sources.video import VideoSource
 from reactive.timeline.clock import format_fps, frame_sample, nearest_frame
 from reactive.timeline.excerpt import telling_start
 from reactive.timeline.file import load_timeline
@@ -58,6 +60,7 @@ class Settings:
     start: float = 0.0
     duration: float | None = None
     photos: tuple[Path, ...] = ()
+    videos: tuple[Path, ...] = ()
     timeline: Path | None = None
     macros: Mapping[str, float] = field(default_factory=dict)
     lyrics: Path | None = None
@@ -139,9 +142,8 @@ def make_clip(song: str | os.PathLike[str], out: Path, settings: Settings, *, pr
     report = progress or (lambda stage, done, total: None)
     began = time.perf_counter()
     container = container_format(out, settings.codec)
-    check_output(
-        out, [Path(song), *settings.photos, *([settings.timeline] if settings.timeline else [])], settings.overwrite
-    )
+    given = [Path(song), *settings.photos, *settings.videos, *([settings.timeline] if settings.timeline else [])]
+    check_output(out, given, settings.overwrite)
     device = choose_device(settings.device)
     threads = settings.threads or default_threads()
     torch.set_num_threads(threads)
@@ -152,6 +154,8 @@ def make_clip(song: str | os.PathLike[str], out: Path, settings: Settings, *, pr
     # what is broken is said before seconds of hearing and loading
     for photo in settings.photos:
         read_picture(photo)
+    for video in settings.videos:
+        open_film(video)
     find_model(settings.model)
 
     report("hearing", 0, 1)
@@ -163,7 +167,9 @@ def make_clip(song: str | os.PathLike[str], out: Path, settings: Settings, *, pr
         analysis = analyze(track)
         timeline = build_timeline(
             analysis, preset, samples=track.samples, fps=settings.fps, seed=settings.seed,
-            photos=tuple(photo.name for photo in settings.photos), macros=settings.macros, lyrics=lines,
+            photos=tuple(photo.name for photo in settings.photos),
+            videos=tuple(video.name for video in settings.videos),
+            macros=settings.macros, lyrics=lines,
         )  # fmt: skip
         if settings.telling:
             settings = replace(settings, start=telling_start(analysis, settings.duration or track.duration))
@@ -181,7 +187,8 @@ def make_clip(song: str | os.PathLike[str], out: Path, settings: Settings, *, pr
     plan = make_plan(timeline, first=first, last=last)
     bank = PromptBank(model, timeline.prompts, used_prompts(timeline, plan), timeline.negatives)
     core = Core(model, bank, batch=batch, width=imagined[0], height=imagined[1])
-    scene = scenery(timeline, core, _photos(settings.photos, imagined))
+    videos = _videos(settings, imagined)
+    scene = scenery(timeline, core, _photos(settings.photos, imagined), videos)
     loaded = time.perf_counter()
     report("loading", 1, 1)
 
@@ -204,6 +211,8 @@ def make_clip(song: str | os.PathLike[str], out: Path, settings: Settings, *, pr
         remedy = "use a smaller --batch or --imagine-size"
         raise OutputError("there is not enough memory to imagine it", where=str(out), remedy=remedy) from None
     finally:
+        for source in videos.values():
+            source.close()
         shutil.rmtree(work, ignore_errors=True)
     finished = time.perf_counter()
     return Clip(
@@ -263,12 +272,15 @@ def edited_timeline(settings: Settings, track: Track) -> Timeline:
     where = str(settings.timeline)
     if timeline.song_sha256 != track.sha256:
         raise TimelineError("was made for another song", where=where, remedy="name that song, or write a new timeline")
-    names = tuple(photo.name for photo in settings.photos)
-    if timeline.photos != names:
-        wanted = ", ".join(timeline.photos) or "none"
-        raise TimelineError(
-            f"wants the photographs: {wanted}", where=where, remedy="name them with --photo, in this order"
-        )
+    for kind, option, files, named in (
+        ("photographs", "--photo", settings.photos, timeline.photos),
+        ("videos", "--video", settings.videos, timeline.videos),
+    ):
+        if named != tuple(file.name for file in files):
+            wanted = ", ".join(named) or "none"
+            raise TimelineError(
+                f"wants the {kind}: {wanted}", where=where, remedy=f"name them with {option}, in this order"
+            )
     return timeline
 
 
@@ -315,6 +327,13 @@ def _photos(photos: Sequence[Path], size: tuple[int, int]) -> dict[int, torch.Te
     return {
         number: from_bytes(torch.from_numpy(load_photo(path, width=size[0], height=size[1]).copy()).permute(2, 0, 1))
         for number, path in enumerate(photos)
+    }
+
+
+def _videos(settings: Settings, size: tuple[int, int]) -> dict[int, VideoSource]:
+    return {
+        number: VideoSource(path, width=size[0], height=size[1])
+        for number, path in enumerate(settings.videos, len(settings.photos))
     }
 
 
