@@ -178,7 +178,9 @@ def walk_smoothness(model: Model, lpips: Lpips, prompt: str, *, frames: int = 96
         ]  # fmt: skip
         pictures.append(seen(from_bytes(core.imagine(requests))))
     whole = torch.cat(pictures)
-    change = torch.cat([lpips(a, b) for a, b in zip(torch.split(whole[:-1], 16), torch.split(whole[1:], 16), strict=True)])
+    change = torch.cat(
+        [lpips(a, b) for a, b in zip(torch.split(whole[:-1], 16), torch.split(whole[1:], 16), strict=True)]
+    )
     return float(change.mean()), float(change.max() / change.median())
 
 
