@@ -24,9 +24,11 @@ from reactive.errors import OutputError, TimelineError
 from reactive.media.picture import read_picture
 from reactive.media.sound import Track, open_track
 from reactive.preset.library import get_preset
+from reactive.render.flashsafe import limit_pieces
 from reactive.render.plan import Plan, make_plan
 from reactive.render.sizes import imagine_size, output_size
 from reactive.render.writer import SegmentWriter
+from reactive.score.flash import Flashes, score_flashes
 from reactive.sources.photo import load_photo
 from reactive.timeline.clock import format_fps, frame_sample, nearest_frame
 from reactive.timeline.file import load_timeline
@@ -63,6 +65,7 @@ class Settings:
     speed: str = "veryfast"
     crf: int = 18
     overwrite: bool = False
+    flash_safe: bool = False
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,8 @@ class Clip:
     threads: int
     silent: bool
     steady: bool
+    flashes: Flashes
+    held_back: int
     analysis_s: float
     load_s: float
     render_s: float
@@ -103,6 +108,8 @@ class Clip:
             "threads": self.threads,
             "silent": self.silent,
             "beat": self.steady,
+            "flashes": self.flashes.to_dict(),
+            "held_back": self.held_back,
             "analysis_s": round(self.analysis_s, 3),
             "load_s": round(self.load_s, 3),
             "render_s": round(self.render_s, 3),
@@ -178,6 +185,9 @@ def make_clip(song: str | os.PathLike[str], out: Path, settings: Settings, *, pr
     work = _work_folder(out)
     try:
         pieces = _render(plan, core, scene, work, size, codec, report)
+        held = 0
+        if settings.flash_safe:
+            pieces, held = limit_pieces(pieces, fps=timeline.fps, size=size, codec=codec)
         title = os.fsencode(Path(song).stem).decode("utf-8", "replace")
         sound = (frame_sample(first, timeline.fps, track.sample_rate), _last_sample(last, timeline, track))
         join(
@@ -195,6 +205,9 @@ def make_clip(song: str | os.PathLike[str], out: Path, settings: Settings, *, pr
     finally:
         shutil.rmtree(work, ignore_errors=True)
     finished = time.perf_counter()
+    report("watching", 0, 1)
+    flashes = score_flashes(out)
+    report("watching", 1, 1)
     return Clip(
         output=out,
         frames=last - first,
@@ -209,6 +222,8 @@ def make_clip(song: str | os.PathLike[str], out: Path, settings: Settings, *, pr
         threads=threads,
         silent=bool(analysis and analysis.silent),
         steady=bool(analysis is None or len(analysis.beats)),
+        flashes=flashes,
+        held_back=held,
         analysis_s=heard - began,
         load_s=loaded - heard,
         render_s=finished - loaded,
