@@ -24,6 +24,7 @@ _PUBLIC = {
     "Settings": "reactive.render.run",
     "score_clip": "reactive.score.sync",
     "score_flashes": "reactive.score.flash",
+    "export_clip": "reactive.render.export",
     "ReactiveError": "reactive.errors",
 }
 __all__ = sorted([*_PUBLIC, "__version__"])

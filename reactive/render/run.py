@@ -25,6 +25,7 @@ from reactive.media.picture import read_picture
 from reactive.media.sound import Track, open_track
 from reactive.preset.library import get_preset
 from reactive.render.flashsafe import limit_pieces
+from reactive.render.outputs import check_output
 from reactive.render.plan import Plan, make_plan
 from reactive.render.sizes import imagine_size, output_size
 from reactive.render.writer import SegmentWriter
@@ -229,35 +230,6 @@ def make_clip(song: str | os.PathLike[str], out: Path, settings: Settings, *, pr
         render_s=finished - loaded,
         wall_s=finished - began,
     )
-
-
-def check_output(out: Path, inputs: Sequence[Path], overwrite: bool) -> None:
-    """Check that a clip may be written to `out`.
-
-    Raises
-    ------
-    OutputError
-        If it is one of the inputs, exists without `overwrite`, or its folder can't be written.
-    """
-    try:
-        exists = out.exists()
-    except OSError as problem:
-        raise OutputError(
-            f"can't be written ({problem.strerror})", where=str(out), remedy="choose a shorter name"
-        ) from None
-    for given in inputs:
-        if exists and given.exists() and given.exists() and os.path.samefile(out, given):
-            raise OutputError("is what the clip is made from", where=str(out), remedy="choose another name with -o")
-    if out.is_dir():
-        raise OutputError("is a folder", where=str(out), remedy="name a file, for instance clip.mp4")
-    if exists and not overwrite:
-        raise OutputError("exists already", where=str(out), remedy="choose another name with -o, or pass --overwrite")
-    if not out.parent.is_dir():
-        raise OutputError(
-            "the folder does not exist", where=str(out.parent), remedy="make it, or choose another with -o"
-        )
-    if not os.access(out.parent, os.W_OK):
-        raise OutputError("the folder can't be written", where=str(out.parent), remedy="choose another place with -o")
 
 
 def edited_timeline(settings: Settings, track: Track) -> Timeline:
