@@ -14,6 +14,8 @@ from reactive.cli.common import (
     fps_option,
     json_option,
     keep_inputs,
+    lyrics_option,
+    macro_option,
     photo_option,
     preset_option,
     seed_option,
@@ -29,6 +31,8 @@ FORMATS = ("deforum", "parseq", "csv", "otio", "midi", "srt")
 @fps_option
 @seed_option
 @photo_option
+@macro_option
+@lyrics_option
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write the timeline as JSON, to edit and render.")
 @click.option(
     "--export",
@@ -48,6 +52,8 @@ def timeline(
     fps: str,
     seed: int,
     photos: tuple[Path, ...],
+    macros: tuple[str, ...],
+    lyrics: Path | None,
     output: Path | None,
     exports: tuple[Path, ...],
     kind: str | None,
@@ -63,14 +69,17 @@ def timeline(
     """
     with errors(as_json):
         from reactive.exchange.formats import export_timeline, format_of
-        from reactive.preset.library import get_preset
+        from reactive.preset.library import get_preset, words_of
+        from reactive.preset.macros import macro_values, parse_macros
         from reactive.timeline.clock import parse_fps
 
         with errors(as_json, USAGE):
             rate = parse_fps(fps)
         wanted = get_preset(preset)
+        turned = macro_values(wanted, parse_macros(macros))
+        lines = words_of(preset, wanted, lyrics)
         formats = [format_of(path, kind) for path in exports]
-        keep_inputs([output, plot, *exports], [Path(song), *photos])
+        keep_inputs([output, plot, *exports], [Path(song), *photos, *([lyrics] if lyrics else [])])
         for photo in photos:
             from reactive.media.safe import regular_file
 
@@ -84,7 +93,9 @@ def timeline(
 
         analysis = hear(track)
         names = tuple(photo.name for photo in photos)
-        decided = build_timeline(analysis, wanted, samples=track.samples, fps=rate, seed=seed, photos=names)
+        decided = build_timeline(
+            analysis, wanted, samples=track.samples, fps=rate, seed=seed, photos=names, macros=turned, lyrics=lines
+        )
         if output:
             save_timeline(decided, output)
         for path, format_name in zip(exports, formats, strict=True):

@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 
-from reactive.exchange.moments import kept, moves, prompt_runs, seeds
+from reactive.exchange.moments import Run, kept, moves, prompt_runs, seeds
 from reactive.exchange.schedule import write_schedule, write_steps
 from reactive.timeline.clock import frame_length
 from reactive.timeline.timeline import Timeline
@@ -39,8 +39,13 @@ def deforum_text(timeline: Timeline) -> str:
         "translation_y": write_schedule(move["y"] * HEIGHT, tolerance=0.05),
         "strength": float(np.median(share)),
         "strength_schedule": write_schedule(share, tolerance=0.01),
-        "prompts": {str(run.start): run.text for run in prompt_runs(timeline)},
+        "prompts": {str(run.start): with_negative(run) for run in prompt_runs(timeline)},
         "animation_prompts_positive": "",
         "animation_prompts_negative": "",
     }
     return json.dumps(settings, indent=1, ensure_ascii=False) + "\n"
+
+
+def with_negative(run: Run) -> str:
+    """Return a prompt as Deforum takes it, what it keeps away from behind ``--neg``."""
+    return f"{run.text} --neg {run.negative}" if run.negative else run.text

@@ -23,14 +23,13 @@ MAX_FRAMES = 10_000_000
 LENGTHS = ((0.5, "2 beats"), (1, "1 bar"), (2, "2 bars"), (4, "4 bars"), (8, "8 bars"), (16, "16 bars"))
 # what this import reads, or what says nothing about the picture
 _READ = {
-    "prompts", "animation_prompts", "animation_prompts_positive", "strength_schedule", "strength", "zoom", "angle",
+    "prompts", "animation_prompts", "animation_prompts_positive", "animation_prompts_negative", "strength_schedule", "strength", "zoom", "angle",
     "translation_x", "translation_y", "fps", "max_frames", "W", "H", "diffusion_cadence", "animation_mode",
 }  # fmt: skip
 _REASONS = {
     "seed": "a clip's seed is given with --seed",
     "seed_schedule": "hard cuts take a new seed by themselves",
     "seed_behavior": "hard cuts take a new seed by themselves",
-    "animation_prompts_negative": "negative prompts were left out",
     "sampler": "the model's own sampler is used",
     "steps": "steps are given with --steps",
     "init_image": "a picture is given with --photo",
@@ -68,6 +67,7 @@ def import_deforum(path: Path, *, tempo: float = 120.0) -> Imported:
     fps = _finite(settings.get("fps"), 15.0, (1, 240))
     frames = int(_finite(settings.get("max_frames"), 0, (0, MAX_FRAMES)))
     keys, prompts = _prompts(settings, where, without)
+    negative = _words(str(settings.get("animation_prompts_negative") or ""))
     width, height = (_finite(settings.get(side), 512.0, (16, 16384)) for side in ("W", "H"))
     curves = {
         name: _curve(settings, name, max(frames, keys[-1] + 1), without)
@@ -83,9 +83,10 @@ def import_deforum(path: Path, *, tempo: float = 120.0) -> Imported:
         "# Made from Deforum settings by `reactive preset import-deforum`.",
         *(f"# Without a counterpart: {_plain(clause)}" for clause in without),
         "",
-        "version = 1",
+        "version = 2",
         f"title = {_quoted(path.stem[:200] or 'Deforum')}",
         'lens.zoom = "1.02 + 0.03 * decay(kick, 0.18)"',
+        *([f"negative = {_quoted(negative)}"] if negative else []),
         "loop = false",
         "",
         "[feedback]",
@@ -103,12 +104,15 @@ def import_deforum(path: Path, *, tempo: float = 120.0) -> Imported:
         'order = "sequence"',
         f'strength = "{_driven(curves["strength_schedule"], 0.65, lambda s: 1 - np.clip(s, 0, 1))}"',
         "prompts = [",
-        *(f"  {_quoted(prompt)}," for prompt in prompts),
+        *(
+            f"  {{ text = {_quoted(text)}, negative = {_quoted(away)} }}," if away else f"  {_quoted(text)},"
+            for text, away in prompts
+        ),
         "]",
         "",
         "[phase.switch]",
         f'every = "{every}"',
-        'how = "blend"',
+        'how = "fade"',
         'over = "1 bar"',
         "",
     ]
@@ -137,7 +141,8 @@ def _read(path: Path) -> dict[str, Any]:
     return data
 
 
-def _prompts(settings: dict[str, Any], where: str, without: list[str]) -> tuple[list[int], list[str]]:
+def _prompts(settings: dict[str, Any], where: str, without: list[str]) -> tuple[list[int], list[tuple[str, str]]]:
+    """Return the frames of the prompts, rising, and for each its text and what it keeps away from."""
     given = settings.get("prompts", settings.get("animation_prompts"))
     if not isinstance(given, dict) or not given or len(given) > MAX_PROMPTS:
         raise PresetError(
@@ -146,22 +151,20 @@ def _prompts(settings: dict[str, Any], where: str, without: list[str]) -> tuple[
             remedy='write {"0": "a sea", "96": "a sky"}',
         )
     common = str(settings.get("animation_prompts_positive") or "").strip()
-    found: dict[int, str] = {}
-    negative = weighted = named = False
+    found: dict[int, tuple[str, str]] = {}
+    weighted = named = False
     for key, value in given.items():
         try:
             frame = int(key)
         except ValueError:
             named = True
             continue
-        text, *rest = str(value).split("--neg", 1)
-        negative = negative or bool(rest)
+        text, _, away = str(value).partition("--neg")
         weighted = weighted or "`" in text
-        words = _plain(", ".join(part for part in (text.strip(" ,\n"), common) if part))[:1000]
+        words = _words(", ".join(part for part in (text.strip(" ,\n"), common) if part))
         if words and 0 <= frame < MAX_FRAMES:
-            found[frame] = words
+            found[frame] = words, _words(away)
     for there, clause in (
-        (negative or settings.get("animation_prompts_negative"), "negative prompts"),
         (weighted, "formulas inside prompts: they were left as text"),
         (named, "prompts whose key is a formula"),
     ):
@@ -169,7 +172,7 @@ def _prompts(settings: dict[str, Any], where: str, without: list[str]) -> tuple[
             without.append(clause)
     if not found:
         raise PresetError("holds no prompt with words in it", where=where, remedy="add one")
-    for key in sorted(settings.keys() - _READ - {"animation_prompts_negative"}):
+    for key in sorted(settings.keys() - _READ):
         if settings[key] not in (None, "", False, [], {}):
             reason = _REASONS.get(key)
             without.append(f"{key}: {reason}" if reason else str(key))
@@ -216,6 +219,11 @@ def _finite(value: Any, default: float, limits: tuple[float, float]) -> float:
     except (TypeError, ValueError):
         return default
     return min(max(number, limits[0]), limits[1]) if math.isfinite(number) else default
+
+
+def _words(text: str) -> str:
+    """Return a prompt's words: braces would be gaps to fill."""
+    return _plain(text.translate(str.maketrans("{}", "()")))[:1000]
 
 
 def _plain(text: str) -> str:

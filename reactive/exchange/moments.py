@@ -14,23 +14,29 @@ KEPT_IN_A_WALK = 0.65
 
 @dataclass(frozen=True)
 class Run:
-    """Frames [start, stop) that share a text."""
+    """Frames [start, stop) that share a text; `negative` is what a prompt keeps away from."""
 
     start: int
     stop: int
     text: str
+    negative: str = ""
 
 
 def prompt_runs(timeline: Timeline) -> list[Run]:
     """Return the prompts in the order they are seen: in a blend, the new one from where it outweighs the old."""
     columns = timeline.columns
     seen = np.where(columns["weight"] >= 0.5, columns["prompt_to"], columns["prompt_from"])
-    return _runs(seen, timeline.prompts)
+    edges = _edges(seen)
+    negatives = timeline.negatives or ("",) * len(timeline.prompts)
+    return [Run(a, b, timeline.prompts[int(seen[a])], negatives[int(seen[a])]) for a, b in edges]
 
 
 def phase_runs(timeline: Timeline) -> list[Run]:
     """Return the preset's phases in the order they come."""
-    return _runs(timeline.columns["phase"] + 1000 * timeline.columns["loop"], timeline.phases, modulo=1000)
+    phase = timeline.columns["phase"]
+    # the same phase in the next round is another run
+    edges = _edges(phase + len(timeline.phases) * timeline.columns["loop"])
+    return [Run(a, b, timeline.phases[int(phase[a])]) for a, b in edges]
 
 
 def shot_runs(timeline: Timeline) -> list[Run]:
@@ -76,10 +82,10 @@ def seeds(timeline: Timeline) -> np.ndarray:
     return np.mod(timeline.columns["seed"], 2**32)
 
 
-def _runs(values: np.ndarray, names: tuple[str, ...], *, modulo: int = 0) -> list[Run]:
+def _edges(values: np.ndarray) -> list[tuple[int, int]]:
+    """Return the stretches (start, stop) over which whole numbers hold."""
     edges = [0, *(np.flatnonzero(np.diff(values)) + 1).tolist(), len(values)]
-    numbers = values % modulo if modulo else values
-    return [Run(a, b, names[int(numbers[a])]) for a, b in zip(edges, edges[1:], strict=False)]
+    return list(zip(edges, edges[1:], strict=False))
 
 
 def _step(curve: np.ndarray) -> np.ndarray:

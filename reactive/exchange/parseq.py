@@ -6,13 +6,13 @@ import json
 
 import numpy as np
 
+from reactive.exchange.deforum import HEIGHT, WIDTH, with_negative
 from reactive.exchange.moments import Run, kept, moves, prompt_runs, seeds
 from reactive.exchange.schedule import keys_of
 from reactive.timeline.clock import frame_length
 from reactive.timeline.timeline import Timeline
 
 FIELDS = ("seed", "strength", "zoom", "angle", "translation_x", "translation_y")
-WIDTH, HEIGHT = 1024, 576
 
 
 def parseq_text(timeline: Timeline, *, tempo: float = 120.0) -> str:
@@ -34,7 +34,7 @@ def parseq_text(timeline: Timeline, *, tempo: float = 120.0) -> str:
     rounded = {name: np.round(curve, 6).tolist() for name, curve in values.items()}
     stepped = {f"{name}_delta": np.round(curve, 6).tolist() for name, curve in deltas.items()}
     runs = prompt_runs(timeline)
-    texts = [run.text for run in runs for _ in range(run.stop - run.start)]
+    texts = [with_negative(run) for run in runs for _ in range(run.stop - run.start)]
     rendered = [
         {"frame": frame}
         | {name: curve[frame] for name, curve in (rounded | stepped).items()}
@@ -56,7 +56,7 @@ def parseq_text(timeline: Timeline, *, tempo: float = 120.0) -> str:
 
 def _prompt(run: Run, number: int) -> dict[str, object]:
     return {
-        "name": f"Prompt {number + 1}", "positive": run.text, "negative": "", "allFrames": False,
+        "name": f"Prompt {number + 1}", "positive": run.text, "negative": run.negative, "allFrames": False,
         "from": run.start, "to": run.stop - 1,
     }  # fmt: skip
 

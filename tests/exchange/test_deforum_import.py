@@ -39,7 +39,11 @@ def test_prompts_strength_and_zoom_become_a_preset(tmp_path: Path) -> None:
     (tmp_path / "p.toml").write_text(imported.toml, encoding="utf-8")
     preset = load_preset(tmp_path / "p.toml")
     (phase,) = preset.phase
-    assert phase.prompts == ["a sea at night, film grain", "a red sky, film grain", "a tower, film grain"]
+    assert [getattr(prompt, "text", prompt) for prompt in phase.prompts] == [
+        "a sea at night, film grain", "a red sky, film grain", "a tower, film grain",
+    ]  # fmt: skip
+    assert phase.prompts[0].negative == "people"
+    assert preset.notes == ()
     assert phase.mode == "feedback"
     # 60 frames at 15 a second are 4 s: two bars at 120 beats a minute
     assert phase.switch.every == "2 bars"
@@ -52,7 +56,6 @@ def test_what_has_no_counterpart_is_listed(tmp_path: Path) -> None:
     imported = made(tmp_path)
     listed = "\n".join(imported.without)
     for word in (
-        "negative prompts",
         "translation_x: formulas",
         "color_coherence",
         "noise_schedule",
@@ -113,7 +116,7 @@ def test_the_command_writes_and_lists(tmp_path: Path) -> None:
     arguments = ["preset", "import-deforum", str(tmp_path / "s.txt"), "-o", str(tmp_path / "p.toml"), "--json"]
     done = CliRunner().invoke(main, arguments)
     assert done.exit_code == 0, done.output
-    assert "negative prompts" in json.loads(done.stdout)["without_counterpart"]
+    assert "color_coherence" in json.loads(done.stdout)["without_counterpart"]
     assert load_preset(tmp_path / "p.toml").title == "s"
     assert CliRunner().invoke(main, arguments).exit_code == 1
 
