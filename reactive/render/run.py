@@ -26,9 +26,12 @@ from reactive.media.sound import Track, open_track
 from reactive.media.video import open_film
 from reactive.preset.library import get_preset, words_of
 from reactive.preset.macros import macro_values
+from reactive.render.flashsafe import limit_pieces
+from reactive.render.outputs import check_output
 from reactive.render.plan import Plan, make_plan
 from reactive.render.sizes import imagine_size, output_size
 from reactive.render.writer import SegmentWriter
+from reactive.score.flash import Flashes, score_flashes
 from reactive.sources.photo import load_photo
 from reactive.sources.video import VideoSource
 from reactive.timeline.clock import format_fps, frame_sample, nearest_frame
@@ -72,6 +75,7 @@ class Settings:
     speed: str = "veryfast"
     crf: int = 18
     overwrite: bool = False
+    flash_safe: bool = False
 
 
 @dataclass(frozen=True)
@@ -91,6 +95,8 @@ class Clip:
     threads: int
     silent: bool
     steady: bool
+    flashes: Flashes
+    held_back: int
     analysis_s: float
     load_s: float
     render_s: float
@@ -112,6 +118,8 @@ class Clip:
             "threads": self.threads,
             "silent": self.silent,
             "beat": self.steady,
+            "flashes": self.flashes.to_dict(),
+            "held_back": self.held_back,
             "analysis_s": round(self.analysis_s, 3),
             "load_s": round(self.load_s, 3),
             "render_s": round(self.render_s, 3),
@@ -196,6 +204,9 @@ def make_clip(song: str | os.PathLike[str], out: Path, settings: Settings, *, pr
     work = _work_folder(out)
     try:
         pieces = _render(plan, core, scene, work, size, codec, report)
+        held = 0
+        if settings.flash_safe:
+            pieces, held = limit_pieces(pieces, fps=timeline.fps, size=size, codec=codec)
         title = os.fsencode(Path(song).stem).decode("utf-8", "replace")
         sound = (frame_sample(first, timeline.fps, track.sample_rate), _last_sample(last, timeline, track))
         join(
@@ -215,6 +226,9 @@ def make_clip(song: str | os.PathLike[str], out: Path, settings: Settings, *, pr
             source.close()
         shutil.rmtree(work, ignore_errors=True)
     finished = time.perf_counter()
+    report("watching", 0, 1)
+    flashes = score_flashes(out)
+    report("watching", 1, 1)
     return Clip(
         output=out,
         frames=last - first,
@@ -229,40 +243,13 @@ def make_clip(song: str | os.PathLike[str], out: Path, settings: Settings, *, pr
         threads=threads,
         silent=bool(analysis and analysis.silent),
         steady=bool(analysis is None or len(analysis.beats)),
+        flashes=flashes,
+        held_back=held,
         analysis_s=heard - began,
         load_s=loaded - heard,
         render_s=finished - loaded,
         wall_s=finished - began,
     )
-
-
-def check_output(out: Path, inputs: Sequence[Path], overwrite: bool) -> None:
-    """Check that a clip may be written to `out`.
-
-    Raises
-    ------
-    OutputError
-        If it is one of the inputs, exists without `overwrite`, or its folder can't be written.
-    """
-    try:
-        exists = out.exists()
-    except OSError as problem:
-        raise OutputError(
-            f"can't be written ({problem.strerror})", where=str(out), remedy="choose a shorter name"
-        ) from None
-    for given in inputs:
-        if exists and given.exists() and given.exists() and os.path.samefile(out, given):
-            raise OutputError("is what the clip is made from", where=str(out), remedy="choose another name with -o")
-    if out.is_dir():
-        raise OutputError("is a folder", where=str(out), remedy="name a file, for instance clip.mp4")
-    if exists and not overwrite:
-        raise OutputError("exists already", where=str(out), remedy="choose another name with -o, or pass --overwrite")
-    if not out.parent.is_dir():
-        raise OutputError(
-            "the folder does not exist", where=str(out.parent), remedy="make it, or choose another with -o"
-        )
-    if not os.access(out.parent, os.W_OK):
-        raise OutputError("the folder can't be written", where=str(out.parent), remedy="choose another place with -o")
 
 
 def edited_timeline(settings: Settings, track: Track) -> Timeline:
