@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from reactive.diffusion.core import Core, Request, from_bytes
+from reactive.diffusion.joins import arriving_pictures, dissolved, morphed
 from reactive.diffusion.lens import through_lens
 from reactive.diffusion.noise import NoisePath
 from reactive.sources.video import VideoSource
@@ -43,6 +44,16 @@ class Scenery:
         shown = self.videos[source].at(frame_time(position, self.timeline.fps))
         return from_bytes(torch.from_numpy(shown).permute(2, 0, 1))
 
+    def noises(self, frame: int, count: int, *, seed: int | None = None) -> tuple[torch.Tensor, ...]:
+        """Return the noise of a frame's walk, and for further steps that of sister seeds on the same walk.
+
+        `seed` stands in for the frame's own.
+        """
+        seed = int(self.timeline.columns["seed"][frame]) if seed is None else seed
+        walk = float(self.timeline.columns["walk"][frame])
+        # sisters move as smoothly as the first, so a clip of several steps does not flicker
+        return tuple(self.noise.at(seed + (step << 48), walk) for step in range(count))
+
 
 def scenery(
     timeline: Timeline,
@@ -56,26 +67,20 @@ def scenery(
     return Scenery(timeline, noise, photos, videos or {})
 
 
-def walk_noises(scene: Scenery, frame: int, count: int) -> tuple[torch.Tensor, ...]:
-    """Return the noise of a frame's walk, and for further steps that of sister seeds on the same walk."""
-    seed, walk = int(scene.timeline.columns["seed"][frame]), float(scene.timeline.columns["walk"][frame])
-    # sisters move as smoothly as the first, so a clip of several steps does not flicker
-    return tuple(scene.noise.at(seed + (step << 48), walk) for step in range(count))
-
-
 def frame_request(scene: Scenery, frame: int, noises: int) -> Request:
     """Return the request for an independent frame."""
     columns = scene.timeline.columns
     source = int(columns["source"][frame])
-    return Request(
+    own = Request(
         prompt_from=int(columns["prompt_from"][frame]),
         prompt_to=int(columns["prompt_to"][frame]),
         weight=float(columns["weight"][frame]),
         strength=float(columns["strength"][frame]) if source >= 0 else 1.0,
-        noises=walk_noises(scene, frame, noises),
+        noises=scene.noises(frame, noises),
         source=scene.picture(source, frame),
         slerp=bool(columns["slerp"][frame]),
     )
+    return morphed(scene, own, frame)
 
 
 def independent_frames(core: Core, scene: Scenery, frames: np.ndarray) -> Iterator[tuple[np.ndarray, torch.Tensor]]:
@@ -88,4 +93,10 @@ def independent_frames(core: Core, scene: Scenery, frames: np.ndarray) -> Iterat
     for first in range(0, len(frames), core.batch):
         chosen = frames[first : first + core.batch]
         pictures = core.imagine([frame_request(scene, frame, core.noises_per_picture) for frame in chosen.tolist()])
+        weights = scene.timeline.columns["dissolve"][chosen]
+        if weights.any():
+            pictures = pictures.clone()
+            dissolving = torch.from_numpy(weights > 0).to(pictures.device)
+            theirs = arriving_pictures(core, scene, chosen[weights > 0].tolist())
+            pictures[dissolving] = dissolved(pictures[dissolving], theirs, weights[weights > 0])
         yield chosen, through_lens(pictures, scene.timeline.columns, chosen)

@@ -111,17 +111,19 @@ def _changes(
 
 
 def place_joins(
-    preset: Preset, phase: np.ndarray, cuts: list[int], grid: Grid, fps: Fraction
+    preset: Preset, phase: np.ndarray, blending: np.ndarray, cuts: list[int], grid: Grid, fps: Fraction
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the weights of the shot to come in dissolves and in morphs, float64 [frames] each, 0 where there are none.
 
-    A join ends on its cut, so that the new shot stands alone on the beat; it never begins before its own shot does. The
-    phase that a cut leads into says what kind it is.
+    A join ends on its cut, so that the new shot stands alone on the beat; it never begins before its own shot does, and a
+    morph not before a blend of prompts has ended. The phase that a cut leads into says what kind it is.
 
     Parameters
     ----------
     phase
         Each frame's phase, int64 [frames].
+    blending
+        Where two prompts are mixed, bool [frames].
     cuts
         Frames at which shots begin, rising, without frame 0.
     """
@@ -134,6 +136,9 @@ def place_joins(
         marks = grid.bars if length.unit == "bar" else grid.beats
         pace = float(np.median(np.diff(marks))) if len(marks) > 1 else 0.5
         # the shot's first frame is its own: a fed-back shot begins there
+        if switch.join == "morph":
+            mixed = np.flatnonzero(blending[before:cut])
+            before += int(mixed[-1]) if len(mixed) else 0
         count = min(round(frames_in(length.count * pace, fps)), cut - before - 1)
         if count > 0:
             column = dissolve if switch.join == "dissolve" else morph

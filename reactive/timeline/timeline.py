@@ -181,7 +181,8 @@ def build_timeline(
     columns["seed"] = _seeds(preset, spans, ranges, events, frames, seed)
     cuts = _cuts(events, columns)
     columns["shot"] = np.cumsum(np.isin(np.arange(frames), cuts)).astype(np.int64)
-    columns["dissolve"], columns["morph"] = place_joins(preset, columns["phase"], cuts, grid, fps)
+    blending = columns["prompt_from"] != columns["prompt_to"]
+    columns["dissolve"], columns["morph"] = place_joins(preset, columns["phase"], blending, cuts, grid, fps)
     columns["guide"] = np.where(columns["camera_flow"] > 0, columns["guide"], NO_GUIDE)
     _camera_sums(columns, fps)
     _shake(columns, seed)
