@@ -19,7 +19,7 @@ from reactive.cli import main
 from reactive.preset.library import names, shipped_folder
 
 SONG = Path(__file__).resolve().parent.parent.parent / "reactive" / "data" / "first-light.ogg"
-FPS = "3"
+FPS = "2"
 LIMIT = 60_000
 
 
