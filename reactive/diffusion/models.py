@@ -15,6 +15,8 @@ from typing import Any
 
 import torch
 
+from reactive.diffusion.allocator import keep_freed_memory
+from reactive.diffusion.fold import fold_decoder
 from reactive.diffusion.schedule import NoiseSchedule, from_alphas_cumprod, from_flow
 from reactive.errors import ModelError
 
@@ -177,6 +179,10 @@ def load_model(name: str, *, device: str = "cpu", steps: int | None = None) -> M
         part.to(place).eval().requires_grad_(False)
     unet.to(memory_format=torch.channels_last)
     vae.to(memory_format=torch.channels_last)
+    if isinstance(getattr(vae.decoder, "layers", None), torch.nn.Sequential):
+        vae.decoder.layers = fold_decoder(vae.decoder.layers)
+    if place.type == "cpu":
+        keep_freed_memory()
     schedule, prediction, scheduler_class = _schedule(folder, name)
     wishes = _read_json(folder / "reactive.json", name) if (folder / "reactive.json").is_file() else {}
     consistency = scheduler_class in CONSISTENCY
