@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from reactive.cli.common import Progress, clean, errors, json_option, minutes, seed_option
+from reactive.cli.common import Progress, clean, errors, json_option, minutes, seed_option, write_text
 
 
 @click.group()
@@ -209,3 +209,33 @@ def preset_try(
 def clean_lines(text: str) -> str:
     """Return text without control characters, its lines kept."""
     return "".join(letter for letter in text if letter.isprintable() or letter in "\n\t")
+
+
+@preset.command("import-deforum")
+@click.argument("settings", type=click.Path(path_type=Path))
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The preset file to write.")
+@click.option(
+    "--tempo", default=120.0, show_default=True, type=click.FloatRange(20, 400), help="Of the song it was for."
+)
+@click.option("--overwrite", is_flag=True, help="Replace an existing file.")
+@json_option
+def preset_import_deforum(settings: Path, output: Path, tempo: float, overwrite: bool, as_json: bool) -> None:
+    """Make a preset from a Deforum SETTINGS file, and list what has no counterpart.
+
+    \b
+    Example:
+      reactive preset import-deforum settings.txt -o my-preset.toml
+    """
+    with errors(as_json):
+        from reactive.exchange.deforum_import import import_deforum
+        from reactive.render.outputs import check_output
+
+        check_output(output, [settings], overwrite)
+        made = import_deforum(settings, tempo=tempo)
+        write_text(output, made.toml)
+    if as_json:
+        click.echo(json.dumps({"output": str(output), "without_counterpart": list(made.without)}))
+        return
+    click.echo(clean(str(output)))
+    for clause in made.without:
+        click.echo(f"no counterpart: {clean(clause)}")

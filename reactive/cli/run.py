@@ -24,6 +24,7 @@ from reactive.cli.common import (
     preset_option,
     seed_option,
     song_argument,
+    video_option,
 )
 
 
@@ -46,6 +47,7 @@ from reactive.cli.common import (
 @photo_option
 @macro_option
 @lyrics_option
+@video_option
 @click.option("--timeline", type=click.Path(path_type=Path), help="Render an edited timeline instead of a preset.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 @click.option("--batch", default="auto", show_default=True, metavar="N|auto", help="Pictures imagined at once.")
@@ -55,6 +57,7 @@ from reactive.cli.common import (
     "--crf", default=18, show_default=True, type=click.IntRange(0, 51), help="H.264 quality; lower is better."
 )
 @click.option("--encode-speed", default="veryfast", show_default=True, metavar="NAME", help="x264's preset.")
+@click.option("--flash-safe", is_flag=True, help="Hold flashing within what is safe to watch (ITU-R BT.1702).")
 @click.option("--overwrite", is_flag=True, help="Replace an existing clip, once the new one is complete.")
 @json_option
 def run(song: str, output: Path | None, as_json: bool, **options: Any) -> None:
@@ -64,7 +67,7 @@ def run(song: str, output: Path | None, as_json: bool, **options: Any) -> None:
     Examples:
       reactive run song.wav
       reactive run song.mp3 --preset loop-destroy --size 1280x720 -o clip.mp4
-      reactive run song.flac --start 60 --duration 10 --photo band.jpg
+      reactive run song.flac --start 60 --duration 10 --photo band.jpg --video stage.mp4
     """
     with errors(as_json, USAGE):
         settings = _settings(options)
@@ -95,6 +98,10 @@ def run(song: str, output: Path | None, as_json: bool, **options: Any) -> None:
         f"heard in {clip.analysis_s:.1f} s, loaded in {clip.load_s:.1f} s, rendered in {minutes(clip.render_s)} "
         f"({summary['frames_per_s']:.1f} frames/s with {clip.model} on {clip.device})"
     )
+    if clip.held_back:
+        click.echo(f"{clip.held_back} pictures were held back, so that the clip is safe to watch")
+    if not clip.flashes.passes:
+        click.echo(f"Warning: {clip.flashes.sentence()}. It can hurt people; --flash-safe holds it back.", err=True)
 
 
 def _settings(options: dict[str, Any]) -> Any:
@@ -128,6 +135,7 @@ def _settings(options: dict[str, Any]) -> Any:
         start=options["start"],
         duration=options["duration"],
         photos=tuple(options["photos"]),
+        videos=tuple(options["videos"]),
         timeline=options["timeline"],
         macros=parse_macros(options["macros"]),
         lyrics=options["lyrics"],
@@ -138,4 +146,5 @@ def _settings(options: dict[str, Any]) -> Any:
         speed=options["encode_speed"],
         crf=options["crf"],
         overwrite=options["overwrite"],
+        flash_safe=options["flash_safe"],
     )

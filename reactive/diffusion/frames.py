@@ -1,39 +1,59 @@
 """Independent frames: from the timeline's columns to requests, batch after batch, in any order.
 
-A frame without a source, or with a photograph, depends on nothing but its own columns.
+A frame without a source, or with a photograph or a video's picture, depends on nothing but its own columns and, in a
+dissolve or morph, on those of the frame at which the next shot begins.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from fractions import Fraction
 
 import numpy as np
 import torch
 
-from reactive.diffusion.core import Core, Request
+from reactive.diffusion.core import Core, Request, from_bytes
 from reactive.diffusion.lens import through_lens
 from reactive.diffusion.noise import NoisePath
+from reactive.sources.video import VideoSource
+from reactive.timeline.clock import frame_time
 from reactive.timeline.timeline import Timeline
 
 
 @dataclass(frozen=True)
 class Scenery:
-    """What requests are made from: the timeline, its noise, and the photographs at imagine-size.
+    """What requests are made from: the timeline, its noise, and the photographs and videos at imagine-size.
 
-    `photos` maps the numbers of the timeline's column `source` to float32 [3, height, width] in [-1, 1].
+    `photos` and `videos` go by the numbers of the timeline's column `source`; a photograph is float32
+    [3, height, width] in [-1, 1].
     """
 
     timeline: Timeline
     noise: NoisePath
     photos: Mapping[int, torch.Tensor]
+    videos: Mapping[int, VideoSource] = field(default_factory=dict)
+
+    def picture(self, source: int, position: int | Fraction) -> torch.Tensor | None:
+        """Return what a source shows at a position counted in frames, float32 [3, height, width]; None for no source."""
+        if source < 0:
+            return None
+        if source in self.photos:
+            return self.photos[source]
+        shown = self.videos[source].at(frame_time(position, self.timeline.fps))
+        return from_bytes(torch.from_numpy(shown).permute(2, 0, 1))
 
 
-def scenery(timeline: Timeline, core: Core, photos: Mapping[int, torch.Tensor]) -> Scenery:
+def scenery(
+    timeline: Timeline,
+    core: Core,
+    photos: Mapping[int, torch.Tensor],
+    videos: Mapping[int, VideoSource] | None = None,
+) -> Scenery:
     """Return the scenery of a timeline for a core's imagine-size."""
     factor = core.model.factor
     noise = NoisePath(core.model.channels, core.height // factor, core.width // factor, timeline.harmonics)
-    return Scenery(timeline, noise, photos)
+    return Scenery(timeline, noise, photos, videos or {})
 
 
 def walk_noises(scene: Scenery, frame: int, count: int) -> tuple[torch.Tensor, ...]:
@@ -53,7 +73,7 @@ def frame_request(scene: Scenery, frame: int, noises: int) -> Request:
         weight=float(columns["weight"][frame]),
         strength=float(columns["strength"][frame]) if source >= 0 else 1.0,
         noises=walk_noises(scene, frame, noises),
-        source=scene.photos[source] if source >= 0 else None,
+        source=scene.picture(source, frame),
         slerp=bool(columns["slerp"][frame]),
     )
 

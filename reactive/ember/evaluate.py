@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,7 +51,7 @@ class Real:
 def features_of(net: SqueezeNetFeatures, pictures: torch.Tensor) -> torch.Tensor:
     """Return float32 [n, f]: mean and deviation over the picture of the two last SqueezeNet feature maps."""
     parts = []
-    for batch in pictures.split(16):
+    for batch in torch.split(pictures, 16):
         maps = net(batch)[-2:]
         parts.append(torch.cat([m.mean((2, 3)) for m in maps] + [m.std((2, 3)) for m in maps], dim=1))
     return torch.cat(parts)
@@ -138,7 +139,7 @@ def paint(model: Model, prompts: list[str], *, seeds: int, first_seed: int = 100
             for p, s in jobs[first : first + core.batch]
         ]
         painted.append(seen(from_bytes(core.imagine(requests))))
-    return torch.cat(painted).unflatten(0, (len(prompts), seeds))
+    return torch.cat(painted).view(len(prompts), seeds, 3, SEEN, SEEN)
 
 
 @torch.inference_mode()
@@ -177,7 +178,9 @@ def walk_smoothness(model: Model, lpips: Lpips, prompt: str, *, frames: int = 96
         ]  # fmt: skip
         pictures.append(seen(from_bytes(core.imagine(requests))))
     whole = torch.cat(pictures)
-    change = torch.cat([lpips(a, b) for a, b in zip(whole[:-1].split(16), whole[1:].split(16), strict=True)])
+    change = torch.cat(
+        [lpips(a, b) for a, b in zip(torch.split(whole[:-1], 16), torch.split(whole[1:], 16), strict=True)]
+    )
     return float(change.mean()), float(change.max() / change.median())
 
 
@@ -185,8 +188,8 @@ def walk_smoothness(model: Model, lpips: Lpips, prompt: str, *, frames: int = 96
 def reconstruction(model: Model, lpips: Lpips, items: list[data.Captioned]) -> tuple[float, float]:
     """Return mean PSNR in dB and mean LPIPS of the autoencoder on pictures at 256x256."""
     pictures = data.to_tensor([data.centre_crop(item.picture, width=256, height=256) for item in items])
-    decoded = torch.cat([model.decode(model.encode(part)).clamp(-1, 1) for part in pictures.split(8)])
-    distances = [lpips(a, b) for a, b in zip(decoded.split(8), pictures.split(8), strict=True)]
+    decoded = torch.cat([model.decode(model.encode(part)).clamp(-1, 1) for part in torch.split(pictures, 8)])
+    distances = [lpips(a, b) for a, b in zip(torch.split(decoded, 8), torch.split(pictures, 8), strict=True)]
     return float(psnr(decoded, pictures).mean()), float(torch.cat(distances).mean())
 
 
@@ -200,12 +203,12 @@ def pace(model: Model) -> dict[str, float]:
     pictures = torch.rand(batch, 3, height, width).contiguous(memory_format=torch.channels_last)
     embeddings = PromptBank(model, ["a sea at night"]).mix(np.zeros(batch, int), np.zeros(batch, int), np.zeros(batch))
     tau = torch.full((batch,), float(model.schedule.steps))
-    runs = {
+    runs: dict[str, Callable[[], torch.Tensor]] = {
         "frames_per_s": lambda: model.decode(model.clean(z, tau, embeddings)),
         "decodes_per_s": lambda: model.decode(z),
         "encodes_per_s": lambda: model.encode(pictures),
     }
-    fastest = dict.fromkeys(runs, 0.0)
+    fastest: dict[str, float] = dict.fromkeys(runs, 0.0)
     for round_ in range(12):
         for name, run in runs.items():
             began = time.perf_counter()

@@ -14,7 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr,
 
 from reactive.errors import PresetError
 from reactive.preset.expression import near
-from reactive.preset.fields import Expression, Fit, Hold, Label, Length, Name, Template, Text, Words, span
+from reactive.preset.fields import Change, Expression, Fit, Hold, Label, Length, Name, Template, Text, Words, span
 from reactive.preset.migrate import migrate
 from reactive.preset.place import parse_place
 from reactive.preset.template import LINE, gaps
@@ -39,6 +39,8 @@ class Lens(Strict):
     x: Expression = Field("0", description="shift to the right, in picture widths")
     y: Expression = Field("0", description="shift downwards, in picture heights")
     shake: Expression = Field("0", description="random shift a frame, in picture widths")
+    tilt: Expression = Field("0", description="degrees in depth: above 0 the top leans away")
+    turn: Expression = Field("0", description="degrees in depth: above 0 the right side leans away")
 
 
 class Camera(Strict):
@@ -48,6 +50,10 @@ class Camera(Strict):
     rotate: Expression = Field("0", description="degrees a second, counter-clockwise")
     x: Expression = Field("0", description="picture widths a second, to the right")
     y: Expression = Field("0", description="picture heights a second, downwards")
+    tilt: Expression = Field("0", description="degrees a second in depth: above 0 the top leans away")
+    turn: Expression = Field("0", description="degrees a second in depth: above 0 the right side leans away")
+    shake: Expression = Field("0", description="random shift about the camera's path, in picture widths")
+    flow: Expression = Field("0", description="how much of a video's own motion moves the fed-back picture, 0 to 1")
 
 
 How = Literal["cut", "fade", "slerp"]
@@ -66,6 +72,16 @@ class Switch(Strict):
     accent: Expression = Field("0", description="where this exceeds 0.5 at a beat, a cut comes early")
     match: bool = Field(False, description="cuts keep seed and walk (match cut)")
     strobe: bool = Field(False, description="prompts may hold less than two beats")
+    join: Literal["cut", "dissolve", "morph"] = Field("cut", description="how a hard cut's two shots meet")
+    join_over: Length = Field("1 beat", description="how long a dissolve or morph takes; it ends on the cut")
+
+
+class Source(Strict):
+    """Which photographs and videos a phase feeds in, and how long each stays."""
+
+    every: Change = Field("phase", description="the next one comes with each phase, section, or so many bars or beats")
+    order: Literal["sequence", "shuffle"] = Field("sequence", description="as given, or shuffled by seed")
+    use: list[Annotated[int, Field(ge=1, le=999)]] = Field([], description="their numbers from 1; empty: all")
 
 
 class Entry(Strict):
@@ -95,9 +111,10 @@ class Phase(Strict):
     name: Label = Field(description="the phase's name, a different one for each")
     fits: Fit = Field("0.5", description="how well this phase fits a passage; the mean over the passage counts")
     bars: tuple[int, int] = Field((8, 32), description="fewest and most bars that the phase lasts")
-    mode: Literal["walk", "photo", "feedback"] = Field(
+    mode: Literal["walk", "photo", "video", "feedback"] = Field(
         "walk",
-        description="`walk`: every picture from noise; `photo`: from a photograph; `feedback`: from the picture before",
+        description="`walk`: every picture from noise; `photo`, `video`: from what is fed in; "
+        "`feedback`: from the picture before",
     )
     prompts: Pool = Field(description="the pool: texts, or tables with text, weight and negative")
     order: Literal["sequence", "shuffle", "ladder"] = Field(
@@ -112,6 +129,7 @@ class Phase(Strict):
     strength: Expression | None = Field(None, description="denoise strength in this phase")
     lens: Lens | None = Field(None, description="the lens in this phase, whole")
     camera: Camera | None = Field(None, description="the camera in this phase, whole")
+    source: Source = Field(Source(), description="which photographs and videos are fed in, and when they change")
 
     @model_validator(mode="after")
     def _bars(self) -> Phase:
@@ -125,6 +143,7 @@ class Feedback(Strict):
 
     rate: float = Field(12.0, ge=1, le=60, description="pictures a second, whatever the clip's frame rate")
     fresh: float = Field(0.7, ge=0, le=1, description="share of new noise in each picture's noise")
+    colour: float = Field(0.0, ge=0, le=1, description="how firmly the prompt's own palette is kept; 0 lets it drift")
 
 
 class Macro(Strict):
@@ -354,7 +373,7 @@ def _keys_beside(location: tuple[int | str, ...], tables: dict[str, type[BaseMod
         return list(next((tables[str(part)] for part in reversed(location) if part in tables), tables[""]).model_fields)
     known: dict[str, type[BaseModel]] = {
         "lens": Lens, "camera": Camera, "switch": Switch, "phase": Phase, "feedback": Feedback, "prompts": Entry,
-        "macro": Macro, "pin": Pin, "lyrics": Lyrics,
+        "macro": Macro, "pin": Pin, "lyrics": Lyrics, "source": Source,
     }  # fmt: skip
     holder = next((part for part in reversed(location[:-1]) if isinstance(part, str)), None)
     return list(known.get(holder or "", Preset).model_fields)
