@@ -297,7 +297,7 @@ def check_preset(data: dict[str, Any], *, where: str) -> Preset:
     try:
         preset = Preset.model_validate(data, context={"macros": _macro_names(data)})
     except ValidationError as problem:
-        raise _translate(problem, where) from None
+        raise translate(problem, where) from None
     if loose := next(_loose_ends(preset), None):
         raise PresetError(loose.what, where=where, remedy=loose.remedy)
     preset._notes = tuple(notes)
@@ -339,7 +339,11 @@ def _gaps_without_words(key: str, text: str, known: list[str]) -> Iterator[Prese
             yield PresetError(f'{key}: there are no words for "{{{gap.name}}}"', remedy=remedy)
 
 
-def _translate(problem: ValidationError, where: str) -> PresetError:
+def translate(problem: ValidationError, where: str, tables: dict[str, type[BaseModel]] | None = None) -> PresetError:
+    """Return what pydantic found as an error of ours: the first thing wrong, with key, value and remedy.
+
+    `tables` names the models by the keys that hold them ("" the top), where they are not a preset's.
+    """
     # an unknown key is often the cause of a missing one, so it is named first
     errors = sorted(problem.errors(), key=lambda error: error["type"] != "extra_forbidden")
     error = errors[0]
@@ -349,7 +353,7 @@ def _translate(problem: ValidationError, where: str) -> PresetError:
     shown = shown if len(shown) <= 80 else shown[:77] + "..."
     if error["type"] == "extra_forbidden":
         return PresetError(
-            f"unknown key {key}", where=where, remedy=near(str(error["loc"][-1]), _keys_beside(error["loc"]))
+            f"unknown key {key}", where=where, remedy=near(str(error["loc"][-1]), _keys_beside(error["loc"], tables))
         )
     if error["type"] == "missing":
         return PresetError(f"the key {key} is missing", where=where, remedy="add it")
@@ -363,11 +367,13 @@ def _translate(problem: ValidationError, where: str) -> PresetError:
     )
 
 
-def _keys_beside(location: tuple[int | str, ...]) -> list[str]:
+def _keys_beside(location: tuple[int | str, ...], tables: dict[str, type[BaseModel]] | None) -> list[str]:
     """Return the keys that the table holding an unknown key does know."""
-    tables: dict[str, type[BaseModel]] = {
+    if tables is not None:
+        return list(next((tables[str(part)] for part in reversed(location) if part in tables), tables[""]).model_fields)
+    known: dict[str, type[BaseModel]] = {
         "lens": Lens, "camera": Camera, "switch": Switch, "phase": Phase, "feedback": Feedback, "prompts": Entry,
         "macro": Macro, "pin": Pin, "lyrics": Lyrics, "source": Source,
     }  # fmt: skip
     holder = next((part for part in reversed(location[:-1]) if isinstance(part, str)), None)
-    return list(tables.get(holder or "", Preset).model_fields)
+    return list(known.get(holder or "", Preset).model_fields)
