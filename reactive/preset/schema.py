@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import re
 import stat
-import tomllib
 import unicodedata
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -14,6 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from reactive.errors import PresetError
 from reactive.preset.expression import near, parse
+from reactive.preset.toml import parse_toml
 from reactive.preset.vocabulary import AFTER_PHASES
 
 VERSION = 1
@@ -178,12 +178,7 @@ def load_preset(path: Path) -> Preset:
     PresetError
         If it can't be read, is not TOML, or says something a preset can't say.
     """
-    text = read_preset(path)
-    try:
-        data = tomllib.loads(text)
-    except (ValueError, RecursionError) as problem:
-        raise PresetError(f"is not valid TOML: {problem}", where=str(path), remedy="mend that line") from None
-    return check_preset(data, where=str(path))
+    return check_preset(parse_toml(read_preset(path), where=str(path)), where=str(path))
 
 
 def read_preset(path: Path) -> str:
