@@ -107,6 +107,14 @@ photo_option = click.option(
     type=click.Path(path_type=Path),
     help="A photograph to feed in; may be repeated.",
 )
+macro_option = click.option(
+    "--macro", "macros", multiple=True, metavar="NAME=VALUE", help="Turn a knob of the preset, 0 to 1; may be repeated."
+)
+lyrics_option = click.option(
+    "--lyrics",
+    type=click.Path(path_type=Path),
+    help="The song's words, LRC or SRT: lines become prompts at their times.",
+)
 song_argument = click.argument("song", type=click.Path())
 
 

@@ -17,6 +17,8 @@ from reactive.cli.common import (
     errors,
     fps_option,
     json_option,
+    lyrics_option,
+    macro_option,
     minutes,
     photo_option,
     preset_option,
@@ -42,6 +44,8 @@ from reactive.cli.common import (
 @click.option("--start", default=0.0, metavar="S", help="Begin so many seconds into the song.")
 @click.option("--duration", type=float, metavar="S", help="Render so many seconds. Default: to the end.")
 @photo_option
+@macro_option
+@lyrics_option
 @click.option("--timeline", type=click.Path(path_type=Path), help="Render an edited timeline instead of a preset.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 @click.option("--batch", default="auto", show_default=True, metavar="N|auto", help="Pictures imagined at once.")
@@ -95,6 +99,7 @@ def run(song: str, output: Path | None, as_json: bool, **options: Any) -> None:
 
 def _settings(options: dict[str, Any]) -> Any:
     from reactive.errors import OutputError
+    from reactive.preset.macros import parse_macros
     from reactive.render.sizes import parse_size
     from reactive.timeline.clock import parse_fps
     from reactive.video.codec import SPEEDS
@@ -124,6 +129,8 @@ def _settings(options: dict[str, Any]) -> Any:
         duration=options["duration"],
         photos=tuple(options["photos"]),
         timeline=options["timeline"],
+        macros=parse_macros(options["macros"]),
+        lyrics=options["lyrics"],
         device=options["device"],
         batch=0 if batch == "auto" else int(batch),
         threads=options["threads"],

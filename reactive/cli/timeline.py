@@ -14,6 +14,8 @@ from reactive.cli.common import (
     fps_option,
     json_option,
     keep_inputs,
+    lyrics_option,
+    macro_option,
     photo_option,
     preset_option,
     seed_option,
@@ -27,6 +29,8 @@ from reactive.cli.common import (
 @fps_option
 @seed_option
 @photo_option
+@macro_option
+@lyrics_option
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write the timeline as JSON, to edit and render.")
 @click.option("--plot", type=click.Path(path_type=Path), help="Draw the timeline to a PNG, SVG or PDF.")
 @json_option
@@ -36,6 +40,8 @@ def timeline(
     fps: str,
     seed: int,
     photos: tuple[Path, ...],
+    macros: tuple[str, ...],
+    lyrics: Path | None,
     output: Path | None,
     plot: Path | None,
     as_json: bool,
@@ -47,13 +53,16 @@ def timeline(
       reactive timeline song.wav --preset loop-destroy -o timeline.json --plot timeline.png
     """
     with errors(as_json):
-        from reactive.preset.library import get_preset
+        from reactive.preset.library import get_preset, words_of
+        from reactive.preset.macros import macro_values, parse_macros
         from reactive.timeline.clock import parse_fps
 
         with errors(as_json, USAGE):
             rate = parse_fps(fps)
         wanted = get_preset(preset)
-        keep_inputs([output, plot], [Path(song), *photos])
+        turned = macro_values(wanted, parse_macros(macros))
+        lines = words_of(preset, wanted, lyrics)
+        keep_inputs([output, plot], [Path(song), *photos, *([lyrics] if lyrics else [])])
         for photo in photos:
             from reactive.media.safe import regular_file
 
@@ -67,7 +76,9 @@ def timeline(
 
         analysis = hear(track)
         names = tuple(photo.name for photo in photos)
-        decided = build_timeline(analysis, wanted, samples=track.samples, fps=rate, seed=seed, photos=names)
+        decided = build_timeline(
+            analysis, wanted, samples=track.samples, fps=rate, seed=seed, photos=names, macros=turned, lyrics=lines
+        )
         if output:
             save_timeline(decided, output)
         if plot:

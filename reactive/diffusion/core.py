@@ -30,6 +30,8 @@ class Request:
         Noise latents [c, h, w]: the first for the start, one more for each further step of a consistency model.
     source
         Picture float32 [3, height, width] in [-1, 1], or None for none.
+    slerp
+        Whether the prompts mix along the arc between them.
     """
 
     prompt_from: int
@@ -38,6 +40,7 @@ class Request:
     strength: float
     noises: tuple[torch.Tensor, ...]
     source: torch.Tensor | None = None
+    slerp: bool = False
 
 
 class Core:
@@ -68,18 +71,17 @@ class Core:
         """Return the pictures of at most `batch` requests, uint8 [n, 3, height, width] on the model's device."""
         padded = requests + [requests[-1]] * (self.batch - len(requests))
         model = self.model
-        embeddings = self.bank.mix(
-            np.array([r.prompt_from for r in padded]),
-            np.array([r.prompt_to for r in padded]),
-            np.array([r.weight for r in padded]),
-        )
+        before, after = np.array([r.prompt_from for r in padded]), np.array([r.prompt_to for r in padded])
+        weight = np.array([r.weight for r in padded])
+        embeddings = self.bank.mix(before, after, weight, np.array([r.slerp for r in padded]))
+        negatives = self.bank.mix_negative(before, after, weight)
         strength = torch.tensor([r.strength for r in padded], dtype=torch.float64)
         taus = levels(strength * model.schedule.steps, model.steps)
         noises = [self._stack([r.noises[i] for r in padded]) for i in range(self.noises_per_picture)]
         z = self._noisy(padded, taus[0], noises[0])
 
         def denoise(latents: torch.Tensor, tau: torch.Tensor) -> torch.Tensor:
-            return self._guided(latents, tau, embeddings)
+            return self._guided(latents, tau, embeddings, negatives)
 
         if model.consistency:
             latents = sample_consistency(denoise, z, taus, model.schedule, noises[1:])
@@ -101,12 +103,13 @@ class Core:
         encoded = self.model.encode(self._stack([empty if r.source is None else r.source for r in requests]))
         return z + alpha * torch.where(given, encoded, torch.zeros_like(encoded))
 
-    def _guided(self, z: torch.Tensor, tau: torch.Tensor, embeddings: torch.Tensor) -> torch.Tensor:
+    def _guided(
+        self, z: torch.Tensor, tau: torch.Tensor, embeddings: torch.Tensor, negatives: torch.Tensor
+    ) -> torch.Tensor:
         guidance = self.model.guidance
         if guidance == 1.0:
             return self.model.clean(z, tau, embeddings)
-        empty = self.bank.empty.expand_as(embeddings)
-        both = self.model.clean(torch.cat([z, z]), torch.cat([tau, tau]), torch.cat([embeddings, empty]))
+        both = self.model.clean(torch.cat([z, z]), torch.cat([tau, tau]), torch.cat([embeddings, negatives]))
         led, free = both.chunk(2)
         return free + guidance * (led - free)
 

@@ -54,6 +54,7 @@ def frame_request(scene: Scenery, frame: int, noises: int) -> Request:
         strength=float(columns["strength"][frame]) if source >= 0 else 1.0,
         noises=walk_noises(scene, frame, noises),
         source=scene.photos[source] if source >= 0 else None,
+        slerp=bool(columns["slerp"][frame]),
     )
 
 

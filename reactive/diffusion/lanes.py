@@ -95,6 +95,7 @@ def _tick_request(core: Core, scene: Scenery, lane: Lane) -> Request:
         strength=1.0 if source is None else float(columns["strength"][frame]),
         noises=noises,
         source=source,
+        slerp=bool(columns["slerp"][frame]),
     )
 
 

@@ -6,6 +6,7 @@ import difflib
 from pathlib import Path
 
 from reactive.errors import PresetError
+from reactive.preset.lyrics import Line, load_lyrics
 from reactive.preset.schema import Preset, load_preset
 
 FILE = "preset.toml"
@@ -60,3 +61,16 @@ def find_preset(name: str) -> Path:
 def get_preset(name: str) -> Preset:
     """Find, read and check a preset given by name or path."""
     return load_preset(find_preset(name))
+
+
+def words_of(name: str, preset: Preset, given: Path | None = None) -> tuple[Line, ...]:
+    """Return the lines of the song's words: those of the file that was given, else of the one in the preset's folder, else none.
+
+    Raises
+    ------
+    PresetError
+        If the file can't be read as LRC or SRT.
+    """
+    if given is not None:
+        return load_lyrics(given)
+    return load_lyrics(find_preset(name).parent / preset.lyrics.file) if preset.lyrics.file else ()

@@ -35,6 +35,9 @@ SIGNALS: dict[str, str] = {
     "song.progress": "from 0 to 1 over the song",
 }
 
+# a preset's own knobs are read as macro.NAME
+MACRO = "macro."
+
 # Known only once phases have been laid over the song, so a phase's `fits` can't use them.
 AFTER_PHASES = frozenset({"loop.progress", "phase.progress"})
 

@@ -7,8 +7,8 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -23,12 +23,14 @@ from reactive.diffusion.models import Model, choose_device, default_batch, defau
 from reactive.errors import OutputError, TimelineError
 from reactive.media.picture import read_picture
 from reactive.media.sound import Track, open_track
-from reactive.preset.library import get_preset
+from reactive.preset.library import get_preset, words_of
+from reactive.preset.macros import macro_values
 from reactive.render.plan import Plan, make_plan
 from reactive.render.sizes import imagine_size, output_size
 from reactive.render.writer import SegmentWriter
 from reactive.sources.photo import load_photo
 from reactive.timeline.clock import format_fps, frame_sample, nearest_frame
+from reactive.timeline.excerpt import telling_start
 from reactive.timeline.file import load_timeline
 from reactive.timeline.timeline import Timeline, build_timeline
 from reactive.video.codec import Codec, container_format, video_codec
@@ -42,7 +44,8 @@ Progress = Callable[[str, int, int], None]
 class Settings:
     """How a clip is made. Sizes are width and height in pixels; None means: what suits the model.
 
-    `start` and `duration` are seconds of the song; `batch` 0 and `threads` 0 mean: by rule.
+    `start` and `duration` are seconds of the song; with `telling` the excerpt begins where it tells most, around the drop;
+    `macros` says where the preset's knobs stand; `lyrics` is an LRC or SRT file; `batch` 0 and `threads` 0 mean: by rule.
     """
 
     preset: str = "loop-destroy"
@@ -56,6 +59,9 @@ class Settings:
     duration: float | None = None
     photos: tuple[Path, ...] = ()
     timeline: Path | None = None
+    macros: Mapping[str, float] = field(default_factory=dict)
+    lyrics: Path | None = None
+    telling: bool = False
     device: str = "auto"
     batch: int = 0
     threads: int = 0
@@ -140,6 +146,9 @@ def make_clip(song: str | os.PathLike[str], out: Path, settings: Settings, *, pr
     threads = settings.threads or default_threads()
     torch.set_num_threads(threads)
     preset = None if settings.timeline else get_preset(settings.preset)
+    lines = words_of(settings.preset, preset, settings.lyrics) if preset else ()
+    if preset:
+        macro_values(preset, settings.macros)
     # what is broken is said before seconds of hearing and loading
     for photo in settings.photos:
         read_picture(photo)
@@ -154,8 +163,10 @@ def make_clip(song: str | os.PathLike[str], out: Path, settings: Settings, *, pr
         analysis = analyze(track)
         timeline = build_timeline(
             analysis, preset, samples=track.samples, fps=settings.fps, seed=settings.seed,
-            photos=tuple(photo.name for photo in settings.photos),
+            photos=tuple(photo.name for photo in settings.photos), macros=settings.macros, lyrics=lines,
         )  # fmt: skip
+        if settings.telling:
+            settings = replace(settings, start=telling_start(analysis, settings.duration or track.duration))
     first, last = frame_range(timeline, track, settings)
     heard = time.perf_counter()
     report("hearing", 1, 1)
@@ -168,7 +179,7 @@ def make_clip(song: str | os.PathLike[str], out: Path, settings: Settings, *, pr
     _check_imagine_size(imagined, model)
     batch = settings.batch or default_batch(device, *imagined)
     plan = make_plan(timeline, first=first, last=last)
-    bank = PromptBank(model, timeline.prompts, used_prompts(timeline, plan))
+    bank = PromptBank(model, timeline.prompts, used_prompts(timeline, plan), timeline.negatives)
     core = Core(model, bank, batch=batch, width=imagined[0], height=imagined[1])
     scene = scenery(timeline, core, _photos(settings.photos, imagined))
     loaded = time.perf_counter()
