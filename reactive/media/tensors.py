@@ -79,7 +79,11 @@ def _span(tensor: Any) -> tuple[int, int] | None:
         return None
     bits, shape, offsets = _BITS.get(str(tensor["dtype"])), tensor["shape"], tensor["data_offsets"]
     whole = isinstance(shape, list) and isinstance(offsets, list) and len(offsets) == 2 and len(shape) <= MAX_AXES
-    if bits is None or not whole or not all(type(number) is int and 0 <= number < 1 << 62 for number in shape + offsets):
+    if (
+        bits is None
+        or not whole
+        or not all(type(number) is int and 0 <= number < 1 << 62 for number in shape + offsets)
+    ):
         return None
     count = 1
     for side in shape:

@@ -10,7 +10,7 @@ from reactive.errors import PresetError
 
 MAX_DOTS = 16
 # tomllib's time and memory grow with the square of a key's length: 200,000 dots take all the memory of a machine
-_CHAIN = re.compile(r"(?<![\w-])(?:[\w-]+[ \t]*\.[ \t]*){%d}" % MAX_DOTS)
+_CHAIN = re.compile(r"(?<![\w-])(?:[\w-]+[ \t]*\.[ \t]*){" + str(MAX_DOTS) + "}")
 _STRING = re.compile(r'"""(?:\\.|[^\\])*?"""|\'\'\'.*?\'\'\'|"(?:\\.|[^"\\\n])*"|\'[^\'\n]*\'|#[^\n]*', re.DOTALL)
 
 
