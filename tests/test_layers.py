@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "reactive"
 ALWAYS = {"errors"}
 MAY_IMPORT = {
     "media": set(),
-    "preset": set(),
+    "preset": {"media"},
     "audio": {"media"},
     "timeline": {"audio", "preset"},
     "sources": {"media"},

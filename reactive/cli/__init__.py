@@ -10,6 +10,7 @@ import click
 
 from reactive import __version__
 from reactive.cli.analyze import analyze
+from reactive.cli.bundle import COMMANDS as BUNDLES
 from reactive.cli.common import TERMINATED
 from reactive.cli.doctor import doctor
 from reactive.cli.export import export
@@ -41,3 +42,5 @@ def main() -> None:
 
 for _command in (run, analyze, timeline, score, export, preset, doctor):
     main.add_command(_command)
+for _command in BUNDLES:
+    preset.add_command(_command)

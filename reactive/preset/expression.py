@@ -226,6 +226,8 @@ class _Parser:
         self.index += 1
 
     def unexpected(self) -> PresetError:
+        if self.index >= len(self.tokens):
+            return PresetError(f'the expression "{self.text}" ends too early', remedy="complete it")
         number, name, symbol, position = self.tokens[self.index]
         return PresetError(
             f'unexpected "{number or name or symbol}" at character {position + 1} of "{self.text}"',

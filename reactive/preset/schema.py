@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import re
 import stat
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -18,6 +17,7 @@ from reactive.preset.fields import Change, Expression, Fit, Hold, Label, Length,
 from reactive.preset.migrate import migrate
 from reactive.preset.place import parse_place
 from reactive.preset.template import LINE, gaps
+from reactive.preset.toml import parse_toml
 
 __all__ = ["Camera", "Lens", "Phase", "Preset", "Switch", "check_preset", "load_preset", "read_preset", "span"]
 
@@ -244,12 +244,7 @@ def load_preset(path: Path) -> Preset:
     PresetError
         If it can't be read, is not TOML, or says something a preset can't say.
     """
-    text = read_preset(path)
-    try:
-        data = tomllib.loads(text)
-    except (ValueError, RecursionError) as problem:
-        raise PresetError(f"is not valid TOML: {problem}", where=str(path), remedy="mend that line") from None
-    return check_preset(data, where=str(path))
+    return check_preset(parse_toml(read_preset(path), where=str(path)), where=str(path))
 
 
 def read_preset(path: Path) -> str:
