@@ -15,6 +15,9 @@ import click
 from reactive.errors import ReactiveError
 
 FAILED, USAGE, INTERRUPTED, TERMINATED = 1, 2, 130, 143
+PHOTOS_UNSEEN = (
+    'No part of it shows photographs, so --photo changed nothing; the preset needs a phase with mode = "photo".'
+)
 PRESETS_HELP = "Name of a preset that ships, or the path of a preset file or folder."
 
 
@@ -120,6 +123,11 @@ video_option = click.option(
     "--video", "videos", multiple=True, type=click.Path(path_type=Path), help="A video to feed in; may be repeated."
 )
 song_argument = click.argument("song", type=click.Path())
+
+
+def counted(number: int, one: str) -> str:
+    """Return ``1 prompt`` or ``1,200 prompts``."""
+    return f"{number:,} {one}" if number == 1 else f"{number:,} {one}s"
 
 
 def minutes(seconds: float) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from reactive.cli.common import Progress, clean, errors, json_option, minutes, seed_option, write_text
+from reactive.cli.common import Progress, clean, counted, errors, json_option, minutes, seed_option, write_text
 
 
 @click.group()
@@ -130,7 +130,7 @@ def preset_check(name: str, song: str | None, seed: int, as_json: bool) -> None:
         facts: dict[str, Any] = {"title": checked.title, "prompts": counts, "notes": list(checked.notes)}
         click.echo(json.dumps(facts | ({"song": report.to_dict()} if report else {})))
         return
-    said = ", ".join(f"{clean(n)} ({c:,} prompts)" for n, c in counts.items())
+    said = ", ".join(f"{clean(n)} ({counted(c, 'prompt')})" for n, c in counts.items())
     click.echo(f"{clean(checked.title)} is a valid preset: {said}")
     if report:
         from reactive.timeline.report import sentences

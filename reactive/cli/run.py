@@ -11,9 +11,11 @@ from typing import Any
 import click
 
 from reactive.cli.common import (
+    PHOTOS_UNSEEN,
     USAGE,
     Progress,
     clean,
+    counted,
     errors,
     fps_option,
     json_option,
@@ -90,16 +92,18 @@ def run(song: str, output: Path | None, as_json: bool, **options: Any) -> None:
         click.echo("The song is silent, so the clip is calm.")
     elif not clip.steady:
         click.echo("No steady beat was heard; the clip follows loudness and a slow, even pulse.")
+    if options["photos"] and not clip.photos_shown:
+        click.echo(PHOTOS_UNSEEN)
     click.echo(
-        f"{clean(str(clip.output))}: {clip.frames} frames, {minutes(clip.duration)}, {summary['size']} at "
-        f"{summary['fps']} frames/s, {clip.prompts_used} prompts"
+        f"{clean(str(clip.output))}: {counted(clip.frames, 'frame')}, {minutes(clip.duration)}, {summary['size']} at "
+        f"{summary['fps']} frames/s, {counted(clip.prompts_used, 'prompt')}"
     )
     click.echo(
         f"heard in {clip.analysis_s:.1f} s, loaded in {clip.load_s:.1f} s, rendered in {minutes(clip.render_s)} "
         f"({summary['frames_per_s']:.1f} frames/s with {clip.model} on {clip.device})"
     )
     if clip.held_back:
-        click.echo(f"{clip.held_back} pictures were held back, so that the clip is safe to watch")
+        click.echo(f"{counted(clip.held_back, 'picture')} held back, so that the clip is safe to watch")
     if not clip.flashes.passes:
         click.echo(f"Warning: {clip.flashes.sentence()}. It can hurt people; --flash-safe holds it back.", err=True)
 

@@ -8,8 +8,10 @@ from pathlib import Path
 import click
 
 from reactive.cli.common import (
+    PHOTOS_UNSEEN,
     USAGE,
     clean,
+    counted,
     errors,
     fps_option,
     json_option,
@@ -124,7 +126,13 @@ def timeline(
     if as_json:
         click.echo(json.dumps(summary))
         return
-    click.echo(f"{decided.frames} frames, {len(prompts)} prompts, {len(decided.cuts)} cuts")
+    click.echo(
+        ", ".join(
+            [counted(decided.frames, "frame"), counted(len(prompts), "prompt"), counted(len(decided.cuts), "cut")]
+        )
+    )
+    if photos and not (decided.columns["source"] >= 0).any():
+        click.echo(PHOTOS_UNSEEN)
     for written in (output, plot, *exports):
         if written:
             click.echo(clean(str(written)))

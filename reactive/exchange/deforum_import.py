@@ -23,7 +23,8 @@ MAX_FRAMES = 10_000_000
 LENGTHS = ((0.5, "2 beats"), (1, "1 bar"), (2, "2 bars"), (4, "4 bars"), (8, "8 bars"), (16, "16 bars"))
 # what this import reads, or what says nothing about the picture
 _READ = {
-    "prompts", "animation_prompts", "animation_prompts_positive", "animation_prompts_negative", "strength_schedule", "strength", "zoom", "angle",
+    "prompts", "animation_prompts", "animation_prompts_positive", "animation_prompts_negative",
+    "strength_schedule", "strength", "zoom", "angle",
     "translation_x", "translation_y", "fps", "max_frames", "W", "H", "diffusion_cadence", "animation_mode",
 }  # fmt: skip
 _REASONS = {

@@ -89,6 +89,7 @@ class Clip:
     size: tuple[int, int]
     imagine_size: tuple[int, int]
     prompts_used: int
+    photos_shown: int
     model: str
     device: str
     batch: int
@@ -112,6 +113,7 @@ class Clip:
             "size": "x".join(map(str, self.size)),
             "imagine_size": "x".join(map(str, self.imagine_size)),
             "prompts_used": self.prompts_used,
+            "photos_shown": self.photos_shown,
             "model": self.model,
             "device": self.device,
             "batch": self.batch,
@@ -237,6 +239,7 @@ def make_clip(song: str | os.PathLike[str], out: Path, settings: Settings, *, pr
         size=size,
         imagine_size=imagined,
         prompts_used=len(_prompts_between(timeline, first, last)),
+        photos_shown=len({source for source in timeline.columns["source"][first:last].tolist() if source >= 0}),
         model=settings.model,
         device=device,
         batch=batch,

@@ -139,4 +139,4 @@ def test_odd_settings_give_a_preset_or_one_clear_error(tmp_path_factory: pytest.
     folder.mkdir(exist_ok=True)
     with suppress(PresetError):
         # anything else that is raised fails the test
-        assert tomllib.loads(made(folder, **changes).toml)["version"] == 1
+        assert tomllib.loads(made(folder, **changes).toml)["version"] == 2
