@@ -6,6 +6,7 @@ import dataclasses
 import io
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import cached_property
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from reactive.errors import OutputError
+from reactive.preset.lyrics import Line
 from reactive.preset.schema import Preset
 from reactive.render.job import Job, entries_of
 from reactive.render.journal import read_journal
@@ -31,17 +33,18 @@ _ASIDE = ("overwrite", "job", "mixed", "preset", "model")
 # settings that do not change the timeline; all others are thought to
 _RENDERING = (
     "size", "imagine_size", "steps", "start", "duration", "device", "batch", "threads", "codec", "speed", "crf", "also",
-    "segment",
+    "segment", "flash_safe",
 )  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Asked:
-    """A request: the song's hash, the settings, the preset, the model's hash, and what bits rest on here."""
+    """A request: the song's hash, settings, preset, words, the model's hash, and what bits rest on here."""
 
     song: str
     settings: Settings
     preset: Preset | None
+    lines: tuple[Line, ...]
     model: str
     environment: dict[str, Any]
     notes: tuple[str, ...] = field(default=())
@@ -55,8 +58,11 @@ class Asked:
             if f.name not in _ASIDE
         }
         preset = self.preset.model_dump(mode="json") if self.preset is not None else None
-        photos = [photo.name for photo in self.settings.photos]
-        return {"song": self.song, "settings": chosen, "preset": preset, "photos": photos, "model": self.model}
+        names = [file.name for file in (*self.settings.photos, *self.settings.videos)]
+        lines = [str(line) for line in self.lines]
+        return {
+            "song": self.song, "settings": chosen, "preset": preset, "lines": lines, "names": names, "model": self.model,
+        }  # fmt: skip
 
     @cached_property
     def key(self) -> str:
@@ -66,7 +72,8 @@ class Asked:
     @cached_property
     def timeline_key(self) -> str:
         """The hash of what decides the timeline."""
-        settings = {name: value for name, value in self.wish["settings"].items() if name not in _RENDERING}
+        aside = set(_RENDERING) - ({"duration"} if self.settings.telling else set())
+        settings = {name: value for name, value in self.wish["settings"].items() if name not in aside}
         return digest([self.wish | {"settings": settings, "model": None}, self.environment])
 
     def manifest(self, song: str | os.PathLike[str], out: Path, plan: Plan) -> dict[str, Any]:
@@ -122,7 +129,7 @@ def _told(value: Any) -> Any:
         return str(value)
     if isinstance(value, tuple):
         return [_told(part) for part in value]
-    return value
+    return dict(value) if isinstance(value, Mapping) else value
 
 
 def settings_from(data: dict[str, Any], kind: type[Settings]) -> Settings:
@@ -168,11 +175,23 @@ def note_clip(job: Job, asked: Asked, out: Path, whole: Path) -> None:
     job.journal.append({"clip": record})
 
 
-def keep_timeline(job: Job, key: str, timeline: Timeline, silent: bool, steady: bool) -> None:
+@dataclass(frozen=True)
+class Decided:
+    """A timeline, whether the song is silent and has a beat, and where an excerpt begins, in seconds."""
+
+    timeline: Timeline
+    silent: bool
+    steady: bool
+    start: float
+
+
+def keep_timeline(job: Job, key: str, decided: Decided) -> None:
     """Keep what was decided, to the last bit, so that going on needs no hearing."""
+    timeline = decided.timeline
     head = {f.name: _tagged(getattr(timeline, f.name)) for f in dataclasses.fields(timeline) if f.name != "columns"}
+    told = {"key": key, "silent": decided.silent, "steady": decided.steady, "start": decided.start, "head": head}
     try:
-        text = json.dumps({"key": key, "silent": silent, "steady": steady, "head": head})
+        text = json.dumps(told)
     except TypeError:
         # what can't be told exactly is decided anew
         return
@@ -182,17 +201,17 @@ def keep_timeline(job: Job, key: str, timeline: Timeline, silent: bool, steady: 
     job.keep(TIMELINE, data.getvalue())
 
 
-def kept_timeline(job: Job, key: str) -> tuple[Timeline, bool, bool] | None:
-    """Return the timeline that was kept for a key, and whether the song is silent and has a beat."""
+def kept_timeline(job: Job, key: str) -> Decided | None:
+    """Return what was kept for a key."""
     if not job.good(TIMELINE):
         return None
     with np.load(job.folder / TIMELINE, allow_pickle=False) as data:
-        head = json.loads(data["head"].tobytes())
-        if head["key"] != key:
+        told = json.loads(data["head"].tobytes())
+        if told["key"] != key:
             return None
         columns = {name: data[name] for name in data.files if name != "head"}
-    fields = {name: _untagged(value) for name, value in head["head"].items()}
-    return Timeline(**fields, columns=columns), head["silent"], head["steady"]
+    fields = {name: _untagged(value) for name, value in told["head"].items()}
+    return Decided(Timeline(**fields, columns=columns), told["silent"], told["steady"], told["start"])
 
 
 def _tagged(value: Any) -> Any:

@@ -50,11 +50,12 @@ class Books:
         """Return the segments that are not whole on disk, in order."""
         found = []
         for number, segment in enumerate(self.plan.segments):
-            wanted = [
-                (name, size)
+            # two shapes of one size are one file
+            wanted = {
+                name: size
                 for name, size in zip(self.files[number], self.sizes, strict=True)
                 if not self.job.good(name)
-            ]
+            }
             if not wanted:
                 continue
             before = self._state(number - 1) if number else None
@@ -63,7 +64,7 @@ class Books:
                 Todo(
                     number,
                     segment,
-                    Piece(segment.start, segment.stop, tuple(wanted), self._state(number)),
+                    Piece(segment.start, segment.stop, tuple(wanted.items()), self._state(number)),
                     trail=f"trails/{self.keys[number]}" if segment.shot is not None else "",
                     before=before if follows and before is not None and self.job.good(before) else None,
                 )

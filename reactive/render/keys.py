@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from reactive import __version__
+from reactive.diffusion.joins import next_shot
 from reactive.diffusion.lanes import shot_ticks
 from reactive.diffusion.models import Model
 from reactive.render.plan import Plan, Segment
@@ -78,24 +79,27 @@ def plain(value: Any) -> Any:
         return str(value)
     if isinstance(value, (tuple, list)):
         return [plain(part) for part in value]
+    if isinstance(value, Mapping):
+        return {str(name): plain(part) for name, part in value.items()}
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
     return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)
 
 
-def ground(model: Model, order: Order, environment: Mapping[str, Any]) -> dict[str, Any]:
+def ground(model: Model, order: Order, environment: Mapping[str, Any], pace: float) -> dict[str, Any]:
     """Return what all pictures of a clip rest on."""
     return {
         "model": model.sha256,
         "steps": model.steps,
         "guidance": model.guidance,
-        "prediction": model.prediction,
-        "consistency": model.consistency,
-        "dtype": str(model.dtype),
+        "sampling": [model.sampling.sampler, model.prediction],
+        "dtype": [str(model.dtype), str(model.vae_dtype)],
+        "pace": pace,
         "imagined": list(order.imagined),
         "batch": order.batch,
         "harmonics": order.timeline.harmonics,
-        "fresh": order.timeline.feedback_fresh,
+        "feedback": [order.timeline.feedback_fresh, order.timeline.feedback_colour],
+        "fps": str(order.timeline.fps),
         "environment": dict(environment),
     }
 
@@ -175,18 +179,37 @@ def _content(
 ) -> list[Any]:
     """Return a hash of each column's part, prompts as texts and sources as hashes."""
     parts: list[Any] = []
+    columns, texts = timeline.columns, timeline.prompts
+    prompts = [list(pair) for pair in zip(texts, timeline.negatives, strict=True)] if timeline.negatives else texts
+    if any(columns[name][begin:end].any() for name in ("dissolve", "morph")):
+        # the shot to come is seen already, as it begins
+        opening = next_shot(columns, begin)
+        parts.append(_content_at(columns, min(opening, timeline.frames - 1), prompts, sources))
     for name in sorted(timeline.columns):
         column = timeline.columns[name]
-        if name in _UNSEEN or (name.startswith("camera_") and camera is None):
+        if name in _UNSEEN or (camera is None and name.startswith(("camera_", "guide"))):
             continue
         if name in _PROMPTS:
-            parts.append([name, _named(column[begin:end], lambda number: timeline.prompts[number])])
-        elif name == "source":
-            parts.append([name, _named(column[begin:end], lambda number: sources.get(number, str(number)))])
+            parts.append([name, _named(column[begin:end], lambda number: prompts[number])])
+        elif name in ("source", "guide"):
+            shift = len(timeline.photos) if name == "guide" else 0
+            parts.append(
+                [name, _named(column[begin:end], lambda n, s=shift: sources.get(n + s if n >= 0 else n, str(n)))]
+            )
         else:
             low, high = camera if camera is not None and name.startswith("camera_") else (begin, end)
             parts.append([name, hashlib.sha256(np.ascontiguousarray(column[low:high]).tobytes()).hexdigest()])
     return parts
+
+
+def _content_at(
+    columns: Mapping[str, np.ndarray], frame: int, prompts: Sequence[Any], sources: Mapping[int, str]
+) -> list[Any]:
+    """Return what a shot's first frame tells of the pictures that a join shows before it."""
+    source = int(columns["source"][frame])
+    named = [prompts[int(columns[name][frame])] for name in _PROMPTS]
+    numbers = [float(columns["weight"][frame]), float(columns["strength"][frame]), int(columns["seed"][frame])]
+    return [named, numbers, sources.get(source, str(source))]
 
 
 def _named(column: np.ndarray, text: Any) -> list[Any]:

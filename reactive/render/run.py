@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
@@ -19,16 +19,23 @@ from reactive.diffusion.models import Model, choose_device, default_batch, defau
 from reactive.errors import OutputError, TimelineError
 from reactive.media.picture import read_picture
 from reactive.media.sound import Track, open_track
-from reactive.preset.library import get_preset
+from reactive.media.video import open_film
+from reactive.preset.library import get_preset, words_of
+from reactive.preset.lyrics import Line
+from reactive.preset.macros import macro_values
 from reactive.preset.schema import Preset
-from reactive.render.asked import Asked, finished_clip, keep_timeline, kept_timeline, made_here, note_clip
+from reactive.render.asked import Asked, Decided, finished_clip, keep_timeline, kept_timeline, made_here, note_clip
 from reactive.render.books import Books, check_space
+from reactive.render.flashsafe import limit_pieces
 from reactive.render.job import Job, folder_size, job_folder
 from reactive.render.keys import environment, ground, hash_path, picture_keys
+from reactive.render.outputs import check_output
 from reactive.render.plan import make_plan, segment_frames
 from reactive.render.sizes import imagine_size, output_size, parse_shape, shaped_name, shaped_size
-from reactive.render.work import Order, Worker, expected_rate, out_of_memory
+from reactive.render.work import Order, Worker, expected_rate, out_of_memory, pace
+from reactive.score.flash import Flashes, Kind, score_flashes
 from reactive.timeline.clock import format_fps, frame_sample, nearest_frame
+from reactive.timeline.excerpt import telling_start
 from reactive.timeline.file import load_timeline
 from reactive.timeline.timeline import Timeline, build_timeline
 from reactive.video.codec import container_format, video_codec
@@ -42,9 +49,10 @@ Progress = Callable[[str, int, int], None]
 class Settings:
     """How a clip is made. Sizes are width and height in pixels; None means: what suits the model.
 
-    `start` and `duration` are seconds of the song; `batch`, `threads` and `segment` (frames) 0 mean: by rule. `also` names
-    further shapes of the clip, ``9:16``; `job` is where what is finished is kept, by default beside the clip; `mixed`
-    goes on with a job that was begun with other versions or on another device.
+    `start` and `duration` are seconds of the song; with `telling` the excerpt begins where it tells most, around the drop;
+    `macros` says where the preset's knobs stand; `lyrics` is an LRC or SRT file; `batch`, `threads` and
+    `segment` (frames) 0 mean: by rule. `also` names further shapes of the clip, ``9:16``; `job` is where what is finished is
+    kept, by default beside the clip; `mixed` goes on with a job that was begun with other versions or on another device.
     """
 
     preset: str = "loop-destroy"
@@ -57,7 +65,11 @@ class Settings:
     start: float = 0.0
     duration: float | None = None
     photos: tuple[Path, ...] = ()
+    videos: tuple[Path, ...] = ()
     timeline: Path | None = None
+    macros: Mapping[str, float] = field(default_factory=dict)
+    lyrics: Path | None = None
+    telling: bool = False
     device: str = "auto"
     batch: int = 0
     threads: int = 0
@@ -65,6 +77,7 @@ class Settings:
     speed: str = "veryfast"
     crf: int = 18
     overwrite: bool = False
+    flash_safe: bool = False
     also: tuple[str, ...] = ()
     segment: int = 0
     job: Path | None = None
@@ -82,12 +95,15 @@ class Clip:
     size: tuple[int, int]
     imagine_size: tuple[int, int]
     prompts_used: int
+    photos_shown: int
     model: str
     device: str
     batch: int
     threads: int
     silent: bool
     steady: bool
+    flashes: Flashes
+    held_back: int
     analysis_s: float
     load_s: float
     render_s: float
@@ -102,18 +118,19 @@ class Clip:
     def stored(self) -> dict[str, Any]:
         """Return all that `restored` needs, as plain data."""
         return {
-            f.name: getattr(self, f.name)
-            for f in fields(self)
-            if f.name not in ("output", "also", "job", "already", "fps")
-        } | {"fps": format_fps(self.fps)}
+            f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("output", "also", "job", "already")
+        } | {"fps": format_fps(self.fps), "flashes": asdict(self.flashes)}
 
     @classmethod
     def restored(cls, data: dict[str, Any], *, outs: Sequence[Path], job: Path) -> Clip:
         """Return a clip that an earlier run finished."""
-        sizes = {name: tuple(data[name]) for name in ("size", "imagine_size", "notes")}
-        return cls(
-            **data | sizes | {"fps": Fraction(data["fps"])}, output=outs[0], also=tuple(outs[1:]), job=job, already=True
-        )
+        kinds = {
+            name: Kind(**kind | {"stretches": tuple(map(tuple, kind["stretches"]))})
+            for name, kind in data["flashes"].items()
+        }
+        told: dict[str, Any] = {name: tuple(data[name]) for name in ("size", "imagine_size", "notes")}
+        told |= {"fps": Fraction(data["fps"]), "flashes": Flashes(**kinds)}
+        return cls(**data | told, output=outs[0], also=tuple(outs[1:]), job=job, already=True)
 
     def to_dict(self) -> dict[str, object]:
         """Return the summary as plain data for JSON."""
@@ -125,12 +142,15 @@ class Clip:
             "size": "x".join(map(str, self.size)),
             "imagine_size": "x".join(map(str, self.imagine_size)),
             "prompts_used": self.prompts_used,
+            "photos_shown": self.photos_shown,
             "model": self.model,
             "device": self.device,
             "batch": self.batch,
             "threads": self.threads,
             "silent": self.silent,
             "beat": self.steady,
+            "flashes": self.flashes.to_dict(),
+            "held_back": self.held_back,
             "analysis_s": round(self.analysis_s, 3),
             "load_s": round(self.load_s, 3),
             "render_s": round(self.render_s, 3),
@@ -170,16 +190,21 @@ def make_clip(song: str | os.PathLike[str], out: Path, settings: Settings, *, pr
     container = container_format(out, settings.codec)
     shapes = [parse_shape(shape) for shape in settings.also]
     outs = [out, *(shaped_name(out, shape) for shape in shapes)]
-    inputs = [Path(song), *settings.photos, *([settings.timeline] if settings.timeline else [])]
+    inputs = [Path(song), *settings.photos, *settings.videos, *([settings.timeline] if settings.timeline else [])]
     for path in outs:
         check_output(path, inputs, overwrite=True)
     device = choose_device(settings.device)
     threads = settings.threads or default_threads()
     torch.set_num_threads(threads)
     preset = None if settings.timeline else get_preset(settings.preset)
+    lines = words_of(settings.preset, preset, settings.lyrics) if preset else ()
+    if preset:
+        macro_values(preset, settings.macros)
     # what is broken is said before seconds of hearing and loading
     for photo in settings.photos:
         read_picture(photo)
+    for video in settings.videos:
+        open_film(video)
     weights = find_model(settings.model)
     folder = job_folder(out, settings.job)
     if not folder.exists():
@@ -187,7 +212,7 @@ def make_clip(song: str | os.PathLike[str], out: Path, settings: Settings, *, pr
 
     report("hearing", 0, 1)
     track = open_track(song)
-    asked = Asked(track.sha256, settings, preset, hash_path(weights), environment(device, threads))
+    asked = Asked(track.sha256, settings, preset, lines, hash_path(weights), environment(device, threads))
     known = finished_clip(folder, asked, outs)
     if known is not None and not settings.overwrite:
         return known
@@ -196,10 +221,10 @@ def make_clip(song: str | os.PathLike[str], out: Path, settings: Settings, *, pr
         asked = asked.going_on(job)
         decided = kept_timeline(job, asked.timeline_key)
         if decided is None:
-            decided = _decide(track, preset, settings)
-            keep_timeline(job, asked.timeline_key, *decided)
-        timeline, silent, steady = decided
-        first, last = frame_range(timeline, track, settings)
+            decided = _decide(track, preset, lines, settings)
+            keep_timeline(job, asked.timeline_key, decided)
+        timeline = decided.timeline
+        first, last = frame_range(timeline, track, replace(settings, start=decided.start))
         heard = time.perf_counter()
         report("hearing", 1, 1)
 
@@ -213,11 +238,11 @@ def make_clip(song: str | os.PathLike[str], out: Path, settings: Settings, *, pr
         longest = settings.segment or segment_frames(timeline, expected_rate(model, imagined))
         plan = make_plan(timeline, first=first, last=last, longest=longest)
         codec = video_codec(settings.codec, speed=settings.speed, crf=settings.crf)
-        order = Order(job.folder, timeline, imagined, batch, threads, settings.photos, codec)
+        order = Order(job.folder, timeline, imagined, batch, threads, settings.photos, settings.videos, codec)
         sizes = [size, *(shaped_size(size, wanted) for wanted in shapes)]
         keys = picture_keys(
-            plan, timeline, ground(model, order, asked.environment),
-            {number: hash_path(photo) for number, photo in enumerate(settings.photos)},
+            plan, timeline, ground(model, order, asked.environment, pace(model, order)),
+            {number: hash_path(file) for number, file in enumerate((*settings.photos, *settings.videos))},
         )  # fmt: skip
         books = Books(job, plan, keys, sizes, timeline.fps, codec)
         job.set_manifest(asked.manifest(song, out, plan))
@@ -231,9 +256,14 @@ def make_clip(song: str | os.PathLike[str], out: Path, settings: Settings, *, pr
             title = os.fsencode(Path(song).stem).decode("utf-8", "replace")
             metadata = {"title": title, "comment": f"made with reactive, preset {timeline.title}"}
             sound = (frame_sample(first, timeline.fps, track.sample_rate), _last_sample(last, timeline, track))
+            held = 0
             for number, path in enumerate(outs):
+                pieces = books.pieces(number)
+                if settings.flash_safe:
+                    pieces, count = limit_pieces(pieces, fps=timeline.fps, size=sizes[number], codec=codec)
+                    held = max(held, count)
                 join(
-                    books.pieces(number), track, path, fps=timeline.fps, container=container, codec=codec, sound=sound,
+                    pieces, track, path, fps=timeline.fps, container=container, codec=codec, sound=sound,
                     metadata=metadata, whole=partial(note_clip, job, asked, path),
                 )  # fmt: skip
         except OutputError as problem:
@@ -245,6 +275,9 @@ def make_clip(song: str | os.PathLike[str], out: Path, settings: Settings, *, pr
             remedy = "use a smaller --batch or --imagine-size"
             raise OutputError("there is not enough memory to imagine it", where=str(out), remedy=remedy) from None
         finished = time.perf_counter()
+        report("watching", 0, 1)
+        flashes = score_flashes(out)
+        report("watching", 1, 1)
         clip = Clip(
             output=out,
             frames=last - first,
@@ -253,12 +286,15 @@ def make_clip(song: str | os.PathLike[str], out: Path, settings: Settings, *, pr
             size=size,
             imagine_size=imagined,
             prompts_used=len(_prompts_between(timeline, first, last)),
+            photos_shown=len({source for source in timeline.columns["source"][first:last].tolist() if source >= 0}),
             model=settings.model,
             device=device,
             batch=batch,
             threads=threads,
-            silent=silent,
-            steady=steady,
+            silent=decided.silent,
+            steady=decided.steady,
+            flashes=flashes,
+            held_back=held,
             analysis_s=heard - began,
             load_s=loaded - heard,
             render_s=finished - loaded,
@@ -273,16 +309,19 @@ def make_clip(song: str | os.PathLike[str], out: Path, settings: Settings, *, pr
         return clip
 
 
-def _decide(track: Track, preset: Preset | None, settings: Settings) -> tuple[Timeline, bool, bool]:
-    """Return the timeline, whether the song is silent, and whether it has a beat (an edited timeline counts as one)."""
+def _decide(track: Track, preset: Preset | None, lines: Sequence[Line], settings: Settings) -> Decided:
+    """Hear the song and decide its timeline; an edited timeline counts as having a beat."""
     if preset is None:
-        return edited_timeline(settings, track), False, True
+        return Decided(edited_timeline(settings, track), silent=False, steady=True, start=settings.start)
     analysis = analyze(track)
     timeline = build_timeline(
         analysis, preset, samples=track.samples, fps=settings.fps, seed=settings.seed,
         photos=tuple(photo.name for photo in settings.photos),
+        videos=tuple(video.name for video in settings.videos),
+        macros=settings.macros, lyrics=lines,
     )  # fmt: skip
-    return timeline, analysis.silent, bool(len(analysis.beats))
+    start = telling_start(analysis, settings.duration or track.duration) if settings.telling else settings.start
+    return Decided(timeline, analysis.silent, bool(len(analysis.beats)), start)
 
 
 def _render(model: Model, order: Order, books: Books, asked: Asked, report: Progress) -> list[str]:
@@ -328,35 +367,6 @@ def _refuse_existing(outs: Sequence[Path], overwrite: bool) -> None:
             )
 
 
-def check_output(out: Path, inputs: Sequence[Path], overwrite: bool) -> None:
-    """Check that a clip may be written to `out`.
-
-    Raises
-    ------
-    OutputError
-        If it is one of the inputs, exists without `overwrite`, or its folder can't be written.
-    """
-    try:
-        exists = out.exists()
-    except OSError as problem:
-        raise OutputError(
-            f"can't be written ({problem.strerror})", where=str(out), remedy="choose a shorter name"
-        ) from None
-    for given in inputs:
-        if exists and given.exists() and given.exists() and os.path.samefile(out, given):
-            raise OutputError("is what the clip is made from", where=str(out), remedy="choose another name with -o")
-    if out.is_dir():
-        raise OutputError("is a folder", where=str(out), remedy="name a file, for instance clip.mp4")
-    if exists and not overwrite:
-        _refuse_existing([out], overwrite)
-    if not out.parent.is_dir():
-        raise OutputError(
-            "the folder does not exist", where=str(out.parent), remedy="make it, or choose another with -o"
-        )
-    if not os.access(out.parent, os.W_OK):
-        raise OutputError("the folder can't be written", where=str(out.parent), remedy="choose another place with -o")
-
-
 def edited_timeline(settings: Settings, track: Track) -> Timeline:
     """Load the timeline that was asked for and check that it belongs to this song and these photographs."""
     assert settings.timeline is not None
@@ -364,12 +374,15 @@ def edited_timeline(settings: Settings, track: Track) -> Timeline:
     where = str(settings.timeline)
     if timeline.song_sha256 != track.sha256:
         raise TimelineError("was made for another song", where=where, remedy="name that song, or write a new timeline")
-    names = tuple(photo.name for photo in settings.photos)
-    if timeline.photos != names:
-        wanted = ", ".join(timeline.photos) or "none"
-        raise TimelineError(
-            f"wants the photographs: {wanted}", where=where, remedy="name them with --photo, in this order"
-        )
+    for kind, option, files, named in (
+        ("photographs", "--photo", settings.photos, timeline.photos),
+        ("videos", "--video", settings.videos, timeline.videos),
+    ):
+        if named != tuple(file.name for file in files):
+            wanted = ", ".join(named) or "none"
+            raise TimelineError(
+                f"wants the {kind}: {wanted}", where=where, remedy=f"name them with {option}, in this order"
+            )
     return timeline
 
 

@@ -10,9 +10,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from reactive.diffusion.calibration import pace_of
 from reactive.diffusion.conditioning import PromptBank
 from reactive.diffusion.core import Core, from_bytes
 from reactive.diffusion.frames import independent_frames, scenery
+from reactive.diffusion.joins import next_shot
 from reactive.diffusion.lanes import Passage, lane_frames, shot_ticks
 from reactive.diffusion.models import Model
 from reactive.render.job import Entry
@@ -21,6 +23,7 @@ from reactive.render.plan import Segment
 from reactive.render.trail import append_tick, read_state, read_trail, state_bytes
 from reactive.render.writer import Finished, Piece, SegmentWriter
 from reactive.sources.photo import load_photo
+from reactive.sources.video import VideoSource
 from reactive.timeline.timeline import Timeline
 from reactive.video.codec import Codec
 from reactive.video.segment import output_error
@@ -40,8 +43,8 @@ class Order:
         Width and height that the model works at.
     batch, threads
         Shape of a batch, CPU threads of a worker.
-    photos
-        The photographs that the timeline numbers.
+    photos, videos
+        The photographs and videos that the timeline numbers.
     codec
         How pieces are encoded.
     """
@@ -52,6 +55,7 @@ class Order:
     batch: int
     threads: int
     photos: tuple[Path, ...]
+    videos: tuple[Path, ...]
     codec: Codec
 
 
@@ -107,7 +111,6 @@ class Worker:
         self.model = model
         self.order = order
         self.batch = batch or order.batch
-        self.photos = _photos(order.photos, order.imagined)
 
     def render(self, todos: Sequence[Todo], *, finished: Finished, done: Callable[[int], None]) -> None:
         """Render segments into the job folder.
@@ -127,10 +130,12 @@ class Worker:
             If the disk is full or fails.
         """
         order = self.order
-        bank = PromptBank(self.model, order.timeline.prompts, used_prompts(order.timeline, todos))
+        timeline = order.timeline
+        bank = PromptBank(self.model, timeline.prompts, used_prompts(timeline, todos), timeline.negatives)
         core = Core(self.model, bank, batch=self.batch, width=order.imagined[0], height=order.imagined[1])
-        scene = scenery(order.timeline, core, self.photos)
-        runs = _runs(todos, order.timeline)
+        videos = _videos(order)
+        scene = scenery(timeline, core, _photos(order.photos, order.imagined), videos)
+        runs = _runs(todos, timeline)
 
         def complete(index: int, entries: list[Entry]) -> None:
             finished(todos[index].number, entries)
@@ -160,6 +165,9 @@ class Worker:
         except BaseException:
             writer.abandon()
             raise
+        finally:
+            for source in videos.values():
+                source.close()
 
     def _passage(self, run: _Run, writer: SegmentWriter) -> Passage:
         """Return what a run wants of its shot, going on from the last state and the trail of its first segment."""
@@ -223,12 +231,19 @@ def expected_rate(model: Model, imagined: tuple[int, int]) -> float:
     return (5e10 if model.device.type == "cpu" else 2e13) / cost
 
 
+def pace(model: Model, order: Order) -> float:
+    """Return the pace of the walk, which the scenery takes too."""
+    return pace_of(model, batch=order.batch, width=order.imagined[0], height=order.imagined[1])
+
+
 def used_prompts(timeline: Timeline, todos: Sequence[Todo]) -> set[int]:
     """Return the prompts that segments need: a feedback shot begins before an excerpt that shows only its end."""
     columns = timeline.columns
     used: set[int] = set()
     for todo in todos:
         begin, end = todo.segment.shot or (todo.segment.start, todo.segment.stop)
+        # a join shows what the next shot begins with
+        end = min(next_shot(columns, end - 1) + 1, timeline.frames)
         for name in ("prompt_from", "prompt_to"):
             used |= set(np.unique(columns[name][begin:end]).tolist())
     return used
@@ -252,4 +267,11 @@ def _photos(photos: Sequence[Path], size: tuple[int, int]) -> dict[int, torch.Te
     return {
         number: from_bytes(torch.from_numpy(load_photo(path, width=size[0], height=size[1]).copy()).permute(2, 0, 1))
         for number, path in enumerate(photos)
+    }
+
+
+def _videos(order: Order) -> dict[int, VideoSource]:
+    return {
+        number: VideoSource(path, width=order.imagined[0], height=order.imagined[1])
+        for number, path in enumerate(order.videos, len(order.photos))
     }
