@@ -16,6 +16,7 @@ from reactive.cli.export import export
 from reactive.cli.preset import preset
 from reactive.cli.run import run
 from reactive.cli.score import score
+from reactive.cli.shots import shots
 from reactive.cli.timeline import timeline
 
 
@@ -39,5 +40,5 @@ def main() -> None:
             signal.signal(getattr(signal, name), _terminate)
 
 
-for _command in (run, analyze, timeline, score, export, preset, doctor):
+for _command in (run, analyze, timeline, shots, score, export, preset, doctor):
     main.add_command(_command)
