@@ -17,6 +17,7 @@ from reactive.cli.export import export
 from reactive.cli.preset import preset
 from reactive.cli.run import run
 from reactive.cli.score import score
+from reactive.cli.shots import shots
 from reactive.cli.timeline import timeline
 
 
@@ -40,7 +41,7 @@ def main() -> None:
             signal.signal(getattr(signal, name), _terminate)
 
 
-for _command in (run, analyze, timeline, score, export, preset, doctor):
+for _command in (run, analyze, timeline, shots, score, export, preset, doctor):
     main.add_command(_command)
 for _command in BUNDLES:
     preset.add_command(_command)

@@ -22,9 +22,12 @@ from reactive.cli.common import (
     lyrics_option,
     macro_option,
     minutes,
+    no_shots_option,
     photo_option,
     preset_option,
     seed_option,
+    shots_file,
+    shots_option,
     song_argument,
     video_option,
 )
@@ -50,6 +53,8 @@ from reactive.cli.common import (
 @macro_option
 @lyrics_option
 @video_option
+@shots_option
+@no_shots_option
 @click.option("--timeline", type=click.Path(path_type=Path), help="Render an edited timeline instead of a preset.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 @click.option("--batch", default="auto", show_default=True, metavar="N|auto", help="Pictures imagined at once.")
@@ -72,7 +77,7 @@ def run(song: str, output: Path | None, as_json: bool, **options: Any) -> None:
       reactive run song.flac --start 60 --duration 10 --photo band.jpg --video stage.mp4
     """
     with errors(as_json, USAGE):
-        settings = _settings(options)
+        settings = _settings(song, options)
     with errors(as_json):
         suffix = {"h264": ".mp4", "prores": ".mov", "ffv1": ".mkv"}[options["codec"]]
         out = output or Path(Path(song).stem + suffix)
@@ -88,6 +93,8 @@ def run(song: str, output: Path | None, as_json: bool, **options: Any) -> None:
     if as_json:
         click.echo(json.dumps(summary))
         return
+    if settings.shots:
+        click.echo(f"Single shots follow {clean(str(settings.shots))}.")
     if clip.silent:
         click.echo("The song is silent, so the clip is calm.")
     elif not clip.steady:
@@ -108,7 +115,7 @@ def run(song: str, output: Path | None, as_json: bool, **options: Any) -> None:
         click.echo(f"Warning: {clip.flashes.sentence()}. It can hurt people; --flash-safe holds it back.", err=True)
 
 
-def _settings(options: dict[str, Any]) -> Any:
+def _settings(song: str, options: dict[str, Any]) -> Any:
     from reactive.errors import OutputError
     from reactive.preset.macros import parse_macros
     from reactive.render.sizes import parse_size
@@ -143,6 +150,7 @@ def _settings(options: dict[str, Any]) -> Any:
         timeline=options["timeline"],
         macros=parse_macros(options["macros"]),
         lyrics=options["lyrics"],
+        shots=shots_file(song, options["shots"], options["no_shots"] or options["timeline"] is not None),
         device=options["device"],
         batch=0 if batch == "auto" else int(batch),
         threads=options["threads"],

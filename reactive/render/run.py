@@ -26,6 +26,7 @@ from reactive.media.sound import Track, open_track
 from reactive.media.video import open_film
 from reactive.preset.library import get_preset, words_of
 from reactive.preset.macros import macro_values
+from reactive.preset.shots import load_shots, shot_photos
 from reactive.render.flashsafe import limit_pieces
 from reactive.render.outputs import check_output
 from reactive.render.plan import Plan, make_plan
@@ -37,6 +38,7 @@ from reactive.sources.video import VideoSource
 from reactive.timeline.clock import format_fps, frame_sample, nearest_frame
 from reactive.timeline.excerpt import telling_start
 from reactive.timeline.file import load_timeline
+from reactive.timeline.shots import apply_shots
 from reactive.timeline.timeline import Timeline, build_timeline
 from reactive.video.codec import Codec, container_format, video_codec
 from reactive.video.mux import join
@@ -50,7 +52,8 @@ class Settings:
     """How a clip is made. Sizes are width and height in pixels; None means: what suits the model.
 
     `start` and `duration` are seconds of the song; with `telling` the excerpt begins where it tells most, around the drop;
-    `macros` says where the preset's knobs stand; `lyrics` is an LRC or SRT file; `batch` 0 and `threads` 0 mean: by rule.
+    `macros` says where the preset's knobs stand; `lyrics` is an LRC or SRT file,
+    `shots` a file of wishes for single shots; `batch` 0 and `threads` 0 mean: by rule.
     """
 
     preset: str = "loop-destroy"
@@ -68,6 +71,7 @@ class Settings:
     macros: Mapping[str, float] = field(default_factory=dict)
     lyrics: Path | None = None
     telling: bool = False
+    shots: Path | None = None
     device: str = "auto"
     batch: int = 0
     threads: int = 0
@@ -159,10 +163,14 @@ def make_clip(song: str | os.PathLike[str], out: Path, settings: Settings, *, pr
     torch.set_num_threads(threads)
     preset = None if settings.timeline else get_preset(settings.preset)
     lines = words_of(settings.preset, preset, settings.lyrics) if preset else ()
+    wishes = load_shots(settings.shots) if preset and settings.shots else None
     if preset:
         macro_values(preset, settings.macros)
+    photos = settings.photos
+    if wishes and settings.shots:
+        photos = (*photos, *(settings.shots.parent / name for name in shot_photos(wishes)))
     # what is broken is said before seconds of hearing and loading
-    for photo in settings.photos:
+    for photo in photos:
         read_picture(photo)
     for video in settings.videos:
         open_film(video)
@@ -181,6 +189,8 @@ def make_clip(song: str | os.PathLike[str], out: Path, settings: Settings, *, pr
             videos=tuple(video.name for video in settings.videos),
             macros=settings.macros, lyrics=lines,
         )  # fmt: skip
+        if wishes:
+            timeline, _ = apply_shots(timeline, analysis, wishes)
         if settings.telling:
             settings = replace(settings, start=telling_start(analysis, settings.duration or track.duration))
     first, last = frame_range(timeline, track, settings)
@@ -197,8 +207,8 @@ def make_clip(song: str | os.PathLike[str], out: Path, settings: Settings, *, pr
     plan = make_plan(timeline, first=first, last=last)
     bank = PromptBank(model, timeline.prompts, used_prompts(timeline, plan), timeline.negatives)
     core = Core(model, bank, batch=batch, width=imagined[0], height=imagined[1])
-    videos = _videos(settings, imagined)
-    scene = scenery(timeline, core, _photos(settings.photos, imagined), videos)
+    videos = _videos(settings.videos, len(photos), imagined)
+    scene = scenery(timeline, core, _photos(photos, imagined), videos)
     loaded = time.perf_counter()
     report("loading", 1, 1)
 
@@ -320,11 +330,8 @@ def _photos(photos: Sequence[Path], size: tuple[int, int]) -> dict[int, torch.Te
     }
 
 
-def _videos(settings: Settings, size: tuple[int, int]) -> dict[int, VideoSource]:
-    return {
-        number: VideoSource(path, width=size[0], height=size[1])
-        for number, path in enumerate(settings.videos, len(settings.photos))
-    }
+def _videos(videos: Sequence[Path], first: int, size: tuple[int, int]) -> dict[int, VideoSource]:
+    return {number: VideoSource(path, width=size[0], height=size[1]) for number, path in enumerate(videos, first)}
 
 
 def _work_folder(out: Path) -> Path:
