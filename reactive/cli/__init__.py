@@ -12,6 +12,7 @@ from reactive import __version__
 from reactive.cli.analyze import analyze
 from reactive.cli.common import TERMINATED
 from reactive.cli.doctor import doctor
+from reactive.cli.models import models
 from reactive.cli.preset import preset
 from reactive.cli.run import run
 from reactive.cli.score import score
@@ -38,5 +39,5 @@ def main() -> None:
             signal.signal(getattr(signal, name), _terminate)
 
 
-for _command in (run, analyze, timeline, score, preset, doctor):
+for _command in (run, analyze, timeline, score, preset, models, doctor):
     main.add_command(_command)

@@ -50,6 +50,11 @@ class Settings:
     size: tuple[int, int] | None = None
     imagine_size: tuple[int, int] | None = None
     model: str = "ember"
+    loras: tuple[str, ...] = ()
+    vae: str | None = None
+    guidance: float | None = None
+    negative: str = ""
+    dtype: str = "auto"
     steps: int | None = None
     seed: int = 0
     start: float = 0.0
@@ -161,14 +166,17 @@ def make_clip(song: str | os.PathLike[str], out: Path, settings: Settings, *, pr
     report("hearing", 1, 1)
 
     report("loading", 0, 1)
-    model = load_model(settings.model, device=device, steps=settings.steps)
+    model = load_model(
+        settings.model, device=device, steps=settings.steps, guidance=settings.guidance, loras=settings.loras,
+        vae=settings.vae, dtype=settings.dtype,
+    )  # fmt: skip
     shape = settings.size or (16, 9)
     imagined = settings.imagine_size or imagine_size(model.native, shape)
     size = settings.size or output_size(imagined)
     _check_imagine_size(imagined, model)
     batch = settings.batch or default_batch(device, *imagined)
     plan = make_plan(timeline, first=first, last=last)
-    bank = PromptBank(model, timeline.prompts, used_prompts(timeline, plan))
+    bank = PromptBank(model, timeline.prompts, used_prompts(timeline, plan), negative=settings.negative)
     core = Core(model, bank, batch=batch, width=imagined[0], height=imagined[1])
     scene = scenery(timeline, core, _photos(settings.photos, imagined))
     loaded = time.perf_counter()
