@@ -38,12 +38,11 @@ def examine() -> dict[str, str]:
         facts["tf32"] = "on for what stays in float32" if major >= 8 else "none: it needs compute capability 8.0"
         facts["layout"] = "channels_last: tensor cores read it without a copy"
     else:
+        onednn: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
         build = "no CUDA in this build of torch" if torch.version.cuda is None else "torch sees no CUDA device"
         facts["device"] = f"cpu, {torch.backends.cpu.get_cpu_capability()}: {build}"
         facts["numbers"] = f"{numbers}: most processors compute smaller formats slowly"
-        facts["layout"] = (
-            f"channels_last: convolutions by oneDNN ({_yes(torch.backends.mkldnn.is_available())}) like it best"
-        )
+        facts["layout"] = f"channels_last: convolutions by oneDNN ({_yes(onednn)}) like it best"
     facts["attention"] = attention_kernels(device)
     facts["tuning"] = "none: kernels chosen by timing could make other bits in the next process"
     facts["threads"] = f"{default_threads()}: the cores that this process may use"

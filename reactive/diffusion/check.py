@@ -78,7 +78,7 @@ def _check_folder(folder: Path, name: str) -> dict[str, Any]:
     scheduler = read_json(folder / "scheduler" / "scheduler_config.json", name)
     sampling = read_sampling(scheduler, wishes, name=name)
     unet, vae = read_json(folder / "unet" / "config.json", name), read_json(folder / "vae" / "config.json", name)
-    facts = {"kind": "folder", "family": family.name, "path": str(folder)}
+    facts: dict[str, Any] = {"kind": "folder", "family": family.name, "path": str(folder)}
     facts |= _facts(sampling, _native(unet, vae), formats, sum(file.stat().st_size for file in files))
     pickled = [str(file.relative_to(folder)) for file in sorted(folder.rglob("*")) if file.suffix in PICKLED]
     if pickled:
@@ -92,7 +92,7 @@ def _check_file(path: Path, name: str) -> dict[str, Any]:
     scheduler = read_json(folder / "scheduler" / "scheduler_config.json", name)
     sampling = read_sampling(scheduler | {"rescale_betas_zero_snr": header.zero_terminal}, header.wishes, name=name)
     unet, vae = read_json(folder / "unet" / "config.json", name), read_json(folder / "vae" / "config.json", name)
-    facts = {"kind": "single file", "family": header.family.name, "path": str(path)}
+    facts: dict[str, Any] = {"kind": "single file", "family": header.family.name, "path": str(path)}
     facts |= _facts(sampling, _native(unet, vae), _formats([path], name), path.stat().st_size)
     if header.config == "sd2" and "prediction" not in header.wishes:
         facts["notes"].append(

@@ -32,6 +32,8 @@ def pull(name: str) -> Path:
     from huggingface_hub import hf_hub_download, snapshot_download
     from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, HFValidationError, RepositoryNotFoundError
 
+    # whichever library the hub's client stands on, this is the base of what it raises without a connection
+    client_error: type[Exception] = HfHubHTTPError.__bases__[0]
     entry = known(name)
     hub = entry.hub if entry else name
     if hub.count("/") != 1 or hub.startswith((".", "/")):
@@ -46,7 +48,7 @@ def pull(name: str) -> Path:
         raise ModelError("its owner asks for consent first", where=name, remedy=remedy) from None
     except (RepositoryNotFoundError, HFValidationError):
         raise ModelError(f"there is no {hub} on the hub", where=name, remedy="check the name") from None
-    except (HfHubHTTPError, OSError, ValueError, *_network_errors()) as problem:
+    except (client_error, OSError, ValueError) as problem:
         what = " ".join(str(problem).split())[:160]
         raise ModelError(
             f"can't be downloaded ({what})",
@@ -60,12 +62,3 @@ def pull(name: str) -> Path:
             remedy="look for another version: pickled weights can run code and are not read",
         )
     return folder
-
-
-def _network_errors() -> tuple[type[Exception], ...]:
-    """Return what the hub's client raises without a connection: older ones use requests, whose errors are OSErrors."""
-    try:
-        from httpx import HTTPError
-    except ImportError:
-        return ()
-    return (HTTPError,)
