@@ -14,6 +14,7 @@ from reactive.cli.bundle import COMMANDS as BUNDLES
 from reactive.cli.common import TERMINATED
 from reactive.cli.doctor import doctor
 from reactive.cli.export import export
+from reactive.cli.models import models
 from reactive.cli.preset import preset
 from reactive.cli.run import run
 from reactive.cli.score import score
@@ -41,7 +42,7 @@ def main() -> None:
             signal.signal(getattr(signal, name), _terminate)
 
 
-for _command in (run, analyze, timeline, shots, score, export, preset, doctor):
+for _command in (run, analyze, timeline, shots, score, export, preset, models, doctor):
     main.add_command(_command)
 for _command in BUNDLES:
     preset.add_command(_command)

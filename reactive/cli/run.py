@@ -43,7 +43,21 @@ from reactive.cli.common import (
 )
 @click.option("--imagine-size", metavar="WxH", help="Size that the model works at. Default: what it was made for.")
 @click.option(
-    "--model", default="ember", show_default=True, help="ember, a diffusers folder, or a hub id fetched before."
+    "--model",
+    default="ember",
+    show_default=True,
+    help="A name of `reactive models list`, a folder or a .safetensors file.",
+)
+@click.option("--lora", "loras", multiple=True, metavar="FILE[:S]", help="A LoRA and its strength; may be repeated.")
+@click.option("--vae", metavar="NAME", help="Another autoencoder: tiny (for previews), a name or a folder.")
+@click.option("--guidance", type=click.FloatRange(0, 50), help="How hard prompts lead. Default: what the model wants.")
+@click.option("--negative", default="", metavar="TEXT", help="What guidance leads away from.")
+@click.option(
+    "--dtype",
+    default="auto",
+    show_default=True,
+    type=click.Choice(["auto", "float32", "float16", "bfloat16"]),
+    help="Number format. auto: float32 on CPU, float16 on CUDA.",
 )
 @click.option("--steps", type=click.IntRange(1, 200), help="Evaluations a picture. Default: what the model wants.")
 @seed_option
@@ -141,6 +155,11 @@ def _settings(song: str, options: dict[str, Any]) -> Any:
         size=parse_size(options["size"], "--size") if options["size"] else None,
         imagine_size=parse_size(options["imagine_size"], "--imagine-size") if options["imagine_size"] else None,
         model=options["model"],
+        loras=tuple(options["loras"]),
+        vae=options["vae"],
+        guidance=options["guidance"],
+        negative=options["negative"],
+        dtype=options["dtype"],
         steps=options["steps"],
         seed=options["seed"],
         start=options["start"],

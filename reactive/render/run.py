@@ -61,6 +61,11 @@ class Settings:
     size: tuple[int, int] | None = None
     imagine_size: tuple[int, int] | None = None
     model: str = "ember"
+    loras: tuple[str, ...] = ()
+    vae: str | None = None
+    guidance: float | None = None
+    negative: str = ""
+    dtype: str = "auto"
     steps: int | None = None
     seed: int = 0
     start: float = 0.0
@@ -198,14 +203,17 @@ def make_clip(song: str | os.PathLike[str], out: Path, settings: Settings, *, pr
     report("hearing", 1, 1)
 
     report("loading", 0, 1)
-    model = load_model(settings.model, device=device, steps=settings.steps)
+    model = load_model(
+        settings.model, device=device, steps=settings.steps, guidance=settings.guidance, loras=settings.loras,
+        vae=settings.vae, dtype=settings.dtype,
+    )  # fmt: skip
     shape = settings.size or (16, 9)
     imagined = settings.imagine_size or imagine_size(model.native, shape)
     size = settings.size or output_size(imagined)
     _check_imagine_size(imagined, model)
     batch = settings.batch or default_batch(device, *imagined)
     plan = make_plan(timeline, first=first, last=last)
-    bank = PromptBank(model, timeline.prompts, used_prompts(timeline, plan), timeline.negatives)
+    bank = PromptBank(model, timeline.prompts, used_prompts(timeline, plan), negatives_of(timeline, settings.negative))
     core = Core(model, bank, batch=batch, width=imagined[0], height=imagined[1])
     videos = _videos(settings.videos, len(photos), imagined)
     scene = scenery(timeline, core, _photos(photos, imagined), videos)
@@ -306,6 +314,12 @@ def _last_sample(last: int, timeline: Timeline, track: Track) -> int:
 def _prompts_between(timeline: Timeline, first: int, last: int) -> set[int]:
     columns = timeline.columns
     return {*columns["prompt_from"][first:last].tolist(), *columns["prompt_to"][first:last].tolist()}
+
+
+def negatives_of(timeline: Timeline, more: str) -> tuple[str, ...]:
+    """Return what each of a timeline's prompts keeps away from, with `more` for all of them; empty for nothing."""
+    own = timeline.negatives or ("",) * len(timeline.prompts)
+    return tuple(", ".join(text for text in (one, more) if text) for one in own) if any(own) or more else ()
 
 
 def used_prompts(timeline: Timeline, plan: Plan) -> set[int]:
