@@ -14,6 +14,7 @@ from reactive.cli.bundle import COMMANDS as BUNDLES
 from reactive.cli.common import TERMINATED
 from reactive.cli.doctor import doctor
 from reactive.cli.preset import preset
+from reactive.cli.recipe import extract
 from reactive.cli.run import run
 from reactive.cli.score import score
 from reactive.cli.timeline import timeline
@@ -41,5 +42,5 @@ def main() -> None:
 
 for _command in (run, analyze, timeline, score, preset, doctor):
     main.add_command(_command)
-for _command in BUNDLES:
+for _command in (*BUNDLES, extract):
     preset.add_command(_command)

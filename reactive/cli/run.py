@@ -25,6 +25,7 @@ from reactive.cli.common import (
     seed_option,
     song_argument,
 )
+from reactive.cli.recipe import check_beside, recipe_options, repeat
 
 
 @click.command()
@@ -55,6 +56,7 @@ from reactive.cli.common import (
     "--crf", default=18, show_default=True, type=click.IntRange(0, 51), help="H.264 quality; lower is better."
 )
 @click.option("--encode-speed", default="veryfast", show_default=True, metavar="NAME", help="x264's preset.")
+@recipe_options
 @click.option("--overwrite", is_flag=True, help="Replace an existing clip, once the new one is complete.")
 @json_option
 def run(song: str, output: Path | None, as_json: bool, **options: Any) -> None:
@@ -68,6 +70,9 @@ def run(song: str, output: Path | None, as_json: bool, **options: Any) -> None:
     """
     with errors(as_json, USAGE):
         settings = _settings(options)
+    differs: tuple[str, ...] = ()
+    if options["recipe_of"]:
+        check_beside()
     with errors(as_json):
         suffix = {"h264": ".mp4", "prores": ".mov", "ffv1": ".mkv"}[options["codec"]]
         out = output or Path(Path(song).stem + suffix)
@@ -78,11 +83,19 @@ def run(song: str, output: Path | None, as_json: bool, **options: Any) -> None:
         from reactive.render.run import make_clip
 
         with Progress(not as_json and sys.stderr.isatty()) as report:
-            clip = make_clip(song, out, settings, progress=report)
+            if options["recipe_of"]:
+                again = repeat(song, output, options, report)
+                clip, differs = again.clip, again.differs
+            else:
+                clip = make_clip(song, out, settings, progress=report)
     summary = clip.to_dict()
+    if options["recipe_of"]:
+        summary["differs"] = list(differs)
     if as_json:
         click.echo(json.dumps(summary))
         return
+    if options["recipe_of"]:
+        click.echo(clean(f"This may not be the very same clip: {', '.join(differs)}." if differs else "Made again."))
     if clip.silent:
         click.echo("The song is silent, so the clip is calm.")
     elif not clip.steady:
@@ -138,4 +151,5 @@ def _settings(options: dict[str, Any]) -> Any:
         speed=options["encode_speed"],
         crf=options["crf"],
         overwrite=options["overwrite"],
+        recipe=not options["no_recipe"],
     )

@@ -26,6 +26,7 @@ from reactive.media.sound import Track, open_track
 from reactive.preset.library import get_preset, words_of
 from reactive.preset.macros import macro_values
 from reactive.render.plan import Plan, make_plan
+from reactive.render.recipe import clip_tags, make_recipe
 from reactive.render.sizes import imagine_size, output_size
 from reactive.render.writer import SegmentWriter
 from reactive.sources.photo import load_photo
@@ -45,7 +46,8 @@ class Settings:
     """How a clip is made. Sizes are width and height in pixels; None means: what suits the model.
 
     `start` and `duration` are seconds of the song; with `telling` the excerpt begins where it tells most, around the drop;
-    `macros` says where the preset's knobs stand; `lyrics` is an LRC or SRT file; `batch` 0 and `threads` 0 mean: by rule.
+    `macros` says where the preset's knobs stand; `lyrics` is an LRC or SRT file; `batch` 0 and `threads` 0 mean: by rule;
+    with `recipe` the clip carries all that decides it.
     """
 
     preset: str = "loop-destroy"
@@ -69,6 +71,7 @@ class Settings:
     speed: str = "veryfast"
     crf: int = 18
     overwrite: bool = False
+    recipe: bool = True
 
 
 @dataclass(frozen=True)
@@ -182,6 +185,10 @@ def make_clip(song: str | os.PathLike[str], out: Path, settings: Settings, *, pr
     bank = PromptBank(model, timeline.prompts, used_prompts(timeline, plan), timeline.negatives)
     core = Core(model, bank, batch=batch, width=imagined[0], height=imagined[1])
     scene = scenery(timeline, core, _photos(settings.photos, imagined))
+    made = replace(
+        settings, size=size, imagine_size=imagined, steps=model.steps, device=device, batch=batch, threads=threads
+    )
+    recipe = make_recipe(made, song=song, track=track, timeline=timeline, model=model) if settings.recipe else None
     loaded = time.perf_counter()
     report("loading", 1, 1)
 
@@ -193,7 +200,7 @@ def make_clip(song: str | os.PathLike[str], out: Path, settings: Settings, *, pr
         sound = (frame_sample(first, timeline.fps, track.sample_rate), _last_sample(last, timeline, track))
         join(
             pieces, track, out, fps=timeline.fps, container=container, codec=codec, sound=sound,
-            metadata={"title": title, "comment": f"made with reactive, preset {timeline.title}"},
+            metadata={"title": title, "comment": f"made with reactive, preset {timeline.title}", **clip_tags(recipe)},
         )  # fmt: skip
     except OutputError as problem:
         # what a user knows is the clip, not the hidden piece that could not be written
