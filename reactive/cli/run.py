@@ -31,6 +31,7 @@ from reactive.cli.common import (
     song_argument,
     video_option,
 )
+from reactive.cli.recipe import check_beside, recipe_options, repeat
 
 
 @click.command()
@@ -79,6 +80,7 @@ from reactive.cli.common import (
 )
 @click.option("--encode-speed", default="veryfast", show_default=True, metavar="NAME", help="x264's preset.")
 @click.option("--flash-safe", is_flag=True, help="Hold flashing within what is safe to watch (ITU-R BT.1702).")
+@recipe_options
 @click.option("--overwrite", is_flag=True, help="Replace an existing clip, once the new one is complete.")
 @json_option
 def run(song: str, output: Path | None, as_json: bool, **options: Any) -> None:
@@ -92,6 +94,9 @@ def run(song: str, output: Path | None, as_json: bool, **options: Any) -> None:
     """
     with errors(as_json, USAGE):
         settings = _settings(song, options)
+    differs: tuple[str, ...] = ()
+    if options["recipe_of"]:
+        check_beside()
     with errors(as_json):
         suffix = {"h264": ".mp4", "prores": ".mov", "ffv1": ".mkv"}[options["codec"]]
         out = output or Path(Path(song).stem + suffix)
@@ -102,13 +107,21 @@ def run(song: str, output: Path | None, as_json: bool, **options: Any) -> None:
         from reactive.render.run import make_clip
 
         with Progress(not as_json and sys.stderr.isatty()) as report:
-            clip = make_clip(song, out, settings, progress=report)
+            if options["recipe_of"]:
+                again = repeat(song, output, options, report)
+                clip, differs = again.clip, again.differs
+            else:
+                clip = make_clip(song, out, settings, progress=report)
     summary = clip.to_dict()
+    if options["recipe_of"]:
+        summary["differs"] = list(differs)
     if as_json:
         click.echo(json.dumps(summary))
         return
     if settings.shots:
         click.echo(f"Single shots follow {clean(str(settings.shots))}.")
+    if options["recipe_of"]:
+        click.echo(clean(f"This may not be the very same clip: {', '.join(differs)}." if differs else "Made again."))
     if clip.silent:
         click.echo("The song is silent, so the clip is calm.")
     elif not clip.steady:
@@ -178,4 +191,5 @@ def _settings(song: str, options: dict[str, Any]) -> Any:
         crf=options["crf"],
         overwrite=options["overwrite"],
         flash_safe=options["flash_safe"],
+        recipe=not options["no_recipe"],
     )

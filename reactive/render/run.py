@@ -30,6 +30,7 @@ from reactive.preset.shots import load_shots, shot_photos
 from reactive.render.flashsafe import limit_pieces
 from reactive.render.outputs import check_output
 from reactive.render.plan import Plan, make_plan
+from reactive.render.recipe import clip_tags, make_recipe
 from reactive.render.sizes import imagine_size, output_size
 from reactive.render.writer import SegmentWriter
 from reactive.score.flash import Flashes, score_flashes
@@ -52,8 +53,8 @@ class Settings:
     """How a clip is made. Sizes are width and height in pixels; None means: what suits the model.
 
     `start` and `duration` are seconds of the song; with `telling` the excerpt begins where it tells most, around the drop;
-    `macros` says where the preset's knobs stand; `lyrics` is an LRC or SRT file,
-    `shots` a file of wishes for single shots; `batch` 0 and `threads` 0 mean: by rule.
+    `macros` says where the preset's knobs stand; `lyrics` is an LRC or SRT file, `shots` a file of wishes for single shots;
+    `batch` 0 and `threads` 0 mean: by rule; with `recipe` the clip carries all that decides it.
     """
 
     preset: str = "loop-destroy"
@@ -85,6 +86,7 @@ class Settings:
     crf: int = 18
     overwrite: bool = False
     flash_safe: bool = False
+    recipe: bool = True
 
 
 @dataclass(frozen=True)
@@ -217,6 +219,10 @@ def make_clip(song: str | os.PathLike[str], out: Path, settings: Settings, *, pr
     core = Core(model, bank, batch=batch, width=imagined[0], height=imagined[1])
     videos = _videos(settings.videos, len(photos), imagined)
     scene = scenery(timeline, core, _photos(photos, imagined), videos)
+    made = replace(
+        settings, size=size, imagine_size=imagined, steps=model.steps, device=device, batch=batch, threads=threads
+    )
+    recipe = make_recipe(made, song=song, track=track, timeline=timeline, model=model) if settings.recipe else None
     loaded = time.perf_counter()
     report("loading", 1, 1)
 
@@ -231,7 +237,7 @@ def make_clip(song: str | os.PathLike[str], out: Path, settings: Settings, *, pr
         sound = (frame_sample(first, timeline.fps, track.sample_rate), _last_sample(last, timeline, track))
         join(
             pieces, track, out, fps=timeline.fps, container=container, codec=codec, sound=sound,
-            metadata={"title": title, "comment": f"made with reactive, preset {timeline.title}"},
+            metadata={"title": title, "comment": f"made with reactive, preset {timeline.title}", **clip_tags(recipe)},
         )  # fmt: skip
     except OutputError as problem:
         # what a user knows is the clip, not the hidden piece that could not be written
