@@ -93,6 +93,20 @@ def shot_photos(shots: Shots) -> tuple[str, ...]:
     return tuple(dict.fromkeys(wish.photo for wish in shots.shot.values() if wish.photo))
 
 
+def wish_with(wish: Wish, **said: Any) -> Wish:
+    """Return a wish with some of its keys said anew.
+
+    Raises
+    ------
+    PresetError
+        If a value is none that such a key may have.
+    """
+    try:
+        return Wish.model_validate({**wish.model_dump(), **said})
+    except ValidationError as problem:
+        raise translate(problem, "the wish", {"": Wish}) from None
+
+
 def save_shots(shots: Shots, path: Path) -> None:
     """Write a shots file; it appears only when it is complete.
 

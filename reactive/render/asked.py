@@ -33,7 +33,7 @@ _ASIDE = ("overwrite", "job", "mixed", "preset", "model")
 # settings that do not change the timeline; all others are thought to
 _RENDERING = (
     "size", "imagine_size", "steps", "start", "duration", "device", "batch", "threads", "codec", "speed", "crf", "also",
-    "segment", "flash_safe",
+    "segment", "flash_safe", "recipe", "loras", "vae", "guidance", "dtype", "negative",
 )  # fmt: skip
 
 

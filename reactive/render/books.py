@@ -52,9 +52,7 @@ class Books:
         for number, segment in enumerate(self.plan.segments):
             # two shapes of one size are one file
             wanted = {
-                name: size
-                for name, size in zip(self.files[number], self.sizes, strict=True)
-                if not self.job.good(name)
+                name: size for name, size in zip(self.files[number], self.sizes, strict=True) if not self.job.good(name)
             }
             if not wanted:
                 continue

@@ -20,13 +20,15 @@ import torch
 from reactive import __version__
 from reactive.diffusion.joins import next_shot
 from reactive.diffusion.lanes import shot_ticks
-from reactive.diffusion.models import Model
+from reactive.diffusion.lora import parse_lora
+from reactive.diffusion.models import Model, find_model
 from reactive.render.plan import Plan, Segment
 from reactive.timeline.timeline import Timeline
 from reactive.video.codec import Codec
 from reactive.video.segment import encoder_versions
 
 if TYPE_CHECKING:
+    from reactive.render.run import Settings
     from reactive.render.work import Order
 
 _PACKAGE = Path(__file__).resolve().parent.parent
@@ -50,6 +52,18 @@ def hash_path(path: Path) -> str:
             return hashlib.file_digest(handle, "sha256").hexdigest()
     files = sorted(file for file in path.rglob("*") if file.is_file())
     return digest([[file.relative_to(path).as_posix(), hash_path(file)] for file in files])
+
+
+def model_hash(settings: Settings) -> str:
+    """Return one hash over the files of the model that settings name, its LoRAs and its exchanged autoencoder.
+
+    Raises
+    ------
+    ModelError
+        If the model isn't there.
+    """
+    more = [parse_lora(text)[0] for text in settings.loras] + ([settings.vae] if settings.vae else [])
+    return digest([hash_path(path) for path in (find_model(settings.model), *map(Path, more)) if path.exists()])
 
 
 @cache

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from reactive.audio.analysis import analyze
-from reactive.diffusion.models import Model, choose_device, default_batch, default_threads, find_model, load_model
+from reactive.diffusion.models import Model, choose_device, default_batch, default_threads, load_model
 from reactive.errors import OutputError, TimelineError
 from reactive.media.picture import read_picture
 from reactive.media.sound import Track, open_track
@@ -24,19 +24,22 @@ from reactive.preset.library import get_preset, words_of
 from reactive.preset.lyrics import Line
 from reactive.preset.macros import macro_values
 from reactive.preset.schema import Preset
+from reactive.preset.shots import Shots, load_shots, shot_photos
 from reactive.render.asked import Asked, Decided, finished_clip, keep_timeline, kept_timeline, made_here, note_clip
 from reactive.render.books import Books, check_space
 from reactive.render.flashsafe import limit_pieces
 from reactive.render.job import Job, folder_size, job_folder
-from reactive.render.keys import environment, ground, hash_path, picture_keys
+from reactive.render.keys import environment, ground, hash_path, model_hash, picture_keys
 from reactive.render.outputs import check_output
 from reactive.render.plan import make_plan, segment_frames
+from reactive.render.recipe import clip_tags, make_recipe
 from reactive.render.sizes import imagine_size, output_size, parse_shape, shaped_name, shaped_size
 from reactive.render.work import Order, Worker, expected_rate, out_of_memory, pace
 from reactive.score.flash import Flashes, Kind, score_flashes
 from reactive.timeline.clock import format_fps, frame_sample, nearest_frame
 from reactive.timeline.excerpt import telling_start
 from reactive.timeline.file import load_timeline
+from reactive.timeline.shots import apply_shots
 from reactive.timeline.timeline import Timeline, build_timeline
 from reactive.video.codec import container_format, video_codec
 from reactive.video.mux import join
@@ -50,9 +53,10 @@ class Settings:
     """How a clip is made. Sizes are width and height in pixels; None means: what suits the model.
 
     `start` and `duration` are seconds of the song; with `telling` the excerpt begins where it tells most, around the drop;
-    `macros` says where the preset's knobs stand; `lyrics` is an LRC or SRT file; `batch`, `threads` and
-    `segment` (frames) 0 mean: by rule. `also` names further shapes of the clip, ``9:16``; `job` is where what is finished is
-    kept, by default beside the clip; `mixed` goes on with a job that was begun with other versions or on another device.
+    `macros` says where the preset's knobs stand; `lyrics` is an LRC or SRT file, `shots` a file of wishes for single shots;
+    `batch`, `threads` and `segment` (frames) 0 mean: by rule; with `recipe` the clip carries all that decides it. `also` names
+    further shapes of the clip, ``9:16``; `job` is where what is finished is kept, by default beside the clip; `mixed` goes on
+    with a job that was begun with other versions or on another device.
     """
 
     preset: str = "loop-destroy"
@@ -60,6 +64,11 @@ class Settings:
     size: tuple[int, int] | None = None
     imagine_size: tuple[int, int] | None = None
     model: str = "ember"
+    loras: tuple[str, ...] = ()
+    vae: str | None = None
+    guidance: float | None = None
+    negative: str = ""
+    dtype: str = "auto"
     steps: int | None = None
     seed: int = 0
     start: float = 0.0
@@ -70,6 +79,7 @@ class Settings:
     macros: Mapping[str, float] = field(default_factory=dict)
     lyrics: Path | None = None
     telling: bool = False
+    shots: Path | None = None
     device: str = "auto"
     batch: int = 0
     threads: int = 0
@@ -78,6 +88,7 @@ class Settings:
     crf: int = 18
     overwrite: bool = False
     flash_safe: bool = False
+    recipe: bool = True
     also: tuple[str, ...] = ()
     segment: int = 0
     job: Path | None = None
@@ -198,21 +209,26 @@ def make_clip(song: str | os.PathLike[str], out: Path, settings: Settings, *, pr
     torch.set_num_threads(threads)
     preset = None if settings.timeline else get_preset(settings.preset)
     lines = words_of(settings.preset, preset, settings.lyrics) if preset else ()
+    wishes = load_shots(settings.shots) if preset and settings.shots else None
     if preset:
         macro_values(preset, settings.macros)
+    photos = settings.photos
+    if wishes and settings.shots:
+        photos = (*photos, *(settings.shots.parent / name for name in shot_photos(wishes)))
     # what is broken is said before seconds of hearing and loading
-    for photo in settings.photos:
+    for photo in photos:
         read_picture(photo)
     for video in settings.videos:
         open_film(video)
-    weights = find_model(settings.model)
+    weights = model_hash(settings)
     folder = job_folder(out, settings.job)
     if not folder.exists():
         _refuse_existing(outs, settings.overwrite)
 
     report("hearing", 0, 1)
     track = open_track(song)
-    asked = Asked(track.sha256, settings, preset, lines, hash_path(weights), environment(device, threads))
+    contents = tuple(hash_path(file) for file in (*photos, *settings.videos))
+    asked = Asked(track.sha256, settings, preset, lines, weights, environment(device, threads))
     known = finished_clip(folder, asked, outs)
     if known is not None and not settings.overwrite:
         return known
@@ -221,7 +237,7 @@ def make_clip(song: str | os.PathLike[str], out: Path, settings: Settings, *, pr
         asked = asked.going_on(job)
         decided = kept_timeline(job, asked.timeline_key)
         if decided is None:
-            decided = _decide(track, preset, lines, settings)
+            decided = _decide(track, preset, lines, wishes, settings)
             keep_timeline(job, asked.timeline_key, decided)
         timeline = decided.timeline
         first, last = frame_range(timeline, track, replace(settings, start=decided.start))
@@ -229,7 +245,10 @@ def make_clip(song: str | os.PathLike[str], out: Path, settings: Settings, *, pr
         report("hearing", 1, 1)
 
         report("loading", 0, 1)
-        model = load_model(settings.model, device=device, steps=settings.steps)
+        model = load_model(
+            settings.model, device=device, steps=settings.steps, guidance=settings.guidance, loras=settings.loras,
+            vae=settings.vae, dtype=settings.dtype,
+        )  # fmt: skip
         shape = settings.size or (16, 9)
         imagined = settings.imagine_size or imagine_size(model.native, shape)
         size = settings.size or output_size(imagined)
@@ -238,12 +257,20 @@ def make_clip(song: str | os.PathLike[str], out: Path, settings: Settings, *, pr
         longest = settings.segment or segment_frames(timeline, expected_rate(model, imagined))
         plan = make_plan(timeline, first=first, last=last, longest=longest)
         codec = video_codec(settings.codec, speed=settings.speed, crf=settings.crf)
-        order = Order(job.folder, timeline, imagined, batch, threads, settings.photos, settings.videos, codec)
+        order = Order(
+            job.folder, timeline, negatives_of(timeline, settings.negative), imagined, batch, threads, photos,
+            settings.videos, codec,
+        )  # fmt: skip
         sizes = [size, *(shaped_size(size, wanted) for wanted in shapes)]
         keys = picture_keys(
-            plan, timeline, ground(model, order, asked.environment, pace(model, order)),
-            {number: hash_path(file) for number, file in enumerate((*settings.photos, *settings.videos))},
+            plan, replace(timeline, negatives=order.negatives), ground(model, order, asked.environment, pace(model, order)),
+            dict(enumerate(contents)),
         )  # fmt: skip
+        made = replace(
+            settings, size=size, imagine_size=imagined, steps=model.steps, device=device, batch=batch, threads=threads,
+            segment=longest, start=decided.start,
+        )  # fmt: skip
+        recipe = make_recipe(made, song=song, track=track, timeline=timeline, model=model) if settings.recipe else None
         books = Books(job, plan, keys, sizes, timeline.fps, codec)
         job.set_manifest(asked.manifest(song, out, plan))
         loaded = time.perf_counter()
@@ -254,7 +281,7 @@ def make_clip(song: str | os.PathLike[str], out: Path, settings: Settings, *, pr
             notes = _render(model, order, books, asked, report)
             # where a clip's own tags are made
             title = os.fsencode(Path(song).stem).decode("utf-8", "replace")
-            metadata = {"title": title, "comment": f"made with reactive, preset {timeline.title}"}
+            metadata = {"title": title, "comment": f"made with reactive, preset {timeline.title}", **clip_tags(recipe)}
             sound = (frame_sample(first, timeline.fps, track.sample_rate), _last_sample(last, timeline, track))
             held = 0
             for number, path in enumerate(outs):
@@ -309,7 +336,9 @@ def make_clip(song: str | os.PathLike[str], out: Path, settings: Settings, *, pr
         return clip
 
 
-def _decide(track: Track, preset: Preset | None, lines: Sequence[Line], settings: Settings) -> Decided:
+def _decide(
+    track: Track, preset: Preset | None, lines: Sequence[Line], wishes: Shots | None, settings: Settings
+) -> Decided:
     """Hear the song and decide its timeline; an edited timeline counts as having a beat."""
     if preset is None:
         return Decided(edited_timeline(settings, track), silent=False, steady=True, start=settings.start)
@@ -320,6 +349,8 @@ def _decide(track: Track, preset: Preset | None, lines: Sequence[Line], settings
         videos=tuple(video.name for video in settings.videos),
         macros=settings.macros, lyrics=lines,
     )  # fmt: skip
+    if wishes:
+        timeline, _ = apply_shots(timeline, analysis, wishes)
     start = telling_start(analysis, settings.duration or track.duration) if settings.telling else settings.start
     return Decided(timeline, analysis.silent, bool(len(analysis.beats)), start)
 
@@ -408,6 +439,12 @@ def _last_sample(last: int, timeline: Timeline, track: Track) -> int:
 def _prompts_between(timeline: Timeline, first: int, last: int) -> set[int]:
     columns = timeline.columns
     return {*columns["prompt_from"][first:last].tolist(), *columns["prompt_to"][first:last].tolist()}
+
+
+def negatives_of(timeline: Timeline, more: str) -> tuple[str, ...]:
+    """Return what each of a timeline's prompts keeps away from, with `more` for all of them; empty for nothing."""
+    own = timeline.negatives or ("",) * len(timeline.prompts)
+    return tuple(", ".join(text for text in (one, more) if text) for one in own) if any(own) or more else ()
 
 
 def _check_imagine_size(size: tuple[int, int], model: Model) -> None:

@@ -39,6 +39,8 @@ class Order:
         The job folder, on a path that all workers share.
     timeline
         What every frame shall be.
+    negatives
+        What each of its prompts keeps away from, the user's wish included; empty for nothing.
     imagined
         Width and height that the model works at.
     batch, threads
@@ -51,6 +53,7 @@ class Order:
 
     folder: Path
     timeline: Timeline
+    negatives: tuple[str, ...]
     imagined: tuple[int, int]
     batch: int
     threads: int
@@ -131,7 +134,7 @@ class Worker:
         """
         order = self.order
         timeline = order.timeline
-        bank = PromptBank(self.model, timeline.prompts, used_prompts(timeline, todos), timeline.negatives)
+        bank = PromptBank(self.model, timeline.prompts, used_prompts(timeline, todos), order.negatives)
         core = Core(self.model, bank, batch=self.batch, width=order.imagined[0], height=order.imagined[1])
         videos = _videos(order)
         scene = scenery(timeline, core, _photos(order.photos, order.imagined), videos)

@@ -14,6 +14,7 @@ import numpy as np
 
 from reactive.errors import OutputError
 from reactive.media.sound import Track, blocks
+from reactive.media.tags import append_boxes
 from reactive.video.codec import Codec
 from reactive.video.segment import file_url, output_error
 
@@ -54,7 +55,7 @@ def join(
     sound
         First sample and the sample after the last.
     metadata
-        Tags of the container.
+        Tags of the container; XMP and RECIPE reach MP4 and MOV as boxes of their own.
     whole
         Told the complete file just before it takes its name.
     """
@@ -65,6 +66,8 @@ def join(
             target.metadata.update(metadata or {})
             sound_codec = _SOUND["mp4"] if codec.name == "libx264" else _SOUND[container]
             _write(target, pieces, track, fps, codec, sound_codec, sound)
+        if container in ("mp4", "mov"):
+            append_boxes(partial, metadata or {})
         _flush_to_disk(partial)
         if whole is not None:
             whole(partial)
