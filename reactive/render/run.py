@@ -17,6 +17,7 @@ import torch
 from reactive.audio.analysis import Analysis, analyze
 from reactive.diffusion.conditioning import PromptBank
 from reactive.diffusion.core import Core, from_bytes
+from reactive.diffusion.flow import require_flow
 from reactive.diffusion.frames import Scenery, independent_frames, scenery
 from reactive.diffusion.lanes import feedback_frames
 from reactive.diffusion.models import Model, choose_device, default_batch, default_threads, find_model, load_model
@@ -161,6 +162,8 @@ def make_clip(song: str | os.PathLike[str], out: Path, settings: Settings, *, pr
             photos=tuple(photo.name for photo in settings.photos),
             videos=tuple(video.name for video in settings.videos),
         )  # fmt: skip
+    if (timeline.columns["guide"] >= 0).any():
+        require_flow("camera.flow")
     first, last = frame_range(timeline, track, settings)
     heard = time.perf_counter()
     report("hearing", 1, 1)

@@ -13,7 +13,7 @@ import torch
 
 from reactive.diffusion.colour import palette
 from reactive.diffusion.conditioning import PromptBank
-from reactive.diffusion.core import Core, from_bytes
+from reactive.diffusion.core import Core, from_bytes, to_bytes
 from reactive.diffusion.frames import Scenery, frame_request, independent_frames, scenery
 from reactive.diffusion.guide import guiding_flow
 from reactive.diffusion.joins import arriving_request, morphed
@@ -112,17 +112,28 @@ def test_joins_do_not_depend_on_how_frames_are_asked_for(model) -> None:
         assert torch.equal(alone[0], whole[frame])
 
 
+class Drifting:
+    """Stands in for a core whose model darkens and tints what it is fed a little each time."""
+
+    batch, noises_per_picture = 4, 1
+
+    def imagine(self, requests) -> torch.Tensor:
+        drift = torch.tensor([0.02, -0.03, -0.05]).view(3, 1, 1)
+        first = torch.nn.functional.interpolate(requests[0].noises[0][None, :3] * 0.3, (64, 64), mode="bicubic")[0]
+        return to_bytes(torch.stack([first if r.source is None else r.source * 0.96 + drift for r in requests]))
+
+
 def test_feedback_keeps_to_the_palette_of_its_prompt(model) -> None:
     frames = 96
-    columns = {"source": FEEDBACK, "strength": 0.35, "camera_zoom": np.arange(frames) * 0.01}
-    free = flat_timeline(frames, **columns)
-    core, drifting = scene_of(model, free)
+    free = flat_timeline(frames, source=FEEDBACK, strength=0.35)
+    _, drifting = scene_of(model, free)
     _, kept = scene_of(model, replace(free, feedback_colour=1.0))
-    wild, held = rendered(core, drifting, 0, frames), rendered(core, kept, 0, frames)
+    wild, held = rendered(Drifting(), drifting, 0, frames), rendered(Drifting(), kept, 0, frames)
     assert torch.equal(wild[0], held[0])
     goal = palette(from_bytes(wild[:1]))[0]
     away = [float((palette(from_bytes(p[-24:])) - goal)[:, 0].norm(dim=1).mean()) for p in (wild, held)]
-    assert away[1] < 0.6 * away[0]
+    assert away[0] > 15
+    assert away[1] < 0.3 * away[0]
 
 
 def test_a_palette_belongs_to_the_prompt_not_to_the_first_picture() -> None:
@@ -159,4 +170,4 @@ def test_a_video_carries_feedback_along(model, tmp_path: Path) -> None:
     assert guiding_flow(still, 0, Fraction(4), Fraction(6)) is None
     # where the video begins again there is no motion
     assert guiding_flow(scene, 0, Fraction(29), Fraction(31)) is None
-    assert apart(rendered(core, scene, 0, 24)[-1], rendered(core, still, 0, 24)[-1]) > 1
+    assert apart(rendered(core, scene, 0, 24)[-1], rendered(core, still, 0, 24)[-1]) > 0.3
