@@ -13,6 +13,7 @@ from fractions import Fraction
 import numpy as np
 import torch
 
+from reactive.diffusion.calibration import pace_of
 from reactive.diffusion.core import Core, Request, from_bytes
 from reactive.diffusion.joins import arriving_pictures, dissolved, morphed
 from reactive.diffusion.lens import through_lens
@@ -62,8 +63,10 @@ def scenery(
     videos: Mapping[int, VideoSource] | None = None,
 ) -> Scenery:
     """Return the scenery of a timeline for a core's imagine-size."""
-    factor = core.model.factor
-    noise = NoisePath(core.model.channels, core.height // factor, core.width // factor, timeline.harmonics)
+    model = core.model
+    pace = pace_of(model, batch=core.batch, width=core.width, height=core.height)
+    shape = (model.channels, core.height // model.factor, core.width // model.factor)
+    noise = NoisePath(*shape, timeline.harmonics, pace=pace)
     return Scenery(timeline, noise, photos, videos or {})
 
 
@@ -78,6 +81,7 @@ def frame_request(scene: Scenery, frame: int, noises: int) -> Request:
         strength=float(columns["strength"][frame]) if source >= 0 else 1.0,
         noises=scene.noises(frame, noises),
         source=scene.picture(source, frame),
+        slerp=bool(columns["slerp"][frame]),
     )
     return morphed(scene, own, frame)
 

@@ -105,6 +105,7 @@ def _tick_request(core: Core, scene: Scenery, lane: Lane) -> Request:
         strength=1.0 if source is None else float(columns["strength"][frame]),
         noises=noises,
         source=source,
+        slerp=bool(columns["slerp"][frame]),
     )
     return morphed(scene, own, frame, tick)
 

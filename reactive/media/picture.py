@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import os
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
@@ -14,6 +16,18 @@ from reactive.media.safe import regular_file
 
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF")
 MAX_PIXELS = 200_000_000
+
+
+def check_picture(path: str | os.PathLike[str]) -> tuple[int, int]:
+    """Return width and height that a photograph claims, without decoding it.
+
+    Raises
+    ------
+    MediaError
+        If it is not a picture of a known format, or claims more than 200 million pixels.
+    """
+    with _opened(path) as image:
+        return image.width, image.height
 
 
 def read_picture(path: str | os.PathLike[str]) -> np.ndarray:
@@ -26,6 +40,12 @@ def read_picture(path: str | os.PathLike[str]) -> np.ndarray:
     MediaError
         If it is not a picture of a known format, is damaged, or claims more than 200 million pixels.
     """
+    with _opened(path) as image:
+        return np.asarray(_srgb(ImageOps.exif_transpose(image)))
+
+
+@contextmanager
+def _opened(path: str | os.PathLike[str]) -> Iterator[Image.Image]:
     checked = regular_file(path)
     try:
         with warnings.catch_warnings():
@@ -35,12 +55,14 @@ def read_picture(path: str | os.PathLike[str]) -> np.ndarray:
                     raise MediaError(
                         f"has {image.width}x{image.height} pixels", where=str(path), remedy="scale it down first"
                     )
-                return np.asarray(_srgb(ImageOps.exif_transpose(image)))
+                yield image
     except UnidentifiedImageError:
         raise MediaError(
             "is not a picture that can be read", where=str(path), remedy="save it as JPEG, PNG or WebP"
         ) from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as problem:
+    except Image.DecompressionBombError:
+        raise MediaError("claims too many pixels", where=str(path), remedy="scale it down first") from None
+    except (OSError, SyntaxError, ValueError) as problem:
         raise MediaError(f"is a damaged picture ({problem})", where=str(path), remedy="save it again") from None
 
 

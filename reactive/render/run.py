@@ -7,8 +7,8 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -25,14 +25,22 @@ from reactive.errors import OutputError, TimelineError
 from reactive.media.picture import read_picture
 from reactive.media.sound import Track, open_track
 from reactive.media.video import open_film
-from reactive.preset.library import get_preset
+from reactive.preset.library import get_preset, words_of
+from reactive.preset.macros import macro_values
+from reactive.preset.shots import load_shots, shot_photos
+from reactive.render.flashsafe import limit_pieces
+from reactive.render.outputs import check_output
 from reactive.render.plan import Plan, make_plan
+from reactive.render.recipe import clip_tags, make_recipe
 from reactive.render.sizes import imagine_size, output_size
 from reactive.render.writer import SegmentWriter
+from reactive.score.flash import Flashes, score_flashes
 from reactive.sources.photo import load_photo
 from reactive.sources.video import VideoSource
 from reactive.timeline.clock import format_fps, frame_sample, nearest_frame
+from reactive.timeline.excerpt import telling_start
 from reactive.timeline.file import load_timeline
+from reactive.timeline.shots import apply_shots
 from reactive.timeline.timeline import Timeline, build_timeline
 from reactive.video.codec import Codec, container_format, video_codec
 from reactive.video.mux import join
@@ -45,7 +53,9 @@ Progress = Callable[[str, int, int], None]
 class Settings:
     """How a clip is made. Sizes are width and height in pixels; None means: what suits the model.
 
-    `start` and `duration` are seconds of the song; `batch` 0 and `threads` 0 mean: by rule.
+    `start` and `duration` are seconds of the song; with `telling` the excerpt begins where it tells most, around the drop;
+    `macros` says where the preset's knobs stand; `lyrics` is an LRC or SRT file, `shots` a file of wishes for single shots;
+    `batch` 0 and `threads` 0 mean: by rule; with `recipe` the clip carries all that decides it.
     """
 
     preset: str = "loop-destroy"
@@ -53,6 +63,11 @@ class Settings:
     size: tuple[int, int] | None = None
     imagine_size: tuple[int, int] | None = None
     model: str = "ember"
+    loras: tuple[str, ...] = ()
+    vae: str | None = None
+    guidance: float | None = None
+    negative: str = ""
+    dtype: str = "auto"
     steps: int | None = None
     seed: int = 0
     start: float = 0.0
@@ -60,6 +75,10 @@ class Settings:
     photos: tuple[Path, ...] = ()
     videos: tuple[Path, ...] = ()
     timeline: Path | None = None
+    macros: Mapping[str, float] = field(default_factory=dict)
+    lyrics: Path | None = None
+    telling: bool = False
+    shots: Path | None = None
     device: str = "auto"
     batch: int = 0
     threads: int = 0
@@ -67,6 +86,8 @@ class Settings:
     speed: str = "veryfast"
     crf: int = 18
     overwrite: bool = False
+    flash_safe: bool = False
+    recipe: bool = True
 
 
 @dataclass(frozen=True)
@@ -80,12 +101,15 @@ class Clip:
     size: tuple[int, int]
     imagine_size: tuple[int, int]
     prompts_used: int
+    photos_shown: int
     model: str
     device: str
     batch: int
     threads: int
     silent: bool
     steady: bool
+    flashes: Flashes
+    held_back: int
     analysis_s: float
     load_s: float
     render_s: float
@@ -101,12 +125,15 @@ class Clip:
             "size": "x".join(map(str, self.size)),
             "imagine_size": "x".join(map(str, self.imagine_size)),
             "prompts_used": self.prompts_used,
+            "photos_shown": self.photos_shown,
             "model": self.model,
             "device": self.device,
             "batch": self.batch,
             "threads": self.threads,
             "silent": self.silent,
             "beat": self.steady,
+            "flashes": self.flashes.to_dict(),
+            "held_back": self.held_back,
             "analysis_s": round(self.analysis_s, 3),
             "load_s": round(self.load_s, 3),
             "render_s": round(self.render_s, 3),
@@ -143,8 +170,15 @@ def make_clip(song: str | os.PathLike[str], out: Path, settings: Settings, *, pr
     threads = settings.threads or default_threads()
     torch.set_num_threads(threads)
     preset = None if settings.timeline else get_preset(settings.preset)
+    lines = words_of(settings.preset, preset, settings.lyrics) if preset else ()
+    wishes = load_shots(settings.shots) if preset and settings.shots else None
+    if preset:
+        macro_values(preset, settings.macros)
+    photos = settings.photos
+    if wishes and settings.shots:
+        photos = (*photos, *(settings.shots.parent / name for name in shot_photos(wishes)))
     # what is broken is said before seconds of hearing and loading
-    for photo in settings.photos:
+    for photo in photos:
         read_picture(photo)
     for video in settings.videos:
         open_film(video)
@@ -161,7 +195,12 @@ def make_clip(song: str | os.PathLike[str], out: Path, settings: Settings, *, pr
             analysis, preset, samples=track.samples, fps=settings.fps, seed=settings.seed,
             photos=tuple(photo.name for photo in settings.photos),
             videos=tuple(video.name for video in settings.videos),
+            macros=settings.macros, lyrics=lines,
         )  # fmt: skip
+        if wishes:
+            timeline, _ = apply_shots(timeline, analysis, wishes)
+        if settings.telling:
+            settings = replace(settings, start=telling_start(analysis, settings.duration or track.duration))
     if (timeline.columns["guide"] >= 0).any():
         require_flow("camera.flow")
     first, last = frame_range(timeline, track, settings)
@@ -169,17 +208,24 @@ def make_clip(song: str | os.PathLike[str], out: Path, settings: Settings, *, pr
     report("hearing", 1, 1)
 
     report("loading", 0, 1)
-    model = load_model(settings.model, device=device, steps=settings.steps)
+    model = load_model(
+        settings.model, device=device, steps=settings.steps, guidance=settings.guidance, loras=settings.loras,
+        vae=settings.vae, dtype=settings.dtype,
+    )  # fmt: skip
     shape = settings.size or (16, 9)
     imagined = settings.imagine_size or imagine_size(model.native, shape)
     size = settings.size or output_size(imagined)
     _check_imagine_size(imagined, model)
     batch = settings.batch or default_batch(device, *imagined)
     plan = make_plan(timeline, first=first, last=last)
-    bank = PromptBank(model, timeline.prompts, used_prompts(timeline, plan))
+    bank = PromptBank(model, timeline.prompts, used_prompts(timeline, plan), negatives_of(timeline, settings.negative))
     core = Core(model, bank, batch=batch, width=imagined[0], height=imagined[1])
-    videos = _videos(settings, imagined)
-    scene = scenery(timeline, core, _photos(settings.photos, imagined), videos)
+    videos = _videos(settings.videos, len(photos), imagined)
+    scene = scenery(timeline, core, _photos(photos, imagined), videos)
+    made = replace(
+        settings, size=size, imagine_size=imagined, steps=model.steps, device=device, batch=batch, threads=threads
+    )
+    recipe = make_recipe(made, song=song, track=track, timeline=timeline, model=model) if settings.recipe else None
     loaded = time.perf_counter()
     report("loading", 1, 1)
 
@@ -187,11 +233,14 @@ def make_clip(song: str | os.PathLike[str], out: Path, settings: Settings, *, pr
     work = _work_folder(out)
     try:
         pieces = _render(plan, core, scene, work, size, codec, report)
+        held = 0
+        if settings.flash_safe:
+            pieces, held = limit_pieces(pieces, fps=timeline.fps, size=size, codec=codec)
         title = os.fsencode(Path(song).stem).decode("utf-8", "replace")
         sound = (frame_sample(first, timeline.fps, track.sample_rate), _last_sample(last, timeline, track))
         join(
             pieces, track, out, fps=timeline.fps, container=container, codec=codec, sound=sound,
-            metadata={"title": title, "comment": f"made with reactive, preset {timeline.title}"},
+            metadata={"title": title, "comment": f"made with reactive, preset {timeline.title}", **clip_tags(recipe)},
         )  # fmt: skip
     except OutputError as problem:
         # what a user knows is the clip, not the hidden piece that could not be written
@@ -206,6 +255,9 @@ def make_clip(song: str | os.PathLike[str], out: Path, settings: Settings, *, pr
             source.close()
         shutil.rmtree(work, ignore_errors=True)
     finished = time.perf_counter()
+    report("watching", 0, 1)
+    flashes = score_flashes(out)
+    report("watching", 1, 1)
     return Clip(
         output=out,
         frames=last - first,
@@ -214,46 +266,20 @@ def make_clip(song: str | os.PathLike[str], out: Path, settings: Settings, *, pr
         size=size,
         imagine_size=imagined,
         prompts_used=len(_prompts_between(timeline, first, last)),
+        photos_shown=len({source for source in timeline.columns["source"][first:last].tolist() if source >= 0}),
         model=settings.model,
         device=device,
         batch=batch,
         threads=threads,
         silent=bool(analysis and analysis.silent),
         steady=bool(analysis is None or len(analysis.beats)),
+        flashes=flashes,
+        held_back=held,
         analysis_s=heard - began,
         load_s=loaded - heard,
         render_s=finished - loaded,
         wall_s=finished - began,
     )
-
-
-def check_output(out: Path, inputs: Sequence[Path], overwrite: bool) -> None:
-    """Check that a clip may be written to `out`.
-
-    Raises
-    ------
-    OutputError
-        If it is one of the inputs, exists without `overwrite`, or its folder can't be written.
-    """
-    try:
-        exists = out.exists()
-    except OSError as problem:
-        raise OutputError(
-            f"can't be written ({problem.strerror})", where=str(out), remedy="choose a shorter name"
-        ) from None
-    for given in inputs:
-        if exists and given.exists() and given.exists() and os.path.samefile(out, given):
-            raise OutputError("is what the clip is made from", where=str(out), remedy="choose another name with -o")
-    if out.is_dir():
-        raise OutputError("is a folder", where=str(out), remedy="name a file, for instance clip.mp4")
-    if exists and not overwrite:
-        raise OutputError("exists already", where=str(out), remedy="choose another name with -o, or pass --overwrite")
-    if not out.parent.is_dir():
-        raise OutputError(
-            "the folder does not exist", where=str(out.parent), remedy="make it, or choose another with -o"
-        )
-    if not os.access(out.parent, os.W_OK):
-        raise OutputError("the folder can't be written", where=str(out.parent), remedy="choose another place with -o")
 
 
 def edited_timeline(settings: Settings, track: Track) -> Timeline:
@@ -299,6 +325,12 @@ def _prompts_between(timeline: Timeline, first: int, last: int) -> set[int]:
     return {*columns["prompt_from"][first:last].tolist(), *columns["prompt_to"][first:last].tolist()}
 
 
+def negatives_of(timeline: Timeline, more: str) -> tuple[str, ...]:
+    """Return what each of a timeline's prompts keeps away from, with `more` for all of them; empty for nothing."""
+    own = timeline.negatives or ("",) * len(timeline.prompts)
+    return tuple(", ".join(text for text in (one, more) if text) for one in own) if any(own) or more else ()
+
+
 def used_prompts(timeline: Timeline, plan: Plan) -> set[int]:
     """Return the prompts that a plan needs: a feedback shot begins before an excerpt that shows only its end."""
     return _prompts_between(timeline, min([plan.first, *(start for start, _ in plan.shots)]), plan.last)
@@ -321,11 +353,8 @@ def _photos(photos: Sequence[Path], size: tuple[int, int]) -> dict[int, torch.Te
     }
 
 
-def _videos(settings: Settings, size: tuple[int, int]) -> dict[int, VideoSource]:
-    return {
-        number: VideoSource(path, width=size[0], height=size[1])
-        for number, path in enumerate(settings.videos, len(settings.photos))
-    }
+def _videos(videos: Sequence[Path], first: int, size: tuple[int, int]) -> dict[int, VideoSource]:
+    return {number: VideoSource(path, width=size[0], height=size[1]) for number, path in enumerate(videos, first)}
 
 
 def _work_folder(out: Path) -> Path:

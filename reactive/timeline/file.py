@@ -54,6 +54,9 @@ def timeline_to_text(timeline: Timeline) -> str:
     lines = [f"  {json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}" for key, value in head.items()]
     prompts = ",\n".join(f"    {json.dumps(prompt, ensure_ascii=False)}" for prompt in timeline.prompts)
     lines.append(f'  "prompts": [\n{prompts}\n  ]')
+    if timeline.negatives:
+        negatives = ",\n".join(f"    {json.dumps(text, ensure_ascii=False)}" for text in timeline.negatives)
+        lines.append(f'  "negatives": [\n{negatives}\n  ]')
     columns = [
         f'    "{name}": {json.dumps(_runs(timeline.columns[name]))}' for name in INTEGERS if name not in left_out
     ]
@@ -118,14 +121,18 @@ def _checked(data: dict[str, Any]) -> Timeline:
     if not 1 <= frames <= MAX_FRAMES:
         raise ValueError(f"frames = {frames} is not between 1 and {MAX_FRAMES}")
     fps = parse_fps(str(data["fps"]))
-    videos = data.get("videos", [])
+    negatives, videos = data.get("negatives", []), data.get("videos", [])
     if not all(
         isinstance(part, list) for part in (*(data[n] for n in ("prompts", "phases", "photos", "cuts")), videos)
     ):
         raise ValueError("prompts, phases, photos, videos and cuts must be lists")
-    for text in [data["title"], *data["prompts"], *data["phases"], *data["photos"], *videos]:
+    if not isinstance(negatives, list) or len(negatives) not in (0, len(data["prompts"])):
+        raise ValueError("negatives must be a list as long as prompts")
+    # files of older programs have none: every mix was straight
+    data["columns"].setdefault("slerp", [[0, 0]])
+    for text in [data["title"], *data["prompts"], *negatives, *data["phases"], *data["photos"], *videos]:
         if not isinstance(text, str) or any(unicodedata.category(letter) in ("Cc", "Cs") for letter in text):
-            raise ValueError("the title, prompts, phases, photos and videos must be plain text")
+            raise ValueError("the title, prompts, negatives, phases, photos and videos must be plain text")
     samples, sample_rate = int(data["samples"]), int(data["sample_rate"])
     if sample_rate < 1 or frames != frame_count(samples, sample_rate, fps):
         raise ValueError(f"frames = {frames} does not follow from samples, sample_rate and fps")
@@ -157,6 +164,7 @@ def _checked(data: dict[str, Any]) -> Timeline:
         ("lens_turn", -STEEPEST, STEEPEST),
         ("camera_flow", 0, 1),
         ("weight", 0, 1),
+        ("slerp", 0, 1),
         ("strength", 0, 1),
         ("lens_zoom", 0.1, 100),
         ("lens_rotate", -1e5, 1e5),
@@ -193,6 +201,7 @@ def _checked(data: dict[str, Any]) -> Timeline:
         photos=tuple(str(name) for name in data["photos"]),
         cuts=tuple(sorted(int(cut) for cut in data["cuts"])),
         columns=columns,
+        negatives=tuple(negatives),
         videos=tuple(str(name) for name in videos),
         feedback_colour=colour,
     )

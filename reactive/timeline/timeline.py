@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
 
 from reactive.audio.analysis import Analysis
-from reactive.audio.grid import grid_of
+from reactive.audio.grid import Grid, grid_of
+from reactive.preset.lyrics import Line
+from reactive.preset.macros import macro_values
 from reactive.preset.schema import Camera, Lens, Phase, Preset
-from reactive.timeline.clock import frame_count, frame_length, frame_times, nearest_frame
+from reactive.preset.vocabulary import MACRO
+from reactive.timeline.clock import frame_count, frame_length, frame_time, frame_times, nearest_frame
 from reactive.timeline.evaluate import Scope, ease, evaluate
+from reactive.timeline.insert import insert, line_insertions, pin_insertions
 from reactive.timeline.phases import Span, lay_phases
 from reactive.timeline.placement import FEEDBACK, NO_GUIDE, NO_SOURCE, place_joins, place_sources
-from reactive.timeline.schedule import Event, Pools, blend_weights, schedule
+from reactive.timeline.pools import Pools
+from reactive.timeline.schedule import Event, blend_weights, schedule, switch_event
 from reactive.timeline.signals import frame_signals
 from reactive.timeline.walk import harmonics_for, walk_of
 
 __all__ = ["CURVES", "FEEDBACK", "INTEGERS", "NO_SOURCE", "OPTIONAL", "Timeline", "build_timeline"]
 
-INTEGERS = ("phase", "loop", "shot", "source", "guide", "prompt_from", "prompt_to", "seed")
+INTEGERS = ("phase", "loop", "shot", "source", "guide", "prompt_from", "prompt_to", "slerp", "seed")
 CURVES = (
     "weight", "walk", "speed", "strength", "hit",
     "lens_zoom", "lens_rotate", "lens_x", "lens_y",
@@ -63,11 +69,13 @@ class Timeline:
     cuts
         Frames that start with a hard cut or a restart, rising.
     columns
-        One array [frames] for each name in `INTEGERS` (int64) and `CURVES` (float64). `weight` is that of `prompt_to`;
-        lens: scale, degrees, picture widths, picture heights, degrees in depth; camera: the running sums of log scale,
-        degrees, widths, heights and degrees in depth, so a move from one frame to another is a difference; `dissolve`
-        and `morph` are the weight of the shot to come; `guide` numbers the video, from 0 on, by whose motion times
-        `camera_flow` a fed-back picture moves.
+        One array [frames] for each name in `INTEGERS` (int64) and `CURVES` (float64). `weight` is that of `prompt_to`, mixed
+        straight, or along the arc where `slerp` is 1; lens: scale, degrees, picture widths, picture heights, degrees in
+        depth; camera: the running sums of log scale, degrees, widths, heights and degrees in depth, so a move from one
+        frame to another is a difference; `dissolve` and `morph` are the weight of the shot to come; `guide` numbers the
+        video, from 0 on, by whose motion times `camera_flow` a fed-back picture moves.
+    negatives
+        What each prompt keeps away from, one text for each of `prompts`; empty if there are none.
     videos
         Base names of the videos, which `source` numbers after the photographs.
     feedback_colour
@@ -88,6 +96,7 @@ class Timeline:
     photos: tuple[str, ...]
     cuts: tuple[int, ...]
     columns: dict[str, np.ndarray]
+    negatives: tuple[str, ...] = ()
     videos: tuple[str, ...] = ()
     feedback_colour: float = 0.0
 
@@ -106,6 +115,8 @@ def build_timeline(
     seed: int,
     photos: tuple[str, ...] = (),
     videos: tuple[str, ...] = (),
+    macros: Mapping[str, float] | None = None,
+    lyrics: Sequence[Line] = (),
 ) -> Timeline:
     """Decide every frame of a song's clip.
 
@@ -125,6 +136,15 @@ def build_timeline(
         Base names of the photographs fed in, shown in turn where the preset says `mode = "photo"`.
     videos
         Base names of the videos fed in, read at song time where the preset says `mode = "video"`.
+    macros
+        Where the preset's knobs stand, 0 to 1, by name; those not named stand at their defaults.
+    lyrics
+        The lines of the song's words, which become prompts at their times.
+
+    Raises
+    ------
+    PresetError
+        If a macro is not the preset's or leaves 0..1.
     """
     if analysis.silent:
         preset = _calm(preset)
@@ -132,6 +152,7 @@ def build_timeline(
     seconds = frame_times(frames, fps)
     grid = grid_of(analysis)
     signals = frame_signals(analysis, grid, frames=frames, fps=fps)
+    signals |= {f"{MACRO}{name}": np.full(frames, value) for name, value in macro_values(preset, macros).items()}
     bars = grid.bar_position(seconds)
     song = Scope(signals, bars, fps)
     fits = np.stack([evaluate(phase.fits, song) for phase in preset.phase])
@@ -142,9 +163,10 @@ def build_timeline(
     pools = Pools(preset, seed)
     sections = [section.start for section in analysis.sections]
     events = schedule(
-        preset, spans, grid, [evaluate(phase.switch.accent, scope) for phase in preset.phase], pools,
+        preset, spans, grid, [evaluate(phase.switch.accent, scope) for phase in preset.phase], _climbs(preset, scope), pools,
         sections=sections, fps=fps, frames=frames,
     )  # fmt: skip
+    events = _inserted(events, preset, analysis, lyrics, spans, grid, pools, fps, frames)
     columns = _spread(preset, spans, ranges, events, scope, frames)
     columns["hit"] = signals["kick"]
     columns |= _prompt_columns(events, frames)
@@ -179,6 +201,7 @@ def build_timeline(
         photos=photos,
         cuts=tuple(cuts),
         columns={name: columns[name] for name in (*INTEGERS, *CURVES)},
+        negatives=tuple(pools.negatives) if any(pools.negatives) else (),
         videos=videos,
         feedback_colour=preset.feedback.colour,
     )
@@ -188,6 +211,43 @@ def _calm(preset: Preset) -> Preset:
     """Return the preset as it shows silence: nothing is fed back, so nothing restarts."""
     calm = [phase.model_copy(update={"mode": "walk"}) if phase.mode == "feedback" else phase for phase in preset.phase]
     return preset.model_copy(update={"phase": calm})
+
+
+def _climbs(preset: Preset, scope: Scope) -> list[np.ndarray]:
+    """Return each phase's height on its ladder, [frames]; zeros where it has none."""
+    flat = np.zeros(len(scope.bars))
+    return [evaluate(phase.climb, scope) if phase.order == "ladder" else flat for phase in preset.phase]
+
+
+def _inserted(
+    events: list[Event],
+    preset: Preset,
+    analysis: Analysis,
+    lyrics: Sequence[Line],
+    spans: list[Span],
+    grid: Grid,
+    pools: Pools,
+    fps: Fraction,
+    frames: int,
+) -> list[Event]:
+    """Return the schedule with the song's words and, over them, the preset's pins."""
+    insertions = line_insertions(preset, lyrics, grid, pools, analysis.duration) if lyrics else []
+    insertions += pin_insertions(preset, analysis, spans, grid, pools)
+    if not insertions:
+        return events
+
+    def fixed(event: Event, before: Event | None) -> bool:
+        # a phase's beginning, and the cuts at which feedback starts anew
+        fed_back = preset.phase[spans[event.span].phase].mode == "feedback"
+        return before is None or event.span != before.span or (event.hit and fed_back)
+
+    def resume(frame: int, number: int) -> Event:
+        phase = preset.phase[spans[number].phase]
+        prompt, seconds = pools.next(spans[number].phase), float(frame_time(frame, fps))
+        hit = phase.switch.how == "cut" and grid.heard and phase.mode != "feedback"
+        return switch_event(phase, number, prompt, grid, seconds, frame, hit=hit, fps=fps)
+
+    return insert(events, insertions, spans, grid, fixed=fixed, resume=resume, fps=fps, frames=frames)
 
 
 def _progress(spans: list[Span], ranges: list[tuple[int, int]], frames: int) -> dict[str, np.ndarray]:
@@ -260,16 +320,17 @@ def _expressions(preset: Preset, phase: Phase) -> dict[str, str]:
 
 
 def _prompt_columns(events: list[Event], frames: int) -> dict[str, np.ndarray]:
-    before, after = np.zeros(frames, np.int64), np.zeros(frames, np.int64)
+    before, after, slerp = (np.zeros(frames, np.int64) for _ in range(3))
     weight = np.zeros(frames)
     current = events[0].prompt
     for event, end in zip(events, [e.frame for e in events[1:]] + [frames], strict=True):
         before[event.frame : event.stop] = current
         after[event.frame : event.stop] = event.prompt
         weight[event.frame : event.stop] = blend_weights(event.stop - event.frame)
+        slerp[event.frame : event.stop] = event.slerp
         before[event.stop : end] = after[event.stop : end] = event.prompt
         current = event.prompt
-    return {"prompt_from": before, "prompt_to": after, "weight": weight}
+    return {"prompt_from": before, "prompt_to": after, "slerp": slerp, "weight": weight}
 
 
 def _closed_loops(preset: Preset, spans: list[Span], ranges: list[tuple[int, int]]) -> list[tuple[int, int]]:
