@@ -68,6 +68,12 @@ from reactive.cli.recipe import check_beside, recipe_options, repeat
 @macro_option
 @lyrics_option
 @video_option
+@click.option(
+    "--imagine-rate",
+    type=click.FloatRange(1, 240),
+    metavar="R",
+    help="Imagine R pictures a second and draw the rest by optical flow. Default: every frame.",
+)
 @shots_option
 @no_shots_option
 @click.option("--timeline", type=click.Path(path_type=Path), help="Render an edited timeline instead of a preset.")
@@ -132,6 +138,8 @@ def run(song: str, output: Path | None, as_json: bool, **options: Any) -> None:
         f"{clean(str(clip.output))}: {counted(clip.frames, 'frame')}, {minutes(clip.duration)}, {summary['size']} at "
         f"{summary['fps']} frames/s, {counted(clip.prompts_used, 'prompt')}"
     )
+    if settings.imagine_rate:
+        click.echo(f"{counted(clip.pictures, 'picture')} imagined, the other frames drawn between them")
     click.echo(
         f"heard in {clip.analysis_s:.1f} s, loaded in {clip.load_s:.1f} s, rendered in {minutes(clip.render_s)} "
         f"({summary['frames_per_s']:.1f} frames/s with {clip.model} on {clip.device})"
@@ -179,6 +187,7 @@ def _settings(song: str, options: dict[str, Any]) -> Any:
         duration=options["duration"],
         photos=tuple(options["photos"]),
         videos=tuple(options["videos"]),
+        imagine_rate=options["imagine_rate"] or 0.0,
         timeline=options["timeline"],
         macros=parse_macros(options["macros"]),
         lyrics=options["lyrics"],

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 LIBRARIES = ("torch", "diffusers", "transformers", "av", "numpy", "librosa")
 # what names files stands in the recipe by hash; the rest of these decides nothing in the finished clip
-FILES = ("preset", "timeline", "model", "photos", "lyrics")
+FILES = ("preset", "timeline", "model", "photos", "videos", "lyrics")
 ASIDE = ("overwrite", "recipe", "telling", "job", "mixed", "also")
 MAX_FILES = 1000
 
@@ -89,6 +89,7 @@ class Recipe(Strict):
     lyrics: Named | None
     model: Named
     photos: list[Named] = Field(max_length=MAX_FILES)
+    videos: list[Named] = Field([], max_length=MAX_FILES)
     settings: dict[Word, Plain | list[Plain] | dict[str, float]] = Field(max_length=100)
     decided: Digest
 
@@ -130,6 +131,7 @@ def make_recipe(
         lyrics=_named(lyrics),
         model=Named(name=_model_name(settings.model), sha256=model.sha256),
         photos=[Named(name=_clear(photo), sha256=sha256(photo)) for photo in settings.photos],
+        videos=[Named(name=_clear(video), sha256=sha256(video)) for video in settings.videos],
         settings={name: _flat(value) for name, value in kept.items() if name not in (*FILES, *ASIDE)},
         decided=timeline_hash(timeline),
     )
@@ -161,7 +163,7 @@ def read_recipe(clip: str | os.PathLike[str]) -> Recipe:
         )
     try:
         recipe = Recipe.model_validate_json(text)
-        for named in (recipe.song, recipe.preset, recipe.timeline, recipe.lyrics, *recipe.photos):
+        for named in (recipe.song, recipe.preset, recipe.timeline, recipe.lyrics, *recipe.photos, *recipe.videos):
             if named is not None:
                 _base_name(named.name)
     except (ValidationError, ValueError) as problem:
@@ -188,6 +190,8 @@ def differences(then: Recipe, now: Recipe) -> list[str]:
             found.append(f"another {name}")
     if [photo.sha256 for photo in then.photos] != [photo.sha256 for photo in now.photos]:
         found.append("other photographs")
+    if [video.sha256 for video in then.videos] != [video.sha256 for video in now.videos]:
+        found.append("other videos")
     if then.decided != now.decided:
         found.append("another timeline was decided")
     return found
