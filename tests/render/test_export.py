@@ -81,6 +81,9 @@ def test_stills_show_a_picture_of_the_clip(tmp_path: Path, clip: Path) -> None:
     with Image.open(tmp_path / "t.jpg") as small:
         assert small.format == "JPEG"
         assert max(small.size) <= 320
+    # the mark of generative AI goes with every picture
+    for name in ("p.png", "t.jpg"):
+        assert b"trainedAlgorithmicMedia" in (tmp_path / name).read_bytes()
 
 
 def test_a_loop_closes_on_itself(tmp_path: Path, clip: Path) -> None:
