@@ -76,6 +76,11 @@ from reactive.cli.recipe import check_beside, recipe_options, repeat
 )
 @shots_option
 @no_shots_option
+@click.option("--title", default="", metavar="TEXT", help="Write the song's name over its beginning.")
+@click.option(
+    "--logo", type=click.Path(path_type=Path), help="Lay a picture, for instance a transparent PNG, over a corner."
+)
+@click.option("--show-lyrics", is_flag=True, help="Write the lines of the song's words while they are sung.")
 @click.option("--timeline", type=click.Path(path_type=Path), help="Render an edited timeline instead of a preset.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 @click.option("--batch", default="auto", show_default=True, metavar="N|auto", help="Pictures imagined at once.")
@@ -124,7 +129,7 @@ def run(song: str, output: Path | None, as_json: bool, **options: Any) -> None:
     if as_json:
         click.echo(json.dumps(summary))
         return
-    if settings.shots:
+    if settings.shots and not options["recipe_of"]:
         click.echo(f"Single shots follow {clean(str(settings.shots))}.")
     if options["recipe_of"]:
         click.echo(clean(f"This may not be the very same clip: {', '.join(differs)}." if differs else "Made again."))
@@ -191,6 +196,9 @@ def _settings(song: str, options: dict[str, Any]) -> Any:
         timeline=options["timeline"],
         macros=parse_macros(options["macros"]),
         lyrics=options["lyrics"],
+        title=clean(options["title"])[:200],
+        logo=options["logo"],
+        show_lyrics=options["show_lyrics"],
         shots=shots_file(song, options["shots"], options["no_shots"] or options["timeline"] is not None),
         device=options["device"],
         batch=0 if batch == "auto" else int(batch),

@@ -28,11 +28,14 @@ from reactive.errors import OutputError, TimelineError
 from reactive.media.picture import read_picture
 from reactive.media.sound import Track, open_track
 from reactive.media.video import open_film
-from reactive.preset.library import get_preset, words_of
+from reactive.preset.library import find_preset, get_preset, words_of
+from reactive.preset.lyrics import Line
 from reactive.preset.macros import macro_values
+from reactive.preset.schema import Overlay, Preset
 from reactive.preset.shots import load_shots, shot_photos
 from reactive.render.flashsafe import limit_pieces
 from reactive.render.outputs import check_output
+from reactive.render.overlay import Mark, make_marks, overlay_pieces
 from reactive.render.plan import Plan, make_plan
 from reactive.render.recipe import clip_tags, make_recipe
 from reactive.render.sizes import imagine_size, output_size
@@ -40,6 +43,7 @@ from reactive.render.writer import SegmentWriter
 from reactive.score.flash import Flashes, score_flashes
 from reactive.sources.photo import load_photo
 from reactive.sources.video import VideoSource
+from reactive.timeline.captions import captions_of
 from reactive.timeline.clock import format_fps, frame_sample, nearest_frame
 from reactive.timeline.excerpt import telling_start
 from reactive.timeline.file import load_timeline
@@ -59,7 +63,7 @@ class Settings:
 
     `start` and `duration` are seconds of the song; with `telling` the excerpt begins where it tells most, around the drop;
     `macros` says where the preset's knobs stand; `lyrics` is an LRC or SRT file, `shots` a file of wishes for single shots;
-    `batch` 0 and `threads` 0 mean: by rule; with `recipe` the clip carries all that decides it.
+    `title`, `logo` and `show_lyrics` are laid over the finished pictures; `batch` 0 and `threads` 0 mean: by rule; with `recipe` the clip carries all that decides it.
     """
 
     preset: str = "loop-destroy"
@@ -84,6 +88,9 @@ class Settings:
     lyrics: Path | None = None
     telling: bool = False
     shots: Path | None = None
+    title: str = ""
+    logo: Path | None = None
+    show_lyrics: bool = False
     device: str = "auto"
     batch: int = 0
     threads: int = 0
@@ -238,10 +245,13 @@ def make_clip(song: str | os.PathLike[str], out: Path, settings: Settings, *, pr
     loaded = time.perf_counter()
     report("loading", 1, 1)
 
+    marks = overlay_marks(settings, preset, timeline, analysis, lines, size)
     codec = video_codec(settings.codec, speed=settings.speed, crf=settings.crf)
     work = _work_folder(out)
     try:
         pieces = _render(plan, core, scene, work, size, codec, settings.imagine_rate, report)
+        if marks:
+            pieces = overlay_pieces(pieces, marks, first=first, fps=timeline.fps, size=size, codec=codec)
         held = 0
         if settings.flash_safe:
             pieces, held = limit_pieces(pieces, fps=timeline.fps, size=size, codec=codec)
@@ -362,6 +372,31 @@ def _photos(photos: Sequence[Path], size: tuple[int, int]) -> dict[int, torch.Te
         number: from_bytes(torch.from_numpy(load_photo(path, width=size[0], height=size[1]).copy()).permute(2, 0, 1))
         for number, path in enumerate(photos)
     }
+
+
+def overlay_marks(
+    settings: Settings,
+    preset: Preset | None,
+    timeline: Timeline,
+    analysis: Analysis | None,
+    lines: Sequence[Line],
+    size: tuple[int, int],
+) -> list[Mark]:
+    """Return what is laid over the finished pictures: the preset's overlay, and what the settings add to it.
+
+    An edited timeline has no preset to say more than the logo.
+    """
+    overlay, folder = Overlay(), None
+    if preset:
+        overlay, folder = preset.overlay, find_preset(settings.preset).parent
+    if settings.show_lyrics:
+        overlay = overlay.model_copy(update={"lyrics": True})
+    captions = captions_of(overlay, timeline, analysis, title=settings.title, lyrics=lines) if analysis else []
+    logo = settings.logo or (folder / overlay.logo if folder and overlay.logo else None)
+    font = folder / overlay.font if folder and overlay.font else None
+    if not captions and not logo:
+        return []
+    return make_marks(overlay, captions, font=font, logo=logo, fps=timeline.fps, frames=timeline.frames, size=size)
 
 
 def _videos(videos: Sequence[Path], first: int, size: tuple[int, int]) -> dict[int, VideoSource]:
