@@ -1,7 +1,8 @@
 """Pieces whose beats are known: MIDI of Debian's `freedoom` and `openttd-openmsx`, drum songs of its `hydrogen-data`.
 
 Half of the first and of the last kind may be tuned and trained on ("tuned"), by the hash of the piece's name; the
-others, and everything of `openttd-openmsx`, are held out.
+others, and everything of `openttd-openmsx`, are held out. Files whose notes lie on their own written grid no more often
+than by chance (their tempo is a player's clock rate, or they were played freely) tell nothing and are left out.
 """
 
 from __future__ import annotations
@@ -15,6 +16,10 @@ import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
+from reactive.media.midi import parse_midi
+
 WADS = ("/usr/share/games/doom/freedoom1.wad", "/usr/share/games/doom/freedoom2.wad")
 HYDROGEN = "/usr/share/hydrogen/data/demo_songs"
 OPENMSX = "/usr/share/games/openttd/baseset/openmsx"
@@ -26,6 +31,7 @@ GM_DRUMS = (
 )  # fmt: skip
 TICKS_A_QUARTER = 48
 SHORTEST = 60.0
+LEAST_ON_GRID = 0.67
 
 
 @dataclass(frozen=True)
@@ -51,9 +57,7 @@ def missing() -> list[str]:
         found.append("Freedoom's music (Debian: apt-get install freedoom)")
     if not Path(HYDROGEN).exists():
         found.append("Hydrogen's drum songs (Debian: apt-get install hydrogen-data)")
-    found += [
-        f"{name} (pip install {name})" for name in ("mido", "mir_eval") if importlib.util.find_spec(name) is None
-    ]
+    found += [f"{name} (pip install {name})" for name in ("mido", "mir_eval") if importlib.util.find_spec(name) is None]
     return found
 
 
@@ -71,7 +75,19 @@ def gather() -> list[Piece]:
         found.setdefault(_hydrogen(path), f"hydrogen {path.stem}")
     for path in sorted(Path(OPENMSX).glob("*.mid")):
         found.setdefault(path.read_bytes(), f"openmsx {path.stem}")
-    return sorted((Piece(name, data, held_out(name)) for data, name in found.items()), key=lambda piece: piece.name)
+    pieces = [Piece(name, data, held_out(name)) for data, name in found.items() if on_grid(data) >= LEAST_ON_GRID]
+    return sorted(pieces, key=lambda piece: piece.name)
+
+
+def on_grid(midi: bytes) -> float:
+    """Return the share of notes that lie within 0.045 beats of a sixteenth or triplet of the written grid.
+
+    Notes that know nothing of it reach 0.54.
+    """
+    known = parse_midi(midi)
+    inside = np.interp(known.notes[:, 0], known.beats, np.arange(len(known.beats))) % 1
+    distance = np.abs(inside[:, None] - np.array([0, 1 / 4, 1 / 3, 1 / 2, 2 / 3, 3 / 4, 1])).min(axis=1)
+    return float((distance < 0.045).mean())
 
 
 def held_out(name: str) -> bool:
@@ -110,7 +126,9 @@ def _hydrogen(path: Path) -> bytes:
 
     root = ElementTree.parse(path).getroot()
     tempo = float(root.findtext("bpm", "120"))
-    drums = {node.findtext("id"): _drum(node.findtext("name", "")) for node in root.iterfind("instrumentList/instrument")}
+    drums = {
+        node.findtext("id"): _drum(node.findtext("name", "")) for node in root.iterfind("instrumentList/instrument")
+    }
     patterns = {}
     for node in root.iterfind("patternList/pattern"):
         notes = [

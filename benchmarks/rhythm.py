@@ -105,7 +105,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--seconds", type=float, default=120.0, help="of each piece (default: 120)")
     parser.add_argument("--split", choices=["held-out", "tuned", "both"], default="held-out")
     parser.add_argument("--without-librosa", action="store_true", help="leave plain librosa out, which takes longest")
-    parser.add_argument("--export", type=Path, metavar="FOLDER", help="write the MIDI that may be learnt from, and stop")
+    parser.add_argument(
+        "--export", type=Path, metavar="FOLDER", help="write the MIDI that may be learnt from, and stop"
+    )
     given = parser.parse_args(arguments)
     if lacking := missing():
         sys.exit("missing: " + "; ".join(lacking))
@@ -123,9 +125,7 @@ def main(arguments: list[str] | None = None) -> None:
     paces: list[float] = []
     with tempfile.TemporaryDirectory() as folder:
         for piece in pieces:
-            row, pace = measure(
-                piece.midi, Path(folder), seconds=given.seconds, librosa_too=not given.without_librosa
-            )
+            row, pace = measure(piece.midi, Path(folder), seconds=given.seconds, librosa_too=not given.without_librosa)
             names.append(piece.name)
             rows.append(row)
             paces.append(pace)

@@ -132,7 +132,7 @@ def analyze(track: Track) -> Analysis:
         rhythm = track_beats(heard, onsets["all"], len(spectra.mel))
         onsets |= find_roles(heard, strength, onsets["all"])
     else:
-        onsets |= {role: onsets["all"] for role in ("kick", "snare", "hat")}
+        onsets |= dict.fromkeys(("kick", "snare", "hat"), onsets["all"])
     bars = (
         extended(rhythm.downbeats, track.duration)
         if len(rhythm.downbeats) > 1
@@ -176,7 +176,9 @@ def _envelopes(spectra: Spectra, strength: np.ndarray) -> dict[str, np.ndarray]:
     harmonic, percussive = separate(spectra)
     lasting, striking = (np.repeat(part, 2, axis=0)[:rows] for part in (harmonic, percussive))
     at = np.arange(rows) * (LOUDNESS_RATE / FRAMES_PER_SECOND)
-    loudness = np.interp(at, np.arange(len(spectra.loudness)), spectra.loudness) if len(spectra.loudness) else np.zeros(rows)
+    loudness = (
+        np.interp(at, np.arange(len(spectra.loudness)), spectra.loudness) if len(spectra.loudness) else np.zeros(rows)
+    )
     return {
         "rms": np.sqrt(spectra.power),
         "low": amplitude[:, 0],

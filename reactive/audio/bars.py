@@ -76,7 +76,9 @@ _SIZES = np.concatenate([np.full(metre, metre) for metre in METRES])
 _PLACES = np.concatenate([np.arange(metre) for metre in METRES])
 _FIRSTS = np.flatnonzero(_PLACES == 0)
 _LASTS = _FIRSTS + np.array(METRES) - 1
-_BEFORE = np.where(_PLACES > 0, np.arange(len(_SIZES)) - 1, _LASTS[np.searchsorted(_FIRSTS, np.arange(len(_SIZES)), side="right") - 1])
+_BEFORE = np.where(
+    _PLACES > 0, np.arange(len(_SIZES)) - 1, _LASTS[np.searchsorted(_FIRSTS, np.arange(len(_SIZES)), side="right") - 1]
+)
 _INTERVALS = np.arange(SHORTEST, LONGEST + 1)
 
 
@@ -146,7 +148,7 @@ def _trace(
     value: np.ndarray, gain: np.ndarray, bend: np.ndarray, given: tuple[int, int] | None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Follow the best path back from the song's last beat, which lies anywhere in its last long interval."""
-    count, sizes, places = value.shape
+    count, sizes = value.shape[:2]
     tail = value[max(count - LONGEST, 0) :]
     step, interval, state = (int(i) for i in np.unravel_index(int(tail.argmax()), tail.shape))
     step += max(count - LONGEST, 0)

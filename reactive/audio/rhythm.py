@@ -9,7 +9,7 @@ import numpy as np
 
 from reactive.audio.bars import best_path
 from reactive.audio.onset import Onsets
-from reactive.audio.spectrum import FRAMES_PER_SECOND, HOP, RATE
+from reactive.audio.spectrum import HOP, RATE
 
 # songs without a beat get an even pulse of so many seconds a bar, four beats in it
 PULSE_SECONDS = 2.0

@@ -72,7 +72,7 @@ def find_sections(spectra: Spectra, bars: np.ndarray, duration: float) -> list[S
     starts = [0, *_boundaries(features, MIN_BARS_SHORT if count < SHORT_SONG else MIN_BARS), count]
     means = np.stack([features[a:b].mean(axis=0) for a, b in zip(starts, starts[1:], strict=False)])
     labels = _letters(means)
-    level = _rank([float(energy[a:b].mean()) for a, b in zip(starts, starts[1:], strict=False)])
+    level = level_ranks([float(energy[a:b].mean()) for a, b in zip(starts, starts[1:], strict=False)])
     return [
         Section(float(edges[a]), float(edges[b]), label, loud)
         for a, b, label, loud in zip(starts, starts[1:], labels, level, strict=False)
@@ -223,7 +223,7 @@ def _letter(index: int) -> str:
     return string.ascii_uppercase[index % 26] * (index // 26 + 1)
 
 
-def _rank(levels: list[float]) -> list[float]:
+def level_ranks(levels: list[float]) -> list[float]:
     """Map levels in dB to [0, 1]: half by level (at most 24 dB below the top), half by rank, so that all spread out."""
     values = np.array(levels)
     if len(values) == 1:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import sys
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from reactive.cli.common import (
     clean,
     errors,
     fps_option,
+    hearing_options,
     json_option,
     minutes,
     photo_option,
@@ -52,8 +55,9 @@ from reactive.cli.common import (
 )
 @click.option("--encode-speed", default="veryfast", show_default=True, metavar="NAME", help="x264's preset.")
 @click.option("--overwrite", is_flag=True, help="Replace an existing clip, once the new one is complete.")
+@hearing_options
 @json_option
-def run(song: str, output: Path | None, as_json: bool, **options: Any) -> None:
+def run(song: str, output: Path | None, as_json: bool, wishes: Callable[[], Any], **options: Any) -> None:
     """Make a finished clip of SONG.
 
     \b
@@ -65,6 +69,7 @@ def run(song: str, output: Path | None, as_json: bool, **options: Any) -> None:
     with errors(as_json, USAGE):
         settings = _settings(options)
     with errors(as_json):
+        settings = replace(settings, wishes=wishes())
         suffix = {"h264": ".mp4", "prores": ".mov", "ffv1": ".mkv"}[options["codec"]]
         out = output or Path(Path(song).stem + suffix)
         from reactive.media.safe import regular_file
@@ -75,6 +80,8 @@ def run(song: str, output: Path | None, as_json: bool, **options: Any) -> None:
 
         with Progress(not as_json and sys.stderr.isatty()) as report:
             clip = make_clip(song, out, settings, progress=report)
+    for note in clip.notes:
+        click.echo(clean(note), err=True)
     summary = clip.to_dict()
     if as_json:
         click.echo(json.dumps(summary))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -12,6 +14,7 @@ from reactive.cli.common import (
     clean,
     errors,
     fps_option,
+    hearing_options,
     json_option,
     keep_inputs,
     photo_option,
@@ -29,6 +32,7 @@ from reactive.cli.common import (
 @photo_option
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write the timeline as JSON, to edit and render.")
 @click.option("--plot", type=click.Path(path_type=Path), help="Draw the timeline to a PNG, SVG or PDF.")
+@hearing_options
 @json_option
 def timeline(
     song: str,
@@ -39,6 +43,7 @@ def timeline(
     output: Path | None,
     plot: Path | None,
     as_json: bool,
+    wishes: Callable[[], Any],
 ) -> None:
     """Decide what every frame of SONG's clip shall be, without rendering.
 
@@ -58,14 +63,14 @@ def timeline(
             from reactive.media.safe import regular_file
 
             regular_file(photo)
-        from reactive.media.sound import open_track
-
-        track = open_track(song)
-        from reactive.audio.analysis import analyze as hear
+        from reactive.audio.hear import hear
         from reactive.timeline.file import save_timeline
         from reactive.timeline.timeline import build_timeline
 
-        analysis = hear(track)
+        heard = hear(song, wishes())
+        track, analysis = heard.track, heard.analysis
+        for note in heard.notes:
+            click.echo(clean(note), err=True)
         names = tuple(photo.name for photo in photos)
         decided = build_timeline(analysis, wanted, samples=track.samples, fps=rate, seed=seed, photos=names)
         if output:

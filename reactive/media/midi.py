@@ -86,7 +86,9 @@ def parse_midi(data: bytes, *, where: str = "MIDI") -> Midi:
         for tick, _, m in events
         if m.type == "note_on" and m.velocity > 0
     ]
-    markers = tuple((clock.seconds(tick), m.text.strip()) for tick, _, m in events if m.type in ("marker", "cue_marker"))
+    markers = tuple(
+        (clock.seconds(tick), m.text.strip()) for tick, _, m in events if m.type in ("marker", "cue_marker")
+    )
     last = max((tick for tick, _, m in events if m.type in ("note_on", "note_off")), default=0)
     signatures = [(tick, m.numerator, m.denominator) for tick, _, m in events if m.type == "time_signature"]
     beat_ticks, bar_ticks, sizes = _grid(signatures, ticks, last)

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import torch
 
-from reactive.audio.analysis import Analysis, analyze
+from reactive.audio.analysis import Analysis
+from reactive.audio.hear import NO_WISHES, Wishes, hear
 from reactive.diffusion.conditioning import PromptBank
 from reactive.diffusion.core import Core, from_bytes
 from reactive.diffusion.frames import Scenery, independent_frames, scenery
@@ -63,6 +64,7 @@ class Settings:
     speed: str = "veryfast"
     crf: int = 18
     overwrite: bool = False
+    wishes: Wishes = NO_WISHES
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,7 @@ class Clip:
     load_s: float
     render_s: float
     wall_s: float
+    notes: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, object]:
         """Return the summary as plain data for JSON."""
@@ -146,12 +149,14 @@ def make_clip(song: str | os.PathLike[str], out: Path, settings: Settings, *, pr
     find_model(settings.model)
 
     report("hearing", 0, 1)
-    track = open_track(song)
     analysis: Analysis | None = None
+    notes: tuple[str, ...] = ()
     if preset is None:
+        track = open_track(song)
         timeline = edited_timeline(settings, track)
     else:
-        analysis = analyze(track)
+        heard_song = hear(song, settings.wishes)
+        track, analysis, notes = heard_song.track, heard_song.analysis, heard_song.notes
         timeline = build_timeline(
             analysis, preset, samples=track.samples, fps=settings.fps, seed=settings.seed,
             photos=tuple(photo.name for photo in settings.photos),
@@ -213,6 +218,7 @@ def make_clip(song: str | os.PathLike[str], out: Path, settings: Settings, *, pr
         load_s=loaded - heard,
         render_s=finished - loaded,
         wall_s=finished - began,
+        notes=notes,
     )
 
 

@@ -133,9 +133,7 @@ def _chroma(analysis: Analysis, seconds: np.ndarray, length: float) -> dict[str,
     rate = analysis.envelope_rate / 4
     # a row lasts longer than a frame; between two rows the curve goes straight
     at = np.arange(len(analysis.chroma)) / rate
-    return {
-        name: np.clip(np.interp(seconds, at, analysis.chroma[:, row]), 0, 1) for row, name in enumerate(names)
-    }
+    return {name: np.clip(np.interp(seconds, at, analysis.chroma[:, row]), 0, 1) for row, name in enumerate(names)}
 
 
 def _energy(loudness: np.ndarray, length: float) -> np.ndarray:

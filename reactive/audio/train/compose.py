@@ -16,7 +16,39 @@ DRUMS = 9
 SCALES = ((0, 2, 4, 5, 7, 9, 11), (0, 2, 3, 5, 7, 8, 10), (0, 2, 3, 5, 7, 9, 10), (0, 3, 5, 7, 10))
 # General MIDI programs (from 0) by what they play
 BASSES = (32, 33, 34, 35, 36, 37, 38, 39, 43, 58)
-CHORDS = (0, 1, 2, 4, 5, 6, 11, 16, 17, 19, 21, 24, 25, 26, 27, 28, 29, 30, 46, 48, 50, 51, 61, 62, 63, 80, 81, 88, 89, 90, 95)
+CHORDS = (
+    0,
+    1,
+    2,
+    4,
+    5,
+    6,
+    11,
+    16,
+    17,
+    19,
+    21,
+    24,
+    25,
+    26,
+    27,
+    28,
+    29,
+    30,
+    46,
+    48,
+    50,
+    51,
+    61,
+    62,
+    63,
+    80,
+    81,
+    88,
+    89,
+    90,
+    95,
+)
 LEADS = (0, 11, 12, 22, 25, 26, 29, 30, 40, 52, 54, 56, 59, 65, 66, 68, 71, 73, 75, 79, 80, 81, 82, 84, 87, 104)
 
 
@@ -98,7 +130,16 @@ OTHERS: dict[tuple[int, int], list[tuple[str, str, str]]] = {
     (7, 2): [("x---x---x-----", "--x---x-----x-", "x-x-x-x-x-x-x-"), ("x-----x---x---", "----x---x---x-", "xxxxxxxxxxxxxx")],
     (6, 2): [("x-----x-----", "----x-----x-", "x-x-x-x-x-x-"), ("x---x-x---x-", "--x-----x---", "x-x-x-x-x-x-")],
 }  # fmt: skip
-METRES = ((4, 4), 0.66), ((4, 3), 0.08), ((3, 2), 0.09), ((3, 4), 0.03), ((2, 3), 0.06), ((5, 2), 0.03), ((7, 2), 0.025), ((6, 2), 0.025)
+METRES = (
+    ((4, 4), 0.66),
+    ((4, 3), 0.08),
+    ((3, 2), 0.09),
+    ((3, 4), 0.03),
+    ((2, 3), 0.06),
+    ((5, 2), 0.03),
+    ((7, 2), 0.025),
+    ((6, 2), 0.025),
+)
 
 
 def compose(rng: np.random.Generator, seconds: float) -> Piece:
@@ -110,7 +151,10 @@ def compose(rng: np.random.Generator, seconds: float) -> Piece:
         span, patterns = STYLES[style]
     else:
         style = f"{metre.beats}x{metre.parts}"
-        span, patterns = {3: (60, 120), 2: (70, 170), 4: (75, 190)}[min(metre.parts, 4)], OTHERS[metre.beats, metre.parts]
+        span, patterns = (
+            {3: (60, 120), 2: (70, 170), 4: (75, 190)}[min(metre.parts, 4)],
+            OTHERS[metre.beats, metre.parts],
+        )
     tempo = float(np.exp(rng.uniform(*np.log(span))) * np.exp(rng.normal(0, 0.06)))
     bars = int(np.ceil(seconds * tempo / 60 / metre.beats)) + 2
     piece = Piece([], {}, np.zeros(0), np.zeros(0), metre, style)
@@ -150,8 +194,7 @@ def _sections(rng: np.random.Generator, bars: int) -> list[dict[str, float]]:
             "crash": float(rng.random() < 0.4),
             "pattern": float(rng.random()),
         }
-        for bar in range(length):
-            plan.append(on | {"first": float(bar == 0), "last": float(bar == length - 1)})
+        plan += [on | {"first": float(bar == 0), "last": float(bar == length - 1)} for bar in range(length)]
     return plan[:bars]
 
 
@@ -162,7 +205,11 @@ def _slot(beat: float, swing: float) -> float:
 
 
 def _drums(
-    rng: np.random.Generator, piece: Piece, patterns: list[tuple[str, str, str]], sections: list[dict[str, float]], swing: float
+    rng: np.random.Generator,
+    piece: Piece,
+    patterns: list[tuple[str, str, str]],
+    sections: list[dict[str, float]],
+    swing: float,
 ) -> None:
     metre = piece.metre
     snare = int(rng.choice([SNARE, SNARE, SNARE, 40, CLAP, SIDE]))
@@ -194,14 +241,23 @@ def _drums(
             voices = [snare, *TOMS] if rng.random() < 0.6 else [snare]
             for slot in range(fill_from, slots):
                 if rng.random() < 0.75:
-                    voice = voices[min(int((slot - fill_from) / max(slots - fill_from, 1) * len(voices)), len(voices) - 1)]
+                    voice = voices[
+                        min(int((slot - fill_from) / max(slots - fill_from, 1) * len(voices)), len(voices) - 1)
+                    ]
                     beat = bar * metre.beats + _slot(slot * metre.beats / slots, swing)
                     _add(piece, beat, 0.1, voice, rng.uniform(70, 120), DRUMS)
         if on["first"] and on["crash"] and on["kick"]:
             _add(piece, bar * metre.beats, 0.1, CRASH, rng.uniform(80, 120), DRUMS)
         if rng.random() < 0.03:
             # a stray hit anywhere
-            _add(piece, bar * metre.beats + rng.uniform(0, metre.beats), 0.1, int(rng.choice(TOMS)), rng.uniform(50, 110), DRUMS)
+            _add(
+                piece,
+                bar * metre.beats + rng.uniform(0, metre.beats),
+                0.1,
+                int(rng.choice(TOMS)),
+                rng.uniform(50, 110),
+                DRUMS,
+            )
 
 
 def _invented(rng: np.random.Generator, metre: Metre) -> tuple[str, str, str]:
@@ -226,7 +282,12 @@ def _harmony(
     roots[0] = 0 if rng.random() < 0.7 else roots[0]
     rate = int(rng.choice([1, 1, 1, 1, 2]))
     per_bar = 2 if metre.beats % 2 == 0 and rng.random() < 0.15 else 1
-    piece.programs = {0: int(rng.choice(BASSES)), 1: int(rng.choice(CHORDS)), 2: int(rng.choice(LEADS)), 3: int(rng.choice(CHORDS))}
+    piece.programs = {
+        0: int(rng.choice(BASSES)),
+        1: int(rng.choice(CHORDS)),
+        2: int(rng.choice(LEADS)),
+        3: int(rng.choice(CHORDS)),
+    }
     bass_line = _rhythm(rng, metre, rng.uniform(0.15, 0.8))
     comp_line = _rhythm(rng, metre, rng.uniform(0.05, 0.7))
     arpeggio = rng.random() < 0.3
@@ -238,7 +299,9 @@ def _harmony(
         bar = turn // per_bar
         on = sections[bar]
         root = roots[(turn // rate) % loop]
-        chord = [60 + key - 6 + scale[(root + step) % len(scale)] + 12 * ((root + step) // len(scale)) for step in (0, 2, 4)]
+        chord = [
+            60 + key - 6 + scale[(root + step) % len(scale)] + 12 * ((root + step) // len(scale)) for step in (0, 2, 4)
+        ]
         start = turn * metre.beats / per_bar
         length = metre.beats / per_bar
         base = 36 + (key + scale[root % len(scale)]) % 12
@@ -247,7 +310,14 @@ def _harmony(
                 beat = slot / metre.parts
                 if hit and beat < length:
                     pitch = base + int(rng.choice([0, 0, 0, 0, 7, 12, 5])) if slot else base
-                    _add(piece, start + _slot(beat, swing), rng.uniform(0.3, 0.95), pitch, levels[0] * rng.uniform(0.85, 1.1), 0)
+                    _add(
+                        piece,
+                        start + _slot(beat, swing),
+                        rng.uniform(0.3, 0.95),
+                        pitch,
+                        levels[0] * rng.uniform(0.85, 1.1),
+                        0,
+                    )
         if on["chords"] or must:
             for slot, hit in enumerate(comp_line):
                 beat = slot / metre.parts

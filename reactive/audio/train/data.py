@@ -50,7 +50,9 @@ def groove(number: int, soundfonts: list[Path], path: Path) -> None:
     piece = compose(rng, SECONDS)
     drums = np.array([note[:3] for note in piece.notes if note[4] == DRUMS]).reshape(-1, 3)
     electric = rng.random() < 0.45 and len(drums) > 0
-    sound = synthesize(to_midi(piece, drums=not electric), soundfonts[rng.integers(len(soundfonts))], reverb=rng.random() < 0.6)
+    sound = synthesize(
+        to_midi(piece, drums=not electric), soundfonts[rng.integers(len(soundfonts))], reverb=rng.random() < 0.6
+    )
     if electric:
         beat = electric_drums(piece, max(len(sound), round(SECONDS * RATE)), rng)
         sound = np.pad(sound, (0, len(beat) - len(sound))) / max(float(np.abs(sound).max(initial=0)), 1e-3)
@@ -87,7 +89,9 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     arguments.work.mkdir(parents=True, exist_ok=True)
     files = sorted(arguments.midi.glob("*.mid")) if arguments.midi else []
-    jobs = [("piece", i) for i in range(len(files) * arguments.variations)] + [("groove", i) for i in range(arguments.grooves)]
+    jobs = [("piece", i) for i in range(len(files) * arguments.variations)] + [
+        ("groove", i) for i in range(arguments.grooves)
+    ]
     # in mixed order, so that a run broken off has some of everything
     for done, turn in enumerate(np.random.default_rng(0).permutation(len(jobs))):
         kind, number = jobs[turn]

@@ -118,7 +118,9 @@ def _drum(pitch: int, style: np.ndarray, rng: np.random.Generator) -> np.ndarray
         if pitch == 39:
             sound += 0.4 * body * sum(np.exp(-np.abs(t - late) / 0.004) for late in (0.0, 0.012, 0.022))
     elif pitch in (41, 43, 45, 47, 48, 50):
-        sound = np.sin(2 * np.pi * np.cumsum((60 + 5 * (pitch - 40)) * (1 + 0.5 * np.exp(-t / 0.03))) / RATE) * np.exp(-t / 0.15)
+        sound = np.sin(2 * np.pi * np.cumsum((60 + 5 * (pitch - 40)) * (1 + 0.5 * np.exp(-t / 0.03))) / RATE) * np.exp(
+            -t / 0.15
+        )
     else:
         long = 0.25 if pitch in (46, 49, 51) else 0.015 + 0.05 * style[5]
         sound = 0.4 * bright * np.exp(-t / long)
