@@ -14,6 +14,9 @@ os.environ["REACTIVE_CACHE"] = tempfile.mkdtemp(prefix="reactive-cache-")
 os.environ["REACTIVE_DATA"] = tempfile.mkdtemp(prefix="reactive-data-")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TRANSFORMERS_OFFLINE", "1")
+# what the person who runs the tests has installed is neither seen nor touched
+_data = tempfile.TemporaryDirectory(prefix="reactive-tests-")
+os.environ["REACTIVE_DATA"] = _data.name
 
 
 @pytest.fixture(scope="session")

@@ -10,8 +10,10 @@ import click
 
 from reactive import __version__
 from reactive.cli.analyze import analyze
+from reactive.cli.bundle import COMMANDS as BUNDLES
 from reactive.cli.common import TERMINATED
 from reactive.cli.doctor import doctor
+from reactive.cli.export import export
 from reactive.cli.preset import preset
 from reactive.cli.run import run
 from reactive.cli.score import score
@@ -38,5 +40,7 @@ def main() -> None:
             signal.signal(getattr(signal, name), _terminate)
 
 
-for _command in (run, analyze, timeline, score, preset, doctor):
+for _command in (run, analyze, timeline, score, export, preset, doctor):
     main.add_command(_command)
+for _command in BUNDLES:
+    preset.add_command(_command)

@@ -13,18 +13,23 @@ from typing import Any
 import click
 
 from reactive.cli.common import (
+    PHOTOS_UNSEEN,
     USAGE,
     Progress,
     clean,
+    counted,
     errors,
     fps_option,
     hearing_options,
     json_option,
+    lyrics_option,
+    macro_option,
     minutes,
     photo_option,
     preset_option,
     seed_option,
     song_argument,
+    video_option,
 )
 
 
@@ -45,6 +50,9 @@ from reactive.cli.common import (
 @click.option("--start", default=0.0, metavar="S", help="Begin so many seconds into the song.")
 @click.option("--duration", type=float, metavar="S", help="Render so many seconds. Default: to the end.")
 @photo_option
+@macro_option
+@lyrics_option
+@video_option
 @click.option("--timeline", type=click.Path(path_type=Path), help="Render an edited timeline instead of a preset.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 @click.option("--batch", default="auto", show_default=True, metavar="N|auto", help="Pictures imagined at once.")
@@ -54,6 +62,7 @@ from reactive.cli.common import (
     "--crf", default=18, show_default=True, type=click.IntRange(0, 51), help="H.264 quality; lower is better."
 )
 @click.option("--encode-speed", default="veryfast", show_default=True, metavar="NAME", help="x264's preset.")
+@click.option("--flash-safe", is_flag=True, help="Hold flashing within what is safe to watch (ITU-R BT.1702).")
 @click.option("--overwrite", is_flag=True, help="Replace an existing clip, once the new one is complete.")
 @hearing_options
 @json_option
@@ -64,7 +73,7 @@ def run(song: str, output: Path | None, as_json: bool, wishes: Callable[[], Any]
     Examples:
       reactive run song.wav
       reactive run song.mp3 --preset loop-destroy --size 1280x720 -o clip.mp4
-      reactive run song.flac --start 60 --duration 10 --photo band.jpg
+      reactive run song.flac --start 60 --duration 10 --photo band.jpg --video stage.mp4
     """
     with errors(as_json, USAGE):
         settings = _settings(options)
@@ -90,18 +99,25 @@ def run(song: str, output: Path | None, as_json: bool, wishes: Callable[[], Any]
         click.echo("The song is silent, so the clip is calm.")
     elif not clip.steady:
         click.echo("No steady beat was heard; the clip follows loudness and a slow, even pulse.")
+    if options["photos"] and not clip.photos_shown:
+        click.echo(PHOTOS_UNSEEN)
     click.echo(
-        f"{clean(str(clip.output))}: {clip.frames} frames, {minutes(clip.duration)}, {summary['size']} at "
-        f"{summary['fps']} frames/s, {clip.prompts_used} prompts"
+        f"{clean(str(clip.output))}: {counted(clip.frames, 'frame')}, {minutes(clip.duration)}, {summary['size']} at "
+        f"{summary['fps']} frames/s, {counted(clip.prompts_used, 'prompt')}"
     )
     click.echo(
         f"heard in {clip.analysis_s:.1f} s, loaded in {clip.load_s:.1f} s, rendered in {minutes(clip.render_s)} "
         f"({summary['frames_per_s']:.1f} frames/s with {clip.model} on {clip.device})"
     )
+    if clip.held_back:
+        click.echo(f"{counted(clip.held_back, 'picture')} held back, so that the clip is safe to watch")
+    if not clip.flashes.passes:
+        click.echo(f"Warning: {clip.flashes.sentence()}. It can hurt people; --flash-safe holds it back.", err=True)
 
 
 def _settings(options: dict[str, Any]) -> Any:
     from reactive.errors import OutputError
+    from reactive.preset.macros import parse_macros
     from reactive.render.sizes import parse_size
     from reactive.timeline.clock import parse_fps
     from reactive.video.codec import SPEEDS
@@ -130,7 +146,10 @@ def _settings(options: dict[str, Any]) -> Any:
         start=options["start"],
         duration=options["duration"],
         photos=tuple(options["photos"]),
+        videos=tuple(options["videos"]),
         timeline=options["timeline"],
+        macros=parse_macros(options["macros"]),
+        lyrics=options["lyrics"],
         device=options["device"],
         batch=0 if batch == "auto" else int(batch),
         threads=options["threads"],
@@ -138,4 +157,5 @@ def _settings(options: dict[str, Any]) -> Any:
         speed=options["encode_speed"],
         crf=options["crf"],
         overwrite=options["overwrite"],
+        flash_safe=options["flash_safe"],
     )

@@ -7,8 +7,8 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -24,12 +24,19 @@ from reactive.diffusion.models import Model, choose_device, default_batch, defau
 from reactive.errors import OutputError, TimelineError
 from reactive.media.picture import read_picture
 from reactive.media.sound import Track, open_track
-from reactive.preset.library import get_preset
+from reactive.media.video import open_film
+from reactive.preset.library import get_preset, words_of
+from reactive.preset.macros import macro_values
+from reactive.render.flashsafe import limit_pieces
+from reactive.render.outputs import check_output
 from reactive.render.plan import Plan, make_plan
 from reactive.render.sizes import imagine_size, output_size
 from reactive.render.writer import SegmentWriter
+from reactive.score.flash import Flashes, score_flashes
 from reactive.sources.photo import load_photo
+from reactive.sources.video import VideoSource
 from reactive.timeline.clock import format_fps, frame_sample, nearest_frame
+from reactive.timeline.excerpt import telling_start
 from reactive.timeline.file import load_timeline
 from reactive.timeline.timeline import Timeline, build_timeline
 from reactive.video.codec import Codec, container_format, video_codec
@@ -43,7 +50,8 @@ Progress = Callable[[str, int, int], None]
 class Settings:
     """How a clip is made. Sizes are width and height in pixels; None means: what suits the model.
 
-    `start` and `duration` are seconds of the song; `batch` 0 and `threads` 0 mean: by rule.
+    `start` and `duration` are seconds of the song; with `telling` the excerpt begins where it tells most, around the drop;
+    `macros` says where the preset's knobs stand; `lyrics` is an LRC or SRT file; `batch` 0 and `threads` 0 mean: by rule.
     """
 
     preset: str = "loop-destroy"
@@ -56,7 +64,11 @@ class Settings:
     start: float = 0.0
     duration: float | None = None
     photos: tuple[Path, ...] = ()
+    videos: tuple[Path, ...] = ()
     timeline: Path | None = None
+    macros: Mapping[str, float] = field(default_factory=dict)
+    lyrics: Path | None = None
+    telling: bool = False
     device: str = "auto"
     batch: int = 0
     threads: int = 0
@@ -65,6 +77,7 @@ class Settings:
     crf: int = 18
     overwrite: bool = False
     wishes: Wishes = NO_WISHES
+    flash_safe: bool = False
 
 
 @dataclass(frozen=True)
@@ -78,12 +91,15 @@ class Clip:
     size: tuple[int, int]
     imagine_size: tuple[int, int]
     prompts_used: int
+    photos_shown: int
     model: str
     device: str
     batch: int
     threads: int
     silent: bool
     steady: bool
+    flashes: Flashes
+    held_back: int
     analysis_s: float
     load_s: float
     render_s: float
@@ -100,12 +116,15 @@ class Clip:
             "size": "x".join(map(str, self.size)),
             "imagine_size": "x".join(map(str, self.imagine_size)),
             "prompts_used": self.prompts_used,
+            "photos_shown": self.photos_shown,
             "model": self.model,
             "device": self.device,
             "batch": self.batch,
             "threads": self.threads,
             "silent": self.silent,
             "beat": self.steady,
+            "flashes": self.flashes.to_dict(),
+            "held_back": self.held_back,
             "analysis_s": round(self.analysis_s, 3),
             "load_s": round(self.load_s, 3),
             "render_s": round(self.render_s, 3),
@@ -136,16 +155,20 @@ def make_clip(song: str | os.PathLike[str], out: Path, settings: Settings, *, pr
     report = progress or (lambda stage, done, total: None)
     began = time.perf_counter()
     container = container_format(out, settings.codec)
-    check_output(
-        out, [Path(song), *settings.photos, *([settings.timeline] if settings.timeline else [])], settings.overwrite
-    )
+    given = [Path(song), *settings.photos, *settings.videos, *([settings.timeline] if settings.timeline else [])]
+    check_output(out, given, settings.overwrite)
     device = choose_device(settings.device)
     threads = settings.threads or default_threads()
     torch.set_num_threads(threads)
     preset = None if settings.timeline else get_preset(settings.preset)
+    lines = words_of(settings.preset, preset, settings.lyrics) if preset else ()
+    if preset:
+        macro_values(preset, settings.macros)
     # what is broken is said before seconds of hearing and loading
     for photo in settings.photos:
         read_picture(photo)
+    for video in settings.videos:
+        open_film(video)
     find_model(settings.model)
 
     report("hearing", 0, 1)
@@ -160,7 +183,11 @@ def make_clip(song: str | os.PathLike[str], out: Path, settings: Settings, *, pr
         timeline = build_timeline(
             analysis, preset, samples=track.samples, fps=settings.fps, seed=settings.seed,
             photos=tuple(photo.name for photo in settings.photos),
+            videos=tuple(video.name for video in settings.videos),
+            macros=settings.macros, lyrics=lines,
         )  # fmt: skip
+        if settings.telling:
+            settings = replace(settings, start=telling_start(analysis, settings.duration or track.duration))
     first, last = frame_range(timeline, track, settings)
     heard = time.perf_counter()
     report("hearing", 1, 1)
@@ -173,9 +200,10 @@ def make_clip(song: str | os.PathLike[str], out: Path, settings: Settings, *, pr
     _check_imagine_size(imagined, model)
     batch = settings.batch or default_batch(device, *imagined)
     plan = make_plan(timeline, first=first, last=last)
-    bank = PromptBank(model, timeline.prompts, used_prompts(timeline, plan))
+    bank = PromptBank(model, timeline.prompts, used_prompts(timeline, plan), timeline.negatives)
     core = Core(model, bank, batch=batch, width=imagined[0], height=imagined[1])
-    scene = scenery(timeline, core, _photos(settings.photos, imagined))
+    videos = _videos(settings, imagined)
+    scene = scenery(timeline, core, _photos(settings.photos, imagined), videos)
     loaded = time.perf_counter()
     report("loading", 1, 1)
 
@@ -183,6 +211,9 @@ def make_clip(song: str | os.PathLike[str], out: Path, settings: Settings, *, pr
     work = _work_folder(out)
     try:
         pieces = _render(plan, core, scene, work, size, codec, report)
+        held = 0
+        if settings.flash_safe:
+            pieces, held = limit_pieces(pieces, fps=timeline.fps, size=size, codec=codec)
         title = os.fsencode(Path(song).stem).decode("utf-8", "replace")
         sound = (frame_sample(first, timeline.fps, track.sample_rate), _last_sample(last, timeline, track))
         join(
@@ -198,8 +229,13 @@ def make_clip(song: str | os.PathLike[str], out: Path, settings: Settings, *, pr
         remedy = "use a smaller --batch or --imagine-size"
         raise OutputError("there is not enough memory to imagine it", where=str(out), remedy=remedy) from None
     finally:
+        for source in videos.values():
+            source.close()
         shutil.rmtree(work, ignore_errors=True)
     finished = time.perf_counter()
+    report("watching", 0, 1)
+    flashes = score_flashes(out)
+    report("watching", 1, 1)
     return Clip(
         output=out,
         frames=last - first,
@@ -208,47 +244,21 @@ def make_clip(song: str | os.PathLike[str], out: Path, settings: Settings, *, pr
         size=size,
         imagine_size=imagined,
         prompts_used=len(_prompts_between(timeline, first, last)),
+        photos_shown=len({source for source in timeline.columns["source"][first:last].tolist() if source >= 0}),
         model=settings.model,
         device=device,
         batch=batch,
         threads=threads,
         silent=bool(analysis and analysis.silent),
         steady=bool(analysis is None or len(analysis.beats)),
+        flashes=flashes,
+        held_back=held,
         analysis_s=heard - began,
         load_s=loaded - heard,
         render_s=finished - loaded,
         wall_s=finished - began,
         notes=notes,
     )
-
-
-def check_output(out: Path, inputs: Sequence[Path], overwrite: bool) -> None:
-    """Check that a clip may be written to `out`.
-
-    Raises
-    ------
-    OutputError
-        If it is one of the inputs, exists without `overwrite`, or its folder can't be written.
-    """
-    try:
-        exists = out.exists()
-    except OSError as problem:
-        raise OutputError(
-            f"can't be written ({problem.strerror})", where=str(out), remedy="choose a shorter name"
-        ) from None
-    for given in inputs:
-        if exists and given.exists() and given.exists() and os.path.samefile(out, given):
-            raise OutputError("is what the clip is made from", where=str(out), remedy="choose another name with -o")
-    if out.is_dir():
-        raise OutputError("is a folder", where=str(out), remedy="name a file, for instance clip.mp4")
-    if exists and not overwrite:
-        raise OutputError("exists already", where=str(out), remedy="choose another name with -o, or pass --overwrite")
-    if not out.parent.is_dir():
-        raise OutputError(
-            "the folder does not exist", where=str(out.parent), remedy="make it, or choose another with -o"
-        )
-    if not os.access(out.parent, os.W_OK):
-        raise OutputError("the folder can't be written", where=str(out.parent), remedy="choose another place with -o")
 
 
 def edited_timeline(settings: Settings, track: Track) -> Timeline:
@@ -258,12 +268,15 @@ def edited_timeline(settings: Settings, track: Track) -> Timeline:
     where = str(settings.timeline)
     if timeline.song_sha256 != track.sha256:
         raise TimelineError("was made for another song", where=where, remedy="name that song, or write a new timeline")
-    names = tuple(photo.name for photo in settings.photos)
-    if timeline.photos != names:
-        wanted = ", ".join(timeline.photos) or "none"
-        raise TimelineError(
-            f"wants the photographs: {wanted}", where=where, remedy="name them with --photo, in this order"
-        )
+    for kind, option, files, named in (
+        ("photographs", "--photo", settings.photos, timeline.photos),
+        ("videos", "--video", settings.videos, timeline.videos),
+    ):
+        if named != tuple(file.name for file in files):
+            wanted = ", ".join(named) or "none"
+            raise TimelineError(
+                f"wants the {kind}: {wanted}", where=where, remedy=f"name them with {option}, in this order"
+            )
     return timeline
 
 
@@ -310,6 +323,13 @@ def _photos(photos: Sequence[Path], size: tuple[int, int]) -> dict[int, torch.Te
     return {
         number: from_bytes(torch.from_numpy(load_photo(path, width=size[0], height=size[1]).copy()).permute(2, 0, 1))
         for number, path in enumerate(photos)
+    }
+
+
+def _videos(settings: Settings, size: tuple[int, int]) -> dict[int, VideoSource]:
+    return {
+        number: VideoSource(path, width=size[0], height=size[1])
+        for number, path in enumerate(settings.videos, len(settings.photos))
     }
 
 

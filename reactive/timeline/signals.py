@@ -44,9 +44,11 @@ def frame_signals(analysis: Analysis, grid: Grid, *, frames: int, fps: Fraction)
     for name in ("low", "mid", "high", *LASTING):
         signals[name] = _scaled(level.get(name, np.zeros(frames)), 98)
     for name, onsets in analysis.onsets.items():
-        signal = name if name in ROLES else "onset" if name == "all" else f"onset.{name}"
         strengths = np.where(onsets.strengths >= KICK, onsets.strengths, 0.0) if name in ROLES else onsets.strengths
-        signals[signal] = hits(onsets.times, strengths, frames, fps)
+        signals[_signal_of(name)] = hits(onsets.times, strengths, frames, fps)
+    for name in analysis.envelopes:
+        if name.startswith("stem."):
+            signals[name] = _scaled(level[name], 98)
     for role in ROLES:
         signals.setdefault(role, signals["onset.low" if role == "kick" else f"onset.{BAND_OF[role]}"])
     signals |= _chroma(analysis, seconds, length)
@@ -61,6 +63,15 @@ def frame_signals(analysis: Analysis, grid: Grid, *, frames: int, fps: Fraction)
         moving = ("phase.beat", "phase.bar", "song.progress", "section.progress")
         signals = {name: curve if name in moving else np.zeros(frames) for name, curve in signals.items()}
     return signals
+
+
+def _signal_of(onsets: str) -> str:
+    """Return the name of the signal that onsets make: roles and MIDI as they are, a stem's beside its level."""
+    if onsets in ROLES or onsets.startswith("midi."):
+        return onsets
+    if onsets.startswith("stem."):
+        return f"{onsets}.hit"
+    return "onset" if onsets == "all" else f"onset.{onsets}"
 
 
 def interval_means(curve: np.ndarray, rate: float, seconds: np.ndarray, length: float) -> np.ndarray:
