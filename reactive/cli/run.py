@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import sys
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from reactive.cli.common import (
     counted,
     errors,
     fps_option,
+    hearing_options,
     json_option,
     lyrics_option,
     macro_option,
@@ -93,8 +96,9 @@ from reactive.cli.recipe import check_beside, recipe_options, repeat
 @click.option("--flash-safe", is_flag=True, help="Hold flashing within what is safe to watch (ITU-R BT.1702).")
 @recipe_options
 @click.option("--overwrite", is_flag=True, help="Replace an existing clip, once the new one is complete.")
+@hearing_options
 @json_option
-def run(song: str, output: Path | None, as_json: bool, **options: Any) -> None:
+def run(song: str, output: Path | None, as_json: bool, wishes: Callable[[], Any], **options: Any) -> None:
     """Make a finished clip of SONG.
 
     \b
@@ -109,6 +113,7 @@ def run(song: str, output: Path | None, as_json: bool, **options: Any) -> None:
     if options["recipe_of"]:
         check_beside()
     with errors(as_json):
+        settings = replace(settings, wishes=wishes())
         suffix = {"h264": ".mp4", "prores": ".mov", "ffv1": ".mkv"}[options["codec"]]
         out = output or Path(Path(song).stem + suffix)
         from reactive.media.safe import regular_file
@@ -123,6 +128,8 @@ def run(song: str, output: Path | None, as_json: bool, **options: Any) -> None:
                 clip, differs = again.clip, again.differs
             else:
                 clip = make_clip(song, out, settings, progress=report)
+    for note in clip.notes:
+        click.echo(clean(note), err=True)
     summary = clip.to_dict()
     if options["recipe_of"]:
         summary["differs"] = list(differs)

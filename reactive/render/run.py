@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from reactive.audio.analysis import Analysis, analyze
+from reactive.audio.analysis import Analysis
+from reactive.audio.hear import NO_WISHES, Wishes, hear
 from reactive.diffusion.conditioning import PromptBank
 from reactive.diffusion.core import Core, from_bytes
 from reactive.diffusion.flow import require_flow
@@ -59,11 +60,12 @@ Progress = Callable[[str, int, int], None]
 @dataclass(frozen=True)
 class Settings:
     """How a clip is made. Sizes are width and height in pixels; None means: what suits the model.
-    `imagine_rate` is how many pictures a second are imagined where feedback does not decide; 0 means: every frame.
 
+    `imagine_rate` is how many pictures a second are imagined where feedback does not decide; 0 means: every frame.
     `start` and `duration` are seconds of the song; with `telling` the excerpt begins where it tells most, around the drop;
     `macros` says where the preset's knobs stand; `lyrics` is an LRC or SRT file, `shots` a file of wishes for single shots;
-    `title`, `logo` and `show_lyrics` are laid over the finished pictures; `batch` 0 and `threads` 0 mean: by rule; with `recipe` the clip carries all that decides it.
+    `title`, `logo` and `show_lyrics` are laid over the finished pictures; `batch` 0 and `threads` 0 mean: by rule; with
+    `recipe` the clip carries all that decides it.
     """
 
     preset: str = "loop-destroy"
@@ -98,6 +100,7 @@ class Settings:
     speed: str = "veryfast"
     crf: int = 18
     overwrite: bool = False
+    wishes: Wishes = NO_WISHES
     flash_safe: bool = False
     recipe: bool = True
 
@@ -127,6 +130,7 @@ class Clip:
     load_s: float
     render_s: float
     wall_s: float
+    notes: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, object]:
         """Return the summary as plain data for JSON."""
@@ -199,12 +203,14 @@ def make_clip(song: str | os.PathLike[str], out: Path, settings: Settings, *, pr
     find_model(settings.model)
 
     report("hearing", 0, 1)
-    track = open_track(song)
     analysis: Analysis | None = None
+    notes: tuple[str, ...] = ()
     if preset is None:
+        track = open_track(song)
         timeline = edited_timeline(settings, track)
     else:
-        analysis = analyze(track)
+        heard_song = hear(song, settings.wishes)
+        track, analysis, notes = heard_song.track, heard_song.analysis, heard_song.notes
         timeline = build_timeline(
             analysis, preset, samples=track.samples, fps=settings.fps, seed=settings.seed,
             photos=tuple(photo.name for photo in settings.photos),
@@ -299,6 +305,7 @@ def make_clip(song: str | os.PathLike[str], out: Path, settings: Settings, *, pr
         load_s=loaded - heard,
         render_s=finished - loaded,
         wall_s=finished - began,
+        notes=notes,
     )
 
 
