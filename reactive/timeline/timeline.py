@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -82,7 +83,8 @@ class Timeline:
 
 
 def build_timeline(
-    analysis: Analysis, preset: Preset, *, samples: int, fps: Fraction, seed: int, photos: tuple[str, ...] = ()
+    analysis: Analysis, preset: Preset, *, samples: int, fps: Fraction, seed: int, photos: tuple[str, ...] = (),
+    spans: Sequence[Span] | None = None,
 ) -> Timeline:
     """Decide every frame of a song's clip.
 
@@ -100,6 +102,8 @@ def build_timeline(
         Decides prompt order, noise and shake; the same seed gives the same timeline.
     photos
         Base names of the photographs fed in, shown in turn where the preset says `mode = "photo"`.
+    spans
+        Where each phase lies, if that is decided already. Default: where it fits best.
     """
     if analysis.silent:
         preset = _calm(preset)
@@ -110,7 +114,7 @@ def build_timeline(
     bars = grid.bar_position(seconds)
     song = Scope(signals, bars, fps)
     fits = np.stack([evaluate(phase.fits, song) for phase in preset.phase])
-    spans = lay_phases(preset.phase, fits, seconds, grid, analysis.sections, analysis.duration)
+    spans = list(spans or lay_phases(preset.phase, fits, seconds, grid, analysis.sections, analysis.duration))
     edges = [nearest_frame(stretch.start, fps) for stretch in spans] + [frames]
     ranges = [(min(a, frames), min(b, frames)) for a, b in zip(edges, edges[1:], strict=False)]
     scope = Scope(signals | _progress(spans, ranges, frames), bars, fps)
