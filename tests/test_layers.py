@@ -19,6 +19,7 @@ MAY_IMPORT = {
     "video": {"media"},
     "score": {"media", "audio"},
     "render": {"media", "preset", "audio", "timeline", "sources", "diffusion", "video", "score"},
+    "live": {"media", "preset", "audio", "timeline", "sources", "diffusion", "render"},
 }
 OUTSIDE_CLI = ("click",)
 READERS = ("av", "soundfile", "PIL")

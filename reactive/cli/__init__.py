@@ -13,6 +13,7 @@ from reactive.cli.analyze import analyze
 from reactive.cli.common import TERMINATED
 from reactive.cli.doctor import doctor
 from reactive.cli.preset import preset
+from reactive.cli.preview import preview
 from reactive.cli.run import run
 from reactive.cli.score import score
 from reactive.cli.timeline import timeline
@@ -38,5 +39,5 @@ def main() -> None:
             signal.signal(getattr(signal, name), _terminate)
 
 
-for _command in (run, analyze, timeline, score, preset, doctor):
+for _command in (run, preview, analyze, timeline, score, preset, doctor):
     main.add_command(_command)

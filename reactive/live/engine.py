@@ -12,7 +12,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -22,7 +22,7 @@ from reactive.diffusion.core import Core
 from reactive.diffusion.frames import Scenery, independent_frames
 from reactive.diffusion.lanes import feedback_frames
 from reactive.live.material import Material
-from reactive.live.pace import STRIDES, Pace
+from reactive.live.pace import Pace
 from reactive.live.store import Picture, Store, changed_frames
 from reactive.live.transport import Transport
 from reactive.timeline.clock import frame_time, frames_in, nearest_frame
@@ -108,6 +108,7 @@ class Engine:
         self._shot: _Shot | None = None
         self._prepare: tuple[int, int] | None = None
         self._late = False
+        self._fresh = -1
         self._times: deque[tuple[float, int]] = deque()
         self._batch_seconds = 0.3
         self._tick_seconds = 0.1
@@ -158,7 +159,9 @@ class Engine:
                 if len(old.black) == len(dark):
                     stale |= old.black != dark
                 self.store.drop(stale)
-                if self._shot and (self._shot.stop > timeline.frames or stale[self._shot.start : self._shot.stop].any()):
+                if self._shot and (
+                    self._shot.stop > timeline.frames or stale[self._shot.start : self._shot.stop].any()
+                ):
                     self._shot = None
             self.epoch += 1
             self._condition.notify_all()
@@ -194,7 +197,11 @@ class Engine:
         shot = self._feedback_shot(frame)
         if shot is None or frame in self.store:
             return frame
-        reached = self._shot.reached if self._shot and self._shot.start == shot[0] and self._shot.reached <= frame else shot[0]
+        reached = (
+            self._shot.reached
+            if self._shot and self._shot.start == shot[0] and self._shot.reached <= frame
+            else shot[0]
+        )
         ticks = frames_in(1.0, self.timeline.fps) / float(self.timeline.feedback_rate)
         return frame if (frame - reached) / ticks * self._tick_seconds < 0.8 else shot[0]
 
@@ -234,23 +241,20 @@ class Engine:
         lo, hi = np.searchsorted(scene.starts, [first, last])
         return sorted({*grid, *scene.starts[lo:hi].tolist()})
 
-    def window(self) -> list[int]:
-        """Return the frames that shall be shown next, soonest first; after a loop's end those of its start."""
+    def window(self) -> list[range]:
+        """Return the runs of frames that will be seen next, soonest first; after a loop's end those of its start."""
         scene, transport = self._scene, self.transport
         assert scene is not None
         fps, frames = scene.timeline.fps, scene.timeline.frames
         here = transport.at()
-        if not transport.playing:
-            at = min(nearest_frame(here, fps), frames - 1)
-            last = min(frames, at + int(frames_in(AHEAD_PAUSED, fps)))
-            return [at, *[frame for frame in self.shown_frames(at + 1, last)]]
-        first = min(int(frames_in(here, fps)) + 1, frames)
-        last = min(frames, first + int(frames_in(AHEAD, fps)))
-        if transport.loop and here < transport.loop[1]:
+        # what shows at a time is the newest frame that is not later; times from a browser are rounded
+        first = min(int(frames_in(here + 1e-4, fps)), frames - 1)
+        last = min(frames, first + 1 + int(frames_in(AHEAD if transport.playing else AHEAD_PAUSED, fps)))
+        if transport.loop and transport.playing and here < transport.loop[1]:
             begin, end = (min(nearest_frame(edge, fps), frames) for edge in transport.loop)
             if end < last and begin < end:
-                return self.shown_frames(first, end) + self.shown_frames(begin, min(begin + last - end, end))
-        return self.shown_frames(first, last)
+                return [range(first, end), range(begin, min(begin + last - end, end))]
+        return [range(first, last)]
 
     def _feedback_shot(self, frame: int) -> tuple[int, int] | None:
         scene = self._scene
@@ -272,39 +276,48 @@ class Engine:
             if missing:
                 return self._ticking(scene, missing[0])
             self._prepare = None
-        playing, here = self.transport.playing, frames_in(self.transport.at(), scene.timeline.fps)
-        lead = frames_in(self._batch_seconds, scene.timeline.fps) if playing else 0.0
+        # the first picture after a jump or an edit comes alone, and so sooner
+        fresh = self._fresh != self.epoch
+        core = scene.feedback if fresh else scene.independent
+        lead = frames_in(self._tick_seconds if fresh else self._batch_seconds, scene.timeline.fps)
         waiting: list[int] = []
-        for frame in self.window():
-            if frame in self.store:
-                continue
-            if scene.timeline.columns["source"][frame] == FEEDBACK:
-                if waiting:
-                    break
-                work = self._ticking(scene, frame)
-                if work is not None:
-                    return work
-                continue
-            # what would come too late is left out, unless it stands at the head of a loop's next round
-            if playing and here < frame < here + lead and len(self.store):
-                continue
-            waiting.append(frame)
-            if len(waiting) == scene.independent.batch:
-                break
-        if not waiting:
-            return None
-        return lambda: self._independent(scene, np.array(waiting))
+        for part, run in enumerate(self.window()):
+            first = run.start
+            if not self.transport.playing:
+                frames = [first, *self.shown_frames(first + 1, run.stop)]
+            else:
+                # what would come too late is left out, but not at the head of a loop's next round
+                frames = self.shown_frames(first + (0 if part else 1 + int(lead)), run.stop)
+            for frame in frames:
+                if frame in self.store:
+                    continue
+                if scene.timeline.columns["source"][frame] == FEEDBACK:
+                    if waiting:
+                        return self._imagining(scene, core, waiting)
+                    if (work := self._ticking(scene, frame)) is not None:
+                        return work
+                    continue
+                waiting.append(frame)
+                if len(waiting) == core.batch:
+                    return self._imagining(scene, core, waiting)
+        return self._imagining(scene, core, waiting) if waiting else None
 
-    def _independent(self, scene: _Scene, frames: np.ndarray) -> list[tuple[int, np.ndarray]]:
+    def _imagining(self, scene: _Scene, core: Core, frames: list[int]) -> Callable[[], list[tuple[int, np.ndarray]]]:
+        return lambda: self._independent(scene, core, np.array(frames))
+
+    def _independent(self, scene: _Scene, core: Core, frames: np.ndarray) -> list[tuple[int, np.ndarray]]:
         began = time.monotonic()
         made = [
             (frame, picture)
-            for numbers, pictures in independent_frames(scene.independent, scene.scenery, frames)
+            for numbers, pictures in independent_frames(core, scene.scenery, frames)
             for frame, picture in zip(numbers.tolist(), _arrays(pictures), strict=True)
         ]
         passed = time.monotonic() - began
-        self._batch_seconds = 0.7 * self._batch_seconds + 0.3 * passed
-        self.pace.imagined(len(made), passed)
+        if core is scene.independent:
+            self._batch_seconds = 0.7 * self._batch_seconds + 0.3 * passed
+            self.pace.imagined(len(made), passed)
+        else:
+            self._tick_seconds = 0.7 * self._tick_seconds + 0.3 * passed
         return made
 
     def _ticking(self, scene: _Scene, frame: int) -> Callable[[], list[tuple[int, np.ndarray]]] | None:
@@ -346,13 +359,14 @@ class Engine:
             with self._condition:
                 if not self._running:
                     return
-                scene, work = self._scene, self._next()
+                scene, work, epoch = self._scene, self._next(), self.epoch
                 if work is None:
                     self._condition.wait(0.02 if self.transport.playing else 0.2)
                     continue
             try:
                 pictures = work()
                 self._keep(scene, pictures)
+                self._fresh = epoch
             except Exception as problem:
                 log.exception("the preview's engine failed")
                 self.error = problem
@@ -377,10 +391,6 @@ class Engine:
             self._times.append((time.monotonic(), len(done)))
         self.made([picture.frame for picture in done])
 
-    def with_transport(self, **changes: object) -> Transport:
-        """Return the transport with some values changed."""
-        return replace(self.transport, **changes)  # type: ignore[arg-type]
-
 
 def _arrays(pictures: torch.Tensor) -> np.ndarray:
     return pictures.permute(0, 2, 3, 1).contiguous().cpu().numpy()
@@ -391,6 +401,3 @@ def to_jpeg(picture: np.ndarray, quality: int) -> bytes:
     target = io.BytesIO()
     Image.fromarray(picture).save(target, "JPEG", quality=quality)
     return target.getvalue()
-
-
-__all__ = ["STRIDES", "Engine", "Status", "to_jpeg"]

@@ -59,10 +59,14 @@ def turned(preset: Preset, controls: Mapping[str, float]) -> Preset:
     phases = []
     for number, phase in enumerate(preset.phase):
         own: dict[str, Any] = changes.get(f"phase.{number}", {})
-        tables = {key: getattr(phase, key).model_copy(update=value) for key, value in own.items() if isinstance(value, dict)}
+        tables = {
+            key: getattr(phase, key).model_copy(update=value) for key, value in own.items() if isinstance(value, dict)
+        }
         phases.append(phase.model_copy(update={k: v for k, v in own.items() if not isinstance(v, dict)} | tables))
     whole: dict[str, Any] = changes.get("", {})
-    tables = {key: getattr(preset, key).model_copy(update=value) for key, value in whole.items() if isinstance(value, dict)}
+    tables = {
+        key: getattr(preset, key).model_copy(update=value) for key, value in whole.items() if isinstance(value, dict)
+    }
     plain = {key: value for key, value in whole.items() if not isinstance(value, dict)}
     return preset.model_copy(update={**plain, **tables, "phase": phases})
 

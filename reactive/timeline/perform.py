@@ -182,7 +182,10 @@ class Stage:
         grid = grid_of(self.analysis)
         later = [span.start for span in spans if span.start > here]
         bars = grid.bar_position(np.array([here, *later]))
-        starts = [here, *(time for time, bar in zip(later, bars[1:].tolist(), strict=True) if bar - bars[0] >= SHORTEST_BARS)]
+        starts = [
+            here,
+            *(time for time, bar in zip(later, bars[1:].tolist(), strict=True) if bar - bars[0] >= SHORTEST_BARS),
+        ]
         if kept:
             kept[-1] = replace(kept[-1], end=here)
         loop = kept[-1].loop if kept else 0
@@ -232,10 +235,14 @@ def joined(
         _crossfade(columns, old, at, over)
     speed = np.concatenate([old.columns["speed"][:at], raw[at:]])
     if over:
-        speed[at : at + over] = old.columns["speed"][at : at + over] * (1 - share[:over]) + raw[at : at + over] * share[:over]
+        speed[at : at + over] = (
+            old.columns["speed"][at : at + over] * (1 - share[:over]) + raw[at : at + over] * share[:over]
+        )
     columns["walk"], columns["speed"] = walk_of(speed, rounds, old.harmonics, new.fps, fixed=max(at, 1))
     changed = [name for name in ("source", "seed") if at and columns[name][at] != columns[name][at - 1]]
-    cuts = [cut for cut in old.cuts if cut < at] + ([at] if changed else []) + [cut for cut in new.cuts if cut > at + over]
+    cuts = (
+        [cut for cut in old.cuts if cut < at] + ([at] if changed else []) + [cut for cut in new.cuts if cut > at + over]
+    )
     columns["shot"] = np.cumsum(np.isin(np.arange(new.frames), cuts)).astype(np.int64)
     return replace(old, title=new.title, prompts=prompts, phases=phases, cuts=tuple(cuts), columns=columns)
 
@@ -271,16 +278,18 @@ def _crossfade(columns: dict[str, np.ndarray], old: Timeline, at: int, over: int
         source[at : at + over], seed[at : at + over] = source[at + over], seed[at + over]
 
 
-def _held(
-    old: Timeline, timeline: Timeline, at: int, *, whole: bool
-) -> Timeline:
+def _held(old: Timeline, timeline: Timeline, at: int, *, whole: bool) -> Timeline:
     """Return a timeline whose walk and prompts stand still from `at` on; with `whole` nothing moves at all."""
     columns = {name: column.copy() for name, column in timeline.columns.items()}
     index = {name: _merged(old_names, names)[1] for name, old_names, names in (
         ("prompt_from", timeline.prompts, old.prompts), ("prompt_to", timeline.prompts, old.prompts),
         ("phase", timeline.phases, old.phases),
     )}  # fmt: skip
-    names = [name for name in columns if name in _FROZEN or (whole and name.startswith(("lens_", "camera_", "dissolve", "morph")))]
+    names = [
+        name
+        for name in columns
+        if name in _FROZEN or (whole and name.startswith(("lens_", "camera_", "dissolve", "morph")))
+    ]
     for name in names:
         value = old.columns[name][at]
         columns[name][at:] = index[name][value] if name in index else value

@@ -83,7 +83,13 @@ class Timeline:
 
 
 def build_timeline(
-    analysis: Analysis, preset: Preset, *, samples: int, fps: Fraction, seed: int, photos: tuple[str, ...] = (),
+    analysis: Analysis,
+    preset: Preset,
+    *,
+    samples: int,
+    fps: Fraction,
+    seed: int,
+    photos: tuple[str, ...] = (),
     spans: Sequence[Span] | None = None,
 ) -> Timeline:
     """Decide every frame of a song's clip.

@@ -77,7 +77,10 @@ def test_a_change_holds_from_its_frame_on_and_never_before(stage: Stage, change:
 
 
 def test_strength_changes_where_a_picture_is_fed_back(stage: Stage) -> None:
-    before, after = stage.start("main").timeline, stage.fold("main", [Change(0.0, "control", "strength", -0.2)]).timeline
+    before, after = (
+        stage.start("main").timeline,
+        stage.fold("main", [Change(0.0, "control", "strength", -0.2)]).timeline,
+    )
     fed = before.columns["source"] == -2
     assert fed.any()
     assert np.allclose(after.columns["strength"][fed], before.columns["strength"][fed] - 0.2)
@@ -85,7 +88,9 @@ def test_strength_changes_where_a_picture_is_fed_back(stage: Stage) -> None:
 
 
 def test_later_changes_leave_earlier_ones_as_they_were(stage: Stage) -> None:
-    changes = [Change(1.0 + index, change.kind, change.name, change.value, change.text) for index, change in enumerate(CHANGES)]
+    changes = [
+        Change(1.0 + index, change.kind, change.name, change.value, change.text) for index, change in enumerate(CHANGES)
+    ]
     whole = stage.start("main")
     for index, change in enumerate(changes):
         more = stage.apply(whole, change)
