@@ -249,7 +249,9 @@ class Engine:
         here = transport.at()
         # what shows at a time is the newest frame that is not later; times from a browser are rounded
         first = min(int(frames_in(here + 1e-4, fps)), frames - 1)
-        last = min(frames, first + 1 + int(frames_in(AHEAD if transport.playing else AHEAD_PAUSED, fps)))
+        # a slow machine must look beyond the batch in hand
+        ahead = max(AHEAD, 3 * self._batch_seconds) if transport.playing else AHEAD_PAUSED
+        last = min(frames, first + 1 + int(frames_in(ahead, fps)))
         if transport.loop and transport.playing and here < transport.loop[1]:
             begin, end = (min(nearest_frame(edge, fps), frames) for edge in transport.loop)
             if end < last and begin < end:

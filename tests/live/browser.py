@@ -52,9 +52,22 @@ def browsing(profile: Path, *, size: tuple[int, int] = (1440, 900)) -> Iterator[
 def previewing(song: Path, folder: Path, *options: str, port: int = 0) -> Iterator[tuple[str, subprocess.Popen[str]]]:
     """Run ``reactive preview`` and yield the page's address and the process."""
     environment = {**os.environ, "XDG_STATE_HOME": str(folder / "state"), "PYTHONPATH": str(ROOT), "HOME": str(folder)}
-    command = [sys.executable, "-m", "reactive", "preview", str(song), "--no-open", "--json", "--port", str(port), *options]
+    command = [
+        sys.executable,
+        "-m",
+        "reactive",
+        "preview",
+        str(song),
+        "--no-open",
+        "--json",
+        "--port",
+        str(port),
+        *options,
+    ]
     with (folder / "preview.err").open("w") as errors:
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, cwd=folder, env=environment)
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=errors, text=True, cwd=folder, env=environment
+        )
         try:
             assert process.stdout is not None
             line = process.stdout.readline()

@@ -89,10 +89,10 @@ export class Lanes {
       context.fillStyle = colourOf(phase);
       context.fillRect(frame / this.fps * scale, height - band, (end - frame) / this.fps * scale - r, band);
     });
-    context.fillStyle = "rgb(255 255 255 / .22)";
     context.font = `${10 * r}px system-ui, "DejaVu Sans", sans-serif`;
     for (const section of song.sections) {
       const x = section.start * scale;
+      context.fillStyle = "rgb(255 255 255 / .5)";
       if (section.start > 0) context.fillRect(x, 0, r, height - band - 2 * r);
       context.fillText(section.label, x + 5 * r, 12 * r);
     }
@@ -141,11 +141,12 @@ export class Lanes {
     const r = this.ratio, {beats, bars} = this.data.song;
     context.fillStyle = "rgb(255 255 255 / .07)";
     for (const beat of beats) if (beat >= left && beat <= left + view) context.fillRect(x(beat), 0, r, wave);
-    context.fillStyle = "rgb(255 255 255 / .2)";
     context.font = `${10 * r}px system-ui, "DejaVu Sans", sans-serif`;
     bars.forEach((bar, index) => {
       if (bar < left || bar > left + view) return;
+      context.fillStyle = "rgb(255 255 255 / .16)";
       context.fillRect(x(bar), 0, r, height);
+      context.fillStyle = "rgb(255 255 255 / .55)";
       context.fillText(String(index + 1), x(bar) + 4 * r, 11 * r);
     });
   }
@@ -196,8 +197,11 @@ export class Lanes {
       if (frame === first) context.moveTo(px, py); else context.lineTo(px, py);
     }
     context.stroke();
-    context.fillStyle = colour;
     context.font = `${10 * r}px system-ui, "DejaVu Sans", sans-serif`;
-    context.fillText(label, width - 58 * r, top + 11 * r + index * 13 * r);
+    const py = top + 11 * r + index * 13 * r;
+    context.fillStyle = "rgb(18 21 26 / .8)";
+    context.fillRect(width - 60 * r, py - 10 * r, 60 * r, 13 * r);
+    context.fillStyle = colour;
+    context.fillText(label, width - 56 * r, py);
   }
 }
