@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 LIBRARIES = ("torch", "diffusers", "transformers", "av", "numpy", "librosa")
 # what names files stands in the recipe by hash; the rest of these decides nothing in the finished clip
-FILES = ("preset", "timeline", "model", "photos", "lyrics", "shots", "logo")
+FILES = ("preset", "timeline", "model", "photos", "videos", "lyrics", "shots", "logo")
 ASIDE = ("overwrite", "recipe", "telling", "job", "mixed", "also")
 MAX_FILES = 1000
 
@@ -90,6 +90,7 @@ class Recipe(Strict):
     lyrics: Named | None
     model: Named
     photos: list[Named] = Field(max_length=MAX_FILES)
+    videos: list[Named] = Field([], max_length=MAX_FILES)
     # wishes for single shots, whole, and the photographs that they name
     shots: PresetText | None = None
     shot_photos: list[Named] = Field([], max_length=MAX_FILES)
@@ -136,6 +137,7 @@ def make_recipe(
         lyrics=_named(lyrics),
         model=Named(name=_model_name(settings.model), sha256=model.sha256),
         photos=[Named(name=_clear(photo), sha256=sha256(photo)) for photo in settings.photos],
+        videos=[Named(name=_clear(video), sha256=sha256(video)) for video in settings.videos],
         shots=shots,
         shot_photos=own,
         logo=_named(settings.logo),
@@ -205,10 +207,10 @@ def differences(then: Recipe, now: Recipe) -> list[str]:
         one, other = getattr(then, name), getattr(now, name)
         if (one and one.sha256) != (other and other.sha256):
             found.append(f"another {name}")
-    if [photo.sha256 for photo in (*then.photos, *then.shot_photos)] != [
-        photo.sha256 for photo in (*now.photos, *now.shot_photos)
+    if [photo.sha256 for photo in (*then.photos, *then.videos, *then.shot_photos)] != [
+        photo.sha256 for photo in (*now.photos, *now.videos, *now.shot_photos)
     ]:
-        found.append("other photographs")
+        found.append("other photographs or videos")
     if then.decided != now.decided:
         found.append("another timeline was decided")
     return found

@@ -82,6 +82,7 @@ def repeat_clip(
         )  # fmt: skip
     around = [Path(song).parent, Path.cwd(), *places]
     photos = tuple(_find(photo, around, "--photo") for photo in recipe.photos)
+    videos = tuple(_find(video, around, "--video") for video in recipe.videos)
     timeline = _find(recipe.timeline, around, "--timeline") if recipe.timeline else None
     lyrics = _find(recipe.lyrics, around, "--lyrics") if recipe.lyrics else None
     logo = _find(recipe.logo, around, "--logo") if recipe.logo else None
@@ -105,6 +106,7 @@ def repeat_clip(
             **chosen,
             model=name,
             photos=photos,
+            videos=videos,
             timeline=timeline,
             lyrics=lyrics,
             logo=logo,
@@ -143,6 +145,10 @@ def _value(name: str, value: Any, default: Any) -> Any:
     if name in _PAIRS:
         width, height = value
         return parse_size(f"{width}x{height}", f"the recipe's {name}")
+    if isinstance(default, tuple):
+        if not (isinstance(value, list) and all(isinstance(part, str) for part in value)):
+            raise TypeError(name)
+        return tuple(value)
     if name in _CHOICES and value not in _CHOICES[name]:
         raise ValueError(name)
     if name in _RANGES and value is not None:

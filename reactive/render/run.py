@@ -58,7 +58,8 @@ class Settings:
 
     `start` and `duration` are seconds of the song; with `telling` the excerpt begins where it tells most, around the drop;
     `macros` says where the preset's knobs stand; `lyrics` is an LRC or SRT file, `shots` a file of wishes for single shots;
-    `title`, `logo` and `show_lyrics` are laid over the finished pictures; `batch` 0 and `threads` 0 mean: by rule; with `recipe` the clip carries all that decides it.
+    `title`, `logo` and `show_lyrics` are laid over the finished pictures; `batch` 0 and `threads` 0 mean: by rule; with
+    `recipe` the clip carries all that decides it.
     """
 
     preset: str = "loop-destroy"
