@@ -51,6 +51,7 @@ def repeat(song: str, output: Path | None, options: dict[str, Any], report: Any)
         raise OutputError("is the clip whose recipe this is", where=str(out), remedy="choose another name with -o")
     places = [
         *options["photos"],
+        *options["videos"],
         *filter(None, (options["lyrics"], options["timeline"], options["logo"])),
         first.parent,
     ]

@@ -145,6 +145,10 @@ def _value(name: str, value: Any, default: Any) -> Any:
     if name in _PAIRS:
         width, height = value
         return parse_size(f"{width}x{height}", f"the recipe's {name}")
+    if isinstance(default, tuple):
+        if not (isinstance(value, list) and all(isinstance(part, str) for part in value)):
+            raise TypeError(name)
+        return tuple(value)
     if name in _CHOICES and value not in _CHOICES[name]:
         raise ValueError(name)
     if name in _RANGES and value is not None:
