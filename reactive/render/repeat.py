@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
@@ -84,6 +85,7 @@ def repeat_clip(
     videos = tuple(_find(video, around, "--video") for video in recipe.videos)
     timeline = _find(recipe.timeline, around, "--timeline") if recipe.timeline else None
     lyrics = _find(recipe.lyrics, around, "--lyrics") if recipe.lyrics else None
+    logo = _find(recipe.logo, around, "--logo") if recipe.logo else None
     with tempfile.TemporaryDirectory(prefix="reactive-recipe-") as room:
         chosen: dict[str, Any] = _settings(recipe)
         if recipe.preset:
@@ -92,6 +94,14 @@ def repeat_clip(
             folder.mkdir()
             (folder / FILE).write_bytes(recipe.preset.text.encode("utf-8"))
             chosen["preset"] = str(folder)
+        if recipe.shots:
+            # a folder of its own, so that no photograph's name meets another file's
+            beside = Path(room, "shots", "photos")
+            beside.mkdir(parents=True)
+            for photo in recipe.shot_photos:
+                shutil.copyfile(_find(photo, around, "--photo"), beside / photo.name)
+            chosen["shots"] = beside / ".toml"
+            chosen["shots"].write_bytes(recipe.shots.text.encode("utf-8"))
         settings = Settings(
             **chosen,
             model=name,
@@ -99,6 +109,7 @@ def repeat_clip(
             videos=videos,
             timeline=timeline,
             lyrics=lyrics,
+            logo=logo,
             overwrite=overwrite,
             recipe=True,
         )
