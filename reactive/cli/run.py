@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import sys
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from reactive.cli.common import (
     counted,
     errors,
     fps_option,
+    hearing_options,
     json_option,
     lyrics_option,
     macro_option,
@@ -68,6 +71,12 @@ from reactive.cli.recipe import check_beside, recipe_options, repeat
 @macro_option
 @lyrics_option
 @video_option
+@click.option(
+    "--imagine-rate",
+    type=click.FloatRange(1, 240),
+    metavar="R",
+    help="Imagine R pictures a second and draw the rest by optical flow. Default: every frame.",
+)
 @shots_option
 @no_shots_option
 @click.option("--title", default="", metavar="TEXT", help="Write the song's name over its beginning.")
@@ -87,8 +96,9 @@ from reactive.cli.recipe import check_beside, recipe_options, repeat
 @click.option("--flash-safe", is_flag=True, help="Hold flashing within what is safe to watch (ITU-R BT.1702).")
 @recipe_options
 @click.option("--overwrite", is_flag=True, help="Replace an existing clip, once the new one is complete.")
+@hearing_options
 @json_option
-def run(song: str, output: Path | None, as_json: bool, **options: Any) -> None:
+def run(song: str, output: Path | None, as_json: bool, wishes: Callable[[], Any], **options: Any) -> None:
     """Make a finished clip of SONG.
 
     \b
@@ -103,6 +113,7 @@ def run(song: str, output: Path | None, as_json: bool, **options: Any) -> None:
     if options["recipe_of"]:
         check_beside()
     with errors(as_json):
+        settings = replace(settings, wishes=wishes())
         suffix = {"h264": ".mp4", "prores": ".mov", "ffv1": ".mkv"}[options["codec"]]
         out = output or Path(Path(song).stem + suffix)
         from reactive.media.safe import regular_file
@@ -117,6 +128,8 @@ def run(song: str, output: Path | None, as_json: bool, **options: Any) -> None:
                 clip, differs = again.clip, again.differs
             else:
                 clip = make_clip(song, out, settings, progress=report)
+    for note in clip.notes:
+        click.echo(clean(note), err=True)
     summary = clip.to_dict()
     if options["recipe_of"]:
         summary["differs"] = list(differs)
@@ -137,6 +150,8 @@ def run(song: str, output: Path | None, as_json: bool, **options: Any) -> None:
         f"{clean(str(clip.output))}: {counted(clip.frames, 'frame')}, {minutes(clip.duration)}, {summary['size']} at "
         f"{summary['fps']} frames/s, {counted(clip.prompts_used, 'prompt')}"
     )
+    if settings.imagine_rate:
+        click.echo(f"{counted(clip.pictures, 'picture')} imagined, the other frames drawn between them")
     click.echo(
         f"heard in {clip.analysis_s:.1f} s, loaded in {clip.load_s:.1f} s, rendered in {minutes(clip.render_s)} "
         f"({summary['frames_per_s']:.1f} frames/s with {clip.model} on {clip.device})"
@@ -184,6 +199,7 @@ def _settings(song: str, options: dict[str, Any]) -> Any:
         duration=options["duration"],
         photos=tuple(options["photos"]),
         videos=tuple(options["videos"]),
+        imagine_rate=options["imagine_rate"] or 0.0,
         timeline=options["timeline"],
         macros=parse_macros(options["macros"]),
         lyrics=options["lyrics"],

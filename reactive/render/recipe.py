@@ -179,6 +179,7 @@ def read_recipe(clip: str | os.PathLike[str]) -> Recipe:
             recipe.lyrics,
             recipe.shots,
             *recipe.photos,
+            *recipe.videos,
             *recipe.shot_photos,
         ):
             if named is not None:
@@ -207,10 +208,12 @@ def differences(then: Recipe, now: Recipe) -> list[str]:
         one, other = getattr(then, name), getattr(now, name)
         if (one and one.sha256) != (other and other.sha256):
             found.append(f"another {name}")
-    if [photo.sha256 for photo in (*then.photos, *then.videos, *then.shot_photos)] != [
-        photo.sha256 for photo in (*now.photos, *now.videos, *now.shot_photos)
+    if [photo.sha256 for photo in (*then.photos, *then.shot_photos)] != [
+        photo.sha256 for photo in (*now.photos, *now.shot_photos)
     ]:
-        found.append("other photographs or videos")
+        found.append("other photographs")
+    if [video.sha256 for video in then.videos] != [video.sha256 for video in now.videos]:
+        found.append("other videos")
     if then.decided != now.decided:
         found.append("another timeline was decided")
     return found

@@ -12,14 +12,19 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
 import torch
 
-from reactive.audio.analysis import Analysis, analyze
+from reactive.audio.analysis import Analysis
+from reactive.audio.hear import NO_WISHES, Wishes, hear
 from reactive.diffusion.conditioning import PromptBank
 from reactive.diffusion.core import Core, from_bytes
+from reactive.diffusion.flow import require_flow
 from reactive.diffusion.frames import Scenery, independent_frames, scenery
+from reactive.diffusion.joins import prompts_at
 from reactive.diffusion.lanes import feedback_frames
 from reactive.diffusion.models import Model, choose_device, default_batch, default_threads, find_model, load_model
+from reactive.diffusion.sparse import sparse_frames
 from reactive.errors import OutputError, TimelineError
 from reactive.media.picture import read_picture
 from reactive.media.sound import Track, open_track
@@ -56,6 +61,7 @@ Progress = Callable[[str, int, int], None]
 class Settings:
     """How a clip is made. Sizes are width and height in pixels; None means: what suits the model.
 
+    `imagine_rate` is how many pictures a second are imagined where feedback does not decide; 0 means: every frame.
     `start` and `duration` are seconds of the song; with `telling` the excerpt begins where it tells most, around the drop;
     `macros` says where the preset's knobs stand; `lyrics` is an LRC or SRT file, `shots` a file of wishes for single shots;
     `title`, `logo` and `show_lyrics` are laid over the finished pictures; `batch` 0 and `threads` 0 mean: by rule; with
@@ -78,6 +84,7 @@ class Settings:
     duration: float | None = None
     photos: tuple[Path, ...] = ()
     videos: tuple[Path, ...] = ()
+    imagine_rate: float = 0.0
     timeline: Path | None = None
     macros: Mapping[str, float] = field(default_factory=dict)
     lyrics: Path | None = None
@@ -93,6 +100,7 @@ class Settings:
     speed: str = "veryfast"
     crf: int = 18
     overwrite: bool = False
+    wishes: Wishes = NO_WISHES
     flash_safe: bool = False
     recipe: bool = True
 
@@ -103,6 +111,7 @@ class Clip:
 
     output: Path
     frames: int
+    pictures: int
     fps: Fraction
     duration: float
     size: tuple[int, int]
@@ -121,12 +130,14 @@ class Clip:
     load_s: float
     render_s: float
     wall_s: float
+    notes: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, object]:
         """Return the summary as plain data for JSON."""
         return {
             "output": str(self.output),
             "frames": self.frames,
+            "pictures": self.pictures,
             "fps": format_fps(self.fps),
             "duration": round(self.duration, 6),
             "size": "x".join(map(str, self.size)),
@@ -192,12 +203,14 @@ def make_clip(song: str | os.PathLike[str], out: Path, settings: Settings, *, pr
     find_model(settings.model)
 
     report("hearing", 0, 1)
-    track = open_track(song)
     analysis: Analysis | None = None
+    notes: tuple[str, ...] = ()
     if preset is None:
+        track = open_track(song)
         timeline = edited_timeline(settings, track)
     else:
-        analysis = analyze(track)
+        heard_song = hear(song, settings.wishes)
+        track, analysis, notes = heard_song.track, heard_song.analysis, heard_song.notes
         timeline = build_timeline(
             analysis, preset, samples=track.samples, fps=settings.fps, seed=settings.seed,
             photos=tuple(photo.name for photo in settings.photos),
@@ -208,6 +221,10 @@ def make_clip(song: str | os.PathLike[str], out: Path, settings: Settings, *, pr
             timeline, _ = apply_shots(timeline, analysis, wishes)
         if settings.telling:
             settings = replace(settings, start=telling_start(analysis, settings.duration or track.duration))
+    if (timeline.columns["guide"] >= 0).any():
+        require_flow("camera.flow")
+    if settings.imagine_rate:
+        require_flow("--imagine-rate")
     first, last = frame_range(timeline, track, settings)
     heard = time.perf_counter()
     report("hearing", 1, 1)
@@ -238,7 +255,7 @@ def make_clip(song: str | os.PathLike[str], out: Path, settings: Settings, *, pr
     codec = video_codec(settings.codec, speed=settings.speed, crf=settings.crf)
     work = _work_folder(out)
     try:
-        pieces = _render(plan, core, scene, work, size, codec, report)
+        pieces = _render(plan, core, scene, work, size, codec, settings.imagine_rate, report)
         if marks:
             pieces = overlay_pieces(pieces, marks, first=first, fps=timeline.fps, size=size, codec=codec)
         held = 0
@@ -269,6 +286,7 @@ def make_clip(song: str | os.PathLike[str], out: Path, settings: Settings, *, pr
     return Clip(
         output=out,
         frames=last - first,
+        pictures=core.pictures,
         fps=timeline.fps,
         duration=float((last - first) / timeline.fps),
         size=size,
@@ -287,6 +305,7 @@ def make_clip(song: str | os.PathLike[str], out: Path, settings: Settings, *, pr
         load_s=loaded - heard,
         render_s=finished - loaded,
         wall_s=finished - began,
+        notes=notes,
     )
 
 
@@ -341,7 +360,8 @@ def negatives_of(timeline: Timeline, more: str) -> tuple[str, ...]:
 
 def used_prompts(timeline: Timeline, plan: Plan) -> set[int]:
     """Return the prompts that a plan needs: a feedback shot begins before an excerpt that shows only its end."""
-    return _prompts_between(timeline, min([plan.first, *(start for start, _ in plan.shots)]), plan.last)
+    begin = min([plan.first, *(start for start, _ in plan.shots)])
+    return prompts_at(timeline.columns, np.arange(begin, plan.last))
 
 
 def _check_imagine_size(size: tuple[int, int], model: Model) -> None:
@@ -401,7 +421,14 @@ def _work_folder(out: Path) -> Path:
 
 
 def _render(
-    plan: Plan, core: Core, scene: Scenery, folder: Path, size: tuple[int, int], codec: Codec, report: Progress
+    plan: Plan,
+    core: Core,
+    scene: Scenery,
+    folder: Path,
+    size: tuple[int, int],
+    codec: Codec,
+    rate: float,
+    report: Progress,
 ) -> list[tuple[Path, int]]:
     total, done = plan.last - plan.first, 0
 
@@ -411,9 +438,14 @@ def _render(
         report("rendering", done, total)
 
     report("rendering", 0, total)
+    imagined = (
+        sparse_frames(core, scene, plan.independent, Fraction(rate).limit_denominator(1000))
+        if rate
+        else independent_frames(core, scene, plan.independent)
+    )
     writer = SegmentWriter(plan, folder, size=size, fps=scene.timeline.fps, codec=codec, done=advance)
     try:
-        for frames, pictures in independent_frames(core, scene, plan.independent):
+        for frames, pictures in imagined:
             writer.put(frames, pictures)
         for frames, pictures in feedback_frames(core, scene, plan.shots, until=plan.last):
             writer.put(frames, pictures)
