@@ -217,8 +217,8 @@ def differences(then: Recipe, now: Recipe) -> list[str]:
         one, other = getattr(then, name), getattr(now, name)
         if (one and one.sha256) != (other and other.sha256):
             found.append(f"another {name}")
-    if [photo.sha256 for photo in (*then.photos, *then.videos, *then.shot_photos)] != [
-        photo.sha256 for photo in (*now.photos, *now.videos, *now.shot_photos)
+    if [photo.sha256 for photo in (*then.photos, *then.shot_photos)] != [
+        photo.sha256 for photo in (*now.photos, *now.shot_photos)
     ]:
         found.append("other photographs")
     if [video.sha256 for video in then.videos] != [video.sha256 for video in now.videos]:
