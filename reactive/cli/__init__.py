@@ -12,6 +12,7 @@ from reactive.cli.export import export
 from reactive.cli.jobs import jobs, resume
 from reactive.cli.models import models
 from reactive.cli.preset import preset
+from reactive.cli.preview import preview
 from reactive.cli.program import Program
 from reactive.cli.recipe import extract
 from reactive.cli.run import run
@@ -31,7 +32,7 @@ def main() -> None:
     """
 
 
-for _command in (run, resume, jobs, analyze, timeline, shots, score, export, preset, models, doctor):
+for _command in (run, preview, resume, jobs, analyze, timeline, shots, score, export, preset, models, doctor):
     main.add_command(_command)
 for _command in (*BUNDLES, extract):
     preset.add_command(_command)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import sys
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from reactive.cli.common import (
     counted,
     errors,
     fps_option,
+    hearing_options,
     json_option,
     lyrics_option,
     macro_option,
@@ -70,8 +73,19 @@ SUFFIXES = {"h264": ".mp4", "prores": ".mov", "ffv1": ".mkv"}
 @macro_option
 @lyrics_option
 @video_option
+@click.option(
+    "--imagine-rate",
+    type=click.FloatRange(1, 240),
+    metavar="R",
+    help="Imagine R pictures a second and draw the rest by optical flow. Default: every frame.",
+)
 @shots_option
 @no_shots_option
+@click.option("--title", default="", metavar="TEXT", help="Write the song's name over its beginning.")
+@click.option(
+    "--logo", type=click.Path(path_type=Path), help="Lay a picture, for instance a transparent PNG, over a corner."
+)
+@click.option("--show-lyrics", is_flag=True, help="Write the lines of the song's words while they are sung.")
 @click.option("--timeline", type=click.Path(path_type=Path), help="Render an edited timeline instead of a preset.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 @click.option("--batch", default="auto", show_default=True, metavar="N|auto", help="Pictures imagined at once.")
@@ -89,8 +103,9 @@ SUFFIXES = {"h264": ".mp4", "prores": ".mov", "ffv1": ".mkv"}
 @click.option("--mixed", is_flag=True, help="Go on with a job begun with other versions, device or threads.")
 @recipe_options
 @click.option("--overwrite", is_flag=True, help="Replace an existing clip, once the new one is complete.")
+@hearing_options
 @json_option
-def run(songs: tuple[str, ...], output: Path | None, as_json: bool, **options: Any) -> None:
+def run(songs: tuple[str, ...], output: Path | None, as_json: bool, wishes: Callable[[], Any], **options: Any) -> None:
     """Make a finished clip of each SONG; run again, it goes on where it was interrupted.
 
     \b
@@ -103,6 +118,9 @@ def run(songs: tuple[str, ...], output: Path | None, as_json: bool, **options: A
     _check_usage(songs, output, options)
     with errors(as_json, USAGE):
         chosen = [_settings(song, options) for song in songs]
+    with errors(as_json):
+        told = wishes()
+        chosen = [replace(settings, wishes=told) for settings in chosen]
     if len(songs) > 1 or options["out_dir"]:
         _album(songs, chosen, options, as_json)
         return
@@ -124,13 +142,15 @@ def run(songs: tuple[str, ...], output: Path | None, as_json: bool, **options: A
                 clip, differs = again.clip, again.differs
             else:
                 clip = make_clip(song, out, settings, progress=report)
+    for note in clip.notes:
+        click.echo(clean(note), err=True)
     summary = clip.to_dict()
     if options["recipe_of"]:
         summary["differs"] = list(differs)
     if as_json:
         click.echo(json.dumps(summary))
         return
-    if settings.shots:
+    if settings.shots and not options["recipe_of"]:
         click.echo(f"Single shots follow {clean(str(settings.shots))}.")
     if options["recipe_of"]:
         click.echo(clean(f"This may not be the very same clip: {', '.join(differs)}." if differs else "Made again."))
@@ -153,6 +173,8 @@ def print_clip(clip: Any) -> None:
         f"{clean(str(clip.output))}: {counted(clip.frames, 'frame')}, {minutes(clip.duration)}, {summary['size']} at "
         f"{summary['fps']} frames/s, {counted(clip.prompts_used, 'prompt')}"
     )
+    if settings.imagine_rate:
+        click.echo(f"{counted(clip.pictures, 'picture')} imagined, the other frames drawn between them")
     click.echo(
         f"heard in {clip.analysis_s:.1f} s, loaded in {clip.load_s:.1f} s, rendered in {minutes(clip.render_s)} "
         f"({summary['frames_per_s']:.1f} frames/s with {clip.model} on {clip.device})"
@@ -161,8 +183,6 @@ def print_clip(clip: Any) -> None:
         click.echo(f"{counted(clip.held_back, 'picture')} held back, so that the clip is safe to watch")
     if not clip.flashes.passes:
         click.echo(f"Warning: {clip.flashes.sentence()}. It can hurt people; --flash-safe holds it back.", err=True)
-    for note in clip.notes:
-        click.echo(f"Note: {note}.")
     for path in clip.also:
         click.echo(clean(str(path)))
     if clip.reused:
@@ -262,9 +282,13 @@ def _settings(song: str, options: dict[str, Any]) -> Any:
         duration=options["duration"],
         photos=tuple(options["photos"]),
         videos=tuple(options["videos"]),
+        imagine_rate=options["imagine_rate"] or 0.0,
         timeline=options["timeline"],
         macros=parse_macros(options["macros"]),
         lyrics=options["lyrics"],
+        title=clean(options["title"])[:200],
+        logo=options["logo"],
+        show_lyrics=options["show_lyrics"],
         shots=shots_file(song, options["shots"], options["no_shots"] or options["timeline"] is not None),
         device=options["device"],
         batch=0 if batch == "auto" else int(batch),

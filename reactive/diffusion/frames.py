@@ -93,6 +93,12 @@ def independent_frames(core: Core, scene: Scenery, frames: np.ndarray) -> Iterat
     ------
     Frame numbers [n] and their finished pictures, uint8 [n, 3, height, width].
     """
+    for chosen, pictures in independent_pictures(core, scene, frames):
+        yield chosen, through_lens(pictures, scene.timeline.columns, chosen)
+
+
+def independent_pictures(core: Core, scene: Scenery, frames: np.ndarray) -> Iterator[tuple[np.ndarray, torch.Tensor]]:
+    """Imagine independent frames in full batches; yield them as `independent_frames` does, without the lens."""
     for first in range(0, len(frames), core.batch):
         chosen = frames[first : first + core.batch]
         pictures = core.imagine([frame_request(scene, frame, core.noises_per_picture) for frame in chosen.tolist()])
@@ -102,4 +108,4 @@ def independent_frames(core: Core, scene: Scenery, frames: np.ndarray) -> Iterat
             dissolving = torch.from_numpy(weights > 0).to(pictures.device)
             theirs = arriving_pictures(core, scene, chosen[weights > 0].tolist())
             pictures[dissolving] = dissolved(pictures[dissolving], theirs, weights[weights > 0])
-        yield chosen, through_lens(pictures, scene.timeline.columns, chosen)
+        yield chosen, pictures

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-import io
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import numpy as np
-
+from reactive.audio.corrections import Corrections
+from reactive.audio.hear import Wishes
 from reactive.errors import OutputError
 from reactive.preset.lyrics import Line
 from reactive.preset.schema import Preset
@@ -22,19 +20,16 @@ from reactive.render.job import Job, entries_of
 from reactive.render.journal import read_journal
 from reactive.render.keys import differences, digest, hash_path, plain
 from reactive.render.plan import Plan
-from reactive.timeline.timeline import Timeline
 
 if TYPE_CHECKING:
     from reactive.render.run import Clip, Settings
 
-TIMELINE = "timeline.npz"
 # settings that do not change the clip, and those that stand in another part of the request
+_PARTS: dict[str, type[Any]] = {"wishes": Wishes, "corrections": Corrections}
 _ASIDE = ("overwrite", "job", "mixed", "preset", "model")
-# settings that do not change the timeline; all others are thought to
-_RENDERING = (
-    "size", "imagine_size", "steps", "start", "duration", "device", "batch", "threads", "codec", "speed", "crf", "also",
-    "segment", "flash_safe", "recipe", "loras", "vae", "guidance", "dtype", "negative",
-)  # fmt: skip
+
+
+Told = TypeVar("Told")
 
 
 @dataclass(frozen=True)
@@ -68,13 +63,6 @@ class Asked:
     def key(self) -> str:
         """The hash of the whole request."""
         return digest([self.wish, self.environment])
-
-    @cached_property
-    def timeline_key(self) -> str:
-        """The hash of what decides the timeline."""
-        aside = set(_RENDERING) - ({"duration"} if self.settings.telling else set())
-        settings = {name: value for name, value in self.wish["settings"].items() if name not in aside}
-        return digest([self.wish | {"settings": settings, "model": None}, self.environment])
 
     def manifest(self, song: str | os.PathLike[str], out: Path, plan: Plan) -> dict[str, Any]:
         """Return what a job folder says of itself: enough to go on with it, and what its exactness rests on."""
@@ -117,7 +105,7 @@ class Asked:
                 remedy="go on there, or pass --mixed (pieces then agree to within rounding, feedback only in kind), or "
                 "remove it and begin anew",
             )  # fmt: skip
-        note = f"pieces of two environments ({told}): walk and photo frames agree to within rounding, feedback in kind"
+        note = f"pieces of two environments ({told}): walk and photo frames agree to within rounding, feedback in kind."
         return replace(self, environment=before["environment"], notes=(note,))
 
 
@@ -129,17 +117,23 @@ def _told(value: Any) -> Any:
         return str(value)
     if isinstance(value, tuple):
         return [_told(part) for part in value]
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: _told(getattr(value, f.name)) for f in dataclasses.fields(value)}
     return dict(value) if isinstance(value, Mapping) else value
 
 
-def settings_from(data: dict[str, Any], kind: type[Settings]) -> Settings:
+def settings_from(data: dict[str, Any], kind: type[Told]) -> Told:
     """Return the settings that a manifest tells; those not known here are left out."""
     chosen: dict[str, Any] = {}
     for f in dataclasses.fields(kind):
         if f.name in data:
             value = data[f.name]
             told = str(f.type)
-            if value is not None and "Path" in told:
+            if f.name in _PARTS:
+                value = settings_from(value, _PARTS[f.name])
+            elif f.name == "stems":
+                value = tuple((name, Path(file)) for name, file in value)
+            elif value is not None and "Path" in told:
                 value = tuple(Path(part) for part in value) if told.startswith("tuple") else Path(value)
             elif value is not None and told.startswith("Fraction"):
                 value = Fraction(value)
@@ -173,66 +167,6 @@ def note_clip(job: Job, asked: Asked, out: Path, whole: Path) -> None:
     """Write to the journal which clip is about to take its name."""
     record = {"name": out.name, "request": asked.key, "sha256": hash_path(whole), "bytes": whole.stat().st_size}
     job.journal.append({"clip": record})
-
-
-@dataclass(frozen=True)
-class Decided:
-    """A timeline, whether the song is silent and has a beat, and where an excerpt begins, in seconds."""
-
-    timeline: Timeline
-    silent: bool
-    steady: bool
-    start: float
-
-
-def keep_timeline(job: Job, key: str, decided: Decided) -> None:
-    """Keep what was decided, to the last bit, so that going on needs no hearing."""
-    timeline = decided.timeline
-    head = {f.name: _tagged(getattr(timeline, f.name)) for f in dataclasses.fields(timeline) if f.name != "columns"}
-    told = {"key": key, "silent": decided.silent, "steady": decided.steady, "start": decided.start, "head": head}
-    try:
-        text = json.dumps(told)
-    except TypeError:
-        # what can't be told exactly is decided anew
-        return
-    data = io.BytesIO()
-    arrays: dict[str, Any] = {"head": np.frombuffer(text.encode(), np.uint8), **timeline.columns}
-    np.savez(data, **arrays)
-    job.keep(TIMELINE, data.getvalue())
-
-
-def kept_timeline(job: Job, key: str) -> Decided | None:
-    """Return what was kept for a key."""
-    if not job.good(TIMELINE):
-        return None
-    with np.load(job.folder / TIMELINE, allow_pickle=False) as data:
-        told = json.loads(data["head"].tobytes())
-        if told["key"] != key:
-            return None
-        columns = {name: data[name] for name in data.files if name != "head"}
-    fields = {name: _untagged(value) for name, value in told["head"].items()}
-    return Decided(Timeline(**fields, columns=columns), told["silent"], told["steady"], told["start"])
-
-
-def _tagged(value: Any) -> Any:
-    if isinstance(value, Fraction):
-        return {"fraction": str(value)}
-    if isinstance(value, tuple):
-        return {"tuple": [_tagged(part) for part in value]}
-    if isinstance(value, dict):
-        return {"dict": {name: _tagged(part) for name, part in value.items()}}
-    return value
-
-
-def _untagged(value: Any) -> Any:
-    if isinstance(value, dict):
-        kind, held = next(iter(value.items()))
-        if kind == "fraction":
-            return Fraction(held)
-        if kind == "tuple":
-            return tuple(_untagged(part) for part in held)
-        return {name: _untagged(part) for name, part in held.items()}
-    return value
 
 
 def segments_done(folder: Path) -> int:

@@ -15,6 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 from reactive.diffusion.conditioning import PromptBank
 from reactive.diffusion.core import Core, from_bytes
 from reactive.diffusion.frames import frame_request, scenery
+from reactive.diffusion.joins import prompts_at
 from reactive.diffusion.lens import through_lens
 from reactive.diffusion.models import choose_device, default_batch, default_threads, load_model
 from reactive.errors import OutputError
@@ -63,8 +64,7 @@ def contact_pictures(
     width, height = imagine_size(loaded.native, (16, 9))
     frames = np.array([telling_frame(shot) for shot in shots])
     columns = timeline.columns
-    used = {*columns["prompt_from"][frames].tolist(), *columns["prompt_to"][frames].tolist()}
-    bank = PromptBank(loaded, timeline.prompts, used, timeline.negatives)
+    bank = PromptBank(loaded, timeline.prompts, prompts_at(columns, frames), timeline.negatives)
     core = Core(loaded, bank, batch=min(default_batch(place, width, height), len(frames)), width=width, height=height)
     shown = {number for number in columns["source"][frames].tolist() if number >= 0}
     given = {

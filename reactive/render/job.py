@@ -6,7 +6,6 @@
         segments/       pieces of video, named by the hash of all that decides them
         states/         the last picture of a feedback segment, which the next one grows out of
         trails/         pictures of the feedback segments in hand
-        timeline.npz    what was decided, exactly
         lock, lease     held by the run that works on it
 
 A file counts only if the journal names it and its hash agrees. Files are written beside their place, fsynced and

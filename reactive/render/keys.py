@@ -113,6 +113,7 @@ def ground(model: Model, order: Order, environment: Mapping[str, Any], pace: flo
         "batch": order.batch,
         "harmonics": order.timeline.harmonics,
         "feedback": [order.timeline.feedback_fresh, order.timeline.feedback_colour],
+        "rate": order.rate,
         "fps": str(order.timeline.fps),
         "environment": dict(environment),
     }
@@ -135,7 +136,10 @@ def picture_keys(plan: Plan, timeline: Timeline, ground: Mapping[str, Any], sour
     keys = []
     for segment in plan.segments:
         if segment.shot is None:
-            seen = _content(timeline, segment.start, segment.stop, sources, camera=None)
+            # what is drawn between pictures rests on those around it, somewhere in the shot
+            reach = shot_around(timeline, segment.start) if ground["rate"] else (segment.start, segment.stop)
+            seen = [_content(timeline, *reach, sources, camera=None)]
+            seen += [hits_of(timeline, *reach)] if ground["rate"] else []
             keys.append(digest([base, "independent", segment.start, segment.stop, seen]))
             continue
         start, stop = segment.shot
@@ -149,6 +153,17 @@ def picture_keys(plan: Plan, timeline: Timeline, ground: Mapping[str, Any], sour
         content = _fed_back(timeline, segment.shot, ticks, segment.grid, segment.stop, sources)
         keys.append(digest([before, "feedback", segment.start, content]))
     return keys
+
+
+def shot_around(timeline: Timeline, frame: int) -> tuple[int, int]:
+    """Return the frames [start, stop) of the shot that a frame lies in."""
+    shot = timeline.columns["shot"]
+    start, stop = (int(np.searchsorted(shot, shot[frame], side=side)) for side in ("left", "right"))
+    return start, stop
+
+
+def hits_of(timeline: Timeline, start: int, stop: int) -> list[int]:
+    return [start, stop, *(np.flatnonzero(timeline.columns["hit"][start:stop] > 0) + start).tolist()]
 
 
 def file_key(pictures: str, *, size: tuple[int, int], fps: Fraction, codec: Codec) -> str:
@@ -222,7 +237,12 @@ def _content_at(
     """Return what a shot's first frame tells of the pictures that a join shows before it."""
     source = int(columns["source"][frame])
     named = [prompts[int(columns[name][frame])] for name in _PROMPTS]
-    numbers = [float(columns["weight"][frame]), float(columns["strength"][frame]), int(columns["seed"][frame])]
+    numbers = [
+        float(columns["weight"][frame]),
+        float(columns["strength"][frame]),
+        int(columns["seed"][frame]),
+        int(columns["slerp"][frame]),
+    ]
     return [named, numbers, sources.get(source, str(source))]
 
 

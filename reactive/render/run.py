@@ -14,28 +14,32 @@ from typing import Any
 
 import torch
 
-from reactive.audio.analysis import analyze
+from reactive.audio.analysis import Analysis
+from reactive.audio.hear import NO_WISHES, Wishes, hear, settle
+from reactive.diffusion.flow import require_flow
 from reactive.diffusion.models import Model, choose_device, default_batch, default_threads, load_model
 from reactive.errors import OutputError, TimelineError
 from reactive.media.picture import read_picture
 from reactive.media.sound import Track, open_track
 from reactive.media.video import open_film
-from reactive.preset.library import get_preset, words_of
+from reactive.preset.library import find_preset, get_preset, words_of
 from reactive.preset.lyrics import Line
 from reactive.preset.macros import macro_values
-from reactive.preset.schema import Preset
+from reactive.preset.schema import Overlay, Preset
 from reactive.preset.shots import Shots, load_shots, shot_photos
-from reactive.render.asked import Asked, Decided, finished_clip, keep_timeline, kept_timeline, made_here, note_clip
+from reactive.render.asked import Asked, finished_clip, made_here, note_clip
 from reactive.render.books import Books, check_space
 from reactive.render.flashsafe import limit_pieces
 from reactive.render.job import Job, folder_size, job_folder
 from reactive.render.keys import environment, ground, hash_path, model_hash, picture_keys
 from reactive.render.outputs import check_output
+from reactive.render.overlay import Mark, make_marks, overlay_pieces
 from reactive.render.plan import make_plan, segment_frames
 from reactive.render.recipe import clip_tags, make_recipe
 from reactive.render.sizes import imagine_size, output_size, parse_shape, shaped_name, shaped_size
 from reactive.render.work import Order, Worker, expected_rate, out_of_memory, pace
 from reactive.score.flash import Flashes, Kind, score_flashes
+from reactive.timeline.captions import captions_of
 from reactive.timeline.clock import format_fps, frame_sample, nearest_frame
 from reactive.timeline.excerpt import telling_start
 from reactive.timeline.file import load_timeline
@@ -52,9 +56,11 @@ Progress = Callable[[str, int, int], None]
 class Settings:
     """How a clip is made. Sizes are width and height in pixels; None means: what suits the model.
 
+    `imagine_rate` is how many pictures a second are imagined where feedback does not decide; 0 means: every frame.
     `start` and `duration` are seconds of the song; with `telling` the excerpt begins where it tells most, around the drop;
     `macros` says where the preset's knobs stand; `lyrics` is an LRC or SRT file, `shots` a file of wishes for single shots;
-    `batch`, `threads` and `segment` (frames) 0 mean: by rule; with `recipe` the clip carries all that decides it. `also` names
+    `title`, `logo` and `show_lyrics` are laid over the finished pictures; `batch`, `threads` and `segment` (frames) 0 mean: by rule; with
+    `recipe` the clip carries all that decides it. `also` names
     further shapes of the clip, ``9:16``; `job` is where what is finished is kept, by default beside the clip; `mixed` goes on
     with a job that was begun with other versions or on another device.
     """
@@ -75,11 +81,15 @@ class Settings:
     duration: float | None = None
     photos: tuple[Path, ...] = ()
     videos: tuple[Path, ...] = ()
+    imagine_rate: float = 0.0
     timeline: Path | None = None
     macros: Mapping[str, float] = field(default_factory=dict)
     lyrics: Path | None = None
     telling: bool = False
     shots: Path | None = None
+    title: str = ""
+    logo: Path | None = None
+    show_lyrics: bool = False
     device: str = "auto"
     batch: int = 0
     threads: int = 0
@@ -87,6 +97,7 @@ class Settings:
     speed: str = "veryfast"
     crf: int = 18
     overwrite: bool = False
+    wishes: Wishes = NO_WISHES
     flash_safe: bool = False
     recipe: bool = True
     also: tuple[str, ...] = ()
@@ -101,6 +112,7 @@ class Clip:
 
     output: Path
     frames: int
+    pictures: int
     fps: Fraction
     duration: float
     size: tuple[int, int]
@@ -148,6 +160,7 @@ class Clip:
         return {
             "output": str(self.output),
             "frames": self.frames,
+            "pictures": self.pictures,
             "fps": format_fps(self.fps),
             "duration": round(self.duration, 6),
             "size": "x".join(map(str, self.size)),
@@ -227,6 +240,10 @@ def make_clip(song: str | os.PathLike[str], out: Path, settings: Settings, *, pr
 
     report("hearing", 0, 1)
     track = open_track(song)
+    notes: tuple[str, ...] = ()
+    if preset is not None:
+        settled, notes = settle(track, settings.wishes)
+        settings = replace(settings, wishes=settled)
     contents = tuple(hash_path(file) for file in (*photos, *settings.videos))
     asked = Asked(track.sha256, settings, preset, lines, weights, environment(device, threads))
     known = finished_clip(folder, asked, outs)
@@ -235,11 +252,12 @@ def make_clip(song: str | os.PathLike[str], out: Path, settings: Settings, *, pr
     _refuse_existing([path for path in outs if not made_here(folder, asked, path)], settings.overwrite)
     with Job(folder) as job:
         asked = asked.going_on(job)
-        decided = kept_timeline(job, asked.timeline_key)
-        if decided is None:
-            decided = _decide(track, preset, lines, wishes, settings)
-            keep_timeline(job, asked.timeline_key, decided)
-        timeline = decided.timeline
+        decided = _decide(track, preset, lines, wishes, settings)
+        timeline, track, notes = decided.timeline, decided.track, notes + decided.notes
+        if (timeline.columns["guide"] >= 0).any():
+            require_flow("camera.flow")
+        if settings.imagine_rate:
+            require_flow("--imagine-rate")
         first, last = frame_range(timeline, track, replace(settings, start=decided.start))
         heard = time.perf_counter()
         report("hearing", 1, 1)
@@ -259,7 +277,7 @@ def make_clip(song: str | os.PathLike[str], out: Path, settings: Settings, *, pr
         codec = video_codec(settings.codec, speed=settings.speed, crf=settings.crf)
         order = Order(
             job.folder, timeline, negatives_of(timeline, settings.negative), imagined, batch, threads, photos,
-            settings.videos, codec,
+            settings.videos, codec, settings.imagine_rate,
         )  # fmt: skip
         sizes = [size, *(shaped_size(size, wanted) for wanted in shapes)]
         keys = picture_keys(
@@ -278,7 +296,7 @@ def make_clip(song: str | os.PathLike[str], out: Path, settings: Settings, *, pr
         reused = books.frames_there()
         try:
             check_space(books, outs)
-            notes = _render(model, order, books, asked, report)
+            pictures, told = _render(model, order, books, asked, report)
             # where a clip's own tags are made
             title = os.fsencode(Path(song).stem).decode("utf-8", "replace")
             metadata = {"title": title, "comment": f"made with reactive, preset {timeline.title}", **clip_tags(recipe)}
@@ -286,6 +304,11 @@ def make_clip(song: str | os.PathLike[str], out: Path, settings: Settings, *, pr
             held = 0
             for number, path in enumerate(outs):
                 pieces = books.pieces(number)
+                marks = overlay_marks(settings, preset, timeline, decided.analysis, lines, sizes[number])
+                if marks:
+                    pieces = overlay_pieces(
+                        pieces, marks, first=first, fps=timeline.fps, size=sizes[number], codec=codec
+                    )
                 if settings.flash_safe:
                     pieces, count = limit_pieces(pieces, fps=timeline.fps, size=sizes[number], codec=codec)
                     held = max(held, count)
@@ -293,6 +316,8 @@ def make_clip(song: str | os.PathLike[str], out: Path, settings: Settings, *, pr
                     pieces, track, path, fps=timeline.fps, container=container, codec=codec, sound=sound,
                     metadata=metadata, whole=partial(note_clip, job, asked, path),
                 )  # fmt: skip
+                for piece, _ in set(pieces) - set(books.pieces(number)):
+                    piece.unlink()
         except OutputError as problem:
             # what a user knows is the clip, not the hidden piece that could not be written
             raise OutputError(problem.what, where=str(out), remedy=problem.remedy) from None
@@ -308,6 +333,7 @@ def make_clip(song: str | os.PathLike[str], out: Path, settings: Settings, *, pr
         clip = Clip(
             output=out,
             frames=last - first,
+            pictures=pictures,
             fps=timeline.fps,
             duration=float((last - first) / timeline.fps),
             size=size,
@@ -318,8 +344,8 @@ def make_clip(song: str | os.PathLike[str], out: Path, settings: Settings, *, pr
             device=device,
             batch=batch,
             threads=threads,
-            silent=decided.silent,
-            steady=decided.steady,
+            silent=bool(decided.analysis and decided.analysis.silent),
+            steady=bool(decided.analysis is None or len(decided.analysis.beats)),
             flashes=flashes,
             held_back=held,
             analysis_s=heard - began,
@@ -330,33 +356,47 @@ def make_clip(song: str | os.PathLike[str], out: Path, settings: Settings, *, pr
             reused=reused,
             job=job.folder,
             job_bytes=folder_size(job.folder),
-            notes=tuple(notes),
+            notes=(*notes, *told),
         )
         job.journal.append({"done": {"request": asked.key, "clip": clip.stored()}})
         return clip
 
 
+@dataclass(frozen=True)
+class _Decided:
+    """The timeline, where an excerpt begins in seconds, the song, what was heard (None: an edited timeline), and notes."""
+
+    timeline: Timeline
+    start: float
+    track: Track
+    analysis: Analysis | None = None
+    notes: tuple[str, ...] = ()
+
+
 def _decide(
     track: Track, preset: Preset | None, lines: Sequence[Line], wishes: Shots | None, settings: Settings
-) -> Decided:
-    """Hear the song and decide its timeline; an edited timeline counts as having a beat."""
+) -> _Decided:
+    """Hear the song and decide its timeline."""
     if preset is None:
-        return Decided(edited_timeline(settings, track), silent=False, steady=True, start=settings.start)
-    analysis = analyze(track)
+        return _Decided(edited_timeline(settings, track), settings.start, track)
+    heard = hear(track.path, settings.wishes)
     timeline = build_timeline(
-        analysis, preset, samples=track.samples, fps=settings.fps, seed=settings.seed,
+        heard.analysis, preset, samples=heard.track.samples, fps=settings.fps, seed=settings.seed,
         photos=tuple(photo.name for photo in settings.photos),
         videos=tuple(video.name for video in settings.videos),
         macros=settings.macros, lyrics=lines,
     )  # fmt: skip
     if wishes:
-        timeline, _ = apply_shots(timeline, analysis, wishes)
-    start = telling_start(analysis, settings.duration or track.duration) if settings.telling else settings.start
-    return Decided(timeline, analysis.silent, bool(len(analysis.beats)), start)
+        timeline, _ = apply_shots(timeline, heard.analysis, wishes)
+    start = settings.start
+    if settings.telling:
+        start = telling_start(heard.analysis, settings.duration or heard.track.duration)
+    return _Decided(timeline, start, heard.track, heard.analysis, heard.notes)
 
 
-def _render(model: Model, order: Order, books: Books, asked: Asked, report: Progress) -> list[str]:
-    """Render what is missing; return what a user should know about it."""
+def _render(model: Model, order: Order, books: Books, asked: Asked, report: Progress) -> tuple[int, list[str]]:
+    """Render what is missing; return how many pictures were imagined, and what a user should know about it."""
+    pictures = 0
     notes = list(asked.notes)
     total = books.plan.last - books.plan.first
     smaller = books.job.last("batch")
@@ -373,7 +413,9 @@ def _render(model: Model, order: Order, books: Books, asked: Asked, report: Prog
             report("rendering", done, total)
 
         try:
-            Worker(model, order, batch=batch).render(todos, finished=books.accept, done=advance)
+            worker = Worker(model, order, batch=batch)
+            worker.render(todos, finished=books.accept, done=advance)
+            pictures += worker.pictures
         except (RuntimeError, MemoryError) as problem:
             if not out_of_memory(problem) or batch == 1:
                 raise
@@ -383,11 +425,11 @@ def _render(model: Model, order: Order, books: Books, asked: Asked, report: Prog
             books.job.journal.append({"batch": {"request": asked.key, "batch": batch}})
             notes.append(_smaller(batch))
     report("rendering", total, total)
-    return notes
+    return pictures, notes
 
 
 def _smaller(batch: int) -> str:
-    return f"memory ran out, so some pieces were imagined in batches of {batch}; they are exact only with that record"
+    return f"memory ran out, so some pieces were imagined in batches of {batch}; they are exact only with that record."
 
 
 def _refuse_existing(outs: Sequence[Path], overwrite: bool) -> None:
@@ -445,6 +487,31 @@ def negatives_of(timeline: Timeline, more: str) -> tuple[str, ...]:
     """Return what each of a timeline's prompts keeps away from, with `more` for all of them; empty for nothing."""
     own = timeline.negatives or ("",) * len(timeline.prompts)
     return tuple(", ".join(text for text in (one, more) if text) for one in own) if any(own) or more else ()
+
+
+def overlay_marks(
+    settings: Settings,
+    preset: Preset | None,
+    timeline: Timeline,
+    analysis: Analysis | None,
+    lines: Sequence[Line],
+    size: tuple[int, int],
+) -> list[Mark]:
+    """Return what is laid over the finished pictures: the preset's overlay, and what the settings add to it.
+
+    An edited timeline has no preset to say more than the logo.
+    """
+    overlay, folder = Overlay(), None
+    if preset:
+        overlay, folder = preset.overlay, find_preset(settings.preset).parent
+    if settings.show_lyrics:
+        overlay = overlay.model_copy(update={"lyrics": True})
+    captions = captions_of(overlay, timeline, analysis, title=settings.title, lyrics=lines) if analysis else []
+    logo = settings.logo or (folder / overlay.logo if folder and overlay.logo else None)
+    font = folder / overlay.font if folder and overlay.font else None
+    if not captions and not logo:
+        return []
+    return make_marks(overlay, captions, font=font, logo=logo, fps=timeline.fps, frames=timeline.frames, size=size)
 
 
 def _check_imagine_size(size: tuple[int, int], model: Model) -> None:

@@ -14,11 +14,12 @@ from reactive.diffusion.calibration import pace_of
 from reactive.diffusion.conditioning import PromptBank
 from reactive.diffusion.core import Core, from_bytes
 from reactive.diffusion.frames import independent_frames, scenery
-from reactive.diffusion.joins import next_shot
+from reactive.diffusion.joins import prompts_at
 from reactive.diffusion.lanes import Passage, lane_frames, shot_ticks
 from reactive.diffusion.models import Model
+from reactive.diffusion.sparse import sparse_frames
 from reactive.render.job import Entry
-from reactive.render.keys import first_tick_at, last_tick_before
+from reactive.render.keys import first_tick_at, last_tick_before, shot_around
 from reactive.render.plan import Segment
 from reactive.render.trail import append_tick, read_state, read_trail, state_bytes
 from reactive.render.writer import Finished, Piece, SegmentWriter
@@ -49,6 +50,8 @@ class Order:
         The photographs and videos that the timeline numbers.
     codec
         How pieces are encoded.
+    rate
+        Pictures a second that are imagined where feedback does not decide; 0: every frame.
     """
 
     folder: Path
@@ -60,6 +63,7 @@ class Order:
     photos: tuple[Path, ...]
     videos: tuple[Path, ...]
     codec: Codec
+    rate: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -114,6 +118,7 @@ class Worker:
         self.model = model
         self.order = order
         self.batch = batch or order.batch
+        self.pictures = 0
 
     def render(self, todos: Sequence[Todo], *, finished: Finished, done: Callable[[int], None]) -> None:
         """Render segments into the job folder.
@@ -158,7 +163,10 @@ class Worker:
         try:
             frames = [np.arange(t.segment.start, t.segment.stop) for t in todos if t.segment.shot is None]
             if frames:
-                for numbers, pictures in independent_frames(core, scene, np.concatenate(frames)):
+                rate = Fraction(order.rate).limit_denominator(1000)
+                alone = np.concatenate(frames)
+                made = sparse_frames(core, scene, alone, rate) if rate else independent_frames(core, scene, alone)
+                for numbers, pictures in made:
                     writer.put(numbers, pictures, one_by_one=True)
             by_first = {run.todos[0][1].segment.start: run for run in runs}
             passages = [self._passage(run, writer) for run in runs]
@@ -169,6 +177,7 @@ class Worker:
             writer.abandon()
             raise
         finally:
+            self.pictures += core.pictures
             for source in videos.values():
                 source.close()
 
@@ -245,10 +254,10 @@ def used_prompts(timeline: Timeline, todos: Sequence[Todo]) -> set[int]:
     used: set[int] = set()
     for todo in todos:
         begin, end = todo.segment.shot or (todo.segment.start, todo.segment.stop)
-        # a join shows what the next shot begins with
-        end = min(next_shot(columns, end - 1) + 1, timeline.frames)
-        for name in ("prompt_from", "prompt_to"):
-            used |= set(np.unique(columns[name][begin:end]).tolist())
+        if todo.segment.shot is None:
+            # pictures drawn between others have neighbours anywhere in the shot
+            begin, end = shot_around(timeline, begin)
+        used |= prompts_at(columns, np.arange(begin, end))
     return used
 
 

@@ -16,7 +16,7 @@ from tests.diffusion.toys import autoencoder, save_toy
 PROMPTS = ["a red sea", "fire at night", "snow"]
 NEGATIVE = "ugly dog"
 LEADING = {"timestep_spacing": "leading", "steps_offset": 1}
-TRAILING = {"timestep_spacing": "trailing"}
+TRAILING = {"timestep_spacing": "trailing", "steps_offset": 1}
 CASES: dict[str, dict[str, Any]] = {
     "1.5": {"scheduler": {"kind": "DDIMScheduler", "clip_sample": False, **LEADING}, "steps": 4, "guidance": 5.0},
     "2.1": {
@@ -28,7 +28,7 @@ CASES: dict[str, dict[str, Any]] = {
         "steps": 5, "guidance": 3.0,
         "scheduler": {"kind": "DPMSolverMultistepScheduler", "final_sigmas_type": "zero", **LEADING},
     },
-    "lcm": {"scheduler": {"kind": "LCMScheduler", "clip_sample": False}, "told": 16, "steps": 1, "guidance": 8.5},
+    "lcm": {"scheduler": {"kind": "LCMScheduler", "clip_sample": False, "steps_offset": 1}, "told": 16, "steps": 1, "guidance": 8.5},
     "xl": {"family": "sdxl", "scheduler": {"kind": "EulerDiscreteScheduler", **LEADING}, "steps": 4, "guidance": 5.0},
     "xl-turbo": {"family": "sdxl", "scheduler": {"kind": "EulerAncestralDiscreteScheduler", **TRAILING}, "steps": 1, "guidance": 1.0},
 }  # fmt: skip
@@ -37,7 +37,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:Depreca
 
 @pytest.fixture(scope="module", autouse=True)
 def threads() -> None:
-    torch.set_num_threads(2)
+    torch.set_num_threads(1)
 
 
 def noises(count: int, steps: int = 1, size: int = 8) -> torch.Tensor:

@@ -27,6 +27,11 @@ from reactive.errors import ModelError
 from tests.diffusion.toys import save_toy
 
 
+@pytest.fixture(scope="module", autouse=True)
+def threads() -> None:
+    torch.set_num_threads(1)
+
+
 @pytest.fixture(scope="module")
 def sd(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_toy(tmp_path_factory.mktemp("sd") / "model")

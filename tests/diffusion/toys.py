@@ -71,16 +71,16 @@ def save_toy(
     if xl:
         more = {
             "attention_head_dim": (2, 4), "use_linear_projection": True, "transformer_layers_per_block": (1, 2),
-            "addition_embed_type": "text_time", "addition_time_embed_dim": 8, "projection_class_embeddings_input_dim": 16 + 6 * 8,
+            "addition_embed_type": "text_time", "addition_time_embed_dim": 8, "projection_class_embeddings_input_dim": 32 + 6 * 8,
         }  # fmt: skip
     unet = diffusers.UNet2DConditionModel(
-        sample_size=8, block_out_channels=(8, 16), layers_per_block=2, norm_num_groups=4, cross_attention_dim=32 if xl else 16,
+        sample_size=8, block_out_channels=(8, 16), layers_per_block=2, norm_num_groups=4, cross_attention_dim=48 if xl else 16,
         down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"), up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
         time_cond_proj_dim=told, **more,
     )  # fmt: skip
     options = {
-        "kind": "DDIMScheduler", "beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear",
-        **(scheduler or {}),
+        "kind": "DDIMScheduler", "steps_offset": 1, "beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear",
+        **({"clip_sample": False} if scheduler is None else scheduler),
     }  # fmt: skip
     kind = options.pop("kind")
     parts: dict[str, Any] = {
@@ -91,7 +91,7 @@ def save_toy(
         "scheduler": getattr(diffusers, kind)(**options),
     }
     if xl:
-        parts |= {"text_encoder_2": text_encoder(projected=True, act="gelu"), "tokenizer_2": tokenizer("a")}
+        parts |= {"text_encoder_2": text_encoder(projected=True, act="gelu", width=32), "tokenizer_2": tokenizer("a")}
     with torch.no_grad():
         # random weights barely show their input; lively ones let tests tell pictures apart
         unet.conv_out.weight.mul_(3)

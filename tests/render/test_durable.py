@@ -207,7 +207,7 @@ def test_harm_to_any_file_of_a_job_is_noticed_and_repaired(
     groups: dict[str, list[Path]] = {}
     for name in names:
         groups.setdefault(name.parts[0], []).append(name)
-    assert {"journal", "manifest.json", "segments", "states", "timeline.npz"} <= groups.keys()
+    assert {"journal", "manifest.json", "segments", "states"} <= groups.keys()
     draw = random.Random(2)
     for group in sorted(groups):
         name = draw.choice(groups[group])
