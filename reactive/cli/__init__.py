@@ -16,6 +16,7 @@ from reactive.cli.doctor import doctor
 from reactive.cli.export import export
 from reactive.cli.models import models
 from reactive.cli.preset import preset
+from reactive.cli.preview import preview
 from reactive.cli.recipe import extract
 from reactive.cli.run import run
 from reactive.cli.score import score
@@ -43,7 +44,7 @@ def main() -> None:
             signal.signal(getattr(signal, name), _terminate)
 
 
-for _command in (run, analyze, timeline, shots, score, export, preset, models, doctor):
+for _command in (run, preview, analyze, timeline, shots, score, export, preset, models, doctor):
     main.add_command(_command)
 for _command in (*BUNDLES, extract):
     preset.add_command(_command)
