@@ -17,9 +17,9 @@ from reactive.audio.spectrum import FRAMES_PER_SECOND
 # intervals between beats, in steps: 258 to 49 beats a minute
 SHORTEST, LONGEST = 20, 105
 METRES = (4, 3, 2, 5, 7)
-# what a song's first bar costs in metres rarer than 4/4, and each change of metre
-METRE_COST = {4: 0.0, 3: 2.0, 2: 4.0, 5: 6.0, 7: 6.0}
-BAR_COST = {4: 0.0, 3: 0.15, 2: 0.4, 5: 0.4, 7: 0.4}
+# what a metre rarer than 4/4 costs a song once and each of its bars, and what each change of metre costs
+METRE_COST = {4: 0.0, 3: 2.0, 2: 8.0, 5: 6.0, 7: 6.0}
+BAR_COST = {4: 0.0, 3: 0.3, 2: 1.2, 5: 1.0, 7: 1.0}
 CHANGE_COST = 12.0
 # standard deviation of the logarithm of successive intervals; a leap of any size costs LEAP_COST
 TEMPO_SPREAD = 0.035
@@ -27,7 +27,7 @@ LEAP_COST = 9.0
 NEIGHBOURS = 3
 # the usual tempo, how far others are from it in octaves, and how much that counts for each beat
 USUAL_TEMPO, TEMPO_OCTAVES = 115.0, 1.0
-TEMPO_WEIGHT = 0.12
+TEMPO_WEIGHT = 0.25
 # odds are held within these: no single beat decides a song
 LEAST, MOST = -3.5, 3.5
 # longer songs are decoded in passages, each begun where the one before was still sure
@@ -47,7 +47,7 @@ class Path:
 def best_path(beat: np.ndarray, downbeat: np.ndarray) -> Path:
     """Return the best path through activations in [0, 1], one value a step.
 
-    Songs shorter than two long beats give an empty path.
+    Songs shorter than three short beats (0.7 s) give an empty path.
     """
     steps: list[np.ndarray] = []
     states: list[np.ndarray] = []
@@ -96,7 +96,7 @@ def _passage(
     """Return steps, states, scores and interval numbers of the best path; begun with `given` (state, interval) at step 0."""
     count, places, sizes = len(beat), len(_SIZES), len(_INTERVALS)
     none = np.zeros(0, int)
-    if count < 2 * LONGEST and given is None and count < 3 * SHORTEST:
+    if count < 3 * SHORTEST and given is None:
         return none, none, np.zeros(0), none
     opens, inside = _odds(beat, downbeat)
     gain = np.where((_PLACES == 0)[None], opens[:, None], inside[:, None]).astype(np.float32)

@@ -67,7 +67,9 @@ def onset_strength(spectra: Spectra) -> np.ndarray:
         for stretch, keep in passages(len(spectra.mel), 4)
     ]
     strength = np.concatenate(parts, axis=1)
-    strong = np.percentile(strength, 99.5, axis=1, keepdims=True)
+    # a song of one click has no percentile worth the name
+    highest = strength.max(axis=1, keepdims=True)
+    strong = np.maximum(np.percentile(strength, 99.5, axis=1, keepdims=True), 0.2 * highest)
     width = round(2 * NEARBY_SECONDS * FRAMES_PER_SECOND)
     nearby = gaussian_filter1d(maximum_filter1d(strength, width, axis=1), width / 4, axis=1, mode="nearest")
     scale = np.maximum(nearby, WEAKEST * strong)

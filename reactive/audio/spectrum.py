@@ -94,9 +94,9 @@ def passages(rows: int, margin: int) -> Iterator[tuple[slice, slice]]:
 
 
 def loud_level(curves: np.ndarray) -> float:
-    """Return the 99.9th percentile of power over a whole song, of every nth row where it is long."""
+    """Return the 99.9th percentile of power over a whole song, of every nth row where it is long; at least -30 dB."""
     step = max(1, len(curves) // 40_000)
-    return float(np.percentile(curves[::step], 99.9)) if len(curves) else 0.0
+    return max(float(np.percentile(curves[::step], 99.9)), 1e-3 * float(curves.max())) if len(curves) else 0.0
 
 
 def mel_edges() -> tuple[int, int]:

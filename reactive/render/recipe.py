@@ -10,7 +10,7 @@ import hashlib
 import os
 import platform
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import asdict, fields
 from fractions import Fraction
 from importlib.metadata import version
 from pathlib import Path
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 LIBRARIES = ("torch", "diffusers", "transformers", "av", "numpy", "librosa")
 # what names files stands in the recipe by hash; the rest of these decides nothing in the finished clip
-FILES = ("preset", "timeline", "model", "photos", "videos", "lyrics", "shots", "logo")
+FILES = ("preset", "timeline", "model", "photos", "videos", "lyrics", "shots", "logo", "wishes")
 ASIDE = ("overwrite", "recipe", "telling", "job", "mixed", "also")
 MAX_FILES = 1000
 
@@ -95,6 +95,11 @@ class Recipe(Strict):
     shots: PresetText | None = None
     shot_photos: list[Named] = Field([], max_length=MAX_FILES)
     logo: Named | None = None
+    # the grid as a person corrected it, and what was given beside the song
+    grid: dict[Word, Plain | list[float]] = Field({}, max_length=20)
+    stems: dict[Word, Named] = Field({}, max_length=MAX_FILES)
+    midi: Named | None = None
+    markers: Named | None = None
     settings: dict[Word, Plain | list[Plain] | dict[str, float]] = Field(max_length=100)
     decided: Digest
 
@@ -141,6 +146,10 @@ def make_recipe(
         shots=shots,
         shot_photos=own,
         logo=_named(settings.logo),
+        grid={name: _flat(value) for name, value in asdict(settings.wishes.corrections).items() if value},
+        stems={name: Named(name=_clear(path), sha256=sha256(path)) for name, path in settings.wishes.stems},
+        midi=_named(settings.wishes.midi),
+        markers=_named(settings.wishes.markers),
         settings={name: _flat(value) for name, value in kept.items() if name not in (*FILES, *ASIDE)},
         decided=timeline_hash(timeline),
     )

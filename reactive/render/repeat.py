@@ -10,6 +10,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from reactive.audio.corrections import Corrections
+from reactive.audio.hear import Wishes
 from reactive.diffusion.models import find_model, hash_folder
 from reactive.errors import MediaError, ModelError, ReactiveError
 from reactive.media.safe import regular_file, sha256
@@ -110,12 +112,29 @@ def repeat_clip(
             timeline=timeline,
             lyrics=lyrics,
             logo=logo,
+            wishes=_wishes(recipe, around),
             overwrite=overwrite,
             recipe=True,
         )
         clip = make_clip(song, out, settings, progress=progress)
     differs = differences(recipe, read_recipe(out))
     return Repeated(clip, tuple(differs))
+
+
+def _wishes(recipe: Recipe, around: list[Path]) -> Wishes:
+    """Return what was told of the song beside hearing it; what is kept beside the song here does not count."""
+    try:
+        grid = {name: tuple(value) if isinstance(value, list) else value for name, value in recipe.grid.items()}
+        corrections = Corrections(**grid)
+    except TypeError:
+        raise ReactiveError("the recipe's grid can't be used", remedy="do not trust this clip") from None
+    return Wishes(
+        corrections=corrections,
+        stems=tuple((name, _find(stem, around, "--stem")) for name, stem in recipe.stems.items()),
+        midi=_find(recipe.midi, around, "--midi") if recipe.midi else None,
+        markers=_find(recipe.markers, around, "--markers") if recipe.markers else None,
+        settled=True,
+    )
 
 
 def _settings(recipe: Recipe) -> dict[str, Any]:

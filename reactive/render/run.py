@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from reactive.audio.analysis import Analysis
-from reactive.audio.hear import NO_WISHES, Wishes, hear
+from reactive.audio.hear import NO_WISHES, Wishes, hear, settle
 from reactive.diffusion.conditioning import PromptBank
 from reactive.diffusion.core import Core, from_bytes
 from reactive.diffusion.flow import require_flow
@@ -209,8 +209,10 @@ def make_clip(song: str | os.PathLike[str], out: Path, settings: Settings, *, pr
         track = open_track(song)
         timeline = edited_timeline(settings, track)
     else:
-        heard_song = hear(song, settings.wishes)
-        track, analysis, notes = heard_song.track, heard_song.analysis, heard_song.notes
+        settled, notes = settle(open_track(song), settings.wishes)
+        settings = replace(settings, wishes=settled)
+        heard_song = hear(song, settled)
+        track, analysis, notes = heard_song.track, heard_song.analysis, notes + heard_song.notes
         timeline = build_timeline(
             analysis, preset, samples=track.samples, fps=settings.fps, seed=settings.seed,
             photos=tuple(photo.name for photo in settings.photos),

@@ -109,18 +109,24 @@ def _coloured(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return np.concatenate([mel.reshape(len(x), -1), chroma.reshape(len(x), -1)], axis=1).astype(np.float32)
 
 
-def export(state: dict[str, torch.Tensor], path: Path) -> None:
-    """Write weights as `network.forward` takes them: [taps, in, out], float16."""
-    from safetensors.numpy import save_file
-
+def export(state: dict[str, torch.Tensor]) -> dict[str, np.ndarray]:
+    """Return weights as `network.forward` takes them: [taps, in, out], float16."""
     written = {}
     for name, value in state.items():
         _, layer, kind = name.split(".")
         array = value.detach().numpy()
         key = f"{layer.replace('_out', '.out')}.{kind}"
         written[key] = np.ascontiguousarray(array.transpose(2, 1, 0) if array.ndim == 3 else array).astype(np.float16)
+    return written
+
+
+def keep(state: dict[str, torch.Tensor], path: Path) -> None:
+    """Write the weights for the program, and beside them those to go on from."""
+    from safetensors.numpy import save_file
+
     path.parent.mkdir(parents=True, exist_ok=True)
-    save_file(written, path)
+    save_file(export(state), path)
+    torch.save(state, path.with_suffix(".pt"))
 
 
 def main() -> None:
@@ -159,9 +165,9 @@ def main() -> None:
         mean.backward()
         nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimizer.step()
-        keep = min(0.995, (step + 1) / (step + 20))
+        share_kept = min(0.995, (step + 1) / (step + 20))
         for name, value in network.state_dict().items():
-            averaged[name].lerp_(value, 1 - keep)
+            averaged[name].lerp_(value, 1 - share_kept)
         losses.append(loss.detach().mean(dim=(0, 2)).numpy())
         step += 1
         if step % 100 == 0:
@@ -170,11 +176,9 @@ def main() -> None:
             losses.clear()
         if time.monotonic() - read > REREAD_SECONDS:
             examples.read()
-            export(averaged, arguments.out)
-            torch.save(averaged, arguments.out.with_suffix(".pt"))
+            keep(averaged, arguments.out)
             read = time.monotonic()
-    export(averaged, arguments.out)
-    torch.save(averaged, arguments.out.with_suffix(".pt"))
+    keep(averaged, arguments.out)
 
 
 if __name__ == "__main__":
