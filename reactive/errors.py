@@ -50,3 +50,7 @@ class ModelError(ReactiveError):
 
 class OutputError(ReactiveError):
     """A clip or report that can't be written."""
+
+
+class GridError(ReactiveError):
+    """A correction of beats and bars that can't be applied."""

@@ -18,6 +18,7 @@ MAY_IMPORT = {
     "diffusion": {"timeline", "sources"},
     "video": {"media"},
     "score": {"media", "audio"},
+    "exchange": {"timeline", "preset"},
     "render": {"media", "preset", "audio", "timeline", "sources", "diffusion", "video", "score"},
 }
 OUTSIDE_CLI = ("click",)

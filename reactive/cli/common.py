@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,6 +16,9 @@ import click
 from reactive.errors import ReactiveError
 
 FAILED, USAGE, INTERRUPTED, TERMINATED = 1, 2, 130, 143
+PHOTOS_UNSEEN = (
+    'No part of it shows photographs, so --photo changed nothing; the preset needs a phase with mode = "photo".'
+)
 PRESETS_HELP = "Name of a preset that ships, or the path of a preset file or folder."
 
 
@@ -115,11 +120,84 @@ lyrics_option = click.option(
     type=click.Path(path_type=Path),
     help="The song's words, LRC or SRT: lines become prompts at their times.",
 )
+video_option = click.option(
+    "--video", "videos", multiple=True, type=click.Path(path_type=Path), help="A video to feed in; may be repeated."
+)
+shots_option = click.option(
+    "--shots",
+    type=click.Path(path_type=Path),
+    help="Wishes for single shots. Default: <song>.shots.toml beside the song.",
+)
+no_shots_option = click.option("--no-shots", is_flag=True, help="Leave wishes for single shots aside.")
 song_argument = click.argument("song", type=click.Path())
+
+
+_HEARING = (
+    click.option("--bpm", type=float, metavar="N", help="The tempo is N beats a minute, steady."),
+    click.option("--offset-ms", type=float, metavar="MS", help="Move the grid later (or earlier, if negative)."),
+    click.option("--half", is_flag=True, help="Half the tempo: every second beat."),
+    click.option("--double", is_flag=True, help="Twice the tempo."),
+    click.option("--downbeat", type=int, metavar="N", help='Beat N, counted from 1, is a "one".'),
+    click.option("--meter", metavar="N/N", help="The metre, as 3/4 or 6/8."),
+    click.option(
+        "--beats", "beats_file", type=click.Path(path_type=Path), help="Beats from a text file, one time a line."
+    ),
+    click.option("--forget-grid", is_flag=True, help="Drop the corrections that were kept for this song."),
+    click.option("--stem", "stems", multiple=True, metavar="NAME=FILE", help="A stem, as kick=kick.wav; repeatable."),
+    click.option(
+        "--midi", type=click.Path(path_type=Path), help="The song's notes as MIDI; drums give kick, snare, hat."
+    ),
+    click.option("--markers", type=click.Path(path_type=Path), help="Sections from a WAV's or MIDI file's markers."),
+)
+
+
+def hearing_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that correct and complete what is heard; the command gets them as one callable `wishes`.
+
+    Called inside `errors`, it reads the files that they name and returns `reactive.audio.hear.Wishes`.
+    """
+
+    @functools.wraps(command)
+    def gathered(
+        *args: Any, beats_file: Path | None, forget_grid: bool, stems: tuple[str, ...], midi: Path | None,
+        markers: Path | None, bpm: float | None, offset_ms: float | None, half: bool, double: bool,
+        downbeat: int | None, meter: str | None, **kwargs: Any,
+    ) -> Any:  # fmt: skip
+        def wishes() -> Any:
+            from reactive.audio.beats_file import read_beats
+            from reactive.audio.corrections import Corrections
+            from reactive.audio.hear import Wishes
+            from reactive.errors import GridError
+
+            beats, downbeats = read_beats(beats_file) if beats_file else (None, None)
+            named = [stem.partition("=") for stem in stems]
+            if wrong := [stem for stem, (name, _, file) in zip(stems, named, strict=True) if not (name and file)]:
+                raise GridError(f'"{wrong[0]}" is not NAME=FILE', where="--stem", remedy="write vocals=voc.wav")
+            corrections = Corrections(bpm, offset_ms, half, double, downbeat, meter, beats, downbeats)
+            return Wishes(corrections, forget_grid, tuple((n, Path(f)) for n, _, f in named), midi, markers)
+
+        return command(*args, wishes=wishes, **kwargs)
+
+    for option in reversed(_HEARING):
+        gathered = option(gathered)
+    return gathered
+
+
+def counted(number: int, one: str) -> str:
+    """Return ``1 prompt`` or ``1,200 prompts``."""
+    return f"{number:,} {one}" if number == 1 else f"{number:,} {one}s"
 
 
 def minutes(seconds: float) -> str:
     return f"{int(seconds // 60)} min {seconds % 60:.1f} s" if seconds >= 60 else f"{seconds:.1f} s"
+
+
+def shots_file(song: str, given: Path | None, ignored: bool) -> Path | None:
+    """Return the shots file to heed: the one that was given, or the one beside the song if there is one."""
+    from reactive.preset.shots import shots_path
+
+    beside = shots_path(Path(song))
+    return None if ignored else given or (beside if beside.is_file() else None)
 
 
 def keep_inputs(outputs: list[Path | None], inputs: list[Path]) -> None:
@@ -137,9 +215,20 @@ def write_json(path: str, data: dict[str, Any]) -> None:
     if path == "-":
         click.echo(text, nl=False)
         return
+    write_text(Path(path), text)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a report; the file appears only when it is complete."""
     from reactive.errors import OutputError
 
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        Path(path).write_text(text, encoding="utf-8")
+        partial.write_text(text, encoding="utf-8")
+        os.replace(partial, path)
     except OSError as problem:
-        raise OutputError(f"can't be written ({problem.strerror})", where=path, remedy="choose another place") from None
+        raise OutputError(
+            f"can't be written ({problem.strerror})", where=str(path), remedy="choose another place"
+        ) from None
+    finally:
+        partial.unlink(missing_ok=True)

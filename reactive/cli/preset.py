@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from reactive.cli.common import Progress, clean, errors, json_option, minutes, seed_option
+from reactive.cli.common import Progress, clean, counted, errors, json_option, minutes, seed_option, write_text
 
 
 @click.group()
@@ -130,7 +130,7 @@ def preset_check(name: str, song: str | None, seed: int, as_json: bool) -> None:
         facts: dict[str, Any] = {"title": checked.title, "prompts": counts, "notes": list(checked.notes)}
         click.echo(json.dumps(facts | ({"song": report.to_dict()} if report else {})))
         return
-    said = ", ".join(f"{clean(n)} ({c:,} prompts)" for n, c in counts.items())
+    said = ", ".join(f"{clean(n)} ({counted(c, 'prompt')})" for n, c in counts.items())
     click.echo(f"{clean(checked.title)} is a valid preset: {said}")
     if report:
         from reactive.timeline.report import sentences
@@ -144,16 +144,15 @@ def preset_check(name: str, song: str | None, seed: int, as_json: bool) -> None:
 def _report(checked: Any, name: str, song: str, seed: int) -> Any:
     from fractions import Fraction
 
-    from reactive.media.sound import open_track
     from reactive.preset.library import words_of
 
-    track = open_track(song)
     lines = words_of(name, checked)
-    from reactive.audio.analysis import analyze as hear
+    from reactive.audio.hear import hear
     from reactive.timeline.report import preset_report
     from reactive.timeline.timeline import build_timeline
 
-    analysis = hear(track)
+    heard = hear(song)
+    track, analysis = heard.track, heard.analysis
     timeline = build_timeline(analysis, checked, samples=track.samples, fps=Fraction(24), seed=seed, lyrics=lines)
     return preset_report(timeline, checked, analysis)
 
@@ -209,3 +208,33 @@ def preset_try(
 def clean_lines(text: str) -> str:
     """Return text without control characters, its lines kept."""
     return "".join(letter for letter in text if letter.isprintable() or letter in "\n\t")
+
+
+@preset.command("import-deforum")
+@click.argument("settings", type=click.Path(path_type=Path))
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The preset file to write.")
+@click.option(
+    "--tempo", default=120.0, show_default=True, type=click.FloatRange(20, 400), help="Of the song it was for."
+)
+@click.option("--overwrite", is_flag=True, help="Replace an existing file.")
+@json_option
+def preset_import_deforum(settings: Path, output: Path, tempo: float, overwrite: bool, as_json: bool) -> None:
+    """Make a preset from a Deforum SETTINGS file, and list what has no counterpart.
+
+    \b
+    Example:
+      reactive preset import-deforum settings.txt -o my-preset.toml
+    """
+    with errors(as_json):
+        from reactive.exchange.deforum_import import import_deforum
+        from reactive.render.outputs import check_output
+
+        check_output(output, [settings], overwrite)
+        made = import_deforum(settings, tempo=tempo)
+        write_text(output, made.toml)
+    if as_json:
+        click.echo(json.dumps({"output": str(output), "without_counterpart": list(made.without)}))
+        return
+    click.echo(clean(str(output)))
+    for clause in made.without:
+        click.echo(f"no counterpart: {clean(clause)}")

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import torch
 
+from reactive.diffusion.families import Conditioning, blend, choose, join, turn
 from reactive.diffusion.models import Model
 
 _CHUNK = 32
@@ -18,7 +19,7 @@ class PromptBank:
     Parameters
     ----------
     model
-        Whose text encoder embeds them.
+        Whose text encoders embed them.
     prompts
         The texts; a frame names them by index.
     used
@@ -39,14 +40,14 @@ class PromptBank:
         self.row = np.full(len(prompts), -1, np.int64)
         self.row[wanted] = np.arange(len(wanted))
         self.embeddings = _embed(model, [prompts[index] for index in wanted])
-        self.empty = _embed(model, [""])
         texts = [negatives[index] for index in wanted] if negatives and model.guidance != 1.0 else []
-        self.negatives = _embed(model, texts) if any(texts) else None
+        self.negatives = _negative(model, texts) if any(texts) else None
+        self.empty = _negative(model, [""])
 
     def mix(
         self, before: np.ndarray, after: np.ndarray, weight: np.ndarray, slerp: np.ndarray | None = None
-    ) -> torch.Tensor:
-        """Return embeddings [n, tokens, width]: from `before` (weight 0) to `after` (weight 1).
+    ) -> Conditioning:
+        """Return the conditioning of n items: from `before` (weight 0) to `after` (weight 1).
 
         Parameters
         ----------
@@ -57,64 +58,46 @@ class PromptBank:
         slerp
             bool [n]: which go along the arc between the two; default none.
         """
-        mixed = self._straight(self.embeddings, before, after, weight)
+        start, stop, share = self._ends(self.embeddings, before, after, weight)
+        mixed = blend(start, stop, share)
         if slerp is None or not slerp.any():
             return mixed
-        start, stop, share = self._ends(self.embeddings, before, after, weight)
-        chosen = torch.from_numpy(slerp.astype(bool)).to(self.device).view(-1, 1, 1)
-        return torch.where(chosen, along_arc(start, stop, share), mixed)
+        chosen = torch.from_numpy(slerp.astype(bool)).to(self.device)
+        return choose(chosen, turn(start, stop, share), mixed)
 
-    def mix_negative(self, before: np.ndarray, after: np.ndarray, weight: np.ndarray) -> torch.Tensor:
-        """Return what the prompts keep away from, mixed as they are, [n, tokens, width]; where none says, the empty text."""
+    def mix_negative(self, before: np.ndarray, after: np.ndarray, weight: np.ndarray) -> Conditioning:
+        """Return what the prompts keep away from, mixed as they are; where none says, the empty text."""
         if self.negatives is None:
-            return self.empty.expand(len(before), -1, -1)
-        return self._straight(self.negatives, before, after, weight)
-
-    def _straight(self, table: torch.Tensor, before: np.ndarray, after: np.ndarray, weight: np.ndarray) -> torch.Tensor:
-        return torch.lerp(*self._ends(table, before, after, weight))
+            return self.empty.expand(len(before))
+        return blend(*self._ends(self.negatives, before, after, weight))
 
     def _ends(
-        self, table: torch.Tensor, before: np.ndarray, after: np.ndarray, weight: np.ndarray
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        self, table: Conditioning, before: np.ndarray, after: np.ndarray, weight: np.ndarray
+    ) -> tuple[Conditioning, Conditioning, torch.Tensor]:
         start = table[torch.from_numpy(self.row[before])]
         stop = table[torch.from_numpy(self.row[after])]
-        share = torch.from_numpy(np.asarray(weight, np.float32)).to(start.dtype).to(self.device).view(-1, 1, 1)
-        return start, stop, share
-
-
-def along_arc(start: torch.Tensor, stop: torch.Tensor, share: torch.Tensor) -> torch.Tensor:
-    """Return each token's vector turned from `start` to `stop` at an even pace, its length changing straight (slerp).
-
-    Parameters
-    ----------
-    start, stop
-        [n, tokens, width].
-    share
-        [n, 1, 1] in [0, 1].
-    """
-    first, last = start.float(), stop.float()
-    lengths = first.norm(dim=-1, keepdim=True), last.norm(dim=-1, keepdim=True)
-    one, two = first / lengths[0].clamp_min(1e-9), last / lengths[1].clamp_min(1e-9)
-    angle = (one * two).sum(-1, keepdim=True).clamp(-1, 1).acos()
-    sine = angle.sin()
-    turned = (((1 - share) * angle).sin() * one + (share * angle).sin() * two) / sine.clamp_min(1e-6)
-    # nearly the same direction: the chord is the arc
-    turned = torch.where(sine < 1e-3, torch.lerp(one, two, share.float()), turned)
-    return (turned * torch.lerp(lengths[0], lengths[1], share.float())).to(start.dtype)
+        return start, stop, torch.from_numpy(np.asarray(weight, np.float32)).to(start.tokens.dtype).to(self.device)
 
 
 @torch.inference_mode()
-def _embed(model: Model, prompts: list[str]) -> torch.Tensor:
-    """Return last hidden states [n, tokens, width], as the family's pipelines compute them.
+def _embed(model: Model, prompts: list[str]) -> Conditioning:
+    """Return the conditioning of each text, as the family's pipelines compute it.
 
     Each text runs in a batch of one shape, so that its embedding does not depend on which others there are.
     """
-    length = model.tokenizer.model_max_length
     parts = []
     for first in range(0, len(prompts), _CHUNK):
         chunk = prompts[first : first + _CHUNK]
         padded = chunk + [chunk[-1]] * (_CHUNK - len(chunk))
-        tokens = model.tokenizer(padded, padding="max_length", truncation=True, max_length=length, return_tensors="pt")
-        hidden = model.text_encoder(tokens["input_ids"].to(model.device)).last_hidden_state
-        parts.append(hidden[: len(chunk)])
-    return torch.cat(parts)
+        parts.append(model.family.embed(model, padded)[: len(chunk)])
+    return join(*parts)
+
+
+def _negative(model: Model, texts: list[str]) -> Conditioning:
+    embedded = _embed(model, texts)
+    if not model.zero_negative:
+        return embedded
+    # such models were trained with nothing at all in place of a missing text
+    said = torch.tensor([bool(text) for text in texts]).to(model.device)
+    pooled = None if embedded.pooled is None else torch.zeros_like(embedded.pooled)
+    return choose(said, embedded, Conditioning(torch.zeros_like(embedded.tokens), pooled))

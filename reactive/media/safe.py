@@ -123,8 +123,10 @@ def fault_of(text: str, *, keep: str = "") -> str | None:
 
 
 @contextmanager
-def open_container(path: Path) -> Iterator[av.container.InputContainer]:
-    """Open a media file by FFmpeg without giving FFmpeg its name.
+def open_container(
+    path: Path, *, kind: str = "sound or video", remedy: str = "export it as WAV, FLAC, MP3, OGG or M4A"
+) -> Iterator[av.container.InputContainer]:
+    """Open a media file by FFmpeg without giving FFmpeg its name; an error calls it no `kind` file.
 
     Raises
     ------
@@ -140,11 +142,7 @@ def open_container(path: Path) -> Iterator[av.container.InputContainer]:
         try:
             container = av.open(handle, mode="r", options={"format_whitelist": DEMUXERS, "protocol_whitelist": ""})
         except (av.error.FFmpegError, ValueError, OSError):
-            raise MediaError(
-                "is not a sound or video file that can be read",
-                where=str(path),
-                remedy="export it as WAV, FLAC, MP3, OGG or M4A",
-            ) from None
+            raise MediaError(f"is not a {kind} file that can be read", where=str(path), remedy=remedy) from None
         with container:
             if len(container.streams) > MAX_STREAMS:
                 raise MediaError(

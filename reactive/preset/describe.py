@@ -9,8 +9,15 @@ from reactive.preset.schema import Phase, Preset
 from reactive.preset.template import variety
 
 WIDTH = 110
+# names and kinds of music wrap beyond so many letters
+CELL = 28
 SAMPLE_PROMPTS = 3
-MODES = {"walk": "from noise", "photo": "from photographs", "feedback": "each picture from the one before"}
+MODES = {
+    "walk": "from noise",
+    "photo": "from photographs",
+    "video": "from videos",
+    "feedback": "each picture from the one before",
+}
 
 
 def prompt_count(preset: Preset) -> int:
@@ -31,14 +38,20 @@ def preset_table(presets: Mapping[str, Preset], *, width: int = WIDTH) -> str:
         (name, str(len(one.phase)), f"{prompt_count(one):,}", one.music or "any music", one.description)
         for name, one in presets.items()
     ]
-    sizes = [max(len(row[i]) for row in (head, *rows)) for i in range(4)]
-    left = sum(sizes) + 2 * len(sizes)
+    sizes = [min(max(len(row[i]) for row in (head, *rows)), CELL) for i in range(4)]
+    idea = max(width - sum(sizes) - 2 * len(sizes), 30)
     lines = []
-    for row in (head, *rows):
-        cells = f"{row[0]:<{sizes[0]}}  {row[1]:>{sizes[1]}}  {row[2]:>{sizes[2]}}  {row[3]:<{sizes[3]}}  "
-        idea = textwrap.wrap(row[4], max(width - left, 30)) or [""]
-        lines += [cells + idea[0], *(" " * left + more for more in idea[1:])]
-    return "\n".join(line.rstrip() for line in lines)
+    for name, phases, prompts, music, words in (head, *rows):
+        texts, beside = textwrap.wrap(words, idea) or [""], textwrap.wrap(music, sizes[3])
+        for i in range(max(len(texts), len(beside))):
+            first = (name, phases, prompts) if i == 0 else ("", "", "")
+            cells = (f"{first[0]:<{sizes[0]}}", f"{first[1]:>{sizes[1]}}", f"{first[2]:>{sizes[2]}}")
+            lines.append("  ".join((*cells, f"{_at(beside, i):<{sizes[3]}}", _at(texts, i))).rstrip())
+    return "\n".join(lines)
+
+
+def _at(rows: list[str], number: int) -> str:
+    return rows[number] if number < len(rows) else ""
 
 
 def preset_page(name: str, preset: Preset) -> str:

@@ -78,6 +78,10 @@ def _hold(value: str) -> str:
     return value if value == "section" else _length(value)
 
 
+def _change(value: str) -> str:
+    return value if value in ("phase", "section") else _length(value)
+
+
 def _template(value: str) -> str:
     try:
         parse_template(value)
@@ -108,6 +112,7 @@ Length = Annotated[
     str, AfterValidator(_length), Field(json_schema_extra={"pattern": r"^\s*[0-9./]+\s*(beats?|bars?)\s*$"})
 ]
 Hold = Annotated[str, AfterValidator(_hold)]
+Change = Annotated[str, AfterValidator(_change)]
 Text = Annotated[str, Field(max_length=4000), AfterValidator(_text)]
 Label = Annotated[str, Field(min_length=1, max_length=80), AfterValidator(_text)]
 Name = Annotated[str, Field(pattern=f"^{NAME}$")]

@@ -13,7 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr,
 
 from reactive.errors import PresetError
 from reactive.preset.expression import near
-from reactive.preset.fields import Expression, Fit, Hold, Label, Length, Name, Template, Text, Words, span
+from reactive.preset.fields import Change, Expression, Fit, Hold, Label, Length, Name, Template, Text, Words, span
 from reactive.preset.migrate import migrate
 from reactive.preset.place import parse_place
 from reactive.preset.template import LINE, gaps
@@ -39,6 +39,8 @@ class Lens(Strict):
     x: Expression = Field("0", description="shift to the right, in picture widths")
     y: Expression = Field("0", description="shift downwards, in picture heights")
     shake: Expression = Field("0", description="random shift a frame, in picture widths")
+    tilt: Expression = Field("0", description="degrees in depth: above 0 the top leans away")
+    turn: Expression = Field("0", description="degrees in depth: above 0 the right side leans away")
 
 
 class Camera(Strict):
@@ -48,6 +50,10 @@ class Camera(Strict):
     rotate: Expression = Field("0", description="degrees a second, counter-clockwise")
     x: Expression = Field("0", description="picture widths a second, to the right")
     y: Expression = Field("0", description="picture heights a second, downwards")
+    tilt: Expression = Field("0", description="degrees a second in depth: above 0 the top leans away")
+    turn: Expression = Field("0", description="degrees a second in depth: above 0 the right side leans away")
+    shake: Expression = Field("0", description="random shift about the camera's path, in picture widths")
+    flow: Expression = Field("0", description="how much of a video's own motion moves the fed-back picture, 0 to 1")
 
 
 How = Literal["cut", "fade", "slerp"]
@@ -66,6 +72,16 @@ class Switch(Strict):
     accent: Expression = Field("0", description="where this exceeds 0.5 at a beat, a cut comes early")
     match: bool = Field(False, description="cuts keep seed and walk (match cut)")
     strobe: bool = Field(False, description="prompts may hold less than two beats")
+    join: Literal["cut", "dissolve", "morph"] = Field("cut", description="how a hard cut's two shots meet")
+    join_over: Length = Field("1 beat", description="how long a dissolve or morph takes; it ends on the cut")
+
+
+class Source(Strict):
+    """Which photographs and videos a phase feeds in, and how long each stays."""
+
+    every: Change = Field("phase", description="the next one comes with each phase, section, or so many bars or beats")
+    order: Literal["sequence", "shuffle"] = Field("sequence", description="as given, or shuffled by seed")
+    use: list[Annotated[int, Field(ge=1, le=999)]] = Field([], description="their numbers from 1; empty: all")
 
 
 class Entry(Strict):
@@ -95,9 +111,10 @@ class Phase(Strict):
     name: Label = Field(description="the phase's name, a different one for each")
     fits: Fit = Field("0.5", description="how well this phase fits a passage; the mean over the passage counts")
     bars: tuple[int, int] = Field((8, 32), description="fewest and most bars that the phase lasts")
-    mode: Literal["walk", "photo", "feedback"] = Field(
+    mode: Literal["walk", "photo", "video", "feedback"] = Field(
         "walk",
-        description="`walk`: every picture from noise; `photo`: from a photograph; `feedback`: from the picture before",
+        description="`walk`: every picture from noise; `photo`, `video`: from what is fed in; "
+        "`feedback`: from the picture before",
     )
     prompts: Pool = Field(description="the pool: texts, or tables with text, weight and negative")
     order: Literal["sequence", "shuffle", "ladder"] = Field(
@@ -112,6 +129,7 @@ class Phase(Strict):
     strength: Expression | None = Field(None, description="denoise strength in this phase")
     lens: Lens | None = Field(None, description="the lens in this phase, whole")
     camera: Camera | None = Field(None, description="the camera in this phase, whole")
+    source: Source = Field(Source(), description="which photographs and videos are fed in, and when they change")
 
     @model_validator(mode="after")
     def _bars(self) -> Phase:
@@ -125,6 +143,7 @@ class Feedback(Strict):
 
     rate: float = Field(12.0, ge=1, le=60, description="pictures a second, whatever the clip's frame rate")
     fresh: float = Field(0.7, ge=0, le=1, description="share of new noise in each picture's noise")
+    colour: float = Field(0.0, ge=0, le=1, description="how firmly the prompt's own palette is kept; 0 lets it drift")
 
 
 class Macro(Strict):
@@ -164,6 +183,36 @@ class Lyrics(Strict):
     )
 
 
+Corner = Literal[
+    "top left", "top", "top right", "left", "centre", "right", "bottom left", "bottom", "bottom right"
+]  # fmt: skip
+
+
+class Title(Strict):
+    """A text written over the finished picture."""
+
+    text: Text = Field(description="what is written; `{title}` is the song's name as given by `--title`")
+    at: Label = Field("start", description="where in the song it comes, as in `pin.at`")
+    hold: Hold = Field("4 bars", description='how long it stays: a length, or "section"')
+    place: Corner = Field("bottom left", description="where in the picture it stands")
+    size: float = Field(0.07, ge=0.01, le=0.5, description="height of its letters, in picture heights")
+
+
+class Overlay(Strict):
+    """What is written and drawn over the finished pictures."""
+
+    font: Text = Field("", description="a TTF or OTF file in the preset's folder; unless given, a plain one")
+    colour: Annotated[str, Field(pattern="^#[0-9a-fA-F]{6}$")] = Field("#ffffff", description="of the letters")
+    logo: Text = Field("", description="a picture in the preset's folder, shown all through; a PNG may be transparent")
+    logo_place: Corner = Field("top right", description="where the logo stands")
+    logo_size: float = Field(0.12, ge=0.01, le=1, description="height of the logo, in picture heights")
+    logo_strength: float = Field(0.8, ge=0, le=1, description="how firmly the logo stands over the picture")
+    lyrics: bool = Field(False, description="show the lines of the song's words while they are sung")
+    lyrics_place: Corner = Field("bottom", description="where lines stand")
+    lyrics_size: float = Field(0.055, ge=0.01, le=0.5, description="height of their letters, in picture heights")
+    title: list[Title] = Field([], max_length=50, description="texts at places of the song")
+
+
 class Preset(Strict):
     """All that a band writes."""
 
@@ -191,6 +240,7 @@ class Preset(Strict):
     phase: list[Phase] = Field(min_length=1, max_length=64, description="the phases, in their order, round and round")
     pin: list[Pin] = Field([], max_length=200, description="prompts held at one place of the song")
     lyrics: Lyrics = Field(Lyrics(), description="what the lines of the song's words become")
+    overlay: Overlay = Field(Overlay(), description="titles, logo and words over the finished pictures")
 
     _notes: tuple[str, ...] = PrivateAttr(())
 
@@ -273,7 +323,7 @@ def check_preset(data: dict[str, Any], *, where: str) -> Preset:
     try:
         preset = Preset.model_validate(data, context={"macros": _macro_names(data)})
     except ValidationError as problem:
-        raise _translate(problem, where) from None
+        raise translate(problem, where) from None
     if loose := next(_loose_ends(preset), None):
         raise PresetError(loose.what, where=where, remedy=loose.remedy)
     preset._notes = tuple(notes)
@@ -303,9 +353,18 @@ def _loose_ends(preset: Preset) -> Iterator[PresetError]:
             yield PresetError(f'pin.{number}.at = "{pin.at}": {problem.what}', remedy=problem.remedy)
     for place, entry in enumerate(preset.lyrics.prompts, 1):
         yield from _gaps_without_words(f"lyrics.prompts.{place}", entry.text, [*shared, LINE])
-    file = preset.lyrics.file
-    if "\\" in file or (file and Path(file).name != file):
-        yield PresetError(f'lyrics.file = "{file}" is not a plain file name', remedy="put it beside the preset")
+    for number, title in enumerate(preset.overlay.title, 1):
+        try:
+            parse_place(title.at, [phase.name for phase in preset.phase])
+        except PresetError as problem:
+            yield PresetError(f'overlay.title.{number}.at = "{title.at}": {problem.what}', remedy=problem.remedy)
+    for key, file in (
+        ("lyrics.file", preset.lyrics.file),
+        ("overlay.font", preset.overlay.font),
+        ("overlay.logo", preset.overlay.logo),
+    ):
+        if "\\" in file or (file and Path(file).name != file):
+            yield PresetError(f'{key} = "{file}" is not a plain file name', remedy="put it beside the preset")
 
 
 def _gaps_without_words(key: str, text: str, known: list[str]) -> Iterator[PresetError]:
@@ -315,7 +374,11 @@ def _gaps_without_words(key: str, text: str, known: list[str]) -> Iterator[Prese
             yield PresetError(f'{key}: there are no words for "{{{gap.name}}}"', remedy=remedy)
 
 
-def _translate(problem: ValidationError, where: str) -> PresetError:
+def translate(problem: ValidationError, where: str, tables: dict[str, type[BaseModel]] | None = None) -> PresetError:
+    """Return what pydantic found as an error of ours: the first thing wrong, with key, value and remedy.
+
+    `tables` names the models by the keys that hold them ("" the top), where they are not a preset's.
+    """
     # an unknown key is often the cause of a missing one, so it is named first
     errors = sorted(problem.errors(), key=lambda error: error["type"] != "extra_forbidden")
     error = errors[0]
@@ -325,7 +388,7 @@ def _translate(problem: ValidationError, where: str) -> PresetError:
     shown = shown if len(shown) <= 80 else shown[:77] + "..."
     if error["type"] == "extra_forbidden":
         return PresetError(
-            f"unknown key {key}", where=where, remedy=near(str(error["loc"][-1]), _keys_beside(error["loc"]))
+            f"unknown key {key}", where=where, remedy=near(str(error["loc"][-1]), _keys_beside(error["loc"], tables))
         )
     if error["type"] == "missing":
         return PresetError(f"the key {key} is missing", where=where, remedy="add it")
@@ -339,11 +402,13 @@ def _translate(problem: ValidationError, where: str) -> PresetError:
     )
 
 
-def _keys_beside(location: tuple[int | str, ...]) -> list[str]:
+def _keys_beside(location: tuple[int | str, ...], tables: dict[str, type[BaseModel]] | None) -> list[str]:
     """Return the keys that the table holding an unknown key does know."""
-    tables: dict[str, type[BaseModel]] = {
+    if tables is not None:
+        return list(next((tables[str(part)] for part in reversed(location) if part in tables), tables[""]).model_fields)
+    known: dict[str, type[BaseModel]] = {
         "lens": Lens, "camera": Camera, "switch": Switch, "phase": Phase, "feedback": Feedback, "prompts": Entry,
-        "macro": Macro, "pin": Pin, "lyrics": Lyrics,
+        "macro": Macro, "pin": Pin, "lyrics": Lyrics, "source": Source, "overlay": Overlay, "title": Title,
     }  # fmt: skip
     holder = next((part for part in reversed(location[:-1]) if isinstance(part, str)), None)
-    return list(tables.get(holder or "", Preset).model_fields)
+    return list(known.get(holder or "", Preset).model_fields)

@@ -25,6 +25,7 @@ from reactive.media.tags import MAX_TAG, RECIPE, XMP, read_tags
 from reactive.preset.installed import FILE
 from reactive.preset.library import find_preset
 from reactive.preset.schema import load_preset, read_preset
+from reactive.preset.shots import load_shots, shot_photos
 from reactive.video.mark import xmp_packet
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
 LIBRARIES = ("torch", "diffusers", "transformers", "av", "numpy", "librosa")
 # what names files stands in the recipe by hash; the rest of these decides nothing in the finished clip
-FILES = ("preset", "timeline", "model", "photos", "lyrics")
+FILES = ("preset", "timeline", "model", "photos", "videos", "lyrics", "shots", "logo")
 ASIDE = ("overwrite", "recipe", "telling", "job", "mixed", "also")
 MAX_FILES = 1000
 
@@ -89,6 +90,11 @@ class Recipe(Strict):
     lyrics: Named | None
     model: Named
     photos: list[Named] = Field(max_length=MAX_FILES)
+    videos: list[Named] = Field([], max_length=MAX_FILES)
+    # wishes for single shots, whole, and the photographs that they name
+    shots: PresetText | None = None
+    shot_photos: list[Named] = Field([], max_length=MAX_FILES)
+    logo: Named | None = None
     settings: dict[Word, Plain | list[Plain] | dict[str, float]] = Field(max_length=100)
     decided: Digest
 
@@ -117,6 +123,7 @@ def make_recipe(
         preset = PresetText(name=_clear(name), sha256=hashlib.sha256(text.encode()).hexdigest(), text=text)
         words = load_preset(file).lyrics.file
         lyrics = lyrics or (file.parent / words if words else None)
+    shots, own = _wishes(settings.shots if settings.timeline is None else None)
     kept = {field.name: getattr(settings, field.name) for field in fields(settings)}
     return Recipe(
         format="reactive-recipe",
@@ -130,6 +137,10 @@ def make_recipe(
         lyrics=_named(lyrics),
         model=Named(name=_model_name(settings.model), sha256=model.sha256),
         photos=[Named(name=_clear(photo), sha256=sha256(photo)) for photo in settings.photos],
+        videos=[Named(name=_clear(video), sha256=sha256(video)) for video in settings.videos],
+        shots=shots,
+        shot_photos=own,
+        logo=_named(settings.logo),
         settings={name: _flat(value) for name, value in kept.items() if name not in (*FILES, *ASIDE)},
         decided=timeline_hash(timeline),
     )
@@ -161,7 +172,16 @@ def read_recipe(clip: str | os.PathLike[str]) -> Recipe:
         )
     try:
         recipe = Recipe.model_validate_json(text)
-        for named in (recipe.song, recipe.preset, recipe.timeline, recipe.lyrics, *recipe.photos):
+        for named in (
+            recipe.song,
+            recipe.preset,
+            recipe.timeline,
+            recipe.lyrics,
+            recipe.shots,
+            *recipe.photos,
+            *recipe.videos,
+            *recipe.shot_photos,
+        ):
             if named is not None:
                 _base_name(named.name)
     except (ValidationError, ValueError) as problem:
@@ -174,6 +194,8 @@ def read_recipe(clip: str | os.PathLike[str]) -> Recipe:
         ) from None
     if recipe.preset and hashlib.sha256(recipe.preset.text.encode()).hexdigest() != recipe.preset.sha256:
         raise MediaError("carries a preset that was changed", where=str(clip), remedy="ask for the clip again")
+    if recipe.shots and hashlib.sha256(recipe.shots.text.encode()).hexdigest() != recipe.shots.sha256:
+        raise MediaError("carries a shots file that was changed", where=str(clip), remedy="ask for the clip again")
     return recipe
 
 
@@ -182,12 +204,16 @@ def differences(then: Recipe, now: Recipe) -> list[str]:
     before = {"reactive": then.reactive, "machine": then.machine, **then.libraries, **then.settings}
     after = {"reactive": now.reactive, "machine": now.machine, **now.libraries, **now.settings}
     found = [f"{name} is {after.get(name)}, was {value}" for name, value in before.items() if after.get(name) != value]
-    for name in ("song", "preset", "timeline", "lyrics", "model"):
+    for name in ("song", "preset", "timeline", "lyrics", "shots", "logo", "model"):
         one, other = getattr(then, name), getattr(now, name)
         if (one and one.sha256) != (other and other.sha256):
             found.append(f"another {name}")
-    if [photo.sha256 for photo in then.photos] != [photo.sha256 for photo in now.photos]:
+    if [photo.sha256 for photo in (*then.photos, *then.shot_photos)] != [
+        photo.sha256 for photo in (*now.photos, *now.shot_photos)
+    ]:
         found.append("other photographs")
+    if [video.sha256 for video in then.videos] != [video.sha256 for video in now.videos]:
+        found.append("other videos")
     if then.decided != now.decided:
         found.append("another timeline was decided")
     return found
@@ -200,6 +226,18 @@ def timeline_hash(timeline: Timeline) -> str:
         digest.update(name.encode())
         digest.update(timeline.columns[name].tobytes())
     return digest.hexdigest()
+
+
+def _wishes(path: Path | None) -> tuple[PresetText | None, list[Named]]:
+    if path is None:
+        return None, []
+    photos = [path.parent / name for name in shot_photos(load_shots(path))]
+    text = read_preset(path)
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    return (
+        PresetText(name=_clear(path), sha256=digest, text=text),
+        [Named(name=_clear(photo), sha256=sha256(photo)) for photo in photos],
+    )
 
 
 def _named(path: Path | None) -> Named | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
@@ -24,7 +25,7 @@ _PAIRS = ("size", "imagine_size")
 _CHOICES = {"device": ("cpu", "cuda"), "codec": CODECS, "speed": SPEEDS}
 _RANGES = {
     "steps": (1, 200), "seed": (0, 1 << 63), "batch": (1, 999), "threads": (1, 512), "crf": (0, 51), "start": (0, 1e6),
-    "duration": (0, 1e6),
+    "duration": (0, 1e6), "imagine_rate": (0, 240),
 }  # fmt: skip
 
 
@@ -81,8 +82,10 @@ def repeat_clip(
         )  # fmt: skip
     around = [Path(song).parent, Path.cwd(), *places]
     photos = tuple(_find(photo, around, "--photo") for photo in recipe.photos)
+    videos = tuple(_find(video, around, "--video") for video in recipe.videos)
     timeline = _find(recipe.timeline, around, "--timeline") if recipe.timeline else None
     lyrics = _find(recipe.lyrics, around, "--lyrics") if recipe.lyrics else None
+    logo = _find(recipe.logo, around, "--logo") if recipe.logo else None
     with tempfile.TemporaryDirectory(prefix="reactive-recipe-") as room:
         chosen: dict[str, Any] = _settings(recipe)
         if recipe.preset:
@@ -91,8 +94,24 @@ def repeat_clip(
             folder.mkdir()
             (folder / FILE).write_bytes(recipe.preset.text.encode("utf-8"))
             chosen["preset"] = str(folder)
+        if recipe.shots:
+            # a folder of its own, so that no photograph's name meets another file's
+            beside = Path(room, "shots", "photos")
+            beside.mkdir(parents=True)
+            for photo in recipe.shot_photos:
+                shutil.copyfile(_find(photo, around, "--photo"), beside / photo.name)
+            chosen["shots"] = beside / ".toml"
+            chosen["shots"].write_bytes(recipe.shots.text.encode("utf-8"))
         settings = Settings(
-            **chosen, model=name, photos=photos, timeline=timeline, lyrics=lyrics, overwrite=overwrite, recipe=True
+            **chosen,
+            model=name,
+            photos=photos,
+            videos=videos,
+            timeline=timeline,
+            lyrics=lyrics,
+            logo=logo,
+            overwrite=overwrite,
+            recipe=True,
         )
         clip = make_clip(song, out, settings, progress=progress)
     differs = differences(recipe, read_recipe(out))

@@ -133,7 +133,7 @@ def _marks(
     """
     hit = phase.switch.how == "cut" and grid.heard
     every = span(phase.switch.every)
-    regular = _times_every(grid, stretch, every.count, every.unit)
+    regular = times_every(grid, stretch, every.count, every.unit)
     marks = {stretch.start: hit or (homecoming and grid.heard)} | dict.fromkeys(regular, hit)
     beats = grid.beats[(grid.beats > stretch.start) & (grid.beats < stretch.end)]
     at = np.clip(nearest_frames(beats, fps), 0, frames - 1)
@@ -150,10 +150,10 @@ def _restarts(phase: Phase, stretch: Span, grid: Grid, sections: list[float]) ->
     if phase.mode != "feedback":
         return []
     within = [time for time in sections if stretch.start < time < stretch.end]
-    return [*_times_every(grid, stretch, MAX_FEEDBACK_BARS, "bar"), *within]
+    return [*times_every(grid, stretch, MAX_FEEDBACK_BARS, "bar"), *within]
 
 
-def _times_every(grid: Grid, stretch: Span, count: float, unit: str) -> list[float]:
+def times_every(grid: Grid, stretch: Span, count: float, unit: str) -> list[float]:
     """Return the times inside a span that lie whole multiples of `count` beats or bars after its start."""
     marks = grid.bars if unit == "bar" else grid.beats
     if len(marks) < 2:

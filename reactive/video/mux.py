@@ -93,7 +93,7 @@ def _write(
     audio.time_base = Fraction(1, rate)
     if name == "aac":
         audio.bit_rate = AAC_BITS
-    packets = _sound_packets(audio, track, rate, sample_format, sound)
+    packets = sound_packets(audio, track, rate, sample_format, sound)
     waiting = next(packets, None)
     for packet in _video_packets(pieces, video, fps, codec.reorder):
         # pictures and sound side by side in the file, as players read them
@@ -135,13 +135,15 @@ def _in_frames(pts: int | None, time_base: Fraction, fps: Fraction) -> int:
     return round((pts or 0) * time_base * fps)
 
 
-def _sound_packets(stream: Any, track: Track, rate: int, sample_format: str, sound: tuple[int, int]) -> Iterator[Any]:
-    """Yield encoded stereo sound with time stamps from 0."""
+def sound_packets(
+    stream: Any, track: Track, rate: int, sample_format: str, sound: tuple[int, int], *, gain: float = 1.0
+) -> Iterator[Any]:
+    """Yield encoded stereo sound with time stamps from 0, its samples multiplied by `gain`."""
     resampler = av.AudioResampler(format=sample_format, layout="stereo", rate=rate)
     written, given = 0, 0
     for block in blocks(track, start=sound[0], stop=sound[1]):
         frame: Any = av.AudioFrame.from_ndarray(
-            np.ascontiguousarray(to_stereo(block).reshape(1, -1)), format="flt", layout="stereo"
+            np.ascontiguousarray((np.float32(gain) * to_stereo(block)).reshape(1, -1)), format="flt", layout="stereo"
         )
         frame.sample_rate, frame.pts, frame.time_base = track.sample_rate, given, Fraction(1, track.sample_rate)
         given += len(block)

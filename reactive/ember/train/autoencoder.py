@@ -24,7 +24,7 @@ DECODER = {"decoder_block_out_channels": (24,) * 4, "num_decoder_blocks": (8, 4,
 CROP = 128
 BATCH = 12
 PEAK = 1.5e-3
-PERCEPTUAL = 0.6
+PERCEPTUAL = 2.0
 # the decoder squashes latents with 3 tanh(z / 3); this pull keeps them near unit size, where that is almost linear
 MAGNITUDE = 0.003
 
@@ -64,7 +64,7 @@ def train(pictures: Path, perceptual_folder: Path, work: Path, *, steps: int, pe
     for _ in run:
         chosen = rng.integers(0, len(learned), BATCH)
         batch = data.to_tensor([data.random_crop(learned[i].picture, rng, width=CROP, height=CROP) for i in chosen])
-        with checkpoint.mixed_precision():
+        with checkpoint.quick_forward():
             latents = model.encoder(batch)
             decoded = model.decoder(latents)
             distance = perceptual(decoded, batch).float().mean()

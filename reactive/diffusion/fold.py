@@ -1,0 +1,132 @@
+"""The same decoder with fewer multiplications: convolutions behind an upsampling are folded into the small side of it.
+
+Nearest-neighbour upsampling by 2 shows every pixel four times, so a 3x3 convolution behind it multiplies the same number
+several times. For each of the four phases of the result the taps that meet the same pixel can be added up beforehand
+(the sub-pixel convolution of Shi et al., arXiv 1609.05158, read backwards):
+
+* upsampling and one 3x3 convolution are four 2x2 convolutions of the small picture: 2.25 times fewer multiplications;
+* upsampling and two 3x3 convolutions with nothing between them, as at the end of a TAESD-like decoder, are four 3x3
+  convolutions of the small picture that lead straight to the colours: with 24 channels 9 times fewer.
+
+The results are equal but for rounding.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+# which taps of a convolution's row meet which pixel of the small picture, for both phases of the result
+_TAPS_3 = torch.tensor([[[1, 0, 0], [0, 1, 1]], [[1, 1, 0], [0, 0, 1]]], dtype=torch.float64)
+_TAPS_5 = torch.tensor(
+    [
+        [[1, 1, 0, 0, 0], [0, 0, 1, 1, 0], [0, 0, 0, 0, 1]],
+        [[1, 0, 0, 0, 0], [0, 1, 1, 0, 0], [0, 0, 0, 1, 1]],
+    ],
+    dtype=torch.float64,
+)
+
+
+def fold_decoder(layers: nn.Sequential) -> nn.Sequential:
+    """Return the layers of a decoder with every upsampling folded into the 3x3 convolutions behind it.
+
+    Parameters
+    ----------
+    layers
+        A sequence as of diffusers' ``DecoderTiny``. Whatever in it is not foldable stays as it is; the weights of what
+        stays are shared, not copied.
+    """
+    folded: list[nn.Module] = []
+    rest = list(layers)
+    while rest:
+        if len(rest) >= 3 and _doubles(rest[0]) and _plain(rest[1]) and _plain(rest[2]):
+            folded.append(UpsampleTwice(rest[0], rest[1], rest[2]))
+            rest = rest[3:]
+        elif len(rest) >= 2 and _doubles(rest[0]) and _plain(rest[1]):
+            folded.append(UpsampleOnce(rest[1]))
+            rest = rest[2:]
+        else:
+            folded.append(rest.pop(0))
+    return nn.Sequential(*folded)
+
+
+class UpsampleOnce(nn.Module):
+    """Upsampling by 2 and a 3x3 convolution, computed on the small picture."""
+
+    def __init__(self, convolution: nn.Module) -> None:
+        super().__init__()
+        assert isinstance(convolution, nn.Conv2d)
+        self.channels = convolution.out_channels
+        self.weight = nn.Parameter(_phases(convolution.weight, _TAPS_3), requires_grad=False)
+        bias = convolution.bias
+        self.bias = None if bias is None else nn.Parameter(bias.detach().repeat(4), requires_grad=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return [n, c, 2 height, 2 width] for [n, c, height, width]."""
+        count, _, height, width = x.shape
+        # one row and column more than x: the early phase is read from before each pixel, the late one from behind it
+        corners = functional.conv2d(x, self.weight, self.bias, padding=1)
+        result = torch.empty((count, self.channels, 2 * height, 2 * width), dtype=x.dtype, device=x.device).contiguous(
+            memory_format=torch.channels_last
+        )
+        for phase, part in enumerate(torch.split(corners, self.channels, dim=1)):
+            down, right = divmod(phase, 2)
+            result[:, :, down::2, right::2] = part[:, :, down : down + height, right : right + width]
+        return result
+
+
+class UpsampleTwice(nn.Module):
+    """Upsampling by 2 and two 3x3 convolutions with nothing between them, computed on the small picture."""
+
+    def __init__(self, upsample: nn.Module, first: nn.Module, second: nn.Module) -> None:
+        super().__init__()
+        assert isinstance(first, nn.Conv2d)
+        assert isinstance(second, nn.Conv2d)
+        # the outermost pixels see the zeros that the second convolution is padded with, so they go the long way
+        self.plain = nn.Sequential(upsample, first, second)
+        # the two kernels one after the other are one of 5x5
+        swapped = first.weight.detach().double().transpose(0, 1)
+        kernel = functional.conv2d(swapped, second.weight.detach().double().flip(2, 3), padding=2).transpose(0, 1)
+        self.weight = nn.Parameter(_phases(kernel, _TAPS_5, order="pixels").to(first.weight.dtype), requires_grad=False)
+        bias = torch.zeros(second.out_channels, dtype=torch.float64)
+        if first.bias is not None:
+            bias = bias + second.weight.detach().double().sum((2, 3)) @ first.bias.detach().double()
+        if second.bias is not None:
+            bias = bias + second.bias.detach().double()
+        self.bias = nn.Parameter(bias.repeat_interleave(4).to(first.weight.dtype), requires_grad=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return [n, colours, 2 height, 2 width] for [n, c, height, width]."""
+        result = functional.pixel_shuffle(functional.conv2d(x, self.weight, self.bias, padding=1), 2)
+        result[:, :, 0] = self.plain(x[:, :, :2])[:, :, 0]
+        result[:, :, -1] = self.plain(x[:, :, -2:])[:, :, -1]
+        result[:, :, :, 0] = self.plain(x[:, :, :, :2])[:, :, :, 0]
+        result[:, :, :, -1] = self.plain(x[:, :, :, -2:])[:, :, :, -1]
+        return result
+
+
+def _phases(kernel: torch.Tensor, taps: torch.Tensor, *, order: str = "phases") -> torch.Tensor:
+    """Return the kernels of the four phases [4 out, in, k, k] of a kernel [out, in, t, t] behind an upsampling.
+
+    They come phase by phase, or with `order` "pixels" as ``pixel_shuffle`` wants them.
+    """
+    folded = torch.einsum("oiyx,pay,qbx->pqoiab", kernel.detach().double(), taps, taps)
+    if order == "pixels":
+        folded = folded.permute(2, 0, 1, 3, 4, 5)
+    return folded.reshape(-1, *folded.shape[3:]).to(kernel.dtype).contiguous(memory_format=torch.channels_last)
+
+
+def _doubles(layer: nn.Module) -> bool:
+    return isinstance(layer, nn.Upsample) and layer.mode == "nearest" and layer.scale_factor in (2, 2.0, (2.0, 2.0))
+
+
+def _plain(layer: nn.Module) -> bool:
+    return (
+        isinstance(layer, nn.Conv2d)
+        and layer.kernel_size == (3, 3)
+        and layer.padding == (1, 1)
+        and layer.stride == layer.dilation == (1, 1)
+        and layer.groups == 1
+        and layer.padding_mode == "zeros"
+    )

@@ -1,0 +1,71 @@
+"""A folded decoder computes what the decoder computes."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from diffusers import AutoencoderTiny
+from torch import nn
+
+from reactive.diffusion.fold import UpsampleOnce, UpsampleTwice, fold_decoder
+
+
+def up() -> nn.Upsample:
+    return nn.Upsample(scale_factor=2)
+
+
+def convolution(inside: int, outside: int, *, bias: bool = True) -> nn.Conv2d:
+    return nn.Conv2d(inside, outside, 3, padding=1, bias=bias)
+
+
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("size", [(2, 2), (3, 5), (8, 4)])
+def test_one_convolution_is_the_same(bias: bool, size: tuple[int, int]) -> None:
+    torch.manual_seed(1)
+    plain = nn.Sequential(up(), convolution(5, 7, bias=bias)).requires_grad_(False)
+    folded = fold_decoder(plain)
+    assert [type(layer) for layer in folded] == [UpsampleOnce]
+    x = torch.randn(3, 5, *size)
+    assert torch.allclose(folded(x), plain(x), atol=1e-5)
+
+
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("size", [(2, 2), (3, 5), (8, 4)])
+def test_two_convolutions_are_the_same_up_to_the_picture_s_edge(bias: bool, size: tuple[int, int]) -> None:
+    torch.manual_seed(2)
+    plain = nn.Sequential(up(), convolution(6, 8, bias=bias), convolution(8, 3)).requires_grad_(False)
+    folded = fold_decoder(plain)
+    assert [type(layer) for layer in folded] == [UpsampleTwice]
+    x = torch.randn(2, 6, *size)
+    assert torch.allclose(folded(x), plain(x), atol=1e-5)
+
+
+def test_a_whole_decoder_is_the_same() -> None:
+    torch.manual_seed(3)
+    vae = AutoencoderTiny(
+        encoder_block_out_channels=(8,) * 4,
+        decoder_block_out_channels=(8,) * 4,
+        num_encoder_blocks=(0, 0, 0, 1),
+        num_decoder_blocks=(1, 1, 1, 0),
+    ).requires_grad_(False)
+    folded = fold_decoder(vae.decoder.layers)
+    assert sum(isinstance(layer, UpsampleOnce) for layer in folded) == 2
+    assert sum(isinstance(layer, UpsampleTwice) for layer in folded) == 1
+    x = torch.randn(2, 4, 5, 6)
+    plain = vae.decoder.layers(x)
+    assert plain.std() > 1e-3
+    assert torch.allclose(folded(x), plain, atol=1e-5)
+
+
+def test_what_can_not_be_folded_stays() -> None:
+    layers = nn.Sequential(
+        nn.Upsample(scale_factor=2, mode="bilinear"),
+        convolution(4, 4),
+        up(),
+        nn.ReLU(),
+        up(),
+        nn.Conv2d(4, 4, 1),
+        nn.Upsample(scale_factor=4),
+        convolution(4, 4),
+    )
+    assert list(fold_decoder(layers)) == list(layers)
