@@ -23,6 +23,8 @@ _PUBLIC = {
     "make_clip": "reactive.render.run",
     "Settings": "reactive.render.run",
     "score_clip": "reactive.score.sync",
+    "score_flashes": "reactive.score.flash",
+    "export_clip": "reactive.render.export",
     "ReactiveError": "reactive.errors",
 }
 __all__ = sorted([*_PUBLIC, "__version__"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,9 @@ import pytest
 # one thread pool of a fixed size: the bits of a picture depend on it
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TRANSFORMERS_OFFLINE", "1")
+# what the person who runs the tests has installed is neither seen nor touched
+_data = tempfile.TemporaryDirectory(prefix="reactive-tests-")
+os.environ["REACTIVE_DATA"] = _data.name
 
 
 @pytest.fixture(scope="session")

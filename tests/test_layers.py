@@ -11,13 +11,14 @@ PACKAGE = Path(__file__).resolve().parent.parent / "reactive"
 ALWAYS = {"errors"}
 MAY_IMPORT = {
     "media": set(),
-    "preset": set(),
+    "preset": {"media"},
     "audio": {"media"},
     "timeline": {"audio", "preset"},
     "sources": {"media"},
     "diffusion": {"timeline", "sources"},
     "video": {"media"},
     "score": {"media", "audio"},
+    "exchange": {"timeline", "preset"},
     "render": {"media", "preset", "audio", "timeline", "sources", "diffusion", "video", "score"},
     "live": {"media", "preset", "audio", "timeline", "sources", "diffusion", "render"},
 }

@@ -107,3 +107,60 @@ def save_toy_model(
         index[name] = [library, type(part).__name__]
     (folder / "model_index.json").write_text(json.dumps(index))
     return folder
+
+
+def save_video(
+    path: Path,
+    pictures: list[np.ndarray],
+    *,
+    fps: int | str = 24,
+    codec: str = "libx264",
+    pixel_format: str = "yuv420p",
+    key_every: int = 12,
+    transfer: int = 0,
+    turn: int = 0,
+) -> Path:
+    """Save pictures, uint8 [height, width, 3], as a video; `turn` sets an MP4's rotation flag, in degrees clockwise."""
+    from fractions import Fraction
+
+    import av
+
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=Fraction(fps))
+        stream.height, stream.width = pictures[0].shape[:2]
+        stream.pix_fmt = pixel_format
+        stream.codec_context.gop_size = key_every
+        if transfer:
+            stream.codec_context.color_trc = transfer
+        for picture in pictures:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode())
+    if turn:
+        data = bytearray(path.read_bytes())
+        # the track header's matrix lies 40 bytes after its name: 3 by 3 numbers of 4 bytes, 16.16 fixed point
+        place = data.index(b"tkhd") + 4 + 40
+        one, cosine, sine = 1 << 16, {0: 1, 90: 0, 180: -1, 270: 0}[turn], {0: 0, 90: 1, 180: 0, 270: -1}[turn]
+        for offset, value in ((0, cosine), (4, sine), (12, -sine), (16, cosine)):
+            data[place + offset : place + offset + 4] = (value * one).to_bytes(4, "big", signed=True)
+        path.write_bytes(data)
+    return path
+
+
+def flat_timeline(frames: int, **columns: object):
+    """Return a timeline of so many frames at 24 frames/s: one prompt, pure walk, nothing moving, but for what is given."""
+    from fractions import Fraction
+
+    from reactive.timeline.timeline import CURVES, INTEGERS, NO_SOURCE, OPTIONAL, Timeline
+
+    given = {name: columns.pop(name) for name in list(columns) if name in (*INTEGERS, *CURVES)}
+    usual = {"source": NO_SOURCE, "lens_zoom": 1, "strength": 1, "walk": np.arange(frames) / 24, "seed": 7} | OPTIONAL
+    made = {}
+    for name in (*INTEGERS, *CURVES):
+        kind = np.int64 if name in INTEGERS else np.float64
+        made[name] = np.array(np.broadcast_to(given.get(name, usual.get(name, 0)), (frames,)), kind)
+    options = {
+        "song_sha256": "", "samples": frames * 100, "sample_rate": 2400, "fps": Fraction(24), "title": "flat", "seed": 7,
+        "harmonics": 8, "feedback_rate": Fraction(12), "feedback_fresh": 0.7, "prompts": ("a red sea", "a blue hill", "a fire"),
+        "phases": ("one",), "photos": (), "cuts": (),
+    } | columns  # fmt: skip
+    return Timeline(columns=made, **options)

@@ -10,12 +10,17 @@ import click
 
 from reactive import __version__
 from reactive.cli.analyze import analyze
+from reactive.cli.bundle import COMMANDS as BUNDLES
 from reactive.cli.common import TERMINATED
 from reactive.cli.doctor import doctor
+from reactive.cli.export import export
+from reactive.cli.models import models
 from reactive.cli.preset import preset
 from reactive.cli.preview import preview
+from reactive.cli.recipe import extract
 from reactive.cli.run import run
 from reactive.cli.score import score
+from reactive.cli.shots import shots
 from reactive.cli.timeline import timeline
 
 
@@ -39,5 +44,7 @@ def main() -> None:
             signal.signal(getattr(signal, name), _terminate)
 
 
-for _command in (run, preview, analyze, timeline, score, preset, doctor):
+for _command in (run, preview, analyze, timeline, shots, score, export, preset, models, doctor):
     main.add_command(_command)
+for _command in (*BUNDLES, extract):
+    preset.add_command(_command)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,6 +15,9 @@ import click
 from reactive.errors import ReactiveError
 
 FAILED, USAGE, INTERRUPTED, TERMINATED = 1, 2, 130, 143
+PHOTOS_UNSEEN = (
+    'No part of it shows photographs, so --photo changed nothing; the preset needs a phase with mode = "photo".'
+)
 PRESETS_HELP = "Name of a preset that ships, or the path of a preset file or folder."
 
 
@@ -107,11 +111,41 @@ photo_option = click.option(
     type=click.Path(path_type=Path),
     help="A photograph to feed in; may be repeated.",
 )
+macro_option = click.option(
+    "--macro", "macros", multiple=True, metavar="NAME=VALUE", help="Turn a knob of the preset, 0 to 1; may be repeated."
+)
+lyrics_option = click.option(
+    "--lyrics",
+    type=click.Path(path_type=Path),
+    help="The song's words, LRC or SRT: lines become prompts at their times.",
+)
+video_option = click.option(
+    "--video", "videos", multiple=True, type=click.Path(path_type=Path), help="A video to feed in; may be repeated."
+)
+shots_option = click.option(
+    "--shots",
+    type=click.Path(path_type=Path),
+    help="Wishes for single shots. Default: <song>.shots.toml beside the song.",
+)
+no_shots_option = click.option("--no-shots", is_flag=True, help="Leave wishes for single shots aside.")
 song_argument = click.argument("song", type=click.Path())
+
+
+def counted(number: int, one: str) -> str:
+    """Return ``1 prompt`` or ``1,200 prompts``."""
+    return f"{number:,} {one}" if number == 1 else f"{number:,} {one}s"
 
 
 def minutes(seconds: float) -> str:
     return f"{int(seconds // 60)} min {seconds % 60:.1f} s" if seconds >= 60 else f"{seconds:.1f} s"
+
+
+def shots_file(song: str, given: Path | None, ignored: bool) -> Path | None:
+    """Return the shots file to heed: the one that was given, or the one beside the song if there is one."""
+    from reactive.preset.shots import shots_path
+
+    beside = shots_path(Path(song))
+    return None if ignored else given or (beside if beside.is_file() else None)
 
 
 def keep_inputs(outputs: list[Path | None], inputs: list[Path]) -> None:
@@ -129,9 +163,20 @@ def write_json(path: str, data: dict[str, Any]) -> None:
     if path == "-":
         click.echo(text, nl=False)
         return
+    write_text(Path(path), text)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a report; the file appears only when it is complete."""
     from reactive.errors import OutputError
 
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        Path(path).write_text(text, encoding="utf-8")
+        partial.write_text(text, encoding="utf-8")
+        os.replace(partial, path)
     except OSError as problem:
-        raise OutputError(f"can't be written ({problem.strerror})", where=path, remedy="choose another place") from None
+        raise OutputError(
+            f"can't be written ({problem.strerror})", where=str(path), remedy="choose another place"
+        ) from None
+    finally:
+        partial.unlink(missing_ok=True)

@@ -1,78 +1,241 @@
-"""``reactive preset``: list, show and check presets."""
+"""``reactive preset``: find, read, begin, check and try presets."""
 
 from __future__ import annotations
 
 import json
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
 
 import click
 
-from reactive.cli.common import clean, errors, json_option
+from reactive.cli.common import Progress, clean, counted, errors, json_option, minutes, seed_option, write_text
 
 
 @click.group()
 def preset() -> None:
-    """List, show and check presets."""
+    """Find, read, begin, check and try presets."""
 
 
 @preset.command("list")
 @json_option
 def preset_list(as_json: bool) -> None:
-    """List the presets that ship.
+    """List the presets that ship as a table.
 
     \b
     Example:
       reactive preset list
     """
     with errors(as_json):
-        from reactive.preset.library import find_preset, names
-        from reactive.preset.schema import load_preset
+        from reactive.preset.describe import preset_table, prompt_count
+        from reactive.preset.library import get_preset, names
 
-        found = {name: load_preset(find_preset(name)) for name in names()}
+        found = {name: get_preset(name) for name in names()}
     if as_json:
-        click.echo(
-            json.dumps([{"name": name, "title": p.title, "description": p.description} for name, p in found.items()])
-        )
+        keys = ("title", "description", "author", "licence", "music", "model")
+        rows = [
+            {"name": name, **{key: getattr(one, key) for key in keys}, "prompts": prompt_count(one)}
+            for name, one in found.items()
+        ]
+        click.echo(json.dumps({"presets": rows}))
         return
-    for name, one in found.items():
-        prompts = sum(len(phase.prompts) for phase in one.phase)
-        click.echo(f"{name:<16} {len(one.phase)} phases, {prompts} prompts. {one.description}")
+    click.echo(clean_lines(preset_table(found, width=shutil.get_terminal_size((110, 40)).columns)))
 
 
 @preset.command("show")
 @click.argument("name")
-def preset_show(name: str) -> None:
-    """Print the file of preset NAME.
+@click.option("--toml", is_flag=True, help="Print the file itself.")
+@json_option
+def preset_show(name: str, toml: bool, as_json: bool) -> None:
+    """Print what preset NAME shows and how the music moves it.
 
     \b
     Example:
       reactive preset show loop-destroy
     """
-    with errors():
+    with errors(as_json):
         from reactive.preset.library import find_preset
-        from reactive.preset.schema import read_preset
+        from reactive.preset.schema import load_preset, read_preset
 
-        text = read_preset(find_preset(name))
-        click.echo("".join(letter for letter in text if letter.isprintable() or letter in "\n\t"), nl=False)
+        file = find_preset(name)
+        if toml:
+            click.echo(clean_lines(read_preset(file)), nl=False)
+            return
+        found = load_preset(file)
+        from reactive.preset.describe import preset_page
+    if as_json:
+        click.echo(json.dumps(found.model_dump(mode="json")))
+        return
+    click.echo(clean_lines(preset_page(name, found)))
+
+
+@preset.command("schema")
+def preset_schema() -> None:
+    """Print the JSON Schema of preset files, for editors that complete and check.
+
+    \b
+    Example:
+      reactive preset schema > preset.schema.json
+    """
+    from reactive.preset.reference import json_schema
+
+    click.echo(json.dumps(json_schema(), indent=1))
+
+
+@preset.command("new")
+@click.argument("name")
+@click.option("--from", "source", default="loop-destroy", show_default=True, help="The preset to begin from.")
+@click.option(
+    "--folder", type=click.Path(path_type=Path), default=Path(), help="Where its folder is made. Default: here."
+)
+@json_option
+def preset_new(name: str, source: str, folder: Path, as_json: bool) -> None:
+    """Begin a preset called NAME as a commented copy of another.
+
+    \b
+    Example:
+      reactive preset new my-preset --from loop-destroy
+    """
+    with errors(as_json):
+        from reactive.preset.scaffold import new_preset
+
+        file = new_preset(name, source=source, folder=folder)
+    if as_json:
+        click.echo(json.dumps({"file": str(file)}))
+        return
+    click.echo(f"{clean(str(file))}: change it, then `reactive preset check {clean(str(file))} SONG`")
 
 
 @preset.command("check")
 @click.argument("name")
+@click.argument("song", type=click.Path(), required=False)
+@seed_option
 @json_option
-def preset_check(name: str, as_json: bool) -> None:
-    """Check preset NAME (a name or a path) and say what is in it.
+def preset_check(name: str, song: str | None, seed: int, as_json: bool) -> None:
+    """Check preset NAME (a name or a path); with SONG, say in words what it will do to that song.
 
     \b
     Example:
-      reactive preset check my-preset.toml
+      reactive preset check my-preset.toml song.wav
     """
     with errors(as_json):
+        from reactive.preset.describe import phase_variety
         from reactive.preset.library import get_preset
 
         checked = get_preset(name)
-    counts = {phase.name: len(phase.prompts) for phase in checked.phase}
+        counts = {phase.name: phase_variety(checked, phase) for phase in checked.phase}
+        report = _report(checked, name, song, seed) if song else None
     if as_json:
-        click.echo(json.dumps({"title": checked.title, "prompts": counts}))
+        facts: dict[str, Any] = {"title": checked.title, "prompts": counts, "notes": list(checked.notes)}
+        click.echo(json.dumps(facts | ({"song": report.to_dict()} if report else {})))
         return
-    click.echo(
-        f"{clean(checked.title)} is a valid preset: " + ", ".join(f"{n} ({c} prompts)" for n, c in counts.items())
-    )
+    said = ", ".join(f"{clean(n)} ({counted(c, 'prompt')})" for n, c in counts.items())
+    click.echo(f"{clean(checked.title)} is a valid preset: {said}")
+    if report:
+        from reactive.timeline.report import sentences
+
+        click.echo(clean_lines("\n".join(sentences(report))))
+        return
+    for note in checked.notes:
+        click.echo(f"Note: {note}.")
+
+
+def _report(checked: Any, name: str, song: str, seed: int) -> Any:
+    from fractions import Fraction
+
+    from reactive.media.sound import open_track
+    from reactive.preset.library import words_of
+
+    track = open_track(song)
+    lines = words_of(name, checked)
+    from reactive.audio.analysis import analyze as hear
+    from reactive.timeline.report import preset_report
+    from reactive.timeline.timeline import build_timeline
+
+    analysis = hear(track)
+    timeline = build_timeline(analysis, checked, samples=track.samples, fps=Fraction(24), seed=seed, lyrics=lines)
+    return preset_report(timeline, checked, analysis)
+
+
+@preset.command("try")
+@click.argument("name")
+@click.argument("song", type=click.Path())
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="The clip. Default: ./<song>-<preset>.mp4.")
+@click.option("--seconds", default=10.0, show_default=True, type=click.FloatRange(0.1, 600), help="How long it is.")
+@click.option("--model", default="ember", show_default=True, help="As in `reactive run`.")
+@click.option("--steps", type=click.IntRange(1, 200), help="Evaluations a picture. Default: what the model wants.")
+@seed_option
+@click.option("--overwrite", is_flag=True, help="Replace an existing clip, once the new one is complete.")
+@json_option
+def preset_try(
+    name: str,
+    song: str,
+    output: Path | None,
+    seconds: float,
+    model: str,
+    steps: int | None,
+    seed: int,
+    overwrite: bool,
+    as_json: bool,
+) -> None:
+    """Render ten seconds of SONG around the drop, or its loudest section, with preset NAME.
+
+    \b
+    Example:
+      reactive preset try loop-destroy song.wav
+    """
+    with errors(as_json):
+        from reactive.media.safe import regular_file
+        from reactive.preset.library import find_preset
+
+        file = find_preset(name)
+        regular_file(song)
+        label = file.parent.name if file.name == "preset.toml" else file.stem
+        out = output or Path(f"{Path(song).stem}-{label}.mp4")
+        from reactive.render.run import Settings, make_clip
+
+        settings = Settings(
+            preset=name, seed=seed, model=model, steps=steps, duration=seconds, telling=True, overwrite=overwrite
+        )
+        with Progress(not as_json and sys.stderr.isatty()) as report:
+            clip = make_clip(song, out, settings, progress=report)
+    if as_json:
+        click.echo(json.dumps(clip.to_dict()))
+        return
+    click.echo(f"{clean(str(clip.output))}: {minutes(clip.duration)} of {clean(Path(song).name)} with {clean(name)}")
+
+
+def clean_lines(text: str) -> str:
+    """Return text without control characters, its lines kept."""
+    return "".join(letter for letter in text if letter.isprintable() or letter in "\n\t")
+
+
+@preset.command("import-deforum")
+@click.argument("settings", type=click.Path(path_type=Path))
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The preset file to write.")
+@click.option(
+    "--tempo", default=120.0, show_default=True, type=click.FloatRange(20, 400), help="Of the song it was for."
+)
+@click.option("--overwrite", is_flag=True, help="Replace an existing file.")
+@json_option
+def preset_import_deforum(settings: Path, output: Path, tempo: float, overwrite: bool, as_json: bool) -> None:
+    """Make a preset from a Deforum SETTINGS file, and list what has no counterpart.
+
+    \b
+    Example:
+      reactive preset import-deforum settings.txt -o my-preset.toml
+    """
+    with errors(as_json):
+        from reactive.exchange.deforum_import import import_deforum
+        from reactive.render.outputs import check_output
+
+        check_output(output, [settings], overwrite)
+        made = import_deforum(settings, tempo=tempo)
+        write_text(output, made.toml)
+    if as_json:
+        click.echo(json.dumps({"output": str(output), "without_counterpart": list(made.without)}))
+        return
+    click.echo(clean(str(output)))
+    for clause in made.without:
+        click.echo(f"no counterpart: {clean(clause)}")

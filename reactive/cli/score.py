@@ -1,4 +1,4 @@
-"""``reactive score``: how well a clip moves with its sound."""
+"""``reactive score``: how well a clip moves with its sound, and whether it is safe to watch."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ from reactive.cli.common import errors, json_option
 )
 @json_option
 def score(clip: str, timeline_path: Path | None, as_json: bool) -> None:
-    """Measure how well the pictures of CLIP move with its sound.
+    """Measure how well the pictures of CLIP move with its sound, and whether it flashes more than is safe.
 
     \b
     Example:
       reactive score clip.mp4 --json
     """
     with errors(as_json):
+        from reactive.score.flash import score_flashes
         from reactive.score.sync import score_clip
 
         cuts: tuple[int, ...] = ()
@@ -32,8 +33,9 @@ def score(clip: str, timeline_path: Path | None, as_json: bool) -> None:
 
             cuts = load_timeline(timeline_path).cuts
         found = score_clip(clip, cuts=cuts)
+        flashes = score_flashes(clip)
     if as_json:
-        click.echo(json.dumps(found.to_dict()))
+        click.echo(json.dumps(found.to_dict() | {"flashes": flashes.to_dict()}))
         return
     click.echo(f"lag          {found.lag_ms:+.1f} ms (positive: the picture is late)")
     click.echo(f"correlation  {found.correlation:.3f} of picture change with onsets")
@@ -43,3 +45,4 @@ def score(clip: str, timeline_path: Path | None, as_json: bool) -> None:
     click.echo(f"pops         {len(found.pops)} jumps that neither an onset nor a cut explains")
     click.echo(f"boil         {found.boil:.2f} change between hits over change on hits")
     click.echo(f"frames       {found.frames} at {found.fps} frames/s")
+    click.echo(f"flashes      {'passes' if flashes.passes else 'FAILS'}: {flashes.sentence()}")

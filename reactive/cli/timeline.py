@@ -8,17 +8,27 @@ from pathlib import Path
 import click
 
 from reactive.cli.common import (
+    PHOTOS_UNSEEN,
     USAGE,
     clean,
+    counted,
     errors,
     fps_option,
     json_option,
     keep_inputs,
+    lyrics_option,
+    macro_option,
+    no_shots_option,
     photo_option,
     preset_option,
     seed_option,
+    shots_file,
+    shots_option,
     song_argument,
+    video_option,
 )
+
+FORMATS = ("deforum", "parseq", "csv", "otio", "midi", "srt")
 
 
 @click.command()
@@ -27,7 +37,22 @@ from reactive.cli.common import (
 @fps_option
 @seed_option
 @photo_option
+@macro_option
+@lyrics_option
+@video_option
+@shots_option
+@no_shots_option
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write the timeline as JSON, to edit and render.")
+@click.option(
+    "--export",
+    "exports",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="Write it for another tool: .otio, .csv, .mid, .srt, .deforum.txt, .parseq.json; may be repeated.",
+)
+@click.option(
+    "--format", "kind", type=click.Choice(FORMATS), help="Format of --export, where its suffix does not tell."
+)
 @click.option("--plot", type=click.Path(path_type=Path), help="Draw the timeline to a PNG, SVG or PDF.")
 @json_option
 def timeline(
@@ -36,28 +61,42 @@ def timeline(
     fps: str,
     seed: int,
     photos: tuple[Path, ...],
+    macros: tuple[str, ...],
+    lyrics: Path | None,
+    videos: tuple[Path, ...],
+    shots: Path | None,
+    no_shots: bool,
     output: Path | None,
+    exports: tuple[Path, ...],
+    kind: str | None,
     plot: Path | None,
     as_json: bool,
 ) -> None:
     """Decide what every frame of SONG's clip shall be, without rendering.
 
     \b
-    Example:
+    Examples:
       reactive timeline song.wav --preset loop-destroy -o timeline.json --plot timeline.png
+      reactive timeline song.wav --export shots.otio --export cues.mid --export settings.deforum.txt
     """
     with errors(as_json):
-        from reactive.preset.library import get_preset
+        from reactive.exchange.formats import export_timeline, format_of
+        from reactive.preset.library import get_preset, words_of
+        from reactive.preset.macros import macro_values, parse_macros
         from reactive.timeline.clock import parse_fps
 
         with errors(as_json, USAGE):
             rate = parse_fps(fps)
         wanted = get_preset(preset)
-        keep_inputs([output, plot], [Path(song), *photos])
-        for photo in photos:
+        turned = macro_values(wanted, parse_macros(macros))
+        lines = words_of(preset, wanted, lyrics)
+        wishes_file = shots_file(song, shots, no_shots)
+        formats = [format_of(path, kind) for path in exports]
+        keep_inputs([output, plot, *exports], [Path(song), *photos, *videos, *([lyrics] if lyrics else [])])
+        for given in (*photos, *videos):
             from reactive.media.safe import regular_file
 
-            regular_file(photo)
+            regular_file(given)
         from reactive.media.sound import open_track
 
         track = open_track(song)
@@ -66,10 +105,23 @@ def timeline(
         from reactive.timeline.timeline import build_timeline
 
         analysis = hear(track)
-        names = tuple(photo.name for photo in photos)
-        decided = build_timeline(analysis, wanted, samples=track.samples, fps=rate, seed=seed, photos=names)
+        decided = build_timeline(
+            analysis, wanted, samples=track.samples, fps=rate, seed=seed,
+            photos=tuple(photo.name for photo in photos), videos=tuple(video.name for video in videos),
+            macros=turned, lyrics=lines,
+        )  # fmt: skip
+        if wishes_file:
+            from reactive.preset.shots import load_shots
+            from reactive.timeline.shots import apply_shots
+
+            decided = apply_shots(decided, analysis, load_shots(wishes_file))[0]
         if output:
             save_timeline(decided, output)
+        for path, format_name in zip(exports, formats, strict=True):
+            export_timeline(
+                decided, path, kind=format_name, song=clean(Path(song).name), tempo=analysis.tempo or 120.0,
+                sections=[(section.start, section.end, section.label) for section in analysis.sections],
+            )  # fmt: skip
         if plot:
             from reactive.timeline.plot import plot_timeline
 
@@ -82,11 +134,18 @@ def timeline(
         "prompts_used": len(prompts),
         "output": str(output) if output else None,
         "plot": str(plot) if plot else None,
+        "exports": [str(path) for path in exports],
     }
     if as_json:
         click.echo(json.dumps(summary))
         return
-    click.echo(f"{decided.frames} frames, {len(prompts)} prompts, {len(decided.cuts)} cuts")
-    for path in (output, plot):
-        if path:
-            click.echo(clean(str(path)))
+    click.echo(
+        ", ".join(
+            [counted(decided.frames, "frame"), counted(len(prompts), "prompt"), counted(len(decided.cuts), "cut")]
+        )
+    )
+    if photos and not (decided.columns["source"] >= 0).any():
+        click.echo(PHOTOS_UNSEEN)
+    for written in (output, plot, *exports):
+        if written:
+            click.echo(clean(str(written)))

@@ -13,7 +13,7 @@ import torch
 
 from reactive.diffusion.conditioning import PromptBank
 from reactive.diffusion.models import Model
-from reactive.diffusion.samplers import levels, sample_consistency, sample_ddim
+from reactive.diffusion.sampling import sample
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,8 @@ class Request:
         Noise latents [c, h, w]: the first for the start, one more for each further step of a consistency model.
     source
         Picture float32 [3, height, width] in [-1, 1], or None for none.
+    slerp
+        Whether the prompts mix along the arc between them.
     """
 
     prompt_from: int
@@ -38,6 +40,7 @@ class Request:
     strength: float
     noises: tuple[torch.Tensor, ...]
     source: torch.Tensor | None = None
+    slerp: bool = False
 
 
 class Core:
@@ -62,53 +65,37 @@ class Core:
         self.width = width
         self.height = height
         self.noises_per_picture = model.steps if model.consistency else 1
+        # how many were imagined so far, for the report
+        self.pictures = 0
 
     @torch.inference_mode()
     def imagine(self, requests: list[Request]) -> torch.Tensor:
         """Return the pictures of at most `batch` requests, uint8 [n, 3, height, width] on the model's device."""
+        self.pictures += len(requests)
         padded = requests + [requests[-1]] * (self.batch - len(requests))
         model = self.model
-        embeddings = self.bank.mix(
-            np.array([r.prompt_from for r in padded]),
-            np.array([r.prompt_to for r in padded]),
-            np.array([r.weight for r in padded]),
-        )
+        before, after = np.array([r.prompt_from for r in padded]), np.array([r.prompt_to for r in padded])
+        weight = np.array([r.weight for r in padded])
+        conditioning = self.bank.mix(before, after, weight, np.array([r.slerp for r in padded]))
+        negative = self.bank.mix_negative(before, after, weight)
         strength = torch.tensor([r.strength for r in padded], dtype=torch.float64)
-        taus = levels(strength * model.schedule.steps, model.steps)
         noises = [self._stack([r.noises[i] for r in padded]) for i in range(self.noises_per_picture)]
-        z = self._noisy(padded, taus[0], noises[0])
 
         def denoise(latents: torch.Tensor, tau: torch.Tensor) -> torch.Tensor:
-            return self._guided(latents, tau, embeddings)
+            return model.guided(latents, tau, conditioning, negative)
 
-        if model.consistency:
-            latents = sample_consistency(denoise, z, taus, model.schedule, noises[1:])
-        else:
-            latents = sample_ddim(denoise, z, taus, model.schedule)
-        # at strength 0 nothing may pass through the network: the picture is decode(encode(source))
-        untouched = (strength <= 0).to(z.device).view(-1, 1, 1, 1)
-        pictures = model.decode(torch.where(untouched, z, latents))
-        return to_bytes(pictures[: len(requests)])
+        latents = sample(model.sampling, denoise, strength, self._encoded(padded), noises)
+        return to_bytes(model.decode(latents)[: len(requests)])
 
-    def _noisy(self, requests: list[Request], tau: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
-        alpha, sigma = (v.to(noise.device, noise.dtype).view(-1, 1, 1, 1) for v in self.model.schedule.alpha_sigma(tau))
-        z = sigma * noise
+    def _encoded(self, requests: list[Request]) -> torch.Tensor | None:
+        """Return the latents of the sources, zeros where there is none; None if no request has one."""
         if all(request.source is None for request in requests):
-            return z
+            return None
         # sources run through the encoder in the batch's shape too
         empty = torch.zeros(3, self.height, self.width)
-        given = torch.tensor([r.source is not None for r in requests]).to(noise.device).view(-1, 1, 1, 1)
+        given = torch.tensor([r.source is not None for r in requests]).to(self.model.device).view(-1, 1, 1, 1)
         encoded = self.model.encode(self._stack([empty if r.source is None else r.source for r in requests]))
-        return z + alpha * torch.where(given, encoded, torch.zeros_like(encoded))
-
-    def _guided(self, z: torch.Tensor, tau: torch.Tensor, embeddings: torch.Tensor) -> torch.Tensor:
-        guidance = self.model.guidance
-        if guidance == 1.0:
-            return self.model.clean(z, tau, embeddings)
-        empty = self.bank.empty.expand_as(embeddings)
-        both = self.model.clean(torch.cat([z, z]), torch.cat([tau, tau]), torch.cat([embeddings, empty]))
-        led, free = both.chunk(2)
-        return free + guidance * (led - free)
+        return torch.where(given, encoded, torch.zeros_like(encoded))
 
     def _stack(self, tensors: list[torch.Tensor]) -> torch.Tensor:
         stacked = torch.stack([t.to(self.model.device) for t in tensors]).to(self.model.dtype)

@@ -1,60 +1,89 @@
 """Independent frames: from the timeline's columns to requests, batch after batch, in any order.
 
-A frame without a source, or with a photograph, depends on nothing but its own columns.
+A frame without a source, or with a photograph or a video's picture, depends on nothing but its own columns and, in a
+dissolve or morph, on those of the frame at which the next shot begins.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from fractions import Fraction
 
 import numpy as np
 import torch
 
-from reactive.diffusion.core import Core, Request
+from reactive.diffusion.calibration import pace_of
+from reactive.diffusion.core import Core, Request, from_bytes
+from reactive.diffusion.joins import arriving_pictures, dissolved, morphed
 from reactive.diffusion.lens import through_lens
 from reactive.diffusion.noise import NoisePath
+from reactive.sources.video import VideoSource
+from reactive.timeline.clock import frame_time
 from reactive.timeline.timeline import Timeline
 
 
 @dataclass(frozen=True)
 class Scenery:
-    """What requests are made from: the timeline, its noise, and the photographs at imagine-size.
+    """What requests are made from: the timeline, its noise, and the photographs and videos at imagine-size.
 
-    `photos` maps the numbers of the timeline's column `source` to float32 [3, height, width] in [-1, 1].
+    `photos` and `videos` go by the numbers of the timeline's column `source`; a photograph is float32
+    [3, height, width] in [-1, 1].
     """
 
     timeline: Timeline
     noise: NoisePath
     photos: Mapping[int, torch.Tensor]
+    videos: Mapping[int, VideoSource] = field(default_factory=dict)
+
+    def picture(self, source: int, position: int | Fraction) -> torch.Tensor | None:
+        """Return what a source shows at a position counted in frames, float32 [3, height, width]; None for no source."""
+        if source < 0:
+            return None
+        if source in self.photos:
+            return self.photos[source]
+        shown = self.videos[source].at(frame_time(position, self.timeline.fps))
+        return from_bytes(torch.from_numpy(shown).permute(2, 0, 1))
+
+    def noises(self, frame: int, count: int, *, seed: int | None = None) -> tuple[torch.Tensor, ...]:
+        """Return the noise of a frame's walk, and for further steps that of sister seeds on the same walk.
+
+        `seed` stands in for the frame's own.
+        """
+        seed = int(self.timeline.columns["seed"][frame]) if seed is None else seed
+        walk = float(self.timeline.columns["walk"][frame])
+        # sisters move as smoothly as the first, so a clip of several steps does not flicker
+        return tuple(self.noise.at(seed + (step << 48), walk) for step in range(count))
 
 
-def scenery(timeline: Timeline, core: Core, photos: Mapping[int, torch.Tensor]) -> Scenery:
+def scenery(
+    timeline: Timeline,
+    core: Core,
+    photos: Mapping[int, torch.Tensor],
+    videos: Mapping[int, VideoSource] | None = None,
+) -> Scenery:
     """Return the scenery of a timeline for a core's imagine-size."""
-    factor = core.model.factor
-    noise = NoisePath(core.model.channels, core.height // factor, core.width // factor, timeline.harmonics)
-    return Scenery(timeline, noise, photos)
-
-
-def walk_noises(scene: Scenery, frame: int, count: int) -> tuple[torch.Tensor, ...]:
-    """Return the noise of a frame's walk, and for further steps that of sister seeds on the same walk."""
-    seed, walk = int(scene.timeline.columns["seed"][frame]), float(scene.timeline.columns["walk"][frame])
-    # sisters move as smoothly as the first, so a clip of several steps does not flicker
-    return tuple(scene.noise.at(seed + (step << 48), walk) for step in range(count))
+    model = core.model
+    pace = pace_of(model, batch=core.batch, width=core.width, height=core.height)
+    shape = (model.channels, core.height // model.factor, core.width // model.factor)
+    noise = NoisePath(*shape, timeline.harmonics, pace=pace)
+    return Scenery(timeline, noise, photos, videos or {})
 
 
 def frame_request(scene: Scenery, frame: int, noises: int) -> Request:
     """Return the request for an independent frame."""
     columns = scene.timeline.columns
     source = int(columns["source"][frame])
-    return Request(
+    own = Request(
         prompt_from=int(columns["prompt_from"][frame]),
         prompt_to=int(columns["prompt_to"][frame]),
         weight=float(columns["weight"][frame]),
         strength=float(columns["strength"][frame]) if source >= 0 else 1.0,
-        noises=walk_noises(scene, frame, noises),
-        source=scene.photos[source] if source >= 0 else None,
+        noises=scene.noises(frame, noises),
+        source=scene.picture(source, frame),
+        slerp=bool(columns["slerp"][frame]),
     )
+    return morphed(scene, own, frame)
 
 
 def independent_frames(core: Core, scene: Scenery, frames: np.ndarray) -> Iterator[tuple[np.ndarray, torch.Tensor]]:
@@ -64,7 +93,19 @@ def independent_frames(core: Core, scene: Scenery, frames: np.ndarray) -> Iterat
     ------
     Frame numbers [n] and their finished pictures, uint8 [n, 3, height, width].
     """
+    for chosen, pictures in independent_pictures(core, scene, frames):
+        yield chosen, through_lens(pictures, scene.timeline.columns, chosen)
+
+
+def independent_pictures(core: Core, scene: Scenery, frames: np.ndarray) -> Iterator[tuple[np.ndarray, torch.Tensor]]:
+    """Imagine independent frames in full batches; yield them as `independent_frames` does, without the lens."""
     for first in range(0, len(frames), core.batch):
         chosen = frames[first : first + core.batch]
         pictures = core.imagine([frame_request(scene, frame, core.noises_per_picture) for frame in chosen.tolist()])
-        yield chosen, through_lens(pictures, scene.timeline.columns, chosen)
+        weights = scene.timeline.columns["dissolve"][chosen]
+        if weights.any():
+            pictures = pictures.clone()
+            dissolving = torch.from_numpy(weights > 0).to(pictures.device)
+            theirs = arriving_pictures(core, scene, chosen[weights > 0].tolist())
+            pictures[dissolving] = dissolved(pictures[dissolving], theirs, weights[weights > 0])
+        yield chosen, pictures

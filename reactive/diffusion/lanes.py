@@ -9,16 +9,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 
 import numpy as np
 import torch
 
-from reactive.diffusion.camera import move_between, warp
+from reactive.diffusion.camera import inverse_map, move_between, resample
 from reactive.diffusion.core import Core, Request, from_bytes
-from reactive.diffusion.frames import Scenery, walk_noises
-from reactive.diffusion.lens import through_lens
+from reactive.diffusion.frames import Scenery
+from reactive.diffusion.guide import guiding_flow
+from reactive.diffusion.joins import arriving_pictures, dissolved, morphed, next_shot
+from reactive.diffusion.lens import lens_maps, through_lens
+from reactive.diffusion.palettes import Palettes, keep_palette
 from reactive.timeline.clock import tick_positions
 
 
@@ -32,6 +35,9 @@ class Lane:
     done: int = 0
     before: torch.Tensor | None = None
     last: torch.Tensor | None = None
+    # what can be had again from the timeline: the video's motion to a tick, and the next shot's pictures in a dissolve
+    flow: tuple[int, torch.Tensor | None] = (0, None)
+    arriving: dict[int, torch.Tensor] = field(default_factory=dict)
 
 
 def feedback_frames(
@@ -59,17 +65,19 @@ def feedback_frames(
     # long shots first: the batch then stays full until near the end
     waiting.sort(key=lambda lane: (lane.start - lane.stop, lane.start))
     active: list[Lane] = []
+    palettes = Palettes(core, scene)
     while waiting or active:
         while waiting and len(active) < core.batch:
             active.append(waiting.pop(0))
-        pictures = core.imagine([_tick_request(core, scene, lane) for lane in active])
+        requests = [_tick_request(core, scene, lane) for lane in active]
+        requests = keep_palette(palettes, requests, [(lane.start, _tick_frame(lane)) for lane in active])
+        pictures = core.imagine(requests)
         for lane, picture in zip(active, pictures, strict=True):
             lane.before, lane.last = lane.last, picture.clone()
             lane.done += 1
             frames = _frames_behind(lane)
             if len(frames):
-                between = _between(scene, lane, frames)
-                yield frames, through_lens(between, timeline.columns, frames)
+                yield frames, _shown(core, scene, lane, frames)
         end = timeline.frames if until is None else until
         active = [lane for lane in active if lane.done < len(lane.ticks) and lane.ticks[lane.done - 1] < end - 1]
 
@@ -77,25 +85,41 @@ def feedback_frames(
 def _tick_request(core: Core, scene: Scenery, lane: Lane) -> Request:
     timeline = scene.timeline
     tick = lane.ticks[lane.done]
-    frame = min(math.floor(tick + Fraction(1, 2)), lane.stop - 1)
+    frame = _tick_frame(lane)
     columns = timeline.columns
-    noises = walk_noises(scene, frame, core.noises_per_picture)
+    noises = scene.noises(frame, core.noises_per_picture)
     source = None
     if lane.last is not None:
         move = move_between(columns, float(lane.ticks[lane.done - 1]), float(tick))
-        source = warp(from_bytes(lane.last)[None], move[None])[0].clamp(-1, 1)
+        height, width = lane.last.shape[-2:]
+        maps = inverse_map(move, width / height)[None]
+        source = resample(from_bytes(lane.last)[None], maps, flows=[_flow(scene, lane, lane.done)])[0].clamp(-1, 1)
         # one slowly moving noise, added again and again, would burn in
         fresh = scene.noise.fresh(int(columns["seed"][frame]), lane.start, lane.done)
         share = timeline.feedback_fresh
         noises = (math.sqrt(1 - share) * noises[0] + math.sqrt(share) * fresh, *noises[1:])
-    return Request(
+    own = Request(
         prompt_from=int(columns["prompt_from"][frame]),
         prompt_to=int(columns["prompt_to"][frame]),
         weight=float(columns["weight"][frame]),
         strength=1.0 if source is None else float(columns["strength"][frame]),
         noises=noises,
         source=source,
+        slerp=bool(columns["slerp"][frame]),
     )
+    return morphed(scene, own, frame, tick)
+
+
+def _tick_frame(lane: Lane) -> int:
+    """Return the frame whose columns decide the lane's next tick."""
+    return min(math.floor(lane.ticks[lane.done] + Fraction(1, 2)), lane.stop - 1)
+
+
+def _flow(scene: Scenery, lane: Lane, number: int) -> torch.Tensor | None:
+    """Return what a guiding video's motion does between a tick and the one before it, as `resample` takes it."""
+    if lane.flow[0] != number:
+        lane.flow = number, guiding_flow(scene, lane.start, lane.ticks[number - 1], lane.ticks[number])
+    return lane.flow[1]
 
 
 def _frames_behind(lane: Lane) -> np.ndarray:
@@ -107,21 +131,55 @@ def _frames_behind(lane: Lane) -> np.ndarray:
     return np.arange(first, min(math.floor(last), lane.stop - 1) + 1)
 
 
+def _shown(core: Core, scene: Scenery, lane: Lane, frames: np.ndarray) -> torch.Tensor:
+    """Return frames between the lane's last two ticks as they are shown, uint8 [n, 3, height, width]."""
+    columns = scene.timeline.columns
+    shown = _between(scene, lane, frames)
+    weights = columns["dissolve"][frames]
+    if not weights.any():
+        return shown
+    wanted = frames[weights > 0]
+    missing = [frame for frame in wanted.tolist() if frame not in lane.arriving]
+    if missing:
+        # a whole batch of the dissolve at once: batches have one shape, full or not
+        ahead = np.arange(missing[0], next_shot(columns, missing[0]))
+        chosen = ahead[columns["dissolve"][ahead] > 0][: core.batch].tolist()
+        lane.arriving = dict(zip(chosen, arriving_pictures(core, scene, chosen), strict=True)) | {
+            frame: lane.arriving[frame] for frame in wanted.tolist() if frame in lane.arriving
+        }
+    theirs = through_lens(torch.stack([lane.arriving[frame] for frame in wanted.tolist()]), columns, wanted)
+    dissolving = torch.from_numpy(weights > 0).to(shown.device)
+    shown[dissolving] = dissolved(shown[dissolving], theirs, weights[weights > 0])
+    return shown
+
+
 def _between(scene: Scenery, lane: Lane, frames: np.ndarray) -> torch.Tensor:
-    """Return the pictures of frames between the lane's last two ticks, uint8 [n, 3, height, width]."""
+    """Return frames between the lane's last two ticks through the lens, uint8 [n, 3, height, width]."""
     last = lane.ticks[lane.done - 1]
     assert lane.last is not None
+    columns = scene.timeline.columns
+    height, width = lane.last.shape[-2:]
+    aspect = width / height
+    lens, moving = lens_maps(columns, frames, aspect)
     parts = []
-    for frame in frames.tolist():
+    for number, frame in enumerate(frames.tolist()):
+        through = lens[number][None]
         if frame == last or lane.before is None:
-            parts.append(lane.last)
+            alone = lane.last[None]
+            parts.append(_bytes(resample(alone.float(), through)) if moving[number] else alone)
             continue
         early = lane.ticks[lane.done - 2]
         share = float((frame - early) / (last - early))
-        columns = scene.timeline.columns
-        forward = move_between(columns, float(early), float(frame))
-        backward = move_between(columns, float(last), float(frame))
-        pair = warp(torch.stack([lane.before, lane.last]).float(), np.stack([forward, backward]))
-        mixed = torch.lerp(pair[0], pair[1], share)
-        parts.append(mixed.clamp(0, 255).round().to(torch.uint8))
-    return torch.stack(parts)
+        forward = inverse_map(move_between(columns, float(early), float(frame)), aspect)
+        backward = inverse_map(move_between(columns, float(last), float(frame)), aspect)
+        flow = _flow(scene, lane, lane.done - 1)
+        flows = None if flow is None else [flow * share, flow * (share - 1)]
+        ends = torch.stack([lane.before, lane.last]).float()
+        maps = np.stack([forward, backward])
+        pair = resample(ends, maps, lens=np.concatenate([through, through]) if moving[number] else None, flows=flows)
+        parts.append(_bytes(torch.lerp(pair[:1], pair[1:], share)))
+    return torch.cat(parts)
+
+
+def _bytes(pictures: torch.Tensor) -> torch.Tensor:
+    return pictures.clamp(0, 255).round().to(torch.uint8)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 
@@ -32,6 +33,29 @@ class NoiseSchedule:
     def steps(self) -> int:
         """T, the number of the model's noise levels."""
         return len(self.angles) - 1
+
+    def start(self, strength: torch.Tensor, first: float, *, full: bool) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return how much source and how much noise, float32 [n], the latents of a strength begin with.
+
+        At strength 0 it is the source alone. Many schedules end short of pure noise; what would be left of the source there
+        fades out towards strength 1, so that a source can come in without a pop.
+
+        Parameters
+        ----------
+        strength
+            [n] in 0..1.
+        first
+            Train time of strength 1.
+        full
+            Whether strength 1 begins with noise of unit variance even where the schedule ends short of it.
+        """
+        alpha, sigma = self.alpha_sigma(strength * first)
+        left = float(self.alpha_sigma(torch.tensor([float(first)]))[0])
+        if left == 0:
+            return alpha, sigma
+        # the high power leaves all but the strongest starts as the schedule has them
+        alpha = (alpha - left * strength.float() ** 8).clamp_min(0)
+        return alpha, (1 - alpha**2).sqrt() if full else sigma
 
     def alpha_sigma(self, tau: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return alpha and sigma, float32 [n], at train times tau [n] in 0..T."""
@@ -63,3 +87,42 @@ def from_flow(steps: int, shift: float) -> NoiseSchedule:
     time = torch.arange(steps + 1, dtype=torch.float64) / steps
     sigma = shift * time / (1 + (shift - 1) * time)
     return NoiseSchedule(torch.atan2(sigma, 1 - sigma), flow=True)
+
+
+def grid(
+    sampler: str, spacing: str, steps: int, *, levels: int = 1000, offset: int = 0, origin: int = 50
+) -> torch.Tensor:
+    """Return the train times float64 [steps + 1] that a picture of strength 1 is sampled at, falling to 0.
+
+    Parameters
+    ----------
+    sampler
+        ``lcm`` and ``dpmpp_2m`` divide the range in ways of their own.
+    spacing
+        ``trailing``, ``leading`` or ``linspace``, as in a scheduler's ``timestep_spacing`` (Lin et al. 2023, arXiv 2305.08891,
+        table 2).
+    steps
+        Evaluations.
+    levels
+        T.
+    offset
+        Added to the times of ``leading``.
+    origin
+        How many times a consistency model was distilled on.
+    """
+    if sampler == "lcm" and steps <= origin:
+        known = np.arange(origin, 0, -1) * (levels // origin)
+        times = known[np.floor(np.linspace(0, origin, steps, endpoint=False)).astype(int)]
+    elif sampler == "flow_euler":
+        times = np.linspace(levels, levels / steps, steps)
+    elif steps == 1 or sampler == "lcm" or spacing == "trailing":
+        times = np.round(levels - np.arange(steps) * (levels / steps))
+    elif spacing == "leading":
+        parts = steps + 1 if sampler == "dpmpp_2m" else steps
+        times = (np.arange(parts) * (levels // parts))[::-1][:steps] + offset + 1
+    else:
+        parts = steps + 1 if sampler == "dpmpp_2m" else steps
+        exact = np.linspace(0, levels - 1, parts)[::-1][:steps]
+        times = (exact if sampler == "euler" else exact.round()) + 1
+    falling = np.minimum(np.append(times, 0), levels)
+    return torch.from_numpy(falling.astype(np.float64))

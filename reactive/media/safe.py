@@ -2,6 +2,7 @@
 
 FFmpeg given a name may follow what the file says: a playlist opens its neighbours or the network. So names are checked
 here, only regular files are opened, and FFmpeg gets an already opened file object and an allow-list of demuxers.
+Texts of strangers are read here too: never more than a limit, UTF-8 only, and nothing in them that steers a terminal.
 """
 
 from __future__ import annotations
@@ -10,16 +11,16 @@ import hashlib
 import os
 import re
 import stat
+import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
-
-import av
-import av.container
-import av.error
+from typing import IO, TYPE_CHECKING
 
 from reactive.errors import MediaError
+
+if TYPE_CHECKING:
+    import av.container
 
 # Containers that hold their own data. Not: concat, hls, dash, image2, sdp, lavfi, which open other things.
 DEMUXERS = (
@@ -28,6 +29,9 @@ DEMUXERS = (
 )
 MAX_STREAMS = 64
 _URL = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]+:(//|[^\\/])")
+_TAG = re.compile(r"<\s*[/!?A-Za-z]")
+# these turn the direction of writing, so a name can be made to look like another
+_TURNS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
 def regular_file(path: str | os.PathLike[str]) -> Path:
@@ -64,25 +68,81 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
+def read_bytes(path: str | os.PathLike[str], *, limit: int) -> bytes:
+    """Return the bytes of a regular file that holds at most `limit` of them.
+
+    Raises
+    ------
+    MediaError
+        If it is no readable regular file, or is larger.
+    """
+    checked = regular_file(path)
+    try:
+        with checked.open("rb") as handle:
+            # measured while reading: a file may grow after its size was asked for
+            data = handle.read(limit + 1)
+    except OSError as problem:
+        raise MediaError(f"can't be read ({problem.strerror})", where=str(path)) from None
+    if len(data) > limit:
+        raise MediaError(f"is larger than {limit:,} bytes", where=str(path), remedy="shorten it")
+    return data
+
+
+def read_text(path: str | os.PathLike[str], *, limit: int) -> str:
+    """Return the text of a small file: UTF-8 (with or without a mark at its start), line ends as ``\\n``.
+
+    Raises
+    ------
+    MediaError
+        If it can't be read, is larger than `limit` bytes, is not UTF-8 or holds control characters.
+    """
+    try:
+        text = read_bytes(path, limit=limit).decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise MediaError("is not UTF-8 text", where=str(path), remedy="save it as UTF-8") from None
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    if plain(text, keep="\n\t") != text:
+        raise MediaError("holds control characters", where=str(path), remedy="save it as plain text")
+    return text
+
+
+def plain(text: str, *, keep: str = "") -> str:
+    """Return text without what steers a terminal or turns the direction of writing; letters of `keep` stay."""
+    return "".join(
+        letter
+        for letter in text
+        if letter in keep or (unicodedata.category(letter) not in ("Cc", "Cs", "Zl", "Zp") and letter not in _TURNS)
+    )
+
+
+def fault_of(text: str, *, keep: str = "") -> str | None:
+    """Return what makes a text of a stranger unfit to be shown (``holds ...``), or None if it is plain words."""
+    if plain(text, keep=keep) != text:
+        return "holds control characters"
+    return "holds HTML" if _TAG.search(text) else None
+
+
 @contextmanager
-def open_container(path: Path) -> Iterator[av.container.InputContainer]:
-    """Open a media file by FFmpeg without giving FFmpeg its name.
+def open_container(
+    path: Path, *, kind: str = "sound or video", remedy: str = "export it as WAV, FLAC, MP3, OGG or M4A"
+) -> Iterator[av.container.InputContainer]:
+    """Open a media file by FFmpeg without giving FFmpeg its name; an error calls it no `kind` file.
 
     Raises
     ------
     MediaError
         If no allowed demuxer recognises it, or it has too many streams.
     """
+    # FFmpeg is loaded where it is needed: most commands about presets do without
+    import av
+    import av.error
+
     handle: IO[bytes]
     with regular_file(path).open("rb") as handle:
         try:
             container = av.open(handle, mode="r", options={"format_whitelist": DEMUXERS, "protocol_whitelist": ""})
         except (av.error.FFmpegError, ValueError, OSError):
-            raise MediaError(
-                "is not a sound or video file that can be read",
-                where=str(path),
-                remedy="export it as WAV, FLAC, MP3, OGG or M4A",
-            ) from None
+            raise MediaError(f"is not a {kind} file that can be read", where=str(path), remedy=remedy) from None
         with container:
             if len(container.streams) > MAX_STREAMS:
                 raise MediaError(

@@ -1,6 +1,6 @@
 """Decode a song in blocks: float32, as many channels as it has, from its very first audible sample.
 
-libsndfile reads what it can (WAV, FLAC, OGG, MP3 ...), FFmpeg the rest (M4A, Opus in any box, a video's sound). Memory
+libsndfile reads what it can (WAV, FLAC, OGG ...), FFmpeg the rest (MP3, M4A, Opus in any box, a video's sound). Memory
 is flat in the length of the song.
 """
 
@@ -96,16 +96,11 @@ def blocks(track: Track, *, start: int = 0, stop: int | None = None) -> Iterator
 
 def _probe(path: Path) -> tuple[int, int, str]:
     """Return sample rate, channels and the library that can decode the file."""
-    try:
-        # given the file, not its name: libsndfile refuses names that are not UTF-8
-        with path.open("rb") as raw, soundfile.SoundFile(raw) as handle:
-            found = handle.samplerate, handle.channels, "soundfile"
-    except (soundfile.LibsndfileError, TypeError):
+    found = None if _is_mp3(path) else _probe_soundfile(path)
+    if found is None:
         with open_container(path) as container:
             if not container.streams.audio:
-                raise MediaError(
-                    "has no sound in it", where=str(path), remedy="name a file with a sound track"
-                ) from None
+                raise MediaError("has no sound in it", where=str(path), remedy="name a file with a sound track")
             stream = container.streams.audio[0]
             found = stream.sample_rate, stream.channels, "av"
     if not RATES[0] <= found[0] <= RATES[1] or found[1] < 1:
@@ -113,6 +108,26 @@ def _probe(path: Path) -> tuple[int, int, str]:
             f"has a sample rate of {found[0]} Hz", where=str(path), remedy="export it at 44100 or 48000 Hz"
         )
     return found
+
+
+def _probe_soundfile(path: Path) -> tuple[int, int, str] | None:
+    try:
+        # given the file, not its name: libsndfile refuses names that are not UTF-8
+        with path.open("rb") as raw, soundfile.SoundFile(raw) as handle:
+            return handle.samplerate, handle.channels, "soundfile"
+    except (soundfile.LibsndfileError, TypeError):
+        return None
+
+
+def _is_mp3(path: Path) -> bool:
+    """Return whether a file looks like MPEG audio.
+
+    libsndfile would hand it to libmpg123, which prints its complaints about a damaged file and gives up where FFmpeg
+    reads on. Of a whole file both give the same samples.
+    """
+    with path.open("rb") as raw:
+        head = raw.read(3)
+    return head == b"ID3" or (len(head) == 3 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0)
 
 
 def _decode(path: Path, reader: str) -> Iterator[np.ndarray]:
@@ -134,6 +149,20 @@ def _decode_soundfile(path: Path) -> Iterator[np.ndarray]:
 
 
 def _decode_av(path: Path) -> Iterator[np.ndarray]:
+    waiting: list[np.ndarray] = []
+    held = 0
+    for part in _frames_av(path):
+        waiting.append(part)
+        held += len(part)
+        # FFmpeg's frames are short; blocks are what everything downstream is made for
+        if held >= BLOCK:
+            yield np.concatenate(waiting)
+            waiting, held = [], 0
+    if waiting:
+        yield np.concatenate(waiting)
+
+
+def _frames_av(path: Path) -> Iterator[np.ndarray]:
     with open_container(path) as container:
         stream = container.streams.audio[0]
         stream.codec_context.thread_type = "AUTO"

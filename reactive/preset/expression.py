@@ -17,7 +17,7 @@ from collections.abc import Iterator, Set
 from dataclasses import dataclass
 
 from reactive.errors import PresetError
-from reactive.preset.vocabulary import FUNCTIONS, SIGNALS
+from reactive.preset.vocabulary import FUNCTIONS, MACRO, SIGNALS
 
 MAX_LENGTH = 2000
 MAX_DEPTH = 40
@@ -63,7 +63,7 @@ class Call:
 Node = Number | Signal | Operation | Call
 
 
-def parse(text: str, *, forbidden: Set[str] = frozenset()) -> Node:
+def parse(text: str, *, forbidden: Set[str] = frozenset(), macros: Set[str] | None = None) -> Node:
     """Parse an expression.
 
     Parameters
@@ -72,6 +72,8 @@ def parse(text: str, *, forbidden: Set[str] = frozenset()) -> Node:
         The expression, at most 2000 characters.
     forbidden
         Signals that exist but are not known where this expression is evaluated.
+    macros
+        Names of the preset's macros, read as ``macro.NAME``; None takes any name for known.
 
     Raises
     ------
@@ -80,7 +82,7 @@ def parse(text: str, *, forbidden: Set[str] = frozenset()) -> Node:
     """
     if len(text) > MAX_LENGTH:
         raise PresetError(f"the expression has {len(text)} characters, more than {MAX_LENGTH}", remedy="shorten it")
-    return _Parser(text, forbidden).parse()
+    return _Parser(text, forbidden, macros).parse()
 
 
 def signals_of(node: Node) -> Iterator[str]:
@@ -98,9 +100,10 @@ def signals_of(node: Node) -> Iterator[str]:
 class _Parser:
     """Recursive descent over the tokens of one expression."""
 
-    def __init__(self, text: str, forbidden: Set[str]) -> None:
+    def __init__(self, text: str, forbidden: Set[str], macros: Set[str] | None) -> None:
         self.text = text
         self.forbidden = forbidden
+        self.macros = macros
         self.tokens = [(m.group(1), m.group(2), m.group(3), m.start(m.lastindex or 0)) for m in _TOKEN.finditer(text)]
         self.tokens = [token for token in self.tokens if any(part and part.strip() for part in token[:3])]
         self.index = 0
@@ -154,10 +157,19 @@ class _Parser:
         raise self.unexpected()
 
     def signal(self, name: str) -> Node:
+        if name.startswith(MACRO):
+            return self.macro(name)
         if name not in SIGNALS:
             raise PresetError(f'unknown signal "{name}"', remedy=near(name, [*SIGNALS, *FUNCTIONS]))
         if name in self.forbidden:
             raise PresetError(f'the signal "{name}" is not known yet here', remedy="use a signal of the song itself")
+        return self.made(Signal(name))
+
+    def macro(self, name: str) -> Node:
+        if self.macros is not None and name.removeprefix(MACRO) not in self.macros:
+            if not self.macros:
+                raise PresetError(f'unknown macro "{name}"', remedy="add a [[macro]] with this name")
+            raise PresetError(f'unknown macro "{name}"', remedy=near(name, [MACRO + known for known in self.macros]))
         return self.made(Signal(name))
 
     def call(self, name: str, depth: int) -> Node:
@@ -214,6 +226,8 @@ class _Parser:
         self.index += 1
 
     def unexpected(self) -> PresetError:
+        if self.index >= len(self.tokens):
+            return PresetError(f'the expression "{self.text}" ends too early', remedy="complete it")
         number, name, symbol, position = self.tokens[self.index]
         return PresetError(
             f'unexpected "{number or name or symbol}" at character {position + 1} of "{self.text}"',

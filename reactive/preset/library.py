@@ -1,4 +1,4 @@
-"""Where presets are found: inside the package, beside it in a checkout, or by path."""
+"""Where presets are found: inside the package, beside it in a checkout, among the installed ones, or by path."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import difflib
 from pathlib import Path
 
 from reactive.errors import PresetError
+from reactive.preset.installed import FILE as FILE
+from reactive.preset.installed import installed_names, user_presets
+from reactive.preset.lyrics import Line, load_lyrics
 from reactive.preset.schema import Preset, load_preset
-
-FILE = "preset.toml"
 
 
 def shipped_folder() -> Path:
@@ -28,9 +29,14 @@ def shipped_folder() -> Path:
     raise PresetError("the presets that ship are missing", where=str(package), remedy="install reactive-clip again")
 
 
-def names() -> list[str]:
+def shipped_names() -> list[str]:
     """Return the names of the presets that ship, sorted."""
     return sorted(entry.name for entry in shipped_folder().iterdir() if (entry / FILE).is_file())
+
+
+def names() -> list[str]:
+    """Return the names of all presets, sorted: those that ship, and installed ones, which never take a shipped name."""
+    return sorted({*shipped_names(), *installed_names()})
 
 
 def find_preset(name: str) -> Path:
@@ -51,7 +57,7 @@ def find_preset(name: str) -> Path:
         return file
     known = names()
     if name in known:
-        return shipped_folder() / name / FILE
+        return (shipped_folder() if name in shipped_names() else user_presets()) / name / FILE
     close = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
     remedy = f"did you mean {' or '.join(close)}" if close else f"there are {', '.join(known)}"
     raise PresetError(f'unknown preset "{name}"', where="--preset", remedy=remedy)
@@ -60,3 +66,16 @@ def find_preset(name: str) -> Path:
 def get_preset(name: str) -> Preset:
     """Find, read and check a preset given by name or path."""
     return load_preset(find_preset(name))
+
+
+def words_of(name: str, preset: Preset, given: Path | None = None) -> tuple[Line, ...]:
+    """Return the lines of the song's words: those of the file that was given, else of the one in the preset's folder, else none.
+
+    Raises
+    ------
+    PresetError
+        If the file can't be read as LRC or SRT.
+    """
+    if given is not None:
+        return load_lyrics(given)
+    return load_lyrics(find_preset(name).parent / preset.lyrics.file) if preset.lyrics.file else ()

@@ -5,76 +5,24 @@ from __future__ import annotations
 import math
 import re
 import stat
-import tomllib
-import unicodedata
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 
 from reactive.errors import PresetError
-from reactive.preset.expression import near, parse
-from reactive.preset.vocabulary import AFTER_PHASES
+from reactive.preset.expression import near
+from reactive.preset.fields import Change, Expression, Fit, Hold, Label, Length, Name, Template, Text, Words, span
+from reactive.preset.migrate import migrate
+from reactive.preset.place import parse_place
+from reactive.preset.template import LINE, gaps
+from reactive.preset.toml import parse_toml
 
-VERSION = 1
+__all__ = ["Camera", "Lens", "Phase", "Preset", "Switch", "check_preset", "load_preset", "read_preset", "span"]
+
 MAX_BYTES = 2_000_000
 MAX_PROMPTS = 5000
-_SPAN = re.compile(r"^\s*(\d+(?:/\d+)?|\d*\.\d+)\s*(beats?|bars?)\s*$")
-
-
-def _expression(value: Any) -> str:
-    text = str(value)
-    try:
-        parse(text)
-    except PresetError as problem:
-        raise ValueError(f"{problem.what}|{problem.remedy}") from None
-    return text
-
-
-def _fit(value: Any) -> str:
-    text = str(value)
-    try:
-        parse(text, forbidden=AFTER_PHASES)
-    except PresetError as problem:
-        raise ValueError(f"{problem.what}|{problem.remedy}") from None
-    return text
-
-
-def _text(value: str) -> str:
-    if any(unicodedata.category(letter) in ("Cc", "Cs", "Co") for letter in value):
-        raise ValueError("holds control characters|write plain text")
-    return value
-
-
-def _span(value: str) -> str:
-    span(value)
-    return value
-
-
-class Span(BaseModel):
-    """A length of musical time."""
-
-    count: float
-    unit: Literal["beat", "bar"]
-
-
-def span(text: str) -> Span:
-    """Parse ``"2 bars"``, ``"1 beat"`` or ``"1/2 bar"``."""
-    match = _SPAN.match(text)
-    if not match:
-        raise ValueError('is not a length|write for instance "2 bars" or "1 beat"')
-    top, _, bottom = match.group(1).partition("/")
-    count = float(top) / float(bottom or 1) if float(bottom or 1) else 0.0
-    if not 1 / 16 <= count <= 1024:
-        raise ValueError('is not a length between 1/16 and 1024|write for instance "2 bars"')
-    return Span(count=count, unit="bar" if match.group(2).startswith("bar") else "beat")
-
-
-Expression = Annotated[str, Field(coerce_numbers_to_str=True), AfterValidator(_expression)]
-Fit = Annotated[str, Field(coerce_numbers_to_str=True), AfterValidator(_fit)]
-Length = Annotated[str, AfterValidator(_span)]
-Text = Annotated[str, Field(max_length=4000), AfterValidator(_text)]
-Prompt = Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(_text)]
 
 
 class Strict(BaseModel):
@@ -91,6 +39,8 @@ class Lens(Strict):
     x: Expression = Field("0", description="shift to the right, in picture widths")
     y: Expression = Field("0", description="shift downwards, in picture heights")
     shake: Expression = Field("0", description="random shift a frame, in picture widths")
+    tilt: Expression = Field("0", description="degrees in depth: above 0 the top leans away")
+    turn: Expression = Field("0", description="degrees in depth: above 0 the right side leans away")
 
 
 class Camera(Strict):
@@ -100,33 +50,86 @@ class Camera(Strict):
     rotate: Expression = Field("0", description="degrees a second, counter-clockwise")
     x: Expression = Field("0", description="picture widths a second, to the right")
     y: Expression = Field("0", description="picture heights a second, downwards")
+    tilt: Expression = Field("0", description="degrees a second in depth: above 0 the top leans away")
+    turn: Expression = Field("0", description="degrees a second in depth: above 0 the right side leans away")
+    shake: Expression = Field("0", description="random shift about the camera's path, in picture widths")
+    flow: Expression = Field("0", description="how much of a video's own motion moves the fed-back picture, 0 to 1")
+
+
+How = Literal["cut", "fade", "slerp"]
 
 
 class Switch(Strict):
     """When and how one prompt gives way to the next."""
 
     every: Length = Field("2 bars", description="how long a prompt holds")
-    how: Literal["blend", "hit"] = Field("blend", description="a blend over `over`, or a hard cut")
-    over: Length = Field("1 bar", description="how long a blend takes, at least a beat")
-    accent: Expression = Field("0", description="where this exceeds 0.5 at a beat, a hard cut comes early")
-    match: bool = Field(False, description="hard cuts keep seed and walk (match cut)")
+    how: How = Field(
+        "fade", description="`cut` on the beat; `fade` straight, or `slerp` along the arc, from one prompt to the next"
+    )
+    over: Length | None = Field(
+        None, description="how long a fade or slerp takes, at least a beat; unless given, a fade 1 beat, a slerp 1 bar"
+    )
+    accent: Expression = Field("0", description="where this exceeds 0.5 at a beat, a cut comes early")
+    match: bool = Field(False, description="cuts keep seed and walk (match cut)")
     strobe: bool = Field(False, description="prompts may hold less than two beats")
+    join: Literal["cut", "dissolve", "morph"] = Field("cut", description="how a hard cut's two shots meet")
+    join_over: Length = Field("1 beat", description="how long a dissolve or morph takes; it ends on the cut")
+
+
+class Source(Strict):
+    """Which photographs and videos a phase feeds in, and how long each stays."""
+
+    every: Change = Field("phase", description="the next one comes with each phase, section, or so many bars or beats")
+    order: Literal["sequence", "shuffle"] = Field("sequence", description="as given, or shuffled by seed")
+    use: list[Annotated[int, Field(ge=1, le=999)]] = Field([], description="their numbers from 1; empty: all")
+
+
+class Entry(Strict):
+    """A prompt of a pool; a plain text stands for one with nothing else said."""
+
+    text: Template = Field(description="the prompt; `{name}` and `{a|b}` are gaps that are filled anew each time")
+    weight: float = Field(1.0, ge=0.05, le=20, description="how often it comes beside the others; 2 is twice as often")
+    negative: Text = Field("", description="what this prompt keeps away from, added to the phase's `negative`")
+
+    def __str__(self) -> str:
+        """Return the text."""
+        return self.text
+
+
+def _entry(value: Any) -> Any:
+    return {"text": value} if isinstance(value, str) else value
+
+
+Pool = Annotated[
+    list[Annotated[Entry, BeforeValidator(_entry, json_schema_input_type=str | Entry)]], Field(min_length=1)
+]
 
 
 class Phase(Strict):
     """A phase of the loop: which music it fits, how it looks and moves."""
 
-    name: Text
+    name: Label = Field(description="the phase's name, a different one for each")
     fits: Fit = Field("0.5", description="how well this phase fits a passage; the mean over the passage counts")
     bars: tuple[int, int] = Field((8, 32), description="fewest and most bars that the phase lasts")
-    mode: Literal["walk", "photo", "feedback"] = "walk"
-    prompts: list[Prompt] = Field(min_length=1)
-    order: Literal["sequence", "shuffle"] = "shuffle"
-    switch: Switch = Switch()
-    walk: Expression | None = Field(None, description="walk speed, decorrelations a second")
-    strength: Expression | None = Field(None, description="denoise strength 0..1 where a picture is fed in or back")
-    lens: Lens | None = None
-    camera: Camera | None = None
+    mode: Literal["walk", "photo", "video", "feedback"] = Field(
+        "walk",
+        description="`walk`: every picture from noise; `photo`, `video`: from what is fed in; "
+        "`feedback`: from the picture before",
+    )
+    prompts: Pool = Field(description="the pool: texts, or tables with text, weight and negative")
+    order: Literal["sequence", "shuffle", "ladder"] = Field(
+        "shuffle",
+        description="`shuffle` by seed; `sequence` as written; `ladder`: written from calm to wild, `climb` picks the rung",
+    )
+    climb: Expression = Field("loudness", description="the height on the ladder, 0 the first prompt, 1 the last")
+    words: dict[Name, Words] = Field({}, description="lists for this phase's gaps, before the preset's own")
+    negative: Text = Field("", description="what this phase keeps away from, added to the preset's `negative`")
+    switch: Switch = Field(Switch(), description="when and how prompts change")
+    walk: Expression | None = Field(None, description="walk speed in this phase")
+    strength: Expression | None = Field(None, description="denoise strength in this phase")
+    lens: Lens | None = Field(None, description="the lens in this phase, whole")
+    camera: Camera | None = Field(None, description="the camera in this phase, whole")
+    source: Source = Field(Source(), description="which photographs and videos are fed in, and when they change")
 
     @model_validator(mode="after")
     def _bars(self) -> Phase:
@@ -140,31 +143,94 @@ class Feedback(Strict):
 
     rate: float = Field(12.0, ge=1, le=60, description="pictures a second, whatever the clip's frame rate")
     fresh: float = Field(0.7, ge=0, le=1, description="share of new noise in each picture's noise")
+    colour: float = Field(0.0, ge=0, le=1, description="how firmly the prompt's own palette is kept; 0 lets it drift")
+
+
+class Macro(Strict):
+    """A knob that a band turns: expressions read it as ``macro.NAME``."""
+
+    name: Name = Field(description="its name: small letters, digits, underscores")
+    default: float = Field(0.5, ge=0, le=1, description="where it stands unless it is turned")
+    description: Text = Field("", description="what it does, for the person who turns it")
+
+
+class Pin(Strict):
+    """A prompt held at one place of the song, whatever phase is there."""
+
+    at: Label = Field(
+        description='where: "start", "drop 1", "section 3", "last section", "loop 2", or a phase: "bloom 2"'
+    )
+    prompt: Template = Field(description="the prompt, with gaps as in a pool")
+    negative: Text = Field("", description="what it keeps away from, added to the preset's `negative`")
+    how: How = Field("cut", description="how it comes, as in `switch.how`")
+    over: Length | None = Field(None, description="how long a fade or slerp takes, as in `switch.over`")
+    hold: Hold = Field("2 bars", description='how long it stays: a length, or "section" to stay until that place ends')
+
+
+class Lyrics(Strict):
+    """What the lines of a song's words become, where an LRC or SRT file gives them."""
+
+    file: Text = Field("", description="an LRC or SRT file in the preset's folder, for a preset made for one song")
+    prompts: Pool = Field(
+        [Entry(text="{line}")],
+        validate_default=False,
+        description="templates in turn; `{line}` is the line of the song",
+    )
+    how: How = Field("fade", description="how a line comes, as in `switch.how`")
+    over: Length | None = Field(None, description="how long a fade or slerp takes, as in `switch.over`")
+    hold: Length = Field(
+        "4 bars", description="how long a line stays at most; else until it ends or the next one comes"
+    )
 
 
 class Preset(Strict):
     """All that a band writes."""
 
-    version: Literal[1]
-    title: Text
-    description: Text = ""
-    author: Text = ""
-    licence: Text = ""
+    version: Literal[2] = Field(description="the language's version")
+    title: Text = Field(description="its name for people")
+    description: Text = Field("", description="its idea in a sentence")
+    author: Text = Field("", description="who made it")
+    licence: Text = Field("", description="under which licence it is passed on")
+    credits: list[Text] = Field([], max_length=200, description="whose pictures and words are in its folder")
+    music: Text = Field("", description="the music it was made for")
     model: Text = Field("", description="a stronger model that suits it")
     style: Text = Field("", description="words added to every prompt")
-    walk: Expression = "0.15 + 0.3 * loudness"
-    strength: Expression = "0.6"
-    lens: Lens = Lens()
-    camera: Camera = Camera()
-    feedback: Feedback = Feedback()
+    negative: Text = Field("", description="what every prompt keeps away from; heeded by models that use guidance")
+    variables: dict[Name, Words] = Field(
+        {}, description="texts for gaps; of a list, the seed picks one for the whole clip"
+    )
+    words: dict[Name, Words] = Field({}, description="lists for gaps; each use takes the next word of a shuffle")
+    macro: list[Macro] = Field([], max_length=32, description="knobs that expressions read as `macro.NAME`")
+    walk: Expression = Field("0.15 + 0.3 * loudness", description="walk speed: 1 is a new picture each second")
+    strength: Expression = Field("0.6", description="how much of a picture fed in or back is imagined anew, 0 to 1")
+    lens: Lens = Field(Lens(), description="the lens where a phase has none of its own")
+    camera: Camera = Field(Camera(), description="the camera where a phase has none of its own")
+    feedback: Feedback = Field(Feedback(), description="how a picture is fed back")
     loop: bool = Field(True, description="the walk closes on itself at the end of each round of the phases")
-    phase: list[Phase] = Field(min_length=1, max_length=64)
+    phase: list[Phase] = Field(min_length=1, max_length=64, description="the phases, in their order, round and round")
+    pin: list[Pin] = Field([], max_length=200, description="prompts held at one place of the song")
+    lyrics: Lyrics = Field(Lyrics(), description="what the lines of the song's words become")
+
+    _notes: tuple[str, ...] = PrivateAttr(())
+
+    @property
+    def macros(self) -> tuple[Macro, ...]:
+        """The preset's knobs."""
+        return tuple(self.macro)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was changed when an older version was read."""
+        return self._notes
 
     @model_validator(mode="after")
     def _names(self) -> Preset:
-        names = [phase.name for phase in self.phase]
-        if len(set(names)) < len(names):
-            raise ValueError("two phases have the same name|give each phase a name of its own")
+        for what, names in (
+            ("phases", [phase.name for phase in self.phase]),
+            ("macros", [macro.name for macro in self.macro]),
+        ):
+            if len(set(names)) < len(names):
+                raise ValueError(f"two {what} have the same name|give each a name of its own")
         if sum(len(phase.prompts) for phase in self.phase) > MAX_PROMPTS:
             raise ValueError(f"there are more than {MAX_PROMPTS} prompts|remove some")
         return self
@@ -178,12 +244,7 @@ def load_preset(path: Path) -> Preset:
     PresetError
         If it can't be read, is not TOML, or says something a preset can't say.
     """
-    text = read_preset(path)
-    try:
-        data = tomllib.loads(text)
-    except (ValueError, RecursionError) as problem:
-        raise PresetError(f"is not valid TOML: {problem}", where=str(path), remedy="mend that line") from None
-    return check_preset(data, where=str(path))
+    return check_preset(parse_toml(read_preset(path), where=str(path)), where=str(path))
 
 
 def read_preset(path: Path) -> str:
@@ -194,14 +255,25 @@ def read_preset(path: Path) -> str:
     PresetError
         If it can't be read, is no regular file, too large, or not UTF-8.
     """
-    where, remedy = str(path), "a preset is a small text file"
+    return read_text(path, limit=MAX_BYTES, remedy="a preset is a small text file")
+
+
+def read_text(path: Path, *, limit: int, remedy: str) -> str:
+    """Return the text of a small UTF-8 file.
+
+    Raises
+    ------
+    PresetError
+        If it can't be read, is no regular file, holds more than `limit` bytes, or is not UTF-8.
+    """
+    where = str(path)
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):
             raise PresetError("is no regular file", where=where, remedy=remedy)
-        if status.st_size > MAX_BYTES:
-            raise PresetError(f"is larger than {MAX_BYTES:,} bytes", where=where, remedy=remedy)
-        return path.read_bytes().decode("utf-8")
+        if status.st_size > limit:
+            raise PresetError(f"is larger than {limit:,} bytes", where=where, remedy=remedy)
+        return path.read_bytes().decode("utf-8-sig")
     except OSError as problem:
         raise PresetError(f"can't be read ({problem.strerror})", where=where, remedy="check the name") from None
     except UnicodeDecodeError:
@@ -209,24 +281,64 @@ def read_preset(path: Path) -> str:
 
 
 def check_preset(data: dict[str, Any], *, where: str) -> Preset:
-    """Check a preset given as plain data; `where` names it in errors.
+    """Check a preset given as plain data; `where` names it in errors. Data of older versions is migrated.
 
     Raises
     ------
     PresetError
         For the first thing that is wrong, with key, value and remedy.
     """
-    if isinstance(data.get("version"), int) and data["version"] != VERSION:
-        raise PresetError(
-            f"version = {data['version']} is not known", where=where, remedy=f"this program reads version {VERSION}"
-        )
+    data, notes = migrate(data, where=where)
     try:
-        return Preset.model_validate(data)
+        preset = Preset.model_validate(data, context={"macros": _macro_names(data)})
     except ValidationError as problem:
-        raise _translate(problem, where) from None
+        raise translate(problem, where) from None
+    if loose := next(_loose_ends(preset), None):
+        raise PresetError(loose.what, where=where, remedy=loose.remedy)
+    preset._notes = tuple(notes)
+    return preset
 
 
-def _translate(problem: ValidationError, where: str) -> PresetError:
+def _macro_names(data: dict[str, Any]) -> frozenset[str]:
+    macros = data.get("macro")
+    named = [macro.get("name") for macro in macros if isinstance(macro, dict)] if isinstance(macros, list) else []
+    return frozenset(name for name in named if isinstance(name, str))
+
+
+def _loose_ends(preset: Preset) -> Iterator[PresetError]:
+    """Yield what is wrong between tables that are right by themselves: gaps without words, pins to nowhere."""
+    shared = {**preset.variables, **preset.words}
+    if both := sorted(set(preset.variables) & set(preset.words)):
+        yield PresetError(f"{both[0]} is among variables and words", remedy="keep one of them")
+    for number, phase in enumerate(preset.phase, 1):
+        known = [*shared, *phase.words]
+        for place, entry in enumerate(phase.prompts, 1):
+            yield from _gaps_without_words(f"phase.{number}.prompts.{place}", entry.text, known)
+    for number, pin in enumerate(preset.pin, 1):
+        yield from _gaps_without_words(f"pin.{number}.prompt", pin.prompt, [*shared])
+        try:
+            parse_place(pin.at, [phase.name for phase in preset.phase])
+        except PresetError as problem:
+            yield PresetError(f'pin.{number}.at = "{pin.at}": {problem.what}', remedy=problem.remedy)
+    for place, entry in enumerate(preset.lyrics.prompts, 1):
+        yield from _gaps_without_words(f"lyrics.prompts.{place}", entry.text, [*shared, LINE])
+    file = preset.lyrics.file
+    if "\\" in file or (file and Path(file).name != file):
+        yield PresetError(f'lyrics.file = "{file}" is not a plain file name', remedy="put it beside the preset")
+
+
+def _gaps_without_words(key: str, text: str, known: list[str]) -> Iterator[PresetError]:
+    for gap in gaps(text):
+        if gap.name and gap.name not in known:
+            remedy = near(gap.name, known) if known else f'add [words] with {gap.name} = ["one", "another"]'
+            yield PresetError(f'{key}: there are no words for "{{{gap.name}}}"', remedy=remedy)
+
+
+def translate(problem: ValidationError, where: str, tables: dict[str, type[BaseModel]] | None = None) -> PresetError:
+    """Return what pydantic found as an error of ours: the first thing wrong, with key, value and remedy.
+
+    `tables` names the models by the keys that hold them ("" the top), where they are not a preset's.
+    """
     # an unknown key is often the cause of a missing one, so it is named first
     errors = sorted(problem.errors(), key=lambda error: error["type"] != "extra_forbidden")
     error = errors[0]
@@ -236,22 +348,27 @@ def _translate(problem: ValidationError, where: str) -> PresetError:
     shown = shown if len(shown) <= 80 else shown[:77] + "..."
     if error["type"] == "extra_forbidden":
         return PresetError(
-            f"unknown key {key}", where=where, remedy=near(str(error["loc"][-1]), _keys_beside(error["loc"]))
+            f"unknown key {key}", where=where, remedy=near(str(error["loc"][-1]), _keys_beside(error["loc"], tables))
         )
     if error["type"] == "missing":
         return PresetError(f"the key {key} is missing", where=where, remedy="add it")
     what, _, remedy = error["msg"].removeprefix("Value error, ").partition("|")
     if isinstance(value, float) and not math.isfinite(value):
         remedy = "write a finite number"
+    if error["type"] == "literal_error" and isinstance(value, str):
+        remedy = near(value, re.findall("'([^']*)'", str(error["ctx"]["expected"])))
     return PresetError(
         f"{key} = {shown}: {what}", where=where, remedy=remedy or "see `reactive preset show loop-destroy`"
     )
 
 
-def _keys_beside(location: tuple[int | str, ...]) -> list[str]:
+def _keys_beside(location: tuple[int | str, ...], tables: dict[str, type[BaseModel]] | None) -> list[str]:
     """Return the keys that the table holding an unknown key does know."""
-    tables: dict[str, type[BaseModel]] = {
-        "lens": Lens, "camera": Camera, "switch": Switch, "phase": Phase, "feedback": Feedback,
+    if tables is not None:
+        return list(next((tables[str(part)] for part in reversed(location) if part in tables), tables[""]).model_fields)
+    known: dict[str, type[BaseModel]] = {
+        "lens": Lens, "camera": Camera, "switch": Switch, "phase": Phase, "feedback": Feedback, "prompts": Entry,
+        "macro": Macro, "pin": Pin, "lyrics": Lyrics, "source": Source,
     }  # fmt: skip
     holder = next((part for part in reversed(location[:-1]) if isinstance(part, str)), None)
-    return list(tables.get(holder or "", Preset).model_fields)
+    return list(known.get(holder or "", Preset).model_fields)

@@ -35,6 +35,9 @@ SIGNALS: dict[str, str] = {
     "song.progress": "from 0 to 1 over the song",
 }
 
+# a preset's own knobs are read as macro.NAME
+MACRO = "macro."
+
 # Known only once phases have been laid over the song, so a phase's `fits` can't use them.
 AFTER_PHASES = frozenset({"loop.progress", "phase.progress"})
 
@@ -64,6 +67,7 @@ FUNCTIONS: dict[str, Function] = {
     "swell": Function((1, 1), ("seconds",), (0.5,), "each peak is approached over so many seconds before it comes"),
     "lfo": Function((0, 0), ("bars", "shift"), (1.0, 0.0), "a sine from 0 to 1, one turn in so many bars"),
     "triangle": Function((0, 0), ("bars", "shift"), (1.0, 0.0), "a triangle from 0 to 1, one turn in so many bars"),
+    "saw": Function((0, 0), ("bars", "shift"), (1.0, 0.0), "a ramp from 0 to 1 over so many bars, then from 0 again"),
     "wander": Function(
         (0, 0), ("bars", "seed"), (4.0, 0.0), "a smooth random curve in 0..1, a new turn each so many bars"
     ),

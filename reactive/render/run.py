@@ -7,29 +7,44 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from reactive.audio.analysis import Analysis, analyze
 from reactive.diffusion.conditioning import PromptBank
 from reactive.diffusion.core import Core, from_bytes
+from reactive.diffusion.flow import require_flow
 from reactive.diffusion.frames import Scenery, independent_frames, scenery
+from reactive.diffusion.joins import prompts_at
 from reactive.diffusion.lanes import feedback_frames
 from reactive.diffusion.models import Model, choose_device, default_batch, default_threads, find_model, load_model
+from reactive.diffusion.sparse import sparse_frames
 from reactive.errors import OutputError, TimelineError
 from reactive.media.picture import read_picture
 from reactive.media.sound import Track, open_track
-from reactive.preset.library import get_preset
+from reactive.media.video import open_film
+from reactive.preset.library import get_preset, words_of
+from reactive.preset.macros import macro_values
+from reactive.preset.shots import load_shots, shot_photos
+from reactive.render.flashsafe import limit_pieces
+from reactive.render.outputs import check_output
 from reactive.render.plan import Plan, make_plan
+from reactive.render.recipe import clip_tags, make_recipe
 from reactive.render.sizes import imagine_size, output_size
+from reactive.render.take import darkened, load_take, perform_take
 from reactive.render.writer import SegmentWriter
+from reactive.score.flash import Flashes, score_flashes
 from reactive.sources.photo import load_photo
+from reactive.sources.video import VideoSource
 from reactive.timeline.clock import format_fps, frame_sample, nearest_frame
+from reactive.timeline.excerpt import telling_start
 from reactive.timeline.file import load_timeline
+from reactive.timeline.shots import apply_shots
 from reactive.timeline.timeline import Timeline, build_timeline
 from reactive.video.codec import Codec, container_format, video_codec
 from reactive.video.mux import join
@@ -41,8 +56,12 @@ Progress = Callable[[str, int, int], None]
 @dataclass(frozen=True)
 class Settings:
     """How a clip is made. Sizes are width and height in pixels; None means: what suits the model.
+    `imagine_rate` is how many pictures a second are imagined where feedback does not decide; 0 means: every frame.
 
-    `start` and `duration` are seconds of the song; `batch` 0 and `threads` 0 mean: by rule.
+    `start` and `duration` are seconds of the song; with `telling` the excerpt begins where it tells most, around the drop;
+    `macros` says where the preset's knobs stand; `lyrics` is an LRC or SRT file, `shots` a file of wishes for single shots;
+    `take` is a recorded performance, which brings its own presets, seed and frame rate;
+    `batch` 0 and `threads` 0 mean: by rule; with `recipe` the clip carries all that decides it.
     """
 
     preset: str = "loop-destroy"
@@ -50,12 +69,24 @@ class Settings:
     size: tuple[int, int] | None = None
     imagine_size: tuple[int, int] | None = None
     model: str = "ember"
+    loras: tuple[str, ...] = ()
+    vae: str | None = None
+    guidance: float | None = None
+    negative: str = ""
+    dtype: str = "auto"
     steps: int | None = None
     seed: int = 0
     start: float = 0.0
     duration: float | None = None
     photos: tuple[Path, ...] = ()
+    videos: tuple[Path, ...] = ()
+    imagine_rate: float = 0.0
     timeline: Path | None = None
+    take: Path | None = None
+    macros: Mapping[str, float] = field(default_factory=dict)
+    lyrics: Path | None = None
+    telling: bool = False
+    shots: Path | None = None
     device: str = "auto"
     batch: int = 0
     threads: int = 0
@@ -63,6 +94,8 @@ class Settings:
     speed: str = "veryfast"
     crf: int = 18
     overwrite: bool = False
+    flash_safe: bool = False
+    recipe: bool = True
 
 
 @dataclass(frozen=True)
@@ -71,17 +104,21 @@ class Clip:
 
     output: Path
     frames: int
+    pictures: int
     fps: Fraction
     duration: float
     size: tuple[int, int]
     imagine_size: tuple[int, int]
     prompts_used: int
+    photos_shown: int
     model: str
     device: str
     batch: int
     threads: int
     silent: bool
     steady: bool
+    flashes: Flashes
+    held_back: int
     analysis_s: float
     load_s: float
     render_s: float
@@ -92,17 +129,21 @@ class Clip:
         return {
             "output": str(self.output),
             "frames": self.frames,
+            "pictures": self.pictures,
             "fps": format_fps(self.fps),
             "duration": round(self.duration, 6),
             "size": "x".join(map(str, self.size)),
             "imagine_size": "x".join(map(str, self.imagine_size)),
             "prompts_used": self.prompts_used,
+            "photos_shown": self.photos_shown,
             "model": self.model,
             "device": self.device,
             "batch": self.batch,
             "threads": self.threads,
             "silent": self.silent,
             "beat": self.steady,
+            "flashes": self.flashes.to_dict(),
+            "held_back": self.held_back,
             "analysis_s": round(self.analysis_s, 3),
             "load_s": round(self.load_s, 3),
             "render_s": round(self.render_s, 3),
@@ -133,56 +174,98 @@ def make_clip(song: str | os.PathLike[str], out: Path, settings: Settings, *, pr
     report = progress or (lambda stage, done, total: None)
     began = time.perf_counter()
     container = container_format(out, settings.codec)
-    check_output(
-        out, [Path(song), *settings.photos, *([settings.timeline] if settings.timeline else [])], settings.overwrite
-    )
+    decided = [path for path in (settings.timeline, settings.take) if path]
+    given = [Path(song), *settings.photos, *settings.videos, *decided]
+    check_output(out, given, settings.overwrite)
     device = choose_device(settings.device)
     threads = settings.threads or default_threads()
     torch.set_num_threads(threads)
-    preset = None if settings.timeline else get_preset(settings.preset)
+    if settings.take:
+        load_take(settings.take)
+    preset = None if decided else get_preset(settings.preset)
+    lines = words_of(settings.preset, preset, settings.lyrics) if preset else ()
+    wishes = load_shots(settings.shots) if preset and settings.shots else None
+    if preset:
+        macro_values(preset, settings.macros)
+    photos = settings.photos
+    if wishes and settings.shots:
+        photos = (*photos, *(settings.shots.parent / name for name in shot_photos(wishes)))
     # what is broken is said before seconds of hearing and loading
-    for photo in settings.photos:
+    for photo in photos:
         read_picture(photo)
+    for video in settings.videos:
+        open_film(video)
     find_model(settings.model)
 
     report("hearing", 0, 1)
     track = open_track(song)
     analysis: Analysis | None = None
-    if preset is None:
+    black: np.ndarray | None = None
+    if settings.take:
+        analysis = analyze(track)
+        named = [[file.name for file in files] for files in (settings.photos, settings.videos)]
+        performance = perform_take(settings.take, track, analysis, *named)
+        timeline, black = performance.timeline, performance.black
+    elif preset is None:
         timeline = edited_timeline(settings, track)
     else:
         analysis = analyze(track)
         timeline = build_timeline(
             analysis, preset, samples=track.samples, fps=settings.fps, seed=settings.seed,
             photos=tuple(photo.name for photo in settings.photos),
+            videos=tuple(video.name for video in settings.videos),
+            macros=settings.macros, lyrics=lines,
         )  # fmt: skip
+        if wishes:
+            timeline, _ = apply_shots(timeline, analysis, wishes)
+        if settings.telling:
+            settings = replace(settings, start=telling_start(analysis, settings.duration or track.duration))
+    if (timeline.columns["guide"] >= 0).any():
+        require_flow("camera.flow")
+    if settings.imagine_rate:
+        require_flow("--imagine-rate")
     first, last = frame_range(timeline, track, settings)
     heard = time.perf_counter()
     report("hearing", 1, 1)
 
     report("loading", 0, 1)
-    model = load_model(settings.model, device=device, steps=settings.steps)
+    model = load_model(
+        settings.model, device=device, steps=settings.steps, guidance=settings.guidance, loras=settings.loras,
+        vae=settings.vae, dtype=settings.dtype,
+    )  # fmt: skip
     shape = settings.size or (16, 9)
     imagined = settings.imagine_size or imagine_size(model.native, shape)
     size = settings.size or output_size(imagined)
     _check_imagine_size(imagined, model)
     batch = settings.batch or default_batch(device, *imagined)
     plan = make_plan(timeline, first=first, last=last)
-    bank = PromptBank(model, timeline.prompts, used_prompts(timeline, plan))
+    bank = PromptBank(model, timeline.prompts, used_prompts(timeline, plan), negatives_of(timeline, settings.negative))
     core = Core(model, bank, batch=batch, width=imagined[0], height=imagined[1])
-    scene = scenery(timeline, core, _photos(settings.photos, imagined))
+    videos = _videos(settings.videos, len(photos), imagined)
+    scene = scenery(timeline, core, _photos(photos, imagined), videos)
+    made = replace(
+        settings, size=size, imagine_size=imagined, steps=model.steps, device=device, batch=batch, threads=threads
+    )
+    recipe = (
+        make_recipe(made, song=song, track=track, timeline=timeline, model=model)
+        if settings.recipe and not settings.take
+        else None
+    )
     loaded = time.perf_counter()
     report("loading", 1, 1)
 
     codec = video_codec(settings.codec, speed=settings.speed, crf=settings.crf)
     work = _work_folder(out)
     try:
-        pieces = _render(plan, core, scene, work, size, codec, report)
+        pieces = _render(plan, core, scene, work, size, codec, settings.imagine_rate, black, report)
+        held = 0
+        if settings.flash_safe:
+            pieces, held = limit_pieces(pieces, fps=timeline.fps, size=size, codec=codec)
         title = os.fsencode(Path(song).stem).decode("utf-8", "replace")
         sound = (frame_sample(first, timeline.fps, track.sample_rate), _last_sample(last, timeline, track))
         join(
             pieces, track, out, fps=timeline.fps, container=container, codec=codec, sound=sound,
-            metadata={"title": title, "comment": f"made with reactive, preset {timeline.title}"},
+            metadata={"title": title, "comment": f"made with reactive, preset {timeline.title}", **clip_tags(recipe)},
         )  # fmt: skip
     except OutputError as problem:
         # what a user knows is the clip, not the hidden piece that could not be written
@@ -193,56 +276,36 @@ def make_clip(song: str | os.PathLike[str], out: Path, settings: Settings, *, pr
         remedy = "use a smaller --batch or --imagine-size"
         raise OutputError("there is not enough memory to imagine it", where=str(out), remedy=remedy) from None
     finally:
+        for source in videos.values():
+            source.close()
         shutil.rmtree(work, ignore_errors=True)
     finished = time.perf_counter()
+    report("watching", 0, 1)
+    flashes = score_flashes(out)
+    report("watching", 1, 1)
     return Clip(
         output=out,
         frames=last - first,
+        pictures=core.pictures,
         fps=timeline.fps,
         duration=float((last - first) / timeline.fps),
         size=size,
         imagine_size=imagined,
         prompts_used=len(_prompts_between(timeline, first, last)),
+        photos_shown=len({source for source in timeline.columns["source"][first:last].tolist() if source >= 0}),
         model=settings.model,
         device=device,
         batch=batch,
         threads=threads,
         silent=bool(analysis and analysis.silent),
         steady=bool(analysis is None or len(analysis.beats)),
+        flashes=flashes,
+        held_back=held,
         analysis_s=heard - began,
         load_s=loaded - heard,
         render_s=finished - loaded,
         wall_s=finished - began,
     )
-
-
-def check_output(out: Path, inputs: Sequence[Path], overwrite: bool) -> None:
-    """Check that a clip may be written to `out`.
-
-    Raises
-    ------
-    OutputError
-        If it is one of the inputs, exists without `overwrite`, or its folder can't be written.
-    """
-    try:
-        exists = out.exists()
-    except OSError as problem:
-        raise OutputError(
-            f"can't be written ({problem.strerror})", where=str(out), remedy="choose a shorter name"
-        ) from None
-    for given in inputs:
-        if exists and given.exists() and given.exists() and os.path.samefile(out, given):
-            raise OutputError("is what the clip is made from", where=str(out), remedy="choose another name with -o")
-    if out.is_dir():
-        raise OutputError("is a folder", where=str(out), remedy="name a file, for instance clip.mp4")
-    if exists and not overwrite:
-        raise OutputError("exists already", where=str(out), remedy="choose another name with -o, or pass --overwrite")
-    if not out.parent.is_dir():
-        raise OutputError(
-            "the folder does not exist", where=str(out.parent), remedy="make it, or choose another with -o"
-        )
-    if not os.access(out.parent, os.W_OK):
-        raise OutputError("the folder can't be written", where=str(out.parent), remedy="choose another place with -o")
 
 
 def edited_timeline(settings: Settings, track: Track) -> Timeline:
@@ -252,12 +315,15 @@ def edited_timeline(settings: Settings, track: Track) -> Timeline:
     where = str(settings.timeline)
     if timeline.song_sha256 != track.sha256:
         raise TimelineError("was made for another song", where=where, remedy="name that song, or write a new timeline")
-    names = tuple(photo.name for photo in settings.photos)
-    if timeline.photos != names:
-        wanted = ", ".join(timeline.photos) or "none"
-        raise TimelineError(
-            f"wants the photographs: {wanted}", where=where, remedy="name them with --photo, in this order"
-        )
+    for kind, option, files, named in (
+        ("photographs", "--photo", settings.photos, timeline.photos),
+        ("videos", "--video", settings.videos, timeline.videos),
+    ):
+        if named != tuple(file.name for file in files):
+            wanted = ", ".join(named) or "none"
+            raise TimelineError(
+                f"wants the {kind}: {wanted}", where=where, remedy=f"name them with {option}, in this order"
+            )
     return timeline
 
 
@@ -285,9 +351,16 @@ def _prompts_between(timeline: Timeline, first: int, last: int) -> set[int]:
     return {*columns["prompt_from"][first:last].tolist(), *columns["prompt_to"][first:last].tolist()}
 
 
+def negatives_of(timeline: Timeline, more: str) -> tuple[str, ...]:
+    """Return what each of a timeline's prompts keeps away from, with `more` for all of them; empty for nothing."""
+    own = timeline.negatives or ("",) * len(timeline.prompts)
+    return tuple(", ".join(text for text in (one, more) if text) for one in own) if any(own) or more else ()
+
+
 def used_prompts(timeline: Timeline, plan: Plan) -> set[int]:
     """Return the prompts that a plan needs: a feedback shot begins before an excerpt that shows only its end."""
-    return _prompts_between(timeline, min([plan.first, *(start for start, _ in plan.shots)]), plan.last)
+    begin = min([plan.first, *(start for start, _ in plan.shots)])
+    return prompts_at(timeline.columns, np.arange(begin, plan.last))
 
 
 def _check_imagine_size(size: tuple[int, int], model: Model) -> None:
@@ -307,6 +380,10 @@ def _photos(photos: Sequence[Path], size: tuple[int, int]) -> dict[int, torch.Te
     }
 
 
+def _videos(videos: Sequence[Path], first: int, size: tuple[int, int]) -> dict[int, VideoSource]:
+    return {number: VideoSource(path, width=size[0], height=size[1]) for number, path in enumerate(videos, first)}
+
+
 def _work_folder(out: Path) -> Path:
     try:
         # beside the output, so that the last step is a rename on the same disk
@@ -318,7 +395,15 @@ def _work_folder(out: Path) -> Path:
 
 
 def _render(
-    plan: Plan, core: Core, scene: Scenery, folder: Path, size: tuple[int, int], codec: Codec, report: Progress
+    plan: Plan,
+    core: Core,
+    scene: Scenery,
+    folder: Path,
+    size: tuple[int, int],
+    codec: Codec,
+    rate: float,
+    black: np.ndarray | None,
+    report: Progress,
 ) -> list[tuple[Path, int]]:
     total, done = plan.last - plan.first, 0
 
@@ -328,11 +413,16 @@ def _render(
         report("rendering", done, total)
 
     report("rendering", 0, total)
+    imagined = (
+        sparse_frames(core, scene, plan.independent, Fraction(rate).limit_denominator(1000))
+        if rate
+        else independent_frames(core, scene, plan.independent)
+    )
     writer = SegmentWriter(plan, folder, size=size, fps=scene.timeline.fps, codec=codec, done=advance)
     try:
-        for frames, pictures in independent_frames(core, scene, plan.independent):
+        for frames, pictures in darkened(imagined, black):
             writer.put(frames, pictures)
-        for frames, pictures in feedback_frames(core, scene, plan.shots, until=plan.last):
+        for frames, pictures in darkened(feedback_frames(core, scene, plan.shots, until=plan.last), black):
             writer.put(frames, pictures)
         return writer.finish()
     except BaseException:

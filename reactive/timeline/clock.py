@@ -53,8 +53,8 @@ def frame_times(frames: int, fps: Fraction) -> np.ndarray:
     return np.arange(frames, dtype=np.float64) * fps.denominator / fps.numerator
 
 
-def frame_time(frame: int, fps: Fraction) -> Fraction:
-    """Return the exact time in seconds at which a frame shows."""
+def frame_time(frame: int | Fraction, fps: Fraction) -> Fraction:
+    """Return the exact time in seconds at which a frame shows, or of a position between frames."""
     return frame / fps
 
 

@@ -97,6 +97,8 @@ def _call(node: Call, scope: Scope) -> np.ndarray:
         return 0.5 - 0.5 * np.cos(2 * np.pi * (turns + constants[1]))
     if name == "triangle":
         return 1 - np.abs(2 * np.mod(turns + constants[1], 1.0) - 1)
+    if name == "saw":
+        return np.mod(turns + constants[1], 1.0)
     return wander(turns, int(constants[1]))
 
 

@@ -19,9 +19,10 @@ import numpy as np
 
 from reactive.errors import TimelineError
 from reactive.timeline.clock import format_fps, frame_count, parse_fps
-from reactive.timeline.timeline import CURVES, INTEGERS, Timeline
+from reactive.timeline.timeline import CURVES, INTEGERS, OPTIONAL, STEEPEST, Timeline
 
-VERSION = 1
+# 2 knows videos, joins, depth and the palette of feedback; what needs none of them is written as 1
+VERSIONS = (1, 2)
 MAX_BYTES = 500_000_000
 MAX_FRAMES = 24 * 3600 * 240
 # curves keep so many digits after the point: far below what a picture shows
@@ -30,8 +31,10 @@ DIGITS = 7
 
 def timeline_to_text(timeline: Timeline) -> str:
     """Return a timeline as JSON text, one column a line."""
+    left_out = {name for name, value in OPTIONAL.items() if (timeline.columns[name] == value).all()}
+    plain = len(left_out) == len(OPTIONAL) and not timeline.videos and not timeline.feedback_colour
     head = {
-        "version": VERSION,
+        "version": VERSIONS[0] if plain else VERSIONS[1],
         "song_sha256": timeline.song_sha256,
         "samples": timeline.samples,
         "sample_rate": timeline.sample_rate,
@@ -46,11 +49,18 @@ def timeline_to_text(timeline: Timeline) -> str:
         "photos": list(timeline.photos),
         "cuts": list(timeline.cuts),
     }
+    if not plain:
+        head |= {"videos": list(timeline.videos), "feedback_colour": timeline.feedback_colour}
     lines = [f"  {json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}" for key, value in head.items()]
     prompts = ",\n".join(f"    {json.dumps(prompt, ensure_ascii=False)}" for prompt in timeline.prompts)
     lines.append(f'  "prompts": [\n{prompts}\n  ]')
-    columns = [f'    "{name}": {json.dumps(_runs(timeline.columns[name]))}' for name in INTEGERS]
-    for name in CURVES:
+    if timeline.negatives:
+        negatives = ",\n".join(f"    {json.dumps(text, ensure_ascii=False)}" for text in timeline.negatives)
+        lines.append(f'  "negatives": [\n{negatives}\n  ]')
+    columns = [
+        f'    "{name}": {json.dumps(_runs(timeline.columns[name]))}' for name in INTEGERS if name not in left_out
+    ]
+    for name in (name for name in CURVES if name not in left_out):
         values = [round(value, DIGITS) for value in timeline.columns[name].tolist()]
         columns.append(f'    "{name}": {json.dumps(values)}')
     lines.append('  "columns": {\n' + ",\n".join(columns) + "\n  }")
@@ -95,9 +105,9 @@ def load_timeline(path: Path) -> Timeline:
         raise TimelineError(f"can't be read ({problem.strerror})", where=where, remedy="check the name") from None
     except (ValueError, RecursionError) as problem:
         raise TimelineError(f"is not valid JSON ({problem})", where=where, remedy="mend it, or write it anew") from None
-    if not isinstance(data, dict) or data.get("version") != VERSION:
+    if not isinstance(data, dict) or data.get("version") not in VERSIONS:
         raise TimelineError(
-            "is not a timeline of version 1", where=where, remedy="write one with `reactive timeline SONG -o FILE`"
+            "is not a timeline of version 1 or 2", where=where, remedy="write one with `reactive timeline SONG -o FILE`"
         )
     try:
         return _checked(data)
@@ -111,20 +121,32 @@ def _checked(data: dict[str, Any]) -> Timeline:
     if not 1 <= frames <= MAX_FRAMES:
         raise ValueError(f"frames = {frames} is not between 1 and {MAX_FRAMES}")
     fps = parse_fps(str(data["fps"]))
-    if not all(isinstance(data[name], list) for name in ("prompts", "phases", "photos", "cuts")):
-        raise ValueError("prompts, phases, photos and cuts must be lists")
-    for text in [data["title"], *data["prompts"], *data["phases"], *data["photos"]]:
+    negatives, videos = data.get("negatives", []), data.get("videos", [])
+    if not all(
+        isinstance(part, list) for part in (*(data[n] for n in ("prompts", "phases", "photos", "cuts")), videos)
+    ):
+        raise ValueError("prompts, phases, photos, videos and cuts must be lists")
+    if not isinstance(negatives, list) or len(negatives) not in (0, len(data["prompts"])):
+        raise ValueError("negatives must be a list as long as prompts")
+    # files of older programs have none: every mix was straight
+    data["columns"].setdefault("slerp", [[0, 0]])
+    for text in [data["title"], *data["prompts"], *negatives, *data["phases"], *data["photos"], *videos]:
         if not isinstance(text, str) or any(unicodedata.category(letter) in ("Cc", "Cs") for letter in text):
-            raise ValueError("the title, prompts, phases and photos must be plain text")
+            raise ValueError("the title, prompts, negatives, phases, photos and videos must be plain text")
     samples, sample_rate = int(data["samples"]), int(data["sample_rate"])
     if sample_rate < 1 or frames != frame_count(samples, sample_rate, fps):
         raise ValueError(f"frames = {frames} does not follow from samples, sample_rate and fps")
     prompts = [str(prompt) for prompt in data["prompts"]]
     columns: dict[str, np.ndarray] = {}
+    given = data["columns"]
     for name in INTEGERS:
-        columns[name] = _unrolled(name, data["columns"][name], frames)
+        runs = given[name] if name not in OPTIONAL else given.get(name, [[0, OPTIONAL[name]]])
+        columns[name] = _unrolled(name, runs, frames)
     for name in CURVES:
-        values = np.array(data["columns"][name], np.float64)
+        if name in OPTIONAL and name not in given:
+            columns[name] = np.full(frames, float(OPTIONAL[name]))
+            continue
+        values = np.array(given[name], np.float64)
         if values.shape != (frames,):
             raise ValueError(f"column {name} has {values.size} values for {frames} frames")
         if not np.isfinite(values).all():
@@ -134,8 +156,15 @@ def _checked(data: dict[str, Any]) -> Timeline:
         ("prompt_from", 0, len(prompts) - 1),
         ("prompt_to", 0, len(prompts) - 1),
         ("phase", 0, len(data["phases"]) - 1),
-        ("source", -2, len(data["photos"]) - 1),
+        ("source", -2, len(data["photos"]) + len(videos) - 1),
+        ("guide", -1, len(videos) - 1),
+        ("dissolve", 0, 1),
+        ("morph", 0, 1),
+        ("lens_tilt", -STEEPEST, STEEPEST),
+        ("lens_turn", -STEEPEST, STEEPEST),
+        ("camera_flow", 0, 1),
         ("weight", 0, 1),
+        ("slerp", 0, 1),
         ("strength", 0, 1),
         ("lens_zoom", 0.1, 100),
         ("lens_rotate", -1e5, 1e5),
@@ -154,6 +183,9 @@ def _checked(data: dict[str, Any]) -> Timeline:
     rate, fresh = Fraction(str(data["feedback_rate"])), float(data["feedback_fresh"])
     if not 1 <= rate <= 60 or not (math.isfinite(fresh) and 0 <= fresh <= 1):
         raise ValueError("feedback_rate is not in 1..60, or feedback_fresh not in 0..1")
+    colour = float(data.get("feedback_colour", 0))
+    if not (math.isfinite(colour) and 0 <= colour <= 1):
+        raise ValueError("feedback_colour is not in 0..1")
     return Timeline(
         song_sha256=str(data["song_sha256"]),
         samples=samples,
@@ -169,6 +201,9 @@ def _checked(data: dict[str, Any]) -> Timeline:
         photos=tuple(str(name) for name in data["photos"]),
         cuts=tuple(sorted(int(cut) for cut in data["cuts"])),
         columns=columns,
+        negatives=tuple(negatives),
+        videos=tuple(str(name) for name in videos),
+        feedback_colour=colour,
     )
 
 

@@ -121,17 +121,19 @@ def _best_path(gain: np.ndarray, bars: np.ndarray, change: np.ndarray, limits: n
         for phase in range(phases):
             # twice the longest wanted length is as far back as is worth looking
             first = int(np.searchsorted(length, length[end] - 2 * limits[phase, 1] - 1))
-            for begin in range(min(first, end - 1), end):
-                if begin == 0:
-                    before = 0.0 if phase == 0 else -np.inf
-                else:
-                    before = best[begin, phase - 1] + change[begin]
-                span = length[end] - length[begin]
-                short = 0.0 if end == blocks else max(0.0, limits[phase, 0] - span)
-                wrong = short + max(0.0, span - limits[phase, 1])
-                score = before + total[phase, end] - total[phase, begin] - WRONG_LENGTH * wrong
-                if score > best[end, phase]:
-                    best[end, phase], origin[end, phase] = score, begin
+            begins = np.arange(min(first, end - 1), end)
+            # what a phase begins on: the song's start for the first one, elsewhere the end of the phase before it
+            before = best[begins, phase - 1] + change[begins]
+            if begins[0] == 0:
+                before[0] = 0.0 if phase == 0 else -np.inf
+            lasts = length[end] - length[begins]
+            wrong = np.maximum(lasts - limits[phase, 1], 0.0)
+            if end < blocks:
+                wrong += np.maximum(limits[phase, 0] - lasts, 0.0)
+            scores = before + total[phase, end] - total[phase, begins] - WRONG_LENGTH * wrong
+            winner = int(scores.argmax())
+            if scores[winner] > -np.inf:
+                best[end, phase], origin[end, phase] = scores[winner], begins[winner]
     spans: list[tuple[int, int]] = []
     # a song too short for more gets a whole round all the same
     complete = whole and np.isfinite(best[blocks, -1])

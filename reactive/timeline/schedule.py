@@ -1,25 +1,30 @@
 """The prompt schedule: which prompt gives way to which, when, and whether by a hard cut or a blend.
 
 A switch is a *hit* (a hard cut on a beat or bar) or a *blend* over at least a beat. Hits are never closer than 0.35 s,
-and a prompt holds at least two beats unless the preset says `strobe`.
+and a prompt holds at least two beats unless the preset says `strobe`. Which prompt comes is for `pools` to say.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
 
 from reactive.audio.grid import Grid
-from reactive.preset.schema import Phase, Preset, span
+from reactive.preset.fields import Span as Length
+from reactive.preset.fields import span
+from reactive.preset.schema import Phase, Preset
 from reactive.timeline.clock import nearest_frame, nearest_frames
 from reactive.timeline.phases import Span
+from reactive.timeline.pools import Pools
 
 MIN_HIT_SECONDS = 0.35
 MIN_HOLD_BEATS = 2
 # feedback restarts at the latest after so many bars, so that it neither burns in nor drifts away
 MAX_FEEDBACK_BARS = 8
+# how long a blend takes unless the preset says; cuts become blends where no beat was heard
+DEFAULT_OVER = {"cut": "1 bar", "fade": "1 beat", "slerp": "1 bar"}
 # share of the blend's easing that lingers around the middle, where few-step models change most
 LINGER = 0.7
 
@@ -40,6 +45,8 @@ class Event:
         Index of the span it belongs to.
     prompt
         Index of the new prompt.
+    slerp
+        Whether a blend goes along the arc between the two prompts rather than straight.
     """
 
     frame: int
@@ -48,29 +55,7 @@ class Event:
     match: bool
     span: int
     prompt: int
-
-
-class Pools:
-    """Hands out each phase's prompts in its order, every one before any comes again, across rounds of the loop."""
-
-    def __init__(self, preset: Preset, seed: int) -> None:
-        self.prompts: list[str] = []
-        self.orders: list[list[int]] = []
-        self.used = [0] * len(preset.phase)
-        for number, phase in enumerate(preset.phase):
-            first = len(self.prompts)
-            self.prompts += [f"{prompt}, {preset.style}" if preset.style else prompt for prompt in phase.prompts]
-            order = np.arange(first, len(self.prompts))
-            if phase.order == "shuffle":
-                np.random.Generator(np.random.Philox(key=[seed % 2**63, number])).shuffle(order)
-            self.orders.append(order.tolist())
-
-    def next(self, phase: int) -> int:
-        """Return the index of the phase's next prompt."""
-        order = self.orders[phase]
-        prompt = order[self.used[phase] % len(order)]
-        self.used[phase] += 1
-        return prompt
+    slerp: bool = False
 
 
 def schedule(
@@ -78,6 +63,7 @@ def schedule(
     spans: list[Span],
     grid: Grid,
     accents: list[np.ndarray],
+    climbs: list[np.ndarray],
     pools: Pools,
     *,
     sections: list[float],
@@ -92,6 +78,8 @@ def schedule(
         The phases as laid over the song.
     accents
         For each phase, the curve of its switch's `accent`, float64 [frames].
+    climbs
+        For each phase, the height on its ladder, float64 [frames].
     sections
         Times at which sections start; feedback restarts there.
     """
@@ -100,7 +88,7 @@ def schedule(
         phase = preset.phase[stretch.phase]
         # the last phase of a loop comes home to the seed it began with, which only a cut can do
         last = len(preset.phase) - 1
-        came_home = stretch.phase == 0 and stretch.loop > 0 and preset.phase[last].switch.how == "hit"
+        came_home = stretch.phase == 0 and stretch.loop > 0 and preset.phase[last].switch.how == "cut"
         homecoming = preset.loop and last > 0 and (stretch.phase == last or came_home)
         fixed = {stretch.start, *_restarts(phase, stretch, grid, sections)}
         marks = _marks(phase, stretch, grid, accents[stretch.phase], sections, fps, frames, homecoming)
@@ -113,11 +101,20 @@ def schedule(
                 if seconds not in fixed or len(events) == 1 or frame == events[-1].frame:
                     continue
                 events.pop()
-            stop = frame
-            if not hit and events:
-                stop = max(frame + 1, nearest_frame(_after(grid, seconds, phase.switch.over), fps))
-            events.append(Event(frame, stop, hit, phase.switch.match, number, pools.next(stretch.phase)))
-    return _without_overlaps(events, frames)
+            prompt = pools.next(stretch.phase, float(climbs[stretch.phase][frame]))
+            event = switch_event(phase, number, prompt, grid, seconds, frame, hit=hit, fps=fps)
+            events.append(event if events else replace(event, stop=frame))
+    return without_overlaps(events, frames)
+
+
+def switch_event(
+    phase: Phase, number: int, prompt: int, grid: Grid, seconds: float, frame: int, *, hit: bool, fps: Fraction
+) -> Event:
+    """Return the change to `prompt` at `frame` as a phase makes it: a hit, or the blend that its `switch` describes."""
+    stop = frame
+    if not hit:
+        stop = max(frame + 1, nearest_frame(seconds + blend_seconds(grid, phase.switch.how, phase.switch.over), fps))
+    return Event(frame, stop, hit, phase.switch.match, number, prompt, slerp=not hit and phase.switch.how == "slerp")
 
 
 def _marks(
@@ -134,9 +131,9 @@ def _marks(
 
     Where no beat was heard there is nothing to hit: all switches are blends, except that feedback restarts.
     """
-    hit = phase.switch.how == "hit" and grid.heard
+    hit = phase.switch.how == "cut" and grid.heard
     every = span(phase.switch.every)
-    regular = _times_every(grid, stretch, every.count, every.unit)
+    regular = times_every(grid, stretch, every.count, every.unit)
     marks = {stretch.start: hit or (homecoming and grid.heard)} | dict.fromkeys(regular, hit)
     beats = grid.beats[(grid.beats > stretch.start) & (grid.beats < stretch.end)]
     at = np.clip(nearest_frames(beats, fps), 0, frames - 1)
@@ -153,10 +150,10 @@ def _restarts(phase: Phase, stretch: Span, grid: Grid, sections: list[float]) ->
     if phase.mode != "feedback":
         return []
     within = [time for time in sections if stretch.start < time < stretch.end]
-    return [*_times_every(grid, stretch, MAX_FEEDBACK_BARS, "bar"), *within]
+    return [*times_every(grid, stretch, MAX_FEEDBACK_BARS, "bar"), *within]
 
 
-def _times_every(grid: Grid, stretch: Span, count: float, unit: str) -> list[float]:
+def times_every(grid: Grid, stretch: Span, count: float, unit: str) -> list[float]:
     """Return the times inside a span that lie whole multiples of `count` beats or bars after its start."""
     marks = grid.bars if unit == "bar" else grid.beats
     if len(marks) < 2:
@@ -168,14 +165,17 @@ def _times_every(grid: Grid, stretch: Span, count: float, unit: str) -> list[flo
     return [float(time) for time in np.interp(positions, np.arange(len(marks)), marks) if time > stretch.start + 1e-6]
 
 
-def _after(grid: Grid, seconds: float, length: str) -> float:
-    """Return the time a musical length after `seconds`, a beat at least."""
-    parsed = span(length)
-    marks = grid.bars if parsed.unit == "bar" else grid.beats
-    count = parsed.count if parsed.unit == "bar" else max(parsed.count, 1.0)
-    pace = float(np.median(np.diff(marks))) if len(marks) > 1 else 2.0
+def blend_seconds(grid: Grid, how: str, over: str | None) -> float:
+    """Return how many seconds a blend takes: a beat at least; unless told, a beat for a fade and a bar for a slerp."""
     beat = float(np.median(np.diff(grid.beats)))
-    return seconds + max(count * pace, beat)
+    return max(musical_seconds(grid, span(over or DEFAULT_OVER[how])), beat)
+
+
+def musical_seconds(grid: Grid, length: Length) -> float:
+    """Return a musical length in seconds at the song's typical pace."""
+    marks = grid.bars if length.unit == "bar" else grid.beats
+    pace = float(np.median(np.diff(marks))) if len(marks) > 1 else 2.0
+    return length.count * pace
 
 
 def _far_enough(last: Event, frame: int, hit: bool, phase: Phase, grid: Grid, fps: Fraction) -> bool:
@@ -189,13 +189,10 @@ def _far_enough(last: Event, frame: int, hit: bool, phase: Phase, grid: Grid, fp
     return bool(beats[1] - beats[0] > MIN_HOLD_BEATS - 0.25)
 
 
-def _without_overlaps(events: list[Event], frames: int) -> list[Event]:
+def without_overlaps(events: list[Event], frames: int) -> list[Event]:
     """End each blend before the next change begins."""
     ends = [event.frame for event in events[1:]] + [frames]
-    return [
-        Event(e.frame, max(e.frame, min(e.stop, end)), e.hit, e.match, e.span, e.prompt)
-        for e, end in zip(events, ends, strict=True)
-    ]
+    return [replace(e, stop=max(e.frame, min(e.stop, end))) for e, end in zip(events, ends, strict=True)]
 
 
 def blend_weights(count: int) -> np.ndarray:

@@ -2,31 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
 
 from reactive.audio.analysis import Analysis
-from reactive.audio.grid import grid_of
+from reactive.audio.grid import Grid, grid_of
+from reactive.preset.lyrics import Line
+from reactive.preset.macros import macro_values
 from reactive.preset.schema import Camera, Lens, Phase, Preset
-from reactive.timeline.clock import frame_count, frame_length, frame_times, nearest_frame
+from reactive.preset.vocabulary import MACRO
+from reactive.timeline.clock import frame_count, frame_length, frame_time, frame_times, nearest_frame
 from reactive.timeline.evaluate import Scope, ease, evaluate
+from reactive.timeline.insert import insert, line_insertions, pin_insertions
 from reactive.timeline.phases import Span, lay_phases
-from reactive.timeline.schedule import Event, Pools, blend_weights, schedule
+from reactive.timeline.placement import FEEDBACK, NO_GUIDE, NO_SOURCE, place_joins, place_sources
+from reactive.timeline.pools import Pools
+from reactive.timeline.schedule import Event, blend_weights, schedule, switch_event
 from reactive.timeline.signals import frame_signals
 from reactive.timeline.walk import harmonics_for, walk_of
 
-# what the column `source` holds where it is no photograph's number
-NO_SOURCE, FEEDBACK = -1, -2
+__all__ = ["CURVES", "FEEDBACK", "INTEGERS", "NO_SOURCE", "OPTIONAL", "Timeline", "build_timeline"]
 
-INTEGERS = ("phase", "loop", "shot", "source", "prompt_from", "prompt_to", "seed")
+INTEGERS = ("phase", "loop", "shot", "source", "guide", "prompt_from", "prompt_to", "slerp", "seed")
 CURVES = (
     "weight", "walk", "speed", "strength", "hit",
     "lens_zoom", "lens_rotate", "lens_x", "lens_y",
     "camera_zoom", "camera_rotate", "camera_x", "camera_y",
+    "lens_tilt", "lens_turn", "camera_tilt", "camera_turn", "camera_flow", "dissolve", "morph",
 )  # fmt: skip
+# columns that a file leaves out where they hold one value throughout, and that value
+OPTIONAL = {
+    "guide": NO_GUIDE, "lens_tilt": 0, "lens_turn": 0, "camera_tilt": 0, "camera_turn": 0, "camera_flow": 0,
+    "dissolve": 0, "morph": 0,
+}  # fmt: skip
+# degrees in depth beyond which a picture is all but seen from its edge
+STEEPEST = 45.0
 
 
 @dataclass(frozen=True)
@@ -52,13 +65,21 @@ class Timeline:
     phases
         The phases' names.
     photos
-        Base names of the photographs that `source` numbers.
+        Base names of the photographs that `source` numbers from 0 on.
     cuts
         Frames that start with a hard cut or a restart, rising.
     columns
-        One array [frames] for each name in `INTEGERS` (int64) and `CURVES` (float64). `weight` is that of `prompt_to`;
-        lens: scale, degrees, picture widths, picture heights; camera: the running sums of log scale, degrees, widths
-        and heights, so a move from one frame to another is a difference.
+        One array [frames] for each name in `INTEGERS` (int64) and `CURVES` (float64). `weight` is that of `prompt_to`, mixed
+        straight, or along the arc where `slerp` is 1; lens: scale, degrees, picture widths, picture heights, degrees in
+        depth; camera: the running sums of log scale, degrees, widths, heights and degrees in depth, so a move from one
+        frame to another is a difference; `dissolve` and `morph` are the weight of the shot to come; `guide` numbers the
+        video, from 0 on, by whose motion times `camera_flow` a fed-back picture moves.
+    negatives
+        What each prompt keeps away from, one text for each of `prompts`; empty if there are none.
+    videos
+        Base names of the videos, which `source` numbers after the photographs.
+    feedback_colour
+        How firmly feedback keeps to the palette of its prompts, 0 to 1.
     """
 
     song_sha256: str
@@ -75,6 +96,9 @@ class Timeline:
     photos: tuple[str, ...]
     cuts: tuple[int, ...]
     columns: dict[str, np.ndarray]
+    negatives: tuple[str, ...] = ()
+    videos: tuple[str, ...] = ()
+    feedback_colour: float = 0.0
 
     @property
     def frames(self) -> int:
@@ -90,6 +114,9 @@ def build_timeline(
     fps: Fraction,
     seed: int,
     photos: tuple[str, ...] = (),
+    videos: tuple[str, ...] = (),
+    macros: Mapping[str, float] | None = None,
+    lyrics: Sequence[Line] = (),
     spans: Sequence[Span] | None = None,
 ) -> Timeline:
     """Decide every frame of a song's clip.
@@ -108,8 +135,19 @@ def build_timeline(
         Decides prompt order, noise and shake; the same seed gives the same timeline.
     photos
         Base names of the photographs fed in, shown in turn where the preset says `mode = "photo"`.
+    videos
+        Base names of the videos fed in, read at song time where the preset says `mode = "video"`.
+    macros
+        Where the preset's knobs stand, 0 to 1, by name; those not named stand at their defaults.
+    lyrics
+        The lines of the song's words, which become prompts at their times.
     spans
         Where each phase lies, if that is decided already. Default: where it fits best.
+
+    Raises
+    ------
+    PresetError
+        If a macro is not the preset's or leaves 0..1.
     """
     if analysis.silent:
         preset = _calm(preset)
@@ -117,6 +155,7 @@ def build_timeline(
     seconds = frame_times(frames, fps)
     grid = grid_of(analysis)
     signals = frame_signals(analysis, grid, frames=frames, fps=fps)
+    signals |= {f"{MACRO}{name}": np.full(frames, value) for name, value in macro_values(preset, macros).items()}
     bars = grid.bar_position(seconds)
     song = Scope(signals, bars, fps)
     fits = np.stack([evaluate(phase.fits, song) for phase in preset.phase])
@@ -125,14 +164,18 @@ def build_timeline(
     ranges = [(min(a, frames), min(b, frames)) for a, b in zip(edges, edges[1:], strict=False)]
     scope = Scope(signals | _progress(spans, ranges, frames), bars, fps)
     pools = Pools(preset, seed)
+    sections = [section.start for section in analysis.sections]
     events = schedule(
-        preset, spans, grid, [evaluate(phase.switch.accent, scope) for phase in preset.phase], pools,
-        sections=[section.start for section in analysis.sections], fps=fps, frames=frames,
+        preset, spans, grid, [evaluate(phase.switch.accent, scope) for phase in preset.phase], _climbs(preset, scope), pools,
+        sections=sections, fps=fps, frames=frames,
     )  # fmt: skip
+    events = _inserted(events, preset, analysis, lyrics, spans, grid, pools, fps, frames)
     columns = _spread(preset, spans, ranges, events, scope, frames)
     columns["hit"] = signals["kick"]
     columns |= _prompt_columns(events, frames)
-    columns["source"] = _sources(preset, spans, ranges, frames, len(photos))
+    columns["source"], columns["guide"] = place_sources(
+        preset, spans, ranges, photos=len(photos), videos=len(videos), grid=grid, sections=sections, fps=fps, seed=seed
+    )
     # in a pure walk there is nothing to keep of a source
     columns["strength"] = np.where(columns["source"] == NO_SOURCE, 1.0, np.clip(columns["strength"], 0.0, 1.0))
     loops = _closed_loops(preset, spans, ranges) if preset.loop else []
@@ -141,8 +184,11 @@ def build_timeline(
     columns["seed"] = _seeds(preset, spans, ranges, events, frames, seed)
     cuts = _cuts(events, columns)
     columns["shot"] = np.cumsum(np.isin(np.arange(frames), cuts)).astype(np.int64)
-    _shake(columns, seed)
+    blending = columns["prompt_from"] != columns["prompt_to"]
+    columns["dissolve"], columns["morph"] = place_joins(preset, columns["phase"], blending, cuts, grid, fps)
+    columns["guide"] = np.where(columns["camera_flow"] > 0, columns["guide"], NO_GUIDE)
     _camera_sums(columns, fps)
+    _shake(columns, seed)
     return Timeline(
         song_sha256=analysis.sha256,
         samples=samples,
@@ -158,6 +204,9 @@ def build_timeline(
         photos=photos,
         cuts=tuple(cuts),
         columns={name: columns[name] for name in (*INTEGERS, *CURVES)},
+        negatives=tuple(pools.negatives) if any(pools.negatives) else (),
+        videos=videos,
+        feedback_colour=preset.feedback.colour,
     )
 
 
@@ -165,6 +214,43 @@ def _calm(preset: Preset) -> Preset:
     """Return the preset as it shows silence: nothing is fed back, so nothing restarts."""
     calm = [phase.model_copy(update={"mode": "walk"}) if phase.mode == "feedback" else phase for phase in preset.phase]
     return preset.model_copy(update={"phase": calm})
+
+
+def _climbs(preset: Preset, scope: Scope) -> list[np.ndarray]:
+    """Return each phase's height on its ladder, [frames]; zeros where it has none."""
+    flat = np.zeros(len(scope.bars))
+    return [evaluate(phase.climb, scope) if phase.order == "ladder" else flat for phase in preset.phase]
+
+
+def _inserted(
+    events: list[Event],
+    preset: Preset,
+    analysis: Analysis,
+    lyrics: Sequence[Line],
+    spans: list[Span],
+    grid: Grid,
+    pools: Pools,
+    fps: Fraction,
+    frames: int,
+) -> list[Event]:
+    """Return the schedule with the song's words and, over them, the preset's pins."""
+    insertions = line_insertions(preset, lyrics, grid, pools, analysis.duration) if lyrics else []
+    insertions += pin_insertions(preset, analysis, spans, grid, pools)
+    if not insertions:
+        return events
+
+    def fixed(event: Event, before: Event | None) -> bool:
+        # a phase's beginning, and the cuts at which feedback starts anew
+        fed_back = preset.phase[spans[event.span].phase].mode == "feedback"
+        return before is None or event.span != before.span or (event.hit and fed_back)
+
+    def resume(frame: int, number: int) -> Event:
+        phase = preset.phase[spans[number].phase]
+        prompt, seconds = pools.next(spans[number].phase), float(frame_time(frame, fps))
+        hit = phase.switch.how == "cut" and grid.heard and phase.mode != "feedback"
+        return switch_event(phase, number, prompt, grid, seconds, frame, hit=hit, fps=fps)
+
+    return insert(events, insertions, spans, grid, fixed=fixed, resume=resume, fps=fps, frames=frames)
 
 
 def _progress(spans: list[Span], ranges: list[tuple[int, int]], frames: int) -> dict[str, np.ndarray]:
@@ -206,6 +292,9 @@ def _spread(
         columns[name] = column
     columns["lens_zoom"] = np.clip(columns["lens_zoom"], 0.5, 8.0)
     columns["camera_zoom"] = np.clip(columns["camera_zoom"], 0.05, 20.0)
+    columns["camera_flow"] = np.clip(columns["camera_flow"], 0.0, 1.0)
+    for name in ("lens_tilt", "lens_turn"):
+        columns[name] = np.clip(columns[name], -STEEPEST, STEEPEST)
     return columns
 
 
@@ -219,39 +308,32 @@ def _expressions(preset: Preset, phase: Phase) -> dict[str, str]:
         "lens_rotate": lens.rotate,
         "lens_x": lens.x,
         "lens_y": lens.y,
-        "shake": lens.shake,
+        "lens_tilt": lens.tilt,
+        "lens_turn": lens.turn,
+        "lens_shake": lens.shake,
         "camera_zoom": camera.zoom,
         "camera_rotate": camera.rotate,
         "camera_x": camera.x,
         "camera_y": camera.y,
+        "camera_tilt": camera.tilt,
+        "camera_turn": camera.turn,
+        "camera_shake": camera.shake,
+        "camera_flow": camera.flow,
     }
 
 
 def _prompt_columns(events: list[Event], frames: int) -> dict[str, np.ndarray]:
-    before, after = np.zeros(frames, np.int64), np.zeros(frames, np.int64)
+    before, after, slerp = (np.zeros(frames, np.int64) for _ in range(3))
     weight = np.zeros(frames)
     current = events[0].prompt
     for event, end in zip(events, [e.frame for e in events[1:]] + [frames], strict=True):
         before[event.frame : event.stop] = current
         after[event.frame : event.stop] = event.prompt
         weight[event.frame : event.stop] = blend_weights(event.stop - event.frame)
+        slerp[event.frame : event.stop] = event.slerp
         before[event.stop : end] = after[event.stop : end] = event.prompt
         current = event.prompt
-    return {"prompt_from": before, "prompt_to": after, "weight": weight}
-
-
-def _sources(preset: Preset, spans: list[Span], ranges: list[tuple[int, int]], frames: int, photos: int) -> np.ndarray:
-    """Return each frame's source; photographs follow one another from span to span. Without any, photo means walk."""
-    source = np.full(frames, NO_SOURCE, np.int64)
-    shown = 0
-    for stretch, (first, stop) in zip(spans, ranges, strict=True):
-        mode = preset.phase[stretch.phase].mode
-        if mode == "feedback":
-            source[first:stop] = FEEDBACK
-        elif mode == "photo" and photos:
-            source[first:stop] = shown % photos
-            shown += 1
-    return source
+    return {"prompt_from": before, "prompt_to": after, "slerp": slerp, "weight": weight}
 
 
 def _closed_loops(preset: Preset, spans: list[Span], ranges: list[tuple[int, int]]) -> list[tuple[int, int]]:
@@ -303,16 +385,17 @@ def _cuts(events: list[Event], columns: dict[str, np.ndarray]) -> list[int]:
 
 
 def _shake(columns: dict[str, np.ndarray], seed: int) -> None:
-    """Turn the column `shake` into shifts of the lens, drawn by frame number."""
-    amount = columns.pop("shake")
-    random = np.random.Generator(np.random.Philox(key=[seed % 2**63, 1])).uniform(-1, 1, (2, len(amount)))
-    columns["lens_x"] = columns["lens_x"] + amount * random[0]
-    columns["lens_y"] = columns["lens_y"] + amount * random[1]
+    """Turn the columns of shake into shifts of the lens and about the camera's path, drawn by frame number."""
+    for number, name in enumerate(("lens", "camera"), 1):
+        amount = columns.pop(f"{name}_shake")
+        random = np.random.Generator(np.random.Philox(key=[seed % 2**63, number])).uniform(-1, 1, (2, len(amount)))
+        columns[f"{name}_x"] = columns[f"{name}_x"] + amount * random[0]
+        columns[f"{name}_y"] = columns[f"{name}_y"] + amount * random[1]
 
 
 def _camera_sums(columns: dict[str, np.ndarray], fps: Fraction) -> None:
     """Turn the camera's speeds a second into running sums."""
     step = frame_length(fps)
     columns["camera_zoom"] = np.cumsum(np.log(columns["camera_zoom"]) * step)
-    for name in ("camera_rotate", "camera_x", "camera_y"):
+    for name in ("camera_rotate", "camera_x", "camera_y", "camera_tilt", "camera_turn"):
         columns[name] = np.cumsum(columns[name] * step)

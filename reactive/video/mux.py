@@ -14,6 +14,7 @@ import numpy as np
 
 from reactive.errors import OutputError
 from reactive.media.sound import Track, blocks
+from reactive.media.tags import append_boxes
 from reactive.video.codec import Codec
 from reactive.video.segment import file_url, output_error
 
@@ -53,7 +54,7 @@ def join(
     sound
         First sample and the sample after the last.
     metadata
-        Tags of the container.
+        Tags of the container; XMP and RECIPE reach MP4 and MOV as boxes of their own.
     """
     partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
     try:
@@ -62,6 +63,8 @@ def join(
             target.metadata.update(metadata or {})
             sound_codec = _SOUND["mp4"] if codec.name == "libx264" else _SOUND[container]
             _write(target, pieces, track, fps, codec, sound_codec, sound)
+        if container in ("mp4", "mov"):
+            append_boxes(partial, metadata or {})
         _flush_to_disk(partial)
         os.replace(partial, out)
     except (av.error.FFmpegError, OSError) as problem:
@@ -90,7 +93,7 @@ def _write(
     audio.time_base = Fraction(1, rate)
     if name == "aac":
         audio.bit_rate = AAC_BITS
-    packets = _sound_packets(audio, track, rate, sample_format, sound)
+    packets = sound_packets(audio, track, rate, sample_format, sound)
     waiting = next(packets, None)
     for packet in _video_packets(pieces, video, fps, codec.reorder):
         # pictures and sound side by side in the file, as players read them
@@ -132,13 +135,15 @@ def _in_frames(pts: int | None, time_base: Fraction, fps: Fraction) -> int:
     return round((pts or 0) * time_base * fps)
 
 
-def _sound_packets(stream: Any, track: Track, rate: int, sample_format: str, sound: tuple[int, int]) -> Iterator[Any]:
-    """Yield encoded stereo sound with time stamps from 0."""
+def sound_packets(
+    stream: Any, track: Track, rate: int, sample_format: str, sound: tuple[int, int], *, gain: float = 1.0
+) -> Iterator[Any]:
+    """Yield encoded stereo sound with time stamps from 0, its samples multiplied by `gain`."""
     resampler = av.AudioResampler(format=sample_format, layout="stereo", rate=rate)
     written, given = 0, 0
     for block in blocks(track, start=sound[0], stop=sound[1]):
         frame: Any = av.AudioFrame.from_ndarray(
-            np.ascontiguousarray(to_stereo(block).reshape(1, -1)), format="flt", layout="stereo"
+            np.ascontiguousarray((np.float32(gain) * to_stereo(block)).reshape(1, -1)), format="flt", layout="stereo"
         )
         frame.sample_rate, frame.pts, frame.time_base = track.sample_rate, given, Fraction(1, track.sample_rate)
         given += len(block)

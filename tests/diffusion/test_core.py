@@ -119,7 +119,7 @@ def test_any_scheduler_of_the_family_renders(tmp_path: Path, kind: str, predicti
 def test_what_is_no_model_is_refused(tmp_path: Path, toy_model: Path) -> None:
     with pytest.raises(ModelError, match="no such model"):
         load_model("nothing-of-that-name")
-    with pytest.raises(ModelError, match="hf download"):
+    with pytest.raises(ModelError, match="models pull"):
         load_model("somebody/some-model")
     with pytest.raises(ModelError, match=r"model_index\.json"):
         load_model(str(tmp_path))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from reactive.diffusion.camera import move_between, warp
+from reactive.diffusion.camera import PATH, move_between, warp
 from reactive.diffusion.lens import overscan, through_lens
 from reactive.diffusion.noise import NoisePath
 from reactive.diffusion.samplers import levels, sample_consistency, sample_ddim
@@ -142,7 +142,7 @@ def test_zoom_brings_the_middle_closer_and_turns_are_counter_clockwise() -> None
 
 
 def test_moves_add_up() -> None:
-    columns = {name: np.cumsum(np.full(50, 0.01)) for name in ("camera_zoom", "camera_rotate", "camera_x", "camera_y")}
+    columns = {name: np.cumsum(np.full(50, 0.01)) for name in PATH}
     whole = move_between(columns, 2.0, 9.5)
     first, second = move_between(columns, 2.0, 5.25), move_between(columns, 5.25, 9.5)
     assert whole[0] == pytest.approx(first[0] * second[0])
@@ -167,6 +167,7 @@ def test_the_lens_is_a_function_of_the_frame_alone() -> None:
     rng = np.random.default_rng(0)
     columns = {
         "lens_zoom": 1 + 0.1 * rng.random(10), "lens_rotate": rng.random(10), "lens_x": 0.01 * rng.random(10), "lens_y": np.zeros(10),
+        "lens_tilt": np.zeros(10), "lens_turn": np.zeros(10),
     }  # fmt: skip
     together = through_lens(pictures, columns, np.array([1, 5, 2, 7]))
     alone = through_lens(pictures[:1], columns, np.array([2]))

@@ -88,6 +88,22 @@ def test_a_truncated_mp3_is_read_as_far_as_it_goes(tmp_path: Path) -> None:
     assert sum(len(block) for block in blocks(track)) == track.samples
 
 
+@pytest.mark.parametrize("damage", ["cut", "holes"])
+def test_a_damaged_mp3_is_read_in_silence(tmp_path: Path, capfd: pytest.CaptureFixture[str], damage: str) -> None:
+    path = write_song(tmp_path / "song.mp3", clicks(np.arange(0, 20, 0.5), seconds=20), format="MP3")
+    content = bytearray(path.read_bytes())
+    if damage == "cut":
+        content = content[: len(content) // 2 - 37]
+    else:
+        content[len(content) // 2 : len(content) // 2 + 1500] = bytes(range(256)) * 5 + bytes(220)
+    path.write_bytes(content)
+    capfd.readouterr()
+    track = open_track(path)
+    # what follows a hole is read too
+    assert track.duration == pytest.approx(10 if damage == "cut" else 20, abs=1.0)
+    assert capfd.readouterr() == ("", "")
+
+
 @pytest.mark.parametrize(
     ("name", "content", "word"),
     [

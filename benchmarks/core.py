@@ -1,0 +1,215 @@
+"""The core against diffusers' own pipeline, the bare nets and the machine, on the same weights, size and steps.
+
+python -m benchmarks core [--model NAME] [--rounds N] [--no-render]
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from benchmarks.measure import SONG, in_turn, line, matmul_peak, render
+from reactive.diffusion.conditioning import PromptBank
+from reactive.diffusion.core import Core, Request
+from reactive.diffusion.frames import Scenery, scenery
+from reactive.diffusion.lanes import feedback_frames
+from reactive.diffusion.models import Model, default_batch, default_threads, find_model, load_model
+from reactive.diffusion.noise import NoisePath
+from reactive.timeline.timeline import FEEDBACK, Timeline
+
+PROMPTS = ("a sea at night", "a tower in the fog")
+LANE_FRAMES = 48
+FPS = Fraction(24)
+
+
+@dataclass(frozen=True)
+class Nets:
+    """A model with one full batch of requests, and the same batch as the bare nets take it."""
+
+    model: Model
+    core: Core
+    requests: list[Request]
+    z: torch.Tensor
+    tau: torch.Tensor
+    embeddings: torch.Tensor
+    gflop: float
+
+    @classmethod
+    def load(cls, name: str) -> Nets:
+        """Load a model and prepare a batch at its native size; count the multiplications of a picture."""
+        from torch.utils.flop_counter import FlopCounterMode
+
+        model = load_model(name)
+        width, height = model.native
+        batch = default_batch("cpu", width, height)
+        core = Core(model, PromptBank(model, PROMPTS), batch=batch, width=width, height=height)
+        path = NoisePath(model.channels, height // model.factor, width // model.factor, 16)
+        requests = [
+            Request(0, 1, 0.5, 1.0, tuple(path.at(step, 0.1 * i) for step in range(core.noises_per_picture)))
+            for i in range(batch)
+        ]
+        z = torch.stack([request.noises[0] for request in requests]).contiguous(memory_format=torch.channels_last)
+        embeddings = core.bank.mix(np.zeros(batch, int), np.ones(batch, int), np.full(batch, 0.5))
+        nets = cls(model, core, requests, z, torch.full((batch,), float(model.schedule.steps)), embeddings, gflop=0.0)
+        with FlopCounterMode(display=False) as counter:
+            nets.bare()
+        return replace(nets, gflop=counter.get_total_flops() / batch / 1e9)
+
+    @property
+    def batch(self) -> int:
+        """Pictures in a batch."""
+        return len(self.requests)
+
+    def imagine(self) -> torch.Tensor:
+        """Imagine one batch by the core."""
+        return self.core.imagine(self.requests)
+
+    @torch.inference_mode()
+    def denoise(self) -> torch.Tensor:
+        """Run only the denoiser over one batch."""
+        latents = self.z
+        for _ in range(self.model.steps):
+            latents = self.model.clean(latents, self.tau, self.embeddings)
+        return latents
+
+    @torch.inference_mode()
+    def decode(self) -> torch.Tensor:
+        """Run only the decoder over one batch."""
+        return self.model.decode(self.z)
+
+    @torch.inference_mode()
+    def bare(self) -> torch.Tensor:
+        """Run denoiser and decoder over one batch, and nothing else."""
+        return self.model.decode(self.denoise())
+
+    def from_photo(self) -> torch.Tensor:
+        """Imagine one batch from a photograph."""
+        source = torch.zeros(3, self.core.height, self.core.width)
+        return self.core.imagine([replace(request, strength=0.6, source=source) for request in self.requests])
+
+    @torch.inference_mode()
+    def encode(self) -> torch.Tensor:
+        """Run only the encoder over one batch."""
+        return self.model.encode(torch.zeros(self.batch, 3, self.core.height, self.core.width))
+
+
+def pipelines(nets: Nets) -> dict[str, object]:
+    """Return diffusers' own pipeline on the same folder, in its plain memory format and in channels_last."""
+    from diffusers import StableDiffusionPipeline
+
+    made = {}
+    for name in ("pipeline", "channels_last"):
+        pipe = StableDiffusionPipeline.from_pretrained(
+            find_model(nets.model.name), safety_checker=None, local_files_only=True, torch_dtype=torch.float32
+        )
+        pipe.set_progress_bar_config(disable=True)
+        if name == "channels_last":
+            pipe.unet.to(memory_format=torch.channels_last)
+            pipe.vae.to(memory_format=torch.channels_last)
+        made[name] = pipe
+    return made
+
+
+def by_pipeline(pipe: object, nets: Nets, count: int) -> torch.Tensor:
+    """Imagine `count` pictures as a user of diffusers does."""
+    return pipe(  # type: ignore[operator]
+        [PROMPTS[0]] * count,
+        num_inference_steps=nets.model.steps,
+        guidance_scale=nets.model.guidance if nets.model.guidance > 1 else 0.0,
+        width=nets.core.width,
+        height=nets.core.height,
+        output_type="np",
+    ).images
+
+
+def lanes_scene(nets: Nets, count: int) -> tuple[Scenery, list[tuple[int, int]]]:
+    """Return a timeline of `count` equal feedback shots, one tick a frame, and the shots."""
+    from reactive.audio.analysis import analyze
+    from reactive.media.sound import open_track
+    from reactive.preset.library import get_preset
+    from reactive.timeline.timeline import build_timeline
+
+    track = open_track(SONG)
+    timeline = build_timeline(analyze(track), get_preset("loop-destroy"), samples=track.samples, fps=FPS, seed=1)
+    frames = count * LANE_FRAMES
+    columns = {name: np.resize(column[:LANE_FRAMES], frames) for name, column in timeline.columns.items()}
+    columns["shot"] = np.repeat(np.arange(count), LANE_FRAMES)
+    columns["source"] = np.full(frames, FEEDBACK)
+    columns["strength"] = np.full(frames, 0.6)
+    for name in ("prompt_from", "prompt_to"):
+        columns[name] = np.zeros(frames, np.int64)
+    repeated: Timeline = replace(timeline, columns=columns, feedback_rate=FPS, prompts=PROMPTS)
+    shots = [(i * LANE_FRAMES, (i + 1) * LANE_FRAMES) for i in range(count)]
+    return scenery(repeated, nets.core, {}), shots
+
+
+def main(arguments: list[str]) -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(
+        prog="benchmarks core", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--model", default="ember")
+    parser.add_argument("--rounds", type=int, default=12)
+    parser.add_argument("--no-render", action="store_true", help="leave out the renders of the song that ships")
+    options = parser.parse_args(arguments)
+    torch.set_num_threads(default_threads())
+    nets = Nets.load(options.model)
+    pipes = pipelines(nets)
+    batch = nets.batch
+    one = {f"{name} 1": (lambda pipe=pipe: by_pipeline(pipe, nets, 1)) for name, pipe in pipes.items()}
+    many = {f"{name} {batch}": (lambda pipe=pipe: by_pipeline(pipe, nets, batch)) for name, pipe in pipes.items()}
+    parts = {
+        "bare": nets.bare,
+        "core": nets.imagine,
+        "photo": nets.from_photo,
+        "denoiser": nets.denoise,
+        "decoder": nets.decode,
+        "encoder": nets.encode,
+    }
+    times = in_turn({**one, **many, **parts}, rounds=options.rounds)
+    peak = matmul_peak()
+    rate = {name: (1 if name in one else batch) / seconds for name, seconds in times.items()}
+    line("matrix multiply", peak, f"GFLOP/s float32, {torch.get_num_threads()} threads")
+    width, height = nets.core.width, nets.core.height
+    print(f"pictures a second at {width}x{height}, {nets.model.steps} step(s), {nets.gflop:.2f} GFLOP each")
+    for name in (*one, *many, "bare", "core", "photo", "denoiser", "decoder", "encoder"):
+        line(name, rate[name], f"pictures/s, {1000 / rate[name]:.1f} ms")
+    line("core / pipeline 1", rate["core"] / rate["pipeline 1"], "times (bar 1.8)", digits=2)
+    line(f"core / pipeline {batch}", rate["core"] / rate[f"pipeline {batch}"], "times (bar 1.25)", digits=2)
+    line("core / bare", 100 * rate["core"] / rate["bare"], "% (bar 95)")
+    line("bare / peak", 100 * rate["bare"] * nets.gflop / peak, "% of the matrix-multiply peak (bar 60)")
+    _lanes(nets, options.rounds, rate)
+    if not options.no_render:
+        _renders(options.model, rate["core"])
+
+
+def _lanes(nets: Nets, rounds: int, rate: dict[str, float]) -> None:
+    scene, shots = lanes_scene(nets, nets.batch)
+    ticks = nets.batch * LANE_FRAMES
+    times = in_turn(
+        {
+            "lanes": lambda: sum(len(frames) for frames, _ in feedback_frames(nets.core, scene, shots)),
+            "serial": lambda: sum(len(frames) for frames, _ in feedback_frames(nets.core, scene, shots[:1])),
+        },
+        rounds=max(1, rounds // 4),
+        warm_up=1,
+    )
+    lanes, serial = ticks / times["lanes"], LANE_FRAMES / times["serial"]
+    line(f"{nets.batch} lanes", lanes, "pictures/s")
+    line("lanes / photo", 100 * lanes / rate["photo"], "% of a batch from a photograph (bar 90)")
+    line("lanes / walk", 100 * lanes / rate["core"], "% of a batch of walk frames (bar 65)")
+    line("serial feedback", serial, "pictures/s, one shot alone")
+
+
+def _renders(model: str, core: float) -> None:
+    with tempfile.TemporaryDirectory() as temporary:
+        for size in ("768x432", "1280x720"):
+            done = render(Path(temporary), "--model", model, "--size", size)
+            rate = float(str(done["frames_per_s"]))
+            line(f"run {size}", rate, f"frames/s, {rate / core:.0%} of the core (bars: 24, 80 %)")

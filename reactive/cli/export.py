@@ -1,0 +1,55 @@
+"""``reactive export``: what people post, from a finished clip."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from reactive.cli.common import clean, errors, json_option
+
+
+@click.command()
+@click.argument("clip", type=click.Path(path_type=Path))
+@click.option("--poster", type=click.Path(path_type=Path), help="The best picture, as .jpg, .png or .webp.")
+@click.option("--thumbnail", type=click.Path(path_type=Path), help="The same, 320 pixels on its longer side.")
+@click.option("--gif", type=click.Path(path_type=Path), help="A loop of a few seconds that closes on itself.")
+@click.option("--webp", type=click.Path(path_type=Path), help="The same loop as WebP: smaller, in full colour.")
+@click.option("--loudness", type=float, metavar="LUFS", help="Bring the sound to this loudness, for instance -14.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="The clip with its sound at --loudness.")
+@click.option("--overwrite", is_flag=True, help="Replace what exists.")
+@json_option
+def export(
+    clip: Path,
+    poster: Path | None,
+    thumbnail: Path | None,
+    gif: Path | None,
+    webp: Path | None,
+    loudness: float | None,
+    output: Path | None,
+    overwrite: bool,
+    as_json: bool,
+) -> None:
+    """Make poster, thumbnail, loop or a clip of known loudness from CLIP, without rendering again.
+
+    The loudness is the song's integrated one (ITU-R BS.1770), reached by one gain for all of it and only as far as its
+    true peaks stay below -1 dBTP.
+
+    \b
+    Examples:
+      reactive export clip.mp4 --poster poster.jpg --gif loop.gif
+      reactive export clip.mp4 --loudness -14 -o clip-14.mp4
+    """
+    with errors(as_json):
+        from reactive.render.export import Wanted, export_clip
+
+        wanted = Wanted(poster, thumbnail, gif, webp, output, loudness)
+        made = export_clip(clip, wanted, overwrite=overwrite)
+    if as_json:
+        click.echo(json.dumps(made))
+        return
+    for kind, facts in made.items():
+        assert isinstance(facts, dict)
+        told = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in facts.items() if name != "path")
+        click.echo(f"{kind:<10} {clean(str(facts['path']))}: {told}")

@@ -1,0 +1,166 @@
+"""``reactive shots``: the shots of a clip by name; wishes for single ones."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from reactive.cli.common import (
+    USAGE,
+    Progress,
+    clean,
+    errors,
+    fps_option,
+    json_option,
+    keep_inputs,
+    lyrics_option,
+    macro_option,
+    photo_option,
+    preset_option,
+    seed_option,
+    song_argument,
+    video_option,
+)
+
+
+@click.command()
+@song_argument
+@preset_option
+@fps_option
+@seed_option
+@photo_option
+@macro_option
+@lyrics_option
+@video_option
+@click.option("--shot", "chosen", multiple=True, metavar="NAME|N", help="A shot to change; may be repeated.")
+@click.option("--roll", is_flag=True, help="Roll the chosen shots again: another seed.")
+@click.option("--lock/--unlock", default=None, help="Keep the chosen shots as they are now, or let them go.")
+@click.option("--prompt", "prompts", multiple=True, help="A prompt of their own; repeated: one after the other.")
+@click.option(
+    "--own-photo", type=click.Path(path_type=Path), help="A photograph beside the song that they grow out of."
+)
+@click.option("--own-seed", type=click.IntRange(0, 2**62 - 1), help="A seed of their own.")
+@click.option("--reset", is_flag=True, help="Forget what was wanted of the chosen shots.")
+@click.option(
+    "--shots",
+    "file",
+    type=click.Path(path_type=Path),
+    help="The shots file. Default: <song>.shots.toml beside the song.",
+)
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Draw a contact sheet: .jpg, .png or .webp.")
+@click.option("--model", default="ember", show_default=True, help="Imagines the contact sheet; as in `reactive run`.")
+@click.option("--steps", type=click.IntRange(1, 200), help="Evaluations a picture. Default: what the model wants.")
+@json_option
+def shots(song: str, as_json: bool, **options: Any) -> None:
+    """List the shots of SONG's clip, draw them as a contact sheet, and change single ones.
+
+    Changes are kept in a file beside the song, which `reactive run` and `reactive timeline` heed. With --shot, only the chosen
+    shots are imagined again for the contact sheet.
+
+    \b
+    Examples:
+      reactive shots song.wav --preset loop-destroy -o sheet.jpg
+      reactive shots song.wav --shot "drop 1 / shot 2" --roll -o sheet.jpg
+      reactive shots song.wav --shot 7 --prompt "a white door in the sea" --lock
+    """
+    changing = options["roll"] or options["reset"] or options["lock"] is not None or options["prompts"]
+    changing = bool(changing or options["own_photo"] or options["own_seed"] is not None)
+    if changing and not options["chosen"]:
+        raise click.UsageError("name the shots to change with --shot")
+    with errors(as_json):
+        from reactive.preset.library import get_preset, words_of
+        from reactive.preset.macros import parse_macros
+        from reactive.timeline.clock import parse_fps
+
+        with errors(as_json, USAGE):
+            rate = parse_fps(options["fps"])
+        wanted = get_preset(options["preset"])
+        lines = words_of(options["preset"], wanted, options["lyrics"])
+        keep_inputs([options["output"]], [Path(song), *options["photos"], *options["videos"]])
+        if options["output"]:
+            from reactive.render.contact import check_sheet
+
+            check_sheet(options["output"])
+        from reactive.media.sound import open_track
+
+        track = open_track(song)
+        from reactive.audio.analysis import analyze as hear
+        from reactive.preset.shots import Shots, load_shots, save_shots, shot_photos, shots_path
+        from reactive.timeline.shots import apply_shots, change_shots, find_shot, shots_of
+        from reactive.timeline.timeline import build_timeline
+
+        file = options["file"] or shots_path(Path(song))
+        wishes = load_shots(file) if file.is_file() else Shots(song_sha256=track.sha256)
+        analysis = hear(track)
+        decided = build_timeline(
+            analysis, wanted, samples=track.samples, fps=rate, seed=options["seed"], lyrics=lines,
+            photos=tuple(photo.name for photo in options["photos"]),
+            videos=tuple(video.name for video in options["videos"]), macros=parse_macros(options["macros"]),
+        )  # fmt: skip
+        if changing:
+            wishes = change_shots(
+                decided, analysis, wishes, options["chosen"], said=_said(options, file), roll=options["roll"],
+                lock=options["lock"], reset=options["reset"],
+            )  # fmt: skip
+            save_shots(wishes, file)
+        timeline, unknown = apply_shots(decided, analysis, wishes)
+        found = shots_of(timeline, analysis)
+        picked = {find_shot(name, found).number for name in options["chosen"]}
+        if options["output"]:
+            from reactive.render.contact import contact_pictures, draw_sheet
+
+            photos = [*options["photos"], *(file.parent / name for name in shot_photos(wishes))]
+            with Progress(not as_json and sys.stderr.isatty()) as report:
+                pictures = contact_pictures(
+                    timeline, [shot for shot in found if not picked or shot.number in picked], model=options["model"],
+                    steps=options["steps"], photos=photos, videos=options["videos"], progress=report,
+                )  # fmt: skip
+            draw_sheet(options["output"], timeline, found, pictures, _marks(wishes))
+    seconds = [float(shot.start / timeline.fps) for shot in found]
+    if as_json:
+        rows = [
+            {"name": shot.name, "start": round(at, 4), "frames": shot.stop - shot.start, "prompts": list(shot.prompts),
+             "seed": shot.seed, "feedback": shot.fed_back, "mark": _marks(wishes).get(shot.name, "")}
+            for shot, at in zip(found, seconds, strict=True)
+        ]  # fmt: skip
+        output = str(options["output"]) if options["output"] else None
+        click.echo(json.dumps({"shots": rows, "unknown": unknown, "file": str(file), "output": output}))
+        return
+    for shot, at in zip(found, seconds, strict=True):
+        mark = _marks(wishes).get(shot.name, "")
+        click.echo(
+            f"{shot.number + 1:>4}  {int(at) // 60}:{at % 60:04.1f}  {clean(shot.name):<22} {mark:<7} {clean(shot.prompts[0])}"
+        )
+    for name in unknown:
+        click.echo(f"The shots file names {clean(name)}, which this clip does not have.")
+    if options["output"]:
+        click.echo(clean(str(options["output"])))
+
+
+def _said(options: dict[str, Any], file: Path) -> dict[str, Any]:
+    """Return what the command line says about prompt, photograph and seed."""
+    said: dict[str, Any] = {}
+    if options["prompts"]:
+        said["prompt"] = list(options["prompts"])
+    if options["own_seed"] is not None:
+        said["seed"] = options["own_seed"]
+    if photo := options["own_photo"]:
+        from reactive.errors import MediaError
+        from reactive.media.picture import read_picture
+
+        read_picture(photo)
+        beside = file.resolve().parent
+        if photo.resolve().parent != beside:
+            raise MediaError("is not beside the shots file", where=str(photo), remedy=f"copy it to {beside}")
+        said["photo"] = photo.name
+    return said
+
+
+def _marks(wishes: Any) -> dict[str, str]:
+    return {
+        name: "locked" if wish.locked else "rolled" if wish.rolls else "changed" for name, wish in wishes.shot.items()
+    }

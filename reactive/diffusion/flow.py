@@ -1,0 +1,114 @@
+"""Optical flow: how a video's content moves, and pictures between two others. Needs OpenCV, the extra ``[flow]``.
+
+Dense inverse search (Kroeger et al., Fast Optical Flow using Dense Inverse Search, ECCV 2016), as OpenCV has it.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from functools import cache
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from reactive.errors import ReactiveError
+
+REMEDY = "install it with: pip install 'reactive-clip[flow]'"
+
+
+def require_flow(where: str) -> None:
+    """Check that optical flow can be had.
+
+    Parameters
+    ----------
+    where
+        The option or key that needs it.
+
+    Raises
+    ------
+    ReactiveError
+        If OpenCV is missing.
+    """
+    if importlib.util.find_spec("cv2") is None:
+        raise ReactiveError("needs optical flow, which needs OpenCV", where=where, remedy=REMEDY)
+
+
+def flow_between(first: np.ndarray, second: np.ndarray) -> torch.Tensor:
+    """Return for each place of the first picture where its content is in the second.
+
+    Parameters
+    ----------
+    first, second
+        uint8 [height, width, 3].
+
+    Returns
+    -------
+    float32 [2, height, width]: pixels to the right and down.
+    """
+    grey = [np.asarray(_cv2().cvtColor(np.ascontiguousarray(p), _cv2().COLOR_RGB2GRAY)) for p in (first, second)]
+    # below this size there is nothing to search in
+    if min(grey[0].shape) < 16:
+        return torch.zeros(2, *grey[0].shape)
+    search = _cv2().DISOpticalFlow_create(_cv2().DISOPTICAL_FLOW_PRESET_MEDIUM)
+    return torch.from_numpy(np.moveaxis(search.calc(*grey, None), 2, 0).copy())
+
+
+class Between:
+    """The way from one picture to another, along which any picture between them can be had.
+
+    Parameters
+    ----------
+    first, second
+        uint8 [3, height, width].
+    """
+
+    def __init__(self, first: torch.Tensor, second: torch.Tensor) -> None:
+        self.first, self.second = first.cpu(), second.cpu()
+        one, two = (picture.permute(1, 2, 0).numpy() for picture in (self.first, self.second))
+        self.forward, self.backward = flow_between(one, two), flow_between(two, one)
+
+    def at(self, share: float) -> torch.Tensor:
+        """Return the picture at `share` of the way, uint8 [3, height, width].
+
+        Both ends are drawn to the moment by their flows, taken as even motion (Jiang et al., Super SloMo, CVPR 2018),
+        and mixed; where the two flows contradict each other nothing moved that can be followed, so there it is a dissolve.
+        """
+        if share <= 0 or share >= 1:
+            return (self.first if share <= 0 else self.second).clone()
+        to_first = -(1 - share) * share * self.forward + share**2 * self.backward
+        to_second = (1 - share) ** 2 * self.forward - share * (1 - share) * self.backward
+        trust = _agreement(self.forward, self.backward)
+        early = _drawn(self.first.float(), to_first * trust)
+        late = _drawn(self.second.float(), to_second * trust)
+        return torch.lerp(early, late, share).clamp(0, 255).round().to(torch.uint8)
+
+
+def _agreement(forward: torch.Tensor, backward: torch.Tensor) -> torch.Tensor:
+    """Return 1 where following a flow and then the other leads back, falling to 0 where it does not, [1, height, width]."""
+    back = _drawn(backward, forward)
+    gap = (forward + back).square().sum(0, keepdim=True)
+    size = forward.square().sum(0, keepdim=True) + back.square().sum(0, keepdim=True)
+    rough = torch.exp(-gap / (0.1 * size + 2))
+    # a seam between trust and doubt would be seen
+    return functional.avg_pool2d(rough[None], 9, stride=1, padding=4, count_include_pad=False)[0]
+
+
+def _drawn(picture: torch.Tensor, flow: torch.Tensor) -> torch.Tensor:
+    """Return what lies at each place plus its flow, float32 [c, height, width]."""
+    height, width = flow.shape[-2:]
+    y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    grid = torch.stack([(x + flow[0] + 0.5) * 2 / width - 1, (y + flow[1] + 0.5) * 2 / height - 1], dim=2)
+    return functional.grid_sample(
+        picture[None].float(), grid[None], mode="bicubic", padding_mode="border", align_corners=False
+    )[0]
+
+
+@cache
+def _cv2() -> Any:
+    import cv2
+
+    # how the search divides a picture depends on the number of threads, and so would its bits
+    cv2.setNumThreads(1)
+    return cv2

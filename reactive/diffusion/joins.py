@@ -1,0 +1,103 @@
+"""Joins: how two shots meet where a cut shall not be hard.
+
+A join ends on its cut. In a dissolve the shot to come begins early, as a handle that no feedback needs: its first picture's
+prompts, seed and source on the walk of the moment, which on the cut is that very first picture. In a morph
+there is one picture, whose noise, prompts, source and strength turn from one shot's to the other's. Both are
+functions of the frame and of what the next shot begins with.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from reactive.diffusion.core import Core, Request
+
+if TYPE_CHECKING:
+    from reactive.diffusion.frames import Scenery
+
+
+def next_shot(columns: dict[str, np.ndarray], frame: int) -> int:
+    """Return the frame at which the shot after a frame's own begins; in the last shot the last frame."""
+    begin = int(np.searchsorted(columns["shot"], columns["shot"][frame], side="right"))
+    return min(begin, len(columns["shot"]) - 1)
+
+
+def prompts_at(columns: dict[str, np.ndarray], frames: np.ndarray) -> set[int]:
+    """Return the prompts that frames [n] are made of, those of the shot to come included where a join is under way."""
+    joining = frames[(columns["dissolve"][frames] > 0) | (columns["morph"][frames] > 0)]
+    # the shots to come are few, their joins long
+    coming = [
+        next_shot(columns, int(frame)) for frame in joining[np.unique(columns["shot"][joining], return_index=True)[1]]
+    ]
+    seen = np.concatenate([frames, np.array(coming, np.int64)])
+    return {*columns["prompt_from"][seen].tolist(), *columns["prompt_to"][seen].tolist()}
+
+
+def arriving_request(scene: Scenery, frame: int, noises: int, position: int | Fraction | None = None) -> Request:
+    """Return the request for the next shot's picture at a frame before it begins.
+
+    Parameters
+    ----------
+    position
+        The moment in frames at which a video is read, if it is not `frame`.
+    """
+    columns = scene.timeline.columns
+    begin = next_shot(columns, frame)
+    source = int(columns["source"][begin])
+    return Request(
+        prompt_from=int(columns["prompt_from"][begin]),
+        prompt_to=int(columns["prompt_to"][begin]),
+        weight=float(columns["weight"][begin]),
+        strength=float(columns["strength"][begin]) if source >= 0 else 1.0,
+        noises=scene.noises(frame, noises, seed=int(columns["seed"][begin])),
+        source=scene.picture(source, frame if position is None else position),
+        slerp=bool(columns["slerp"][begin]),
+    )
+
+
+def arriving_pictures(core: Core, scene: Scenery, frames: list[int]) -> torch.Tensor:
+    """Return the next shot's pictures at frames of a dissolve, uint8 [n, 3, height, width], without the lens."""
+    requests = [arriving_request(scene, frame, core.noises_per_picture) for frame in frames]
+    parts = [core.imagine(requests[i : i + core.batch]) for i in range(0, len(requests), core.batch)]
+    return torch.cat([part.clone() for part in parts])
+
+
+def dissolved(ours: torch.Tensor, theirs: torch.Tensor, weights: np.ndarray) -> torch.Tensor:
+    """Return pictures uint8 [n, 3, height, width] mixed with those of the next shot by its weights [n]."""
+    share = torch.from_numpy(weights.astype(np.float32)).to(ours.device).view(-1, 1, 1, 1)
+    return torch.lerp(ours.float(), theirs.float(), share).round().to(torch.uint8)
+
+
+def morphed(scene: Scenery, own: Request, frame: int, position: int | Fraction | None = None) -> Request:
+    """Return a frame's request turned towards the next shot by the timeline's column `morph`; 0 leaves it as it is."""
+    weight = float(scene.timeline.columns["morph"][frame])
+    if weight <= 0:
+        return own
+    other = arriving_request(scene, frame, len(own.noises), position)
+    sources = [request.source for request in (own, other) if request.source is not None]
+    return replace(
+        own,
+        # a morph begins after the last blend of its shot
+        prompt_from=own.prompt_to,
+        prompt_to=other.prompt_from,
+        weight=weight,
+        slerp=False,
+        strength=own.strength + (other.strength - own.strength) * weight,
+        noises=tuple(_turned(a, b, weight) for a, b in zip(own.noises, other.noises, strict=True)),
+        # where only one has a source, the other's strength 1 hides it
+        source=torch.lerp(sources[0], sources[-1], weight) if sources else None,
+    )
+
+
+def _turned(first: torch.Tensor, second: torch.Tensor, weight: float) -> torch.Tensor:
+    """Return noise between two noises, of unit variance: a match cut's are one and the same, others are independent."""
+    if torch.equal(first, second):
+        return first
+    angle = weight * math.pi / 2
+    return math.cos(angle) * first + math.sin(angle) * second

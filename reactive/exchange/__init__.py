@@ -1,0 +1,1 @@
+"""Hand over: timelines to other tools, and their settings to presets."""

@@ -1,0 +1,113 @@
+"""The formats of the hand-over, by name or by a file's suffix, and the one way to write them."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from reactive.errors import OutputError
+from reactive.timeline.timeline import Timeline
+
+FORMATS = ("deforum", "parseq", "csv", "otio", "midi", "srt")
+_SUFFIXES = {
+    ".deforum.json": "deforum", ".deforum.txt": "deforum", ".txt": "deforum", ".parseq.json": "parseq", ".csv": "csv",
+    ".otio": "otio", ".mid": "midi", ".midi": "midi", ".srt": "srt",
+}  # fmt: skip
+
+
+def format_of(path: Path, name: str | None = None) -> str:
+    """Return the format that is named, or that a file's suffix asks for.
+
+    Raises
+    ------
+    OutputError
+        If the suffix does not tell.
+    """
+    if name:
+        return name
+    for suffix, kind in _SUFFIXES.items():
+        if path.name.lower().endswith(suffix):
+            return kind
+    raise OutputError(
+        "does not tell which format is wanted", where=str(path), remedy=f"add --format with one of {', '.join(FORMATS)}"
+    )
+
+
+def export_timeline(
+    timeline: Timeline,
+    path: Path,
+    *,
+    kind: str,
+    song: str = "",
+    tempo: float = 120.0,
+    sections: Sequence[tuple[float, float, str]] = (),
+) -> None:
+    """Write a timeline for another tool; the file appears only when it is complete.
+
+    Parameters
+    ----------
+    timeline
+        What to write.
+    path
+        Where.
+    kind
+        One of `FORMATS`.
+    song
+        The song's base name.
+    tempo
+        Beats a minute, which MIDI and Parseq state.
+    sections
+        The song's sections as (start, end, label), in seconds.
+
+    Raises
+    ------
+    ReactiveError
+        If a package is missing, or the file can't be written.
+    """
+    data = _bytes(timeline, kind, song, tempo, sections)
+    try:
+        with tempfile.NamedTemporaryFile("wb", dir=path.parent, delete=False) as partial:
+            try:
+                partial.write(data)
+                partial.close()
+                os.replace(partial.name, path)
+            except BaseException:
+                partial.close()
+                Path(partial.name).unlink(missing_ok=True)
+                raise
+    except OSError as problem:
+        raise OutputError(
+            f"can't be written ({problem.strerror})", where=str(path), remedy="choose another place"
+        ) from None
+
+
+def _bytes(
+    timeline: Timeline, kind: str, song: str, tempo: float, sections: Sequence[tuple[float, float, str]]
+) -> bytes:
+    if kind == "midi":
+        from reactive.exchange.midi import midi_bytes
+
+        return midi_bytes(timeline, tempo=tempo)
+    if kind == "deforum":
+        from reactive.exchange.deforum import deforum_text
+
+        text = deforum_text(timeline)
+    elif kind == "parseq":
+        from reactive.exchange.parseq import parseq_text
+
+        text = parseq_text(timeline, tempo=tempo)
+    elif kind == "otio":
+        from reactive.exchange.otio import otio_text
+
+        text = otio_text(timeline, song=song, sections=sections)
+    elif kind == "srt":
+        from reactive.exchange.subtitles import srt_text
+
+        text = srt_text(timeline)
+    else:
+        from reactive.exchange.table import csv_text
+
+        text = csv_text(timeline)
+    return text.encode("utf-8")

@@ -1,0 +1,96 @@
+"""What other tools want to know of a timeline: which prompt is seen when, how the picture moves, what is kept of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from reactive.timeline.timeline import FEEDBACK, NO_SOURCE, Timeline
+
+# what a tool that always feeds back shall keep of a picture that here only walks: Deforum's own default
+KEPT_IN_A_WALK = 0.65
+
+
+@dataclass(frozen=True)
+class Run:
+    """Frames [start, stop) that share a text; `negative` is what a prompt keeps away from."""
+
+    start: int
+    stop: int
+    text: str
+    negative: str = ""
+
+
+def prompt_runs(timeline: Timeline) -> list[Run]:
+    """Return the prompts in the order they are seen: in a blend, the new one from where it outweighs the old."""
+    columns = timeline.columns
+    seen = np.where(columns["weight"] >= 0.5, columns["prompt_to"], columns["prompt_from"])
+    edges = _edges(seen)
+    negatives = timeline.negatives or ("",) * len(timeline.prompts)
+    return [Run(a, b, timeline.prompts[int(seen[a])], negatives[int(seen[a])]) for a, b in edges]
+
+
+def phase_runs(timeline: Timeline) -> list[Run]:
+    """Return the preset's phases in the order they come."""
+    phase = timeline.columns["phase"]
+    # the same phase in the next round is another run
+    edges = _edges(phase + len(timeline.phases) * timeline.columns["loop"])
+    return [Run(a, b, timeline.phases[int(phase[a])]) for a, b in edges]
+
+
+def shot_runs(timeline: Timeline) -> list[Run]:
+    """Return the stretches between cuts, each with the prompt that it begins with."""
+    edges = [0, *(cut for cut in timeline.cuts if 0 < cut < timeline.frames), timeline.frames]
+    first = timeline.columns["prompt_to"]
+    return [
+        Run(a, b, timeline.prompts[int(first[a])]) for a, b in zip(edges, edges[1:], strict=False) if b > a
+    ]  # fmt: skip
+
+
+def moves(timeline: Timeline) -> dict[str, np.ndarray]:
+    """Return the picture's move from the frame before to each, float64 [frames]: camera and lens together.
+
+    `zoom` is a factor, `rotate` degrees counter-clockwise, `x` and `y` shares of width and height. On a cut, and on the
+    first frame, nothing moves.
+    """
+    columns = timeline.columns
+    fed = columns["source"] == FEEDBACK
+    moved = {"zoom": np.exp(_step(columns["camera_zoom"]) * fed) * _ratio(columns["lens_zoom"])}
+    for name in ("rotate", "x", "y"):
+        moved[name] = _step(columns[f"camera_{name}"]) * fed + _step(columns[f"lens_{name}"])
+    cuts = [cut for cut in timeline.cuts if 0 <= cut < timeline.frames]
+    for name, curve in moved.items():
+        curve[cuts] = 1.0 if name == "zoom" else 0.0
+    return moved
+
+
+def kept(timeline: Timeline) -> np.ndarray:
+    """Return how much of the picture before each keeps, float64 [frames] in 0..1: nothing on a cut.
+
+    Where a picture is fed in or back that is one less its denoise strength. A walk keeps nothing here, since its noise
+    moves smoothly; a tool that can't do that has to keep some.
+    """
+    columns = timeline.columns
+    share = np.where(columns["source"] == NO_SOURCE, KEPT_IN_A_WALK, 1 - columns["strength"])
+    share[[0, *(cut for cut in timeline.cuts if 0 <= cut < timeline.frames)]] = 0.0
+    return np.clip(share, 0.0, 1.0)
+
+
+def seeds(timeline: Timeline) -> np.ndarray:
+    """Return each frame's seed as other tools can hold it: the lower 32 bits, int64 [frames]."""
+    return np.mod(timeline.columns["seed"], 2**32)
+
+
+def _edges(values: np.ndarray) -> list[tuple[int, int]]:
+    """Return the stretches (start, stop) over which whole numbers hold."""
+    edges = [0, *(np.flatnonzero(np.diff(values)) + 1).tolist(), len(values)]
+    return list(zip(edges, edges[1:], strict=False))
+
+
+def _step(curve: np.ndarray) -> np.ndarray:
+    return np.diff(curve, prepend=curve[:1])
+
+
+def _ratio(curve: np.ndarray) -> np.ndarray:
+    return np.concatenate([[1.0], curve[1:] / curve[:-1]])

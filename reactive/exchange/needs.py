@@ -1,0 +1,24 @@
+"""Packages that only the hand-over needs: the extra `exchange`."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+from reactive.errors import ReactiveError
+
+
+def needed(name: str) -> Any:
+    """Import a package of the extra.
+
+    Raises
+    ------
+    ReactiveError
+        If it is not installed.
+    """
+    try:
+        return import_module(name)
+    except ImportError:
+        raise ReactiveError(
+            f"needs the package {name}", where="--export", remedy="run pip install 'reactive-clip[exchange]'"
+        ) from None

@@ -1,0 +1,76 @@
+"""OpenTimelineIO: the shots as clips on a track, the song under them, sections, phases and prompts as markers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from reactive.exchange.moments import Run, phase_runs, prompt_runs, shot_runs
+from reactive.exchange.needs import needed
+from reactive.timeline.clock import frame_length, nearest_frame
+from reactive.timeline.timeline import Timeline
+
+
+def otio_text(timeline: Timeline, *, song: str = "", sections: Sequence[tuple[float, float, str]] = ()) -> str:
+    """Return a timeline that editing programs open.
+
+    Parameters
+    ----------
+    timeline
+        What to write.
+    song
+        The song's base name, referenced by its track.
+    sections
+        The song's sections as (start, end, label), in seconds.
+
+    Raises
+    ------
+    ReactiveError
+        If opentimelineio is not installed.
+    """
+    otio = needed("opentimelineio")
+    rate = 1 / frame_length(timeline.fps)
+
+    def span(start: int, stop: int) -> Any:
+        first, length = otio.opentime.RationalTime(start, rate), otio.opentime.RationalTime(stop - start, rate)
+        return otio.opentime.TimeRange(first, length)
+
+    def mark(run: Run, kind: str, colour: str) -> Any:
+        return otio.schema.Marker(
+            name=run.text, marked_range=span(run.start, run.stop), color=colour, metadata={"reactive": {"kind": kind}}
+        )
+
+    document = otio.schema.Timeline(name=timeline.title or "reactive")
+    document.metadata["reactive"] = {
+        "song_sha256": timeline.song_sha256,
+        "fps": str(timeline.fps),
+        "seed": str(timeline.seed),
+    }
+    pictures = otio.schema.Track(name="pictures", kind=otio.schema.TrackKind.Video)
+    for number, shot in enumerate(shot_runs(timeline), 1):
+        clip = otio.schema.Clip(
+            name=f"shot {number}",
+            media_reference=otio.schema.MissingReference(available_range=span(0, timeline.frames)),
+            source_range=span(shot.start, shot.stop),
+        )
+        clip.metadata["reactive"] = {"prompt": shot.text}
+        pictures.append(clip)
+    sound = otio.schema.Track(name="sound", kind=otio.schema.TrackKind.Audio)
+    reference = otio.schema.ExternalReference(target_url=song) if song else otio.schema.MissingReference()
+    reference.available_range = span(0, timeline.frames)
+    sound.append(
+        otio.schema.Clip(name=song or "song", media_reference=reference, source_range=span(0, timeline.frames))
+    )
+    document.tracks.extend([pictures, sound])
+    heard = [
+        Run(nearest_frame(start, timeline.fps), min(nearest_frame(end, timeline.fps), timeline.frames), label)
+        for start, end, label in sections
+    ]
+    colours = otio.schema.MarkerColor
+    for runs, kind, colour in (
+        (heard, "section", colours.BLUE),
+        (phase_runs(timeline), "phase", colours.PURPLE),
+        (prompt_runs(timeline), "prompt", colours.GREEN),
+    ):
+        document.tracks.markers.extend(mark(run, kind, colour) for run in runs)
+    return str(otio.adapters.write_to_string(document, "otio_json"))

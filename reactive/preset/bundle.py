@@ -1,0 +1,373 @@
+"""Bundles: a preset and all that belongs to it in one file that a band can send.
+
+A bundle is a zip file that holds ``manifest.json`` and then the files of the preset's folder by name, stored and dated
+alike, so the same folder always gives the same bytes. An installed bundle is data: every file is checked by what is in
+it before the preset appears under its name, and it appears whole or not at all.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import re
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from reactive import __version__
+from reactive.errors import MediaError, PresetError
+from reactive.media.safe import fault_of, regular_file, sha256
+from reactive.preset.archive import Entry, name_fault, read_entries, unpack
+from reactive.preset.contents import MANIFEST, check_content, check_texts, files_of, kind_of
+from reactive.preset.installed import FILE, installed_names, user_presets
+from reactive.preset.library import find_preset, shipped_names
+
+SUFFIX = ".reactive"
+MAX_MANIFEST = 1_000_000
+_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,63}", re.ASCII)
+_DATE = (1980, 1, 1, 0, 0, 0)
+_FACTS = ("title", "description", "author", "licence", "model")
+
+Words = Annotated[str, Field(max_length=4000)]
+
+
+class FileNote(BaseModel):
+    """What a manifest says of a file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    bytes: int = Field(ge=0)
+
+
+class Manifest(BaseModel):
+    """What a bundle says of itself: `model` is the stronger model that suits it, `reactive` the version that it needs."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    format: Literal["reactive-bundle"]
+    version: Literal[1]
+    name: str
+    title: Words
+    description: Words
+    author: Words
+    licence: Words
+    model: Words
+    reactive: str = Field(pattern=r"^[0-9]{1,4}(\.[0-9]{1,4}){0,2}$")
+    files: dict[str, FileNote]
+
+
+@dataclass(frozen=True)
+class Packed:
+    """A bundle that was written: how many files are in it, and which files of the folder are not."""
+
+    path: Path
+    manifest: Manifest
+    left_out: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Installed:
+    """A preset in the user's folder; `fresh` is False if the very same was there already."""
+
+    name: str
+    folder: Path
+    manifest: Manifest
+    fresh: bool
+
+
+def pack(source: str, out: Path, *, overwrite: bool = False) -> Packed:
+    """Write a preset, given by name, folder or file, as a bundle; the same input gives the same bytes.
+
+    Raises
+    ------
+    PresetError
+        If the preset or a file beside it is not fit to be shared, it names no author or licence, or `out` can't be written.
+    """
+    file = find_preset(source)
+    if file.name == FILE:
+        name, (files, left) = file.resolve().parent.name, files_of(file.parent)
+    else:
+        name, files, left = file.stem, {FILE: file}, []
+    name = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+    _check_name(name, where=str(file))
+    if out.suffix != SUFFIX:
+        raise PresetError("is no name for a bundle", where=str(out), remedy=f"let it end in {SUFFIX}")
+    if out.exists() and (out.is_dir() or not overwrite):
+        raise PresetError("exists already", where=str(out), remedy="choose another name with -o, or pass --overwrite")
+    for inside, path in files.items():
+        check_content(path, inside)
+    notes = {inside: FileNote(sha256=sha256(path), bytes=path.stat().st_size) for inside, path in files.items()}
+    manifest = _manifest(files[FILE], name, __version__, notes, where=str(file))
+    words = check_texts(file, str(file)).lyrics.file
+    if words and words not in files:
+        raise PresetError(f'names the file "{words}", which is not beside it', where=str(file), remedy="put it there")
+    for fact in ("author", "licence"):
+        if not getattr(manifest, fact).strip():
+            raise PresetError(f"names no {fact}", where=str(file), remedy=f'write {fact} = "..." into it')
+    partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
+    try:
+        with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:
+            archive.writestr(_info(MANIFEST), _text_of(manifest))
+            for inside, path in files.items():
+                with path.open("rb") as reading, archive.open(_info(inside), "w") as writing:
+                    shutil.copyfileobj(reading, writing, 1 << 20)
+        os.replace(partial, out)
+    except OSError as problem:
+        raise _unwritable(out, problem) from None
+    finally:
+        partial.unlink(missing_ok=True)
+    return Packed(out, manifest, tuple(left))
+
+
+def install(path: Path, *, name: str | None = None, replace: bool = False) -> Installed:
+    """Install a bundle under its own name, or under another.
+
+    Parameters
+    ----------
+    path
+        The bundle's file.
+    name
+        What it shall be called here.
+    replace
+        Whether another preset of that name, which a person installed, gives way.
+
+    Raises
+    ------
+    PresetError, MediaError
+        If it is unsafe, damaged, made for a newer version, or its name is taken; nothing is left behind then.
+    """
+    checked, where = regular_file(path), path.name
+    with checked.open("rb") as handle:
+        entries = {entry.name: entry for entry in read_entries(handle, where=where)}
+        manifest = _read_manifest(handle, entries, where)
+        target = _free_name(name or manifest.name)
+        if target.exists() or target.is_symlink():
+            if not target.is_symlink() and _same(target, manifest):
+                return Installed(target.name, target, manifest, fresh=False)
+            if not replace:
+                raise PresetError(
+                    f"another preset called {target.name} is installed", where=where,
+                    remedy="choose another name with --as NAME, or pass --replace",
+                )  # fmt: skip
+
+        def fill(folder: Path) -> None:
+            for entry in entries.values():
+                if entry.name != MANIFEST:
+                    _take(handle, entry, folder, manifest, where)
+            told = _manifest(folder / FILE, manifest.name, manifest.reactive, manifest.files, where=where)
+            if told != manifest:
+                raise PresetError("its manifest says otherwise than its preset", where=where, remedy="do not trust it")
+            (folder / MANIFEST).write_text(_text_of(manifest), encoding="utf-8")
+
+        _appear(target, fill, replace=replace)
+    return Installed(target.name, target, manifest, fresh=True)
+
+
+def remove(name: str) -> Path:
+    """Remove an installed preset and return where it was.
+
+    Raises
+    ------
+    PresetError
+        If none of that name is installed, or it ships with the program.
+    """
+    if name in shipped_names():
+        raise PresetError("ships with reactive and stays", where=name, remedy="remove what you installed yourself")
+    if name not in installed_names():
+        known = ", ".join(installed_names()) or "none"
+        raise PresetError("no such preset is installed", where=name, remedy=f"installed are: {known}")
+    folder = user_presets() / name
+    try:
+        if folder.is_symlink():
+            folder.unlink()
+            return folder
+        # out of sight in one step, so that half a preset is never found
+        hidden = Path(tempfile.mkdtemp(prefix=f".{name}.", dir=folder.parent))
+        os.replace(folder, hidden / name)
+    except OSError as problem:
+        raise _unwritable(folder, problem) from None
+    shutil.rmtree(hidden, ignore_errors=True)
+    return folder
+
+
+def export(name: str, folder: Path) -> list[str]:
+    """Copy a preset's files to a new folder, to edit or to keep, and return their names.
+
+    Raises
+    ------
+    PresetError
+        If there is no such preset, or the folder exists or can't be written.
+    """
+    file = find_preset(name)
+    files = files_of(file.parent)[0] if file.name == FILE else {FILE: file}
+    _appear(folder, lambda partial: _copy(files, partial))
+    return list(files)
+
+
+def fork(name: str, new: str) -> Path:
+    """Install a copy of a preset under a new name, with a line that says where it comes from; return its file.
+
+    Raises
+    ------
+    PresetError
+        If there is no such preset, or the new name is taken or no name.
+    """
+    file = find_preset(name)
+    files = files_of(file.parent)[0] if file.name == FILE else {FILE: file}
+    preset = check_texts(file, str(file))
+    target = _free_name(new)
+    if target.exists() or target.is_symlink():
+        raise PresetError("is installed already", where=new, remedy="choose another name")
+    credit = f"# forked from {preset.title}" + (f" by {preset.author}" if preset.author else "")
+    origin = f"{credit} (sha256 {sha256(file)})\n"
+
+    def fill(folder: Path) -> None:
+        _copy(files, folder)
+        text = (folder / FILE).read_text(encoding="utf-8-sig")
+        (folder / FILE).write_text(origin + text, encoding="utf-8")
+
+    _appear(target, fill)
+    return target / FILE
+
+
+def _manifest(file: Path, name: str, needed: str, notes: dict[str, FileNote], *, where: str) -> Manifest:
+    preset = check_texts(file, where)
+    facts = {fact: str(getattr(preset, fact)) for fact in _FACTS}
+    return Manifest(format="reactive-bundle", version=1, name=name, reactive=needed, files=notes, **facts)
+
+
+def _text_of(manifest: Manifest) -> str:
+    return json.dumps(manifest.model_dump(), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def _info(name: str) -> zipfile.ZipInfo:
+    info = zipfile.ZipInfo(name, _DATE)
+    # the same on every system
+    info.create_system, info.external_attr = 3, 0o100644 << 16
+    return info
+
+
+def _read_manifest(handle: Any, entries: dict[str, Entry], where: str) -> Manifest:
+    """Return the manifest of an archive after checking that it names exactly what is there."""
+    if MANIFEST not in entries or entries[MANIFEST].size > MAX_MANIFEST:
+        raise PresetError("has no manifest", where=where, remedy="ask for a bundle written by `reactive preset pack`")
+    text = io.BytesIO()
+    unpack(handle, entries[MANIFEST], text, where=where)
+    try:
+        manifest = Manifest.model_validate_json(text.getvalue())
+    except ValidationError as problem:
+        error = problem.errors(include_url=False, include_input=False)[0]
+        key = ".".join(str(part) for part in error["loc"])[:80]
+        raise PresetError(
+            f"its manifest is wrong at {key or 'its start'}: {error['msg'][:120]}", where=where,
+            remedy="update reactive-clip, or ask for it again",
+        ) from None  # fmt: skip
+    _check_name(manifest.name, where=where)
+    for fact in _FACTS:
+        fault = fault_of(getattr(manifest, fact))
+        if fault:
+            raise PresetError(f"the {fact} in its manifest {fault}", where=where, remedy="do not trust it")
+    if _numbers(manifest.reactive) > _numbers(__version__):
+        raise PresetError(f"needs reactive {manifest.reactive}", where=where, remedy="update reactive-clip")
+    listed, there = set(manifest.files), set(entries) - {MANIFEST}
+    if listed != there or FILE not in there:
+        odd = min(listed ^ there, default=FILE)
+        raise PresetError(
+            f'its manifest and its files differ about "{odd[:60]}"', where=where, remedy="ask for it again"
+        )
+    for name in sorted(there):
+        if kind_of(name) is None:
+            raise PresetError(f'holds "{name}", which can\'t be in a bundle', where=where, remedy="do not trust it")
+    return manifest
+
+
+def _take(handle: Any, entry: Entry, folder: Path, manifest: Manifest, where: str) -> None:
+    """Unpack one file into a folder and check its hash and contents."""
+    path = folder / entry.name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("xb") as target:
+        digest = unpack(handle, entry, target, where=where)
+    note = manifest.files[entry.name]
+    if (digest, entry.size) != (note.sha256, note.bytes):
+        raise PresetError(f'its file "{entry.name}" has another hash than its manifest says', where=where,
+                          remedy="ask for it again")  # fmt: skip
+    try:
+        check_content(path, entry.name)
+    except PresetError as problem:
+        raise PresetError(f"its file {problem.where} {problem.what}", where=where, remedy=problem.remedy) from None
+
+
+def _free_name(name: str) -> Path:
+    _check_name(name, where="--as")
+    if name in shipped_names():
+        raise PresetError(f"a preset called {name} ships with reactive", remedy="choose another name with --as NAME")
+    return user_presets() / name
+
+
+def _check_name(name: str, *, where: str) -> None:
+    if not _NAME.fullmatch(name) or name_fault(name):
+        shown = name[:60]
+        raise PresetError(
+            f'"{shown}" is no name for a preset', where=where, remedy="use small letters, digits and hyphens"
+        )
+
+
+def _same(folder: Path, manifest: Manifest) -> bool:
+    """Return whether an installed preset holds exactly the files of a manifest."""
+    try:
+        files, left = files_of(folder)
+        hashes = {name: sha256(path) for name, path in files.items()}
+    except (PresetError, MediaError, OSError):
+        return False
+    return not left and hashes == {name: note.sha256 for name, note in manifest.files.items()}
+
+
+def _copy(files: dict[str, Path], folder: Path) -> None:
+    for name, path in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, folder / name)
+
+
+def _appear(target: Path, fill: Callable[[Path], None], *, replace: bool = False) -> None:
+    """Make a folder under its name only once it is complete; what was there is kept until then.
+
+    Raises
+    ------
+    PresetError
+        If it exists and may not be replaced, or can't be written.
+    """
+    if (target.exists() or target.is_symlink()) and not replace:
+        raise PresetError("exists already", where=str(target), remedy="choose another name")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as room:
+            partial, former = Path(room, "new"), Path(room, "old")
+            partial.mkdir()
+            fill(partial)
+            with contextlib.suppress(FileNotFoundError):
+                os.replace(target, former)
+            try:
+                os.replace(partial, target)
+            except OSError:
+                if former.exists():
+                    os.replace(former, target)
+                raise
+    except OSError as problem:
+        raise _unwritable(target, problem) from None
+
+
+def _unwritable(path: Path, problem: OSError) -> PresetError:
+    return PresetError(f"can't be written ({problem.strerror})", where=str(path), remedy="choose another place")
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", version)[:3])

@@ -1,0 +1,155 @@
+"""What may be in a preset's folder, and the check of each kind by its contents rather than by its name."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from reactive.errors import MediaError, PresetError
+from reactive.media.safe import fault_of, plain, read_bytes, read_text
+from reactive.preset.archive import MAX_FILES, MAX_TOTAL, collision, name_fault
+from reactive.preset.installed import FILE
+from reactive.preset.schema import check_preset, read_preset
+from reactive.preset.toml import parse_toml
+
+PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif")
+VIDEOS = (".mp4", ".mov", ".mkv", ".webm", ".avi")
+WORDS = (".lrc", ".srt")
+TEXTS = (".txt", ".md")
+FONTS = (".ttf", ".otf")
+TENSORS = ".safetensors"
+LICENCES = ("LICENSE", "LICENCE")
+MANIFEST = "manifest.json"
+MAX_TEXT = 1_000_000
+MAX_FONT = 50_000_000
+_FONT_SIGNS = (b"\x00\x01\x00\x00", b"OTTO", b"true")
+
+
+def kind_of(name: str) -> str | None:
+    """Return what a file of a bundle is by its name: preset, picture, video, words, text, font or tensors, else None."""
+    if name == FILE:
+        return "preset"
+    if name in LICENCES:
+        return "text"
+    suffix = os.path.splitext(name)[1].lower()
+    kinds = {"picture": PICTURES, "video": VIDEOS, "words": WORDS, "text": TEXTS, "font": FONTS, "tensors": (TENSORS,)}
+    return next((kind for kind, suffixes in kinds.items() if suffix in suffixes), None)
+
+
+def check_content(path: Path, name: str) -> None:
+    """Check that a file holds what its name promises.
+
+    Parameters
+    ----------
+    path
+        Where it is now.
+    name
+        What it is called in the bundle.
+
+    Raises
+    ------
+    PresetError, MediaError
+        If it is of no kind that a bundle may hold, is something else, or claims too much.
+    """
+    kind = kind_of(name)
+    if kind is None:
+        raise PresetError("can't be in a bundle", where=name, remedy="leave it out")
+    try:
+        if kind == "preset":
+            check_texts(path, name)
+        elif kind == "picture":
+            from reactive.media.picture import check_picture
+
+            check_picture(path)
+        elif kind == "video":
+            from reactive.media.safe import open_container
+
+            with open_container(path) as container:
+                if not container.streams.video:
+                    raise MediaError("has no pictures in it", where=name, remedy="leave it out")
+        elif kind == "tensors":
+            from reactive.media.tensors import check_tensors
+
+            check_tensors(path)
+        elif kind == "font":
+            if read_bytes(path, limit=MAX_FONT)[:4] not in _FONT_SIGNS:
+                raise MediaError("is not a font", where=name, remedy="leave it out")
+        else:
+            fault = fault_of(read_text(path, limit=MAX_TEXT), keep="\n\t")
+            # SubRip marks italics by <i>; whoever shows the words strips that
+            if fault and (kind == "text" or "control" in fault):
+                raise PresetError(fault, where=name, remedy="write plain text")
+    except MediaError as problem:
+        # the reader knows where the file lies now; the user knows what it is called
+        raise PresetError(problem.what, where=name, remedy=problem.remedy) from None
+
+
+def check_texts(path: Path, name: str) -> Any:
+    """Return the preset of a file after checking that every text in it may be shown anywhere.
+
+    Raises
+    ------
+    PresetError
+        If it is no preset, or a text in it holds control characters or HTML.
+    """
+    data = parse_toml(read_preset(path), where=name)
+    for text in _texts(data):
+        fault = fault_of(text)
+        if fault:
+            raise PresetError(f'"{plain(text)[:60]}" {fault}', where=name, remedy="write plain words")
+    return check_preset(data, where=name)
+
+
+def _texts(data: Any) -> Iterator[str]:
+    if isinstance(data, str):
+        yield data
+    elif isinstance(data, dict):
+        for key, value in data.items():
+            yield key
+            yield from _texts(value)
+    elif isinstance(data, list):
+        for value in data:
+            yield from _texts(value)
+
+
+def files_of(folder: Path) -> tuple[dict[str, Path], list[str]]:
+    """Return the files of a preset's folder that a bundle may hold, by name and sorted, and names of those left out.
+
+    Hidden files and the manifest of an installed bundle are passed over.
+
+    Raises
+    ------
+    PresetError
+        If there are links among them, too many of them, too much in them, or names that not every system can hold.
+    """
+    found: dict[str, Path] = {}
+    left: list[str] = []
+    total = 0
+    for root, folders, names in os.walk(folder):
+        folders[:] = sorted(one for one in folders if not one.startswith("."))
+        for one in sorted([*folders, *names]):
+            path = Path(root, one)
+            name = path.relative_to(folder).as_posix()
+            if one.startswith(".") or name == MANIFEST:
+                continue
+            if path.is_symlink():
+                raise PresetError("is a link", where=str(path), remedy="put the file itself there")
+            if one in folders:
+                continue
+            if not path.is_file() or kind_of(name) is None:
+                left.append(name)
+                continue
+            fault = name_fault(name)
+            if fault:
+                raise PresetError(f"its name {fault}", where=str(path), remedy="give it another name")
+            found[name] = path
+            total += path.stat().st_size
+            if len(found) > MAX_FILES or len(left) > MAX_FILES or total > MAX_TOTAL:
+                remedy = f"a preset's folder holds at most {MAX_FILES} files and {MAX_TOTAL:,} bytes"
+                raise PresetError("holds too much", where=str(folder), remedy=remedy)
+    twice = collision(list(found))
+    if twice:
+        raise PresetError("collides with another name", where=twice, remedy="give it another name")
+    return dict(sorted(found.items())), left

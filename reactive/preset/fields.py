@@ -1,0 +1,126 @@
+"""The kinds of values that a preset holds, each checked as it is read: expressions, lengths, names, texts, templates."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Set
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, WithJsonSchema
+
+from reactive.errors import PresetError
+from reactive.preset.expression import parse
+from reactive.preset.template import parse_template
+from reactive.preset.vocabulary import AFTER_PHASES
+
+MAX_WORDS = 1000
+NAME = r"[a-z][a-z0-9_]{0,39}"
+_SPAN = re.compile(r"^\s*(\d+(?:/\d+)?|\d*\.\d+)\s*(beats?|bars?)\s*$", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Span:
+    """A length of musical time."""
+
+    count: float
+    unit: Literal["beat", "bar"]
+
+
+def span(text: str) -> Span:
+    """Parse ``"2 bars"``, ``"1 beat"`` or ``"1/2 bar"``.
+
+    Raises
+    ------
+    ValueError
+        If it is no such length; the message carries the remedy behind a bar.
+    """
+    match = _SPAN.match(text) if len(text) <= 40 else None
+    if not match:
+        raise ValueError('is not a length|write for instance "2 bars" or "1 beat"')
+    top, _, bottom = match.group(1).partition("/")
+    count = float(top) / float(bottom or 1) if float(bottom or 1) else 0.0
+    if not 1 / 16 <= count <= 1024:
+        raise ValueError('is not a length between 1/16 and 1024|write for instance "2 bars"')
+    return Span(count=count, unit="bar" if match.group(2).startswith("bar") else "beat")
+
+
+def _expression(value: str, info: ValidationInfo) -> str:
+    return _parsed(value, info, frozenset())
+
+
+def _fit(value: str, info: ValidationInfo) -> str:
+    return _parsed(value, info, AFTER_PHASES)
+
+
+def _parsed(text: str, info: ValidationInfo, forbidden: Set[str]) -> str:
+    macros = info.context.get("macros") if isinstance(info.context, dict) else None
+    try:
+        parse(text, forbidden=forbidden, macros=macros)
+    except PresetError as problem:
+        raise ValueError(f"{problem.what}|{problem.remedy}") from None
+    return text
+
+
+def _text(value: str) -> str:
+    if any(unicodedata.category(letter) in ("Cc", "Cs", "Co") for letter in value):
+        raise ValueError("holds control characters|write plain text")
+    return value
+
+
+def _length(value: str) -> str:
+    span(value)
+    return value
+
+
+def _hold(value: str) -> str:
+    return value if value == "section" else _length(value)
+
+
+def _change(value: str) -> str:
+    return value if value in ("phase", "section") else _length(value)
+
+
+def _template(value: str) -> str:
+    try:
+        parse_template(value)
+    except PresetError as problem:
+        raise ValueError(f"{problem.what}|{problem.remedy}") from None
+    return value
+
+
+def _listed(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+def _plain_words(value: list[str]) -> list[str]:
+    for word in value:
+        if "{" in word or "}" in word:
+            raise ValueError("holds braces|words are plain; write wildcards in the prompt itself")
+    return value
+
+
+_EXPRESSION = {"anyOf": [{"type": "string", "maxLength": 2000}, {"type": "number"}]}
+Expression = Annotated[
+    str, Field(coerce_numbers_to_str=True), AfterValidator(_expression), WithJsonSchema({**_EXPRESSION, "title": "Expression"})
+]  # fmt: skip
+Fit = Annotated[
+    str, Field(coerce_numbers_to_str=True), AfterValidator(_fit), WithJsonSchema({**_EXPRESSION, "title": "Expression"})
+]
+Length = Annotated[
+    str, AfterValidator(_length), Field(json_schema_extra={"pattern": r"^\s*[0-9./]+\s*(beats?|bars?)\s*$"})
+]
+Hold = Annotated[str, AfterValidator(_hold)]
+Change = Annotated[str, AfterValidator(_change)]
+Text = Annotated[str, Field(max_length=4000), AfterValidator(_text)]
+Label = Annotated[str, Field(min_length=1, max_length=80), AfterValidator(_text)]
+Name = Annotated[str, Field(pattern=f"^{NAME}$")]
+Template = Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(_text), AfterValidator(_template)]
+Word = Annotated[str, Field(min_length=1, max_length=400), AfterValidator(_text)]
+Words = Annotated[
+    list[Word],
+    Field(min_length=1, max_length=MAX_WORDS),
+    BeforeValidator(_listed, json_schema_input_type=str | list[str]),
+    AfterValidator(_plain_words),
+]

@@ -1,0 +1,49 @@
+"""A preset's knobs as a person turns them: ``storm=0.8``."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+
+from reactive.errors import PresetError
+from reactive.preset.expression import near
+from reactive.preset.schema import Preset
+
+
+def parse_macros(texts: Iterable[str]) -> dict[str, float]:
+    """Parse ``NAME=VALUE`` texts.
+
+    Raises
+    ------
+    PresetError
+        If one is not such a text.
+    """
+    turned: dict[str, float] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        try:
+            turned[name.strip()] = float(value)
+        except ValueError:
+            equals = ""
+        if not equals:
+            raise PresetError(f'"{text}" is not a macro and its value', where="--macro", remedy="write NAME=0.5")
+    return turned
+
+
+def macro_values(preset: Preset, turned: Mapping[str, float] | None = None) -> dict[str, float]:
+    """Return where each of the preset's macros stands: its default, unless it is turned.
+
+    Raises
+    ------
+    PresetError
+        If a turned macro is not the preset's, or its value not in 0..1.
+    """
+    values = {macro.name: macro.default for macro in preset.macros}
+    for name, value in (turned or {}).items():
+        if name not in values:
+            remedy = near(name, list(values)) if values else "leave it out, this preset has none"
+            raise PresetError(f'"{preset.title}" has no macro "{name}"', where="--macro", remedy=remedy)
+        if not (math.isfinite(value) and 0 <= value <= 1):
+            raise PresetError(f"{name} = {value:g} is not within 0 to 1", where="--macro", remedy=f"write {name}=0.5")
+        values[name] = float(value)
+    return values

@@ -1,0 +1,50 @@
+"""Places in a song, named by what a listener calls them: ``drop 1``, ``last section``, ``bloom 2``, ``start``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from reactive.errors import PresetError
+from reactive.preset.expression import near
+
+KINDS = ("drop", "section", "loop")
+START = "start"
+_NUMBERED = re.compile(r"(?:(first|last) )?(.+?)(?: (\d{1,4}))?", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Place:
+    """One of the stretches of a kind.
+
+    `kind` is ``drop``, ``section``, ``loop``, ``start`` or the name of a phase; `number` counts from 1, and -1 is the last.
+    """
+
+    kind: str
+    number: int
+
+
+def parse_place(text: str, phases: Sequence[str]) -> Place:
+    """Parse a place's name, given the names of the preset's phases.
+
+    Raises
+    ------
+    PresetError
+        If nothing is called so; near names are suggested, `where` is left to the caller.
+    """
+    wanted = " ".join(text.split())
+    if wanted == START:
+        return Place(START, 1)
+    match = _NUMBERED.fullmatch(wanted)
+    if not match or (match.group(1) and match.group(3)):
+        raise PresetError("is no place in a song", remedy='write for instance "drop 1" or "last section"')
+    kind = match.group(2)
+    number = -1 if match.group(1) == "last" else int(match.group(3) or 1)
+    if wanted in phases:
+        return Place(wanted, 1)
+    if kind not in (*KINDS, *phases):
+        raise PresetError("is no place in a song", remedy=near(kind, [*KINDS, START, *phases]))
+    if number == 0:
+        raise PresetError("counts from 1", remedy=f'the first is "{kind} 1"')
+    return Place(kind, number)

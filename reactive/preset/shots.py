@@ -1,0 +1,145 @@
+"""What a band wants of single shots: a TOML file beside the song, laid over the timeline.
+
+version = 1
+song_sha256 = "..."
+
+[shot."drop 1 / shot 2"]
+prompt = "a white door in the sea"
+photo = "door.jpg"
+strength = 0.4
+seed = 7
+rolls = 1
+locked = true
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, ValidationError
+
+from reactive.errors import PresetError
+from reactive.preset.fields import Label, Text, Word
+from reactive.preset.schema import Strict, read_text, translate
+
+MAX_BYTES = 1_000_000
+SUFFIX = ".shots.toml"
+HEADER = "# What single shots of this song's clip shall be; `reactive shots` writes it, `reactive run` and `timeline` heed it.\n"
+
+
+def _listed(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+class Wish(Strict):
+    """What is wanted of one shot; what is not said stays as the preset decides."""
+
+    prompt: Annotated[
+        list[Word], Field(max_length=500), BeforeValidator(_listed, json_schema_input_type=str | list[str])
+    ] = Field([], description="prompts of its own, one after the other where the shot has several")
+    photo: Text = Field("", description="a photograph beside this file that it grows out of")
+    strength: float = Field(0.6, ge=0, le=1, description="how much of the photograph is imagined anew")
+    seed: int | None = Field(None, ge=0, lt=2**62, description="the noise it is made of")
+    rolls: int = Field(0, ge=0, le=100_000, description="how often it was rolled again")
+    locked: bool = Field(False, description="it stays as it is, whatever seed or preset are")
+
+
+class Shots(Strict):
+    """A shots file."""
+
+    version: Literal[1] = 1
+    song_sha256: Text = Field("", description="the song it belongs to")
+    shot: dict[Label, Wish] = Field({}, max_length=20_000, description="wishes by the shots' names")
+
+
+def shots_path(song: Path) -> Path:
+    """Return where a song's shots file is kept."""
+    return song.with_name(song.stem + SUFFIX)
+
+
+def load_shots(path: Path) -> Shots:
+    """Read and check a shots file.
+
+    Raises
+    ------
+    PresetError
+        If it can't be read, is not TOML, or says something that such a file can't say.
+    """
+    where = str(path)
+    text = read_text(path, limit=MAX_BYTES, remedy="a shots file is a small text file")
+    try:
+        shots = Shots.model_validate(tomllib.loads(text))
+    except ValidationError as problem:
+        raise translate(problem, where, {"shot": Wish, "": Shots}) from None
+    except (ValueError, RecursionError) as problem:
+        raise PresetError(f"is not valid TOML: {problem}", where=where, remedy="mend that line") from None
+    for name, wish in shots.shot.items():
+        if "\\" in wish.photo or (wish.photo and Path(wish.photo).name != wish.photo):
+            raise PresetError(
+                f'shot "{name}": photo = "{wish.photo}" is not a plain file name',
+                where=where,
+                remedy="put it beside this file",
+            )
+    return shots
+
+
+def shot_photos(shots: Shots) -> tuple[str, ...]:
+    """Return the base names of the photographs that a shots file names, each once, in its order."""
+    return tuple(dict.fromkeys(wish.photo for wish in shots.shot.values() if wish.photo))
+
+
+def wish_with(wish: Wish, **said: Any) -> Wish:
+    """Return a wish with some of its keys said anew.
+
+    Raises
+    ------
+    PresetError
+        If a value is none that such a key may have.
+    """
+    try:
+        return Wish.model_validate({**wish.model_dump(), **said})
+    except ValidationError as problem:
+        raise translate(problem, "the wish", {"": Wish}) from None
+
+
+def save_shots(shots: Shots, path: Path) -> None:
+    """Write a shots file; it appears only when it is complete.
+
+    Raises
+    ------
+    PresetError
+        If it can't be written.
+    """
+    lines = [HEADER, f"version = {shots.version}", f"song_sha256 = {_quoted(shots.song_sha256)}"]
+    for name, wish in shots.shot.items():
+        said = wish.model_dump(exclude_defaults=True)
+        if said:
+            lines += ["", f"[shot.{_quoted(name)}]", *(f"{key} = {_toml(value)}" for key, value in said.items())]
+    try:
+        with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, delete=False) as partial:
+            try:
+                partial.write("\n".join(lines) + "\n")
+                partial.close()
+                os.replace(partial.name, path)
+            except BaseException:
+                partial.close()
+                Path(partial.name).unlink(missing_ok=True)
+                raise
+    except OSError as problem:
+        raise PresetError(f"can't be written ({problem.strerror})", where=str(path), remedy="use --shots") from None
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, list):
+        return "[" + ", ".join(_toml(item) for item in value) + "]"
+    return _quoted(value) if isinstance(value, str) else json.dumps(value)
+
+
+def _quoted(text: str) -> str:
+    # JSON's escapes are TOML's, as long as letters beyond ASCII are written as they are; DEL TOML wants escaped
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007F")

@@ -1,0 +1,33 @@
+"""Parse TOML of a stranger: what would cost the parser more than its share is refused before it begins."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from typing import Any
+
+from reactive.errors import PresetError
+
+MAX_DOTS = 16
+# tomllib's time and memory grow with the square of a key's length: 200,000 dots take all the memory of a machine
+_CHAIN = re.compile(r"(?<![\w-])(?:[\w-]+[ \t]*\.[ \t]*){" + str(MAX_DOTS) + "}")
+_STRING = re.compile(r'"""(?:\\.|[^\\])*?"""|\'\'\'.*?\'\'\'|"(?:\\.|[^"\\\n])*"|\'[^\'\n]*\'|#[^\n]*', re.DOTALL)
+
+
+def parse_toml(text: str, *, where: str) -> dict[str, Any]:
+    """Return what a TOML text says; `where` names it in errors.
+
+    Raises
+    ------
+    PresetError
+        If it is not TOML, is nested too deeply, or has keys of too many parts.
+    """
+    # a string counts as one part of a key; what stands in it does not
+    if _CHAIN.search(_STRING.sub(lambda found: "" if found[0].startswith("#") else "s", text)):
+        raise PresetError(f"has a key of more than {MAX_DOTS} parts", where=where, remedy="write it more simply")
+    try:
+        return tomllib.loads(text)
+    except RecursionError:
+        raise PresetError("is nested too deeply", where=where, remedy="write it more simply") from None
+    except ValueError as problem:
+        raise PresetError(f"is not valid TOML: {problem}", where=where, remedy="mend that line") from None

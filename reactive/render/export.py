@@ -1,0 +1,142 @@
+"""What people post, from a finished clip and without rendering again: poster, thumbnail, loop, sound of a known loudness."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+
+from reactive.errors import OutputError
+from reactive.media.safe import regular_file
+from reactive.media.tags import XMP, read_tags
+from reactive.media.video import rgb_frames
+from reactive.render.outputs import check_output
+from reactive.score.best import Loop, best_frame, best_loop, closed, look_at
+from reactive.video.neutral import with_loudness
+from reactive.video.stills import LOOPS, fit_within, picture_format, write_loop, write_picture
+
+THUMBNAIL, LOOP_SIDE = 320, 480
+# a loop's frames a second at most: more only makes it larger
+LOOP_RATE = 15
+FADE_SECONDS = Fraction(1, 3)
+TARGETS = (-40.0, -5.0)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is to be made; None where it is not wanted. `loudness` is in LUFS and goes with `output`."""
+
+    poster: Path | None = None
+    thumbnail: Path | None = None
+    gif: Path | None = None
+    webp: Path | None = None
+    output: Path | None = None
+    loudness: float | None = None
+
+    def paths(self) -> list[Path]:
+        """Return the files that will be written."""
+        every = (self.poster, self.thumbnail, self.gif, self.webp, self.output)
+        return [path for path in every if path is not None]
+
+
+def export_clip(clip: Path, wanted: Wanted, *, overwrite: bool = False) -> dict[str, object]:
+    """Make what is wanted from a finished clip; return what was made as plain data for JSON.
+
+    Raises
+    ------
+    ReactiveError
+        If the clip can't be read, or something can't be written.
+    """
+    regular_file(clip)
+    _check(clip, wanted, overwrite)
+    made: dict[str, object] = {}
+    if wanted.poster or wanted.thumbnail or wanted.gif or wanted.webp:
+        look = look_at(clip)
+        if wanted.poster or wanted.thumbnail:
+            frame = best_frame(look)
+            picture = next(_frames(clip, frame, frame + 1))
+            mark = read_tags(clip).get(XMP, "")
+            if wanted.poster:
+                size = write_picture(wanted.poster, picture, xmp=mark)
+                made["poster"] = {"path": str(wanted.poster), "frame": frame, "size": "x".join(map(str, size))}
+            if wanted.thumbnail:
+                size = write_picture(wanted.thumbnail, picture, longest=THUMBNAIL, xmp=mark)
+                made["thumbnail"] = {"path": str(wanted.thumbnail), "frame": frame, "size": "x".join(map(str, size))}
+        if wanted.gif or wanted.webp:
+            loop = best_loop(look)
+            pictures, fps = loop_pictures(clip, loop, look.fps)
+            for name, path in (("gif", wanted.gif), ("webp", wanted.webp)):
+                if path:
+                    write_loop(path, list(pictures), fps=fps)
+                    made[name] = {
+                        "path": str(path), "first": loop.start, "frames": len(pictures),
+                        "duration": round(float(len(pictures) / fps), 3), "fps": str(fps),
+                    }  # fmt: skip
+    if wanted.output and wanted.loudness is not None:
+        before, after = with_loudness(clip, wanted.output, target=wanted.loudness)
+        made["output"] = {
+            "path": str(wanted.output),
+            "loudness": _finite(after.integrated), "true_peak": _finite(after.true_peak),
+            "loudness_before": _finite(before.integrated), "true_peak_before": _finite(before.true_peak),
+        }  # fmt: skip
+    return made
+
+
+def _check(clip: Path, wanted: Wanted, overwrite: bool) -> None:
+    paths = wanted.paths()
+    if (wanted.output is None) != (wanted.loudness is None):
+        raise OutputError("--loudness and -o go together", where=str(clip), remedy="write --loudness -14 -o OUT.mp4")
+    if not paths:
+        raise OutputError(
+            "nothing is asked for", where=str(clip), remedy="name a --poster, --gif, --webp or --thumbnail"
+        )
+    if wanted.loudness is not None and not TARGETS[0] <= wanted.loudness <= TARGETS[1]:
+        raise OutputError(
+            f"{wanted.loudness:g} LUFS is not between {TARGETS[0]:g} and {TARGETS[1]:g}",
+            where="--loudness",
+            remedy="-14 is what most platforms play at",
+        )
+    for path in paths:
+        check_output(path, [clip], overwrite)
+        if paths.count(path) > 1:
+            raise OutputError("is asked for twice", where=str(path), remedy="give each a name of its own")
+    for still in (wanted.poster, wanted.thumbnail):
+        if still:
+            picture_format(still)
+    for loop, suffix in ((wanted.gif, ".gif"), (wanted.webp, ".webp")):
+        if loop:
+            picture_format(loop, {suffix: LOOPS[suffix]})
+
+
+def loop_pictures(clip: Path, loop: Loop, fps: Fraction) -> tuple[np.ndarray, Fraction]:
+    """Return a loop's pictures, uint8 [n, height, width, 3], made to close on itself, and their rate."""
+    every = max(1, -(-fps.numerator // (fps.denominator * LOOP_RATE)))
+    length = (loop.stop - loop.start) // every * every
+    fade = min(int(FADE_SECONDS * fps) // every * every, loop.start // every * every, length // 2 // every * every)
+    chosen = [
+        picture
+        for number, picture in enumerate(_frames(clip, loop.start - fade, loop.start + length, longest=LOOP_SIDE))
+        if number % every == 0
+    ]
+    pictures = np.stack(chosen)
+    count = fade // every
+    return closed(pictures[count:], pictures[:count]), fps / every
+
+
+def _frames(clip: Path, first: int, stop: int, *, longest: int | None = None) -> Iterator[np.ndarray]:
+    size: tuple[int, int] | None = None
+    if longest is not None:
+        shape = next(rgb_frames(clip))[0].shape
+        size = fit_within((shape[1], shape[0]), longest)
+    for number, (picture, _) in enumerate(rgb_frames(clip, size=size)):
+        if number >= stop:
+            return
+        if number >= first:
+            yield picture
+
+
+def _finite(value: float) -> float | None:
+    return round(value, 2) if np.isfinite(value) else None

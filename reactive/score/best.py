@@ -1,0 +1,140 @@
+"""Which picture of a clip shows it best, and which stretch of it joins its own beginning best.
+
+Everything is judged on small pictures, so a long clip takes little memory.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+
+from reactive.errors import MediaError
+from reactive.media.video import rgb_frames
+
+# what a picture is judged by, and what is kept of each to compare it with others: width and height
+JUDGED, KEPT = (160, 90), (16, 9)
+LOOP_SECONDS = (2.0, 5.0)
+# frames that a change of scene spoils on either side of it
+_NEAR_CUT = 3
+
+
+@dataclass(frozen=True)
+class Look:
+    """A clip at a glance.
+
+    Attributes
+    ----------
+    fps
+        Frames a second.
+    appeal
+        How much there is to see in each frame, float64 [frames].
+    small
+        Tiny pictures, uint8 [frames, 9, 16, 3].
+    """
+
+    fps: Fraction
+    appeal: np.ndarray
+    small: np.ndarray
+
+
+@dataclass(frozen=True)
+class Loop:
+    """Frames [start, stop) that can follow themselves: the frame `stop` looks like the frame `start`."""
+
+    start: int
+    stop: int
+
+
+def look_at(path: str | os.PathLike[str]) -> Look:
+    """Read a clip once.
+
+    Raises
+    ------
+    MediaError
+        If it has no pictures.
+    """
+    appeal: list[float] = []
+    small: list[np.ndarray] = []
+    fps = Fraction(0)
+    for picture, rate in rgb_frames(Path(path), size=JUDGED):
+        fps = rate
+        appeal.append(appeal_of(picture))
+        height, width = JUDGED[1] // KEPT[1], JUDGED[0] // KEPT[0]
+        small.append(picture.reshape(KEPT[1], height, KEPT[0], width, 3).mean(axis=(1, 3)).round().astype(np.uint8))
+    if not small:
+        raise MediaError("holds no pictures", where=str(path), remedy="name a finished clip")
+    return Look(fps, np.array(appeal), np.stack(small))
+
+
+def appeal_of(picture: np.ndarray) -> float:
+    """Return how much there is to see in a picture, uint8 [height, width, 3]: colour times contrast times detail.
+
+    Colour by Hasler and Süsstrunk, "Measuring colourfulness in natural images" (2003). A flat picture has 0.
+    """
+    red, green, blue = np.moveaxis(picture.astype(np.float64), -1, 0)
+    first, second = red - green, (red + green) / 2 - blue
+    colour = np.hypot(first.std(), second.std()) + 0.3 * np.hypot(first.mean(), second.mean())
+    light = picture.mean(axis=-1)
+    detail = np.abs(np.diff(light, axis=0)).mean() + np.abs(np.diff(light, axis=1)).mean()
+    return float((colour + 10) * light.std() * detail)
+
+
+def best_frame(look: Look) -> int:
+    """Return the frame with most to see in it, away from changes of scene and from the first and last quarter second."""
+    steps = np.abs(np.diff(look.small.astype(np.int16), axis=0)).mean(axis=(1, 2, 3))
+    cut = np.concatenate([[False], steps > 4 * max(float(np.median(steps)), 1.0) if len(steps) else []])
+    near = np.convolve(cut, np.ones(2 * _NEAR_CUT + 1), mode="same")[: len(cut)] > 0
+    edge = min(round(look.fps / 4), (len(cut) - 1) // 2)
+    near[:edge] = True
+    near[len(near) - edge :] = True
+    allowed = look.appeal if near.all() else np.where(near, -1.0, look.appeal)
+    return int(allowed.argmax())
+
+
+def best_loop(look: Look, *, seconds: tuple[float, float] = LOOP_SECONDS) -> Loop:
+    """Return the stretch of the clip, between `seconds` long, that joins itself best.
+
+    Compared are the two frames that would follow each other at the joint with those that do in the clip: the frame after
+    the end with the first, and the last with the one before the first, so that movement goes on too. A still clip has no
+    better or worse, so of equals the liveliest wins.
+    """
+    frames = len(look.small)
+    shortest, longest = (max(2, round(s * look.fps)) for s in seconds)
+    if frames <= shortest + 1:
+        return Loop(0, frames)
+    flat = look.small.reshape(frames, -1).astype(np.int16)
+    energy = np.concatenate([[0.0], np.cumsum(np.abs(np.diff(flat, axis=0)).mean(axis=1)), [0.0]])
+    best, found = np.inf, Loop(0, shortest)
+    for length in range(shortest, min(longest, frames - 1) + 1):
+        apart = np.abs(flat[length:] - flat[:-length]).mean(axis=1)
+        joint = apart[1:] + apart[:-1] if len(apart) > 1 else 2 * apart
+        starts = np.arange(len(joint)) + (1 if len(apart) > 1 else 0)
+        lively = (energy[starts + length - 1] - energy[starts]) / length
+        cost = (joint + 1) / np.minimum(lively + 0.5, 4.0)
+        at = int(cost.argmin())
+        if cost[at] < best:
+            best, found = float(cost[at]), Loop(int(starts[at]), int(starts[at]) + length)
+    return found
+
+
+def closed(pictures: np.ndarray, before: np.ndarray) -> np.ndarray:
+    """Return a loop whose end runs over into its beginning by a cross-fade.
+
+    Parameters
+    ----------
+    pictures
+        The loop, uint8 [n, height, width, 3].
+    before
+        The frames just before its first, uint8 [m, height, width, 3], m < n: the loop's last m fade into them, so the
+        first frame follows the last as it does in the clip.
+    """
+    count = len(before)
+    if not count:
+        return pictures
+    share = ((np.arange(count) + 1) / (count + 1)).astype(np.float32)[:, None, None, None]
+    faded = pictures[-count:] * (1 - share) + before * share
+    return np.concatenate([pictures[:-count], np.rint(faded).astype(np.uint8)])

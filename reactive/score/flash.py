@@ -1,0 +1,325 @@
+"""Is it safe to watch? Flashes of a clip by ITU-R BT.1702, counted as a screen shows them.
+
+Conventions. Luminance is that of a screen whose white has 200 cd/m2, by a power law of 2.2. A *transition* of a point is a
+change by 20 cd/m2 or more between one extreme and the next, where the darker of the two lies below 160 cd/m2; or a change
+from or to a saturated red (a share of red of 0.8 or more among linear R, G and B, more than 0.2 away in u'v'). A
+transition of the screen is one of more than a quarter of its points within a tenth of a second. A flash is a pair of
+opposing transitions; more than three flashes within a second must not be: six transitions pass, the seventh begins a
+fourth flash.
+
+Flashes in different places count together, and a cut that brightens one part and darkens another is one transition.
+Regular patterns are not judged, and this is no certificate.
+
+Source: Recommendation ITU-R BT.1702; for red, WCAG 2.2, general flash and red flash thresholds.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+
+from reactive.errors import MediaError
+from reactive.media.video import rgb_frames
+
+# points that the screen is judged by, across and down
+GRID = (96, 54)
+WHITE = 200.0
+GAMMA = 2.2
+CONCURRENT = Fraction(1, 10)
+SECOND = Fraction(1)
+SATURATED = 0.8
+LUMA = np.array([0.2126, 0.7152, 0.0722], np.float32)
+# a trace of white, so that black and nearly black have no hue
+TRACE = 0.005
+_LINEAR = ((np.arange(256) / 255) ** GAMMA).astype(np.float32)
+_NEVER = np.iinfo(np.int32).min // 2
+_XYZ = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]], np.float32)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """From where on it counts.
+
+    Attributes
+    ----------
+    swing
+        Change of luminance in cd/m2.
+    darker
+        The darker picture's luminance in cd/m2 must lie below this.
+    hue
+        Distance in u'v' from or to a saturated red.
+    area
+        Share of the screen that must be exceeded.
+    transitions
+        So many within a second are still harmless: two a flash.
+    """
+
+    swing: float = 20.0
+    darker: float = 160.0
+    hue: float = 0.2
+    area: float = 0.25
+    transitions: int = 6
+
+
+@dataclass(frozen=True)
+class Points:
+    """What is known of every point of the grid, arrays [points].
+
+    Attributes
+    ----------
+    turned
+        Direction of the last transition: 1 up (or to red), -1 down, 0 none yet.
+    low, high
+        The extremes since then: in cd/m2, or for red as share of red.
+    rose, fell
+        Frames of the last transitions that no transition of the screen has used up.
+    low_hue, high_hue
+        For red: u'v' [points, 2] at the extremes.
+    """
+
+    turned: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    rose: np.ndarray
+    fell: np.ndarray
+    low_hue: np.ndarray | None = None
+    high_hue: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Watch:
+    """One kind of flash followed through a clip.
+
+    Attributes
+    ----------
+    points
+        The grid's points.
+    events
+        The screen's changes within the last second: frame, and direction 1 or -1, or 0 where a cut changes both ways.
+    area
+        The share of the screen that changed at this frame, if that was enough for an event.
+    """
+
+    points: Points
+    events: tuple[tuple[int, int], ...] = ()
+    area: float = 0.0
+
+    @property
+    def transitions(self) -> int:
+        """Opposing transitions within the last second: the longest run of events that alternate."""
+        up = down = 0
+        for _, direction in self.events:
+            up, down = (
+                max(up, down + 1) if direction >= 0 else up,
+                max(down, up + 1) if direction <= 0 else down,
+            )
+        return max(up, down)
+
+
+@dataclass(frozen=True)
+class Eye:
+    """Everything that judging the next picture depends on."""
+
+    frame: int
+    general: Watch
+    red: Watch
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What was found of one kind of flash.
+
+    Attributes
+    ----------
+    flashes
+        Most flashes within a second; halves are a flash that has begun.
+    area
+        The greatest share of the screen that a transition covered, 0 if there was none.
+    stretches
+        Where there are more than three within a second: (start, end) in seconds.
+    """
+
+    flashes: float
+    area: float
+    stretches: tuple[tuple[float, float], ...]
+
+    def to_dict(self) -> dict[str, object]:
+        """Return it as plain data for JSON."""
+        return {
+            "flashes_per_s": self.flashes,
+            "area": round(self.area, 4),
+            "stretches": [[round(start, 3), round(end, 3)] for start, end in self.stretches],
+        }
+
+
+@dataclass(frozen=True)
+class Flashes:
+    """How a clip flashes: luminance (`general`) and saturated red."""
+
+    general: Kind
+    red: Kind
+
+    @property
+    def passes(self) -> bool:
+        """Whether the clip stays within the limits."""
+        return not (self.general.stretches or self.red.stretches)
+
+    def to_dict(self) -> dict[str, object]:
+        """Return it as plain data for JSON."""
+        return {"passes": self.passes, "general": self.general.to_dict(), "red": self.red.to_dict()}
+
+    def sentence(self) -> str:
+        """Return what a person should know, one line."""
+        if self.passes:
+            return "no more than three flashes within any second (ITU-R BT.1702)"
+        worst = max((self.general, self.red), key=lambda kind: kind.flashes if kind.stretches else -1)
+        name = "red flashes" if worst is self.red else "flashes"
+        more = len(self.general.stretches) + len(self.red.stretches) - 1
+        start, end = worst.stretches[0]
+        others = f" and {more} more" if more else ""
+        return (
+            f"up to {worst.flashes:g} {name} a second over {worst.area:.0%} of the screen ({start:.1f} to {end:.1f} s"
+            f"{others}); ITU-R BT.1702 allows three"
+        )
+
+
+def score_flashes(path: str | os.PathLike[str]) -> Flashes:
+    """Judge a finished clip.
+
+    Raises
+    ------
+    MediaError
+        If it has no pictures.
+    """
+    frames = rgb_frames(Path(path), size=GRID)
+    first, fps = next(frames, (None, Fraction(0)))
+    if first is None:
+        raise MediaError("holds no pictures", where=str(path), remedy="score a finished clip")
+    return count_flashes(chain([first], (picture for picture, _ in frames)), fps)
+
+
+def count_flashes(pictures: Iterable[np.ndarray], fps: Fraction, *, limits: Limits | None = None) -> Flashes:
+    """Judge pictures, uint8 [height, width, 3] sRGB of one small size, shown at `fps`."""
+    eye: Eye | None = None
+    limits = limits or Limits()
+    general, red = _Tally(), _Tally()
+    for picture in pictures:
+        eye = open_eye(picture) if eye is None else look(eye, picture, fps, limits)
+        general.add(eye.frame, eye.general, limits)
+        red.add(eye.frame, eye.red, limits)
+    return Flashes(general.kind(fps), red.kind(fps))
+
+
+def open_eye(picture: np.ndarray) -> Eye:
+    """Return the state in which a clip's first picture, uint8 [height, width, 3], leaves the viewer."""
+    light, share, hue = _seen(picture)
+    none = np.zeros(len(light), np.int8)
+    never = np.full(len(light), _NEVER, np.int32)
+    saturated = np.where(share >= SATURATED, 1, -1).astype(np.int8)
+    return Eye(
+        0,
+        Watch(Points(none, light, light, never, never)),
+        Watch(Points(saturated, share, share, never, never, hue, hue)),
+    )
+
+
+def look(eye: Eye, picture: np.ndarray, fps: Fraction, limits: Limits) -> Eye:
+    """Return the viewer's state after one more picture; nothing that was handed in changes."""
+    frame = eye.frame + 1
+    light, share, hue = _seen(picture)
+    general = _luminance_turns(eye.general.points, light, frame, limits)
+    red = _red_turns(eye.red.points, share, hue, frame, limits)
+    return Eye(frame, _watch(eye.general, general, frame, fps, limits), _watch(eye.red, red, frame, fps, limits))
+
+
+def _seen(picture: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return luminance in cd/m2, share of red and u'v' of each point: float32 [points], [points], [points, 2]."""
+    linear = _LINEAR[picture.reshape(-1, 3)]
+    tinted = linear + np.float32(TRACE)
+    x, y, z = _XYZ @ tinted.T
+    below = x + 15 * y + 3 * z
+    hue = np.stack([4 * x / below, 9 * y / below], axis=1)
+    return WHITE * (linear @ LUMA), tinted[:, 0] / tinted.sum(axis=1), hue
+
+
+def _luminance_turns(points: Points, light: np.ndarray, frame: int, limits: Limits) -> Points:
+    low, high = np.minimum(points.low, light), np.maximum(points.high, light)
+    up = (points.turned != 1) & (light - low >= limits.swing) & (low < limits.darker)
+    down = (points.turned != -1) & (high - light >= limits.swing) & (light < limits.darker) & ~up
+    return Points(
+        np.where(up, 1, np.where(down, -1, points.turned)).astype(np.int8),
+        # the search for the next extreme begins anew
+        np.where(up | down, light, low),
+        np.where(up | down, light, high),
+        np.where(up, frame, points.rose),
+        np.where(down, frame, points.fell),
+    )
+
+
+def _red_turns(points: Points, share: np.ndarray, hue: np.ndarray, frame: int, limits: Limits) -> Points:
+    assert points.low_hue is not None
+    assert points.high_hue is not None
+    lower, higher = share < points.low, share > points.high
+    low_hue = np.where(lower[:, None], hue, points.low_hue)
+    high_hue = np.where(higher[:, None], hue, points.high_hue)
+    low, high = np.minimum(points.low, share), np.maximum(points.high, share)
+    up = (points.turned == -1) & (share >= SATURATED) & (_apart(hue, low_hue) > limits.hue)
+    down = (points.turned == 1) & (_apart(hue, high_hue) > limits.hue)
+    turned = up | down
+    return Points(
+        np.where(up, 1, np.where(down, -1, points.turned)).astype(np.int8),
+        np.where(turned, share, low),
+        np.where(turned, share, high),
+        np.where(up, frame, points.rose),
+        np.where(down, frame, points.fell),
+        np.where(turned[:, None], hue, low_hue),
+        np.where(turned[:, None], hue, high_hue),
+    )
+
+
+def _apart(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return np.hypot(a[:, 0] - b[:, 0], a[:, 1] - b[:, 1])
+
+
+def _watch(before: Watch, points: Points, frame: int, fps: Fraction, limits: Limits) -> Watch:
+    recent = float(frame - CONCURRENT * fps)
+    # a frame exactly a second later is no longer within the second
+    events = tuple(event for event in before.events if event[0] > frame - SECOND * fps)
+    rising, falling = points.rose > recent, points.fell > recent
+    up, down = float(rising.mean()), float(falling.mean())
+    if max(up, down) <= limits.area:
+        return Watch(points, events)
+    # what made an event is used up
+    if up > limits.area:
+        points = replace(points, rose=np.where(rising, _NEVER, points.rose))
+    if down > limits.area:
+        points = replace(points, fell=np.where(falling, _NEVER, points.fell))
+    direction = int(up > limits.area) - int(down > limits.area)
+    return Watch(points, (*events, (frame, direction)), max(up, down))
+
+
+@dataclass
+class _Tally:
+    most: int = 0
+    area: float = 0.0
+    stretches: list[list[int]] = field(default_factory=list)
+
+    def add(self, frame: int, watch: Watch, limits: Limits) -> None:
+        self.most = max(self.most, watch.transitions)
+        self.area = max(self.area, watch.area)
+        if watch.transitions > limits.transitions:
+            first = watch.events[0][0]
+            if self.stretches and first <= self.stretches[-1][1] + 1:
+                self.stretches[-1][1] = frame
+            else:
+                self.stretches.append([first, frame])
+
+    def kind(self, fps: Fraction) -> Kind:
+        seconds = tuple((float(first / fps), float((last + 1) / fps)) for first, last in self.stretches)
+        return Kind(self.most / 2, self.area, seconds)

@@ -1,0 +1,69 @@
+"""Videos as sources: any picture of them at a time of the song, at imagine-size, cropped around what matters."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+
+from reactive.media.video import Film, FilmReader, open_film
+from reactive.sources.saliency import SIDE, best_window, saliency
+
+# pictures looked at to place the window: one window a video, since one that moved would move the picture
+_LOOKS = 7
+
+
+class VideoSource:
+    """A video that is read at song time; where the song is longer, it begins again.
+
+    Parameters
+    ----------
+    path
+        The file.
+    width, height
+        The imagine-size.
+
+    Raises
+    ------
+    MediaError
+        If it can't be read as a video, or is HDR.
+    """
+
+    def __init__(self, path: Path, *, width: int, height: int) -> None:
+        self.film: Film = open_film(path)
+        left, top, across, down = best_window(_salience(self.film), (self.film.width, self.film.height), width / height)
+        scale_x, scale_y = width / across, height / down
+        whole = max(round(self.film.width * scale_x), width), max(round(self.film.height * scale_y), height)
+        window = (
+            min(round(left * scale_x), whole[0] - width), min(round(top * scale_y), whole[1] - height), width, height,
+        )  # fmt: skip
+        self.reader = FilmReader(self.film, width=whole[0], height=whole[1], window=window)
+
+    def number_at(self, seconds: Fraction) -> int:
+        """Return the number of the picture that is nearest to a time of the song."""
+        within = seconds - math.floor(seconds / self.film.duration) * self.film.duration
+        return self.film.nearest(within)
+
+    def at(self, seconds: Fraction) -> np.ndarray:
+        """Return the picture nearest to a time of the song, uint8 [height, width, 3]; not to be written to."""
+        return self.reader.picture(self.number_at(seconds))
+
+    @property
+    def close(self) -> Callable[[], object]:
+        """Let go of the file; it also goes with the object."""
+        return self.reader.close
+
+
+def _salience(film: Film) -> np.ndarray:
+    """Return the mean saliency of a few pictures spread over a video."""
+    scale = 4 * SIDE / max(film.width, film.height)
+    small = max(8, round(film.width * scale)), max(8, round(film.height * scale))
+    reader = FilmReader(film, width=small[0], height=small[1])
+    numbers = np.unique(np.linspace(0, len(film.times) - 1, _LOOKS + 2)[1:-1].round().astype(int))
+    try:
+        return np.mean([saliency(reader.picture(number)) for number in numbers.tolist()], axis=0)
+    finally:
+        reader.close()

@@ -1,0 +1,136 @@
+"""Prompts at places and times of their own: pins and the lines of a song's words take over from the pools for a while.
+
+The joins that hold the clip together (a phase's beginning, a restart of feedback) stay where they are, with the inserted
+prompt; other switches under it are left out, and after it the pool goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+from reactive.audio.analysis import Analysis
+from reactive.audio.grid import Grid
+from reactive.preset.fields import Span as Length
+from reactive.preset.fields import span as parse_span
+from reactive.preset.lyrics import Line
+from reactive.preset.place import parse_place
+from reactive.preset.schema import Preset
+from reactive.timeline.clock import nearest_frame
+from reactive.timeline.phases import Span
+from reactive.timeline.places import find_place
+from reactive.timeline.pools import Pools
+from reactive.timeline.schedule import MIN_HIT_SECONDS, Event, blend_seconds, musical_seconds, without_overlaps
+
+# a pool whose next switch comes so soon after an inserted prompt simply waits for it
+WAIT_BEATS = 2.0
+
+
+@dataclass(frozen=True)
+class Insertion:
+    """A prompt from `start` to `end` (seconds), how it comes, and how long that takes in seconds (0: a cut)."""
+
+    start: float
+    end: float
+    prompt: int
+    how: str
+    over: float
+
+
+def pin_insertions(
+    preset: Preset, analysis: Analysis, spans: Sequence[Span], grid: Grid, pools: Pools
+) -> list[Insertion]:
+    """Return the preset's pins where this song has their places, in order of time."""
+    names = [phase.name for phase in preset.phase]
+    found = []
+    for pin in preset.pin:
+        place = find_place(parse_place(pin.at, names), analysis, spans, names)
+        if place is None:
+            continue
+        start, end = place
+        if pin.hold != "section":
+            end = start + musical_seconds(grid, parse_span(pin.hold))
+        how = pin.how if grid.heard else "fade"
+        over = 0.0 if how == "cut" else blend_seconds(grid, how, pin.over)
+        found.append(Insertion(start, end, pools.take(pin.prompt, pin.negative), how, over))
+    return sorted(found, key=lambda insertion: insertion.start)
+
+
+def line_insertions(
+    preset: Preset, lines: Sequence[Line], grid: Grid, pools: Pools, duration: float
+) -> list[Insertion]:
+    """Return the lines of a song's words as the preset's `lyrics` shows them, in order of time."""
+    table = preset.lyrics
+    longest = musical_seconds(grid, parse_span(table.hold))
+    found: list[Insertion] = []
+    for line in lines:
+        if line.start >= duration or (found and line.start - found[-1].start < MIN_HIT_SECONDS):
+            continue
+        template = table.prompts[len(found) % len(table.prompts)]
+        prompt = pools.take(template.text, template.negative, line.text)
+        over = 0.0 if table.how == "cut" else blend_seconds(grid, table.how, table.over)
+        found.append(Insertion(line.start, min(line.end, line.start + longest, duration), prompt, table.how, over))
+    # two singers at once: the later line takes over
+    ends = [later.start for later in found[1:]] + [duration]
+    return [replace(one, end=min(one.end, end)) for one, end in zip(found, ends, strict=True)]
+
+
+def insert(
+    events: list[Event],
+    insertions: Sequence[Insertion],
+    spans: Sequence[Span],
+    grid: Grid,
+    *,
+    fixed: Callable[[Event, Event | None], bool],
+    resume: Callable[[int, int], Event],
+    fps: Fraction,
+    frames: int,
+) -> list[Event]:
+    """Return the schedule with prompts inserted, in order; a later insertion goes over an earlier one.
+
+    Parameters
+    ----------
+    events
+        The schedule; the first event stands on frame 0.
+    fixed
+        Called with an event and the one before it: whether it has to stay where it is.
+    resume
+        Called with a frame and a span's number: the change back to that span's pool.
+    """
+    beat = musical_seconds(grid, Length(1.0, "beat"))
+    for insertion in insertions:
+        first, stop = nearest_frame(insertion.start, fps), min(nearest_frame(insertion.end, fps), frames)
+        if first >= frames or stop <= first:
+            continue
+        near = max(0, nearest_frame(max(insertion.start - MIN_HIT_SECONDS, 0.0), fps))
+        before = [event for event in events if event.frame < first]
+        inside = [event for event in events if first <= event.frame < stop]
+        after = [event for event in events if event.frame >= stop]
+        structure = [e for i, e in enumerate(events) if e in inside and fixed(e, events[i - 1] if i else None)]
+        # a cut just before would make two of them closer than eyes bear
+        before = [
+            e for i, e in enumerate(before) if e.frame <= near or fixed(e, before[i - 1] if i else None) or e.frame == 0
+        ]
+        number = span_at(spans, first, fps)
+        cut = insertion.how == "cut"
+        end = first if cut else max(first + 1, nearest_frame(insertion.start + insertion.over, fps))
+        entry = Event(first, end, cut, False, number, insertion.prompt, slerp=insertion.how == "slerp")
+        held = bool(before) and before[-1].frame > near and cut
+        if held:
+            # that join can't move: what is inserted begins with it
+            before[-1] = replace(before[-1], prompt=insertion.prompt)
+        head = [] if held or (structure and structure[0].frame == first) else [entry]
+        kept = [replace(event, prompt=insertion.prompt) for event in structure]
+        tail = []
+        soon = nearest_frame(insertion.end + WAIT_BEATS * beat, fps)
+        if stop < frames and not (after and after[0].frame <= soon):
+            tail = [resume(stop, span_at(spans, stop, fps))]
+        events = [*before, *head, *kept, *tail, *after]
+    return without_overlaps(events, frames)
+
+
+def span_at(spans: Sequence[Span], frame: int, fps: Fraction) -> int:
+    """Return the number of the span that a frame lies in."""
+    starts = [nearest_frame(stretch.start, fps) for stretch in spans]
+    return max(i for i, start in enumerate(starts) if start <= frame or i == 0)

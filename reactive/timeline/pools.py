@@ -1,0 +1,159 @@
+"""Hand out prompts: each phase's pool in its order, gaps filled, every text with the negative one that belongs to it.
+
+What comes is a function of the preset, the seed and how often was asked before; each list of words has a shuffle of its own, so
+a change in one pool leaves the others alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import count
+
+import numpy as np
+
+from reactive.preset.schema import Entry, Phase, Preset
+from reactive.preset.template import LINE, Gap, fill, is_plain
+
+
+class Pools:
+    """Hands out each phase's prompts, every one before any comes again, across rounds of the loop.
+
+    Attributes
+    ----------
+    prompts, negatives
+        All texts that have a number, and what each keeps away from.
+    """
+
+    def __init__(self, preset: Preset, seed: int) -> None:
+        self.preset = preset
+        self.seed = seed % 2**63
+        self.prompts: list[str] = []
+        self.negatives: list[str] = []
+        self.numbers: dict[tuple[int, int], int] = {}
+        self.made: dict[tuple[str, str], int] = {}
+        self.bags: dict[str, Iterator[int]] = {}
+        self.rung: dict[int, int] = {}
+        # a plain prompt has its number from the start, so an edited timeline can name any of them
+        for number, phase in enumerate(preset.phase):
+            for place, entry in enumerate(phase.prompts):
+                if is_plain(entry.text):
+                    self.numbers[number, place] = self._add(fill_plain(entry.text), _negative(preset, phase, entry))
+        self.orders = [self._order(number, phase) for number, phase in enumerate(preset.phase)]
+
+    def next(self, phase: int, height: float = 0.0) -> int:
+        """Return the number of the phase's next prompt; `height` in 0..1 is where a ladder stands now."""
+        chosen = self.preset.phase[phase]
+        place = self._climb(phase, height) if chosen.order == "ladder" else next(self.orders[phase])
+        if (phase, place) in self.numbers:
+            return self.numbers[phase, place]
+        entry = chosen.prompts[place]
+        return self._filled(entry.text, _negative(self.preset, chosen, entry), chosen.words, f"{chosen.name}/{place}")
+
+    def take(self, template: str, negative: str = "", line: str | None = None) -> int:
+        """Return the number of a prompt that is in no phase's pool: a pin's, or one made of a line of the song's words."""
+        return self._filled(template, _joined(self.preset.negative, negative), {}, template, line)
+
+    def _add(self, text: str, negative: str) -> int:
+        self.prompts.append(_joined(text, self.preset.style))
+        self.negatives.append(negative)
+        return len(self.prompts) - 1
+
+    def _filled(
+        self, template: str, negative: str, words: Mapping[str, Sequence[str]], owner: str, line: str | None = None
+    ) -> int:
+        def draw(number: int, gap: Gap) -> str:
+            if gap.name == LINE and line is not None:
+                return line
+            if gap.choices:
+                return self._word(f"{owner}/{number}", gap.choices)
+            if gap.name in words:
+                return self._word(f"{owner.partition('/')[0]}/{gap.name}", words[gap.name])
+            if gap.name in self.preset.words:
+                return self._word(gap.name, self.preset.words[gap.name])
+            return self._variable(gap.name)
+
+        text = fill(template, draw)
+        key = (text, negative)
+        if key not in self.made:
+            self.made[key] = self._add(text, negative)
+        return self.made[key]
+
+    def _word(self, bag: str, words: Sequence[str]) -> str:
+        if bag not in self.bags:
+            self.bags[bag] = _drawn(len(words), [self.seed, _key(bag)])
+        return words[next(self.bags[bag])]
+
+    def _variable(self, name: str) -> str:
+        values = self.preset.variables[name]
+        return values[int(np.random.Generator(np.random.Philox(key=[self.seed, _key(name)])).integers(len(values)))]
+
+    def _order(self, number: int, phase: Phase) -> Iterator[int]:
+        weights = [entry.weight for entry in phase.prompts]
+        if phase.order == "sequence":
+            return _in_turn(weights)
+        return _shuffled(weights, [self.seed, number])
+
+    def _climb(self, phase: int, height: float) -> int:
+        weights = np.array([entry.weight for entry in self.preset.phase[phase].prompts])
+        edges = np.cumsum(weights) / weights.sum()
+        rung = min(int(np.searchsorted(edges, height, side="right")), len(weights) - 1)
+        if rung == self.rung.get(phase) and len(weights) > 1:
+            # the same height again: a step towards where it leans, so that a switch is always seen
+            middle = edges[rung] - weights[rung] / weights.sum() / 2
+            step = 1 if height >= middle else -1
+            rung = rung + step if 0 <= rung + step < len(weights) else rung - step
+        self.rung[phase] = rung
+        return rung
+
+
+def fill_plain(text: str) -> str:
+    """Return a template without gaps as the text that it says."""
+    return text.replace("{{", "{").replace("}}", "}")
+
+
+def _negative(preset: Preset, phase: Phase, entry: Entry) -> str:
+    return _joined(preset.negative, phase.negative, entry.negative)
+
+
+def _joined(*texts: str) -> str:
+    return ", ".join(text for text in texts if text)
+
+
+def _key(name: str) -> int:
+    # from 2**32 on, apart from the numbers of phases
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:7]) | 1 << 32
+
+
+def _in_turn(weights: Sequence[float]) -> Iterator[int]:
+    while True:
+        for place, weight in enumerate(weights):
+            yield from [place] * max(1, round(weight))
+
+
+def _shuffled(weights: Sequence[float], key: list[int]) -> Iterator[int]:
+    """Yield places for ever: of weight w, each round holds w of each on average, and none comes twice running."""
+    before = -1
+    for turn in count():
+        due = [math.floor((turn + 1) * w + 1e-9) - math.floor(turn * w + 1e-9) for w in weights]
+        order = np.repeat(np.arange(len(weights)), due)
+        np.random.Generator(np.random.Philox(key=key)).shuffle(order)
+        places = order.tolist()
+        for i in range(len(places)):
+            other = next((j for j in range(i, len(places)) if places[j] != before), i)
+            places[i], places[other] = places[other], places[i]
+            before = places[i]
+            yield before
+
+
+def _drawn(length: int, key: list[int]) -> Iterator[int]:
+    """Yield numbers below `length` for ever, all of them before any comes again, each round in another order."""
+    random = np.random.Generator(np.random.Philox(key=key))
+    before = -1
+    while True:
+        order = random.permutation(length).tolist()
+        if order[0] == before and length > 1:
+            order.append(order.pop(0))
+        before = order[-1]
+        yield from order

@@ -1,0 +1,193 @@
+"""Shots by name (``drop 1 / shot 2``), and what a band wants of single ones laid over a timeline."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from reactive.audio.analysis import Analysis
+from reactive.errors import TimelineError
+from reactive.preset.expression import near
+from reactive.preset.shots import Shots, Wish, shot_photos, wish_with
+from reactive.timeline.clock import frame_length
+from reactive.timeline.signals import drops
+from reactive.timeline.timeline import FEEDBACK, Timeline, derive
+
+# numbers beyond those that a timeline derives its own seeds by
+FIRST_ROLL = 1 << 20
+
+
+@dataclass(frozen=True)
+class Shot:
+    """A run of frames [start, stop) between two joins.
+
+    `name` holds as long as the song's sections and the preset's cuts do: the part of the song that the shot starts in, and its
+    number there. `prompts` are the texts it shows, in order.
+    """
+
+    name: str
+    number: int
+    start: int
+    stop: int
+    prompts: tuple[str, ...]
+    seed: int
+    fed_back: bool
+
+
+def shots_of(timeline: Timeline, analysis: Analysis) -> list[Shot]:
+    """Return a timeline's shots in order, named by the drops and sections of its song."""
+    edges = [0, *(np.flatnonzero(np.diff(timeline.columns["shot"])) + 1).tolist(), timeline.frames]
+    parts = _parts(analysis)
+    counts: dict[str, int] = {}
+    found = []
+    for number, (start, stop) in enumerate(zip(edges, edges[1:], strict=False)):
+        # a section's first frame may show half a frame before the section begins
+        moment = (start + 0.5) * frame_length(timeline.fps)
+        part = [name for time, name in parts if time <= moment or time == parts[0][0]][-1]
+        counts[part] = counts.get(part, 0) + 1
+        columns = timeline.columns
+        texts = tuple(timeline.prompts[index] for index in _runs(columns["prompt_to"][start:stop]))
+        found.append(
+            Shot(
+                f"{part} / shot {counts[part]}", number, start, stop, texts,
+                int(columns["seed"][start]), bool(columns["source"][start] == FEEDBACK),
+            )
+        )  # fmt: skip
+    return found
+
+
+def _parts(analysis: Analysis) -> list[tuple[float, str]]:
+    """Return the starts of the song's parts and what they are called: drops by their number, the rest by the section's."""
+    falling = drops(analysis)
+    return [
+        (section.start, f"drop {falling.index(section.start) + 1}" if section.start in falling else f"section {number}")
+        for number, section in enumerate(analysis.sections, 1)
+    ]
+
+
+def _runs(values: np.ndarray) -> list[int]:
+    starts = np.concatenate([[0], np.flatnonzero(np.diff(values)) + 1])
+    return [int(values[start]) for start in starts]
+
+
+def find_shot(name: str, shots: Sequence[Shot]) -> Shot:
+    """Return the shot of a name, or of a number counted from 1 over the whole clip.
+
+    Raises
+    ------
+    TimelineError
+        If there is none; near names are suggested.
+    """
+    wanted = " ".join(name.split())
+    for shot in shots:
+        if wanted == shot.name or wanted == str(shot.number + 1):
+            return shot
+    raise TimelineError(
+        f'there is no shot "{name}"', where="--shot", remedy=near(wanted, [shot.name for shot in shots])
+    )
+
+
+def change_shots(
+    timeline: Timeline,
+    analysis: Analysis,
+    wishes: Shots,
+    names: Sequence[str],
+    *,
+    said: Mapping[str, object] | None = None,
+    roll: bool = False,
+    lock: bool | None = None,
+    reset: bool = False,
+) -> Shots:
+    """Return wishes with those for some shots changed.
+
+    Parameters
+    ----------
+    timeline
+        As the preset decides it, without wishes.
+    names
+        The shots to change, by name or number.
+    said
+        Keys of a wish (prompt, photo, seed, strength) and their new values.
+    roll
+        Give each another seed.
+    lock
+        True keeps each as it is now: its prompts and its seed; False lets it go.
+    reset
+        Forget what was wanted before.
+
+    Raises
+    ------
+    TimelineError
+        If a shot does not exist, or is rolled while it is locked.
+    PresetError
+        If a value is none that its key may have.
+    """
+    table = dict(wishes.shot)
+    plain = shots_of(timeline, analysis)
+    for shot in [find_shot(name, plain) for name in names]:
+        wish = Wish() if reset else table.get(shot.name, Wish())
+        if lock is False:
+            wish = wish_with(wish, locked=False)
+        if wish.locked and (roll or said):
+            raise TimelineError(f'"{shot.name}" is locked', where="--shot", remedy="let it go first with --unlock")
+        wish = wish_with(wish, **(said or {}))
+        if roll:
+            rolls = wish.rolls + 1
+            wish = wish_with(wish, rolls=rolls, seed=derive(shot.seed, FIRST_ROLL + rolls))
+        table[shot.name] = wish
+        if lock:
+            trial = apply_shots(timeline, analysis, wishes.model_copy(update={"shot": table}))[0]
+            now = shots_of(trial, analysis)[shot.number]
+            table[shot.name] = wish_with(wish, prompt=list(now.prompts), seed=now.seed, locked=True)
+    return wishes.model_copy(update={"shot": {name: wish for name, wish in table.items() if wish != Wish()}})
+
+
+def apply_shots(timeline: Timeline, analysis: Analysis, wishes: Shots) -> tuple[Timeline, list[str]]:
+    """Return the timeline with wishes laid over it, and the names that it has no shot for.
+
+    Photographs that wishes name follow those of the timeline, in the order of `preset.shots.shot_photos`; videos come after.
+
+    Raises
+    ------
+    TimelineError
+        If the wishes belong to another song.
+    """
+    if wishes.song_sha256 and wishes.song_sha256 != timeline.song_sha256:
+        raise TimelineError("belongs to another song", where="the shots file", remedy="name another with --shots")
+    shots = {shot.name: shot for shot in shots_of(timeline, analysis)}
+    photos = shot_photos(wishes)
+    columns = {name: column.copy() for name, column in timeline.columns.items()}
+    columns["source"][columns["source"] >= len(timeline.photos)] += len(photos)
+    prompts, negatives = list(timeline.prompts), list(timeline.negatives)
+    for name, wish in wishes.shot.items():
+        if (shot := shots.get(name)) is None:
+            continue
+        here = slice(shot.start, shot.stop)
+        if wish.prompt:
+            _show(columns, here, len(prompts), len(wish.prompt))
+            prompts += wish.prompt
+            negatives += [""] * len(wish.prompt) if negatives else []
+        if wish.seed is not None:
+            columns["seed"][here] = wish.seed
+        if wish.photo:
+            columns["source"][here] = len(timeline.photos) + photos.index(wish.photo)
+            columns["strength"][here] = wish.strength
+    made = replace(
+        timeline,
+        columns=columns,
+        prompts=tuple(prompts),
+        negatives=tuple(negatives),
+        photos=(*timeline.photos, *photos),
+    )
+    return made, [name for name in wishes.shot if name not in shots]
+
+
+def _show(columns: Mapping[str, np.ndarray], here: slice, first: int, count: int) -> None:
+    """Put prompts `first`.. in the place of a shot's own, one for each that it showed; the last stays on."""
+    after, weight = columns["prompt_to"][here], columns["weight"][here]
+    turn = np.concatenate([[0], np.cumsum(np.diff(after) != 0)])
+    place = np.minimum(turn, count - 1)
+    before = np.where(weight > 0, np.minimum(np.maximum(turn - 1, 0), count - 1), place)
+    columns["prompt_to"][here], columns["prompt_from"][here] = first + place, first + before

@@ -1,0 +1,198 @@
+"""The language beyond single keys: gaps, places, macros, the song's words, old versions, and its reference."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reactive.errors import PresetError
+from reactive.preset.library import shipped_folder
+from reactive.preset.lyrics import Line, load_lyrics, parse_lyrics
+from reactive.preset.macros import macro_values, parse_macros
+from reactive.preset.place import Place, parse_place
+from reactive.preset.reference import json_schema, reference
+from reactive.preset.schema import Preset, check_preset
+from reactive.preset.template import Gap, escaped, fill, is_plain, parse_template, variety
+from reactive.preset.vocabulary import FUNCTIONS, SIGNALS
+from tests.preset.write_reference import PAGE, page
+
+
+def small(**more: Any) -> dict[str, Any]:
+    return {"version": 2, "title": "Small", "phase": [{"name": "one", "prompts": ["a grey sea"]}], **more}
+
+
+def test_templates_are_text_and_gaps() -> None:
+    assert parse_template("a {red|blue} {thing}") == ("a ", Gap("", ("red", "blue")), " ", Gap("thing"))
+    assert parse_template("{{a}}") == ("{", "a", "}")
+    assert fill("{a} sea, {b|c}", lambda number, gap: gap.name or gap.choices[number]) == "a sea, c"
+    assert fill("a {|tall} tower", lambda number, gap: gap.choices[0]) == "a tower"
+    assert variety("{a} {a} {x|y|x}", {"a": ["1", "2", "3"]}) == 18
+    assert is_plain("no gap {{here}}")
+
+
+@pytest.mark.parametrize("text", ["{", "a } b", "{Upper}", "{}", "{a{b}}"])
+def test_broken_templates_are_refused(text: str) -> None:
+    with pytest.raises(PresetError) as caught:
+        parse_template(text)
+    assert caught.value.remedy
+
+
+@given(st.text(max_size=60))
+def test_escaped_text_says_itself(text: str) -> None:
+    assert is_plain(escaped(text))
+    assert "".join(str(part) for part in parse_template(escaped(text))) == text
+
+
+def test_places_have_numbers() -> None:
+    assert parse_place("drop 2", []) == Place("drop", 2)
+    assert parse_place("last section", []) == Place("section", -1)
+    assert parse_place("first loop", []) == Place("loop", 1)
+    assert parse_place("bloom 3", ["bloom"]) == Place("bloom", 3)
+    assert parse_place("part 2", ["part 2"]) == Place("part 2", 1)
+    assert parse_place("start", []) == Place("start", 1)
+    for text, word in (("drup 1", "drop"), ("drop 0", "counts"), ("last drop 2", "place"), ("", "place")):
+        with pytest.raises(PresetError, match=word):
+            parse_place(text, ["bloom"])
+
+
+def test_prompts_may_be_texts_or_tables() -> None:
+    data = small(words={"stone": ["marble", "slate"]}, variables={"city": "Turin"})
+    data["phase"][0]["prompts"] = ["{stone} in {city}", {"text": "a red door", "weight": 2, "negative": "blue"}]
+    preset = check_preset(data, where="x")
+    assert [entry.weight for entry in preset.phase[0].prompts] == [1, 2]
+    assert preset.variables["city"] == ["Turin"]
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({"words": {"stone": ["a"]}, "pin": [{"at": "drop 1", "prompt": "{ston}"}]}, ["pin.1.prompt", "Did you mean stone"]),
+        ({"pin": [{"at": "dorp 1", "prompt": "x"}]}, ["pin.1.at", "Did you mean drop"]),
+        ({"pin": [{"at": "drop 1", "prompt": "x", "hold": "2 frames"}]}, ["hold", "2 bars"]),
+        ({"pin": [{"at": "drop 1", "promt": "x"}]}, ["unknown key pin.1.promt", "prompt"]),
+        ({"walk": "macro.strom", "macro": [{"name": "storm"}]}, ["walk", "Did you mean macro.storm"]),
+        ({"walk": "macro.storm"}, ["walk", "[[macro]]"]),
+        ({"macro": [{"name": "storm", "default": 2}]}, ["macro.1.default"]),
+        ({"macro": [{"name": "Storm"}]}, ["macro.1.name"]),
+        ({"macro": [{"name": "a"}, {"name": "a"}]}, ["macros have the same name"]),
+        ({"words": {"a": "x"}, "variables": {"a": "y"}}, ["among variables and words"]),
+        ({"words": {"a": ["{b}"]}}, ["braces"]),
+        ({"words": {"a": []}}, ["words.a"]),
+        ({"lyrics": {"prompts": ["{lin}"]}}, ["lyrics.prompts.1", "line"]),
+        ({"lyrics": {"file": "../x.lrc"}}, ["plain file name"]),
+        ({"lyrics": {"file": "C:\\x.lrc"}}, ["plain file name"]),
+    ],
+)  # fmt: skip
+def test_loose_ends_are_named(more: dict[str, Any], words: list[str]) -> None:
+    with pytest.raises(PresetError) as caught:
+        check_preset(small(**more), where="my.toml")
+    for word in words:
+        assert word in str(caught.value)
+
+
+def test_prompts_with_mistakes_are_named() -> None:
+    for prompt, word in (
+        ("{stone}", "no words"),
+        ({"text": "x", "wieght": 2}, "weight"),
+        ({"weight": 1}, "text"),
+        (7, "7"),
+    ):
+        data = small()
+        data["phase"][0]["prompts"] = [prompt]
+        with pytest.raises(PresetError, match=word):
+            check_preset(data, where="x")
+    data = small()
+    data["phase"][0]["switch"] = {"how": "slurp"}
+    with pytest.raises(PresetError, match="Did you mean slerp"):
+        check_preset(data, where="x")
+
+
+def test_version_1_is_read_as_before_with_a_note() -> None:
+    old = {
+        "version": 1,
+        "title": "Old",
+        "phase": [
+            {"name": "a", "prompts": ["a {brace}"], "switch": {"how": "hit"}},
+            {"name": "b", "prompts": ["b"]},
+            {"name": "c", "prompts": ["c"], "switch": {"over": "2 bars"}},
+        ],
+    }
+    preset = check_preset(old, where="old")
+    assert [(p.switch.how, p.switch.over) for p in preset.phase] == [
+        ("cut", "1 bar"),
+        ("fade", "1 bar"),
+        ("fade", "2 bars"),
+    ]
+    assert preset.phase[0].prompts[0].text == "a {{brace}}"
+    assert len(preset.notes) == 2
+    assert old["version"] == 1
+    assert check_preset(small(), where="new").notes == ()
+
+
+def test_macros_stand_at_their_defaults_unless_turned() -> None:
+    preset = check_preset(small(macro=[{"name": "storm", "default": 0.3}, {"name": "fog"}]), where="x")
+    assert macro_values(preset) == {"storm": 0.3, "fog": 0.5}
+    assert macro_values(preset, parse_macros(["storm=1"])) == {"storm": 1.0, "fog": 0.5}
+    for turned in (["strom=1"], ["storm=2"], ["storm=nan"], ["storm"], ["storm=wild"]):
+        with pytest.raises(PresetError, match="--macro"):
+            macro_values(preset, parse_macros(turned))
+
+
+def test_lrc_lines_have_times() -> None:
+    text = (
+        "[ti:Song]\n[offset:+500]\n[00:02.50]first\n[00:10.00][00:20.5]chorus <00:20.9>word\n[00:12.00]\n[01:00]\x1bend"
+    )
+    assert parse_lyrics(text) == (
+        Line(2.0, 9.5, "first"),
+        Line(9.5, 11.5, "chorus word"),
+        Line(20.0, 59.5, "chorus word"),
+        Line(59.5, float("inf"), "end"),
+    )
+
+
+def test_srt_blocks_have_times() -> None:
+    text = "1\n00:00:01,500 --> 00:00:03,000\n<i>two</i>\nrows\n\n2\n00:01:00.000 --> 00:01:02.000\n{\\an8}up\n"
+    assert parse_lyrics(text) == (Line(1.5, 3.0, "two rows"), Line(60.0, 62.0, "up"))
+
+
+@given(st.text(max_size=300))
+def test_any_text_gives_lines_or_none(text: str) -> None:
+    for line in parse_lyrics(text):
+        assert line.end > line.start >= 0
+        assert line.text.isprintable()
+
+
+def test_lyrics_files_are_limited(tmp_path: Path) -> None:
+    (tmp_path / "none.lrc").write_text("no times here")
+    (tmp_path / "huge.lrc").write_bytes(b"[00:01.00]x\n" * 100_000)
+    for name, word in (("none.lrc", "no line"), ("huge.lrc", "larger"), ("missing.lrc", "can't be read")):
+        with pytest.raises(PresetError, match=word):
+            load_lyrics(tmp_path / name)
+
+
+def test_the_page_says_what_the_code_says() -> None:
+    assert PAGE.read_text(encoding="utf-8") == page(), "run python -m tests.preset.write_reference"
+    for name in [*SIGNALS, *FUNCTIONS, *Preset.model_fields]:
+        assert f"`{name}" in reference(), name
+    assert (shipped_folder() / "README.md").is_file()
+
+
+def test_every_key_is_described() -> None:
+    schema = json_schema()
+    for name, table in ({"Preset": schema} | schema["$defs"]).items():
+        for key, field in table["properties"].items():
+            assert field.get("description"), f"{name}.{key}"
+    assert len(json.dumps(schema)) > 5000
+
+
+def test_the_example_on_the_page_is_valid() -> None:
+    text = PAGE.read_text(encoding="utf-8").split("```toml\n")[1].split("```")[0]
+    preset = check_preset(tomllib.loads(text), where="README")
+    assert preset.phase[1].order == "ladder"
+    assert preset.pin[0].at == "drop 1"

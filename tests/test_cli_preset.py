@@ -1,0 +1,142 @@
+"""``reactive preset`` as a user meets it."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from reactive.cli import main
+from reactive.preset.library import names
+from reactive.preset.schema import load_preset
+from tests.toy import beat_song, write_song
+
+
+def invoke(*arguments: str):
+    return CliRunner().invoke(main, ["preset", *arguments])
+
+
+def test_the_table_names_every_preset_within_its_width() -> None:
+    done = invoke("list")
+    assert done.exit_code == 0, done.output
+    assert done.output.startswith("name ")
+    for name in names():
+        assert f"\n{name} " in done.output
+    assert max(map(len, done.output.splitlines())) <= 110
+    rows = json.loads(invoke("list", "--json").stdout)["presets"]
+    assert [row["name"] for row in rows] == names()
+    for row in rows:
+        assert all(row[key] for key in ("title", "description", "author", "licence", "music", "model")), row
+        assert row["prompts"] >= 20
+
+
+def test_a_preset_is_shown_readable_or_as_its_file() -> None:
+    for name in names():
+        shown = invoke("show", name)
+        assert shown.exit_code == 0, shown.output
+        preset = load_preset(Path("presets") / name / "preset.toml") if Path("presets").is_dir() else None
+        if preset:
+            assert preset.description.split()[0] in shown.output
+            assert all(f"\n{phase.name}: " in shown.output for phase in preset.phase)
+    assert tomllib.loads(invoke("show", "drift", "--toml").output)["title"] == "Drift"
+    assert json.loads(invoke("show", "drift", "--json").stdout)["title"] == "Drift"
+
+
+def test_the_schema_is_json_and_knows_the_keys() -> None:
+    schema = json.loads(invoke("schema").stdout)
+    assert schema["$schema"].startswith("https://json-schema.org/")
+    assert {"phase", "macro", "pin", "lyrics", "words"} <= schema["properties"].keys()
+    assert schema["additionalProperties"] is False
+
+
+def test_a_new_preset_is_a_commented_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for source in names():
+        made = json.loads(invoke("new", f"my-{source}", "--from", source, "--json").stdout)
+        text = Path(made["file"]).read_text(encoding="utf-8")
+        assert text.startswith("#:schema")
+        assert sum(line.startswith("#") for line in text.splitlines()) > 20
+        preset = load_preset(Path(made["file"]))
+        assert preset.title == f"My {source}".replace("-", " ")
+        assert preset.author == ""
+    assert invoke("check", "my-drift").exit_code == 0
+    for arguments, word in (
+        (["my-drift"], "exists already"),
+        (["My Preset"], "small letters"),
+        (["../up"], "small letters"),
+        (["x", "--from", "drfit"], "drift"),
+        (["x", "--folder", "missing"], "can't be written"),
+    ):
+        done = invoke("new", *arguments)
+        assert done.exit_code == 1
+        assert word in done.output
+        assert len(done.output.strip().splitlines()) == 1
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == sorted(f"my-{source}" for source in names())
+
+
+def test_check_says_what_a_preset_does_to_a_song(tmp_path: Path) -> None:
+    song = write_song(tmp_path / "song.wav", beat_song(8))
+    done = invoke("check", "loop-destroy", str(song))
+    assert done.exit_code == 0, done.output
+    for word in ("valid preset", "switches", "Busiest", "prompts of 264"):
+        assert word in done.output
+    facts = json.loads(invoke("check", "loop-destroy", str(song), "--json").stdout)
+    assert facts["song"]["frames"] == 192
+    old = tmp_path / "old.toml"
+    old.write_text('version = 1\ntitle = "Old"\n[[phase]]\nname = "a"\nprompts = ["sea"]\n')
+    assert "version 1" in invoke("check", str(old)).output
+
+
+def test_try_renders_the_loudest_moment(tmp_path: Path, toy_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_song(tmp_path / "song.wav", beat_song(8))
+    done = invoke("try", "drift", "song.wav", "--seconds", "2", "--model", str(toy_model), "--steps", "1", "--json")
+    assert done.exit_code == 0, done.output
+    clip = json.loads(done.stdout)
+    assert clip["duration"] == pytest.approx(2, abs=0.1)
+    assert (tmp_path / "song-drift.mp4").is_file()
+    again = invoke("try", "drift", "song.wav", "--model", str(toy_model))
+    assert again.exit_code == 1
+    assert "exists already" in again.output
+
+
+def test_run_takes_lyrics_and_macros(tmp_path: Path, toy_model: Path) -> None:
+    song = write_song(tmp_path / "song.wav", beat_song(4))
+    (tmp_path / "song.lrc").write_text("[00:01.00]a ship comes in\n[00:03.00]and goes\n")
+    arguments = ["--preset", "sung", "--lyrics", str(tmp_path / "song.lrc"), "--macro", "lean=1"]
+    timeline = CliRunner().invoke(main, ["timeline", str(song), *arguments, "-o", str(tmp_path / "t.json")])
+    assert timeline.exit_code == 0, timeline.output
+    assert "a ship comes in, oil painting" in (tmp_path / "t.json").read_text()
+    run = [
+        "run",
+        str(song),
+        *arguments,
+        "--model",
+        str(toy_model),
+        "--steps",
+        "1",
+        "-o",
+        str(tmp_path / "c.mp4"),
+        "--fps",
+        "6",
+    ]
+    assert CliRunner().invoke(main, run).exit_code == 0
+    for wrong, word in ((["--macro", "laen=1"], "lean"), (["--lyrics", "missing.lrc"], "missing.lrc")):
+        done = CliRunner().invoke(main, ["timeline", str(song), "--preset", "sung", *wrong])
+        assert done.exit_code == 1
+        assert word in done.output
+
+
+def test_every_preset_that_ships_has_a_small_poster() -> None:
+    from PIL import Image
+
+    from reactive.preset.library import shipped_folder
+
+    for name in names():
+        poster = shipped_folder() / name / "poster.jpg"
+        assert poster.stat().st_size <= 60_000, name
+        with Image.open(poster) as picture:
+            assert picture.size == (960, 540)
