@@ -85,6 +85,7 @@ from reactive.cli.recipe import check_beside, recipe_options, repeat
 )
 @click.option("--show-lyrics", is_flag=True, help="Write the lines of the song's words while they are sung.")
 @click.option("--timeline", type=click.Path(path_type=Path), help="Render an edited timeline instead of a preset.")
+@click.option("--take", type=click.Path(path_type=Path), help="Render what was recorded in `reactive preview`.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 @click.option("--batch", default="auto", show_default=True, metavar="N|auto", help="Pictures imagined at once.")
 @click.option("--threads", default=0, type=click.IntRange(0, 512), help="CPU threads. Default: one a core.")
@@ -180,6 +181,9 @@ def _settings(song: str, options: dict[str, Any]) -> Any:
         raise OutputError(
             f'"{batch}" is not a batch size', where="--batch", remedy="write auto, or a number from 1 to 999"
         )
+    if options["timeline"] and options["take"]:
+        raise OutputError("can't go with --timeline", where="--take", remedy="name one of the two")
+    decided = bool(options["timeline"] or options["take"])
     from reactive.render.run import Settings
 
     return Settings(
@@ -201,12 +205,13 @@ def _settings(song: str, options: dict[str, Any]) -> Any:
         videos=tuple(options["videos"]),
         imagine_rate=options["imagine_rate"] or 0.0,
         timeline=options["timeline"],
+        take=options["take"],
         macros=parse_macros(options["macros"]),
         lyrics=options["lyrics"],
         title=clean(options["title"])[:200],
         logo=options["logo"],
         show_lyrics=options["show_lyrics"],
-        shots=shots_file(song, options["shots"], options["no_shots"] or options["timeline"] is not None),
+        shots=shots_file(song, options["shots"], options["no_shots"] or decided),
         device=options["device"],
         batch=0 if batch == "auto" else int(batch),
         threads=options["threads"],

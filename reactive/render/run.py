@@ -40,6 +40,7 @@ from reactive.render.overlay import Mark, make_marks, overlay_pieces
 from reactive.render.plan import Plan, make_plan
 from reactive.render.recipe import clip_tags, make_recipe
 from reactive.render.sizes import imagine_size, output_size
+from reactive.render.take import darkened, load_take, perform_take
 from reactive.render.writer import SegmentWriter
 from reactive.score.flash import Flashes, score_flashes
 from reactive.sources.photo import load_photo
@@ -64,8 +65,9 @@ class Settings:
     `imagine_rate` is how many pictures a second are imagined where feedback does not decide; 0 means: every frame.
     `start` and `duration` are seconds of the song; with `telling` the excerpt begins where it tells most, around the drop;
     `macros` says where the preset's knobs stand; `lyrics` is an LRC or SRT file, `shots` a file of wishes for single shots;
-    `title`, `logo` and `show_lyrics` are laid over the finished pictures; `batch` 0 and `threads` 0 mean: by rule; with
-    `recipe` the clip carries all that decides it.
+    `title`, `logo` and `show_lyrics` are laid over the finished pictures; `take` is a recorded performance, which brings its
+    own presets, seed and frame rate; `batch` 0 and `threads` 0 mean: by rule; with `recipe` the clip carries all that
+    decides it.
     """
 
     preset: str = "loop-destroy"
@@ -86,6 +88,7 @@ class Settings:
     videos: tuple[Path, ...] = ()
     imagine_rate: float = 0.0
     timeline: Path | None = None
+    take: Path | None = None
     macros: Mapping[str, float] = field(default_factory=dict)
     lyrics: Path | None = None
     telling: bool = False
@@ -182,12 +185,15 @@ def make_clip(song: str | os.PathLike[str], out: Path, settings: Settings, *, pr
     report = progress or (lambda stage, done, total: None)
     began = time.perf_counter()
     container = container_format(out, settings.codec)
-    given = [Path(song), *settings.photos, *settings.videos, *([settings.timeline] if settings.timeline else [])]
+    decided = [path for path in (settings.timeline, settings.take) if path]
+    given = [Path(song), *settings.photos, *settings.videos, *decided]
     check_output(out, given, settings.overwrite)
     device = choose_device(settings.device)
     threads = settings.threads or default_threads()
     torch.set_num_threads(threads)
-    preset = None if settings.timeline else get_preset(settings.preset)
+    if settings.take:
+        load_take(settings.take)
+    preset = None if decided else get_preset(settings.preset)
     lines = words_of(settings.preset, preset, settings.lyrics) if preset else ()
     wishes = load_shots(settings.shots) if preset and settings.shots else None
     if preset:
@@ -205,7 +211,8 @@ def make_clip(song: str | os.PathLike[str], out: Path, settings: Settings, *, pr
     report("hearing", 0, 1)
     analysis: Analysis | None = None
     notes: tuple[str, ...] = ()
-    if preset is None:
+    black: np.ndarray | None = None
+    if settings.timeline:
         track = open_track(song)
         timeline = edited_timeline(settings, track)
     else:
@@ -213,12 +220,7 @@ def make_clip(song: str | os.PathLike[str], out: Path, settings: Settings, *, pr
         settings = replace(settings, wishes=settled)
         heard_song = hear(song, settled)
         track, analysis, notes = heard_song.track, heard_song.analysis, notes + heard_song.notes
-        timeline = build_timeline(
-            analysis, preset, samples=track.samples, fps=settings.fps, seed=settings.seed,
-            photos=tuple(photo.name for photo in settings.photos),
-            videos=tuple(video.name for video in settings.videos),
-            macros=settings.macros, lyrics=lines,
-        )  # fmt: skip
+        timeline, black = _decide(track, analysis, preset, lines, settings)
         if wishes:
             timeline, _ = apply_shots(timeline, analysis, wishes)
         if settings.telling:
@@ -249,7 +251,11 @@ def make_clip(song: str | os.PathLike[str], out: Path, settings: Settings, *, pr
     made = replace(
         settings, size=size, imagine_size=imagined, steps=model.steps, device=device, batch=batch, threads=threads
     )
-    recipe = make_recipe(made, song=song, track=track, timeline=timeline, model=model) if settings.recipe else None
+    recipe = (
+        make_recipe(made, song=song, track=track, timeline=timeline, model=model)
+        if settings.recipe and not settings.take
+        else None
+    )
     loaded = time.perf_counter()
     report("loading", 1, 1)
 
@@ -257,7 +263,7 @@ def make_clip(song: str | os.PathLike[str], out: Path, settings: Settings, *, pr
     codec = video_codec(settings.codec, speed=settings.speed, crf=settings.crf)
     work = _work_folder(out)
     try:
-        pieces = _render(plan, core, scene, work, size, codec, settings.imagine_rate, report)
+        pieces = _render(plan, core, scene, work, size, codec, settings.imagine_rate, black, report)
         if marks:
             pieces = overlay_pieces(pieces, marks, first=first, fps=timeline.fps, size=size, codec=codec)
         held = 0
@@ -309,6 +315,22 @@ def make_clip(song: str | os.PathLike[str], out: Path, settings: Settings, *, pr
         wall_s=finished - began,
         notes=notes,
     )
+
+
+def _decide(
+    track: Track, analysis: Analysis, preset: Preset | None, lines: Sequence[Line], settings: Settings
+) -> tuple[Timeline, np.ndarray | None]:
+    """Return the timeline of a preset, or of a take with how black each frame is."""
+    photos, videos = (tuple(file.name for file in files) for files in (settings.photos, settings.videos))
+    if settings.take:
+        performance = perform_take(settings.take, track, analysis, list(photos), list(videos))
+        return performance.timeline, performance.black
+    assert preset is not None
+    timeline = build_timeline(
+        analysis, preset, samples=track.samples, fps=settings.fps, seed=settings.seed, photos=photos, videos=videos,
+        macros=settings.macros, lyrics=lines,
+    )  # fmt: skip
+    return timeline, None
 
 
 def edited_timeline(settings: Settings, track: Track) -> Timeline:
@@ -430,6 +452,7 @@ def _render(
     size: tuple[int, int],
     codec: Codec,
     rate: float,
+    black: np.ndarray | None,
     report: Progress,
 ) -> list[tuple[Path, int]]:
     total, done = plan.last - plan.first, 0
@@ -447,9 +470,9 @@ def _render(
     )
     writer = SegmentWriter(plan, folder, size=size, fps=scene.timeline.fps, codec=codec, done=advance)
     try:
-        for frames, pictures in imagined:
+        for frames, pictures in darkened(imagined, black):
             writer.put(frames, pictures)
-        for frames, pictures in feedback_frames(core, scene, plan.shots, until=plan.last):
+        for frames, pictures in darkened(feedback_frames(core, scene, plan.shots, until=plan.last), black):
             writer.put(frames, pictures)
         return writer.finish()
     except BaseException:
