@@ -31,8 +31,9 @@ def plot_analysis(analysis: Analysis, path: Path, *, title: str) -> None:
     wave, onsets, moments, sections = axes
     draw_waveform(wave, analysis)
     draw_grid(wave, analysis)
-    roles = [role for role in ("kick", "snare", "hat") if role in analysis.onsets] or ["low", "mid", "high"]
-    for row, (role, colour) in enumerate(zip(roles, BAND_COLOURS, strict=True)):
+    named: tuple[str, ...] = ("kick", "snare", "hat")
+    roles = [role for role in named if role in analysis.onsets] or ["low", "mid", "high"]
+    for row, (role, colour) in enumerate(zip(roles, BAND_COLOURS, strict=False)):
         found = analysis.onsets[role]
         # each hit a stroke as high as it is strong: four minutes of them stay readable
         onsets.vlines(found.times, row - 0.42, row - 0.42 + 0.84 * found.strengths, colors=colour, linewidth=0.7)
