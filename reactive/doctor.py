@@ -6,7 +6,8 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 
 from reactive import __version__
-from reactive.diffusion.models import EMBER, choose_device, default_batch, default_threads
+from reactive.diffusion.catalogue import EMBER
+from reactive.diffusion.device import attention_kernels, choose_device, choose_dtype, default_batch, default_threads
 
 LIBRARIES = ("torch", "diffusers", "transformers", "librosa", "av", "numpy")
 
@@ -26,11 +27,29 @@ def examine() -> dict[str, str]:
             facts[library] = version(library)
         except PackageNotFoundError:
             facts[library] = "missing: install reactive-clip again"
+    numbers = str(choose_dtype(device)).removeprefix("torch.")
     if device == "cuda":
-        facts["device"] = f"cuda: {torch.cuda.get_device_name(0)}, float16"
+        major, minor = torch.cuda.get_device_capability(0)
+        memory = torch.cuda.get_device_properties(0).total_memory / 2**30
+        facts["device"] = f"cuda: {torch.cuda.get_device_name(0)}, {memory:.0f} GiB, compute capability {major}.{minor}"
+        facts["numbers"] = (
+            f"{numbers}: what checkpoints are published in; the autoencoder of XL in float32, since it overflows"
+        )
+        facts["tf32"] = "on for what stays in float32" if major >= 8 else "none: it needs compute capability 8.0"
+        facts["layout"] = "channels_last: tensor cores read it without a copy"
     else:
-        facts["device"] = "cpu, float32: torch sees no CUDA device"
+        onednn: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+        build = "no CUDA in this build of torch" if torch.version.cuda is None else "torch sees no CUDA device"
+        facts["device"] = f"cpu, {torch.backends.cpu.get_cpu_capability()}: {build}"
+        facts["numbers"] = f"{numbers}: most processors compute smaller formats slowly"
+        facts["layout"] = f"channels_last: convolutions by oneDNN ({_yes(onednn)}) like it best"
+    facts["attention"] = attention_kernels(device)
+    facts["tuning"] = "none: kernels chosen by timing could make other bits in the next process"
     facts["threads"] = f"{default_threads()}: the cores that this process may use"
-    facts["batch"] = f"{default_batch(device, 384, 224)} pictures of 384x224 at once"
+    facts["batch"] = f"{default_batch(device, 384, 224)} pictures of 384x224 at once: a fixed rule of device and size"
     facts["ember"] = str(EMBER) if (EMBER / "model_index.json").is_file() else "missing: install reactive-clip again"
     return facts
+
+
+def _yes(value: bool) -> str:
+    return "there" if value else "missing"

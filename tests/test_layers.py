@@ -20,6 +20,7 @@ MAY_IMPORT = {
     "score": {"media", "audio"},
     "exchange": {"timeline", "preset"},
     "render": {"media", "preset", "audio", "timeline", "sources", "diffusion", "video", "score"},
+    "live": {"media", "preset", "audio", "timeline", "sources", "diffusion", "render"},
 }
 OUTSIDE_CLI = ("click",)
 READERS = ("av", "soundfile", "PIL")

@@ -144,3 +144,23 @@ def save_video(
             data[place + offset : place + offset + 4] = (value * one).to_bytes(4, "big", signed=True)
         path.write_bytes(data)
     return path
+
+
+def flat_timeline(frames: int, **columns: object):
+    """Return a timeline of so many frames at 24 frames/s: one prompt, pure walk, nothing moving, but for what is given."""
+    from fractions import Fraction
+
+    from reactive.timeline.timeline import CURVES, INTEGERS, NO_SOURCE, OPTIONAL, Timeline
+
+    given = {name: columns.pop(name) for name in list(columns) if name in (*INTEGERS, *CURVES)}
+    usual = {"source": NO_SOURCE, "lens_zoom": 1, "strength": 1, "walk": np.arange(frames) / 24, "seed": 7} | OPTIONAL
+    made = {}
+    for name in (*INTEGERS, *CURVES):
+        kind = np.int64 if name in INTEGERS else np.float64
+        made[name] = np.array(np.broadcast_to(given.get(name, usual.get(name, 0)), (frames,)), kind)
+    options = {
+        "song_sha256": "", "samples": frames * 100, "sample_rate": 2400, "fps": Fraction(24), "title": "flat", "seed": 7,
+        "harmonics": 8, "feedback_rate": Fraction(12), "feedback_fresh": 0.7, "prompts": ("a red sea", "a blue hill", "a fire"),
+        "phases": ("one",), "photos": (), "cuts": (),
+    } | columns  # fmt: skip
+    return Timeline(columns=made, **options)

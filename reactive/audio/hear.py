@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from reactive.audio.analysis import Analysis
@@ -29,6 +29,8 @@ class Wishes:
         Notes as MIDI.
     markers
         A MIDI or WAV file whose markers are the song's sections.
+    settled, save
+        Whether `corrections` hold those kept before too, see `settle`, and whether they shall be kept once applied.
     """
 
     corrections: Corrections = NOTHING
@@ -36,6 +38,8 @@ class Wishes:
     stems: tuple[tuple[str, Path], ...] = ()
     midi: Path | None = None
     markers: Path | None = None
+    settled: bool = False
+    save: bool = False
 
 
 NO_WISHES = Wishes()
@@ -50,6 +54,16 @@ class Heard:
     notes: tuple[str, ...]
 
 
+def settle(track: Track, wishes: Wishes) -> tuple[Wishes, tuple[str, ...]]:
+    """Return wishes whose corrections are all that count, those kept for the song included, and what to tell of it."""
+    if wishes.settled:
+        return wishes, ()
+    kept, note = (NOTHING, "") if wishes.forget else load_corrections(track.path, track.sha256)
+    said = bool(wishes.corrections) or wishes.forget
+    settled = replace(wishes, corrections=merged(kept, wishes.corrections), settled=True, save=said)
+    return settled, (note,) if note else ()
+
+
 def hear(song: str | os.PathLike[str], wishes: Wishes = NO_WISHES) -> Heard:
     """Hear a song and apply what its user wishes; given corrections are kept beside the song.
 
@@ -61,19 +75,16 @@ def hear(song: str | os.PathLike[str], wishes: Wishes = NO_WISHES) -> Heard:
         If a correction can't be applied or kept.
     """
     track, analysis = hear_once(song)
-    notes = []
-    saved, note = (NOTHING, "") if wishes.forget else load_corrections(track.path, track.sha256)
-    if note:
-        notes.append(note)
-    corrections = merged(saved, wishes.corrections)
+    settled, told = settle(track, wishes)
+    notes = list(told)
     try:
-        analysis = corrected(analysis, corrections)
+        analysis = corrected(analysis, settled.corrections)
     except GridError as problem:
         if wishes.corrections:
             raise
         notes.append(f"The grid kept for this song is not applied: {problem}")
-    if wishes.corrections or wishes.forget:
-        kept = save_corrections(track.path, track.sha256, corrections)
+    if settled.save:
+        kept = save_corrections(track.path, track.sha256, settled.corrections)
         if kept:
             notes.append(f"The grid is kept in {kept}.")
     # stems and markers know better than any guess

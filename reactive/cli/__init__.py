@@ -14,9 +14,13 @@ from reactive.cli.bundle import COMMANDS as BUNDLES
 from reactive.cli.common import TERMINATED
 from reactive.cli.doctor import doctor
 from reactive.cli.export import export
+from reactive.cli.models import models
 from reactive.cli.preset import preset
+from reactive.cli.preview import preview
+from reactive.cli.recipe import extract
 from reactive.cli.run import run
 from reactive.cli.score import score
+from reactive.cli.shots import shots
 from reactive.cli.timeline import timeline
 
 
@@ -40,7 +44,7 @@ def main() -> None:
             signal.signal(getattr(signal, name), _terminate)
 
 
-for _command in (run, analyze, timeline, score, export, preset, doctor):
+for _command in (run, preview, analyze, timeline, shots, score, export, preset, models, doctor):
     main.add_command(_command)
-for _command in BUNDLES:
+for _command in (*BUNDLES, extract):
     preset.add_command(_command)

@@ -123,6 +123,12 @@ lyrics_option = click.option(
 video_option = click.option(
     "--video", "videos", multiple=True, type=click.Path(path_type=Path), help="A video to feed in; may be repeated."
 )
+shots_option = click.option(
+    "--shots",
+    type=click.Path(path_type=Path),
+    help="Wishes for single shots. Default: <song>.shots.toml beside the song.",
+)
+no_shots_option = click.option("--no-shots", is_flag=True, help="Leave wishes for single shots aside.")
 song_argument = click.argument("song", type=click.Path())
 
 
@@ -184,6 +190,14 @@ def counted(number: int, one: str) -> str:
 
 def minutes(seconds: float) -> str:
     return f"{int(seconds // 60)} min {seconds % 60:.1f} s" if seconds >= 60 else f"{seconds:.1f} s"
+
+
+def shots_file(song: str, given: Path | None, ignored: bool) -> Path | None:
+    """Return the shots file to heed: the one that was given, or the one beside the song if there is one."""
+    from reactive.preset.shots import shots_path
+
+    beside = shots_path(Path(song))
+    return None if ignored else given or (beside if beside.is_file() else None)
 
 
 def keep_inputs(outputs: list[Path | None], inputs: list[Path]) -> None:

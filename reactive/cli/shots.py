@@ -23,6 +23,7 @@ from reactive.cli.common import (
     preset_option,
     seed_option,
     song_argument,
+    video_option,
 )
 
 
@@ -34,6 +35,7 @@ from reactive.cli.common import (
 @photo_option
 @macro_option
 @lyrics_option
+@video_option
 @click.option("--shot", "chosen", multiple=True, metavar="NAME|N", help="A shot to change; may be repeated.")
 @click.option("--roll", is_flag=True, help="Roll the chosen shots again: another seed.")
 @click.option("--lock/--unlock", default=None, help="Keep the chosen shots as they are now, or let them go.")
@@ -78,10 +80,14 @@ def shots(song: str, as_json: bool, **options: Any) -> None:
             rate = parse_fps(options["fps"])
         wanted = get_preset(options["preset"])
         lines = words_of(options["preset"], wanted, options["lyrics"])
-        keep_inputs([options["output"]], [Path(song), *options["photos"]])
+        keep_inputs([options["output"]], [Path(song), *options["photos"], *options["videos"]])
+        if options["output"]:
+            from reactive.render.contact import check_sheet
+
+            check_sheet(options["output"])
         from reactive.audio.hear import hear
-        from reactive.preset.shots import Shots, Wish, load_shots, save_shots, shot_photos, shots_path
-        from reactive.timeline.shots import apply_shots, find_shot, locked, rolled, shots_of
+        from reactive.preset.shots import Shots, load_shots, save_shots, shot_photos, shots_path
+        from reactive.timeline.shots import apply_shots, change_shots, find_shot, shots_of
         from reactive.timeline.timeline import build_timeline
 
         heard = hear(song)
@@ -90,42 +96,27 @@ def shots(song: str, as_json: bool, **options: Any) -> None:
         wishes = load_shots(file) if file.is_file() else Shots(song_sha256=track.sha256)
         decided = build_timeline(
             analysis, wanted, samples=track.samples, fps=rate, seed=options["seed"], lyrics=lines,
-            photos=tuple(photo.name for photo in options["photos"]), macros=parse_macros(options["macros"]),
+            photos=tuple(photo.name for photo in options["photos"]),
+            videos=tuple(video.name for video in options["videos"]), macros=parse_macros(options["macros"]),
         )  # fmt: skip
-        plain = shots_of(decided, analysis)
-        picked = [find_shot(name, plain) for name in options["chosen"]]
         if changing:
-            present = {shot.name: shot for shot in shots_of(apply_shots(decided, analysis, wishes)[0], analysis)}
-            table = dict(wishes.shot)
-            for shot in picked:
-                wish = Wish() if options["reset"] else table.get(shot.name, Wish())
-                wish = _changed(wish, options, file)
-                wish = rolled(shot, wish) if options["roll"] else wish
-                if options["lock"] is False:
-                    wish = wish.model_copy(update={"locked": False})
-                table[shot.name] = wish
-                if options["lock"]:
-                    trial = wishes.model_copy(update={"shot": table})
-                    present = {one.name: one for one in shots_of(apply_shots(decided, analysis, trial)[0], analysis)}
-                    table[shot.name] = locked(present[shot.name], wish)
-            wishes = wishes.model_copy(update={"shot": {name: wish for name, wish in table.items() if wish != Wish()}})
+            wishes = change_shots(
+                decided, analysis, wishes, options["chosen"], said=_said(options, file), roll=options["roll"],
+                lock=options["lock"], reset=options["reset"],
+            )  # fmt: skip
             save_shots(wishes, file)
         timeline, unknown = apply_shots(decided, analysis, wishes)
         found = shots_of(timeline, analysis)
+        picked = {find_shot(name, found).number for name in options["chosen"]}
         if options["output"]:
-            from reactive.media.safe import regular_file
             from reactive.render.contact import contact_pictures, draw_sheet
 
-            own = [file.parent / name for name in shot_photos(wishes)]
-            photos = dict(enumerate([*options["photos"], *own]))
-            for photo in photos.values():
-                regular_file(photo)
-            numbers = {shot.number for shot in picked}
-            anew = [shot for shot in found if not numbers or shot.number in numbers]
+            photos = [*options["photos"], *(file.parent / name for name in shot_photos(wishes))]
             with Progress(not as_json and sys.stderr.isatty()) as report:
                 pictures = contact_pictures(
-                    timeline, anew, model=options["model"], steps=options["steps"], photos=photos, progress=report
-                )
+                    timeline, [shot for shot in found if not picked or shot.number in picked], model=options["model"],
+                    steps=options["steps"], photos=photos, videos=options["videos"], progress=report,
+                )  # fmt: skip
             draw_sheet(options["output"], timeline, found, pictures, _marks(wishes))
     seconds = [float(shot.start / timeline.fps) for shot in found]
     if as_json:
@@ -148,25 +139,23 @@ def shots(song: str, as_json: bool, **options: Any) -> None:
         click.echo(clean(str(options["output"])))
 
 
-def _changed(wish: Any, options: dict[str, Any], file: Path) -> Any:
-    """Return a wish with the prompt, photograph and seed that were given on the command line."""
-    from reactive.errors import MediaError
-    from reactive.media.picture import read_picture
-    from reactive.preset.shots import Wish
-
-    update: dict[str, Any] = {}
+def _said(options: dict[str, Any], file: Path) -> dict[str, Any]:
+    """Return what the command line says about prompt, photograph and seed."""
+    said: dict[str, Any] = {}
     if options["prompts"]:
-        update["prompt"] = list(options["prompts"])
+        said["prompt"] = list(options["prompts"])
     if options["own_seed"] is not None:
-        update["seed"] = options["own_seed"]
+        said["seed"] = options["own_seed"]
     if photo := options["own_photo"]:
+        from reactive.errors import MediaError
+        from reactive.media.picture import read_picture
+
         read_picture(photo)
-        if photo.resolve().parent != file.resolve().parent:
-            raise MediaError(
-                "is not beside the shots file", where=str(photo), remedy=f"copy it to {file.resolve().parent}"
-            )
-        update["photo"] = photo.name
-    return Wish.model_validate({**wish.model_dump(), **update})
+        beside = file.resolve().parent
+        if photo.resolve().parent != beside:
+            raise MediaError("is not beside the shots file", where=str(photo), remedy=f"copy it to {beside}")
+        said["photo"] = photo.name
+    return said
 
 
 def _marks(wishes: Any) -> dict[str, str]:

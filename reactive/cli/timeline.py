@@ -21,9 +21,12 @@ from reactive.cli.common import (
     keep_inputs,
     lyrics_option,
     macro_option,
+    no_shots_option,
     photo_option,
     preset_option,
     seed_option,
+    shots_file,
+    shots_option,
     song_argument,
     video_option,
 )
@@ -40,6 +43,8 @@ FORMATS = ("deforum", "parseq", "csv", "otio", "midi", "srt")
 @macro_option
 @lyrics_option
 @video_option
+@shots_option
+@no_shots_option
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write the timeline as JSON, to edit and render.")
 @click.option(
     "--export",
@@ -63,6 +68,8 @@ def timeline(
     macros: tuple[str, ...],
     lyrics: Path | None,
     videos: tuple[Path, ...],
+    shots: Path | None,
+    no_shots: bool,
     output: Path | None,
     exports: tuple[Path, ...],
     kind: str | None,
@@ -88,6 +95,7 @@ def timeline(
         wanted = get_preset(preset)
         turned = macro_values(wanted, parse_macros(macros))
         lines = words_of(preset, wanted, lyrics)
+        wishes_file = shots_file(song, shots, no_shots)
         formats = [format_of(path, kind) for path in exports]
         keep_inputs([output, plot, *exports], [Path(song), *photos, *videos, *([lyrics] if lyrics else [])])
         for given in (*photos, *videos):
@@ -107,6 +115,11 @@ def timeline(
             photos=tuple(photo.name for photo in photos), videos=tuple(video.name for video in videos),
             macros=turned, lyrics=lines,
         )  # fmt: skip
+        if wishes_file:
+            from reactive.preset.shots import load_shots
+            from reactive.timeline.shots import apply_shots
+
+            decided = apply_shots(decided, analysis, load_shots(wishes_file))[0]
         if output:
             save_timeline(decided, output)
         for path, format_name in zip(exports, formats, strict=True):

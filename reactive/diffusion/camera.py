@@ -36,10 +36,10 @@ def inverse_map(move: Sequence[float] | np.ndarray, aspect: float) -> np.ndarray
     aspect
         Width over height.
     """
-    zoom, degrees, right, down, *depth = (float(value) for value in move)
+    zoom, degrees, right, down, tilt, turn = (*(float(value) for value in move), 0.0, 0.0)[:6]
     cosine, sine = math.cos(math.radians(degrees)) / zoom, math.sin(math.radians(degrees)) / zoom
     x, y = 2 * right, 2 * down
-    if not any(depth):
+    if not (tilt or turn):
         return np.array(
             [
                 [cosine, -sine / aspect, -(cosine * x - sine / aspect * y)],
@@ -49,7 +49,7 @@ def inverse_map(move: Sequence[float] | np.ndarray, aspect: float) -> np.ndarray
         )
     turned = np.array([[cosine, -sine / aspect, 0.0], [sine * aspect, cosine, 0.0], [0.0, 0.0, 1.0]])
     shifted = np.array([[1.0, 0.0, -x], [0.0, 1.0, -y], [0.0, 0.0, 1.0]])
-    return turned @ np.linalg.inv(_tilted(*depth, aspect)) @ shifted
+    return turned @ np.linalg.inv(_tilted(tilt, turn, aspect)) @ shifted
 
 
 def _tilted(tilt: float, turn: float, aspect: float) -> np.ndarray:

@@ -145,9 +145,23 @@ def read_wishes(path: Path, name: str) -> dict[str, Any]:
                     remedy=f"write a number from {low:g} to {high:g}",
                 )
             wishes[key] = data[key]
+    if "walk" in data:
+        wishes["walk"] = _paces(data["walk"], path, name)
     for key in _WORDS:
         if key in data:
             wishes[key] = str(data[key])
     if "timesteps" in data:
         wishes["timesteps"] = data["timesteps"]
     return wishes
+
+
+def _paces(wish: Any, path: Path, name: str) -> float | dict[str, float]:
+    """Return the pace of the walk: one number, or one for each size and number of steps."""
+    paces = wish if isinstance(wish, dict) else {"": wish}
+    for pace in paces.values():
+        if isinstance(pace, bool) or not isinstance(pace, int | float) or not 0.01 <= pace <= 100:
+            raise ModelError(
+                f"{path.name} asks for walk {pace!r}", where=name, remedy="write a number from 0.01 to 100"
+            )
+    exact = {str(key): float(pace) for key, pace in paces.items()}
+    return exact if isinstance(wish, dict) else exact[""]

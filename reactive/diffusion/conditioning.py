@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from copy import copy
 
 import numpy as np
 import torch
@@ -37,12 +38,30 @@ class PromptBank:
     ) -> None:
         self.device = model.device
         wanted = sorted(set(used)) if used is not None else list(range(len(prompts)))
+        self.texts = [prompts[index] for index in wanted]
         self.row = np.full(len(prompts), -1, np.int64)
         self.row[wanted] = np.arange(len(wanted))
-        self.embeddings = _embed(model, [prompts[index] for index in wanted])
+        self.embeddings = _embed(model, self.texts)
         texts = [negatives[index] for index in wanted] if negatives and model.guidance != 1.0 else []
         self.negatives = _negative(model, texts) if any(texts) else None
         self.empty = _negative(model, [""])
+
+    @classmethod
+    def regrown(
+        cls, bank: PromptBank | None, model: Model, prompts: Sequence[str], negatives: Sequence[str] = ()
+    ) -> PromptBank:
+        """Return a bank of all `prompts`; what an earlier bank of the same model knows is not embedded again."""
+        if bank is None or (any(negatives) and model.guidance != 1.0) or bank.negatives is not None:
+            return cls(model, prompts, negatives=negatives)
+        known = {text: row for row, text in enumerate(bank.texts)}
+        new = [text for text in dict.fromkeys(prompts) if text not in known]
+        grown = copy(bank)
+        grown.texts = bank.texts + new
+        known |= {text: row for row, text in enumerate(new, len(bank.texts))}
+        grown.row = np.array([known[text] for text in prompts], np.int64)
+        if new:
+            grown.embeddings = join(bank.embeddings, _embed(model, new))
+        return grown
 
     def mix(
         self, before: np.ndarray, after: np.ndarray, weight: np.ndarray, slerp: np.ndarray | None = None

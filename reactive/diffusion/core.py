@@ -65,10 +65,13 @@ class Core:
         self.width = width
         self.height = height
         self.noises_per_picture = model.steps if model.consistency else 1
+        # how many were imagined so far, for the report
+        self.pictures = 0
 
     @torch.inference_mode()
     def imagine(self, requests: list[Request]) -> torch.Tensor:
         """Return the pictures of at most `batch` requests, uint8 [n, 3, height, width] on the model's device."""
+        self.pictures += len(requests)
         padded = requests + [requests[-1]] * (self.batch - len(requests))
         model = self.model
         before, after = np.array([r.prompt_from for r in padded]), np.array([r.prompt_to for r in padded])

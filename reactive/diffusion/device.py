@@ -65,7 +65,7 @@ def prepare(kind: str) -> None:
         keep_freed_memory()
 
 
-def place(part: torch.nn.Module, device: torch.device, dtype: torch.dtype, *, images: bool) -> torch.nn.Module:
+def place(part: Any, device: torch.device, dtype: torch.dtype, *, images: bool) -> Any:
     """Return a part ready for inference on a device; those that see images get the channels_last layout."""
     part.to(device=device, dtype=dtype).eval().requires_grad_(False)
     return part.to(memory_format=torch.channels_last) if images else part
@@ -75,7 +75,7 @@ def attention_kernels(kind: str) -> str:
     """Return which kernels scaled dot product attention may use, in words."""
     if kind != "cuda":
         return "scaled dot product attention of torch"
-    cuda = torch.backends.cuda
+    cuda: Any = torch.backends.cuda
     enabled = {
         "flash": cuda.flash_sdp_enabled(),
         "memory-efficient": cuda.mem_efficient_sdp_enabled(),

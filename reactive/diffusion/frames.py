@@ -13,6 +13,7 @@ from fractions import Fraction
 import numpy as np
 import torch
 
+from reactive.diffusion.calibration import pace_of
 from reactive.diffusion.core import Core, Request, from_bytes
 from reactive.diffusion.joins import arriving_pictures, dissolved, morphed
 from reactive.diffusion.lens import through_lens
@@ -62,8 +63,10 @@ def scenery(
     videos: Mapping[int, VideoSource] | None = None,
 ) -> Scenery:
     """Return the scenery of a timeline for a core's imagine-size."""
-    factor = core.model.factor
-    noise = NoisePath(core.model.channels, core.height // factor, core.width // factor, timeline.harmonics)
+    model = core.model
+    pace = pace_of(model, batch=core.batch, width=core.width, height=core.height)
+    shape = (model.channels, core.height // model.factor, core.width // model.factor)
+    noise = NoisePath(*shape, timeline.harmonics, pace=pace)
     return Scenery(timeline, noise, photos, videos or {})
 
 
@@ -90,6 +93,12 @@ def independent_frames(core: Core, scene: Scenery, frames: np.ndarray) -> Iterat
     ------
     Frame numbers [n] and their finished pictures, uint8 [n, 3, height, width].
     """
+    for chosen, pictures in independent_pictures(core, scene, frames):
+        yield chosen, through_lens(pictures, scene.timeline.columns, chosen)
+
+
+def independent_pictures(core: Core, scene: Scenery, frames: np.ndarray) -> Iterator[tuple[np.ndarray, torch.Tensor]]:
+    """Imagine independent frames in full batches; yield them as `independent_frames` does, without the lens."""
     for first in range(0, len(frames), core.batch):
         chosen = frames[first : first + core.batch]
         pictures = core.imagine([frame_request(scene, frame, core.noises_per_picture) for frame in chosen.tolist()])
@@ -99,4 +108,4 @@ def independent_frames(core: Core, scene: Scenery, frames: np.ndarray) -> Iterat
             dissolving = torch.from_numpy(weights > 0).to(pictures.device)
             theirs = arriving_pictures(core, scene, chosen[weights > 0].tolist())
             pictures[dissolving] = dissolved(pictures[dissolving], theirs, weights[weights > 0])
-        yield chosen, through_lens(pictures, scene.timeline.columns, chosen)
+        yield chosen, pictures

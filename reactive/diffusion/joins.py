@@ -23,8 +23,20 @@ if TYPE_CHECKING:
 
 
 def next_shot(columns: dict[str, np.ndarray], frame: int) -> int:
-    """Return the frame at which the shot after a frame's own begins, or the number of frames."""
-    return int(np.searchsorted(columns["shot"], columns["shot"][frame], side="right"))
+    """Return the frame at which the shot after a frame's own begins; in the last shot the last frame."""
+    begin = int(np.searchsorted(columns["shot"], columns["shot"][frame], side="right"))
+    return min(begin, len(columns["shot"]) - 1)
+
+
+def prompts_at(columns: dict[str, np.ndarray], frames: np.ndarray) -> set[int]:
+    """Return the prompts that frames [n] are made of, those of the shot to come included where a join is under way."""
+    joining = frames[(columns["dissolve"][frames] > 0) | (columns["morph"][frames] > 0)]
+    # the shots to come are few, their joins long
+    coming = [
+        next_shot(columns, int(frame)) for frame in joining[np.unique(columns["shot"][joining], return_index=True)[1]]
+    ]
+    seen = np.concatenate([frames, np.array(coming, np.int64)])
+    return {*columns["prompt_from"][seen].tolist(), *columns["prompt_to"][seen].tolist()}
 
 
 def arriving_request(scene: Scenery, frame: int, noises: int, position: int | Fraction | None = None) -> Request:
@@ -45,6 +57,7 @@ def arriving_request(scene: Scenery, frame: int, noises: int, position: int | Fr
         strength=float(columns["strength"][begin]) if source >= 0 else 1.0,
         noises=scene.noises(frame, noises, seed=int(columns["seed"][begin])),
         source=scene.picture(source, frame if position is None else position),
+        slerp=bool(columns["slerp"][begin]),
     )
 
 
@@ -74,6 +87,7 @@ def morphed(scene: Scenery, own: Request, frame: int, position: int | Fraction |
         prompt_from=own.prompt_to,
         prompt_to=other.prompt_from,
         weight=weight,
+        slerp=False,
         strength=own.strength + (other.strength - own.strength) * weight,
         noises=tuple(_turned(a, b, weight) for a, b in zip(own.noises, other.noises, strict=True)),
         # where only one has a source, the other's strength 1 hides it

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +61,8 @@ class Model:
         Number formats of the network and of the autoencoder.
     told_guidance
         What a guidance-distilled network is told of its guidance [1, width]; None for others.
+    walk
+        The pace of its walk where its folder says it: one number, or one for each "384x224/1" (size and steps).
     """
 
     name: str
@@ -81,6 +83,7 @@ class Model:
     tokenizer_2: Any = None
     zero_negative: bool = False
     told_guidance: torch.Tensor | None = None
+    walk: float | dict[str, float] = field(default_factory=dict)
 
     @property
     def schedule(self) -> NoiseSchedule:
@@ -327,6 +330,7 @@ def load_model(
         vae_dtype=vae_format,
         zero_negative=parts.zero_negative,
         told_guidance=guidance_embedding(chosen, told).to(where, number_format) if told else None,
+        walk=wishes.get("walk", {}),
         **modules,
     )
 

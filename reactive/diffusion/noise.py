@@ -28,17 +28,21 @@ class NoisePath:
     channels, height, width
         Shape of the latent.
     harmonics
-        M.
+        M of the timeline: the path closes after 2 M of its walk.
+    pace
+        How fast a model's walk must go, see `calibration`: with so many times M harmonics in the same period, the noise
+        moves so many times as fast and still closes where the timeline says.
     """
 
-    def __init__(self, channels: int, height: int, width: int, harmonics: int) -> None:
+    def __init__(self, channels: int, height: int, width: int, harmonics: int, *, pace: float = 1.0) -> None:
         self.shape = (channels, height, width)
-        self.harmonics = harmonics
+        self.half_period = harmonics
+        self.harmonics = max(1, round(harmonics * pace))
         self._coefficients: OrderedDict[int, torch.Tensor] = OrderedDict()
 
     def at(self, seed: int, walk: float) -> torch.Tensor:
         """Return noise(walk) for a seed, float32 [channels, height, width]."""
-        angles = np.arange(1, self.harmonics + 1) * (np.pi * walk / self.harmonics)
+        angles = np.arange(1, self.harmonics + 1) * (np.pi * walk / self.half_period)
         basis = np.concatenate([np.cos(angles), np.sin(angles)]) / np.sqrt(self.harmonics)
         # one product of fixed shape an item: its bits can't depend on what else is in a batch
         row = torch.from_numpy(basis.astype(np.float32))[None]

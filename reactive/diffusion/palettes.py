@@ -67,19 +67,17 @@ def keep_palette(palettes: Palettes, requests: list[Request], places: Sequence[t
     if not led:
         return requests
     columns = palettes.scene.timeline.columns
-    keys: dict[int, tuple[Key, ...]] = {}
+    keys: dict[int, list[Key]] = {}
     for number in led:
         start, frame = places[number]
-        keys[number] = tuple(
-            (prompt, first_shown(columns, prompt, start, frame))
-            for prompt in (int(columns["prompt_from"][frame]), int(columns["prompt_to"][frame]))
-        )
+        prompts = int(columns["prompt_from"][frame]), int(columns["prompt_to"][frame])
+        keys[number] = [(prompt, first_shown(columns, prompt, start, frame)) for prompt in prompts]
     palettes.learn([key for pair in keys.values() for key in pair])
     result = list(requests)
     for number in led:
         source = requests[number].source
         assert source is not None
-        wanted = palettes.mixed(*keys[number], float(columns["weight"][places[number][1]]))
+        wanted = palettes.mixed(keys[number][0], keys[number][1], float(columns["weight"][places[number][1]]))
         result[number] = replace(requests[number], source=led_to(source[None], wanted[None], firmness)[0])
     return result
 

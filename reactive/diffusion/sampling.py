@@ -40,6 +40,7 @@ CLASSES = {
 }
 # these start from noise of the schedule's own last sigma, not of unit variance
 _OWN_SIGMA = ("Euler", "LMS", "Heun", "KDPM2")
+_NOT_FOLLOWED = ("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas", "use_dynamic_shifting")
 DEFAULT_STEPS = {"lcm": 4, "dpmpp_2m": 12, "ddim": 12, "euler": 12, "flow_euler": 12}
 DISTILLED_STEPS = 4
 
@@ -117,9 +118,7 @@ def read_sampling(
     nearest, lost = CLASSES[kind]
     sampler = str(wishes.get("sampler", nearest))
     notes = [f"{kind} is followed by {sampler}, {lost}"] if lost and sampler == nearest else []
-    for option in ("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas", "use_dynamic_shifting"):
-        if config.get(option):
-            notes.append(f"{option} is not followed")
+    notes += [f"{option} is not followed" for option in _NOT_FOLLOWED if config.get(option)]
     schedule = _noise_levels(config, sampler, name)
     prediction = "flow" if schedule.flow else str(wishes.get("prediction", config.get("prediction_type", "epsilon")))
     spacing = str(wishes.get("spacing", _spacing(config, kind)))

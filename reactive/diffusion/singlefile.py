@@ -142,6 +142,7 @@ def _tokenizers(config: str) -> dict[str, Any]:
     """Return CLIP's tokenizers for a kind of file; they differ in what fills up a short text."""
     from transformers import CLIPTokenizer
 
+    build: Any = CLIPTokenizer
     lines = (CONFIGS / "clip" / "merges.txt").read_text(encoding="utf-8").splitlines()
     merges = [(first, second) for first, second in (line.split() for line in lines)]
     letters = byte_letters()
@@ -149,7 +150,7 @@ def _tokenizers(config: str) -> dict[str, Any]:
     tokens += ["<|startoftext|>", "<|endoftext|>"]
     vocabulary = {token: number for number, token in enumerate(tokens)}
     return {
-        name: CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=77, pad_token=pad)
+        name: build(vocab=vocabulary, merges=merges, model_max_length=77, pad_token=pad)
         for name, pad in zip(("tokenizer", "tokenizer_2"), _PAD[config], strict=False)
     }
 

@@ -12,7 +12,12 @@ WIDTH = 110
 # names and kinds of music wrap beyond so many letters
 CELL = 28
 SAMPLE_PROMPTS = 3
-MODES = {"walk": "from noise", "photo": "from photographs", "feedback": "each picture from the one before"}
+MODES = {
+    "walk": "from noise",
+    "photo": "from photographs",
+    "video": "from videos",
+    "feedback": "each picture from the one before",
+}
 
 
 def prompt_count(preset: Preset) -> int:

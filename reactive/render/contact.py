@@ -15,12 +15,14 @@ from PIL import Image, ImageDraw, ImageFont
 from reactive.diffusion.conditioning import PromptBank
 from reactive.diffusion.core import Core, from_bytes
 from reactive.diffusion.frames import frame_request, scenery
+from reactive.diffusion.joins import prompts_at
 from reactive.diffusion.lens import through_lens
 from reactive.diffusion.models import choose_device, default_batch, default_threads, load_model
 from reactive.errors import OutputError
 from reactive.media.picture import read_picture
 from reactive.render.sizes import imagine_size
 from reactive.sources.photo import load_photo
+from reactive.sources.video import VideoSource
 from reactive.timeline.clock import frame_time
 from reactive.timeline.shots import Shot
 from reactive.timeline.timeline import Timeline
@@ -41,7 +43,8 @@ def contact_pictures(
     shots: Sequence[Shot],
     *,
     model: str,
-    photos: Mapping[int, Path],
+    photos: Sequence[Path] = (),
+    videos: Sequence[Path] = (),
     steps: int | None = None,
     device: str = "auto",
     threads: int = 0,
@@ -51,8 +54,8 @@ def contact_pictures(
 
     Parameters
     ----------
-    photos
-        Files of the photographs that the timeline's column `source` numbers.
+    photos, videos
+        The files that the timeline names, in its order.
     """
     report = progress or (lambda stage, done, total: None)
     place = choose_device(device)
@@ -61,17 +64,20 @@ def contact_pictures(
     width, height = imagine_size(loaded.native, (16, 9))
     frames = np.array([telling_frame(shot) for shot in shots])
     columns = timeline.columns
-    used = {*columns["prompt_from"][frames].tolist(), *columns["prompt_to"][frames].tolist()}
-    bank = PromptBank(loaded, timeline.prompts, used, timeline.negatives)
+    bank = PromptBank(loaded, timeline.prompts, prompts_at(columns, frames), timeline.negatives)
     core = Core(loaded, bank, batch=min(default_batch(place, width, height), len(frames)), width=width, height=height)
     shown = {number for number in columns["source"][frames].tolist() if number >= 0}
     given = {
-        number: from_bytes(
-            torch.from_numpy(load_photo(photos[number], width=width, height=height).copy()).permute(2, 0, 1)
-        )
-        for number in shown
+        number: from_bytes(torch.from_numpy(load_photo(path, width=width, height=height).copy()).permute(2, 0, 1))
+        for number, path in enumerate(photos)
+        if number in shown
     }
-    scene = scenery(timeline, core, given)
+    films = {
+        number: VideoSource(path, width=width, height=height)
+        for number, path in enumerate(videos, len(photos))
+        if number in shown
+    }
+    scene = scenery(timeline, core, given, films)
     pictures: dict[int, np.ndarray] = {}
     for first in range(0, len(frames), core.batch):
         chosen = frames[first : first + core.batch]
@@ -81,7 +87,21 @@ def contact_pictures(
         for shot, picture in zip(shots[first : first + core.batch], finished, strict=True):
             pictures[shot.number] = picture
         report("imagining", len(pictures), len(frames))
+    for film in films.values():
+        film.close()
     return pictures
+
+
+def check_sheet(path: Path) -> None:
+    """Check that a sheet's name says what kind of picture it is.
+
+    Raises
+    ------
+    OutputError
+        If it does not end in .jpg, .jpeg, .png or .webp.
+    """
+    if path.suffix.lower() not in (".jpg", ".jpeg", ".png", ".webp"):
+        raise OutputError("is no picture's name", where=str(path), remedy="end it in .jpg, .png or .webp")
 
 
 def draw_sheet(
@@ -101,8 +121,7 @@ def draw_sheet(
     OutputError
         If it can't be written, or its name has another ending.
     """
-    if path.suffix.lower() not in (".jpg", ".jpeg", ".png", ".webp"):
-        raise OutputError("is no picture's name", where=str(path), remedy="end it in .jpg, .png or .webp")
+    check_sheet(path)
     rows = math.ceil(len(shots) / ACROSS)
     size = (ACROSS * (TILE[0] + GAP) + GAP, rows * (TILE[1] + CAPTION + GAP) + GAP)
     sheet = Image.new("RGB", size, BACKGROUND)

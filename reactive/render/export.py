@@ -11,6 +11,7 @@ import numpy as np
 
 from reactive.errors import OutputError
 from reactive.media.safe import regular_file
+from reactive.media.tags import XMP, read_tags
 from reactive.media.video import rgb_frames
 from reactive.render.outputs import check_output
 from reactive.score.best import Loop, best_frame, best_loop, closed, look_at
@@ -57,11 +58,12 @@ def export_clip(clip: Path, wanted: Wanted, *, overwrite: bool = False) -> dict[
         if wanted.poster or wanted.thumbnail:
             frame = best_frame(look)
             picture = next(_frames(clip, frame, frame + 1))
+            mark = read_tags(clip).get(XMP, "")
             if wanted.poster:
-                size = write_picture(wanted.poster, picture)
+                size = write_picture(wanted.poster, picture, xmp=mark)
                 made["poster"] = {"path": str(wanted.poster), "frame": frame, "size": "x".join(map(str, size))}
             if wanted.thumbnail:
-                size = write_picture(wanted.thumbnail, picture, longest=THUMBNAIL)
+                size = write_picture(wanted.thumbnail, picture, longest=THUMBNAIL, xmp=mark)
                 made["thumbnail"] = {"path": str(wanted.thumbnail), "frame": frame, "size": "x".join(map(str, size))}
         if wanted.gif or wanted.webp:
             loop = best_loop(look)

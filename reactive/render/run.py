@@ -12,32 +12,44 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from reactive.audio.analysis import Analysis
-from reactive.audio.hear import NO_WISHES, Wishes, hear
+from reactive.audio.hear import NO_WISHES, Wishes, hear, settle
 from reactive.diffusion.conditioning import PromptBank
 from reactive.diffusion.core import Core, from_bytes
+from reactive.diffusion.flow import require_flow
 from reactive.diffusion.frames import Scenery, independent_frames, scenery
+from reactive.diffusion.joins import prompts_at
 from reactive.diffusion.lanes import feedback_frames
 from reactive.diffusion.models import Model, choose_device, default_batch, default_threads, find_model, load_model
+from reactive.diffusion.sparse import sparse_frames
 from reactive.errors import OutputError, TimelineError
 from reactive.media.picture import read_picture
 from reactive.media.sound import Track, open_track
 from reactive.media.video import open_film
-from reactive.preset.library import get_preset, words_of
+from reactive.preset.library import find_preset, get_preset, words_of
+from reactive.preset.lyrics import Line
 from reactive.preset.macros import macro_values
+from reactive.preset.schema import Overlay, Preset
+from reactive.preset.shots import load_shots, shot_photos
 from reactive.render.flashsafe import limit_pieces
 from reactive.render.outputs import check_output
+from reactive.render.overlay import Mark, make_marks, overlay_pieces
 from reactive.render.plan import Plan, make_plan
+from reactive.render.recipe import clip_tags, make_recipe
 from reactive.render.sizes import imagine_size, output_size
+from reactive.render.take import darkened, load_take, perform_take
 from reactive.render.writer import SegmentWriter
 from reactive.score.flash import Flashes, score_flashes
 from reactive.sources.photo import load_photo
 from reactive.sources.video import VideoSource
+from reactive.timeline.captions import captions_of
 from reactive.timeline.clock import format_fps, frame_sample, nearest_frame
 from reactive.timeline.excerpt import telling_start
 from reactive.timeline.file import load_timeline
+from reactive.timeline.shots import apply_shots
 from reactive.timeline.timeline import Timeline, build_timeline
 from reactive.video.codec import Codec, container_format, video_codec
 from reactive.video.mux import join
@@ -50,8 +62,12 @@ Progress = Callable[[str, int, int], None]
 class Settings:
     """How a clip is made. Sizes are width and height in pixels; None means: what suits the model.
 
+    `imagine_rate` is how many pictures a second are imagined where feedback does not decide; 0 means: every frame.
     `start` and `duration` are seconds of the song; with `telling` the excerpt begins where it tells most, around the drop;
-    `macros` says where the preset's knobs stand; `lyrics` is an LRC or SRT file; `batch` 0 and `threads` 0 mean: by rule.
+    `macros` says where the preset's knobs stand; `lyrics` is an LRC or SRT file, `shots` a file of wishes for single shots;
+    `title`, `logo` and `show_lyrics` are laid over the finished pictures; `take` is a recorded performance, which brings its
+    own presets, seed and frame rate; `batch` 0 and `threads` 0 mean: by rule; with `recipe` the clip carries all that
+    decides it.
     """
 
     preset: str = "loop-destroy"
@@ -59,16 +75,27 @@ class Settings:
     size: tuple[int, int] | None = None
     imagine_size: tuple[int, int] | None = None
     model: str = "ember"
+    loras: tuple[str, ...] = ()
+    vae: str | None = None
+    guidance: float | None = None
+    negative: str = ""
+    dtype: str = "auto"
     steps: int | None = None
     seed: int = 0
     start: float = 0.0
     duration: float | None = None
     photos: tuple[Path, ...] = ()
     videos: tuple[Path, ...] = ()
+    imagine_rate: float = 0.0
     timeline: Path | None = None
+    take: Path | None = None
     macros: Mapping[str, float] = field(default_factory=dict)
     lyrics: Path | None = None
     telling: bool = False
+    shots: Path | None = None
+    title: str = ""
+    logo: Path | None = None
+    show_lyrics: bool = False
     device: str = "auto"
     batch: int = 0
     threads: int = 0
@@ -78,6 +105,7 @@ class Settings:
     overwrite: bool = False
     wishes: Wishes = NO_WISHES
     flash_safe: bool = False
+    recipe: bool = True
 
 
 @dataclass(frozen=True)
@@ -86,6 +114,7 @@ class Clip:
 
     output: Path
     frames: int
+    pictures: int
     fps: Fraction
     duration: float
     size: tuple[int, int]
@@ -111,6 +140,7 @@ class Clip:
         return {
             "output": str(self.output),
             "frames": self.frames,
+            "pictures": self.pictures,
             "fps": format_fps(self.fps),
             "duration": round(self.duration, 6),
             "size": "x".join(map(str, self.size)),
@@ -155,17 +185,24 @@ def make_clip(song: str | os.PathLike[str], out: Path, settings: Settings, *, pr
     report = progress or (lambda stage, done, total: None)
     began = time.perf_counter()
     container = container_format(out, settings.codec)
-    given = [Path(song), *settings.photos, *settings.videos, *([settings.timeline] if settings.timeline else [])]
+    decided = [path for path in (settings.timeline, settings.take) if path]
+    given = [Path(song), *settings.photos, *settings.videos, *decided]
     check_output(out, given, settings.overwrite)
     device = choose_device(settings.device)
     threads = settings.threads or default_threads()
     torch.set_num_threads(threads)
-    preset = None if settings.timeline else get_preset(settings.preset)
+    if settings.take:
+        load_take(settings.take)
+    preset = None if decided else get_preset(settings.preset)
     lines = words_of(settings.preset, preset, settings.lyrics) if preset else ()
+    wishes = load_shots(settings.shots) if preset and settings.shots else None
     if preset:
         macro_values(preset, settings.macros)
+    photos = settings.photos
+    if wishes and settings.shots:
+        photos = (*photos, *(settings.shots.parent / name for name in shot_photos(wishes)))
     # what is broken is said before seconds of hearing and loading
-    for photo in settings.photos:
+    for photo in photos:
         read_picture(photo)
     for video in settings.videos:
         open_film(video)
@@ -174,43 +211,61 @@ def make_clip(song: str | os.PathLike[str], out: Path, settings: Settings, *, pr
     report("hearing", 0, 1)
     analysis: Analysis | None = None
     notes: tuple[str, ...] = ()
-    if preset is None:
+    black: np.ndarray | None = None
+    if settings.timeline:
         track = open_track(song)
         timeline = edited_timeline(settings, track)
     else:
-        heard_song = hear(song, settings.wishes)
-        track, analysis, notes = heard_song.track, heard_song.analysis, heard_song.notes
-        timeline = build_timeline(
-            analysis, preset, samples=track.samples, fps=settings.fps, seed=settings.seed,
-            photos=tuple(photo.name for photo in settings.photos),
-            videos=tuple(video.name for video in settings.videos),
-            macros=settings.macros, lyrics=lines,
-        )  # fmt: skip
+        settled, notes = settle(open_track(song), settings.wishes)
+        settings = replace(settings, wishes=settled)
+        heard_song = hear(song, settled)
+        track, analysis, notes = heard_song.track, heard_song.analysis, notes + heard_song.notes
+        timeline, black = _decide(track, analysis, preset, lines, settings)
+        if wishes:
+            timeline, _ = apply_shots(timeline, analysis, wishes)
         if settings.telling:
             settings = replace(settings, start=telling_start(analysis, settings.duration or track.duration))
+    if (timeline.columns["guide"] >= 0).any():
+        require_flow("camera.flow")
+    if settings.imagine_rate:
+        require_flow("--imagine-rate")
     first, last = frame_range(timeline, track, settings)
     heard = time.perf_counter()
     report("hearing", 1, 1)
 
     report("loading", 0, 1)
-    model = load_model(settings.model, device=device, steps=settings.steps)
+    model = load_model(
+        settings.model, device=device, steps=settings.steps, guidance=settings.guidance, loras=settings.loras,
+        vae=settings.vae, dtype=settings.dtype,
+    )  # fmt: skip
     shape = settings.size or (16, 9)
     imagined = settings.imagine_size or imagine_size(model.native, shape)
     size = settings.size or output_size(imagined)
     _check_imagine_size(imagined, model)
     batch = settings.batch or default_batch(device, *imagined)
     plan = make_plan(timeline, first=first, last=last)
-    bank = PromptBank(model, timeline.prompts, used_prompts(timeline, plan), timeline.negatives)
+    bank = PromptBank(model, timeline.prompts, used_prompts(timeline, plan), negatives_of(timeline, settings.negative))
     core = Core(model, bank, batch=batch, width=imagined[0], height=imagined[1])
-    videos = _videos(settings, imagined)
-    scene = scenery(timeline, core, _photos(settings.photos, imagined), videos)
+    videos = _videos(settings.videos, len(photos), imagined)
+    scene = scenery(timeline, core, _photos(photos, imagined), videos)
+    made = replace(
+        settings, size=size, imagine_size=imagined, steps=model.steps, device=device, batch=batch, threads=threads
+    )
+    recipe = (
+        make_recipe(made, song=song, track=track, timeline=timeline, model=model)
+        if settings.recipe and not settings.take
+        else None
+    )
     loaded = time.perf_counter()
     report("loading", 1, 1)
 
+    marks = overlay_marks(settings, preset, timeline, analysis, lines, size)
     codec = video_codec(settings.codec, speed=settings.speed, crf=settings.crf)
     work = _work_folder(out)
     try:
-        pieces = _render(plan, core, scene, work, size, codec, report)
+        pieces = _render(plan, core, scene, work, size, codec, settings.imagine_rate, black, report)
+        if marks:
+            pieces = overlay_pieces(pieces, marks, first=first, fps=timeline.fps, size=size, codec=codec)
         held = 0
         if settings.flash_safe:
             pieces, held = limit_pieces(pieces, fps=timeline.fps, size=size, codec=codec)
@@ -218,7 +273,7 @@ def make_clip(song: str | os.PathLike[str], out: Path, settings: Settings, *, pr
         sound = (frame_sample(first, timeline.fps, track.sample_rate), _last_sample(last, timeline, track))
         join(
             pieces, track, out, fps=timeline.fps, container=container, codec=codec, sound=sound,
-            metadata={"title": title, "comment": f"made with reactive, preset {timeline.title}"},
+            metadata={"title": title, "comment": f"made with reactive, preset {timeline.title}", **clip_tags(recipe)},
         )  # fmt: skip
     except OutputError as problem:
         # what a user knows is the clip, not the hidden piece that could not be written
@@ -239,6 +294,7 @@ def make_clip(song: str | os.PathLike[str], out: Path, settings: Settings, *, pr
     return Clip(
         output=out,
         frames=last - first,
+        pictures=core.pictures,
         fps=timeline.fps,
         duration=float((last - first) / timeline.fps),
         size=size,
@@ -259,6 +315,22 @@ def make_clip(song: str | os.PathLike[str], out: Path, settings: Settings, *, pr
         wall_s=finished - began,
         notes=notes,
     )
+
+
+def _decide(
+    track: Track, analysis: Analysis, preset: Preset | None, lines: Sequence[Line], settings: Settings
+) -> tuple[Timeline, np.ndarray | None]:
+    """Return the timeline of a preset, or of a take with how black each frame is."""
+    photos, videos = (tuple(file.name for file in files) for files in (settings.photos, settings.videos))
+    if settings.take:
+        performance = perform_take(settings.take, track, analysis, list(photos), list(videos))
+        return performance.timeline, performance.black
+    assert preset is not None
+    timeline = build_timeline(
+        analysis, preset, samples=track.samples, fps=settings.fps, seed=settings.seed, photos=photos, videos=videos,
+        macros=settings.macros, lyrics=lines,
+    )  # fmt: skip
+    return timeline, None
 
 
 def edited_timeline(settings: Settings, track: Track) -> Timeline:
@@ -304,9 +376,16 @@ def _prompts_between(timeline: Timeline, first: int, last: int) -> set[int]:
     return {*columns["prompt_from"][first:last].tolist(), *columns["prompt_to"][first:last].tolist()}
 
 
+def negatives_of(timeline: Timeline, more: str) -> tuple[str, ...]:
+    """Return what each of a timeline's prompts keeps away from, with `more` for all of them; empty for nothing."""
+    own = timeline.negatives or ("",) * len(timeline.prompts)
+    return tuple(", ".join(text for text in (one, more) if text) for one in own) if any(own) or more else ()
+
+
 def used_prompts(timeline: Timeline, plan: Plan) -> set[int]:
     """Return the prompts that a plan needs: a feedback shot begins before an excerpt that shows only its end."""
-    return _prompts_between(timeline, min([plan.first, *(start for start, _ in plan.shots)]), plan.last)
+    begin = min([plan.first, *(start for start, _ in plan.shots)])
+    return prompts_at(timeline.columns, np.arange(begin, plan.last))
 
 
 def _check_imagine_size(size: tuple[int, int], model: Model) -> None:
@@ -326,11 +405,33 @@ def _photos(photos: Sequence[Path], size: tuple[int, int]) -> dict[int, torch.Te
     }
 
 
-def _videos(settings: Settings, size: tuple[int, int]) -> dict[int, VideoSource]:
-    return {
-        number: VideoSource(path, width=size[0], height=size[1])
-        for number, path in enumerate(settings.videos, len(settings.photos))
-    }
+def overlay_marks(
+    settings: Settings,
+    preset: Preset | None,
+    timeline: Timeline,
+    analysis: Analysis | None,
+    lines: Sequence[Line],
+    size: tuple[int, int],
+) -> list[Mark]:
+    """Return what is laid over the finished pictures: the preset's overlay, and what the settings add to it.
+
+    An edited timeline has no preset to say more than the logo.
+    """
+    overlay, folder = Overlay(), None
+    if preset:
+        overlay, folder = preset.overlay, find_preset(settings.preset).parent
+    if settings.show_lyrics:
+        overlay = overlay.model_copy(update={"lyrics": True})
+    captions = captions_of(overlay, timeline, analysis, title=settings.title, lyrics=lines) if analysis else []
+    logo = settings.logo or (folder / overlay.logo if folder and overlay.logo else None)
+    font = folder / overlay.font if folder and overlay.font else None
+    if not captions and not logo:
+        return []
+    return make_marks(overlay, captions, font=font, logo=logo, fps=timeline.fps, frames=timeline.frames, size=size)
+
+
+def _videos(videos: Sequence[Path], first: int, size: tuple[int, int]) -> dict[int, VideoSource]:
+    return {number: VideoSource(path, width=size[0], height=size[1]) for number, path in enumerate(videos, first)}
 
 
 def _work_folder(out: Path) -> Path:
@@ -344,7 +445,15 @@ def _work_folder(out: Path) -> Path:
 
 
 def _render(
-    plan: Plan, core: Core, scene: Scenery, folder: Path, size: tuple[int, int], codec: Codec, report: Progress
+    plan: Plan,
+    core: Core,
+    scene: Scenery,
+    folder: Path,
+    size: tuple[int, int],
+    codec: Codec,
+    rate: float,
+    black: np.ndarray | None,
+    report: Progress,
 ) -> list[tuple[Path, int]]:
     total, done = plan.last - plan.first, 0
 
@@ -354,11 +463,16 @@ def _render(
         report("rendering", done, total)
 
     report("rendering", 0, total)
+    imagined = (
+        sparse_frames(core, scene, plan.independent, Fraction(rate).limit_denominator(1000))
+        if rate
+        else independent_frames(core, scene, plan.independent)
+    )
     writer = SegmentWriter(plan, folder, size=size, fps=scene.timeline.fps, codec=codec, done=advance)
     try:
-        for frames, pictures in independent_frames(core, scene, plan.independent):
+        for frames, pictures in darkened(imagined, black):
             writer.put(frames, pictures)
-        for frames, pictures in feedback_frames(core, scene, plan.shots, until=plan.last):
+        for frames, pictures in darkened(feedback_frames(core, scene, plan.shots, until=plan.last), black):
             writer.put(frames, pictures)
         return writer.finish()
     except BaseException:

@@ -10,7 +10,7 @@ import numpy as np
 from reactive.audio.analysis import Analysis
 from reactive.errors import TimelineError
 from reactive.preset.expression import near
-from reactive.preset.shots import Shots, Wish
+from reactive.preset.shots import Shots, Wish, shot_photos, wish_with
 from reactive.timeline.clock import frame_length
 from reactive.timeline.signals import drops
 from reactive.timeline.timeline import FEEDBACK, Timeline, derive
@@ -89,29 +89,65 @@ def find_shot(name: str, shots: Sequence[Shot]) -> Shot:
     )
 
 
-def rolled(shot: Shot, wish: Wish) -> Wish:
-    """Return the wish for a shot rolled once more: another seed, the rest as it is.
+def change_shots(
+    timeline: Timeline,
+    analysis: Analysis,
+    wishes: Shots,
+    names: Sequence[str],
+    *,
+    said: Mapping[str, object] | None = None,
+    roll: bool = False,
+    lock: bool | None = None,
+    reset: bool = False,
+) -> Shots:
+    """Return wishes with those for some shots changed.
+
+    Parameters
+    ----------
+    timeline
+        As the preset decides it, without wishes.
+    names
+        The shots to change, by name or number.
+    said
+        Keys of a wish (prompt, photo, seed, strength) and their new values.
+    roll
+        Give each another seed.
+    lock
+        True keeps each as it is now: its prompts and its seed; False lets it go.
+    reset
+        Forget what was wanted before.
 
     Raises
     ------
     TimelineError
-        If it is locked.
+        If a shot does not exist, or is rolled while it is locked.
+    PresetError
+        If a value is none that its key may have.
     """
-    if wish.locked:
-        raise TimelineError(f'"{shot.name}" is locked', where="--roll", remedy="unlock it first with --unlock")
-    rolls = wish.rolls + 1
-    return wish.model_copy(update={"rolls": rolls, "seed": derive(shot.seed, FIRST_ROLL + rolls)})
-
-
-def locked(shot: Shot, wish: Wish) -> Wish:
-    """Return the wish that keeps a shot as it is now: its prompts and its seed."""
-    return wish.model_copy(update={"prompt": list(shot.prompts), "seed": shot.seed, "locked": True})
+    table = dict(wishes.shot)
+    plain = shots_of(timeline, analysis)
+    for shot in [find_shot(name, plain) for name in names]:
+        wish = Wish() if reset else table.get(shot.name, Wish())
+        if lock is False:
+            wish = wish_with(wish, locked=False)
+        if wish.locked and (roll or said):
+            raise TimelineError(f'"{shot.name}" is locked', where="--shot", remedy="let it go first with --unlock")
+        wish = wish_with(wish, **(said or {}))
+        if roll:
+            rolls = wish.rolls + 1
+            wish = wish_with(wish, rolls=rolls, seed=derive(shot.seed, FIRST_ROLL + rolls))
+        table[shot.name] = wish
+        if lock:
+            trial = apply_shots(timeline, analysis, wishes.model_copy(update={"shot": table}))[0]
+            now = shots_of(trial, analysis)[shot.number]
+            table[shot.name] = wish_with(wish, prompt=list(now.prompts), seed=now.seed, locked=True)
+    return wishes.model_copy(update={"shot": {name: wish for name, wish in table.items() if wish != Wish()}})
 
 
 def apply_shots(timeline: Timeline, analysis: Analysis, wishes: Shots) -> tuple[Timeline, list[str]]:
     """Return the timeline with wishes laid over it, and the names that it has no shot for.
 
-    Photographs that wishes name follow those of the timeline, in the order of `preset.shots.shot_photos`.
+    Photographs that wishes name follow those of the timeline, in the order of `preset.shots.shot_photos`; videos come after.
 
     Raises
     ------
@@ -121,8 +157,9 @@ def apply_shots(timeline: Timeline, analysis: Analysis, wishes: Shots) -> tuple[
     if wishes.song_sha256 and wishes.song_sha256 != timeline.song_sha256:
         raise TimelineError("belongs to another song", where="the shots file", remedy="name another with --shots")
     shots = {shot.name: shot for shot in shots_of(timeline, analysis)}
-    photos = list(dict.fromkeys(wish.photo for wish in wishes.shot.values() if wish.photo))
+    photos = shot_photos(wishes)
     columns = {name: column.copy() for name, column in timeline.columns.items()}
+    columns["source"][columns["source"] >= len(timeline.photos)] += len(photos)
     prompts, negatives = list(timeline.prompts), list(timeline.negatives)
     for name, wish in wishes.shot.items():
         if (shot := shots.get(name)) is None:

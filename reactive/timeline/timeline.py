@@ -117,6 +117,7 @@ def build_timeline(
     videos: tuple[str, ...] = (),
     macros: Mapping[str, float] | None = None,
     lyrics: Sequence[Line] = (),
+    spans: Sequence[Span] | None = None,
 ) -> Timeline:
     """Decide every frame of a song's clip.
 
@@ -140,6 +141,8 @@ def build_timeline(
         Where the preset's knobs stand, 0 to 1, by name; those not named stand at their defaults.
     lyrics
         The lines of the song's words, which become prompts at their times.
+    spans
+        Where each phase lies, if that is decided already. Default: where it fits best.
 
     Raises
     ------
@@ -156,7 +159,7 @@ def build_timeline(
     bars = grid.bar_position(seconds)
     song = Scope(signals, bars, fps)
     fits = np.stack([evaluate(phase.fits, song) for phase in preset.phase])
-    spans = lay_phases(preset.phase, fits, seconds, grid, analysis.sections, analysis.duration)
+    spans = list(spans or lay_phases(preset.phase, fits, seconds, grid, analysis.sections, analysis.duration))
     edges = [nearest_frame(stretch.start, fps) for stretch in spans] + [frames]
     ranges = [(min(a, frames), min(b, frames)) for a, b in zip(edges, edges[1:], strict=False)]
     scope = Scope(signals | _progress(spans, ranges, frames), bars, fps)

@@ -34,7 +34,7 @@ def harmonics_for(speed: np.ndarray, loops: list[tuple[int, int]], fps: Fraction
 
 
 def walk_of(
-    speed: np.ndarray, loops: list[tuple[int, int]], harmonics: int, fps: Fraction
+    speed: np.ndarray, loops: list[tuple[int, int]], harmonics: int, fps: Fraction, *, fixed: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the walk, float64 [frames], and the speed that leads to it.
 
@@ -52,16 +52,21 @@ def walk_of(
         M.
     fps
         Frames a second.
+    fixed
+        How many frames have been played already: their speed stays as it is, and only what follows is eased.
     """
-    bent = np.clip(speed, 0.0, MAX_SPEED).astype(np.float64)
+    bent = speed.astype(np.float64)
+    bent[fixed:] = np.clip(bent[fixed:], 0.0, MAX_SPEED)
     step = frame_length(fps)
     period = 2.0 * harmonics
     for first, stop in loops:
+        if stop <= fixed:
+            continue
         # frame k moves by speed[k]; the frame after the loop (`stop`) is the one that has to land
         landing = min(stop, len(bent) - 1)
         total = float(bent[1 : landing + 1].sum() * step)
         for share in EASED_SHARES:
-            eased = np.arange(first + round((landing - first) * (1 - share)) + 1, landing + 1)
+            eased = np.arange(max(first + round((landing - first) * (1 - share)) + 1, fixed), landing + 1)
             window = np.sin(np.pi * (np.arange(len(eased)) + 1) / (len(eased) + 1)) ** 2
             room = float((bent[eased] * window).sum() * step)
             bend = (period * max(round(total / period), 1) - total) / room if room > 1e-9 else np.inf

@@ -14,6 +14,7 @@ import numpy as np
 
 from reactive.errors import OutputError
 from reactive.media.sound import Track, blocks
+from reactive.media.tags import append_boxes
 from reactive.video.codec import Codec
 from reactive.video.segment import file_url, output_error
 
@@ -53,7 +54,7 @@ def join(
     sound
         First sample and the sample after the last.
     metadata
-        Tags of the container.
+        Tags of the container; XMP and RECIPE reach MP4 and MOV as boxes of their own.
     """
     partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
     try:
@@ -62,6 +63,8 @@ def join(
             target.metadata.update(metadata or {})
             sound_codec = _SOUND["mp4"] if codec.name == "libx264" else _SOUND[container]
             _write(target, pieces, track, fps, codec, sound_codec, sound)
+        if container in ("mp4", "mov"):
+            append_boxes(partial, metadata or {})
         _flush_to_disk(partial)
         os.replace(partial, out)
     except (av.error.FFmpegError, OSError) as problem:

@@ -14,6 +14,7 @@ from reactive.errors import MediaError, OutputError
 from reactive.media.loudness import Loudness, song_loudness
 from reactive.media.safe import open_container
 from reactive.media.sound import Track, open_track
+from reactive.media.tags import append_boxes, read_tags
 from reactive.video.mux import AAC_BITS, sound_packets
 from reactive.video.segment import file_url, output_error
 
@@ -72,7 +73,10 @@ def with_loudness(clip: Path, out: Path, *, target: float) -> tuple[Loudness, Lo
 
 
 def _remux(clip: Path, track: Track, out: Path, container: str, gain: float) -> None:
-    options = {"movflags": "faststart+use_metadata_tags"} if container in ("mp4", "mov") else {}
+    boxed = container in ("mp4", "mov")
+    options = {"movflags": "faststart"} if boxed else {}
+    # the recipe and the mark of generative AI go with the clip
+    tags = read_tags(clip) if boxed else {}
     with open_container(clip) as source, av.open(file_url(out), "w", format=container, options=options) as target:
         if not source.streams.video or not source.streams.audio:
             raise MediaError("lacks pictures or sound", where=str(clip), remedy="name a finished clip")
@@ -100,3 +104,5 @@ def _remux(clip: Path, track: Track, out: Path, container: str, gain: float) -> 
         while waiting is not None:
             target.mux(waiting)
             waiting = next(packets, None)
+    if boxed:
+        append_boxes(out, tags)

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from PIL import Image, ImageSequence
+from PIL.PngImagePlugin import PngInfo
 
 from reactive.errors import OutputError
 from reactive.video.segment import output_error
@@ -49,8 +50,10 @@ def fit_within(size: tuple[int, int], longest: int) -> tuple[int, int]:
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
-def write_picture(path: Path, picture: np.ndarray, *, longest: int | None = None) -> tuple[int, int]:
+def write_picture(path: Path, picture: np.ndarray, *, longest: int | None = None, xmp: str = "") -> tuple[int, int]:
     """Write a picture, uint8 [height, width, 3] sRGB, scaled down to `longest` if given; return its width and height.
+
+    `xmp` is the clip's mark of generative AI, which its pictures carry too.
 
     Raises
     ------
@@ -61,12 +64,22 @@ def write_picture(path: Path, picture: np.ndarray, *, longest: int | None = None
     image = Image.fromarray(picture)
     if longest is not None:
         image = image.resize(fit_within(image.size, longest), Image.Resampling.LANCZOS)
-    _save(path, image, kind, _OPTIONS[kind])
+    _save(path, image, kind, _OPTIONS[kind] | _marked(kind, xmp))
     with Image.open(path) as back:
         back.load()
         if back.size != image.size:
             raise OutputError("did not read back as it was written", where=str(path), remedy="write it again")
     return image.size
+
+
+def _marked(kind: str, xmp: str) -> dict[str, Any]:
+    if not xmp:
+        return {}
+    if kind != "PNG":
+        return {"xmp": xmp.encode("utf-8")}
+    info = PngInfo()
+    info.add_itxt("XML:com.adobe.xmp", xmp)
+    return {"pnginfo": info}
 
 
 def write_loop(path: Path, pictures: Sequence[np.ndarray], *, fps: Fraction) -> None:

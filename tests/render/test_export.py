@@ -15,7 +15,9 @@ from PIL import Image, ImageSequence
 from reactive.cli import main
 from reactive.media.loudness import song_loudness
 from reactive.media.sound import open_track
+from reactive.media.tags import RECIPE, XMP, read_tags
 from reactive.video.codec import video_codec
+from reactive.video.mark import xmp_packet
 from reactive.video.mux import join
 from reactive.video.segment import SegmentEncoder
 from tests.toy import RATE, write_song
@@ -23,6 +25,7 @@ from tests.toy import RATE, write_song
 FPS = Fraction(24)
 SIZE = (192, 108)
 FRAMES, PERIOD = 168, 72
+TAGS = {XMP: xmp_packet(), RECIPE: "{}"}
 
 
 def scene(k: int) -> np.ndarray:
@@ -43,7 +46,7 @@ def make(folder: Path, level: float, name: str = "clip") -> Path:
     out = folder / f"{name}.mp4"
     join(
         [(folder / f"{name}.mkv", FRAMES)], track, out, fps=FPS, container="mp4", codec=codec,
-        sound=(0, track.samples), metadata={"title": "A song", "comment": "made with reactive"},
+        sound=(0, track.samples), metadata={"title": "A song", "comment": "made with reactive", **TAGS},
     )  # fmt: skip
     return out
 
@@ -78,6 +81,9 @@ def test_stills_show_a_picture_of_the_clip(tmp_path: Path, clip: Path) -> None:
     with Image.open(tmp_path / "t.jpg") as small:
         assert small.format == "JPEG"
         assert max(small.size) <= 320
+    # the mark of generative AI goes with every picture
+    for name in ("p.png", "t.jpg"):
+        assert b"trainedAlgorithmicMedia" in (tmp_path / name).read_bytes()
 
 
 def test_a_loop_closes_on_itself(tmp_path: Path, clip: Path) -> None:
@@ -104,6 +110,7 @@ def test_sound_comes_to_the_target_and_pictures_stay(tmp_path: Path, clip: Path,
     assert made["loudness"] == pytest.approx(after.integrated, abs=0.01)
     assert after.true_peak <= -1.0
     assert packets(out) == packets(clip)
+    assert read_tags(out) == read_tags(clip) == TAGS
     with av.open(str(out)) as found, av.open(str(clip)) as given:
         assert found.metadata["title"] == "A song"
         assert found.metadata["comment"] == given.metadata["comment"]

@@ -64,7 +64,7 @@ def train(pictures: Path, perceptual_folder: Path, work: Path, *, steps: int, pe
     for _ in run:
         chosen = rng.integers(0, len(learned), BATCH)
         batch = data.to_tensor([data.random_crop(learned[i].picture, rng, width=CROP, height=CROP) for i in chosen])
-        with checkpoint.mixed_precision():
+        with checkpoint.quick_forward():
             latents = model.encoder(batch)
             decoded = model.decoder(latents)
             distance = perceptual(decoded, batch).float().mean()

@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from reactive.diffusion.allocator import keep_freed_memory
 
 
 class Average:
@@ -60,12 +64,17 @@ def restore_random_state(rng: np.random.Generator, state: dict[str, Any]) -> Non
     torch.set_rng_state(state["torch"])
 
 
-def mixed_precision() -> torch.autocast:
-    """Return the context of a forward pass: bfloat16 where the processor multiplies it.
+@contextmanager
+def quick_forward() -> Iterator[None]:
+    """Run a forward pass as two Zen 4 or Sapphire Rapids cores do it best.
 
-    Measured on two Zen 4 cores with the same losses: the autoencoder 2.2x, the denoiser 1.16x.
+    bfloat16 where the processor multiplies it (measured with the same losses: the autoencoder 2.2 times as fast, the denoiser
+    1.16), and attention as plain products, whose backward pass over these short sequences is several times as fast as
+    that of the fused kernel (the denoiser's whole step 1.35 times).
     """
-    return torch.autocast("cpu", dtype=torch.bfloat16, enabled=torch.backends.cpu.get_cpu_capability() == "AVX512")
+    able = torch.backends.cpu.get_cpu_capability() == "AVX512"
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=able), sdpa_kernel(SDPBackend.MATH):
+        yield
 
 
 def cosine(step: int, steps: int, *, peak: float, warm_up: int = 200, floor: float = 0.02) -> float:
@@ -110,6 +119,7 @@ class Run:
                 self.optimiser.load_state_dict(state["optimiser"])
                 restore_random_state(rng, state["random"])
             self.first = self.step = state["step"]
+        keep_freed_memory()
         self.began = time.perf_counter()
 
     def __iter__(self) -> Iterator[int]:

@@ -31,7 +31,7 @@ def hop(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Move z one guided DDIM step along the teacher's path; return the new z and its times."""
     times = schedule.time_of(ratio)
-    both = teacher(torch.cat([z, z]), torch.cat([times, times]), torch.cat([texts, empty])).sample
+    both = teacher(torch.cat([z, z]), torch.cat([times, times]), torch.cat([texts, empty])).sample.float()
     led, free = both.chunk(2)
     velocity = free + GUIDANCE * (led - free)
     alpha, sigma = schedule.alpha_sigma(times)
@@ -70,11 +70,13 @@ def train(work: Path, *, steps: int, seed: int) -> None:
         times = schedule.time_of(ratio)
         noise = torch.randn(latents.shape).contiguous(memory_format=torch.channels_last)
         z = schedule.renoise(latents, noise, times)
-        with torch.no_grad():
+        with torch.no_grad(), checkpoint.quick_forward():
             moved, later = hop(teacher, z, texts, empty, ratio)
             target.load_state_dict(run.average.shadow)
-            aim = schedule.clean(moved, target(moved, later, texts).sample, later)
-        picture = schedule.clean(z, student(z, times, texts).sample, times)
+            aim = schedule.clean(moved, target(moved, later, texts).sample.float(), later)
+        with checkpoint.quick_forward():
+            velocity = student(z, times, texts).sample
+        picture = schedule.clean(z, velocity.float(), times)
         run.descend(((picture - aim).square() + CORNER**2).sqrt().sub(CORNER).mean())
 
 

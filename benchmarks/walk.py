@@ -1,0 +1,50 @@
+"""Whether a walk is seen to go equally fast whatever the prompt: the change a unit of walk of each prompt of a preset.
+
+python -m benchmarks walk [--model NAME] [--preset NAME] [--prompts N]
+"""
+
+from __future__ import annotations
+
+import argparse
+
+import numpy as np
+import torch
+
+from benchmarks.measure import line
+from reactive.diffusion.calibration import REFERENCE, change_of, measure_pace, pace_of
+from reactive.diffusion.conditioning import PromptBank
+from reactive.diffusion.core import Core
+from reactive.diffusion.models import default_batch, default_threads, load_model
+from reactive.preset.library import get_preset
+
+NEAR = 0.25
+
+
+def main(arguments: list[str]) -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(
+        prog="benchmarks walk", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--model", default="ember")
+    parser.add_argument("--preset", default="loop-destroy")
+    parser.add_argument("--prompts", type=int, default=40, help="how many prompts, evenly over the phases")
+    parser.add_argument("--threads", type=int, default=default_threads())
+    options = parser.parse_args(arguments)
+    torch.set_num_threads(options.threads)
+    texts = [str(entry) for phase in get_preset(options.preset).phase for entry in phase.prompts]
+    texts = [texts[i] for i in np.unique(np.linspace(0, len(texts) - 1, options.prompts).astype(int))]
+    model = load_model(options.model)
+    width, height = model.native
+    batch = default_batch("cpu", width, height)
+    measured = measure_pace(model, batch=batch, width=width, height=height)
+    used = pace_of(model, batch=batch, width=width, height=height)
+    core = Core(model, PromptBank(model, texts), batch=batch, width=width, height=height)
+    change = change_of(core, len(texts)) * used
+    middle = float(np.median(change))
+    line("pace measured", measured, f"times; {used:g} is used", digits=2)
+    line("median change", middle, f"L*a*b* a unit of walk, reference {REFERENCE:g}")
+    near = float(np.mean(np.abs(change / middle - 1) <= NEAR))
+    line("within 25 %", 100 * near, "% of the prompts", digits=0)
+    for index in np.argsort(change):
+        if abs(change[index] / middle - 1) > NEAR:
+            line("  outlier", change[index] / middle, f'times the median: "{texts[index]}"', digits=2)

@@ -1,0 +1,78 @@
+"""``reactive models``: list, fetch and check models."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from reactive.cli.common import clean, errors, json_option
+
+
+@click.group()
+def models() -> None:
+    """List, fetch and check models."""
+
+
+@models.command("list")
+@json_option
+def models_list(as_json: bool) -> None:
+    """List the models, LoRAs and small autoencoders that have a short name, and which of them are here.
+
+    \b
+    Example:
+      reactive models list
+    """
+    with errors(as_json):
+        from reactive.diffusion.check import list_models
+
+        rows = list_models()
+    if as_json:
+        click.echo(json.dumps(rows))
+        return
+    for row in rows:
+        mark = "here" if row["here"] else "    "
+        click.echo(f"{row['name']:<14} {row['kind']:<6} {row['family']:<5} {mark}  {row['about']}; {row['licence']}")
+
+
+@models.command("pull")
+@click.argument("name")
+@json_option
+def models_pull(name: str, as_json: bool) -> None:
+    """Download NAME (a short name or a hub id); a download that was cut off goes on.
+
+    No other command downloads anything. Only safetensors, configuration and vocabulary are fetched.
+
+    \b
+    Example:
+      reactive models pull sd-turbo
+    """
+    with errors(as_json):
+        from reactive.diffusion.fetch import pull
+
+        path = pull(name)
+    click.echo(json.dumps({"name": name, "path": str(path)}) if as_json else f"{clean(name)} is here: {path}")
+
+
+@models.command("check")
+@click.argument("path")
+@json_option
+def models_check(path: str, as_json: bool) -> None:
+    """Say what the model at PATH (a folder, a file, or a name) is and how it would be used, or why it can't be.
+
+    \b
+    Example:
+      reactive models check my-model.safetensors
+    """
+    with errors(as_json):
+        from reactive.diffusion.check import check_model
+
+        facts = check_model(path)
+    if as_json:
+        click.echo(json.dumps(facts))
+        return
+    for name, value in facts.items():
+        lines = value if isinstance(value, list) else [value]
+        shown = "; ".join(map(str, lines)) if name == "notes" else ", ".join(map(str, lines))
+        if shown:
+            click.echo(f"{name:<14} {clean(shown)}")

@@ -1,0 +1,1 @@
+"""Previews in the browser while the track plays."""

@@ -1,0 +1,129 @@
+"""What a page may ask for. Only the page that holds the transport moves it; every page with controls may turn them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+from reactive.errors import TimelineError
+from reactive.live.clients import Client
+from reactive.live.protocol import MAX_CREDIT, number
+
+if TYPE_CHECKING:
+    from reactive.live.server import Server
+
+Command = Callable[[Client, dict[str, Any]], Awaitable[None]]
+# an output window only looks
+LOOKING = ("credit",)
+HOLDING = ("clock", "seek", "loop")
+
+
+class Commands:
+    """Carries out what pages ask for."""
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+        self.known: dict[str, Command] = {
+            "credit": self._credit,
+            "clock": self._clock,
+            "seek": self._seek,
+            "loop": self._loop,
+            "take over": self._take_over,
+            "change": self._change,
+            "undo": self._undo,
+            "forget": self._forget,
+            "prepare": self._prepare,
+            "save take": self._save_take,
+        }
+
+    async def obey(self, client: Client, data: dict[str, Any]) -> None:
+        """Carry out one message.
+
+        Raises
+        ------
+        ValueError
+            If it is no known message.
+        ReactiveError
+            If it can't be done.
+        """
+        command = self.known.get(data["t"])
+        if command is None or (client.kind == "output" and data["t"] not in LOOKING):
+            raise ValueError("unknown message")
+        if data["t"] in HOLDING and client is not self.server.clients.holder:
+            return
+        await command(client, data)
+
+    async def _credit(self, client: Client, data: dict[str, Any]) -> None:
+        client.grant(int(number(data, "n", 0, MAX_CREDIT)))
+        self.server.session.engine.want(self.server.clients.wanting)
+
+    async def _clock(self, client: Client, data: dict[str, Any]) -> None:
+        del client
+        self.server.session.clock(number(data, "time"), data.get("playing") is True)
+
+    async def _seek(self, client: Client, data: dict[str, Any]) -> None:
+        # what a page could take before is forgotten with the pictures that it drops
+        client.credit = int(number(data, "credit", 0, MAX_CREDIT))
+        epoch, landed = self.server.session.seek(number(data, "time"), data.get("playing") is True)
+        asked = int(number(data, "n", 0, 2**31))
+        await self.server.tell({"t": "epoch", "epoch": epoch, "n": asked, "time": landed}, client)
+        await self._others(epoch)
+        self.server.session.engine.want(self.server.clients.wanting)
+
+    async def _loop(self, client: Client, data: dict[str, Any]) -> None:
+        del client
+        section = (number(data, "a"), number(data, "b")) if data.get("a") is not None else None
+        self.server.session.loop(section)
+
+    async def _take_over(self, client: Client, data: dict[str, Any]) -> None:
+        del data
+        self.server.clients.holder = client
+        await self.server.tell_roles()
+
+    async def _change(self, client: Client, data: dict[str, Any]) -> None:
+        del client
+        # what waits for its turn is not overtaken: changes are folded in their order
+        epoch = await self.server.run(self.server.session.change, data)
+        await self._edited(epoch)
+
+    async def _undo(self, client: Client, data: dict[str, Any]) -> None:
+        del client, data
+        await self._edited(await self.server.run(self.server.session.forget, True))
+
+    async def _forget(self, client: Client, data: dict[str, Any]) -> None:
+        del client, data
+        await self._edited(await self.server.run(self.server.session.forget, False))
+
+    async def _prepare(self, client: Client, data: dict[str, Any]) -> None:
+        del client
+        session = self.server.session
+        from reactive.timeline.clock import nearest_frame
+
+        shot = session.engine.prepare(nearest_frame(number(data, "time", 0), session.engine.timeline.fps))
+        if shot is None:
+            raise TimelineError("nothing is fed back here", remedy="pre-render where a feedback shot plays")
+
+    async def _save_take(self, client: Client, data: dict[str, Any]) -> None:
+        del client, data
+        session, server = self.server.session, self.server
+        stem = session.material.track.path.stem
+        # the page has no say in where it goes
+        names = [f"{stem}.take.json", *(f"{stem}.{count}.take.json" for count in range(2, 10_000))]
+        path = next(path for name in names if not (path := server.takes / name).exists())
+        await server.run(session.save_take, path)
+        await server.tell({"t": "saved", "path": str(path), "changes": len(session.changes)})
+        await server.tell_state()
+
+    async def _edited(self, epoch: int) -> None:
+        await self.server.tell({"t": "epoch", "epoch": epoch, "n": -1})
+        self.server.clients.wake()
+        await self.server.tell_state()
+
+    async def _others(self, epoch: int) -> None:
+        self.server.clients.wake()
+        viewers = [client for client in self.server.clients.all.values() if client is not self.server.clients.holder]
+        if viewers:
+            transport = self.server.session.engine.transport
+            clock = {"t": "clock", "time": transport.at(), "playing": transport.playing, "epoch": epoch}
+            await asyncio.shield(self.server.tell(clock, *viewers))

@@ -1,0 +1,405 @@
+"""Imagine ahead of the playhead, in a thread of its own.
+
+The song is known, so the engine always works at what will be seen soonest: independent frames in small batches, on a
+stride that the machine can keep up with; feedback shots tick by tick from their start. What is too late is left out.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from PIL import Image
+
+from reactive.diffusion.core import Core
+from reactive.diffusion.frames import Scenery, independent_frames
+from reactive.diffusion.lanes import feedback_frames
+from reactive.live.material import Material
+from reactive.live.pace import Pace
+from reactive.live.store import Picture, Store, changed_frames
+from reactive.live.transport import Transport
+from reactive.timeline.clock import frame_time, frames_in, nearest_frame
+from reactive.timeline.timeline import FEEDBACK, Timeline
+
+log = logging.getLogger(__name__)
+# how far ahead of the playhead it works, in seconds; while paused it prepares the beginning of what comes
+AHEAD, AHEAD_PAUSED = 2.5, 1.0
+RATE_WINDOW = 3.0
+
+
+@dataclass(frozen=True)
+class Status:
+    """How the engine fares.
+
+    Attributes
+    ----------
+    rate
+        New pictures a second over the last seconds.
+    ahead
+        Seconds from the playhead to the last picture of the unbroken run in front of it.
+    stride
+        Every how-manieth frame is imagined.
+    late
+        Whether the feedback shot at the playhead can't be imagined in time.
+    shot
+        The feedback shot at the playhead as (start, stop) frames, or None.
+    prepared
+        Share of the shot being pre-rendered that is done, or None.
+    """
+
+    rate: float
+    ahead: float
+    stride: int
+    late: bool
+    shot: tuple[int, int] | None
+    prepared: float | None
+
+
+@dataclass
+class _Shot:
+    """A feedback shot in the making."""
+
+    start: int
+    stop: int
+    frames: Iterator[tuple[np.ndarray, torch.Tensor]]
+    reached: int
+
+
+@dataclass(frozen=True)
+class _Scene:
+    """What a revision of the timeline is imagined with."""
+
+    timeline: Timeline
+    black: np.ndarray
+    independent: Core
+    feedback: Core
+    scenery: Scenery
+    starts: np.ndarray
+
+
+class Engine:
+    """The generation thread and what it has made.
+
+    Parameters
+    ----------
+    material
+        What it works with.
+    made
+        Called from the thread after each piece of work, with the frames that are new.
+    """
+
+    def __init__(self, material: Material, made: Callable[[list[int]], None]) -> None:
+        self.material = material
+        self.made = made
+        self.store = Store()
+        self.pace = Pace(float(material.options.fps))
+        self.transport = Transport(material.track.duration)
+        self.epoch = 0
+        self.error: BaseException | None = None
+        self.wanted = True
+        self._scene: _Scene | None = None
+        self._shot: _Shot | None = None
+        self._prepare: tuple[int, int] | None = None
+        self._late = False
+        self._fresh = -1
+        self._times: deque[tuple[float, int]] = deque()
+        self._batch_seconds = 0.3
+        self._tick_seconds = 0.1
+        self._condition = threading.Condition()
+        self._running = False
+        self._thread = threading.Thread(target=self._work, name="reactive-live", daemon=True)
+
+    # -- what others ask for -------------------------------------------------------------------------------------------
+    def start(self) -> None:
+        """Start the thread."""
+        self._running = True
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop the thread after the piece of work in hand."""
+        with self._condition:
+            self._running = False
+            self._condition.notify_all()
+        if self._thread.is_alive():
+            self._thread.join(timeout=30)
+
+    @property
+    def timeline(self) -> Timeline:
+        """The timeline being shown."""
+        assert self._scene is not None
+        return self._scene.timeline
+
+    def show(self, timeline: Timeline, black: np.ndarray | None = None) -> int:
+        """Change to another timeline; pictures that it leaves as they were are kept. Returns the new epoch.
+
+        Parameters
+        ----------
+        timeline
+            What to imagine.
+        black
+            Frames that are black, bool [frames]; None for none.
+        """
+        dark = np.zeros(timeline.frames, bool) if black is None else black
+        # prompts are embedded before the lock is taken: the batch in flight goes on meanwhile
+        independent, feedback, scenery = self.material.cores(timeline)
+        shot, source = timeline.columns["shot"], timeline.columns["source"]
+        starts = np.concatenate([[0], np.flatnonzero((np.diff(shot) != 0) | (np.diff(source) != 0)) + 1])
+        scene = _Scene(timeline, dark, independent, feedback, scenery, starts)
+        with self._condition:
+            old, self._scene = self._scene, scene
+            if old is not None:
+                stale = changed_frames(old.timeline, timeline)
+                if len(old.black) == len(dark):
+                    stale |= old.black != dark
+                self.store.drop(stale)
+                if self._shot and (
+                    self._shot.stop > timeline.frames or stale[self._shot.start : self._shot.stop].any()
+                ):
+                    self._shot = None
+            self.epoch += 1
+            self._condition.notify_all()
+            return self.epoch
+
+    def move(self, transport: Transport, *, jumped: bool) -> int:
+        """Follow the playhead; a jump raises the epoch. Returns the epoch."""
+        with self._condition:
+            self.transport = transport
+            if jumped:
+                self.epoch += 1
+                self._late = False
+                self._prepare = None
+            self._condition.notify_all()
+            return self.epoch
+
+    def want(self, wanted: bool) -> None:
+        """Say whether anybody takes pictures at present."""
+        if wanted != self.wanted:
+            with self._condition:
+                self.wanted = wanted
+                self._condition.notify_all()
+
+    def prepare(self, frame: int) -> tuple[int, int] | None:
+        """Pre-render the feedback shot around a frame; returns its range, or None if there is none."""
+        with self._condition:
+            self._prepare = self._feedback_shot(frame)
+            self._condition.notify_all()
+            return self._prepare
+
+    def restart_of(self, frame: int) -> int:
+        """Return where a seek to a frame should land: in a feedback shot too long to catch up within a second, its start."""
+        shot = self._feedback_shot(frame)
+        if shot is None or frame in self.store:
+            return frame
+        reached = (
+            self._shot.reached
+            if self._shot and self._shot.start == shot[0] and self._shot.reached <= frame
+            else shot[0]
+        )
+        ticks = frames_in(1.0, self.timeline.fps) / float(self.timeline.feedback_rate)
+        return frame if (frame - reached) / ticks * self._tick_seconds < 0.8 else shot[0]
+
+    def status(self) -> Status:
+        """Return how it fares."""
+        now = time.monotonic()
+        while self._times and self._times[0][0] < now - RATE_WINDOW:
+            self._times.popleft()
+        at = nearest_frame(self.transport.at(), self.timeline.fps)
+        last = frame = at
+        while frame < min(self.timeline.frames, at + 4 * int(frames_in(AHEAD, self.timeline.fps))):
+            if frame in self.store:
+                last = frame
+            elif frame - last >= self.pace.stride * 2:
+                break
+            frame += 1
+        prepare = self._prepare
+        share = None
+        if prepare:
+            share = sum(frame in self.store for frame in range(*prepare)) / (prepare[1] - prepare[0])
+        return Status(
+            rate=sum(count for _, count in self._times) / RATE_WINDOW,
+            ahead=float(frame_time(last - at, self.timeline.fps)),
+            stride=self.pace.stride,
+            late=self._late,
+            shot=self._feedback_shot(min(at, self.timeline.frames - 1)),
+            prepared=share,
+        )
+
+    # -- what comes next -----------------------------------------------------------------------------------------------
+    def shown_frames(self, first: int, last: int) -> list[int]:
+        """Return the frames in [first, last) that lie on the stride or begin a shot."""
+        scene = self._scene
+        assert scene is not None
+        stride = self.pace.stride
+        grid = range(-(-first // stride) * stride, last, stride)
+        lo, hi = np.searchsorted(scene.starts, [first, last])
+        return sorted({*grid, *scene.starts[lo:hi].tolist()})
+
+    def window(self) -> list[range]:
+        """Return the runs of frames that will be seen next, soonest first; after a loop's end those of its start."""
+        scene, transport = self._scene, self.transport
+        assert scene is not None
+        fps, frames = scene.timeline.fps, scene.timeline.frames
+        here = transport.at()
+        # what shows at a time is the newest frame that is not later; times from a browser are rounded
+        first = min(int(frames_in(here + 1e-4, fps)), frames - 1)
+        # a slow machine must look beyond the batch in hand
+        ahead = max(AHEAD, 3 * self._batch_seconds) if transport.playing else AHEAD_PAUSED
+        last = min(frames, first + 1 + int(frames_in(ahead, fps)))
+        if transport.loop and transport.playing and here < transport.loop[1]:
+            begin, end = (min(nearest_frame(edge, fps), frames) for edge in transport.loop)
+            if end < last and begin < end:
+                return [range(first, end), range(begin, min(begin + last - end, end))]
+        return [range(first, last)]
+
+    def _feedback_shot(self, frame: int) -> tuple[int, int] | None:
+        scene = self._scene
+        if scene is None or not 0 <= frame < scene.timeline.frames:
+            return None
+        if scene.timeline.columns["source"][frame] != FEEDBACK:
+            return None
+        index = int(np.searchsorted(scene.starts, frame, side="right")) - 1
+        stop = int(scene.starts[index + 1]) if index + 1 < len(scene.starts) else scene.timeline.frames
+        return int(scene.starts[index]), stop
+
+    def _next(self) -> Callable[[], list[tuple[int, np.ndarray]]] | None:
+        """Return the next piece of work, chosen under the lock; None if there is nothing to do."""
+        scene = self._scene
+        if scene is None or (not self.wanted and self._prepare is None):
+            return None
+        if self._prepare is not None:
+            missing = [frame for frame in range(*self._prepare) if frame not in self.store]
+            if missing:
+                return self._ticking(scene, missing[0])
+            self._prepare = None
+        # the first picture after a jump or an edit comes alone, and so sooner
+        fresh = self._fresh != self.epoch
+        core = scene.feedback if fresh else scene.independent
+        lead = frames_in(self._tick_seconds if fresh else self._batch_seconds, scene.timeline.fps)
+        waiting: list[int] = []
+        for part, run in enumerate(self.window()):
+            first = run.start
+            if not self.transport.playing:
+                frames = [first, *self.shown_frames(first + 1, run.stop)]
+            else:
+                # what would come too late is left out, but not at the head of a loop's next round
+                frames = self.shown_frames(first + (0 if part else 1 + int(lead)), run.stop)
+            for frame in frames:
+                if frame in self.store:
+                    continue
+                if scene.timeline.columns["source"][frame] == FEEDBACK:
+                    if waiting:
+                        return self._imagining(scene, core, waiting)
+                    if (work := self._ticking(scene, frame)) is not None:
+                        return work
+                    continue
+                waiting.append(frame)
+                if len(waiting) == core.batch:
+                    return self._imagining(scene, core, waiting)
+        return self._imagining(scene, core, waiting) if waiting else None
+
+    def _imagining(self, scene: _Scene, core: Core, frames: list[int]) -> Callable[[], list[tuple[int, np.ndarray]]]:
+        return lambda: self._independent(scene, core, np.array(frames))
+
+    def _independent(self, scene: _Scene, core: Core, frames: np.ndarray) -> list[tuple[int, np.ndarray]]:
+        began = time.monotonic()
+        made = [
+            (frame, picture)
+            for numbers, pictures in independent_frames(core, scene.scenery, frames)
+            for frame, picture in zip(numbers.tolist(), _arrays(pictures), strict=True)
+        ]
+        passed = time.monotonic() - began
+        if core is scene.independent:
+            self._batch_seconds = 0.7 * self._batch_seconds + 0.3 * passed
+            self.pace.imagined(len(made), passed)
+        else:
+            self._tick_seconds = 0.7 * self._tick_seconds + 0.3 * passed
+        return made
+
+    def _ticking(self, scene: _Scene, frame: int) -> Callable[[], list[tuple[int, np.ndarray]]] | None:
+        """Return the work of one tick towards a frame of a feedback shot, or None if that frame can't be had in time."""
+        shot = self._feedback_shot(frame)
+        assert shot is not None
+        ours = self._shot
+        if ours is None or ours.start != shot[0] or ours.stop != shot[1] or ours.reached > frame:
+            frames = feedback_frames(scene.feedback, scene.scenery, [shot])
+            ours = _Shot(shot[0], shot[1], frames, shot[0])
+        if self._prepare is None and self.transport.playing:
+            per_tick = frames_in(1.0, scene.timeline.fps) / float(scene.timeline.feedback_rate)
+            arrives = (frame - ours.reached) / per_tick * self._tick_seconds
+            here = frames_in(self.transport.at(), scene.timeline.fps)
+            # the shot would be over before its picture arrives: the next one is worth more
+            if here < frame and here + frames_in(arrives, scene.timeline.fps) > shot[1]:
+                self._late = True
+                return None
+        self._shot = ours
+        return lambda: self._tick(ours)
+
+    def _tick(self, shot: _Shot) -> list[tuple[int, np.ndarray]]:
+        began = time.monotonic()
+        step = next(shot.frames, None)
+        if step is None:
+            shot.reached = shot.stop
+            return []
+        numbers, pictures = step
+        shot.reached = int(numbers[-1]) + 1
+        passed = time.monotonic() - began
+        self._tick_seconds = 0.7 * self._tick_seconds + 0.3 * passed
+        behind = frames_in(self.transport.at(), self.timeline.fps) - shot.reached
+        self._late = self.transport.playing and 0 < behind < shot.stop - shot.reached
+        return list(zip(numbers.tolist(), _arrays(pictures), strict=True))
+
+    # -- the thread ----------------------------------------------------------------------------------------------------
+    def _work(self) -> None:
+        while True:
+            with self._condition:
+                if not self._running:
+                    return
+                scene, work, epoch = self._scene, self._next(), self.epoch
+                if work is None:
+                    self._condition.wait(0.02 if self.transport.playing else 0.2)
+                    continue
+            try:
+                pictures = work()
+                self._keep(scene, pictures)
+                self._fresh = epoch
+            except Exception as problem:
+                log.exception("the preview's engine failed")
+                self.error = problem
+                self.made([])
+                return
+
+    def _keep(self, scene: _Scene | None, pictures: list[tuple[int, np.ndarray]]) -> None:
+        assert scene is not None
+        done = [
+            Picture(frame, to_jpeg(picture * np.uint8(0) if scene.black[frame] else picture, self.pace.quality))
+            for frame, picture in pictures
+        ]
+        with self._condition:
+            current = self._scene
+            assert current is not None
+            if current is not scene and done:
+                # the timeline changed meanwhile: what looks different now is of no use
+                stale = changed_frames(scene.timeline, current.timeline) | (scene.black != current.black)
+                done = [picture for picture in done if not stale[picture.frame]]
+            for picture in done:
+                self.store.put(picture)
+            self._times.append((time.monotonic(), len(done)))
+        self.made([picture.frame for picture in done])
+
+
+def _arrays(pictures: torch.Tensor) -> np.ndarray:
+    return pictures.permute(0, 2, 3, 1).contiguous().cpu().numpy()
+
+
+def to_jpeg(picture: np.ndarray, quality: int) -> bytes:
+    """Return a picture, uint8 [height, width, 3], as JPEG."""
+    target = io.BytesIO()
+    Image.fromarray(picture).save(target, "JPEG", quality=quality)
+    return target.getvalue()

@@ -1,0 +1,67 @@
+"""How large a share of the final frames can be imagined in time: every one, every second, every third ...
+
+The share falls at once when pictures come late and rises only after a while of plenty, so it does not flutter.
+"""
+
+from __future__ import annotations
+
+import time
+
+STRIDES = (1, 2, 3, 4, 6, 8, 12)
+# what counts as plenty: so many times the pictures a second that the next finer stride needs, for so long
+PLENTY, PATIENCE = 1.15, 2.0
+# JPEG qualities, best first
+QUALITIES = (90, 80, 68)
+
+
+class Pace:
+    """Chooses the stride from the measured speed of the engine, and JPEG's quality from how the page keeps up.
+
+    Parameters
+    ----------
+    fps
+        Frames a second of the clip.
+    """
+
+    def __init__(self, fps: float) -> None:
+        self.fps = fps
+        self.speed = 0.0
+        self.level = 1
+        self.quality_level = 0
+        self._plenty_since: float | None = None
+        self._starved = 0
+
+    @property
+    def stride(self) -> int:
+        """Every how-manieth frame is imagined."""
+        return STRIDES[self.level]
+
+    @property
+    def quality(self) -> int:
+        """JPEG's quality."""
+        return QUALITIES[self.quality_level]
+
+    def imagined(self, pictures: int, seconds: float, now: float | None = None) -> None:
+        """Take note of a batch: so many pictures in so many seconds."""
+        now = time.monotonic() if now is None else now
+        speed = pictures / max(seconds, 1e-6)
+        self.speed = speed if self.speed == 0 else 0.75 * self.speed + 0.25 * speed
+        while self.level < len(STRIDES) - 1 and self.speed < 0.95 * self.fps / self.stride:
+            self.level += 1
+            self._plenty_since = None
+        finer = STRIDES[self.level - 1] if self.level else None
+        if finer is None or self.speed < PLENTY * self.fps / finer:
+            self._plenty_since = None
+        elif self._plenty_since is None:
+            self._plenty_since = now
+        elif now - self._plenty_since > PATIENCE:
+            self.level -= 1
+            self._plenty_since = None
+
+    def delivered(self, waiting: bool) -> None:
+        """Take note of whether a finished picture had to wait for the page."""
+        self._starved = min(self._starved + 4, 400) if waiting else max(self._starved - 1, 0)
+        if self._starved >= 200 and self.quality_level < len(QUALITIES) - 1:
+            self.quality_level, self._starved = self.quality_level + 1, 0
+        elif self._starved == 0 and self.quality_level:
+            self.quality_level, self._starved = self.quality_level - 1, 100

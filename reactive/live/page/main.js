@@ -1,0 +1,252 @@
+// The page: sound, pictures, lanes and instrument, wired together.
+
+import {Clock} from "./clock.js";
+import {Connection} from "./connection.js";
+import {Lanes} from "./lanes.js";
+import {Panel} from "./panel.js";
+import {Pictures, percentile} from "./pictures.js";
+
+const byId = (id) => document.getElementById(id);
+const CREDIT = 72, CREDIT_PAUSED = 28, TELL_MS = 100;
+
+const audio = byId("audio"), clock = new Clock(audio);
+const connection = new Connection("page");
+const pictures = new Pictures(byId("screen"), (n) => connection.send({t: "credit", n}));
+const lanes = new Lanes(byId("overview"), byId("detail"));
+const panel = new Panel(
+  (change) => connection.send({t: "change", time: clock.time, ...change}),
+  (command) => connection.send(command),
+);
+let facts = null, revision = -1, holder = false, loop = null, viewed = {time: 0, playing: false, told: 0};
+
+const fpsOf = ({fps: [top, bottom]}) => top / bottom;
+const stamp = (seconds) => `${Math.floor(seconds / 60)}:${(seconds % 60).toFixed(1).padStart(4, "0")}`;
+
+// Where the picture should be: by this page's sound, or as the page that plays says.
+function visible() {
+  if (holder || !viewed.told) return clock.visible;
+  const passed = viewed.playing ? Math.min((performance.now() - viewed.told) / 1000, 2) : 0;
+  return viewed.time + passed + clock.delay;
+}
+
+// -- news from the server
+connection.on("hello", (message) => {
+  facts = message;
+  byId("title").textContent = message.title;
+  document.title = `${message.title} · reactive`;
+  byId("recipe").textContent = `${message.model}, ${message.imagined.join("×")}, ${message.steps} step${message.steps > 1 ? "s" : ""}`;
+  byId("length").textContent = `/ ${stamp(message.duration)}`;
+  byId("badge").hidden = !message.draft;
+  byId("badge").textContent = "draft: not the final picture";
+  byId("waiting").textContent = "press play";
+  pictures.resize(message.size);
+  pictures.restart();
+  panel.hello(message);
+  if (!audio.src) audio.src = "/song";
+});
+connection.on("role", ({role}) => {
+  const before = holder;
+  holder = role === "holder";
+  byId("take-over").hidden = holder;
+  if (!holder) { audio.pause(); connection.send({t: "credit", n: CREDIT}); pictures.waiting = false; }
+  byId("play").disabled = !holder;
+  if (holder && (!before || pictures.waiting)) { jumpTo(clock.time); tellLoop(); }
+});
+connection.on("state", async (state) => {
+  panel.update(state);
+  if (state.revision !== revision) {
+    revision = state.revision;
+    const answer = await fetch("/lanes").catch(() => null);
+    if (answer?.ok) { lanes.set(await answer.json(), fpsOf(facts)); lanes.draw(visible(), true); }
+  }
+});
+connection.on("epoch", (message) => {
+  pictures.heard(message);
+  if (message.n === pictures.asked && Math.abs(message.time - clock.time) > 0.3 && message.time < clock.time) {
+    // a long feedback shot grows from its start
+    audio.currentTime = message.time;
+    say("This shot grows out of itself, so it starts from its beginning.", true);
+  }
+});
+connection.on("clock", ({time, playing, epoch}) => {
+  if (holder) return;
+  viewed = {time, playing, told: performance.now()};
+  if (epoch !== undefined) { pictures.jump(); pictures.waiting = false; connection.send({t: "credit", n: CREDIT}); }
+});
+connection.on("picture", (picture) => pictures.take(picture));
+connection.on("status", (status) => {
+  byId("rate").textContent = status.rate.toFixed(1);
+  byId("ahead").textContent = `${status.ahead.toFixed(1)} s`;
+  byId("share").textContent = status.stride === 1 ? "every frame" : `1 in ${status.stride}`;
+  if (status.failed) say(`The engine stopped: ${status.failed}. Start \`reactive preview\` again.`);
+  const behind = status.late && status.shot;
+  if (behind) {
+    byId("waiting").hidden = false;
+    byId("waiting").replaceChildren("this shot grows faster than this machine can follow ", prepareButton());
+  } else if (status.prepared !== null) {
+    byId("waiting").hidden = false;
+    byId("waiting").textContent = `pre-rendering this shot: ${Math.round(status.prepared * 100)} %`;
+  } else if (pictures.drawn) {
+    byId("waiting").hidden = true;
+  }
+});
+connection.on("error", ({text}) => say(text));
+connection.on("reloaded", () => say("The preset was reloaded.", true));
+connection.on("saved", ({path}) => say(`Saved as ${path}. Render it with: reactive run SONG --take ${path.split(/[\\/]/).pop()}`, true));
+connection.on("closed", () => {
+  byId("waiting").hidden = false;
+  byId("waiting").textContent = "the server is away; waiting for it";
+  revision = -1;
+});
+
+function prepareButton() {
+  const button = document.createElement("button");
+  button.textContent = "pre-render it";
+  button.onclick = () => { audio.pause(); connection.send({t: "prepare", time: clock.time}); };
+  return button;
+}
+
+let quiet = 0;
+function say(text, good = false) {
+  byId("notice").hidden = false;
+  byId("notice").classList.toggle("good", good);
+  byId("notice-text").textContent = text;
+  clearTimeout(quiet);
+  if (good) quiet = setTimeout(() => { byId("notice").hidden = true; }, 6000);
+}
+byId("notice-close").onclick = () => { byId("notice").hidden = true; };
+
+// -- the transport
+function tell() {
+  if (holder) connection.send({t: "clock", time: clock.audible, playing: !audio.paused && !audio.seeking});
+}
+function jumpTo(time) {
+  if (!holder) return;
+  const there = Math.min(Math.max(time, 0), facts?.duration ?? 0);
+  if (Math.abs(audio.currentTime - there) > 1e-3) audio.currentTime = there;
+  const credit = audio.paused ? CREDIT_PAUSED : CREDIT;
+  connection.send({t: "seek", time: there, playing: !audio.paused, n: pictures.jump(), credit});
+  lanes.draw(there, true);
+}
+function tellLoop() {
+  connection.send({t: "loop", a: loop?.[0] ?? null, b: loop?.[1] ?? null});
+}
+function setLoop(section) {
+  loop = lanes.loop = section;
+  byId("loop").setAttribute("aria-pressed", Boolean(section));
+  tellLoop();
+  lanes.draw(visible(), true);
+}
+function toggleLoop() {
+  const section = lanes.section(clock.time);
+  setLoop(loop || !section ? null : [section.start, section.end]);
+}
+async function toggle() {
+  if (!holder) return;
+  clock.wake();
+  if (!audio.paused) return audio.pause();
+  if (audio.ended) jumpTo(0);
+  await audio.play().catch((problem) => say(`The browser does not play the song (${problem.message}). Reload the page.`));
+}
+audio.onplay = () => { byId("play-shape").setAttribute("d", "M6 4.5h4v15H6zM14 4.5h4v15h-4z"); byId("play").setAttribute("aria-label", "Pause"); connection.send({t: "credit", n: CREDIT - CREDIT_PAUSED}); tell(); };
+audio.onpause = () => { byId("play-shape").setAttribute("d", "M7 4.5v15l13-7.5z"); byId("play").setAttribute("aria-label", "Play"); tell(); };
+audio.onseeked = tell;
+setInterval(tell, TELL_MS);
+setInterval(() => { if (!audio.paused || pictures.owed > 8 || !holder) pictures.settle(); }, 80);
+
+byId("play").onclick = toggle;
+byId("loop").onclick = toggleLoop;
+byId("volume").oninput = () => { audio.volume = Number(byId("volume").value); };
+byId("latency").oninput = () => {
+  clock.delay = Number(byId("latency").value) / 1000;
+  byId("latency-value").textContent = `${byId("latency").value} ms`;
+};
+byId("take-over").onclick = () => connection.send({t: "take over"});
+const fullScreen = () => (document.fullscreenElement ? document.exitFullscreen() : byId("stage").requestFullscreen().catch(() => null));
+const openOutput = () => window.open("/page/output.html", "reactive-output", "width=960,height=540");
+byId("full").onclick = fullScreen;
+byId("output").onclick = openOutput;
+
+// -- the waveform: click to go there, Shift and drag to repeat
+const overview = byId("overview");
+const timeAt = (event) => {
+  const box = overview.getBoundingClientRect();
+  return Math.min(Math.max((event.clientX - box.left) / box.width, 0), 1) * (facts?.duration ?? 0);
+};
+let drag = null;
+overview.onpointerdown = (event) => {
+  overview.setPointerCapture(event.pointerId);
+  drag = {from: timeAt(event), loop: event.shiftKey, moved: false};
+  if (!drag.loop) jumpTo(drag.from);
+};
+overview.onpointermove = (event) => {
+  if (!drag) return;
+  drag.moved = true;
+  if (drag.loop) { lanes.loop = [drag.from, timeAt(event)].sort((a, b) => a - b); lanes.draw(visible(), true); }
+};
+overview.onpointerup = (event) => {
+  if (!drag) return;
+  const to = timeAt(event), {from} = drag;
+  if (drag.loop) setLoop(Math.abs(to - from) > 0.25 ? [Math.min(from, to), Math.max(from, to)] : null);
+  else if (Math.abs(to - from) > 0.05) jumpTo(to);
+  drag = null;
+};
+
+// -- keys
+function neighbour(marks, time, direction) {
+  if (direction > 0) return marks.find((mark) => mark > time + 0.05) ?? time;
+  return [...marks].reverse().find((mark) => mark < time - 0.25) ?? 0;
+}
+const KEYS = {
+  " ": toggle, l: toggleLoop, f: () => panel.toggle("freeze"), h: () => panel.toggle("hold"), b: () => panel.toggle("black"),
+  n: () => panel.next(), u: () => connection.send({t: "undo"}), s: () => connection.send({t: "save take"}), o: openOutput,
+  Enter: fullScreen, Home: () => jumpTo(0),
+};
+document.addEventListener("keydown", (event) => {
+  const {target, key} = event;
+  const typing = target.matches("textarea, input:not([type=range])");
+  if (typing || event.ctrlKey || event.metaKey || event.altKey || event.repeat && !key.startsWith("Arrow")) return;
+  if (key === "Enter" && target.matches("button, summary")) return;
+  if (key.startsWith("Arrow")) {
+    if (target.matches("input") || !["ArrowLeft", "ArrowRight"].includes(key) || !lanes.data) return;
+    const marks = event.shiftKey ? lanes.data.song.sections.map(({start}) => start) : lanes.data.song.bars;
+    jumpTo(neighbour(marks, clock.time, key === "ArrowRight" ? 1 : -1));
+  } else if (/^[1-9]$/.test(key)) {
+    panel.jump(Number(key) - 1);
+  } else if (KEYS[key] ?? KEYS[key.toLowerCase()]) {
+    (KEYS[key] ?? KEYS[key.toLowerCase()])();
+  } else {
+    return;
+  }
+  event.preventDefault();
+});
+
+// -- every animation frame
+let drawnLanes = 0;
+function tick(now) {
+  requestAnimationFrame(tick);
+  if (loop && holder && !audio.paused && clock.time >= loop[1]) jumpTo(loop[0]);
+  const time = visible();
+  if (pictures.draw(time)) {
+    byId("waiting").hidden = true;
+    if (holder && !audio.paused && !audio.seeking) pictures.measured((time - pictures.shown.time) * 1000);
+  }
+  if (now - drawnLanes < 45) return;
+  drawnLanes = now;
+  lanes.draw(time, false);
+  byId("time").textContent = stamp(time);
+  overview.setAttribute("aria-valuemax", facts?.duration ?? 0);
+  overview.setAttribute("aria-valuenow", time.toFixed(1));
+  const here = lanes.at(time);
+  if (here) { panel.follow(here); byId("caption").textContent = here.prompt; }
+}
+setInterval(() => {
+  byId("dropped").textContent = pictures.dropped;
+  const recent = pictures.offsets.slice(-240), middle = percentile(recent, 0.5);
+  byId("offset").textContent = middle === null ? "–" : `${middle.toFixed(0)} / ${percentile(recent.map(Math.abs), 0.95).toFixed(0)} ms`;
+}, 500);
+
+// what tests and benchmarks read
+window.reactive = {audio, clock, connection, pictures, lanes, panel, percentile, seek: jumpTo, toggle, setLoop};
+requestAnimationFrame(tick);
+connection.open();

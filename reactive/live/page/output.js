@@ -1,0 +1,35 @@
+// A window with nothing but the picture: it follows the page that plays. Click for full screen.
+
+import {Connection} from "./connection.js";
+import {Pictures} from "./pictures.js";
+
+const CREDIT = 72;
+const connection = new Connection("output");
+const pictures = new Pictures(document.getElementById("screen"), (n) => connection.send({t: "credit", n}));
+let clock = {time: 0, playing: false, told: 0};
+
+connection.on("hello", ({size}) => {
+  pictures.resize(size);
+  pictures.restart();
+  pictures.waiting = false;
+  connection.send({t: "credit", n: CREDIT});
+});
+connection.on("clock", ({time, playing, epoch}) => {
+  const now = performance.now();
+  const here = clock.time + (clock.playing ? (now - clock.told) / 1000 : 0);
+  // small differences are the network's; only a jump moves the picture
+  clock = {time: epoch === undefined && playing && Math.abs(here - time) < 0.03 ? here : time, playing, told: now};
+  if (epoch !== undefined) { pictures.jump(); pictures.waiting = false; connection.send({t: "credit", n: CREDIT}); }
+});
+connection.on("epoch", (message) => pictures.heard(message));
+connection.on("picture", (picture) => pictures.take(picture));
+setInterval(() => pictures.settle(), 80);
+document.body.onclick = () => (document.fullscreenElement ? document.exitFullscreen() : document.body.requestFullscreen().catch(() => null));
+
+function tick() {
+  requestAnimationFrame(tick);
+  const passed = clock.playing ? Math.min((performance.now() - clock.told) / 1000, 2) : 0;
+  pictures.draw(clock.time + passed);
+}
+requestAnimationFrame(tick);
+connection.open();

@@ -1,0 +1,163 @@
+"""Who may speak to the preview: names, origins, the token, the cookie, limits. Every answer carries strict headers.
+
+The page is opened by an address whose fragment holds a random token. A fragment is never sent, so the page posts it once
+and gets a cookie that scripts can't read and other sites can't send. Names of hosts are checked, so that a foreign
+name that resolves to this machine (DNS rebinding) gets nothing.
+"""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+import json
+import os
+import secrets
+import stat
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from reactive.errors import OutputError
+
+KEY_DAYS = 7
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
+    "media-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+    "Cache-Control": "no-store",
+}
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether an address to bind reaches this machine only."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+@dataclass(frozen=True)
+class Gate:
+    """Decides by names and secrets.
+
+    Attributes
+    ----------
+    host, port
+        What the server is bound to.
+    token
+        What the address's fragment holds.
+    key
+        What the cookie holds.
+    """
+
+    host: str
+    port: int
+    token: str = field(default_factory=lambda: secrets.token_urlsafe(24))
+    key: str = field(default_factory=lambda: secrets.token_urlsafe(32))
+
+    @property
+    def cookie(self) -> str:
+        """The cookie's name; cookies don't tell ports apart, so it holds the port."""
+        return f"reactive-{self.port}"
+
+    def knows_host(self, host: str | None) -> bool:
+        """Return whether a Host header names this server.
+
+        A literal address can't be rebound; of names only localhost is known.
+        """
+        try:
+            parts = urlsplit(f"//{host}")
+            name, port = parts.hostname or "", parts.port or 80
+        except ValueError:
+            return False
+        if port != self.port or parts.username or parts.path or parts.query:
+            return False
+        if name == "localhost":
+            return True
+        try:
+            address = ipaddress.ip_address(name)
+        except ValueError:
+            return not is_loopback(self.host) and name == self.host
+        return address.is_loopback or not is_loopback(self.host)
+
+    def knows_origin(self, origin: str | None, host: str | None) -> bool:
+        """Return whether an Origin header is this server's own page; ``null`` and foreign ones are not."""
+        return origin is not None and origin == f"http://{host}" and self.knows_host(host)
+
+    def opens(self, token: object) -> bool:
+        """Return whether a token is the right one, in constant time."""
+        return isinstance(token, str) and hmac.compare_digest(token.encode("utf-8", "replace"), self.token.encode())
+
+    def admits(self, cookie: str | None) -> bool:
+        """Return whether a cookie is the right one, in constant time."""
+        return cookie is not None and hmac.compare_digest(cookie.encode("utf-8", "replace"), self.key.encode())
+
+
+def kept_key(folder: Path, port: int) -> str:
+    """Return the key that a port's cookie holds, the same for a week, so that a page outlives a restart of the server.
+
+    It is kept in a file that only its owner can read.
+
+    Raises
+    ------
+    OutputError
+        If the folder can't be written.
+    """
+    file = folder / f"preview-{port}.json"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if file.is_file() and not file.is_symlink():
+            mode, data = file.stat().st_mode, json.loads(file.read_text(encoding="utf-8"))
+            private = os.name == "nt" or not mode & (stat.S_IRWXG | stat.S_IRWXO)
+            fresh = 0 <= time.time() - float(data["made"]) < KEY_DAYS * 86_400
+            if private and fresh and len(str(data["key"])) >= 32:
+                return str(data["key"])
+    except (ValueError, KeyError, TypeError, OSError):
+        # whatever is wrong with the old one, a new one takes its place
+        pass
+    key = secrets.token_urlsafe(32)
+    partial = folder / f".{file.name}.{secrets.token_hex(4)}"
+    try:
+        with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as handle:
+            json.dump({"made": time.time(), "key": key}, handle)
+        os.replace(partial, file)
+    except OSError as problem:
+        partial.unlink(missing_ok=True)
+        raise OutputError(
+            f"can't be written ({problem.strerror})", where=str(folder), remedy="make the folder writable"
+        ) from None
+    return key
+
+
+class Allowance:
+    """So many things a second, with a reserve for bursts.
+
+    Parameters
+    ----------
+    rate, burst
+        How many a second in the long run, and how many at once.
+    """
+
+    def __init__(self, rate: float, burst: float) -> None:
+        self.rate = rate
+        self.burst = burst
+        self.left = burst
+        self.told = time.monotonic()
+
+    def take(self, now: float | None = None) -> bool:
+        """Return whether one more is allowed, and count it."""
+        now = time.monotonic() if now is None else now
+        self.left = min(self.burst, self.left + (now - self.told) * self.rate)
+        self.told = now
+        if self.left < 1:
+            return False
+        self.left -= 1
+        return True

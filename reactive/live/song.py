@@ -1,0 +1,116 @@
+"""The song as a browser can play it, and as the page draws it.
+
+Browsers decode compressed sound with delays of their own, so the page gets the very samples that were analysed, as WAV.
+"""
+
+from __future__ import annotations
+
+import wave
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from reactive.audio.analysis import Analysis
+from reactive.audio.grid import grid_of
+from reactive.errors import MediaError
+from reactive.media.sound import Track, blocks
+from reactive.timeline.timeline import Timeline
+
+# a WAV file counts its bytes in 32 bits
+MAX_WAV = 4_000_000_000
+PEAKS = 4000
+
+
+def write_wav(track: Track, path: Path) -> None:
+    """Write a song's samples as 16-bit WAV of at most two channels.
+
+    Raises
+    ------
+    MediaError
+        If it is too long for that.
+    """
+    channels = min(track.channels, 2)
+    if track.samples * channels * 2 > MAX_WAV:
+        raise MediaError("is too long to preview", where=str(track.path), remedy="preview an excerpt of it")
+    with wave.open(str(path), "wb") as target:
+        target.setnchannels(channels)
+        target.setsampwidth(2)
+        target.setframerate(track.sample_rate)
+        for block in blocks(track):
+            scaled = np.clip(block[:, :channels], -1, 1) * 32767
+            target.writeframesraw(scaled.round().astype("<i2").tobytes())
+
+
+def heard(analysis: Analysis) -> dict[str, Any]:
+    """Return what the page draws of the song itself: peaks and brightness of the waveform, beats, bars, sections."""
+    grid = grid_of(analysis)
+    fine = np.asarray(analysis.fine, np.float64)
+    fine = fine.max(axis=tuple(range(1, fine.ndim))) if fine.ndim > 1 else fine
+    peaks = _fewer(fine, min(PEAKS, max(len(fine), 1)))
+    rms = np.asarray(analysis.envelopes["rms"], np.float64)
+    low, high = (np.asarray(analysis.envelopes[name], np.float64) for name in ("low", "high"))
+    count = len(peaks)
+    return {
+        "duration": analysis.duration,
+        "tempo": round(analysis.tempo, 2),
+        "heard": grid.heard,
+        "peaks": _rounded(peaks / max(peaks.max(initial=0.0), 1e-9)),
+        "loudness": _rounded(_fewer(rms, count) / max(rms.max(initial=0.0), 1e-9)),
+        "low": _rounded(_fewer(low, count) / max(low.max(initial=0.0), 1e-9)),
+        "high": _rounded(_fewer(high, count) / max(high.max(initial=0.0), 1e-9)),
+        "beats": [round(float(time), 4) for time in grid.beats if 0 <= time < analysis.duration],
+        "bars": [round(float(time), 4) for time in grid.bars if 0 <= time < analysis.duration],
+        "sections": [
+            {"start": round(s.start, 3), "end": round(s.end, 3), "label": s.label, "energy": round(s.energy, 3)}
+            for s in analysis.sections
+        ],
+    }
+
+
+def decided(timeline: Timeline) -> dict[str, Any]:
+    """Return what the page draws of a timeline: runs of phases and prompts, cuts, and curves of the running values."""
+    columns = timeline.columns
+    main = np.where(columns["weight"] >= 0.5, columns["prompt_to"], columns["prompt_from"])
+    curves = {
+        "speed": _curve(columns["speed"]),
+        "strength": _curve(columns["strength"]),
+        "zoom": _curve(columns["lens_zoom"] - 1),
+        "kick": _curve(columns["hit"]),
+    }
+    return {
+        "frames": timeline.frames,
+        "phases": list(timeline.phases),
+        "phase": _runs(columns["phase"]),
+        "loop": _runs(columns["loop"]),
+        "prompts": {int(number): timeline.prompts[number] for number in np.unique(main)},
+        "prompt": _runs(main),
+        "mode": _runs(np.where(columns["source"] == -2, 2, np.where(columns["source"] >= 0, 1, 0))),
+        "cuts": list(timeline.cuts),
+        "curves": curves,
+    }
+
+
+def _runs(column: np.ndarray) -> list[list[int]]:
+    """Return a column as [frame, value] from that frame on."""
+    starts = np.concatenate([[0], np.flatnonzero(np.diff(column)) + 1])
+    return [[int(start), int(column[start])] for start in starts]
+
+
+def _curve(column: np.ndarray) -> dict[str, Any]:
+    """Return a curve with its range, by frame."""
+    low, high = float(column.min()), float(column.max())
+    return {"low": round(low, 4), "high": round(high, 4), "values": _rounded(column)}
+
+
+def _fewer(curve: np.ndarray, count: int) -> np.ndarray:
+    """Return the largest values in `count` equal parts of a curve."""
+    if not len(curve):
+        return np.zeros(count)
+    edges = np.linspace(0, len(curve), count + 1)
+    first = np.minimum(edges[:-1].astype(int), len(curve) - 1)
+    return np.maximum.reduceat(curve, first)
+
+
+def _rounded(values: np.ndarray) -> list[float]:
+    return np.round(values, 3).tolist()

@@ -1,0 +1,90 @@
+"""Finished pictures by frame number, as JPEG, within a fixed amount of memory."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+
+import numpy as np
+
+from reactive.timeline.timeline import FEEDBACK, Timeline
+
+MAX_BYTES = 96 * 2**20
+# columns that are for people, or whose meaning is compared in another way
+JOIN_FRAMES = 600
+TOLD = {"prompt_from", "prompt_to", "phase", "loop", "shot", "speed"}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A finished frame: its number and its JPEG."""
+
+    frame: int
+    jpeg: bytes
+
+
+class Store:
+    """Keeps the pictures that were used last; safe to use from several threads."""
+
+    def __init__(self, limit: int = MAX_BYTES) -> None:
+        self.limit = limit
+        self.bytes = 0
+        self._pictures: OrderedDict[int, Picture] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def put(self, picture: Picture) -> None:
+        """Keep a picture; the ones that were not used for longest make room."""
+        with self._lock:
+            old = self._pictures.pop(picture.frame, None)
+            self.bytes += len(picture.jpeg) - (len(old.jpeg) if old else 0)
+            self._pictures[picture.frame] = picture
+            while self.bytes > self.limit and len(self._pictures) > 1:
+                _, gone = self._pictures.popitem(last=False)
+                self.bytes -= len(gone.jpeg)
+
+    def get(self, frame: int) -> Picture | None:
+        """Return a frame's picture, or None."""
+        with self._lock:
+            if frame in self._pictures:
+                self._pictures.move_to_end(frame)
+            return self._pictures.get(frame)
+
+    def __contains__(self, frame: int) -> bool:
+        return frame in self._pictures
+
+    def __len__(self) -> int:
+        return len(self._pictures)
+
+    def drop(self, stale: np.ndarray) -> None:
+        """Forget frames whose place in `stale` (bool [frames]) is True."""
+        with self._lock:
+            for frame in [frame for frame in self._pictures if frame >= len(stale) or stale[frame]]:
+                self.bytes -= len(self._pictures.pop(frame).jpeg)
+
+
+def changed_frames(old: Timeline, new: Timeline) -> np.ndarray:
+    """Return which frames look different in a new timeline, bool [frames].
+
+    A frame of a feedback shot looks different if any frame before it in its shot does.
+    """
+    if old.frames != new.frames or old.harmonics != new.harmonics or old.columns.keys() != new.columns.keys():
+        return np.ones(new.frames, bool)
+    different = np.zeros(new.frames, bool)
+    for name in new.columns.keys() - TOLD:
+        was, now = old.columns[name], new.columns[name]
+        # of the camera's running sums only the steps show
+        different |= (np.diff(now - was, prepend=0.0) != 0) if name.startswith("camera_") else now != was
+    for name in ("prompt_from", "prompt_to"):
+        before = np.array(old.prompts, object)[old.columns[name]]
+        different |= np.array(new.prompts, object)[new.columns[name]] != before
+    if different.any():
+        # in a join a frame shows the beginning of the next shot too
+        joining = (new.columns["dissolve"] > 0) | (new.columns["morph"] > 0)
+        different |= joining & (np.arange(new.frames) >= int(np.argmax(different)) - JOIN_FRAMES)
+    shot = new.columns["shot"]
+    edges = [0, *(np.flatnonzero(np.diff(shot)) + 1).tolist(), new.frames]
+    for start, stop in zip(edges, edges[1:], strict=False):
+        if new.columns["source"][start] == FEEDBACK and different[start:stop].any():
+            different[start + int(np.argmax(different[start:stop])) : stop] = True
+    return different

@@ -1,0 +1,42 @@
+"""Where the song is: what the page last said, carried on by this machine's clock."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Transport:
+    """The playhead as the page last told it.
+
+    Attributes
+    ----------
+    position
+        Song time in seconds when it was told.
+    playing
+        Whether it moves.
+    told
+        When it was told, by `time.monotonic`.
+    loop
+        Start and end in seconds of the section that is repeated, or None.
+    duration
+        The song's length in seconds.
+    """
+
+    duration: float
+    position: float = 0.0
+    playing: bool = False
+    told: float = 0.0
+    loop: tuple[float, float] | None = None
+
+    def at(self, now: float | None = None) -> float:
+        """Return the playhead's song time."""
+        if not self.playing:
+            return self.position
+        # a page that fell silent is not followed for ever
+        passed = min(max((time.monotonic() if now is None else now) - self.told, 0.0), 5.0)
+        there = self.position + passed
+        if self.loop and self.position < self.loop[1] <= there:
+            return self.loop[0] + (there - self.loop[0]) % max(self.loop[1] - self.loop[0], 0.05)
+        return min(there, self.duration)

@@ -1,0 +1,278 @@
+"""The recipe of a clip: all that decides it, as plain data that travels in the clip's own file.
+
+Files are named by base name and sha256, never by path, so a recipe tells nothing of the machine that it was made on. The
+preset stands in it whole: a clip gives its preset back.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict, fields
+from fractions import Fraction
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from reactive import __version__
+from reactive.errors import MediaError
+from reactive.media.safe import plain, sha256
+from reactive.media.tags import MAX_TAG, RECIPE, XMP, read_tags
+from reactive.preset.installed import FILE
+from reactive.preset.library import find_preset
+from reactive.preset.schema import load_preset, read_preset
+from reactive.preset.shots import load_shots, shot_photos
+from reactive.video.mark import xmp_packet
+
+if TYPE_CHECKING:
+    from reactive.diffusion.models import Model
+    from reactive.media.sound import Track
+    from reactive.render.run import Settings
+    from reactive.timeline.timeline import Timeline
+
+LIBRARIES = ("torch", "diffusers", "transformers", "av", "numpy", "librosa")
+# what names files stands in the recipe by hash; the rest of these decides nothing in the finished clip
+FILES = ("preset", "timeline", "model", "photos", "videos", "lyrics", "shots", "logo", "wishes")
+ASIDE = ("overwrite", "recipe", "telling", "job", "mixed", "also")
+MAX_FILES = 1000
+
+
+def _base_name(name: str) -> str:
+    if name != plain(name) or not name or name in (".", "..") or "/" in name or "\\" in name:
+        raise ValueError("is not a plain file name")
+    return name
+
+
+Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+Word = Annotated[str, Field(max_length=200), AfterValidator(_base_name)]
+Plain = bool | int | float | str | None
+
+
+class Strict(BaseModel):
+    """Data of strangers: no key beyond these, no number that is not finite."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Named(Strict):
+    """A file by its base name and the sha256 of its bytes (of a model: the hash of its folder)."""
+
+    name: str = Field(max_length=255)
+    sha256: Digest
+
+    @property
+    def short(self) -> str:
+        """Return how a file is called in messages."""
+        return f"{self.name} (sha256 {self.sha256[:12]})"
+
+
+class PresetText(Named):
+    """The preset, whole."""
+
+    text: str = Field(max_length=2_000_000)
+
+
+class Recipe(Strict):
+    """All that decides a clip; `settings` holds what was chosen, rules resolved, by the names of `Settings`."""
+
+    format: Literal["reactive-recipe"]
+    version: Literal[1]
+    reactive: Word
+    libraries: dict[Word, Word] = Field(max_length=50)
+    machine: Word
+    song: Named
+    preset: PresetText | None
+    timeline: Named | None
+    lyrics: Named | None
+    model: Named
+    photos: list[Named] = Field(max_length=MAX_FILES)
+    videos: list[Named] = Field([], max_length=MAX_FILES)
+    # wishes for single shots, whole, and the photographs that they name
+    shots: PresetText | None = None
+    shot_photos: list[Named] = Field([], max_length=MAX_FILES)
+    logo: Named | None = None
+    # the grid as a person corrected it, and what was given beside the song
+    grid: dict[Word, Plain | list[float]] = Field({}, max_length=20)
+    stems: dict[Word, Named] = Field({}, max_length=MAX_FILES)
+    midi: Named | None = None
+    markers: Named | None = None
+    settings: dict[Word, Plain | list[Plain] | dict[str, float]] = Field(max_length=100)
+    decided: Digest
+
+
+def make_recipe(
+    settings: Settings, *, song: str | os.PathLike[str], track: Track, timeline: Timeline, model: Model
+) -> Recipe:
+    """Return the recipe of a clip.
+
+    Parameters
+    ----------
+    settings
+        How it is made, what is chosen by rule replaced by what was chosen.
+    song, track
+        The song's file and what was read from it.
+    timeline
+        What was decided for every frame.
+    model
+        The model that imagines it.
+    """
+    preset, lyrics = None, settings.lyrics
+    if settings.timeline is None:
+        file = find_preset(settings.preset)
+        text = read_preset(file)
+        name = file.resolve().parent.name if file.name == FILE else file.stem
+        preset = PresetText(name=_clear(name), sha256=hashlib.sha256(text.encode()).hexdigest(), text=text)
+        words = load_preset(file).lyrics.file
+        lyrics = lyrics or (file.parent / words if words else None)
+    shots, own = _wishes(settings.shots if settings.timeline is None else None)
+    kept = {field.name: getattr(settings, field.name) for field in fields(settings)}
+    return Recipe(
+        format="reactive-recipe",
+        version=1,
+        reactive=__version__,
+        libraries={name: version(name) for name in LIBRARIES},
+        machine=f"{platform.system()} {platform.machine()}",
+        song=Named(name=_clear(os.fspath(song)), sha256=track.sha256),
+        preset=preset,
+        timeline=_named(settings.timeline),
+        lyrics=_named(lyrics),
+        model=Named(name=_model_name(settings.model), sha256=model.sha256),
+        photos=[Named(name=_clear(photo), sha256=sha256(photo)) for photo in settings.photos],
+        videos=[Named(name=_clear(video), sha256=sha256(video)) for video in settings.videos],
+        shots=shots,
+        shot_photos=own,
+        logo=_named(settings.logo),
+        grid={name: _flat(value) for name, value in asdict(settings.wishes.corrections).items() if value},
+        stems={name: Named(name=_clear(path), sha256=sha256(path)) for name, path in settings.wishes.stems},
+        midi=_named(settings.wishes.midi),
+        markers=_named(settings.wishes.markers),
+        settings={name: _flat(value) for name, value in kept.items() if name not in (*FILES, *ASIDE)},
+        decided=timeline_hash(timeline),
+    )
+
+
+def clip_tags(recipe: Recipe | None) -> dict[str, str]:
+    """Return what a clip carries in its file: the mark of generative AI, and its recipe if it shall."""
+    tags = {XMP: xmp_packet()}
+    if recipe is not None:
+        text = recipe.model_dump_json()
+        # a preset of 2 MB fits; what no reader would take is not written
+        if len(text.encode()) <= MAX_TAG:
+            tags[RECIPE] = text
+    return tags
+
+
+def read_recipe(clip: str | os.PathLike[str]) -> Recipe:
+    """Return the recipe that a clip carries, checked like the work of a stranger.
+
+    Raises
+    ------
+    MediaError
+        If it is not a clip, carries none, or carries one that says what a recipe can't say.
+    """
+    text = read_tags(clip).get(RECIPE)
+    if text is None:
+        raise MediaError(
+            "carries no recipe", where=str(clip), remedy="only clips that reactive wrote without --no-recipe do"
+        )
+    try:
+        recipe = Recipe.model_validate_json(text)
+        for named in (
+            recipe.song,
+            recipe.preset,
+            recipe.timeline,
+            recipe.lyrics,
+            recipe.shots,
+            *recipe.photos,
+            *recipe.videos,
+            *recipe.shot_photos,
+        ):
+            if named is not None:
+                _base_name(named.name)
+    except (ValidationError, ValueError) as problem:
+        what = str(problem)
+        if isinstance(problem, ValidationError):
+            error = problem.errors(include_url=False, include_input=False)[0]
+            what = f"{'.'.join(map(str, error['loc']))[:80]}: {error['msg'][:120]}"
+        raise MediaError(
+            f"carries a recipe that can't be used ({plain(what)})", where=str(clip), remedy="update reactive-clip"
+        ) from None
+    if recipe.preset and hashlib.sha256(recipe.preset.text.encode()).hexdigest() != recipe.preset.sha256:
+        raise MediaError("carries a preset that was changed", where=str(clip), remedy="ask for the clip again")
+    if recipe.shots and hashlib.sha256(recipe.shots.text.encode()).hexdigest() != recipe.shots.sha256:
+        raise MediaError("carries a shots file that was changed", where=str(clip), remedy="ask for the clip again")
+    return recipe
+
+
+def differences(then: Recipe, now: Recipe) -> list[str]:
+    """Return in words what differs between two recipes: what may make two clips differ."""
+    before = {"reactive": then.reactive, "machine": then.machine, **then.libraries, **then.settings}
+    after = {"reactive": now.reactive, "machine": now.machine, **now.libraries, **now.settings}
+    found = [f"{name} is {after.get(name)}, was {value}" for name, value in before.items() if after.get(name) != value]
+    for name in ("song", "preset", "timeline", "lyrics", "shots", "logo", "model"):
+        one, other = getattr(then, name), getattr(now, name)
+        if (one and one.sha256) != (other and other.sha256):
+            found.append(f"another {name}")
+    if [photo.sha256 for photo in (*then.photos, *then.shot_photos)] != [
+        photo.sha256 for photo in (*now.photos, *now.shot_photos)
+    ]:
+        found.append("other photographs")
+    if [video.sha256 for video in then.videos] != [video.sha256 for video in now.videos]:
+        found.append("other videos")
+    if then.decided != now.decided:
+        found.append("another timeline was decided")
+    return found
+
+
+def timeline_hash(timeline: Timeline) -> str:
+    """Return one sha256 over all that a timeline says of its frames."""
+    digest = hashlib.sha256(repr((str(timeline.fps), timeline.seed, timeline.prompts, timeline.cuts)).encode())
+    for name in sorted(timeline.columns):
+        digest.update(name.encode())
+        digest.update(timeline.columns[name].tobytes())
+    return digest.hexdigest()
+
+
+def _wishes(path: Path | None) -> tuple[PresetText | None, list[Named]]:
+    if path is None:
+        return None, []
+    photos = [path.parent / name for name in shot_photos(load_shots(path))]
+    text = read_preset(path)
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    return (
+        PresetText(name=_clear(path), sha256=digest, text=text),
+        [Named(name=_clear(photo), sha256=sha256(photo)) for photo in photos],
+    )
+
+
+def _named(path: Path | None) -> Named | None:
+    return Named(name=_clear(path), sha256=sha256(path)) if path is not None else None
+
+
+def _clear(path: str | os.PathLike[str]) -> str:
+    """Return a base name without what a reader would refuse."""
+    name = os.fsencode(Path(path).name).decode("utf-8", "replace")
+    return plain(name).replace("\\", "_")[:255] or "unnamed"
+
+
+def _model_name(name: str) -> str:
+    """Return a model's name: a hub id as it is, a folder by its base name."""
+    is_path = Path(name).exists() or name.count("/") != 1 or name.startswith((".", "/", "~"))
+    return _clear(name) if is_path or "\\" in name else name
+
+
+def _flat(value: Any) -> Any:
+    """Return a setting as plain data."""
+    if isinstance(value, Fraction):
+        return str(value)
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, tuple):
+        return [_flat(part) for part in value]
+    if isinstance(value, (bool, int, float, str)) or value is None:
+        return value
+    raise TypeError(f"a recipe can't hold {type(value).__name__}")

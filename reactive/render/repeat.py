@@ -1,0 +1,201 @@
+"""Make a clip again from the recipe that it carries, bit for bit where machine and versions are the same."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from reactive.audio.corrections import Corrections
+from reactive.audio.hear import Wishes
+from reactive.diffusion.models import find_model, hash_folder
+from reactive.errors import MediaError, ModelError, ReactiveError
+from reactive.media.safe import regular_file, sha256
+from reactive.preset.archive import name_fault
+from reactive.preset.installed import FILE
+from reactive.render.recipe import ASIDE, FILES, Named, Recipe, differences, read_recipe
+from reactive.render.run import Clip, Progress, Settings, make_clip
+from reactive.render.sizes import parse_size
+from reactive.timeline.clock import parse_fps
+from reactive.video.codec import CODECS, SPEEDS
+
+_PAIRS = ("size", "imagine_size")
+_CHOICES = {"device": ("cpu", "cuda"), "codec": CODECS, "speed": SPEEDS}
+_RANGES = {
+    "steps": (1, 200), "seed": (0, 1 << 63), "batch": (1, 999), "threads": (1, 512), "crf": (0, 51), "start": (0, 1e6),
+    "duration": (0, 1e6), "imagine_rate": (0, 240),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Repeated:
+    """A clip that was made again, and in words what differs from the first time; nothing, if it is the very same."""
+
+    clip: Clip
+    differs: tuple[str, ...]
+
+
+def repeat_clip(
+    recipe: Recipe,
+    song: str | os.PathLike[str],
+    out: Path,
+    *,
+    places: Sequence[Path] = (),
+    model: str | None = None,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> Repeated:
+    """Make a clip again.
+
+    Parameters
+    ----------
+    recipe
+        What `read_recipe` gave.
+    song
+        The song, whose hash must be that of the recipe.
+    out
+        The clip to write.
+    places
+        Files, or folders in which photographs, words and timelines are looked for by name and hash.
+    model
+        Where the model is, if it is a folder.
+
+    Raises
+    ------
+    ReactiveError
+        If the song, the model or a file is missing or another one; each is named by its hash.
+    """
+    found = sha256(regular_file(song))
+    if found != recipe.song.sha256:
+        raise MediaError(
+            f"is another song: sha256 {found[:12]}, and the clip was made of {recipe.song.short}", where=os.fspath(song),
+            remedy="name that song; `reactive preset extract` gives the preset for others",
+        )  # fmt: skip
+    name = model or recipe.model.name
+    weights = hash_folder(find_model(name))
+    if weights != recipe.model.sha256:
+        raise ModelError(
+            f"is another model: {weights[:12]}, and the clip was made by {recipe.model.short}", where=f"--model {name}",
+            remedy="name that model",
+        )  # fmt: skip
+    around = [Path(song).parent, Path.cwd(), *places]
+    photos = tuple(_find(photo, around, "--photo") for photo in recipe.photos)
+    videos = tuple(_find(video, around, "--video") for video in recipe.videos)
+    timeline = _find(recipe.timeline, around, "--timeline") if recipe.timeline else None
+    lyrics = _find(recipe.lyrics, around, "--lyrics") if recipe.lyrics else None
+    logo = _find(recipe.logo, around, "--logo") if recipe.logo else None
+    with tempfile.TemporaryDirectory(prefix="reactive-recipe-") as room:
+        chosen: dict[str, Any] = _settings(recipe)
+        if recipe.preset:
+            name_here = recipe.preset.name if not name_fault(recipe.preset.name) else "preset"
+            folder = Path(room, name_here)
+            folder.mkdir()
+            (folder / FILE).write_bytes(recipe.preset.text.encode("utf-8"))
+            chosen["preset"] = str(folder)
+        if recipe.shots:
+            # a folder of its own, so that no photograph's name meets another file's
+            beside = Path(room, "shots", "photos")
+            beside.mkdir(parents=True)
+            for photo in recipe.shot_photos:
+                shutil.copyfile(_find(photo, around, "--photo"), beside / photo.name)
+            chosen["shots"] = beside / ".toml"
+            chosen["shots"].write_bytes(recipe.shots.text.encode("utf-8"))
+        settings = Settings(
+            **chosen,
+            model=name,
+            photos=photos,
+            videos=videos,
+            timeline=timeline,
+            lyrics=lyrics,
+            logo=logo,
+            wishes=_wishes(recipe, around),
+            overwrite=overwrite,
+            recipe=True,
+        )
+        clip = make_clip(song, out, settings, progress=progress)
+    differs = differences(recipe, read_recipe(out))
+    return Repeated(clip, tuple(differs))
+
+
+def _wishes(recipe: Recipe, around: list[Path]) -> Wishes:
+    """Return what was told of the song beside hearing it; what is kept beside the song here does not count."""
+    try:
+        grid: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in recipe.grid.items()
+        }
+        corrections = Corrections(**grid)
+    except TypeError:
+        raise ReactiveError("the recipe's grid can't be used", remedy="do not trust this clip") from None
+    return Wishes(
+        corrections=corrections,
+        stems=tuple((name, _find(stem, around, "--stem")) for name, stem in recipe.stems.items()),
+        midi=_find(recipe.midi, around, "--midi") if recipe.midi else None,
+        markers=_find(recipe.markers, around, "--markers") if recipe.markers else None,
+        settled=True,
+    )
+
+
+def _settings(recipe: Recipe) -> dict[str, Any]:
+    """Return the settings of a recipe as `Settings` takes them.
+
+    Raises
+    ------
+    ReactiveError
+        If it holds some that this version does not know, or values that can't be.
+    """
+    known = {field.name: field.default for field in fields(Settings) if field.name not in (*FILES, *ASIDE)}
+    chosen: dict[str, Any] = {}
+    for name, value in recipe.settings.items():
+        if name not in known:
+            raise ReactiveError(f"the recipe has a setting {name[:40]}", remedy="update reactive-clip")
+        try:
+            chosen[name] = _value(name, value, known[name])
+        except (TypeError, ValueError):
+            raise ReactiveError(f"the recipe's {name} can't be used", remedy="do not trust this clip") from None
+    return chosen
+
+
+def _value(name: str, value: Any, default: Any) -> Any:
+    """Return one setting; ValueError or TypeError if it can't be."""
+    if name == "fps":
+        return parse_fps(str(value))
+    if name in _PAIRS:
+        width, height = value
+        return parse_size(f"{width}x{height}", f"the recipe's {name}")
+    if isinstance(default, tuple):
+        if not (isinstance(value, list) and all(isinstance(part, str) for part in value)):
+            raise TypeError(name)
+        return tuple(value)
+    if name in _CHOICES and value not in _CHOICES[name]:
+        raise ValueError(name)
+    if name in _RANGES and value is not None:
+        low, high = _RANGES[name]
+        if isinstance(value, (bool, str)) or not low <= value <= high:
+            raise ValueError(name)
+    elif isinstance(default, (bool, int, float, str)) and not isinstance(value, type(default)):
+        raise TypeError(name)
+    return value
+
+
+def _find(wanted: Named, places: Iterable[Path], option: str) -> Path:
+    """Return the file of a name and hash, or of that hash, among places.
+
+    Raises
+    ------
+    MediaError
+        If it is nowhere.
+    """
+    for place in places:
+        candidate = place / wanted.name if place.is_dir() else place
+        try:
+            if candidate.is_file() and sha256(candidate) == wanted.sha256:
+                return candidate
+        except OSError:
+            continue
+    raise MediaError(
+        f"the recipe needs {wanted.short}, which is not here", where=option, remedy=f"name it with {option}"
+    )

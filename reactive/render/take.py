@@ -1,0 +1,234 @@
+"""Takes: what a person did while the song played, as a file that a person can read, and that renders in full quality."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import stat
+import tempfile
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from reactive.audio.analysis import Analysis
+from reactive.errors import TimelineError
+from reactive.media.sound import Track
+from reactive.preset.lyrics import Line
+from reactive.preset.schema import Preset, check_preset
+from reactive.timeline.clock import format_fps, parse_fps
+from reactive.timeline.perform import KINDS, Change, Performance, Stage
+
+VERSION = 1
+MAX_BYTES = 64_000_000
+MAX_CHANGES = 200_000
+MAX_TEXT = 4000
+
+
+@dataclass(frozen=True)
+class Take:
+    """A performance of one song.
+
+    Attributes
+    ----------
+    song_sha256, fps, seed, photos
+        As a timeline has them.
+    preset
+        Name of the preset that it begins with, among `presets`.
+    presets
+        The texts (TOML) of all presets that were loaded, by name: a take needs nothing beside it but the song.
+    changes
+        What was changed, in order of time.
+    videos, macros
+        As a timeline has them, and where macros stood at the start.
+    lyrics
+        The song's words as they were read, by preset.
+    """
+
+    song_sha256: str
+    fps: Fraction
+    seed: int
+    photos: tuple[str, ...]
+    preset: str
+    presets: Mapping[str, str]
+    changes: tuple[Change, ...]
+    videos: tuple[str, ...] = ()
+    macros: Mapping[str, float] = field(default_factory=dict)
+    lyrics: Mapping[str, Sequence[Line]] = field(default_factory=dict)
+
+    def checked_presets(self, where: str = "the take") -> dict[str, Preset]:
+        """Return the presets, read and checked.
+
+        Raises
+        ------
+        PresetError
+            If one is not a preset.
+        """
+        return {
+            name: check_preset(tomllib.loads(text), where=f"{where}: {name}") for name, text in self.presets.items()
+        }
+
+
+def save_take(take: Take, path: Path) -> None:
+    """Write a take, one change a line; the file appears only when it is complete.
+
+    Raises
+    ------
+    TimelineError
+        If it can't be written.
+    """
+    head = {
+        "version": VERSION, "song_sha256": take.song_sha256, "fps": format_fps(take.fps), "seed": take.seed,
+        "photos": list(take.photos), "preset": take.preset, "presets": dict(take.presets),
+        "videos": list(take.videos), "macros": dict(take.macros),
+        "lyrics": {name: [[line.start, line.end, line.text] for line in lines] for name, lines in take.lyrics.items()},
+    }  # fmt: skip
+    lines = [f"  {json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}" for key, value in head.items()]
+    changes = [f"    {json.dumps(_plain(change), ensure_ascii=False)}" for change in take.changes]
+    lines.append('  "changes": [\n' + ",\n".join(changes) + "\n  ]")
+    try:
+        with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, delete=False) as partial:
+            try:
+                partial.write("{\n" + ",\n".join(lines) + "\n}\n")
+                partial.close()
+                os.replace(partial.name, path)
+            except BaseException:
+                partial.close()
+                Path(partial.name).unlink(missing_ok=True)
+                raise
+    except OSError as problem:
+        raise TimelineError(
+            f"can't be written ({problem.strerror})", where=str(path), remedy="choose another place"
+        ) from None
+
+
+def load_take(path: Path) -> Take:
+    """Read a take and check it.
+
+    Raises
+    ------
+    TimelineError
+        With what is wrong, where, and what to do.
+    """
+    where, remedy = str(path), "record it anew in `reactive preview`"
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_BYTES:
+            raise TimelineError("is no file of a take's size", where=where, remedy=remedy)
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as problem:
+        raise TimelineError(f"can't be read ({problem.strerror})", where=where, remedy="check the name") from None
+    except (ValueError, RecursionError) as problem:
+        raise TimelineError(f"is not valid JSON ({problem})", where=where, remedy=remedy) from None
+    if not isinstance(data, dict) or data.get("version") != VERSION or "changes" not in data:
+        raise TimelineError("is not a take of version 1", where=where, remedy=remedy)
+    try:
+        take = _checked(data)
+        take.checked_presets(where)
+    except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as problem:
+        what = f"lacks {problem}" if isinstance(problem, KeyError) else " ".join(str(problem).split())
+        raise TimelineError(what, where=where, remedy=remedy) from None
+    return take
+
+
+def check_change(data: Any) -> Change:
+    """Return a change given as plain data.
+
+    Raises
+    ------
+    ValueError
+        If it is not one.
+    """
+    if not isinstance(data, dict) or data.get("kind") not in KINDS:
+        raise ValueError(f"a change must be one of {', '.join(KINDS)}")
+    time, value = float(data["time"]), float(data.get("value", 0.0))
+    name, text = data.get("name", ""), data.get("text", "")
+    if not (math.isfinite(time) and time >= 0 and math.isfinite(value)):
+        raise ValueError("a change needs a time from 0 on and a plain number as value")
+    if not all(isinstance(part, str) and len(part) <= MAX_TEXT and part.isprintable() for part in (name, text)):
+        raise ValueError("a change's name and text must be plain text")
+    if data["kind"] == "prompt" and not (name.strip() and text.strip()):
+        raise ValueError("a prompt can't be empty")
+    return Change(time, str(data["kind"]), name, value, text)
+
+
+def perform_take(
+    path: Path, track: Track, analysis: Analysis, photos: Sequence[str], videos: Sequence[str]
+) -> Performance:
+    """Return what a take makes of its song.
+
+    Raises
+    ------
+    ReactiveError
+        If the take can't be read, or belongs to another song or other photographs and videos.
+    """
+    take, where = load_take(path), str(path)
+    if take.song_sha256 != track.sha256:
+        raise TimelineError("was recorded over another song", where=where, remedy="name that song")
+    for kind, option, given, wanted in (
+        ("photographs", "--photo", photos, take.photos), ("videos", "--video", videos, take.videos),
+    ):  # fmt: skip
+        if tuple(given) != tuple(wanted):
+            names = ", ".join(wanted) or "none"
+            raise TimelineError(
+                f"wants the {kind}: {names}", where=where, remedy=f"name them with {option}, in this order"
+            )
+    stage = Stage(
+        analysis, track.samples, take.fps, take.seed, take.checked_presets(where), take.photos, take.videos,
+        take.lyrics, take.macros,
+    )  # fmt: skip
+    return stage.fold(take.preset, take.changes)
+
+
+def darkened(
+    frames: Iterator[tuple[np.ndarray, torch.Tensor]], black: np.ndarray | None
+) -> Iterator[tuple[np.ndarray, torch.Tensor]]:
+    """Yield frames as they come, those that are black in a take (bool [frames]) as black."""
+    for numbers, pictures in frames:
+        if black is not None and black[numbers].any():
+            dark = torch.from_numpy(black[numbers]).to(pictures.device).view(-1, 1, 1, 1)
+            yield numbers, torch.where(dark, torch.zeros_like(pictures), pictures)
+        else:
+            yield numbers, pictures
+
+
+def _plain(change: Change) -> dict[str, Any]:
+    plain: dict[str, Any] = {"time": round(change.time, 4), "kind": change.kind}
+    if change.name:
+        plain["name"] = change.name
+    if change.text:
+        plain["text"] = change.text
+    if change.kind != "prompt":
+        plain["value"] = change.value
+    return plain
+
+
+def _checked(data: dict[str, Any]) -> Take:
+    presets = data["presets"]
+    if not isinstance(presets, dict) or not all(isinstance(text, str) for text in presets.values()):
+        raise ValueError("presets must be texts by name")
+    if data["preset"] not in presets:
+        raise ValueError(f'the preset "{data["preset"]}" is not among the presets')
+    if not isinstance(data["changes"], list) or len(data["changes"]) > MAX_CHANGES:
+        raise ValueError(f"changes must be a list of at most {MAX_CHANGES}")
+    if not all(isinstance(name, str) for name in data["photos"]):
+        raise ValueError("photos must be names")
+    changes = sorted((check_change(change) for change in data["changes"]), key=lambda change: change.time)
+    seed = int(data["seed"])
+    if seed < 0:
+        raise ValueError("seed must be from 0 on")
+    return Take(
+        str(data["song_sha256"]), parse_fps(str(data["fps"])), seed, tuple(data["photos"]), data["preset"],
+        presets, tuple(changes), tuple(map(str, data.get("videos", ()))),
+        {str(name): float(value) for name, value in data.get("macros", {}).items()},
+        {
+            str(name): tuple(Line(float(start), float(end), str(text)) for start, end, text in lines)
+            for name, lines in data.get("lyrics", {}).items()
+        },
+    )  # fmt: skip

@@ -1,0 +1,114 @@
+"""What a person can turn while a clip plays: each control is a change of the preset itself, so it can be saved into it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from reactive.errors import PresetError
+from reactive.preset.schema import Camera, Lens, Preset, Switch, span
+
+
+@dataclass(frozen=True)
+class Control:
+    """A slider: its name for people, where it rests, how far it goes, and what it does."""
+
+    label: str
+    rest: float
+    low: float
+    high: float
+    step: float
+    meaning: str
+
+
+CONTROLS: dict[str, Control] = {
+    "walk": Control("walk speed", 1.0, 0.0, 4.0, 0.01, "times the preset's own"),
+    "strength": Control("strength", 0.0, -0.5, 0.5, 0.01, "added where a picture is fed in or back"),
+    "camera": Control("camera", 1.0, 0.0, 3.0, 0.01, "how far camera and lens move, times the preset's own"),
+    "rate": Control("prompt rate", 1.0, 0.25, 4.0, 0.25, "prompts change so many times as often"),
+    "seed": Control("seed", 0.0, 0.0, 999.0, 1.0, "added to the seed: another clip of the same kind"),
+}
+
+
+def check_control(name: str, value: float) -> float:
+    """Return a control's value, kept within its range.
+
+    Raises
+    ------
+    PresetError
+        If there is no such control, or the value is no number.
+    """
+    control = CONTROLS.get(name)
+    if control is None:
+        raise PresetError(f'there is no control "{name[:40]}"', remedy=f"there are {', '.join(CONTROLS)}")
+    if not -1e9 < value < 1e9:
+        raise PresetError(f"{name} = {value} is no place for a slider", remedy="give a plain number")
+    kept = min(max(value, control.low), control.high)
+    return float(round(kept)) if name == "seed" else kept
+
+
+def turned(preset: Preset, controls: Mapping[str, float]) -> Preset:
+    """Return a preset as its controls stand; at rest it is the preset itself.
+
+    `seed` is not the preset's to know and is left alone.
+    """
+    changes = turned_keys(preset, controls)
+    if not changes:
+        return preset
+    phases = []
+    for number, phase in enumerate(preset.phase):
+        own: dict[str, Any] = changes.get(f"phase.{number}", {})
+        tables = {
+            key: getattr(phase, key).model_copy(update=value) for key, value in own.items() if isinstance(value, dict)
+        }
+        phases.append(phase.model_copy(update={k: v for k, v in own.items() if not isinstance(v, dict)} | tables))
+    whole: dict[str, Any] = changes.get("", {})
+    tables = {
+        key: getattr(preset, key).model_copy(update=value) for key, value in whole.items() if isinstance(value, dict)
+    }
+    plain = {key: value for key, value in whole.items() if not isinstance(value, dict)}
+    return preset.model_copy(update={**plain, **tables, "phase": phases})
+
+
+def turned_keys(preset: Preset, controls: Mapping[str, float]) -> dict[str, dict[str, Any]]:
+    """Return the keys that controls change: ``""`` for the preset's own tables, ``phase.N`` for those of a phase."""
+    values = {name: controls.get(name, control.rest) for name, control in CONTROLS.items()}
+    changed: dict[str, dict[str, Any]] = {}
+    for place, holder in [("", preset), *((f"phase.{n}", phase) for n, phase in enumerate(preset.phase))]:
+        keys: dict[str, Any] = {}
+        if values["walk"] != 1 and holder.walk is not None:
+            keys["walk"] = f"({holder.walk}) * {values['walk']:g}"
+        if values["strength"] != 0 and holder.strength is not None:
+            keys["strength"] = f"({holder.strength}) + {_signed(values['strength'])}"
+        if values["camera"] != 1:
+            for table in ("lens", "camera"):
+                if (moves := getattr(holder, table)) is not None:
+                    keys[table] = _moved(moves, values["camera"])
+        switch: Switch | None = getattr(holder, "switch", None)
+        if values["rate"] != 1 and switch is not None:
+            keys["switch"] = {"every": _hurried(switch.every, values["rate"])}
+        if keys:
+            changed[place] = keys
+    return changed
+
+
+def _signed(value: float) -> str:
+    return f"{value:g}" if value >= 0 else f"(0 - {-value:g})"
+
+
+def _moved(moves: Lens | Camera, times: float) -> dict[str, str]:
+    """Return the expressions of a lens or camera, as far from rest as `times` says."""
+    keys = {}
+    for name in type(moves).model_fields:
+        text = getattr(moves, name)
+        if name == "zoom" and text != "1":
+            keys[name] = f"1 + (({text}) - 1) * {times:g}"
+        elif name in ("rotate", "x", "y", "shake", "tilt", "turn") and text != "0":
+            keys[name] = f"({text}) * {times:g}"
+    return keys
+
+
+def _hurried(length: str, rate: float) -> str:
+    parsed = span(length)
+    return f"{min(max(parsed.count / rate, 1 / 16), 1024.0):.6g} {parsed.unit}s"

@@ -1,0 +1,71 @@
+"""Optical flow: known motion is found, pictures between two lie on the way, and its absence is told."""
+
+from __future__ import annotations
+
+import importlib.util
+
+import numpy as np
+import pytest
+import torch
+
+from reactive.diffusion.flow import require_flow
+from reactive.errors import ReactiveError
+
+needs_cv2 = pytest.mark.skipif(importlib.util.find_spec("cv2") is None, reason="needs the extra [flow]")
+
+
+def texture(seed: int = 0, height: int = 120, width: int = 200) -> np.ndarray:
+    """Return a lively picture with room on all sides, uint8 [height, width, 3]."""
+    generator = torch.Generator().manual_seed(seed)
+    coarse = torch.randn(1, 3, height // 8, width // 8, generator=generator)
+    smooth = torch.nn.functional.interpolate(coarse, (height, width), mode="bicubic")[0]
+    return (smooth * 45 + 128).clamp(0, 255).byte().permute(1, 2, 0).numpy()
+
+
+def window(picture: np.ndarray, right: int, down: int) -> np.ndarray:
+    return np.ascontiguousarray(picture[20 - down : 100 - down, 30 - right : 170 - right])
+
+
+@needs_cv2
+@pytest.mark.parametrize(("right", "down"), [(6, 0), (-4, 5), (0, -8)])
+def test_a_known_motion_is_found(right: int, down: int) -> None:
+    from reactive.diffusion.flow import flow_between
+
+    first, second = window(texture(), 0, 0), window(texture(), right, down)
+    inner = flow_between(first, second)[:, 12:-12, 12:-12]
+    assert inner.flatten(1).median(dim=1).values.tolist() == pytest.approx([right, down], abs=0.5)
+    assert torch.equal(flow_between(first, second), flow_between(first, second))
+
+
+@needs_cv2
+def test_what_lies_between_is_half_way() -> None:
+    from reactive.diffusion.flow import Between
+
+    whole = texture()
+    first, middle, last = (torch.from_numpy(window(whole, x, 0)).permute(2, 0, 1) for x in (0, 5, 10))
+    way = Between(first, last)
+    inner = (slice(None), slice(10, -10), slice(14, -14))
+    error = (way.at(0.5)[inner].float() - middle[inner].float()).abs().mean()
+    mixed = ((first[inner].float() + last[inner].float()) / 2 - middle[inner].float()).abs().mean()
+    assert float(error) < 0.25 * float(mixed)
+    assert torch.equal(way.at(0.0), first)
+    assert torch.equal(way.at(1.0), last)
+
+
+@needs_cv2
+def test_pictures_that_have_nothing_in_common_dissolve() -> None:
+    from reactive.diffusion.flow import Between
+
+    first, last = (torch.from_numpy(texture(seed)).permute(2, 0, 1) for seed in (0, 1))
+    way = Between(first, last)
+    shares = np.linspace(0, 1, 9)
+    pictures = torch.stack([way.at(float(share)) for share in shares]).float()
+    steps = pictures.diff(dim=0).abs().mean(dim=(1, 2, 3))
+    # no step stands out: nothing pops
+    assert float(steps.max()) < 2.5 * float(steps.median())
+
+
+def test_its_absence_is_told_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ReactiveError, match=r"--imagine-rate: needs optical flow.*reactive-clip\[flow\]"):
+        require_flow("--imagine-rate")

@@ -1,0 +1,521 @@
+"""LoRA files, single files, pickles, wishes, the catalogue and the commands around them."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from click.testing import CliRunner
+from safetensors.torch import save_file
+
+from reactive.cli import main
+from reactive.diffusion.catalogue import ENTRIES, read_wishes
+from reactive.diffusion.check import check_model
+from reactive.diffusion.lora import _diffusers_name, find_lora, fuse, parse_lora
+from reactive.diffusion.models import find_model, load_model
+from reactive.diffusion.singlefile import CONFIGS, _tokenizers, read_header
+from reactive.errors import ModelError
+from tests.diffusion.toys import save_toy
+
+
+@pytest.fixture(scope="module", autouse=True)
+def threads() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def sd(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_toy(tmp_path_factory.mktemp("sd") / "model")
+
+
+@pytest.fixture(scope="module")
+def xl(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_toy(tmp_path_factory.mktemp("xl") / "model", family="sdxl")
+
+
+def parts_of(folder: Path) -> dict[str, Any]:
+    model = load_model(str(folder), steps=1)
+    parts = {"unet": model.unet, "text_encoder": model.text_encoder, "text_encoder_2": model.text_encoder_2}
+    return {name: part for name, part in parts.items() if part is not None}
+
+
+def matrices(shape: torch.Size, rank: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    up = torch.randn(shape[0], rank, *[1] * (len(shape) - 2), generator=generator)
+    return up, torch.randn(rank, *shape[1:], generator=generator)
+
+
+def product(up: torch.Tensor, down: torch.Tensor) -> torch.Tensor:
+    return torch.einsum("or,r...->o...", up.flatten(1), down)
+
+
+LAYERS = {
+    "unet": ("down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_q", "mid_block.attentions.0.transformer_blocks.0.attn2.to_out.0",
+             "up_blocks.0.resnets.1.conv1"),
+    "text_encoder": ("encoder.layers.1.self_attn.q_proj",),
+}  # fmt: skip
+KOHYA = {"unet": "lora_unet_", "text_encoder": "lora_te_", "text_encoder_2": "lora_te2_"}
+
+
+def write_lora(
+    path: Path, parts: dict[str, Any], naming: str, layers: dict[str, tuple[str, ...]], alpha: float = 1.0
+) -> dict:
+    """Write a LoRA in a naming; return what each layer's weight must change by."""
+    tensors, changes, seed = {}, {}, 0
+    for part, names in layers.items():
+        for layer in names:
+            seed += 1
+            module = (
+                dict(parts[part].named_modules()).get(layer) or dict(parts[part].named_modules())["text_model." + layer]
+            )
+            up, down = matrices(module.weight.shape, 2, seed)
+            inner = f"text_model.{layer}" if part != "unet" else layer
+            changes[part, layer] = (module, product(up, down) * (alpha / 2 if naming == "kohya" else 1.0))
+            if naming == "kohya":
+                key = KOHYA[part] + inner.replace(".", "_")
+                tensors |= {
+                    f"{key}.lora_up.weight": up,
+                    f"{key}.lora_down.weight": down,
+                    f"{key}.alpha": torch.tensor(alpha),
+                }
+            elif naming == "peft":
+                tensors |= {f"{part}.{inner}.lora_B.weight": up, f"{part}.{inner}.lora_A.weight": down}
+            else:
+                tensors |= {f"{part}.{inner}.lora.up.weight": up, f"{part}.{inner}.lora.down.weight": down}
+    save_file({key: value.contiguous() for key, value in tensors.items()}, path)
+    return changes
+
+
+@pytest.mark.parametrize("naming", ["peft", "diffusers", "kohya"])
+def test_a_lora_is_fused_into_the_weights(tmp_path: Path, sd: Path, naming: str) -> None:
+    parts = parts_of(sd)
+    changes = write_lora(tmp_path / "film.safetensors", parts, naming, LAYERS)
+    before = {key: module.weight.clone() for key, (module, _) in changes.items()}
+    assert fuse(find_lora(str(tmp_path / "film.safetensors"), 0.8), parts) == 4
+    for key, (module, change) in changes.items():
+        assert torch.allclose(module.weight, before[key] + 0.8 * change, atol=1e-5), key
+    assert fuse(find_lora(str(tmp_path / "film.safetensors"), -0.8), parts) == 4
+    for key, (module, _) in changes.items():
+        assert torch.allclose(module.weight, before[key], atol=1e-5), key
+
+
+def test_names_of_the_original_release_are_understood() -> None:
+    pairs = {
+        "input_blocks_0_0": "conv_in",
+        "input_blocks_1_0_in_layers_2": "down_blocks_0_resnets_0_conv1",
+        "input_blocks_3_0_op": "down_blocks_0_downsamplers_0_conv",
+        "input_blocks_4_1_transformer_blocks_0_attn1_to_q": "down_blocks_1_attentions_0_transformer_blocks_0_attn1_to_q",
+        "input_blocks_8_1_proj_in": "down_blocks_2_attentions_1_proj_in",
+        "middle_block_0_emb_layers_1": "mid_block_resnets_0_time_emb_proj",
+        "middle_block_1_transformer_blocks_9_ff_net_2": "mid_block_attentions_0_transformer_blocks_9_ff_net_2",
+        "middle_block_2_out_layers_3": "mid_block_resnets_1_conv2",
+        "output_blocks_2_1_proj_out": "up_blocks_0_attentions_2_proj_out",
+        "output_blocks_2_2_conv": "up_blocks_0_upsamplers_0_conv",
+        "output_blocks_3_0_skip_connection": "up_blocks_1_resnets_0_conv_shortcut",
+        "time_embed_2": "time_embedding_linear_2",
+        "label_emb_0_0": "add_embedding_linear_1",
+        "mid_block_attentions_0_proj_in": "mid_block_attentions_0_proj_in",
+    }
+    for original, ours in pairs.items():
+        assert _diffusers_name(original, 2) == ours
+
+
+def test_several_loras_change_the_model_and_its_hash(tmp_path: Path, xl: Path) -> None:
+    parts = parts_of(xl)
+    first, second = tmp_path / "a.safetensors", tmp_path / "b.safetensors"
+    layer = "down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_q"
+    write_lora(first, parts, "kohya", {"unet": (layer,), "text_encoder_2": ("encoder.layers.0.mlp.fc1",)})
+    second_names = {"lora_unet_input_blocks_4_1_transformer_blocks_0_attn1_to_q": parts["unet"]}
+    shape = dict(parts["unet"].named_modules())[layer].weight.shape
+    up, down = matrices(shape, 3, 9)
+    (name,) = second_names
+    save_file({f"{name}.lora_up.weight": up, f"{name}.lora_down.weight": down}, second)
+    (tmp_path / "b.json").write_text('{"steps": 3, "guidance": 1.5, "sampler": "lcm"}')
+    plain = load_model(str(xl))
+    both = load_model(str(xl), loras=(f"{first}:0.5", str(second)))
+    weights = [dict(m.unet.named_modules())[layer].weight for m in (plain, both)]
+    assert not torch.equal(*weights)
+    assert len({plain.sha256, both.sha256, load_model(str(xl), loras=(f"{first}:0.6", str(second))).sha256}) == 3
+    # the second one's wishes are followed
+    assert (both.steps, both.guidance, both.consistency) == (3, 1.5, True)
+
+
+def test_loras_that_do_not_fit_leave_the_model_as_it_was(tmp_path: Path, sd: Path) -> None:
+    parts = parts_of(sd)
+    layer = LAYERS["unet"][0]
+    weight = dict(parts["unet"].named_modules())[layer].weight
+    before = weight.clone()
+    good = {f"unet.{layer}.lora_A.weight": torch.ones(1, 16), f"unet.{layer}.lora_B.weight": torch.ones(16, 1)}
+
+    def refused(tensors: dict[str, torch.Tensor], word: str) -> None:
+        save_file(tensors, tmp_path / "x.safetensors")
+        with pytest.raises(ModelError, match=word):
+            fuse(find_lora(str(tmp_path / "x.safetensors")), parts)
+        assert torch.equal(weight, before)
+
+    refused(good | {"unet.elsewhere.to_q.lora_A.weight": torch.ones(1, 4)}, "has not")
+    other = f"unet.{LAYERS['unet'][1]}"
+    refused(good | {f"{other}.lora_A.weight": torch.ones(1, 9), f"{other}.lora_B.weight": torch.ones(16, 1)}, "width")
+    refused({"lora_unet_mid.hada_w1_a": torch.ones(2, 2)}, "LoHa")
+    refused({"unet.conv.dora_scale": torch.ones(2, 2)}, "DoRA")
+    refused({"weight": torch.ones(2, 2)}, "no LoRA")
+    (tmp_path / "x.safetensors").write_bytes(b"nonsense")
+    with pytest.raises(ModelError, match="can't be read"):
+        fuse(find_lora(str(tmp_path / "x.safetensors")), parts)
+    with pytest.raises(ModelError, match="no such file"):
+        find_lora("nothing.safetensors")
+    with pytest.raises(ModelError, match="models pull lightning"):
+        find_lora("lightning")
+
+
+def test_the_strength_stands_after_a_colon() -> None:
+    assert parse_lora("film.safetensors:0.8") == ("film.safetensors", 0.8)
+    assert parse_lora("film.safetensors:-1") == ("film.safetensors", -1.0)
+    assert parse_lora("C:\\loras\\film.safetensors") == ("C:\\loras\\film.safetensors", 1.0)
+    assert parse_lora("lightning") == ("lightning", 1.0)
+    with pytest.raises(ModelError, match="no strength"):
+        parse_lora("film.safetensors:40")
+
+
+# --- single files -----------------------------------------------------------------------------------------------------
+
+_RESNET = (("norm1", "in_layers.0"), ("conv1", "in_layers.2"), ("norm2", "out_layers.0"), ("conv2", "out_layers.3"),
+           ("time_emb_proj", "emb_layers.1"), ("conv_shortcut", "skip_connection"))  # fmt: skip
+
+
+def original_unet_name(key: str, layers: int) -> str:
+    """Return the original release's name of a U-Net tensor of diffusers."""
+    stem = {"conv_in": "input_blocks.0.0", "conv_norm_out": "out.0", "conv_out": "out.2", "time_embedding.linear_1": "time_embed.0",
+            "time_embedding.linear_2": "time_embed.2", "add_embedding.linear_1": "label_emb.0.0",
+            "add_embedding.linear_2": "label_emb.0.2"}  # fmt: skip
+    for ours, theirs in stem.items():
+        if key.startswith(ours + "."):
+            return key.replace(ours, theirs, 1)
+    match = re.fullmatch(
+        r"(down_blocks|up_blocks|mid_block)\.(?:(\d+)\.)?(resnets|attentions|downsamplers|upsamplers)\.(\d+)\.(.+)", key
+    )
+    assert match, key
+    side, level, kind, index, rest = match.groups()
+    number = int(index)
+    if kind == "resnets":
+        for ours, theirs in _RESNET:
+            rest = re.sub(rf"^{ours}\.", f"{theirs}.", rest)
+    if side == "mid_block":
+        return f"middle_block.{1 if kind == 'attentions' else 2 * number}.{rest}"
+    base = int(level) * (layers + 1)
+    if kind == "downsamplers":
+        return f"input_blocks.{base + layers + 1}.0.{rest.replace('conv', 'op')}"
+    if kind == "upsamplers":
+        # it follows the attention, if the level has one
+        return f"output_blocks.{base + layers}.{2 if int(level) == 0 else 1}.{rest}"
+    block = f"input_blocks.{base + number + 1}" if side == "down_blocks" else f"output_blocks.{base + number}"
+    return f"{block}.{1 if kind == 'attentions' else 0}.{rest}"
+
+
+def original_vae_name(key: str, levels: int) -> str:
+    """Return the original release's name of an autoencoder tensor of diffusers."""
+    key = re.sub(r"encoder\.down_blocks\.(\d+)\.resnets\.(\d+)", r"encoder.down.\1.block.\2", key)
+    key = re.sub(r"encoder\.down_blocks\.(\d+)\.downsamplers\.0", r"encoder.down.\1.downsample", key)
+    key = re.sub(
+        r"decoder\.up_blocks\.(\d+)\.resnets\.(\d+)", lambda m: f"decoder.up.{levels - 1 - int(m[1])}.block.{m[2]}", key
+    )
+    key = re.sub(
+        r"decoder\.up_blocks\.(\d+)\.upsamplers\.0", lambda m: f"decoder.up.{levels - 1 - int(m[1])}.upsample", key
+    )
+    key = re.sub(r"mid_block\.resnets\.(\d)", lambda m: f"mid.block_{int(m[1]) + 1}", key)
+    key = (
+        key.replace("mid_block.attentions.0", "mid.attn_1")
+        .replace("conv_norm_out", "norm_out")
+        .replace("conv_shortcut", "nin_shortcut")
+    )
+    for ours, theirs in (("group_norm", "norm"), ("to_q", "q"), ("to_k", "k"), ("to_v", "v"), ("to_out.0", "proj_out")):
+        key = key.replace(f"attn_1.{ours}", f"attn_1.{theirs}")
+    return key
+
+
+def open_clip(state: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+    """Return a text encoder's tensors as OpenCLIP names and joins them."""
+    out: dict[str, torch.Tensor] = {}
+    names = {"token_embedding.weight": "token_embedding.weight", "position_embedding.weight": "positional_embedding"}
+    for key, value in state.items():
+        key = key.removeprefix("text_model.")
+        if key.startswith("embeddings."):
+            out[names[key.removeprefix("embeddings.")]] = value
+        elif key.startswith("final_layer_norm"):
+            out[key.replace("final_layer_norm", "ln_final")] = value
+        elif key == "text_projection.weight":
+            out["text_projection"] = value.T
+        elif ".self_attn.q_proj" in key:
+            ending = key.rsplit(".", 1)[1]
+            joined = torch.cat(
+                [state[next(k for k in state if k.endswith(key.replace("q_proj", f"{n}_proj")))] for n in "qkv"]
+            )
+            out[
+                key.replace("encoder.layers", "transformer.resblocks").replace(
+                    f"self_attn.q_proj.{ending}", f"attn.in_proj_{ending}"
+                )
+            ] = joined
+        elif "k_proj" not in key and "v_proj" not in key:
+            key = key.replace("encoder.layers", "transformer.resblocks").replace("self_attn.out_proj", "attn.out_proj")
+            key = key.replace("layer_norm1", "ln_1").replace("layer_norm2", "ln_2").replace("mlp.fc1", "mlp.c_fc")
+            out[key.replace("mlp.fc2", "mlp.c_proj")] = value
+    return {prefix + key: value for key, value in out.items()}
+
+
+def write_single(folder: Path, path: Path, kind: str, **extra: torch.Tensor) -> Path:
+    """Write a toy folder's weights as one file in the layout of the original release."""
+    model = load_model(str(folder), steps=1)
+    tensors = {
+        "model.diffusion_model." + original_unet_name(key, 2): value for key, value in model.unet.state_dict().items()
+    }
+    for key, value in model.vae.state_dict().items():
+        new = original_vae_name(key, 4)
+        # the original's attention is made of 1x1 convolutions
+        square = value[:, :, None, None] if "attn_1" in new and value.ndim == 2 else value
+        tensors["first_stage_model." + new] = square
+    text = model.text_encoder.state_dict()
+    if kind == "sd2":
+        tensors |= open_clip(text, "cond_stage_model.model.")
+    else:
+        prefix = (
+            "conditioner.embedders.0.transformer.text_model."
+            if kind == "sdxl"
+            else "cond_stage_model.transformer.text_model."
+        )
+        tensors |= {prefix + key.removeprefix("text_model."): value for key, value in text.items()}
+    if kind == "sdxl":
+        tensors |= open_clip(model.text_encoder_2.state_dict(), "conditioner.embedders.1.model.")
+    save_file({key: value.clone().contiguous() for key, value in (tensors | extra).items()}, path)
+    return path
+
+
+@pytest.mark.parametrize(("kind", "family"), [("sd1", "sd"), ("sdxl", "sdxl")])
+def test_a_single_file_is_the_folder_that_it_was_made_of(
+    tmp_path: Path, sd: Path, xl: Path, kind: str, family: str
+) -> None:
+    folder = xl if family == "sdxl" else sd
+    file = write_single(folder, tmp_path / "one.safetensors", kind)
+    header = read_header(file, "one")
+    assert (header.config, header.family.name) == (kind, family)
+    assert find_model(str(file)) == file
+    (tmp_path / "one.json").write_text('{"steps": 2, "guidance": 3.0}')
+    one, whole = load_model(str(file), config=folder), load_model(str(folder))
+    assert (one.steps, one.guidance) == (2, 3.0)
+    for part in ("unet", "vae", "text_encoder", "text_encoder_2"):
+        ours, theirs = getattr(one, part), getattr(whole, part)
+        if theirs is None:
+            assert ours is None
+            continue
+        expected = theirs.state_dict()
+        found = ours.state_dict()
+        assert expected.keys() == found.keys()
+        assert all(torch.equal(found[key], value) for key, value in expected.items()), part
+    told = check_model(str(file))
+    assert told["kind"] == "single file"
+    assert told["steps"] == 2
+
+
+def test_what_a_file_says_of_its_prediction_is_followed(tmp_path: Path, xl: Path) -> None:
+    file = write_single(xl, tmp_path / "v.safetensors", "sdxl", v_pred=torch.ones(1), ztsnr=torch.ones(1))
+    model = load_model(str(file), config=xl)
+    assert model.prediction == "v_prediction"
+    assert float(model.schedule.alpha_sigma(torch.tensor([1000.0]))[0]) < 1e-6
+    assert check_model(str(file))["prediction"] == "v_prediction"
+
+
+def test_configurations_that_ship_have_the_sizes_of_the_releases() -> None:
+    from diffusers import AutoencoderKL, UNet2DConditionModel
+    from transformers import CLIPTextConfig, CLIPTextModelWithProjection
+
+    expected = {"sd1": 859_520_964, "sd2": 865_910_724, "sdxl": 2_567_463_684}
+    for kind, parameters in expected.items():
+        with torch.device("meta"):
+            unet = UNet2DConditionModel.from_config(json.loads((CONFIGS / kind / "unet" / "config.json").read_text()))
+            vae = AutoencoderKL.from_config(json.loads((CONFIGS / kind / "vae" / "config.json").read_text()))
+        assert sum(p.numel() for p in unet.parameters()) == parameters
+        assert sum(p.numel() for p in vae.parameters()) == 83_653_863
+    with torch.device("meta"):
+        second = CLIPTextModelWithProjection(CLIPTextConfig.from_pretrained(CONFIGS / "sdxl" / "text_encoder_2"))
+    assert sum(p.numel() for p in second.parameters()) == 694_659_840
+
+
+def test_the_tokenizer_that_ships_is_that_of_clip() -> None:
+    first, second = _tokenizers("sdxl").values()
+    text = "A photo of an astronaut riding a horse"
+    # as published with the first release
+    words = [49406, 320, 1125, 539, 550, 18376, 6765, 320, 4558, 49407]
+    assert first(text, padding="max_length", max_length=12)["input_ids"] == [*words, 49407, 49407]
+    assert second(text, padding="max_length", max_length=12)["input_ids"] == [*words, 0, 0]
+
+
+def test_files_that_are_no_checkpoints_are_refused(tmp_path: Path) -> None:
+    def refused(word: str, tensors: dict[str, torch.Tensor] | None, name: str = "x.safetensors") -> None:
+        path = tmp_path / name
+        if tensors is None:
+            path.write_bytes(b"nonsense")
+        else:
+            save_file(tensors, path)
+        with pytest.raises(ModelError, match=word) as caught:
+            load_model(str(path))
+        assert "\n" not in str(caught.value)
+
+    refused("can't be read", None)
+    refused("neither", None, "x.txt")
+    refused("no whole", {"weight": torch.ones(1)})
+    refused("[Uu]se --lora", {"lora_unet_x.lora_up.weight": torch.ones(1, 1)})
+    whole = {
+        "cond_stage_model.transformer.text_model.embeddings.token_embedding.weight": torch.ones(1, 1),
+        "first_stage_model.x": torch.ones(1), "model.diffusion_model.input_blocks.0.0.weight": torch.ones(8, 9, 3, 3),
+    }  # fmt: skip
+    refused("inpainting", whole)
+
+
+class Trap:
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Path.touch, (Path("sprung"),))
+
+
+@pytest.mark.parametrize("name", ["old.ckpt", "old.bin", "old.pt", "disguised.safetensors"])
+def test_pickles_are_refused_with_the_command_that_converts_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    file = tmp_path / name
+    file.write_bytes(pickle.dumps(Trap()))
+    for attempt in (find_model, load_model, check_model, find_lora):
+        with pytest.raises(ModelError, match="run code") as caught:
+            attempt(str(file))
+        assert "weights_only=True" in str(caught.value)
+        assert "\n" not in str(caught.value)
+    assert not (tmp_path / "sprung").exists()
+
+
+def test_the_conversion_command_works(tmp_path: Path) -> None:
+    from safetensors.torch import load_file
+
+    file = tmp_path / "it's old.ckpt"
+    torch.save({"state_dict": {"a": torch.arange(3.0), "step": 7}}, file)
+    with pytest.raises(ModelError) as caught:
+        find_model(str(file))
+    command = shlex.split(re.search("`(.+)`", caught.value.remedy)[1])
+    assert command[0] == "python"
+    subprocess.run([sys.executable, *command[1:]], check=True)
+    assert load_file(tmp_path / "it's old.safetensors")["a"].tolist() == [0.0, 1.0, 2.0]
+
+
+def test_a_folder_with_pickles_only_is_refused_and_strays_are_told(tmp_path: Path, sd: Path) -> None:
+    folder = shutil.copytree(sd, tmp_path / "model")
+    (folder / "unet" / "diffusion_pytorch_model.bin").write_bytes(b"")
+    told = check_model(str(folder))
+    assert "unet/diffusion_pytorch_model.bin" in " ".join(told["notes"]).replace("\\", "/")
+    assert told["family"] == "sd"
+    assert told["native"] == "64x64"
+    (folder / "unet" / "diffusion_pytorch_model.safetensors").unlink()
+    for attempt in (check_model, load_model):
+        with pytest.raises(ModelError, match=r"diffusion_pytorch_model\.bin, a pickle"):
+            attempt(str(folder))
+
+
+def test_a_damaged_folder_is_named(tmp_path: Path, sd: Path) -> None:
+    folder = shutil.copytree(sd, tmp_path / "model")
+    weights = folder / "vae" / "diffusion_pytorch_model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    with pytest.raises(ModelError, match="damaged"):
+        check_model(str(folder))
+    shutil.rmtree(folder / "tokenizer")
+    with pytest.raises(ModelError, match="tokenizer is missing"):
+        check_model(str(folder))
+    index = json.loads((folder / "model_index.json").read_text())
+    for pipeline in ("StableDiffusion3Pipeline", "StableDiffusionInpaintPipeline", "FluxPipeline"):
+        (folder / "model_index.json").write_text(json.dumps(index | {"_class_name": pipeline}))
+        with pytest.raises(ModelError, match=pipeline):
+            check_model(str(folder))
+
+
+@pytest.mark.parametrize(
+    "text", ['{"steps": 0}', '{"steps": 1.5}', '{"guidance": "much"}', "[1]", "{", '{"steps": true}']
+)
+def test_wishes_that_make_no_sense_are_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "reactive.json").write_text(text)
+    with pytest.raises(ModelError, match=r"reactive\.json"):
+        read_wishes(tmp_path / "reactive.json", "toy")
+
+
+def test_half_size_variants_load(tmp_path: Path, sd: Path) -> None:
+    folder = shutil.copytree(sd, tmp_path / "model")
+    for part in ("unet", "vae", "text_encoder"):
+        for file in list((folder / part).glob("*.safetensors")):
+            file.rename(file.with_suffix(".fp16.safetensors"))
+    assert load_model(str(folder)).unet.config.sample_size == 8
+
+
+def test_the_catalogue_is_sound(capsys: pytest.CaptureFixture[str]) -> None:
+    names = [entry.name for entry in ENTRIES]
+    assert len(set(names)) == len(names) >= 10
+    listed = CliRunner().invoke(main, ["models", "list"])
+    assert listed.exit_code == 0
+    assert all(name in listed.output for name in [*names, "ember"])
+    rows = json.loads(CliRunner().invoke(main, ["models", "list", "--json"]).stdout)
+    assert next(row for row in rows if row["name"] == "ember")["here"]
+    with pytest.raises(ModelError, match=r"[Uu]se --lora"):
+        find_model("lightning")
+
+
+def test_check_prints_what_a_model_is(sd: Path) -> None:
+    done = CliRunner().invoke(main, ["models", "check", str(sd)])
+    assert done.exit_code == 0
+    assert "epsilon" in done.output
+    told = json.loads(CliRunner().invoke(main, ["models", "check", "ember", "--json"]).stdout)
+    assert (told["native"], told["steps"], told["prediction"]) == ("384x224", 1, "v_prediction")
+    missing = CliRunner().invoke(main, ["models", "check", "nothing"])
+    assert missing.exit_code == 1
+    assert len(missing.output.strip().splitlines()) == 1
+
+
+def test_pull_fetches_safe_files_only_and_tells_what_went_wrong(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import fnmatch
+
+    import huggingface_hub
+
+    asked: dict[str, Any] = {}
+
+    def snapshot(hub: str, **options: Any) -> str:
+        asked.update(hub=hub, **options)
+        (tmp_path / "unet").mkdir(exist_ok=True)
+        (tmp_path / "unet" / "x.safetensors").write_bytes(b"")
+        return str(tmp_path)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot)
+    done = CliRunner().invoke(main, ["models", "pull", "sd-turbo", "--json"])
+    assert json.loads(done.stdout)["path"] == str(tmp_path)
+    assert asked["hub"] == "stabilityai/sd-turbo"
+
+    def wanted(name: str) -> bool:
+        return any(fnmatch.fnmatch(name, p) for p in asked["allow_patterns"]) and not any(
+            fnmatch.fnmatch(name, p) for p in asked["ignore_patterns"]
+        )
+
+    assert all(map(wanted, ("model_index.json", "unet/diffusion_pytorch_model.safetensors", "tokenizer/merges.txt")))
+    assert not any(
+        map(wanted, ("unet/diffusion_pytorch_model.bin", "sd_turbo.safetensors", "unet/code.py", "vae/model.ckpt"))
+    )
+
+    def broken(hub: str, **options: Any) -> str:
+        raise ConnectionError("no route")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", broken)
+    failed = CliRunner().invoke(main, ["models", "pull", "sd-turbo"])
+    assert failed.exit_code == 1
+    assert "goes on where it stopped" in failed.output
+    assert "models list" in CliRunner().invoke(main, ["models", "pull", "nothing"]).output

@@ -1,0 +1,97 @@
+"""A preview in a thread of its own, with the toy model."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("aiohttp", reason="the extra [preview] is not installed")
+
+from reactive.live.material import Options
+from reactive.live.preview import Address, preview
+
+PRESET = """
+version = 2
+title = "Live"
+walk = "0.4 + 0.6 * decay(kick, 0.2)"
+[[phase]]
+name = "calm"
+bars = [1, 4]
+prompts = ["a sea", "a tree"]
+[[phase]]
+name = "wild"
+bars = [1, 4]
+mode = "feedback"
+strength = "0.5"
+prompts = ["fire", "smoke"]
+[phase.switch]
+every = "1 bar"
+how = "cut"
+"""
+
+
+@pytest.fixture(scope="session")
+def live_preset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A preset with a walk and a feedback phase."""
+    path = tmp_path_factory.mktemp("preset") / "preset.toml"
+    path.write_text(PRESET)
+    return path
+
+
+@pytest.fixture(scope="session")
+def serving(beat_wav: Path, toy_model: Path, live_preset: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A function that runs a preview in a thread: a context that yields its address and its folder."""
+
+    @contextlib.contextmanager
+    def serve(**changes: Any) -> Iterator[tuple[Address, Path]]:
+        folder = changes.pop("folder", None) or tmp_path_factory.mktemp("preview")
+        ready, ending, failed = threading.Event(), threading.Event(), []
+        addresses: list[Address] = []
+        options: dict[str, Any] = {"preset": str(live_preset), "model": str(toy_model), "steps": 1, "threads": 1}
+        options |= {"fps": Fraction(24)} | changes.pop("options", {})
+
+        def tell(address: Address) -> None:
+            addresses.append(address)
+            ready.set()
+
+        def work() -> None:
+            try:
+                preview(
+                    beat_wav,
+                    Options(**options),
+                    takes=folder,
+                    keys=folder / "keys",
+                    ready=tell,
+                    stop=ending.is_set,
+                    **changes,
+                )
+            except BaseException as problem:
+                failed.append(problem)
+                ready.set()
+
+        thread = threading.Thread(target=work)
+        thread.start()
+        try:
+            assert ready.wait(240), "the preview did not start"
+            if failed:
+                raise failed[0]
+            yield addresses[0], folder
+        finally:
+            ending.set()
+            thread.join(60)
+            assert not thread.is_alive()
+
+    return serve
+
+
+@pytest.fixture(scope="module")
+def served(serving: Callable[..., Any]) -> Iterator[tuple[Address, Path]]:
+    """A preview that a module's tests share."""
+    with serving() as found:
+        yield found

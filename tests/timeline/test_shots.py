@@ -1,0 +1,173 @@
+"""Shots by name, and wishes for single ones."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from reactive import build_timeline, get_preset
+from reactive.errors import PresetError, TimelineError
+from reactive.preset.schema import check_preset
+from reactive.preset.shots import Shots, Wish, load_shots, save_shots, shot_photos, shots_path, wish_with
+from reactive.timeline.shots import apply_shots, change_shots, find_shot, shots_of
+from reactive.timeline.timeline import CURVES, INTEGERS, NO_SOURCE
+
+FPS = Fraction(24)
+
+
+def test_shots_have_names_that_count_within_parts_of_the_song(beat_timeline, beat_analysis) -> None:
+    shots = shots_of(beat_timeline, beat_analysis)
+    assert shots[0].name == "section 1 / shot 1"
+    assert len({shot.name for shot in shots}) == len(shots) == beat_timeline.columns["shot"].max() + 1
+    assert [shot.start for shot in shots][1:] == [shot.stop for shot in shots][:-1]
+    assert [shot.start for shot in shots][1:] == list(beat_timeline.cuts)
+    assert any(shot.name.startswith("drop 1 / ") for shot in shots)
+    assert any(shot.fed_back for shot in shots)
+
+
+def test_shots_are_found_by_name_or_number(beat_timeline, beat_analysis) -> None:
+    shots = shots_of(beat_timeline, beat_analysis)
+    assert find_shot("2", shots) == shots[1]
+    assert find_shot(" section 1  / shot 1", shots) == shots[0]
+    with pytest.raises(TimelineError, match="section 1 / shot 1"):
+        find_shot("secton 1 / shot 1", shots)
+
+
+def test_a_wish_changes_its_shot_and_nothing_else(beat_timeline, beat_analysis) -> None:
+    shot = shots_of(beat_timeline, beat_analysis)[2]
+    wishes = change_shots(beat_timeline, beat_analysis, Shots(), [shot.name], said={"prompt": "a red door", "seed": 5})
+    made, unknown = apply_shots(beat_timeline, beat_analysis, wishes)
+    assert unknown == []
+    here = slice(shot.start, shot.stop)
+    assert {made.prompts[i] for i in made.columns["prompt_to"][here]} == {"a red door"}
+    assert {made.prompts[i] for i in made.columns["prompt_from"][here]} == {"a red door"}
+    assert set(made.columns["seed"][here]) == {5}
+    elsewhere = np.delete(np.arange(made.frames), np.arange(shot.start, shot.stop))
+    for name in (*INTEGERS, *CURVES):
+        assert np.array_equal(made.columns[name][elsewhere], beat_timeline.columns[name][elsewhere]), name
+    assert shots_of(made, beat_analysis)[2].prompts == ("a red door",)
+
+
+def test_rolling_gives_another_seed_each_time(beat_timeline, beat_analysis) -> None:
+    wishes, seeds = Shots(), set()
+    for _ in range(3):
+        wishes = change_shots(beat_timeline, beat_analysis, wishes, ["1"], roll=True)
+        seeds.add(wishes.shot["section 1 / shot 1"].seed)
+    assert len(seeds) == 3
+    again = change_shots(beat_timeline, beat_analysis, Shots(), ["1"], roll=True)
+    assert again.shot["section 1 / shot 1"].seed in seeds
+
+
+def test_a_locked_shot_survives_another_seed(beat_timeline, beat_analysis) -> None:
+    wishes = change_shots(beat_timeline, beat_analysis, Shots(), ["2"], lock=True)
+    name = shots_of(beat_timeline, beat_analysis)[1].name
+    preset = get_preset("loop-destroy")
+    other = build_timeline(beat_analysis, preset, samples=16 * 44_100, fps=FPS, seed=99)
+    kept = shots_of(apply_shots(other, beat_analysis, wishes)[0], beat_analysis)[1]
+    was = shots_of(beat_timeline, beat_analysis)[1]
+    assert shots_of(other, beat_analysis)[1].prompts != was.prompts
+    assert (kept.name, kept.prompts, kept.seed) == (name, was.prompts, was.seed)
+    for change in ({"roll": True}, {"said": {"seed": 1}}):
+        with pytest.raises(TimelineError, match="--unlock"):
+            change_shots(beat_timeline, beat_analysis, wishes, ["2"], **change)
+    freed = change_shots(beat_timeline, beat_analysis, wishes, ["2"], lock=False, roll=True)
+    assert not freed.shot[name].locked
+    assert change_shots(beat_timeline, beat_analysis, wishes, ["2"], reset=True).shot == {}
+
+
+def test_several_prompts_follow_the_fades_of_a_shot(beat_analysis) -> None:
+    data = {
+        "version": 2,
+        "title": "x",
+        "phase": [
+            {"name": "a", "prompts": [f"sea {i}" for i in range(9)], "switch": {"every": "1 bar", "how": "fade"}}
+        ],
+    }
+    plain = build_timeline(beat_analysis, check_preset(data, where="x"), samples=16 * 44_100, fps=FPS, seed=0)
+    assert len(shots_of(plain, beat_analysis)) == 1
+    wishes = Shots(shot={"section 1 / shot 1": Wish(prompt=["one", "two", "three"])})
+    made = apply_shots(plain, beat_analysis, wishes)[0]
+    assert shots_of(made, beat_analysis)[0].prompts == ("one", "two", "three")
+    assert np.array_equal(made.columns["weight"], plain.columns["weight"])
+    texts = [made.prompts[i] for i in made.columns["prompt_from"]]
+    assert list(dict.fromkeys(texts)) == ["one", "two", "three"]
+    fading = np.flatnonzero(plain.columns["weight"] > 0)
+    assert texts[fading[0]] == "one"
+    assert made.prompts[made.columns["prompt_to"][fading[0]]] == "two"
+
+
+def test_own_photographs_come_before_videos(beat_analysis) -> None:
+    data = {
+        "version": 2,
+        "title": "x",
+        "phase": [
+            {"name": "a", "prompts": ["sea"], "mode": "photo", "switch": {"how": "cut"}},
+        ],
+    }
+    plain = build_timeline(
+        beat_analysis, check_preset(data, where="x"), samples=16 * 44_100, fps=FPS, seed=0,
+        photos=("a.jpg",), videos=("v.mp4",),
+    )  # fmt: skip
+    shots = shots_of(plain, beat_analysis)
+    wishes = Shots(shot={shots[1].name: Wish(photo="door.jpg", strength=0.3), "nowhere / shot 1": Wish(seed=1)})
+    made, unknown = apply_shots(plain, beat_analysis, wishes)
+    assert unknown == ["nowhere / shot 1"]
+    assert made.photos == ("a.jpg", "door.jpg")
+    assert set(made.columns["source"][shots[1].start : shots[1].stop]) == {1}
+    assert made.columns["strength"][shots[1].start] == 0.3
+    before, after = plain.columns["source"][: shots[1].start], made.columns["source"][: shots[1].start]
+    assert np.array_equal(np.where(before >= 1, before + 1, before), after)
+    assert (after != NO_SOURCE).any()
+
+
+def test_wishes_for_another_song_are_refused(beat_timeline, beat_analysis) -> None:
+    with pytest.raises(TimelineError, match="another song"):
+        apply_shots(beat_timeline, beat_analysis, Shots(song_sha256="0" * 64))
+
+
+def test_a_shots_file_says_the_same(tmp_path: Path) -> None:
+    shots = Shots(
+        song_sha256="ab",
+        shot={
+            'drop 1 / shot 2 "é" \\': Wish(prompt=["a \\ \"door\"", "schön 🜂"], photo="d.jpg", seed=7, rolls=2, locked=True),
+            "section 1 / shot 1": Wish(strength=0.25),
+        },
+    )  # fmt: skip
+    path = shots_path(tmp_path / "song.wav")
+    save_shots(shots, path)
+    assert path.name == "song.shots.toml"
+    assert load_shots(path) == shots
+    assert shot_photos(shots) == ("d.jpg",)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["song.shots.toml"]
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ("version = 2", "version"),
+        ("[shot.a]\nsede = 1", "Did you mean seed"),
+        ("[shot.a]\nseed = -1", "seed"),
+        ("[shot.a]\nstrength = nan", "strength"),
+        ('[shot.a]\nphoto = "../x.jpg"', "plain file name"),
+        ('[shot.a]\nprompt = "\\u001b[31m"', "control characters"),
+        ("[shot", "not valid TOML"),
+        ("shots = 1", "Did you mean shot"),
+    ],
+)
+def test_a_spoilt_shots_file_is_refused_in_one_line(tmp_path: Path, text: str, word: str) -> None:
+    path = tmp_path / "a.shots.toml"
+    path.write_text(text)
+    with pytest.raises(PresetError) as caught:
+        load_shots(path)
+    assert word in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert str(path) in str(caught.value)
+
+
+def test_a_wish_takes_only_what_it_knows() -> None:
+    assert wish_with(Wish(), prompt="x").prompt == ["x"]
+    with pytest.raises(PresetError, match="control"):
+        wish_with(Wish(), prompt=["\x1b"])
