@@ -62,7 +62,8 @@ def frame_signals(analysis: Analysis, grid: Grid, *, frames: int, fps: Fraction)
     if analysis.silent:
         moving = ("phase.beat", "phase.bar", "song.progress", "section.progress")
         signals = {name: curve if name in moving else np.zeros(frames) for name, curve in signals.items()}
-    return signals
+    # rounding noise must not decide what is a tie: masters of one song at other levels give the same timeline
+    return {name: np.round(curve, 4) for name, curve in signals.items()}
 
 
 def _signal_of(onsets: str) -> str:
