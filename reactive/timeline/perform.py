@@ -32,7 +32,19 @@ KINDS = ("control", "prompt", "phase", "preset", "freeze", "hold", "black")
 # a phase that was jumped to lasts at least so long before the next one takes its turn
 SHORTEST_BARS = 2.0
 MAX_CROSSFADE = 60.0
-_FROZEN = ("guide", "prompt_from", "prompt_to", "weight", "slerp", "seed", "source", "strength", "phase", "loop", "shot")
+_FROZEN = (
+    "guide",
+    "prompt_from",
+    "prompt_to",
+    "weight",
+    "slerp",
+    "seed",
+    "source",
+    "strength",
+    "phase",
+    "loop",
+    "shot",
+)
 
 
 @dataclass(frozen=True)
