@@ -58,7 +58,7 @@ async def count(url: str, seconds: float) -> dict[str, float]:
                     told = now
                 try:
                     message = await asyncio.wait_for(socket.receive(), 0.05)
-                except asyncio.TimeoutError:
+                except TimeoutError:
                     continue
                 if message.type != aiohttp.WSMsgType.BINARY:
                     continue
