@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 
 # one thread pool of a fixed size: the bits of a picture depend on it
+# what is heard in tests is kept apart from the user's own
+os.environ["REACTIVE_CACHE"] = tempfile.mkdtemp(prefix="reactive-cache-")
+os.environ["REACTIVE_DATA"] = tempfile.mkdtemp(prefix="reactive-data-")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TRANSFORMERS_OFFLINE", "1")
 # what the person who runs the tests has installed is neither seen nor touched

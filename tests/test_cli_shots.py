@@ -59,6 +59,11 @@ def test_shots_are_listed_changed_and_heeded(folder: Path, toy_model: Path, monk
     clip = invoke("run", "song.wav", *run)
     assert clip.exit_code == 0, clip.output
     assert "song.shots.toml" in clip.output
+    Path("song.shots.toml").rename("kept.toml")
+    again = invoke("run", "song.wav", "--recipe", "clip.mp4", "--model", str(toy_model), "-o", "again.mp4")
+    assert again.exit_code == 0, again.output
+    assert "Made again." in again.output
+    Path("kept.toml").rename("song.shots.toml")
     assert "locked" in invoke("shots", "song.wav", "--shot", "1", "--lock").output
     refused = invoke("shots", "song.wav", "--shot", "1", "--roll")
     assert refused.exit_code == 1

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from reactive.audio.analysis import PULSE_SECONDS, Analysis
-from reactive.audio.rhythm import BEATS_PER_BAR, extended
+from reactive.audio.analysis import Analysis
+from reactive.audio.rhythm import BEATS_PER_BAR, PULSE_SECONDS, extended
 
 
 @dataclass(frozen=True)
@@ -37,9 +37,13 @@ def grid_of(analysis: Analysis) -> Grid:
         beats = np.arange(0.0, analysis.duration + PULSE_SECONDS, PULSE_SECONDS / BEATS_PER_BAR)
         return Grid(beats, beats[::BEATS_PER_BAR], heard=False)
     beats = extended(analysis.beats, analysis.duration)
-    first = float(analysis.downbeats[0]) if len(analysis.downbeats) else float(analysis.beats[0])
-    phase = int(np.argmin(np.abs(beats - first))) % BEATS_PER_BAR
-    return Grid(beats, beats[phase::BEATS_PER_BAR], heard=True)
+    downbeats = analysis.downbeats if len(analysis.downbeats) else analysis.beats[:1]
+    sizes = analysis.beats_per_bar if len(analysis.beats_per_bar) else np.array([BEATS_PER_BAR])
+    first, last = (int(np.argmin(np.abs(beats - bar))) for bar in (downbeats[0], downbeats[-1]))
+    # before the first "one" and after the last the count goes on
+    early = beats[first % int(sizes[0]) : first : int(sizes[0])]
+    late = beats[last + int(sizes[-1]) :: int(sizes[-1])]
+    return Grid(beats, np.concatenate([early, downbeats, late]), heard=True)
 
 
 def _position(marks: np.ndarray, seconds: np.ndarray) -> np.ndarray:

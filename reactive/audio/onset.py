@@ -11,7 +11,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from reactive.audio.spectrum import FINE_HOP, FRAMES_PER_SECOND, HIGH_EDGE, HOP, LOW_EDGE, MELS, RATE, Spectra
+from reactive.audio.spectrum import (
+    FINE_HOP,
+    FRAMES_PER_SECOND,
+    HOP,
+    MELS,
+    RATE,
+    Spectra,
+    loud_level,
+    mel_edges,
+    passages,
+)
 
 BANDS = ("all", "low", "mid", "high")
 # compression: log(1 + COMPRESSION * power / loud power); a gain of the whole song cancels out
@@ -40,22 +50,26 @@ def onset_strength(spectra: Spectra) -> np.ndarray:
     import librosa
     from scipy.ndimage import gaussian_filter1d, maximum_filter1d
 
-    loud = np.percentile(spectra.mel, 99.9)
+    loud = loud_level(spectra.mel)
     if loud <= 0:
         return np.zeros((len(BANDS), len(spectra.mel)), np.float32)
-    compressed = np.log1p(COMPRESSION * spectra.mel.T / loud)
-    centres = librosa.mel_frequencies(n_mels=MELS + 2, fmin=30.0, fmax=RATE / 2)[1:-1]
-    low, high = (int(edge) for edge in np.searchsorted(centres, (LOW_EDGE, HIGH_EDGE)))
-    strength = librosa.onset.onset_strength_multi(
-        S=compressed,
-        sr=RATE,
-        hop_length=HOP,
-        lag=2,
-        max_size=1,
-        center=False,
-        channels=[slice(0, MELS), slice(0, low), slice(low, high), slice(high, MELS)],
-    )
-    strong = np.percentile(strength, 99.5, axis=1, keepdims=True)
+    low, high = mel_edges()
+    parts = [
+        librosa.onset.onset_strength_multi(
+            S=np.log1p(spectra.mel[stretch].T * np.float32(COMPRESSION / loud)),
+            sr=RATE,
+            hop_length=HOP,
+            lag=2,
+            max_size=1,
+            center=False,
+            channels=[slice(0, MELS), slice(0, low), slice(low, high), slice(high, MELS)],
+        )[:, keep]
+        for stretch, keep in passages(len(spectra.mel), 4)
+    ]
+    strength = np.concatenate(parts, axis=1)
+    # a song of one click has no percentile worth the name
+    highest = strength.max(axis=1, keepdims=True)
+    strong = np.maximum(np.percentile(strength, 99.5, axis=1, keepdims=True), 0.2 * highest)
     width = round(2 * NEARBY_SECONDS * FRAMES_PER_SECOND)
     nearby = gaussian_filter1d(maximum_filter1d(strength, width, axis=1), width / 4, axis=1, mode="nearest")
     scale = np.maximum(nearby, WEAKEST * strong)

@@ -7,12 +7,12 @@ small features, not with the sound.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from reactive.audio.loudness import metered, momentary
 from reactive.media.sound import Track, blocks
 
 RATE = 22_050
@@ -24,7 +24,15 @@ MELS = 64
 LOW_EDGE, HIGH_EDGE = 150.0, 2500.0
 # the fine envelope: 2.9 ms a value, to find where an attack really begins
 FINE_HOP = 64
-_BLOCK_ROWS = 4096
+# pitch is read from the sound at a quarter of the rate, in windows four times as long: 186 ms each 46 ms
+PITCH_STEP = 4
+PITCH_HOP = 256
+# bass from A1 up, what lies above from A3 up, and the end, in Hz
+PITCHED = (53.0, 214.0, 2000.0)
+_STRETCH = 1 << 18
+_FFT_ROWS = 512
+# 3 minutes and some
+PASSAGE_ROWS = 1 << 14
 # what lies below is no sound, in Hz
 LOWEST = 20.0
 # channels whose mean keeps less than this share of their power cancel each other
@@ -46,9 +54,11 @@ class Spectra:
     centroid
         float32 [t], spectral centroid in Hz, 0 in silence.
     chroma
-        float32 [t, 12], energy by pitch class from C, not normalised.
+        float32 [t / 4, 24], power by pitch class from C, of the bass and of what lies above; each row four of the others.
     fine
         float32 [t * 4], peak of the absolute mono signal in steps of 64 samples.
+    loudness
+        float32, momentary loudness in LUFS, ten a second; empty if only the folded sound was given.
     """
 
     mel: np.ndarray
@@ -57,6 +67,45 @@ class Spectra:
     centroid: np.ndarray
     chroma: np.ndarray
     fine: np.ndarray
+    loudness: np.ndarray
+
+
+def scaled(spectra: Spectra, gain: float) -> Spectra:
+    """Return the spectra of the same song, its samples multiplied by `gain`."""
+    power = np.float32(gain * gain)
+    return replace(
+        spectra,
+        mel=spectra.mel * power,
+        bands=spectra.bands * power,
+        power=spectra.power * power,
+        chroma=spectra.chroma * power,
+        fine=spectra.fine * np.float32(gain),
+    )
+
+
+def passages(rows: int, margin: int) -> Iterator[tuple[slice, slice]]:
+    """Yield stretches of rows with `margin` more on either side, and which part of each to keep.
+
+    So what needs a lot of memory a row needs it for a few minutes of the song at a time.
+    """
+    for first in range(0, rows, PASSAGE_ROWS):
+        begin, stop = max(first - margin, 0), min(first + PASSAGE_ROWS + margin, rows)
+        yield slice(begin, stop), slice(first - begin, min(first + PASSAGE_ROWS, rows) - begin)
+
+
+def loud_level(curves: np.ndarray) -> float:
+    """Return the 99.9th percentile of power over a whole song, of every nth row where it is long; at least -30 dB."""
+    step = max(1, len(curves) // 40_000)
+    return max(float(np.percentile(curves[::step], 99.9)), 1e-3 * float(curves.max())) if len(curves) else 0.0
+
+
+def mel_edges() -> tuple[int, int]:
+    """Return the first mel band above 150 Hz and the first above 2.5 kHz."""
+    import librosa
+
+    centres = librosa.mel_frequencies(n_mels=MELS + 2, fmin=30.0, fmax=RATE / 2)[1:-1]
+    low, high = np.searchsorted(centres, (LOW_EDGE, HIGH_EDGE))
+    return int(low), int(high)
 
 
 def times(rows: int) -> np.ndarray:
@@ -65,36 +114,80 @@ def times(rows: int) -> np.ndarray:
 
 
 def measure(track: Track) -> Spectra:
-    """Decode the song once and fold its short-time spectrum (Hann window of 46 ms, hop 11.6 ms)."""
+    """Decode the song once, fold it, and meter its loudness on the way."""
+    energies: list[np.ndarray] = []
+    spectra = fold(mono(track, energies))
+    return replace(spectra, loudness=momentary(energies).astype(np.float32))
+
+
+def fold(chunks: Iterable[np.ndarray]) -> Spectra:
+    """Fold mono sound at 22050 Hz: a spectrum in Hann windows of 46 ms each 11.6 ms, and one of 186 ms for pitch.
+
+    Parameters
+    ----------
+    chunks
+        The song in pieces of any length, float32.
+    """
     import librosa
+    from scipy.fft import rfft
 
-    frequencies = librosa.fft_frequencies(sr=RATE, n_fft=WINDOW)
+    frequencies = np.fft.rfftfreq(WINDOW, 1 / RATE)
     mel_basis = librosa.filters.mel(sr=RATE, n_fft=WINDOW, n_mels=MELS, fmin=30.0, fmax=RATE / 2)
-    chroma_basis = librosa.filters.chroma(sr=RATE, n_fft=WINDOW, tuning=0.0)
-    # so wide a window says nothing of pitch below some 200 Hz
-    chroma_basis[:, frequencies < 200.0] = 0.0
-    edges = np.searchsorted(frequencies, (LOW_EDGE, HIGH_EDGE))
-    rows: dict[str, list[np.ndarray]] = {name: [] for name in ("mel", "bands", "power", "centroid", "chroma")}
+    pitch_basis = _pitch_classes(np.fft.rfftfreq(WINDOW, PITCH_STEP / RATE))
+    # power in each band, total power, and its first moment: one product gives all
+    sums = np.stack(
+        [
+            frequencies < LOW_EDGE,
+            (frequencies >= LOW_EDGE) & (frequencies < HIGH_EDGE),
+            frequencies >= HIGH_EDGE,
+            np.ones_like(frequencies),
+            frequencies,
+        ]
+    )
+    basis = np.concatenate([mel_basis, sums]).astype(np.float32).T.copy()
+    window = np.hanning(WINDOW + 1)[:-1].astype(np.float32)
+    folded: list[np.ndarray] = []
+    pitches: list[np.ndarray] = []
     fine: list[np.ndarray] = []
-    for padded in _overlapping(track, fine):
-        spectrum = librosa.stft(padded, n_fft=WINDOW, hop_length=HOP, center=False)
-        power = np.square(np.abs(spectrum)).astype(np.float32) / (WINDOW / 2) ** 2 * 4
-        total = power.sum(axis=0)
-        rows["mel"].append((mel_basis @ power).T)
-        rows["chroma"].append((chroma_basis @ power).T)
-        rows["bands"].append(np.stack([part.sum(axis=0) for part in np.split(power, edges)], axis=1))
-        rows["power"].append(total)
-        rows["centroid"].append(frequencies @ power / np.maximum(total, 1e-12) * (total > 1e-10))
-    stacked: dict[str, Any] = {name: np.concatenate(parts).astype(np.float32) for name, parts in rows.items()}
-    return Spectra(**stacked, fine=np.concatenate(fine))
+    for part, deep in _overlapping(chunks, fine):
+        frames = np.lib.stride_tricks.sliding_window_view(part, WINDOW)[:: PITCH_HOP if deep else HOP]
+        for first in range(0, len(frames), _FFT_ROWS):
+            spectrum = rfft(frames[first : first + _FFT_ROWS] * window, axis=1)
+            power = (np.square(spectrum.real) + np.square(spectrum.imag)) * np.float32(16 / WINDOW**2)
+            (pitches if deep else folded).append(power @ (pitch_basis if deep else basis))
+    table = np.concatenate(folded)
+    total = np.maximum(table[:, MELS + 3], 0.0)
+    return Spectra(
+        mel=np.ascontiguousarray(table[:, :MELS]),
+        bands=np.ascontiguousarray(table[:, MELS : MELS + 3]),
+        power=total,
+        centroid=table[:, MELS + 4] / np.maximum(total, 1e-12) * (total > 1e-10),
+        chroma=np.concatenate(pitches)[: -(-len(table) // 4)],
+        fine=np.concatenate(fine),
+        loudness=np.zeros(0, np.float32),
+    )
 
 
-def mono(track: Track) -> Iterator[np.ndarray]:
-    """Yield the song as float32 mono blocks at 22050 Hz."""
+def _pitch_classes(frequencies: np.ndarray) -> np.ndarray:
+    """Return float32 [bins, 24]: each bin's share in the pitch classes from C, of the bass and of what lies above."""
+    basis = np.zeros((len(frequencies), 24), np.float32)
+    for number, frequency in enumerate(frequencies):
+        if not PITCHED[0] <= frequency < PITCHED[2]:
+            continue
+        place = 12 * np.log2(frequency / 440.0) + 9
+        whole = int(np.floor(place))
+        register = 0 if frequency < PITCHED[1] else 12
+        basis[number, register + whole % 12] += 1 - (place - whole)
+        basis[number, register + (whole + 1) % 12] += place - whole
+    return basis
+
+
+def mono(track: Track, energies: list[np.ndarray]) -> Iterator[np.ndarray]:
+    """Yield the song as float32 mono blocks at 22050 Hz; append the energies of `loudness.metered` on the way."""
     import soxr
 
     stream = soxr.ResampleStream(track.sample_rate, RATE, 1, dtype="float32", quality="HQ")
-    for block in blocks(track):
+    for block in metered(blocks(track), track.sample_rate, energies):
         yield stream.resample_chunk(_one_channel(block))
     yield stream.resample_chunk(np.zeros(0, np.float32), last=True)
 
@@ -108,7 +201,7 @@ def _one_channel(block: np.ndarray) -> np.ndarray:
     return mean
 
 
-def _without_offset(chunks: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+def _without_offset(chunks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
     """Yield the chunks through a high pass at 20 Hz, which takes a constant offset away and nothing that is heard."""
     from scipy.signal import butter, sosfilt, sosfilt_zi
 
@@ -122,18 +215,31 @@ def _without_offset(chunks: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
         yield filtered.astype(np.float32)
 
 
-def _overlapping(track: Track, fine: list[np.ndarray]) -> Iterator[np.ndarray]:
-    """Yield blocks whose windows tile the padded song; append the fine peak envelope on the way."""
-    pending = np.zeros(WINDOW // 2, np.float32)
+def _overlapping(chunks: Iterable[np.ndarray], fine: list[np.ndarray]) -> Iterator[tuple[np.ndarray, bool]]:
+    """Yield stretches whose windows tile the padded song, and whether each is the slower sound for pitch.
+
+    Appends the fine peak envelope on the way.
+    """
+    import soxr
+
+    slower = soxr.ResampleStream(RATE, RATE / PITCH_STEP, 1, dtype="float32", quality="MQ")
+    queues = {deep: [np.zeros(WINDOW // 2, np.float32)] for deep in (False, True)}
     rest = np.zeros(0, np.float32)
-    for chunk in _without_offset(mono(track)):
+    for chunk in _without_offset(chunks):
         rest = np.concatenate([rest, chunk])
         whole = len(rest) // FINE_HOP * FINE_HOP
         fine.append(np.abs(rest[:whole]).reshape(-1, FINE_HOP).max(axis=1, initial=0.0))
         rest = rest[whole:]
-        pending = np.concatenate([pending, chunk])
-        while len(pending) >= WINDOW + HOP * (_BLOCK_ROWS - 1):
-            yield pending[: WINDOW + HOP * (_BLOCK_ROWS - 1)]
-            pending = pending[HOP * _BLOCK_ROWS :]
+        queues[False].append(chunk)
+        queues[True].append(slower.resample_chunk(chunk))
+        for deep, queue in queues.items():
+            if sum(map(len, queue)) >= _STRETCH:
+                joined = np.concatenate(queue)
+                hop = PITCH_HOP if deep else HOP
+                count = (len(joined) - WINDOW) // hop + 1
+                yield joined[: WINDOW + hop * (count - 1)], deep
+                queues[deep] = [joined[hop * count :]]
     fine.append(np.abs(rest).max(keepdims=True) if len(rest) else rest)
-    yield np.concatenate([pending, np.zeros(WINDOW, np.float32)])
+    queues[True].append(slower.resample_chunk(np.zeros(0, np.float32), last=True))
+    for deep, queue in queues.items():
+        yield np.concatenate([*queue, np.zeros(WINDOW, np.float32)]), deep

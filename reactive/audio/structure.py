@@ -1,4 +1,4 @@
-"""Sections: where the music changes, which passages are alike, how loud and dense each is. Times in seconds."""
+"""Structure: sections and which of them are alike, build-ups, drops, breaks and silences. Times in seconds."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from reactive.audio.spectrum import FRAMES_PER_SECOND, Spectra
+from reactive.audio.spectrum import FRAMES_PER_SECOND, MELS, Spectra, loud_level
 
 # the checkerboard looks this many bars back and ahead
 KERNEL_BARS = 8
@@ -26,6 +26,28 @@ class Section:
     end: float
     label: str
     energy: float
+
+
+@dataclass(frozen=True)
+class Moment:
+    """Something that a section's letter does not say: ``build``, ``drop``, ``break`` or ``silence``, strength in [0, 1].
+
+    A build ends where its drop begins; a drop ends with its first bar.
+    """
+
+    kind: str
+    start: float
+    end: float
+    strength: float
+
+
+# a drop: bass comes in by so much over the bars before, or everything does, and the song is near its loudest, in dB
+BASS_RISE, WHOLE_RISE, NEAR_LOUDEST = 6.0, 4.0, 6.0
+# a break: this far below the song's loud bars, in bass or as a whole, for at least so many bars
+BREAK_DEPTH, BREAK_BARS = 9.0, 2
+BUILD_BARS = 8
+# silence: this far below the song's loud moments, for at least so long
+SILENT_DEPTH, SILENT_SECONDS = 45.0, 0.8
 
 
 def find_sections(spectra: Spectra, bars: np.ndarray, duration: float) -> list[Section]:
@@ -50,11 +72,80 @@ def find_sections(spectra: Spectra, bars: np.ndarray, duration: float) -> list[S
     starts = [0, *_boundaries(features, MIN_BARS_SHORT if count < SHORT_SONG else MIN_BARS), count]
     means = np.stack([features[a:b].mean(axis=0) for a, b in zip(starts, starts[1:], strict=False)])
     labels = _letters(means)
-    level = _rank([float(energy[a:b].mean()) for a, b in zip(starts, starts[1:], strict=False)])
+    level = level_ranks([float(energy[a:b].mean()) for a, b in zip(starts, starts[1:], strict=False)])
     return [
         Section(float(edges[a]), float(edges[b]), label, loud)
         for a, b, label, loud in zip(starts, starts[1:], labels, level, strict=False)
     ]
+
+
+def find_moments(spectra: Spectra, bars: np.ndarray, sections: list[Section], duration: float) -> list[Moment]:
+    """Return builds, drops, breaks and silences, by start.
+
+    Parameters
+    ----------
+    spectra
+        The song's spectra.
+    bars
+        Bar starts in seconds, rising.
+    sections
+        Its sections; drops and breaks begin with one.
+    duration
+        The song's length in seconds.
+    """
+    edges = _without_slivers(np.unique(np.clip(np.concatenate([[0.0], bars, [duration]]), 0.0, duration)))
+    whole, bass = _bar_levels(spectra, edges)
+    found = _silences(spectra)
+    if len(edges) < 6:
+        return found
+    loud, loud_bass = np.percentile(whole, 90), np.percentile(bass, 90)
+    # a song without a bass of its own can't drop it
+    has_bass = loud_bass > loud - 20
+    starts = np.searchsorted(edges, [section.start + 1e-6 for section in sections], side="right") - 1
+    for section, bar in zip(sections[1:], starts[1:].tolist(), strict=True):
+        before, after = slice(max(bar - 2, 0), bar), slice(bar, bar + 4)
+        rise = float(whole[after].mean() - whole[before].mean())
+        bass_rise = float(bass[after].mean() - bass[before].mean()) if has_bass else 0.0
+        enough = max(rise / WHOLE_RISE, bass_rise / BASS_RISE if rise > 0 else 0.0)
+        if enough < 1 or whole[after].mean() < loud - NEAR_LOUDEST:
+            continue
+        found.append(Moment("drop", section.start, float(edges[min(bar + 1, len(edges) - 1)]), min(enough / 3, 1.0)))
+        first = max(bar - BUILD_BARS, int(starts[max(int(np.searchsorted(starts, bar)) - 1, 0)]))
+        found.append(Moment("build", float(edges[first]), section.start, min(enough / 3, 1.0)))
+    low = (whole < loud - BREAK_DEPTH) | (has_bass & (bass < loud_bass - BREAK_DEPTH) & (whole < loud - 3))
+    for first, last in _runs(low):
+        # before the music has begun and after it has ended nothing breaks off
+        if last - first >= BREAK_BARS and first > 0 and last < len(low):
+            depth = float(np.clip((loud - whole[first:last].mean()) / 24, 0.2, 1.0))
+            found.append(Moment("break", float(edges[first]), float(edges[last]), depth))
+    return sorted(found, key=lambda moment: (moment.start, moment.kind))
+
+
+def _bar_levels(spectra: Spectra, edges: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the level of each bar in dB, of everything and of the bass, at least 80 dB below the song's loud level."""
+    floor = max(float(np.percentile(spectra.power, 95)), 1e-20) * 1e-8
+    rows = np.round(edges * FRAMES_PER_SECOND).astype(int).clip(0, len(spectra.power) - 1)
+    stacked = np.stack([spectra.power, spectra.bands[:, 0]], axis=1).astype(float)
+    total = np.concatenate([np.zeros((1, 2)), np.cumsum(stacked, axis=0)])
+    first, last = rows[:-1], np.maximum(rows[1:], rows[:-1] + 1)
+    means = (total[last] - total[first]) / (last - first)[:, None]
+    whole, bass = 10 * np.log10(means.T + floor)
+    return whole, bass
+
+
+def _silences(spectra: Spectra) -> list[Moment]:
+    width = round(0.2 * FRAMES_PER_SECOND)
+    mean = np.convolve(spectra.power, np.full(width, 1 / width), "same")
+    quiet = mean < max(float(np.percentile(mean, 95)), 1e-20) * 10 ** (-SILENT_DEPTH / 10)
+    fewest = SILENT_SECONDS * FRAMES_PER_SECOND
+    runs = [(first, last) for first, last in _runs(quiet) if last - first >= fewest]
+    return [Moment("silence", first / FRAMES_PER_SECOND, last / FRAMES_PER_SECOND, 1.0) for first, last in runs]
+
+
+def _runs(flags: np.ndarray) -> list[tuple[int, int]]:
+    """Return first and last (excluded) of each run of True."""
+    turns = np.flatnonzero(np.diff(np.concatenate([[False], flags, [False]]).astype(int)))
+    return list(zip(turns[::2].tolist(), turns[1::2].tolist(), strict=True))
 
 
 def _without_slivers(edges: np.ndarray) -> np.ndarray:
@@ -73,13 +164,14 @@ def _bar_features(spectra: Spectra, edges: np.ndarray) -> tuple[np.ndarray, np.n
     """Return standardised features [bars, d] and loudness in dB [bars]."""
     rows = np.round(edges * FRAMES_PER_SECOND).astype(int)
     spans = [(min(a, len(spectra.mel) - 1), max(b, a + 1)) for a, b in zip(rows, rows[1:], strict=False)]
-    loud = max(float(np.percentile(spectra.mel, 99.9)), 1e-12)
-    mel = np.log1p(1000 * spectra.mel / loud).reshape(len(spectra.mel), 16, -1).mean(axis=2)
-    timbre = np.stack([mel[a:b].mean(axis=0) for a, b in spans])
-    motion = np.stack([mel[a:b].std(axis=0) for a, b in spans])
-    chroma = np.stack([spectra.chroma[a:b].mean(axis=0) for a, b in spans])
-    chroma = chroma / np.maximum(np.linalg.norm(chroma, axis=1, keepdims=True), 1e-12)
-    energy = 10 * np.log10(np.array([float(spectra.power[a:b].mean()) for a, b in spans]) + 1e-7)
+    scale = np.float32(1000 / max(loud_level(spectra.mel), 1e-12))
+    bars = [np.log1p(scale * spectra.mel[a:b]).reshape(-1, 16, MELS // 16).mean(axis=2) for a, b in spans]
+    timbre = np.stack([bar.mean(axis=0) for bar in bars])
+    motion = np.stack([bar.std(axis=0) for bar in bars])
+    chroma = np.stack([spectra.chroma[a // 4 : max(b // 4, a // 4 + 1)].mean(axis=0) for a, b in spans])
+    chroma = chroma.reshape(-1, 2, 12)
+    chroma = (chroma / np.maximum(np.linalg.norm(chroma, axis=2, keepdims=True), 1e-12)).reshape(-1, 24)
+    energy = _bar_levels(spectra, edges)[0]
     parts = [timbre, 0.7 * motion, 1.0 * chroma]
     # each group weighs the same whatever its size and spread
     scaled = [part / max(float(part.std(axis=0).mean()) * np.sqrt(part.shape[1]), 1e-9) for part in parts]
@@ -131,7 +223,7 @@ def _letter(index: int) -> str:
     return string.ascii_uppercase[index % 26] * (index // 26 + 1)
 
 
-def _rank(levels: list[float]) -> list[float]:
+def level_ranks(levels: list[float]) -> list[float]:
     """Map levels in dB to [0, 1]: half by level (at most 24 dB below the top), half by rank, so that all spread out."""
     values = np.array(levels)
     if len(values) == 1:

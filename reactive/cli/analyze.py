@@ -2,43 +2,67 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 
-from reactive.cli.common import clean, errors, keep_inputs, minutes, song_argument, write_json
+from reactive.cli.common import clean, errors, hearing_options, keep_inputs, minutes, song_argument, write_json
 
 
 @click.command()
 @song_argument
 @click.option("--json", "json_path", metavar="PATH", help="Write the analysis as JSON; - is stdout.")
 @click.option("--plot", type=click.Path(path_type=Path), help="Draw the analysis to a PNG, SVG or PDF.")
-def analyze(song: str, json_path: str | None, plot: Path | None) -> None:
-    """Hear SONG: tempo, beats, downbeats, onsets, sections.
+@click.option(
+    "--click", "click_path", type=click.Path(path_type=Path), help="Write a WAV with the grid clicked over it."
+)
+@hearing_options
+def analyze(
+    song: str, json_path: str | None, plot: Path | None, click_path: Path | None, wishes: Callable[[], Any]
+) -> None:
+    """Hear SONG: tempo, metre, beats, downbeats, drums, sections, key.
+
+    Corrections of the grid are kept in SONG.reactive.json, and every command follows them.
 
     \b
-    Example:
+    Examples:
       reactive analyze song.wav --json song.json --plot song.png
+      reactive analyze song.wav --half --downbeat 3 --click heard.wav
+      reactive analyze song.wav --stem kick=kick.wav --markers song.mid
     """
     with errors(json_path == "-"):
-        keep_inputs([Path(json_path) if json_path else None, plot], [Path(song)])
-        from reactive.media.sound import open_track
+        outputs = [Path(json_path) if json_path else None, plot, click_path]
+        from reactive.audio.hear import hear
 
-        track = open_track(song)
-        from reactive.audio.analysis import analyze as hear
-
-        analysis = hear(track)
+        wanted = wishes()
+        keep_inputs(outputs, [Path(song), *(path for _, path in wanted.stems)])
+        heard = hear(song, wanted)
+        analysis = heard.analysis
         if plot:
             from reactive.audio.plot import plot_analysis
 
             plot_analysis(analysis, plot, title=clean(Path(song).name))
+        if click_path:
+            from reactive.audio.click import write_click
+            from reactive.audio.grid import grid_of
+
+            write_click(heard.track, grid_of(analysis), click_path)
         if json_path:
             write_json(json_path, analysis.to_dict())
+        for note in heard.notes:
+            click.echo(clean(note), err=True)
         if json_path == "-":
             return
-    beat = f"{analysis.tempo:.1f} beats a minute, {len(analysis.beats)} beats" if analysis.tempo else "no steady beat"
-    onsets = ", ".join(f"{len(found.times)} {band}" for band, found in analysis.onsets.items())
-    click.echo(f"{minutes(analysis.duration)}, {beat}")
-    click.echo(f"onsets: {onsets}")
-    sections = ", ".join(f"{s.label} {s.start:.1f}-{s.end:.1f}" for s in analysis.sections)
+    if analysis.tempo:
+        sure = "" if analysis.confidence >= 0.2 else ", not sure"
+        beat = f"{analysis.tempo:.1f} beats a minute in {analysis.metre}{sure}, {len(analysis.beats)} beats"
+    else:
+        beat = "no steady beat: signals follow loudness and a slow, even pulse"
+    click.echo(", ".join(filter(None, [minutes(analysis.duration), beat, analysis.key])))
+    click.echo("onsets: " + ", ".join(f"{len(found.times)} {name}" for name, found in analysis.onsets.items()))
+    sections = ", ".join(f"{clean(s.label)} {s.start:.1f}-{s.end:.1f}" for s in analysis.sections)
     click.echo(f"sections: {sections}" + (" (the song is silent)" if analysis.silent else ""))
+    if analysis.moments:
+        click.echo("moments: " + ", ".join(f"{m.kind} {m.start:.1f}-{m.end:.1f}" for m in analysis.moments))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import sys
@@ -129,6 +130,57 @@ shots_option = click.option(
 )
 no_shots_option = click.option("--no-shots", is_flag=True, help="Leave wishes for single shots aside.")
 song_argument = click.argument("song", type=click.Path())
+
+
+_HEARING = (
+    click.option("--bpm", type=float, metavar="N", help="The tempo is N beats a minute, steady."),
+    click.option("--offset-ms", type=float, metavar="MS", help="Move the grid later (or earlier, if negative)."),
+    click.option("--half", is_flag=True, help="Half the tempo: every second beat."),
+    click.option("--double", is_flag=True, help="Twice the tempo."),
+    click.option("--downbeat", type=int, metavar="N", help='Beat N, counted from 1, is a "one".'),
+    click.option("--meter", metavar="N/N", help="The metre, as 3/4 or 6/8."),
+    click.option(
+        "--beats", "beats_file", type=click.Path(path_type=Path), help="Beats from a text file, one time a line."
+    ),
+    click.option("--forget-grid", is_flag=True, help="Drop the corrections that were kept for this song."),
+    click.option("--stem", "stems", multiple=True, metavar="NAME=FILE", help="A stem, as kick=kick.wav; repeatable."),
+    click.option(
+        "--midi", type=click.Path(path_type=Path), help="The song's notes as MIDI; drums give kick, snare, hat."
+    ),
+    click.option("--markers", type=click.Path(path_type=Path), help="Sections from a WAV's or MIDI file's markers."),
+)
+
+
+def hearing_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that correct and complete what is heard; the command gets them as one callable `wishes`.
+
+    Called inside `errors`, it reads the files that they name and returns `reactive.audio.hear.Wishes`.
+    """
+
+    @functools.wraps(command)
+    def gathered(
+        *args: Any, beats_file: Path | None, forget_grid: bool, stems: tuple[str, ...], midi: Path | None,
+        markers: Path | None, bpm: float | None, offset_ms: float | None, half: bool, double: bool,
+        downbeat: int | None, meter: str | None, **kwargs: Any,
+    ) -> Any:  # fmt: skip
+        def wishes() -> Any:
+            from reactive.audio.beats_file import read_beats
+            from reactive.audio.corrections import Corrections
+            from reactive.audio.hear import Wishes
+            from reactive.errors import GridError
+
+            beats, downbeats = read_beats(beats_file) if beats_file else (None, None)
+            named = [stem.partition("=") for stem in stems]
+            if wrong := [stem for stem, (name, _, file) in zip(stems, named, strict=True) if not (name and file)]:
+                raise GridError(f'"{wrong[0]}" is not NAME=FILE', where="--stem", remedy="write vocals=voc.wav")
+            corrections = Corrections(bpm, offset_ms, half, double, downbeat, meter, beats, downbeats)
+            return Wishes(corrections, forget_grid, tuple((n, Path(f)) for n, _, f in named), midi, markers)
+
+        return command(*args, wishes=wishes, **kwargs)
+
+    for option in reversed(_HEARING):
+        gathered = option(gathered)
+    return gathered
 
 
 def counted(number: int, one: str) -> str:

@@ -144,16 +144,15 @@ def preset_check(name: str, song: str | None, seed: int, as_json: bool) -> None:
 def _report(checked: Any, name: str, song: str, seed: int) -> Any:
     from fractions import Fraction
 
-    from reactive.media.sound import open_track
     from reactive.preset.library import words_of
 
-    track = open_track(song)
     lines = words_of(name, checked)
-    from reactive.audio.analysis import analyze as hear
+    from reactive.audio.hear import hear
     from reactive.timeline.report import preset_report
     from reactive.timeline.timeline import build_timeline
 
-    analysis = hear(track)
+    heard = hear(song)
+    track, analysis = heard.track, heard.analysis
     timeline = build_timeline(analysis, checked, samples=track.samples, fps=Fraction(24), seed=seed, lyrics=lines)
     return preset_report(timeline, checked, analysis)
 

@@ -49,7 +49,12 @@ def repeat(song: str, output: Path | None, options: dict[str, Any], report: Any)
 
     if out.exists() and out.samefile(first):
         raise OutputError("is the clip whose recipe this is", where=str(out), remedy="choose another name with -o")
-    places = [*options["photos"], *filter(None, (options["lyrics"], options["timeline"])), first.parent]
+    places = [
+        *options["photos"],
+        *options["videos"],
+        *filter(None, (options["lyrics"], options["timeline"], options["logo"])),
+        first.parent,
+    ]
     chosen = click.get_current_context().get_parameter_source("model") == ParameterSource.COMMANDLINE
     return repeat_clip(
         recipe, song, out, places=places, model=options["model"] if chosen else None, overwrite=options["overwrite"],

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import sys
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from reactive.cli.common import (
     counted,
     errors,
     fps_option,
+    hearing_options,
     json_option,
     lyrics_option,
     macro_option,
@@ -76,6 +79,11 @@ from reactive.cli.recipe import check_beside, recipe_options, repeat
 )
 @shots_option
 @no_shots_option
+@click.option("--title", default="", metavar="TEXT", help="Write the song's name over its beginning.")
+@click.option(
+    "--logo", type=click.Path(path_type=Path), help="Lay a picture, for instance a transparent PNG, over a corner."
+)
+@click.option("--show-lyrics", is_flag=True, help="Write the lines of the song's words while they are sung.")
 @click.option("--timeline", type=click.Path(path_type=Path), help="Render an edited timeline instead of a preset.")
 @click.option("--take", type=click.Path(path_type=Path), help="Render what was recorded in `reactive preview`.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
@@ -89,8 +97,9 @@ from reactive.cli.recipe import check_beside, recipe_options, repeat
 @click.option("--flash-safe", is_flag=True, help="Hold flashing within what is safe to watch (ITU-R BT.1702).")
 @recipe_options
 @click.option("--overwrite", is_flag=True, help="Replace an existing clip, once the new one is complete.")
+@hearing_options
 @json_option
-def run(song: str, output: Path | None, as_json: bool, **options: Any) -> None:
+def run(song: str, output: Path | None, as_json: bool, wishes: Callable[[], Any], **options: Any) -> None:
     """Make a finished clip of SONG.
 
     \b
@@ -105,6 +114,7 @@ def run(song: str, output: Path | None, as_json: bool, **options: Any) -> None:
     if options["recipe_of"]:
         check_beside()
     with errors(as_json):
+        settings = replace(settings, wishes=wishes())
         suffix = {"h264": ".mp4", "prores": ".mov", "ffv1": ".mkv"}[options["codec"]]
         out = output or Path(Path(song).stem + suffix)
         from reactive.media.safe import regular_file
@@ -119,13 +129,15 @@ def run(song: str, output: Path | None, as_json: bool, **options: Any) -> None:
                 clip, differs = again.clip, again.differs
             else:
                 clip = make_clip(song, out, settings, progress=report)
+    for note in clip.notes:
+        click.echo(clean(note), err=True)
     summary = clip.to_dict()
     if options["recipe_of"]:
         summary["differs"] = list(differs)
     if as_json:
         click.echo(json.dumps(summary))
         return
-    if settings.shots:
+    if settings.shots and not options["recipe_of"]:
         click.echo(f"Single shots follow {clean(str(settings.shots))}.")
     if options["recipe_of"]:
         click.echo(clean(f"This may not be the very same clip: {', '.join(differs)}." if differs else "Made again."))
@@ -196,6 +208,9 @@ def _settings(song: str, options: dict[str, Any]) -> Any:
         take=options["take"],
         macros=parse_macros(options["macros"]),
         lyrics=options["lyrics"],
+        title=clean(options["title"])[:200],
+        logo=options["logo"],
+        show_lyrics=options["show_lyrics"],
         shots=shots_file(song, options["shots"], options["no_shots"] or decided),
         device=options["device"],
         batch=0 if batch == "auto" else int(batch),

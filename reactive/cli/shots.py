@@ -85,17 +85,15 @@ def shots(song: str, as_json: bool, **options: Any) -> None:
             from reactive.render.contact import check_sheet
 
             check_sheet(options["output"])
-        from reactive.media.sound import open_track
-
-        track = open_track(song)
-        from reactive.audio.analysis import analyze as hear
+        from reactive.audio.hear import hear
         from reactive.preset.shots import Shots, load_shots, save_shots, shot_photos, shots_path
         from reactive.timeline.shots import apply_shots, change_shots, find_shot, shots_of
         from reactive.timeline.timeline import build_timeline
 
+        heard = hear(song)
+        track, analysis = heard.track, heard.analysis
         file = options["file"] or shots_path(Path(song))
         wishes = load_shots(file) if file.is_file() else Shots(song_sha256=track.sha256)
-        analysis = hear(track)
         decided = build_timeline(
             analysis, wanted, samples=track.samples, fps=rate, seed=options["seed"], lyrics=lines,
             photos=tuple(photo.name for photo in options["photos"]),

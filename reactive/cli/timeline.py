@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -14,6 +16,7 @@ from reactive.cli.common import (
     counted,
     errors,
     fps_option,
+    hearing_options,
     json_option,
     keep_inputs,
     lyrics_option,
@@ -54,6 +57,7 @@ FORMATS = ("deforum", "parseq", "csv", "otio", "midi", "srt")
     "--format", "kind", type=click.Choice(FORMATS), help="Format of --export, where its suffix does not tell."
 )
 @click.option("--plot", type=click.Path(path_type=Path), help="Draw the timeline to a PNG, SVG or PDF.")
+@hearing_options
 @json_option
 def timeline(
     song: str,
@@ -71,6 +75,7 @@ def timeline(
     kind: str | None,
     plot: Path | None,
     as_json: bool,
+    wishes: Callable[[], Any],
 ) -> None:
     """Decide what every frame of SONG's clip shall be, without rendering.
 
@@ -97,14 +102,14 @@ def timeline(
             from reactive.media.safe import regular_file
 
             regular_file(given)
-        from reactive.media.sound import open_track
-
-        track = open_track(song)
-        from reactive.audio.analysis import analyze as hear
+        from reactive.audio.hear import hear
         from reactive.timeline.file import save_timeline
         from reactive.timeline.timeline import build_timeline
 
-        analysis = hear(track)
+        heard = hear(song, wishes())
+        track, analysis = heard.track, heard.analysis
+        for note in heard.notes:
+            click.echo(clean(note), err=True)
         decided = build_timeline(
             analysis, wanted, samples=track.samples, fps=rate, seed=seed,
             photos=tuple(photo.name for photo in photos), videos=tuple(video.name for video in videos),

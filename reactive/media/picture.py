@@ -44,6 +44,18 @@ def read_picture(path: str | os.PathLike[str]) -> np.ndarray:
         return np.asarray(_srgb(ImageOps.exif_transpose(image)))
 
 
+def read_transparent(path: str | os.PathLike[str]) -> np.ndarray:
+    """Return a drawing, for instance a logo, as uint8 [height, width, 4]: sRGB and how firm each point is.
+
+    Raises
+    ------
+    MediaError
+        As `read_picture` does.
+    """
+    with _opened(path) as image:
+        return np.asarray(ImageOps.exif_transpose(image).convert("RGBA"))
+
+
 @contextmanager
 def _opened(path: str | os.PathLike[str]) -> Iterator[Image.Image]:
     checked = regular_file(path)

@@ -7,7 +7,7 @@ is flat in the length of the song.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -182,3 +182,20 @@ def _frames_av(path: Path) -> Iterator[np.ndarray]:
             for frame in frames:
                 for whole in resampler.resample(frame):
                     yield whole.to_ndarray().reshape(-1, stream.channels)
+
+
+def write_wav(path: Path, parts: Iterable[np.ndarray], rate: int, channels: int) -> None:
+    """Write float32 [n, channels] parts as a 16-bit WAV.
+
+    Raises
+    ------
+    OSError
+        If it can't be written.
+    """
+    with path.open("wb") as raw:
+        try:
+            with soundfile.SoundFile(raw, "w", rate, channels, subtype="PCM_16", format="WAV") as handle:
+                for part in parts:
+                    handle.write(part)
+        except soundfile.LibsndfileError as problem:
+            raise OSError(None, str(problem)) from None

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Set
 from dataclasses import dataclass
 
 from reactive.errors import PresetError
-from reactive.preset.vocabulary import FUNCTIONS, MACRO, SIGNALS
+from reactive.preset.vocabulary import FUNCTIONS, MACRO, OWN, SIGNALS
 
 MAX_LENGTH = 2000
 MAX_DEPTH = 40
@@ -159,7 +159,7 @@ class _Parser:
     def signal(self, name: str) -> Node:
         if name.startswith(MACRO):
             return self.macro(name)
-        if name not in SIGNALS:
+        if name not in SIGNALS and not name.startswith(OWN):
             raise PresetError(f'unknown signal "{name}"', remedy=near(name, [*SIGNALS, *FUNCTIONS]))
         if name in self.forbidden:
             raise PresetError(f'the signal "{name}" is not known yet here', remedy="use a signal of the song itself")

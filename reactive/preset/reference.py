@@ -22,6 +22,8 @@ TABLES = {
     "Macro": ("`[[macro]]`", "macro."),
     "Pin": ("`[[pin]]`", "pin."),
     "Lyrics": ("`[lyrics]`", "lyrics."),
+    "Overlay": ("`[overlay]`", "overlay."),
+    "Title": ("`[[overlay.title]]`", "overlay.title."),
 }
 
 

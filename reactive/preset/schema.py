@@ -183,6 +183,36 @@ class Lyrics(Strict):
     )
 
 
+Corner = Literal[
+    "top left", "top", "top right", "left", "centre", "right", "bottom left", "bottom", "bottom right"
+]  # fmt: skip
+
+
+class Title(Strict):
+    """A text written over the finished picture."""
+
+    text: Text = Field(description="what is written; `{title}` is the song's name as given by `--title`")
+    at: Label = Field("start", description="where in the song it comes, as in `pin.at`")
+    hold: Hold = Field("4 bars", description='how long it stays: a length, or "section"')
+    place: Corner = Field("bottom left", description="where in the picture it stands")
+    size: float = Field(0.07, ge=0.01, le=0.5, description="height of its letters, in picture heights")
+
+
+class Overlay(Strict):
+    """What is written and drawn over the finished pictures."""
+
+    font: Text = Field("", description="a TTF or OTF file in the preset's folder; unless given, a plain one")
+    colour: Annotated[str, Field(pattern="^#[0-9a-fA-F]{6}$")] = Field("#ffffff", description="of the letters")
+    logo: Text = Field("", description="a picture in the preset's folder, shown all through; a PNG may be transparent")
+    logo_place: Corner = Field("top right", description="where the logo stands")
+    logo_size: float = Field(0.12, ge=0.01, le=1, description="height of the logo, in picture heights")
+    logo_strength: float = Field(0.8, ge=0, le=1, description="how firmly the logo stands over the picture")
+    lyrics: bool = Field(False, description="show the lines of the song's words while they are sung")
+    lyrics_place: Corner = Field("bottom", description="where lines stand")
+    lyrics_size: float = Field(0.055, ge=0.01, le=0.5, description="height of their letters, in picture heights")
+    title: list[Title] = Field([], max_length=50, description="texts at places of the song")
+
+
 class Preset(Strict):
     """All that a band writes."""
 
@@ -210,6 +240,7 @@ class Preset(Strict):
     phase: list[Phase] = Field(min_length=1, max_length=64, description="the phases, in their order, round and round")
     pin: list[Pin] = Field([], max_length=200, description="prompts held at one place of the song")
     lyrics: Lyrics = Field(Lyrics(), description="what the lines of the song's words become")
+    overlay: Overlay = Field(Overlay(), description="titles, logo and words over the finished pictures")
 
     _notes: tuple[str, ...] = PrivateAttr(())
 
@@ -322,9 +353,18 @@ def _loose_ends(preset: Preset) -> Iterator[PresetError]:
             yield PresetError(f'pin.{number}.at = "{pin.at}": {problem.what}', remedy=problem.remedy)
     for place, entry in enumerate(preset.lyrics.prompts, 1):
         yield from _gaps_without_words(f"lyrics.prompts.{place}", entry.text, [*shared, LINE])
-    file = preset.lyrics.file
-    if "\\" in file or (file and Path(file).name != file):
-        yield PresetError(f'lyrics.file = "{file}" is not a plain file name', remedy="put it beside the preset")
+    for number, title in enumerate(preset.overlay.title, 1):
+        try:
+            parse_place(title.at, [phase.name for phase in preset.phase])
+        except PresetError as problem:
+            yield PresetError(f'overlay.title.{number}.at = "{title.at}": {problem.what}', remedy=problem.remedy)
+    for key, file in (
+        ("lyrics.file", preset.lyrics.file),
+        ("overlay.font", preset.overlay.font),
+        ("overlay.logo", preset.overlay.logo),
+    ):
+        if "\\" in file or (file and Path(file).name != file):
+            yield PresetError(f'{key} = "{file}" is not a plain file name', remedy="put it beside the preset")
 
 
 def _gaps_without_words(key: str, text: str, known: list[str]) -> Iterator[PresetError]:
@@ -368,7 +408,7 @@ def _keys_beside(location: tuple[int | str, ...], tables: dict[str, type[BaseMod
         return list(next((tables[str(part)] for part in reversed(location) if part in tables), tables[""]).model_fields)
     known: dict[str, type[BaseModel]] = {
         "lens": Lens, "camera": Camera, "switch": Switch, "phase": Phase, "feedback": Feedback, "prompts": Entry,
-        "macro": Macro, "pin": Pin, "lyrics": Lyrics, "source": Source,
+        "macro": Macro, "pin": Pin, "lyrics": Lyrics, "source": Source, "overlay": Overlay, "title": Title,
     }  # fmt: skip
     holder = next((part for part in reversed(location[:-1]) if isinstance(part, str)), None)
     return list(known.get(holder or "", Preset).model_fields)

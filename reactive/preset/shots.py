@@ -17,7 +17,6 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -26,6 +25,7 @@ from pydantic import BeforeValidator, Field, ValidationError
 from reactive.errors import PresetError
 from reactive.preset.fields import Label, Text, Word
 from reactive.preset.schema import Strict, read_text, translate
+from reactive.preset.toml import parse_toml
 
 MAX_BYTES = 1_000_000
 SUFFIX = ".shots.toml"
@@ -73,11 +73,9 @@ def load_shots(path: Path) -> Shots:
     where = str(path)
     text = read_text(path, limit=MAX_BYTES, remedy="a shots file is a small text file")
     try:
-        shots = Shots.model_validate(tomllib.loads(text))
+        shots = Shots.model_validate(parse_toml(text, where=where))
     except ValidationError as problem:
         raise translate(problem, where, {"shot": Wish, "": Shots}) from None
-    except (ValueError, RecursionError) as problem:
-        raise PresetError(f"is not valid TOML: {problem}", where=where, remedy="mend that line") from None
     for name, wish in shots.shot.items():
         if "\\" in wish.photo or (wish.photo and Path(wish.photo).name != wish.photo):
             raise PresetError(

@@ -14,26 +14,48 @@ SIGNALS: dict[str, str] = {
     "low": "energy below 150 Hz: kick and bass",
     "mid": "energy from 150 Hz to 2.5 kHz: voice, snare, chords",
     "high": "energy above 2.5 kHz: hats, cymbals, air",
+    "harmonic": "energy of what sounds on: voices, chords, bass notes",
+    "percussive": "energy of what strikes",
+    "sustain.low": "what sounds on below 150 Hz: the bass without the kick",
+    "sustain.mid": "what sounds on from 150 Hz to 2.5 kHz",
+    "sustain.high": "what sounds on above 2.5 kHz",
+    "energy.level": "loudness over some seconds, from the song's quiet passages to its loud ones",
     "brightness": "spectral centroid, dark to bright",
     "flux": "how much the spectrum is changing: onset strength as a curve",
     "onset": "hit: any onset",
     "onset.low": "hit: an onset in the low band",
     "onset.mid": "hit: an onset in the mid band",
     "onset.high": "hit: an onset in the high band",
-    "kick": "hit: a clear onset in the low band",
+    "kick": "hit: a kick drum, or what does its work",
+    "snare": "hit: a snare, clap or rim",
+    "hat": "hit: a hi-hat, ride, shaker or cymbal",
     "beat": "hit: a beat",
     "bar": "hit: a downbeat",
     "section": "hit: a section begins",
-    "drop": "hit: a section begins that is much louder than the one before",
+    "drop": "hit: a section begins in which bass or everything comes in",
+    "break": "how deep the passage is that the music breaks down to, 0 elsewhere",
+    "silence": "1 where the song is silent",
     "phase.beat": "sawtooth from 0 to 1 over each beat",
     "phase.bar": "sawtooth from 0 to 1 over each bar",
+    "section.index": "which section, from 0 for the first to 1 for the last",
     "section.progress": "from 0 to 1 over each section",
     "section.energy": "how loud and dense the section is among this song's sections",
     "build": "rises towards a drop before it comes, 0 elsewhere",
+    **{
+        f"pitch.{name}": f"how strongly the note {said} sounds"
+        for name, said in zip(
+            ("c", "cs", "d", "eb", "e", "f", "fs", "g", "ab", "a", "bb", "b"),
+            ("C", "C sharp", "D", "E flat", "E", "F", "F sharp", "G", "A flat", "A", "B flat", "B"),
+            strict=True,
+        )
+    },
     "loop.progress": "from 0 to 1 over each round of the preset's phases",
     "phase.progress": "from 0 to 1 over each phase of the preset",
     "song.progress": "from 0 to 1 over the song",
 }
+
+# what stems and MIDI of the band's own bring in: stem.NAME, stem.NAME.hit, midi.CHANNEL; 0 for a song without them
+OWN = ("stem.", "midi.")
 
 # a preset's own knobs are read as macro.NAME
 MACRO = "macro."

@@ -10,7 +10,7 @@ import hashlib
 import os
 import platform
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import asdict, fields
 from fractions import Fraction
 from importlib.metadata import version
 from pathlib import Path
@@ -25,6 +25,7 @@ from reactive.media.tags import MAX_TAG, RECIPE, XMP, read_tags
 from reactive.preset.installed import FILE
 from reactive.preset.library import find_preset
 from reactive.preset.schema import load_preset, read_preset
+from reactive.preset.shots import load_shots, shot_photos
 from reactive.video.mark import xmp_packet
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
 LIBRARIES = ("torch", "diffusers", "transformers", "av", "numpy", "librosa")
 # what names files stands in the recipe by hash; the rest of these decides nothing in the finished clip
-FILES = ("preset", "timeline", "model", "photos", "videos", "lyrics")
+FILES = ("preset", "timeline", "model", "photos", "videos", "lyrics", "shots", "logo", "wishes")
 ASIDE = ("overwrite", "recipe", "telling", "job", "mixed", "also")
 MAX_FILES = 1000
 
@@ -90,6 +91,15 @@ class Recipe(Strict):
     model: Named
     photos: list[Named] = Field(max_length=MAX_FILES)
     videos: list[Named] = Field([], max_length=MAX_FILES)
+    # wishes for single shots, whole, and the photographs that they name
+    shots: PresetText | None = None
+    shot_photos: list[Named] = Field([], max_length=MAX_FILES)
+    logo: Named | None = None
+    # the grid as a person corrected it, and what was given beside the song
+    grid: dict[Word, Plain | list[float]] = Field({}, max_length=20)
+    stems: dict[Word, Named] = Field({}, max_length=MAX_FILES)
+    midi: Named | None = None
+    markers: Named | None = None
     settings: dict[Word, Plain | list[Plain] | dict[str, float]] = Field(max_length=100)
     decided: Digest
 
@@ -118,6 +128,7 @@ def make_recipe(
         preset = PresetText(name=_clear(name), sha256=hashlib.sha256(text.encode()).hexdigest(), text=text)
         words = load_preset(file).lyrics.file
         lyrics = lyrics or (file.parent / words if words else None)
+    shots, own = _wishes(settings.shots if settings.timeline is None else None)
     kept = {field.name: getattr(settings, field.name) for field in fields(settings)}
     return Recipe(
         format="reactive-recipe",
@@ -132,6 +143,13 @@ def make_recipe(
         model=Named(name=_model_name(settings.model), sha256=model.sha256),
         photos=[Named(name=_clear(photo), sha256=sha256(photo)) for photo in settings.photos],
         videos=[Named(name=_clear(video), sha256=sha256(video)) for video in settings.videos],
+        shots=shots,
+        shot_photos=own,
+        logo=_named(settings.logo),
+        grid={name: _flat(value) for name, value in asdict(settings.wishes.corrections).items() if value},
+        stems={name: Named(name=_clear(path), sha256=sha256(path)) for name, path in settings.wishes.stems},
+        midi=_named(settings.wishes.midi),
+        markers=_named(settings.wishes.markers),
         settings={name: _flat(value) for name, value in kept.items() if name not in (*FILES, *ASIDE)},
         decided=timeline_hash(timeline),
     )
@@ -163,7 +181,16 @@ def read_recipe(clip: str | os.PathLike[str]) -> Recipe:
         )
     try:
         recipe = Recipe.model_validate_json(text)
-        for named in (recipe.song, recipe.preset, recipe.timeline, recipe.lyrics, *recipe.photos, *recipe.videos):
+        for named in (
+            recipe.song,
+            recipe.preset,
+            recipe.timeline,
+            recipe.lyrics,
+            recipe.shots,
+            *recipe.photos,
+            *recipe.videos,
+            *recipe.shot_photos,
+        ):
             if named is not None:
                 _base_name(named.name)
     except (ValidationError, ValueError) as problem:
@@ -176,6 +203,8 @@ def read_recipe(clip: str | os.PathLike[str]) -> Recipe:
         ) from None
     if recipe.preset and hashlib.sha256(recipe.preset.text.encode()).hexdigest() != recipe.preset.sha256:
         raise MediaError("carries a preset that was changed", where=str(clip), remedy="ask for the clip again")
+    if recipe.shots and hashlib.sha256(recipe.shots.text.encode()).hexdigest() != recipe.shots.sha256:
+        raise MediaError("carries a shots file that was changed", where=str(clip), remedy="ask for the clip again")
     return recipe
 
 
@@ -184,11 +213,13 @@ def differences(then: Recipe, now: Recipe) -> list[str]:
     before = {"reactive": then.reactive, "machine": then.machine, **then.libraries, **then.settings}
     after = {"reactive": now.reactive, "machine": now.machine, **now.libraries, **now.settings}
     found = [f"{name} is {after.get(name)}, was {value}" for name, value in before.items() if after.get(name) != value]
-    for name in ("song", "preset", "timeline", "lyrics", "model"):
+    for name in ("song", "preset", "timeline", "lyrics", "shots", "logo", "model"):
         one, other = getattr(then, name), getattr(now, name)
         if (one and one.sha256) != (other and other.sha256):
             found.append(f"another {name}")
-    if [photo.sha256 for photo in then.photos] != [photo.sha256 for photo in now.photos]:
+    if [photo.sha256 for photo in (*then.photos, *then.shot_photos)] != [
+        photo.sha256 for photo in (*now.photos, *now.shot_photos)
+    ]:
         found.append("other photographs")
     if [video.sha256 for video in then.videos] != [video.sha256 for video in now.videos]:
         found.append("other videos")
@@ -204,6 +235,18 @@ def timeline_hash(timeline: Timeline) -> str:
         digest.update(name.encode())
         digest.update(timeline.columns[name].tobytes())
     return digest.hexdigest()
+
+
+def _wishes(path: Path | None) -> tuple[PresetText | None, list[Named]]:
+    if path is None:
+        return None, []
+    photos = [path.parent / name for name in shot_photos(load_shots(path))]
+    text = read_preset(path)
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    return (
+        PresetText(name=_clear(path), sha256=digest, text=text),
+        [Named(name=_clear(photo), sha256=sha256(photo)) for photo in photos],
+    )
 
 
 def _named(path: Path | None) -> Named | None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from reactive.audio.corrections import Corrections
+from reactive.audio.hear import Wishes
 from reactive.diffusion.models import find_model, hash_folder
 from reactive.errors import MediaError, ModelError, ReactiveError
 from reactive.media.safe import regular_file, sha256
@@ -84,6 +87,7 @@ def repeat_clip(
     videos = tuple(_find(video, around, "--video") for video in recipe.videos)
     timeline = _find(recipe.timeline, around, "--timeline") if recipe.timeline else None
     lyrics = _find(recipe.lyrics, around, "--lyrics") if recipe.lyrics else None
+    logo = _find(recipe.logo, around, "--logo") if recipe.logo else None
     with tempfile.TemporaryDirectory(prefix="reactive-recipe-") as room:
         chosen: dict[str, Any] = _settings(recipe)
         if recipe.preset:
@@ -92,6 +96,14 @@ def repeat_clip(
             folder.mkdir()
             (folder / FILE).write_bytes(recipe.preset.text.encode("utf-8"))
             chosen["preset"] = str(folder)
+        if recipe.shots:
+            # a folder of its own, so that no photograph's name meets another file's
+            beside = Path(room, "shots", "photos")
+            beside.mkdir(parents=True)
+            for photo in recipe.shot_photos:
+                shutil.copyfile(_find(photo, around, "--photo"), beside / photo.name)
+            chosen["shots"] = beside / ".toml"
+            chosen["shots"].write_bytes(recipe.shots.text.encode("utf-8"))
         settings = Settings(
             **chosen,
             model=name,
@@ -99,12 +111,32 @@ def repeat_clip(
             videos=videos,
             timeline=timeline,
             lyrics=lyrics,
+            logo=logo,
+            wishes=_wishes(recipe, around),
             overwrite=overwrite,
             recipe=True,
         )
         clip = make_clip(song, out, settings, progress=progress)
     differs = differences(recipe, read_recipe(out))
     return Repeated(clip, tuple(differs))
+
+
+def _wishes(recipe: Recipe, around: list[Path]) -> Wishes:
+    """Return what was told of the song beside hearing it; what is kept beside the song here does not count."""
+    try:
+        grid: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in recipe.grid.items()
+        }
+        corrections = Corrections(**grid)
+    except TypeError:
+        raise ReactiveError("the recipe's grid can't be used", remedy="do not trust this clip") from None
+    return Wishes(
+        corrections=corrections,
+        stems=tuple((name, _find(stem, around, "--stem")) for name, stem in recipe.stems.items()),
+        midi=_find(recipe.midi, around, "--midi") if recipe.midi else None,
+        markers=_find(recipe.markers, around, "--markers") if recipe.markers else None,
+        settled=True,
+    )
 
 
 def _settings(recipe: Recipe) -> dict[str, Any]:
@@ -134,6 +166,10 @@ def _value(name: str, value: Any, default: Any) -> Any:
     if name in _PAIRS:
         width, height = value
         return parse_size(f"{width}x{height}", f"the recipe's {name}")
+    if isinstance(default, tuple):
+        if not (isinstance(value, list) and all(isinstance(part, str) for part in value)):
+            raise TypeError(name)
+        return tuple(value)
     if name in _CHOICES and value not in _CHOICES[name]:
         raise ValueError(name)
     if name in _RANGES and value is not None:

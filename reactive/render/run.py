@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from reactive.audio.analysis import Analysis, analyze
+from reactive.audio.analysis import Analysis
+from reactive.audio.hear import NO_WISHES, Wishes, hear, settle
 from reactive.diffusion.conditioning import PromptBank
 from reactive.diffusion.core import Core, from_bytes
 from reactive.diffusion.flow import require_flow
@@ -28,11 +29,14 @@ from reactive.errors import OutputError, TimelineError
 from reactive.media.picture import read_picture
 from reactive.media.sound import Track, open_track
 from reactive.media.video import open_film
-from reactive.preset.library import get_preset, words_of
+from reactive.preset.library import find_preset, get_preset, words_of
+from reactive.preset.lyrics import Line
 from reactive.preset.macros import macro_values
+from reactive.preset.schema import Overlay, Preset
 from reactive.preset.shots import load_shots, shot_photos
 from reactive.render.flashsafe import limit_pieces
 from reactive.render.outputs import check_output
+from reactive.render.overlay import Mark, make_marks, overlay_pieces
 from reactive.render.plan import Plan, make_plan
 from reactive.render.recipe import clip_tags, make_recipe
 from reactive.render.sizes import imagine_size, output_size
@@ -41,6 +45,7 @@ from reactive.render.writer import SegmentWriter
 from reactive.score.flash import Flashes, score_flashes
 from reactive.sources.photo import load_photo
 from reactive.sources.video import VideoSource
+from reactive.timeline.captions import captions_of
 from reactive.timeline.clock import format_fps, frame_sample, nearest_frame
 from reactive.timeline.excerpt import telling_start
 from reactive.timeline.file import load_timeline
@@ -56,12 +61,13 @@ Progress = Callable[[str, int, int], None]
 @dataclass(frozen=True)
 class Settings:
     """How a clip is made. Sizes are width and height in pixels; None means: what suits the model.
-    `imagine_rate` is how many pictures a second are imagined where feedback does not decide; 0 means: every frame.
 
+    `imagine_rate` is how many pictures a second are imagined where feedback does not decide; 0 means: every frame.
     `start` and `duration` are seconds of the song; with `telling` the excerpt begins where it tells most, around the drop;
     `macros` says where the preset's knobs stand; `lyrics` is an LRC or SRT file, `shots` a file of wishes for single shots;
-    `take` is a recorded performance, which brings its own presets, seed and frame rate;
-    `batch` 0 and `threads` 0 mean: by rule; with `recipe` the clip carries all that decides it.
+    `title`, `logo` and `show_lyrics` are laid over the finished pictures; `take` is a recorded performance, which brings its
+    own presets, seed and frame rate; `batch` 0 and `threads` 0 mean: by rule; with `recipe` the clip carries all that
+    decides it.
     """
 
     preset: str = "loop-destroy"
@@ -87,6 +93,9 @@ class Settings:
     lyrics: Path | None = None
     telling: bool = False
     shots: Path | None = None
+    title: str = ""
+    logo: Path | None = None
+    show_lyrics: bool = False
     device: str = "auto"
     batch: int = 0
     threads: int = 0
@@ -94,6 +103,7 @@ class Settings:
     speed: str = "veryfast"
     crf: int = 18
     overwrite: bool = False
+    wishes: Wishes = NO_WISHES
     flash_safe: bool = False
     recipe: bool = True
 
@@ -123,6 +133,7 @@ class Clip:
     load_s: float
     render_s: float
     wall_s: float
+    notes: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, object]:
         """Return the summary as plain data for JSON."""
@@ -198,24 +209,18 @@ def make_clip(song: str | os.PathLike[str], out: Path, settings: Settings, *, pr
     find_model(settings.model)
 
     report("hearing", 0, 1)
-    track = open_track(song)
     analysis: Analysis | None = None
+    notes: tuple[str, ...] = ()
     black: np.ndarray | None = None
-    if settings.take:
-        analysis = analyze(track)
-        named = [[file.name for file in files] for files in (settings.photos, settings.videos)]
-        performance = perform_take(settings.take, track, analysis, *named)
-        timeline, black = performance.timeline, performance.black
-    elif preset is None:
+    if settings.timeline:
+        track = open_track(song)
         timeline = edited_timeline(settings, track)
     else:
-        analysis = analyze(track)
-        timeline = build_timeline(
-            analysis, preset, samples=track.samples, fps=settings.fps, seed=settings.seed,
-            photos=tuple(photo.name for photo in settings.photos),
-            videos=tuple(video.name for video in settings.videos),
-            macros=settings.macros, lyrics=lines,
-        )  # fmt: skip
+        settled, notes = settle(open_track(song), settings.wishes)
+        settings = replace(settings, wishes=settled)
+        heard_song = hear(song, settled)
+        track, analysis, notes = heard_song.track, heard_song.analysis, notes + heard_song.notes
+        timeline, black = _decide(track, analysis, preset, lines, settings)
         if wishes:
             timeline, _ = apply_shots(timeline, analysis, wishes)
         if settings.telling:
@@ -254,10 +259,13 @@ def make_clip(song: str | os.PathLike[str], out: Path, settings: Settings, *, pr
     loaded = time.perf_counter()
     report("loading", 1, 1)
 
+    marks = overlay_marks(settings, preset, timeline, analysis, lines, size)
     codec = video_codec(settings.codec, speed=settings.speed, crf=settings.crf)
     work = _work_folder(out)
     try:
         pieces = _render(plan, core, scene, work, size, codec, settings.imagine_rate, black, report)
+        if marks:
+            pieces = overlay_pieces(pieces, marks, first=first, fps=timeline.fps, size=size, codec=codec)
         held = 0
         if settings.flash_safe:
             pieces, held = limit_pieces(pieces, fps=timeline.fps, size=size, codec=codec)
@@ -305,7 +313,24 @@ def make_clip(song: str | os.PathLike[str], out: Path, settings: Settings, *, pr
         load_s=loaded - heard,
         render_s=finished - loaded,
         wall_s=finished - began,
+        notes=notes,
     )
+
+
+def _decide(
+    track: Track, analysis: Analysis, preset: Preset | None, lines: Sequence[Line], settings: Settings
+) -> tuple[Timeline, np.ndarray | None]:
+    """Return the timeline of a preset, or of a take with how black each frame is."""
+    photos, videos = (tuple(file.name for file in files) for files in (settings.photos, settings.videos))
+    if settings.take:
+        performance = perform_take(settings.take, track, analysis, list(photos), list(videos))
+        return performance.timeline, performance.black
+    assert preset is not None
+    timeline = build_timeline(
+        analysis, preset, samples=track.samples, fps=settings.fps, seed=settings.seed, photos=photos, videos=videos,
+        macros=settings.macros, lyrics=lines,
+    )  # fmt: skip
+    return timeline, None
 
 
 def edited_timeline(settings: Settings, track: Track) -> Timeline:
@@ -378,6 +403,31 @@ def _photos(photos: Sequence[Path], size: tuple[int, int]) -> dict[int, torch.Te
         number: from_bytes(torch.from_numpy(load_photo(path, width=size[0], height=size[1]).copy()).permute(2, 0, 1))
         for number, path in enumerate(photos)
     }
+
+
+def overlay_marks(
+    settings: Settings,
+    preset: Preset | None,
+    timeline: Timeline,
+    analysis: Analysis | None,
+    lines: Sequence[Line],
+    size: tuple[int, int],
+) -> list[Mark]:
+    """Return what is laid over the finished pictures: the preset's overlay, and what the settings add to it.
+
+    An edited timeline has no preset to say more than the logo.
+    """
+    overlay, folder = Overlay(), None
+    if preset:
+        overlay, folder = preset.overlay, find_preset(settings.preset).parent
+    if settings.show_lyrics:
+        overlay = overlay.model_copy(update={"lyrics": True})
+    captions = captions_of(overlay, timeline, analysis, title=settings.title, lyrics=lines) if analysis else []
+    logo = settings.logo or (folder / overlay.logo if folder and overlay.logo else None)
+    font = folder / overlay.font if folder and overlay.font else None
+    if not captions and not logo:
+        return []
+    return make_marks(overlay, captions, font=font, logo=logo, fps=timeline.fps, frames=timeline.frames, size=size)
 
 
 def _videos(videos: Sequence[Path], first: int, size: tuple[int, int]) -> dict[int, VideoSource]:

@@ -9,6 +9,7 @@ from fractions import Fraction
 import numpy as np
 
 from reactive.preset.expression import Call, Node, Number, Operation, Signal, parse
+from reactive.preset.vocabulary import OWN
 from reactive.timeline.clock import frames_in
 
 # beyond this a value is a mistake of the preset's, and infinities must not reach the picture
@@ -47,6 +48,8 @@ def _value(node: Node, scope: Scope) -> np.ndarray:
     if isinstance(node, Number):
         return np.full(len(scope.bars), node.value)
     if isinstance(node, Signal):
+        if node.name.startswith(OWN) and node.name not in scope.signals:
+            return np.zeros(len(scope.bars))
         return scope.signals[node.name]
     if isinstance(node, Operation):
         return _operate(node.operator, _value(node.left, scope), _value(node.right, scope))

@@ -14,10 +14,16 @@ from reactive.audio.analysis import Analysis
 from reactive.audio.grid import Grid
 from reactive.timeline.clock import frame_length, frame_times, nearest_frames
 
-KICK = 0.35
-# a section counts as a drop when its energy exceeds that of the one before by so much
-DROP_RISE = 0.2
-BUILD_BARS = 8
+ROLES = ("kick", "snare", "hat")
+BAND_OF = {"kick": "low", "snare": "mid", "hat": "high"}
+LASTING = ("harmonic", "percussive", "sustain.low", "sustain.mid", "sustain.high")
+# a hit's strength is worth hearing from here on
+KICK = 0.2
+NAMES = ("c", "cs", "d", "eb", "e", "f", "fs", "g", "ab", "a", "bb", "b")
+# loudness in LU below the song's loud moments at which `energy.level` reaches 0, at least
+LEAST_RANGE = 6.0
+DEEPEST = 40.0
+SMOOTH_SECONDS = 4.0
 
 
 def frame_signals(analysis: Analysis, grid: Grid, *, frames: int, fps: Fraction) -> dict[str, np.ndarray]:
@@ -31,17 +37,21 @@ def frame_signals(analysis: Analysis, grid: Grid, *, frames: int, fps: Fraction)
     signals = {
         "rms": _scaled(level["rms"], 98),
         "loudness": _scaled(_smoothed(level["rms"], 1.0 / length), 95),
-        "low": _scaled(level["low"], 98),
-        "mid": _scaled(level["mid"], 98),
-        "high": _scaled(level["high"], 98),
         "brightness": _brightness(level["centroid"], level["rms"]),
         "flux": np.clip(level["flux"], 0, 1),
-        "onset": hits(analysis.onsets["all"].times, analysis.onsets["all"].strengths, frames, fps),
+        "energy.level": _energy(analysis, seconds, length),
     }
-    for band in ("low", "mid", "high"):
-        onsets = analysis.onsets[band]
-        signals[f"onset.{band}"] = hits(onsets.times, onsets.strengths, frames, fps)
-    signals["kick"] = np.where(signals["onset.low"] >= KICK, signals["onset.low"], 0.0)
+    for name in ("low", "mid", "high", *LASTING):
+        signals[name] = _scaled(level.get(name, np.zeros(frames)), 98)
+    for name, onsets in analysis.onsets.items():
+        strengths = np.where(onsets.strengths >= KICK, onsets.strengths, 0.0) if name in ROLES else onsets.strengths
+        signals[_signal_of(name)] = hits(onsets.times, strengths, frames, fps)
+    for name in analysis.envelopes:
+        if name.startswith("stem."):
+            signals[name] = _scaled(level[name], 98)
+    for role in ROLES:
+        signals.setdefault(role, signals["onset.low" if role == "kick" else f"onset.{BAND_OF[role]}"])
+    signals |= _chroma(analysis, seconds, length)
     heard = 1.0 if grid.heard else 0.0
     signals["beat"] = hits(grid.beats, np.full(len(grid.beats), heard), frames, fps)
     signals["bar"] = hits(grid.bars, np.full(len(grid.bars), heard), frames, fps)
@@ -53,6 +63,15 @@ def frame_signals(analysis: Analysis, grid: Grid, *, frames: int, fps: Fraction)
         moving = ("phase.beat", "phase.bar", "song.progress", "section.progress")
         signals = {name: curve if name in moving else np.zeros(frames) for name, curve in signals.items()}
     return signals
+
+
+def _signal_of(onsets: str) -> str:
+    """Return the name of the signal that onsets make: roles and MIDI as they are, a stem's beside its level."""
+    if onsets in ROLES or onsets.startswith("midi."):
+        return onsets
+    if onsets.startswith("stem."):
+        return f"{onsets}.hit"
+    return "onset" if onsets == "all" else f"onset.{onsets}"
 
 
 def interval_means(curve: np.ndarray, rate: float, seconds: np.ndarray, length: float) -> np.ndarray:
@@ -79,9 +98,8 @@ def hits(times: np.ndarray, strengths: np.ndarray, frames: int, fps: Fraction) -
 
 
 def drops(analysis: Analysis) -> list[float]:
-    """Return the times of section starts that are much louder than what came before."""
-    pairs = zip(analysis.sections, analysis.sections[1:], strict=False)
-    return [after.start for before, after in pairs if after.energy - before.energy >= DROP_RISE]
+    """Return the times of the song's drops."""
+    return [moment.start for moment in analysis.moments if moment.kind == "drop"]
 
 
 def _structure(
@@ -92,21 +110,54 @@ def _structure(
     energy = np.array([section.energy for section in analysis.sections])
     inside = np.clip(np.searchsorted(starts, seconds, side="right") - 1, 0, len(starts) - 1)
     progress = np.clip((seconds - starts[inside]) / np.maximum(ends - starts, 1e-9)[inside], 0, 1)
-    build = np.zeros(frames)
+    build, broken, silent = np.zeros(frames), np.zeros(frames), np.zeros(frames)
     bars = grid.bar_position(seconds)
-    dropping = drops(analysis)
-    for time in dropping:
-        section = int(np.searchsorted(ends, time - 1e-6))
-        here = (seconds < time) & (seconds >= starts[min(section, len(starts) - 1)])
-        rise = 1 - (grid.bar_position(np.array([time])) - bars) / BUILD_BARS
-        build = np.where(here, np.maximum(build, np.clip(rise, 0, 1)), build)
+    for moment in analysis.moments:
+        here = (seconds >= moment.start) & (seconds < moment.end)
+        if moment.kind == "build":
+            # steepest at its end, so that what it drives is at its height when the drop comes
+            first, last = grid.bar_position(np.array([moment.start, moment.end])).tolist()
+            rise = np.clip((bars - first) / max(last - first, 1e-6), 0, 1)
+            build = np.where(here, np.maximum(build, rise * rise), build)
+        elif moment.kind == "break":
+            broken = np.where(here, moment.strength, broken)
+        elif moment.kind == "silence":
+            silent = np.where(here, 1.0, silent)
+    dropping = [moment for moment in analysis.moments if moment.kind == "drop"]
     return {
         "section": hits(starts, np.ones(len(starts)), frames, fps),
+        "section.index": inside / max(len(starts) - 1, 1),
         "section.progress": progress,
         "section.energy": energy[inside],
-        "drop": hits(np.array(dropping), np.ones(len(dropping)), frames, fps),
-        "build": build * build,
+        "drop": hits(np.array([moment.start for moment in dropping]), np.ones(len(dropping)), frames, fps),
+        "build": build,
+        "break": broken,
+        "silence": silent,
     }
+
+
+def _chroma(analysis: Analysis, seconds: np.ndarray, length: float) -> dict[str, np.ndarray]:
+    """Return one signal a pitch class."""
+    names = [f"pitch.{name}" for name in NAMES]
+    if not len(analysis.chroma):
+        return {name: np.zeros(len(seconds)) for name in names}
+    rate = analysis.envelope_rate / 4
+    # a row lasts longer than a frame; between two rows the curve goes straight
+    at = np.arange(len(analysis.chroma)) / rate
+    return {name: np.clip(np.interp(seconds, at, analysis.chroma[:, row]), 0, 1) for row, name in enumerate(names)}
+
+
+def _energy(analysis: Analysis, seconds: np.ndarray, length: float) -> np.ndarray:
+    """Return momentary loudness, smoothed over some bars, between the song's quiet and its loud passages."""
+    loudness = analysis.envelopes.get("loudness", np.zeros(1))
+    # silence is as quiet as the quietest music, whatever the master's level
+    heard = np.maximum(loudness, loudness.max() - DEEPEST)
+    # in decibels there is no 0 beyond the song's ends
+    smooth = _smoothed(
+        np.interp(seconds * analysis.envelope_rate, np.arange(len(heard)), heard), SMOOTH_SECONDS / length
+    )
+    low, high = np.percentile(smooth, [5, 95])
+    return np.clip(1 - (high - smooth) / max(high - low, LEAST_RANGE), 0, 1)
 
 
 def _scaled(curve: np.ndarray, percentile: float) -> np.ndarray:

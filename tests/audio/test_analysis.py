@@ -113,7 +113,7 @@ def test_spoilt_songs_keep_their_beat(tmp_path: Path, spoil: str) -> None:
 def test_plain_data_has_what_it_promises(beat_analysis) -> None:
     data = beat_analysis.to_dict()
     assert {"duration", "sample_rate", "tempo", "beats", "downbeats", "onsets", "sections"} <= data.keys()
-    assert set(data["onsets"]) == {"all", "low", "mid", "high"}
+    assert set(data["onsets"]) == {"all", "low", "mid", "high", "kick", "snare", "hat"}
     assert set(data["sections"][0]) >= {"start", "end", "label"}
 
 

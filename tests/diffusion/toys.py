@@ -80,7 +80,7 @@ def save_toy(
     )  # fmt: skip
     options = {
         "kind": "DDIMScheduler", "steps_offset": 1, "beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear",
-        **(scheduler or {}),
+        **({"clip_sample": False} if scheduler is None else scheduler),
     }  # fmt: skip
     kind = options.pop("kind")
     parts: dict[str, Any] = {

@@ -1,0 +1,110 @@
+"""Keep what was heard in the user's cache folder, so that a song is heard once.
+
+One `.npz` a song, by the hash of its bytes and the version of hearing: arrays and one JSON text, nothing pickled. A file
+that can't be read is as good as none, and where nothing can be written nothing is kept.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import zipfile
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from reactive.audio.analysis import Analysis, analyze
+from reactive.audio.onset import Onsets
+from reactive.audio.structure import Moment, Section
+from reactive.media.safe import regular_file, sha256
+from reactive.media.sound import Track, open_track
+
+# counts up with every change of what is heard
+VERSION = 1
+MOST_SONGS = 64
+_ARRAYS = ("beats", "downbeats", "beats_per_bar", "fine", "chroma")
+_PLAIN = ("sha256", "duration", "sample_rate", "channels", "tempo", "silent", "metre", "confidence", "key")
+
+
+def cache_folder() -> Path:
+    """Return where analyses are kept: the folder that ``REACTIVE_CACHE`` names, or the user's cache folder."""
+    import platformdirs
+
+    return Path(os.environ.get("REACTIVE_CACHE") or platformdirs.user_cache_dir("reactive", appauthor=False)) / "heard"
+
+
+def hear_once(path: str | os.PathLike[str]) -> tuple[Track, Analysis]:
+    """Return a song and what is heard in it, from the cache if it was heard before.
+
+    Raises
+    ------
+    MediaError
+        As `open_track`.
+    """
+    checked = regular_file(path)
+    digest = sha256(checked)
+    kept = cache_folder() / f"{digest}-{VERSION}.npz"
+    try:
+        return _load(kept, checked)
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
+        # not there, cut short, or of another making
+        track = open_track(checked)
+        analysis = analyze(track)
+    # a file that changed meanwhile belongs to no hash
+    if track.sha256 == digest:
+        _save(kept, track, analysis)
+    return track, analysis
+
+
+def _load(kept: Path, path: Path) -> tuple[Track, Analysis]:
+    with np.load(kept, allow_pickle=False) as held:
+        plain: dict[str, Any] = json.loads(str(held["plain"]))
+        track = Track(path=path, **plain["track"])
+        return track, Analysis(
+            **{name: plain[name] for name in _PLAIN},
+            **{name: held[name] for name in _ARRAYS},
+            onsets={
+                name: Onsets(held[f"onsets/{name}/times"], held[f"onsets/{name}/strengths"]) for name in plain["onsets"]
+            },
+            envelopes={name: held[f"envelopes/{name}"] for name in plain["envelopes"]},
+            sections=tuple(Section(**section) for section in plain["sections"]),
+            moments=tuple(Moment(**moment) for moment in plain["moments"]),
+        )
+
+
+def _save(kept: Path, track: Track, analysis: Analysis) -> None:
+    arrays = {name: getattr(analysis, name) for name in _ARRAYS}
+    for name, onsets in analysis.onsets.items():
+        arrays[f"onsets/{name}/times"], arrays[f"onsets/{name}/strengths"] = onsets.times, onsets.strengths
+    arrays |= {f"envelopes/{name}": curve for name, curve in analysis.envelopes.items()}
+    plain = {name: getattr(analysis, name) for name in _PLAIN} | {
+        "onsets": list(analysis.onsets),
+        "envelopes": list(analysis.envelopes),
+        "sections": [asdict(section) for section in analysis.sections],
+        "moments": [asdict(moment) for moment in analysis.moments],
+        "track": {item.name: getattr(track, item.name) for item in fields(track) if item.name != "path"},
+    }
+    try:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=kept.parent, suffix=".part", delete=False) as handle:
+            part = Path(handle.name)
+            try:
+                np.savez(handle, plain=np.array(json.dumps(plain)), **arrays)
+            except BaseException:
+                handle.close()
+                part.unlink()
+                raise
+        os.replace(part, kept)
+        _prune(kept.parent)
+    except OSError:
+        # a full or read-only disk costs time, not the clip
+        return
+
+
+def _prune(folder: Path) -> None:
+    songs = sorted(folder.glob("*.npz"), key=lambda path: path.stat().st_mtime)
+    for old in songs[:-MOST_SONGS]:
+        old.unlink(missing_ok=True)

@@ -1,0 +1,295 @@
+"""A grid that a person corrects: tempo, offset, half or double tempo, the "one", the metre, or all beats from a file.
+
+Corrections are kept beside the song as ``<song>.reactive.json`` (in the user's data folder where that can't be written)
+with the song's hash; they are laid over an analysis and never change the song. Those for another song are not applied.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from reactive.audio.analysis import Analysis, metre_of
+from reactive.audio.onset import Onsets
+from reactive.audio.rhythm import BEATS_PER_BAR, typical_tempo
+from reactive.audio.structure import Section
+from reactive.errors import GridError
+
+SLOWEST, FASTEST = 20.0, 400.0
+FARTHEST_MS = 10_000.0
+MOST_BEATS = 200_000
+LARGEST = 8 << 20
+ENDING = ".reactive.json"
+
+
+@dataclass(frozen=True)
+class Corrections:
+    """What a person says about the grid; None and False say nothing.
+
+    Attributes
+    ----------
+    bpm
+        Steady tempo in beats a minute; its phase is taken from the onsets.
+    offset_ms
+        How much later the grid lies, in ms.
+    half, double
+        Every second beat only, or one more between any two.
+    downbeat
+        The number, from 1, of a beat that is a "one".
+    meter
+        As ``3/4``, all through the song.
+    beats, downbeats
+        Beat times in seconds instead of those heard, and which of them are "ones" (may be empty).
+    """
+
+    bpm: float | None = None
+    offset_ms: float | None = None
+    half: bool = False
+    double: bool = False
+    downbeat: int | None = None
+    meter: str | None = None
+    beats: tuple[float, ...] | None = None
+    downbeats: tuple[float, ...] | None = None
+
+    def __post_init__(self) -> None:
+        """Check every value; GridError names the one that can't be."""
+        if self.bpm is not None and not SLOWEST <= self.bpm <= FASTEST:
+            raise GridError(f"{self.bpm:g} is no tempo", where="--bpm", remedy="give 20 to 400 beats a minute")
+        if self.offset_ms is not None and not abs(self.offset_ms) <= FARTHEST_MS:
+            raise GridError(f"{self.offset_ms:g} is too far", where="--offset-ms", remedy="give -10000 to 10000 ms")
+        if self.half and self.double:
+            raise GridError("half and double tempo at once", where="--half --double", remedy="give one of them")
+        if self.downbeat is not None and not 1 <= self.downbeat <= MOST_BEATS:
+            raise GridError(f"there is no beat {self.downbeat}", where="--downbeat", remedy="count beats from 1")
+        if self.meter is not None:
+            bar_size(self.meter)
+
+    def __bool__(self) -> bool:
+        """Whether anything is said."""
+        return any(getattr(self, item.name) not in (None, False) for item in fields(self))
+
+
+NOTHING = Corrections()
+
+
+def bar_size(meter: str) -> int:
+    """Return the beats of a bar of ``3/4`` or ``6/8``; 6/8, 9/8 and 12/8 are counted in two, three and four.
+
+    Raises
+    ------
+    GridError
+        If it is no metre.
+    """
+    upper, _, lower = meter.partition("/")
+    if not (upper.isdecimal() and lower in ("2", "4", "8", "16") and 1 <= int(upper) <= 32):
+        raise GridError(f'"{meter}" is no metre', where="--meter", remedy="write it as 3/4, 4/4, 5/4 or 6/8")
+    count = int(upper)
+    return count // 3 if lower in ("8", "16") and count % 3 == 0 and count > 3 else count
+
+
+def merged(saved: Corrections, given: Corrections) -> Corrections:
+    """Return what was saved, with what is now given in its place."""
+    said = {item.name: getattr(given, item.name) for item in fields(given)}
+    new = {name: value for name, value in said.items() if value not in (None, False)}
+    if given.half or given.double:
+        new |= {"half": given.half, "double": given.double}
+    if given.beats is not None:
+        new["downbeats"] = given.downbeats
+    return replace(saved, **new)
+
+
+def corrected(analysis: Analysis, corrections: Corrections) -> Analysis:
+    """Return the analysis with its grid corrected: beats, downbeats, tempo, metre, and section starts on bars.
+
+    Raises
+    ------
+    GridError
+        If a correction needs beats and the song has none.
+    """
+    if not corrections:
+        return analysis
+    beats, downbeats = analysis.beats, analysis.downbeats
+    if corrections.beats is not None:
+        beats = np.array(corrections.beats)
+        downbeats = np.array(corrections.downbeats or ())
+    if corrections.bpm is not None:
+        beats = steady_beats(corrections.bpm, analysis.onsets["all"], analysis.duration)
+        downbeats = _nearest(beats, downbeats[:1]) if len(downbeats) else beats[:1]
+    if len(beats) < 2:
+        raise GridError("no beat was heard to correct", where=analysis.sha256[:12], remedy="give --bpm or --beats")
+    given = corrections.beats is not None and len(downbeats) > 1
+    anchor = int(np.abs(beats - downbeats[0]).argmin()) if len(downbeats) else 0
+    size = int(analysis.beats_per_bar[0]) if len(analysis.beats_per_bar) else BEATS_PER_BAR
+    sizes_known = len(analysis.beats_per_bar) and corrections.beats is None
+    common = int(np.bincount(analysis.beats_per_bar).argmax()) if sizes_known else size
+    if corrections.half:
+        beats, anchor = beats[anchor % 2 :: 2], anchor // 2
+    elif corrections.double:
+        beats = np.sort(np.concatenate([beats, (beats[1:] + beats[:-1]) / 2]))
+        anchor *= 2
+    recount = (
+        corrections.meter or corrections.downbeat or corrections.half or corrections.double or corrections.bpm
+        or (corrections.beats is not None and not given)
+    )  # fmt: skip
+    if corrections.meter:
+        common = bar_size(corrections.meter)
+    if corrections.downbeat:
+        anchor = corrections.downbeat - 1
+        if anchor >= len(beats):
+            raise GridError(
+                f"there is no beat {corrections.downbeat}", where="--downbeat", remedy=f"the last is {len(beats)}"
+            )
+    if recount:
+        downbeats = beats[anchor % common :: common]
+    shift = (corrections.offset_ms or 0.0) / 1000
+    beats, downbeats = (_inside(marks + shift, analysis.duration) for marks in (beats, downbeats))
+    if len(beats) < 2:
+        raise GridError("leaves no beats in the song", where="--offset-ms", remedy="shift by less")
+    sizes = bar_sizes(beats, downbeats)
+    return replace(
+        analysis,
+        beats=beats,
+        downbeats=downbeats,
+        beats_per_bar=sizes,
+        tempo=typical_tempo(beats),
+        metre=corrections.meter or metre_of(sizes),
+        sections=_on_bars(analysis.sections, downbeats),
+        confidence=1.0,
+        corrected=True,
+    )
+
+
+def steady_beats(bpm: float, onsets: Onsets, duration: float) -> np.ndarray:
+    """Return beats at a steady tempo whose phase suits the onsets best: most strength within some 20 ms."""
+    period = 60 / bpm
+    phases = np.arange(0, period, 0.002)
+    if not len(onsets.times):
+        return np.arange(0, duration, period)
+    offset = np.mod(onsets.times[None] - phases[:, None] + period / 2, period) - period / 2
+    fit = (np.exp(-0.5 * (offset / 0.02) ** 2) * onsets.strengths).sum(axis=1)
+    return np.arange(phases[int(fit.argmax())], duration, period)
+
+
+def bar_sizes(beats: np.ndarray, downbeats: np.ndarray) -> np.ndarray:
+    """Return the beats from each downbeat to the next, int64; the last bar is as long as the one before it."""
+    if not len(downbeats):
+        return np.zeros(0, np.int64)
+    at = np.searchsorted(beats, downbeats - 1e-4)
+    sizes = np.diff(at)
+    last = sizes[-1] if len(sizes) else min(BEATS_PER_BAR, len(beats))
+    return np.maximum(np.append(sizes, last), 1).astype(np.int64)
+
+
+def _inside(marks: np.ndarray, duration: float) -> np.ndarray:
+    return marks[(marks >= 0) & (marks < duration)]
+
+
+def _nearest(beats: np.ndarray, marks: np.ndarray) -> np.ndarray:
+    return beats[np.abs(beats[None] - marks[:, None]).argmin(axis=1)]
+
+
+def _on_bars(sections: tuple[Section, ...], downbeats: np.ndarray) -> tuple[Section, ...]:
+    """Move section starts onto the nearest bar line within half a bar."""
+    if len(downbeats) < 2:
+        return sections
+    reach = float(np.median(np.diff(downbeats))) / 2
+    edges = [0.0]
+    for section in sections[1:]:
+        bar = float(downbeats[np.abs(downbeats - section.start).argmin()])
+        edges.append(bar if abs(bar - section.start) <= reach else section.start)
+    edges.append(sections[-1].end)
+    if any(b <= a for a, b in zip(edges, edges[1:], strict=False)):
+        return sections
+    return tuple(replace(s, start=a, end=b) for s, a, b in zip(sections, edges, edges[1:], strict=False))
+
+
+def saved_beside(song: Path) -> Path:
+    """Return where corrections of a song are kept."""
+    return song.with_name(song.name + ENDING)
+
+
+def _saved_apart(digest: str) -> Path:
+    import platformdirs
+
+    folder = os.environ.get("REACTIVE_DATA") or platformdirs.user_data_dir("reactive", appauthor=False)
+    return Path(folder) / "grids" / f"{digest}{ENDING}"
+
+
+def load_corrections(song: Path, digest: str) -> tuple[Corrections, str]:
+    """Return what was saved for a song, and one sentence about what is there but not applied (mostly empty)."""
+    for path in (saved_beside(song), _saved_apart(digest)):
+        try:
+            if path.stat().st_size > LARGEST:
+                raise ValueError("too large")
+            data = json.loads(path.read_text(encoding="utf-8"))
+            if data["song_sha256"] != digest:
+                return NOTHING, f"{path.name} was made for another song of this name and is not applied."
+            return _read(data["grid"]), ""
+        except FileNotFoundError:
+            continue
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, GridError):
+            return NOTHING, f"{path.name} can't be read and is not applied."
+    return NOTHING, ""
+
+
+def _read(data: dict[str, Any]) -> Corrections:
+    kinds: dict[str, Any] = {
+        "bpm": float,
+        "offset_ms": float,
+        "half": bool,
+        "double": bool,
+        "downbeat": int,
+        "meter": str,
+    }
+    values = {name: kind(data[name]) for name, kind in kinds.items() if data.get(name) is not None}
+    for name in ("beats", "downbeats"):
+        if data.get(name) is not None:
+            values[name] = _rising([float(time) for time in data[name]])
+    return Corrections(**values)
+
+
+def _rising(times: list[float]) -> tuple[float, ...]:
+    if len(times) > MOST_BEATS or not all(math.isfinite(time) and time >= 0 for time in times):
+        raise ValueError("times")
+    if any(b <= a for a, b in zip(times, times[1:], strict=False)):
+        raise ValueError("order")
+    return tuple(times)
+
+
+def save_corrections(song: Path, digest: str, corrections: Corrections) -> Path | None:
+    """Keep corrections beside the song, or in the user's data folder; empty ones remove what was kept.
+
+    Raises
+    ------
+    GridError
+        If they can be written in neither place.
+    """
+    data = {"version": 1, "song_sha256": digest, "grid": asdict(corrections)}
+    text = json.dumps(data, indent=1) + "\n"
+    problem: OSError | None = None
+    for path in (saved_beside(song), _saved_apart(digest)):
+        try:
+            if not corrections:
+                path.unlink(missing_ok=True)
+                continue
+            path.parent.mkdir(parents=True, exist_ok=True)
+            part = path.with_name(f".{path.name}.{os.getpid()}.part")
+            try:
+                part.write_text(text, encoding="utf-8")
+                os.replace(part, path)
+            finally:
+                part.unlink(missing_ok=True)
+            return path
+        except OSError as trouble:
+            problem = trouble
+    if corrections and problem is not None:
+        raise GridError(
+            f"can't be written ({problem.strerror})", where=str(saved_beside(song)), remedy="make its folder writable"
+        )
+    return None

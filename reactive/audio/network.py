@@ -1,0 +1,95 @@
+"""The rhythm network: a small temporal convolutional network that says where beats, bars and drums are.
+
+Row i of its inputs and outputs lies at ``(2 i + 1/2) * HOP / RATE`` seconds: 43 rows a second, each made of two rows of
+the mel spectrum and the chroma around them. Layers: two convolutions over 3 rows, then residual blocks of dilated
+convolutions over 5 rows (1, 2, 4 ... 128 rows apart, so each answer sees some 12 s to either side), then one linear
+layer (in the manner of Davies and Böck, EUSIPCO 2019). Computed by numpy alone; `train/` holds how it came about.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from reactive.audio.spectrum import HOP, MELS, RATE, Spectra, loud_level, passages
+
+OUTPUTS = ("beat", "downbeat", "kick", "snare", "hat")
+FRAME_SECONDS = 2 * HOP / RATE
+INPUTS = 2 * MELS + 24
+DILATIONS = (1, 2, 4, 8, 16, 32, 64, 128)
+MODEL = Path(__file__).parent / "model" / "rhythm.safetensors"
+# compression as in `onset`: a gain of the whole song cancels out
+COMPRESSION = 1000.0
+# as far as an answer can depend on what lies before and after
+MARGIN = 2 * sum(DILATIONS) + 2
+
+
+def inputs(spectra: Spectra) -> np.ndarray:
+    """Return what the network takes, float32 [ceil(t / 2), 152], about 0 to 1."""
+    rows = -(-len(spectra.mel) // 2)
+    return _inputs(spectra, slice(0, rows), loud_level(spectra.mel), _pitch_floor(spectra))
+
+
+def activations(spectra: Spectra) -> dict[str, np.ndarray]:
+    """Return by output name how likely it is at each row, float32 [ceil(t / 2)] in [0, 1]."""
+    weights = _weights()
+    loud, floor = loud_level(spectra.mel), _pitch_floor(spectra)
+    parts = []
+    for stretch, keep in passages(-(-len(spectra.mel) // 2), MARGIN):
+        parts.append(forward(_inputs(spectra, stretch, loud, floor), weights)[keep])
+    return dict(zip(OUTPUTS, np.concatenate(parts).T, strict=True))
+
+
+def _inputs(spectra: Spectra, stretch: slice, loud: float, floor: np.ndarray) -> np.ndarray:
+    count = stretch.stop - stretch.start
+    part = spectra.mel[2 * stretch.start : 2 * stretch.stop]
+    mel = np.log1p(part * np.float32(COMPRESSION / max(loud, 1e-12))) / np.float32(np.log1p(COMPRESSION))
+    mel = np.pad(mel, ((0, 2 * count - len(mel)), (0, 0))).reshape(count, 2 * MELS)
+    index = np.minimum(np.arange(stretch.start, stretch.stop) // 2, len(spectra.chroma) - 1)
+    registers = spectra.chroma[index].reshape(-1, 2, 12)
+    size = np.linalg.norm(registers, axis=2, keepdims=True)
+    chroma = np.sqrt(np.maximum(registers, 0) / (size + floor)).reshape(-1, 24)
+    return np.concatenate([np.minimum(mel, 1.5), chroma], axis=1).astype(np.float32)
+
+
+def _pitch_floor(spectra: Spectra) -> np.ndarray:
+    size = np.linalg.norm(spectra.chroma.reshape(-1, 2, 12), axis=2, keepdims=True)
+    return 1e-3 * np.percentile(size, 95, axis=0, keepdims=True) + 1e-12
+
+
+def forward(given: np.ndarray, weights: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Return the network's answers, float32 [rows, outputs] in [0, 1], to `inputs` [rows, 152].
+
+    `weights` holds by layer name ``.weight`` [taps, in, out] and ``.bias`` [out].
+    """
+    x = _elu(_convolve(given, weights, "first", 1))
+    x = _elu(_convolve(x, weights, "second", 1))
+    for dilation in DILATIONS:
+        name = f"block{dilation}"
+        x = x + _convolve(_elu(_convolve(x, weights, name, dilation)), weights, f"{name}.out", 1)
+    logits = _convolve(_elu(x), weights, "last", 1)
+    return 1 / (1 + np.exp(-np.clip(logits, -30, 30)))
+
+
+def _convolve(x: np.ndarray, weights: Mapping[str, np.ndarray], name: str, dilation: int) -> np.ndarray:
+    kernel = weights[f"{name}.weight"]
+    reach = len(kernel) // 2 * dilation
+    padded = np.pad(x, ((reach, reach), (0, 0))) if reach else x
+    out = np.repeat(weights[f"{name}.bias"][None], len(x), axis=0)
+    for tap, matrix in enumerate(kernel):
+        out += padded[tap * dilation : tap * dilation + len(x)] @ matrix
+    return out
+
+
+def _elu(x: np.ndarray) -> np.ndarray:
+    return np.where(x > 0, x, np.expm1(np.minimum(x, 0)))
+
+
+@cache
+def _weights() -> dict[str, np.ndarray]:
+    from safetensors.numpy import load_file
+
+    return {name: value.astype(np.float32) for name, value in load_file(MODEL).items()}

@@ -1,0 +1,64 @@
+"""Read the cue points of a WAV file with their labels, as DAWs export markers. Times in seconds."""
+
+from __future__ import annotations
+
+import os
+import struct
+
+from reactive.errors import MediaError
+from reactive.media.safe import regular_file
+
+MOST_CUES = 10_000
+# no list of labels is longer
+LARGEST_CHUNK = 4 << 20
+
+
+def read_cues(path: str | os.PathLike[str]) -> tuple[tuple[float, str], ...]:
+    """Return time and label of each cue point, by time; none if there are none.
+
+    Raises
+    ------
+    MediaError
+        If it is no WAV file or is damaged.
+    """
+    checked = regular_file(path)
+    rate = 0
+    cues: dict[int, int] = {}
+    labels: dict[int, str] = {}
+    damaged = MediaError("is not a WAV file with markers", where=str(path), remedy="export a WAV with markers, or MIDI")
+    try:
+        with checked.open("rb") as handle:
+            head = handle.read(12)
+            if head[:4] != b"RIFF" or head[8:] != b"WAVE":
+                raise damaged
+            while len(chunk := handle.read(8)) == 8:
+                name, size = chunk[:4], int.from_bytes(chunk[4:], "little")
+                begin = handle.tell()
+                if name in (b"fmt ", b"cue ", b"LIST"):
+                    body = handle.read(min(size, LARGEST_CHUNK))
+                    if name == b"fmt ":
+                        rate = struct.unpack_from("<I", body, 4)[0]
+                    elif name == b"cue ":
+                        count = min(struct.unpack_from("<I", body)[0], MOST_CUES)
+                        for number in range(count):
+                            key, _, _, _, _, sample = struct.unpack_from("<II4sIII", body, 4 + 24 * number)
+                            cues[key] = sample
+                    elif body[:4] == b"adtl":
+                        labels |= _labels(body[4:])
+                handle.seek(begin + size + size % 2)
+    except (struct.error, OSError):
+        raise damaged from None
+    if not rate:
+        raise damaged
+    return tuple(sorted((sample / rate, labels.get(key, "")) for key, sample in cues.items()))
+
+
+def _labels(body: bytes) -> dict[int, str]:
+    found, at = {}, 0
+    while at + 12 <= len(body):
+        name, size = body[at : at + 4], int.from_bytes(body[at + 4 : at + 8], "little")
+        if name == b"labl":
+            text = body[at + 12 : at + 8 + size].split(b"\0")[0].decode("utf-8", "replace")
+            found[int.from_bytes(body[at + 8 : at + 12], "little")] = text
+        at += 8 + size + size % 2
+    return found

@@ -1,0 +1,223 @@
+"""A grid that a person puts right, and where that is kept."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from reactive.audio.analysis import Analysis
+from reactive.audio.beats_file import read_beats
+from reactive.audio.click import write_click
+from reactive.audio.corrections import (
+    Corrections,
+    bar_size,
+    corrected,
+    load_corrections,
+    merged,
+    save_corrections,
+    saved_beside,
+)
+from reactive.audio.grid import grid_of
+from reactive.audio.onset import Onsets
+from reactive.audio.structure import Section
+from reactive.errors import GridError
+from reactive.media.sound import open_track
+from tests.toy import write_song
+
+DURATION = 20.0
+
+
+@pytest.fixture
+def heard() -> Analysis:
+    beats = np.arange(0.5, 19.9, 0.5)
+    return Analysis(
+        sha256="0" * 64, duration=DURATION, sample_rate=44_100, channels=2, tempo=120.0, beats=beats, downbeats=beats[::4],
+        onsets={"all": Onsets(beats, np.ones(len(beats)))}, sections=(Section(0, 8.6, "A", 0.5), Section(8.6, DURATION, "B", 1.0)),
+        envelopes={"rms": np.ones(1722, np.float32)}, fine=np.ones(100), silent=False,
+        beats_per_bar=np.full(len(beats[::4]), 4), metre="4/4",
+    )  # fmt: skip
+
+
+def test_half_double_and_the_one(heard: Analysis) -> None:
+    half = corrected(heard, Corrections(half=True))
+    assert half.tempo == pytest.approx(60)
+    assert set(half.beats) < set(heard.beats)
+    assert half.beats[0] == heard.downbeats[0]
+    double = corrected(heard, Corrections(double=True))
+    assert double.tempo == pytest.approx(240)
+    assert set(double.beats) > set(heard.beats)
+    moved = corrected(heard, Corrections(downbeat=3))
+    assert moved.beats == pytest.approx(heard.beats)
+    assert moved.downbeats[0] == heard.beats[2]
+    assert np.diff(moved.downbeats) == pytest.approx(2.0)
+
+
+def test_metre_tempo_and_offset(heard: Analysis) -> None:
+    waltz = corrected(heard, Corrections(meter="3/4"))
+    assert waltz.metre == "3/4"
+    assert np.all(waltz.beats_per_bar == 3)
+    assert np.diff(waltz.downbeats) == pytest.approx(1.5)
+    late = corrected(heard, Corrections(offset_ms=25))
+    assert late.beats == pytest.approx(heard.beats + 0.025)
+    steady = corrected(heard, Corrections(bpm=60))
+    assert np.diff(steady.beats) == pytest.approx(1.0)
+    # its phase is that of the onsets
+    assert np.abs(np.mod(steady.beats + 0.25, 0.5) - 0.25).max() < 0.005
+
+
+def test_sections_follow_the_bars(heard: Analysis) -> None:
+    fixed = corrected(heard, Corrections(downbeat=2))
+    assert fixed.sections[1].start in fixed.downbeats
+    assert fixed.sections[0].end == fixed.sections[1].start
+    assert fixed.corrected
+
+
+def test_beats_of_ones_own(heard: Analysis) -> None:
+    beats = tuple(np.arange(1.0, 19.0, 0.7).tolist())
+    fixed = corrected(heard, Corrections(beats=beats, downbeats=beats[::3]))
+    assert fixed.beats == pytest.approx(beats)
+    assert fixed.downbeats == pytest.approx(beats[::3])
+    assert fixed.metre == "3/4"
+    assert grid_of(fixed).heard
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.one_of(st.none(), st.floats(20, 400)),
+    st.one_of(st.none(), st.floats(-900, 900)),
+    st.sampled_from(["", "half", "double"]),
+    st.one_of(st.none(), st.integers(1, 10)),
+    st.sampled_from([None, "3/4", "6/8", "7/4"]),
+)
+def test_any_correction_gives_a_grid_that_rises(bpm, offset, level, downbeat, meter) -> None:
+    beats = np.arange(0.5, 19.9, 0.5)
+    analysis = Analysis(
+        "", DURATION, 44_100, 1, 120.0, beats, beats[::4], {"all": Onsets(beats, np.ones(len(beats)))},
+        (Section(0, DURATION, "A", 1.0),), {}, np.ones(1), False,
+    )  # fmt: skip
+    wanted = Corrections(bpm, offset, level == "half", level == "double", downbeat, meter)
+    try:
+        grid = grid_of(corrected(analysis, wanted))
+    except GridError:
+        # a slow grid may have fewer beats than the one that is asked for
+        return
+    assert np.all(np.diff(grid.beats) > 0)
+    assert np.all(np.diff(grid.bars) > 0)
+    seconds = np.linspace(0, DURATION, 300)
+    assert np.all(np.diff(grid.bar_position(seconds)) > 0)
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("bpm", 5), ("bpm", float("nan")), ("offset_ms", 1e9), ("downbeat", 0), ("meter", "four"), ("meter", "0/4"), ("meter", "4/3")],
+)  # fmt: skip
+def test_what_can_not_be_is_refused(option: str, value: object) -> None:
+    with pytest.raises(GridError):
+        Corrections(**{option: value})
+
+
+def test_metres() -> None:
+    assert [bar_size(text) for text in ("4/4", "3/4", "5/4", "6/8", "9/8", "12/8", "7/8")] == [4, 3, 5, 2, 3, 4, 7]
+
+
+def test_corrections_are_kept_beside_the_song_and_add_up(tmp_path: Path) -> None:
+    song = tmp_path / "song.wav"
+    song.write_bytes(b"x")
+    first = merged(Corrections(), Corrections(half=True, beats=(1.0, 2.0)))
+    assert save_corrections(song, "a" * 64, first) == saved_beside(song)
+    loaded, note = load_corrections(song, "a" * 64)
+    assert (loaded, note) == (first, "")
+    second = merged(loaded, Corrections(double=True, meter="3/4"))
+    assert second.double
+    assert not second.half
+    assert second.beats == (1.0, 2.0)
+    assert song.read_bytes() == b"x"
+    save_corrections(song, "a" * 64, Corrections())
+    assert not saved_beside(song).exists()
+
+
+def test_those_of_another_song_are_named_and_left_alone(tmp_path: Path) -> None:
+    song = tmp_path / "song.wav"
+    save_corrections(song, "a" * 64, Corrections(half=True))
+    loaded, note = load_corrections(song, "b" * 64)
+    assert not loaded
+    assert "another song" in note
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", "{", '{"song_sha256": "a", "grid": {"beats": [2, 1]}}', '{"song_sha256": "a", "grid": {"bpm": 1}}'],
+)
+def test_a_damaged_file_is_named_and_left_alone(tmp_path: Path, text: str) -> None:
+    song = tmp_path / "song.wav"
+    saved_beside(song).write_text(text, encoding="utf-8")
+    loaded, note = load_corrections(song, "a")
+    assert not loaded
+    assert note
+
+
+def test_a_read_only_folder_keeps_them_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REACTIVE_DATA", str(tmp_path / "data"))
+    # a file where the folder should be: nobody can write into it, whatever their rights
+    (tmp_path / "file").write_text("")
+    song = tmp_path / "file" / "song.wav"
+    kept = save_corrections(song, "c" * 64, Corrections(bpm=99))
+    assert kept is not None
+    assert kept.is_relative_to(tmp_path / "data")
+    assert json.loads(kept.read_text())["grid"]["bpm"] == 99
+
+
+def test_files_of_beats(tmp_path: Path) -> None:
+    path = tmp_path / "beats.txt"
+    path.write_text("# tapped\n0.5\t1.1\n1.0\t1.2\n\n1.5\t2.1\n", encoding="utf-8")
+    assert read_beats(path) == ((0.5, 1.0, 1.5), (0.5, 1.5))
+    path.write_text("0.5\n1\n", encoding="utf-8")
+    assert read_beats(path) == ((0.5, 1.0), ())
+    for text in ("0.5\nx\n", "1\n0.5\n", "1\n", "nan\n1\n", "-1\n2\n"):
+        path.write_text(text, encoding="utf-8")
+        with pytest.raises(GridError):
+            read_beats(path)
+
+
+def test_clicks_are_heard_where_the_grid_is(tmp_path: Path, heard: Analysis) -> None:
+    track = open_track(write_song(tmp_path / "song.wav", np.zeros((8 * 44_100, 2), np.float32)))
+    out = tmp_path / "click.wav"
+    write_click(track, grid_of(replace(heard, duration=8.0)), out)
+    sound, rate = soundfile.read(out)
+    assert sound.shape == (8 * 44_100, 2)
+    starts = np.flatnonzero(
+        (np.abs(sound[1:, 0]) > 1e-3) & (np.abs(sound[:-1, 0]) <= 1e-3) & (np.abs(sound[2:, 0].max()) > 0)
+    )
+    begun = starts[np.diff(starts, prepend=-rate) > 0.2 * rate] / rate
+    assert begun == pytest.approx(np.arange(0.0, 8, 0.5), abs=0.001)
+    assert list(tmp_path.glob(".*")) == []
+
+
+def test_a_song_heard_before_needs_neither_librosa_nor_torch(tmp_path: Path) -> None:
+    import os
+    import subprocess
+
+    song = write_song(tmp_path / "song.wav", np.random.default_rng(0).normal(0, 0.1, 44_100).astype(np.float32))
+    script = (
+        "import sys, time; from reactive.audio.hear import hear; began = time.perf_counter(); heard = hear(sys.argv[1]); "
+        "took = time.perf_counter() - began; loaded = [n for n in ('librosa', 'torch', 'scipy') if n in sys.modules]; "
+        "print(heard.analysis.duration, took, loaded)"
+    )
+    environment = os.environ | {"REACTIVE_CACHE": str(tmp_path / "cache")}
+    lines = [
+        subprocess.run(
+            [sys.executable, "-c", script, str(song)], capture_output=True, text=True, check=True, env=environment
+        ).stdout.split(maxsplit=2)
+        for _ in range(2)
+    ]
+    assert lines[0][0] == lines[1][0] == "1.0"
+    assert "librosa" in lines[0][2]
+    assert lines[1][2].strip() == "[]"

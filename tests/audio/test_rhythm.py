@@ -1,0 +1,175 @@
+"""Beats, bars and metre on songs whose truth is known, and on those that have none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from reactive import analyze, grid_of, open_track
+from reactive.audio.bars import LONGEST, best_path
+from reactive.audio.network import DILATIONS, INPUTS, OUTPUTS, forward, inputs
+from reactive.audio.spectrum import FRAMES_PER_SECOND, fold
+from tests.audio.songs import RATE, band, steady
+from tests.toy import write_song
+
+
+def hear(folder: Path, song: np.ndarray, rate: int = RATE, **options: str):
+    return analyze(open_track(write_song(folder / "song.wav", song, rate, **options)))
+
+
+def agreement(found: np.ndarray, truth: np.ndarray, within: float = 0.07) -> float:
+    """Return the F-measure of times."""
+    if not len(found) or not len(truth):
+        return 0.0
+    near = np.abs(found[:, None] - truth[None]) <= within
+    recall, precision = near.any(axis=0).mean(), near.any(axis=1).mean()
+    return float(2 * recall * precision / max(recall + precision, 1e-9))
+
+
+@pytest.mark.parametrize(("tempo", "size", "parts"), [(70, 3, 2), (100, 3, 2), (128, 4, 2), (200, 4, 1)])
+def test_tempo_beats_and_bars(tmp_path: Path, tempo: float, size: int, parts: int) -> None:
+    beats = steady(tempo, 20)
+    heard = hear(tmp_path, band(beats, size, seconds=20, parts=parts))
+    assert heard.tempo == pytest.approx(tempo, rel=0.02)
+    assert agreement(heard.beats, beats) > 0.95
+    assert agreement(heard.downbeats, beats[::size]) > 0.9
+    assert heard.metre == f"{size}/4"
+    nearest = beats[np.abs(heard.beats[:, None] - beats[None]).argmin(axis=1)]
+    assert abs(np.median(heard.beats - nearest)) < 0.010
+
+
+def test_at_60_the_level_may_be_doubled_but_beats_lie_on_the_music(tmp_path: Path) -> None:
+    heard = hear(tmp_path, band(steady(60, 20), seconds=20, parts=4))
+    # kick, snare, kick, snare at 60 is a half-time groove at 120 too
+    assert min(abs(heard.tempo - 60), abs(heard.tempo - 120)) < 2
+    level = 60 / round(heard.tempo / 60) / 60
+    assert agreement(heard.beats, np.arange(0.5, 19.7, level)) > 0.95
+
+
+def test_five_in_a_bar(tmp_path: Path) -> None:
+    beats = steady(110, 24)
+    heard = hear(tmp_path, band(beats, 5, seconds=24))
+    assert heard.metre == "5/4"
+    assert agreement(heard.downbeats, beats[::5]) > 0.9
+
+
+def test_a_change_of_tempo_is_followed(tmp_path: Path) -> None:
+    slow = steady(100, 12)
+    beats = np.concatenate([slow, np.arange(slow[-1] + 60 / 130, 23.7, 60 / 130)])
+    heard = hear(tmp_path, band(beats, seconds=24))
+    assert agreement(heard.beats, beats) > 0.9
+
+
+def test_rubato_is_followed(tmp_path: Path) -> None:
+    pace = 0.5 * (1 + 0.12 * np.sin(np.arange(42) / 4))
+    beats = 0.5 + np.cumsum(pace)
+    beats = beats[beats < 19.7]
+    assert agreement(hear(tmp_path, band(beats, seconds=20)).beats, beats) > 0.85
+
+
+@pytest.mark.parametrize("spoil", ["silence before", "clipped", "offset", "8 kHz", "stereo out of phase"])
+def test_what_is_done_to_a_song_does_not_move_its_beat(tmp_path: Path, spoil: str) -> None:
+    beats, rate, lead = steady(120, 16), RATE, 0.0
+    song = band(beats, seconds=16)
+    if spoil == "silence before":
+        lead = 4.0
+        song = np.concatenate([np.zeros(round(lead * RATE), np.float32), song])
+    elif spoil == "clipped":
+        song = np.clip(song * 12, -1, 1)
+    elif spoil == "offset":
+        song = song * 0.5 + 0.3
+    elif spoil == "8 kHz":
+        import soxr
+
+        song, rate = soxr.resample(song, RATE, 8000), 8000
+    else:
+        song = np.stack([song, -song], axis=1)
+    heard = hear(tmp_path, song, rate)
+    assert heard.tempo == pytest.approx(120, rel=0.02)
+    assert agreement(heard.beats[heard.beats > lead], beats + lead) > 0.95
+
+
+def test_what_has_no_beat_gets_a_smooth_pulse(tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    t = np.arange(16 * RATE) / RATE
+    swell = sum(np.sin(2 * np.pi * f * t + rng.uniform(0, 6)) * (1 + np.sin(0.3 * t + f)) for f in (82, 123, 196, 247))
+    heard = hear(tmp_path, (0.05 * swell).astype(np.float32))
+    assert heard.tempo == 0
+    assert heard.metre == ""
+    grid = grid_of(heard)
+    assert not grid.heard
+    assert np.all(np.diff(grid.bar_position(np.linspace(0, 16, 500))) > 0)
+
+
+def test_one_click_is_no_beat(tmp_path: Path) -> None:
+    song = np.zeros(8 * RATE, np.float32)
+    song[4 * RATE : 4 * RATE + 60] = 0.8
+    heard = hear(tmp_path, song)
+    assert heard.tempo == 0
+    assert len(heard.onsets["all"].times) == 1
+    assert heard.onsets["all"].times[0] == pytest.approx(4.0, abs=0.01)
+
+
+def test_roles_are_told_apart(tmp_path: Path) -> None:
+    beats = steady(110, 16)
+    heard = hear(tmp_path, band(beats, seconds=16))
+    assert agreement(heard.onsets["kick"].times, beats[::2], 0.05) > 0.8
+    assert agreement(heard.onsets["snare"].times, beats[1::2], 0.05) > 0.8
+    assert np.all((heard.onsets["kick"].strengths > 0) & (heard.onsets["kick"].strengths <= 1))
+
+
+def pulses(tempo: float, size: int, seconds: float) -> tuple[np.ndarray, np.ndarray]:
+    beat, down = np.full((2, round(seconds * FRAMES_PER_SECOND)), 0.02)
+    for number, time in enumerate(steady(tempo, seconds)):
+        row = round(time * FRAMES_PER_SECOND)
+        beat[row - 1 : row + 2] = 0.5, 0.9, 0.5
+        if number % size == 0:
+            down[row] = 0.8
+    return beat, down
+
+
+@pytest.mark.parametrize(("tempo", "size"), [(62, 4), (97.3, 3), (140, 5), (215, 4)])
+def test_the_search_finds_the_path_that_was_laid(tempo: float, size: int) -> None:
+    path = best_path(*pulses(tempo, size, 30))
+    truth = np.round(steady(tempo, 30) * FRAMES_PER_SECOND)
+    assert agreement(path.steps, truth, 1) > 0.97
+    assert np.bincount(path.metres).argmax() == size
+    opens = path.steps[path.places == 0]
+    assert agreement(opens, truth[::size], 1) > 0.95
+
+
+def test_passages_of_a_long_song_join_without_a_seam() -> None:
+    path = best_path(*pulses(120, 4, 400))
+    assert np.abs(np.diff(path.steps) - 0.5 * FRAMES_PER_SECOND).max() < 2
+    assert np.all(np.diff(path.places) % 4 == 1)
+
+
+@pytest.mark.parametrize("count", [0, 1, 30, LONGEST])
+def test_the_search_bears_songs_of_any_length(count: int) -> None:
+    path = best_path(np.full(count, 0.1), np.full(count, 0.05))
+    assert len(path.steps) == len(path.places) == len(path.metres)
+    assert np.all(np.diff(path.steps) > 0)
+
+
+def test_the_network_is_the_one_that_was_trained() -> None:
+    torch = pytest.importorskip("torch")
+    from reactive.audio.train.fit import Network, export
+
+    torch.manual_seed(0)
+    trained = Network().eval()
+    given = np.random.default_rng(0).random((300, INPUTS), np.float32)
+    with torch.no_grad():
+        wanted = torch.sigmoid(trained(torch.from_numpy(given.T[None])))[0].T.numpy()
+    weights = export(trained.state_dict())
+    found = forward(given, {name: value.astype(np.float32) for name, value in weights.items()})
+    assert found.shape == (300, len(OUTPUTS))
+    # what differs is the half precision of the weights
+    assert np.abs(found - wanted).max() < 2e-3
+    assert sum(DILATIONS) == 255
+
+
+def test_what_the_network_takes_does_not_know_the_gain() -> None:
+    song = band(steady(120, 6), seconds=6)
+    assert np.abs(inputs(fold([song])) - inputs(fold([4 * song]))).max() < 1e-4

@@ -1,0 +1,276 @@
+"""Recipes: what a clip carries, and the same clip again from it, bit for bit."""
+
+from __future__ import annotations
+
+import dataclasses
+import getpass
+import json
+import shutil
+import socket
+import struct
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from reactive import Settings, make_clip
+from reactive.cli import main
+from reactive.errors import MediaError, ModelError, ReactiveError
+from reactive.media.tags import MAX_TAG, RECIPE, XMP, append_boxes, read_tags
+from reactive.preset.library import find_preset
+from reactive.render.recipe import ASIDE, FILES, Recipe, differences, read_recipe
+from reactive.render.repeat import repeat_clip
+from reactive.video.mark import SOURCE_TYPE
+from tests.toy import beat_song, save_toy_model, write_song
+
+PRESET = """version = 2
+title = "Photo"
+author = "A band"
+walk = "0.3"
+strength = "0.7"
+[[macro]]
+name = "storm"
+[[phase]]
+name = "one"
+mode = "photo"
+prompts = ["a grey sea", "a red door"]
+[phase.lens]
+zoom = "1.1 + 0.2 * macro.storm * rms"
+[phase.switch]
+every = "1 bar"
+"""
+
+
+def contents(path: Path) -> tuple[np.ndarray, list[bytes]]:
+    """Return a clip's decoded pictures and all its packets, sound and picture."""
+    with av.open(str(path)) as container:
+        pictures = np.stack([f.to_ndarray(format="rgb24") for f in container.decode(container.streams.video[0])])
+    with av.open(str(path)) as container:
+        packets = [struct.pack("<q", packet.pts or 0) + bytes(packet) for packet in container.demux() if packet.size]
+    return pictures, packets
+
+
+@pytest.fixture(scope="module")
+def room(tmp_path_factory: pytest.TempPathFactory, toy_model: Path) -> Path:
+    """A folder with a song, a photograph, a preset and the clip that was made of them."""
+    folder = tmp_path_factory.mktemp("secret-folder")
+    write_song(folder / "song.wav", beat_song(3))
+    y, x = np.mgrid[0:90, 0:160]
+    Image.fromarray(np.stack([x, y, x ^ y], axis=2).astype(np.uint8)).save(folder / "band.png")
+    (folder / "photo.toml").write_text(PRESET)
+    make_clip(folder / "song.wav", folder / "clip.mp4", chosen(folder, toy_model))
+    return folder
+
+
+def chosen(folder: Path, toy_model: Path, **changes) -> Settings:
+    values = {
+        "preset": str(folder / "photo.toml"), "photos": (folder / "band.png",), "model": str(toy_model), "steps": 1,
+        "device": "cpu", "threads": 1, "batch": 4, "seed": 5, "macros": {"storm": 0.8},
+    }  # fmt: skip
+    return Settings(**(values | changes))
+
+
+def test_a_clip_gives_its_preset_back(room: Path) -> None:
+    recipe = read_recipe(room / "clip.mp4")
+    assert recipe.preset is not None
+    assert recipe.preset.text == PRESET
+    assert recipe.preset.name == "photo"
+    assert recipe.song.name == "song.wav"
+    assert [photo.name for photo in recipe.photos] == ["band.png"]
+    assert recipe.settings["seed"] == 5
+    assert recipe.settings["macros"] == {"storm": 0.8}
+    assert recipe.settings["batch"] == 4
+    assert recipe.settings["size"] == [128, 128]
+    assert {"torch", "diffusers", "av"} <= recipe.libraries.keys()
+
+
+def test_a_recipe_tells_nothing_of_the_machine(room: Path, toy_model: Path) -> None:
+    text = read_tags(room / "clip.mp4")[RECIPE]
+    raw = (room / "clip.mp4").read_bytes()
+    for secret in (str(room), str(room.parent), str(toy_model), "secret-folder", str(Path.home())):
+        assert secret not in text
+        assert secret.encode() not in raw
+    # short ones stand in many a word
+    for secret in (getpass.getuser(), socket.gethostname()):
+        assert len(secret) <= 4 or secret not in text
+
+
+def test_every_setting_is_in_the_recipe_or_decides_nothing(room: Path) -> None:
+    kept = set(read_recipe(room / "clip.mp4").settings)
+    names = {field.name for field in dataclasses.fields(Settings)}
+    assert kept == names - {*FILES, *ASIDE}
+
+
+def test_the_clip_again_bit_for_bit(tmp_path: Path, room: Path, toy_model: Path) -> None:
+    done = repeat_clip(
+        read_recipe(room / "clip.mp4"), room / "song.wav", tmp_path / "again.mp4", model=str(toy_model)
+    )  # fmt: skip
+    assert done.differs == ()
+    before, after = contents(room / "clip.mp4"), contents(tmp_path / "again.mp4")
+    assert len(before[0]) == 72
+    assert np.array_equal(before[0], after[0])
+    assert before[1] == after[1]
+    assert len(set(before[1])) > 72
+    # another seed is another clip, so equality says something
+    other = make_clip(room / "song.wav", tmp_path / "other.mp4", chosen(room, toy_model, seed=6))
+    assert not np.array_equal(contents(other.output)[0], before[0])
+    found = differences(read_recipe(room / "clip.mp4"), read_recipe(other.output))
+    assert "seed is 6, was 5" in found
+    assert "another timeline was decided" in found
+
+
+@pytest.mark.parametrize("suffix", [".mov", ".mkv"])
+def test_other_containers_carry_it_as_well(tmp_path: Path, room: Path, toy_model: Path, suffix: str) -> None:
+    out = tmp_path / f"clip{suffix}"
+    make_clip(room / "song.wav", out, chosen(room, toy_model, duration=0.5))
+    recipe = read_recipe(out)
+    assert recipe.settings["duration"] == 0.5
+    done = repeat_clip(recipe, room / "song.wav", tmp_path / f"again{suffix}", model=str(toy_model))
+    assert done.differs == ()
+    assert contents(out)[1] == contents(done.clip.output)[1]
+
+
+def test_the_mark_of_generative_ai_is_read_by_others(tmp_path: Path, room: Path, toy_model: Path) -> None:
+    make_clip(room / "song.wav", tmp_path / "bare.mp4", chosen(room, toy_model, duration=0.3, recipe=False))
+    for clip in (room / "clip.mp4", tmp_path / "bare.mp4"):
+        # FFmpeg's own reader of XMP
+        with av.open(str(clip), options={"export_xmp": "1"}) as container:
+            assert SOURCE_TYPE in container.metadata["xmp"]
+            assert container.metadata["title"] == "song"
+        assert bytes.fromhex("be7acfcb97a942e89c71999491e3afac") in clip.read_bytes()
+    with pytest.raises(MediaError, match="carries no recipe"):
+        read_recipe(tmp_path / "bare.mp4")
+    assert b"a grey sea" not in (tmp_path / "bare.mp4").read_bytes()
+
+
+def test_what_is_missing_or_another_is_named_by_hash(tmp_path: Path, room: Path, toy_model: Path) -> None:
+    recipe = read_recipe(room / "clip.mp4")
+    other = write_song(tmp_path / "song.wav", beat_song(2))
+    with pytest.raises(MediaError, match=recipe.song.sha256[:12]):
+        repeat_clip(recipe, other, tmp_path / "x.mp4", model=str(toy_model))
+    another = save_toy_model(tmp_path / "model", seed=9)
+    with pytest.raises(ModelError, match=recipe.model.sha256[:12]):
+        repeat_clip(recipe, room / "song.wav", tmp_path / "x.mp4", model=str(another))
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    shutil.copy(room / "song.wav", alone)
+    shutil.copy(other, alone / "band.png")
+    with pytest.raises(MediaError, match=recipe.photos[0].sha256[:12]):
+        repeat_clip(recipe, alone / "song.wav", tmp_path / "x.mp4", model=str(toy_model))
+    shutil.copy(room / "band.png", alone / "renamed.png")
+    done = repeat_clip(
+        recipe, alone / "song.wav", tmp_path / "y.mp4", model=str(toy_model), places=[alone / "renamed.png"]
+    )  # fmt: skip
+    assert done.differs == ()
+    assert not (tmp_path / "x.mp4").exists()
+
+
+def with_recipe(path: Path, text: str) -> Path:
+    """Write the smallest file that is read as a clip with a recipe."""
+    path.write_bytes(struct.pack(">I4s4sI", 16, b"ftyp", b"isom", 0))
+    append_boxes(path, {RECIPE: text})
+    return path
+
+
+HOSTILE = {
+    "no JSON": "{",
+    "deep": "[" * 100_000,
+    "empty": "",
+    "another version": '{"format": "reactive-recipe", "version": 9}',
+    "a path as a photo": ("photos", [{"name": "../../etc/passwd", "sha256": "0" * 64}]),
+    "a path as a song": ("song", {"name": "/etc/passwd", "sha256": "0" * 64}),
+    "an escape in a name": ("song", {"name": "\x1b[2J", "sha256": "0" * 64}),
+    "a hash that is none": ("song", {"name": "a", "sha256": "x"}),
+    "more keys": ("command", "rm"),
+    "many photos": ("photos", [{"name": "a", "sha256": "0" * 64}] * 5000),
+    "a preset changed": ("preset", {"name": "a", "sha256": "0" * 64, "text": PRESET}),
+    "settings are a list": ("settings", []),
+    "infinity": ("settings", {"start": float("inf")}),
+}
+
+
+@pytest.mark.parametrize("case", HOSTILE)
+def test_recipes_of_strangers_are_refused_in_one_line(tmp_path: Path, room: Path, case: str) -> None:
+    change = HOSTILE[case]
+    data = json.loads(read_tags(room / "clip.mp4")[RECIPE])
+    text = change if isinstance(change, str) else json.dumps(data | {change[0]: change[1]})
+    clip = with_recipe(tmp_path / "clip.mp4", text)
+    done = CliRunner().invoke(main, ["preset", "extract", str(clip), "-o", str(tmp_path / "out.toml")])
+    assert done.exit_code == 1, done.output
+    assert len(done.output.strip().splitlines()) == 1
+    assert "Traceback" not in done.output
+    assert "\x1b" not in done.output
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["clip.mp4"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("steps", 10**9), ("batch", 10**9), ("batch", "8"), ("threads", -1), ("seed", -1), ("size", [10**6, 10**6]), ("size", 7),
+        ("codec", "rawvideo"), ("speed", "x"), ("device", "cuda:99; rm"), ("fps", "1/0"), ("duration", -1.0), ("unknown", 1),
+        ("macros", {"none": 0.5}),
+    ],
+)  # fmt: skip
+def test_settings_of_strangers_stay_within_bounds(
+    tmp_path: Path, room: Path, toy_model: Path, name: str, value: object
+) -> None:
+    data = json.loads(read_tags(room / "clip.mp4")[RECIPE])
+    data["settings"][name] = value
+    recipe = Recipe.model_validate(data)
+    with pytest.raises(ReactiveError):
+        repeat_clip(recipe, room / "song.wav", tmp_path / "x.mp4", model=str(toy_model))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_boxes_of_strangers_cost_nothing(tmp_path: Path) -> None:
+    def refused(raw: bytes) -> str:
+        path = tmp_path / "c.mp4"
+        path.write_bytes(struct.pack(">I4s4sI", 16, b"ftyp", b"isom", 0) + raw)
+        with pytest.raises(MediaError) as caught:
+            read_recipe(path)
+        return str(caught.value)
+
+    identifier = bytes.fromhex("6f0f2b0e7d0a4a579d8e9d6d8ee1c3a2")
+    assert "no recipe" in refused(struct.pack(">I4s", 4, b"free"))
+    assert "no recipe" in refused(struct.pack(">I4sQ", 1, b"uuid", 1 << 63) + identifier)
+    assert "no recipe" in refused(struct.pack(">I4s", 1 << 31, b"uuid") + identifier)
+    assert "no recipe" in refused(struct.pack(">I4s", 8, b"uuid") + identifier)
+    assert "UTF-8" in refused(struct.pack(">I4s", 26, b"uuid") + identifier + b"\xff\xfe")
+    large = struct.pack(">I4s", 24 + MAX_TAG + 1, b"uuid") + identifier + bytes(MAX_TAG + 1)
+    assert "4,000,001 bytes" in refused(large)
+    (tmp_path / "list.mp4").write_text("ffconcat version 1.0\nfile /etc/passwd\n")
+    with pytest.raises(MediaError):
+        read_tags(tmp_path / "list.mp4")
+    assert XMP not in read_tags(with_recipe(tmp_path / "d.mp4", "{}"))
+
+
+def test_the_commands(tmp_path: Path, room: Path, toy_model: Path) -> None:
+    def said(*arguments: str):
+        return CliRunner().invoke(main, list(arguments))
+
+    clip = str(room / "clip.mp4")
+    assert said("preset", "extract", clip).output == PRESET
+    done = said("preset", "extract", clip, "-o", str(tmp_path / "found.toml"))
+    assert done.exit_code == 0
+    assert find_preset(str(tmp_path / "found.toml")).read_text() == PRESET
+    assert said("preset", "extract", clip, "-o", str(tmp_path / "found.toml")).exit_code == 1
+    assert json.loads(said("preset", "extract", clip, "--json").stdout)["settings"]["seed"] == 5
+    song, out = str(room / "song.wav"), str(tmp_path / "again.mp4")
+    done = said("run", song, "--recipe", clip, "--model", str(toy_model), "-o", out, "--json")
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["differs"] == []
+    assert contents(Path(out))[1] == contents(room / "clip.mp4")[1]
+    done = said("run", song, "--recipe", clip, "--seed", "9", "-o", str(tmp_path / "b.mp4"))
+    assert done.exit_code == 2
+    assert "--seed" in done.output
+    refused = said("run", song, "--recipe", clip, "--model", str(toy_model), "-o", clip, "--overwrite")
+    assert refused.exit_code == 1
+    assert len(contents(room / "clip.mp4")[0]) == 72
+    done = said(
+        "run", song, "--model", str(toy_model), "--duration", "0.2", "--no-recipe", "-o", str(tmp_path / "n.mp4")
+    )
+    assert done.exit_code == 0, done.output
+    assert said("preset", "extract", str(tmp_path / "n.mp4")).exit_code == 1
