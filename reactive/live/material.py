@@ -11,13 +11,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from reactive.audio.analysis import Analysis, analyze
+from reactive.audio.analysis import Analysis
+from reactive.audio.hear import hear
 from reactive.diffusion.conditioning import PromptBank
 from reactive.diffusion.core import Core, from_bytes
 from reactive.diffusion.frames import Scenery, scenery
 from reactive.diffusion.models import Model, choose_device, default_batch, default_threads, load_model
 from reactive.errors import OutputError
-from reactive.media.sound import Track, open_track
+from reactive.media.sound import Track
 from reactive.render.sizes import imagine_size, output_size
 from reactive.sources.photo import load_photo
 from reactive.sources.video import VideoSource
@@ -93,8 +94,9 @@ def gather(song: str | os.PathLike[str], options: Options) -> Material:
     """
     device = choose_device(options.device)
     torch.set_num_threads(options.threads or default_threads())
-    track = open_track(song)
-    analysis = analyze(track)
+    # with the grid's corrections that are kept beside the song
+    found = hear(song)
+    track, analysis = found.track, found.analysis
     model = load_model(options.model, device=device, steps=options.steps)
     shape = options.size or (16, 9)
     imagined = options.imagine_size or imagine_size(model.native, shape)

@@ -170,7 +170,8 @@ class Stage:
         if change.kind == "phase":
             return replace(state, spans=self._jumped(state, round(change.value), at, timeline))
         if change.kind in ("freeze", "hold", "black"):
-            return replace(state, **{change.kind: bool(change.value)})
+            switched: dict[str, Any] = {change.kind: bool(change.value)}
+            return replace(state, **switched)
         raise TimelineError(f'"{change.kind[:40]}" is no live change', remedy=f"there are {', '.join(KINDS)}")
 
     def _decide(self, state: State) -> tuple[Timeline, np.ndarray]:
