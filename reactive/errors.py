@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+LONGEST = 1000
+
 
 class ReactiveError(Exception):
     """Base of all errors that a user can cause.
@@ -17,6 +19,8 @@ class ReactiveError(Exception):
     """
 
     def __init__(self, what: str, *, where: str = "", remedy: str = "") -> None:
+        # what is quoted from a stranger's file may be of any length
+        what, remedy = (text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..." for text in (what, remedy))
         super().__init__(what)
         self.what = what
         self.where = where

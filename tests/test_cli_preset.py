@@ -6,10 +6,12 @@ import json
 import tomllib
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
 from reactive.cli import main
+from reactive.media.video import rgb_pairs
 from reactive.preset.library import names
 from reactive.preset.schema import load_preset
 from tests.toy import beat_song, write_song
@@ -110,20 +112,17 @@ def test_run_takes_lyrics_and_macros(tmp_path: Path, toy_model: Path) -> None:
     timeline = CliRunner().invoke(main, ["timeline", str(song), *arguments, "-o", str(tmp_path / "t.json")])
     assert timeline.exit_code == 0, timeline.output
     assert "a ship comes in, oil painting" in (tmp_path / "t.json").read_text()
-    run = [
-        "run",
-        str(song),
-        *arguments,
-        "--model",
-        str(toy_model),
-        "--steps",
-        "1",
-        "-o",
-        str(tmp_path / "c.mp4"),
-        "--fps",
-        "6",
-    ]
-    assert CliRunner().invoke(main, run).exit_code == 0
+    run = ["run", str(song), *arguments, "--model", str(toy_model), "--steps", "1", "--fps", "6", "--size", "320x180"]
+    plain, titled = tmp_path / "plain.mp4", tmp_path / "titled.mp4"
+    assert CliRunner().invoke(main, [*run, "-o", str(plain)]).exit_code == 0
+    done = CliRunner().invoke(main, [*run, "-o", str(titled), "--title", "A SHIP", "--show-lyrics"])
+    assert done.exit_code == 0, done.output
+    pairs = zip(rgb_pairs(plain, size=(32, 18)), rgb_pairs(titled, size=(32, 18)), strict=True)
+    change = [np.abs(one[0].astype(int) - two[0]).mean(axis=2) for one, two in pairs]
+    assert len(change) == 24
+    # the title stands in the lower left corner, the line in the middle below; above there is nothing
+    assert max(part[120:, :160].max() for part in change) > 60
+    assert max(part[:60].max() for part in change) < 40
     for wrong, word in ((["--macro", "laen=1"], "lean"), (["--lyrics", "missing.lrc"], "missing.lrc")):
         done = CliRunner().invoke(main, ["timeline", str(song), "--preset", "sung", *wrong])
         assert done.exit_code == 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -138,7 +138,7 @@ def analyze(track: Track) -> Analysis:
         if len(rhythm.downbeats) > 1
         else np.arange(0.0, track.duration, PULSE_SECONDS)
     )
-    sections = find_sections(spectra, bars, track.duration)
+    sections = [replace(s, energy=round(s.energy, 4)) for s in find_sections(spectra, bars, track.duration)]
     inside = rhythm.downbeats < track.duration
     return Analysis(
         sha256=track.sha256,

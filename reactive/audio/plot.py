@@ -27,18 +27,19 @@ def plot_analysis(analysis: Analysis, path: Path, *, title: str) -> None:
     OutputError
         If the name has another ending or the file can't be written.
     """
-    figure, axes = panels(analysis, title=title, ratios=(3.0, 1.2, 0.5), path=path)
-    wave, onsets, sections = axes
+    figure, axes = panels(analysis, title=title, ratios=(3.0, 1.3, 0.6, 0.6), path=path)
+    wave, onsets, moments, sections = axes
     draw_waveform(wave, analysis)
     draw_grid(wave, analysis)
-    for row, (band, colour) in enumerate(zip(("low", "mid", "high"), BAND_COLOURS, strict=True)):
-        found = analysis.onsets[band]
-        onsets.scatter(
-            found.times, np.full(len(found.times), row), s=3 + 30 * found.strengths, c=colour, linewidths=0, alpha=0.8
-        )
-    onsets.set_yticks([0, 1, 2], ["low", "mid", "high"])
-    onsets.set_ylim(-0.6, 2.6)
-    onsets.set_ylabel("onsets")
+    named: tuple[str, ...] = ("kick", "snare", "hat")
+    roles = [role for role in named if role in analysis.onsets] or ["low", "mid", "high"]
+    for row, (role, colour) in enumerate(zip(roles, BAND_COLOURS, strict=False)):
+        found = analysis.onsets[role]
+        # each hit a stroke as high as it is strong: four minutes of them stay readable
+        onsets.vlines(found.times, row - 0.42, row - 0.42 + 0.84 * found.strengths, colors=colour, linewidth=0.7)
+    onsets.set_yticks(range(len(roles)), roles)
+    onsets.set_ylim(-0.6, len(roles) - 0.4)
+    draw_moments(moments, analysis)
     draw_sections(sections, analysis)
     sections.set_xlabel("time")
     save(figure, path)
@@ -58,7 +59,8 @@ def panels(analysis: Analysis, *, title: str, ratios: tuple[float, ...], path: P
     FigureCanvasAgg(figure)
     axes = list(np.atleast_1d(figure.subplots(len(ratios), 1, sharex=True, height_ratios=ratios)))
     tempo = f"{analysis.tempo:.1f} beats a minute" if analysis.tempo else "no steady beat"
-    axes[0].set_title(f"{title}   {clock_label(analysis.duration)}   {tempo}", color=INK, loc="left", fontsize=11)
+    facts = "   ".join(filter(None, [title, clock_label(analysis.duration), tempo, analysis.metre, analysis.key]))
+    axes[0].set_title(facts, color=INK, loc="left", fontsize=11)
     for axis in axes:
         axis.set_facecolor(BACKGROUND)
         axis.tick_params(colors=INK, labelsize=8)
@@ -109,6 +111,23 @@ def draw_grid(axis: Any, analysis: Analysis) -> None:
     if analysis.duration < 400:
         axis.vlines(analysis.beats, low, low + 0.05 * height, colors=INK, linewidth=0.4, alpha=0.7)
     axis.vlines(analysis.downbeats, low, low + 0.11 * height, colors=INK, linewidth=0.8)
+
+
+def draw_moments(axis: Any, analysis: Analysis) -> None:
+    """Draw builds as rising wedges, drops as lines with a name, breaks and silences as bars."""
+    for moment in analysis.moments:
+        if moment.kind == "build":
+            axis.fill([moment.start, moment.end, moment.end], [0, 0, 1], color=BAND_COLOURS[1], alpha=0.7, linewidth=0)
+        elif moment.kind == "drop":
+            axis.axvline(moment.start, color=BAND_COLOURS[0], linewidth=1.6)
+            axis.text(moment.start, 0.5, " drop", color=INK, fontsize=8, va="center", clip_on=True)
+        else:
+            colour = BAND_COLOURS[2] if moment.kind == "break" else FAINT
+            axis.axvspan(moment.start, moment.end, 0.0, 0.35, color=colour, alpha=0.6, linewidth=0)
+            axis.text(moment.start, 0.18, f" {moment.kind}", color=INK, fontsize=7, va="center", clip_on=True)
+    axis.set_ylim(0, 1)
+    axis.set_yticks([])
+    axis.set_ylabel("moments")
 
 
 def draw_sections(axis: Any, analysis: Analysis) -> None:

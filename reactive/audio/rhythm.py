@@ -15,7 +15,7 @@ from reactive.audio.spectrum import HOP, RATE
 PULSE_SECONDS = 2.0
 BEATS_PER_BAR = 4
 # mean log odds of the best path's beats, below which there is no beat worth following, and fewest beats of a grid
-CLEAR_PULSE = -0.6
+CLEAR_PULSE = -1.3
 FEWEST = 4
 # an attack so near to a beat is the beat
 NEAR_SECONDS = 0.03
@@ -68,7 +68,8 @@ def track_beats(heard: Mapping[str, np.ndarray], onsets: Onsets, rows: int) -> R
     path = best_path(beat, np.minimum(beat, downbeat))
     if len(path.steps) < FEWEST or path.score < CLEAR_PULSE:
         return NONE
-    beats = draw_to_onsets(between_steps(beat, path.steps) - BIAS_SECONDS, onsets)
+    # to a tenth of a millisecond: rounding noise of another level of the master stays below
+    beats = np.round(draw_to_onsets(between_steps(beat, path.steps) - BIAS_SECONDS, onsets), 4)
     opens = path.places == 0
     return Rhythm(
         tempo=typical_tempo(beats),

@@ -14,10 +14,13 @@ from reactive.cli.common import (
     errors,
     fps_option,
     json_option,
+    lyrics_option,
+    macro_option,
     photo_option,
     preset_option,
     seed_option,
     song_argument,
+    video_option,
 )
 from reactive.errors import ReactiveError
 
@@ -29,6 +32,9 @@ from reactive.errors import ReactiveError
 @fps_option
 @seed_option
 @photo_option
+@video_option
+@macro_option
+@lyrics_option
 @click.option("--size", metavar="WxH", help="Size of the clip that is previewed. Default: as `reactive run` has it.")
 @click.option("--imagine-size", metavar="WxH", help="Size that the model works at. Default: what it was made for.")
 @click.option("--model", default="ember", show_default=True, help="ember, a diffusers folder, or a hub id.")
@@ -90,6 +96,7 @@ def preview(song: str, as_json: bool, opening: bool, **options: Any) -> None:
 
 def _options(options: dict[str, Any]) -> Any:
     from reactive.live.material import Options
+    from reactive.preset.macros import parse_macros
     from reactive.render.sizes import parse_size
     from reactive.timeline.clock import parse_fps
 
@@ -102,6 +109,9 @@ def _options(options: dict[str, Any]) -> Any:
         steps=options["steps"],
         seed=options["seed"],
         photos=tuple(options["photos"]),
+        videos=tuple(options["videos"]),
+        macros=parse_macros(options["macros"]),
+        lyrics=options["lyrics"],
         device=options["device"],
         threads=options["threads"],
         draft=options["draft"],

@@ -87,6 +87,7 @@ SUFFIXES = {"h264": ".mp4", "prores": ".mov", "ffv1": ".mkv"}
 )
 @click.option("--show-lyrics", is_flag=True, help="Write the lines of the song's words while they are sung.")
 @click.option("--timeline", type=click.Path(path_type=Path), help="Render an edited timeline instead of a preset.")
+@click.option("--take", type=click.Path(path_type=Path), help="Render what was recorded in `reactive preview`.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 @click.option("--batch", default="auto", show_default=True, metavar="N|auto", help="Pictures imagined at once.")
 @click.option("--threads", default=0, type=click.IntRange(0, 512), help="CPU threads. Default: one a core.")
@@ -173,8 +174,8 @@ def print_clip(clip: Any) -> None:
         f"{clean(str(clip.output))}: {counted(clip.frames, 'frame')}, {minutes(clip.duration)}, {summary['size']} at "
         f"{summary['fps']} frames/s, {counted(clip.prompts_used, 'prompt')}"
     )
-    if settings.imagine_rate:
-        click.echo(f"{counted(clip.pictures, 'picture')} imagined, the other frames drawn between them")
+    if 0 < clip.pictures < clip.frames - clip.reused:
+        click.echo(f"{counted(clip.pictures, 'picture')} imagined, the other frames drawn between pictures")
     click.echo(
         f"heard in {clip.analysis_s:.1f} s, loaded in {clip.load_s:.1f} s, rendered in {minutes(clip.render_s)} "
         f"({summary['frames_per_s']:.1f} frames/s with {clip.model} on {clip.device})"
@@ -206,8 +207,8 @@ def _check_usage(songs: tuple[str, ...], output: Path | None, options: dict[str,
     several = len(songs) > 1
     if output and (several or options["out_dir"]):
         raise click.UsageError("-o names one clip; with several songs or --out-dir, leave it out.")
-    if several and (options["timeline"] or options["recipe_of"] or options["job"]):
-        raise click.UsageError("--timeline, --recipe and --job belong to one song.")
+    if several and (options["timeline"] or options["take"] or options["recipe_of"] or options["job"]):
+        raise click.UsageError("--timeline, --take, --recipe and --job belong to one song.")
     if options["recipe_of"] and options["out_dir"]:
         raise click.UsageError("--recipe makes one clip; name it with -o.")
 
@@ -263,6 +264,9 @@ def _settings(song: str, options: dict[str, Any]) -> Any:
         raise OutputError(
             f'"{batch}" is not a batch size', where="--batch", remedy="write auto, or a number from 1 to 999"
         )
+    if options["timeline"] and options["take"]:
+        raise OutputError("can't go with --timeline", where="--take", remedy="name one of the two")
+    decided = bool(options["timeline"] or options["take"])
     from reactive.render.run import Settings
 
     return Settings(
@@ -284,12 +288,13 @@ def _settings(song: str, options: dict[str, Any]) -> Any:
         videos=tuple(options["videos"]),
         imagine_rate=options["imagine_rate"] or 0.0,
         timeline=options["timeline"],
+        take=options["take"],
         macros=parse_macros(options["macros"]),
         lyrics=options["lyrics"],
         title=clean(options["title"])[:200],
         logo=options["logo"],
         show_lyrics=options["show_lyrics"],
-        shots=shots_file(song, options["shots"], options["no_shots"] or options["timeline"] is not None),
+        shots=shots_file(song, options["shots"], options["no_shots"] or decided),
         device=options["device"],
         batch=0 if batch == "auto" else int(batch),
         threads=options["threads"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from copy import copy
 
 import numpy as np
 import torch
@@ -49,17 +50,17 @@ class PromptBank:
     def regrown(
         cls, bank: PromptBank | None, model: Model, prompts: Sequence[str], negatives: Sequence[str] = ()
     ) -> PromptBank:
-        """Return a bank of `prompts`, all of them; what an earlier bank of the same model knows is not embedded again."""
-        if bank is None or (any(negatives) and model.guidance != 1.0):
+        """Return a bank of all `prompts`; what an earlier bank of the same model knows is not embedded again."""
+        if bank is None or (any(negatives) and model.guidance != 1.0) or bank.negatives is not None:
             return cls(model, prompts, negatives=negatives)
         known = {text: row for row, text in enumerate(bank.texts)}
         new = [text for text in dict.fromkeys(prompts) if text not in known]
-        grown = cls.__new__(cls)
-        grown.device, grown.empty, grown.negatives = bank.device, bank.empty, None
+        grown = copy(bank)
         grown.texts = bank.texts + new
         known |= {text: row for row, text in enumerate(new, len(bank.texts))}
         grown.row = np.array([known[text] for text in prompts], np.int64)
-        grown.embeddings = join(bank.embeddings, _embed(model, new)) if new else bank.embeddings
+        if new:
+            grown.embeddings = join(bank.embeddings, _embed(model, new))
         return grown
 
     def mix(

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from reactive.audio.analysis import Analysis, analyze
+from reactive.audio.analysis import Analysis
+from reactive.audio.hear import hear
 from reactive.diffusion.conditioning import PromptBank
 from reactive.diffusion.core import Core, from_bytes
 from reactive.diffusion.frames import Scenery, scenery
 from reactive.diffusion.models import Model, choose_device, default_batch, default_threads, load_model
 from reactive.errors import OutputError
-from reactive.media.sound import Track, open_track
+from reactive.media.sound import Track
 from reactive.render.sizes import imagine_size, output_size
 from reactive.sources.photo import load_photo
+from reactive.sources.video import VideoSource
 from reactive.timeline.timeline import Timeline
 
 # an edit waits for the batch in flight, so live batches are small; pictures agree across shapes (see DESIGN, bits)
@@ -37,6 +40,9 @@ class Options:
     steps: int | None = None
     seed: int = 0
     photos: tuple[Path, ...] = ()
+    videos: tuple[Path, ...] = ()
+    macros: Mapping[str, float] = field(default_factory=dict)
+    lyrics: Path | None = None
     device: str = "auto"
     threads: int = 0
     draft: bool = False
@@ -51,6 +57,7 @@ class Material:
     analysis: Analysis
     model: Model
     photos: dict[int, torch.Tensor]
+    videos: dict[int, VideoSource]
     size: tuple[int, int]
     imagined: tuple[int, int]
     device: str
@@ -61,15 +68,20 @@ class Material:
         """Base names of the photographs."""
         return tuple(photo.name for photo in self.options.photos)
 
+    @property
+    def video_names(self) -> tuple[str, ...]:
+        """Base names of the videos."""
+        return tuple(video.name for video in self.options.videos)
+
     def cores(self, timeline: Timeline) -> tuple[Core, Core, Scenery]:
         """Return the core of independent frames, that of feedback, and the scenery of a timeline."""
-        self.bank = PromptBank.regrown(self.bank, self.model, timeline.prompts)
+        self.bank = PromptBank.regrown(self.bank, self.model, timeline.prompts, timeline.negatives)
         width, height = self.imagined
         batch = min(LIVE_BATCH.get(self.device, 4), default_batch(self.device, width, height))
         independent = Core(self.model, self.bank, batch=batch, width=width, height=height)
         # one shot plays at a time, so its lane needs no neighbours
         feedback = Core(self.model, self.bank, batch=1, width=width, height=height)
-        return independent, feedback, scenery(timeline, independent, self.photos)
+        return independent, feedback, scenery(timeline, independent, self.photos, self.videos)
 
 
 def gather(song: str | os.PathLike[str], options: Options) -> Material:
@@ -82,8 +94,9 @@ def gather(song: str | os.PathLike[str], options: Options) -> Material:
     """
     device = choose_device(options.device)
     torch.set_num_threads(options.threads or default_threads())
-    track = open_track(song)
-    analysis = analyze(track)
+    # with the grid's corrections that are kept beside the song
+    found = hear(song)
+    track, analysis = found.track, found.analysis
     model = load_model(options.model, device=device, steps=options.steps)
     shape = options.size or (16, 9)
     imagined = options.imagine_size or imagine_size(model.native, shape)
@@ -100,8 +113,12 @@ def gather(song: str | os.PathLike[str], options: Options) -> Material:
         number: from_bytes(torch.from_numpy(np.array(load_photo(p, width=imagined[0], height=imagined[1]))).permute(2, 0, 1))
         for number, p in enumerate(options.photos)
     }  # fmt: skip
+    videos = {
+        number: VideoSource(path, width=imagined[0], height=imagined[1])
+        for number, path in enumerate(options.videos, len(photos))
+    }
     size = options.size or output_size(imagined)
-    return Material(options, track, analysis, model, photos, size, imagined, device)
+    return Material(options, track, analysis, model, photos, videos, size, imagined, device)
 
 
 def _halved(size: tuple[int, int], factor: int) -> tuple[int, int]:

@@ -12,11 +12,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from reactive.errors import PresetError, ReactiveError, TimelineError
+from reactive.errors import ReactiveError, TimelineError
 from reactive.live.engine import Engine
 from reactive.live.material import Material
 from reactive.live.song import decided, heard
-from reactive.preset.library import find_preset
+from reactive.preset.library import find_preset, words_of
+from reactive.preset.lyrics import Line
+from reactive.preset.macros import macro_values
 from reactive.preset.schema import Preset, load_preset, read_preset
 from reactive.render.take import Take, check_change, save_take
 from reactive.timeline.clock import frame_time, nearest_frame
@@ -56,11 +58,13 @@ class Session:
         self.changes: list[Change] = []
         self.revision = 0
         self.saved = True
+        self.lyrics: dict[str, tuple[Line, ...]] = {}
         checked: dict[str, Preset] = {}
         for given in presets:
             path = find_preset(given)
             name = given if given not in self.loaded else f"{given} ({len(self.loaded)})"
             checked[name] = load_preset(path)
+            self.lyrics[name] = words_of(given, checked[name], material.options.lyrics)
             self.loaded[name] = Loaded(path, read_preset(path), path.stat().st_mtime_ns)
         self.first = next(iter(checked))
         self.stage = self._stage(checked)
@@ -72,7 +76,7 @@ class Session:
         options = self.material.options
         return Stage(
             self.material.analysis, self.material.track.samples, options.fps, options.seed, presets,
-            self.material.photo_names,
+            self.material.photo_names, self.material.video_names, self.lyrics, options.macros,
         )  # fmt: skip
 
     # -- what the pages are told ---------------------------------------------------------------------------------------
@@ -102,11 +106,14 @@ class Session:
     def state(self) -> dict[str, Any]:
         """Return where everything stands."""
         state = self.performance.state
+        preset = self.stage.presets[state.preset]
+        macros = {f"macro.{name}": value for name, value in macro_values(preset, self.stage.turned(state)).items()}
         return {
             "revision": self.revision,
             "preset": state.preset,
-            "phases": [phase.name for phase in self.stage.presets[state.preset].phase],
-            "controls": {name: control.rest for name, control in CONTROLS.items()} | dict(state.controls),
+            "phases": [phase.name for phase in preset.phase],
+            "controls": {name: control.rest for name, control in CONTROLS.items()} | macros | dict(state.controls),
+            "macros": {f"macro.{macro.name}": macro.description for macro in preset.macros},
             "freeze": state.freeze,
             "hold": state.hold,
             "black": state.black,
@@ -189,7 +196,8 @@ class Session:
         options, track = self.material.options, self.material.track
         return Take(
             track.sha256, options.fps, options.seed, self.material.photo_names, self.first,
-            {name: loaded.text for name, loaded in self.loaded.items()}, tuple(self.changes),
+            {name: loaded.text for name, loaded in self.loaded.items()}, tuple(self.changes), self.material.video_names,
+            dict(options.macros), {name: lines for name, lines in self.lyrics.items() if lines},
         )  # fmt: skip
 
     def save_take(self, path: Path) -> None:
@@ -246,6 +254,3 @@ def _same(one: Change, other: Change) -> bool:
 def line_of(error: ReactiveError) -> dict[str, Any]:
     """Return an error as the pages show it."""
     return {"t": "error", "what": error.what, "where": error.where, "remedy": error.remedy, "text": str(error)}
-
-
-__all__ = ["Loaded", "PresetError", "Session", "line_of"]

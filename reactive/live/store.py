@@ -12,6 +12,7 @@ from reactive.timeline.timeline import FEEDBACK, Timeline
 
 MAX_BYTES = 96 * 2**20
 # columns that are for people, or whose meaning is compared in another way
+JOIN_FRAMES = 600
 TOLD = {"prompt_from", "prompt_to", "phase", "loop", "shot", "speed"}
 
 
@@ -77,6 +78,10 @@ def changed_frames(old: Timeline, new: Timeline) -> np.ndarray:
     for name in ("prompt_from", "prompt_to"):
         before = np.array(old.prompts, object)[old.columns[name]]
         different |= np.array(new.prompts, object)[new.columns[name]] != before
+    if different.any():
+        # in a join a frame shows the beginning of the next shot too
+        joining = (new.columns["dissolve"] > 0) | (new.columns["morph"] > 0)
+        different |= joining & (np.arange(new.frames) >= int(np.argmax(different)) - JOIN_FRAMES)
     shot = new.columns["shot"]
     edges = [0, *(np.flatnonzero(np.diff(shot)) + 1).tolist(), new.frames]
     for start, stop in zip(edges, edges[1:], strict=False):

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from reactive.audio.corrections import Corrections
 from reactive.audio.hear import Wishes
@@ -125,7 +125,7 @@ def _told(value: Any) -> Any:
 def settings_from(data: dict[str, Any], kind: type[Told]) -> Told:
     """Return the settings that a manifest tells; those not known here are left out."""
     chosen: dict[str, Any] = {}
-    for f in dataclasses.fields(kind):
+    for f in dataclasses.fields(cast(Any, kind)):
         if f.name in data:
             value = data[f.name]
             told = str(f.type)

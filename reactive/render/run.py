@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from reactive.audio.analysis import Analysis
@@ -37,6 +38,7 @@ from reactive.render.overlay import Mark, make_marks, overlay_pieces
 from reactive.render.plan import make_plan, segment_frames
 from reactive.render.recipe import clip_tags, make_recipe
 from reactive.render.sizes import imagine_size, output_size, parse_shape, shaped_name, shaped_size
+from reactive.render.take import load_take, perform_take
 from reactive.render.work import Order, Worker, expected_rate, out_of_memory, pace
 from reactive.score.flash import Flashes, Kind, score_flashes
 from reactive.timeline.captions import captions_of
@@ -59,8 +61,10 @@ class Settings:
     `imagine_rate` is how many pictures a second are imagined where feedback does not decide; 0 means: every frame.
     `start` and `duration` are seconds of the song; with `telling` the excerpt begins where it tells most, around the drop;
     `macros` says where the preset's knobs stand; `lyrics` is an LRC or SRT file, `shots` a file of wishes for single shots;
-    `title`, `logo` and `show_lyrics` are laid over the finished pictures; `batch`, `threads` and `segment` (frames) 0 mean: by rule; with
-    `recipe` the clip carries all that decides it. `also` names
+    `title`, `logo` and `show_lyrics` are laid over the finished pictures; `take` is a recorded performance, which brings its
+    own presets, seed and frame rate; `batch`, `threads` and `segment`
+    (frames) 0 mean: by rule; with `recipe` the clip carries all that
+    decides it. `also` names
     further shapes of the clip, ``9:16``; `job` is where what is finished is kept, by default beside the clip; `mixed` goes on
     with a job that was begun with other versions or on another device.
     """
@@ -83,6 +87,7 @@ class Settings:
     videos: tuple[Path, ...] = ()
     imagine_rate: float = 0.0
     timeline: Path | None = None
+    take: Path | None = None
     macros: Mapping[str, float] = field(default_factory=dict)
     lyrics: Path | None = None
     telling: bool = False
@@ -214,13 +219,16 @@ def make_clip(song: str | os.PathLike[str], out: Path, settings: Settings, *, pr
     container = container_format(out, settings.codec)
     shapes = [parse_shape(shape) for shape in settings.also]
     outs = [out, *(shaped_name(out, shape) for shape in shapes)]
-    inputs = [Path(song), *settings.photos, *settings.videos, *([settings.timeline] if settings.timeline else [])]
+    written = [path for path in (settings.timeline, settings.take) if path]
+    inputs = [Path(song), *settings.photos, *settings.videos, *written]
     for path in outs:
         check_output(path, inputs, overwrite=True)
     device = choose_device(settings.device)
     threads = settings.threads or default_threads()
     torch.set_num_threads(threads)
-    preset = None if settings.timeline else get_preset(settings.preset)
+    if settings.take:
+        load_take(settings.take)
+    preset = None if written else get_preset(settings.preset)
     lines = words_of(settings.preset, preset, settings.lyrics) if preset else ()
     wishes = load_shots(settings.shots) if preset and settings.shots else None
     if preset:
@@ -241,7 +249,7 @@ def make_clip(song: str | os.PathLike[str], out: Path, settings: Settings, *, pr
     report("hearing", 0, 1)
     track = open_track(song)
     notes: tuple[str, ...] = ()
-    if preset is not None:
+    if not settings.timeline:
         settled, notes = settle(track, settings.wishes)
         settings = replace(settings, wishes=settled)
     contents = tuple(hash_path(file) for file in (*photos, *settings.videos))
@@ -277,18 +285,20 @@ def make_clip(song: str | os.PathLike[str], out: Path, settings: Settings, *, pr
         codec = video_codec(settings.codec, speed=settings.speed, crf=settings.crf)
         order = Order(
             job.folder, timeline, negatives_of(timeline, settings.negative), imagined, batch, threads, photos,
-            settings.videos, codec, settings.imagine_rate,
+            settings.videos, codec, settings.imagine_rate, decided.black,
         )  # fmt: skip
         sizes = [size, *(shaped_size(size, wanted) for wanted in shapes)]
         keys = picture_keys(
-            plan, replace(timeline, negatives=order.negatives), ground(model, order, asked.environment, pace(model, order)),
+            plan, order.seen(), ground(model, order, asked.environment, pace(model, order)),
             dict(enumerate(contents)),
         )  # fmt: skip
         made = replace(
             settings, size=size, imagine_size=imagined, steps=model.steps, device=device, batch=batch, threads=threads,
             segment=longest, start=decided.start,
         )  # fmt: skip
-        recipe = make_recipe(made, song=song, track=track, timeline=timeline, model=model) if settings.recipe else None
+        recipe = None
+        if settings.recipe and not settings.take:
+            recipe = make_recipe(made, song=song, track=track, timeline=timeline, model=model)
         books = Books(job, plan, keys, sizes, timeline.fps, codec)
         job.set_manifest(asked.manifest(song, out, plan))
         loaded = time.perf_counter()
@@ -364,34 +374,41 @@ def make_clip(song: str | os.PathLike[str], out: Path, settings: Settings, *, pr
 
 @dataclass(frozen=True)
 class _Decided:
-    """The timeline, where an excerpt begins in seconds, the song, what was heard (None: an edited timeline), and notes."""
+    """The timeline, where an excerpt begins in seconds, the song, what was heard (None: an edited timeline), notes, and how
+    black each frame of a take is."""
 
     timeline: Timeline
     start: float
     track: Track
     analysis: Analysis | None = None
     notes: tuple[str, ...] = ()
+    black: np.ndarray | None = None
 
 
 def _decide(
     track: Track, preset: Preset | None, lines: Sequence[Line], wishes: Shots | None, settings: Settings
 ) -> _Decided:
     """Hear the song and decide its timeline."""
-    if preset is None:
+    if settings.timeline:
         return _Decided(edited_timeline(settings, track), settings.start, track)
     heard = hear(track.path, settings.wishes)
-    timeline = build_timeline(
-        heard.analysis, preset, samples=heard.track.samples, fps=settings.fps, seed=settings.seed,
-        photos=tuple(photo.name for photo in settings.photos),
-        videos=tuple(video.name for video in settings.videos),
-        macros=settings.macros, lyrics=lines,
-    )  # fmt: skip
+    photos, videos = (tuple(file.name for file in files) for files in (settings.photos, settings.videos))
+    black = None
+    if settings.take:
+        performance = perform_take(settings.take, heard.track, heard.analysis, photos, videos)
+        timeline, black = performance.timeline, performance.black
+    else:
+        assert preset is not None
+        timeline = build_timeline(
+            heard.analysis, preset, samples=heard.track.samples, fps=settings.fps, seed=settings.seed,
+            photos=photos, videos=videos, macros=settings.macros, lyrics=lines,
+        )  # fmt: skip
     if wishes:
         timeline, _ = apply_shots(timeline, heard.analysis, wishes)
     start = settings.start
     if settings.telling:
         start = telling_start(heard.analysis, settings.duration or heard.track.duration)
-    return _Decided(timeline, start, heard.track, heard.analysis, heard.notes)
+    return _Decided(timeline, start, heard.track, heard.analysis, heard.notes, black)
 
 
 def _render(model: Model, order: Order, books: Books, asked: Asked, report: Progress) -> tuple[int, list[str]]:

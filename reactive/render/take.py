@@ -8,8 +8,8 @@ import os
 import stat
 import tempfile
 import tomllib
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,13 @@ from typing import Any
 import numpy as np
 import torch
 
+from reactive.audio.analysis import Analysis
 from reactive.errors import TimelineError
+from reactive.media.sound import Track
+from reactive.preset.lyrics import Line
 from reactive.preset.schema import Preset, check_preset
 from reactive.timeline.clock import format_fps, parse_fps
-from reactive.timeline.perform import KINDS, Change
+from reactive.timeline.perform import KINDS, Change, Performance, Stage
 
 VERSION = 1
 MAX_BYTES = 64_000_000
@@ -42,6 +45,10 @@ class Take:
         The texts (TOML) of all presets that were loaded, by name: a take needs nothing beside it but the song.
     changes
         What was changed, in order of time.
+    videos, macros
+        As a timeline has them, and where macros stood at the start.
+    lyrics
+        The song's words as they were read, by preset.
     """
 
     song_sha256: str
@@ -51,6 +58,9 @@ class Take:
     preset: str
     presets: Mapping[str, str]
     changes: tuple[Change, ...]
+    videos: tuple[str, ...] = ()
+    macros: Mapping[str, float] = field(default_factory=dict)
+    lyrics: Mapping[str, Sequence[Line]] = field(default_factory=dict)
 
     def checked_presets(self, where: str = "the take") -> dict[str, Preset]:
         """Return the presets, read and checked.
@@ -76,6 +86,8 @@ def save_take(take: Take, path: Path) -> None:
     head = {
         "version": VERSION, "song_sha256": take.song_sha256, "fps": format_fps(take.fps), "seed": take.seed,
         "photos": list(take.photos), "preset": take.preset, "presets": dict(take.presets),
+        "videos": list(take.videos), "macros": dict(take.macros),
+        "lyrics": {name: [[line.start, line.end, line.text] for line in lines] for name, lines in take.lyrics.items()},
     }  # fmt: skip
     lines = [f"  {json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}" for key, value in head.items()]
     changes = [f"    {json.dumps(_plain(change), ensure_ascii=False)}" for change in take.changes]
@@ -146,6 +158,34 @@ def check_change(data: Any) -> Change:
     return Change(time, str(data["kind"]), name, value, text)
 
 
+def perform_take(
+    path: Path, track: Track, analysis: Analysis, photos: Sequence[str], videos: Sequence[str]
+) -> Performance:
+    """Return what a take makes of its song.
+
+    Raises
+    ------
+    ReactiveError
+        If the take can't be read, or belongs to another song or other photographs and videos.
+    """
+    take, where = load_take(path), str(path)
+    if take.song_sha256 != track.sha256:
+        raise TimelineError("was recorded over another song", where=where, remedy="name that song")
+    for kind, option, given, wanted in (
+        ("photographs", "--photo", photos, take.photos), ("videos", "--video", videos, take.videos),
+    ):  # fmt: skip
+        if tuple(given) != tuple(wanted):
+            names = ", ".join(wanted) or "none"
+            raise TimelineError(
+                f"wants the {kind}: {names}", where=where, remedy=f"name them with {option}, in this order"
+            )
+    stage = Stage(
+        analysis, track.samples, take.fps, take.seed, take.checked_presets(where), take.photos, take.videos,
+        take.lyrics, take.macros,
+    )  # fmt: skip
+    return stage.fold(take.preset, take.changes)
+
+
 def darkened(
     frames: Iterator[tuple[np.ndarray, torch.Tensor]], black: np.ndarray | None
 ) -> Iterator[tuple[np.ndarray, torch.Tensor]]:
@@ -185,5 +225,10 @@ def _checked(data: dict[str, Any]) -> Take:
         raise ValueError("seed must be from 0 on")
     return Take(
         str(data["song_sha256"]), parse_fps(str(data["fps"])), seed, tuple(data["photos"]), data["preset"],
-        presets, tuple(changes),
+        presets, tuple(changes), tuple(map(str, data.get("videos", ()))),
+        {str(name): float(value) for name, value in data.get("macros", {}).items()},
+        {
+            str(name): tuple(Line(float(start), float(end), str(text)) for start, end, text in lines)
+            for name, lines in data.get("lyrics", {}).items()
+        },
     )  # fmt: skip

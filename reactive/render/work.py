@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from reactive.diffusion.sparse import sparse_frames
 from reactive.render.job import Entry
 from reactive.render.keys import first_tick_at, last_tick_before, shot_around
 from reactive.render.plan import Segment
+from reactive.render.take import darkened
 from reactive.render.trail import append_tick, read_state, read_trail, state_bytes
 from reactive.render.writer import Finished, Piece, SegmentWriter
 from reactive.sources.photo import load_photo
@@ -52,6 +53,8 @@ class Order:
         How pieces are encoded.
     rate
         Pictures a second that are imagined where feedback does not decide; 0: every frame.
+    black
+        How black each frame of the song is, 0 to 1; None: none is.
     """
 
     folder: Path
@@ -64,6 +67,12 @@ class Order:
     videos: tuple[Path, ...]
     codec: Codec
     rate: float = 0.0
+    black: np.ndarray | None = None
+
+    def seen(self) -> Timeline:
+        """Return the timeline with all that a picture shows of it: negatives, and how black it is."""
+        more = {} if self.black is None else {"black": self.black}
+        return replace(self.timeline, negatives=self.negatives, columns={**self.timeline.columns, **more})
 
 
 @dataclass(frozen=True)
@@ -166,11 +175,12 @@ class Worker:
                 rate = Fraction(order.rate).limit_denominator(1000)
                 alone = np.concatenate(frames)
                 made = sparse_frames(core, scene, alone, rate) if rate else independent_frames(core, scene, alone)
-                for numbers, pictures in made:
+                for numbers, pictures in darkened(made, order.black):
                     writer.put(numbers, pictures, one_by_one=True)
             by_first = {run.todos[0][1].segment.start: run for run in runs}
             passages = [self._passage(run, writer) for run in runs]
-            for numbers, pictures in lane_frames(core, scene, passages, ticked=ticked):
+            lanes = lane_frames(core, scene, passages, ticked=ticked)
+            for numbers, pictures in darkened(lanes, order.black):
                 writer.put(numbers, pictures)
             writer.finish()
         except BaseException:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from reactive.errors import PresetError
-from reactive.preset.schema import Camera, Lens, Preset, Switch, span
+from reactive.preset.schema import Camera, Lens, Phase, Preset, Switch, span
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,9 @@ def turned_keys(preset: Preset, controls: Mapping[str, float]) -> dict[str, dict
     """Return the keys that controls change: ``""`` for the preset's own tables, ``phase.N`` for those of a phase."""
     values = {name: controls.get(name, control.rest) for name, control in CONTROLS.items()}
     changed: dict[str, dict[str, Any]] = {}
-    for place, holder in [("", preset), *((f"phase.{n}", phase) for n, phase in enumerate(preset.phase))]:
+    holders: list[tuple[str, Preset | Phase]] = [("", preset)]
+    holders += [(f"phase.{number}", phase) for number, phase in enumerate(preset.phase)]
+    for place, holder in holders:
         keys: dict[str, Any] = {}
         if values["walk"] != 1 and holder.walk is not None:
             keys["walk"] = f"({holder.walk}) * {values['walk']:g}"

@@ -6,7 +6,7 @@ fold the same changes by these functions, so they have the same columns.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any
@@ -16,7 +16,10 @@ import numpy as np
 from reactive.audio.analysis import Analysis
 from reactive.audio.grid import grid_of
 from reactive.errors import TimelineError
+from reactive.preset.lyrics import Line
+from reactive.preset.macros import macro_values
 from reactive.preset.schema import Preset
+from reactive.preset.vocabulary import MACRO
 from reactive.timeline.clock import frame_time, frames_in, nearest_frame
 from reactive.timeline.controls import check_control, turned
 from reactive.timeline.evaluate import ease
@@ -29,7 +32,19 @@ KINDS = ("control", "prompt", "phase", "preset", "freeze", "hold", "black")
 # a phase that was jumped to lasts at least so long before the next one takes its turn
 SHORTEST_BARS = 2.0
 MAX_CROSSFADE = 60.0
-_FROZEN = ("prompt_from", "prompt_to", "weight", "slerp", "seed", "source", "strength", "phase", "loop", "shot")
+_FROZEN = (
+    "guide",
+    "prompt_from",
+    "prompt_to",
+    "weight",
+    "slerp",
+    "seed",
+    "source",
+    "strength",
+    "phase",
+    "loop",
+    "shot",
+)
 
 
 @dataclass(frozen=True)
@@ -90,6 +105,9 @@ class Stage:
     seed: int
     presets: Mapping[str, Preset]
     photos: tuple[str, ...] = ()
+    videos: tuple[str, ...] = ()
+    lyrics: Mapping[str, Sequence[Line]] = field(default_factory=dict)
+    macros: Mapping[str, float] = field(default_factory=dict)
     _decided: dict[State, tuple[Timeline, np.ndarray]] = field(default_factory=dict)
 
     def start(self, preset: str) -> Performance:
@@ -133,7 +151,12 @@ class Stage:
 
     def _changed(self, state: State, change: Change, at: int, timeline: Timeline) -> State:
         if change.kind == "control":
-            controls = dict(state.controls) | {change.name: check_control(change.name, change.value)}
+            if change.name.startswith(MACRO):
+                value = macro_values(self.presets[state.preset], {change.name.removeprefix(MACRO): change.value})
+                place = value[change.name.removeprefix(MACRO)]
+            else:
+                place = check_control(change.name, change.value)
+            controls = dict(state.controls) | {change.name: place}
             return replace(state, controls=tuple(sorted(controls.items())))
         if change.kind == "prompt":
             prompts = dict(state.prompts)
@@ -147,7 +170,8 @@ class Stage:
         if change.kind == "phase":
             return replace(state, spans=self._jumped(state, round(change.value), at, timeline))
         if change.kind in ("freeze", "hold", "black"):
-            return replace(state, **{change.kind: bool(change.value)})
+            switched: dict[str, Any] = {change.kind: bool(change.value)}
+            return replace(state, **switched)
         raise TimelineError(f'"{change.kind[:40]}" is no live change', remedy=f"there are {', '.join(KINDS)}")
 
     def _decide(self, state: State) -> tuple[Timeline, np.ndarray]:
@@ -159,7 +183,8 @@ class Stage:
             preset = turned(self.presets[state.preset], controls)
             options: dict[str, Any] = {
                 "samples": self.samples, "fps": self.fps, "seed": self.seed + int(controls.get("seed", 0)),
-                "photos": self.photos, "spans": state.spans,
+                "photos": self.photos, "videos": self.videos, "spans": state.spans,
+                "lyrics": self.lyrics.get(state.preset, ()), "macros": self.turned(state),
             }  # fmt: skip
             timeline = build_timeline(self.analysis, preset, **options)
             # without closed loops the speed comes out as the preset says
@@ -169,6 +194,12 @@ class Stage:
             timeline = replace(timeline, prompts=tuple(told.get(text, text) for text in timeline.prompts))
             self._decided[state] = timeline, timeline.columns["speed"] if raw is None else raw
         return self._decided[state]
+
+    def turned(self, state: State) -> dict[str, float]:
+        """Return where the preset's own knobs stand; those of other presets are left aside."""
+        at = {name.removeprefix(MACRO): value for name, value in state.controls if name.startswith(MACRO)}
+        known = {macro.name for macro in self.presets[state.preset].macros}
+        return {name: value for name, value in (dict(self.macros) | at).items() if name in known}
 
     def _jumped(self, state: State, phase: int, at: int, timeline: Timeline) -> tuple[Span, ...]:
         """Return the spans after a jump: the phase from here on, then the others in turn where spans begin anyway."""
@@ -215,7 +246,7 @@ def joined(
     """
     if at == 0 and over == 0:
         return new
-    prompts, prompt_number = _merged(old.prompts, new.prompts)
+    texts, prompt_number = _merged(_texts(old), _texts(new))
     phases, phase_number = _merged(old.phases, new.phases)
     renumber = {"prompt_from": prompt_number, "prompt_to": prompt_number, "phase": phase_number}
     share = np.ones(new.frames - at)
@@ -244,7 +275,11 @@ def joined(
         [cut for cut in old.cuts if cut < at] + ([at] if changed else []) + [cut for cut in new.cuts if cut > at + over]
     )
     columns["shot"] = np.cumsum(np.isin(np.arange(new.frames), cuts)).astype(np.int64)
-    return replace(old, title=new.title, prompts=prompts, phases=phases, cuts=tuple(cuts), columns=columns)
+    prompts, negatives = (tuple(part) for part in zip(*texts, strict=True))
+    return replace(
+        old, title=new.title, prompts=prompts, negatives=negatives if any(negatives) else (), phases=phases,
+        cuts=tuple(cuts), columns=columns,
+    )  # fmt: skip
 
 
 def closed_rounds(timeline: Timeline) -> list[tuple[int, int]]:
@@ -281,10 +316,8 @@ def _crossfade(columns: dict[str, np.ndarray], old: Timeline, at: int, over: int
 def _held(old: Timeline, timeline: Timeline, at: int, *, whole: bool) -> Timeline:
     """Return a timeline whose walk and prompts stand still from `at` on; with `whole` nothing moves at all."""
     columns = {name: column.copy() for name, column in timeline.columns.items()}
-    index = {name: _merged(old_names, names)[1] for name, old_names, names in (
-        ("prompt_from", timeline.prompts, old.prompts), ("prompt_to", timeline.prompts, old.prompts),
-        ("phase", timeline.phases, old.phases),
-    )}  # fmt: skip
+    prompt_number, phase_number = _merged(_texts(timeline), _texts(old))[1], _merged(timeline.phases, old.phases)[1]
+    index = {"prompt_from": prompt_number, "prompt_to": prompt_number, "phase": phase_number}
     names = [
         name
         for name in columns
@@ -313,7 +346,12 @@ def _spans(timeline: Timeline, duration: float) -> list[Span]:
     ]
 
 
-def _merged(first: tuple[str, ...], second: tuple[str, ...]) -> tuple[tuple[str, ...], np.ndarray]:
+def _texts(timeline: Timeline) -> tuple[tuple[str, str], ...]:
+    """Return each prompt with what it keeps away from."""
+    return tuple(zip(timeline.prompts, timeline.negatives or ("",) * len(timeline.prompts), strict=True))
+
+
+def _merged(first: tuple[Any, ...], second: tuple[Any, ...]) -> tuple[tuple[Any, ...], np.ndarray]:
     """Return both lists as one, and where each of the second's entries stands in it."""
     if first == second:
         return first, np.arange(len(second))

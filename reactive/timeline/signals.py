@@ -39,7 +39,7 @@ def frame_signals(analysis: Analysis, grid: Grid, *, frames: int, fps: Fraction)
         "loudness": _scaled(_smoothed(level["rms"], 1.0 / length), 95),
         "brightness": _brightness(level["centroid"], level["rms"]),
         "flux": np.clip(level["flux"], 0, 1),
-        "energy.level": _energy(level.get("loudness", np.zeros(frames)), length),
+        "energy.level": _energy(analysis, seconds, length),
     }
     for name in ("low", "mid", "high", *LASTING):
         signals[name] = _scaled(level.get(name, np.zeros(frames)), 98)
@@ -62,7 +62,8 @@ def frame_signals(analysis: Analysis, grid: Grid, *, frames: int, fps: Fraction)
     if analysis.silent:
         moving = ("phase.beat", "phase.bar", "song.progress", "section.progress")
         signals = {name: curve if name in moving else np.zeros(frames) for name, curve in signals.items()}
-    return signals
+    # rounding noise must not decide what is a tie: masters of one song at other levels give the same timeline
+    return {name: np.round(curve, 4) for name, curve in signals.items()}
 
 
 def _signal_of(onsets: str) -> str:
@@ -147,11 +148,15 @@ def _chroma(analysis: Analysis, seconds: np.ndarray, length: float) -> dict[str,
     return {name: np.clip(np.interp(seconds, at, analysis.chroma[:, row]), 0, 1) for row, name in enumerate(names)}
 
 
-def _energy(loudness: np.ndarray, length: float) -> np.ndarray:
+def _energy(analysis: Analysis, seconds: np.ndarray, length: float) -> np.ndarray:
     """Return momentary loudness, smoothed over some bars, between the song's quiet and its loud passages."""
+    loudness = analysis.envelopes.get("loudness", np.zeros(1))
     # silence is as quiet as the quietest music, whatever the master's level
     heard = np.maximum(loudness, loudness.max() - DEEPEST)
-    smooth = _smoothed(heard, SMOOTH_SECONDS / length)
+    # in decibels there is no 0 beyond the song's ends
+    smooth = _smoothed(
+        np.interp(seconds * analysis.envelope_rate, np.arange(len(heard)), heard), SMOOTH_SECONDS / length
+    )
     low, high = np.percentile(smooth, [5, 95])
     return np.clip(1 - (high - smooth) / max(high - low, LEAST_RANGE), 0, 1)
 

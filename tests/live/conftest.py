@@ -17,7 +17,7 @@ from reactive.live.material import Options
 from reactive.live.preview import Address, preview
 
 PRESET = """
-version = 1
+version = 2
 title = "Live"
 walk = "0.4 + 0.6 * decay(kick, 0.2)"
 [[phase]]
@@ -32,7 +32,7 @@ strength = "0.5"
 prompts = ["fire", "smoke"]
 [phase.switch]
 every = "1 bar"
-how = "hit"
+how = "cut"
 """
 
 

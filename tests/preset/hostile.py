@@ -66,7 +66,7 @@ def zip_bytes(parts: list[Part], *, count: int | None = None, comment: bytes = b
     return bytes(body + listing) + end + comment
 
 
-def manifest_of(files: dict[str, bytes], **changes: Any) -> bytes:
+def manifest_of(files: dict[str, bytes], /, **changes: Any) -> bytes:
     """Return a manifest that fits files, with changes."""
     notes = {name: {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)} for name, data in files.items()}
     facts = {
@@ -76,7 +76,7 @@ def manifest_of(files: dict[str, bytes], **changes: Any) -> bytes:
     return json.dumps(facts | changes).encode()
 
 
-def bundle_bytes(files: dict[str, bytes] | None = None, *extra: Part, **changes: Any) -> bytes:
+def bundle_bytes(files: dict[str, bytes] | None = None, /, *extra: Part, **changes: Any) -> bytes:
     """Return a bundle of a small preset, of more files and of entries that its manifest does not know."""
     every = {"preset.toml": PRESET.encode(), **(files or {})}
     parts = [Part("manifest.json", manifest_of(every, **changes)), *(Part(name, data) for name, data in every.items())]

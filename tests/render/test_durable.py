@@ -58,7 +58,7 @@ def packets(path: Path) -> list[tuple[str, int | None, bytes]]:
 
 @pytest.fixture(scope="module")
 def song(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_song(tmp_path_factory.mktemp("song") / "song.wav", beat_song(6))
+    return write_song(tmp_path_factory.mktemp("song") / "song.wav", beat_song(10))
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +104,7 @@ def copied(whole, folder: Path) -> Path:
 
 
 def test_the_plan_has_feedback_that_crosses_segments(whole) -> None:
-    assert whole.frames == 144
+    assert whole.frames == 240
     assert len(list((whole.job / "segments").iterdir())) == 2 * read_manifest(whole.job)["segments"]
     assert list((whole.job / "states").iterdir())
     assert not list((whole.job / "trails").iterdir())
@@ -229,7 +229,7 @@ def test_a_changed_prompt_renders_only_what_shows_it(
 ) -> None:
     out = copied(whole, tmp_path)
     preset = tmp_path / "changed.toml"
-    preset.write_text(PRESET.replace("a dark storm", "a red storm"))
+    preset.write_text(PRESET.replace("a blue hill", "a red hill"))
     changed = replace(chosen, preset=str(preset))
     clip = make_clip(song, out, changed)
     assert 0 < clip.reused < clip.frames

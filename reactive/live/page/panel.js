@@ -36,8 +36,20 @@ export class Panel {
   }
 
   hello({controls, presets}) {
-    const sliders = byId("sliders");
-    sliders.replaceChildren(...Object.entries(controls).map(([name, control]) => {
+    this.own = controls;
+    this.shownMacros = "";
+    this.build(controls);
+    byId("presets-section").hidden = presets.length < 2;
+    byId("presets").replaceChildren(...presets.map((name) => {
+      const button = document.createElement("button");
+      button.textContent = name;
+      button.onclick = () => this.change({kind: "preset", name, value: Number(byId("fade").value)});
+      return button;
+    }));
+  }
+
+  build(controls) {
+    byId("sliders").replaceChildren(...Object.entries(controls).map(([name, control]) => {
       const label = document.createElement("label"), input = document.createElement("input"), output = document.createElement("output");
       label.append(control.label, input, output);
       label.title = `${control.meaning}; double-click to reset`;
@@ -48,19 +60,23 @@ export class Panel {
       return label;
     }));
     this.controls = controls;
-    byId("presets-section").hidden = presets.length < 2;
-    byId("presets").replaceChildren(...presets.map((name) => {
-      const button = document.createElement("button");
-      button.textContent = name;
-      button.onclick = () => this.change({kind: "preset", name, value: Number(byId("fade").value)});
-      return button;
-    }));
+  }
+
+  // A preset's own knobs come first.
+  macros(state) {
+    const told = JSON.stringify(state.macros);
+    if (told === this.shownMacros) return;
+    this.shownMacros = told;
+    const knobs = Object.entries(state.macros).map(([name, meaning]) => [name, {
+      label: name.replace("macro.", "").replaceAll("_", " "), rest: state.controls[name], low: 0, high: 1, step: 0.01, meaning, macro: true,
+    }]);
+    this.build({...Object.fromEntries(knobs), ...this.own});
   }
 
   show(name, value) {
     const input = byId(`control-${name}`), control = this.controls[name];
     const output = input.parentElement.querySelector("output");
-    output.textContent = name === "seed" ? `+${value}` : name === "strength" ? `${value >= 0 ? "+" : "−"}${Math.abs(value).toFixed(2)}` : `×${value.toFixed(2)}`;
+    output.textContent = control.macro ? value.toFixed(2) : name === "seed" ? `+${value}` : name === "strength" ? `${value >= 0 ? "+" : "−"}${Math.abs(value).toFixed(2)}` : `×${value.toFixed(2)}`;
     input.parentElement.classList.toggle("moved", value !== control.rest);
   }
 
@@ -89,6 +105,7 @@ export class Panel {
   update(state) {
     this.state = state;
     this.settled();
+    this.macros(state);
     for (const [name, value] of Object.entries(state.controls)) {
       const input = byId(`control-${name}`);
       if (!input) continue;

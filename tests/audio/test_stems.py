@@ -1,0 +1,133 @@
+"""Stems, MIDI and markers of the band's own."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from reactive import grid_of
+from reactive.audio.analysis import Analysis
+from reactive.audio.onset import Onsets
+from reactive.audio.stems import with_markers, with_midi, with_stem
+from reactive.audio.structure import Section
+from reactive.errors import GridError, MediaError
+from reactive.media.markers import read_cues
+from reactive.media.midi import parse_midi, read_midi
+from reactive.timeline.evaluate import Scope, evaluate
+from reactive.timeline.signals import frame_signals
+from tests.toy import clicks, write_song
+
+DURATION = 6.0
+TIMES = np.arange(0.5, 5.6, 0.5)
+
+
+@pytest.fixture
+def heard() -> Analysis:
+    nothing = Onsets(np.zeros(0), np.zeros(0))
+    return Analysis(
+        "0" * 64, DURATION, 44_100, 1, 0.0, np.zeros(0), np.zeros(0), dict.fromkeys(("all", "low", "mid", "high"), nothing),
+        (Section(0, DURATION, "A", 1.0),),
+        {name: np.linspace(0.1, 1, 517, dtype=np.float32) for name in ("rms", "low", "mid", "high", "centroid", "flux")},
+        np.ones(100), False,
+    )  # fmt: skip
+
+
+def test_a_stem_replaces_the_guess_and_gives_signals(tmp_path: Path, heard: Analysis) -> None:
+    kick = write_song(tmp_path / "kick.wav", clicks(TIMES, seconds=DURATION))
+    full = with_stem(heard, "kick", kick)
+    assert full.onsets["kick"].times == pytest.approx(TIMES, abs=0.01)
+    signals = frame_signals(full, grid_of(full), frames=144, fps=Fraction(24))
+    assert np.flatnonzero(signals["kick"]).tolist() == np.floor(TIMES * 24 + 0.5).astype(int).tolist()
+    scope = Scope(signals, np.zeros(144), Fraction(24))
+    assert evaluate("stem.kick.hit", scope).max() > 0
+    assert evaluate("stem.kick", scope).max() == 1
+    # a song without that stem renders the same preset
+    assert not evaluate("stem.vocals + midi.3", scope).any()
+
+
+def test_names_of_stems_are_checked(tmp_path: Path, heard: Analysis) -> None:
+    with pytest.raises(GridError):
+        with_stem(heard, "no way", tmp_path / "x.wav")
+    with pytest.raises(MediaError):
+        with_stem(heard, "voice", tmp_path / "missing.wav")
+
+
+def midi_file(path: Path) -> Path:
+    mido = pytest.importorskip("mido")
+    track = mido.MidiTrack([mido.MetaMessage("set_tempo", tempo=500_000)])
+    track.append(mido.MetaMessage("time_signature", numerator=3, denominator=4))
+    track.append(mido.MetaMessage("marker", text="verse"))
+    for number in range(10):
+        pitch = 36 if number % 2 == 0 else 38
+        track.append(mido.Message("note_on", channel=9, note=pitch, velocity=64, time=0))
+        track.append(mido.Message("note_off", channel=9, note=pitch, time=480))
+        if number == 5:
+            track.append(mido.MetaMessage("marker", text="chorus"))
+    track.append(mido.Message("note_on", channel=2, note=60, velocity=127, time=0))
+    mido.MidiFile(ticks_per_beat=480, tracks=[track]).save(path)
+    return path
+
+
+def test_midi_becomes_roles_and_its_markers_sections(tmp_path: Path, heard: Analysis) -> None:
+    path = midi_file(tmp_path / "drums.mid")
+    full = with_midi(heard, path)
+    assert full.onsets["kick"].times == pytest.approx(np.arange(5) * 1.0)
+    assert full.onsets["snare"].times == pytest.approx(np.arange(5) + 0.5)
+    assert full.onsets["midi.3"].times == pytest.approx([5.0])
+    marked = with_markers(full, path)
+    assert [(s.label, s.start, s.end) for s in marked.sections] == [("verse", 0.0, 3.0), ("chorus", 3.0, DURATION)]
+    assert marked.sections[1].energy > marked.sections[0].energy
+
+
+def test_the_grid_of_a_midi_file(tmp_path: Path) -> None:
+    known = read_midi(midi_file(tmp_path / "drums.mid"))
+    assert known.beats == pytest.approx(np.arange(11) * 0.5)
+    assert known.downbeats == pytest.approx([0.0, 1.5, 3.0, 4.5])
+    assert set(known.beats_per_bar) == {3}
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"MThd", b"RIFF1234WAVE", b"MThd\0\0\0\6\0\1\0\1\0\0MTrk\xff\xff\xff\xff", bytes(range(256))]
+)
+def test_what_is_no_midi_file_is_said_to_be_none(data: bytes) -> None:
+    pytest.importorskip("mido")
+    with pytest.raises(MediaError):
+        parse_midi(data)
+
+
+def wav_with_cues(path: Path, cues: dict[int, str]) -> Path:
+    write_song(path, np.zeros(round(DURATION * 44_100), np.float32))
+    points = b"".join(struct.pack("<II4sIII", key, at, b"data", 0, 0, at) for key, at in enumerate(cues, start=1))
+    labels = b""
+    for key, text in enumerate(cues.values(), start=1):
+        body = struct.pack("<I", key) + text.encode() + b"\0"
+        labels += b"labl" + struct.pack("<I", len(body)) + body + b"\0" * (len(body) % 2)
+    chunks = b"cue " + struct.pack("<II", 4 + len(points), len(cues)) + points
+    chunks += b"LIST" + struct.pack("<I", 4 + len(labels)) + b"adtl" + labels
+    data = path.read_bytes() + chunks
+    path.write_bytes(data[:4] + struct.pack("<I", len(data) - 8) + data[8:])
+    return path
+
+
+def test_cue_points_of_a_wav_become_sections(tmp_path: Path, heard: Analysis) -> None:
+    path = wav_with_cues(tmp_path / "song.wav", {88_200: "drop", 44_100: "intro!"})
+    assert read_cues(path) == ((1.0, "intro!"), (2.0, "drop"))
+    marked = with_markers(heard, path)
+    assert [(s.label, s.start) for s in marked.sections] == [("-", 0.0), ("intro!", 1.0), ("drop", 2.0)]
+
+
+def test_without_markers_there_is_an_error(tmp_path: Path, heard: Analysis) -> None:
+    path = write_song(tmp_path / "song.wav", np.zeros(44_100, np.float32))
+    with pytest.raises(GridError):
+        with_markers(heard, path)
+    broken = tmp_path / "broken.wav"
+    broken.write_bytes(b"RIFF\0\0\0\0WAVEcue \x04\0\0\0\xff\xff\xff\xff")
+    with pytest.raises(MediaError):
+        read_cues(broken)
+    with pytest.raises(GridError):
+        with_markers(replace(heard, duration=0.5), wav_with_cues(tmp_path / "late.wav", {44_100: "late"}))

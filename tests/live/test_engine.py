@@ -1,0 +1,214 @@
+"""What the engine shows is what the final clip shows; what it works at is what will be seen soonest."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from reactive.diffusion.conditioning import PromptBank
+from reactive.diffusion.core import Core
+from reactive.diffusion.frames import independent_frames, scenery
+from reactive.diffusion.models import default_batch
+from reactive.errors import PresetError, TimelineError
+from reactive.live.material import Options, gather
+from reactive.live.pace import Pace
+from reactive.live.protocol import number, pack_picture, read_message, unpack_picture
+from reactive.live.session import Session
+from reactive.live.store import Picture, Store, changed_frames
+from reactive.live.transport import Transport
+from reactive.render.take import load_take, perform_take
+
+
+@pytest.fixture(scope="module")
+def session(
+    beat_wav: Path, toy_model: Path, live_preset: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Session]:
+    own = tmp_path_factory.mktemp("own") / "preset.toml"
+    own.write_text(live_preset.read_text())
+    options = Options(preset=str(own), model=str(toy_model), steps=1, threads=1, seed=5, fps=Fraction(24))
+    made = Session(gather(beat_wav, options), lambda frames: None, (str(own),))
+    made.engine.start()
+    yield made
+    made.close()
+
+
+@pytest.fixture(autouse=True)
+def fresh(request: Any) -> None:
+    if "session" in request.fixturenames:
+        request.getfixturevalue("session").forget()
+
+
+def until(check: Any, seconds: float = 60.0) -> None:
+    end = time.monotonic() + seconds
+    while not check():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def test_the_final_clip_shows_what_the_preview_showed(session: Session, tmp_path: Path) -> None:
+    session.change({"kind": "control", "time": 1.0, "name": "walk", "value": 2.0})
+    session.change({"kind": "control", "time": 2.0, "name": "seed", "value": 4.0})
+    session.change({"kind": "prompt", "time": 3.0, "name": session.prompt_at(80), "text": "a blue house"})
+    session.save_take(tmp_path / "song.take.json")
+    material = session.material
+    final = perform_take(tmp_path / "song.take.json", material.track, material.analysis, (), ()).timeline
+    live = session.performance.timeline
+    assert final.prompts == live.prompts
+    assert all(np.array_equal(final.columns[name], column) for name, column in live.columns.items())
+
+    # as `run` imagines: its own bank and batch
+    width, height = material.imagined
+    core = Core(
+        material.model,
+        PromptBank(material.model, final.prompts),
+        batch=default_batch("cpu", width, height),
+        width=width,
+        height=height,
+    )
+    frames = np.flatnonzero(live.columns["source"] == -1)[::9]
+    theirs = [
+        picture
+        for _, pictures in independent_frames(core, scenery(final, core, {}), frames)
+        for picture in pictures.numpy()
+    ]
+    ours_core, _, scene = material.cores(live)
+    assert ours_core.batch != core.batch
+    ours = [picture for _, pictures in independent_frames(ours_core, scene, frames) for picture in pictures.numpy()]
+    assert len(ours) == len(theirs) > 10
+    assert np.abs(np.stack(ours).astype(int) - np.stack(theirs)).max() <= 2
+    assert np.abs(ours[0].astype(int) - ours[-1]).mean() > 2
+
+
+def test_the_engine_works_ahead_and_a_seek_brings_what_is_there(session: Session) -> None:
+    session.seek(2.0, False)
+    until(lambda: 48 in session.engine.store)
+    session.seek(4.0, True)
+    until(lambda: any(frame in session.engine.store for frame in range(97, 97 + 48)))
+    session.clock(4.0, False)
+    fed = int(np.flatnonzero(session.engine.timeline.columns["source"] == -2)[0])
+    _, landed = session.seek(float(fed / 24), False)
+    assert landed == pytest.approx(fed / 24, abs=0.03)
+    until(lambda: fed in session.engine.store)
+
+
+def test_an_edit_keeps_what_was_before_it(session: Session) -> None:
+    session.seek(0.5, False)
+    until(lambda: 12 in session.engine.store and any(frame in session.engine.store for frame in range(26, 40)))
+    before = session.engine.store.get(12)
+    epoch = session.engine.epoch
+    assert session.change({"kind": "control", "time": 1.0, "name": "seed", "value": 9.0}) > epoch
+    assert session.engine.store.get(12) == before
+    assert session.engine.store.get(30) is None or session.state()["changes"] == 1
+
+
+def test_going_back_overwrites_what_was_recorded_of_the_same_slider(session: Session) -> None:
+    session.change({"kind": "control", "time": 4.0, "name": "walk", "value": 2.0})
+    session.change({"kind": "control", "time": 5.0, "name": "camera", "value": 2.0})
+    session.change({"kind": "control", "time": 3.0, "name": "walk", "value": 0.5})
+    assert [(change.time, change.name) for change in session.changes] == [(3.0, "walk"), (5.0, "camera")]
+    session.forget(back=True)
+    assert len(session.changes) == 1
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {}, {"kind": "control"}, {"kind": "control", "time": "x", "name": "walk"},
+        {"kind": "control", "time": 1, "name": "none", "value": 1},
+        {"kind": "prompt", "time": 1, "name": "a", "text": ""}, {"kind": "prompt", "time": 1, "name": "a", "text": "b\x00"},
+        {"kind": "phase", "time": 1, "value": 77}, {"kind": "preset", "time": 1, "name": "/etc/passwd"},
+        {"kind": "control", "time": 1, "name": "macro.none", "value": 1},
+        {"kind": "prompt", "time": 1, "name": "a", "text": "x" * 5000},
+    ],
+)  # fmt: skip
+def test_what_is_no_change_leaves_everything_as_it_was(session: Session, data: dict[str, Any]) -> None:
+    before = session.performance
+    with pytest.raises((TimelineError, PresetError)):
+        session.change(data)
+    assert session.performance is before
+    assert session.changes == []
+
+
+def test_a_saved_preset_is_reloaded_and_an_error_names_its_line(session: Session) -> None:
+    loaded = session.loaded[session.first]
+    text = loaded.path.read_text()
+    assert session.reload() is None
+    loaded.path.write_text(text.replace("a sea", "a lake"))
+    assert session.reload() is not None
+    assert "a lake" in session.performance.timeline.prompts
+    loaded.path.write_text(text.replace('title = "Live"', 'title = "Live'))
+    with pytest.raises(PresetError, match="line"):
+        session.reload()
+    assert session.reload() is None
+    assert "a lake" in session.performance.timeline.prompts
+    loaded.path.write_text(text)
+    assert session.reload() is not None
+
+
+def test_a_take_of_another_song_is_refused(session: Session, tmp_path: Path) -> None:
+    session.save_take(tmp_path / "t.json")
+    track = replace(session.material.track, sha256="0" * 64)
+    with pytest.raises(TimelineError, match="another song"):
+        perform_take(tmp_path / "t.json", track, session.material.analysis, (), ())
+    with pytest.raises(TimelineError, match="photographs"):
+        perform_take(tmp_path / "t.json", session.material.track, session.material.analysis, ("a.jpg",), ())
+    for wrong in ("no", "[]", '{"version": 1, "changes": 3}'):
+        (tmp_path / "wrong.json").write_text(wrong)
+        with pytest.raises(TimelineError):
+            load_take(tmp_path / "wrong.json")
+
+
+def test_unchanged_frames_are_known(session: Session) -> None:
+    timeline = session.engine.timeline
+    assert not changed_frames(timeline, timeline).any()
+    walk = timeline.columns["walk"].copy()
+    walk[30:40] += 0.1
+    other = replace(timeline, columns=timeline.columns | {"walk": walk})
+    assert set(range(30, 40)) <= set(np.flatnonzero(changed_frames(timeline, other)).tolist())
+    assert not changed_frames(timeline, other)[:30].any()
+
+
+def test_the_store_holds_no_more_than_its_limit() -> None:
+    store = Store(limit=1000)
+    for frame in range(100):
+        store.put(Picture(frame, bytes(100)))
+    assert len(store) == 10
+    assert store.bytes == 1000
+    assert 99 in store
+    store.drop(np.arange(100) >= 95)
+    assert (94 in store, 95 in store, store.bytes) == (True, False, 500)
+
+
+def test_the_share_falls_at_once_and_rises_slowly() -> None:
+    pace = Pace(24.0)
+    pace.imagined(4, 1.0, now=0.0)
+    assert pace.stride >= 6
+    low = pace.level
+    pace.imagined(40, 0.5, now=0.1)
+    assert pace.level == low
+    for step in range(200):
+        pace.imagined(8, 0.1, now=0.2 + step * 0.1)
+    assert pace.stride == 1
+
+
+def test_the_playhead_goes_on_and_round() -> None:
+    assert Transport(10.0, 2.0, False, 100.0).at(105.0) == 2.0
+    assert Transport(10.0, 2.0, True, 100.0).at(101.5) == 3.5
+    assert Transport(10.0, 9.5, True, 100.0).at(101.5) == 10.0
+    assert Transport(10.0, 3.5, True, 100.0, (2.0, 4.0)).at(101.0) == pytest.approx(2.5)
+
+
+def test_messages_survive_the_way() -> None:
+    assert unpack_picture(pack_picture(3, 77, 1.25, b"jpeg")) == (3, 77, 1.25, b"jpeg")
+    assert read_message('{"t": "x", "a": 1}') == {"t": "x", "a": 1}
+    assert number({"a": 5}, "a", 0, 3) == 3
+    for wrong in ({"a": True}, {"a": "1"}, {}, {"a": float("inf")}):
+        with pytest.raises(ValueError, match="no number"):
+            number(wrong, "a")

