@@ -6,6 +6,7 @@ Pictures come as sRGB; they are converted to BT.709 in limited range and tagged 
 from __future__ import annotations
 
 from fractions import Fraction
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -31,6 +32,22 @@ def encoder_versions() -> dict[str, str]:
     """Return the versions that a piece's bytes rest on."""
     numbers = {name: ".".join(map(str, av.library_versions[name])) for name in ("libavcodec", "libswscale")}
     return {"av": av.__version__, **numbers}
+
+
+def encoder_options(codec: Codec) -> dict[str, str]:
+    """Return an encoder's options, such that the same pictures always give the same bytes."""
+    options = dict(codec.options)
+    if codec.name == "libx264" and _has_avx512():
+        # x264's look-ahead in AVX-512 reads memory that it never wrote where rows are no multiple of 64 bytes
+        options["x264-params"] = f"{options['x264-params']}:asm=avx2"
+    return options
+
+
+@cache
+def _has_avx512() -> bool:
+    import torch
+
+    return torch.backends.cpu.get_cpu_capability() == "AVX512"
 
 
 def file_url(path: Path) -> str:
@@ -63,7 +80,7 @@ class SegmentEncoder:
             self.container = av.open(file_url(path), "w", format="matroska")
         except (av.error.FFmpegError, OSError) as problem:
             raise output_error(path, problem) from None
-        stream: Any = self.container.add_stream(codec.name, rate=fps, options=dict(codec.options))
+        stream: Any = self.container.add_stream(codec.name, rate=fps, options=encoder_options(codec))
         stream.width, stream.height = size
         stream.pix_fmt = codec.pixel_format
         stream.time_base = self.time_base

@@ -145,6 +145,25 @@ def test_segments_joined_are_the_same_packets_whenever_made(tmp_path: Path, song
     assert packets[0] == packets[1]
 
 
+@pytest.mark.parametrize("size", [(432, 768), (426, 240), (720, 1280)])
+def test_the_same_pictures_give_the_same_bytes_whatever_was_in_memory(tmp_path: Path, size: tuple[int, int]) -> None:
+    rng = np.random.default_rng(4)
+    small = rng.integers(0, 256, (8, 16, 16, 3), np.uint8)
+    pictures = [np.kron(picture, np.ones((14, 14, 1), np.uint8)) for picture in small]
+    found = set()
+    for number in range(3):
+        # what was freed is what an encoder's buffers hold at first
+        litter = [bytes([value]) * 300_000 for value in rng.integers(0, 256, 40)]
+        del litter
+        path = tmp_path / f"{number}.mkv"
+        with SegmentEncoder(path, size=size, fps=Fraction(24), codec=video_codec("h264")) as encoder:
+            for frame in range(24):
+                encoder.write(np.roll(pictures[frame // 3], 5 * frame, axis=1))
+        with av.open(str(path)) as container:
+            found.add(b"".join(bytes(packet) for packet in container.demux(container.streams.video[0])))
+    assert len(found) == 1
+
+
 def test_a_folder_that_is_not_there_is_said_so(tmp_path: Path) -> None:
     encoder = SegmentEncoder(tmp_path / "no" / "a.mkv", size=(64, 64), fps=Fraction(24), codec=video_codec("h264"))
     encoder.write(np.zeros((64, 64, 3), np.uint8))
