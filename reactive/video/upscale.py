@@ -43,7 +43,9 @@ def upscaler(way: str, factor: int, *, threads: int = 1) -> Upscale:
         If the way is not known, or needs packages that are not installed.
     """
     if way not in WAYS or factor not in FACTORS:
-        raise OutputError(f"{way} by {factor} is not known", where="--upscale", remedy="use lanczos or esrgan, by 2 or 4")
+        raise OutputError(
+            f"{way} by {factor} is not known", where="--upscale", remedy="use lanczos or esrgan, by 2 or 4"
+        )
     if way == "lanczos":
         return lambda picture: _lanczos(picture, factor)
     return _esrgan(factor, threads)
@@ -84,7 +86,9 @@ def _esrgan(factor: int, threads: int) -> Upscale:
     return lambda picture: in_windows(picture, window, factor)
 
 
-def in_windows(picture: np.ndarray, window: Upscale, factor: int, *, tile: int = TILE, around: int = AROUND) -> np.ndarray:
+def in_windows(
+    picture: np.ndarray, window: Upscale, factor: int, *, tile: int = TILE, around: int = AROUND
+) -> np.ndarray:
     """Return a picture made larger window by window, so that memory does not grow with its size.
 
     Parameters

