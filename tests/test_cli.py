@@ -179,14 +179,71 @@ def test_an_interrupted_render_leaves_nothing(tmp_path: Path, toy_model: Path, n
         cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     for _ in range(600):
-        if any(folder.iterdir() for folder in out.iterdir()):
+        if any(out.glob("*/segments/*.partial")):
             break
         time.sleep(0.1)
     process.send_signal(number)
     _, said = process.communicate(timeout=60)
     assert process.returncode == code, said
     assert "Traceback" not in said
-    assert list(out.iterdir()) == []
+    # what is finished stays, and only that
+    assert "Stopped" in said
+    assert [path for path in out.iterdir() if not path.name.endswith(".reactive-job")] == []
+    if list(out.iterdir()):
+        assert "reactive resume" in said
+        assert not list(out.glob("*/segments/.*"))
+
+
+def test_with_json_a_wrong_command_line_is_told_as_json(tmp_path: Path) -> None:
+    done = invoke("run", "--json", "song.wav", "--device", "tpu")
+    assert done.exit_code == 2
+    assert "tpu" in json.loads(done.stdout)["error"]["what"]
+    done = invoke("run", "a.wav", "b.wav", "-o", str(tmp_path / "c.mp4"), "--json")
+    assert done.exit_code == 2
+    assert "-o" in json.loads(done.stdout)["error"]["what"]
+    assert "Error" in invoke("run", "a.wav", "b.wav", "-o", str(tmp_path / "c.mp4")).stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+@pytest.mark.parametrize("arguments", [["--help"], ["preset", "list"], ["preset", "list", "--json"]])
+def test_a_full_stdout_is_said_without_a_traceback(arguments: list[str]) -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "reactive", *arguments], stdout=full, stderr=subprocess.PIPE, text=True, cwd=ROOT,
+            check=False,
+        )  # fmt: skip
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_an_album_goes_on_past_a_song_that_fails(tmp_path: Path, song: Path, toy_model: Path) -> None:
+    broken = tmp_path / "broken.wav"
+    broken.write_bytes(b"no sound")
+    arguments = [
+        "run", str(broken), str(song), "--out-dir", str(tmp_path / "clips"), "--model", str(toy_model), "--steps", "1",
+        "--duration", "1", "--json",
+    ]  # fmt: skip
+    done = invoke(*arguments)
+    assert done.exit_code == 1
+    first, second = [json.loads(line) for line in done.stdout.splitlines()]
+    assert first["song"] == str(broken)
+    assert first["error"]["what"]
+    assert second["frames"] == 24
+    again = [json.loads(line) for line in invoke(*arguments).stdout.splitlines()]
+    assert again[1]["already"]
+    found = json.loads(invoke("jobs", "list", str(tmp_path / "clips"), "--json").stdout)["jobs"]
+    assert [job["state"] for job in found] == ["done"]
+    job = Path(found[0]["job"])
+    (tmp_path / "clips" / "song.mp4").unlink()
+    (tmp_path / "moved").mkdir()
+    job = job.rename(tmp_path / "moved" / job.name)
+    resumed = json.loads(invoke("resume", str(job), "--json").stdout)
+    assert resumed["reused"] == resumed["frames"] == 24
+    assert (tmp_path / "moved" / "song.mp4").is_file()
+    assert "removed" in invoke("jobs", "clean", str(tmp_path / "moved")).output
+    assert not job.exists()
+    assert invoke("resume", str(job)).exit_code == 1
 
 
 def test_install_hints_name_the_right_distribution() -> None:

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import signal
-import sys
-from typing import Any
-
 import click
 
 from reactive import __version__
 from reactive.cli.analyze import analyze
 from reactive.cli.bundle import COMMANDS as BUNDLES
-from reactive.cli.common import TERMINATED
 from reactive.cli.doctor import doctor
 from reactive.cli.export import export
+from reactive.cli.jobs import jobs, resume
 from reactive.cli.models import models
 from reactive.cli.preset import preset
 from reactive.cli.preview import preview
+from reactive.cli.program import Program
 from reactive.cli.recipe import extract
 from reactive.cli.run import run
 from reactive.cli.score import score
@@ -24,13 +21,7 @@ from reactive.cli.shots import shots
 from reactive.cli.timeline import timeline
 
 
-def _terminate(number: int, frame: Any) -> None:
-    del number, frame
-    # an orderly exit: what is half-written is removed on the way out
-    sys.exit(TERMINATED)
-
-
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="reactive")
 def main() -> None:
     """A song goes in, a finished clip comes out whose pictures move with the music.
@@ -39,12 +30,9 @@ def main() -> None:
     Example:
       reactive run song.wav --preset loop-destroy
     """
-    for name in ("SIGTERM", "SIGHUP"):
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), _terminate)
 
 
-for _command in (run, preview, analyze, timeline, shots, score, export, preset, models, doctor):
+for _command in (run, preview, resume, jobs, analyze, timeline, shots, score, export, preset, models, doctor):
     main.add_command(_command)
 for _command in (*BUNDLES, extract):
     preset.add_command(_command)

@@ -35,16 +35,32 @@ def fail(error: ReactiveError, as_json: bool, code: int = FAILED) -> NoReturn:
     sys.exit(code)
 
 
+class Terminated(KeyboardInterrupt):
+    """The program was asked to end by SIGTERM or SIGHUP."""
+
+
+NOTHING_LEFT = "nothing was left behind"
+
+
+def stopped(as_json: bool, code: int, kept: str = NOTHING_LEFT) -> NoReturn:
+    """Say that the program was interrupted and what of its work there is to go on with, and exit."""
+    if as_json:
+        click.echo(json.dumps({"error": {"what": "stopped", "where": "", "remedy": kept}}))
+    click.echo(f"Stopped; {clean(kept)}.", err=True)
+    sys.exit(code)
+
+
 @contextmanager
-def errors(as_json: bool = False, code: int = FAILED) -> Iterator[None]:
-    """Turn what a user caused into one line and an exit code."""
+def errors(
+    as_json: bool = False, code: int = FAILED, *, stopping: Callable[[], str] = lambda: NOTHING_LEFT
+) -> Iterator[None]:
+    """Turn what a user caused into one line and an exit code; `stopping` says what an interruption leaves."""
     try:
         yield
     except ReactiveError as error:
         fail(error, as_json, code)
-    except KeyboardInterrupt:
-        click.echo("Stopped; nothing was left behind.", err=True)
-        sys.exit(INTERRUPTED)
+    except KeyboardInterrupt as interruption:
+        stopped(as_json, TERMINATED if isinstance(interruption, Terminated) else INTERRUPTED, stopping())
     except MemoryError:
         fail(ReactiveError("there is not enough memory", remedy="use a smaller --batch or --imagine-size"), as_json)
 
@@ -91,7 +107,7 @@ class Progress:
             tasks = {task.description: task.id for task in self.bar.tasks}
             self.task = tasks.get(stage)
             if self.task is None:
-                self.task = self.bar.add_task(stage, total=total, rate="")
+                self.task = self.bar.add_task(stage, total=total, completed=done, rate="")
         speed = self.bar._tasks[self.task].speed if self.task in self.bar._tasks else None
         rate = f"{speed:.1f} frames/s" if speed and stage == "rendering" else ""
         self.bar.update(self.task, completed=done, total=total, rate=rate)

@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from reactive.cli.common import (
+    FAILED,
     PHOTOS_UNSEEN,
     USAGE,
     Progress,
@@ -31,14 +32,15 @@ from reactive.cli.common import (
     seed_option,
     shots_file,
     shots_option,
-    song_argument,
     video_option,
 )
 from reactive.cli.recipe import check_beside, recipe_options, repeat
 
+SUFFIXES = {"h264": ".mp4", "prores": ".mov", "ffv1": ".mkv"}
+
 
 @click.command()
-@song_argument
+@click.argument("songs", metavar="SONG...", nargs=-1, required=True, type=click.Path())
 @preset_option
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="The clip to write. Default: ./<song>.mp4.")
 @fps_option
@@ -95,28 +97,40 @@ from reactive.cli.recipe import check_beside, recipe_options, repeat
 )
 @click.option("--encode-speed", default="veryfast", show_default=True, metavar="NAME", help="x264's preset.")
 @click.option("--flash-safe", is_flag=True, help="Hold flashing within what is safe to watch (ITU-R BT.1702).")
+@click.option("--also", metavar="SHAPES", help="Further shapes of the same render: 9:16,1:1.")
+@click.option("--out-dir", type=click.Path(path_type=Path), help="Where the clips of several songs are written.")
+@click.option("--job", type=click.Path(path_type=Path), help="Keep what is finished here. Default: <OUT>.reactive-job.")
+@click.option("--segment", default=0, type=click.IntRange(0, 10_000), help="Frames of a piece. Default: by rule.")
+@click.option("--mixed", is_flag=True, help="Go on with a job begun with other versions, device or threads.")
 @recipe_options
 @click.option("--overwrite", is_flag=True, help="Replace an existing clip, once the new one is complete.")
 @hearing_options
 @json_option
-def run(song: str, output: Path | None, as_json: bool, wishes: Callable[[], Any], **options: Any) -> None:
-    """Make a finished clip of SONG.
+def run(songs: tuple[str, ...], output: Path | None, as_json: bool, wishes: Callable[[], Any], **options: Any) -> None:
+    """Make a finished clip of each SONG; run again, it goes on where it was interrupted.
 
     \b
     Examples:
       reactive run song.wav
       reactive run song.mp3 --preset loop-destroy --size 1280x720 -o clip.mp4
       reactive run song.flac --start 60 --duration 10 --photo band.jpg --video stage.mp4
+      reactive run album/*.flac --out-dir clips/ --also 9:16,1:1
     """
+    _check_usage(songs, output, options)
     with errors(as_json, USAGE):
-        settings = _settings(song, options)
+        chosen = [_settings(song, options) for song in songs]
+    with errors(as_json):
+        told = wishes()
+        chosen = [replace(settings, wishes=told) for settings in chosen]
+    if len(songs) > 1 or options["out_dir"]:
+        _album(songs, chosen, options, as_json)
+        return
+    song, settings = songs[0], chosen[0]
     differs: tuple[str, ...] = ()
     if options["recipe_of"]:
         check_beside()
-    with errors(as_json):
-        settings = replace(settings, wishes=wishes())
-        suffix = {"h264": ".mp4", "prores": ".mov", "ffv1": ".mkv"}[options["codec"]]
-        out = output or Path(Path(song).stem + suffix)
+    out = output or Path(Path(song).stem + SUFFIXES[options["codec"]])
+    with errors(as_json, stopping=lambda: going_on(options["job"] or out.with_name(out.name + ".reactive-job"))):
         from reactive.media.safe import regular_file
 
         # a mistyped name is said at once, not after seconds of loading
@@ -141,18 +155,27 @@ def run(song: str, output: Path | None, as_json: bool, wishes: Callable[[], Any]
         click.echo(f"Single shots follow {clean(str(settings.shots))}.")
     if options["recipe_of"]:
         click.echo(clean(f"This may not be the very same clip: {', '.join(differs)}." if differs else "Made again."))
+    if options["photos"] and not clip.photos_shown:
+        click.echo(PHOTOS_UNSEEN)
+    print_clip(clip)
+
+
+def print_clip(clip: Any) -> None:
+    """Print what a clip is and what it took."""
+    summary = clip.to_dict()
+    if clip.already:
+        click.echo(f"{clean(str(clip.output))} is there already, made by this very command; nothing was done.")
+        return
     if clip.silent:
         click.echo("The song is silent, so the clip is calm.")
     elif not clip.steady:
         click.echo("No steady beat was heard; the clip follows loudness and a slow, even pulse.")
-    if options["photos"] and not clip.photos_shown:
-        click.echo(PHOTOS_UNSEEN)
     click.echo(
         f"{clean(str(clip.output))}: {counted(clip.frames, 'frame')}, {minutes(clip.duration)}, {summary['size']} at "
         f"{summary['fps']} frames/s, {counted(clip.prompts_used, 'prompt')}"
     )
-    if settings.imagine_rate:
-        click.echo(f"{counted(clip.pictures, 'picture')} imagined, the other frames drawn between them")
+    if 0 < clip.pictures < clip.frames - clip.reused:
+        click.echo(f"{counted(clip.pictures, 'picture')} imagined, the other frames drawn between pictures")
     click.echo(
         f"heard in {clip.analysis_s:.1f} s, loaded in {clip.load_s:.1f} s, rendered in {minutes(clip.render_s)} "
         f"({summary['frames_per_s']:.1f} frames/s with {clip.model} on {clip.device})"
@@ -161,12 +184,70 @@ def run(song: str, output: Path | None, as_json: bool, wishes: Callable[[], Any]
         click.echo(f"{counted(clip.held_back, 'picture')} held back, so that the clip is safe to watch")
     if not clip.flashes.passes:
         click.echo(f"Warning: {clip.flashes.sentence()}. It can hurt people; --flash-safe holds it back.", err=True)
+    for path in clip.also:
+        click.echo(clean(str(path)))
+    if clip.reused:
+        click.echo(f"{counted(clip.reused, 'frame')} of an earlier run used again")
+    click.echo(
+        f"{clean(str(clip.job))} keeps the pieces ({clip.job_bytes / 1e6:,.1f} MB); remove it with `reactive jobs clean`"
+    )
+
+
+def going_on(job: Path) -> str:
+    """Return what an interrupted render leaves, and how to go on with it."""
+    if not (job / "journal").is_file():
+        return "nothing was left behind"
+    from reactive.render.asked import segments_done
+
+    pieces = counted(segments_done(job), "piece")
+    return f"{pieces} kept in {job}: run the same command again, or `reactive resume {job}`"
+
+
+def _check_usage(songs: tuple[str, ...], output: Path | None, options: dict[str, Any]) -> None:
+    several = len(songs) > 1
+    if output and (several or options["out_dir"]):
+        raise click.UsageError("-o names one clip; with several songs or --out-dir, leave it out.")
+    if several and (options["timeline"] or options["take"] or options["recipe_of"] or options["job"]):
+        raise click.UsageError("--timeline, --take, --recipe and --job belong to one song.")
+    if options["recipe_of"] and options["out_dir"]:
+        raise click.UsageError("--recipe makes one clip; name it with -o.")
+
+
+def _album(songs: tuple[str, ...], chosen: list[Any], options: dict[str, Any], as_json: bool) -> None:
+    """Make a clip of each song; one JSON line or a few words each; exit 1 if any failed."""
+    folder: Path = options["out_dir"] or Path(".")
+    failed = 0
+    outs = [folder / (Path(song).stem + SUFFIXES[options["codec"]]) for song in songs]
+    with errors(as_json, stopping=lambda: f"clips that are done stay in {folder}: run the same command again"):
+        from reactive.errors import OutputError, ReactiveError
+        from reactive.render.album import make_album
+
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as problem:
+            remedy = "choose another with --out-dir"
+            raise OutputError(f"can't be made ({problem.strerror})", where=str(folder), remedy=remedy) from None
+        with Progress(not as_json and sys.stderr.isatty()) as report:
+            for song, made in make_album(list(zip(songs, outs, chosen, strict=True)), progress=report):
+                if isinstance(made, ReactiveError):
+                    failed += 1
+                    what = {"what": made.what, "where": made.where, "remedy": made.remedy}
+                    if as_json:
+                        click.echo(json.dumps({"song": song, "error": what}))
+                    else:
+                        click.echo(f"Error: {clean(song)}: {clean(str(made))}", err=True)
+                elif as_json:
+                    click.echo(json.dumps({"song": song, **made.to_dict()}))
+                else:
+                    print_clip(made)
+    if failed:
+        sys.exit(FAILED)
 
 
 def _settings(song: str, options: dict[str, Any]) -> Any:
     from reactive.errors import OutputError
     from reactive.preset.macros import parse_macros
-    from reactive.render.sizes import parse_size
+    from reactive.render.sizes import parse_shape, parse_size
     from reactive.timeline.clock import parse_fps
     from reactive.video.codec import SPEEDS
 
@@ -176,6 +257,8 @@ def _settings(song: str, options: dict[str, Any]) -> Any:
             where="--encode-speed",
             remedy=f"use one of {', '.join(SPEEDS)}",
         )
+    for shape in options["also"].split(",") if options["also"] else ():
+        parse_shape(shape)
     batch = options["batch"]
     if batch != "auto" and not re.fullmatch("[1-9][0-9]{0,2}", batch):
         raise OutputError(
@@ -220,5 +303,9 @@ def _settings(song: str, options: dict[str, Any]) -> Any:
         crf=options["crf"],
         overwrite=options["overwrite"],
         flash_safe=options["flash_safe"],
+        also=tuple(dict.fromkeys(shape.strip() for shape in options["also"].split(","))) if options["also"] else (),
+        job=options["job"],
+        segment=options["segment"],
+        mixed=options["mixed"],
         recipe=not options["no_recipe"],
     )

@@ -8,7 +8,7 @@ each moved by the camera to the frame's moment.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 
@@ -23,14 +23,43 @@ from reactive.diffusion.joins import arriving_pictures, dissolved, morphed, next
 from reactive.diffusion.lens import lens_maps, through_lens
 from reactive.diffusion.palettes import Palettes, keep_palette
 from reactive.timeline.clock import tick_positions
+from reactive.timeline.timeline import Timeline
+
+
+@dataclass(frozen=True)
+class Passage:
+    """What is wanted of a feedback shot, and where it goes on from.
+
+    Attributes
+    ----------
+    start, stop
+        The whole shot's frames [start, stop).
+    first, until
+        The frames [first, until) that are wanted.
+    tick, picture
+        Number and picture (uint8 [3, height, width]) of the last tick that is known; -1 and None at the shot's start.
+    kept
+        Pictures of the ticks that follow it, as far as an earlier run kept them.
+    """
+
+    start: int
+    stop: int
+    first: int
+    until: int
+    tick: int = -1
+    picture: torch.Tensor | None = None
+    kept: Iterable[torch.Tensor] = ()
+
+
+# told each newly imagined picture: the passage, the tick's number, uint8 [3, height, width]
+Ticked = Callable[[Passage, int, torch.Tensor], None]
 
 
 @dataclass
 class Lane:
-    """A feedback shot being rendered: its ticks, how many are done, and the last two pictures (uint8 [3, h, w])."""
+    """A passage being rendered: its ticks, how many are done, and the last two pictures (uint8 [3, h, w])."""
 
-    start: int
-    stop: int
+    passage: Passage
     ticks: list[Fraction]
     done: int = 0
     before: torch.Tensor | None = None
@@ -39,11 +68,22 @@ class Lane:
     flow: tuple[int, torch.Tensor | None] = (0, None)
     arriving: dict[int, torch.Tensor] = field(default_factory=dict)
 
+    @property
+    def finished(self) -> bool:
+        """Whether the last wanted frame has a tick on either side."""
+        return self.done == len(self.ticks) or (self.done > 0 and self.ticks[self.done - 1] >= self.passage.until - 1)
+
+
+def shot_ticks(timeline: Timeline, start: int, stop: int) -> list[Fraction]:
+    """Return where, counted in frames, the ticks of the feedback shot [start, stop) lie."""
+    hits = np.flatnonzero(timeline.columns["hit"] > 0)
+    return tick_positions(start, stop, timeline.fps, timeline.feedback_rate, hits)
+
 
 def feedback_frames(
     core: Core, scene: Scenery, shots: Sequence[tuple[int, int]], *, until: int | None = None
 ) -> Iterator[tuple[np.ndarray, torch.Tensor]]:
-    """Imagine feedback shots as lanes of one batch.
+    """Imagine whole feedback shots as lanes of one batch.
 
     Parameters
     ----------
@@ -56,30 +96,66 @@ def feedback_frames(
     ------
     Frame numbers [n] of one shot, rising within it, and their finished pictures, uint8 [n, 3, height, width].
     """
+    end = scene.timeline.frames if until is None else until
+    yield from lane_frames(core, scene, [Passage(start, stop, start, min(stop, end)) for start, stop in shots])
+
+
+def lane_frames(
+    core: Core, scene: Scenery, passages: Sequence[Passage], *, ticked: Ticked | None = None
+) -> Iterator[tuple[np.ndarray, torch.Tensor]]:
+    """Imagine passages of feedback shots as lanes of one batch.
+
+    A passage that goes on from a tick's picture has the very bits of the whole shot: a tick depends on nothing but the
+    picture before it and the timeline.
+
+    Parameters
+    ----------
+    passages
+        What is wanted; no two of the same shot may overlap.
+    ticked
+        Told each picture that was imagined, before the frames that it completes are yielded.
+
+    Yields
+    ------
+    Wanted frame numbers [n] of one passage, rising within it, and their finished pictures, uint8 [n, 3, height, width].
+    """
     timeline = scene.timeline
-    hits = np.flatnonzero(timeline.columns["hit"] > 0)
-    waiting = [
-        Lane(start, stop, tick_positions(start, stop, timeline.fps, timeline.feedback_rate, hits))
-        for start, stop in shots
-    ]
-    # long shots first: the batch then stays full until near the end
-    waiting.sort(key=lambda lane: (lane.start - lane.stop, lane.start))
+    waiting = [Lane(p, shot_ticks(timeline, p.start, p.stop), done=p.tick + 1, last=p.picture) for p in passages]
+    # long ones first: the batch then stays full until near the end
+    waiting.sort(key=lambda lane: (lane.passage.first - lane.passage.until, lane.passage.start))
     active: list[Lane] = []
     palettes = Palettes(core, scene)
     while waiting or active:
         while waiting and len(active) < core.batch:
-            active.append(waiting.pop(0))
+            lane = waiting.pop(0)
+            for picture in lane.passage.kept:
+                yield from _advance(core, scene, lane, picture)
+                if lane.finished:
+                    break
+            if not lane.finished:
+                active.append(lane)
+        if not active:
+            return
         requests = [_tick_request(core, scene, lane) for lane in active]
-        requests = keep_palette(palettes, requests, [(lane.start, _tick_frame(lane)) for lane in active])
+        requests = keep_palette(palettes, requests, [(lane.passage.start, _tick_frame(lane)) for lane in active])
         pictures = core.imagine(requests)
         for lane, picture in zip(active, pictures, strict=True):
-            lane.before, lane.last = lane.last, picture.clone()
-            lane.done += 1
-            frames = _frames_behind(lane)
-            if len(frames):
-                yield frames, _shown(core, scene, lane, frames)
-        end = timeline.frames if until is None else until
-        active = [lane for lane in active if lane.done < len(lane.ticks) and lane.ticks[lane.done - 1] < end - 1]
+            if ticked is not None:
+                ticked(lane.passage, lane.done, picture)
+            yield from _advance(core, scene, lane, picture.clone())
+        active = [lane for lane in active if not lane.finished]
+
+
+def _advance(
+    core: Core, scene: Scenery, lane: Lane, picture: torch.Tensor
+) -> Iterator[tuple[np.ndarray, torch.Tensor]]:
+    """Take a lane's next picture in; yield the wanted frames that it completes."""
+    lane.before, lane.last = lane.last, picture
+    lane.done += 1
+    frames = _frames_behind(lane)
+    frames = frames[(frames >= lane.passage.first) & (frames < lane.passage.until)]
+    if len(frames):
+        yield frames, _shown(core, scene, lane, frames)
 
 
 def _tick_request(core: Core, scene: Scenery, lane: Lane) -> Request:
@@ -95,7 +171,7 @@ def _tick_request(core: Core, scene: Scenery, lane: Lane) -> Request:
         maps = inverse_map(move, width / height)[None]
         source = resample(from_bytes(lane.last)[None], maps, flows=[_flow(scene, lane, lane.done)])[0].clamp(-1, 1)
         # one slowly moving noise, added again and again, would burn in
-        fresh = scene.noise.fresh(int(columns["seed"][frame]), lane.start, lane.done)
+        fresh = scene.noise.fresh(int(columns["seed"][frame]), lane.passage.start, lane.done)
         share = timeline.feedback_fresh
         noises = (math.sqrt(1 - share) * noises[0] + math.sqrt(share) * fresh, *noises[1:])
     own = Request(
@@ -112,13 +188,13 @@ def _tick_request(core: Core, scene: Scenery, lane: Lane) -> Request:
 
 def _tick_frame(lane: Lane) -> int:
     """Return the frame whose columns decide the lane's next tick."""
-    return min(math.floor(lane.ticks[lane.done] + Fraction(1, 2)), lane.stop - 1)
+    return min(math.floor(lane.ticks[lane.done] + Fraction(1, 2)), lane.passage.stop - 1)
 
 
 def _flow(scene: Scenery, lane: Lane, number: int) -> torch.Tensor | None:
     """Return what a guiding video's motion does between a tick and the one before it, as `resample` takes it."""
     if lane.flow[0] != number:
-        lane.flow = number, guiding_flow(scene, lane.start, lane.ticks[number - 1], lane.ticks[number])
+        lane.flow = number, guiding_flow(scene, lane.passage.start, lane.ticks[number - 1], lane.ticks[number])
     return lane.flow[1]
 
 
@@ -126,9 +202,9 @@ def _frames_behind(lane: Lane) -> np.ndarray:
     """Return the frames that lie after the tick before last, up to the last one."""
     last = lane.ticks[lane.done - 1]
     if lane.done == 1:
-        return np.array([lane.start]) if last == lane.start else np.zeros(0, np.int64)
+        return np.array([lane.passage.start]) if last == lane.passage.start else np.zeros(0, np.int64)
     first = math.floor(lane.ticks[lane.done - 2]) + 1
-    return np.arange(first, min(math.floor(last), lane.stop - 1) + 1)
+    return np.arange(first, min(math.floor(last), lane.passage.stop - 1) + 1)
 
 
 def _shown(core: Core, scene: Scenery, lane: Lane, frames: np.ndarray) -> torch.Tensor:

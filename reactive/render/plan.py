@@ -10,14 +10,21 @@ from reactive.timeline.clock import frames_in
 from reactive.timeline.timeline import FEEDBACK, Timeline
 
 SEGMENT_SECONDS = 4.0
+SHORTEST = 12
 
 
 @dataclass(frozen=True)
 class Segment:
-    """A run of frames [start, stop) of one shot, encoded to one piece."""
+    """A run of frames [start, stop) of one shot, encoded to one piece.
+
+    `grid` is where the shot's own pieces divide at or before `start`: an excerpt may begin in the midst of a piece.
+    `shot` holds the whole feedback shot's frames (start, stop); None where frames are independent.
+    """
 
     start: int
     stop: int
+    grid: int
+    shot: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -28,6 +35,8 @@ class Plan:
     ----------
     first, last
         The frames [first, last) of the clip.
+    longest
+        Frames of the longest piece.
     segments
         Runs of frames that cover them, in order.
     independent
@@ -38,16 +47,17 @@ class Plan:
 
     first: int
     last: int
+    longest: int
     segments: tuple[Segment, ...]
     independent: np.ndarray
     shots: tuple[tuple[int, int], ...]
 
 
-def make_plan(timeline: Timeline, *, first: int, last: int) -> Plan:
-    """Divide frames [first, last) of a timeline into shots and segments."""
+def make_plan(timeline: Timeline, *, first: int, last: int, longest: int = 0) -> Plan:
+    """Divide frames [first, last) of a timeline into shots and segments of at most `longest` frames (0: 4 s)."""
     shot, source = timeline.columns["shot"], timeline.columns["source"]
     edges = np.concatenate([[0], np.flatnonzero((np.diff(shot) != 0) | (np.diff(source) != 0)) + 1, [timeline.frames]])
-    longest = max(1, int(frames_in(SEGMENT_SECONDS, timeline.fps)))
+    longest = longest or max(1, int(frames_in(SEGMENT_SECONDS, timeline.fps)))
     segments: list[Segment] = []
     shots: list[tuple[int, int]] = []
     independent: list[np.ndarray] = []
@@ -55,14 +65,26 @@ def make_plan(timeline: Timeline, *, first: int, last: int) -> Plan:
         shown, end = max(start, first), min(stop, last)
         if shown >= end:
             continue
+        fed_back = (start, stop) if source[start] == FEEDBACK else None
         # pieces are counted from the shot's own start, so an excerpt has the pieces of the whole clip
         for piece in range(start, stop, longest):
             begin, finish = max(piece, shown), min(piece + longest, end)
             if begin < finish:
-                segments.append(Segment(begin, finish))
-        if source[start] == FEEDBACK:
-            shots.append((start, stop))
+                segments.append(Segment(begin, finish, piece, fed_back))
+        if fed_back:
+            shots.append(fed_back)
         else:
             independent.append(np.arange(shown, end))
     frames = np.concatenate(independent) if independent else np.zeros(0, np.int64)
-    return Plan(first, last, tuple(segments), frames, tuple(shots))
+    return Plan(first, last, longest, tuple(segments), frames, tuple(shots))
+
+
+def segment_frames(timeline: Timeline, pictures_per_second: float) -> int:
+    """Return how many frames a segment holds: 4 s of the clip, or 4 s of work where that is fewer, but 12 at least.
+
+    Parameters
+    ----------
+    pictures_per_second
+        How fast the model is, by a fixed rule: what divides a clip must not vary from run to run.
+    """
+    return max(SHORTEST, min(int(frames_in(SEGMENT_SECONDS, timeline.fps)), int(SEGMENT_SECONDS * pictures_per_second)))

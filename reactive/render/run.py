@@ -4,27 +4,21 @@ from __future__ import annotations
 
 import math
 import os
-import shutil
-import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from reactive.audio.analysis import Analysis
 from reactive.audio.hear import NO_WISHES, Wishes, hear, settle
-from reactive.diffusion.conditioning import PromptBank
-from reactive.diffusion.core import Core, from_bytes
 from reactive.diffusion.flow import require_flow
-from reactive.diffusion.frames import Scenery, independent_frames, scenery
-from reactive.diffusion.joins import prompts_at
-from reactive.diffusion.lanes import feedback_frames
-from reactive.diffusion.models import Model, choose_device, default_batch, default_threads, find_model, load_model
-from reactive.diffusion.sparse import sparse_frames
+from reactive.diffusion.models import Model, choose_device, default_batch, default_threads, load_model
 from reactive.errors import OutputError, TimelineError
 from reactive.media.picture import read_picture
 from reactive.media.sound import Track, open_track
@@ -33,25 +27,27 @@ from reactive.preset.library import find_preset, get_preset, words_of
 from reactive.preset.lyrics import Line
 from reactive.preset.macros import macro_values
 from reactive.preset.schema import Overlay, Preset
-from reactive.preset.shots import load_shots, shot_photos
+from reactive.preset.shots import Shots, load_shots, shot_photos
+from reactive.render.asked import Asked, finished_clip, made_here, note_clip
+from reactive.render.books import Books, check_space
 from reactive.render.flashsafe import limit_pieces
+from reactive.render.job import Job, folder_size, job_folder
+from reactive.render.keys import environment, ground, hash_path, model_hash, picture_keys
 from reactive.render.outputs import check_output
 from reactive.render.overlay import Mark, make_marks, overlay_pieces
-from reactive.render.plan import Plan, make_plan
+from reactive.render.plan import make_plan, segment_frames
 from reactive.render.recipe import clip_tags, make_recipe
-from reactive.render.sizes import imagine_size, output_size
-from reactive.render.take import darkened, load_take, perform_take
-from reactive.render.writer import SegmentWriter
-from reactive.score.flash import Flashes, score_flashes
-from reactive.sources.photo import load_photo
-from reactive.sources.video import VideoSource
+from reactive.render.sizes import imagine_size, output_size, parse_shape, shaped_name, shaped_size
+from reactive.render.take import load_take, perform_take
+from reactive.render.work import Order, Worker, expected_rate, out_of_memory, pace
+from reactive.score.flash import Flashes, Kind, score_flashes
 from reactive.timeline.captions import captions_of
 from reactive.timeline.clock import format_fps, frame_sample, nearest_frame
 from reactive.timeline.excerpt import telling_start
 from reactive.timeline.file import load_timeline
 from reactive.timeline.shots import apply_shots
 from reactive.timeline.timeline import Timeline, build_timeline
-from reactive.video.codec import Codec, container_format, video_codec
+from reactive.video.codec import container_format, video_codec
 from reactive.video.mux import join
 
 # called with a stage's name, how much of it is done, and how much there is
@@ -66,8 +62,11 @@ class Settings:
     `start` and `duration` are seconds of the song; with `telling` the excerpt begins where it tells most, around the drop;
     `macros` says where the preset's knobs stand; `lyrics` is an LRC or SRT file, `shots` a file of wishes for single shots;
     `title`, `logo` and `show_lyrics` are laid over the finished pictures; `take` is a recorded performance, which brings its
-    own presets, seed and frame rate; `batch` 0 and `threads` 0 mean: by rule; with `recipe` the clip carries all that
-    decides it.
+    own presets, seed and frame rate; `batch`, `threads` and `segment`
+    (frames) 0 mean: by rule; with `recipe` the clip carries all that
+    decides it. `also` names
+    further shapes of the clip, ``9:16``; `job` is where what is finished is kept, by default beside the clip; `mixed` goes on
+    with a job that was begun with other versions or on another device.
     """
 
     preset: str = "loop-destroy"
@@ -106,6 +105,10 @@ class Settings:
     wishes: Wishes = NO_WISHES
     flash_safe: bool = False
     recipe: bool = True
+    also: tuple[str, ...] = ()
+    segment: int = 0
+    job: Path | None = None
+    mixed: bool = False
 
 
 @dataclass(frozen=True)
@@ -133,7 +136,29 @@ class Clip:
     load_s: float
     render_s: float
     wall_s: float
+    also: tuple[Path, ...] = ()
+    reused: int = 0
+    job: Path | None = None
+    job_bytes: int = 0
     notes: tuple[str, ...] = ()
+    already: bool = False
+
+    def stored(self) -> dict[str, Any]:
+        """Return all that `restored` needs, as plain data."""
+        return {
+            f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("output", "also", "job", "already")
+        } | {"fps": format_fps(self.fps), "flashes": asdict(self.flashes)}
+
+    @classmethod
+    def restored(cls, data: dict[str, Any], *, outs: Sequence[Path], job: Path) -> Clip:
+        """Return a clip that an earlier run finished."""
+        kinds = {
+            name: Kind(**kind | {"stretches": tuple(map(tuple, kind["stretches"]))})
+            for name, kind in data["flashes"].items()
+        }
+        told: dict[str, Any] = {name: tuple(data[name]) for name in ("size", "imagine_size", "notes")}
+        told |= {"fps": Fraction(data["fps"]), "flashes": Flashes(**kinds)}
+        return cls(**data | told, output=outs[0], also=tuple(outs[1:]), job=job, already=True)
 
     def to_dict(self) -> dict[str, object]:
         """Return the summary as plain data for JSON."""
@@ -159,12 +184,18 @@ class Clip:
             "load_s": round(self.load_s, 3),
             "render_s": round(self.render_s, 3),
             "wall_s": round(self.wall_s, 3),
-            "frames_per_s": round(self.frames / self.render_s, 3) if self.render_s > 0 else 0.0,
+            "frames_per_s": round((self.frames - self.reused) / self.render_s, 3) if self.render_s > 0 else 0.0,
+            "also": [str(path) for path in self.also],
+            "reused": self.reused,
+            "job": str(self.job) if self.job else None,
+            "job_bytes": self.job_bytes,
+            "notes": list(self.notes),
+            "already": self.already,
         }
 
 
 def make_clip(song: str | os.PathLike[str], out: Path, settings: Settings, *, progress: Progress | None = None) -> Clip:
-    """Make a finished clip of a song.
+    """Make a finished clip of a song; what an interrupted run finished of it is taken from its job folder.
 
     Parameters
     ----------
@@ -180,20 +211,24 @@ def make_clip(song: str | os.PathLike[str], out: Path, settings: Settings, *, pr
     Raises
     ------
     ReactiveError
-        For anything that is wrong with what was given, or if the clip can't be written; nothing is left behind then.
+        For anything that is wrong with what was given, or if the clip can't be written; nothing is left behind then but
+        a job folder in which something is finished.
     """
     report = progress or (lambda stage, done, total: None)
     began = time.perf_counter()
     container = container_format(out, settings.codec)
-    decided = [path for path in (settings.timeline, settings.take) if path]
-    given = [Path(song), *settings.photos, *settings.videos, *decided]
-    check_output(out, given, settings.overwrite)
+    shapes = [parse_shape(shape) for shape in settings.also]
+    outs = [out, *(shaped_name(out, shape) for shape in shapes)]
+    written = [path for path in (settings.timeline, settings.take) if path]
+    inputs = [Path(song), *settings.photos, *settings.videos, *written]
+    for path in outs:
+        check_output(path, inputs, overwrite=True)
     device = choose_device(settings.device)
     threads = settings.threads or default_threads()
     torch.set_num_threads(threads)
     if settings.take:
         load_take(settings.take)
-    preset = None if decided else get_preset(settings.preset)
+    preset = None if written else get_preset(settings.preset)
     lines = words_of(settings.preset, preset, settings.lyrics) if preset else ()
     wishes = load_shots(settings.shots) if preset and settings.shots else None
     if preset:
@@ -206,131 +241,220 @@ def make_clip(song: str | os.PathLike[str], out: Path, settings: Settings, *, pr
         read_picture(photo)
     for video in settings.videos:
         open_film(video)
-    find_model(settings.model)
+    weights = model_hash(settings)
+    folder = job_folder(out, settings.job)
+    if not folder.exists():
+        _refuse_existing(outs, settings.overwrite)
 
     report("hearing", 0, 1)
+    track = open_track(song)
+    notes: tuple[str, ...] = ()
+    if not settings.timeline:
+        settled, notes = settle(track, settings.wishes)
+        settings = replace(settings, wishes=settled)
+    contents = tuple(hash_path(file) for file in (*photos, *settings.videos))
+    asked = Asked(track.sha256, settings, preset, lines, weights, environment(device, threads))
+    known = finished_clip(folder, asked, outs)
+    if known is not None and not settings.overwrite:
+        return known
+    _refuse_existing([path for path in outs if not made_here(folder, asked, path)], settings.overwrite)
+    with Job(folder) as job:
+        asked = asked.going_on(job)
+        decided = _decide(track, preset, lines, wishes, settings)
+        timeline, track, notes = decided.timeline, decided.track, notes + decided.notes
+        if (timeline.columns["guide"] >= 0).any():
+            require_flow("camera.flow")
+        if settings.imagine_rate:
+            require_flow("--imagine-rate")
+        first, last = frame_range(timeline, track, replace(settings, start=decided.start))
+        heard = time.perf_counter()
+        report("hearing", 1, 1)
+
+        report("loading", 0, 1)
+        model = load_model(
+            settings.model, device=device, steps=settings.steps, guidance=settings.guidance, loras=settings.loras,
+            vae=settings.vae, dtype=settings.dtype,
+        )  # fmt: skip
+        shape = settings.size or (16, 9)
+        imagined = settings.imagine_size or imagine_size(model.native, shape)
+        size = settings.size or output_size(imagined)
+        _check_imagine_size(imagined, model)
+        batch = settings.batch or default_batch(device, *imagined)
+        longest = settings.segment or segment_frames(timeline, expected_rate(model, imagined))
+        plan = make_plan(timeline, first=first, last=last, longest=longest)
+        codec = video_codec(settings.codec, speed=settings.speed, crf=settings.crf)
+        order = Order(
+            job.folder, timeline, negatives_of(timeline, settings.negative), imagined, batch, threads, photos,
+            settings.videos, codec, settings.imagine_rate, decided.black,
+        )  # fmt: skip
+        sizes = [size, *(shaped_size(size, wanted) for wanted in shapes)]
+        keys = picture_keys(
+            plan, order.seen(), ground(model, order, asked.environment, pace(model, order)),
+            dict(enumerate(contents)),
+        )  # fmt: skip
+        made = replace(
+            settings, size=size, imagine_size=imagined, steps=model.steps, device=device, batch=batch, threads=threads,
+            segment=longest, start=decided.start,
+        )  # fmt: skip
+        recipe = None
+        if settings.recipe and not settings.take:
+            recipe = make_recipe(made, song=song, track=track, timeline=timeline, model=model)
+        books = Books(job, plan, keys, sizes, timeline.fps, codec)
+        job.set_manifest(asked.manifest(song, out, plan))
+        loaded = time.perf_counter()
+        report("loading", 1, 1)
+        reused = books.frames_there()
+        try:
+            check_space(books, outs)
+            pictures, told = _render(model, order, books, asked, report)
+            # where a clip's own tags are made
+            title = os.fsencode(Path(song).stem).decode("utf-8", "replace")
+            metadata = {"title": title, "comment": f"made with reactive, preset {timeline.title}", **clip_tags(recipe)}
+            sound = (frame_sample(first, timeline.fps, track.sample_rate), _last_sample(last, timeline, track))
+            held = 0
+            for number, path in enumerate(outs):
+                pieces = books.pieces(number)
+                marks = overlay_marks(settings, preset, timeline, decided.analysis, lines, sizes[number])
+                if marks:
+                    pieces = overlay_pieces(
+                        pieces, marks, first=first, fps=timeline.fps, size=sizes[number], codec=codec
+                    )
+                if settings.flash_safe:
+                    pieces, count = limit_pieces(pieces, fps=timeline.fps, size=sizes[number], codec=codec)
+                    held = max(held, count)
+                join(
+                    pieces, track, path, fps=timeline.fps, container=container, codec=codec, sound=sound,
+                    metadata=metadata, whole=partial(note_clip, job, asked, path),
+                )  # fmt: skip
+                for piece, _ in set(pieces) - set(books.pieces(number)):
+                    piece.unlink()
+        except OutputError as problem:
+            # what a user knows is the clip, not the hidden piece that could not be written
+            raise OutputError(problem.what, where=str(out), remedy=problem.remedy) from None
+        except (RuntimeError, MemoryError) as problem:
+            if not out_of_memory(problem):
+                raise
+            remedy = "use a smaller --batch or --imagine-size"
+            raise OutputError("there is not enough memory to imagine it", where=str(out), remedy=remedy) from None
+        finished = time.perf_counter()
+        report("watching", 0, 1)
+        flashes = score_flashes(out)
+        report("watching", 1, 1)
+        clip = Clip(
+            output=out,
+            frames=last - first,
+            pictures=pictures,
+            fps=timeline.fps,
+            duration=float((last - first) / timeline.fps),
+            size=size,
+            imagine_size=imagined,
+            prompts_used=len(_prompts_between(timeline, first, last)),
+            photos_shown=len({source for source in timeline.columns["source"][first:last].tolist() if source >= 0}),
+            model=settings.model,
+            device=device,
+            batch=batch,
+            threads=threads,
+            silent=bool(decided.analysis and decided.analysis.silent),
+            steady=bool(decided.analysis is None or len(decided.analysis.beats)),
+            flashes=flashes,
+            held_back=held,
+            analysis_s=heard - began,
+            load_s=loaded - heard,
+            render_s=finished - loaded,
+            wall_s=finished - began,
+            also=tuple(outs[1:]),
+            reused=reused,
+            job=job.folder,
+            job_bytes=folder_size(job.folder),
+            notes=(*notes, *told),
+        )
+        job.journal.append({"done": {"request": asked.key, "clip": clip.stored()}})
+        return clip
+
+
+@dataclass(frozen=True)
+class _Decided:
+    """The timeline, where an excerpt begins in seconds, the song, what was heard (None: an edited timeline), notes, and how
+    black each frame of a take is."""
+
+    timeline: Timeline
+    start: float
+    track: Track
     analysis: Analysis | None = None
     notes: tuple[str, ...] = ()
     black: np.ndarray | None = None
-    if settings.timeline:
-        track = open_track(song)
-        timeline = edited_timeline(settings, track)
-    else:
-        settled, notes = settle(open_track(song), settings.wishes)
-        settings = replace(settings, wishes=settled)
-        heard_song = hear(song, settled)
-        track, analysis, notes = heard_song.track, heard_song.analysis, notes + heard_song.notes
-        timeline, black = _decide(track, analysis, preset, lines, settings)
-        if wishes:
-            timeline, _ = apply_shots(timeline, analysis, wishes)
-        if settings.telling:
-            settings = replace(settings, start=telling_start(analysis, settings.duration or track.duration))
-    if (timeline.columns["guide"] >= 0).any():
-        require_flow("camera.flow")
-    if settings.imagine_rate:
-        require_flow("--imagine-rate")
-    first, last = frame_range(timeline, track, settings)
-    heard = time.perf_counter()
-    report("hearing", 1, 1)
-
-    report("loading", 0, 1)
-    model = load_model(
-        settings.model, device=device, steps=settings.steps, guidance=settings.guidance, loras=settings.loras,
-        vae=settings.vae, dtype=settings.dtype,
-    )  # fmt: skip
-    shape = settings.size or (16, 9)
-    imagined = settings.imagine_size or imagine_size(model.native, shape)
-    size = settings.size or output_size(imagined)
-    _check_imagine_size(imagined, model)
-    batch = settings.batch or default_batch(device, *imagined)
-    plan = make_plan(timeline, first=first, last=last)
-    bank = PromptBank(model, timeline.prompts, used_prompts(timeline, plan), negatives_of(timeline, settings.negative))
-    core = Core(model, bank, batch=batch, width=imagined[0], height=imagined[1])
-    videos = _videos(settings.videos, len(photos), imagined)
-    scene = scenery(timeline, core, _photos(photos, imagined), videos)
-    made = replace(
-        settings, size=size, imagine_size=imagined, steps=model.steps, device=device, batch=batch, threads=threads
-    )
-    recipe = (
-        make_recipe(made, song=song, track=track, timeline=timeline, model=model)
-        if settings.recipe and not settings.take
-        else None
-    )
-    loaded = time.perf_counter()
-    report("loading", 1, 1)
-
-    marks = overlay_marks(settings, preset, timeline, analysis, lines, size)
-    codec = video_codec(settings.codec, speed=settings.speed, crf=settings.crf)
-    work = _work_folder(out)
-    try:
-        pieces = _render(plan, core, scene, work, size, codec, settings.imagine_rate, black, report)
-        if marks:
-            pieces = overlay_pieces(pieces, marks, first=first, fps=timeline.fps, size=size, codec=codec)
-        held = 0
-        if settings.flash_safe:
-            pieces, held = limit_pieces(pieces, fps=timeline.fps, size=size, codec=codec)
-        title = os.fsencode(Path(song).stem).decode("utf-8", "replace")
-        sound = (frame_sample(first, timeline.fps, track.sample_rate), _last_sample(last, timeline, track))
-        join(
-            pieces, track, out, fps=timeline.fps, container=container, codec=codec, sound=sound,
-            metadata={"title": title, "comment": f"made with reactive, preset {timeline.title}", **clip_tags(recipe)},
-        )  # fmt: skip
-    except OutputError as problem:
-        # what a user knows is the clip, not the hidden piece that could not be written
-        raise OutputError(problem.what, where=str(out), remedy=problem.remedy) from None
-    except (RuntimeError, MemoryError) as problem:
-        if not isinstance(problem, MemoryError) and "memory" not in str(problem).lower():
-            raise
-        remedy = "use a smaller --batch or --imagine-size"
-        raise OutputError("there is not enough memory to imagine it", where=str(out), remedy=remedy) from None
-    finally:
-        for source in videos.values():
-            source.close()
-        shutil.rmtree(work, ignore_errors=True)
-    finished = time.perf_counter()
-    report("watching", 0, 1)
-    flashes = score_flashes(out)
-    report("watching", 1, 1)
-    return Clip(
-        output=out,
-        frames=last - first,
-        pictures=core.pictures,
-        fps=timeline.fps,
-        duration=float((last - first) / timeline.fps),
-        size=size,
-        imagine_size=imagined,
-        prompts_used=len(_prompts_between(timeline, first, last)),
-        photos_shown=len({source for source in timeline.columns["source"][first:last].tolist() if source >= 0}),
-        model=settings.model,
-        device=device,
-        batch=batch,
-        threads=threads,
-        silent=bool(analysis and analysis.silent),
-        steady=bool(analysis is None or len(analysis.beats)),
-        flashes=flashes,
-        held_back=held,
-        analysis_s=heard - began,
-        load_s=loaded - heard,
-        render_s=finished - loaded,
-        wall_s=finished - began,
-        notes=notes,
-    )
 
 
 def _decide(
-    track: Track, analysis: Analysis, preset: Preset | None, lines: Sequence[Line], settings: Settings
-) -> tuple[Timeline, np.ndarray | None]:
-    """Return the timeline of a preset, or of a take with how black each frame is."""
+    track: Track, preset: Preset | None, lines: Sequence[Line], wishes: Shots | None, settings: Settings
+) -> _Decided:
+    """Hear the song and decide its timeline."""
+    if settings.timeline:
+        return _Decided(edited_timeline(settings, track), settings.start, track)
+    heard = hear(track.path, settings.wishes)
     photos, videos = (tuple(file.name for file in files) for files in (settings.photos, settings.videos))
+    black = None
     if settings.take:
-        performance = perform_take(settings.take, track, analysis, list(photos), list(videos))
-        return performance.timeline, performance.black
-    assert preset is not None
-    timeline = build_timeline(
-        analysis, preset, samples=track.samples, fps=settings.fps, seed=settings.seed, photos=photos, videos=videos,
-        macros=settings.macros, lyrics=lines,
-    )  # fmt: skip
-    return timeline, None
+        performance = perform_take(settings.take, heard.track, heard.analysis, photos, videos)
+        timeline, black = performance.timeline, performance.black
+    else:
+        assert preset is not None
+        timeline = build_timeline(
+            heard.analysis, preset, samples=heard.track.samples, fps=settings.fps, seed=settings.seed,
+            photos=photos, videos=videos, macros=settings.macros, lyrics=lines,
+        )  # fmt: skip
+    if wishes:
+        timeline, _ = apply_shots(timeline, heard.analysis, wishes)
+    start = settings.start
+    if settings.telling:
+        start = telling_start(heard.analysis, settings.duration or heard.track.duration)
+    return _Decided(timeline, start, heard.track, heard.analysis, heard.notes, black)
+
+
+def _render(model: Model, order: Order, books: Books, asked: Asked, report: Progress) -> tuple[int, list[str]]:
+    """Render what is missing; return how many pictures were imagined, and what a user should know about it."""
+    pictures = 0
+    notes = list(asked.notes)
+    total = books.plan.last - books.plan.first
+    smaller = books.job.last("batch")
+    batch = smaller["batch"] if smaller and smaller["request"] == asked.key else order.batch
+    if batch < order.batch:
+        notes.append(_smaller(batch))
+    while todos := books.missing():
+        done = books.frames_there()
+        report("rendering", done, total)
+
+        def advance(count: int) -> None:
+            nonlocal done
+            done += count
+            report("rendering", done, total)
+
+        try:
+            worker = Worker(model, order, batch=batch)
+            worker.render(todos, finished=books.accept, done=advance)
+            pictures += worker.pictures
+        except (RuntimeError, MemoryError) as problem:
+            if not out_of_memory(problem) or batch == 1:
+                raise
+            batch //= 2
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+            books.job.journal.append({"batch": {"request": asked.key, "batch": batch}})
+            notes.append(_smaller(batch))
+    report("rendering", total, total)
+    return pictures, notes
+
+
+def _smaller(batch: int) -> str:
+    return f"memory ran out, so some pieces were imagined in batches of {batch}; they are exact only with that record."
+
+
+def _refuse_existing(outs: Sequence[Path], overwrite: bool) -> None:
+    for path in outs:
+        if not overwrite and path.exists():
+            raise OutputError(
+                "exists already", where=str(path), remedy="choose another name with -o, or pass --overwrite"
+            )
 
 
 def edited_timeline(settings: Settings, track: Track) -> Timeline:
@@ -382,29 +506,6 @@ def negatives_of(timeline: Timeline, more: str) -> tuple[str, ...]:
     return tuple(", ".join(text for text in (one, more) if text) for one in own) if any(own) or more else ()
 
 
-def used_prompts(timeline: Timeline, plan: Plan) -> set[int]:
-    """Return the prompts that a plan needs: a feedback shot begins before an excerpt that shows only its end."""
-    begin = min([plan.first, *(start for start, _ in plan.shots)])
-    return prompts_at(timeline.columns, np.arange(begin, plan.last))
-
-
-def _check_imagine_size(size: tuple[int, int], model: Model) -> None:
-    for side in size:
-        if side % model.factor:
-            raise OutputError(
-                f"{size[0]}x{size[1]} is not in steps of {model.factor} pixels",
-                where="--imagine-size",
-                remedy=f"use {size[0] // model.factor * model.factor}x{size[1] // model.factor * model.factor}",
-            )
-
-
-def _photos(photos: Sequence[Path], size: tuple[int, int]) -> dict[int, torch.Tensor]:
-    return {
-        number: from_bytes(torch.from_numpy(load_photo(path, width=size[0], height=size[1]).copy()).permute(2, 0, 1))
-        for number, path in enumerate(photos)
-    }
-
-
 def overlay_marks(
     settings: Settings,
     preset: Preset | None,
@@ -430,51 +531,11 @@ def overlay_marks(
     return make_marks(overlay, captions, font=font, logo=logo, fps=timeline.fps, frames=timeline.frames, size=size)
 
 
-def _videos(videos: Sequence[Path], first: int, size: tuple[int, int]) -> dict[int, VideoSource]:
-    return {number: VideoSource(path, width=size[0], height=size[1]) for number, path in enumerate(videos, first)}
-
-
-def _work_folder(out: Path) -> Path:
-    try:
-        # beside the output, so that the last step is a rename on the same disk
-        return Path(tempfile.mkdtemp(prefix=f".{out.stem[:40]}.", suffix=".reactive-job", dir=out.parent))
-    except OSError as problem:
-        raise OutputError(
-            f"can't be written ({problem.strerror})", where=str(out.parent), remedy="choose another with -o"
-        ) from None
-
-
-def _render(
-    plan: Plan,
-    core: Core,
-    scene: Scenery,
-    folder: Path,
-    size: tuple[int, int],
-    codec: Codec,
-    rate: float,
-    black: np.ndarray | None,
-    report: Progress,
-) -> list[tuple[Path, int]]:
-    total, done = plan.last - plan.first, 0
-
-    def advance(count: int) -> None:
-        nonlocal done
-        done += count
-        report("rendering", done, total)
-
-    report("rendering", 0, total)
-    imagined = (
-        sparse_frames(core, scene, plan.independent, Fraction(rate).limit_denominator(1000))
-        if rate
-        else independent_frames(core, scene, plan.independent)
-    )
-    writer = SegmentWriter(plan, folder, size=size, fps=scene.timeline.fps, codec=codec, done=advance)
-    try:
-        for frames, pictures in darkened(imagined, black):
-            writer.put(frames, pictures)
-        for frames, pictures in darkened(feedback_frames(core, scene, plan.shots, until=plan.last), black):
-            writer.put(frames, pictures)
-        return writer.finish()
-    except BaseException:
-        writer.abandon()
-        raise
+def _check_imagine_size(size: tuple[int, int], model: Model) -> None:
+    for side in size:
+        if side % model.factor:
+            raise OutputError(
+                f"{size[0]}x{size[1]} is not in steps of {model.factor} pixels",
+                where="--imagine-size",
+                remedy=f"use {size[0] // model.factor * model.factor}x{size[1] // model.factor * model.factor}",
+            )

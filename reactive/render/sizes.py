@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 import re
+from pathlib import Path
 
 from reactive.errors import OutputError
 
 _SIZE = re.compile(r"(\d{1,5})[xX×](\d{1,5})", re.ASCII)
+_SHAPE = re.compile(r"(\d{1,2}):(\d{1,2})", re.ASCII)
 # the clip of a small model is doubled, so that players do not blur a stamp
 SMALL = 640
 
@@ -65,3 +67,30 @@ def output_size(imagined: tuple[int, int]) -> tuple[int, int]:
             break
     width, height = width - width % 2, height - height % 2
     return (2 * width, 2 * height) if max(width, height) < SMALL else (width, height)
+
+
+def parse_shape(text: str) -> tuple[int, int]:
+    """Parse a shape, ``9:16``.
+
+    Raises
+    ------
+    OutputError
+        If it is none, or beyond 4:1.
+    """
+    match = _SHAPE.fullmatch(text.strip())
+    width, height = (int(match.group(1)), int(match.group(2))) if match else (0, 0)
+    if not width or not height or max(width, height) > 4 * min(width, height):
+        raise OutputError(f'"{text}" is not a shape', where="--also", remedy="write for instance 9:16 or 1:1")
+    return width, height
+
+
+def shaped_size(size: tuple[int, int], shape: tuple[int, int]) -> tuple[int, int]:
+    """Return the size of a clip in another shape: its short side is that of the clip."""
+    short = min(size)
+    unit = short / min(shape)
+    return round(shape[0] * unit / 2) * 2, round(shape[1] * unit / 2) * 2
+
+
+def shaped_name(out: Path, shape: tuple[int, int]) -> Path:
+    """Return where a clip's other shape is written: ``clip.9x16.mp4``."""
+    return out.with_name(f"{out.stem}.{shape[0]}x{shape[1]}{out.suffix}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,7 @@ def join(
     codec: Codec,
     sound: tuple[int, int],
     metadata: dict[str, str] | None = None,
+    whole: Callable[[Path], None] | None = None,
 ) -> None:
     """Write a clip from pieces; it appears under its name only when it is complete.
 
@@ -55,6 +56,8 @@ def join(
         First sample and the sample after the last.
     metadata
         Tags of the container; XMP and RECIPE reach MP4 and MOV as boxes of their own.
+    whole
+        Told the complete file just before it takes its name.
     """
     partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
     try:
@@ -66,6 +69,8 @@ def join(
         if container in ("mp4", "mov"):
             append_boxes(partial, metadata or {})
         _flush_to_disk(partial)
+        if whole is not None:
+            whole(partial)
         os.replace(partial, out)
     except (av.error.FFmpegError, OSError) as problem:
         raise output_error(out, problem) from None
@@ -179,5 +184,5 @@ def to_stereo(block: np.ndarray) -> np.ndarray:
 
 
 def _flush_to_disk(path: Path) -> None:
-    with path.open("rb") as handle:
+    with path.open("rb+") as handle:
         os.fsync(handle.fileno())

@@ -27,6 +27,12 @@ def output_error(path: Path, problem: Exception) -> OutputError:
     return OutputError(f"can't be written ({reason})", where=str(path), remedy=remedy)
 
 
+def encoder_versions() -> dict[str, str]:
+    """Return the versions that a piece's bytes rest on."""
+    numbers = {name: ".".join(map(str, av.library_versions[name])) for name in ("libavcodec", "libswscale")}
+    return {"av": av.__version__, **numbers}
+
+
 def file_url(path: Path) -> str:
     """Return a path as FFmpeg must be given it, or a colon in a name would be read as a protocol."""
     return f"file:{path.absolute()}"

@@ -49,7 +49,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory, toy_model: Path, short_song:
 
 
 def leftovers(folder: Path) -> list[str]:
-    return sorted(entry.name for entry in folder.iterdir() if "partial" in entry.name or "job" in entry.name)
+    return sorted(entry.name for entry in folder.rglob("*") if "partial" in entry.name)
 
 
 def test_a_clip_is_whole(whole) -> None:

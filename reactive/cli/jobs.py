@@ -1,0 +1,92 @@
+"""``reactive jobs`` and ``reactive resume``: what renders have left to go on with."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import click
+
+from reactive.cli.common import Progress, clean, counted, errors, json_option
+from reactive.cli.run import going_on, print_clip
+
+
+def megabytes(size: int) -> str:
+    return f"{size / 1e6:,.1f} MB"
+
+
+@click.group()
+def jobs() -> None:
+    """List and clean job folders, in which renders keep what they have finished."""
+
+
+@jobs.command("list")
+@click.argument("folder", type=click.Path(path_type=Path), default=Path("."))
+@json_option
+def jobs_list(folder: Path, as_json: bool) -> None:
+    """List the jobs in FOLDER (default: here) and their sizes.
+
+    \b
+    Example:
+      reactive jobs list clips/
+    """
+    with errors(as_json):
+        from reactive.render.jobs import find_jobs
+
+        found = find_jobs(folder)
+    if as_json:
+        click.echo(json.dumps({"jobs": [job.to_dict() for job in found]}))
+        return
+    for job in found:
+        click.echo(
+            f"{clean(str(job.folder))}: {job.state}, {job.done} of {job.segments} segments, {megabytes(job.size)}"
+        )
+    if not found:
+        click.echo("No jobs here.")
+
+
+@jobs.command("clean")
+@click.argument("places", metavar="[JOB]...", nargs=-1, type=click.Path(path_type=Path))
+@click.option("--all", "everything", is_flag=True, help="Unfinished ones too.")
+@json_option
+def jobs_clean(places: tuple[Path, ...], everything: bool, as_json: bool) -> None:
+    """Remove jobs whose clip is finished: those named, or all in the folders named (default: here).
+
+    \b
+    Example:
+      reactive jobs clean
+      reactive jobs clean clip.mp4.reactive-job --all
+    """
+    with errors(as_json):
+        from reactive.render.jobs import clean_jobs
+
+        removed = clean_jobs(places or (Path("."),), everything=everything)
+    size = sum(job.size for job in removed)
+    if as_json:
+        click.echo(json.dumps({"removed": [str(job.folder) for job in removed], "bytes": size}))
+        return
+    click.echo(f"{counted(len(removed), 'job')} removed, {megabytes(size)} freed")
+
+
+@click.command()
+@click.argument("job", type=click.Path(path_type=Path))
+@click.option("--song", type=click.Path(path_type=Path), help="Where the song is now, if it was moved.")
+@click.option("--mixed", is_flag=True, help="Go on although versions, device or threads differ from the beginning's.")
+@json_option
+def resume(job: Path, song: Path | None, mixed: bool, as_json: bool) -> None:
+    """Go on with the render of the job folder JOB.
+
+    \b
+    Example:
+      reactive resume clip.mp4.reactive-job
+    """
+    with errors(as_json, stopping=lambda: going_on(job)):
+        from reactive.render.jobs import resume_job
+
+        with Progress(not as_json and sys.stderr.isatty()) as report:
+            clip = resume_job(job, song=song, mixed=mixed, progress=report)
+    if as_json:
+        click.echo(json.dumps(clip.to_dict()))
+        return
+    print_clip(clip)

@@ -1,0 +1,82 @@
+"""The edge of the program: usage errors, interruptions and an unwritable stdout get one line (with --json one object) and a code."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from reactive.cli.common import FAILED, INTERRUPTED, TERMINATED, USAGE, Terminated, fail, stopped
+from reactive.errors import ReactiveError
+
+
+def _terminate(number: int, frame: Any) -> None:
+    del number, frame
+    # an orderly exit: what is half-written is removed on the way out
+    raise Terminated
+
+
+class Program(click.Group):
+    """The group of all commands."""
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        windows_expand_args: bool = True,
+        **extra: Any,
+    ) -> Any:
+        """Run a command line and exit."""
+        options = {"windows_expand_args": windows_expand_args, **extra}
+        if not standalone_mode:
+            return super().main(args, prog_name, complete_var, standalone_mode=False, **options)
+        given = sys.argv[1:] if args is None else list(args)
+        for name in ("SIGTERM", "SIGHUP"):
+            if hasattr(signal, name):
+                # only the main thread may; a test runner's other threads do without
+                with contextlib.suppress(ValueError):
+                    signal.signal(getattr(signal, name), _terminate)
+        try:
+            code = super().main(args, prog_name, complete_var, standalone_mode=False, **options)
+            sys.stdout.flush()
+        except click.UsageError as error:
+            if not _wants_json(error, given):
+                error.show()
+                sys.exit(error.exit_code)
+            fail(ReactiveError(error.format_message().rstrip("."), remedy="see --help"), True, USAGE)
+        except click.ClickException as error:
+            error.show()
+            sys.exit(error.exit_code)
+        except Terminated:
+            stopped("--json" in given, TERMINATED)
+        except (KeyboardInterrupt, click.Abort):
+            stopped("--json" in given, INTERRUPTED)
+        except OSError as problem:
+            if problem.filename is not None:
+                raise
+            _stdout_failed(problem)
+        sys.exit(code if isinstance(code, int) else 0)
+
+
+def _wants_json(error: click.UsageError, given: Sequence[str]) -> bool:
+    """Return whether a wrong command line asks for JSON; some commands' --json names a file instead."""
+    parameters = error.ctx.command.params if error.ctx else []
+    flags = [p for p in parameters if isinstance(p, click.Option) and "--json" in p.opts]
+    return "--json" in given and all(option.is_flag for option in flags)
+
+
+def _stdout_failed(problem: OSError) -> None:
+    """Say that stdout can't be written, and keep Python from trying it again at exit."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(nowhere, sys.stdout.fileno())
+    if not isinstance(problem, BrokenPipeError):
+        click.echo(f"Error: what was to be printed can't be written ({problem.strerror}).", err=True)
+    sys.exit(FAILED)

@@ -1,0 +1,98 @@
+"""The journal of a job: one JSON record a line, each with its own checksum, only ever appended to.
+
+A line that was cut short or changed is noticed and left out; what it told of is then done again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import IO, Any
+
+_DIGITS = 16
+
+
+def read_journal(path: Path) -> tuple[list[dict[str, Any]], int]:
+    """Return the records that are whole, in order, and how many lines were damaged. No file: no records."""
+    try:
+        lines = path.read_bytes().split(b"\n")
+    except FileNotFoundError:
+        return [], 0
+    records: list[dict[str, Any]] = []
+    damaged = 0
+    for line in lines:
+        if not line:
+            continue
+        checksum, _, text = line.partition(b" ")
+        if checksum != _checksum(text):
+            damaged += 1
+            continue
+        records.append(json.loads(text))
+    # a whole last line ends with a newline
+    return records, damaged + (lines[-1] != b"")
+
+
+class Journal:
+    """A journal open for appending; a damaged one is first written anew with what is whole of it.
+
+    Raises
+    ------
+    OSError
+        If it can't be read or written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.records, self.damaged = read_journal(path)
+        if self.damaged:
+            write_whole(path, b"".join(map(_line, self.records)))
+        self._handle: IO[bytes] = path.open("ab")
+
+    def append(self, record: dict[str, Any]) -> None:
+        """Add a record; it is on the disk when this returns."""
+        self._handle.write(_line(record))
+        flush_to_disk(self._handle)
+        self.records.append(record)
+
+    def close(self) -> None:
+        self._handle.close()
+
+
+def _line(record: dict[str, Any]) -> bytes:
+    text = json.dumps(record, separators=(",", ":"), sort_keys=True).encode()
+    return _checksum(text) + b" " + text + b"\n"
+
+
+def _checksum(text: bytes) -> bytes:
+    return hashlib.sha256(text).hexdigest()[:_DIGITS].encode()
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file so that it holds either what it held before or all of `data`, whatever happens meanwhile."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        with partial.open("wb") as handle:
+            handle.write(data)
+            flush_to_disk(handle)
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+    flush_folder(path.parent)
+
+
+def flush_to_disk(handle: IO[bytes]) -> None:
+    handle.flush()
+    os.fsync(handle.fileno())
+
+
+def flush_folder(folder: Path) -> None:
+    """Make a rename in a folder last through a loss of power; Windows does that by itself."""
+    if os.name == "nt":
+        return
+    number = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)

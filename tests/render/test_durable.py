@@ -1,0 +1,357 @@
+"""Renders that survive: interrupted and resumed equals uninterrupted, bit for bit."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+from collections.abc import Callable
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import pytest
+import torch
+
+from reactive import Settings, make_clip
+from reactive.diffusion.core import Core
+from reactive.errors import OutputError
+from reactive.render import run
+from reactive.render.job import Job, job_folder, read_manifest
+from reactive.render.journal import Journal, read_journal
+from tests.toy import beat_song, write_song
+
+PRESET = """
+version = 1
+title = "Durable"
+walk = "0.4"
+[feedback]
+rate = 7
+[[phase]]
+name = "calm"
+bars = [1, 1]
+prompts = ["a grey sea", "a blue hill"]
+[phase.switch]
+every = "2 beats"
+how = "hit"
+[[phase]]
+name = "wild"
+mode = "feedback"
+strength = "0.7"
+bars = [1, 1]
+prompts = ["huge waves", "a dark storm"]
+[phase.camera]
+zoom = "1.3"
+[phase.switch]
+every = "4 beats"
+how = "blend"
+"""
+
+
+def packets(path: Path) -> list[tuple[str, int | None, bytes]]:
+    """Return every packet of a clip, pictures and sound, with its time stamp."""
+    with av.open(str(path)) as container:
+        return [(packet.stream.type, packet.pts, bytes(packet)) for packet in container.demux() if packet.size]
+
+
+@pytest.fixture(scope="module")
+def song(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_song(tmp_path_factory.mktemp("song") / "song.wav", beat_song(10))
+
+
+@pytest.fixture(scope="module")
+def chosen(tmp_path_factory: pytest.TempPathFactory, toy_model: Path) -> Settings:
+    preset = tmp_path_factory.mktemp("preset") / "preset.toml"
+    preset.write_text(PRESET)
+    return Settings(
+        preset=str(preset), model=str(toy_model), steps=1, device="cpu", threads=1, batch=4, segment=12, also=("9:16",)
+    )
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory, song: Path, chosen: Settings):
+    """The clip that was never interrupted."""
+    return make_clip(song, tmp_path_factory.mktemp("whole") / "clip.mp4", chosen)
+
+
+@pytest.fixture
+def imagined(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Counts the pictures that are imagined from here on."""
+    counted: list[int] = []
+    original = Core.imagine
+
+    def counting(self, requests):
+        counted.append(len(requests))
+        return original(self, requests)
+
+    monkeypatch.setattr(Core, "imagine", counting)
+    return counted
+
+
+def same(clip, other) -> bool:
+    return all(
+        packets(a) == packets(b)
+        for a, b in zip((clip.output, *clip.also), (other.output, *other.also), strict=True)
+    )  # fmt: skip
+
+
+def copied(whole, folder: Path) -> Path:
+    """Return a copy of the finished job, without its clips."""
+    shutil.copytree(whole.job, folder / whole.job.name)
+    return folder / whole.output.name
+
+
+def test_the_plan_has_feedback_that_crosses_segments(whole) -> None:
+    assert whole.frames == 240
+    assert len(list((whole.job / "segments").iterdir())) == 2 * read_manifest(whole.job)["segments"]
+    assert list((whole.job / "states").iterdir())
+    assert not list((whole.job / "trails").iterdir())
+    assert [path.name for path in whole.also] == ["clip.9x16.mp4"]
+    with av.open(str(whole.also[0])) as container:
+        stream = container.streams.video[0]
+        assert (stream.width, stream.height) == (128, 228)
+        assert sum(1 for _ in container.decode(stream)) == whole.frames
+
+
+def test_the_same_command_again_says_that_the_clip_is_there(song: Path, chosen: Settings, whole, imagined) -> None:
+    before = whole.output.stat().st_mtime_ns
+    again = make_clip(song, whole.output, chosen)
+    assert again.already
+    assert again.frames == whole.frames
+    assert again.fps == Fraction(24)
+    assert whole.output.stat().st_mtime_ns == before
+    with pytest.raises(OutputError, match="exists already"):
+        make_clip(song, whole.output, replace(chosen, seed=5))
+    assert imagined == []
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks from one warmed process")
+def test_killed_at_any_moment_and_resumed_equals_uninterrupted(
+    tmp_path: Path, song: Path, chosen: Settings, whole, imagined
+) -> None:
+    draw = random.Random(1)
+    # a moment is a number of calls of what the render lives on: batches, fsyncs, renames
+    for case in range(6):
+        out = tmp_path / str(case) / "clip.mp4"
+        out.parent.mkdir()
+        moment = draw.choice(["imagine", "replace", "fsync"]), draw.randrange(2, 30)
+        pid = os.fork()
+        if pid == 0:
+            torch.set_num_threads(1)
+            _die_at(*moment)
+            try:
+                make_clip(song, out, chosen)
+            finally:
+                os._exit(0)
+        os.waitpid(pid, 0)
+        del imagined[:]
+        kept = len(read_journal(job_folder(out) / "journal")[0]) if out.parent.exists() else 0
+        clip = make_clip(song, out, replace(chosen, overwrite=True))
+        assert same(clip, whole), (case, kept)
+
+
+def _die_at(what: str, count: int) -> None:
+    """Kill this process with SIGKILL at the `count`-th call of something."""
+    owner, name = {"imagine": (Core, "imagine"), "replace": (os, "replace"), "fsync": (os, "fsync")}[what]
+    original: Callable = getattr(owner, name)
+    left = count
+
+    def dying(*args, **options):
+        nonlocal left
+        left -= 1
+        if left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return original(*args, **options)
+
+    setattr(owner, name, dying)
+
+
+def test_an_interrupted_run_loses_no_tick_and_at_most_a_segment(
+    tmp_path: Path, song: Path, chosen: Settings, whole, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted: list[int] = []
+    original = Core.imagine
+    limit = [10**9]
+
+    def counting(self, requests):
+        if len(counted) >= limit[0]:
+            raise KeyboardInterrupt
+        counted.append(len(requests))
+        return original(self, requests)
+
+    monkeypatch.setattr(Core, "imagine", counting)
+    make_clip(song, tmp_path / "count.mp4", chosen)
+    total, batches = sum(counted), len(counted)
+    for stop in (3, batches // 2, batches - 2):
+        out = tmp_path / f"{stop}.mp4"
+        counted.clear()
+        limit[0] = stop
+        with pytest.raises(KeyboardInterrupt):
+            make_clip(song, out, chosen)
+        first = sum(counted)
+        assert not out.exists()
+        counted.clear()
+        limit[0] = 10**9
+        clip = make_clip(song, out, chosen)
+        assert same(clip, whole)
+        assert first + sum(counted) - total <= chosen.segment + chosen.batch
+
+
+@pytest.mark.parametrize("harm", ["truncate", "flip", "remove"])
+def test_harm_to_any_file_of_a_job_is_noticed_and_repaired(
+    tmp_path: Path, song: Path, chosen: Settings, whole, harm: str
+) -> None:
+    names = sorted(path.relative_to(whole.job) for path in whole.job.rglob("*") if path.is_file())
+    groups: dict[str, list[Path]] = {}
+    for name in names:
+        groups.setdefault(name.parts[0], []).append(name)
+    assert {"journal", "manifest.json", "segments", "states"} <= groups.keys()
+    draw = random.Random(2)
+    for group in sorted(groups):
+        name = draw.choice(groups[group])
+        out = copied(whole, tmp_path / group)
+        path = job_folder(out) / name
+        data = path.read_bytes()
+        if harm == "remove" or not data:
+            path.unlink()
+        elif harm == "truncate":
+            path.write_bytes(data[: len(data) // 2])
+        else:
+            place = draw.randrange(len(data))
+            path.write_bytes(data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :])
+        assert same(make_clip(song, out, chosen), whole), name
+
+
+def test_a_changed_prompt_renders_only_what_shows_it(
+    tmp_path: Path, song: Path, chosen: Settings, whole, imagined
+) -> None:
+    out = copied(whole, tmp_path)
+    preset = tmp_path / "changed.toml"
+    preset.write_text(PRESET.replace("a blue hill", "a red hill"))
+    changed = replace(chosen, preset=str(preset))
+    clip = make_clip(song, out, changed)
+    assert 0 < clip.reused < clip.frames
+    assert not same(clip, whole)
+    fresh = make_clip(song, tmp_path / "fresh.mp4", changed)
+    assert same(clip, fresh)
+    del imagined[:]
+    back = make_clip(song, out, replace(chosen, overwrite=True))
+    assert imagined == []
+    assert same(back, whole)
+
+
+def test_another_shape_later_renders_the_same_pictures(tmp_path: Path, song: Path, chosen: Settings, whole) -> None:
+    out = copied(whole, tmp_path)
+    clip = make_clip(song, out, replace(chosen, also=("9:16", "1:1")))
+    assert packets(clip.output) == packets(whole.output)
+    assert packets(clip.also[0]) == packets(whole.also[0])
+    assert clip.also[1].name == "clip.1x1.mp4"
+    # the toy's clip is square itself
+    assert packets(clip.also[1]) == packets(whole.output)
+
+
+def test_two_runs_on_one_job_do_not_meet(tmp_path: Path, song: Path, chosen: Settings) -> None:
+    out = tmp_path / "clip.mp4"
+    with Job(job_folder(out)), pytest.raises(OutputError, match="another run"):
+        make_clip(song, out, chosen)
+
+
+def test_a_lease_of_another_machine_holds_until_it_is_old(tmp_path: Path) -> None:
+    folder = tmp_path / "clip.mp4.reactive-job"
+    folder.mkdir()
+    (folder / "lease").write_text('{"host": "elsewhere", "process": 7}')
+    with pytest.raises(OutputError, match="elsewhere, process 7"):
+        Job(folder)
+    os.utime(folder / "lease", (1, 1))
+    with Job(folder):
+        assert (folder / "lease").stat().st_mtime > 1
+    assert not (folder / "lease").exists()
+
+
+def test_another_environment_is_refused_or_allowed(
+    tmp_path: Path, song: Path, chosen: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "clip.mp4"
+    limit = [6]
+    original = Core.imagine
+
+    def interrupted(self, requests):
+        limit[0] -= 1
+        if limit[0] < 0:
+            raise KeyboardInterrupt
+        return original(self, requests)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Core, "imagine", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            make_clip(song, out, chosen)
+    here = run.environment
+    monkeypatch.setattr(run, "environment", lambda device, threads: here(device, threads) | {"torch": "1.0"})
+    with pytest.raises(OutputError, match=r"torch 1\.0"):
+        make_clip(song, out, chosen)
+    clip = make_clip(song, out, replace(chosen, mixed=True))
+    assert clip.reused
+    assert "rounding" in clip.notes[0]
+
+
+def test_out_of_memory_goes_on_in_smaller_batches(
+    tmp_path: Path, song: Path, chosen: Settings, whole, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = Core.imagine
+
+    def greedy(self, requests):
+        if self.batch > 2:
+            raise RuntimeError("CUDA out of memory")
+        return original(self, requests)
+
+    monkeypatch.setattr(Core, "imagine", greedy)
+    clip = make_clip(song, tmp_path / "clip.mp4", chosen)
+    assert clip.frames == whole.frames
+    assert "batches of 2" in clip.notes[0]
+
+
+def test_a_full_disk_pauses_and_what_is_done_stays(
+    tmp_path: Path, song: Path, chosen: Settings, whole, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from reactive.video import segment
+
+    original, left = segment.SegmentEncoder.write, [100]
+
+    def full(self, picture):
+        left[0] -= 1
+        if left[0] < 0:
+            raise segment.output_error(self.path, OSError(28, "No space left on device"))
+        return original(self, picture)
+
+    out = tmp_path / "clip.mp4"
+    with monkeypatch.context() as patch:
+        patch.setattr(segment.SegmentEncoder, "write", full)
+        with pytest.raises(OutputError, match=r"No space left.*run it again"):
+            make_clip(song, out, chosen)
+    clip = make_clip(song, out, chosen)
+    assert clip.reused >= 24
+    assert same(clip, whole)
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=1000))
+    with pytest.raises(OutputError, match="MB are free"):
+        make_clip(song, tmp_path / "other.mp4", chosen)
+
+
+def test_a_journal_is_mended(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal")
+    for number in range(4):
+        journal.append({"number": number})
+    journal.close()
+    data = journal.path.read_bytes()
+    journal.path.write_bytes(data[:60] + b"\xff" + data[61:-3])
+    again = Journal(tmp_path / "journal")
+    assert again.damaged
+    again.append({"number": 9})
+    again.close()
+    records, damaged = read_journal(journal.path)
+    assert damaged == 0
+    assert [record["number"] for record in records][-1] == 9
+    assert 0 in [record["number"] for record in records]
+    assert len(records) < 5
