@@ -124,7 +124,9 @@ def repeat_clip(
 def _wishes(recipe: Recipe, around: list[Path]) -> Wishes:
     """Return what was told of the song beside hearing it; what is kept beside the song here does not count."""
     try:
-        grid: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in recipe.grid.items()}
+        grid: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in recipe.grid.items()
+        }
         corrections = Corrections(**grid)
     except TypeError:
         raise ReactiveError("the recipe's grid can't be used", remedy="do not trust this clip") from None
