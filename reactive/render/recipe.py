@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, fields
 from fractions import Fraction
 from importlib.metadata import version
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
@@ -130,6 +130,9 @@ def make_recipe(
         lyrics = lyrics or (file.parent / words if words else None)
     shots, own = _wishes(settings.shots if settings.timeline is None else None)
     kept = {field.name: getattr(settings, field.name) for field in fields(settings)}
+    # named by a person's own paths, which a recipe must not tell
+    kept["loras"] = tuple(_clear(PureWindowsPath(lora).name) for lora in settings.loras)
+    kept["vae"] = _model_name(settings.vae) if settings.vae else None
     return Recipe(
         format="reactive-recipe",
         version=1,
@@ -190,6 +193,7 @@ def read_recipe(clip: str | os.PathLike[str]) -> Recipe:
             *recipe.photos,
             *recipe.videos,
             *recipe.shot_photos,
+            recipe.logo,
         ):
             if named is not None:
                 _base_name(named.name)

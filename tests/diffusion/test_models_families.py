@@ -45,7 +45,13 @@ def noises(count: int, steps: int = 1, size: int = 8) -> torch.Tensor:
 
 
 def imagine(model, prompts: list[str], drawn: torch.Tensor, *, negative: str = "", size: int = 64) -> torch.Tensor:
-    core = Core(model, PromptBank(model, prompts, negative=negative), batch=len(prompts), width=size, height=size)
+    core = Core(
+        model,
+        PromptBank(model, prompts, negatives=[negative] * len(prompts)),
+        batch=len(prompts),
+        width=size,
+        height=size,
+    )
     assert core.noises_per_picture <= len(drawn)
     return core.imagine([Request(i, i, 0.0, 1.0, tuple(drawn[:, i])) for i in range(len(prompts))])
 

@@ -45,7 +45,11 @@ def still(driver: Any) -> None:
 
 def pixels(driver: Any) -> list[int]:
     script = """
-        const canvas = document.getElementById("screen"), context = canvas.getContext("2d");
+        const canvas = document.getElementById("screen");
+        // a copy to read from: reading the page's own canvas would make the browser complain of us
+        const copy = new OffscreenCanvas(canvas.width, canvas.height);
+        const context = copy.getContext("2d", {willReadFrequently: true});
+        context.drawImage(canvas, 0, 0);
         return [...context.getImageData(0, 0, canvas.width, canvas.height).data.filter((_, i) => i % 997 === 0)];
     """
     return driver.execute_script(script)

@@ -16,7 +16,8 @@ from diffusers import StableDiffusionPipeline
 from reactive.ember.train import autoencoder, data, denoiser, schedule, text
 
 # what the folder says of itself beyond diffusers' own files; any model folder may hold such a file
-SIDECAR = {"steps": 1, "guidance": 1.0}
+# (the walk's pace as `python -m benchmarks walk` measured it)
+SIDECAR = {"steps": 1, "guidance": 1.0, "walk": {"384x224/1": 1.0}}
 
 
 def export(work: Path, out: Path, *, weights: str) -> None:
