@@ -3,7 +3,8 @@
     python -m reactive.ember.train.autoencoder --pictures DIR --perceptual DIR --work DIR
 
 Most blocks stand at the coarse levels, where they cost a sixty-fourth; the decoder decides the frame rate.
-Resumes from ``WORK/autoencoder.pt``.
+Resumes from ``WORK/autoencoder.pt``. Once a denoiser has learnt the latents, `--decoder-only` sharpens what is made of
+them and leaves the latents as they are.
 """
 
 from __future__ import annotations
@@ -48,8 +49,18 @@ def evaluate(model: AutoencoderTiny, pictures: torch.Tensor, perceptual: Lpips) 
     return float(psnr(decoded, pictures).mean()), float(distance.mean())
 
 
-def train(pictures: Path, perceptual_folder: Path, work: Path, *, steps: int, peak: float, seed: int) -> None:
-    """Train for `steps` steps in all, resuming where the last run stopped."""
+def train(
+    pictures: Path,
+    perceptual_folder: Path,
+    work: Path,
+    *,
+    steps: int,
+    peak: float,
+    weight: float = PERCEPTUAL,
+    decoder_only: bool = False,
+    seed: int = 0,
+) -> None:
+    """Train for `steps` steps in all, resuming where the last run stopped; LPIPS counts `weight` times L1."""
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     model = build()
@@ -61,6 +72,7 @@ def train(pictures: Path, perceptual_folder: Path, work: Path, *, steps: int, pe
     run = checkpoint.Run(
         work / "autoencoder.pt", model, rng, steps=steps, peak=peak, decay=0.999, weight_decay=1e-4, save_every=500
     )
+    model.encoder.requires_grad_(not decoder_only)
     for _ in run:
         chosen = rng.integers(0, len(learned), BATCH)
         batch = data.to_tensor([data.random_crop(learned[i].picture, rng, width=CROP, height=CROP) for i in chosen])
@@ -68,7 +80,7 @@ def train(pictures: Path, perceptual_folder: Path, work: Path, *, steps: int, pe
             latents = model.encoder(batch)
             decoded = model.decoder(latents)
             distance = perceptual(decoded, batch).float().mean()
-        loss = functional.l1_loss(decoded.float(), batch) + PERCEPTUAL * distance
+        loss = functional.l1_loss(decoded.float(), batch) + weight * distance
         if run.descend(loss + MAGNITUDE * latents.float().square().mean()):
             decibel, distance = evaluate(load(work), judged, perceptual)
             print(f"step {run.step} held out: PSNR {decibel:.2f} dB, LPIPS {distance:.3f}", flush=True)
@@ -92,6 +104,10 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True, help="folder for checkpoints")
     parser.add_argument("--steps", type=int, default=40_000)
     parser.add_argument("--peak", type=float, default=PEAK, help="learning rate; lower to go on from trained weights")
+    parser.add_argument("--weight", type=float, default=PERCEPTUAL, help="how much LPIPS counts beside L1")
+    parser.add_argument(
+        "--decoder-only", action="store_true", help="leave the encoder, and so the latents, as they are"
+    )
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
@@ -102,6 +118,8 @@ def main() -> None:
         arguments.work,
         steps=arguments.steps,
         peak=arguments.peak,
+        weight=arguments.weight,
+        decoder_only=arguments.decoder_only,
         seed=arguments.seed,
     )
 

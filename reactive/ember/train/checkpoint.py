@@ -103,7 +103,7 @@ class Run:
         decay: float,
         weight_decay: float = 0.01,
         floor: float = 0.02,
-        save_every: int = 250,
+        save_every: int = 100,
     ) -> None:
         self.path, self.module, self.rng = path, module, rng
         self.steps, self.peak, self.floor, self.save_every = steps, peak, floor, save_every
@@ -126,7 +126,9 @@ class Run:
         """Return the numbers of the steps that are left."""
         while self.step < self.steps:
             for group in self.optimiser.param_groups:
-                group["lr"] = cosine(self.step, self.steps, peak=self.peak, floor=self.floor)
+                group["lr"] = cosine(
+                    self.step, self.steps, peak=self.peak, warm_up=min(200, self.steps // 10), floor=self.floor
+                )
             yield self.step
 
     def descend(self, loss: torch.Tensor) -> bool:
@@ -140,7 +142,10 @@ class Run:
         self.step += 1
         if self.step % 50 == 0:
             pace = (self.step - self.first) / (time.perf_counter() - self.began)
-            print(f"step {self.step} loss {np.mean(self.losses[-50:]):.4f} {pace:.2f} steps/s", flush=True)
+            print(
+                f"{self.path.stem}: step {self.step} loss {np.mean(self.losses[-50:]):.4f} {pace:.2f} steps/s",
+                flush=True,
+            )
         if self.step % self.save_every and self.step != self.steps:
             return False
         save(

@@ -24,7 +24,7 @@ BATCH = 32
 PEAK = 8e-4
 DROPOUT = 0.12
 # real pictures are at least half of what is seen
-REAL = 0.55
+REAL = 0.5
 # how often each shape is drawn: 16:9 is what most clips are
 SHAPE_WEIGHTS = (0.7, 0.15, 0.15)
 
@@ -75,14 +75,14 @@ class Views:
         return latents.contiguous(memory_format=torch.channels_last), self.embeddings[texts].float()
 
 
-def train(work: Path, *, steps: int, seed: int) -> None:
+def train(work: Path, *, steps: int, peak: float, seed: int) -> None:
     """Train for `steps` steps in all, resuming where the last run stopped."""
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     generator = torch.default_generator
     views = Views(work, rng)
     net = build()
-    run = checkpoint.Run(work / "denoiser.pt", net, rng, steps=steps, peak=PEAK, decay=0.9995)
+    run = checkpoint.Run(work / "denoiser.pt", net, rng, steps=steps, peak=peak, decay=0.999)
     for _ in run:
         latents, embeddings = views.draw(BATCH, dropout=DROPOUT)
         times = schedule.sample_times(BATCH, generator)
@@ -108,11 +108,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, required=True, help="folder of the checkpoints")
     parser.add_argument("--steps", type=int, default=40_000)
+    parser.add_argument("--peak", type=float, default=PEAK, help="learning rate; lower to go on from trained weights")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    train(arguments.work, steps=arguments.steps, seed=arguments.seed)
+    train(arguments.work, steps=arguments.steps, peak=arguments.peak, seed=arguments.seed)
 
 
 if __name__ == "__main__":

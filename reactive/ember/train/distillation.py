@@ -2,9 +2,10 @@
 
     python -m reactive.ember.train.distillation --work DIR
 
-Consistency distillation (Song et al., arXiv 2303.01469; Luo et al., arXiv 2310.04378): the student's picture at one
-noise level is drawn towards its own average's picture a little further along the teacher's guided path. Levels are
-continuous, so that any strength is met in training. Resumes from ``WORK/student.pt``.
+Two forces. Consistency distillation (Song et al., arXiv 2303.01469; Luo et al., arXiv 2310.04378): the student's picture
+at one noise level is drawn towards its own average's picture a little further along the teacher's guided path; by
+itself that gives the right picture, blurred. A critic (`critic`) draws it towards what latents of pictures with that text
+look like. Levels are continuous, so that any strength is met in training. Resumes from ``WORK/student.pt``.
 """
 
 from __future__ import annotations
@@ -14,16 +15,22 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch.nn import functional
 
-from reactive.ember.train import checkpoint, denoiser, schedule
+from reactive.ember.train import checkpoint, critic, denoiser, schedule
 
 BATCH = 16
 PEAK = 2e-4
-GUIDANCE = 2.5
+CRITIC_PEAK = 4e-4
+GUIDANCE = 3.0
 # one hop along the teacher's path, in rectified flow's time
 HOP = 1 / 8
 # pseudo-Huber loss's corner (Song and Dhariwal, arXiv 2310.14189), per element
 CORNER = 0.05
+# how strongly the critic pulls, against consistency's pull on the same pictures
+CRITIC_PULL = 1.0
+# how often the whole way from pure noise is asked for, which is what most clips are made of
+WHOLE_WAY = 0.4
 
 
 def hop(
@@ -41,6 +48,17 @@ def hop(
     return schedule.renoise(x0, noise, later), later
 
 
+def draw_ratios(count: int) -> torch.Tensor:
+    """Draw where hops start, in rectified flow's time; the noisier third more often, pure noise most often."""
+    ratio = torch.rand(count) ** 0.6
+    return torch.where(torch.rand(count) < WHOLE_WAY, torch.ones(count), ratio).clamp_min(0.03)
+
+
+def balanced(pull: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+    """Return the sum of two gradients [n, ...], the second brought to `CRITIC_PULL` times the first's length."""
+    return pull + other * (CRITIC_PULL * pull.norm() / other.norm().clamp_min(1e-12))
+
+
 def train(work: Path, *, steps: int, seed: int) -> None:
     """Distil for `steps` steps in all, resuming where the last run stopped."""
     torch.manual_seed(seed)
@@ -50,23 +68,14 @@ def train(work: Path, *, steps: int, seed: int) -> None:
     student = denoiser.build()
     student.load_state_dict(teacher.state_dict())
     target = denoiser.build().requires_grad_(False)
-    run = checkpoint.Run(
-        work / "student.pt",
-        student,
-        rng,
-        steps=steps,
-        peak=PEAK,
-        decay=0.99,
-        weight_decay=0.0,
-        floor=0.1,
-        save_every=100,
-    )
+    judge = critic.Critic(teacher)
+    common = {"steps": steps, "weight_decay": 0.0, "floor": 0.1, "save_every": 50}
+    run = checkpoint.Run(work / "student.pt", student, rng, peak=PEAK, decay=0.99, **common)
+    judging = checkpoint.Run(work / "critic.pt", judge, rng, peak=CRITIC_PEAK, decay=0.99, **common)
     empty = views.embeddings[views.empty].float().expand(BATCH, -1, -1)
-    for _ in run:
+    for _ in zip(run, judging, strict=True):
         latents, texts = views.draw(BATCH, dropout=0.0)
-        # half of the hops start in the noisiest third, which decides the one-step picture
-        ratio = torch.rand(BATCH) ** 0.6
-        ratio = torch.where(torch.rand(BATCH) < 0.15, torch.ones(BATCH), ratio).clamp_min(0.03)
+        ratio = draw_ratios(BATCH)
         times = schedule.time_of(ratio)
         noise = torch.randn(latents.shape).contiguous(memory_format=torch.channels_last)
         z = schedule.renoise(latents, noise, times)
@@ -77,7 +86,28 @@ def train(work: Path, *, steps: int, seed: int) -> None:
         with checkpoint.quick_forward():
             velocity = student(z, times, texts).sample
         picture = schedule.clean(z, velocity.float(), times)
-        run.descend(((picture - aim).square() + CORNER**2).sqrt().sub(CORNER).mean())
+
+        # both pulls are taken on the picture itself, where they can be weighed against each other
+        painted = picture.detach().requires_grad_()
+        seen_at = critic.draw_times(BATCH)
+        with checkpoint.quick_forward():
+            maps = critic.look(teacher, painted, seen_at, texts)
+        (push,) = torch.autograd.grad(-judge(maps, texts).mean(), painted)
+        apart = ((painted - aim).square() + CORNER**2).sqrt().sub(CORNER).mean()
+        (pull,) = torch.autograd.grad(apart, painted)
+        towards = balanced(pull, push)
+        # a loss with just this gradient; its value is what is printed
+        run.descend((picture * towards).sum() + (apart - (painted * towards).sum()).detach())
+
+        with torch.no_grad(), checkpoint.quick_forward():
+            fake = [one.detach() for one in maps]
+            true = critic.look(teacher, latents, seen_at, texts)
+            # a real picture under another one's text is wrong too
+            others = texts.roll(1, 0)
+            swapped = critic.look(teacher, latents, seen_at, others)
+        right, made, misnamed = judge(true, texts), judge(fake, texts), judge(swapped, others)
+        hinge = functional.relu(1 - right).mean() + 0.75 * functional.relu(1 + made).mean()
+        judging.descend(hinge + 0.25 * functional.relu(1 + misnamed).mean())
 
 
 def main() -> None:
