@@ -21,14 +21,14 @@ from reactive.ember.train import checkpoint, critic, denoiser, schedule
 
 BATCH = 16
 PEAK = 2e-4
-CRITIC_PEAK = 4e-4
+CRITIC_PEAK = 2e-3
 GUIDANCE = 3.0
 # one hop along the teacher's path, in rectified flow's time
 HOP = 1 / 8
 # pseudo-Huber loss's corner (Song and Dhariwal, arXiv 2310.14189), per element
 CORNER = 0.05
 # how strongly the critic pulls, against consistency's pull on the same pictures
-CRITIC_PULL = 1.0
+CRITIC_PULL = 1.5
 # how often the whole way from pure noise is asked for, which is what most clips are made of
 WHOLE_WAY = 0.4
 
