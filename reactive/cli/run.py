@@ -267,7 +267,7 @@ def _settings(song: str, options: dict[str, Any]) -> Any:
     if options["timeline"] and options["take"]:
         raise OutputError("can't go with --timeline", where="--take", remedy="name one of the two")
     decided = bool(options["timeline"] or options["take"])
-    from reactive.render.run import Settings
+    from reactive.render.settings import Settings
 
     return Settings(
         preset=options["preset"],

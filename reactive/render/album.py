@@ -6,7 +6,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from reactive.errors import OutputError, ReactiveError
-from reactive.render.run import Clip, Progress, Settings, make_clip
+from reactive.render.clip import Clip
+from reactive.render.run import make_clip
+from reactive.render.settings import Progress, Settings
 
 
 def make_album(

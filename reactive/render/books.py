@@ -48,32 +48,31 @@ class Books:
 
     def missing(self) -> list[Todo]:
         """Return the segments that are not whole on disk, in order."""
-        found = []
-        for number, segment in enumerate(self.plan.segments):
-            # two shapes of one size are one file
-            wanted = {
-                name: size for name, size in zip(self.files[number], self.sizes, strict=True) if not self.job.good(name)
-            }
-            if not wanted:
-                continue
-            before = self._state(number - 1) if number else None
-            follows = number and self.plan.segments[number - 1].shot == segment.shot and segment.shot is not None
-            found.append(
-                Todo(
-                    number,
-                    segment,
-                    Piece(segment.start, segment.stop, tuple(wanted.items()), self._state(number)),
-                    trail=f"trails/{self.keys[number]}" if segment.shot is not None else "",
-                    before=before if follows and before is not None and self.job.good(before) else None,
-                )
-            )
-        return found
+        return [todo for number in range(len(self.plan.segments)) if (todo := self.todo(number)).piece.files]
+
+    def todo(self, number: int) -> Todo:
+        """Return what is missing of a segment, as things stand now; no files if nothing is."""
+        segment = self.plan.segments[number]
+        # two shapes of one size are one file
+        wanted = {
+            name: size for name, size in zip(self.files[number], self.sizes, strict=True) if not self.job.good(name)
+        }
+        before = self._state(number - 1) if number else None
+        follows = number and self.plan.segments[number - 1].shot == segment.shot and segment.shot is not None
+        return Todo(
+            number,
+            segment,
+            Piece(segment.start, segment.stop, tuple(wanted.items()), self._state(number)),
+            trail=f"trails/{self.keys[number]}" if segment.shot is not None else "",
+            before=before if follows and before is not None and self.job.good(before) else None,
+        )
 
     def accept(self, number: int, entries: list[Entry]) -> None:
-        """Note the files of a finished segment."""
-        del number
+        """Note the files of a finished segment; its trail goes once the journal tells of them."""
         for entry in entries:
             self.job.accept(entry)
+        if self.plan.segments[number].shot is not None:
+            (self.job.folder / "trails" / self.keys[number]).unlink(missing_ok=True)
 
     def pieces(self, shape: int) -> list[tuple[Path, int]]:
         """Return a shape's pieces in order, with their numbers of frames."""
