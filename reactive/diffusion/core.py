@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from reactive.diffusion.conditioning import PromptBank
-from reactive.diffusion.exact import in_float32, whole
+from reactive.diffusion.exact import in_float32, require_whole, whole
 from reactive.diffusion.models import Model
 from reactive.diffusion.sampling import sample
 
@@ -89,6 +89,7 @@ class Core:
         if not bool(good.all()):
             with in_float32(self.model) as exact:
                 exactly = self._decoded(exact, padded)[: len(requests)]
+            require_whole(exactly, self.model)
             self.again += int((~good).sum())
             pictures = torch.where(good.view(-1, 1, 1, 1), pictures.float(), exactly)
         return to_bytes(pictures)

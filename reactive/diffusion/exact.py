@@ -27,10 +27,7 @@ def in_float32(model: Model) -> Iterator[Model]:
         If it is in float32 already, so that nothing is left to try.
     """
     if model.dtype == model.vae_dtype == torch.float32:
-        raise ModelError(
-            "makes pictures that are no numbers, even in float32", where=model.name,
-            remedy="use another model, --vae or --lora; its weights are damaged or do not fit together",
-        )  # fmt: skip
+        raise _no_numbers(model)
     told = None if model.told_guidance is None else model.told_guidance.float()
     try:
         model.unet.to(torch.float32)
@@ -39,3 +36,22 @@ def in_float32(model: Model) -> Iterator[Model]:
     finally:
         model.unet.to(model.dtype)
         model.vae.to(model.vae_dtype)
+
+
+def require_whole(pictures: torch.Tensor, model: Model) -> None:
+    """Check that pictures consist of finite numbers.
+
+    Raises
+    ------
+    ModelError
+        If they don't.
+    """
+    if not bool(whole(pictures).all()):
+        raise _no_numbers(model)
+
+
+def _no_numbers(model: Model) -> ModelError:
+    return ModelError(
+        "makes pictures that are no numbers, even in float32", where=model.name,
+        remedy="use another model, --vae or --lora; its weights are damaged or do not fit together",
+    )  # fmt: skip

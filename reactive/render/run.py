@@ -204,7 +204,7 @@ def _ray(ready: Ready, sha256: str, job: Job, asked: Asked, settings: Settings, 
     assert settings.ray is not None
     return RayExecutor(
         settings.ray, ready.order, ready.loading, owner=job.owner, sha256=sha256, environment=asked.environment,
-        workers=settings.workers, mixed=settings.mixed, rates=rates,
+        workers=settings.workers, anywhere=settings.device == "auto", mixed=settings.mixed, rates=rates,
     )  # fmt: skip
 
 
