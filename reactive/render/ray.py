@@ -399,6 +399,8 @@ def cluster(address: str, *, room: int) -> Iterator[None]:
         options |= {
             "include_dashboard": False, "num_cpus": max(room, default_threads()), "object_store_memory": _OBJECTS,
             "_node_ip_address": "127.0.0.1",
+            # Ray would have its workers give way to everything else on the machine
+            "_system_config": {"worker_niceness": 0},
         }  # fmt: skip
     ray = require_ray()
     if ray.is_initialized():
