@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Sequence
 from fractions import Fraction
@@ -11,8 +12,9 @@ from reactive.errors import OutputError
 from reactive.render.job import Entry, Job
 from reactive.render.keys import file_key
 from reactive.render.plan import Plan
-from reactive.render.work import Todo
+from reactive.render.work import Order, Todo
 from reactive.render.writer import Piece
+from reactive.timeline.clock import frame_time
 from reactive.video.codec import Codec
 
 # bytes a pixel that a clip of lively pictures takes: measured for H.264 at quality 18 (x264 halves it every 6 steps)
@@ -91,7 +93,15 @@ class Books:
         return f"states/{self.keys[number]}" if segment.shot is not None and segment.stop < segment.shot[1] else None
 
 
-def check_space(books: Books, outs: Sequence[Path]) -> None:
+def feedback_bytes(books: Books, order: Order) -> int:
+    """Return how many bytes the uncompressed pictures of feedback segments take: states for good, trails while in hand."""
+    todos = [todo for todo in books.missing() if todo.segment.shot is not None]
+    ticks = math.ceil(frame_time(books.plan.longest, order.timeline.fps) * order.timeline.feedback_rate) + 1
+    pictures = sum(todo.piece.state is not None for todo in todos) + min(len(todos), order.batch) * ticks
+    return pictures * 3 * order.imagined[0] * order.imagined[1]
+
+
+def check_space(books: Books, outs: Sequence[Path], order: Order) -> None:
     """Check that the disk holds what is still to be written, by a rough estimate.
 
     Raises
@@ -104,7 +114,7 @@ def check_space(books: Books, outs: Sequence[Path]) -> None:
     pixels = sum(width * height for width, height in books.sizes)
     total = books.plan.last - books.plan.first
     # the pieces that are missing, and the whole clip beside them
-    needed = int((2 * total - books.frames_there()) * pixels * a_pixel)
+    needed = int((2 * total - books.frames_there()) * pixels * a_pixel) + feedback_bytes(books, order)
     free = shutil.disk_usage(books.job.folder).free
     if free < needed:
         raise OutputError(

@@ -31,6 +31,7 @@ from reactive.render.ready import Ready, chosen_range, get_ready, loading_of, pr
 from reactive.render.settings import Progress, Rates, Settings
 from reactive.render.sizes import parse_shape, shaped_name
 from reactive.render.take import load_take
+from reactive.render.work import used_prompts
 from reactive.render.writing import Words, write_clips
 from reactive.score.flash import score_flashes
 from reactive.video.codec import container_format
@@ -111,7 +112,7 @@ def make_clip(
         reused = books.frames_there()
         executor: Executor = LocalExecutor(model, ready.order)
         try:
-            check_space(books, outs)
+            check_space(books, outs, ready.order)
             if settings.ray and books.missing():
                 executor = _ray(ready, model.sha256, job, asked, settings, rates)
             # with workers of its own, a cluster needs no model here
@@ -203,9 +204,18 @@ def _ray(ready: Ready, sha256: str, job: Job, asked: Asked, settings: Settings, 
 
     assert settings.ray is not None
     return RayExecutor(
-        settings.ray, ready.order, ready.loading, owner=job.owner, sha256=sha256, environment=asked.environment,
-        workers=settings.workers, anywhere=settings.device == "auto", mixed=settings.mixed, rates=rates,
-    )  # fmt: skip
+        settings.ray,
+        ready.order,
+        ready.loading,
+        prompts=used_prompts(ready.order.timeline, ready.books.missing()),
+        owner=job.owner,
+        sha256=sha256,
+        environment=asked.environment,
+        workers=settings.workers,
+        anywhere=settings.device == "auto",
+        mixed=settings.mixed,
+        rates=rates,
+    )
 
 
 def _refuse_existing(outs: Sequence[Path], overwrite: bool) -> None:

@@ -50,7 +50,7 @@ def joined() -> Iterator[None]:
     """A cluster on this machine, begun as `reactive run --ray` begins it."""
     if importlib.util.find_spec("ray") is None:
         pytest.skip("the extra [ray] is not installed")
-    from reactive.render.ray import LOCAL, cluster
+    from reactive.render.cluster import LOCAL, cluster
 
     with cluster(LOCAL, room=2):
         yield
