@@ -78,7 +78,12 @@ class Asked:
             "song": str(Path(song).absolute()),
             "out": str(out.absolute()),
             "settings": settings,
-            "hashes": {"song": self.song, "model": self.model, "preset": digest(self.wish["preset"])},
+            "hashes": {
+                "song": self.song,
+                "model": self.model,
+                "preset": digest(self.wish["preset"]),
+                "grid": digest(self.wish["settings"]["wishes"]),
+            },
             "environment": self.environment,
             "frames": plan.last - plan.first,
             "segments": len(plan.segments),

@@ -6,6 +6,9 @@ import os
 import random
 import shutil
 import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
@@ -151,6 +154,37 @@ def test_killed_at_any_moment_and_resumed_equals_uninterrupted(
         kept = len(read_journal(job_folder(out) / "journal")[0]) if out.parent.exists() else 0
         clip = make_clip(song, out, replace(chosen, overwrite=True))
         assert same(clip, whole), (case, kept)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
+def test_the_command_killed_three_times_equals_uninterrupted(
+    tmp_path: Path, song: Path, chosen: Settings, whole
+) -> None:
+    out = tmp_path / "clip.mp4"
+    draw = random.Random(3)
+    command = [
+        sys.executable, "-m", "reactive", "run", str(song), "-o", str(out), "--preset", chosen.preset, "--model", chosen.model,
+        "--steps", "1", "--device", "cpu", "--threads", "1", "--batch", "4", "--segment", "12", "--also", "9:16",
+    ]  # fmt: skip
+    kept = 0
+    for _ in range(3):
+        process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+        until = time.monotonic() + 120
+        while process.poll() is None and time.monotonic() < until:
+            if len(read_journal(job_folder(out) / "journal")[0]) > kept + 2:
+                break
+            time.sleep(0.01)
+        time.sleep(draw.uniform(0, 0.1))
+        process.kill()
+        assert process.wait() == -signal.SIGKILL
+        assert not out.exists()
+        records = len(read_journal(job_folder(out) / "journal")[0])
+        assert records > kept
+        kept = records
+    clip = make_clip(song, out, chosen)
+    assert clip.reused
+    assert same(clip, whole)
 
 
 def _die_at(what: str, count: int) -> None:
