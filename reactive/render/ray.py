@@ -13,7 +13,7 @@ from reactive.render.cluster import cluster, first_line, refuse_idle_gpus, requi
 from reactive.render.deal import Deck
 from reactive.render.execute import Tally
 from reactive.render.keys import differences
-from reactive.render.renderer import Done, Renderer, Told, placed_loading, placed_order
+from reactive.render.renderer import Assignment, Done, Renderer, Told, placed_loading, placed_order
 from reactive.render.settings import Rates
 from reactive.render.work import Loading, Order
 
@@ -110,7 +110,7 @@ class RayExecutor:
                 for hand in [] if memory else self.hands:
                     if not hand.numbers and (numbers := deck.take()):
                         hand.numbers = numbers
-                        busy[hand.actor.render.remote([books.todo(n) for n in numbers], batch)] = hand
+                        busy[hand.actor.render.remote(self.job, [books.todo(n) for n in numbers], batch)] = hand
                 if not busy:
                     break
                 finished, _ = self.ray.wait([*busy, *self.coming], num_returns=1)
@@ -144,12 +144,12 @@ class RayExecutor:
     def _begin(self, prompts: frozenset[int], count: int) -> None:
         """Begin the workers, and wait until those that are there are ready."""
         with self._failures():
-            order = self.ray.put(self.order)
+            # once through the object store, and not with the worker's beginning, where its loss would forbid another
+            self.job = self.ray.put(Assignment(self.order, self.loading, prompts))
             self.kind = self.ray.remote(Renderer).options(
                 num_cpus=self._cores(), num_gpus=1 if self._gpu() else 0,
                 max_restarts=RESTARTS, max_task_retries=RETRIES,
             )  # fmt: skip
-            self.given = order, self.loading, prompts
             for _ in range(count):
                 self._hire()
             while not self.hands:
@@ -160,8 +160,8 @@ class RayExecutor:
                     self._welcome(reference)
 
     def _hire(self) -> None:
-        hand = _Hand(self.kind.remote(*self.given))
-        self.coming[hand.actor.ready.remote(self.owner)] = hand
+        hand = _Hand(self.kind.remote())
+        self.coming[hand.actor.ready.remote(self.job, self.owner)] = hand
 
     def _welcome(self, reference: Any) -> None:
         """Take in a worker that is ready.

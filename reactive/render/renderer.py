@@ -51,28 +51,34 @@ class Done:
     memory: bool = False
 
 
-class Renderer:
-    """What runs in a worker's process. Light until it is asked for something, so that it can be begun again at any time."""
+@dataclass(frozen=True)
+class Assignment:
+    """What a worker is told with each call, since it may have been begun again: the job, the model, and the prompts."""
 
-    def __init__(self, order: Order, loading: Loading, prompts: frozenset[int]) -> None:
-        self.order = order
-        self.loading = loading
-        self.prompts = prompts
+    order: Order
+    loading: Loading
+    prompts: frozenset[int]
+
+
+class Renderer:
+    """What runs in a worker's process. It knows nothing until it is called, so that it can be begun again at any time."""
+
+    def __init__(self) -> None:
         self.worker: Worker | None = None
 
-    def ready(self, owner: str) -> Told | tuple[str, str, str]:
+    def ready(self, job: Assignment, owner: str) -> Told | tuple[str, str, str]:
         """Load the model and tell of this worker, or what, where and remedy of what is wrong."""
         try:
-            worker = self._worker(self.order.batch)
+            worker = self._worker(job, job.order.batch)
         except ReactiveError as problem:
             return problem.what, problem.where, problem.remedy
-        held = lease_of(self.order.folder)
-        around = environment(self.loading.device, self.order.threads)
+        held = lease_of(job.order.folder)
+        around = environment(job.loading.device, job.order.threads)
         return Told(
             socket.gethostname(), os.getpid(), worker.model.sha256, around, held is not None and held.owner == owner
         )
 
-    def render(self, todos: Sequence[Todo], batch: int) -> Done:
+    def render(self, job: Assignment, todos: Sequence[Todo], batch: int) -> Done:
         """Render segments into the job folder; those that are finished count, whatever becomes of the others."""
         began = time.perf_counter()
         finished: list[tuple[int, tuple[Entry, ...]]] = []
@@ -80,7 +86,7 @@ class Renderer:
         memory = False
         worker, pictures, again = None, 0, 0
         try:
-            worker = self._worker(batch)
+            worker = self._worker(job, batch)
             pictures, again = worker.core.pictures, worker.core.again
             worker.render(
                 todos,
@@ -97,14 +103,14 @@ class Renderer:
             pictures, again = worker.core.pictures - pictures, worker.core.again - again
         return Done(tuple(finished), pictures, again, time.perf_counter() - began, problem, memory)
 
-    def _worker(self, batch: int) -> Worker:
+    def _worker(self, job: Assignment, batch: int) -> Worker:
         # it belongs to the thread that computes
-        torch.set_num_threads(self.order.threads)
+        torch.set_num_threads(job.order.threads)
         if self.worker is None or self.worker.core.batch != batch:
-            model = self.worker.model if self.worker else self.loading.load()
+            model = self.worker.model if self.worker else job.loading.load()
             if self.worker:
                 self.worker.close()
-            self.worker = Worker(model, self.order, self.prompts, batch=batch)
+            self.worker = Worker(model, job.order, job.prompts, batch=batch)
         return self.worker
 
 
