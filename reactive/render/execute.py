@@ -50,11 +50,12 @@ class LocalExecutor:
     """Renders in this process."""
 
     def __init__(self, model: Model, order: Order) -> None:
-        self.model = model
+        self.model: Model | None = model
         self.order = order
 
     def render(self, books: Books, *, batch: int, done: Callable[[int], None], tally: Tally) -> None:
         """Render all that is missing."""
+        assert self.model is not None
         todos = books.missing()
         worker = Worker(self.model, self.order, used_prompts(self.order.timeline, todos), batch=batch)
         try:
@@ -65,7 +66,8 @@ class LocalExecutor:
             worker.close()
 
     def close(self) -> None:
-        """Let go of the model's memory."""
+        """Let go of the model and its memory."""
+        self.model = None
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 

@@ -183,7 +183,7 @@ class RayExecutor:
         who = f"the worker on {told.host}"
         if not told.sees:
             raise OutputError(
-                f"is not seen by {who}", where=str(self.order.folder),
+                f"{who} does not see the job folder {self.order.folder}", where="Ray",
                 remedy="put it on a path that all workers share, with --job or -o",
             )  # fmt: skip
         if told.sha256 != self.sha256:
@@ -194,6 +194,7 @@ class RayExecutor:
             if not self.mixed:
                 raise OutputError(
                     f"{who} differs: {differs}",
+                    where="Ray",
                     remedy="install the same versions there, leave it out, or pass --mixed (pieces then agree to within "
                     "rounding, feedback only in kind)",
                 )
@@ -233,7 +234,7 @@ class RayExecutor:
         if max((self.lost[number] for number in numbers), default=0) >= LOSSES:
             raise OutputError(
                 "was lost with every worker that tried it; perhaps their memory does not hold it",
-                where=f"segment {numbers[0]}", remedy="run it again with a smaller --batch or fewer --workers",
+                where=f"Ray, segment {numbers[0]}", remedy="run it again with a smaller --batch or fewer --workers",
             )  # fmt: skip
         self.hands.remove(hand)
         self.ray.kill(hand.actor)

@@ -110,13 +110,15 @@ def make_clip(
         )  # fmt: skip
         books = ready.books
         reused = books.frames_there()
+        sha256 = model.sha256
         executor: Executor = LocalExecutor(model, ready.order)
+        del model
         try:
             check_space(books, outs, ready.order)
             if settings.ray and books.missing():
-                executor = _ray(ready, model.sha256, job, asked, settings, rates)
-            # with workers of its own, a cluster needs no model here
-            del model
+                # workers hold models of their own, and this one would take room from them
+                executor.close()
+                executor = _ray(ready, sha256, job, asked, settings, rates)
             loaded = time.perf_counter()
             report("loading", 1, 1)
             tally = render_missing(executor, books, asked, ready.order.batch, report)
@@ -126,6 +128,8 @@ def make_clip(
             )  # fmt: skip
         except OutputError as problem:
             # what a user knows is the clip, not the hidden piece that could not be written
+            if problem.where and not problem.where.startswith((str(folder), str(folder.absolute()))):
+                raise
             raise OutputError(problem.what, where=str(out), remedy=problem.remedy) from None
         finally:
             executor.close()
