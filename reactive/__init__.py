@@ -21,7 +21,7 @@ _PUBLIC = {
     "save_timeline": "reactive.timeline.file",
     "load_model": "reactive.diffusion.models",
     "make_clip": "reactive.render.run",
-    "Settings": "reactive.render.run",
+    "Settings": "reactive.render.settings",
     "score_clip": "reactive.score.sync",
     "score_flashes": "reactive.score.flash",
     "export_clip": "reactive.render.export",

@@ -5,8 +5,9 @@ from __future__ import annotations
 import functools
 import json
 import os
+import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
@@ -72,6 +73,7 @@ class Progress:
         self.bar: Any = None
         self.task: Any = None
         self.shown = shown
+        self.workers: tuple[float, ...] = ()
 
     def __enter__(self) -> Callable[[str, int, int], None]:
         """Return the callback that the library reports to."""
@@ -97,6 +99,10 @@ class Progress:
         if self.bar is not None:
             self.bar.stop()
 
+    def rates(self, workers: Sequence[float]) -> None:
+        """Show how many frames a second each worker renders."""
+        self.workers = tuple(workers)
+
     def report(self, stage: str, done: int, total: int) -> None:
         """Show how far a stage is."""
         if self.bar is None:
@@ -110,6 +116,8 @@ class Progress:
                 self.task = self.bar.add_task(stage, total=total, completed=done, rate="")
         speed = self.bar._tasks[self.task].speed if self.task in self.bar._tasks else None
         rate = f"{speed:.1f} frames/s" if speed and stage == "rendering" else ""
+        if rate and self.workers:
+            rate += f" by {len(self.workers)} workers: {' '.join(f'{each:.1f}' for each in self.workers)}"
         self.bar.update(self.task, completed=done, total=total, rate=rate)
 
 
@@ -145,6 +153,38 @@ shots_option = click.option(
     help="Wishes for single shots. Default: <song>.shots.toml beside the song.",
 )
 no_shots_option = click.option("--no-shots", is_flag=True, help="Leave wishes for single shots aside.")
+
+
+def _cluster(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    """Check the address of a cluster: what follows ``--ray`` may be a song."""
+    if (
+        value is None
+        or value in ("local", "auto")
+        or re.fullmatch(r"[\w.-]+:[0-9]{1,5}|\[[0-9a-fA-F:]+\]:[0-9]{1,5}", value)
+    ):
+        return value
+    raise click.BadParameter(f'"{value}" is no HOST:PORT. Write --ray behind the songs, or --ray=local.')
+
+
+_RAY = (
+    click.option(
+        "--ray", is_flag=False, flag_value="local", metavar="[HOST:PORT]", callback=_cluster,
+        help="Render by workers of a Ray cluster: on this machine, or of the one at this address (extra [ray]).",
+    ),
+    click.option(
+        "--workers", default=0, type=click.IntRange(0, 10_000), metavar="N",
+        help="With --ray: how many. Default: one a GPU, or one a core.",
+    ),
+)  # fmt: skip
+
+
+def ray_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that name a Ray cluster."""
+    for option in reversed(_RAY):
+        command = option(command)
+    return command
+
+
 song_argument = click.argument("song", type=click.Path())
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from reactive.cli.common import Progress, clean, counted, errors, json_option
+from reactive.cli.common import Progress, clean, counted, errors, json_option, ray_options
 from reactive.cli.run import going_on, print_clip
 
 
@@ -73,8 +73,9 @@ def jobs_clean(places: tuple[Path, ...], everything: bool, as_json: bool) -> Non
 @click.argument("job", type=click.Path(path_type=Path))
 @click.option("--song", type=click.Path(path_type=Path), help="Where the song is now, if it was moved.")
 @click.option("--mixed", is_flag=True, help="Go on although versions, device or threads differ from the beginning's.")
+@ray_options
 @json_option
-def resume(job: Path, song: Path | None, mixed: bool, as_json: bool) -> None:
+def resume(job: Path, song: Path | None, mixed: bool, ray: str | None, workers: int, as_json: bool) -> None:
     """Go on with the render of the job folder JOB.
 
     \b
@@ -84,8 +85,9 @@ def resume(job: Path, song: Path | None, mixed: bool, as_json: bool) -> None:
     with errors(as_json, stopping=lambda: going_on(job)):
         from reactive.render.jobs import resume_job
 
-        with Progress(not as_json and sys.stderr.isatty()) as report:
-            clip = resume_job(job, song=song, mixed=mixed, progress=report)
+        bar = Progress(not as_json and sys.stderr.isatty())
+        with bar as report:
+            clip = resume_job(job, song=song, mixed=mixed, ray=ray, workers=workers, progress=report, rates=bar.rates)
     if as_json:
         click.echo(json.dumps(clip.to_dict()))
         return

@@ -192,7 +192,8 @@ def preset_try(
         regular_file(song)
         label = file.parent.name if file.name == "preset.toml" else file.stem
         out = output or Path(f"{Path(song).stem}-{label}.mp4")
-        from reactive.render.run import Settings, make_clip
+        from reactive.render.run import make_clip
+        from reactive.render.settings import Settings
 
         settings = Settings(
             preset=name, seed=seed, model=model, steps=steps, duration=seconds, telling=True, overwrite=overwrite

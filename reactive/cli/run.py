@@ -29,6 +29,7 @@ from reactive.cli.common import (
     no_shots_option,
     photo_option,
     preset_option,
+    ray_options,
     seed_option,
     shots_file,
     shots_option,
@@ -102,6 +103,7 @@ SUFFIXES = {"h264": ".mp4", "prores": ".mov", "ffv1": ".mkv"}
 @click.option("--job", type=click.Path(path_type=Path), help="Keep what is finished here. Default: <OUT>.reactive-job.")
 @click.option("--segment", default=0, type=click.IntRange(0, 10_000), help="Frames of a piece. Default: by rule.")
 @click.option("--mixed", is_flag=True, help="Go on with a job begun with other versions, device or threads.")
+@ray_options
 @recipe_options
 @click.option("--overwrite", is_flag=True, help="Replace an existing clip, once the new one is complete.")
 @hearing_options
@@ -115,6 +117,8 @@ def run(songs: tuple[str, ...], output: Path | None, as_json: bool, wishes: Call
       reactive run song.mp3 --preset loop-destroy --size 1280x720 -o clip.mp4
       reactive run song.flac --start 60 --duration 10 --photo band.jpg --video stage.mp4
       reactive run album/*.flac --out-dir clips/ --also 9:16,1:1
+      reactive run song.wav --ray --workers 4
+      reactive run album/*.flac --out-dir /shared/clips --ray 10.0.0.1:6379
     """
     _check_usage(songs, output, options)
     with errors(as_json, USAGE):
@@ -137,12 +141,13 @@ def run(songs: tuple[str, ...], output: Path | None, as_json: bool, wishes: Call
         regular_file(song)
         from reactive.render.run import make_clip
 
-        with Progress(not as_json and sys.stderr.isatty()) as report:
+        bar = Progress(not as_json and sys.stderr.isatty())
+        with bar as report:
             if options["recipe_of"]:
                 again = repeat(song, output, options, report)
                 clip, differs = again.clip, again.differs
             else:
-                clip = make_clip(song, out, settings, progress=report)
+                clip = make_clip(song, out, settings, progress=report, rates=bar.rates)
     for note in clip.notes:
         click.echo(clean(note), err=True)
     summary = clip.to_dict()
@@ -227,8 +232,9 @@ def _album(songs: tuple[str, ...], chosen: list[Any], options: dict[str, Any], a
         except OSError as problem:
             remedy = "choose another with --out-dir"
             raise OutputError(f"can't be made ({problem.strerror})", where=str(folder), remedy=remedy) from None
-        with Progress(not as_json and sys.stderr.isatty()) as report:
-            for song, made in make_album(list(zip(songs, outs, chosen, strict=True)), progress=report):
+        bar = Progress(not as_json and sys.stderr.isatty())
+        with bar as report:
+            for song, made in make_album(list(zip(songs, outs, chosen, strict=True)), progress=report, rates=bar.rates):
                 if isinstance(made, ReactiveError):
                     failed += 1
                     what = {"what": made.what, "where": made.where, "remedy": made.remedy}
@@ -267,7 +273,7 @@ def _settings(song: str, options: dict[str, Any]) -> Any:
     if options["timeline"] and options["take"]:
         raise OutputError("can't go with --timeline", where="--take", remedy="name one of the two")
     decided = bool(options["timeline"] or options["take"])
-    from reactive.render.run import Settings
+    from reactive.render.settings import Settings
 
     return Settings(
         preset=options["preset"],
@@ -307,5 +313,7 @@ def _settings(song: str, options: dict[str, Any]) -> Any:
         job=options["job"],
         segment=options["segment"],
         mixed=options["mixed"],
+        ray=options["ray"],
+        workers=options["workers"],
         recipe=not options["no_recipe"],
     )

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from reactive.diffusion.conditioning import PromptBank
+from reactive.diffusion.exact import in_float32, require_whole, whole
 from reactive.diffusion.models import Model
 from reactive.diffusion.sampling import sample
 
@@ -65,40 +66,61 @@ class Core:
         self.width = width
         self.height = height
         self.noises_per_picture = model.steps if model.consistency else 1
-        # how many were imagined so far, for the report
+        # how many were imagined so far, and how many of them again in float32, for the report
         self.pictures = 0
+        self.again = 0
 
     @torch.inference_mode()
     def imagine(self, requests: list[Request]) -> torch.Tensor:
-        """Return the pictures of at most `batch` requests, uint8 [n, 3, height, width] on the model's device."""
+        """Return the pictures of at most `batch` requests, uint8 [n, 3, height, width] on the model's device.
+
+        Where the number format overflows, a picture is imagined again in float32: as ever, its bits depend on nothing but itself.
+
+        Raises
+        ------
+        ModelError
+            If pictures are no numbers even then.
+        """
         self.pictures += len(requests)
         padded = requests + [requests[-1]] * (self.batch - len(requests))
-        model = self.model
+        pictures = self._decoded(self.model, padded)[: len(requests)]
+        good = whole(pictures)
+        # one look a batch
+        if not bool(good.all()):
+            with in_float32(self.model) as exact:
+                exactly = self._decoded(exact, padded)[: len(requests)]
+            require_whole(exactly, self.model)
+            self.again += int((~good).sum())
+            pictures = torch.where(good.view(-1, 1, 1, 1), pictures.float(), exactly)
+        return to_bytes(pictures)
+
+    def _decoded(self, model: Model, padded: list[Request]) -> torch.Tensor:
+        """Return a full batch's pictures as the model decodes them, [batch, 3, height, width] in about [-1, 1]."""
         before, after = np.array([r.prompt_from for r in padded]), np.array([r.prompt_to for r in padded])
         weight = np.array([r.weight for r in padded])
-        conditioning = self.bank.mix(before, after, weight, np.array([r.slerp for r in padded]))
-        negative = self.bank.mix_negative(before, after, weight)
+        conditioning = self.bank.mix(before, after, weight, np.array([r.slerp for r in padded])).to(model.dtype)
+        negative = self.bank.mix_negative(before, after, weight).to(model.dtype)
         strength = torch.tensor([r.strength for r in padded], dtype=torch.float64)
-        noises = [self._stack([r.noises[i] for r in padded]) for i in range(self.noises_per_picture)]
+        noises = [self._stack(model, [r.noises[i] for r in padded]) for i in range(self.noises_per_picture)]
 
         def denoise(latents: torch.Tensor, tau: torch.Tensor) -> torch.Tensor:
             return model.guided(latents, tau, conditioning, negative)
 
-        latents = sample(model.sampling, denoise, strength, self._encoded(padded), noises)
-        return to_bytes(model.decode(latents)[: len(requests)])
+        latents = sample(model.sampling, denoise, strength, self._encoded(model, padded), noises)
+        return model.decode(latents)
 
-    def _encoded(self, requests: list[Request]) -> torch.Tensor | None:
+    def _encoded(self, model: Model, requests: list[Request]) -> torch.Tensor | None:
         """Return the latents of the sources, zeros where there is none; None if no request has one."""
         if all(request.source is None for request in requests):
             return None
         # sources run through the encoder in the batch's shape too
         empty = torch.zeros(3, self.height, self.width)
-        given = torch.tensor([r.source is not None for r in requests]).to(self.model.device).view(-1, 1, 1, 1)
-        encoded = self.model.encode(self._stack([empty if r.source is None else r.source for r in requests]))
+        given = torch.tensor([r.source is not None for r in requests]).to(model.device).view(-1, 1, 1, 1)
+        encoded = model.encode(self._stack(model, [empty if r.source is None else r.source for r in requests]))
         return torch.where(given, encoded, torch.zeros_like(encoded))
 
-    def _stack(self, tensors: list[torch.Tensor]) -> torch.Tensor:
-        stacked = torch.stack([t.to(self.model.device) for t in tensors]).to(self.model.dtype)
+    def _stack(self, model: Model, tensors: list[torch.Tensor]) -> torch.Tensor:
+        stacked = torch.stack([t.to(model.device) for t in tensors]).to(model.dtype)
         return stacked.contiguous(memory_format=torch.channels_last)
 
 

@@ -36,6 +36,10 @@ class Conditioning:
         """Return some of the texts, in the order asked for."""
         return Conditioning(self.tokens[rows], None if self.pooled is None else self.pooled[rows])
 
+    def to(self, dtype: torch.dtype) -> Conditioning:
+        """Return it in a number format."""
+        return Conditioning(self.tokens.to(dtype), None if self.pooled is None else self.pooled.to(dtype))
+
     def expand(self, count: int) -> Conditioning:
         """Return one text's conditioning for `count` items."""
         pooled = None if self.pooled is None else self.pooled.expand(count, -1)

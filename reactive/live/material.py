@@ -30,7 +30,7 @@ LIVE_BATCH = {"cpu": 4, "cuda": 8}
 
 @dataclass(frozen=True)
 class Options:
-    """How a preview is made; as `render.run.Settings` has it. `draft` promises no equality with the final clip."""
+    """How a preview is made; as `render.settings.Settings` has it. `draft` promises no equality with the final clip."""
 
     preset: str = "loop-destroy"
     fps: Fraction = Fraction(24)

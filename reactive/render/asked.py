@@ -22,11 +22,12 @@ from reactive.render.keys import differences, digest, hash_path, plain
 from reactive.render.plan import Plan
 
 if TYPE_CHECKING:
-    from reactive.render.run import Clip, Settings
+    from reactive.render.clip import Clip
+    from reactive.render.settings import Settings
 
 # settings that do not change the clip, and those that stand in another part of the request
 _PARTS: dict[str, type[Any]] = {"wishes": Wishes, "corrections": Corrections}
-_ASIDE = ("overwrite", "job", "mixed", "preset", "model")
+_ASIDE = ("overwrite", "job", "mixed", "ray", "workers", "preset", "model")
 
 
 Told = TypeVar("Told")
@@ -69,7 +70,7 @@ class Asked:
         settings = {
             f.name: _told(getattr(self.settings, f.name))
             for f in dataclasses.fields(self.settings)
-            if f.name not in ("job", "mixed")
+            if f.name not in ("job", "mixed", "ray", "workers")
         }
         return {
             "request": self.key,
@@ -77,7 +78,12 @@ class Asked:
             "song": str(Path(song).absolute()),
             "out": str(out.absolute()),
             "settings": settings,
-            "hashes": {"song": self.song, "model": self.model, "preset": digest(self.wish["preset"])},
+            "hashes": {
+                "song": self.song,
+                "model": self.model,
+                "preset": digest(self.wish["preset"]),
+                "grid": digest(self.wish["settings"]["wishes"]),
+            },
             "environment": self.environment,
             "frames": plan.last - plan.first,
             "segments": len(plan.segments),
@@ -158,7 +164,7 @@ def finished_clip(folder: Path, asked: Asked, outs: list[Path]) -> Clip | None:
     done = [record["done"] for record in records if "done" in record]
     if not done or done[-1]["request"] != asked.key or not all(made_here(folder, asked, out) for out in outs):
         return None
-    from reactive.render.run import Clip
+    from reactive.render.clip import Clip
 
     return Clip.restored(done[-1]["clip"], outs=outs, job=folder)
 

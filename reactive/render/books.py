@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Sequence
 from fractions import Fraction
@@ -11,8 +12,9 @@ from reactive.errors import OutputError
 from reactive.render.job import Entry, Job
 from reactive.render.keys import file_key
 from reactive.render.plan import Plan
-from reactive.render.work import Todo
+from reactive.render.work import Order, Todo
 from reactive.render.writer import Piece
+from reactive.timeline.clock import frame_time
 from reactive.video.codec import Codec
 
 # bytes a pixel that a clip of lively pictures takes: measured for H.264 at quality 18 (x264 halves it every 6 steps)
@@ -48,32 +50,31 @@ class Books:
 
     def missing(self) -> list[Todo]:
         """Return the segments that are not whole on disk, in order."""
-        found = []
-        for number, segment in enumerate(self.plan.segments):
-            # two shapes of one size are one file
-            wanted = {
-                name: size for name, size in zip(self.files[number], self.sizes, strict=True) if not self.job.good(name)
-            }
-            if not wanted:
-                continue
-            before = self._state(number - 1) if number else None
-            follows = number and self.plan.segments[number - 1].shot == segment.shot and segment.shot is not None
-            found.append(
-                Todo(
-                    number,
-                    segment,
-                    Piece(segment.start, segment.stop, tuple(wanted.items()), self._state(number)),
-                    trail=f"trails/{self.keys[number]}" if segment.shot is not None else "",
-                    before=before if follows and before is not None and self.job.good(before) else None,
-                )
-            )
-        return found
+        return [todo for number in range(len(self.plan.segments)) if (todo := self.todo(number)).piece.files]
+
+    def todo(self, number: int) -> Todo:
+        """Return what is missing of a segment, as things stand now; no files if nothing is."""
+        segment = self.plan.segments[number]
+        # two shapes of one size are one file
+        wanted = {
+            name: size for name, size in zip(self.files[number], self.sizes, strict=True) if not self.job.good(name)
+        }
+        before = self._state(number - 1) if number else None
+        follows = number and self.plan.segments[number - 1].shot == segment.shot and segment.shot is not None
+        return Todo(
+            number,
+            segment,
+            Piece(segment.start, segment.stop, tuple(wanted.items()), self._state(number)),
+            trail=f"trails/{self.keys[number]}" if segment.shot is not None else "",
+            before=before if follows and before is not None and self.job.good(before) else None,
+        )
 
     def accept(self, number: int, entries: list[Entry]) -> None:
-        """Note the files of a finished segment."""
-        del number
+        """Note the files of a finished segment; its trail goes once the journal tells of them."""
         for entry in entries:
             self.job.accept(entry)
+        if self.plan.segments[number].shot is not None:
+            (self.job.folder / "trails" / self.keys[number]).unlink(missing_ok=True)
 
     def pieces(self, shape: int) -> list[tuple[Path, int]]:
         """Return a shape's pieces in order, with their numbers of frames."""
@@ -92,7 +93,15 @@ class Books:
         return f"states/{self.keys[number]}" if segment.shot is not None and segment.stop < segment.shot[1] else None
 
 
-def check_space(books: Books, outs: Sequence[Path]) -> None:
+def feedback_bytes(books: Books, order: Order) -> int:
+    """Return how many bytes the uncompressed pictures of feedback segments take: states for good, trails while in hand."""
+    todos = [todo for todo in books.missing() if todo.segment.shot is not None]
+    ticks = math.ceil(frame_time(books.plan.longest, order.timeline.fps) * order.timeline.feedback_rate) + 1
+    pictures = sum(todo.piece.state is not None for todo in todos) + min(len(todos), order.batch) * ticks
+    return pictures * 3 * order.imagined[0] * order.imagined[1]
+
+
+def check_space(books: Books, outs: Sequence[Path], order: Order) -> None:
     """Check that the disk holds what is still to be written, by a rough estimate.
 
     Raises
@@ -105,7 +114,7 @@ def check_space(books: Books, outs: Sequence[Path]) -> None:
     pixels = sum(width * height for width, height in books.sizes)
     total = books.plan.last - books.plan.first
     # the pieces that are missing, and the whole clip beside them
-    needed = int((2 * total - books.frames_there()) * pixels * a_pixel)
+    needed = int((2 * total - books.frames_there()) * pixels * a_pixel) + feedback_bytes(books, order)
     free = shutil.disk_usage(books.job.folder).free
     if free < needed:
         raise OutputError(

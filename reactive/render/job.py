@@ -15,11 +15,11 @@ renamed.
 from __future__ import annotations
 
 import contextlib
+import glob
 import json
 import os
 import shutil
-import socket
-import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -30,13 +30,11 @@ from filelock import FileLock, Timeout
 from reactive.errors import OutputError
 from reactive.render.journal import Journal, flush_folder, read_journal, write_whole
 from reactive.render.keys import digest, hash_path
+from reactive.render.lease import Lease, lease_of
 from reactive.video.segment import output_error
 
 SUFFIX = ".reactive-job"
 FOLDERS = ("segments", "states", "trails")
-# a run on another machine is believed dead when it has not renewed its lease for so many seconds
-LEASE_SECONDS = 60.0
-_RENEWED = 15.0
 
 
 def job_folder(out: Path, job: Path | None = None) -> Path:
@@ -85,6 +83,7 @@ class Job:
             raise output_error(folder, problem) from None
         try:
             self._lease = Lease(folder)
+            self._sweep()
             self.journal = Journal(folder / "journal")
         except OSError as problem:
             self._lock.release()
@@ -95,6 +94,19 @@ class Job:
         self.entries = entries_of(self.journal.records)
         self._checked: dict[str, bool] = {}
 
+    @property
+    def owner(self) -> str:
+        """What stands in the lease of this run and of no other."""
+        return self._lease.owner
+
+    def _sweep(self) -> None:
+        """Remove what a killed run left half written."""
+        for name in FOLDERS:
+            for file in (self.folder / name).iterdir():
+                # finished files have no dot before their suffix
+                if file.name.startswith(".") or len(file.suffixes) > 1:
+                    file.unlink(missing_ok=True)
+
     def good(self, name: str) -> bool:
         """Return whether a file is finished and holds the very bytes that it was finished with."""
         if name not in self._checked:
@@ -102,7 +114,14 @@ class Job:
         return self._checked[name]
 
     def accept(self, entry: Entry) -> None:
-        """Note a finished file, which has been written by `finish_file`."""
+        """Note a finished file, which has been written by `finish_file`.
+
+        Raises
+        ------
+        OutputError
+            If another machine has taken the job over, since this one was not heard of for long.
+        """
+        self._lease.check()
         self.journal.append({"file": entry.name, "sha256": entry.sha256, "bytes": entry.size})
         self.entries[entry.name] = entry
         self._checked[entry.name] = True
@@ -146,63 +165,16 @@ class Job:
         self.close()
 
 
-class Lease:
-    """A file that says who works on a job, renewed while they do: for folders that several machines share.
-
-    How old it is, is told by the file system's own clock, since machines' clocks differ and jump.
-
-    Raises
-    ------
-    OutputError
-        If another machine holds a fresh one.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self.path = folder / "lease"
-        held = lease_of(folder)
-        if held is not None and held["host"] != socket.gethostname() and held["age"] < LEASE_SECONDS:
-            raise OutputError(
-                f"is being rendered by another machine ({held['host']}, process {held['process']})", where=str(folder),
-                remedy=f"wait until it is done, or {LEASE_SECONDS:.0f} s if that machine has died",
-            )  # fmt: skip
-        self._renew()
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._keep, name="lease", daemon=True)
-        self._thread.start()
-
-    def _keep(self) -> None:
-        while not self._stop.wait(_RENEWED):
-            # a full or lost disk is noticed where it matters
-            with contextlib.suppress(OSError):
-                self._renew()
-
-    def _renew(self) -> None:
-        self.path.write_text(json.dumps({"host": socket.gethostname(), "process": os.getpid()}))
-
-    def close(self) -> None:
-        self._stop.set()
-        self._thread.join()
-        self.path.unlink(missing_ok=True)
-
-
-def lease_of(folder: Path) -> dict[str, Any] | None:
-    """Return who holds a job's lease and its age in seconds; None if nobody does."""
-    lease = folder / "lease"
-    probe = folder / f".now.{socket.gethostname()}.{os.getpid()}"
-    try:
-        held = json.loads(lease.read_text())
-        probe.touch()
-        age = probe.stat().st_mtime - lease.stat().st_mtime
-        return {"host": str(held["host"]), "process": int(held["process"]), "age": max(age, 0.0)}
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    finally:
-        probe.unlink(missing_ok=True)
-
-
 def _holder(folder: Path) -> str:
     held = lease_of(folder)
-    return f"{held['host']}, process {held['process']}" if held else "just starting"
+    return str(held) if held else "just starting"
+
+
+def sweep(outs: Sequence[Path]) -> None:
+    """Remove what a killed run left of clips that it was just writing; only who holds the clips' job may."""
+    for out in outs:
+        for left in out.parent.glob(f".{glob.escape(out.name)}.*.partial"):
+            left.unlink(missing_ok=True)
 
 
 def finish_file(folder: Path, name: str, partial: Path) -> Entry:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,9 +13,11 @@ from filelock import FileLock, Timeout
 from reactive.errors import MediaError, OutputError
 from reactive.media.safe import regular_file, sha256
 from reactive.render.asked import segments_done, settings_from
+from reactive.render.clip import Clip
 from reactive.render.job import FOLDERS, SUFFIX, folder_size, read_manifest
 from reactive.render.journal import read_journal
-from reactive.render.run import Clip, Settings, make_clip
+from reactive.render.run import make_clip
+from reactive.render.settings import Progress, Rates, Settings
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,10 @@ def resume_job(
     *,
     song: Path | None = None,
     mixed: bool = False,
-    progress: Callable[[str, int, int], None] | None = None,
+    ray: str | None = None,
+    workers: int = 0,
+    progress: Progress | None = None,
+    rates: Rates | None = None,
 ) -> Clip:
     """Go on with a job, wherever its folder and its song have been moved to.
 
@@ -114,6 +119,8 @@ def resume_job(
         Where the song is now; default: where it was, or beside the job.
     mixed
         Go on although versions, device or threads differ.
+    ray, workers
+        A Ray cluster whose workers go on with it, as `Settings` has them.
 
     Raises
     ------
@@ -136,4 +143,5 @@ def resume_job(
         raise MediaError(problem.what, where=problem.where, remedy="say where the song is now with --song") from None
     if sha256(found) != manifest["hashes"]["song"]:
         raise MediaError("is not the song of this job", where=str(found), remedy="name the right one with --song")
-    return make_clip(found, out, replace(settings, job=folder, mixed=mixed), progress=progress)
+    settings = replace(settings, job=folder, mixed=mixed, ray=ray, workers=workers)
+    return make_clip(found, out, settings, progress=progress, rates=rates)

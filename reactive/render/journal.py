@@ -48,7 +48,8 @@ class Journal:
         self.records, self.damaged = read_journal(path)
         if self.damaged:
             write_whole(path, b"".join(map(_line, self.records)))
-        self._handle: IO[bytes] = path.open("ab")
+        # unbuffered: what a full disk refused must not come again when the journal is closed
+        self._handle: IO[bytes] = path.open("ab", buffering=0)
 
     def append(self, record: dict[str, Any]) -> None:
         """Add a record; it is on the disk when this returns."""

@@ -28,7 +28,7 @@ from reactive.video.codec import Codec
 from reactive.video.segment import encoder_versions
 
 if TYPE_CHECKING:
-    from reactive.render.run import Settings
+    from reactive.render.settings import Settings
     from reactive.render.work import Order
 
 _PACKAGE = Path(__file__).resolve().parent.parent

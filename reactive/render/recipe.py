@@ -31,13 +31,13 @@ from reactive.video.mark import xmp_packet
 if TYPE_CHECKING:
     from reactive.diffusion.models import Model
     from reactive.media.sound import Track
-    from reactive.render.run import Settings
+    from reactive.render.settings import Settings
     from reactive.timeline.timeline import Timeline
 
 LIBRARIES = ("torch", "diffusers", "transformers", "av", "numpy", "librosa")
 # what names files stands in the recipe by hash; the rest of these decides nothing in the finished clip
 FILES = ("preset", "timeline", "model", "photos", "videos", "lyrics", "shots", "logo", "wishes")
-ASIDE = ("overwrite", "recipe", "telling", "job", "mixed", "also")
+ASIDE = ("overwrite", "recipe", "telling", "job", "mixed", "also", "ray", "workers")
 MAX_FILES = 1000
 
 

@@ -17,8 +17,10 @@ from reactive.errors import MediaError, ModelError, ReactiveError
 from reactive.media.safe import regular_file, sha256
 from reactive.preset.archive import name_fault
 from reactive.preset.installed import FILE
+from reactive.render.clip import Clip
 from reactive.render.recipe import ASIDE, FILES, Named, Recipe, differences, read_recipe
-from reactive.render.run import Clip, Progress, Settings, make_clip
+from reactive.render.run import make_clip
+from reactive.render.settings import Progress, Settings
 from reactive.render.sizes import parse_size
 from reactive.timeline.clock import parse_fps
 from reactive.video.codec import CODECS, SPEEDS

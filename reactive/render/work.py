@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -16,7 +16,7 @@ from reactive.diffusion.core import Core, from_bytes
 from reactive.diffusion.frames import independent_frames, scenery
 from reactive.diffusion.joins import prompts_at
 from reactive.diffusion.lanes import Passage, lane_frames, shot_ticks
-from reactive.diffusion.models import Model
+from reactive.diffusion.models import Model, load_model
 from reactive.diffusion.sparse import sparse_frames
 from reactive.render.job import Entry
 from reactive.render.keys import first_tick_at, last_tick_before, shot_around
@@ -29,6 +29,32 @@ from reactive.sources.video import VideoSource
 from reactive.timeline.timeline import Timeline
 from reactive.video.codec import Codec
 from reactive.video.segment import output_error
+
+
+@dataclass(frozen=True)
+class Loading:
+    """What `load_model` is told, on whichever machine it runs."""
+
+    name: str
+    device: str
+    steps: int | None = None
+    guidance: float | None = None
+    loras: tuple[str, ...] = ()
+    vae: str | None = None
+    dtype: str = "auto"
+
+    def load(self) -> Model:
+        """Load the model.
+
+        Raises
+        ------
+        ModelError
+            If it isn't there or can't be used.
+        """
+        return load_model(
+            self.name, device=self.device, steps=self.steps, guidance=self.guidance, loras=self.loras, vae=self.vae,
+            dtype=self.dtype,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -119,15 +145,30 @@ class Worker:
         The loaded model.
     order
         The job.
+    prompts
+        Numbers of the prompts that its segments may show.
     batch
         Another batch shape than the order's, where memory does not hold that.
+
+    Raises
+    ------
+    MediaError
+        If a photograph or video can't be read.
     """
 
-    def __init__(self, model: Model, order: Order, *, batch: int | None = None) -> None:
+    def __init__(self, model: Model, order: Order, prompts: Iterable[int], *, batch: int | None = None) -> None:
         self.model = model
         self.order = order
-        self.batch = batch or order.batch
-        self.pictures = 0
+        bank = PromptBank(model, order.timeline.prompts, prompts, order.negatives)
+        width, height = order.imagined
+        self.core = Core(model, bank, batch=batch or order.batch, width=width, height=height)
+        self.videos = _videos(order)
+        self.scene = scenery(order.timeline, self.core, _photos(order.photos, order.imagined), self.videos)
+
+    def close(self) -> None:
+        """Let go of the videos."""
+        for source in self.videos.values():
+            source.close()
 
     def render(self, todos: Sequence[Todo], *, finished: Finished, done: Callable[[int], None]) -> None:
         """Render segments into the job folder.
@@ -145,19 +186,14 @@ class Worker:
         ------
         OutputError
             If the disk is full or fails.
+        ModelError
+            If the model makes pictures that are no numbers.
         """
-        order = self.order
-        timeline = order.timeline
-        bank = PromptBank(self.model, timeline.prompts, used_prompts(timeline, todos), order.negatives)
-        core = Core(self.model, bank, batch=self.batch, width=order.imagined[0], height=order.imagined[1])
-        videos = _videos(order)
-        scene = scenery(timeline, core, _photos(order.photos, order.imagined), videos)
-        runs = _runs(todos, timeline)
+        order, core, scene = self.order, self.core, self.scene
+        runs = [_Run(chain, shot_ticks(order.timeline, *shot)) for shot, chain in chains(todos)]
 
         def complete(index: int, entries: list[Entry]) -> None:
             finished(todos[index].number, entries)
-            if todos[index].trail:
-                (order.folder / todos[index].trail).unlink(missing_ok=True)
 
         writer = SegmentWriter(
             [todo.piece for todo in todos], order.folder, fps=order.timeline.fps, codec=order.codec,
@@ -186,10 +222,6 @@ class Worker:
         except BaseException:
             writer.abandon()
             raise
-        finally:
-            self.pictures += core.pictures
-            for source in videos.values():
-                source.close()
 
     def _passage(self, run: _Run, writer: SegmentWriter) -> Passage:
         """Return what a run wants of its shot, going on from the last state and the trail of its first segment."""
@@ -271,18 +303,19 @@ def used_prompts(timeline: Timeline, todos: Sequence[Todo]) -> set[int]:
     return used
 
 
-def _runs(todos: Sequence[Todo], timeline: Timeline) -> list[_Run]:
-    runs: list[_Run] = []
+def chains(todos: Sequence[Todo]) -> list[tuple[tuple[int, int], list[tuple[int, Todo]]]]:
+    """Return the missing feedback segments in runs that grow out of each other: their shot, and each with its place."""
+    found: list[tuple[tuple[int, int], list[tuple[int, Todo]]]] = []
     for index, todo in enumerate(todos):
         shot = todo.segment.shot
         if shot is None:
             continue
-        before = runs[-1].todos[-1][1].segment if runs else None
+        before = found[-1][1][-1][1].segment if found else None
         if before is not None and before.shot == shot and before.stop == todo.segment.start:
-            runs[-1].todos.append((index, todo))
+            found[-1][1].append((index, todo))
         else:
-            runs.append(_Run([(index, todo)], shot_ticks(timeline, *shot)))
-    return runs
+            found.append((shot, [(index, todo)]))
+    return found
 
 
 def _photos(photos: Sequence[Path], size: tuple[int, int]) -> dict[int, torch.Tensor]:

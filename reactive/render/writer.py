@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import queue
+import socket
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -211,6 +212,6 @@ class SegmentWriter:
 
 
 def partial_path(folder: Path, name: str) -> Path:
-    """Return where a file of a job is written before it is complete; each process has a place of its own."""
+    """Return where a file of a job is written before it is complete; each process of each machine has its own place."""
     path = folder / name
-    return path.with_name(f".{path.name}.{os.getpid()}.partial")
+    return path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.partial")

@@ -6,6 +6,9 @@ import os
 import random
 import shutil
 import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
@@ -20,6 +23,7 @@ from reactive.diffusion.core import Core
 from reactive.errors import OutputError
 from reactive.render import run
 from reactive.render.job import Job, job_folder, read_manifest
+from reactive.render.jobs import resume_job
 from reactive.render.journal import Journal, read_journal
 from tests.toy import beat_song, write_song
 
@@ -152,6 +156,37 @@ def test_killed_at_any_moment_and_resumed_equals_uninterrupted(
         assert same(clip, whole), (case, kept)
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
+def test_the_command_killed_three_times_equals_uninterrupted(
+    tmp_path: Path, song: Path, chosen: Settings, whole
+) -> None:
+    out = tmp_path / "clip.mp4"
+    draw = random.Random(3)
+    command = [
+        sys.executable, "-m", "reactive", "run", str(song), "-o", str(out), "--preset", chosen.preset, "--model", chosen.model,
+        "--steps", "1", "--device", "cpu", "--threads", "1", "--batch", "4", "--segment", "12", "--also", "9:16",
+    ]  # fmt: skip
+    kept = 0
+    for _ in range(3):
+        process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+        until = time.monotonic() + 120
+        while process.poll() is None and time.monotonic() < until:
+            if len(read_journal(job_folder(out) / "journal")[0]) > kept + 2:
+                break
+            time.sleep(0.01)
+        time.sleep(draw.uniform(0, 0.1))
+        process.kill()
+        assert process.wait() == -signal.SIGKILL
+        assert not out.exists()
+        records = len(read_journal(job_folder(out) / "journal")[0])
+        assert records > kept
+        kept = records
+    clip = make_clip(song, out, chosen)
+    assert clip.reused
+    assert same(clip, whole)
+
+
 def _die_at(what: str, count: int) -> None:
     """Kill this process with SIGKILL at the `count`-th call of something."""
     owner, name = {"imagine": (Core, "imagine"), "replace": (os, "replace"), "fsync": (os, "fsync")}[what]
@@ -252,22 +287,45 @@ def test_another_shape_later_renders_the_same_pictures(tmp_path: Path, song: Pat
     assert packets(clip.also[1]) == packets(whole.output)
 
 
+def test_what_a_killed_run_left_half_written_goes(
+    tmp_path: Path, song: Path, chosen: Settings, whole, imagined
+) -> None:
+    out = copied(whole, tmp_path)
+    left = [
+        job_folder(out) / "segments" / ".0123.mkv.elsewhere.7.partial",
+        job_folder(out) / "segments" / "0123.safe.mkv",
+        tmp_path / ".clip.mp4.7.partial",
+    ]
+    other = tmp_path / ".clip.mp4.txt"
+    for path in (*left, other):
+        path.write_bytes(b"half")
+    assert same(make_clip(song, out, chosen), whole)
+    assert imagined == []
+    assert not any(path.exists() for path in left)
+    assert other.exists()
+
+
+def test_a_job_without_its_lock_and_lease_goes_on_elsewhere(
+    tmp_path: Path, song: Path, chosen: Settings, whole, imagined
+) -> None:
+    # as it was copied from a machine that died, to another folder and under another clock
+    out = copied(whole, tmp_path / "moved")
+    (job_folder(out) / "lock").unlink(missing_ok=True)
+    for path in job_folder(out).rglob("*"):
+        os.utime(path, (4e9, 4e9))
+    segment = sorted((job_folder(out) / "segments").iterdir())[0]
+    segment.unlink()
+    song_there = shutil.copy(song, tmp_path / "moved" / "song.wav")
+    clip = resume_job(job_folder(out), song=Path(song_there))
+    assert clip.output == out
+    assert 0 < clip.reused < clip.frames
+    assert same(clip, whole)
+
+
 def test_two_runs_on_one_job_do_not_meet(tmp_path: Path, song: Path, chosen: Settings) -> None:
     out = tmp_path / "clip.mp4"
     with Job(job_folder(out)), pytest.raises(OutputError, match="another run"):
         make_clip(song, out, chosen)
-
-
-def test_a_lease_of_another_machine_holds_until_it_is_old(tmp_path: Path) -> None:
-    folder = tmp_path / "clip.mp4.reactive-job"
-    folder.mkdir()
-    (folder / "lease").write_text('{"host": "elsewhere", "process": 7}')
-    with pytest.raises(OutputError, match="elsewhere, process 7"):
-        Job(folder)
-    os.utime(folder / "lease", (1, 1))
-    with Job(folder):
-        assert (folder / "lease").stat().st_mtime > 1
-    assert not (folder / "lease").exists()
 
 
 def test_another_environment_is_refused_or_allowed(
@@ -355,3 +413,16 @@ def test_a_journal_is_mended(tmp_path: Path) -> None:
     assert [record["number"] for record in records][-1] == 9
     assert 0 in [record["number"] for record in records]
     assert len(records) < 5
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_a_journal_on_a_full_disk_says_so_and_can_be_gone_on_with(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal")
+    journal.append({"number": 0})
+    with open("/dev/full", "ab", buffering=0) as full:
+        whole_disk, journal._handle = journal._handle, full
+        with pytest.raises(OSError, match="No space"):
+            journal.append({"number": 1})
+        journal._handle = whole_disk
+    journal.close()
+    assert [record["number"] for record in read_journal(journal.path)[0]] == [0]

@@ -1,0 +1,103 @@
+"""Hear the song and decide its timeline, or take an edited one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from reactive.audio.analysis import Analysis
+from reactive.audio.hear import hear
+from reactive.errors import TimelineError
+from reactive.media.sound import Track
+from reactive.preset.lyrics import Line
+from reactive.preset.schema import Preset
+from reactive.preset.shots import Shots
+from reactive.render.settings import Settings
+from reactive.render.take import perform_take
+from reactive.timeline.clock import nearest_frame
+from reactive.timeline.excerpt import telling_start
+from reactive.timeline.file import load_timeline
+from reactive.timeline.shots import apply_shots
+from reactive.timeline.timeline import Timeline, build_timeline
+
+
+@dataclass(frozen=True)
+class Decided:
+    """The timeline, where an excerpt begins in seconds, the song, what was heard (None: an edited timeline), notes, and how
+    black each frame of a take is."""
+
+    timeline: Timeline
+    start: float
+    track: Track
+    analysis: Analysis | None = None
+    notes: tuple[str, ...] = ()
+    black: np.ndarray | None = None
+
+
+def decide(
+    track: Track, preset: Preset | None, lines: Sequence[Line], wishes: Shots | None, settings: Settings
+) -> Decided:
+    """Hear the song and decide its timeline."""
+    if settings.timeline:
+        return Decided(edited_timeline(settings, track), settings.start, track)
+    heard = hear(track.path, settings.wishes)
+    photos, videos = (tuple(file.name for file in files) for files in (settings.photos, settings.videos))
+    black = None
+    if settings.take:
+        performance = perform_take(settings.take, heard.track, heard.analysis, photos, videos)
+        timeline, black = performance.timeline, performance.black
+    else:
+        assert preset is not None
+        timeline = build_timeline(
+            heard.analysis, preset, samples=heard.track.samples, fps=settings.fps, seed=settings.seed,
+            photos=photos, videos=videos, macros=settings.macros, lyrics=lines,
+        )  # fmt: skip
+    if wishes:
+        timeline, _ = apply_shots(timeline, heard.analysis, wishes)
+    start = settings.start
+    if settings.telling:
+        start = telling_start(heard.analysis, settings.duration or heard.track.duration)
+    return Decided(timeline, start, heard.track, heard.analysis, heard.notes, black)
+
+
+def edited_timeline(settings: Settings, track: Track) -> Timeline:
+    """Load the timeline that was asked for and check that it belongs to this song and these photographs."""
+    assert settings.timeline is not None
+    timeline = load_timeline(settings.timeline)
+    where = str(settings.timeline)
+    if timeline.song_sha256 != track.sha256:
+        raise TimelineError("was made for another song", where=where, remedy="name that song, or write a new timeline")
+    for kind, option, files, named in (
+        ("photographs", "--photo", settings.photos, timeline.photos),
+        ("videos", "--video", settings.videos, timeline.videos),
+    ):
+        if named != tuple(file.name for file in files):
+            wanted = ", ".join(named) or "none"
+            raise TimelineError(
+                f"wants the {kind}: {wanted}", where=where, remedy=f"name them with {option}, in this order"
+            )
+    return timeline
+
+
+def frame_range(timeline: Timeline, track: Track, settings: Settings) -> tuple[int, int]:
+    """Return the frames [first, last) that `start` and `duration` ask for."""
+    if not 0 <= settings.start < track.duration:
+        raise TimelineError(
+            f"{settings.start:g} s is not within the song", where="--start", remedy=f"it lasts {track.duration:.2f} s"
+        )
+    first = min(nearest_frame(settings.start, timeline.fps), timeline.frames - 1)
+    if settings.duration is None:
+        return first, timeline.frames
+    if not 0 < settings.duration < math.inf:
+        raise TimelineError(f"{settings.duration:g} s is no length", where="--duration", remedy="give seconds above 0")
+    last = nearest_frame(settings.start + settings.duration, timeline.fps)
+    return first, min(max(last, first + 1), timeline.frames)
+
+
+def negatives_of(timeline: Timeline, more: str) -> tuple[str, ...]:
+    """Return what each of a timeline's prompts keeps away from, with `more` for all of them; empty for nothing."""
+    own = timeline.negatives or ("",) * len(timeline.prompts)
+    return tuple(", ".join(text for text in (one, more) if text) for one in own) if any(own) or more else ()

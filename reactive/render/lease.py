@@ -1,0 +1,131 @@
+"""The lease of a job: who works on it, renewed while they do, for folders that several machines share.
+
+On one machine the operating system's lock decides. Where it does not reach, the lease does: whoever wants the job of
+another machine watches that machine's lease for a while. Only whether it changes counts, never a clock, since clocks of machines
+and file servers differ and jump.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import socket
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from reactive.errors import OutputError
+
+# a lease is renewed every few seconds, and believed dead when it was not for several times as long
+RENEWED = 5.0
+WATCHED = 20.0
+NAME = "lease"
+
+
+@dataclass(frozen=True)
+class Held:
+    """What a lease says: machine, process, whose it is, and how often it was renewed."""
+
+    host: str
+    process: int
+    owner: str
+    turn: int
+
+    def __str__(self) -> str:
+        """Return who holds it, for a person."""
+        return f"{self.host}, process {self.process}"
+
+
+def lease_of(folder: Path) -> Held | None:
+    """Return what a job's lease says; None if there is none that can be read."""
+    try:
+        told = json.loads((folder / NAME).read_text())
+        return Held(str(told["host"]), int(told["process"]), str(told.get("owner", "")), int(told.get("turn", 0)))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+class Lease:
+    """A lease, held until it is closed.
+
+    Raises
+    ------
+    OutputError
+        If another machine renews it.
+    OSError
+        If it can't be written.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.owner = secrets.token_hex(8)
+        self.turn = 0
+        self.taken: Held | None = None
+        held = lease_of(folder)
+        if held is not None and held.host != socket.gethostname() and _alive(folder, held):
+            raise OutputError(
+                f"is being rendered by another machine ({held})", where=str(folder),
+                remedy="wait until it is done, or choose another clip with -o",
+            )  # fmt: skip
+        self._renew()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._keep, name="lease", daemon=True)
+        self._thread.start()
+
+    def check(self) -> None:
+        """Check that nobody has taken the job over.
+
+        Raises
+        ------
+        OutputError
+            If somebody has, who did not hear of this run for long.
+        """
+        if self.taken is not None:
+            raise OutputError(
+                f"was taken over by another run ({self.taken})", where=str(self.folder),
+                remedy="it goes on there; nothing is lost",
+            )  # fmt: skip
+
+    def close(self) -> None:
+        """Let go of it."""
+        self._stop.set()
+        self._thread.join()
+        if self.taken is None:
+            (self.folder / NAME).unlink(missing_ok=True)
+
+    def _keep(self) -> None:
+        while not self._stop.wait(RENEWED):
+            held = lease_of(self.folder)
+            if held is not None and held.owner != self.owner:
+                self.taken = held
+                return
+            # a full or lost disk is noticed where it matters
+            with contextlib.suppress(OSError):
+                self._renew()
+
+    def _renew(self) -> None:
+        self.turn += 1
+        told = {"host": socket.gethostname(), "process": os.getpid(), "owner": self.owner, "turn": self.turn}
+        # whole at once, so that nobody reads half of it
+        partial = self.folder / f".{NAME}.{self.owner}.partial"
+        try:
+            partial.write_text(json.dumps(told))
+            os.replace(partial, self.folder / NAME)
+        finally:
+            partial.unlink(missing_ok=True)
+
+
+def _alive(folder: Path, held: Held) -> bool:
+    """Return whether a lease is renewed while it is watched."""
+    until = time.monotonic() + WATCHED
+    while time.monotonic() < until:
+        time.sleep(min(1.0, RENEWED / 2))
+        now = lease_of(folder)
+        if now is None:
+            return False
+        if now != held:
+            return True
+    return False

@@ -1,0 +1,61 @@
+"""Pictures that overflow a half format are imagined again in float32; all others keep their bits."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from reactive.diffusion.conditioning import PromptBank
+from reactive.diffusion.core import Core, Request
+from reactive.diffusion.models import Model, load_model
+from reactive.errors import ModelError
+
+# latents beyond this overflow in the decoder that is made below
+PROMPTS = ("a red sea", "a blue hill")
+
+
+def core_of(model: Model) -> Core:
+    return Core(model, PromptBank(model, PROMPTS), batch=4, width=64, height=64)
+
+
+def requests(model: Model, loud: float) -> list[Request]:
+    """Return three requests, the middle one of whose noise is so many times too loud."""
+    generator = torch.Generator().manual_seed(3)
+    noises = torch.randn(3, model.channels, 8, 8, generator=generator)
+    return [Request(0, 1, 0.5, 1.0, (noise * scale,)) for noise, scale in zip(noises, (1.0, loud, 1.0), strict=True)]
+
+
+def test_only_what_overflows_is_imagined_again_and_the_weights_come_back(toy_model: Path) -> None:
+    half = load_model(str(toy_model), steps=1, dtype="float16")
+    before = [parameter.clone() for parameter in half.unet.parameters()]
+    core = core_of(half)
+    calm = core.imagine(requests(half, 1.0))
+    assert core.again == 0
+    # float16 ends at 65,504
+    mixed = core.imagine(requests(half, 1e5))
+    assert core.again == 1
+    assert torch.equal(mixed[0], calm[0])
+    assert torch.equal(mixed[2], calm[2])
+    assert all(torch.equal(a, b) for a, b in zip(before, half.unet.parameters(), strict=True))
+    assert next(half.vae.parameters()).dtype == torch.float16
+    whole = load_model(str(toy_model), steps=1)
+    exact = core_of(replace(whole)).imagine(requests(whole, 1e5))
+    # weights of half the digits, so nearly the same picture
+    assert (mixed[1].float() - exact[1].float()).abs().mean() < 4
+    assert torch.equal(core.imagine(requests(half, 1.0)), calm)
+
+
+def test_a_model_of_no_numbers_is_said(toy_model: Path) -> None:
+    model = load_model(str(toy_model), steps=1)
+    with torch.no_grad():
+        next(model.vae.decoder.parameters())[:] = float("nan")
+    with pytest.raises(ModelError, match="even in float32"):
+        core_of(model).imagine(requests(model, 1.0))
+    half = load_model(str(toy_model), steps=1, dtype="float16")
+    with torch.no_grad():
+        next(half.vae.decoder.parameters())[:] = float("nan")
+    with pytest.raises(ModelError, match="even in float32"):
+        core_of(half).imagine(requests(half, 1.0))
