@@ -21,7 +21,7 @@ from torch.nn import functional
 from reactive.diffusion.colour import to_lab
 from reactive.diffusion.conditioning import PromptBank
 from reactive.diffusion.core import Core, Request, from_bytes
-from reactive.diffusion.models import Model
+from reactive.diffusion.model import Model
 from reactive.diffusion.noise import NoisePath
 
 # L*a*b* a unit of walk, in pictures of 24 x 14 pixels; about what ember does at its native size

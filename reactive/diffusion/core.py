@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from reactive.diffusion.conditioning import PromptBank
-from reactive.diffusion.models import Model
+from reactive.diffusion.model import Model
 from reactive.diffusion.sampling import sample
 
 
