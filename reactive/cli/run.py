@@ -79,6 +79,18 @@ SUFFIXES = {"h264": ".mp4", "prores": ".mov", "ffv1": ".mkv"}
     metavar="R",
     help="Imagine R pictures a second and draw the rest by optical flow. Default: every frame.",
 )
+@click.option(
+    "--upscale",
+    type=click.Choice(["2", "4"]),
+    help="Make finished pictures 2 or 4 times as large. Default: as they are.",
+)
+@click.option(
+    "--upscaler",
+    type=click.Choice(["lanczos", "esrgan"]),
+    default="lanczos",
+    show_default=True,
+    help="How: plainly, or by the network Real-ESRGAN, which draws edges anew and takes its time.",
+)
 @shots_option
 @no_shots_option
 @click.option("--title", default="", metavar="TEXT", help="Write the song's name over its beginning.")
@@ -287,6 +299,8 @@ def _settings(song: str, options: dict[str, Any]) -> Any:
         photos=tuple(options["photos"]),
         videos=tuple(options["videos"]),
         imagine_rate=options["imagine_rate"] or 0.0,
+        upscale=int(options["upscale"] or 1),
+        upscaler=options["upscaler"],
         timeline=options["timeline"],
         take=options["take"],
         macros=parse_macros(options["macros"]),

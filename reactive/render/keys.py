@@ -26,6 +26,7 @@ from reactive.render.plan import Plan, Segment
 from reactive.timeline.timeline import Timeline
 from reactive.video.codec import Codec
 from reactive.video.segment import encoder_versions
+from reactive.video.upscale import NO_UPSCALING, Upscaling, upscaling_key
 
 if TYPE_CHECKING:
     from reactive.render.run import Settings
@@ -166,9 +167,11 @@ def hits_of(timeline: Timeline, start: int, stop: int) -> list[int]:
     return [start, stop, *(np.flatnonzero(timeline.columns["hit"][start:stop] > 0) + start).tolist()]
 
 
-def file_key(pictures: str, *, size: tuple[int, int], fps: Fraction, codec: Codec) -> str:
+def file_key(
+    pictures: str, *, size: tuple[int, int], fps: Fraction, codec: Codec, upscaling: Upscaling = NO_UPSCALING
+) -> str:
     """Return the key of the piece that holds a segment's pictures in one shape."""
-    return digest([pictures, list(size), str(fps), dataclasses.asdict(codec)])
+    return digest([pictures, list(size), str(fps), dataclasses.asdict(codec), *upscaling_key(upscaling)])
 
 
 def last_tick_before(ticks: Sequence[Fraction], frame: int) -> int:

@@ -49,6 +49,7 @@ from reactive.timeline.shots import apply_shots
 from reactive.timeline.timeline import Timeline, build_timeline
 from reactive.video.codec import container_format, video_codec
 from reactive.video.mux import join
+from reactive.video.upscale import Upscaling, check_upscaling
 
 # called with a stage's name, how much of it is done, and how much there is
 Progress = Callable[[str, int, int], None]
@@ -64,7 +65,7 @@ class Settings:
     `title`, `logo` and `show_lyrics` are laid over the finished pictures; `take` is a recorded performance, which brings its
     own presets, seed and frame rate; `batch`, `threads` and `segment`
     (frames) 0 mean: by rule; with `recipe` the clip carries all that
-    decides it. `also` names
+    decides it. Finished pictures are made `upscale` times as large by the `upscaler` lanczos or esrgan. `also` names
     further shapes of the clip, ``9:16``; `job` is where what is finished is kept, by default beside the clip; `mixed` goes on
     with a job that was begun with other versions or on another device.
     """
@@ -86,6 +87,8 @@ class Settings:
     photos: tuple[Path, ...] = ()
     videos: tuple[Path, ...] = ()
     imagine_rate: float = 0.0
+    upscale: int = 1
+    upscaler: str = "lanczos"
     timeline: Path | None = None
     take: Path | None = None
     macros: Mapping[str, float] = field(default_factory=dict)
@@ -223,6 +226,8 @@ def make_clip(song: str | os.PathLike[str], out: Path, settings: Settings, *, pr
     inputs = [Path(song), *settings.photos, *settings.videos, *written]
     for path in outs:
         check_output(path, inputs, overwrite=True)
+    upscaling = Upscaling(settings.upscale, settings.upscaler)
+    check_upscaling(upscaling)
     device = choose_device(settings.device)
     threads = settings.threads or default_threads()
     torch.set_num_threads(threads)
@@ -277,7 +282,7 @@ def make_clip(song: str | os.PathLike[str], out: Path, settings: Settings, *, pr
         )  # fmt: skip
         shape = settings.size or (16, 9)
         imagined = settings.imagine_size or imagine_size(model.native, shape)
-        size = settings.size or output_size(imagined)
+        size = settings.size or output_size(imagined, upscale=upscaling.factor)
         _check_imagine_size(imagined, model)
         batch = settings.batch or default_batch(device, *imagined)
         longest = settings.segment or segment_frames(timeline, expected_rate(model, imagined))
@@ -285,7 +290,7 @@ def make_clip(song: str | os.PathLike[str], out: Path, settings: Settings, *, pr
         codec = video_codec(settings.codec, speed=settings.speed, crf=settings.crf)
         order = Order(
             job.folder, timeline, negatives_of(timeline, settings.negative), imagined, batch, threads, photos,
-            settings.videos, codec, settings.imagine_rate, decided.black,
+            settings.videos, codec, settings.imagine_rate, decided.black, upscaling,
         )  # fmt: skip
         sizes = [size, *(shaped_size(size, wanted) for wanted in shapes)]
         keys = picture_keys(
@@ -299,7 +304,7 @@ def make_clip(song: str | os.PathLike[str], out: Path, settings: Settings, *, pr
         recipe = None
         if settings.recipe and not settings.take:
             recipe = make_recipe(made, song=song, track=track, timeline=timeline, model=model)
-        books = Books(job, plan, keys, sizes, timeline.fps, codec)
+        books = Books(job, plan, keys, sizes, timeline.fps, codec, upscaling)
         job.set_manifest(asked.manifest(song, out, plan))
         loaded = time.perf_counter()
         report("loading", 1, 1)

@@ -29,6 +29,7 @@ from reactive.sources.video import VideoSource
 from reactive.timeline.timeline import Timeline
 from reactive.video.codec import Codec
 from reactive.video.segment import output_error
+from reactive.video.upscale import NO_UPSCALING, Upscaling, upscaler
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,8 @@ class Order:
         Pictures a second that are imagined where feedback does not decide; 0: every frame.
     black
         How black each frame of the song is, 0 to 1; None: none is.
+    upscaling
+        How finished pictures are made larger.
     """
 
     folder: Path
@@ -68,6 +71,7 @@ class Order:
     codec: Codec
     rate: float = 0.0
     black: np.ndarray | None = None
+    upscaling: Upscaling = NO_UPSCALING
 
     def seen(self) -> Timeline:
         """Return the timeline with all that a picture shows of it: negatives, and how black it is."""
@@ -161,7 +165,7 @@ class Worker:
 
         writer = SegmentWriter(
             [todo.piece for todo in todos], order.folder, fps=order.timeline.fps, codec=order.codec,
-            finished=complete, done=done,
+            finished=complete, done=done, upscale=upscaler(order.upscaling, threads=order.threads),
         )  # fmt: skip
 
         def ticked(passage: Passage, tick: int, picture: torch.Tensor) -> None:

@@ -17,6 +17,7 @@ import torch
 from reactive.render.job import Entry, finish_file
 from reactive.video.codec import Codec
 from reactive.video.segment import SegmentEncoder, output_error
+from reactive.video.upscale import Upscale
 
 # batches that may wait: enough to keep both sides busy, few enough to keep memory flat
 _WAITING = 4
@@ -59,6 +60,8 @@ class SegmentWriter:
         The job folder.
     fps, codec
         Of the clip.
+    upscale
+        Makes each picture as large as the clip wants it before it is cropped and scaled.
     finished
         Told each piece that is complete and safely on the disk; called from the writer's thread.
     done
@@ -74,6 +77,7 @@ class SegmentWriter:
         codec: Codec,
         finished: Finished,
         done: Callable[[int], None],
+        upscale: Upscale | None = None,
     ) -> None:
         self.pieces = pieces
         self.folder = folder
@@ -81,6 +85,7 @@ class SegmentWriter:
         self.codec = codec
         self.finished = finished
         self.done = done
+        self.upscale = upscale
         self.starts = np.array([piece.start for piece in pieces])
         self.stops = np.array([piece.stop for piece in pieces])
         self.open: dict[int, list[SegmentEncoder]] = {}
@@ -181,8 +186,9 @@ class SegmentWriter:
                     SegmentEncoder(partial_path(self.folder, name), size=size, fps=self.fps, codec=self.codec)
                     for name, size in piece.files
                 ]
+            larger = self.upscale(picture) if self.upscale is not None else picture
             for encoder in self.open[index]:
-                encoder.write(picture)
+                encoder.write(larger)
             if frame == piece.stop - 1:
                 self._complete(index)
             self.done(1)
