@@ -1,6 +1,6 @@
 """Which way of computing is quickest here: eager in both memory formats, without oneDNN, torch.compile, OpenVINO.
 
-python -m benchmarks backends [--model NAME] [--rounds N] [--no-compile]
+python -m benchmarks backends [--model NAME] [--rounds N] [--no-compile] [--threads N]
 
 Denoiser and decoder over one full batch, all contestants on the same tensors and in turn. torch.compile needs a C++ compiler,
 OpenVINO its wheel (pip install openvino); what is missing here is left out and named. Pictures of each way are compared with
@@ -44,14 +44,18 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--model", default="ember")
     parser.add_argument("--rounds", type=int, default=8)
     parser.add_argument("--no-compile", action="store_true", help="leave torch.compile out")
+    parser.add_argument("--threads", type=int, default=default_threads())
     options = parser.parse_args(arguments)
-    torch.set_num_threads(default_threads())
+    torch.set_num_threads(options.threads)
     nets = Nets.load(options.model)
     bare = Bare(nets).eval()
     tokens = getattr(nets.embeddings, "tokens", nets.embeddings)
     given = (nets.z, nets.tau, tokens)
     plain = tuple(tensor.contiguous() for tensor in given)
-    ways: dict[str, Callable[[], torch.Tensor]] = {"eager": lambda: bare(*given), "no oneDNN": lambda: _plain_aten(bare, given)}
+    ways: dict[str, Callable[[], torch.Tensor]] = {
+        "eager": lambda: bare(*given),
+        "no oneDNN": lambda: _plain_aten(bare, given),
+    }
     if not options.no_compile:
         _add(ways, "torch.compile", lambda: _compiled(bare, given))
     _add(ways, "OpenVINO", lambda: _openvino(bare, plain))

@@ -1,6 +1,8 @@
 """The core against diffusers' own pipeline, the bare nets and the machine, on the same weights, size and steps.
 
-python -m benchmarks core [--model NAME] [--rounds N] [--no-render]
+python -m benchmarks core [--model NAME] [--rounds N] [--no-render] [--no-memory]
+
+With everything it takes about a quarter of an hour on two cores, most of it for the 15,000 frames whose memory is watched.
 """
 
 from __future__ import annotations
@@ -21,10 +23,18 @@ from reactive.diffusion.frames import Scenery, scenery
 from reactive.diffusion.lanes import feedback_frames
 from reactive.diffusion.models import Model, default_batch, default_threads, find_model, load_model
 from reactive.diffusion.noise import NoisePath
+from reactive.render.plan import make_plan
 from reactive.timeline.timeline import FEEDBACK, Timeline
+from reactive.video.codec import video_codec
+from reactive.video.segment import SegmentEncoder
 
 PROMPTS = ("a sea at night", "a tower in the fog")
 LANE_FRAMES = 48
+# of the song that ships
+LONG = 10
+# frames encoded to see what that costs, and frames whose memory is compared
+ENCODED = 96
+MEMORY = (1000, 15_000)
 FPS = Fraction(24)
 
 
@@ -130,13 +140,7 @@ def by_pipeline(pipe: object, nets: Nets, count: int) -> torch.Tensor:
 
 def lanes_scene(nets: Nets, count: int) -> tuple[Scenery, list[tuple[int, int]]]:
     """Return a timeline of `count` equal feedback shots, one tick a frame, and the shots."""
-    from reactive.audio.analysis import analyze
-    from reactive.media.sound import open_track
-    from reactive.preset.library import get_preset
-    from reactive.timeline.timeline import build_timeline
-
-    track = open_track(SONG)
-    timeline = build_timeline(analyze(track), get_preset("loop-destroy"), samples=track.samples, fps=FPS, seed=1)
+    timeline = _timeline(SONG)
     frames = count * LANE_FRAMES
     columns = {name: np.resize(column[:LANE_FRAMES], frames) for name, column in timeline.columns.items()}
     columns["shot"] = np.repeat(np.arange(count), LANE_FRAMES)
@@ -149,6 +153,17 @@ def lanes_scene(nets: Nets, count: int) -> tuple[Scenery, list[tuple[int, int]]]
     return scenery(repeated, nets.core, {}), shots
 
 
+def _timeline(song: Path) -> Timeline:
+    """Return loop-destroy's timeline of a song."""
+    from reactive.audio.analysis import analyze
+    from reactive.media.sound import open_track
+    from reactive.preset.library import get_preset
+    from reactive.timeline.timeline import build_timeline
+
+    track = open_track(song)
+    return build_timeline(analyze(track), get_preset("loop-destroy"), samples=track.samples, fps=FPS, seed=1)
+
+
 def main(arguments: list[str]) -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(
@@ -157,6 +172,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--model", default="ember")
     parser.add_argument("--rounds", type=int, default=12)
     parser.add_argument("--no-render", action="store_true", help="leave out the renders of the song that ships")
+    parser.add_argument("--no-memory", action="store_true", help="leave out the render of 15,000 frames")
     options = parser.parse_args(arguments)
     torch.set_num_threads(default_threads())
     nets = Nets.load(options.model)
@@ -185,8 +201,11 @@ def main(arguments: list[str]) -> None:
     line("core / bare", 100 * rate["core"] / rate["bare"], "% (bar 95)")
     line("bare / peak", 100 * rate["bare"] * nets.gflop / peak, "% of the matrix-multiply peak (bar 60)")
     _lanes(nets, options.rounds, rate)
+    _occupancy(nets)
     if not options.no_render:
-        _renders(options.model, rate["core"])
+        _renders(nets, rate["core"])
+    if not options.no_memory:
+        _memory(options.model)
 
 
 def _lanes(nets: Nets, rounds: int, rate: dict[str, float]) -> None:
@@ -207,9 +226,81 @@ def _lanes(nets: Nets, rounds: int, rate: dict[str, float]) -> None:
     line("serial feedback", serial, "pictures/s, one shot alone")
 
 
-def _renders(model: str, core: float) -> None:
+class Idle(Core):
+    """A core that imagines nothing and counts how full its batches are: which lanes move together rests on the plan alone."""
+
+    def __init__(self, nets: Nets) -> None:
+        # small, since every frame between two ticks is still resampled
+        super().__init__(nets.model, nets.core.bank, batch=nets.batch, width=64, height=64)
+        self.batches = 0
+
+    def imagine(self, requests: list[Request]) -> torch.Tensor:
+        """Return grey pictures."""
+        self.batches += 1
+        self.pictures += len(requests)
+        return torch.full((len(requests), 3, self.height, self.width), 128, dtype=torch.uint8)
+
+
+def _occupancy(nets: Nets) -> None:
+    """Print how full the batches of loop-destroy's feedback are, for the song that ships and for ten times as long a song."""
+    import soundfile
+
+    with tempfile.TemporaryDirectory() as temporary:
+        long = Path(temporary) / "long.wav"
+        samples, sample_rate = soundfile.read(SONG)
+        soundfile.write(long, np.tile(samples, (LONG, 1)), sample_rate)
+        for song in (SONG, long):
+            timeline = _timeline(song)
+            shots = make_plan(timeline, first=0, last=timeline.frames).shots
+            core = Idle(nets)
+            for _ in feedback_frames(core, scenery(timeline, core, {}, pace=1.0), list(shots)):
+                pass
+            full = core.pictures / max(1, core.batches * core.batch)
+            seconds = float(timeline.frames / timeline.fps)
+            line("lane occupancy", 100 * full, f"% on loop-destroy, {len(shots)} shots in {seconds:.0f} s (bar 70)")
+
+
+def _renders(nets: Nets, core: float) -> None:
     with tempfile.TemporaryDirectory() as temporary:
         for size in ("768x432", "1280x720"):
-            done = render(Path(temporary), "--model", model, "--size", size)
-            rate = float(str(done["frames_per_s"]))
+            done = render(Path(temporary), "--model", nets.model.name, "--size", size)
+            rate, pictures = float(done["frames_per_s"]), done["pictures"] / done["render_s"]
             line(f"run {size}", rate, f"frames/s, {rate / core:.0%} of the core (bars: 24, 80 %)")
+            line("  of them imagined", pictures, f"pictures/s, {pictures / core:.0%} of the core")
+            alone = encoding(nets, size)
+            line("  encoder", 1000 * alone, f"ms a frame alone, {alone * rate:.0%} of the job's time")
+
+
+def encoding(nets: Nets, size: str) -> float:
+    """Return the seconds that encoding takes a frame, scaling included and nothing else running."""
+    width, height = map(int, size.split("x"))
+    path = nets.core.width, nets.core.height
+    walk = NoisePath(nets.model.channels, path[1] // nets.model.factor, path[0] // nets.model.factor, 16)
+    pictures: list[np.ndarray] = []
+    for first in range(0, ENCODED, nets.batch):
+        requests = [
+            replace(request, noises=tuple(walk.at(step, 0.02 * (first + i)) for step in range(len(request.noises))))
+            for i, request in enumerate(nets.requests)
+        ]
+        pictures += list(nets.core.imagine(requests).permute(0, 2, 3, 1).contiguous().numpy())
+    codec = video_codec("h264", speed="veryfast", crf=18)
+
+    def encode() -> None:
+        with tempfile.TemporaryDirectory() as temporary:
+            piece = Path(temporary) / "piece.mkv"
+            with SegmentEncoder(piece, size=(width, height), fps=FPS, codec=codec) as encoder:
+                for picture in pictures:
+                    encoder.write(picture)
+
+    return in_turn({"encode": encode}, rounds=3, warm_up=1)["encode"] / len(pictures)
+
+
+def _memory(model: str) -> None:
+    early, late = MEMORY
+    with tempfile.TemporaryDirectory() as temporary:
+        # 25 s of the song, so many frames a second that it is as long as the clip of 4 min 26 s
+        done = render(Path(temporary), "--model", model, "--fps", str(late // 25), "--duration", "25", marks=MEMORY)
+    at = done["peak_mb_at"]
+    for mark in MEMORY:
+        line("peak memory", at[mark], f"MB at frame {mark:,}", digits=0)
+    line("growth", at[late] - at[early], "MB (bar 50)")

@@ -36,7 +36,7 @@ from reactive.cli.common import (
 )
 from reactive.cli.recipe import check_beside, recipe_options, repeat
 
-SUFFIXES = {"h264": ".mp4", "prores": ".mov", "ffv1": ".mkv"}
+SUFFIXES = {"h264": ".mp4", "nvenc": ".mp4", "prores": ".mov", "ffv1": ".mkv"}
 
 
 @click.command()
@@ -103,7 +103,13 @@ SUFFIXES = {"h264": ".mp4", "prores": ".mov", "ffv1": ".mkv"}
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 @click.option("--batch", default="auto", show_default=True, metavar="N|auto", help="Pictures imagined at once.")
 @click.option("--threads", default=0, type=click.IntRange(0, 512), help="CPU threads. Default: one a core.")
-@click.option("--codec", type=click.Choice(["h264", "prores", "ffv1"]), default="h264", show_default=True)
+@click.option(
+    "--codec",
+    type=click.Choice(["h264", "nvenc", "prores", "ffv1"]),
+    default="h264",
+    show_default=True,
+    help="nvenc: H.264 by an NVIDIA card's own encoder, if it has one.",
+)
 @click.option(
     "--crf", default=18, show_default=True, type=click.IntRange(0, 51), help="H.264 quality; lower is better."
 )

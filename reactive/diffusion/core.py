@@ -14,6 +14,7 @@ import torch
 from reactive.diffusion.conditioning import PromptBank
 from reactive.diffusion.model import Model
 from reactive.diffusion.sampling import sample
+from reactive.diffusion.transfer import stacked
 
 
 @dataclass(frozen=True)
@@ -98,8 +99,8 @@ class Core:
         return torch.where(given, encoded, torch.zeros_like(encoded))
 
     def _stack(self, tensors: list[torch.Tensor]) -> torch.Tensor:
-        stacked = torch.stack([t.to(self.model.device) for t in tensors]).to(self.model.dtype)
-        return stacked.contiguous(memory_format=torch.channels_last)
+        whole = stacked(tensors, self.model.device).to(self.model.dtype)
+        return whole.contiguous(memory_format=torch.channels_last)
 
 
 def to_bytes(pictures: torch.Tensor) -> torch.Tensor:

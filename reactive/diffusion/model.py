@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from reactive.diffusion.families import Conditioning, Family, join
+from reactive.diffusion.graphs import Compute, Graphs, Named
 from reactive.diffusion.sampling import Sampling
 from reactive.diffusion.schedule import NoiseSchedule
 
@@ -40,6 +41,8 @@ class Model:
         What a guidance-distilled network is told of its guidance [1, width]; None for others.
     walk
         The pace of its walk where its folder says it: one number, or one for each "384x224/1" (size and steps).
+    graphs
+        The recorded graphs of its networks on CUDA; None elsewhere.
     """
 
     name: str
@@ -61,6 +64,7 @@ class Model:
     zero_negative: bool = False
     told_guidance: torch.Tensor | None = None
     walk: float | dict[str, float] = field(default_factory=dict)
+    graphs: Graphs | None = None
 
     @property
     def schedule(self) -> NoiseSchedule:
@@ -105,7 +109,9 @@ class Model:
         more = self.family.added(self, z, conditioning)
         if self.told_guidance is not None:
             more["timestep_cond"] = self.told_guidance.expand(len(z), -1)
-        output = self.unet(z, time, encoder_hidden_states=conditioning.tokens, return_dict=False, **more)[0]
+        output = self._run(
+            "unet", self._unet, {"sample": z, "timestep": time, "encoder_hidden_states": conditioning.tokens, **more}
+        )
         alpha, sigma = (v.to(z.device, z.dtype).view(-1, 1, 1, 1) for v in self.schedule.alpha_sigma(tau))
         if self.prediction == "v_prediction":
             return alpha * z - sigma * output
@@ -135,8 +141,7 @@ class Model:
 
     def encode(self, pictures: torch.Tensor) -> torch.Tensor:
         """Return the latents of pictures [n, 3, height, width] in [-1, 1]."""
-        encoded = self.vae.encode(pictures.to(self.vae_dtype))
-        latents = encoded.latents if hasattr(encoded, "latents") else encoded.latent_dist.mode()
+        latents = self._run("encoder", self._encoder, {"pictures": pictures.to(self.vae_dtype)})
         shift = getattr(self.vae.config, "shift_factor", None) or 0.0
         scaled: torch.Tensor = (latents - shift) * self.vae.config.scaling_factor
         return scaled.to(self.dtype)
@@ -145,5 +150,20 @@ class Model:
         """Return pictures [n, 3, height, width] in about [-1, 1]."""
         shift = getattr(self.vae.config, "shift_factor", None) or 0.0
         plain = (latents / self.vae.config.scaling_factor + shift).to(self.vae_dtype)
-        decoded: torch.Tensor = self.vae.decode(plain, return_dict=False)[0]
+        return self._run("decoder", self._decoder, {"latents": plain})
+
+    def _run(self, name: str, network: Compute, inputs: Named) -> torch.Tensor:
+        return network(inputs) if self.graphs is None else self.graphs.run(name, network, inputs)
+
+    def _unet(self, inputs: Named) -> torch.Tensor:
+        output: torch.Tensor = self.unet(**inputs, return_dict=False)[0]
+        return output
+
+    def _encoder(self, inputs: Named) -> torch.Tensor:
+        encoded = self.vae.encode(inputs["pictures"])
+        latents: torch.Tensor = encoded.latents if hasattr(encoded, "latents") else encoded.latent_dist.mode()
+        return latents
+
+    def _decoder(self, inputs: Named) -> torch.Tensor:
+        decoded: torch.Tensor = self.vae.decode(inputs["latents"], return_dict=False)[0]
         return decoded

@@ -24,6 +24,7 @@ from reactive.diffusion.finding import hash_files
 from reactive.diffusion.finding import hash_folder as hash_folder
 from reactive.diffusion.fold import fold_decoder
 from reactive.diffusion.folders import load_folder
+from reactive.diffusion.graphs import graphs_for
 from reactive.diffusion.lora import find_lora, fuse, parse_lora
 from reactive.diffusion.model import Model as Model
 from reactive.diffusion.sampling import read_sampling
@@ -113,6 +114,7 @@ def load_model(
         zero_negative=parts.zero_negative,
         told_guidance=guidance_embedding(chosen, told).to(where, number_format) if told else None,
         walk=wishes.get("walk", {}),
+        graphs=graphs_for(where.type),
         **modules,
     )
 

@@ -17,7 +17,7 @@ from reactive.video.codec import Codec
 from reactive.video.upscale import NO_UPSCALING, Upscaling
 
 # bytes a pixel that a clip of lively pictures takes: measured for H.264 at quality 18 (x264 halves it every 6 steps)
-_BYTES = {"libx264": 0.08, "prores_ks": 0.55, "ffv1": 1.6}
+_BYTES = {"libx264": 0.08, "h264_nvenc": 0.1, "prores_ks": 0.55, "ffv1": 1.6}
 
 
 class Books:

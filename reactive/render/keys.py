@@ -101,7 +101,7 @@ def plain(value: Any) -> Any:
     return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)
 
 
-def ground(model: Model, order: Order, environment: Mapping[str, Any], pace: float) -> dict[str, Any]:
+def ground(model: Model, order: Order, environment: Mapping[str, Any]) -> dict[str, Any]:
     """Return what all pictures of a clip rest on."""
     return {
         "model": model.sha256,
@@ -109,7 +109,7 @@ def ground(model: Model, order: Order, environment: Mapping[str, Any], pace: flo
         "guidance": model.guidance,
         "sampling": [model.sampling.sampler, model.prediction],
         "dtype": [str(model.dtype), str(model.vae_dtype)],
-        "pace": pace,
+        "pace": order.pace,
         "imagined": list(order.imagined),
         "batch": order.batch,
         "harmonics": order.timeline.harmonics,

@@ -35,11 +35,12 @@ from reactive.render.job import Job, folder_size, job_folder
 from reactive.render.keys import environment, ground, hash_path, model_hash, picture_keys
 from reactive.render.outputs import check_output
 from reactive.render.overlay import Mark, make_marks, overlay_pieces
+from reactive.render.pace import job_pace
 from reactive.render.plan import make_plan, segment_frames
 from reactive.render.recipe import clip_tags, make_recipe
 from reactive.render.sizes import imagine_size, output_size, parse_shape, shaped_name, shaped_size
 from reactive.render.take import load_take, perform_take
-from reactive.render.work import Order, Worker, expected_rate, out_of_memory, pace
+from reactive.render.work import Order, Worker, expected_rate, out_of_memory
 from reactive.score.flash import Flashes, Kind, score_flashes
 from reactive.timeline.captions import captions_of
 from reactive.timeline.clock import format_fps, frame_sample, nearest_frame
@@ -49,6 +50,7 @@ from reactive.timeline.shots import apply_shots
 from reactive.timeline.timeline import Timeline, build_timeline
 from reactive.video.codec import container_format, video_codec
 from reactive.video.mux import join
+from reactive.video.nvenc import check_encoder
 from reactive.video.upscale import Upscaling, check_upscaling
 
 # called with a stage's name, how much of it is done, and how much there is
@@ -63,8 +65,8 @@ class Settings:
     `start` and `duration` are seconds of the song; with `telling` the excerpt begins where it tells most, around the drop;
     `macros` says where the preset's knobs stand; `lyrics` is an LRC or SRT file, `shots` a file of wishes for single shots;
     `title`, `logo` and `show_lyrics` are laid over the finished pictures; `take` is a recorded performance, which brings its
-    own presets, seed and frame rate; `batch`, `threads` and `segment`
-    (frames) 0 mean: by rule; with `recipe` the clip carries all that
+    own presets, seed and frame rate; `batch`, `threads`, `segment`
+    (frames) and `pace` (of the walk) 0 mean: by rule; with `recipe` the clip carries all that
     decides it. Finished pictures are made `upscale` times as large by the `upscaler` lanczos or esrgan. `also` names
     further shapes of the clip, ``9:16``; `job` is where what is finished is kept, by default beside the clip; `mixed` goes on
     with a job that was begun with other versions or on another device.
@@ -110,6 +112,7 @@ class Settings:
     recipe: bool = True
     also: tuple[str, ...] = ()
     segment: int = 0
+    pace: float = 0.0
     job: Path | None = None
     mixed: bool = False
 
@@ -228,6 +231,7 @@ def make_clip(song: str | os.PathLike[str], out: Path, settings: Settings, *, pr
         check_output(path, inputs, overwrite=True)
     upscaling = Upscaling(settings.upscale, settings.upscaler)
     check_upscaling(upscaling)
+    check_encoder(settings.codec)
     device = choose_device(settings.device)
     threads = settings.threads or default_threads()
     torch.set_num_threads(threads)
@@ -288,18 +292,19 @@ def make_clip(song: str | os.PathLike[str], out: Path, settings: Settings, *, pr
         longest = settings.segment or segment_frames(timeline, expected_rate(model, imagined))
         plan = make_plan(timeline, first=first, last=last, longest=longest)
         codec = video_codec(settings.codec, speed=settings.speed, crf=settings.crf)
+        walk, more = job_pace(job, model, settings.pace, imagined=imagined)
+        notes += more
         order = Order(
             job.folder, timeline, negatives_of(timeline, settings.negative), imagined, batch, threads, photos,
-            settings.videos, codec, settings.imagine_rate, decided.black, upscaling,
+            settings.videos, codec, settings.imagine_rate, decided.black, upscaling, walk,
         )  # fmt: skip
         sizes = [size, *(shaped_size(size, wanted) for wanted in shapes)]
         keys = picture_keys(
-            plan, order.seen(), ground(model, order, asked.environment, pace(model, order)),
-            dict(enumerate(contents)),
+            plan, order.seen(), ground(model, order, asked.environment), dict(enumerate(contents)),
         )  # fmt: skip
         made = replace(
             settings, size=size, imagine_size=imagined, steps=model.steps, device=device, batch=batch, threads=threads,
-            segment=longest, start=decided.start,
+            segment=longest, start=decided.start, pace=walk,
         )  # fmt: skip
         recipe = None
         if settings.recipe and not settings.take:

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from reactive.diffusion.calibration import pace_of
 from reactive.diffusion.conditioning import PromptBank
 from reactive.diffusion.core import Core, from_bytes
 from reactive.diffusion.frames import independent_frames, scenery
@@ -58,6 +57,8 @@ class Order:
         How black each frame of the song is, 0 to 1; None: none is.
     upscaling
         How finished pictures are made larger.
+    pace
+        The pace of the model's walk.
     """
 
     folder: Path
@@ -72,6 +73,7 @@ class Order:
     rate: float = 0.0
     black: np.ndarray | None = None
     upscaling: Upscaling = NO_UPSCALING
+    pace: float = 1.0
 
     def seen(self) -> Timeline:
         """Return the timeline with all that a picture shows of it: negatives, and how black it is."""
@@ -155,7 +157,7 @@ class Worker:
         bank = PromptBank(self.model, timeline.prompts, used_prompts(timeline, todos), order.negatives)
         core = Core(self.model, bank, batch=self.batch, width=order.imagined[0], height=order.imagined[1])
         videos = _videos(order)
-        scene = scenery(timeline, core, _photos(order.photos, order.imagined), videos)
+        scene = scenery(timeline, core, _photos(order.photos, order.imagined), videos, pace=order.pace)
         runs = _runs(todos, timeline)
 
         def complete(index: int, entries: list[Entry]) -> None:
@@ -255,11 +257,6 @@ def expected_rate(model: Model, imagined: tuple[int, int]) -> float:
     latents = imagined[0] * imagined[1] / model.factor**2
     cost = 2 * weights * latents / 9 * model.steps * (1 if model.guidance == 1.0 else 2)
     return (5e10 if model.device.type == "cpu" else 2e13) / cost
-
-
-def pace(model: Model, order: Order) -> float:
-    """Return the pace of the walk, which the scenery takes too."""
-    return pace_of(model, batch=order.batch, width=order.imagined[0], height=order.imagined[1])
 
 
 def used_prompts(timeline: Timeline, todos: Sequence[Todo]) -> set[int]:

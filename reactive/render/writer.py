@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from reactive.diffusion.transfer import Leaving, to_host
 from reactive.render.job import Entry, finish_file
 from reactive.video.codec import Codec
 from reactive.video.segment import SegmentEncoder, output_error
@@ -94,7 +95,7 @@ class SegmentWriter:
         # pieces in hand that an interruption would lose
         self.unfinished: set[int] = set()
         self.changed = threading.Condition()
-        self.queue: queue.Queue[tuple[np.ndarray, torch.Tensor] | None] = queue.Queue(_WAITING)
+        self.queue: queue.Queue[tuple[np.ndarray, Leaving] | None] = queue.Queue(_WAITING)
         self.thread = threading.Thread(target=self._work, name="encode", daemon=True)
         self.thread.start()
 
@@ -119,7 +120,7 @@ class SegmentWriter:
                 self.changed.wait_for(lambda: self.error is not None or self.unfinished <= {first})
                 self.unfinished |= touched
             self._check()
-        self.queue.put((frames, pictures))
+        self.queue.put((frames, to_host(pictures.permute(0, 2, 3, 1).contiguous())))
 
     def hand_over(self, index: int, state: bytes) -> None:
         """Give a feedback piece's state, before its last frame."""
@@ -174,8 +175,8 @@ class SegmentWriter:
                     encoder.container.close()
                 encoder.path.unlink(missing_ok=True)
 
-    def _encode(self, frames: np.ndarray, pictures: torch.Tensor) -> None:
-        whole = pictures.permute(0, 2, 3, 1).contiguous().cpu().numpy()
+    def _encode(self, frames: np.ndarray, pictures: Leaving) -> None:
+        whole = pictures.wait().numpy()
         for frame, picture in zip(frames.tolist(), whole, strict=True):
             index = self._index(frame)
             if index is None:
