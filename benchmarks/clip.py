@@ -52,7 +52,7 @@ def _clip(folder: Path, seconds: float, model: str, more: list[str]) -> None:
     # a short form compares memory early with memory at its end
     early, late = min(EARLY, max(1, whole // 15)), min(LATE, whole)
     words = ["--model", model, "--fps", FPS, *material.options(), *more]
-    print(f"reactive run {material.song.name} {' '.join(Path(word).name if '/' in word else word for word in words)}")
+    print(f"reactive run {material.song.name} {' '.join(_short(word) for word in words)}")
     began = time.perf_counter()
     done = render(folder, *words, song=material.song, marks=(early, late))
     wall = time.perf_counter() - began
@@ -73,6 +73,10 @@ def _clip(folder: Path, seconds: float, model: str, more: list[str]) -> None:
     line("  growth", at[late] - at[early], f"MB (bar {FLAT_MB:g} between frame {EARLY:,} and {LATE:,})", digits=1)
     line("size of the file", Path(done["output"]).stat().st_size / 1e6, "MB")
     _score(Path(done["output"]))
+
+
+def _short(word: str) -> str:
+    return Path(word).name if Path(word).is_absolute() else word
 
 
 def _score(clip: Path) -> None:

@@ -16,7 +16,8 @@ from benchmarks.first_light import BARS, RATE, ROOT, compose
 from reactive.preset.library import find_preset
 
 # quick enough that 250 prompts of two beats each fit into 4 min 26 s
-BEAT = 60 / 174
+TEMPO = 174
+BEAT = 60 / TEMPO
 # each round of the song builds, blooms, is torn apart and begins again; the next one in another key
 KEYS = (0, 3, -2, 5, 0, -4, 2, -5)
 PHOTOS = 6
@@ -35,9 +36,15 @@ class Material:
     videos: tuple[Path, ...]
 
     def options(self) -> list[str]:
-        """Return the options of `reactive run` that name the preset and feed the pictures in."""
+        """Return the options of `reactive run` that name tempo and preset and feed the pictures in."""
         given = [("--photo", photo) for photo in self.photos] + [("--video", video) for video in self.videos]
-        return ["--preset", str(self.preset), *(word for option, path in given for word in (option, str(path)))]
+        return [
+            "--bpm",
+            str(TEMPO),
+            "--preset",
+            str(self.preset),
+            *(word for option, path in given for word in (option, str(path))),
+        ]
 
 
 def make_material(folder: Path, *, seconds: float) -> Material:

@@ -78,14 +78,15 @@ class Graphs:
 
 def record_cuda(compute: Compute, inputs: Named) -> tuple[Callable[[], None], torch.Tensor]:
     """Record a computation as a CUDA graph, after two calls that let libraries choose and reserve what they need."""
-    aside = torch.cuda.Stream()
-    aside.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(aside):
+    cuda: Any = torch.cuda
+    aside = cuda.Stream()
+    aside.wait_stream(cuda.current_stream())
+    with cuda.stream(aside):
         for _ in range(2):
             compute(inputs)
-    torch.cuda.current_stream().wait_stream(aside)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
+    cuda.current_stream().wait_stream(aside)
+    graph = cuda.CUDAGraph()
+    with cuda.graph(graph):
         output = compute(inputs)
     return graph.replay, output
 

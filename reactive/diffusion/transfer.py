@@ -33,12 +33,13 @@ def to_host(tensor: torch.Tensor) -> Leaving:
         return Leaving(tensor.cpu())
     stream = _copies(tensor.device)
     stream.wait_stream(torch.cuda.current_stream(tensor.device))
-    with torch.cuda.stream(stream):
+    cuda: Any = torch.cuda
+    with cuda.stream(stream):
         held = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
         held.copy_(tensor, non_blocking=True)
         # its memory is not given away before the copy has read it
         tensor.record_stream(stream)
-        arrived = torch.cuda.Event()
+        arrived: Any = cuda.Event()
         arrived.record(stream)
     return Leaving(held, arrived)
 
@@ -53,4 +54,5 @@ def stacked(tensors: Sequence[torch.Tensor], device: torch.device) -> torch.Tens
 @cache
 def _copies(device: torch.device) -> Any:
     """Return the stream that a device's copies to the host run on."""
-    return torch.cuda.Stream(device)
+    cuda: Any = torch.cuda
+    return cuda.Stream(device)
