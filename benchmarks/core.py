@@ -1,6 +1,8 @@
 """The core against diffusers' own pipeline, the bare nets and the machine, on the same weights, size and steps.
 
-python -m benchmarks core [--model NAME] [--rounds N] [--no-render]
+python -m benchmarks core [--model NAME] [--device cpu|cuda] [--rounds N] [--no-render] [--no-memory]
+
+With everything it takes about a quarter of an hour on two cores, most of it for the 15,000 frames whose memory is watched.
 """
 
 from __future__ import annotations
@@ -21,10 +23,18 @@ from reactive.diffusion.frames import Scenery, scenery
 from reactive.diffusion.lanes import feedback_frames
 from reactive.diffusion.models import Model, default_batch, default_threads, find_model, load_model
 from reactive.diffusion.noise import NoisePath
+from reactive.render.plan import make_plan
 from reactive.timeline.timeline import FEEDBACK, Timeline
+from reactive.video.codec import video_codec
+from reactive.video.segment import SegmentEncoder
 
 PROMPTS = ("a sea at night", "a tower in the fog")
 LANE_FRAMES = 48
+# of the song that ships
+LONG = 10
+# frames encoded to see what that costs, and frames whose memory is compared
+ENCODED = 96
+MEMORY = (1000, 15_000)
 FPS = Fraction(24)
 
 
@@ -41,20 +51,21 @@ class Nets:
     gflop: float
 
     @classmethod
-    def load(cls, name: str) -> Nets:
+    def load(cls, name: str, device: str = "cpu") -> Nets:
         """Load a model and prepare a batch at its native size; count the multiplications of a picture."""
         from torch.utils.flop_counter import FlopCounterMode
 
-        model = load_model(name)
+        model = load_model(name, device=device)
         width, height = model.native
-        batch = default_batch("cpu", width, height)
+        batch = default_batch(device, width, height)
         core = Core(model, PromptBank(model, PROMPTS), batch=batch, width=width, height=height)
         path = NoisePath(model.channels, height // model.factor, width // model.factor, 16)
         requests = [
             Request(0, 1, 0.5, 1.0, tuple(path.at(step, 0.1 * i) for step in range(core.noises_per_picture)))
             for i in range(batch)
         ]
-        z = torch.stack([request.noises[0] for request in requests]).contiguous(memory_format=torch.channels_last)
+        z = torch.stack([request.noises[0] for request in requests]).to(model.device, model.dtype)
+        z = z.contiguous(memory_format=torch.channels_last)
         embeddings = core.bank.mix(np.zeros(batch, int), np.ones(batch, int), np.full(batch, 0.5))
         nets = cls(model, core, requests, z, torch.full((batch,), float(model.schedule.steps)), embeddings, gflop=0.0)
         with FlopCounterMode(display=False) as counter:
@@ -96,7 +107,8 @@ class Nets:
     @torch.inference_mode()
     def encode(self) -> torch.Tensor:
         """Run only the encoder over one batch."""
-        return self.model.encode(torch.zeros(self.batch, 3, self.core.height, self.core.width))
+        pictures = torch.zeros(self.batch, 3, self.core.height, self.core.width, device=self.model.device)
+        return self.model.encode(pictures)
 
 
 def pipelines(nets: Nets) -> dict[str, object]:
@@ -106,8 +118,8 @@ def pipelines(nets: Nets) -> dict[str, object]:
     made = {}
     for name in ("pipeline", "channels_last"):
         pipe = StableDiffusionPipeline.from_pretrained(
-            find_model(nets.model.name), safety_checker=None, local_files_only=True, torch_dtype=torch.float32
-        )
+            find_model(nets.model.name), safety_checker=None, local_files_only=True, torch_dtype=nets.model.dtype
+        ).to(nets.model.device)
         pipe.set_progress_bar_config(disable=True)
         if name == "channels_last":
             pipe.unet.to(memory_format=torch.channels_last)
@@ -130,13 +142,7 @@ def by_pipeline(pipe: object, nets: Nets, count: int) -> torch.Tensor:
 
 def lanes_scene(nets: Nets, count: int) -> tuple[Scenery, list[tuple[int, int]]]:
     """Return a timeline of `count` equal feedback shots, one tick a frame, and the shots."""
-    from reactive.audio.analysis import analyze
-    from reactive.media.sound import open_track
-    from reactive.preset.library import get_preset
-    from reactive.timeline.timeline import build_timeline
-
-    track = open_track(SONG)
-    timeline = build_timeline(analyze(track), get_preset("loop-destroy"), samples=track.samples, fps=FPS, seed=1)
+    timeline = _timeline(SONG)
     frames = count * LANE_FRAMES
     columns = {name: np.resize(column[:LANE_FRAMES], frames) for name, column in timeline.columns.items()}
     columns["shot"] = np.repeat(np.arange(count), LANE_FRAMES)
@@ -149,17 +155,30 @@ def lanes_scene(nets: Nets, count: int) -> tuple[Scenery, list[tuple[int, int]]]
     return scenery(repeated, nets.core, {}), shots
 
 
+def _timeline(song: Path) -> Timeline:
+    """Return loop-destroy's timeline of a song."""
+    from reactive.audio.analysis import analyze
+    from reactive.media.sound import open_track
+    from reactive.preset.library import get_preset
+    from reactive.timeline.timeline import build_timeline
+
+    track = open_track(song)
+    return build_timeline(analyze(track), get_preset("loop-destroy"), samples=track.samples, fps=FPS, seed=1)
+
+
 def main(arguments: list[str]) -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(
         prog="benchmarks core", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--model", default="ember")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--rounds", type=int, default=12)
     parser.add_argument("--no-render", action="store_true", help="leave out the renders of the song that ships")
+    parser.add_argument("--no-memory", action="store_true", help="leave out the render of 15,000 frames")
     options = parser.parse_args(arguments)
     torch.set_num_threads(default_threads())
-    nets = Nets.load(options.model)
+    nets = Nets.load(options.model, options.device)
     pipes = pipelines(nets)
     batch = nets.batch
     one = {f"{name} 1": (lambda pipe=pipe: by_pipeline(pipe, nets, 1)) for name, pipe in pipes.items()}
@@ -173,20 +192,25 @@ def main(arguments: list[str]) -> None:
         "encoder": nets.encode,
     }
     times = in_turn({**one, **many, **parts}, rounds=options.rounds)
-    peak = matmul_peak()
+    peak = matmul_peak(options.device, nets.model.dtype)
     rate = {name: (1 if name in one else batch) / seconds for name, seconds in times.items()}
-    line("matrix multiply", peak, f"GFLOP/s float32, {torch.get_num_threads()} threads")
+    exact = str(nets.model.dtype).removeprefix("torch.")
+    line("matrix multiply", peak, f"GFLOP/s {exact} on {options.device}, {torch.get_num_threads()} CPU threads")
     width, height = nets.core.width, nets.core.height
+    bars = (1.8, 1.25) if options.device == "cpu" else (3, 1.5)
     print(f"pictures a second at {width}x{height}, {nets.model.steps} step(s), {nets.gflop:.2f} GFLOP each")
     for name in (*one, *many, "bare", "core", "photo", "denoiser", "decoder", "encoder"):
         line(name, rate[name], f"pictures/s, {1000 / rate[name]:.1f} ms")
-    line("core / pipeline 1", rate["core"] / rate["pipeline 1"], "times (bar 1.8)", digits=2)
-    line(f"core / pipeline {batch}", rate["core"] / rate[f"pipeline {batch}"], "times (bar 1.25)", digits=2)
+    line("core / pipeline 1", rate["core"] / rate["pipeline 1"], f"times (bar {bars[0]})", digits=2)
+    line(f"core / pipeline {batch}", rate["core"] / rate[f"pipeline {batch}"], f"times (bar {bars[1]})", digits=2)
     line("core / bare", 100 * rate["core"] / rate["bare"], "% (bar 95)")
     line("bare / peak", 100 * rate["bare"] * nets.gflop / peak, "% of the matrix-multiply peak (bar 60)")
     _lanes(nets, options.rounds, rate)
+    _occupancy(nets)
     if not options.no_render:
-        _renders(options.model, rate["core"])
+        _renders(nets, rate["core"], options.device)
+    if not options.no_memory:
+        _memory(options.model, options.device)
 
 
 def _lanes(nets: Nets, rounds: int, rate: dict[str, float]) -> None:
@@ -207,9 +231,84 @@ def _lanes(nets: Nets, rounds: int, rate: dict[str, float]) -> None:
     line("serial feedback", serial, "pictures/s, one shot alone")
 
 
-def _renders(model: str, core: float) -> None:
+class Idle(Core):
+    """A core that imagines nothing and counts how full its batches are: which lanes move together rests on the plan alone."""
+
+    def __init__(self, nets: Nets) -> None:
+        # small, since every frame between two ticks is still resampled
+        super().__init__(nets.model, nets.core.bank, batch=nets.batch, width=64, height=64)
+        self.batches = 0
+
+    def imagine(self, requests: list[Request]) -> torch.Tensor:
+        """Return grey pictures."""
+        self.batches += 1
+        self.pictures += len(requests)
+        return torch.full((len(requests), 3, self.height, self.width), 128, dtype=torch.uint8)
+
+
+def _occupancy(nets: Nets) -> None:
+    """Print how full the batches of loop-destroy's feedback are, for the song that ships and for ten times as long a song."""
+    import soundfile
+
+    with tempfile.TemporaryDirectory() as temporary:
+        long = Path(temporary) / "long.wav"
+        samples, sample_rate = soundfile.read(SONG)
+        soundfile.write(long, np.tile(samples, (LONG, 1)), sample_rate)
+        for song in (SONG, long):
+            timeline = _timeline(song)
+            shots = make_plan(timeline, first=0, last=timeline.frames).shots
+            core = Idle(nets)
+            for _ in feedback_frames(core, scenery(timeline, core, {}, pace=1.0), list(shots)):
+                pass
+            full = core.pictures / max(1, core.batches * core.batch)
+            seconds = float(timeline.frames / timeline.fps)
+            line("lane occupancy", 100 * full, f"% on loop-destroy, {len(shots)} shots in {seconds:.0f} s (bar 70)")
+
+
+def _renders(nets: Nets, core: float, device: str) -> None:
     with tempfile.TemporaryDirectory() as temporary:
         for size in ("768x432", "1280x720"):
-            done = render(Path(temporary), "--model", model, "--size", size)
-            rate = float(str(done["frames_per_s"]))
+            done = render(Path(temporary), "--model", nets.model.name, "--device", device, "--size", size)
+            rate, pictures = float(done["frames_per_s"]), done["pictures"] / done["render_s"]
             line(f"run {size}", rate, f"frames/s, {rate / core:.0%} of the core (bars: 24, 80 %)")
+            line("  of them imagined", pictures, f"pictures/s, {pictures / core:.0%} of the core")
+            alone = encoding(nets, size)
+            line("  encoder", 1000 * alone, f"ms a frame alone, {alone * rate:.0%} of the job's time")
+
+
+def encoding(nets: Nets, size: str) -> float:
+    """Return the seconds that encoding takes a frame, scaling included and nothing else running."""
+    width, height = map(int, size.split("x"))
+    path = nets.core.width, nets.core.height
+    walk = NoisePath(nets.model.channels, path[1] // nets.model.factor, path[0] // nets.model.factor, 16)
+    pictures: list[np.ndarray] = []
+    for first in range(0, ENCODED, nets.batch):
+        requests = [
+            replace(request, noises=tuple(walk.at(step, 0.02 * (first + i)) for step in range(len(request.noises))))
+            for i, request in enumerate(nets.requests)
+        ]
+        pictures += list(nets.core.imagine(requests).permute(0, 2, 3, 1).contiguous().cpu().numpy())
+    codec = video_codec("h264", speed="veryfast", crf=18)
+
+    def encode() -> None:
+        with tempfile.TemporaryDirectory() as temporary:
+            piece = Path(temporary) / "piece.mkv"
+            with SegmentEncoder(piece, size=(width, height), fps=FPS, codec=codec) as encoder:
+                for picture in pictures:
+                    encoder.write(picture)
+
+    return in_turn({"encode": encode}, rounds=3, warm_up=1)["encode"] / len(pictures)
+
+
+def _memory(model: str, device: str) -> None:
+    early, late = MEMORY
+    with tempfile.TemporaryDirectory() as temporary:
+        # 25 s of the song, so many frames a second that it is as long as the clip of 4 min 26 s
+        done = render(
+            Path(temporary), "--model", model, "--device", device, "--fps", str(late // 25), "--duration", "25",
+            marks=MEMORY,
+        )  # fmt: skip
+    at = done["peak_mb_at"]
+    for mark in MEMORY:
+        line("peak memory", at[mark], f"MB at frame {mark:,}", digits=0)
+    line("growth", at[late] - at[early], "MB (bar 50)")

@@ -62,14 +62,14 @@ def swept(sound: np.ndarray, start: float, stop: float) -> np.ndarray:
     return np.concatenate(pieces)
 
 
-def compose(seed: int = 7) -> np.ndarray:
-    """Return the song, float64 [samples, 2]."""
+def compose(seed: int = 7, *, root: float = ROOT, beat_length: float = BEAT) -> np.ndarray:
+    """Return the song, float64 [samples, 2], with the key's A at `root` Hz and so many seconds a beat."""
     rng = np.random.default_rng(seed)
-    length = int(BARS * 4 * BEAT * RATE)
+    length = int(BARS * 4 * beat_length * RATE)
     drums, music, wet = (np.zeros((length, 2)) for _ in range(3))
 
     def add(track: np.ndarray, sound: np.ndarray, beat: float, gain: float, pan: float = 0.0) -> None:
-        first = round(beat * BEAT * RATE)
+        first = round(beat * beat_length * RATE)
         piece = sound[: length - first]
         sides = np.array([np.cos((pan + 1) * np.pi / 4), np.sin((pan + 1) * np.pi / 4)]) * np.sqrt(2)
         track[first : first + len(piece)] += gain * piece[:, None] * sides
@@ -111,27 +111,30 @@ def compose(seed: int = 7) -> np.ndarray:
             else (700, 300)
         )
         for note in chord:
-            pad = saw(ROOT * 2 ** (note / 12), 4 * BEAT, voices=3, rng=rng)
+            pad = saw(root * 2 ** (note / 12), 4 * beat_length, voices=3, rng=rng)
             fade = np.minimum(1, np.minimum(np.arange(len(pad)), np.arange(len(pad))[::-1]) / (0.05 * RATE))
             voice = swept(pad, *opening) * fade
             add(music, voice, bar * 4, 0.05 + 0.01 * min(bar, 4), pan=(note % 5 - 2) / 3)
             add(wet, voice, bar * 4, 0.05)
         if 4 <= bar < 11:
             for step in range(8):
-                note = saw(ROOT / 2 * 2 ** (chord[0] / 12), 0.24, voices=2, rng=rng)
+                note = saw(root / 2 * 2 ** (chord[0] / 12), 0.24, voices=2, rng=rng)
                 envelope = np.exp(-np.arange(len(note)) / RATE / 0.16)
                 bass = swept(note * envelope, 900, 200) if bar < 8 else np.tanh(6 * swept(note * envelope, 400, 2500))
                 add(music, bass, bar * 4 + step / 2, (0.38 if step % 2 else 0.2) * (1.0 if bar < 8 else 0.7))
         if 2 <= bar < 11:
             for step in range(16):
-                pitch = ROOT * 4 * 2 ** (chord[(step * 3) % 4] / 12)
+                pitch = root * 4 * 2 ** (chord[(step * 3) % 4] / 12)
                 t = np.arange(int(0.2 * RATE)) / RATE
                 pluck = np.sin(
                     2 * np.pi * pitch * t + 1.5 * np.sin(4 * np.pi * pitch * t) * np.exp(-t / 0.05)
                 ) * np.exp(-t / 0.07)
                 add(music, pluck, bar * 4 + step / 4, 0.06 if bar < 4 else 0.1, pan=0.6 * np.sin(step))
                 add(wet, pluck, bar * 4 + step / 4, 0.05)
-    riser = swept(rng.standard_normal(int(8 * BEAT * RATE)), 200, 9000) * np.linspace(0, 1, int(8 * BEAT * RATE)) ** 2
+    riser = (
+        swept(rng.standard_normal(int(8 * beat_length * RATE)), 200, 9000)
+        * np.linspace(0, 1, int(8 * beat_length * RATE)) ** 2
+    )
     add(music, riser, 8, 0.12)
     crash = noise_hit(rng, length=2.5, decay=0.8, low=3000, high=15000)
     for beat in (16, 32, 44):
@@ -141,7 +144,7 @@ def compose(seed: int = 7) -> np.ndarray:
     # the music ducks under each kick
     duck = np.ones(length)
     for beat in kicks:
-        first = round(beat * BEAT * RATE)
+        first = round(beat * beat_length * RATE)
         t = np.arange(min(int(0.3 * RATE), length - first)) / RATE
         duck[first : first + len(t)] = np.minimum(duck[first : first + len(t)], 1 - 0.75 * np.exp(-t / 0.09))
     t = np.arange(int(1.8 * RATE)) / RATE

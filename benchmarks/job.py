@@ -15,8 +15,8 @@ from benchmarks.core import Nets
 from benchmarks.measure import in_turn, line, matmul_peak, render
 from reactive.diffusion.models import default_threads
 
-# (frames, frame rate, seconds) of the two renders whose memory is compared
-LENGTHS = ((1000, "40", "25"), (5000, "200", "25"))
+# frames of one render at which memory is compared
+LENGTHS = (1000, 5000)
 
 
 def main(arguments: list[str]) -> None:
@@ -25,7 +25,7 @@ def main(arguments: list[str]) -> None:
         prog="benchmarks job", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--model", default="ember")
-    parser.add_argument("--no-memory", action="store_true", help="leave out the two long renders")
+    parser.add_argument("--no-memory", action="store_true", help="leave out the long render")
     options = parser.parse_args(arguments)
     torch.set_num_threads(default_threads())
     peak = matmul_peak()
@@ -45,6 +45,8 @@ def main(arguments: list[str]) -> None:
         line("rendering", float(str(done["render_s"])), f"s for {done['frames']} frames of {done['size']}", digits=2)
         line("whole job", frames_per_s, f"frames/s, {frames_per_s / rate:.0%} of the core")
         if not options.no_memory:
-            for frames, fps, seconds in LENGTHS:
-                found = render(folder, "--model", options.model, "--fps", fps, "--duration", seconds)
-                line("peak memory", float(str(found["peak_mb"])), f"MB at {frames} frames", digits=0)
+            found = render(
+                folder, "--model", options.model, "--fps", str(LENGTHS[-1] // 25), "--duration", "25", marks=LENGTHS
+            )  # fmt: skip
+            for frames in LENGTHS:
+                line("peak memory", found["peak_mb_at"][frames], f"MB at frame {frames:,}", digits=0)

@@ -6,18 +6,14 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
-SONG = Path(__file__).resolve().parent.parent / "reactive" / "data" / "first-light.ogg"
-_MEASURED = (
-    "import json, resource, sys; from click.testing import CliRunner; from reactive.cli import main; "
-    "done = CliRunner().invoke(main, sys.argv[1:]); "
-    "peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024; "
-    "print(json.dumps({'summary': json.loads(done.stdout), 'peak_mb': peak}))"
-)
+ROOT = Path(__file__).resolve().parent.parent
+SONG = ROOT / "reactive" / "data" / "first-light.ogg"
 
 
 def in_turn(contestants: Mapping[str, Callable[[], object]], *, rounds: int, warm_up: int = 2) -> dict[str, float]:
@@ -30,24 +26,40 @@ def in_turn(contestants: Mapping[str, Callable[[], object]], *, rounds: int, war
         for name, run in contestants.items():
             began = time.perf_counter()
             run()
+            if torch.cuda.is_available():
+                torch.cuda.synchronize()
             if number >= warm_up:
                 fastest[name] = min(fastest[name], time.perf_counter() - began)
     return fastest
 
 
-def matmul_peak() -> float:
-    """Return the machine's float32 matrix-multiply peak in GFLOP/s with torch's threads."""
-    size = 2048
-    a, b = torch.randn(size, size), torch.randn(size, size)
+def matmul_peak(device: str = "cpu", dtype: torch.dtype = torch.float32) -> float:
+    """Return a device's matrix-multiply peak in GFLOP/s, on the CPU with torch's threads."""
+    size = 2048 if device == "cpu" else 8192
+    a, b = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
     return 2 * size**3 / in_turn({"matmul": lambda: a @ b}, rounds=12)["matmul"] / 1e9
 
 
-def render(folder: Path, *options: str, song: Path = SONG) -> dict[str, object]:
-    """Render a song in a process of its own; return its summary, with the process's peak memory as ``peak_mb``."""
+def render(folder: Path, *options: str, song: Path = SONG, marks: Sequence[int] = ()) -> dict[str, Any]:
+    """Render a song in a process of its own.
+
+    Parameters
+    ----------
+    marks
+        Numbers of frames at which the peak memory so far is noted.
+
+    Returns
+    -------
+    The command's summary, with the process's peak memory as ``peak_mb``, and as ``peak_mb_at`` by marks.
+    """
     command = ["run", str(song), "-o", str(folder / "clip.mp4"), "--overwrite", "--json", *options]
-    done = subprocess.run([sys.executable, "-c", _MEASURED, *command], capture_output=True, text=True, check=True)
+    words = [sys.executable, "-m", "benchmarks.watched", ",".join(map(str, marks)), *command]
+    done = subprocess.run(words, capture_output=True, text=True, cwd=ROOT)
+    if done.returncode:
+        sys.exit(f"reactive {' '.join(command)}: {done.stderr.strip() or done.stdout.strip()}")
     found = json.loads(done.stdout.splitlines()[-1])
-    return {**found["summary"], "peak_mb": found["peak_mb"]}
+    at = {int(mark): float(peak) for mark, peak in found["peak_mb_at"].items()}
+    return {**found["summary"], "peak_mb": float(found["peak_mb"]), "peak_mb_at": at}
 
 
 def line(name: str, value: float, text: str, *, digits: int = 1) -> None:

@@ -6,18 +6,17 @@ python -m benchmarks walk [--model NAME] [--preset NAME] [--prompts N]
 from __future__ import annotations
 
 import argparse
+import time
 
 import numpy as np
 import torch
 
 from benchmarks.measure import line
-from reactive.diffusion.calibration import REFERENCE, change_of, measure_pace, pace_of
+from reactive.diffusion.calibration import NEAR, REFERENCE, change_of, known_pace, measure_pace, outliers
 from reactive.diffusion.conditioning import PromptBank
 from reactive.diffusion.core import Core
 from reactive.diffusion.models import default_batch, default_threads, load_model
 from reactive.preset.library import get_preset
-
-NEAR = 0.25
 
 
 def main(arguments: list[str]) -> None:
@@ -36,15 +35,17 @@ def main(arguments: list[str]) -> None:
     model = load_model(options.model)
     width, height = model.native
     batch = default_batch("cpu", width, height)
-    measured = measure_pace(model, batch=batch, width=width, height=height)
-    used = pace_of(model, batch=batch, width=width, height=height)
+    began = time.perf_counter()
+    measured = measure_pace(model, width=width, height=height)
+    took = time.perf_counter() - began
+    used = known_pace(model, width=width, height=height) or measured.pace
     core = Core(model, PromptBank(model, texts), batch=batch, width=width, height=height)
     change = change_of(core, len(texts)) * used
     middle = float(np.median(change))
-    line("pace measured", measured, f"times; {used:g} is used", digits=2)
+    line("pace measured", measured.pace, f"times, by {measured.pictures} pictures; {used:g} is used", digits=2)
+    line("measuring took", took, "s (bar 30)")
     line("median change", middle, f"L*a*b* a unit of walk, reference {REFERENCE:g}")
     near = float(np.mean(np.abs(change / middle - 1) <= NEAR))
     line("within 25 %", 100 * near, "% of the prompts", digits=0)
-    for index in np.argsort(change):
-        if abs(change[index] / middle - 1) > NEAR:
-            line("  outlier", change[index] / middle, f'times the median: "{texts[index]}"', digits=2)
+    for text, share in sorted(outliers(change, texts), key=lambda found: found[1]):
+        line("  outlier", share, f'times the median: "{text}"', digits=2)

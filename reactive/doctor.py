@@ -8,6 +8,9 @@ from importlib.metadata import PackageNotFoundError, version
 from reactive import __version__
 from reactive.diffusion.catalogue import EMBER
 from reactive.diffusion.device import attention_kernels, choose_device, choose_dtype, default_batch, default_threads
+from reactive.errors import OutputError
+from reactive.video.nvenc import nvenc_problem
+from reactive.video.upscale import Upscaling, check_upscaling, device_name
 
 LIBRARIES = ("torch", "diffusers", "transformers", "librosa", "av", "numpy")
 
@@ -37,6 +40,10 @@ def examine() -> dict[str, str]:
         )
         facts["tf32"] = "on for what stays in float32" if major >= 8 else "none: it needs compute capability 8.0"
         facts["layout"] = "channels_last: tensor cores read it without a copy"
+        facts["graphs"] = (
+            "network and autoencoder are recorded once for each shape and replayed, without launching kernels"
+        )
+        facts["copies"] = "pinned and on a stream of their own, while the next batch is imagined"
     else:
         onednn: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
         build = "no CUDA in this build of torch" if torch.version.cuda is None else "torch sees no CUDA device"
@@ -47,8 +54,19 @@ def examine() -> dict[str, str]:
     facts["tuning"] = "none: kernels chosen by timing could make other bits in the next process"
     facts["threads"] = f"{default_threads()}: the cores that this process may use"
     facts["batch"] = f"{default_batch(device, 384, 224)} pictures of 384x224 at once: a fixed rule of device and size"
+    problem = nvenc_problem()
+    facts["encoder"] = "x264; --codec nvenc opens here too" if not problem else f"x264; nvenc does not open ({problem})"
+    facts["upscale"] = _upscale()
     facts["ember"] = str(EMBER) if (EMBER / "model_index.json").is_file() else "missing: install reactive-clip again"
     return facts
+
+
+def _upscale() -> str:
+    try:
+        check_upscaling(Upscaling(2, "esrgan"))
+    except OutputError:
+        return "lanczos; for esrgan pip install 'reactive-clip[upscale]'"
+    return f"lanczos, and esrgan on {device_name()}"
 
 
 def _yes(value: bool) -> str:

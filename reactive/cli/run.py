@@ -37,7 +37,7 @@ from reactive.cli.common import (
 )
 from reactive.cli.recipe import check_beside, recipe_options, repeat
 
-SUFFIXES = {"h264": ".mp4", "prores": ".mov", "ffv1": ".mkv"}
+SUFFIXES = {"h264": ".mp4", "nvenc": ".mp4", "prores": ".mov", "ffv1": ".mkv"}
 
 
 @click.command()
@@ -80,6 +80,18 @@ SUFFIXES = {"h264": ".mp4", "prores": ".mov", "ffv1": ".mkv"}
     metavar="R",
     help="Imagine R pictures a second and draw the rest by optical flow. Default: every frame.",
 )
+@click.option(
+    "--upscale",
+    type=click.Choice(["2", "4"]),
+    help="Make finished pictures 2 or 4 times as large. Default: as they are.",
+)
+@click.option(
+    "--upscaler",
+    type=click.Choice(["lanczos", "esrgan"]),
+    default="lanczos",
+    show_default=True,
+    help="How: plainly, or by the network Real-ESRGAN, which draws edges anew and takes its time.",
+)
 @shots_option
 @no_shots_option
 @click.option("--title", default="", metavar="TEXT", help="Write the song's name over its beginning.")
@@ -92,7 +104,13 @@ SUFFIXES = {"h264": ".mp4", "prores": ".mov", "ffv1": ".mkv"}
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 @click.option("--batch", default="auto", show_default=True, metavar="N|auto", help="Pictures imagined at once.")
 @click.option("--threads", default=0, type=click.IntRange(0, 512), help="CPU threads. Default: one a core.")
-@click.option("--codec", type=click.Choice(["h264", "prores", "ffv1"]), default="h264", show_default=True)
+@click.option(
+    "--codec",
+    type=click.Choice(["h264", "nvenc", "prores", "ffv1"]),
+    default="h264",
+    show_default=True,
+    help="nvenc: H.264 by an NVIDIA card's own encoder, if it has one.",
+)
 @click.option(
     "--crf", default=18, show_default=True, type=click.IntRange(0, 51), help="H.264 quality; lower is better."
 )
@@ -293,6 +311,8 @@ def _settings(song: str, options: dict[str, Any]) -> Any:
         photos=tuple(options["photos"]),
         videos=tuple(options["videos"]),
         imagine_rate=options["imagine_rate"] or 0.0,
+        upscale=int(options["upscale"] or 1),
+        upscaler=options["upscaler"],
         timeline=options["timeline"],
         take=options["take"],
         macros=parse_macros(options["macros"]),

@@ -9,7 +9,8 @@ import torch
 
 from reactive.diffusion.catalogue import ENTRIES, known, read_json
 from reactive.diffusion.families import Family
-from reactive.diffusion.pickles import require_safetensors
+from reactive.diffusion.finding import cached
+from reactive.diffusion.pickles import require_safetensors, safe_options, unloadable
 from reactive.errors import ModelError
 
 
@@ -26,8 +27,6 @@ def find_autoencoder(name: str, family: Family) -> Path:
     ModelError
         If it isn't there, or belongs to another family.
     """
-    from reactive.diffusion.models import cached
-
     where = f"--vae {name}"
     if (Path(name) / "config.json").is_file():
         return Path(name)
@@ -58,8 +57,6 @@ def load_autoencoder(folder: Path, name: str, dtype: torch.dtype, channels: int)
         If it can't be loaded, is of a class not known here, or its latents don't fit.
     """
     from diffusers import AutoencoderKL, AutoencoderTiny
-
-    from reactive.diffusion.models import safe_options, unloadable
 
     classes = {"AutoencoderTiny": AutoencoderTiny, "AutoencoderKL": AutoencoderKL}
     kind = str(read_json(folder / "config.json", name).get("_class_name"))

@@ -10,7 +10,11 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +25,7 @@ from torch.nn import functional
 from reactive.diffusion.colour import to_lab
 from reactive.diffusion.conditioning import PromptBank
 from reactive.diffusion.core import Core, Request, from_bytes
-from reactive.diffusion.models import Model
+from reactive.diffusion.model import Model
 from reactive.diffusion.noise import NoisePath
 
 # L*a*b* a unit of walk, in pictures of 24 x 14 pixels; about what ember does at its native size
@@ -40,38 +44,95 @@ PROMPTS = (
     "abstract waves of colour",
 )
 SLOWEST, FASTEST = 0.25, 4.0
+# a slow model is judged by fewer prompts and seeds
+SECONDS = 25.0
+# one comparison a batch, so that even a slow model is soon done with the first
+PAIR = 2
+# prompts that change so much more or less than the middle one are told
+NEAR = 0.25
 
 
-def change_of(core: Core, prompts: int, *, seeds: tuple[int, ...] = SEEDS, step: float = STEP) -> np.ndarray:
-    """Return the change a unit of walk of each of the core's first `prompts` prompts, float64 [prompts], in L*a*b*."""
+@dataclass(frozen=True)
+class Measured:
+    """What was measured of a model's walk.
+
+    Attributes
+    ----------
+    pace
+        By how much the walk is made faster, rounded to two digits, within 0.25 and 4.
+    outliers
+        Prompts whose change lies beyond 25 % of the middle one's, each with its share of that.
+    pictures
+        How many pictures it was judged by.
+    """
+
+    pace: float
+    outliers: tuple[tuple[str, float], ...] = ()
+    pictures: int = 0
+
+
+def change_of(
+    core: Core,
+    prompts: int,
+    *,
+    seeds: tuple[int, ...] = SEEDS,
+    step: float = STEP,
+    seconds: float = math.inf,
+) -> np.ndarray:
+    """Return the change a unit of walk of each of the core's first `prompts` prompts, float64 [prompts], in L*a*b*.
+
+    Parameters
+    ----------
+    step
+        How far the two pictures that are compared lie apart.
+    seconds
+        No batch is begun that would not be done by then, but for the first; prompts that none was left for are NaN.
+    """
     model = core.model
     path = NoisePath(model.channels, core.height // model.factor, core.width // model.factor, 16)
+    # one seed after the other, so that time that runs out costs no prompt before it costs a second seed
+    pairs = [(prompt, seed) for seed in seeds for prompt in range(prompts)]
     requests = [
         Request(p, p, 0.0, 1.0, tuple(path.at(seed + (i << 48), walk) for i in range(core.noises_per_picture)))
-        for p in range(prompts)
-        for seed in seeds
+        for p, seed in pairs
         for walk in (0.0, step)
     ]
-    small = []
+    small: list[torch.Tensor] = []
+    began, longest = time.perf_counter(), 0.0
     for first in range(0, len(requests), core.batch):
+        now = time.perf_counter()
+        if len(small) >= 2 and now - began + longest > seconds:
+            break
         lab = to_lab(from_bytes(core.imagine(requests[first : first + core.batch])))
-        small.append(functional.interpolate(lab, size=SMALL, mode="area").cpu())
-    pairs = torch.cat(small).view(prompts, len(seeds), 2, 3, *SMALL)
-    distance = (pairs[:, :, 1] - pairs[:, :, 0]).square().sum(2).sqrt().mean((1, 2, 3))
-    return distance.double().numpy() / step
+        small += functional.interpolate(lab, size=SMALL, mode="area").cpu().unbind()
+        longest = max(longest, time.perf_counter() - now)
+    found: list[list[float]] = [[] for _ in range(prompts)]
+    for (prompt, _), before, after in zip(pairs, small[::2], small[1::2], strict=False):
+        found[prompt].append(float((after - before).square().sum(0).sqrt().mean()) / step)
+    return np.array([np.mean(values) if values else np.nan for values in found])
 
 
-def measure_pace(model: Model, *, batch: int, width: int, height: int) -> float:
-    """Return the pace for a model at an imagine-size, rounded to two digits, within 0.25 and 4."""
-    core = Core(model, PromptBank(model, PROMPTS), batch=batch, width=width, height=height)
-    change = float(np.median(change_of(core, len(PROMPTS))))
-    if change <= 0:
-        return 1.0
-    return float(f"{min(max(REFERENCE / change, SLOWEST), FASTEST):.2g}")
+def measure_pace(model: Model, *, width: int, height: int, seconds: float = SECONDS) -> Measured:
+    """Measure the pace for a model at an imagine-size, in about so many seconds at most."""
+    core = Core(model, PromptBank(model, PROMPTS), batch=PAIR, width=width, height=height)
+    change = change_of(core, len(PROMPTS), seconds=seconds)
+    middle = float(np.nanmedian(change))
+    if middle <= 0:
+        return Measured(1.0, pictures=core.pictures)
+    pace = float(f"{min(max(REFERENCE / middle, SLOWEST), FASTEST):.2g}")
+    return Measured(pace, outliers(change, PROMPTS), core.pictures)
 
 
-def pace_of(model: Model, *, batch: int, width: int, height: int) -> float:
-    """Return a model's pace: what its folder says, what was measured before, or what is measured now.
+def outliers(change: np.ndarray, prompts: Sequence[str]) -> tuple[tuple[str, float], ...]:
+    """Return the prompts whose change lies beyond 25 % of the middle one's, each with its share of that."""
+    middle = float(np.nanmedian(change))
+    # what was not measured is no outlier
+    beyond = np.flatnonzero(np.abs(change / middle - 1) > NEAR)
+    return tuple((prompts[index], float(change[index] / middle)) for index in beyond.tolist())
+
+
+def known_pace(model: Model, *, width: int, height: int) -> float | None:
+    """Return a model's pace where its folder says it, or it was measured on this machine before; else None.
 
     A folder says it in ``reactive.json``: ``"walk": {"384x224/1": 1.0}``, from size and steps to pace, or one number for all.
     """
@@ -79,10 +140,23 @@ def pace_of(model: Model, *, batch: int, width: int, height: int) -> float:
         return model.walk
     if (said := model.walk.get(f"{width}x{height}/{model.steps}")) is not None:
         return said
-    kept = _cache() / f"{model.sha256[:32]}-{width}x{height}-{model.steps}.json"
     with contextlib.suppress(OSError, ValueError, TypeError):
-        return float(json.loads(kept.read_text(encoding="utf-8")))
-    pace = measure_pace(model, batch=batch, width=width, height=height)
+        return float(json.loads(_kept(model, width, height).read_text(encoding="utf-8")))
+    return None
+
+
+def pace_of(model: Model, *, width: int, height: int) -> float:
+    """Return a model's pace: what is known of it, or what is measured now."""
+    known = known_pace(model, width=width, height=height)
+    if known is not None:
+        return known
+    measured = measure_pace(model, width=width, height=height)
+    return keep_pace(model, measured.pace, width=width, height=height)
+
+
+def keep_pace(model: Model, pace: float, *, width: int, height: int) -> float:
+    """Keep a measured pace on this machine, and return it."""
+    kept = _kept(model, width, height)
     # a cache that can't be written costs a measurement each time, nothing else
     with contextlib.suppress(OSError):
         kept.parent.mkdir(parents=True, exist_ok=True)
@@ -92,5 +166,7 @@ def pace_of(model: Model, *, batch: int, width: int, height: int) -> float:
     return pace
 
 
-def _cache() -> Path:
-    return user_cache_path("reactive", appauthor=False) / "walk"
+def _kept(model: Model, width: int, height: int) -> Path:
+    root = os.environ.get("REACTIVE_CACHE")
+    cache = Path(root) if root else user_cache_path("reactive", appauthor=False)
+    return cache / "walk" / f"{model.sha256[:32]}-{width}x{height}-{model.steps}.json"

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from reactive.diffusion.catalogue import EMBER, ENTRIES, Entry, known, read_json, read_wishes
+from reactive.diffusion.finding import cached, find_model
+from reactive.diffusion.folders import folder_family
 from reactive.diffusion.lora import find_lora, parse_lora, read_layers
-from reactive.diffusion.models import cached, find_model, folder_family
 from reactive.diffusion.pickles import PICKLED, require_safetensors
 from reactive.diffusion.sampling import Sampling, read_sampling
 from reactive.diffusion.singlefile import CONFIGS, read_header

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from reactive.diffusion.families import Conditioning, blend, choose, join, turn
-from reactive.diffusion.models import Model
+from reactive.diffusion.model import Model
 
 _CHUNK = 32
 

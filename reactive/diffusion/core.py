@@ -13,8 +13,9 @@ import torch
 
 from reactive.diffusion.conditioning import PromptBank
 from reactive.diffusion.exact import in_float32, require_whole, whole
-from reactive.diffusion.models import Model
+from reactive.diffusion.model import Model
 from reactive.diffusion.sampling import sample
+from reactive.diffusion.transfer import stacked
 
 
 @dataclass(frozen=True)
@@ -120,8 +121,8 @@ class Core:
         return torch.where(given, encoded, torch.zeros_like(encoded))
 
     def _stack(self, model: Model, tensors: list[torch.Tensor]) -> torch.Tensor:
-        stacked = torch.stack([t.to(model.device) for t in tensors]).to(model.dtype)
-        return stacked.contiguous(memory_format=torch.channels_last)
+        together = stacked(tensors, model.device).to(model.dtype)
+        return together.contiguous(memory_format=torch.channels_last)
 
 
 def to_bytes(pictures: torch.Tensor) -> torch.Tensor:

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import torch
 
-from reactive.diffusion.models import Model
+from reactive.diffusion.model import Model
 from reactive.errors import ModelError
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 if TYPE_CHECKING:
-    from reactive.diffusion.models import Model
+    from reactive.diffusion.model import Model
 
 
 @dataclass(frozen=True)

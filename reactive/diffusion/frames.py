@@ -61,10 +61,13 @@ def scenery(
     core: Core,
     photos: Mapping[int, torch.Tensor],
     videos: Mapping[int, VideoSource] | None = None,
+    *,
+    pace: float | None = None,
 ) -> Scenery:
-    """Return the scenery of a timeline for a core's imagine-size."""
+    """Return the scenery of a timeline for a core's imagine-size; `pace` None: what is known or measured of the model."""
     model = core.model
-    pace = pace_of(model, batch=core.batch, width=core.width, height=core.height)
+    if pace is None:
+        pace = pace_of(model, width=core.width, height=core.height)
     shape = (model.channels, core.height // model.factor, core.width // model.factor)
     noise = NoisePath(*shape, timeline.harmonics, pace=pace)
     return Scenery(timeline, noise, photos, videos or {})

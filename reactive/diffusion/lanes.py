@@ -22,6 +22,7 @@ from reactive.diffusion.guide import guiding_flow
 from reactive.diffusion.joins import arriving_pictures, dissolved, morphed, next_shot
 from reactive.diffusion.lens import lens_maps, through_lens
 from reactive.diffusion.palettes import Palettes, keep_palette
+from reactive.diffusion.transfer import to_host
 from reactive.timeline.clock import tick_positions
 from reactive.timeline.timeline import Timeline
 
@@ -51,7 +52,7 @@ class Passage:
     kept: Iterable[torch.Tensor] = ()
 
 
-# told each newly imagined picture: the passage, the tick's number, uint8 [3, height, width]
+# told each newly imagined picture: the passage, the tick's number, uint8 [3, height, width] on the host
 Ticked = Callable[[Passage, int, torch.Tensor], None]
 
 
@@ -139,9 +140,11 @@ def lane_frames(
         requests = [_tick_request(core, scene, lane) for lane in active]
         requests = keep_palette(palettes, requests, [(lane.passage.start, _tick_frame(lane)) for lane in active])
         pictures = core.imagine(requests)
-        for lane, picture in zip(active, pictures, strict=True):
+        # one copy for all lanes: the device is waited for once a batch, not once a picture
+        told = pictures if ticked is None else to_host(pictures).wait()
+        for lane, picture, copy in zip(active, pictures, told, strict=True):
             if ticked is not None:
-                ticked(lane.passage, lane.done, picture)
+                ticked(lane.passage, lane.done, copy)
             yield from _advance(core, scene, lane, picture.clone())
         active = [lane for lane in active if not lane.finished]
 

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from reactive.diffusion.catalogue import known, read_wishes
+from reactive.diffusion.finding import cached
 from reactive.diffusion.pickles import refuse_pickle
 from reactive.errors import ModelError
 
@@ -69,8 +70,6 @@ def find_lora(name: str, scale: float = 1.0) -> Lora:
     ModelError
         If it isn't there, or is no safetensors file.
     """
-    from reactive.diffusion.models import cached
-
     path, where, entry = Path(name), f"--lora {name}", known(name)
     if not path.is_file() and entry is not None and entry.kind == "lora":
         path = cached(entry.hub, entry.name, where, entry.file)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
+from typing import Any
 
 from reactive.errors import ModelError
 
@@ -71,3 +72,18 @@ def conversion(path: Path) -> str:
         "s.save_file({k: v.clone().contiguous() for k, v in d.items() if hasattr(v, 'shape')}, sys.argv[2])"
     )
     return f"convert it with `python -c {shlex.quote(script)} {shlex.quote(str(path))} {shlex.quote(str(target))}`"
+
+
+def safe_options(folder: Path) -> dict[str, Any]:
+    """Return what every loader is told: this machine only, safetensors only, and which variant there is."""
+    options: dict[str, Any] = {"local_files_only": True, "use_safetensors": True}
+    names = [file.name for file in folder.glob("*.safetensors")]
+    if names and all(".fp16" in name for name in names):
+        options["variant"] = "fp16"
+    return options
+
+
+def unloadable(problem: Exception, name: str) -> ModelError:
+    """Return the error for weights that a library could not load."""
+    what = " ".join(str(problem).split())[:200]
+    return ModelError(f"can't be loaded ({what})", where=name, remedy="fetch or save it again")

@@ -14,6 +14,8 @@ import torch
 
 from reactive.diffusion.catalogue import read_json, read_wishes
 from reactive.diffusion.families import SD, SDXL, Family, family_of
+from reactive.diffusion.folders import Parts
+from reactive.diffusion.pickles import unloadable
 from reactive.errors import ModelError
 
 CONFIGS = Path(__file__).resolve().parent / "configs"
@@ -89,7 +91,7 @@ def load_file(path: Path, name: str, dtype: torch.dtype, config: Path | None = N
 
     Returns
     -------
-    Parts of `reactive.diffusion.models`.
+    Parts of `reactive.diffusion.folders`.
 
     Raises
     ------
@@ -97,8 +99,6 @@ def load_file(path: Path, name: str, dtype: torch.dtype, config: Path | None = N
         If it is none, or does not fit its description.
     """
     from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
-
-    from reactive.diffusion.models import Parts, unloadable
 
     header = read_header(path, name)
     folder = config or CONFIGS / header.config

@@ -16,9 +16,10 @@ from reactive.render.work import Order, Todo
 from reactive.render.writer import Piece
 from reactive.timeline.clock import frame_time
 from reactive.video.codec import Codec
+from reactive.video.upscale import NO_UPSCALING, Upscaling
 
 # bytes a pixel that a clip of lively pictures takes: measured for H.264 at quality 18 (x264 halves it every 6 steps)
-_BYTES = {"libx264": 0.08, "prores_ks": 0.55, "ffv1": 1.6}
+_BYTES = {"libx264": 0.08, "h264_nvenc": 0.1, "prores_ks": 0.55, "ffv1": 1.6}
 
 
 class Books:
@@ -32,12 +33,19 @@ class Books:
         The segments and the keys of their pictures.
     sizes
         The clip's size, and those of its other shapes.
-    fps, codec
+    fps, codec, upscaling
         Of the clip.
     """
 
     def __init__(
-        self, job: Job, plan: Plan, keys: Sequence[str], sizes: Sequence[tuple[int, int]], fps: Fraction, codec: Codec
+        self,
+        job: Job,
+        plan: Plan,
+        keys: Sequence[str],
+        sizes: Sequence[tuple[int, int]],
+        fps: Fraction,
+        codec: Codec,
+        upscaling: Upscaling = NO_UPSCALING,
     ) -> None:
         self.job = job
         self.plan = plan
@@ -45,7 +53,8 @@ class Books:
         self.codec = codec
         self.keys = keys
         self.files = [
-            [f"segments/{file_key(key, size=size, fps=fps, codec=codec)}.mkv" for size in sizes] for key in keys
+            [f"segments/{file_key(key, size=size, fps=fps, codec=codec, upscaling=upscaling)}.mkv" for size in sizes]
+            for key in keys
         ]
 
     def missing(self) -> list[Todo]:

@@ -11,7 +11,7 @@ from typing import Protocol
 
 import torch
 
-from reactive.diffusion.models import Model
+from reactive.diffusion.model import Model
 from reactive.errors import OutputError
 from reactive.render.asked import Asked
 from reactive.render.books import Books

@@ -26,6 +26,7 @@ from reactive.render.plan import Plan, Segment
 from reactive.timeline.timeline import Timeline
 from reactive.video.codec import Codec
 from reactive.video.segment import encoder_versions
+from reactive.video.upscale import NO_UPSCALING, Upscaling, upscaling_key
 
 if TYPE_CHECKING:
     from reactive.render.settings import Settings
@@ -100,7 +101,7 @@ def plain(value: Any) -> Any:
     return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)
 
 
-def ground(model: Model, order: Order, environment: Mapping[str, Any], pace: float) -> dict[str, Any]:
+def ground(model: Model, order: Order, environment: Mapping[str, Any]) -> dict[str, Any]:
     """Return what all pictures of a clip rest on."""
     return {
         "model": model.sha256,
@@ -108,7 +109,7 @@ def ground(model: Model, order: Order, environment: Mapping[str, Any], pace: flo
         "guidance": model.guidance,
         "sampling": [model.sampling.sampler, model.prediction],
         "dtype": [str(model.dtype), str(model.vae_dtype)],
-        "pace": pace,
+        "pace": order.pace,
         "imagined": list(order.imagined),
         "batch": order.batch,
         "harmonics": order.timeline.harmonics,
@@ -166,9 +167,11 @@ def hits_of(timeline: Timeline, start: int, stop: int) -> list[int]:
     return [start, stop, *(np.flatnonzero(timeline.columns["hit"][start:stop] > 0) + start).tolist()]
 
 
-def file_key(pictures: str, *, size: tuple[int, int], fps: Fraction, codec: Codec) -> str:
+def file_key(
+    pictures: str, *, size: tuple[int, int], fps: Fraction, codec: Codec, upscaling: Upscaling = NO_UPSCALING
+) -> str:
     """Return the key of the piece that holds a segment's pictures in one shape."""
-    return digest([pictures, list(size), str(fps), dataclasses.asdict(codec)])
+    return digest([pictures, list(size), str(fps), dataclasses.asdict(codec), *upscaling_key(upscaling)])
 
 
 def last_tick_before(ticks: Sequence[Fraction], frame: int) -> int:

@@ -8,30 +8,34 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from reactive.diffusion.flow import require_flow
-from reactive.diffusion.models import Model, default_batch
+from reactive.diffusion.model import Model
+from reactive.diffusion.models import default_batch
 from reactive.errors import OutputError
 from reactive.render.asked import Asked
 from reactive.render.books import Books
 from reactive.render.decided import Decided, frame_range, negatives_of
 from reactive.render.job import Job
 from reactive.render.keys import ground, hash_path, picture_keys
+from reactive.render.pace import job_pace
 from reactive.render.plan import make_plan, segment_frames
 from reactive.render.recipe import Recipe, make_recipe
 from reactive.render.settings import Settings
 from reactive.render.sizes import imagine_size, output_size, shaped_size
-from reactive.render.work import Loading, Order, expected_rate, pace
+from reactive.render.work import Loading, Order, expected_rate
 from reactive.timeline.timeline import Timeline
 from reactive.video.codec import video_codec
+from reactive.video.upscale import Upscaling
 
 
 @dataclass(frozen=True)
 class Ready:
-    """All that an executor needs, the books that it fills, and the recipe that the clip shall carry."""
+    """All that an executor needs, the books that it fills, the recipe that the clip shall carry, and notes for the user."""
 
     loading: Loading
     order: Order
     books: Books
     recipe: Recipe | None
+    notes: tuple[str, ...]
 
 
 def loading_of(settings: Settings, device: str) -> Loading:
@@ -80,27 +84,30 @@ def get_ready(
     timeline, device = decided.timeline, model.device.type
     imagined = settings.imagine_size or imagine_size(model.native, settings.size or (16, 9))
     _check_imagine_size(imagined, model)
-    size = settings.size or output_size(imagined)
+    upscaling = Upscaling(settings.upscale, settings.upscaler)
+    size = settings.size or output_size(imagined, upscale=upscaling.factor)
     batch = settings.batch or default_batch(device, *imagined)
     longest = settings.segment or segment_frames(timeline, expected_rate(model, imagined))
     plan = make_plan(timeline, first=frames[0], last=frames[1], longest=longest)
     codec = video_codec(settings.codec, speed=settings.speed, crf=settings.crf)
+    walk, notes = job_pace(job, model, settings.pace, imagined=imagined)
     order = Order(
         job.folder.absolute(), timeline, negatives_of(timeline, settings.negative), imagined, batch, threads, photos,
-        settings.videos, codec, settings.imagine_rate, decided.black,
+        settings.videos, codec, settings.imagine_rate, decided.black, upscaling, walk,
     )  # fmt: skip
     contents = dict(enumerate(hash_path(file) for file in (*photos, *settings.videos)))
-    keys = picture_keys(plan, order.seen(), ground(model, order, asked.environment, pace(model, order)), contents)
+    keys = picture_keys(plan, order.seen(), ground(model, order, asked.environment), contents)
     recipe = None
     if settings.recipe and not settings.take:
         made = replace(
             settings, size=size, imagine_size=imagined, steps=model.steps, device=device, batch=batch, threads=threads,
-            segment=longest, start=decided.start,
+            segment=longest, start=decided.start, pace=walk,
         )  # fmt: skip
         recipe = make_recipe(made, song=song, track=decided.track, timeline=timeline, model=model)
-    books = Books(job, plan, keys, [size, *(shaped_size(size, wanted) for wanted in shapes)], timeline.fps, codec)
+    sizes = [size, *(shaped_size(size, wanted) for wanted in shapes)]
+    books = Books(job, plan, keys, sizes, timeline.fps, codec, upscaling)
     job.set_manifest(asked.manifest(song, outs[0], plan))
-    return Ready(loading_of(settings, device), order, books, recipe)
+    return Ready(loading_of(settings, device), order, books, recipe, notes)
 
 
 def prompts_between(timeline: Timeline, first: int, last: int) -> set[int]:

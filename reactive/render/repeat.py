@@ -24,12 +24,13 @@ from reactive.render.settings import Progress, Settings
 from reactive.render.sizes import parse_size
 from reactive.timeline.clock import parse_fps
 from reactive.video.codec import CODECS, SPEEDS
+from reactive.video.upscale import FACTORS, WAYS
 
 _PAIRS = ("size", "imagine_size")
-_CHOICES = {"device": ("cpu", "cuda"), "codec": CODECS, "speed": SPEEDS}
+_CHOICES = {"device": ("cpu", "cuda"), "codec": CODECS, "speed": SPEEDS, "upscale": FACTORS, "upscaler": WAYS}
 _RANGES = {
     "steps": (1, 200), "seed": (0, 1 << 63), "batch": (1, 999), "threads": (1, 512), "crf": (0, 51), "start": (0, 1e6),
-    "duration": (0, 1e6), "imagine_rate": (0, 240),
+    "duration": (0, 1e6), "imagine_rate": (0, 240), "pace": (0, 100),
 }  # fmt: skip
 
 

@@ -35,6 +35,8 @@ from reactive.render.work import used_prompts
 from reactive.render.writing import Words, write_clips
 from reactive.score.flash import score_flashes
 from reactive.video.codec import container_format
+from reactive.video.nvenc import check_encoder
+from reactive.video.upscale import Upscaling, check_upscaling
 
 
 def make_clip(
@@ -72,6 +74,8 @@ def make_clip(
     shapes = [parse_shape(shape) for shape in settings.also]
     outs = [out, *(shaped_name(out, shape) for shape in shapes)]
     given = _look_at(song, outs, settings)
+    check_upscaling(Upscaling(settings.upscale, settings.upscaler))
+    check_encoder(settings.codec)
     device = choose_device(settings.device)
     # workers of a Ray cluster on plain CPUs are many and have one core each, unless told
     threads = settings.threads or (1 if settings.ray and device == "cpu" else default_threads())
@@ -164,7 +168,7 @@ def make_clip(
             reused=reused,
             job=job.folder,
             job_bytes=folder_size(job.folder),
-            notes=(*notes, *decided.notes, *tally.notes),
+            notes=(*notes, *decided.notes, *ready.notes, *tally.notes),
         )
         job.journal.append({"done": {"request": asked.key, "clip": clip.stored()}})
         return clip

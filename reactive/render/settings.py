@@ -23,9 +23,9 @@ class Settings:
     `start` and `duration` are seconds of the song; with `telling` the excerpt begins where it tells most, around the drop;
     `macros` says where the preset's knobs stand; `lyrics` is an LRC or SRT file, `shots` a file of wishes for single shots;
     `title`, `logo` and `show_lyrics` are laid over the finished pictures; `take` is a recorded performance, which brings its
-    own presets, seed and frame rate; `batch`, `threads` and `segment`
-    (frames) 0 mean: by rule; with `recipe` the clip carries all that
-    decides it. `also` names
+    own presets, seed and frame rate; `batch`, `threads`, `segment`
+    (frames) and `pace` (of the walk) 0 mean: by rule; with `recipe` the clip carries all that
+    decides it. Finished pictures are made `upscale` times as large by the `upscaler` lanczos or esrgan. `also` names
     further shapes of the clip, ``9:16``; `job` is where what is finished is kept, by default beside the clip; `mixed` goes on
     with a job that was begun with other versions or on another device. `ray` names a Ray cluster whose workers render,
     ``local`` for one on this machine, None for this process; `workers` 0 means: as many as there is room for.
@@ -48,6 +48,8 @@ class Settings:
     photos: tuple[Path, ...] = ()
     videos: tuple[Path, ...] = ()
     imagine_rate: float = 0.0
+    upscale: int = 1
+    upscaler: str = "lanczos"
     timeline: Path | None = None
     take: Path | None = None
     macros: Mapping[str, float] = field(default_factory=dict)
@@ -69,6 +71,7 @@ class Settings:
     recipe: bool = True
     also: tuple[str, ...] = ()
     segment: int = 0
+    pace: float = 0.0
     job: Path | None = None
     mixed: bool = False
     ray: str | None = None

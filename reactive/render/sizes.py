@@ -12,6 +12,7 @@ _SIZE = re.compile(r"(\d{1,5})[xX×](\d{1,5})", re.ASCII)
 _SHAPE = re.compile(r"(\d{1,2}):(\d{1,2})", re.ASCII)
 # the clip of a small model is doubled, so that players do not blur a stamp
 SMALL = 640
+LARGEST = 8192
 
 
 def parse_size(text: str, option: str, *, multiple: int = 2) -> tuple[int, int]:
@@ -26,8 +27,10 @@ def parse_size(text: str, option: str, *, multiple: int = 2) -> tuple[int, int]:
     if not match:
         raise OutputError(f'"{text}" is not a size', where=option, remedy="write for instance 1280x720")
     width, height = int(match.group(1)), int(match.group(2))
-    if not (16 <= width <= 8192 and 16 <= height <= 8192):
-        raise OutputError(f"{text} is not within 16 to 8192 pixels", where=option, remedy="write for instance 1280x720")
+    if not (16 <= width <= LARGEST and 16 <= height <= LARGEST):
+        raise OutputError(
+            f"{text} is not within 16 to {LARGEST} pixels", where=option, remedy="write for instance 1280x720"
+        )
     if width % multiple or height % multiple:
         nearest = "x".join(str(max(multiple, round(side / multiple) * multiple)) for side in (width, height))
         raise OutputError(f"{text} is not in steps of {multiple} pixels", where=option, remedy=f"use {nearest}")
@@ -55,8 +58,21 @@ def imagine_size(native: tuple[int, int], shape: tuple[int, int]) -> tuple[int, 
     return width, height
 
 
-def output_size(imagined: tuple[int, int]) -> tuple[int, int]:
-    """Return the clip's default size: the picture cropped to 16:9 (9:16, 1:1), doubled where it is small."""
+def output_size(imagined: tuple[int, int], *, upscale: int = 1) -> tuple[int, int]:
+    """Return the clip's default size: the picture cropped to 16:9 (9:16, 1:1), doubled where it is small.
+
+    Parameters
+    ----------
+    imagined
+        Width and height that the model works at.
+    upscale
+        How many times as large the cropped picture is made; with 1, a small one is doubled by plain scaling.
+
+    Raises
+    ------
+    OutputError
+        If the larger picture is beyond 8192 pixels.
+    """
     width, height = imagined
     for across, down in ((16, 9), (9, 16), (1, 1)):
         if abs(math.log(width / height * down / across)) < 0.15:
@@ -66,6 +82,14 @@ def output_size(imagined: tuple[int, int]) -> tuple[int, int]:
             width, height = unit * across, unit * down
             break
     width, height = width - width % 2, height - height % 2
+    if upscale > 1:
+        if upscale * max(width, height) > LARGEST:
+            raise OutputError(
+                f"{upscale} times {width}x{height} is beyond {LARGEST} pixels",
+                where="--upscale",
+                remedy="use a smaller --imagine-size, or leave --upscale out",
+            )
+        return upscale * width, upscale * height
     return (2 * width, 2 * height) if max(width, height) < SMALL else (width, height)
 
 

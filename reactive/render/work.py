@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from reactive.diffusion.calibration import pace_of
 from reactive.diffusion.conditioning import PromptBank
 from reactive.diffusion.core import Core, from_bytes
 from reactive.diffusion.frames import independent_frames, scenery
@@ -29,6 +28,7 @@ from reactive.sources.video import VideoSource
 from reactive.timeline.timeline import Timeline
 from reactive.video.codec import Codec
 from reactive.video.segment import output_error
+from reactive.video.upscale import NO_UPSCALING, Upscaling, upscaler
 
 
 @dataclass(frozen=True)
@@ -81,6 +81,10 @@ class Order:
         Pictures a second that are imagined where feedback does not decide; 0: every frame.
     black
         How black each frame of the song is, 0 to 1; None: none is.
+    upscaling
+        How finished pictures are made larger.
+    pace
+        The pace of the model's walk.
     """
 
     folder: Path
@@ -94,6 +98,8 @@ class Order:
     codec: Codec
     rate: float = 0.0
     black: np.ndarray | None = None
+    upscaling: Upscaling = NO_UPSCALING
+    pace: float = 1.0
 
     def seen(self) -> Timeline:
         """Return the timeline with all that a picture shows of it: negatives, and how black it is."""
@@ -163,7 +169,9 @@ class Worker:
         width, height = order.imagined
         self.core = Core(model, bank, batch=batch or order.batch, width=width, height=height)
         self.videos = _videos(order)
-        self.scene = scenery(order.timeline, self.core, _photos(order.photos, order.imagined), self.videos)
+        self.scene = scenery(
+            order.timeline, self.core, _photos(order.photos, order.imagined), self.videos, pace=order.pace
+        )
 
     def close(self) -> None:
         """Let go of the videos."""
@@ -197,7 +205,7 @@ class Worker:
 
         writer = SegmentWriter(
             [todo.piece for todo in todos], order.folder, fps=order.timeline.fps, codec=order.codec,
-            finished=complete, done=done,
+            finished=complete, done=done, upscale=upscaler(order.upscaling, threads=order.threads),
         )  # fmt: skip
 
         def ticked(passage: Passage, tick: int, picture: torch.Tensor) -> None:
@@ -283,11 +291,6 @@ def expected_rate(model: Model, imagined: tuple[int, int]) -> float:
     latents = imagined[0] * imagined[1] / model.factor**2
     cost = 2 * weights * latents / 9 * model.steps * (1 if model.guidance == 1.0 else 2)
     return (5e10 if model.device.type == "cpu" else 2e13) / cost
-
-
-def pace(model: Model, order: Order) -> float:
-    """Return the pace of the walk, which the scenery takes too."""
-    return pace_of(model, batch=order.batch, width=order.imagined[0], height=order.imagined[1])
 
 
 def used_prompts(timeline: Timeline, todos: Sequence[Todo]) -> set[int]:

@@ -15,9 +15,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from reactive.diffusion.transfer import Leaving, to_host
 from reactive.render.job import Entry, finish_file
 from reactive.video.codec import Codec
 from reactive.video.segment import SegmentEncoder, output_error
+from reactive.video.upscale import Upscale
 
 # batches that may wait: enough to keep both sides busy, few enough to keep memory flat
 _WAITING = 4
@@ -60,6 +62,8 @@ class SegmentWriter:
         The job folder.
     fps, codec
         Of the clip.
+    upscale
+        Makes each picture as large as the clip wants it before it is cropped and scaled.
     finished
         Told each piece that is complete and safely on the disk; called from the writer's thread.
     done
@@ -75,6 +79,7 @@ class SegmentWriter:
         codec: Codec,
         finished: Finished,
         done: Callable[[int], None],
+        upscale: Upscale | None = None,
     ) -> None:
         self.pieces = pieces
         self.folder = folder
@@ -82,6 +87,7 @@ class SegmentWriter:
         self.codec = codec
         self.finished = finished
         self.done = done
+        self.upscale = upscale
         self.starts = np.array([piece.start for piece in pieces])
         self.stops = np.array([piece.stop for piece in pieces])
         self.open: dict[int, list[SegmentEncoder]] = {}
@@ -90,7 +96,7 @@ class SegmentWriter:
         # pieces in hand that an interruption would lose
         self.unfinished: set[int] = set()
         self.changed = threading.Condition()
-        self.queue: queue.Queue[tuple[np.ndarray, torch.Tensor] | None] = queue.Queue(_WAITING)
+        self.queue: queue.Queue[tuple[np.ndarray, Leaving] | None] = queue.Queue(_WAITING)
         self.thread = threading.Thread(target=self._work, name="encode", daemon=True)
         self.thread.start()
 
@@ -115,7 +121,7 @@ class SegmentWriter:
                 self.changed.wait_for(lambda: self.error is not None or self.unfinished <= {first})
                 self.unfinished |= touched
             self._check()
-        self.queue.put((frames, pictures))
+        self.queue.put((frames, to_host(pictures.permute(0, 2, 3, 1).contiguous())))
 
     def hand_over(self, index: int, state: bytes) -> None:
         """Give a feedback piece's state, before its last frame."""
@@ -170,8 +176,8 @@ class SegmentWriter:
                     encoder.container.close()
                 encoder.path.unlink(missing_ok=True)
 
-    def _encode(self, frames: np.ndarray, pictures: torch.Tensor) -> None:
-        whole = pictures.permute(0, 2, 3, 1).contiguous().cpu().numpy()
+    def _encode(self, frames: np.ndarray, pictures: Leaving) -> None:
+        whole = pictures.wait().numpy()
         for frame, picture in zip(frames.tolist(), whole, strict=True):
             index = self._index(frame)
             if index is None:
@@ -182,8 +188,9 @@ class SegmentWriter:
                     SegmentEncoder(partial_path(self.folder, name), size=size, fps=self.fps, codec=self.codec)
                     for name, size in piece.files
                 ]
+            larger = self.upscale(picture) if self.upscale is not None else picture
             for encoder in self.open[index]:
-                encoder.write(picture)
+                encoder.write(larger)
             if frame == piece.stop - 1:
                 self._complete(index)
             self.done(1)

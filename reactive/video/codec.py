@@ -8,8 +8,13 @@ from pathlib import Path
 from reactive.errors import OutputError
 
 SPEEDS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow")
-CODECS = ("h264", "prores", "ffv1")
-_CONTAINERS = {"h264": (".mp4", ".mov", ".mkv"), "prores": (".mov",), "ffv1": (".mkv",)}
+CODECS = ("h264", "nvenc", "prores", "ffv1")
+_CONTAINERS = {
+    "h264": (".mp4", ".mov", ".mkv"),
+    "nvenc": (".mp4", ".mov", ".mkv"),
+    "prores": (".mov",),
+    "ffv1": (".mkv",),
+}
 _FORMATS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}
 X264_THREADS = 1
 
@@ -37,7 +42,11 @@ class Codec:
 
 
 def video_codec(kind: str, *, speed: str = "veryfast", crf: int = 18) -> Codec:
-    """Return the settings of ``h264`` (4:2:0, constant quality), ``prores`` (422 HQ) or ``ffv1`` (lossless)."""
+    """Return the settings of ``h264`` or ``nvenc`` (4:2:0, constant quality), ``prores`` (422 HQ) or ``ffv1`` (lossless)."""
+    if kind == "nvenc":
+        # without B-frames, so that pieces join as they are
+        options = {"preset": "p4", "rc": "constqp", "qp": str(crf), "bf": "0", "g": "250", "forced-idr": "1"}
+        return Codec("h264_nvenc", "yuv420p", options, 0)
     if kind == "prores":
         return Codec("prores_ks", "yuv422p10le", {"profile": "3", "vendor": "apl0"}, 0)
     if kind == "ffv1":

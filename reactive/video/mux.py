@@ -64,7 +64,7 @@ def join(
         options = {"movflags": "faststart"} if container in ("mp4", "mov") else {}
         with av.open(file_url(partial), "w", format=container, options=options) as target:
             target.metadata.update(metadata or {})
-            sound_codec = _SOUND["mp4"] if codec.name == "libx264" else _SOUND[container]
+            sound_codec = _SOUND["mp4"] if codec.name in ("libx264", "h264_nvenc") else _SOUND[container]
             _write(target, pieces, track, fps, codec, sound_codec, sound)
         if container in ("mp4", "mov"):
             append_boxes(partial, metadata or {})

@@ -84,6 +84,7 @@ def test_a_clip_gives_its_preset_back(room: Path) -> None:
     assert recipe.settings["macros"] == {"storm": 0.8}
     assert recipe.settings["batch"] == 4
     assert recipe.settings["size"] == [128, 128]
+    assert recipe.settings["pace"] > 0
     assert {"torch", "diffusers", "av"} <= recipe.libraries.keys()
 
 

@@ -33,6 +33,14 @@ def test_the_model_works_near_its_native_size(native, shape, imagined, clip) -> 
     assert output_size(imagined) == clip
 
 
+def test_larger_pictures_make_larger_clips() -> None:
+    assert output_size((384, 224), upscale=2) == (768, 432)
+    assert output_size((384, 224), upscale=4) == (1536, 864)
+    assert output_size((1344, 768), upscale=4) == (5376, 3024)
+    with pytest.raises(OutputError, match="--upscale"):
+        output_size((2560, 1440), upscale=4)
+
+
 @pytest.mark.parametrize(("first", "last"), [(0, 384), (37, 300), (380, 384)])
 def test_a_plan_covers_each_frame_once(beat_timeline, first: int, last: int) -> None:
     plan = make_plan(beat_timeline, first=first, last=last)

@@ -9,10 +9,12 @@ import av
 import numpy as np
 import pytest
 
+from reactive import Settings, make_clip
 from reactive.errors import OutputError
 from reactive.media.sound import blocks, open_track
 from reactive.video.codec import container_format, video_codec
 from reactive.video.mux import join, to_stereo
+from reactive.video.nvenc import check_encoder, nvenc_problem
 from reactive.video.segment import SegmentEncoder, crop_to
 from tests.media.test_sound import CLAP, clap_song, encode, first_loud
 from tests.toy import RATE, write_song
@@ -184,3 +186,29 @@ def test_surround_is_folded_down() -> None:
     stereo = to_stereo(block)
     assert stereo.shape == (10, 2)
     assert stereo == pytest.approx(0.5 * np.sqrt(0.5))
+
+
+def test_an_encoder_that_does_not_open_is_said_before_anything_is_rendered(tmp_path: Path, song: Path) -> None:
+    if not nvenc_problem():
+        pytest.skip("this card has an encoder")
+    check_encoder("h264")
+    with pytest.raises(OutputError, match=r"--codec nvenc.*does not open.*h264"):
+        make_clip(song, tmp_path / "clip.mp4", Settings(codec="nvenc"))
+    assert not any(entry.name.startswith("clip") for entry in tmp_path.iterdir())
+
+
+@pytest.mark.skipif(bool(nvenc_problem()), reason="no NVIDIA encoder opens here")
+def test_pieces_of_a_card_join_as_they_are(tmp_path: Path, song: Path) -> None:
+    track, codec = open_track(song), video_codec("nvenc")
+    pieces = []
+    for number in range(2):
+        path = tmp_path / f"{number}.mkv"
+        with SegmentEncoder(path, size=(256, 256), fps=Fraction(24), codec=codec) as encoder:
+            for shade in range(12):
+                encoder.write(np.full((256, 256, 3), 10 * shade + 120 * number, np.uint8))
+        pieces.append((path, 12))
+    out = tmp_path / "clip.mp4"
+    join(pieces, track, out, fps=Fraction(24), container="mp4", codec=codec, sound=(0, track.samples))
+    times, pictures = decoded(out)
+    assert times == [Fraction(frame, 24) for frame in range(24)]
+    assert np.abs(pictures.mean((1, 2, 3)) - 10 * np.arange(24)).max() < 4

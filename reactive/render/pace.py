@@ -1,0 +1,48 @@
+"""The pace of a clip's walk: measured before its first picture, then written down with the job and the recipe."""
+
+from __future__ import annotations
+
+from reactive.diffusion.calibration import keep_pace, known_pace, measure_pace
+from reactive.diffusion.model import Model
+from reactive.render.job import Job
+
+
+def job_pace(job: Job, model: Model, wish: float, *, imagined: tuple[int, int]) -> tuple[float, tuple[str, ...]]:
+    """Return the pace of a clip's walk, and what a user should know about it.
+
+    What a recipe says comes first, then what the job was begun with, what the model's folder says, and what was measured on
+    this machine before. Only where none of them knows it is it measured, which takes half a minute at most.
+
+    Parameters
+    ----------
+    wish
+        The recipe's; 0 for none.
+    imagined
+        Width and height that the model works at.
+    """
+    width, height = imagined
+    about = {"model": model.sha256, "imagined": list(imagined), "steps": model.steps}
+    begun = job.last("pace")
+    notes: tuple[str, ...] = ()
+    if wish:
+        pace = wish
+    elif begun is not None and begun["of"] == about:
+        pace = float(begun["pace"])
+    elif (known := known_pace(model, width=width, height=height)) is not None:
+        pace = known
+    else:
+        found = measure_pace(model, width=width, height=height)
+        pace = keep_pace(model, found.pace, width=width, height=height)
+        notes = (_told(pace, found.pictures, found.outliers),)
+    record = {"of": about, "pace": pace}
+    if begun != record:
+        job.journal.append({"pace": record})
+    return pace, notes
+
+
+def _told(pace: float, pictures: int, outliers: tuple[tuple[str, float], ...]) -> str:
+    text = f"the walk of this model was measured by {pictures} pictures: it goes {pace:g} times as fast."
+    if outliers:
+        named = ", ".join(f'"{prompt}" ({share:.2f})' for prompt, share in outliers)
+        text += f" Prompts that change more than 25 % more or less than the others: {named}."
+    return text

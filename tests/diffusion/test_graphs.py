@@ -1,0 +1,110 @@
+"""The bookkeeping of recorded networks and of copies to the host, which is the same on every device."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from reactive.diffusion.conditioning import PromptBank
+from reactive.diffusion.core import Core, Request
+from reactive.diffusion.graphs import Graphs, graphs_for
+from reactive.diffusion.models import load_model
+from reactive.diffusion.transfer import stacked, to_host
+
+
+class Recorder:
+    """Stands in for CUDA: a replay computes anew from the fixed memory, into the fixed memory."""
+
+    def __init__(self) -> None:
+        self.made = 0
+
+    def __call__(self, compute, inputs):
+        self.made += 1
+        output = compute(inputs).clone()
+        return lambda: output.copy_(compute(inputs)), output
+
+
+def test_a_shape_is_recorded_once_and_replayed_with_what_is_given() -> None:
+    recorder = Recorder()
+    graphs = Graphs(recorder)
+
+    def compute(named):
+        return named["x"] * 2 + named["more"]["y"]
+
+    kept = []
+    for number in range(3):
+        given = {"x": torch.full((2, 3), float(number)), "more": {"y": torch.ones(2, 3)}}
+        result = graphs.run("net", compute, given)
+        assert torch.equal(result, compute(given))
+        kept.append(result)
+    assert recorder.made == 1
+    # a result is not written over by the next replay
+    assert [float(result[0, 0]) for result in kept] == [1, 3, 5]
+    graphs.run("net", compute, {"x": torch.zeros(4, 3), "more": {"y": torch.ones(4, 3)}})
+    graphs.run("other", compute, {"x": torch.zeros(4, 3), "more": {"y": torch.ones(4, 3)}})
+    assert recorder.made == 3
+    for size in range(5, 15):
+        graphs.run("net", compute, {"x": torch.zeros(size), "more": {"y": torch.zeros(size)}})
+    assert len(graphs.known) == 4
+
+
+def test_what_can_not_be_recorded_is_computed_plainly() -> None:
+    tried = []
+
+    def refuse(compute, inputs):
+        tried.append(inputs)
+        raise RuntimeError("operation not permitted when stream is capturing")
+
+    graphs = Graphs(refuse)
+    for _ in range(2):
+        assert torch.equal(graphs.run("net", lambda named: named["x"] + 1, {"x": torch.zeros(2)}), torch.ones(2))
+    assert len(tried) == 1
+
+    def full(compute, inputs):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    with pytest.raises(torch.OutOfMemoryError):
+        Graphs(full).run("net", lambda named: named["x"], {"x": torch.zeros(2)})
+
+
+def test_a_model_gives_the_same_bits_by_replay(toy_model: Path) -> None:
+    plain = load_model(str(toy_model), steps=2)
+    assert plain.graphs is None
+    assert graphs_for("cpu") is None
+    recorder = Recorder()
+    replayed = replace(plain, graphs=Graphs(recorder))
+    generator = torch.Generator().manual_seed(1)
+    for round_ in range(2):
+        noises = [tuple(torch.randn(4, 8, 8, generator=generator) for _ in range(2)) for _ in range(3)]
+        source = torch.linspace(-1, 1, 64).expand(3, 64, 64)
+        requests = [Request(0, 1, 0.3 * i, 0.7, noise, source if i else None) for i, noise in enumerate(noises)]
+        pictures = []
+        for model in (plain, replayed):
+            core = Core(model, PromptBank(model, ("a red sea", "a hill")), batch=3, width=64, height=64)
+            pictures.append(core.imagine(requests))
+        assert torch.equal(*pictures), round_
+    # the network, the encoder and the decoder
+    assert recorder.made == 3
+
+
+def test_tensors_arrive_as_they_left() -> None:
+    pictures = torch.arange(24, dtype=torch.uint8).view(2, 3, 4)
+    leaving = to_host(pictures)
+    assert leaving.arrived is None
+    assert torch.equal(leaving.wait(), pictures)
+    assert torch.equal(stacked(list(pictures), torch.device("cpu")), pictures)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device here")
+def test_recorded_on_a_card_the_bits_are_the_plain_ones(toy_model: Path) -> None:
+    model = load_model(str(toy_model), device="cuda", steps=2)
+    assert model.graphs is not None
+    noises = tuple(torch.randn(4, 8, 8, generator=torch.Generator().manual_seed(i)) for i in range(2))
+    pictures = []
+    for one in (model, replace(model, graphs=None)):
+        core = Core(one, PromptBank(one, ("a red sea", "a hill")), batch=2, width=64, height=64)
+        pictures.append(to_host(core.imagine([Request(0, 1, 0.5, 1.0, noises)] * 2)).wait())
+    assert torch.equal(*pictures)
