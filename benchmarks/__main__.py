@@ -15,7 +15,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 # what stands here and is no benchmark
-OTHERS = ("__init__", "__main__", "measure", "first_light", "pieces")
+OTHERS = ("__init__", "__main__", "measure", "first_light", "pieces", "preview_clients", "preview_page")
 
 
 def main(arguments: list[str]) -> None:
