@@ -64,7 +64,9 @@ async def counted(url: str, seconds: float) -> None:
         bar("a seek in that crowd", seek, "s", most=1.0)
         ending.set()
         came = await asyncio.gather(*looking)
-        print(f"{'a viewer got pictures':<48}{min(came):9.0f}       to {max(came)}; the slow one {await slow}, {await gone} vanished")
+        print(
+            f"{'a viewer got pictures':<48}{min(came):9.0f}       to {max(came)}; the slow one {await slow}, {await gone} vanished"
+        )
 
 
 def measured(url: str, folder: Path, seconds: float) -> None:
@@ -74,7 +76,12 @@ def measured(url: str, folder: Path, seconds: float) -> None:
     found = watch(url, folder, seconds)
     bar("new pictures/s shown in Chromium", found["shown"], "1/s", least=12.0)
     bar("first picture after play in Chromium", found["first"], "s", most=2.0)
-    bar(f"|A/V offset| p95, {found['measured']:.0f} pictures, median {found['median']:.1f}", found["offset"], "ms", most=40.0)
+    bar(
+        f"|A/V offset| p95, {found['measured']:.0f} pictures, median {found['median']:.1f}",
+        found["offset"],
+        "ms",
+        most=40.0,
+    )
     bar("slowest of six seeks in Chromium", found["seek"], "s", most=1.0)
 
 
@@ -112,7 +119,10 @@ def main(arguments: list[str]) -> None:
         runs = ["soak"] if chosen.soak else ["clients", "page"]
         for what in runs:
             if what == "page" and (chosen.no_browser or chromium() is None):
-                print("the page is not measured: " + ("not asked for" if chosen.no_browser else "no Chromium with its driver"))
+                print(
+                    "the page is not measured: "
+                    + ("not asked for" if chosen.no_browser else "no Chromium with its driver")
+                )
                 continue
             folder = Path(name) / what
             folder.mkdir()
@@ -124,4 +134,6 @@ def main(arguments: list[str]) -> None:
                     measured(url, folder, chosen.seconds)
                 else:
                     asyncio.run(counted(url, chosen.seconds))
-                print(f"{'server memory before, MB':<48}{before:9.0f}       after {resident(process.pid):.0f}", flush=True)
+                print(
+                    f"{'server memory before, MB':<48}{before:9.0f}       after {resident(process.pid):.0f}", flush=True
+                )

@@ -26,7 +26,10 @@ async def connected(url: str, *, kind: str = "page") -> AsyncIterator[aiohttp.Cl
     async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as client:
         await client.post(f"{origin}/login", json={"token": parts.fragment}, headers={"Origin": origin})
         async with client.ws_connect(
-            f"{origin}/ws?kind={kind}", headers={"Origin": origin}, max_msg_size=0, timeout=aiohttp.ClientWSTimeout(ws_close=2)
+            f"{origin}/ws?kind={kind}",
+            headers={"Origin": origin},
+            max_msg_size=0,
+            timeout=aiohttp.ClientWSTimeout(ws_close=2),
         ) as socket:
             yield socket
 

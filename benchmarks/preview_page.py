@@ -33,7 +33,8 @@ def watch(url: str, folder: Path, seconds: float) -> dict[str, float]:
             # the page keeps the last offsets only
             new, more = driver.execute_script(
                 "const o = reactive.pictures.offsets, d = reactive.pictures.drawn;"
-                "reactive.pictures.offsets = []; reactive.pictures.drawn = 0; if (reactive.audio.ended) reactive.toggle(); return [o, d]"
+                "reactive.pictures.offsets = []; reactive.pictures.drawn = 0;"
+                "if (reactive.audio.ended) reactive.toggle(); return [o, d]"
             )
             offsets += new
             drawn += more

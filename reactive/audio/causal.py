@@ -101,7 +101,9 @@ class Listener:
         self.folder = Folder(sample_rate)
         self.pulse = Pulse(ROW_DELAY - EARLY)
         low, high = mel_edges()
-        self._slices = dict(zip(BANDS, (slice(0, MELS), slice(0, low), slice(low, high), slice(high, MELS)), strict=True))
+        self._slices = dict(
+            zip(BANDS, (slice(0, MELS), slice(0, low), slice(low, high), slice(high, MELS)), strict=True)
+        )
         self._past = np.zeros((len(BANDS), AROUND))
         self._strong = {band: Peak(0.3) for band in BANDS}
         # of each band: the strength before, the share that may be a peak or 0, rows since the last onset

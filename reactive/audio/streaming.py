@@ -85,7 +85,9 @@ class Folder:
         mono = mono.mean(axis=1) if mono.ndim == 2 else mono
         mono = np.clip(np.nan_to_num(mono, nan=0.0, posinf=0.0, neginf=0.0), -8, 8)
         slower = self._resampler.resample_chunk(mono) if self._resampling and len(mono) else mono
-        filtered, self._state = sosfilt(self._sections, slower, zi=self._state) if len(slower) else (slower, self._state)
+        filtered, self._state = (
+            sosfilt(self._sections, slower, zi=self._state) if len(slower) else (slower, self._state)
+        )
         sound = np.concatenate([self._past, filtered.astype(np.float32)])
         # the first of `sound` is where the long window of the next row begins
         count = max((len(sound) - PITCH_WINDOW) // HOP + 1, 0)
@@ -117,4 +119,6 @@ class Folder:
 
 def _empty(first: int) -> Rows:
     none = np.zeros(0, np.float32)
-    return Rows(first, none.reshape(0, MELS), none.reshape(0, 3), none, none, none.reshape(0, 24), none.reshape(0, FINE))
+    return Rows(
+        first, none.reshape(0, MELS), none.reshape(0, 3), none, none, none.reshape(0, 24), none.reshape(0, FINE)
+    )
