@@ -1,8 +1,10 @@
-"""How the preview fares: a client that counts pictures, and a page in a real Chromium that measures sound against picture.
+"""How the preview fares against its bars: a client that counts pictures, crowds, and a page in a real Chromium.
 
-    python -m benchmarks preview [--model ember] [--seconds 20] [--song FILE] [--no-browser]
+    python -m benchmarks preview [--model ember] [--seconds 60] [--song FILE] [--threads N] [--no-browser]
+    python -m benchmarks preview --soak 30
 
-Needs the extras [preview] and [test]; for the page Chromium and its driver. `--seconds 1800` is a soak: memory is printed too.
+Needs the extras [preview] and [test]; for the page Chromium and its driver. `--soak MINUTES` prints the server's memory
+over time, with seeks, edits and pages that vanish, and nothing else.
 """
 
 from __future__ import annotations
@@ -10,11 +12,12 @@ from __future__ import annotations
 import argparse
 import asyncio
 import tempfile
-import time
 from pathlib import Path
-from urllib.parse import urlsplit
 
 ROOT = Path(__file__).resolve().parent.parent
+# how much more memory the last third of a soak may take than the one before it, in MB
+FLAT = 25.0
+FRESH = (0.55, 0.2, 0.8, 0.35, 0.7, 0.05)
 
 
 def resident(process: int) -> float:
@@ -23,117 +26,114 @@ def resident(process: int) -> float:
         lines = Path(f"/proc/{process}/status").read_text().splitlines()
     except OSError:
         return 0.0
-    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS"))
+    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS")), 0.0)
 
 
-async def count(url: str, seconds: float) -> dict[str, float]:
-    """Play for a while as a client that only counts; then seek to and fro."""
-    import aiohttp
-
-    from reactive.live.protocol import unpack_picture
-
-    parts = urlsplit(url)
-    origin = f"http://{parts.netloc}"
-    async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as client:
-        await client.post(f"{origin}/login", json={"token": parts.fragment}, headers={"Origin": origin})
-        async with client.ws_connect(f"{origin}/ws", headers={"Origin": origin}, max_msg_size=0) as socket:
-            while (await socket.receive_json())["t"] != "role":
-                pass
-            duration = 20.0
-            asked, began, base, seeks = 1, time.monotonic(), 0.0, []
-            await socket.send_json({"t": "seek", "time": 0.0, "playing": True, "n": 1, "credit": 240})
-            got, late, first, moved = 0, 0, None, None
-            told = began
-            while time.monotonic() - began < seconds:
-                now = time.monotonic()
-                if now - told > 0.1:
-                    there = base + now - began
-                    if there > duration:
-                        # once round: a seek to the start
-                        base -= duration
-                        asked, moved = asked + 1, now
-                        await socket.send_json({"t": "seek", "time": 0.0, "playing": True, "n": asked, "credit": 240})
-                    else:
-                        await socket.send_json({"t": "clock", "time": there, "playing": True})
-                    told = now
-                try:
-                    message = await asyncio.wait_for(socket.receive(), 0.05)
-                except TimeoutError:
-                    continue
-                if message.type != aiohttp.WSMsgType.BINARY:
-                    continue
-                _, _, song_time, _ = unpack_picture(message.data)
-                now = time.monotonic()
-                got += 1
-                late += song_time < base + now - began - 0.05
-                first = now - began if first is None else first
-                if moved is not None:
-                    seeks.append(now - moved)
-                    moved = None
-                await socket.send_json({"t": "credit", "n": 1})
-            passed = time.monotonic() - began
-    return {
-        "pictures/s": got / passed, "late": float(late), "first picture s": first or float("nan"),
-        "slowest seek s": max(seeks, default=float("nan")),
-    }  # fmt: skip
+def bar(name: str, value: float, unit: str, *, least: float | None = None, most: float | None = None) -> bool:
+    """Print a figure beside its bar; return whether it is met."""
+    met = (least is None or value >= least) and (most is None or value <= most)
+    wanted = f"at least {least:g}" if least is not None else f"at most {most:g}"
+    print(f"{name:<48}{value:9.2f} {unit:<5} {wanted:<14} {'met' if met else 'MISSED'}", flush=True)
+    return met
 
 
-def watch(url: str, folder: Path, seconds: float) -> dict[str, float]:
-    """Play in Chromium and let the page measure."""
-    from tests.live.browser import browsing, until
+async def counted(url: str, seconds: float) -> None:
+    """Measure with clients that only count, alone and in a crowd."""
+    from benchmarks.preview_clients import Player, connected, look, vanish
 
-    with browsing(folder / "profile") as driver:
-        driver.get(url)
-        until(
-            lambda: driver.execute_script(
-                "return Boolean(window.reactive && reactive.lanes.data && reactive.pictures.drawn)"
-            ),
-            60,
+    async with connected(url) as socket:
+        player = Player(socket)
+        await player.ready()
+        # the first batch warms the model
+        await player.until_shown(0.0, playing=False)
+        first = await player.until_shown(player.duration * 0.45, playing=True)
+        bar("first picture after play, warm model", first, "s", most=2.0)
+        alone = await player.play(seconds)
+        bar("pictures/s, counting client", alone, "1/s", least=20.0)
+        seeks = [await player.until_shown(player.duration * share, playing=True) for share in FRESH]
+        bar("slowest of six seeks while it plays", max(seeks), "s", most=1.0)
+        print(f"{'late pictures so far':<48}{player.late:9.0f}       of {player.pictures}", flush=True)
+        ending = asyncio.Event()
+        looking = [asyncio.create_task(look(url, ending)) for _ in range(8)]
+        slow = asyncio.create_task(look(url, ending, nap=0.3))
+        gone = asyncio.create_task(vanish(url, ending))
+        await player.play(2.0)
+        crowd = await player.play(max(seconds / 2, 10.0))
+        bar("pictures/s with 8 viewers, a slow and vanishing ones", crowd, "1/s", least=0.85 * alone)
+        seek = await player.until_shown(player.duration * 0.62, playing=True)
+        bar("a seek in that crowd", seek, "s", most=1.0)
+        ending.set()
+        came = await asyncio.gather(*looking)
+        print(
+            f"{'a viewer got pictures':<48}{min(came):9.0f}       to {max(came)}; the slow one {await slow}, {await gone} vanished"
         )
-        driver.execute_script("reactive.pictures.offsets = []; reactive.pictures.drawn = 0; reactive.toggle()")
-        began = time.monotonic()
-        while time.monotonic() - began < seconds:
-            time.sleep(0.5)
-            driver.execute_script("if (reactive.audio.ended) reactive.toggle()")
-        drawn, offsets = driver.execute_script("return [reactive.pictures.drawn, reactive.pictures.offsets]")
-        passed = time.monotonic() - began
-        seeks = []
-        for target in (3.0, 15.0, 9.0, 1.0):
-            before = time.monotonic()
-            driver.execute_script("reactive.seek(arguments[0])", target)
-            until(lambda: driver.execute_script("return Boolean(reactive.pictures.shown)"), 60)
-            seeks.append(time.monotonic() - before)
-        absolute = sorted(map(abs, offsets))
-        return {
-            "shown pictures/s": drawn / passed,
-            "A/V offset median ms": absolute[len(absolute) // 2] if absolute else float("nan"),
-            "A/V offset p95 ms": absolute[int(0.95 * len(absolute))] if absolute else float("nan"),
-            "slowest seek s": max(seeks),
-        }
+
+
+def measured(url: str, folder: Path, seconds: float) -> None:
+    """Measure in the page."""
+    from benchmarks.preview_page import watch
+
+    found = watch(url, folder, seconds)
+    bar("new pictures/s shown in Chromium", found["shown"], "1/s", least=12.0)
+    bar("first picture after play in Chromium", found["first"], "s", most=2.0)
+    bar(
+        f"|A/V offset| p95, {found['measured']:.0f} pictures, median {found['median']:.1f}",
+        found["offset"],
+        "ms",
+        most=40.0,
+    )
+    bar("slowest of six seeks in Chromium", found["seek"], "s", most=1.0)
+
+
+def soaked(url: str, process: int, minutes: float) -> None:
+    """Print the server's memory over time, and whether it stays flat."""
+    from benchmarks.preview_clients import soak
+
+    print(f"{'minutes':>8}{'MB':>10}")
+    curve = asyncio.run(
+        soak(url, minutes, lambda: resident(process), lambda passed, mb: print(f"{passed:8.1f}{mb:10.1f}", flush=True))
+    )
+    third = len(curve) // 3
+    if third:
+        middle, last = (sorted(mb for _, mb in part)[third // 2] for part in (curve[third : 2 * third], curve[-third:]))
+        bar("memory of the last third over the one before", last - middle, "MB", most=FLAT)
 
 
 def main(arguments: list[str]) -> None:
     """Print the figures."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks preview", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks preview", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--model", default="ember")
+    parser.add_argument("--preset", default="loop-destroy")
     parser.add_argument("--song", type=Path, default=ROOT / "reactive" / "data" / "first-light.ogg")
-    parser.add_argument("--seconds", type=float, default=20.0)
+    parser.add_argument("--seconds", type=float, default=60.0, help="how long each measurement plays")
+    parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--no-browser", action="store_true")
+    parser.add_argument("--soak", type=float, metavar="MINUTES", help="memory only, over so many minutes")
     chosen = parser.parse_args(arguments)
     from tests.live.browser import chromium, previewing
 
+    options = ("--model", chosen.model, "--preset", chosen.preset, "--threads", str(chosen.threads))
     with tempfile.TemporaryDirectory() as name:
-        for what in ("counting client", "page"):
+        runs = ["soak"] if chosen.soak else ["clients", "page"]
+        for what in runs:
             if what == "page" and (chosen.no_browser or chromium() is None):
-                continue
-            folder = Path(name) / what.replace(" ", "-")
-            folder.mkdir()
-            with previewing(chosen.song.resolve(), folder, "--model", chosen.model) as (url, process):
-                before = resident(process.pid)
-                found = (
-                    asyncio.run(count(url, chosen.seconds))
-                    if what == "counting client"
-                    else watch(url, folder, chosen.seconds)
+                print(
+                    "the page is not measured: "
+                    + ("not asked for" if chosen.no_browser else "no Chromium with its driver")
                 )
-                print(f"{what}: " + ", ".join(f"{key} {value:.2f}" for key, value in found.items()))
-                print(f"  server's memory {before:.0f} MB before, {resident(process.pid):.0f} MB after")
+                continue
+            folder = Path(name) / what
+            folder.mkdir()
+            with previewing(chosen.song.resolve(), folder, *options) as (url, process):
+                before = resident(process.pid)
+                if what == "soak":
+                    soaked(url, process.pid, chosen.soak)
+                elif what == "page":
+                    measured(url, folder, chosen.seconds)
+                else:
+                    asyncio.run(counted(url, chosen.seconds))
+                print(
+                    f"{'server memory before, MB':<48}{before:9.0f}       after {resident(process.pid):.0f}", flush=True
+                )

@@ -128,32 +128,14 @@ def fold(chunks: Iterable[np.ndarray]) -> Spectra:
     chunks
         The song in pieces of any length, float32.
     """
-    import librosa
-    from scipy.fft import rfft
-
-    frequencies = np.fft.rfftfreq(WINDOW, 1 / RATE)
-    mel_basis = librosa.filters.mel(sr=RATE, n_fft=WINDOW, n_mels=MELS, fmin=30.0, fmax=RATE / 2)
-    pitch_basis = _pitch_classes(np.fft.rfftfreq(WINDOW, PITCH_STEP / RATE))
-    # power in each band, total power, and its first moment: one product gives all
-    sums = np.stack(
-        [
-            frequencies < LOW_EDGE,
-            (frequencies >= LOW_EDGE) & (frequencies < HIGH_EDGE),
-            frequencies >= HIGH_EDGE,
-            np.ones_like(frequencies),
-            frequencies,
-        ]
-    )
-    basis = np.concatenate([mel_basis, sums]).astype(np.float32).T.copy()
-    window = np.hanning(WINDOW + 1)[:-1].astype(np.float32)
+    basis, pitch_basis = power_basis(), pitch_classes(np.fft.rfftfreq(WINDOW, PITCH_STEP / RATE))
     folded: list[np.ndarray] = []
     pitches: list[np.ndarray] = []
     fine: list[np.ndarray] = []
     for part, deep in _overlapping(chunks, fine):
         frames = np.lib.stride_tricks.sliding_window_view(part, WINDOW)[:: PITCH_HOP if deep else HOP]
         for first in range(0, len(frames), _FFT_ROWS):
-            spectrum = rfft(frames[first : first + _FFT_ROWS] * window, axis=1)
-            power = (np.square(spectrum.real) + np.square(spectrum.imag)) * np.float32(16 / WINDOW**2)
+            power = window_power(frames[first : first + _FFT_ROWS])
             (pitches if deep else folded).append(power @ (pitch_basis if deep else basis))
     table = np.concatenate(folded)
     total = np.maximum(table[:, MELS + 3], 0.0)
@@ -168,7 +150,36 @@ def fold(chunks: Iterable[np.ndarray]) -> Spectra:
     )
 
 
-def _pitch_classes(frequencies: np.ndarray) -> np.ndarray:
+def power_basis() -> np.ndarray:
+    """Return float32 [bins, 69]: what makes of a power spectrum 64 mel powers, three bands, their sum, its first moment."""
+    import librosa
+
+    frequencies = np.fft.rfftfreq(WINDOW, 1 / RATE)
+    mel_basis = librosa.filters.mel(sr=RATE, n_fft=WINDOW, n_mels=MELS, fmin=30.0, fmax=RATE / 2)
+    # power in each band, total power, and its first moment: one product gives all
+    sums = np.stack(
+        [
+            frequencies < LOW_EDGE,
+            (frequencies >= LOW_EDGE) & (frequencies < HIGH_EDGE),
+            frequencies >= HIGH_EDGE,
+            np.ones_like(frequencies),
+            frequencies,
+        ]
+    )
+    return np.concatenate([mel_basis, sums]).astype(np.float32).T.copy()
+
+
+def window_power(frames: np.ndarray) -> np.ndarray:
+    """Return the power spectra float32 [n, bins] of stretches of sound [n, window] under a Hann window."""
+    from scipy.fft import rfft
+
+    length = frames.shape[1]
+    spectrum = rfft(frames * np.hanning(length + 1)[:-1].astype(np.float32), axis=1)
+    power: np.ndarray = (np.square(spectrum.real) + np.square(spectrum.imag)) * np.float32(16 / length**2)
+    return power
+
+
+def pitch_classes(frequencies: np.ndarray) -> np.ndarray:
     """Return float32 [bins, 24]: each bin's share in the pitch classes from C, of the bass and of what lies above."""
     basis = np.zeros((len(frequencies), 24), np.float32)
     for number, frequency in enumerate(frequencies):

@@ -12,6 +12,7 @@ from reactive.cli.common import (
     USAGE,
     clean,
     errors,
+    fail,
     fps_option,
     json_option,
     lyrics_option,
@@ -19,14 +20,13 @@ from reactive.cli.common import (
     photo_option,
     preset_option,
     seed_option,
-    song_argument,
     video_option,
 )
 from reactive.errors import ReactiveError
 
 
 @click.command()
-@song_argument
+@click.argument("song", type=click.Path(), required=False)
 @preset_option
 @click.option("--with", "others", multiple=True, metavar="PRESET", help="A second preset to fade to; may be repeated.")
 @fps_option
@@ -48,14 +48,26 @@ from reactive.errors import ReactiveError
 @click.option(
     "--takes", type=click.Path(path_type=Path), default=Path(), help="Folder for takes. Default: the one you are in."
 )
+@click.option("--input", "live", type=click.Choice(["mic"]), help="Hear a live input in place of a song.")
+@click.option("--input-device", metavar="N", help="Which input: its number, or part of its name.")
+@click.option("--osc-in", metavar="[HOST:]PORT", help="Be moved by OSC at this port of this machine.")
+@click.option("--osc-out", metavar="[HOST:]PORT", help="Tell beats, sections and phases by OSC.")
+@click.option("--midi", metavar="PORT", help='Be moved by MIDI: part of the port\'s name, or "any".')
+@click.option(
+    "--midi-map", "mapping", multiple=True, metavar="cc1=NAME", help="What MIDI moves, or a TOML file; may be repeated."
+)
+@click.option("--mjpeg", is_flag=True, help="Print an address that shows the running picture, for OBS.")
 @json_option
-def preview(song: str, as_json: bool, opening: bool, **options: Any) -> None:
-    """Play SONG in the browser with the pictures that are being imagined.
+def preview(song: str | None, as_json: bool, opening: bool, **options: Any) -> None:
+    """Play SONG in the browser with the pictures that are being imagined, or hear a live input.
 
     \b
     Examples:
       reactive preview song.wav --preset loop-destroy
       reactive preview song.wav --with my-preset.toml --no-open --port 8080
+      reactive preview --input mic --preset warehouse --mjpeg
+      reactive preview song.wav --osc-in 9000 --osc-out 9001
+      reactive preview song.wav --midi nano --midi-map cc1=macro.storm --midi-map note36=next
     """
     with errors(as_json):
         try:
@@ -64,34 +76,83 @@ def preview(song: str, as_json: bool, opening: bool, **options: Any) -> None:
             raise ReactiveError(
                 "the preview needs a web server", remedy="install it with `pip install 'reactive-clip[preview]'`"
             ) from None
-        from reactive.media.safe import regular_file
+        if (song is None) == (options["live"] is None):
+            fail(ReactiveError("give a song, or --input mic, and not both", remedy="see --help"), as_json, USAGE)
+        if song is not None:
+            from reactive.media.safe import regular_file
 
-        regular_file(song)
+            regular_file(song)
         if not options["takes"].is_dir():
             raise ReactiveError("is no folder", where=f"--takes {options['takes']}", remedy="make it first")
     with errors(as_json, USAGE):
         chosen = _options(options)
+        wishes = _wishes(options)
     with errors(as_json):
-        from reactive.live.preview import Address
+        from reactive.live.preview import microphone, preview_input
         from reactive.live.preview import preview as serve
 
-        def ready(address: Address) -> None:
-            if as_json:
-                click.echo(json.dumps({"url": address.url, "port": address.port, "host": address.host}))
-            else:
-                click.echo(f"{clean(Path(song).name)} plays at {address.url}")
-                if address.open:
-                    click.echo("Other machines can reach this page with that address; who has it can play and edit.")
-                click.echo("Ctrl-C ends it.")
-            if opening:
-                import webbrowser
+        common: dict[str, Any] = {
+            "others": options["others"], "host": options["host"], "port": options["port"], "wishes": wishes,
+            "ready": _teller(song, as_json, opening, wishes),
+        }  # fmt: skip
+        if song is None:
+            preview_input(lambda: microphone(options["input_device"]), chosen, **common)
+        else:
+            serve(song, chosen, takes=options["takes"], **common)
 
-                webbrowser.open(address.url)
 
-        serve(
-            song, chosen, others=options["others"], host=options["host"], port=options["port"],
-            takes=options["takes"], ready=ready,
-        )  # fmt: skip
+def _teller(song: str | None, as_json: bool, opening: bool, wishes: Any) -> Any:
+    """Return what tells the user where the preview is and what it opens."""
+    from reactive.live.osc import opened
+
+    def ready(address: Any) -> None:
+        if as_json:
+            data = {"url": address.url, "port": address.port, "host": address.host}
+            click.echo(
+                json.dumps(
+                    data
+                    | ({"mjpeg": address.mjpeg} if address.mjpeg else {})
+                    | ({"osc": address.osc} if address.osc else {})
+                )
+            )
+        else:
+            click.echo(f"{clean(address.input or Path(song or '').name)} plays at {address.url}")
+            if address.open:
+                click.echo("Other machines can reach this page with that address; who has it can play and edit.")
+            if address.mjpeg:
+                click.echo(f"Who has this address can look, and no more: {address.mjpeg}")
+            if address.osc:
+                click.echo(f"OSC is heard at port {address.osc}.")
+                if warning := opened(wishes.osc_in):
+                    click.echo(warning)
+            click.echo("Ctrl-C ends it.")
+        if opening:
+            import webbrowser
+
+            webbrowser.open(address.url)
+
+    return ready
+
+
+def _wishes(options: dict[str, Any]) -> Any:
+    from reactive.live.midi import read_mapping
+    from reactive.live.osc import parse_place
+    from reactive.live.ways import Wishes
+
+    mapped = read_mapping(options["mapping"])
+    port = options["midi"]
+    if options["mapping"] and port is None:
+        # a mapping alone says that MIDI is wanted
+        port = "any"
+    if port == "any":
+        port = mapped.port
+    return Wishes(
+        osc_in=parse_place(options["osc_in"], "--osc-in") if options["osc_in"] else None,
+        osc_out=parse_place(options["osc_out"], "--osc-out") if options["osc_out"] else None,
+        midi=port,
+        mapped=mapped,
+        mjpeg=options["mjpeg"],
+    )
 
 
 def _options(options: dict[str, Any]) -> Any:

@@ -55,6 +55,8 @@ class Clients:
     def __init__(self) -> None:
         self.all: dict[int, Client] = {}
         self.holder: Client | None = None
+        # programs that look at MJPEG; they take whatever there is
+        self.watchers = 0
         self._numbers = itertools.count(1)
 
     def add(self, socket: web.WebSocketResponse, kind: str) -> Client:
@@ -80,7 +82,9 @@ class Clients:
 
     @property
     def wanting(self) -> bool:
-        """Whether any page can take pictures, the holder's before all."""
+        """Whether any page can take pictures, the holder's before all, or another program looks."""
+        if self.watchers:
+            return True
         if self.holder is not None:
             return self.holder.credit > 0
         return any(client.credit > 0 for client in self.all.values())

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from reactive.errors import TimelineError
 from reactive.live.clients import Client
 from reactive.live.protocol import MAX_CREDIT, number
+from reactive.live.remote import Action
+from reactive.timeline.clock import frames_in
 
 if TYPE_CHECKING:
     from reactive.live.server import Server
@@ -53,6 +55,34 @@ class Commands:
         if data["t"] in HOLDING and client is not self.server.clients.holder:
             return
         await command(client, data)
+
+    async def act(self, action: Action) -> None:
+        """Carry out what came by OSC or MIDI, at the playhead.
+
+        Raises
+        ------
+        ReactiveError
+            If it can't be done.
+        """
+        session = self.server.session
+        here = session.engine.transport.at()
+        if action.kind in ("tap", "one"):
+            # what a song's grid becomes of it is for the page that plays to say
+            holder = self.server.clients.holder
+            if holder is not None:
+                await self.server.tell({"t": action.kind, "time": here}, holder)
+            return
+        data: dict[str, Any] = {"time": here, "kind": action.kind, "name": action.name, "value": action.value}
+        frame = min(int(frames_in(here, session.engine.timeline.fps)), session.engine.timeline.frames - 1)
+        if action.kind == "next":
+            timeline = session.performance.timeline
+            count = len(session.stage.presets[session.performance.state.preset].phase)
+            data |= {"kind": "phase", "value": (int(timeline.columns["phase"][frame]) + 1) % count}
+        elif action.kind == "prompt":
+            data |= {"name": session.prompt_at(frame), "text": action.text}
+        elif action.kind in ("black", "hold", "freeze") and action.value < 0:
+            data["value"] = 0.0 if getattr(session.performance.state, action.kind) else 1.0
+        await self._edited(await self.server.run(session.change, data))
 
     async def _credit(self, client: Client, data: dict[str, Any]) -> None:
         client.grant(int(number(data, "n", 0, MAX_CREDIT)))

@@ -205,6 +205,15 @@ class Engine:
         ticks = frames_in(1.0, self.timeline.fps) / float(self.timeline.feedback_rate)
         return frame if (frame - reached) / ticks * self._tick_seconds < 0.8 else shot[0]
 
+    def showing(self) -> Picture | None:
+        """Return the picture that is to be seen at the playhead: the newest that is not later, of the last seconds."""
+        at = int(frames_in(self.transport.at() + 1e-4, self.timeline.fps))
+        oldest = at - int(frames_in(AHEAD, self.timeline.fps))
+        found = next(
+            (frame for frame in range(min(at, self.timeline.frames - 1), oldest, -1) if frame in self.store), None
+        )
+        return None if found is None else self.store.get(found)
+
     def status(self) -> Status:
         """Return how it fares."""
         now = time.monotonic()

@@ -49,19 +49,16 @@ class Options:
 
 
 @dataclass
-class Material:
-    """Everything that stays while timelines come and go."""
+class Studio:
+    """What pictures are made with, whatever music they are made to."""
 
     options: Options
-    track: Track
-    analysis: Analysis
     model: Model
     photos: dict[int, torch.Tensor]
     videos: dict[int, VideoSource]
     size: tuple[int, int]
     imagined: tuple[int, int]
     device: str
-    bank: PromptBank | None = None
 
     @property
     def photo_names(self) -> tuple[str, ...]:
@@ -72,6 +69,15 @@ class Material:
     def video_names(self) -> tuple[str, ...]:
         """Base names of the videos."""
         return tuple(video.name for video in self.options.videos)
+
+
+@dataclass
+class Material(Studio):
+    """Everything that stays while timelines come and go."""
+
+    track: Track
+    analysis: Analysis
+    bank: PromptBank | None = None
 
     def cores(self, timeline: Timeline) -> tuple[Core, Core, Scenery]:
         """Return the core of independent frames, that of feedback, and the scenery of a timeline."""
@@ -92,11 +98,21 @@ def gather(song: str | os.PathLike[str], options: Options) -> Material:
     ReactiveError
         For anything that is wrong with what was given.
     """
-    device = choose_device(options.device)
-    torch.set_num_threads(options.threads or default_threads())
     # with the grid's corrections that are kept beside the song
     found = hear(song)
-    track, analysis = found.track, found.analysis
+    return Material(**vars(studio(options)), track=found.track, analysis=found.analysis)
+
+
+def studio(options: Options) -> Studio:
+    """Load the model, and read photographs and videos at the imagine-size.
+
+    Raises
+    ------
+    ReactiveError
+        For anything that is wrong with what was given.
+    """
+    device = choose_device(options.device)
+    torch.set_num_threads(options.threads or default_threads())
     model = load_model(options.model, device=device, steps=options.steps)
     shape = options.size or (16, 9)
     imagined = options.imagine_size or imagine_size(model.native, shape)
@@ -118,7 +134,7 @@ def gather(song: str | os.PathLike[str], options: Options) -> Material:
         for number, path in enumerate(options.videos, len(photos))
     }
     size = options.size or output_size(imagined)
-    return Material(options, track, analysis, model, photos, videos, size, imagined, device)
+    return Studio(options, model, photos, videos, size, imagined, device)
 
 
 def _halved(size: tuple[int, int], factor: int) -> tuple[int, int]:

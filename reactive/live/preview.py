@@ -12,20 +12,46 @@ from pathlib import Path
 
 from aiohttp import web
 
-from reactive.live.material import Options, gather
+from reactive.live.jam import Jam, Source
+from reactive.live.jam_server import JamServer
+from reactive.live.material import Options, gather, studio
+from reactive.live.mic import Microphone
+from reactive.live.mjpeg import PATH as MJPEG
 from reactive.live.security import Gate, is_loopback, kept_key
 from reactive.live.server import Server, bound_socket
 from reactive.live.session import Session
+from reactive.live.ways import Ways, Wishes
+
+NOTHING = Wishes()
 
 
 @dataclass(frozen=True)
 class Address:
-    """Where a preview is reached: `url` opens the page; `open` says whether other machines can reach it."""
+    """Where a preview is reached.
+
+    Attributes
+    ----------
+    url
+        Opens the page.
+    host, port
+        What it listens at.
+    open
+        Whether other machines can reach it.
+    mjpeg
+        The address for programs that mix video, or an empty text.
+    osc
+        The port that OSC is heard at, or None.
+    input
+        The name of the live input, or an empty text.
+    """
 
     url: str
     host: str
     port: int
     open: bool
+    mjpeg: str = ""
+    osc: int | None = None
+    input: str = ""
 
 
 def preview(
@@ -37,10 +63,11 @@ def preview(
     port: int = 0,
     takes: Path = Path(),
     keys: Path | None = None,
+    wishes: Wishes = NOTHING,
     ready: Callable[[Address], None] = lambda address: None,
     stop: Callable[[], bool] = lambda: False,
 ) -> None:
-    """Serve a preview until SIGINT or SIGTERM.
+    """Serve a preview of a song until SIGINT or SIGTERM.
 
     Parameters
     ----------
@@ -54,6 +81,8 @@ def preview(
         Folder in which takes are saved.
     keys
         Folder in which the cookie's key is kept from one start to the next. Default: the user's state folder.
+    wishes
+        OSC, MIDI and MJPEG.
     ready
         Called once the page can be opened.
     stop
@@ -64,24 +93,93 @@ def preview(
     ReactiveError
         For anything that is wrong with what was given.
     """
+
+    def make(gate: Gate, ways: Ways) -> Server:
+        # pictures come only once it is started, and by then there is a server
+        servers: list[Server] = []
+        session = Session(gather(song, options), lambda frames: servers[0].made(frames), (options.preset, *others))
+        servers.append(Server(session, gate, takes, ways=ways))
+        return servers[0]
+
+    _preview(make, host, port, keys, wishes, ready, stop)
+
+
+def preview_input(
+    open_source: Callable[[], Source],
+    options: Options,
+    *,
+    others: tuple[str, ...] = (),
+    host: str = "127.0.0.1",
+    port: int = 0,
+    keys: Path | None = None,
+    wishes: Wishes = NOTHING,
+    ready: Callable[[Address], None] = lambda address: None,
+    stop: Callable[[], bool] = lambda: False,
+) -> None:
+    """Serve a preview of a live input until SIGINT or SIGTERM; as `preview` otherwise.
+
+    Parameters
+    ----------
+    open_source
+        Opens the input; called before the model is loaded, so that what is wrong with it is said at once.
+
+    Raises
+    ------
+    ReactiveError
+        For anything that is wrong with what was given.
+    """
+
+    def make(gate: Gate, ways: Ways) -> Server:
+        source = open_source()
+        servers: list[JamServer] = []
+        try:
+            jam = Jam(studio(options), source, lambda: servers[0].made_one(), (options.preset, *others))
+        except BaseException:
+            source.close()
+            raise
+        servers.append(JamServer(jam, gate, Path(), ways=ways))
+        return servers[0]
+
+    _preview(make, host, port, keys, wishes, ready, stop)
+
+
+def microphone(device: str | None) -> Source:
+    """Open a sound input.
+
+    Raises
+    ------
+    MediaError
+        If there is none.
+    """
+    found = Microphone(device)
+    return Source(found.name, found, found.sample_rate, found.latency, found.close)
+
+
+def _preview(
+    make: Callable[[Gate, Ways], Server],
+    host: str,
+    port: int,
+    keys: Path | None,
+    wishes: Wishes,
+    ready: Callable[[Address], None],
+    stop: Callable[[], bool],
+) -> None:
     # a port that is taken is said at once, not after seconds of hearing and loading
-    with contextlib.closing(bound_socket(host, port)) as listener:
+    with contextlib.closing(bound_socket(host, port)) as listener, contextlib.closing(Ways(wishes)) as ways:
         bound = int(listener.getsockname()[1])
         if keys is None:
             import platformdirs
 
             keys = platformdirs.user_state_path("reactive")
         gate = Gate(host, bound, key=kept_key(keys, bound))
-        server: Server | None = None
-
-        def made(frames: list[int]) -> None:
-            if server is not None:
-                server.made(frames)
-
-        session = Session(gather(song, options), made, (options.preset, *others))
-        server = Server(session, gate, takes)
+        server = make(gate, ways)
         shown = f"[{host}]" if ":" in host else {"0.0.0.0": "127.0.0.1", "": "127.0.0.1"}.get(host, host)
-        address = Address(f"http://{shown}:{bound}/#{gate.token}", host, bound, not is_loopback(host))
+        here = f"http://{shown}:{bound}"
+        address = Address(
+            url=f"{here}/#{gate.token}", host=host, port=bound, open=not is_loopback(host),
+            mjpeg=f"{here}{MJPEG}?token={server.viewing.issue()}" if wishes.mjpeg else "", osc=ways.osc_port,
+            input=server.session.source.name if isinstance(server, JamServer) else "",
+        )  # fmt: skip
         asyncio.run(_serve(server, listener, lambda: ready(address), stop))
 
 

@@ -12,17 +12,22 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from aiohttp import WSMsgType, web
 
 from reactive.errors import OutputError, ReactiveError
+from reactive.live.announce import SongCues
 from reactive.live.clients import MAX_CLIENTS, Client, Clients
 from reactive.live.commands import Commands
+from reactive.live.mjpeg import PATH as MJPEG
+from reactive.live.mjpeg import Pass, stream
 from reactive.live.protocol import MAX_MESSAGE, pack_picture, read_message
+from reactive.live.remote import Action
 from reactive.live.security import HEADERS, Allowance, Gate
 from reactive.live.session import Session, line_of
 from reactive.live.song import write_wav
+from reactive.live.ways import Cues, Ways
 from reactive.timeline.clock import frame_time
 
 log = logging.getLogger(__name__)
@@ -48,6 +53,7 @@ class Server:
         Folder in which takes are saved.
     """
 
+    index: ClassVar[str] = "index.html"
     session: Session
     gate: Gate
     takes: Path
@@ -57,6 +63,9 @@ class Server:
     worker: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "reactive-commands"))
     loop: asyncio.AbstractEventLoop | None = None
     wav: Path | None = None
+    # other ways in and out, and the token of MJPEG
+    ways: Ways | None = None
+    viewing: Pass = field(default_factory=Pass)
 
     def application(self) -> web.Application:
         """Return the aiohttp application."""
@@ -64,12 +73,61 @@ class Server:
         app.router.add_get("/", self._file)
         app.router.add_get("/page/{name}", self._file)
         app.router.add_post("/login", self._login)
+        app.router.add_get("/ws", self._socket)
+        app.router.add_get(MJPEG, self._mjpeg)
+        app.router.add_post("/viewing", self._issue)
+        app.router.add_delete("/viewing", self._revoke)
+        self.add_routes(app)
+        app.cleanup_ctx.append(self._life)
+        app.cleanup_ctx.append(self._ways)
+        self.commands = self.make_commands()
+        return app
+
+    def add_routes(self, app: web.Application) -> None:
+        """Add what only the preview of a song has."""
         app.router.add_get("/song", self._song)
         app.router.add_get("/lanes", self._lanes)
-        app.router.add_get("/ws", self._socket)
-        app.cleanup_ctx.append(self._life)
-        self.commands = Commands(self)
-        return app
+
+    def make_commands(self) -> Commands:
+        """Return what pages may ask for."""
+        return Commands(self)
+
+    async def act(self, action: Action) -> None:
+        """Carry out what came by OSC or MIDI.
+
+        Raises
+        ------
+        ReactiveError
+            If it can't be done.
+        """
+        await self.commands.act(action)
+
+    def cues(self) -> Cues:
+        """Return what knows what OSC tells."""
+        return SongCues(self.session)
+
+    def picture(self) -> bytes | None:
+        """Return the JPEG that is to be seen now."""
+        shown = self.session.engine.showing()
+        return None if shown is None else shown.jpeg
+
+    def watching(self, more: int) -> None:
+        """Take note of programs that begin to look, or go."""
+        self.clients.watchers += more
+        self.want()
+
+    def want(self) -> None:
+        """Imagine as long as somebody can take pictures."""
+        self.session.engine.want(self.clients.wanting)
+
+    async def left(self) -> None:
+        """Take note that the page that held the transport is gone: the music stops."""
+        await self.run(self.session.clock, self.session.engine.transport.at(), False)
+
+    @property
+    def fps(self) -> float:
+        """Frames a second."""
+        return float(self.session.material.options.fps)
 
     def made(self, frames: list[int]) -> None:
         """Take note of new pictures; called from the engine's thread."""
@@ -118,6 +176,17 @@ class Server:
                 await client.socket.close(code=1001)
             await asyncio.get_running_loop().run_in_executor(None, self.session.close)
             self.worker.shutdown(wait=False)
+
+    async def _ways(self, app: web.Application) -> AsyncIterator[None]:
+        del app
+        if self.ways is None:
+            yield
+            return
+        task = asyncio.create_task(self.ways.run(self.act, self.cues()))
+        yield
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        self.ways.close()
 
     async def _status(self) -> None:
         engine = self.session.engine
@@ -177,12 +246,17 @@ class Server:
         # a browser always says where these come from
         if origin is None and (request.method != "GET" or request.path == "/ws"):
             raise web.HTTPForbidden(text="no origin")
+        if request.path == MJPEG:
+            # its token opens nothing else, and the page's cookie does not open it
+            if not self.viewing.opens(request.query.get("token")):
+                raise web.HTTPUnauthorized(text="this address is no longer, or was never, to be looked at")
+            return
         public = request.path in ("/", "/login") or request.path.startswith("/page/")
         if not public and not self.gate.admits(request.cookies.get(self.gate.cookie)):
             raise web.HTTPUnauthorized(text="open the address that `reactive preview` printed")
 
     async def _file(self, request: web.Request) -> web.StreamResponse:
-        name = request.match_info.get("name", "index.html")
+        name = request.match_info.get("name", self.index)
         # names are looked up in a listing, never joined to a path
         file = {entry.name: entry for entry in PAGE.iterdir() if entry.suffix in TYPES}.get(name)
         if file is None:
@@ -204,6 +278,18 @@ class Server:
         response = web.json_response({"ok": True})
         response.set_cookie(self.gate.cookie, self.gate.key, httponly=True, samesite="Strict", path="/")
         return response
+
+    async def _mjpeg(self, request: web.Request) -> web.StreamResponse:
+        return await stream(request, self.viewing, self.picture, self.watching, self.fps)
+
+    async def _issue(self, request: web.Request) -> web.StreamResponse:
+        """Give out an address for MJPEG; the one before is worth nothing any more."""
+        return web.json_response({"url": f"http://{request.host}{MJPEG}?token={self.viewing.issue()}"})
+
+    async def _revoke(self, request: web.Request) -> web.StreamResponse:
+        del request
+        self.viewing.revoke()
+        return web.json_response({"ok": True})
 
     async def _song(self, request: web.Request) -> web.StreamResponse:
         assert self.wav is not None
@@ -241,9 +327,8 @@ class Server:
             sender.cancel()
             await asyncio.gather(sender, return_exceptions=True)
             if self.clients.remove(client):
-                engine = self.session.engine
-                await self.run(self.session.clock, engine.transport.at(), False)
-            self.session.engine.want(self.clients.wanting)
+                await self.left()
+            self.want()
             await self.tell_roles()
         return ws
 
@@ -286,7 +371,7 @@ class Server:
                         break
             if client is self.clients.holder:
                 engine.pace.delivered(waiting and engine.transport.playing)
-                engine.want(client.credit > 0)
+                engine.want(self.clients.wanting)
 
 
 def bound_socket(host: str, port: int) -> socket.socket:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 
 import numpy as np
 
@@ -14,6 +15,8 @@ from reactive.timeline.clock import frames_in
 
 # beyond this a value is a mistake of the preset's, and infinities must not reach the picture
 LIMIT = 1e6
+# a live preview evaluates the same texts for every frame
+_parsed = lru_cache(2048)(parse)
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,7 @@ def evaluate(expression: str, scope: Scope) -> np.ndarray:
 
     Division by zero gives 0. The text must be one that `parse` accepts.
     """
-    curve = _value(parse(expression), scope)
+    curve = _value(_parsed(expression), scope)
     return np.clip(np.nan_to_num(curve, nan=0.0, posinf=LIMIT, neginf=-LIMIT), -LIMIT, LIMIT)
 
 

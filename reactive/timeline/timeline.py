@@ -277,7 +277,7 @@ def _spread(
         phase[first:stop], loop[first:stop] = stretch.phase, stretch.loop
     columns: dict[str, np.ndarray] = {"phase": phase, "loop": loop}
     entries = [b for a, b in zip(events, events[1:], strict=False) if b.span != a.span and not b.hit]
-    texts = [_expressions(preset, part) for part in preset.phase]
+    texts = [expressions(preset, part) for part in preset.phase]
     everywhere = np.arange(frames)
     for name in texts[0]:
         # an expression that several phases share is evaluated once
@@ -298,7 +298,8 @@ def _spread(
     return columns
 
 
-def _expressions(preset: Preset, phase: Phase) -> dict[str, str]:
+def expressions(preset: Preset, phase: Phase) -> dict[str, str]:
+    """Return the expressions that hold in a phase, by the column that each makes; shakes are columns of their own yet."""
     lens: Lens = phase.lens or preset.lens
     camera: Camera = phase.camera or preset.camera
     return {

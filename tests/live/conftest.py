@@ -13,8 +13,9 @@ import pytest
 
 pytest.importorskip("aiohttp", reason="the extra [preview] is not installed")
 
+from reactive.live.jam import Source
 from reactive.live.material import Options
-from reactive.live.preview import Address, preview
+from reactive.live.preview import Address, preview, preview_input
 
 PRESET = """
 version = 2
@@ -46,10 +47,13 @@ def live_preset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def serving(beat_wav: Path, toy_model: Path, live_preset: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """A function that runs a preview in a thread: a context that yields its address and its folder."""
+    """A function that runs a preview in a thread: a context that yields its address and its folder.
+
+    `source` makes it hear a live input in place of a song.
+    """
 
     @contextlib.contextmanager
-    def serve(**changes: Any) -> Iterator[tuple[Address, Path]]:
+    def serve(source: Callable[[], Source] | None = None, **changes: Any) -> Iterator[tuple[Address, Path]]:
         folder = changes.pop("folder", None) or tmp_path_factory.mktemp("preview")
         ready, ending, failed = threading.Event(), threading.Event(), []
         addresses: list[Address] = []
@@ -61,16 +65,12 @@ def serving(beat_wav: Path, toy_model: Path, live_preset: Path, tmp_path_factory
             ready.set()
 
         def work() -> None:
+            common = {"keys": folder / "keys", "ready": tell, "stop": ending.is_set, **changes}
             try:
-                preview(
-                    beat_wav,
-                    Options(**options),
-                    takes=folder,
-                    keys=folder / "keys",
-                    ready=tell,
-                    stop=ending.is_set,
-                    **changes,
-                )
+                if source is None:
+                    preview(beat_wav, Options(**options), takes=folder, **common)
+                else:
+                    preview_input(source, Options(**options), **common)
             except BaseException as problem:
                 failed.append(problem)
                 ready.set()

@@ -15,9 +15,11 @@ import aiohttp
 import pytest
 
 from reactive.errors import OutputError
+from reactive.live.clients import MAX_CLIENTS
+from reactive.live.mjpeg import BOUNDARY, MAX_STREAMS
 from reactive.live.protocol import MAX_MESSAGE
 from reactive.live.security import Allowance, Gate, is_loopback, kept_key
-from reactive.live.server import bound_socket
+from reactive.live.server import LOGIN_BURST, bound_socket
 
 Visit = Callable[[aiohttp.ClientSession, str, str], Awaitable[Any]]
 
@@ -302,3 +304,189 @@ def test_a_port_that_is_taken_is_said() -> None:
             bound_socket("127.0.0.1", first.getsockname()[1])
     finally:
         first.close()
+
+
+async def issued(client: aiohttp.ClientSession, origin: str, token: str) -> str:
+    """Log in, and return a new address for MJPEG."""
+    await log_in(client, origin, token)
+    async with client.post(f"{origin}/viewing", headers={"Origin": origin}) as response:
+        assert response.status == 200
+        return str((await response.json())["url"])
+
+
+async def wake(client: aiohttp.ClientSession, origin: str) -> aiohttp.ClientWebSocketResponse:
+    """Connect a page that has a picture made."""
+    socket = await client.ws_connect(f"{origin}/ws", headers={"Origin": origin})
+    await socket.send_json({"t": "take over"})
+    await socket.send_json({"t": "seek", "time": 1.0, "playing": False, "n": 1, "credit": 4})
+    return socket
+
+
+async def part(stream: aiohttp.StreamReader) -> bytes:
+    """Return the next picture of an MJPEG stream."""
+    head = await asyncio.wait_for(stream.readuntil(b"\r\n\r\n"), 60)
+    assert BOUNDARY.encode() in head
+    length = int(next(line for line in head.split(b"\r\n") if line.startswith(b"Content-Length")).split(b":")[1])
+    return await stream.readexactly(length)
+
+
+def test_mjpeg_shows_the_picture_to_its_own_token_alone(visit: Any) -> None:
+    async def visiting(client: aiohttp.ClientSession, origin: str, token: str) -> None:
+        # until an address is given out there is none; neither the page's token nor its cookie opens it
+        for query in ("", "?token=", f"?token={token}", "?token=None"):
+            assert await status(client, f"{origin}/mjpeg{query}") == 401
+        url = await issued(client, origin, token)
+        assert await status(client, f"{origin}/mjpeg") == 401
+        socket = await wake(client, origin)
+        async with aiohttp.ClientSession() as stranger, stranger.get(url) as response:
+            assert response.status == 200
+            assert response.headers["Content-Type"].startswith("multipart/x-mixed-replace")
+            assert response.headers["X-Content-Type-Options"] == "nosniff"
+            assert response.headers["Cross-Origin-Resource-Policy"] == "same-origin"
+            assert response.headers["Content-Security-Policy"]
+            assert not stranger.cookie_jar
+            picture = await part(response.content)
+            assert picture[:2] == b"\xff\xd8"
+            # a picture that stands still is sent again
+            assert (await part(response.content))[:2] == b"\xff\xd8"
+        await socket.close()
+
+    visit(visiting)
+
+
+def test_the_mjpeg_token_opens_nothing_else_and_can_be_revoked(visit: Any) -> None:
+    async def visiting(client: aiohttp.ClientSession, origin: str, token: str) -> None:
+        url = await issued(client, origin, token)
+        own = url.partition("token=")[2]
+        name = f"reactive-{urlsplit(origin).port}"
+        socket = await wake(client, origin)
+        async with aiohttp.ClientSession() as stranger:
+            for path in ("/song", "/lanes", "/ws", "/viewing"):
+                for query, cookie in ((f"?token={own}", ""), ("", f"{name}={own}")):
+                    headers = {"Origin": origin, "Cookie": cookie}
+                    assert await status(stranger, f"{origin}{path}{query}", **headers) in (401, 405)
+            for method in ("POST", "DELETE"):
+                async with stranger.request(
+                    method, f"{origin}/viewing?token={own}", headers={"Origin": origin}
+                ) as answer:
+                    assert answer.status == 401
+                async with stranger.request(method, url, headers={"Origin": origin}) as answer:
+                    assert answer.status == 405
+            async with stranger.post(f"{origin}/login", json={"token": own}, headers={"Origin": origin}) as answer:
+                assert answer.status in (403, 429)
+            # names and origins are looked at here too
+            assert await status(stranger, url, Host="evil.example") == 403
+            assert await status(stranger, url, Origin="null") == 403
+            assert await status(stranger, url, **{"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"}) == 403
+            async with stranger.get(url) as response:
+                await part(response.content)
+                async with client.delete(f"{origin}/viewing", headers={"Origin": origin}) as answer:
+                    assert answer.status == 200
+                # a stream that runs ends at once
+                await asyncio.wait_for(response.content.read(), 20)
+            assert await status(stranger, url) == 401
+            again = await issued(client, origin, token)
+            assert again != url
+            assert await status(stranger, url) == 401
+        await socket.close()
+
+    visit(visiting)
+
+
+def test_there_are_only_so_many_streams(visit: Any) -> None:
+    async def visiting(client: aiohttp.ClientSession, origin: str, token: str) -> int:
+        url = await issued(client, origin, token)
+        streams = [await client.get(url) for _ in range(MAX_STREAMS)]
+        assert {stream.status for stream in streams} == {200}
+        last = await status(client, url)
+        for stream in streams:
+            stream.close()
+        return last
+
+    assert visit(visiting) == 503
+
+
+def test_there_are_only_so_many_pages(visit: Any) -> None:
+    async def visiting(client: aiohttp.ClientSession, origin: str, token: str) -> int:
+        await log_in(client, origin, token)
+        sockets = []
+        try:
+            for _ in range(MAX_CLIENTS + 3):
+                sockets.append(await client.ws_connect(f"{origin}/ws", headers={"Origin": origin}))
+        except aiohttp.WSServerHandshakeError as problem:
+            return problem.status
+        finally:
+            for socket in sockets:
+                await socket.close()
+        return 0
+
+    assert visit(visiting) == 503
+
+
+def test_tokens_can_not_be_tried_as_fast_as_they_come(visit: Any) -> None:
+    async def visiting(client: aiohttp.ClientSession, origin: str, token: str) -> set[int]:
+        found = set()
+        for _ in range(int(LOGIN_BURST) + 10):
+            async with client.post(f"{origin}/login", json={"token": "x"}, headers={"Origin": origin}) as answer:
+                found.add(answer.status)
+        return found
+
+    assert visit(visiting) == {403, 429}
+
+
+def test_a_page_has_no_say_in_where_a_take_goes(visit: Any, served: Any, tmp_path: Path) -> None:
+    goal = tmp_path / "stolen.json"
+
+    async def visiting(client: aiohttp.ClientSession, origin: str, token: str) -> str:
+        await log_in(client, origin, token)
+        async with client.ws_connect(f"{origin}/ws", headers={"Origin": origin}) as socket:
+            data = {"t": "save take", "path": str(goal), "name": "../stolen", "takes": str(tmp_path)}
+            await socket.send_json(data)
+            async with asyncio.timeout(60):
+                while (message := await socket.receive()).type != aiohttp.WSMsgType.TEXT or message.json()[
+                    "t"
+                ] != "saved":
+                    pass
+            return str(message.json()["path"])
+
+    saved = Path(visit(visiting))
+    assert saved.parent == served[1]
+    assert not list(tmp_path.iterdir())
+    saved.unlink()
+
+
+def test_it_binds_this_machine_and_no_other_address(served: Any) -> None:
+    address, _ = served
+    assert address.host == "127.0.0.1"
+    assert not address.open
+    own = bound_socket("127.0.0.1", 0)
+    assert own.getsockname()[0] == "127.0.0.1"
+    own.close()
+
+
+def test_beyond_this_machine_the_token_is_needed_all_the_same(serving: Any) -> None:
+    with serving(host="0.0.0.0") as (address, _):
+        assert address.open
+        parts = urlsplit(address.url)
+        assert len(parts.fragment) >= 32
+
+        async def whole() -> list[int]:
+            async with aiohttp.ClientSession() as client:
+                origin = f"http://127.0.0.1:{address.port}"
+                found = [
+                    await status(client, origin + path, Origin=origin) for path in ("/song", "/lanes", "/ws", "/mjpeg")
+                ]
+                return [*found, await status(client, f"{origin}/", Host=f"evil.example:{address.port}")]
+
+        assert asyncio.run(whole()) == [401, 401, 401, 401, 403]
+
+
+def test_the_osc_listener_binds_this_machine() -> None:
+    pytest.importorskip("pythonosc", reason="the extra [osc] is not installed")
+    from reactive.live.osc import parse_place
+    from reactive.live.ways import Ways, Wishes
+
+    ways = Ways(Wishes(osc_in=parse_place("0", "--osc-in")))
+    assert ways._listener is not None
+    assert ways._listener.getsockname()[0] == "127.0.0.1"
+    ways.close()

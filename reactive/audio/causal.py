@@ -1,0 +1,216 @@
+"""Hear music that is still being played: onsets, levels and the beat, from the past alone.
+
+A song can be measured against its own loud moments; a stream only against those that have come so far. So levels are
+divided by a peak that fades slowly, and an onset is what rises clearly above the last half second.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from reactive.audio.onset import BANDS, COMPRESSION, attack
+from reactive.audio.pulse import Place, Pulse
+from reactive.audio.spectrum import FRAMES_PER_SECOND, HOP, MELS, RATE, mel_edges
+from reactive.audio.streaming import ROW_DELAY, Folder, Rows
+
+# below this power there is silence: no onset, no level (-60 dBFS)
+SILENCE = 1e-6
+# peaks fade by half in so many seconds
+FADING = 20.0
+LAG = 2
+# an onset rises so much above the mean of the last half second, in units of its spread and of the strong ones
+AROUND = round(0.5 * FRAMES_PER_SECOND)
+CLEARLY, AT_LEAST = 3.6, 0.22
+# onsets are not closer than this
+APART = round(0.06 * FRAMES_PER_SECOND)
+# an onset is told one row after its peak
+ONSET_DELAY = ROW_DELAY + HOP / RATE
+# the rise of the spectrum comes before the attack is in the middle of the window
+EARLY = 0.012
+REMEMBERED = round(0.4 * FRAMES_PER_SECOND)
+
+
+@dataclass(frozen=True)
+class LiveOnset:
+    """An onset: its time in the stream in seconds, when it could be told, its band, and its strength in [0, 1]."""
+
+    time: float
+    told: float
+    band: str
+    strength: float
+
+
+@dataclass(frozen=True)
+class Moment:
+    """What was heard at one row of the spectrum.
+
+    Attributes
+    ----------
+    known
+        Time in the stream, in seconds, from which on this is known.
+    levels
+        rms, low, mid, high, brightness, flux, harmonic, percussive, sustain.low, sustain.mid, sustain.high in [0, 1].
+    chroma
+        How strongly each pitch class from C sounds, float [12] in [0, 1].
+    onsets
+        Those that are known from here on.
+    place
+        Where the music is in its metre at `known`.
+    power
+        Total power.
+    """
+
+    known: float
+    levels: dict[str, float]
+    chroma: np.ndarray
+    onsets: tuple[LiveOnset, ...]
+    place: Place
+    power: float
+
+
+@dataclass
+class Peak:
+    """A peak that fades, to divide by; never less than `floor`."""
+
+    floor: float
+    value: float = 0.0
+    fade: float = 0.5 ** (1 / (FADING * FRAMES_PER_SECOND))
+
+    def scaled(self, value: float) -> float:
+        """Take a value in; return it as a share of the peak."""
+        self.value = max(value, self.value * self.fade, self.floor)
+        return min(max(value / self.value, 0.0), 1.0)
+
+
+class Listener:
+    """Hears a stream block by block.
+
+    Parameters
+    ----------
+    sample_rate
+        Of the blocks.
+    """
+
+    # from a sound to the picture's knowing of it: half a window and a row
+    latency = ONSET_DELAY
+
+    def __init__(self, sample_rate: int) -> None:
+        self.folder = Folder(sample_rate)
+        self.pulse = Pulse(ROW_DELAY - EARLY)
+        low, high = mel_edges()
+        self._slices = dict(
+            zip(BANDS, (slice(0, MELS), slice(0, low), slice(low, high), slice(high, MELS)), strict=True)
+        )
+        self._past = np.zeros((len(BANDS), AROUND))
+        self._strong = {band: Peak(0.3) for band in BANDS}
+        # of each band: the strength before, the share that may be a peak or 0, rows since the last onset
+        self._before = dict.fromkeys(BANDS, 0.0)
+        self._peak = dict.fromkeys(BANDS, 0.0)
+        self._since = dict.fromkeys(BANDS, APART)
+        self._mels: deque[np.ndarray] = deque([np.zeros(MELS, np.float32)] * 9, maxlen=9)
+        self._fine: deque[np.ndarray] = deque(maxlen=REMEMBERED)
+        self._loud = Peak(SILENCE)
+        self._beat = Peak(0.15, fade=0.5 ** (1 / (4 * FRAMES_PER_SECOND)))
+        names = ("rms", "low", "mid", "high", "harmonic", "percussive", "sustain.low", "sustain.mid", "sustain.high")
+        self._peaks = {name: Peak(1e-2 if name == "rms" else 3e-3) for name in names}
+        self._bright = [9.0, 11.0]
+        self._pitch = Peak(1e-4)
+
+    def feed(self, block: np.ndarray) -> list[Moment]:
+        """Take a block in, float [n] or [n, channels]; return what is known from it on, row by row."""
+        rows = self.folder.feed(block)
+        return [self._hear(rows, number) for number in range(len(rows))]
+
+    def _hear(self, rows: Rows, number: int) -> Moment:
+        row = rows.first + number
+        mel, power = rows.mel[number], float(rows.power[number])
+        self._mels.append(mel)
+        self._fine.append(rows.fine[number])
+        onsets, strengths, clear = self._onsets(row, power)
+        # a kick says more about the beat than a hat
+        heard = self._beat.scaled(0.5 * max(clear.values()) + 0.5 * clear["low"])
+        place = self.pulse.hear(heard, strengths["low"])
+        levels = self._levels(rows, number) | {"flux": strengths["all"]}
+        return Moment(row * HOP / RATE + ROW_DELAY, levels, self._chroma(rows.chroma[number]), onsets, place, power)
+
+    def _onsets(self, row: int, power: float) -> tuple[tuple[LiveOnset, ...], dict[str, float], dict[str, float]]:
+        """Return the onsets whose peak was the row before this one, and of each band the strength now, about 0 to 1.
+
+        The last is 0 where the strength does not stand out of the last half second.
+        """
+        self._loud.scaled(float(self._mels[-1].max()))
+        scale = np.float32(COMPRESSION / self._loud.value)
+        # both rows by the same measure, or a louder passage would look like an onset
+        rise = np.maximum(np.log1p(self._mels[-1] * scale) - np.log1p(self._mels[-1 - LAG] * scale), 0.0)
+        order = np.sort(self._past, axis=1)
+        # strong onsets among the last half second do not widen what is usual there
+        middle, spread = order[:, AROUND // 2], order[:, round(0.84 * AROUND)] - order[:, AROUND // 2]
+        found: list[LiveOnset] = []
+        strengths, clear = dict.fromkeys(BANDS, 0.0), dict.fromkeys(BANDS, 0.0)
+        for number, band in enumerate(BANDS):
+            strength = float(rise[self._slices[band]].mean())
+            above = max(strength - float(middle[number]), 0.0)
+            share = self._strong[band].scaled(above)
+            self._since[band] += 1
+            if self._peak[band] > 0 and strength <= self._before[band] and self._since[band] > APART:
+                found.append(self._onset(row - 1, band, self._peak[band]))
+                self._since[band] = 0
+            strengths[band] = share if power > SILENCE else 0.0
+            stands_out = power > SILENCE and above > CLEARLY * float(spread[number]) and share > AT_LEAST
+            clear[band] = share if stands_out else 0.0
+            self._peak[band] = clear[band] if strength > self._before[band] else 0.0
+            self._before[band] = self._past[number, row % AROUND] = strength
+        if found and self._since["all"] > APART:
+            # what is clear in one band may be little of the whole
+            loudest = max(found, key=lambda onset: onset.strength)
+            found.append(replace(loudest, band="all"))
+            self._since["all"] = 0
+        return tuple(found), strengths, clear
+
+    def _onset(self, row: int, band: str, strength: float) -> LiveOnset:
+        """Return an onset near a row, its time refined where the sound itself rises clearly."""
+        fine = np.concatenate(self._fine)
+        # the envelope ends with the newest sample, half a window beyond the row that is being heard
+        newest = (row + 1) * HOP / RATE + ROW_DELAY
+        begins = newest - len(fine) * (HOP / RATE) / self._fine[0].size
+        guess = row * HOP / RATE + EARLY
+        refined = begins + float(attack(fine, np.array([guess - begins]))[0])
+        return LiveOnset(refined, newest, band, strength)
+
+    def _levels(self, rows: Rows, number: int) -> dict[str, float]:
+        """Return the levels at a row, each against its own peak so far."""
+        bands = np.sqrt(rows.bands[number])
+        # what sounds on was there a tenth of a second ago; what strikes was not
+        lasting = np.median(np.stack(self._mels), axis=0)
+        striking = np.maximum(self._mels[-1] - lasting, 0.0)
+        held = [float(np.sqrt(lasting[self._slices[band]].sum())) for band in ("low", "mid", "high")]
+        values = {
+            "rms": float(np.sqrt(rows.power[number])),
+            "low": float(bands[0]), "mid": float(bands[1]), "high": float(bands[2]),
+            "harmonic": float(np.sqrt(lasting.sum())), "percussive": float(np.sqrt(striking.sum())),
+            "sustain.low": held[0], "sustain.mid": held[1], "sustain.high": held[2],
+        }  # fmt: skip
+        levels = {name: self._peaks[name].scaled(value) for name, value in values.items()}
+        return levels | {"brightness": self._brightness(float(rows.centroid[number]), levels["rms"])}
+
+    def _brightness(self, centroid: float, level: float) -> float:
+        """Return the centroid on a logarithmic scale between the darkest and the brightest of late."""
+        if level < 0.05 or centroid < 20:
+            return 0.0
+        octave = float(np.log2(centroid))
+        fade = 1 / (FADING * FRAMES_PER_SECOND)
+        low, high = self._bright
+        self._bright = [
+            min(octave, low + fade * (octave - low)),
+            max(octave, high + fade * (octave - high)),
+        ]
+        return min(max((octave - self._bright[0]) / max(self._bright[1] - self._bright[0], 0.5), 0.0), 1.0)
+
+    def _chroma(self, power: np.ndarray) -> np.ndarray:
+        """Return how strongly each pitch class sounds, both registers together, against the strongest of late."""
+        size = np.sqrt(power[:12] + power[12:])
+        self._pitch.scaled(float(size.max()))
+        return np.clip(size / self._pitch.value, 0.0, 1.0)

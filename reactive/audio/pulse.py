@@ -1,0 +1,188 @@
+"""Follow the beat of music that is still being played: tempo and place in the beat, from onset strength alone.
+
+A hidden Markov model whose states are (rows in a beat, place in the beat): the place moves on by one each row, the
+tempo may change a little at each beat, and onsets are expected at the beat and not elsewhere (Whiteley, Cemgil and
+Godsill, ISMIR 2006; states as in Krebs, Böck and Widmer, ISMIR 2015). Only the forward pass is computed, so what it says
+depends on the past alone. A clock that turns evenly and is drawn towards that says where the beat is *now*, ahead of the
+delay of the spectrum. Rows as in `spectrum`: 86 a second.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from reactive.audio.rhythm import BEATS_PER_BAR, PULSE_SECONDS
+from reactive.audio.spectrum import FRAMES_PER_SECOND
+
+SLOWEST, FASTEST = 55.0, 215.0
+# how firmly a tempo keeps from beat to beat
+STEADY = 100.0
+# onsets belong to the first 1/16 of a beat
+SHARE = 16
+# with no other reason this tempo is likeliest, in beats a minute; spread in octaves
+LIKELY, SPREAD = 118.0, 0.9
+# how fast the clock is drawn to what was heard, each row, and how far it looks around the likeliest tempo
+PULL, NEAR = 0.06, 0.06
+# a beat is followed once it is this clear, and until it is less than that
+CLEAR, LOST = 0.4, 0.22
+CLEAR_SECONDS = 1.2
+# so many seconds back an onset still speaks for a beat, and how much must speak for it
+SUPPORT_SECONDS, SUPPORT = 3.0, 1.5
+# of each row's belief so much is forgotten
+DOUBT = 1e-3
+# of the memory of how heavy each beat of the bar is
+FADE = 0.88
+FEWEST_TAPS, TAP_PAUSE = 3, 2.5
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the music is in its metre.
+
+    Attributes
+    ----------
+    beats
+        How many beats have passed, as a float that never falls.
+    bars
+        How many bars have passed, as a float.
+    tempo
+        Beats a minute.
+    heard
+        Whether there is a beat to follow; else an even pulse goes on.
+    """
+
+    beats: float
+    bars: float
+    tempo: float
+    heard: bool
+
+
+class Pulse:
+    """Follows the beat, row by row.
+
+    Parameters
+    ----------
+    lead
+        By how many seconds the clock is ahead of the rows that it hears: their own delay.
+    """
+
+    def __init__(self, lead: float = 0.0) -> None:
+        shortest = int(np.ceil(60 * FRAMES_PER_SECOND / FASTEST))
+        longest = int(60 * FRAMES_PER_SECOND / SLOWEST)
+        self.lengths = np.arange(shortest, longest + 1)
+        self._first = np.concatenate([[0], np.cumsum(self.lengths)[:-1]])
+        self._last = self._first + self.lengths - 1
+        self._of = np.repeat(np.arange(len(self.lengths)), self.lengths)
+        place = np.arange(len(self._of)) - self._first[self._of]
+        self._turn = place / self.lengths[self._of]
+        self._at_beat = self._turn < 1 / SHARE
+        # the middle of the rows at the beat is the beat
+        centre = (np.ceil(self.lengths / SHARE) - 1) / 2 / self.lengths
+        self._around = np.exp(2j * np.pi * (self._turn - centre[self._of]))
+        ratio = self.lengths[None, :] / self.lengths[:, None]
+        change = np.exp(-STEADY * np.abs(ratio - 1))
+        self._change = change / change.sum(axis=1, keepdims=True)
+        octaves = np.log2(60 * FRAMES_PER_SECOND / self.lengths / LIKELY)
+        self._prior = np.exp(-0.5 * (octaves / SPREAD) ** 2)
+        self._prior /= self._prior.sum()
+        self._unknown = np.repeat(self._prior / self.lengths, self.lengths)
+        self.belief = self._unknown
+        self._support = 0.0
+        self.lead = lead * FRAMES_PER_SECOND
+        self.heard = False
+        self.clarity = 0.0
+        self.rows = 0
+        self._length = PULSE_SECONDS / BEATS_PER_BAR * FRAMES_PER_SECOND
+        # beats that have passed at the row heard last
+        self._beats = 0.0
+        self._heavy = np.zeros(BEATS_PER_BAR)
+        self._one = 0
+        self._told_one = False
+        self._low = 0.0
+        self._taps: list[float] = []
+
+    def hear(self, strength: float, low: float = 0.0) -> Place:
+        """Take the onset strength of one row in, 0 to 1, and of its low band; return where the music is `lead` later."""
+        self._forward(min(max(strength, 0.0), 1.0))
+        before = self._beats
+        self._follow()
+        self._low = max(self._low * 0.7, low)
+        if np.floor(self._beats - 0.08) > np.floor(before - 0.08):
+            # just after the beat, so that its own stroke is heard
+            self._weigh(int(np.floor(self._beats)))
+        self.rows += 1
+        return self.place()
+
+    def place(self) -> Place:
+        """Return where the music is now."""
+        beats = self._beats + self.lead / self._length
+        bars = (beats - self._one) / BEATS_PER_BAR
+        return Place(beats, bars, 60 * FRAMES_PER_SECOND / self._length, self.heard)
+
+    def tap(self, seconds: float) -> bool:
+        """Take a tap of a person on the beat, at a time on any steady clock; True once taps set the tempo."""
+        if self._taps and not 60 / FASTEST * 0.8 < seconds - self._taps[-1] < TAP_PAUSE:
+            self._taps = []
+        self._taps = [*self._taps, seconds][-8:]
+        if len(self._taps) < FEWEST_TAPS:
+            return False
+        length = (self._taps[-1] - self._taps[0]) / (len(self._taps) - 1) * FRAMES_PER_SECOND
+        length = float(np.clip(length, self.lengths[0], self.lengths[-1]))
+        # the beat is now; the rows that were heard are older than that
+        place = np.mod(self._turn + self.lead / length + 0.5, 1.0) - 0.5
+        near = np.abs(self.lengths[self._of] / length - 1)
+        self.belief = np.exp(-0.5 * (place / 0.04) ** 2 - 0.5 * (near / 0.02) ** 2) + 1e-9
+        self.belief /= self.belief.sum()
+        self._length = length
+        self._beats = round(self._beats + self.lead / length) - self.lead / length
+        self.heard, self.clarity, self._support = True, 0.8, 2 * SUPPORT
+        return True
+
+    def one(self) -> None:
+        """Make the nearest beat the first of its bar."""
+        self._one = round(self.place().beats) % BEATS_PER_BAR
+        self._told_one = True
+
+    def _forward(self, strength: float) -> None:
+        """Move all beliefs on by one row and weigh them by what was heard."""
+        belief = self.belief
+        ends = belief[self._last] @ self._change
+        belief = np.roll(belief, 1)
+        belief[self._first] = ends
+        # onset strength is no probability: neither quite sure that there is a beat, nor that there is none
+        sure = 0.02 + 0.9 * strength
+        belief *= np.where(self._at_beat, sure, (1 - sure) / (SHARE - 1))
+        belief = belief / belief.sum()
+        self._support *= 1 - 1 / (SUPPORT_SECONDS * FRAMES_PER_SECOND)
+        self._support += strength * float(belief[self._at_beat].sum())
+        self.belief = (1 - DOUBT) * belief + DOUBT * self._unknown
+
+    def _follow(self) -> None:
+        """Turn the clock on by one row, drawn to where the beat was heard."""
+        mass = np.add.reduceat(self.belief, self._first)
+        # neighbouring lengths are one tempo
+        smooth = np.convolve(mass, [0.5, 1, 1, 1, 0.5], mode="same")
+        best = self.lengths[int(smooth.argmax())]
+        near = np.abs(self.lengths / best - 1) < NEAR
+        share = float(mass[near].sum())
+        vector = complex((self.belief * self._around)[near[self._of]].sum())
+        clear = abs(vector) * min(self._support / SUPPORT, 1.0)
+        self.clarity += (clear - self.clarity) / (CLEAR_SECONDS * FRAMES_PER_SECOND)
+        self.heard = self.clarity > (LOST if self.heard else CLEAR)
+        if self.heard:
+            self._length += 0.05 * (float(mass[near] @ self.lengths[near]) / share - self._length)
+            off = (np.angle(vector) / (2 * np.pi) - self._beats) % 1.0
+            off -= off >= 0.5
+            # never backwards, and never twice as fast as the music
+            self._beats += float(np.clip(1 / self._length + PULL * off, 0.0, 2 / self._length))
+        else:
+            self._beats += 1 / self._length
+
+    def _weigh(self, beat: int) -> None:
+        """Learn which beat of the bar is the heaviest: that is the first, unless a person said so."""
+        self._heavy[beat % BEATS_PER_BAR] = FADE * self._heavy[beat % BEATS_PER_BAR] + (1 - FADE) * self._low
+        heaviest = int(self._heavy.argmax())
+        if not self._told_one and self._heavy[heaviest] > 1.25 * self._heavy[self._one] + 0.02:
+            self._one = heaviest

@@ -1,0 +1,110 @@
+"""What is told over OSC while the music plays: beats, bars, sections, phases, prompts and tempo.
+
+`/reactive/beat N` (its number in the bar, from 1), `/reactive/bar N` (counted from 1), `/reactive/section I LABEL`,
+`/reactive/phase I NAME`, `/reactive/prompt TEXT`, `/reactive/tempo BPM`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+
+from reactive.audio.grid import grid_of
+from reactive.audio.rhythm import BEATS_PER_BAR
+from reactive.live.jam import Jam
+from reactive.live.session import Session
+from reactive.timeline.clock import frames_in
+
+Cue = tuple[str, tuple[float | int | str, ...]]
+# a playhead that moved on by more than this was moved by hand: beats in between were not heard
+JUMP_SECONDS = 0.35
+
+
+class SongCues:
+    """Tells what a song's playhead has come to since it was last asked."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self._last: float | None = None
+        self._state: dict[str, Cue] = {}
+
+    def cues(self) -> Iterator[Cue]:
+        """Yield what is new; where the playhead was moved or stands still, only what has become different."""
+        transport = self.session.engine.transport
+        now = transport.at()
+        analysis = self.session.material.analysis
+        yield from self._changed(now)
+        before, self._last = self._last, now
+        if not transport.playing or before is None or not 0 < now - before < JUMP_SECONDS:
+            return
+        grid = grid_of(analysis)
+        if not grid.heard:
+            return
+        first, last = np.searchsorted(grid.beats, [before, now], side="right")
+        for beat in grid.beats[first:last].tolist():
+            bar = int(np.searchsorted(grid.bars, beat + 1e-3, side="right")) - 1
+            opened = grid.bars[max(bar, 0)]
+            number = int(np.sum((grid.beats >= opened - 1e-3) & (grid.beats <= beat + 1e-3)))
+            if number == 1:
+                yield "bar", (bar + 1,)
+            yield "beat", (number,)
+
+    def _changed(self, now: float) -> Iterator[Cue]:
+        timeline, analysis = self.session.performance.timeline, self.session.material.analysis
+        frame = min(int(frames_in(now, timeline.fps)), timeline.frames - 1)
+        phase = int(timeline.columns["phase"][frame])
+        starts = [section.start for section in analysis.sections]
+        section = max(int(np.searchsorted(starts, now, side="right")) - 1, 0)
+        found: list[Cue] = [
+            ("tempo", (round(float(analysis.tempo), 2),)),
+            ("phase", (phase, timeline.phases[phase])),
+            ("prompt", (self.session.prompt_at(frame),)),
+        ]
+        if analysis.sections:
+            found.append(("section", (section, analysis.sections[section].label)))
+        yield from _news(self._state, found)
+
+
+class LiveCues:
+    """Tells what a live input has come to since it was last asked."""
+
+    def __init__(self, jam: Jam) -> None:
+        self.jam = jam
+        self._last: tuple[float, float] | None = None
+        self._state: dict[str, Cue] = {}
+
+    def cues(self) -> Iterator[Cue]:
+        """Yield what is new."""
+        moment, row = self.jam.listening.now, self.jam.row
+        if row is not None:
+            names = self.jam.conductor.preset.phase
+            name = names[min(row.phase, len(names) - 1)].name
+            text = row.prompts[1 if row.columns["weight"] >= 0.5 else 0]
+            # what begins with a phase is the nearest to a section that a stream has
+            found: list[Cue] = [
+                ("phase", (row.phase, name)),
+                ("section", (self.jam.conductor.phases_begun, name)),
+                ("prompt", (text,)),
+            ]
+            yield from _news(self._state, found)
+        if moment is None:
+            return
+        place = moment.place
+        before, self._last = self._last, (place.beats, place.bars)
+        if before is None or not place.heard:
+            return
+        yield from _news(self._state, [("tempo", (round(place.tempo),))])
+        if math.floor(place.beats) > math.floor(before[0]):
+            number = math.floor((place.bars % 1.0) * BEATS_PER_BAR + 1e-6) % BEATS_PER_BAR + 1
+            if number == 1:
+                yield "bar", (max(math.floor(place.bars) + 1, 1),)
+            yield "beat", (number,)
+
+
+def _news(known: dict[str, Cue], found: list[Cue]) -> Iterator[Cue]:
+    for cue in found:
+        if known.get(cue[0]) != cue:
+            known[cue[0]] = cue
+            yield cue

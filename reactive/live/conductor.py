@@ -1,0 +1,380 @@
+"""Conduct a preset to music that is still being played: which phase and prompt, how fast the walk, how the lens moves.
+
+What `timeline` decides for a whole song is decided here frame by frame: expressions are evaluated on what was heard so far;
+a phase ends on a bar line, once it has lasted its fewest bars and the next one fits better, or its most bars are over;
+prompts change on beats and bars as the phase's `switch` says. The same stream and changes give the same frames.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+import numpy as np
+
+from reactive.audio.rhythm import BEATS_PER_BAR
+from reactive.diffusion.camera import PATH
+from reactive.errors import TimelineError
+from reactive.live.listening import Listening
+from reactive.preset.macros import macro_values
+from reactive.preset.schema import Phase, Preset, span
+from reactive.preset.vocabulary import MACRO
+from reactive.timeline.clock import frame_length, frame_time, frames_in
+from reactive.timeline.controls import CONTROLS, check_control, turned
+from reactive.timeline.evaluate import evaluate
+from reactive.timeline.perform import MAX_CROSSFADE, Change
+from reactive.timeline.placement import FEEDBACK, NO_SOURCE
+from reactive.timeline.pools import Pools
+from reactive.timeline.schedule import DEFAULT_OVER, MAX_FEEDBACK_BARS, MIN_HIT_SECONDS, MIN_HOLD_BEATS, blend_weights
+from reactive.timeline.timeline import derive, expressions
+from reactive.timeline.walk import MAX_SPEED
+
+# the next phase must fit better than this one by so much, over the last seconds
+BETTER, FIT_SECONDS = 0.05, 4.0
+# so long a silence is shown as a walk: nothing is fed back
+SILENCE_SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class Row:
+    """What a frame shall be.
+
+    Attributes
+    ----------
+    frame
+        Its number since the stream began.
+    columns
+        As the timeline's columns, one value each; the camera as running sums.
+    prompts
+        The texts that give way to one another, and the one that is likely next.
+    negatives
+        What each of them keeps away from.
+    seed
+        Of the noise.
+    shot
+        Changes where a fed-back picture starts anew.
+    black, hold
+        Whether it is black, or the picture stands still.
+    """
+
+    frame: int
+    seconds: Fraction
+    columns: dict[str, float]
+    prompts: tuple[str, str, str]
+    negatives: tuple[str, str, str]
+    slerp: bool
+    seed: int
+    shot: int
+    phase: int
+    fresh: float
+    rate: float
+    black: bool = False
+    hold: bool = False
+
+
+@dataclass
+class _Blend:
+    """A change of prompt in course: its numbers in the pools, and the weights of its frames."""
+
+    before: int
+    after: int
+    weights: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    done: int = 0
+    slerp: bool = False
+
+    @property
+    def weight(self) -> float:
+        return float(self.weights[self.done]) if self.done < len(self.weights) else 1.0
+
+
+class Conductor:
+    """Decides frame after frame.
+
+    Parameters
+    ----------
+    presets
+        By name; the first is played at the start.
+    listening
+        What is heard.
+    seed
+        Decides prompt order, noise and shake.
+    photos, videos
+        How many photographs and videos there are.
+    macros
+        Where the preset's knobs stand, by name.
+    """
+
+    def __init__(
+        self,
+        presets: Mapping[str, Preset],
+        listening: Listening,
+        *,
+        seed: int = 0,
+        photos: int = 0,
+        videos: int = 0,
+        macros: Mapping[str, float] | None = None,
+    ) -> None:
+        self.presets = dict(presets)
+        self.listening = listening
+        self.seed = seed
+        self.photos, self.videos = photos, videos
+        self.macros = dict(macros or {})
+        self.controls: dict[str, float] = {}
+        self.told: dict[str, str] = {}
+        self.switches = {"freeze": False, "hold": False, "black": False}
+        self.walk, self.shot, self.round, self.phase = 0.0, 0, 0, 0
+        self._camera = dict.fromkeys(PATH, 0.0)
+        self._sources = 0
+        self._last_hit = -math.inf
+        self._pending: int | None = None
+        self._random = np.random.Generator(np.random.Philox(key=[seed % 2**63, 7]))
+        self._load(next(iter(self.presets)))
+        self._begin(0, hit=True)
+
+    @property
+    def fps(self) -> Fraction:
+        """Frames a second."""
+        return self.listening.fps
+
+    def _load(self, name: str) -> None:
+        self.name = name
+        self.preset = self.presets[name]
+        self._pools = Pools(self.preset, self.seed)
+        self._played = turned(self.preset, self.controls)
+        self._blend = _Blend(0, self._pools.next(0))
+        self._blend.before = self._blend.after
+        self._next = self._pools.next(0)
+
+    # -- what people ask for -------------------------------------------------------------------------------------------
+    def change(self, change: Change) -> None:
+        """Take a change in; it holds from the next frame on. Its time is not heeded: live is now.
+
+        Raises
+        ------
+        ReactiveError
+            If it is not one that can be made.
+        """
+        kind, name, value = change.kind, change.name, change.value
+        if kind == "control" and name.startswith(MACRO):
+            short = name.removeprefix(MACRO)
+            self.macros[short] = macro_values(self.preset, {short: value})[short]
+        elif kind == "control":
+            self.controls[name] = check_control(name, value)
+            self._played = turned(self.preset, self.controls)
+        elif kind == "prompt":
+            first = next((old for old, new in self.told.items() if new == name), name)
+            self.told = dict(list({**self.told, first: change.text}.items())[-500:])
+        elif kind == "phase":
+            if not 0 <= round(value) < len(self.preset.phase):
+                count = len(self.preset.phase)
+                raise TimelineError(f"there is no phase {round(value)}", remedy=f"there are {count}, counted from 0")
+            self._pending = round(value)
+        elif kind == "preset":
+            if name not in self.presets:
+                raise TimelineError(f'the preset "{name}" is not loaded', remedy="load it first")
+            self._cross(name, min(max(value, 0.0), MAX_CROSSFADE))
+        elif kind in self.switches:
+            self.switches[kind] = bool(value)
+        else:
+            raise TimelineError(f'"{kind[:40]}" is no live change', remedy="reload the page")
+
+    def next_phase(self) -> None:
+        """Begin the next phase at the next frame."""
+        self._pending = (self.phase + 1) % len(self.preset.phase)
+
+    def reload(self, name: str, preset: Preset) -> None:
+        """Take another text of a preset; the phase goes on where it has one of that number."""
+        self.presets[name] = preset
+        if name == self.name:
+            self._load(name)
+            self._begin(min(self.phase, len(preset.phase) - 1), hit=False)
+
+    def knobs(self) -> dict[str, float]:
+        """Return where the preset's own knobs stand; those of other presets are left aside."""
+        known = {macro.name for macro in self.preset.macros}
+        return macro_values(self.preset, {name: value for name, value in self.macros.items() if name in known})
+
+    # -- frame by frame ------------------------------------------------------------------------------------------------
+    def step(self, frame: int) -> Row:
+        """Decide the frame that has just been heard."""
+        beats, bars = self.listening.beats, self.listening.bars
+        phase = self._played.phase[self.phase]
+        scope = self.listening.scope({f"{MACRO}{name}": value for name, value in self.knobs().items()})
+        on_bar, on_beat = self._crossed(bars, beats)
+        if self._pending is not None:
+            self._begin(self._pending, hit=True)
+            self._pending = None
+        elif on_bar and self._over(phase, bars, scope):
+            self._begin((self.phase + 1) % len(self._played.phase), hit=phase.switch.how == "cut")
+        elif not self.switches["freeze"]:
+            self._switch(frame, phase, beats, scope, on_beat, on_bar)
+        phase = self._played.phase[self.phase]
+        silent = frame_length(self.fps) * self.listening.silent_frames > SILENCE_SECONDS
+        values = {name: float(evaluate(text, scope)[-1]) for name, text in expressions(self._played, phase).items()}
+        row = self._row(frame, phase, values, silent)
+        if not self.switches["freeze"]:
+            self._blend.done += 1
+        self._tell(phase, bars)
+        return row
+
+    def _crossed(self, bars: float, beats: float) -> tuple[bool, bool]:
+        """Return whether a bar and a beat begin with this frame; the pulse of music without a beat counts too."""
+        before = getattr(self, "_place", (bars, beats))
+        self._place = (bars, beats)
+        return math.floor(bars) > math.floor(before[0]), math.floor(beats) > math.floor(before[1])
+
+    def _over(self, phase: Phase, bars: float, scope: object) -> bool:
+        """Return whether a phase ends on this bar line."""
+        lasted = round(bars - self._began_bars)
+        if lasted < phase.bars[0] or len(self._played.phase) < 2:
+            return False
+        if lasted >= phase.bars[1]:
+            return True
+        window = int(frames_in(FIT_SECONDS, self.fps))
+        following = self._played.phase[(self.phase + 1) % len(self._played.phase)]
+        here, there = (float(evaluate(p.fits, scope)[-window:].mean()) for p in (phase, following))  # type: ignore[arg-type]
+        return there > here + BETTER
+
+    def _begin(self, number: int, *, hit: bool) -> None:
+        """Begin a phase with its first prompt."""
+        if number <= self.phase and self.listening.frames:
+            self.round += 1
+        self.phase = number
+        self._began_beats, self._began_bars = self.listening.beats, self.listening.bars
+        self._began_frame = self.listening.frames
+        self._switched_beats = self._restarted = self.listening.beats
+        self._sources += 1
+        self.listening.told["section"] = 1.0
+        phase = self._played.phase[number]
+        self._change_to(self._pools.next(number, self._height(phase)), phase, hit=hit or phase.mode == "feedback")
+        self._next = self._pools.next(number, self._height(phase))
+
+    def _switch(self, frame: int, phase: Phase, beats: float, scope: object, on_beat: bool, on_bar: bool) -> None:
+        """Change the prompt if it is time."""
+        restart = phase.mode == "feedback" and beats - self._restarted >= MAX_FEEDBACK_BARS * BEATS_PER_BAR - 0.02
+        accent = on_beat and float(evaluate(phase.switch.accent, scope)[-1]) > 0.5  # type: ignore[arg-type]
+        every = span(phase.switch.every)
+        length = every.count * (BEATS_PER_BAR if every.unit == "bar" else 1)
+        held = beats - self._switched_beats
+        # counted from the phase's beginning, so that changes stay on the grid
+        due = math.floor((beats - self._began_beats + 0.02) / length) > math.floor(
+            (self._switched_beats - self._began_beats + 0.02) / length
+        )
+        if not (due or accent or (restart and on_bar)):
+            return
+        heard = self.listening.now is not None and self.listening.now.place.heard
+        hit = (phase.switch.how == "cut" and heard) or accent or phase.mode == "feedback"
+        if not phase.switch.strobe and held < MIN_HOLD_BEATS - 0.25:
+            return
+        if hit and float(frame_time(frame, self.fps)) - self._last_hit < MIN_HIT_SECONDS:
+            return
+        self._switched_beats = beats
+        if restart:
+            self._restarted = beats
+            self.shot += 1
+        following, self._next = self._next, self._pools.next(self.phase, self._height(phase))
+        self._change_to(following, phase, hit=hit)
+
+    def _height(self, phase: Phase) -> float:
+        if phase.order != "ladder":
+            return 0.0
+        scope = self.listening.scope({f"{MACRO}{name}": value for name, value in self.knobs().items()})
+        return float(evaluate(phase.climb, scope)[-1])
+
+    def _change_to(self, prompt: int, phase: Phase, *, hit: bool) -> None:
+        """Let the prompt being shown give way to another one, at once or over some beats."""
+        if hit:
+            self._blend = _Blend(prompt, prompt)
+            self._last_hit = float(frame_time(self.listening.frames, self.fps))
+            if not phase.switch.match:
+                self.shot += 1
+            return
+        over = span(phase.switch.over or DEFAULT_OVER[phase.switch.how])
+        beats = max(over.count * (BEATS_PER_BAR if over.unit == "bar" else 1), 1.0)
+        tempo = self.listening.now.place.tempo if self.listening.now else 120.0
+        count = max(1, round(frames_in(beats * 60 / tempo, self.fps)))
+        self._blend = _Blend(self._main(), prompt, blend_weights(count), slerp=phase.switch.how == "slerp")
+
+    def _main(self) -> int:
+        return self._blend.after if self._blend.weight >= 0.5 else self._blend.before
+
+    def _cross(self, name: str, seconds: float) -> None:
+        """Pass to another preset: its prompts and moves begin, and the prompt fades over."""
+        text = self._text(self._main())
+        negative = self._pools.negatives[self._main()]
+        self._load(name)
+        self.phase = 0
+        self._began_beats, self._began_bars = self.listening.beats, self.listening.bars
+        self._began_frame, self._switched_beats, self._restarted = (
+            self.listening.frames,
+            self.listening.beats,
+            self.listening.beats,
+        )
+        count = int(frames_in(seconds, self.fps))
+        if count:
+            self._pools.prompts.append(text)
+            self._pools.negatives.append(negative)
+            self._blend = _Blend(len(self._pools.prompts) - 1, self._blend.after, blend_weights(count))
+
+    def _text(self, number: int) -> str:
+        text = self._pools.prompts[number]
+        return self.told.get(text, text)
+
+    def _row(self, frame: int, phase: Phase, values: dict[str, float], silent: bool) -> Row:
+        step = frame_length(self.fps)
+        if not (self.switches["freeze"] or self.switches["hold"]):
+            self.walk += min(max(values["speed"], 0.0), MAX_SPEED) * step
+            zoom = min(max(values["camera_zoom"], 0.05), 20.0)
+            self._camera["camera_zoom"] += math.log(zoom) * step
+            for name in PATH[1:]:
+                self._camera[name] += values[name] * step
+        lens_shake, camera_shake = self._random.uniform(-1, 1, 2), self._random.uniform(-1, 1, 2)
+        columns = {name: values[name] for name in values if name.startswith("lens_") and name != "lens_shake"}
+        columns["lens_zoom"] = min(max(columns["lens_zoom"], 0.5), 8.0)
+        columns["lens_x"] += values["lens_shake"] * lens_shake[0]
+        columns["lens_y"] += values["lens_shake"] * lens_shake[1]
+        columns |= self._camera
+        columns["camera_x"] += values["camera_shake"] * camera_shake[0]
+        columns["camera_y"] += values["camera_shake"] * camera_shake[1]
+        source = NO_SOURCE if silent and phase.mode == "feedback" else self._source(phase)
+        columns |= {
+            "walk": self.walk, "weight": self._blend.weight, "source": float(source),
+            "strength": 1.0 if source == NO_SOURCE else min(max(values["strength"], 0.0), 1.0),
+        }  # fmt: skip
+        numbers = (self._blend.before, self._blend.after, self._next)
+        texts, negatives = ([f(n) for n in numbers] for f in (self._text, self._pools.negatives.__getitem__))
+        return Row(
+            frame, frame_time(frame, self.fps), columns, (texts[0], texts[1], texts[2]),
+            (negatives[0], negatives[1], negatives[2]), self._blend.slerp, self.noise_seed, self.shot, self.phase,
+            self._played.feedback.fresh, self._played.feedback.rate, self.switches["black"], self.switches["hold"],
+        )  # fmt: skip
+
+    @property
+    def phases_begun(self) -> int:
+        """How many phases have begun so far."""
+        return self._sources
+
+    @property
+    def noise_seed(self) -> int:
+        """The seed of the present shot's noise."""
+        return derive(self.seed + int(self.controls.get("seed", CONTROLS["seed"].rest)), self.shot)
+
+    def _source(self, phase: Phase) -> int:
+        """Return the number of the photograph or video of this phase, or that it has none or feeds back."""
+        if phase.mode == "feedback":
+            return FEEDBACK
+        still, moving = list(range(self.photos)), list(range(self.photos, self.photos + self.videos))
+        pool = {"photo": still or moving, "video": moving or still}.get(phase.mode, [])
+        if phase.source.use and pool:
+            pool = [pool[(use - 1) % len(pool)] for use in phase.source.use]
+        return pool[(self._sources - 1) % len(pool)] if pool else NO_SOURCE
+
+    def _tell(self, phase: Phase, bars: float) -> None:
+        """Tell the next frame's signals how far the phase and the round have come."""
+        progress = min(max((bars - self._began_bars) / phase.bars[1], 0.0), 1.0)
+        self.listening.told |= {
+            "phase.progress": progress, "section.progress": progress,
+            "loop.progress": (self.phase + progress) / len(self._played.phase),
+        }  # fmt: skip

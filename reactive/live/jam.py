@@ -1,0 +1,231 @@
+"""A preview of music that is still being played: an input, a conductor, and pictures of the newest sound.
+
+Free of the network, as `session` is; here there is no song, so no place to seek, nothing ahead, and no take.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from reactive.errors import TimelineError
+from reactive.live.conductor import Conductor, Row
+from reactive.live.imagining import Imagining
+from reactive.live.listening import Listening
+from reactive.live.material import Studio
+from reactive.live.session import Loaded
+from reactive.preset.library import find_preset
+from reactive.preset.macros import macro_values
+from reactive.preset.schema import Preset, load_preset, read_preset
+from reactive.preset.vocabulary import MACRO
+from reactive.render.take import check_change
+from reactive.timeline.controls import CONTROLS
+from reactive.timeline.perform import Change
+
+log = logging.getLogger(__name__)
+LEVELS = ("rms", "low", "mid", "high", "kick", "onset", "energy.level", "phase.beat", "phase.bar")
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the sound comes from: its name, blocks as they come, their sample rate, and how late they are in seconds."""
+
+    name: str
+    blocks: Iterable[np.ndarray]
+    sample_rate: int
+    latency: float = 0.0
+    close: Callable[[], None] = lambda: None
+
+
+class Jam:
+    """Music being heard, and pictures that follow it.
+
+    Parameters
+    ----------
+    studio
+        Model, photographs and videos.
+    source
+        The sound.
+    made
+        Called from a thread after each picture.
+    presets
+        Names or paths of the presets that can be shown; the first is shown at the start.
+    """
+
+    def __init__(self, studio: Studio, source: Source, made: Callable[[], None], presets: tuple[str, ...]) -> None:
+        self.studio = studio
+        self.source = source
+        self.loaded: dict[str, Loaded] = {}
+        checked: dict[str, Preset] = {}
+        for given in presets:
+            path = find_preset(given)
+            name = given if given not in self.loaded else f"{given} ({len(self.loaded)})"
+            checked[name] = load_preset(path)
+            self.loaded[name] = Loaded(path, read_preset(path), path.stat().st_mtime_ns)
+        first = checked[next(iter(checked))]
+        # a knob that the first preset has not is said before anything begins
+        macro_values(first, studio.options.macros)
+        self.listening = Listening(source.sample_rate, studio.options.fps)
+        self.conductor = Conductor(
+            checked, self.listening, seed=studio.options.seed, photos=len(studio.photos), videos=len(studio.videos),
+            macros=studio.options.macros,
+        )  # fmt: skip
+        self.imagining = Imagining(studio, made)
+        self.revision = 0
+        self.row: Row | None = None
+        self.ended = False
+        self.error: BaseException | None = None
+        # the conductor is asked by commands and by the ear's thread
+        self._lock = threading.Lock()
+        self._stopping = False
+        self._ear = threading.Thread(target=self._listen, name="reactive-ear", daemon=True)
+
+    def start(self) -> None:
+        """Begin to hear and to imagine."""
+        self.imagining.start()
+        self._ear.start()
+
+    def close(self) -> None:
+        """Stop both, and let go of the input."""
+        self._stopping = True
+        self.source.close()
+        self.imagining.stop()
+        self._ear.join(timeout=5)
+
+    def _listen(self) -> None:
+        try:
+            for block in self.source.blocks:
+                if self._stopping:
+                    return
+                heard = time.monotonic()
+                with self._lock:
+                    for frame in self.listening.steps(block):
+                        self.row = self.conductor.step(frame)
+                        self.imagining.show(self.row, heard)
+        except Exception as problem:
+            log.exception("hearing failed")
+            self.error = problem
+        finally:
+            self.ended = True
+
+    @property
+    def latency(self) -> dict[str, float]:
+        """From a sound to its picture, in seconds: of the device, of the ear (onsets; beats are foretold), of imagining."""
+        ear = self.listening.listener.latency
+        picture = self.imagining.age
+        return {
+            "input": self.source.latency,
+            "ear": ear,
+            "picture": picture,
+            "whole": self.source.latency + ear + picture,
+        }
+
+    # -- what the pages are told ---------------------------------------------------------------------------------------
+    def hello(self) -> dict[str, Any]:
+        """Return what a page needs to know once."""
+        studio, options = self.studio, self.studio.options
+        return {
+            "title": self.source.name, "live": True, "size": list(studio.size), "imagined": list(studio.imagined),
+            "model": Path(options.model).name or options.model, "steps": studio.model.steps, "draft": options.draft,
+            "controls": {
+                name: {"label": c.label, "rest": c.rest, "low": c.low, "high": c.high, "step": c.step, "meaning": c.meaning}
+                for name, c in CONTROLS.items()
+            },
+            "presets": list(self.loaded),
+        }  # fmt: skip
+
+    def state(self) -> dict[str, Any]:
+        """Return where everything stands."""
+        with self._lock:
+            conductor = self.conductor
+            preset = conductor.preset
+            knobs = {f"{MACRO}{name}": value for name, value in conductor.knobs().items()}
+            return {
+                "revision": self.revision, "preset": conductor.name, "phases": [phase.name for phase in preset.phase],
+                "controls": {n: c.rest for n, c in CONTROLS.items()} | knobs | conductor.controls,
+                "macros": {f"{MACRO}{macro.name}": macro.description for macro in preset.macros},
+                **conductor.switches,
+            }  # fmt: skip
+
+    def status(self) -> dict[str, Any]:
+        """Return how it fares and what is heard right now."""
+        with self._lock:
+            now, row = self.listening.now, self.row
+            levels = {name: round(self.listening.value(name), 3) for name in LEVELS}
+        failed = self.imagining.error or self.error
+        return {
+            "rate": round(self.imagining.rate, 1),
+            "latency": {name: round(value, 4) for name, value in self.latency.items()},
+            "tempo": round(now.place.tempo, 1) if now and now.place.heard else None,
+            "levels": levels,
+            "phase": row.phase if row else 0,
+            "prompt": row.prompts[1 if row.columns["weight"] >= 0.5 else 0] if row else "",
+            "ended": self.ended,
+            "failed": str(failed) if failed else None,
+        }
+
+    # -- commands ------------------------------------------------------------------------------------------------------
+    def change(self, data: Mapping[str, Any]) -> None:
+        """Take a change in; it holds from now on.
+
+        Raises
+        ------
+        ReactiveError
+            If it is none that can be made.
+        """
+        try:
+            change: Change = check_change({**data, "time": 0.0})
+        except (KeyError, TypeError, ValueError) as problem:
+            raise TimelineError(str(problem), remedy="reload the page") from None
+        with self._lock:
+            self.conductor.change(change)
+            self.revision += 1
+
+    def next_phase(self) -> None:
+        """Begin the next phase."""
+        with self._lock:
+            self.conductor.next_phase()
+
+    def tap(self, seconds: float | None = None) -> bool:
+        """Take a tap on the beat; True once taps set the tempo."""
+        with self._lock:
+            return self.listening.listener.pulse.tap(time.monotonic() if seconds is None else seconds)
+
+    def one(self) -> None:
+        """Make the nearest beat the first of its bar."""
+        with self._lock:
+            self.listening.listener.pulse.one()
+
+    def reload(self) -> bool:
+        """Look whether a preset's file was saved anew, and if so play it. Returns whether one was.
+
+        Raises
+        ------
+        PresetError
+            If the new text is no preset; the old one goes on, and the error is raised once.
+        """
+        changed = False
+        for name, loaded in self.loaded.items():
+            try:
+                written = loaded.path.stat().st_mtime_ns
+            except OSError:
+                continue
+            if written == loaded.written:
+                continue
+            loaded.written = written
+            text = read_preset(loaded.path)
+            if text == loaded.text:
+                continue
+            preset = load_preset(loaded.path)
+            loaded.text, changed = text, True
+            with self._lock:
+                self.conductor.reload(name, preset)
+                self.revision += 1
+        return changed

@@ -1,0 +1,129 @@
+"""What OSC and MIDI may ask for, as plain actions, and their way into the performance one after another.
+
+A fader sends hundreds of values a second, and each is a change that takes time: so of each fader only the newest value
+waits, while presses of buttons wait in their order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
+
+from reactive.errors import ReactiveError
+from reactive.preset.vocabulary import MACRO
+from reactive.timeline.controls import CONTROLS
+
+SWITCHES = {"blackout": "black", "hold": "hold", "freeze": "freeze"}
+PRESSED = ("next", "tap", "one")
+MAX_WAITING = 256
+LONGEST_NAME = 64
+
+
+@dataclass(frozen=True)
+class Action:
+    """One thing that is asked for.
+
+    Attributes
+    ----------
+    kind
+        ``control`` (name: a control, or ``macro.NAME``), ``phase`` (value: its number from 0), ``preset`` (name; value:
+        seconds of crossfade), ``prompt`` (text), ``black``, ``hold``, ``freeze`` (value: 1 on, 0 off, below 0 to turn over),
+        ``next``, ``tap``, ``one``.
+    share
+        Whether a control's value is a share, 0 to 1, of its whole way.
+    """
+
+    kind: str
+    name: str = ""
+    value: float = 0.0
+    text: str = ""
+    share: bool = False
+
+
+@dataclass
+class Counts:
+    """What came: taken, of an unknown address, not understood, too many at once, too long, or refused by the performance."""
+
+    taken: int = 0
+    unknown: int = 0
+    wrong: int = 0
+    flood: int = 0
+    long: int = 0
+    refused: int = 0
+
+
+def target(text: str) -> Action | None:
+    """Return the action that a name stands for: ``macro.storm``, ``walk``, ``phase.2``, ``blackout``, ``next``; None for none."""
+    name = text.strip()
+    if len(name) > LONGEST_NAME or not name.isprintable():
+        return None
+    if name.startswith(MACRO) and len(name) > len(MACRO):
+        return Action("control", name, share=True)
+    if name in CONTROLS:
+        return Action("control", name, share=True)
+    if name in SWITCHES:
+        return Action(SWITCHES[name], value=-1.0)
+    if name in PRESSED:
+        return Action(name)
+    kind, _, number = name.partition(".")
+    if kind == "phase" and number.isdecimal() and len(number) < 4:
+        return Action("phase", value=float(number))
+    return None
+
+
+def placed(action: Action) -> Action:
+    """Return a control's action with its value on the control's own scale."""
+    if not action.share or action.name.startswith(MACRO):
+        return replace(action, share=False)
+    control = CONTROLS[action.name]
+    return replace(
+        action, value=control.low + min(max(action.value, 0.0), 1.0) * (control.high - control.low), share=False
+    )
+
+
+@dataclass
+class Remote:
+    """Actions on their way into the performance.
+
+    Attributes
+    ----------
+    act
+        Carries out one action.
+    counts
+        What came.
+    """
+
+    act: Callable[[Action], Awaitable[None]]
+    counts: Counts = field(default_factory=Counts)
+    _waiting: OrderedDict[tuple[object, ...], Action] = field(default_factory=OrderedDict)
+    _number: int = 0
+    _wake: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def put(self, action: Action) -> None:
+        """Take an action in; call it from the event loop."""
+        if not math.isfinite(action.value):
+            self.counts.wrong += 1
+            return
+        if len(self._waiting) >= MAX_WAITING:
+            self.counts.flood += 1
+            return
+        self._number += 1
+        key: tuple[object, ...] = ("control", action.name) if action.kind == "control" else (self._number,)
+        self._waiting[key] = placed(action)
+        self.counts.taken += 1
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Carry out what comes, for ever."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._waiting:
+                _, action = self._waiting.popitem(last=False)
+                try:
+                    await self.act(action)
+                except ReactiveError:
+                    self.counts.refused += 1

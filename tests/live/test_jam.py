@@ -1,0 +1,369 @@
+"""A live input: what is decided follows what was heard and nothing that comes later, and pictures follow that."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import itertools
+import queue
+import sys
+import types
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import aiohttp
+import numpy as np
+import pytest
+from PIL import Image
+
+from reactive.errors import MediaError, PresetError, ReactiveError, TimelineError
+from reactive.live.announce import LiveCues
+from reactive.live.conductor import Conductor, Row
+from reactive.live.imagining import Imagining
+from reactive.live.jam import Jam, Source
+from reactive.live.listening import Listening
+from reactive.live.material import Options, Studio, studio
+from reactive.live.mic import Microphone, chosen_input, paced, put_newest
+from reactive.live.protocol import unpack_picture
+from reactive.preset.schema import load_preset
+from reactive.timeline.perform import Change
+from tests.live.streams import RATE, beat_stream, blocks
+
+FPS = Fraction(24)
+PRESET = """
+version = 2
+title = "Jam"
+walk = "0.2 + macro.push + decay(kick, 0.2)"
+[[macro]]
+name = "push"
+default = 0.0
+[lens]
+zoom = "1 + 0.2 * decay(kick, 0.15)"
+rotate = "lfo(1) + wander(2) + smooth(loudness, 0.3) + 0 * (build + swell(drop, 1) + song.progress)"
+[[phase]]
+name = "one"
+fits = "0.5"
+bars = [2, 2]
+prompts = ["a sea", "a tree", "a {red|blue} door"]
+[phase.switch]
+every = "2 beats"
+how = "cut"
+[[phase]]
+name = "two"
+bars = [1, 3]
+mode = "feedback"
+strength = "0.5"
+prompts = ["fire", "smoke"]
+[[phase]]
+name = "three"
+bars = [1, 1]
+prompts = ["snow"]
+[phase.switch]
+how = "slerp"
+"""
+
+
+@pytest.fixture(scope="module")
+def preset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("jam") / "preset.toml"
+    path.write_text(PRESET)
+    return path
+
+
+def conducted(
+    preset: Path, sound: np.ndarray, *, changes: dict[int, Change] | None = None, size: int = 512
+) -> list[Row]:
+    listening = Listening(RATE, FPS)
+    conductor = Conductor({"p": load_preset(preset)}, listening, seed=3)
+    rows = []
+    for block in blocks(sound, size):
+        for frame in listening.steps(block):
+            if changes and frame in changes:
+                conductor.change(changes[frame])
+            rows.append(conductor.step(frame))
+    return rows
+
+
+@pytest.fixture(scope="module")
+def rows(preset: Path) -> list[Row]:
+    return conducted(preset, beat_stream(16)[0])
+
+
+def test_frames_come_at_their_rate_and_numbers_are_finite(rows: list[Row]) -> None:
+    assert [row.frame for row in rows] == list(range(len(rows)))
+    assert len(rows) == pytest.approx(16 * 24, abs=3)
+    assert all(np.isfinite(value) for row in rows for value in row.columns.values())
+    assert all(b.columns["walk"] > a.columns["walk"] for a, b in itertools.pairwise(rows))
+
+
+def test_the_lens_is_close_after_a_kick_and_back_before_the_next(rows: list[Row]) -> None:
+    zoom = np.array([row.columns["lens_zoom"] for row in rows])
+    kicks = beat_stream(16)[1]
+    kicks = kicks[(kicks > 4) & (kicks < 14)]
+    # within two and a half frames of the sound
+    after = [zoom[int(t * 24) : int(t * 24) + 4].max() for t in kicks]
+    before = [zoom[int(t * 24) - 2] for t in kicks]
+    assert np.median(after) > 1.1
+    assert np.median(before) < 1.03
+
+
+def test_phases_take_turns_on_bars_and_cuts_lie_on_beats(rows: list[Row]) -> None:
+    phases = [(row.frame, row.phase) for a, row in itertools.pairwise(rows) if row.phase != a.phase]
+    assert [phase for _, phase in phases][:3] == [1, 2, 0]
+    # 2 bars of 2 s, up to 3, 1
+    times = np.array([frame / 24 for frame, _ in phases])
+    kicks = beat_stream(16)[1]
+    late = times[times > 4]
+    assert np.abs(late[:, None] - kicks[None]).min(axis=1).max() < 0.1
+    cuts = [b.frame / 24 for a, b in itertools.pairwise(rows) if b.prompts[1] != a.prompts[1] and b.phase == 0]
+    assert cuts
+    assert np.abs(np.array(cuts)[:, None] - kicks[None]).min(axis=1).max() < 0.1 or max(cuts) < 4
+    texts = {row.prompts[1] for row in rows if row.phase == 0}
+    assert len(texts) >= 2
+    assert all(b.shot > a.shot for a, b in itertools.pairwise(rows) if b.phase == 1 and a.phase != 1)
+
+
+def test_what_is_decided_does_not_depend_on_what_comes_later(preset: Path, rows: list[Row]) -> None:
+    sound = beat_stream(16)[0]
+    sound[6 * RATE :] = np.random.default_rng(2).uniform(-1, 1, len(sound) - 6 * RATE)
+    other = conducted(preset, sound[: 8 * RATE], size=777)
+    same = int(5.9 * 24)
+    for a, b in zip(rows[:same], other[:same], strict=True):
+        assert a.prompts == b.prompts
+        assert (a.phase, a.shot, a.seed) == (b.phase, b.shot, b.seed)
+        assert {n: pytest.approx(v, abs=2e-3) for n, v in a.columns.items()} == b.columns
+    assert rows[7 * 24].columns != other[7 * 24].columns
+
+
+def test_changes_hold_from_their_frame_on(preset: Path, rows: list[Row]) -> None:
+    sound = beat_stream(8)[0]
+    changes = {
+        24: Change(0, "control", "macro.push", 1.0),
+        48: Change(0, "phase", value=2),
+        72: Change(0, "freeze", value=1),
+        96: Change(0, "freeze", value=0),
+        100: Change(0, "black", value=1),
+        110: Change(0, "control", "walk", 0.0),
+        120: Change(0, "prompt", "snow", text="a blue house"),
+    }
+    moved = conducted(preset, sound, changes=changes)
+    assert moved[23].columns == rows[23].columns
+    assert (
+        moved[40].columns["walk"] - moved[30].columns["walk"]
+        > rows[40].columns["walk"] - rows[30].columns["walk"] + 0.3
+    )
+    assert moved[47].phase != 2
+    assert moved[48].phase == 2
+    assert moved[72].columns["walk"] == moved[95].columns["walk"] < moved[97].columns["walk"]
+    assert not moved[99].black
+    assert moved[100].black
+    assert moved[111].columns["walk"] == moved[130].columns["walk"]
+    assert all("snow" not in row.prompts for row in moved[120:])
+
+
+def test_wrong_changes_are_refused_in_a_line(preset: Path) -> None:
+    conductor = Conductor({"p": load_preset(preset)}, Listening(RATE, FPS))
+    for change in (
+        Change(0, "phase", value=9), Change(0, "preset", "q"), Change(0, "control", "door", 1), Change(0, "control", "macro.no", 1),
+        Change(0, "control", "macro.push", 2), Change(0, "nothing"),
+    ):  # fmt: skip
+        with pytest.raises(ReactiveError):
+            conductor.change(change)
+
+
+def test_silence_feeds_nothing_back_and_every_preset_that_ships_can_be_played() -> None:
+    from reactive.preset.library import find_preset, shipped_names
+
+    sound = np.concatenate([beat_stream(1)[0], np.zeros(3 * RATE, np.float32)])
+    for name in shipped_names():
+        # what needs no silence is heard for a moment only
+        rows = conducted(find_preset(name), sound if name == "forge" else sound[:RATE])
+        assert rows
+        if name == "forge":
+            assert rows[-1].columns["source"] == -1
+            assert rows[-1].columns["strength"] == 1.0
+
+
+@pytest.fixture(scope="module")
+def toy_studio(toy_model: Path, preset: Path) -> Studio:
+    return studio(Options(preset=str(preset), model=str(toy_model), steps=1, threads=1, fps=FPS))
+
+
+def test_pictures_follow_the_rows(toy_studio: Studio, rows: list[Row]) -> None:
+    imagining = Imagining(toy_studio, lambda: None)
+    one = imagining.imagine(rows[10])
+    assert tuple(one.shape) == (3, toy_studio.imagined[1], toy_studio.imagined[0])
+    assert (imagining.imagine(rows[10]) == one).all()
+    assert (imagining.imagine(rows[40]) != one).any()
+    fed = [row for row in rows if row.phase == 1][:12]
+    first, *rest = [imagining.imagine(row) for row in fed]
+    # 12 ticks a second of 24 frames: every second picture is the last one moved, and this camera stands still
+    assert (rest[0] == first).all()
+    assert all((b != a).any() for a, b in itertools.pairwise([first, *rest[1::2]]))
+    assert imagining._fed is not None
+    assert 4 <= imagining._fed.tick <= 6
+    assert Image.open(io.BytesIO(imagining._finished(rows[10]) or b"")).size == toy_studio.imagined
+
+
+def test_a_jam_end_to_end(serving: Any, preset: Path) -> None:
+    sound = np.concatenate([beat_stream(8)[0]] * 20)
+    closed = []
+
+    def source() -> Source:
+        return Source("a band", paced(blocks(sound), RATE), RATE, 0.01, lambda: closed.append(True))
+
+    with serving(source, options={"preset": str(preset)}) as (address, _):
+        assert address.input == "a band"
+        parts = urlsplit(address.url)
+        origin = f"http://{parts.netloc}"
+
+        async def whole() -> None:
+            async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as client:
+                async with client.get(f"{origin}/") as page:
+                    assert "live.js" in await page.text()
+                await client.post(f"{origin}/login", json={"token": parts.fragment}, headers={"Origin": origin})
+                async with client.get(f"{origin}/song") as answer:
+                    assert answer.status == 404
+                async with client.ws_connect(f"{origin}/ws", headers={"Origin": origin}) as socket:
+                    await socket.send_json({"t": "credit", "n": 8})
+                    pictures, told, asked = [], [], False
+                    async with asyncio.timeout(60):
+                        while len(pictures) < 8 or not asked or not told[-1].get("black"):
+                            message = await socket.receive()
+                            if message.type == aiohttp.WSMsgType.BINARY:
+                                pictures.append(unpack_picture(message.data))
+                            elif message.type == aiohttp.WSMsgType.TEXT:
+                                told.append(message.json())
+                            if len(pictures) == 8 and not asked:
+                                asked = True
+                                await socket.send_json({"t": "change", "kind": "black", "value": 1})
+                                await socket.send_json({"t": "tap"})
+                                await socket.send_json({"t": "next"})
+                    numbers = [picture[1] for picture in pictures]
+                    assert numbers == sorted(set(numbers))
+                    status = next(message for message in reversed(told) if message["t"] == "status")
+                    assert 0.03 < status["latency"]["ear"] < 0.06
+                    assert status["latency"]["whole"] > status["latency"]["picture"] > 0
+                    # what is not asked for is not sent, and a seek is nothing here
+                    await socket.send_json({"t": "seek", "time": 0})
+                    while (await socket.receive(30)).type not in (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED):
+                        pass
+                    assert socket.close_code == 1007
+
+        asyncio.run(whole())
+    assert closed
+
+
+def test_beats_and_phases_are_told(toy_studio: Studio, preset: Path) -> None:
+    jam = Jam(toy_studio, Source("x", (), RATE), lambda: None, (str(preset),))
+    cues, told = LiveCues(jam), []
+    for block in blocks(beat_stream(12)[0]):
+        for frame in jam.listening.steps(block):
+            jam.row = jam.conductor.step(frame)
+        told += list(cues.cues())
+    beats = [arguments[0] for address, arguments in told if address == "beat"]
+    assert len(beats) > 15
+    assert set(beats) == {1, 2, 3, 4}
+    assert all(b == a % 4 + 1 for a, b in itertools.pairwise(beats[6:]))
+    assert [arguments[1] for address, arguments in told if address == "phase"][:2] == ["one", "two"]
+    assert ("tempo", (120,)) in told or ("tempo", (121,)) in told or ("tempo", (119,)) in told
+
+
+def test_the_preset_is_reloaded_and_an_error_leaves_the_old_one(toy_studio: Studio, tmp_path: Path) -> None:
+    file = tmp_path / "own.toml"
+    file.write_text(PRESET)
+    jam = Jam(toy_studio, Source("x", (), RATE), lambda: None, (str(file),))
+    assert not jam.reload()
+    file.write_text(PRESET.replace('"snow"', '"ice"'))
+    jam.loaded[str(file)].written = 0
+    assert jam.reload()
+    assert jam.conductor.preset.phase[2].prompts[0].text == "ice"
+    file.write_text("version = 2\nnothing")
+    jam.loaded[str(file)].written = 0
+    with pytest.raises(PresetError):
+        jam.reload()
+    assert jam.conductor.preset.phase[2].prompts[0].text == "ice"
+    with pytest.raises(TimelineError):
+        jam.change({"kind": "door"})
+
+
+DEVICES: list[dict[str, Any]] = [
+    {"name": "Loudspeaker", "max_input_channels": 0, "default_samplerate": 48000.0},
+    {"name": "Line In", "max_input_channels": 2, "default_samplerate": 48000.0},
+    {"name": "USB Microphone", "max_input_channels": 1, "default_samplerate": 44100.0},
+]
+
+
+def test_inputs_are_chosen_by_number_or_name() -> None:
+    assert chosen_input(DEVICES, 2, None)["index"] == 2
+    assert chosen_input(DEVICES, -1, None)["index"] == 1
+    assert chosen_input(DEVICES, 1, "2")["name"] == "USB Microphone"
+    assert chosen_input(DEVICES, 1, "usb")["name"] == "USB Microphone"
+    with pytest.raises(MediaError, match='no input "0"') as caught:
+        chosen_input(DEVICES, 1, "0")
+    assert "Line In" in caught.value.remedy
+    with pytest.raises(MediaError, match="no sound input"):
+        chosen_input(DEVICES[:1], 0, None)
+
+
+def test_a_missing_library_or_driver_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "sounddevice", None)
+    with pytest.raises(MediaError, match="sounddevice"):
+        Microphone()
+
+    class Broken:
+        def find_spec(self, name: str, *rest: Any) -> Any:
+            if name == "sounddevice":
+                raise OSError("PortAudio library not found")
+
+    monkeypatch.delitem(sys.modules, "sounddevice")
+    monkeypatch.setattr(sys, "meta_path", [Broken(), *sys.meta_path])
+    with pytest.raises(MediaError, match="PortAudio"):
+        Microphone()
+
+
+def test_a_microphone_yields_blocks_until_it_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Stream:
+        latency = 0.02
+
+        def __init__(self, callback: Any, **options: Any) -> None:
+            self.callback, self.options = callback, options
+
+        def start(self) -> None:
+            for number in range(3):
+                self.callback(np.full((512, 1), number / 4, np.float32), 512, None, None)
+
+        def close(self) -> None:
+            pass
+
+    fake = types.SimpleNamespace(
+        query_devices=lambda: DEVICES,
+        default=types.SimpleNamespace(device=[1, 0]),
+        InputStream=Stream,
+        PortAudioError=OSError,
+    )
+    monkeypatch.setitem(sys.modules, "sounddevice", fake)
+    microphone = Microphone("usb")
+    microphone.close()
+    assert [block.mean() for block in microphone] == [0.0, 0.25, 0.5]
+    assert microphone.sample_rate == 44_100
+    assert microphone.latency == pytest.approx(0.02 + 512 / 44_100)
+
+
+def test_a_full_queue_lets_the_oldest_go() -> None:
+    waiting: queue.Queue[np.ndarray | None] = queue.Queue(2)
+    for number in range(5):
+        put_newest(waiting, np.full(1, number))
+    assert [int(waiting.get()[0]) for _ in range(2)] == [3, 4]  # type: ignore[index]
+
+
+def test_pacing(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter([0.0, 0.0, 0.3])
+    slept: list[float] = []
+    monkeypatch.setattr("time.sleep", slept.append)
+    given: Iterator[np.ndarray] = iter([np.zeros(RATE // 10), np.zeros(RATE // 10)])
+    assert len(list(paced(given, RATE, clock=lambda: next(clock)))) == 2
+    assert slept == [pytest.approx(0.1), 0.0]
