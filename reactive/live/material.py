@@ -12,12 +12,14 @@ import numpy as np
 import torch
 
 from reactive.audio.analysis import Analysis
-from reactive.audio.hear import hear
+from reactive.audio.cache import hear_once
+from reactive.audio.corrections import NOTHING, Corrections
 from reactive.diffusion.conditioning import PromptBank
 from reactive.diffusion.core import Core, from_bytes
 from reactive.diffusion.frames import Scenery, scenery
 from reactive.diffusion.models import Model, choose_device, default_batch, default_threads, load_model
 from reactive.errors import OutputError
+from reactive.live.grid import kept_grid
 from reactive.media.sound import Track
 from reactive.render.sizes import imagine_size, output_size
 from reactive.sources.photo import load_photo
@@ -62,6 +64,9 @@ class Material:
     imagined: tuple[int, int]
     device: str
     bank: PromptBank | None = None
+    # what was heard before anybody corrected it, where there is a song; and how it is corrected
+    raw: Analysis | None = None
+    corrections: Corrections = NOTHING
 
     @property
     def photo_names(self) -> tuple[str, ...]:
@@ -95,8 +100,8 @@ def gather(song: str | os.PathLike[str], options: Options) -> Material:
     device = choose_device(options.device)
     torch.set_num_threads(options.threads or default_threads())
     # with the grid's corrections that are kept beside the song
-    found = hear(song)
-    track, analysis = found.track, found.analysis
+    track, raw = hear_once(song)
+    corrections, analysis = kept_grid(track, raw)
     model = load_model(options.model, device=device, steps=options.steps)
     shape = options.size or (16, 9)
     imagined = options.imagine_size or imagine_size(model.native, shape)
@@ -118,7 +123,9 @@ def gather(song: str | os.PathLike[str], options: Options) -> Material:
         for number, path in enumerate(options.videos, len(photos))
     }
     size = options.size or output_size(imagined)
-    return Material(options, track, analysis, model, photos, videos, size, imagined, device)
+    return Material(
+        options, track, analysis, model, photos, videos, size, imagined, device, raw=raw, corrections=corrections
+    )
 
 
 def _halved(size: tuple[int, int], factor: int) -> tuple[int, int]:

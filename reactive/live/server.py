@@ -145,10 +145,11 @@ class Server:
                 epoch = await self.run(self.session.reload)
             except ReactiveError as error:
                 await self.tell({**line_of(error), "about": "preset"})
+                await self.tell_state()
                 continue
             if epoch is not None:
                 await self.tell({"t": "reloaded"})
-                await self.tell_state()
+                await self.commands.edited(epoch)
 
     # -- doors ---------------------------------------------------------------------------------------------------------
     @web.middleware
