@@ -6,16 +6,20 @@ import asyncio
 import contextlib
 import os
 import signal
+import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from aiohttp import web
 
+from reactive.errors import OutputError
 from reactive.live.material import Options, gather
 from reactive.live.security import Gate, is_loopback, kept_key
 from reactive.live.server import Server, bound_socket
 from reactive.live.session import Session
+
+USUAL_PORT = 7373
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,7 @@ def preview(
     *,
     others: tuple[str, ...] = (),
     host: str = "127.0.0.1",
-    port: int = 0,
+    port: int | None = None,
     takes: Path = Path(),
     keys: Path | None = None,
     ready: Callable[[Address], None] = lambda address: None,
@@ -49,7 +53,8 @@ def preview(
     others
         Presets beside the first one, to fade to.
     host, port
-        Where to listen; port 0 means any free one.
+        Where to listen; port 0 means any free one, None the usual one if it is free. What a browser keeps for the page
+        (MIDI controls, the screen's delay) belongs to its port, and a page finds a server again only where it was.
     takes
         Folder in which takes are saved.
     keys
@@ -65,7 +70,7 @@ def preview(
         For anything that is wrong with what was given.
     """
     # a port that is taken is said at once, not after seconds of hearing and loading
-    with contextlib.closing(bound_socket(host, port)) as listener:
+    with contextlib.closing(_listener(host, port)) as listener:
         bound = int(listener.getsockname()[1])
         if keys is None:
             import platformdirs
@@ -83,6 +88,15 @@ def preview(
         shown = f"[{host}]" if ":" in host else {"0.0.0.0": "127.0.0.1", "": "127.0.0.1"}.get(host, host)
         address = Address(f"http://{shown}:{bound}/#{gate.token}", host, bound, not is_loopback(host))
         asyncio.run(_serve(server, listener, lambda: ready(address), stop))
+
+
+def _listener(host: str, port: int | None) -> socket.socket:
+    if port is not None:
+        return bound_socket(host, port)
+    try:
+        return bound_socket(host, USUAL_PORT)
+    except OutputError:
+        return bound_socket(host, 0)
 
 
 async def _serve(server: Server, listener: object, ready: Callable[[], None], stop: Callable[[], bool]) -> None:

@@ -62,6 +62,7 @@ def serving(beat_wav: Path, toy_model: Path, live_preset: Path, tmp_path_factory
 
         def work() -> None:
             try:
+                changes.setdefault("port", 0)
                 preview(
                     beat_wav,
                     Options(**options),

@@ -35,15 +35,42 @@ export class Panel {
     byId("prompt-apply").onclick = () => this.applyPrompt();
   }
 
-  hello({controls, presets}) {
+  hello({controls}) {
     this.own = controls;
     this.shownMacros = "";
+    this.shownPresets = this.shownPhases = "";
     this.build(controls);
-    byId("presets-section").hidden = presets.length < 2;
-    byId("presets").replaceChildren(...presets.map((name) => {
+  }
+
+  // Rows of buttons are made anew only when they change, so that the keyboard does not lose its place.
+  presets(state) {
+    const told = JSON.stringify(state.presets);
+    if (told === this.shownPresets) return;
+    this.shownPresets = told;
+    byId("presets-row").hidden = state.presets.length < 2;
+    byId("presets").replaceChildren(...state.presets.map((name, number) => {
       const button = document.createElement("button");
-      button.textContent = name;
-      button.onclick = () => this.change({kind: "preset", name, value: Number(byId("fade").value)});
+      button.textContent = name.split(/[\\/]/).slice(-2).filter((part) => part !== "preset.toml").pop().replace(/\.toml$/, "");
+      button.title = name;
+      button.dataset.midi = `preset-${number}`;
+      button.onclick = () => this.fadeTo(number);
+      return button;
+    }));
+  }
+
+  phases(state) {
+    const told = JSON.stringify(state.phases);
+    if (told === this.shownPhases) return;
+    this.shownPhases = told;
+    byId("phases").replaceChildren(...state.phases.map((name, number) => {
+      const button = document.createElement("button"), dot = document.createElement("i");
+      dot.style.background = colourOf(number);
+      button.append(name);
+      button.prepend(dot);
+      button.title = number < 9 ? `begin here (${number + 1})` : "begin here";
+      button.setAttribute("aria-label", name);
+      button.dataset.midi = `phase-${number}`;
+      button.onclick = () => this.jump(number);
       return button;
     }));
   }
@@ -54,6 +81,7 @@ export class Panel {
       label.append(control.label, input, output);
       label.title = `${control.meaning}; double-click to reset`;
       Object.assign(input, {type: "range", min: control.low, max: control.high, step: control.step, id: `control-${name}`});
+      input.dataset.midi = `control-${name}`;
       input.value = control.rest;
       input.oninput = () => { this.show(name, Number(input.value)); this.turn(name, Number(input.value)); };
       input.ondblclick = () => { input.value = control.rest; input.oninput(); };
@@ -113,15 +141,9 @@ export class Panel {
       this.show(name, Number(input.value));
     }
     for (const kind of ["freeze", "hold", "black"]) byId(kind).setAttribute("aria-pressed", state[kind]);
-    for (const button of byId("presets").children) button.setAttribute("aria-pressed", button.textContent === state.preset);
-    byId("phases").replaceChildren(...state.phases.map((name, number) => {
-      const button = document.createElement("button"), dot = document.createElement("i");
-      dot.style.background = colourOf(number);
-      button.append(dot, name);
-      button.title = `begin here (${number + 1})`;
-      button.onclick = () => this.jump(number);
-      return button;
-    }));
+    this.presets(state);
+    [...byId("presets").children].forEach((button, number) => button.setAttribute("aria-pressed", state.presets[number] === state.preset));
+    this.phases(state);
     const {changes, saved} = state;
     for (const id of ["save-take", "undo", "forget"]) byId(id).disabled = !changes;
     byId("take-state").textContent = changes
@@ -161,5 +183,16 @@ export class Panel {
 
   next() {
     if (this.state && this.phase !== undefined) this.jump((this.phase + 1) % this.state.phases.length);
+  }
+
+  fadeTo(number) {
+    const name = this.state?.presets[number];
+    if (name !== undefined) this.change({kind: "preset", name, value: Number(byId("fade").value)});
+  }
+
+  // To the next preset that is loaded.
+  crossfade() {
+    const presets = this.state?.presets ?? [];
+    if (presets.length > 1) this.fadeTo((presets.indexOf(this.state.preset) + 1) % presets.length);
   }
 }
