@@ -159,7 +159,7 @@ def _with(preset: Preset, edits: Sequence[Edit]) -> Preset:
         last = edit.key[-1]
         if isinstance(last, int):
             holder, last = holder[last], "text"  # type: ignore[index]
-        holder[last] = edit.value  # type: ignore[index]
+        holder[last] = edit.value
     return check_preset(data, where=preset.title)
 
 

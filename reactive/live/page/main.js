@@ -26,7 +26,7 @@ const keep = new Keep(send);
 const midi = new Midi((text, good) => say(text, good), showMidi);
 // an output window on this machine gets the clock directly
 const nearby = typeof BroadcastChannel === "undefined" ? null : new BroadcastChannel("reactive");
-let unsaved = 0;
+let unsaved = 0, problem = null;
 let facts = null, revision = -1, holder = false, loop = null, viewed = {time: 0, playing: false, told: 0};
 
 function remember(name, value) {
@@ -80,7 +80,9 @@ connection.on("state", async (state) => {
   byId("crossfade").hidden = state.presets.length < 2;
   if (unsaved && !state.changes) say(`The server was started anew; ${unsaved} change${unsaved > 1 ? "s" : ""} not saved as a take are gone.`);
   unsaved = 0;
-  if (state.problem) say(state.problem.text);
+  if (state.problem && state.problem.text !== problem) say(state.problem.text);
+  if (!state.problem && problem && byId("notice-text").textContent === problem) byId("notice").hidden = true;
+  problem = state.problem?.text ?? null;
   if (state.revision !== revision) {
     revision = state.revision;
     const answer = await fetch("/lanes").catch(() => null);

@@ -13,6 +13,7 @@ export class Panel {
     this.pending = new Map();
     this.prompt = byId("prompt");
     this.editing = null;
+    this.held = null;
     for (const kind of ["freeze", "hold", "black"]) {
       byId(kind).onclick = () => this.toggle(kind);
     }
@@ -84,6 +85,9 @@ export class Panel {
       input.dataset.midi = `control-${name}`;
       input.value = control.rest;
       input.oninput = () => { this.show(name, Number(input.value)); this.turn(name, Number(input.value)); };
+      // what a hand holds is not moved under it
+      input.onpointerdown = () => { this.held = name; };
+      input.onpointerup = input.onpointercancel = () => { this.held = null; };
       input.ondblclick = () => { input.value = control.rest; input.oninput(); };
       return label;
     }));
@@ -137,7 +141,7 @@ export class Panel {
     for (const [name, value] of Object.entries(state.controls)) {
       const input = byId(`control-${name}`);
       if (!input) continue;
-      if (!this.pending.has(name) && document.activeElement !== input) input.value = value;
+      if (!this.pending.has(name) && this.held !== name) input.value = value;
       this.show(name, Number(input.value));
     }
     for (const kind of ["freeze", "hold", "black"]) byId(kind).setAttribute("aria-pressed", state[kind]);
