@@ -19,8 +19,7 @@ HERE = Path(__file__).parent
 def main(arguments: list[str]) -> None:
     """Run the benchmark that the first argument names."""
     # what else stands here only serves them
-    names = sorted(file.stem for file in HERE.glob("[!_]*.py") if "
-def main(" in file.read_text(encoding="utf-8"))
+    names = sorted(file.stem for file in HERE.glob("[!_]*.py") if "\ndef main(" in file.read_text(encoding="utf-8"))
     if arguments[:1] in (["-h"], ["--help"]):
         print(f"{__doc__}\nBenchmarks: {', '.join(names)}")
         return

@@ -27,7 +27,7 @@ def peak_mb() -> float:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
 
 
-def main() -> None:
+def watch() -> None:
     """Run the command."""
     from click.testing import CliRunner
 
@@ -38,7 +38,7 @@ def main() -> None:
     found: dict[int, float] = {}
     make = rendering.make_clip
 
-    def watched(song: Any, out: Any, settings: Any, *, progress: Any = None) -> Any:
+    def watched(song: Any, out: Any, settings: Any, *, progress: Any = None, **more: Any) -> Any:
         def report(stage: str, done: int, total: int) -> None:
             if stage == "rendering":
                 for mark in marks:
@@ -47,7 +47,7 @@ def main() -> None:
             if progress:
                 progress(stage, done, total)
 
-        return make(song, out, settings, progress=report)
+        return make(song, out, settings, progress=report, **more)
 
     # the command looks it up when it is called
     rendering.make_clip = watched
@@ -58,4 +58,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    watch()

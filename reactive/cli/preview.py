@@ -43,7 +43,9 @@ from reactive.errors import ReactiveError
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 @click.option("--threads", default=0, type=click.IntRange(0, 512), help="CPU threads. Default: one a core.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at.")
-@click.option("--port", default=0, type=click.IntRange(0, 65535), help="Port to listen at. Default: any free one.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), help="Port to listen at; 0 any free one. Default: 7373 if it is free."
+)
 @click.option("--open/--no-open", "opening", default=True, help="Open the page in the browser.")
 @click.option(
     "--takes", type=click.Path(path_type=Path), default=Path(), help="Folder for takes. Default: the one you are in."

@@ -37,6 +37,9 @@ class Commands:
             "forget": self._forget,
             "prepare": self._prepare,
             "save take": self._save_take,
+            "grid": self._grid,
+            "keep?": self._may_keep,
+            "keep": self._keep,
         }
 
     async def obey(self, client: Client, data: dict[str, Any]) -> None:
@@ -115,15 +118,15 @@ class Commands:
         del client
         # what waits for its turn is not overtaken: changes are folded in their order
         epoch = await self.server.run(self.server.session.change, data)
-        await self._edited(epoch)
+        await self.edited(epoch)
 
     async def _undo(self, client: Client, data: dict[str, Any]) -> None:
         del client, data
-        await self._edited(await self.server.run(self.server.session.forget, True))
+        await self.edited(await self.server.run(self.server.session.forget, True))
 
     async def _forget(self, client: Client, data: dict[str, Any]) -> None:
         del client, data
-        await self._edited(await self.server.run(self.server.session.forget, False))
+        await self.edited(await self.server.run(self.server.session.forget, False))
 
     async def _prepare(self, client: Client, data: dict[str, Any]) -> None:
         del client
@@ -145,7 +148,25 @@ class Commands:
         await server.tell({"t": "saved", "path": str(path), "changes": len(session.changes)})
         await server.tell_state()
 
-    async def _edited(self, epoch: int) -> None:
+    async def _grid(self, client: Client, data: dict[str, Any]) -> None:
+        del client
+        await self.edited(await self.server.run(self.server.session.correct, data))
+
+    async def _may_keep(self, client: Client, data: dict[str, Any]) -> None:
+        del data
+        await self.server.tell({"t": "keep?", **await self.server.run(self.server.session.keepable)}, client)
+
+    async def _keep(self, client: Client, data: dict[str, Any]) -> None:
+        del client
+        name = data.get("name")
+        if name is not None and not isinstance(name, str):
+            raise ValueError("name")
+        epoch, path = await self.server.run(self.server.session.keep, name)
+        await self.server.tell({"t": "kept", "path": str(path)})
+        await self.edited(epoch)
+
+    async def edited(self, epoch: int) -> None:
+        """Tell all pages of a new epoch and where everything stands."""
         await self.server.tell({"t": "epoch", "epoch": epoch, "n": -1})
         self.server.clients.wake()
         await self.server.tell_state()

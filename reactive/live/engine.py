@@ -189,6 +189,11 @@ class Engine:
         """Pre-render the feedback shot around a frame; returns its range, or None if there is none."""
         with self._condition:
             self._prepare = self._feedback_shot(frame)
+            ours = self._shot
+            if ours and self._prepare == (ours.start, ours.stop):
+                # of what was made before, something may have had to make room
+                begun = range(ours.start, ours.reached)
+                self._shot = None if any(number not in self.store for number in begun) else ours
             self._condition.notify_all()
             return self._prepare
 
@@ -283,9 +288,12 @@ class Engine:
         if scene is None or (not self.wanted and self._prepare is None):
             return None
         if self._prepare is not None:
-            missing = [frame for frame in range(*self._prepare) if frame not in self.store]
-            if missing:
-                return self._ticking(scene, missing[0])
+            ours = self._shot
+            # a shot larger than the store ends too: what had to make room is not made again
+            begun = ours.reached if ours and (ours.start, ours.stop) == self._prepare else self._prepare[0]
+            missing = next((frame for frame in range(begun, self._prepare[1]) if frame not in self.store), None)
+            if missing is not None:
+                return self._ticking(scene, missing)
             self._prepare = None
         # the first picture after a jump or an edit comes alone, and so sooner
         fresh = self._fresh != self.epoch

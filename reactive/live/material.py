@@ -12,12 +12,14 @@ import numpy as np
 import torch
 
 from reactive.audio.analysis import Analysis
-from reactive.audio.hear import hear
+from reactive.audio.cache import hear_once
+from reactive.audio.corrections import NOTHING, Corrections
 from reactive.diffusion.conditioning import PromptBank
 from reactive.diffusion.core import Core, from_bytes
 from reactive.diffusion.frames import Scenery, scenery
 from reactive.diffusion.models import Model, choose_device, default_batch, default_threads, load_model
 from reactive.errors import OutputError
+from reactive.live.grid import kept_grid
 from reactive.media.sound import Track
 from reactive.render.sizes import imagine_size, output_size
 from reactive.sources.photo import load_photo
@@ -77,6 +79,9 @@ class Material(Studio):
 
     track: Track
     analysis: Analysis
+    # what was heard before anybody corrected it, and how it is corrected
+    raw: Analysis
+    corrections: Corrections = NOTHING
     bank: PromptBank | None = None
 
     def cores(self, timeline: Timeline) -> tuple[Core, Core, Scenery]:
@@ -99,8 +104,9 @@ def gather(song: str | os.PathLike[str], options: Options) -> Material:
         For anything that is wrong with what was given.
     """
     # with the grid's corrections that are kept beside the song
-    found = hear(song)
-    return Material(**vars(studio(options)), track=found.track, analysis=found.analysis)
+    track, raw = hear_once(song)
+    corrections, analysis = kept_grid(track, raw)
+    return Material(**vars(studio(options)), track=track, analysis=analysis, raw=raw, corrections=corrections)
 
 
 def studio(options: Options) -> Studio:

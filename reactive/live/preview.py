@@ -6,12 +6,14 @@ import asyncio
 import contextlib
 import os
 import signal
+import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from aiohttp import web
 
+from reactive.errors import OutputError
 from reactive.live.jam import Jam, Source
 from reactive.live.jam_server import JamServer
 from reactive.live.material import Options, gather, studio
@@ -23,6 +25,8 @@ from reactive.live.session import Session
 from reactive.live.ways import Ways, Wishes
 
 NOTHING = Wishes()
+
+USUAL_PORT = 7373
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,7 @@ def preview(
     *,
     others: tuple[str, ...] = (),
     host: str = "127.0.0.1",
-    port: int = 0,
+    port: int | None = None,
     takes: Path = Path(),
     keys: Path | None = None,
     wishes: Wishes = NOTHING,
@@ -76,7 +80,8 @@ def preview(
     others
         Presets beside the first one, to fade to.
     host, port
-        Where to listen; port 0 means any free one.
+        Where to listen; port 0 means any free one, None the usual one if it is free. What a browser keeps for the page
+        (MIDI controls, the screen's delay) belongs to its port, and a page finds a server again only where it was.
     takes
         Folder in which takes are saved.
     keys
@@ -110,7 +115,7 @@ def preview_input(
     *,
     others: tuple[str, ...] = (),
     host: str = "127.0.0.1",
-    port: int = 0,
+    port: int | None = None,
     keys: Path | None = None,
     wishes: Wishes = NOTHING,
     ready: Callable[[Address], None] = lambda address: None,
@@ -158,14 +163,14 @@ def microphone(device: str | None) -> Source:
 def _preview(
     make: Callable[[Gate, Ways], Server],
     host: str,
-    port: int,
+    port: int | None,
     keys: Path | None,
     wishes: Wishes,
     ready: Callable[[Address], None],
     stop: Callable[[], bool],
 ) -> None:
     # a port that is taken is said at once, not after seconds of hearing and loading
-    with contextlib.closing(bound_socket(host, port)) as listener, contextlib.closing(Ways(wishes)) as ways:
+    with contextlib.closing(_listener(host, port)) as listener, contextlib.closing(Ways(wishes)) as ways:
         bound = int(listener.getsockname()[1])
         if keys is None:
             import platformdirs
@@ -181,6 +186,15 @@ def _preview(
             input=server.session.source.name if isinstance(server, JamServer) else "",
         )  # fmt: skip
         asyncio.run(_serve(server, listener, lambda: ready(address), stop))
+
+
+def _listener(host: str, port: int | None) -> socket.socket:
+    if port is not None:
+        return bound_socket(host, port)
+    try:
+        return bound_socket(host, USUAL_PORT)
+    except OutputError:
+        return bound_socket(host, 0)
 
 
 async def _serve(server: Server, listener: object, ready: Callable[[], None], stop: Callable[[], bool]) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import os
 import socket
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -214,10 +215,11 @@ class Server:
                 epoch = await self.run(self.session.reload)
             except ReactiveError as error:
                 await self.tell({**line_of(error), "about": "preset"})
+                await self.tell_state()
                 continue
             if epoch is not None:
                 await self.tell({"t": "reloaded"})
-                await self.tell_state()
+                await self.commands.edited(epoch)
 
     # -- doors ---------------------------------------------------------------------------------------------------------
     @web.middleware
@@ -385,7 +387,9 @@ def bound_socket(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # so a restart finds its port free at once; Windows means something else by it and would share a port in use
+        if os.name != "nt":
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
         listener.listen(128)
     except OSError as problem:

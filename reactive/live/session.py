@@ -6,20 +6,28 @@ anew), so the server calls them from a thread, one at a time.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
-from reactive.errors import ReactiveError, TimelineError
+from reactive.audio.corrections import corrected, save_corrections
+from reactive.errors import GridError, PresetError, ReactiveError, TimelineError
 from reactive.live.engine import Engine
+from reactive.live.grid import correct, shown
+from reactive.live.keep import WARNING, is_own, keeping, kept_macros, kept_text, remaining
 from reactive.live.material import Material
 from reactive.live.song import decided, heard
-from reactive.preset.library import find_preset, words_of
+from reactive.preset.bundle import fork
+from reactive.preset.edit import write_over
+from reactive.preset.library import find_preset, names, words_of
 from reactive.preset.lyrics import Line
 from reactive.preset.macros import macro_values
-from reactive.preset.schema import Preset, load_preset, read_preset
+from reactive.preset.schema import Preset, check_preset, load_preset, read_preset
+from reactive.preset.toml import parse_toml
 from reactive.render.take import Take, check_change, save_take
 from reactive.timeline.clock import frame_time, nearest_frame
 from reactive.timeline.controls import CONTROLS
@@ -37,6 +45,10 @@ class Loaded:
     path: Path
     text: str
     written: int
+
+
+def _loaded(path: Path) -> Loaded:
+    return Loaded(path, read_preset(path), path.stat().st_mtime_ns)
 
 
 class Session:
@@ -58,6 +70,9 @@ class Session:
         self.changes: list[Change] = []
         self.revision = 0
         self.saved = True
+        # what is wrong with a preset's file as it stands now
+        self.problem: ReactiveError | None = None
+        self.macros = dict(material.options.macros)
         self.lyrics: dict[str, tuple[Line, ...]] = {}
         checked: dict[str, Preset] = {}
         for given in presets:
@@ -65,7 +80,7 @@ class Session:
             name = given if given not in self.loaded else f"{given} ({len(self.loaded)})"
             checked[name] = load_preset(path)
             self.lyrics[name] = words_of(given, checked[name], material.options.lyrics)
-            self.loaded[name] = Loaded(path, read_preset(path), path.stat().st_mtime_ns)
+            self.loaded[name] = _loaded(path)
         self.first = next(iter(checked))
         self.stage = self._stage(checked)
         self.performance: Performance = self.stage.start(self.first)
@@ -76,7 +91,7 @@ class Session:
         options = self.material.options
         return Stage(
             self.material.analysis, self.material.track.samples, options.fps, options.seed, presets,
-            self.material.photo_names, self.material.video_names, self.lyrics, options.macros,
+            self.material.photo_names, self.material.video_names, self.lyrics, self.macros,
         )  # fmt: skip
 
     # -- what the pages are told ---------------------------------------------------------------------------------------
@@ -96,7 +111,6 @@ class Session:
                 name: {"label": c.label, "rest": c.rest, "low": c.low, "high": c.high, "step": c.step, "meaning": c.meaning}
                 for name, c in CONTROLS.items()
             },
-            "presets": list(self.loaded),
         }  # fmt: skip
 
     def lanes(self) -> dict[str, Any]:
@@ -110,7 +124,10 @@ class Session:
         macros = {f"macro.{name}": value for name, value in macro_values(preset, self.stage.turned(state)).items()}
         return {
             "revision": self.revision,
+            "presets": list(self.loaded),
             "preset": state.preset,
+            "problem": line_of(self.problem) if self.problem else None,
+            "grid": shown(self.material.analysis, self.material.corrections) if self.material.raw else None,
             "phases": [phase.name for phase in preset.phase],
             "controls": {name: control.rest for name, control in CONTROLS.items()} | macros | dict(state.controls),
             "macros": {f"macro.{macro.name}": macro.description for macro in preset.macros},
@@ -197,7 +214,7 @@ class Session:
         return Take(
             track.sha256, options.fps, options.seed, self.material.photo_names, self.first,
             {name: loaded.text for name, loaded in self.loaded.items()}, tuple(self.changes), self.material.video_names,
-            dict(options.macros), {name: lines for name, lines in self.lyrics.items() if lines},
+            dict(self.macros), {name: lines for name, lines in self.lyrics.items() if lines},
         )  # fmt: skip
 
     def save_take(self, path: Path) -> None:
@@ -210,37 +227,134 @@ class Session:
 
         Raises
         ------
-        PresetError
+        ReactiveError
             If the new text is no preset; the old one goes on, and the error is raised once.
         """
-        changed = False
-        for name, loaded in self.loaded.items():
-            try:
-                written = loaded.path.stat().st_mtime_ns
-            except OSError:
-                # an editor that writes by renaming leaves a moment without a file
-                continue
-            if written == loaded.written:
-                continue
-            loaded.written = written
-            text = read_preset(loaded.path)
-            if text == loaded.text:
-                continue
-            preset = load_preset(loaded.path)
-            loaded.text = text
-            self.stage = self._stage({**self.stage.presets, name: preset})
-            changed = True
-        if not changed:
-            return None
-        changes = list(self.changes)
+        presets = dict(self.stage.presets)
+        texts: dict[str, str] = {}
+        try:
+            for name, loaded in self.loaded.items():
+                try:
+                    written = loaded.path.stat().st_mtime_ns
+                except OSError:
+                    # an editor that writes by renaming leaves a moment without a file
+                    continue
+                if written == loaded.written:
+                    continue
+                loaded.written = written
+                text = read_preset(loaded.path)
+                if text == loaded.text:
+                    self.problem = None
+                    continue
+                presets[name] = check_preset(parse_toml(text, where=str(loaded.path)), where=str(loaded.path))
+                texts[name] = text
+            if not texts:
+                return None
+            epoch = self._restage(self._stage(presets), list(self.changes))
+        except ReactiveError as problem:
+            self.problem = problem
+            raise
+        for name, text in texts.items():
+            self.loaded[name].text = text
+        self.problem = None
+        return epoch
+
+    def _restage(self, stage: Stage, changes: list[Change]) -> int:
+        """Fold changes over another stage; such as it knows nothing of, for instance phases that are gone, are left out."""
         while True:
             try:
-                return self._become(changes, self.stage.fold(self.first, changes))
+                performance = stage.fold(self.first, changes)
+                break
             except ReactiveError:
-                # a change that the new text knows nothing of, such as a phase that is gone
                 if not changes:
                     raise
-                changes.pop()
+                changes = changes[:-1]
+        self.stage = stage
+        return self._become(changes, performance)
+
+    # -- the preset that is played -------------------------------------------------------------------------------------
+    def keepable(self) -> dict[str, Any]:
+        """Return what saving into the preset would do, for a person to agree to."""
+        state = self.performance.state
+        loaded = self.loaded[state.preset]
+        plan = keeping(self.stage.presets[state.preset], state, self.changes)
+        own = is_own(loaded.path)
+        stem = loaded.path.parent.name if loaded.path.name == "preset.toml" else loaded.path.stem
+        return {
+            "preset": state.preset, "own": own, "path": str(loaded.path) if own else None, "says": list(plan.says),
+            "leaves": list(plan.leaves), "warning": WARNING, "name": _free(stem),
+        }  # fmt: skip
+
+    def keep(self, name: str | None = None) -> tuple[int, Path]:
+        """Save what was turned into the preset's file, or into a copy under a new name. Returns epoch and file.
+
+        Parameters
+        ----------
+        name
+            Of the copy, among the user's own presets; None for the preset itself.
+
+        Raises
+        ------
+        PresetError
+            If the preset ships with the program and no name is given, there is nothing to save, or it can't be written.
+        """
+        state = self.performance.state
+        played, loaded = state.preset, self.loaded[state.preset]
+        where = str(loaded.path)
+        if name is None and not is_own(loaded.path):
+            raise PresetError("ships with the program and is not changed", where=played, remedy="save under a new name")
+        text = read_preset(loaded.path)
+        if text != loaded.text:
+            raise PresetError("was changed meanwhile", where=where, remedy="wait until it is reloaded")
+        plan = keeping(self.stage.presets[played], state, self.changes)
+        if not plan.edits:
+            raise PresetError("nothing was turned that a preset holds", where=played, remedy="turn a slider first")
+        new, preset = kept_text(text, self.stage.presets[played], plan, where=where)
+        path = loaded.path if name is None else fork(str(loaded.path), name)
+        if name is not None:
+            # a copy begins with a line of its own
+            new, preset = kept_text(read_preset(path), self.stage.presets[played], plan, where=str(path))
+        write_over(path, new)
+        called = played if name is None else name
+        self.loaded = {(called if one == played else one): of for one, of in self.loaded.items()}
+        self.loaded[called] = _loaded(path)
+        self.lyrics = {(called if one == played else one): of for one, of in self.lyrics.items()}
+        presets = {(called if one == played else one): of for one, of in self.stage.presets.items()}
+        self.first = called if self.first == played else self.first
+        self.macros = kept_macros(self.macros, state)
+        changes = [
+            replace(change, name=called) if change.kind == "preset" and change.name == played else change
+            for change in remaining(self.changes, plan)
+        ]
+        return self._restage(self._stage(presets | {called: preset}), changes), path
+
+    # -- the grid ------------------------------------------------------------------------------------------------------
+    def correct(self, data: Mapping[str, Any]) -> int:
+        """Correct the grid by one action of the page, keep it for this song, and decide anew. Returns the new epoch.
+
+        Raises
+        ------
+        GridError
+            If that can't be done; then everything stays as it was.
+        """
+        material = self.material
+        if material.raw is None:
+            raise GridError("a live input has no grid", where="grid", remedy="preview a song")
+        try:
+            corrections = correct(material.raw, material.corrections, data)
+        except ValueError as problem:
+            raise GridError(str(problem), where="grid", remedy="reload the page") from None
+        before = material.analysis
+        material.analysis = corrected(material.raw, corrections)
+        try:
+            stage = self._stage(self.stage.presets)
+            save_corrections(material.track.path, material.track.sha256, corrections)
+            epoch = self._restage(stage, list(self.changes))
+        except ReactiveError:
+            material.analysis = before
+            raise
+        material.corrections = corrections
+        return epoch
 
     def close(self) -> None:
         """Stop the engine."""
@@ -249,6 +363,13 @@ class Session:
 
 def _same(one: Change, other: Change) -> bool:
     return one.kind == other.kind and one.kind in LATCHED and one.name == other.name
+
+
+def _free(stem: str) -> str:
+    """Return a name for a copy that no preset has."""
+    base = re.sub(r"[^a-z0-9]+", "-", stem.lower()).strip("-")[:40] or "preset"
+    taken = set(names())
+    return next(name for number in count(1) if (name := f"my-{base}" + f"-{number}" * (number > 1)) not in taken)
 
 
 def line_of(error: ReactiveError) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -29,6 +30,11 @@ CONTROLS: dict[str, Control] = {
     "rate": Control("prompt rate", 1.0, 0.25, 4.0, 0.25, "prompts change so many times as often"),
     "seed": Control("seed", 0.0, 0.0, 999.0, 1.0, "added to the seed: another clip of the same kind"),
 }
+
+
+# what turning an expression makes of it
+_TIMES = re.compile(r"\((.*)\) \* ([0-9.]+)", re.DOTALL)
+_PLUS = re.compile(r"\((.*)\) \+ (?:([0-9.]+)|\(0 - ([0-9.]+)\))", re.DOTALL)
 
 
 def check_control(name: str, value: float) -> float:
@@ -80,9 +86,9 @@ def turned_keys(preset: Preset, controls: Mapping[str, float]) -> dict[str, dict
     for place, holder in holders:
         keys: dict[str, Any] = {}
         if values["walk"] != 1 and holder.walk is not None:
-            keys["walk"] = f"({holder.walk}) * {values['walk']:g}"
+            keys["walk"] = _times(holder.walk, values["walk"])
         if values["strength"] != 0 and holder.strength is not None:
-            keys["strength"] = f"({holder.strength}) + {_signed(values['strength'])}"
+            keys["strength"] = _plus(holder.strength, values["strength"])
         if values["camera"] != 1:
             for table in ("lens", "camera"):
                 if (moves := getattr(holder, table)) is not None:
@@ -95,8 +101,29 @@ def turned_keys(preset: Preset, controls: Mapping[str, float]) -> dict[str, dict
     return changed
 
 
-def _signed(value: float) -> str:
-    return f"{value:g}" if value >= 0 else f"(0 - {-value:g})"
+def _times(text: str, by: float) -> str:
+    """Return an expression times a number; what was turned before is turned once, not wrapped again and again."""
+    if (match := _inside(_TIMES, text)) is not None:
+        text, by = match[1], by * float(match[2])
+    return f"({text}) * {by:g}"
+
+
+def _plus(text: str, more: float) -> str:
+    """Return an expression plus a number, which may be below 0."""
+    if (match := _inside(_PLUS, text)) is not None:
+        text, more = match[1], round(more + float(match[2] or 0) - float(match[3] or 0), 6)
+    return f"({text}) + " + (f"{more:g}" if more >= 0 else f"(0 - {-more:g})")
+
+
+def _inside(form: re.Pattern[str], text: str) -> re.Match[str] | None:
+    """Return the match of a form whose first bracket closes where its inner expression ends."""
+    match = form.fullmatch(text)
+    depth = 0
+    for letter in match[1] if match else "":
+        depth += (letter == "(") - (letter == ")")
+        if depth < 0:
+            return None
+    return match
 
 
 def _moved(moves: Lens | Camera, times: float) -> dict[str, str]:
@@ -105,9 +132,11 @@ def _moved(moves: Lens | Camera, times: float) -> dict[str, str]:
     for name in type(moves).model_fields:
         text = getattr(moves, name)
         if name == "zoom" and text != "1":
-            keys[name] = f"1 + (({text}) - 1) * {times:g}"
+            # away from 1, which is where a zoom rests
+            scaled = text.startswith("1 + ") and _inside(_TIMES, text[4:])
+            keys[name] = "1 + " + _times(text[4:] if scaled else f"({text}) - 1", times)
         elif name in ("rotate", "x", "y", "shake", "tilt", "turn") and text != "0":
-            keys[name] = f"({text}) * {times:g}"
+            keys[name] = _times(text, times)
     return keys
 
 

@@ -65,7 +65,7 @@ def serving(beat_wav: Path, toy_model: Path, live_preset: Path, tmp_path_factory
             ready.set()
 
         def work() -> None:
-            common = {"keys": folder / "keys", "ready": tell, "stop": ending.is_set, **changes}
+            common = {"port": 0, "keys": folder / "keys", "ready": tell, "stop": ending.is_set, **changes}
             try:
                 if source is None:
                     preview(beat_wav, Options(**options), takes=folder, **common)

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from reactive.audio.corrections import saved_beside
 from tests.live.browser import browsing, chromium, until
 
 pytestmark = [
@@ -53,6 +54,11 @@ def pixels(driver: Any) -> list[int]:
         return [...context.getImageData(0, 0, canvas.width, canvas.height).data.filter((_, i) => i % 997 === 0)];
     """
     return driver.execute_script(script)
+
+
+def apart(one: list[int], other: list[int]) -> float:
+    """Return the mean difference of two pictures, 0 to 255."""
+    return sum(abs(a - b) for a, b in zip(one, other, strict=True)) / len(one)
 
 
 def test_it_shows_a_picture_before_it_plays_and_the_token_is_gone(opened: Any) -> None:
@@ -125,11 +131,12 @@ def test_a_slider_changes_the_picture_and_undo_takes_it_back(opened: Any) -> Non
     before, epoch = pixels(driver), driver.execute_script("return reactive.pictures.epoch")
     driver.execute_script("const s = document.getElementById('control-seed'); s.value = 7; s.oninput()")
     until(lambda: state(driver)["changes"] == 1)
-    until(lambda: pixels(driver) != before)
+    until(lambda: apart(pixels(driver), before) > 3)
     assert driver.execute_script("return reactive.pictures.epoch") > epoch
     driver.find_element("id", "undo").click()
     until(lambda: state(driver)["changes"] == 0)
-    until(lambda: pixels(driver) == before)
+    # as good as equal: JPEG's quality may have changed meanwhile
+    until(lambda: apart(pixels(driver), before) < 1.5)
 
 
 def test_a_prompt_is_edited_in_place_and_a_take_is_saved(opened: Any) -> None:
@@ -155,8 +162,154 @@ def test_a_prompt_is_edited_in_place_and_a_take_is_saved(opened: Any) -> None:
     until(lambda: state(driver)["changes"] == 0)
 
 
-def test_nothing_leaves_the_machine_and_the_console_is_silent(opened: Any) -> None:
+def test_the_grid_is_corrected_by_keys(opened: Any, beat_wav: Path) -> None:
+    driver, _, _ = opened
+    still(driver)
+    body = driver.find_element("tag name", "body")
+    bars = driver.execute_script("return reactive.lanes.data.song.bars")
+    try:
+        body.send_keys("]")
+        until(lambda: state(driver)["grid"]["double"])
+        until(lambda: len(driver.execute_script("return reactive.lanes.data.song.bars")) > 1.5 * len(bars))
+        assert driver.find_element("id", "double").get_attribute("aria-pressed") == "true"
+        assert driver.find_element("id", "tempo").text.startswith("24")
+        driver.execute_script("reactive.seek(6.02)")
+        body.send_keys("]", ".", ".", "d")
+        until(lambda: state(driver)["grid"]["offset"] == 20 and not state(driver)["grid"]["double"])
+        assert saved_beside(beat_wav).is_file()
+        # taps at every second beat of 120 a minute; the song stands still, so the clock is moved
+        driver.execute_script("""
+            let time = 2.02;
+            reactive.grid.now = () => time;
+            for (let tap = 0; tap < 6; tap++, time += 1) document.getElementById("tap").click();
+        """)
+        assert driver.find_element("id", "tempo").text == "tap 6: 60.0 bpm"
+        until(lambda: state(driver)["grid"]["half"])
+    finally:
+        driver.find_element("id", "as-heard").click()
+        until(lambda: not state(driver)["grid"]["corrected"])
+    assert not saved_beside(beat_wav).exists()
+    until(lambda: driver.execute_script("return reactive.lanes.data.song.bars") == bars)
+
+
+def test_midi_is_learned_and_plays(opened: Any) -> None:
+    driver, _, _ = opened
+    still(driver)
+    driver.execute_script("""
+        window.knob = {};
+        navigator.requestMIDIAccess = async () => ({inputs: new Map([["1", Object.assign(knob, {name: "Knob"})]])});
+    """)
+    body = driver.find_element("tag name", "body")
+    body.send_keys("m")
+    until(lambda: driver.execute_script("return reactive.midi.learning"))
+    turn = "knob.onmidimessage({data: new Uint8Array(arguments)})"
+    driver.find_element("id", "control-walk").click()
+    assert "walk speed" in driver.find_element("id", "midi-state").text
+    driver.execute_script(turn, 0xB2, 21, 64)
+    driver.find_element("id", "black").click()
+    driver.execute_script(turn, 0x90, 36, 100)
+    driver.execute_script(turn, 0x80, 36, 0)
+    driver.find_element("id", "midi-learn").click()
+    # choosing them pressed nothing
+    assert state(driver)["changes"] == 0
+    assert driver.execute_script("return JSON.parse(localStorage.getItem('reactive.midi'))") == {
+        "control 3/21": "control-walk", "note 1/36": "black",
+    }  # fmt: skip
+    driver.execute_script(turn, 0xB2, 21, 127)
+    until(lambda: state(driver)["controls"]["walk"] == 4.0)
+    driver.execute_script(turn, 0x90, 36, 100)
+    until(lambda: state(driver)["black"])
+    driver.execute_script(turn, 0x90, 36, 0)
+    driver.execute_script(turn, 0x90, 36, 100)
+    until(lambda: not state(driver)["black"])
+    driver.find_element("id", "midi-forget").click()
+    driver.find_element("id", "forget").click()
+    until(lambda: state(driver)["changes"] == 0)
+
+
+def test_what_was_turned_is_saved_into_a_copy_of_the_preset(
+    opened: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, live_preset: Path
+) -> None:
+    driver, _, _ = opened
+    monkeypatch.setenv("REACTIVE_DATA", str(tmp_path))
+    still(driver)
+    before = live_preset.read_text()
+    driver.execute_script("const s = document.getElementById('control-walk'); s.value = 2; s.oninput()")
+    until(lambda: state(driver)["changes"] == 1)
+    driver.find_element("tag name", "body").send_keys("k")
+    until(lambda: driver.find_element("id", "keep-dialog").is_displayed())
+    assert "beginning changes too" in driver.find_element("id", "keep-warning").text
+    assert driver.find_element("id", "keep-says").text.startswith("walk speed: 2")
+    assert driver.find_element("id", "keep-where").text == str(live_preset)
+    name = driver.find_element("id", "keep-name")
+    name.clear()
+    name.send_keys("../up")
+    assert not driver.find_element("id", "keep-copy").is_enabled()
+    name.clear()
+    name.send_keys("louder\n")
+    until(lambda: not driver.find_element("id", "keep-dialog").is_displayed())
+    assert "* 2" in (tmp_path / "presets" / "louder" / "preset.toml").read_text()
+    assert live_preset.read_text() == before
+    until(lambda: state(driver)["changes"] == 0 and state(driver)["preset"] == "louder")
+    # the copy is what is played now: an error in it is said, until it is mended
+    copy = tmp_path / "presets" / "louder" / "preset.toml"
+    text = copy.read_text()
+    copy.write_text(text.replace("version = 2", "version = 2\nwlak = 3"))
+    until(lambda: "wlak" in driver.find_element("id", "notice-text").text)
+    copy.write_text(text.replace("a sea", "a lake"))
+    until(lambda: driver.find_element("id", "notice-text").text == "The preset was reloaded.")
+    copy.write_text(text)
+    until(lambda: "a sea" in driver.execute_script("return Object.values(reactive.lanes.data.prompts)"))
+
+
+def test_the_output_window_follows(opened: Any) -> None:
     driver, _, port = opened
+    still(driver)
+    driver.execute_script(
+        "document.getElementById('latency').value = 80; document.getElementById('latency').oninput(); reactive.seek(3.0)"
+    )
+    page = driver.current_window_handle
+    driver.switch_to.new_window("tab")
+    try:
+        driver.get(f"http://127.0.0.1:{port}/page/output.html")
+        until(lambda: abs((driver.execute_script("return window.reactive?.pictures.shown?.time") or 0) - 3.0) < 0.06)
+        assert driver.execute_script("return reactive.delay()") == 0.08
+    finally:
+        driver.close()
+        driver.switch_to.window(page)
+    driver.execute_script("document.getElementById('latency').value = 0; document.getElementById('latency').oninput()")
+
+
+def test_it_finds_a_restarted_server_again(opened: Any, serving: Any, tmp_path: Path) -> None:
+    driver, _, _ = opened
+    page = driver.current_window_handle
+    driver.switch_to.new_window("tab")
+    try:
+        with serving(folder=tmp_path) as (address, _):
+            driver.get(address.url)
+            until(
+                lambda: driver.execute_script("return Boolean(window.reactive?.pictures.shown && reactive.panel.state)")
+            )
+            driver.execute_script("document.getElementById('black').click()")
+            until(lambda: state(driver)["changes"] == 1)
+            driver.execute_script("reactive.seek(5.0)")
+        until(lambda: "away" in driver.find_element("id", "waiting").text)
+        with serving(folder=tmp_path, port=address.port):
+            until(
+                lambda: driver.execute_script("return reactive.connection.ready && reactive.panel.state.changes === 0")
+            )
+            until(lambda: abs((driver.execute_script("return reactive.pictures.shown?.time") or 0) - 5.0) < 0.06)
+            assert "not saved" in driver.find_element("id", "notice-text").text
+            driver.get("about:blank")
+        # that the server was away is in the console
+        driver.get_log("browser")
+    finally:
+        driver.close()
+        driver.switch_to.window(page)
+
+
+def test_nothing_leaves_the_machine_and_the_console_is_silent(opened: Any) -> None:
+    driver, _, _ = opened
     assert driver.get_log("browser") == []
     asked = []
     for entry in driver.get_log("performance"):
@@ -165,7 +318,8 @@ def test_nothing_leaves_the_machine_and_the_console_is_silent(opened: Any) -> No
             asked.append(message["params"]["request"]["url"])
     assert any(url.endswith("/song") for url in asked)
     for url in asked:
-        assert url.startswith((f"http://127.0.0.1:{port}/", "blob:", "data:", "chrome:")), url
+        parts = urlsplit(url)
+        assert parts.hostname == "127.0.0.1" or parts.scheme in ("blob", "data", "chrome", "about"), url
 
 
 def test_it_fits_a_phone(opened: Any) -> None:

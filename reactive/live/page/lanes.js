@@ -199,8 +199,11 @@ export class Lanes {
     context.stroke();
     context.font = `${10 * r}px system-ui, "DejaVu Sans", sans-serif`;
     const py = top + 11 * r + index * 13 * r;
-    context.fillStyle = "rgb(18 21 26 / .8)";
-    context.fillRect(width - 60 * r, py - 10 * r, 60 * r, 13 * r);
+    // a dark rim keeps it readable over the curves
+    context.lineWidth = 3 * r;
+    context.lineJoin = "round";
+    context.strokeStyle = "#12151a";
+    context.strokeText(label, width - 56 * r, py);
     context.fillStyle = colour;
     context.fillText(label, width - 56 * r, py);
   }

@@ -2,7 +2,10 @@
 
 import {Clock} from "./clock.js";
 import {Connection} from "./connection.js";
+import {GridBar} from "./gridbar.js";
+import {Keep} from "./keep.js";
 import {Lanes} from "./lanes.js";
+import {Midi, nameOf} from "./midi.js";
 import {Panel} from "./panel.js";
 import {Pictures, percentile} from "./pictures.js";
 
@@ -17,8 +20,21 @@ const panel = new Panel(
   (change) => connection.send({t: "change", time: clock.time, ...change}),
   (command) => connection.send(command),
 );
+const send = (message) => connection.send(message);
+const grid = new GridBar(send, () => (holder ? clock.audible : visible()));
+const keep = new Keep(send);
+const midi = new Midi((text, good) => say(text, good), showMidi);
+// an output window on this machine gets the clock directly
+const nearby = typeof BroadcastChannel === "undefined" ? null : new BroadcastChannel("reactive");
+let unsaved = 0, problem = null;
 let facts = null, revision = -1, holder = false, loop = null, viewed = {time: 0, playing: false, told: 0};
 
+function remember(name, value) {
+  try { localStorage.setItem(name, value); } catch { /* a browser may keep nothing */ }
+}
+function remembered(name) {
+  try { return localStorage.getItem(name); } catch { return null; }
+}
 const fpsOf = ({fps: [top, bottom]}) => top / bottom;
 const stamp = (seconds) => `${Math.floor(seconds / 60)}:${(seconds % 60).toFixed(1).padStart(4, "0")}`;
 
@@ -43,6 +59,12 @@ connection.on("hello", (message) => {
   pictures.restart();
   panel.hello(message);
   if (!audio.src) audio.src = "/song";
+  else if (audio.error || audio.networkState === HTMLMediaElement.NETWORK_NO_SOURCE) {
+    // the server was away while the player wanted more of the song
+    const there = audio.currentTime;
+    audio.load();
+    audio.currentTime = there;
+  }
 });
 connection.on("role", ({role}) => {
   const before = holder;
@@ -54,6 +76,13 @@ connection.on("role", ({role}) => {
 });
 connection.on("state", async (state) => {
   panel.update(state);
+  grid.update(state.grid);
+  byId("crossfade").hidden = state.presets.length < 2;
+  if (unsaved && !state.changes) say(`The server was started anew; ${unsaved} change${unsaved > 1 ? "s" : ""} not saved as a take are gone.`);
+  unsaved = 0;
+  if (state.problem && state.problem.text !== problem) say(state.problem.text);
+  if (!state.problem && problem && byId("notice-text").textContent === problem) byId("notice").hidden = true;
+  problem = state.problem?.text ?? null;
   if (state.revision !== revision) {
     revision = state.revision;
     const answer = await fetch("/lanes").catch(() => null);
@@ -79,32 +108,57 @@ connection.on("status", (status) => {
   byId("ahead").textContent = `${status.ahead.toFixed(1)} s`;
   byId("share").textContent = status.stride === 1 ? "every frame" : `1 in ${status.stride}`;
   if (status.failed) say(`The engine stopped: ${status.failed}. Start \`reactive preview\` again.`);
-  const behind = status.late && status.shot;
-  if (behind) {
-    byId("waiting").hidden = false;
-    byId("waiting").replaceChildren("this shot grows faster than this machine can follow ", prepareButton());
-  } else if (status.prepared !== null) {
-    byId("waiting").hidden = false;
-    byId("waiting").textContent = `pre-rendering this shot: ${Math.round(status.prepared * 100)} %`;
-  } else if (pictures.drawn) {
-    byId("waiting").hidden = true;
-  }
+  showBehind(status);
 });
-connection.on("error", ({text}) => say(text));
+connection.on("error", ({text}) => { panel.settled(); keep.open ? keep.fail(text) : say(text); });
 connection.on("reloaded", () => say("The preset was reloaded.", true));
+connection.on("keep?", (plan) => keep.ask(plan));
+connection.on("kept", ({path}) => { keep.close(); say(`Saved in ${path}. The song begins with it now.`, true); });
 connection.on("saved", ({path}) => say(`Saved as ${path}. Render it with: reactive run SONG --take ${path.split(/[\\/]/).pop()}`, true));
 connection.on("closed", () => {
   byId("waiting").hidden = false;
   byId("waiting").textContent = "the server is away; waiting for it";
+  byId("behind").hidden = true;
+  if (panel.state?.changes && !panel.state.saved) unsaved = panel.state.changes;
   revision = -1;
 });
 
-function prepareButton() {
-  const button = document.createElement("button");
-  button.textContent = "pre-render it";
-  button.onclick = () => { audio.pause(); connection.send({t: "prepare", time: clock.time}); };
-  return button;
+// A shot that grows tick by tick may be more than this machine can follow; then it is said, and can be made beforehand.
+let preparing = false;
+function showBehind({late, shot, prepared}) {
+  const done = preparing && prepared === null;
+  preparing = prepared !== null;
+  const tells = preparing || (late && shot !== null);
+  byId("behind").hidden = !tells;
+  byId("prepare").hidden = byId("behind-share").hidden = preparing;
+  byId("behind-share").hidden = !preparing;
+  if (preparing) {
+    byId("behind-share").value = prepared;
+    byId("behind-text").textContent = `pre-rendering this shot: ${Math.round(prepared * 100)} %`;
+  } else if (tells) {
+    byId("behind-text").textContent = `This shot (${stamp(shot[0])} to ${stamp(shot[1])}) grows out of itself, faster than this machine can follow.`;
+  }
+  if (done && !late) say("The shot is ready: press play.", true);
 }
+function prepare() {
+  audio.pause();
+  connection.send({t: "prepare", time: clock.time});
+}
+byId("prepare").onclick = prepare;
+
+function showMidi({possible, learning, chosen, map, access}) {
+  const count = Object.keys(map).length, inputs = access ? [...access.inputs.values()].map(({name}) => name) : [];
+  byId("midi-learn").setAttribute("aria-pressed", learning);
+  byId("midi-learn").textContent = learning ? "done" : "learn";
+  byId("midi-forget").disabled = !count;
+  byId("midi-state").textContent = !possible ? "This browser hears no MIDI on this page."
+    : learning && chosen ? `Now move a knob or hit a pad for “${nameOf(document.querySelector(".chosen"))}”.`
+    : learning ? `Choose a slider or a button${inputs.length ? "" : "; no MIDI input is connected yet"}.`
+    : count ? `${count} control${count > 1 ? "s" : ""} learned${inputs.length ? `, from ${inputs.join(", ")}` : ""}.`
+    : "A knob, pad or key can play any slider or button.";
+}
+byId("midi-learn").onclick = () => midi.learn();
+byId("midi-forget").onclick = () => midi.forget();
 
 let quiet = 0;
 function say(text, good = false) {
@@ -118,7 +172,10 @@ byId("notice-close").onclick = () => { byId("notice").hidden = true; };
 
 // -- the transport
 function tell() {
-  if (holder) connection.send({t: "clock", time: clock.audible, playing: !audio.paused && !audio.seeking});
+  if (!holder) return;
+  const time = clock.audible, playing = !audio.paused && !audio.seeking;
+  connection.send({t: "clock", time, playing});
+  nearby?.postMessage({time, playing, at: performance.timeOrigin + performance.now()});
 }
 function jumpTo(time) {
   if (!holder) return;
@@ -160,7 +217,12 @@ byId("volume").oninput = () => { audio.volume = Number(byId("volume").value); };
 byId("latency").oninput = () => {
   clock.delay = Number(byId("latency").value) / 1000;
   byId("latency-value").textContent = `${byId("latency").value} ms`;
+  // the output window heeds it too, and so does the next visit
+  remember("reactive.delay", byId("latency").value);
 };
+byId("latency").value = remembered("reactive.delay") ?? 0;
+byId("latency").oninput();
+byId("crossfade").onclick = () => panel.crossfade();
 byId("take-over").onclick = () => connection.send({t: "take over"});
 const fullScreen = () => (document.fullscreenElement ? document.exitFullscreen() : byId("stage").requestFullscreen().catch(() => null));
 const openOutput = () => window.open("/page/output.html", "reactive-output", "width=960,height=540");
@@ -199,13 +261,16 @@ function neighbour(marks, time, direction) {
 }
 const KEYS = {
   " ": toggle, l: toggleLoop, f: () => panel.toggle("freeze"), h: () => panel.toggle("hold"), b: () => panel.toggle("black"),
-  n: () => panel.next(), u: () => connection.send({t: "undo"}), s: () => connection.send({t: "save take"}), o: openOutput,
+  n: () => panel.next(), x: () => panel.crossfade(), t: () => grid.tap(), d: () => byId("one").click(), "[": () => grid.act("half"),
+  "]": () => grid.act("double"), ",": () => byId("earlier").click(), ".": () => byId("later").click(), k: () => byId("keep").click(),
+  p: prepare, m: () => midi.learn(), Escape: () => midi.learning && midi.learn(false), u: () => connection.send({t: "undo"}), s: () => connection.send({t: "save take"}), o: openOutput,
   Enter: fullScreen, Home: () => jumpTo(0),
 };
 document.addEventListener("keydown", (event) => {
   const {target, key} = event;
-  const typing = target.matches("textarea, input:not([type=range])");
+  const typing = keep.open || target.matches("textarea, select, input:not([type=range])");
   if (typing || event.ctrlKey || event.metaKey || event.altKey || event.repeat && !key.startsWith("Arrow")) return;
+  // Space plays wherever the focus is; Enter presses what has it
   if (key === "Enter" && target.matches("button, summary")) return;
   if (key.startsWith("Arrow")) {
     if (target.matches("input") || !["ArrowLeft", "ArrowRight"].includes(key) || !lanes.data) return;
@@ -247,6 +312,7 @@ setInterval(() => {
 }, 500);
 
 // what tests and benchmarks read
-window.reactive = {audio, clock, connection, pictures, lanes, panel, percentile, seek: jumpTo, toggle, setLoop};
+window.reactive = {audio, clock, connection, pictures, lanes, panel, grid, midi, percentile, seek: jumpTo, toggle, setLoop};
 requestAnimationFrame(tick);
 connection.open();
+midi.resume();

@@ -13,6 +13,7 @@ export class Panel {
     this.pending = new Map();
     this.prompt = byId("prompt");
     this.editing = null;
+    this.held = null;
     for (const kind of ["freeze", "hold", "black"]) {
       byId(kind).onclick = () => this.toggle(kind);
     }
@@ -35,15 +36,42 @@ export class Panel {
     byId("prompt-apply").onclick = () => this.applyPrompt();
   }
 
-  hello({controls, presets}) {
+  hello({controls}) {
     this.own = controls;
     this.shownMacros = "";
+    this.shownPresets = this.shownPhases = "";
     this.build(controls);
-    byId("presets-section").hidden = presets.length < 2;
-    byId("presets").replaceChildren(...presets.map((name) => {
+  }
+
+  // Rows of buttons are made anew only when they change, so that the keyboard does not lose its place.
+  presets(state) {
+    const told = JSON.stringify(state.presets);
+    if (told === this.shownPresets) return;
+    this.shownPresets = told;
+    byId("presets-row").hidden = state.presets.length < 2;
+    byId("presets").replaceChildren(...state.presets.map((name, number) => {
       const button = document.createElement("button");
-      button.textContent = name;
-      button.onclick = () => this.change({kind: "preset", name, value: Number(byId("fade").value)});
+      button.textContent = name.split(/[\\/]/).slice(-2).filter((part) => part !== "preset.toml").pop().replace(/\.toml$/, "");
+      button.title = name;
+      button.dataset.midi = `preset-${number}`;
+      button.onclick = () => this.fadeTo(number);
+      return button;
+    }));
+  }
+
+  phases(state) {
+    const told = JSON.stringify(state.phases);
+    if (told === this.shownPhases) return;
+    this.shownPhases = told;
+    byId("phases").replaceChildren(...state.phases.map((name, number) => {
+      const button = document.createElement("button"), dot = document.createElement("i");
+      dot.style.background = colourOf(number);
+      button.append(name);
+      button.prepend(dot);
+      button.title = number < 9 ? `begin here (${number + 1})` : "begin here";
+      button.setAttribute("aria-label", name);
+      button.dataset.midi = `phase-${number}`;
+      button.onclick = () => this.jump(number);
       return button;
     }));
   }
@@ -54,8 +82,12 @@ export class Panel {
       label.append(control.label, input, output);
       label.title = `${control.meaning}; double-click to reset`;
       Object.assign(input, {type: "range", min: control.low, max: control.high, step: control.step, id: `control-${name}`});
+      input.dataset.midi = `control-${name}`;
       input.value = control.rest;
       input.oninput = () => { this.show(name, Number(input.value)); this.turn(name, Number(input.value)); };
+      // what a hand holds is not moved under it
+      input.onpointerdown = () => { this.held = name; };
+      input.onpointerup = input.onpointercancel = () => { this.held = null; };
       input.ondblclick = () => { input.value = control.rest; input.oninput(); };
       return label;
     }));
@@ -109,19 +141,13 @@ export class Panel {
     for (const [name, value] of Object.entries(state.controls)) {
       const input = byId(`control-${name}`);
       if (!input) continue;
-      if (!this.pending.has(name) && document.activeElement !== input) input.value = value;
+      if (!this.pending.has(name) && this.held !== name) input.value = value;
       this.show(name, Number(input.value));
     }
     for (const kind of ["freeze", "hold", "black"]) byId(kind).setAttribute("aria-pressed", state[kind]);
-    for (const button of byId("presets").children) button.setAttribute("aria-pressed", button.textContent === state.preset);
-    byId("phases").replaceChildren(...state.phases.map((name, number) => {
-      const button = document.createElement("button"), dot = document.createElement("i");
-      dot.style.background = colourOf(number);
-      button.append(dot, name);
-      button.title = `begin here (${number + 1})`;
-      button.onclick = () => this.jump(number);
-      return button;
-    }));
+    this.presets(state);
+    [...byId("presets").children].forEach((button, number) => button.setAttribute("aria-pressed", state.presets[number] === state.preset));
+    this.phases(state);
     const {changes, saved} = state;
     for (const id of ["save-take", "undo", "forget"]) byId(id).disabled = !changes;
     byId("take-state").textContent = changes
@@ -161,5 +187,16 @@ export class Panel {
 
   next() {
     if (this.state && this.phase !== undefined) this.jump((this.phase + 1) % this.state.phases.length);
+  }
+
+  fadeTo(number) {
+    const name = this.state?.presets[number];
+    if (name !== undefined) this.change({kind: "preset", name, value: Number(byId("fade").value)});
+  }
+
+  // To the next preset that is loaded.
+  crossfade() {
+    const presets = this.state?.presets ?? [];
+    if (presets.length > 1) this.fadeTo((presets.indexOf(this.state.preset) + 1) % presets.length);
   }
 }

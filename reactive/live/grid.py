@@ -1,0 +1,117 @@
+"""The grid as the page corrects it: nudge, tap, half, double, the "one", the metre. Kept as `reactive analyze` keeps it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from reactive.audio.analysis import Analysis
+from reactive.audio.corrections import NOTHING, Corrections, corrected, load_corrections
+from reactive.audio.taps import MOST, tapped
+from reactive.errors import GridError
+from reactive.live.protocol import number
+from reactive.media.sound import Track
+
+ACTIONS = ("nudge", "half", "double", "one", "tap", "meter", "as heard")
+METRES = ("2/4", "3/4", "4/4", "5/4", "6/8", "7/4")
+
+
+def kept_grid(track: Track, raw: Analysis) -> tuple[Corrections, Analysis]:
+    """Return the corrections kept for a song and the analysis with them; such as can't be applied are left aside."""
+    kept, _ = load_corrections(track.path, track.sha256)
+    try:
+        return kept, corrected(raw, kept)
+    except GridError:
+        return NOTHING, raw
+
+
+def correct(raw: Analysis, now: Corrections, data: Mapping[str, Any]) -> Corrections:
+    """Return the corrections after one action of the page.
+
+    Parameters
+    ----------
+    raw
+        What was heard, uncorrected.
+    now
+        The corrections so far.
+    data
+        ``action``, one of ACTIONS, with ``ms``, ``time``, ``taps`` (seconds) or ``meter`` where it needs them.
+
+    Raises
+    ------
+    GridError
+        If the action can't be taken in this song.
+    ValueError
+        If it is none.
+    """
+    action, values = data.get("action"), dict(data)
+    if action == "nudge":
+        offset = round((now.offset_ms or 0.0) + number(values, "ms", -1000, 1000), 1)
+        return replace(now, offset_ms=offset or None)
+    if action in ("half", "double"):
+        return _level(raw, now, action)
+    if action == "one":
+        return _one(raw, now, number(values, "time", 0, raw.duration))
+    if action == "tap":
+        taps = values.get("taps")
+        if not isinstance(taps, list) or len(taps) > MOST:
+            raise ValueError("taps must be a list of times")
+        return tapped(raw, now, [number({"tap": tap}, "tap", 0, raw.duration) for tap in taps])
+    if action == "meter":
+        if values.get("meter") not in METRES:
+            raise ValueError("no such metre")
+        return replace(now, meter=values["meter"])
+    if action == "as heard":
+        return NOTHING
+    raise ValueError("no such correction")
+
+
+def shown(analysis: Analysis, corrections: Corrections) -> dict[str, Any]:
+    """Return what the page shows of the grid."""
+    return {
+        "tempo": round(float(analysis.tempo), 2),
+        "meter": analysis.metre,
+        "metres": list(METRES),
+        "offset": corrections.offset_ms or 0.0,
+        "half": corrections.half,
+        "double": corrections.double,
+        "corrected": bool(corrections),
+        "beats": len(analysis.beats),
+    }
+
+
+def _level(raw: Analysis, now: Corrections, action: str) -> Corrections:
+    """Half or double what holds; the other one, or the same once more, takes it back. The "one" stays where it is."""
+    if now.bpm is not None:
+        new = replace(now, bpm=now.bpm * (0.5 if action == "half" else 2.0), half=False, double=False, downbeat=None)
+    else:
+        other = now.half if action == "double" else now.double
+        on = not other and not getattr(now, action)
+        new = replace(now, half=on and action == "half", double=on and action == "double", downbeat=None)
+    if now.downbeat is None:
+        return new
+    ones = corrected(raw, replace(now, offset_ms=None)).downbeats
+    return replace(new, downbeat=_number(corrected(raw, replace(new, offset_ms=None)).beats, float(ones[0])))
+
+
+def _one(raw: Analysis, now: Corrections, time: float) -> Corrections:
+    """Make the beat nearest to a time a "one"."""
+    plain = replace(now, offset_ms=None, downbeat=None)
+    wanted = time - (now.offset_ms or 0.0) / 1000
+    if now.half:
+        # of the beats that half left out one may be meant: then the others are kept instead
+        every = corrected(raw, replace(plain, half=False)).beats
+        chosen = _number(every, wanted) - 1
+        there = corrected(raw, plain).beats
+        if np.abs(there - every[chosen]).min() > 1e-3:
+            others = tuple(float(beat) for beat in every[chosen % 2 :: 2])
+            plain = replace(plain, half=False, bpm=None, beats=others, downbeats=())
+            now = replace(plain, offset_ms=now.offset_ms)
+    return replace(now, downbeat=_number(corrected(raw, plain).beats, wanted))
+
+
+def _number(beats: np.ndarray, time: float) -> int:
+    return int(np.abs(beats - time).argmin()) + 1

@@ -1,0 +1,179 @@
+"""Save what was turned into the preset: which keys of its file change, what can't be said there, and the new text.
+
+A preset has no playhead, so what was changed at some time holds from the start once it is saved. Phase jumps, freezes,
+crossfades and the seed are not a preset's to know; they stay in the take.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from reactive.errors import PresetError
+from reactive.preset.edit import Edit, edited
+from reactive.preset.library import shipped_folder
+from reactive.preset.schema import Preset, check_preset
+from reactive.preset.template import is_plain
+from reactive.preset.toml import parse_toml
+from reactive.preset.vocabulary import MACRO
+from reactive.timeline.controls import CONTROLS, turned_keys
+from reactive.timeline.perform import Change, State
+
+WARNING = "What you change at some moment of the song holds from its start once it is saved: the beginning changes too."
+EVENTS = {
+    "phase": "phase jumps",
+    "preset": "fades to other presets",
+    "freeze": "freezes",
+    "hold": "holds",
+    "black": "blackouts",
+}
+
+
+@dataclass(frozen=True)
+class Keeping:
+    """What saving into a preset does.
+
+    Attributes
+    ----------
+    edits
+        The file's new values.
+    says, leaves
+        In words: what will be written, and what will not.
+    prompts, controls
+        The texts and the controls whose changes are written.
+    """
+
+    edits: tuple[Edit, ...]
+    says: tuple[str, ...]
+    leaves: tuple[str, ...]
+    prompts: frozenset[str]
+    controls: frozenset[str]
+
+
+def is_own(path: Path) -> bool:
+    """Return whether a preset's file is its user's to change: those that ship with the program are not."""
+    return not path.resolve().is_relative_to(shipped_folder().resolve())
+
+
+def keeping(preset: Preset, state: State, changes: Sequence[Change]) -> Keeping:
+    """Return what of a performance's state can be saved into a preset."""
+    controls = dict(state.controls)
+    edits: list[Edit] = []
+    says: list[str] = []
+    leaves: list[str] = []
+    for place, keys in turned_keys(preset, controls).items():
+        start: tuple[str | int, ...] = ("phase", int(place.removeprefix("phase."))) if place else ()
+        for key, value in keys.items():
+            inner = value.items() if isinstance(value, dict) else None
+            edits += [Edit((*start, key, name), part) for name, part in inner] if inner else []
+            edits += [Edit((*start, key), value)] if inner is None else []
+    for name, control in CONTROLS.items():
+        if name != "seed" and controls.get(name, control.rest) != control.rest:
+            says.append(f"{control.label}: {controls[name]:g} ({control.meaning})")
+    for number, macro in enumerate(preset.macros):
+        value = controls.get(MACRO + macro.name)
+        if value is not None and value != macro.default:
+            edits.append(Edit(("macro", number, "default"), value))
+            says.append(f"{macro.name}: {value:g}")
+    written: set[str] = set()
+    for old, new in state.prompts:
+        if old == new:
+            continue
+        places = _places(preset, old)
+        if places:
+            own = _without_style(new, preset.style)
+            edits += [Edit(key, own.replace("{", "{{").replace("}", "}}")) for key in places]
+            says.append(f'the prompt "{_short(old)}" becomes "{_short(own)}"')
+            written.add(old)
+        else:
+            leaves.append(f'the prompt "{_short(old)}": it is no plain text of this preset')
+    if controls.get("seed"):
+        leaves.append(f"the seed: give --seed when you render, {controls['seed']:g} more than now")
+    found = [label for kind, label in EVENTS.items() if any(change.kind == kind for change in changes)]
+    if found:
+        leaves.append(f"{', '.join(found)}: moments of this song, which a take keeps")
+    turned = {*CONTROLS, *(MACRO + macro.name for macro in preset.macros)} - {"seed"}
+    return Keeping(tuple(edits), tuple(says), tuple(leaves), frozenset(written), frozenset(turned))
+
+
+def kept_text(text: str, preset: Preset, plan: Keeping, *, where: str) -> tuple[str, Preset]:
+    """Return a preset's text with a plan's edits, and the preset that it says.
+
+    Raises
+    ------
+    PresetError
+        If the text can't be edited so that it says what was played.
+    """
+    version_1 = parse_toml(text, where=where).get("version") == 1
+    edits = [_for_version_1(edit) for edit in plan.edits] if version_1 else plan.edits
+    new = edited(text, edits, where=where)
+    made = check_preset(parse_toml(new, where=where), where=where)
+    # what is written is what was meant, and nothing else has changed
+    if made.model_dump() != _with(preset, plan.edits).model_dump():
+        raise PresetError("can't be edited safely", where=where, remedy="change it in an editor, or save a take")
+    return new, made
+
+
+def remaining(changes: Sequence[Change], plan: Keeping) -> list[Change]:
+    """Return the changes that a saved plan leaves in the take."""
+    gone = set(plan.prompts)
+    left = []
+    for change in changes:
+        if change.kind == "prompt" and change.name in gone:
+            # an edit of this edit names the text that it found
+            gone.add(change.text)
+        elif change.kind != "control" or change.name not in plan.controls:
+            left.append(change)
+    return left
+
+
+def _places(preset: Preset, shown: str) -> list[tuple[str | int, ...]]:
+    """Return the keys of the plain prompts that show as a text."""
+
+    def shows(text: str) -> bool:
+        plain = text.replace("{{", "{").replace("}}", "}")
+        return is_plain(text) and ", ".join(part for part in (plain, preset.style) if part) == shown
+
+    pool: list[tuple[str | int, ...]] = [
+        ("phase", number, "prompts", place)
+        for number, phase in enumerate(preset.phase)
+        for place, entry in enumerate(phase.prompts)
+        if shows(entry.text)
+    ]
+    return pool + [("pin", number, "prompt") for number, pin in enumerate(preset.pin) if shows(pin.prompt)]
+
+
+def _without_style(text: str, style: str) -> str:
+    """Return a prompt without the style that every prompt gets anyway."""
+    return text.removesuffix(f", {style}") if style else text
+
+
+def _with(preset: Preset, edits: Sequence[Edit]) -> Preset:
+    """Return a preset with edits applied to the data itself."""
+    data = preset.model_dump()
+    for edit in edits:
+        holder = data
+        for part in edit.key[:-1]:
+            holder = holder[part]  # type: ignore[index]
+        last = edit.key[-1]
+        if isinstance(last, int):
+            holder, last = holder[last], "text"  # type: ignore[index]
+        holder[last] = edit.value
+    return check_preset(data, where=preset.title)
+
+
+def _for_version_1(edit: Edit) -> Edit:
+    if edit.key[-2:-1] == ("prompts",) and isinstance(edit.value, str):
+        return Edit(edit.key, edit.value.replace("{{", "{").replace("}}", "}"))
+    return edit
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def kept_macros(macros: Mapping[str, float], state: State) -> dict[str, float]:
+    """Return the macros given at the start without those that the preset's file now says."""
+    turned = {name.removeprefix(MACRO) for name, _ in state.controls if name.startswith(MACRO)}
+    return {name: value for name, value in macros.items() if name not in turned}

@@ -1,0 +1,99 @@
+"""A feedback shot that can't be followed is said, and can be made beforehand."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("aiohttp", reason="the extra [preview] is not installed")
+
+from reactive.live import engine as engine_room
+from reactive.live.material import Options, gather
+from reactive.live.preview import USUAL_PORT, _listener
+from reactive.live.session import Session
+
+TICK = 0.12
+
+
+@pytest.fixture
+def slow(beat_wav: Path, toy_model: Path, live_preset: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Session]:
+    """A session whose feedback takes longer than the song."""
+    real = engine_room.feedback_frames
+
+    def dawdling(*arguments: Any) -> Iterator[Any]:
+        for step in real(*arguments):
+            time.sleep(TICK)
+            yield step
+
+    monkeypatch.setattr(engine_room, "feedback_frames", dawdling)
+    options = Options(preset=str(live_preset), model=str(toy_model), steps=1, threads=1, fps=Fraction(24))
+    session = Session(gather(beat_wav, options), lambda frames: None, (str(live_preset),))
+    session.engine.start()
+    yield session
+    session.close()
+
+
+def test_it_is_said_and_can_be_made_beforehand(slow: Session) -> None:
+    engine = slow.engine
+    fed = engine.timeline.columns["source"] == -2
+    first = int(np.flatnonzero(fed)[0])
+    shot = engine._feedback_shot(first)
+    assert shot is not None
+    # long enough that its ticks, one by one, come later than the music
+    assert (shot[1] - shot[0]) / 24 < (shot[1] - shot[0]) / 2 * TICK
+    slow.seek(first / 24, True)
+    end = time.monotonic() + 30
+    while not engine.status().late:
+        assert time.monotonic() < end
+        now = slow.engine.transport.at()
+        slow.clock(now if now < shot[1] / 24 - 0.2 else first / 24 + 0.5, True)
+        time.sleep(0.05)
+    assert engine.status().shot == shot
+    slow.clock(first / 24, False)
+    # nobody takes pictures meanwhile, and it goes on all the same
+    engine.want(False)
+    assert engine.prepare(first) == shot
+    shares = set()
+    end = time.monotonic() + 60
+    while (share := engine.status().prepared) is not None:
+        assert time.monotonic() < end
+        shares.add(round(share, 2))
+        time.sleep(0.05)
+    assert len(shares) > 2
+    assert all(frame in engine.store for frame in range(*shot))
+    assert not engine.status().late
+    assert engine.prepare(0) is None
+    # prepared, it is there at once wherever one goes in it
+    assert engine.restart_of(shot[1] - 1) == shot[1] - 1
+
+
+def test_a_shot_larger_than_the_store_ends_too(slow: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tests.live.test_late.TICK", 0.0)
+    engine = slow.engine
+    engine.want(False)
+    first = int(np.flatnonzero(engine.timeline.columns["source"] == -2)[0])
+    engine.store.limit = 1
+    assert engine.prepare(first) is not None
+    end = time.monotonic() + 60
+    while engine.status().prepared is not None:
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    assert len(engine.store) == 1
+
+
+def test_a_usual_port_that_is_taken_gives_way_to_a_free_one() -> None:
+    first = _listener("127.0.0.1", None)
+    try:
+        second = _listener("127.0.0.1", None)
+        try:
+            assert second.getsockname()[1] not in (USUAL_PORT, first.getsockname()[1])
+        finally:
+            second.close()
+    finally:
+        first.close()
