@@ -100,6 +100,9 @@ def test_try_renders_the_loudest_moment(tmp_path: Path, toy_model: Path, monkeyp
     clip = json.loads(done.stdout)
     assert clip["duration"] == pytest.approx(2, abs=0.1)
     assert (tmp_path / "song-drift.mp4").is_file()
+    # the pieces of a trial are not kept
+    assert clip["job"] is None
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["song-drift.mp4", "song.wav"]
     again = invoke("try", "drift", "song.wav", "--model", str(toy_model))
     assert again.exit_code == 1
     assert "exists already" in again.output

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import stat
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -225,15 +226,25 @@ def load_corrections(song: Path, digest: str) -> tuple[Corrections, str]:
     """Return what was saved for a song, and one sentence about what is there but not applied (mostly empty)."""
     for path in (saved_beside(song), _saved_apart(digest)):
         try:
-            if path.stat().st_size > LARGEST:
-                raise ValueError("too large")
+            status = path.stat()
+            if not stat.S_ISREG(status.st_mode) or status.st_size > LARGEST:
+                raise ValueError("no small file")
             data = json.loads(path.read_text(encoding="utf-8"))
             if data["song_sha256"] != digest:
                 return NOTHING, f"{path.name} was made for another song of this name and is not applied."
             return _read(data["grid"]), ""
         except FileNotFoundError:
             continue
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, GridError):
+        except (
+            OSError,
+            ValueError,
+            LookupError,
+            TypeError,
+            AttributeError,
+            ArithmeticError,
+            RecursionError,
+            GridError,
+        ):
             return NOTHING, f"{path.name} can't be read and is not applied."
     return NOTHING, ""
 

@@ -17,7 +17,20 @@ from reactive.cli.common import clean, errors, json_option
 @click.option("--gif", type=click.Path(path_type=Path), help="A loop of a few seconds that closes on itself.")
 @click.option("--webp", type=click.Path(path_type=Path), help="The same loop as WebP: smaller, in full colour.")
 @click.option("--loudness", type=float, metavar="LUFS", help="Bring the sound to this loudness, for instance -14.")
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="The clip with its sound at --loudness.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="The clip at --loudness, or signed.")
+@click.option(
+    "--c2pa",
+    "certificates",
+    metavar="PEM",
+    type=click.Path(path_type=Path),
+    help="Sign the clip as made by AI with this certificate and those above it.",
+)
+@click.option(
+    "--c2pa-key", "key", metavar="PEM", type=click.Path(path_type=Path), help="The private key of that certificate."
+)
+@click.option(
+    "--c2pa-time", "authority", metavar="URL", help="Ask this time-stamping authority for the time of signing."
+)
 @click.option("--overwrite", is_flag=True, help="Replace what exists.")
 @json_option
 def export(
@@ -28,23 +41,28 @@ def export(
     webp: Path | None,
     loudness: float | None,
     output: Path | None,
+    certificates: Path | None,
+    key: Path | None,
+    authority: str | None,
     overwrite: bool,
     as_json: bool,
 ) -> None:
-    """Make poster, thumbnail, loop or a clip of known loudness from CLIP, without rendering again.
+    """Make poster, thumbnail, loop, a clip of known loudness or a signed one from CLIP, without rendering again.
 
     The loudness is the song's integrated one (ITU-R BS.1770), reached by one gain for all of it and only as far as its
-    true peaks stay below -1 dBTP.
+    true peaks stay below -1 dBTP. A signature is a C2PA manifest which says that the clip was made by generative AI; it is
+    made by a certificate of your own and covers the whole file, so sign last.
 
     \b
     Examples:
       reactive export clip.mp4 --poster poster.jpg --gif loop.gif
       reactive export clip.mp4 --loudness -14 -o clip-14.mp4
+      reactive export clip.mp4 --c2pa chain.pem --c2pa-key key.pem -o signed.mp4
     """
     with errors(as_json):
         from reactive.render.export import Wanted, export_clip
 
-        wanted = Wanted(poster, thumbnail, gif, webp, output, loudness)
+        wanted = Wanted(poster, thumbnail, gif, webp, output, loudness, certificates, key, authority)
         made = export_clip(clip, wanted, overwrite=overwrite)
     if as_json:
         click.echo(json.dumps(made))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -195,11 +197,14 @@ def preset_try(
         from reactive.render.run import make_clip
         from reactive.render.settings import Settings
 
-        settings = Settings(
-            preset=name, seed=seed, model=model, steps=steps, duration=seconds, telling=True, overwrite=overwrite
-        )
-        with Progress(not as_json and sys.stderr.isatty()) as report:
-            clip = make_clip(song, out, settings, progress=report)
+        # a trial is made anew each time, so its pieces are not kept
+        with tempfile.TemporaryDirectory(prefix="reactive-try-") as room:
+            settings = Settings(
+                preset=name, seed=seed, model=model, steps=steps, duration=seconds, telling=True, overwrite=overwrite,
+                job=Path(room, "job"),
+            )  # fmt: skip
+            with Progress(not as_json and sys.stderr.isatty()) as report:
+                clip = replace(make_clip(song, out, settings, progress=report), job=None, job_bytes=0)
     if as_json:
         click.echo(json.dumps(clip.to_dict()))
         return

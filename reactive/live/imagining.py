@@ -213,7 +213,7 @@ class Imagining:
             self._core = Core(studio.model, self._bank, batch=1, width=width, height=height)
             self._texts = texts
         if self._noise is None:
-            pace = pace_of(studio.model, batch=1, width=width, height=height)
+            pace = pace_of(studio.model, width=width, height=height)
             shape = (studio.model.channels, height // studio.model.factor, width // studio.model.factor)
             self._noise = NoisePath(*shape, DEFAULT_HARMONICS, pace=pace)
         return self._core, self._noise

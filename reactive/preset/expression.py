@@ -97,6 +97,13 @@ def signals_of(node: Node) -> Iterator[str]:
             yield from signals_of(curve)
 
 
+def parts_of(node: Node) -> int:
+    """Return how many numbers, signals, operations and calls an expression is made of."""
+    if isinstance(node, Operation):
+        return 1 + parts_of(node.left) + parts_of(node.right)
+    return 1 + sum(parts_of(curve) for curve in node.curves) if isinstance(node, Call) else 1
+
+
 class _Parser:
     """Recursive descent over the tokens of one expression."""
 

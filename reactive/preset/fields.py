@@ -11,11 +11,13 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, WithJsonSchema
 
 from reactive.errors import PresetError
-from reactive.preset.expression import parse
+from reactive.preset.expression import parse, parts_of
 from reactive.preset.template import parse_template
 from reactive.preset.vocabulary import AFTER_PHASES
 
 MAX_WORDS = 1000
+# of all expressions of a preset together; the largest that ships has three hundred
+MAX_PARTS = 4000
 NAME = r"[a-z][a-z0-9_]{0,39}"
 _SPAN = re.compile(r"^\s*(\d+(?:/\d+)?|\d*\.\d+)\s*(beats?|bars?)\s*$", re.ASCII)
 
@@ -55,11 +57,15 @@ def _fit(value: str, info: ValidationInfo) -> str:
 
 
 def _parsed(text: str, info: ValidationInfo, forbidden: Set[str]) -> str:
-    macros = info.context.get("macros") if isinstance(info.context, dict) else None
+    context = info.context if isinstance(info.context, dict) else {}
     try:
-        parse(text, forbidden=forbidden, macros=macros)
+        tree = parse(text, forbidden=forbidden, macros=context.get("macros"))
     except PresetError as problem:
         raise ValueError(f"{problem.what}|{problem.remedy}") from None
+    # each expression is limited by itself; a thousand of them must not take for ever either
+    context["parts"] = context.get("parts", 0) + parts_of(tree)
+    if context["parts"] > MAX_PARTS:
+        raise ValueError(f"brings the preset's expressions to more than {MAX_PARTS} parts|write them more simply")
     return text
 
 

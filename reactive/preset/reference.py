@@ -7,7 +7,7 @@ from typing import Any
 
 from reactive.preset.expression import CONSTANTS, usage
 from reactive.preset.schema import Preset
-from reactive.preset.vocabulary import FUNCTIONS, SIGNALS
+from reactive.preset.vocabulary import FUNCTIONS, OWN_SIGNALS, SIGNALS
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 # in which order a reader meets the tables, how each is headed, and how its keys are called
@@ -16,6 +16,7 @@ TABLES = {
     "Phase": ("`[[phase]]`", "phase."),
     "Entry": ("A prompt as a table", "phase.prompts."),
     "Switch": ("`[phase.switch]`", "phase.switch."),
+    "Source": ("`[phase.source]`", "phase.source."),
     "Lens": ("`[lens]` and `[phase.lens]`", "lens."),
     "Camera": ("`[camera]` and `[phase.camera]`", "camera."),
     "Feedback": ("`[feedback]`", "feedback."),
@@ -42,7 +43,7 @@ def reference() -> str:
         heading, prefix = TABLES.get(name, (f"`{name}`", f"{name.lower()}."))
         rows = [_row(prefix + key, key, field, tables[name]) for key, field in tables[name]["properties"].items()]
         parts.append(_table(f"### {heading}", ("key", "value", "unless given", "meaning"), rows))
-    signals = [[f"`{name}`", meaning] for name, meaning in SIGNALS.items()]
+    signals = [[f"`{name}`", meaning] for name, meaning in (SIGNALS | OWN_SIGNALS).items()]
     parts.append(_table("### Signals", ("signal", "meaning"), signals))
     functions = [[f"`{usage(name)}`", _constants(name), function.meaning] for name, function in FUNCTIONS.items()]
     parts.append(_table("### Functions", ("function", "unless given", "meaning"), functions))

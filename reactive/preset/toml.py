@@ -11,7 +11,10 @@ from reactive.errors import PresetError
 MAX_DOTS = 16
 # tomllib's time and memory grow with the square of a key's length: 200,000 dots take all the memory of a machine
 _CHAIN = re.compile(r"(?<![\w-])(?:[\w-]+[ \t]*\.[ \t]*){" + str(MAX_DOTS) + "}")
-_STRING = re.compile(r'"""(?:\\.|[^\\])*?"""|\'\'\'.*?\'\'\'|"(?:\\.|[^"\\\n])*"|\'[^\'\n]*\'|#[^\n]*', re.DOTALL)
+# a string that nothing closes ends with its line or the text: each letter is looked at once, and tomllib stops there too
+_STRING = re.compile(
+    r'"""(?:\\.|[^\\])*?(?:"""|\\?\Z)|\'\'\'.*?(?:\'\'\'|\Z)|"(?:\\.|[^"\\\n])*+"?|\'[^\'\n]*+\'?|#[^\n]*+', re.DOTALL
+)
 
 
 def parse_toml(text: str, *, where: str) -> dict[str, Any]:

@@ -60,6 +60,14 @@ OWN = ("stem.", "midi.")
 # a preset's own knobs are read as macro.NAME
 MACRO = "macro."
 
+# how those of no fixed name are written
+OWN_SIGNALS: dict[str, str] = {
+    "stem.NAME": "level of a stem that was given by `--stem NAME=FILE`; 0 without it",
+    "stem.NAME.hit": "hit: an onset of that stem",
+    "midi.1": "hit: a note on channel 1 of the file that was given by `--midi`, and so on to `midi.16`; 0 without it",
+    "macro.NAME": "where the preset's own knob stands, the same all through the song",
+}
+
 # Known only once phases have been laid over the song, so a phase's `fits` can't use them.
 AFTER_PHASES = frozenset({"loop.progress", "phase.progress"})
 

@@ -1,7 +1,8 @@
-"""What people post, from a finished clip and without rendering again: poster, thumbnail, loop, sound of a known loudness."""
+"""What people post, from a finished clip and without rendering again: poster, thumbnail, loop, known loudness, signature."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -15,6 +16,7 @@ from reactive.media.tags import XMP, read_tags
 from reactive.media.video import rgb_frames
 from reactive.render.outputs import check_output
 from reactive.score.best import Loop, best_frame, best_loop, closed, look_at
+from reactive.video.credentials import AUTHORITY, CERTIFICATE, KEY, Identity, check_signable, load_identity, sign_clip
 from reactive.video.neutral import with_loudness
 from reactive.video.stills import LOOPS, fit_within, picture_format, write_loop, write_picture
 
@@ -27,7 +29,10 @@ TARGETS = (-40.0, -5.0)
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is to be made; None where it is not wanted. `loudness` is in LUFS and goes with `output`."""
+    """What is to be made; None where it is not wanted. `loudness` is in LUFS and goes with `output`.
+
+    `certificates` and `key` sign `output` (PEM files); `authority` is the address of a time-stamping authority.
+    """
 
     poster: Path | None = None
     thumbnail: Path | None = None
@@ -35,6 +40,9 @@ class Wanted:
     webp: Path | None = None
     output: Path | None = None
     loudness: float | None = None
+    certificates: Path | None = None
+    key: Path | None = None
+    authority: str | None = None
 
     def paths(self) -> list[Path]:
         """Return the files that will be written."""
@@ -52,6 +60,7 @@ def export_clip(clip: Path, wanted: Wanted, *, overwrite: bool = False) -> dict[
     """
     regular_file(clip)
     _check(clip, wanted, overwrite)
+    identity = load_identity(wanted.certificates, wanted.key) if wanted.certificates and wanted.key else None
     made: dict[str, object] = {}
     if wanted.poster or wanted.thumbnail or wanted.gif or wanted.webp:
         look = look_at(clip)
@@ -75,20 +84,43 @@ def export_clip(clip: Path, wanted: Wanted, *, overwrite: bool = False) -> dict[
                         "path": str(path), "first": loop.start, "frames": len(pictures),
                         "duration": round(float(len(pictures) / fps), 3), "fps": str(fps),
                     }  # fmt: skip
-    if wanted.output and wanted.loudness is not None:
-        before, after = with_loudness(clip, wanted.output, target=wanted.loudness)
-        made["output"] = {
-            "path": str(wanted.output),
-            "loudness": _finite(after.integrated), "true_peak": _finite(after.true_peak),
-            "loudness_before": _finite(before.integrated), "true_peak_before": _finite(before.true_peak),
-        }  # fmt: skip
+    if wanted.output:
+        made |= _rewritten(clip, wanted.output, wanted, identity)
+    return made
+
+
+def _rewritten(clip: Path, out: Path, wanted: Wanted, identity: Identity | None) -> dict[str, object]:
+    """Write the clip with another loudness, signed, or both; return what was made."""
+    made: dict[str, object] = {}
+    source, between = clip, out.with_name(f".{out.stem}.{os.getpid()}.louder{out.suffix}")
+    try:
+        if wanted.loudness is not None:
+            # a signature comes last, since it covers the whole file
+            source = between if identity else out
+            before, after = with_loudness(clip, source, target=wanted.loudness)
+            made["output"] = {
+                "path": str(out),
+                "loudness": _finite(after.integrated), "true_peak": _finite(after.true_peak),
+                "loudness_before": _finite(before.integrated), "true_peak_before": _finite(before.true_peak),
+            }  # fmt: skip
+        if identity:
+            sign_clip(source, out, identity, title=clip.stem, authority=wanted.authority)
+            made["signed"] = {"path": str(out), "by": identity.name, "algorithm": identity.algorithm}
+    finally:
+        between.unlink(missing_ok=True)
     return made
 
 
 def _check(clip: Path, wanted: Wanted, overwrite: bool) -> None:
     paths = wanted.paths()
-    if (wanted.output is None) != (wanted.loudness is None):
-        raise OutputError("--loudness and -o go together", where=str(clip), remedy="write --loudness -14 -o OUT.mp4")
+    if (wanted.certificates is None) != (wanted.key is None):
+        raise OutputError(f"{CERTIFICATE} and {KEY} go together", where=str(clip), remedy="name both PEM files")
+    if wanted.authority and not wanted.certificates:
+        raise OutputError("is asked only when a clip is signed", where=AUTHORITY, remedy=f"add {CERTIFICATE}")
+    if (wanted.output is None) != (wanted.loudness is None and wanted.certificates is None):
+        raise OutputError(
+            f"-o goes with --loudness or {CERTIFICATE}", where=str(clip), remedy="write --loudness -14 -o OUT.mp4"
+        )
     if not paths:
         raise OutputError(
             "nothing is asked for", where=str(clip), remedy="name a --poster, --gif, --webp or --thumbnail"
@@ -103,6 +135,8 @@ def _check(clip: Path, wanted: Wanted, overwrite: bool) -> None:
         check_output(path, [clip], overwrite)
         if paths.count(path) > 1:
             raise OutputError("is asked for twice", where=str(path), remedy="give each a name of its own")
+    if wanted.output and wanted.certificates:
+        check_signable(clip, wanted.output)
     for still in (wanted.poster, wanted.thumbnail):
         if still:
             picture_format(still)

@@ -7,7 +7,6 @@ import math
 import os
 import stat
 import tempfile
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -21,12 +20,14 @@ from reactive.audio.analysis import Analysis
 from reactive.errors import TimelineError
 from reactive.media.sound import Track
 from reactive.preset.lyrics import Line
-from reactive.preset.schema import Preset, check_preset
+from reactive.preset.schema import MAX_BYTES, Preset, check_preset
+from reactive.preset.toml import parse_toml
 from reactive.timeline.clock import format_fps, parse_fps
 from reactive.timeline.perform import KINDS, Change, Performance, Stage
 
 VERSION = 1
-MAX_BYTES = 64_000_000
+MAX_FILE = 64_000_000
+MAX_PRESETS = 100
 MAX_CHANGES = 200_000
 MAX_TEXT = 4000
 
@@ -71,7 +72,8 @@ class Take:
             If one is not a preset.
         """
         return {
-            name: check_preset(tomllib.loads(text), where=f"{where}: {name}") for name, text in self.presets.items()
+            name: check_preset(parse_toml(text, where=f"{where}: {name}"), where=f"{where}: {name}")
+            for name, text in self.presets.items()
         }
 
 
@@ -119,7 +121,7 @@ def load_take(path: Path) -> Take:
     where, remedy = str(path), "record it anew in `reactive preview`"
     try:
         status = path.stat()
-        if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_BYTES:
+        if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_FILE:
             raise TimelineError("is no file of a take's size", where=where, remedy=remedy)
         data = json.loads(path.read_text(encoding="utf-8"))
     except OSError as problem:
@@ -213,6 +215,8 @@ def _checked(data: dict[str, Any]) -> Take:
     presets = data["presets"]
     if not isinstance(presets, dict) or not all(isinstance(text, str) for text in presets.values()):
         raise ValueError("presets must be texts by name")
+    if len(presets) > MAX_PRESETS or any(len(text.encode("utf-8", "replace")) > MAX_BYTES for text in presets.values()):
+        raise ValueError(f"presets must be at most {MAX_PRESETS}, of at most {MAX_BYTES:,} bytes each")
     if data["preset"] not in presets:
         raise ValueError(f'the preset "{data["preset"]}" is not among the presets')
     if not isinstance(data["changes"], list) or len(data["changes"]) > MAX_CHANGES:
@@ -223,12 +227,18 @@ def _checked(data: dict[str, Any]) -> Take:
     seed = int(data["seed"])
     if seed < 0:
         raise ValueError("seed must be from 0 on")
+    macros = {str(name): float(value) for name, value in data.get("macros", {}).items()}
+    if not all(0 <= value <= 1 for value in macros.values()):
+        raise ValueError("macros must be from 0 to 1")
+    lyrics = {
+        str(name): tuple(Line(float(start), float(end), str(text)) for start, end, text in lines)
+        for name, lines in data.get("lyrics", {}).items()
+    }
+    for line in (line for lines in lyrics.values() for line in lines):
+        if not (0 <= line.start < line.end and len(line.text) <= MAX_TEXT and line.text.isprintable()):
+            raise ValueError("lines of lyrics must be plain text with a start and an end")
     return Take(
         str(data["song_sha256"]), parse_fps(str(data["fps"])), seed, tuple(data["photos"]), data["preset"],
         presets, tuple(changes), tuple(map(str, data.get("videos", ()))),
-        {str(name): float(value) for name, value in data.get("macros", {}).items()},
-        {
-            str(name): tuple(Line(float(start), float(end), str(text)) for start, end, text in lines)
-            for name, lines in data.get("lyrics", {}).items()
-        },
+        macros, lyrics,
     )  # fmt: skip

@@ -17,6 +17,8 @@ from reactive.timeline.clock import frames_in
 LIMIT = 1e6
 # a live preview evaluates the same texts for every frame
 _parsed = lru_cache(2048)(parse)
+# frames of a Gaussian's deviation up to which it is laid over the curve frame by frame
+LONG = 600
 
 
 @dataclass(frozen=True)
@@ -118,7 +120,15 @@ def smooth(curve: np.ndarray, frames: float) -> np.ndarray:
     """Return the curve averaged by a Gaussian whose central 95 % span `frames`, without delay."""
     from scipy.ndimage import gaussian_filter1d
 
-    return np.asarray(gaussian_filter1d(curve, max(frames, 1e-3) / 4, mode="nearest", truncate=4.0))
+    deviation = max(frames, 1e-3) / 4
+    if deviation <= LONG:
+        return np.asarray(gaussian_filter1d(curve, deviation, mode="nearest", truncate=4.0))
+    # the same weights by way of the spectrum: minutes of smoothing over hours of song cost no more than seconds of it
+    from scipy.signal import fftconvolve
+
+    reach = int(4 * deviation + 0.5)
+    weights = np.exp(-0.5 * (np.arange(-reach, reach + 1) / deviation) ** 2)
+    return np.asarray(fftconvolve(np.pad(curve, reach, mode="edge"), weights / weights.sum(), mode="valid"))
 
 
 def decay(curve: np.ndarray, frames: float) -> np.ndarray:

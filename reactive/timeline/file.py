@@ -24,6 +24,7 @@ from reactive.timeline.timeline import CURVES, INTEGERS, OPTIONAL, STEEPEST, Tim
 # 2 knows videos, joins, depth and the palette of feedback; what needs none of them is written as 1
 VERSIONS = (1, 2)
 MAX_BYTES = 500_000_000
+MAX_PROMPTS = 100_000
 MAX_FRAMES = 24 * 3600 * 240
 # curves keep so many digits after the point: far below what a picture shows
 DIGITS = 7
@@ -137,11 +138,11 @@ def _checked(data: dict[str, Any]) -> Timeline:
     if sample_rate < 1 or frames != frame_count(samples, sample_rate, fps):
         raise ValueError(f"frames = {frames} does not follow from samples, sample_rate and fps")
     prompts = [str(prompt) for prompt in data["prompts"]]
+    if len(prompts) > MAX_PROMPTS:
+        raise ValueError(f"holds {len(prompts):,} prompts, more than {MAX_PROMPTS:,}")
     columns: dict[str, np.ndarray] = {}
     given = data["columns"]
-    for name in INTEGERS:
-        runs = given[name] if name not in OPTIONAL else given.get(name, [[0, OPTIONAL[name]]])
-        columns[name] = _unrolled(name, runs, frames)
+    # curves first: they are as long as the file, so a small one can't claim a frame count that takes all memory
     for name in CURVES:
         if name in OPTIONAL and name not in given:
             columns[name] = np.full(frames, float(OPTIONAL[name]))
@@ -152,6 +153,9 @@ def _checked(data: dict[str, Any]) -> Timeline:
         if not np.isfinite(values).all():
             raise ValueError(f"column {name} holds a value that is not finite")
         columns[name] = values
+    for name in INTEGERS:
+        runs = given[name] if name not in OPTIONAL else given.get(name, [[0, OPTIONAL[name]]])
+        columns[name] = _unrolled(name, runs, frames)
     for name, low, high in (
         ("prompt_from", 0, len(prompts) - 1),
         ("prompt_to", 0, len(prompts) - 1),

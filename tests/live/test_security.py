@@ -412,7 +412,7 @@ def test_there_are_only_so_many_pages(visit: Any) -> None:
         sockets = []
         try:
             for _ in range(MAX_CLIENTS + 3):
-                sockets.append(await client.ws_connect(f"{origin}/ws", headers={"Origin": origin}))
+                sockets.append(await client.ws_connect(f"{origin}/ws", headers={"Origin": origin}))  # noqa: PERF401
         except aiohttp.WSServerHandshakeError as problem:
             return problem.status
         finally:
