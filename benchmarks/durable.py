@@ -45,13 +45,15 @@ from pathlib import Path
 seen, before = {}, float(sys.argv[1])
 from reactive.render.jobs import resume_job
 def progress(stage, done, total):
-    now = time.time()
+    now = time.time(), time.process_time()
     seen.setdefault((stage, done > 0 if stage != "rendering" else "start"), now)
     if stage == "rendering" and done > seen.setdefault("there", done) and "first" not in seen:
         seen["first"] = now
 clip = resume_job(Path(sys.argv[2]), progress=progress)
-loading = seen["loading", True] - seen["loading", False]
-print(json.dumps({"first": seen["first"] - before, "loading": loading, "reused": clip.reused, "frames": clip.frames}))
+loading = [after - first for first, after in zip(seen["loading", False], seen["loading", True])]
+first = [seen["first"][0] - before, seen["first"][1]]
+print(json.dumps({"first": first[0] - loading[0], "work": first[1] - loading[1], "loading": loading[0], "reused": clip.reused,
+    "frames": clip.frames}))
 """
 
 
