@@ -210,7 +210,8 @@ async def _serve(server: Server, listener: object, ready: Callable[[], None], st
         await web.SockSite(runner, listener).start()  # type: ignore[arg-type]
         ready()
         while not ending.is_set() and not stop():
-            with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(ending.wait(), 0.1)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(0.1):
+                    await ending.wait()
     finally:
         await runner.cleanup()

@@ -145,8 +145,10 @@ class Server:
         """Send JSON to some pages, or to all; one that is gone is passed over."""
         text = json.dumps(data)
         for client in clients or list(self.clients.all.values()):
-            with contextlib.suppress(ConnectionError, RuntimeError, asyncio.TimeoutError):
-                await asyncio.wait_for(client.socket.send_str(text), SEND_SECONDS)
+            # not wait_for, which in Python 3.11 may swallow that its task is cancelled
+            with contextlib.suppress(ConnectionError, RuntimeError, TimeoutError):
+                async with asyncio.timeout(SEND_SECONDS):
+                    await client.socket.send_str(text)
 
     async def tell_state(self) -> None:
         """Tell all pages where everything stands."""
@@ -366,7 +368,8 @@ class Server:
                     client.credit -= 1
                     seconds = float(frame_time(frame, engine.timeline.fps))
                     message = pack_picture(client.epoch, frame, seconds, picture.jpeg)
-                    await asyncio.wait_for(client.socket.send_bytes(message), SEND_SECONDS)
+                    async with asyncio.timeout(SEND_SECONDS):
+                        await client.socket.send_bytes(message)
                     if client.epoch != engine.epoch:
                         # what follows is of another time; begin again
                         client.wake.set()

@@ -300,10 +300,10 @@ def test_it_finds_a_restarted_server_again(opened: Any, serving: Any, tmp_path: 
             )
             until(lambda: abs((driver.execute_script("return reactive.pictures.shown?.time") or 0) - 5.0) < 0.06)
             assert "not saved" in driver.find_element("id", "notice-text").text
-            driver.get("about:blank")
+    finally:
+        driver.get("about:blank")
         # that the server was away is in the console
         driver.get_log("browser")
-    finally:
         driver.close()
         driver.switch_to.window(page)
 
