@@ -64,8 +64,9 @@ class Folder:
         from scipy.signal import butter
 
         # a short filter: what is gained in purity by a long one is lost in time
-        self._resampler = soxr.ResampleStream(sample_rate, RATE, 1, dtype="float32", quality="QQ")
-        self._resampling = sample_rate != RATE
+        self._resampler: soxr.ResampleStream | None = None
+        if sample_rate != RATE:
+            self._resampler = soxr.ResampleStream(sample_rate, RATE, 1, dtype="float32", quality="QQ")
         self._sections = butter(2, LOWEST, "highpass", fs=RATE, output="sos")
         self._state = np.zeros((len(self._sections), 2))
         self._basis = power_basis()
@@ -73,6 +74,10 @@ class Folder:
         self._past = np.zeros(PITCH_WINDOW - WINDOW // 2, np.float32)
         self._chroma = np.zeros(24, np.float32)
         self.rows = 0
+
+    def close(self) -> None:
+        """Let go of the resampler, which must not outlive the interpreter's own end."""
+        self._resampler = None
 
     def feed(self, block: np.ndarray) -> Rows:
         """Take a block in, float [n] or [n, channels] in [-1, 1]; return the rows that it completes, perhaps none.
@@ -84,7 +89,7 @@ class Folder:
         mono = np.asarray(block, np.float32)
         mono = mono.mean(axis=1) if mono.ndim == 2 else mono
         mono = np.clip(np.nan_to_num(mono, nan=0.0, posinf=0.0, neginf=0.0), -8, 8)
-        slower = self._resampler.resample_chunk(mono) if self._resampling and len(mono) else mono
+        slower = self._resampler.resample_chunk(mono) if self._resampler is not None and len(mono) else mono
         filtered, self._state = (
             sosfilt(self._sections, slower, zi=self._state) if len(slower) else (slower, self._state)
         )

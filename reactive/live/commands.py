@@ -85,7 +85,7 @@ class Commands:
             data |= {"name": session.prompt_at(frame), "text": action.text}
         elif action.kind in ("black", "hold", "freeze") and action.value < 0:
             data["value"] = 0.0 if getattr(session.performance.state, action.kind) else 1.0
-        await self._edited(await self.server.run(session.change, data))
+        await self.edited(await self.server.run(session.change, data))
 
     async def _credit(self, client: Client, data: dict[str, Any]) -> None:
         client.grant(int(number(data, "n", 0, MAX_CREDIT)))

@@ -98,6 +98,7 @@ class Jam:
         self.source.close()
         self.imagining.stop()
         self._ear.join(timeout=5)
+        self.listening.listener.folder.close()
 
     def _listen(self) -> None:
         try:

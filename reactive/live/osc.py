@@ -155,11 +155,12 @@ class Teller:
 
     def __init__(self, host: str, port: int) -> None:
         try:
-            family, kind, _, _, self.address = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
+            family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
         except OSError as problem:
             raise OutputError(
                 f"can't be found ({problem})", where=f"--osc-out {host}:{port}", remedy="give an IP address"
             ) from None
+        self.address: tuple[Any, ...] = address
         self._socket = socket.socket(family, kind)
         self._socket.setblocking(False)
 

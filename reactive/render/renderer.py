@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from reactive.diffusion.lora import parse_lora
-from reactive.diffusion.models import FOLDERS
+from reactive.diffusion.finding import FOLDERS
 from reactive.errors import ReactiveError
 from reactive.render.job import Entry
 from reactive.render.keys import environment
