@@ -16,8 +16,8 @@ from typing import Any
 
 import torch
 
-from reactive.diffusion.lora import parse_lora
 from reactive.diffusion.finding import FOLDERS
+from reactive.diffusion.lora import parse_lora
 from reactive.errors import ReactiveError
 from reactive.render.job import Entry
 from reactive.render.keys import environment
