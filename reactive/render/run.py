@@ -17,6 +17,7 @@ import torch
 
 from reactive.audio.analysis import Analysis
 from reactive.audio.hear import NO_WISHES, Wishes, hear, settle
+from reactive.diffusion.compiled import check_compiler
 from reactive.diffusion.flow import require_flow
 from reactive.diffusion.models import Model, choose_device, default_batch, default_threads, load_model
 from reactive.errors import OutputError, TimelineError
@@ -61,6 +62,7 @@ Progress = Callable[[str, int, int], None]
 class Settings:
     """How a clip is made. Sizes are width and height in pixels; None means: what suits the model.
 
+    With `compile` the model's networks are compiled first.
     `imagine_rate` is how many pictures a second are imagined where feedback does not decide; 0 means: every frame.
     `start` and `duration` are seconds of the song; with `telling` the excerpt begins where it tells most, around the drop;
     `macros` says where the preset's knobs stand; `lyrics` is an LRC or SRT file, `shots` a file of wishes for single shots;
@@ -82,6 +84,7 @@ class Settings:
     guidance: float | None = None
     negative: str = ""
     dtype: str = "auto"
+    compile: bool = False
     steps: int | None = None
     seed: int = 0
     start: float = 0.0
@@ -232,6 +235,8 @@ def make_clip(song: str | os.PathLike[str], out: Path, settings: Settings, *, pr
     upscaling = Upscaling(settings.upscale, settings.upscaler)
     check_upscaling(upscaling)
     check_encoder(settings.codec)
+    if settings.compile:
+        check_compiler()
     device = choose_device(settings.device)
     threads = settings.threads or default_threads()
     torch.set_num_threads(threads)
@@ -282,7 +287,7 @@ def make_clip(song: str | os.PathLike[str], out: Path, settings: Settings, *, pr
         report("loading", 0, 1)
         model = load_model(
             settings.model, device=device, steps=settings.steps, guidance=settings.guidance, loras=settings.loras,
-            vae=settings.vae, dtype=settings.dtype,
+            vae=settings.vae, dtype=settings.dtype, compiled=settings.compile,
         )  # fmt: skip
         shape = settings.size or (16, 9)
         imagined = settings.imagine_size or imagine_size(model.native, shape)
