@@ -59,13 +59,12 @@ def main(arguments: list[str]) -> None:
     if not options.no_compile:
         _add(ways, "torch.compile", lambda: _compiled(bare, given))
     _add(ways, "OpenVINO", lambda: _openvino(bare, plain))
+    ways["eager, contiguous"] = _contiguous(options.model)
     with torch.inference_mode():
         right = bare(*given)
         for name, way in ways.items():
             line(f"{name} differs by", 127.5 * float((way() - right).abs().max()), "levels of 255 at most", digits=3)
         times = in_turn(ways, rounds=options.rounds, warm_up=1)
-        contiguous = _contiguous(options.model)
-        times |= in_turn({"eager, contiguous": contiguous}, rounds=options.rounds, warm_up=1)
     for name, seconds in times.items():
         rate = nets.batch / seconds
         line(name, rate, f"pictures/s, {times['eager'] / seconds:.2f} times eager channels_last")

@@ -43,6 +43,8 @@ class Model:
         The pace of its walk where its folder says it: one number, or one for each "384x224/1" (size and steps).
     graphs
         The recorded graphs of its networks on CUDA; None elsewhere.
+    compiled
+        Whether its networks are compiled by torch.compile.
     """
 
     name: str
@@ -65,6 +67,7 @@ class Model:
     told_guidance: torch.Tensor | None = None
     walk: float | dict[str, float] = field(default_factory=dict)
     graphs: Graphs | None = None
+    compiled: bool = False
 
     @property
     def schedule(self) -> NoiseSchedule:

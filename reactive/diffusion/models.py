@@ -14,6 +14,7 @@ import torch
 
 from reactive.diffusion.autoencoders import find_autoencoder, load_autoencoder
 from reactive.diffusion.catalogue import EMBER as EMBER
+from reactive.diffusion.compiled import compile_networks
 from reactive.diffusion.device import autoencoder_dtype, choose_dtype, place, prepare
 from reactive.diffusion.device import choose_device as choose_device
 from reactive.diffusion.device import default_batch as default_batch
@@ -41,6 +42,7 @@ def load_model(
     vae: str | None = None,
     dtype: str = "auto",
     config: Path | None = None,
+    compiled: bool = False,
 ) -> Model:
     """Load a model for a device.
 
@@ -62,6 +64,8 @@ def load_model(
         ``auto`` (float32 on CPU, float16 on CUDA), ``float32``, ``float16`` or ``bfloat16``.
     config
         A diffusers folder that describes a single file. Default: what ships for its family.
+    compiled
+        Whether its networks are compiled by torch.compile, which takes minutes at their first call.
 
     Raises
     ------
@@ -95,6 +99,8 @@ def load_model(
             modules[part] = place(module, where, exact, images=part in ("unet", "vae"))
     if isinstance(getattr(modules["vae"].decoder, "layers", None), torch.nn.Sequential):
         modules["vae"].decoder.layers = fold_decoder(modules["vae"].decoder.layers)
+    if compiled:
+        compile_networks(modules)
     unet = modules["unet"]
     factor = 2 ** (len(modules["vae"].config.block_out_channels) - 1)
     size = unet.config.sample_size
@@ -115,6 +121,7 @@ def load_model(
         told_guidance=guidance_embedding(chosen, told).to(where, number_format) if told else None,
         walk=wishes.get("walk", {}),
         graphs=graphs_for(where.type),
+        compiled=compiled,
         **modules,
     )
 

@@ -109,6 +109,7 @@ def ground(model: Model, order: Order, environment: Mapping[str, Any]) -> dict[s
         "guidance": model.guidance,
         "sampling": [model.sampling.sampler, model.prediction],
         "dtype": [str(model.dtype), str(model.vae_dtype)],
+        "compiled": model.compiled,
         "pace": order.pace,
         "imagined": list(order.imagined),
         "batch": order.batch,

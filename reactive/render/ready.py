@@ -41,7 +41,14 @@ class Ready:
 def loading_of(settings: Settings, device: str) -> Loading:
     """Return how the model is loaded."""
     return Loading(
-        settings.model, device, settings.steps, settings.guidance, settings.loras, settings.vae, settings.dtype
+        settings.model,
+        device,
+        settings.steps,
+        settings.guidance,
+        settings.loras,
+        settings.vae,
+        settings.dtype,
+        settings.compile,
     )
 
 

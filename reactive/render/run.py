@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 
 from reactive.audio.hear import settle
+from reactive.diffusion.compiled import check_compiler
 from reactive.diffusion.models import choose_device, default_threads
 from reactive.errors import OutputError
 from reactive.media.picture import read_picture
@@ -76,6 +77,8 @@ def make_clip(
     given = _look_at(song, outs, settings)
     check_upscaling(Upscaling(settings.upscale, settings.upscaler))
     check_encoder(settings.codec)
+    if settings.compile:
+        check_compiler()
     device = choose_device(settings.device)
     # workers of a Ray cluster on plain CPUs are many and have one core each, unless told
     threads = settings.threads or (1 if settings.ray and device == "cpu" else default_threads())

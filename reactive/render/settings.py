@@ -19,6 +19,7 @@ Rates = Callable[[Sequence[float]], None]
 class Settings:
     """How a clip is made. Sizes are width and height in pixels; None means: what suits the model.
 
+    With `compile` the model's networks are compiled first.
     `imagine_rate` is how many pictures a second are imagined where feedback does not decide; 0 means: every frame.
     `start` and `duration` are seconds of the song; with `telling` the excerpt begins where it tells most, around the drop;
     `macros` says where the preset's knobs stand; `lyrics` is an LRC or SRT file, `shots` a file of wishes for single shots;
@@ -41,6 +42,7 @@ class Settings:
     guidance: float | None = None
     negative: str = ""
     dtype: str = "auto"
+    compile: bool = False
     steps: int | None = None
     seed: int = 0
     start: float = 0.0

@@ -42,6 +42,7 @@ class Loading:
     loras: tuple[str, ...] = ()
     vae: str | None = None
     dtype: str = "auto"
+    compiled: bool = False
 
     def load(self) -> Model:
         """Load the model.
@@ -53,7 +54,7 @@ class Loading:
         """
         return load_model(
             self.name, device=self.device, steps=self.steps, guidance=self.guidance, loras=self.loras, vae=self.vae,
-            dtype=self.dtype,
+            dtype=self.dtype, compiled=self.compiled,
         )  # fmt: skip
 
 

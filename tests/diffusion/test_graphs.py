@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 import torch
 
+from reactive.diffusion import compiled
 from reactive.diffusion.conditioning import PromptBank
 from reactive.diffusion.core import Core, Request
 from reactive.diffusion.graphs import Graphs, graphs_for
 from reactive.diffusion.models import load_model
 from reactive.diffusion.transfer import stacked, to_host
+from reactive.errors import ModelError
 
 
 class Recorder:
@@ -108,3 +110,28 @@ def test_recorded_on_a_card_the_bits_are_the_plain_ones(toy_model: Path) -> None
         core = Core(one, PromptBank(one, ("a red sea", "a hill")), batch=2, width=64, height=64)
         pictures.append(to_host(core.imagine([Request(0, 1, 0.5, 1.0, noises)] * 2)).wait())
     assert torch.equal(*pictures)
+
+
+def test_compiled_networks_stand_in_the_places_of_the_plain_ones(
+    toy_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compile_ = torch.compile
+    # the compiler itself takes a minute; what it is given is traced and run as it is
+    monkeypatch.setattr(torch, "compile", lambda part, **options: compile_(part, backend="eager", **options))
+    plain, made = (load_model(str(toy_model), steps=1, compiled=wanted) for wanted in (False, True))
+    assert (plain.compiled, made.compiled) == (False, True)
+    assert made.sha256 == plain.sha256
+    assert made.unet.config.in_channels == 4
+    noise = torch.randn(4, 8, 8, generator=torch.Generator().manual_seed(1))
+    source = torch.linspace(-1, 1, 64).expand(3, 64, 64)
+    pictures = []
+    for model in (plain, made):
+        core = Core(model, PromptBank(model, ("a red sea", "a hill")), batch=2, width=64, height=64)
+        pictures.append(core.imagine([Request(0, 1, 0.5, 1.0, (noise,)), Request(0, 0, 0.0, 0.5, (noise,), source)]))
+    assert (pictures[0].int() - pictures[1].int()).abs().max() <= 1
+
+
+def test_without_a_compiler_nothing_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiled.shutil, "which", lambda name: None)
+    with pytest.raises(ModelError, match=r"--compile.*no C\+\+ compiler"):
+        compiled.check_compiler()
