@@ -44,19 +44,25 @@ class Piece:
 
 
 def missing() -> list[str]:
-    """Return what the benchmark needs and this machine lacks, each with the way to get it."""
+    """Return what the benchmark of rhythm needs and this machine lacks, each with the way to get it."""
+    found = missing_tools(SOUNDFONT)
+    if not any(Path(wad).exists() for wad in WADS):
+        found.append("Freedoom's music (Debian: apt-get install freedoom)")
+    if not Path(HYDROGEN).exists():
+        found.append("Hydrogen's drum songs (Debian: apt-get install hydrogen-data)")
+    return found
+
+
+def missing_tools(soundfont: str) -> list[str]:
+    """Return which tools to render and to compare this machine lacks, each with the way to get it."""
     import importlib.util
     import shutil
 
     found = []
     if not shutil.which("fluidsynth"):
         found.append("fluidsynth (Debian: apt-get install fluidsynth)")
-    if not Path(SOUNDFONT).exists():
-        found.append(f"{SOUNDFONT} (Debian: apt-get install timgm6mb-soundfont)")
-    if not any(Path(wad).exists() for wad in WADS):
-        found.append("Freedoom's music (Debian: apt-get install freedoom)")
-    if not Path(HYDROGEN).exists():
-        found.append("Hydrogen's drum songs (Debian: apt-get install hydrogen-data)")
+    if not Path(soundfont).exists():
+        found.append(f"{soundfont} (Debian: apt-get install timgm6mb-soundfont)")
     found += [f"{name} (pip install {name})" for name in ("mido", "mir_eval") if importlib.util.find_spec(name) is None]
     return found
 

@@ -8,14 +8,16 @@ from typing import Any
 import numpy as np
 
 from reactive.audio.analysis import Analysis
-from reactive.audio.spectrum import FINE_HOP, RATE
 from reactive.errors import OutputError
 
 BACKGROUND, INK, FAINT = "#14151a", "#e8e6e1", "#5a5d68"
 # low, mid, high: warm to cold, told apart by brightness too
-BAND_COLOURS = ("#e4572e", "#f2c14e", "#7fc8f8")
+BAND_COLOURS = ("#d9482b", "#f0b43c", "#dff1ff")
 SECTION_COLOURS = ("#4f6d7a", "#9a6d38", "#6b4f7a", "#4f7a5c", "#7a4f58", "#56647a", "#7a744f", "#3f7a78")
-COLUMNS = 1600
+BREAK_COLOUR = "#3f6f9f"
+# how tall low, mid and high are drawn where they are loud
+BAND_REACH = (0.95, 0.62, 0.3)
+COLUMNS = 2600
 FORMATS = (".png", ".svg", ".pdf")
 
 
@@ -27,10 +29,13 @@ def plot_analysis(analysis: Analysis, path: Path, *, title: str) -> None:
     OutputError
         If the name has another ending or the file can't be written.
     """
-    figure, axes = panels(analysis, title=title, ratios=(3.0, 1.3, 0.6, 0.6), path=path)
-    wave, onsets, moments, sections = axes
+    figure, axes = panels(analysis, title=title, ratios=(3.0, 1.4, 0.7, 0.5, 0.6), path=path)
+    wave, onsets, loudness, moments, sections = axes
     draw_waveform(wave, analysis)
     draw_grid(wave, analysis)
+    for axis in (wave, onsets, loudness):
+        shade_sections(axis, analysis)
+    draw_loudness(loudness, analysis)
     named: tuple[str, ...] = ("kick", "snare", "hat")
     roles = [role for role in named if role in analysis.onsets] or ["low", "mid", "high"]
     for row, (role, colour) in enumerate(zip(roles, BAND_COLOURS, strict=False)):
@@ -75,42 +80,69 @@ def panels(analysis: Analysis, *, title: str, ratios: tuple[float, ...], path: P
 
 
 def draw_waveform(axis: Any, analysis: Analysis) -> None:
-    """Draw the peak envelope, each column coloured by the balance of its bands."""
-    count = min(COLUMNS, len(analysis.fine))
-    edges = np.linspace(0, len(analysis.fine), count + 1).astype(int)
-    peaks = np.array(
-        [analysis.fine[a : max(b, a + 1)].max(initial=0.0) for a, b in zip(edges, edges[1:], strict=False)]
-    )
-    rows = len(analysis.envelopes["low"])
-    at = np.linspace(0, rows, count + 1).astype(int)
-    bands = np.stack(
-        [
-            [analysis.envelopes[band][a : max(b, a + 1)].mean() for a, b in zip(at, at[1:], strict=False)]
-            for band in ("low", "mid", "high")
-        ],
-        axis=1,
-    )
-    # each band against its own loud level: highs are always weaker than lows
-    bands = bands / np.maximum(np.percentile(bands, 95, axis=0), 1e-9)
-    share = np.clip(bands, 0, 1.5) ** 1.5
-    share = share / np.maximum(share.sum(axis=1, keepdims=True), 1e-9)
-    from matplotlib.colors import to_rgb
-
-    colours = np.clip(share @ np.array([to_rgb(colour) for colour in BAND_COLOURS]), 0, 1)
-    middle = (edges[:-1] + edges[1:]) / 2 * FINE_HOP / RATE
-    axis.vlines(middle, -peaks, peaks, colors=colours, linewidth=1.1)
+    """Draw the waveform as DJs' players do: peaks in grey, over them low, mid and high as three shapes of one middle."""
+    count = max(min(COLUMNS, len(analysis.fine)), 1)
+    seconds = (np.arange(count) + 0.5) * (analysis.duration / count)
+    peaks = _columns(analysis.fine, count, np.max)
+    axis.fill_between(seconds, -peaks, peaks, color=FAINT, alpha=0.45, linewidth=0, step="mid")
+    for band, colour, reach in zip(("low", "mid", "high"), BAND_COLOURS, BAND_REACH, strict=True):
+        level = _columns(analysis.envelopes[band], count, np.max)
+        # each band against its own loud level: highs are always weaker than lows; within the peaks, as they sound
+        height = np.minimum(reach * level / max(float(np.percentile(level, 98)), 1e-9), 1.0) * np.minimum(
+            1.0, 1.15 * peaks
+        )
+        axis.fill_between(seconds, -height, height, color=colour, alpha=0.9, linewidth=0, step="mid")
     axis.set_ylim(-1.05, 1.05)
     axis.set_yticks([])
     axis.set_ylabel("waveform")
+    for band, colour, left in zip(("low", "mid", "high"), BAND_COLOURS, (0.9, 0.93, 0.96), strict=True):
+        axis.text(left, 1.01, band, color=colour, fontsize=8, va="bottom", transform=axis.transAxes)
+
+
+def _columns(curve: np.ndarray, count: int, kind: Any) -> np.ndarray:
+    edges = np.linspace(0, len(curve), count + 1).astype(int)
+    spans = zip(edges, np.maximum(edges[1:], edges[:-1] + 1), strict=False)
+    return np.array([float(kind(curve[min(a, len(curve) - 1) : b])) for a, b in spans])
 
 
 def draw_grid(axis: Any, analysis: Analysis) -> None:
-    """Draw beats as short ticks and bars as long ones at the foot of a panel."""
+    """Draw beats as short ticks and bars as long ones at the foot of a panel; every eighth bar has its number."""
     low, high = axis.get_ylim()
     height = high - low
+    axis.set_ylim(low - 0.12 * height, high)
+    low -= 0.12 * height
     if analysis.duration < 400:
-        axis.vlines(analysis.beats, low, low + 0.05 * height, colors=INK, linewidth=0.4, alpha=0.7)
-    axis.vlines(analysis.downbeats, low, low + 0.11 * height, colors=INK, linewidth=0.8)
+        axis.vlines(analysis.beats, low, low + 0.03 * height, colors=INK, linewidth=0.4, alpha=0.7)
+    axis.vlines(analysis.downbeats, low, low + 0.06 * height, colors=INK, linewidth=0.7)
+    step = 8 * max(round(analysis.duration / 400), 1)
+    for number in range(0, len(analysis.downbeats), step):
+        at = analysis.downbeats[number]
+        axis.axvline(at, color=INK, linewidth=0.5, alpha=0.22)
+        axis.text(at, low + 0.065 * height, f" {number + 1}", color=INK, fontsize=7, va="bottom", clip_on=True)
+
+
+def shade_sections(axis: Any, analysis: Analysis) -> None:
+    """Tint a panel by section and draw a line where each drop comes."""
+    letters = sorted({section.label for section in analysis.sections})
+    for section in analysis.sections:
+        colour = SECTION_COLOURS[letters.index(section.label) % len(SECTION_COLOURS)]
+        axis.axvspan(section.start, section.end, color=colour, alpha=0.22, linewidth=0, zorder=0)
+    for moment in analysis.moments:
+        if moment.kind == "drop":
+            axis.axvline(moment.start, color=BAND_COLOURS[0], linewidth=1.4, alpha=0.9)
+
+
+def draw_loudness(axis: Any, analysis: Analysis) -> None:
+    """Draw momentary loudness, down to 36 below the loudest moment."""
+    rows = len(analysis.envelopes["rms"])
+    count = max(min(COLUMNS // 2, rows), 1)
+    seconds = (np.arange(count) + 0.5) * (analysis.duration / count)
+    loudness = _columns(analysis.envelopes["loudness"], count, np.mean)
+    top = float(loudness.max(initial=-60.0))
+    axis.fill_between(seconds, top - 36, np.maximum(loudness, top - 36), color=BAND_COLOURS[2], alpha=0.25, linewidth=0)
+    axis.plot(seconds, np.maximum(loudness, top - 36), color=BAND_COLOURS[2], linewidth=0.9)
+    axis.set_ylim(top - 36, top + 2)
+    axis.set_ylabel("LUFS")
 
 
 def draw_moments(axis: Any, analysis: Analysis) -> None:
@@ -122,7 +154,7 @@ def draw_moments(axis: Any, analysis: Analysis) -> None:
             axis.axvline(moment.start, color=BAND_COLOURS[0], linewidth=1.6)
             axis.text(moment.start, 0.5, " drop", color=INK, fontsize=8, va="center", clip_on=True)
         else:
-            colour = BAND_COLOURS[2] if moment.kind == "break" else FAINT
+            colour = BREAK_COLOUR if moment.kind == "break" else FAINT
             axis.axvspan(moment.start, moment.end, 0.0, 0.35, color=colour, alpha=0.6, linewidth=0)
             axis.text(moment.start, 0.18, f" {moment.kind}", color=INK, fontsize=7, va="center", clip_on=True)
     axis.set_ylim(0, 1)

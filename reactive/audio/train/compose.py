@@ -60,18 +60,22 @@ class Metre:
     parts: int
 
 
+# start and length in seconds (or beats, while composing), pitch, velocity 1 to 127, channel
+Note = tuple[float, float, int, int, int]
+
+
 @dataclass
 class Piece:
-    """A composed excerpt: notes as (start s, length s, pitch, velocity 1-127, channel), programs by channel, truth in s."""
+    """A composed excerpt: its notes, programs by channel, truth in seconds."""
 
-    notes: list[tuple[float, float, int, int, int]]
+    notes: list[Note]
     programs: dict[int, int]
     beats: np.ndarray
     downbeats: np.ndarray
     metre: Metre
     style: str
     # a slot in beats -> hits, kept while composing
-    raw: list[tuple[float, float, int, int, int]] = field(default_factory=list)
+    raw: list[Note] = field(default_factory=list)
 
 
 # Patterns of one 4/4 bar on a grid of sixteenths; x hits, o soft, - rests. Each: kick, snare, hat.
@@ -80,7 +84,7 @@ STYLES: dict[str, tuple[tuple[float, float], list[tuple[str, str, str]]]] = {
                            ("x---x---x---x---", "----x-------x--o", "x-x-x-x-x-x-x-x-"),
                            ("x---x---x---x-x-", "----------------", "--x---x---x---x-"),
                            ("x---x---x---x---", "----x--x-x--x---", "xoxoxoxoxoxoxoxo")]),
-    "rock": ((80, 170), [("x-------x-------", "----x-------x---", "x-x-x-x-x-x-x-x-"),
+    "rock": ((80, 190), [("x-------x-------", "----x-------x---", "x-x-x-x-x-x-x-x-"),
                          ("x-----x-x-------", "----x-------x---", "x-x-x-x-x-x-x-x-"),
                          ("x--x----x-x-----", "----x-------x---", "x-x-x-x-x-x-x-x-"),
                          ("x-x-----x-x-----", "----x-------x---", "x---x---x---x---"),
@@ -89,10 +93,20 @@ STYLES: dict[str, tuple[tuple[float, float], list[tuple[str, str, str]]]] = {
                               ("x-----x---------", "--------x-------", "x---x---x---x---"),
                               ("x--x--x-------x-", "--------x-------", "x-xxx-xxx-xxx-xx"),
                               ("x---------x-----", "--------x-----o-", "x-x-x-xxx-x-x-x-")]),
-    "punk": ((150, 215), [("x---x---x---x---", "--x---x---x---x-", "x-x-x-x-x-x-x-x-"),
+    "punk": ((150, 225), [("x---x---x---x---", "--x---x---x---x-", "x-x-x-x-x-x-x-x-"),
                           ("x-------x-x-----", "----x-------x---", "x-x-x-x-x-x-x-x-"),
                           ("x-x-x-x-x-x-x-x-", "----x-------x---", "x---x---x---x---"),
                           ("xxxxxxxxxxxxxxxx", "----x-------x---", "x---x---x---x---")]),
+    "metal": ((120, 220), [("xxxxxxxxxxxxxxxx", "----x-------x---", "x---x---x---x---"),
+                           ("x-x-x-x-x-x-x-x-", "--x---x---x---x-", "x-x-x-x-x-x-x-x-"),
+                           ("x-xxx-xxx-xxx-xx", "----x-------x---", "x---x---x---x---"),
+                           ("x--x--x--x--x-x-", "--------x-------", "x---x---x---x---"),
+                           ("xxxxxxxx--------", "----x-------x-x-", "x-x-x-x-x-x-x-x-"),
+                           ("x---x---x---x---", "-x-x-x-x-x-x-x-x", "x-x-x-x-x-x-x-x-")]),
+    "score": ((80, 190), [("x---------------", "------------x-x-", "----------------"),
+                          ("x-------x-----x-", "x--xx-x-x--xx-x-", "----------------"),
+                          ("x---x---x---x---", "x-xxx-xxx-xxx-xx", "----------------"),
+                          ("--------x-------", "----------------", "x-------x-------")]),
     "funk": ((85, 118), [("x--x--x---x--x--", "----x--o-o--x--o", "xoxoxoxoxoxoxoxo"),
                          ("x-x----x--x-----", "----x--o-o-ox---", "x-xxx-xxx-xxx-xx"),
                          ("x---------x--x--", "----x--o----x--o", "xxxxxxxxxxxxxxxx")]),
@@ -107,11 +121,11 @@ STYLES: dict[str, tuple[tuple[float, float], list[tuple[str, str, str]]]] = {
                           ("x-------x-------", "--------x-------", "--x---x---x---x-")]),
     "latin": ((85, 125), [("x---x---x---x---", "---x--x----x--x-", "x-x-x-x-x-x-x-x-"),
                           ("x-----x-x-----x-", "x--x--x---x-x---", "xoxoxoxoxoxoxoxo")]),
-    "jazz": ((90, 210), [("----------------", "----------------", "x---x-x-x---x-x-"),
+    "jazz": ((90, 225), [("----------------", "----------------", "x---x-x-x---x-x-"),
                          ("o---o---o---o---", "-----------o----", "x---x-x-x---x-x-")]),
     "march": ((90, 135), [("x-------x-------", "----x-xx----x-x-", "----------------"),
                           ("x---x---x---x---", "--xx--x---xx--xx", "----------------")]),
-    "sparse": ((60, 130), [("x---------------", "----------------", "----------------"),
+    "sparse": ((60, 150), [("x---------------", "----------------", "----------------"),
                            ("x-------x-------", "----------------", "x---x---x---x---")]),
     "tribal": ((85, 140), [("x--x--x-x--x--x-", "------------x---", "x-x-x-x-x-x-x-x-"),
                            ("x-x-x-xxx-x-x-xx", "----------------", "----------------")]),
@@ -131,8 +145,8 @@ OTHERS: dict[tuple[int, int], list[tuple[str, str, str]]] = {
     (6, 2): [("x-----x-----", "----x-----x-", "x-x-x-x-x-x-"), ("x---x-x---x-", "--x-----x---", "x-x-x-x-x-x-")],
 }  # fmt: skip
 METRES = (
-    ((4, 4), 0.66),
-    ((4, 3), 0.08),
+    ((4, 4), 0.64),
+    ((4, 3), 0.12),
     ((3, 2), 0.09),
     ((3, 4), 0.03),
     ((2, 3), 0.06),
@@ -159,7 +173,7 @@ def compose(rng: np.random.Generator, seconds: float) -> Piece:
     bars = int(np.ceil(seconds * tempo / 60 / metre.beats)) + 2
     piece = Piece([], {}, np.zeros(0), np.zeros(0), metre, style)
     swing = _swing(rng, style, metre)
-    drumless = rng.random() < 0.12
+    drumless = rng.random() < 0.18
     sections = _sections(rng, bars)
     if not drumless:
         _drums(rng, piece, patterns, sections, swing)
@@ -174,7 +188,7 @@ def _swing(rng: np.random.Generator, style: str, metre: Metre) -> float:
         return 0.5
     if style == "jazz":
         return float(rng.uniform(0.58, 0.68))
-    return float(rng.uniform(0.54, 0.67)) if rng.random() < 0.15 else 0.5
+    return float(rng.uniform(0.54, 0.67)) if rng.random() < 0.2 else 0.5
 
 
 def _sections(rng: np.random.Generator, bars: int) -> list[dict[str, float]]:
@@ -288,9 +302,16 @@ def _harmony(
         2: int(rng.choice(LEADS)),
         3: int(rng.choice(CHORDS)),
     }
+    chips = rng.random() < 0.08
+    if chips:
+        # the voices of a games console
+        piece.programs = {0: 38, 1: 80, 2: 80, 3: 81}
+    heavy = piece.style in ("metal", "punk") and rng.random() < 0.8
+    if heavy:
+        piece.programs |= {0: 34, 1: int(rng.choice([29, 30]))}
     bass_line = _rhythm(rng, metre, rng.uniform(0.15, 0.8))
-    comp_line = _rhythm(rng, metre, rng.uniform(0.05, 0.7))
-    arpeggio = rng.random() < 0.3
+    comp_line = bass_line if heavy and rng.random() < 0.6 else _rhythm(rng, metre, rng.uniform(0.05, 0.7))
+    arpeggio = rng.random() < (0.7 if chips else 0.05 if heavy else 0.3)
     early = 1 / metre.parts if rng.random() < 0.15 else 0.0
     pad = rng.random() < 0.4
     levels = rng.uniform(45, 110, 3)
@@ -302,6 +323,9 @@ def _harmony(
         chord = [
             60 + key - 6 + scale[(root + step) % len(scale)] + 12 * ((root + step) // len(scale)) for step in (0, 2, 4)
         ]
+        if heavy:
+            # root, fifth and octave
+            chord = [chord[0] - 12, chord[0] - 5, chord[0]]
         start = turn * metre.beats / per_bar
         length = metre.beats / per_bar
         base = 36 + (key + scale[root % len(scale)]) % 12

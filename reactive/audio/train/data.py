@@ -1,9 +1,10 @@
 """Compose, render and measure what the network learns from; one file of features and targets an excerpt.
 
-    python -m reactive.audio.train.data --work FOLDER --soundfonts A.sf2 B.sf2 [--midi FOLDER] [--grooves N]
+    python -m reactive.audio.train.data --work FOLDER --soundfonts A.sf2 B.sf2 [--midi FOLDER] [--grooves N] [--styles N]
 
-`--midi` names a folder of MIDI files whose grid is right (`python -m benchmarks rhythm --export FOLDER` writes those of
-the benchmark that may be learnt from). Each is rendered several times: transposed, at other tempos, other instruments.
+Grooves are composed by rule, styles played by MMA if it is installed. `--midi` names a folder of MIDI files whose grid
+is right (`python -m benchmarks rhythm --export FOLDER` writes those of the benchmark that may be learnt from). Each is
+rendered several times: transposed, at other tempos, with other instruments.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import numpy as np
 
 from reactive.audio.network import FRAME_SECONDS, OUTPUTS, inputs
 from reactive.audio.spectrum import RATE, fold
+from reactive.audio.train.accompany import accompany, available
 from reactive.audio.train.compose import DRUMS, compose
 from reactive.audio.train.render import electric_drums, spoiled, synthesize, to_midi, varied
 from reactive.media.midi import parse_midi
@@ -62,6 +64,27 @@ def groove(number: int, soundfonts: list[Path], path: Path) -> None:
     save(path, sound, events | {"beat": piece.beats, "downbeat": piece.downbeats})
 
 
+def style(number: int, soundfonts: list[Path], path: Path) -> None:
+    """Render and measure one piece that MMA plays; its number is its seed."""
+    rng = np.random.default_rng([number, 79])
+    piece = accompany(rng, SECONDS)
+    changed, pace = varied(piece.midi, rng)
+    notes = parse_midi(changed).notes
+    if len(notes) < 20:
+        raise ValueError("next to nothing is played")
+    sound = synthesize(changed, soundfonts[rng.integers(len(soundfonts))], reverb=rng.random() < 0.6)
+    events = _drums(notes)
+    for name, marks in (("beat", piece.beats * pace), ("downbeat", piece.downbeats * pace)):
+        events[name] = marks[(marks > notes[0, 0] - 0.07) & (marks < notes[-1, 0] + 0.07)]
+    save(path, spoiled(sound[: round(SECONDS * RATE)], rng), events)
+
+
+def _drums(notes: np.ndarray) -> dict[str, np.ndarray]:
+    """Return by role when drums are struck, of notes as `parse_midi` gives them."""
+    drums = notes[notes[:, 3] == DRUMS]
+    return {role: drums[np.isin(drums[:, 1], pitches), 0] for role, pitches in ROLES.items()}
+
+
 def known(data: bytes, number: int, soundfonts: list[Path], path: Path) -> None:
     """Render and measure one variation of a MIDI file; its number is its seed."""
     rng = np.random.default_rng([number, 78])
@@ -69,9 +92,8 @@ def known(data: bytes, number: int, soundfonts: list[Path], path: Path) -> None:
     heard = parse_midi(changed)
     sound = synthesize(changed, soundfonts[rng.integers(len(soundfonts))], reverb=rng.random() < 0.6)
     sound = spoiled(sound[: round(LONGEST * RATE)], rng)
-    drums = heard.notes[heard.notes[:, 3] == DRUMS]
     sounding = heard.notes[:, 0]
-    events = {role: drums[np.isin(drums[:, 1], pitches), 0] for role, pitches in ROLES.items()}
+    events = _drums(heard.notes)
     for name, marks in (("beat", heard.beats), ("downbeat", heard.downbeats)):
         events[name] = marks[(marks > sounding[0] - 0.07) & (marks < sounding[-1] + 0.07)]
     save(path, sound, events)
@@ -84,14 +106,17 @@ def main() -> None:
     parser.add_argument("--soundfonts", type=Path, nargs="+", required=True)
     parser.add_argument("--midi", type=Path)
     parser.add_argument("--grooves", type=int, default=1200)
+    parser.add_argument("--styles", type=int, default=1500)
     parser.add_argument("--variations", type=int, default=4)
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     arguments.work.mkdir(parents=True, exist_ok=True)
     files = sorted(arguments.midi.glob("*.mid")) if arguments.midi else []
-    jobs = [("piece", i) for i in range(len(files) * arguments.variations)] + [
-        ("groove", i) for i in range(arguments.grooves)
-    ]
+    counts = {"piece": len(files) * arguments.variations, "groove": arguments.grooves, "style": arguments.styles}
+    if not available():
+        logging.warning("mma is not installed: no styles (Debian: apt-get install mma)")
+        counts["style"] = 0
+    jobs = [(kind, number) for kind, count in counts.items() for number in range(count)]
     # in mixed order, so that a run broken off has some of everything
     for done, turn in enumerate(np.random.default_rng(0).permutation(len(jobs))):
         kind, number = jobs[turn]
@@ -101,6 +126,8 @@ def main() -> None:
         try:
             if kind == "groove":
                 groove(number, arguments.soundfonts, path)
+            elif kind == "style":
+                style(number, arguments.soundfonts, path)
             else:
                 known(files[number % len(files)].read_bytes(), number, arguments.soundfonts, path)
         except (ValueError, IndexError) as problem:

@@ -1,6 +1,6 @@
 """Train the rhythm network on what `data` wrote, and write its weights where `network` looks for them.
 
-    python -m reactive.audio.train.fit --work FOLDER [--minutes N] [--out FILE]
+    python -m reactive.audio.train.fit --work FOLDER [--minutes N] [--out FILE] [--resume FILE]
 
 The files are read anew as they grow in number, so training may start while `data` still works.
 """
@@ -20,13 +20,13 @@ from torch.nn import functional as F
 from reactive.audio.network import DILATIONS, INPUTS, MODEL, OUTPUTS
 from reactive.audio.spectrum import MELS
 
-CHANNELS = 32
-ROWS, BATCH = 704, 12
-PEAK = 3e-3
+CHANNELS = 64
+ROWS, BATCH = 1024, 8
+PEAK = 2e-3
 # how much each output counts: beats and bars are what the network is for
 WEIGHTS = (1.0, 1.0, 0.35, 0.35, 0.25)
-# pieces played by people's MIDI files count as so many grooves
-PIECE_SHARE = 0.4
+# how often an example is of each kind; people's MIDI files count most
+SHARES = {"piece": 0.36, "style": 0.32, "groove": 0.32}
 REREAD_SECONDS = 120.0
 
 
@@ -61,6 +61,7 @@ class Examples:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.found: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+        self.kinds: dict[str, list[str]] = {}
 
     def read(self) -> None:
         for path in sorted(self.folder.glob("*.npz")):
@@ -71,13 +72,14 @@ class Examples:
                 except (OSError, ValueError, EOFError):
                     # still being written
                     continue
-        self.grooves = [name for name in self.found if name.startswith("groove")]
-        self.pieces = [name for name in self.found if name.startswith("piece")]
+        every = {kind: [name for name in self.found if name.startswith(kind)] for kind in SHARES}
+        self.kinds = {kind: names for kind, names in every.items() if names}
 
     def draw(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """Return inputs [rows, 152] and targets [rows, outputs]."""
-        kind = self.pieces if self.pieces and rng.random() < PIECE_SHARE else self.grooves
-        given, wanted = self.found[kind[rng.integers(len(kind))]]
+        shares = np.array([SHARES[kind] for kind in self.kinds])
+        names = self.kinds[list(self.kinds)[rng.choice(len(shares), p=shares / shares.sum())]]
+        given, wanted = self.found[names[rng.integers(len(names))]]
         pace = float(np.exp(rng.uniform(-0.2, 0.2))) if rng.random() < 0.6 else 1.0
         start = rng.uniform(0, max(len(given) - ROWS * pace, 1))
         at = start + pace * np.arange(ROWS)
@@ -90,8 +92,9 @@ class Examples:
         return _coloured(x.astype(np.float32), rng), y.astype(np.float32)
 
     def batch(self, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-        drawn = [self.draw(rng) for _ in range(BATCH)]
-        return tuple(torch.from_numpy(np.stack(part).transpose(0, 2, 1).copy()) for part in zip(*drawn, strict=True))
+        """Return inputs [batch, 152, rows] and targets [batch, outputs, rows]."""
+        x, y = (np.stack(part) for part in zip(*(self.draw(rng) for _ in range(BATCH)), strict=True))
+        return torch.from_numpy(x.transpose(0, 2, 1).copy()), torch.from_numpy(y.transpose(0, 2, 1).copy())
 
 
 def _coloured(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -120,6 +123,27 @@ def export(state: dict[str, torch.Tensor]) -> dict[str, np.ndarray]:
     return written
 
 
+def restored(path: Path) -> dict[str, torch.Tensor]:
+    """Return the state of a network whose first channels compute what the weights at `path` do.
+
+    A narrower network is widened: channels it lacks are begun anew, and nothing that it computed listens to them yet.
+    """
+    if path.suffix == ".pt":
+        return dict(torch.load(path, weights_only=True))
+    from safetensors.numpy import load_file
+
+    state = Network().state_dict()
+    for key, value in load_file(path).items():
+        layer, kind = key.rsplit(".", 1)
+        old = torch.from_numpy(value.astype(np.float32))
+        old = old.permute(2, 1, 0) if old.ndim == 3 else old
+        new = state[f"layers.{layer.replace('.out', '_out')}.{kind}"]
+        if new.ndim == 3:
+            new[: old.shape[0], old.shape[1] :] = 0
+        new[tuple(slice(0, size) for size in old.shape)] = old
+    return state
+
+
 def keep(state: dict[str, torch.Tensor], path: Path) -> None:
     """Write the weights for the program, and beside them those to go on from."""
     from safetensors.numpy import save_file
@@ -135,17 +159,28 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=30.0)
     parser.add_argument("--out", type=Path, default=MODEL)
-    parser.add_argument("--resume", type=Path, help="Go on from weights saved before (FILE.pt).")
+    parser.add_argument(
+        "--resume", type=Path, help="Go on from weights saved before: FILE.pt, or FILE.safetensors, even narrower ones."
+    )
     parser.add_argument("--peak", type=float, default=PEAK)
+    parser.add_argument(
+        "--seed", type=int, default=0, help="Runs of other seeds from the same weights may be averaged."
+    )
+    parser.add_argument("--average", type=Path, nargs="+", help="Write the mean of these FILE.pt to --out, and stop.")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    torch.manual_seed(0)
-    rng = np.random.default_rng(0 if arguments.resume is None else 1)
+    if arguments.average:
+        states = [restored(path) for path in arguments.average]
+        keep({name: torch.stack([state[name] for state in states]).mean(dim=0) for name in states[0]}, arguments.out)
+        return
+    torch.set_num_threads(1)
+    torch.manual_seed(arguments.seed)
+    rng = np.random.default_rng([arguments.seed, arguments.resume is not None])
     examples = Examples(arguments.work)
     examples.read()
     network = Network()
     if arguments.resume:
-        network.load_state_dict(torch.load(arguments.resume, weights_only=True))
+        network.load_state_dict(restored(arguments.resume))
     logging.info("%d parameters", sum(p.numel() for p in network.parameters()))
     averaged = {name: value.detach().clone() for name, value in network.state_dict().items()}
     optimizer = torch.optim.AdamW(network.parameters(), lr=arguments.peak, weight_decay=1e-4)

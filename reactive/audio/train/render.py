@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from reactive.audio.spectrum import RATE
-from reactive.audio.train.compose import DRUMS, Piece
+from reactive.audio.train.compose import DRUMS, Note, Piece
 
 TICKS = 480
 # one second is two beats of the default tempo
@@ -23,15 +23,19 @@ TICKS_A_SECOND = 2 * TICKS
 
 def to_midi(piece: Piece, *, drums: bool = True) -> bytes:
     """Return a piece as a MIDI file at the default tempo; without its drum channel if so wanted."""
+    return midi_of([note for note in piece.notes if drums or note[4] != DRUMS], piece.programs)
+
+
+def midi_of(notes: list[Note], programs: dict[int, int]) -> bytes:
+    """Return notes, in seconds, as a MIDI file at the default tempo; `programs` by channel."""
     import mido
 
     events = []
-    for start, length, pitch, velocity, channel in piece.notes:
-        if channel != DRUMS or drums:
-            events.append((round(start * TICKS_A_SECOND), 1, pitch, velocity, channel))
-            events.append((round((start + length) * TICKS_A_SECOND), 0, pitch, 0, channel))
+    for start, length, pitch, velocity, channel in notes:
+        events.append((round(start * TICKS_A_SECOND), 1, pitch, velocity, channel))
+        events.append((round((start + length) * TICKS_A_SECOND), 0, pitch, 0, channel))
     track = mido.MidiTrack(
-        mido.Message("program_change", channel=channel, program=program) for channel, program in piece.programs.items()
+        mido.Message("program_change", channel=channel, program=program) for channel, program in programs.items()
     )
     now = 0
     for tick, on, pitch, velocity, channel in sorted(events):
