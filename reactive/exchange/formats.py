@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from reactive.errors import OutputError
+from reactive.preset.whole import write_whole
 from reactive.timeline.timeline import Timeline
 
 FORMATS = ("deforum", "parseq", "csv", "otio", "midi", "srt")
@@ -68,15 +67,7 @@ def export_timeline(
     """
     data = _bytes(timeline, kind, song, tempo, sections)
     try:
-        with tempfile.NamedTemporaryFile("wb", dir=path.parent, delete=False) as partial:
-            try:
-                partial.write(data)
-                partial.close()
-                os.replace(partial.name, path)
-            except BaseException:
-                partial.close()
-                Path(partial.name).unlink(missing_ok=True)
-                raise
+        write_whole(path, data)
     except OSError as problem:
         raise OutputError(
             f"can't be written ({problem.strerror})", where=str(path), remedy="choose another place"

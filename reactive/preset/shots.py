@@ -15,8 +15,6 @@ locked = true
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -26,6 +24,7 @@ from reactive.errors import PresetError
 from reactive.preset.fields import Label, Text, Word
 from reactive.preset.schema import Strict, read_text, translate
 from reactive.preset.toml import parse_toml
+from reactive.preset.whole import write_whole
 
 MAX_BYTES = 1_000_000
 SUFFIX = ".shots.toml"
@@ -119,15 +118,7 @@ def save_shots(shots: Shots, path: Path) -> None:
         if said:
             lines += ["", f"[shot.{_quoted(name)}]", *(f"{key} = {_toml(value)}" for key, value in said.items())]
     try:
-        with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, delete=False) as partial:
-            try:
-                partial.write("\n".join(lines) + "\n")
-                partial.close()
-                os.replace(partial.name, path)
-            except BaseException:
-                partial.close()
-                Path(partial.name).unlink(missing_ok=True)
-                raise
+        write_whole(path, ("\n".join(lines) + "\n").encode("utf-8"))
     except OSError as problem:
         raise PresetError(f"can't be written ({problem.strerror})", where=str(path), remedy="use --shots") from None
 
