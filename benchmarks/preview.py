@@ -89,10 +89,12 @@ def soaked(url: str, process: int, minutes: float) -> None:
     """Print the server's memory over time, and whether it stays flat."""
     from benchmarks.preview_clients import soak
 
-    print(f"{'minutes':>8}{'MB':>10}")
-    curve = asyncio.run(
-        soak(url, minutes, lambda: resident(process), lambda passed, mb: print(f"{passed:8.1f}{mb:10.1f}", flush=True))
-    )
+    print(f"{'minutes':>8}{'MB':>10}{'pictures':>10}")
+
+    def report(passed: float, mb: float, pictures: int) -> None:
+        print(f"{passed:8.1f}{mb:10.1f}{pictures:10}", flush=True)
+
+    curve = asyncio.run(soak(url, minutes, lambda: resident(process), report))
     third = len(curve) // 3
     if third:
         middle, last = (sorted(mb for _, mb in part)[third // 2] for part in (curve[third : 2 * third], curve[-third:]))

@@ -164,11 +164,10 @@ async def vanish(url: str, ending: asyncio.Event, *, every: float = 1.0) -> int:
         async with connected(url, kind="output") as socket:
             await socket.send_json({"t": "credit", "n": MAX_CREDIT})
             await asyncio.sleep(every / 2)
-            transport = socket.get_extra_info("socket")
             # the connection breaks off, as of a phone that leaves the room
-            if (writer := getattr(socket, "_response", None)) is not None and writer.connection is not None:
-                writer.connection.transport.abort()
-            del transport
+            connection = socket._response.connection
+            if connection is not None and connection.transport is not None:
+                connection.transport.abort()
         times += 1
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(ending.wait(), every / 2)
@@ -176,7 +175,7 @@ async def vanish(url: str, ending: asyncio.Event, *, every: float = 1.0) -> int:
 
 
 async def soak(
-    url: str, minutes: float, memory: Callable[[], float], report: Callable[[float, float], None]
+    url: str, minutes: float, memory: Callable[[], float], report: Callable[[float, float, int], None]
 ) -> list[tuple[float, float]]:
     """Play round and round with seeks, edits and vanishing pages; return (minutes passed, MB) twice a minute."""
     curve: list[tuple[float, float]] = []
@@ -199,7 +198,7 @@ async def soak(
                 await player.go(player.duration * ((turn * 0.37) % 1), playing=True)
             if turn % 6 == 0:
                 curve.append((passed, memory()))
-                report(*curve[-1])
+                report(*curve[-1], player.pictures)
     ending.set()
     await strangers
     return curve

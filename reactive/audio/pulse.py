@@ -18,11 +18,16 @@ from reactive.audio.spectrum import FRAMES_PER_SECOND
 
 SLOWEST, FASTEST = 55.0, 215.0
 # how firmly a tempo keeps from beat to beat
-STEADY = 100.0
+STEADY = 200.0
 # onsets belong to the first 1/16 of a beat
 SHARE = 16
 # with no other reason this tempo is likeliest, in beats a minute; spread in octaves
-LIKELY, SPREAD = 118.0, 0.9
+LIKELY, SPREAD = 118.0, 0.5
+# how much that counts at each beat
+USUAL = 0.3
+# how likely an onset is at a beat: with none heard, and how much more with the strongest. The first is hardly less than
+# that of no onset elsewhere, since beats are often silent
+SILENT_BEAT, SURE = 0.05, 0.6
 # how fast the clock is drawn to what was heard, each row, and how far it looks around the likeliest tempo
 PULL, NEAR = 0.06, 0.06
 # a beat is followed once it is this clear, and until it is less than that
@@ -83,10 +88,11 @@ class Pulse:
         self._around = np.exp(2j * np.pi * (self._turn - centre[self._of]))
         ratio = self.lengths[None, :] / self.lengths[:, None]
         change = np.exp(-STEADY * np.abs(ratio - 1))
-        self._change = change / change.sum(axis=1, keepdims=True)
         octaves = np.log2(60 * FRAMES_PER_SECOND / self.lengths / LIKELY)
         self._prior = np.exp(-0.5 * (octaves / SPREAD) ** 2)
         self._prior /= self._prior.sum()
+        change *= self._prior**USUAL
+        self._change = change / change.sum(axis=1, keepdims=True)
         self._unknown = np.repeat(self._prior / self.lengths, self.lengths)
         self.belief = self._unknown
         self._support = 0.0
@@ -151,8 +157,7 @@ class Pulse:
         ends = belief[self._last] @ self._change
         belief = np.roll(belief, 1)
         belief[self._first] = ends
-        # onset strength is no probability: neither quite sure that there is a beat, nor that there is none
-        sure = 0.02 + 0.9 * strength
+        sure = SILENT_BEAT + SURE * strength
         belief *= np.where(self._at_beat, sure, (1 - sure) / (SHARE - 1))
         belief = belief / belief.sum()
         self._support *= 1 - 1 / (SUPPORT_SECONDS * FRAMES_PER_SECOND)
