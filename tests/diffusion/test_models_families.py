@@ -142,7 +142,7 @@ def test_known_times_are_kept_to(tmp_path: Path) -> None:
     assert model.steps == 2
     asked: set[float] = set()
     forward = model.unet.forward
-    model.unet.forward = lambda z, time, **more: (asked.update(time.tolist()), forward(z, time, **more))[1]
+    model.unet.forward = lambda **given: (asked.update(given["timestep"].tolist()), forward(**given))[1]
     core = Core(model, PromptBank(model, PROMPTS), batch=4, width=64, height=64)
     source = torch.zeros(3, 64, 64)
     core.imagine([Request(0, 0, 0.0, s, (noises(1)[0, 0],), source) for s in (0.3, 0.5, 0.8, 1.0)])

@@ -222,7 +222,9 @@ def test_the_examples_in_the_documentation_are_valid() -> None:
     found = {}
     for file in (PAGE, PAGE.parent.parent / "README.md"):
         for text in re.findall(r"```toml\n(.*?)```", file.read_text(encoding="utf-8"), re.DOTALL):
-            found[file] = check_preset(tomllib.loads(text), where=file.name)
+            # README shows a file of MIDI controllers too; presets say their version
+            if "version" in (data := tomllib.loads(text)):
+                found[file] = check_preset(data, where=file.name)
     assert len(found) == 2
     preset = found[PAGE]
     assert preset.phase[1].order == "ladder"
