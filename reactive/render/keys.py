@@ -176,8 +176,12 @@ def file_key(
 
 
 def last_tick_before(ticks: Sequence[Fraction], frame: int) -> int:
-    """Return the number of the last tick before a frame: what a segment hands over to the one that begins there."""
-    return bisect_left(ticks, frame) - 1
+    """Return the number of the last tick before a frame: what a segment hands over to the one that begins there.
+
+    Where several ticks lie in the frame before (a clip of fewer frames a second than pictures fed back) it is the first of
+    them: with it the segment is complete, and the next one goes on with the others.
+    """
+    return min(bisect_left(ticks, frame) - 1, bisect_left(ticks, frame - 1))
 
 
 def first_tick_at(ticks: Sequence[Fraction], frame: int) -> int:

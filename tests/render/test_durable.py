@@ -15,6 +15,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+import numpy as np
 import pytest
 import torch
 
@@ -415,6 +416,7 @@ def test_a_journal_is_mended(tmp_path: Path) -> None:
     assert len(records) < 5
 
 
+<<<<<<< HEAD
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
 def test_a_journal_on_a_full_disk_says_so_and_can_be_gone_on_with(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "journal")
@@ -426,3 +428,25 @@ def test_a_journal_on_a_full_disk_says_so_and_can_be_gone_on_with(tmp_path: Path
         journal._handle = whole_disk
     journal.close()
     assert [record["number"] for record in read_journal(journal.path)[0]] == [0]
+=======
+def test_pieces_of_fed_back_shots_join_at_any_frame_rate(tmp_path: Path, toy_model: Path) -> None:
+    song = write_song(tmp_path / "song.wav", beat_song(4))
+    preset = tmp_path / "fast.toml"
+    preset.write_text(
+        'version = 2\ntitle = "x"\nfeedback.rate = 30\n[[phase]]\nname = "a"\nmode = "feedback"\nprompts = ["a sea"]\n'
+        '[phase.switch]\nevery = "8 bars"\n[phase.camera]\nzoom = "1.5"\n'
+    )
+    pictures = []
+    for segment in (3, 1000):
+        # several pictures are fed back within one frame of the clip
+        settings = Settings(
+            preset=str(preset), model=str(toy_model), steps=1, fps=Fraction(6), codec="ffv1", segment=segment, threads=1,
+            device="cpu", batch=2,
+        )  # fmt: skip
+        out = tmp_path / f"{segment}.mkv"
+        assert make_clip(song, out, settings).frames == 24
+        with av.open(str(out)) as container:
+            pictures.append(np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]))
+    assert np.array_equal(*pictures)
+    assert (np.diff(pictures[0].astype(int), axis=0) != 0).any()
+>>>>>>> wip-presets
