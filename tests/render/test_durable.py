@@ -416,7 +416,6 @@ def test_a_journal_is_mended(tmp_path: Path) -> None:
     assert len(records) < 5
 
 
-<<<<<<< HEAD
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
 def test_a_journal_on_a_full_disk_says_so_and_can_be_gone_on_with(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "journal")
@@ -428,7 +427,8 @@ def test_a_journal_on_a_full_disk_says_so_and_can_be_gone_on_with(tmp_path: Path
         journal._handle = whole_disk
     journal.close()
     assert [record["number"] for record in read_journal(journal.path)[0]] == [0]
-=======
+
+
 def test_pieces_of_fed_back_shots_join_at_any_frame_rate(tmp_path: Path, toy_model: Path) -> None:
     song = write_song(tmp_path / "song.wav", beat_song(4))
     preset = tmp_path / "fast.toml"
@@ -449,4 +449,3 @@ def test_pieces_of_fed_back_shots_join_at_any_frame_rate(tmp_path: Path, toy_mod
             pictures.append(np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]))
     assert np.array_equal(*pictures)
     assert (np.diff(pictures[0].astype(int), axis=0) != 0).any()
->>>>>>> wip-presets
