@@ -38,7 +38,7 @@ def loop(rng: np.random.Generator) -> tuple[list[Note], dict[int, int]]:
     while True:
         piece = compose(rng, 30.0)
         steps = np.diff(piece.beats)
-        if piece.metre.beats != 4 or np.ptp(steps) > 1e-6 or len(piece.downbeats) <= LOOP_BARS:
+        if piece.metre.beats != 4 or len(piece.downbeats) <= LOOP_BARS or np.ptp(steps) > 1e-6:
             continue
         start, beat = piece.downbeats[0], steps[0]
         notes = [((at - start) / beat, length / beat, *rest) for at, length, *rest in piece.notes]
