@@ -89,6 +89,10 @@ connection.on("state", async (state) => {
     if (answer?.ok) { lanes.set(await answer.json(), fpsOf(facts)); lanes.draw(visible(), true); }
   }
 });
+// a tap by OSC or MIDI counts at the moment that is heard here, as a tap on the page does
+connection.on("tap", () => grid.tap());
+connection.on("one", () => byId("one").click());
+
 connection.on("epoch", (message) => {
   pictures.heard(message);
   if (message.n === pictures.asked && Math.abs(message.time - clock.time) > 0.3 && message.time < clock.time) {
