@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile
@@ -46,7 +47,7 @@ def write_song(path: Path, seconds: float) -> None:
             left -= min(left, len(sound))
 
 
-def in_process(song: Path, environment: dict[str, str]) -> dict[str, object]:
+def in_process(song: Path, environment: dict[str, str]) -> dict[str, Any]:
     """Hear a song in a fresh process; return the seconds of hearing, peak MB, and which heavy packages were imported."""
     command = [sys.executable, "-c", _IN_PROCESS, str(song)]
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
@@ -96,7 +97,7 @@ def main(arguments: list[str] | None = None) -> None:
         told("cold, as a command", cold, COLD, "s")
         told("heard before, command", [command_seconds(song, environment) for _ in cold], CACHED_COMMAND, "s")
         before = [in_process(song, environment) for _ in cold]
-        told("heard before, in process", [float(str(run["took"])) for run in before], CACHED, "s")
+        told("heard before, in process", [float(run["took"]) for run in before], CACHED, "s")
         print(
             "imported by then:",
             ", ".join({str(name) for run in before for name in run["loaded"]}) or "no librosa, no torch",
@@ -105,5 +106,5 @@ def main(arguments: list[str] | None = None) -> None:
             write_song(song, HOURS * 3600)
             environment["REACTIVE_CACHE"] = str(Path(folder, "cache-long"))
             run = in_process(song, environment)
-            told(f"peak memory, {HOURS:g} h", [float(str(run["peak"]))], MEMORY, "MB")
-            line(f"hearing {HOURS:g} h", float(str(run["took"])), "s")
+            told(f"peak memory, {HOURS:g} h", [float(run["peak"])], MEMORY, "MB")
+            line(f"hearing {HOURS:g} h", float(run["took"]), "s")

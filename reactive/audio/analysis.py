@@ -121,7 +121,9 @@ def analyze(track: Track) -> Analysis:
     measured = measure(track)
     silent = bool(measured.power.max(initial=0.0) < SILENCE_POWER)
     loud = loud_level(measured.power)
+    envelopes, fine = _envelopes(measured), measured.fine
     spectra = scaled(measured, float(np.sqrt(COMMON_POWER / loud)) if loud > 0 else 1.0)
+    del measured
     strength = onset_strength(spectra)
     if silent:
         strength = np.zeros_like(strength)
@@ -150,8 +152,8 @@ def analyze(track: Track) -> Analysis:
         downbeats=rhythm.downbeats[inside],
         onsets=onsets,
         sections=tuple(sections),
-        envelopes=_envelopes(measured, strength),
-        fine=measured.fine,
+        envelopes=envelopes | {"flux": strength[0]},
+        fine=fine,
         silent=silent,
         beats_per_bar=rhythm.beats_per_bar[inside],
         metre=metre_of(rhythm.beats_per_bar[inside]),
@@ -170,7 +172,7 @@ def metre_of(beats_per_bar: np.ndarray) -> str:
     return "6/8" if size == 2 else f"{size}/4"
 
 
-def _envelopes(spectra: Spectra, strength: np.ndarray) -> dict[str, np.ndarray]:
+def _envelopes(spectra: Spectra) -> dict[str, np.ndarray]:
     amplitude = np.sqrt(spectra.bands)
     rows = len(spectra.power)
     harmonic, percussive = separate(spectra)
@@ -185,7 +187,6 @@ def _envelopes(spectra: Spectra, strength: np.ndarray) -> dict[str, np.ndarray]:
         "mid": amplitude[:, 1],
         "high": amplitude[:, 2],
         "centroid": spectra.centroid,
-        "flux": strength[0],
         "loudness": loudness.astype(np.float32),
         "harmonic": np.sqrt(np.square(lasting).sum(axis=1)),
         "percussive": np.sqrt(np.square(striking).sum(axis=1)),

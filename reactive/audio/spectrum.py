@@ -37,6 +37,8 @@ PASSAGE_ROWS = 1 << 14
 LOWEST = 20.0
 # channels whose mean keeps less than this share of their power cancel each other
 CANCELLED = 0.02
+# the mel spectrum is gathered in blocks of so many rows, 36 MB: large enough that the system takes each back at once
+BLOCK_ROWS = 140_000
 
 
 @dataclass(frozen=True)
@@ -71,11 +73,14 @@ class Spectra:
 
 
 def scaled(spectra: Spectra, gain: float) -> Spectra:
-    """Return the spectra of the same song, its samples multiplied by `gain`."""
+    """Return the spectra of the same song, its samples multiplied by `gain`.
+
+    The mel spectrum is scaled where it lies, since hours of it should not be held twice: what was given is used up.
+    """
     power = np.float32(gain * gain)
     return replace(
         spectra,
-        mel=spectra.mel * power,
+        mel=np.multiply(spectra.mel, power, out=spectra.mel),
         bands=spectra.bands * power,
         power=spectra.power * power,
         chroma=spectra.chroma * power,
@@ -129,25 +134,58 @@ def fold(chunks: Iterable[np.ndarray]) -> Spectra:
         The song in pieces of any length, float32.
     """
     basis, pitch_basis = power_basis(), pitch_classes(np.fft.rfftfreq(WINDOW, PITCH_STEP / RATE))
-    folded: list[np.ndarray] = []
+    mel, folded = _Rows(MELS), _Rows(5)
     pitches: list[np.ndarray] = []
     fine: list[np.ndarray] = []
     for part, deep in _overlapping(chunks, fine):
         frames = np.lib.stride_tricks.sliding_window_view(part, WINDOW)[:: PITCH_HOP if deep else HOP]
         for first in range(0, len(frames), _FFT_ROWS):
             power = window_power(frames[first : first + _FFT_ROWS])
-            (pitches if deep else folded).append(power @ (pitch_basis if deep else basis))
-    table = np.concatenate(folded)
-    total = np.maximum(table[:, MELS + 3], 0.0)
+            if deep:
+                pitches.append(power @ pitch_basis)
+                continue
+            both = power @ basis
+            mel.add(both[:, :MELS])
+            folded.add(both[:, MELS:])
+    table = folded.joined()
+    total = np.maximum(table[:, 3], 0.0)
     return Spectra(
-        mel=np.ascontiguousarray(table[:, :MELS]),
-        bands=np.ascontiguousarray(table[:, MELS : MELS + 3]),
+        mel=mel.joined(),
+        bands=np.ascontiguousarray(table[:, :3]),
         power=total,
-        centroid=table[:, MELS + 4] / np.maximum(total, 1e-12) * (total > 1e-10),
+        centroid=table[:, 4] / np.maximum(total, 1e-12) * (total > 1e-10),
         chroma=np.concatenate(pitches)[: -(-len(table) // 4)],
         fine=np.concatenate(fine),
         loudness=np.zeros(0, np.float32),
     )
+
+
+class _Rows:
+    """An array float32 [rows, columns] that grows, gathered in blocks that the system takes back as they are joined."""
+
+    def __init__(self, columns: int) -> None:
+        self.columns, self.count = columns, 0
+        self.blocks: list[np.ndarray] = []
+
+    def add(self, rows: np.ndarray) -> None:
+        """Append rows."""
+        while len(rows):
+            place = self.count % BLOCK_ROWS
+            if place == 0:
+                self.blocks.append(np.empty((BLOCK_ROWS, self.columns), np.float32))
+            part = rows[: BLOCK_ROWS - place]
+            self.blocks[-1][place : place + len(part)] = part
+            self.count += len(part)
+            rows = rows[len(part) :]
+
+    def joined(self) -> np.ndarray:
+        """Return all rows as one array; nothing is left here, so hours of music are not held twice."""
+        whole = np.empty((self.count, self.columns), np.float32)
+        for first in range(0, self.count, BLOCK_ROWS):
+            part = whole[first : first + BLOCK_ROWS]
+            part[:] = self.blocks.pop(0)[: len(part)]
+        self.count = 0
+        return whole
 
 
 def power_basis() -> np.ndarray:
