@@ -1,4 +1,4 @@
-"""The same decoder with fewer multiplications: convolutions behind an upsampling are folded into the small side of it.
+"""The same autoencoder with fewer multiplications: convolutions beside a change of size are folded into the small side of it.
 
 Nearest-neighbour upsampling by 2 shows every pixel four times, so a 3x3 convolution behind it multiplies the same number
 several times. For each of the four phases of the result the taps that meet the same pixel can be added up beforehand
@@ -7,6 +7,9 @@ several times. For each of the four phases of the result the taps that meet the 
 * upsampling and one 3x3 convolution are four 2x2 convolutions of the small picture: 2.25 times fewer multiplications;
 * upsampling and two 3x3 convolutions with nothing between them, as at the end of a TAESD-like decoder, are four 3x3
   convolutions of the small picture that lead straight to the colours: with 24 channels 9 times fewer.
+
+The encoder's first convolutions, which halve the picture with nothing between them, are likewise one convolution with a
+longer stride: from three colours straight to the small side, without the large maps of many channels.
 
 The results are equal but for rounding.
 """
@@ -51,6 +54,68 @@ def fold_decoder(layers: nn.Sequential) -> nn.Sequential:
     return nn.Sequential(*folded)
 
 
+def fold_encoder(layers: nn.Sequential) -> nn.Sequential:
+    """Return the layers of an encoder with its first convolutions folded into one, where that saves multiplications.
+
+    Parameters
+    ----------
+    layers
+        A sequence as of diffusers' ``EncoderTiny``. The weights of what stays are shared, not copied.
+    """
+    run: list[nn.Conv2d] = []
+    for layer in layers:
+        if not (isinstance(layer, nn.Conv2d) and (_plain(layer) or _plain(layer, stride=2))):
+            break
+        run.append(layer)
+    if len(run) < 2:
+        return layers
+    folded = DownsampleOnce(run)
+    return nn.Sequential(folded, *list(layers)[len(run) :]) if folded.saves else layers
+
+
+class DownsampleOnce(nn.Module):
+    """3x3 convolutions with strides and nothing between them, computed as one."""
+
+    def __init__(self, convolutions: list[nn.Conv2d]) -> None:
+        super().__init__()
+        # the outermost pixels see the zeros that later convolutions are padded with, so they go the long way
+        self.plain = nn.Sequential(*convolutions)
+        first = convolutions[0]
+        kernel, bias = first.weight.detach().double(), _bias(first)
+        self.stride = first.stride[0]
+        for layer in convolutions[1:]:
+            weight = layer.weight.detach().double()
+            bias = weight.sum((2, 3)) @ bias + _bias(layer)
+            # each tap of the later kernel stands for one shifted copy of those before it
+            kernel = functional.conv_transpose2d(weight, kernel, stride=self.stride)
+            self.stride *= layer.stride[0]
+        self.padding = kernel.shape[-1] // 2
+        self.weight = nn.Parameter(
+            kernel.to(first.weight.dtype).contiguous(memory_format=torch.channels_last), requires_grad=False
+        )
+        self.bias = nn.Parameter(bias.to(first.weight.dtype), requires_grad=False)
+
+    @property
+    def saves(self) -> bool:
+        """Whether it multiplies less often than the convolutions one after the other."""
+        left, plain = self.stride, 0
+        for layer in self.plain:
+            left //= layer.stride[0]
+            plain += layer.weight.numel() * left**2
+        return self.weight.numel() < plain
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return [n, c, height / stride, width / stride] for [n, colours, height, width]."""
+        if x.shape[-2] % self.stride or x.shape[-1] % self.stride:
+            return self.plain(x)
+        result = functional.conv2d(x, self.weight, self.bias, stride=self.stride, padding=self.padding)
+        # with a stride nothing beyond the right and lower edge is read
+        reach = self.weight.shape[-1]
+        result[:, :, 0] = self.plain(x[:, :, :reach])[:, :, 0]
+        result[:, :, :, 0] = self.plain(x[:, :, :, :reach])[:, :, :, 0]
+        return result
+
+
 class UpsampleOnce(nn.Module):
     """Upsampling by 2 and a 3x3 convolution, computed on the small picture."""
 
@@ -89,11 +154,7 @@ class UpsampleTwice(nn.Module):
         swapped = first.weight.detach().double().transpose(0, 1)
         kernel = functional.conv2d(swapped, second.weight.detach().double().flip(2, 3), padding=2).transpose(0, 1)
         self.weight = nn.Parameter(_phases(kernel, _TAPS_5, order="pixels").to(first.weight.dtype), requires_grad=False)
-        bias = torch.zeros(second.out_channels, dtype=torch.float64)
-        if first.bias is not None:
-            bias = bias + second.weight.detach().double().sum((2, 3)) @ first.bias.detach().double()
-        if second.bias is not None:
-            bias = bias + second.bias.detach().double()
+        bias = second.weight.detach().double().sum((2, 3)) @ _bias(first) + _bias(second)
         self.bias = nn.Parameter(bias.repeat_interleave(4).to(first.weight.dtype), requires_grad=False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -121,12 +182,17 @@ def _doubles(layer: nn.Module) -> bool:
     return isinstance(layer, nn.Upsample) and layer.mode == "nearest" and layer.scale_factor in (2, 2.0, (2.0, 2.0))
 
 
-def _plain(layer: nn.Module) -> bool:
+def _bias(layer: nn.Conv2d) -> torch.Tensor:
+    return torch.zeros(layer.out_channels, dtype=torch.float64) if layer.bias is None else layer.bias.detach().double()
+
+
+def _plain(layer: nn.Module, *, stride: int = 1) -> bool:
     return (
         isinstance(layer, nn.Conv2d)
         and layer.kernel_size == (3, 3)
         and layer.padding == (1, 1)
-        and layer.stride == layer.dilation == (1, 1)
+        and layer.stride == (stride, stride)
+        and layer.dilation == (1, 1)
         and layer.groups == 1
         and layer.padding_mode == "zeros"
     )

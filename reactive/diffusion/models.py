@@ -23,7 +23,7 @@ from reactive.diffusion.families import guidance_embedding
 from reactive.diffusion.finding import find_model as find_model
 from reactive.diffusion.finding import hash_files
 from reactive.diffusion.finding import hash_folder as hash_folder
-from reactive.diffusion.fold import fold_decoder
+from reactive.diffusion.fold import fold_decoder, fold_encoder
 from reactive.diffusion.folders import load_folder
 from reactive.diffusion.graphs import graphs_for
 from reactive.diffusion.lora import find_lora, fuse, parse_lora
@@ -97,8 +97,9 @@ def load_model(
         if not part.startswith("tokenizer"):
             exact = vae_format if part == "vae" else number_format
             modules[part] = place(module, where, exact, images=part in ("unet", "vae"))
-    if isinstance(getattr(modules["vae"].decoder, "layers", None), torch.nn.Sequential):
-        modules["vae"].decoder.layers = fold_decoder(modules["vae"].decoder.layers)
+    for half, fold in ((modules["vae"].decoder, fold_decoder), (modules["vae"].encoder, fold_encoder)):
+        if isinstance(getattr(half, "layers", None), torch.nn.Sequential):
+            half.layers = fold(half.layers)
     if compiled:
         compile_networks(modules)
     unet = modules["unet"]

@@ -1,4 +1,4 @@
-"""A folded decoder computes what the decoder computes."""
+"""A folded autoencoder computes what the autoencoder computes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import torch
 from diffusers import AutoencoderTiny
 from torch import nn
 
-from reactive.diffusion.fold import UpsampleOnce, UpsampleTwice, fold_decoder
+from reactive.diffusion.fold import DownsampleOnce, UpsampleOnce, UpsampleTwice, fold_decoder, fold_encoder
 
 
 def up() -> nn.Upsample:
@@ -69,3 +69,48 @@ def test_what_can_not_be_folded_stays() -> None:
         convolution(4, 4),
     )
     assert list(fold_decoder(layers)) == list(layers)
+
+
+def halving(channels: int, *, bias: bool) -> nn.Conv2d:
+    return nn.Conv2d(channels, channels, 3, padding=1, stride=2, bias=bias)
+
+
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("size", [(4, 4), (8, 12), (16, 32), (9, 14)])
+def test_halving_twice_is_the_same_up_to_the_picture_s_edge(bias: bool, size: tuple[int, int]) -> None:
+    torch.manual_seed(4)
+    plain = nn.Sequential(
+        convolution(3, 8), halving(8, bias=bias), halving(8, bias=bias), nn.ReLU(), halving(8, bias=True)
+    ).requires_grad_(False)
+    folded = fold_encoder(plain)
+    assert [type(layer) for layer in folded] == [DownsampleOnce, nn.ReLU, nn.Conv2d]
+    x = torch.randn(2, 3, *size)
+    assert torch.allclose(folded(x), plain(x), atol=1e-5)
+
+
+def test_a_whole_encoder_is_the_same() -> None:
+    torch.manual_seed(5)
+    vae = AutoencoderTiny(
+        encoder_block_out_channels=(8,) * 4,
+        decoder_block_out_channels=(8,) * 4,
+        num_encoder_blocks=(0, 0, 1, 1),
+        num_decoder_blocks=(1, 1, 1, 0),
+    ).requires_grad_(False)
+    folded = fold_encoder(vae.encoder.layers)
+    assert sum(isinstance(layer, DownsampleOnce) for layer in folded) == 1
+    x = torch.rand(2, 3, 24, 40)
+    plain = vae.encoder.layers(x)
+    assert plain.std() > 1e-3
+    assert torch.allclose(folded(x), plain, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [
+        nn.Sequential(convolution(3, 8), nn.ReLU(), halving(8, bias=False)),
+        # many channels at either end: one large kernel would cost more than two small ones
+        nn.Sequential(halving(32, bias=False), halving(32, bias=False)),
+    ],
+)
+def test_an_encoder_that_gains_nothing_stays(layers: nn.Sequential) -> None:
+    assert fold_encoder(layers) is layers
