@@ -20,6 +20,7 @@ PATH = ("camera_zoom", "camera_rotate", "camera_x", "camera_y", "camera_tilt", "
 _EYE = 2.0
 # what lies beyond the horizon of a tilted picture is never asked for
 _HORIZON = 1e-2
+_CORNERS = np.array([[x, y, 1.0] for y in (-1, 1) for x in (-1, 1)])
 
 
 def inverse_map(move: Sequence[float] | np.ndarray, aspect: float) -> np.ndarray:
@@ -107,24 +108,59 @@ def resample(
     mode
         As in `warp`.
     """
-    size = list(pictures.shape)
     totals = maps if lens is None else maps @ lens
-    theta = torch.from_numpy(totals[:, :2].astype(np.float32)).to(pictures.device)
-    grid = functional.affine_grid(theta, size, align_corners=False)
+    grid = _affine(totals, pictures)
+    mirrored = ~_inside(totals)
     for number, total in enumerate(totals):
         flow = None if flows is None else flows[number]
         if flow is not None:
-            seen = _mapped(np.eye(3) if lens is None else lens[number], size, pictures.device)
+            seen = _mapped(np.eye(3) if lens is None else lens[number], pictures)
             grid[number] = _through(_moved(seen, flow.to(pictures.device)), maps[number])
+            mirrored[number] = True
         elif (total[2] != (0.0, 0.0, 1.0)).any():
-            grid[number] = _mapped(total, size, pictures.device)
-    return functional.grid_sample(pictures, grid, mode=mode, padding_mode="reflection", align_corners=False)
+            grid[number] = _mapped(total, pictures)
+    # where nothing beyond an edge is seen, the mirror need not be computed: a third of the time
+    if mirrored.all() or not mirrored.any():
+        return _sampled(pictures, grid, mirrored=bool(mirrored.any()), mode=mode)
+    result = torch.empty_like(pictures)
+    for kind in (False, True):
+        chosen = torch.from_numpy(np.flatnonzero(mirrored == kind)).to(pictures.device)
+        result[chosen] = _sampled(pictures[chosen], grid[chosen], mirrored=kind, mode=mode)
+    return result
 
 
-def _mapped(matrix: np.ndarray, size: list[int], device: torch.device) -> torch.Tensor:
+def _sampled(pictures: torch.Tensor, grid: torch.Tensor, *, mirrored: bool, mode: str) -> torch.Tensor:
+    padding = "reflection" if mirrored else "border"
+    return functional.grid_sample(pictures, grid, mode=mode, padding_mode=padding, align_corners=False)
+
+
+def _inside(maps: np.ndarray) -> np.ndarray:
+    """Return for inverse maps [n, 3, 3] whether no place comes from beyond an edge, bool [n]: straight edges stay straight."""
+    corners = _CORNERS @ maps.transpose(0, 2, 1)
+    before = corners[..., 2:] > _HORIZON
+    return np.asarray((before & (np.abs(corners[..., :2]) <= corners[..., 2:])).all(axis=(1, 2)))
+
+
+def _affine(maps: np.ndarray, pictures: torch.Tensor) -> torch.Tensor:
+    """Return where each place comes from by the affine part of maps [n, 3, 3], float32 [n, height, width, 2]."""
+    theta = torch.from_numpy(maps[:, :2].astype(np.float32)).to(pictures.device)
+    x, y = _axes(pictures)
+    rows = y[None, :, None] * theta[:, None, :, 1] + theta[:, None, :, 2]
+    columns = x[None, :, None] * theta[:, None, :, 0]
+    return rows[:, :, None] + columns[:, None]
+
+
+def _axes(pictures: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the middles of a picture's columns and of its rows, in half widths and half heights from the centre."""
+    height, width = pictures.shape[-2:]
+    x, y = ((2 * torch.arange(n, device=pictures.device) + 1) / n - 1 for n in (width, height))
+    return x, y
+
+
+def _mapped(matrix: np.ndarray, pictures: torch.Tensor) -> torch.Tensor:
     """Return where each place of a picture comes from by a map, float32 [height, width, 2]."""
-    identity = torch.eye(2, 3, device=device)[None]
-    places = functional.affine_grid(identity, [1, *size[1:]], align_corners=False)[0]
+    x, y = _axes(pictures)
+    places = torch.stack([x[None].expand(len(y), -1), y[:, None].expand(-1, len(x))], dim=-1)
     return _through(places, matrix)
 
 

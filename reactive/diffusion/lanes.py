@@ -52,6 +52,7 @@ class Passage:
     kept: Iterable[torch.Tensor] = ()
 
 
+_STILL = np.eye(3)
 # told each newly imagined picture: the passage, the tick's number, uint8 [3, height, width] on the host
 Ticked = Callable[[Passage, int, torch.Tensor], None]
 
@@ -130,49 +131,73 @@ def lane_frames(
         while waiting and len(active) < core.batch:
             lane = waiting.pop(0)
             for picture in lane.passage.kept:
-                yield from _advance(core, scene, lane, picture)
+                yield from _advance(core, scene, [lane], [picture])
                 if lane.finished:
                     break
             if not lane.finished:
                 active.append(lane)
         if not active:
             return
-        requests = [_tick_request(core, scene, lane) for lane in active]
+        requests = _tick_requests(core, scene, active)
         requests = keep_palette(palettes, requests, [(lane.passage.start, _tick_frame(lane)) for lane in active])
         pictures = core.imagine(requests)
         # one copy for all lanes: the device is waited for once a batch, not once a picture
         told = pictures if ticked is None else to_host(pictures).wait()
-        for lane, picture, copy in zip(active, pictures, told, strict=True):
-            if ticked is not None:
+        if ticked is not None:
+            for lane, copy in zip(active, told, strict=True):
                 ticked(lane.passage, lane.done, copy)
-            yield from _advance(core, scene, lane, picture.clone())
+        yield from _advance(core, scene, active, [picture.clone() for picture in pictures])
         active = [lane for lane in active if not lane.finished]
 
 
 def _advance(
-    core: Core, scene: Scenery, lane: Lane, picture: torch.Tensor
+    core: Core, scene: Scenery, lanes: Sequence[Lane], pictures: Sequence[torch.Tensor]
 ) -> Iterator[tuple[np.ndarray, torch.Tensor]]:
-    """Take a lane's next picture in; yield the wanted frames that it completes."""
-    lane.before, lane.last = lane.last, picture
-    lane.done += 1
-    frames = _frames_behind(lane)
-    frames = frames[(frames >= lane.passage.first) & (frames < lane.passage.until)]
-    if len(frames):
-        yield frames, _shown(core, scene, lane, frames)
+    """Take each lane's next picture in; yield the wanted frames that it completes."""
+    completed = []
+    for lane, picture in zip(lanes, pictures, strict=True):
+        lane.before, lane.last = lane.last, picture
+        lane.done += 1
+        frames = _frames_behind(lane)
+        frames = frames[(frames >= lane.passage.first) & (frames < lane.passage.until)]
+        if len(frames):
+            completed.append((lane, frames))
+    between = _between(core, scene, completed)
+    for (lane, frames), shown in zip(completed, between, strict=True):
+        yield frames, _dissolving(core, scene, lane, frames, shown)
 
 
-def _tick_request(core: Core, scene: Scenery, lane: Lane) -> Request:
+def _tick_requests(core: Core, scene: Scenery, lanes: Sequence[Lane]) -> list[Request]:
+    """Return what each lane's next tick shall be, its source the last picture as the camera moves it until then."""
+    moved = iter(_moved_to_tick(scene, [lane for lane in lanes if lane.last is not None]))
+    return [_tick_request(core, scene, lane, None if lane.last is None else next(moved)) for lane in lanes]
+
+
+def _moved_to_tick(scene: Scenery, lanes: Sequence[Lane]) -> Iterable[torch.Tensor]:
+    """Return each lane's last picture moved to its next tick, float32 [3, height, width] in [-1, 1]."""
+    if not lanes:
+        return ()
+    pictures = torch.stack([lane.last for lane in lanes if lane.last is not None])
+    height, width = pictures.shape[-2:]
+    maps = [
+        inverse_map(
+            move_between(scene.timeline.columns, float(lane.ticks[lane.done - 1]), float(lane.ticks[lane.done])),
+            width / height,
+        )
+        for lane in lanes
+    ]
+    flows = [_flow(scene, lane, lane.done) for lane in lanes]
+    # all lanes at once: the resampling of one picture keeps one processor busy, that of many all of them
+    return resample(from_bytes(pictures), np.stack(maps), flows=flows).clamp(-1, 1)
+
+
+def _tick_request(core: Core, scene: Scenery, lane: Lane, source: torch.Tensor | None) -> Request:
     timeline = scene.timeline
     tick = lane.ticks[lane.done]
     frame = _tick_frame(lane)
     columns = timeline.columns
     noises = scene.noises(frame, core.noises_per_picture)
-    source = None
-    if lane.last is not None:
-        move = move_between(columns, float(lane.ticks[lane.done - 1]), float(tick))
-        height, width = lane.last.shape[-2:]
-        maps = inverse_map(move, width / height)[None]
-        source = resample(from_bytes(lane.last)[None], maps, flows=[_flow(scene, lane, lane.done)])[0].clamp(-1, 1)
+    if source is not None:
         # one slowly moving noise, added again and again, would burn in
         fresh = scene.noise.fresh(int(columns["seed"][frame]), lane.passage.start, lane.done)
         share = timeline.feedback_fresh
@@ -210,10 +235,9 @@ def _frames_behind(lane: Lane) -> np.ndarray:
     return np.arange(first, min(math.floor(last), lane.passage.stop - 1) + 1)
 
 
-def _shown(core: Core, scene: Scenery, lane: Lane, frames: np.ndarray) -> torch.Tensor:
-    """Return frames between the lane's last two ticks as they are shown, uint8 [n, 3, height, width]."""
+def _dissolving(core: Core, scene: Scenery, lane: Lane, frames: np.ndarray, shown: torch.Tensor) -> torch.Tensor:
+    """Return a lane's frames, uint8 [n, 3, height, width], with the next shot coming in over those that dissolve."""
     columns = scene.timeline.columns
-    shown = _between(scene, lane, frames)
     weights = columns["dissolve"][frames]
     if not weights.any():
         return shown
@@ -232,32 +256,69 @@ def _shown(core: Core, scene: Scenery, lane: Lane, frames: np.ndarray) -> torch.
     return shown
 
 
-def _between(scene: Scenery, lane: Lane, frames: np.ndarray) -> torch.Tensor:
-    """Return frames between the lane's last two ticks through the lens, uint8 [n, 3, height, width]."""
-    last = lane.ticks[lane.done - 1]
-    assert lane.last is not None
+def _between(core: Core, scene: Scenery, completed: Sequence[tuple[Lane, np.ndarray]]) -> list[torch.Tensor]:
+    """Return for each lane frames between its last two ticks through the lens, uint8 [n, 3, height, width]."""
+    wanted = [(lane, int(frame)) for lane, frames in completed for frame in frames]
+    shown: list[torch.Tensor] = []
+    # a batch at a time: slow ticks have many frames between them, and not every machine has room for those of all lanes
+    for first in range(0, len(wanted), core.batch):
+        shown += _through_camera_and_lens(scene, wanted[first : first + core.batch])
+    parts = iter(shown)
+    return [torch.stack([next(parts) for _ in frames]) for _, frames in completed]
+
+
+def _through_camera_and_lens(scene: Scenery, wanted: Sequence[tuple[Lane, int]]) -> list[torch.Tensor]:
+    """Return lanes' frames uint8 [3, height, width]: a tick's picture, or the blend of two, each moved to the frame's moment."""
     columns = scene.timeline.columns
-    height, width = lane.last.shape[-2:]
-    aspect = width / height
-    lens, moving = lens_maps(columns, frames, aspect)
-    parts = []
-    for number, frame in enumerate(frames.tolist()):
-        through = lens[number][None]
+    first = wanted[0][0].last
+    assert first is not None
+    aspect = first.shape[-1] / first.shape[-2]
+    lens, moving = lens_maps(columns, np.array([frame for _, frame in wanted]), aspect)
+    ends: list[End] = []
+    shares: list[float | None] = []
+    for number, (lane, frame) in enumerate(wanted):
+        assert lane.last is not None
+        last = lane.ticks[lane.done - 1]
         if frame == last or lane.before is None:
-            alone = lane.last[None]
-            parts.append(_bytes(resample(alone.float(), through)) if moving[number] else alone)
+            shares.append(None)
+            if moving[number]:
+                ends.append(End(lane.last, _STILL, lens[number], None))
             continue
         early = lane.ticks[lane.done - 2]
         share = float((frame - early) / (last - early))
-        forward = inverse_map(move_between(columns, float(early), float(frame)), aspect)
-        backward = inverse_map(move_between(columns, float(last), float(frame)), aspect)
         flow = _flow(scene, lane, lane.done - 1)
-        flows = None if flow is None else [flow * share, flow * (share - 1)]
-        ends = torch.stack([lane.before, lane.last]).float()
-        maps = np.stack([forward, backward])
-        pair = resample(ends, maps, lens=np.concatenate([through, through]) if moving[number] else None, flows=flows)
-        parts.append(_bytes(torch.lerp(pair[:1], pair[1:], share)))
-    return torch.cat(parts)
+        through = lens[number] if moving[number] else _STILL
+        for picture, tick, part in ((lane.before, early, share), (lane.last, last, share - 1)):
+            map_ = inverse_map(move_between(columns, float(tick), float(frame)), aspect)
+            ends.append(End(picture, map_, through, None if flow is None else flow * part))
+        shares.append(share)
+    moved = iter(_resampled(ends))
+    shown = []
+    for (lane, _), share, moves in zip(wanted, shares, moving, strict=True):
+        assert lane.last is not None
+        if share is not None:
+            shown.append(_bytes(torch.lerp(next(moved), next(moved), share)))
+        else:
+            shown.append(_bytes(next(moved)) if moves else lane.last)
+    return shown
+
+
+@dataclass(frozen=True)
+class End:
+    """A tick's picture on its way to a frame: uint8 [3, height, width], camera and lens [3, 3], flow as `resample` takes it."""
+
+    picture: torch.Tensor
+    camera: np.ndarray
+    lens: np.ndarray
+    flow: torch.Tensor | None
+
+
+def _resampled(ends: Sequence[End]) -> Iterable[torch.Tensor]:
+    if not ends:
+        return ()
+    cameras, lenses = np.stack([end.camera for end in ends]), np.stack([end.lens for end in ends])
+    pictures = torch.stack([end.picture for end in ends]).float()
+    return resample(pictures, cameras, lens=lenses, flows=[end.flow for end in ends])
 
 
 def _bytes(pictures: torch.Tensor) -> torch.Tensor:
