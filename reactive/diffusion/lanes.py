@@ -53,6 +53,8 @@ class Passage:
 
 
 _STILL = np.eye(3)
+# frames between ticks that are moved together
+_AT_ONCE = 8
 # told each newly imagined picture: the passage, the tick's number, uint8 [3, height, width] on the host
 Ticked = Callable[[Passage, int, torch.Tensor], None]
 
@@ -260,9 +262,10 @@ def _between(core: Core, scene: Scenery, completed: Sequence[tuple[Lane, np.ndar
     """Return for each lane frames between its last two ticks through the lens, uint8 [n, 3, height, width]."""
     wanted = [(lane, int(frame)) for lane, frames in completed for frame in frames]
     shown: list[torch.Tensor] = []
-    # a batch at a time: slow ticks have many frames between them, and not every machine has room for those of all lanes
-    for first in range(0, len(wanted), core.batch):
-        shown += _through_camera_and_lens(scene, wanted[first : first + core.batch])
+    # some at a time: slow ticks have many frames between them, and not every machine has room for those of all lanes
+    at_once = max(core.batch, _AT_ONCE)
+    for first in range(0, len(wanted), at_once):
+        shown += _through_camera_and_lens(scene, wanted[first : first + at_once])
     parts = iter(shown)
     return [torch.stack([next(parts) for _ in frames]) for _, frames in completed]
 

@@ -13,6 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 import torch
@@ -31,6 +32,8 @@ from reactive.timeline.timeline import FEEDBACK, Timeline
 log = logging.getLogger(__name__)
 # how far ahead of the playhead it works, in seconds; while paused it prepares the beginning of what comes
 AHEAD, AHEAD_PAUSED = 2.5, 1.0
+# a batch that is not full begins when its first picture will be seen within so many seconds beyond its own making
+FILLING = 0.5
 RATE_WINDOW = 3.0
 
 
@@ -56,7 +59,7 @@ class Status:
 
     rate: float
     ahead: float
-    stride: int
+    stride: Fraction
     late: bool
     shot: tuple[int, int] | None
     prepared: float | None
@@ -250,10 +253,8 @@ class Engine:
         """Return the frames in [first, last) that lie on the stride or begin a shot."""
         scene = self._scene
         assert scene is not None
-        stride = self.pace.stride
-        grid = range(-(-first // stride) * stride, last, stride)
         lo, hi = np.searchsorted(scene.starts, [first, last])
-        return sorted({*grid, *scene.starts[lo:hi].tolist()})
+        return sorted({*self.pace.frames(first, last), *scene.starts[lo:hi].tolist()})
 
     def window(self) -> list[range]:
         """Return the runs of frames that will be seen next, soonest first; after a loop's end those of its start."""
@@ -300,6 +301,7 @@ class Engine:
         core = scene.feedback if fresh else scene.independent
         lead = frames_in(self._tick_seconds if fresh else self._batch_seconds, scene.timeline.fps)
         waiting: list[int] = []
+        soonest = passed = 0
         for part, run in enumerate(self.window()):
             first = run.start
             if not self.transport.playing:
@@ -316,10 +318,14 @@ class Engine:
                     if (work := self._ticking(scene, frame)) is not None:
                         return work
                     continue
+                soonest = soonest if waiting else passed + frame - first
                 waiting.append(frame)
                 if len(waiting) == core.batch:
                     return self._imagining(scene, core, waiting)
-        return self._imagining(scene, core, waiting) if waiting else None
+            passed += len(run)
+        # with time to spare a batch fills up first: one picture would take as long as all of it
+        spare = self.transport.playing and soonest > 2 * lead + frames_in(FILLING, scene.timeline.fps)
+        return self._imagining(scene, core, waiting) if waiting and not spare else None
 
     def _imagining(self, scene: _Scene, core: Core, frames: list[int]) -> Callable[[], list[tuple[int, np.ndarray]]]:
         return lambda: self._independent(scene, core, np.array(frames))
@@ -334,7 +340,8 @@ class Engine:
         passed = time.monotonic() - began
         if core is scene.independent:
             self._batch_seconds = 0.7 * self._batch_seconds + 0.3 * passed
-            self.pace.imagined(len(made), passed)
+            # one that is not full takes as long as a full one
+            self.pace.imagined(core.batch, passed)
         else:
             self._tick_seconds = 0.7 * self._tick_seconds + 0.3 * passed
         return made

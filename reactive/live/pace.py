@@ -1,15 +1,18 @@
-"""How large a share of the final frames can be imagined in time: every one, every second, every third ...
+"""How large a share of the final frames can be imagined in time: every one, five in six, three in four ...
 
 The share falls at once when pictures come late and rises only after a while of plenty, so it does not flutter.
 """
 
 from __future__ import annotations
 
+import math
 import time
+from fractions import Fraction
 
-STRIDES = (1, 2, 3, 4, 6, 8, 12)
+# every how-manieth frame; small steps, or a machine that nearly keeps up would show half of what it could
+STRIDES = (*(Fraction(6, n) for n in (6, 5)), *(Fraction(n, 6) for n in (8, 9, 12, 15, 18, 24, 36, 48, 72)))
 # what counts as plenty: so many times the pictures a second that the next finer stride needs, for so long
-PLENTY, PATIENCE = 1.15, 2.0
+PLENTY, PATIENCE = 1.08, 2.0
 # JPEG qualities, best first
 QUALITIES = (90, 80, 68)
 
@@ -26,15 +29,24 @@ class Pace:
     def __init__(self, fps: float) -> None:
         self.fps = fps
         self.speed = 0.0
-        self.level = 1
+        self.level = STRIDES.index(Fraction(2))
         self.quality_level = 0
         self._plenty_since: float | None = None
         self._starved = 0
 
     @property
-    def stride(self) -> int:
+    def stride(self) -> Fraction:
         """Every how-manieth frame is imagined."""
         return STRIDES[self.level]
+
+    def frames(self, first: int, last: int) -> list[int]:
+        """Return the frames in [first, last) that lie on the stride: each multiple of it, rounded up."""
+        number = (first - 1) // self.stride + 1
+        frames = []
+        while (frame := math.ceil(number * self.stride)) < last:
+            frames.append(frame)
+            number += 1
+        return frames
 
     @property
     def quality(self) -> int:
@@ -42,11 +54,11 @@ class Pace:
         return QUALITIES[self.quality_level]
 
     def imagined(self, pictures: int, seconds: float, now: float | None = None) -> None:
-        """Take note of a batch: so many pictures in so many seconds."""
+        """Take note of a batch: so many pictures in so many seconds; a batch that is not full takes as long as a full one."""
         now = time.monotonic() if now is None else now
         speed = pictures / max(seconds, 1e-6)
         self.speed = speed if self.speed == 0 else 0.75 * self.speed + 0.25 * speed
-        while self.level < len(STRIDES) - 1 and self.speed < 0.95 * self.fps / self.stride:
+        while self.level < len(STRIDES) - 1 and self.speed < 0.97 * self.fps / self.stride:
             self.level += 1
             self._plenty_since = None
         finer = STRIDES[self.level - 1] if self.level else None

@@ -200,7 +200,7 @@ class Server:
             shot = status.shot
             fps = engine.timeline.fps
             await self.tell({
-                "t": "status", "rate": round(status.rate, 1), "ahead": round(status.ahead, 2), "stride": status.stride,
+                "t": "status", "rate": round(status.rate, 1), "ahead": round(status.ahead, 2), "stride": status.stride.as_integer_ratio(),
                 "late": status.late, "prepared": status.prepared, "quality": engine.pace.quality,
                 "shot": [float(frame_time(edge, fps)) for edge in shot] if shot else None,
                 "failed": str(engine.error) if engine.error else None, "kept": len(engine.store),

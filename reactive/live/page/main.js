@@ -110,7 +110,7 @@ connection.on("picture", (picture) => pictures.take(picture));
 connection.on("status", (status) => {
   byId("rate").textContent = status.rate.toFixed(1);
   byId("ahead").textContent = `${status.ahead.toFixed(1)} s`;
-  byId("share").textContent = status.stride === 1 ? "every frame" : `1 in ${status.stride}`;
+  byId("share").textContent = status.stride[0] === 1 ? "every frame" : `${status.stride[1]} in ${status.stride[0]}`;
   if (status.failed) say(`The engine stopped: ${status.failed}. Start \`reactive preview\` again.`);
   showBehind(status);
 });
