@@ -14,10 +14,12 @@ import asyncio
 import tempfile
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
 # how much more memory the last third of a soak may take than the one before it, in MB
 FLAT = 25.0
-FRESH = (0.55, 0.2, 0.8, 0.35, 0.7, 0.05)
+# shares of the song at which nothing has played before, and so nothing is imagined yet
+FRESH = (0.75, 0.2, 0.85, 0.35, 0.92, 0.05)
+CROWDED = 0.28
+SECONDS = 266.0
 
 
 def resident(process: int) -> float:
@@ -60,7 +62,7 @@ async def counted(url: str, seconds: float) -> None:
         await player.play(2.0)
         crowd = await player.play(max(seconds / 2, 10.0))
         bar("pictures/s with 8 viewers, a slow and vanishing ones", crowd, "1/s", least=0.85 * alone)
-        seek = await player.until_shown(player.duration * 0.62, playing=True)
+        seek = await player.until_shown(player.duration * CROWDED, playing=True)
         bar("a seek in that crowd", seek, "s", most=1.0)
         ending.set()
         came = await asyncio.gather(*looking)
@@ -101,6 +103,16 @@ def soaked(url: str, process: int, minutes: float) -> None:
         bar("memory of the last third over the one before", last - middle, "MB", most=FLAT)
 
 
+def _composed(path: Path) -> Path:
+    import soundfile
+
+    from benchmarks.first_light import RATE
+    from benchmarks.material import long_song
+
+    soundfile.write(path, long_song(SECONDS), RATE, subtype="PCM_16")
+    return path
+
+
 def main(arguments: list[str]) -> None:
     """Print the figures."""
     parser = argparse.ArgumentParser(
@@ -108,7 +120,7 @@ def main(arguments: list[str]) -> None:
     )
     parser.add_argument("--model", default="ember")
     parser.add_argument("--preset", default="loop-destroy")
-    parser.add_argument("--song", type=Path, default=ROOT / "reactive" / "data" / "first-light.ogg")
+    parser.add_argument("--song", type=Path, help="default: one of 4 min 26 s, composed for this")
     parser.add_argument("--seconds", type=float, default=60.0, help="how long each measurement plays")
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--no-browser", action="store_true")
@@ -118,6 +130,7 @@ def main(arguments: list[str]) -> None:
 
     options = ("--model", chosen.model, "--preset", chosen.preset, "--threads", str(chosen.threads))
     with tempfile.TemporaryDirectory() as name:
+        song = chosen.song or _composed(Path(name) / "song.wav")
         runs = ["soak"] if chosen.soak else ["clients", "page"]
         for what in runs:
             if what == "page" and (chosen.no_browser or chromium() is None):
@@ -128,7 +141,7 @@ def main(arguments: list[str]) -> None:
                 continue
             folder = Path(name) / what
             folder.mkdir()
-            with previewing(chosen.song.resolve(), folder, *options) as (url, process):
+            with previewing(song.resolve(), folder, *options) as (url, process):
                 before = resident(process.pid)
                 if what == "soak":
                     soaked(url, process.pid, chosen.soak)

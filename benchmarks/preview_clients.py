@@ -7,7 +7,7 @@ import contextlib
 import math
 import time
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -16,6 +16,8 @@ import aiohttp
 from reactive.live.protocol import MAX_CREDIT, unpack_picture
 
 TELL_SECONDS = 0.1
+# credit is given back in bundles, as the page does once a frame of the screen
+BUNDLE = 8
 
 
 @contextlib.asynccontextmanager
@@ -61,8 +63,8 @@ class Player:
     _began: float = 0.0
     _told: float = 0.0
     _epoch: int = -1
+    _owed: int = 0
     _heard: int = 0
-    _times: list[float] = field(default_factory=list)
 
     @property
     def now(self) -> float:
@@ -73,7 +75,7 @@ class Player:
         """Seek."""
         self._asked += 1
         self._base, self._began, self._playing = position, time.monotonic(), playing
-        self._times.clear()
+        self._owed = 0
         await self.socket.send_json(
             {"t": "seek", "time": position, "playing": playing, "n": self._asked, "credit": MAX_CREDIT}
         )
@@ -88,6 +90,7 @@ class Player:
         try:
             message = await self.socket.receive(timeout=0.05)
         except TimeoutError:
+            await self._pay()
             return None
         if message.type in (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED, aiohttp.WSMsgType.ERROR):
             raise ConnectionError("the server closed the connection")
@@ -95,13 +98,20 @@ class Player:
             self._told_by_server(message.json())
             return None
         epoch, _, song_time, _ = unpack_picture(message.data)
-        await self.socket.send_json({"t": "credit", "n": 1})
+        self._owed += 1
+        if self._owed >= BUNDLE:
+            await self._pay()
         # what was sent before the answer to the last seek is of another time
         if self._heard != self._asked or epoch < self._epoch:
             return None
         self.pictures += 1
         self.late += song_time < self.now - 0.1
         return song_time
+
+    async def _pay(self) -> None:
+        if self._owed:
+            await self.socket.send_json({"t": "credit", "n": self._owed})
+            self._owed = 0
 
     def _told_by_server(self, data: dict[str, Any]) -> None:
         if data["t"] == "hello":

@@ -16,6 +16,8 @@ The results are equal but for rounding.
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import nn
 from torch.nn import functional
@@ -83,12 +85,16 @@ class DownsampleOnce(nn.Module):
         first = convolutions[0]
         kernel, bias = first.weight.detach().double(), _bias(first)
         self.stride = first.stride[0]
+        whole = math.prod(layer.stride[0] for layer in convolutions)
+        # multiplications for each pixel of the result
+        self.multiplied = first.weight.numel() * (whole // self.stride) ** 2
         for layer in convolutions[1:]:
             weight = layer.weight.detach().double()
             bias = weight.sum((2, 3)) @ bias + _bias(layer)
             # each tap of the later kernel stands for one shifted copy of those before it
             kernel = functional.conv_transpose2d(weight, kernel, stride=self.stride)
             self.stride *= layer.stride[0]
+            self.multiplied += layer.weight.numel() * (whole // self.stride) ** 2
         self.padding = kernel.shape[-1] // 2
         self.weight = nn.Parameter(
             kernel.to(first.weight.dtype).contiguous(memory_format=torch.channels_last), requires_grad=False
@@ -98,11 +104,7 @@ class DownsampleOnce(nn.Module):
     @property
     def saves(self) -> bool:
         """Whether it multiplies less often than the convolutions one after the other."""
-        left, plain = self.stride, 0
-        for layer in self.plain:
-            left //= layer.stride[0]
-            plain += layer.weight.numel() * left**2
-        return self.weight.numel() < plain
+        return self.weight.numel() < self.multiplied
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return [n, c, height / stride, width / stride] for [n, colours, height, width]."""

@@ -291,16 +291,16 @@ def _through_camera_and_lens(scene: Scenery, wanted: Sequence[tuple[Lane, int]])
         share = float((frame - early) / (last - early))
         flow = _flow(scene, lane, lane.done - 1)
         through = lens[number] if moving[number] else _STILL
-        for picture, tick, part in ((lane.before, early, share), (lane.last, last, share - 1)):
-            map_ = inverse_map(move_between(columns, float(tick), float(frame)), aspect)
-            ends.append(End(picture, map_, through, None if flow is None else flow * part))
+        for picture, tick, reach in ((lane.before, early, share), (lane.last, last, share - 1)):
+            camera = inverse_map(move_between(columns, float(tick), float(frame)), aspect)
+            ends.append(End(picture, camera, through, None if flow is None else flow * reach))
         shares.append(share)
     moved = iter(_resampled(ends))
     shown = []
-    for (lane, _), share, moves in zip(wanted, shares, moving, strict=True):
+    for (lane, _), part, moves in zip(wanted, shares, moving, strict=True):
         assert lane.last is not None
-        if share is not None:
-            shown.append(_bytes(torch.lerp(next(moved), next(moved), share)))
+        if part is not None:
+            shown.append(_bytes(torch.lerp(next(moved), next(moved), part)))
         else:
             shown.append(_bytes(next(moved)) if moves else lane.last)
     return shown

@@ -34,6 +34,8 @@ log = logging.getLogger(__name__)
 AHEAD, AHEAD_PAUSED = 2.5, 1.0
 # a batch that is not full begins when its first picture will be seen within so many seconds beyond its own making
 FILLING = 0.5
+# how long a seek into a feedback shot may imagine its way there from the start; the batch in flight comes before that
+CATCH_UP = 0.5
 RATE_WINDOW = 3.0
 
 
@@ -201,7 +203,7 @@ class Engine:
             return self._prepare
 
     def restart_of(self, frame: int) -> int:
-        """Return where a seek to a frame should land: in a feedback shot too long to catch up within a second, its start."""
+        """Return where a seek to a frame should land: in a feedback shot too far in to catch up soon, its start."""
         shot = self._feedback_shot(frame)
         if shot is None or frame in self.store:
             return frame
@@ -211,7 +213,7 @@ class Engine:
             else shot[0]
         )
         ticks = frames_in(1.0, self.timeline.fps) / float(self.timeline.feedback_rate)
-        return frame if (frame - reached) / ticks * self._tick_seconds < 0.8 else shot[0]
+        return frame if (frame - reached) / ticks * self._tick_seconds < CATCH_UP else shot[0]
 
     def showing(self) -> Picture | None:
         """Return the picture that is to be seen at the playhead: the newest that is not later, of the last seconds."""

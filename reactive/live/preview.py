@@ -19,6 +19,7 @@ from reactive.live.jam_server import JamServer
 from reactive.live.material import Options, gather, studio
 from reactive.live.mic import Microphone
 from reactive.live.mjpeg import PATH as MJPEG
+from reactive.live.passing import in_passing
 from reactive.live.security import Gate, is_loopback, kept_key
 from reactive.live.server import Server, bound_socket
 from reactive.live.session import Session
@@ -177,7 +178,7 @@ def _preview(
 
             keys = platformdirs.user_state_path("reactive")
         gate = Gate(host, bound, key=kept_key(keys, bound))
-        server = make(gate, ways)
+        server = in_passing(make, gate, ways)
         shown = f"[{host}]" if ":" in host else {"0.0.0.0": "127.0.0.1", "": "127.0.0.1"}.get(host, host)
         here = f"http://{shown}:{bound}"
         address = Address(

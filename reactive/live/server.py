@@ -23,6 +23,7 @@ from reactive.live.clients import MAX_CLIENTS, Client, Clients
 from reactive.live.commands import Commands
 from reactive.live.mjpeg import PATH as MJPEG
 from reactive.live.mjpeg import Pass, stream
+from reactive.live.passing import in_passing
 from reactive.live.protocol import MAX_MESSAGE, pack_picture, read_message
 from reactive.live.remote import Action
 from reactive.live.security import HEADERS, Allowance, Gate
@@ -138,8 +139,8 @@ class Server:
                 self.loop.call_soon_threadsafe(self.clients.wake)
 
     async def run(self, call: Callable[..., Any], *arguments: Any) -> Any:
-        """Run a slow call in the commands' thread."""
-        return await asyncio.get_running_loop().run_in_executor(self.worker, call, *arguments)
+        """Run a slow call beside the event loop, after those that came before."""
+        return await asyncio.get_running_loop().run_in_executor(self.worker, in_passing, call, *arguments)
 
     async def tell(self, data: dict[str, Any], *clients: Client) -> None:
         """Send JSON to some pages, or to all; one that is gone is passed over."""
@@ -200,7 +201,8 @@ class Server:
             shot = status.shot
             fps = engine.timeline.fps
             await self.tell({
-                "t": "status", "rate": round(status.rate, 1), "ahead": round(status.ahead, 2), "stride": status.stride.as_integer_ratio(),
+                "t": "status", "rate": round(status.rate, 1), "ahead": round(status.ahead, 2),
+                "stride": status.stride.as_integer_ratio(),
                 "late": status.late, "prepared": status.prepared, "quality": engine.pace.quality,
                 "shot": [float(frame_time(edge, fps)) for edge in shot] if shot else None,
                 "failed": str(engine.error) if engine.error else None, "kept": len(engine.store),

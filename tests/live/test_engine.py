@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+import math
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -18,12 +21,14 @@ from reactive.diffusion.frames import independent_frames, scenery
 from reactive.diffusion.models import default_batch
 from reactive.errors import PresetError, TimelineError
 from reactive.live.material import Options, gather
-from reactive.live.pace import Pace
+from reactive.live.pace import STRIDES, Pace
+from reactive.live.passing import in_passing
 from reactive.live.protocol import number, pack_picture, read_message, unpack_picture
 from reactive.live.session import Session
 from reactive.live.store import Picture, Store, changed_frames
 from reactive.live.transport import Transport
 from reactive.render.take import load_take, perform_take
+from reactive.timeline.timeline import FEEDBACK
 
 
 @pytest.fixture(scope="module")
@@ -196,6 +201,45 @@ def test_the_share_falls_at_once_and_rises_slowly() -> None:
     for step in range(200):
         pace.imagined(8, 0.1, now=0.2 + step * 0.1)
     assert pace.stride == 1
+
+
+def test_the_stride_s_frames_do_not_depend_on_where_one_begins_to_look() -> None:
+    pace = Pace(24.0)
+    for level, stride in enumerate(STRIDES):
+        pace.level = level
+        whole = pace.frames(0, 240)
+        assert whole[0] == 0
+        assert len(whole) == math.ceil(240 / stride)
+        assert whole == [*pace.frames(0, 101), *pace.frames(101, 102), *pace.frames(102, 240)]
+        assert {b - a for a, b in itertools.pairwise(whole)} <= {math.floor(stride), math.ceil(stride)}
+
+
+def test_with_time_to_spare_a_batch_fills_up_first(session: Session) -> None:
+    # its thread is never started
+    engine = Session(session.material, lambda frames: None, (session.material.options.preset,)).engine
+    calm = engine.timeline.columns["source"] != FEEDBACK
+    first = next(n for n in range(engine.timeline.frames - 80) if calm[n : n + 80].all())
+    at = float(first / engine.timeline.fps)
+    engine._fresh, engine._batch_seconds, engine.pace.level = engine.epoch, 0.1, 0
+    engine.transport = Transport(engine.transport.duration, at, True, time.monotonic())
+    everything = engine.shown_frames(first, first + 80)
+    for frame in everything:
+        engine.store.put(Picture(frame, b"jpeg"))
+    assert engine._next() is None
+    # one picture is missing: soon it is urgent, late in the window it is not
+    near, far = first + 12, first + 50
+    engine.store.drop(np.isin(np.arange(engine.timeline.frames), [far]))
+    assert engine._next() is None
+    engine.store.drop(np.isin(np.arange(engine.timeline.frames), [near]))
+    assert engine._next() is not None
+
+
+def test_what_runs_in_passing_leaves_no_thread_and_raises_here() -> None:
+    before = threading.active_count()
+    assert in_passing(divmod, 7, 2) == (3, 1)
+    with pytest.raises(ZeroDivisionError):
+        in_passing(divmod, 7, 0)
+    assert threading.active_count() == before
 
 
 def test_the_playhead_goes_on_and_round() -> None:
