@@ -23,6 +23,14 @@ PHOTOS_UNSEEN = (
 PRESETS_HELP = "Name of a preset that ships, or the path of a preset file or folder."
 
 
+def yield_processors() -> None:
+    """Let threads that wait for each other sleep soon, since an encoder wants the processors too; before torch is loaded.
+
+    libgomp's threads otherwise wait busily for milliseconds: a render of ember on two processors gains 6 %.
+    """
+    os.environ.setdefault("GOMP_SPINCOUNT", "5000")
+
+
 def clean(text: str) -> str:
     """Return text without control characters, which a file name or tag could smuggle into the terminal."""
     return "".join(letter if letter.isprintable() else "?" for letter in text)

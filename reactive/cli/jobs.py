@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from reactive.cli.common import Progress, clean, counted, errors, json_option, ray_options
+from reactive.cli.common import Progress, clean, counted, errors, json_option, ray_options, yield_processors
 from reactive.cli.run import going_on, print_clip
 
 
@@ -82,6 +82,7 @@ def resume(job: Path, song: Path | None, mixed: bool, ray: str | None, workers: 
     Example:
       reactive resume clip.mp4.reactive-job
     """
+    yield_processors()
     with errors(as_json, stopping=lambda: going_on(job)):
         from reactive.render.jobs import resume_job
 

@@ -34,6 +34,7 @@ from reactive.cli.common import (
     shots_file,
     shots_option,
     video_option,
+    yield_processors,
 )
 from reactive.cli.recipe import check_beside, recipe_options, repeat
 
@@ -147,6 +148,7 @@ def run(songs: tuple[str, ...], output: Path | None, as_json: bool, wishes: Call
     with errors(as_json):
         told = wishes()
         chosen = [replace(settings, wishes=told) for settings in chosen]
+    yield_processors()
     if len(songs) > 1 or options["out_dir"]:
         _album(songs, chosen, options, as_json)
         return
