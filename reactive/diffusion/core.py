@@ -1,7 +1,7 @@
 """The one equation, batched: z = add_noise(encode(source), noise(walk), sigma(strength)); picture = decode(denoise(z)).
 
-Every batch has one fixed shape; short ones are padded. So a picture's bits depend on weights, dtype, device kind, threads
-and that shape, never on its slot or its neighbours.
+Every batch has one fixed shape, and so has each part of it that a thread computes; short ones are padded. So a picture's
+bits depend on weights, dtype, device kind, threads and that shape, never on its slot or its neighbours.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import torch
 
 from reactive.diffusion.conditioning import PromptBank
 from reactive.diffusion.exact import in_float32, require_whole, whole
+from reactive.diffusion.hands import Hands, parts_of
 from reactive.diffusion.model import Model
 from reactive.diffusion.sampling import sample
 from reactive.diffusion.transfer import stacked
@@ -67,6 +68,9 @@ class Core:
         self.width = width
         self.height = height
         self.noises_per_picture = model.steps if model.consistency else 1
+        threads = torch.get_num_threads()
+        alone = model.device.type != "cpu" or model.compiled
+        self.hands = Hands(1 if alone else parts_of(batch, threads), threads)
         # how many were imagined so far, and how many of them again in float32, for the report
         self.pictures = 0
         self.again = 0
@@ -84,19 +88,20 @@ class Core:
         """
         self.pictures += len(requests)
         padded = requests + [requests[-1]] * (self.batch - len(requests))
-        pictures = self._decoded(self.model, padded)[: len(requests)]
+        pictures = self.hands.share(lambda part: self._decoded(self.model, part), padded)[: len(requests)]
         good = whole(pictures)
         # one look a batch
         if not bool(good.all()):
             with in_float32(self.model) as exact:
-                exactly = self._decoded(exact, padded)[: len(requests)]
+                exactly = self.hands.share(lambda part: self._decoded(exact, part), padded)[: len(requests)]
             require_whole(exactly, self.model)
             self.again += int((~good).sum())
             pictures = torch.where(good.view(-1, 1, 1, 1), pictures.float(), exactly)
         return to_bytes(pictures)
 
+    @torch.inference_mode()
     def _decoded(self, model: Model, padded: list[Request]) -> torch.Tensor:
-        """Return a full batch's pictures as the model decodes them, [batch, 3, height, width] in about [-1, 1]."""
+        """Return pictures as the model decodes them, [n, 3, height, width] in about [-1, 1]: a full batch, or a hand's part."""
         before, after = np.array([r.prompt_from for r in padded]), np.array([r.prompt_to for r in padded])
         weight = np.array([r.weight for r in padded])
         conditioning = self.bank.mix(before, after, weight, np.array([r.slerp for r in padded])).to(model.dtype)

@@ -1,0 +1,46 @@
+"""Hands compute the same whatever their number, raise what they met, and leave the caller's threads as they were."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reactive.diffusion.hands import FEWEST, Hands, parts_of
+
+
+@given(st.integers(1, 64), st.integers(1, 64))
+def test_parts_are_equal_and_large_enough(batch: int, threads: int) -> None:
+    parts = parts_of(batch, threads)
+    assert batch % parts == 0
+    assert parts <= threads
+    assert parts == 1 or batch // parts >= FEWEST
+
+
+@pytest.mark.parametrize("parts", [1, 2, 4])
+def test_order_and_values_stay(parts: int) -> None:
+    before = torch.get_num_threads()
+    sizes: list[int] = []
+
+    def call(part: list[int]) -> torch.Tensor:
+        sizes.append(len(part))
+        return torch.tensor(part)[:, None] * torch.ones(1, 3)
+
+    made = Hands(parts, before).share(call, list(range(8)))
+    assert torch.equal(made, torch.arange(8.0)[:, None].expand(8, 3))
+    assert sizes == [8 // parts] * parts
+    assert torch.get_num_threads() == before
+
+
+def test_what_a_hand_meets_is_raised_and_the_caller_s_threads_stay() -> None:
+    before = torch.get_num_threads()
+
+    def call(part: list[int]) -> torch.Tensor:
+        if 3 in part:
+            raise MemoryError("full")
+        return torch.zeros(len(part))
+
+    with pytest.raises(MemoryError):
+        Hands(2, before).share(call, [0, 1, 2, 3])
+    assert torch.get_num_threads() == before
