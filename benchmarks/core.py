@@ -34,8 +34,8 @@ PROMPTS = ("a sea at night", "a tower in the fog")
 LANE_FRAMES = 48
 # of the song that ships
 LONG = 10
-# seconds of the song whose render is timed
-RENDERED = 120.0
+# seconds of the song whose render is timed: long enough that what is done once does not weigh
+RENDERED = 60.0
 # frames encoded to see what that costs, and frames whose memory is compared
 ENCODED = 96
 MEMORY = (1000, 15_000)
@@ -274,7 +274,6 @@ def _renders(nets: Nets, core: float, device: str) -> None:
     import soundfile
 
     with tempfile.TemporaryDirectory() as temporary:
-        # long enough that what is done once does not weigh
         song = Path(temporary) / "song.wav"
         soundfile.write(song, long_song(RENDERED), RATE, subtype="PCM_16")
         for size in ("768x432", "1280x720"):
