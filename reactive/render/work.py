@@ -215,6 +215,12 @@ class Worker:
             self._take_tick(run, tick, picture, writer)
 
         try:
+            # lanes first: each has an encoder open, so a machine that lacks the memory says so at once, not after an hour
+            by_first = {run.todos[0][1].segment.start: run for run in runs}
+            passages = [self._passage(run, writer) for run in runs]
+            lanes = lane_frames(core, scene, passages, ticked=ticked)
+            for numbers, pictures in darkened(lanes, order.black):
+                writer.put(numbers, pictures)
             frames = [np.arange(t.segment.start, t.segment.stop) for t in todos if t.segment.shot is None]
             if frames:
                 rate = Fraction(order.rate).limit_denominator(1000)
@@ -222,11 +228,6 @@ class Worker:
                 made = sparse_frames(core, scene, alone, rate) if rate else independent_frames(core, scene, alone)
                 for numbers, pictures in darkened(made, order.black):
                     writer.put(numbers, pictures, one_by_one=True)
-            by_first = {run.todos[0][1].segment.start: run for run in runs}
-            passages = [self._passage(run, writer) for run in runs]
-            lanes = lane_frames(core, scene, passages, ticked=ticked)
-            for numbers, pictures in darkened(lanes, order.black):
-                writer.put(numbers, pictures)
             writer.finish()
         except BaseException:
             writer.abandon()
