@@ -11,6 +11,7 @@ from reactive.audio.harmony import chroma_curves, find_key, separate
 from reactive.audio.loudness import LOUDNESS_RATE
 from reactive.audio.network import activations
 from reactive.audio.onset import Onsets, detect, onset_strength
+from reactive.audio.ones import move_ones
 from reactive.audio.rhythm import NONE, PULSE_SECONDS, Rhythm, extended, track_beats
 from reactive.audio.roles import find_roles
 from reactive.audio.spectrum import FRAMES_PER_SECOND, HOP, RATE, Spectra, loud_level, measure, scaled
@@ -131,7 +132,7 @@ def analyze(track: Track) -> Analysis:
     rhythm: Rhythm = NONE
     if not silent:
         heard = activations(spectra)
-        rhythm = track_beats(heard, onsets["all"], len(spectra.mel))
+        rhythm = move_ones(track_beats(heard, onsets["all"], len(spectra.mel)), spectra)
         onsets |= find_roles(heard, strength, onsets["all"])
     else:
         onsets |= dict.fromkeys(("kick", "snare", "hat"), onsets["all"])

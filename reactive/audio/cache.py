@@ -23,7 +23,7 @@ from reactive.media.safe import regular_file, sha256
 from reactive.media.sound import Track, open_track
 
 # counts up with every change of what is heard
-VERSION = 1
+VERSION = 2
 MOST_SONGS = 64
 _ARRAYS = ("beats", "downbeats", "beats_per_bar", "fine", "chroma")
 _PLAIN = ("sha256", "duration", "sample_rate", "channels", "tempo", "silent", "metre", "confidence", "key")

@@ -67,7 +67,7 @@ def find_sections(spectra: Spectra, bars: np.ndarray, duration: float) -> list[S
     """
     edges = np.unique(np.clip(np.concatenate([[0.0], bars, [duration]]), 0.0, duration))
     edges = _without_slivers(edges)
-    features, energy = _bar_features(spectra, edges)
+    features, energy = features_between(spectra, edges), _bar_levels(spectra, edges)[0]
     count = len(features)
     starts = [0, *_boundaries(features, MIN_BARS_SHORT if count < SHORT_SONG else MIN_BARS), count]
     means = np.stack([features[a:b].mean(axis=0) for a, b in zip(starts, starts[1:], strict=False)])
@@ -160,8 +160,8 @@ def _without_slivers(edges: np.ndarray) -> np.ndarray:
     return np.array([*kept, edges[-1]])
 
 
-def _bar_features(spectra: Spectra, edges: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return standardised features [bars, d] and loudness in dB [bars]."""
+def features_between(spectra: Spectra, edges: np.ndarray) -> np.ndarray:
+    """Return timbre, its motion and chroma between each two of rising times [n + 1], float64 [n, d], each about as weighty."""
     rows = np.round(edges * FRAMES_PER_SECOND).astype(int)
     spans = [(min(a, len(spectra.mel) - 1), max(b, a + 1)) for a, b in zip(rows, rows[1:], strict=False)]
     scale = np.float32(1000 / max(loud_level(spectra.mel), 1e-12))
@@ -171,11 +171,10 @@ def _bar_features(spectra: Spectra, edges: np.ndarray) -> tuple[np.ndarray, np.n
     chroma = np.stack([spectra.chroma[a // 4 : max(b // 4, a // 4 + 1)].mean(axis=0) for a, b in spans])
     chroma = chroma.reshape(-1, 2, 12)
     chroma = (chroma / np.maximum(np.linalg.norm(chroma, axis=2, keepdims=True), 1e-12)).reshape(-1, 24)
-    energy = _bar_levels(spectra, edges)[0]
     parts = [timbre, 0.7 * motion, 1.0 * chroma]
     # each group weighs the same whatever its size and spread
     scaled = [part / max(float(part.std(axis=0).mean()) * np.sqrt(part.shape[1]), 1e-9) for part in parts]
-    return np.concatenate(scaled, axis=1), energy
+    return np.concatenate(scaled, axis=1)
 
 
 def _boundaries(features: np.ndarray, fewest: int) -> list[int]:

@@ -1,0 +1,79 @@
+"""Which beat is the one, by where the music changes: parts of a song begin with a bar.
+
+The rhythm network hears some twelve seconds to either side, in which a song that leans on its third beat sounds as if it
+began there. Over the whole song its parts tell: if nearly all strong changes fall on the same other beat of the bar, that
+beat is the one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from reactive.audio.rhythm import Rhythm
+from reactive.audio.spectrum import FRAMES_PER_SECOND, Spectra
+from reactive.audio.structure import features_between
+
+# a change is looked for in so many beats on either side; two of them are at least so many beats apart
+REACH, APART = 16, 8
+# changes weaker than this share of the song's strongest say nothing
+WEAK = 0.3
+# so many changes, and so much of their weight, must agree on another beat; the middle of the bar is the likelier mistake
+FEWEST, AGREED = 4, 0.75
+FEWEST_MIDDLE, AGREED_MIDDLE = 3, 0.7
+# what is left on the beat that was heard as the one
+DOUBT = 0.3
+# share of bars that are of one size: with others among them there is no common place to move to
+STEADY = 0.9
+
+
+def move_ones(rhythm: Rhythm, spectra: Spectra) -> Rhythm:
+    """Return the rhythm with its downbeats on the beat where the song's parts begin, or as it is.
+
+    Parameters
+    ----------
+    rhythm
+        Beats and bars as heard.
+    spectra
+        The song's spectra.
+    """
+    beats = rhythm.beats
+    if len(rhythm.downbeats) < 2 or len(beats) < 2 * REACH:
+        return rhythm
+    size = int(np.bincount(rhythm.beats_per_bar).argmax())
+    if (rhythm.beats_per_bar == size).mean() < STEADY:
+        return rhythm
+    opened = np.searchsorted(beats, rhythm.downbeats)
+    bar = np.searchsorted(opened, np.arange(len(beats)), side="right") - 1
+    # a pickup counts back from the first bar
+    place = (np.arange(len(beats)) - opened[np.maximum(bar, 0)]) % size
+    edges = np.append(beats, min(beats[-1] + np.median(np.diff(beats)), len(spectra.mel) / FRAMES_PER_SECOND))
+    change = changes(features_between(spectra, edges))
+    votes = np.bincount(place, weights=change, minlength=size)
+    counts = np.bincount(place, weights=change > 0, minlength=size)
+    to = int(votes.argmax())
+    middle = 2 * to == size
+    fewest, agreed = (FEWEST_MIDDLE, AGREED_MIDDLE) if middle else (FEWEST, AGREED)
+    total = float(votes.sum())
+    if to == 0 or counts.sum() < fewest or votes[to] < agreed * total or votes[0] > DOUBT * total:
+        return rhythm
+    opens = np.flatnonzero(place == to)
+    return replace(rhythm, downbeats=beats[opens], beats_per_bar=np.diff(opens, append=opens[-1] + size).astype(np.int64))
+
+
+def changes(features: np.ndarray) -> np.ndarray:
+    """Return how much lasting change begins with each row of features [n, d], float64 [n]; 0 but at the song's strong changes."""
+    count = len(features)
+    centred = features - features.mean(axis=0)
+    total = np.concatenate([np.zeros((1, centred.shape[1])), np.cumsum(centred, axis=0)])
+    novelty = np.zeros(count)
+    for row in range(4, count - 4):
+        first, last = max(row - REACH, 0), min(row + REACH, count)
+        before, after = (total[row] - total[first]) / (row - first), (total[last] - total[row]) / (last - row)
+        norm = max(float(np.linalg.norm(before) * np.linalg.norm(after)), 1e-9)
+        novelty[row] = (1 - float(before @ after) / norm) * np.sqrt(min(row - first, last - row) / REACH)
+    threshold = WEAK * float(np.percentile(novelty, 99))
+    strongest = np.array([novelty[row] == novelty[max(row - APART, 0) : row + APART + 1].max() for row in range(count)])
+    kept: np.ndarray = np.where(strongest & (novelty > threshold), novelty, 0.0)
+    return kept
