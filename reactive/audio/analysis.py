@@ -10,8 +10,8 @@ import numpy as np
 from reactive.audio.harmony import chroma_curves, find_key, separate
 from reactive.audio.loudness import LOUDNESS_RATE
 from reactive.audio.network import activations
-from reactive.audio.onset import Onsets, detect, onset_strength
 from reactive.audio.ones import move_ones
+from reactive.audio.onset import Onsets, detect, onset_strength
 from reactive.audio.rhythm import NONE, PULSE_SECONDS, Rhythm, extended, track_beats
 from reactive.audio.roles import find_roles
 from reactive.audio.spectrum import FRAMES_PER_SECOND, HOP, RATE, Spectra, loud_level, measure, scaled

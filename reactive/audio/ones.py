@@ -59,7 +59,9 @@ def move_ones(rhythm: Rhythm, spectra: Spectra) -> Rhythm:
     if to == 0 or counts.sum() < fewest or votes[to] < agreed * total or votes[0] > DOUBT * total:
         return rhythm
     opens = np.flatnonzero(place == to)
-    return replace(rhythm, downbeats=beats[opens], beats_per_bar=np.diff(opens, append=opens[-1] + size).astype(np.int64))
+    return replace(
+        rhythm, downbeats=beats[opens], beats_per_bar=np.diff(opens, append=opens[-1] + size).astype(np.int64)
+    )
 
 
 def changes(features: np.ndarray) -> np.ndarray:

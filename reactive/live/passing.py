@@ -1,4 +1,4 @@
-"""Run a call in a thread that ends with it, so that the engine's thread alone keeps processors busy.
+"""Run a call and let go of the processor threads that it gathered, so that the engine's thread alone keeps them busy.
 
 torch (by libgomp) gives each thread that ever computed with it a pool of helpers of its own, which lives as long as the
 thread. Where the pools together are more than the processors, helpers no longer wait busily but sleep and are woken
@@ -8,28 +8,31 @@ thread, long idle, has once loaded a model. So whatever else computes does so in
 
 from __future__ import annotations
 
-import threading
+import ctypes
+import sys
 from collections.abc import Callable
-from concurrent.futures import Future
-from typing import ParamSpec, TypeVar
+from functools import cache
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
 
 P = ParamSpec("P")
 T = TypeVar("T")
+# of OpenMP's header: give everything back
+_HARD = 2
 
 
 def in_passing(call: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
-    """Return what a call returns, run in a thread of its own; what it raises is raised here."""
-    outcome: Future[T] = Future()
+    """Return what a call returns; the calling thread's pool of helpers ends with it."""
+    try:
+        return call(*arguments, **named)
+    finally:
+        torch = sys.modules.get("torch")
+        if torch is not None and (pause := _pause(Path(torch.__file__ or "").parent)) is not None:
+            pause(_HARD)
 
-    def work() -> None:
-        try:
-            outcome.set_result(call(*arguments, **named))
-        except BaseException as problem:
-            outcome.set_exception(problem)
 
-    # as a daemon: who interrupts a long loading does not wait for its end
-    thread = threading.Thread(target=work, name="reactive-passing", daemon=True)
-    thread.start()
-    result = outcome.result()
-    thread.join()
-    return result
+@cache
+def _pause(torch: Path) -> Any:
+    """Return OpenMP's function that ends the calling thread's pool; None where torch brings no libgomp."""
+    found = sorted((torch / "lib").glob("libgomp*.so*"))
+    return getattr(ctypes.CDLL(str(found[0])), "omp_pause_resource_all", None) if found else None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import math
+import os
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -14,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from reactive.diffusion.conditioning import PromptBank
 from reactive.diffusion.core import Core
@@ -234,12 +237,33 @@ def test_with_time_to_spare_a_batch_fills_up_first(session: Session) -> None:
     assert engine._next() is not None
 
 
-def test_what_runs_in_passing_leaves_no_thread_and_raises_here() -> None:
-    before = threading.active_count()
-    assert in_passing(divmod, 7, 2) == (3, 1)
+def test_what_runs_in_passing_leaves_no_helpers() -> None:
+    def compute() -> float:
+        return float((torch.ones(2_000_000) * 2).sum())
+
+    def helpers() -> int:
+        return len(os.listdir("/proc/self/task"))
+
+    def alone() -> None:
+        torch.set_num_threads(2)
+        before = helpers()
+        assert in_passing(compute) == 4_000_000
+        counts.append(helpers() - before)
+        compute()
+        counts.append(helpers() - before)
+
+    if not sys.platform.startswith("linux"):
+        pytest.skip("helpers are counted in /proc")
+    counts: list[int] = []
+    threads = torch.get_num_threads()
+    thread = threading.Thread(target=alone)
+    thread.start()
+    thread.join()
+    torch.set_num_threads(threads)
+    # the second time nobody let go of them
+    assert counts == [0, 1]
     with pytest.raises(ZeroDivisionError):
         in_passing(divmod, 7, 0)
-    assert threading.active_count() == before
 
 
 def test_the_playhead_goes_on_and_round() -> None:
