@@ -202,8 +202,11 @@ class Engine:
             self._condition.notify_all()
             return self._prepare
 
-    def restart_of(self, frame: int) -> int:
-        """Return where a seek to a frame should land: in a feedback shot too far in to catch up soon, its start."""
+    def restart_of(self, frame: int, *, playing: bool = False) -> int:
+        """Return where a seek to a frame should land: in a feedback shot too far in to catch up soon, its start.
+
+        `playing` says that the music goes on meanwhile, so that there is ever more to catch up with.
+        """
         shot = self._feedback_shot(frame)
         if shot is None or frame in self.store:
             return frame
@@ -212,8 +215,10 @@ class Engine:
             if self._shot and self._shot.start == shot[0] and self._shot.reached <= frame
             else shot[0]
         )
-        ticks = frames_in(1.0, self.timeline.fps) / float(self.timeline.feedback_rate)
-        return frame if (frame - reached) / ticks * self._tick_seconds < CATCH_UP else shot[0]
+        rate = float(self.timeline.feedback_rate)
+        work = float(frame_time(frame - reached, self.timeline.fps)) * rate * self._tick_seconds
+        gained = 1 - self._tick_seconds * rate if playing else 1.0
+        return frame if work < CATCH_UP * gained else shot[0]
 
     def showing(self) -> Picture | None:
         """Return the picture that is to be seen at the playhead: the newest that is not later, of the last seconds."""

@@ -149,7 +149,7 @@ class Session:
         timeline = self.engine.timeline
         wanted = self._inside(position)
         frame = min(nearest_frame(wanted, timeline.fps), timeline.frames - 1)
-        start = self.engine.restart_of(frame)
+        start = self.engine.restart_of(frame, playing=playing)
         landed = wanted if start == frame else float(frame_time(start, timeline.fps))
         moved = replace(self.engine.transport, position=landed, playing=playing, told=time.monotonic())
         return self.engine.move(moved, jumped=True), landed

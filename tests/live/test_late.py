@@ -14,6 +14,7 @@ import pytest
 pytest.importorskip("aiohttp", reason="the extra [preview] is not installed")
 
 from reactive.live import engine as engine_room
+from reactive.live.engine import CATCH_UP
 from reactive.live.material import Options, gather
 from reactive.live.preview import USUAL_PORT, _listener
 from reactive.live.session import Session
@@ -85,6 +86,20 @@ def test_a_shot_larger_than_the_store_ends_too(slow: Session, monkeypatch: pytes
         assert time.monotonic() < end
         time.sleep(0.05)
     assert len(engine.store) == 1
+
+
+def test_a_seek_restarts_a_shot_sooner_while_the_music_plays(slow: Session) -> None:
+    # another engine on the same material, whose thread is never started
+    engine = Session(slow.material, lambda frames: None, (slow.material.options.preset,)).engine
+    first = int(np.flatnonzero(engine.timeline.columns["source"] == -2)[0])
+    rate = float(engine.timeline.feedback_rate)
+    # half of the time goes into keeping up, so the way there takes twice as long
+    engine._tick_seconds = 0.5 / rate
+    near = first + int(0.5 * CATCH_UP * engine.timeline.fps)
+    far = first + int(1.5 * CATCH_UP * engine.timeline.fps)
+    assert engine._feedback_shot(far) == engine._feedback_shot(first)
+    assert [engine.restart_of(frame) for frame in (near, far)] == [near, far]
+    assert [engine.restart_of(frame, playing=True) for frame in (near, far)] == [near, first]
 
 
 def test_a_usual_port_that_is_taken_gives_way_to_a_free_one() -> None:

@@ -186,6 +186,13 @@ def test_an_error_in_the_encoder_stops_the_render_and_keeps_what_was_there(
 
     out = tmp_path / "out.mp4"
     out.write_bytes(b"precious")
-    monkeypatch.setattr(segment.SegmentEncoder, "write", full)
-    assert "No space left" in failing(OutputError, short_song, out, settings(toy_model, overwrite=True))
+    chosen = settings(toy_model, overwrite=True)
+    with monkeypatch.context() as patch:
+        patch.setattr(segment.SegmentEncoder, "write", full)
+        with pytest.raises(OutputError, match="No space left"):
+            make_clip(short_song, out, chosen)
     assert out.read_bytes() == b"precious"
+    # ticks that were imagined before the error was met are not lost, and the next run needs no more than the same words
+    assert {entry.name for entry in tmp_path.iterdir()} <= {"out.mp4", "out.mp4.reactive-job"}
+    assert make_clip(short_song, out, chosen).frames > 0
+    assert out.read_bytes() != b"precious"
