@@ -2,9 +2,10 @@
 
     python -m reactive.ember.evaluate --pictures DIR --perceptual DIR [--model NAME] [--json OUT.json]
 
-`--pictures` is what ``reactive.ember.train.gather`` gathers, `--perceptual` holds the SqueezeNet and LPIPS weights (see
-``reactive/ember/train/squeezenet.py``). Real pictures whose number is divisible by 8 are held out from all training of
-the model. The tag classifier learns from real training pictures only, never from anything a model painted.
+`--pictures` is what ``reactive.ember.train.gather`` gathers, `--perceptual` holds the weights of SqueezeNet, LPIPS and
+EfficientNet-Lite1 (see ``squeezenet`` and ``efficientnet`` in ``reactive/ember/train``). Real pictures whose number is divisible
+by 8 are held out from all training of the model. The tag classifier learns from real training pictures only, never from
+anything a model painted, and sees by a net that no training of ember uses.
 """
 
 from __future__ import annotations
@@ -19,20 +20,24 @@ from pathlib import Path
 import numpy as np
 import torch
 from scipy import linalg
+from torch import nn
 from torch.nn import functional
 
 from reactive.diffusion.conditioning import PromptBank
 from reactive.diffusion.core import Core, Request, from_bytes
 from reactive.diffusion.models import Model, default_batch, load_model
 from reactive.diffusion.noise import NoisePath
-from reactive.ember.train import data
+from reactive.ember.train import data, efficientnet
 from reactive.ember.train.autoencoder import psnr
-from reactive.ember.train.squeezenet import Lpips, SqueezeNetFeatures, load_lpips
+from reactive.ember.train.squeezenet import Lpips, load_lpips
 
 TAGS = 20
 SEEDS = 50
-# what the feature net sees; small enough for a CPU, and the same for real and painted pictures
+# of fewer training pictures than these nobody learns a tag
+ENOUGH = 7
+# side of the squares that SqueezeNet and the classifier see, the same for real and painted pictures
 SEEN = 160
+NAMED_AT = 224
 VIEWS = 16
 # a slow walk: one unit of the walk, after which nothing is left of a picture, in so many seconds
 WALK_SECONDS = 8
@@ -40,7 +45,7 @@ WALK_SECONDS = 8
 
 @dataclass(frozen=True)
 class Real:
-    """Real pictures as the judges see them: features [n, f], tags [n, t] of 0 and 1, pictures [n, 3, s, s]."""
+    """Real pictures as a judge sees them: features [n, f], tags [n, t] of 0 and 1, pictures [n, 3, s, s]."""
 
     features: torch.Tensor
     tags: torch.Tensor
@@ -48,8 +53,8 @@ class Real:
 
 
 @torch.inference_mode()
-def features_of(net: SqueezeNetFeatures, pictures: torch.Tensor) -> torch.Tensor:
-    """Return float32 [n, f]: mean and deviation over the picture of the two last SqueezeNet feature maps."""
+def features_of(net: nn.Module, pictures: torch.Tensor) -> torch.Tensor:
+    """Return float32 [n, f]: mean and deviation over the picture of the two last feature maps of a net."""
     parts = []
     for batch in torch.split(pictures, 16):
         maps = net(batch)[-2:]
@@ -57,35 +62,49 @@ def features_of(net: SqueezeNetFeatures, pictures: torch.Tensor) -> torch.Tensor
     return torch.cat(parts)
 
 
-def seen(pictures: torch.Tensor) -> torch.Tensor:
-    """Return the centred squares of pictures [n, 3, h, w] at the size that the judges see."""
+def seen(pictures: torch.Tensor, size: int = SEEN) -> torch.Tensor:
+    """Return the centred squares of pictures [n, 3, h, w] at the size that a judge sees."""
     height, width = pictures.shape[-2:]
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
     square = pictures[:, :, top : top + side, left : left + side]
-    return functional.interpolate(square, size=(SEEN, SEEN), mode="bilinear", antialias=True, align_corners=False)
+    return functional.interpolate(square, size=(size, size), mode="bilinear", antialias=True, align_corners=False)
 
 
-def tags_to_ask(items: list[data.Captioned]) -> list[str]:
-    """Return the tags that most training pictures carry."""
-    counts: dict[str, int] = {}
-    for item in items:
-        for tag in item.tags:
-            counts[tag] = counts.get(tag, 0) + 1
-    return sorted(sorted(counts), key=lambda tag: -counts[tag])[:TAGS]
+def tags_to_ask(learned: list[data.Captioned], held_out: list[data.Captioned], count: int = TAGS) -> list[str]:
+    """Return the tags that tell pictures apart best: of those seen often enough, those that share fewest pictures.
+
+    Where one picture carries five of the tags asked, four of five right answers count as wrong. So the tag which shares
+    most pictures with the others is left out until `count` are left. Looks at nothing but the tags.
+    """
+    known = {tag for item in held_out for tag in item.tags}
+    tags = sorted({tag for item in learned for tag in item.tags} & known)
+    carried = np.array([[tag in item.tags for tag in tags] for item in learned], float)
+    often = carried.sum(0) >= ENOUGH
+    left = [tag for tag, enough in zip(tags, often, strict=True) if enough]
+    carried = carried[:, often]
+    shared = carried.T @ carried
+    share = shared / shared.diagonal()
+    overlap = share + share.T
+    np.fill_diagonal(overlap, 0.0)
+    while len(left) > count:
+        worst = int(overlap.sum(1).argmax())
+        overlap = np.delete(np.delete(overlap, worst, 0), worst, 1)
+        del left[worst]
+    return left
 
 
 def real_pictures(
-    net: SqueezeNetFeatures, items: list[data.Captioned], tags: list[str], *, views: int, rng: np.random.Generator
+    net: nn.Module, items: list[data.Captioned], tags: list[str], *, size: int, views: int, rng: np.random.Generator
 ) -> Real:
     """Return crops of real pictures (one centred crop each if `views` is 1) with their tags."""
     pictures, labels = [], []
     for item in items:
         for _ in range(views):
             if views == 1:
-                pictures.append(data.centre_crop(item.picture, width=SEEN, height=SEEN))
+                pictures.append(data.centre_crop(item.picture, width=size, height=size))
             else:
-                pictures.append(data.random_crop(item.picture, rng, width=SEEN, height=SEEN, zoom=1.6))
+                pictures.append(data.random_crop(item.picture, rng, width=size, height=size, zoom=1.6))
             labels.append([float(tag in item.tags) for tag in tags])
     tensors = data.to_tensor(pictures)
     return Real(features_of(net, tensors), torch.tensor(labels), tensors)
@@ -125,7 +144,7 @@ def frechet(a: torch.Tensor, b: torch.Tensor) -> float:
 
 
 def paint(model: Model, prompts: list[str], *, seeds: int, first_seed: int = 1000) -> torch.Tensor:
-    """Return pictures as the judges see them, [prompts, seeds, 3, s, s]: pure noise, strength 1."""
+    """Return pictures at the model's native size, uint8 [prompts, seeds, 3, h, w]: pure noise, strength 1."""
     width, height = model.native
     core = Core(
         model, PromptBank(model, prompts), batch=default_batch("cpu", width, height), width=width, height=height
@@ -138,8 +157,8 @@ def paint(model: Model, prompts: list[str], *, seeds: int, first_seed: int = 100
             Request(p, p, 0.0, 1.0, tuple(path.at(s + 100_000 * i, 0.0) for i in range(core.noises_per_picture)))
             for p, s in jobs[first : first + core.batch]
         ]
-        painted.append(seen(from_bytes(core.imagine(requests))))
-    return torch.cat(painted).view(len(prompts), seeds, 3, SEEN, SEEN)
+        painted.append(core.imagine(requests))
+    return torch.cat(painted).view(len(prompts), seeds, 3, height, width)
 
 
 @torch.inference_mode()
@@ -227,44 +246,49 @@ def evaluate(name: str, pictures: Path, perceptual: Path, *, step_counts: tuple[
     decibel, distance = reconstruction(model, lpips, held_out)
     figures: dict[str, object] = {"psnr_db": decibel, "lpips": distance}
 
-    tags = tags_to_ask(learned)
-    trained = real_pictures(lpips.features, learned, tags, views=VIEWS, rng=rng)
-    plain = real_pictures(lpips.features, learned, tags, views=1, rng=rng)
-    judged = real_pictures(lpips.features, held_out, tags, views=1, rng=rng)
-    classifier = TagClassifier(trained)
+    tags = tags_to_ask(learned, held_out)
+    net = efficientnet.load(perceptual, "lite1")
+    classifier = TagClassifier(real_pictures(net, learned, tags, size=NAMED_AT, views=VIEWS, rng=rng))
+    judged = real_pictures(net, held_out, tags, size=NAMED_AT, views=1, rng=rng)
     # a real picture carries several tags: right is whoever names one of them first
     known = judged.tags.sum(1) > 0
     guess = classifier.scores(judged.features).argmax(1)
     hits = judged.tags.gather(1, guess[:, None])[:, 0][known]
     # as strictly as what is painted: of the real pictures with a tag, those for which just this tag is named first
-    asked = [
-        float((guess[judged.tags[:, i] > 0] == i).float().mean()) for i in range(len(tags)) if judged.tags[:, i].any()
-    ]
+    asked = [float((guess[judged.tags[:, i] > 0] == i).float().mean()) for i in range(len(tags))]
+
+    plain = real_pictures(lpips.features, learned, tags, size=SEEN, views=1, rng=rng)
+    unseen = real_pictures(lpips.features, held_out, tags, size=SEEN, views=1, rng=rng)
     figures |= {
         "tags": tags,
         "classifier_accuracy_real": float(hits.mean()),
         "classifier_fidelity_real": float(np.mean(asked)),
         "classifier_chance_real": float(judged.tags[known].mean()),
-        "frechet_real_against_real": frechet(plain.features, judged.features),
-        "nearest_real": float(nearest(judged.features, plain.features).median()),
+        "frechet_real_against_real": frechet(plain.features, unseen.features),
+        "nearest_real": float(nearest(unseen.features, plain.features).median()),
     }
     real_spread = {
         tag: spread(
-            lpips, torch.cat([plain.pictures[plain.tags[:, i] > 0], judged.pictures[judged.tags[:, i] > 0]]), rng
+            lpips, torch.cat([plain.pictures[plain.tags[:, i] > 0], unseen.pictures[unseen.tags[:, i] > 0]]), rng
         )
         for i, tag in enumerate(tags)
     }
     for steps in step_counts:
         painted = paint(load_model(name, steps=steps), tags, seeds=SEEDS)
-        found = features_of(lpips.features, painted.flatten(0, 1))
+        parts = [from_bytes(part) for part in torch.split(painted.flatten(0, 1), 16)]
+        found = torch.cat([features_of(net, seen(part, NAMED_AT)) for part in parts])
         named = classifier.scores(found).argmax(1).view(len(tags), SEEDS)
         right = (named == torch.arange(len(tags))[:, None]).float().mean(1)
-        ratios = [spread(lpips, painted[i], rng) / real_spread[tag] for i, tag in enumerate(tags)]
+        small = torch.cat([seen(part) for part in parts])
+        ratios = [
+            spread(lpips, some, rng) / real_spread[tag] for some, tag in zip(small.split(SEEDS), tags, strict=True)
+        ]
+        found = features_of(lpips.features, small)
         closest = nearest(found, plain.features)
         figures[f"steps_{steps}"] = {
             "fidelity": float(right.mean()),
             "fidelity_by_tag": {tag: round(float(value), 2) for tag, value in zip(tags, right, strict=True)},
-            "frechet": frechet(found, judged.features),
+            "frechet": frechet(found, unseen.features),
             "diversity_of_real": float(np.mean(ratios)),
             "nearest_median": float(closest.median()),
             "nearest_smallest": float(closest.min()),
@@ -277,7 +301,7 @@ def main() -> None:
     """Parse the command line, judge and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pictures", type=Path, required=True, help="folder with the manifest's pictures")
-    parser.add_argument("--perceptual", type=Path, required=True, help="folder with the SqueezeNet and LPIPS weights")
+    parser.add_argument("--perceptual", type=Path, required=True, help="folder with the nets that judge")
     parser.add_argument("--model", default="ember", help="a model's name or folder")
     parser.add_argument("--steps", type=int, nargs="+", default=[1, 2, 4], help="step counts to judge")
     parser.add_argument("--threads", type=int, default=2)

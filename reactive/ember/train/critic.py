@@ -1,20 +1,46 @@
-"""A critic of latents: small heads on what the frozen denoiser sees in them.
+"""A critic of pictures: small heads on what a net trained on photographs sees in them.
 
-The denoiser was trained at every noise level, so its features tell layout at high noise and texture at low noise, and
-it takes the text too. Only the heads learn (latent adversarial distillation: Sauer et al., arXiv 2403.12015; features of
-a frozen net: Sauer et al., arXiv 2111.01007).
+Few pictures are enough for a critic that need not learn to see (Sauer et al., "Projected GANs Converge Faster", arXiv
+2111.01007; as the second force of distillation: Sauer et al., arXiv 2311.17042). Only the heads learn.
 """
 
 from __future__ import annotations
 
+import numpy as np
 import torch
-from diffusers import UNet2DConditionModel
 from torch import nn
 from torch.nn import functional
 
-from reactive.ember.train import schedule
+from reactive.ember.train import efficientnet
 
 HIDDEN = 64
+# side of the squares that the critic sees, in pixels
+SEEN = 160
+# the smallest square taken, as a share of the picture's short side
+SMALLEST = 0.55
+# how far light, contrast and saturation of what is seen vary (Zhao et al., arXiv 2006.10738)
+VARIED = 0.2
+
+
+def windows(pictures: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+    """Return a random square of each picture [n, 3, h, w], varied in colour, half of them flipped, [n, 3, SEEN, SEEN].
+
+    The same is done to real and to painted pictures, so that the critic can't learn the real ones by heart.
+    """
+    height, width = pictures.shape[-2:]
+    seen = []
+    for picture in pictures.float():
+        side = round(min(height, width) * rng.uniform(SMALLEST, 1.0))
+        top, left = int(rng.integers(0, height - side + 1)), int(rng.integers(0, width - side + 1))
+        square = picture[None, :, top : top + side, left : left + side]
+        square = functional.interpolate(square, size=(SEEN, SEEN), mode="bilinear", antialias=True, align_corners=False)
+        light, contrast, saturation = rng.uniform(-VARIED, VARIED, 3).tolist()
+        grey = square.mean(1, keepdim=True)
+        square = grey + (square - grey) * (1 + 2 * saturation)
+        middle = square.mean()
+        square = middle + (square - middle) * (1 + contrast) + light
+        seen.append(square.flip(3) if rng.random() < 0.5 else square)
+    return torch.cat(seen).contiguous(memory_format=torch.channels_last)
 
 
 class Head(nn.Module):
@@ -22,58 +48,35 @@ class Head(nn.Module):
 
     def __init__(self, channels: int, text_width: int) -> None:
         super().__init__()
+        self.norm = nn.BatchNorm2d(channels, affine=False, momentum=None)
         self.first = nn.Conv2d(channels, HIDDEN, 1)
         self.second = nn.Conv2d(HIDDEN, HIDDEN, 3, padding=1)
         self.text = nn.Linear(text_width, HIDDEN)
         self.last = nn.Conv2d(HIDDEN, 1, 1)
 
     def forward(self, x: torch.Tensor, text: torch.Tensor) -> torch.Tensor:
-        # without weights of its own: torch 2.13's backward pass of those crashes where the maps ask for no gradient
-        x = functional.silu(self.first(functional.group_norm(x, 8)))
-        x = x + functional.silu(self.second(x))
+        x = functional.leaky_relu(self.first(x), 0.2)
+        x = x + functional.leaky_relu(self.second(x), 0.2)
         # what a place says of the text, beside what it says of itself (Miyato and Koyama, arXiv 1802.05637)
         agreement = (x * self.text(text)[:, :, None, None]).sum(1, keepdim=True) / HIDDEN**0.5
         return (self.last(x) + agreement).flatten(1)
 
 
 class Critic(nn.Module):
-    """One head for each level of the denoiser's way down and one for its middle; holds no weights of the denoiser."""
+    """One head for each of `efficientnet.TAPS`."""
 
-    def __init__(self, net: UNet2DConditionModel) -> None:
+    def __init__(self, text_width: int) -> None:
         super().__init__()
-        widths = [*net.config.block_out_channels, net.config.block_out_channels[-1]]
-        self.heads = nn.ModuleList(Head(width, net.config.cross_attention_dim) for width in widths)
+        self.heads = nn.ModuleList(Head(width, text_width) for width in efficientnet.WIDTHS)
+
+    def learn_scale(self, maps: list[torch.Tensor]) -> None:
+        """Follow mean and deviation of each channel in the maps of real pictures."""
+        for head, x in zip(self.heads, maps, strict=True):
+            head.norm.train()(x.float())
+            head.norm.eval()
 
     def forward(self, maps: list[torch.Tensor], texts: torch.Tensor) -> torch.Tensor:
-        """Return float32 scores [n, places of all maps]; each map counts about the same however many places it has."""
+        """Return float32 scores [n, 4]: the mean over the places of each map."""
         text = texts.mean(1)
-        scores = [head(x.float(), text) for head, x in zip(self.heads, maps, strict=True)]
-        most = max(score.shape[1] for score in scores)
-        return torch.cat([score.repeat_interleave(most // score.shape[1], 1) for score in scores], 1)
-
-
-def features(
-    net: UNet2DConditionModel, z: torch.Tensor, times: torch.Tensor, texts: torch.Tensor
-) -> list[torch.Tensor]:
-    """Return the net's maps of noisy latents z [n, 4, h, w] on the way down, one a level, and that of its middle."""
-    signal = net.time_embedding(net.time_proj(times))
-    hidden = net.conv_in(z)
-    maps = []
-    for block in net.down_blocks:
-        given = {"encoder_hidden_states": texts} if getattr(block, "has_cross_attention", False) else {}
-        hidden, passed = block(hidden, signal, **given)
-        # what the block made at its own size, before it halved it
-        maps.append(passed[0])
-    return [*maps, net.mid_block(hidden, signal, encoder_hidden_states=texts)]
-
-
-def draw_times(count: int) -> torch.Tensor:
-    """Draw the noise levels at which the critic looks, middling ones most often."""
-    return schedule.time_of(torch.sigmoid(torch.randn(count) - 0.4).clamp(0.05, 0.95))
-
-
-def look(
-    net: UNet2DConditionModel, latents: torch.Tensor, times: torch.Tensor, texts: torch.Tensor
-) -> list[torch.Tensor]:
-    """Return the features of clean latents, noised to `times` first."""
-    return features(net, schedule.renoise(latents, torch.randn_like(latents), times), times, texts)
+        scores = [head(head.norm(x.float()), text) for head, x in zip(self.heads, maps, strict=True)]
+        return torch.stack([score.mean(1) for score in scores], 1)

@@ -8,6 +8,7 @@ Resumes from ``WORK/denoiser.pt``.
 from __future__ import annotations
 
 import argparse
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -47,8 +48,17 @@ def build() -> UNet2DConditionModel:
     return net.to(memory_format=torch.channels_last)
 
 
+@dataclass(frozen=True)
+class Batch:
+    """Scaled latents [n, 4, h, w], the embeddings of a text of each [n, 77, width], the tags it names [n, t] as shares."""
+
+    latents: torch.Tensor
+    texts: torch.Tensor
+    named: torch.Tensor
+
+
 class Views:
-    """Draws batches of scaled latents [n, 4, h, w] with text embeddings [n, 77, width] out of ``latents.pt``."""
+    """Draws batches out of ``latents.pt``."""
 
     def __init__(self, work: Path, rng: np.random.Generator) -> None:
         stored: dict[str, Any] = torch.load(work / "latents.pt", weights_only=True)
@@ -57,22 +67,31 @@ class Views:
         self.embeddings: torch.Tensor = stored["embeddings"]
         self.choices: list[list[int]] = stored["choices"]
         self.empty = int(stored["empty"])
+        self.tags = sorted({tag for tags in stored["tags"] for tag in tags})
+        number = {tag: i for i, tag in enumerate(self.tags)}
+        self.tags_of = [[number[tag] for tag in tags] for tags in stored["tags"]]
+        # a text that is nothing but a tag names just this one
+        self.tag_of_text = {i: number[words] for i, words in enumerate(stored["texts"]) if words in number}
         self.shapes = list(stored["shapes"].values())
         self.real = [shape["real"].nonzero()[:, 0].numpy() for shape in self.shapes]
         self.made = [(~shape["real"]).nonzero()[:, 0].numpy() for shape in self.shapes]
 
-    def draw(self, count: int, *, dropout: float) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return latents and embeddings of one shape; a share `dropout` of the embeddings is that of no text."""
+    def draw(self, count: int, *, dropout: float) -> Batch:
+        """Return views of one shape; a share `dropout` of the texts is that of no text, which names no tag."""
         which = int(self.rng.choice(len(self.shapes), p=SHAPE_WEIGHTS))
         shape = self.shapes[which]
         pools = [self.real[which] if self.rng.random() < REAL else self.made[which] for _ in range(count)]
         chosen = [int(pool[self.rng.integers(len(pool))]) for pool in pools]
-        texts = []
-        for label in shape["labels"][chosen].tolist():
+        texts, named = [], torch.zeros(count, len(self.tags))
+        for row, label in enumerate(shape["labels"][chosen].tolist()):
             options = self.choices[label]
-            texts.append(self.empty if self.rng.random() < dropout else options[self.rng.integers(len(options))])
+            text = self.empty if self.rng.random() < dropout else options[self.rng.integers(len(options))]
+            texts.append(text)
+            if text != self.empty:
+                tags = [self.tag_of_text[text]] if text in self.tag_of_text else self.tags_of[label]
+                named[row, tags] = 1 / len(tags)
         latents = shape["latents"][chosen].float() * self.scale
-        return latents.contiguous(memory_format=torch.channels_last), self.embeddings[texts].float()
+        return Batch(latents.contiguous(memory_format=torch.channels_last), self.embeddings[texts].float(), named)
 
 
 def train(work: Path, *, steps: int, peak: float, seed: int) -> None:
@@ -84,13 +103,13 @@ def train(work: Path, *, steps: int, peak: float, seed: int) -> None:
     net = build()
     run = checkpoint.Run(work / "denoiser.pt", net, rng, steps=steps, peak=peak, decay=0.999)
     for _ in run:
-        latents, embeddings = views.draw(BATCH, dropout=DROPOUT)
+        batch = views.draw(BATCH, dropout=DROPOUT)
         times = schedule.sample_times(BATCH, generator)
-        noise = torch.randn(latents.shape).contiguous(memory_format=torch.channels_last)
+        noise = torch.randn(batch.latents.shape).contiguous(memory_format=torch.channels_last)
         alpha, sigma = schedule.alpha_sigma(times)
         with checkpoint.quick_forward():
-            predicted = net(alpha * latents + sigma * noise, times, embeddings).sample
-        run.descend(functional.mse_loss(predicted.float(), alpha * noise - sigma * latents))
+            predicted = net(alpha * batch.latents + sigma * noise, times, batch.texts).sample
+        run.descend(functional.mse_loss(predicted.float(), alpha * noise - sigma * batch.latents))
 
 
 def load(work: Path, name: str = "denoiser.pt") -> UNet2DConditionModel:

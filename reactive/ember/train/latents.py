@@ -2,7 +2,7 @@
 
     python -m reactive.ember.train.latents --pictures DIR --work DIR
 
-Writes ``WORK/latents.pt``: per shape the latents (float16), the index of each one's texts and whether it is real.
+Writes ``WORK/latents.pt``: per shape the latents (float16), the index of each one's texts and tags and whether it is real.
 """
 
 from __future__ import annotations
@@ -23,13 +23,18 @@ SCENES = (56, 16, 16)
 
 
 def texts_of(item: data.Captioned) -> list[str]:
-    """Return the different ways in which a picture is described; training draws one of them each time."""
-    return [item.caption, item.long_caption, ", ".join(item.tags), item.caption + ", " + ", ".join(item.tags)]
+    """Return the different ways in which a picture is described; training draws one of them each time.
+
+    A single word is a prompt too, so each tag stands alone as well.
+    """
+    joined = ", ".join(item.tags)
+    return [item.caption, item.long_caption, joined, item.caption + ", " + joined, *item.tags]
 
 
 def texts_of_scene(scene: scenes.Scene) -> list[str]:
     """Return the different ways in which a scene is described."""
-    return [scene.caption, ", ".join(scene.tags), scene.caption + ", " + ", ".join(scene.tags)]
+    joined = ", ".join(scene.tags)
+    return [scene.caption, joined, scene.caption + ", " + joined, *scene.tags]
 
 
 @torch.inference_mode()
@@ -45,6 +50,7 @@ def gather(pictures: Path, work: Path, *, seed: int, rendered: Path | None) -> N
     model = autoencoder.load(work)
     learned = data.load(pictures, held_out=False)
     phrases: list[list[str]] = []
+    tags: list[tuple[str, ...]] = []
     shapes = {}
     for (width, height), views, count in zip(SHAPES, VIEWS, SCENES, strict=True):
         latents, labels, real = [], [], []
@@ -55,12 +61,14 @@ def gather(pictures: Path, work: Path, *, seed: int, rendered: Path | None) -> N
             labels += [len(phrases)] * views
             real += [True] * views
             phrases.append(texts_of(item))
+            tags.append(item.tags)
         for kind in scenes.KINDS:
             made = [scene_of(kind, number, width, height, rendered) for number in range(count)]
             latents.append(encode(model, [scene.picture for scene in made]))
             for scene in made:
                 labels.append(len(phrases))
                 phrases.append(texts_of_scene(scene))
+                tags.append(scene.tags)
             real += [False] * count
             print(f"{width}x{height} {kind}: {count} scenes", flush=True)
         shapes[(height // 8, width // 8)] = {
@@ -82,6 +90,7 @@ def gather(pictures: Path, work: Path, *, seed: int, rendered: Path | None) -> N
             "embeddings": text.embed(tokenizer, encoder, unique).half(),
             "choices": [[position[phrase] for phrase in group] for group in phrases],
             "empty": position[""],
+            "tags": tags,
         },
         work / "latents.pt",
     )

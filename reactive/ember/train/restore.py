@@ -2,8 +2,8 @@
 
     python -m reactive.ember.train.restore --model reactive/ember/model --work DIR
 
-Writes the checkpoints ``autoencoder.pt``, ``text.pt``, ``denoiser.pt`` and the tokenizer at step 0: the optimisers
-start anew, and what an exported folder does not hold (the undistilled denoiser) starts from what it does.
+Writes the checkpoints ``autoencoder.pt``, ``text.pt``, ``denoiser.pt``, ``student.pt`` and the tokenizer at step 0: the
+optimisers start anew, and what an exported folder does not hold (the undistilled denoiser) starts from what it does.
 """
 
 from __future__ import annotations
@@ -21,10 +21,12 @@ from reactive.ember.train import checkpoint
 
 def restore(model: Path, work: Path) -> None:
     """Write checkpoints of every part of the diffusers folder `model` to the folder `work`."""
+    net = UNet2DConditionModel.from_pretrained(model / "unet")
     parts: dict[str, nn.Module] = {
         "autoencoder": AutoencoderTiny.from_pretrained(model / "vae"),
         "text": CLIPTextModel.from_pretrained(model / "text_encoder"),
-        "denoiser": UNet2DConditionModel.from_pretrained(model / "unet"),
+        "denoiser": net,
+        "student": net,
     }
     work.mkdir(parents=True, exist_ok=True)
     for name, part in parts.items():

