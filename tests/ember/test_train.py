@@ -9,7 +9,19 @@ from torch import nn
 
 pytest.importorskip("tokenizers", reason="ember's training needs the extra [train]")
 
-from reactive.ember.train import checkpoint, critic, data, denoiser, distillation, scenes, schedule, text
+from reactive.ember.train import (
+    adversarial,
+    autoencoder,
+    checkpoint,
+    critic,
+    data,
+    denoiser,
+    efficientnet,
+    namer,
+    scenes,
+    schedule,
+    text,
+)
 
 WIDTH = text.WIDTH
 
@@ -35,6 +47,7 @@ def work(tmp_path):
             "texts": ["", "a", "b"],
             "embeddings": torch.randn(3, 77, WIDTH, generator=generator).half(),
             "choices": [[1], [2], [1, 2]],
+            "tags": [["a", "c"], ["b"], ["a", "b"]],
             "empty": 0,
         },
         tmp_path / "latents.pt",
@@ -88,44 +101,144 @@ def test_training_resumed_equals_training_in_one_go(tmp_path):
         assert torch.equal(value, resumed["average"][name])
 
 
-def test_critic_sees_what_the_denoiser_sees_and_tells_the_picture_where_to_go():
+def random_state(name):
+    """The entries of a file of EfficientNet-Lite `name`, at random."""
+    generator = torch.Generator().manual_seed(0)
+    net = efficientnet.EfficientNetFeatures(efficientnet.MORE[name])
+    state = {}
+    blocks = [block for stage in net.stages for block in stage]
+    layers = [("_conv_stem", "_bn0", net.stem)]
+    for number, block in enumerate(blocks):
+        names = [("_expand_conv", "_bn0"), ("_depthwise_conv", "_bn1"), ("_project_conv", "_bn2")]
+        for (convolution, norm), layer in zip(names[-len(block.layers) :], block.layers, strict=True):
+            layers.append((f"_blocks.{number}.{convolution}", f"_blocks.{number}.{norm}", layer))
+    for convolution, norm, layer in layers:
+        fan = layer.weight[0].numel()
+        out = len(layer.weight)
+        state[f"{convolution}.weight"] = torch.randn(layer.weight.shape, generator=generator) * (2 / fan) ** 0.5
+        state[f"{norm}.weight"] = 1 + torch.rand(out, generator=generator)
+        state[f"{norm}.bias"] = torch.randn(out, generator=generator)
+        state[f"{norm}.running_mean"] = torch.randn(out, generator=generator)
+        state[f"{norm}.running_var"] = 0.5 + torch.rand(out, generator=generator)
+    return state
+
+
+@pytest.mark.parametrize(("name", "blocks"), [("lite0", 16), ("lite1", 21)])
+def test_efficientnet_folds_the_normalisations(tmp_path, name, blocks):
+    state = random_state(name)
+    torch.save(state, tmp_path / f"efficientnet-{name}.pth")
+    net = efficientnet.load(tmp_path, name)
+    assert sum(len(stage) for stage in net.stages) == blocks
+    picture = torch.rand(2, 3, 65, 96) * 2 - 1
+    # TensorFlow's SAME at stride 2: an odd side is padded on both ends, an even one at its end
+    padded = nn.functional.pad(picture, (0, 1, 1, 1))
+    x = nn.functional.conv2d(padded, state["_conv_stem.weight"], stride=2)
+    mean, var, weight, bias = (state[f"_bn0.{key}"] for key in ("running_mean", "running_var", "weight", "bias"))
+    expected = nn.functional.batch_norm(x, mean, var, weight, bias, eps=1e-3).clamp(0, 6)
+    torch.testing.assert_close(net.stem(picture), expected, atol=1e-4, rtol=1e-4)
+    maps = net(picture)
+    assert [m.shape[1] for m in maps] == list(efficientnet.WIDTHS)
+    assert [tuple(m.shape[2:]) for m in maps] == [(17, 24), (9, 12), (5, 6), (3, 3)]
+    other = "lite1" if name == "lite0" else "lite0"
+    (tmp_path / f"efficientnet-{name}.pth").rename(tmp_path / f"efficientnet-{other}.pth")
+    with pytest.raises(ValueError, match=f"is not that of EfficientNet-{other}"):
+        efficientnet.load(tmp_path, other)
+
+
+def test_efficientnet_of_another_depth_is_refused(tmp_path):
+    torch.save(random_state("lite1"), tmp_path / "efficientnet-lite0.pth")
+    with pytest.raises(ValueError, match=r"efficientnet-lite0\.pth"):
+        efficientnet.load(tmp_path, "lite0")
+
+
+def test_the_critic_sees_parts_and_windows_of_what_there_is():
+    rng = np.random.default_rng(0)
+    latents = torch.arange(30.0 * 40).view(1, 1, 30, 40).repeat(8, 4, 1, 1)
+    near = critic.parts(latents, rng)
+    assert near.shape == (8, 4, critic.PART, critic.PART)
+    assert len({float(one[0, 0, 0]) for one in near}) > 1
+    for one in near:
+        corner = one[0, 0, 0]
+        assert torch.equal(one[0] - corner, latents[0, 0, : critic.PART, : critic.PART])
+    assert critic.parts(latents[:, :, :9], rng).shape == (8, 4, 9, 9)
+    pictures = torch.rand(4, 3, 48, 80, requires_grad=True)
+    shown = critic.windows(pictures, rng)
+    assert shown.shape == (4, 3, critic.SEEN, critic.SEEN)
+    shown.sum().backward()
+    # a square of a wide picture does not cover it
+    assert 0 < float((pictures.grad != 0).float().mean()) < 0.7
+
+
+def test_the_critic_follows_the_real_scale_and_tells_every_place_where_to_go():
     torch.manual_seed(0)
-    net = denoiser.build().eval().requires_grad_(False)
-    z, times, texts = torch.randn(2, 4, 16, 16), torch.tensor([100.0, 900.0]), torch.randn(2, 77, WIDTH)
-    seen: list[torch.Tensor] = []
-    handle = net.mid_block.register_forward_hook(lambda _, __, out: seen.append(out))
-    net(z, times, texts)
-    handle.remove()
-    latents = z.requires_grad_()
-    maps = critic.features(net, latents, times, texts)
-    torch.testing.assert_close(maps[-1], seen[0], atol=1e-5, rtol=1e-4)
-    assert [m.shape[1] for m in maps] == [*denoiser.CHANNELS, denoiser.CHANNELS[-1]]
-    judge = critic.Critic(net)
-    scores = judge(maps, texts)
-    # one place of the coarsest map counts as many times as it covers places of the finest
-    assert scores.shape == (2, 5 * 16 * 16)
+    judge = critic.Critic(WIDTH).eval()
+    maps = [5 + 3 * torch.randn(6, width, 8, 8) for width in efficientnet.WIDTHS]
+    judge.learn_scale(maps)
+    for head, x in zip(judge.heads, maps, strict=True):
+        assert abs(float(head.norm(x).mean())) < 0.05
+        assert abs(float(head.norm(x).std()) - 1) < 0.05
+    seen = [x.clone().requires_grad_() for x in maps]
+    scores = judge(seen, torch.randn(6, 77, WIDTH))
+    assert scores.shape == (6, len(maps))
     scores.mean().backward()
-    assert latents.grad is not None
-    assert float(latents.grad.abs().sum()) > 0
+    assert all(float(x.grad.abs().amin((1, 2, 3)).min()) >= 0 and bool((x.grad.abs().sum(1) > 0).all()) for x in seen)
     assert all(p.grad is not None for p in judge.parameters())
-    assert all(p.grad is None for p in net.parameters())
 
 
-def test_two_pulls_are_weighed_by_their_lengths():
-    pull, push = torch.tensor([3.0, 4.0]), torch.tensor([0.0, 1000.0])
-    both = distillation.balanced(pull, push)
-    torch.testing.assert_close(both - pull, torch.tensor([0.0, 5.0 * distillation.CRITIC_PULL]))
+def test_pictures_of_one_text_are_told_apart_by_what_they_show():
+    rows = torch.arange(8)
+    assert adversarial.twins(rows).tolist() == [0, 1, 0, 1, 4, 5, 6, 7]
+    ratio = adversarial.draw_ratios(8)
+    assert bool((ratio[:4] == 1).all())
+    assert bool(((ratio[4:] < 1) & (ratio[4:] > 0)).all())
+    torch.manual_seed(0)
+    maps = [torch.randn(8, 16, 4, 4) for _ in range(2)]
+    same = [adversarial.twins(x) for x in maps]
+    torch.testing.assert_close(adversarial.alike(same, 2), torch.zeros(2))
+    # independent directions in many dimensions are square to each other
+    assert 1.6 < float(adversarial.alike(maps, 2).mean()) < 2.4
 
 
-def test_denoiser_and_distillation_take_steps_and_resume(work, monkeypatch):
+def test_views_name_the_tags_of_their_texts(work):
+    views = denoiser.Views(work, np.random.default_rng(0))
+    assert views.tags == ["a", "b", "c"]
+    for _ in range(10):
+        batch = views.draw(6, dropout=0.0)
+        assert batch.texts.shape == (6, 77, WIDTH)
+        torch.testing.assert_close(batch.named.sum(1), torch.ones(6))
+        for words, named in zip(batch.texts, batch.named, strict=True):
+            # every text of these views is one tag
+            which = [torch.equal(words, one.float()) for one in views.embeddings].index(True)
+            assert named.tolist() == [[0, 0, 0], [1, 0, 0], [0, 1, 0]][which]
+    assert float(views.draw(6, dropout=1.0).named.sum()) == 0
+
+
+def test_a_right_name_costs_less_than_a_wrong_one():
+    named = torch.eye(3)[[0, 1]]
+    assert float(namer.misnaming(10 * named, named)) < 0.01
+    assert float(namer.misnaming(10 * torch.eye(3)[[2, 2]], named)) > 5
+
+
+@pytest.fixture
+def perceptual(tmp_path_factory):
+    """A folder with an EfficientNet that sees at random."""
+    folder = tmp_path_factory.mktemp("perceptual")
+    torch.save(random_state("lite0"), folder / "efficientnet-lite0.pth")
+    return folder
+
+
+def test_denoiser_namer_and_adversary_take_steps_and_resume(work, perceptual, monkeypatch):
     monkeypatch.setattr(denoiser, "BATCH", 2)
-    monkeypatch.setattr(distillation, "BATCH", 2)
+    monkeypatch.setattr(adversarial, "BATCH", 4)
+    monkeypatch.setattr(namer, "VIEWS", 32)
+    checkpoint.save(work / "autoencoder.pt", average=autoencoder.build().state_dict())
     denoiser.train(work, steps=1, peak=1e-4, seed=0)
     before = denoiser.load(work)
-    distillation.train(work, steps=1, seed=0)
-    distillation.train(work, steps=2, seed=0)
-    after = denoiser.load(work, "student.pt")
-    assert checkpoint.load(work / "student.pt")["step"] == checkpoint.load(work / "critic.pt")["step"] == 2
+    namer.train(work, perceptual, seed=0)
+    adversarial.train(work, perceptual, steps=1, seed=0)
+    adversarial.train(work, perceptual, steps=2, seed=0)
+    after = denoiser.load(work, "generator.pt")
+    assert checkpoint.load(work / "generator.pt")["step"] == checkpoint.load(work / "critic.pt")["step"] == 2
     changed = [not torch.equal(a, b) for a, b in zip(before.parameters(), after.parameters(), strict=True)]
     assert sum(changed) > len(changed) / 2
     assert all(torch.isfinite(p).all() for p in after.parameters())

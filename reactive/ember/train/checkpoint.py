@@ -103,12 +103,13 @@ class Run:
         decay: float,
         weight_decay: float = 0.01,
         floor: float = 0.02,
+        betas: tuple[float, float] = (0.9, 0.99),
         save_every: int = 100,
     ) -> None:
         self.path, self.module, self.rng = path, module, rng
         self.steps, self.peak, self.floor, self.save_every = steps, peak, floor, save_every
         self.average = Average(module, decay)
-        self.optimiser = torch.optim.AdamW(module.parameters(), lr=peak, betas=(0.9, 0.99), weight_decay=weight_decay)
+        self.optimiser = torch.optim.AdamW(module.parameters(), lr=peak, betas=betas, weight_decay=weight_decay)
         self.first = self.step = 0
         self.losses: list[float] = []
         if (state := load(path)) is not None:

@@ -16,10 +16,22 @@ from reactive.ember.train import efficientnet
 HIDDEN = 64
 # side of the squares that the critic sees, in pixels
 SEEN = 160
-# the smallest square taken, as a share of the picture's short side
-SMALLEST = 0.55
+# the smallest square taken, as a share of the short side of what is at hand
+SMALLEST = 0.8
+# how often the critic sees a part of each picture, whose side is so many latents, and not the whole
+NEAR = 0.5
+PART = 20
 # how far light, contrast and saturation of what is seen vary (Zhao et al., arXiv 2006.10738)
 VARIED = 0.2
+
+
+def parts(latents: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+    """Return a random square of each latent [n, c, h, w], `PART` wide or what there is: seen from close by, and cheaper."""
+    height, width = latents.shape[-2:]
+    side = min(PART, height, width)
+    places = [(int(rng.integers(0, height - side + 1)), int(rng.integers(0, width - side + 1))) for _ in latents]
+    taken = [one[:, top : top + side, left : left + side] for one, (top, left) in zip(latents, places, strict=True)]
+    return torch.stack(taken).contiguous(memory_format=torch.channels_last)
 
 
 def windows(pictures: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:

@@ -59,7 +59,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, required=True, help="folder of the checkpoints")
     parser.add_argument("--out", type=Path, required=True, help="the diffusers folder to write")
-    parser.add_argument("--weights", default="student.pt", help="which denoiser: student.pt or denoiser.pt")
+    parser.add_argument("--weights", default="generator.pt", help="which denoiser: generator.pt or denoiser.pt")
     arguments = parser.parse_args()
     export(arguments.work, arguments.out, weights=arguments.weights)
 

@@ -2,7 +2,7 @@
 
     python -m reactive.ember.train.restore --model reactive/ember/model --work DIR
 
-Writes the checkpoints ``autoencoder.pt``, ``text.pt``, ``denoiser.pt``, ``student.pt`` and the tokenizer at step 0: the
+Writes the checkpoints ``autoencoder.pt``, ``text.pt``, ``denoiser.pt``, ``generator.pt`` and the tokenizer at step 0: the
 optimisers start anew, and what an exported folder does not hold (the undistilled denoiser) starts from what it does.
 """
 
@@ -26,7 +26,7 @@ def restore(model: Path, work: Path) -> None:
         "autoencoder": AutoencoderTiny.from_pretrained(model / "vae"),
         "text": CLIPTextModel.from_pretrained(model / "text_encoder"),
         "denoiser": net,
-        "student": net,
+        "generator": net,
     }
     work.mkdir(parents=True, exist_ok=True)
     for name, part in parts.items():
