@@ -281,7 +281,8 @@ def evaluate(name: str, pictures: Path, perceptual: Path, *, step_counts: tuple[
         right = (named == torch.arange(len(tags))[:, None]).float().mean(1)
         small = torch.cat([seen(part) for part in parts])
         ratios = [
-            spread(lpips, some, rng) / real_spread[tag] for some, tag in zip(torch.split(small, SEEDS), tags, strict=True)
+            spread(lpips, some, rng) / real_spread[tag]
+            for some, tag in zip(torch.split(small, SEEDS), tags, strict=True)
         ]
         found = features_of(lpips.features, small)
         closest = nearest(found, plain.features)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -18,6 +20,7 @@ from reactive.ember.train import (
     denoiser,
     efficientnet,
     namer,
+    pairs,
     scenes,
     schedule,
     text,
@@ -138,7 +141,7 @@ def test_efficientnet_folds_the_normalisations(tmp_path, name, blocks):
     torch.testing.assert_close(net.stem(picture), expected, atol=1e-4, rtol=1e-4)
     maps = net(picture)
     assert [m.shape[1] for m in maps] == list(efficientnet.WIDTHS)
-    assert [tuple(m.shape[2:]) for m in maps] == [(17, 24), (9, 12), (5, 6), (3, 3)]
+    assert [tuple(m.shape[2:]) for m in maps] == [(9, 12), (5, 6), (3, 3)]
     other = "lite1" if name == "lite0" else "lite0"
     (tmp_path / f"efficientnet-{name}.pth").rename(tmp_path / f"efficientnet-{other}.pth")
     with pytest.raises(ValueError, match=f"is not that of EfficientNet-{other}"):
@@ -185,18 +188,37 @@ def test_the_critic_follows_the_real_scale_and_tells_every_place_where_to_go():
     assert all(p.grad is not None for p in judge.parameters())
 
 
-def test_pictures_of_one_text_are_told_apart_by_what_they_show():
-    rows = torch.arange(8)
-    assert adversarial.twins(rows).tolist() == [0, 1, 0, 1, 4, 5, 6, 7]
-    ratio = adversarial.draw_ratios(8)
-    assert bool((ratio[:4] == 1).all())
-    assert bool(((ratio[4:] < 1) & (ratio[4:] > 0)).all())
+def test_pairs_lead_from_their_noise_along_the_guided_path():
+    seen = []
+
+    class Ideal(nn.Module):
+        """A denoiser that knows the picture: 0.5 with its text (of ones), -0.5 without."""
+
+        def forward(self, z, times, texts):
+            seen.append(len(z))
+            alpha, sigma = schedule.alpha_sigma(times)
+            picture = texts.mean((1, 2)).sub(0.5).view(-1, 1, 1, 1).expand_as(z)
+            noise = (z - alpha * picture) / sigma
+            return SimpleNamespace(sample=alpha * noise - sigma * picture)
+
+    z = torch.randn(3, 4, 6, 8)
+    painted = pairs.paint(Ideal(), z, torch.ones(3, 77, WIDTH), torch.zeros(1, 77, WIDTH))
+    # guidance goes as far beyond the text's picture as it is told
+    expected = -0.5 + pairs.GUIDANCE
+    torch.testing.assert_close(painted, torch.full_like(z, expected), atol=0.05, rtol=0)
+    assert seen == [6] * pairs.STEPS
+
+
+def test_the_anchor_holds_colours_and_layout_and_lets_strokes_be():
     torch.manual_seed(0)
-    maps = [torch.randn(8, 16, 4, 4) for _ in range(2)]
-    same = [adversarial.twins(x) for x in maps]
-    torch.testing.assert_close(adversarial.alike(same, 2), torch.zeros(2))
-    # independent directions in many dimensions are square to each other
-    assert 1.6 < float(adversarial.alike(maps, 2).mean()) < 2.4
+    picture = torch.randn(2, 4, 8, 16)
+    strokes = torch.tensor([1.0, -1.0]).repeat(8).expand(2, 4, 8, 16)
+    coarse = adversarial.coarse
+    assert float(adversarial.off(coarse(picture + strokes), coarse(picture))) < 1e-6
+    assert float(adversarial.off(coarse(picture + 1), coarse(picture))) > 0.9
+    push, pull = torch.tensor([0.0, 1000.0]), torch.tensor([3.0, 4.0])
+    expected = torch.tensor([0.6 * adversarial.ANCHOR, 1 + 0.8 * adversarial.ANCHOR])
+    torch.testing.assert_close(adversarial.balanced(push, pull), expected)
 
 
 def test_views_name_the_tags_of_their_texts(work):
@@ -230,11 +252,16 @@ def perceptual(tmp_path_factory):
 def test_denoiser_namer_and_adversary_take_steps_and_resume(work, perceptual, monkeypatch):
     monkeypatch.setattr(denoiser, "BATCH", 2)
     monkeypatch.setattr(adversarial, "BATCH", 4)
+    monkeypatch.setattr(adversarial, "WHOLE_WAY", 2)
+    monkeypatch.setattr(pairs, "BATCH", 2)
+    monkeypatch.setattr(pairs, "STEPS", 2)
     monkeypatch.setattr(namer, "VIEWS", 32)
     checkpoint.save(work / "autoencoder.pt", average=autoencoder.build().state_dict())
     denoiser.train(work, steps=1, peak=1e-4, seed=0)
     before = denoiser.load(work)
     namer.train(work, perceptual, seed=0)
+    pairs.make(work, count=6, seed=0)
+    assert [len(one.noise) for one in pairs.load(work)] == [6, 2, 2]
     adversarial.train(work, perceptual, steps=1, seed=0)
     adversarial.train(work, perceptual, steps=2, seed=0)
     after = denoiser.load(work, "generator.pt")

@@ -2,9 +2,9 @@
 
     python -m reactive.ember.train.adversarial --work DIR --perceptual DIR
 
-From pure noise a denoiser can only paint the mean of what a text names. A critic (`critic`) draws its one step towards
-what pictures with that text look like, a namer (`namer`) towards what its tags look like, and pictures of one text are
-kept apart. From a picture with noise on it, what was there anchors it. No teacher: where it blurs, its pupil would.
+From pure noise a denoiser paints in one step the mean of what a text names. `pairs` tell where its many steps lead from
+there: their colours and layout anchor it, coarsely. A critic (`critic`) draws it towards what pictures with that text look
+like, a namer (`namer`) towards what its tags look like. Where there is a picture beneath the noise, that one anchors it.
 (Lin et al., "Diffusion Adversarial Post-Training", arXiv 2501.08316; Sauer et al., arXiv 2111.01007 and 2311.17042.)
 Levels are continuous, so that any strength is met in training. Resumes from ``WORK/generator.pt``.
 """
@@ -18,45 +18,40 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from reactive.ember.train import autoencoder, checkpoint, critic, denoiser, efficientnet, namer, schedule
+from reactive.ember.train import autoencoder, checkpoint, critic, denoiser, efficientnet, namer, pairs, schedule
 
 BATCH = 16
 PEAK = 3e-4
-CRITIC_PEAK = 2e-3
+CRITIC_PEAK = 1e-3
 # a low momentum, for the two chase each other (Radford et al., arXiv 1511.06434)
 BETAS = (0.5, 0.99)
-# how much a wrong name counts beside a bad picture, and pictures of one text that are too alike
+# how many of a batch begin at pure noise, as most of a clip does; the others at any level, noisy ones more often
+WHOLE_WAY = 12
+# real pictures teach the critic more than scenes do
+REAL = 0.7
+# how much a wrong name counts beside a bad picture
 NAMING = 0.5
-SPREAD = 2.0
-# how far apart two pictures of one text are to be, against real ones of different texts
-APART = 0.7
-# how strongly the picture beneath the noise holds, against critic and namer
-ANCHOR = 0.7
+# how strongly the anchor holds, against critic and namer
+ANCHOR = 1.0
+# side of the squares of latents whose means are colours and layout
+COARSE = 4
 # pseudo-Huber loss's corner (Song and Dhariwal, arXiv 2310.14189), per element
 CORNER = 0.05
 
 
-def draw_ratios(count: int) -> torch.Tensor:
-    """Draw noise levels in rectified flow's time: the first half pure noise, the others anything, noisy ones more often."""
-    ratio = torch.rand(count).pow(0.6).clamp_min(0.03)
-    ratio[: count // 2] = 1.0
-    return ratio
+def off(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    """Return the mean pseudo-Huber distance of two batches."""
+    return ((a - b).square() + CORNER**2).sqrt().sub(CORNER).mean()
 
 
-def twins(rows: torch.Tensor) -> torch.Tensor:
-    """Return a batch [n, ...] whose second quarter repeats the first."""
-    quarter = len(rows) // 4
-    return torch.cat([rows[:quarter], rows[:quarter], rows[2 * quarter :]])
+def balanced(push: torch.Tensor, pull: torch.Tensor) -> torch.Tensor:
+    """Return the sum of two gradients [n, ...] on the scale of a unit: the first of length 1, the second of length `ANCHOR`."""
+    return push / push.norm().clamp_min(1e-12) + ANCHOR * pull / pull.norm().clamp_min(1e-12)
 
 
-def alike(maps: list[torch.Tensor], quarter: int) -> torch.Tensor:
-    """Return the distance between first and second quarter of the maps of a batch, place by place, float32 [quarter]."""
-    apart = [
-        (functional.normalize(x[:quarter].float(), dim=1) - functional.normalize(x[quarter : 2 * quarter].float(), dim=1))
-        .square().sum(1).mean((1, 2))
-        for x in maps
-    ]  # fmt: skip
-    return torch.stack(apart).mean(0)
+def coarse(latents: torch.Tensor) -> torch.Tensor:
+    """Return colours and layout: the means over squares of `COARSE` latents."""
+    return functional.avg_pool2d(latents, COARSE)
 
 
 def train(work: Path, perceptual: Path, *, steps: int, seed: int) -> None:
@@ -77,24 +72,28 @@ def train(work: Path, perceptual: Path, *, steps: int, seed: int) -> None:
         work / "critic.pt", judge, rng,
         steps=steps, peak=CRITIC_PEAK, decay=0.99, floor=0.1, betas=BETAS,
     )  # fmt: skip
-    quarter = BATCH // 4
+    led = pairs.load(work)
+
+    def look(latents: torch.Tensor, near: bool) -> list[torch.Tensor]:
+        part = critic.parts(latents, rng) if near else latents
+        maps: list[torch.Tensor] = net(critic.windows(decoder(part / views.scale), rng))
+        return maps
 
     for _ in zip(run, judging, strict=True):
-        batch = views.draw(BATCH, dropout=0.0)
+        which = int(rng.choice(len(led), p=denoiser.SHAPE_WEIGHTS))
+        batch = views.draw(BATCH, dropout=0.0, which=which, real=REAL)
+        chosen = rng.integers(0, len(led[which].noise), WHOLE_WAY)
+        start = pairs.Pairs(*(column[chosen].float() for column in led[which]))
+        texts = torch.cat([start.texts, batch.texts[WHOLE_WAY:]])
+        named = torch.cat([start.named, batch.named[WHOLE_WAY:]])
+        beneath = batch.latents[WHOLE_WAY:]
+        ratio = torch.rand(len(beneath)).pow(0.6).clamp_min(0.03)
+        times = schedule.time_of(torch.cat([torch.ones(WHOLE_WAY), ratio]))
+        noisy = schedule.renoise(beneath, torch.randn(beneath.shape), times[WHOLE_WAY:])
+        z = torch.cat([start.noise, noisy]).contiguous(memory_format=torch.channels_last)
         near = rng.random() < critic.NEAR
-
-        def look(latents: torch.Tensor, near: bool = near) -> list[torch.Tensor]:
-            part = critic.parts(latents, rng) if near else latents
-            maps: list[torch.Tensor] = net(critic.windows(decoder(part / views.scale), rng))
-            return maps
-
-        ratio = draw_ratios(BATCH)
-        times = schedule.time_of(ratio)
-        noise = torch.randn(batch.latents.shape).contiguous(memory_format=torch.channels_last)
-        z = schedule.renoise(batch.latents, noise, times)
-        texts, named = twins(batch.texts), twins(batch.named)
         with torch.no_grad(), checkpoint.quick_forward():
-            true = look(batch.latents)
+            true = look(batch.latents, near)
             judge.learn_scale(true)
         with checkpoint.quick_forward():
             velocity = generator(z, times, texts).sample
@@ -103,19 +102,14 @@ def train(work: Path, perceptual: Path, *, steps: int, seed: int) -> None:
         # the pulls are taken on the picture itself, where they can be weighed against each other
         painted = picture.detach().requires_grad_()
         with checkpoint.quick_forward():
-            maps = look(painted)
-        wanted = APART * alike(true, quarter).mean()
-        wrong = (
-            -judge(maps, texts).mean()
-            + NAMING * namer.misnaming(names(maps), named)
-            + SPREAD * functional.relu(1 - alike(maps, quarter) / wanted).mean()
-        )
+            maps = look(painted, near)
+        wrong = -judge(maps, texts).mean() + NAMING * namer.misnaming(names(maps), named)
         (push,) = torch.autograd.grad(wrong, painted)
-        off = ((painted - batch.latents).square() + CORNER**2).sqrt().sub(CORNER)[ratio < 1].mean()
-        (pull,) = torch.autograd.grad(off, painted)
-        towards = push / push.norm().clamp_min(1e-12) + ANCHOR * pull / pull.norm().clamp_min(1e-12)
+        apart = off(coarse(painted[:WHOLE_WAY]), coarse(start.painted)) + off(painted[WHOLE_WAY:], beneath)
+        (pull,) = torch.autograd.grad(apart, painted)
         # a loss with just this gradient; its value is what is printed
-        run.descend((picture * towards).sum() + (wrong - (painted * towards).sum()).detach())
+        towards = balanced(push, pull)
+        run.descend((picture * towards).sum() + (apart - (painted * towards).sum()).detach())
 
         fake = [one.detach() for one in maps]
         # a real picture under another one's text is wrong too
@@ -129,7 +123,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, required=True, help="folder of the checkpoints")
     parser.add_argument("--perceptual", type=Path, required=True, help="folder with efficientnet-lite0.pth")
-    parser.add_argument("--steps", type=int, default=20_000)
+    parser.add_argument("--steps", type=int, default=5000)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()

@@ -1,7 +1,7 @@
 """A critic of pictures: small heads on what a net trained on photographs sees in them.
 
 Few pictures are enough for a critic that need not learn to see (Sauer et al., "Projected GANs Converge Faster", arXiv
-2111.01007; as the second force of distillation: Sauer et al., arXiv 2311.17042). Only the heads learn.
+2111.01007; of one step of diffusion: Sauer et al., arXiv 2311.17042). Only the heads learn.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ SMALLEST = 0.8
 NEAR = 0.5
 PART = 20
 # how far light, contrast and saturation of what is seen vary (Zhao et al., arXiv 2006.10738)
-VARIED = 0.2
+VARIED = 0.1
 
 
 def parts(latents: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
@@ -88,7 +88,7 @@ class Critic(nn.Module):
             head.norm.eval()
 
     def forward(self, maps: list[torch.Tensor], texts: torch.Tensor) -> torch.Tensor:
-        """Return float32 scores [n, 4]: the mean over the places of each map."""
+        """Return float32 scores [n, maps]: the mean over the places of each map."""
         text = texts.mean(1)
         scores = [head(head.norm(x.float()), text) for head, x in zip(self.heads, maps, strict=True)]
         return torch.stack([score.mean(1) for score in scores], 1)

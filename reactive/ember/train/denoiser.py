@@ -76,11 +76,14 @@ class Views:
         self.real = [shape["real"].nonzero()[:, 0].numpy() for shape in self.shapes]
         self.made = [(~shape["real"]).nonzero()[:, 0].numpy() for shape in self.shapes]
 
-    def draw(self, count: int, *, dropout: float) -> Batch:
-        """Return views of one shape; a share `dropout` of the texts is that of no text, which names no tag."""
-        which = int(self.rng.choice(len(self.shapes), p=SHAPE_WEIGHTS))
+    def draw(self, count: int, *, dropout: float, which: int | None = None, real: float = REAL) -> Batch:
+        """Return views of one shape, number `which` or any, a share `real` of them of real pictures.
+
+        A share `dropout` of the texts is that of no text, which names no tag.
+        """
+        which = int(self.rng.choice(len(self.shapes), p=SHAPE_WEIGHTS)) if which is None else which
         shape = self.shapes[which]
-        pools = [self.real[which] if self.rng.random() < REAL else self.made[which] for _ in range(count)]
+        pools = [self.real[which] if self.rng.random() < real else self.made[which] for _ in range(count)]
         chosen = [int(pool[self.rng.integers(len(pool))]) for pool in pools]
         texts, named = [], torch.zeros(count, len(self.tags))
         for row, label in enumerate(shape["labels"][chosen].tolist()):

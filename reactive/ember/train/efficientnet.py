@@ -26,8 +26,8 @@ STAGES = (
 STEM = 32
 # how many blocks more than Lite0's every stage but the first and the last has
 MORE = {"lite0": 0, "lite1": 1}
-# the last map of each size, from a quarter to a thirty-second of the picture's side
-TAPS = (1, 2, 4, 6)
+# the last map of each size, from an eighth to a thirty-second of the picture's side
+TAPS = (2, 4, 6)
 WIDTHS = tuple(STAGES[stage][-1] for stage in TAPS)
 # of batch normalisation, as TensorFlow trained it
 EPSILON = 1e-3
