@@ -25,8 +25,11 @@ PEAK = 3e-4
 CRITIC_PEAK = 1e-3
 # a low momentum, for the two chase each other (Radford et al., arXiv 1511.06434)
 BETAS = (0.5, 0.99)
-# how many of a batch begin at pure noise, as most of a clip does; the others at any level, noisy ones more often
-WHOLE_WAY = 12
+# how many of a batch are painted from pure noise, as most of a clip is; how many are what it painted so, with noise on it
+# again, as a second step meets them; the others are views with noise on them
+WHOLE_WAY, AGAIN = 8, 4
+# the levels that later steps begin at, in rectified flow's time
+LATER = (0.3, 0.8)
 # real pictures teach the critic more than scenes do
 REAL = 0.7
 # how much a wrong name counts beside a bad picture
@@ -40,8 +43,8 @@ CORNER = 0.05
 
 
 def off(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    """Return the mean pseudo-Huber distance of two batches."""
-    return ((a - b).square() + CORNER**2).sqrt().sub(CORNER).mean()
+    """Return the mean pseudo-Huber distance of each row of two batches, [n]."""
+    return ((a - b).square() + CORNER**2).sqrt().sub(CORNER).mean((1, 2, 3))
 
 
 def balanced(push: torch.Tensor, pull: torch.Tensor) -> torch.Tensor:
@@ -82,15 +85,20 @@ def train(work: Path, perceptual: Path, *, steps: int, seed: int) -> None:
     for _ in zip(run, judging, strict=True):
         which = int(rng.choice(len(led), p=denoiser.SHAPE_WEIGHTS))
         batch = views.draw(BATCH, dropout=0.0, which=which, real=REAL)
-        chosen = rng.integers(0, len(led[which].noise), WHOLE_WAY)
+        chosen = rng.integers(0, len(led[which].noise), WHOLE_WAY + AGAIN)
         start = pairs.Pairs(*(column[chosen].float() for column in led[which]))
-        texts = torch.cat([start.texts, batch.texts[WHOLE_WAY:]])
-        named = torch.cat([start.named, batch.named[WHOLE_WAY:]])
-        beneath = batch.latents[WHOLE_WAY:]
+        texts = torch.cat([start.texts, batch.texts[len(chosen) :]])
+        named = torch.cat([start.named, batch.named[len(chosen) :]])
+        beneath = batch.latents[len(chosen) :]
         ratio = torch.rand(len(beneath)).pow(0.6).clamp_min(0.03)
-        times = schedule.time_of(torch.cat([torch.ones(WHOLE_WAY), ratio]))
-        noisy = schedule.renoise(beneath, torch.randn(beneath.shape), times[WHOLE_WAY:])
-        z = torch.cat([start.noise, noisy]).contiguous(memory_format=torch.channels_last)
+        times = schedule.time_of(torch.cat([torch.ones(WHOLE_WAY), torch.empty(AGAIN).uniform_(*LATER), ratio]))
+        first = start.noise[WHOLE_WAY:].contiguous(memory_format=torch.channels_last)
+        with torch.no_grad(), checkpoint.quick_forward():
+            whole = schedule.time_of(torch.ones(AGAIN))
+            before = schedule.clean(first, generator(first, whole, start.texts[WHOLE_WAY:]).sample.float(), whole)
+        under = torch.cat([before, beneath])
+        noisy = schedule.renoise(under, torch.randn(under.shape), times[WHOLE_WAY:])
+        z = torch.cat([start.noise[:WHOLE_WAY], noisy]).contiguous(memory_format=torch.channels_last)
         near = rng.random() < critic.NEAR
         with torch.no_grad(), checkpoint.quick_forward():
             true = look(batch.latents, near)
@@ -105,7 +113,9 @@ def train(work: Path, perceptual: Path, *, steps: int, seed: int) -> None:
             maps = look(painted, near)
         wrong = -judge(maps, texts).mean() + NAMING * namer.misnaming(names(maps), named)
         (push,) = torch.autograd.grad(wrong, painted)
-        apart = off(coarse(painted[:WHOLE_WAY]), coarse(start.painted)) + off(painted[WHOLE_WAY:], beneath)
+        # what is beneath little noise is known in its strokes too
+        apart = off(coarse(painted), coarse(torch.cat([start.painted, beneath]))).mean()
+        apart = apart + (off(painted[len(chosen) :], beneath) * (1 - ratio).square()).mean()
         (pull,) = torch.autograd.grad(apart, painted)
         # a loss with just this gradient; its value is what is printed
         towards = balanced(push, pull)
