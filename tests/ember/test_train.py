@@ -19,6 +19,7 @@ from reactive.ember.train import (
     data,
     denoiser,
     efficientnet,
+    export,
     namer,
     pairs,
     scenes,
@@ -270,6 +271,9 @@ def test_denoiser_namer_and_adversary_take_steps_and_resume(work, perceptual, mo
     changed = [not torch.equal(a, b) for a, b in zip(before.parameters(), after.parameters(), strict=True)]
     assert sum(changed) > len(changed) / 2
     assert all(torch.isfinite(p).all() for p in after.parameters())
+    half = export.blended(work, "generator.pt", 0.5)
+    for a, b, c in zip(before.parameters(), after.parameters(), half.parameters(), strict=True):
+        torch.testing.assert_close(c, (a + b) / 2)
 
 
 @pytest.mark.parametrize("kind", ["mountains", "mandala", "neon"])

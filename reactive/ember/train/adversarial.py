@@ -6,7 +6,8 @@ From pure noise a denoiser paints in one step the mean of what a text names. `pa
 there: their colours and layout anchor it, coarsely. A critic (`critic`) draws it towards what pictures with that text look
 like, a namer (`namer`) towards what its tags look like. Where there is a picture beneath the noise, that one anchors it.
 (Lin et al., "Diffusion Adversarial Post-Training", arXiv 2501.08316; Sauer et al., arXiv 2111.01007 and 2311.17042.)
-Levels are continuous, so that any strength is met in training. Resumes from ``WORK/generator.pt``.
+Levels are continuous, so that any strength is met in training. Resumes from ``WORK/generator.pt``; what it began with stays in
+``WORK/start.pt``, for `export` to go back to in part.
 """
 
 from __future__ import annotations
@@ -27,9 +28,9 @@ CRITIC_PEAK = 1e-3
 BETAS = (0.5, 0.99)
 # how many of a batch are painted from pure noise, as most of a clip is; how many are what it painted so, with noise on it
 # again, as a second step meets them; the others are views with noise on them
-WHOLE_WAY, AGAIN = 8, 4
+WHOLE_WAY, AGAIN = 4, 8
 # the levels that later steps begin at, in rectified flow's time
-LATER = (0.3, 0.8)
+LATER = (0.4, 0.8)
 # real pictures teach the critic more than scenes do
 REAL = 0.7
 # how much a wrong name counts beside a bad picture
@@ -71,6 +72,8 @@ def train(work: Path, perceptual: Path, *, steps: int, seed: int) -> None:
         work / "generator.pt", generator, rng,
         steps=steps, peak=PEAK, decay=0.997, weight_decay=0.0, floor=0.1, betas=BETAS,
     )  # fmt: skip
+    if run.step == 0:
+        checkpoint.save(work / "start.pt", average=generator.state_dict())
     judging = checkpoint.Run(
         work / "critic.pt", judge, rng,
         steps=steps, peak=CRITIC_PEAK, decay=0.99, floor=0.1, betas=BETAS,

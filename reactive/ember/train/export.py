@@ -1,6 +1,10 @@
 """Write the trained parts as an ordinary diffusers folder, float16 safetensors.
 
-python -m reactive.ember.train.export --work DIR --out reactive/ember/model
+    python -m reactive.ember.train.export --work DIR --out reactive/ember/model [--share 0.5]
+
+A share below 1 goes that far from the weights that `adversarial` began with to those that it found: where it began with a
+painter of few steps, half the way keeps what that one knew of the words and takes the light of the other
+(Wortsman et al., arXiv 2109.01903).
 """
 
 from __future__ import annotations
@@ -11,7 +15,7 @@ import shutil
 from pathlib import Path
 
 import torch
-from diffusers import StableDiffusionPipeline
+from diffusers import StableDiffusionPipeline, UNet2DConditionModel
 
 from reactive.ember.train import autoencoder, data, denoiser, schedule, text
 
@@ -20,7 +24,16 @@ from reactive.ember.train import autoencoder, data, denoiser, schedule, text
 SIDECAR = {"steps": 1, "guidance": 1.0, "walk": {"384x224/1": 1.0}}
 
 
-def export(work: Path, out: Path, *, weights: str) -> None:
+def blended(work: Path, weights: str, share: float) -> UNet2DConditionModel:
+    """Return the denoiser that lies `share` of the way from ``start.pt`` to `weights`."""
+    net = denoiser.load(work, weights)
+    if share < 1:
+        start = denoiser.load(work, "start.pt").state_dict()
+        net.load_state_dict({name: torch.lerp(start[name], value, share) for name, value in net.state_dict().items()})
+    return net
+
+
+def export(work: Path, out: Path, *, weights: str, share: float = 1.0) -> None:
     """Assemble the pipeline from the checkpoints and save it to `out`, keeping the card that stands there."""
     tokenizer, encoder = text.load(work)
     vae = autoencoder.load(work)
@@ -30,7 +43,7 @@ def export(work: Path, out: Path, *, weights: str) -> None:
         vae=vae,
         text_encoder=encoder,
         tokenizer=tokenizer,
-        unet=denoiser.load(work, weights),
+        unet=blended(work, weights, share),
         scheduler=schedule.scheduler(),
         safety_checker=None,
         feature_extractor=None,
@@ -60,8 +73,9 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True, help="folder of the checkpoints")
     parser.add_argument("--out", type=Path, required=True, help="the diffusers folder to write")
     parser.add_argument("--weights", default="generator.pt", help="which denoiser: generator.pt or denoiser.pt")
+    parser.add_argument("--share", type=float, default=1.0, help="how far to go from the weights training began with")
     arguments = parser.parse_args()
-    export(arguments.work, arguments.out, weights=arguments.weights)
+    export(arguments.work, arguments.out, weights=arguments.weights, share=arguments.share)
 
 
 if __name__ == "__main__":
