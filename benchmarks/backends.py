@@ -18,7 +18,7 @@ import torch
 
 from benchmarks.core import Nets
 from benchmarks.measure import in_turn, line
-from reactive.diffusion.models import default_threads
+from reactive.diffusion.models.load import default_threads
 
 
 class Bare(torch.nn.Module):

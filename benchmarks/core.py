@@ -19,12 +19,12 @@ import torch
 from benchmarks.first_light import RATE
 from benchmarks.material import long_song
 from benchmarks.measure import SONG, in_turn, line, matmul_peak, render
-from reactive.diffusion.conditioning import PromptBank
 from reactive.diffusion.core import Core, Request
 from reactive.diffusion.frames import Scenery, scenery
 from reactive.diffusion.lanes import feedback_frames
-from reactive.diffusion.models import Model, default_batch, default_threads, find_model, load_model
-from reactive.diffusion.noise import NoisePath
+from reactive.diffusion.models.conditioning import PromptBank
+from reactive.diffusion.models.load import Model, default_batch, default_threads, find_model, load_model
+from reactive.diffusion.sampling.noise import NoisePath
 from reactive.render.plan import make_plan
 from reactive.timeline.timeline import FEEDBACK, Timeline
 from reactive.video.codec import video_codec

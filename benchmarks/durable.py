@@ -33,8 +33,8 @@ import torch
 from benchmarks.measure import SONG, line
 from reactive import Settings, make_clip
 from reactive.diffusion.core import Core
-from reactive.render.job import job_folder
-from reactive.render.journal import Journal, read_journal
+from reactive.render.store.job import job_folder
+from reactive.render.store.journal import Journal, read_journal
 
 PARTS = ("kills", "damage", "resume", "cost", "ray")
 SEGMENT = 12
@@ -245,7 +245,10 @@ def resume_time(case: Case, folder: Path) -> dict[str, float]:
 
 def cost(case: Case, folder: Path) -> tuple[float, float]:
     """Return the seconds that journal, hashes, trails and syncing took of a render, and the render's own."""
-    from reactive.render import asked, job, work, writer
+    from reactive.render import request as asked
+    from reactive.render.store import job
+    from reactive.render.workers import segment_renderer as work
+    from reactive.render.workers import segment_writer as writer
 
     spent = [0.0]
 

@@ -24,9 +24,9 @@ import torch
 
 from benchmarks.measure import SONG, line, render
 from reactive import analyze, open_track, score_flashes
-from reactive.render.journal import flush_to_disk
-from reactive.render.keys import hash_path
 from reactive.render.sizes import parse_size
+from reactive.render.store.cache_keys import hash_path
+from reactive.render.store.journal import flush_to_disk
 from reactive.video.codec import video_codec
 from reactive.video.segment import SegmentEncoder
 

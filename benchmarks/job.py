@@ -13,7 +13,7 @@ import torch
 
 from benchmarks.core import Nets
 from benchmarks.measure import in_turn, line, matmul_peak, render
-from reactive.diffusion.models import default_threads
+from reactive.diffusion.models.load import default_threads
 
 # frames of one render at which memory is compared
 LENGTHS = (1000, 5000)

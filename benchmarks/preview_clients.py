@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from reactive.live.protocol import MAX_CREDIT, unpack_picture
+from reactive.live.web.protocol import MAX_CREDIT, unpack_picture
 
 TELL_SECONDS = 0.1
 # credit is given back in bundles, as the page does once a frame of the screen

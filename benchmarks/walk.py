@@ -13,9 +13,9 @@ import torch
 
 from benchmarks.measure import line
 from reactive.diffusion.calibration import NEAR, REFERENCE, change_of, known_pace, measure_pace, outliers
-from reactive.diffusion.conditioning import PromptBank
 from reactive.diffusion.core import Core
-from reactive.diffusion.models import default_batch, default_threads, load_model
+from reactive.diffusion.models.conditioning import PromptBank
+from reactive.diffusion.models.load import default_batch, default_threads, load_model
 from reactive.preset.library import get_preset
 
 

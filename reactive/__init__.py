@@ -19,7 +19,7 @@ _PUBLIC = {
     "build_timeline": "reactive.timeline.timeline",
     "load_timeline": "reactive.timeline.file",
     "save_timeline": "reactive.timeline.file",
-    "load_model": "reactive.diffusion.models",
+    "load_model": "reactive.diffusion.models.load",
     "make_clip": "reactive.render.run",
     "Settings": "reactive.render.settings",
     "score_clip": "reactive.score.sync",

@@ -6,8 +6,14 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 
 from reactive import __version__
-from reactive.diffusion.catalogue import EMBER
-from reactive.diffusion.device import attention_kernels, choose_device, choose_dtype, default_batch, default_threads
+from reactive.diffusion.backend.device import (
+    attention_kernels,
+    choose_device,
+    choose_dtype,
+    default_batch,
+    default_threads,
+)
+from reactive.diffusion.models.catalogue import EMBER
 from reactive.errors import OutputError
 from reactive.video.nvenc import nvenc_problem
 from reactive.video.upscale import Upscaling, check_upscaling, device_name

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from reactive.audio.downbeat_phase import move_ones
 from reactive.audio.harmony import chroma_curves, find_key, separate
 from reactive.audio.loudness import LOUDNESS_RATE
 from reactive.audio.network import activations
-from reactive.audio.ones import move_ones
 from reactive.audio.onset import Onsets, detect, onset_strength
 from reactive.audio.rhythm import NONE, PULSE_SECONDS, Rhythm, extended, track_beats
 from reactive.audio.roles import find_roles

@@ -24,7 +24,7 @@ def models_list(as_json: bool) -> None:
       reactive models list
     """
     with errors(as_json):
-        from reactive.diffusion.check import list_models
+        from reactive.diffusion.models.check import list_models
 
         rows = list_models()
     if as_json:
@@ -48,7 +48,7 @@ def models_pull(name: str, as_json: bool) -> None:
       reactive models pull sd-turbo
     """
     with errors(as_json):
-        from reactive.diffusion.fetch import pull
+        from reactive.diffusion.models.download import pull
 
         path = pull(name)
     click.echo(json.dumps({"name": name, "path": str(path)}) if as_json else f"{clean(name)} is here: {path}")
@@ -65,7 +65,7 @@ def models_check(path: str, as_json: bool) -> None:
       reactive models check my-model.safetensors
     """
     with errors(as_json):
-        from reactive.diffusion.check import check_model
+        from reactive.diffusion.models.check import check_model
 
         facts = check_model(path)
     if as_json:

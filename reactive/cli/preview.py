@@ -105,7 +105,7 @@ def preview(song: str | None, as_json: bool, opening: bool, **options: Any) -> N
 
 def _teller(song: str | None, as_json: bool, opening: bool, wishes: Any) -> Any:
     """Return what tells the user where the preview is and what it opens."""
-    from reactive.live.osc import opened
+    from reactive.live.control.osc import opened
 
     def ready(address: Any) -> None:
         if as_json:
@@ -137,9 +137,9 @@ def _teller(song: str | None, as_json: bool, opening: bool, wishes: Any) -> Any:
 
 
 def _wishes(options: dict[str, Any]) -> Any:
-    from reactive.live.midi import read_mapping
-    from reactive.live.osc import parse_place
-    from reactive.live.ways import Wishes
+    from reactive.live.control.external_io import Wishes
+    from reactive.live.control.midi import read_mapping
+    from reactive.live.control.osc import parse_place
 
     mapped = read_mapping(options["mapping"])
     port = options["midi"]

@@ -225,7 +225,7 @@ def going_on(job: Path) -> str:
     """Return what an interrupted render leaves, and how to go on with it."""
     if not (job / "journal").is_file():
         return "nothing was left behind"
-    from reactive.render.asked import segments_done
+    from reactive.render.request import segments_done
 
     pieces = counted(segments_done(job), "piece")
     return f"{pieces} kept in {job}: run the same command again, or `reactive resume {job}`"

@@ -23,10 +23,10 @@ from platformdirs import user_cache_path
 from torch.nn import functional
 
 from reactive.diffusion.colour import to_lab
-from reactive.diffusion.conditioning import PromptBank
 from reactive.diffusion.core import Core, Request, from_bytes
-from reactive.diffusion.model import Model
-from reactive.diffusion.noise import NoisePath
+from reactive.diffusion.models.conditioning import PromptBank
+from reactive.diffusion.models.model import Model
+from reactive.diffusion.sampling.noise import NoisePath
 
 # L*a*b* a unit of walk, in pictures of 24 x 14 pixels; about what ember does at its native size
 REFERENCE = 20.0

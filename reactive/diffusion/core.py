@@ -11,12 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from reactive.diffusion.conditioning import PromptBank
-from reactive.diffusion.exact import in_float32, require_whole, whole
-from reactive.diffusion.hands import Hands, parts_of
-from reactive.diffusion.model import Model
-from reactive.diffusion.sampling import sample
-from reactive.diffusion.transfer import stacked
+from reactive.diffusion.backend.overflow import in_float32, require_whole, whole
+from reactive.diffusion.backend.parallel import Hands, parts_of
+from reactive.diffusion.backend.transfer import stacked
+from reactive.diffusion.models.conditioning import PromptBank
+from reactive.diffusion.models.model import Model
+from reactive.diffusion.sampling.sampling import sample
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ import torch
 from reactive.diffusion.calibration import pace_of
 from reactive.diffusion.core import Core, Request, from_bytes
 from reactive.diffusion.joins import arriving_pictures, dissolved, morphed
-from reactive.diffusion.lens import through_lens
-from reactive.diffusion.noise import NoisePath
+from reactive.diffusion.motion.lens import through_lens
+from reactive.diffusion.sampling.noise import NoisePath
 from reactive.sources.video import VideoSource
 from reactive.timeline.clock import frame_time
 from reactive.timeline.timeline import Timeline

@@ -15,14 +15,14 @@ from fractions import Fraction
 import numpy as np
 import torch
 
-from reactive.diffusion.camera import inverse_map, move_between, resample
+from reactive.diffusion.backend.transfer import to_host
 from reactive.diffusion.core import Core, Request, from_bytes
 from reactive.diffusion.frames import Scenery
-from reactive.diffusion.guide import guiding_flow
 from reactive.diffusion.joins import arriving_pictures, dissolved, morphed, next_shot
-from reactive.diffusion.lens import lens_maps, through_lens
+from reactive.diffusion.motion.camera import inverse_map, move_between, resample
+from reactive.diffusion.motion.guide import guiding_flow
+from reactive.diffusion.motion.lens import lens_maps, through_lens
 from reactive.diffusion.palettes import Palettes, keep_palette
-from reactive.diffusion.transfer import to_host
 from reactive.timeline.clock import tick_positions
 from reactive.timeline.timeline import Timeline
 

@@ -15,9 +15,9 @@ from fractions import Fraction
 import numpy as np
 
 from reactive.audio.rhythm import BEATS_PER_BAR
-from reactive.diffusion.camera import PATH
+from reactive.diffusion.motion.camera import PATH
 from reactive.errors import TimelineError
-from reactive.live.listening import Listening
+from reactive.live.online_analysis import Listening
 from reactive.preset.macros import macro_values
 from reactive.preset.schema import Phase, Preset, span
 from reactive.preset.vocabulary import MACRO

@@ -24,7 +24,7 @@ from reactive.diffusion.frames import Scenery, independent_frames
 from reactive.diffusion.lanes import feedback_frames
 from reactive.live.material import Material
 from reactive.live.pace import Pace
-from reactive.live.store import Picture, Store, changed_frames
+from reactive.live.picture_store import Picture, Store, changed_frames
 from reactive.live.transport import Transport
 from reactive.timeline.clock import frame_time, frames_in, nearest_frame
 from reactive.timeline.timeline import FEEDBACK, Timeline

@@ -12,7 +12,7 @@ from reactive.audio.analysis import Analysis
 from reactive.audio.corrections import NOTHING, Corrections, corrected, load_corrections
 from reactive.audio.taps import MOST, tapped
 from reactive.errors import GridError
-from reactive.live.protocol import number
+from reactive.live.web.protocol import number
 from reactive.media.sound import Track
 
 ACTIONS = ("nudge", "half", "double", "one", "tap", "meter", "as heard")

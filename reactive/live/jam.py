@@ -17,9 +17,9 @@ import numpy as np
 
 from reactive.errors import TimelineError
 from reactive.live.conductor import Conductor, Row
-from reactive.live.imagining import Imagining
-from reactive.live.listening import Listening
+from reactive.live.latest_frame import Imagining
 from reactive.live.material import Studio
+from reactive.live.online_analysis import Listening
 from reactive.live.session import Loaded
 from reactive.preset.library import find_preset
 from reactive.preset.macros import macro_values

@@ -14,16 +14,16 @@ from pathlib import Path
 from aiohttp import web
 
 from reactive.errors import OutputError
+from reactive.live.control.external_io import Ways, Wishes
+from reactive.live.control.microphone import Microphone
 from reactive.live.jam import Jam, Source
-from reactive.live.jam_server import JamServer
 from reactive.live.material import Options, gather, studio
-from reactive.live.mic import Microphone
-from reactive.live.mjpeg import PATH as MJPEG
-from reactive.live.passing import in_passing
-from reactive.live.security import Gate, is_loopback, kept_key
-from reactive.live.server import Server, bound_socket
+from reactive.live.openmp import in_passing
 from reactive.live.session import Session
-from reactive.live.ways import Ways, Wishes
+from reactive.live.web.jam_server import JamServer
+from reactive.live.web.mjpeg import PATH as MJPEG
+from reactive.live.web.security import Gate, is_loopback, kept_key
+from reactive.live.web.server import Server, bound_socket
 
 NOTHING = Wishes()
 

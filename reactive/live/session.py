@@ -18,8 +18,8 @@ from reactive.audio.corrections import corrected, save_corrections
 from reactive.errors import GridError, PresetError, ReactiveError, TimelineError
 from reactive.live.engine import Engine
 from reactive.live.grid import correct, shown
-from reactive.live.keep import WARNING, is_own, keeping, kept_macros, kept_text, remaining
 from reactive.live.material import Material
+from reactive.live.save_preset import WARNING, is_own, keeping, kept_macros, kept_text, remaining
 from reactive.live.song import decided, heard
 from reactive.preset.bundle import fork
 from reactive.preset.edit import write_over

@@ -46,6 +46,6 @@ def make_album(
 def _cluster(settings: Settings) -> AbstractContextManager[None]:
     if settings.ray is None:
         return nullcontext()
-    from reactive.render.cluster import cluster
+    from reactive.render.workers.cluster import cluster
 
     return cluster(settings.ray, room=max(1, settings.workers) * max(1, settings.threads))

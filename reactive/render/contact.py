@@ -12,12 +12,12 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
-from reactive.diffusion.conditioning import PromptBank
 from reactive.diffusion.core import Core, from_bytes
 from reactive.diffusion.frames import frame_request, scenery
 from reactive.diffusion.joins import prompts_at
-from reactive.diffusion.lens import through_lens
-from reactive.diffusion.models import choose_device, default_batch, default_threads, load_model
+from reactive.diffusion.models.conditioning import PromptBank
+from reactive.diffusion.models.load import choose_device, default_batch, default_threads, load_model
+from reactive.diffusion.motion.lens import through_lens
 from reactive.errors import OutputError
 from reactive.media.picture import read_picture
 from reactive.render.sizes import imagine_size

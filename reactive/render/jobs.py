@@ -12,12 +12,12 @@ from filelock import FileLock, Timeout
 
 from reactive.errors import MediaError, OutputError
 from reactive.media.safe import regular_file, sha256
-from reactive.render.asked import segments_done, settings_from
 from reactive.render.clip import Clip
-from reactive.render.job import FOLDERS, SUFFIX, folder_size, read_manifest
-from reactive.render.journal import read_journal
+from reactive.render.request import segments_done, settings_from
 from reactive.render.run import make_clip
 from reactive.render.settings import Progress, Rates, Settings
+from reactive.render.store.job import FOLDERS, SUFFIX, folder_size, read_manifest
+from reactive.render.store.journal import read_journal
 
 
 @dataclass(frozen=True)

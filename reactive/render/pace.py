@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from reactive.diffusion.calibration import keep_pace, known_pace, measure_pace
-from reactive.diffusion.model import Model
-from reactive.render.job import Job
+from reactive.diffusion.models.model import Model
+from reactive.render.store.job import Job
 
 
 def job_pace(job: Job, model: Model, wish: float, *, imagined: tuple[int, int]) -> tuple[float, tuple[str, ...]]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from reactive.audio.corrections import Corrections
 from reactive.audio.hear import Wishes
-from reactive.diffusion.models import find_model, hash_folder
+from reactive.diffusion.models.load import find_model, hash_folder
 from reactive.errors import MediaError, ModelError, ReactiveError
 from reactive.media.safe import regular_file, sha256
 from reactive.preset.archive import name_fault

@@ -11,8 +11,8 @@ from pathlib import Path
 import torch
 
 from reactive.audio.hear import settle
-from reactive.diffusion.compiled import check_compiler
-from reactive.diffusion.models import choose_device, default_threads
+from reactive.diffusion.backend.compile import check_compiler
+from reactive.diffusion.models.load import choose_device, default_threads
 from reactive.errors import OutputError
 from reactive.media.picture import read_picture
 from reactive.media.sound import open_track
@@ -20,20 +20,20 @@ from reactive.media.video import open_film
 from reactive.preset.library import get_preset, words_of
 from reactive.preset.macros import macro_values
 from reactive.preset.shots import Shots, load_shots, shot_photos
-from reactive.render.asked import Asked, finished_clip, made_here
-from reactive.render.books import check_space
+from reactive.render.assemble import Words, write_clips
 from reactive.render.clip import Clip
-from reactive.render.decided import decide
-from reactive.render.execute import Executor, LocalExecutor, render_missing
-from reactive.render.job import Job, folder_size, job_folder, sweep
-from reactive.render.keys import environment, model_hash
 from reactive.render.outputs import check_output
-from reactive.render.ready import Ready, chosen_range, get_ready, loading_of, prompts_between
+from reactive.render.prepare import Ready, chosen_range, get_ready, loading_of, prompts_between
+from reactive.render.request import Asked, finished_clip, made_here
+from reactive.render.resolve import decide
 from reactive.render.settings import Progress, Rates, Settings
 from reactive.render.sizes import parse_shape, shaped_name
+from reactive.render.store.cache_keys import environment, model_hash
+from reactive.render.store.job import Job, folder_size, job_folder, sweep
+from reactive.render.store.segments import check_space
 from reactive.render.take import load_take
-from reactive.render.work import used_prompts
-from reactive.render.writing import Words, write_clips
+from reactive.render.workers.local import Executor, LocalExecutor, render_missing
+from reactive.render.workers.segment_renderer import used_prompts
 from reactive.score.flash import score_flashes
 from reactive.video.codec import container_format
 from reactive.video.nvenc import check_encoder
@@ -211,7 +211,7 @@ def _look_at(song: str | os.PathLike[str], outs: Sequence[Path], settings: Setti
 
 def _ray(ready: Ready, sha256: str, job: Job, asked: Asked, settings: Settings, rates: Rates | None) -> Executor:
     """Return workers of a Ray cluster that have the very model and versions of this process."""
-    from reactive.render.ray import RayExecutor
+    from reactive.render.workers.ray import RayExecutor
 
     assert settings.ray is not None
     return RayExecutor(

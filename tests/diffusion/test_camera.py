@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from reactive.diffusion.camera import inverse_map, resample, warp
-from reactive.diffusion.lens import overscan
+from reactive.diffusion.motion.camera import inverse_map, resample, warp
+from reactive.diffusion.motion.lens import overscan
 
 ASPECT = 16 / 9
 

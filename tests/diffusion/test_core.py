@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from reactive.diffusion.conditioning import PromptBank
 from reactive.diffusion.core import Core, Request, from_bytes, to_bytes
 from reactive.diffusion.frames import independent_frames, scenery
 from reactive.diffusion.lanes import feedback_frames
-from reactive.diffusion.models import load_model
-from reactive.diffusion.noise import NoisePath
+from reactive.diffusion.models.conditioning import PromptBank
+from reactive.diffusion.models.load import load_model
+from reactive.diffusion.sampling.noise import NoisePath
 from reactive.errors import ModelError
 from reactive.timeline.timeline import FEEDBACK
 from tests.toy import save_toy_model

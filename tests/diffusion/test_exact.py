@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from reactive.diffusion.conditioning import PromptBank
 from reactive.diffusion.core import Core, Request
-from reactive.diffusion.models import Model, load_model
+from reactive.diffusion.models.conditioning import PromptBank
+from reactive.diffusion.models.load import Model, load_model
 from reactive.errors import ModelError
 
 # latents beyond this overflow in the decoder that is made below

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from reactive.diffusion.flow import require_flow
+from reactive.diffusion.motion.flow import require_flow
 from reactive.errors import ReactiveError
 
 needs_cv2 = pytest.mark.skipif(importlib.util.find_spec("cv2") is None, reason="needs the extra [flow]")
@@ -29,7 +29,7 @@ def window(picture: np.ndarray, right: int, down: int) -> np.ndarray:
 @needs_cv2
 @pytest.mark.parametrize(("right", "down"), [(6, 0), (-4, 5), (0, -8)])
 def test_a_known_motion_is_found(right: int, down: int) -> None:
-    from reactive.diffusion.flow import flow_between
+    from reactive.diffusion.motion.flow import flow_between
 
     first, second = window(texture(), 0, 0), window(texture(), right, down)
     inner = flow_between(first, second)[:, 12:-12, 12:-12]
@@ -39,7 +39,7 @@ def test_a_known_motion_is_found(right: int, down: int) -> None:
 
 @needs_cv2
 def test_what_lies_between_is_half_way() -> None:
-    from reactive.diffusion.flow import Between
+    from reactive.diffusion.motion.flow import Between
 
     whole = texture()
     first, middle, last = (torch.from_numpy(window(whole, x, 0)).permute(2, 0, 1) for x in (0, 5, 10))
@@ -54,7 +54,7 @@ def test_what_lies_between_is_half_way() -> None:
 
 @needs_cv2
 def test_pictures_that_have_nothing_in_common_dissolve() -> None:
-    from reactive.diffusion.flow import Between
+    from reactive.diffusion.motion.flow import Between
 
     first, last = (torch.from_numpy(texture(seed)).permute(2, 0, 1) for seed in (0, 1))
     way = Between(first, last)

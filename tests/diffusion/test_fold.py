@@ -7,7 +7,7 @@ import torch
 from diffusers import AutoencoderTiny
 from torch import nn
 
-from reactive.diffusion.fold import DownsampleOnce, UpsampleOnce, UpsampleTwice, fold_decoder, fold_encoder
+from reactive.diffusion.backend.fold import DownsampleOnce, UpsampleOnce, UpsampleTwice, fold_decoder, fold_encoder
 
 
 def up() -> nn.Upsample:

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from reactive.diffusion import compiled
-from reactive.diffusion.conditioning import PromptBank
+from reactive.diffusion.backend import compile as compiled
+from reactive.diffusion.backend.graphs import Graphs, graphs_for
+from reactive.diffusion.backend.transfer import stacked, to_host
 from reactive.diffusion.core import Core, Request
-from reactive.diffusion.graphs import Graphs, graphs_for
-from reactive.diffusion.models import load_model
-from reactive.diffusion.transfer import stacked, to_host
+from reactive.diffusion.models.conditioning import PromptBank
+from reactive.diffusion.models.load import load_model
 from reactive.errors import ModelError
 
 

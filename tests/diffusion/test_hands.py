@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reactive.diffusion.hands import FEWEST, Hands, parts_of
+from reactive.diffusion.backend.parallel import FEWEST, Hands, parts_of
 
 
 @given(st.integers(1, 64), st.integers(1, 64))

@@ -12,13 +12,13 @@ import pytest
 import torch
 
 from reactive.diffusion.colour import palette
-from reactive.diffusion.conditioning import PromptBank
 from reactive.diffusion.core import Core, from_bytes, to_bytes
 from reactive.diffusion.frames import Scenery, frame_request, independent_frames, scenery
-from reactive.diffusion.guide import guiding_flow
 from reactive.diffusion.joins import arriving_request, morphed
 from reactive.diffusion.lanes import feedback_frames
-from reactive.diffusion.models import load_model
+from reactive.diffusion.models.conditioning import PromptBank
+from reactive.diffusion.models.load import load_model
+from reactive.diffusion.motion.guide import guiding_flow
 from reactive.diffusion.palettes import first_shown
 from reactive.sources.video import VideoSource
 from reactive.timeline.timeline import FEEDBACK

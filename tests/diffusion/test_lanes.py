@@ -7,7 +7,7 @@ import torch
 
 from reactive.diffusion.frames import Scenery
 from reactive.diffusion.lanes import feedback_frames, shot_ticks
-from reactive.diffusion.noise import NoisePath
+from reactive.diffusion.sampling.noise import NoisePath
 from reactive.timeline.timeline import FEEDBACK
 from tests.toy import flat_timeline
 

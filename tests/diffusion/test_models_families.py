@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import torch
 
-from reactive.diffusion.conditioning import PromptBank
 from reactive.diffusion.core import Core, Request
-from reactive.diffusion.models import load_model
+from reactive.diffusion.models.conditioning import PromptBank
+from reactive.diffusion.models.load import load_model
 from tests.diffusion.toys import autoencoder, save_toy
 
 PROMPTS = ["a red sea", "fire at night", "snow"]

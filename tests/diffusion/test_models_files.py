@@ -18,11 +18,11 @@ from click.testing import CliRunner
 from safetensors.torch import save_file
 
 from reactive.cli import main
-from reactive.diffusion.catalogue import ENTRIES, read_wishes
-from reactive.diffusion.check import check_model
-from reactive.diffusion.lora import _diffusers_name, find_lora, fuse, parse_lora
-from reactive.diffusion.models import find_model, load_model
-from reactive.diffusion.singlefile import CONFIGS, _tokenizers, read_header
+from reactive.diffusion.models.catalogue import ENTRIES, read_wishes
+from reactive.diffusion.models.check import check_model
+from reactive.diffusion.models.load import find_model, load_model
+from reactive.diffusion.models.lora import _diffusers_name, find_lora, fuse, parse_lora
+from reactive.diffusion.models.single_file import CONFIGS, _tokenizers, read_header
 from reactive.errors import ModelError
 from tests.diffusion.toys import save_toy
 

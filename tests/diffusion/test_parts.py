@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from reactive.diffusion.camera import PATH, move_between, warp
-from reactive.diffusion.lens import overscan, through_lens
-from reactive.diffusion.noise import NoisePath
-from reactive.diffusion.samplers import levels, sample_consistency, sample_ddim
-from reactive.diffusion.schedule import from_alphas_cumprod, from_flow
+from reactive.diffusion.motion.camera import PATH, move_between, warp
+from reactive.diffusion.motion.lens import overscan, through_lens
+from reactive.diffusion.sampling.noise import NoisePath
+from reactive.diffusion.sampling.samplers import levels, sample_consistency, sample_ddim
+from reactive.diffusion.sampling.schedule import from_alphas_cumprod, from_flow
 
 
 def test_noise_has_unit_variance_everywhere_on_its_path() -> None:

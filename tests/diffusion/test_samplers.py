@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from reactive.diffusion.samplers import sample_consistency, sample_ddim, sample_dpmpp_2m
-from reactive.diffusion.sampling import Sampling, neighbours, read_sampling, sample
+from reactive.diffusion.sampling.samplers import sample_consistency, sample_ddim, sample_dpmpp_2m
+from reactive.diffusion.sampling.sampling import Sampling, neighbours, read_sampling, sample
 from reactive.errors import ModelError
 
 # diffusers' own schedulers still speak to numpy in the old way
@@ -105,7 +105,7 @@ def test_lcm_is_that_of_diffusers(steps: int) -> None:
 
 
 def test_the_boundary_condition_is_that_of_diffusers() -> None:
-    from reactive.diffusion.samplers import boundary
+    from reactive.diffusion.sampling.samplers import boundary
 
     scheduler = diffusers.LCMScheduler()
     times = torch.tensor([0.0, 1.0, 3.0, 20.0])

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from reactive.diffusion.conditioning import PromptBank
 from reactive.diffusion.core import Core, Request
-from reactive.diffusion.models import EMBER, load_model
-from reactive.diffusion.noise import NoisePath
+from reactive.diffusion.models.conditioning import PromptBank
+from reactive.diffusion.models.load import EMBER, load_model
+from reactive.diffusion.sampling.noise import NoisePath
 
 PROMPTS = [
     "fire at night",

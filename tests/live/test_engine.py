@@ -18,18 +18,18 @@ import numpy as np
 import pytest
 import torch
 
-from reactive.diffusion.conditioning import PromptBank
 from reactive.diffusion.core import Core
 from reactive.diffusion.frames import independent_frames, scenery
-from reactive.diffusion.models import default_batch
+from reactive.diffusion.models.conditioning import PromptBank
+from reactive.diffusion.models.load import default_batch
 from reactive.errors import PresetError, TimelineError
 from reactive.live.material import Options, gather
+from reactive.live.openmp import in_passing
 from reactive.live.pace import STRIDES, Pace
-from reactive.live.passing import in_passing
-from reactive.live.protocol import number, pack_picture, read_message, unpack_picture
+from reactive.live.picture_store import Picture, Store, changed_frames
 from reactive.live.session import Session
-from reactive.live.store import Picture, Store, changed_frames
 from reactive.live.transport import Transport
+from reactive.live.web.protocol import number, pack_picture, read_message, unpack_picture
 from reactive.render.take import load_take, perform_take
 from reactive.timeline.timeline import FEEDBACK
 

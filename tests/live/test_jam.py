@@ -20,14 +20,14 @@ import pytest
 from PIL import Image
 
 from reactive.errors import MediaError, PresetError, ReactiveError, TimelineError
-from reactive.live.announce import LiveCues
 from reactive.live.conductor import Conductor, Row
-from reactive.live.imagining import Imagining
+from reactive.live.control.announce import LiveCues
+from reactive.live.control.microphone import Microphone, chosen_input, paced, put_newest
 from reactive.live.jam import Jam, Source
-from reactive.live.listening import Listening
+from reactive.live.latest_frame import Imagining
 from reactive.live.material import Options, Studio, studio
-from reactive.live.mic import Microphone, chosen_input, paced, put_newest
-from reactive.live.protocol import unpack_picture
+from reactive.live.online_analysis import Listening
+from reactive.live.web.protocol import unpack_picture
 from reactive.preset.schema import load_preset
 from reactive.timeline.perform import Change
 from tests.live.streams import RATE, beat_stream, blocks

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from reactive.live.control.microphone import paced
 from reactive.live.jam import Source
-from reactive.live.mic import paced
 from tests.live.browser import browsing, chromium, until
 from tests.live.streams import RATE, beat_stream, blocks
 

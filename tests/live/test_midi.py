@@ -12,8 +12,8 @@ pytest.importorskip("mido", reason="the extra [midi] is not installed")
 import mido
 
 from reactive.errors import MediaError, ReactiveError
-from reactive.live.midi import chosen_port, open_port, read_mapping
-from reactive.live.remote import Action, placed
+from reactive.live.control.midi import chosen_port, open_port, read_mapping
+from reactive.live.control.remote import Action, placed
 
 MAPPING = """
 port = "nano"

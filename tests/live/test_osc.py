@@ -17,7 +17,8 @@ from pythonosc.osc_bundle_builder import IMMEDIATELY, OscBundleBuilder
 from pythonosc.osc_message_builder import OscMessageBuilder
 
 from reactive.errors import OutputError, ReactiveError, TimelineError
-from reactive.live.osc import (
+from reactive.live.control.external_io import Ways, Wishes
+from reactive.live.control.osc import (
     BURST,
     MAX_DATAGRAM,
     Teller,
@@ -27,8 +28,7 @@ from reactive.live.osc import (
     parse_place,
     read_packet,
 )
-from reactive.live.remote import Action, Remote, target
-from reactive.live.ways import Ways, Wishes
+from reactive.live.control.remote import Action, Remote, target
 
 
 def packet(address: str, *arguments: Any) -> bytes:

@@ -15,11 +15,11 @@ import aiohttp
 import pytest
 
 from reactive.errors import OutputError
-from reactive.live.clients import MAX_CLIENTS
-from reactive.live.mjpeg import BOUNDARY, MAX_STREAMS
-from reactive.live.protocol import MAX_MESSAGE
-from reactive.live.security import Allowance, Gate, is_loopback, kept_key
-from reactive.live.server import LOGIN_BURST, bound_socket
+from reactive.live.web.clients import MAX_CLIENTS
+from reactive.live.web.mjpeg import BOUNDARY, MAX_STREAMS
+from reactive.live.web.protocol import MAX_MESSAGE
+from reactive.live.web.security import Allowance, Gate, is_loopback, kept_key
+from reactive.live.web.server import LOGIN_BURST, bound_socket
 
 Visit = Callable[[aiohttp.ClientSession, str, str], Awaitable[Any]]
 
@@ -483,8 +483,8 @@ def test_beyond_this_machine_the_token_is_needed_all_the_same(serving: Any) -> N
 
 def test_the_osc_listener_binds_this_machine() -> None:
     pytest.importorskip("pythonosc", reason="the extra [osc] is not installed")
-    from reactive.live.osc import parse_place
-    from reactive.live.ways import Ways, Wishes
+    from reactive.live.control.external_io import Ways, Wishes
+    from reactive.live.control.osc import parse_place
 
     ways = Ways(Wishes(osc_in=parse_place("0", "--osc-in")))
     assert ways._listener is not None

@@ -20,10 +20,10 @@ from click.testing import CliRunner
 pytest.importorskip("pythonosc", reason="the extra [osc] is not installed")
 
 from reactive.cli import main
-from reactive.live.announce import SongCues
-from reactive.live.osc import read_packet
+from reactive.live.control.announce import SongCues
+from reactive.live.control.external_io import Wishes
+from reactive.live.control.osc import read_packet
 from reactive.live.preview import Address
-from reactive.live.ways import Wishes
 from tests.live.test_osc import packet
 
 

@@ -23,7 +23,7 @@ from reactive.preset.reference import json_schema, reference
 from reactive.preset.schema import Preset, check_preset
 from reactive.preset.template import Gap, escaped, fill, is_plain, parse_template, variety
 from reactive.preset.vocabulary import FUNCTIONS, OWN, OWN_SIGNALS, SIGNALS
-from tests.preset.write_reference import PAGE, page
+from training.write_reference import PAGE, page
 
 
 def small(**more: Any) -> dict[str, Any]:
@@ -180,7 +180,7 @@ def test_lyrics_files_are_limited(tmp_path: Path) -> None:
 
 
 def test_the_page_says_what_the_code_says() -> None:
-    assert PAGE.read_text(encoding="utf-8") == page(), "run python -m tests.preset.write_reference"
+    assert PAGE.read_text(encoding="utf-8") == page(), "run python -m training.write_reference"
     for name in [*SIGNALS, *OWN_SIGNALS, *FUNCTIONS]:
         assert f"| `{name}" in reference(), name
     for name in OWN:

@@ -6,10 +6,10 @@ import random
 
 import pytest
 
-from reactive.render.deal import Deck
 from reactive.render.plan import Segment
-from reactive.render.work import Todo
-from reactive.render.writer import Piece
+from reactive.render.workers.scheduler import Deck
+from reactive.render.workers.segment_renderer import Todo
+from reactive.render.workers.segment_writer import Piece
 
 LONG = 12
 

@@ -23,9 +23,9 @@ from reactive import Settings, make_clip
 from reactive.diffusion.core import Core
 from reactive.errors import OutputError
 from reactive.render import run
-from reactive.render.job import Job, job_folder, read_manifest
 from reactive.render.jobs import resume_job
-from reactive.render.journal import Journal, read_journal
+from reactive.render.store.job import Job, job_folder, read_manifest
+from reactive.render.store.journal import Journal, read_journal
 from tests.toy import beat_song, write_song
 
 PRESET = """

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from reactive.errors import OutputError
-from reactive.render import lease
-from reactive.render.job import Entry, Job
-from reactive.render.lease import Held, lease_of
+from reactive.render.store import lease
+from reactive.render.store.job import Entry, Job
+from reactive.render.store.lease import Held, lease_of
 
 
 @pytest.fixture(autouse=True)

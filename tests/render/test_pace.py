@@ -11,12 +11,12 @@ import pytest
 
 from reactive.diffusion import calibration
 from reactive.diffusion.calibration import PROMPTS, Measured, change_of, known_pace, measure_pace, outliers
-from reactive.diffusion.conditioning import PromptBank
 from reactive.diffusion.core import Core
-from reactive.diffusion.models import Model, load_model
+from reactive.diffusion.models.conditioning import PromptBank
+from reactive.diffusion.models.load import Model, load_model
 from reactive.render import pace
-from reactive.render.job import Job
 from reactive.render.pace import job_pace
+from reactive.render.store.job import Job
 
 SIZE = {"width": 64, "height": 64}
 

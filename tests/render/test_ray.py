@@ -17,9 +17,9 @@ from click.testing import CliRunner
 from reactive import Settings, make_clip
 from reactive.cli import main
 from reactive.errors import OutputError
-from reactive.render import ray as executor
 from reactive.render import run
-from reactive.render.job import read_manifest
+from reactive.render.store.job import read_manifest
+from reactive.render.workers import ray as executor
 from tests.render.cluster import listening, renderers
 from tests.render.test_durable import PRESET, packets
 from tests.toy import beat_song, write_song
@@ -51,7 +51,7 @@ def joined() -> Iterator[None]:
     """A cluster on this machine, begun as `reactive run --ray` begins it."""
     if importlib.util.find_spec("ray") is None:
         pytest.skip("the extra [ray] is not installed")
-    from reactive.render.cluster import LOCAL, cluster
+    from reactive.render.workers.cluster import LOCAL, cluster
 
     with cluster(LOCAL, room=2):
         yield

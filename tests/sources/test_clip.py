@@ -95,7 +95,7 @@ def test_fewer_pictures_than_frames(tmp_path: Path, given) -> None:
 
 
 def test_drawn_frames_without_opencv_are_refused(tmp_path: Path, given, monkeypatch: pytest.MonkeyPatch) -> None:
-    from reactive.diffusion import flow
+    from reactive.diffusion.motion import flow
 
     song, settings = given
     monkeypatch.setattr(flow.importlib.util, "find_spec", lambda name: None)

@@ -1,0 +1,1 @@
+"""Where and how a model computes: device, memory, graphs, threads, overflow, folded convolutions."""

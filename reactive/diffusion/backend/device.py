@@ -1,0 +1,98 @@
+"""Where and how precisely a model computes. Each choice is one small function, so that each can be told and tested."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import torch
+
+from reactive.diffusion.backend.allocator import keep_freed_memory
+from reactive.errors import ModelError
+
+DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+
+
+def choose_device(wish: str) -> str:
+    """Return ``cuda`` or ``cpu`` for ``auto``, ``cpu`` or ``cuda``.
+
+    Raises
+    ------
+    ModelError
+        If cuda is asked for and there is none.
+    """
+    if wish == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if wish == "cuda" and not torch.cuda.is_available():
+        raise ModelError("there is no CUDA device here", where="--device cuda", remedy="use --device cpu")
+    return wish
+
+
+def choose_dtype(kind: str, wish: str = "auto") -> torch.dtype:
+    """Return the number format for a kind of device.
+
+    float16 on CUDA: checkpoints of this family are published and checked in it, and it keeps three bits more than bfloat16.
+    float32 on CPU, where most processors compute the smaller formats slowly.
+
+    Raises
+    ------
+    ModelError
+        If the wish is none of auto, float32, float16 and bfloat16.
+    """
+    if wish == "auto":
+        return torch.float32 if kind == "cpu" else torch.float16
+    if wish not in DTYPES:
+        raise ModelError(f'"{wish}" is no number format', where="--dtype", remedy=f"use auto, {', '.join(DTYPES)}")
+    return DTYPES[wish]
+
+
+def autoencoder_dtype(vae: Any, family: str, dtype: torch.dtype) -> torch.dtype:
+    """Return the number format of an autoencoder: that of XL overflows in float16 and says so by force_upcast."""
+    overflows = family == "sdxl" and bool(getattr(vae.config, "force_upcast", False))
+    return torch.float32 if dtype == torch.float16 and overflows else dtype
+
+
+def prepare(kind: str) -> None:
+    """Set what belongs to a process once: on CUDA, TF32 for what stays in float32, and no autotuning; on CPU, memory.
+
+    Autotuning would choose kernels by timing, so two processes could make different bits.
+    """
+    if kind == "cuda":
+        torch.set_float32_matmul_precision("high")
+        torch.backends.cudnn.allow_tf32 = True
+        torch.backends.cudnn.benchmark = False
+    else:
+        keep_freed_memory()
+
+
+def place(part: Any, device: torch.device, dtype: torch.dtype, *, images: bool) -> Any:
+    """Return a part ready for inference on a device; those that see images get the channels_last layout."""
+    part.to(device=device, dtype=dtype).eval().requires_grad_(False)
+    return part.to(memory_format=torch.channels_last) if images else part
+
+
+def attention_kernels(kind: str) -> str:
+    """Return which kernels scaled dot product attention may use, in words."""
+    if kind != "cuda":
+        return "scaled dot product attention of torch"
+    cuda: Any = torch.backends.cuda
+    enabled = {
+        "flash": cuda.flash_sdp_enabled(),
+        "memory-efficient": cuda.mem_efficient_sdp_enabled(),
+        "cuDNN": cuda.cudnn_sdp_enabled(),
+        "plain": cuda.math_sdp_enabled(),
+    }
+    return "scaled dot product attention of torch: " + ", ".join(name for name, on in enabled.items() if on)
+
+
+def default_threads() -> int:
+    """Return how many CPU threads a job uses unless told: the cores this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def default_batch(device: str, width: int, height: int) -> int:
+    """Return the batch size for ``--batch auto``: a fixed rule of device and size, never of free memory."""
+    pixels = width * height
+    if device == "cpu":
+        return 8 if pixels <= 160_000 else 4 if pixels <= 400_000 else 2
+    return 32 if pixels <= 160_000 else 16 if pixels <= 400_000 else 8

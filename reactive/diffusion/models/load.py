@@ -1,0 +1,141 @@
+"""Load a model: any checkpoint of the Stable Diffusion family comes into one shape.
+
+A model is a diffusers folder, a hub id that was fetched before, or a single ``.safetensors`` file. Only safetensors are
+read, nothing is downloaded, and no code from a model is run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from reactive.diffusion.backend.compile import compile_networks
+from reactive.diffusion.backend.device import autoencoder_dtype, choose_dtype, place, prepare
+from reactive.diffusion.backend.device import choose_device as choose_device
+from reactive.diffusion.backend.device import default_batch as default_batch
+from reactive.diffusion.backend.device import default_threads as default_threads
+from reactive.diffusion.backend.fold import fold_decoder, fold_encoder
+from reactive.diffusion.backend.graphs import graphs_for
+from reactive.diffusion.models.autoencoders import find_autoencoder, load_autoencoder
+from reactive.diffusion.models.catalogue import EMBER as EMBER
+from reactive.diffusion.models.diffusers_folder import load_folder
+from reactive.diffusion.models.families import guidance_embedding
+from reactive.diffusion.models.locate import find_model as find_model
+from reactive.diffusion.models.locate import hash_files
+from reactive.diffusion.models.locate import hash_folder as hash_folder
+from reactive.diffusion.models.lora import find_lora, fuse, parse_lora
+from reactive.diffusion.models.model import Model as Model
+from reactive.diffusion.models.single_file import load_file
+from reactive.diffusion.sampling.sampling import read_sampling
+
+
+def load_model(
+    name: str,
+    *,
+    device: str = "cpu",
+    steps: int | None = None,
+    guidance: float | None = None,
+    loras: Sequence[str] = (),
+    vae: str | None = None,
+    dtype: str = "auto",
+    config: Path | None = None,
+    compiled: bool = False,
+) -> Model:
+    """Load a model for a device.
+
+    Parameters
+    ----------
+    name
+        ``ember``, a short name, a diffusers folder, a ``.safetensors`` file, or the id of a hub model that was fetched.
+    device
+        ``cpu`` or ``cuda``.
+    steps
+        Evaluations a picture; default: what the model wants.
+    guidance
+        Classifier-free guidance; default: what the model wants.
+    loras
+        LoRA files or short names, each with an optional strength (``film.safetensors:0.8``), fused in this order.
+    vae
+        Another autoencoder: ``tiny`` for the family's small one, a short name, or a folder. Default: the model's own.
+    dtype
+        ``auto`` (float32 on CPU, float16 on CUDA), ``float32``, ``float16`` or ``bfloat16``.
+    config
+        A diffusers folder that describes a single file. Default: what ships for its family.
+    compiled
+        Whether its networks are compiled by torch.compile, which takes minutes at their first call.
+
+    Raises
+    ------
+    ModelError
+        If it isn't there, is incomplete, holds pickles instead of safetensors, or is of a family not known here.
+    """
+    found = find_model(name)
+    number_format = choose_dtype(device, dtype)
+    adapters = [find_lora(*parse_lora(text)) for text in loras]
+    prepare(device)
+    _quiet()
+    parts = (
+        load_file(found, name, number_format, config) if found.is_file() else load_folder(found, name, number_format)
+    )
+    modules, wishes, sha256 = parts.modules, dict(parts.wishes), parts.sha256
+    for adapter in adapters:
+        fuse(adapter, modules)
+        wishes |= adapter.wishes
+        sha256 = _chained(sha256, f"lora {adapter.scale!r} {adapter.sha256}")
+    if vae is not None:
+        folder = find_autoencoder(vae, parts.family)
+        modules["vae"] = load_autoencoder(folder, vae, number_format, modules["unet"].config.in_channels)
+        sha256 = _chained(sha256, f"vae {hash_files(folder, ('.',))}")
+    sampling = read_sampling(parts.scheduler, wishes, name=name, steps=steps)
+    chosen = sampling.guidance if guidance is None else guidance
+    where = torch.device(device)
+    vae_format = autoencoder_dtype(modules["vae"], parts.family.name, number_format)
+    for part, module in modules.items():
+        if not part.startswith("tokenizer"):
+            exact = vae_format if part == "vae" else number_format
+            modules[part] = place(module, where, exact, images=part in ("unet", "vae"))
+    for half, fold in ((modules["vae"].decoder, fold_decoder), (modules["vae"].encoder, fold_encoder)):
+        if isinstance(getattr(half, "layers", None), torch.nn.Sequential):
+            half.layers = fold(half.layers)
+    if compiled:
+        compile_networks(modules)
+    unet = modules["unet"]
+    factor = 2 ** (len(modules["vae"].config.block_out_channels) - 1)
+    size = unet.config.sample_size
+    height, width = (size, size) if isinstance(size, int) else size
+    told = unet.config.time_cond_proj_dim
+    return Model(
+        name=name,
+        sha256=sha256,
+        family=parts.family,
+        sampling=sampling,
+        guidance=chosen,
+        native=(width * factor, height * factor),
+        factor=factor,
+        device=where,
+        dtype=number_format,
+        vae_dtype=vae_format,
+        zero_negative=parts.zero_negative,
+        told_guidance=guidance_embedding(chosen, told).to(where, number_format) if told else None,
+        walk=wishes.get("walk", {}),
+        graphs=graphs_for(where.type),
+        compiled=compiled,
+        **modules,
+    )
+
+
+def _chained(sha256: str, what: str) -> str:
+    return hashlib.sha256(f"{sha256} {what}".encode()).hexdigest()
+
+
+def _quiet() -> None:
+    """What the libraries say while loading is not for the user of a clip."""
+    from diffusers.utils import logging
+    from transformers.utils import logging as transformers_logging
+
+    for log in (logging, transformers_logging):
+        log.disable_progress_bar()
+        log.set_verbosity_error()

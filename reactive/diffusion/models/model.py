@@ -1,0 +1,172 @@
+"""A loaded model: its parts, and the few things that the core asks of it. All families have this one shape."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from reactive.diffusion.backend.graphs import Compute, Graphs, Named
+from reactive.diffusion.models.families import Conditioning, Family, join
+from reactive.diffusion.sampling.sampling import Sampling
+from reactive.diffusion.sampling.schedule import NoiseSchedule
+
+
+@dataclass(frozen=True)
+class Model:
+    """A loaded model.
+
+    Attributes
+    ----------
+    name, sha256
+        What the user called it, and a hash over its weights and configuration, LoRAs and exchanged parts included.
+    family
+        How it is spoken to.
+    unet, vae, text_encoder, tokenizer, text_encoder_2, tokenizer_2
+        The parts; the last two are None where the family has none.
+    sampling
+        How its pictures are sampled.
+    guidance
+        Classifier-free guidance (1: none).
+    native
+        Width and height in pixels that it was made for.
+    factor
+        Pixels per latent.
+    zero_negative
+        Whether an empty negative prompt is zeros rather than an embedded empty text.
+    dtype, vae_dtype
+        Number formats of the network and of the autoencoder.
+    told_guidance
+        What a guidance-distilled network is told of its guidance [1, width]; None for others.
+    walk
+        The pace of its walk where its folder says it: one number, or one for each "384x224/1" (size and steps).
+    graphs
+        The recorded graphs of its networks on CUDA; None elsewhere.
+    compiled
+        Whether its networks are compiled by torch.compile.
+    """
+
+    name: str
+    sha256: str
+    family: Family
+    unet: Any
+    vae: Any
+    text_encoder: Any
+    tokenizer: Any
+    sampling: Sampling
+    guidance: float
+    native: tuple[int, int]
+    factor: int
+    device: torch.device
+    dtype: torch.dtype
+    vae_dtype: torch.dtype
+    text_encoder_2: Any = None
+    tokenizer_2: Any = None
+    zero_negative: bool = False
+    told_guidance: torch.Tensor | None = None
+    walk: float | dict[str, float] = field(default_factory=dict)
+    graphs: Graphs | None = None
+    compiled: bool = False
+
+    @property
+    def schedule(self) -> NoiseSchedule:
+        """Noise levels."""
+        return self.sampling.schedule
+
+    @property
+    def prediction(self) -> str:
+        """What the network predicts: epsilon, v_prediction, sample or flow."""
+        return self.sampling.prediction
+
+    @property
+    def consistency(self) -> bool:
+        """Whether it is sampled by jumps (LCM) rather than along the deterministic path."""
+        return self.sampling.sampler == "lcm"
+
+    @property
+    def steps(self) -> int:
+        """Evaluations a picture."""
+        return self.sampling.steps
+
+    @property
+    def channels(self) -> int:
+        """Number of latent channels."""
+        return int(self.unet.config.in_channels)
+
+    def clean(self, z: torch.Tensor, tau: torch.Tensor, conditioning: Conditioning | torch.Tensor) -> torch.Tensor:
+        """Return the clean latents that the network believes in.
+
+        Parameters
+        ----------
+        z
+            Noisy latents [n, c, h, w].
+        tau
+            Train times [n] in 0..T.
+        conditioning
+            What the network attends to; tokens alone [n, tokens, width] where the family needs no more.
+        """
+        if isinstance(conditioning, torch.Tensor):
+            conditioning = Conditioning(conditioning)
+        time = self.schedule.network_time(tau).to(self.device)
+        more = self.family.added(self, z, conditioning)
+        if self.told_guidance is not None:
+            more["timestep_cond"] = self.told_guidance.expand(len(z), -1)
+        output = self._run(
+            "unet", self._unet, {"sample": z, "timestep": time, "encoder_hidden_states": conditioning.tokens, **more}
+        )
+        alpha, sigma = (v.to(z.device, z.dtype).view(-1, 1, 1, 1) for v in self.schedule.alpha_sigma(tau))
+        if self.prediction == "v_prediction":
+            return alpha * z - sigma * output
+        if self.prediction == "sample":
+            return output
+        if self.prediction == "flow":
+            return z - sigma * output
+        return (z - sigma * output) / alpha.clamp_min(1e-3)
+
+    def guided(
+        self, z: torch.Tensor, tau: torch.Tensor, conditioning: Conditioning, negative: Conditioning
+    ) -> torch.Tensor:
+        """Return the clean latents, led away from the negative prompt (Ho and Salimans 2022, arXiv 2207.12598).
+
+        Parameters
+        ----------
+        conditioning
+            Of n items.
+        negative
+            Of as many; not used at guidance 1, nor where the network is told its guidance.
+        """
+        if self.guidance <= 1.0 or self.told_guidance is not None:
+            return self.clean(z, tau, conditioning)
+        both = self.clean(torch.cat([z, z]), torch.cat([tau, tau]), join(conditioning, negative))
+        led, free = both.chunk(2)
+        return free + self.guidance * (led - free)
+
+    def encode(self, pictures: torch.Tensor) -> torch.Tensor:
+        """Return the latents of pictures [n, 3, height, width] in [-1, 1]."""
+        latents = self._run("encoder", self._encoder, {"pictures": pictures.to(self.vae_dtype)})
+        shift = getattr(self.vae.config, "shift_factor", None) or 0.0
+        scaled: torch.Tensor = (latents - shift) * self.vae.config.scaling_factor
+        return scaled.to(self.dtype)
+
+    def decode(self, latents: torch.Tensor) -> torch.Tensor:
+        """Return pictures [n, 3, height, width] in about [-1, 1]."""
+        shift = getattr(self.vae.config, "shift_factor", None) or 0.0
+        plain = (latents / self.vae.config.scaling_factor + shift).to(self.vae_dtype)
+        return self._run("decoder", self._decoder, {"latents": plain})
+
+    def _run(self, name: str, network: Compute, inputs: Named) -> torch.Tensor:
+        return network(inputs) if self.graphs is None else self.graphs.run(name, network, inputs)
+
+    def _unet(self, inputs: Named) -> torch.Tensor:
+        output: torch.Tensor = self.unet(**inputs, return_dict=False)[0]
+        return output
+
+    def _encoder(self, inputs: Named) -> torch.Tensor:
+        encoded = self.vae.encode(inputs["pictures"])
+        latents: torch.Tensor = encoded.latents if hasattr(encoded, "latents") else encoded.latent_dist.mode()
+        return latents
+
+    def _decoder(self, inputs: Named) -> torch.Tensor:
+        decoded: torch.Tensor = self.vae.decode(inputs["latents"], return_dict=False)[0]
+        return decoded

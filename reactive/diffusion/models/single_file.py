@@ -1,0 +1,165 @@
+"""Single ``.safetensors`` files in the layout of the original releases, described by configurations that ship here.
+
+Which family a file belongs to is read from the names of its tensors; nothing is looked up anywhere.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from reactive.diffusion.models.catalogue import read_json, read_wishes
+from reactive.diffusion.models.diffusers_folder import Parts
+from reactive.diffusion.models.families import SD, SDXL, Family, family_of
+from reactive.diffusion.models.pickles import unloadable
+from reactive.errors import ModelError
+
+CONFIGS = Path(__file__).resolve().parent / "configs"
+# a tensor that only this kind of file has: configuration, family
+_SIGNS = (
+    ("conditioner.embedders.1.model.token_embedding.weight", "sdxl", SDXL),
+    ("cond_stage_model.model.token_embedding.weight", "sd2", SD),
+    ("cond_stage_model.transformer.text_model.embeddings.token_embedding.weight", "sd1", SD),
+)
+_INPUT = "model.diffusion_model.input_blocks.0.0.weight"
+_PAD = {"sd1": ("<|endoftext|>",), "sd2": ("!",), "sdxl": ("<|endoftext|>", "!")}
+
+
+@dataclass(frozen=True)
+class Header:
+    """What the beginning of a single file tells: its configuration and family, and what it wishes."""
+
+    config: str
+    family: Family
+    wishes: dict[str, Any]
+    zero_terminal: bool
+
+
+def read_header(path: Path, name: str) -> Header:
+    """Return what a single file is, without reading its weights.
+
+    Raises
+    ------
+    ModelError
+        If it can't be read or is no whole checkpoint of a family known here.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            keys = set(file.keys())
+            metadata = file.metadata() or {}
+            channels = file.get_slice(_INPUT).get_shape()[1] if _INPUT in keys else 0
+    except (OSError, SafetensorError, ValueError) as problem:
+        what = " ".join(str(problem).split())[:120]
+        raise ModelError(f"can't be read ({what})", where=name, remedy="fetch it again") from None
+    found = next(((config, family) for sign, config, family in _SIGNS if sign in keys), None)
+    if any("lora" in key for key in list(keys)[:50]):
+        raise ModelError(
+            "is a LoRA, not a model", where=name, remedy=f"use --lora {path.name} with the model it was made for"
+        )
+    if not channels or found is None or not any(key.startswith("first_stage_model.") for key in keys):
+        raise ModelError(
+            "is no whole Stable Diffusion 1, 2 or XL checkpoint",
+            where=name,
+            remedy="use a file that holds network, text encoder and autoencoder, or a diffusers folder",
+        )
+    if channels != 4:
+        raise ModelError("is made for inpainting or editing", where=name, remedy="use a text-to-image checkpoint")
+    wishes: dict[str, Any] = {}
+    told = str(metadata.get("modelspec.prediction_type", ""))
+    if "v_pred" in keys or told.startswith("v"):
+        wishes["prediction"] = "v_prediction"
+    elif told.startswith("eps"):
+        wishes["prediction"] = "epsilon"
+    # the user's word counts more than the file's
+    wishes |= read_wishes(path.with_suffix(".json"), name)
+    return Header(found[0], found[1], wishes, "ztsnr" in keys)
+
+
+def load_file(path: Path, name: str, dtype: torch.dtype, config: Path | None = None) -> Any:
+    """Load a single file.
+
+    Parameters
+    ----------
+    config
+        A diffusers folder that describes it; default: what ships for its kind.
+
+    Returns
+    -------
+    Parts of `reactive.diffusion.models.diffusers_folder`.
+
+    Raises
+    ------
+    ModelError
+        If it is none, or does not fit its description.
+    """
+    from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
+
+    header = read_header(path, name)
+    folder = config or CONFIGS / header.config
+    index = read_json(folder / "model_index.json", name)
+    family = family_of(str(index.get("_class_name"))) or header.family
+    if family is not header.family:
+        raise ModelError(f"is of the family {header.family.name}", where=name, remedy="give a config of that family")
+    pipeline: Any = StableDiffusionXLPipeline if family is SDXL else StableDiffusionPipeline
+    tokenizers = _tokenizers(header.config) if config is None else {}
+    try:
+        # a local folder as config keeps the loader from looking for one on the network
+        loaded = pipeline.from_single_file(
+            str(path), config=str(folder), local_files_only=True, torch_dtype=dtype, **tokenizers
+        )
+    except (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError) as problem:
+        raise unloadable(problem, name) from None
+    parts = {part: getattr(loaded, part) for part in family.parts if part != "scheduler"}
+    for part, module in parts.items():
+        missing = (
+            [key for key, value in module.named_parameters() if value.is_meta] if hasattr(module, "parameters") else []
+        )
+        if missing:
+            raise ModelError(f"{part} lacks {missing[0]}", where=name, remedy="fetch it again")
+    scheduler = read_json(folder / "scheduler" / "scheduler_config.json", name)
+    if header.zero_terminal:
+        scheduler["rescale_betas_zero_snr"] = True
+    with path.open("rb") as handle:
+        digest = hashlib.file_digest(handle, "sha256").hexdigest()
+    described = "".join(file.read_text(encoding="utf-8") for file in sorted(folder.rglob("*.json")))
+    return Parts(
+        family=family,
+        modules=parts,
+        scheduler=scheduler,
+        wishes=header.wishes,
+        zero_negative=bool(index.get("force_zeros_for_empty_prompt", family is SDXL)),
+        sha256=hashlib.sha256(f"{digest} {described}".encode()).hexdigest(),
+    )
+
+
+def _tokenizers(config: str) -> dict[str, Any]:
+    """Return CLIP's tokenizers for a kind of file; they differ in what fills up a short text."""
+    from transformers import CLIPTokenizer
+
+    build: Any = CLIPTokenizer
+    lines = (CONFIGS / "clip" / "merges.txt").read_text(encoding="utf-8").splitlines()
+    merges = [(first, second) for first, second in (line.split() for line in lines)]
+    letters = byte_letters()
+    tokens = [*letters, *(f"{letter}</w>" for letter in letters), *(a + b for a, b in merges)]
+    tokens += ["<|startoftext|>", "<|endoftext|>"]
+    vocabulary = {token: number for number, token in enumerate(tokens)}
+    return {
+        name: build(vocab=vocabulary, merges=merges, model_max_length=77, pad_token=pad)
+        for name, pad in zip(("tokenizer", "tokenizer_2"), _PAD[config], strict=False)
+    }
+
+
+def byte_letters() -> list[str]:
+    """Return the printable letter that stands for each byte, in the order of CLIP's vocabulary.
+
+    Bytes that print stand for themselves; the others follow, as the letters from code 256 on.
+    """
+    printing = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
+    others = 256 - len(printing)
+    return [chr(code) for code in (*printing, *range(256, 256 + others))]

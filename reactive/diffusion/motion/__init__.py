@@ -1,0 +1,1 @@
+"""Moves of pictures: camera, lens, optical flow."""

@@ -1,0 +1,35 @@
+"""A video that guides feedback: what moves in it carries the fed-back picture along."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import torch
+
+from reactive.diffusion.frames import Scenery
+from reactive.diffusion.motion.flow import flow_between
+from reactive.timeline.clock import frame_time
+
+
+def guiding_flow(scene: Scenery, shot: int, start: Fraction, stop: Fraction) -> torch.Tensor | None:
+    """Return how many pixels right and down each place's content comes from, float32 [2, height, width]; None if nothing moves.
+
+    Parameters
+    ----------
+    shot
+        The shot's first frame: a shot has one guide.
+    start, stop
+        Positions of two ticks, in frames.
+    """
+    timeline = scene.timeline
+    number = int(timeline.columns["guide"][shot])
+    frame = min(int(stop + Fraction(1, 2)), timeline.frames - 1)
+    share = float(timeline.columns["camera_flow"][frame])
+    if number < 0 or share <= 0:
+        return None
+    video = scene.videos[len(timeline.photos) + number]
+    early, late = (video.number_at(frame_time(position, timeline.fps)) for position in (start, stop))
+    # where the video begins again, nothing moved from its last picture to its first
+    if late <= early:
+        return None
+    return share * flow_between(video.reader.picture(late), video.reader.picture(early))

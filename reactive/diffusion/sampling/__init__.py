@@ -1,0 +1,1 @@
+"""Samplers, noise schedule and the noise that a walk passes through."""

@@ -1,0 +1,260 @@
+"""How a model's pictures are sampled: read once from what the model says of itself, then run for each batch.
+
+A folder's ``scheduler_config.json`` supplies betas, prediction type, spacing and shift. What else a model wants (steps,
+guidance, another sampler, the only times that it knows) stands in wishes: ``reactive.json`` in its folder, a JSON file beside
+a single file or a LoRA, or the catalogue.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from reactive.diffusion.sampling.samplers import Denoiser, sample_consistency, sample_ddim, sample_dpmpp_2m
+from reactive.diffusion.sampling.schedule import NoiseSchedule, from_alphas_cumprod, from_flow, grid
+from reactive.errors import ModelError
+
+SAMPLERS = ("ddim", "euler", "lcm", "dpmpp_2m", "flow_euler")
+PREDICTIONS = ("epsilon", "v_prediction", "sample", "flow")
+SPACINGS = ("trailing", "leading", "linspace")
+# class of scheduler: sampler, and what gets lost where the sampler is only the nearest
+CLASSES = {
+    "DDIMScheduler": ("ddim", ""),
+    "EulerDiscreteScheduler": ("euler", ""),
+    "LCMScheduler": ("lcm", ""),
+    "DPMSolverMultistepScheduler": ("dpmpp_2m", ""),
+    "FlowMatchEulerDiscreteScheduler": ("flow_euler", ""),
+    "EulerAncestralDiscreteScheduler": ("euler", "without new noise at each step"),
+    "TCDScheduler": ("lcm", "all noise is new at each step"),
+    "PNDMScheduler": ("ddim", "without its multistep formula"),
+    "LMSDiscreteScheduler": ("euler", "without its multistep formula"),
+    "HeunDiscreteScheduler": ("euler", "one evaluation a step"),
+    "KDPM2DiscreteScheduler": ("euler", "one evaluation a step"),
+    "DDPMScheduler": ("ddim", "without new noise at each step"),
+    "DPMSolverSinglestepScheduler": ("dpmpp_2m", "as multistep"),
+    "UniPCMultistepScheduler": ("dpmpp_2m", "without its corrector"),
+    "DEISMultistepScheduler": ("dpmpp_2m", "with another formula of the same order"),
+}
+# these start from noise of the schedule's own last sigma, not of unit variance
+_OWN_SIGMA = ("Euler", "LMS", "Heun", "KDPM2")
+_NOT_FOLLOWED = ("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas", "use_dynamic_shifting")
+DEFAULT_STEPS = {"lcm": 4, "dpmpp_2m": 12, "ddim": 12, "euler": 12, "flow_euler": 12}
+DISTILLED_STEPS = 4
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How a model is sampled.
+
+    Attributes
+    ----------
+    sampler
+        One of `SAMPLERS`.
+    prediction
+        What the network predicts: epsilon, v_prediction, sample or flow.
+    schedule
+        Noise levels.
+    grid
+        Train times of strength 1, falling to 0, float64 [steps + 1].
+    fixed
+        Whether the network is valid at these times only.
+    full
+        Whether strength 1 begins with noise of unit variance even where the schedule ends short of it.
+    scaling
+        Time scaling of a consistency model's boundary condition; 0 for none.
+    guidance
+        Classifier-free guidance that the model wants; 1 for none.
+    notes
+        What a user may want to know, each a short sentence.
+    """
+
+    sampler: str
+    prediction: str
+    schedule: NoiseSchedule
+    grid: torch.Tensor
+    fixed: bool
+    full: bool
+    scaling: float
+    guidance: float
+    notes: tuple[str, ...] = ()
+
+    @property
+    def steps(self) -> int:
+        """Evaluations a picture (of each of the two starts that are blended, where times are fixed)."""
+        return len(self.grid) - 1
+
+
+def read_sampling(
+    config: Mapping[str, Any], wishes: Mapping[str, Any], *, name: str, steps: int | None = None
+) -> Sampling:
+    """Return how a model is sampled.
+
+    Parameters
+    ----------
+    config
+        The folder's ``scheduler_config.json``.
+    wishes
+        Any of steps, guidance, sampler, spacing, prediction, timesteps.
+    name
+        The model's name, for messages.
+    steps
+        Evaluations that the user asks for.
+
+    Raises
+    ------
+    ModelError
+        If the scheduler is of a kind that can't be stood in for, or something in it makes no sense.
+    """
+    kind = str(config.get("_class_name", ""))
+    if kind not in CLASSES:
+        raise ModelError(
+            f"its scheduler is a {kind or 'nameless one'}, which is not known here",
+            where=name,
+            remedy="use a model with one of " + ", ".join(CLASSES),
+        )
+    nearest, lost = CLASSES[kind]
+    sampler = str(wishes.get("sampler", nearest))
+    notes = [f"{kind} is followed by {sampler}, {lost}"] if lost and sampler == nearest else []
+    notes += [f"{option} is not followed" for option in _NOT_FOLLOWED if config.get(option)]
+    schedule = _noise_levels(config, sampler, name)
+    prediction = "flow" if schedule.flow else str(wishes.get("prediction", config.get("prediction_type", "epsilon")))
+    spacing = str(wishes.get("spacing", _spacing(config, kind)))
+    for value, known in ((sampler, SAMPLERS), (prediction, PREDICTIONS), (spacing, SPACINGS)):
+        if value not in known:
+            raise ModelError(f'asks for "{value}"', where=name, remedy=f"known are {', '.join(known)}")
+    distilled = sampler == "lcm" or _few_step(config, kind)
+    number = steps or int(wishes.get("steps", DISTILLED_STEPS if distilled else DEFAULT_STEPS[sampler]))
+    times = wishes.get("timesteps")
+    if times:
+        taus = _fixed_grid(times, schedule.steps, steps, name)
+    else:
+        origin, offset = (
+            int(config.get(key) or unless) for key, unless in (("original_inference_steps", 50), ("steps_offset", 0))
+        )
+        taus = grid(sampler, spacing, number, levels=schedule.steps, offset=offset, origin=origin)
+    return Sampling(
+        sampler=sampler,
+        prediction=prediction,
+        schedule=schedule,
+        grid=taus,
+        fixed=bool(times),
+        full=not (kind.startswith(_OWN_SIGMA) and spacing != "leading"),
+        scaling=float(config.get("timestep_scaling", 10.0)) if sampler == "lcm" and kind != "TCDScheduler" else 0.0,
+        guidance=float(wishes.get("guidance", 1.0 if distilled else 7.0)),
+        notes=tuple(notes),
+    )
+
+
+def sample(
+    sampling: Sampling,
+    denoise: Denoiser,
+    strength: torch.Tensor,
+    encoded: torch.Tensor | None,
+    noises: list[torch.Tensor],
+) -> torch.Tensor:
+    """Return the clean latents of a batch.
+
+    Parameters
+    ----------
+    strength
+        [n] in 0..1, on the host: 0 gives `encoded` back, 1 ignores it.
+    encoded
+        Latents of the sources [n, c, h, w], zeros where there is none; None if no item has one.
+    noises
+        Noise latents [n, c, h, w]: the first for the start, one more for each further step of a consistency model.
+    """
+    if not sampling.fixed:
+        # shares of strength 1's times: a start between two levels has all its times between
+        share = sampling.grid / sampling.grid[0]
+        taus = share[:, None] * (strength.double() * sampling.grid[0])[None]
+        return _chain(sampling, denoise, strength, taus, encoded, noises)
+    low, high, weight = neighbours(strength, sampling.grid)
+    upper = _chain(sampling, denoise, *_from_level(high, sampling.grid), encoded, noises)
+    if bool((weight == 1).all()):
+        return upper
+    lower = _chain(sampling, denoise, *_from_level(low, sampling.grid), encoded, noises)
+    return torch.lerp(lower, upper, weight.to(upper.device, upper.dtype).view(-1, 1, 1, 1))
+
+
+def neighbours(strength: torch.Tensor, times: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return the two known levels around each strength, as counts of evaluations, and the upper one's weight in (0, 1].
+
+    Parameters
+    ----------
+    strength
+        [n] in 0..1.
+    times
+        The known times, falling to 0, [steps + 1]; the first stands for strength 1.
+    """
+    rising = times.flip(0).double()
+    tau = strength.double() * rising[-1]
+    high = torch.searchsorted(rising, tau).clamp(1, len(rising) - 1)
+    low = high - 1
+    return low, high, (tau - rising[low]) / (rising[high] - rising[low])
+
+
+def _from_level(level: torch.Tensor, times: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the strengths [n] of levels [n], and times [steps + 1, n] that wait at the level and then fall through the rest."""
+    first = len(times) - 1 - level
+    rows = torch.arange(len(times))[:, None].maximum(first[None])
+    return times[first] / times[0], times[rows]
+
+
+def _chain(
+    sampling: Sampling,
+    denoise: Denoiser,
+    strength: torch.Tensor,
+    taus: torch.Tensor,
+    encoded: torch.Tensor | None,
+    noises: list[torch.Tensor],
+) -> torch.Tensor:
+    first = noises[0]
+    weights = sampling.schedule.start(strength, float(sampling.grid[0]), full=sampling.full)
+    alpha, sigma = (v.to(first.device, first.dtype).view(-1, 1, 1, 1) for v in weights)
+    z = sigma * first if encoded is None else sigma * first + alpha * encoded
+    if sampling.sampler == "lcm":
+        return sample_consistency(denoise, z, taus, sampling.schedule, noises[1:], sampling.scaling)
+    follow: Callable[..., torch.Tensor] = sample_dpmpp_2m if sampling.sampler == "dpmpp_2m" else sample_ddim
+    return follow(denoise, z, taus, sampling.schedule)
+
+
+def _noise_levels(config: Mapping[str, Any], sampler: str, name: str) -> NoiseSchedule:
+    import diffusers
+
+    if config["_class_name"] == "FlowMatchEulerDiscreteScheduler":
+        return from_flow(int(config.get("num_train_timesteps", 1000)), float(config.get("shift", 1.0)))
+    # only the betas are wanted, and every class of the family makes them alike
+    source: Any = diffusers.LCMScheduler if sampler == "lcm" else diffusers.DDIMScheduler
+    try:
+        scheduler = source.from_config(dict(config))
+    except (ValueError, NotImplementedError, TypeError) as problem:
+        raise ModelError(f"its scheduler can't be used ({problem})", where=name) from None
+    return from_alphas_cumprod(scheduler.alphas_cumprod)
+
+
+def _spacing(config: Mapping[str, Any], kind: str) -> str:
+    """Return the configured spacing, or what the class does unless told."""
+    unless = "leading" if kind in ("DDIMScheduler", "DDPMScheduler", "PNDMScheduler") else "linspace"
+    return str(config.get("timestep_spacing", unless))
+
+
+def _few_step(config: Mapping[str, Any], kind: str) -> bool:
+    """Whether a scheduler is set up as those of models distilled to a few steps along the path are (turbo, Lightning)."""
+    ordinary = not config.get("rescale_betas_zero_snr") and config.get("prediction_type", "epsilon") != "v_prediction"
+    return kind.startswith("Euler") and config.get("timestep_spacing") == "trailing" and ordinary
+
+
+def _fixed_grid(times: Any, levels: int, steps: int | None, name: str) -> torch.Tensor:
+    usable = isinstance(times, list | tuple) and all(isinstance(t, int | float) and 0 <= t < levels for t in times)
+    if not usable or list(times) != sorted(set(times), reverse=True):
+        raise ModelError(f"declares the times {times}", where=name, remedy=f"they must fall, within 0 and {levels - 1}")
+    if steps not in (None, len(times)):
+        raise ModelError(
+            f"was made for {len(times)} steps, not {steps}",
+            where=name,
+            remedy=f"use --steps {len(times)}, or leave it out",
+        )
+    return torch.tensor([*(float(t) + 1 for t in times), 0.0], dtype=torch.float64)

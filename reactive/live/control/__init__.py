@@ -1,0 +1,1 @@
+"""Other ways in and out of a preview: OSC, MIDI, microphone."""

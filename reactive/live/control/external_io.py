@@ -1,0 +1,125 @@
+"""The other ways in and out of a preview: OSC in, OSC out, MIDI in. Ports are opened first, so that what is wrong is said at once."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from reactive.live.control.announce import Cue
+from reactive.live.control.midi import Mapped, open_port
+from reactive.live.control.osc import Listener, Teller, bound_datagrams, check_installed
+from reactive.live.control.remote import Action, Counts, Remote
+
+# how often is looked whether a beat has come: well below what a person notices
+LOOK_SECONDS = 0.005
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """Which ways are wanted.
+
+    Attributes
+    ----------
+    osc_in, osc_out
+        Host and port, or None.
+    midi
+        Part of a port's name, empty for the first one; None for no MIDI.
+    mapped
+        What MIDI moves.
+    mjpeg
+        Whether an address for MJPEG is given out at the start.
+    """
+
+    osc_in: tuple[str, int] | None = None
+    osc_out: tuple[str, int] | None = None
+    midi: str | None = None
+    mapped: Mapped = field(default_factory=Mapped)
+    mjpeg: bool = False
+
+
+class Cues(Protocol):
+    """Knows what has happened since it was last asked."""
+
+    def cues(self) -> Iterator[Cue]:
+        """Yield it."""
+        ...
+
+
+class Ways:
+    """Opened ways.
+
+    Parameters
+    ----------
+    wishes
+        Which.
+
+    Raises
+    ------
+    ReactiveError
+        If something is missing, or a port can't be opened.
+    """
+
+    def __init__(self, wishes: Wishes) -> None:
+        self.counts = Counts()
+        self._remote: Remote | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._listener: socket.socket | None = None
+        self._teller: Teller | None = None
+        self._midi: Any = None
+        try:
+            if wishes.osc_in or wishes.osc_out:
+                check_installed()
+            if wishes.osc_in:
+                self._listener = bound_datagrams(*wishes.osc_in)
+            if wishes.osc_out:
+                self._teller = Teller(*wishes.osc_out)
+            if wishes.midi is not None:
+                self._midi = open_port(wishes.midi, wishes.mapped, self._from_thread)
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def osc_port(self) -> int | None:
+        """The port that OSC is heard at."""
+        return int(self._listener.getsockname()[1]) if self._listener else None
+
+    def _from_thread(self, action: Action) -> None:
+        if self._loop is not None and self._remote is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._remote.put, action)
+
+    async def run(self, act: Callable[[Action], Any], cues: Cues) -> None:
+        """Carry actions in and cues out until cancelled."""
+        self._loop = asyncio.get_running_loop()
+        self._remote = Remote(act, self.counts)
+        tasks = [asyncio.create_task(self._remote.run())]
+        transport = None
+        if self._listener is not None:
+            remote = self._remote
+            transport, _ = await self._loop.create_datagram_endpoint(
+                lambda: Listener(remote.put, self.counts), sock=self._listener
+            )
+        if self._teller is not None:
+            tasks.append(asyncio.create_task(self._tell(self._teller, cues)))
+        try:
+            await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+            if transport is not None:
+                transport.close()
+
+    async def _tell(self, teller: Teller, cues: Cues) -> None:
+        while True:
+            for address, arguments in cues.cues():
+                teller.send(address, *arguments)
+            await asyncio.sleep(LOOK_SECONDS)
+
+    def close(self) -> None:
+        """Let go of all ports."""
+        for way in (self._midi, self._teller, self._listener):
+            if way is not None:
+                way.close()

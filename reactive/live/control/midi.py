@@ -1,0 +1,148 @@
+"""MIDI in (extra [midi]): which controller or note moves what, and the port that they come from.
+
+A mapping is given as ``cc1=macro.storm`` or ``note36=next``, or in a small TOML file::
+
+    port = "nanoKONTROL"
+    [cc]
+    1 = "macro.storm"
+    2 = "walk"
+    [note]
+    36 = "next"
+    37 = "blackout"
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from reactive.errors import MediaError, PresetError, ReactiveError
+from reactive.live.control.remote import Action, target
+from reactive.preset.schema import read_text
+from reactive.preset.toml import parse_toml
+
+_WAY = re.compile(r"(cc|note)\s*(\d{1,3})", re.ASCII)
+MAX_BYTES = 64_000
+TARGETS = "macro.NAME, walk, strength, camera, rate, seed, next, phase.N, blackout, hold, freeze, tap or one"
+
+
+@dataclass(frozen=True)
+class Mapped:
+    """What controllers and notes move, by ``cc`` or ``note`` and number; and part of the port's name, or nothing."""
+
+    ways: Mapping[tuple[str, int], Action] = field(default_factory=dict)
+    port: str = ""
+
+    def action(self, message: Any) -> Action | None:
+        """Return what a message (of mido) asks for, whatever its channel; None for nothing."""
+        if message.type == "control_change":
+            found = self.ways.get(("cc", message.control))
+            if found is None:
+                return None
+            if found.kind == "control":
+                return replace(found, value=message.value / 127)
+            # a button that sends controllers: 127 pressed, 0 let go
+            return found if message.value >= 64 else None
+        if message.type == "note_on" and message.velocity > 0:
+            found = self.ways.get(("note", message.note))
+            if found is not None and found.kind == "control":
+                return replace(found, value=message.velocity / 127)
+            return found
+        return None
+
+
+def read_mapping(texts: Iterable[str]) -> Mapped:
+    """Return the mapping of ``cc1=macro.storm`` texts and of TOML files among them; later ones win.
+
+    Raises
+    ------
+    ReactiveError
+        If one is neither, or names nothing that can be moved.
+    """
+    ways: dict[tuple[str, int], Action] = {}
+    port = ""
+    for text in texts:
+        if "=" in text:
+            way, _, name = text.partition("=")
+            ways |= _entry(way, name, where="--midi-map")
+            continue
+        where = text
+        data = parse_toml(read_text(Path(text), limit=MAX_BYTES, remedy="a mapping is a small text file"), where=where)
+        if unknown := [key for key in data if key not in ("port", "cc", "note")]:
+            raise PresetError(f'"{unknown[0]}" is not known', where=where, remedy="there are port, [cc] and [note]")
+        port = str(data.get("port", port))
+        for kind in ("cc", "note"):
+            table = data.get(kind, {})
+            if not isinstance(table, dict):
+                raise PresetError(f"{kind} is no table", where=where, remedy=f'write [{kind}] and lines as 1 = "walk"')
+            for number, name in table.items():
+                ways |= _entry(f"{kind}{number}", str(name), where=where)
+    return Mapped(ways, port)
+
+
+def _entry(way: str, name: str, *, where: str) -> dict[tuple[str, int], Action]:
+    found, action = _WAY.fullmatch(way.strip().lower()), target(name)
+    if found is None or int(found[2]) > 127:
+        raise ReactiveError(
+            f'"{way.strip()}" is no controller or note', where=where, remedy="write cc0 to cc127, or note0 to note127"
+        )
+    if action is None:
+        raise ReactiveError(f'"{name.strip()}" is nothing that can be moved', where=where, remedy=f"write {TARGETS}")
+    return {(found[1], int(found[2])): action}
+
+
+def chosen_port(there: list[str], wanted: str) -> str:
+    """Return the name of the port that is wanted: the first whose name holds it, or the first of all.
+
+    Raises
+    ------
+    MediaError
+        If there is none; the message lists those there are.
+    """
+    if not there:
+        raise MediaError("there is no MIDI input", where="--midi", remedy="plug a controller in, and switch it on")
+    fitting = [name for name in there if wanted.casefold() in name.casefold()]
+    if not fitting:
+        raise MediaError(f'there is no MIDI input "{wanted}"', where="--midi", remedy=f"there are {', '.join(there)}")
+    return fitting[0]
+
+
+def open_port(wanted: str, mapped: Mapped, put: Callable[[Action], None]) -> Any:
+    """Open a MIDI input, whose messages are put from a thread of its own; close it with its `close`.
+
+    Raises
+    ------
+    MediaError
+        If mido or rtmidi is missing, or there is no such port.
+    """
+    try:
+        import mido
+        import rtmidi  # noqa: F401
+    except ImportError:
+        raise MediaError(
+            "MIDI needs mido and python-rtmidi",
+            where="--midi",
+            remedy="install them with `pip install 'reactive-clip[midi]'`",
+        ) from None
+
+    def heard(message: Any) -> None:
+        if (action := mapped.action(message)) is not None:
+            put(action)
+
+    try:
+        name = chosen_port(list(mido.get_input_names()), wanted)
+        return mido.open_input(name, callback=heard)
+    except ReactiveError:
+        raise
+    except Exception as problem:
+        # rtmidi raises what its system's driver says, as errors of its own kind
+        raise MediaError(
+            f"this machine has no MIDI ({_short(problem)})", where="--midi", remedy="plug a controller in"
+        ) from None
+
+
+def _short(problem: Exception) -> str:
+    return " ".join(str(problem).split())[:120].rstrip(".")

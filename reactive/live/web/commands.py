@@ -1,0 +1,180 @@
+"""What a page may ask for. Only the page that holds the transport moves it; every page with controls may turn them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+from reactive.errors import TimelineError
+from reactive.live.control.remote import Action
+from reactive.live.web.clients import Client
+from reactive.live.web.protocol import MAX_CREDIT, number
+from reactive.timeline.clock import frames_in
+
+if TYPE_CHECKING:
+    from reactive.live.web.server import Server
+
+Command = Callable[[Client, dict[str, Any]], Awaitable[None]]
+# an output window only looks
+LOOKING = ("credit",)
+HOLDING = ("clock", "seek", "loop")
+
+
+class Commands:
+    """Carries out what pages ask for."""
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+        self.known: dict[str, Command] = {
+            "credit": self._credit,
+            "clock": self._clock,
+            "seek": self._seek,
+            "loop": self._loop,
+            "take over": self._take_over,
+            "change": self._change,
+            "undo": self._undo,
+            "forget": self._forget,
+            "prepare": self._prepare,
+            "save take": self._save_take,
+            "grid": self._grid,
+            "keep?": self._may_keep,
+            "keep": self._keep,
+        }
+
+    async def obey(self, client: Client, data: dict[str, Any]) -> None:
+        """Carry out one message.
+
+        Raises
+        ------
+        ValueError
+            If it is no known message.
+        ReactiveError
+            If it can't be done.
+        """
+        command = self.known.get(data["t"])
+        if command is None or (client.kind == "output" and data["t"] not in LOOKING):
+            raise ValueError("unknown message")
+        if data["t"] in HOLDING and client is not self.server.clients.holder:
+            return
+        await command(client, data)
+
+    async def act(self, action: Action) -> None:
+        """Carry out what came by OSC or MIDI, at the playhead.
+
+        Raises
+        ------
+        ReactiveError
+            If it can't be done.
+        """
+        session = self.server.session
+        here = session.engine.transport.at()
+        if action.kind in ("tap", "one"):
+            # what a song's grid becomes of it is for the page that plays to say
+            holder = self.server.clients.holder
+            if holder is not None:
+                await self.server.tell({"t": action.kind, "time": here}, holder)
+            return
+        data: dict[str, Any] = {"time": here, "kind": action.kind, "name": action.name, "value": action.value}
+        frame = min(int(frames_in(here, session.engine.timeline.fps)), session.engine.timeline.frames - 1)
+        if action.kind == "next":
+            timeline = session.performance.timeline
+            count = len(session.stage.presets[session.performance.state.preset].phase)
+            data |= {"kind": "phase", "value": (int(timeline.columns["phase"][frame]) + 1) % count}
+        elif action.kind == "prompt":
+            data |= {"name": session.prompt_at(frame), "text": action.text}
+        elif action.kind in ("black", "hold", "freeze") and action.value < 0:
+            data["value"] = 0.0 if getattr(session.performance.state, action.kind) else 1.0
+        await self.edited(await self.server.run(session.change, data))
+
+    async def _credit(self, client: Client, data: dict[str, Any]) -> None:
+        client.grant(int(number(data, "n", 0, MAX_CREDIT)))
+        self.server.session.engine.want(self.server.clients.wanting)
+
+    async def _clock(self, client: Client, data: dict[str, Any]) -> None:
+        del client
+        self.server.session.clock(number(data, "time"), data.get("playing") is True)
+
+    async def _seek(self, client: Client, data: dict[str, Any]) -> None:
+        # what a page could take before is forgotten with the pictures that it drops
+        client.credit = int(number(data, "credit", 0, MAX_CREDIT))
+        epoch, landed = self.server.session.seek(number(data, "time"), data.get("playing") is True)
+        asked = int(number(data, "n", 0, 2**31))
+        await self.server.tell({"t": "epoch", "epoch": epoch, "n": asked, "time": landed}, client)
+        await self._others(epoch)
+        self.server.session.engine.want(self.server.clients.wanting)
+
+    async def _loop(self, client: Client, data: dict[str, Any]) -> None:
+        del client
+        section = (number(data, "a"), number(data, "b")) if data.get("a") is not None else None
+        self.server.session.loop(section)
+
+    async def _take_over(self, client: Client, data: dict[str, Any]) -> None:
+        del data
+        self.server.clients.holder = client
+        await self.server.tell_roles()
+
+    async def _change(self, client: Client, data: dict[str, Any]) -> None:
+        del client
+        # what waits for its turn is not overtaken: changes are folded in their order
+        epoch = await self.server.run(self.server.session.change, data)
+        await self.edited(epoch)
+
+    async def _undo(self, client: Client, data: dict[str, Any]) -> None:
+        del client, data
+        await self.edited(await self.server.run(self.server.session.forget, True))
+
+    async def _forget(self, client: Client, data: dict[str, Any]) -> None:
+        del client, data
+        await self.edited(await self.server.run(self.server.session.forget, False))
+
+    async def _prepare(self, client: Client, data: dict[str, Any]) -> None:
+        del client
+        session = self.server.session
+        from reactive.timeline.clock import nearest_frame
+
+        shot = session.engine.prepare(nearest_frame(number(data, "time", 0), session.engine.timeline.fps))
+        if shot is None:
+            raise TimelineError("nothing is fed back here", remedy="pre-render where a feedback shot plays")
+
+    async def _save_take(self, client: Client, data: dict[str, Any]) -> None:
+        del client, data
+        session, server = self.server.session, self.server
+        stem = session.material.track.path.stem
+        # the page has no say in where it goes
+        names = [f"{stem}.take.json", *(f"{stem}.{count}.take.json" for count in range(2, 10_000))]
+        path = next(path for name in names if not (path := server.takes / name).exists())
+        await server.run(session.save_take, path)
+        await server.tell({"t": "saved", "path": str(path), "changes": len(session.changes)})
+        await server.tell_state()
+
+    async def _grid(self, client: Client, data: dict[str, Any]) -> None:
+        del client
+        await self.edited(await self.server.run(self.server.session.correct, data))
+
+    async def _may_keep(self, client: Client, data: dict[str, Any]) -> None:
+        del data
+        await self.server.tell({"t": "keep?", **await self.server.run(self.server.session.keepable)}, client)
+
+    async def _keep(self, client: Client, data: dict[str, Any]) -> None:
+        del client
+        name = data.get("name")
+        if name is not None and not isinstance(name, str):
+            raise ValueError("name")
+        epoch, path = await self.server.run(self.server.session.keep, name)
+        await self.server.tell({"t": "kept", "path": str(path)})
+        await self.edited(epoch)
+
+    async def edited(self, epoch: int) -> None:
+        """Tell all pages of a new epoch and where everything stands."""
+        await self.server.tell({"t": "epoch", "epoch": epoch, "n": -1})
+        self.server.clients.wake()
+        await self.server.tell_state()
+
+    async def _others(self, epoch: int) -> None:
+        self.server.clients.wake()
+        viewers = [client for client in self.server.clients.all.values() if client is not self.server.clients.holder]
+        if viewers:
+            transport = self.server.session.engine.transport
+            clock = {"t": "clock", "time": transport.at(), "playing": transport.playing, "epoch": epoch}
+            await asyncio.shield(self.server.tell(clock, *viewers))

@@ -1,0 +1,181 @@
+"""The preview's server where a live input is heard: the same doors as for a song, and a page with the running picture alone."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from aiohttp import web
+
+from reactive.errors import ReactiveError
+from reactive.live.control.announce import LiveCues
+from reactive.live.control.external_io import Cues
+from reactive.live.control.remote import Action
+from reactive.live.jam import Jam
+from reactive.live.session import line_of
+from reactive.live.web.clients import Client
+from reactive.live.web.commands import Commands
+from reactive.live.web.protocol import MAX_CREDIT, number, pack_picture
+from reactive.live.web.server import RELOAD_SECONDS, SEND_SECONDS, Server
+
+STATUS_SECONDS = 0.1
+
+
+@dataclass
+class JamServer(Server):
+    """A live input's preview; `session` is a `Jam`."""
+
+    index: ClassVar[str] = "live.html"
+    session: Jam  # type: ignore[assignment]
+
+    def add_routes(self, app: web.Application) -> None:
+        """Add nothing: there is no song."""
+
+    def make_commands(self) -> Commands:
+        """Return what pages may ask for."""
+        return JamCommands(self)
+
+    def cues(self) -> Cues:
+        """Return what knows what OSC tells."""
+        return LiveCues(self.session)
+
+    def picture(self) -> bytes | None:
+        """Return the newest picture."""
+        shown = self.session.imagining.shown
+        return None if shown is None else shown.jpeg
+
+    def watching(self, more: int) -> None:
+        """Take note of programs that begin to look, or go."""
+        self.clients.watchers += more
+        self.want()
+
+    def want(self) -> None:
+        """Imagine as long as anybody looks."""
+        self.session.imagining.want(bool(self.clients.all or self.clients.watchers))
+
+    @property
+    def fps(self) -> float:
+        """Frames a second."""
+        return float(self.session.studio.options.fps)
+
+    def made_one(self) -> None:
+        """Take note of a new picture; called from the imagining thread."""
+        self.made([])
+
+    async def _life(self, app: web.Application) -> AsyncIterator[None]:
+        del app
+        self.loop = asyncio.get_running_loop()
+        self.session.start()
+        tasks = [asyncio.create_task(self._status()), asyncio.create_task(self._reload())]
+        yield
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for client in list(self.clients.all.values()):
+            await client.socket.close(code=1001)
+        await asyncio.get_running_loop().run_in_executor(None, self.session.close)
+        self.worker.shutdown(wait=False)
+
+    async def _status(self) -> None:
+        while True:
+            await asyncio.sleep(STATUS_SECONDS)
+            self.want()
+            if self.clients.all:
+                await self.tell({"t": "status", **self.session.status()})
+
+    async def _reload(self) -> None:
+        while True:
+            await asyncio.sleep(RELOAD_SECONDS)
+            try:
+                changed = await self.run(self.session.reload)
+            except ReactiveError as error:
+                await self.tell({**line_of(error), "about": "preset"})
+                continue
+            if changed:
+                await self.tell({"t": "reloaded"})
+                await self.tell_state()
+
+    async def left(self) -> None:
+        """Do nothing: the music plays whether anybody looks or not."""
+
+    async def _send_pictures(self, client: Client) -> None:
+        """Send a page the newest picture whenever it can take one; it never waits for older ones."""
+        last = 0
+        self.want()
+        while True:
+            await client.wake.wait()
+            client.wake.clear()
+            shown = self.session.imagining.shown
+            if shown is None or shown.number == last or client.credit <= 0:
+                continue
+            last = shown.number
+            client.credit -= 1
+            message = pack_picture(0, shown.number, shown.frame / self.fps, shown.jpeg)
+            with contextlib.suppress(ConnectionError):
+                await asyncio.wait_for(client.socket.send_bytes(message), SEND_SECONDS)
+
+
+class JamCommands(Commands):
+    """Carries out what pages ask for where a live input is heard."""
+
+    server: JamServer
+
+    def __init__(self, server: JamServer) -> None:
+        super().__init__(server)
+        self.known = {
+            "credit": self._take_credit, "change": self._turn, "next": self._next, "tap": self._tap, "one": self._one,
+        }  # fmt: skip
+
+    async def act(self, action: Action) -> None:
+        """Carry out what came by OSC or MIDI.
+
+        Raises
+        ------
+        ReactiveError
+            If it can't be done.
+        """
+        jam = self.server.session
+        if action.kind == "tap":
+            await self.server.run(jam.tap)
+            return
+        if action.kind == "one":
+            await self.server.run(jam.one)
+            return
+        if action.kind == "next":
+            await self.server.run(jam.next_phase)
+        else:
+            data: dict[str, Any] = {
+                "kind": action.kind,
+                "name": action.name,
+                "value": action.value,
+                "text": action.text,
+            }
+            if action.kind == "prompt":
+                data["name"] = jam.status()["prompt"]
+            elif action.kind in jam.conductor.switches and action.value < 0:
+                data["value"] = 0.0 if jam.conductor.switches[action.kind] else 1.0
+            await self.server.run(jam.change, data)
+        await self.server.tell_state()
+
+    async def _take_credit(self, client: Client, data: dict[str, Any]) -> None:
+        client.grant(int(number(data, "n", 0, MAX_CREDIT)))
+
+    async def _turn(self, client: Client, data: dict[str, Any]) -> None:
+        del client
+        await self.server.run(self.server.session.change, data)
+        await self.server.tell_state()
+
+    async def _next(self, client: Client, data: dict[str, Any]) -> None:
+        del client, data
+        await self.act(Action("next"))
+
+    async def _tap(self, client: Client, data: dict[str, Any]) -> None:
+        del client, data
+        await self.act(Action("tap"))
+
+    async def _one(self, client: Client, data: dict[str, Any]) -> None:
+        del client, data
+        await self.act(Action("one"))

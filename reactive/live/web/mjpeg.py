@@ -1,0 +1,99 @@
+"""The running picture as MJPEG, for programs that mix video, such as OBS: its own address with a token that only looks.
+
+It carries no times, so it serves to show, not to play. The token opens this address and nothing else, the page's cookie
+does not open it, and it can be revoked: that ends every stream at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hmac
+import secrets
+from collections.abc import Callable
+
+from aiohttp import web
+
+from reactive.live.web.security import HEADERS
+
+PATH = "/mjpeg"
+BOUNDARY = "reactive-picture"
+MAX_STREAMS = 4
+# a picture that stands still is sent again so often, so that nobody takes the stream for dead
+STILL_SECONDS = 1.0
+SEND_SECONDS = 10.0
+
+
+class Pass:
+    """The token that lets programs look; there is none until it is issued."""
+
+    def __init__(self) -> None:
+        self._token: str | None = None
+        self.generation = 0
+        self.streams = 0
+
+    def issue(self) -> str:
+        """Return a new token; the old one is worth nothing any more."""
+        self.generation += 1
+        self._token = secrets.token_urlsafe(24)
+        return self._token
+
+    def revoke(self) -> None:
+        """End what the token allows."""
+        self.generation += 1
+        self._token = None
+
+    def opens(self, token: str | None) -> bool:
+        """Return whether a token is the right one, in constant time."""
+        if self._token is None or token is None:
+            return False
+        return hmac.compare_digest(token.encode("utf-8", "replace"), self._token.encode())
+
+
+async def stream(
+    request: web.Request,
+    allowed: Pass,
+    picture: Callable[[], bytes | None],
+    watching: Callable[[int], None],
+    fps: float,
+) -> web.StreamResponse:
+    """Send pictures until the program goes or the token is revoked. What comes too fast for it is left out.
+
+    Parameters
+    ----------
+    picture
+        Returns the JPEG that shows now; the very same object while it stands still.
+    watching
+        Told +1 when a program begins to look and -1 when it goes.
+    fps
+        At most so many pictures a second.
+    """
+    if allowed.streams >= MAX_STREAMS:
+        raise web.HTTPServiceUnavailable(text="too many streams")
+    generation = allowed.generation
+    response = web.StreamResponse(
+        headers={**HEADERS, "Content-Type": f"multipart/x-mixed-replace; boundary={BOUNDARY}"}
+    )
+    allowed.streams += 1
+    watching(1)
+    try:
+        await response.prepare(request)
+        last, told = None, 0.0
+        now = asyncio.get_running_loop().time
+        while allowed.generation == generation:
+            jpeg = picture()
+            if jpeg is None or (jpeg is last and now() - told < STILL_SECONDS):
+                await asyncio.sleep(0.25 / fps)
+                continue
+            last, told = jpeg, now()
+            head = f"--{BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n".encode()
+            await asyncio.wait_for(response.write(head + jpeg + b"\r\n"), SEND_SECONDS)
+            await asyncio.sleep(max(0.0, 0.9 / fps - (now() - told)))
+    except (ConnectionError, TimeoutError):
+        pass
+    finally:
+        allowed.streams -= 1
+        watching(-1)
+    with contextlib.suppress(ConnectionError):
+        await response.write_eof()
+    return response

@@ -1,0 +1,99 @@
+"""Make clips of finished pieces: overlay, flash limits, join with the sound."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from reactive.audio.analysis import Analysis
+from reactive.preset.library import find_preset
+from reactive.preset.lyrics import Line
+from reactive.preset.schema import Overlay, Preset
+from reactive.render.flashsafe import limit_pieces
+from reactive.render.overlay import Mark, make_marks, overlay_pieces
+from reactive.render.recipe import Recipe, clip_tags
+from reactive.render.request import Asked, note_clip
+from reactive.render.resolve import Decided
+from reactive.render.settings import Settings
+from reactive.render.store.job import Job
+from reactive.render.store.segments import Books
+from reactive.timeline.captions import captions_of
+from reactive.timeline.clock import frame_sample
+from reactive.timeline.timeline import Timeline
+from reactive.video.mux import join
+
+
+@dataclass(frozen=True)
+class Words:
+    """What is written over the pictures: the preset whose overlay says how (None: an edited timeline), and the song's words."""
+
+    preset: Preset | None
+    lines: Sequence[Line]
+
+
+def write_clips(
+    song: str | os.PathLike[str],
+    outs: Sequence[Path],
+    settings: Settings,
+    *,
+    job: Job,
+    asked: Asked,
+    books: Books,
+    decided: Decided,
+    words: Words,
+    container: str,
+    recipe: Recipe | None,
+) -> int:
+    """Write the clip in each of its shapes; return how many pictures were held back so that it is safe to watch.
+
+    Raises
+    ------
+    OutputError
+        If the disk is full or fails.
+    """
+    timeline, track, codec = decided.timeline, decided.track, books.codec
+    first, last = books.plan.first, books.plan.last
+    # where a clip's own tags are made
+    title = os.fsencode(Path(song).stem).decode("utf-8", "replace")
+    metadata = {"title": title, "comment": f"made with reactive, preset {timeline.title}", **clip_tags(recipe)}
+    end = track.samples if last == timeline.frames else frame_sample(last, timeline.fps, track.sample_rate)
+    sound = (frame_sample(first, timeline.fps, track.sample_rate), end)
+    held = 0
+    for number, path in enumerate(outs):
+        pieces, size = books.pieces(number), books.sizes[number]
+        marks = overlay_marks(settings, words, timeline, decided.analysis, size)
+        if marks:
+            pieces = overlay_pieces(pieces, marks, first=first, fps=timeline.fps, size=size, codec=codec)
+        if settings.flash_safe:
+            pieces, count = limit_pieces(pieces, fps=timeline.fps, size=size, codec=codec)
+            held = max(held, count)
+        join(
+            pieces, track, path, fps=timeline.fps, container=container, codec=codec, sound=sound, metadata=metadata,
+            whole=partial(note_clip, job, asked, path),
+        )  # fmt: skip
+        for piece, _ in set(pieces) - set(books.pieces(number)):
+            piece.unlink()
+    return held
+
+
+def overlay_marks(
+    settings: Settings, words: Words, timeline: Timeline, analysis: Analysis | None, size: tuple[int, int]
+) -> list[Mark]:
+    """Return what is laid over the finished pictures: the preset's overlay, and what the settings add to it.
+
+    An edited timeline has no preset to say more than the logo.
+    """
+    overlay, folder = Overlay(), None
+    if words.preset:
+        overlay, folder = words.preset.overlay, find_preset(settings.preset).parent
+    if settings.show_lyrics:
+        overlay = overlay.model_copy(update={"lyrics": True})
+    captions = captions_of(overlay, timeline, analysis, title=settings.title, lyrics=words.lines) if analysis else []
+    logo = settings.logo or (folder / overlay.logo if folder and overlay.logo else None)
+    font = folder / overlay.font if folder and overlay.font else None
+    if not captions and not logo:
+        return []
+    return make_marks(overlay, captions, font=font, logo=logo, fps=timeline.fps, frames=timeline.frames, size=size)

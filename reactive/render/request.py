@@ -1,0 +1,181 @@
+"""What was asked for, as a hash: whether a clip is already there, and whether a job may go on."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from reactive.audio.corrections import Corrections
+from reactive.audio.hear import Wishes
+from reactive.errors import OutputError
+from reactive.preset.lyrics import Line
+from reactive.preset.schema import Preset
+from reactive.render.plan import Plan
+from reactive.render.store.cache_keys import differences, digest, hash_path, plain
+from reactive.render.store.job import Job, entries_of
+from reactive.render.store.journal import read_journal
+
+if TYPE_CHECKING:
+    from reactive.render.clip import Clip
+    from reactive.render.settings import Settings
+
+# settings that do not change the clip, and those that stand in another part of the request
+_PARTS: dict[str, type[Any]] = {"wishes": Wishes, "corrections": Corrections}
+_ASIDE = ("overwrite", "job", "mixed", "ray", "workers", "preset", "model")
+
+
+Told = TypeVar("Told")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request: the song's hash, settings, preset, words, the model's hash, and what bits rest on here."""
+
+    song: str
+    settings: Settings
+    preset: Preset | None
+    lines: tuple[Line, ...]
+    model: str
+    environment: dict[str, Any]
+    notes: tuple[str, ...] = field(default=())
+
+    @cached_property
+    def wish(self) -> dict[str, Any]:
+        """The request without the environment, as plain data."""
+        chosen = {
+            f.name: plain(getattr(self.settings, f.name))
+            for f in dataclasses.fields(self.settings)
+            if f.name not in _ASIDE
+        }
+        preset = self.preset.model_dump(mode="json") if self.preset is not None else None
+        names = [file.name for file in (*self.settings.photos, *self.settings.videos)]
+        lines = [str(line) for line in self.lines]
+        return {
+            "song": self.song, "settings": chosen, "preset": preset, "lines": lines, "names": names, "model": self.model,
+        }  # fmt: skip
+
+    @cached_property
+    def key(self) -> str:
+        """The hash of the whole request."""
+        return digest([self.wish, self.environment])
+
+    def manifest(self, song: str | os.PathLike[str], out: Path, plan: Plan) -> dict[str, Any]:
+        """Return what a job folder says of itself: enough to go on with it, and what its exactness rests on."""
+        settings = {
+            f.name: _told(getattr(self.settings, f.name))
+            for f in dataclasses.fields(self.settings)
+            if f.name not in ("job", "mixed", "ray", "workers")
+        }
+        return {
+            "request": self.key,
+            "wish": digest(self.wish),
+            "song": str(Path(song).absolute()),
+            "out": str(out.absolute()),
+            "settings": settings,
+            "hashes": {
+                "song": self.song,
+                "model": self.model,
+                "preset": digest(self.wish["preset"]),
+                "grid": digest(self.wish["settings"]["wishes"]),
+            },
+            "environment": self.environment,
+            "frames": plan.last - plan.first,
+            "segments": len(plan.segments),
+            "shots": len(plan.shots),
+        }
+
+    def going_on(self, job: Job) -> Asked:
+        """Return the request as a job can go on with it.
+
+        Raises
+        ------
+        OutputError
+            If the job was begun with other versions, on another device or with other threads, and that was not allowed.
+        """
+        before, done = job.last("manifest"), job.last("done")
+        begun = any(name.startswith("segments") for name in job.entries)
+        if not begun or before is None or before["wish"] != digest(self.wish):
+            return self
+        told = differences(before["environment"], self.environment)
+        if not told or (done is not None and done["request"] == before["request"]):
+            return self
+        if not self.settings.mixed:
+            raise OutputError(
+                f"was begun elsewhere: here it is {told}", where=str(job.folder),
+                remedy="go on there, or pass --mixed (pieces then agree to within rounding, feedback only in kind), or "
+                "remove it and begin anew",
+            )  # fmt: skip
+        note = f"pieces of two environments ({told}): walk and photo frames agree to within rounding, feedback in kind."
+        return replace(self, environment=before["environment"], notes=(note,))
+
+
+def _told(value: Any) -> Any:
+    """Return a setting as JSON that `settings_from` reads; files by their full names."""
+    if isinstance(value, Path):
+        return str(value.absolute())
+    if isinstance(value, Fraction):
+        return str(value)
+    if isinstance(value, tuple):
+        return [_told(part) for part in value]
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: _told(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    return dict(value) if isinstance(value, Mapping) else value
+
+
+def settings_from(data: dict[str, Any], kind: type[Told]) -> Told:
+    """Return the settings that a manifest tells; those not known here are left out."""
+    chosen: dict[str, Any] = {}
+    for f in dataclasses.fields(cast(Any, kind)):
+        if f.name in data:
+            value = data[f.name]
+            told = str(f.type)
+            if f.name in _PARTS:
+                value = settings_from(value, _PARTS[f.name])
+            elif f.name == "stems":
+                value = tuple((name, Path(file)) for name, file in value)
+            elif value is not None and "Path" in told:
+                value = tuple(Path(part) for part in value) if told.startswith("tuple") else Path(value)
+            elif value is not None and told.startswith("Fraction"):
+                value = Fraction(value)
+            elif isinstance(value, list):
+                value = tuple(value)
+            chosen[f.name] = value
+    return kind(**chosen)
+
+
+def made_here(folder: Path, asked: Asked, out: Path) -> bool:
+    """Return whether `out` is the very clip that this request made, by its hash in the job's journal."""
+    records, _ = read_journal(folder / "journal")
+    noted = [r["clip"] for r in records if "clip" in r and r["clip"]["name"] == out.name]
+    if not out.is_file() or not noted or noted[-1]["request"] != asked.key:
+        return False
+    return out.stat().st_size == noted[-1]["bytes"] and hash_path(out) == noted[-1]["sha256"]
+
+
+def finished_clip(folder: Path, asked: Asked, outs: list[Path]) -> Clip | None:
+    """Return the clip if this very request has been finished and what it wrote is still there, unchanged."""
+    records, _ = read_journal(folder / "journal")
+    done = [record["done"] for record in records if "done" in record]
+    if not done or done[-1]["request"] != asked.key or not all(made_here(folder, asked, out) for out in outs):
+        return None
+    from reactive.render.clip import Clip
+
+    return Clip.restored(done[-1]["clip"], outs=outs, job=folder)
+
+
+def note_clip(job: Job, asked: Asked, out: Path, whole: Path) -> None:
+    """Write to the journal which clip is about to take its name."""
+    record = {"name": out.name, "request": asked.key, "sha256": hash_path(whole), "bytes": whole.stat().st_size}
+    job.journal.append({"clip": record})
+
+
+def segments_done(folder: Path) -> int:
+    """Return how many segments a job's journal tells of."""
+    records, _ = read_journal(folder / "journal")
+    return sum(name.startswith("segments") for name in entries_of(records))

@@ -1,0 +1,271 @@
+"""Keys: the hash of all that decides a segment's pictures, so that what did not change is never rendered again."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import platform
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from reactive import __version__
+from reactive.diffusion.joins import next_shot
+from reactive.diffusion.lanes import shot_ticks
+from reactive.diffusion.models.load import Model, find_model
+from reactive.diffusion.models.lora import parse_lora
+from reactive.render.plan import Plan, Segment
+from reactive.timeline.timeline import Timeline
+from reactive.video.codec import Codec
+from reactive.video.segment import encoder_versions
+from reactive.video.upscale import NO_UPSCALING, Upscaling, upscaling_key
+
+if TYPE_CHECKING:
+    from reactive.render.settings import Settings
+    from reactive.render.workers.segment_renderer import Order
+
+_PACKAGE = Path(__file__).resolve().parents[2]
+# rooms whose code decides what is heard, imagined and written
+_DECIDING = ("audio", "diffusion", "media", "preset", "sources", "timeline", "video")
+_LIBRARIES = ("torch", "diffusers", "transformers", "numpy", "scipy", "librosa", "soxr", "soundfile", "pillow")
+# columns that no picture reads, and those whose numbers stand for a text
+_UNSEEN = ("phase", "loop", "shot", "speed", "hit")
+_PROMPTS = ("prompt_from", "prompt_to")
+
+
+def digest(data: Any) -> str:
+    """Return the sha256 of plain data, 40 hexadecimal digits."""
+    return hashlib.sha256(json.dumps(data, sort_keys=True, separators=(",", ":")).encode()).hexdigest()[:40]
+
+
+def hash_path(path: Path) -> str:
+    """Return one hash over the bytes of a file, or over all files of a folder and their names."""
+    if path.is_file():
+        with path.open("rb") as handle:
+            return hashlib.file_digest(handle, "sha256").hexdigest()
+    files = sorted(file for file in path.rglob("*") if file.is_file())
+    return digest([[file.relative_to(path).as_posix(), hash_path(file)] for file in files])
+
+
+def model_hash(settings: Settings) -> str:
+    """Return one hash over the files of the model that settings name, its LoRAs and its exchanged autoencoder.
+
+    Raises
+    ------
+    ModelError
+        If the model isn't there.
+    """
+    more = [parse_lora(text)[0] for text in settings.loras] + ([settings.vae] if settings.vae else [])
+    return digest([hash_path(path) for path in (find_model(settings.model), *map(Path, more)) if path.exists()])
+
+
+@cache
+def code_hash() -> str:
+    """Return one hash over the code that decides pictures: a change of it is a change of version."""
+    return digest([[room, hash_path(_PACKAGE / room)] for room in _DECIDING])[:12]
+
+
+def environment(device: str, threads: int) -> dict[str, Any]:
+    """Return what else a picture's bits rest on: versions, device and threads."""
+    on_gpu = device.startswith("cuda")
+    return {
+        "reactive": f"{__version__}+{code_hash()}",
+        **{name: version(name) for name in _LIBRARIES},
+        **encoder_versions(),
+        "device": torch.cuda.get_device_name() if on_gpu else f"cpu {torch.backends.cpu.get_cpu_capability()}",
+        "machine": platform.machine(),
+        "threads": threads,
+    }
+
+
+def plain(value: Any) -> Any:
+    """Return a setting as plain data; files and folders stand for what is in them, not for their names."""
+    if isinstance(value, Path):
+        return hash_path(value)
+    if isinstance(value, Fraction):
+        return str(value)
+    if isinstance(value, (tuple, list)):
+        return [plain(part) for part in value]
+    if isinstance(value, Mapping):
+        return {str(name): plain(part) for name, part in value.items()}
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)
+
+
+def ground(model: Model, order: Order, environment: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what all pictures of a clip rest on."""
+    return {
+        "model": model.sha256,
+        "steps": model.steps,
+        "guidance": model.guidance,
+        "sampling": [model.sampling.sampler, model.prediction],
+        "dtype": [str(model.dtype), str(model.vae_dtype)],
+        "compiled": model.compiled,
+        "pace": order.pace,
+        "imagined": list(order.imagined),
+        "batch": order.batch,
+        "harmonics": order.timeline.harmonics,
+        "feedback": [order.timeline.feedback_fresh, order.timeline.feedback_colour],
+        "rate": order.rate,
+        "fps": str(order.timeline.fps),
+        "environment": dict(environment),
+    }
+
+
+def picture_keys(plan: Plan, timeline: Timeline, ground: Mapping[str, Any], sources: Mapping[int, str]) -> list[str]:
+    """Return the key of each segment's pictures.
+
+    A segment of a feedback shot holds the key of all that came before it in its shot.
+
+    Parameters
+    ----------
+    ground
+        What all pictures of the clip rest on: model, sizes, batch, environment.
+    sources
+        The hash of each photograph, by its number in the column `source`.
+    """
+    base = digest(dict(ground))
+    chains: dict[tuple[int, int], str] = {}
+    keys = []
+    for segment in plan.segments:
+        if segment.shot is None:
+            # what is drawn between pictures rests on those around it, somewhere in the shot
+            reach = shot_around(timeline, segment.start) if ground["rate"] else (segment.start, segment.stop)
+            seen = [_content(timeline, *reach, sources, camera=None)]
+            seen += [hits_of(timeline, *reach)] if ground["rate"] else []
+            keys.append(digest([base, "independent", segment.start, segment.stop, seen]))
+            continue
+        start, stop = segment.shot
+        ticks = shot_ticks(timeline, start, stop)
+        before = base
+        for piece in range(start, segment.grid, plan.longest):
+            if (start, piece) not in chains:
+                content = _fed_back(timeline, segment.shot, ticks, piece, min(piece + plan.longest, stop), sources)
+                chains[start, piece] = digest([before, content])
+            before = chains[start, piece]
+        content = _fed_back(timeline, segment.shot, ticks, segment.grid, segment.stop, sources)
+        keys.append(digest([before, "feedback", segment.start, content]))
+    return keys
+
+
+def shot_around(timeline: Timeline, frame: int) -> tuple[int, int]:
+    """Return the frames [start, stop) of the shot that a frame lies in."""
+    shot = timeline.columns["shot"]
+    start, stop = (int(np.searchsorted(shot, shot[frame], side=side)) for side in ("left", "right"))
+    return start, stop
+
+
+def hits_of(timeline: Timeline, start: int, stop: int) -> list[int]:
+    return [start, stop, *(np.flatnonzero(timeline.columns["hit"][start:stop] > 0) + start).tolist()]
+
+
+def file_key(
+    pictures: str, *, size: tuple[int, int], fps: Fraction, codec: Codec, upscaling: Upscaling = NO_UPSCALING
+) -> str:
+    """Return the key of the piece that holds a segment's pictures in one shape."""
+    return digest([pictures, list(size), str(fps), dataclasses.asdict(codec), *upscaling_key(upscaling)])
+
+
+def last_tick_before(ticks: Sequence[Fraction], frame: int) -> int:
+    """Return the number of the last tick before a frame: what a segment hands over to the one that begins there.
+
+    Where several ticks lie in the frame before (a clip of fewer frames a second than pictures fed back) it is the first of
+    them: with it the segment is complete, and the next one goes on with the others.
+    """
+    return min(bisect_left(ticks, frame) - 1, bisect_left(ticks, frame - 1))
+
+
+def first_tick_at(ticks: Sequence[Fraction], frame: int) -> int:
+    """Return the number of the first tick at or after a frame, or of the last one."""
+    return min(bisect_left(ticks, frame), len(ticks) - 1)
+
+
+def segment_ticks(segment: Segment, ticks: Sequence[Fraction]) -> tuple[int, int]:
+    """Return the numbers of the first and the last tick that a segment needs beyond its predecessor's last."""
+    return last_tick_before(ticks, segment.start) + 1, first_tick_at(ticks, segment.stop - 1)
+
+
+def _fed_back(
+    timeline: Timeline,
+    shot: tuple[int, int],
+    ticks: Sequence[Fraction],
+    begin: int,
+    end: int,
+    sources: Mapping[int, str],
+) -> list[Any]:
+    """Return what decides frames [begin, end) of a feedback shot, given all before them."""
+    last = first_tick_at(ticks, end - 1)
+    # the last tick may lie beyond the frames, and the camera's path is read up to it
+    reach = min(max(end, int(ticks[last] + Fraction(1, 2)) + 1), shot[1])
+    camera = (begin, max(end, int(ticks[last]) + 2))
+    places = [str(tick) for tick in ticks[: last + 1] if tick > begin - 1]
+    return [shot[0], begin, end, places, _content(timeline, begin, reach, sources, camera=camera)]
+
+
+def _content(
+    timeline: Timeline, begin: int, end: int, sources: Mapping[int, str], *, camera: tuple[int, int] | None
+) -> list[Any]:
+    """Return a hash of each column's part, prompts as texts and sources as hashes."""
+    parts: list[Any] = []
+    columns, texts = timeline.columns, timeline.prompts
+    prompts = [list(pair) for pair in zip(texts, timeline.negatives, strict=True)] if timeline.negatives else texts
+    if any(columns[name][begin:end].any() for name in ("dissolve", "morph")):
+        # the shot to come is seen already, as it begins
+        opening = next_shot(columns, begin)
+        parts.append(_content_at(columns, min(opening, timeline.frames - 1), prompts, sources))
+    for name in sorted(timeline.columns):
+        column = timeline.columns[name]
+        if name in _UNSEEN or (camera is None and name.startswith(("camera_", "guide"))):
+            continue
+        if name in _PROMPTS:
+            parts.append([name, _named(column[begin:end], lambda number: prompts[number])])
+        elif name in ("source", "guide"):
+            shift = len(timeline.photos) if name == "guide" else 0
+            parts.append(
+                [name, _named(column[begin:end], lambda n, s=shift: sources.get(n + s if n >= 0 else n, str(n)))]
+            )
+        else:
+            low, high = camera if camera is not None and name.startswith("camera_") else (begin, end)
+            parts.append([name, hashlib.sha256(np.ascontiguousarray(column[low:high]).tobytes()).hexdigest()])
+    return parts
+
+
+def _content_at(
+    columns: Mapping[str, np.ndarray], frame: int, prompts: Sequence[Any], sources: Mapping[int, str]
+) -> list[Any]:
+    """Return what a shot's first frame tells of the pictures that a join shows before it."""
+    source = int(columns["source"][frame])
+    named = [prompts[int(columns[name][frame])] for name in _PROMPTS]
+    numbers = [
+        float(columns["weight"][frame]),
+        float(columns["strength"][frame]),
+        int(columns["seed"][frame]),
+        int(columns["slerp"][frame]),
+    ]
+    return [named, numbers, sources.get(source, str(source))]
+
+
+def _named(column: np.ndarray, text: Any) -> list[Any]:
+    """Return a column of numbers as the texts that they stand for, and where each is shown."""
+    numbers, places = np.unique(column, return_inverse=True)
+    texts = [text(number) for number in numbers.tolist()]
+    # the order of texts, not of their numbers: a prompt that moves in the preset is still the same prompt
+    order = sorted(range(len(texts)), key=texts.__getitem__)
+    rank = np.empty(len(texts), np.int64)
+    rank[order] = np.arange(len(texts))
+    return [[texts[i] for i in order], hashlib.sha256(rank[places].tobytes()).hexdigest()]
+
+
+def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """Return in words how two environments differ; nothing if they don't."""
+    names = sorted({*before, *now})
+    return ", ".join(f"{n} {now.get(n)}, not {before.get(n)}" for n in names if before.get(n) != now.get(n))

@@ -1,0 +1,238 @@
+"""The job folder: what a render has finished so far, safe from anything that may happen to the process or the machine.
+
+    <OUT>.reactive-job/
+        manifest.json   the recipe: song, settings, environment (also a line of the journal)
+        journal         one line for each finished file with its sha256, fsynced, never rewritten
+        segments/       pieces of video, named by the hash of all that decides them
+        states/         the last picture of a feedback segment, which the next one grows out of
+        trails/         pictures of the feedback segments in hand
+        lock, lease     held by the run that works on it
+
+A file counts only if the journal names it and its hash agrees. Files are written beside their place, fsynced and
+renamed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import glob
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from reactive.errors import OutputError
+from reactive.render.store.cache_keys import digest, hash_path
+from reactive.render.store.journal import Journal, flush_folder, read_journal, write_whole
+from reactive.render.store.lease import Lease, lease_of
+from reactive.video.segment import output_error
+
+SUFFIX = ".reactive-job"
+FOLDERS = ("segments", "states", "trails")
+
+
+def job_folder(out: Path, job: Path | None = None) -> Path:
+    """Return where the job of a clip lies: beside it, unless told."""
+    return job or out.with_name(out.name + SUFFIX)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A finished file of a job: its name within the folder, the sha256 of its bytes, and their number."""
+
+    name: str
+    sha256: str
+    size: int
+
+
+class Job:
+    """An open job folder; no other run can have it open.
+
+    Parameters
+    ----------
+    folder
+        Made if it is not there.
+
+    Raises
+    ------
+    OutputError
+        If it can't be written, or another run holds it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        # a folder that this run made, and in which it finished nothing, goes again
+        self.made = not folder.exists()
+        try:
+            for name in FOLDERS:
+                (folder / name).mkdir(parents=True, exist_ok=True)
+            self._lock = FileLock(folder / "lock", timeout=0, is_singleton=False, thread_local=False)
+            self._lock.acquire()
+        except Timeout:
+            raise OutputError(
+                f"is being rendered by another run ({_holder(folder)})", where=str(folder),
+                remedy="wait until it is done, or choose another clip with -o",
+            ) from None  # fmt: skip
+        except OSError as problem:
+            raise output_error(folder, problem) from None
+        try:
+            self._lease = Lease(folder)
+            self._sweep()
+            self.journal = Journal(folder / "journal")
+        except OSError as problem:
+            self._lock.release()
+            raise output_error(folder, problem) from None
+        except BaseException:
+            self._lock.release()
+            raise
+        self.entries = entries_of(self.journal.records)
+        self._checked: dict[str, bool] = {}
+
+    @property
+    def owner(self) -> str:
+        """What stands in the lease of this run and of no other."""
+        return self._lease.owner
+
+    def _sweep(self) -> None:
+        """Remove what a killed run left half written."""
+        for name in FOLDERS:
+            for file in (self.folder / name).iterdir():
+                # finished files have no dot before their suffix
+                if file.name.startswith(".") or len(file.suffixes) > 1:
+                    file.unlink(missing_ok=True)
+
+    def good(self, name: str) -> bool:
+        """Return whether a file is finished and holds the very bytes that it was finished with."""
+        if name not in self._checked:
+            self._checked[name] = name in self.entries and is_whole(self.folder, self.entries[name])
+        return self._checked[name]
+
+    def accept(self, entry: Entry) -> None:
+        """Note a finished file, which has been written by `finish_file`.
+
+        Raises
+        ------
+        OutputError
+            If another machine has taken the job over, since this one was not heard of for long.
+        """
+        self._lease.check()
+        self.journal.append({"file": entry.name, "sha256": entry.sha256, "bytes": entry.size})
+        self.entries[entry.name] = entry
+        self._checked[entry.name] = True
+
+    def keep(self, name: str, data: bytes) -> None:
+        """Write a small file and note it."""
+        write_whole(self.folder / name, data)
+        self.accept(Entry(name, hash_path(self.folder / name), len(data)))
+
+    def last(self, kind: str) -> dict[str, Any] | None:
+        """Return the newest record of a kind."""
+        return next((record[kind] for record in reversed(self.journal.records) if kind in record), None)
+
+    def set_manifest(self, manifest: dict[str, Any]) -> None:
+        """Write the recipe, to the manifest and to the journal, so that either can be lost."""
+        if self.last("manifest") != manifest:
+            self.journal.append({"manifest": manifest})
+        write_manifest(self.folder, manifest)
+
+    def close(self) -> None:
+        """Let go of the folder; one without a finished segment is removed if this run made it."""
+        self.journal.close()
+        self._lease.close()
+        worth = any(name.startswith("segments") for name in self.entries) or any((self.folder / "trails").iterdir())
+        if self.made and not worth:
+            shutil.rmtree(self.folder, ignore_errors=True)
+        self._lock.release()
+        if self.made and not worth:
+            with contextlib.suppress(OSError):
+                (self.folder / "lock").unlink(missing_ok=True)
+                self.folder.rmdir()
+
+    def __enter__(self) -> Job:
+        """Return the job itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Let go of the folder."""
+        self.close()
+
+
+def _holder(folder: Path) -> str:
+    held = lease_of(folder)
+    return str(held) if held else "just starting"
+
+
+def sweep(outs: Sequence[Path]) -> None:
+    """Remove what a killed run left of clips that it was just writing; only who holds the clips' job may."""
+    for out in outs:
+        for left in out.parent.glob(f".{glob.escape(out.name)}.*.partial"):
+            left.unlink(missing_ok=True)
+
+
+def finish_file(folder: Path, name: str, partial: Path) -> Entry:
+    """Bring a file to its place for good: fsync, hash, rename; return what the journal shall say of it.
+
+    Raises
+    ------
+    OSError
+        If the disk is full or fails.
+    """
+    with partial.open("rb+") as handle:
+        os.fsync(handle.fileno())
+    entry = Entry(name, hash_path(partial), partial.stat().st_size)
+    os.replace(partial, folder / name)
+    flush_folder((folder / name).parent)
+    return entry
+
+
+def entries_of(records: list[dict[str, Any]]) -> dict[str, Entry]:
+    """Return the finished files that a journal names."""
+    found = {}
+    for record in records:
+        # names of our own making only: a journal from elsewhere must not point out of its folder
+        if (
+            "file" in record
+            and Path(record["file"]).name == record["file"].split("/")[-1]
+            and ".." not in record["file"]
+        ):
+            found[record["file"]] = Entry(record["file"], record["sha256"], record["bytes"])
+    return found
+
+
+def is_whole(folder: Path, entry: Entry) -> bool:
+    """Return whether a file holds the bytes that the journal says."""
+    path = folder / entry.name
+    try:
+        return path.stat().st_size == entry.size and hash_path(path) == entry.sha256
+    except OSError:
+        return False
+
+
+def write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
+    text = json.dumps({"sha256": digest(manifest), "manifest": manifest}, indent=1, ensure_ascii=False)
+    write_whole(folder / "manifest.json", text.encode())
+
+
+def read_manifest(folder: Path) -> dict[str, Any] | None:
+    """Return a job's recipe: from its manifest, or where that is damaged, from its journal."""
+    try:
+        data = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+        if digest(data["manifest"]) == data["sha256"]:
+            return dict(data["manifest"])
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    records, _ = read_journal(folder / "journal")
+    return next((record["manifest"] for record in reversed(records) if "manifest" in record), None)
+
+
+def folder_size(folder: Path) -> int:
+    """Return the bytes of all files in a folder."""
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())

@@ -1,0 +1,1 @@
+"""Who computes segments: this process, or workers of a Ray cluster."""

@@ -1,0 +1,121 @@
+"""The seam between a render and those who carry it out: this process, or workers of a Ray cluster.
+
+Both take the same missing segments of the same plan, write into the same job folder, and render by the same `Worker`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+
+from reactive.diffusion.models.model import Model
+from reactive.errors import OutputError
+from reactive.render.request import Asked
+from reactive.render.settings import Progress
+from reactive.render.store.segments import Books
+from reactive.render.workers.segment_renderer import Order, Worker, out_of_memory, used_prompts
+
+
+@dataclass
+class Tally:
+    """What a render took: pictures imagined, how many of them again in float32, and what a user should know."""
+
+    pictures: int = 0
+    again: int = 0
+    notes: tuple[str, ...] = ()
+
+
+class Executor(Protocol):
+    """Who renders segments."""
+
+    def render(self, books: Books, *, batch: int, done: Callable[[int], None], tally: Tally) -> None:
+        """Render all that is missing, in batches of one shape; note each segment in the books as it is finished.
+
+        Raises
+        ------
+        ReactiveError
+            If it can't be done; what is finished stays.
+        MemoryError, RuntimeError
+            If memory runs out (`out_of_memory`).
+        """
+
+    def close(self) -> None:
+        """Let go of everything."""
+
+
+class LocalExecutor:
+    """Renders in this process."""
+
+    def __init__(self, model: Model, order: Order) -> None:
+        self.model: Model | None = model
+        self.order = order
+
+    def render(self, books: Books, *, batch: int, done: Callable[[int], None], tally: Tally) -> None:
+        """Render all that is missing."""
+        assert self.model is not None
+        todos = books.missing()
+        worker = Worker(self.model, self.order, used_prompts(self.order.timeline, todos), batch=batch)
+        try:
+            worker.render(todos, finished=books.accept, done=done)
+        finally:
+            tally.pictures += worker.core.pictures
+            tally.again += worker.core.again
+            worker.close()
+
+    def close(self) -> None:
+        """Let go of the model and its memory."""
+        self.model = None
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+
+def render_missing(executor: Executor, books: Books, asked: Asked, batch: int, report: Progress) -> Tally:
+    """Render what is missing; where memory runs out, go on in smaller batches and note it in the journal.
+
+    Raises
+    ------
+    ReactiveError
+        If it can't be done.
+    """
+    tally = Tally(notes=asked.notes)
+    total = books.plan.last - books.plan.first
+    smaller = books.job.last("batch")
+    if smaller and smaller["request"] == asked.key and smaller["batch"] < batch:
+        batch = smaller["batch"]
+        tally.notes += (_smaller(batch),)
+    while books.missing():
+        done = books.frames_there()
+        report("rendering", done, total)
+
+        def advance(count: int) -> None:
+            nonlocal done
+            done += count
+            report("rendering", done, total)
+
+        try:
+            executor.render(books, batch=batch, done=advance, tally=tally)
+        except (RuntimeError, MemoryError) as problem:
+            if not out_of_memory(problem):
+                raise
+            if batch == 1:
+                remedy = "use a smaller --imagine-size"
+                raise OutputError("there is not enough memory to imagine it", remedy=remedy) from None
+            batch //= 2
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+            books.job.journal.append({"batch": {"request": asked.key, "batch": batch}})
+            tally.notes += (_smaller(batch),)
+    report("rendering", total, total)
+    if tally.again:
+        tally.notes += (
+            f"{tally.again} pictures came out as no numbers (an overflow of the number format) and were imagined again in "
+            "float32; --dtype bfloat16 or float32 avoids it.",
+        )
+    return tally
+
+
+def _smaller(batch: int) -> str:
+    return f"memory ran out, so some pieces were imagined in batches of {batch}; they are exact only with that record."

@@ -1,0 +1,254 @@
+"""Render on many machines: workers of a Ray cluster hold the model and write into the job folder that all of them share."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from reactive.errors import ModelError, OutputError
+from reactive.render.settings import Rates
+from reactive.render.store.cache_keys import differences
+from reactive.render.store.segments import Books
+from reactive.render.workers.cluster import cluster, first_line, refuse_idle_gpus, require_ray, room_for
+from reactive.render.workers.local import Tally
+from reactive.render.workers.ray_worker import Assignment, Done, Renderer, Told, placed_loading, placed_order
+from reactive.render.workers.scheduler import Deck
+from reactive.render.workers.segment_renderer import Loading, Order
+
+# a worker that dies is begun again so often, and what it had in hand is tried again so often
+RESTARTS = 4
+RETRIES = 2
+# the same segment may be lost with so many workers in turn before it is taken to be the cause
+LOSSES = 3
+# once one worker is ready, others that start with it are waited for so many seconds; later ones join in
+_TOGETHER = 60.0
+
+
+@dataclass
+class _Hand:
+    """A worker of the cluster: its handle, what it has in hand, and the frames and seconds that it has rendered."""
+
+    actor: Any
+    numbers: list[int] = field(default_factory=list)
+    frames: int = 0
+    seconds: float = 0.0
+
+
+class RayExecutor:
+    """Renders by workers of a Ray cluster.
+
+    Parameters
+    ----------
+    address
+        ``local`` for workers on this machine, ``auto`` or HOST:PORT for a cluster that is there.
+    order, loading
+        The job; its folder and all files lie on paths that all workers share.
+    prompts
+        Numbers of the prompts that missing segments may show.
+    owner
+        Who holds the job's lease.
+    sha256, environment
+        The model's hash and what bits rest on, which workers must agree with unless `mixed`.
+    workers
+        How many; 0: as many as there is room for.
+    anywhere
+        Whether the device was left to us: a cluster's GPUs must not lie idle then since this machine has none.
+    rates
+        Told the frames a second of each worker.
+
+    Raises
+    ------
+    ReactiveError
+        If the cluster can't be reached or has no room, or a worker differs or does not see the job folder.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        order: Order,
+        loading: Loading,
+        *,
+        prompts: Iterable[int],
+        owner: str,
+        sha256: str,
+        environment: Mapping[str, Any],
+        workers: int = 0,
+        anywhere: bool = True,
+        mixed: bool = False,
+        rates: Rates | None = None,
+    ) -> None:
+        self.order = placed_order(order)
+        self.loading = placed_loading(loading)
+        self.owner, self.sha256, self.environment, self.mixed = owner, sha256, dict(environment), mixed
+        self.rates: Rates = rates or (lambda each: None)
+        self.notes: tuple[str, ...] = ()
+        self.lost: dict[int, int] = {}
+        self.hands: list[_Hand] = []
+        # workers that are still loading, by what they will tell
+        self.coming: dict[Any, _Hand] = {}
+        self.open = contextlib.ExitStack()
+        self.open.enter_context(cluster(address, room=max(1, workers) * self._cores()))
+        self.ray = require_ray()
+        try:
+            if anywhere and not self._gpu():
+                refuse_idle_gpus(self.ray)
+            room = workers or room_for(self.ray, gpu=self._gpu(), cores=self._cores())
+            self._begin(frozenset(prompts), room)
+        except BaseException:
+            self.close()
+            raise
+
+    def render(self, books: Books, *, batch: int, done: Callable[[int], None], tally: Tally) -> None:
+        """Render all that is missing."""
+        deck = Deck(books.missing(), batch=batch, longest=books.plan.longest)
+        busy: dict[Any, _Hand] = {}
+        memory = False
+        with self._failures():
+            while True:
+                for hand in [] if memory else self.hands:
+                    if not hand.numbers and (numbers := deck.take()):
+                        hand.numbers = numbers
+                        busy[hand.actor.render.remote(self.job, [books.todo(n) for n in numbers], batch)] = hand
+                if not busy:
+                    break
+                finished, _ = self.ray.wait([*busy, *self.coming], num_returns=1)
+                for reference in finished:
+                    if reference in self.coming:
+                        self._welcome(reference)
+                        continue
+                    hand = busy.pop(reference)
+                    memory |= self._take_in(reference, hand, deck, books, done, tally)
+        tally.notes += self.notes
+        self.notes = ()
+        if memory:
+            raise MemoryError
+        # a worker that wrote nothing it was asked for would be asked for ever
+        if books.missing():
+            raise OutputError("workers left pieces unfinished", where=str(self.order.folder), remedy="run it again")
+
+    def close(self) -> None:
+        """Let go of the workers, and of the cluster if it was begun here."""
+        with contextlib.suppress(Exception):
+            for hand in (*self.hands, *self.coming.values()):
+                self.ray.kill(hand.actor)
+        self.open.close()
+
+    def _gpu(self) -> bool:
+        return self.loading.device == "cuda"
+
+    def _cores(self) -> int:
+        return 1 if self._gpu() else self.order.threads
+
+    def _begin(self, prompts: frozenset[int], count: int) -> None:
+        """Begin the workers, and wait until those that are there are ready."""
+        with self._failures():
+            # once through the object store, and not with the worker's beginning, where its loss would forbid another
+            self.job = self.ray.put(Assignment(self.order, self.loading, prompts))
+            self.kind = self.ray.remote(Renderer).options(
+                num_cpus=self._cores(), num_gpus=1 if self._gpu() else 0,
+                max_restarts=RESTARTS, max_task_retries=RETRIES,
+            )  # fmt: skip
+            for _ in range(count):
+                self._hire()
+            while not self.hands:
+                self._welcome(self.ray.wait(list(self.coming), num_returns=1)[0][0])
+            if self.coming:
+                there, _ = self.ray.wait(list(self.coming), num_returns=len(self.coming), timeout=_TOGETHER)
+                for reference in there:
+                    self._welcome(reference)
+
+    def _hire(self) -> None:
+        hand = _Hand(self.kind.remote())
+        self.coming[hand.actor.ready.remote(self.job, self.owner)] = hand
+
+    def _welcome(self, reference: Any) -> None:
+        """Take in a worker that is ready.
+
+        Raises
+        ------
+        ReactiveError
+            If it can't do the job.
+        """
+        hand = self.coming.pop(reference)
+        try:
+            told = self.ray.get(reference)
+        except self.ray.exceptions.RayActorError:
+            if self.hands or self.coming:
+                return
+            raise
+        if not isinstance(told, Told):
+            raise ModelError(told[0], where=told[1], remedy=told[2])
+        who = f"the worker on {told.host}"
+        if not told.sees:
+            raise OutputError(
+                f"{who} does not see the job folder {self.order.folder}", where="Ray",
+                remedy="put it on a path that all workers share, with --job or -o",
+            )  # fmt: skip
+        if told.sha256 != self.sha256:
+            raise ModelError(
+                f"is another model for {who}", where=self.loading.name, remedy="bring the same files there"
+            )
+        if differs := differences(self.environment, told.environment):
+            if not self.mixed:
+                raise OutputError(
+                    f"{who} differs: {differs}",
+                    where="Ray",
+                    remedy="install the same versions there, leave it out, or pass --mixed (pieces then agree to within "
+                    "rounding, feedback only in kind)",
+                )
+            self.notes += (f"{who} differs ({differs}): pieces agree to within rounding, feedback in kind.",)
+        self.hands.append(hand)
+
+    def _take_in(
+        self, reference: Any, hand: _Hand, deck: Deck, books: Books, done: Callable[[int], None], tally: Tally
+    ) -> bool:
+        """Note what a worker did; return whether memory ran out."""
+        numbers, hand.numbers = hand.numbers, []
+        try:
+            told: Done = self.ray.get(reference)
+        except self.ray.exceptions.RayActorError:
+            # begun again and tried again in vain: another takes its place
+            self._replace(hand, numbers, deck)
+            return False
+        for number, entries in told.pieces:
+            books.accept(number, list(entries))
+            deck.finished(number)
+            frames = deck.frames[number]
+            hand.frames += frames
+            done(frames)
+        tally.pictures += told.pictures
+        tally.again += told.again
+        hand.seconds += told.seconds
+        self.rates([each.frames / each.seconds if each.seconds else 0.0 for each in self.hands])
+        if told.problem is not None:
+            what, where, remedy = told.problem
+            raise OutputError(what, where=where, remedy=remedy)
+        return told.memory
+
+    def _replace(self, hand: _Hand, numbers: Sequence[int], deck: Deck) -> None:
+        for number in numbers:
+            self.lost[number] = self.lost.get(number, 0) + 1
+            deck.back(number)
+        if max((self.lost[number] for number in numbers), default=0) >= LOSSES:
+            raise OutputError(
+                "was lost with every worker that tried it; perhaps their memory does not hold it",
+                where=f"Ray, segment {numbers[0]}", remedy="run it again with a smaller --batch or fewer --workers",
+            )  # fmt: skip
+        self.hands.remove(hand)
+        self.ray.kill(hand.actor)
+        self._hire()
+        while not self.hands:
+            self._welcome(next(iter(self.coming)))
+
+    @contextlib.contextmanager
+    def _failures(self) -> Iterator[None]:
+        """Turn what Ray itself raises into one line."""
+        try:
+            yield
+        except self.ray.exceptions.RayTaskError:
+            # no fault of the cluster's
+            raise
+        except self.ray.exceptions.RayError as problem:
+            raise OutputError(first_line(problem), where="Ray", remedy="what is finished stays; run it again") from None

@@ -1,0 +1,66 @@
+"""Deal missing segments out to workers: which can be rendered now, and which side by side.
+
+Independent segments are dealt one piece of work at a time. Feedback segments of a shot follow one another, each growing out of the
+state that the one before it left in the job folder; the next ones of many shots are lanes of one batch, so they are dealt
+together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from reactive.render.workers.segment_renderer import Todo, chains
+
+
+class Deck:
+    """Segments of a plan, by number, that are still to be dealt.
+
+    Parameters
+    ----------
+    todos
+        What is missing, in the plan's order.
+    batch
+        Pictures a batch: lanes that move forward at no further cost.
+    longest
+        Frames of the plan's longest segment: no more than so many independent ones are dealt at once.
+    """
+
+    def __init__(self, todos: Sequence[Todo], *, batch: int, longest: int) -> None:
+        self.batch = batch
+        self.longest = longest
+        self.frames = {todo.number: todo.segment.stop - todo.segment.start for todo in todos}
+        self.single = [todo.number for todo in todos if todo.segment.shot is None]
+        self.chains = [[todo.number for _, todo in chain] for _, chain in chains(todos)]
+        # chains whose next segment is in some worker's hand, by that segment
+        self.hand: dict[int, list[int]] = {}
+
+    def take(self) -> list[int]:
+        """Return numbers of segments that can be rendered now by one worker, in order; none if it has to wait."""
+        # the shot with most before it first: they are the longest way to go
+        ready = sorted(self.chains, key=lambda chain: (-sum(self.frames[n] for n in chain), chain[0]))
+        # half a batch of lanes costs a whole one, so lanes wait for others that are on the way while there is other work
+        if ready and (len(ready) >= self.batch or not self.hand or not self.single):
+            chosen = ready[: self.batch]
+            for chain in chosen:
+                self.chains.remove(chain)
+                self.hand[chain[0]] = chain
+            return sorted(chain[0] for chain in chosen)
+        taken: list[int] = []
+        frames = 0
+        while self.single and (not taken or frames + self.frames[self.single[0]] <= self.longest):
+            taken.append(self.single.pop(0))
+            frames += self.frames[taken[-1]]
+        return taken
+
+    def finished(self, number: int) -> None:
+        """Note that a segment that was taken is done: what grows out of it can be taken."""
+        rest = self.hand.pop(number, [number])[1:]
+        if rest:
+            self.chains.append(rest)
+
+    def back(self, number: int) -> None:
+        """Take back a segment that was taken and could not be rendered."""
+        if number in self.hand:
+            self.chains.append(self.hand.pop(number))
+        else:
+            self.single.insert(0, number)

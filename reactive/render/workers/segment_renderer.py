@@ -1,0 +1,337 @@
+"""A worker: holds the model and renders the segments it is given into the job folder. Local and Ray runs share it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from reactive.diffusion.core import Core, from_bytes
+from reactive.diffusion.frames import independent_frames, scenery
+from reactive.diffusion.joins import prompts_at
+from reactive.diffusion.lanes import Passage, lane_frames, shot_ticks
+from reactive.diffusion.models.conditioning import PromptBank
+from reactive.diffusion.models.load import Model, load_model
+from reactive.diffusion.motion.interpolate import sparse_frames
+from reactive.render.plan import Segment
+from reactive.render.store.cache_keys import first_tick_at, last_tick_before, shot_around
+from reactive.render.store.checkpoint import append_tick, read_state, read_trail, state_bytes
+from reactive.render.store.job import Entry
+from reactive.render.take import darkened
+from reactive.render.workers.segment_writer import Finished, Piece, SegmentWriter
+from reactive.sources.photo import load_photo
+from reactive.sources.video import VideoSource
+from reactive.timeline.timeline import Timeline
+from reactive.video.codec import Codec
+from reactive.video.segment import output_error
+from reactive.video.upscale import NO_UPSCALING, Upscaling, upscaler
+
+
+@dataclass(frozen=True)
+class Loading:
+    """What `load_model` is told, on whichever machine it runs."""
+
+    name: str
+    device: str
+    steps: int | None = None
+    guidance: float | None = None
+    loras: tuple[str, ...] = ()
+    vae: str | None = None
+    dtype: str = "auto"
+    compiled: bool = False
+
+    def load(self) -> Model:
+        """Load the model.
+
+        Raises
+        ------
+        ModelError
+            If it isn't there or can't be used.
+        """
+        return load_model(
+            self.name, device=self.device, steps=self.steps, guidance=self.guidance, loras=self.loras, vae=self.vae,
+            dtype=self.dtype, compiled=self.compiled,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Order:
+    """What all workers of a job are told once: plain data that travels to other machines.
+
+    Attributes
+    ----------
+    folder
+        The job folder, on a path that all workers share.
+    timeline
+        What every frame shall be.
+    negatives
+        What each of its prompts keeps away from, the user's wish included; empty for nothing.
+    imagined
+        Width and height that the model works at.
+    batch, threads
+        Shape of a batch, CPU threads of a worker.
+    photos, videos
+        The photographs and videos that the timeline numbers.
+    codec
+        How pieces are encoded.
+    rate
+        Pictures a second that are imagined where feedback does not decide; 0: every frame.
+    black
+        How black each frame of the song is, 0 to 1; None: none is.
+    upscaling
+        How finished pictures are made larger.
+    pace
+        The pace of the model's walk.
+    """
+
+    folder: Path
+    timeline: Timeline
+    negatives: tuple[str, ...]
+    imagined: tuple[int, int]
+    batch: int
+    threads: int
+    photos: tuple[Path, ...]
+    videos: tuple[Path, ...]
+    codec: Codec
+    rate: float = 0.0
+    black: np.ndarray | None = None
+    upscaling: Upscaling = NO_UPSCALING
+    pace: float = 1.0
+
+    def seen(self) -> Timeline:
+        """Return the timeline with all that a picture shows of it: negatives, and how black it is."""
+        more = {} if self.black is None else {"black": self.black}
+        return replace(self.timeline, negatives=self.negatives, columns={**self.timeline.columns, **more})
+
+
+@dataclass(frozen=True)
+class Todo:
+    """A segment that is missing.
+
+    Attributes
+    ----------
+    number
+        Its place in the plan.
+    segment
+        Its frames.
+    piece
+        What shall be written.
+    trail
+        Name of the file that keeps a feedback segment's ticks while it is in hand.
+    before
+        Name of the state that it goes on from, if that is there; else its shot is begun anew.
+    """
+
+    number: int
+    segment: Segment
+    piece: Piece
+    trail: str = ""
+    before: str | None = None
+
+
+@dataclass
+class _Run:
+    """Missing segments of one shot that follow each other, rendered as one passage; `hand` is the one in hand."""
+
+    todos: list[tuple[int, Todo]]
+    ticks: list[Fraction]
+    hand: int = 0
+    begun: bool = False
+
+
+class Worker:
+    """A model made ready for a job's clip.
+
+    Parameters
+    ----------
+    model
+        The loaded model.
+    order
+        The job.
+    prompts
+        Numbers of the prompts that its segments may show.
+    batch
+        Another batch shape than the order's, where memory does not hold that.
+
+    Raises
+    ------
+    MediaError
+        If a photograph or video can't be read.
+    """
+
+    def __init__(self, model: Model, order: Order, prompts: Iterable[int], *, batch: int | None = None) -> None:
+        self.model = model
+        self.order = order
+        bank = PromptBank(model, order.timeline.prompts, prompts, order.negatives)
+        width, height = order.imagined
+        self.core = Core(model, bank, batch=batch or order.batch, width=width, height=height)
+        self.videos = _videos(order)
+        self.scene = scenery(
+            order.timeline, self.core, _photos(order.photos, order.imagined), self.videos, pace=order.pace
+        )
+
+    def close(self) -> None:
+        """Let go of the videos."""
+        for source in self.videos.values():
+            source.close()
+
+    def render(self, todos: Sequence[Todo], *, finished: Finished, done: Callable[[int], None]) -> None:
+        """Render segments into the job folder.
+
+        Parameters
+        ----------
+        todos
+            What is missing, in the plan's order.
+        finished
+            Told the number in the plan of each segment that is complete on disk, and its files; not on this thread.
+        done
+            Told how many frames were just encoded; not on this thread.
+
+        Raises
+        ------
+        OutputError
+            If the disk is full or fails.
+        ModelError
+            If the model makes pictures that are no numbers.
+        """
+        order, core, scene = self.order, self.core, self.scene
+        runs = [_Run(chain, shot_ticks(order.timeline, *shot)) for shot, chain in chains(todos)]
+
+        def complete(index: int, entries: list[Entry]) -> None:
+            finished(todos[index].number, entries)
+
+        writer = SegmentWriter(
+            [todo.piece for todo in todos], order.folder, fps=order.timeline.fps, codec=order.codec,
+            finished=complete, done=done, upscale=upscaler(order.upscaling, threads=order.threads),
+        )  # fmt: skip
+
+        def ticked(passage: Passage, tick: int, picture: torch.Tensor) -> None:
+            run = by_first[passage.first]
+            self._keep_tick(run, tick, picture)
+            self._take_tick(run, tick, picture, writer)
+
+        try:
+            # lanes first: each has an encoder open, so a machine that lacks the memory says so at once, not after an hour
+            by_first = {run.todos[0][1].segment.start: run for run in runs}
+            passages = [self._passage(run, writer) for run in runs]
+            lanes = lane_frames(core, scene, passages, ticked=ticked)
+            for numbers, pictures in darkened(lanes, order.black):
+                writer.put(numbers, pictures)
+            frames = [np.arange(t.segment.start, t.segment.stop) for t in todos if t.segment.shot is None]
+            if frames:
+                rate = Fraction(order.rate).limit_denominator(1000)
+                alone = np.concatenate(frames)
+                made = sparse_frames(core, scene, alone, rate) if rate else independent_frames(core, scene, alone)
+                for numbers, pictures in darkened(made, order.black):
+                    writer.put(numbers, pictures, one_by_one=True)
+            writer.finish()
+        except BaseException:
+            writer.abandon()
+            raise
+
+    def _passage(self, run: _Run, writer: SegmentWriter) -> Passage:
+        """Return what a run wants of its shot, going on from the last state and the trail of its first segment."""
+        first, last = run.todos[0][1], run.todos[-1][1]
+        assert first.segment.shot is not None
+        start, stop = first.segment.shot
+        tick, picture = -1, None
+        if first.before is not None:
+            tick = last_tick_before(run.ticks, first.segment.start)
+            picture = read_state(self.order.folder / first.before).to(self.model.device)
+            # so short a segment that no tick lies in it hands over what it was handed
+            self._take_tick(run, tick, picture, writer)
+        return Passage(
+            start, stop, first.segment.start, last.segment.stop, tick, picture,
+            self._kept(run, tick + 1, writer),
+        )  # fmt: skip
+
+    def _kept(self, run: _Run, tick: int, writer: SegmentWriter) -> Iterator[torch.Tensor]:
+        """Yield the pictures of ticks that an interrupted run left in the first segment's trail."""
+        shape = (3, self.order.imagined[1], self.order.imagined[0])
+        trail = self.order.folder / run.todos[0][1].trail
+        for picture in read_trail(trail, tick, shape):
+            run.begun = True
+            self._take_tick(run, tick, picture, writer)
+            yield picture.to(self.model.device)
+            tick += 1
+
+    def _keep_tick(self, run: _Run, tick: int, picture: torch.Tensor) -> None:
+        path = self.order.folder / run.todos[run.hand][1].trail
+        try:
+            append_tick(path, tick, picture, anew=not run.begun)
+        except OSError as problem:
+            raise output_error(path, problem) from None
+        run.begun = True
+
+    def _take_tick(self, run: _Run, tick: int, picture: torch.Tensor, writer: SegmentWriter) -> None:
+        """Hand a tick's picture to the segments that end after it, and go on to the next segment after the last tick."""
+        for index, todo in run.todos[run.hand :]:
+            if todo.piece.state is not None and tick == last_tick_before(run.ticks, todo.segment.stop):
+                writer.hand_over(index, state_bytes(picture))
+        while run.hand < len(run.todos) - 1 and tick >= first_tick_at(
+            run.ticks, run.todos[run.hand][1].segment.stop - 1
+        ):
+            run.hand, run.begun = run.hand + 1, False
+
+
+def out_of_memory(problem: BaseException) -> bool:
+    """Return whether an exception says that memory ran out."""
+    return isinstance(problem, MemoryError) or (isinstance(problem, RuntimeError) and "memory" in str(problem).lower())
+
+
+def expected_rate(model: Model, imagined: tuple[int, int]) -> float:
+    """Return about how many pictures a second a model makes, by a rule that never varies: it divides the clip.
+
+    The cost is that of the network at its native size for the families known (a ninth of weights times latents), the
+    speed a modest machine's.
+    """
+    weights = sum(parameter.numel() for parameter in model.unet.parameters())
+    latents = imagined[0] * imagined[1] / model.factor**2
+    cost = 2 * weights * latents / 9 * model.steps * (1 if model.guidance == 1.0 else 2)
+    return (5e10 if model.device.type == "cpu" else 2e13) / cost
+
+
+def used_prompts(timeline: Timeline, todos: Sequence[Todo]) -> set[int]:
+    """Return the prompts that segments need: a feedback shot begins before an excerpt that shows only its end."""
+    columns = timeline.columns
+    used: set[int] = set()
+    for todo in todos:
+        begin, end = todo.segment.shot or (todo.segment.start, todo.segment.stop)
+        if todo.segment.shot is None:
+            # pictures drawn between others have neighbours anywhere in the shot
+            begin, end = shot_around(timeline, begin)
+        used |= prompts_at(columns, np.arange(begin, end))
+    return used
+
+
+def chains(todos: Sequence[Todo]) -> list[tuple[tuple[int, int], list[tuple[int, Todo]]]]:
+    """Return the missing feedback segments in runs that grow out of each other: their shot, and each with its place."""
+    found: list[tuple[tuple[int, int], list[tuple[int, Todo]]]] = []
+    for index, todo in enumerate(todos):
+        shot = todo.segment.shot
+        if shot is None:
+            continue
+        before = found[-1][1][-1][1].segment if found else None
+        if before is not None and before.shot == shot and before.stop == todo.segment.start:
+            found[-1][1].append((index, todo))
+        else:
+            found.append((shot, [(index, todo)]))
+    return found
+
+
+def _photos(photos: Sequence[Path], size: tuple[int, int]) -> dict[int, torch.Tensor]:
+    return {
+        number: from_bytes(torch.from_numpy(load_photo(path, width=size[0], height=size[1]).copy()).permute(2, 0, 1))
+        for number, path in enumerate(photos)
+    }
+
+
+def _videos(order: Order) -> dict[int, VideoSource]:
+    return {
+        number: VideoSource(path, width=order.imagined[0], height=order.imagined[1])
+        for number, path in enumerate(order.videos, len(order.photos))
+    }

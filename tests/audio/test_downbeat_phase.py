@@ -1,0 +1,62 @@
+"""The one moves to where the parts begin, only if they agree, and never else."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from reactive.audio.downbeat_phase import changes, move_ones
+from reactive.audio.rhythm import NONE, Rhythm
+from reactive.audio.spectrum import Spectra, measure
+from reactive.media.sound import open_track
+from tests.audio.songs import RATE, band
+from tests.toy import write_song
+
+BEAT, BARS, PARTS = 0.5, 8, 5
+
+
+@pytest.fixture(scope="module")
+def spectra(tmp_path_factory: pytest.TempPathFactory) -> Spectra:
+    seconds = BARS * 4 * BEAT
+    beats = np.arange(0, seconds - 1e-6, BEAT)
+    loud = band(beats, seconds=seconds)
+    soft = 0.35 * band(beats, seconds=seconds, drums=False)
+    song = np.concatenate([loud, soft, loud, soft, loud]).astype(np.float32)
+    path: Path = tmp_path_factory.mktemp("song") / "song.wav"
+    return measure(open_track(write_song(path, song, RATE)))
+
+
+def heard(first: int, *, size: int = 4) -> Rhythm:
+    beats = np.arange(0, PARTS * BARS * 4) * BEAT
+    opens = np.arange(first, len(beats), size)
+    return Rhythm(120.0, beats, beats[opens], np.full(len(opens), size), 1.0)
+
+
+@pytest.mark.parametrize("first", [1, 2, 3])
+def test_a_one_that_the_parts_do_not_begin_with_moves(spectra: Spectra, first: int) -> None:
+    moved = move_ones(heard(first), spectra)
+    assert np.array_equal(moved.downbeats, moved.beats[::4])
+    assert (moved.beats_per_bar == 4).all()
+    assert len(moved.downbeats) == len(moved.beats_per_bar)
+
+
+def test_a_one_that_they_begin_with_stays(spectra: Spectra) -> None:
+    assert move_ones(heard(0), spectra) is not None
+    assert np.array_equal(move_ones(heard(0), spectra).downbeats, heard(0).downbeats)
+
+
+def test_without_beats_or_with_bars_of_many_sizes_nothing_moves(spectra: Spectra) -> None:
+    assert move_ones(NONE, spectra) is NONE
+    mixed = replace(heard(2), beats_per_bar=np.resize([4, 3], len(heard(2).downbeats)))
+    assert move_ones(mixed, spectra) is mixed
+
+
+def test_changes_lie_where_the_features_change() -> None:
+    rng = np.random.default_rng(3)
+    levels = np.repeat(rng.normal(size=(4, 6)), 20, axis=0)
+    found = np.flatnonzero(changes(levels + 0.01 * rng.normal(size=levels.shape)))
+    assert set(found.tolist()) <= {20, 40, 60}
+    assert len(found) >= 2

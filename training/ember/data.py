@@ -1,0 +1,102 @@
+"""The pictures ember learns from: manifest, split, crops.
+
+The manifest (``manifest.tsv`` beside this file) names every picture with its Debian package, the path in it, its
+licence, captions and tags. Pictures whose number is divisible by 8 are held out for evaluation and never trained on.
+Pictures whose licence is not resolved to a named free one are left out altogether.
+"""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+MANIFEST = Path(__file__).with_name("manifest.tsv")
+UNRESOLVED = "see debian/copyright"
+HELD_OUT_EVERY = 8
+
+
+@dataclass(frozen=True)
+class Captioned:
+    """One picture of the manifest: uint8 [height, width, 3] sRGB and what is said of it."""
+
+    name: str
+    picture: np.ndarray
+    caption: str
+    long_caption: str
+    tags: tuple[str, ...]
+
+
+def manifest_rows(path: Path = MANIFEST) -> list[dict[str, str]]:
+    """Return the manifest's rows whose licence is a named free one."""
+    with path.open(newline="", encoding="utf-8") as handle:
+        rows = list(csv.DictReader(handle, delimiter="\t"))
+    return [row for row in rows if row["licence"] != UNRESOLVED]
+
+
+def is_held_out(name: str) -> bool:
+    """Return whether the picture ``name`` (``0123.jpg``) belongs to the evaluation split."""
+    return int(Path(name).stem) % HELD_OUT_EVERY == 0
+
+
+def load(pictures: Path, *, held_out: bool) -> list[Captioned]:
+    """Load one split of the manifest's pictures from the folder ``pictures``.
+
+    Raises
+    ------
+    FileNotFoundError
+        If a picture of the manifest is not in the folder (``python -m training.ember.gather`` makes it).
+    """
+    loaded = []
+    for row in manifest_rows():
+        if is_held_out(row["file"]) != held_out:
+            continue
+        with Image.open(pictures / row["file"]) as image:
+            picture = np.asarray(image.convert("RGB"))
+        tags = tuple(tag.strip() for tag in row["tags"].split(",") if tag.strip())
+        loaded.append(Captioned(row["file"], picture, row["caption"], row["long_caption"], tags))
+    return loaded
+
+
+def random_crop(
+    picture: np.ndarray, rng: np.random.Generator, *, width: int, height: int, zoom: float = 2.0
+) -> np.ndarray:
+    """Return a random crop of the asked-for shape, flipped half the time, uint8 [height, width, 3].
+
+    The crop covers between 1/zoom and all of the largest window of that shape that fits, and is resampled with
+    Lanczos, so that details are seen at several scales.
+    """
+    rows, columns = picture.shape[:2]
+    largest = min(columns / width, rows / height)
+    smallest = max(largest / zoom, min(1.0, largest))
+    scale = np.exp(rng.uniform(np.log(smallest), np.log(largest))) if largest > smallest else largest
+    crop_width, crop_height = round(float(width * scale)), round(float(height * scale))
+    left = int(rng.integers(0, columns - crop_width + 1))
+    top = int(rng.integers(0, rows - crop_height + 1))
+    window = picture[top : top + crop_height, left : left + crop_width]
+    if rng.random() < 0.5:
+        window = window[:, ::-1]
+    if window.shape[:2] == (height, width):
+        return np.ascontiguousarray(window)
+    resized = Image.fromarray(np.ascontiguousarray(window)).resize((width, height), Image.Resampling.LANCZOS)
+    return np.asarray(resized)
+
+
+def centre_crop(picture: np.ndarray, *, width: int, height: int) -> np.ndarray:
+    """Return the largest centred window of the asked-for shape, scaled to it, uint8 [height, width, 3]."""
+    rows, columns = picture.shape[:2]
+    scale = min(columns / width, rows / height)
+    crop_width, crop_height = int(width * scale), int(height * scale)
+    left, top = (columns - crop_width) // 2, (rows - crop_height) // 2
+    window = np.ascontiguousarray(picture[top : top + crop_height, left : left + crop_width])
+    return np.asarray(Image.fromarray(window).resize((width, height), Image.Resampling.LANCZOS))
+
+
+def to_tensor(pictures: list[np.ndarray]) -> torch.Tensor:
+    """Stack uint8 [height, width, 3] pictures to float32 [n, 3, height, width] in [-1, 1]."""
+    stacked = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)
+    return stacked.float().div(127.5).sub(1.0).contiguous(memory_format=torch.channels_last)

@@ -1,0 +1,82 @@
+"""Write the trained parts as an ordinary diffusers folder, float16 safetensors.
+
+    python -m training.ember.export --work DIR --out reactive/ember/model [--share 0.5]
+
+A share below 1 goes that far from the weights that `adversarial` began with to those that it found: where it began with a
+painter of few steps, half the way keeps what that one knew of the words and takes the light of the other
+(Wortsman et al., arXiv 2109.01903).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+from pathlib import Path
+
+import torch
+from diffusers import StableDiffusionPipeline, UNet2DConditionModel
+
+from training.ember import autoencoder, data, denoiser, schedule, text
+
+# what the folder says of itself beyond diffusers' own files; any model folder may hold such a file
+# (the walk's pace as `python -m benchmarks walk` measured it)
+SIDECAR = {"steps": 1, "guidance": 1.0, "walk": {"384x224/1": 1.0}}
+
+
+def blended(work: Path, weights: str, share: float) -> UNet2DConditionModel:
+    """Return the denoiser that lies `share` of the way from ``start.pt`` to `weights`."""
+    net = denoiser.load(work, weights)
+    if share < 1:
+        start = denoiser.load(work, "start.pt").state_dict()
+        net.load_state_dict({name: torch.lerp(start[name], value, share) for name, value in net.state_dict().items()})
+    return net
+
+
+def export(work: Path, out: Path, *, weights: str, share: float = 1.0) -> None:
+    """Assemble the pipeline from the checkpoints and save it to `out`, keeping the card that stands there."""
+    tokenizer, encoder = text.load(work)
+    vae = autoencoder.load(work)
+    scale = float(torch.load(work / "latents.pt", weights_only=True)["scale"])
+    vae.register_to_config(scaling_factor=scale)
+    pipeline = StableDiffusionPipeline(
+        vae=vae,
+        text_encoder=encoder,
+        tokenizer=tokenizer,
+        unet=blended(work, weights, share),
+        scheduler=schedule.scheduler(),
+        safety_checker=None,
+        feature_extractor=None,
+        image_encoder=None,
+        requires_safety_checker=False,
+    )
+    for part in ("unet", "vae", "text_encoder", "tokenizer", "scheduler"):
+        shutil.rmtree(out / part, ignore_errors=True)
+    pipeline.to(torch.float16).save_pretrained(out, safe_serialization=True)
+    # older tools read the two files that newer ones fold into tokenizer.json
+    for name in ("vocab.json", "merges.txt"):
+        shutil.copyfile(work / "tokenizer" / name, out / "tokenizer" / name)
+    (out / "reactive.json").write_text(json.dumps(SIDECAR, indent=2) + "\n")
+    (out / "ATTRIBUTION.tsv").write_text(attribution())
+
+
+def attribution() -> str:
+    """Return the list of the pictures trained on: file, package, path and licence, tab-separated."""
+    rows = [row for row in data.manifest_rows() if not data.is_held_out(row["file"])]
+    lines = ["\t".join((row["file"], row["debian_package"], row["path_in_package"], row["licence"])) for row in rows]
+    return "\n".join(["file\tdebian_package\tpath_in_package\tlicence", *lines]) + "\n"
+
+
+def main() -> None:
+    """Parse the command line and export."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--work", type=Path, required=True, help="folder of the checkpoints")
+    parser.add_argument("--out", type=Path, required=True, help="the diffusers folder to write")
+    parser.add_argument("--weights", default="generator.pt", help="which denoiser: generator.pt or denoiser.pt")
+    parser.add_argument("--share", type=float, default=1.0, help="how far to go from the weights training began with")
+    arguments = parser.parse_args()
+    export(arguments.work, arguments.out, weights=arguments.weights, share=arguments.share)
+
+
+if __name__ == "__main__":
+    main()

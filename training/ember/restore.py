@@ -1,0 +1,50 @@
+"""Begin a work folder from an exported model, so that training goes on from weights that ship.
+
+    python -m training.ember.restore --model reactive/ember/model --work DIR
+
+Writes the checkpoints ``autoencoder.pt``, ``text.pt``, ``denoiser.pt``, ``generator.pt`` and the tokenizer at step 0: the
+optimisers start anew, and what an exported folder does not hold (the undistilled denoiser) starts from what it does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+from pathlib import Path
+
+from diffusers import AutoencoderTiny, UNet2DConditionModel
+from torch import nn
+from transformers import CLIPTextModel
+
+from training.ember import checkpoint
+
+
+def restore(model: Path, work: Path) -> None:
+    """Write checkpoints of every part of the diffusers folder `model` to the folder `work`."""
+    net = UNet2DConditionModel.from_pretrained(model / "unet")
+    parts: dict[str, nn.Module] = {
+        "autoencoder": AutoencoderTiny.from_pretrained(model / "vae"),
+        "text": CLIPTextModel.from_pretrained(model / "text_encoder"),
+        "denoiser": net,
+        "generator": net,
+    }
+    work.mkdir(parents=True, exist_ok=True)
+    for name, part in parts.items():
+        state = part.float().state_dict()
+        checkpoint.save(work / f"{name}.pt", model=state, average=state, updates=0, step=0)
+    (work / "tokenizer").mkdir(exist_ok=True)
+    for name in ("vocab.json", "merges.txt"):
+        shutil.copyfile(model / "tokenizer" / name, work / "tokenizer" / name)
+
+
+def main() -> None:
+    """Parse the command line and restore."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", type=Path, required=True, help="the diffusers folder to begin from")
+    parser.add_argument("--work", type=Path, required=True, help="folder of the checkpoints")
+    arguments = parser.parse_args()
+    restore(arguments.model, arguments.work)
+
+
+if __name__ == "__main__":
+    main()

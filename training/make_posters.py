@@ -1,0 +1,72 @@
+"""Render the posters of the presets that ship: ``python -m training.make_posters [NAME ...]``.
+
+Each is made by the command line with ember from the song that ships: four moments of its clip, spread over its phases.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+
+import av
+import numpy as np
+from click.testing import CliRunner
+from PIL import Image
+
+from reactive import load_timeline
+from reactive.cli import main
+from reactive.preset.library import names, shipped_folder
+
+SONG = Path(__file__).resolve().parents[1] / "reactive" / "data" / "first-light.ogg"
+FPS = "2"
+LIMIT = 60_000
+
+
+def command(*arguments: str) -> None:
+    """Run the command line; stop at its first error."""
+    done = CliRunner().invoke(main, list(arguments))
+    if done.exit_code:
+        raise SystemExit(done.output)
+
+
+def moments(path: Path) -> list[int]:
+    """Return four frames of a timeline: the middles of prompts, at least one of each phase, spread over the song."""
+    timeline = load_timeline(path)
+    prompt, phase = timeline.columns["prompt_to"], timeline.columns["phase"]
+    edges = [0, *(np.flatnonzero((np.diff(prompt) != 0) | (np.diff(phase) != 0)) + 1).tolist(), timeline.frames]
+    stretches = sorted(zip(edges, edges[1:], strict=False), key=lambda pair: pair[0] - pair[1])
+    chosen: dict[int, list[int]] = {}
+    for start, stop in stretches:
+        chosen.setdefault(int(phase[start]), []).append((2 * start + 3 * stop) // 5)
+    picked: list[int] = []
+    while len(picked) < 4:
+        picked += [frames.pop(0) for frames in chosen.values() if frames][: 4 - len(picked)]
+        if not any(chosen.values()):
+            break
+    return sorted((picked * 4)[:4])
+
+
+def poster(name: str, target: Path) -> None:
+    """Render the poster of one preset to `target`."""
+    with tempfile.TemporaryDirectory() as work:
+        timeline, clip = Path(work) / "t.json", Path(work) / "clip.mp4"
+        options = ["--preset", name, "--fps", FPS]
+        command("timeline", str(SONG), *options, "-o", str(timeline))
+        command("run", str(SONG), *options, "-o", str(clip), "--threads", "1", "--crf", "10")
+        wanted = moments(timeline)
+        with av.open(str(clip)) as container:
+            frames = [frame.to_image() for frame in container.decode(video=0)]
+    sheet = Image.new("RGB", (960, 540))
+    for number, frame in enumerate(wanted):
+        tile = frames[frame].resize((480, 270), Image.Resampling.LANCZOS)
+        sheet.paste(tile, (480 * (number % 2), 270 * (number // 2)))
+    for quality in (88, 80, 70, 60, 50, 40):
+        sheet.save(target, quality=quality, optimize=True)
+        if target.stat().st_size <= LIMIT:
+            return
+
+
+if __name__ == "__main__":
+    for preset in sys.argv[1:] or names():
+        poster(preset, shipped_folder() / preset / "poster.jpg")
