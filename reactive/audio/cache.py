@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 import zipfile
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -19,7 +18,8 @@ import numpy as np
 from reactive.audio.analysis import Analysis, analyze
 from reactive.audio.onset import Onsets
 from reactive.audio.structure import Moment, Section
-from reactive.media.safe import regular_file, sha256
+from reactive.files import hash_file, replacing
+from reactive.media.safe import regular_file
 from reactive.media.sound import Track, open_track
 
 # counts up with every change of what is heard
@@ -45,7 +45,7 @@ def hear_once(path: str | os.PathLike[str]) -> tuple[Track, Analysis]:
         As `open_track`.
     """
     checked = regular_file(path)
-    digest = sha256(checked)
+    digest = hash_file(checked)
     kept = cache_folder() / f"{digest}-{VERSION}.npz"
     try:
         return _load(kept, checked)
@@ -89,15 +89,8 @@ def _save(kept: Path, track: Track, analysis: Analysis) -> None:
     }
     try:
         kept.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=kept.parent, suffix=".part", delete=False) as handle:
-            part = Path(handle.name)
-            try:
-                np.savez(handle, plain=np.array(json.dumps(plain)), **arrays)
-            except BaseException:
-                handle.close()
-                part.unlink()
-                raise
-        os.replace(part, kept)
+        with replacing(kept) as partial, partial.open("wb") as handle:
+            np.savez(handle, plain=np.array(json.dumps(plain)), **arrays)
         _prune(kept.parent)
     except OSError:
         # a full or read-only disk costs time, not the clip

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import numpy as np
 
 from reactive.audio.grid import Grid
 from reactive.errors import OutputError
+from reactive.files import replacing
 from reactive.media.sound import Track, blocks, write_wav
 
 ONE_HZ, BEAT_HZ = 1760.0, 1174.66
@@ -27,16 +27,13 @@ def write_click(track: Track, grid: Grid, path: Path) -> None:
     """
     if path.suffix.lower() != ".wav":
         raise OutputError(f'can\'t write a "{path.suffix}" file', where=str(path), remedy="name it .wav")
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        write_wav(part, mixed(track, grid), track.sample_rate, track.channels)
-        os.replace(part, path)
+        with replacing(path) as partial:
+            write_wav(partial, mixed(track, grid), track.sample_rate, track.channels)
     except OSError as problem:
         raise OutputError(
             f"can't be written ({problem.strerror})", where=str(path), remedy="choose another place"
         ) from None
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def mixed(track: Track, grid: Grid) -> Iterator[np.ndarray]:

@@ -21,6 +21,7 @@ from reactive.audio.onset import Onsets
 from reactive.audio.rhythm import BEATS_PER_BAR, typical_tempo
 from reactive.audio.structure import Section
 from reactive.errors import GridError
+from reactive.files import write_text
 
 SLOWEST, FASTEST = 20.0, 400.0
 FARTHEST_MS = 10_000.0
@@ -290,12 +291,7 @@ def save_corrections(song: Path, digest: str, corrections: Corrections) -> Path 
                 path.unlink(missing_ok=True)
                 continue
             path.parent.mkdir(parents=True, exist_ok=True)
-            part = path.with_name(f".{path.name}.{os.getpid()}.part")
-            try:
-                part.write_text(text, encoding="utf-8")
-                os.replace(part, path)
-            finally:
-                part.unlink(missing_ok=True)
+            write_text(path, text)
             return path
         except OSError as trouble:
             problem = trouble

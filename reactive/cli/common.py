@@ -284,15 +284,12 @@ def write_json(path: str, data: dict[str, Any]) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Write a report; the file appears only when it is complete."""
+    from reactive import files
     from reactive.errors import OutputError
 
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        partial.write_text(text, encoding="utf-8")
-        os.replace(partial, path)
+        files.write_text(path, text)
     except OSError as problem:
         raise OutputError(
             f"can't be written ({problem.strerror})", where=str(path), remedy="choose another place"
         ) from None
-    finally:
-        partial.unlink(missing_ok=True)

@@ -27,6 +27,7 @@ from reactive.diffusion.core import Core, Request, from_bytes
 from reactive.diffusion.models.conditioning import PromptBank
 from reactive.diffusion.models.model import Model
 from reactive.diffusion.sampling.noise import NoisePath
+from reactive.files import write_text
 
 # L*a*b* a unit of walk, in pictures of 24 x 14 pixels; about what ember does at its native size
 REFERENCE = 20.0
@@ -160,9 +161,7 @@ def keep_pace(model: Model, pace: float, *, width: int, height: int) -> float:
     # a cache that can't be written costs a measurement each time, nothing else
     with contextlib.suppress(OSError):
         kept.parent.mkdir(parents=True, exist_ok=True)
-        partial = kept.with_suffix(f".{os.getpid()}")
-        partial.write_text(json.dumps(pace), encoding="utf-8")
-        os.replace(partial, kept)
+        write_text(kept, json.dumps(pace))
     return pace
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from reactive.errors import OutputError
-from reactive.preset.whole import write_whole
+from reactive.files import write_bytes
 from reactive.timeline.timeline import Timeline
 
 FORMATS = ("deforum", "parseq", "csv", "otio", "midi", "srt")
@@ -67,7 +67,7 @@ def export_timeline(
     """
     data = _bytes(timeline, kind, song, tempo, sections)
     try:
-        write_whole(path, data)
+        write_bytes(path, data)
     except OSError as problem:
         raise OutputError(
             f"can't be written ({problem.strerror})", where=str(path), remedy="choose another place"

@@ -7,7 +7,6 @@ Texts of strangers are read here too: never more than a limit, UTF-8 only, and n
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import stat
@@ -60,12 +59,6 @@ def regular_file(path: str | os.PathLike[str]) -> Path:
     if not os.access(text, os.R_OK):
         raise MediaError("may not be read", where=text, remedy="change its permissions")
     return Path(text)
-
-
-def sha256(path: Path) -> str:
-    """Return the sha256 of a file's bytes as 64 hexadecimal digits."""
-    with path.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
 def read_bytes(path: str | os.PathLike[str], *, limit: int) -> bytes:

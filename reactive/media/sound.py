@@ -17,7 +17,8 @@ import numpy as np
 import soundfile
 
 from reactive.errors import MediaError
-from reactive.media.safe import open_container, regular_file, sha256
+from reactive.files import hash_file
+from reactive.media.safe import open_container, regular_file
 
 # small enough that little is lost where a damaged file breaks off
 BLOCK = 1 << 15
@@ -75,7 +76,7 @@ def open_track(path: str | os.PathLike[str]) -> Track:
         raise MediaError("holds no sound", where=str(path), remedy="export it again with at least one audio frame")
     if samples > MAX_HOURS * 3600 * sample_rate:
         raise MediaError(f"is longer than {MAX_HOURS} hours", where=str(path), remedy="cut it into pieces")
-    return Track(checked, sha256(checked), sample_rate, channels, samples, reader)
+    return Track(checked, hash_file(checked), sample_rate, channels, samples, reader)
 
 
 def blocks(track: Track, *, start: int = 0, stop: int | None = None) -> Iterator[np.ndarray]:

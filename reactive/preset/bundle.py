@@ -24,7 +24,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from reactive import __version__
 from reactive.errors import MediaError, PresetError
-from reactive.media.safe import fault_of, regular_file, sha256
+from reactive.files import hash_file, replacing
+from reactive.media.safe import fault_of, regular_file
 from reactive.preset.archive import Entry, name_fault, read_entries, unpack
 from reactive.preset.contents import MANIFEST, check_content, check_texts, files_of, kind_of
 from reactive.preset.installed import FILE, installed_names, user_presets
@@ -105,7 +106,7 @@ def pack(source: str, out: Path, *, overwrite: bool = False) -> Packed:
         raise PresetError("exists already", where=str(out), remedy="choose another name with -o, or pass --overwrite")
     for inside, path in files.items():
         check_content(path, inside)
-    notes = {inside: FileNote(sha256=sha256(path), bytes=path.stat().st_size) for inside, path in files.items()}
+    notes = {inside: FileNote(sha256=hash_file(path), bytes=path.stat().st_size) for inside, path in files.items()}
     manifest = _manifest(files[FILE], name, __version__, notes, where=str(file))
     words = check_texts(file, str(file)).lyrics.file
     if words and words not in files:
@@ -113,18 +114,14 @@ def pack(source: str, out: Path, *, overwrite: bool = False) -> Packed:
     for fact in ("author", "licence"):
         if not getattr(manifest, fact).strip():
             raise PresetError(f"names no {fact}", where=str(file), remedy=f'write {fact} = "..." into it')
-    partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
     try:
-        with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:
+        with replacing(out) as partial, zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:
             archive.writestr(_info(MANIFEST), _text_of(manifest))
             for inside, path in files.items():
                 with path.open("rb") as reading, archive.open(_info(inside), "w") as writing:
                     shutil.copyfileobj(reading, writing, 1 << 20)
-        os.replace(partial, out)
     except OSError as problem:
         raise _unwritable(out, problem) from None
-    finally:
-        partial.unlink(missing_ok=True)
     return Packed(out, manifest, tuple(left))
 
 
@@ -228,7 +225,7 @@ def fork(name: str, new: str) -> Path:
     if target.exists() or target.is_symlink():
         raise PresetError("is installed already", where=new, remedy="choose another name")
     credit = f"# forked from {preset.title}" + (f" by {preset.author}" if preset.author else "")
-    origin = f"{credit} (sha256 {sha256(file)})\n"
+    origin = f"{credit} (sha256 {hash_file(file)})\n"
 
     def fill(folder: Path) -> None:
         _copy(files, folder)
@@ -325,7 +322,7 @@ def _same(folder: Path, manifest: Manifest) -> bool:
     """Return whether an installed preset holds exactly the files of a manifest."""
     try:
         files, left = files_of(folder)
-        hashes = {name: sha256(path) for name, path in files.items()}
+        hashes = {name: hash_file(path) for name, path in files.items()}
     except (PresetError, MediaError, OSError):
         return False
     return not left and hashes == {name: note.sha256 for name, note in manifest.files.items()}

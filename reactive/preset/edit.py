@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from reactive.errors import PresetError
+from reactive.files import replacing
 
 Key = tuple[str | int, ...]
 
@@ -72,17 +71,9 @@ def write_over(path: Path, text: str) -> None:
     real = path.resolve()
     try:
         mode = real.stat().st_mode & 0o777
-        with tempfile.NamedTemporaryFile("w", encoding="utf-8", newline="", dir=real.parent, delete=False) as partial:
-            try:
-                partial.write(text)
-                partial.close()
-                os.chmod(partial.name, mode)
-                os.replace(partial.name, real)
-            except BaseException:
-                partial.close()
-                with contextlib.suppress(OSError):
-                    Path(partial.name).unlink()
-                raise
+        with replacing(real) as partial:
+            partial.write_text(text, encoding="utf-8", newline="")
+            os.chmod(partial, mode)
     except OSError as problem:
         raise PresetError(
             f"can't be written ({problem.strerror})", where=str(path), remedy="save it under a new name"

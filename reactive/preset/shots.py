@@ -21,10 +21,10 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, ValidationError
 
 from reactive.errors import PresetError
+from reactive.files import write_text
 from reactive.preset.fields import Label, Text, Word
 from reactive.preset.schema import Strict, read_text, translate
 from reactive.preset.toml import parse_toml
-from reactive.preset.whole import write_whole
 
 MAX_BYTES = 1_000_000
 SUFFIX = ".shots.toml"
@@ -118,7 +118,7 @@ def save_shots(shots: Shots, path: Path) -> None:
         if said:
             lines += ["", f"[shot.{_quoted(name)}]", *(f"{key} = {_toml(value)}" for key, value in said.items())]
     try:
-        write_whole(path, ("\n".join(lines) + "\n").encode("utf-8"))
+        write_text(path, "\n".join(lines) + "\n")
     except OSError as problem:
         raise PresetError(f"can't be written ({problem.strerror})", where=str(path), remedy="use --shots") from None
 

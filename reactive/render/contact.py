@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -19,6 +17,7 @@ from reactive.diffusion.models.conditioning import PromptBank
 from reactive.diffusion.models.load import choose_device, default_batch, default_threads, load_model
 from reactive.diffusion.motion.lens import through_lens
 from reactive.errors import OutputError
+from reactive.files import replacing
 from reactive.media.picture import read_picture
 from reactive.render.sizes import imagine_size
 from reactive.sources.photo import load_photo
@@ -163,10 +162,8 @@ def _fitting(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> s
 
 def _save(sheet: Image.Image, path: Path) -> None:
     try:
-        with tempfile.TemporaryDirectory(prefix=".", dir=path.parent) as folder:
-            made = Path(folder) / path.name
-            sheet.save(made, quality=90)
-            os.replace(made, path)
+        with replacing(path) as partial:
+            sheet.save(partial, format=Image.registered_extensions()[path.suffix.lower()], quality=90)
     except OSError as problem:
         raise OutputError(
             f"can't be written ({problem.strerror})", where=str(path), remedy="choose another place with -o"

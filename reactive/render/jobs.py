@@ -11,7 +11,8 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from reactive.errors import MediaError, OutputError
-from reactive.media.safe import regular_file, sha256
+from reactive.files import hash_file
+from reactive.media.safe import regular_file
 from reactive.render.clip import Clip
 from reactive.render.request import segments_done, settings_from
 from reactive.render.run import make_clip
@@ -141,7 +142,7 @@ def resume_job(
         regular_file(found)
     except MediaError as problem:
         raise MediaError(problem.what, where=problem.where, remedy="say where the song is now with --song") from None
-    if sha256(found) != manifest["hashes"]["song"]:
+    if hash_file(found) != manifest["hashes"]["song"]:
         raise MediaError("is not the song of this job", where=str(found), remedy="name the right one with --song")
     settings = replace(settings, job=folder, mixed=mixed, ray=ray, workers=workers)
     return make_clip(found, out, settings, progress=progress, rates=rates)

@@ -20,7 +20,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from reactive import __version__
 from reactive.errors import MediaError
-from reactive.media.safe import plain, sha256
+from reactive.files import hash_file
+from reactive.media.safe import plain
 from reactive.media.tags import MAX_TAG, RECIPE, XMP, read_tags
 from reactive.preset.installed import FILE
 from reactive.preset.library import find_preset
@@ -144,13 +145,13 @@ def make_recipe(
         timeline=_named(settings.timeline),
         lyrics=_named(lyrics),
         model=Named(name=_model_name(settings.model), sha256=model.sha256),
-        photos=[Named(name=_clear(photo), sha256=sha256(photo)) for photo in settings.photos],
-        videos=[Named(name=_clear(video), sha256=sha256(video)) for video in settings.videos],
+        photos=[Named(name=_clear(photo), sha256=hash_file(photo)) for photo in settings.photos],
+        videos=[Named(name=_clear(video), sha256=hash_file(video)) for video in settings.videos],
         shots=shots,
         shot_photos=own,
         logo=_named(settings.logo),
         grid={name: _flat(value) for name, value in asdict(settings.wishes.corrections).items() if value},
-        stems={name: Named(name=_clear(path), sha256=sha256(path)) for name, path in settings.wishes.stems},
+        stems={name: Named(name=_clear(path), sha256=hash_file(path)) for name, path in settings.wishes.stems},
         midi=_named(settings.wishes.midi),
         markers=_named(settings.wishes.markers),
         settings={name: _flat(value) for name, value in kept.items() if name not in (*FILES, *ASIDE)},
@@ -249,12 +250,12 @@ def _wishes(path: Path | None) -> tuple[PresetText | None, list[Named]]:
     digest = hashlib.sha256(text.encode()).hexdigest()
     return (
         PresetText(name=_clear(path), sha256=digest, text=text),
-        [Named(name=_clear(photo), sha256=sha256(photo)) for photo in photos],
+        [Named(name=_clear(photo), sha256=hash_file(photo)) for photo in photos],
     )
 
 
 def _named(path: Path | None) -> Named | None:
-    return Named(name=_clear(path), sha256=sha256(path)) if path is not None else None
+    return Named(name=_clear(path), sha256=hash_file(path)) if path is not None else None
 
 
 def _clear(path: str | os.PathLike[str]) -> str:

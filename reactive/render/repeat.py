@@ -14,7 +14,8 @@ from reactive.audio.corrections import Corrections
 from reactive.audio.hear import Wishes
 from reactive.diffusion.models.load import find_model, hash_folder
 from reactive.errors import MediaError, ModelError, ReactiveError
-from reactive.media.safe import regular_file, sha256
+from reactive.files import hash_file
+from reactive.media.safe import regular_file
 from reactive.preset.archive import name_fault
 from reactive.preset.installed import FILE
 from reactive.render.clip import Clip
@@ -72,7 +73,7 @@ def repeat_clip(
     ReactiveError
         If the song, the model or a file is missing or another one; each is named by its hash.
     """
-    found = sha256(regular_file(song))
+    found = hash_file(regular_file(song))
     if found != recipe.song.sha256:
         raise MediaError(
             f"is another song: sha256 {found[:12]}, and the clip was made of {recipe.song.short}", where=os.fspath(song),
@@ -195,7 +196,7 @@ def _find(wanted: Named, places: Iterable[Path], option: str) -> Path:
     for place in places:
         candidate = place / wanted.name if place.is_dir() else place
         try:
-            if candidate.is_file() and sha256(candidate) == wanted.sha256:
+            if candidate.is_file() and hash_file(candidate) == wanted.sha256:
                 return candidate
         except OSError:
             continue

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import stat
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -18,6 +16,7 @@ import torch
 
 from reactive.audio.analysis import Analysis
 from reactive.errors import TimelineError
+from reactive.files import write_text
 from reactive.media.sound import Track
 from reactive.preset.lyrics import Line
 from reactive.preset.schema import MAX_BYTES, Preset, check_preset
@@ -95,15 +94,7 @@ def save_take(take: Take, path: Path) -> None:
     changes = [f"    {json.dumps(_plain(change), ensure_ascii=False)}" for change in take.changes]
     lines.append('  "changes": [\n' + ",\n".join(changes) + "\n  ]")
     try:
-        with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, delete=False) as partial:
-            try:
-                partial.write("{\n" + ",\n".join(lines) + "\n}\n")
-                partial.close()
-                os.replace(partial.name, path)
-            except BaseException:
-                partial.close()
-                Path(partial.name).unlink(missing_ok=True)
-                raise
+        write_text(path, "{\n" + ",\n".join(lines) + "\n}\n")
     except OSError as problem:
         raise TimelineError(
             f"can't be written ({problem.strerror})", where=str(path), remedy="choose another place"

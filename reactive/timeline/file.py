@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import stat
-import tempfile
 import unicodedata
 from fractions import Fraction
 from pathlib import Path
@@ -18,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from reactive.errors import TimelineError
+from reactive.files import write_text
 from reactive.timeline.clock import format_fps, frame_count, parse_fps
 from reactive.timeline.timeline import CURVES, INTEGERS, OPTIONAL, STEEPEST, Timeline
 
@@ -71,17 +70,7 @@ def timeline_to_text(timeline: Timeline) -> str:
 def save_timeline(timeline: Timeline, path: Path) -> None:
     """Write a timeline; the file appears only when it is complete."""
     try:
-        with tempfile.NamedTemporaryFile(
-            "w", encoding="utf-8", errors="replace", dir=path.parent, delete=False
-        ) as partial:
-            try:
-                partial.write(timeline_to_text(timeline))
-                partial.close()
-                os.replace(partial.name, path)
-            except BaseException:
-                partial.close()
-                Path(partial.name).unlink(missing_ok=True)
-                raise
+        write_text(path, timeline_to_text(timeline))
     except OSError as problem:
         raise TimelineError(
             f"can't be written ({problem.strerror})", where=str(path), remedy="choose another place with -o"

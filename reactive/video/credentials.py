@@ -18,6 +18,7 @@ from typing import Any
 
 from reactive import __version__
 from reactive.errors import MediaError, OutputError, ReactiveError
+from reactive.files import partial_path
 from reactive.media.safe import plain, read_bytes, regular_file
 from reactive.media.tags import XMP, read_tags
 from reactive.video.mark import SOURCE_TYPE
@@ -123,7 +124,7 @@ def sign_clip(clip: Path, out: Path, identity: Identity, *, title: str, authorit
     check_signable(clip, out)
     kind = _TYPES[clip.suffix.lower()]
     shown = plain(os.fsencode(title).decode("utf-8", "replace"))
-    partial = out.with_name(f".{out.name}.{os.getpid()}.signed")
+    partial = partial_path(out)
     info = c2pa.C2paSignerInfo(identity.algorithm, identity.certificates, identity.key, authority)
     try:
         with (

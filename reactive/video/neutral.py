@@ -11,6 +11,7 @@ import av
 import av.error
 
 from reactive.errors import MediaError, OutputError
+from reactive.files import partial_path
 from reactive.media.loudness import Loudness, song_loudness
 from reactive.media.safe import open_container
 from reactive.media.sound import Track, open_track
@@ -54,7 +55,7 @@ def with_loudness(clip: Path, out: Path, *, target: float) -> tuple[Loudness, Lo
         )
     track = open_track(clip)
     before = song_loudness(track)
-    partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
+    partial = partial_path(out)
     ceiling = PEAK
     try:
         for _ in range(TRIES):

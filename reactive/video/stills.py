@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -13,6 +12,7 @@ from PIL import Image, ImageSequence
 from PIL.PngImagePlugin import PngInfo
 
 from reactive.errors import OutputError
+from reactive.files import replacing
 from reactive.video.segment import output_error
 
 PICTURES = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".webp": "WEBP"}
@@ -113,11 +113,8 @@ def write_loop(path: Path, pictures: Sequence[np.ndarray], *, fps: Fraction) -> 
 
 
 def _save(path: Path, image: Image.Image, kind: str, options: dict[str, Any]) -> None:
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        image.save(partial, format=kind, **options)
-        os.replace(partial, path)
+        with replacing(path) as partial:
+            image.save(partial, format=kind, **options)
     except OSError as problem:
         raise output_error(path, problem) from None
-    finally:
-        partial.unlink(missing_ok=True)

@@ -7,7 +7,6 @@ original release, ``input_blocks_4_1_...``).
 
 from __future__ import annotations
 
-import hashlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from reactive.diffusion.models.catalogue import known, read_wishes
 from reactive.diffusion.models.locate import cached
 from reactive.diffusion.models.pickles import refuse_pickle
 from reactive.errors import ModelError
+from reactive.files import hash_file
 
 _ENDINGS = {
     ".lora_A.weight": "down", ".lora_B.weight": "up", ".lora_down.weight": "down", ".lora_up.weight": "up",
@@ -78,8 +78,7 @@ def find_lora(name: str, scale: float = 1.0) -> Lora:
             "there is no such file", where=where, remedy="name a .safetensors file or a name of `reactive models list`"
         )
     refuse_pickle(path, where)
-    with path.open("rb") as handle:
-        sha256 = hashlib.file_digest(handle, "sha256").hexdigest()
+    sha256 = hash_file(path)
     wishes = dict(entry.wishes) if entry else {}
     return Lora(name, path, scale, sha256, wishes | read_wishes(path.with_suffix(".json"), where))
 

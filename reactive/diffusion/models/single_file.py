@@ -17,6 +17,7 @@ from reactive.diffusion.models.diffusers_folder import Parts
 from reactive.diffusion.models.families import SD, SDXL, Family, family_of
 from reactive.diffusion.models.pickles import unloadable
 from reactive.errors import ModelError
+from reactive.files import hash_file
 
 CONFIGS = Path(__file__).resolve().parent / "configs"
 # a tensor that only this kind of file has: configuration, family
@@ -125,8 +126,7 @@ def load_file(path: Path, name: str, dtype: torch.dtype, config: Path | None = N
     scheduler = read_json(folder / "scheduler" / "scheduler_config.json", name)
     if header.zero_terminal:
         scheduler["rescale_betas_zero_snr"] = True
-    with path.open("rb") as handle:
-        digest = hashlib.file_digest(handle, "sha256").hexdigest()
+    digest = hash_file(path)
     described = "".join(file.read_text(encoding="utf-8") for file in sorted(folder.rglob("*.json")))
     return Parts(
         family=family,

@@ -22,6 +22,7 @@ from reactive.diffusion.joins import next_shot
 from reactive.diffusion.lanes import shot_ticks
 from reactive.diffusion.models.load import Model, find_model
 from reactive.diffusion.models.lora import parse_lora
+from reactive.files import hash_file
 from reactive.render.plan import Plan, Segment
 from reactive.timeline.timeline import Timeline
 from reactive.video.codec import Codec
@@ -49,8 +50,7 @@ def digest(data: Any) -> str:
 def hash_path(path: Path) -> str:
     """Return one hash over the bytes of a file, or over all files of a folder and their names."""
     if path.is_file():
-        with path.open("rb") as handle:
-            return hashlib.file_digest(handle, "sha256").hexdigest()
+        return hash_file(path)
     files = sorted(file for file in path.rglob("*") if file.is_file())
     return digest([[file.relative_to(path).as_posix(), hash_path(file)] for file in files])
 

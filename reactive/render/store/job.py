@@ -15,7 +15,6 @@ renamed.
 from __future__ import annotations
 
 import contextlib
-import glob
 import json
 import os
 import shutil
@@ -28,8 +27,9 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from reactive.errors import OutputError
-from reactive.render.store.cache_keys import digest, hash_path
-from reactive.render.store.journal import Journal, flush_folder, read_journal, write_whole
+from reactive.files import flush_file, flush_folder, hash_file, sweep_partials, write_bytes
+from reactive.render.store.cache_keys import digest
+from reactive.render.store.journal import Journal, read_journal
 from reactive.render.store.lease import Lease, lease_of
 from reactive.video.segment import output_error
 
@@ -128,8 +128,8 @@ class Job:
 
     def keep(self, name: str, data: bytes) -> None:
         """Write a small file and note it."""
-        write_whole(self.folder / name, data)
-        self.accept(Entry(name, hash_path(self.folder / name), len(data)))
+        write_bytes(self.folder / name, data, durable=True)
+        self.accept(Entry(name, hash_file(self.folder / name), len(data)))
 
     def last(self, kind: str) -> dict[str, Any] | None:
         """Return the newest record of a kind."""
@@ -173,8 +173,7 @@ def _holder(folder: Path) -> str:
 def sweep(outs: Sequence[Path]) -> None:
     """Remove what a killed run left of clips that it was just writing; only who holds the clips' job may."""
     for out in outs:
-        for left in out.parent.glob(f".{glob.escape(out.name)}.*.partial"):
-            left.unlink(missing_ok=True)
+        sweep_partials(out)
 
 
 def finish_file(folder: Path, name: str, partial: Path) -> Entry:
@@ -185,9 +184,8 @@ def finish_file(folder: Path, name: str, partial: Path) -> Entry:
     OSError
         If the disk is full or fails.
     """
-    with partial.open("rb+") as handle:
-        os.fsync(handle.fileno())
-    entry = Entry(name, hash_path(partial), partial.stat().st_size)
+    flush_file(partial)
+    entry = Entry(name, hash_file(partial), partial.stat().st_size)
     os.replace(partial, folder / name)
     flush_folder((folder / name).parent)
     return entry
@@ -211,14 +209,14 @@ def is_whole(folder: Path, entry: Entry) -> bool:
     """Return whether a file holds the bytes that the journal says."""
     path = folder / entry.name
     try:
-        return path.stat().st_size == entry.size and hash_path(path) == entry.sha256
+        return path.stat().st_size == entry.size and hash_file(path) == entry.sha256
     except OSError:
         return False
 
 
 def write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
     text = json.dumps({"sha256": digest(manifest), "manifest": manifest}, indent=1, ensure_ascii=False)
-    write_whole(folder / "manifest.json", text.encode())
+    write_bytes(folder / "manifest.json", text.encode(), durable=True)
 
 
 def read_manifest(folder: Path) -> dict[str, Any] | None:

@@ -11,6 +11,8 @@ import os
 from pathlib import Path
 from typing import IO, Any
 
+from reactive.files import write_bytes
+
 _DIGITS = 16
 
 
@@ -47,7 +49,7 @@ class Journal:
         self.path = path
         self.records, self.damaged = read_journal(path)
         if self.damaged:
-            write_whole(path, b"".join(map(_line, self.records)))
+            write_bytes(path, b"".join(map(_line, self.records)), durable=True)
         # unbuffered: what a full disk refused must not come again when the journal is closed
         self._handle: IO[bytes] = path.open("ab", buffering=0)
 
@@ -70,30 +72,6 @@ def _checksum(text: bytes) -> bytes:
     return hashlib.sha256(text).hexdigest()[:_DIGITS].encode()
 
 
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file so that it holds either what it held before or all of `data`, whatever happens meanwhile."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with partial.open("wb") as handle:
-            handle.write(data)
-            flush_to_disk(handle)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
-    flush_folder(path.parent)
-
-
 def flush_to_disk(handle: IO[bytes]) -> None:
     handle.flush()
     os.fsync(handle.fileno())
-
-
-def flush_folder(folder: Path) -> None:
-    """Make a rename in a folder last through a loss of power; Windows does that by itself."""
-    if os.name == "nt":
-        return
-    number = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from reactive.errors import OutputError
+from reactive.files import write_text
 
 # a lease is renewed every few seconds, and believed dead when it was not for several times as long
 RENEWED = 5.0
@@ -109,13 +110,7 @@ class Lease:
     def _renew(self) -> None:
         self.turn += 1
         told = {"host": socket.gethostname(), "process": os.getpid(), "owner": self.owner, "turn": self.turn}
-        # whole at once, so that nobody reads half of it
-        partial = self.folder / f".{NAME}.{self.owner}.partial"
-        try:
-            partial.write_text(json.dumps(told))
-            os.replace(partial, self.folder / NAME)
-        finally:
-            partial.unlink(missing_ok=True)
+        write_text(self.folder / NAME, json.dumps(told))
 
 
 def _alive(folder: Path, held: Held) -> bool:
