@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -17,7 +16,7 @@ from reactive.live.commands import Commands
 from reactive.live.jam import Jam
 from reactive.live.protocol import MAX_CREDIT, number, pack_picture
 from reactive.live.remote import Action
-from reactive.live.server import RELOAD_SECONDS, SEND_SECONDS, Server
+from reactive.live.server import RELOAD_SECONDS, Server
 from reactive.live.session import line_of
 from reactive.live.ways import Cues
 
@@ -74,8 +73,7 @@ class JamServer(Server):
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        for client in list(self.clients.all.values()):
-            await client.socket.close(code=1001)
+        await self.clients.close()
         await asyncio.get_running_loop().run_in_executor(None, self.session.close)
         self.worker.shutdown(wait=False)
 
@@ -108,14 +106,16 @@ class JamServer(Server):
         while True:
             await client.wake.wait()
             client.wake.clear()
+            if not await client.flush():
+                return
             shown = self.session.imagining.shown
             if shown is None or shown.number == last or client.credit <= 0:
                 continue
             last = shown.number
             client.credit -= 1
             message = pack_picture(0, shown.number, shown.frame / self.fps, shown.jpeg)
-            with contextlib.suppress(ConnectionError):
-                await asyncio.wait_for(client.socket.send_bytes(message), SEND_SECONDS)
+            if not await client.show(message):
+                return
 
 
 class JamCommands(Commands):

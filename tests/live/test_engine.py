@@ -23,6 +23,7 @@ from reactive.diffusion.core import Core
 from reactive.diffusion.frames import independent_frames, scenery
 from reactive.diffusion.models import default_batch
 from reactive.errors import PresetError, TimelineError
+from reactive.live.estimate import Estimate
 from reactive.live.material import Options, gather
 from reactive.live.pace import STRIDES, Pace
 from reactive.live.passing import in_passing
@@ -223,7 +224,7 @@ def test_with_time_to_spare_a_batch_fills_up_first(session: Session) -> None:
     calm = engine.timeline.columns["source"] != FEEDBACK
     first = next(n for n in range(engine.timeline.frames - 80) if calm[n : n + 80].all())
     at = float(first / engine.timeline.fps)
-    engine._fresh, engine._batch_seconds, engine.pace.level = engine.epoch, 0.1, 0
+    engine._fresh, engine._batch_time, engine.pace.level = engine.epoch, Estimate(0.1), 0
     engine.transport = Transport(engine.transport.duration, at, True, time.monotonic())
     everything = engine.shown_frames(first, first + 80)
     for frame in everything:

@@ -15,6 +15,7 @@ pytest.importorskip("aiohttp", reason="the extra [preview] is not installed")
 
 from reactive.live import engine as engine_room
 from reactive.live.engine import CATCH_UP
+from reactive.live.estimate import Estimate
 from reactive.live.material import Options, gather
 from reactive.live.preview import USUAL_PORT, _listener
 from reactive.live.session import Session
@@ -94,7 +95,7 @@ def test_a_seek_restarts_a_shot_sooner_while_the_music_plays(slow: Session) -> N
     first = int(np.flatnonzero(engine.timeline.columns["source"] == -2)[0])
     rate = float(engine.timeline.feedback_rate)
     # half of the time goes into keeping up, so the way there takes twice as long
-    engine._tick_seconds = 0.5 / rate
+    engine._tick_time = Estimate(0.5 / rate)
     near = first + int(0.5 * CATCH_UP * engine.timeline.fps)
     far = first + int(1.5 * CATCH_UP * engine.timeline.fps)
     assert engine._feedback_shot(far) == engine._feedback_shot(first)
