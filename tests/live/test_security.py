@@ -18,7 +18,8 @@ from reactive.errors import OutputError
 from reactive.live.clients import MAX_CLIENTS
 from reactive.live.mjpeg import BOUNDARY, MAX_STREAMS
 from reactive.live.protocol import MAX_MESSAGE
-from reactive.live.security import Allowance, Gate, is_loopback, kept_key
+from reactive.live.reach import local_url, network_urls
+from reactive.live.security import Allowance, Gate, PerAddress, is_loopback, kept_key
 from reactive.live.server import LOGIN_BURST, bound_socket
 
 Visit = Callable[[aiohttp.ClientSession, str, str], Awaitable[Any]]
@@ -213,6 +214,10 @@ def test_ranges_are_served_one_at_a_time(visit: Any) -> None:
         ('{"t": "nothing"}', 1007),
         ('{"t": "seek", "time": NaN, "n": 1, "credit": 1}', 1007),
         ('{"t": "credit", "n": "many"}', 1007),
+        # a whole number that no float holds, in a command's own number and in a list that is read later
+        (f'{{"t": "clock", "time": 1{"0" * 400}, "playing": true}}', 1007),
+        (f'{{"t": "grid", "action": "tap", "taps": [-1{"0" * 400}]}}', 1007),
+        ('{"t": "clock", "time": 1e999, "playing": true}', 1007),
         (b"bytes", 1003),
     ],
 )
@@ -295,6 +300,69 @@ def test_an_allowance_refills() -> None:
     assert [allowance.take(0.0) for _ in range(4)] == [True, True, True, False]
     assert allowance.take(0.11)
     assert not allowance.take(0.11)
+
+
+def test_what_a_stranger_tries_takes_nothing_from_others() -> None:
+    now = 0.0
+    logins = PerAddress(1, 3, lambda: now)
+    assert [logins.take("192.168.1.9") for _ in range(5)] == [True, True, True, False, False]
+    assert logins.take("192.168.1.4")
+    # the same host by its IPv6 name of an IPv4 address, and one that takes addresses of its own network as it likes
+    assert not logins.take("::ffff:192.168.1.9")
+    assert [logins.take(f"2001:db8::{number}") for number in range(4)] == [True, True, True, False]
+    assert logins.take("2001:db8:0:1::1")
+    now = 1.0
+    assert [logins.take("192.168.1.9") for _ in range(2)] == [True, False]
+    for number in range(3000):
+        logins.take(f"10.0.{number // 256}.{number % 256}")
+    assert len(logins._known) <= 1024
+
+
+def test_who_is_in_is_not_locked_out_by_wrong_tokens(visit: Any) -> None:
+    async def visiting(client: aiohttp.ClientSession, origin: str, token: str) -> tuple[set[int], int]:
+        await log_in(client, origin, token)
+        tried = set()
+        async with aiohttp.ClientSession() as stranger:
+            for _ in range(3 * int(LOGIN_BURST)):
+                async with stranger.post(f"{origin}/login", json={"token": "x"}, headers={"Origin": origin}) as answer:
+                    tried.add(answer.status)
+        async with client.post(f"{origin}/login", json={"token": ""}, headers={"Origin": origin}) as answer:
+            return tried, answer.status
+
+    tried, own = visit(visiting)
+    # how many come through is for the machine's speed to say
+    assert tried <= {403, 429}
+    assert own == 200
+
+
+def test_the_address_that_a_phone_can_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Probe:
+        """A socket whose machine has two networks."""
+
+        def __init__(self, *kind: Any) -> None:
+            self.target = ""
+
+        def __enter__(self) -> Probe:
+            return self
+
+        def __exit__(self, *problem: object) -> None: ...
+
+        def connect(self, address: tuple[str, int]) -> None:
+            self.target = address[0]
+            if self.target.startswith("172."):
+                raise OSError("no way there")
+
+        def getsockname(self) -> tuple[str, int]:
+            return ("10.8.0.2" if self.target.startswith("10.") else "192.168.1.4"), 1
+
+    assert local_url("0.0.0.0", 7373) == "http://127.0.0.1:7373"
+    assert local_url("::", 7373) == "http://[::1]:7373"
+    assert network_urls("192.168.1.4", 7373) == ("http://192.168.1.4:7373",)
+    for url in network_urls("0.0.0.0", 7373):
+        assert "127.0.0.1" not in url
+        assert Gate("0.0.0.0", 7373).knows_host(url.removeprefix("http://"))
+    monkeypatch.setattr("reactive.live.reach.socket.socket", Probe)
+    assert network_urls("0.0.0.0", 7373) == ("http://192.168.1.4:7373", "http://10.8.0.2:7373")
 
 
 def test_a_port_that_is_taken_is_said() -> None:

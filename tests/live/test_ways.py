@@ -119,7 +119,15 @@ def told(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     def serve(song: Any, options: Any, **more: Any) -> None:
         found.update(song=song, options=options, **more)
         more["ready"](
-            Address("http://x/#t", more["host"], 80, more["host"] != "127.0.0.1", "http://x/mjpeg?token=m", 9000)
+            Address(
+                "http://x/#t",
+                more["host"],
+                80,
+                more["host"] != "127.0.0.1",
+                here="http://127.0.0.1/#t",
+                mjpeg="http://x/mjpeg?token=m",
+                osc=9000,
+            )  # fmt: skip
         )
 
     monkeypatch.setattr("reactive.live.preview.preview", serve)
