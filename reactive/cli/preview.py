@@ -44,7 +44,7 @@ from reactive.errors import ReactiveError
 @click.option("--draft", is_flag=True, help="Half the size: sooner, and not what the final clip shows.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 @click.option("--threads", default=0, type=click.IntRange(0, 512), help="CPU threads. Default: one a core.")
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at; 0.0.0.0 for phones too.")
 @click.option(
     "--port", type=click.IntRange(0, 65535), help="Port to listen at; 0 any free one. Default: 7373 if it is free."
 )

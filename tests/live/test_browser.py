@@ -280,6 +280,66 @@ def test_the_output_window_follows(opened: Any) -> None:
     driver.execute_script("document.getElementById('latency').value = 0; document.getElementById('latency').oninput()")
 
 
+def test_the_server_keeps_the_loop_of_a_hidden_page(opened: Any) -> None:
+    driver, _, _ = opened
+    page = driver.current_window_handle
+    driver.execute_script("""
+        window.furthest = 0;
+        reactive.audio.ontimeupdate = () => { window.furthest = Math.max(window.furthest, reactive.clock.time); };
+        reactive.seek(2.0); reactive.setLoop([2.0, 3.0]); reactive.audio.play();
+    """)
+    asked = driver.execute_script("return reactive.pictures.asked")
+    driver.switch_to.new_window("tab")
+    driver.execute_async_script("setTimeout(arguments[0], 4000)")
+    driver.close()
+    driver.switch_to.window(page)
+    # generous, since a loaded machine answers late; without the server it ran on to the end of the song
+    until(lambda: driver.execute_script("return reactive.pictures.asked") >= asked + 2)
+    assert driver.execute_script("return furthest") < 5.0
+    driver.execute_script("reactive.audio.ontimeupdate = null; reactive.setLoop(null); reactive.audio.pause()")
+
+
+def test_the_last_picture_moves_on_and_it_is_said(opened: Any) -> None:
+    driver, _, _ = opened
+    still(driver)
+    driver.execute_script("reactive.seek(1.0)")
+    until(lambda: driver.execute_script("return reactive.pictures.shown"))
+    try:
+        # from now on no picture comes
+        driver.execute_script("reactive.connection.on('picture', () => {}); reactive.audio.play()")
+        until(lambda: driver.find_element("id", "late").is_displayed())
+        before = pixels(driver)
+        until(lambda: "alarm" in driver.find_element("id", "late").get_attribute("class"))
+        assert "behind" in driver.find_element("id", "late").text
+        until(lambda: apart(pixels(driver), before) > 1)
+        assert driver.execute_script("return reactive.watchdog.longest") > 3
+        # the figure counts what was due
+        until(lambda: int(driver.find_element("id", "offset").text.split()[2]) > 1000)
+    finally:
+        driver.execute_script(
+            "reactive.audio.pause(); reactive.connection.on('picture', (p) => reactive.pictures.take(p))"
+        )
+    until(lambda: not driver.find_element("id", "late").is_displayed())
+
+
+def test_the_lens_of_a_standing_picture_is_a_function_of_the_song_s_time(opened: Any) -> None:
+    driver, _, _ = opened
+    lens = driver.execute_async_script("""
+        const done = arguments[0];
+        import("/page/watchdog.js").then(({lensOf}) => {
+          const curves = {zoom: {values: [0, 0.1]}, rotate: {values: [0, 3]}, x: {values: [0, 0.01]}};
+          done([lensOf(0, curves, 0, 1), lensOf(6, null, 0, 0), lensOf(6, null, 0, 0), lensOf(6, curves, 0, 1), lensOf(6, curves, 1, 0)]);
+        });
+    """)
+    assert lens[0] == {"zoom": 1, "degrees": 0, "x": 0, "y": 0}
+    assert lens[1] == lens[2]
+    assert lens[1]["zoom"] == pytest.approx(1.06)
+    assert lens[3]["zoom"] == pytest.approx(1.06 * 1.1)
+    assert (lens[3]["degrees"], lens[4]["degrees"]) == (3, -3)
+    # it never goes so far back that an edge would come into view
+    assert lens[4]["zoom"] == 1
+
+
 def test_it_finds_a_restarted_server_again(opened: Any, serving: Any, tmp_path: Path) -> None:
     driver, _, _ = opened
     page = driver.current_window_handle

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -23,10 +22,10 @@ from reactive.timeline.timeline import FEEDBACK
 
 
 @pytest.fixture(scope="module")
-def session(beat_wav: Path, toy_model: Path, live_preset: Path) -> Iterator[Session]:
+def session(beat_wav: Path, toy_model: Path, live_preset: Path) -> Session:
     """A session whose engine's thread is never started."""
     options = Options(preset=str(live_preset), model=str(toy_model), steps=1, threads=1, fps=Fraction(24))
-    yield Session(gather(beat_wav, options), lambda frames: None, (str(live_preset),))
+    return Session(gather(beat_wav, options), lambda frames: None, (str(live_preset),))
 
 
 @pytest.fixture

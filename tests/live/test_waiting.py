@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
-aiohttp = pytest.importorskip("aiohttp", reason="the extra [preview] is not installed")
+pytest.importorskip("aiohttp", reason="the extra [preview] is not installed")
+
+import aiohttp
 
 from reactive.errors import PresetError
 from reactive.live.doors import Doors

@@ -127,7 +127,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
                 here="http://127.0.0.1/#t",
                 mjpeg="http://x/mjpeg?token=m",
                 osc=9000,
-            )  # fmt: skip
+            )
         )
 
     monkeypatch.setattr("reactive.live.preview.preview", serve)
