@@ -129,6 +129,8 @@ class Engine:
         self._since = time.monotonic()
         # the first frame that the last change of the timeline made look different
         self.changed = 0
+        # whether the last piece of work was a late picture: those take turns with what can still be in time
+        self._turned = False
         self._fresh = -1
         self._times: deque[tuple[float, int]] = deque()
         self._batch_time = Estimate(0.3)
@@ -354,6 +356,10 @@ class Engine:
             if missing is not None:
                 return self._ticking(scene, missing)
             self._prepare = None
+        # a shot that can't be followed would stand still until everything ahead of it is made
+        self._turned = not self._turned and self._left_behind(scene)
+        if self._turned and (late := self._late_work(scene)) is not None:
+            return late
         # the first picture after a jump or an edit comes alone, and so sooner
         fresh = self._fresh != self.epoch
         core = scene.feedback if fresh else scene.independent
@@ -385,6 +391,17 @@ class Engine:
         # with time to spare a batch fills up first: one picture would take as long as all of it
         spare = self.transport.playing and soonest > 2 * lead + frames_in(FILLING, scene.timeline.fps)
         return self._imagining(scene, core, waiting) if waiting and not spare else self._late_work(scene)
+
+    def _left_behind(self, scene: _Scene) -> bool:
+        """Return whether all that can be in time belongs to later shots than the one at the playhead."""
+        shot = self._feedback_shot(self.window()[0].start)
+        if shot is not None:
+            return self._late
+        lead = min(self._batch_time.seconds, SKIPPED * self._reach())
+        here = self.window()[0].start
+        then = here + 1 + int(frames_in(lead, scene.timeline.fps))
+        one, other = np.searchsorted(scene.starts, [here, min(then, scene.timeline.frames - 1)], side="right")
+        return bool(one != other)
 
     def _late_work(self, scene: _Scene) -> Callable[[], list[tuple[int, np.ndarray]]] | None:
         """Return the work of one picture that comes late, where nothing would be seen soon; None where that is not so."""
