@@ -394,11 +394,10 @@ class Engine:
 
     def _left_behind(self, scene: _Scene) -> bool:
         """Return whether all that can be in time belongs to later shots than the one at the playhead."""
-        shot = self._feedback_shot(self.window()[0].start)
-        if shot is not None:
-            return self._late
-        lead = min(self._batch_time.seconds, SKIPPED * self._reach())
         here = self.window()[0].start
+        if self._feedback_shot(here) is not None:
+            return True
+        lead = min(self._batch_time.seconds, SKIPPED * self._reach())
         then = here + 1 + int(frames_in(lead, scene.timeline.fps))
         one, other = np.searchsorted(scene.starts, [here, min(then, scene.timeline.frames - 1)], side="right")
         return bool(one != other)
@@ -468,8 +467,10 @@ class Engine:
         shot.reached = int(numbers[-1]) + 1
         passed = time.monotonic() - began
         self._tick_time.took(passed)
-        behind = frames_in(self.transport.at(), self.timeline.fps) - shot.reached
-        self._late = self.transport.playing and 0 < behind < shot.stop - shot.reached
+        here = frames_in(self.transport.at(), self.timeline.fps)
+        # a tick of a shot that is still to come says nothing of the one at the playhead
+        if shot.start <= here < shot.stop:
+            self._late = self.transport.playing and here > shot.reached
         return list(zip(numbers.tolist(), _arrays(pictures), strict=True))
 
     # -- the thread ----------------------------------------------------------------------------------------------------
