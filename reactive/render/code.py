@@ -17,7 +17,7 @@ PACKAGE = Path(__file__).resolve().parent.parent
 _ROOTS = ("render.decided", "render.work", "render.writing")
 # what these import keeps books of a render, or says what is wrong; no picture depends on it
 _ASIDE = frozenset({
-    "__init__", "errors", "render.asked", "render.books", "render.clip", "render.code", "render.job", "render.journal",
+    "__init__", "errors", "render.asked", "render.books", "render.clip", "render.code", "render.given", "render.job", "render.journal",
     "render.keys", "render.lease", "render.recipe", "render.settings", "preset.describe", "preset.installed", "preset.whole",
     "timeline.report",
 })  # fmt: skip
