@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 # What the person who runs the tests has set, heard and installed is neither seen nor touched.
-for _name in [name for name in os.environ if name.startswith(("REACTIVE_", "RAY_", "HYPOTHESIS_"))]:
+for _name in [name for name in os.environ if name.startswith(("REACTIVE_", "RAY_"))]:
     del os.environ[_name]
 _own = tempfile.TemporaryDirectory(prefix="reactive-tests-")
 os.environ["REACTIVE_CACHE"] = str(Path(_own.name) / "cache")
@@ -35,11 +34,10 @@ settings.load_profile("fixed")
 
 
 @pytest.fixture(autouse=True)
-def _own_threads() -> Iterator[None]:
+def _own_threads() -> None:
     """Begin each test with the same number of threads, whatever the one before it has set."""
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(THREADS)
-    yield
 
 
 @pytest.fixture(scope="session")
