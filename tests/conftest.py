@@ -42,10 +42,12 @@ def _own_threads() -> None:
 
 @pytest.fixture(scope="session")
 def toy_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A diffusers folder of toy width with random weights."""
+    """A diffusers folder of toy width with random weights, whose walk is never measured: that would depend on the machine."""
     from tests.toy import save_toy_model
 
-    return save_toy_model(tmp_path_factory.mktemp("toy-model"))
+    folder = save_toy_model(tmp_path_factory.mktemp("toy-model"))
+    (folder / "reactive.json").write_text('{"walk": 1.0}')
+    return folder
 
 
 @pytest.fixture(scope="session")
