@@ -209,7 +209,7 @@ def test_pictures_follow_the_rows(toy_studio: Studio, rows: list[Row]) -> None:
 
 
 def test_a_jam_end_to_end(serving: Any, preset: Path) -> None:
-    sound = np.concatenate([beat_stream(8)[0]] * 20)
+    sound = np.concatenate([beat_stream(8)[0]] * 60)
     closed = []
 
     def source() -> Source:
