@@ -30,8 +30,7 @@ def opened(served: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tu
         until(
             lambda: driver.execute_script(
                 "return Boolean(window.reactive && reactive.lanes.data && reactive.panel.state)"
-            ),
-            60,
+            )
         )
         yield driver, folder, address.port
 
@@ -54,6 +53,18 @@ def pixels(driver: Any) -> list[int]:
         return [...context.getImageData(0, 0, canvas.width, canvas.height).data.filter((_, i) => i % 997 === 0)];
     """
     return driver.execute_script(script)
+
+
+def shown_there(driver: Any) -> None:
+    """Wait until the picture of the playhead's own moment is on the canvas."""
+    until(
+        lambda: (
+            abs(driver.execute_script("return reactive.pictures.shown?.time ?? -9") - driver.execute_script(TIME))
+            < 0.06
+        )
+    )
+    # shown is noted before it is painted
+    driver.execute_async_script("requestAnimationFrame(() => requestAnimationFrame(arguments[0]))")
 
 
 def apart(one: list[int], other: list[int]) -> float:
@@ -88,14 +99,8 @@ def test_a_seek_shows_the_picture_of_that_moment(opened: Any, seconds: float) ->
     driver, _, _ = opened
     still(driver)
     driver.execute_script("reactive.seek(arguments[0])", seconds)
-    shown = until(lambda: driver.execute_script("return reactive.pictures.shown"))
-    until(
-        lambda: (
-            abs(driver.execute_script("return reactive.pictures.shown?.time ?? -9") - driver.execute_script(TIME))
-            < 0.06
-        )
-    )
-    assert shown["epoch"] > 0
+    shown_there(driver)
+    assert driver.execute_script("return reactive.pictures.shown.epoch") > 0
 
 
 def test_arrows_go_by_bars(opened: Any) -> None:
@@ -126,8 +131,7 @@ def test_a_slider_changes_the_picture_and_undo_takes_it_back(opened: Any) -> Non
     driver, _, _ = opened
     still(driver)
     driver.execute_script("reactive.seek(1.0)")
-    until(lambda: driver.execute_script("return reactive.pictures.shown"))
-    driver.execute_async_script("setTimeout(arguments[0], 500)")
+    shown_there(driver)
     before, epoch = pixels(driver), driver.execute_script("return reactive.pictures.epoch")
     driver.execute_script("const s = document.getElementById('control-seed'); s.value = 7; s.oninput()")
     until(lambda: state(driver)["changes"] == 1)
@@ -385,10 +389,16 @@ def test_nothing_leaves_the_machine_and_the_console_is_silent(opened: Any) -> No
 
 def test_it_fits_a_phone(opened: Any) -> None:
     driver, _, _ = opened
+    before = driver.get_window_size()
     driver.set_window_size(500, 844)
-    until(lambda: driver.execute_script("return innerWidth") <= 500)
-    assert driver.execute_script("return document.documentElement.scrollWidth <= innerWidth")
-    small = driver.execute_script(
-        "return [...document.querySelectorAll('button')].filter((b) => b.offsetParent && b.offsetHeight < 36).map((b) => b.id)"
-    )
-    assert small in ([], ["notice-close"])
+    try:
+        until(lambda: driver.execute_script("return innerWidth") <= 500)
+        assert driver.execute_script("return document.documentElement.scrollWidth <= innerWidth")
+        small = driver.execute_script(
+            "return [...document.querySelectorAll('button')].filter((b) => b.offsetParent && b.offsetHeight < 36).map((b) => b.id)"
+        )
+        assert small in ([], ["notice-close"])
+    finally:
+        # the next test may come in any order
+        driver.set_window_size(before["width"], before["height"])
+        until(lambda: driver.execute_script("return innerWidth") > 500)
