@@ -1,10 +1,11 @@
 """How the preview fares against its bars: a client that counts pictures, crowds, and a page in a real Chromium.
 
     python -m benchmarks preview [--model ember] [--seconds 60] [--song FILE] [--threads N] [--no-browser]
-    python -m benchmarks preview --soak 30
+    python -m benchmarks preview --soak 15 [--busy 4]
 
-Needs the extras [preview] and [test]; for the page Chromium and its driver. `--soak MINUTES` prints the server's memory
-over time, with seeks, edits and pages that vanish, and nothing else.
+Needs the extras [preview] and [test]; for the page Chromium and its driver. `--soak MINUTES` plays in Chromium with busy
+processes beside it and an edit every 10 s, and prints the longest stand-still and the server's memory; with `--no-browser` it
+prints the memory alone, with seeks, edits and pages that vanish.
 """
 
 from __future__ import annotations
@@ -103,6 +104,21 @@ def soaked(url: str, process: int, minutes: float) -> None:
         bar("memory of the last third over the one before", last - middle, "MB", most=FLAT)
 
 
+def soaked_page(url: str, folder: Path, process: int, minutes: float, others: int) -> None:
+    """Print how long the picture stood still on a busy machine, and how the server's memory grew."""
+    from benchmarks.preview_soak import SETTLED, soak_page
+
+    found = soak_page(url, folder, minutes, others, lambda: resident(process), lambda line: print(line, flush=True))
+    share = 100 * found.late / (60 * minutes)
+    print(
+        f"{found.pictures} new pictures, {found.edits} edits, {others} busy processes beside it; said it was late for {share:.1f} %"
+    )
+    bar("longest without any movement on the screen", found.stillest, "s", most=3.0)
+    bar("longest without a new picture", found.longest, "s", most=3.0)
+    if minutes > SETTLED + 1:
+        bar(f"server memory grown after minute {SETTLED:.0f}", found.grown, "MB", most=50.0)
+
+
 def _composed(path: Path) -> Path:
     import soundfile
 
@@ -124,7 +140,8 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--seconds", type=float, default=60.0, help="how long each measurement plays")
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--no-browser", action="store_true")
-    parser.add_argument("--soak", type=float, metavar="MINUTES", help="memory only, over so many minutes")
+    parser.add_argument("--soak", type=float, metavar="MINUTES", help="stand-stills and memory, over so many minutes")
+    parser.add_argument("--busy", type=int, default=4, help="with --soak: processes that compute beside it")
     chosen = parser.parse_args(arguments)
     from tests.live.browser import chromium, previewing
 
@@ -143,7 +160,9 @@ def main(arguments: list[str]) -> None:
             folder.mkdir()
             with previewing(song.resolve(), folder, *options) as (url, process):
                 before = resident(process.pid)
-                if what == "soak":
+                if what == "soak" and not chosen.no_browser and chromium() is not None:
+                    soaked_page(url, folder, process.pid, chosen.soak, chosen.busy)
+                elif what == "soak":
                     soaked(url, process.pid, chosen.soak)
                 elif what == "page":
                     measured(url, folder, chosen.seconds)

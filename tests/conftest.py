@@ -3,28 +3,51 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
-# one thread pool of a fixed size: the bits of a picture depend on it
-# what is heard in tests is kept apart from the user's own
-os.environ["REACTIVE_CACHE"] = tempfile.mkdtemp(prefix="reactive-cache-")
-os.environ["REACTIVE_DATA"] = tempfile.mkdtemp(prefix="reactive-data-")
-os.environ.setdefault("HF_HUB_OFFLINE", "1")
-os.environ.setdefault("TRANSFORMERS_OFFLINE", "1")
-# what the person who runs the tests has installed is neither seen nor touched
-_data = tempfile.TemporaryDirectory(prefix="reactive-tests-")
-os.environ["REACTIVE_DATA"] = _data.name
+# What the person who runs the tests has set, heard and installed is neither seen nor touched.
+for _name in [name for name in os.environ if name.startswith(("REACTIVE_", "RAY_"))]:
+    del os.environ[_name]
+_own = tempfile.TemporaryDirectory(prefix="reactive-tests-")
+os.environ["REACTIVE_CACHE"] = str(Path(_own.name) / "cache")
+os.environ["REACTIVE_DATA"] = str(Path(_own.name) / "data")
+os.environ["HF_HUB_OFFLINE"] = os.environ["TRANSFORMERS_OFFLINE"] = "1"
+# Terminals differ, and what is printed must not.
+os.environ["COLUMNS"] = "120"
+for _name in ("NO_COLOR", "FORCE_COLOR", "CLICOLOR_FORCE", "TTY_COMPATIBLE"):
+    os.environ.pop(_name, None)
+# The bits of a picture depend on the number of threads, so the number never depends on the machine.
+THREADS = 1
+os.environ["OMP_NUM_THREADS"] = str(THREADS)
+
+# The same examples each time, whatever the machine; `--hypothesis-profile random` takes others, `long` ten times as many.
+_common = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow, HealthCheck.differing_executors]}
+settings.register_profile("fixed", derandomize=True, database=None, **_common)
+settings.register_profile("random", database=None, print_blob=True, **_common)
+settings.register_profile("long", max_examples=1000, print_blob=True, **_common)
+settings.load_profile("fixed")
+
+
+@pytest.fixture(autouse=True)
+def _own_threads() -> None:
+    """Begin each test with the same number of threads, whatever the one before it has set."""
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(THREADS)
 
 
 @pytest.fixture(scope="session")
 def toy_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A diffusers folder of toy width with random weights."""
+    """A diffusers folder of toy width with random weights, whose walk is never measured: that would depend on the machine."""
     from tests.toy import save_toy_model
 
-    return save_toy_model(tmp_path_factory.mktemp("toy-model"))
+    folder = save_toy_model(tmp_path_factory.mktemp("toy-model"))
+    (folder / "reactive.json").write_text('{"walk": 1.0}')
+    return folder
 
 
 @pytest.fixture(scope="session")

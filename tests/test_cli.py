@@ -8,7 +8,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import click
@@ -16,6 +15,7 @@ import pytest
 from click.testing import CliRunner
 
 from reactive.cli import main
+from tests.render.killed import signalled
 from tests.toy import beat_song, write_song
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -171,20 +171,13 @@ def test_control_characters_in_names_do_not_reach_the_terminal(tmp_path: Path) -
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_an_interrupted_render_leaves_nothing(tmp_path: Path, toy_model: Path, number: int, code: int) -> None:
-    long_song = write_song(tmp_path / "long.wav", beat_song(120))
+    long_song = write_song(tmp_path / "long.wav", beat_song(20))
     out = tmp_path / "out"
     out.mkdir()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "reactive", "run", str(long_song), "--model", str(toy_model), "-o", str(out / "clip.mp4")],
-        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    for _ in range(600):
-        if any(out.glob("*/segments/*.partial")):
-            break
-        time.sleep(0.1)
-    process.send_signal(number)
-    _, said = process.communicate(timeout=60)
-    assert process.returncode == code, said
+    arguments = ["run", str(long_song), "--model", str(toy_model), "-o", str(out / "clip.mp4")]
+    # a picture of the second piece or a later one is about to be written
+    returned, said = signalled("write", 100, number, *arguments)
+    assert returned == code, said
     assert "Traceback" not in said
     # what is finished stays, and only that
     assert "Stopped" in said

@@ -123,11 +123,12 @@ def preset_check(name: str, song: str | None, seed: int, as_json: bool) -> None:
     """
     with errors(as_json):
         from reactive.preset.describe import phase_variety
-        from reactive.preset.library import get_preset
+        from reactive.preset.library import open_preset
 
-        checked = get_preset(name)
+        opened = open_preset(name)
+        checked = opened.preset
         counts = {phase.name: phase_variety(checked, phase) for phase in checked.phase}
-        report = _report(checked, name, song, seed) if song else None
+        report = _report(opened, song, seed) if song else None
     if as_json:
         facts: dict[str, Any] = {"title": checked.title, "prompts": counts, "notes": list(checked.notes)}
         click.echo(json.dumps(facts | ({"song": report.to_dict()} if report else {})))
@@ -143,12 +144,12 @@ def preset_check(name: str, song: str | None, seed: int, as_json: bool) -> None:
         click.echo(f"Note: {note}.")
 
 
-def _report(checked: Any, name: str, song: str, seed: int) -> Any:
+def _report(opened: Any, song: str, seed: int) -> Any:
     from fractions import Fraction
 
     from reactive.preset.library import words_of
 
-    lines = words_of(name, checked)
+    checked, lines = opened.preset, words_of(opened)
     from reactive.audio.hear import hear
     from reactive.timeline.report import preset_report
     from reactive.timeline.timeline import build_timeline

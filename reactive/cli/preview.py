@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +44,7 @@ from reactive.errors import ReactiveError
 @click.option("--draft", is_flag=True, help="Half the size: sooner, and not what the final clip shows.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 @click.option("--threads", default=0, type=click.IntRange(0, 512), help="CPU threads. Default: one a core.")
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at; 0.0.0.0 for phones too.")
 @click.option(
     "--port", type=click.IntRange(0, 65535), help="Port to listen at; 0 any free one. Default: 7373 if it is free."
 )
@@ -71,6 +73,9 @@ def preview(song: str | None, as_json: bool, opening: bool, **options: Any) -> N
       reactive preview song.wav --osc-in 9000 --osc-out 9001
       reactive preview song.wav --midi nano --midi-map cc1=macro.storm --midi-map note36=next
     """
+    # the first word comes before torch is loaded, which takes seconds
+    tell = _progress(shown=not as_json)
+    tell("starting")
     with errors(as_json):
         try:
             import aiohttp  # noqa: F401
@@ -95,7 +100,7 @@ def preview(song: str | None, as_json: bool, opening: bool, **options: Any) -> N
 
         common: dict[str, Any] = {
             "others": options["others"], "host": options["host"], "port": options["port"], "wishes": wishes,
-            "ready": _teller(song, as_json, opening, wishes),
+            "ready": _teller(song, as_json, wishes), "doing": tell, "begun": _opener(opening),
         }  # fmt: skip
         if song is None:
             preview_input(lambda: microphone(options["input_device"]), chosen, **common)
@@ -103,13 +108,36 @@ def preview(song: str | None, as_json: bool, opening: bool, **options: Any) -> N
             serve(song, chosen, takes=options["takes"], **common)
 
 
-def _teller(song: str | None, as_json: bool, opening: bool, wishes: Any) -> Any:
+def _progress(*, shown: bool) -> Callable[[str], None]:
+    """Return what tells on stderr what is being done, each with the seconds since the start."""
+    began = time.monotonic()
+
+    def tell(what: str) -> None:
+        if shown:
+            click.echo(f"{time.monotonic() - began:5.1f} s  {clean(what)} ...", err=True)
+
+    return tell
+
+
+def _opener(opening: bool) -> Callable[[str], None]:
+    """Return what opens the page in the browser, if that is wanted."""
+
+    def begun(url: str) -> None:
+        if opening:
+            import webbrowser
+
+            webbrowser.open(url)
+
+    return begun
+
+
+def _teller(song: str | None, as_json: bool, wishes: Any) -> Any:
     """Return what tells the user where the preview is and what it opens."""
     from reactive.live.control.osc import opened
 
     def ready(address: Any) -> None:
         if as_json:
-            data = {"url": address.url, "port": address.port, "host": address.host}
+            data = {"url": address.url, "port": address.port, "host": address.host, "here": address.here}
             click.echo(
                 json.dumps(
                     data
@@ -119,7 +147,12 @@ def _teller(song: str | None, as_json: bool, opening: bool, wishes: Any) -> Any:
             )
         else:
             click.echo(f"{clean(address.input or Path(song or '').name)} plays at {address.url}")
-            if address.open:
+            for url in address.more:
+                click.echo(f"In another network of this machine: {url}")
+            if address.open and address.url == address.here:
+                click.echo("No network was found, so nobody but this machine reaches it yet.")
+            elif address.open:
+                click.echo(f"On this machine: {address.here}")
                 click.echo("Other machines can reach this page with that address; who has it can play and edit.")
             if address.mjpeg:
                 click.echo(f"Who has this address can look, and no more: {address.mjpeg}")
@@ -128,10 +161,6 @@ def _teller(song: str | None, as_json: bool, opening: bool, wishes: Any) -> Any:
                 if warning := opened(wishes.osc_in):
                     click.echo(warning)
             click.echo("Ctrl-C ends it.")
-        if opening:
-            import webbrowser
-
-            webbrowser.open(address.url)
 
     return ready
 

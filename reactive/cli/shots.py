@@ -72,14 +72,14 @@ def shots(song: str, as_json: bool, **options: Any) -> None:
     if changing and not options["chosen"]:
         raise click.UsageError("name the shots to change with --shot")
     with errors(as_json):
-        from reactive.preset.library import get_preset, words_of
+        from reactive.preset.library import open_preset, words_of
         from reactive.preset.macros import parse_macros
         from reactive.timeline.clock import parse_fps
 
         with errors(as_json, USAGE):
             rate = parse_fps(options["fps"])
-        wanted = get_preset(options["preset"])
-        lines = words_of(options["preset"], wanted, options["lyrics"])
+        preset = open_preset(options["preset"])
+        wanted, lines = preset.preset, words_of(preset, options["lyrics"])
         keep_inputs([options["output"]], [Path(song), *options["photos"], *options["videos"]])
         if options["output"]:
             from reactive.render.contact import check_sheet

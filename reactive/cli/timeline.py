@@ -86,15 +86,16 @@ def timeline(
     """
     with errors(as_json):
         from reactive.exchange.formats import export_timeline, format_of
-        from reactive.preset.library import get_preset, words_of
+        from reactive.preset.library import open_preset, words_of
         from reactive.preset.macros import macro_values, parse_macros
         from reactive.timeline.clock import parse_fps
 
         with errors(as_json, USAGE):
             rate = parse_fps(fps)
-        wanted = get_preset(preset)
+        opened = open_preset(preset)
+        wanted = opened.preset
         turned = macro_values(wanted, parse_macros(macros))
-        lines = words_of(preset, wanted, lyrics)
+        lines = words_of(opened, lyrics)
         wishes_file = shots_file(song, shots, no_shots)
         formats = [format_of(path, kind) for path in exports]
         keep_inputs([output, plot, *exports], [Path(song), *photos, *videos, *([lyrics] if lyrics else [])])

@@ -17,6 +17,7 @@ import numpy as np
 from reactive.errors import PresetError
 from reactive.exchange.schedule import read_schedule
 from reactive.preset.schema import MAX_PROMPTS, check_preset
+from reactive.timeline.timeline import CAMERA_ZOOM
 
 MAX_BYTES = 20_000_000
 MAX_FRAMES = 10_000_000
@@ -94,7 +95,7 @@ def import_deforum(path: Path, *, tempo: float = 120.0) -> Imported:
         f"rate = {rate:g}",
         "",
         "[camera]",
-        f'zoom = "{_driven(curves["zoom"], 1.0, lambda z: np.clip(np.clip(z, 0.05, 20.0) ** fps, 0.05, 20.0))}"',
+        f'zoom = "{_driven(curves["zoom"], 1.0, lambda z: _zoom_a_second(z, fps))}"',
         f'rotate = "{_driven(curves["angle"], 0.0, lambda a: a * fps)}"',
         f'x = "{_driven(curves["translation_x"], 0.0, lambda x: x * fps / width)}"',
         f'y = "{_driven(curves["translation_y"], 0.0, lambda y: y * fps / height)}"',
@@ -189,7 +190,7 @@ def _curve(settings: dict[str, Any], name: str, frames: int, without: list[str])
         return None
     try:
         at, values = read_schedule(str(given)) if not isinstance(given, (int, float)) else ([0], [float(given)])
-    except ValueError as problem:
+    except (ValueError, OverflowError) as problem:
         without.append(f"{name}: {problem}")
         return None
     pairs = [(frame, value) for frame, value in zip(at, values, strict=True) if value is not None and abs(value) < 1e6]
@@ -214,10 +215,19 @@ def _driven(curve: np.ndarray | None, default: float, to_preset: Any) -> str:
     return f"{rest:.4g} {sign} {abs(swing):.4g} * decay(kick, 0.25)"
 
 
+def _zoom_a_second(zoom: np.ndarray, fps: float) -> np.ndarray:
+    """Return the factor that a factor a frame makes of a second, within what a camera may do.
+
+    The power is taken as a logarithm, which is limited first: 20 to the power of 240 frames is no number.
+    """
+    low, high = CAMERA_ZOOM
+    return np.exp(np.clip(np.log(np.clip(zoom, low, high)) * fps, math.log(low), math.log(high)))
+
+
 def _finite(value: Any, default: float, limits: tuple[float, float]) -> float:
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return default
     return min(max(number, limits[0]), limits[1]) if math.isfinite(number) else default
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from reactive.timeline.timeline import FEEDBACK, NO_SOURCE, Timeline
+from reactive.timeline.timeline import FARTHEST, FEEDBACK, NO_SOURCE, Timeline
 
 # what a tool that always feeds back shall keep of a picture that here only walks: Deforum's own default
 KEPT_IN_A_WALK = 0.65
@@ -56,7 +56,9 @@ def moves(timeline: Timeline) -> dict[str, np.ndarray]:
     """
     columns = timeline.columns
     fed = columns["source"] == FEEDBACK
-    moved = {"zoom": np.exp(_step(columns["camera_zoom"]) * fed) * _ratio(columns["lens_zoom"])}
+    moved = {
+        "zoom": np.exp(np.clip(_step(columns["camera_zoom"]), -FARTHEST, FARTHEST) * fed) * _ratio(columns["lens_zoom"])
+    }
     for name in ("rotate", "x", "y"):
         moved[name] = _step(columns[f"camera_{name}"]) * fed + _step(columns[f"lens_{name}"])
     cuts = [cut for cut in timeline.cuts if 0 <= cut < timeline.frames]

@@ -12,6 +12,8 @@ from reactive.exchange.schedule import keys_of
 from reactive.timeline.clock import frame_length
 from reactive.timeline.timeline import Timeline
 
+# the largest running product of zooms, as a logarithm: 1e12
+_FARTHEST = float(np.log(1e12))
 FIELDS = ("seed", "strength", "zoom", "angle", "translation_x", "translation_y")
 
 
@@ -29,7 +31,8 @@ def parseq_text(timeline: Timeline, *, tempo: float = 120.0) -> str:
         "translation_y": move["y"] * HEIGHT,
     }
     values = {"seed": seeds(timeline).astype(np.float64), "strength": kept(timeline)}
-    values["zoom"] = np.exp(np.cumsum(np.log(deltas["zoom"])))
+    # a product over a whole song may leave what numbers can hold, and JSON knows no infinity
+    values["zoom"] = np.exp(np.clip(np.cumsum(np.log(deltas["zoom"])), -_FARTHEST, _FARTHEST))
     values |= {name: np.cumsum(deltas[name]) for name in ("angle", "translation_x", "translation_y")}
     rounded = {name: np.round(curve, 6).tolist() for name, curve in values.items()}
     stepped = {f"{name}_delta": np.round(curve, 6).tolist() for name, curve in deltas.items()}

@@ -1,7 +1,8 @@
 """Imagine ahead of the playhead, in a thread of its own.
 
 The song is known, so the engine always works at what will be seen soonest: independent frames in small batches, on a
-stride that the machine can keep up with; feedback shots tick by tick from their start. What is too late is left out.
+stride that the machine can keep up with; feedback shots tick by tick from their start. What is too late is left out,
+but never everything: one late picture is better than none.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from PIL import Image
 from reactive.diffusion.core import Core
 from reactive.diffusion.frames import Scenery, independent_frames
 from reactive.diffusion.lanes import feedback_frames
+from reactive.live.estimate import Estimate
 from reactive.live.material import Material
 from reactive.live.pace import Pace
 from reactive.live.picture_store import Picture, Store, changed_frames
@@ -32,6 +34,12 @@ from reactive.timeline.timeline import FEEDBACK, Timeline
 log = logging.getLogger(__name__)
 # how far ahead of the playhead it works, in seconds; while paused it prepares the beginning of what comes
 AHEAD, AHEAD_PAUSED = 2.5, 1.0
+# a slow machine looks further, so many times as far as one piece of work takes, but no further than so many seconds
+FURTHER, FURTHEST = 3.0, 30.0
+# which share of that may be skipped as too near
+SKIPPED = 0.5
+# a picture that comes late is wanted where nothing would be seen for so many seconds
+BARREN = 1.0
 # a batch that is not full begins when its first picture will be seen within so many seconds beyond its own making
 FILLING = 0.5
 # how long a seek into a feedback shot may imagine its way there from the start; the batch in flight comes before that
@@ -51,6 +59,8 @@ class Status:
         Seconds from the playhead to the last picture of the unbroken run in front of it.
     stride
         Every how-manieth frame is imagined.
+    behind
+        Seconds for which the song plays without a new picture at its playhead; 0 while it is paused.
     late
         Whether the feedback shot at the playhead can't be imagined in time.
     shot
@@ -62,6 +72,7 @@ class Status:
     rate: float
     ahead: float
     stride: Fraction
+    behind: float
     late: bool
     shot: tuple[int, int] | None
     prepared: float | None
@@ -113,10 +124,17 @@ class Engine:
         self._shot: _Shot | None = None
         self._prepare: tuple[int, int] | None = None
         self._late = False
+        # the newest frame that was finished after its time, and when the playhead last jumped or began to move
+        self._overdue: int | None = None
+        self._since = time.monotonic()
+        # the first frame that the last change of the timeline made look different
+        self.changed = 0
+        # whether the last piece of work was a late picture: those take turns with what can still be in time
+        self._turned = False
         self._fresh = -1
         self._times: deque[tuple[float, int]] = deque()
-        self._batch_seconds = 0.3
-        self._tick_seconds = 0.1
+        self._batch_time = Estimate(0.3)
+        self._tick_time = Estimate(0.1)
         self._condition = threading.Condition()
         self._running = False
         self._thread = threading.Thread(target=self._work, name="reactive-live", daemon=True)
@@ -164,6 +182,7 @@ class Engine:
                 if len(old.black) == len(dark):
                     stale |= old.black != dark
                 self.store.drop(stale)
+                self.changed = int(np.argmax(stale)) if stale.any() else timeline.frames
                 if self._shot and (
                     self._shot.stop > timeline.frames or stale[self._shot.start : self._shot.stop].any()
                 ):
@@ -175,10 +194,13 @@ class Engine:
     def move(self, transport: Transport, *, jumped: bool) -> int:
         """Follow the playhead; a jump raises the epoch. Returns the epoch."""
         with self._condition:
+            if jumped or (transport.playing and not self.transport.playing):
+                self._since = time.monotonic()
             self.transport = transport
             if jumped:
                 self.epoch += 1
                 self._late = False
+                self._overdue = None
                 self._prepare = None
             self._condition.notify_all()
             return self.epoch
@@ -216,18 +238,42 @@ class Engine:
             else shot[0]
         )
         rate = float(self.timeline.feedback_rate)
-        work = float(frame_time(frame - reached, self.timeline.fps)) * rate * self._tick_seconds
-        gained = 1 - self._tick_seconds * rate if playing else 1.0
+        tick = self._tick_time.seconds
+        work = float(frame_time(frame - reached, self.timeline.fps)) * rate * tick
+        gained = 1 - tick * rate if playing else 1.0
         return frame if work < CATCH_UP * gained else shot[0]
 
     def showing(self) -> Picture | None:
         """Return the picture that is to be seen at the playhead: the newest that is not later, of the last seconds."""
+        found = self._newest()
+        return None if found is None else self.store.get(found)
+
+    def late_frame(self) -> int | None:
+        """Return the frame of a picture that the playhead has passed and that is still the best there is; None for none.
+
+        It belongs to the shot at the playhead, or was finished after its time.
+        """
+        scene = self._scene
+        found = self._newest() if self.transport.playing else None
+        if scene is None or found is None:
+            return None
+        at = int(frames_in(self.transport.at() + 1e-4, scene.timeline.fps))
+        same = np.searchsorted(scene.starts, [found, at], side="right")
+        return found if same[0] == same[1] or found == self._overdue else None
+
+    def _newest(self) -> int | None:
+        """Return the newest finished frame that is not later than the playhead, of as long as is looked ahead."""
         at = int(frames_in(self.transport.at() + 1e-4, self.timeline.fps))
-        oldest = at - int(frames_in(AHEAD, self.timeline.fps))
-        found = next(
+        oldest = at - int(frames_in(self._reach(), self.timeline.fps))
+        return next(
             (frame for frame in range(min(at, self.timeline.frames - 1), oldest, -1) if frame in self.store), None
         )
-        return None if found is None else self.store.get(found)
+
+    def _reach(self) -> float:
+        """Return how many seconds ahead are worked at while the song plays."""
+        slowest = max(self._batch_time.seconds, self._tick_time.seconds)
+        # a slow machine must look beyond the batch in hand
+        return min(max(AHEAD, FURTHER * slowest), FURTHEST)
 
     def status(self) -> Status:
         """Return how it fares."""
@@ -250,10 +296,18 @@ class Engine:
             rate=sum(count for _, count in self._times) / RATE_WINDOW,
             ahead=float(frame_time(last - at, self.timeline.fps)),
             stride=self.pace.stride,
+            behind=self._behind(now),
             late=self._late,
             shot=self._feedback_shot(min(at, self.timeline.frames - 1)),
             prepared=share,
         )
+
+    def _behind(self, now: float) -> float:
+        if not self.transport.playing:
+            return 0.0
+        newest, here = self._newest(), self.transport.at(now)
+        stood = self._reach() if newest is None else here - float(frame_time(newest, self.timeline.fps))
+        return max(0.0, min(stood, now - self._since))
 
     # -- what comes next -----------------------------------------------------------------------------------------------
     def shown_frames(self, first: int, last: int) -> list[int]:
@@ -271,8 +325,7 @@ class Engine:
         here = transport.at()
         # what shows at a time is the newest frame that is not later; times from a browser are rounded
         first = min(int(frames_in(here + 1e-4, fps)), frames - 1)
-        # a slow machine must look beyond the batch in hand
-        ahead = max(AHEAD, 3 * self._batch_seconds) if transport.playing else AHEAD_PAUSED
+        ahead = self._reach() if transport.playing else AHEAD_PAUSED
         last = min(frames, first + 1 + int(frames_in(ahead, fps)))
         if transport.loop and transport.playing and here < transport.loop[1]:
             begin, end = (min(nearest_frame(edge, fps), frames) for edge in transport.loop)
@@ -303,10 +356,15 @@ class Engine:
             if missing is not None:
                 return self._ticking(scene, missing)
             self._prepare = None
+        # a shot that can't be followed would stand still until everything ahead of it is made
+        self._turned = not self._turned and self._left_behind(scene)
+        if self._turned and (late := self._late_work(scene)) is not None:
+            return late
         # the first picture after a jump or an edit comes alone, and so sooner
         fresh = self._fresh != self.epoch
         core = scene.feedback if fresh else scene.independent
-        lead = frames_in(self._tick_seconds if fresh else self._batch_seconds, scene.timeline.fps)
+        makes = (self._tick_time if fresh else self._batch_time).seconds
+        lead = frames_in(min(makes, SKIPPED * self._reach()), scene.timeline.fps)
         waiting: list[int] = []
         soonest = passed = 0
         for part, run in enumerate(self.window()):
@@ -332,7 +390,29 @@ class Engine:
             passed += len(run)
         # with time to spare a batch fills up first: one picture would take as long as all of it
         spare = self.transport.playing and soonest > 2 * lead + frames_in(FILLING, scene.timeline.fps)
-        return self._imagining(scene, core, waiting) if waiting and not spare else None
+        return self._imagining(scene, core, waiting) if waiting and not spare else self._late_work(scene)
+
+    def _left_behind(self, scene: _Scene) -> bool:
+        """Return whether all that can be in time belongs to later shots than the one at the playhead."""
+        here = self.window()[0].start
+        if self._feedback_shot(here) is not None:
+            return True
+        lead = min(self._batch_time.seconds, SKIPPED * self._reach())
+        then = here + 1 + int(frames_in(lead, scene.timeline.fps))
+        one, other = np.searchsorted(scene.starts, [here, min(then, scene.timeline.frames - 1)], side="right")
+        return bool(one != other)
+
+    def _late_work(self, scene: _Scene) -> Callable[[], list[tuple[int, np.ndarray]]] | None:
+        """Return the work of one picture that comes late, where nothing would be seen soon; None where that is not so."""
+        if not self.transport.playing:
+            return None
+        run = self.window()[0]
+        soon = range(run.start, min(run.stop, run.start + 1 + int(frames_in(BARREN, scene.timeline.fps))))
+        if any(frame in self.store for frame in soon):
+            return None
+        if scene.timeline.columns["source"][run.start] == FEEDBACK:
+            return self._ticking(scene, run.start, late=True)
+        return self._imagining(scene, scene.feedback, [soon.stop - 1])
 
     def _imagining(self, scene: _Scene, core: Core, frames: list[int]) -> Callable[[], list[tuple[int, np.ndarray]]]:
         return lambda: self._independent(scene, core, np.array(frames))
@@ -346,24 +426,29 @@ class Engine:
         ]
         passed = time.monotonic() - began
         if core is scene.independent:
-            self._batch_seconds = 0.7 * self._batch_seconds + 0.3 * passed
+            self._batch_time.took(passed)
             # one that is not full takes as long as a full one
             self.pace.imagined(core.batch, passed)
         else:
-            self._tick_seconds = 0.7 * self._tick_seconds + 0.3 * passed
+            self._tick_time.took(passed)
         return made
 
-    def _ticking(self, scene: _Scene, frame: int) -> Callable[[], list[tuple[int, np.ndarray]]] | None:
-        """Return the work of one tick towards a frame of a feedback shot, or None if that frame can't be had in time."""
+    def _ticking(
+        self, scene: _Scene, frame: int, *, late: bool = False
+    ) -> Callable[[], list[tuple[int, np.ndarray]]] | None:
+        """Return the work of one tick towards a frame of a feedback shot, or None if that frame can't be had in time.
+
+        `late` takes it all the same.
+        """
         shot = self._feedback_shot(frame)
         assert shot is not None
         ours = self._shot
         if ours is None or ours.start != shot[0] or ours.stop != shot[1] or ours.reached > frame:
             frames = feedback_frames(scene.feedback, scene.scenery, [shot])
             ours = _Shot(shot[0], shot[1], frames, shot[0])
-        if self._prepare is None and self.transport.playing:
+        if self._prepare is None and self.transport.playing and not late:
             per_tick = frames_in(1.0, scene.timeline.fps) / float(scene.timeline.feedback_rate)
-            arrives = (frame - ours.reached) / per_tick * self._tick_seconds
+            arrives = (frame - ours.reached) / per_tick * self._tick_time.seconds
             here = frames_in(self.transport.at(), scene.timeline.fps)
             # the shot would be over before its picture arrives: the next one is worth more
             if here < frame and here + frames_in(arrives, scene.timeline.fps) > shot[1]:
@@ -381,9 +466,11 @@ class Engine:
         numbers, pictures = step
         shot.reached = int(numbers[-1]) + 1
         passed = time.monotonic() - began
-        self._tick_seconds = 0.7 * self._tick_seconds + 0.3 * passed
-        behind = frames_in(self.transport.at(), self.timeline.fps) - shot.reached
-        self._late = self.transport.playing and 0 < behind < shot.stop - shot.reached
+        self._tick_time.took(passed)
+        here = frames_in(self.transport.at(), self.timeline.fps)
+        # a tick of a shot that is still to come says nothing of the one at the playhead
+        if shot.start <= here < shot.stop:
+            self._late = self.transport.playing and here > shot.reached
         return list(zip(numbers.tolist(), _arrays(pictures), strict=True))
 
     # -- the thread ----------------------------------------------------------------------------------------------------
@@ -421,6 +508,9 @@ class Engine:
                 done = [picture for picture in done if not stale[picture.frame]]
             for picture in done:
                 self.store.put(picture)
+            at = int(frames_in(self.transport.at() + 1e-4, current.timeline.fps))
+            if late := [picture.frame for picture in done if picture.frame < at]:
+                self._overdue = max(late)
             self._times.append((time.monotonic(), len(done)))
         self.made([picture.frame for picture in done])
 

@@ -20,10 +20,10 @@ from reactive.live.conductor import Conductor, Row
 from reactive.live.latest_frame import Imagining
 from reactive.live.material import Studio
 from reactive.live.online_analysis import Listening
-from reactive.live.session import Loaded
-from reactive.preset.library import find_preset
+from reactive.live.session import Loaded, written
+from reactive.preset.library import open_preset
 from reactive.preset.macros import macro_values
-from reactive.preset.schema import Preset, load_preset, read_preset
+from reactive.preset.schema import Preset, parse_preset, read_preset
 from reactive.preset.vocabulary import MACRO
 from reactive.render.take import check_change
 from reactive.timeline.controls import CONTROLS
@@ -65,10 +65,10 @@ class Jam:
         self.loaded: dict[str, Loaded] = {}
         checked: dict[str, Preset] = {}
         for given in presets:
-            path = find_preset(given)
+            file = open_preset(given)
             name = given if given not in self.loaded else f"{given} ({len(self.loaded)})"
-            checked[name] = load_preset(path)
-            self.loaded[name] = Loaded(path, read_preset(path), path.stat().st_mtime_ns)
+            checked[name] = file.preset
+            self.loaded[name] = Loaded(file.path, file.text)
         first = checked[next(iter(checked))]
         # a knob that the first preset has not is said before anything begins
         macro_values(first, studio.options.macros)
@@ -214,17 +214,14 @@ class Jam:
         """
         changed = False
         for name, loaded in self.loaded.items():
-            try:
-                written = loaded.path.stat().st_mtime_ns
-            except OSError:
+            now = written(loaded.path)
+            if now is None or now == loaded.written:
                 continue
-            if written == loaded.written:
-                continue
-            loaded.written = written
+            loaded.written = now
             text = read_preset(loaded.path)
             if text == loaded.text:
                 continue
-            preset = load_preset(loaded.path)
+            preset = parse_preset(text, where=str(loaded.path))
             loaded.text, changed = text, True
             with self._lock:
                 self.conductor.reload(name, preset)

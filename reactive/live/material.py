@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -95,8 +95,8 @@ class Material(Studio):
         return independent, feedback, scenery(timeline, independent, self.photos, self.videos)
 
 
-def gather(song: str | os.PathLike[str], options: Options) -> Material:
-    """Hear the song and load the model.
+def gather(song: str | os.PathLike[str], options: Options, say: Callable[[str], None] = lambda what: None) -> Material:
+    """Hear the song and load the model; `say` is told what is being done.
 
     Raises
     ------
@@ -104,13 +104,14 @@ def gather(song: str | os.PathLike[str], options: Options) -> Material:
         For anything that is wrong with what was given.
     """
     # with the grid's corrections that are kept beside the song
+    say(f"hearing {Path(song).name}")
     track, raw = hear_once(song)
     corrections, analysis = kept_grid(track, raw)
-    return Material(**vars(studio(options)), track=track, analysis=analysis, raw=raw, corrections=corrections)
+    return Material(**vars(studio(options, say)), track=track, analysis=analysis, raw=raw, corrections=corrections)
 
 
-def studio(options: Options) -> Studio:
-    """Load the model, and read photographs and videos at the imagine-size.
+def studio(options: Options, say: Callable[[str], None] = lambda what: None) -> Studio:
+    """Load the model, and read photographs and videos at the imagine-size; `say` is told what is being done.
 
     Raises
     ------
@@ -119,6 +120,7 @@ def studio(options: Options) -> Studio:
     """
     device = choose_device(options.device)
     torch.set_num_threads(options.threads or default_threads())
+    say(f"loading {Path(options.model).name or options.model}")
     model = load_model(options.model, device=device, steps=options.steps)
     shape = options.size or (16, 9)
     imagined = options.imagine_size or imagine_size(model.native, shape)
@@ -131,6 +133,8 @@ def studio(options: Options) -> Studio:
                 where="--imagine-size",
                 remedy=f"use {imagined[0] // model.factor * model.factor}x{imagined[1] // model.factor * model.factor}",
             )
+    if options.photos or options.videos:
+        say("reading photographs and videos")
     photos = {
         number: from_bytes(torch.from_numpy(np.array(load_photo(p, width=imagined[0], height=imagined[1]))).permute(2, 0, 1))
         for number, p in enumerate(options.photos)

@@ -9,10 +9,16 @@ import math
 import time
 from fractions import Fraction
 
-# every how-manieth frame; small steps, or a machine that nearly keeps up would show half of what it could
-STRIDES = (*(Fraction(6, n) for n in (6, 5)), *(Fraction(n, 6) for n in (8, 9, 12, 15, 18, 24, 36, 48, 72)))
+# every how-manieth frame; small steps, or a machine that nearly keeps up would show half of what it could; the large ones
+# spread what a very slow machine makes over the time that it takes, in place of a burst and a stop
+STRIDES = (
+    *(Fraction(6, n) for n in (6, 5)),
+    *(Fraction(n, 6) for n in (8, 9, 12, 15, 18, 24, 36, 48, 72, 96, 144, 216, 288)),
+)
 # what counts as plenty: so many times the pictures a second that the next finer stride needs, for so long
 PLENTY, PATIENCE = 1.08, 2.0
+# with so many times what it needs a stride is passed over at once: a machine that was busy for a while is itself again
+LAVISH = 1.5
 # JPEG qualities, best first
 QUALITIES = (90, 80, 68)
 
@@ -68,6 +74,8 @@ class Pace:
             self._plenty_since = now
         elif now - self._plenty_since > PATIENCE:
             self.level -= 1
+            while self.level and self.speed > LAVISH * self.fps / STRIDES[self.level - 1]:
+                self.level -= 1
             self._plenty_since = None
 
     def delivered(self, waiting: bool) -> None:

@@ -16,14 +16,17 @@ from aiohttp import web
 from reactive.errors import OutputError
 from reactive.live.control.external_io import Ways, Wishes
 from reactive.live.control.microphone import Microphone
+from reactive.live.doors import Doors
 from reactive.live.jam import Jam, Source
 from reactive.live.material import Options, gather, studio
 from reactive.live.openmp import in_passing
+from reactive.live.reach import local_url, network_urls
 from reactive.live.session import Session
+from reactive.live.waiting import WaitingRoom
 from reactive.live.web.jam_server import JamServer
 from reactive.live.web.mjpeg import PATH as MJPEG
-from reactive.live.web.security import Gate, is_loopback, kept_key
-from reactive.live.web.server import Server, bound_socket
+from reactive.live.web.security import Gate, PerAddress, is_loopback, kept_key
+from reactive.live.web.server import LOGIN_BURST, LOGINS, Server, bound_socket
 
 NOTHING = Wishes()
 
@@ -37,7 +40,11 @@ class Address:
     Attributes
     ----------
     url
-        Opens the page.
+        Opens the page, from other machines too where they can reach it.
+    here
+        Opens it in this machine's own browser.
+    more
+        Further addresses for other machines, where this one has several networks.
     host, port
         What it listens at.
     open
@@ -54,6 +61,8 @@ class Address:
     host: str
     port: int
     open: bool
+    here: str = ""
+    more: tuple[str, ...] = ()
     mjpeg: str = ""
     osc: int | None = None
     input: str = ""
@@ -69,6 +78,8 @@ def preview(
     takes: Path = Path(),
     keys: Path | None = None,
     wishes: Wishes = NOTHING,
+    begun: Callable[[str], None] = lambda url: None,
+    doing: Callable[[str], None] = lambda what: None,
     ready: Callable[[Address], None] = lambda address: None,
     stop: Callable[[], bool] = lambda: False,
 ) -> None:
@@ -89,8 +100,12 @@ def preview(
         Folder in which the cookie's key is kept from one start to the next. Default: the user's state folder.
     wishes
         OSC, MIDI and MJPEG.
+    begun
+        Called with the page's address for this machine as soon as it can be opened, where it says what is being done.
+    doing
+        Told what is being done until the preview is ready.
     ready
-        Called once the page can be opened.
+        Called once the preview is ready.
     stop
         Asked ten times a second whether to end.
 
@@ -100,14 +115,16 @@ def preview(
         For anything that is wrong with what was given.
     """
 
-    def make(gate: Gate, ways: Ways) -> Server:
+    def make(gate: Gate, ways: Ways, say: Callable[[str], None]) -> Server:
         # pictures come only once it is started, and by then there is a server
         servers: list[Server] = []
-        session = Session(gather(song, options), lambda frames: servers[0].made(frames), (options.preset, *others))
+        material = gather(song, options, say)
+        say("deciding every frame")
+        session = Session(material, lambda frames: servers[0].made(frames), (options.preset, *others))
         servers.append(Server(session, gate, takes, ways=ways))
         return servers[0]
 
-    _preview(make, host, port, keys, wishes, ready, stop)
+    _preview(make, Server.index, host, port, keys, wishes, begun, doing, ready, stop)
 
 
 def preview_input(
@@ -119,6 +136,8 @@ def preview_input(
     port: int | None = None,
     keys: Path | None = None,
     wishes: Wishes = NOTHING,
+    begun: Callable[[str], None] = lambda url: None,
+    doing: Callable[[str], None] = lambda what: None,
     ready: Callable[[Address], None] = lambda address: None,
     stop: Callable[[], bool] = lambda: False,
 ) -> None:
@@ -135,18 +154,19 @@ def preview_input(
         For anything that is wrong with what was given.
     """
 
-    def make(gate: Gate, ways: Ways) -> Server:
+    def make(gate: Gate, ways: Ways, say: Callable[[str], None]) -> Server:
+        say("opening the input")
         source = open_source()
         servers: list[JamServer] = []
         try:
-            jam = Jam(studio(options), source, lambda: servers[0].made_one(), (options.preset, *others))
+            jam = Jam(studio(options, say), source, lambda: servers[0].made_one(), (options.preset, *others))
         except BaseException:
             source.close()
             raise
         servers.append(JamServer(jam, gate, Path(), ways=ways))
         return servers[0]
 
-    _preview(make, host, port, keys, wishes, ready, stop)
+    _preview(make, JamServer.index, host, port, keys, wishes, begun, doing, ready, stop)
 
 
 def microphone(device: str | None) -> Source:
@@ -162,11 +182,14 @@ def microphone(device: str | None) -> Source:
 
 
 def _preview(
-    make: Callable[[Gate, Ways], Server],
+    make: Callable[[Gate, Ways, Callable[[str], None]], Server],
+    index: str,
     host: str,
     port: int | None,
     keys: Path | None,
     wishes: Wishes,
+    begun: Callable[[str], None],
+    doing: Callable[[str], None],
     ready: Callable[[Address], None],
     stop: Callable[[], bool],
 ) -> None:
@@ -178,15 +201,25 @@ def _preview(
 
             keys = platformdirs.user_state_path("reactive")
         gate = Gate(host, bound, key=kept_key(keys, bound))
-        server = in_passing(make, gate, ways)
-        shown = f"[{host}]" if ":" in host else {"0.0.0.0": "127.0.0.1", "": "127.0.0.1"}.get(host, host)
-        here = f"http://{shown}:{bound}"
-        address = Address(
-            url=f"{here}/#{gate.token}", host=host, port=bound, open=not is_loopback(host),
-            mjpeg=f"{here}{MJPEG}?token={server.viewing.issue()}" if wishes.mjpeg else "", osc=ways.osc_port,
-            input=server.session.source.name if isinstance(server, JamServer) else "",
-        )  # fmt: skip
-        asyncio.run(_serve(server, listener, lambda: ready(address), stop))
+        here, others = local_url(host, bound), () if is_loopback(host) else network_urls(host, bound)
+        # what other machines can open serves this one too, but a browser trusts its own machine's name with more
+        reached = others[0] if others else here
+        with WaitingRoom(Doors(gate, index, PerAddress(LOGINS, LOGIN_BURST)), listener) as room:
+
+            def say(what: str) -> None:
+                doing(what)
+                room.say(what)
+
+            begun(f"{here}/#{gate.token}")
+            server = in_passing(make, gate, ways, say)
+            say("opening the page")
+            address = Address(
+                url=f"{reached}/#{gate.token}", host=host, port=bound, open=not is_loopback(host),
+                here=f"{here}/#{gate.token}", more=tuple(f"{url}/#{gate.token}" for url in others[1:]),
+                mjpeg=f"{reached}{MJPEG}?token={server.viewing.issue()}" if wishes.mjpeg else "", osc=ways.osc_port,
+                input=server.session.source.name if isinstance(server, JamServer) else "",
+            )  # fmt: skip
+            asyncio.run(_serve(server, listener, room, lambda: ready(address), stop))
 
 
 def _listener(host: str, port: int | None) -> socket.socket:
@@ -198,7 +231,9 @@ def _listener(host: str, port: int | None) -> socket.socket:
         return bound_socket(host, 0)
 
 
-async def _serve(server: Server, listener: object, ready: Callable[[], None], stop: Callable[[], bool]) -> None:
+async def _serve(
+    server: Server, listener: socket.socket, room: WaitingRoom, ready: Callable[[], None], stop: Callable[[], bool]
+) -> None:
     runner = web.AppRunner(server.application(), access_log=None, handle_signals=False, shutdown_timeout=2.0)
     await runner.setup()
     ending = asyncio.Event()
@@ -208,7 +243,8 @@ async def _serve(server: Server, listener: object, ready: Callable[[], None], st
         with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
             loop.add_signal_handler(number, ending.set)
     try:
-        await web.SockSite(runner, listener).start()  # type: ignore[arg-type]
+        await asyncio.get_running_loop().run_in_executor(None, room.close)
+        await web.SockSite(runner, listener).start()
         ready()
         while not ending.is_set() and not stop():
             with contextlib.suppress(TimeoutError):

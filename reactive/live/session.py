@@ -23,11 +23,10 @@ from reactive.live.save_preset import WARNING, is_own, keeping, kept_macros, kep
 from reactive.live.song import decided, heard
 from reactive.preset.bundle import fork
 from reactive.preset.edit import write_over
-from reactive.preset.library import find_preset, names, words_of
+from reactive.preset.library import names, open_preset, words_of
 from reactive.preset.lyrics import Line
 from reactive.preset.macros import macro_values
-from reactive.preset.schema import Preset, check_preset, load_preset, read_preset
-from reactive.preset.toml import parse_toml
+from reactive.preset.schema import Preset, parse_preset, read_preset
 from reactive.render.take import Take, check_change, save_take
 from reactive.timeline.clock import frame_time, nearest_frame
 from reactive.timeline.controls import CONTROLS
@@ -40,15 +39,21 @@ MAX_CHANGES = 20_000
 
 @dataclass
 class Loaded:
-    """A preset that is loaded: where its file is, its text, and when that was written."""
+    """A preset that is loaded: where its file is, its text, and as what that file was last looked at (None: not yet)."""
 
     path: Path
     text: str
-    written: int
+    written: tuple[int, int, int] | None = None
 
 
-def _loaded(path: Path) -> Loaded:
-    return Loaded(path, read_preset(path), path.stat().st_mtime_ns)
+def written(path: Path) -> tuple[int, int, int] | None:
+    """Return what changes when a file is written, or None where there is none: an editor may write by renaming."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    # clocks of file systems tick slowly: two saves may bear the same time
+    return status.st_mtime_ns, status.st_size, status.st_ino
 
 
 class Session:
@@ -76,11 +81,11 @@ class Session:
         self.lyrics: dict[str, tuple[Line, ...]] = {}
         checked: dict[str, Preset] = {}
         for given in presets:
-            path = find_preset(given)
+            file = open_preset(given)
             name = given if given not in self.loaded else f"{given} ({len(self.loaded)})"
-            checked[name] = load_preset(path)
-            self.lyrics[name] = words_of(given, checked[name], material.options.lyrics)
-            self.loaded[name] = _loaded(path)
+            checked[name] = file.preset
+            self.lyrics[name] = words_of(file, material.options.lyrics)
+            self.loaded[name] = Loaded(file.path, file.text)
         self.first = next(iter(checked))
         self.stage = self._stage(checked)
         self.performance: Performance = self.stage.start(self.first)
@@ -234,19 +239,15 @@ class Session:
         texts: dict[str, str] = {}
         try:
             for name, loaded in self.loaded.items():
-                try:
-                    written = loaded.path.stat().st_mtime_ns
-                except OSError:
-                    # an editor that writes by renaming leaves a moment without a file
+                now = written(loaded.path)
+                if now is None or now == loaded.written:
                     continue
-                if written == loaded.written:
-                    continue
-                loaded.written = written
+                loaded.written = now
                 text = read_preset(loaded.path)
                 if text == loaded.text:
                     self.problem = None
                     continue
-                presets[name] = check_preset(parse_toml(text, where=str(loaded.path)), where=str(loaded.path))
+                presets[name] = parse_preset(text, where=str(loaded.path))
                 texts[name] = text
             if not texts:
                 return None
@@ -317,7 +318,7 @@ class Session:
         write_over(path, new)
         called = played if name is None else name
         self.loaded = {(called if one == played else one): of for one, of in self.loaded.items()}
-        self.loaded[called] = _loaded(path)
+        self.loaded[called] = Loaded(path, new)
         self.lyrics = {(called if one == played else one): of for one, of in self.lyrics.items()}
         presets = {(called if one == played else one): of for one, of in self.stage.presets.items()}
         self.first = called if self.first == played else self.first

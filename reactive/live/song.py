@@ -77,6 +77,10 @@ def decided(timeline: Timeline) -> dict[str, Any]:
         "strength": _curve(columns["strength"]),
         "zoom": _curve(columns["lens_zoom"] - 1),
         "kick": _curve(columns["hit"]),
+        # what moves the last picture on where no new one comes
+        "rotate": _curve(columns["lens_rotate"]),
+        "x": _curve(columns["lens_x"]),
+        "y": _curve(columns["lens_y"]),
     }
     return {
         "frames": timeline.frames,

@@ -40,3 +40,10 @@ class Transport:
         if self.loop and self.position < self.loop[1] <= there:
             return self.loop[0] + (there - self.loop[0]) % max(self.loop[1] - self.loop[0], 0.05)
         return min(there, self.duration)
+
+    def until_loop_ends(self, now: float | None = None) -> float | None:
+        """Return the seconds until the loop's end is reached, 0 where that has passed; None while nothing is repeated."""
+        if not self.playing or self.loop is None:
+            return None
+        passed = (time.monotonic() if now is None else now) - self.told
+        return max(0.0, self.loop[1] - self.position - passed)

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import difflib
+from dataclasses import dataclass
 from pathlib import Path
 
 from reactive.errors import PresetError
 from reactive.preset.installed import FILE as FILE
 from reactive.preset.installed import installed_names, user_presets
-from reactive.preset.lyrics import Line, load_lyrics
-from reactive.preset.schema import Preset, load_preset
+from reactive.preset.lyrics import Line, LyricsFile, open_lyrics
+from reactive.preset.schema import Preset, parse_preset, read_preset
+
+
+@dataclass(frozen=True)
+class PresetFile:
+    """A preset as it was read, once: its file, the text that was in it, and what that text says."""
+
+    path: Path
+    text: str
+    preset: Preset
 
 
 def shipped_folder() -> Path:
@@ -63,19 +73,38 @@ def find_preset(name: str) -> Path:
     raise PresetError(f'unknown preset "{name}"', where="--preset", remedy=remedy)
 
 
+def open_preset(name: str) -> PresetFile:
+    """Find, read and check a preset given by name or path. It is read once, so text and preset belong together.
+
+    Raises
+    ------
+    PresetError
+        If there is none, it can't be read, or it says something that a preset can't say.
+    """
+    path = find_preset(name)
+    text = read_preset(path)
+    return PresetFile(path, text, parse_preset(text, where=str(path)))
+
+
 def get_preset(name: str) -> Preset:
     """Find, read and check a preset given by name or path."""
-    return load_preset(find_preset(name))
+    return open_preset(name).preset
 
 
-def words_of(name: str, preset: Preset, given: Path | None = None) -> tuple[Line, ...]:
-    """Return the lines of the song's words: those of the file that was given, else of the one in the preset's folder, else none.
+def open_words(file: PresetFile, given: Path | None = None) -> LyricsFile | None:
+    """Return the song's words: the file that was given, else the one in the preset's folder, else None.
 
     Raises
     ------
     PresetError
         If the file can't be read as LRC or SRT.
     """
-    if given is not None:
-        return load_lyrics(given)
-    return load_lyrics(find_preset(name).parent / preset.lyrics.file) if preset.lyrics.file else ()
+    beside = file.preset.lyrics.file
+    path = given or (file.path.parent / beside if beside else None)
+    return open_lyrics(path) if path else None
+
+
+def words_of(file: PresetFile, given: Path | None = None) -> tuple[Line, ...]:
+    """Return the lines of the song's words, none where there are none; as `open_words` otherwise."""
+    words = open_words(file, given)
+    return words.lines if words else ()

@@ -6,13 +6,14 @@ single words ``<01:02.80>`` left out; an empty line ends the one before. SRT: nu
 
 from __future__ import annotations
 
+import hashlib
 import re
 import unicodedata
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from reactive.errors import PresetError
-from reactive.preset.schema import read_text
+from reactive.preset.schema import decode_text, read_small
 
 MAX_BYTES = 1_000_000
 MAX_LINES = 5000
@@ -33,12 +34,20 @@ class Line:
     text: str
 
 
-def load_lyrics(path: Path) -> tuple[Line, ...]:
-    """Read an LRC or SRT file.
+@dataclass(frozen=True)
+class LyricsFile:
+    """A file of words as it was read, once: the sha256 of its bytes, and its lines.
 
-    Returns
-    -------
-    Lines in the order of their starts; the last line of an LRC file ends at infinity.
+    The lines stand in the order of their starts; the last line of an LRC file ends at infinity.
+    """
+
+    path: Path
+    sha256: str
+    lines: tuple[Line, ...]
+
+
+def open_lyrics(path: Path) -> LyricsFile:
+    """Read an LRC or SRT file.
 
     Raises
     ------
@@ -46,12 +55,18 @@ def load_lyrics(path: Path) -> tuple[Line, ...]:
         If it can't be read, is too large, or has no line with a time.
     """
     remedy = "write lines like [01:02.50]words (LRC), or numbered blocks with --> (SRT)"
-    lines = parse_lyrics(read_text(path, limit=MAX_BYTES, remedy="the words of a song are a small text file"))
+    data = read_small(path, limit=MAX_BYTES, remedy="the words of a song are a small text file")
+    lines = parse_lyrics(decode_text(data, where=str(path)))
     if not lines:
         raise PresetError("holds no line with a time", where=str(path), remedy=remedy)
     if len(lines) > MAX_LINES:
         raise PresetError(f"holds more than {MAX_LINES} lines", where=str(path), remedy="cut it into songs")
-    return lines
+    return LyricsFile(path, hashlib.sha256(data).hexdigest(), lines)
+
+
+def load_lyrics(path: Path) -> tuple[Line, ...]:
+    """Return the lines of an LRC or SRT file; as `open_lyrics` otherwise."""
+    return open_lyrics(path).lines
 
 
 def parse_lyrics(text: str) -> tuple[Line, ...]:

@@ -10,8 +10,8 @@ import tomllib
 from pathlib import Path
 
 from reactive.errors import PresetError
-from reactive.preset.library import FILE, find_preset
-from reactive.preset.schema import check_preset, load_preset, read_preset
+from reactive.preset.library import FILE, open_preset
+from reactive.preset.schema import check_preset
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,63}", re.ASCII)
 GUIDE = """\
@@ -62,11 +62,9 @@ def new_preset(name: str, *, source: str, folder: Path) -> Path:
     target = folder / name
     if target.exists():
         raise PresetError("exists already", where=str(target), remedy="choose another name")
-    file = find_preset(source)
-    base = load_preset(file)
-    text = _begun(
-        name, read_preset(file), f'"{base.title}" ({base.licence or "no licence given"}, {base.author or "unnamed"})'
-    )
+    file = open_preset(source)
+    base = file.preset
+    text = _begun(name, file.text, f'"{base.title}" ({base.licence or "no licence given"}, {base.author or "unnamed"})')
     # what is written is what can be read
     check_preset(tomllib.loads(text), where=str(target / FILE))
     try:

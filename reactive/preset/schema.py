@@ -19,7 +19,18 @@ from reactive.preset.place import parse_place
 from reactive.preset.template import LINE, gaps
 from reactive.preset.toml import parse_toml
 
-__all__ = ["Camera", "Lens", "Phase", "Preset", "Switch", "check_preset", "load_preset", "read_preset", "span"]
+__all__ = [
+    "Camera",
+    "Lens",
+    "Phase",
+    "Preset",
+    "Switch",
+    "check_preset",
+    "load_preset",
+    "parse_preset",
+    "read_preset",
+    "span",
+]
 
 MAX_BYTES = 2_000_000
 MAX_PROMPTS = 5000
@@ -275,7 +286,18 @@ def load_preset(path: Path) -> Preset:
     PresetError
         If it can't be read, is not TOML, or says something a preset can't say.
     """
-    return check_preset(parse_toml(read_preset(path), where=str(path)), where=str(path))
+    return parse_preset(read_preset(path), where=str(path))
+
+
+def parse_preset(text: str, *, where: str) -> Preset:
+    """Check a preset given as the text of its file; `where` names it in errors.
+
+    Raises
+    ------
+    PresetError
+        If it is not TOML, or says something a preset can't say.
+    """
+    return check_preset(parse_toml(text, where=where), where=where)
 
 
 def read_preset(path: Path) -> str:
@@ -297,6 +319,17 @@ def read_text(path: Path, *, limit: int, remedy: str) -> str:
     PresetError
         If it can't be read, is no regular file, holds more than `limit` bytes, or is not UTF-8.
     """
+    return decode_text(read_small(path, limit=limit, remedy=remedy), where=str(path))
+
+
+def read_small(path: Path, *, limit: int, remedy: str) -> bytes:
+    """Return the bytes of a small file.
+
+    Raises
+    ------
+    PresetError
+        If it can't be read, is no regular file, or holds more than `limit` bytes.
+    """
     where = str(path)
     try:
         status = path.stat()
@@ -304,9 +337,21 @@ def read_text(path: Path, *, limit: int, remedy: str) -> str:
             raise PresetError("is no regular file", where=where, remedy=remedy)
         if status.st_size > limit:
             raise PresetError(f"is larger than {limit:,} bytes", where=where, remedy=remedy)
-        return path.read_bytes().decode("utf-8-sig")
+        return path.read_bytes()
     except OSError as problem:
         raise PresetError(f"can't be read ({problem.strerror})", where=where, remedy="check the name") from None
+
+
+def decode_text(data: bytes, *, where: str) -> str:
+    """Return what bytes say as UTF-8, with or without a mark at their start.
+
+    Raises
+    ------
+    PresetError
+        If they are not UTF-8.
+    """
+    try:
+        return data.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise PresetError("is not UTF-8 text", where=where, remedy="save it as UTF-8") from None
 

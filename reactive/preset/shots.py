@@ -15,6 +15,7 @@ locked = true
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -56,12 +57,31 @@ class Shots(Strict):
     shot: dict[Label, Wish] = Field({}, max_length=20_000, description="wishes by the shots' names")
 
 
+@dataclass(frozen=True)
+class ShotsFile:
+    """A shots file as it was read, once: the text that was in it, and what that text says."""
+
+    path: Path
+    text: str
+    shots: Shots
+
+    @property
+    def photos(self) -> tuple[Path, ...]:
+        """The photographs that it names, beside it, each once, in its order."""
+        return tuple(self.path.parent / name for name in shot_photos(self.shots))
+
+
 def shots_path(song: Path) -> Path:
     """Return where a song's shots file is kept."""
     return song.with_name(song.stem + SUFFIX)
 
 
 def load_shots(path: Path) -> Shots:
+    """Return what a shots file says; as `open_shots` otherwise."""
+    return open_shots(path).shots
+
+
+def open_shots(path: Path) -> ShotsFile:
     """Read and check a shots file.
 
     Raises
@@ -82,7 +102,7 @@ def load_shots(path: Path) -> Shots:
                 where=where,
                 remedy="put it beside this file",
             )
-    return shots
+    return ShotsFile(path, text, shots)
 
 
 def shot_photos(shots: Shots) -> tuple[str, ...]:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from reactive.audio.analysis import Analysis
-from reactive.preset.library import find_preset
-from reactive.preset.lyrics import Line
-from reactive.preset.schema import Overlay, Preset
+from reactive.preset.schema import Overlay
 from reactive.render.flashsafe import limit_pieces
+from reactive.render.given import Given
 from reactive.render.overlay import Mark, make_marks, overlay_pieces
 from reactive.render.recipe import Recipe, clip_tags
 from reactive.render.request import Asked, note_clip
@@ -26,14 +24,6 @@ from reactive.timeline.timeline import Timeline
 from reactive.video.mux import join
 
 
-@dataclass(frozen=True)
-class Words:
-    """What is written over the pictures: the preset whose overlay says how (None: an edited timeline), and the song's words."""
-
-    preset: Preset | None
-    lines: Sequence[Line]
-
-
 def write_clips(
     song: str | os.PathLike[str],
     outs: Sequence[Path],
@@ -43,7 +33,7 @@ def write_clips(
     asked: Asked,
     books: Books,
     decided: Decided,
-    words: Words,
+    given: Given,
     container: str,
     recipe: Recipe | None,
 ) -> int:
@@ -64,7 +54,7 @@ def write_clips(
     held = 0
     for number, path in enumerate(outs):
         pieces, size = books.pieces(number), books.sizes[number]
-        marks = overlay_marks(settings, words, timeline, decided.analysis, size)
+        marks = overlay_marks(settings, given, timeline, decided.analysis, size)
         if marks:
             pieces = overlay_pieces(pieces, marks, first=first, fps=timeline.fps, size=size, codec=codec)
         if settings.flash_safe:
@@ -80,18 +70,18 @@ def write_clips(
 
 
 def overlay_marks(
-    settings: Settings, words: Words, timeline: Timeline, analysis: Analysis | None, size: tuple[int, int]
+    settings: Settings, given: Given, timeline: Timeline, analysis: Analysis | None, size: tuple[int, int]
 ) -> list[Mark]:
     """Return what is laid over the finished pictures: the preset's overlay, and what the settings add to it.
 
     An edited timeline has no preset to say more than the logo.
     """
     overlay, folder = Overlay(), None
-    if words.preset:
-        overlay, folder = words.preset.overlay, find_preset(settings.preset).parent
+    if given.preset:
+        overlay, folder = given.preset.preset.overlay, given.preset.path.parent
     if settings.show_lyrics:
         overlay = overlay.model_copy(update={"lyrics": True})
-    captions = captions_of(overlay, timeline, analysis, title=settings.title, lyrics=words.lines) if analysis else []
+    captions = captions_of(overlay, timeline, analysis, title=settings.title, lyrics=given.lines) if analysis else []
     logo = settings.logo or (folder / overlay.logo if folder and overlay.logo else None)
     font = folder / overlay.font if folder and overlay.font else None
     if not captions and not logo:

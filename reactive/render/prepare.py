@@ -11,6 +11,7 @@ from reactive.diffusion.models.load import default_batch
 from reactive.diffusion.models.model import Model
 from reactive.diffusion.motion.flow import require_flow
 from reactive.errors import OutputError
+from reactive.render.given import Given
 from reactive.render.pace import job_pace
 from reactive.render.plan import make_plan, segment_frames
 from reactive.render.recipe import Recipe, make_recipe
@@ -78,7 +79,7 @@ def get_ready(
     asked: Asked,
     decided: Decided,
     frames: tuple[int, int],
-    photos: tuple[Path, ...],
+    given: Given,
     threads: int,
 ) -> Ready:
     """Choose sizes, batch and pieces, and write the job's manifest.
@@ -99,10 +100,12 @@ def get_ready(
     codec = video_codec(settings.codec, speed=settings.speed, crf=settings.crf)
     walk, notes = job_pace(job, model, settings.pace, imagined=imagined)
     order = Order(
-        job.folder.absolute(), timeline, negatives_of(timeline, settings.negative), imagined, batch, threads, photos,
+        job.folder.absolute(), timeline, negatives_of(timeline, settings.negative), imagined, batch, threads, given.photos,
         settings.videos, codec, settings.imagine_rate, decided.black, upscaling, walk,
     )  # fmt: skip
-    contents = dict(enumerate(hash_path(file) for file in (*photos, *settings.videos)))
+    files = (*given.photos, *settings.videos)
+    hashes = {file: hash_path(file) for file in files}
+    contents = {number: hashes[file] for number, file in enumerate(files)}
     keys = picture_keys(plan, order.seen(), ground(model, order, asked.environment), contents)
     recipe = None
     if settings.recipe and not settings.take:
@@ -110,7 +113,9 @@ def get_ready(
             settings, size=size, imagine_size=imagined, steps=model.steps, device=device, batch=batch, threads=threads,
             segment=longest, start=decided.start, pace=walk,
         )  # fmt: skip
-        recipe = make_recipe(made, song=song, track=decided.track, timeline=timeline, model=model)
+        recipe = make_recipe(
+            made, song=song, track=decided.track, timeline=timeline, model=model, given=given, hashes=hashes
+        )
     sizes = [size, *(shaped_size(size, wanted) for wanted in shapes)]
     books = Books(job, plan, keys, sizes, timeline.fps, codec, upscaling)
     job.set_manifest(asked.manifest(song, outs[0], plan))

@@ -24,14 +24,12 @@ from reactive.files import hash_file
 from reactive.media.safe import plain
 from reactive.media.tags import MAX_TAG, RECIPE, XMP, read_tags
 from reactive.preset.installed import FILE
-from reactive.preset.library import find_preset
-from reactive.preset.schema import load_preset, read_preset
-from reactive.preset.shots import load_shots, shot_photos
 from reactive.video.mark import xmp_packet
 
 if TYPE_CHECKING:
     from reactive.diffusion.models.load import Model
     from reactive.media.sound import Track
+    from reactive.render.given import Given
     from reactive.render.settings import Settings
     from reactive.timeline.timeline import Timeline
 
@@ -106,7 +104,14 @@ class Recipe(Strict):
 
 
 def make_recipe(
-    settings: Settings, *, song: str | os.PathLike[str], track: Track, timeline: Timeline, model: Model
+    settings: Settings,
+    *,
+    song: str | os.PathLike[str],
+    track: Track,
+    timeline: Timeline,
+    model: Model,
+    given: Given,
+    hashes: Mapping[Path, str],
 ) -> Recipe:
     """Return the recipe of a clip.
 
@@ -120,16 +125,20 @@ def make_recipe(
         What was decided for every frame.
     model
         The model that imagines it.
+    given
+        Preset, words and wishes as they were read to decide the timeline; nothing is read a second time.
+    hashes
+        The sha256 of each photograph and video, as the keys of the pictures have it.
     """
-    preset, lyrics = None, settings.lyrics
-    if settings.timeline is None:
-        file = find_preset(settings.preset)
-        text = read_preset(file)
+    preset, lyrics, shots = None, _named(settings.lyrics), None
+    if given.preset is not None:
+        file = given.preset.path
         name = file.resolve().parent.name if file.name == FILE else file.stem
-        preset = PresetText(name=_clear(name), sha256=hashlib.sha256(text.encode()).hexdigest(), text=text)
-        words = load_preset(file).lyrics.file
-        lyrics = lyrics or (file.parent / words if words else None)
-    shots, own = _wishes(settings.shots if settings.timeline is None else None)
+        preset = _text(name, given.preset.text)
+    if given.lyrics is not None:
+        lyrics = Named(name=_clear(given.lyrics.path), sha256=given.lyrics.sha256)
+    if given.shots is not None:
+        shots = _text(given.shots.path, given.shots.text)
     kept = {field.name: getattr(settings, field.name) for field in fields(settings)}
     # named by a person's own paths, which a recipe must not tell
     kept["loras"] = tuple(_clear(PureWindowsPath(lora).name) for lora in settings.loras)
@@ -143,12 +152,12 @@ def make_recipe(
         song=Named(name=_clear(os.fspath(song)), sha256=track.sha256),
         preset=preset,
         timeline=_named(settings.timeline),
-        lyrics=_named(lyrics),
+        lyrics=lyrics,
         model=Named(name=_model_name(settings.model), sha256=model.sha256),
-        photos=[Named(name=_clear(photo), sha256=hash_file(photo)) for photo in settings.photos],
-        videos=[Named(name=_clear(video), sha256=hash_file(video)) for video in settings.videos],
+        photos=[Named(name=_clear(photo), sha256=hashes[photo]) for photo in settings.photos],
+        videos=[Named(name=_clear(video), sha256=hashes[video]) for video in settings.videos],
         shots=shots,
-        shot_photos=own,
+        shot_photos=[Named(name=_clear(p), sha256=hashes[p]) for p in (given.shots.photos if given.shots else ())],
         logo=_named(settings.logo),
         grid={name: _flat(value) for name, value in asdict(settings.wishes.corrections).items() if value},
         stems={name: Named(name=_clear(path), sha256=hash_file(path)) for name, path in settings.wishes.stems},
@@ -242,16 +251,8 @@ def timeline_hash(timeline: Timeline) -> str:
     return digest.hexdigest()
 
 
-def _wishes(path: Path | None) -> tuple[PresetText | None, list[Named]]:
-    if path is None:
-        return None, []
-    photos = [path.parent / name for name in shot_photos(load_shots(path))]
-    text = read_preset(path)
-    digest = hashlib.sha256(text.encode()).hexdigest()
-    return (
-        PresetText(name=_clear(path), sha256=digest, text=text),
-        [Named(name=_clear(photo), sha256=hash_file(photo)) for photo in photos],
-    )
+def _text(path: str | os.PathLike[str], text: str) -> PresetText:
+    return PresetText(name=_clear(path), sha256=hashlib.sha256(text.encode()).hexdigest(), text=text)
 
 
 def _named(path: Path | None) -> Named | None:

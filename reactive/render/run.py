@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -17,11 +17,12 @@ from reactive.errors import OutputError
 from reactive.media.picture import read_picture
 from reactive.media.sound import open_track
 from reactive.media.video import open_film
-from reactive.preset.library import get_preset, words_of
+from reactive.preset.library import open_preset, open_words
 from reactive.preset.macros import macro_values
-from reactive.preset.shots import Shots, load_shots, shot_photos
-from reactive.render.assemble import Words, write_clips
+from reactive.preset.shots import open_shots
+from reactive.render.assemble import write_clips
 from reactive.render.clip import Clip
+from reactive.render.given import Given
 from reactive.render.outputs import check_output
 from reactive.render.prepare import Ready, chosen_range, get_ready, loading_of, prompts_between
 from reactive.render.request import Asked, finished_clip, made_here
@@ -94,9 +95,7 @@ def make_clip(
     if not settings.timeline:
         settled, notes = settle(track, settings.wishes)
         settings = replace(settings, wishes=settled)
-    asked = Asked(
-        track.sha256, settings, given.words.preset, tuple(given.words.lines), weights, environment(device, threads)
-    )
+    asked = Asked(track.sha256, settings, given.checked, given.lines, weights, environment(device, threads))
     known = finished_clip(folder, asked, outs)
     if known is not None and not settings.overwrite:
         return known
@@ -104,7 +103,7 @@ def make_clip(
     with Job(folder) as job:
         sweep(outs)
         asked = asked.going_on(job)
-        decided = decide(track, given.words.preset, given.words.lines, given.wishes, settings)
+        decided = decide(track, given.checked, given.lines, given.wishes, settings)
         frames = chosen_range(decided, settings)
         heard = time.perf_counter()
         report("hearing", 1, 1)
@@ -113,7 +112,7 @@ def make_clip(
         model = loading_of(settings, device).load()
         ready = get_ready(
             song, outs, shapes, settings, model=model, job=job, asked=asked, decided=decided, frames=frames,
-            photos=given.photos, threads=threads,
+            given=given, threads=threads,
         )  # fmt: skip
         books = ready.books
         reused = books.frames_there()
@@ -130,7 +129,7 @@ def make_clip(
             report("loading", 1, 1)
             tally = render_missing(executor, books, asked, ready.order.batch, report)
             held = write_clips(
-                song, outs, settings, job=job, asked=asked, books=books, decided=decided, words=given.words,
+                song, outs, settings, job=job, asked=asked, books=books, decided=decided, given=given,
                 container=container, recipe=ready.recipe,
             )  # fmt: skip
         except OutputError as problem:
@@ -177,16 +176,7 @@ def make_clip(
         return clip
 
 
-@dataclass(frozen=True)
-class _Given:
-    """What was given beside the song: words over the pictures, wishes for shots, and all photographs."""
-
-    words: Words
-    wishes: Shots | None
-    photos: tuple[Path, ...]
-
-
-def _look_at(song: str | os.PathLike[str], outs: Sequence[Path], settings: Settings) -> _Given:
+def _look_at(song: str | os.PathLike[str], outs: Sequence[Path], settings: Settings) -> Given:
     """Read what was given and say what is broken, before seconds of hearing and loading."""
     written = [path for path in (settings.timeline, settings.take) if path]
     inputs = [Path(song), *settings.photos, *settings.videos, *written]
@@ -194,19 +184,17 @@ def _look_at(song: str | os.PathLike[str], outs: Sequence[Path], settings: Setti
         check_output(path, inputs, overwrite=True)
     if settings.take:
         load_take(settings.take)
-    preset = None if written else get_preset(settings.preset)
-    lines = words_of(settings.preset, preset, settings.lyrics) if preset else ()
-    wishes = load_shots(settings.shots) if preset and settings.shots else None
+    preset = None if written else open_preset(settings.preset)
+    lyrics = open_words(preset, settings.lyrics) if preset else None
+    shots = open_shots(settings.shots) if preset and settings.shots else None
     if preset:
-        macro_values(preset, settings.macros)
-    photos = settings.photos
-    if wishes and settings.shots:
-        photos = (*photos, *(settings.shots.parent / name for name in shot_photos(wishes)))
+        macro_values(preset.preset, settings.macros)
+    photos = (*settings.photos, *(shots.photos if shots else ()))
     for photo in photos:
         read_picture(photo)
     for video in settings.videos:
         open_film(video)
-    return _Given(Words(preset, lines), wishes, photos)
+    return Given(preset, lyrics, shots, photos)
 
 
 def _ray(ready: Ready, sha256: str, job: Job, asked: Asked, settings: Settings, rates: Rates | None) -> Executor:

@@ -45,7 +45,9 @@ def evaluate(expression: str, scope: Scope) -> np.ndarray:
 
     Division by zero gives 0. The text must be one that `parse` accepts.
     """
-    curve = _value(_parsed(expression), scope)
+    # what overflows on the way is limited at the end
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        curve = _value(_parsed(expression), scope)
     return np.clip(np.nan_to_num(curve, nan=0.0, posinf=LIMIT, neginf=-LIMIT), -LIMIT, LIMIT)
 
 
@@ -62,14 +64,13 @@ def _value(node: Node, scope: Scope) -> np.ndarray:
 
 
 def _operate(operator: str, left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    with np.errstate(over="ignore", invalid="ignore"):
-        if operator == "+":
-            return left + right
-        if operator == "-":
-            return left - right
-        if operator == "*":
-            return left * right
-        return np.divide(left, right, out=np.zeros_like(left), where=right != 0)
+    if operator == "+":
+        return left + right
+    if operator == "-":
+        return left - right
+    if operator == "*":
+        return left * right
+    return np.divide(left, right, out=np.zeros_like(left), where=right != 0)
 
 
 def _call(node: Call, scope: Scope) -> np.ndarray:
@@ -92,8 +93,7 @@ def _call(node: Call, scope: Scope) -> np.ndarray:
     if name == "ease":
         return ease(curves[0])
     if name == "pow":
-        with np.errstate(over="ignore", divide="ignore"):
-            return np.power(np.maximum(curves[0], 0), constants[0])
+        return np.power(np.maximum(curves[0], 0), constants[0])
     if name == "smooth":
         return smooth(curves[0], frames_in(constants[0], scope.fps))
     if name == "decay":

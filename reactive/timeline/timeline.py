@@ -24,7 +24,9 @@ from reactive.timeline.schedule import Event, blend_weights, schedule, switch_ev
 from reactive.timeline.signals import frame_signals
 from reactive.timeline.walk import harmonics_for, walk_of
 
-__all__ = ["CURVES", "FEEDBACK", "INTEGERS", "NO_SOURCE", "OPTIONAL", "Timeline", "build_timeline"]
+__all__ = [
+    "CAMERA_ZOOM", "CURVES", "FARTHEST", "FEEDBACK", "INTEGERS", "NO_SOURCE", "OPTIONAL", "Timeline", "build_timeline",
+]  # fmt: skip
 
 INTEGERS = ("phase", "loop", "shot", "source", "guide", "prompt_from", "prompt_to", "slerp", "seed")
 CURVES = (
@@ -40,6 +42,10 @@ OPTIONAL = {
 }  # fmt: skip
 # degrees in depth beyond which a picture is all but seen from its edge
 STEEPEST = 45.0
+# factors a second that a camera may zoom by
+CAMERA_ZOOM = (0.05, 20.0)
+# and the logarithm of what it may zoom by between two moments, since an edited timeline may jump anywhere
+FARTHEST = float(np.log(1e4))
 
 
 @dataclass(frozen=True)
@@ -291,7 +297,7 @@ def _spread(
             column[during] = left + (column[during] - left) * share
         columns[name] = column
     columns["lens_zoom"] = np.clip(columns["lens_zoom"], 0.5, 8.0)
-    columns["camera_zoom"] = np.clip(columns["camera_zoom"], 0.05, 20.0)
+    columns["camera_zoom"] = np.clip(columns["camera_zoom"], *CAMERA_ZOOM)
     columns["camera_flow"] = np.clip(columns["camera_flow"], 0.0, 1.0)
     for name in ("lens_tilt", "lens_turn"):
         columns[name] = np.clip(columns[name], -STEEPEST, STEEPEST)

@@ -30,6 +30,7 @@ from reactive.audio.onset import Onsets
 from reactive.audio.structure import Section
 from reactive.errors import GridError
 from reactive.media.sound import open_track
+from tests.examples import scaled
 from tests.toy import write_song
 
 DURATION = 20.0
@@ -89,7 +90,7 @@ def test_beats_of_ones_own(heard: Analysis) -> None:
     assert grid_of(fixed).heard
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=scaled(30))
 @given(
     st.one_of(st.none(), st.floats(20, 400)),
     st.one_of(st.none(), st.floats(-900, 900)),
@@ -207,17 +208,16 @@ def test_a_song_heard_before_needs_neither_librosa_nor_torch(tmp_path: Path) -> 
 
     song = write_song(tmp_path / "song.wav", np.random.default_rng(0).normal(0, 0.1, 44_100).astype(np.float32))
     script = (
-        "import sys, time; from reactive.audio.hear import hear; began = time.perf_counter(); heard = hear(sys.argv[1]); "
-        "took = time.perf_counter() - began; loaded = [n for n in ('librosa', 'torch', 'scipy') if n in sys.modules]; "
-        "print(heard.analysis.duration, took, loaded)"
+        "import sys; from reactive.audio.hear import hear; heard = hear(sys.argv[1]); "
+        "loaded = [n for n in ('librosa', 'torch', 'scipy') if n in sys.modules]; print(heard.analysis.duration, loaded)"
     )
     environment = os.environ | {"REACTIVE_CACHE": str(tmp_path / "cache")}
     lines = [
         subprocess.run(
             [sys.executable, "-c", script, str(song)], capture_output=True, text=True, check=True, env=environment
-        ).stdout.split(maxsplit=2)
+        ).stdout.split(maxsplit=1)
         for _ in range(2)
     ]
     assert lines[0][0] == lines[1][0] == "1.0"
-    assert "librosa" in lines[0][2]
-    assert lines[1][2].strip() == "[]"
+    assert "librosa" in lines[0][1]
+    assert lines[1][1].strip() == "[]"

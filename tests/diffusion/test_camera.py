@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from reactive.diffusion.motion.camera import inverse_map, resample, warp
+from reactive.diffusion.motion.camera import PATH, inverse_map, move_between, resample, warp
 from reactive.diffusion.motion.lens import overscan
 
 ASPECT = 16 / 9
@@ -104,3 +104,9 @@ def test_an_item_does_not_depend_on_its_neighbours() -> None:
     together = resample(pictures, maps)
     for number in range(3):
         assert torch.equal(resample(pictures[:1], maps[number : number + 1])[0], together[number])
+
+
+def test_a_path_that_jumps_is_a_move_of_finite_size() -> None:
+    columns = {name: np.zeros(4) for name in PATH} | {"camera_zoom": np.array([0.0, 1e6, -1e6, 0.1])}
+    zooms = [move_between(columns, frame, frame + 1)[0] for frame in range(3)]
+    assert zooms == [pytest.approx(1e4), pytest.approx(1e-4), pytest.approx(1e4)]

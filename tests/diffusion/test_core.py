@@ -22,7 +22,7 @@ from tests.toy import save_toy_model
 PROMPTS = ["a red sea", "a blue mountain", "fire at night"]
 
 
-@pytest.fixture(scope="module", autouse=True)
+@pytest.fixture(autouse=True)
 def threads() -> None:
     torch.set_num_threads(2)
 

@@ -17,6 +17,7 @@ from reactive.cli import main
 from reactive.errors import PresetError
 from reactive.exchange.deforum_import import import_deforum
 from reactive.preset.schema import load_preset
+from tests.examples import scaled
 
 SETTINGS: dict[str, Any] = {
     "W": 512, "H": 512, "fps": 15, "max_frames": 240, "animation_mode": "2D", "diffusion_cadence": 2,
@@ -121,12 +122,39 @@ def test_the_command_writes_and_lists(tmp_path: Path) -> None:
     assert CliRunner().invoke(main, arguments).exit_code == 1
 
 
+@pytest.mark.parametrize(
+    ("zoom", "fps", "expected"),
+    [
+        (1.02, 15, 1.02**15),
+        (20, 240, 20.0),
+        (1e5, 240, 20.0),
+        (0.5, 240, 0.05),
+        (0, 24, 0.05),
+        (-3, 24, 0.05),
+        (1, 240, 1.0),
+    ],
+)
+def test_a_zoom_a_frame_becomes_one_a_second_within_what_a_camera_does(
+    tmp_path: Path, zoom: float, fps: float, expected: float
+) -> None:
+    preset = tomllib.loads(made(tmp_path, zoom=f"0: ({zoom})", fps=fps).toml)
+    assert float(preset["camera"]["zoom"]) == pytest.approx(expected, rel=1e-3)
+
+
+@pytest.mark.parametrize("name", ["zoom", "angle", "translation_x", "strength_schedule", "fps", "max_frames", "W"])
+@pytest.mark.parametrize("number", [10**400, -(10**400), 1e308, -1e308, 5e-324])
+def test_numbers_beyond_all_bounds_are_no_accident(tmp_path: Path, name: str, number: float) -> None:
+    # whatever is given for one, all others at their largest
+    others = {"fps": 240, "W": 16, "H": 16, "zoom": "0: (20)", "angle": "0: (999999)", "translation_y": "0: (999999)"}
+    assert tomllib.loads(made(tmp_path, **(others | {name: number})).toml)["version"] == 2
+
+
 value = st.one_of(
     st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=30), st.just("0: (1), 5: (nan)")
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=scaled(150))
 @given(
     st.dictionaries(
         st.sampled_from(sorted(SETTINGS)),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -18,7 +19,8 @@ from reactive.exchange import needs
 from reactive.exchange.formats import FORMATS, export_timeline, format_of
 from reactive.exchange.moments import kept, moves, phase_runs, prompt_runs, seeds, shot_runs
 from reactive.exchange.schedule import keys_of, read_schedule, write_schedule, write_steps
-from reactive.timeline.timeline import Timeline
+from reactive.timeline.timeline import FEEDBACK, Timeline
+from tests.examples import scaled
 
 TEMPO = 120.0
 
@@ -181,7 +183,7 @@ def test_what_is_missing_or_can_not_be_written_is_told(
     assert list(tmp_path.iterdir()) == []
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=scaled(60))
 @given(st.lists(st.floats(-5, 5, width=32), min_size=2, max_size=80), st.sampled_from([0.0, 0.01, 0.5]))
 def test_keys_keep_a_curve_within_its_tolerance(values: list[float], tolerance: float) -> None:
     curve = np.array(values)
@@ -199,3 +201,16 @@ def test_schedules_are_read_with_formulas_and_refused_without_keys() -> None:
     for wrong in ("", "zoom", "0: (1", "0: 1", "0: (1) and more"):
         with pytest.raises(ValueError, match=r"schedule|bracket"):
             read_schedule(wrong)
+
+
+def test_a_camera_that_jumps_or_never_stops_is_written_in_finite_numbers(
+    tmp_path: Path, beat_timeline: Timeline
+) -> None:
+    count = beat_timeline.frames
+    for path in (np.arange(count) * 5.0, np.arange(count) * -5.0, np.arange(count) % 2 * 1e6):
+        columns = beat_timeline.columns | {"camera_zoom": path, "source": np.full(count, FEEDBACK)}
+        timeline = replace(beat_timeline, columns=columns, cuts=())
+        assert all(np.isfinite(curve).all() for curve in moves(timeline).values())
+        text = exported(timeline, tmp_path / f"{path[1]}.json", "parseq").read_text()
+        frames = json.loads(text, parse_constant=lambda name: pytest.fail(name))["rendered_frames"]
+        assert len(frames) == count

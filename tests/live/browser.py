@@ -42,7 +42,7 @@ def browsing(profile: Path, *, size: tuple[int, int] = (1440, 900)) -> Iterator[
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(found[1]))
     try:
-        driver.set_script_timeout(60)
+        driver.set_script_timeout(240)
         yield driver
     finally:
         driver.quit()
@@ -83,7 +83,7 @@ def previewing(song: Path, folder: Path, *options: str, port: int = 0) -> Iterat
             process.stdout.close()
 
 
-def until(check: Callable[[], Any], seconds: float = 30.0) -> Any:
+def until(check: Callable[[], Any], seconds: float = 240.0) -> Any:
     """Return what `check` returns once that is true; fail after a while."""
     end = time.monotonic() + seconds
     while True:

@@ -16,6 +16,7 @@ pytest.importorskip("aiohttp", reason="the extra [preview] is not installed")
 from reactive.live.jam import Source
 from reactive.live.material import Options
 from reactive.live.preview import Address, preview, preview_input
+from reactive.live.web.security import Allowance
 
 PRESET = """
 version = 2
@@ -78,16 +79,23 @@ def serving(beat_wav: Path, toy_model: Path, live_preset: Path, tmp_path_factory
         thread = threading.Thread(target=work)
         thread.start()
         try:
-            assert ready.wait(240), "the preview did not start"
+            assert ready.wait(600), "the preview did not start"
             if failed:
                 raise failed[0]
             yield addresses[0], folder
         finally:
             ending.set()
-            thread.join(60)
+            thread.join(300)
             assert not thread.is_alive()
 
     return serve
+
+
+@pytest.fixture
+def stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Allowances that never refill, as if no time passed: whoever is slow is not let in for it."""
+    take = Allowance.take
+    monkeypatch.setattr(Allowance, "take", lambda own, now=None: take(own, own.told if now is None else now))
 
 
 @pytest.fixture(scope="module")

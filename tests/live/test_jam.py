@@ -209,7 +209,7 @@ def test_pictures_follow_the_rows(toy_studio: Studio, rows: list[Row]) -> None:
 
 
 def test_a_jam_end_to_end(serving: Any, preset: Path) -> None:
-    sound = np.concatenate([beat_stream(8)[0]] * 20)
+    sound = np.concatenate([beat_stream(8)[0]] * 60)
     closed = []
 
     def source() -> Source:
@@ -230,7 +230,7 @@ def test_a_jam_end_to_end(serving: Any, preset: Path) -> None:
                 async with client.ws_connect(f"{origin}/ws", headers={"Origin": origin}) as socket:
                     await socket.send_json({"t": "credit", "n": 8})
                     pictures, told, asked = [], [], False
-                    async with asyncio.timeout(60):
+                    async with asyncio.timeout(240):
                         while len(pictures) < 8 or not asked or not told[-1].get("black"):
                             message = await socket.receive()
                             if message.type == aiohttp.WSMsgType.BINARY:
@@ -249,7 +249,7 @@ def test_a_jam_end_to_end(serving: Any, preset: Path) -> None:
                     assert status["latency"]["whole"] > status["latency"]["picture"] > 0
                     # what is not asked for is not sent, and a seek is nothing here
                     await socket.send_json({"t": "seek", "time": 0})
-                    while (await socket.receive(30)).type not in (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED):
+                    while (await socket.receive(240)).type not in (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED):
                         pass
                     assert socket.close_code == 1007
 
@@ -278,11 +278,9 @@ def test_the_preset_is_reloaded_and_an_error_leaves_the_old_one(toy_studio: Stud
     jam = Jam(toy_studio, Source("x", (), RATE), lambda: None, (str(file),))
     assert not jam.reload()
     file.write_text(PRESET.replace('"snow"', '"ice"'))
-    jam.loaded[str(file)].written = 0
     assert jam.reload()
     assert jam.conductor.preset.phase[2].prompts[0].text == "ice"
     file.write_text("version = 2\nnothing")
-    jam.loaded[str(file)].written = 0
     with pytest.raises(PresetError):
         jam.reload()
     assert jam.conductor.preset.phase[2].prompts[0].text == "ice"

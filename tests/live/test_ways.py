@@ -7,7 +7,6 @@ import json
 import math
 import socket
 import sys
-import time
 import types
 from pathlib import Path
 from typing import Any
@@ -24,10 +23,21 @@ from reactive.live.control.announce import SongCues
 from reactive.live.control.external_io import Wishes
 from reactive.live.control.osc import read_packet
 from reactive.live.preview import Address
+from reactive.live.transport import Transport
 from tests.live.test_osc import packet
 
 
-def test_osc_plays_a_song_and_is_told_its_beats(serving: Any) -> None:
+def test_osc_plays_a_song_and_is_told_its_beats(serving: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    # the playhead stands where the page told it, and the page waits until it was looked at: no clock is in it
+    monkeypatch.setattr(Transport, "at", lambda transport, now=None: transport.position)
+    looked: list[float] = []
+    look = SongCues.cues
+
+    def watched(cues: SongCues) -> Any:
+        looked.append(cues.session.engine.transport.position)
+        return look(cues)
+
+    monkeypatch.setattr(SongCues, "cues", watched)
     ear = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     ear.bind(("127.0.0.1", 0))
     ear.setblocking(False)
@@ -43,7 +53,7 @@ def test_osc_plays_a_song_and_is_told_its_beats(serving: Any) -> None:
             mouth.sendto(packet(*message), ("127.0.0.1", address.osc))
 
         async def state(page: aiohttp.ClientWebSocketResponse, check: Any) -> dict[str, Any]:
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(240):
                 while True:
                     message = await page.receive()
                     if message.type == aiohttp.WSMsgType.TEXT and check(message.json()):
@@ -66,10 +76,12 @@ def test_osc_plays_a_song_and_is_told_its_beats(serving: Any) -> None:
                     say("/reactive/tap")
                     assert "time" in await state(page, lambda m: m["t"] == "tap")
                     await page.send_json({"t": "seek", "time": 2.2, "playing": True, "n": 1, "credit": 0})
-                    began = time.monotonic()
-                    while time.monotonic() - began < 2.4:
-                        await page.send_json({"t": "clock", "time": 2.2 + time.monotonic() - began, "playing": True})
-                        await asyncio.sleep(0.05)
+                    async with asyncio.timeout(240):
+                        for step in range(49):
+                            place = 2.2 + step * 0.05
+                            await page.send_json({"t": "clock", "time": place, "playing": True})
+                            while looked[-1] != pytest.approx(place):
+                                await asyncio.sleep(0.002)
 
         asyncio.run(whole())
         mouth.close()
@@ -82,7 +94,7 @@ def test_osc_plays_a_song_and_is_told_its_beats(serving: Any) -> None:
     ear.close()
     beats = [arguments[0] for where, arguments in told if where == "/reactive/beat"]
     # 120 beats a minute: 2.4 s hold four or five
-    assert 3 <= len(beats) <= 6
+    assert 4 <= len(beats) <= 5
     assert all(b == a % 4 + 1 for a, b in zip(beats, beats[1:], strict=False))
     assert any(where == "/reactive/phase" and arguments[1] in ("calm", "wild") for where, arguments in told)
     assert any(where == "/reactive/section" for where, _ in told)
@@ -119,7 +131,15 @@ def told(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     def serve(song: Any, options: Any, **more: Any) -> None:
         found.update(song=song, options=options, **more)
         more["ready"](
-            Address("http://x/#t", more["host"], 80, more["host"] != "127.0.0.1", "http://x/mjpeg?token=m", 9000)
+            Address(
+                "http://x/#t",
+                more["host"],
+                80,
+                more["host"] != "127.0.0.1",
+                here="http://127.0.0.1/#t",
+                mjpeg="http://x/mjpeg?token=m",
+                osc=9000,
+            )
         )
 
     monkeypatch.setattr("reactive.live.preview.preview", serve)

@@ -7,7 +7,6 @@ import copy
 import json
 import re
 import shutil
-import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -22,12 +21,14 @@ from reactive.preset.installed import FILE
 from reactive.preset.schema import check_preset, load_preset
 from reactive.preset.toml import parse_toml
 from reactive.render.recipe import Recipe, read_recipe
+from tests.effort import at_most
+from tests.examples import scaled
 from tests.preset.hostile import PRESET, Part, bundle_bytes, manifest_of, tensors, tree, zip_bytes
 from tests.render.test_recipe import with_recipe
 
 TEXTS, TABLES, BUNDLES, RECIPES = 4000, 3000, 3500, 500
-# seconds of processor time that one may cost
-SLOWEST = 3.0
+# units of work that one may cost
+WORK = 50
 RICH = """version = 2
 title = "Rich"
 description = "All of the language"
@@ -83,10 +84,7 @@ VALUES: list[Any] = [
 ]  # fmt: skip
 seen: Counter[str] = Counter()
 
-fuzzed = settings(
-    deadline=None, database=None, derandomize=True,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)  # fmt: skip
+fuzzed = settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 edits = st.lists(st.tuples(st.integers(0, 4000), st.integers(0, 30), st.sampled_from(TOKENS)), min_size=1, max_size=4)
 
 
@@ -99,14 +97,15 @@ def edited(text: str, changes: list[tuple[int, int, str]]) -> str:
 
 def taken(kind: str, call: Any) -> Any:
     """Return what a call gives, or None if it refuses in words; count what happened."""
-    began, result, error = time.process_time(), None, None
-    try:
-        result = call()
+    result, error = None, None
+    with at_most(WORK):
+        try:
+            result = call()
+        except ReactiveError as refused:
+            error = refused
+    if error is None:
         seen[f"{kind}: taken"] += 1
-    except ReactiveError as refused:
-        error = refused
-    assert time.process_time() - began < SLOWEST
-    if error is not None:
+    else:
         assert 0 < len(str(error)) < 3000
         # the shape of the message: names and numbers left out
         seen[f"{kind}: " + re.sub(r'".*"|\d+|=.*?:', "", error.what)[:40]] += 1
@@ -117,7 +116,7 @@ def kinds(kind: str) -> int:
     return sum(1 for key in seen if key.startswith(kind))
 
 
-@settings(fuzzed, max_examples=TEXTS)
+@settings(fuzzed, max_examples=scaled(TEXTS))
 @given(st.sampled_from([RICH, PRESET]), edits)
 def check_texts_of_presets(folder: Path, text: str, changes: list[tuple[int, int, str]]) -> None:
     file = folder / FILE
@@ -149,7 +148,7 @@ DATA = parse_toml(RICH, where="rich")
 PATHS = _paths(DATA)[1:]
 
 
-@settings(fuzzed, max_examples=TABLES)
+@settings(fuzzed, max_examples=scaled(TABLES))
 @given(st.lists(st.tuples(st.sampled_from(PATHS), st.sampled_from(range(len(VALUES)))), min_size=1, max_size=3))
 def check_tables(changes: list[tuple[tuple[Any, ...], int]]) -> None:
     data = copy.deepcopy(DATA)
@@ -204,7 +203,7 @@ one_field = st.sampled_from([(key, value) for key, values in FIELDS.items() for 
 one_claim = st.sampled_from([(key, value) for key, values in MANIFEST.items() for value in values])
 
 
-@settings(fuzzed, max_examples=BUNDLES)
+@settings(fuzzed, max_examples=scaled(BUNDLES))
 @given(
     st.lists(st.tuples(st.sampled_from(NAMES), st.sampled_from(BODIES), st.booleans()), max_size=3),
     st.lists(st.tuples(st.integers(0, 5), one_field), max_size=2),
@@ -274,7 +273,7 @@ RECIPE = json.dumps({
 })  # fmt: skip
 
 
-@settings(fuzzed, max_examples=RECIPES)
+@settings(fuzzed, max_examples=scaled(RECIPES))
 @given(edits)
 def check_recipes(folder: Path, changes: list[tuple[int, int, str]]) -> None:
     text = edited(RECIPE, changes).encode("utf-8", "replace").decode()

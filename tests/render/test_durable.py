@@ -6,10 +6,6 @@ import os
 import random
 import shutil
 import signal
-import subprocess
-import sys
-import time
-from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -17,15 +13,16 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-import torch
 
 from reactive import Settings, make_clip
 from reactive.diffusion.core import Core
 from reactive.errors import OutputError
 from reactive.render import run
 from reactive.render.jobs import resume_job
+from reactive.render.request import segments_done
 from reactive.render.store.job import Job, job_folder, read_manifest
 from reactive.render.store.journal import Journal, read_journal
+from tests.render.killed import killed_cases, signalled
 from tests.toy import beat_song, write_song
 
 PRESET = """
@@ -134,27 +131,20 @@ def test_the_same_command_again_says_that_the_clip_is_there(song: Path, chosen: 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="forks from one warmed process")
 def test_killed_at_any_moment_and_resumed_equals_uninterrupted(
-    tmp_path: Path, song: Path, chosen: Settings, whole, imagined
+    tmp_path: Path, song: Path, chosen: Settings, whole
 ) -> None:
     draw = random.Random(1)
     # a moment is a number of calls of what the render lives on: batches, fsyncs, renames
+    cases = []
     for case in range(6):
         out = tmp_path / str(case) / "clip.mp4"
         out.parent.mkdir()
-        moment = draw.choice(["imagine", "replace", "fsync"]), draw.randrange(2, 30)
-        pid = os.fork()
-        if pid == 0:
-            torch.set_num_threads(1)
-            _die_at(*moment)
-            try:
-                make_clip(song, out, chosen)
-            finally:
-                os._exit(0)
-        os.waitpid(pid, 0)
-        del imagined[:]
-        kept = len(read_journal(job_folder(out) / "journal")[0]) if out.parent.exists() else 0
+        cases.append((draw.choice(["imagine", "replace", "fsync"]), draw.randrange(2, 30), out))
+    assert killed_cases(cases, song, chosen, tmp_path) == [-signal.SIGKILL] * len(cases)
+    for what, count, out in cases:
+        kept = len(read_journal(job_folder(out) / "journal")[0])
         clip = make_clip(song, out, replace(chosen, overwrite=True))
-        assert same(clip, whole), (case, kept)
+        assert same(clip, whole), (what, count, kept)
 
 
 @pytest.mark.slow
@@ -163,45 +153,21 @@ def test_the_command_killed_three_times_equals_uninterrupted(
     tmp_path: Path, song: Path, chosen: Settings, whole
 ) -> None:
     out = tmp_path / "clip.mp4"
-    draw = random.Random(3)
     command = [
-        sys.executable, "-m", "reactive", "run", str(song), "-o", str(out), "--preset", chosen.preset, "--model", chosen.model,
+        "run", str(song), "-o", str(out), "--preset", chosen.preset, "--model", chosen.model,
         "--steps", "1", "--device", "cpu", "--threads", "1", "--batch", "4", "--segment", "12", "--also", "9:16",
     ]  # fmt: skip
     kept = 0
-    for _ in range(3):
-        process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-        until = time.monotonic() + 120
-        while process.poll() is None and time.monotonic() < until:
-            if len(read_journal(job_folder(out) / "journal")[0]) > kept + 2:
-                break
-            time.sleep(0.01)
-        time.sleep(draw.uniform(0, 0.1))
-        process.kill()
-        assert process.wait() == -signal.SIGKILL
+    for records in (8, 5, 6):
+        code, said = signalled("append", records, signal.SIGKILL, *command)
+        assert code == -signal.SIGKILL, said
         assert not out.exists()
-        records = len(read_journal(job_folder(out) / "journal")[0])
-        assert records > kept
-        kept = records
+        noted = len(read_journal(job_folder(out) / "journal")[0])
+        assert noted == kept + records - 1
+        kept = noted
     clip = make_clip(song, out, chosen)
     assert clip.reused
     assert same(clip, whole)
-
-
-def _die_at(what: str, count: int) -> None:
-    """Kill this process with SIGKILL at the `count`-th call of something."""
-    owner, name = {"imagine": (Core, "imagine"), "replace": (os, "replace"), "fsync": (os, "fsync")}[what]
-    original: Callable = getattr(owner, name)
-    left = count
-
-    def dying(*args, **options):
-        nonlocal left
-        left -= 1
-        if left == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return original(*args, **options)
-
-    setattr(owner, name, dying)
 
 
 def test_an_interrupted_run_loses_no_tick_and_at_most_a_segment(
@@ -330,15 +296,14 @@ def test_two_runs_on_one_job_do_not_meet(tmp_path: Path, song: Path, chosen: Set
 
 
 def test_another_environment_is_refused_or_allowed(
-    tmp_path: Path, song: Path, chosen: Settings, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, song: Path, chosen: Settings, whole, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "clip.mp4"
-    limit = [6]
     original = Core.imagine
 
     def interrupted(self, requests):
-        limit[0] -= 1
-        if limit[0] < 0:
+        # a piece is on the disk, whichever thread was faster
+        if segments_done(job_folder(out)):
             raise KeyboardInterrupt
         return original(self, requests)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import threading
-import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -13,13 +13,29 @@ import pytest
 from reactive.errors import OutputError
 from reactive.render.store import lease
 from reactive.render.store.job import Entry, Job
-from reactive.render.store.lease import Held, lease_of
+from reactive.render.store.lease import RENEWED, WATCHED, Held, lease_of
 
 
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lease, "RENEWED", 0.05)
-    monkeypatch.setattr(lease, "WATCHED", 0.4)
+@dataclass
+class Clock:
+    """A clock that only moves while somebody sleeps; `meanwhile` is what others do in that time."""
+
+    now: float = 0.0
+    meanwhile: Callable[[], None] = lambda: None
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+        self.meanwhile()
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    made = Clock()
+    monkeypatch.setattr(lease, "time", made)
+    return made
 
 
 @pytest.fixture
@@ -29,65 +45,60 @@ def folder(tmp_path: Path) -> Path:
     return made
 
 
-def write(folder: Path, turn: int, *, host: str = "elsewhere") -> None:
+def write(folder: Path, turn: int, *, host: str = "elsewhere", file_time: float = 0.0) -> None:
     partial = folder / "new"
     partial.write_text(json.dumps({"host": host, "process": 7, "owner": "other", "turn": turn}))
+    if file_time:
+        os.utime(partial, (file_time, file_time))
     os.replace(partial, folder / "lease")
 
 
-@pytest.mark.parametrize("clock", [1.0, 4e9], ids=["an hour before", "far ahead"])
-def test_a_lease_that_is_renewed_holds_under_any_clock(folder: Path, clock: float) -> None:
-    stop = threading.Event()
-
-    def renew() -> None:
-        turn = 0
-        while not stop.wait(0.03):
-            turn += 1
-            write(folder, turn)
-            os.utime(folder / "lease", (clock, clock))
-
-    write(folder, 0)
-    other = threading.Thread(target=renew)
-    other.start()
-    try:
-        with pytest.raises(OutputError, match="elsewhere, process 7"):
-            Job(folder)
-    finally:
-        stop.set()
-        other.join()
+TIMES = pytest.mark.parametrize("file_time", [1.0, 4e9], ids=["an hour before", "far ahead"])
 
 
-@pytest.mark.parametrize("clock", [1.0, 4e9], ids=["an hour before", "far ahead"])
-def test_a_dead_machines_lease_goes_after_a_while(folder: Path, clock: float) -> None:
-    write(folder, 3)
-    os.utime(folder / "lease", (clock, clock))
-    began = time.monotonic()
+@TIMES
+def test_a_lease_that_is_renewed_holds_under_any_clock(folder: Path, clock: Clock, file_time: float) -> None:
+    turns = iter(range(1, 100))
+    # the other machine comes to it just in time
+    clock.meanwhile = lambda: write(folder, next(turns), file_time=file_time) if clock.now > WATCHED - RENEWED else None
+    write(folder, 0, file_time=file_time)
+    with pytest.raises(OutputError, match="elsewhere, process 7"):
+        Job(folder)
+    assert WATCHED - RENEWED < clock.now < WATCHED
+
+
+@TIMES
+def test_a_dead_machines_lease_goes_after_a_while(folder: Path, clock: Clock, file_time: float) -> None:
+    write(folder, 3, file_time=file_time)
     with Job(folder) as job:
-        assert time.monotonic() - began >= 0.4
+        assert WATCHED <= clock.now < WATCHED + RENEWED
         held = lease_of(folder)
         assert held is not None
         assert held.owner == job.owner
     assert lease_of(folder) is None
 
 
-def test_this_machines_dead_lease_is_no_hindrance(folder: Path) -> None:
+def test_this_machines_dead_lease_is_no_hindrance(folder: Path, clock: Clock) -> None:
     with Job(folder) as job:
         held = lease_of(folder)
     assert held == Held(held.host, os.getpid(), job.owner, held.turn) if held else False
     write(folder, 3, host=held.host)
-    began = time.monotonic()
     with Job(folder):
-        assert time.monotonic() - began < 0.4
+        assert clock.now == 0
 
 
-def test_a_run_that_was_taken_over_stops_and_leaves_the_others_lease(folder: Path) -> None:
+def test_a_run_that_was_taken_over_stops_and_leaves_the_others_lease(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lease, "RENEWED", 0.01)
     with Job(folder) as job:
         job.accept(Entry("states/one", "0" * 64, 1))
-        write(folder, 1)
-        for _ in range(100):
+        for turn in range(10_000):
+            # our own renewal may have come between, as may any
+            write(folder, turn)
+            job._lease._thread.join(0.02)
             if job._lease.taken:
                 break
-            time.sleep(0.02)
         with pytest.raises(OutputError, match="taken over by another run"):
             job.accept(Entry("states/two", "0" * 64, 1))
     held = lease_of(folder)

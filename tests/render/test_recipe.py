@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import getpass
+import hashlib
 import json
 import shutil
 import socket
@@ -21,6 +22,7 @@ from reactive.cli import main
 from reactive.errors import MediaError, ModelError, ReactiveError
 from reactive.media.tags import MAX_TAG, RECIPE, XMP, append_boxes, read_tags
 from reactive.preset.library import find_preset
+from reactive.render import run
 from reactive.render.recipe import ASIDE, FILES, Recipe, differences, read_recipe
 from reactive.render.repeat import repeat_clip
 from reactive.video.mark import SOURCE_TYPE
@@ -275,3 +277,32 @@ def test_the_commands(tmp_path: Path, room: Path, toy_model: Path) -> None:
     )
     assert done.exit_code == 0, done.output
     assert said("preset", "extract", str(tmp_path / "n.mp4")).exit_code == 1
+
+
+def test_files_that_are_saved_meanwhile_change_neither_clip_nor_recipe(
+    tmp_path: Path, room: Path, toy_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = {
+        "own.toml": PRESET + '[lyrics]\nfile = "words.lrc"\n[overlay]\nlyrics = true\n',
+        "words.lrc": "[00:00.10]a lamp\n",
+        "own.shots.toml": "version = 1\n",
+    }
+    for name, text in texts.items():
+        (tmp_path / name).write_text(text)
+    decide = run.decide
+
+    def saved_meanwhile(*arguments):
+        for name in texts:
+            (tmp_path / name).write_text("neither a preset, nor words, nor wishes")
+        return decide(*arguments)
+
+    monkeypatch.setattr(run, "decide", saved_meanwhile)
+    given = {"preset": str(tmp_path / "own.toml"), "shots": tmp_path / "own.shots.toml", "duration": 0.5}
+    make_clip(room / "song.wav", tmp_path / "clip.mp4", chosen(room, toy_model, **given))
+    recipe = read_recipe(tmp_path / "clip.mp4")
+    assert recipe.preset is not None
+    assert recipe.shots is not None
+    assert recipe.lyrics is not None
+    assert recipe.preset.text == texts["own.toml"]
+    assert recipe.shots.text == texts["own.shots.toml"]
+    assert recipe.lyrics.sha256 == hashlib.sha256(texts["words.lrc"].encode()).hexdigest()

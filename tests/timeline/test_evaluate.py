@@ -86,3 +86,16 @@ def test_wander_is_smooth_and_does_not_depend_on_where_it_starts() -> None:
     assert 0 <= curve.min() < curve.max() <= 1
     assert curve[300:] == pytest.approx(wander(turns[300:], 5))
     assert not np.allclose(curve, wander(turns, 6))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "pow(kick * 1e6, 60)",
+        "mix(1 / 1e-300 * 1e300, 0 - 1e300 * 1e300, 0.5)",
+        "decay(1e300 * 1e300, 1)",
+        "1 / pow(0, 0.01)",
+    ],
+)
+def test_what_overflows_on_the_way_ends_within_the_limits(text: str) -> None:
+    assert np.isfinite(evaluate(text, Scope({"kick": np.linspace(0, 1, 24)}, np.arange(24.0), FPS))).all()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from itertools import combinations
 
 import numpy as np
 import pytest
 
 from reactive.timeline.phases import WRONG_LENGTH, _best_path
+from tests.effort import at_most
 
 
 def score(order: tuple[int, ...], gain: np.ndarray, bars: np.ndarray, change: np.ndarray, limits: np.ndarray) -> float:
@@ -40,10 +40,9 @@ def test_the_best_of_all_paths_is_found(seed: int) -> None:
 def test_hours_of_music_take_a_moment() -> None:
     rng = np.random.default_rng(0)
     bars = np.full(3000, 4.0)
-    began = time.process_time()
-    order = _best_path(
-        rng.random((4, 3000)) * 4, bars, rng.choice([-4.0, 6.0], 3000), np.array([[8.0, 4096.0]] * 4), whole=False
-    )
-    assert len(order) == 3000
     # one loop more in Python took 23 times as long at 700 blocks, and grows with the square
-    assert time.process_time() - began < 10
+    with at_most(150):
+        order = _best_path(
+            rng.random((4, 3000)) * 4, bars, rng.choice([-4.0, 6.0], 3000), np.array([[8.0, 4096.0]] * 4), whole=False
+        )
+    assert len(order) == 3000

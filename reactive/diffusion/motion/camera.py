@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from reactive.timeline.timeline import STEEPEST
+from reactive.timeline.timeline import FARTHEST, STEEPEST
 
 PATH = ("camera_zoom", "camera_rotate", "camera_x", "camera_y", "camera_tilt", "camera_turn")
 # how far the eye stands from the picture, in half diagonals: near enough for depth to be seen
@@ -188,5 +188,5 @@ def path_at(columns: dict[str, np.ndarray], position: float) -> np.ndarray:
 def move_between(columns: dict[str, np.ndarray], start: float, stop: float) -> np.ndarray:
     """Return the move [6] that takes a picture from one position in frames to another."""
     difference = path_at(columns, stop) - path_at(columns, start)
-    difference[0] = math.exp(difference[0])
+    difference[0] = math.exp(min(max(difference[0], -FARTHEST), FARTHEST))
     return difference

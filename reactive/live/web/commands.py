@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +9,7 @@ from reactive.errors import TimelineError
 from reactive.live.control.remote import Action
 from reactive.live.web.clients import Client
 from reactive.live.web.protocol import MAX_CREDIT, number
-from reactive.timeline.clock import frames_in
+from reactive.timeline.clock import frame_time, frames_in, nearest_frame
 
 if TYPE_CHECKING:
     from reactive.live.web.server import Server
@@ -98,6 +97,7 @@ class Commands:
     async def _seek(self, client: Client, data: dict[str, Any]) -> None:
         # what a page could take before is forgotten with the pictures that it drops
         client.credit = int(number(data, "credit", 0, MAX_CREDIT))
+        self.server.told_back = None
         epoch, landed = self.server.session.seek(number(data, "time"), data.get("playing") is True)
         asked = int(number(data, "n", 0, 2**31))
         await self.server.tell({"t": "epoch", "epoch": epoch, "n": asked, "time": landed}, client)
@@ -107,6 +107,7 @@ class Commands:
     async def _loop(self, client: Client, data: dict[str, Any]) -> None:
         del client
         section = (number(data, "a"), number(data, "b")) if data.get("a") is not None else None
+        self.server.told_back = None
         self.server.session.loop(section)
 
     async def _take_over(self, client: Client, data: dict[str, Any]) -> None:
@@ -131,8 +132,6 @@ class Commands:
     async def _prepare(self, client: Client, data: dict[str, Any]) -> None:
         del client
         session = self.server.session
-        from reactive.timeline.clock import nearest_frame
-
         shot = session.engine.prepare(nearest_frame(number(data, "time", 0), session.engine.timeline.fps))
         if shot is None:
             raise TimelineError("nothing is fed back here", remedy="pre-render where a feedback shot plays")
@@ -167,7 +166,10 @@ class Commands:
 
     async def edited(self, epoch: int) -> None:
         """Tell all pages of a new epoch and where everything stands."""
-        await self.server.tell({"t": "epoch", "epoch": epoch, "n": -1})
+        engine = self.server.session.engine
+        # what was sent of the time before the change stays as good as it was
+        since = float(frame_time(engine.changed, engine.timeline.fps))
+        await self.server.tell({"t": "epoch", "epoch": epoch, "n": -1, "since": since})
         self.server.clients.wake()
         await self.server.tell_state()
 
@@ -177,4 +179,4 @@ class Commands:
         if viewers:
             transport = self.server.session.engine.transport
             clock = {"t": "clock", "time": transport.at(), "playing": transport.playing, "epoch": epoch}
-            await asyncio.shield(self.server.tell(clock, *viewers))
+            await self.server.tell(clock, *viewers)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -19,7 +18,7 @@ from reactive.live.session import line_of
 from reactive.live.web.clients import Client
 from reactive.live.web.commands import Commands
 from reactive.live.web.protocol import MAX_CREDIT, number, pack_picture
-from reactive.live.web.server import RELOAD_SECONDS, SEND_SECONDS, Server
+from reactive.live.web.server import RELOAD_SECONDS, Server
 
 STATUS_SECONDS = 0.1
 
@@ -74,8 +73,7 @@ class JamServer(Server):
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        for client in list(self.clients.all.values()):
-            await client.socket.close(code=1001)
+        await self.clients.close()
         await asyncio.get_running_loop().run_in_executor(None, self.session.close)
         self.worker.shutdown(wait=False)
 
@@ -108,14 +106,16 @@ class JamServer(Server):
         while True:
             await client.wake.wait()
             client.wake.clear()
+            if not await client.flush():
+                return
             shown = self.session.imagining.shown
             if shown is None or shown.number == last or client.credit <= 0:
                 continue
             last = shown.number
             client.credit -= 1
             message = pack_picture(0, shown.number, shown.frame / self.fps, shown.jpeg)
-            with contextlib.suppress(ConnectionError):
-                await asyncio.wait_for(client.socket.send_bytes(message), SEND_SECONDS)
+            if not await client.show(message):
+                return
 
 
 class JamCommands(Commands):

@@ -12,6 +12,8 @@ HEAD = struct.Struct("<B3xIIxxxxd")
 VERSION = 1
 MAX_MESSAGE = 16_384
 MAX_CREDIT = 240
+# digits of a whole number: beyond, it may be no number of a computer's any more
+MAX_DIGITS = 15
 
 
 def pack_picture(epoch: int, frame: int, seconds: float, jpeg: bytes) -> bytes:
@@ -33,10 +35,10 @@ def read_message(text: str) -> dict[str, Any]:
     Raises
     ------
     ValueError
-        If it is not a JSON object with a type.
+        If it is not a JSON object with a type, or a number in it is too large to be one.
     """
     try:
-        data = json.loads(text, parse_constant=_no_constant)
+        data = json.loads(text, parse_constant=_no_constant, parse_int=_small, parse_float=_finite)
     except RecursionError:
         raise ValueError("too deep") from None
     if not isinstance(data, dict) or not isinstance(data.get("t"), str):
@@ -56,6 +58,19 @@ def number(data: dict[str, Any], key: str, low: float = -math.inf, high: float =
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
         raise ValueError(f"{key} is no number")
     return min(max(float(value), low), high)
+
+
+def _small(digits: str) -> int:
+    if len(digits) > MAX_DIGITS:
+        raise ValueError("a number is too large")
+    return int(digits)
+
+
+def _finite(digits: str) -> float:
+    value = float(digits)
+    if not math.isfinite(value):
+        raise ValueError("a number is too large")
+    return value
 
 
 def _no_constant(name: str) -> float:

@@ -14,6 +14,8 @@ import os
 import secrets
 import stat
 import time
+from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -21,6 +23,8 @@ from urllib.parse import urlsplit
 from reactive.errors import OutputError
 
 KEY_DAYS = 7
+# how many addresses' attempts are remembered
+MAX_ADDRESSES = 1024
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
     "media-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -144,20 +148,58 @@ class Allowance:
     ----------
     rate, burst
         How many a second in the long run, and how many at once.
+    clock
+        Tells the time in seconds.
     """
 
-    def __init__(self, rate: float, burst: float) -> None:
+    def __init__(self, rate: float, burst: float, clock: Callable[[], float] = time.monotonic) -> None:
         self.rate = rate
         self.burst = burst
+        self.clock = clock
         self.left = burst
-        self.told = time.monotonic()
+        self.told = clock()
 
     def take(self, now: float | None = None) -> bool:
         """Return whether one more is allowed, and count it."""
-        now = time.monotonic() if now is None else now
+        now = self.clock() if now is None else now
         self.left = min(self.burst, self.left + (now - self.told) * self.rate)
         self.told = now
         if self.left < 1:
             return False
         self.left -= 1
         return True
+
+
+class PerAddress:
+    """An allowance for each address, so that what a stranger tries takes nothing from anybody else.
+
+    Parameters
+    ----------
+    rate, burst, clock
+        As of `Allowance`.
+    """
+
+    def __init__(self, rate: float, burst: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._limits = rate, burst, clock
+        self._known: OrderedDict[str, Allowance] = OrderedDict()
+
+    def take(self, address: str) -> bool:
+        """Return whether an address is allowed one more, and count it."""
+        place = _network(address)
+        allowance = self._known.pop(place, None) or Allowance(*self._limits)
+        self._known[place] = allowance
+        # the ones that were not heard of for longest make room
+        while len(self._known) > MAX_ADDRESSES:
+            self._known.popitem(last=False)
+        return allowance.take()
+
+
+def _network(address: str) -> str:
+    """Return what one person holds: an IPv4 address, or the /64 in which an IPv6 host takes addresses as it likes."""
+    try:
+        known = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if isinstance(known, ipaddress.IPv6Address):
+        return str(known.ipv4_mapped or ipaddress.ip_network((known, 64), strict=False))
+    return str(known)

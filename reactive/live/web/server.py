@@ -9,7 +9,7 @@ import logging
 import os
 import socket
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,26 +21,25 @@ from reactive.errors import OutputError, ReactiveError
 from reactive.live.control.announce import SongCues
 from reactive.live.control.external_io import Cues, Ways
 from reactive.live.control.remote import Action
+from reactive.live.doors import Doors
 from reactive.live.openmp import in_passing
 from reactive.live.session import Session, line_of
 from reactive.live.song import write_wav
-from reactive.live.web.clients import MAX_CLIENTS, Client, Clients
+from reactive.live.web.clients import HEARTBEAT_SECONDS, MAX_CLIENTS, Client, Clients
 from reactive.live.web.commands import Commands
 from reactive.live.web.mjpeg import PATH as MJPEG
 from reactive.live.web.mjpeg import Pass, stream
 from reactive.live.web.protocol import MAX_MESSAGE, pack_picture, read_message
-from reactive.live.web.security import HEADERS, Allowance, Gate
+from reactive.live.web.security import HEADERS, Gate, PerAddress
 from reactive.timeline.clock import frame_time
 
 log = logging.getLogger(__name__)
-PAGE = Path(__file__).resolve().parent / "page"
-TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 STATUS_SECONDS = 0.5
 RELOAD_SECONDS = 0.25
+# attempts to log in a second, and at once, from one address
 LOGINS, LOGIN_BURST = 5.0, 20.0
-# a write that takes longer means that the page is gone
-SEND_SECONDS = 10.0
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+# how often at least the server looks whether a loop's end has come, and how long it waits for the page to go back
+LOOP_SECONDS, LOOP_ANSWER = 0.05, 1.0
 
 
 @dataclass
@@ -60,7 +59,7 @@ class Server:
     gate: Gate
     takes: Path
     clients: Clients = field(default_factory=Clients)
-    logins: Allowance = field(default_factory=lambda: Allowance(LOGINS, LOGIN_BURST))
+    logins: PerAddress = field(default_factory=lambda: PerAddress(LOGINS, LOGIN_BURST))
     # commands change the performance one after another, outside the event loop
     worker: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "reactive-commands"))
     loop: asyncio.AbstractEventLoop | None = None
@@ -68,13 +67,15 @@ class Server:
     # other ways in and out, and the token of MJPEG
     ways: Ways | None = None
     viewing: Pass = field(default_factory=Pass)
+    # when the page was last told to go back to a loop's start, until it does
+    told_back: float | None = None
 
     def application(self) -> web.Application:
         """Return the aiohttp application."""
-        app = web.Application(middlewares=[self._guard], client_max_size=MAX_MESSAGE)
-        app.router.add_get("/", self._file)
-        app.router.add_get("/page/{name}", self._file)
-        app.router.add_post("/login", self._login)
+        opened = {MJPEG: lambda request: self.viewing.opens(request.query.get("token"))}
+        doors = Doors(self.gate, self.index, self.logins, opened)
+        app = web.Application(middlewares=[doors.guard], client_max_size=MAX_MESSAGE)
+        doors.add_routes(app)
         app.router.add_get("/ws", self._socket)
         app.router.add_get(MJPEG, self._mjpeg)
         app.router.add_post("/viewing", self._issue)
@@ -143,13 +144,10 @@ class Server:
         return await asyncio.get_running_loop().run_in_executor(self.worker, in_passing, call, *arguments)
 
     async def tell(self, data: dict[str, Any], *clients: Client) -> None:
-        """Send JSON to some pages, or to all; one that is gone is passed over."""
+        """Send JSON to some pages, or to all; nobody waits for one that does not read."""
         text = json.dumps(data)
         for client in clients or list(self.clients.all.values()):
-            # not wait_for, which in Python 3.11 may swallow that its task is cancelled
-            with contextlib.suppress(ConnectionError, RuntimeError, TimeoutError):
-                async with asyncio.timeout(SEND_SECONDS):
-                    await client.socket.send_str(text)
+            client.tell(data, text)
 
     async def tell_state(self) -> None:
         """Tell all pages where everything stands."""
@@ -171,13 +169,12 @@ class Server:
             await self.run(write_wav, self.session.material.track, self.wav)
             self.session.engine.want(False)
             self.session.engine.start()
-            tasks = [asyncio.create_task(self._status()), asyncio.create_task(self._reload())]
+            tasks = [asyncio.create_task(work) for work in (self._status(), self._reload(), self._keep_loop())]
             yield
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            for client in list(self.clients.all.values()):
-                await client.socket.close(code=1001)
+            await self.clients.close()
             await asyncio.get_running_loop().run_in_executor(None, self.session.close)
             self.worker.shutdown(wait=False)
 
@@ -202,7 +199,7 @@ class Server:
             fps = engine.timeline.fps
             await self.tell({
                 "t": "status", "rate": round(status.rate, 1), "ahead": round(status.ahead, 2),
-                "stride": status.stride.as_integer_ratio(),
+                "stride": status.stride.as_integer_ratio(), "behind": round(status.behind, 2),
                 "late": status.late, "prepared": status.prepared, "quality": engine.pace.quality,
                 "shot": [float(frame_time(edge, fps)) for edge in shot] if shot else None,
                 "failed": str(engine.error) if engine.error else None, "kept": len(engine.store),
@@ -211,6 +208,19 @@ class Server:
             viewers = [client for client in self.clients.all.values() if client is not self.clients.holder]
             if viewers:
                 await self.tell({"t": "clock", "time": transport.at(), "playing": transport.playing}, *viewers)
+
+    async def _keep_loop(self) -> None:
+        """Send the page that plays back when a loop's end has come; a hidden page's own timers would not notice."""
+        now = asyncio.get_running_loop().time
+        while True:
+            left = self.session.engine.transport.until_loop_ends()
+            waiting = self.told_back is not None and now() - self.told_back < LOOP_ANSWER
+            if left == 0 and not waiting and (holder := self.clients.holder) is not None:
+                loop = self.session.engine.transport.loop
+                assert loop is not None
+                self.told_back = now()
+                await self.tell({"t": "back", "time": loop[0]}, holder)
+            await asyncio.sleep(LOOP_SECONDS if left is None or left == 0 else min(left, LOOP_SECONDS))
 
     async def _reload(self) -> None:
         while True:
@@ -226,65 +236,6 @@ class Server:
                 await self.commands.edited(epoch)
 
     # -- doors ---------------------------------------------------------------------------------------------------------
-    @web.middleware
-    async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        try:
-            self._check(request)
-            response = await handler(request)
-        except web.HTTPException as problem:
-            problem.headers.update(HEADERS)
-            raise
-        if not response.prepared:
-            response.headers.update(HEADERS)
-        return response
-
-    def _check(self, request: web.Request) -> None:
-        host, origin = request.headers.get("Host"), request.headers.get("Origin")
-        if len(request.headers.getall("Host", [])) != 1 or not self.gate.knows_host(host):
-            raise web.HTTPForbidden(text="unknown host")
-        if origin is not None and not self.gate.knows_origin(origin, host):
-            raise web.HTTPForbidden(text="foreign origin")
-        # another site may link to the page itself, which holds no secret, and to nothing else
-        site = request.headers.get("Sec-Fetch-Site", "none")
-        navigating = request.path == "/" and request.headers.get("Sec-Fetch-Mode", "navigate") == "navigate"
-        if site in ("cross-site", "same-site") and not navigating:
-            raise web.HTTPForbidden(text="foreign site")
-        # a browser always says where these come from
-        if origin is None and (request.method != "GET" or request.path == "/ws"):
-            raise web.HTTPForbidden(text="no origin")
-        if request.path == MJPEG:
-            # its token opens nothing else, and the page's cookie does not open it
-            if not self.viewing.opens(request.query.get("token")):
-                raise web.HTTPUnauthorized(text="this address is no longer, or was never, to be looked at")
-            return
-        public = request.path in ("/", "/login") or request.path.startswith("/page/")
-        if not public and not self.gate.admits(request.cookies.get(self.gate.cookie)):
-            raise web.HTTPUnauthorized(text="open the address that `reactive preview` printed")
-
-    async def _file(self, request: web.Request) -> web.StreamResponse:
-        name = request.match_info.get("name", self.index)
-        # names are looked up in a listing, never joined to a path
-        file = {entry.name: entry for entry in PAGE.iterdir() if entry.suffix in TYPES}.get(name)
-        if file is None:
-            raise web.HTTPNotFound(text="no such file")
-        return web.Response(body=file.read_bytes(), content_type=TYPES[file.suffix], charset="utf-8")
-
-    async def _login(self, request: web.Request) -> web.StreamResponse:
-        if request.content_type != "application/json":
-            raise web.HTTPUnsupportedMediaType(text="JSON only")
-        if not self.logins.take():
-            raise web.HTTPTooManyRequests(text="too many attempts")
-        try:
-            data = json.loads(await request.text())
-        except (ValueError, RecursionError):
-            raise web.HTTPBadRequest(text="no JSON") from None
-        known = self.gate.admits(request.cookies.get(self.gate.cookie))
-        if not known and not (isinstance(data, dict) and self.gate.opens(data.get("token"))):
-            raise web.HTTPForbidden(text="wrong token")
-        response = web.json_response({"ok": True})
-        response.set_cookie(self.gate.cookie, self.gate.key, httponly=True, samesite="Strict", path="/")
-        return response
-
     async def _mjpeg(self, request: web.Request) -> web.StreamResponse:
         return await stream(request, self.viewing, self.picture, self.watching, self.fps)
 
@@ -313,10 +264,11 @@ class Server:
     async def _socket(self, request: web.Request) -> web.StreamResponse:
         if len(self.clients.all) >= MAX_CLIENTS:
             raise web.HTTPServiceUnavailable(text="too many pages")
-        ws = web.WebSocketResponse(max_msg_size=MAX_MESSAGE, heartbeat=20, compress=False)
+        ws = web.WebSocketResponse(max_msg_size=MAX_MESSAGE, heartbeat=HEARTBEAT_SECONDS, compress=False)
         ws.headers.update(HEADERS)
         await ws.prepare(request)
         client = self.clients.add(ws, "output" if request.query.get("kind") == "output" else "page")
+        client.transport = request.transport
         sender = asyncio.create_task(self._send_pictures(client))
         try:
             await self.tell({"t": "hello", **self.session.hello()}, client)
@@ -347,16 +299,22 @@ class Server:
             await client.socket.close(code=1007)
 
     async def _send_pictures(self, client: Client) -> None:
-        """Send a page what it will show next, soonest first, as far as its credit goes."""
+        """Send a page what it is told, and the pictures that it will show next, soonest first, as far as its credit goes."""
         engine = self.session.engine
         while True:
             await client.wake.wait()
             client.wake.clear()
+            if not await client.flush():
+                return
             if client.epoch != engine.epoch:
                 client.epoch = engine.epoch
                 client.sent.clear()
             waiting = False
-            for run in engine.window():
+            runs = engine.window()
+            late = engine.late_frame()
+            if late is not None and not any(late <= frame <= runs[0].start for frame in client.sent):
+                runs.insert(0, range(late, late + 1))
+            for run in runs:
                 for frame in run:
                     if frame in client.sent or frame not in engine.store:
                         continue
@@ -369,16 +327,15 @@ class Server:
                     client.sent.add(frame)
                     client.credit -= 1
                     seconds = float(frame_time(frame, engine.timeline.fps))
-                    message = pack_picture(client.epoch, frame, seconds, picture.jpeg)
-                    async with asyncio.timeout(SEND_SECONDS):
-                        await client.socket.send_bytes(message)
+                    if not await client.show(pack_picture(client.epoch, frame, seconds, picture.jpeg)):
+                        return
                     if client.epoch != engine.epoch:
                         # what follows is of another time; begin again
                         client.wake.set()
                         break
             if client is self.clients.holder:
                 engine.pace.delivered(waiting and engine.transport.playing)
-                engine.want(self.clients.wanting)
+            engine.want(self.clients.wanting)
 
 
 def bound_socket(host: str, port: int) -> socket.socket:

@@ -9,7 +9,6 @@ import platform
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
-from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,8 +20,10 @@ from reactive import __version__
 from reactive.diffusion.joins import next_shot
 from reactive.diffusion.lanes import shot_ticks
 from reactive.diffusion.models.load import Model, find_model
+from reactive.diffusion.models.locate import HASHED
 from reactive.diffusion.models.lora import parse_lora
 from reactive.files import hash_file
+from reactive.render.code import code_hash
 from reactive.render.plan import Plan, Segment
 from reactive.timeline.timeline import Timeline
 from reactive.video.codec import Codec
@@ -33,9 +34,6 @@ if TYPE_CHECKING:
     from reactive.render.settings import Settings
     from reactive.render.workers.segment_renderer import Order
 
-_PACKAGE = Path(__file__).resolve().parents[2]
-# rooms whose code decides what is heard, imagined and written
-_DECIDING = ("audio", "diffusion", "media", "preset", "sources", "timeline", "video")
 _LIBRARIES = ("torch", "diffusers", "transformers", "numpy", "scipy", "librosa", "soxr", "soundfile", "pillow")
 # columns that no picture reads, and those whose numbers stand for a text
 _UNSEEN = ("phase", "loop", "shot", "speed", "hit")
@@ -48,11 +46,15 @@ def digest(data: Any) -> str:
 
 
 def hash_path(path: Path) -> str:
-    """Return one hash over the bytes of a file, or over all files of a folder and their names."""
+    """Return one hash over the bytes of a file, or over the weights, vocabularies and configurations of a model's folder.
+
+    What else lies in such a folder (a README, posters, what a download leaves behind) decides nothing.
+    """
     if path.is_file():
         return hash_file(path)
-    files = sorted(file for file in path.rglob("*") if file.is_file())
-    return digest([[file.relative_to(path).as_posix(), hash_path(file)] for file in files])
+    names = {file.relative_to(path): file for file in path.rglob("*") if file.suffix in HASHED and file.is_file()}
+    files = {name.as_posix(): file for name, file in names.items() if not any(part[0] == "." for part in name.parts)}
+    return digest([[name, hash_path(file)] for name, file in sorted(files.items())])
 
 
 def model_hash(settings: Settings) -> str:
@@ -65,12 +67,6 @@ def model_hash(settings: Settings) -> str:
     """
     more = [parse_lora(text)[0] for text in settings.loras] + ([settings.vae] if settings.vae else [])
     return digest([hash_path(path) for path in (find_model(settings.model), *map(Path, more)) if path.exists()])
-
-
-@cache
-def code_hash() -> str:
-    """Return one hash over the code that decides pictures: a change of it is a change of version."""
-    return digest([[room, hash_path(_PACKAGE / room)] for room in _DECIDING])[:12]
 
 
 def environment(device: str, threads: int) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 // The page of a live input: the newest picture as soon as it is there, what is heard, and the instrument.
 
 import {Connection} from "./connection.js";
+import {started, waitingRoom} from "./starting.js";
 
 const byId = (id) => document.getElementById(id);
 const CREDIT = 3;
@@ -10,7 +11,12 @@ const levels = byId("levels"), drawing = levels.getContext("2d");
 const change = (data) => connection.send({t: "change", ...data});
 let state = null, controls = {}, newest = null, drawn = 0, decoding = false, shownMacros = "";
 
+let starting = false;
+connection.on("starting", (message) => { starting = waitingRoom(message, byId("waiting")); });
 connection.on("hello", (message) => {
+  starting = false;
+  started(byId("waiting"));
+  byId("waiting").textContent = "listening";
   byId("title").textContent = message.title;
   document.title = `${message.title} · reactive`;
   byId("recipe").textContent = `${message.model}, ${message.imagined.join("×")}, ${message.steps} step${message.steps > 1 ? "s" : ""}`;
@@ -40,7 +46,7 @@ connection.on("status", (message) => {
 });
 connection.on("picture", ({jpeg}) => { newest = jpeg; show(); });
 connection.on("error", ({text}) => say(text));
-connection.on("closed", () => { byId("waiting").hidden = false; byId("waiting").textContent = "the server is away; waiting for it"; });
+connection.on("closed", () => { byId("waiting").hidden = false; if (!starting) byId("waiting").textContent = "the server is away; waiting for it"; });
 
 // The newest picture wins; one that came while another was decoded takes its place.
 async function show() {

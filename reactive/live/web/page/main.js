@@ -8,6 +8,8 @@ import {Lanes} from "./lanes.js";
 import {Midi, nameOf} from "./midi.js";
 import {Panel} from "./panel.js";
 import {Pictures, percentile} from "./pictures.js";
+import {started, waitingRoom} from "./starting.js";
+import {Watchdog} from "./watchdog.js";
 
 const byId = (id) => document.getElementById(id);
 const CREDIT = 72, CREDIT_PAUSED = 28, TELL_MS = 100;
@@ -15,6 +17,7 @@ const CREDIT = 72, CREDIT_PAUSED = 28, TELL_MS = 100;
 const audio = byId("audio"), clock = new Clock(audio);
 const connection = new Connection("page");
 const pictures = new Pictures(byId("screen"), (n) => connection.send({t: "credit", n}));
+const watchdog = new Watchdog(pictures);
 const lanes = new Lanes(byId("overview"), byId("detail"));
 const panel = new Panel(
   (change) => connection.send({t: "change", time: clock.time, ...change}),
@@ -26,7 +29,9 @@ const keep = new Keep(send);
 const midi = new Midi((text, good) => say(text, good), showMidi);
 // an output window on this machine gets the clock directly
 const nearby = typeof BroadcastChannel === "undefined" ? null : new BroadcastChannel("reactive");
-let unsaved = 0, problem = null;
+let unsaved = 0, problem = null, starting = false;
+// seconds from one picture that is due to the next, as the server paces itself
+let period = 1 / 24;
 let facts = null, revision = -1, holder = false, loop = null, viewed = {time: 0, playing: false, told: 0};
 
 function remember(name, value) {
@@ -46,8 +51,11 @@ function visible() {
 }
 
 // -- news from the server
+connection.on("starting", (message) => { starting = waitingRoom(message, byId("waiting")); });
 connection.on("hello", (message) => {
   facts = message;
+  starting = false;
+  started(byId("waiting"));
   byId("title").textContent = message.title;
   document.title = `${message.title} · reactive`;
   byId("recipe").textContent = `${message.model}, ${message.imagined.join("×")}, ${message.steps} step${message.steps > 1 ? "s" : ""}`;
@@ -106,8 +114,16 @@ connection.on("clock", ({time, playing, epoch}) => {
   viewed = {time, playing, told: performance.now()};
   if (epoch !== undefined) { pictures.jump(); pictures.waiting = false; connection.send({t: "credit", n: CREDIT}); }
 });
-connection.on("picture", (picture) => pictures.take(picture));
+connection.on("picture", async (picture) => {
+  await pictures.take(picture);
+  // a hidden page gets no animation frames, but what has passed must not fill it up
+  if (document.hidden) pictures.draw(visible());
+});
+// the loop is kept by the server, whose word reaches a hidden page too
+connection.on("back", ({time}) => { if (loop && holder) jumpTo(time); });
 connection.on("status", (status) => {
+  if (document.hidden) tell();
+  if (facts) period = status.stride[0] / status.stride[1] / fpsOf(facts);
   byId("rate").textContent = status.rate.toFixed(1);
   byId("ahead").textContent = `${status.ahead.toFixed(1)} s`;
   byId("share").textContent = status.stride[0] === 1 ? "every frame" : `${status.stride[1]} in ${status.stride[0]}`;
@@ -121,7 +137,7 @@ connection.on("kept", ({path}) => { keep.close(); say(`Saved in ${path}. The son
 connection.on("saved", ({path}) => say(`Saved as ${path}. Render it with: reactive run SONG --take ${path.split(/[\\/]/).pop()}`, true));
 connection.on("closed", () => {
   byId("waiting").hidden = false;
-  byId("waiting").textContent = "the server is away; waiting for it";
+  if (!starting) byId("waiting").textContent = "the server is away; waiting for it";
   byId("behind").hidden = true;
   if (panel.state?.changes && !panel.state.saved) unsaved = panel.state.changes;
   revision = -1;
@@ -177,6 +193,8 @@ byId("notice-close").onclick = () => { byId("notice").hidden = true; };
 // -- the transport
 function tell() {
   if (!holder) return;
+  // while the server is away nobody else keeps the loop
+  if (!connection.ready && loop && !audio.paused && clock.time >= loop[1]) audio.currentTime = loop[0];
   const time = clock.audible, playing = !audio.paused && !audio.seeking;
   connection.send({t: "clock", time, playing});
   nearby?.postMessage({time, playing, at: performance.timeOrigin + performance.now()});
@@ -210,7 +228,7 @@ async function toggle() {
   await audio.play().catch((problem) => say(`The browser does not play the song (${problem.message}). Reload the page.`));
 }
 audio.onplay = () => { byId("play-shape").setAttribute("d", "M6 4.5h4v15H6zM14 4.5h4v15h-4z"); byId("play").setAttribute("aria-label", "Pause"); connection.send({t: "credit", n: CREDIT - CREDIT_PAUSED}); tell(); };
-audio.onpause = () => { byId("play-shape").setAttribute("d", "M7 4.5v15l13-7.5z"); byId("play").setAttribute("aria-label", "Play"); tell(); };
+audio.onpause = () => { pictures.nextDue = null; byId("play-shape").setAttribute("d", "M7 4.5v15l13-7.5z"); byId("play").setAttribute("aria-label", "Play"); tell(); };
 audio.onseeked = tell;
 setInterval(tell, TELL_MS);
 setInterval(() => { if (!audio.paused || pictures.owed > 8 || !holder) pictures.settle(); }, 80);
@@ -294,12 +312,12 @@ document.addEventListener("keydown", (event) => {
 let drawnLanes = 0;
 function tick(now) {
   requestAnimationFrame(tick);
-  if (loop && holder && !audio.paused && clock.time >= loop[1]) jumpTo(loop[0]);
-  const time = visible();
+  const time = visible(), playing = holder ? !audio.paused : viewed.playing;
   if (pictures.draw(time)) {
     byId("waiting").hidden = true;
-    if (holder && !audio.paused && !audio.seeking) pictures.measured((time - pictures.shown.time) * 1000);
+    if (holder && playing && !audio.seeking) pictures.measured(time, period);
   }
+  watchdog.step(time, playing, now, lanes.data?.curves, facts ? fpsOf(facts) : 24);
   if (now - drawnLanes < 45) return;
   drawnLanes = now;
   lanes.draw(time, false);
@@ -311,12 +329,19 @@ function tick(now) {
 }
 setInterval(() => {
   byId("dropped").textContent = pictures.dropped;
-  const recent = pictures.offsets.slice(-240), middle = percentile(recent, 0.5);
+  const owing = audio.paused ? [] : pictures.overdue(visible(), period);
+  const recent = [...pictures.offsets, ...owing].slice(-240), middle = percentile(recent, 0.5);
   byId("offset").textContent = middle === null ? "–" : `${middle.toFixed(0)} / ${percentile(recent.map(Math.abs), 0.95).toFixed(0)} ms`;
 }, 500);
+setInterval(() => {
+  const {says} = watchdog, badge = byId("late");
+  badge.hidden = says === null;
+  badge.classList.toggle("alarm", Boolean(says?.alarm));
+  if (says && badge.textContent !== says.text) badge.textContent = says.text;
+}, 200);
 
 // what tests and benchmarks read
-window.reactive = {audio, clock, connection, pictures, lanes, panel, grid, midi, percentile, seek: jumpTo, toggle, setLoop};
+window.reactive = {audio, clock, connection, pictures, watchdog, lanes, panel, grid, midi, percentile, seek: jumpTo, toggle, setLoop};
 requestAnimationFrame(tick);
 connection.open();
 midi.resume();

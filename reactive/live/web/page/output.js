@@ -2,10 +2,12 @@
 
 import {Connection} from "./connection.js";
 import {Pictures} from "./pictures.js";
+import {Watchdog} from "./watchdog.js";
 
 const CREDIT = 72;
 const connection = new Connection("output");
 const pictures = new Pictures(document.getElementById("screen"), (n) => connection.send({t: "credit", n}));
+const watchdog = new Watchdog(pictures);
 let clock = {time: 0, playing: false, told: 0};
 
 connection.on("hello", ({size}) => {
@@ -42,9 +44,11 @@ function tick() {
   const now = performance.now(), from = near && now - near.told < 1000 ? near : clock;
   const passed = from.playing ? Math.min((now - from.told) / 1000, 2) + delay : 0;
   pictures.draw(from.time + passed);
+  // the audience sees a moving picture whatever the machine does; the page that plays says what is the matter
+  watchdog.step(from.time + passed, from.playing, now);
 }
 requestAnimationFrame(tick);
 connection.open();
 
 // what tests read
-window.reactive = {pictures, delay: () => delay};
+window.reactive = {pictures, watchdog, delay: () => delay};

@@ -1,0 +1,108 @@
+"""The doors that the preview and its waiting room share: what a request must bring, the page's files, the login."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from aiohttp import web
+
+from reactive.live.web.security import HEADERS, Gate, PerAddress
+
+PAGE = Path(__file__).resolve().parent / "page"
+TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@dataclass
+class Doors:
+    """What stands before everything else.
+
+    Attributes
+    ----------
+    gate
+        Who is known.
+    index
+        The file that ``/`` shows.
+    logins
+        How often each address may try a token.
+    own
+        Paths that have a token of their own, and what tells whether a request brings it.
+    """
+
+    gate: Gate
+    index: str
+    logins: PerAddress
+    own: Mapping[str, Callable[[web.Request], bool]] = field(default_factory=dict)
+
+    def add_routes(self, app: web.Application) -> None:
+        """Add the page's files and the login."""
+        app.router.add_get("/", self._file)
+        app.router.add_get("/page/{name}", self._file)
+        app.router.add_post("/login", self._login)
+
+    @web.middleware
+    async def guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Let nobody in who may not, and give every answer its headers."""
+        try:
+            self._check(request)
+            response = await handler(request)
+        except web.HTTPException as problem:
+            problem.headers.update(HEADERS)
+            raise
+        if not response.prepared:
+            response.headers.update(HEADERS)
+        return response
+
+    def _check(self, request: web.Request) -> None:
+        host, origin = request.headers.get("Host"), request.headers.get("Origin")
+        if len(request.headers.getall("Host", [])) != 1 or not self.gate.knows_host(host):
+            raise web.HTTPForbidden(text="unknown host")
+        if origin is not None and not self.gate.knows_origin(origin, host):
+            raise web.HTTPForbidden(text="foreign origin")
+        # another site may link to the page itself, which holds no secret, and to nothing else
+        site = request.headers.get("Sec-Fetch-Site", "none")
+        navigating = request.path == "/" and request.headers.get("Sec-Fetch-Mode", "navigate") == "navigate"
+        if site in ("cross-site", "same-site") and not navigating:
+            raise web.HTTPForbidden(text="foreign site")
+        # a browser always says where these come from
+        if origin is None and (request.method != "GET" or request.path == "/ws"):
+            raise web.HTTPForbidden(text="no origin")
+        if request.path in self.own:
+            # its token opens nothing else, and the page's cookie does not open it
+            if not self.own[request.path](request):
+                raise web.HTTPUnauthorized(text="this address is no longer, or was never, to be looked at")
+            return
+        public = request.path in ("/", "/login") or request.path.startswith("/page/")
+        if not public and not self._knows(request):
+            raise web.HTTPUnauthorized(text="open the address that `reactive preview` printed")
+
+    def _knows(self, request: web.Request) -> bool:
+        return self.gate.admits(request.cookies.get(self.gate.cookie))
+
+    async def _file(self, request: web.Request) -> web.StreamResponse:
+        name = request.match_info.get("name", self.index)
+        # names are looked up in a listing, never joined to a path
+        file = {entry.name: entry for entry in PAGE.iterdir() if entry.suffix in TYPES}.get(name)
+        if file is None:
+            raise web.HTTPNotFound(text="no such file")
+        return web.Response(body=file.read_bytes(), content_type=TYPES[file.suffix], charset="utf-8")
+
+    async def _login(self, request: web.Request) -> web.StreamResponse:
+        if request.content_type != "application/json":
+            raise web.HTTPUnsupportedMediaType(text="JSON only")
+        # who is in already is never locked out by what others try
+        known = self._knows(request)
+        if not known and not self.logins.take(request.remote or ""):
+            raise web.HTTPTooManyRequests(text="too many attempts")
+        try:
+            data = json.loads(await request.text())
+        except (ValueError, RecursionError):
+            raise web.HTTPBadRequest(text="no JSON") from None
+        if not known and not (isinstance(data, dict) and self.gate.opens(data.get("token"))):
+            raise web.HTTPForbidden(text="wrong token")
+        response = web.json_response({"ok": True})
+        response.set_cookie(self.gate.cookie, self.gate.key, httponly=True, samesite="Strict", path="/")
+        return response

@@ -1,0 +1,187 @@
+"""A preview that never stands still: something is always imagined, and what is said of it is true."""
+
+from __future__ import annotations
+
+import time
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("aiohttp", reason="the extra [preview] is not installed")
+
+from reactive.live.engine import FURTHEST, SKIPPED, Engine
+from reactive.live.estimate import HALF_LIFE, Estimate
+from reactive.live.material import Options, gather
+from reactive.live.pace import STRIDES, Pace
+from reactive.live.picture_store import Picture
+from reactive.live.session import Session
+from reactive.live.transport import Transport
+from reactive.timeline.timeline import FEEDBACK
+
+
+@pytest.fixture(scope="module")
+def session(beat_wav: Path, toy_model: Path, live_preset: Path) -> Session:
+    """A session whose engine's thread is never started."""
+    options = Options(preset=str(live_preset), model=str(toy_model), steps=1, threads=1, fps=Fraction(24))
+    return Session(gather(beat_wav, options), lambda frames: None, (str(live_preset),))
+
+
+@pytest.fixture
+def engine(session: Session) -> Engine:
+    """An engine of its own, with nothing imagined yet."""
+    preset = session.material.options.preset
+    return Session(session.material, lambda frames: None, (preset,)).engine
+
+
+def play(engine: Engine, frame: int) -> None:
+    engine.transport = Transport(engine.transport.duration, frame / 24, True, time.monotonic())
+
+
+def calm(engine: Engine) -> int:
+    """Return a frame of which the next 80 are independent."""
+    free = engine.timeline.columns["source"] != FEEDBACK
+    return next(n for n in range(engine.timeline.frames - 80) if free[n : n + 80].all())
+
+
+def fed(engine: Engine) -> tuple[int, int]:
+    first = int(np.flatnonzero(engine.timeline.columns["source"] == FEEDBACK)[0])
+    shot = engine._feedback_shot(first)
+    assert shot is not None
+    return shot
+
+
+class Time:
+    """A clock that a test moves."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_an_estimate_is_forgotten_with_time() -> None:
+    clock = Time()
+    estimate = Estimate(0.2, clock)
+    for _ in range(40):
+        estimate.took(6.0)
+    assert estimate.seconds == pytest.approx(6.0, rel=0.01)
+    # no longer than the work itself takes
+    clock.now += 6.0
+    assert estimate.seconds == pytest.approx(6.0, rel=0.01)
+    clock.now += HALF_LIFE
+    assert estimate.seconds == pytest.approx(0.2 + 5.8 / 2, rel=0.01)
+    clock.now += 20 * HALF_LIFE
+    assert estimate.seconds == pytest.approx(0.2, rel=0.01)
+
+
+def test_one_hold_up_says_little_about_what_comes_next() -> None:
+    estimate = Estimate(0.2, Time())
+    estimate.took(300.0)
+    assert estimate.seconds < 1.0
+
+
+@pytest.mark.parametrize("seconds", [0.1, 2.0, 2.6, 5.0, 20.0, 400.0])
+@pytest.mark.parametrize("edited", [False, True])
+def test_something_is_imagined_however_long_a_picture_takes(engine: Engine, seconds: float, edited: bool) -> None:
+    frame = calm(engine)
+    play(engine, frame)
+    engine._batch_time, engine._tick_time = Estimate(seconds), Estimate(seconds)
+    engine._fresh = -1 if edited else engine.epoch
+    assert engine._next() is not None
+    window = engine.window()[0]
+    assert len(window) <= FURTHEST * 24 + 2
+    # what is skipped ends well within what is looked at
+    lead = min(seconds, SKIPPED * engine._reach()) * 24
+    assert lead < 0.6 * FURTHEST * 24
+
+
+def test_only_one_late_picture_is_made_where_none_could_be_in_time(engine: Engine) -> None:
+    # the song's last frames: whatever is begun comes after its time
+    last = engine.timeline.frames - 12
+    if engine.timeline.columns["source"][last] == FEEDBACK:
+        pytest.skip("the song ends in a feedback shot")
+    play(engine, last)
+    engine._batch_time, engine._fresh = Estimate(1.2), engine.epoch
+    work = engine._next()
+    assert work is not None
+    made = work()
+    assert len(made) == 1
+    engine._keep(engine._scene, made)
+    assert engine._next() is None
+
+
+def test_a_feedback_shot_that_is_too_slow_goes_on_late(engine: Engine) -> None:
+    start, stop = fed(engine)
+    engine._tick_time = Estimate(50.0)
+    middle = start + 8
+    # more than a second of it is still to come
+    assert stop - middle > 30
+    engine._fresh = engine.epoch
+    for _ in range(2):
+        play(engine, middle)
+        work = engine._next()
+        assert work is not None
+        engine._keep(engine._scene, work())
+    # it is shown although its time is over, since nothing newer is there
+    play(engine, middle)
+    late = engine.late_frame()
+    assert late is not None
+    assert start <= late <= middle
+
+
+def test_a_late_picture_of_another_shot_is_shown_only_if_it_was_made_late(engine: Engine) -> None:
+    start, stop = fed(engine)
+    play(engine, stop + 5)
+    engine.store.put(Picture(stop - 1, b"jpeg"))
+    assert engine.late_frame() is None
+    engine._overdue = stop - 1
+    assert engine.late_frame() == stop - 1
+    engine.store.put(Picture(stop + 3, b"jpeg"))
+    assert engine.late_frame() == stop + 3
+    assert start < stop
+
+
+def test_it_says_how_far_behind_it_is(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = time.monotonic()
+    frame = calm(engine)
+    engine.move(Transport(engine.transport.duration, frame / 24, False, now), jumped=True)
+    assert engine.status().behind == 0
+    engine.transport = Transport(engine.transport.duration, (frame + 48) / 24, True, now)
+    engine._since = now - 1.5
+    # the song stands at that moment, however long the test takes
+    monkeypatch.setattr("reactive.live.transport.time.monotonic", lambda: now)
+    assert engine._behind(now) == pytest.approx(1.5)
+    engine.store.put(Picture(frame + 24, b"jpeg"))
+    assert engine._behind(now) == pytest.approx(1.0)
+    engine.store.put(Picture(frame + 48, b"jpeg"))
+    assert engine._behind(now) == pytest.approx(0.0)
+
+
+def test_a_machine_that_was_busy_is_itself_again_within_seconds() -> None:
+    pace = Pace(24.0)
+    for number in range(20):
+        pace.imagined(4, 20.0, now=20.0 * number)
+    assert pace.stride == STRIDES[-1]
+    now = 400.0
+    while pace.stride > 3:
+        now += 0.2
+        pace.imagined(4, 0.2, now=now)
+        assert now < 406.0
+
+
+def test_an_edit_says_from_where_on_it_shows(session: Session) -> None:
+    session.change({"kind": "control", "time": 2.0, "name": "seed", "value": 9.0})
+    changed = session.engine.changed
+    session.forget()
+    assert 0.9 * 48 <= changed <= 48 + 24
+
+
+def test_the_loop_s_end_is_known() -> None:
+    assert Transport(20.0, 12.0, True, 100.0, (10.0, 14.0)).until_loop_ends(101.0) == pytest.approx(1.0)
+    assert Transport(20.0, 12.0, True, 100.0, (10.0, 14.0)).until_loop_ends(109.0) == 0
+    assert Transport(20.0, 15.0, True, 100.0, (10.0, 14.0)).until_loop_ends(100.0) == 0
+    assert Transport(20.0, 12.0, False, 100.0, (10.0, 14.0)).until_loop_ends(101.0) is None
+    assert Transport(20.0, 12.0, True, 100.0).until_loop_ends(101.0) is None
