@@ -7,7 +7,8 @@ read, nothing is downloaded, and no code from a model is run.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -28,7 +29,7 @@ from reactive.diffusion.folders import load_folder
 from reactive.diffusion.graphs import graphs_for
 from reactive.diffusion.lora import find_lora, fuse, parse_lora
 from reactive.diffusion.model import Model as Model
-from reactive.diffusion.sampling import read_sampling
+from reactive.diffusion.sampling import NOTHING_SAID, read_sampling
 from reactive.diffusion.singlefile import load_file
 
 
@@ -43,6 +44,7 @@ def load_model(
     dtype: str = "auto",
     config: Path | None = None,
     compiled: bool = False,
+    said: Mapping[str, str] = NOTHING_SAID,
 ) -> Model:
     """Load a model for a device.
 
@@ -66,6 +68,8 @@ def load_model(
         A diffusers folder that describes a single file. Default: what ships for its family.
     compiled
         Whether its networks are compiled by torch.compile, which takes minutes at their first call.
+    said
+        Sampler, spacing and prediction where the user says them, by these names; they count more than what the model says.
 
     Raises
     ------
@@ -89,7 +93,9 @@ def load_model(
         folder = find_autoencoder(vae, parts.family)
         modules["vae"] = load_autoencoder(folder, vae, number_format, modules["unet"].config.in_channels)
         sha256 = _chained(sha256, f"vae {hash_files(folder, ('.',))}")
-    sampling = read_sampling(parts.scheduler, wishes, name=name, steps=steps)
+    short = found.name if found.is_file() else name
+    sampling = read_sampling(parts.scheduler, wishes, name=short, steps=steps, said=said, taken=parts.taken)
+    sampling = replace(sampling, notes=(*(note for adapter in adapters for note in adapter.notes), *sampling.notes))
     chosen = sampling.guidance if guidance is None else guidance
     where = torch.device(device)
     vae_format = autoencoder_dtype(modules["vae"], parts.family.name, number_format)
