@@ -20,6 +20,8 @@ FAILED, USAGE, INTERRUPTED, TERMINATED = 1, 2, 130, 143
 PHOTOS_UNSEEN = (
     'No part of it shows photographs, so --photo changed nothing; the preset needs a phase with mode = "photo".'
 )
+DEVICES = ("auto", "cpu", "cuda", "mps", "xpu")
+DEVICES_HELP = "Where pictures are imagined: cuda (NVIDIA, AMD), mps (Apple), xpu (Intel). auto: the best there is."
 PRESETS_HELP = "Name of a preset that ships, or the path of a preset file or folder."
 
 

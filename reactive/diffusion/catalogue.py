@@ -99,6 +99,11 @@ ENTRIES = (
 )  # fmt: skip
 
 
+def small_autoencoder(family: str) -> Entry | None:
+    """Return the small autoencoder of a family, None if there is none."""
+    return next((entry for entry in ENTRIES if entry.kind == "vae" and entry.family == family), None)
+
+
 def known(name: str) -> Entry | None:
     """Return what goes by a short name, or by the hub id of an entry that is a whole repository."""
     for entry in ENTRIES:

@@ -16,7 +16,7 @@ import torch
 from reactive.diffusion.autoencoders import find_autoencoder, load_autoencoder
 from reactive.diffusion.catalogue import EMBER as EMBER
 from reactive.diffusion.compiled import compile_networks
-from reactive.diffusion.device import autoencoder_dtype, choose_dtype, place, prepare
+from reactive.diffusion.device import autoencoder_dtype, choose_dtype, device_memory, place, prepare
 from reactive.diffusion.device import choose_device as choose_device
 from reactive.diffusion.device import default_batch as default_batch
 from reactive.diffusion.device import default_threads as default_threads
@@ -30,7 +30,9 @@ from reactive.diffusion.graphs import graphs_for
 from reactive.diffusion.lora import find_lora, fuse, parse_lora
 from reactive.diffusion.model import Model as Model
 from reactive.diffusion.sampling import NOTHING_SAID, read_sampling
+from reactive.diffusion.shapes import memory_class
 from reactive.diffusion.singlefile import load_file
+from reactive.diffusion.texts import LEAVING
 
 
 def load_model(
@@ -53,7 +55,7 @@ def load_model(
     name
         ``ember``, a short name, a diffusers folder, a ``.safetensors`` file, or the id of a hub model that was fetched.
     device
-        ``cpu`` or ``cuda``.
+        ``cpu``, ``cuda``, ``mps`` or ``xpu``.
     steps
         Evaluations a picture; default: what the model wants.
     guidance
@@ -61,9 +63,10 @@ def load_model(
     loras
         LoRA files or short names, each with an optional strength (``film.safetensors:0.8``), fused in this order.
     vae
-        Another autoencoder: ``tiny`` for the family's small one, a short name, or a folder. Default: the model's own.
+        Another autoencoder: ``tiny`` for the family's small one, a short name, the id of one on the hub that was fetched, a
+        folder or a ``.safetensors`` file. Default: the model's own.
     dtype
-        ``auto`` (float32 on CPU, float16 on CUDA), ``float32``, ``float16`` or ``bfloat16``.
+        ``auto`` (float32 on CPU, float16 on cards), ``float32``, ``float16`` or ``bfloat16``.
     config
         A diffusers folder that describes a single file. Default: what ships for its family.
     compiled
@@ -102,7 +105,9 @@ def load_model(
     for part, module in modules.items():
         if not part.startswith("tokenizer"):
             exact = vae_format if part == "vae" else number_format
-            modules[part] = place(module, where, exact, images=part in ("unet", "vae"))
+            # text encoders wait on the host until there are prompts to embed
+            at = torch.device("cpu") if part.startswith("text") and where.type in LEAVING else where
+            modules[part] = place(module, at, exact, images=part in ("unet", "vae"))
     for half, fold in ((modules["vae"].decoder, fold_decoder), (modules["vae"].encoder, fold_encoder)):
         if isinstance(getattr(half, "layers", None), torch.nn.Sequential):
             half.layers = fold(half.layers)
@@ -129,6 +134,7 @@ def load_model(
         walk=wishes.get("walk", {}),
         graphs=graphs_for(where.type),
         compiled=compiled,
+        memory=memory_class(device_memory(where.type)),
         **modules,
     )
 

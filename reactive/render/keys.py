@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
 from reactive import __version__
+from reactive.diffusion.device import device_name
 from reactive.diffusion.joins import next_shot
 from reactive.diffusion.lanes import shot_ticks
 from reactive.diffusion.lora import parse_lora
@@ -75,12 +75,11 @@ def code_hash() -> str:
 
 def environment(device: str, threads: int) -> dict[str, Any]:
     """Return what else a picture's bits rest on: versions, device and threads."""
-    on_gpu = device.startswith("cuda")
     return {
         "reactive": f"{__version__}+{code_hash()}",
         **{name: version(name) for name in _LIBRARIES},
         **encoder_versions(),
-        "device": torch.cuda.get_device_name() if on_gpu else f"cpu {torch.backends.cpu.get_cpu_capability()}",
+        "device": device_name(device),
         "machine": platform.machine(),
         "threads": threads,
     }
@@ -107,12 +106,12 @@ def ground(model: Model, order: Order, environment: Mapping[str, Any]) -> dict[s
         "model": model.sha256,
         "steps": model.steps,
         "guidance": model.guidance,
-        "sampling": [model.sampling.sampler, model.prediction],
+        "sampling": [model.sampling.sampler, model.prediction, model.sampling.grid.tolist(), model.sampling.full],
         "dtype": [str(model.dtype), str(model.vae_dtype)],
         "compiled": model.compiled,
         "pace": order.pace,
         "imagined": list(order.imagined),
-        "batch": order.batch,
+        "batch": [order.batch, order.slices],
         "harmonics": order.timeline.harmonics,
         "feedback": [order.timeline.feedback_fresh, order.timeline.feedback_colour],
         "rate": order.rate,
