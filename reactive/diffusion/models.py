@@ -13,16 +13,15 @@ from pathlib import Path
 
 import torch
 
-from reactive.diffusion.autoencoders import find_autoencoder, load_autoencoder
+from reactive.diffusion.autoencoders import find_autoencoder, hash_autoencoder, load_autoencoder
 from reactive.diffusion.catalogue import EMBER as EMBER
 from reactive.diffusion.compiled import compile_networks
 from reactive.diffusion.device import autoencoder_dtype, choose_dtype, device_memory, place, prepare
 from reactive.diffusion.device import choose_device as choose_device
 from reactive.diffusion.device import default_batch as default_batch
 from reactive.diffusion.device import default_threads as default_threads
-from reactive.diffusion.families import guidance_embedding
+from reactive.diffusion.families import SDXL, guidance_embedding
 from reactive.diffusion.finding import find_model as find_model
-from reactive.diffusion.finding import hash_files
 from reactive.diffusion.finding import hash_folder as hash_folder
 from reactive.diffusion.fold import fold_decoder, fold_encoder
 from reactive.diffusion.folders import load_folder
@@ -31,7 +30,7 @@ from reactive.diffusion.lora import find_lora, fuse, parse_lora
 from reactive.diffusion.model import Model as Model
 from reactive.diffusion.sampling import NOTHING_SAID, read_sampling
 from reactive.diffusion.shapes import memory_class
-from reactive.diffusion.singlefile import load_file
+from reactive.diffusion.singlefile import CONFIGS, load_file
 from reactive.diffusion.texts import LEAVING
 
 
@@ -94,8 +93,9 @@ def load_model(
         sha256 = _chained(sha256, f"lora {adapter.scale!r} {adapter.sha256}")
     if vae is not None:
         folder = find_autoencoder(vae, parts.family)
-        modules["vae"] = load_autoencoder(folder, vae, number_format, modules["unet"].config.in_channels)
-        sha256 = _chained(sha256, f"vae {hash_files(folder, ('.',))}")
+        described = config or CONFIGS / ("sdxl" if parts.family is SDXL else "sd1")
+        modules["vae"] = load_autoencoder(folder, vae, number_format, modules["unet"].config.in_channels, described)
+        sha256 = _chained(sha256, f"vae {hash_autoencoder(folder)}")
     short = found.name if found.is_file() else name
     sampling = read_sampling(parts.scheduler, wishes, name=short, steps=steps, said=said, taken=parts.taken)
     sampling = replace(sampling, notes=(*(note for adapter in adapters for note in adapter.notes), *sampling.notes))

@@ -18,6 +18,7 @@ import numpy as np
 
 from reactive import __version__
 from reactive.diffusion.device import device_name
+from reactive.diffusion.finding import cached
 from reactive.diffusion.joins import next_shot
 from reactive.diffusion.lanes import shot_ticks
 from reactive.diffusion.lora import parse_lora
@@ -63,8 +64,13 @@ def model_hash(settings: Settings) -> str:
     ModelError
         If the model isn't there.
     """
-    more = [parse_lora(text)[0] for text in settings.loras] + ([settings.vae] if settings.vae else [])
-    return digest([hash_path(path) for path in (find_model(settings.model), *map(Path, more)) if path.exists()])
+    more = [Path(parse_lora(text)[0]) for text in settings.loras]
+    if settings.vae:
+        given = Path(settings.vae)
+        more.append(
+            given if given.exists() or settings.vae.count("/") != 1 else cached(settings.vae, settings.vae, "--vae")
+        )
+    return digest([hash_path(path) for path in (find_model(settings.model), *more) if path.exists()])
 
 
 @cache
