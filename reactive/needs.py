@@ -11,7 +11,7 @@ from reactive.diffusion.catalogue import known, read_json
 from reactive.diffusion.families import FAMILIES, SDXL, Family, family_of
 from reactive.diffusion.finding import find_model
 from reactive.diffusion.footprint import Config
-from reactive.diffusion.shapes import GIB, Footprint, budget, rule, text_numbers
+from reactive.diffusion.shapes import GIB, Needs, budget, rule, text_numbers
 from reactive.diffusion.singlefile import CONFIGS, read_header
 from reactive.errors import ModelError
 
@@ -35,7 +35,7 @@ def needs_table(name: str, size: tuple[int, int] | None = None) -> dict[str, Any
     ModelError
         If the model is neither here nor known by its name.
     """
-    needs, native = footprint_named(name)
+    needs, native = needs_named(name)
     width, height = size or native
     batches = [
         {
@@ -74,7 +74,7 @@ def needs_table(name: str, size: tuple[int, int] | None = None) -> dict[str, Any
     }
 
 
-def footprint_named(name: str) -> tuple[Footprint, tuple[int, int]]:
+def needs_named(name: str) -> tuple[Needs, tuple[int, int]]:
     """Return what a model needs in float16, and its native size, by the configuration of its folder, file or short name.
 
     Raises
@@ -91,7 +91,7 @@ def footprint_named(name: str) -> tuple[Footprint, tuple[int, int]]:
     factor = 2 ** (len(vae.get("block_out_channels", vae.get("decoder_block_out_channels", (1,) * 4))) - 1)
     size = unet.get("sample_size", 64)
     high, wide = (size, size) if isinstance(size, int) else size
-    needs = Footprint(
+    needs = Needs(
         unet=unet, vae=vae, unet_bytes=_HALF * _weights("unet", unet), vae_bytes=vae_number * _weights("vae", vae),
         text_bytes=_HALF * sum(_weights(encoder.name, text) for encoder, text in zip(encoders, texts, strict=True)),
         number=_HALF, vae_number=vae_number, factor=factor, twice=told != 1.0,

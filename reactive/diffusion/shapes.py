@@ -33,7 +33,7 @@ class Shape:
 
 
 @dataclass(frozen=True)
-class Footprint:
+class Needs:
     """What a model's parts need.
 
     Attributes
@@ -113,10 +113,10 @@ def budget(memory: int) -> int:
     return int((0.9 * memory - 0.4) * GIB)
 
 
-def footprint_of(model: Model) -> Footprint:
+def needs_of(model: Model) -> Needs:
     """Return what a loaded model needs."""
     encoders = [part for part in (model.text_encoder, model.text_encoder_2) if part is not None]
-    return Footprint(
+    return Needs(
         unet=model.unet.config, vae=model.vae.config, unet_bytes=_bytes(model.unet), vae_bytes=_bytes(model.vae),
         text_bytes=sum(map(_bytes, encoders)), number=model.dtype.itemsize, vae_number=model.vae_dtype.itemsize,
         factor=model.factor, twice=model.guidance > 1.0 and model.told_guidance is None,
@@ -130,7 +130,7 @@ def text_numbers(width: int, layers: int) -> int:
     return width * (layers + 1 + 10)
 
 
-def rule(needs: Footprint, kind: str, memory: int, width: int, height: int) -> Shape:
+def rule(needs: Needs, kind: str, memory: int, width: int, height: int) -> Shape:
     """Return the shape for ``--batch auto``.
 
     Parameters
@@ -164,7 +164,7 @@ def shape_of(model: Model, width: int, height: int, *, batch: int = 0, slices: i
     batch, slices
         What is asked for; 0: by rule.
     """
-    needs = footprint_of(model)
+    needs = needs_of(model)
     found = rule(needs, model.device.type, model.memory, width, height)
     if not batch:
         return Shape(found.batch, slices or found.slices, found.memory)

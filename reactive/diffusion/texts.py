@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import torch
 
 from reactive.diffusion.model import Model
-from reactive.diffusion.shapes import budget, footprint_of
+from reactive.diffusion.shapes import budget, needs_of
 
 # cards with a memory of their own; an Apple chip's is the host's, so nothing is won by leaving it
 LEAVING = ("cuda", "xpu")
@@ -25,7 +25,7 @@ def visiting(model: Model) -> Iterator[None]:
     if model.device.type not in LEAVING:
         yield
         return
-    fits = not model.memory or footprint_of(model).embedding() <= budget(model.memory)
+    fits = not model.memory or needs_of(model).embedding() <= budget(model.memory)
     # one thread at a time moves them
     with _visit:
         if fits:

@@ -7,7 +7,7 @@ from typing import Any
 
 from reactive.diffusion.catalogue import small_autoencoder
 from reactive.diffusion.model import Model
-from reactive.diffusion.shapes import GIB, Shape, budget, footprint_of, shape_of
+from reactive.diffusion.shapes import GIB, Shape, budget, needs_of, shape_of
 from reactive.render.job import Job
 
 # a decoder that is more than half of the arithmetic is what a user waits for
@@ -53,7 +53,7 @@ def job_shape(
 def model_notes(model: Model, imagined: tuple[int, int]) -> tuple[str, ...]:
     """Return what a user should know of a model before it renders, each a sentence."""
     notes = [f"{note}." for note in model.sampling.notes]
-    needs = footprint_of(model)
+    needs = needs_of(model)
     entry = small_autoencoder(model.family.name)
     share = needs.decoding_share(*imagined, steps=model.steps)
     if entry is not None and type(model.vae).__name__ == "AutoencoderKL" and share > _MOST:
