@@ -191,8 +191,10 @@ def run(songs: tuple[str, ...], output: Path | None, as_json: bool, wishes: Call
                 again = repeat(song, output, options, report)
                 clip, differs = again.clip, again.differs
             else:
-                clip = make_clip(song, out, settings, progress=report, rates=bar.rates)
+                clip = make_clip(song, out, settings, progress=report, rates=bar.rates, tell=bar.tell)
     for note in clip.notes:
+        if note in bar.told:
+            continue
         click.echo(clean(note), err=True)
     summary = clip.to_dict()
     if options["recipe_of"]:
