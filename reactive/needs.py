@@ -137,7 +137,8 @@ def _weights(part: str, config: Config) -> int:
         elif part == "vae":
             tiny = "decoder_block_out_channels" in config
             plain.pop("block_out_channels", None) if tiny else None
-            made = (AutoencoderTiny if tiny else AutoencoderKL).from_config(plain)
+            kinds: Any = AutoencoderTiny if tiny else AutoencoderKL
+            made = kinds.from_config(plain)
         else:
             kind = CLIPTextModelWithProjection if part == "text_encoder_2" else CLIPTextModel
             made = kind(CLIPTextConfig(**plain))
