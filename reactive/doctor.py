@@ -12,11 +12,16 @@ from reactive.diffusion.backend.device import (
     choose_dtype,
     default_batch,
     default_threads,
+    device_memory,
+    device_name,
 )
+from reactive.diffusion.builds import advice
 from reactive.diffusion.models.catalogue import EMBER
+from reactive.diffusion.shapes import memory_class
 from reactive.errors import OutputError
 from reactive.video.nvenc import nvenc_problem
-from reactive.video.upscale import Upscaling, check_upscaling, device_name
+from reactive.video.upscale import Upscaling, check_upscaling
+from reactive.video.upscale import device_name as upscaler_name
 
 LIBRARIES = ("torch", "diffusers", "transformers", "librosa", "av", "numpy")
 
@@ -50,6 +55,11 @@ def examine() -> dict[str, str]:
             "network and autoencoder are recorded once for each shape and replayed, without launching kernels"
         )
         facts["copies"] = "pinned and on a stream of their own, while the next batch is imagined"
+    elif device != "cpu":
+        memory = device_memory(device) / 2**30
+        facts["device"] = f"{device}: {device_name(device)}, {memory:.0f} GiB"
+        facts["numbers"] = f"{numbers}: what checkpoints are published in; the autoencoder of XL in float32"
+        facts["layout"] = "channels_last"
     else:
         onednn: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
         build = "no CUDA in this build of torch" if torch.version.cuda is None else "torch sees no CUDA device"
@@ -59,7 +69,12 @@ def examine() -> dict[str, str]:
     facts["attention"] = attention_kernels(device)
     facts["tuning"] = "none: kernels chosen by timing could make other bits in the next process"
     facts["threads"] = f"{default_threads()}: the cores that this process may use"
-    facts["batch"] = f"{default_batch(device, 384, 224)} pictures of 384x224 at once: a fixed rule of device and size"
+    memory_here = memory_class(device_memory(device))
+    rule = f"model, size and memory (class {memory_here} GB)" if memory_here else "device and size"
+    least = "at most " if memory_here else ""
+    facts["batch"] = f"{least}{default_batch(device, 384, 224)} pictures of 384x224 at once: a fixed rule of {rule}"
+    if told := advice():
+        facts["card"] = told
     problem = nvenc_problem()
     facts["encoder"] = "x264; --codec nvenc opens here too" if not problem else f"x264; nvenc does not open ({problem})"
     facts["upscale"] = _upscale()
@@ -72,7 +87,7 @@ def _upscale() -> str:
         check_upscaling(Upscaling(2, "esrgan"))
     except OutputError:
         return "lanczos; for esrgan pip install 'reactive-clip[upscale]'"
-    return f"lanczos, and esrgan on {device_name()}"
+    return f"lanczos, and esrgan on {upscaler_name()}"
 
 
 def _yes(value: bool) -> str:

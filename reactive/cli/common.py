@@ -20,6 +20,8 @@ FAILED, USAGE, INTERRUPTED, TERMINATED = 1, 2, 130, 143
 PHOTOS_UNSEEN = (
     'No part of it shows photographs, so --photo changed nothing; the preset needs a phase with mode = "photo".'
 )
+DEVICES = ("auto", "cpu", "cuda", "mps", "xpu")
+DEVICES_HELP = "Where pictures are imagined: cuda (NVIDIA, AMD), mps (Apple), xpu (Intel). auto: the best there is."
 PRESETS_HELP = "Name of a preset that ships, or the path of a preset file or folder."
 
 
@@ -82,6 +84,7 @@ class Progress:
         self.task: Any = None
         self.shown = shown
         self.workers: tuple[float, ...] = ()
+        self.told: list[str] = []
 
     def __enter__(self) -> Callable[[str, int, int], None]:
         """Return the callback that the library reports to."""
@@ -110,6 +113,14 @@ class Progress:
     def rates(self, workers: Sequence[float]) -> None:
         """Show how many frames a second each worker renders."""
         self.workers = tuple(workers)
+
+    def tell(self, note: str) -> None:
+        """Show a note above the bar, at once."""
+        self.told.append(note)
+        if self.bar is None:
+            click.echo(clean(note), err=True)
+        else:
+            self.bar.console.print(clean(note), markup=False, highlight=False)
 
     def report(self, stage: str, done: int, total: int) -> None:
         """Show how far a stage is."""

@@ -3,21 +3,34 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import click
 
-from reactive.cli.common import errors, json_option
+from reactive.cli.common import clean, errors, json_option
 
 
 @click.command()
+@click.option("--model", metavar="NAME", help="Say what this model needs of a card's memory instead.")
+@click.option("--imagine-size", metavar="WxH", help="With --model: at this size. Default: what it was made for.")
 @json_option
-def doctor(as_json: bool) -> None:
-    """Say what reactive would use on this machine, and what is missing.
+def doctor(model: str | None, imagine_size: str | None, as_json: bool) -> None:
+    """Say what reactive would use on this machine, and what is missing; with --model, what a model needs on cards.
 
     \b
-    Example:
+    Examples:
       reactive doctor
+      reactive doctor --model sdxl-turbo
     """
+    if model is not None:
+        with errors(as_json):
+            from reactive.needs import needs_table
+            from reactive.render.sizes import parse_size
+
+            size = parse_size(imagine_size, "--imagine-size", multiple=8) if imagine_size else None
+            needs = needs_table(model, size)
+        click.echo(json.dumps(needs) if as_json else _table(needs))
+        return
     with errors(as_json):
         from reactive.doctor import examine
 
@@ -27,3 +40,24 @@ def doctor(as_json: bool) -> None:
         return
     for name, value in facts.items():
         click.echo(f"{name:<14} {value}")
+
+
+def _table(needs: dict[str, Any]) -> str:
+    """Return what a model needs as lines."""
+    parts = ", ".join(f"{part} {size:.2f}" for part, size in needs["weights_gib"].items())
+    lines = [
+        f"{clean(needs['model'])} at {needs['size']} in float16, computed from shapes, in GiB",
+        f"weights: {parts} (these leave the card once the prompts are embedded)",
+        "",
+        f"{'batch':>5} {'network':>8} {'decoding at once':>17} {'one by one':>11}",
+    ]
+    lines += [
+        f"{row['batch']:>5} {row['network']:>8.2f} {row['decoding at once']:>17.2f} {row['one by one']:>11.2f}"
+        for row in needs["batches"]
+    ]
+    lines += ["", "--batch auto on a card of"]
+    for row in needs["cards"]:
+        fits = f"needs {row['needs']:.2f} of {row['has']:.2f}" + ("" if row["fits"] else ": too little")
+        texts = "" if row["texts"] == "card" else ", prompts embedded on the CPU"
+        lines.append(f"{row['card']:>5} GB: batch {row['batch']}, decoded {row['slices']} at a time, {fits}{texts}")
+    return "\n".join(lines)

@@ -37,10 +37,14 @@ def models_list(as_json: bool) -> None:
 
 @models.command("pull")
 @click.argument("name")
+@click.option(
+    "--full", is_flag=True, help="Fetch float32 weights even where the hub has float16 ones of half the size."
+)
 @json_option
-def models_pull(name: str, as_json: bool) -> None:
+def models_pull(name: str, full: bool, as_json: bool) -> None:
     """Download NAME (a short name or a hub id); a download that was cut off goes on.
 
+    Weights come in float16 where the hub has them so: half the download, and what a card computes with anyway.
     No other command downloads anything. Only safetensors, configuration and vocabulary are fetched.
 
     \b
@@ -50,7 +54,7 @@ def models_pull(name: str, as_json: bool) -> None:
     with errors(as_json):
         from reactive.diffusion.models.download import pull
 
-        path = pull(name)
+        path = pull(name, full=full)
     click.echo(json.dumps({"name": name, "path": str(path)}) if as_json else f"{clean(name)} is here: {path}")
 
 

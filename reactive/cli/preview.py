@@ -11,6 +11,8 @@ from typing import Any
 import click
 
 from reactive.cli.common import (
+    DEVICES,
+    DEVICES_HELP,
     USAGE,
     clean,
     errors,
@@ -42,7 +44,7 @@ from reactive.errors import ReactiveError
 @click.option("--model", default="ember", show_default=True, help="ember, a diffusers folder, or a hub id.")
 @click.option("--steps", type=click.IntRange(1, 200), help="Evaluations a picture. Default: what the model wants.")
 @click.option("--draft", is_flag=True, help="Half the size: sooner, and not what the final clip shows.")
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@click.option("--device", type=click.Choice(DEVICES), default="auto", show_default=True, help=DEVICES_HELP)
 @click.option("--threads", default=0, type=click.IntRange(0, 512), help="CPU threads. Default: one a core.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at; 0.0.0.0 for phones too.")
 @click.option(

@@ -13,6 +13,8 @@ from typing import Any
 import click
 
 from reactive.cli.common import (
+    DEVICES,
+    DEVICES_HELP,
     FAILED,
     PHOTOS_UNSEEN,
     USAGE,
@@ -57,7 +59,11 @@ SUFFIXES = {"h264": ".mp4", "nvenc": ".mp4", "prores": ".mov", "ffv1": ".mkv"}
     help="A name of `reactive models list`, a folder or a .safetensors file.",
 )
 @click.option("--lora", "loras", multiple=True, metavar="FILE[:S]", help="A LoRA and its strength; may be repeated.")
-@click.option("--vae", metavar="NAME", help="Another autoencoder: tiny (for previews), a name or a folder.")
+@click.option(
+    "--vae",
+    metavar="NAME",
+    help="Another autoencoder: tiny (for previews), a name, a hub id, a folder or a .safetensors file.",
+)
 @click.option("--guidance", type=click.FloatRange(0, 50), help="How hard prompts lead. Default: what the model wants.")
 @click.option("--negative", default="", metavar="TEXT", help="What guidance leads away from.")
 @click.option(
@@ -65,12 +71,27 @@ SUFFIXES = {"h264": ".mp4", "nvenc": ".mp4", "prores": ".mov", "ffv1": ".mkv"}
     default="auto",
     show_default=True,
     type=click.Choice(["auto", "float32", "float16", "bfloat16"]),
-    help="Number format. auto: float32 on CPU, float16 on CUDA.",
+    help="Number format. auto: float32 on CPU, float16 on cards.",
 )
 @click.option(
     "--compile", "compiled", is_flag=True, help="Compile the model first: minutes, then somewhat faster pictures."
 )
 @click.option("--steps", type=click.IntRange(1, 200), help="Evaluations a picture. Default: what the model wants.")
+@click.option(
+    "--sampler",
+    type=click.Choice(["ddim", "euler", "lcm", "dpmpp_2m", "flow_euler"]),
+    help="How the steps are taken. Default: what the model says, or its name.",
+)
+@click.option(
+    "--spacing",
+    type=click.Choice(["trailing", "leading", "linspace"]),
+    help="How the times of the steps are laid out. Default: what the model says, or the times that it was trained on.",
+)
+@click.option(
+    "--prediction",
+    type=click.Choice(["epsilon", "v_prediction", "sample", "flow"]),
+    help="What the network predicts. Default: what the model says, or its name.",
+)
 @seed_option
 @click.option("--start", default=0.0, metavar="S", help="Begin so many seconds into the song.")
 @click.option("--duration", type=float, metavar="S", help="Render so many seconds. Default: to the end.")
@@ -105,7 +126,7 @@ SUFFIXES = {"h264": ".mp4", "nvenc": ".mp4", "prores": ".mov", "ffv1": ".mkv"}
 @click.option("--show-lyrics", is_flag=True, help="Write the lines of the song's words while they are sung.")
 @click.option("--timeline", type=click.Path(path_type=Path), help="Render an edited timeline instead of a preset.")
 @click.option("--take", type=click.Path(path_type=Path), help="Render what was recorded in `reactive preview`.")
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@click.option("--device", type=click.Choice(DEVICES), default="auto", show_default=True, help=DEVICES_HELP)
 @click.option("--batch", default="auto", show_default=True, metavar="N|auto", help="Pictures imagined at once.")
 @click.option("--threads", default=0, type=click.IntRange(0, 512), help="CPU threads. Default: one a core.")
 @click.option(
@@ -170,8 +191,10 @@ def run(songs: tuple[str, ...], output: Path | None, as_json: bool, wishes: Call
                 again = repeat(song, output, options, report)
                 clip, differs = again.clip, again.differs
             else:
-                clip = make_clip(song, out, settings, progress=report, rates=bar.rates)
+                clip = make_clip(song, out, settings, progress=report, rates=bar.rates, tell=bar.tell)
     for note in clip.notes:
+        if note in bar.told:
+            continue
         click.echo(clean(note), err=True)
     summary = clip.to_dict()
     if options["recipe_of"]:
@@ -311,6 +334,9 @@ def _settings(song: str, options: dict[str, Any]) -> Any:
         dtype=options["dtype"],
         compile=options["compiled"],
         steps=options["steps"],
+        sampler=options["sampler"],
+        spacing=options["spacing"],
+        prediction=options["prediction"],
         seed=options["seed"],
         start=options["start"],
         duration=options["duration"],

@@ -6,6 +6,7 @@ bits depend on weights, dtype, device kind, threads and that shape, never on its
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,12 +60,15 @@ class Core:
         How many pictures a batch holds.
     width, height
         The imagine-size in pixels.
+    slices
+        How many pictures are encoded or decoded at once; 0: all of the batch.
     """
 
-    def __init__(self, model: Model, bank: PromptBank, *, batch: int, width: int, height: int) -> None:
+    def __init__(self, model: Model, bank: PromptBank, *, batch: int, width: int, height: int, slices: int = 0) -> None:
         self.model = model
         self.bank = bank
         self.batch = batch
+        self.slices = slices
         self.width = width
         self.height = height
         self.noises_per_picture = model.steps if model.consistency else 1
@@ -113,7 +117,7 @@ class Core:
             return model.guided(latents, tau, conditioning, negative)
 
         latents = sample(model.sampling, denoise, strength, self._encoded(model, padded), noises)
-        return model.decode(latents)
+        return self._in_slices(model.decode, latents)
 
     def _encoded(self, model: Model, requests: list[Request]) -> torch.Tensor | None:
         """Return the latents of the sources, zeros where there is none; None if no request has one."""
@@ -122,12 +126,27 @@ class Core:
         # sources run through the encoder in the batch's shape too
         empty = torch.zeros(3, self.height, self.width)
         given = torch.tensor([r.source is not None for r in requests]).to(model.device).view(-1, 1, 1, 1)
-        encoded = model.encode(self._stack(model, [empty if r.source is None else r.source for r in requests]))
+        pictures = self._stack(model, [empty if r.source is None else r.source for r in requests])
+        encoded = self._in_slices(model.encode, pictures)
         return torch.where(given, encoded, torch.zeros_like(encoded))
+
+    def _in_slices(self, compute: Callable[[torch.Tensor], torch.Tensor], batch: torch.Tensor) -> torch.Tensor:
+        """Return what an autoencoder makes of a batch, in slices of one shape: the last one is filled up with its last item."""
+        if not 0 < self.slices < len(batch):
+            return compute(batch)
+        parts = []
+        for part in torch.split(batch, self.slices):
+            filled = part if len(part) == self.slices else part[_filling(len(part), self.slices)]
+            parts.append(compute(filled)[: len(part)])
+        return torch.cat(parts)
 
     def _stack(self, model: Model, tensors: list[torch.Tensor]) -> torch.Tensor:
         together = stacked(tensors, model.device).to(model.dtype)
         return together.contiguous(memory_format=torch.channels_last)
+
+
+def _filling(count: int, wanted: int) -> list[int]:
+    return [min(index, count - 1) for index in range(wanted)]
 
 
 def to_bytes(pictures: torch.Tensor) -> torch.Tensor:

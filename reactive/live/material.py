@@ -17,7 +17,8 @@ from reactive.audio.corrections import NOTHING, Corrections
 from reactive.diffusion.core import Core, from_bytes
 from reactive.diffusion.frames import Scenery, scenery
 from reactive.diffusion.models.conditioning import PromptBank
-from reactive.diffusion.models.load import Model, choose_device, default_batch, default_threads, load_model
+from reactive.diffusion.models.load import Model, choose_device, default_threads, load_model
+from reactive.diffusion.shapes import shape_of
 from reactive.errors import OutputError
 from reactive.live.grid import kept_grid
 from reactive.media.sound import Track
@@ -88,8 +89,9 @@ class Material(Studio):
         """Return the core of independent frames, that of feedback, and the scenery of a timeline."""
         self.bank = PromptBank.regrown(self.bank, self.model, timeline.prompts, timeline.negatives)
         width, height = self.imagined
-        batch = min(LIVE_BATCH.get(self.device, 4), default_batch(self.device, width, height))
-        independent = Core(self.model, self.bank, batch=batch, width=width, height=height)
+        shape = shape_of(self.model, width, height)
+        batch = min(LIVE_BATCH.get(self.device, 4), shape.batch)
+        independent = Core(self.model, self.bank, batch=batch, width=width, height=height, slices=shape.slices)
         # one shot plays at a time, so its lane needs no neighbours
         feedback = Core(self.model, self.bank, batch=1, width=width, height=height)
         return independent, feedback, scenery(timeline, independent, self.photos, self.videos)

@@ -14,8 +14,9 @@ from reactive.diffusion.core import Core, from_bytes
 from reactive.diffusion.frames import frame_request, scenery
 from reactive.diffusion.joins import prompts_at
 from reactive.diffusion.models.conditioning import PromptBank
-from reactive.diffusion.models.load import choose_device, default_batch, default_threads, load_model
+from reactive.diffusion.models.load import choose_device, default_threads, load_model
 from reactive.diffusion.motion.lens import through_lens
+from reactive.diffusion.shapes import shape_of
 from reactive.errors import OutputError
 from reactive.files import replacing
 from reactive.media.picture import read_picture
@@ -64,7 +65,8 @@ def contact_pictures(
     frames = np.array([telling_frame(shot) for shot in shots])
     columns = timeline.columns
     bank = PromptBank(loaded, timeline.prompts, prompts_at(columns, frames), timeline.negatives)
-    core = Core(loaded, bank, batch=min(default_batch(place, width, height), len(frames)), width=width, height=height)
+    shape = shape_of(loaded, width, height)
+    core = Core(loaded, bank, batch=min(shape.batch, len(frames)), width=width, height=height, slices=shape.slices)
     shown = {number for number in columns["source"][frames].tolist() if number >= 0}
     given = {
         number: from_bytes(torch.from_numpy(load_photo(path, width=width, height=height).copy()).permute(2, 0, 1))

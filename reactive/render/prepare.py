@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from reactive.diffusion.models.load import default_batch
 from reactive.diffusion.models.model import Model
 from reactive.diffusion.motion.flow import require_flow
 from reactive.errors import OutputError
@@ -18,6 +17,7 @@ from reactive.render.recipe import Recipe, make_recipe
 from reactive.render.request import Asked
 from reactive.render.resolve import Decided, frame_range, negatives_of
 from reactive.render.settings import Settings
+from reactive.render.shape import job_shape, model_notes
 from reactive.render.sizes import imagine_size, output_size, shaped_size
 from reactive.render.store.cache_keys import ground, hash_path, picture_keys
 from reactive.render.store.job import Job
@@ -41,6 +41,7 @@ class Ready:
 
 def loading_of(settings: Settings, device: str) -> Loading:
     """Return how the model is loaded."""
+    said = (("sampler", settings.sampler), ("spacing", settings.spacing), ("prediction", settings.prediction))
     return Loading(
         settings.model,
         device,
@@ -50,6 +51,7 @@ def loading_of(settings: Settings, device: str) -> Loading:
         settings.vae,
         settings.dtype,
         settings.compile,
+        tuple((option, value) for option, value in said if value),
     )
 
 
@@ -94,14 +96,15 @@ def get_ready(
     _check_imagine_size(imagined, model)
     upscaling = Upscaling(settings.upscale, settings.upscaler)
     size = settings.size or output_size(imagined, upscale=upscaling.factor)
-    batch = settings.batch or default_batch(device, *imagined)
+    shape = job_shape(job, model, imagined, asked.environment, batch=settings.batch, slices=settings.slices)
+    batch = shape.batch
     longest = settings.segment or segment_frames(timeline, expected_rate(model, imagined))
     plan = make_plan(timeline, first=frames[0], last=frames[1], longest=longest)
     codec = video_codec(settings.codec, speed=settings.speed, crf=settings.crf)
     walk, notes = job_pace(job, model, settings.pace, imagined=imagined)
     order = Order(
         job.folder.absolute(), timeline, negatives_of(timeline, settings.negative), imagined, batch, threads, given.photos,
-        settings.videos, codec, settings.imagine_rate, decided.black, upscaling, walk,
+        settings.videos, codec, settings.imagine_rate, decided.black, upscaling, walk, shape.slices,
     )  # fmt: skip
     files = (*given.photos, *settings.videos)
     hashes = {file: hash_path(file) for file in files}
@@ -110,7 +113,8 @@ def get_ready(
     recipe = None
     if settings.recipe and not settings.take:
         made = replace(
-            settings, size=size, imagine_size=imagined, steps=model.steps, device=device, batch=batch, threads=threads,
+            settings, size=size, imagine_size=imagined, steps=model.steps, device=device, batch=batch, slices=shape.slices,
+            threads=threads, sampler=model.sampling.sampler, prediction=model.prediction,
             segment=longest, start=decided.start, pace=walk,
         )  # fmt: skip
         recipe = make_recipe(
@@ -119,7 +123,7 @@ def get_ready(
     sizes = [size, *(shaped_size(size, wanted) for wanted in shapes)]
     books = Books(job, plan, keys, sizes, timeline.fps, codec, upscaling)
     job.set_manifest(asked.manifest(song, outs[0], plan))
-    return Ready(loading_of(settings, device), order, books, recipe, notes)
+    return Ready(loading_of(settings, device), order, books, recipe, (*model_notes(model, imagined), *notes))
 
 
 def prompts_between(timeline: Timeline, first: int, last: int) -> set[int]:

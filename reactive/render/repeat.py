@@ -12,7 +12,9 @@ from typing import Any
 
 from reactive.audio.corrections import Corrections
 from reactive.audio.hear import Wishes
+from reactive.diffusion.backend.device import CARDS
 from reactive.diffusion.models.load import find_model, hash_folder
+from reactive.diffusion.sampling.sampling import PREDICTIONS, SAMPLERS, SPACINGS
 from reactive.errors import MediaError, ModelError, ReactiveError
 from reactive.files import hash_file
 from reactive.media.safe import regular_file
@@ -28,9 +30,13 @@ from reactive.video.codec import CODECS, SPEEDS
 from reactive.video.upscale import FACTORS, WAYS
 
 _PAIRS = ("size", "imagine_size")
-_CHOICES = {"device": ("cpu", "cuda"), "codec": CODECS, "speed": SPEEDS, "upscale": FACTORS, "upscaler": WAYS}
+_CHOICES = {
+    "sampler": (None, *SAMPLERS), "spacing": (None, *SPACINGS), "prediction": (None, *PREDICTIONS),
+    "device": ("cpu", *CARDS), "codec": CODECS, "speed": SPEEDS, "upscale": FACTORS, "upscaler": WAYS,
+}  # fmt: skip
 _RANGES = {
-    "steps": (1, 200), "seed": (0, 1 << 63), "batch": (1, 999), "threads": (1, 512), "crf": (0, 51), "start": (0, 1e6),
+    "steps": (1, 200), "seed": (0, 1 << 63), "batch": (1, 999), "slices": (0, 999),
+    "threads": (1, 512), "crf": (0, 51), "start": (0, 1e6),
     "duration": (0, 1e6), "imagine_rate": (0, 240), "pace": (0, 100),
 }  # fmt: skip
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -48,6 +48,7 @@ def make_clip(
     *,
     progress: Progress | None = None,
     rates: Rates | None = None,
+    tell: Callable[[str], None] | None = None,
 ) -> Clip:
     """Make a finished clip of a song; what an interrupted run finished of it is taken from its job folder.
 
@@ -63,6 +64,8 @@ def make_clip(
         Told how far each stage is.
     rates
         Told how fast each worker of a Ray cluster is.
+    tell
+        Told what a user should know before a long wait, as soon as it is known; the clip's notes hold it too.
 
     Raises
     ------
@@ -114,6 +117,9 @@ def make_clip(
             song, outs, shapes, settings, model=model, job=job, asked=asked, decided=decided, frames=frames,
             given=given, threads=threads,
         )  # fmt: skip
+        if tell is not None:
+            for note in ready.notes:
+                tell(note)
         books = ready.books
         reused = books.frames_there()
         sha256 = model.sha256

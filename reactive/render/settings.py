@@ -19,12 +19,13 @@ Rates = Callable[[Sequence[float]], None]
 class Settings:
     """How a clip is made. Sizes are width and height in pixels; None means: what suits the model.
 
-    With `compile` the model's networks are compiled first.
+    With `compile` the model's networks are compiled first. `sampler`, `spacing` and `prediction` say how the model is sampled
+    where it does not say so itself, or says it wrong.
     `imagine_rate` is how many pictures a second are imagined where feedback does not decide; 0 means: every frame.
     `start` and `duration` are seconds of the song; with `telling` the excerpt begins where it tells most, around the drop;
     `macros` says where the preset's knobs stand; `lyrics` is an LRC or SRT file, `shots` a file of wishes for single shots;
     `title`, `logo` and `show_lyrics` are laid over the finished pictures; `take` is a recorded performance, which brings its
-    own presets, seed and frame rate; `batch`, `threads`, `segment`
+    own presets, seed and frame rate; `batch`, `slices` (pictures that are decoded at once), `threads`, `segment`
     (frames) and `pace` (of the walk) 0 mean: by rule; with `recipe` the clip carries all that
     decides it. Finished pictures are made `upscale` times as large by the `upscaler` lanczos or esrgan. `also` names
     further shapes of the clip, ``9:16``; `job` is where what is finished is kept, by default beside the clip; `mixed` goes on
@@ -44,6 +45,9 @@ class Settings:
     dtype: str = "auto"
     compile: bool = False
     steps: int | None = None
+    sampler: str | None = None
+    spacing: str | None = None
+    prediction: str | None = None
     seed: int = 0
     start: float = 0.0
     duration: float | None = None
@@ -63,6 +67,7 @@ class Settings:
     show_lyrics: bool = False
     device: str = "auto"
     batch: int = 0
+    slices: int = 0
     threads: int = 0
     codec: str = "h264"
     speed: str = "veryfast"

@@ -3,35 +3,84 @@
 from __future__ import annotations
 
 import os
+import platform
 from typing import Any
 
 import torch
 
 from reactive.diffusion.backend.allocator import keep_freed_memory
+from reactive.diffusion.builds import advice
 from reactive.errors import ModelError
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+# kinds of cards, the best first: CUDA is NVIDIA and, in a build for ROCm, AMD; XPU is Intel, MPS Apple
+CARDS = ("cuda", "xpu", "mps")
+
+
+def has_device(kind: str) -> bool:
+    """Return whether torch sees a device of a kind."""
+    if kind == "mps":
+        return torch.backends.mps.is_available()
+    return kind == "cpu" or bool(getattr(torch, kind).is_available())
 
 
 def choose_device(wish: str) -> str:
-    """Return ``cuda`` or ``cpu`` for ``auto``, ``cpu`` or ``cuda``.
+    """Return the kind of device for ``auto``, which is the best there is, or for a kind that is asked for.
 
     Raises
     ------
     ModelError
-        If cuda is asked for and there is none.
+        If a kind is asked for that torch does not see.
     """
     if wish == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if wish == "cuda" and not torch.cuda.is_available():
-        raise ModelError("there is no CUDA device here", where="--device cuda", remedy="use --device cpu")
+        return next((kind for kind in CARDS if has_device(kind)), "cpu")
+    if wish not in ("cpu", *CARDS):
+        raise ModelError(f'"{wish}" is no device', where="--device", remedy=f"use auto, cpu, {', '.join(CARDS)}")
+    if not has_device(wish):
+        told = advice()
+        remedy = f"use --device auto; {told}" if told else "use --device auto or cpu"
+        raise ModelError(f"torch sees no {wish} device here", where=f"--device {wish}", remedy=remedy)
     return wish
+
+
+def _module(kind: str) -> Any:
+    """Return torch's module of a kind of card."""
+    return getattr(torch, kind)
+
+
+def device_name(kind: str) -> str:
+    """Return what a device is called: bits rest on it."""
+    if kind in ("cuda", "xpu"):
+        return str(_module(kind).get_device_name())
+    if kind == "mps":
+        return f"mps {platform.processor() or platform.machine()}"
+    return f"cpu {torch.backends.cpu.get_cpu_capability()}"
+
+
+def device_memory(kind: str) -> int:
+    """Return the bytes of memory that a card has for us, of an Apple chip those that it recommends; 0 for the CPU."""
+    if kind in ("cuda", "xpu"):
+        return int(_module(kind).get_device_properties(0).total_memory)
+    return int(torch.mps.recommended_max_memory()) if kind == "mps" else 0
+
+
+def synchronize(kind: str) -> None:
+    """Wait until a device has done all that it was given."""
+    if kind in CARDS:
+        _module(kind).synchronize()
+
+
+def free_memory() -> None:
+    """Give back what torch keeps of freed memory, on every card that it sees."""
+    for kind in CARDS:
+        if has_device(kind):
+            _module(kind).empty_cache()
 
 
 def choose_dtype(kind: str, wish: str = "auto") -> torch.dtype:
     """Return the number format for a kind of device.
 
-    float16 on CUDA: checkpoints of this family are published and checked in it, and it keeps three bits more than bfloat16.
+    float16 on cards: checkpoints of this family are published and checked in it, and it keeps three bits more than bfloat16.
     float32 on CPU, where most processors compute the smaller formats slowly.
 
     Raises
@@ -61,7 +110,7 @@ def prepare(kind: str) -> None:
         torch.set_float32_matmul_precision("high")
         torch.backends.cudnn.allow_tf32 = True
         torch.backends.cudnn.benchmark = False
-    else:
+    elif kind == "cpu":
         keep_freed_memory()
 
 

@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from reactive.diffusion.models.catalogue import ENTRIES, known, read_json
+from reactive.diffusion.models.catalogue import known, read_json, small_autoencoder
 from reactive.diffusion.models.families import Family
-from reactive.diffusion.models.locate import cached
-from reactive.diffusion.models.pickles import require_safetensors, safe_options, unloadable
+from reactive.diffusion.models.locate import cached, hash_files
+from reactive.diffusion.models.pickles import refuse_pickle, require_safetensors, safe_options, unloadable
 from reactive.errors import ModelError
+
+# the one for XL that does not overflow in float16 says so in its name only
+_FIXED = re.compile(r"fp16[-_. ]?fix", re.IGNORECASE)
 
 
 def find_autoencoder(name: str, family: Family) -> Path:
-    """Return the folder of an autoencoder.
+    """Return the folder or the file of an autoencoder.
 
     Parameters
     ----------
     name
-        ``tiny`` for the small one of the family, a short name, or a folder.
+        ``tiny`` for the small one of the family, a short name, a folder, a ``.safetensors`` file, or the id of one on the hub
+        that was fetched, by itself or as a part of a model.
 
     Raises
     ------
@@ -32,14 +38,22 @@ def find_autoencoder(name: str, family: Family) -> Path:
         return Path(name)
     if (Path(name) / "vae" / "config.json").is_file():
         return Path(name) / "vae"
+    if Path(name).is_file():
+        refuse_pickle(Path(name), where)
+        if Path(name).suffix == ".safetensors":
+            return Path(name)
+        raise ModelError("is no .safetensors file", where=where, remedy="name one, or a folder with a config.json")
     entry = known(name)
     if name == "tiny":
-        entry = next((e for e in ENTRIES if e.kind == "vae" and e.family == family.name), None)
+        entry = small_autoencoder(family.name)
+    if (entry is None or entry.kind == "model") and name.count("/") == 1 and not name.startswith((".", "/")):
+        folder = cached(name, name, where)
+        return folder / "vae" if (folder / "vae" / "config.json").is_file() else folder
     if entry is None or entry.kind != "vae":
         raise ModelError(
             "there is no such autoencoder",
             where=where,
-            remedy='use "tiny", taesd, taesdxl, or a folder with a config.json',
+            remedy='use "tiny", taesd, taesdxl, a hub id, a .safetensors file, or a folder with a config.json',
         )
     if entry.family != family.name:
         raise ModelError(
@@ -48,8 +62,15 @@ def find_autoencoder(name: str, family: Family) -> Path:
     return cached(entry.hub, entry.name, where)
 
 
-def load_autoencoder(folder: Path, name: str, dtype: torch.dtype, channels: int) -> Any:
+def load_autoencoder(folder: Path, name: str, dtype: torch.dtype, channels: int, config: Path | None = None) -> Any:
     """Load an autoencoder whose latents have a number of channels.
+
+    Parameters
+    ----------
+    folder
+        Its folder, or a single file.
+    config
+        The folder that describes a single file.
 
     Raises
     ------
@@ -58,6 +79,8 @@ def load_autoencoder(folder: Path, name: str, dtype: torch.dtype, channels: int)
     """
     from diffusers import AutoencoderKL, AutoencoderTiny
 
+    if folder.is_file():
+        return _from_file(folder, name, dtype, channels, config)
     classes = {"AutoencoderTiny": AutoencoderTiny, "AutoencoderKL": AutoencoderKL}
     kind = str(read_json(folder / "config.json", name).get("_class_name"))
     if kind not in classes:
@@ -68,10 +91,56 @@ def load_autoencoder(folder: Path, name: str, dtype: torch.dtype, channels: int)
         vae = classes[kind].from_pretrained(folder, torch_dtype=dtype, **safe_options(folder))
     except (OSError, ValueError, RuntimeError, KeyError, TypeError) as problem:
         raise unloadable(problem, name) from None
-    if vae.config.latent_channels != channels:
+    _check_channels(int(vae.config.latent_channels), channels, name)
+    return vae
+
+
+def hash_autoencoder(place: Path) -> str:
+    """Return one sha256 over an autoencoder's folder or file."""
+    if place.is_dir():
+        return hash_files(place, (".",))
+    with place.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def _from_file(file: Path, name: str, dtype: torch.dtype, channels: int, config: Path | None) -> Any:
+    """Load a single file: of diffusers' names, of the original release's, or the autoencoder within a whole checkpoint."""
+    from diffusers import AutoencoderKL
+    from safetensors import SafetensorError, safe_open
+
+    assert config is not None
+    try:
+        with safe_open(file, framework="pt") as opened:
+            keys = {str(key).removeprefix("first_stage_model.") for key in opened.keys()}  # noqa: SIM118
+            at = next((key for key in opened.keys() if str(key).endswith("decoder.conv_in.weight")), None)  # noqa: SIM118
+            found = int(opened.get_slice(at).get_shape()[1]) if at is not None else 0
+    except (OSError, SafetensorError, ValueError) as problem:
+        raise unloadable(problem, name) from None
+    if not found or "encoder.conv_in.weight" not in keys:
         raise ModelError(
-            f"its latents have {vae.config.latent_channels} channels, the model's {channels}",
+            "is no autoencoder of the Stable Diffusion family", where=f"--vae {name}",
+            remedy='name one, or use "tiny", a hub id or a folder',
+        )  # fmt: skip
+    _check_channels(found, channels, name)
+    try:
+        # a local folder as config keeps the loader from looking for one on the network
+        vae = AutoencoderKL.from_single_file(
+            str(file), config=str(config), subfolder="vae", local_files_only=True, torch_dtype=dtype
+        )
+    except (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError) as problem:
+        raise unloadable(problem, name) from None
+    lacking = [key for key, value in vae.named_parameters() if value.is_meta]
+    if lacking:
+        raise ModelError(f"lacks {lacking[0]}", where=f"--vae {name}", remedy="fetch it again")
+    if _FIXED.search(file.name):
+        vae.register_to_config(force_upcast=False)
+    return vae
+
+
+def _check_channels(found: int, channels: int, name: str) -> None:
+    if found != channels:
+        raise ModelError(
+            f"its latents have {found} channels, the model's {channels}",
             where=name,
             remedy="use an autoencoder of the same family",
         )
-    return vae

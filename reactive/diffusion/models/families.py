@@ -36,9 +36,14 @@ class Conditioning:
         """Return some of the texts, in the order asked for."""
         return Conditioning(self.tokens[rows], None if self.pooled is None else self.pooled[rows])
 
-    def to(self, dtype: torch.dtype) -> Conditioning:
-        """Return it in a number format."""
-        return Conditioning(self.tokens.to(dtype), None if self.pooled is None else self.pooled.to(dtype))
+    def to(self, dtype: torch.dtype, device: torch.device | None = None) -> Conditioning:
+        """Return it in a number format, on a device if one is named."""
+        tokens, pooled = (
+            None if part is None else part.to(device=device or part.device, dtype=dtype)
+            for part in (self.tokens, self.pooled)
+        )
+        assert tokens is not None
+        return Conditioning(tokens, pooled)
 
     def expand(self, count: int) -> Conditioning:
         """Return one text's conditioning for `count` items."""
@@ -130,14 +135,16 @@ def _tokens(tokenizer: Any, texts: list[str], device: torch.device) -> torch.Ten
 
 
 def _embed_sd(model: Model, texts: list[str]) -> Conditioning:
-    ids = _tokens(model.tokenizer, texts, model.device)
+    ids = _tokens(model.tokenizer, texts, model.text_encoder.device)
     return Conditioning(model.text_encoder(ids).last_hidden_state)
 
 
 def _embed_sdxl(model: Model, texts: list[str]) -> Conditioning:
     """Both encoders' last hidden states but one, side by side; the second one's projection is the pooled vector."""
-    first = model.text_encoder(_tokens(model.tokenizer, texts, model.device), output_hidden_states=True)
-    second = model.text_encoder_2(_tokens(model.tokenizer_2, texts, model.device), output_hidden_states=True)
+    first = model.text_encoder(_tokens(model.tokenizer, texts, model.text_encoder.device), output_hidden_states=True)
+    second = model.text_encoder_2(
+        _tokens(model.tokenizer_2, texts, model.text_encoder_2.device), output_hidden_states=True
+    )
     tokens = torch.cat([first.hidden_states[-2], second.hidden_states[-2]], dim=-1)
     return Conditioning(tokens, second.text_embeds)
 

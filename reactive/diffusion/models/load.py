@@ -7,29 +7,31 @@ read, nothing is downloaded, and no code from a model is run.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from reactive.diffusion.backend.compile import compile_networks
-from reactive.diffusion.backend.device import autoencoder_dtype, choose_dtype, place, prepare
+from reactive.diffusion.backend.device import autoencoder_dtype, choose_dtype, device_memory, place, prepare
 from reactive.diffusion.backend.device import choose_device as choose_device
 from reactive.diffusion.backend.device import default_batch as default_batch
 from reactive.diffusion.backend.device import default_threads as default_threads
 from reactive.diffusion.backend.fold import fold_decoder, fold_encoder
 from reactive.diffusion.backend.graphs import graphs_for
-from reactive.diffusion.models.autoencoders import find_autoencoder, load_autoencoder
+from reactive.diffusion.models.autoencoders import find_autoencoder, hash_autoencoder, load_autoencoder
 from reactive.diffusion.models.catalogue import EMBER as EMBER
 from reactive.diffusion.models.diffusers_folder import load_folder
-from reactive.diffusion.models.families import guidance_embedding
+from reactive.diffusion.models.families import SDXL, guidance_embedding
 from reactive.diffusion.models.locate import find_model as find_model
-from reactive.diffusion.models.locate import hash_files
 from reactive.diffusion.models.locate import hash_folder as hash_folder
 from reactive.diffusion.models.lora import find_lora, fuse, parse_lora
 from reactive.diffusion.models.model import Model as Model
-from reactive.diffusion.models.single_file import load_file
-from reactive.diffusion.sampling.sampling import read_sampling
+from reactive.diffusion.models.single_file import CONFIGS, load_file
+from reactive.diffusion.sampling.sampling import NOTHING_SAID, read_sampling
+from reactive.diffusion.shapes import memory_class
+from reactive.diffusion.texts import LEAVING
 
 
 def load_model(
@@ -43,6 +45,7 @@ def load_model(
     dtype: str = "auto",
     config: Path | None = None,
     compiled: bool = False,
+    said: Mapping[str, str] = NOTHING_SAID,
 ) -> Model:
     """Load a model for a device.
 
@@ -51,7 +54,7 @@ def load_model(
     name
         ``ember``, a short name, a diffusers folder, a ``.safetensors`` file, or the id of a hub model that was fetched.
     device
-        ``cpu`` or ``cuda``.
+        ``cpu``, ``cuda``, ``mps`` or ``xpu``.
     steps
         Evaluations a picture; default: what the model wants.
     guidance
@@ -59,13 +62,16 @@ def load_model(
     loras
         LoRA files or short names, each with an optional strength (``film.safetensors:0.8``), fused in this order.
     vae
-        Another autoencoder: ``tiny`` for the family's small one, a short name, or a folder. Default: the model's own.
+        Another autoencoder: ``tiny`` for the family's small one, a short name, the id of one on the hub that was fetched, a
+        folder or a ``.safetensors`` file. Default: the model's own.
     dtype
-        ``auto`` (float32 on CPU, float16 on CUDA), ``float32``, ``float16`` or ``bfloat16``.
+        ``auto`` (float32 on CPU, float16 on cards), ``float32``, ``float16`` or ``bfloat16``.
     config
         A diffusers folder that describes a single file. Default: what ships for its family.
     compiled
         Whether its networks are compiled by torch.compile, which takes minutes at their first call.
+    said
+        Sampler, spacing and prediction where the user says them, by these names; they count more than what the model says.
 
     Raises
     ------
@@ -87,16 +93,21 @@ def load_model(
         sha256 = _chained(sha256, f"lora {adapter.scale!r} {adapter.sha256}")
     if vae is not None:
         folder = find_autoencoder(vae, parts.family)
-        modules["vae"] = load_autoencoder(folder, vae, number_format, modules["unet"].config.in_channels)
-        sha256 = _chained(sha256, f"vae {hash_files(folder, ('.',))}")
-    sampling = read_sampling(parts.scheduler, wishes, name=name, steps=steps)
+        described = config or CONFIGS / ("sdxl" if parts.family is SDXL else "sd1")
+        modules["vae"] = load_autoencoder(folder, vae, number_format, modules["unet"].config.in_channels, described)
+        sha256 = _chained(sha256, f"vae {hash_autoencoder(folder)}")
+    short = found.name if found.is_file() else name
+    sampling = read_sampling(parts.scheduler, wishes, name=short, steps=steps, said=said, taken=parts.taken)
+    sampling = replace(sampling, notes=(*(note for adapter in adapters for note in adapter.notes), *sampling.notes))
     chosen = sampling.guidance if guidance is None else guidance
     where = torch.device(device)
     vae_format = autoencoder_dtype(modules["vae"], parts.family.name, number_format)
     for part, module in modules.items():
         if not part.startswith("tokenizer"):
             exact = vae_format if part == "vae" else number_format
-            modules[part] = place(module, where, exact, images=part in ("unet", "vae"))
+            # text encoders wait on the host until there are prompts to embed
+            at = torch.device("cpu") if part.startswith("text") and where.type in LEAVING else where
+            modules[part] = place(module, at, exact, images=part in ("unet", "vae"))
     for half, fold in ((modules["vae"].decoder, fold_decoder), (modules["vae"].encoder, fold_encoder)):
         if isinstance(getattr(half, "layers", None), torch.nn.Sequential):
             half.layers = fold(half.layers)
@@ -123,6 +134,7 @@ def load_model(
         walk=wishes.get("walk", {}),
         graphs=graphs_for(where.type),
         compiled=compiled,
+        memory=memory_class(device_memory(where.type)),
         **modules,
     )
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from reactive.diffusion.models.catalogue import EMBER, known
 from reactive.diffusion.models.families import SD
 from reactive.diffusion.models.pickles import refuse_pickle
+from reactive.diffusion.presence import missing_of
 from reactive.errors import ModelError
 
 FOLDERS = {"ember": EMBER}
@@ -64,13 +65,21 @@ def cached(hub: str, name: str, where: str, file: str = "") -> Path:
     try:
         if file:
             return Path(hf_hub_download(hub, file, local_files_only=True))
-        return Path(snapshot_download(hub, local_files_only=True))
+        folder = Path(snapshot_download(hub, local_files_only=True))
     except (LocalEntryNotFoundError, HFValidationError, OSError):
         raise ModelError(
             "is not on this machine, and nothing is downloaded unasked",
             where=where,
             remedy=f"fetch it once with `reactive models pull {name}`, then run this again",
         ) from None
+    lack = missing_of(folder)
+    if lack:
+        raise ModelError(
+            f"is only in part on this machine ({lack})",
+            where=where,
+            remedy=f"`reactive models pull {name}` goes on where it stopped",
+        )
+    return folder
 
 
 def hash_folder(folder: Path, parts: Sequence[str] = SD.parts) -> str:

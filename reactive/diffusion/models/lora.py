@@ -14,9 +14,11 @@ from typing import Any
 
 import torch
 
+from reactive.diffusion.fewstep import FewStep, few_step_of
 from reactive.diffusion.models.catalogue import known, read_wishes
 from reactive.diffusion.models.locate import cached
 from reactive.diffusion.models.pickles import refuse_pickle
+from reactive.diffusion.sampling.sampling import CLASSES
 from reactive.errors import ModelError
 from reactive.files import hash_file
 
@@ -34,13 +36,14 @@ _OTHER_KINDS = {"hada_": "LoHa", "lokr_": "LoKr", "dora_scale": "DoRA", "lora_ma
 
 @dataclass(frozen=True)
 class Lora:
-    """A LoRA file that is on this machine: where, how strong, a hash of its bytes, and what it wishes for the model."""
+    """A LoRA file that is on this machine: where, how strong, a hash of its bytes, what it wishes for the model, and notes."""
 
     name: str
     path: Path
     scale: float
     sha256: str
     wishes: dict[str, Any]
+    notes: tuple[str, ...] = ()
 
 
 def parse_lora(text: str) -> tuple[str, float]:
@@ -79,8 +82,18 @@ def find_lora(name: str, scale: float = 1.0) -> Lora:
         )
     refuse_pickle(path, where)
     sha256 = hash_file(path)
-    wishes = dict(entry.wishes) if entry else {}
-    return Lora(name, path, scale, sha256, wishes | read_wishes(path.with_suffix(".json"), where))
+    few = few_step_of([("by its name", path.stem)], "", lora=True) if entry is None else None
+    wishes = dict(entry.wishes) if entry else lora_wishes(few) if few else {}
+    told = (f"{path.name} is taken for {few.name} ({few.by}); a JSON file beside it says otherwise",) if few else ()
+    return Lora(name, path, scale, sha256, wishes | read_wishes(path.with_suffix(".json"), where), told)
+
+
+def lora_wishes(few: FewStep) -> dict[str, Any]:
+    """Return what a few-step LoRA wishes for the model that it is fused into, whose scheduler stays the model's own."""
+    wishes = dict(few.wishes) | {"sampler": CLASSES[few.scheduler["_class_name"]][0]}
+    if "timestep_spacing" in few.scheduler:
+        wishes["spacing"] = few.scheduler["timestep_spacing"]
+    return wishes
 
 
 def fuse(lora: Lora, modules: dict[str, Any]) -> int:

@@ -45,6 +45,8 @@ class Model:
         The recorded graphs of its networks on CUDA; None elsewhere.
     compiled
         Whether its networks are compiled by torch.compile.
+    memory
+        Class of its card's memory in GB, see `shapes`; 0 on the CPU.
     """
 
     name: str
@@ -68,6 +70,7 @@ class Model:
     walk: float | dict[str, float] = field(default_factory=dict)
     graphs: Graphs | None = None
     compiled: bool = False
+    memory: int = 0
 
     @property
     def schedule(self) -> NoiseSchedule:

@@ -6,12 +6,14 @@ Which family a file belongs to is read from the names of its tensors; nothing is
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from reactive.diffusion.fewstep import FewStep, few_step_of, names_in, predicted_by_name
 from reactive.diffusion.models.catalogue import read_json, read_wishes
 from reactive.diffusion.models.diffusers_folder import Parts
 from reactive.diffusion.models.families import SD, SDXL, Family, family_of
@@ -27,17 +29,36 @@ _SIGNS = (
     ("cond_stage_model.transformer.text_model.embeddings.token_embedding.weight", "sd1", SD),
 )
 _INPUT = "model.diffusion_model.input_blocks.0.0.weight"
+_NAMES = {"sd1": "Stable Diffusion 1", "sd2": "Stable Diffusion 2", "sdxl": "Stable Diffusion XL"}
 _PAD = {"sd1": ("<|endoftext|>",), "sd2": ("!",), "sdxl": ("<|endoftext|>", "!")}
 
 
 @dataclass(frozen=True)
 class Header:
-    """What the beginning of a single file tells: its configuration and family, and what it wishes."""
+    """What the beginning of a single file tells: configuration, family, wishes, scheduler, and what it is taken for."""
 
     config: str
     family: Family
     wishes: dict[str, Any]
     zero_terminal: bool
+    few: FewStep | None = None
+    guessed: bool = False
+
+    @property
+    def taken(self) -> str:
+        """What the file is taken for, and why, in words."""
+        if self.few is not None:
+            return f"{self.few.name} ({self.few.by})"
+        return f"an ordinary {_NAMES[self.config]}" + (
+            " of v-prediction, which it does not say" if self.guessed else ""
+        )
+
+    def scheduler(self, shipped: Mapping[str, Any]) -> dict[str, Any]:
+        """Return its scheduler's configuration, from the one that ships for its kind."""
+        changed = dict(self.few.scheduler) if self.few is not None else {}
+        if self.zero_terminal:
+            changed["rescale_betas_zero_snr"] = True
+        return {**shipped, **changed}
 
 
 def read_header(path: Path, name: str) -> Header:
@@ -71,15 +92,20 @@ def read_header(path: Path, name: str) -> Header:
         )
     if channels != 4:
         raise ModelError("is made for inpainting or editing", where=name, remedy="use a text-to-image checkpoint")
-    wishes: dict[str, Any] = {}
+    few = few_step_of(names_in(metadata, path.stem), found[0])
+    wishes: dict[str, Any] = dict(few.wishes) if few is not None else {}
     told = str(metadata.get("modelspec.prediction_type", ""))
+    by_name = predicted_by_name(path.stem, found[0])
     if "v_pred" in keys or told.startswith("v"):
         wishes["prediction"] = "v_prediction"
     elif told.startswith("eps"):
         wishes["prediction"] = "epsilon"
+    elif few is None and by_name is not None:
+        wishes["prediction"] = by_name
     # the user's word counts more than the file's
     wishes |= read_wishes(path.with_suffix(".json"), name)
-    return Header(found[0], found[1], wishes, "ztsnr" in keys)
+    guessed = found[0] == "sd2" and few is None and "prediction" not in wishes
+    return Header(found[0], found[1], wishes, "ztsnr" in keys, few, guessed)
 
 
 def load_file(path: Path, name: str, dtype: torch.dtype, config: Path | None = None) -> Any:
@@ -123,9 +149,7 @@ def load_file(path: Path, name: str, dtype: torch.dtype, config: Path | None = N
         )
         if missing:
             raise ModelError(f"{part} lacks {missing[0]}", where=name, remedy="fetch it again")
-    scheduler = read_json(folder / "scheduler" / "scheduler_config.json", name)
-    if header.zero_terminal:
-        scheduler["rescale_betas_zero_snr"] = True
+    scheduler = header.scheduler(read_json(folder / "scheduler" / "scheduler_config.json", name))
     digest = hash_file(path)
     described = "".join(file.read_text(encoding="utf-8") for file in sorted(folder.rglob("*.json")))
     return Parts(
@@ -135,6 +159,7 @@ def load_file(path: Path, name: str, dtype: torch.dtype, config: Path | None = N
         wishes=header.wishes,
         zero_negative=bool(index.get("force_zeros_for_empty_prompt", family is SDXL)),
         sha256=hashlib.sha256(f"{digest} {described}".encode()).hexdigest(),
+        taken=header.taken,
     )
 
 

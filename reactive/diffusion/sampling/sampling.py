@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -43,6 +44,7 @@ _OWN_SIGMA = ("Euler", "LMS", "Heun", "KDPM2")
 _NOT_FOLLOWED = ("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas", "use_dynamic_shifting")
 DEFAULT_STEPS = {"lcm": 4, "dpmpp_2m": 12, "ddim": 12, "euler": 12, "flow_euler": 12}
 DISTILLED_STEPS = 4
+NOTHING_SAID: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,8 @@ class Sampling:
         Classifier-free guidance that the model wants; 1 for none.
     notes
         What a user may want to know, each a short sentence.
+    spacing
+        How the times of N steps are laid out; empty where the model names them itself.
     """
 
     sampler: str
@@ -80,6 +84,7 @@ class Sampling:
     scaling: float
     guidance: float
     notes: tuple[str, ...] = ()
+    spacing: str = ""
 
     @property
     def steps(self) -> int:
@@ -88,7 +93,13 @@ class Sampling:
 
 
 def read_sampling(
-    config: Mapping[str, Any], wishes: Mapping[str, Any], *, name: str, steps: int | None = None
+    config: Mapping[str, Any],
+    wishes: Mapping[str, Any],
+    *,
+    name: str,
+    steps: int | None = None,
+    said: Mapping[str, str] = NOTHING_SAID,
+    taken: str = "",
 ) -> Sampling:
     """Return how a model is sampled.
 
@@ -97,11 +108,15 @@ def read_sampling(
     config
         The folder's ``scheduler_config.json``.
     wishes
-        Any of steps, guidance, sampler, spacing, prediction, timesteps.
+        Any of steps, guidance, sampler, spacing, prediction, timesteps, trained.
     name
         The model's name, for messages.
     steps
         Evaluations that the user asks for.
+    said
+        Sampler, spacing and prediction as the user says them, by these names; they count more than anything else.
+    taken
+        What the model was taken for, where that was guessed; it becomes a note.
 
     Raises
     ------
@@ -115,19 +130,29 @@ def read_sampling(
             where=name,
             remedy="use a model with one of " + ", ".join(CLASSES),
         )
+    if "spacing" in said:
+        # the model's own times are a spacing too, and the user wants another
+        wishes = {key: value for key, value in wishes.items() if key not in ("timesteps", "trained")}
+    wishes = {**wishes, **said}
     nearest, lost = CLASSES[kind]
     sampler = str(wishes.get("sampler", nearest))
     notes = [f"{kind} is followed by {sampler}, {lost}"] if lost and sampler == nearest else []
     notes += [f"{option} is not followed" for option in _NOT_FOLLOWED if config.get(option)]
-    schedule = _noise_levels(config, sampler, name)
-    prediction = "flow" if schedule.flow else str(wishes.get("prediction", config.get("prediction_type", "epsilon")))
     spacing = str(wishes.get("spacing", _spacing(config, kind)))
-    for value, known in ((sampler, SAMPLERS), (prediction, PREDICTIONS), (spacing, SPACINGS)):
+    prediction = str(wishes.get("prediction", config.get("prediction_type", "epsilon")))
+    for option, value, known in (
+        ("sampler", sampler, SAMPLERS), ("prediction", prediction, PREDICTIONS), ("spacing", spacing, SPACINGS),
+    ):  # fmt: skip
         if value not in known:
-            raise ModelError(f'asks for "{value}"', where=name, remedy=f"known are {', '.join(known)}")
+            where = f"--{option} {value}" if option in said else name
+            raise ModelError(f'asks for "{value}"', where=where, remedy=f"known are {', '.join(known)}")
+    schedule = _noise_levels(config, sampler, name)
+    if schedule.flow:
+        prediction = str(wishes.get("prediction", "flow"))
+    _check_kind(schedule, sampler, prediction, said, name)
     distilled = sampler == "lcm" or _few_step(config, kind)
     number = steps or int(wishes.get("steps", DISTILLED_STEPS if distilled else DEFAULT_STEPS[sampler]))
-    times = wishes.get("timesteps")
+    times, trained = wishes.get("timesteps"), wishes.get("trained")
     if times:
         taus = _fixed_grid(times, schedule.steps, steps, name)
     else:
@@ -135,17 +160,61 @@ def read_sampling(
             int(config.get(key) or unless) for key, unless in (("original_inference_steps", 50), ("steps_offset", 0))
         )
         taus = grid(sampler, spacing, number, levels=schedule.steps, offset=offset, origin=origin)
+        if trained:
+            taus = _trained_grid(taus, trained, schedule.steps, name)
+    guidance = float(wishes.get("guidance", 1.0 if distilled else 7.0))
+    if taken:
+        count = len(taus) - 1
+        laid = "its own times" if times else f"{spacing} times"
+        notes.insert(
+            0,
+            f"{name} is taken for {taken}: {sampler}, {laid}, {prediction}, {count} {'step' if count == 1 else 'steps'}, "
+            f"guidance {guidance:g} (--sampler, --spacing, --prediction, --steps and --guidance say otherwise)",
+        )
+    # a sampler that is not its scheduler's own begins as the scheduler of that name does
+    own_sigma = kind.startswith(_OWN_SIGMA) if sampler == nearest else sampler == "euler"
     return Sampling(
         sampler=sampler,
         prediction=prediction,
         schedule=schedule,
         grid=taus,
         fixed=bool(times),
-        full=not (kind.startswith(_OWN_SIGMA) and spacing != "leading"),
+        full=not (own_sigma and spacing != "leading"),
         scaling=float(config.get("timestep_scaling", 10.0)) if sampler == "lcm" and kind != "TCDScheduler" else 0.0,
-        guidance=float(wishes.get("guidance", 1.0 if distilled else 7.0)),
+        guidance=guidance,
         notes=tuple(notes),
+        spacing="" if times else spacing,
     )
+
+
+def _check_kind(schedule: NoiseSchedule, sampler: str, prediction: str, said: Mapping[str, str], name: str) -> None:
+    """Check that sampler and prediction go with the kind of noise levels, which no option changes.
+
+    Raises
+    ------
+    ModelError
+        If they don't.
+    """
+    for option, value, word in (("sampler", sampler, "flow_euler"), ("prediction", prediction, "flow")):
+        if option == "sampler" and schedule.flow:
+            continue
+        if (value == word) != schedule.flow:
+            where = f"--{option} {value}" if option in said else name
+            what = "is a flow-matching model" if schedule.flow else "is no flow-matching model"
+            remedy = f"use {word}, or leave it out" if schedule.flow else f"use any but {word}"
+            raise ModelError(f"{name} {what}", where=where, remedy=remedy)
+
+
+def _trained_grid(taus: torch.Tensor, trained: Any, levels: int, name: str) -> torch.Tensor:
+    """Return the trained times nearest to a grid's own, where there are enough of them; else the grid as it is."""
+    known = _fixed_grid(trained, levels, None, name)[:-1]
+    wanted = taus[:-1]
+    if len(wanted) > len(known):
+        return taus
+    nearest = [float(known[(known - tau).abs().argmin()]) for tau in wanted]
+    if len(set(nearest)) < len(nearest):
+        return taus
+    return torch.tensor([*nearest, 0.0], dtype=torch.float64)
 
 
 def sample(
@@ -255,6 +324,6 @@ def _fixed_grid(times: Any, levels: int, steps: int | None, name: str) -> torch.
         raise ModelError(
             f"was made for {len(times)} steps, not {steps}",
             where=name,
-            remedy=f"use --steps {len(times)}, or leave it out",
+            remedy=f"use --steps {len(times)}, or leave it out; --spacing trailing asks it at other times",
         )
     return torch.tensor([*(float(t) + 1 for t in times), 0.0], dtype=torch.float64)

@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
 from reactive import __version__
+from reactive.diffusion.backend.device import device_name
 from reactive.diffusion.joins import next_shot
 from reactive.diffusion.lanes import shot_ticks
 from reactive.diffusion.models.load import Model, find_model
-from reactive.diffusion.models.locate import HASHED
+from reactive.diffusion.models.locate import HASHED, cached
 from reactive.diffusion.models.lora import parse_lora
 from reactive.files import hash_file
 from reactive.render.code import code_hash
@@ -65,18 +65,22 @@ def model_hash(settings: Settings) -> str:
     ModelError
         If the model isn't there.
     """
-    more = [parse_lora(text)[0] for text in settings.loras] + ([settings.vae] if settings.vae else [])
-    return digest([hash_path(path) for path in (find_model(settings.model), *map(Path, more)) if path.exists()])
+    more = [Path(parse_lora(text)[0]) for text in settings.loras]
+    if settings.vae:
+        given = Path(settings.vae)
+        more.append(
+            given if given.exists() or settings.vae.count("/") != 1 else cached(settings.vae, settings.vae, "--vae")
+        )
+    return digest([hash_path(path) for path in (find_model(settings.model), *more) if path.exists()])
 
 
 def environment(device: str, threads: int) -> dict[str, Any]:
     """Return what else a picture's bits rest on: versions, device and threads."""
-    on_gpu = device.startswith("cuda")
     return {
         "reactive": f"{__version__}+{code_hash()}",
         **{name: version(name) for name in _LIBRARIES},
         **encoder_versions(),
-        "device": torch.cuda.get_device_name() if on_gpu else f"cpu {torch.backends.cpu.get_cpu_capability()}",
+        "device": device_name(device),
         "machine": platform.machine(),
         "threads": threads,
     }
@@ -103,12 +107,12 @@ def ground(model: Model, order: Order, environment: Mapping[str, Any]) -> dict[s
         "model": model.sha256,
         "steps": model.steps,
         "guidance": model.guidance,
-        "sampling": [model.sampling.sampler, model.prediction],
+        "sampling": [model.sampling.sampler, model.prediction, model.sampling.grid.tolist(), model.sampling.full],
         "dtype": [str(model.dtype), str(model.vae_dtype)],
         "compiled": model.compiled,
         "pace": order.pace,
         "imagined": list(order.imagined),
-        "batch": order.batch,
+        "batch": [order.batch, order.slices],
         "harmonics": order.timeline.harmonics,
         "feedback": [order.timeline.feedback_fresh, order.timeline.feedback_colour],
         "rate": order.rate,

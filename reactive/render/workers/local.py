@@ -9,8 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-import torch
-
+from reactive.diffusion.backend.device import free_memory
 from reactive.diffusion.models.model import Model
 from reactive.errors import OutputError
 from reactive.render.request import Asked
@@ -68,8 +67,7 @@ class LocalExecutor:
     def close(self) -> None:
         """Let go of the model and its memory."""
         self.model = None
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        free_memory()
 
 
 def render_missing(executor: Executor, books: Books, asked: Asked, batch: int, report: Progress) -> Tally:
@@ -104,8 +102,7 @@ def render_missing(executor: Executor, books: Books, asked: Asked, batch: int, r
                 remedy = "use a smaller --imagine-size"
                 raise OutputError("there is not enough memory to imagine it", remedy=remedy) from None
             batch //= 2
-            if torch.cuda.is_available():
-                torch.cuda.empty_cache()
+            free_memory()
             books.job.journal.append({"batch": {"request": asked.key, "batch": batch}})
             tally.notes += (_smaller(batch),)
     report("rendering", total, total)

@@ -43,6 +43,7 @@ class Loading:
     vae: str | None = None
     dtype: str = "auto"
     compiled: bool = False
+    said: tuple[tuple[str, str], ...] = ()
 
     def load(self) -> Model:
         """Load the model.
@@ -54,7 +55,7 @@ class Loading:
         """
         return load_model(
             self.name, device=self.device, steps=self.steps, guidance=self.guidance, loras=self.loras, vae=self.vae,
-            dtype=self.dtype, compiled=self.compiled,
+            dtype=self.dtype, compiled=self.compiled, said=dict(self.said),
         )  # fmt: skip
 
 
@@ -86,6 +87,8 @@ class Order:
         How finished pictures are made larger.
     pace
         The pace of the model's walk.
+    slices
+        How many pictures are encoded or decoded at once; 0: all of a batch.
     """
 
     folder: Path
@@ -101,6 +104,7 @@ class Order:
     black: np.ndarray | None = None
     upscaling: Upscaling = NO_UPSCALING
     pace: float = 1.0
+    slices: int = 0
 
     def seen(self) -> Timeline:
         """Return the timeline with all that a picture shows of it: negatives, and how black it is."""
@@ -168,7 +172,7 @@ class Worker:
         self.order = order
         bank = PromptBank(model, order.timeline.prompts, prompts, order.negatives)
         width, height = order.imagined
-        self.core = Core(model, bank, batch=batch or order.batch, width=width, height=height)
+        self.core = Core(model, bank, batch=batch or order.batch, width=width, height=height, slices=order.slices)
         self.videos = _videos(order)
         self.scene = scenery(
             order.timeline, self.core, _photos(order.photos, order.imagined), self.videos, pace=order.pace

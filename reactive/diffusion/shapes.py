@@ -1,0 +1,182 @@
+"""How many pictures a batch holds and how many are decoded at once: a fixed rule, never of free memory.
+
+On the CPU it is a rule of the size alone. On a card it is one of the model's shapes, the size and the class of the card's
+memory, so that two cards of a class make the same batches. Batch and slice are written to job and recipe.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from reactive.diffusion.backend.device import default_batch
+from reactive.diffusion.footprint import WRITES_ATTENTION, Config, decoder_cost, encoder_cost, network_cost
+
+if TYPE_CHECKING:
+    from reactive.diffusion.models.model import Model
+
+GIB = 2**30
+CLASSES = (4, 6, 8, 12, 16, 24, 40, 80)
+# a card of a class says that it has a little less: an error-correcting one of 16 GB has 14.6 GiB
+_NEARLY = 0.91
+# texts are embedded in chunks of so many tokens
+_TEXT_TOKENS = 32 * 77
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Pictures of a batch, pictures that are encoded or decoded at once (0: all of them), and the class of memory in GB."""
+
+    batch: int
+    slices: int = 0
+    memory: int = 0
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a model's parts need.
+
+    Attributes
+    ----------
+    unet, vae
+        Their configurations.
+    unet_bytes, vae_bytes, text_bytes
+        Their weights; those of both text encoders together.
+    number, vae_number
+        Bytes of a number in the network and in the autoencoder.
+    factor
+        Pixels a latent, on a side.
+    twice
+        Whether guidance evaluates each picture twice.
+    written
+        Whether attention writes out its matrix.
+    text_numbers
+        Numbers that embedding one token keeps alive.
+    """
+
+    unet: Config
+    vae: Config
+    unet_bytes: int
+    vae_bytes: int
+    text_bytes: int
+    number: int
+    vae_number: int
+    factor: int
+    twice: bool = False
+    written: bool = False
+    text_numbers: int = 0
+
+    def network(self, width: int, height: int, batch: int) -> int:
+        """Return the bytes that one evaluation of the network needs beyond weights."""
+        cost = network_cost(self.unet, self._latents(width, height), written=self.written)
+        return int(cost.peak * self.number * batch * (2 if self.twice else 1))
+
+    def autoencoder(self, width: int, height: int, slices: int, batch: int) -> int:
+        """Return the bytes that decoding, or encoding, a batch in slices needs beyond weights."""
+        latents = self._latents(width, height)
+        costs = (cost(self.vae, latents, written=self.written).peak for cost in (decoder_cost, encoder_cost))
+        # the batch's pictures: as they are decoded, and twice in float32 while they become bytes
+        finished = 3 * width * height * batch * (self.vae_number + 8)
+        return int(max(costs) * self.vae_number * (slices or batch)) + finished
+
+    def total(self, width: int, height: int, shape: Shape) -> int:
+        """Return the bytes that rendering needs at most: the text encoders have left by then."""
+        batch = shape.batch
+        work = max(self.network(width, height, batch), self.autoencoder(width, height, shape.slices, batch))
+        return self.unet_bytes + self.vae_bytes + work
+
+    def embedding(self) -> int:
+        """Return the bytes that are in use while prompts are embedded on the card."""
+        kept = _TEXT_TOKENS * self.text_numbers * self.number
+        return self.unet_bytes + self.vae_bytes + self.text_bytes + kept
+
+    def decoding_share(self, width: int, height: int, steps: int) -> float:
+        """Return the share of a picture's arithmetic that is the decoder's, 0 to 1."""
+        latents = self._latents(width, height)
+        decoding = decoder_cost(self.vae, latents).flops
+        imagining = network_cost(self.unet, latents).flops * steps * (2 if self.twice else 1)
+        return decoding / (decoding + imagining)
+
+    def _latents(self, width: int, height: int) -> int:
+        return (width // self.factor) * (height // self.factor)
+
+
+def memory_class(total: int) -> int:
+    """Return the class in GB of a card of so many bytes; cards below the smallest belong to it, 0 stands for no card."""
+    if total <= 0:
+        return 0
+    return max((size for size in CLASSES if total >= _NEARLY * size * GIB), default=CLASSES[0])
+
+
+def budget(memory: int) -> int:
+    """Return the bytes of a class that are ours: the driver, the screen and gaps between blocks have the rest."""
+    return int((0.9 * memory - 0.4) * GIB)
+
+
+def needs_of(model: Model) -> Needs:
+    """Return what a loaded model needs."""
+    encoders = [part for part in (model.text_encoder, model.text_encoder_2) if part is not None]
+    return Needs(
+        unet=model.unet.config, vae=model.vae.config, unet_bytes=_bytes(model.unet), vae_bytes=_bytes(model.vae),
+        text_bytes=sum(map(_bytes, encoders)), number=model.dtype.itemsize, vae_number=model.vae_dtype.itemsize,
+        factor=model.factor, twice=model.guidance > 1.0 and model.told_guidance is None,
+        written=model.device.type in WRITES_ATTENTION,
+        text_numbers=sum(text_numbers(part.config.hidden_size, part.config.num_hidden_layers) for part in encoders),
+    )  # fmt: skip
+
+
+def text_numbers(width: int, layers: int) -> int:
+    """Return how many numbers embedding a token keeps alive: each layer's result, and a layer's own."""
+    return width * (layers + 1 + 10)
+
+
+def rule(needs: Needs, kind: str, memory: int, width: int, height: int) -> Shape:
+    """Return the shape for ``--batch auto``.
+
+    Parameters
+    ----------
+    kind
+        Kind of device.
+    memory
+        Class of its memory in GB; 0 for the CPU.
+    """
+    most = default_batch(kind, width, height)
+    if kind == "cpu" or not memory:
+        return Shape(most)
+    room = budget(memory)
+    batch = most
+    while batch:
+        slices = batch
+        while slices:
+            shape = Shape(batch, slices, memory)
+            if needs.total(width, height, shape) <= room:
+                return shape
+            slices //= 2
+        batch //= 2
+    return Shape(1, 1, memory)
+
+
+def shape_of(model: Model, width: int, height: int, *, batch: int = 0, slices: int = 0) -> Shape:
+    """Return the shape of a model's batches at an imagine-size.
+
+    Parameters
+    ----------
+    batch, slices
+        What is asked for; 0: by rule.
+    """
+    needs = needs_of(model)
+    found = rule(needs, model.device.type, model.memory, width, height)
+    if not batch:
+        return Shape(found.batch, slices or found.slices, found.memory)
+    if slices or not found.memory:
+        return Shape(batch, slices, found.memory)
+    # a batch of the user's own is still decoded in slices that fit beside it
+    fitting, room = batch, budget(found.memory)
+    while fitting > 1 and needs.total(width, height, Shape(batch, fitting)) > room:
+        fitting //= 2
+    return Shape(batch, fitting, found.memory)
+
+
+def _bytes(part: object) -> int:
+    weights = [*part.parameters(), *part.buffers()]  # type: ignore[attr-defined]
+    return sum(weight.numel() * weight.element_size() for weight in weights)

@@ -1,0 +1,46 @@
+"""Text encoders lie on the card only while prompts are embedded; a preview that needs new prompts calls them back.
+
+Where a card has no room for them beside the network they stay on the host and compute there in float32.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from reactive.diffusion.models.model import Model
+from reactive.diffusion.shapes import budget, needs_of
+
+# cards with a memory of their own; an Apple chip's is the host's, so nothing is won by leaving it
+LEAVING = ("cuda", "xpu")
+_visit = threading.Lock()
+
+
+@contextmanager
+def visiting(model: Model) -> Iterator[None]:
+    """Hold a model's text encoders where they embed, for as long as it takes."""
+    if model.device.type not in LEAVING:
+        yield
+        return
+    fits = not model.memory or needs_of(model).embedding() <= budget(model.memory)
+    # one thread at a time moves them
+    with _visit:
+        if fits:
+            _move(model, model.device, model.dtype)
+        else:
+            _move(model, torch.device("cpu"), torch.float32)
+        try:
+            yield
+        finally:
+            _move(model, torch.device("cpu"), model.dtype)
+
+
+def _move(model: Model, device: torch.device, dtype: torch.dtype) -> None:
+    # weights that are made in inference mode could not be moved again outside of it
+    with torch.inference_mode(False), torch.no_grad():
+        for encoder in (model.text_encoder, model.text_encoder_2):
+            if encoder is not None:
+                encoder.to(device=device, dtype=dtype)

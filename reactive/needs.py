@@ -1,0 +1,149 @@
+"""What a model needs of a card's memory, as a table: computed from shapes, whether the model is here or not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from reactive.diffusion.footprint import Config
+from reactive.diffusion.models.catalogue import known, read_json
+from reactive.diffusion.models.families import FAMILIES, SDXL, Family, family_of
+from reactive.diffusion.models.locate import find_model
+from reactive.diffusion.models.single_file import CONFIGS, read_header
+from reactive.diffusion.shapes import GIB, Needs, budget, rule, text_numbers
+from reactive.errors import ModelError
+
+CARDS = (6, 8, 12, 24)
+# of an autoencoder that overflows in float16
+_EXACT = 4
+_HALF = 2
+
+
+def needs_table(name: str, size: tuple[int, int] | None = None) -> dict[str, Any]:
+    """Return what a model needs on a card in float16, at its native size or another one.
+
+    Returns
+    -------
+    ``model``, ``size``, ``weights_gib`` by part, ``batches``: for each batch the GiB of network, of decoding at once and in
+    slices of one; ``cards``: for each class of memory the batch and slices of ``--batch auto``, the GiB that they need, whether
+    that fits, and whether the text encoders embed on the card.
+
+    Raises
+    ------
+    ModelError
+        If the model is neither here nor known by its name.
+    """
+    needs, native = needs_named(name)
+    width, height = size or native
+    batches = [
+        {
+            "batch": batch,
+            "network": _gib(needs.network(width, height, batch)),
+            "decoding at once": _gib(needs.autoencoder(width, height, 0, batch)),
+            "one by one": _gib(needs.autoencoder(width, height, 1, batch)),
+        }
+        for batch in (1, 2, 4, 8, 16, 32)
+    ]
+    rows = []
+    for memory in CARDS:
+        shape = rule(needs, "cuda", memory, width, height)
+        total = needs.total(width, height, shape)
+        rows.append(
+            {
+                "card": memory,
+                "batch": shape.batch,
+                "slices": shape.slices,
+                "needs": _gib(total),
+                "has": _gib(budget(memory)),
+                "fits": total <= budget(memory),
+                "texts": "card" if needs.embedding() <= budget(memory) else "cpu",
+            }
+        )
+    return {
+        "model": name,
+        "size": f"{width}x{height}",
+        "weights_gib": {
+            "network": _gib(needs.unet_bytes),
+            "autoencoder": _gib(needs.vae_bytes),
+            "text encoders": _gib(needs.text_bytes),
+        },
+        "batches": batches,
+        "cards": rows,
+    }
+
+
+def needs_named(name: str) -> tuple[Needs, tuple[int, int]]:
+    """Return what a model needs in float16, and its native size, by the configuration of its folder, file or short name.
+
+    Raises
+    ------
+    ModelError
+        If the model is neither here nor known by its name.
+    """
+    folder, family, told = _described(name)
+    unet, vae = read_json(folder / "unet" / "config.json", name), read_json(folder / "vae" / "config.json", name)
+    exact = family is SDXL and bool(vae.get("force_upcast", True)) and "decoder_block_out_channels" not in vae
+    vae_number = _EXACT if exact else _HALF
+    encoders = [folder / part for part in family.parts if part.startswith("text_encoder")]
+    texts = [read_json(encoder / "config.json", name) for encoder in encoders]
+    factor = 2 ** (len(vae.get("block_out_channels", vae.get("decoder_block_out_channels", (1,) * 4))) - 1)
+    size = unet.get("sample_size", 64)
+    high, wide = (size, size) if isinstance(size, int) else size
+    needs = Needs(
+        unet=unet, vae=vae, unet_bytes=_HALF * _weights("unet", unet), vae_bytes=vae_number * _weights("vae", vae),
+        text_bytes=_HALF * sum(_weights(encoder.name, text) for encoder, text in zip(encoders, texts, strict=True)),
+        number=_HALF, vae_number=vae_number, factor=factor, twice=told != 1.0,
+        text_numbers=sum(text_numbers(text["hidden_size"], text["num_hidden_layers"]) for text in texts),
+    )  # fmt: skip
+    return needs, (wide * factor, high * factor)
+
+
+def _described(name: str) -> tuple[Path, Family, float]:
+    """Return the folder whose configuration describes a model, its family, and the guidance that it asks for."""
+    entry = known(name)
+    if entry is not None and entry.kind != "model":
+        raise ModelError(f"is a {entry.kind}, not a model", where=f"--model {name}", remedy="name a model")
+    try:
+        found = find_model(name)
+    except ModelError:
+        if entry is None:
+            raise
+        # the shipped configurations describe what is not here yet
+        family = next(family for family in FAMILIES if family.name == entry.family)
+        kind = "sdxl" if family is SDXL else "sd2" if entry.name in ("sd21", "sd-turbo") else "sd1"
+        return CONFIGS / kind, family, float(entry.wishes.get("guidance", 7.0))
+    from reactive.diffusion.models.check import check_model
+
+    guidance = float(check_model(name)["guidance"])
+    if found.is_file():
+        header = read_header(found, name)
+        return CONFIGS / header.config, header.family, guidance
+    family = family_of(str(read_json(found / "model_index.json", name).get("_class_name"))) or FAMILIES[0]
+    told = read_json(found / "unet" / "config.json", name).get("time_cond_proj_dim")
+    return found, family, 1.0 if told else guidance
+
+
+def _weights(part: str, config: Config) -> int:
+    """Return how many weights a part of a configuration has; nothing is allocated."""
+    from diffusers import AutoencoderKL, AutoencoderTiny, UNet2DConditionModel
+    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
+
+    plain = {key: value for key, value in config.items() if not key.startswith("_")}
+    with torch.device("meta"):
+        if part == "unet":
+            made: Any = UNet2DConditionModel.from_config(plain)
+        elif part == "vae":
+            tiny = "decoder_block_out_channels" in config
+            plain.pop("block_out_channels", None) if tiny else None
+            kinds: Any = AutoencoderTiny if tiny else AutoencoderKL
+            made = kinds.from_config(plain)
+        else:
+            kind = CLIPTextModelWithProjection if part == "text_encoder_2" else CLIPTextModel
+            made = kind(CLIPTextConfig(**plain))
+    return sum(weight.numel() for weight in made.parameters())
+
+
+def _gib(size: int) -> float:
+    return round(size / GIB, 2)

@@ -1,0 +1,70 @@
+"""The shape of a job's batches, written down with it, and what a user should know of the model before it renders."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from reactive.diffusion.models.catalogue import small_autoencoder
+from reactive.diffusion.models.model import Model
+from reactive.diffusion.shapes import GIB, Shape, budget, needs_of, shape_of
+from reactive.render.store.job import Job
+
+# a decoder that is more than half of the arithmetic is what a user waits for
+_MOST = 0.5
+
+
+def job_shape(
+    job: Job,
+    model: Model,
+    imagined: tuple[int, int],
+    environment: Mapping[str, Any],
+    *,
+    batch: int = 0,
+    slices: int = 0,
+) -> Shape:
+    """Return the shape of a job's batches, and write it to the job's journal.
+
+    What is asked for comes first, then what the job was begun with in the same environment, then the rule: a job that goes on
+    with `mixed` on another card keeps its shape, so that its pieces keep their keys.
+
+    Parameters
+    ----------
+    imagined
+        Width and height that the model works at.
+    environment
+        What bits rest on, as the request has it.
+    batch, slices
+        What is asked for; 0: by rule.
+    """
+    about = {
+        "model": model.sha256, "imagined": list(imagined), "steps": model.steps, "guidance": model.guidance,
+        "environment": dict(environment), "asked": [batch, slices],
+    }  # fmt: skip
+    begun = job.last("shape")
+    if begun is not None and begun["of"] == about:
+        return Shape(begun["batch"], begun["slices"], begun["memory"])
+    shape = shape_of(model, *imagined, batch=batch, slices=slices)
+    record = {"of": about, "batch": shape.batch, "slices": shape.slices, "memory": shape.memory}
+    job.journal.append({"shape": record})
+    return shape
+
+
+def model_notes(model: Model, imagined: tuple[int, int]) -> tuple[str, ...]:
+    """Return what a user should know of a model before it renders, each a sentence."""
+    notes = [f"{note}." for note in model.sampling.notes]
+    needs = needs_of(model)
+    entry = small_autoencoder(model.family.name)
+    share = needs.decoding_share(*imagined, steps=model.steps)
+    if entry is not None and type(model.vae).__name__ == "AutoencoderKL" and share > _MOST:
+        notes.append(
+            f"The full autoencoder is {100 * share:.0f} % of a picture's arithmetic: --vae tiny puts TAESD in its "
+            f"place, sooner and with less detail (`reactive models pull {entry.name}`)."
+        )
+    least = needs.total(*imagined, Shape(1, 1))
+    if model.memory and least > budget(model.memory):
+        notes.append(
+            f"{model.name} needs about {least / GIB:.1f} GiB at {imagined[0]}x{imagined[1]}, more than a card of "
+            f"{model.memory} GB has to spare: a smaller --imagine-size or --vae tiny needs less."
+        )
+    return tuple(notes)

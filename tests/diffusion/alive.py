@@ -1,0 +1,60 @@
+"""Measure how many bytes of tensors live at once while something is computed, on any device, meta included."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from typing import Any
+from unittest import mock
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_flatten
+
+
+class Alive(TorchDispatchMode):
+    """Counts the storages that operations make until nobody holds them any more."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.known: dict[int, int] = {}
+        self.now = 0
+        self.peak = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        given = {
+            part.untyped_storage()._cdata for part in tree_flatten((args, kwargs))[0] if isinstance(part, torch.Tensor)
+        }
+        for part in tree_flatten(result)[0]:
+            if isinstance(part, torch.Tensor):
+                storage = part.untyped_storage()
+                key = storage._cdata
+                if key not in self.known and key not in given:
+                    self.known[key] = storage.nbytes()
+                    self.now += storage.nbytes()
+                    weakref.finalize(storage, self._gone, key)
+        self.peak = max(self.peak, self.now)
+        return result
+
+    def _gone(self, key: int) -> None:
+        self.now -= self.known.pop(key)
+
+
+def peak_bytes(compute: Callable[[], Any], *, fused: bool = True) -> int:
+    """Return the most bytes that lived at once, beyond what was there before.
+
+    Parameters
+    ----------
+    fused
+        Whether attention is stood in for by a kernel that writes nothing but its result, as cards have one.
+    """
+    with torch.inference_mode(), Alive() as alive:
+        if fused:
+            with mock.patch(
+                "torch.nn.functional.scaled_dot_product_attention", lambda q, k, v, **more: torch.empty_like(q)
+            ):
+                compute()
+        else:
+            compute()
+    return alive.peak
