@@ -66,7 +66,7 @@ class PromptBank:
     def mix(
         self, before: np.ndarray, after: np.ndarray, weight: np.ndarray, slerp: np.ndarray | None = None
     ) -> Conditioning:
-        """Return the conditioning of n items: from `before` (weight 0) to `after` (weight 1).
+        """Return the conditioning of n items, float32: from `before` (weight 0) to `after` (weight 1).
 
         Parameters
         ----------
@@ -93,9 +93,10 @@ class PromptBank:
     def _ends(
         self, table: Conditioning, before: np.ndarray, after: np.ndarray, weight: np.ndarray
     ) -> tuple[Conditioning, Conditioning, torch.Tensor]:
-        start = table[torch.from_numpy(self.row[before])]
-        stop = table[torch.from_numpy(self.row[after])]
-        return start, stop, torch.from_numpy(np.asarray(weight, np.float32)).to(start.tokens.dtype).to(self.device)
+        # in a half format a slow blend would go in steps
+        start = table[torch.from_numpy(self.row[before])].to(torch.float32)
+        stop = table[torch.from_numpy(self.row[after])].to(torch.float32)
+        return start, stop, torch.from_numpy(np.asarray(weight, np.float32)).to(self.device)
 
 
 @torch.inference_mode()
