@@ -176,7 +176,8 @@ class OnCard(torch.Tensor):
         """Compute on the CPU what the card would compute, or refuse it."""
         kwargs = kwargs or {}
         _refuse_mixing(func, args, kwargs)
-        if func in _WAITS:
+        masks = func in _INDEXED and any(part is not None and part.dtype == torch.bool for part in args[1])
+        if func in _WAITS or masks:
             _card.wait(str(func))
         if func is aten.copy_.default and not all(isinstance(part, OnCard) for part in args[:2]):
             return _copied(*args[:2], non_blocking=bool(kwargs.get("non_blocking", (*args, False, False)[2])))
@@ -332,7 +333,9 @@ class Tape:
         def step() -> None:
             if any(other() is None for other in others):
                 raise RuntimeError(f"a graph reads memory that was given back ({func})")
-            again = [part for part in tree_flatten(func(*plain_args, **plain_options))[0] if isinstance(part, torch.Tensor)]
+            again = [
+                part for part in tree_flatten(func(*plain_args, **plain_options))[0] if isinstance(part, torch.Tensor)
+            ]
             for into, value, new in zip(held, again, fresh, strict=True):
                 if new:
                     into.copy_(value)
@@ -367,7 +370,9 @@ class CUDAGraph:
 
 
 @contextmanager
-def _graph(graph: CUDAGraph, pool: Any = None, stream: Any = None, capture_error_mode: str = "global") -> Iterator[None]:
+def _graph(
+    graph: CUDAGraph, pool: Any = None, stream: Any = None, capture_error_mode: str = "global"
+) -> Iterator[None]:
     assert _card.tape is None
     _card.captures.append((pool, capture_error_mode))
     _card.local.tape = graph.tape

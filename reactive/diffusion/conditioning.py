@@ -10,6 +10,7 @@ import torch
 
 from reactive.diffusion.families import Conditioning, blend, choose, join, turn
 from reactive.diffusion.model import Model
+from reactive.diffusion.shortage import one_line
 
 _CHUNK = 32
 
@@ -106,11 +107,12 @@ def _embed(model: Model, prompts: list[str]) -> Conditioning:
     Each text runs in a batch of one shape, so that its embedding does not depend on which others there are.
     """
     parts = []
-    for first in range(0, len(prompts), _CHUNK):
-        chunk = prompts[first : first + _CHUNK]
-        padded = chunk + [chunk[-1]] * (_CHUNK - len(chunk))
-        parts.append(model.family.embed(model, padded)[: len(chunk)])
-    return join(*parts)
+    with one_line("embed its prompts", model.name):
+        for first in range(0, len(prompts), _CHUNK):
+            chunk = prompts[first : first + _CHUNK]
+            padded = chunk + [chunk[-1]] * (_CHUNK - len(chunk))
+            parts.append(model.family.embed(model, padded)[: len(chunk)])
+        return join(*parts)
 
 
 def _negative(model: Model, texts: list[str]) -> Conditioning:
