@@ -16,8 +16,8 @@ def half_works(device: torch.device) -> bool:
     """Return whether one convolution of a network's usual shape gives what it must in float16."""
     picture = torch.ones((1, _CHANNELS, _SIDE, _SIDE), dtype=torch.float16, device=device)
     weight = torch.full((_CHANNELS, _CHANNELS, 3, 3), 1 / _CHANNELS, dtype=torch.float16, device=device)
-    both = (part.contiguous(memory_format=torch.channels_last) for part in (picture, weight))
-    inside = functional.conv2d(*both, padding=1)[:, :, 1:-1, 1:-1]
+    picture, weight = (part.contiguous(memory_format=torch.channels_last) for part in (picture, weight))
+    inside = functional.conv2d(picture, weight, padding=1)[:, :, 1:-1, 1:-1]
     # NaN is not near anything
     return bool(((inside - _TRUTH).abs() < 0.05).all())
 
