@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -28,10 +29,8 @@ def options(toy_model: Path, live_preset: Path) -> Options:
 
 
 @pytest.fixture
-def material(cuda: str, beat_wav: Path, options: Options) -> Iterator[Material]:
-    from dataclasses import replace
-
-    yield gather(beat_wav, replace(options, device=cuda))
+def material(cuda: str, beat_wav: Path, options: Options) -> Material:
+    return gather(beat_wav, replace(options, device=cuda))
 
 
 def until(check: Callable[[], bool], seconds: float = 120.0) -> None:
@@ -103,14 +102,12 @@ def row(frame: int, source: int) -> Row:
     }
     return Row(
         frame=frame, seconds=Fraction(frame, 12), columns=columns, prompts=("a sea", "a hill", "a fire"), negatives=("", "", ""),
-        seed=3, shot=1, black=False, hold=False,
+        seed=3, shot=1, slerp=True, phase=0, fresh=0.5, rate=12.0,
     )  # fmt: skip
 
 
 @pytest.fixture
 def stage(cuda: str, options: Options) -> Studio:
-    from dataclasses import replace
-
     return studio(replace(options, device=cuda))
 
 
