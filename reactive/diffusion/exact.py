@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import replace
 from itertools import chain
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -54,13 +55,17 @@ def require_whole(pictures: torch.Tensor, model: Model) -> None:
 
 def _in_float32(part: nn.Module) -> nn.Module:
     """Return a copy of a part whose weights are float32; no copy in its own format is made on the way."""
-    held: dict[int, torch.Tensor] = {}
+    held: dict[int, Any] = {}
     for weight in chain(part.parameters(), part.buffers()):
         exact = weight.detach().float() if weight.is_floating_point() else weight.detach().clone()
         # what is in float32 already would be the same memory
         exact = exact.clone() if exact.data_ptr() == weight.data_ptr() else exact
         held[id(weight)] = nn.Parameter(exact, requires_grad=False) if isinstance(weight, nn.Parameter) else exact
-    return deepcopy(part, dict(held))
+    for module in part.modules():
+        # compiling again for a few pictures would take minutes
+        if hasattr(module, "_orig_mod"):
+            held[id(module)] = deepcopy(module._orig_mod, held)
+    return cast(nn.Module, deepcopy(part, held))
 
 
 def _no_numbers(model: Model) -> ModelError:

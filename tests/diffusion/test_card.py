@@ -349,3 +349,20 @@ def test_graphs_share_a_pool_and_are_recorded_for_one_thread(card: Card, toy_mod
     core.imagine(requests(model))
     # a pool whose last graph is gone is gone too
     assert len({id(pool) for pool, _ in card.captures}) == 2
+
+
+# -- benchmarks ------------------------------------------------------------------------------------------------------
+def test_the_benchmarks_of_core_and_walk_run_on_a_card(
+    cuda: str, toy_model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from benchmarks import walk
+    from benchmarks.core import Idle, Nets
+
+    on_card, plain = (Nets.load(str(toy_model), device, dtype="float32") for device in (cuda, "cpu"))
+    # multiplications are counted though graphs hide them
+    assert on_card.gflop == pytest.approx(plain.gflop)
+    for measured in (on_card.imagine, on_card.bare, on_card.from_photo, on_card.encode):
+        assert measured().device.type == cuda
+    assert Idle(on_card).imagine(on_card.requests).device.type == cuda
+    walk.main(["--device", cuda, "--model", str(toy_model), "--prompts", "2", "--threads", "1"])
+    assert "median change" in capsys.readouterr().out

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from reactive.cli.common import errors
 from reactive.diffusion import models
 from reactive.diffusion.calibration import measure_pace
 from reactive.diffusion.conditioning import PromptBank
@@ -176,3 +177,13 @@ def test_while_the_walk_is_measured_single_pictures_do(toy_model: Path, monkeypa
     measured = measure_pace(model, width=64, height=64)
     assert measured.pace == pytest.approx(usual.pace, rel=0.02)
     assert measured.pictures == usual.pictures
+
+
+def test_what_no_other_place_catches_the_command_line_says_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit), errors():
+        raise torch.OutOfMemoryError(FULL)
+    said = capsys.readouterr().err.strip()
+    assert said.startswith("Error: there is not enough memory")
+    assert "\n" not in said
+    with pytest.raises(RuntimeError, match="another"), errors():
+        raise RuntimeError("another")
