@@ -25,7 +25,7 @@ walk = "0.3 + decay(kick, 0.2)"
 feedback.rate = 12
 [lens]
 zoom = "1.05 + 0.1 * decay(kick, 0.15)"
-tilt = "6 * sin(beats)"
+tilt = "6 * decay(kick, 0.3)"
 rotate = "2"
 [[phase]]
 name = "walk"
