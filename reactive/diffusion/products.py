@@ -6,6 +6,9 @@ On CUDA matrix products of float32 run in TF32, with the 10 bits of float16: the
 
 from __future__ import annotations
 
+from functools import reduce
+from operator import add
+
 import torch
 
 
@@ -20,7 +23,7 @@ def rows_times(rows: torch.Tensor, matrix: torch.Tensor) -> torch.Tensor:
     if rows.device.type == "cpu":
         return rows @ matrix
     return torch.stack(
-        [sum(rows[..., k] * value for k, value in enumerate(column)) for column in matrix.T.tolist()], dim=-1
+        [reduce(add, (rows[..., k] * value for k, value in enumerate(column))) for column in matrix.T.tolist()], dim=-1
     )
 
 
@@ -28,4 +31,6 @@ def times_columns(matrix: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
     """Return a matrix [m, k], on the host, times columns [n, k, l], float32 [n, m, l]."""
     if columns.device.type == "cpu":
         return matrix @ columns
-    return torch.stack([sum(columns[:, k] * value for k, value in enumerate(row)) for row in matrix.tolist()], dim=1)
+    return torch.stack(
+        [reduce(add, (columns[:, k] * value for k, value in enumerate(row))) for row in matrix.tolist()], dim=1
+    )
