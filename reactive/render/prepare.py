@@ -114,7 +114,7 @@ def get_ready(
     sizes = [size, *(shaped_size(size, wanted) for wanted in shapes)]
     books = Books(job, plan, keys, sizes, timeline.fps, codec, upscaling)
     job.set_manifest(asked.manifest(song, outs[0], plan))
-    return Ready(loading_of(settings, device), order, books, recipe, notes)
+    return Ready(loading_of(settings, device), order, books, recipe, (*model.notes, *notes))
 
 
 def prompts_between(timeline: Timeline, first: int, last: int) -> set[int]:

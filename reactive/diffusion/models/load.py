@@ -19,6 +19,7 @@ from reactive.diffusion.backend.device import default_batch as default_batch
 from reactive.diffusion.backend.device import default_threads as default_threads
 from reactive.diffusion.backend.fold import fold_decoder, fold_encoder
 from reactive.diffusion.backend.graphs import graphs_for
+from reactive.diffusion.half import usable_dtype
 from reactive.diffusion.models.autoencoders import find_autoencoder, load_autoencoder
 from reactive.diffusion.models.catalogue import EMBER as EMBER
 from reactive.diffusion.models.diffusers_folder import load_folder
@@ -30,8 +31,10 @@ from reactive.diffusion.models.lora import find_lora, fuse, parse_lora
 from reactive.diffusion.models.model import Model as Model
 from reactive.diffusion.models.single_file import load_file
 from reactive.diffusion.sampling.sampling import read_sampling
+from reactive.diffusion.shortage import loading
 
 
+@loading
 def load_model(
     name: str,
     *,
@@ -73,7 +76,8 @@ def load_model(
         If it isn't there, is incomplete, holds pickles instead of safetensors, or is of a family not known here.
     """
     found = find_model(name)
-    number_format = choose_dtype(device, dtype)
+    where = torch.device(device)
+    number_format, notes = usable_dtype(where, choose_dtype(device, dtype), dtype, name)
     adapters = [find_lora(*parse_lora(text)) for text in loras]
     prepare(device)
     _quiet()
@@ -91,7 +95,6 @@ def load_model(
         sha256 = _chained(sha256, f"vae {hash_files(folder, ('.',))}")
     sampling = read_sampling(parts.scheduler, wishes, name=name, steps=steps)
     chosen = sampling.guidance if guidance is None else guidance
-    where = torch.device(device)
     vae_format = autoencoder_dtype(modules["vae"], parts.family.name, number_format)
     for part, module in modules.items():
         if not part.startswith("tokenizer"):
@@ -101,7 +104,7 @@ def load_model(
         if isinstance(getattr(half, "layers", None), torch.nn.Sequential):
             half.layers = fold(half.layers)
     if compiled:
-        compile_networks(modules)
+        compile_networks(modules, where.type)
     unet = modules["unet"]
     factor = 2 ** (len(modules["vae"].config.block_out_channels) - 1)
     size = unet.config.sample_size
@@ -123,6 +126,7 @@ def load_model(
         walk=wishes.get("walk", {}),
         graphs=graphs_for(where.type),
         compiled=compiled,
+        notes=notes,
         **modules,
     )
 

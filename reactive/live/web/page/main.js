@@ -107,11 +107,13 @@ connection.on("clock", ({time, playing, epoch}) => {
   if (epoch !== undefined) { pictures.jump(); pictures.waiting = false; connection.send({t: "credit", n: CREDIT}); }
 });
 connection.on("picture", (picture) => pictures.take(picture));
+let noted = null;
 connection.on("status", (status) => {
   byId("rate").textContent = status.rate.toFixed(1);
   byId("ahead").textContent = `${status.ahead.toFixed(1)} s`;
   byId("share").textContent = status.stride[0] === 1 ? "every frame" : `${status.stride[1]} in ${status.stride[0]}`;
   if (status.failed) say(`The engine stopped: ${status.failed}. Start \`reactive preview\` again.`);
+  else if (status.note && status.note !== noted) say(`On this machine ${noted = status.note}`);
   showBehind(status);
 });
 connection.on("error", ({text}) => { panel.settled(); keep.open ? keep.fail(text) : say(text); });
