@@ -1,6 +1,6 @@
 """The core against diffusers' own pipeline, the bare nets and the machine, on the same weights, size and steps.
 
-python -m benchmarks core [--model NAME] [--device cpu|cuda] [--rounds N] [--no-render] [--no-memory]
+python -m benchmarks core [--model NAME] [--device auto|cpu|cuda] [--rounds N] [--no-render] [--no-memory]
 
 With everything it takes about a quarter of an hour on two cores, most of it for the 15,000 frames whose memory is watched.
 """
@@ -23,7 +23,7 @@ from reactive.diffusion.core import Core, Request
 from reactive.diffusion.frames import Scenery, scenery
 from reactive.diffusion.lanes import feedback_frames
 from reactive.diffusion.models.conditioning import PromptBank
-from reactive.diffusion.models.load import Model, default_batch, default_threads, find_model, load_model
+from reactive.diffusion.models.load import Model, choose_device, default_batch, default_threads, find_model, load_model
 from reactive.diffusion.sampling.noise import NoisePath
 from reactive.render.plan import make_plan
 from reactive.timeline.timeline import FEEDBACK, Timeline
@@ -56,11 +56,11 @@ class Nets:
     gflop: float
 
     @classmethod
-    def load(cls, name: str, device: str = "cpu") -> Nets:
+    def load(cls, name: str, device: str = "cpu", *, dtype: str = "auto") -> Nets:
         """Load a model and prepare a batch at its native size; count the multiplications of a picture."""
         from torch.utils.flop_counter import FlopCounterMode
 
-        model = load_model(name, device=device)
+        model = load_model(name, device=device, dtype=dtype)
         width, height = model.native
         batch = default_batch(device, width, height)
         core = Core(model, PromptBank(model, PROMPTS), batch=batch, width=width, height=height)
@@ -69,13 +69,16 @@ class Nets:
             Request(0, 1, 0.5, 1.0, tuple(path.at(step, 0.1 * i) for step in range(core.noises_per_picture)))
             for i in range(batch)
         ]
-        z = torch.stack([request.noises[0] for request in requests]).to(model.device, model.dtype)
+        z = torch.stack([request.noises[0] for request in requests]).to(model.device)
         z = z.contiguous(memory_format=torch.channels_last)
         embeddings = core.bank.mix(np.zeros(batch, int), np.ones(batch, int), np.full(batch, 0.5))
-        nets = cls(model, core, requests, z, torch.full((batch,), float(model.schedule.steps)), embeddings, gflop=0.0)
+        embeddings = embeddings.to(model.dtype)
+        # a replayed graph shows the counter nothing
+        plain = replace(model, graphs=None)
+        nets = cls(plain, core, requests, z, torch.full((batch,), float(model.schedule.steps)), embeddings, gflop=0.0)
         with FlopCounterMode(display=False) as counter:
             nets.bare()
-        return replace(nets, gflop=counter.get_total_flops() / batch / 1e9)
+        return replace(nets, model=model, gflop=counter.get_total_flops() / batch / 1e9)
 
     @property
     def batch(self) -> int:
@@ -177,13 +180,14 @@ def main(arguments: list[str]) -> None:
         prog="benchmarks core", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--model", default="ember")
-    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument("--device", default="auto", help="auto, the default, takes the best there is")
     parser.add_argument("--rounds", type=int, default=12)
     parser.add_argument("--no-render", action="store_true", help="leave out the renders of the song that ships")
     parser.add_argument("--no-memory", action="store_true", help="leave out the render of 15,000 frames")
     options = parser.parse_args(arguments)
     torch.set_num_threads(default_threads())
-    nets = Nets.load(options.model, options.device)
+    device = choose_device(options.device)
+    nets = Nets.load(options.model, device)
     pipes = pipelines(nets)
     batch = nets.batch
     one = {f"{name} 1": (lambda pipe=pipe: by_pipeline(pipe, nets, 1)) for name, pipe in pipes.items()}
@@ -197,12 +201,12 @@ def main(arguments: list[str]) -> None:
         "encoder": nets.encode,
     }
     times = in_turn({**one, **many, **parts}, rounds=options.rounds)
-    peak = matmul_peak(options.device, nets.model.dtype)
+    peak = matmul_peak(device, nets.model.dtype)
     rate = {name: (1 if name in one else batch) / seconds for name, seconds in times.items()}
     exact = str(nets.model.dtype).removeprefix("torch.")
-    line("matrix multiply", peak, f"GFLOP/s {exact} on {options.device}, {torch.get_num_threads()} CPU threads")
+    line("matrix multiply", peak, f"GFLOP/s {exact} on {device}, {torch.get_num_threads()} CPU threads")
     width, height = nets.core.width, nets.core.height
-    bars = (1.8, 1.25) if options.device == "cpu" else (3, 1.5)
+    bars = (1.8, 1.25) if device == "cpu" else (3, 1.5)
     print(f"pictures a second at {width}x{height}, {nets.model.steps} step(s), {nets.gflop:.2f} GFLOP each")
     for name in (*one, *many, "bare", "core", "photo", "denoiser", "decoder", "encoder"):
         line(name, rate[name], f"pictures/s, {1000 / rate[name]:.1f} ms")
@@ -213,9 +217,9 @@ def main(arguments: list[str]) -> None:
     _lanes(nets, options.rounds, rate)
     _occupancy(nets)
     if not options.no_render:
-        _renders(nets, rate["core"], options.device)
+        _renders(nets, rate["core"], device)
     if not options.no_memory:
-        _memory(options.model, options.device)
+        _memory(options.model, device)
 
 
 def _lanes(nets: Nets, rounds: int, rate: dict[str, float]) -> None:
@@ -248,7 +252,8 @@ class Idle(Core):
         """Return grey pictures."""
         self.batches += 1
         self.pictures += len(requests)
-        return torch.full((len(requests), 3, self.height, self.width), 128, dtype=torch.uint8)
+        shape = (len(requests), 3, self.height, self.width)
+        return torch.full(shape, 128, dtype=torch.uint8, device=self.model.device)
 
 
 def _occupancy(nets: Nets) -> None:

@@ -1,6 +1,6 @@
 """Whether a walk is seen to go equally fast whatever the prompt: the change a unit of walk of each prompt of a preset.
 
-python -m benchmarks walk [--model NAME] [--preset NAME] [--prompts N]
+python -m benchmarks walk [--model NAME] [--device auto|cpu|cuda] [--preset NAME] [--prompts N]
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from benchmarks.measure import line
 from reactive.diffusion.calibration import NEAR, REFERENCE, change_of, known_pace, measure_pace, outliers
 from reactive.diffusion.core import Core
 from reactive.diffusion.models.conditioning import PromptBank
-from reactive.diffusion.models.load import default_batch, default_threads, load_model
+from reactive.diffusion.models.load import choose_device, default_batch, default_threads, load_model
 from reactive.preset.library import get_preset
 
 
@@ -25,6 +25,7 @@ def main(arguments: list[str]) -> None:
         prog="benchmarks walk", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--model", default="ember")
+    parser.add_argument("--device", default="auto", help="auto, the default, takes the best there is")
     parser.add_argument("--preset", default="loop-destroy")
     parser.add_argument("--prompts", type=int, default=40, help="how many prompts, evenly over the phases")
     parser.add_argument("--threads", type=int, default=default_threads())
@@ -32,9 +33,10 @@ def main(arguments: list[str]) -> None:
     torch.set_num_threads(options.threads)
     texts = [str(entry) for phase in get_preset(options.preset).phase for entry in phase.prompts]
     texts = [texts[i] for i in np.unique(np.linspace(0, len(texts) - 1, options.prompts).astype(int))]
-    model = load_model(options.model)
+    device = choose_device(options.device)
+    model = load_model(options.model, device=device)
     width, height = model.native
-    batch = default_batch("cpu", width, height)
+    batch = default_batch(device, width, height)
     began = time.perf_counter()
     measured = measure_pace(model, width=width, height=height)
     took = time.perf_counter() - began

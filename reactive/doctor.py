@@ -49,7 +49,7 @@ def examine() -> dict[str, str]:
         facts["numbers"] = (
             f"{numbers}: what checkpoints are published in; the autoencoder of XL in float32, since it overflows"
         )
-        facts["tf32"] = "on for what stays in float32" if major >= 8 else "none: it needs compute capability 8.0"
+        facts["tf32"] = tf32(torch.version.hip, major)
         facts["layout"] = "channels_last: tensor cores read it without a copy"
         facts["graphs"] = (
             "network and autoencoder are recorded once for each shape and replayed, without launching kernels"
@@ -80,6 +80,21 @@ def examine() -> dict[str, str]:
     facts["upscale"] = _upscale()
     facts["ember"] = str(EMBER) if (EMBER / "model_index.json").is_file() else "missing: install reactive-clip again"
     return facts
+
+
+def tf32(hip: str | None, major: int) -> str:
+    """Return in words whether float32 is multiplied as TF32.
+
+    Parameters
+    ----------
+    hip
+        The version of HIP that torch was built with, None on NVIDIA.
+    major
+        The card's compute capability; on AMD it counts something else.
+    """
+    if hip is not None:
+        return "none: it is a format of NVIDIA's cards; float32 is multiplied as it is"
+    return "on for the networks where they stay in float32" if major >= 8 else "none: it needs compute capability 8.0"
 
 
 def _upscale() -> str:

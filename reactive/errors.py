@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 LONGEST = 1000
+# how CUDA, cuDNN, cuBLAS, MPS, XPU, torch's allocator for the CPU and the C++ library say it
+_NO_MEMORY = ("out of memory", "alloc_failed", "can't allocate memory", "not enough memory", "bad_alloc")
 
 
 class ReactiveError(Exception):
@@ -30,6 +32,21 @@ class ReactiveError(Exception):
         """Return the one line that a user reads."""
         line = f"{self.where}: {self.what}" if self.where else self.what
         return f"{line}. {self.remedy[0].upper()}{self.remedy[1:]}." if self.remedy else f"{line}."
+
+
+def out_of_memory(problem: BaseException | None) -> bool:
+    """Return whether an exception, or one that it came of, says that memory ran out, on the host or on a device.
+
+    A failed capture of a graph hides the lack of memory behind an error of its own.
+    """
+    while problem is not None:
+        text = str(problem).lower()
+        if isinstance(problem, MemoryError) or (
+            isinstance(problem, RuntimeError) and any(s in text for s in _NO_MEMORY)
+        ):
+            return True
+        problem = problem.__cause__ or problem.__context__
+    return False
 
 
 class MediaError(ReactiveError):

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -74,3 +76,28 @@ def beat_timeline(beat_analysis):
     from reactive import build_timeline, get_preset
 
     return build_timeline(beat_analysis, get_preset("loop-destroy"), samples=16 * 44_100, fps=Fraction(24), seed=3)
+
+
+@pytest.fixture
+def card() -> Iterator[Any]:
+    """A pretended CUDA card, whose books a test can read."""
+    from tests.pretended import pretended_card
+
+    with pretended_card() as pretended:
+        yield pretended
+
+
+@pytest.fixture(params=["pretended", pytest.param("real", marks=pytest.mark.gpu)])
+def cuda(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The device of a card: a pretended one everywhere, and a real one where there is one (`pytest -m gpu`)."""
+    import torch
+
+    from tests.pretended import pretended_card
+
+    if request.param == "pretended":
+        with pretended_card():
+            yield "cuda"
+    elif not torch.cuda.is_available():
+        pytest.skip("there is no CUDA device here")
+    else:
+        yield "cuda"

@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 
 import click
 
-from reactive.errors import ReactiveError
+from reactive.errors import ReactiveError, out_of_memory
 
 FAILED, USAGE, INTERRUPTED, TERMINATED = 1, 2, 130, 143
 PHOTOS_UNSEEN = (
@@ -72,7 +72,9 @@ def errors(
         fail(error, as_json, code)
     except KeyboardInterrupt as interruption:
         stopped(as_json, TERMINATED if isinstance(interruption, Terminated) else INTERRUPTED, stopping())
-    except MemoryError:
+    except (MemoryError, RuntimeError) as problem:
+        if not out_of_memory(problem):
+            raise
         fail(ReactiveError("there is not enough memory", remedy="use a smaller --batch or --imagine-size"), as_json)
 
 

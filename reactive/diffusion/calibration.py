@@ -27,6 +27,7 @@ from reactive.diffusion.core import Core, Request, from_bytes
 from reactive.diffusion.models.conditioning import PromptBank
 from reactive.diffusion.models.model import Model
 from reactive.diffusion.sampling.noise import NoisePath
+from reactive.diffusion.shortage import in_batches_that_fit
 from reactive.files import write_text
 
 # L*a*b* a unit of walk, in pictures of 24 x 14 pixels; about what ember does at its native size
@@ -114,14 +115,25 @@ def change_of(
 
 
 def measure_pace(model: Model, *, width: int, height: int, seconds: float = SECONDS) -> Measured:
-    """Measure the pace for a model at an imagine-size, in about so many seconds at most."""
-    core = Core(model, PromptBank(model, PROMPTS), batch=PAIR, width=width, height=height)
-    change = change_of(core, len(PROMPTS), seconds=seconds)
+    """Measure the pace for a model at an imagine-size, in about so many seconds at most.
+
+    Raises
+    ------
+    OutputError
+        If memory does not hold a single picture.
+    """
+    bank = PromptBank(model, PROMPTS)
+
+    def measure(batch: int) -> tuple[np.ndarray, int]:
+        core = Core(model, bank, batch=batch, width=width, height=height)
+        return change_of(core, len(PROMPTS), seconds=seconds), core.pictures
+
+    change, pictures = in_batches_that_fit(measure, PAIR, model)
     middle = float(np.nanmedian(change))
     if middle <= 0:
-        return Measured(1.0, pictures=core.pictures)
+        return Measured(1.0, pictures=pictures)
     pace = float(f"{min(max(REFERENCE / middle, SLOWEST), FASTEST):.2g}")
-    return Measured(pace, outliers(change, PROMPTS), core.pictures)
+    return Measured(pace, outliers(change, PROMPTS), pictures)
 
 
 def outliers(change: np.ndarray, prompts: Sequence[str]) -> tuple[tuple[str, float], ...]:

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import torch
 
+from reactive.diffusion.products import times_columns
+
 # how far one tick may lead: steps of L*a*b*, of which 2 are just seen, and a factor of contrast
 MAX_SHIFT = 4.0
 MAX_STRETCH = 1.06
@@ -73,4 +75,4 @@ def led_to(pictures: torch.Tensor, palettes: torch.Tensor, firmness: float) -> t
 
 
 def _mixed(matrix: torch.Tensor, pictures: torch.Tensor) -> torch.Tensor:
-    return (matrix.to(pictures.device) @ pictures.flatten(2)).view_as(pictures)
+    return times_columns(matrix, pictures.flatten(2)).view_as(pictures)

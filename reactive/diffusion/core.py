@@ -141,7 +141,8 @@ class Core:
         return torch.cat(parts)
 
     def _stack(self, model: Model, tensors: list[torch.Tensor]) -> torch.Tensor:
-        together = stacked(tensors, model.device).to(model.dtype)
+        # float32 whatever the model's format: samplers compute in it, and networks are given what they want
+        together = stacked(tensors, model.device).float()
         return together.contiguous(memory_format=torch.channels_last)
 
 

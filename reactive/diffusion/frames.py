@@ -108,7 +108,8 @@ def independent_pictures(core: Core, scene: Scenery, frames: np.ndarray) -> Iter
         weights = scene.timeline.columns["dissolve"][chosen]
         if weights.any():
             pictures = pictures.clone()
-            dissolving = torch.from_numpy(weights > 0).to(pictures.device)
+            # numbers, not a mask: a mask would have to be counted, which waits for the device
+            dissolving = torch.from_numpy(np.flatnonzero(weights > 0)).to(pictures.device)
             theirs = arriving_pictures(core, scene, chosen[weights > 0].tolist())
             pictures[dissolving] = dissolved(pictures[dissolving], theirs, weights[weights > 0])
         yield chosen, pictures

@@ -81,6 +81,9 @@ def morphed(scene: Scenery, own: Request, frame: int, position: int | Fraction |
         return own
     other = arriving_request(scene, frame, len(own.noises), position)
     sources = [request.source for request in (own, other) if request.source is not None]
+    if len(sources) == 2:
+        # a fed-back picture lies on the device, a photograph on the host
+        sources[1] = sources[1].to(sources[0].device)
     return replace(
         own,
         # a morph begins after the last blend of its shot

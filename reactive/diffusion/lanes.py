@@ -253,7 +253,7 @@ def _dissolving(core: Core, scene: Scenery, lane: Lane, frames: np.ndarray, show
             frame: lane.arriving[frame] for frame in wanted.tolist() if frame in lane.arriving
         }
     theirs = through_lens(torch.stack([lane.arriving[frame] for frame in wanted.tolist()]), columns, wanted)
-    dissolving = torch.from_numpy(weights > 0).to(shown.device)
+    dissolving = torch.from_numpy(np.flatnonzero(weights > 0)).to(shown.device)
     shown[dissolving] = dissolved(shown[dissolving], theirs, weights[weights > 0])
     return shown
 

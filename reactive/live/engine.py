@@ -13,7 +13,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
@@ -23,6 +23,8 @@ from PIL import Image
 from reactive.diffusion.core import Core
 from reactive.diffusion.frames import Scenery, independent_frames
 from reactive.diffusion.lanes import feedback_frames
+from reactive.diffusion.shortage import smaller_batch
+from reactive.errors import ReactiveError
 from reactive.live.estimate import Estimate
 from reactive.live.material import Material
 from reactive.live.pace import Pace
@@ -119,6 +121,8 @@ class Engine:
         self.transport = Transport(material.track.duration)
         self.epoch = 0
         self.error: BaseException | None = None
+        # what a user should know of how it goes on
+        self.note: str | None = None
         self.wanted = True
         self._scene: _Scene | None = None
         self._shot: _Shot | None = None
@@ -484,14 +488,45 @@ class Engine:
                     self._condition.wait(0.02 if self.transport.playing else 0.2)
                     continue
             try:
-                pictures = work()
+                try:
+                    pictures = work()
+                except (RuntimeError, MemoryError) as problem:
+                    # the calls that failed end here, and let their tensors go
+                    self._shrink(problem)
+                    continue
                 self._keep(scene, pictures)
                 self._fresh = epoch
             except Exception as problem:
-                log.exception("the preview's engine failed")
+                if isinstance(problem, ReactiveError):
+                    log.error("the preview's engine stopped: %s", problem)
+                else:
+                    log.exception("the preview's engine failed")
                 self.error = problem
                 self.made([])
                 return
+
+    def _shrink(self, problem: BaseException) -> None:
+        """Go on in batches of half the size after memory ran out.
+
+        Raises
+        ------
+        OutputError
+            If they are single pictures already.
+        BaseException
+            The problem itself, if it is another one.
+        """
+        material = self.material
+        with self._condition:
+            scene = self._scene
+            assert scene is not None
+            # a shot in the making holds pictures, and the batch that failed may be its own
+            self._shot = None
+            material.batch = smaller_batch(problem, scene.independent.batch, material.model)
+            old = scene.independent
+            smaller = Core(old.model, old.bank, batch=material.batch, width=old.width, height=old.height)
+            self._scene = replace(scene, independent=smaller)
+            self.note = f"memory ran out; pictures are imagined in batches of {material.batch} from here on."
+            log.warning(self.note)
 
     def _keep(self, scene: _Scene | None, pictures: list[tuple[int, np.ndarray]]) -> None:
         assert scene is not None

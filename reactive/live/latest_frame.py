@@ -23,6 +23,8 @@ from reactive.diffusion.models.conditioning import PromptBank
 from reactive.diffusion.motion.camera import PATH, inverse_map, resample
 from reactive.diffusion.motion.lens import through_lens
 from reactive.diffusion.sampling.noise import NoisePath
+from reactive.diffusion.shortage import smaller_batch
+from reactive.errors import ReactiveError
 from reactive.live.conductor import Row
 from reactive.live.engine import RATE_WINDOW, to_jpeg
 from reactive.live.material import Studio
@@ -136,9 +138,17 @@ class Imagining:
                 self._row = None
             row, heard = given
             try:
-                jpeg = self._finished(row)
+                try:
+                    jpeg = self._finished(row)
+                except (RuntimeError, MemoryError) as problem:
+                    # one picture at a time already: one line
+                    smaller_batch(problem, 1, self.studio.model)
+                    raise
             except Exception as problem:
-                log.exception("the preview's engine failed")
+                if isinstance(problem, ReactiveError):
+                    log.error("the preview's engine stopped: %s", problem)
+                else:
+                    log.exception("the preview's engine failed")
                 self.error = problem
                 self.made()
                 return

@@ -84,13 +84,15 @@ class Material(Studio):
     raw: Analysis
     corrections: Corrections = NOTHING
     bank: PromptBank | None = None
+    # smaller than the rule's where memory did not hold that
+    batch: int = 0
 
     def cores(self, timeline: Timeline) -> tuple[Core, Core, Scenery]:
         """Return the core of independent frames, that of feedback, and the scenery of a timeline."""
         self.bank = PromptBank.regrown(self.bank, self.model, timeline.prompts, timeline.negatives)
         width, height = self.imagined
         shape = shape_of(self.model, width, height)
-        batch = min(LIVE_BATCH.get(self.device, 4), shape.batch)
+        batch = self.batch or min(LIVE_BATCH.get(self.device, 4), shape.batch)
         independent = Core(self.model, self.bank, batch=batch, width=width, height=height, slices=shape.slices)
         # one shot plays at a time, so its lane needs no neighbours
         feedback = Core(self.model, self.bank, batch=1, width=width, height=height)

@@ -17,6 +17,7 @@ from reactive.diffusion.models.conditioning import PromptBank
 from reactive.diffusion.models.load import choose_device, default_threads, load_model
 from reactive.diffusion.motion.lens import through_lens
 from reactive.diffusion.shapes import shape_of
+from reactive.diffusion.shortage import in_batches_that_fit
 from reactive.errors import OutputError
 from reactive.files import replacing
 from reactive.media.picture import read_picture
@@ -56,6 +57,11 @@ def contact_pictures(
     ----------
     photos, videos
         The files that the timeline names, in its order.
+
+    Raises
+    ------
+    ReactiveError
+        If the model or a file can't be used, or memory does not hold a single picture.
     """
     report = progress or (lambda stage, done, total: None)
     place = choose_device(device)
@@ -66,7 +72,6 @@ def contact_pictures(
     columns = timeline.columns
     bank = PromptBank(loaded, timeline.prompts, prompts_at(columns, frames), timeline.negatives)
     shape = shape_of(loaded, width, height)
-    core = Core(loaded, bank, batch=min(shape.batch, len(frames)), width=width, height=height, slices=shape.slices)
     shown = {number for number in columns["source"][frames].tolist() if number >= 0}
     given = {
         number: from_bytes(torch.from_numpy(load_photo(path, width=width, height=height).copy()).permute(2, 0, 1))
@@ -78,19 +83,26 @@ def contact_pictures(
         for number, path in enumerate(videos, len(photos))
         if number in shown
     }
-    scene = scenery(timeline, core, given, films)
-    pictures: dict[int, np.ndarray] = {}
-    for first in range(0, len(frames), core.batch):
-        chosen = frames[first : first + core.batch]
-        # a fed-back shot's first picture has no source either
-        requests = [frame_request(scene, frame, core.noises_per_picture) for frame in chosen.tolist()]
-        finished = through_lens(core.imagine(requests), columns, chosen).permute(0, 2, 3, 1).cpu().numpy()
-        for shot, picture in zip(shots[first : first + core.batch], finished, strict=True):
-            pictures[shot.number] = picture
-        report("imagining", len(pictures), len(frames))
-    for film in films.values():
-        film.close()
-    return pictures
+
+    def imagined(batch: int) -> dict[int, np.ndarray]:
+        core = Core(loaded, bank, batch=batch, width=width, height=height, slices=shape.slices)
+        scene = scenery(timeline, core, given, films)
+        pictures: dict[int, np.ndarray] = {}
+        for first in range(0, len(frames), batch):
+            chosen = frames[first : first + batch]
+            # a fed-back shot's first picture has no source either
+            requests = [frame_request(scene, frame, core.noises_per_picture) for frame in chosen.tolist()]
+            finished = through_lens(core.imagine(requests), columns, chosen).permute(0, 2, 3, 1).cpu().numpy()
+            for shot, picture in zip(shots[first : first + batch], finished, strict=True):
+                pictures[shot.number] = picture
+            report("imagining", len(pictures), len(frames))
+        return pictures
+
+    try:
+        return in_batches_that_fit(imagined, min(shape.batch, len(frames)), loaded)
+    finally:
+        for film in films.values():
+            film.close()
 
 
 def check_sheet(path: Path) -> None:

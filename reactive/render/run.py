@@ -81,9 +81,9 @@ def make_clip(
     given = _look_at(song, outs, settings)
     check_upscaling(Upscaling(settings.upscale, settings.upscaler))
     check_encoder(settings.codec)
-    if settings.compile:
-        check_compiler()
     device = choose_device(settings.device)
+    if settings.compile:
+        check_compiler(device)
     # workers of a Ray cluster on plain CPUs are many and have one core each, unless told
     threads = settings.threads or (1 if settings.ray and device == "cpu" else default_threads())
     torch.set_num_threads(threads)

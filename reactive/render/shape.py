@@ -52,7 +52,7 @@ def job_shape(
 
 def model_notes(model: Model, imagined: tuple[int, int]) -> tuple[str, ...]:
     """Return what a user should know of a model before it renders, each a sentence."""
-    notes = [f"{note}." for note in model.sampling.notes]
+    notes = [*model.notes, *(f"{note}." for note in model.sampling.notes)]
     needs = needs_of(model)
     entry = small_autoencoder(model.family.name)
     share = needs.decoding_share(*imagined, steps=model.steps)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from reactive.diffusion.backend.overflow import in_float32
 from reactive.diffusion.core import Core, Request
 from reactive.diffusion.models.conditioning import PromptBank
 from reactive.diffusion.models.load import Model, load_model
@@ -46,6 +47,21 @@ def test_only_what_overflows_is_imagined_again_and_the_weights_come_back(toy_mod
     # weights of half the digits, so nearly the same picture
     assert (mixed[1].float() - exact[1].float()).abs().mean() < 4
     assert torch.equal(core.imagine(requests(half, 1.0)), calm)
+
+
+def test_the_exact_copy_of_a_compiled_network_is_plain_and_lies_elsewhere(toy_model: Path) -> None:
+    half = load_model(str(toy_model), steps=1, dtype="float16")
+    compiled = replace(half, unet=torch.compile(half.unet, backend="eager"))
+    half.vae.decoder = torch.compile(half.vae.decoder, backend="eager")
+    with in_float32(compiled) as exact:
+        assert type(exact.unet) is type(half.unet)
+        for mine, theirs in ((half.unet, exact.unet), (half.vae, exact.vae)):
+            weights = list(theirs.parameters())
+            assert {weight.dtype for weight in weights} == {torch.float32}
+            assert all(torch.equal(a.float(), b) for a, b in zip(mine.parameters(), weights, strict=True))
+            assert not {weight.data_ptr() for weight in weights} & {weight.data_ptr() for weight in mine.parameters()}
+        noise = torch.zeros(1, 4, 8, 8)
+        assert exact.decode(noise).dtype == torch.float32
 
 
 def test_a_model_of_no_numbers_is_said(toy_model: Path) -> None:

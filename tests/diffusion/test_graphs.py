@@ -23,7 +23,7 @@ class Recorder:
     def __init__(self) -> None:
         self.made = 0
 
-    def __call__(self, compute, inputs):
+    def __call__(self, compute, inputs, pool):
         self.made += 1
         output = compute(inputs).clone()
         return lambda: output.copy_(compute(inputs)), output
@@ -56,7 +56,7 @@ def test_a_shape_is_recorded_once_and_replayed_with_what_is_given() -> None:
 def test_what_can_not_be_recorded_is_computed_plainly() -> None:
     tried = []
 
-    def refuse(compute, inputs):
+    def refuse(compute, inputs, pool):
         tried.append(inputs)
         raise RuntimeError("operation not permitted when stream is capturing")
 
@@ -65,7 +65,7 @@ def test_what_can_not_be_recorded_is_computed_plainly() -> None:
         assert torch.equal(graphs.run("net", lambda named: named["x"] + 1, {"x": torch.zeros(2)}), torch.ones(2))
     assert len(tried) == 1
 
-    def full(compute, inputs):
+    def full(compute, inputs, pool):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     with pytest.raises(torch.OutOfMemoryError):
@@ -100,9 +100,8 @@ def test_tensors_arrive_as_they_left() -> None:
     assert torch.equal(stacked(list(pictures), torch.device("cpu")), pictures)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device here")
-def test_recorded_on_a_card_the_bits_are_the_plain_ones(toy_model: Path) -> None:
-    model = load_model(str(toy_model), device="cuda", steps=2)
+def test_recorded_on_a_card_the_bits_are_the_plain_ones(cuda: str, toy_model: Path) -> None:
+    model = load_model(str(toy_model), device=cuda, steps=2)
     assert model.graphs is not None
     noises = tuple(torch.randn(4, 8, 8, generator=torch.Generator().manual_seed(i)) for i in range(2))
     pictures = []
@@ -110,6 +109,8 @@ def test_recorded_on_a_card_the_bits_are_the_plain_ones(toy_model: Path) -> None
         core = Core(one, PromptBank(one, ("a red sea", "a hill")), batch=2, width=64, height=64)
         pictures.append(to_host(core.imagine([Request(0, 1, 0.5, 1.0, noises)] * 2)).wait())
     assert torch.equal(*pictures)
+    # the network and the decoder were recorded, not computed plainly
+    assert [graph is not None for graph in model.graphs.known.values()] == [True, True]
 
 
 def test_compiled_networks_stand_in_the_places_of_the_plain_ones(
@@ -134,4 +135,15 @@ def test_compiled_networks_stand_in_the_places_of_the_plain_ones(
 def test_without_a_compiler_nothing_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compiled.shutil, "which", lambda name: None)
     with pytest.raises(ModelError, match=r"--compile.*no C\+\+ compiler"):
-        compiled.check_compiler()
+        compiled.check_compiler("cpu")
+
+
+def test_on_cuda_it_is_triton_that_compiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiled.shutil, "which", lambda name: "cl.exe" if name == "cl" else None)
+    monkeypatch.setattr(compiled.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ModelError, match=r"--compile.*no Triton"):
+        compiled.check_compiler("cuda")
+    compiled.check_compiler("cpu")
+    monkeypatch.setattr(compiled.shutil, "which", lambda name: None)
+    monkeypatch.setattr(compiled.importlib.util, "find_spec", lambda name: name)
+    compiled.check_compiler("cuda")

@@ -7,6 +7,7 @@ which is why it is not what happens unasked. Without oneDNN eager reached 0.5 ti
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 from typing import Any
@@ -18,14 +19,22 @@ from reactive.errors import ModelError
 _COMPILERS = ("c++", "g++", "clang++", "cl")
 
 
-def check_compiler() -> None:
-    """Check that networks can be compiled here.
+def check_compiler(device: str) -> None:
+    """Check that networks can be compiled here for a kind of device.
 
     Raises
     ------
     ModelError
-        If there is no C++ compiler.
+        If what torch.compile writes its kernels with is missing: Triton on CUDA, else a C++ compiler.
     """
+    if device == "cuda":
+        if importlib.util.find_spec("triton") is None:
+            raise ModelError(
+                "there is no Triton here, which torch.compile needs on CUDA",
+                where="--compile",
+                remedy="install it (on Windows `pip install triton-windows`), or leave --compile out",
+            )
+        return
     if not any(shutil.which(name) for name in (os.environ.get("CXX", ""), *_COMPILERS) if name):
         raise ModelError(
             "there is no C++ compiler here",
@@ -34,12 +43,12 @@ def check_compiler() -> None:
         )
 
 
-def compile_networks(modules: dict[str, Any]) -> None:
+def compile_networks(modules: dict[str, Any], device: str) -> None:
     """Put compiled networks in the places of a model's network, encoder and decoder; each compiles when it is first called.
 
     Without autotuning: kernels that are chosen by timing could make other bits in the next process.
     """
-    check_compiler()
+    check_compiler(device)
     modules["unet"] = torch.compile(modules["unet"], dynamic=False)
     vae = modules["vae"]
     vae.encoder = torch.compile(vae.encoder, dynamic=False)

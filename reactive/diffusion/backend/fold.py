@@ -11,7 +11,8 @@ several times. For each of the four phases of the result the taps that meet the 
 The encoder's first convolutions, which halve the picture with nothing between them, are likewise one convolution with a
 longer stride: from three colours straight to the small side, without the large maps of many channels.
 
-The results are equal but for rounding.
+The results are equal but for rounding. Kernels are put together in float64 on the host, whatever device the weights lie on,
+and come back to where they were.
 """
 
 from __future__ import annotations
@@ -83,23 +84,21 @@ class DownsampleOnce(nn.Module):
         # the outermost pixels see the zeros that later convolutions are padded with, so they go the long way
         self.plain = nn.Sequential(*convolutions)
         first = convolutions[0]
-        kernel, bias = first.weight.detach().double(), _bias(first)
+        kernel, bias = _exact(first.weight), _bias(first)
         self.stride = first.stride[0]
         whole = math.prod(layer.stride[0] for layer in convolutions)
         # multiplications for each pixel of the result
         self.multiplied = first.weight.numel() * (whole // self.stride) ** 2
         for layer in convolutions[1:]:
-            weight = layer.weight.detach().double()
+            weight = _exact(layer.weight)
             bias = weight.sum((2, 3)) @ bias + _bias(layer)
             # each tap of the later kernel stands for one shifted copy of those before it
             kernel = functional.conv_transpose2d(weight, kernel, stride=self.stride)
             self.stride *= layer.stride[0]
             self.multiplied += layer.weight.numel() * (whole // self.stride) ** 2
         self.padding = kernel.shape[-1] // 2
-        self.weight = nn.Parameter(
-            kernel.to(first.weight.dtype).contiguous(memory_format=torch.channels_last), requires_grad=False
-        )
-        self.bias = nn.Parameter(bias.to(first.weight.dtype), requires_grad=False)
+        self.weight = _kept(kernel, first.weight)
+        self.bias = _kept(bias, first.weight)
 
     @property
     def saves(self) -> bool:
@@ -125,7 +124,7 @@ class UpsampleOnce(nn.Module):
         super().__init__()
         assert isinstance(convolution, nn.Conv2d)
         self.channels = convolution.out_channels
-        self.weight = nn.Parameter(_phases(convolution.weight, _TAPS_3), requires_grad=False)
+        self.weight = _kept(_phases(_exact(convolution.weight), _TAPS_3), convolution.weight)
         bias = convolution.bias
         self.bias = None if bias is None else nn.Parameter(bias.detach().repeat(4), requires_grad=False)
 
@@ -153,11 +152,11 @@ class UpsampleTwice(nn.Module):
         # the outermost pixels see the zeros that the second convolution is padded with, so they go the long way
         self.plain = nn.Sequential(upsample, first, second)
         # the two kernels one after the other are one of 5x5
-        swapped = first.weight.detach().double().transpose(0, 1)
-        kernel = functional.conv2d(swapped, second.weight.detach().double().flip(2, 3), padding=2).transpose(0, 1)
-        self.weight = nn.Parameter(_phases(kernel, _TAPS_5, order="pixels").to(first.weight.dtype), requires_grad=False)
-        bias = second.weight.detach().double().sum((2, 3)) @ _bias(first) + _bias(second)
-        self.bias = nn.Parameter(bias.repeat_interleave(4).to(first.weight.dtype), requires_grad=False)
+        swapped = _exact(first.weight).transpose(0, 1)
+        kernel = functional.conv2d(swapped, _exact(second.weight).flip(2, 3), padding=2).transpose(0, 1)
+        self.weight = _kept(_phases(kernel, _TAPS_5, order="pixels"), first.weight)
+        bias = _exact(second.weight).sum((2, 3)) @ _bias(first) + _bias(second)
+        self.bias = _kept(bias.repeat_interleave(4), first.weight)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return [n, colours, 2 height, 2 width] for [n, c, height, width]."""
@@ -170,14 +169,26 @@ class UpsampleTwice(nn.Module):
 
 
 def _phases(kernel: torch.Tensor, taps: torch.Tensor, *, order: str = "phases") -> torch.Tensor:
-    """Return the kernels of the four phases [4 out, in, k, k] of a kernel [out, in, t, t] behind an upsampling.
+    """Return the kernels of the four phases, float64 [4 out, in, k, k], of a kernel float64 [out, in, t, t] behind an upsampling.
 
     They come phase by phase, or with `order` "pixels" as ``pixel_shuffle`` wants them.
     """
-    folded = torch.einsum("oiyx,pay,qbx->pqoiab", kernel.detach().double(), taps, taps)
+    folded = torch.einsum("oiyx,pay,qbx->pqoiab", kernel, taps, taps)
     if order == "pixels":
         folded = folded.permute(2, 0, 1, 3, 4, 5)
-    return folded.reshape(-1, *folded.shape[3:]).to(kernel.dtype).contiguous(memory_format=torch.channels_last)
+    return folded.reshape(-1, *folded.shape[3:])
+
+
+def _exact(weight: torch.Tensor) -> torch.Tensor:
+    """Return a weight in float64 on the host: not every device has float64, and the taps above lie on the host too."""
+    return weight.detach().cpu().double()
+
+
+def _kept(folded: torch.Tensor, like: torch.Tensor) -> nn.Parameter:
+    """Return what was folded as a weight of the device and number format of another."""
+    made = folded.to(like.device, like.dtype)
+    made = made.contiguous(memory_format=torch.channels_last) if made.dim() == 4 else made
+    return nn.Parameter(made, requires_grad=False)
 
 
 def _doubles(layer: nn.Module) -> bool:
@@ -185,7 +196,7 @@ def _doubles(layer: nn.Module) -> bool:
 
 
 def _bias(layer: nn.Conv2d) -> torch.Tensor:
-    return torch.zeros(layer.out_channels, dtype=torch.float64) if layer.bias is None else layer.bias.detach().double()
+    return torch.zeros(layer.out_channels, dtype=torch.float64) if layer.bias is None else _exact(layer.bias)
 
 
 def _plain(layer: nn.Module, *, stride: int = 1) -> bool:

@@ -2,10 +2,14 @@
 
 Batches have one fixed shape, so a graph a network is enough. A replay runs the very kernels of the plain call on the very
 memory, so its bits are the plain call's. On the CPU nothing is recorded; the bookkeeping is the same and tested there.
+
+All graphs of a model share one pool of memory, since no two of them run at once: what one computes on the way lies where
+another has its own. A result is copied out before the next replay, which may write over it.
 """
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,11 +17,14 @@ from typing import Any
 
 import torch
 
+from reactive.errors import out_of_memory
+
 # tensors by name, some of them grouped under a name of their own
 Named = dict[str, Any]
 Compute = Callable[[Named], torch.Tensor]
-# makes a graph: given what computes and its inputs' fixed memory, returns how to replay it and where the result then lies
-Recorder = Callable[[Compute, Named], tuple[Callable[[], None], torch.Tensor]]
+# makes a graph: given what computes, its inputs' fixed memory and the pool that it may use, returns how to replay it and
+# where the result then lies
+Recorder = Callable[[Compute, Named, Any], tuple[Callable[[], None], torch.Tensor]]
 # shapes kept for each network: a preview has batches of several
 _KEPT = 3
 
@@ -38,11 +45,17 @@ class Graphs:
     ----------
     record
         Makes a graph.
+    new_pool
+        Returns a new pool of memory for graphs.
     """
 
-    def __init__(self, record: Recorder) -> None:
+    def __init__(self, record: Recorder, new_pool: Callable[[], Any] = lambda: None) -> None:
         self.record = record
+        self.new_pool = new_pool
         self.known: OrderedDict[Any, Graph | None] = OrderedDict()
+        self._pool: Any = None
+        # cores of one model may run in several threads, but a graph's memory is one
+        self._lock = threading.Lock()
 
     def run(self, name: str, compute: Compute, inputs: Named) -> torch.Tensor:
         """Return what `compute` makes of `inputs`, by replay where it was recorded for such shapes.
@@ -50,33 +63,43 @@ class Graphs:
         The first call of a shape records it. What can't be recorded is computed plainly, now and later.
         """
         key = (name, _shapes(inputs))
-        if key not in self.known:
-            self.known[key] = self._recorded(compute, inputs)
-            same = [known for known in self.known if known[0] == name]
-            if len(same) > _KEPT:
-                del self.known[same[0]]
-        self.known.move_to_end(key)
-        graph = self.known[key]
-        if graph is None:
-            return compute(inputs)
-        _fill(graph.inputs, inputs)
-        graph.replay()
-        # the next replay writes to the same memory
-        return graph.output.clone()
+        with self._lock:
+            if key not in self.known:
+                self.known[key] = self._recorded(compute, inputs)
+                same = [known for known in self.known if known[0] == name]
+                if len(same) > _KEPT:
+                    del self.known[same[0]]
+            self.known.move_to_end(key)
+            graph = self.known[key]
+            if graph is not None:
+                _fill(graph.inputs, inputs)
+                graph.replay()
+                # the next replay, of this graph or another, writes to the same memory
+                return graph.output.clone()
+        return compute(inputs)
+
+    def forget(self) -> None:
+        """Forget all graphs, so that their memory is free: those of a batch that was given up leave room for a smaller one."""
+        with self._lock:
+            self.known.clear()
+            # a pool whose last graph is gone can't be used again
+            self._pool = None
 
     def _recorded(self, compute: Compute, inputs: Named) -> Graph | None:
         held = _copies(inputs)
+        if self._pool is None:
+            self._pool = self.new_pool()
         try:
-            replay, output = self.record(compute, held)
-        except torch.OutOfMemoryError:
-            # a smaller batch is the answer to that
-            raise
-        except RuntimeError:
+            replay, output = self.record(compute, held, self._pool)
+        except RuntimeError as problem:
+            if out_of_memory(problem):
+                # a smaller batch is the answer to that
+                raise
             return None
         return Graph(held, replay, output)
 
 
-def record_cuda(compute: Compute, inputs: Named) -> tuple[Callable[[], None], torch.Tensor]:
+def record_cuda(compute: Compute, inputs: Named, pool: Any) -> tuple[Callable[[], None], torch.Tensor]:
     """Record a computation as a CUDA graph, after two calls that let libraries choose and reserve what they need."""
     cuda: Any = torch.cuda
     aside = cuda.Stream()
@@ -86,14 +109,16 @@ def record_cuda(compute: Compute, inputs: Named) -> tuple[Callable[[], None], to
             compute(inputs)
     cuda.current_stream().wait_stream(aside)
     graph = cuda.CUDAGraph()
-    with cuda.graph(graph):
+    # other threads wait for events meanwhile, which a capture of mode "global" forbids to the whole process
+    with cuda.graph(graph, pool=pool, capture_error_mode="thread_local"):
         output = compute(inputs)
     return graph.replay, output
 
 
 def graphs_for(kind: str) -> Graphs | None:
     """Return where a model's graphs are kept on a kind of device; None where there are none."""
-    return Graphs(record_cuda) if kind == "cuda" else None
+    cuda: Any = torch.cuda
+    return Graphs(record_cuda, cuda.graph_pool_handle) if kind == "cuda" else None
 
 
 def _shapes(inputs: Named) -> tuple[Any, ...]:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import replace
+from itertools import chain
+from typing import Any
 
 import torch
+from torch import nn
 
 from reactive.diffusion.models.model import Model
 from reactive.errors import ModelError
@@ -19,7 +23,9 @@ def whole(pictures: torch.Tensor) -> torch.Tensor:
 
 @contextmanager
 def in_float32(model: Model) -> Iterator[Model]:
-    """Hold a model in float32 for a while; afterwards it has its very weights again, since each of them is a float32 number.
+    """Hold a copy of a model in float32 for a while.
+
+    The model's own weights stay where they are: recorded graphs read them at their addresses. The copy is not recorded.
 
     Raises
     ------
@@ -29,13 +35,10 @@ def in_float32(model: Model) -> Iterator[Model]:
     if model.dtype == model.vae_dtype == torch.float32:
         raise _no_numbers(model)
     told = None if model.told_guidance is None else model.told_guidance.float()
-    try:
-        model.unet.to(torch.float32)
-        model.vae.to(torch.float32)
-        yield replace(model, dtype=torch.float32, vae_dtype=torch.float32, told_guidance=told)
-    finally:
-        model.unet.to(model.dtype)
-        model.vae.to(model.vae_dtype)
+    yield replace(
+        model, unet=_in_float32(model.unet), vae=_in_float32(model.vae), dtype=torch.float32, vae_dtype=torch.float32,
+        told_guidance=told, graphs=None,
+    )  # fmt: skip
 
 
 def require_whole(pictures: torch.Tensor, model: Model) -> None:
@@ -48,6 +51,21 @@ def require_whole(pictures: torch.Tensor, model: Model) -> None:
     """
     if not bool(whole(pictures).all()):
         raise _no_numbers(model)
+
+
+def _in_float32(part: nn.Module) -> nn.Module:
+    """Return a copy of a part whose weights are float32; no copy in its own format is made on the way."""
+    held: dict[int, Any] = {}
+    for weight in chain(part.parameters(), part.buffers()):
+        exact = weight.detach().float() if weight.is_floating_point() else weight.detach().clone()
+        # what is in float32 already would be the same memory
+        exact = exact.clone() if exact.data_ptr() == weight.data_ptr() else exact
+        held[id(weight)] = nn.Parameter(exact, requires_grad=False) if isinstance(weight, nn.Parameter) else exact
+    for module in part.modules():
+        # compiling again for a few pictures would take minutes
+        if hasattr(module, "_orig_mod"):
+            held[id(module)] = deepcopy(module._orig_mod, held)
+    return deepcopy(part, held)
 
 
 def _no_numbers(model: Model) -> ModelError:

@@ -10,6 +10,7 @@ import torch
 
 from reactive.diffusion.models.families import Conditioning, blend, choose, join, turn
 from reactive.diffusion.models.model import Model
+from reactive.diffusion.shortage import one_line
 from reactive.diffusion.texts import visiting
 
 _CHUNK = 32
@@ -67,7 +68,7 @@ class PromptBank:
     def mix(
         self, before: np.ndarray, after: np.ndarray, weight: np.ndarray, slerp: np.ndarray | None = None
     ) -> Conditioning:
-        """Return the conditioning of n items: from `before` (weight 0) to `after` (weight 1).
+        """Return the conditioning of n items, float32: from `before` (weight 0) to `after` (weight 1).
 
         Parameters
         ----------
@@ -94,9 +95,10 @@ class PromptBank:
     def _ends(
         self, table: Conditioning, before: np.ndarray, after: np.ndarray, weight: np.ndarray
     ) -> tuple[Conditioning, Conditioning, torch.Tensor]:
-        start = table[torch.from_numpy(self.row[before])]
-        stop = table[torch.from_numpy(self.row[after])]
-        return start, stop, torch.from_numpy(np.asarray(weight, np.float32)).to(start.tokens.dtype).to(self.device)
+        # in a half format a slow blend would go in steps
+        start = table[torch.from_numpy(self.row[before])].to(torch.float32)
+        stop = table[torch.from_numpy(self.row[after])].to(torch.float32)
+        return start, stop, torch.from_numpy(np.asarray(weight, np.float32)).to(self.device)
 
 
 @torch.inference_mode()
@@ -106,12 +108,12 @@ def _embed(model: Model, prompts: list[str]) -> Conditioning:
     Each text runs in a batch of one shape, so that its embedding does not depend on which others there are.
     """
     parts = []
-    with visiting(model):
+    with one_line("embed its prompts", model.name), visiting(model):
         for first in range(0, len(prompts), _CHUNK):
             chunk = prompts[first : first + _CHUNK]
             padded = chunk + [chunk[-1]] * (_CHUNK - len(chunk))
             parts.append(model.family.embed(model, padded)[: len(chunk)])
-    return join(*parts).to(model.dtype, model.device)
+        return join(*parts).to(model.dtype, model.device)
 
 
 def _negative(model: Model, texts: list[str]) -> Conditioning:

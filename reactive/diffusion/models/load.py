@@ -20,6 +20,7 @@ from reactive.diffusion.backend.device import default_batch as default_batch
 from reactive.diffusion.backend.device import default_threads as default_threads
 from reactive.diffusion.backend.fold import fold_decoder, fold_encoder
 from reactive.diffusion.backend.graphs import graphs_for
+from reactive.diffusion.half import usable_dtype
 from reactive.diffusion.models.autoencoders import find_autoencoder, hash_autoencoder, load_autoencoder
 from reactive.diffusion.models.catalogue import EMBER as EMBER
 from reactive.diffusion.models.diffusers_folder import load_folder
@@ -31,9 +32,11 @@ from reactive.diffusion.models.model import Model as Model
 from reactive.diffusion.models.single_file import CONFIGS, load_file
 from reactive.diffusion.sampling.sampling import NOTHING_SAID, read_sampling
 from reactive.diffusion.shapes import memory_class
+from reactive.diffusion.shortage import loading
 from reactive.diffusion.texts import LEAVING
 
 
+@loading
 def load_model(
     name: str,
     *,
@@ -79,7 +82,8 @@ def load_model(
         If it isn't there, is incomplete, holds pickles instead of safetensors, or is of a family not known here.
     """
     found = find_model(name)
-    number_format = choose_dtype(device, dtype)
+    where = torch.device(device)
+    number_format, notes = usable_dtype(where, choose_dtype(device, dtype), dtype, name)
     adapters = [find_lora(*parse_lora(text)) for text in loras]
     prepare(device)
     _quiet()
@@ -100,7 +104,6 @@ def load_model(
     sampling = read_sampling(parts.scheduler, wishes, name=short, steps=steps, said=said, taken=parts.taken)
     sampling = replace(sampling, notes=(*(note for adapter in adapters for note in adapter.notes), *sampling.notes))
     chosen = sampling.guidance if guidance is None else guidance
-    where = torch.device(device)
     vae_format = autoencoder_dtype(modules["vae"], parts.family.name, number_format)
     for part, module in modules.items():
         if not part.startswith("tokenizer"):
@@ -112,7 +115,7 @@ def load_model(
         if isinstance(getattr(half, "layers", None), torch.nn.Sequential):
             half.layers = fold(half.layers)
     if compiled:
-        compile_networks(modules)
+        compile_networks(modules, where.type)
     unet = modules["unet"]
     factor = 2 ** (len(modules["vae"].config.block_out_channels) - 1)
     size = unet.config.sample_size
@@ -135,6 +138,7 @@ def load_model(
         graphs=graphs_for(where.type),
         compiled=compiled,
         memory=memory_class(device_memory(where.type)),
+        notes=notes,
         **modules,
     )
 

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from reactive.diffusion.products import rows_times
 from reactive.timeline.timeline import FARTHEST, STEEPEST
 
 PATH = ("camera_zoom", "camera_rotate", "camera_x", "camera_y", "camera_tilt", "camera_turn")
@@ -165,8 +166,8 @@ def _mapped(matrix: np.ndarray, pictures: torch.Tensor) -> torch.Tensor:
 
 
 def _through(places: torch.Tensor, matrix: np.ndarray) -> torch.Tensor:
-    exact = torch.from_numpy(matrix.astype(np.float32)).to(places.device)
-    mapped = places @ exact[:, :2].T + exact[:, 2]
+    exact = torch.from_numpy(matrix.astype(np.float32))
+    mapped = rows_times(places, exact[:, :2].T) + exact[:, 2].to(places.device)
     return mapped[..., :2] / mapped[..., 2:].clamp_min(_HORIZON)
 
 

@@ -202,7 +202,7 @@ class Server:
                 "stride": status.stride.as_integer_ratio(), "behind": round(status.behind, 2),
                 "late": status.late, "prepared": status.prepared, "quality": engine.pace.quality,
                 "shot": [float(frame_time(edge, fps)) for edge in shot] if shot else None,
-                "failed": str(engine.error) if engine.error else None, "kept": len(engine.store),
+                "failed": str(engine.error) if engine.error else None, "note": engine.note, "kept": len(engine.store),
             })  # fmt: skip
             transport = engine.transport
             viewers = [client for client in self.clients.all.values() if client is not self.clients.holder]

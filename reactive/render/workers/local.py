@@ -11,11 +11,11 @@ from typing import Protocol
 
 from reactive.diffusion.backend.device import free_memory
 from reactive.diffusion.models.model import Model
-from reactive.errors import OutputError
+from reactive.diffusion.shortage import smaller_batch
 from reactive.render.request import Asked
 from reactive.render.settings import Progress
 from reactive.render.store.segments import Books
-from reactive.render.workers.segment_renderer import Order, Worker, out_of_memory, used_prompts
+from reactive.render.workers.segment_renderer import Order, Worker, used_prompts
 
 
 @dataclass
@@ -28,7 +28,15 @@ class Tally:
 
 
 class Executor(Protocol):
-    """Who renders segments."""
+    """Who renders segments.
+
+    Attributes
+    ----------
+    model
+        The model, where this process holds it.
+    """
+
+    model: Model | None
 
     def render(self, books: Books, *, batch: int, done: Callable[[int], None], tally: Tally) -> None:
         """Render all that is missing, in batches of one shape; note each segment in the books as it is finished.
@@ -38,7 +46,7 @@ class Executor(Protocol):
         ReactiveError
             If it can't be done; what is finished stays.
         MemoryError, RuntimeError
-            If memory runs out (`out_of_memory`).
+            If memory runs out (`reactive.errors.out_of_memory`).
         """
 
     def close(self) -> None:
@@ -96,13 +104,7 @@ def render_missing(executor: Executor, books: Books, asked: Asked, batch: int, r
         try:
             executor.render(books, batch=batch, done=advance, tally=tally)
         except (RuntimeError, MemoryError) as problem:
-            if not out_of_memory(problem):
-                raise
-            if batch == 1:
-                remedy = "use a smaller --imagine-size"
-                raise OutputError("there is not enough memory to imagine it", remedy=remedy) from None
-            batch //= 2
-            free_memory()
+            batch = smaller_batch(problem, batch, executor.model)
             books.job.journal.append({"batch": {"request": asked.key, "batch": batch}})
             tally.notes += (_smaller(batch),)
     report("rendering", total, total)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from reactive.diffusion.models.model import Model
 from reactive.errors import ModelError, OutputError
 from reactive.render.settings import Rates
 from reactive.render.store.cache_keys import differences
@@ -88,6 +89,8 @@ class RayExecutor:
         self.hands: list[_Hand] = []
         # workers that are still loading, by what they will tell
         self.coming: dict[Any, _Hand] = {}
+        # workers hold models of their own
+        self.model: Model | None = None
         self.open = contextlib.ExitStack()
         self.open.enter_context(cluster(address, room=max(1, workers) * self._cores()))
         self.ray = require_ray()

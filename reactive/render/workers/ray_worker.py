@@ -18,11 +18,12 @@ import torch
 
 from reactive.diffusion.models.locate import FOLDERS
 from reactive.diffusion.models.lora import parse_lora
-from reactive.errors import ReactiveError
+from reactive.diffusion.shortage import let_go
+from reactive.errors import ReactiveError, out_of_memory
 from reactive.render.store.cache_keys import environment
 from reactive.render.store.job import Entry
 from reactive.render.store.lease import lease_of
-from reactive.render.workers.segment_renderer import Loading, Order, Todo, Worker, out_of_memory
+from reactive.render.workers.segment_renderer import Loading, Order, Todo, Worker
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,7 @@ class Renderer:
         except (RuntimeError, MemoryError) as error:
             if not out_of_memory(error):
                 raise
+            let_go(error, worker.model if worker is not None else None)
             memory = True
         if worker is not None:
             pictures, again = worker.core.pictures - pictures, worker.core.again - again

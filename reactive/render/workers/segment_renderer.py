@@ -282,11 +282,6 @@ class Worker:
             run.hand, run.begun = run.hand + 1, False
 
 
-def out_of_memory(problem: BaseException) -> bool:
-    """Return whether an exception says that memory ran out."""
-    return isinstance(problem, MemoryError) or (isinstance(problem, RuntimeError) and "memory" in str(problem).lower())
-
-
 def expected_rate(model: Model, imagined: tuple[int, int]) -> float:
     """Return about how many pictures a second a model makes, by a rule that never varies: it divides the clip.
 

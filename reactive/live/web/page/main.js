@@ -121,6 +121,7 @@ connection.on("picture", async (picture) => {
 });
 // the loop is kept by the server, whose word reaches a hidden page too
 connection.on("back", ({time}) => { if (loop && holder) jumpTo(time); });
+let noted = null;
 connection.on("status", (status) => {
   if (document.hidden) tell();
   if (facts) period = status.stride[0] / status.stride[1] / fpsOf(facts);
@@ -128,6 +129,7 @@ connection.on("status", (status) => {
   byId("ahead").textContent = `${status.ahead.toFixed(1)} s`;
   byId("share").textContent = status.stride[0] === 1 ? "every frame" : `${status.stride[1]} in ${status.stride[0]}`;
   if (status.failed) say(`The engine stopped: ${status.failed}. Start \`reactive preview\` again.`);
+  else if (status.note && status.note !== noted) say(`On this machine ${noted = status.note}`);
   showBehind(status);
 });
 connection.on("error", ({text}) => { panel.settled(); keep.open ? keep.fail(text) : say(text); });
