@@ -57,6 +57,10 @@ class Books:
             for key in keys
         ]
 
+    def watched(self, number: int) -> str:
+        """Return the name of the file that keeps what flashes of a segment are judged by, in the clip's own shape."""
+        return f"flashes/{Path(self.files[number][0]).stem}"
+
     def missing(self) -> list[Todo]:
         """Return the segments that are not whole on disk, in order."""
         return [todo for number in range(len(self.plan.segments)) if (todo := self.todo(number)).piece.files]
@@ -73,7 +77,10 @@ class Books:
         return Todo(
             number,
             segment,
-            Piece(segment.start, segment.stop, tuple(wanted.items()), self._state(number)),
+            Piece(
+                segment.start, segment.stop, tuple(wanted.items()), self._state(number),
+                (self.watched(number), self.files[number][0]) if self.files[number][0] in wanted else None,
+            ),  # fmt: skip
             trail=f"trails/{self.keys[number]}" if segment.shot is not None else "",
             before=before if follows and before is not None and self.job.good(before) else None,
         )
@@ -91,6 +98,16 @@ class Books:
             (self.job.folder / names[shape], segment.stop - segment.start)
             for names, segment in zip(self.files, self.plan.segments, strict=True)
         ]
+
+    def watched_pieces(self, pieces: Sequence[tuple[Path, int]]) -> list[tuple[Path, int, Path | None]]:
+        """Return the clip's pieces, some of which may have been encoded again, each with what is left to judge it by."""
+        own = self.pieces(0)
+        found: list[tuple[Path, int, Path | None]] = []
+        for number, (piece, before) in enumerate(zip(pieces, own, strict=True)):
+            name = self.watched(number)
+            there = piece == before and self.job.good(name)
+            found.append((*piece, self.job.folder / name if there else None))
+        return found
 
     def frames_there(self) -> int:
         """Return how many frames of the clip need no rendering."""

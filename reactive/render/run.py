@@ -34,7 +34,6 @@ from reactive.render.sizes import parse_shape, shaped_name
 from reactive.render.take import load_take
 from reactive.render.work import used_prompts
 from reactive.render.writing import Words, write_clips
-from reactive.score.flash import score_flashes
 from reactive.video.codec import container_format
 from reactive.video.nvenc import check_encoder
 from reactive.video.upscale import Upscaling, check_upscaling
@@ -129,7 +128,7 @@ def make_clip(
             loaded = time.perf_counter()
             report("loading", 1, 1)
             tally = render_missing(executor, books, asked, ready.order.batch, report)
-            held = write_clips(
+            held, flashes = write_clips(
                 song, outs, settings, job=job, asked=asked, books=books, decided=decided, words=given.words,
                 container=container, recipe=ready.recipe,
             )  # fmt: skip
@@ -141,9 +140,6 @@ def make_clip(
         finally:
             executor.close()
         finished = time.perf_counter()
-        report("watching", 0, 1)
-        flashes = score_flashes(out)
-        report("watching", 1, 1)
         timeline, (first, last) = decided.timeline, frames
         clip = Clip(
             output=out,

@@ -207,6 +207,8 @@ class Worker:
         writer = SegmentWriter(
             [todo.piece for todo in todos], order.folder, fps=order.timeline.fps, codec=order.codec,
             finished=complete, done=done, upscale=upscaler(order.upscaling, threads=order.threads),
+            # a network that makes pictures larger has all threads to itself
+            threads=1 if order.upscaling.way == "esrgan" and order.upscaling.factor > 1 else order.threads,
         )  # fmt: skip
 
         def ticked(passage: Passage, tick: int, picture: torch.Tensor) -> None:
@@ -221,13 +223,17 @@ class Worker:
             lanes = lane_frames(core, scene, passages, ticked=ticked)
             for numbers, pictures in darkened(lanes, order.black):
                 writer.put(numbers, pictures)
-            frames = [np.arange(t.segment.start, t.segment.stop) for t in todos if t.segment.shot is None]
-            if frames:
+            alone = [index for index, todo in enumerate(todos) if todo.segment.shot is None]
+            if alone:
                 rate = Fraction(order.rate).limit_denominator(1000)
-                alone = np.concatenate(frames)
-                made = sparse_frames(core, scene, alone, rate) if rate else independent_frames(core, scene, alone)
+                if rate:
+                    spans = [todos[index].segment for index in alone]
+                    frames = np.concatenate([np.arange(span.start, span.stop) for span in spans])
+                    made = sparse_frames(core, scene, frames, rate)
+                else:
+                    made = independent_frames(core, scene, writer.runs(alone, core.batch))
                 for numbers, pictures in darkened(made, order.black):
-                    writer.put(numbers, pictures, one_by_one=True)
+                    writer.put(numbers, pictures, few=True)
             writer.finish()
         except BaseException:
             writer.abandon()
