@@ -273,9 +273,7 @@ def rgb_pairs(path: Path, *, size: tuple[int, int]) -> Iterator[tuple[np.ndarray
         yield to_rgb(frame, None), to_rgb(frame, size)
 
 
-def to_rgb(
-    frame: av.VideoFrame, size: tuple[int, int] | None, converter: VideoReformatter | None = None
-) -> np.ndarray:
+def to_rgb(frame: av.VideoFrame, size: tuple[int, int] | None, converter: VideoReformatter | None = None) -> np.ndarray:
     """Return a decoded frame as sRGB, uint8 [height, width, 3]; what does not say otherwise is BT.709.
 
     A `converter` spares setting one up for every frame.

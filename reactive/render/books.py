@@ -15,11 +15,11 @@ from reactive.render.plan import Plan
 from reactive.render.work import Order, Todo
 from reactive.render.writer import Piece
 from reactive.timeline.clock import frame_time
-from reactive.video.codec import Codec
+from reactive.video.codec import HARDWARE, Codec
 from reactive.video.upscale import NO_UPSCALING, Upscaling
 
 # bytes a pixel that a clip of lively pictures takes: measured for H.264 at quality 18 (x264 halves it every 6 steps)
-_BYTES = {"libx264": 0.08, "h264_nvenc": 0.1, "prores_ks": 0.55, "ffv1": 1.6}
+_BYTES = {"libx264": 0.08, **dict.fromkeys(HARDWARE.values(), 0.1), "prores_ks": 0.55, "ffv1": 1.6}
 
 
 class Books:
@@ -78,9 +78,12 @@ class Books:
             number,
             segment,
             Piece(
-                segment.start, segment.stop, tuple(wanted.items()), self._state(number),
+                segment.start,
+                segment.stop,
+                tuple(wanted.items()),
+                self._state(number),
                 (self.watched(number), self.files[number][0]) if self.files[number][0] in wanted else None,
-            ),  # fmt: skip
+            ),
             trail=f"trails/{self.keys[number]}" if segment.shot is not None else "",
             before=before if follows and before is not None and self.job.good(before) else None,
         )
@@ -123,7 +126,12 @@ def feedback_bytes(books: Books, order: Order) -> int:
     """Return how many bytes the uncompressed pictures of feedback segments take: states for good, trails while in hand."""
     todos = [todo for todo in books.missing() if todo.segment.shot is not None]
     ticks = math.ceil(frame_time(books.plan.longest, order.timeline.fps) * order.timeline.feedback_rate) + 1
-    pictures = sum(todo.piece.state is not None for todo in todos) + min(len(todos), order.batch) * ticks
+    pictures = (
+        sum(todo.piece.state is not None for todo in todos) + min(len(todos), order.lanes_of(order.batch)) * ticks
+    )
+    # lanes that find no stream of a card's encoder free keep a piece's pictures in a file
+    if (streams := books.codec.sessions) is not None:
+        pictures += max(0, min(len(todos), order.lanes_of(order.batch)) - streams) * books.plan.longest
     return pictures * 3 * order.imagined[0] * order.imagined[1]
 
 

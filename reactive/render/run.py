@@ -32,7 +32,7 @@ from reactive.render.ready import Ready, chosen_range, get_ready, loading_of, pr
 from reactive.render.settings import Progress, Rates, Settings
 from reactive.render.sizes import parse_shape, shaped_name
 from reactive.render.take import load_take
-from reactive.render.work import used_prompts
+from reactive.render.work import Loading, used_prompts
 from reactive.render.writing import Words, write_clips
 from reactive.video.codec import container_format
 from reactive.video.nvenc import check_encoder
@@ -109,7 +109,7 @@ def make_clip(
         report("hearing", 1, 1)
 
         report("loading", 0, 1)
-        model = loading_of(settings, device).load()
+        model = _loading(settings, device, job, asked).load()
         ready = get_ready(
             song, outs, shapes, settings, model=model, job=job, asked=asked, decided=decided, frames=frames,
             photos=given.photos, threads=threads,
@@ -223,6 +223,14 @@ def _ray(ready: Ready, sha256: str, job: Job, asked: Asked, settings: Settings, 
         mixed=settings.mixed,
         rates=rates,
     )
+
+
+def _loading(settings: Settings, device: str, job: Job, asked: Asked) -> Loading:
+    """Return how the model is loaded: a job that goes on elsewhere keeps the number format that it was begun in."""
+    before, loading = job.last("manifest"), loading_of(settings, device)
+    if before is not None and before["request"] == asked.key and settings.dtype == "auto":
+        return replace(loading, dtype=before.get("dtype", "auto"))
+    return loading
 
 
 def _refuse_existing(outs: Sequence[Path], overwrite: bool) -> None:

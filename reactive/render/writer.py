@@ -194,7 +194,7 @@ class SegmentWriter:
             )
             self._check()
             self.batches += 1
-            for slot, (frame, index) in enumerate(zip(frames.tolist(), found, strict=True)):
+            for slot, index in enumerate(found):
                 if index is not None:
                     held = self.open.setdefault(index, _Open())
                     held.waiting.append((batch, slot))

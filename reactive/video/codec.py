@@ -62,12 +62,25 @@ def video_codec(kind: str, *, speed: str = "veryfast", crf: int = 18) -> Codec:
     if kind == "videotoolbox":
         # its quality runs from 1 to 100, FFmpeg's scale of it in steps of 118
         quality = max(1, min(100, round(100 - 1.6 * crf)))
-        options = {"flags": "+qscale", "global_quality": str(118 * quality), "profile": "high", "allow_sw": "0", **plain}
+        options = {
+            "flags": "+qscale",
+            "global_quality": str(118 * quality),
+            "profile": "high",
+            "allow_sw": "0",
+            **plain,
+        }
         return Codec("h264_videotoolbox", "yuv420p", options, 0)
     if kind == "qsv":
         return Codec("h264_qsv", "nv12", {"preset": "medium", "global_quality": str(max(1, crf)), **plain}, 0)
     if kind == "amf":
-        options = {"usage": "transcoding", "quality": "balanced", "rc": "cqp", "qp_i": str(crf), "qp_p": str(crf), **plain}
+        options = {
+            "usage": "transcoding",
+            "quality": "balanced",
+            "rc": "cqp",
+            "qp_i": str(crf),
+            "qp_p": str(crf),
+            **plain,
+        }
         return Codec("h264_amf", "yuv420p", options, 0)
     if kind == "prores":
         return Codec("prores_ks", "yuv422p10le", {"profile": "3", "vendor": "apl0"}, 0)
