@@ -67,7 +67,7 @@ SUFFIXES = {
     default="auto",
     show_default=True,
     type=click.Choice(["auto", "float32", "float16", "bfloat16"]),
-    help="Number format. auto: float32 on CPU, float16 on CUDA.",
+    help="Number format. auto: float16 on CUDA; on CPU bfloat16 if it multiplies that, else float32.",
 )
 @click.option(
     "--compile", "compiled", is_flag=True, help="Compile the model first: minutes, then somewhat faster pictures."
