@@ -56,10 +56,11 @@ class Written:
         self.writer.put(np.array(frames), torch.stack([picture(frame) for frame in frames]), **options)
 
     def lanes(self, count: int) -> None:
-        """Hand over one frame of each piece at a time, as lanes do."""
+        """Hand over one frame of each piece at a time, as lanes do, and wait for the last."""
         for step in range(LENGTH):
             for piece in range(count):
                 self.put([LENGTH * piece + step])
+        self.writer.finish()
 
     def bytes(self) -> dict[str, bytes]:
         return {file.name: file.read_bytes() for file in sorted((self.folder / "segments").iterdir())}
@@ -79,7 +80,6 @@ def plain(tmp_path: Path) -> dict[str, bytes]:
 def test_threads_change_no_byte(tmp_path: Path, plain: dict[str, bytes], threads: int) -> None:
     written = Written(tmp_path / "many", 5, threads=threads)
     written.lanes(5)
-    written.writer.finish()
     assert written.bytes() == plain
     assert sorted(index for index, _ in written.told) == list(range(5))
     assert all({entry.name.split("/")[0] for entry in entries} == {"segments", "states"} for _, entries in written.told)
@@ -151,10 +151,9 @@ def test_pieces_queue_for_the_streams_of_a_card(
     written = Written(tmp_path / "card", 5, threads=3)
     written.writer.sessions = told
     written.lanes(5)
-    written.writer.finish()
     assert written.bytes() == plain
     assert 0 < card.most <= min(told, real)
-    assert not [file for file in (tmp_path / "card").rglob(".*")]
+    assert not list((tmp_path / "card").rglob(".*"))
 
 
 def test_a_card_without_any_stream_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -163,7 +162,6 @@ def test_a_card_without_any_stream_says_so(tmp_path: Path, monkeypatch: pytest.M
     written.writer.sessions = 8
     with pytest.raises(OutputError, match="no stream is free"):
         written.lanes(2)
-        written.writer.finish()
     written.writer.abandon()
     assert not list((tmp_path / "none").rglob("*.mkv*"))
 
@@ -178,7 +176,6 @@ def test_what_one_thread_meets_is_raised_and_nothing_half_written_stays(
     written = Written(tmp_path / "full", 3, threads=3)
     with pytest.raises(OutputError, match="can't be written"):
         written.lanes(3)
-        written.writer.finish()
     written.writer.abandon()
     assert not [file for file in (tmp_path / "full").rglob("*") if file.is_file()]
 
