@@ -4,9 +4,9 @@ python -m benchmarks overhead [--device cpu|cuda] [--frames N] [--no-job]
 
 On a large GPU these rule. The first figures are the processor time that the thread which drives the device needs a frame:
 requests, batches, lens, camera and palettes. Where no GPU is, pictures of 32x32 stand in for one: every call is made, and
-next to nothing is computed by it. `noise` is what a frame's noise costs where it is computed, at full size. `whole job` writes a clip of
-512x512 on this processor: pieces encoded (x264 veryfast), judged for flashes, and joined with the song; its pictures are drawn
-beforehand and its lens is still, since moving pictures is the device's work.
+next to nothing is computed by it. `noise` is what a frame's noise costs where it is computed, at full size. `whole job`
+writes a clip of 512x512 on this processor: pieces encoded (x264 veryfast), judged for flashes, and joined with the song;
+its pictures are drawn beforehand and its lens is still, since moving pictures is the device's work.
 """
 
 from __future__ import annotations
