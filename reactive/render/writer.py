@@ -186,10 +186,7 @@ class SegmentWriter:
             self.changed.wait_for(
                 lambda: (
                     self.error is not None
-                    or (
-                        self.batches < _WAITING * self.most
-                        and not (few and len(self.open.keys() - {first}) >= self.most)
-                    )
+                    or (self.batches < _WAITING * self.most and not (few and self._in_hand(first) >= self.most))
                 )
             )
             self._check()
@@ -265,6 +262,10 @@ class SegmentWriter:
             if held.spool is not None:
                 held.spool.close()
         self.open.clear()
+
+    def _in_hand(self, own: int) -> int:
+        """Return how many pieces beside one are in hand; those that wait for a card's stream may have to wait for this one."""
+        return sum(index != own and held.spool is None for index, held in self.open.items())
 
     def _check(self) -> None:
         if self.error is not None:

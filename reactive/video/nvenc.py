@@ -34,7 +34,7 @@ def encoders_here() -> str:
     found = {kind: encoder_problem(kind) for kind in HARDWARE}
     there = [kind for kind, problem in found.items() if not problem]
     lacking = ", ".join(f"{kind} ({problem})" for kind, problem in found.items() if problem)
-    opening = f"x264; --codec {' and '.join(there)} opens here too" if there else "x264"
+    opening = f"x264; --codec {' and '.join(there)} open{'s' if len(there) == 1 else ''} here too" if there else "x264"
     return f"{opening}; not here: {lacking}" if lacking else opening
 
 

@@ -156,6 +156,20 @@ def test_pieces_queue_for_the_streams_of_a_card(
     assert not list((tmp_path / "card").rglob(".*"))
 
 
+@pytest.mark.parametrize("real", [1, 2, 8])
+def test_independent_pieces_on_a_card_of_few_streams_all_come(
+    tmp_path: Path, plain: dict[str, bytes], monkeypatch: pytest.MonkeyPatch, real: int
+) -> None:
+    Card(monkeypatch, real)
+    written = Written(tmp_path / "walk", 5, threads=3)
+    written.writer.sessions = 8
+    order = [frame for pair in zip(range(6), range(6, 12), strict=True) for frame in pair]
+    for frame in [*order, *range(12, 30)]:
+        written.put([frame], few=True)
+    written.writer.finish()
+    assert written.bytes() == plain
+
+
 def test_a_card_without_any_stream_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Card(monkeypatch, 0)
     written = Written(tmp_path / "none", 2, threads=2)
