@@ -69,7 +69,7 @@ def led_to(pictures: torch.Tensor, palettes: torch.Tensor, firmness: float) -> t
     """
     lab = to_lab(pictures)
     # one by one: sums of a picture must not depend on how many there are
-    found = torch.cat([_statistics(one) for one in lab.split(1)])
+    found = torch.cat([_statistics(lab[i : i + 1]) for i in range(len(lab))])
     mean, deviation = (part[:, :, None, None] for part in found.unbind(dim=1))
     wanted, spread = (part[:, :, None, None].to(lab.device) for part in palettes.unbind(dim=1))
     shift = (firmness * (wanted - mean)).clamp(-MAX_SHIFT, MAX_SHIFT)

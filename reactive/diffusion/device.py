@@ -53,7 +53,7 @@ def multiplies_bfloat16() -> bool:
 
     A processor that only takes the format, and computes in float32, would be slower by the conversions.
     """
-    told: dict[str, Any] = torch.cpu.get_capabilities()
+    told = torch.cpu.get_capabilities()
     multiplies = bool(told.get("amx_bf16") or told.get("avx512_bf16"))
     onednn: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
     return multiplies and onednn and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
