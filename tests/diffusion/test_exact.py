@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from reactive.diffusion.backend.overflow import whole as finite
 from reactive.diffusion.core import Core, Request
 from reactive.diffusion.models.conditioning import PromptBank
 from reactive.diffusion.models.load import Model, load_model
@@ -46,6 +47,13 @@ def test_only_what_overflows_is_imagined_again_and_the_weights_come_back(toy_mod
     # weights of half the digits, so nearly the same picture
     assert (mixed[1].float() - exact[1].float()).abs().mean() < 4
     assert torch.equal(core.imagine(requests(half, 1.0)), calm)
+
+
+def test_what_is_no_number_is_seen_wherever_it_is() -> None:
+    pictures = torch.zeros(4, 3, 5, 7)
+    pictures[1, 2, 4, 6], pictures[2, 0, 0, 0], pictures[3, 1, 2, 3] = torch.nan, torch.inf, -torch.inf
+    for made in (pictures, pictures.contiguous(memory_format=torch.channels_last), pictures.half()):
+        assert finite(made).tolist() == [True, False, False, False]
 
 
 def test_a_model_of_no_numbers_is_said(toy_model: Path) -> None:

@@ -61,7 +61,7 @@ def load_model(
     vae
         Another autoencoder: ``tiny`` for the family's small one, a short name, or a folder. Default: the model's own.
     dtype
-        ``auto`` (float32 on CPU, float16 on CUDA), ``float32``, ``float16`` or ``bfloat16``.
+        ``auto`` (float16 on CUDA; bfloat16 on CPUs that multiply it, else float32), ``float32``, ``float16`` or ``bfloat16``.
     config
         A diffusers folder that describes a single file. Default: what ships for its family.
     compiled

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from reactive import __version__
+from reactive.diffusion.backend.device import multiplies_bfloat16
 from reactive.diffusion.joins import next_shot
 from reactive.diffusion.lanes import shot_ticks
 from reactive.diffusion.models.load import Model, find_model
@@ -76,11 +77,14 @@ def code_hash() -> str:
 def environment(device: str, threads: int) -> dict[str, Any]:
     """Return what else a picture's bits rest on: versions, device and threads."""
     on_gpu = device.startswith("cuda")
+    processor = f"cpu {torch.backends.cpu.get_cpu_capability()}"
+    if multiplies_bfloat16():
+        processor += " bfloat16"
     return {
         "reactive": f"{__version__}+{code_hash()}",
         **{name: version(name) for name in _LIBRARIES},
         **encoder_versions(),
-        "device": torch.cuda.get_device_name() if on_gpu else f"cpu {torch.backends.cpu.get_cpu_capability()}",
+        "device": torch.cuda.get_device_name() if on_gpu else processor,
         "machine": platform.machine(),
         "threads": threads,
     }
@@ -115,6 +119,8 @@ def ground(model: Model, order: Order, environment: Mapping[str, Any]) -> dict[s
         "batch": order.batch,
         "harmonics": order.timeline.harmonics,
         "feedback": [order.timeline.feedback_fresh, order.timeline.feedback_colour],
+        # left out where lanes have the shape of any batch, as they had before
+        **({} if order.lanes_of(order.batch) == order.batch else {"lanes": order.lanes}),
         "rate": order.rate,
         "fps": str(order.timeline.fps),
         "environment": dict(environment),
