@@ -1,6 +1,9 @@
 """The core against diffusers' own pipeline, the bare nets and the machine, on the same weights, size and steps.
 
-python -m benchmarks core [--model NAME] [--device auto|cpu|cuda] [--rounds N] [--no-render] [--no-memory]
+python -m benchmarks core [--model NAME] [--device auto|cpu|cuda] [--dtype auto|float32|float16|bfloat16] [--rounds N]
+                          [--no-render] [--no-memory]
+
+On a processor that multiplies bfloat16, or with --dtype bfloat16, it prints bfloat16 beside float32.
 
 With everything it takes about a quarter of an hour on two cores, most of it for the 15,000 frames whose memory is watched.
 """
@@ -19,12 +22,14 @@ import torch
 from benchmarks.first_light import RATE
 from benchmarks.material import long_song
 from benchmarks.measure import SONG, in_turn, line, matmul_peak, render
+from reactive.diffusion.backend.device import DTYPES
 from reactive.diffusion.core import Core, Request
 from reactive.diffusion.frames import Scenery, scenery
 from reactive.diffusion.lanes import feedback_frames
 from reactive.diffusion.models.conditioning import PromptBank
 from reactive.diffusion.models.load import Model, choose_device, default_batch, default_threads, find_model, load_model
 from reactive.diffusion.sampling.noise import NoisePath
+from reactive.render.ladder import lane_lengths, lanes_for
 from reactive.render.plan import make_plan
 from reactive.timeline.timeline import FEEDBACK, Timeline
 from reactive.video.codec import video_codec
@@ -32,6 +37,8 @@ from reactive.video.segment import SegmentEncoder
 
 PROMPTS = ("a sea at night", "a tower in the fog")
 LANE_FRAMES = 48
+# pictures by which number formats are compared
+ALIKE = 24
 # of the song that ships
 LONG = 10
 # seconds of the song whose render is timed: long enough that what is done once does not weigh
@@ -56,7 +63,7 @@ class Nets:
     gflop: float
 
     @classmethod
-    def load(cls, name: str, device: str = "cpu", *, dtype: str = "auto") -> Nets:
+    def load(cls, name: str, device: str = "cpu", dtype: str = "auto") -> Nets:
         """Load a model and prepare a batch at its native size; count the multiplications of a picture."""
         from torch.utils.flop_counter import FlopCounterMode
 
@@ -181,13 +188,14 @@ def main(arguments: list[str]) -> None:
     )
     parser.add_argument("--model", default="ember")
     parser.add_argument("--device", default="auto", help="auto, the default, takes the best there is")
+    parser.add_argument("--dtype", choices=["auto", *DTYPES], default="auto")
     parser.add_argument("--rounds", type=int, default=12)
     parser.add_argument("--no-render", action="store_true", help="leave out the renders of the song that ships")
     parser.add_argument("--no-memory", action="store_true", help="leave out the render of 15,000 frames")
     options = parser.parse_args(arguments)
     torch.set_num_threads(default_threads())
     device = choose_device(options.device)
-    nets = Nets.load(options.model, device)
+    nets = Nets.load(options.model, device, options.dtype)
     pipes = pipelines(nets)
     batch = nets.batch
     one = {f"{name} 1": (lambda pipe=pipe: by_pipeline(pipe, nets, 1)) for name, pipe in pipes.items()}
@@ -214,12 +222,44 @@ def main(arguments: list[str]) -> None:
     line(f"core / pipeline {batch}", rate["core"] / rate[f"pipeline {batch}"], f"times (bar {bars[1]})", digits=2)
     line("core / bare", 100 * rate["core"] / rate["bare"], "% (bar 95)")
     line("bare / peak", 100 * rate["bare"] * nets.gflop / peak, "% of the matrix-multiply peak (bar 60)")
+    if options.device == "cpu" and nets.model.dtype == torch.bfloat16:
+        _beside_float32(nets, options.model, options.rounds)
     _lanes(nets, options.rounds, rate)
     _occupancy(nets)
     if not options.no_render:
         _renders(nets, rate["core"], device)
     if not options.no_memory:
         _memory(options.model, device)
+
+
+def _beside_float32(nets: Nets, name: str, rounds: int) -> None:
+    """Print bfloat16 beside float32 on this processor: matrices, the core and its parts in turn, and how alike pictures are."""
+    exact = Nets.load(name, dtype="float32")
+    both = {"float32": exact, "bfloat16": nets}
+    calls = {
+        f"{part} {numbers}": call
+        for numbers, each in both.items()
+        for part, call in {"core": each.imagine, "denoiser": each.denoise, "decoder": each.decode}.items()
+    }
+    times = in_turn(calls, rounds=rounds)
+    for numbers, each in both.items():
+        peak = matmul_peak(dtype=each.model.dtype)
+        line(f"matrix multiply {numbers}", peak, "GFLOP/s")
+        line(f"core {numbers}", nets.batch / times[f"core {numbers}"], "pictures/s")
+    for part, bar in (("core", " (bar 1.8 with AMX)"), ("denoiser", ""), ("decoder", "")):
+        line(f"{part} bf16 / f32", times[f"{part} float32"] / times[f"{part} bfloat16"], f"times{bar}", digits=2)
+    found = []
+    path = NoisePath(
+        nets.model.channels, nets.core.height // nets.model.factor, nets.core.width // nets.model.factor, 16
+    )
+    for first in range(0, ALIKE, nets.batch):
+        requests = [
+            replace(request, noises=tuple(path.at(step, 0.5 * (first + i)) for step in range(len(request.noises))))
+            for i, request in enumerate(nets.requests)
+        ]
+        pictures = [each.core.imagine(requests).float() for each in both.values()]
+        found.append((pictures[0] - pictures[1]).square().flatten(1).mean(1))
+    line("bf16 from f32", float((10 * torch.log10(255**2 / torch.cat(found))).mean()), "dB PSNR on average (bar 40)")
 
 
 def _lanes(nets: Nets, rounds: int, rate: dict[str, float]) -> None:
@@ -243,9 +283,9 @@ def _lanes(nets: Nets, rounds: int, rate: dict[str, float]) -> None:
 class Idle(Core):
     """A core that imagines nothing and counts how full its batches are: which lanes move together rests on the plan alone."""
 
-    def __init__(self, nets: Nets) -> None:
+    def __init__(self, nets: Nets, lanes: int) -> None:
         # small, since every frame between two ticks is still resampled
-        super().__init__(nets.model, nets.core.bank, batch=nets.batch, width=64, height=64)
+        super().__init__(nets.model, nets.core.bank, batch=lanes, width=64, height=64)
         self.batches = 0
 
     def imagine(self, requests: list[Request]) -> torch.Tensor:
@@ -267,12 +307,16 @@ def _occupancy(nets: Nets) -> None:
         for song in (SONG, long):
             timeline = _timeline(song)
             shots = make_plan(timeline, first=0, last=timeline.frames).shots
-            core = Idle(nets)
+            core = Idle(nets, lanes_for(lane_lengths(timeline), batch=nets.batch, device=nets.model.device.type))
             for _ in feedback_frames(core, scenery(timeline, core, {}, pace=1.0), list(shots)):
                 pass
             full = core.pictures / max(1, core.batches * core.batch)
             seconds = float(timeline.frames / timeline.fps)
-            line("lane occupancy", 100 * full, f"% on loop-destroy, {len(shots)} shots in {seconds:.0f} s (bar 70)")
+            line(
+                "lane occupancy",
+                100 * full,
+                f"% of {core.batch} on loop-destroy, {len(shots)} shots in {seconds:.0f} s (bar 70)",
+            )
 
 
 def _renders(nets: Nets, core: float, device: str) -> None:

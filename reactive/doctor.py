@@ -14,12 +14,13 @@ from reactive.diffusion.backend.device import (
     default_threads,
     device_memory,
     device_name,
+    multiplies_bfloat16,
 )
 from reactive.diffusion.builds import advice
 from reactive.diffusion.models.catalogue import EMBER
 from reactive.diffusion.shapes import memory_class
 from reactive.errors import OutputError
-from reactive.video.nvenc import nvenc_problem
+from reactive.video.nvenc import encoders_here
 from reactive.video.upscale import Upscaling, check_upscaling
 from reactive.video.upscale import device_name as upscaler_name
 
@@ -64,7 +65,10 @@ def examine() -> dict[str, str]:
         onednn: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
         build = "no CUDA in this build of torch" if torch.version.cuda is None else "torch sees no CUDA device"
         facts["device"] = f"cpu, {torch.backends.cpu.get_cpu_capability()}: {build}"
-        facts["numbers"] = f"{numbers}: most processors compute smaller formats slowly"
+        multiplies = multiplies_bfloat16()
+        facts["numbers"] = f"{numbers}: " + (
+            "this processor multiplies it" if multiplies else "this processor would compute smaller formats slowly"
+        )
         facts["layout"] = f"channels_last: convolutions by oneDNN ({_yes(onednn)}) like it best"
     facts["attention"] = attention_kernels(device)
     facts["tuning"] = "none: kernels chosen by timing could make other bits in the next process"
@@ -75,8 +79,7 @@ def examine() -> dict[str, str]:
     facts["batch"] = f"{least}{default_batch(device, 384, 224)} pictures of 384x224 at once: a fixed rule of {rule}"
     if told := advice():
         facts["card"] = told
-    problem = nvenc_problem()
-    facts["encoder"] = "x264; --codec nvenc opens here too" if not problem else f"x264; nvenc does not open ({problem})"
+    facts["encoder"] = encoders_here()
     facts["upscale"] = _upscale()
     facts["ember"] = str(EMBER) if (EMBER / "model_index.json").is_file() else "missing: install reactive-clip again"
     return facts

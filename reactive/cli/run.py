@@ -40,7 +40,9 @@ from reactive.cli.common import (
 )
 from reactive.cli.recipe import check_beside, recipe_options, repeat
 
-SUFFIXES = {"h264": ".mp4", "nvenc": ".mp4", "prores": ".mov", "ffv1": ".mkv"}
+SUFFIXES = {
+    **dict.fromkeys(("h264", "nvenc", "videotoolbox", "qsv", "amf"), ".mp4"), "prores": ".mov", "ffv1": ".mkv",
+}  # fmt: skip
 
 
 @click.command()
@@ -71,7 +73,7 @@ SUFFIXES = {"h264": ".mp4", "nvenc": ".mp4", "prores": ".mov", "ffv1": ".mkv"}
     default="auto",
     show_default=True,
     type=click.Choice(["auto", "float32", "float16", "bfloat16"]),
-    help="Number format. auto: float32 on CPU, float16 on cards.",
+    help="Number format. auto: float16 on cards; on CPU bfloat16 if it multiplies that, else float32.",
 )
 @click.option(
     "--compile", "compiled", is_flag=True, help="Compile the model first: minutes, then somewhat faster pictures."
@@ -128,13 +130,19 @@ SUFFIXES = {"h264": ".mp4", "nvenc": ".mp4", "prores": ".mov", "ffv1": ".mkv"}
 @click.option("--take", type=click.Path(path_type=Path), help="Render what was recorded in `reactive preview`.")
 @click.option("--device", type=click.Choice(DEVICES), default="auto", show_default=True, help=DEVICES_HELP)
 @click.option("--batch", default="auto", show_default=True, metavar="N|auto", help="Pictures imagined at once.")
+@click.option(
+    "--lanes",
+    default="auto",
+    metavar="N|auto",
+    help="Feedback shots imagined at once. Default: as many as fill a batch.",
+)
 @click.option("--threads", default=0, type=click.IntRange(0, 512), help="CPU threads. Default: one a core.")
 @click.option(
     "--codec",
-    type=click.Choice(["h264", "nvenc", "prores", "ffv1"]),
+    type=click.Choice(list(SUFFIXES)),
     default="h264",
     show_default=True,
-    help="nvenc: H.264 by an NVIDIA card's own encoder, if it has one.",
+    help="nvenc, videotoolbox, qsv, amf: H.264 by an NVIDIA card's, a Mac's, Intel's or AMD's own encoder, if there is one.",
 )
 @click.option(
     "--crf", default=18, show_default=True, type=click.IntRange(0, 51), help="H.264 quality; lower is better."
@@ -316,6 +324,11 @@ def _settings(song: str, options: dict[str, Any]) -> Any:
         raise OutputError(
             f'"{batch}" is not a batch size', where="--batch", remedy="write auto, or a number from 1 to 999"
         )
+    lanes = options["lanes"]
+    if lanes != "auto" and not re.fullmatch("[1-9][0-9]{0,2}", lanes):
+        raise OutputError(
+            f'"{lanes}" is not a number of lanes', where="--lanes", remedy="write auto, or a number from 1 to 999"
+        )
     if options["timeline"] and options["take"]:
         raise OutputError("can't go with --timeline", where="--take", remedy="name one of the two")
     decided = bool(options["timeline"] or options["take"])
@@ -355,6 +368,7 @@ def _settings(song: str, options: dict[str, Any]) -> Any:
         shots=shots_file(song, options["shots"], options["no_shots"] or decided),
         device=options["device"],
         batch=0 if batch == "auto" else int(batch),
+        lanes=0 if lanes == "auto" else int(lanes),
         threads=options["threads"],
         codec=options["codec"],
         speed=options["encode_speed"],

@@ -49,8 +49,12 @@ def from_lab(lab: torch.Tensor) -> torch.Tensor:
 
 def palette(pictures: torch.Tensor) -> torch.Tensor:
     """Return the palettes of pictures in [-1, 1], float32 [n, 2, 3]: mean and deviation of L*, a* and b*."""
-    lab = to_lab(pictures).flatten(2)
-    return torch.stack([lab.mean(dim=2), lab.std(dim=2, correction=0)], dim=1)
+    return _statistics(to_lab(pictures))
+
+
+def _statistics(lab: torch.Tensor) -> torch.Tensor:
+    flat = lab.flatten(2)
+    return torch.stack([flat.mean(dim=2), flat.std(dim=2, correction=0)], dim=1)
 
 
 def led_to(pictures: torch.Tensor, palettes: torch.Tensor, firmness: float) -> torch.Tensor:
@@ -66,7 +70,9 @@ def led_to(pictures: torch.Tensor, palettes: torch.Tensor, firmness: float) -> t
         Share of the way to go, 0 to 1, within the limits of a tick.
     """
     lab = to_lab(pictures)
-    mean, deviation = (part[:, :, None, None] for part in palette(pictures).unbind(dim=1))
+    # one by one: sums of a picture must not depend on how many there are
+    found = torch.cat([_statistics(lab[i : i + 1]) for i in range(len(lab))])
+    mean, deviation = (part[:, :, None, None] for part in found.unbind(dim=1))
     wanted, spread = (part[:, :, None, None].to(lab.device) for part in palettes.unbind(dim=1))
     shift = (firmness * (wanted - mean)).clamp(-MAX_SHIFT, MAX_SHIFT)
     # a picture of one colour has no contrast to stretch

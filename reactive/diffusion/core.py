@@ -78,6 +78,8 @@ class Core:
         # how many were imagined so far, and how many of them again in float32, for the report
         self.pictures = 0
         self.again = 0
+        # called once, while the device computes the next batch: what the host can do meanwhile
+        self.meanwhile: Callable[[], None] | None = None
 
     @torch.inference_mode()
     def imagine(self, requests: list[Request]) -> torch.Tensor:
@@ -91,17 +93,24 @@ class Core:
             If pictures are no numbers even then.
         """
         self.pictures += len(requests)
-        padded = requests + [requests[-1]] * (self.batch - len(requests))
-        pictures = self.hands.share(lambda part: self._decoded(self.model, part), padded)[: len(requests)]
-        good = whole(pictures)
+        count = len(requests)
+        padded = requests + [requests[-1]] * (self.batch - count)
+        pictures, good = self.hands.share(lambda part: _finished(self._decoded(self.model, part)), padded)
+        meanwhile, self.meanwhile = self.meanwhile, None
+        if meanwhile is not None and self.model.device.type != "cpu":
+            meanwhile()
         # one look a batch
-        if not bool(good.all()):
+        if not self._flawless(good[:count]):
             with in_float32(self.model) as exact:
-                exactly = self.hands.share(lambda part: self._decoded(exact, part), padded)[: len(requests)]
+                exactly = self.hands.share(lambda part: (self._decoded(exact, part),), padded)[0][:count]
             require_whole(exactly, self.model)
-            self.again += int((~good).sum())
-            pictures = torch.where(good.view(-1, 1, 1, 1), pictures.float(), exactly)
-        return to_bytes(pictures)
+            self.again += int((~good[:count]).sum())
+            return torch.where(good[:count].view(-1, 1, 1, 1), pictures[:count], to_bytes(exactly))
+        return pictures[:count]
+
+    def _flawless(self, good: torch.Tensor) -> bool:
+        """Return whether all pictures are numbers; waits for the device."""
+        return bool(good.all())
 
     @torch.inference_mode()
     def _decoded(self, model: Model, padded: list[Request]) -> torch.Tensor:
@@ -146,13 +155,29 @@ class Core:
         return together.contiguous(memory_format=torch.channels_last)
 
 
+def _finished(pictures: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return decoded pictures as `to_bytes` has them, and which of them consist of numbers."""
+    return to_bytes(pictures), whole(pictures)
+
+
 def _filling(count: int, wanted: int) -> list[int]:
     return [min(index, count - 1) for index in range(wanted)]
 
 
 def to_bytes(pictures: torch.Tensor) -> torch.Tensor:
     """Return pictures in [-1, 1] as uint8 in 0..255, rounded."""
-    return pictures.float().clamp(-1, 1).add(1).mul(127.5).round().to(torch.uint8)
+    if pictures.device.type != "cpu":
+        return _scaled(pictures).to(torch.uint8)
+    # on a processor one picture after the other, which stays in its cache; numpy converts five times as fast as torch
+    result = torch.empty_like(pictures, dtype=torch.uint8)
+    with np.errstate(invalid="ignore"):
+        for picture, place in zip(pictures, result, strict=True):
+            np.copyto(place.numpy(), _scaled(picture).numpy(), casting="unsafe")
+    return result
+
+
+def _scaled(pictures: torch.Tensor) -> torch.Tensor:
+    return pictures.float().clamp(-1, 1).add_(1).mul_(127.5).round_()
 
 
 def from_bytes(pictures: torch.Tensor) -> torch.Tensor:

@@ -6,7 +6,7 @@ dissolve or morph, on those of the frame at which the next shot begins.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 
@@ -69,7 +69,7 @@ def scenery(
     if pace is None:
         pace = pace_of(model, width=core.width, height=core.height)
     shape = (model.channels, core.height // model.factor, core.width // model.factor)
-    noise = NoisePath(*shape, timeline.harmonics, pace=pace)
+    noise = NoisePath(*shape, timeline.harmonics, pace=pace, device=model.device)
     return Scenery(timeline, noise, photos, videos or {})
 
 
@@ -89,8 +89,15 @@ def frame_request(scene: Scenery, frame: int, noises: int) -> Request:
     return morphed(scene, own, frame)
 
 
-def independent_frames(core: Core, scene: Scenery, frames: np.ndarray) -> Iterator[tuple[np.ndarray, torch.Tensor]]:
+def independent_frames(
+    core: Core, scene: Scenery, frames: np.ndarray | Iterable[np.ndarray]
+) -> Iterator[tuple[np.ndarray, torch.Tensor]]:
     """Imagine independent frames in full batches.
+
+    Parameters
+    ----------
+    frames
+        Frame numbers [n]; or runs of them, each asked for when the batches before it are under way.
 
     Yields
     ------
@@ -100,11 +107,12 @@ def independent_frames(core: Core, scene: Scenery, frames: np.ndarray) -> Iterat
         yield chosen, through_lens(pictures, scene.timeline.columns, chosen)
 
 
-def independent_pictures(core: Core, scene: Scenery, frames: np.ndarray) -> Iterator[tuple[np.ndarray, torch.Tensor]]:
+def independent_pictures(
+    core: Core, scene: Scenery, frames: np.ndarray | Iterable[np.ndarray]
+) -> Iterator[tuple[np.ndarray, torch.Tensor]]:
     """Imagine independent frames in full batches; yield them as `independent_frames` does, without the lens."""
-    for first in range(0, len(frames), core.batch):
-        chosen = frames[first : first + core.batch]
-        pictures = core.imagine([frame_request(scene, frame, core.noises_per_picture) for frame in chosen.tolist()])
+    chunks = [frames] if isinstance(frames, np.ndarray) else frames
+    for chosen, pictures in _imagined(core, scene, full_batches(chunks, core.batch)):
         weights = scene.timeline.columns["dissolve"][chosen]
         if weights.any():
             pictures = pictures.clone()
@@ -113,3 +121,35 @@ def independent_pictures(core: Core, scene: Scenery, frames: np.ndarray) -> Iter
             theirs = arriving_pictures(core, scene, chosen[weights > 0].tolist())
             pictures[dissolving] = dissolved(pictures[dissolving], theirs, weights[weights > 0])
         yield chosen, pictures
+
+
+def full_batches(chunks: Iterable[np.ndarray], size: int) -> Iterator[np.ndarray]:
+    """Yield the frames of chunks, in order, `size` at a time; only the last batch may hold fewer."""
+    held = np.zeros(0, np.int64)
+    for chunk in chunks:
+        held = np.concatenate([held, chunk])
+        while len(held) >= size:
+            yield held[:size]
+            held = held[size:]
+    if len(held):
+        yield held
+
+
+def _imagined(core: Core, scene: Scenery, batches: Iterator[np.ndarray]) -> Iterator[tuple[np.ndarray, torch.Tensor]]:
+    """Imagine batch after batch; while the device computes one, the requests for the next are made."""
+    prepared: list[tuple[np.ndarray, list[Request]]] = []
+
+    def prepare() -> None:
+        chosen = next(batches, None)
+        if chosen is not None:
+            count = core.noises_per_picture
+            prepared.append((chosen, [frame_request(scene, frame, count) for frame in chosen.tolist()]))
+
+    while True:
+        if not prepared:
+            prepare()
+        if not prepared:
+            return
+        chosen, requests = prepared.pop()
+        core.meanwhile = prepare
+        yield chosen, core.imagine(requests)

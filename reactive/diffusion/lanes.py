@@ -142,6 +142,7 @@ def lane_frames(
             return
         requests = _tick_requests(core, scene, active)
         requests = keep_palette(palettes, requests, [(lane.passage.start, _tick_frame(lane)) for lane in active])
+        _draw_ahead(scene, active)
         pictures = core.imagine(requests)
         # one copy for all lanes: the device is waited for once a batch, not once a picture
         told = pictures if ticked is None else to_host(pictures).wait()
@@ -216,9 +217,19 @@ def _tick_request(core: Core, scene: Scenery, lane: Lane, source: torch.Tensor |
     return morphed(scene, own, frame, tick)
 
 
-def _tick_frame(lane: Lane) -> int:
-    """Return the frame whose columns decide the lane's next tick."""
-    return min(math.floor(lane.ticks[lane.done] + Fraction(1, 2)), lane.passage.stop - 1)
+def _tick_frame(lane: Lane, ahead: int = 0) -> int:
+    """Return the frame whose columns decide the lane's next tick, or a later one."""
+    return min(math.floor(lane.ticks[lane.done + ahead] + Fraction(1, 2)), lane.passage.stop - 1)
+
+
+def _draw_ahead(scene: Scenery, lanes: Sequence[Lane]) -> None:
+    """Have the fresh noise of the ticks after the next ones drawn while those are imagined."""
+    seeds = scene.timeline.columns["seed"]
+    scene.noise.draw_ahead(
+        (int(seeds[_tick_frame(lane, 1)]), lane.passage.start, lane.done + 1)
+        for lane in lanes
+        if lane.done + 1 < len(lane.ticks)
+    )
 
 
 def _flow(scene: Scenery, lane: Lane, number: int) -> torch.Tensor | None:

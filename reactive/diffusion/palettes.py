@@ -73,12 +73,18 @@ def keep_palette(palettes: Palettes, requests: list[Request], places: Sequence[t
         prompts = int(columns["prompt_from"][frame]), int(columns["prompt_to"][frame])
         keys[number] = [(prompt, first_shown(columns, prompt, start, frame)) for prompt in prompts]
     palettes.learn([key for pair in keys.values() for key in pair])
+    wanted = [
+        palettes.mixed(keys[number][0], keys[number][1], float(columns["weight"][places[number][1]])) for number in led
+    ]
+    sources = [source for number in led if (source := requests[number].source) is not None]
+    # a card takes all at once; one picture at a time stays in a processor's cache
+    at_once = 1 if sources[0].device.type == "cpu" else len(led)
     result = list(requests)
-    for number in led:
-        source = requests[number].source
-        assert source is not None
-        wanted = palettes.mixed(keys[number][0], keys[number][1], float(columns["weight"][places[number][1]]))
-        result[number] = replace(requests[number], source=led_to(source[None], wanted[None], firmness)[0])
+    for first in range(0, len(led), at_once):
+        some = slice(first, first + at_once)
+        moved = led_to(torch.stack(sources[some]), torch.stack(wanted[some]), firmness)
+        for number, source in zip(led[some], moved, strict=True):
+            result[number] = replace(requests[number], source=source)
     return result
 
 

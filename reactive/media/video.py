@@ -20,7 +20,7 @@ from typing import Any, cast
 import av
 import av.error
 import numpy as np
-from av.video.reformatter import ColorRange, Colorspace, Interpolation
+from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 
 from reactive.errors import MediaError
 from reactive.media.safe import open_container, regular_file
@@ -243,7 +243,9 @@ class _Cursor:
         self.stream.codec_context.thread_count = 2
 
 
-def rgb_frames(path: Path, *, size: tuple[int, int] | None = None) -> Iterator[tuple[np.ndarray, Fraction]]:
+def rgb_frames(
+    path: Path, *, size: tuple[int, int] | None = None, threads: int = 0
+) -> Iterator[tuple[np.ndarray, Fraction]]:
     """Yield each frame as sRGB, uint8 [height, width, 3], with the video's frame rate.
 
     Parameters
@@ -252,14 +254,17 @@ def rgb_frames(path: Path, *, size: tuple[int, int] | None = None) -> Iterator[t
         The video.
     size
         Width and height that the pictures are brought to; as they are if not given.
+    threads
+        Threads that decode; 0 for as many as there are processors.
 
     Raises
     ------
     MediaError
         If the file has no pictures.
     """
-    for frame, fps in _frames(path):
-        yield to_rgb(frame, size), fps
+    converter = VideoReformatter()
+    for frame, fps in _frames(path, threads):
+        yield to_rgb(frame, size, converter), fps
 
 
 def rgb_pairs(path: Path, *, size: tuple[int, int]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -268,8 +273,11 @@ def rgb_pairs(path: Path, *, size: tuple[int, int]) -> Iterator[tuple[np.ndarray
         yield to_rgb(frame, None), to_rgb(frame, size)
 
 
-def to_rgb(frame: av.VideoFrame, size: tuple[int, int] | None) -> np.ndarray:
-    """Return a decoded frame as sRGB, uint8 [height, width, 3]; what does not say otherwise is BT.709."""
+def to_rgb(frame: av.VideoFrame, size: tuple[int, int] | None, converter: VideoReformatter | None = None) -> np.ndarray:
+    """Return a decoded frame as sRGB, uint8 [height, width, 3]; what does not say otherwise is BT.709.
+
+    A `converter` spares setting one up for every frame.
+    """
     width, height = size or (frame.width, frame.height)
     # what shrinks is averaged, or fine texture would flicker
     way = Interpolation.AREA if width < frame.width or height < frame.height else Interpolation.BICUBIC
@@ -280,7 +288,9 @@ def to_rgb(frame: av.VideoFrame, size: tuple[int, int] | None) -> np.ndarray:
         options = {"src_colorspace": Colorspace(given) if given in standard else Colorspace.ITU709}
         full = int(frame.color_range) == int(ColorRange.JPEG)
         options |= {"src_color_range": ColorRange.JPEG if full else ColorRange.MPEG, "dst_color_range": ColorRange.JPEG}
-    scaled = frame.reformat(width=width, height=height, format="rgb24", interpolation=way, **options)
+    scaled = (converter or VideoReformatter()).reformat(
+        frame, width=width, height=height, format="rgb24", interpolation=way, threads=1, **options
+    )
     return scaled.to_ndarray()
 
 
@@ -297,12 +307,13 @@ def luma_frames(path: Path) -> Iterator[tuple[np.ndarray, Fraction]]:
         yield small.to_ndarray(), fps
 
 
-def _frames(path: Path) -> Iterator[tuple[av.VideoFrame, Fraction]]:
+def _frames(path: Path, threads: int = 0) -> Iterator[tuple[av.VideoFrame, Fraction]]:
     with open_container(path) as container:
         if not container.streams.video:
             raise MediaError("has no pictures in it", where=str(path), remedy="name a video file")
         stream = container.streams.video[0]
         stream.thread_type = "AUTO"
+        stream.codec_context.thread_count = threads
         fps = Fraction(stream.average_rate or stream.guessed_rate or 25)
         try:
             for frame in container.decode(stream):

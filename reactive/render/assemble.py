@@ -18,6 +18,8 @@ from reactive.render.resolve import Decided
 from reactive.render.settings import Settings
 from reactive.render.store.job import Job
 from reactive.render.store.segments import Books
+from reactive.render.watching import judge_pieces
+from reactive.score.flash import Flashes
 from reactive.timeline.captions import captions_of
 from reactive.timeline.clock import frame_sample
 from reactive.timeline.timeline import Timeline
@@ -36,8 +38,8 @@ def write_clips(
     given: Given,
     container: str,
     recipe: Recipe | None,
-) -> int:
-    """Write the clip in each of its shapes; return how many pictures were held back so that it is safe to watch.
+) -> tuple[int, Flashes]:
+    """Write the clip in each of its shapes; return how many pictures were held back to be safe to watch, and how it flashes.
 
     Raises
     ------
@@ -51,7 +53,7 @@ def write_clips(
     metadata = {"title": title, "comment": f"made with reactive, preset {timeline.title}", **clip_tags(recipe)}
     end = track.samples if last == timeline.frames else frame_sample(last, timeline.fps, track.sample_rate)
     sound = (frame_sample(first, timeline.fps, track.sample_rate), end)
-    held = 0
+    held, flashes = 0, None
     for number, path in enumerate(outs):
         pieces, size = books.pieces(number), books.sizes[number]
         marks = overlay_marks(settings, given, timeline, decided.analysis, size)
@@ -64,9 +66,12 @@ def write_clips(
             pieces, track, path, fps=timeline.fps, container=container, codec=codec, sound=sound, metadata=metadata,
             whole=partial(note_clip, job, asked, path),
         )  # fmt: skip
+        if number == 0:
+            flashes = judge_pieces(books.watched_pieces(pieces), timeline.fps)
         for piece, _ in set(pieces) - set(books.pieces(number)):
             piece.unlink()
-    return held
+    assert flashes is not None
+    return held, flashes
 
 
 def overlay_marks(

@@ -133,6 +133,9 @@ def resume_job(
     if manifest is None:
         raise OutputError("is no job folder", where=str(folder), remedy="name a folder that ends in .reactive-job")
     settings = settings_from(manifest["settings"], Settings)
+    if "lanes" not in manifest["settings"]:
+        # begun before lanes had a shape of their own
+        settings = replace(settings, lanes=-1)
     beside = folder.with_name(folder.name.removesuffix(SUFFIX))
     out = beside if beside.name == Path(manifest["out"]).name else Path(manifest["out"])
     told = Path(manifest["song"])

@@ -11,6 +11,7 @@ from reactive.diffusion.models.model import Model
 from reactive.diffusion.motion.flow import require_flow
 from reactive.errors import OutputError
 from reactive.render.given import Given
+from reactive.render.ladder import lane_lengths, lanes_for
 from reactive.render.pace import job_pace
 from reactive.render.plan import make_plan, segment_frames
 from reactive.render.recipe import Recipe, make_recipe
@@ -98,32 +99,39 @@ def get_ready(
     size = settings.size or output_size(imagined, upscale=upscaling.factor)
     shape = job_shape(job, model, imagined, asked.environment, batch=settings.batch, slices=settings.slices)
     batch = shape.batch
+    if settings.lanes < 0:
+        lanes = batch
+    else:
+        lanes = min(settings.lanes, batch) or lanes_for(lane_lengths(timeline), batch=batch, device=device)
     longest = settings.segment or segment_frames(timeline, expected_rate(model, imagined))
     plan = make_plan(timeline, first=frames[0], last=frames[1], longest=longest)
     codec = video_codec(settings.codec, speed=settings.speed, crf=settings.crf)
     walk, notes = job_pace(job, model, settings.pace, imagined=imagined)
     order = Order(
         job.folder.absolute(), timeline, negatives_of(timeline, settings.negative), imagined, batch, threads, given.photos,
-        settings.videos, codec, settings.imagine_rate, decided.black, upscaling, walk, shape.slices,
+        settings.videos, codec, settings.imagine_rate, decided.black, upscaling, walk, shape.slices, lanes,
     )  # fmt: skip
     files = (*given.photos, *settings.videos)
     hashes = {file: hash_path(file) for file in files}
     contents = {number: hashes[file] for number, file in enumerate(files)}
     keys = picture_keys(plan, order.seen(), ground(model, order, asked.environment), contents)
+    numbers = str(model.dtype).removeprefix("torch.")
     recipe = None
     if settings.recipe and not settings.take:
         made = replace(
             settings, size=size, imagine_size=imagined, steps=model.steps, device=device, batch=batch, slices=shape.slices,
             threads=threads, sampler=model.sampling.sampler, prediction=model.prediction,
-            segment=longest, start=decided.start, pace=walk,
+            segment=longest, start=decided.start, pace=walk, lanes=lanes, dtype=numbers,
         )  # fmt: skip
         recipe = make_recipe(
             made, song=song, track=decided.track, timeline=timeline, model=model, given=given, hashes=hashes
         )
     sizes = [size, *(shaped_size(size, wanted) for wanted in shapes)]
     books = Books(job, plan, keys, sizes, timeline.fps, codec, upscaling)
-    job.set_manifest(asked.manifest(song, outs[0], plan))
-    return Ready(loading_of(settings, device), order, books, recipe, (*model_notes(model, imagined), *notes))
+    job.set_manifest(asked.manifest(song, outs[0], plan, {"batch": batch, "lanes": lanes, "dtype": numbers}))
+    # workers of other kinds must not choose another number format
+    loading = replace(loading_of(settings, device), dtype=numbers)
+    return Ready(loading, order, books, recipe, (*model_notes(model, imagined), *notes))
 
 
 def prompts_between(timeline: Timeline, first: int, last: int) -> set[int]:

@@ -226,7 +226,12 @@ def differences(then: Recipe, now: Recipe) -> list[str]:
     """Return in words what differs between two recipes: what may make two clips differ."""
     before = {"reactive": then.reactive, "machine": then.machine, **then.libraries, **then.settings}
     after = {"reactive": now.reactive, "machine": now.machine, **now.libraries, **now.settings}
-    found = [f"{name} is {after.get(name)}, was {value}" for name, value in before.items() if after.get(name) != value]
+    found = [
+        f"{name} is {after.get(name)}, was {value}"
+        for name, value in before.items()
+        # older recipes do not say which number format was chosen by rule
+        if after.get(name) != value and (name, value) != ("dtype", "auto")
+    ]
     for name in ("song", "preset", "timeline", "lyrics", "shots", "logo", "model"):
         one, other = getattr(then, name), getattr(now, name)
         if (one and one.sha256) != (other and other.sha256):

@@ -37,7 +37,7 @@ _CHOICES = {
 _RANGES = {
     "steps": (1, 200), "seed": (0, 1 << 63), "batch": (1, 999), "slices": (0, 999),
     "threads": (1, 512), "crf": (0, 51), "start": (0, 1e6),
-    "duration": (0, 1e6), "imagine_rate": (0, 240), "pace": (0, 100),
+    "duration": (0, 1e6), "lanes": (-1, 999), "imagine_rate": (0, 240), "pace": (0, 100),
 }  # fmt: skip
 
 
@@ -158,7 +158,8 @@ def _settings(recipe: Recipe) -> dict[str, Any]:
         If it holds some that this version does not know, or values that can't be.
     """
     known = {field.name: field.default for field in fields(Settings) if field.name not in (*FILES, *ASIDE)}
-    chosen: dict[str, Any] = {}
+    # what clips had before recipes said these
+    chosen: dict[str, Any] = {"lanes": -1}
     for name, value in recipe.settings.items():
         if name not in known:
             raise ReactiveError(f"the recipe has a setting {name[:40]}", remedy="update reactive-clip")
@@ -166,6 +167,8 @@ def _settings(recipe: Recipe) -> dict[str, Any]:
             chosen[name] = _value(name, value, known[name])
         except (TypeError, ValueError):
             raise ReactiveError(f"the recipe's {name} can't be used", remedy="do not trust this clip") from None
+    if chosen.get("dtype") == "auto" and chosen.get("device") == "cpu":
+        chosen["dtype"] = "float32"
     return chosen
 
 

@@ -51,7 +51,8 @@ class Asked:
         chosen = {
             f.name: plain(getattr(self.settings, f.name))
             for f in dataclasses.fields(self.settings)
-            if f.name not in _ASIDE
+            # what jobs did not say before there was a rule for lanes
+            if f.name not in _ASIDE and not (f.name == "lanes" and self.settings.lanes < 0)
         }
         preset = self.preset.model_dump(mode="json") if self.preset is not None else None
         names = [file.name for file in (*self.settings.photos, *self.settings.videos)]
@@ -65,8 +66,13 @@ class Asked:
         """The hash of the whole request."""
         return digest([self.wish, self.environment])
 
-    def manifest(self, song: str | os.PathLike[str], out: Path, plan: Plan) -> dict[str, Any]:
-        """Return what a job folder says of itself: enough to go on with it, and what its exactness rests on."""
+    def manifest(
+        self, song: str | os.PathLike[str], out: Path, plan: Plan, chosen: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """Return what a job folder says of itself: enough to go on with it, and what its exactness rests on.
+
+        `chosen` is what was chosen by rule: batch, lanes and number format.
+        """
         settings = {
             f.name: _told(getattr(self.settings, f.name))
             for f in dataclasses.fields(self.settings)
@@ -88,6 +94,7 @@ class Asked:
             "frames": plan.last - plan.first,
             "segments": len(plan.segments),
             "shots": len(plan.shots),
+            **(chosen or {}),
         }
 
     def going_on(self, job: Job) -> Asked:

@@ -34,8 +34,7 @@ from reactive.render.store.job import Job, folder_size, job_folder, sweep
 from reactive.render.store.segments import check_space
 from reactive.render.take import load_take
 from reactive.render.workers.local import Executor, LocalExecutor, render_missing
-from reactive.render.workers.segment_renderer import used_prompts
-from reactive.score.flash import score_flashes
+from reactive.render.workers.segment_renderer import Loading, used_prompts
 from reactive.video.codec import container_format
 from reactive.video.nvenc import check_encoder
 from reactive.video.upscale import Upscaling, check_upscaling
@@ -112,7 +111,7 @@ def make_clip(
         report("hearing", 1, 1)
 
         report("loading", 0, 1)
-        model = loading_of(settings, device).load()
+        model = _loading(settings, device, job, asked).load()
         ready = get_ready(
             song, outs, shapes, settings, model=model, job=job, asked=asked, decided=decided, frames=frames,
             given=given, threads=threads,
@@ -134,7 +133,7 @@ def make_clip(
             loaded = time.perf_counter()
             report("loading", 1, 1)
             tally = render_missing(executor, books, asked, ready.order.batch, report)
-            held = write_clips(
+            held, flashes = write_clips(
                 song, outs, settings, job=job, asked=asked, books=books, decided=decided, given=given,
                 container=container, recipe=ready.recipe,
             )  # fmt: skip
@@ -146,9 +145,6 @@ def make_clip(
         finally:
             executor.close()
         finished = time.perf_counter()
-        report("watching", 0, 1)
-        flashes = score_flashes(out)
-        report("watching", 1, 1)
         timeline, (first, last) = decided.timeline, frames
         clip = Clip(
             output=out,
@@ -221,6 +217,14 @@ def _ray(ready: Ready, sha256: str, job: Job, asked: Asked, settings: Settings, 
         mixed=settings.mixed,
         rates=rates,
     )
+
+
+def _loading(settings: Settings, device: str, job: Job, asked: Asked) -> Loading:
+    """Return how the model is loaded: a job that goes on elsewhere keeps the number format that it was begun in."""
+    before, loading = job.last("manifest"), loading_of(settings, device)
+    if before is not None and before["request"] == asked.key and settings.dtype == "auto":
+        return replace(loading, dtype=before.get("dtype", "auto"))
+    return loading
 
 
 def _refuse_existing(outs: Sequence[Path], overwrite: bool) -> None:

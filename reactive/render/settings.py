@@ -26,7 +26,8 @@ class Settings:
     `macros` says where the preset's knobs stand; `lyrics` is an LRC or SRT file, `shots` a file of wishes for single shots;
     `title`, `logo` and `show_lyrics` are laid over the finished pictures; `take` is a recorded performance, which brings its
     own presets, seed and frame rate; `batch`, `slices` (pictures that are decoded at once), `threads`, `segment`
-    (frames) and `pace` (of the walk) 0 mean: by rule; with `recipe` the clip carries all that
+    (frames) and `pace` (of the walk) 0 mean: by rule; `lanes` is the shape of a batch of feedback lanes, 0 by rule, -1 that
+    of any batch (what clips had before there was a rule); with `recipe` the clip carries all that
     decides it. Finished pictures are made `upscale` times as large by the `upscaler` lanczos or esrgan. `also` names
     further shapes of the clip, ``9:16``; `job` is where what is finished is kept, by default beside the clip; `mixed` goes on
     with a job that was begun with other versions or on another device. `ray` names a Ray cluster whose workers render,
@@ -68,6 +69,7 @@ class Settings:
     device: str = "auto"
     batch: int = 0
     slices: int = 0
+    lanes: int = 0
     threads: int = 0
     codec: str = "h264"
     speed: str = "veryfast"

@@ -8,10 +8,13 @@ from pathlib import Path
 from reactive.errors import OutputError
 
 SPEEDS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow")
-CODECS = ("h264", "nvenc", "prores", "ffv1")
+# encoders of H.264 that a card or a chip has: NVIDIA, Apple, Intel, AMD
+HARDWARE = {"nvenc": "h264_nvenc", "videotoolbox": "h264_videotoolbox", "qsv": "h264_qsv", "amf": "h264_amf"}
+CODECS = ("h264", *HARDWARE, "prores", "ffv1")
+# streams that are encoded at once by one of those: NVIDIA's driver allows 8 on cards for the home, the others fewer usefully
+SESSIONS = 8
 _CONTAINERS = {
-    "h264": (".mp4", ".mov", ".mkv"),
-    "nvenc": (".mp4", ".mov", ".mkv"),
+    **dict.fromkeys(("h264", *HARDWARE), (".mp4", ".mov", ".mkv")),
     "prores": (".mov",),
     "ffv1": (".mkv",),
 }
@@ -40,13 +43,45 @@ class Codec:
     options: dict[str, str]
     reorder: int
 
+    @property
+    def sessions(self) -> int | None:
+        """How many streams it encodes at once: cards have a limit, processors (None) have none."""
+        return SESSIONS if self.name in HARDWARE.values() else None
+
 
 def video_codec(kind: str, *, speed: str = "veryfast", crf: int = 18) -> Codec:
-    """Return the settings of ``h264`` or ``nvenc`` (4:2:0, constant quality), ``prores`` (422 HQ) or ``ffv1`` (lossless)."""
+    """Return the settings of a kind: H.264 (4:2:0, constant quality) by x264 or a card, ``prores`` (422 HQ) or ``ffv1``.
+
+    Cards encode without B-frames, so that pieces join as they are.
+    """
+    plain = {"bf": "0", "g": "250"}
     if kind == "nvenc":
-        # without B-frames, so that pieces join as they are
-        options = {"preset": "p4", "rc": "constqp", "qp": str(crf), "bf": "0", "g": "250", "forced-idr": "1"}
-        return Codec("h264_nvenc", "yuv420p", options, 0)
+        return Codec(
+            "h264_nvenc", "yuv420p", {"preset": "p4", "rc": "constqp", "qp": str(crf), **plain, "forced-idr": "1"}, 0
+        )
+    if kind == "videotoolbox":
+        # its quality runs from 1 to 100, FFmpeg's scale of it in steps of 118
+        quality = max(1, min(100, round(100 - 1.6 * crf)))
+        options = {
+            "flags": "+qscale",
+            "global_quality": str(118 * quality),
+            "profile": "high",
+            "allow_sw": "0",
+            **plain,
+        }
+        return Codec("h264_videotoolbox", "yuv420p", options, 0)
+    if kind == "qsv":
+        return Codec("h264_qsv", "nv12", {"preset": "medium", "global_quality": str(max(1, crf)), **plain}, 0)
+    if kind == "amf":
+        options = {
+            "usage": "transcoding",
+            "quality": "balanced",
+            "rc": "cqp",
+            "qp_i": str(crf),
+            "qp_p": str(crf),
+            **plain,
+        }
+        return Codec("h264_amf", "yuv420p", options, 0)
     if kind == "prores":
         return Codec("prores_ks", "yuv422p10le", {"profile": "3", "vendor": "apl0"}, 0)
     if kind == "ffv1":

@@ -15,7 +15,7 @@ import numpy as np
 from reactive.errors import OutputError
 from reactive.media.sound import Track, blocks
 from reactive.media.tags import append_boxes
-from reactive.video.codec import Codec
+from reactive.video.codec import HARDWARE, Codec
 from reactive.video.segment import file_url, output_error
 
 AAC_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000)
@@ -64,7 +64,7 @@ def join(
         options = {"movflags": "faststart"} if container in ("mp4", "mov") else {}
         with av.open(file_url(partial), "w", format=container, options=options) as target:
             target.metadata.update(metadata or {})
-            sound_codec = _SOUND["mp4"] if codec.name in ("libx264", "h264_nvenc") else _SOUND[container]
+            sound_codec = _SOUND["mp4"] if codec.name in ("libx264", *HARDWARE.values()) else _SOUND[container]
             _write(target, pieces, track, fps, codec, sound_codec, sound)
         if container in ("mp4", "mov"):
             append_boxes(partial, metadata or {})

@@ -1,4 +1,4 @@
-"""H.264 by an NVIDIA card's own encoder, where it really opens: FFmpeg lists it on cards that have none (an H100 has none)."""
+"""H.264 by a card's or chip's own encoder, where it really opens: FFmpeg lists NVIDIA's on cards that have none (an H100)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import av.error
 import numpy as np
 
 from reactive.errors import OutputError
-from reactive.video.codec import video_codec
+from reactive.video.codec import HARDWARE, video_codec
 
 # larger than the smallest picture that any generation of the encoder takes
 _TRIED = (256, 256)
@@ -23,16 +23,32 @@ def check_encoder(kind: str) -> None:
     Raises
     ------
     OutputError
-        If it is nvenc and the card's encoder does not open.
+        If it is that of a card, which does not open.
     """
-    if kind == "nvenc" and (problem := nvenc_problem()):
-        raise OutputError(f"the card's encoder does not open ({problem})", where="--codec nvenc", remedy="use h264")
+    if kind in HARDWARE and (problem := encoder_problem(kind)):
+        raise OutputError(f"the card's encoder does not open ({problem})", where=f"--codec {kind}", remedy="use h264")
+
+
+def encoders_here() -> str:
+    """Return in words which encoders open on this machine."""
+    found = {kind: encoder_problem(kind) for kind in HARDWARE}
+    there = [kind for kind, problem in found.items() if not problem]
+    lacking = ", ".join(f"{kind} ({problem})" for kind, problem in found.items() if problem)
+    opening = f"x264; --codec {' and '.join(there)} open{'s' if len(there) == 1 else ''} here too" if there else "x264"
+    return f"{opening}; not here: {lacking}" if lacking else opening
+
+
+def nvenc_problem() -> str:
+    """Return why an NVIDIA card's encoder does not open; empty if it does."""
+    return encoder_problem("nvenc")
 
 
 @cache
-def nvenc_problem() -> str:
-    """Return why the card's encoder does not open; empty if a picture was really encoded."""
-    codec = video_codec("nvenc")
+def encoder_problem(kind: str) -> str:
+    """Return why a card's encoder (a name of `HARDWARE`) does not open; empty if a picture was really encoded."""
+    codec = video_codec(kind)
+    if codec.name not in av.codecs_available:
+        return "not in this build of FFmpeg"
     try:
         context: Any = av.CodecContext.create(codec.name, "w")
         context.width, context.height = _TRIED

@@ -14,7 +14,7 @@ from typing import Any
 import av
 import av.error
 import numpy as np
-from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, Interpolation
+from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, Interpolation, VideoReformatter
 
 from reactive.errors import OutputError
 from reactive.video.codec import X264_THREADS, Codec
@@ -90,13 +90,28 @@ class SegmentEncoder:
         context.thread_count = X264_THREADS
         tag(context, codec.pixel_format)
         self.stream = stream
+        # one for all pictures: to set one up takes as long as to convert a picture
+        self.converter = VideoReformatter()
+
+    def open(self) -> None:
+        """Open the encoder now rather than with the first picture.
+
+        Raises
+        ------
+        OutputError
+            If it does not open: a card may have no stream free.
+        """
+        try:
+            self.stream.codec_context.open()
+        except (av.error.FFmpegError, OSError, ValueError) as problem:
+            raise output_error(self.path, problem) from None
 
     def write(self, picture: np.ndarray) -> None:
         """Encode one picture, uint8 [height, width, 3] sRGB, cropped to the output's shape and scaled to its size."""
-        frame: Any = av.VideoFrame.from_ndarray(np.ascontiguousarray(crop_to(picture, self.size)), format="rgb24")
+        frame: Any = av.VideoFrame.from_numpy_buffer(np.ascontiguousarray(crop_to(picture, self.size)), format="rgb24")
         # what the converter is told of the input: full-range RGB
         frame.color_range = ColorRange.JPEG
-        converted = to_video(frame, self.size, self.codec.pixel_format)
+        converted = to_video(frame, self.size, self.codec.pixel_format, self.converter)
         converted.pts, converted.time_base = self.frames, self.time_base
         self.frames += 1
         try:
@@ -137,15 +152,19 @@ def tag(context: Any, pixel_format: str) -> None:
     context.color_trc = int(ColorTrc.BT709)
 
 
-def to_video(frame: Any, size: tuple[int, int], pixel_format: str) -> Any:
-    """Scale an RGB frame bicubically and convert it to a pixel format, BT.709 limited range where that has one."""
+def to_video(frame: Any, size: tuple[int, int], pixel_format: str, converter: VideoReformatter | None = None) -> Any:
+    """Scale an RGB frame bicubically and convert it to a pixel format, BT.709 limited range where that has one.
+
+    A `converter` spares setting one up for every frame.
+    """
     rgb = pixel_format.startswith("bgr")
     options: dict[str, Any] = {"width": size[0], "height": size[1], "format": pixel_format}
     options["interpolation"] = Interpolation.BICUBIC
     if not rgb:
         options |= {"dst_colorspace": Colorspace.ITU709, "dst_color_range": ColorRange.MPEG}
         options["src_color_range"] = ColorRange.JPEG
-    return frame.reformat(**options)
+    # threads of its own would be set up for every frame too
+    return (converter or VideoReformatter()).reformat(frame, **options, threads=1)
 
 
 def crop_to(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:

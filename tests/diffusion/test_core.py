@@ -144,6 +144,16 @@ def core_of_timeline(model, timeline, batch: int = 4) -> Core:
     return Core(model, PromptBank(model, timeline.prompts), batch=batch, width=64, height=64)
 
 
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_bytes_are_rounded_and_clipped(layout: torch.memory_format) -> None:
+    drawn = torch.randn(2, 3, 40, 24, generator=torch.Generator().manual_seed(1)).contiguous(memory_format=layout)
+    before = drawn.clone()
+    expected = drawn.clamp(-1, 1).add(1).mul(127.5).round().to(torch.uint8)
+    assert torch.equal(to_bytes(drawn), expected)
+    assert torch.equal(drawn, before)
+    assert to_bytes(drawn.bfloat16()).dtype == torch.uint8
+
+
 def test_independent_frames_can_be_had_in_any_order(scene, beat_timeline) -> None:
     core, scenes = scene
     frames = np.flatnonzero(beat_timeline.columns["source"] != FEEDBACK)[:10]

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from reactive.diffusion.backend.overflow import in_float32
+from reactive.diffusion.backend.overflow import whole as finite
 from reactive.diffusion.core import Core, Request
 from reactive.diffusion.models.conditioning import PromptBank
 from reactive.diffusion.models.load import Model, load_model
@@ -62,6 +63,13 @@ def test_the_exact_copy_of_a_compiled_network_is_plain_and_lies_elsewhere(toy_mo
             assert not {weight.data_ptr() for weight in weights} & {weight.data_ptr() for weight in mine.parameters()}
         noise = torch.zeros(1, 4, 8, 8)
         assert exact.decode(noise).dtype == torch.float32
+
+
+def test_what_is_no_number_is_seen_wherever_it_is() -> None:
+    pictures = torch.zeros(4, 3, 5, 7)
+    pictures[1, 2, 4, 6], pictures[2, 0, 0, 0], pictures[3, 1, 2, 3] = torch.nan, torch.inf, -torch.inf
+    for made in (pictures, pictures.contiguous(memory_format=torch.channels_last), pictures.half()):
+        assert finite(made).tolist() == [True, False, False, False]
 
 
 def test_a_model_of_no_numbers_is_said(toy_model: Path) -> None:

@@ -23,12 +23,13 @@ def test_order_and_values_stay(parts: int) -> None:
     before = torch.get_num_threads()
     sizes: list[int] = []
 
-    def call(part: list[int]) -> torch.Tensor:
+    def call(part: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
         sizes.append(len(part))
-        return torch.tensor(part)[:, None] * torch.ones(1, 3)
+        return torch.tensor(part)[:, None] * torch.ones(1, 3), torch.tensor(part) > 2
 
-    made = Hands(parts, before).share(call, list(range(8)))
+    made, large = Hands(parts, before).share(call, list(range(8)))
     assert torch.equal(made, torch.arange(8.0)[:, None].expand(8, 3))
+    assert torch.equal(large, torch.arange(8) > 2)
     assert sizes == [8 // parts] * parts
     assert torch.get_num_threads() == before
 
@@ -36,10 +37,10 @@ def test_order_and_values_stay(parts: int) -> None:
 def test_what_a_hand_meets_is_raised_and_the_caller_s_threads_stay() -> None:
     before = torch.get_num_threads()
 
-    def call(part: list[int]) -> torch.Tensor:
+    def call(part: list[int]) -> tuple[torch.Tensor]:
         if 3 in part:
             raise MemoryError("full")
-        return torch.zeros(len(part))
+        return (torch.zeros(len(part)),)
 
     with pytest.raises(MemoryError):
         Hands(2, before).share(call, [0, 1, 2, 3])

@@ -20,7 +20,7 @@ from reactive.errors import OutputError
 from reactive.render import run
 from reactive.render.jobs import resume_job
 from reactive.render.request import segments_done
-from reactive.render.store.job import Job, job_folder, read_manifest
+from reactive.render.store.job import Job, job_folder, read_manifest, write_manifest
 from reactive.render.store.journal import Journal, read_journal
 from tests.render.killed import killed_cases, signalled
 from tests.toy import beat_song, write_song
@@ -293,6 +293,30 @@ def test_two_runs_on_one_job_do_not_meet(tmp_path: Path, song: Path, chosen: Set
     out = tmp_path / "clip.mp4"
     with Job(job_folder(out)), pytest.raises(OutputError, match="another run"):
         make_clip(song, out, chosen)
+
+
+def test_a_job_of_before_lanes_had_a_shape_keeps_its_own(
+    tmp_path: Path, song: Path, chosen: Settings, imagined
+) -> None:
+    out = tmp_path / "clip.mp4"
+    before = make_clip(song, out, replace(chosen, lanes=-1))
+    manifest = read_manifest(before.job)
+    assert (manifest["batch"], manifest["lanes"], manifest["dtype"]) == (4, 4, "float32")
+    # as such jobs have it
+    del manifest["settings"]["lanes"]
+    write_manifest(before.job, manifest)
+    journal = [record for record in read_journal(before.job / "journal")[0] if "manifest" not in record]
+    (before.job / "journal").unlink()
+    anew = Journal(before.job / "journal")
+    for record in [{"manifest": manifest}, *journal]:
+        anew.append(record)
+    anew.close()
+    shutil.rmtree(before.job / "flashes")
+    out.unlink()
+    del imagined[:]
+    again = resume_job(before.job)
+    assert imagined == []
+    assert again.flashes == before.flashes
 
 
 def test_another_environment_is_refused_or_allowed(

@@ -73,9 +73,10 @@ def test_a_run_warns_of_flashes_and_holds_them_back(
         'version = 1\ntitle = "One"\n[[phase]]\nname = "one"\nprompts = ["a sea"]\n', encoding="utf-8"
     )
 
-    def strobe(core, scene, frames: np.ndarray):
-        white = torch.from_numpy((frames // 2) % 2 * 255).to(torch.uint8)
-        yield frames, white[:, None, None, None].expand(-1, 3, 64, 64)
+    def strobe(core, scene, runs):
+        for frames in runs:
+            white = torch.from_numpy((frames // 2) % 2 * 255).to(torch.uint8)
+            yield frames, white[:, None, None, None].expand(-1, 3, 64, 64)
 
     monkeypatch.setattr("reactive.render.workers.segment_renderer.independent_frames", strobe)
     options = {
@@ -88,5 +89,7 @@ def test_a_run_warns_of_flashes_and_holds_them_back(
     assert not wild.flashes.passes
     assert safe.held_back > 0
     assert safe.flashes.passes
+    # judged by what the pieces left, and by the pieces that were encoded again
+    assert score_flashes(wild.output) == wild.flashes
     assert score_flashes(safe.output) == safe.flashes
     assert safe.frames == wild.frames == 48

@@ -81,7 +81,7 @@ def choose_dtype(kind: str, wish: str = "auto") -> torch.dtype:
     """Return the number format for a kind of device.
 
     float16 on cards: checkpoints of this family are published and checked in it, and it keeps three bits more than bfloat16.
-    float32 on CPU, where most processors compute the smaller formats slowly.
+    bfloat16 on CPUs that multiply it; float32 on others, which compute the smaller formats slowly.
 
     Raises
     ------
@@ -89,10 +89,23 @@ def choose_dtype(kind: str, wish: str = "auto") -> torch.dtype:
         If the wish is none of auto, float32, float16 and bfloat16.
     """
     if wish == "auto":
-        return torch.float32 if kind == "cpu" else torch.float16
+        if kind == "cpu":
+            return torch.bfloat16 if multiplies_bfloat16() else torch.float32
+        return torch.float16
     if wish not in DTYPES:
         raise ModelError(f'"{wish}" is no number format', where="--dtype", remedy=f"use auto, {', '.join(DTYPES)}")
     return DTYPES[wish]
+
+
+def multiplies_bfloat16() -> bool:
+    """Return whether this CPU multiplies bfloat16 itself (AMX or AVX512-BF16) and torch's convolutions make use of it.
+
+    A processor that only takes the format, and computes in float32, would be slower by the conversions.
+    """
+    told = torch.cpu.get_capabilities()
+    multiplies = bool(told.get("amx_bf16") or told.get("avx512_bf16"))
+    onednn: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    return multiplies and onednn and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def autoencoder_dtype(vae: Any, family: str, dtype: torch.dtype) -> torch.dtype:

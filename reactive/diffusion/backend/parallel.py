@@ -40,12 +40,14 @@ class Hands:
         self.threads = threads
         self._pool = ThreadPoolExecutor(parts, "reactive-hand") if parts > 1 else None
 
-    def share(self, call: Callable[[list[T]], torch.Tensor], items: Sequence[T]) -> torch.Tensor:
-        """Return what `call` makes of each part of `items`, put together again in order."""
+    def share(
+        self, call: Callable[[list[T]], tuple[torch.Tensor, ...]], items: Sequence[T]
+    ) -> tuple[torch.Tensor, ...]:
+        """Return the tensors that `call` makes of each part of `items`, each put together again in order."""
         if self._pool is None:
             return call(list(items))
 
-        def work(part: list[T]) -> torch.Tensor:
+        def work(part: list[T]) -> tuple[torch.Tensor, ...]:
             torch.set_num_threads(max(self.threads // self.parts, 1))
             return call(part)
 
@@ -55,4 +57,4 @@ class Hands:
         finally:
             # MKL's number is one for all threads, so it has to be what the caller is used to
             torch.set_num_threads(self.threads)
-        return torch.cat(done)
+        return tuple(torch.cat(parts) for parts in zip(*done, strict=True))

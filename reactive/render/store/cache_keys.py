@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from reactive import __version__
-from reactive.diffusion.backend.device import device_name
+from reactive.diffusion.backend.device import device_name, multiplies_bfloat16
 from reactive.diffusion.joins import next_shot
 from reactive.diffusion.lanes import shot_ticks
 from reactive.diffusion.models.load import Model, find_model
@@ -76,11 +76,12 @@ def model_hash(settings: Settings) -> str:
 
 def environment(device: str, threads: int) -> dict[str, Any]:
     """Return what else a picture's bits rest on: versions, device and threads."""
+    on_cpu = device.startswith("cpu")
     return {
         "reactive": f"{__version__}+{code_hash()}",
         **{name: version(name) for name in _LIBRARIES},
         **encoder_versions(),
-        "device": device_name(device),
+        "device": device_name(device) + (" bfloat16" if on_cpu and multiplies_bfloat16() else ""),
         "machine": platform.machine(),
         "threads": threads,
     }
@@ -115,6 +116,8 @@ def ground(model: Model, order: Order, environment: Mapping[str, Any]) -> dict[s
         "batch": [order.batch, order.slices],
         "harmonics": order.timeline.harmonics,
         "feedback": [order.timeline.feedback_fresh, order.timeline.feedback_colour],
+        # left out where lanes have the shape of any batch, as they had before
+        **({} if order.lanes_of(order.batch) == order.batch else {"lanes": order.lanes}),
         "rate": order.rate,
         "fps": str(order.timeline.fps),
         "environment": dict(environment),

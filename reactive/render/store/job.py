@@ -4,6 +4,7 @@
         manifest.json   the recipe: song, settings, environment (also a line of the journal)
         journal         one line for each finished file with its sha256, fsynced, never rewritten
         segments/       pieces of video, named by the hash of all that decides them
+        flashes/        what each piece is judged by: its pictures, very small
         states/         the last picture of a feedback segment, which the next one grows out of
         trails/         pictures of the feedback segments in hand
         lock, lease     held by the run that works on it
@@ -35,6 +36,8 @@ from reactive.video.segment import output_error
 
 SUFFIX = ".reactive-job"
 FOLDERS = ("segments", "states", "trails")
+# where older jobs have none
+ADDED = ("flashes",)
 
 
 def job_folder(out: Path, job: Path | None = None) -> Path:
@@ -70,7 +73,7 @@ class Job:
         # a folder that this run made, and in which it finished nothing, goes again
         self.made = not folder.exists()
         try:
-            for name in FOLDERS:
+            for name in (*FOLDERS, *ADDED):
                 (folder / name).mkdir(parents=True, exist_ok=True)
             self._lock = FileLock(folder / "lock", timeout=0, is_singleton=False, thread_local=False)
             self._lock.acquire()
@@ -101,7 +104,7 @@ class Job:
 
     def _sweep(self) -> None:
         """Remove what a killed run left half written."""
-        for name in FOLDERS:
+        for name in (*FOLDERS, *ADDED):
             for file in (self.folder / name).iterdir():
                 # finished files have no dot before their suffix
                 if file.name.startswith(".") or len(file.suffixes) > 1:

@@ -15,11 +15,11 @@ from reactive.render.store.job import Entry, Job
 from reactive.render.workers.segment_renderer import Order, Todo
 from reactive.render.workers.segment_writer import Piece
 from reactive.timeline.clock import frame_time
-from reactive.video.codec import Codec
+from reactive.video.codec import HARDWARE, Codec
 from reactive.video.upscale import NO_UPSCALING, Upscaling
 
 # bytes a pixel that a clip of lively pictures takes: measured for H.264 at quality 18 (x264 halves it every 6 steps)
-_BYTES = {"libx264": 0.08, "h264_nvenc": 0.1, "prores_ks": 0.55, "ffv1": 1.6}
+_BYTES = {"libx264": 0.08, **dict.fromkeys(HARDWARE.values(), 0.1), "prores_ks": 0.55, "ffv1": 1.6}
 
 
 class Books:
@@ -57,6 +57,10 @@ class Books:
             for key in keys
         ]
 
+    def watched(self, number: int) -> str:
+        """Return the name of the file that keeps what flashes of a segment are judged by, in the clip's own shape."""
+        return f"flashes/{Path(self.files[number][0]).stem}"
+
     def missing(self) -> list[Todo]:
         """Return the segments that are not whole on disk, in order."""
         return [todo for number in range(len(self.plan.segments)) if (todo := self.todo(number)).piece.files]
@@ -73,7 +77,13 @@ class Books:
         return Todo(
             number,
             segment,
-            Piece(segment.start, segment.stop, tuple(wanted.items()), self._state(number)),
+            Piece(
+                segment.start,
+                segment.stop,
+                tuple(wanted.items()),
+                self._state(number),
+                (self.watched(number), self.files[number][0]) if self.files[number][0] in wanted else None,
+            ),
             trail=f"trails/{self.keys[number]}" if segment.shot is not None else "",
             before=before if follows and before is not None and self.job.good(before) else None,
         )
@@ -92,6 +102,16 @@ class Books:
             for names, segment in zip(self.files, self.plan.segments, strict=True)
         ]
 
+    def watched_pieces(self, pieces: Sequence[tuple[Path, int]]) -> list[tuple[Path, int, Path | None]]:
+        """Return the clip's pieces, some of which may have been encoded again, each with what is left to judge it by."""
+        own = self.pieces(0)
+        found: list[tuple[Path, int, Path | None]] = []
+        for number, (piece, before) in enumerate(zip(pieces, own, strict=True)):
+            name = self.watched(number)
+            there = piece == before and self.job.good(name)
+            found.append((*piece, self.job.folder / name if there else None))
+        return found
+
     def frames_there(self) -> int:
         """Return how many frames of the clip need no rendering."""
         missing = {todo.number for todo in self.missing()}
@@ -106,7 +126,12 @@ def feedback_bytes(books: Books, order: Order) -> int:
     """Return how many bytes the uncompressed pictures of feedback segments take: states for good, trails while in hand."""
     todos = [todo for todo in books.missing() if todo.segment.shot is not None]
     ticks = math.ceil(frame_time(books.plan.longest, order.timeline.fps) * order.timeline.feedback_rate) + 1
-    pictures = sum(todo.piece.state is not None for todo in todos) + min(len(todos), order.batch) * ticks
+    pictures = (
+        sum(todo.piece.state is not None for todo in todos) + min(len(todos), order.lanes_of(order.batch)) * ticks
+    )
+    # lanes that find no stream of a card's encoder free keep a piece's pictures in a file
+    if (streams := books.codec.sessions) is not None:
+        pictures += max(0, min(len(todos), order.lanes_of(order.batch)) - streams) * books.plan.longest
     return pictures * 3 * order.imagined[0] * order.imagined[1]
 
 

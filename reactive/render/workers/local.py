@@ -68,8 +68,8 @@ class LocalExecutor:
         try:
             worker.render(todos, finished=books.accept, done=done)
         finally:
-            tally.pictures += worker.core.pictures
-            tally.again += worker.core.again
+            tally.pictures += worker.pictures
+            tally.again += worker.again
             worker.close()
 
     def close(self) -> None:

@@ -105,7 +105,7 @@ class RayExecutor:
 
     def render(self, books: Books, *, batch: int, done: Callable[[int], None], tally: Tally) -> None:
         """Render all that is missing."""
-        deck = Deck(books.missing(), batch=batch, longest=books.plan.longest)
+        deck = Deck(books.missing(), batch=self.order.lanes_of(batch), longest=books.plan.longest)
         busy: dict[Any, _Hand] = {}
         memory = False
         with self._failures():

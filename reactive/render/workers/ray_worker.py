@@ -88,7 +88,7 @@ class Renderer:
         worker, pictures, again = None, 0, 0
         try:
             worker = self._worker(job, batch)
-            pictures, again = worker.core.pictures, worker.core.again
+            pictures, again = worker.pictures, worker.again
             worker.render(
                 todos,
                 finished=lambda number, entries: finished.append((number, tuple(entries))),
@@ -102,7 +102,7 @@ class Renderer:
             let_go(error, worker.model if worker is not None else None)
             memory = True
         if worker is not None:
-            pictures, again = worker.core.pictures - pictures, worker.core.again - again
+            pictures, again = worker.pictures - pictures, worker.again - again
         return Done(tuple(finished), pictures, again, time.perf_counter() - began, problem, memory)
 
     def _worker(self, job: Assignment, batch: int) -> Worker:

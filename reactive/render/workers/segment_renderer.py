@@ -89,6 +89,8 @@ class Order:
         The pace of the model's walk.
     slices
         How many pictures are encoded or decoded at once; 0: all of a batch.
+    lanes
+        Shape of a batch of feedback lanes; 0: that of any batch.
     """
 
     folder: Path
@@ -105,6 +107,11 @@ class Order:
     upscaling: Upscaling = NO_UPSCALING
     pace: float = 1.0
     slices: int = 0
+    lanes: int = 0
+
+    def lanes_of(self, batch: int) -> int:
+        """Return the shape of a batch of lanes where a batch has another shape than was planned, since memory ran out."""
+        return min(self.lanes or batch, batch)
 
     def seen(self) -> Timeline:
         """Return the timeline with all that a picture shows of it: negatives, and how black it is."""
@@ -172,11 +179,28 @@ class Worker:
         self.order = order
         bank = PromptBank(model, order.timeline.prompts, prompts, order.negatives)
         width, height = order.imagined
-        self.core = Core(model, bank, batch=batch or order.batch, width=width, height=height, slices=order.slices)
+        shape = batch or order.batch
+        self.core = Core(model, bank, batch=shape, width=width, height=height, slices=order.slices)
+        lanes = order.lanes_of(shape)
+        self.lanes = (
+            self.core
+            if lanes == shape
+            else Core(model, bank, batch=lanes, width=width, height=height, slices=order.slices)
+        )
         self.videos = _videos(order)
         self.scene = scenery(
             order.timeline, self.core, _photos(order.photos, order.imagined), self.videos, pace=order.pace
         )
+
+    @property
+    def pictures(self) -> int:
+        """How many pictures were imagined so far."""
+        return sum(core.pictures for core in {self.core, self.lanes})
+
+    @property
+    def again(self) -> int:
+        """How many of them were imagined again in float32."""
+        return sum(core.again for core in {self.core, self.lanes})
 
     def close(self) -> None:
         """Let go of the videos."""
@@ -211,6 +235,8 @@ class Worker:
         writer = SegmentWriter(
             [todo.piece for todo in todos], order.folder, fps=order.timeline.fps, codec=order.codec,
             finished=complete, done=done, upscale=upscaler(order.upscaling, threads=order.threads),
+            # a network that makes pictures larger has all threads to itself
+            threads=1 if order.upscaling.way == "esrgan" and order.upscaling.factor > 1 else order.threads,
         )  # fmt: skip
 
         def ticked(passage: Passage, tick: int, picture: torch.Tensor) -> None:
@@ -222,16 +248,20 @@ class Worker:
             # lanes first: each has an encoder open, so a machine that lacks the memory says so at once, not after an hour
             by_first = {run.todos[0][1].segment.start: run for run in runs}
             passages = [self._passage(run, writer) for run in runs]
-            lanes = lane_frames(core, scene, passages, ticked=ticked)
+            lanes = lane_frames(self.lanes, scene, passages, ticked=ticked)
             for numbers, pictures in darkened(lanes, order.black):
                 writer.put(numbers, pictures)
-            frames = [np.arange(t.segment.start, t.segment.stop) for t in todos if t.segment.shot is None]
-            if frames:
+            alone = [index for index, todo in enumerate(todos) if todo.segment.shot is None]
+            if alone:
                 rate = Fraction(order.rate).limit_denominator(1000)
-                alone = np.concatenate(frames)
-                made = sparse_frames(core, scene, alone, rate) if rate else independent_frames(core, scene, alone)
+                if rate:
+                    spans = [todos[index].segment for index in alone]
+                    frames = np.concatenate([np.arange(span.start, span.stop) for span in spans])
+                    made = sparse_frames(core, scene, frames, rate)
+                else:
+                    made = independent_frames(core, scene, writer.runs(alone, core.batch))
                 for numbers, pictures in darkened(made, order.black):
-                    writer.put(numbers, pictures, one_by_one=True)
+                    writer.put(numbers, pictures, few=True)
             writer.finish()
         except BaseException:
             writer.abandon()

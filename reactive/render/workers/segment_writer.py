@@ -1,14 +1,19 @@
-"""Encode while the next batch is imagined: frames go through a queue to one thread that feeds the segments' encoders."""
+"""Encode while the next batch is imagined: frames are queued by piece, and threads feed the pieces' encoders.
+
+A piece is one closed stream, so pieces are encoded side by side without changing a bit of any; the frames of one piece follow
+each other. An encoder on a card opens only so many streams at once: pieces beyond that keep their frames in a file until
+one is free.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import os
-import queue
 import socket
 import threading
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
@@ -16,13 +21,18 @@ import numpy as np
 import torch
 
 from reactive.diffusion.backend.transfer import Leaving, to_host
+from reactive.errors import OutputError
+from reactive.render.spool import Spool
 from reactive.render.store.job import Entry, finish_file
+from reactive.render.watching import watch_piece
 from reactive.video.codec import Codec
 from reactive.video.segment import SegmentEncoder, output_error
 from reactive.video.upscale import Upscale
 
-# batches that may wait: enough to keep both sides busy, few enough to keep memory flat
+# batches that may wait for each thread: enough to keep both sides busy, few enough to keep memory flat
 _WAITING = 4
+# beyond so many threads, whatever imagines pictures is slower
+MOST_THREADS = 16
 
 
 @dataclass(frozen=True)
@@ -37,20 +47,60 @@ class Piece:
         For each shape of the clip that is missing: the file's name within the job folder, and its size in pixels.
     state
         Name of the file that hands its last picture over; None where nothing follows.
+    watched
+        Name of the file that keeps what flashes are judged by, and of the file of `files` that it is taken from; None where
+        it is there.
     """
 
     start: int
     stop: int
     files: tuple[tuple[str, tuple[int, int]], ...]
     state: str | None = None
+    watched: tuple[str, str] | None = None
 
 
 # told each finished piece, by its number, and the files that it consists of
 Finished = Callable[[int, list[Entry]], None]
 
 
+@dataclass
+class _Batch:
+    """Pictures on their way to the host, and how many of them are not encoded yet."""
+
+    pictures: Leaving
+    left: int
+
+    def picture(self, slot: int) -> np.ndarray:
+        """Return a picture, uint8 [height, width, 3]; waits until it is there."""
+        whole = self.pictures.wait()
+        if whole.shape[-1] == 3:
+            return whole[slot].numpy()
+        planes = whole[slot].numpy()
+        turned = planes.transpose(1, 2, 0)
+        if turned.flags.c_contiguous:
+            return turned
+        # plane by plane: six times as fast as numpy's own way to copy the whole
+        picture = np.empty(turned.shape, np.uint8)
+        for channel in range(3):
+            picture[..., channel] = planes[channel]
+        return picture
+
+
+@dataclass
+class _Open:
+    """A piece in hand: its frames that wait, its encoders once they are open, and the file of frames that came before."""
+
+    waiting: deque[tuple[_Batch, int]] = field(default_factory=deque)
+    encoders: list[SegmentEncoder] | None = None
+    spool: Spool | None = None
+    busy: bool = False
+    # frames that were handed over and are not encoded yet, and those that are
+    behind: int = 0
+    written: int = 0
+
+
 class SegmentWriter:
-    """Routes finished frames to the piece they belong to, in a thread of its own.
+    """Routes finished frames to the piece they belong to, in threads of its own.
 
     Frames of one piece have to come in order; different pieces may come in any. Frames of no piece are ignored.
 
@@ -65,9 +115,12 @@ class SegmentWriter:
     upscale
         Makes each picture as large as the clip wants it before it is cropped and scaled.
     finished
-        Told each piece that is complete and safely on the disk; called from the writer's thread.
+        Told each piece that is complete and safely on the disk; called from one of the writer's threads, never from two at
+        once.
     done
-        Called with the number of frames just encoded.
+        Called with the number of frames just encoded, never by two threads at once.
+    threads
+        How many pieces are encoded side by side.
     """
 
     def __init__(
@@ -80,6 +133,7 @@ class SegmentWriter:
         finished: Finished,
         done: Callable[[int], None],
         upscale: Upscale | None = None,
+        threads: int = 1,
     ) -> None:
         self.pieces = pieces
         self.folder = folder
@@ -88,25 +142,31 @@ class SegmentWriter:
         self.finished = finished
         self.done = done
         self.upscale = upscale
+        self.most = max(1, min(threads, MOST_THREADS))
         self.starts = np.array([piece.start for piece in pieces])
         self.stops = np.array([piece.stop for piece in pieces])
-        self.open: dict[int, list[SegmentEncoder]] = {}
+        # in the order in which their first frame came
+        self.open: dict[int, _Open] = {}
         self.states: dict[int, bytes] = {}
         self.error: BaseException | None = None
-        # pieces in hand that an interruption would lose
-        self.unfinished: set[int] = set()
+        self.batches = 0
+        # streams that the encoder may have open at once, and has
+        self.sessions = codec.sessions
+        self.streams = 0
+        self.idle = 0
+        self.closed = False
         self.changed = threading.Condition()
-        self.queue: queue.Queue[tuple[np.ndarray, Leaving] | None] = queue.Queue(_WAITING)
-        self.thread = threading.Thread(target=self._work, name="encode", daemon=True)
-        self.thread.start()
+        # who is told of progress is not told by two threads at once
+        self.telling = threading.Lock()
+        self.threads: list[threading.Thread] = []
 
-    def put(self, frames: np.ndarray, pictures: torch.Tensor, *, one_by_one: bool = False) -> None:
-        """Hand over finished pictures, uint8 [n, 3, height, width]; waits while the encoder is behind.
+    def put(self, frames: np.ndarray, pictures: torch.Tensor, *, few: bool = False) -> None:
+        """Hand over finished pictures, uint8 [n, 3, height, width]; waits while the encoders are behind.
 
         Parameters
         ----------
-        one_by_one
-            Wait until the piece before is on the disk, so that no more than one is ever lost.
+        few
+            Wait too until no more pieces than threads are in hand, so that an interruption loses no more than those.
 
         Raises
         ------
@@ -114,14 +174,57 @@ class SegmentWriter:
             If an earlier frame could not be written.
         """
         self._check()
-        if one_by_one:
-            touched = {index for frame in frames.tolist() if (index := self._index(frame)) is not None}
-            first = min(touched, default=None)
-            with self.changed:
-                self.changed.wait_for(lambda: self.error is not None or self.unfinished <= {first})
-                self.unfinished |= touched
+        found = [self._index(frame) for frame in frames.tolist()]
+        wanted = [index for index in found if index is not None]
+        if not wanted:
+            return
+        # on a processor the writer's own threads turn the pictures
+        turned = pictures if pictures.device.type == "cpu" else pictures.permute(0, 2, 3, 1).contiguous()
+        batch = _Batch(to_host(turned), len(wanted))
+        first = min(wanted)
+        with self.changed:
+            self.changed.wait_for(
+                lambda: (
+                    self.error is not None
+                    or (self.batches < _WAITING * self.most and not (few and self._in_hand(first) >= self.most))
+                )
+            )
             self._check()
-        self.queue.put((frames, to_host(pictures.permute(0, 2, 3, 1).contiguous())))
+            self.batches += 1
+            for slot, index in enumerate(found):
+                if index is not None:
+                    held = self.open.setdefault(index, _Open())
+                    held.waiting.append((batch, slot))
+                    held.behind += 1
+            ready = sum(bool(held.waiting) and not held.busy for held in self.open.values())
+            for _ in range(min(ready - self.idle, self.most - len(self.threads))):
+                self.threads.append(threading.Thread(target=self._work, name="encode", daemon=True))
+                self.threads[-1].start()
+            self.changed.notify_all()
+
+    def runs(self, indices: Sequence[int], size: int) -> Iterator[np.ndarray]:
+        """Yield the frames of pieces in runs of at most `size`, so that the encoders have work and few pieces are in hand.
+
+        Another piece is begun only where each one in hand has a whole run waiting for its encoder: an interruption loses
+        what is in hand.
+        """
+        left = deque(indices)
+        # the next frame of each piece in hand
+        hand: dict[int, int] = {}
+        while left or hand:
+            with self.changed:
+                behind = {index: self.open[index].behind if index in self.open else 0 for index in hand}
+            index = min(behind, key=behind.__getitem__, default=None)
+            if index is None or (left and len(hand) < self.most and behind[index] >= size):
+                index = left.popleft()
+                hand[index] = self.pieces[index].start
+            first, stop = hand[index], self.pieces[index].stop
+            last = min(first + size, stop)
+            if last < stop:
+                hand[index] = last
+            else:
+                del hand[index]
+            yield np.arange(first, last)
 
     def hand_over(self, index: int, state: bytes) -> None:
         """Give a feedback piece's state, before its last frame."""
@@ -135,20 +238,34 @@ class SegmentWriter:
         OutputError
             If a frame could not be written.
         """
-        self.queue.put(None)
-        self.thread.join()
+        self._stop()
         self._check()
 
     def abandon(self) -> None:
         """Stop at once; pieces that are not complete are dropped."""
-        self.error = self.error or KeyboardInterrupt()
-        while self.thread.is_alive():
-            try:
-                self.queue.put(None, timeout=0.1)
-                break
-            except queue.Full:
-                continue
-        self.thread.join()
+        with self.changed:
+            self.error = self.error or KeyboardInterrupt()
+        self._stop()
+
+    def _stop(self) -> None:
+        with self.changed:
+            self.closed = True
+            self.changed.notify_all()
+        for thread in self.threads:
+            thread.join()
+        for held in self.open.values():
+            for encoder in held.encoders or ():
+                # unfinished pieces are of no use; on a full disk even closing fails
+                with contextlib.suppress(Exception):
+                    encoder.container.close()
+                encoder.path.unlink(missing_ok=True)
+            if held.spool is not None:
+                held.spool.close()
+        self.open.clear()
+
+    def _in_hand(self, own: int) -> int:
+        """Return how many pieces beside one are in hand; those that wait for a card's stream may have to wait for this one."""
+        return sum(index != own and held.spool is None for index, held in self.open.items())
 
     def _check(self) -> None:
         if self.error is not None:
@@ -160,61 +277,134 @@ class SegmentWriter:
         return index if index >= 0 and frame < self.stops[index] else None
 
     def _work(self) -> None:
-        while (item := self.queue.get()) is not None:
-            if self.error is not None:
-                continue
+        while True:
+            with self.changed:
+                self.idle += 1
+                self.changed.wait_for(lambda: self._ready() is not None or self.error is not None or self._all_taken())
+                self.idle -= 1
+                index = self._ready()
+                if self.error is not None or index is None:
+                    return
+                held = self.open[index]
+                held.busy = True
+                taken, held.waiting = held.waiting, deque()
             try:
-                self._encode(*item)
+                self._encode(index, held, taken)
             except BaseException as problem:
                 with self.changed:
-                    self.error = problem
-                    self.changed.notify_all()
-        for encoders in self.open.values():
+                    self.error = self.error or problem
+            with self.changed:
+                held.busy = False
+                self.changed.notify_all()
+
+    def _ready(self) -> int | None:
+        """Return a piece that a thread can go on with, the one begun first."""
+        for index, held in self.open.items():
+            if not held.busy and (held.waiting or (held.spool is not None and self._has_room(index))):
+                return index
+        return None
+
+    def _all_taken(self) -> bool:
+        return self.closed and not any(held.waiting or held.spool is not None for held in self.open.values())
+
+    def _has_room(self, index: int) -> bool:
+        """Return whether a piece may open its streams now: those that wait longer come first."""
+        if self.sessions is None or not self.streams:
+            return True
+        earlier = (held for other, held in self.open.items() if other < index and held.encoders is None)
+        return self.streams + len(self.pieces[index].files) <= self.sessions and not any(h.spool for h in earlier)
+
+    def _encode(self, index: int, held: _Open, taken: deque[tuple[_Batch, int]]) -> None:
+        if held.encoders is None and not self._begin(index, held):
+            if held.spool is None:
+                held.spool = Spool(partial_path(self.folder, f"{self.pieces[index].files[0][0]}.frames"))
+            for batch, slot in taken:
+                held.spool.add(batch.picture(slot))
+                self._encoded(batch)
+            return
+        if held.spool is not None:
+            for picture in held.spool:
+                self._write(held, picture)
+            held.spool.close()
+            held.spool = None
+        for batch, slot in taken:
+            self._write(held, batch.picture(slot))
+            self._encoded(batch)
+        if held.written == self.pieces[index].stop - self.pieces[index].start:
+            self._complete(index, held)
+
+    def _begin(self, index: int, held: _Open) -> bool:
+        """Open a piece's streams; return whether the encoder has them free."""
+        files = self.pieces[index].files
+        with self.changed:
+            if not self._has_room(index):
+                return False
+            others = self.streams
+            self.streams += len(files)
+        encoders: list[SegmentEncoder] = []
+        try:
+            for name, size in files:
+                path = partial_path(self.folder, name)
+                encoders.append(SegmentEncoder(path, size=size, fps=self.fps, codec=self.codec))
+                if self.sessions is not None:
+                    encoders[-1].open()
+        except OutputError:
             for encoder in encoders:
-                # unfinished pieces are of no use; on a full disk even closing fails
                 with contextlib.suppress(Exception):
                     encoder.container.close()
                 encoder.path.unlink(missing_ok=True)
+            with self.changed:
+                self.streams -= len(files)
+                if self.sessions is None or not others:
+                    raise
+                # fewer than its makers say: others use the card too
+                self.sessions = others
+            return False
+        held.encoders = encoders
+        return True
 
-    def _encode(self, frames: np.ndarray, pictures: Leaving) -> None:
-        whole = pictures.wait().numpy()
-        for frame, picture in zip(frames.tolist(), whole, strict=True):
-            index = self._index(frame)
-            if index is None:
-                continue
-            piece = self.pieces[index]
-            if frame == piece.start:
-                self.open[index] = [
-                    SegmentEncoder(partial_path(self.folder, name), size=size, fps=self.fps, codec=self.codec)
-                    for name, size in piece.files
-                ]
-            larger = self.upscale(picture) if self.upscale is not None else picture
-            for encoder in self.open[index]:
-                encoder.write(larger)
-            if frame == piece.stop - 1:
-                self._complete(index)
+    def _write(self, held: _Open, picture: np.ndarray) -> None:
+        assert held.encoders is not None
+        if self.error is not None:
+            raise self.error
+        larger = self.upscale(picture) if self.upscale is not None else picture
+        for encoder in held.encoders:
+            encoder.write(larger)
+        with self.changed:
+            held.written += 1
+            held.behind -= 1
+        with self.telling:
             self.done(1)
 
-    def _complete(self, index: int) -> None:
+    def _encoded(self, batch: _Batch) -> None:
+        with self.changed:
+            batch.left -= 1
+            if not batch.left:
+                self.batches -= 1
+                self.changed.notify_all()
+
+    def _complete(self, index: int, held: _Open) -> None:
         piece = self.pieces[index]
-        encoders = self.open[index]
-        for encoder in encoders:
+        assert held.encoders is not None
+        for encoder in held.encoders:
             encoder.close()
-        del self.open[index]
         try:
-            entries = [
-                finish_file(self.folder, name, encoder.path)
-                for (name, _), encoder in zip(piece.files, encoders, strict=True)
-            ]
+            written = [(name, encoder.path) for (name, _), encoder in zip(piece.files, held.encoders, strict=True)]
+            if piece.watched is not None:
+                name, source = piece.watched
+                written.append((name, partial_path(self.folder, name)))
+                written[-1][1].write_bytes(watch_piece(dict(written)[source]))
             if piece.state is not None:
-                partial = partial_path(self.folder, piece.state)
-                partial.write_bytes(self.states.pop(index))
-                entries.append(finish_file(self.folder, piece.state, partial))
-            self.finished(index, entries)
+                written.append((piece.state, partial_path(self.folder, piece.state)))
+                written[-1][1].write_bytes(self.states.pop(index))
+            entries = [finish_file(self.folder, name, partial) for name, partial in written]
+            with self.telling:
+                self.finished(index, entries)
         except OSError as problem:
             raise output_error(self.folder, problem) from None
         with self.changed:
-            self.unfinished.discard(index)
+            self.streams -= len(piece.files)
+            del self.open[index]
             self.changed.notify_all()
 
 

@@ -1,0 +1,224 @@
+"""What a frame costs beside the network: networks that cost nothing, at 512x512.
+
+python -m benchmarks overhead [--device cpu|cuda] [--frames N] [--no-job]
+
+On a large GPU these rule. The first figures are the processor time that the thread which drives the device needs a frame:
+requests, batches, lens, camera and palettes. Where no GPU is, pictures of 32x32 stand in for one: every call is made, and
+next to nothing is computed by it. `noise` is what a frame's noise costs where it is computed, at full size. `whole job`
+writes a clip of 512x512 on this processor: pieces encoded (x264 veryfast), judged for flashes, and joined with the song;
+its pictures are drawn beforehand and its lens is still, since moving pictures is the device's work.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import soundfile
+import torch
+
+from benchmarks.measure import line
+from reactive.diffusion.backend.allocator import keep_freed_memory
+from reactive.diffusion.core import Core
+from reactive.diffusion.frames import independent_frames, scenery
+from reactive.diffusion.lanes import feedback_frames
+from reactive.diffusion.models.conditioning import PromptBank
+from reactive.diffusion.models.load import Model, default_threads, load_model
+from reactive.diffusion.sampling.noise import NoisePath
+from reactive.timeline.timeline import CURVES, FEEDBACK, INTEGERS, NO_SOURCE, OPTIONAL, Timeline
+
+SIZE = 512
+SMALL = 32
+FPS = Fraction(24)
+BATCH = 16
+SHOT = 96
+# pictures that the free decoder shows in turn, of a scene that moves
+DRAWN = 96
+WALK_BAR, LANES_BAR, NOISE_BAR, JOB_BAR = 0.35, 0.7, 0.2, 200.0
+
+
+class Free:
+    """Networks that cost nothing: latents are taken as they are, pictures were drawn beforehand."""
+
+    def __init__(self, channels: int, factor: int, drawn: torch.Tensor) -> None:
+        self.config = SimpleNamespace(in_channels=channels, scaling_factor=1.0, shift_factor=0.0)
+        self.side = drawn.shape[-1] // factor
+        self.drawn = drawn
+        self.shown = 0
+
+    def parameters(self) -> Iterator[torch.Tensor]:
+        """Return the weights: none."""
+        return iter(())
+
+    def __call__(self, sample: torch.Tensor, **more: Any) -> tuple[torch.Tensor]:
+        """Return latents as they are."""
+        return (sample,)
+
+    def encode(self, pictures: torch.Tensor) -> Any:
+        """Return latents of a fixed value."""
+        nothing = torch.zeros((), device=pictures.device)
+        return SimpleNamespace(latents=nothing.expand(len(pictures), self.config.in_channels, self.side, self.side))
+
+    def decode(self, latents: torch.Tensor, **more: Any) -> tuple[torch.Tensor]:
+        """Return the next pictures that were drawn."""
+        count = len(latents)
+        first = self.shown % (len(self.drawn) - count + 1)
+        self.shown += count
+        return (self.drawn[first : first + count],)
+
+
+def draw(count: int, device: str, size: int) -> torch.Tensor:
+    """Return pictures of a texture that moves a little from one to the next, float32 [count, 3, size, size] in [-1, 1]."""
+    path = NoisePath(3, size // 8, size // 8, 8)
+    small = torch.stack([path.at(1, 0.02 * number) for number in range(count)])
+    fine = NoisePath(3, size // 2, size // 2, 2).at(2, 0.0)
+    large = torch.nn.functional.interpolate(small, size=(size, size), mode="bicubic")
+    grain = torch.nn.functional.interpolate(fine[None], size=(size, size), mode="bilinear")
+    return (0.5 * large + 0.06 * grain).clamp(-1, 1).to(device)
+
+
+def free_model(model: Model, size: int) -> Model:
+    """Return a model with networks that cost nothing."""
+    free: Any = Free(model.channels, model.factor, draw(DRAWN, model.device.type, size))
+    return replace(model, unet=free, vae=free, graphs=None, native=(size, size))
+
+
+def a_timeline(frames: int, *, feedback: bool, lens: bool) -> Timeline:
+    """Return a timeline of shots of 4 s: a walk, or feedback with a camera and palettes."""
+    time_of = np.arange(frames) / float(FPS)
+    shot = np.arange(frames) // SHOT
+    usual: dict[str, Any] = {"strength": 1, "lens_zoom": 1, "seed": 7, "walk": 0.4 * time_of, **OPTIONAL}
+    usual |= {"source": FEEDBACK if feedback else NO_SOURCE, "prompt_to": 1, "weight": 0.5, "shot": shot, "speed": 0.4}
+    if feedback:
+        usual |= {"strength": 0.6, "seed": 7 + shot, "camera_zoom": 0.1 * time_of, "camera_rotate": 2 * time_of}
+    if lens:
+        usual |= {"lens_zoom": 1.05 + 0.04 * np.sin(7 * time_of), "lens_rotate": np.sin(time_of)}
+    columns = {
+        name: np.array(np.broadcast_to(usual.get(name, 0), (frames,)), np.int64 if name in INTEGERS else np.float64)
+        for name in (*INTEGERS, *CURVES)
+    }
+    return Timeline(
+        song_sha256="", samples=frames * 2000, sample_rate=48_000, fps=FPS, title="overhead", seed=7, harmonics=16,
+        feedback_rate=Fraction(12), feedback_fresh=0.7, prompts=("a sea", "a hill"), phases=("one",), photos=(), cuts=(),
+        columns=columns, feedback_colour=0.5,
+    )  # fmt: skip
+
+
+def busy(run: Callable[[], int], rounds: int = 4) -> float:
+    """Return the milliseconds of this thread's processor time a frame, the least of a few rounds after one that warms up."""
+    found = []
+    for _ in range(rounds + 1):
+        began = time.thread_time()
+        frames = run()
+        found.append(1000 * (time.thread_time() - began) / frames)
+    return min(found[1:])
+
+
+def main_thread(device: str, frames: int) -> None:
+    """Print what the main thread needs a frame."""
+    size = SMALL if device == "cpu" else SIZE
+    model = load_model("ember", device=device, dtype="float32")
+    bank = PromptBank(model, ("a sea", "a hill"))
+    core = Core(free_model(model, size), bank, batch=BATCH, width=size, height=size)
+    where = f"with pictures of {size}x{size} on {device}"
+
+    def walk(lens: bool) -> Callable[[], int]:
+        scene = scenery(a_timeline(frames, feedback=False, lens=lens), core, {}, pace=1.0)
+        every = np.arange(frames)
+        return lambda: sum(len(numbers) for numbers, _ in independent_frames(core, scene, every))
+
+    line("walk", busy(walk(False)), f"ms a frame of the main thread {where} (bar {WALK_BAR})", digits=3)
+    line("walk with lens", busy(walk(True)), f"ms a frame (bar {WALK_BAR})", digits=3)
+    fed_back = a_timeline(frames, feedback=True, lens=False)
+    for name, firmness, bar in (("lanes", 0.0, ""), ("lanes with palette", 0.5, f" (bar {LANES_BAR})")):
+        scene = scenery(replace(fed_back, feedback_colour=firmness), core, {}, pace=1.0)
+        shots = [(first, min(first + SHOT, frames)) for first in range(0, frames, SHOT)]
+
+        def lanes(scene: Any = scene, shots: Any = shots) -> int:
+            return sum(len(numbers) for numbers, _ in feedback_frames(core, scene, shots))
+
+        line(name, busy(lanes), f"ms a frame, {min(len(shots), BATCH)} side by side{bar}", digits=3)
+
+
+def noise(device: str) -> None:
+    """Print what the noise of a frame costs the main thread at the sizes of SD and SDXL."""
+    for name, side in (("noise 512x512", 64), ("noise 1024x1024", 128)):
+        path = NoisePath(4, side, side, 16, device=device)
+
+        def walked(path: NoisePath = path) -> int:
+            for number in range(64):
+                path.at(7, 0.01 * number)
+            return 64
+
+        line(name, busy(walked), f"ms a frame on {device} (bar {NOISE_BAR} where a GPU computes it)", digits=3)
+
+
+def whole_job(frames: int) -> None:
+    """Print how many frames a second a whole job makes on this processor, and what each needs of it."""
+    import reactive.render.run as run
+    from reactive import Settings, make_clip
+    from reactive.render.workers.segment_renderer import Loading
+    from reactive.timeline.file import save_timeline
+
+    model = free_model(load_model("ember", dtype="float32"), SIZE)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        song = folder / "song.wav"
+        samples = frames * 2000
+        soundfile.write(song, 0.1 * np.sin(np.arange(samples) / 20).astype(np.float32), 48_000, subtype="PCM_16")
+        track = run.open_track(song)
+        timeline = replace(
+            a_timeline(frames, feedback=False, lens=False), song_sha256=track.sha256, samples=track.samples
+        )
+        save_timeline(timeline, folder / "timeline.json")
+        # nothing is loaded but the free networks
+        original = Loading.load
+        Loading.load = lambda self: model  # type: ignore[method-assign]
+        settings = Settings(
+            timeline=folder / "timeline.json", device="cpu", size=(SIZE, SIZE), imagine_size=(SIZE, SIZE), pace=1.0,
+            segment=SHOT, threads=default_threads(),
+        )  # fmt: skip
+        marks: list[float] = []
+
+        def loaded(stage: str, done: int, total: int) -> None:
+            if (stage, done) == ("loading", 1):
+                marks.append(time.process_time())
+
+        try:
+            clip = make_clip(song, folder / "clip.mp4", settings, progress=loaded)
+            marks.append(time.process_time())
+        finally:
+            Loading.load = original  # type: ignore[method-assign]
+    cores = marks[-1] - marks[0]
+    rate = clip.frames / clip.render_s
+    text = f"frames/s, encoded, judged and joined, {settings.threads} threads (bar {JOB_BAR:.0f} on two cores)"
+    line("whole job", rate, text)
+    line("  processor", 1000 * cores / clip.frames, "ms of one core a frame, of which x264 has most", digits=2)
+    line("  at best", settings.threads * clip.frames / cores, "frames/s if nothing else ran on these cores")
+
+
+def main(arguments: list[str]) -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(
+        prog="benchmarks overhead", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--frames", type=int, default=1536)
+    parser.add_argument("--no-job", action="store_true", help="leave out the clip")
+    options = parser.parse_args(arguments)
+    keep_freed_memory()
+    torch.set_num_threads(1)
+    print(f"networks that cost nothing, {SIZE}x{SIZE}, batches of {BATCH}")
+    main_thread(options.device, options.frames)
+    noise(options.device)
+    if not options.no_job:
+        torch.set_num_threads(default_threads())
+        whole_job(options.frames)

@@ -1,0 +1,65 @@
+"""Watch for flashes while pieces are written: each finished piece leaves its pictures as small as they are judged.
+
+Decoding a clip again only to judge it takes longer than the judging. What a piece leaves is taken from its own encoded
+pictures, so the verdict is that of the finished clip. Where it is missing (pieces of an older job, or pieces that were
+encoded again with something laid over them) the piece itself is decoded.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+
+from reactive.media.video import rgb_frames
+from reactive.score.flash import GRID, Flashes, count_flashes
+
+_HEAD = struct.Struct("<III")
+
+
+def watch_piece(path: Path) -> bytes:
+    """Return a piece's pictures at the size at which flashes are judged, packed: frames, height and width, then zlib."""
+    return packed([picture for picture, _ in rgb_frames(path, size=GRID, threads=1)])
+
+
+def packed(pictures: Sequence[np.ndarray]) -> bytes:
+    """Return pictures, uint8 [height, width, 3], packed."""
+    frames = np.stack(pictures) if pictures else np.zeros((0, GRID[1], GRID[0], 3), np.uint8)
+    return _HEAD.pack(*frames.shape[:3]) + zlib.compress(frames.tobytes(), 1)
+
+
+def unpacked(data: bytes) -> np.ndarray:
+    """Return the pictures, uint8 [frames, height, width, 3], that were packed.
+
+    Raises
+    ------
+    ValueError
+        If it is not what was packed.
+    """
+    try:
+        frames, height, width = _HEAD.unpack(data[: _HEAD.size])
+        return np.frombuffer(zlib.decompress(data[_HEAD.size :]), np.uint8).reshape(frames, height, width, 3)
+    except (struct.error, zlib.error) as problem:
+        raise ValueError(str(problem)) from None
+
+
+def judge_pieces(pieces: Iterable[tuple[Path, int, Path | None]], fps: Fraction) -> Flashes:
+    """Judge a clip by its pieces, in order: each one's file, its number of frames, and what `watch_piece` left of it."""
+
+    def pictures() -> Iterator[np.ndarray]:
+        for path, frames, left in pieces:
+            kept = None
+            if left is not None:
+                try:
+                    kept = unpacked(left.read_bytes())
+                except (OSError, ValueError):
+                    kept = None
+            if kept is None or len(kept) != frames:
+                kept = unpacked(watch_piece(path))
+            yield from kept
+
+    return count_flashes(pictures(), fps)

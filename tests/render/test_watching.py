@@ -1,0 +1,61 @@
+"""Flashes judged by what pieces leave: the verdict of the finished clip, whatever of it was lost."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from reactive.media.video import rgb_frames
+from reactive.render.watching import judge_pieces, packed, unpacked, watch_piece
+from reactive.score.flash import GRID, count_flashes
+from reactive.video.codec import video_codec
+from reactive.video.segment import SegmentEncoder
+
+FPS = Fraction(24)
+
+
+def strobe(folder: Path, frames: int, number: int) -> Path:
+    """Write a piece that goes from black to white and back every third frame."""
+    path = folder / f"{number}.mkv"
+    with SegmentEncoder(path, size=(128, 72), fps=FPS, codec=video_codec("h264")) as encoder:
+        for frame in range(frames):
+            encoder.write(np.full((72, 128, 3), 255 * (frame // 3 % 2), np.uint8))
+    return path
+
+
+def test_the_verdict_is_that_of_the_pictures_as_they_were_encoded(tmp_path: Path) -> None:
+    pieces, seen = [], []
+    for number, frames in enumerate((30, 1, 41)):
+        path = strobe(tmp_path, frames, number)
+        left = tmp_path / f"{number}.flashes"
+        left.write_bytes(watch_piece(path))
+        pieces.append((path, frames, left))
+        seen += [picture for picture, _ in rgb_frames(path, size=GRID)]
+    expected = count_flashes(seen, FPS)
+    assert not expected.passes
+    assert judge_pieces(pieces, FPS) == expected
+    # what is lost, damaged or of another piece is decoded again
+    pieces[0][2].unlink()
+    pieces[1][2].write_bytes(b"harm")
+    pieces[2][2].write_bytes(packed(seen[:5]))
+    assert judge_pieces(pieces, FPS) == expected
+    assert judge_pieces([(path, frames, None) for path, frames, _ in pieces], FPS) == expected
+
+
+def test_what_is_left_needs_no_piece(tmp_path: Path) -> None:
+    path = strobe(tmp_path, 24, 0)
+    left = tmp_path / "left"
+    left.write_bytes(watch_piece(path))
+    path.unlink()
+    assert not judge_pieces([(path, 24, left)], FPS).passes
+
+
+def test_pictures_are_packed_whole() -> None:
+    pictures = np.random.default_rng(1).integers(0, 255, (3, GRID[1], GRID[0], 3), np.uint8)
+    assert np.array_equal(unpacked(packed(list(pictures))), pictures)
+    for harm in (b"", b"x" * 40, packed(list(pictures))[:-9]):
+        with pytest.raises(ValueError):  # noqa: PT011
+            unpacked(harm)
