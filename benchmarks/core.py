@@ -29,8 +29,8 @@ from reactive.diffusion.lanes import feedback_frames
 from reactive.diffusion.models.conditioning import PromptBank
 from reactive.diffusion.models.load import Model, choose_device, default_batch, default_threads, find_model, load_model
 from reactive.diffusion.sampling.noise import NoisePath
-from reactive.render.ladder import lane_lengths, lanes_for
 from reactive.render.plan import make_plan
+from reactive.render.workers.ladder import lane_lengths, lanes_for
 from reactive.timeline.timeline import FEEDBACK, Timeline
 from reactive.video.codec import video_codec
 from reactive.video.segment import SegmentEncoder

@@ -6,6 +6,7 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 
 from reactive import __version__
+from reactive.diffusion.backend.builds import advice
 from reactive.diffusion.backend.device import (
     attention_kernels,
     choose_device,
@@ -16,9 +17,8 @@ from reactive.diffusion.backend.device import (
     device_name,
     multiplies_bfloat16,
 )
-from reactive.diffusion.builds import advice
+from reactive.diffusion.backend.shapes import memory_class
 from reactive.diffusion.models.catalogue import EMBER
-from reactive.diffusion.shapes import memory_class
 from reactive.errors import OutputError
 from reactive.video.nvenc import encoders_here
 from reactive.video.upscale import Upscaling, check_upscaling

@@ -7,12 +7,12 @@ from typing import Any
 
 import torch
 
-from reactive.diffusion.footprint import Config
+from reactive.diffusion.backend.footprint import Config
+from reactive.diffusion.backend.shapes import GIB, Needs, budget, rule, text_numbers
 from reactive.diffusion.models.catalogue import known, read_json
 from reactive.diffusion.models.families import FAMILIES, SDXL, Family, family_of
 from reactive.diffusion.models.locate import find_model
 from reactive.diffusion.models.single_file import CONFIGS, read_header
-from reactive.diffusion.shapes import GIB, Needs, budget, rule, text_numbers
 from reactive.errors import ModelError
 
 CARDS = (6, 8, 12, 24)

@@ -22,12 +22,12 @@ import torch
 from platformdirs import user_cache_path
 from torch.nn import functional
 
+from reactive.diffusion.backend.shortage import in_batches_that_fit
 from reactive.diffusion.colour import to_lab
 from reactive.diffusion.core import Core, Request, from_bytes
 from reactive.diffusion.models.conditioning import PromptBank
 from reactive.diffusion.models.model import Model
 from reactive.diffusion.sampling.noise import NoisePath
-from reactive.diffusion.shortage import in_batches_that_fit
 from reactive.files import write_text
 
 # L*a*b* a unit of walk, in pictures of 24 x 14 pixels; about what ember does at its native size

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import torch
 
-from reactive.diffusion.products import times_columns
+from reactive.diffusion.backend.products import times_columns
 
 # how far one tick may lead: steps of L*a*b*, of which 2 are just seen, and a factor of contrast
 MAX_SHIFT = 4.0

@@ -20,10 +20,10 @@ import numpy as np
 import torch
 from PIL import Image
 
+from reactive.diffusion.backend.shortage import smaller_batch
 from reactive.diffusion.core import Core
 from reactive.diffusion.frames import Scenery, independent_frames
 from reactive.diffusion.lanes import feedback_frames
-from reactive.diffusion.shortage import smaller_batch
 from reactive.errors import ReactiveError
 from reactive.live.estimate import Estimate
 from reactive.live.material import Material

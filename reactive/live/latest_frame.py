@@ -17,13 +17,13 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from reactive.diffusion.backend.shortage import smaller_batch
 from reactive.diffusion.calibration import pace_of
 from reactive.diffusion.core import Core, Request, from_bytes
 from reactive.diffusion.models.conditioning import PromptBank
 from reactive.diffusion.motion.camera import PATH, inverse_map, resample
 from reactive.diffusion.motion.lens import through_lens
 from reactive.diffusion.sampling.noise import NoisePath
-from reactive.diffusion.shortage import smaller_batch
 from reactive.errors import ReactiveError
 from reactive.live.conductor import Row
 from reactive.live.engine import RATE_WINDOW, to_jpeg

@@ -14,11 +14,11 @@ import torch
 from reactive.audio.analysis import Analysis
 from reactive.audio.cache import hear_once
 from reactive.audio.corrections import NOTHING, Corrections
+from reactive.diffusion.backend.shapes import shape_of
 from reactive.diffusion.core import Core, from_bytes
 from reactive.diffusion.frames import Scenery, scenery
 from reactive.diffusion.models.conditioning import PromptBank
 from reactive.diffusion.models.load import Model, choose_device, default_threads, load_model
-from reactive.diffusion.shapes import shape_of
 from reactive.errors import OutputError
 from reactive.live.grid import kept_grid
 from reactive.media.sound import Track

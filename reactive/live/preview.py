@@ -16,17 +16,17 @@ from aiohttp import web
 from reactive.errors import OutputError
 from reactive.live.control.external_io import Ways, Wishes
 from reactive.live.control.microphone import Microphone
-from reactive.live.doors import Doors
 from reactive.live.jam import Jam, Source
 from reactive.live.material import Options, gather, studio
 from reactive.live.openmp import in_passing
-from reactive.live.reach import local_url, network_urls
 from reactive.live.session import Session
-from reactive.live.waiting import WaitingRoom
+from reactive.live.web.addresses import local_url, network_urls
 from reactive.live.web.jam_server import JamServer
+from reactive.live.web.login import Doors
 from reactive.live.web.mjpeg import PATH as MJPEG
 from reactive.live.web.security import Gate, PerAddress, is_loopback, kept_key
 from reactive.live.web.server import LOGIN_BURST, LOGINS, Server, bound_socket
+from reactive.live.web.waiting import WaitingRoom
 
 NOTHING = Wishes()
 

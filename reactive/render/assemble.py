@@ -10,7 +10,7 @@ from pathlib import Path
 from reactive.audio.analysis import Analysis
 from reactive.preset.schema import Overlay
 from reactive.render.flashsafe import limit_pieces
-from reactive.render.given import Given
+from reactive.render.inputs import Given
 from reactive.render.overlay import Mark, make_marks, overlay_pieces
 from reactive.render.recipe import Recipe, clip_tags
 from reactive.render.request import Asked, note_clip
@@ -18,7 +18,7 @@ from reactive.render.resolve import Decided
 from reactive.render.settings import Settings
 from reactive.render.store.job import Job
 from reactive.render.store.segments import Books
-from reactive.render.watching import judge_pieces
+from reactive.render.workers.flash_check import judge_pieces
 from reactive.score.flash import Flashes
 from reactive.timeline.captions import captions_of
 from reactive.timeline.clock import frame_sample

@@ -10,14 +10,14 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
+from reactive.diffusion.backend.shapes import shape_of
+from reactive.diffusion.backend.shortage import in_batches_that_fit
 from reactive.diffusion.core import Core, from_bytes
 from reactive.diffusion.frames import frame_request, scenery
 from reactive.diffusion.joins import prompts_at
 from reactive.diffusion.models.conditioning import PromptBank
 from reactive.diffusion.models.load import choose_device, default_threads, load_model
 from reactive.diffusion.motion.lens import through_lens
-from reactive.diffusion.shapes import shape_of
-from reactive.diffusion.shortage import in_batches_that_fit
 from reactive.errors import OutputError
 from reactive.files import replacing
 from reactive.media.picture import read_picture

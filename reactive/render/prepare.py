@@ -10,19 +10,19 @@ from pathlib import Path
 from reactive.diffusion.models.model import Model
 from reactive.diffusion.motion.flow import require_flow
 from reactive.errors import OutputError
-from reactive.render.given import Given
-from reactive.render.ladder import lane_lengths, lanes_for
+from reactive.render.inputs import Given
 from reactive.render.pace import job_pace
 from reactive.render.plan import make_plan, segment_frames
 from reactive.render.recipe import Recipe, make_recipe
 from reactive.render.request import Asked
 from reactive.render.resolve import Decided, frame_range, negatives_of
 from reactive.render.settings import Settings
-from reactive.render.shape import job_shape, model_notes
 from reactive.render.sizes import imagine_size, output_size, shaped_size
+from reactive.render.store.batch_shape import job_shape, model_notes
 from reactive.render.store.cache_keys import ground, hash_path, picture_keys
 from reactive.render.store.job import Job
 from reactive.render.store.segments import Books
+from reactive.render.workers.ladder import lane_lengths, lanes_for
 from reactive.render.workers.segment_renderer import Loading, Order, expected_rate
 from reactive.timeline.timeline import Timeline
 from reactive.video.codec import video_codec

@@ -29,7 +29,7 @@ from reactive.video.mark import xmp_packet
 if TYPE_CHECKING:
     from reactive.diffusion.models.load import Model
     from reactive.media.sound import Track
-    from reactive.render.given import Given
+    from reactive.render.inputs import Given
     from reactive.render.settings import Settings
     from reactive.timeline.timeline import Timeline
 

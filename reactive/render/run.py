@@ -22,7 +22,7 @@ from reactive.preset.macros import macro_values
 from reactive.preset.shots import open_shots
 from reactive.render.assemble import write_clips
 from reactive.render.clip import Clip
-from reactive.render.given import Given
+from reactive.render.inputs import Given
 from reactive.render.outputs import check_output
 from reactive.render.prepare import Ready, chosen_range, get_ready, loading_of, prompts_between
 from reactive.render.request import Asked, finished_clip, made_here

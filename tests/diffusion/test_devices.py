@@ -12,8 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten
 from torch.utils.weak import WeakIdKeyDictionary
 
-from reactive.diffusion import builds
-from reactive.diffusion.backend import device
+from reactive.diffusion.backend import builds, device
 from reactive.diffusion.core import Core
 from reactive.diffusion.models.conditioning import PromptBank
 from reactive.diffusion.models.load import load_model

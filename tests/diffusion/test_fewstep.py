@@ -8,8 +8,8 @@ import diffusers
 import pytest
 import torch
 
-from reactive.diffusion.fewstep import few_step_of, names_in, predicted_by_name
 from reactive.diffusion.models.catalogue import ENTRIES, known
+from reactive.diffusion.models.few_step import few_step_of, names_in, predicted_by_name
 from reactive.diffusion.models.lora import lora_wishes
 from reactive.diffusion.models.single_file import CONFIGS
 from reactive.diffusion.sampling.sampling import Sampling, read_sampling

@@ -10,13 +10,13 @@ import diffusers
 import pytest
 import torch
 
+from reactive.diffusion.backend.footprint import decoder_cost, encoder_cost, network_cost
+from reactive.diffusion.backend.shapes import CLASSES, GIB, Needs, Shape, budget, memory_class, rule, shape_of
 from reactive.diffusion.core import Core, Request
-from reactive.diffusion.footprint import decoder_cost, encoder_cost, network_cost
 from reactive.diffusion.models.catalogue import EMBER
 from reactive.diffusion.models.conditioning import PromptBank
 from reactive.diffusion.models.load import load_model
 from reactive.diffusion.models.single_file import CONFIGS
-from reactive.diffusion.shapes import CLASSES, GIB, Needs, Shape, budget, memory_class, rule, shape_of
 from tests.diffusion.alive import peak_bytes
 
 
@@ -149,7 +149,7 @@ def test_text_encoders_leave_the_card_and_come_back(toy_model: Path, monkeypatch
     """The card's place is taken by `meta`, whose tensors hold nothing: only where things lie is looked at."""
     from dataclasses import replace
 
-    from reactive.diffusion import texts
+    from reactive.diffusion.models import text_encoders as texts
 
     model = load_model(str(toy_model))
     moves: list[tuple[str, torch.dtype]] = []

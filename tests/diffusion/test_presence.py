@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from reactive.diffusion.models.download import pull
 from reactive.diffusion.models.load import load_model
 from reactive.diffusion.models.locate import cached
-from reactive.diffusion.presence import missing_of, wanted_files
+from reactive.diffusion.models.presence import missing_of, wanted_files
 from reactive.errors import ModelError
 from tests.diffusion.toys import save_toy
 

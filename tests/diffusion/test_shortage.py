@@ -10,12 +10,12 @@ import pytest
 import torch
 
 from reactive.cli.common import errors
+from reactive.diffusion.backend.shortage import in_batches_that_fit, let_go, smaller_batch
 from reactive.diffusion.calibration import measure_pace
 from reactive.diffusion.core import Core, Request
 from reactive.diffusion.models import load as models
 from reactive.diffusion.models.conditioning import PromptBank
 from reactive.diffusion.models.load import load_model
-from reactive.diffusion.shortage import in_batches_that_fit, let_go, smaller_batch
 from reactive.errors import ModelError, OutputError, out_of_memory
 from tests.pretended import Card
 

@@ -15,7 +15,7 @@ import aiohttp
 import pytest
 
 from reactive.errors import OutputError
-from reactive.live.reach import local_url, network_urls
+from reactive.live.web.addresses import local_url, network_urls
 from reactive.live.web.clients import MAX_CLIENTS
 from reactive.live.web.mjpeg import BOUNDARY, MAX_STREAMS
 from reactive.live.web.protocol import MAX_MESSAGE

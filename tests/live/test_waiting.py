@@ -14,10 +14,10 @@ pytest.importorskip("aiohttp", reason="the extra [preview] is not installed")
 import aiohttp
 
 from reactive.errors import PresetError
-from reactive.live.doors import Doors
-from reactive.live.waiting import WaitingRoom
+from reactive.live.web.login import Doors
 from reactive.live.web.security import Gate, PerAddress
 from reactive.live.web.server import bound_socket
+from reactive.live.web.waiting import WaitingRoom
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from reactive.render import code
-from reactive.render.code import PACKAGE, code_hash, deciding_files, hash_of
+from reactive.render.store import code_hash as code
 from reactive.render.store.cache_keys import hash_path
+from reactive.render.store.code_hash import PACKAGE, code_hash, deciding_files, hash_of
 
 
 @pytest.fixture

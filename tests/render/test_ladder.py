@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reactive.render.ladder import LADDER, filled, lane_lengths, lanes_for, rounds
+from reactive.render.workers.ladder import LADDER, filled, lane_lengths, lanes_for, rounds
 from reactive.timeline.timeline import FEEDBACK
 from tests.toy import flat_timeline
 

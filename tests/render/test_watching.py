@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from reactive.media.video import rgb_frames
-from reactive.render.watching import judge_pieces, packed, unpacked, watch_piece
+from reactive.render.workers.flash_check import judge_pieces, packed, unpacked, watch_piece
 from reactive.score.flash import GRID, count_flashes
 from reactive.video.codec import video_codec
 from reactive.video.segment import SegmentEncoder

@@ -13,9 +13,9 @@ import pytest
 import torch
 
 from reactive.errors import OutputError
-from reactive.render.spool import Spool
 from reactive.render.store.job import FOLDERS, Entry
 from reactive.render.workers.segment_writer import Piece, SegmentWriter
+from reactive.render.workers.spool import Spool
 from reactive.video.codec import video_codec
 from reactive.video.segment import SegmentEncoder
 

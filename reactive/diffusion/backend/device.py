@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from reactive.diffusion.backend.allocator import keep_freed_memory
-from reactive.diffusion.builds import advice
+from reactive.diffusion.backend.builds import advice
 from reactive.errors import ModelError
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}

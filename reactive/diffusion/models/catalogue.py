@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from reactive.diffusion.fewstep import FOUR_TIMES
+from reactive.diffusion.models.few_step import FOUR_TIMES
 from reactive.errors import ModelError
 
 EMBER = Path(__file__).resolve().parents[2] / "ember" / "model"

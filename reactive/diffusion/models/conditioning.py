@@ -8,10 +8,10 @@ from copy import copy
 import numpy as np
 import torch
 
+from reactive.diffusion.backend.shortage import one_line
 from reactive.diffusion.models.families import Conditioning, blend, choose, join, turn
 from reactive.diffusion.models.model import Model
-from reactive.diffusion.shortage import one_line
-from reactive.diffusion.texts import visiting
+from reactive.diffusion.models.text_encoders import visiting
 
 _CHUNK = 32
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import torch
 
-from reactive.diffusion.fewstep import few_step_of
 from reactive.diffusion.models.autoencoders import load_autoencoder
 from reactive.diffusion.models.catalogue import known, read_json, read_wishes
 from reactive.diffusion.models.families import FAMILIES, SDXL, Family, family_of
+from reactive.diffusion.models.few_step import few_step_of
 from reactive.diffusion.models.locate import hash_files
 from reactive.diffusion.models.pickles import require_safetensors, safe_options, unloadable
 from reactive.errors import ModelError

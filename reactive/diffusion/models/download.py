@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from reactive.diffusion.models.catalogue import known
-from reactive.diffusion.presence import missing_of, wanted_files
+from reactive.diffusion.models.presence import missing_of, wanted_files
 from reactive.errors import ModelError
 
 

@@ -20,7 +20,9 @@ from reactive.diffusion.backend.device import default_batch as default_batch
 from reactive.diffusion.backend.device import default_threads as default_threads
 from reactive.diffusion.backend.fold import fold_decoder, fold_encoder
 from reactive.diffusion.backend.graphs import graphs_for
-from reactive.diffusion.half import usable_dtype
+from reactive.diffusion.backend.half import usable_dtype
+from reactive.diffusion.backend.shapes import memory_class
+from reactive.diffusion.backend.shortage import loading
 from reactive.diffusion.models.autoencoders import find_autoencoder, hash_autoencoder, load_autoencoder
 from reactive.diffusion.models.catalogue import EMBER as EMBER
 from reactive.diffusion.models.diffusers_folder import load_folder
@@ -30,10 +32,8 @@ from reactive.diffusion.models.locate import hash_folder as hash_folder
 from reactive.diffusion.models.lora import find_lora, fuse, parse_lora
 from reactive.diffusion.models.model import Model as Model
 from reactive.diffusion.models.single_file import CONFIGS, load_file
+from reactive.diffusion.models.text_encoders import LEAVING
 from reactive.diffusion.sampling.sampling import NOTHING_SAID, read_sampling
-from reactive.diffusion.shapes import memory_class
-from reactive.diffusion.shortage import loading
-from reactive.diffusion.texts import LEAVING
 
 
 @loading

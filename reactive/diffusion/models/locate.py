@@ -9,7 +9,7 @@ from pathlib import Path
 from reactive.diffusion.models.catalogue import EMBER, known
 from reactive.diffusion.models.families import SD
 from reactive.diffusion.models.pickles import refuse_pickle
-from reactive.diffusion.presence import missing_of
+from reactive.diffusion.models.presence import missing_of
 from reactive.errors import ModelError
 
 FOLDERS = {"ember": EMBER}

@@ -14,8 +14,8 @@ from typing import Any
 
 import torch
 
-from reactive.diffusion.fewstep import FewStep, few_step_of
 from reactive.diffusion.models.catalogue import known, read_wishes
+from reactive.diffusion.models.few_step import FewStep, few_step_of
 from reactive.diffusion.models.locate import cached
 from reactive.diffusion.models.pickles import refuse_pickle
 from reactive.diffusion.sampling.sampling import CLASSES

@@ -13,10 +13,10 @@ from typing import Any
 
 import torch
 
-from reactive.diffusion.fewstep import FewStep, few_step_of, names_in, predicted_by_name
 from reactive.diffusion.models.catalogue import read_json, read_wishes
 from reactive.diffusion.models.diffusers_folder import Parts
 from reactive.diffusion.models.families import SD, SDXL, Family, family_of
+from reactive.diffusion.models.few_step import FewStep, few_step_of, names_in, predicted_by_name
 from reactive.diffusion.models.pickles import unloadable
 from reactive.errors import ModelError
 from reactive.files import hash_file

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from reactive.diffusion.products import rows_times
+from reactive.diffusion.backend.products import rows_times
 from reactive.timeline.timeline import FARTHEST, STEEPEST
 
 PATH = ("camera_zoom", "camera_rotate", "camera_x", "camera_y", "camera_tilt", "camera_turn")

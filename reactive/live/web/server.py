@@ -21,12 +21,12 @@ from reactive.errors import OutputError, ReactiveError
 from reactive.live.control.announce import SongCues
 from reactive.live.control.external_io import Cues, Ways
 from reactive.live.control.remote import Action
-from reactive.live.doors import Doors
 from reactive.live.openmp import in_passing
 from reactive.live.session import Session, line_of
 from reactive.live.song import write_wav
 from reactive.live.web.clients import HEARTBEAT_SECONDS, MAX_CLIENTS, Client, Clients
 from reactive.live.web.commands import Commands
+from reactive.live.web.login import Doors
 from reactive.live.web.mjpeg import PATH as MJPEG
 from reactive.live.web.mjpeg import Pass, stream
 from reactive.live.web.protocol import MAX_MESSAGE, pack_picture, read_message

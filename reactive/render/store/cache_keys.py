@@ -23,8 +23,8 @@ from reactive.diffusion.models.load import Model, find_model
 from reactive.diffusion.models.locate import HASHED, cached
 from reactive.diffusion.models.lora import parse_lora
 from reactive.files import hash_file
-from reactive.render.code import code_hash
 from reactive.render.plan import Plan, Segment
+from reactive.render.store.code_hash import code_hash
 from reactive.timeline.timeline import Timeline
 from reactive.video.codec import Codec
 from reactive.video.segment import encoder_versions

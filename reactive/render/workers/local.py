@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from reactive.diffusion.backend.device import free_memory
+from reactive.diffusion.backend.shortage import smaller_batch
 from reactive.diffusion.models.model import Model
-from reactive.diffusion.shortage import smaller_batch
 from reactive.render.request import Asked
 from reactive.render.settings import Progress
 from reactive.render.store.segments import Books

@@ -16,9 +16,9 @@ from typing import Any
 
 import torch
 
+from reactive.diffusion.backend.shortage import let_go
 from reactive.diffusion.models.locate import FOLDERS
 from reactive.diffusion.models.lora import parse_lora
-from reactive.diffusion.shortage import let_go
 from reactive.errors import ReactiveError, out_of_memory
 from reactive.render.store.cache_keys import environment
 from reactive.render.store.job import Entry

@@ -22,9 +22,9 @@ import torch
 
 from reactive.diffusion.backend.transfer import Leaving, to_host
 from reactive.errors import OutputError
-from reactive.render.spool import Spool
 from reactive.render.store.job import Entry, finish_file
-from reactive.render.watching import watch_piece
+from reactive.render.workers.flash_check import watch_piece
+from reactive.render.workers.spool import Spool
 from reactive.video.codec import Codec
 from reactive.video.segment import SegmentEncoder, output_error
 from reactive.video.upscale import Upscale

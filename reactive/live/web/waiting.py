@@ -16,8 +16,8 @@ from typing import Any
 from aiohttp import web
 
 from reactive.errors import ReactiveError
-from reactive.live.doors import Doors
 from reactive.live.web.clients import HEARTBEAT_SECONDS, MAX_CLIENTS, SEND_SECONDS
+from reactive.live.web.login import Doors
 from reactive.live.web.protocol import MAX_MESSAGE
 from reactive.live.web.security import HEADERS
 

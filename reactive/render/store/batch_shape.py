@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from reactive.diffusion.backend.shapes import GIB, Shape, budget, needs_of, shape_of
 from reactive.diffusion.models.catalogue import small_autoencoder
 from reactive.diffusion.models.model import Model
-from reactive.diffusion.shapes import GIB, Shape, budget, needs_of, shape_of
 from reactive.render.store.job import Job
 
 # a decoder that is more than half of the arithmetic is what a user waits for

@@ -11,8 +11,8 @@ from contextlib import contextmanager
 
 import torch
 
+from reactive.diffusion.backend.shapes import budget, needs_of
 from reactive.diffusion.models.model import Model
-from reactive.diffusion.shapes import budget, needs_of
 
 # cards with a memory of their own; an Apple chip's is the host's, so nothing is won by leaving it
 LEAVING = ("cuda", "xpu")

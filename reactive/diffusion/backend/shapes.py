@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from reactive.diffusion.backend.device import default_batch
-from reactive.diffusion.footprint import WRITES_ATTENTION, Config, decoder_cost, encoder_cost, network_cost
+from reactive.diffusion.backend.footprint import WRITES_ATTENTION, Config, decoder_cost, encoder_cost, network_cost
 
 if TYPE_CHECKING:
     from reactive.diffusion.models.model import Model
