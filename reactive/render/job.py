@@ -28,6 +28,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from reactive.errors import OutputError
+from reactive.jsonfile import parse_json
 from reactive.render.journal import Journal, flush_folder, read_journal, write_whole
 from reactive.render.keys import digest, hash_path
 from reactive.render.lease import Lease, lease_of
@@ -224,7 +225,7 @@ def write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
 def read_manifest(folder: Path) -> dict[str, Any] | None:
     """Return a job's recipe: from its manifest, or where that is damaged, from its journal."""
     try:
-        data = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+        data = parse_json((folder / "manifest.json").read_bytes())
         if digest(data["manifest"]) == data["sha256"]:
             return dict(data["manifest"])
     except (OSError, ValueError, KeyError, TypeError):

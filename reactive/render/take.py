@@ -18,6 +18,7 @@ import torch
 
 from reactive.audio.analysis import Analysis
 from reactive.errors import TimelineError
+from reactive.jsonfile import parse_json
 from reactive.media.sound import Track
 from reactive.preset.lyrics import Line
 from reactive.preset.schema import MAX_BYTES, Preset, check_preset
@@ -123,11 +124,11 @@ def load_take(path: Path) -> Take:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_FILE:
             raise TimelineError("is no file of a take's size", where=where, remedy=remedy)
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = parse_json(path.read_bytes())
     except OSError as problem:
         raise TimelineError(f"can't be read ({problem.strerror})", where=where, remedy="check the name") from None
-    except (ValueError, RecursionError) as problem:
-        raise TimelineError(f"is not valid JSON ({problem})", where=where, remedy=remedy) from None
+    except ValueError as problem:
+        raise TimelineError(str(problem), where=where, remedy=remedy) from None
     if not isinstance(data, dict) or data.get("version") != VERSION or "changes" not in data:
         raise TimelineError("is not a take of version 1", where=where, remedy=remedy)
     try:

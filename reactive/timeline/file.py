@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from reactive.errors import TimelineError
+from reactive.jsonfile import parse_json
 from reactive.timeline.clock import format_fps, frame_count, parse_fps
 from reactive.timeline.timeline import CURVES, INTEGERS, OPTIONAL, STEEPEST, Timeline
 
@@ -101,11 +102,11 @@ def load_timeline(path: Path) -> Timeline:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_BYTES:
             raise TimelineError("is no file of a timeline's size", where=where, remedy="write it anew")
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = parse_json(path.read_bytes())
     except OSError as problem:
         raise TimelineError(f"can't be read ({problem.strerror})", where=where, remedy="check the name") from None
-    except (ValueError, RecursionError) as problem:
-        raise TimelineError(f"is not valid JSON ({problem})", where=where, remedy="mend it, or write it anew") from None
+    except ValueError as problem:
+        raise TimelineError(str(problem), where=where, remedy="mend it, or write it anew") from None
     if not isinstance(data, dict) or data.get("version") not in VERSIONS:
         raise TimelineError(
             "is not a timeline of version 1 or 2", where=where, remedy="write one with `reactive timeline SONG -o FILE`"
