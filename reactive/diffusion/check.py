@@ -9,7 +9,7 @@ from typing import Any
 from reactive.diffusion.catalogue import EMBER, ENTRIES, Entry, known, read_json, read_wishes
 from reactive.diffusion.finding import cached, find_model
 from reactive.diffusion.folders import folder_family
-from reactive.diffusion.lora import find_lora, parse_lora, read_layers
+from reactive.diffusion.lora import find_lora, parse_lora, read_layers, weights_in
 from reactive.diffusion.pickles import PICKLED, require_safetensors
 from reactive.diffusion.sampling import Sampling, read_sampling
 from reactive.diffusion.singlefile import CONFIGS, read_header
@@ -33,6 +33,8 @@ def check_model(name: str) -> dict[str, Any]:
     if entry is not None and entry.kind == "vae":
         return _check_autoencoder(entry)
     if entry is not None and entry.kind == "lora":
+        return _check_lora(name)
+    if Path(name).is_dir() and not (Path(name) / "model_index.json").is_file() and weights_in(Path(name)).is_file():
         return _check_lora(name)
     found = find_model(name)
     if found.is_dir():
