@@ -78,7 +78,7 @@ def test_midi_becomes_roles_and_its_markers_sections(tmp_path: Path, heard: Anal
     path = midi_file(tmp_path / "drums.mid")
     full, told = with_midi(heard, path)
     assert told == "drums.mid: kick and snare come from its notes on channel 10; hat stays as it was heard."
-    assert full.onsets["hat"] is heard.onsets["hat"]
+    assert full.onsets.get("hat") is heard.onsets.get("hat")
     assert full.onsets["kick"].times == pytest.approx(np.arange(5) * 1.0)
     assert full.onsets["snare"].times == pytest.approx(np.arange(5) + 0.5)
     assert full.onsets["midi.3"].times == pytest.approx([5.0])
@@ -159,7 +159,7 @@ def test_drums_are_found_where_programs_put_them(
     (tmp_path / "d.mid").write_bytes(events(*tracks))
     full, told = with_midi(heard, tmp_path / "d.mid")
     assert {
-        r: len(full.onsets[r].times) for r in ("kick", "snare", "hat") if full.onsets[r] is not heard.onsets[r]
+        r: len(full.onsets[r].times) for r in ("kick", "snare", "hat") if full.onsets.get(r) is not heard.onsets.get(r)
     } == roles
     assert word in told
 
