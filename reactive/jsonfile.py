@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Mapping
+from fractions import Fraction
 from typing import Any
 
 
@@ -26,3 +29,71 @@ def parse_json(data: bytes | str) -> Any:
     except ValueError:
         # Python refuses to read whole numbers of more than 4300 digits
         raise ValueError("is JSON with a number of too many digits") from None
+
+
+class Wrong(ValueError):
+    """A value in a file that makes no sense: one clause in plain words, with the key."""
+
+
+def whole(data: Mapping[str, Any], key: str, low: int, high: int) -> int:
+    """Return a whole number from a table.
+
+    Raises
+    ------
+    Wrong
+        If it is missing, no whole number or out of range.
+    """
+    value = given(data, key)
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise Wrong(f"{key} = {shown(value)} is not a whole number from {low} to {high}")
+    return value
+
+
+def real(data: Mapping[str, Any], key: str, low: float, high: float) -> float:
+    """Return a number from a table; errors as of `whole`."""
+    value = given(data, key)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+        raise Wrong(f"{key} = {shown(value)} is not a number from {low:g} to {high:g}")
+    return float(value)
+
+
+def ratio(data: Mapping[str, Any], key: str, low: int, high: int) -> Fraction:
+    """Return an exact number that is written as ``24`` or ``30000/1001``; errors as of `whole`."""
+    value = given(data, key)
+    top, slash, bottom = str(value).partition("/")
+    try:
+        exact = Fraction(top) / (int(bottom) if slash else 1) if len(str(value)) <= 40 else None
+    except (ValueError, ArithmeticError):
+        exact = None
+    if isinstance(value, bool) or exact is None or not low <= exact <= high:
+        raise Wrong(f"{key} = {shown(value)} is not a number from {low} to {high}")
+    return exact
+
+
+def texts(data: Mapping[str, Any], key: str, *, most: int, longest: int) -> list[str]:
+    """Return a list of texts from a table; errors as of `whole`."""
+    value = given(data, key)
+    if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
+        raise Wrong(f"{key} is not a list of texts")
+    if len(value) > most:
+        raise Wrong(f"{key} holds {len(value):,} texts, more than {most:,}")
+    if long := next((text for text in value if len(text) > longest), None):
+        raise Wrong(f"{key} holds a text of {len(long):,} letters, more than {longest:,}")
+    return value
+
+
+def given(data: Mapping[str, Any], key: str) -> Any:
+    """Return a table's value, or raise `Wrong` where there is none."""
+    if key not in data:
+        raise Wrong(f"lacks {key}")
+    return data[key]
+
+
+def shown(value: Any) -> str:
+    """Return a value as a file would have it, in at most 60 letters."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return "nan" if math.isnan(value) else "infinity"
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 10**40:
+        return "a huge number"
+    text = {dict: "a table", list: "a list"}.get(type(value)) or json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -7,11 +7,22 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
-from reactive.cli.common import FAILED, INTERRUPTED, TERMINATED, USAGE, Terminated, fail, stopped
+from reactive.cli.common import (
+    FAILED,
+    INTERRUPTED,
+    TERMINATED,
+    USAGE,
+    Terminated,
+    clean,
+    fail,
+    stopped,
+    system_error,
+)
+from reactive.cli.streams import loaded, open_closed
 from reactive.errors import ReactiveError
 
 
@@ -38,18 +49,21 @@ class Program(click.Group):
         if not standalone_mode:
             return super().main(args, prog_name, complete_var, standalone_mode=False, **options)
         given = sys.argv[1:] if args is None else list(args)
+        if args is None:
+            # the real program, not one that a test calls
+            open_closed()
         for name in ("SIGTERM", "SIGHUP"):
             if hasattr(signal, name):
                 # only the main thread may; a test runner's other threads do without
                 with contextlib.suppress(ValueError):
                     signal.signal(getattr(signal, name), _terminate)
         try:
+            loaded()
             code = super().main(args, prog_name, complete_var, standalone_mode=False, **options)
             sys.stdout.flush()
         except click.UsageError as error:
             if not _wants_json(error, given):
-                error.show()
-                sys.exit(error.exit_code)
+                _usage(error)
             fail(ReactiveError(error.format_message().rstrip("."), remedy="see --help"), True, USAGE)
         except click.ClickException as error:
             error.show()
@@ -60,9 +74,16 @@ class Program(click.Group):
             stopped("--json" in given, INTERRUPTED)
         except OSError as problem:
             if problem.filename is not None:
-                raise
+                fail(system_error(problem), "--json" in given)
             _stdout_failed(problem)
         sys.exit(code if isinstance(code, int) else 0)
+
+
+def _usage(error: click.UsageError) -> NoReturn:
+    """Say in one line what is wrong with a command line, and where its help is."""
+    path = error.ctx.command_path if error.ctx else "reactive"
+    click.echo(f"Error: {clean(error.format_message().rstrip('.'))}. See `{path} --help`.", err=True)
+    sys.exit(error.exit_code)
 
 
 def _wants_json(error: click.UsageError, given: Sequence[str]) -> bool:
