@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any
+
+_RATIO = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})?(?:/[0-9]{1,9})?")
 
 
 def parse_json(data: bytes | str) -> Any:
@@ -60,12 +63,11 @@ def real(data: Mapping[str, Any], key: str, low: float, high: float) -> float:
 def ratio(data: Mapping[str, Any], key: str, low: int, high: int) -> Fraction:
     """Return an exact number that is written as ``24`` or ``30000/1001``; errors as of `whole`."""
     value = given(data, key)
-    top, slash, bottom = str(value).partition("/")
-    try:
-        exact = Fraction(top) / (int(bottom) if slash else 1) if len(str(value)) <= 40 else None
-    except (ValueError, ArithmeticError):
-        exact = None
-    if isinstance(value, bool) or exact is None or not low <= exact <= high:
+    exact = None
+    if isinstance(value, str | int | float) and _RATIO.fullmatch(str(value)):
+        top, _, bottom = str(value).partition("/")
+        exact = Fraction(top) / int(bottom or 1) if int(bottom or 1) else None
+    if exact is None or not low <= exact <= high:
         raise Wrong(f"{key} = {shown(value)} is not a number from {low} to {high}")
     return exact
 

@@ -123,14 +123,16 @@ def preset_check(name: str, song: str | None, seed: int, as_json: bool) -> None:
       reactive preset check my-preset.toml song.wav
     """
     with errors(as_json):
+        from reactive.preset.bounds import held_expressions
         from reactive.preset.describe import phase_variety
         from reactive.preset.library import get_preset
 
         checked = get_preset(name, option="")
         counts = {phase.name: phase_variety(checked, phase) for phase in checked.phase}
+        notes = [*checked.notes, *held_expressions(checked)]
         report = _report(checked, name, song, seed) if song else None
     if as_json:
-        facts: dict[str, Any] = {"title": checked.title, "prompts": counts, "notes": list(checked.notes)}
+        facts: dict[str, Any] = {"title": checked.title, "prompts": counts, "notes": notes}
         click.echo(json.dumps(facts | ({"song": report.to_dict()} if report else {})))
         return
     said = ", ".join(f"{clean(n)} ({counted(c, 'prompt')})" for n, c in counts.items())
@@ -139,9 +141,8 @@ def preset_check(name: str, song: str | None, seed: int, as_json: bool) -> None:
         from reactive.timeline.report import sentences
 
         click.echo(clean_lines("\n".join(sentences(report))))
-        return
-    for note in checked.notes:
-        click.echo(f"Note: {note}.")
+    for note in notes:
+        click.echo(f"Note: {clean(note)}.")
 
 
 def _report(checked: Any, name: str, song: str, seed: int) -> Any:

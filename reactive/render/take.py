@@ -163,10 +163,10 @@ def perform_take(
     take, where = load_take(path), str(path)
     if take.song_sha256 != track.sha256:
         raise TimelineError("was recorded over another song", where=where, remedy="name that song")
-    for kind, option, given, wanted in (
+    for kind, option, files, wanted in (
         ("photographs", "--photo", photos, take.photos), ("videos", "--video", videos, take.videos),
     ):  # fmt: skip
-        if tuple(given) != tuple(wanted):
+        if tuple(files) != tuple(wanted):
             names = ", ".join(wanted) or "none"
             raise TimelineError(
                 f"wants the {kind}: {names}", where=where, remedy=f"name them with {option}, in this order"
@@ -225,8 +225,12 @@ def _checked(data: dict[str, Any]) -> Take:
     for line in (line for lines in lyrics.values() for line in lines):
         if not (0 <= line.start < line.end and len(line.text) <= MAX_TEXT and line.text.isprintable()):
             raise Wrong("lines of lyrics must be plain text with a start and an end")
+    try:
+        fps = parse_fps(str(given(data, "fps")))
+    except TimelineError as problem:
+        raise Wrong(f"fps: {problem.what}") from None
     return Take(
-        str(data["song_sha256"]), parse_fps(str(data["fps"])), seed, tuple(data["photos"]), data["preset"],
+        str(data["song_sha256"]), fps, seed, tuple(data["photos"]), data["preset"],
         presets, tuple(changes), tuple(map(str, data.get("videos", ()))),
         macros, lyrics,
     )  # fmt: skip

@@ -26,7 +26,7 @@ MAX_PROMPTS = 100_000
 MAX_FRAMES = 24 * 3600 * 240
 # letters of a prompt or name, as presets have them with all that is added to a prompt
 MAX_TEXT, MAX_NEGATIVE, MAX_NAMES = 10_000, 20_000, 10_000
-MOST = 1e9
+MOST = 1e12
 _REMEDY = "mend it, or write it anew with `reactive timeline`"
 _KEYS = {
     "version", "song_sha256", "samples", "sample_rate", "fps", "frames", "title", "seed", "harmonics", "feedback_rate",
