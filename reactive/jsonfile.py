@@ -97,5 +97,7 @@ def shown(value: Any) -> str:
         return "nan" if math.isnan(value) else "infinity"
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 10**40:
         return "a huge number"
-    text = {dict: "a table", list: "a list"}.get(type(value)) or json.dumps(value, ensure_ascii=False)
+    if isinstance(value, dict | list):
+        return "a table" if isinstance(value, dict) else "a list"
+    text = json.dumps(value, ensure_ascii=False)
     return text if len(text) <= 60 else f"{text[:57]}..."

@@ -30,20 +30,27 @@ _TOKEN = re.compile(
 Curve = np.ndarray
 _Part = Callable[[Mapping[str, Curve]], Curve]
 
-_FUNCTIONS: dict[str, tuple[int, int, Callable[..., Curve]]] = {
-    name: (1, 1, function)
-    for name, function in {
-        "sin": np.sin, "cos": np.cos, "tan": np.tan, "asin": np.arcsin, "acos": np.arccos, "atan": np.arctan,
-        "arcsin": np.arcsin, "arccos": np.arccos, "arctan": np.arctan, "sinh": np.sinh, "cosh": np.cosh, "tanh": np.tanh,
-        "arcsinh": np.arcsinh, "arccosh": np.arccosh, "arctanh": np.arctanh, "exp": np.exp, "expm1": np.expm1,
-        "log": np.log, "log10": np.log10, "log1p": np.log1p, "log2": np.log2, "sqrt": np.sqrt, "abs": np.abs,
-        "fabs": np.abs, "floor": np.floor, "ceil": np.ceil, "round": np.round, "trunc": np.trunc, "sign": np.sign,
-        "int": np.trunc, "float": np.asarray, "radians": np.radians, "degrees": np.degrees,
-    }.items()
+_PLAIN: dict[str, Callable[..., Curve]] = {
+    "sin": np.sin, "cos": np.cos, "tan": np.tan, "asin": np.arcsin, "acos": np.arccos, "atan": np.arctan,
+    "arcsin": np.arcsin, "arccos": np.arccos, "arctan": np.arctan, "sinh": np.sinh, "cosh": np.cosh, "tanh": np.tanh,
+    "arcsinh": np.arcsinh, "arccosh": np.arccosh, "arctanh": np.arctanh, "exp": np.exp, "expm1": np.expm1,
+    "log": np.log, "log10": np.log10, "log1p": np.log1p, "log2": np.log2, "sqrt": np.sqrt, "abs": np.abs,
+    "fabs": np.abs, "floor": np.floor, "ceil": np.ceil, "round": np.round, "trunc": np.trunc, "sign": np.sign,
+    "int": np.trunc, "float": np.asarray, "radians": np.radians, "degrees": np.degrees,
 }  # fmt: skip
+
+
+def _where(test: Curve, yes: Curve, no: Curve) -> Curve:
+    return np.asarray(np.where(test != 0, yes, no))
+
+
+# fewest and most arguments, and what is computed of them
+_FUNCTIONS: dict[str, tuple[int, int, Callable[..., Curve]]] = {
+    name: (1, 1, function) for name, function in _PLAIN.items()
+}
 _FUNCTIONS |= {
     "arctan2": (2, 2, np.arctan2), "atan2": (2, 2, np.arctan2), "pow": (2, 2, np.power), "fmod": (2, 2, np.fmod),
-    "mod": (2, 2, np.mod), "where": (3, 3, lambda test, yes, no: np.where(test != 0, yes, no)),
+    "mod": (2, 2, np.mod), "where": (3, 3, _where),
     "min": (1, 16, lambda *curves: np.minimum.reduce(np.broadcast_arrays(*curves))),
     "max": (1, 16, lambda *curves: np.maximum.reduce(np.broadcast_arrays(*curves))),
     "clip": (3, 3, lambda value, low, high: np.minimum(np.maximum(value, low), high)),
