@@ -98,11 +98,13 @@ def with_midi(analysis: Analysis, path: Path) -> tuple[Analysis, str]:
 
 def _told(roles: list[str], source: str) -> str:
     left = [role for role in ROLES if role not in roles]
+    if not left:
+        return f"{_and(roles)} come from {source}."
     stay = f"{_and(left)} {'stay' if len(left) > 1 else 'stays'} as {'they were' if len(left) > 1 else 'it was'} heard"
     if not roles:
         return f"no drums were found on channel 10 nor in tracks named as drums, so {stay}."
     taken = f"{_and(roles)} {'come' if len(roles) > 1 else 'comes'} from {source}"
-    return f"{taken}; {stay}." if left else f"{taken}."
+    return f"{taken}; {stay}."
 
 
 def _and(names: list[str]) -> str:
@@ -122,7 +124,7 @@ def _drums(midi: Midi) -> tuple[dict[str, np.ndarray], str]:
         return {role: on_ten & fits for role, fits in by_pitch.items()}, "its notes on channel 10"
     found = {role: np.zeros(len(pitches), bool) for role in DRUM_ROLES}
     named: list[str] = []
-    single: list[tuple[str, np.ndarray]] = []
+    single: list[tuple[str, np.ndarray, str]] = []
     for number in sorted(set(midi.tracks.tolist())):
         here, name = midi.tracks == number, midi.names.get(number, "")
         role = next((role for role, words in ROLE_NAMES.items() if words.search(name)), None)
@@ -133,12 +135,14 @@ def _drums(midi: Midi) -> tuple[dict[str, np.ndarray], str]:
                 found[role] |= here & fits
         else:
             if len(set(pitches[here].tolist())) == 1:
-                single += [(role, here) for role, fits in by_pitch.items() if fits[here].all()]
+                shown = f'"{name[:LONGEST_LABEL]}"'
+                single += [(role, here, shown) for role, fits in by_pitch.items() if fits[here].all()]
             continue
         named.append(f'"{name[:LONGEST_LABEL]}"')
     if named:
-        for role, here in single:
+        for role, here, shown in single:
             found[role] |= here
+            named.append(shown)
     return found, f"{'tracks' if len(named) > 1 else 'the track'} {_and(named)}" if named else ""
 
 
