@@ -79,6 +79,11 @@ def errors(
         if problem.filename is None and not _prints():
             raise
         fail(system_error(problem), as_json)
+    except ImportError as problem:
+        # a library that does not fit into the limits of memory or open files, or that is missing
+        what = f"a part of the program can't be loaded ({' '.join(str(problem).split())[:200]})"
+        remedy = "raise the system's limits (ulimit), or install reactive-clip again"
+        fail(ReactiveError(what, remedy=remedy), as_json)
     except RuntimeError as problem:
         if "start new thread" not in str(problem):
             raise

@@ -32,8 +32,23 @@ def _terminate(number: int, frame: Any) -> None:
     raise Terminated
 
 
+class _Stopped(Exception):
+    """An interruption on its way past click, which would print an empty line and forget which one it was."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(code)
+        self.code = code
+
+
 class Program(click.Group):
     """The group of all commands."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as interruption:
+            raise _Stopped(TERMINATED if isinstance(interruption, Terminated) else INTERRUPTED) from None
 
     def main(
         self,
@@ -68,6 +83,8 @@ class Program(click.Group):
         except click.ClickException as error:
             error.show()
             sys.exit(error.exit_code)
+        except _Stopped as interruption:
+            stopped("--json" in given, interruption.code)
         except Terminated:
             stopped("--json" in given, TERMINATED)
         except (KeyboardInterrupt, click.Abort):
