@@ -92,8 +92,9 @@ def timeline(
 
         with errors(as_json, USAGE):
             rate = parse_fps(fps)
+            knobs = parse_macros(macros)
         wanted = get_preset(preset)
-        turned = macro_values(wanted, parse_macros(macros))
+        turned = macro_values(wanted, knobs)
         lines = words_of(preset, wanted, lyrics)
         wishes_file = shots_file(song, shots, no_shots)
         formats = [format_of(path, kind) for path in exports]

@@ -65,7 +65,7 @@ class Jam:
         self.loaded: dict[str, Loaded] = {}
         checked: dict[str, Preset] = {}
         for given in presets:
-            path = find_preset(given)
+            path = find_preset(given, option="--with" if checked else "--preset")
             name = given if given not in self.loaded else f"{given} ({len(self.loaded)})"
             checked[name] = load_preset(path)
             self.loaded[name] = Loaded(path, read_preset(path), path.stat().st_mtime_ns)

@@ -76,7 +76,7 @@ class Session:
         self.lyrics: dict[str, tuple[Line, ...]] = {}
         checked: dict[str, Preset] = {}
         for given in presets:
-            path = find_preset(given)
+            path = find_preset(given, option="--with" if checked else "--preset")
             name = given if given not in self.loaded else f"{given} ({len(self.loaded)})"
             checked[name] = load_preset(path)
             self.lyrics[name] = words_of(given, checked[name], material.options.lyrics)

@@ -62,7 +62,7 @@ def new_preset(name: str, *, source: str, folder: Path) -> Path:
     target = folder / name
     if target.exists():
         raise PresetError("exists already", where=str(target), remedy="choose another name")
-    file = find_preset(source)
+    file = find_preset(source, option="--from")
     base = load_preset(file)
     text = _begun(
         name, read_preset(file), f'"{base.title}" ({base.licence or "no licence given"}, {base.author or "unnamed"})'

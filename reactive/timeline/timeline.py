@@ -10,6 +10,7 @@ import numpy as np
 
 from reactive.audio.analysis import Analysis
 from reactive.audio.grid import Grid, grid_of
+from reactive.preset.bounds import LIMITS
 from reactive.preset.lyrics import Line
 from reactive.preset.macros import macro_values
 from reactive.preset.schema import Camera, Lens, Phase, Preset
@@ -290,11 +291,8 @@ def _spread(
             left = column[entry.frame - 1]
             column[during] = left + (column[during] - left) * share
         columns[name] = column
-    columns["lens_zoom"] = np.clip(columns["lens_zoom"], 0.5, 8.0)
-    columns["camera_zoom"] = np.clip(columns["camera_zoom"], 0.05, 20.0)
-    columns["camera_flow"] = np.clip(columns["camera_flow"], 0.0, 1.0)
-    for name in ("lens_tilt", "lens_turn"):
-        columns[name] = np.clip(columns[name], -STEEPEST, STEEPEST)
+    for name in ("lens_zoom", "camera_zoom", "camera_flow", "lens_tilt", "lens_turn"):
+        columns[name] = np.clip(columns[name], *LIMITS[name.replace("_", ".")])
     return columns
 
 
