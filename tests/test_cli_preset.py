@@ -21,7 +21,8 @@ def invoke(*arguments: str):
     return CliRunner().invoke(main, ["preset", *arguments])
 
 
-def test_the_table_names_every_preset_within_its_width() -> None:
+def test_the_table_names_every_preset_within_its_width(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "110")
     done = invoke("list")
     assert done.exit_code == 0, done.output
     assert done.output.startswith("name ")

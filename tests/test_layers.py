@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).resolve().parent.parent / "reactive"
-ALWAYS = {"errors", "files"}
+ALWAYS = {"errors", "files", "jsonfile"}
 MAY_IMPORT = {
     "media": set(),
     "preset": {"media"},

@@ -22,6 +22,7 @@ from reactive.audio.rhythm import BEATS_PER_BAR, typical_tempo
 from reactive.audio.structure import Section
 from reactive.errors import GridError
 from reactive.files import write_text
+from reactive.jsonfile import parse_json
 
 SLOWEST, FASTEST = 20.0, 400.0
 FARTHEST_MS = 10_000.0
@@ -230,7 +231,7 @@ def load_corrections(song: Path, digest: str) -> tuple[Corrections, str]:
             status = path.stat()
             if not stat.S_ISREG(status.st_mode) or status.st_size > LARGEST:
                 raise ValueError("no small file")
-            data = json.loads(path.read_text(encoding="utf-8"))
+            data = parse_json(path.read_bytes())
             if data["song_sha256"] != digest:
                 return NOTHING, f"{path.name} was made for another song of this name and is not applied."
             return _read(data["grid"]), ""

@@ -91,9 +91,11 @@ def hear(song: str | os.PathLike[str], wishes: Wishes = NO_WISHES) -> Heard:
     from reactive.audio.stems import with_markers, with_midi, with_stem
 
     for name, path in wishes.stems:
-        analysis = with_stem(analysis, name, path)
+        analysis, told_of = with_stem(analysis, name, path)
+        notes += [told_of] if told_of else []
     if wishes.midi:
-        analysis = with_midi(analysis, wishes.midi)
+        analysis, told_of = with_midi(analysis, wishes.midi)
+        notes.append(told_of)
     if wishes.markers:
         analysis = with_markers(analysis, wishes.markers)
     return Heard(track, analysis, tuple(notes))

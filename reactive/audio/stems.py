@@ -15,7 +15,8 @@ from reactive.audio.spectrum import measure
 from reactive.audio.structure import Section, level_ranks
 from reactive.errors import GridError
 from reactive.media.markers import read_cues
-from reactive.media.midi import DRUM_CHANNEL, read_midi
+from reactive.media.midi import DRUM_CHANNEL, Midi, read_midi
+from reactive.media.safe import regular_file
 from reactive.media.sound import open_track
 
 STEM_NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
@@ -26,10 +27,21 @@ DRUM_ROLES = {
     "hat": (42, 44, 46, 49, 51, 52, 53, 54, 55, 57, 59, 69, 70),
 }
 LONGEST_LABEL = 24
+# names that programs and drummers give to tracks of one drum, and of several
+ROLE_NAMES = {
+    "kick": re.compile(r"\b(kick|kik|bass ?drum|bd)", re.IGNORECASE),
+    "snare": re.compile(r"\b(snare|snr|sd\b|clap|rim ?shot)", re.IGNORECASE),
+    "hat": re.compile(r"\b(hi-?hats?|hats?\b|hh\b|cymbals?|ride|crash|shaker)", re.IGNORECASE),
+}
+DRUM_NAMES = re.compile(
+    r"drum|percussion|\bperc\b|\bbeats?\b|\bkit\b|schlagzeug|batterie|batería|ударные", re.IGNORECASE
+)
 
 
-def with_stem(analysis: Analysis, name: str, path: Path) -> Analysis:
-    """Return the analysis with a stem's onsets and level under ``stem.<name>``; kick, snare and hat replace the guess.
+def with_stem(analysis: Analysis, name: str, path: Path) -> tuple[Analysis, str]:
+    """Return the analysis with a stem's onsets and level under ``stem.<name>``, and a sentence about what that replaces.
+
+    A stem called kick, snare or hat takes the place of what was heard of that role, if anything begins in it.
 
     Raises
     ------
@@ -47,28 +59,91 @@ def with_stem(analysis: Analysis, name: str, path: Path) -> Analysis:
     found = _inside(found, analysis.duration)
     rows = len(analysis.envelopes["rms"])
     level = np.sqrt(spectra.power[:rows])
-    onsets = analysis.onsets | {f"stem.{name}": found} | ({name: found} if name in ROLES else {})
+    taken = name in ROLES and len(found.times) > 0
+    onsets = analysis.onsets | {f"stem.{name}": found} | ({name: found} if taken else {})
     envelopes = analysis.envelopes | {f"stem.{name}": np.pad(level, (0, rows - len(level)))}
-    return replace(analysis, onsets=onsets, envelopes=envelopes)
+    told = ""
+    if name in ROLES:
+        told = (
+            f"{path.name}: {name} comes from this stem." if taken
+            else f"{path.name}: nothing begins in this stem, so {name} stays as it was heard."
+        )  # fmt: skip
+    return replace(analysis, onsets=onsets, envelopes=envelopes), told
 
 
-def with_midi(analysis: Analysis, path: Path) -> Analysis:
-    """Return the analysis with a MIDI file's notes: drums in place of kick, snare and hat, others as ``midi.<channel>``.
+def with_midi(analysis: Analysis, path: Path) -> tuple[Analysis, str]:
+    """Return the analysis with a MIDI file's notes, all as ``midi.<channel>``, and a sentence about what they replace.
+
+    Drums take the place of those roles that they hold a note of; the other roles stay as they were heard.
 
     Raises
     ------
     MediaError
         If the file can't be read.
     """
-    notes = read_midi(path).notes
+    midi = read_midi(path)
     onsets = dict(analysis.onsets)
-    for channel in sorted({int(channel) for channel in notes[:, 3]}):
-        played = notes[notes[:, 3] == channel]
-        onsets[f"midi.{channel + 1}"] = _inside(_hits(played), analysis.duration)
-        if channel == DRUM_CHANNEL:
-            for role, pitches in DRUM_ROLES.items():
-                onsets[role] = _inside(_hits(played[np.isin(played[:, 1], pitches)]), analysis.duration)
-    return replace(analysis, onsets=onsets)
+    for channel in sorted({int(channel) for channel in midi.notes[:, 3]}):
+        onsets[f"midi.{channel + 1}"] = _inside(_hits(midi.notes[midi.notes[:, 3] == channel]), analysis.duration)
+    drums, source = _drums(midi)
+    roles: dict[str, Onsets] = {}
+    for role, played in drums.items():
+        hits = _inside(_hits(midi.notes[played]), analysis.duration)
+        if len(hits.times):
+            roles[role] = hits
+    return replace(analysis, onsets=onsets | roles), f"{path.name}: {_told(list(roles), source)}" + (
+        " The file is cut short." if midi.cut else ""
+    )
+
+
+def _told(roles: list[str], source: str) -> str:
+    left = [role for role in ROLES if role not in roles]
+    if not left:
+        return f"{_and(roles)} come from {source}."
+    stay = f"{_and(left)} {'stay' if len(left) > 1 else 'stays'} as {'they were' if len(left) > 1 else 'it was'} heard"
+    if not roles:
+        return f"no drums were found on channel 10 nor in tracks named as drums, so {stay}."
+    taken = f"{_and(roles)} {'come' if len(roles) > 1 else 'comes'} from {source}"
+    return f"{taken}; {stay}."
+
+
+def _and(names: list[str]) -> str:
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+
+
+def _drums(midi: Midi) -> tuple[dict[str, np.ndarray], str]:
+    """Return by role which notes are drums (bool [n]), and where they were found.
+
+    Channel 10 is that of drums. Programs that export each track to channel 1 name the tracks: one named after a role is
+    that role, one named as drums is read by its pitches; beside such tracks, one of a single drum's pitch is that drum.
+    """
+    pitches, channels = midi.notes[:, 1], midi.notes[:, 3]
+    on_ten = channels == DRUM_CHANNEL
+    by_pitch = {role: np.isin(pitches, known) for role, known in DRUM_ROLES.items()}
+    if on_ten.any():
+        return {role: on_ten & fits for role, fits in by_pitch.items()}, "its notes on channel 10"
+    found = {role: np.zeros(len(pitches), bool) for role in DRUM_ROLES}
+    named: list[str] = []
+    single: list[tuple[str, np.ndarray, str]] = []
+    for number in sorted(set(midi.tracks.tolist())):
+        here, name = midi.tracks == number, midi.names.get(number, "")
+        role = next((role for role, words in ROLE_NAMES.items() if words.search(name)), None)
+        if role:
+            found[role] |= here
+        elif DRUM_NAMES.search(name):
+            for role, fits in by_pitch.items():
+                found[role] |= here & fits
+        else:
+            if len(set(pitches[here].tolist())) == 1:
+                shown = f'"{name[:LONGEST_LABEL]}"'
+                single += [(role, here, shown) for role, fits in by_pitch.items() if fits[here].all()]
+            continue
+        named.append(f'"{name[:LONGEST_LABEL]}"')
+    if named:
+        for role, here, shown in single:
+            found[role] |= here
+            named.append(shown)
+    return found, f"{'tracks' if len(named) > 1 else 'the track'} {_and(named)}" if named else ""
 
 
 def with_markers(analysis: Analysis, path: Path) -> Analysis:
@@ -81,8 +156,14 @@ def with_markers(analysis: Analysis, path: Path) -> Analysis:
     GridError
         If it holds no markers within the song.
     """
-    midi = path.suffix.lower() in (".mid", ".midi", ".smf")
-    markers = read_midi(path).markers if midi else read_cues(path)
+    # what is inside decides, not the name
+    with regular_file(path).open("rb") as handle:
+        head = handle.read(12)
+    sound = head[:4] in (b"RIFF", b"RF64", b"BW64") and head[8:] == b"WAVE"
+    midi = (
+        head[:4] == b"MThd" or head[8:] == b"RMID" or path.suffix.lower() in (".mid", ".midi", ".smf", ".rmi", ".kar")
+    )
+    markers = read_midi(path).markers if midi and not sound else read_cues(path)
     starts: dict[float, str] = {}
     for time, text in markers:
         if 0 <= time < analysis.duration:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import json
 import os
@@ -14,6 +15,7 @@ from typing import Any, NoReturn
 
 import click
 
+from reactive.cli.numbers import MAX_SEED, Real, Whole
 from reactive.errors import ReactiveError, out_of_memory
 
 FAILED, USAGE, INTERRUPTED, TERMINATED = 1, 2, 130, 143
@@ -73,9 +75,47 @@ def errors(
     except KeyboardInterrupt as interruption:
         stopped(as_json, TERMINATED if isinstance(interruption, Terminated) else INTERRUPTED, stopping())
     except (MemoryError, RuntimeError) as problem:
-        if not out_of_memory(problem):
+        shortage = _shortage(problem)
+        if shortage is None:
             raise
-        fail(ReactiveError("there is not enough memory", remedy="use a smaller --batch or --imagine-size"), as_json)
+        fail(shortage, as_json)
+    except OSError as problem:
+        # what can't be printed is the program's to say, see `Program`
+        if problem.filename is None and not _prints():
+            raise
+        fail(system_error(problem), as_json)
+    except ImportError as problem:
+        # a library that does not fit into the limits of memory or open files, or that is missing
+        what = f"a part of the program can't be loaded ({' '.join(str(problem).split())[:200]})"
+        remedy = "raise the system's limits (ulimit), or install reactive-clip again"
+        fail(ReactiveError(what, remedy=remedy), as_json)
+
+
+def _shortage(problem: BaseException) -> ReactiveError | None:
+    """Return what a user reads when memory or threads ran out; None for another error."""
+    if out_of_memory(problem):
+        return ReactiveError("there is not enough memory", remedy="use a smaller --batch or --imagine-size")
+    if "start new thread" in str(problem):
+        remedy = "end other programs, raise the limit (ulimit -u), or use --threads 1"
+        return ReactiveError("no more threads can be started", remedy=remedy)
+    return None
+
+
+def system_error(problem: OSError) -> ReactiveError:
+    """Return what a user reads when the system refuses something that nobody foresaw, for instance since a disk is gone."""
+    where = os.fsdecode(problem.filename) if isinstance(problem.filename, str | bytes) else ""
+    gone = problem.errno == errno.ENOENT
+    remedy = "is its disk or folder still there" if gone else "check its permissions, the disk and the system's limits"
+    return ReactiveError(f"can't be used ({problem.strerror or 'no reason told'})", where=where, remedy=remedy)
+
+
+def _prints() -> bool:
+    """Return whether stdout can be written."""
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 class Progress:
@@ -147,7 +187,7 @@ fps_option = click.option(
     "--fps", default="24", show_default=True, metavar="RATE", help="Frames a second: 24, 25 or 30000/1001."
 )
 seed_option = click.option(
-    "--seed", default=0, show_default=True, type=click.IntRange(0), help="Decides everything random."
+    "--seed", default=0, show_default=True, type=Whole(0, MAX_SEED), help="Decides everything random."
 )
 preset_option = click.option("--preset", "-p", default="loop-destroy", show_default=True, help=PRESETS_HELP)
 photo_option = click.option(
@@ -193,7 +233,7 @@ _RAY = (
         help="Render by workers of a Ray cluster: on this machine, or of the one at this address (extra [ray]).",
     ),
     click.option(
-        "--workers", default=0, type=click.IntRange(0, 10_000), metavar="N",
+        "--workers", default=0, type=Whole(0, 10_000), metavar="N",
         help="With --ray: how many. Default: one a GPU, or one a core.",
     ),
 )  # fmt: skip
@@ -209,13 +249,22 @@ def ray_options(command: Callable[..., Any]) -> Callable[..., Any]:
 song_argument = click.argument("song", type=click.Path())
 
 
+def _metre(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    """Check a metre before anything is heard."""
+    if value is not None and not re.fullmatch(r"([1-9]|[12][0-9]|3[0-2])/(2|4|8|16)", value):
+        raise click.BadParameter(f'"{clean(value[:60])}" is no metre. Write it as 3/4, 4/4, 5/4 or 6/8.')
+    return value
+
+
 _HEARING = (
-    click.option("--bpm", type=float, metavar="N", help="The tempo is N beats a minute, steady."),
-    click.option("--offset-ms", type=float, metavar="MS", help="Move the grid later (or earlier, if negative)."),
+    click.option("--bpm", type=Real(20, 400), metavar="N", help="The tempo is N beats a minute, steady."),
+    click.option(
+        "--offset-ms", type=Real(-10_000, 10_000), metavar="MS", help="Move the grid later (or earlier, if negative)."
+    ),
     click.option("--half", is_flag=True, help="Half the tempo: every second beat."),
     click.option("--double", is_flag=True, help="Twice the tempo."),
-    click.option("--downbeat", type=int, metavar="N", help='Beat N, counted from 1, is a "one".'),
-    click.option("--meter", metavar="N/N", help="The metre, as 3/4 or 6/8."),
+    click.option("--downbeat", type=Whole(1, 100_000), metavar="N", help='Beat N, counted from 1, is a "one".'),
+    click.option("--meter", metavar="N/N", callback=_metre, help="The metre, as 3/4 or 6/8."),
     click.option(
         "--beats", "beats_file", type=click.Path(path_type=Path), help="Beats from a text file, one time a line."
     ),

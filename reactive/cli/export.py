@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from reactive.cli.common import clean, errors, json_option
+from reactive.cli.numbers import Real
 
 
 @click.command()
@@ -16,7 +17,9 @@ from reactive.cli.common import clean, errors, json_option
 @click.option("--thumbnail", type=click.Path(path_type=Path), help="The same, 320 pixels on its longer side.")
 @click.option("--gif", type=click.Path(path_type=Path), help="A loop of a few seconds that closes on itself.")
 @click.option("--webp", type=click.Path(path_type=Path), help="The same loop as WebP: smaller, in full colour.")
-@click.option("--loudness", type=float, metavar="LUFS", help="Bring the sound to this loudness, for instance -14.")
+@click.option(
+    "--loudness", type=Real(-70, 0), metavar="LUFS", help="Bring the sound to this loudness, for instance -14."
+)
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="The clip at --loudness, or signed.")
 @click.option(
     "--c2pa",

@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from reactive.cli.common import Progress, clean, counted, errors, json_option, minutes, seed_option, write_text
+from reactive.cli.numbers import Real, Whole
 
 
 @click.group()
@@ -60,7 +61,7 @@ def preset_show(name: str, toml: bool, as_json: bool) -> None:
         from reactive.preset.library import find_preset
         from reactive.preset.schema import load_preset, read_preset
 
-        file = find_preset(name)
+        file = find_preset(name, option="")
         if toml:
             click.echo(clean_lines(read_preset(file)), nl=False)
             return
@@ -122,15 +123,17 @@ def preset_check(name: str, song: str | None, seed: int, as_json: bool) -> None:
       reactive preset check my-preset.toml song.wav
     """
     with errors(as_json):
+        from reactive.preset.bounds import held_expressions
         from reactive.preset.describe import phase_variety
         from reactive.preset.library import open_preset
 
-        opened = open_preset(name)
+        opened = open_preset(name, option="")
         checked = opened.preset
         counts = {phase.name: phase_variety(checked, phase) for phase in checked.phase}
+        notes = [*checked.notes, *held_expressions(checked)]
         report = _report(opened, song, seed) if song else None
     if as_json:
-        facts: dict[str, Any] = {"title": checked.title, "prompts": counts, "notes": list(checked.notes)}
+        facts: dict[str, Any] = {"title": checked.title, "prompts": counts, "notes": notes}
         click.echo(json.dumps(facts | ({"song": report.to_dict()} if report else {})))
         return
     said = ", ".join(f"{clean(n)} ({counted(c, 'prompt')})" for n, c in counts.items())
@@ -139,9 +142,8 @@ def preset_check(name: str, song: str | None, seed: int, as_json: bool) -> None:
         from reactive.timeline.report import sentences
 
         click.echo(clean_lines("\n".join(sentences(report))))
-        return
-    for note in checked.notes:
-        click.echo(f"Note: {note}.")
+    for note in notes:
+        click.echo(f"Note: {clean(note)}.")
 
 
 def _report(opened: Any, song: str, seed: int) -> Any:
@@ -164,9 +166,9 @@ def _report(opened: Any, song: str, seed: int) -> Any:
 @click.argument("name")
 @click.argument("song", type=click.Path())
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="The clip. Default: ./<song>-<preset>.mp4.")
-@click.option("--seconds", default=10.0, show_default=True, type=click.FloatRange(0.1, 600), help="How long it is.")
+@click.option("--seconds", default=10.0, show_default=True, type=Real(0.1, 600), help="How long it is.")
 @click.option("--model", default="ember", show_default=True, help="As in `reactive run`.")
-@click.option("--steps", type=click.IntRange(1, 200), help="Evaluations a picture. Default: what the model wants.")
+@click.option("--steps", type=Whole(1, 200), help="Evaluations a picture. Default: what the model wants.")
 @seed_option
 @click.option("--overwrite", is_flag=True, help="Replace an existing clip, once the new one is complete.")
 @json_option
@@ -191,7 +193,7 @@ def preset_try(
         from reactive.media.safe import regular_file
         from reactive.preset.library import find_preset
 
-        file = find_preset(name)
+        file = find_preset(name, option="")
         regular_file(song)
         label = file.parent.name if file.name == "preset.toml" else file.stem
         out = output or Path(f"{Path(song).stem}-{label}.mp4")
@@ -220,9 +222,7 @@ def clean_lines(text: str) -> str:
 @preset.command("import-deforum")
 @click.argument("settings", type=click.Path(path_type=Path))
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The preset file to write.")
-@click.option(
-    "--tempo", default=120.0, show_default=True, type=click.FloatRange(20, 400), help="Of the song it was for."
-)
+@click.option("--tempo", default=120.0, show_default=True, type=Real(20, 400), help="Of the song it was for.")
 @click.option("--overwrite", is_flag=True, help="Replace an existing file.")
 @json_option
 def preset_import_deforum(settings: Path, output: Path, tempo: float, overwrite: bool, as_json: bool) -> None:

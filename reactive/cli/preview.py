@@ -26,6 +26,7 @@ from reactive.cli.common import (
     seed_option,
     video_option,
 )
+from reactive.cli.numbers import Whole
 from reactive.errors import ReactiveError
 
 
@@ -42,14 +43,12 @@ from reactive.errors import ReactiveError
 @click.option("--size", metavar="WxH", help="Size of the clip that is previewed. Default: as `reactive run` has it.")
 @click.option("--imagine-size", metavar="WxH", help="Size that the model works at. Default: what it was made for.")
 @click.option("--model", default="ember", show_default=True, help="ember, a diffusers folder, or a hub id.")
-@click.option("--steps", type=click.IntRange(1, 200), help="Evaluations a picture. Default: what the model wants.")
+@click.option("--steps", type=Whole(1, 200), help="Evaluations a picture. Default: what the model wants.")
 @click.option("--draft", is_flag=True, help="Half the size: sooner, and not what the final clip shows.")
 @click.option("--device", type=click.Choice(DEVICES), default="auto", show_default=True, help=DEVICES_HELP)
-@click.option("--threads", default=0, type=click.IntRange(0, 512), help="CPU threads. Default: one a core.")
+@click.option("--threads", default=0, type=Whole(0, 512), help="CPU threads. Default: one a core.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at; 0.0.0.0 for phones too.")
-@click.option(
-    "--port", type=click.IntRange(0, 65535), help="Port to listen at; 0 any free one. Default: 7373 if it is free."
-)
+@click.option("--port", type=Whole(0, 65535), help="Port to listen at; 0 any free one. Default: 7373 if it is free.")
 @click.option("--open/--no-open", "opening", default=True, help="Open the page in the browser.")
 @click.option(
     "--takes", type=click.Path(path_type=Path), default=Path(), help="Folder for takes. Default: the one you are in."

@@ -7,11 +7,22 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
-from reactive.cli.common import FAILED, INTERRUPTED, TERMINATED, USAGE, Terminated, fail, stopped
+from reactive.cli.common import (
+    FAILED,
+    INTERRUPTED,
+    TERMINATED,
+    USAGE,
+    Terminated,
+    clean,
+    fail,
+    stopped,
+    system_error,
+)
+from reactive.cli.streams import loaded, open_closed
 from reactive.errors import ReactiveError
 
 
@@ -21,8 +32,23 @@ def _terminate(number: int, frame: Any) -> None:
     raise Terminated
 
 
+class _Stopped(Exception):
+    """An interruption on its way past click, which would print an empty line and forget which one it was."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(code)
+        self.code = code
+
+
 class Program(click.Group):
     """The group of all commands."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as interruption:
+            raise _Stopped(TERMINATED if isinstance(interruption, Terminated) else INTERRUPTED) from None
 
     def main(
         self,
@@ -38,31 +64,43 @@ class Program(click.Group):
         if not standalone_mode:
             return super().main(args, prog_name, complete_var, standalone_mode=False, **options)
         given = sys.argv[1:] if args is None else list(args)
+        if args is None:
+            # the real program, not one that a test calls
+            open_closed()
         for name in ("SIGTERM", "SIGHUP"):
             if hasattr(signal, name):
                 # only the main thread may; a test runner's other threads do without
                 with contextlib.suppress(ValueError):
                     signal.signal(getattr(signal, name), _terminate)
         try:
+            loaded()
             code = super().main(args, prog_name, complete_var, standalone_mode=False, **options)
             sys.stdout.flush()
         except click.UsageError as error:
             if not _wants_json(error, given):
-                error.show()
-                sys.exit(error.exit_code)
+                _usage(error)
             fail(ReactiveError(error.format_message().rstrip("."), remedy="see --help"), True, USAGE)
         except click.ClickException as error:
             error.show()
             sys.exit(error.exit_code)
+        except _Stopped as interruption:
+            stopped("--json" in given, interruption.code)
         except Terminated:
             stopped("--json" in given, TERMINATED)
         except (KeyboardInterrupt, click.Abort):
             stopped("--json" in given, INTERRUPTED)
         except OSError as problem:
             if problem.filename is not None:
-                raise
+                fail(system_error(problem), "--json" in given)
             _stdout_failed(problem)
         sys.exit(code if isinstance(code, int) else 0)
+
+
+def _usage(error: click.UsageError) -> NoReturn:
+    """Say in one line what is wrong with a command line, and where its help is."""
+    path = error.ctx.command_path if error.ctx else "reactive"
+    click.echo(f"Error: {clean(error.format_message().rstrip('.'))}. See `{path} --help`.", err=True)
+    sys.exit(error.exit_code)
 
 
 def _wants_json(error: click.UsageError, given: Sequence[str]) -> bool:

@@ -38,6 +38,7 @@ from reactive.cli.common import (
     video_option,
     yield_processors,
 )
+from reactive.cli.numbers import LONGEST, Real, Whole
 from reactive.cli.recipe import check_beside, recipe_options, repeat
 
 SUFFIXES = {
@@ -66,7 +67,7 @@ SUFFIXES = {
     metavar="NAME",
     help="Another autoencoder: tiny (for previews), a name, a hub id, a folder or a .safetensors file.",
 )
-@click.option("--guidance", type=click.FloatRange(0, 50), help="How hard prompts lead. Default: what the model wants.")
+@click.option("--guidance", type=Real(0, 50), help="How hard prompts lead. Default: what the model wants.")
 @click.option("--negative", default="", metavar="TEXT", help="What guidance leads away from.")
 @click.option(
     "--dtype",
@@ -78,7 +79,7 @@ SUFFIXES = {
 @click.option(
     "--compile", "compiled", is_flag=True, help="Compile the model first: minutes, then somewhat faster pictures."
 )
-@click.option("--steps", type=click.IntRange(1, 200), help="Evaluations a picture. Default: what the model wants.")
+@click.option("--steps", type=Whole(1, 200), help="Evaluations a picture. Default: what the model wants.")
 @click.option(
     "--sampler",
     type=click.Choice(["ddim", "euler", "lcm", "dpmpp_2m", "flow_euler"]),
@@ -95,15 +96,17 @@ SUFFIXES = {
     help="What the network predicts. Default: what the model says, or its name.",
 )
 @seed_option
-@click.option("--start", default=0.0, metavar="S", help="Begin so many seconds into the song.")
-@click.option("--duration", type=float, metavar="S", help="Render so many seconds. Default: to the end.")
+@click.option("--start", default=0.0, type=Real(0, LONGEST), metavar="S", help="Begin so many seconds into the song.")
+@click.option(
+    "--duration", type=Real(0, LONGEST, min_open=True), metavar="S", help="Render so many seconds. Default: to the end."
+)
 @photo_option
 @macro_option
 @lyrics_option
 @video_option
 @click.option(
     "--imagine-rate",
-    type=click.FloatRange(1, 240),
+    type=Real(1, 240),
     metavar="R",
     help="Imagine R pictures a second and draw the rest by optical flow. Default: every frame.",
 )
@@ -136,7 +139,7 @@ SUFFIXES = {
     metavar="N|auto",
     help="Feedback shots imagined at once. Default: as many as fill a batch.",
 )
-@click.option("--threads", default=0, type=click.IntRange(0, 512), help="CPU threads. Default: one a core.")
+@click.option("--threads", default=0, type=Whole(0, 512), help="CPU threads. Default: one a core.")
 @click.option(
     "--codec",
     type=click.Choice(list(SUFFIXES)),
@@ -144,15 +147,13 @@ SUFFIXES = {
     show_default=True,
     help="nvenc, videotoolbox, qsv, amf: H.264 by an NVIDIA card's, a Mac's, Intel's or AMD's own encoder, if there is one.",
 )
-@click.option(
-    "--crf", default=18, show_default=True, type=click.IntRange(0, 51), help="H.264 quality; lower is better."
-)
+@click.option("--crf", default=18, show_default=True, type=Whole(0, 51), help="H.264 quality; lower is better.")
 @click.option("--encode-speed", default="veryfast", show_default=True, metavar="NAME", help="x264's preset.")
 @click.option("--flash-safe", is_flag=True, help="Hold flashing within what is safe to watch (ITU-R BT.1702).")
 @click.option("--also", metavar="SHAPES", help="Further shapes of the same render: 9:16,1:1.")
 @click.option("--out-dir", type=click.Path(path_type=Path), help="Where the clips of several songs are written.")
 @click.option("--job", type=click.Path(path_type=Path), help="Keep what is finished here. Default: <OUT>.reactive-job.")
-@click.option("--segment", default=0, type=click.IntRange(0, 10_000), help="Frames of a piece. Default: by rule.")
+@click.option("--segment", default=0, type=Whole(0, 10_000), help="Frames of a piece. Default: by rule.")
 @click.option("--mixed", is_flag=True, help="Go on with a job begun with other versions, device or threads.")
 @ray_options
 @recipe_options
@@ -329,6 +330,11 @@ def _settings(song: str, options: dict[str, Any]) -> Any:
         raise OutputError(
             f'"{lanes}" is not a number of lanes', where="--lanes", remedy="write auto, or a number from 1 to 999"
         )
+    if options["loras"]:
+        from reactive.diffusion.models.lora import parse_lora
+
+        for lora in options["loras"]:
+            parse_lora(lora)
     if options["timeline"] and options["take"]:
         raise OutputError("can't go with --timeline", where="--take", remedy="name one of the two")
     decided = bool(options["timeline"] or options["take"])

@@ -25,6 +25,7 @@ from reactive.cli.common import (
     song_argument,
     video_option,
 )
+from reactive.cli.numbers import Whole
 
 
 @click.command()
@@ -43,7 +44,7 @@ from reactive.cli.common import (
 @click.option(
     "--own-photo", type=click.Path(path_type=Path), help="A photograph beside the song that they grow out of."
 )
-@click.option("--own-seed", type=click.IntRange(0, 2**62 - 1), help="A seed of their own.")
+@click.option("--own-seed", type=Whole(0, 2**62 - 1), help="A seed of their own.")
 @click.option("--reset", is_flag=True, help="Forget what was wanted of the chosen shots.")
 @click.option(
     "--shots",
@@ -53,7 +54,7 @@ from reactive.cli.common import (
 )
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Draw a contact sheet: .jpg, .png or .webp.")
 @click.option("--model", default="ember", show_default=True, help="Imagines the contact sheet; as in `reactive run`.")
-@click.option("--steps", type=click.IntRange(1, 200), help="Evaluations a picture. Default: what the model wants.")
+@click.option("--steps", type=Whole(1, 200), help="Evaluations a picture. Default: what the model wants.")
 @json_option
 def shots(song: str, as_json: bool, **options: Any) -> None:
     """List the shots of SONG's clip, draw them as a contact sheet, and change single ones.
@@ -78,6 +79,7 @@ def shots(song: str, as_json: bool, **options: Any) -> None:
 
         with errors(as_json, USAGE):
             rate = parse_fps(options["fps"])
+            knobs = parse_macros(options["macros"])
         preset = open_preset(options["preset"])
         wanted, lines = preset.preset, words_of(preset, options["lyrics"])
         keep_inputs([options["output"]], [Path(song), *options["photos"], *options["videos"]])
@@ -97,7 +99,7 @@ def shots(song: str, as_json: bool, **options: Any) -> None:
         decided = build_timeline(
             analysis, wanted, samples=track.samples, fps=rate, seed=options["seed"], lyrics=lines,
             photos=tuple(photo.name for photo in options["photos"]),
-            videos=tuple(video.name for video in options["videos"]), macros=parse_macros(options["macros"]),
+            videos=tuple(video.name for video in options["videos"]), macros=knobs,
         )  # fmt: skip
         if changing:
             wishes = change_shots(

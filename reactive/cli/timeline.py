@@ -92,9 +92,10 @@ def timeline(
 
         with errors(as_json, USAGE):
             rate = parse_fps(fps)
+            knobs = parse_macros(macros)
         opened = open_preset(preset)
         wanted = opened.preset
-        turned = macro_values(wanted, parse_macros(macros))
+        turned = macro_values(wanted, knobs)
         lines = words_of(opened, lyrics)
         wishes_file = shots_file(song, shots, no_shots)
         formats = [format_of(path, kind) for path in exports]

@@ -29,6 +29,7 @@ from reactive.diffusion.models.conditioning import PromptBank
 from reactive.diffusion.models.model import Model
 from reactive.diffusion.sampling.noise import NoisePath
 from reactive.files import write_text
+from reactive.jsonfile import parse_json
 
 # L*a*b* a unit of walk, in pictures of 24 x 14 pixels; about what ember does at its native size
 REFERENCE = 20.0
@@ -154,7 +155,7 @@ def known_pace(model: Model, *, width: int, height: int) -> float | None:
     if (said := model.walk.get(f"{width}x{height}/{model.steps}")) is not None:
         return said
     with contextlib.suppress(OSError, ValueError, TypeError):
-        return float(json.loads(_kept(model, width, height).read_text(encoding="utf-8")))
+        return float(parse_json(_kept(model, width, height).read_bytes()))
     return None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 
@@ -12,6 +13,8 @@ from reactive.timeline.clock import frame_length
 from reactive.timeline.timeline import Timeline
 
 WIDTH, HEIGHT = 1024, 576
+# without a backslash they would be emphasis
+_BRACKETS = re.compile(r"([()\[\]])")
 
 
 def deforum_text(timeline: Timeline) -> str:
@@ -48,4 +51,10 @@ def deforum_text(timeline: Timeline) -> str:
 
 def with_negative(run: Run) -> str:
     """Return a prompt as Deforum takes it, what it keeps away from behind ``--neg``."""
-    return f"{run.text} --neg {run.negative}" if run.negative else run.text
+    text, negative = escaped(run.text), escaped(run.negative)
+    return f"{text} --neg {negative}" if negative else text
+
+
+def escaped(text: str) -> str:
+    """Return words whose brackets are no emphasis."""
+    return _BRACKETS.sub(r"\\\1", text)

@@ -1,13 +1,18 @@
-"""Deforum settings to a preset: prompts, strength, zoom, angle and translation, with a list of what has no counterpart.
+"""Deforum settings and Parseq documents to a preset: prompts, strength and moves, with a list of what has no counterpart.
 
 A preset names musical roles, never frames, so a schedule can't be taken over key by key: what it rests at becomes the
-resting value, and how far it swings from there follows the kick. Formulas are listed, never computed.
+resting value, and how far it swings from there follows the kick. Formulas are computed by a small reader of our own.
+
+What Deforum's modes move by (its documentation): 2D by `zoom`, `angle` and `translation_x`, `_y`; 3D by `translation_x`,
+`_y`, `_z` and `rotation_3d_x`, `_y`, `_z`, and never by `zoom` or `angle`; the others don't move. In 3D a unit is 1/200 of a
+depth that lies between about 1 and 2.6, so moving forward by `z` makes what is at depth 2 larger by 1 / (1 - z / 400).
 """
 
 from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,18 +20,26 @@ from typing import Any
 import numpy as np
 
 from reactive.errors import PresetError
-from reactive.exchange.schedule import read_schedule
+from reactive.exchange.deforum_file import Settings, read_settings
+from reactive.exchange.deforum_prompts import Prompts, plain_prompt, read_prompts
+from reactive.exchange.schedule import draw_schedule
 from reactive.preset.schema import MAX_PROMPTS, check_preset
 from reactive.timeline.timeline import CAMERA_ZOOM
 
-MAX_BYTES = 20_000_000
 MAX_FRAMES = 10_000_000
+# so many frames of a schedule are looked at, evenly spread where there are more
+SAMPLES = 20_000
 LENGTHS = ((0.5, "2 beats"), (1, "1 bar"), (2, "2 bars"), (4, "4 bars"), (8, "8 bars"), (16, "16 bars"))
+# translation_z at which what is at the depth that counts would be reached, and how near to it a move may come
+REACHED, NEAREST = 400.0, 300.0
+FLAT = ("zoom", "angle", "translation_x", "translation_y")
+DEEP = ("translation_x", "translation_y", "translation_z", "rotation_3d_x", "rotation_3d_y", "rotation_3d_z")
 # what this import reads, or what says nothing about the picture
 _READ = {
-    "prompts", "animation_prompts", "animation_prompts_positive", "animation_prompts_negative",
-    "strength_schedule", "strength", "zoom", "angle",
-    "translation_x", "translation_y", "fps", "max_frames", "W", "H", "diffusion_cadence", "animation_mode",
+    "prompts", "animation_prompts", "animation_prompts_positive", "animation_prompts_negative", "parseq_manifest",
+    "parseq_use_deltas", "strength_schedule", "strength", *FLAT, *DEEP, "fps", "max_frames", "W", "H",
+    "diffusion_cadence", "animation_mode", "batch_name", "n_batch", "save_settings", "save_samples", "display_samples",
+    "skip_video_creation", "deforum_git_commit_id", "make_gif", "timestring",
 }  # fmt: skip
 _REASONS = {
     "seed": "a clip's seed is given with --seed",
@@ -35,6 +48,7 @@ _REASONS = {
     "sampler": "the model's own sampler is used",
     "steps": "steps are given with --steps",
     "init_image": "a picture is given with --photo",
+    "video_init_path": "a video is given with --video",
     "sd_model_name": "a model is given with --model",
     "soundtrack_path": "the song is given to `reactive run`",
 }
@@ -49,7 +63,7 @@ class Imported:
 
 
 def import_deforum(path: Path, *, tempo: float = 120.0) -> Imported:
-    """Read a Deforum settings file (JSON, often named .txt).
+    """Read a Deforum settings file (JSON, often named .txt) or a Parseq document.
 
     Parameters
     ----------
@@ -63,24 +77,29 @@ def import_deforum(path: Path, *, tempo: float = 120.0) -> Imported:
     PresetError
         If it can't be read or is no such file.
     """
-    where = str(path)
-    settings = _read(path)
-    without: list[str] = []
-    fps = _finite(settings.get("fps"), 15.0, (1, 240))
+    read = read_settings(path)
+    settings, parseq = read.settings, read.parseq
+    without = list(read.notes)
+    fps = _finite(settings.get("fps"), (parseq.fps if parseq else None) or 15.0, (1, 240))
+    if "fps" not in settings and not (parseq and parseq.fps):
+        without.append("fps, which the file does not say: 15 frames a second are assumed")
     frames = int(_finite(settings.get("max_frames"), 0, (0, MAX_FRAMES)))
-    keys, prompts = _prompts(settings, where, without)
-    negative = _words(str(settings.get("animation_prompts_negative") or ""))
+    names = {"max_f": float(max(frames - 1, 0)), "s": _finite(settings.get("seed"), 0.0, (-1, 2**53))}
+    prompts = _prompts(read, str(path), names)
+    keys = prompts.frames
+    length = max(frames, keys[-1] + 1, parseq.frames if parseq else 1)
+    negative = plain_prompt(str(settings.get("animation_prompts_negative") or ""))[0][:1000]
     width, height = (_finite(settings.get(side), 512.0, (16, 16384)) for side in ("W", "H"))
-    curves = {
-        name: _curve(settings, name, max(frames, keys[-1] + 1), without)
-        for name in ("strength_schedule", "zoom", "angle", "translation_x", "translation_y")
-    }
-    if settings.get("animation_mode") not in (None, "2D"):
-        without.append(f"animation_mode {json.dumps(settings['animation_mode'])}: only 2D moves have a counterpart")
+    mode = _mode(read)
+    curves = _curves(read, mode, length, names, without)
     rate = min(max(fps / _finite(settings.get("diffusion_cadence"), 1, (1, 100)), 1.0), 60.0)
+    without += prompts.notes
+    _list_unread(settings, without)
     beat = 60 / tempo
     holds = np.diff(keys) / fps / (4 * beat) if len(keys) > 1 else np.array([4.0])
     every = min(LENGTHS, key=lambda length: abs(math.log(length[0] / max(float(np.median(holds)), 0.01))))[1]
+    # still pictures and blends of prompts come from noise, each by itself
+    fed_back = mode in ("2D", "3D", "Video Input")
     lines = [
         "# Made from Deforum settings by `reactive preset import-deforum`.",
         *(f"# Without a counterpart: {_plain(clause)}" for clause in without),
@@ -99,16 +118,21 @@ def import_deforum(path: Path, *, tempo: float = 120.0) -> Imported:
         f'rotate = "{_driven(curves["angle"], 0.0, lambda a: a * fps)}"',
         f'x = "{_driven(curves["translation_x"], 0.0, lambda x: x * fps / width)}"',
         f'y = "{_driven(curves["translation_y"], 0.0, lambda y: y * fps / height)}"',
+        *(
+            f'{name} = "{_driven(curves[field], 0.0, lambda a: a * fps)}"'
+            for name, field in (("tilt", "rotation_3d_x"), ("turn", "rotation_3d_y"))
+            if curves[field] is not None
+        ),
         "",
         "[[phase]]",
         'name = "deforum"',
-        'mode = "feedback"',
+        f'mode = "{"feedback" if fed_back else "walk"}"',
         'order = "sequence"',
-        f'strength = "{_driven(curves["strength_schedule"], 0.65, lambda s: 1 - np.clip(s, 0, 1))}"',
+        f'strength = "{_driven(curves["strength_schedule"], 0.65, lambda s: 1 - np.clip(s, 0, 1), share=2)}"',
         "prompts = [",
         *(
             f"  {{ text = {_quoted(text)}, negative = {_quoted(away)} }}," if away else f"  {_quoted(text)},"
-            for text, away in prompts
+            for text, away in prompts.texts
         ),
         "]",
         "",
@@ -122,92 +146,116 @@ def import_deforum(path: Path, *, tempo: float = 120.0) -> Imported:
     import tomllib
 
     # what leaves here is a preset
-    check_preset(tomllib.loads(text), where=where)
+    check_preset(tomllib.loads(text), where=str(path))
     return Imported(text, tuple(without))
 
 
-def _read(path: Path) -> dict[str, Any]:
-    where, remedy = str(path), "name a settings file that Deforum saved"
+def _prompts(read: Settings, where: str, names: dict[str, float]) -> Prompts:
+    settings, parseq = read.settings, read.parseq
+    given = settings.get("animation_prompts") or settings.get("prompts")
+    if isinstance(settings.get("prompts"), dict) and settings["prompts"]:
+        given = settings["prompts"]
+    if parseq and parseq.prompts is not None:
+        given = parseq.prompts
+    common = str(settings.get("animation_prompts_positive") or "")
     try:
-        if not path.is_file():
-            raise PresetError("no such file", where=where, remedy=remedy)
-        if path.stat().st_size > MAX_BYTES:
-            raise PresetError(f"is larger than {MAX_BYTES:,} bytes", where=where, remedy=remedy)
-        data = json.loads(path.read_bytes().decode("utf-8"))
-    except OSError as problem:
-        raise PresetError(f"can't be read ({problem.strerror})", where=where, remedy="check the name") from None
-    except (ValueError, RecursionError):
-        raise PresetError("is not JSON", where=where, remedy=remedy) from None
-    if not isinstance(data, dict) or not ({"prompts", "animation_prompts"} & data.keys()):
-        raise PresetError("holds no prompts of Deforum's", where=where, remedy=remedy)
-    return data
-
-
-def _prompts(settings: dict[str, Any], where: str, without: list[str]) -> tuple[list[int], list[tuple[str, str]]]:
-    """Return the frames of the prompts, rising, and for each its text and what it keeps away from."""
-    given = settings.get("prompts", settings.get("animation_prompts"))
-    if not isinstance(given, dict) or not given or len(given) > MAX_PROMPTS:
-        raise PresetError(
-            f"prompts are not 1 to {MAX_PROMPTS} texts by frame",
-            where=where,
-            remedy='write {"0": "a sea", "96": "a sky"}',
-        )
-    common = str(settings.get("animation_prompts_positive") or "").strip()
-    found: dict[int, tuple[str, str]] = {}
-    weighted = named = False
-    for key, value in given.items():
-        try:
-            frame = int(key)
-        except ValueError:
-            named = True
-            continue
-        text, _, away = str(value).partition("--neg")
-        weighted = weighted or "`" in text
-        words = _words(", ".join(part for part in (text.strip(" ,\n"), common) if part))
-        if words and 0 <= frame < MAX_FRAMES:
-            found[frame] = words, _words(away)
-    for there, clause in (
-        (weighted, "formulas inside prompts: they were left as text"),
-        (named, "prompts whose key is a formula"),
-    ):
-        if there:
-            without.append(clause)
-    if not found:
+        prompts = read_prompts(given, names, common=common)
+    except ValueError as problem:
+        raise PresetError(str(problem), where=where, remedy='write {"0": "a sea", "96": "a sky"}') from None
+    if not prompts.frames:
         raise PresetError("holds no prompt with words in it", where=where, remedy="add one")
-    for key in sorted(settings.keys() - _READ):
-        if settings[key] not in (None, "", False, [], {}):
-            reason = _REASONS.get(key)
-            without.append(f"{key}: {reason}" if reason else str(key))
-    without.append("the frames of the prompts: they follow the song's bars")
-    frames = sorted(found)
-    return frames, [found[frame] for frame in frames]
+    if len(prompts.frames) > MAX_PROMPTS:
+        raise PresetError(f"holds more than {MAX_PROMPTS} prompts", where=where, remedy="remove some")
+    return prompts
 
 
-def _curve(settings: dict[str, Any], name: str, frames: int, without: list[str]) -> np.ndarray | None:
-    """Return a schedule's keys as a curve over its keys' frames, or None where there is none that can be read."""
-    given = settings.get(name)
+def _mode(read: Settings) -> str:
+    """Return the animation mode; a Parseq document by itself is of the mode whose fields it moves."""
+    told = read.settings.get("animation_mode")
+    if isinstance(told, str):
+        return next((mode for mode in ("2D", "3D", "Video Input") if mode.lower() == told.strip().lower()), told)
+    if told is None and read.parseq:
+        moving = {name for name, curve in read.parseq.moves.items() if np.ptp(curve) > 0 or abs(curve[0] - 1) > 1e-9}
+        return "3D" if moving & set(DEEP[2:]) and not moving & set(FLAT[:2]) else "2D"
+    return "2D"
+
+
+def _curves(
+    read: Settings, mode: str, length: int, names: dict[str, float], without: list[str]
+) -> dict[str, np.ndarray | None]:
+    """Return the curves that the mode moves by under the names of 2D's, beside rotations in depth and the strength."""
+    at = np.unique(np.linspace(0, length - 1, min(length, SAMPLES)).astype(np.int64))
+    moved = {"2D": FLAT, "3D": DEEP}.get(mode, ())
+    curves: dict[str, np.ndarray | None] = dict.fromkeys((*FLAT, *DEEP))
+    for name in ("strength_schedule", *moved):
+        curves[name] = _curve(read, name, at, names, without)
+    if mode == "2D":
+        return curves
+    unused = [name for name in FLAT if name not in moved and name in read.settings]
+    listed = f" and leaves {', '.join(unused)} unused" if unused else ""
+    if mode != "3D":
+        without.append(f"animation_mode {json.dumps(mode)}, which does not move the picture{listed}")
+        return curves
+    without.append(
+        f'animation_mode "3D": one depth is taken for the whole picture, translation_z moves it forward{listed}'
+    )
+    if curves["rotation_3d_x"] is not None or curves["rotation_3d_y"] is not None:
+        without.append("the camera's rotation_3d_x and _y: the picture tilts and turns about its centre instead")
+    forward = curves["translation_z"]
+    if forward is not None:
+        curves["zoom"] = 1 / (1 - np.clip(forward, -1e6, NEAREST) / REACHED)
+    curves["angle"] = curves["rotation_3d_z"]
+    return curves
+
+
+def _curve(read: Settings, name: str, at: np.ndarray, names: dict[str, float], without: list[str]) -> np.ndarray | None:
+    """Return a schedule's values at some frames, or None where there is none that can be read."""
+    if read.parseq:
+        field = name.removesuffix("_schedule")
+        known = read.parseq.moves if read.use_deltas else {}
+        drawn = known.get(field, read.parseq.values.get(field))
+        if drawn is not None:
+            return drawn
+    given = read.settings.get(name)
     if given is None or given == "":
         return None
+    if isinstance(given, (int, float)):
+        value = _finite(given, math.nan, (-1e6, 1e6))
+        return None if math.isnan(value) else np.full(1, value)
     try:
-        at, values = read_schedule(str(given)) if not isinstance(given, (int, float)) else ([0], [float(given)])
-    except (ValueError, OverflowError) as problem:
-        without.append(f"{name}: {problem}")
-        return None
-    pairs = [(frame, value) for frame, value in zip(at, values, strict=True) if value is not None and abs(value) < 1e6]
-    if len(pairs) < len(values):
-        without.append(f"{name}: formulas are not computed")
-    if not pairs:
-        return None
-    # long enough to weigh each key by how long it holds, short enough for any length
-    grid = np.linspace(0, max(frames, pairs[-1][0] + 1) - 1, 4001)
-    return np.interp(grid, [frame for frame, _ in pairs], [value for _, value in pairs])
+        curve, fault = draw_schedule(str(given), at, names)
+    except ValueError as problem:
+        curve, fault = None, str(problem)
+    if fault:
+        without.append(f"{name}: {fault}")
+    return curve
 
 
-def _driven(curve: np.ndarray | None, default: float, to_preset: Any) -> str:
-    """Return an expression that rests where the curve rests and swings on kicks as far as it swings."""
+def _list_unread(settings: dict[str, Any], without: list[str]) -> None:
+    """Add the settings that nothing was made of: those with a remedy one by one, the rest together."""
+    bare = []
+    for key in sorted(settings.keys() - _READ):
+        if settings[key] in (None, "", False, [], {}):
+            continue
+        if reason := _REASONS.get(key):
+            without.append(f"{key}: {reason}")
+        else:
+            bare.append(key)
+    without.append("the frames of the prompts: they follow the song's bars")
+    if bare:
+        without.append(f"Deforum's own {', '.join(bare)}")
+
+
+def _driven(
+    curve: np.ndarray | None, default: float, to_preset: Callable[[np.ndarray], np.ndarray], *, share: float = 0.5
+) -> str:
+    """Return an expression that rests where the curve rests and swings on kicks as far as it swings.
+
+    The `share` of the frames, in percent, that lie furthest out on either side is passed over.
+    """
     values = np.asarray(to_preset(np.array([default]) if curve is None else curve), np.float64)
     rest = float(np.median(values))
-    swings = [float(np.percentile(values, share)) - rest for share in (2, 98)]
+    swings = [float(np.percentile(values, place)) - rest for place in (share, 100 - share)]
     swing = max(swings, key=abs)
     if abs(swing) < 0.01 * max(abs(rest), 0.1):
         return f"{rest:.4g}"
@@ -230,11 +278,6 @@ def _finite(value: Any, default: float, limits: tuple[float, float]) -> float:
     except (TypeError, ValueError, OverflowError):
         return default
     return min(max(number, limits[0]), limits[1]) if math.isfinite(number) else default
-
-
-def _words(text: str) -> str:
-    """Return a prompt's words: braces would be gaps to fill."""
-    return _plain(text.translate(str.maketrans("{}", "()")))[:1000]
 
 
 def _plain(text: str) -> str:

@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 
-from reactive.exchange.deforum import HEIGHT, WIDTH, with_negative
+from reactive.exchange.deforum import HEIGHT, WIDTH, escaped, with_negative
 from reactive.exchange.moments import Run, kept, moves, prompt_runs, seeds
 from reactive.exchange.schedule import keys_of
 from reactive.timeline.clock import frame_length
@@ -59,7 +59,7 @@ def parseq_text(timeline: Timeline, *, tempo: float = 120.0) -> str:
 
 def _prompt(run: Run, number: int) -> dict[str, object]:
     return {
-        "name": f"Prompt {number + 1}", "positive": run.text, "negative": run.negative, "allFrames": False,
+        "name": f"Prompt {number + 1}", "positive": escaped(run.text), "negative": escaped(run.negative), "allFrames": False,
         "from": run.start, "to": run.stop - 1,
     }  # fmt: skip
 

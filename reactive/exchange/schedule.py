@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 
 import numpy as np
 
-_KEY = re.compile(r"\s*(\d{1,9})\s*:\s*\(")
-_COMMA = re.compile(r"\s*,?")
-MAX_KEYS = 200_000
+from reactive.exchange.formula import compute
+
+_KEY = re.compile(r"""\s*("[^":]{1,200}"|'[^':]{1,200}'|[^:"',]{1,200}?)\s*:""")
+# a key where a comma should have stood before it
+_NEXT = re.compile(r"""\s*(?:"[^":]{1,200}"|'[^':]{1,200}'|\d{1,9})\s*:""")
+_COMMA = re.compile(r"\s*,?\s*")
+_NUMBER = re.compile(r"\s*[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?\s*", re.ASCII)
+MAX_KEYS = 20_000
+MAX_FORMULAS = 1000
+MAX_FRAME = 1e9
+# no schedule of a picture goes further
+MOST = 1e6
 
 
 def keys_of(curve: np.ndarray, tolerance: float) -> list[int]:
@@ -47,41 +57,127 @@ def write_steps(values: np.ndarray) -> str:
     return ", ".join(f"{frame}: ({int(values[frame])})" for frame in frames)
 
 
-def read_schedule(text: str) -> tuple[list[int], list[float | None]]:
-    """Return a schedule's frames, rising, and their values; None stands for a formula, which is not computed.
+def read_schedule(text: str) -> list[tuple[str, str]]:
+    """Return a schedule's keys in the order they are written: where, and the value or formula, both as texts.
+
+    Keys may be formulas and stand in quotation marks; a comma between keys, or the brackets around a value, may be missing.
 
     Raises
     ------
     ValueError
         If the text is no schedule.
     """
-    found: dict[int, float | None] = {}
+    found: list[tuple[str, str]] = []
     position = 0
     while match := _KEY.match(text, position):
-        end = _closing(text, match.end())
-        found[int(match.group(1))] = _number(text[match.end() : end])
-        comma = _COMMA.match(text, end + 1)
-        position = comma.end() if comma else end + 1
+        end = _end(text, match.end())
+        value = text[match.end() : end].strip()
+        if value.startswith("(") and _end(value, 1, ")") == len(value) - 1:
+            value = value[1:-1].strip()
+        if not value:
+            break
+        found.append((match[1].strip(), value))
+        comma = _COMMA.match(text, end)
+        position = comma.end() if comma else end
         if len(found) > MAX_KEYS:
             raise ValueError(f"has more than {MAX_KEYS} keys")
     if not found or text[position:].strip():
         raise ValueError("is not a schedule such as 0: (1.0), 24: (1.02)")
-    frames = sorted(found)
-    return frames, [found[frame] for frame in frames]
+    return found
 
 
-def _closing(text: str, start: int) -> int:
-    depth = 1
+def draw_schedule(text: str, at: np.ndarray, names: Mapping[str, float]) -> tuple[np.ndarray | None, str]:
+    """Return a schedule's values at some frames, and what of it could not be taken ("" if nothing).
+
+    Numbers are joined by straight lines; a formula holds from its key to the next one. Before the first key and behind
+    the last, a number stays as it is.
+
+    Parameters
+    ----------
+    text
+        The schedule.
+    at
+        The frames, int64, rising, from 0 on.
+    names
+        What ``max_f`` and ``s`` stand for.
+
+    Returns
+    -------
+    The values as float64, None where there is no key that can be read, and a clause.
+
+    Raises
+    ------
+    ValueError
+        If the text is no schedule.
+    """
+    keys: dict[int, tuple[str, float]] = {}
+    fault = ""
+    written = read_schedule(text)
+    if sum(not _NUMBER.fullmatch(value) for _, value in written) > MAX_FORMULAS:
+        raise ValueError(f"has more than {MAX_FORMULAS} formulas")
+    for place, value in written:
+        try:
+            frame = key_frame(place, names)
+            keys[frame] = value, _value(value, {**names, "t": float(frame)})
+        except ValueError as problem:
+            fault = fault or f"the value {value[:60]} at {place[:20]} {problem}"
+    frames = sorted(keys)
+    if not frames:
+        return None, fault
+    curve = np.interp(at, frames, [keys[frame][1] for frame in frames])
+    edges = [0, *np.searchsorted(at, frames[1:]).tolist(), len(at)]
+    for frame, begin, end in zip(frames, edges, edges[1:], strict=False):
+        formula, held = keys[frame]
+        if begin == end or _NUMBER.fullmatch(formula):
+            continue
+        try:
+            curve[begin:end] = compute(formula, {**names, "t": at[begin:end].astype(np.float64)})
+        except ValueError as problem:
+            fault = fault or f"the value {formula[:60]} at {frame} {problem}"
+            curve[begin:end] = held
+    return np.clip(curve, -MOST, MOST), fault
+
+
+def _value(text: str, names: Mapping[str, float]) -> float:
+    value = float(text) if _NUMBER.fullmatch(text) else float(compute(text, names))
+    if not math.isfinite(value):
+        raise ValueError("is not finite")
+    return value
+
+
+def key_frame(text: str, names: Mapping[str, float]) -> int:
+    """Return the frame that a key names: a number, or a formula of ``max_f``.
+
+    Raises
+    ------
+    ValueError
+        If it names none.
+    """
+    frame = _value(text.strip().strip("\"'").strip(), names)
+    if not 0 <= frame < MAX_FRAME:
+        raise ValueError("is no frame")
+    return int(frame)
+
+
+def _end(text: str, start: int, stop: str = ",") -> int:
+    """Return where a value ends: at the next `stop` that stands in no bracket and no quotation marks, or behind the text."""
+    depth, quote = 0, ""
     for position in range(start, len(text)):
-        depth += {"(": 1, ")": -1}.get(text[position], 0)
-        if depth == 0:
+        letter = text[position]
+        if quote:
+            quote = "" if letter == quote else quote
+        elif depth == 0 and letter == stop:
             return position
-    raise ValueError("lacks a closing bracket")
-
-
-def _number(text: str) -> float | None:
-    try:
-        value = float(text)
-    except ValueError:
-        return None
-    return value if math.isfinite(value) else None
+        elif letter in "\"'":
+            if depth == 0 and text[start:position].rstrip().endswith(")"):
+                return position
+            quote = letter
+        elif letter == "(":
+            depth += 1
+        elif letter == ")":
+            depth -= 1
+            if depth == 0 and _NEXT.match(text, position + 1):
+                return position + 1
+    if depth > 0:
+        raise ValueError("lacks a closing bracket")
+    return len(text)

@@ -65,7 +65,7 @@ class Jam:
         self.loaded: dict[str, Loaded] = {}
         checked: dict[str, Preset] = {}
         for given in presets:
-            file = open_preset(given)
+            file = open_preset(given, option="--with" if checked else "--preset")
             name = given if given not in self.loaded else f"{given} ({len(self.loaded)})"
             checked[name] = file.preset
             self.loaded[name] = Loaded(file.path, file.text)

@@ -81,7 +81,7 @@ class Session:
         self.lyrics: dict[str, tuple[Line, ...]] = {}
         checked: dict[str, Preset] = {}
         for given in presets:
-            file = open_preset(given)
+            file = open_preset(given, option="--with" if checked else "--preset")
             name = given if given not in self.loaded else f"{given} ({len(self.loaded)})"
             checked[name] = file.preset
             self.lyrics[name] = words_of(file, material.options.lyrics)

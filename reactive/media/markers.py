@@ -1,4 +1,4 @@
-"""Read the cue points of a WAV file with their labels, as DAWs export markers. Times in seconds."""
+"""Read the cue points of a WAV or RF64 file with their labels, as DAWs export markers. Times in seconds."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ import struct
 
 from reactive.errors import MediaError
 from reactive.media.safe import regular_file
+from reactive.media.smf import text_of
 
 MOST_CUES = 10_000
 # no list of labels is longer
 LARGEST_CHUNK = 4 << 20
+# a size that stands in the chunk ds64 (EBU Tech 3306: RF64, BW64)
+ELSEWHERE = 0xFFFFFFFF
 
 
 def read_cues(path: str | os.PathLike[str]) -> tuple[tuple[float, str], ...]:
@@ -25,18 +28,23 @@ def read_cues(path: str | os.PathLike[str]) -> tuple[tuple[float, str], ...]:
     rate = 0
     cues: dict[int, int] = {}
     labels: dict[int, str] = {}
+    sizes: dict[bytes, int] = {}
     damaged = MediaError("is not a WAV file with markers", where=str(path), remedy="export a WAV with markers, or MIDI")
     try:
         with checked.open("rb") as handle:
             head = handle.read(12)
-            if head[:4] != b"RIFF" or head[8:] != b"WAVE":
+            if head[:4] not in (b"RIFF", b"RF64", b"BW64") or head[8:] != b"WAVE":
                 raise damaged
             while len(chunk := handle.read(8)) == 8:
                 name, size = chunk[:4], int.from_bytes(chunk[4:], "little")
                 begin = handle.tell()
-                if name in (b"fmt ", b"cue ", b"LIST"):
+                if size == ELSEWHERE and head[:4] != b"RIFF":
+                    size = sizes.get(name, size)
+                if name in (b"fmt ", b"cue ", b"LIST", b"ds64"):
                     body = handle.read(min(size, LARGEST_CHUNK))
-                    if name == b"fmt ":
+                    if name == b"ds64":
+                        sizes = _long_sizes(body)
+                    elif name == b"fmt ":
                         rate = struct.unpack_from("<I", body, 4)[0]
                     elif name == b"cue ":
                         count = min(struct.unpack_from("<I", body)[0], MOST_CUES)
@@ -46,11 +54,21 @@ def read_cues(path: str | os.PathLike[str]) -> tuple[tuple[float, str], ...]:
                     elif body[:4] == b"adtl":
                         labels |= _labels(body[4:])
                 handle.seek(begin + size + size % 2)
-    except (struct.error, OSError):
+    except (struct.error, OSError, OverflowError):
         raise damaged from None
     if not rate:
         raise damaged
     return tuple(sorted((sample / rate, labels.get(key, "")) for key, sample in cues.items()))
+
+
+def _long_sizes(body: bytes) -> dict[bytes, int]:
+    """Return the sizes of chunks that are too large for four bytes: of the sound, and those of the table behind it."""
+    sizes = {b"data": struct.unpack_from("<Q", body, 8)[0]}
+    count = struct.unpack_from("<I", body, 24)[0] if len(body) >= 28 else 0
+    for number in range(min(count, (len(body) - 28) // 12)):
+        name, size = struct.unpack_from("<4sQ", body, 28 + 12 * number)
+        sizes[name] = size
+    return sizes
 
 
 def _labels(body: bytes) -> dict[int, str]:
@@ -58,7 +76,7 @@ def _labels(body: bytes) -> dict[int, str]:
     while at + 12 <= len(body):
         name, size = body[at : at + 4], int.from_bytes(body[at + 4 : at + 8], "little")
         if name == b"labl":
-            text = body[at + 12 : at + 8 + size].split(b"\0")[0].decode("utf-8", "replace")
+            text = text_of(body[at + 12 : at + 8 + size].split(b"\0")[0])
             found[int.from_bytes(body[at + 8 : at + 12], "little")] = text
         at += 8 + size + size % 2
     return found

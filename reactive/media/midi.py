@@ -1,25 +1,24 @@
-"""Read standard MIDI files: notes, markers, and the metrical grid that their tempo map spells out. Times in seconds.
-
-Needs `mido` (extra ``midi``). Only the bytes of a checked regular file are handed to it.
-"""
+"""Read standard MIDI files: notes, markers, and the metrical grid that their tempo map spells out. Times in seconds."""
 
 from __future__ import annotations
 
-import io
 import os
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from reactive.errors import MediaError
 from reactive.media.safe import regular_file
+from reactive.media.smf import META, MidiFile, read_events, text_of
 
 LARGEST = 16 << 20
 DRUM_CHANNEL = 9
 # the standard's defaults, where a file says nothing: 120 beats a minute, 4/4
 DEFAULT_TEMPO = 500_000
 MOST_BEATS = 200_000
+_TRACK_NAME, _MARKER, _CUE, _TEMPO, _SIGNATURE = 0x03, 0x06, 0x07, 0x51, 0x58
+# a second's frames by what a division in film time calls them: 29 is 30 drop-frame
+_FILM = {24: 24.0, 25: 25.0, 29: 30_000 / 1001, 30: 30.0}
 
 
 @dataclass(frozen=True)
@@ -37,6 +36,12 @@ class Midi:
         in 6/8, 9/8 and 12/8.
     beats_per_bar
         Of the bar that each downbeat begins, int64, as long as `downbeats`.
+    tracks
+        The track of each note, int64 [n].
+    names
+        The tracks' names by their numbers.
+    cut
+        Whether the file ends before its last track does.
     """
 
     notes: np.ndarray
@@ -44,15 +49,18 @@ class Midi:
     beats: np.ndarray
     downbeats: np.ndarray
     beats_per_bar: np.ndarray
+    tracks: np.ndarray
+    names: dict[int, str] = field(default_factory=dict)
+    cut: bool = False
 
 
 def read_midi(path: str | os.PathLike[str]) -> Midi:
-    """Read a MIDI file.
+    """Read a MIDI file, also inside a RIFF (.rmi).
 
     Raises
     ------
     MediaError
-        If it is no MIDI file, is larger than 16 MiB, or `mido` is not installed.
+        If it is no MIDI file, or is larger than 16 MiB.
     """
     checked = regular_file(path)
     if checked.stat().st_size > LARGEST:
@@ -63,34 +71,30 @@ def read_midi(path: str | os.PathLike[str]) -> Midi:
 def parse_midi(data: bytes, *, where: str = "MIDI") -> Midi:
     """Return what the bytes of a MIDI file say; `where` names them in errors, which are those of `read_midi`."""
     try:
-        import mido
-    except ImportError:
-        raise MediaError(
-            "needs the package mido to be read", where=where, remedy='install it: pip install "reactive-clip[midi]"'
-        ) from None
-    try:
-        file = mido.MidiFile(file=io.BytesIO(data), clip=True)
-        events = sorted(
-            ((tick, number, message) for number, track in enumerate(file.tracks) for tick, message in _absolute(track)),
-            key=lambda event: event[:2],
-        )
-        ticks = file.ticks_per_beat
-    # mido lets whatever a damaged byte causes through
-    except (OSError, EOFError, ValueError, IndexError, KeyError, TypeError, AttributeError):
+        file = read_events(data)
+    except ValueError:
         raise MediaError("is not a MIDI file that can be read", where=where, remedy="export it again") from None
-    if not 0 < ticks < 0x8000:
-        raise MediaError("counts time in film frames", where=where, remedy="export it with ticks per beat") from None
-    clock = _Clock([(tick, m.tempo) for tick, _, m in events if m.type == "set_tempo"], ticks)
+    metas = [event for event in file.events if event.status == META]
+    tempos = [
+        (event.tick, int.from_bytes(event.data, "big"))
+        for event in metas
+        if event.kind == _TEMPO and len(event.data) == 3
+    ]
+    clock, ticks = _clock(file, tempos, where)
+    struck = [event for event in file.events if event.status >> 4 == 0x9 and event.data[1] & 0x7F]
     notes = [
-        (clock.seconds(tick), m.note, m.velocity / 127, m.channel)
-        for tick, _, m in events
-        if m.type == "note_on" and m.velocity > 0
+        (clock.seconds(event.tick), event.data[0] & 0x7F, (event.data[1] & 0x7F) / 127, event.status & 0xF)
+        for event in struck
     ]
     markers = tuple(
-        (clock.seconds(tick), m.text.strip()) for tick, _, m in events if m.type in ("marker", "cue_marker")
+        (clock.seconds(event.tick), text_of(event.data)) for event in metas if event.kind in (_MARKER, _CUE)
     )
-    last = max((tick for tick, _, m in events if m.type in ("note_on", "note_off")), default=0)
-    signatures = [(tick, m.numerator, m.denominator) for tick, _, m in events if m.type == "time_signature"]
+    last = max((event.tick for event in file.events if event.status >> 4 in (0x8, 0x9)), default=0)
+    signatures = [
+        (event.tick, event.data[0], 1 << min(event.data[1], 6))
+        for event in metas
+        if event.kind == _SIGNATURE and len(event.data) >= 2 and event.data[0]
+    ]
     beat_ticks, bar_ticks, sizes = _grid(signatures, ticks, last)
     return Midi(
         notes=np.array(notes, float).reshape(-1, 4),
@@ -98,15 +102,26 @@ def parse_midi(data: bytes, *, where: str = "MIDI") -> Midi:
         beats=np.array([clock.seconds(tick) for tick in beat_ticks]),
         downbeats=np.array([clock.seconds(tick) for tick in bar_ticks]),
         beats_per_bar=np.array(sizes, np.int64),
+        tracks=np.array([event.track for event in struck], np.int64),
+        names={event.track: text_of(event.data) for event in reversed(metas) if event.kind == _TRACK_NAME},
+        cut=file.cut,
     )
 
 
-def _absolute(track: Any) -> list[tuple[int, Any]]:
-    tick, found = 0, []
-    for message in track:
-        tick += message.time
-        found.append((tick, message))
-    return found
+def _clock(file: MidiFile, tempos: list[tuple[int, int]], where: str) -> tuple[_Clock, int]:
+    """Return what turns ticks into seconds, and the ticks of a quarter."""
+    if not file.division & 0x8000:
+        if not file.division:
+            raise MediaError("is not a MIDI file that can be read", where=where, remedy="export it again")
+        return _Clock(tempos, file.division), file.division
+    # film time: ticks are parts of a frame, and no tempo changes their length
+    rate, parts = _FILM.get(256 - (file.division >> 8), 0.0), file.division & 0xFF
+    if not rate or not parts:
+        raise MediaError("counts time in unknown film frames", where=where, remedy="export it with ticks per beat")
+    ticks = max(round(rate * parts * DEFAULT_TEMPO / 1e6), 1)
+    clock = _Clock([], ticks)
+    clock.lengths = [1 / (rate * parts)]
+    return clock, ticks
 
 
 class _Clock:

@@ -48,8 +48,10 @@ def regular_file(path: str | os.PathLike[str]) -> Path:
         status = os.stat(text)
     except (FileNotFoundError, NotADirectoryError):
         raise MediaError("no such file", where=text, remedy="check the name and the folder") from None
-    except (OSError, ValueError) as problem:
-        raise MediaError(f"can't be read ({problem})", where=text) from None
+    except OSError as problem:
+        raise MediaError(f"can't be read ({problem.strerror})", where=text, remedy="check the name") from None
+    except ValueError:
+        raise MediaError("is no name that a file can have", where=text, remedy="check the name") from None
     if stat.S_ISDIR(status.st_mode):
         raise MediaError("is a folder, not a file", where=text, remedy="name a file in it")
     if not stat.S_ISREG(status.st_mode):

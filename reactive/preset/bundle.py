@@ -93,7 +93,7 @@ def pack(source: str, out: Path, *, overwrite: bool = False) -> Packed:
     PresetError
         If the preset or a file beside it is not fit to be shared, it names no author or licence, or `out` can't be written.
     """
-    file = find_preset(source)
+    file = find_preset(source, option="")
     if file.name == FILE:
         name, (files, left) = file.resolve().parent.name, files_of(file.parent)
     else:
@@ -204,7 +204,7 @@ def export(name: str, folder: Path) -> list[str]:
     PresetError
         If there is no such preset, or the folder exists or can't be written.
     """
-    file = find_preset(name)
+    file = find_preset(name, option="")
     files = files_of(file.parent)[0] if file.name == FILE else {FILE: file}
     _appear(folder, lambda partial: _copy(files, partial))
     return list(files)
@@ -218,7 +218,7 @@ def fork(name: str, new: str) -> Path:
     PresetError
         If there is no such preset, or the new name is taken or no name.
     """
-    file = find_preset(name)
+    file = find_preset(name, option="")
     files = files_of(file.parent)[0] if file.name == FILE else {FILE: file}
     preset = check_texts(file, str(file))
     target = _free_name(new)

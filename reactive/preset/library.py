@@ -49,8 +49,8 @@ def names() -> list[str]:
     return sorted({*shipped_names(), *installed_names()})
 
 
-def find_preset(name: str) -> Path:
-    """Return the file of a preset given by name, by folder or by file.
+def find_preset(name: str, *, option: str = "--preset") -> Path:
+    """Return the file of a preset given by name, by folder or by file; errors name the `option` that gave it.
 
     Raises
     ------
@@ -59,7 +59,7 @@ def find_preset(name: str) -> Path:
     """
     path = Path(name)
     if len(name) > 4000 or max(map(len, path.parts), default=0) > 255:
-        raise PresetError("is too long for a name", where="--preset", remedy="use a shorter one")
+        raise PresetError("is too long for a name", where=option, remedy="use a shorter one")
     if path.suffix == ".toml" or "/" in name or "\\" in name or path.is_dir():
         file = path / FILE if path.is_dir() else path
         if not file.is_file():
@@ -70,25 +70,27 @@ def find_preset(name: str) -> Path:
         return (shipped_folder() if name in shipped_names() else user_presets()) / name / FILE
     close = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
     remedy = f"did you mean {' or '.join(close)}" if close else f"there are {', '.join(known)}"
-    raise PresetError(f'unknown preset "{name}"', where="--preset", remedy=remedy)
+    raise PresetError(f'unknown preset "{name}"', where=option, remedy=remedy)
 
 
-def open_preset(name: str) -> PresetFile:
+def open_preset(name: str, *, option: str = "--preset") -> PresetFile:
     """Find, read and check a preset given by name or path. It is read once, so text and preset belong together.
+
+    Errors name the `option` that gave it.
 
     Raises
     ------
     PresetError
         If there is none, it can't be read, or it says something that a preset can't say.
     """
-    path = find_preset(name)
+    path = find_preset(name, option=option)
     text = read_preset(path)
     return PresetFile(path, text, parse_preset(text, where=str(path)))
 
 
-def get_preset(name: str) -> Preset:
-    """Find, read and check a preset given by name or path."""
-    return open_preset(name).preset
+def get_preset(name: str, *, option: str = "--preset") -> Preset:
+    """Find, read and check a preset given by name or path; errors name the `option` that gave it."""
+    return open_preset(name, option=option).preset
 
 
 def open_words(file: PresetFile, given: Path | None = None) -> LyricsFile | None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping
 
 from reactive.errors import PresetError
 from reactive.preset.expression import near
 from reactive.preset.schema import Preset
+
+_SHARE = re.compile(r"[+-]?(?:[0-9]{1,30}(?:\.[0-9]{0,30})?|\.[0-9]{1,30})(?:[eE][+-]?[0-9]{1,2})?")
 
 
 def parse_macros(texts: Iterable[str]) -> dict[str, float]:
@@ -16,17 +19,16 @@ def parse_macros(texts: Iterable[str]) -> dict[str, float]:
     Raises
     ------
     PresetError
-        If one is not such a text.
+        If one is not such a text, or its value not within 0 to 1.
     """
     turned: dict[str, float] = {}
     for text in texts:
-        name, equals, value = text.partition("=")
-        try:
-            turned[name.strip()] = float(value)
-        except ValueError:
-            equals = ""
-        if not equals:
-            raise PresetError(f'"{text}" is not a macro and its value', where="--macro", remedy="write NAME=0.5")
+        name, _, value = text.partition("=")
+        if not (name.strip() and _SHARE.fullmatch(value.strip()) and 0 <= float(value) <= 1):
+            raise PresetError(
+                f'"{text}" is not a macro and its value, 0 to 1', where="--macro", remedy="write NAME=0.5"
+            )
+        turned[name.strip()] = float(value)
     return turned
 
 

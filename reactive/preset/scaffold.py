@@ -62,7 +62,7 @@ def new_preset(name: str, *, source: str, folder: Path) -> Path:
     target = folder / name
     if target.exists():
         raise PresetError("exists already", where=str(target), remedy="choose another name")
-    file = open_preset(source)
+    file = open_preset(source, option="--from")
     base = file.preset
     text = _begun(name, file.text, f'"{base.title}" ({base.licence or "no licence given"}, {base.author or "unnamed"})')
     # what is written is what can be read

@@ -429,8 +429,8 @@ def translate(problem: ValidationError, where: str, tables: dict[str, type[BaseM
     error = errors[0]
     key = ".".join(str(part + 1) if isinstance(part, int) else part for part in error["loc"]) or "the preset"
     value = error.get("input")
-    shown = repr(value) if not isinstance(value, (dict, list)) else f"a {type(value).__name__}"
-    shown = shown if len(shown) <= 80 else shown[:77] + "..."
+    text = repr(value) if not isinstance(value, (dict, list)) else "a table" if isinstance(value, dict) else "a list"
+    text = text if len(text) <= 80 else text[:77] + "..."
     if error["type"] == "extra_forbidden":
         return PresetError(
             f"unknown key {key}", where=where, remedy=near(str(error["loc"][-1]), _keys_beside(error["loc"], tables))
@@ -443,7 +443,7 @@ def translate(problem: ValidationError, where: str, tables: dict[str, type[BaseM
     if error["type"] == "literal_error" and isinstance(value, str):
         remedy = near(value, re.findall("'([^']*)'", str(error["ctx"]["expected"])))
     return PresetError(
-        f"{key} = {shown}: {what}", where=where, remedy=remedy or "see `reactive preset show loop-destroy`"
+        f"{key} = {text}: {what}", where=where, remedy=remedy or "see `reactive preset show loop-destroy`"
     )
 
 

@@ -14,7 +14,7 @@ from reactive.audio.hear import settle
 from reactive.diffusion.backend.compile import check_compiler
 from reactive.diffusion.models.load import choose_device, default_threads
 from reactive.errors import OutputError
-from reactive.media.picture import read_picture
+from reactive.media.picture import read_picture, read_transparent
 from reactive.media.sound import open_track
 from reactive.media.video import open_film
 from reactive.preset.library import open_preset, open_words
@@ -196,6 +196,8 @@ def _look_at(song: str | os.PathLike[str], outs: Sequence[Path], settings: Setti
         read_picture(photo)
     for video in settings.videos:
         open_film(video)
+    if settings.logo:
+        read_transparent(settings.logo)
     return Given(preset, lyrics, shots, photos)
 
 

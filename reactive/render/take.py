@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import stat
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ import torch
 from reactive.audio.analysis import Analysis
 from reactive.errors import TimelineError
 from reactive.files import write_text
+from reactive.jsonfile import Wrong, given, parse_json, real, shown, whole
 from reactive.media.sound import Track
 from reactive.preset.lyrics import Line
 from reactive.preset.schema import MAX_BYTES, Preset, check_preset
@@ -114,18 +114,19 @@ def load_take(path: Path) -> Take:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_FILE:
             raise TimelineError("is no file of a take's size", where=where, remedy=remedy)
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = parse_json(path.read_bytes())
     except OSError as problem:
         raise TimelineError(f"can't be read ({problem.strerror})", where=where, remedy="check the name") from None
-    except (ValueError, RecursionError) as problem:
-        raise TimelineError(f"is not valid JSON ({problem})", where=where, remedy=remedy) from None
+    except ValueError as problem:
+        raise TimelineError(str(problem), where=where, remedy=remedy) from None
     if not isinstance(data, dict) or data.get("version") != VERSION or "changes" not in data:
         raise TimelineError("is not a take of version 1", where=where, remedy=remedy)
     try:
         take = _checked(data)
         take.checked_presets(where)
     except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as problem:
-        what = f"lacks {problem}" if isinstance(problem, KeyError) else " ".join(str(problem).split())
+        # Python's own words would tell a user nothing
+        what = str(problem) if isinstance(problem, Wrong) else "holds values of the wrong kind"
         raise TimelineError(what, where=where, remedy=remedy) from None
     return take
 
@@ -139,15 +140,13 @@ def check_change(data: Any) -> Change:
         If it is not one.
     """
     if not isinstance(data, dict) or data.get("kind") not in KINDS:
-        raise ValueError(f"a change must be one of {', '.join(KINDS)}")
-    time, value = float(data["time"]), float(data.get("value", 0.0))
+        raise Wrong(f"a change must be one of {', '.join(KINDS)}")
+    time, value = real(data, "time", 0, 1e9), real({"value": 0.0, **data}, "value", -1e9, 1e9)
     name, text = data.get("name", ""), data.get("text", "")
-    if not (math.isfinite(time) and time >= 0 and math.isfinite(value)):
-        raise ValueError("a change needs a time from 0 on and a plain number as value")
     if not all(isinstance(part, str) and len(part) <= MAX_TEXT and part.isprintable() for part in (name, text)):
-        raise ValueError("a change's name and text must be plain text")
+        raise Wrong("a change's name and text must be plain text")
     if data["kind"] == "prompt" and not (name.strip() and text.strip()):
-        raise ValueError("a prompt can't be empty")
+        raise Wrong("a prompt can't be empty")
     return Change(time, str(data["kind"]), name, value, text)
 
 
@@ -164,10 +163,10 @@ def perform_take(
     take, where = load_take(path), str(path)
     if take.song_sha256 != track.sha256:
         raise TimelineError("was recorded over another song", where=where, remedy="name that song")
-    for kind, option, given, wanted in (
+    for kind, option, files, wanted in (
         ("photographs", "--photo", photos, take.photos), ("videos", "--video", videos, take.videos),
     ):  # fmt: skip
-        if tuple(given) != tuple(wanted):
+        if tuple(files) != tuple(wanted):
             names = ", ".join(wanted) or "none"
             raise TimelineError(
                 f"wants the {kind}: {names}", where=where, remedy=f"name them with {option}, in this order"
@@ -203,33 +202,35 @@ def _plain(change: Change) -> dict[str, Any]:
 
 
 def _checked(data: dict[str, Any]) -> Take:
-    presets = data["presets"]
+    presets = given(data, "presets")
     if not isinstance(presets, dict) or not all(isinstance(text, str) for text in presets.values()):
-        raise ValueError("presets must be texts by name")
+        raise Wrong("presets must be texts by name")
     if len(presets) > MAX_PRESETS or any(len(text.encode("utf-8", "replace")) > MAX_BYTES for text in presets.values()):
-        raise ValueError(f"presets must be at most {MAX_PRESETS}, of at most {MAX_BYTES:,} bytes each")
-    if data["preset"] not in presets:
-        raise ValueError(f'the preset "{data["preset"]}" is not among the presets')
+        raise Wrong(f"presets must be at most {MAX_PRESETS}, of at most {MAX_BYTES:,} bytes each")
+    if given(data, "preset") not in presets:
+        raise Wrong(f"the preset {shown(data['preset'])} is not among the presets")
     if not isinstance(data["changes"], list) or len(data["changes"]) > MAX_CHANGES:
-        raise ValueError(f"changes must be a list of at most {MAX_CHANGES}")
+        raise Wrong(f"changes must be a list of at most {MAX_CHANGES}")
     if not all(isinstance(name, str) for name in data["photos"]):
-        raise ValueError("photos must be names")
+        raise Wrong("photos must be names")
     changes = sorted((check_change(change) for change in data["changes"]), key=lambda change: change.time)
-    seed = int(data["seed"])
-    if seed < 0:
-        raise ValueError("seed must be from 0 on")
+    seed = whole(data, "seed", 0, 2**63 - 1)
     macros = {str(name): float(value) for name, value in data.get("macros", {}).items()}
     if not all(0 <= value <= 1 for value in macros.values()):
-        raise ValueError("macros must be from 0 to 1")
+        raise Wrong("macros must be from 0 to 1")
     lyrics = {
         str(name): tuple(Line(float(start), float(end), str(text)) for start, end, text in lines)
         for name, lines in data.get("lyrics", {}).items()
     }
     for line in (line for lines in lyrics.values() for line in lines):
         if not (0 <= line.start < line.end and len(line.text) <= MAX_TEXT and line.text.isprintable()):
-            raise ValueError("lines of lyrics must be plain text with a start and an end")
+            raise Wrong("lines of lyrics must be plain text with a start and an end")
+    try:
+        fps = parse_fps(str(given(data, "fps")))
+    except TimelineError as problem:
+        raise Wrong(f"fps: {problem.what}") from None
     return Take(
-        str(data["song_sha256"]), parse_fps(str(data["fps"])), seed, tuple(data["photos"]), data["preset"],
+        str(data["song_sha256"]), fps, seed, tuple(data["photos"]), data["preset"],
         presets, tuple(changes), tuple(map(str, data.get("videos", ()))),
         macros, lyrics,
     )  # fmt: skip

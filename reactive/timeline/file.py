@@ -6,10 +6,8 @@ Whole-number columns are written as runs, ``[frame, value]`` from that frame on;
 from __future__ import annotations
 
 import json
-import math
 import stat
 import unicodedata
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +15,7 @@ import numpy as np
 
 from reactive.errors import TimelineError
 from reactive.files import write_text
+from reactive.jsonfile import Wrong, given, parse_json, ratio, real, shown, texts, whole
 from reactive.timeline.clock import format_fps, frame_count, parse_fps
 from reactive.timeline.timeline import CURVES, INTEGERS, OPTIONAL, STEEPEST, Timeline
 
@@ -25,6 +24,14 @@ VERSIONS = (1, 2)
 MAX_BYTES = 500_000_000
 MAX_PROMPTS = 100_000
 MAX_FRAMES = 24 * 3600 * 240
+# letters of a prompt or name, as presets have them with all that is added to a prompt
+MAX_TEXT, MAX_NEGATIVE, MAX_NAMES = 10_000, 20_000, 10_000
+MOST = 1e12
+_REMEDY = "mend it, or write it anew with `reactive timeline`"
+_KEYS = {
+    "version", "song_sha256", "samples", "sample_rate", "fps", "frames", "title", "seed", "harmonics", "feedback_rate",
+    "feedback_fresh", "phases", "photos", "cuts", "videos", "feedback_colour", "prompts", "negatives", "columns",
+}  # fmt: skip
 # curves keep so many digits after the point: far below what a picture shows
 DIGITS = 7
 
@@ -90,75 +97,119 @@ def load_timeline(path: Path) -> Timeline:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_BYTES:
             raise TimelineError("is no file of a timeline's size", where=where, remedy="write it anew")
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = parse_json(path.read_bytes())
     except OSError as problem:
         raise TimelineError(f"can't be read ({problem.strerror})", where=where, remedy="check the name") from None
-    except (ValueError, RecursionError) as problem:
-        raise TimelineError(f"is not valid JSON ({problem})", where=where, remedy="mend it, or write it anew") from None
+    except ValueError as problem:
+        raise TimelineError(str(problem), where=where, remedy="mend it, or write it anew") from None
     if not isinstance(data, dict) or data.get("version") not in VERSIONS:
         raise TimelineError(
             "is not a timeline of version 1 or 2", where=where, remedy="write one with `reactive timeline SONG -o FILE`"
         )
     try:
         return _checked(data)
-    except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as problem:
-        what = f"lacks {problem}" if isinstance(problem, KeyError) else str(problem)
-        raise TimelineError(what, where=where, remedy="mend it, or write it anew with `reactive timeline`") from None
+    except Wrong as problem:
+        raise TimelineError(str(problem), where=where, remedy=_REMEDY) from None
+    except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError):
+        # whatever else is no timeline: Python's own words would tell a user nothing
+        raise TimelineError("holds values of the wrong kind", where=where, remedy=_REMEDY) from None
 
 
 def _checked(data: dict[str, Any]) -> Timeline:
-    frames = int(data["frames"])
-    if not 1 <= frames <= MAX_FRAMES:
-        raise ValueError(f"frames = {frames} is not between 1 and {MAX_FRAMES}")
-    fps = parse_fps(str(data["fps"]))
-    negatives, videos = data.get("negatives", []), data.get("videos", [])
-    if not all(
-        isinstance(part, list) for part in (*(data[n] for n in ("prompts", "phases", "photos", "cuts")), videos)
-    ):
-        raise ValueError("prompts, phases, photos, videos and cuts must be lists")
-    if not isinstance(negatives, list) or len(negatives) not in (0, len(data["prompts"])):
-        raise ValueError("negatives must be a list as long as prompts")
+    if unknown := sorted(data.keys() - _KEYS):
+        raise Wrong(f"holds unknown keys: {', '.join(shown(name) for name in unknown[:5])}")
+    frames = whole(data, "frames", 1, MAX_FRAMES)
+    try:
+        fps = parse_fps(str(given(data, "fps")))
+    except TimelineError as problem:
+        raise Wrong(f"fps: {problem.what}") from None
+    prompts = texts(data, "prompts", most=MAX_PROMPTS, longest=MAX_TEXT)
+    phases, photos = (texts(data, name, most=MAX_NAMES, longest=MAX_TEXT) for name in ("phases", "photos"))
+    videos = texts({"videos": [], **data}, "videos", most=MAX_NAMES, longest=MAX_TEXT)
+    negatives = texts({"negatives": [], **data}, "negatives", most=MAX_PROMPTS, longest=MAX_NEGATIVE)
+    if not prompts or not phases:
+        raise Wrong("prompts and phases must not be empty")
+    if len(negatives) not in (0, len(prompts)):
+        raise Wrong("negatives must be a list as long as prompts")
+    for key, values in (
+        ("title", [given(data, "title")]), ("song_sha256", [given(data, "song_sha256")]), ("prompts", prompts),
+        ("negatives", negatives), ("phases", phases), ("photos", photos), ("videos", videos),
+    ):  # fmt: skip
+        for text in values:
+            if not isinstance(text, str) or any(unicodedata.category(letter) in ("Cc", "Cs") for letter in text):
+                raise Wrong(f"{key} must be plain text")
+    samples = whole(data, "samples", 1, 2**53)
+    sample_rate = whole(data, "sample_rate", 1, 10_000_000)
+    if frames != frame_count(samples, sample_rate, fps):
+        raise Wrong(f"frames = {frames} does not follow from samples, sample_rate and fps")
+    columns = _columns(given(data, "columns"), frames, prompts, phases, photos, videos)
+    cuts = given(data, "cuts")
+    if not isinstance(cuts, list) or not all(type(cut) is int and 0 <= cut < frames for cut in cuts):
+        raise Wrong(f"cuts are not whole numbers from 0 to {frames - 1}, the last frame")
+    return Timeline(
+        song_sha256=str(data["song_sha256"]),
+        samples=samples,
+        sample_rate=sample_rate,
+        fps=fps,
+        title=str(data["title"])[:MAX_TEXT],
+        seed=whole(data, "seed", 0, 2**63 - 1),
+        harmonics=whole(data, "harmonics", 1, 1024),
+        feedback_rate=ratio(data, "feedback_rate", 1, 60),
+        feedback_fresh=real(data, "feedback_fresh", 0, 1),
+        prompts=tuple(prompts),
+        phases=tuple(phases),
+        photos=tuple(photos),
+        cuts=tuple(sorted(set(cuts))),
+        columns=columns,
+        negatives=tuple(negatives),
+        videos=tuple(videos),
+        feedback_colour=real({"feedback_colour": 0, **data}, "feedback_colour", 0, 1),
+    )
+
+
+def _columns(
+    given: Any, frames: int, prompts: list[str], phases: list[str], photos: list[str], videos: list[str]
+) -> dict[str, np.ndarray]:
+    """Return every column, whole and within its range."""
+    if not isinstance(given, dict):
+        raise Wrong("columns must be a table")
+    if unknown := sorted(given.keys() - {*CURVES, *INTEGERS}):
+        raise Wrong(f"holds unknown columns: {', '.join(shown(name) for name in unknown[:5])}")
     # files of older programs have none: every mix was straight
-    data["columns"].setdefault("slerp", [[0, 0]])
-    for text in [data["title"], *data["prompts"], *negatives, *data["phases"], *data["photos"], *videos]:
-        if not isinstance(text, str) or any(unicodedata.category(letter) in ("Cc", "Cs") for letter in text):
-            raise ValueError("the title, prompts, negatives, phases, photos and videos must be plain text")
-    samples, sample_rate = int(data["samples"]), int(data["sample_rate"])
-    if sample_rate < 1 or frames != frame_count(samples, sample_rate, fps):
-        raise ValueError(f"frames = {frames} does not follow from samples, sample_rate and fps")
-    prompts = [str(prompt) for prompt in data["prompts"]]
-    if len(prompts) > MAX_PROMPTS:
-        raise ValueError(f"holds {len(prompts):,} prompts, more than {MAX_PROMPTS:,}")
+    given = {"slerp": [[0, 0]], **given}
     columns: dict[str, np.ndarray] = {}
-    given = data["columns"]
     # curves first: they are as long as the file, so a small one can't claim a frame count that takes all memory
     for name in CURVES:
         if name in OPTIONAL and name not in given:
             columns[name] = np.full(frames, float(OPTIONAL[name]))
             continue
-        values = np.array(given[name], np.float64)
-        if values.shape != (frames,):
-            raise ValueError(f"column {name} has {values.size} values for {frames} frames")
-        if not np.isfinite(values).all():
-            raise ValueError(f"column {name} holds a value that is not finite")
-        columns[name] = values
+        values = given.get(name)
+        if not isinstance(values, list) or len(values) != frames:
+            count = len(values) if isinstance(values, list) else 0
+            raise Wrong(f"column {name} has {count} values for {frames} frames")
+        if not all(type(value) in (int, float) and -MOST <= value <= MOST for value in values):
+            raise Wrong(f"column {name} holds a value that is no number within {-MOST:g} and {MOST:g}")
+        columns[name] = np.array(values, np.float64)
     for name in INTEGERS:
-        runs = given[name] if name not in OPTIONAL else given.get(name, [[0, OPTIONAL[name]]])
+        runs = given.get(name, [[0, OPTIONAL[name]]] if name in OPTIONAL else None)
         columns[name] = _unrolled(name, runs, frames)
     for name, low, high in (
         ("prompt_from", 0, len(prompts) - 1),
         ("prompt_to", 0, len(prompts) - 1),
-        ("phase", 0, len(data["phases"]) - 1),
-        ("source", -2, len(data["photos"]) + len(videos) - 1),
+        ("phase", 0, len(phases) - 1),
+        ("source", -2, len(photos) + len(videos) - 1),
         ("guide", -1, len(videos) - 1),
+        ("slerp", 0, 1),
+        ("loop", 0, 1_000_000),
         ("dissolve", 0, 1),
         ("morph", 0, 1),
         ("lens_tilt", -STEEPEST, STEEPEST),
         ("lens_turn", -STEEPEST, STEEPEST),
         ("camera_flow", 0, 1),
         ("weight", 0, 1),
-        ("slerp", 0, 1),
         ("strength", 0, 1),
+        ("speed", 0, 1e6),
+        ("hit", 0, 1),
         ("lens_zoom", 0.1, 100),
         ("lens_rotate", -1e5, 1e5),
         ("lens_x", -10, 10),
@@ -167,37 +218,10 @@ def _checked(data: dict[str, Any]) -> Timeline:
         ("camera_zoom", -1e6, 1e6),
     ):
         if columns[name].min() < low or columns[name].max() > high:
-            raise ValueError(f"column {name} leaves the range {low} to {high}")
+            raise Wrong(f"column {name} leaves the range {low:g} to {high:g}")
     if (np.diff(columns["shot"]) < 0).any() or (np.diff(columns["shot"]) > 1).any():
-        raise ValueError("column shot must rise by one from shot to shot")
-    harmonics = int(data["harmonics"])
-    if not 1 <= harmonics <= 1024:
-        raise ValueError(f"harmonics = {harmonics} is not between 1 and 1024")
-    rate, fresh = Fraction(str(data["feedback_rate"])), float(data["feedback_fresh"])
-    if not 1 <= rate <= 60 or not (math.isfinite(fresh) and 0 <= fresh <= 1):
-        raise ValueError("feedback_rate is not in 1..60, or feedback_fresh not in 0..1")
-    colour = float(data.get("feedback_colour", 0))
-    if not (math.isfinite(colour) and 0 <= colour <= 1):
-        raise ValueError("feedback_colour is not in 0..1")
-    return Timeline(
-        song_sha256=str(data["song_sha256"]),
-        samples=samples,
-        sample_rate=sample_rate,
-        fps=fps,
-        title=str(data["title"]),
-        seed=int(data["seed"]),
-        harmonics=harmonics,
-        feedback_rate=rate,
-        feedback_fresh=fresh,
-        prompts=tuple(prompts),
-        phases=tuple(str(name) for name in data["phases"]),
-        photos=tuple(str(name) for name in data["photos"]),
-        cuts=tuple(sorted(int(cut) for cut in data["cuts"])),
-        columns=columns,
-        negatives=tuple(negatives),
-        videos=tuple(str(name) for name in videos),
-        feedback_colour=colour,
-    )
+        raise Wrong("column shot must rise by one from shot to shot")
+    return columns
 
 
 def _runs(values: np.ndarray) -> list[list[int]]:
@@ -206,13 +230,18 @@ def _runs(values: np.ndarray) -> list[list[int]]:
 
 
 def _unrolled(name: str, runs: Any, frames: int) -> np.ndarray:
-    starts = [int(run[0]) for run in runs]
+    if not isinstance(runs, list) or not all(
+        isinstance(run, list) and len(run) == 2 and all(type(number) is int for number in run) for run in runs
+    ):
+        raise Wrong(f"column {name} must be runs [frame, value] of whole numbers")
+    starts = [run[0] for run in runs]
     if (
         not starts
         or starts[0] != 0
         or any(b <= a for a, b in zip(starts, starts[1:], strict=False))
         or starts[-1] >= frames
     ):
-        raise ValueError(f"column {name} must be runs [frame, value] that start at frame 0 and rise")
-    values = np.array([int(run[1]) for run in runs], np.int64)
-    return np.repeat(values, np.diff([*starts, frames]))
+        raise Wrong(f"column {name} must be runs [frame, value] that start at frame 0 and rise")
+    if not all(-(2**63) <= run[1] < 2**63 for run in runs):
+        raise Wrong(f"column {name} holds a huge number")
+    return np.repeat(np.array([run[1] for run in runs], np.int64), np.diff([*starts, frames]))

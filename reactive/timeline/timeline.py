@@ -10,6 +10,7 @@ import numpy as np
 
 from reactive.audio.analysis import Analysis
 from reactive.audio.grid import Grid, grid_of
+from reactive.preset.bounds import LIMITS
 from reactive.preset.lyrics import Line
 from reactive.preset.macros import macro_values
 from reactive.preset.schema import Camera, Lens, Phase, Preset
@@ -43,7 +44,7 @@ OPTIONAL = {
 # degrees in depth beyond which a picture is all but seen from its edge
 STEEPEST = 45.0
 # factors a second that a camera may zoom by
-CAMERA_ZOOM = (0.05, 20.0)
+CAMERA_ZOOM = LIMITS["camera.zoom"]
 # and the logarithm of what it may zoom by between two moments, since an edited timeline may jump anywhere
 FARTHEST = float(np.log(1e4))
 
@@ -296,11 +297,8 @@ def _spread(
             left = column[entry.frame - 1]
             column[during] = left + (column[during] - left) * share
         columns[name] = column
-    columns["lens_zoom"] = np.clip(columns["lens_zoom"], 0.5, 8.0)
-    columns["camera_zoom"] = np.clip(columns["camera_zoom"], *CAMERA_ZOOM)
-    columns["camera_flow"] = np.clip(columns["camera_flow"], 0.0, 1.0)
-    for name in ("lens_tilt", "lens_turn"):
-        columns[name] = np.clip(columns[name], -STEEPEST, STEEPEST)
+    for name in ("lens_zoom", "camera_zoom", "camera_flow", "lens_tilt", "lens_turn"):
+        columns[name] = np.clip(columns[name], *LIMITS[name.replace("_", ".")])
     return columns
 
 

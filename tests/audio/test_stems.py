@@ -39,7 +39,8 @@ def heard() -> Analysis:
 
 def test_a_stem_replaces_the_guess_and_gives_signals(tmp_path: Path, heard: Analysis) -> None:
     kick = write_song(tmp_path / "kick.wav", clicks(TIMES, seconds=DURATION))
-    full = with_stem(heard, "kick", kick)
+    full, told = with_stem(heard, "kick", kick)
+    assert told == "kick.wav: kick comes from this stem."
     assert full.onsets["kick"].times == pytest.approx(TIMES, abs=0.01)
     signals = frame_signals(full, grid_of(full), frames=144, fps=Fraction(24))
     assert np.flatnonzero(signals["kick"]).tolist() == np.floor(TIMES * 24 + 0.5).astype(int).tolist()
@@ -75,7 +76,9 @@ def midi_file(path: Path) -> Path:
 
 def test_midi_becomes_roles_and_its_markers_sections(tmp_path: Path, heard: Analysis) -> None:
     path = midi_file(tmp_path / "drums.mid")
-    full = with_midi(heard, path)
+    full, told = with_midi(heard, path)
+    assert told == "drums.mid: kick and snare come from its notes on channel 10; hat stays as it was heard."
+    assert full.onsets.get("hat") is heard.onsets.get("hat")
     assert full.onsets["kick"].times == pytest.approx(np.arange(5) * 1.0)
     assert full.onsets["snare"].times == pytest.approx(np.arange(5) + 0.5)
     assert full.onsets["midi.3"].times == pytest.approx([5.0])
@@ -95,9 +98,70 @@ def test_the_grid_of_a_midi_file(tmp_path: Path) -> None:
     "data", [b"", b"MThd", b"RIFF1234WAVE", b"MThd\0\0\0\6\0\1\0\1\0\0MTrk\xff\xff\xff\xff", bytes(range(256))]
 )
 def test_what_is_no_midi_file_is_said_to_be_none(data: bytes) -> None:
-    pytest.importorskip("mido")
     with pytest.raises(MediaError):
         parse_midi(data)
+
+
+def events(*parts: bytes, division: int = 480) -> bytes:
+    """Return a MIDI file of one track for each part, its end left to be added."""
+    tracks = [part + b"\x00\xff\x2f\x00" for part in parts]
+    head = b"MThd" + struct.pack(">IHHH", 6, 1, len(tracks), division)
+    return head + b"".join(b"MTrk" + struct.pack(">I", len(track)) + track for track in tracks)
+
+
+def named(name: str | bytes, *pitches: int, channel: int = 0) -> bytes:
+    text = name.encode() if isinstance(name, str) else name
+    # each note lasts 60 ticks and is 480 from the next
+    notes = b"".join(
+        bytes([0, 0x90 | channel, p, 100, 60, 0x80 | channel, p, 0, 0x83, 0x24, 0xB0 | channel, 1, 0]) for p in pitches
+    )
+    return b"\x00\xff\x03" + bytes([len(text)]) + text + notes
+
+
+def test_an_event_that_other_readers_refuse_does_not_spoil_the_file() -> None:
+    odd = (
+        b"\x00\xff\x59\x02\x09\x00"  # nine sharps
+        b"\x00\xff\x58\x03\x03\x02\x18"  # a time signature of three bytes
+        b"\x00\xff\x54\x00\x00\xf0\x02\x01\xf7"  # an empty SMPTE offset, and system data
+        b"\x00\xff\x06\x05" + "café".encode() + b"\x00\xff\x06\x04" + "café".encode("cp1252")
+    )
+    read = parse_midi(events(odd + named("x", 36, 38)))
+    assert read.notes[:, :2].tolist() == [[0.0, 36.0], [0.5, 38.0]]
+    assert read.markers == ((0.0, "café"), (0.0, "café"))
+    assert set(read.beats_per_bar) == {3}
+    assert not read.cut
+
+
+def test_film_time_rmi_and_a_cut_file() -> None:
+    plain = events(named("x", 36, 38))
+    film = parse_midi(events(named("x", 36, 38), division=0xE728))
+    # 25 frames of 40 ticks a second
+    assert film.notes[:, 0] == pytest.approx([0.0, 0.48])
+    inside = b"RIFF" + struct.pack("<I", len(plain) + 12) + b"RMIDdata" + struct.pack("<I", len(plain)) + plain
+    assert parse_midi(inside).notes[:, 0] == pytest.approx([0.0, 0.5])
+    cut = parse_midi(plain[:-12])
+    assert cut.cut
+    assert len(cut.notes) == 2
+
+
+@pytest.mark.parametrize(
+    ("tracks", "roles", "word"),
+    [
+        ((named("Drum Rack", 36, 42, 38),), {"kick": 1, "snare": 1, "hat": 1}, 'the track "Drum Rack"'),
+        ((named("Kick", 60, 60), named("Снэр", 38), named("Bass", 36, 40)), {"kick": 2, "snare": 1}, '"Kick"'),
+        ((named("Bass", 36, 38),), {}, "no drums were found on channel 10"),
+        ((named("x", 36, channel=9), named("Drums", 38)), {"kick": 1}, "channel 10"),
+    ],
+)
+def test_drums_are_found_where_programs_put_them(
+    tmp_path: Path, heard: Analysis, tracks: tuple[bytes, ...], roles: dict[str, int], word: str
+) -> None:
+    (tmp_path / "d.mid").write_bytes(events(*tracks))
+    full, told = with_midi(heard, tmp_path / "d.mid")
+    assert {
+        r: len(full.onsets[r].times) for r in ("kick", "snare", "hat") if full.onsets.get(r) is not heard.onsets.get(r)
+    } == roles
+    assert word in told
 
 
 def wav_with_cues(path: Path, cues: dict[int, str]) -> Path:
@@ -119,6 +183,18 @@ def test_cue_points_of_a_wav_become_sections(tmp_path: Path, heard: Analysis) ->
     assert read_cues(path) == ((1.0, "intro!"), (2.0, "drop"))
     marked = with_markers(heard, path)
     assert [(s.label, s.start) for s in marked.sections] == [("-", 0.0), ("intro!", 1.0), ("drop", 2.0)]
+
+
+def test_markers_of_an_rf64_file(tmp_path: Path, heard: Analysis) -> None:
+    plain = wav_with_cues(tmp_path / "song.wav", {88_200: "Verse", 44_100: "Čau"}).read_bytes()
+    at = plain.index(b"data") + 4
+    size = struct.unpack_from("<I", plain, at)[0]
+    long = b"ds64" + struct.pack("<IQQQI", 28, len(plain), size, size // 2, 0)
+    far = b"RF64\xff\xff\xff\xffWAVE" + long + plain[12:at] + b"\xff\xff\xff\xff" + plain[at + 4 :]
+    # what is inside decides, not the name
+    (tmp_path / "song.mid").write_bytes(far)
+    assert read_cues(tmp_path / "song.mid") == ((1.0, "Čau"), (2.0, "Verse"))
+    assert [s.label for s in with_markers(heard, tmp_path / "song.mid").sections] == ["-", "Čau", "Verse"]
 
 
 def test_without_markers_there_is_an_error(tmp_path: Path, heard: Analysis) -> None:

@@ -15,13 +15,14 @@ from typing import Any
 import pytest
 import torch
 from click.testing import CliRunner
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from reactive.cli import main
+from reactive.diffusion.lora_keys import name_of
 from reactive.diffusion.models.catalogue import ENTRIES, read_wishes
 from reactive.diffusion.models.check import check_model
 from reactive.diffusion.models.load import find_model, load_model
-from reactive.diffusion.models.lora import _diffusers_name, find_lora, fuse, parse_lora
+from reactive.diffusion.models.lora import _diffusers_name, find_lora, fuse, parse_lora, read_layers
 from reactive.diffusion.models.single_file import CONFIGS, _tokenizers, read_header
 from reactive.errors import ModelError
 from tests.diffusion.toys import save_toy
@@ -127,6 +128,69 @@ def test_names_of_the_original_release_are_understood() -> None:
     }
     for original, ours in pairs.items():
         assert _diffusers_name(original, 2) == ours
+
+
+def test_names_of_every_program_and_year_are_one_layer() -> None:
+    layer = "down_blocks.2.attentions.0.transformer_blocks.0.attn1.to_q"
+    for key, kind in (
+        (f"unet.{layer}.lora_A.weight", "down"),
+        (f"unet.{layer}.lora_B.default.weight", "up"),
+        (f"base_model.model.{layer}.lora_A.weight", "down"),
+        (f"unet.base_model.model.{layer}.lora_A.film_1.weight", "down"),
+        (f"{layer.replace('attn1.', 'attn1.processor.')}_lora.up.weight", "up"),
+        (f"unet.{layer}.lora.down.weight", "down"),
+        (f"{layer}.lora_linear_layer.up.weight", "up"),
+        (f"diffusion_model.{layer}.lora_up.weight", "up"),
+        (f"unet.{layer}.alpha", "alpha"),
+        (f"{layer}.lora.alpha", "alpha"),
+    ):
+        assert name_of(key) == ("unet", layer, kind), key
+    text = "text_model.encoder.layers.0.self_attn.q_proj"
+    for key in (
+        f"text_encoder.{text}.lora_linear_layer.down.weight",
+        f"base_model.model.{text}.lora_A.weight",
+        f"text_encoder.{text.replace('q_proj', 'to_q')}_lora.down.weight",
+    ):
+        assert name_of(key) == ("text_encoder", text, "down"), key
+    for key in ("transformer.blocks.0.to_q.lora_A.weight", "unet.x.weight", "unet.x.lora_A.bias", ""):
+        assert name_of(key) is None, key
+
+
+def test_alpha_is_read_from_metadata_and_from_the_folder(tmp_path: Path, sd: Path) -> None:
+    layer = LAYERS["unet"][0]
+    up, down = torch.randn(16, 4), torch.randn(4, 16)
+    tensors = {f"unet.{layer}.lora_A.weight": down, f"unet.{layer}.lora_B.weight": up}
+
+    def alpha(path: Path) -> float | None:
+        found = read_layers(path, "x")["unet", layer]
+        return float(found["alpha"]) if "alpha" in found else None
+
+    def told(**config: Any) -> float | None:
+        save_file(tensors, tmp_path / "m.safetensors", metadata={"lora_adapter_metadata": json.dumps(config)})
+        return alpha(tmp_path / "m.safetensors")
+
+    assert told() is None
+    assert told(**{"unet.lora_alpha": 8, "unet.r": 4}) == 8
+    assert told(**{"unet.lora_alpha": 8, "unet.use_rslora": True}) == 16
+    assert told(**{"unet.lora_alpha": 8, "unet.alpha_pattern": {layer.split(".", 2)[-1]: 2}}) == 2
+    assert told(**{"text_encoder.lora_alpha": 8}) is None
+    with pytest.raises(ModelError, match="alpha"):
+        told(**{"unet.lora_alpha": "much"})
+    folder = tmp_path / "peft"
+    folder.mkdir()
+    bare = {key.replace("unet.", "base_model.model."): value for key, value in tensors.items()}
+    save_file(bare, folder / "adapter_model.safetensors")
+    plain = find_lora(str(folder)).sha256
+    (folder / "adapter_config.json").write_text("\ufeff" + json.dumps({"lora_alpha": 2, "r": 4}), encoding="utf-8")
+    assert alpha(folder / "adapter_model.safetensors") == 2
+    # what decides the strength decides the clip
+    assert find_lora(str(folder)).sha256 != plain
+    assert check_model(str(folder))["kind"] == "lora"
+    assert find_lora(str(folder)).notes == ()
+    # a folder's name tells what its weights are, whose own name is always the same
+    few = folder.rename(tmp_path / "Hyper-SD15-1step-lora")
+    assert "is taken for" in find_lora(str(few)).notes[0]
+    assert find_lora(str(few)).wishes["steps"] == 1
 
 
 def test_several_loras_change_the_model_and_its_hash(tmp_path: Path, xl: Path) -> None:
@@ -298,12 +362,17 @@ def write_single(folder: Path, path: Path, kind: str, **extra: torch.Tensor) -> 
     return path
 
 
-@pytest.mark.parametrize(("kind", "family"), [("sd1", "sd"), ("sdxl", "sdxl")])
+@pytest.mark.parametrize(("kind", "family"), [("sd1", "sd"), ("sd1 of 2022", "sd"), ("sdxl", "sdxl")])
 def test_a_single_file_is_the_folder_that_it_was_made_of(
     tmp_path: Path, sd: Path, xl: Path, kind: str, family: str
 ) -> None:
     folder = xl if family == "sdxl" else sd
+    kind, _, year = kind.partition(" of ")
     file = write_single(folder, tmp_path / "one.safetensors", kind)
+    if year:
+        # the first releases named the text encoder's layers so
+        old = {key.replace("transformer.text_model.", "transformer."): value for key, value in load_file(file).items()}
+        save_file(old, file)
     header = read_header(file, "one")
     assert (header.config, header.family.name) == (kind, family)
     assert find_model(str(file)) == file
@@ -481,35 +550,23 @@ def test_check_prints_what_a_model_is(sd: Path) -> None:
     assert len(missing.output.strip().splitlines()) == 1
 
 
-def test_pull_fetches_safe_files_only_and_tells_what_went_wrong(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import fnmatch
-
+def test_pull_fetches_safe_files_only_and_tells_what_went_wrong(sd: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import huggingface_hub
 
     asked: dict[str, Any] = {}
+    safe = ["model_index.json", "unet/diffusion_pytorch_model.safetensors", "tokenizer/merges.txt"]
+    unsafe = ["unet/diffusion_pytorch_model.bin", "sd_turbo.safetensors", "unet/code.py", "vae/model.ckpt"]
 
     def snapshot(hub: str, **options: Any) -> str:
         asked.update(hub=hub, **options)
-        (tmp_path / "unet").mkdir(exist_ok=True)
-        (tmp_path / "unet" / "x.safetensors").write_bytes(b"")
-        return str(tmp_path)
+        return str(sd)
 
+    monkeypatch.setattr(huggingface_hub, "list_repo_files", lambda hub: [*safe, *unsafe])
     monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot)
     done = CliRunner().invoke(main, ["models", "pull", "sd-turbo", "--json"])
-    assert json.loads(done.stdout)["path"] == str(tmp_path)
+    assert json.loads(done.stdout)["path"] == str(sd)
     assert asked["hub"] == "stabilityai/sd-turbo"
-
-    def wanted(name: str) -> bool:
-        return any(fnmatch.fnmatch(name, p) for p in asked["allow_patterns"]) and not any(
-            fnmatch.fnmatch(name, p) for p in asked["ignore_patterns"]
-        )
-
-    assert all(map(wanted, ("model_index.json", "unet/diffusion_pytorch_model.safetensors", "tokenizer/merges.txt")))
-    assert not any(
-        map(wanted, ("unet/diffusion_pytorch_model.bin", "sd_turbo.safetensors", "unet/code.py", "vae/model.ckpt"))
-    )
+    assert asked["allow_patterns"] == sorted(safe)
 
     def broken(hub: str, **options: Any) -> str:
         raise ConnectionError("no route")

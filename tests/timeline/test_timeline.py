@@ -191,3 +191,75 @@ def test_a_spoilt_timeline_is_refused_in_one_line(tmp_path: Path, beat_timeline,
     with pytest.raises(TimelineError) as caught:
         load_timeline(path)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "word"),
+    [
+        ("cuts", [-1, 1_000_000_000], "cuts"),
+        ("cuts", [384], "cuts"),
+        ("cuts", [1.5], "cuts"),
+        ("cuts", [True], "cuts"),
+        ("cuts", "12", "cuts"),
+        ("prompts", ["x" * 1_000_000], "letters"),
+        ("prompts", {"0": "x"}, "list of texts"),
+        ("prompts", [], "prompts"),
+        ("phases", [1], "phases"),
+        ("frames", "384", "frames"),
+        ("frames", 384.0, "frames"),
+        ("seed", -1, "seed"),
+        ("seed", 10**400, "a huge number"),
+        ("feedback_rate", "1/0", "feedback_rate"),
+        ("feedback_rate", "1e9999999", "feedback_rate"),
+        ("fps", "1/0", "fps"),
+        ("feedback_fresh", None, "feedback_fresh"),
+        ("title", 5, "title"),
+        ("sample_rate", 10**30, "sample_rate"),
+        ("colour", 1, "unknown keys"),
+        ("columns", [], "columns"),
+        ("columns.phase", [[0, 0.5]], "whole numbers"),
+        ("columns.phase", [[0, 99]], "phase"),
+        ("columns.phase", [[0, 0], [0, 1]], "phase"),
+        ("columns.seed", [[0, 10**30]], "huge"),
+        ("columns.loop", [[0, -1]], "loop"),
+        ("columns.glow", [0], "unknown columns"),
+        ("columns.weight", "x", "weight"),
+        ("columns.weight", [True] * 384, "weight"),
+        ("columns.weight", [1e300] * 384, "weight"),
+        ("columns.hit", [2] * 384, "hit"),
+        ("columns.speed", [-1] * 384, "speed"),
+    ],
+)
+def test_a_timeline_edited_into_nonsense_is_refused_in_plain_words(
+    tmp_path: Path, beat_timeline, key: str, value: object, word: str
+) -> None:
+    import json
+
+    path = tmp_path / "timeline.json"
+    save_timeline(beat_timeline, path)
+    data = json.loads(path.read_text())
+    *tables, name = key.split(".")
+    table = data
+    for part in tables:
+        table = table[part]
+    table[name] = value
+    path.write_text(
+        json.dumps(data)
+        if value != 10**400
+        else json.dumps(data | {name: 0}).replace('"seed": 0', f'"seed": {10**400}', 1)
+    )
+    with pytest.raises(TimelineError) as caught:
+        load_timeline(path)
+    assert word in str(caught.value)
+    # none of Python's own words
+    for own in ("Fraction", "C long", "dict", "int()", "NoneType", "str", "numpy"):
+        assert own not in caught.value.what
+    assert len(str(caught.value)) < 400
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_timeline_with_a_byte_order_mark_is_read(tmp_path: Path, beat_timeline, encoding: str) -> None:
+    path = tmp_path / "timeline.json"
+    save_timeline(beat_timeline, path)
+    path.write_text(path.read_text(encoding="utf-8"), encoding=encoding)
+    assert load_timeline(path).prompts == beat_timeline.prompts

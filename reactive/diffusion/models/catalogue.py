@@ -7,7 +7,6 @@ here.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 
 from reactive.diffusion.models.few_step import FOUR_TIMES
 from reactive.errors import ModelError
+from reactive.jsonfile import parse_json
 
 EMBER = Path(__file__).resolve().parents[2] / "ember" / "model"
 _LIMITS: dict[str, tuple[type | tuple[type, ...], float, float]] = {
@@ -121,9 +121,12 @@ def read_json(path: Path, name: str) -> dict[str, Any]:
         If it can't be read or is no object.
     """
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as problem:
-        raise ModelError(f"{path.name} can't be read ({problem})", where=name, remedy="fetch the model again") from None
+        data = parse_json(path.read_bytes())
+    except OSError as problem:
+        what = f"{path.name} can't be read ({problem.strerror})"
+        raise ModelError(what, where=name, remedy="fetch the model again") from None
+    except ValueError as problem:
+        raise ModelError(f"{path.name} {problem}", where=name, remedy="mend it, or fetch the model again") from None
     if not isinstance(data, dict):
         raise ModelError(f"{path.name} is not a JSON object", where=name, remedy="fetch the model again")
     return data

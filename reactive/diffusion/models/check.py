@@ -9,7 +9,7 @@ from typing import Any
 from reactive.diffusion.models.catalogue import EMBER, ENTRIES, Entry, known, read_json
 from reactive.diffusion.models.diffusers_folder import folder_family, folder_sampling
 from reactive.diffusion.models.locate import cached, find_model
-from reactive.diffusion.models.lora import find_lora, parse_lora, read_layers
+from reactive.diffusion.models.lora import find_lora, parse_lora, read_layers, weights_in
 from reactive.diffusion.models.pickles import PICKLED, require_safetensors
 from reactive.diffusion.models.single_file import CONFIGS, read_header
 from reactive.diffusion.sampling.sampling import Sampling, read_sampling
@@ -33,6 +33,8 @@ def check_model(name: str) -> dict[str, Any]:
     if entry is not None and entry.kind == "vae":
         return _check_autoencoder(entry)
     if entry is not None and entry.kind == "lora":
+        return _check_lora(name)
+    if Path(name).is_dir() and not (Path(name) / "model_index.json").is_file() and weights_in(Path(name)).is_file():
         return _check_lora(name)
     found = find_model(name)
     if found.is_dir():

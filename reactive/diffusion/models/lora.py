@@ -1,12 +1,13 @@
 """LoRA files, fused into a model's weights: W + scale x (alpha / rank) x up @ down (Hu et al. 2021, arXiv 2106.09685).
 
-Two ways of naming are read: that of diffusers and PEFT (``unet.mid_block.attentions.0...to_q.lora_A.weight``), and that of
-kohya and the web interfaces (``lora_unet_mid_block_attentions_0_..._to_q.lora_down.weight``, for XL also with the names of the
-original release, ``input_blocks_4_1_...``).
+The names that files give to their matrices stand in `lora_keys`. Layers are named as in diffusers or, for XL also, as in the
+original release (``input_blocks_4_1_...``).
 """
 
 from __future__ import annotations
 
+import hashlib
+import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 
 import torch
 
+from reactive.diffusion.lora_keys import PARTS, Strength, name_of, strengths_of
 from reactive.diffusion.models.catalogue import known, read_wishes
 from reactive.diffusion.models.few_step import FewStep, few_step_of
 from reactive.diffusion.models.locate import cached
@@ -21,17 +23,16 @@ from reactive.diffusion.models.pickles import refuse_pickle
 from reactive.diffusion.sampling.sampling import CLASSES
 from reactive.errors import ModelError
 from reactive.files import hash_file
+from reactive.jsonfile import parse_json
 
-_ENDINGS = {
-    ".lora_A.weight": "down", ".lora_B.weight": "up", ".lora_down.weight": "down", ".lora_up.weight": "up",
-    ".lora.down.weight": "down", ".lora.up.weight": "up", "_lora.down.weight": "down", "_lora.up.weight": "up",
-    ".alpha": "alpha",
+_OTHER_KINDS = {
+    "hada_": "LoHa", "lokr_": "LoKr", "dora_scale": "DoRA", "lora_magnitude_vector": "DoRA", "oft_": "OFT",
+    "lora_mid": "LoCon",
 }  # fmt: skip
-_PREFIXES = {
-    "lora_unet_": "unet", "lora_te1_": "text_encoder", "lora_te2_": "text_encoder_2", "lora_te_": "text_encoder",
-    "unet.": "unet", "text_encoder_2.": "text_encoder_2", "text_encoder.": "text_encoder",
-}  # fmt: skip
-_OTHER_KINDS = {"hada_": "LoHa", "lokr_": "LoKr", "dora_scale": "DoRA", "lora_magnitude_vector": "DoRA", "oft_": "OFT"}
+# where diffusers keeps PEFT's configuration since 0.34
+_TOLD = "lora_adapter_metadata"
+# the first program for LoRAs of pictures
+_NUMBERED = re.compile(r"[\w]+:\d+:(?:up|down)")
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ def find_lora(name: str, scale: float = 1.0) -> Lora:
     ModelError
         If it isn't there, or is no safetensors file.
     """
-    path, where, entry = Path(name), f"--lora {name}", known(name)
+    path, where, entry = weights_in(Path(name)), f"--lora {name}", known(name)
     if not path.is_file() and entry is not None and entry.kind == "lora":
         path = cached(entry.hub, entry.name, where, entry.file)
     if not path.is_file():
@@ -82,9 +83,14 @@ def find_lora(name: str, scale: float = 1.0) -> Lora:
         )
     refuse_pickle(path, where)
     sha256 = hash_file(path)
-    few = few_step_of([("by its name", path.stem)], "", lora=True) if entry is None else None
+    if config := _config_beside(path):
+        # it decides the strength
+        sha256 = hashlib.sha256(f"{sha256} {hash_file(config)}".encode()).hexdigest()
+    # files of weights in folders are all named alike
+    title = Path(name).resolve().name if Path(name).is_dir() else path.name
+    few = few_step_of([("by its name", title.removesuffix(path.suffix))], "", lora=True) if entry is None else None
     wishes = dict(entry.wishes) if entry else lora_wishes(few) if few else {}
-    told = (f"{path.name} is taken for {few.name} ({few.by}); a JSON file beside it says otherwise",) if few else ()
+    told = (f"{title} is taken for {few.name} ({few.by}); a JSON file beside it says otherwise",) if few else ()
     return Lora(name, path, scale, sha256, wishes | read_wishes(path.with_suffix(".json"), where), told)
 
 
@@ -94,6 +100,19 @@ def lora_wishes(few: FewStep) -> dict[str, Any]:
     if "timestep_spacing" in few.scheduler:
         wishes["spacing"] = few.scheduler["timestep_spacing"]
     return wishes
+
+
+def weights_in(path: Path) -> Path:
+    """Return the file of weights in a folder that PEFT or diffusers saved; a file as it is."""
+    if not path.is_dir():
+        return path
+    usual = [path / name for name in ("adapter_model.safetensors", "pytorch_lora_weights.safetensors")]
+    return next((file for file in [*usual, *sorted(path.glob("*.safetensors"))] if file.is_file()), path)
+
+
+def _config_beside(path: Path) -> Path | None:
+    config = path.with_name("adapter_config.json")
+    return config if path.name.startswith("adapter_model") and config.is_file() else None
 
 
 def fuse(lora: Lora, modules: dict[str, Any]) -> int:
@@ -107,7 +126,7 @@ def fuse(lora: Lora, modules: dict[str, Any]) -> int:
     where = f"--lora {lora.name}"
     layers = read_layers(lora.path, where)
     pending: list[tuple[torch.nn.Parameter, torch.Tensor]] = []
-    names = {part: _flat_names(module) for part, module in modules.items() if part in _PREFIXES.values()}
+    names = {part: _flat_names(module) for part, module in modules.items() if part in PARTS}
     blocks = int(modules["unet"].config.layers_per_block)
     for (part, layer), matrices in layers.items():
         known_layers = names.get(part, {})
@@ -139,11 +158,13 @@ def read_layers(path: Path, where: str) -> dict[tuple[str, str], dict[str, torch
     ModelError
         If it can't be read or holds something else.
     """
-    from safetensors import SafetensorError
+    from safetensors import SafetensorError, safe_open
     from safetensors.torch import load_file
 
     try:
         tensors = load_file(path)
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
     except (OSError, SafetensorError, ValueError) as problem:
         what = " ".join(str(problem).split())[:120]
         raise ModelError(f"can't be read ({what})", where=where, remedy="fetch it again") from None
@@ -152,28 +173,57 @@ def read_layers(path: Path, where: str) -> dict[tuple[str, str], dict[str, torch
         for sign, kind in _OTHER_KINDS.items():
             if sign in key:
                 raise ModelError(f"is a {kind} file", where=where, remedy="use a LoRA; other kinds are not known here")
-        ending = next((ending for ending in _ENDINGS if key.endswith(ending)), None)
-        prefix = next((prefix for prefix in _PREFIXES if key.startswith(prefix)), None)
-        if ending is None or prefix is None:
+        if _NUMBERED.fullmatch(key):
+            raise ModelError(
+                "is a LoRA of 2022 that numbers its layers and does not name them", where=where,
+                remedy="convert it to today's names first",
+            )  # fmt: skip
+        name = name_of(key)
+        if name is None:
             raise ModelError(f"is no LoRA: it holds {key[:80]}", where=where, remedy="use a LoRA file")
-        layer = key.removeprefix(prefix).removesuffix(ending)
-        # older files of diffusers name the attention's processor
-        layer = layer.replace(".processor", "")
-        layers.setdefault((_PREFIXES[prefix], layer), {})[_ENDINGS[ending]] = tensor
+        part, layer, kind = name
+        layers.setdefault((part, layer), {})[kind] = tensor
     if not layers:
         raise ModelError("holds nothing", where=where, remedy="fetch it again")
+    strengths = _strengths(path, metadata, where)
+    for (part, layer), matrices in layers.items():
+        if "alpha" in matrices and matrices["alpha"].numel() != 1:
+            raise ModelError(f"its layer {layer[:80]} has no single alpha", where=where, remedy="fetch it again")
+        if "alpha" not in matrices and "down" in matrices and part in strengths:
+            alpha = strengths[part].alpha_of(layer, len(matrices["down"]))
+            if alpha is not None:
+                matrices["alpha"] = torch.tensor(alpha)
     return layers
+
+
+def _strengths(path: Path, metadata: dict[str, str], where: str) -> dict[str, Strength]:
+    """Return what a file's metadata, or PEFT's configuration beside it, says about alpha."""
+    beside = _config_beside(path)
+    try:
+        config = parse_json(beside.read_bytes() if beside else metadata.get(_TOLD, "{}"))
+        if isinstance(config, dict) and any(key.endswith("use_dora") and value for key, value in config.items()):
+            raise ModelError("is a DoRA file", where=where, remedy="use a LoRA; other kinds are not known here")
+        return strengths_of(config) if isinstance(config, dict) else {}
+    except OSError as problem:
+        raise ModelError(
+            f"adapter_config.json can't be read ({problem.strerror})", where=where, remedy="fetch it again"
+        ) from None
+    except ValueError as problem:
+        named = beside.name if beside else "its metadata"
+        raise ModelError(f"{named} {problem}", where=where, remedy="fetch it again") from None
 
 
 def _change(matrices: dict[str, torch.Tensor], shape: torch.Size) -> torch.Tensor | None:
     """Return (alpha / rank) x up @ down in the shape of a weight, float32, or None if it does not fit."""
     up, down = matrices["up"].float(), matrices["down"].float()
+    if up.ndim < 2 or down.ndim < 2 or not up.numel() or not down.numel():
+        return None
     rank = down.shape[0]
-    if up.ndim < 2 or down.ndim < 2 or up.shape[1] != rank or up[0, 0].numel() != 1:
+    if up.shape[1] != rank or up[0, 0].numel() != 1:
         return None
     product = (up.reshape(len(up), rank) @ down.reshape(rank, -1)).reshape(-1)
     alpha = float(matrices["alpha"]) if "alpha" in matrices else float(rank)
-    fits = len(up) == shape[0] and down.numel() // rank == shape[1:].numel()
+    fits = len(up) == shape[0] and down.numel() // rank == shape[1:].numel() and math.isfinite(alpha)
     return (alpha / rank * product).reshape(shape) if fits else None
 
 

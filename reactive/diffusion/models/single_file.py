@@ -6,7 +6,12 @@ Which family a file belongs to is read from the names of its tensors; nothing is
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+import json
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +32,10 @@ _SIGNS = (
     ("conditioner.embedders.1.model.token_embedding.weight", "sdxl", SDXL),
     ("cond_stage_model.model.token_embedding.weight", "sd2", SD),
     ("cond_stage_model.transformer.text_model.embeddings.token_embedding.weight", "sd1", SD),
+)
+# the text encoder's layers as the releases of 2022 name them, without ``text_model``
+_OLD = re.compile(
+    r"^(cond_stage_model\.transformer|conditioner\.embedders\.0\.transformer)\.(?=embeddings\.|encoder\.|final_layer)"
 )
 _INPUT = "model.diffusion_model.input_blocks.0.0.weight"
 _NAMES = {"sd1": "Stable Diffusion 1", "sd2": "Stable Diffusion 2", "sdxl": "Stable Diffusion XL"}
@@ -73,7 +82,7 @@ def read_header(path: Path, name: str) -> Header:
 
     try:
         with safe_open(path, framework="pt") as file:
-            keys = set(file.keys())
+            keys = {_OLD.sub(r"\1.text_model.", key) for key in file.keys()}  # noqa: SIM118
             metadata = file.metadata() or {}
             channels = file.get_slice(_INPUT).get_shape()[1] if _INPUT in keys else 0
     except (OSError, SafetensorError, ValueError) as problem:
@@ -137,9 +146,10 @@ def load_file(path: Path, name: str, dtype: torch.dtype, config: Path | None = N
     tokenizers = _tokenizers(header.config) if config is None else {}
     try:
         # a local folder as config keeps the loader from looking for one on the network
-        loaded = pipeline.from_single_file(
-            str(path), config=str(folder), local_files_only=True, torch_dtype=dtype, **tokenizers
-        )
+        with _todays_names(path) as named:
+            loaded = pipeline.from_single_file(
+                str(named), config=str(folder), local_files_only=True, torch_dtype=dtype, **tokenizers
+            )
     except (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError) as problem:
         raise unloadable(problem, name) from None
     parts = {part: getattr(loaded, part) for part in family.parts if part != "scheduler"}
@@ -161,6 +171,26 @@ def load_file(path: Path, name: str, dtype: torch.dtype, config: Path | None = N
         sha256=hashlib.sha256(f"{digest} {described}".encode()).hexdigest(),
         taken=header.taken,
     )
+
+
+@contextmanager
+def _todays_names(path: Path) -> Iterator[Path]:
+    """Give a file whose tensors have today's names: the file itself, or a copy that lasts as long as it is needed."""
+    with path.open("rb") as handle:
+        size = int.from_bytes(handle.read(8), "little")
+        header = json.loads(handle.read(size))
+        renamed = {_OLD.sub(r"\1.text_model.", key): value for key, value in header.items()}
+        if renamed.keys() == header.keys():
+            yield path
+            return
+        head = json.dumps(renamed).encode()
+        head += b" " * (-len(head) % 8)
+        with tempfile.TemporaryDirectory(prefix="reactive-names-") as room:
+            copy = Path(room, path.name)
+            with copy.open("wb") as target:
+                target.write(len(head).to_bytes(8, "little") + head)
+                shutil.copyfileobj(handle, target, 1 << 24)
+            yield copy
 
 
 def _tokenizers(config: str) -> dict[str, Any]:

@@ -29,6 +29,7 @@ from filelock import FileLock, Timeout
 
 from reactive.errors import OutputError
 from reactive.files import flush_file, flush_folder, hash_file, sweep_partials, write_bytes
+from reactive.jsonfile import parse_json
 from reactive.render.store.cache_keys import digest
 from reactive.render.store.journal import Journal, read_journal
 from reactive.render.store.lease import Lease, lease_of
@@ -89,13 +90,19 @@ class Job:
             self._sweep()
             self.journal = Journal(folder / "journal")
         except OSError as problem:
-            self._lock.release()
+            self._give_up()
             raise output_error(folder, problem) from None
         except BaseException:
-            self._lock.release()
+            self._give_up()
             raise
         self.entries = entries_of(self.journal.records)
         self._checked: dict[str, bool] = {}
+
+    def _give_up(self) -> None:
+        """Leave nothing of a job that could not be opened."""
+        self._lock.release()
+        if self.made:
+            shutil.rmtree(self.folder, ignore_errors=True)
 
     @property
     def owner(self) -> str:
@@ -142,13 +149,16 @@ class Job:
         """Write the recipe, to the manifest and to the journal, so that either can be lost."""
         if self.last("manifest") != manifest:
             self.journal.append({"manifest": manifest})
-        write_manifest(self.folder, manifest)
+        try:
+            write_manifest(self.folder, manifest)
+        except OSError as problem:
+            raise output_error(self.folder / "manifest.json", problem) from None
 
     def close(self) -> None:
         """Let go of the folder; one without a finished segment is removed if this run made it."""
         self.journal.close()
         self._lease.close()
-        worth = any(name.startswith("segments") for name in self.entries) or any((self.folder / "trails").iterdir())
+        worth = any(name.startswith("segments") for name in self.entries) or _holds_any(self.folder / "trails")
         if self.made and not worth:
             shutil.rmtree(self.folder, ignore_errors=True)
         self._lock.release()
@@ -166,6 +176,14 @@ class Job:
     ) -> None:
         """Let go of the folder."""
         self.close()
+
+
+def _holds_any(folder: Path) -> bool:
+    """Return whether there is anything in a folder; one that is gone, with a stick that was pulled, holds nothing."""
+    try:
+        return any(folder.iterdir())
+    except OSError:
+        return False
 
 
 def _holder(folder: Path) -> str:
@@ -225,7 +243,7 @@ def write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
 def read_manifest(folder: Path) -> dict[str, Any] | None:
     """Return a job's recipe: from its manifest, or where that is damaged, from its journal."""
     try:
-        data = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+        data = parse_json((folder / "manifest.json").read_bytes())
         if digest(data["manifest"]) == data["sha256"]:
             return dict(data["manifest"])
     except (OSError, ValueError, KeyError, TypeError):

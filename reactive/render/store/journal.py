@@ -11,6 +11,7 @@ import os
 from pathlib import Path
 from typing import IO, Any
 
+from reactive.errors import OutputError
 from reactive.files import write_bytes
 
 _DIGITS = 16
@@ -22,6 +23,12 @@ def read_journal(path: Path) -> tuple[list[dict[str, Any]], int]:
         lines = path.read_bytes().split(b"\n")
     except FileNotFoundError:
         return [], 0
+    except OSError as problem:
+        raise OutputError(
+            f"can't be read ({problem.strerror})",
+            where=str(path),
+            remedy="remove the job folder, or choose another with --job",
+        ) from None
     records: list[dict[str, Any]] = []
     damaged = 0
     for line in lines:

@@ -1,0 +1,110 @@
+"""The names that LoRA files give to their matrices, of every program and year, and the strength that they tell apart.
+
+========================================================================= ==========================================
+``unet.<layer>.lora_A.weight``, with an adapter's name before ``weight``  diffusers and PEFT
+``base_model.model.<layer>.lora_A.weight``                                PEFT's own folder, no part named
+``<layer>.processor.to_q_lora.down.weight``, no part named                diffusers of 2023, ``save_attn_procs``
+``text_encoder.<layer>.lora_linear_layer.up.weight``                      diffusers 0.17 to 0.22
+``lora_unet_<layer>.lora_down.weight``, ``lora_te1_``                     kohya and the web interfaces
+``diffusion_model.input_blocks.4.1...lora_A.weight``                      names of the original release
+========================================================================= ==========================================
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+_ENDING = re.compile(
+    r"[._]lora(?:_linear_layer)?[._](?P<kind>A|B|down|up)(?:\.(?!weight$)[\w-]+)?\.weight$|(?:[._]lora)?[._]alpha$"
+)
+_KINDS = {"A": "down", "down": "down", "B": "up", "up": "up"}
+# longest first: one is the beginning of another
+_PREFIXES = {
+    "lora_unet_": "unet", "lora_te1_": "text_encoder", "lora_te2_": "text_encoder_2", "lora_te_": "text_encoder",
+    "model.diffusion_model.": "unet", "diffusion_model.": "unet", "unet.": "unet",
+    "text_encoder_2.": "text_encoder_2", "text_encoder.": "text_encoder",
+}  # fmt: skip
+# beginnings of layers where no part is named
+_BARE = {
+    "unet": ("down_blocks", "up_blocks", "mid_block", "conv_in.", "conv_out.", "time_embedding", "add_embedding",
+             "input_blocks", "output_blocks", "middle_block"),
+    "text_encoder": ("text_model", "encoder.layers", "embeddings."),
+}  # fmt: skip
+_WRAPPER = "base_model.model."
+# diffusers of 2023 named a text encoder's projections as those of the other network
+_TEXT_NAMES = {"to_q": "q_proj", "to_k": "k_proj", "to_v": "v_proj", "to_out": "out_proj"}
+PARTS = ("unet", "text_encoder", "text_encoder_2")
+
+
+def name_of(key: str) -> tuple[str, str, str] | None:
+    """Return part, layer and kind (``up``, ``down``, ``alpha``) of a matrix; None if the name is of no LoRA."""
+    ending = _ENDING.search(key)
+    if ending is None:
+        return None
+    kind = _KINDS.get(ending["kind"] or "", "alpha")
+    part, layer = _part(key[: ending.start()])
+    if not part:
+        return None
+    # older files of diffusers name the attention's processor
+    layer = layer.replace(".processor", "")
+    if part != "unet":
+        head, _, last = layer.rpartition(".")
+        layer = f"{head}.{_TEXT_NAMES[last]}" if last in _TEXT_NAMES else layer
+    return part, layer, kind
+
+
+def _part(layer: str) -> tuple[str, str]:
+    layer = layer.removeprefix(_WRAPPER)
+    for prefix, part in _PREFIXES.items():
+        if layer.startswith(prefix):
+            return part, layer.removeprefix(prefix).removeprefix(_WRAPPER)
+    return next((part for part, heads in _BARE.items() if layer.startswith(heads)), ""), layer
+
+
+@dataclass(frozen=True)
+class Strength:
+    """What a configuration of PEFT's says about a part: alpha, that of single layers, and how it is divided by the rank."""
+
+    alpha: float | None = None
+    patterns: dict[str, float] = field(default_factory=dict)
+    by_root: bool = False
+
+    def alpha_of(self, layer: str, rank: int) -> float | None:
+        """Return the alpha of a layer so that alpha / rank is its strength, or None where nothing is said."""
+        fitting = [alpha for name, alpha in self.patterns.items() if layer == name or layer.endswith(f".{name}")]
+        alpha = fitting[0] if fitting else self.alpha
+        if alpha is None:
+            return None
+        # rank-stabilised LoRA: alpha / sqrt(rank), Kalajdzievski 2023, arXiv 2312.03732
+        return alpha * math.sqrt(rank) if self.by_root else alpha
+
+
+def strengths_of(config: dict[str, Any]) -> dict[str, Strength]:
+    """Return by part what a configuration says; keys may begin with the part, as in ``unet.lora_alpha``.
+
+    Raises
+    ------
+    ValueError
+        If an alpha is no finite number.
+    """
+    found: dict[str, Strength] = {}
+    for part in PARTS:
+        own = {key.removeprefix(f"{part}."): value for key, value in config.items() if key.startswith(f"{part}.")}
+        told = own or {key: value for key, value in config.items() if "." not in key}
+        if "lora_alpha" in told or told.get("alpha_pattern"):
+            patterns = told.get("alpha_pattern")
+            found[part] = Strength(
+                _alpha(told["lora_alpha"]) if "lora_alpha" in told else None,
+                {str(k): _alpha(v) for k, v in patterns.items()} if isinstance(patterns, dict) else {},
+                told.get("use_rslora") is True,
+            )
+    return found
+
+
+def _alpha(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= 1e6:
+        raise ValueError("says a LoRA's alpha that is no number")
+    return float(value)

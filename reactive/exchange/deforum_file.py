@@ -1,0 +1,151 @@
+"""Deforum settings on disk: in any encoding, of any year, alone or with a Parseq document inside or beside them."""
+
+from __future__ import annotations
+
+import codecs
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from reactive.errors import PresetError
+from reactive.exchange.parseq_import import Parseq, is_parseq, read_parseq
+from reactive.jsonfile import parse_json
+
+MAX_BYTES = 20_000_000
+REMEDY = "name a settings file that Deforum saved, or a Parseq document"
+# the notebooks of 2022 and their local copies
+_OLD_NAMES = {"width": "W", "height": "H"}
+# tables in which programs that run Deforum from outside keep its settings
+_INSIDE = ("deforum_settings", "settings", "args", "anim_args", "video_args", "deforum_args", "animation_args")
+_ADDRESS = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]+://")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """A file's settings, the Parseq document that drives them (or None), whether its differences count, and notes."""
+
+    settings: dict[str, Any]
+    parseq: Parseq | None
+    use_deltas: bool
+    notes: tuple[str, ...]
+
+
+def read_settings(path: Path) -> Settings:
+    """Read settings or a Parseq document.
+
+    Raises
+    ------
+    PresetError
+        If it can't be read or is neither.
+    """
+    where = str(path)
+    notes: list[str] = []
+    data = _read(path, notes)
+    if is_parseq(data):
+        alone = _parseq(data, where)
+        return Settings({}, alone, True, (*notes, *alone.notes))
+    settings = _flat(data)
+    manifest = settings.get("parseq_manifest")
+    parseq = _driver(manifest, path, notes) if manifest else None
+    if not ({"prompts", "animation_prompts"} & settings.keys()) and not (parseq and parseq.prompts):
+        raise PresetError("holds no prompts of Deforum's", where=where, remedy=REMEDY)
+    if parseq:
+        notes = [*notes, *parseq.notes]
+        fps = settings.get("fps")
+        if parseq.fps and isinstance(fps, (int, float)) and abs(parseq.fps - fps) > 0.01:
+            notes.append(f"Parseq's {parseq.fps:g} frames a second: Deforum's {fps:g} are taken")
+    deltas = settings.get("parseq_use_deltas", True) is not False
+    return Settings(settings, parseq, deltas, tuple(notes))
+
+
+def decode(data: bytes) -> tuple[str, str]:
+    """Return a text of unknown encoding, and a clause if it had to be guessed ("" if not)."""
+    for mark, name in (
+        (codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
+        (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"),
+    ):  # fmt: skip
+        if data.startswith(mark):
+            return data.decode(name, "replace"), ""
+    if data[1:2] == b"\0":
+        return data.decode("utf-16-le", "replace"), ""
+    if data[:1] == b"\0":
+        return data.decode("utf-16-be", "replace"), ""
+    try:
+        return data.decode("utf-8"), ""
+    except UnicodeDecodeError:
+        return data.decode("cp1252", "replace"), "the file's letters, which are not UTF-8: Windows' own were assumed"
+
+
+def _read(path: Path, notes: list[str]) -> Any:
+    where = str(path)
+    try:
+        if not path.is_file():
+            raise PresetError("no such file", where=where, remedy=REMEDY)
+        if path.stat().st_size > MAX_BYTES:
+            raise PresetError(f"is larger than {MAX_BYTES:,} bytes", where=where, remedy=REMEDY)
+        text, guessed = decode(path.read_bytes())
+        data = parse_json(text)
+    except OSError as problem:
+        raise PresetError(f"can't be read ({problem.strerror})", where=where, remedy="check the name") from None
+    except ValueError as problem:
+        raise PresetError(str(problem), where=where, remedy="mend that line, or save the settings again") from None
+    if guessed:
+        notes.append(guessed)
+    return data
+
+
+def _flat(data: Any) -> dict[str, Any]:
+    """Return the settings as one table under the names of today."""
+    if isinstance(data, list) and data:
+        data = data[0]
+    if not isinstance(data, dict):
+        return {}
+    flat: dict[str, Any] = {}
+    for name, value in data.items():
+        if name.lower() in _INSIDE and isinstance(value, (dict, list)):
+            flat |= _flat(value)
+    flat |= {name: value for name, value in data.items() if not (name.lower() in _INSIDE and isinstance(value, dict))}
+    for old, new in _OLD_NAMES.items():
+        if old in flat:
+            flat.setdefault(new, flat.pop(old))
+    return flat
+
+
+def _driver(manifest: Any, path: Path, notes: list[str]) -> Parseq | None:
+    """Return the Parseq document that settings hold, or that lies beside them; an address is never opened."""
+    where = f"{path}: parseq_manifest"
+    if isinstance(manifest, str):
+        text = manifest.strip()
+        if text.startswith(("{", "\ufeff{")):
+            try:
+                manifest = parse_json(text)
+            except ValueError as problem:
+                raise PresetError(str(problem), where=where, remedy="save the settings again") from None
+        elif _ADDRESS.match(text):
+            notes.append(
+                f"Parseq at {text[:200]} drives this file, and no address is opened: save what is there and import "
+                "that; what follows are Deforum's own prompts and curves"
+            )
+            return None
+        else:
+            # a name counts by its last part, beside the settings: nothing else on the disk is opened
+            beside = path.parent / re.split(r"[\\/]", text)[-1]
+            if not beside.is_file():
+                notes.append(
+                    f"Parseq's document {text[:200]} drives this file and is not beside it: put it there; what follows "
+                    "are Deforum's own prompts and curves"
+                )
+                return None
+            manifest = _read(beside, notes)
+            where = str(beside)
+    if not is_parseq(manifest):
+        raise PresetError("is no Parseq document", where=where, remedy="export it again in Parseq")
+    return _parseq(manifest, where)
+
+
+def _parseq(data: dict[str, Any], where: str) -> Parseq:
+    try:
+        return read_parseq(data)
+    except ValueError as problem:
+        raise PresetError(str(problem), where=where, remedy="render it in Parseq and export it again") from None

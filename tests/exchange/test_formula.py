@@ -1,0 +1,51 @@
+"""Formulas of schedules: numbers as numexpr has them, and nothing but numbers."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reactive.exchange.formula import compute
+
+T = np.arange(120.0)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("1.003+0.001*sin(3.14*t/20)", 1.003 + 0.001 * np.sin(3.14 * T / 20)),
+        ("0.2*cos(6.28*t/30)**9+0.7", 0.2 * np.cos(6.28 * T / 30) ** 9 + 0.7),
+        ("where((t%30)<5, 2, -t)", np.where(T % 30 < 5, 2, -T)),
+        ("where(t>=10 & t<20, 1, 0)", (T >= 10) & (T < 20)),
+        ("-2**2", -4.0),
+        ("2**-1", 0.5),
+        ("2**3**2", 512.0),
+        ("max_f-1", 118.0),
+        ("max(abs(-3), min(2, t))", np.maximum(3, np.minimum(2, T))),
+        ("7//2 + 7%4", 6.0),
+        ("1e3 + .5", 1000.5),
+    ],
+)
+def test_formulas_are_computed(text: str, value: np.ndarray) -> None:
+    assert np.allclose(compute(text, {"t": T, "max_f": 119.0}), value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "1+", "(1", "1)", "t t", "1/0", "sin()", "q", "open('x')", "__import__('os')", "t.__class__", "[1]", "x=1",
+     "(" * 200 + "1" + ")" * 200, "1" * 3000, "1+" * 900 + "1", "9**9**9**9"],
+)  # fmt: skip
+def test_what_is_no_number_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"^(is|has|reads|calls|gives) "):
+        compute(text, {"t": T})
+
+
+@given(st.text("t0123456789.+-*/%()<>=&|, sincowherabmx_", max_size=40))
+def test_any_text_gives_numbers_or_one_clause(text: str) -> None:
+    # anything else that is raised fails the test
+    with suppress(ValueError):
+        assert np.isfinite(compute(text, {"t": T, "max_f": 119.0})).all()
