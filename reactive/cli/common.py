@@ -9,6 +9,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -72,6 +73,18 @@ def errors(
         stopped(as_json, TERMINATED if isinstance(interruption, Terminated) else INTERRUPTED, stopping())
     except MemoryError:
         fail(ReactiveError("there is not enough memory", remedy="use a smaller --batch or --imagine-size"), as_json)
+
+
+def frame_rate(text: str) -> Fraction:
+    """Return the frame rate that an option names; where that is not the very number, a line says so, once a command."""
+    from reactive.timeline.clock import ntsc_note, parse_fps
+
+    fps = parse_fps(text)
+    said = click.get_current_context().meta.setdefault("reactive.rates", set())
+    if (note := ntsc_note(text)) and text not in said:
+        said.add(text)
+        click.echo(clean(note), err=True)
+    return fps
 
 
 class Progress:

@@ -14,6 +14,7 @@ from reactive.cli.common import (
     errors,
     fail,
     fps_option,
+    frame_rate,
     json_option,
     lyrics_option,
     macro_option,
@@ -161,11 +162,10 @@ def _options(options: dict[str, Any]) -> Any:
     from reactive.live.material import Options
     from reactive.preset.macros import parse_macros
     from reactive.render.sizes import parse_size
-    from reactive.timeline.clock import parse_fps
 
     return Options(
         preset=options["preset"],
-        fps=parse_fps(options["fps"]),
+        fps=frame_rate(options["fps"]),
         size=parse_size(options["size"], "--size") if options["size"] else None,
         imagine_size=parse_size(options["imagine_size"], "--imagine-size") if options["imagine_size"] else None,
         model=options["model"],

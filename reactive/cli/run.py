@@ -21,6 +21,7 @@ from reactive.cli.common import (
     counted,
     errors,
     fps_option,
+    frame_rate,
     hearing_options,
     json_option,
     lyrics_option,
@@ -277,7 +278,6 @@ def _settings(song: str, options: dict[str, Any]) -> Any:
     from reactive.errors import OutputError
     from reactive.preset.macros import parse_macros
     from reactive.render.sizes import parse_shape, parse_size
-    from reactive.timeline.clock import parse_fps
     from reactive.video.codec import SPEEDS
 
     if options["encode_speed"] not in SPEEDS:
@@ -300,7 +300,7 @@ def _settings(song: str, options: dict[str, Any]) -> Any:
 
     return Settings(
         preset=options["preset"],
-        fps=parse_fps(options["fps"]),
+        fps=frame_rate(options["fps"]),
         size=parse_size(options["size"], "--size") if options["size"] else None,
         imagine_size=parse_size(options["imagine_size"], "--imagine-size") if options["imagine_size"] else None,
         model=options["model"],

@@ -125,6 +125,11 @@ def blocks(track: Track, *, start: int = 0, stop: int | None = None) -> Iterator
             return
 
 
+def heard_blocks(track: Track) -> Iterator[np.ndarray]:
+    """Yield the song as it is heard with as few channels as it needs: float32 [n, 1] if it is mono, else [n, 2]."""
+    return blocks(track) if track.channels == 1 else stereo_blocks(track)
+
+
 def stereo_blocks(track: Track, *, start: int = 0, stop: int | None = None) -> Iterator[np.ndarray]:
     """Yield the song as it is heard, float32 [n, 2]: mono on both sides, surround folded without clipping."""
     for block in blocks(track, start=start, stop=stop):

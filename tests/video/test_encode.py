@@ -13,7 +13,7 @@ from reactive import Settings, make_clip
 from reactive.errors import OutputError
 from reactive.media.sound import blocks, open_track
 from reactive.video.codec import container_format, video_codec
-from reactive.video.mux import join, to_stereo
+from reactive.video.mux import join
 from reactive.video.nvenc import check_encoder, nvenc_problem
 from reactive.video.segment import SegmentEncoder, crop_to
 from tests.media.test_sound import CLAP, clap_song, encode, first_loud
@@ -178,14 +178,6 @@ def test_cropping_never_stretches() -> None:
     assert crop_to(picture, (768, 432)).shape == (216, 384, 3)
     assert crop_to(picture, (400, 400)).shape == (224, 224, 3)
     assert crop_to(picture, (1080, 1920)).shape == (224, 126, 3)
-
-
-def test_surround_is_folded_down() -> None:
-    block = np.zeros((10, 6), np.float32)
-    block[:, 2] = 0.5
-    stereo = to_stereo(block)
-    assert stereo.shape == (10, 2)
-    assert stereo == pytest.approx(0.5 * np.sqrt(0.5))
 
 
 def test_an_encoder_that_does_not_open_is_said_before_anything_is_rendered(tmp_path: Path, song: Path) -> None:
