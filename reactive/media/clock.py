@@ -101,10 +101,12 @@ def is_cover(stream: Any) -> bool:
     return bool(stream.disposition & av.stream.Disposition.attached_pic)
 
 
-def clocked_packets(container: Any, stream: Any, clock: Clock) -> Iterator[Any]:
-    """Yield a stream's packets to the end, their time stamps moved by the clock's shifts; what can't be read is skipped."""
+def clocked_packets(container: Any, stream: Any, clock: Clock, position: int = 0) -> Iterator[Any]:
+    """Yield a stream's packets to the end, their time stamps moved by the clock's shifts; what can't be read is skipped.
+
+    `position` is the byte at which the container stands.
+    """
     packets = container.demux(stream)
-    position = 0
     while True:
         try:
             packet = next(packets, None)
@@ -123,11 +125,11 @@ def clocked_packets(container: Any, stream: Any, clock: Clock) -> Iterator[Any]:
         yield packet
 
 
-def decoded_frames(packets: Iterator[Any]) -> Iterator[Any]:
-    """Yield what can be decoded of packets; damaged ones are skipped, as players do."""
+def decoded_frames(packets: Iterator[Any], context: Any = None) -> Iterator[Any]:
+    """Yield what can be decoded of packets, by their own decoder or another; damaged ones are skipped, as players do."""
     for packet in packets:
         try:
-            frames = packet.decode()
+            frames = context.decode(packet) if context is not None else packet.decode()
         except av.error.InvalidDataError:
             continue
         except (av.error.FFmpegError, OSError, ValueError):
