@@ -168,12 +168,20 @@ lyrics_option = click.option(
 video_option = click.option(
     "--video", "videos", multiple=True, type=click.Path(path_type=Path), help="A video to feed in; may be repeated."
 )
+background_option = click.option(
+    "--background", default="black", show_default=True, metavar="COLOUR",
+    help="What shows where photographs and videos are transparent: white, #ff8800 ...",
+)  # fmt: skip
 shots_option = click.option(
     "--shots",
     type=click.Path(path_type=Path),
     help="Wishes for single shots. Default: <song>.shots.toml beside the song.",
 )
-no_shots_option = click.option("--no-shots", is_flag=True, help="Leave wishes for single shots aside.")
+no_background_option = click.option(
+    "--background", default="black", show_default=True, metavar="COLOUR",
+    help="What shows where photographs and videos are transparent: white, #ff8800 ...",
+)  # fmt: skip
+shots_option = click.option("--no-shots", is_flag=True, help="Leave wishes for single shots aside.")
 
 
 def _cluster(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:

@@ -10,6 +10,7 @@ import click
 
 from reactive.cli.common import (
     USAGE,
+    background_option,
     clean,
     errors,
     fail,
@@ -34,6 +35,7 @@ from reactive.errors import ReactiveError
 @seed_option
 @photo_option
 @video_option
+@background_option
 @macro_option
 @lyrics_option
 @click.option("--size", metavar="WxH", help="Size of the clip that is previewed. Default: as `reactive run` has it.")
@@ -173,6 +175,7 @@ def _options(options: dict[str, Any]) -> Any:
         seed=options["seed"],
         photos=tuple(options["photos"]),
         videos=tuple(options["videos"]),
+        background=options["background"],
         macros=parse_macros(options["macros"]),
         lyrics=options["lyrics"],
         device=options["device"],

@@ -17,6 +17,7 @@ from reactive.cli.common import (
     PHOTOS_UNSEEN,
     USAGE,
     Progress,
+    background_option,
     clean,
     counted,
     errors,
@@ -79,6 +80,7 @@ SUFFIXES = {"h264": ".mp4", "nvenc": ".mp4", "prores": ".mov", "ffv1": ".mkv"}
 @macro_option
 @lyrics_option
 @video_option
+@background_option
 @click.option(
     "--imagine-rate",
     type=click.FloatRange(1, 240),
@@ -316,6 +318,7 @@ def _settings(song: str, options: dict[str, Any]) -> Any:
         duration=options["duration"],
         photos=tuple(options["photos"]),
         videos=tuple(options["videos"]),
+        background=options["background"],
         imagine_rate=options["imagine_rate"] or 0.0,
         upscale=int(options["upscale"] or 1),
         upscaler=options["upscaler"],

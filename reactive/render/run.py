@@ -14,7 +14,7 @@ from reactive.audio.hear import settle
 from reactive.diffusion.compiled import check_compiler
 from reactive.diffusion.models import choose_device, default_threads
 from reactive.errors import OutputError
-from reactive.media.picture import read_picture
+from reactive.media.picture import parse_colour, read_picture
 from reactive.media.sound import open_track
 from reactive.media.video import open_film
 from reactive.preset.library import get_preset, words_of
@@ -171,7 +171,7 @@ def make_clip(
             reused=reused,
             job=job.folder,
             job_bytes=folder_size(job.folder),
-            notes=(*notes, *decided.notes, *ready.notes, *tally.notes),
+            notes=(*given.notes, *notes, *decided.notes, *ready.notes, *tally.notes),
         )
         job.journal.append({"done": {"request": asked.key, "clip": clip.stored()}})
         return clip
@@ -179,11 +179,12 @@ def make_clip(
 
 @dataclass(frozen=True)
 class _Given:
-    """What was given beside the song: words over the pictures, wishes for shots, and all photographs."""
+    """What was given beside the song: words over the pictures, wishes for shots, all photographs, and what to tell of it."""
 
     words: Words
     wishes: Shots | None
     photos: tuple[Path, ...]
+    notes: tuple[str, ...] = ()
 
 
 def _look_at(song: str | os.PathLike[str], outs: Sequence[Path], settings: Settings) -> _Given:
@@ -204,9 +205,9 @@ def _look_at(song: str | os.PathLike[str], outs: Sequence[Path], settings: Setti
         photos = (*photos, *(settings.shots.parent / name for name in shot_photos(wishes)))
     for photo in photos:
         read_picture(photo)
-    for video in settings.videos:
-        open_film(video)
-    return _Given(Words(preset, lines), wishes, photos)
+    parse_colour(settings.background, where="--background")
+    notes = [note for video in settings.videos for note in open_film(video).notes]
+    return _Given(Words(preset, lines), wishes, photos, tuple(notes))
 
 
 def _ray(ready: Ready, sha256: str, job: Job, asked: Asked, settings: Settings, rates: Rates | None) -> Executor:
