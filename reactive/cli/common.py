@@ -177,11 +177,7 @@ shots_option = click.option(
     type=click.Path(path_type=Path),
     help="Wishes for single shots. Default: <song>.shots.toml beside the song.",
 )
-no_background_option = click.option(
-    "--background", default="black", show_default=True, metavar="COLOUR",
-    help="What shows where photographs and videos are transparent: white, #ff8800 ...",
-)  # fmt: skip
-shots_option = click.option("--no-shots", is_flag=True, help="Leave wishes for single shots aside.")
+no_shots_option = click.option("--no-shots", is_flag=True, help="Leave wishes for single shots aside.")
 
 
 def _cluster(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:

@@ -134,10 +134,8 @@ def studio(options: Options) -> Studio:
                 remedy=f"use {imagined[0] // model.factor * model.factor}x{imagined[1] // model.factor * model.factor}",
             )
     colour = parse_colour(options.background, where="--background")
-    photos = {
-        number: from_bytes(torch.from_numpy(np.array(load_photo(p, width=imagined[0], height=imagined[1], background=colour))).permute(2, 0, 1))
-        for number, p in enumerate(options.photos)
-    }  # fmt: skip
+    loaded = (load_photo(p, width=imagined[0], height=imagined[1], background=colour) for p in options.photos)
+    photos = {number: from_bytes(torch.from_numpy(np.array(p)).permute(2, 0, 1)) for number, p in enumerate(loaded)}
     videos = {
         number: VideoSource(path, width=imagined[0], height=imagined[1], background=colour)
         for number, path in enumerate(options.videos, len(photos))

@@ -82,7 +82,9 @@ def read_clock(path: Path) -> Clock:
 
 def begin_again(times: int) -> str:
     """Return the sentence for a file whose time stamps begin again so many times."""
-    return f"The file's times begin again {times} time{'s' * (times > 1)}; what follows goes on where the rest has ended."
+    return (
+        f"The file's times begin again {times} time{'s' * (times > 1)}; what follows goes on where the rest has ended."
+    )
 
 
 def sound_stream(container: Any) -> Any:
@@ -166,7 +168,9 @@ def _spans(path: Path, indices: list[int]) -> tuple[tuple[int, ...], tuple[Fract
                 values = (packet.pos if packet.pos is not None else known, packet.dts, shown, packet.duration or 0)
                 for cell, value in zip(column, values, strict=True):
                     cell.append(value)
-    tables = [(np.array(column, np.int64).reshape(4, -1), float(base)) for column, base in zip(columns, bases, strict=True)]
+    tables = [
+        (np.array(column, np.int64).reshape(4, -1), float(base)) for column, base in zip(columns, bases, strict=True)
+    ]
     tables = [(table, base) for table, base in tables if table.shape[1]]
     return _shifts(tables, _boundaries(tables))
 
@@ -190,8 +194,8 @@ def _boundaries(tables: list[tuple[np.ndarray, float]]) -> list[int]:
     breaks: list[tuple[int, int, bool]] = []
     for number, ((position, decoded, _, _), base) in enumerate(tables):
         step = np.diff(decoded) * base
-        for at in (np.flatnonzero((step < -_BACK) | (step > _LEAP)) + 1).tolist():
-            breaks.append((int(position[at]), number, bool(step[at - 1] < 0)))
+        places = np.flatnonzero((step < -_BACK) | (step > _LEAP)).tolist()
+        breaks += [(int(position[at + 1]), number, bool(step[at] < 0)) for at in places]
     found: list[int] = []
     group: dict[int, tuple[int, bool]] = {}
     for position_of, number, back in [*sorted(breaks), (0, -1, False)]:

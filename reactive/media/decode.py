@@ -223,7 +223,9 @@ def _by_links(path: Path, told: Told) -> Iterator[Chunk]:
         if not found:
             lost.append(number)
     if lost:
-        told.notes.append(f"Part {', '.join(map(str, lost))} of {len(links)} of the Ogg file can't be read and is left out.")
+        told.notes.append(
+            f"Part {', '.join(map(str, lost))} of {len(links)} of the Ogg file can't be read and is left out."
+        )
 
 
 def _one_link(path: Path, link: tuple[int, int], told: Told) -> Iterator[Chunk]:

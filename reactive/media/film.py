@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -153,12 +154,14 @@ def _measured(path: Path, size: int, changed: int) -> Film:
     curve = HDR.get(first.color_trc) or HDR.get(transfer)
     if curve:
         raise MediaError(
-            f"is an HDR video ({curve}), whose colours would come out wrong", where=where, remedy="export it as SDR (BT.709)"
+            f"is an HDR video ({curve}), whose colours would come out wrong",
+            where=where,
+            remedy="export it as SDR (BT.709)",
         )
     across = first.width * (shape if Fraction(1, 8) <= shape <= 8 else 1)
     turns = round(first.rotation / 90) % 4
     clock = read_clock(path)
-    counted = leading or None in stamps or any(late <= early for early, late in zip(stamps, stamps[1:]))
+    counted = leading or None in stamps or any(late <= early for early, late in pairwise(stamps))
     times, keys, places, sound_end = _index(path, index, sounding, clock, where)
     if counted:
         times, keys, places = _count(path, index, clock, where)
@@ -261,7 +264,6 @@ def _index(
 
 
 def _sound_end(path: Path, sounding: int, clock: Clock) -> Fraction:
-    end = Fraction(0)
     with open_container(path, kind="video", remedy=REMEDY) as container:
         stream: Any = container.streams[sounding]
         base = Fraction(stream.time_base or Fraction(1, 1000))
@@ -269,8 +271,7 @@ def _sound_end(path: Path, sounding: int, clock: Clock) -> Fraction:
         for packet in clocked_packets(container, stream, clock):
             if packet.pts is not None and packet.size:
                 last = max(last, packet.pts + (packet.duration or 0))
-        end = last * base
-    return end
+        return last * base
 
 
 def _count(path: Path, index: int, clock: Clock, where: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -15,9 +15,7 @@ def deinterlaced(before: Any, frame: Any, after: Any) -> Any:
     pictures = [other for other in (before, frame, after) if other is not None and _alike(other, frame)]
     wanted = pictures.index(frame)
     graph = av.filter.Graph()
-    source = graph.add_buffer(
-        width=frame.width, height=frame.height, format=frame.format, time_base=Fraction(1, 25)
-    )
+    source = graph.add_buffer(width=frame.width, height=frame.height, format=frame.format, time_base=Fraction(1, 25))
     filtering = graph.add("bwdif", "mode=send_frame:parity=auto:deint=interlaced")
     sink = graph.add("buffersink")
     source.link_to(filtering)

@@ -83,7 +83,9 @@ def parse_colour(text: str, *, where: str) -> tuple[int, int, int]:
     try:
         red, green, blue = ImageColor.getrgb(text)[:3]
     except ValueError:
-        raise MediaError(f'"{text}" is not a colour', where=where, remedy="write for instance white or #ff8800") from None
+        raise MediaError(
+            f'"{text}" is not a colour', where=where, remedy="write for instance white or #ff8800"
+        ) from None
     return red, green, blue
 
 
@@ -134,7 +136,9 @@ def _register_heic(path: str | os.PathLike[str]) -> None:
         import pillow_heif
     except ImportError:
         raise MediaError(
-            "is a HEIC picture, which needs pillow-heif", where=str(path), remedy="install it with `pip install pillow-heif`, or save the picture as JPEG"
+            "is a HEIC picture, which needs pillow-heif",
+            where=str(path),
+            remedy="install it with `pip install pillow-heif`, or save the picture as JPEG",
         ) from None
     if "HEIF" not in Image.OPEN:
         pillow_heif.register_heif_opener()
@@ -197,7 +201,9 @@ def _shallow(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I;16"):
         full = 65535.0
     elif image.mode == "F":
-        full = next((limit for limit, most in ((1.0, _BRIGHTEST), (255.0, 255.0), (65535.0, 65535.0)) if top <= most), top)
+        full = next(
+            (limit for limit, most in ((1.0, _BRIGHTEST), (255.0, 255.0), (65535.0, 65535.0)) if top <= most), top
+        )
     else:
         # 32 bits of which 16 are used, or all
         full = 65535.0 if top <= 65535 else 2.0**31 - 1

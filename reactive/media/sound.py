@@ -177,7 +177,9 @@ class _Survey:
         notes = list(self.told.notes)
         if len(self.lengths) > 1:
             forms = ", ".join(f"{layout_name(names)} at {hertz} Hz" for hertz, names in self.lengths)
-            notes.append(f"The sound changes on the way ({forms}); all of it is heard as {layout_name(layout)} at {rate} Hz.")
+            notes.append(
+                f"The sound changes on the way ({forms}); all of it is heard as {layout_name(layout)} at {rate} Hz."
+            )
         if self.told.promised > self.seconds + max(_SHORTER, 0.01 * self.told.promised):
             notes.append(f"The file promises {self.told.promised:.1f} s of sound and holds {self.seconds:.1f} s.")
         if self.wrong:

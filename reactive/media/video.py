@@ -286,7 +286,9 @@ def luma_frames(path: Path) -> Iterator[tuple[np.ndarray, Fraction]]:
         for time, frame in shown_frames(film, container, stream):
             wanted = round((time * film.time_base - film.start) * fps)
             before = small
-            small = frame.reformat(width=LUMA_WIDTH, height=LUMA_HEIGHT, format="gray", interpolation="AREA").to_ndarray()
+            small = frame.reformat(
+                width=LUMA_WIDTH, height=LUMA_HEIGHT, format="gray", interpolation="AREA"
+            ).to_ndarray()
             while number < wanted:
                 yield (small if before is None else before), fps
                 number += 1

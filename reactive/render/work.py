@@ -17,13 +17,13 @@ from reactive.diffusion.joins import prompts_at
 from reactive.diffusion.lanes import Passage, lane_frames, shot_ticks
 from reactive.diffusion.models import Model, load_model
 from reactive.diffusion.sparse import sparse_frames
+from reactive.media.picture import BLACK
 from reactive.render.job import Entry
 from reactive.render.keys import first_tick_at, last_tick_before, shot_around
 from reactive.render.plan import Segment
 from reactive.render.take import darkened
 from reactive.render.trail import append_tick, read_state, read_trail, state_bytes
 from reactive.render.writer import Finished, Piece, SegmentWriter
-from reactive.media.picture import BLACK
 from reactive.sources.photo import load_photo
 from reactive.sources.video import VideoSource
 from reactive.timeline.timeline import Timeline
@@ -174,9 +174,7 @@ class Worker:
         width, height = order.imagined
         self.core = Core(model, bank, batch=batch or order.batch, width=width, height=height)
         self.videos = _videos(order)
-        self.scene = scenery(
-            order.timeline, self.core, _photos(order), self.videos, pace=order.pace
-        )
+        self.scene = scenery(order.timeline, self.core, _photos(order), self.videos, pace=order.pace)
 
     def close(self) -> None:
         """Let go of the videos."""

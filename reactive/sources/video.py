@@ -34,9 +34,7 @@ class VideoSource:
         If it can't be read as a video, or is HDR.
     """
 
-    def __init__(
-        self, path: Path, *, width: int, height: int, background: tuple[int, int, int] = BLACK
-    ) -> None:
+    def __init__(self, path: Path, *, width: int, height: int, background: tuple[int, int, int] = BLACK) -> None:
         self.film: Film = open_film(path)
         left, top, across, down = best_window(_salience(self.film), (self.film.width, self.film.height), width / height)
         scale_x, scale_y = width / across, height / down
