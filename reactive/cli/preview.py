@@ -111,6 +111,8 @@ def _teller(song: str | None, as_json: bool, opening: bool, wishes: Any) -> Any:
     from reactive.live.osc import opened
 
     def ready(address: Any) -> None:
+        for note in address.notes:
+            click.echo(clean(note), err=True)
         if as_json:
             data = {"url": address.url, "port": address.port, "host": address.host}
             click.echo(

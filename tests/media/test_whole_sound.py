@@ -97,7 +97,10 @@ def test_a_flac_of_unknown_length_or_cut_short(tmp_path: Path, total: int | None
 def test_a_chained_ogg_is_read_to_its_end(tmp_path: Path, suffix: str, codec: str) -> None:
     parts = []
     for hertz in (440, 880, 660):
-        soundfile.write(tmp_path / "part.ogg", tone(hertz, 1), RATE, format="OGG", subtype=codec)
+        if codec == "FLAC":
+            save_sound(tmp_path / "part.ogg", tone(hertz, 1), "flac", layout="mono")
+        else:
+            soundfile.write(tmp_path / "part.ogg", tone(hertz, 1), RATE, format="OGG", subtype=codec)
         parts.append((tmp_path / "part.ogg").read_bytes())
     path = tmp_path / f"a.{suffix}"
     path.write_bytes(b"".join(parts))
@@ -165,7 +168,7 @@ LAYOUTS = [
 ]
 
 
-@pytest.mark.parametrize("suffix", ["mka", "wav"])
+@pytest.mark.parametrize("suffix", ["mov", "wav"])
 @pytest.mark.parametrize(("layout", "shares"), LAYOUTS)
 def test_surround_is_folded_by_the_containers_own_layout(
     tmp_path: Path, suffix: str, layout: str, shares: dict[str, tuple[float, float]]
