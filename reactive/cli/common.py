@@ -144,7 +144,7 @@ class Progress:
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout and nothing else.")
 fps_option = click.option(
-    "--fps", default="24", show_default=True, metavar="RATE", help="Frames a second: 24, 25 or 30000/1001."
+    "--fps", default="24", show_default=True, metavar="RATE", help="Frames a second: 24, 25 or 30000/1001 (29.97)."
 )
 seed_option = click.option(
     "--seed", default=0, show_default=True, type=click.IntRange(0), help="Decides everything random."

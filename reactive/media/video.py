@@ -24,6 +24,7 @@ from av.video.reformatter import ColorRange, Colorspace, Interpolation
 from reactive.errors import MediaError
 from reactive.media.film import REMEDY, Film, open_film, shown_frames
 from reactive.media.interlace import deinterlaced
+from reactive.media.picture import BLACK
 from reactive.media.safe import open_container
 
 __all__ = ["Film", "FilmReader", "luma_frames", "open_film", "rgb_frames", "rgb_pairs", "to_rgb"]
@@ -38,7 +39,6 @@ _CURSORS = 6
 _KEPT = 16
 # a jump over fewer pictures than this is decoded through
 _NEAR = 16
-BLACK = (0, 0, 0)
 
 
 class FilmReader:

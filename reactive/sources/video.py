@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from reactive.media.video import BLACK, Film, FilmReader, open_film
+from reactive.media.picture import BLACK
+from reactive.media.video import Film, FilmReader, open_film
 from reactive.sources.saliency import SIDE, best_window, saliency
 
 # pictures looked at to place the window: one window a video, since one that moved would move the picture

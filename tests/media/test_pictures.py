@@ -71,7 +71,9 @@ def test_what_is_transparent_shows_the_background(tmp_path: Path) -> None:
     Image.new("RGBA", (8, 8), (200, 200, 200, 128)).save(tmp_path / "half.png")
     assert read_picture(tmp_path / "clear.png").max() == 0
     assert read_picture(tmp_path / "clear.png", background=(1, 2, 3))[0, 0].tolist() == [1, 2, 3]
-    assert read_picture(tmp_path / "half.png", background=(0, 100, 0))[0, 0].astype(int) == pytest.approx([100, 150, 100], abs=1)
+    assert read_picture(tmp_path / "half.png", background=(0, 100, 0))[0, 0].astype(int) == pytest.approx(
+        [100, 150, 100], abs=1
+    )
     assert parse_colour("#ff8800", where="--background") == (255, 136, 0)
     with pytest.raises(MediaError, match='--background: "sky" is not a colour'):
         parse_colour("sky", where="--background")
