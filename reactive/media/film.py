@@ -161,7 +161,8 @@ def _measured(path: Path, size: int, changed: int) -> Film:
     across = first.width * (shape if Fraction(1, 8) <= shape <= 8 else 1)
     turns = round(first.rotation / 90) % 4
     clock = read_clock(path)
-    counted = leading or None in stamps or any(late <= early for early, late in pairwise(stamps))
+    known = [stamp for stamp in stamps if stamp is not None]
+    counted = leading or len(known) < len(stamps) or any(late <= early for early, late in pairwise(known))
     times, keys, places, sound_end = _index(path, index, sounding, clock, where)
     if counted:
         times, keys, places = _count(path, index, clock, where)

@@ -112,7 +112,8 @@ def _opened(path: str | os.PathLike[str]) -> Iterator[Image.Image]:
         ) from None
     except (OSError, SyntaxError, ValueError, EOFError, TypeError, IndexError, KeyError, RuntimeError) as problem:
         # Pillow's own plugins raise all of these for damaged files
-        raise MediaError(f"is a damaged picture ({problem})", where=str(path), remedy="save it again") from None
+        said = " ".join(str(problem).split())
+        raise MediaError(f"is a damaged picture ({said})", where=str(path), remedy="save it again") from None
 
 
 def _open(path: Path) -> Image.Image:

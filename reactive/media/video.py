@@ -31,6 +31,8 @@ __all__ = ["Film", "FilmReader", "luma_frames", "open_film", "rgb_frames", "rgb_
 
 LUMA_WIDTH, LUMA_HEIGHT = 160, 90
 _UNSPECIFIED = 2
+# in seconds
+_LONGEST_HOLE = 600
 # swscale: full chroma on the way and exact rounding, without which all colours come out 2 of 255 too dark
 _EXACT = 0x2000 | 0x4000 | 0x40000
 # taller than PAL means BT.709 where a file does not say
@@ -284,7 +286,8 @@ def luma_frames(path: Path) -> Iterator[tuple[np.ndarray, Fraction]]:
         stream: Any = container.streams[film.stream]
         stream.thread_type = "AUTO"
         for time, frame in shown_frames(film, container, stream):
-            wanted = round((time * film.time_base - film.start) * fps)
+            # a time stamp of nonsense is no hole of hours
+            wanted = min(round((time * film.time_base - film.start) * fps), number + int(_LONGEST_HOLE * fps))
             before = small
             small = frame.reformat(
                 width=LUMA_WIDTH, height=LUMA_HEIGHT, format="gray", interpolation="AREA"
