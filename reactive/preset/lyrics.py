@@ -1,9 +1,9 @@
 """The words of a song with their times: LRC, SRT and WebVTT files as they are found, read with limits, as plain lines.
 
 LRC: ``[01:02.50]a line``, also ``[01:02]``, ``[01:02,50]``, ``[01:02:50]`` and with hours ``[0:01:02.50]``; several stamps before
-a line; ``[offset:+250]`` in milliseconds (positive: earlier); stamps of single words, ``<01:02.80>`` or ``[01:02.80]``, are left out; an empty
-line ends the one before. SRT and WebVTT: blocks with ``00:01:02,500 --> 00:01:05,000``, hours or not. Letters are UTF-8 or UTF-16, or
-of the old code page that they most likely are.
+a line; ``[offset:+250]`` in milliseconds (positive: earlier); stamps of single words, ``<01:02.80>`` or ``[01:02.80]``, are left
+out; an empty line ends the one before. SRT and WebVTT: blocks with ``00:01:02,500 --> 00:01:05,000``, hours or not. Letters are
+UTF-8 or UTF-16, or of the old code page that they most likely are.
 """
 
 from __future__ import annotations
