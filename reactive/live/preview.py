@@ -48,6 +48,8 @@ class Address:
         The port that OSC is heard at, or None.
     input
         The name of the live input, or an empty text.
+    notes
+        What is to be told of the song's file (whole sentences).
     """
 
     url: str
@@ -57,6 +59,7 @@ class Address:
     mjpeg: str = ""
     osc: int | None = None
     input: str = ""
+    notes: tuple[str, ...] = ()
 
 
 def preview(
@@ -185,6 +188,7 @@ def _preview(
             url=f"{here}/#{gate.token}", host=host, port=bound, open=not is_loopback(host),
             mjpeg=f"{here}{MJPEG}?token={server.viewing.issue()}" if wishes.mjpeg else "", osc=ways.osc_port,
             input=server.session.source.name if isinstance(server, JamServer) else "",
+            notes=() if isinstance(server, JamServer) else server.session.material.track.notes,
         )  # fmt: skip
         asyncio.run(_serve(server, listener, lambda: ready(address), stop))
 

@@ -289,13 +289,13 @@ def read_preset(path: Path) -> str:
     return read_text(path, limit=MAX_BYTES, remedy="a preset is a small text file")
 
 
-def read_text(path: Path, *, limit: int, remedy: str) -> str:
-    """Return the text of a small UTF-8 file.
+def read_bytes(path: Path, *, limit: int, remedy: str) -> bytes:
+    """Return the bytes of a small file.
 
     Raises
     ------
     PresetError
-        If it can't be read, is no regular file, holds more than `limit` bytes, or is not UTF-8.
+        If it can't be read, is no regular file, or holds more than `limit` bytes.
     """
     where = str(path)
     try:
@@ -304,11 +304,23 @@ def read_text(path: Path, *, limit: int, remedy: str) -> str:
             raise PresetError("is no regular file", where=where, remedy=remedy)
         if status.st_size > limit:
             raise PresetError(f"is larger than {limit:,} bytes", where=where, remedy=remedy)
-        return path.read_bytes().decode("utf-8-sig")
+        return path.read_bytes()
     except OSError as problem:
         raise PresetError(f"can't be read ({problem.strerror})", where=where, remedy="check the name") from None
+
+
+def read_text(path: Path, *, limit: int, remedy: str) -> str:
+    """Return the text of a small UTF-8 file.
+
+    Raises
+    ------
+    PresetError
+        If it can't be read, is no regular file, holds more than `limit` bytes, or is not UTF-8.
+    """
+    try:
+        return read_bytes(path, limit=limit, remedy=remedy).decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise PresetError("is not UTF-8 text", where=where, remedy="save it as UTF-8") from None
+        raise PresetError("is not UTF-8 text", where=str(path), remedy="save it as UTF-8") from None
 
 
 def check_preset(data: dict[str, Any], *, where: str) -> Preset:

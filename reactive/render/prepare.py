@@ -11,6 +11,7 @@ from reactive.diffusion.models.load import default_batch
 from reactive.diffusion.models.model import Model
 from reactive.diffusion.motion.flow import require_flow
 from reactive.errors import OutputError
+from reactive.media.picture import BLACK, parse_colour
 from reactive.render.pace import job_pace
 from reactive.render.plan import make_plan, segment_frames
 from reactive.render.recipe import Recipe, make_recipe
@@ -97,12 +98,15 @@ def get_ready(
     longest = settings.segment or segment_frames(timeline, expected_rate(model, imagined))
     plan = make_plan(timeline, first=frames[0], last=frames[1], longest=longest)
     codec = video_codec(settings.codec, speed=settings.speed, crf=settings.crf)
+    colour = parse_colour(settings.background, where="--background")
     walk, notes = job_pace(job, model, settings.pace, imagined=imagined)
     order = Order(
         job.folder.absolute(), timeline, negatives_of(timeline, settings.negative), imagined, batch, threads, photos,
-        settings.videos, codec, settings.imagine_rate, decided.black, upscaling, walk,
+        settings.videos, codec, settings.imagine_rate, decided.black, upscaling, walk, colour,
     )  # fmt: skip
-    contents = dict(enumerate(hash_path(file) for file in (*photos, *settings.videos)))
+    # pieces made over black keep the names that they had before there was another colour
+    under = "" if colour == BLACK else f" over {settings.background}"
+    contents = {number: hash_path(file) + under for number, file in enumerate((*photos, *settings.videos))}
     keys = picture_keys(plan, order.seen(), ground(model, order, asked.environment), contents)
     recipe = None
     if settings.recipe and not settings.take:

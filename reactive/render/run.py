@@ -14,15 +14,17 @@ from reactive.audio.hear import settle
 from reactive.diffusion.backend.compile import check_compiler
 from reactive.diffusion.models.load import choose_device, default_threads
 from reactive.errors import OutputError
-from reactive.media.picture import read_picture
+from reactive.media.picture import parse_colour, read_picture, read_transparent
 from reactive.media.sound import open_track
 from reactive.media.video import open_film
-from reactive.preset.library import get_preset, words_of
+from reactive.preset.library import find_preset, get_preset, words_of
 from reactive.preset.macros import macro_values
+from reactive.preset.schema import Overlay, Preset
 from reactive.preset.shots import Shots, load_shots, shot_photos
 from reactive.render.assemble import Words, write_clips
 from reactive.render.clip import Clip
 from reactive.render.outputs import check_output
+from reactive.render.overlay import load_font
 from reactive.render.prepare import Ready, chosen_range, get_ready, loading_of, prompts_between
 from reactive.render.request import Asked, finished_clip, made_here
 from reactive.render.resolve import decide
@@ -36,6 +38,7 @@ from reactive.render.workers.local import Executor, LocalExecutor, render_missin
 from reactive.render.workers.segment_renderer import used_prompts
 from reactive.score.flash import score_flashes
 from reactive.video.codec import container_format
+from reactive.video.fonts import missing_letters
 from reactive.video.nvenc import check_encoder
 from reactive.video.upscale import Upscaling, check_upscaling
 
@@ -171,7 +174,7 @@ def make_clip(
             reused=reused,
             job=job.folder,
             job_bytes=folder_size(job.folder),
-            notes=(*notes, *decided.notes, *ready.notes, *tally.notes),
+            notes=(*given.notes, *notes, *decided.notes, *ready.notes, *tally.notes),
         )
         job.journal.append({"done": {"request": asked.key, "clip": clip.stored()}})
         return clip
@@ -179,11 +182,12 @@ def make_clip(
 
 @dataclass(frozen=True)
 class _Given:
-    """What was given beside the song: words over the pictures, wishes for shots, and all photographs."""
+    """What was given beside the song: words over the pictures, wishes for shots, all photographs, and what to tell of it."""
 
     words: Words
     wishes: Shots | None
     photos: tuple[Path, ...]
+    notes: tuple[str, ...] = ()
 
 
 def _look_at(song: str | os.PathLike[str], outs: Sequence[Path], settings: Settings) -> _Given:
@@ -204,9 +208,29 @@ def _look_at(song: str | os.PathLike[str], outs: Sequence[Path], settings: Setti
         photos = (*photos, *(settings.shots.parent / name for name in shot_photos(wishes)))
     for photo in photos:
         read_picture(photo)
-    for video in settings.videos:
-        open_film(video)
-    return _Given(Words(preset, lines), wishes, photos)
+    parse_colour(settings.background, where="--background")
+    shown = _check_overlay(settings, preset, [line.text for line in lines])
+    notes = [note for video in settings.videos for note in open_film(video).notes]
+    return _Given(Words(preset, lines), wishes, photos, (*notes, *shown))
+
+
+def _check_overlay(settings: Settings, preset: Preset | None, sung: Sequence[str]) -> list[str]:
+    """Read what is laid over the pictures, and return a sentence if a letter of it is in no font."""
+    overlay, folder = (preset.overlay, find_preset(settings.preset).parent) if preset else (Overlay(), Path())
+    logo = settings.logo or (folder / overlay.logo if overlay.logo else None)
+    if logo:
+        read_transparent(logo)
+    font = folder / overlay.font if overlay.font else None
+    if font:
+        load_font(font, 12)
+    texts = [settings.title, *(title.text for title in overlay.title)]
+    texts += sung if settings.show_lyrics or overlay.lyrics else []
+    lacking = missing_letters((text for text in texts if text), font)
+    return (
+        [f"No font here has the letters {lacking[:40]}; boxes stand for them. Name a font with overlay.font."]
+        if lacking
+        else []
+    )
 
 
 def _ray(ready: Ready, sha256: str, job: Job, asked: Asked, settings: Settings, rates: Rates | None) -> Executor:

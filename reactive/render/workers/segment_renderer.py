@@ -17,6 +17,7 @@ from reactive.diffusion.lanes import Passage, lane_frames, shot_ticks
 from reactive.diffusion.models.conditioning import PromptBank
 from reactive.diffusion.models.load import Model, load_model
 from reactive.diffusion.motion.interpolate import sparse_frames
+from reactive.media.picture import BLACK
 from reactive.render.plan import Segment
 from reactive.render.store.cache_keys import first_tick_at, last_tick_before, shot_around
 from reactive.render.store.checkpoint import append_tick, read_state, read_trail, state_bytes
@@ -86,6 +87,8 @@ class Order:
         How finished pictures are made larger.
     pace
         The pace of the model's walk.
+    background
+        The colour that shows where photographs and videos are transparent.
     """
 
     folder: Path
@@ -101,6 +104,7 @@ class Order:
     black: np.ndarray | None = None
     upscaling: Upscaling = NO_UPSCALING
     pace: float = 1.0
+    background: tuple[int, int, int] = BLACK
 
     def seen(self) -> Timeline:
         """Return the timeline with all that a picture shows of it: negatives, and how black it is."""
@@ -170,9 +174,7 @@ class Worker:
         width, height = order.imagined
         self.core = Core(model, bank, batch=batch or order.batch, width=width, height=height)
         self.videos = _videos(order)
-        self.scene = scenery(
-            order.timeline, self.core, _photos(order.photos, order.imagined), self.videos, pace=order.pace
-        )
+        self.scene = scenery(order.timeline, self.core, _photos(order), self.videos, pace=order.pace)
 
     def close(self) -> None:
         """Let go of the videos."""
@@ -323,15 +325,14 @@ def chains(todos: Sequence[Todo]) -> list[tuple[tuple[int, int], list[tuple[int,
     return found
 
 
-def _photos(photos: Sequence[Path], size: tuple[int, int]) -> dict[int, torch.Tensor]:
-    return {
-        number: from_bytes(torch.from_numpy(load_photo(path, width=size[0], height=size[1]).copy()).permute(2, 0, 1))
-        for number, path in enumerate(photos)
-    }
+def _photos(order: Order) -> dict[int, torch.Tensor]:
+    width, height = order.imagined
+    loaded = (load_photo(path, width=width, height=height, background=order.background) for path in order.photos)
+    return {number: from_bytes(torch.from_numpy(photo.copy()).permute(2, 0, 1)) for number, photo in enumerate(loaded)}
 
 
 def _videos(order: Order) -> dict[int, VideoSource]:
     return {
-        number: VideoSource(path, width=order.imagined[0], height=order.imagined[1])
+        number: VideoSource(path, width=order.imagined[0], height=order.imagined[1], background=order.background)
         for number, path in enumerate(order.videos, len(order.photos))
     }
