@@ -119,6 +119,7 @@ def save_video(
     key_every: int = 12,
     transfer: int = 0,
     turn: int = 0,
+    b_frames: int | None = None,
 ) -> Path:
     """Save pictures, uint8 [height, width, 3], as a video; `turn` sets an MP4's rotation flag, in degrees clockwise."""
     from fractions import Fraction
@@ -130,6 +131,11 @@ def save_video(
         stream.height, stream.width = pictures[0].shape[:2]
         stream.pix_fmt = pixel_format
         stream.codec_context.gop_size = key_every
+        if codec == "mpeg4":
+            # enough that no picture is skipped
+            stream.bit_rate = 20_000_000
+        if b_frames is not None:
+            stream.codec_context.max_b_frames = b_frames
         if transfer:
             stream.codec_context.color_trc = transfer
         for picture in pictures:

@@ -23,7 +23,7 @@ from reactive.media.safe import regular_file
 from reactive.media.sound import Track, open_track
 
 # counts up with every change of what is heard
-VERSION = 2
+VERSION = 3
 MOST_SONGS = 64
 _ARRAYS = ("beats", "downbeats", "beats_per_bar", "fine", "chroma")
 _PLAIN = ("sha256", "duration", "sample_rate", "channels", "tempo", "silent", "metre", "confidence", "key")
@@ -62,7 +62,8 @@ def hear_once(path: str | os.PathLike[str]) -> tuple[Track, Analysis]:
 def _load(kept: Path, path: Path) -> tuple[Track, Analysis]:
     with np.load(kept, allow_pickle=False) as held:
         plain: dict[str, Any] = json.loads(str(held["plain"]))
-        track = Track(path=path, **plain["track"])
+        lists = {name: tuple(value) for name, value in plain["track"].items() if isinstance(value, list)}
+        track = Track(path=path, **plain["track"] | lists)
         return track, Analysis(
             **{name: plain[name] for name in _PLAIN},
             **{name: held[name] for name in _ARRAYS},

@@ -10,7 +10,7 @@ import numpy as np
 from reactive.audio.grid import Grid
 from reactive.errors import OutputError
 from reactive.files import replacing
-from reactive.media.sound import Track, blocks, write_wav
+from reactive.media.sound import Track, heard_blocks, write_wav
 
 ONE_HZ, BEAT_HZ = 1760.0, 1174.66
 CLICK_SECONDS = 0.04
@@ -18,7 +18,7 @@ SONG_GAIN, CLICK_GAIN = 0.6, 0.4
 
 
 def write_click(track: Track, grid: Grid, path: Path) -> None:
-    """Write the song with its grid clicked over it as a 16-bit WAV of the song's rate and channels.
+    """Write the song with its grid clicked over it as a 16-bit WAV of the song's rate, surround folded to stereo.
 
     Raises
     ------
@@ -29,7 +29,7 @@ def write_click(track: Track, grid: Grid, path: Path) -> None:
         raise OutputError(f'can\'t write a "{path.suffix}" file', where=str(path), remedy="name it .wav")
     try:
         with replacing(path) as partial:
-            write_wav(partial, mixed(track, grid), track.sample_rate, track.channels)
+            write_wav(partial, mixed(track, grid), track.sample_rate, min(track.channels, 2))
     except OSError as problem:
         raise OutputError(
             f"can't be written ({problem.strerror})", where=str(path), remedy="choose another place"
@@ -37,14 +37,14 @@ def write_click(track: Track, grid: Grid, path: Path) -> None:
 
 
 def mixed(track: Track, grid: Grid) -> Iterator[np.ndarray]:
-    """Yield the song's blocks with clicks mixed in, float32 [n, channels] in [-1, 1]."""
+    """Yield the song's blocks with clicks mixed in, float32 [n, 1 or 2] in [-1, 1]."""
     rate = track.sample_rate
     ones = set(np.round(grid.bars * rate).astype(int).tolist())
     starts = np.unique(np.concatenate([np.round(grid.beats * rate), np.round(grid.bars * rate)]).astype(int))
     sounds = {one: _click(ONE_HZ if one else BEAT_HZ, rate) for one in (True, False)}
     length = len(sounds[True])
     position = 0
-    for block in blocks(track):
+    for block in heard_blocks(track):
         out = block * SONG_GAIN
         first, last = np.searchsorted(starts, (position - length, position + len(block)))
         for start in starts[first:last].tolist():

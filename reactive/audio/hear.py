@@ -76,7 +76,7 @@ def hear(song: str | os.PathLike[str], wishes: Wishes = NO_WISHES) -> Heard:
     """
     track, analysis = hear_once(song)
     settled, told = settle(track, wishes)
-    notes = list(told)
+    notes = [*track.notes, *told]
     try:
         analysis = corrected(analysis, settled.corrections)
     except GridError as problem:

@@ -10,6 +10,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -118,6 +119,18 @@ def _prints() -> bool:
     return True
 
 
+def frame_rate(text: str) -> Fraction:
+    """Return the frame rate that an option names; where that is not the very number, a line says so, once a command."""
+    from reactive.timeline.clock import ntsc_note, parse_fps
+
+    fps = parse_fps(text)
+    said = click.get_current_context().meta.setdefault("reactive.rates", set())
+    if (note := ntsc_note(text)) and text not in said:
+        said.add(text)
+        click.echo(clean(note), err=True)
+    return fps
+
+
 class Progress:
     """A progress bar with frames a second and time left, on stderr; silent where nobody looks."""
 
@@ -184,7 +197,7 @@ class Progress:
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout and nothing else.")
 fps_option = click.option(
-    "--fps", default="24", show_default=True, metavar="RATE", help="Frames a second: 24, 25 or 30000/1001."
+    "--fps", default="24", show_default=True, metavar="RATE", help="Frames a second: 24, 25 or 30000/1001 (29.97)."
 )
 seed_option = click.option(
     "--seed", default=0, show_default=True, type=Whole(0, MAX_SEED), help="Decides everything random."
@@ -208,6 +221,10 @@ lyrics_option = click.option(
 video_option = click.option(
     "--video", "videos", multiple=True, type=click.Path(path_type=Path), help="A video to feed in; may be repeated."
 )
+background_option = click.option(
+    "--background", default="black", show_default=True, metavar="COLOUR",
+    help="What shows where photographs and videos are transparent: white, #ff8800 ...",
+)  # fmt: skip
 shots_option = click.option(
     "--shots",
     type=click.Path(path_type=Path),

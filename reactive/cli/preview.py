@@ -14,10 +14,12 @@ from reactive.cli.common import (
     DEVICES,
     DEVICES_HELP,
     USAGE,
+    background_option,
     clean,
     errors,
     fail,
     fps_option,
+    frame_rate,
     json_option,
     lyrics_option,
     macro_option,
@@ -38,6 +40,7 @@ from reactive.errors import ReactiveError
 @seed_option
 @photo_option
 @video_option
+@background_option
 @macro_option
 @lyrics_option
 @click.option("--size", metavar="WxH", help="Size of the clip that is previewed. Default: as `reactive run` has it.")
@@ -137,6 +140,8 @@ def _teller(song: str | None, as_json: bool, wishes: Any) -> Any:
     from reactive.live.control.osc import opened
 
     def ready(address: Any) -> None:
+        for note in address.notes:
+            click.echo(clean(note), err=True)
         if as_json:
             data = {"url": address.url, "port": address.port, "host": address.host, "here": address.here}
             click.echo(
@@ -191,11 +196,10 @@ def _options(options: dict[str, Any]) -> Any:
     from reactive.live.material import Options
     from reactive.preset.macros import parse_macros
     from reactive.render.sizes import parse_size
-    from reactive.timeline.clock import parse_fps
 
     return Options(
         preset=options["preset"],
-        fps=parse_fps(options["fps"]),
+        fps=frame_rate(options["fps"]),
         size=parse_size(options["size"], "--size") if options["size"] else None,
         imagine_size=parse_size(options["imagine_size"], "--imagine-size") if options["imagine_size"] else None,
         model=options["model"],
@@ -203,6 +207,7 @@ def _options(options: dict[str, Any]) -> Any:
         seed=options["seed"],
         photos=tuple(options["photos"]),
         videos=tuple(options["videos"]),
+        background=options["background"],
         macros=parse_macros(options["macros"]),
         lyrics=options["lyrics"],
         device=options["device"],

@@ -19,10 +19,12 @@ from reactive.cli.common import (
     PHOTOS_UNSEEN,
     USAGE,
     Progress,
+    background_option,
     clean,
     counted,
     errors,
     fps_option,
+    frame_rate,
     hearing_options,
     json_option,
     lyrics_option,
@@ -104,6 +106,7 @@ SUFFIXES = {
 @macro_option
 @lyrics_option
 @video_option
+@background_option
 @click.option(
     "--imagine-rate",
     type=Real(1, 240),
@@ -309,7 +312,6 @@ def _settings(song: str, options: dict[str, Any]) -> Any:
     from reactive.errors import OutputError
     from reactive.preset.macros import parse_macros
     from reactive.render.sizes import parse_shape, parse_size
-    from reactive.timeline.clock import parse_fps
     from reactive.video.codec import SPEEDS
 
     if options["encode_speed"] not in SPEEDS:
@@ -342,7 +344,7 @@ def _settings(song: str, options: dict[str, Any]) -> Any:
 
     return Settings(
         preset=options["preset"],
-        fps=parse_fps(options["fps"]),
+        fps=frame_rate(options["fps"]),
         size=parse_size(options["size"], "--size") if options["size"] else None,
         imagine_size=parse_size(options["imagine_size"], "--imagine-size") if options["imagine_size"] else None,
         model=options["model"],
@@ -361,6 +363,7 @@ def _settings(song: str, options: dict[str, Any]) -> Any:
         duration=options["duration"],
         photos=tuple(options["photos"]),
         videos=tuple(options["videos"]),
+        background=options["background"],
         imagine_rate=options["imagine_rate"] or 0.0,
         upscale=int(options["upscale"] or 1),
         upscaler=options["upscaler"],

@@ -15,6 +15,7 @@ from reactive.cli.common import (
     clean,
     errors,
     fps_option,
+    frame_rate,
     json_option,
     keep_inputs,
     lyrics_option,
@@ -75,10 +76,9 @@ def shots(song: str, as_json: bool, **options: Any) -> None:
     with errors(as_json):
         from reactive.preset.library import open_preset, words_of
         from reactive.preset.macros import parse_macros
-        from reactive.timeline.clock import parse_fps
 
         with errors(as_json, USAGE):
-            rate = parse_fps(options["fps"])
+            rate = frame_rate(options["fps"])
             knobs = parse_macros(options["macros"])
         preset = open_preset(options["preset"])
         wanted, lines = preset.preset, words_of(preset, options["lyrics"])

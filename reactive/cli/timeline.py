@@ -16,6 +16,7 @@ from reactive.cli.common import (
     counted,
     errors,
     fps_option,
+    frame_rate,
     hearing_options,
     json_option,
     keep_inputs,
@@ -88,10 +89,9 @@ def timeline(
         from reactive.exchange.formats import export_timeline, format_of
         from reactive.preset.library import open_preset, words_of
         from reactive.preset.macros import macro_values, parse_macros
-        from reactive.timeline.clock import parse_fps
 
         with errors(as_json, USAGE):
-            rate = parse_fps(fps)
+            rate = frame_rate(fps)
             knobs = parse_macros(macros)
         opened = open_preset(preset)
         wanted = opened.preset

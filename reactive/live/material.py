@@ -21,6 +21,7 @@ from reactive.diffusion.models.conditioning import PromptBank
 from reactive.diffusion.models.load import Model, choose_device, default_threads, load_model
 from reactive.errors import OutputError
 from reactive.live.grid import kept_grid
+from reactive.media.picture import parse_colour
 from reactive.media.sound import Track
 from reactive.render.sizes import imagine_size, output_size
 from reactive.sources.photo import load_photo
@@ -44,6 +45,7 @@ class Options:
     seed: int = 0
     photos: tuple[Path, ...] = ()
     videos: tuple[Path, ...] = ()
+    background: str = "black"
     macros: Mapping[str, float] = field(default_factory=dict)
     lyrics: Path | None = None
     device: str = "auto"
@@ -139,12 +141,11 @@ def studio(options: Options, say: Callable[[str], None] = lambda what: None) -> 
             )
     if options.photos or options.videos:
         say("reading photographs and videos")
-    photos = {
-        number: from_bytes(torch.from_numpy(np.array(load_photo(p, width=imagined[0], height=imagined[1]))).permute(2, 0, 1))
-        for number, p in enumerate(options.photos)
-    }  # fmt: skip
+    colour = parse_colour(options.background, where="--background")
+    loaded = (load_photo(p, width=imagined[0], height=imagined[1], background=colour) for p in options.photos)
+    photos = {number: from_bytes(torch.from_numpy(np.array(p)).permute(2, 0, 1)) for number, p in enumerate(loaded)}
     videos = {
-        number: VideoSource(path, width=imagined[0], height=imagined[1])
+        number: VideoSource(path, width=imagined[0], height=imagined[1], background=colour)
         for number, path in enumerate(options.videos, len(photos))
     }
     size = options.size or output_size(imagined)

@@ -55,6 +55,8 @@ class Address:
         The port that OSC is heard at, or None.
     input
         The name of the live input, or an empty text.
+    notes
+        What is to be told of the song's file (whole sentences).
     """
 
     url: str
@@ -66,6 +68,7 @@ class Address:
     mjpeg: str = ""
     osc: int | None = None
     input: str = ""
+    notes: tuple[str, ...] = ()
 
 
 def preview(
@@ -218,6 +221,7 @@ def _preview(
                 here=f"{here}/#{gate.token}", more=tuple(f"{url}/#{gate.token}" for url in others[1:]),
                 mjpeg=f"{reached}{MJPEG}?token={server.viewing.issue()}" if wishes.mjpeg else "", osc=ways.osc_port,
                 input=server.session.source.name if isinstance(server, JamServer) else "",
+                notes=() if isinstance(server, JamServer) else server.session.material.track.notes,
             )  # fmt: skip
             asyncio.run(_serve(server, listener, room, lambda: ready(address), stop))
 

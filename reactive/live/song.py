@@ -14,7 +14,7 @@ import numpy as np
 from reactive.audio.analysis import Analysis
 from reactive.audio.grid import grid_of
 from reactive.errors import MediaError
-from reactive.media.sound import Track, blocks
+from reactive.media.sound import Track, heard_blocks
 from reactive.timeline.timeline import Timeline
 
 # a WAV file counts its bytes in 32 bits
@@ -23,7 +23,7 @@ PEAKS = 4000
 
 
 def write_wav(track: Track, path: Path) -> None:
-    """Write a song's samples as 16-bit WAV of at most two channels.
+    """Write a song's samples as 16-bit WAV of at most two channels, surround folded as in the clip.
 
     Raises
     ------
@@ -37,8 +37,8 @@ def write_wav(track: Track, path: Path) -> None:
         target.setnchannels(channels)
         target.setsampwidth(2)
         target.setframerate(track.sample_rate)
-        for block in blocks(track):
-            scaled = np.clip(block[:, :channels], -1, 1) * 32767
+        for block in heard_blocks(track):
+            scaled = np.clip(block, -1, 1) * 32767
             target.writeframesraw(scaled.round().astype("<i2").tobytes())
 
 

@@ -1,21 +1,36 @@
-"""Read a photograph: any format Pillow reads safely, turned upright, as sRGB."""
+"""Read a photograph: any format Pillow reads safely, by what is inside and not by its name, turned upright, as sRGB."""
 
 from __future__ import annotations
 
 import io
 import os
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageCms, ImageColor, ImageOps, UnidentifiedImageError
 
 from reactive.errors import MediaError
 from reactive.media.safe import regular_file
 
-FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF")
-MAX_PIXELS = 200_000_000
+FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "AVIF", "HEIF")
+MAX_PIXELS = 250_000_000
+# no clip needs more: what is larger is read at a half, a third ... of its size
+LARGE = 50_000_000
+# PNG files up to so many bytes are read by FFmpeg where they are large: three bytes a pixel, Pillow takes four
+_IN_MEMORY = 150_000_000
+_FFMPEG_READS = ("1", "L", "LA", "P", "RGB", "RGBA")
+_REDUCED = ("L", "LA", "RGB", "RGBA", "CMYK", "YCbCr", "I", "F")
+# brands of the ISO base media format whose pictures are HEIC (ISO/IEC 23008-12, B.4)
+_HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+# light beyond white, as float pictures may hold it, goes up to about here; beyond, 8 or 16 bits were written as floats
+_BRIGHTEST = 16.0
+BLACK = (0, 0, 0)
+# Pillow's own limit is a global one
+_limit = threading.Lock()
 
 
 def check_picture(path: str | os.PathLike[str]) -> tuple[int, int]:
@@ -24,24 +39,25 @@ def check_picture(path: str | os.PathLike[str]) -> tuple[int, int]:
     Raises
     ------
     MediaError
-        If it is not a picture of a known format, or claims more than 200 million pixels.
+        If it is not a picture of a known format, or claims more than 250 million pixels.
     """
     with _opened(path) as image:
         return image.width, image.height
 
 
-def read_picture(path: str | os.PathLike[str]) -> np.ndarray:
+def read_picture(path: str | os.PathLike[str], *, background: tuple[int, int, int] = BLACK) -> np.ndarray:
     """Return a photograph as uint8 [height, width, 3] sRGB, turned upright by its EXIF orientation.
 
-    An embedded colour profile is heeded, what is transparent shows black, and 16 bits become 8.
+    An embedded colour profile is used, 16 bits and floats become 8 bits by their own range, and what is transparent shows
+    `background` (red, green, blue). Beyond 50 million pixels it is made smaller by a whole number while it is read.
 
     Raises
     ------
     MediaError
-        If it is not a picture of a known format, is damaged, or claims more than 200 million pixels.
+        If it is not a picture of a known format, is damaged, or claims more than 250 million pixels.
     """
     with _opened(path) as image:
-        return np.asarray(_srgb(ImageOps.exif_transpose(image)))
+        return np.asarray(_srgb(ImageOps.exif_transpose(_reduced(image, Path(path))), background))
 
 
 def read_transparent(path: str | os.PathLike[str]) -> np.ndarray:
@@ -53,42 +69,166 @@ def read_transparent(path: str | os.PathLike[str]) -> np.ndarray:
         As `read_picture` does.
     """
     with _opened(path) as image:
-        return np.asarray(ImageOps.exif_transpose(image).convert("RGBA"))
+        return np.asarray(_shallow(ImageOps.exif_transpose(_reduced(image, Path(path)))).convert("RGBA"))
+
+
+def parse_colour(text: str, *, where: str) -> tuple[int, int, int]:
+    """Return red, green and blue, 0 to 255, of ``white``, ``#ff8800`` or another colour of CSS.
+
+    Raises
+    ------
+    MediaError
+        If it is no such colour.
+    """
+    try:
+        red, green, blue = ImageColor.getrgb(text)[:3]
+    except ValueError:
+        raise MediaError(
+            f'"{text}" is not a colour', where=where, remedy="write for instance white or #ff8800"
+        ) from None
+    return red, green, blue
 
 
 @contextmanager
 def _opened(path: str | os.PathLike[str]) -> Iterator[Image.Image]:
     checked = regular_file(path)
+    heic = _is_heic(checked)
+    if heic:
+        _register_heic(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with Image.open(checked, formats=FORMATS) as image:
-                if image.width * image.height > MAX_PIXELS:
+            with _open(checked) as image:
+                if not 1 <= image.width * image.height <= MAX_PIXELS:
                     raise MediaError(
                         f"has {image.width}x{image.height} pixels", where=str(path), remedy="scale it down first"
                     )
                 yield image
     except UnidentifiedImageError:
         raise MediaError(
-            "is not a picture that can be read", where=str(path), remedy="save it as JPEG, PNG or WebP"
+            "is a HEIC picture that can't be read" if heic else "is not a picture that can be read",
+            where=str(path),
+            remedy="save it as JPEG, PNG or WebP",
         ) from None
-    except Image.DecompressionBombError:
-        raise MediaError("claims too many pixels", where=str(path), remedy="scale it down first") from None
-    except (OSError, SyntaxError, ValueError) as problem:
-        raise MediaError(f"is a damaged picture ({problem})", where=str(path), remedy="save it again") from None
+    except (OSError, SyntaxError, ValueError, EOFError, TypeError, IndexError, KeyError, RuntimeError) as problem:
+        # Pillow's own plugins raise all of these for damaged files
+        said = " ".join(str(problem).split())
+        raise MediaError(f"is a damaged picture ({said})", where=str(path), remedy="save it again") from None
 
 
-def _srgb(image: Image.Image) -> Image.Image:
-    """Return a picture as 8-bit sRGB."""
+def _open(path: Path) -> Image.Image:
+    with _limit:
+        before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            # only the header is read here, and the size is checked next
+            return Image.open(path, formats=FORMATS if "HEIF" in Image.OPEN else FORMATS[:-1])
+        finally:
+            Image.MAX_IMAGE_PIXELS = before
+
+
+def _is_heic(path: Path) -> bool:
+    with path.open("rb") as raw:
+        head = raw.read(64)
+    return head[4:8] == b"ftyp" and head[8:12] in _HEIC and b"avif" not in head[8:40]
+
+
+def _register_heic(path: str | os.PathLike[str]) -> None:
+    try:
+        import pillow_heif
+    except ImportError:
+        raise MediaError(
+            "is a HEIC picture, which needs pillow-heif",
+            where=str(path),
+            remedy="install it with `pip install pillow-heif`, or save the picture as JPEG",
+        ) from None
+    if "HEIF" not in Image.OPEN:
+        pillow_heif.register_heif_opener()
+
+
+def _reduced(image: Image.Image, path: Path) -> Image.Image:
+    """Return a picture, smaller by a whole number if it is very large."""
+    pixels = image.width * image.height
+    factor = 1
+    while pixels // (factor * factor) > LARGE:
+        factor += 1
+    if factor == 1:
+        return image
+    size = image.width // factor, image.height // factor
+    if image.format == "PNG" and image.mode in _FFMPEG_READS and path.stat().st_size <= _IN_MEMORY:
+        return _reduced_png(image, path, size)
+    # JPEG is decoded at a half, a quarter or an eighth at once
+    image.draft(None, size)
+    step = max(image.width // size[0], 1)
+    orientation = image.getexif().get(0x0112)
     profile = image.info.get("icc_profile")
+    if image.mode in _REDUCED:
+        made = image if step == 1 else image.reduce(step)
+    else:
+        # palettes and 16 bits can't be averaged as they stand, and converted they would take four times the room
+        made = image.resize(size, Image.Resampling.NEAREST)
+    if orientation:
+        made.getexif()[0x0112] = orientation
+    if profile:
+        made.info["icc_profile"] = profile
+    return made
+
+
+def _reduced_png(image: Image.Image, path: Path, size: tuple[int, int]) -> Image.Image:
+    import av
+    import av.error
+    from av.video.reformatter import Interpolation
+
+    context = av.CodecContext.create("png", "r")
+    context.thread_count = 1
+    try:
+        frames = [*context.decode(av.Packet(path.read_bytes())), *context.decode(None)]
+    except (av.error.FFmpegError, ValueError) as problem:
+        raise ValueError(str(problem)) from None
+    if not frames:
+        raise ValueError("nothing can be decoded")
+    pixel_format = "rgba" if image.has_transparency_data else "rgb24"
+    small = frames.pop().reformat(width=size[0], height=size[1], format=pixel_format, interpolation=Interpolation.AREA)
+    made = Image.fromarray(small.to_ndarray())
+    made.info.update({name: image.info[name] for name in ("icc_profile", "exif") if name in image.info})
+    return made
+
+
+def _shallow(image: Image.Image) -> Image.Image:
+    """Return a picture with 8 bits a channel; 16 bits and floats of grey, which Pillow would clip, by their own range."""
+    if not image.mode.startswith(("I", "F")):
+        return image
+    deep = np.nan_to_num(np.asarray(image, np.float64))
+    top = float(deep.max(initial=0.0))
+    if image.mode.startswith("I;16"):
+        full = 65535.0
+    elif image.mode == "F":
+        full = next(
+            (limit for limit, most in ((1.0, _BRIGHTEST), (255.0, 255.0), (65535.0, 65535.0)) if top <= most), top
+        )
+    else:
+        # 32 bits of which 16 are used, or all
+        full = 65535.0 if top <= 65535 else 2.0**31 - 1
+    return Image.fromarray(np.clip(deep * (255 / full), 0, 255).round().astype(np.uint8))
+
+
+def _srgb(image: Image.Image, background: tuple[int, int, int]) -> Image.Image:
+    """Return a picture as 8-bit sRGB, laid over a colour where it is transparent."""
+    profile = image.info.get("icc_profile")
+    firm: Image.Image | None = None
     if image.mode.startswith(("I", "F")):
-        # 16 bits of grey, which Pillow would clip at 255
-        deep = np.nan_to_num(np.asarray(image, np.float64))
-        scale = 1.0 if deep.max(initial=0.0) <= 255 else 255 / 65535
-        return Image.fromarray(np.clip(deep * scale, 0, 255).round().astype(np.uint8)).convert("RGB")
-    if image.has_transparency_data:
+        image, profile = _shallow(image), None
+    elif image.has_transparency_data:
         seen = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", seen.size, (0, 0, 0, 255)), seen).convert("RGB")
+        image, firm = seen.convert("RGB"), seen.getchannel("A")
+    image = _by_profile(image, profile)
+    if firm is None:
+        return image
+    under = Image.new("RGB", image.size, background)
+    under.paste(image, mask=firm)
+    return under
+
+
+def _by_profile(image: Image.Image, profile: bytes | None) -> Image.Image:
     if profile and image.mode in ("RGB", "CMYK"):
         try:
             given = ImageCms.ImageCmsProfile(io.BytesIO(profile))

@@ -14,9 +14,10 @@ import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, cast
 
 from reactive.errors import MediaError
+from reactive.media.slices import Slices
 
 if TYPE_CHECKING:
     import av.container
@@ -119,9 +120,15 @@ def fault_of(text: str, *, keep: str = "") -> str | None:
 
 @contextmanager
 def open_container(
-    path: Path, *, kind: str = "sound or video", remedy: str = "export it as WAV, FLAC, MP3, OGG or M4A"
+    path: Path,
+    *,
+    kind: str = "sound or video",
+    remedy: str = "export it as WAV, FLAC, MP3, OGG or M4A",
+    part: tuple[int, int] | None = None,
 ) -> Iterator[av.container.InputContainer]:
     """Open a media file by FFmpeg without giving FFmpeg its name; an error calls it no `kind` file.
+
+    `part` is the first byte and the byte after the last of what is read; default: all.
 
     Raises
     ------
@@ -132,8 +139,9 @@ def open_container(
     import av
     import av.error
 
+    checked = regular_file(path)
     handle: IO[bytes]
-    with regular_file(path).open("rb") as handle:
+    with cast(IO[bytes], Slices(checked, [part])) if part else checked.open("rb") as handle:
         try:
             container = av.open(handle, mode="r", options={"format_whitelist": DEMUXERS, "protocol_whitelist": ""})
         except (av.error.FFmpegError, ValueError, OSError):

@@ -1,31 +1,36 @@
-"""Decode a song in blocks: float32, as many channels as it has, from its very first audible sample.
+"""A song: measured once by decoding it to the end, then read in blocks, float32, from its very first audible sample.
 
-libsndfile reads what it can (WAV, FLAC, OGG ...), FFmpeg the rest (MP3, M4A, Opus in any box, a video's sound). Memory
-is flat in the length of the song.
+Whatever changes on the way, a song has one sample rate and one layout: those of most of it, with room for all channels.
 """
 
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
-import av
-import av.error
 import numpy as np
 import soundfile
+import soxr
 
 from reactive.errors import MediaError
 from reactive.files import hash_file
-from reactive.media.safe import open_container, regular_file
+from reactive.media.channels import STEREO, Layout, layout_name, placed, to_stereo
+from reactive.media.decode import RATES, Chunk, Told, choose_reader, chunks
+from reactive.media.safe import regular_file
 
-# small enough that little is lost where a damaged file breaks off
-BLOCK = 1 << 15
 # 18 dB above full scale: no honest float file goes beyond
 LOUDEST = 8.0
-RATES = (1_000, 768_000)
 MAX_HOURS = 24
+# what surround is folded to at most, 0.1 dB below full scale
+_CEILING = 10 ** (-0.1 / 20)
+# channels that sound for less than this share of a song are folded into the others
+_SELDOM = 0.01
+# a header may be so much too long, in seconds, before it is worth a word
+_SHORTER = 0.5
 
 
 @dataclass(frozen=True)
@@ -45,7 +50,13 @@ class Track:
     samples
         Number of samples of each channel.
     reader
-        Which library decodes it: ``soundfile`` or ``av``.
+        Which way it is decoded, see `choose_reader`.
+    layout
+        What each channel is, by FFmpeg's names.
+    gain
+        What its sound is multiplied by when it is folded to stereo, so that nothing clips: at most 1.
+    notes
+        What its user should be told (whole sentences).
     """
 
     path: Path
@@ -54,6 +65,9 @@ class Track:
     channels: int
     samples: int
     reader: str
+    layout: Layout = STEREO
+    gain: float = 1.0
+    notes: tuple[str, ...] = ()
 
     @property
     def duration(self) -> float:
@@ -70,13 +84,29 @@ def open_track(path: str | os.PathLike[str]) -> Track:
         If the file can't be read as sound, has no sound in it, or is longer than 24 hours.
     """
     checked = regular_file(path)
-    sample_rate, channels, reader = _probe(checked)
-    samples = sum(len(block) for block in _decode(checked, reader))
-    if samples == 0:
+    reader = choose_reader(checked)
+    found = _survey(checked, reader)
+    if reader == "soundfile" and found.told.broke_off:
+        # where libsndfile gives up, FFmpeg may read on
+        try:
+            other = _survey(checked, "av")
+        except MediaError:
+            other = found
+        if other.seconds > found.seconds:
+            reader, found = "av", other
+    if not found.lengths:
         raise MediaError("holds no sound", where=str(path), remedy="export it again with at least one audio frame")
-    if samples > MAX_HOURS * 3600 * sample_rate:
+    rate, layout = found.form()
+    samples = found.lengths[rate, layout]
+    if len(found.lengths) > 1:
+        samples = sum(len(block) for block in _conformed(chunks(checked, reader), rate, layout))
+    if not RATES[0] <= rate <= RATES[1]:
+        raise MediaError(f"has a sample rate of {rate} Hz", where=str(path), remedy="export it at 44100 or 48000 Hz")
+    if samples > MAX_HOURS * 3600 * rate:
         raise MediaError(f"is longer than {MAX_HOURS} hours", where=str(path), remedy="cut it into pieces")
-    return Track(checked, hash_file(checked), sample_rate, channels, samples, reader)
+    gain = min(_CEILING / found.peak, 1.0) if len(layout) > 2 and found.peak > 1 else 1.0
+    notes = found.notes(rate, layout, gain)
+    return Track(checked, hash_file(checked), rate, len(layout), samples, reader, layout, gain, notes)
 
 
 def blocks(track: Track, *, start: int = 0, stop: int | None = None) -> Iterator[np.ndarray]:
@@ -86,103 +116,123 @@ def blocks(track: Track, *, start: int = 0, stop: int | None = None) -> Iterator
     """
     stop = track.samples if stop is None else stop
     position = 0
-    for block in _decode(track.path, track.reader):
+    for block in _conformed(chunks(track.path, track.reader), track.sample_rate, track.layout):
         first, last = max(start - position, 0), min(stop - position, len(block))
         position += len(block)
         if last > first:
-            yield np.clip(np.nan_to_num(block[first:last], nan=0.0, posinf=0.0, neginf=0.0), -LOUDEST, LOUDEST)
+            yield _sane(block[first:last])
         if position >= stop:
             return
 
 
-def _probe(path: Path) -> tuple[int, int, str]:
-    """Return sample rate, channels and the library that can decode the file."""
-    found = None if _is_mp3(path) else _probe_soundfile(path)
-    if found is None:
-        with open_container(path) as container:
-            if not container.streams.audio:
-                raise MediaError("has no sound in it", where=str(path), remedy="name a file with a sound track")
-            stream = container.streams.audio[0]
-            found = stream.sample_rate, stream.channels, "av"
-    if not RATES[0] <= found[0] <= RATES[1] or found[1] < 1:
-        raise MediaError(
-            f"has a sample rate of {found[0]} Hz", where=str(path), remedy="export it at 44100 or 48000 Hz"
-        )
+def heard_blocks(track: Track) -> Iterator[np.ndarray]:
+    """Yield the song as it is heard with as few channels as it needs: float32 [n, 1] if it is mono, else [n, 2]."""
+    return blocks(track) if track.channels == 1 else stereo_blocks(track)
+
+
+def stereo_blocks(track: Track, *, start: int = 0, stop: int | None = None) -> Iterator[np.ndarray]:
+    """Yield the song as it is heard, float32 [n, 2]: mono on both sides, surround folded without clipping."""
+    for block in blocks(track, start=start, stop=stop):
+        yield to_stereo(block, track.layout, gain=track.gain)
+
+
+class _Survey:
+    """What one pass over a file's sound finds out."""
+
+    def __init__(self) -> None:
+        self.lengths: Counter[tuple[int, Layout]] = Counter()
+        self.told = Told()
+        self.peak = 0.0
+        self.seconds = 0.0
+        self.wrong = 0
+        self.wrong_from = self.wrong_to = 0.0
+
+    def add(self, chunk: Chunk) -> None:
+        """Take in a piece of the song."""
+        self.lengths[chunk.rate, chunk.layout] += len(chunk.samples)
+        # extremes show in no time whether a closer look is needed: they are NaN if any sample is
+        if not self.told.bounded and not _is_bounded(chunk.samples):
+            bad = np.flatnonzero(~(np.abs(chunk.samples) <= LOUDEST).all(axis=1))
+            if len(bad):
+                if not self.wrong:
+                    self.wrong_from = self.seconds + float(bad[0]) / chunk.rate
+                self.wrong_to = self.seconds + float(bad[-1]) / chunk.rate
+                self.wrong += len(bad)
+        if len(chunk.layout) > 2:
+            self.peak = max(self.peak, _folded_peak(chunk))
+        self.seconds += len(chunk.samples) / chunk.rate
+
+    def form(self) -> tuple[int, Layout]:
+        """Return the sample rate of most of the song, and the layout with most channels that is no accident."""
+        rates: Counter[int] = Counter()
+        layouts: Counter[Layout] = Counter()
+        for (rate, layout), count in self.lengths.items():
+            rates[rate] += count
+            layouts[layout] += count
+        usual = [layout for layout, count in layouts.items() if count >= _SELDOM * layouts.total()]
+        return rates.most_common(1)[0][0], max(usual, key=lambda layout: (len(layout), layouts[layout]))
+
+    def notes(self, rate: int, layout: Layout, gain: float) -> tuple[str, ...]:
+        """Return what a user should be told."""
+        notes = list(self.told.notes)
+        if len(self.lengths) > 1:
+            forms = ", ".join(f"{layout_name(names)} at {hertz} Hz" for hertz, names in self.lengths)
+            notes.append(
+                f"The sound changes on the way ({forms}); all of it is heard as {layout_name(layout)} at {rate} Hz."
+            )
+        if self.told.promised > self.seconds + max(_SHORTER, 0.01 * self.told.promised):
+            notes.append(f"The file promises {self.told.promised:.1f} s of sound and holds {self.seconds:.1f} s.")
+        if self.wrong:
+            notes.append(
+                f"{self.wrong} samples between {self.wrong_from:.3f} s and {self.wrong_to:.3f} s are not finite or beyond "
+                f"{LOUDEST:g} times full scale; they are silenced or clipped."
+            )
+        if len(layout) > 2:
+            quieter = f", {-20 * np.log10(gain):.1f} dB quieter so that nothing clips" if gain < 1 else ""
+            notes.append(f"Its {layout_name(layout)} is folded to stereo (ITU-R BS.775){quieter}.")
+        return tuple(notes)
+
+
+def _survey(path: Path, reader: str) -> _Survey:
+    found = _Survey()
+    for chunk in chunks(path, reader, found.told):
+        found.add(chunk)
+        if found.seconds > MAX_HOURS * 3600:
+            break
     return found
 
 
-def _probe_soundfile(path: Path) -> tuple[int, int, str] | None:
-    try:
-        # given the file, not its name: libsndfile refuses names that are not UTF-8
-        with path.open("rb") as raw, soundfile.SoundFile(raw) as handle:
-            return handle.samplerate, handle.channels, "soundfile"
-    except (soundfile.LibsndfileError, TypeError):
-        return None
+def _folded_peak(chunk: Chunk) -> float:
+    # so small that nothing clips
+    small = to_stereo(_sane(chunk.samples), chunk.layout, gain=1 / (LOUDEST * len(chunk.layout)))
+    return float(np.abs(small).max(initial=0.0)) * LOUDEST * len(chunk.layout)
 
 
-def _is_mp3(path: Path) -> bool:
-    """Return whether a file looks like MPEG audio.
-
-    libsndfile would hand it to libmpg123, which prints its complaints about a damaged file and gives up where FFmpeg
-    reads on. Of a whole file both give the same samples.
-    """
-    with path.open("rb") as raw:
-        head = raw.read(3)
-    return head == b"ID3" or (len(head) == 3 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0)
+def _is_bounded(samples: np.ndarray) -> bool:
+    return bool(samples.max(initial=0) <= LOUDEST and samples.min(initial=0) >= -LOUDEST)
 
 
-def _decode(path: Path, reader: str) -> Iterator[np.ndarray]:
-    """Yield float32 [n, channels] blocks of the whole file."""
-    yield from (_decode_soundfile(path) if reader == "soundfile" else _decode_av(path))
+def _sane(block: np.ndarray) -> np.ndarray:
+    return np.clip(np.nan_to_num(block, nan=0.0, posinf=0.0, neginf=0.0), -LOUDEST, LOUDEST)
 
 
-def _decode_soundfile(path: Path) -> Iterator[np.ndarray]:
-    with path.open("rb") as raw, soundfile.SoundFile(raw) as handle:
-        while True:
-            try:
-                block = handle.read(BLOCK, dtype="float32", always_2d=True)
-            except soundfile.LibsndfileError:
-                # a file cut short: what could be read is the song
-                return
-            if not len(block):
-                return
-            yield block
+def _conformed(parts: Iterator[Chunk], rate: int, layout: Layout) -> Iterator[np.ndarray]:
+    """Yield a song's pieces at one sample rate and in one layout, float32 [n, channels]."""
+    for given, run in groupby(parts, key=lambda chunk: chunk.rate):
+        blocks_of = (placed(chunk.samples, chunk.layout, layout) for chunk in run)
+        yield from blocks_of if given == rate else resampled(blocks_of, given, rate, len(layout))
 
 
-def _decode_av(path: Path) -> Iterator[np.ndarray]:
-    waiting: list[np.ndarray] = []
-    held = 0
-    for part in _frames_av(path):
-        waiting.append(part)
-        held += len(part)
-        # FFmpeg's frames are short; blocks are what everything downstream is made for
-        if held >= BLOCK:
-            yield np.concatenate(waiting)
-            waiting, held = [], 0
-    if waiting:
-        yield np.concatenate(waiting)
-
-
-def _frames_av(path: Path) -> Iterator[np.ndarray]:
-    with open_container(path) as container:
-        stream = container.streams.audio[0]
-        stream.codec_context.thread_type = "AUTO"
-        resampler = av.AudioResampler(format="flt", layout=stream.layout, rate=stream.sample_rate)
-        packets = container.demux(stream)
-        while True:
-            try:
-                packet = next(packets, None)
-                frames = packet.decode() if packet is not None else []
-            except av.error.InvalidDataError:
-                # one damaged packet is skipped, as players do
-                continue
-            except (av.error.FFmpegError, ValueError):
-                return
-            if packet is None:
-                return
-            for frame in frames:
-                for whole in resampler.resample(frame):
-                    yield whole.to_ndarray().reshape(-1, stream.channels)
+def resampled(parts: Iterable[np.ndarray], given: int, rate: int, channels: int) -> Iterator[np.ndarray]:
+    """Yield sound, float32 [n, channels] in parts, at another sample rate; its beginning stays in place."""
+    stream = soxr.ResampleStream(given, rate, channels, dtype="float32", quality="VHQ")
+    for part in parts:
+        out = stream.resample_chunk(np.ascontiguousarray(_sane(part), np.float32))
+        if len(out):
+            yield out.reshape(-1, channels)
+    out = stream.resample_chunk(np.zeros((0, channels), np.float32), last=True)
+    if len(out):
+        yield out.reshape(-1, channels)
 
 
 def write_wav(path: Path, parts: Iterable[np.ndarray], rate: int, channels: int) -> None:

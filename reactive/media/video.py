@@ -1,13 +1,12 @@
 """Read the pictures of a video: in the order they are shown, or any of them at any time.
 
-A film is measured once by reading its packets, without decoding them, so every picture's time is known exactly, whatever
+A film is measured once by reading its packets (see `media/film.py`), so every picture's time is known exactly, whatever
 its frame rate, and a file cut short ends where it ends. Random access decodes from the key picture before, by a few open
 cursors, so memory is flat and what is asked for in order is decoded once.
 """
 
 from __future__ import annotations
 
-import os
 import weakref
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -23,15 +22,17 @@ import numpy as np
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 
 from reactive.errors import MediaError
-from reactive.media.safe import open_container, regular_file
+from reactive.media.film import REMEDY, Film, open_film, shown_frames
+from reactive.media.interlace import deinterlaced
+from reactive.media.picture import BLACK
+from reactive.media.safe import open_container
+
+__all__ = ["Film", "FilmReader", "luma_frames", "open_film", "rgb_frames", "rgb_pairs", "to_rgb"]
 
 LUMA_WIDTH, LUMA_HEIGHT = 160, 90
-MAX_PIXELS = 64_000_000
-MAX_FRAMES = 24 * 3600 * 240
-REMEDY = "export it as MP4 with H.264"
-# transfer functions whose pictures need tone mapping: SMPTE ST 2084 and ARIB STD-B67, as ITU-T H.273 numbers them
-HDR = {16: "PQ", 18: "HLG"}
 _UNSPECIFIED = 2
+# in seconds
+_LONGEST_HOLE = 600
 # swscale: full chroma on the way and exact rounding, without which all colours come out 2 of 255 too dark
 _EXACT = 0x2000 | 0x4000 | 0x40000
 # taller than PAL means BT.709 where a file does not say
@@ -40,85 +41,6 @@ _CURSORS = 6
 _KEPT = 16
 # a jump over fewer pictures than this is decoded through
 _NEAR = 16
-
-
-@dataclass(frozen=True)
-class Film:
-    """A video on disk, measured.
-
-    Attributes
-    ----------
-    path
-        The file.
-    width, height
-        In pixels as it is shown: upright and with square pixels.
-    turns
-        Quarter turns counter-clockwise that bring its coded pictures upright.
-    stream
-        Index of the stream that holds them.
-    times, keys
-        When its pictures show, and those that can be decoded by themselves: int64, rising, in units of `time_base`.
-    time_base
-        Seconds of one unit.
-    """
-
-    path: Path
-    width: int
-    height: int
-    turns: int
-    stream: int
-    times: np.ndarray
-    keys: np.ndarray
-    time_base: Fraction
-
-    @property
-    def duration(self) -> Fraction:
-        """Length in seconds: from the first picture to the end of the last."""
-        # the last picture stays as long as most do
-        last = int(np.median(np.diff(self.times))) if len(self.times) > 1 else max(1, round(1 / self.time_base / 25))
-        return (int(self.times[-1] - self.times[0]) + max(last, 1)) * self.time_base
-
-    def nearest(self, seconds: Fraction) -> int:
-        """Return the number of the picture whose time, counted from the first one's, is nearest; halfway: the later."""
-        wanted = Fraction(seconds) / self.time_base + int(self.times[0])
-        after = min(int(np.searchsorted(self.times, float(wanted))), len(self.times) - 1)
-        around = range(max(after - 2, 0), min(after + 2, len(self.times)))
-        return min(reversed(around), key=lambda number: abs(int(self.times[number]) - wanted))
-
-
-def open_film(path: str | os.PathLike[str]) -> Film:
-    """Measure a video.
-
-    Raises
-    ------
-    MediaError
-        If it can't be read as a video, is HDR, holds no whole picture, or is beyond 64 million pixels a picture.
-    """
-    checked = regular_file(path)
-    where = str(path)
-    with open_container(checked, kind="video", remedy=REMEDY) as container:
-        stream = _pictures(container, where)
-        width, height = stream.codec_context.width, stream.codec_context.height
-        if not 1 <= width * height <= MAX_PIXELS:
-            raise MediaError(f"has pictures of {width}x{height} pixels", where=where, remedy="export it smaller")
-        first = _first_picture(container, stream)
-        if first is None:
-            raise MediaError("holds no picture that can be decoded", where=where, remedy=REMEDY)
-        curve = HDR.get(first.color_trc) or HDR.get(stream.codec_context.color_trc)
-        if curve:
-            raise MediaError(
-                f"is an HDR video ({curve}), whose colours would come out wrong",
-                where=where,
-                remedy="export it as SDR (BT.709)",
-            )
-        shape = stream.sample_aspect_ratio or Fraction(1)
-        across = first.width * (shape if Fraction(1, 8) <= shape <= 8 else 1)
-        turns = round(first.rotation / 90) % 4
-        index, time_base = stream.index, Fraction(stream.time_base or Fraction(1, 1000))
-    times, keys = _index(checked, index, where)
-    shown = max(1, round(across)), first.height
-    width, height = shown[::-1] if turns % 2 else shown
-    return Film(checked, width, height, turns, index, times, keys, time_base)
 
 
 class FilmReader:
@@ -132,12 +54,23 @@ class FilmReader:
         Size in pixels to which the whole upright picture is scaled.
     window
         Left, top, width and height of the part of it that is wanted. Default: all.
+    background
+        Red, green and blue, 0 to 255, that show where the film is transparent.
     """
 
-    def __init__(self, film: Film, *, width: int, height: int, window: tuple[int, int, int, int] | None = None) -> None:
+    def __init__(
+        self,
+        film: Film,
+        *,
+        width: int,
+        height: int,
+        window: tuple[int, int, int, int] | None = None,
+        background: tuple[int, int, int] = BLACK,
+    ) -> None:
         self.film = film
         self.size = (width, height)
         self.window = window or (0, 0, width, height)
+        self.background = background
         self._cursors: list[_Cursor] = []
         self._kept: OrderedDict[int, np.ndarray] = OrderedDict()
         # files are closed even where nobody does it
@@ -174,7 +107,7 @@ class FilmReader:
 
     def _between(self, cursor: _Cursor, wanted: int) -> int:
         times, keys = self.film.times, self.film.keys
-        start = cursor.held.pts if cursor.held is not None else cursor.before
+        start = cursor.time if cursor.held is not None else cursor.before
         key = keys[max(int(np.searchsorted(keys, wanted, side="right")) - 1, 0)]
         # within one group of pictures there is no shorter way than through
         return 0 if key <= start else int(np.searchsorted(times, wanted) - np.searchsorted(times, start))
@@ -184,63 +117,115 @@ class FilmReader:
         options: dict[str, Any] = {"width": width, "height": height, "format": "rgb24"}
         smaller = width * height < frame.width * frame.height
         options["interpolation"] = int(Interpolation.AREA if smaller else Interpolation.BICUBIC) | _EXACT
+        matrix: dict[str, Any] = {}
         if frame.colorspace == _UNSPECIFIED:
-            options["src_colorspace"] = Colorspace.ITU709 if frame.height > _SD_ROWS else Colorspace.ITU601
-        upright = np.rot90(frame.reformat(**options).to_ndarray(), self.film.turns)
+            matrix["src_colorspace"] = Colorspace.ITU709 if frame.height > _SD_ROWS else Colorspace.ITU601
+        if is_transparent(frame):
+            # at its own size: what lies behind an edge must not shine through when it is scaled
+            frame, matrix = over(frame.reformat(format="rgba", interpolation=_EXACT | 4, **matrix), self.background), {}
+        upright = np.rot90(frame.reformat(**options, **matrix).to_ndarray(), self.film.turns)
         left, top, across, down = self.window
         return np.ascontiguousarray(upright[top : top + down, left : left + across])
 
 
+def is_transparent(frame: Any) -> bool:
+    """Return whether a frame says how firm each point is."""
+    return frame.format.has_palette or any(part.is_alpha for part in frame.format.components)
+
+
+def over(frame: Any, background: tuple[int, int, int]) -> Any:
+    """Return an RGBA frame, straight alpha, laid over a colour, as an RGB frame."""
+    picture = frame.to_ndarray()
+    firm = picture[..., 3:].astype(np.uint16)
+    colour = np.array(background, np.uint16)
+    mixed = (picture[..., :3] * firm + colour * (255 - firm) + 127) // 255
+    made: Any = av.VideoFrame.from_ndarray(mixed.astype(np.uint8), format="rgb24")
+    made.color_range = ColorRange.JPEG
+    return made
+
+
 @dataclass
 class _Cursor:
-    """An open decoder: the picture it holds, and the time of the one before that."""
+    """An open decoder: the picture it holds, those beside it, and the time of the one before."""
 
     film: Film
     before: int = 0
+    time: int = 0
+    last: Any = None
     held: Any = None
+    ahead: tuple[int, Any] | None = None
     stack: ExitStack = field(default_factory=ExitStack)
-    frames: Iterator[Any] = field(default_factory=lambda: iter(()))
+    frames: Iterator[tuple[int, Any]] = field(default_factory=lambda: iter(()))
 
     def seek(self, wanted: int) -> None:
         """Stand before the picture of a time, so that `frame` finds it."""
+        film, first = self.film, int(self.film.times[0])
+        # an interlaced picture takes something of the one before it
+        need = wanted - 1 if film.interlaced and wanted > first else wanted
         back = 0
         while True:
-            self._open()
-            target = wanted - back
-            if target > self.film.times[0]:
-                try:
-                    self.container.seek(target, stream=self.stream, backward=True)
-                except (av.error.FFmpegError, OSError):
-                    self._open()
-                    target = int(self.film.times[0])
-            self.frames = _decoded(self.container, self.stream)
-            self.before, self.held = int(self.film.times[0]) - 1, next(self.frames, None)
-            if target <= self.film.times[0]:
+            target = need - back
+            position = self._go(target) if target > first else self._open()
+            self.frames = shown_frames(film, self.container, self.stream, position)
+            self.before, self.last, self.held, self.ahead = first - 1, None, None, None
+            self._step()
+            if target <= first:
                 return
-            if self.held is not None and self.held.pts <= wanted:
-                self.before = self.held.pts - 1
+            if self.held is not None and self.time <= need:
+                self.before = self.time - 1
                 return
             # some containers land too late: try earlier, at last from the start
-            back = max(2 * back, round(1 / self.film.time_base))
+            back = max(2 * back, round(1 / film.time_base))
 
     def frame(self, wanted: int) -> Any:
-        """Return the first picture at or after a time, or the last of all."""
-        while self.held is not None and self.held.pts < wanted:
-            following = next(self.frames, None)
-            if following is None:
+        """Return the first picture at or after a time, or the last of all; without its fields, if it is interlaced."""
+        while self.held is not None and self.time < wanted:
+            before = self.time
+            if not self._step():
                 break
-            self.before, self.held = self.held.pts, following
+            self.before = before
         if self.held is None:
             raise MediaError("holds no picture that can be decoded", where=str(self.film.path), remedy=REMEDY)
-        return self.held
+        if not self.held.interlaced_frame:
+            return self.held
+        if self.ahead is None:
+            self.ahead = next(self.frames, None)
+        return deinterlaced(self.last, self.held, self.ahead[1] if self.ahead else None)
 
-    def _open(self) -> None:
+    def _step(self) -> bool:
+        following = self.ahead or next(self.frames, None)
+        self.ahead = None
+        if following is None:
+            return False
+        self.last = self.held
+        self.time, self.held = following
+        return True
+
+    def _go(self, target: int) -> int:
+        """Go to the key picture before a time; return the byte that it stands at, 0 if that is not known."""
+        self._open()
+        film = self.film
+        key = max(int(np.searchsorted(film.keys, target, side="right")) - 1, 0)
+        try:
+            if film.clock.joins:
+                # times begin again, so only bytes lead there
+                position = int(film.places[key])
+                self.container.seek(position, stream=self.stream, unsupported_byte_offset=True)
+                return position
+            stamp = int(film.places[key]) if film.counted else target
+            self.container.seek(stamp, stream=self.stream, backward=True)
+        except (av.error.FFmpegError, OSError):
+            self._open()
+        return 0
+
+    def _open(self) -> int:
         self.stack.close()
         self.container = self.stack.enter_context(open_container(self.film.path, kind="video", remedy=REMEDY))
         self.stream = cast(Any, self.container.streams[self.film.stream])
         self.stream.thread_type = "AUTO"
         # the processor belongs to the core
         self.stream.codec_context.thread_count = 2
+        return 0
 
 
 def rgb_frames(
@@ -295,16 +280,34 @@ def to_rgb(frame: av.VideoFrame, size: tuple[int, int] | None, converter: VideoR
 
 
 def luma_frames(path: Path) -> Iterator[tuple[np.ndarray, Fraction]]:
-    """Yield each frame's luma, uint8 [90, 160], with the video's frame rate.
+    """Yield the luma, uint8 [90, 160], that is seen at each frame of an even rate from the file's second 0, with that rate.
+
+    Before the first picture it is seen already, and over a hole the one before it stays.
 
     Raises
     ------
     MediaError
         If the file has no pictures.
     """
-    for frame, fps in _frames(path):
-        small = frame.reformat(width=LUMA_WIDTH, height=LUMA_HEIGHT, format="gray", interpolation="AREA")
-        yield small.to_ndarray(), fps
+    film = open_film(path)
+    fps = film.rate
+    number, small = 0, None
+    with open_container(path) as container:
+        stream: Any = container.streams[film.stream]
+        stream.thread_type = "AUTO"
+        for time, frame in shown_frames(film, container, stream):
+            # a time stamp of nonsense is no hole of hours
+            wanted = min(round((time * film.time_base - film.start) * fps), number + int(_LONGEST_HOLE * fps))
+            before = small
+            small = frame.reformat(
+                width=LUMA_WIDTH, height=LUMA_HEIGHT, format="gray", interpolation="AREA"
+            ).to_ndarray()
+            while number < wanted:
+                yield (small if before is None else before), fps
+                number += 1
+            if number == wanted:
+                yield small, fps
+                number += 1
 
 
 def _frames(path: Path, threads: int = 0) -> Iterator[tuple[av.VideoFrame, Fraction]]:
@@ -327,62 +330,3 @@ def _close_all(cursors: list[_Cursor]) -> None:
     for cursor in cursors:
         cursor.stack.close()
     cursors.clear()
-
-
-def _pictures(container: Any, where: str) -> Any:
-    # a song's cover is a stream of pictures too
-    streams = [stream for stream in container.streams.video if not _is_cover(stream)]
-    if not streams:
-        raise MediaError("has no moving pictures in it", where=where, remedy="name a video file")
-    return streams[0]
-
-
-def _is_cover(stream: Any) -> bool:
-    return bool(stream.disposition & av.stream.Disposition.attached_pic)
-
-
-def _first_picture(container: Any, stream: Any) -> Any:
-    return next(_decoded(container, stream), None)
-
-
-def _decoded(container: Any, stream: Any) -> Iterator[Any]:
-    """Yield the pictures that can be decoded, with their times; damaged packets are skipped, as players do."""
-    packets = container.demux(stream)
-    while True:
-        try:
-            packet = next(packets, None)
-            frames = packet.decode() if packet is not None else []
-        except av.error.InvalidDataError:
-            continue
-        except (av.error.FFmpegError, OSError, ValueError):
-            return
-        if packet is None:
-            return
-        yield from (frame for frame in frames if frame.pts is not None)
-
-
-def _index(path: Path, index: int, where: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return the times of all pictures and of the key pictures, int64, rising."""
-    times: list[int] = []
-    keys: list[int] = []
-    with open_container(path, kind="video", remedy=REMEDY) as container:
-        packets = container.demux(container.streams[index])
-        while True:
-            try:
-                packet = next(packets, None)
-            except (av.error.FFmpegError, OSError):
-                break
-            if packet is None:
-                break
-            shown = packet.pts if packet.pts is not None else packet.dts
-            if shown is None or not packet.size:
-                continue
-            times.append(shown)
-            if packet.is_keyframe:
-                keys.append(shown)
-            if len(times) > MAX_FRAMES:
-                raise MediaError(f"holds more than {MAX_FRAMES:,} pictures", where=where, remedy="cut it shorter")
-    if not times:
-        raise MediaError("holds no picture that can be decoded", where=where, remedy=REMEDY)
-    shown_times = np.unique(np.array(times, np.int64))
-    return shown_times, np.unique(np.array(keys or [shown_times[0]], np.int64))

@@ -1,28 +1,44 @@
-"""The words of a song with their times: LRC and SRT files, read with limits, as plain lines.
+"""The words of a song with their times: LRC, SRT and WebVTT files as they are found, read with limits, as plain lines.
 
-LRC: ``[01:02.50]a line``, several stamps before a line, ``[offset:+250]`` in milliseconds (positive: earlier), stamps of
-single words ``<01:02.80>`` left out; an empty line ends the one before. SRT: numbered blocks with ``00:01:02,500 --> 00:01:05,000``.
+LRC: ``[01:02.50]a line``, also ``[01:02]``, ``[01:02,50]``, ``[01:02:50]`` and with hours ``[0:01:02.50]``; several stamps before
+a line; ``[offset:+250]`` in milliseconds (positive: earlier); stamps of single words, ``<01:02.80>`` or ``[01:02.80]``, are left
+out; an empty line ends the one before. SRT and WebVTT: blocks with ``00:01:02,500 --> 00:01:05,000``, hours or not. Letters are
+UTF-8 or UTF-16, or of the old code page that they most likely are.
 """
 
 from __future__ import annotations
 
+import codecs
 import hashlib
+import html
 import re
 import unicodedata
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from reactive.errors import PresetError
-from reactive.preset.schema import decode_text, read_small
+from reactive.preset.schema import read_bytes
 
 MAX_BYTES = 1_000_000
 MAX_LINES = 5000
 MAX_LETTERS = 300
-_LRC = re.compile(r"\[(\d{1,3}):(\d{1,2})(?:[.:](\d{1,3}))?\]", re.ASCII)
-_LRC_WORD = re.compile(r"<\d{1,3}:\d{1,2}(?:[.:]\d{1,3})?>", re.ASCII)
+_LRC = re.compile(r"\s*\[\s*(\d{1,3}):(\d{1,2})(?::(\d{1,3}))?(?:[.,](\d{1,9}))?\s*\]", re.ASCII)
+_WORD = re.compile(r"[<\[]\s*\d{1,3}(?::\d{1,3}){1,2}(?:[.,]\d{1,9})?\s*[>\]]", re.ASCII)
 _OFFSET = re.compile(r"\[offset:\s*([+-]?\d{1,7})\s*\]", re.ASCII | re.IGNORECASE)
-_SRT = re.compile(r"(\d{1,3}):(\d{2}):(\d{2})[,.](\d{1,3})\s*-->\s*(\d{1,3}):(\d{2}):(\d{2})[,.](\d{1,3})", re.ASCII)
+_CUE = r"(?:(\d{1,3}):)?(\d{1,2}):(\d{2})(?:[,.](\d{1,9}))?"
+_SRT = re.compile(rf"{_CUE}\s*-->\s*{_CUE}", re.ASCII)
 _MARKUP = re.compile(r"<[^<>]{0,100}>|\{\\[^{}]{0,100}\}")
+
+
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"),
+)  # fmt: skip
+# what words were written in before UTF-8: Western, Central European, Cyrillic, Greek, Turkish, Hebrew, Arabic, and the East's
+_PAGES = (
+    "cp1252", "cp1250", "cp1251", "koi8_r", "cp1253", "cp1254", "cp1255", "cp1256", "cp932", "euc_jp", "gb18030", "big5", "cp949",
+)  # fmt: skip
+_KANA = 0.25
 
 
 @dataclass(frozen=True)
@@ -47,16 +63,16 @@ class LyricsFile:
 
 
 def open_lyrics(path: Path) -> LyricsFile:
-    """Read an LRC or SRT file.
+    """Read an LRC, SRT or WebVTT file.
 
     Raises
     ------
     PresetError
         If it can't be read, is too large, or has no line with a time.
     """
-    remedy = "write lines like [01:02.50]words (LRC), or numbered blocks with --> (SRT)"
-    data = read_small(path, limit=MAX_BYTES, remedy="the words of a song are a small text file")
-    lines = parse_lyrics(decode_text(data, where=str(path)))
+    remedy = "write lines like [01:02.50]words (LRC), or blocks with --> (SRT, WebVTT)"
+    data = read_bytes(path, limit=MAX_BYTES, remedy="the words of a song are a small text file")
+    lines = parse_lyrics(decoded(data))
     if not lines:
         raise PresetError("holds no line with a time", where=str(path), remedy=remedy)
     if len(lines) > MAX_LINES:
@@ -65,12 +81,47 @@ def open_lyrics(path: Path) -> LyricsFile:
 
 
 def load_lyrics(path: Path) -> tuple[Line, ...]:
-    """Return the lines of an LRC or SRT file; as `open_lyrics` otherwise."""
+    """Return the lines of an LRC, SRT or WebVTT file; as `open_lyrics` otherwise."""
     return open_lyrics(path).lines
 
 
+def decoded(data: bytes) -> str:
+    """Return the text of a file of words: by its mark, as UTF-8, as UTF-16 without a mark, or by the likeliest code page."""
+    for mark, encoding in _MARKS:
+        if data.startswith(mark):
+            return data.decode(encoding, "replace")
+    try:
+        text = data.decode("utf-8")
+        # in UTF-16 every other byte of a stamp is 0
+        if "\0" not in text:
+            return text
+        return data.decode("utf-16-le" if data[1::2].count(0) > data[::2].count(0) else "utf-16-be", "replace")
+    except UnicodeDecodeError:
+        pass
+    if data.count(0):
+        return data.decode("utf-16-le" if data[1::2].count(0) > data[::2].count(0) else "utf-16-be", "replace")
+    return data.decode(_page(re.sub(rb"[\[<][\d:.,\s]*[\]>]|-->", b"", data)), "replace")
+
+
+def _page(words: bytes) -> str:
+    """Return the code page that words are most likely written in."""
+    from charset_normalizer import from_bytes
+
+    try:
+        letters = [letter for letter in words.decode("cp932") if letter > "\x7f"]
+        # hardly any other page has kana where Japanese has
+        if sum("\u3040" <= letter <= "\u30ff" for letter in letters) > _KANA * len(letters):
+            return "cp932"
+    except UnicodeDecodeError:
+        pass
+    found = {match.encoding: match for match in from_bytes(words, cp_isolation=list(_PAGES))}
+    least = min((match.chaos for match in found.values()), default=0.0)
+    usual = [page for page in _PAGES if page in found and found[page].chaos <= least]
+    return max(usual, key=lambda page: found[page].coherence, default="cp1252")
+
+
 def parse_lyrics(text: str) -> tuple[Line, ...]:
-    """Return the lines of an LRC or SRT text in the order of their starts; none if it is neither."""
+    """Return the lines of an LRC, SRT or WebVTT text in the order of their starts; none if it is neither."""
     found = _srt_lines(text) if _SRT.search(text) else _lrc_lines(text)
     return tuple(line for line in sorted(found, key=lambda line: line.start) if line.text and line.end > line.start)
 
@@ -82,10 +133,14 @@ def _lrc_lines(text: str) -> list[Line]:
     for row in text.splitlines()[: 4 * MAX_LINES]:
         stamps, position = [], 0
         while stamp := _LRC.match(row, position):
-            share = float(f"0.{stamp.group(3) or 0}")
-            stamps.append(max(0.0, 60 * int(stamp.group(1)) + int(stamp.group(2)) + share - earlier))
+            stamps.append(max(0.0, _stamped(*stamp.groups()) - earlier))
             position = stamp.end()
-        marks += [(stamp, _plain(_LRC_WORD.sub(" ", row[position:]))) for stamp in stamps]
+        words = _WORD.sub(" ", row[position:])
+        # where each word has a stamp, the second one is the first word's, and the line is not sung twice
+        marks += [
+            (stamp, _plain(words))
+            for stamp in (stamps[:1] if "[" in row[position:] and words != row[position:] else stamps)
+        ]
     marks.sort(key=lambda mark: mark[0])
     lines = [Line(start, float("inf"), words) for start, words in marks]
     ends = [line.start for line in lines[1:]]
@@ -104,16 +159,25 @@ def _srt_lines(text: str) -> list[Line]:
                 break
             words.append(follower)
         start, end = (_seconds(stamp.groups()[side : side + 4]) for side in (0, 4))
-        lines.append(Line(start, end, _plain(" ".join(words))))
+        lines.append(Line(start, end, _plain(html.unescape(_MARKUP.sub(" ", " ".join(words))))))
     return lines
 
 
-def _seconds(parts: tuple[str, ...]) -> float:
-    return 3600 * int(parts[0]) + 60 * int(parts[1]) + int(parts[2]) + float(f"0.{parts[3]}")
+def _stamped(first: str, second: str, third: str | None, share: str | None) -> float:
+    """Return the seconds of an LRC stamp: hours, minutes and seconds if there are three numbers and a fraction."""
+    if third is not None and share is not None:
+        return _seconds((first, second, third, share))
+    return _seconds((None, first, second, third or share))
+
+
+def _seconds(parts: tuple[str | None, ...]) -> float:
+    hours, minutes, seconds, share = parts
+    return 3600 * int(hours or 0) + 60 * int(minutes or 0) + int(seconds or 0) + float(f"0.{share or 0}")
 
 
 def _plain(text: str) -> str:
     """Return text without markup and control characters, at most 300 letters."""
-    text = _MARKUP.sub(" ", text)
+    # words and markup may hide stamps in each other
+    text = _MARKUP.sub(" ", _WORD.sub(" ", text))
     kept = "".join(" " if unicodedata.category(letter) in ("Cc", "Cs", "Co") else letter for letter in text)
     return " ".join(kept.split())[:MAX_LETTERS]

@@ -311,18 +311,7 @@ def read_preset(path: Path) -> str:
     return read_text(path, limit=MAX_BYTES, remedy="a preset is a small text file")
 
 
-def read_text(path: Path, *, limit: int, remedy: str) -> str:
-    """Return the text of a small UTF-8 file.
-
-    Raises
-    ------
-    PresetError
-        If it can't be read, is no regular file, holds more than `limit` bytes, or is not UTF-8.
-    """
-    return decode_text(read_small(path, limit=limit, remedy=remedy), where=str(path))
-
-
-def read_small(path: Path, *, limit: int, remedy: str) -> bytes:
+def read_bytes(path: Path, *, limit: int, remedy: str) -> bytes:
     """Return the bytes of a small file.
 
     Raises
@@ -342,18 +331,18 @@ def read_small(path: Path, *, limit: int, remedy: str) -> bytes:
         raise PresetError(f"can't be read ({problem.strerror})", where=where, remedy="check the name") from None
 
 
-def decode_text(data: bytes, *, where: str) -> str:
-    """Return what bytes say as UTF-8, with or without a mark at their start.
+def read_text(path: Path, *, limit: int, remedy: str) -> str:
+    """Return the text of a small UTF-8 file, with or without a mark at its start.
 
     Raises
     ------
     PresetError
-        If they are not UTF-8.
+        If it can't be read, is no regular file, holds more than `limit` bytes, or is not UTF-8.
     """
     try:
-        return data.decode("utf-8-sig")
+        return read_bytes(path, limit=limit, remedy=remedy).decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise PresetError("is not UTF-8 text", where=where, remedy="save it as UTF-8") from None
+        raise PresetError("is not UTF-8 text", where=str(path), remedy="save it as UTF-8") from None
 
 
 def check_preset(data: dict[str, Any], *, where: str) -> Preset:

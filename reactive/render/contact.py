@@ -27,6 +27,7 @@ from reactive.sources.video import VideoSource
 from reactive.timeline.clock import frame_time
 from reactive.timeline.shots import Shot
 from reactive.timeline.timeline import Timeline
+from reactive.video.fonts import font_for
 
 ACROSS, TILE, CAPTION, GAP = 6, (240, 135), 42, 6
 BACKGROUND, INK, FAINT = (16, 18, 22), (235, 235, 230), (150, 155, 165)
@@ -160,12 +161,13 @@ def _tile(picture: np.ndarray) -> Image.Image:
 
 
 def _caption(sheet: Image.Image, corner: tuple[int, int], shot: Shot, timeline: Timeline, mark: str) -> None:
-    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(12)
+    draw = ImageDraw.Draw(sheet)
     draw.rectangle((*corner, corner[0] + TILE[0], corner[1] + CAPTION), fill=BACKGROUND)
     seconds = float(frame_time(shot.start, timeline.fps))
     head = f"{shot.name}  {int(seconds) // 60}:{seconds % 60:04.1f}" + (f"  {mark}" if mark else "")
-    draw.text((corner[0], corner[1] + 3), _fitting(head, font), fill=INK, font=font)
-    draw.text((corner[0], corner[1] + 20), _fitting(shot.prompts[0], font), fill=FAINT, font=font)
+    for text, down, ink in ((head, 3, INK), (shot.prompts[0], 20, FAINT)):
+        font = ImageFont.truetype(str(font_for(text)), 11)
+        draw.text((corner[0], corner[1] + down), _fitting(text, font), fill=ink, font=font)
 
 
 def _fitting(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:

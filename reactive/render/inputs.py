@@ -25,12 +25,15 @@ class Given:
         Wishes for single shots; None for none.
     photos
         All photographs in the order of their numbers: those that were given, then those that the wishes name.
+    notes
+        What is to be told of the files, each a sentence.
     """
 
     preset: PresetFile | None = None
     lyrics: LyricsFile | None = None
     shots: ShotsFile | None = None
     photos: tuple[Path, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def checked(self) -> Preset | None:

@@ -24,6 +24,7 @@ from reactive.score.flash import GRID
 from reactive.timeline.captions import Caption
 from reactive.timeline.clock import frames_in, nearest_frame
 from reactive.video.codec import Codec
+from reactive.video.fonts import font_for
 from reactive.video.overlay import Font, Patch, lay_over, logo_patch, text_patch
 from reactive.video.segment import SegmentEncoder
 
@@ -66,14 +67,13 @@ def make_marks(
         If the font or the logo can't be read.
     """
     fade = frames_in(FADE_SECONDS, fps)
-    fonts = {caption.size: load_font(font, max(6, round(caption.size * size[1]))) for caption in captions}
     marks = []
     for caption in captions:
         patch = text_patch(
             caption.text,
             place=caption.place,
             size=caption.size,
-            font=fonts[caption.size],
+            font=load_font(font, max(6, round(caption.size * size[1])), text=caption.text),
             colour=overlay.colour,
             picture=size,
         )
@@ -91,8 +91,8 @@ def make_marks(
     return marks
 
 
-def load_font(path: Path | None, height: int) -> Font:
-    """Return a font at a height in pixels: that of a TTF or OTF file, else the plain one that Pillow carries.
+def load_font(path: Path | None, height: int, *, text: str = "") -> Font:
+    """Return a font at a height in pixels: that of a TTF or OTF file, else a plain one that has the letters of a text.
 
     Raises
     ------
@@ -100,7 +100,7 @@ def load_font(path: Path | None, height: int) -> Font:
         If the file is no font.
     """
     if path is None:
-        return ImageFont.load_default(height)
+        return ImageFont.truetype(str(font_for(text)), height)
     try:
         return ImageFont.truetype(io.BytesIO(read_bytes(path, limit=MAX_FONT)), height)
     except OSError:

@@ -10,6 +10,7 @@ from pathlib import Path
 from reactive.diffusion.models.model import Model
 from reactive.diffusion.motion.flow import require_flow
 from reactive.errors import OutputError
+from reactive.media.picture import BLACK, parse_colour
 from reactive.render.inputs import Given
 from reactive.render.pace import job_pace
 from reactive.render.plan import make_plan, segment_frames
@@ -106,14 +107,17 @@ def get_ready(
     longest = settings.segment or segment_frames(timeline, expected_rate(model, imagined))
     plan = make_plan(timeline, first=frames[0], last=frames[1], longest=longest)
     codec = video_codec(settings.codec, speed=settings.speed, crf=settings.crf)
+    colour = parse_colour(settings.background, where="--background")
     walk, notes = job_pace(job, model, settings.pace, imagined=imagined)
     order = Order(
         job.folder.absolute(), timeline, negatives_of(timeline, settings.negative), imagined, batch, threads, given.photos,
-        settings.videos, codec, settings.imagine_rate, decided.black, upscaling, walk, shape.slices, lanes,
+        settings.videos, codec, settings.imagine_rate, decided.black, upscaling, walk, shape.slices, lanes, colour,
     )  # fmt: skip
     files = (*given.photos, *settings.videos)
     hashes = {file: hash_path(file) for file in files}
-    contents = {number: hashes[file] for number, file in enumerate(files)}
+    # pieces made over black keep the names that they had before there was another colour
+    under = "" if colour == BLACK else f" over {settings.background}"
+    contents = {number: hashes[file] + under for number, file in enumerate(files)}
     keys = picture_keys(plan, order.seen(), ground(model, order, asked.environment), contents)
     numbers = str(model.dtype).removeprefix("torch.")
     recipe = None

@@ -42,7 +42,7 @@ def decide(
 ) -> Decided:
     """Hear the song and decide its timeline."""
     if settings.timeline:
-        return Decided(edited_timeline(settings, track), settings.start, track)
+        return Decided(edited_timeline(settings, track), settings.start, track, notes=track.notes)
     heard = hear(track.path, settings.wishes)
     photos, videos = (tuple(file.name for file in files) for files in (settings.photos, settings.videos))
     black = None

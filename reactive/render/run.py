@@ -14,16 +14,18 @@ from reactive.audio.hear import settle
 from reactive.diffusion.backend.compile import check_compiler
 from reactive.diffusion.models.load import choose_device, default_threads
 from reactive.errors import OutputError
-from reactive.media.picture import read_picture, read_transparent
+from reactive.media.picture import parse_colour, read_picture, read_transparent
 from reactive.media.sound import open_track
 from reactive.media.video import open_film
 from reactive.preset.library import open_preset, open_words
 from reactive.preset.macros import macro_values
+from reactive.preset.schema import Overlay
 from reactive.preset.shots import open_shots
 from reactive.render.assemble import write_clips
 from reactive.render.clip import Clip
 from reactive.render.inputs import Given
 from reactive.render.outputs import check_output
+from reactive.render.overlay import load_font
 from reactive.render.prepare import Ready, chosen_range, get_ready, loading_of, prompts_between
 from reactive.render.request import Asked, finished_clip, made_here
 from reactive.render.resolve import decide
@@ -36,6 +38,7 @@ from reactive.render.take import load_take
 from reactive.render.workers.local import Executor, LocalExecutor, render_missing
 from reactive.render.workers.segment_renderer import Loading, used_prompts
 from reactive.video.codec import container_format
+from reactive.video.fonts import missing_letters
 from reactive.video.nvenc import check_encoder
 from reactive.video.upscale import Upscaling, check_upscaling
 
@@ -172,7 +175,7 @@ def make_clip(
             reused=reused,
             job=job.folder,
             job_bytes=folder_size(job.folder),
-            notes=(*notes, *decided.notes, *ready.notes, *tally.notes),
+            notes=(*given.notes, *notes, *decided.notes, *ready.notes, *tally.notes),
         )
         job.journal.append({"done": {"request": asked.key, "clip": clip.stored()}})
         return clip
@@ -194,11 +197,29 @@ def _look_at(song: str | os.PathLike[str], outs: Sequence[Path], settings: Setti
     photos = (*settings.photos, *(shots.photos if shots else ()))
     for photo in photos:
         read_picture(photo)
-    for video in settings.videos:
-        open_film(video)
-    if settings.logo:
-        read_transparent(settings.logo)
-    return Given(preset, lyrics, shots, photos)
+    parse_colour(settings.background, where="--background")
+    given = Given(preset, lyrics, shots, photos)
+    shown = _check_overlay(settings, given)
+    notes = [note for video in settings.videos for note in open_film(video).notes]
+    return replace(given, notes=(*notes, *shown))
+
+
+def _check_overlay(settings: Settings, given: Given) -> list[str]:
+    """Read what is laid over the pictures, and return a sentence if a letter of it is in no font."""
+    overlay, folder = (given.preset.preset.overlay, given.preset.path.parent) if given.preset else (Overlay(), Path())
+    logo = settings.logo or (folder / overlay.logo if overlay.logo else None)
+    if logo:
+        read_transparent(logo)
+    font = folder / overlay.font if overlay.font else None
+    if font:
+        load_font(font, 12)
+    texts = [settings.title, *(title.text for title in overlay.title)]
+    if settings.show_lyrics or overlay.lyrics:
+        texts += [line.text for line in given.lines]
+    lacking = missing_letters((text for text in texts if text), font)
+    if not lacking:
+        return []
+    return [f"No font here has the letters {lacking[:40]}; boxes stand for them. Name a font with overlay.font."]
 
 
 def _ray(ready: Ready, sha256: str, job: Job, asked: Asked, settings: Settings, rates: Rates | None) -> Executor:

@@ -24,6 +24,7 @@ class Settings:
     `imagine_rate` is how many pictures a second are imagined where feedback does not decide; 0 means: every frame.
     `start` and `duration` are seconds of the song; with `telling` the excerpt begins where it tells most, around the drop;
     `macros` says where the preset's knobs stand; `lyrics` is an LRC or SRT file, `shots` a file of wishes for single shots;
+    `background` is the colour that shows where photographs and videos are transparent;
     `title`, `logo` and `show_lyrics` are laid over the finished pictures; `take` is a recorded performance, which brings its
     own presets, seed and frame rate; `batch`, `slices` (pictures that are decoded at once), `threads`, `segment`
     (frames) and `pace` (of the walk) 0 mean: by rule; `lanes` is the shape of a batch of feedback lanes, 0 by rule, -1 that
@@ -54,6 +55,7 @@ class Settings:
     duration: float | None = None
     photos: tuple[Path, ...] = ()
     videos: tuple[Path, ...] = ()
+    background: str = "black"
     imagine_rate: float = 0.0
     upscale: int = 1
     upscaler: str = "lanczos"

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from reactive.media.picture import BLACK
 from reactive.media.video import Film, FilmReader, open_film
 from reactive.sources.saliency import SIDE, best_window, saliency
 
@@ -25,6 +26,8 @@ class VideoSource:
         The file.
     width, height
         The imagine-size.
+    background
+        Red, green and blue, 0 to 255, that show where it is transparent.
 
     Raises
     ------
@@ -32,7 +35,7 @@ class VideoSource:
         If it can't be read as a video, or is HDR.
     """
 
-    def __init__(self, path: Path, *, width: int, height: int) -> None:
+    def __init__(self, path: Path, *, width: int, height: int, background: tuple[int, int, int] = BLACK) -> None:
         self.film: Film = open_film(path)
         left, top, across, down = best_window(_salience(self.film), (self.film.width, self.film.height), width / height)
         scale_x, scale_y = width / across, height / down
@@ -40,7 +43,7 @@ class VideoSource:
         window = (
             min(round(left * scale_x), whole[0] - width), min(round(top * scale_y), whole[1] - height), width, height,
         )  # fmt: skip
-        self.reader = FilmReader(self.film, width=whole[0], height=whole[1], window=window)
+        self.reader = FilmReader(self.film, width=whole[0], height=whole[1], window=window, background=background)
 
     def number_at(self, seconds: Fraction) -> int:
         """Return the number of the picture that is nearest to a time of the song."""

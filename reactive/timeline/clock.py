@@ -14,11 +14,16 @@ import numpy as np
 
 from reactive.errors import TimelineError
 
+# what is called 29.97 is 30000/1001 (SMPTE ST 12-1): a thousandth less than these, to within how people round
+_NTSC = (12, 15, 24, 30, 48, 60, 72, 90, 96, 120, 144, 240)
+_ROUNDED = Fraction(6, 1000)
 _RATE = re.compile(r"\d{1,9}(?:\.\d{1,6})?(?:/\d{1,9})?", re.ASCII)
 
 
 def parse_fps(text: str) -> Fraction:
     """Parse ``24``, ``29.97`` or ``30000/1001`` to a frame rate between 1 and 240.
+
+    ``23.976``, ``29.97``, ``59.94`` and their like, with a point, mean the exact NTSC rates; `ntsc_note` says so.
 
     Raises
     ------
@@ -31,10 +36,23 @@ def parse_fps(text: str) -> Fraction:
     top, _, bottom = text.partition("/")
     if bottom and int(bottom) == 0:
         raise TimelineError(f'"{text}" is not a frame rate', where="--fps", remedy=remedy)
-    fps = Fraction(top) / Fraction(bottom or 1)
+    fps = _ntsc(top) if "." in top and not bottom else Fraction(top) / Fraction(bottom or 1)
     if not 1 <= fps <= 240:
         raise TimelineError(f"{text} frames a second are not between 1 and 240", where="--fps", remedy=remedy)
     return fps
+
+
+def _ntsc(text: str) -> Fraction:
+    """Return the NTSC rate that a decimal number rounds, or the number itself."""
+    given = Fraction(text)
+    exact = (Fraction(rate * 1000, 1001) for rate in _NTSC)
+    return next((fps for fps in exact if given.denominator > 1 and abs(fps - given) < _ROUNDED), given)
+
+
+def ntsc_note(text: str) -> str:
+    """Return the sentence that says what a frame rate was taken for, if that is not what stands there; else nothing."""
+    fps = parse_fps(text)
+    return f"{text} frames a second are taken as exactly {fps} (NTSC)." if "." in text and fps != Fraction(text) else ""
 
 
 def format_fps(fps: Fraction) -> str:

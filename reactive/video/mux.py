@@ -13,12 +13,13 @@ import av.error
 import numpy as np
 
 from reactive.errors import OutputError
-from reactive.media.sound import Track, blocks
+from reactive.media.sound import Track, resampled, stereo_blocks
 from reactive.media.tags import append_boxes
 from reactive.video.codec import HARDWARE, Codec
 from reactive.video.segment import file_url, output_error
 
-AAC_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000)
+# what players and editors play; at 96 kHz, which AAC knows too, many are silent
+AAC_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
 AAC_BITS = 256_000
 # what stands beside lossless or intermediate pictures
 _SOUND = {"mp4": ("aac", "fltp"), "mov": ("pcm_s24le", "s32"), "matroska": ("flac", "s16")}
@@ -91,9 +92,7 @@ def _write(
         video = target.add_stream_from_template(first.streams.video[0])
     video.time_base = 1 / fps
     name, sample_format = sound_codec
-    rate = (
-        next((rate for rate in AAC_RATES if rate >= track.sample_rate), 96_000) if name == "aac" else track.sample_rate
-    )
+    rate = aac_rate(track.sample_rate) if name == "aac" else track.sample_rate
     audio = target.add_stream(name, rate=rate, layout="stereo")
     audio.time_base = Fraction(1, rate)
     if name == "aac":
@@ -140,47 +139,37 @@ def _in_frames(pts: int | None, time_base: Fraction, fps: Fraction) -> int:
     return round((pts or 0) * time_base * fps)
 
 
+def aac_rate(rate: int) -> int:
+    """Return the sample rate at which a song becomes AAC: its own, a whole part of it, or the next that there is."""
+    if rate > AAC_RATES[-1]:
+        return next((part for part in (48_000, 44_100) if rate % part == 0), AAC_RATES[-1])
+    return next(known for known in AAC_RATES if known >= rate)
+
+
 def sound_packets(
     stream: Any, track: Track, rate: int, sample_format: str, sound: tuple[int, int], *, gain: float = 1.0
 ) -> Iterator[Any]:
     """Yield encoded stereo sound with time stamps from 0, its samples multiplied by `gain`."""
-    resampler = av.AudioResampler(format=sample_format, layout="stereo", rate=rate)
+    form = av.AudioResampler(format=sample_format, layout="stereo", rate=rate)
+    parts = stereo_blocks(track, start=sound[0], stop=sound[1])
+    if rate != track.sample_rate:
+        parts = resampled(parts, track.sample_rate, rate, 2)
     written, given = 0, 0
-    for block in blocks(track, start=sound[0], stop=sound[1]):
+    for block in parts:
         frame: Any = av.AudioFrame.from_ndarray(
-            np.ascontiguousarray((np.float32(gain) * to_stereo(block)).reshape(1, -1)), format="flt", layout="stereo"
+            np.ascontiguousarray((np.float32(gain) * block).reshape(1, -1)), format="flt", layout="stereo"
         )
-        frame.sample_rate, frame.pts, frame.time_base = track.sample_rate, given, Fraction(1, track.sample_rate)
+        frame.sample_rate, frame.pts, frame.time_base = rate, given, Fraction(1, rate)
         given += len(block)
-        for whole in resampler.resample(frame):
+        for whole in form.resample(frame):
             whole.pts, whole.time_base = written, Fraction(1, rate)
             written += whole.samples
             yield from stream.encode(whole)
-    for whole in resampler.resample(None):
+    for whole in form.resample(None):
         whole.pts, whole.time_base = written, Fraction(1, rate)
         written += whole.samples
         yield from stream.encode(whole)
     yield from stream.encode(None)
-
-
-def to_stereo(block: np.ndarray) -> np.ndarray:
-    """Return float32 [n, 2] from [n, channels]: mono on both sides, surround folded down (ITU-R BS.775)."""
-    channels = block.shape[1]
-    if channels == 2:
-        return block
-    if channels == 1:
-        return np.repeat(block, 2, axis=1)
-    left, right = block[:, 0].copy(), block[:, 1].copy()
-    half = np.float32(np.sqrt(0.5))
-    # centre to both sides, the low-frequency channel left out, what stands behind to its side
-    centre = channels in (3, 5) or channels >= 6
-    if centre:
-        left += half * block[:, 2]
-        right += half * block[:, 2]
-    behind = 4 if channels >= 6 else 3 if centre else 2
-    for channel in range(behind, channels):
-        (left if (channel - behind) % 2 == 0 else right)[:] += half * block[:, channel]
-    return np.clip(np.stack([left, right], axis=1), -1.0, 1.0)
 
 
 def _flush_to_disk(path: Path) -> None:

@@ -16,7 +16,7 @@ from reactive.media.loudness import Loudness, song_loudness
 from reactive.media.safe import open_container
 from reactive.media.sound import Track, open_track
 from reactive.media.tags import append_boxes, read_tags
-from reactive.video.mux import AAC_BITS, sound_packets
+from reactive.video.mux import AAC_BITS, aac_rate, sound_packets
 from reactive.video.segment import file_url, output_error
 
 PEAK = -1.0
@@ -86,11 +86,12 @@ def _remux(clip: Path, track: Track, out: Path, container: str, gain: float) -> 
         encoder, sample_format = _ENCODERS.get(sound.codec_context.name, ("aac", "fltp"))
         video: Any = target.add_stream_from_template(pictures)
         video.time_base = pictures.time_base
-        audio: Any = target.add_stream(encoder, rate=track.sample_rate, layout="stereo")
-        audio.time_base = Fraction(1, track.sample_rate)
+        rate = aac_rate(track.sample_rate) if encoder == "aac" else track.sample_rate
+        audio: Any = target.add_stream(encoder, rate=rate, layout="stereo")
+        audio.time_base = Fraction(1, rate)
         if encoder == "aac":
             audio.bit_rate = AAC_BITS
-        packets = sound_packets(audio, track, track.sample_rate, sample_format, (0, track.samples), gain=gain)
+        packets = sound_packets(audio, track, rate, sample_format, (0, track.samples), gain=gain)
         waiting = next(packets, None)
         for packet in source.demux(pictures):
             if not packet.size or packet.dts is None or packet.time_base is None:

@@ -85,5 +85,5 @@ def test_boil_is_one_where_hits_do_not_show() -> None:
 
 def test_what_is_no_clip_is_refused(tmp_path: Path) -> None:
     song = write_song(tmp_path / "song.wav", clicks([0.5], seconds=2))
-    with pytest.raises(MediaError, match="no pictures"):
+    with pytest.raises(MediaError, match="no moving pictures"):
         score_clip(song)

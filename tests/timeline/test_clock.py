@@ -17,6 +17,7 @@ from reactive.timeline.clock import (
     frame_times,
     nearest_frame,
     nearest_frames,
+    ntsc_note,
     parse_fps,
     tick_positions,
 )  # fmt: skip
@@ -77,3 +78,16 @@ def test_ticks_rise_span_the_shot_and_meet_hits(
 def test_a_tick_moves_onto_a_hit() -> None:
     ticks = tick_positions(0, 48, Fraction(24), Fraction(12), np.array([11]))
     assert Fraction(11) in ticks
+
+
+@pytest.mark.parametrize(
+    ("text", "fps"),
+    [
+        ("23.976", "24000/1001"), ("23.98", "24000/1001"), ("29.97", "30000/1001"), ("47.952", "48000/1001"),
+        ("59.94", "60000/1001"), ("119.88", "120000/1001"), ("24", "24"), ("24.0", "24"), ("2997/100", "2997/100"),
+        ("12.5", "25/2"), ("29.5", "59/2"),
+    ],
+)  # fmt: skip
+def test_what_is_called_29_97_is_the_exact_ntsc_rate(text: str, fps: str) -> None:
+    assert parse_fps(text) == Fraction(fps)
+    assert bool(ntsc_note(text)) == (Fraction(text) != Fraction(fps))

@@ -13,7 +13,7 @@ from reactive import Settings, make_clip
 from reactive.errors import OutputError
 from reactive.media.sound import blocks, open_track
 from reactive.video.codec import container_format, video_codec
-from reactive.video.mux import join, to_stereo
+from reactive.video.mux import aac_rate, join
 from reactive.video.nvenc import check_encoder, nvenc_problem
 from reactive.video.segment import SegmentEncoder, crop_to
 from tests.media.test_sound import CLAP, clap_song, encode, first_loud
@@ -180,14 +180,6 @@ def test_cropping_never_stretches() -> None:
     assert crop_to(picture, (1080, 1920)).shape == (224, 126, 3)
 
 
-def test_surround_is_folded_down() -> None:
-    block = np.zeros((10, 6), np.float32)
-    block[:, 2] = 0.5
-    stereo = to_stereo(block)
-    assert stereo.shape == (10, 2)
-    assert stereo == pytest.approx(0.5 * np.sqrt(0.5))
-
-
 def test_an_encoder_that_does_not_open_is_said_before_anything_is_rendered(tmp_path: Path, song: Path) -> None:
     if not nvenc_problem():
         pytest.skip("this card has an encoder")
@@ -212,3 +204,27 @@ def test_pieces_of_a_card_join_as_they_are(tmp_path: Path, song: Path) -> None:
     times, pictures = decoded(out)
     assert times == [Fraction(frame, 24) for frame in range(24)]
     assert np.abs(pictures.mean((1, 2, 3)) - 10 * np.arange(24)).max() < 4
+
+
+@pytest.mark.parametrize(
+    ("rate", "wanted"),
+    [
+        (8000, 8000),
+        (37_800, 44_100),
+        (44_100, 44_100),
+        (48_000, 48_000),
+        (88_200, 44_100),
+        (96_000, 48_000),
+        (176_400, 44_100),
+    ],
+)
+def test_aac_is_what_players_play(rate: int, wanted: int) -> None:
+    assert aac_rate(rate) == wanted
+
+
+def test_a_song_of_96_khz_is_resampled_in_place(tmp_path: Path) -> None:
+    given = write_song(tmp_path / "song96.wav", clap_song(96_000), 96_000)
+    clip = open_track(write_clip(tmp_path, given, fps=Fraction(24), frames=[72]))
+    assert clip.sample_rate == 48_000
+    found = first_loud(np.concatenate(list(blocks(clip))), clip.sample_rate)
+    assert abs(found - CLAP) < 0.001

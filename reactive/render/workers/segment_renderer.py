@@ -17,6 +17,7 @@ from reactive.diffusion.lanes import Passage, lane_frames, shot_ticks
 from reactive.diffusion.models.conditioning import PromptBank
 from reactive.diffusion.models.load import Model, load_model
 from reactive.diffusion.motion.interpolate import sparse_frames
+from reactive.media.picture import BLACK
 from reactive.render.plan import Segment
 from reactive.render.store.cache_keys import first_tick_at, last_tick_before, shot_around
 from reactive.render.store.checkpoint import append_tick, read_state, read_trail, state_bytes
@@ -91,6 +92,8 @@ class Order:
         How many pictures are encoded or decoded at once; 0: all of a batch.
     lanes
         Shape of a batch of feedback lanes; 0: that of any batch.
+    background
+        The colour that shows where photographs and videos are transparent.
     """
 
     folder: Path
@@ -108,6 +111,7 @@ class Order:
     pace: float = 1.0
     slices: int = 0
     lanes: int = 0
+    background: tuple[int, int, int] = BLACK
 
     def lanes_of(self, batch: int) -> int:
         """Return the shape of a batch of lanes where a batch has another shape than was planned, since memory ran out."""
@@ -188,9 +192,7 @@ class Worker:
             else Core(model, bank, batch=lanes, width=width, height=height, slices=order.slices)
         )
         self.videos = _videos(order)
-        self.scene = scenery(
-            order.timeline, self.core, _photos(order.photos, order.imagined), self.videos, pace=order.pace
-        )
+        self.scene = scenery(order.timeline, self.core, _photos(order), self.videos, pace=order.pace)
 
     @property
     def pictures(self) -> int:
@@ -352,15 +354,14 @@ def chains(todos: Sequence[Todo]) -> list[tuple[tuple[int, int], list[tuple[int,
     return found
 
 
-def _photos(photos: Sequence[Path], size: tuple[int, int]) -> dict[int, torch.Tensor]:
-    return {
-        number: from_bytes(torch.from_numpy(load_photo(path, width=size[0], height=size[1]).copy()).permute(2, 0, 1))
-        for number, path in enumerate(photos)
-    }
+def _photos(order: Order) -> dict[int, torch.Tensor]:
+    width, height = order.imagined
+    loaded = (load_photo(path, width=width, height=height, background=order.background) for path in order.photos)
+    return {number: from_bytes(torch.from_numpy(photo.copy()).permute(2, 0, 1)) for number, photo in enumerate(loaded)}
 
 
 def _videos(order: Order) -> dict[int, VideoSource]:
     return {
-        number: VideoSource(path, width=order.imagined[0], height=order.imagined[1])
+        number: VideoSource(path, width=order.imagined[0], height=order.imagined[1], background=order.background)
         for number, path in enumerate(order.videos, len(order.photos))
     }

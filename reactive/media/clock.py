@@ -1,0 +1,232 @@
+"""One clock for all streams of a file: seconds from its first sound or picture, whichever comes first.
+
+Every stream's own presentation times count, so sound or pictures that begin late do so. Recordings that were joined byte by
+byte begin their times again; what follows goes on where everything before it has ended, sound and pictures by the same shift.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import av.error
+import numpy as np
+
+from reactive.media.safe import open_container
+
+# containers whose parts can be joined byte by byte
+_JOINABLE = ("mpegts", "mpeg", "flv")
+# those that keep a time for each piece of sound; in the others what follows goes on
+_TIMED = (*_JOINABLE, "mov", "matroska", "asf")
+# time stamps of one stream that go back by more, in seconds, begin again
+_BACK = 0.1
+# and those of all streams at once that leap by more were not recorded in one go
+_LEAP = 10.0
+# streams begin together if no more lies between, in seconds: the rounding of containers that count milliseconds
+_TOGETHER = Fraction(2, 1000)
+
+
+@dataclass(frozen=True)
+class Clock:
+    """How a file's time stamps become seconds.
+
+    Attributes
+    ----------
+    origin
+        Time stamp, in seconds, that is second 0; None for the first sound.
+    positions, shifts
+        From which byte on which seconds are added to time stamps; the first is from the beginning.
+    timed
+        Whether each piece of sound has a presentation time.
+    """
+
+    origin: Fraction | None = None
+    positions: tuple[int, ...] = (0,)
+    shifts: tuple[Fraction, ...] = (Fraction(0),)
+    timed: bool = False
+
+    @property
+    def joins(self) -> int:
+        """How many times the file's times begin again."""
+        return len(self.positions) - 1
+
+    def shift_at(self, position: int) -> Fraction:
+        """Return the seconds to add to a time stamp that stands at a byte of the file."""
+        return self.shifts[int(np.searchsorted(self.positions, position, side="right")) - 1]
+
+
+def read_clock(path: Path) -> Clock:
+    """Return the clock of a sound or video file.
+
+    Raises
+    ------
+    MediaError
+        If it can't be read.
+    """
+    with open_container(path) as container:
+        kinds = container.format.name.split(",")
+        sounds, pictures = sound_stream(container), picture_stream(container)
+        indices = [stream.index for stream in (sounds, pictures) if stream is not None]
+        timed = any(kind in _TIMED for kind in kinds)
+        origin = _origin(container, sounds, pictures) if sounds is not None and pictures is not None else None
+    if any(kind in _JOINABLE for kind in kinds):
+        positions, shifts = _spans(path, indices)
+        return Clock(origin, positions, shifts, timed)
+    return Clock(origin, timed=timed)
+
+
+def begin_again(times: int) -> str:
+    """Return the sentence for a file whose time stamps begin again so many times."""
+    return (
+        f"The file's times begin again {times} time{'s' * (times > 1)}; what follows goes on where the rest has ended."
+    )
+
+
+def sound_stream(container: Any) -> Any:
+    """Return a file's sound: the first stream that says how it sounds, or None."""
+    streams = list(container.streams.audio)
+    return next((stream for stream in streams if stream.codec_context.sample_rate), streams[0] if streams else None)
+
+
+def picture_stream(container: Any) -> Any:
+    """Return a file's moving pictures or None; a song's cover is a stream of pictures too."""
+    return next((stream for stream in container.streams.video if not is_cover(stream)), None)
+
+
+def is_cover(stream: Any) -> bool:
+    """Return whether a stream is a still picture that belongs to a song."""
+    return bool(stream.disposition & av.stream.Disposition.attached_pic)
+
+
+def clocked_packets(container: Any, stream: Any, clock: Clock, position: int = 0) -> Iterator[Any]:
+    """Yield a stream's packets to the end, their time stamps moved by the clock's shifts; what can't be read is skipped.
+
+    `position` is the byte at which the container stands.
+    """
+    packets = container.demux(stream)
+    while True:
+        try:
+            packet = next(packets, None)
+        except av.error.InvalidDataError:
+            continue
+        except (av.error.FFmpegError, OSError, ValueError):
+            return
+        if packet is None:
+            return
+        if clock.joins and packet.size:
+            # a piece cut out of a larger packet has no position of its own
+            position = packet.pos if packet.pos is not None else position
+            shift = round(clock.shift_at(position) / packet.time_base)
+            packet.pts = None if packet.pts is None else packet.pts + shift
+            packet.dts = None if packet.dts is None else packet.dts + shift
+        yield packet
+
+
+def decoded_frames(packets: Iterator[Any], context: Any = None) -> Iterator[Any]:
+    """Yield what can be decoded of packets, by their own decoder or another; damaged ones are skipped, as players do."""
+    for packet in packets:
+        try:
+            frames = context.decode(packet) if context is not None else packet.decode()
+        except av.error.InvalidDataError:
+            continue
+        except (av.error.FFmpegError, OSError, ValueError):
+            return
+        yield from frames
+
+
+def _origin(container: Any, sounds: Any, pictures: Any) -> Fraction | None:
+    """Return when the earlier of sound and pictures begins; None if that is the sound, or as good as."""
+    if pictures.start_time is None:
+        return None
+    seen = pictures.start_time * Fraction(pictures.time_base)
+    # what a decoder leaves out at the start is known only to the decoder
+    first = next(
+        (frame for frame in decoded_frames(clocked_packets(container, sounds, Clock())) if frame.pts is not None), None
+    )
+    if first is None:
+        return None
+    heard = first.pts * Fraction(first.time_base)
+    return min(seen, heard) if abs(seen - heard) > _TOGETHER else heard
+
+
+def _spans(path: Path, indices: list[int]) -> tuple[tuple[int, ...], tuple[Fraction, ...]]:
+    """Return from which byte on time stamps need which shift to go on, by reading all packets."""
+    with open_container(path) as container:
+        streams = [container.streams[index] for index in indices]
+        bases = [Fraction(stream.time_base or Fraction(1, 1000)) for stream in streams]
+        columns = [[array("q") for _ in range(4)] for _ in streams]
+        for packet in _every(container, streams):
+            if packet.size and packet.dts is not None:
+                column = columns[indices.index(packet.stream_index)]
+                known = column[0][-1] if column[0] else 0
+                shown = packet.pts if packet.pts is not None else packet.dts
+                values = (packet.pos if packet.pos is not None else known, packet.dts, shown, packet.duration or 0)
+                for cell, value in zip(column, values, strict=True):
+                    cell.append(value)
+    tables = [
+        (np.array(column, np.int64).reshape(4, -1), float(base)) for column, base in zip(columns, bases, strict=True)
+    ]
+    tables = [(table, base) for table, base in tables if table.shape[1]]
+    return _shifts(tables, _boundaries(tables))
+
+
+def _every(container: Any, streams: list[Any]) -> Iterator[Any]:
+    packets = container.demux(streams)
+    while True:
+        try:
+            packet = next(packets, None)
+        except av.error.InvalidDataError:
+            continue
+        except (av.error.FFmpegError, OSError, ValueError):
+            return
+        if packet is None:
+            return
+        yield packet
+
+
+def _boundaries(tables: list[tuple[np.ndarray, float]]) -> list[int]:
+    """Return the bytes at which time stamps begin again: breaks of several streams near each other are one."""
+    breaks: list[tuple[int, int, bool]] = []
+    for number, ((position, decoded, _, _), base) in enumerate(tables):
+        step = np.diff(decoded) * base
+        places = np.flatnonzero((step < -_BACK) | (step > _LEAP)).tolist()
+        breaks += [(int(position[at + 1]), number, bool(step[at] < 0)) for at in places]
+    found: list[int] = []
+    group: dict[int, tuple[int, bool]] = {}
+    for position_of, number, back in [*sorted(breaks), (0, -1, False)]:
+        if number == -1 or number in group:
+            # one stream that leaps ahead alone has a hole
+            if group and (any(back for _, back in group.values()) or len(group) == len(tables)):
+                found.append(min(position for position, _ in group.values()))
+            group = {}
+        group[number] = (position_of, back)
+    return found
+
+
+def _shifts(
+    tables: list[tuple[np.ndarray, float]], boundaries: list[int]
+) -> tuple[tuple[int, ...], tuple[Fraction, ...]]:
+    """Return positions and shifts: each stretch begins where everything before it has ended."""
+    shifts = [Fraction(0)]
+    edges = [0, *boundaries]
+    end: float | None = None
+    for number, first in enumerate(edges):
+        last = edges[number + 1] if number + 1 < len(edges) else np.iinfo(np.int64).max
+        starts, ends = [], []
+        for (position, _, shown, duration), base in tables:
+            inside = (position >= first) & (position < last)
+            if inside.any():
+                starts.append(float(shown[inside].min()) * base)
+                ends.append(float((shown + duration)[inside].max()) * base)
+        if number:
+            shift = (end - min(starts)) if starts and end is not None else 0.0
+            # whole ticks of MPEG's clock, which also are whole milliseconds' best neighbours
+            shifts.append(Fraction(round(shift * 90_000), 90_000))
+        if ends:
+            end = max(ends) + float(shifts[-1])
+    return tuple(edges), tuple(shifts)

@@ -1,0 +1,377 @@
+"""Decode a file's sound piece by piece, as it comes: whatever its container, with every change of rate and channels.
+
+libsndfile reads what it can (WAV, FLAC, OGG ...), FFmpeg the rest (MP3, M4A, a video's sound). Where a container says when each
+piece sounds, holes become silence. Memory is flat in the length of the song.
+"""
+
+from __future__ import annotations
+
+import io
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple, cast
+
+import av
+import av.error
+import numpy as np
+import soundfile
+
+from reactive.errors import MediaError
+from reactive.media.channels import Layout, layout_of, usual_layout
+from reactive.media.clock import Clock, begin_again, clocked_packets, decoded_frames, read_clock, sound_stream
+from reactive.media.ogg import ogg_links
+from reactive.media.riff import sized_wav
+from reactive.media.safe import open_container
+from reactive.media.slices import Slices
+
+# small enough that little is lost where a damaged file breaks off
+BLOCK = 1 << 15
+RATES = (1_000, 768_000)
+MAX_CHANNELS = 256
+# FFmpeg's names of what has its length in a header; for others it guesses by the bit rate
+_PROMISING = ("mov", "flac", "wav", "w64", "aiff", "caf", "ape", "tta", "wv")
+# libsndfile's number for a length that the header does not know
+_UNKNOWN_LENGTH = 1 << 62
+# the order of Ogg's channels where it is not the usual one (Vorbis I, 4.3.9; RFC 7845, 5.1.1.2)
+_VORBIS: dict[int, Layout] = {
+    3: ("FL", "FC", "FR"),
+    4: ("FL", "FR", "BL", "BR"),
+    5: ("FL", "FC", "FR", "BL", "BR"),
+    6: ("FL", "FC", "FR", "BL", "BR", "LFE"),
+    7: ("FL", "FC", "FR", "SL", "SR", "BC", "LFE"),
+    8: ("FL", "FC", "FR", "SL", "SR", "BL", "BR", "LFE"),
+}
+# what a piece may be early or late by before it counts, in seconds: time stamps are rounded, some recorders' tremble
+_HOLE, _OVERLAP = (0.010, 0.020), 0.040
+# so many pieces have to agree on it
+_AGREEING = 8
+# further back, time stamps begin again
+_RESTART = 0.5
+# more silence than this, in seconds, is no hole but a broken time stamp
+MAX_SILENCE = 600.0
+
+
+class Chunk(NamedTuple):
+    """A piece of sound: float32 [n, channels], samples a second, and what each channel is."""
+
+    samples: np.ndarray
+    rate: int
+    layout: Layout
+
+
+@dataclass
+class Told:
+    """What a decoder found odd on its way: whole sentences, the seconds that headers promise (0: unknown), and a break.
+
+    `bounded` samples are whole numbers in the file, so none can be NaN or beyond full scale.
+    """
+
+    notes: list[str] = field(default_factory=list)
+    promised: float = 0.0
+    broke_off: bool = False
+    bounded: bool = False
+
+
+def choose_reader(path: Path) -> str:
+    """Return which way a file is read: ``soundfile``, ``ogg`` (several streams in a row) or ``av``.
+
+    Raises
+    ------
+    MediaError
+        If no library recognises it, or it has no sound.
+    """
+    if not _is_mpeg(path):
+        if len(ogg_links(path)) > 1:
+            return "ogg"
+        try:
+            with _open_soundfile(path) as handle:
+                # what each of many channels is, only FFmpeg tells, but for Ogg's own order
+                if (handle.channels <= 2 or _in_vorbis_order(handle)) and handle.frames < _UNKNOWN_LENGTH:
+                    return "soundfile"
+        except (soundfile.LibsndfileError, TypeError):
+            pass
+    try:
+        with open_container(path) as container:
+            if sound_stream(container) is None:
+                raise MediaError("has no sound in it", where=str(path), remedy="name a file with a sound track")
+            return "av"
+    except MediaError:
+        if _is_mpeg(path) or not _soundfile_opens(path):
+            raise
+        return "soundfile"
+
+
+def chunks(path: Path, reader: str, told: Told | None = None) -> Iterator[Chunk]:
+    """Yield a file's sound from its first audible sample to its last.
+
+    Parameters
+    ----------
+    path, reader
+        The file, and the way that `choose_reader` chose.
+    told
+        Filled with what is found odd.
+    """
+    told = told if told is not None else Told()
+    if reader == "soundfile":
+        yield from _by_soundfile(lambda: _open_soundfile(path), told)
+        return
+    if reader == "ogg":
+        yield from _by_links(path, told)
+        return
+    yield from _gathered(_by_ffmpeg(lambda: open_container(path), read_clock(path), told))
+
+
+def _is_mpeg(path: Path) -> bool:
+    """Return whether a file looks like MPEG audio.
+
+    libsndfile would hand it to libmpg123, which prints its complaints about a damaged file and gives up where FFmpeg
+    reads on. Of a whole file both give the same samples.
+    """
+    with path.open("rb") as raw:
+        head = raw.read(3)
+    return head == b"ID3" or (len(head) == 3 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0)
+
+
+def _open_soundfile(path: Path) -> _Handle:
+    """Open a file by libsndfile, with a header that knows its length."""
+    sized = sized_wav(path)
+    # given the file, not its name: libsndfile refuses names that are not UTF-8
+    if sized and sized.header:
+        return _Handle(Slices(path, [sized.header, (sized.first, sized.last)]))
+    return _Handle(_Steady(io.FileIO(path)), missing=sized.missing / (sized.last - sized.first) if sized else 0.0)
+
+
+class _Steady(io.BufferedReader):
+    """A file that stays where it is when told to go to where nothing is, as a damaged header may tell libsndfile to."""
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        """Move to a byte, if there can be one of that number."""
+        try:
+            return super().seek(offset, whence)
+        except (OSError, ValueError, OverflowError):
+            return self.tell()
+
+
+class _Handle(AbstractContextManager[Any]):
+    """A libsndfile reader together with the file that it reads, and how much of its sound is missing at the end."""
+
+    def __init__(self, raw: io.IOBase, *, missing: float = 0.0) -> None:
+        self.raw = raw
+        self.missing = missing
+        try:
+            self.sound = soundfile.SoundFile(cast(BinaryIO, raw))
+        except BaseException:
+            raw.close()
+            raise
+
+    def __enter__(self) -> Any:
+        """Return the reader."""
+        return self.sound
+
+    def __exit__(self, *_: object) -> None:
+        """Close both."""
+        self.sound.close()
+        self.raw.close()
+
+
+def _soundfile_opens(path: Path) -> bool:
+    try:
+        with _open_soundfile(path):
+            return True
+    except (soundfile.LibsndfileError, TypeError):
+        return False
+
+
+def _by_soundfile(opened: Callable[[], _Handle], told: Told) -> Iterator[Chunk]:
+    reader = opened()
+    with reader as handle:
+        layout = usual_layout(handle.channels)
+        order = [_VORBIS[handle.channels].index(name) for name in layout] if _in_vorbis_order(handle) else None
+        if handle.frames < _UNKNOWN_LENGTH:
+            told.promised += handle.frames * (1 + reader.missing) / handle.samplerate
+        told.bounded = handle.subtype.startswith("PCM")
+        count = 0
+        while True:
+            try:
+                block = handle.read(BLOCK, dtype="float32", always_2d=True)
+            except soundfile.LibsndfileError:
+                # a file cut short: what could be read is the song
+                block = np.zeros((0, 1), np.float32)
+            if not len(block):
+                told.broke_off |= count < handle.frames
+                return
+            count += len(block)
+            yield Chunk(block if order is None else block[:, order], handle.samplerate, layout)
+
+
+def _in_vorbis_order(handle: Any) -> bool:
+    return handle.format == "OGG" and handle.subtype in ("VORBIS", "OPUS") and handle.channels in _VORBIS
+
+
+def _by_links(path: Path, told: Told) -> Iterator[Chunk]:
+    """Yield the streams of a chained Ogg one after the other."""
+    links = ogg_links(path)
+    lost: list[int] = []
+    for number, link in enumerate(links, 1):
+        found = False
+        for chunk in _one_link(path, link, told):
+            found = True
+            yield chunk
+        if not found:
+            lost.append(number)
+    if lost:
+        told.notes.append(
+            f"Part {', '.join(map(str, lost))} of {len(links)} of the Ogg file can't be read and is left out."
+        )
+
+
+def _one_link(path: Path, link: tuple[int, int], told: Told) -> Iterator[Chunk]:
+    def opened() -> _Handle:
+        return _Handle(Slices(path, [link]))
+
+    try:
+        with opened() as handle:
+            plain = handle.channels <= 2 or _in_vorbis_order(handle)
+    except (soundfile.LibsndfileError, TypeError):
+        plain = False
+    if plain:
+        yield from _by_soundfile(opened, told)
+        return
+    try:
+        yield from _gathered(_by_ffmpeg(lambda: open_container(path, part=link), Clock(), told))
+    except MediaError:
+        return
+
+
+def _by_ffmpeg(opened: Callable[[], AbstractContextManager[Any]], clock: Clock, told: Told) -> Iterator[Chunk]:
+    """Yield short pieces of the first sound stream, with silence for its holes."""
+    with opened() as container:
+        stream = sound_stream(container)
+        if stream is None:
+            return
+        stream.codec_context.thread_type = "AUTO"
+        if stream.duration and stream.time_base and container.format.name.split(",")[0] in _PROMISING:
+            told.promised = float(stream.duration * stream.time_base)
+        frames = _pieces(decoded_frames(clocked_packets(container, stream, clock)))
+        if clock.timed:
+            yield from _in_time(frames, clock, told)
+        else:
+            for chunk, _ in frames:
+                yield chunk
+
+
+def _pieces(frames: Iterator[Any]) -> Iterator[tuple[Chunk, float | None]]:
+    """Yield decoded frames as float32 with the time stamps, in seconds, at which they begin."""
+    known: Any = None
+    base, rate, count, layout = 0.0, 0, 0, Layout()
+    resampler: Any = None
+    for frame in frames:
+        form = frame.format.name, frame.layout.name, frame.sample_rate, frame.time_base
+        if form != known:
+            known = form
+            rate, count, layout = frame.sample_rate, frame.layout.nb_channels, layout_of(frame.layout)
+            base = float(frame.time_base or 0)
+            fits = RATES[0] <= rate <= RATES[1] and 1 <= count <= MAX_CHANNELS
+            resampler = av.AudioResampler(format="flt", layout=frame.layout, rate=rate) if fits else None
+        if resampler is None:
+            continue
+        # before the resampler takes it
+        begins = frame.pts * base if frame.pts is not None and base else None
+        if form[0] == "fltp":
+            # a view: the samples are copied once, when pieces are gathered
+            yield Chunk(frame.to_ndarray().T, rate, layout), begins
+            continue
+        try:
+            parts = [whole.to_ndarray().reshape(-1, count) for whole in resampler.resample(frame)]
+        except (av.error.FFmpegError, ValueError):
+            known = None
+            continue
+        for part in parts:
+            yield Chunk(part, rate, layout), begins
+            begins = None if begins is None else begins + len(part) / rate
+
+
+def _in_time(pieces: Iterator[tuple[Chunk, float | None]], clock: Clock, told: Told) -> Iterator[Chunk]:
+    """Yield pieces with silence where none sounds, by their presentation times."""
+    origin = None if clock.origin is None else float(clock.origin)
+    ahead: deque[tuple[Chunk, float | None]] = deque()
+    position, silence, restarts = 0.0, 0.0, 0
+    drop = 0
+    ended = False
+    while True:
+        while not ended and len(ahead) < _AGREEING:
+            following = next(pieces, None)
+            ended = following is None
+            if following is not None:
+                ahead.append(following)
+        if not ahead:
+            break
+        chunk, begins = ahead[0]
+        if begins is not None and origin is None:
+            origin = begins
+        punctual = begins is None or origin is None or abs(begins - origin - position) <= _HOLE[0]
+        late = 0.0 if punctual else _lateness(ahead, position, origin)
+        if late > _tolerated(chunk):
+            if silence + late <= MAX_SILENCE:
+                silence += late
+                yield from _silence(round(late * chunk.rate), chunk)
+                position += late
+            else:
+                restarts += 1
+                origin = (origin or 0.0) + late
+        elif late < -_RESTART:
+            restarts += 1
+            origin = (origin or 0.0) + late
+        elif late < -_OVERLAP and not drop:
+            drop = round(-late * chunk.rate)
+        ahead.popleft()
+        cut = min(drop, len(chunk.samples))
+        drop -= cut
+        if cut < len(chunk.samples):
+            yield chunk._replace(samples=chunk.samples[cut:]) if cut else chunk
+            position += (len(chunk.samples) - cut) / chunk.rate
+    if restarts + clock.joins:
+        told.notes.append(begin_again(restarts + clock.joins))
+
+
+def _lateness(ahead: deque[tuple[Chunk, float | None]], position: float, origin: float | None) -> float:
+    """Return by how many seconds the next pieces all come late (or, negative, early): the least of them."""
+    found: list[float] = []
+    at = position
+    for chunk, begins in ahead:
+        if begins is not None and origin is not None:
+            found.append(begins - origin - at)
+        at += len(chunk.samples) / chunk.rate
+    if not found:
+        return 0.0
+    return max(min(found), 0.0) if found[0] > 0 else min(max(found), 0.0)
+
+
+def _tolerated(chunk: Chunk) -> float:
+    return min(max(0.5 * len(chunk.samples) / chunk.rate, _HOLE[0]), _HOLE[1])
+
+
+def _silence(count: int, like: Chunk) -> Iterator[Chunk]:
+    for first in range(0, count, BLOCK):
+        yield like._replace(samples=np.zeros((min(BLOCK, count - first), len(like.layout)), np.float32))
+
+
+def _gathered(pieces: Iterator[Chunk]) -> Iterator[Chunk]:
+    """Yield larger pieces: FFmpeg's frames are short, and blocks are what everything downstream is made for."""
+    waiting: list[np.ndarray] = []
+    held, form = 0, (0, Layout())
+    for chunk in pieces:
+        if waiting and (chunk.rate, chunk.layout) != form:
+            yield Chunk(np.ascontiguousarray(np.concatenate(waiting)), *form)
+            waiting, held = [], 0
+        form = chunk.rate, chunk.layout
+        waiting.append(chunk.samples)
+        held += len(chunk.samples)
+        if held >= BLOCK:
+            yield Chunk(np.ascontiguousarray(np.concatenate(waiting)), *form)
+            waiting, held = [], 0
+    if waiting:
+        yield Chunk(np.ascontiguousarray(np.concatenate(waiting)), *form)

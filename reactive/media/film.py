@@ -1,0 +1,305 @@
+"""Measure a video: when each of its pictures shows, by the file's one clock, and which can be decoded by themselves.
+
+Times come from the packets, without decoding. Where a container has no presentation times (AVI, some ASF), pictures are decoded
+once and take the packets' decoding times in the order in which they come out, which is the order they are shown in.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import lru_cache
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+
+from reactive.errors import MediaError
+from reactive.media.clock import (
+    Clock,
+    begin_again,
+    clocked_packets,
+    decoded_frames,
+    picture_stream,
+    read_clock,
+    sound_stream,
+)
+from reactive.media.safe import open_container, regular_file
+
+MAX_PIXELS = 64_000_000
+MAX_FRAMES = 24 * 3600 * 240
+REMEDY = "export it as MP4 with H.264"
+# transfer functions whose pictures need tone mapping: SMPTE ST 2084 and ARIB STD-B67, as ITU-T H.273 numbers them
+HDR = {16: "PQ", 18: "HLG"}
+# so many of the first pictures are looked at
+_LOOKED_AT = 24
+# FFmpeg's own decoders of these leave transparency out
+_ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
+_MEASURED = 16
+
+
+@dataclass(frozen=True)
+class Film:
+    """A video on disk, measured.
+
+    Attributes
+    ----------
+    path
+        The file.
+    width, height
+        In pixels as it is shown: upright and with square pixels.
+    turns
+        Quarter turns counter-clockwise that bring its coded pictures upright.
+    stream
+        Index of the stream that holds them.
+    times, keys
+        When its pictures show, and those that can be decoded by themselves: int64, rising, in units of `time_base`.
+    time_base
+        Seconds of one unit.
+    start
+        The time in seconds that is the file's second 0: of its first picture or of its sound, whichever is earlier.
+    sound_end
+        The time in seconds at which its sound ends; 0 without sound.
+    rate
+        Pictures a second, on average.
+    clock
+        How the file's time stamps become these times.
+    counted
+        Whether pictures have no presentation times of their own.
+    places
+        Where each key picture is found: its byte if times begin again, else its decoding time stamp; int64.
+    interlaced
+        Whether its pictures are made of fields.
+    decoder
+        FFmpeg's name of the decoder that knows its transparency; empty for the usual one.
+    """
+
+    path: Path
+    width: int
+    height: int
+    turns: int
+    stream: int
+    times: np.ndarray
+    keys: np.ndarray
+    time_base: Fraction
+    start: Fraction
+    sound_end: Fraction
+    rate: Fraction
+    clock: Clock
+    counted: bool
+    places: np.ndarray
+    interlaced: bool
+    decoder: str
+
+    @property
+    def duration(self) -> Fraction:
+        """Length in seconds: to the end of its last picture, or of its sound if that is later."""
+        # the last picture stays as long as most do
+        last = int(np.median(np.diff(self.times))) if len(self.times) > 1 else max(1, round(1 / self.time_base / 25))
+        seen = (int(self.times[-1]) + max(last, 1)) * self.time_base
+        return max(seen, self.sound_end) - self.start
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What its user should be told (whole sentences)."""
+        return (f"{self.path.name}: {begin_again(self.clock.joins)}",) if self.clock.joins else ()
+
+    def nearest(self, seconds: Fraction) -> int:
+        """Return the number of the picture whose time, counted from second 0, is nearest; halfway: the later."""
+        wanted = (Fraction(seconds) + self.start) / self.time_base
+        after = min(int(np.searchsorted(self.times, float(wanted))), len(self.times) - 1)
+        around = range(max(after - 2, 0), min(after + 2, len(self.times)))
+        return min(reversed(around), key=lambda number: abs(int(self.times[number]) - wanted))
+
+
+def open_film(path: str | os.PathLike[str]) -> Film:
+    """Measure a video; of the last few the measure is kept as long as the file does not change.
+
+    Raises
+    ------
+    MediaError
+        If it can't be read as a video, is HDR, holds no whole picture, or is beyond 64 million pixels a picture.
+    """
+    checked = regular_file(path)
+    status = checked.stat()
+    return _measured(checked, status.st_size, status.st_mtime_ns)
+
+
+@lru_cache(maxsize=_MEASURED)
+def _measured(path: Path, size: int, changed: int) -> Film:
+    where = str(path)
+    with open_container(path, kind="video", remedy=REMEDY) as container:
+        stream = picture_stream(container)
+        if stream is None:
+            raise MediaError("has no moving pictures in it", where=where, remedy="name a video file")
+        width, height = stream.codec_context.width, stream.codec_context.height
+        if not 1 <= width * height <= MAX_PIXELS:
+            raise MediaError(f"has pictures of {width}x{height} pixels", where=where, remedy="export it smaller")
+        shape = stream.sample_aspect_ratio or Fraction(1)
+        index, time_base = stream.index, Fraction(stream.time_base or Fraction(1, 1000))
+        rate = Fraction(stream.average_rate or stream.guessed_rate or 25)
+        decoder = _decoder(stream)
+        codec = stream.codec_context.codec
+        leading = container.format.name == "avi" and not codec.intra_only
+        transfer = stream.codec_context.color_trc
+        sound = sound_stream(container)
+        sounding = sound.index if sound is not None else None
+        first, stamps, interlaced = _look(container, stream)
+        if first is None:
+            raise MediaError("holds no picture that can be decoded", where=where, remedy=REMEDY)
+    curve = HDR.get(first.color_trc) or HDR.get(transfer)
+    if curve:
+        raise MediaError(
+            f"is an HDR video ({curve}), whose colours would come out wrong",
+            where=where,
+            remedy="export it as SDR (BT.709)",
+        )
+    across = first.width * (shape if Fraction(1, 8) <= shape <= 8 else 1)
+    turns = round(first.rotation / 90) % 4
+    clock = read_clock(path)
+    known = [stamp for stamp in stamps if stamp is not None]
+    counted = leading or len(known) < len(stamps) or any(late <= early for early, late in pairwise(known))
+    times, keys, places, sound_end = _index(path, index, sounding, clock, where)
+    if counted:
+        times, keys, places = _count(path, index, clock, where)
+    shown = max(1, round(across)), first.height
+    width, height = shown[::-1] if turns % 2 else shown
+    begins = int(times[0]) * time_base
+    start = begins if sounding is None else _start(clock, begins, path)
+    return Film(
+        path, width, height, turns, index, times, keys, time_base, start, sound_end, rate, clock, counted, places,
+        interlaced, decoder,
+    )  # fmt: skip
+
+
+def shown_frames(film: Film, container: Any, stream: Any, position: int = 0) -> Iterator[tuple[int, Any]]:
+    """Yield pictures with their times, in the order they are shown, from where the container stands: a byte, if known."""
+    packets = clocked_packets(container, stream, film.clock, position)
+    context = av.CodecContext.create(film.decoder, "r") if film.decoder else None
+    if not film.counted:
+        for frame in decoded_frames(packets, context):
+            if frame.pts is not None:
+                yield frame.pts, frame
+        return
+    yield from _counted_frames(film, packets, context)
+
+
+def _counted_frames(film: Film, packets: Iterator[Any], context: Any) -> Iterator[tuple[int, Any]]:
+    """Yield pictures by counting from the key picture that decoding begins with."""
+    number: int | None = None
+    landed: int | None = None
+
+    def watched() -> Iterator[Any]:
+        nonlocal landed
+        for packet in packets:
+            if landed is None and packet.size and packet.is_keyframe and packet.dts is not None:
+                at = int(np.searchsorted(film.places, packet.dts))
+                if at < len(film.places) and film.places[at] == packet.dts:
+                    landed = at
+            yield packet
+
+    for frame in decoded_frames(watched(), context):
+        if number is None:
+            if landed is None or not frame.key_frame:
+                continue
+            number = int(np.searchsorted(film.times, film.keys[landed]))
+        if number < len(film.times):
+            yield int(film.times[number]), frame
+        number += 1
+
+
+def _decoder(stream: Any) -> str:
+    clear = any(name.lower() == "alpha_mode" and value == "1" for name, value in stream.metadata.items())
+    return _ALPHA_DECODERS.get(stream.codec_context.codec.name, "") if clear else ""
+
+
+def _look(container: Any, stream: Any) -> tuple[Any, list[int | None], bool]:
+    """Return the first picture, the time stamps of the first few, and whether one of them is interlaced."""
+    first: Any = None
+    stamps: list[int | None] = []
+    interlaced = False
+    for frame in decoded_frames(clocked_packets(container, stream, Clock())):
+        first = first if first is not None else frame
+        stamps.append(frame.pts)
+        interlaced = interlaced or frame.interlaced_frame
+        if len(stamps) == _LOOKED_AT:
+            break
+    return first, stamps, interlaced
+
+
+def _start(clock: Clock, begins: Fraction, path: Path) -> Fraction:
+    """Return second 0 of a film with sound: the sound's first, unless the first picture is earlier."""
+    return begins if clock.origin is None else min(clock.origin, begins) if begins < clock.origin else clock.origin
+
+
+def _index(
+    path: Path, index: int, sounding: int | None, clock: Clock, where: str
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, Fraction]:
+    """Return the times of all pictures and key pictures, where these are found, and when the sound ends."""
+    times: list[int] = []
+    keys: dict[int, int] = {}
+    with open_container(path, kind="video", remedy=REMEDY) as container:
+        pictures = container.streams[index]
+        for packet in clocked_packets(container, pictures, clock):
+            shown = packet.pts if packet.pts is not None else packet.dts
+            if shown is None or not packet.size:
+                continue
+            if packet.is_keyframe:
+                keys.setdefault(shown, int((packet.pos if clock.joins else packet.dts) or 0))
+            # decoded for the sake of others, not shown
+            if not packet.is_discard:
+                times.append(shown)
+            if len(times) > MAX_FRAMES:
+                raise MediaError(f"holds more than {MAX_FRAMES:,} pictures", where=where, remedy="cut it shorter")
+    if not times:
+        raise MediaError("holds no picture that can be decoded", where=where, remedy=REMEDY)
+    shown_times = np.unique(np.array(times, np.int64))
+    keys = keys or {int(shown_times[0]): 0}
+    order = sorted(keys)
+    sound_end = _sound_end(path, sounding, clock) if sounding is not None else Fraction(0)
+    return shown_times, np.array(order, np.int64), np.array([keys[key] for key in order], np.int64), sound_end
+
+
+def _sound_end(path: Path, sounding: int, clock: Clock) -> Fraction:
+    with open_container(path, kind="video", remedy=REMEDY) as container:
+        stream: Any = container.streams[sounding]
+        base = Fraction(stream.time_base or Fraction(1, 1000))
+        last = 0
+        for packet in clocked_packets(container, stream, clock):
+            if packet.pts is not None and packet.size:
+                last = max(last, packet.pts + (packet.duration or 0))
+        return last * base
+
+
+def _count(path: Path, index: int, clock: Clock, where: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return times, keys and places of pictures without presentation times, by decoding them all once."""
+    stamps: list[int] = []
+    places: list[int] = []
+    numbers: list[int] = []
+    count = 0
+    with open_container(path, kind="video", remedy=REMEDY) as container:
+        stream: Any = container.streams[index]
+        stream.thread_type = "AUTO"
+
+        def noted() -> Iterator[Any]:
+            for packet in clocked_packets(container, stream, clock):
+                if packet.size and packet.dts is not None:
+                    stamps.append(packet.dts)
+                    if packet.is_keyframe:
+                        places.append(packet.dts)
+                yield packet
+
+        for frame in decoded_frames(noted()):
+            if frame.key_frame:
+                numbers.append(count)
+            count += 1
+    times = np.unique(np.array(stamps, np.int64))[:count]
+    if not len(times):
+        raise MediaError("holds no picture that can be decoded", where=where, remedy=REMEDY)
+    known = min(len(places), len(numbers)) if len(places) == len(numbers) else 1
+    within = [number for number in numbers[:known] if number < len(times)] or [0]
+    return times, times[within], np.array(places[: len(within)] or [int(times[0])], np.int64)

@@ -1,0 +1,37 @@
+"""Where one Ogg stream ends and the next begins: radio recordings and joined files hold several in a row (RFC 3533)."""
+
+from __future__ import annotations
+
+import mmap
+from pathlib import Path
+
+_HEADER = 27
+_FIRST = 0x02
+
+
+def ogg_links(path: Path) -> list[tuple[int, int]]:
+    """Return (first byte, byte after the last) of each link of a chained Ogg file; nothing for another kind of file."""
+    with path.open("rb") as raw:
+        if raw.read(4) != b"OggS":
+            return []
+        with mmap.mmap(raw.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            starts = _starts(data)
+            return list(zip(starts, [*starts[1:], len(data)], strict=True))
+
+
+def _starts(data: mmap.mmap) -> list[int]:
+    starts: list[int] = []
+    at, before_was_first = 0, False
+    while 0 <= at <= len(data) - _HEADER:
+        flags, segments = data[at + 5], data[at + 26]
+        if data[at : at + 4] != b"OggS" or data[at + 4] or flags > 7:
+            # damaged: on to the next page
+            at = data.find(b"OggS", at + 1)
+            continue
+        is_first = bool(flags & _FIRST)
+        # the first pages of all streams of a link stand together
+        if is_first and not before_was_first:
+            starts.append(at)
+        before_was_first = is_first
+        at += _HEADER + segments + sum(data[at + _HEADER : at + _HEADER + segments])
+    return starts

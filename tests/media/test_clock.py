@@ -1,0 +1,121 @@
+"""Sound and pictures by one clock: a flash and a click at the same time stay together, however the file begins or breaks."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from reactive.media.sound import blocks, open_track
+from reactive.media.video import FilmReader, luma_frames, open_film
+from reactive.score.sync import score_clip
+from tests.media.made import CODECS, EVENT, FPS, save_film
+from tests.toy import save_video
+
+CLOSE = 0.005
+# what only the container's own presentation times tell
+TIMED = [".mp4", ".mov", ".mkv", ".ts", ".webm", ".flv"]
+
+
+def click_times(path: Path) -> list[float]:
+    track = open_track(path)
+    heard = np.abs(np.concatenate(list(blocks(track)))).max(axis=1)
+    loud = np.flatnonzero(heard > 0.4 * heard.max()) / track.sample_rate
+    return [float(time) for time, before in zip(loud, [-1.0, *loud[:-1]], strict=True) if time - before > 0.1]
+
+
+def flash_times(path: Path) -> list[float]:
+    film = open_film(path)
+    reader = FilmReader(film, width=32, height=24)
+    light = [float(reader.picture(number).mean()) for number in range(len(film.times))]
+    return [
+        float(int(film.times[n]) * film.time_base - film.start)
+        for n in range(len(light))
+        if light[n] > 127 and (n == 0 or light[n - 1] <= 127)
+    ]
+
+
+@pytest.mark.parametrize("suffix", list(CODECS))
+def test_a_flash_and_a_click_stay_together(tmp_path: Path, suffix: str) -> None:
+    path = save_film(tmp_path / f"film{suffix}")
+    (click,), (flash,) = click_times(path), flash_times(path)
+    assert abs(click - flash) < (CLOSE if suffix not in (".avi", ".asf", ".mpg") else 0.03)
+    assert flash == pytest.approx(EVENT, abs=0.1)
+
+
+@pytest.mark.parametrize("suffix", TIMED)
+@pytest.mark.parametrize(("sound_from", "pictures_from"), [(0.64, 0.0), (0.0, 0.8)])
+def test_what_begins_late_does_so(tmp_path: Path, suffix: str, sound_from: float, pictures_from: float) -> None:
+    path = save_film(tmp_path / f"film{suffix}", sound_from=sound_from, pictures_from=pictures_from)
+    (click,), (flash,) = click_times(path), flash_times(path)
+    assert abs(click - flash) < CLOSE
+    assert flash == pytest.approx(EVENT, abs=0.06)
+    film = open_film(path)
+    assert film.nearest(Fraction(0)) == 0
+    # what `score` sees, frame by frame
+    seen = [number for number, (luma, _) in enumerate(luma_frames(path)) if luma.mean() > 127]
+    assert [abs(number / FPS - click) < 0.5 / FPS for number in seen] == [True]
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".ts", ".mp4"])
+def test_a_hole_in_the_sound_is_silence_of_its_length(tmp_path: Path, suffix: str) -> None:
+    path = save_film(tmp_path / f"film{suffix}", hole=(0.3, 0.7))
+    (click,), (flash,) = click_times(path), flash_times(path)
+    assert abs(click - flash) < CLOSE
+    assert open_track(path).duration == pytest.approx(2.0, abs=0.1)
+
+
+@pytest.mark.parametrize("suffix", [".ts", ".mpg"])
+@pytest.mark.parametrize("parts", [2, 3])
+def test_joined_recordings_go_on(tmp_path: Path, suffix: str, parts: int) -> None:
+    one = save_film(tmp_path / f"one{suffix}", event=0.4, seconds=1.0)
+    path = tmp_path / f"joined{suffix}"
+    path.write_bytes(one.read_bytes() * parts)
+    clicks, flashes = click_times(path), flash_times(path)
+    assert len(clicks) == len(flashes) == parts
+    assert all(
+        abs((click - flash) - (clicks[0] - flashes[0])) < CLOSE for click, flash in zip(clicks, flashes, strict=True)
+    )
+    assert clicks[-1] - clicks[0] == pytest.approx(parts - 1, abs=0.15 * parts)
+    film = open_film(path)
+    assert "begin again" in film.notes[0]
+    assert any("begin again" in note for note in open_track(path).notes)
+    # any picture at any time
+    reader = FilmReader(film, width=32, height=24)
+    forward = [reader.picture(number).copy() for number in range(len(film.times))]
+    again = FilmReader(film, width=32, height=24)
+    for number in np.random.default_rng(0).permutation(len(forward))[:12].tolist():
+        assert np.array_equal(again.picture(number), forward[number]), number
+
+
+@pytest.mark.parametrize(("codec", "b_frames"), [("libx264", 3), ("mpeg4", 2), ("mpeg4", 0), ("mjpeg", 0)])
+def test_no_picture_of_an_avi_is_lost(tmp_path: Path, codec: str, b_frames: int) -> None:
+    pictures = [np.full((48, 64, 3), 10 + 4 * number, np.uint8) for number in range(50)]
+    pixel_format = "yuvj420p" if codec == "mjpeg" else "yuv420p"
+    path = save_video(tmp_path / "a.avi", pictures, fps=FPS, codec=codec, pixel_format=pixel_format, b_frames=b_frames)
+    film = open_film(path)
+    reader = FilmReader(film, width=64, height=48)
+    shown = [float(reader.picture(number).mean()) for number in range(len(film.times))]
+    assert len(shown) == 50
+    assert np.all(np.diff(shown) > 2)
+    again = FilmReader(film, width=64, height=48)
+    for number in np.random.default_rng(0).permutation(50)[:12].tolist():
+        assert float(again.picture(number).mean()) == shown[number]
+
+
+def test_score_hears_and_sees_by_the_same_clock(tmp_path: Path) -> None:
+    given = save_film(tmp_path / "film.mkv", seconds=3.0, sound_from=0.6)
+    assert abs(score_clip(given).lag_ms) < 30
+
+
+def test_time_stamps_of_nonsense_do_not_become_hours_of_silence(tmp_path: Path) -> None:
+    path = save_film(tmp_path / "film.mkv")
+    data = bytearray(path.read_bytes())
+    # the time stamp of the last cluster (element E7 of 1F43B675) becomes years
+    at = data.rindex(b"\x1f\x43\xb6\x75")
+    place = data.index(b"\xe7", at)
+    data[place + 2] = 0x7F
+    path.write_bytes(data)
+    assert open_track(path).duration < 700

@@ -1,0 +1,180 @@
+"""Pictures of every kind: what is inside decides, by its own range, over a background, at any size, whole out of fields."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from PIL import Image, features
+
+from reactive.errors import MediaError
+from reactive.media import picture
+from reactive.media.picture import parse_colour, read_picture
+from reactive.media.video import FilmReader, open_film
+from tests.toy import save_video
+
+RAMP = np.repeat(np.linspace(0, 1, 64)[None, :], 32, axis=0)
+
+
+@pytest.mark.parametrize(("scale", "most"), [(1.0, 255), (255.0, 255), (65535.0, 255)])
+def test_a_float_tiff_is_read_by_its_own_range(tmp_path: Path, scale: float, most: int) -> None:
+    Image.fromarray((RAMP * scale).astype(np.float32)).save(tmp_path / "a.tif")
+    shown = read_picture(tmp_path / "a.tif")
+    assert np.abs(shown[..., 1] - RAMP * most).max() <= 1
+
+
+def test_a_dark_picture_of_16_bits_stays_dark(tmp_path: Path) -> None:
+    for name in ("a.png", "a.tif"):
+        Image.fromarray((RAMP * 240).astype(np.uint16)).save(tmp_path / name)
+        assert read_picture(tmp_path / name).max() <= 1
+
+
+@pytest.mark.skipif(not features.check("avif"), reason="Pillow without AVIF")
+@pytest.mark.parametrize("name", ["a.avif", "a.jpg", "no ending"])
+def test_avif_whatever_its_name(tmp_path: Path, name: str) -> None:
+    scene = Image.fromarray((np.repeat(RAMP[..., None], 3, axis=2) * 255).astype(np.uint8))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    scene.save(tmp_path / name, format="AVIF", quality=95, exif=exif)
+    shown = read_picture(tmp_path / name)
+    assert shown.shape == (64, 32, 3)
+    assert shown[-4:].mean() > shown[:4].mean() + 200
+
+
+def test_heic_is_read_or_called_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "IMG_0001.jpg"
+    path.write_bytes(b"\x00\x00\x00\x18ftypheic\x00\x00\x00\x00mif1heic" + bytes(200))
+    with pytest.raises(MediaError, match=r"HEIC picture|damaged"):
+        read_picture(path)
+    monkeypatch.setitem(__import__("sys").modules, "pillow_heif", None)
+    with pytest.raises(MediaError, match="HEIC picture, which needs pillow-heif"):
+        read_picture(path)
+
+
+def test_heic_is_read(tmp_path: Path) -> None:
+    heif = pytest.importorskip("pillow_heif")
+    scene = Image.fromarray((np.repeat(RAMP[..., None], 3, axis=2) * 255).astype(np.uint8)).resize((128, 64))
+    try:
+        heif.from_pillow(scene).save(tmp_path / "a.heic", quality=95)
+    except RuntimeError:
+        pytest.skip("pillow-heif without an encoder")
+    shown = read_picture(tmp_path / "a.heic")
+    assert shown.shape == (64, 128, 3)
+    assert np.abs(shown.astype(int) - np.asarray(scene)).mean() < 6
+
+
+def test_what_is_transparent_shows_the_background(tmp_path: Path) -> None:
+    Image.new("RGBA", (8, 8), (250, 20, 20, 0)).save(tmp_path / "clear.png")
+    Image.new("RGBA", (8, 8), (200, 200, 200, 128)).save(tmp_path / "half.png")
+    assert read_picture(tmp_path / "clear.png").max() == 0
+    assert read_picture(tmp_path / "clear.png", background=(1, 2, 3))[0, 0].tolist() == [1, 2, 3]
+    assert read_picture(tmp_path / "half.png", background=(0, 100, 0))[0, 0].astype(int) == pytest.approx(
+        [100, 150, 100], abs=1
+    )
+    assert parse_colour("#ff8800", where="--background") == (255, 136, 0)
+    with pytest.raises(MediaError, match='--background: "sky" is not a colour'):
+        parse_colour("sky", where="--background")
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.tif"])
+@pytest.mark.parametrize("mode", ["RGB", "L", "P", "1"])
+def test_a_very_large_picture_is_read_smaller(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, mode: str
+) -> None:
+    if name == "a.jpg" and mode in ("P", "1"):
+        pytest.skip("no such JPEG")
+    y, x = np.mgrid[0:300, 0:400]
+    wide = Image.fromarray(np.where((x > 200) & (y > 150), 255, 0).astype(np.uint8)).convert("RGB").convert(mode)
+    wide.save(tmp_path / name)
+    monkeypatch.setattr(picture, "LARGE", 20_000)
+    shown = read_picture(tmp_path / name)
+    assert shown.shape[0] == 100 or (name == "a.jpg" and shown.shape[0] * shown.shape[1] <= 31_000)
+    rows, columns = shown.shape[:2]
+    assert shown[3 * rows // 4, 3 * columns // 4].min() > 240
+    assert shown[rows // 4, columns // 4].max() < 15
+    monkeypatch.setattr(picture, "MAX_PIXELS", 100_000)
+    with pytest.raises(MediaError, match="400x300 pixels"):
+        read_picture(tmp_path / name)
+
+
+def save_clear(path: Path, codec: str, pixel_format: str, **options: str) -> Path:
+    """Save a film of 12 pictures: orange, not there on the left, firm on the right."""
+    shown = np.zeros((48, 64, 4), np.uint8)
+    shown[...] = (255, 133, 1, 0)
+    shown[:, 32:, 3] = 255
+    with av.open(str(path), "w") as target:
+        stream = target.add_stream(codec, rate=12, options=options)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, pixel_format
+        for number in range(12):
+            frame = av.VideoFrame.from_ndarray(shown, format="rgba").reformat(format=pixel_format)
+            frame.pts, frame.time_base = number, Fraction(1, 12)
+            target.mux(stream.encode(frame))
+        target.mux(stream.encode(None))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "pixel_format"),
+    [
+        ("a.mov", "prores_ks", "yuva444p10le"), ("a.webm", "libvpx-vp9", "yuva420p"),
+        ("a.mkv", "ffv1", "yuva420p"), ("b.mov", "png", "rgba"), ("c.mov", "qtrle", "argb"),
+    ],
+)  # fmt: skip
+def test_a_film_is_laid_over_the_background(tmp_path: Path, name: str, codec: str, pixel_format: str) -> None:
+    film = open_film(save_clear(tmp_path / name, codec, pixel_format))
+    over_black = FilmReader(film, width=64, height=48).picture(5).astype(int)
+    assert over_black[:, :28].max() <= 6
+    assert over_black[24, 56] == pytest.approx([255, 133, 1], abs=12)
+    over_blue = FilmReader(film, width=32, height=24, background=(0, 0, 250)).picture(5).astype(int)
+    assert over_blue[12, 4] == pytest.approx([0, 0, 250], abs=6)
+
+
+def test_a_transparent_gif_shows_the_background(tmp_path: Path) -> None:
+    pictures = []
+    for number in range(6):
+        shown = np.zeros((32, 48, 4), np.uint8)
+        shown[8:24, 8 + 4 * number : 16 + 4 * number] = (255, 0, 0, 255)
+        pictures.append(Image.fromarray(shown))
+    pictures[0].save(tmp_path / "a.gif", save_all=True, append_images=pictures[1:], duration=40, disposal=2)
+    picture_of = FilmReader(open_film(tmp_path / "a.gif"), width=48, height=32).picture(3)
+    assert picture_of[0, 0].max() <= 6
+
+
+@pytest.mark.parametrize("codec", ["mpeg2video", "libx264"])
+def test_fields_become_whole_pictures(tmp_path: Path, codec: str) -> None:
+    """A bar that moves between the two fields of a picture has a comb's edges; the whole picture has none."""
+    path = tmp_path / "a.mkv"
+    with av.open(str(path), "w") as target:
+        options = {"x264-params": "tff=1", "crf": "8"} if codec == "libx264" else {"flags": "+ildct+ilme", "qmax": "2"}
+        stream = target.add_stream(codec, rate=25, options=options)
+        stream.width, stream.height, stream.pix_fmt = 128, 96, "yuv420p"
+        stream.codec_context.gop_size = 6
+        for number in range(24):
+            woven = np.zeros((96, 128, 3), np.uint8)
+            for field in (0, 1):
+                left = 8 + 4 * (2 * number + field) // 2
+                woven[field::2, left : left + 24] = 255
+            frame = av.VideoFrame.from_ndarray(woven, format="rgb24").reformat(format="yuv420p")
+            frame.pts, frame.time_base = number, Fraction(1, 25)
+            target.mux(stream.encode(frame))
+        target.mux(stream.encode(None))
+    film = open_film(path)
+    if not film.interlaced:
+        pytest.skip("the encoder did not mark its fields")
+    reader = FilmReader(film, width=128, height=96)
+    shown = [reader.picture(number).astype(int) for number in range(24)]
+    combs = [np.abs(np.diff(one[..., 1], axis=0)).mean() for one in shown]
+    assert max(combs) < 2
+    again = FilmReader(film, width=128, height=96)
+    for number in np.random.default_rng(0).permutation(24).tolist():
+        assert np.array_equal(again.picture(number), shown[number]), number
+
+
+def test_a_progressive_film_is_left_alone(tmp_path: Path) -> None:
+    film = open_film(save_video(tmp_path / "a.mp4", [np.full((48, 64, 3), 9 * n, np.uint8) for n in range(12)]))
+    assert not film.interlaced
+    assert film.decoder == ""
+    assert film.notes == ()

@@ -1,0 +1,66 @@
+"""Words of songs as they are found: stamps in every style, SRT and WebVTT, and the code pages of the last decades."""
+
+from __future__ import annotations
+
+import codecs
+from pathlib import Path
+
+import pytest
+
+from reactive.preset.lyrics import Line, decoded, load_lyrics, parse_lyrics
+
+
+def told(text: str) -> list[tuple[float, str]]:
+    return [(line.start, line.text) for line in parse_lyrics(text)]
+
+
+def test_stamps_of_words_never_reach_the_words() -> None:
+    text = "[00:01.00]silver [00:01.40]rain [00:02.00]falls\n[00:03.00][00:03.10]on [00:03.50]the <00:03.80> roof\n[00:05.00]end"
+    assert told(text) == [(1.0, "silver rain falls"), (3.0, "on the roof"), (5.0, "end")]
+
+
+def test_several_stamps_with_spaces_between_them() -> None:
+    assert told("[00:01.00] [00:05.00] chorus\n[00:03.00] verse") == [(1.0, "chorus"), (3.0, "verse"), (5.0, "chorus")]
+
+
+@pytest.mark.parametrize(
+    ("stamp", "seconds"),
+    [
+        ("[0:00:01.50]", 1.5), ("[1:00:01.5]", 3601.5), ("[00:03,50]", 3.5), ("[00:05.123456]", 5.123456), ("[00:02:25]", 2.25),
+        ("[ 00:04 ]", 4.0), ("[100:00.00]", 6000.0),
+    ],
+)  # fmt: skip
+def test_every_style_of_stamp(stamp: str, seconds: float) -> None:
+    assert told(f"{stamp}words") == [(seconds, "words")]
+
+
+def test_web_captions() -> None:
+    text = (
+        "WEBVTT\n\n00:01.000 --> 00:02.500\nsilver &amp; rain\n\n00:03.000 --> 00:04.500 align:start position:0%\n"
+        "<c.yellow>on <00:03.500>the roof</c>\n\nNOTE a remark\n\n01:00:05.000 --> 01:00:06.000\nend\n"
+    )
+    assert told(text) == [(1.0, "silver & rain"), (3.0, "on the roof"), (3605.0, "end")]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16-le", "utf-16-be", "utf-16", "utf-32"])
+@pytest.mark.parametrize("marked", [True, False])
+def test_unicode_in_all_its_forms(tmp_path: Path, encoding: str, marked: bool) -> None:
+    marks = {"utf-16-le": codecs.BOM_UTF16_LE, "utf-16-be": codecs.BOM_UTF16_BE}
+    text = "[00:01.00]první Ádek\r\n[00:03.00]второй куплет\r\n"
+    (tmp_path / "a.lrc").write_bytes((marks.get(encoding, b"") if marked else b"") + text.encode(encoding))
+    assert load_lyrics(tmp_path / "a.lrc") == (Line(1, 3, "první Ádek"), Line(3, float("inf"), "второй куплет"))
+
+
+@pytest.mark.parametrize(
+    ("page", "words"),
+    [
+        ("cp1252", "[00:01.00]l’été indien\n[00:03.00]café noir"),
+        ("cp1252", "[00:01.00]Der Himmel weint für dich\n[00:02.00]schöne Träume, süße Nacht"),
+        ("cp1250", "[00:01.00]příliš žluťoučký kůň\n[00:03.00]úpěl ďábelské ódy"),
+        ("cp1251", "[00:01.00]белый снег летит над городом\n[00:03.00]и тихо"),
+        ("cp932", "[00:01.00]夜に駆ける\n[00:03.00]沈むように溶けてゆくように"),
+        ("cp949", "[00:01.00]봄날의 기억\n[00:03.00]보고 싶다"),
+    ],
+)
+def test_the_old_code_pages(page: str, words: str) -> None:
+    assert decoded(words.encode(page)) == words
