@@ -15,6 +15,7 @@ import aiohttp
 import pytest
 
 from reactive.errors import OutputError
+from reactive.live.web import clients
 from reactive.live.web.addresses import local_url, network_urls
 from reactive.live.web.clients import MAX_CLIENTS
 from reactive.live.web.mjpeg import BOUNDARY, MAX_STREAMS
@@ -233,7 +234,10 @@ def test_wrong_messages_close_the_socket(visit: Any, message: str | bytes, code:
     assert visit(visiting) == code
 
 
-def test_a_flood_closes_the_socket(visit: Any, stopped: None) -> None:
+def test_a_flood_closes_the_socket(visit: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    # messages' own allowances never refill, as if no time passed; the login's do, since other tests share the server
+    monkeypatch.setattr(clients, "Allowance", lambda rate, burst: Allowance(rate, burst, clock=lambda: 0.0))
+
     async def visiting(client: aiohttp.ClientSession, origin: str, token: str) -> int | None:
         await log_in(client, origin, token)
         async with client.ws_connect(f"{origin}/ws", headers={"Origin": origin}) as socket:
