@@ -212,3 +212,10 @@ def to_midi(score: Score, *, drums: bool | None = None) -> bytes:
     buffer = io.BytesIO()
     mido.MidiFile(ticks_per_beat=500, tracks=[track]).save(file=buffer)
     return buffer.getvalue()
+
+
+def played_by(notes: list[tuple[float, float, int, int, int]], programs: dict[int, int]) -> bytes:
+    """Return notes (start, length, pitch, velocity, channel; in seconds) as a MIDI file; `programs` by channel."""
+    controls = np.array([(0.0, channel, -1, program) for channel, program in programs.items()], float).reshape(-1, 4)
+    table = np.array(sorted(notes), float).reshape(-1, NOTE_COLUMNS)
+    return to_midi(Score(table, controls, np.zeros(0), np.zeros(0, int), ""))
