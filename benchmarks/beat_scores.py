@@ -47,7 +47,9 @@ def bias_ms(truth: np.ndarray, found: np.ndarray) -> float:
     return 1000 * float(np.median(late)) if len(late) else float("nan")
 
 
-def misheard(beats: np.ndarray, downbeats: np.ndarray, found: np.ndarray, found_downbeats: np.ndarray) -> tuple[bool, bool, bool]:
+def misheard(
+    beats: np.ndarray, downbeats: np.ndarray, found: np.ndarray, found_downbeats: np.ndarray
+) -> tuple[bool, bool, bool]:
     """Return whether a piece was heard on a wrong level, off the beat, and with the bar on a wrong beat."""
     right = beat_scores(beats, found)[1]
     middle = (beats[1:] + beats[:-1]) / 2
@@ -55,7 +57,13 @@ def misheard(beats: np.ndarray, downbeats: np.ndarray, found: np.ndarray, found_
     levels = [np.sort(np.concatenate([beats, middle])), np.sort(np.concatenate([beats, *thirds]))]
     levels += [beats[first::step] for step in (2, 3, 4) for first in range(step)]
     # three beats in the time of two, as dotted or swung music is heard
-    levels.append(np.sort(np.concatenate([beats[::2], *[beats[:-2:2] + (beats[2::2] - beats[:-2:2]) * share for share in (1 / 3, 2 / 3)]])))
+    levels.append(
+        np.sort(
+            np.concatenate(
+                [beats[::2], *[beats[:-2:2] + (beats[2::2] - beats[:-2:2]) * share for share in (1 / 3, 2 / 3)]]
+            )
+        )
+    )
     best = max(beat_scores(level, found)[1] for level in levels)
     off = beat_scores(middle, found)[1]
     level = bool(best > max(FITS, right + BETTER) and best >= off)

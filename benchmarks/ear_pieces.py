@@ -44,7 +44,11 @@ def render_split(split: str, hearing: Path, folder: Path, *, seconds: float, wor
     """Yield the pieces of a split whose kind or name holds `word`; what lies in `folder` already is not rendered again."""
     for piece in named(split):
         if word in piece.kind or word in piece.name:
-            yield _module(piece, hearing, folder, seconds) if piece.kind == "electronic" else _score(piece, hearing, folder, seconds)
+            yield (
+                _module(piece, hearing, folder, seconds)
+                if piece.kind == "electronic"
+                else _score(piece, hearing, folder, seconds)
+            )
 
 
 def render_debian(held_out: Sequence[bool], folder: Path, *, seconds: float, word: str = "") -> Iterator[Known]:
@@ -83,7 +87,17 @@ def _module(piece: Named, hearing: Path, folder: Path, seconds: float) -> Known:
     path = hearing / piece.source / piece.name
     place = folder / f"{hashlib.sha256(f'{piece.name} {seconds}'.encode()).hexdigest()[:16]}.wav"
     if not place.exists():
-        command = ["openmpt123", "--batch", "--quiet", "--stdout", "--no-float", "--channels", "1", "--samplerate", str(RATE)]
+        command = [
+            "openmpt123",
+            "--batch",
+            "--quiet",
+            "--stdout",
+            "--no-float",
+            "--channels",
+            "1",
+            "--samplerate",
+            str(RATE),
+        ]
         done = subprocess.run([*command, "--end-time", str(seconds), str(path)], check=True, capture_output=True)
         _write(place, np.frombuffer(done.stdout, "<i2"))
     table = np.loadtxt(path.with_suffix(".beats"))

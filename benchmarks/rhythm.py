@@ -1,9 +1,10 @@
 """How well rhythm is heard: `python -m benchmarks rhythm --hearing FOLDER [--split validation] [--weights FILE] [--others NAME ...]`.
 
-Renders pieces of known beats (`ear_pieces`), hears each, and compares by mir_eval: means by kind with 95 % intervals over pieces
-(bootstrap), the shares of pieces heard on a wrong level, off the beat, or with the bar on a wrong beat; beside it librosa, and
-madmom and Beat This! where they are installed. For the first two splits `--hearing` names the folder of scores whose pieces `ear_split.tsv`
-lists; `debian` and `tuned` are the older pieces, of Debian's packages alone. What is missing on this machine is said; nothing is installed.
+Renders pieces of known beats (`ear_pieces`), hears each, and compares by mir_eval: means by kind with 95 % intervals over
+pieces (bootstrap), the shares of pieces heard on a wrong level, off the beat, or with the bar on a wrong beat; beside it
+librosa, and madmom and Beat This! where they are installed. For the first two splits `--hearing` names the folder of scores
+whose pieces `ear_split.tsv` lists; `debian` and `tuned` are the older pieces, of Debian's packages alone. What is missing on
+this machine is said; nothing is installed.
 
 The split `held-out` is measured at most three times, with `--use "what for"`; each use is written to `ear_log.md`.
 """
@@ -97,7 +98,9 @@ def report(pieces: list[Known], ears: list[Ear]) -> str:
 
 
 def _line(name: str, row: np.ndarray) -> str:
-    return f"{name:<44}" + "".join(f"{'-':>9}" if np.isnan(x) else f"{x:>9.3f}" if abs(x) <= 1 else f"{x:>9.1f}" for x in row)
+    return f"{name:<44}" + "".join(
+        f"{'-':>9}" if np.isnan(x) else f"{x:>9.3f}" if abs(x) <= 1 else f"{x:>9.1f}" for x in row
+    )
 
 
 def _lacking(split: str, hearing: Path | None) -> list[str]:
@@ -117,14 +120,22 @@ def _lacking(split: str, hearing: Path | None) -> list[str]:
 
 def main(arguments: list[str] | None = None) -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks rhythm", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks rhythm", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--split", choices=["validation", "held-out", "debian", "tuned"], default="validation")
     parser.add_argument("--hearing", type=Path, help="the folder of scores that ear_split.tsv names")
     parser.add_argument("--use", help="what a use of the held-out split is for, for its log")
     parser.add_argument("--pieces", default="", help="only pieces whose kind or name holds this word")
     parser.add_argument("--seconds", type=float, default=100.0, help="of each piece (default: 100)")
     parser.add_argument("--weights", type=Path, help="of the rhythm network (default: those that ship)")
-    parser.add_argument("--others", nargs="*", default=["librosa", "madmom"], metavar="NAME", help="librosa, madmom, beat-this=CHECKPOINT")
+    parser.add_argument(
+        "--others",
+        nargs="*",
+        default=["librosa", "madmom"],
+        metavar="NAME",
+        help="librosa, madmom, beat-this=CHECKPOINT",
+    )
     parser.add_argument("--python", default=sys.executable, help="the interpreter that has the others installed")
     parser.add_argument("--renders", type=Path, help="keep the rendered sound in this folder for the next time")
     parser.add_argument("--json", type=Path, help="write every piece's figures to this file")
@@ -134,7 +145,9 @@ def main(arguments: list[str] | None = None) -> None:
     if given.split == "held-out" and not given.use:
         sys.exit('the held-out split may be measured three times only: say what for with --use "..."')
     if given.split == "held-out" and uses() >= MOST_USES:
-        sys.exit(f"the held-out split has been measured {MOST_USES} times (benchmarks/ear_log.md): set a new one aside by source")
+        sys.exit(
+            f"the held-out split has been measured {MOST_USES} times (benchmarks/ear_log.md): set a new one aside by source"
+        )
     if given.weights:
         from reactive.audio import network
 
@@ -161,7 +174,10 @@ def main(arguments: list[str] | None = None) -> None:
     if given.split == "held-out":
         log_use(given.use, len(pieces), np.nanmean(own.rows[:, :4], axis=0).tolist())
     if given.json:
-        table = [{"kind": piece.kind, "name": piece.name, **{ear.name: ear.rows[at].tolist() for ear in ears}} for at, piece in enumerate(pieces)]
+        table = [
+            {"kind": piece.kind, "name": piece.name, **{ear.name: ear.rows[at].tolist() for ear in ears}}
+            for at, piece in enumerate(pieces)
+        ]
         given.json.write_text(json.dumps({"columns": COLUMNS, "pieces": table}, indent=1), encoding="utf-8")
 
 

@@ -27,9 +27,9 @@ def windows(rows: int) -> list[tuple[slice, slice]]:
     found = []
     hop = WINDOW - 2 * MARGIN
     last = max(rows - WINDOW, 0)
-    starts = list(range(0, last, hop)) + [last]
+    starts = [*list(range(0, last, hop)), last]
     # each window keeps up to the middle of its overlap with the next
-    edges = [0, *((first + before + WINDOW) // 2 for before, first in zip(starts, starts[1:])), rows]
+    edges = [0, *((first + before + WINDOW) // 2 for before, first in zip(starts, starts[1:], strict=False)), rows]
     for start, begin, stop in zip(starts, edges, edges[1:], strict=False):
         found.append((slice(start, min(start + WINDOW, rows)), slice(begin - start, stop - start)))
     return found
@@ -65,7 +65,9 @@ def rotations(tokens: int, width: int) -> tuple[np.ndarray, np.ndarray]:
     return np.cos(angle).astype(np.float32), np.sin(angle).astype(np.float32)
 
 
-def _attended(x: np.ndarray, weights: Mapping[str, np.ndarray], name: str, turn: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+def _attended(
+    x: np.ndarray, weights: Mapping[str, np.ndarray], name: str, turn: tuple[np.ndarray, np.ndarray]
+) -> np.ndarray:
     tokens, width = x.shape
     mixed = _linear(x, weights, f"{name}.mix").reshape(tokens, 3, HEADS, width // HEADS).transpose(1, 2, 0, 3)
     query, key = _turned(mixed[0], turn), _turned(mixed[1], turn)

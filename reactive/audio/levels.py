@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from reactive.audio.onset import Onsets
 from reactive.audio.ones import changes
+from reactive.audio.onset import Onsets
 from reactive.audio.rhythm import FEWEST, Rhythm, draw_to_onsets, typical_tempo
 from reactive.audio.spectrum import FRAMES_PER_SECOND, Spectra
 from reactive.audio.structure import features_between
@@ -79,9 +79,7 @@ class Doubt:
 SURE = Doubt(1.0, 1.0, "", "")
 
 
-def weighed(
-    rhythm: Rhythm, heard: Mapping[str, np.ndarray], onsets: Onsets, spectra: Spectra
-) -> tuple[Rhythm, Doubt]:
+def weighed(rhythm: Rhythm, heard: Mapping[str, np.ndarray], onsets: Onsets, spectra: Spectra) -> tuple[Rhythm, Doubt]:
     """Return the likeliest reading of a song, and how sure that is.
 
     Parameters

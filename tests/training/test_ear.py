@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
-from reactive.audio.network import INPUTS
 from reactive.audio.train.accompany import accompany, available
 from reactive.audio.train.compose import DRUMS, STYLES, compose
+
+from reactive.audio.network import INPUTS
 from reactive.media.midi import parse_midi
 
 

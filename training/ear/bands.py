@@ -50,7 +50,9 @@ def instrument_swapped(score: Score, style: str, rng: np.random.Generator) -> Sc
 
 def arranged(score: Score, library: Sequence[Groove], rng: np.random.Generator, *, style: str | None = None) -> Score:
     """Return the score as a band plays it: instruments of a style, bass, guitars or pads, and drums unless it has some."""
-    style = style or str(rng.choice(["pop", "rock", "electronic", "acoustic", "jazz", "orchestra"], p=[0.3, 0.24, 0.2, 0.12, 0.1, 0.04]))
+    style = style or str(
+        rng.choice(["pop", "rock", "electronic", "acoustic", "jazz", "orchestra"], p=[0.3, 0.24, 0.2, 0.12, 0.1, 0.04])
+    )
     band = instrument_swapped(score, style, rng)
     roots = roots_of(band)
     parts = [band.notes]
@@ -64,7 +66,11 @@ def arranged(score: Score, library: Sequence[Groove], rng: np.random.Generator, 
     elif rng.random() < 0.35:
         parts.append(pad(band, roots, rng))
         added.append((0.0, PAD, -1, int(rng.choice([48, 50, 88, 89, 90, 91, 94, 16]))))
-    band = replace(band, notes=_by_time(np.concatenate(parts)), controls=_by_time(np.concatenate([np.array(added, float).reshape(-1, 4), band.controls])))
+    band = replace(
+        band,
+        notes=_by_time(np.concatenate(parts)),
+        controls=_by_time(np.concatenate([np.array(added, float).reshape(-1, 4), band.controls])),
+    )
     if not (band.notes[:, 4] == DRUMS).any() and rng.random() < 0.9:
         band = replace(band, notes=_by_time(np.concatenate([band.notes, drum_part(band, library, rng)])))
     return _dropouts(band, rng)
@@ -105,13 +111,21 @@ def bass_line(score: Score, roots: np.ndarray, rng: np.random.Generator) -> np.n
             root = roots[min(int(where), len(roots) - 1)]
             pitch = 28 + (root - 4) % 12 + (12 if octave and number % 2 else 0)
             pitch += int(rng.choice([0, 0, 0, 0, 0, 7, 12])) if place else 0
-            found.append((where, length * (2 if len(pattern) == 1 else 0.5), pitch, level * rng.uniform(0.88, 1.08), BASS))
+            found.append(
+                (where, length * (2 if len(pattern) == 1 else 0.5), pitch, level * rng.uniform(0.88, 1.08), BASS)
+            )
     return _in_seconds(found, score)
 
 
 def power_chords(score: Score, roots: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Return a guitar's root, fifth and octave: held, in eighths, galloping, or in sixteenths."""
-    patterns = ((0.0,), (0.0, 0.5, 1.0, 1.5), (0.0, 0.5, 0.75, 1.0, 1.5, 1.75), tuple(np.arange(0, 2, 0.25)), (0.0, 0.75, 1.5))
+    patterns = (
+        (0.0,),
+        (0.0, 0.5, 1.0, 1.5),
+        (0.0, 0.5, 0.75, 1.0, 1.5, 1.75),
+        tuple(np.arange(0, 2, 0.25)),
+        (0.0, 0.75, 1.5),
+    )
     pattern = patterns[rng.choice(len(patterns), p=[0.25, 0.35, 0.12, 0.08, 0.2])]
     level, length = rng.uniform(75, 115), rng.uniform(0.3, 1.0)
     found = []
@@ -120,8 +134,9 @@ def power_chords(score: Score, roots: np.ndarray, rng: np.random.Generator) -> n
             root = roots[min(int(beat + place), len(roots) - 1)]
             if root >= 0:
                 base = 40 + (root - 4) % 12
-                for pitch in (base, base + 7, base + 12):
-                    found.append((beat + place, length * 2 / len(pattern), pitch, level * rng.uniform(0.9, 1.05), GUITAR))
+                chord = (base, base + 7, base + 12)
+                long = length * 2 / len(pattern)
+                found += [(beat + place, long, pitch, level * rng.uniform(0.9, 1.05), GUITAR) for pitch in chord]
     return _in_seconds(found, score)
 
 
@@ -133,8 +148,8 @@ def pad(score: Score, roots: np.ndarray, rng: np.random.Generator) -> np.ndarray
     for first, last in zip(turns, [*turns[1:], len(roots)], strict=True):
         if roots[first] >= 0:
             base = 52 + (roots[first] - 4) % 12
-            for pitch in (base, base + 7, base + 12):
-                found.append((float(first), float(last - first), pitch, level, PAD))
+            chord = (base, base + 7, base + 12)
+            found += [(float(first), float(last - first), pitch, level, PAD) for pitch in chord]
     return _in_seconds(found, score)
 
 
@@ -206,7 +221,12 @@ def _times(beats: np.ndarray, rng: np.random.Generator, *, loose: bool) -> np.nd
     low, high = max(-0.25, np.log(52 / tempo)), min(0.25, np.log(215 / tempo))
     pace = np.diff(beats) * np.exp(-rng.uniform(min(low, high), max(low, high)))
     count = len(pace)
-    shape = str(rng.choice(["steady", "drift", "ramp", "bend", "jump"], p=[0.3, 0.25, 0.13, 0.25, 0.07] if loose else [0.5, 0.27, 0.11, 0.05, 0.07]))
+    shape = str(
+        rng.choice(
+            ["steady", "drift", "ramp", "bend", "jump"],
+            p=[0.3, 0.25, 0.13, 0.25, 0.07] if loose else [0.5, 0.27, 0.11, 0.05, 0.07],
+        )
+    )
     place = np.linspace(-1, 1, count)
     if shape == "drift":
         walk = np.cumsum(rng.normal(0, 0.012 if loose else 0.005, count))
@@ -217,7 +237,9 @@ def _times(beats: np.ndarray, rng: np.random.Generator, *, loose: bool) -> np.nd
         depth = rng.uniform(0.02, 0.14 if loose else 0.05)
         pace = pace * (1 + depth * np.sin(2 * np.pi * (np.arange(count) / rng.uniform(6, 33) + rng.random())))
     elif shape == "jump":
-        pace[int(rng.integers(count // 4, max(3 * count // 4, count // 4 + 1))) :] *= np.exp(rng.choice([-1, 1]) * rng.uniform(0.06, 0.35))
+        pace[int(rng.integers(count // 4, max(3 * count // 4, count // 4 + 1))) :] *= np.exp(
+            rng.choice([-1, 1]) * rng.uniform(0.06, 0.35)
+        )
     if rng.random() < (0.25 if loose else 0.08):
         # slowing down at the end
         tail = min(int(rng.integers(4, 13)), count)
@@ -240,4 +262,6 @@ def counted_in(score: Score, rng: np.random.Generator) -> Score:
     beats = np.concatenate([first + ticks, score.beats + lead])
     hits[:, 0] += first
     opens = np.concatenate([[0], score.opens + size]) if score.opens[0] == 0 else score.opens + size
-    return replace(score, notes=_by_time(np.concatenate([hits, notes])), controls=_by_time(controls), beats=beats, opens=opens)
+    return replace(
+        score, notes=_by_time(np.concatenate([hits, notes])), controls=_by_time(controls), beats=beats, opens=opens
+    )

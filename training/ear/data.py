@@ -35,7 +35,11 @@ from training.ear.sound import stems
 from training.ear.spoil import through_mp3
 
 SECONDS = 64.0
-ROLES = {"kick": (35, 36), "snare": (37, 38, 39, 40), "hat": (22, 26, 42, 44, 46, 49, 51, 52, 53, 54, 55, 57, 59, 69, 70)}
+ROLES = {
+    "kick": (35, 36),
+    "snare": (37, 38, 39, 40),
+    "hat": (22, 26, 42, 44, 46, 49, 51, 52, 53, 54, 55, 57, 59, 69, 70),
+}
 # half decibels above -110 dB
 FLOOR, STEPS = -110.0, 2.0
 # how many excerpts of a hundred are of each kind
@@ -64,7 +68,11 @@ class Sources:
     def files(self, *folders: str, suffix: str = ".mid") -> list[Path]:
         """Return the files of some folders that may be learnt from."""
         every = [(folder, path) for folder in folders for path in sorted((self.hearing / folder).rglob(f"*{suffix}"))]
-        return [path for folder, path in every if (folder, str(path.relative_to(self.hearing / folder))) not in self.forbidden]
+        return [
+            path
+            for folder, path in every
+            if (folder, str(path.relative_to(self.hearing / folder))) not in self.forbidden
+        ]
 
     def one(self, rng: np.random.Generator, *folders: str) -> Score:
         """Return a score of some folders, drawn at random; those that nobody would tap to are passed over."""
@@ -103,7 +111,7 @@ class Sources:
 def excerpt(score: Score, rng: np.random.Generator) -> Score:
     """Return some bars of about 64 s out of a score."""
     bar = score.size * 60 / score.tempo
-    count = max(int(round(SECONDS / bar)), 4)
+    count = max(round(SECONDS / bar), 4)
     spare = len(score.opens) - 1 - count
     first = int(rng.integers(spare + 1)) if spare > 0 and rng.random() < 0.75 else 0
     return bars_of(score, first, count)
@@ -127,7 +135,11 @@ def transposed(score: Score, rng: np.random.Generator) -> Score:
 def _band(sources: Sources, rng: np.random.Generator) -> Made:
     score = transposed(excerpt(sources.one(rng, "pop909"), rng), rng)
     style = str(rng.choice(["pop", "rock", "electronic", "acoustic", "jazz"], p=[0.3, 0.27, 0.22, 0.12, 0.09]))
-    return heard(played(arranged(score, sources.grooves(), rng, style=style), rng, loose=False), rng, rough=0.55 if style == "rock" else 0.2)
+    return heard(
+        played(arranged(score, sources.grooves(), rng, style=style), rng, loose=False),
+        rng,
+        rough=0.55 if style == "rock" else 0.2,
+    )
 
 
 def _pop(sources: Sources, rng: np.random.Generator) -> Made:
@@ -176,12 +188,14 @@ def _game(sources: Sources, rng: np.random.Generator) -> Score:
 
 
 def _modules(sources: Sources, rng: np.random.Generator) -> Made:
-    files = [path for suffix in (".it", ".xm", ".mod", ".s3m") for path in sources.files("modules-permissive", suffix=suffix)]
+    files = [
+        path for suffix in (".it", ".xm", ".mod", ".s3m") for path in sources.files("modules-permissive", suffix=suffix)
+    ]
     path = files[rng.integers(len(files))]
     table = np.loadtxt(path.with_suffix(".beats"))
-    pace, pitch = float(np.exp(rng.uniform(-0.2, 0.2))), float(2 ** (rng.integers(-3, 4) / 12))
-    sound = module_sound(path, pace=pace, pitch=pitch)
-    beats = table[:, 0] / pace
+    # libopenmpt's own change of tempo is rounded to whole samples a tick, 1 % and more off: only the pitch changes here
+    sound = module_sound(path, pitch=float(2 ** (rng.integers(-3, 4) / 12)))
+    beats = table[:, 0]
     length = min(len(sound) / RATE, SECONDS)
     begin = rng.uniform(0, max(len(sound) / RATE - length, 0.0))
     inside = (beats >= begin) & (beats < begin + length)
@@ -190,17 +204,29 @@ def _modules(sources: Sources, rng: np.random.Generator) -> Made:
     return [cut], beats[inside] - begin, np.flatnonzero(table[inside, 1] == 1), np.full((0, 5), np.nan)
 
 
-def module_sound(path: Path, *, pace: float = 1.0, pitch: float = 1.0) -> np.ndarray:
-    """Return a tracker module as libopenmpt renders it, float32 mono at 22050 Hz; times shrink by `pace`."""
-    command = ["openmpt123", "--batch", "--quiet", "--stdout", "--no-float", "--channels", "1", "--samplerate", str(RATE)]
-    command += ["--end-time", "200", "--tempo", f"{pace:.6f}", "--pitch", f"{pitch:.6f}", str(path)]
+def module_sound(path: Path, *, pitch: float = 1.0) -> np.ndarray:
+    """Return a tracker module as libopenmpt renders it, float32 mono at 22050 Hz, its samples played so much higher."""
+    command = [
+        "openmpt123",
+        "--batch",
+        "--quiet",
+        "--stdout",
+        "--no-float",
+        "--channels",
+        "1",
+        "--samplerate",
+        str(RATE),
+    ]
+    command += ["--end-time", "200", "--pitch", f"{pitch:.6f}", str(path)]
     done = subprocess.run(command, check=True, capture_output=True, timeout=300)
     return np.frombuffer(done.stdout, "<i2").astype(np.float32) / 32768
 
 
 def _grooves(sources: Sources, rng: np.random.Generator) -> Made:
     piece = compose(rng, SECONDS)
-    controls = np.array([(0.0, channel, -1, program) for channel, program in piece.programs.items()], float).reshape(-1, 4)
+    controls = np.array([(0.0, channel, -1, program) for channel, program in piece.programs.items()], float).reshape(
+        -1, 4
+    )
     notes = np.array(sorted(piece.notes), float)
     opens = np.searchsorted(piece.beats, piece.downbeats - 1e-6)
     score = Score(notes, controls, piece.beats, opens, piece.style)

@@ -120,7 +120,10 @@ def in_triplets(score: Score) -> bool:
     between = (place > 0.1) & (place < 0.9)
     if between.sum() < 8:
         return False
-    near = [np.abs(place[between, None] - np.array(marks)).min(axis=1) < 0.05 for marks in ((1 / 3, 2 / 3), (0.25, 0.5, 0.75))]
+    near = [
+        np.abs(place[between, None] - np.array(marks)).min(axis=1) < 0.05
+        for marks in ((1 / 3, 2 / 3), (0.25, 0.5, 0.75))
+    ]
     return bool(near[0].sum() > near[1].sum())
 
 
@@ -152,7 +155,13 @@ def _notes(hits: np.ndarray, score: Score, rng: np.random.Generator) -> np.ndarr
     level = rng.uniform(0.85, 1.1)
     start = moved(hits[:, 0] + score.opens[0], np.arange(len(score.beats), dtype=float), score.beats)
     notes = np.stack(
-        [np.maximum(start, 0.0), np.full(len(hits), 0.1), hits[:, 1], np.clip(hits[:, 2] * level, 1, 127), np.full(len(hits), DRUMS)],
+        [
+            np.maximum(start, 0.0),
+            np.full(len(hits), 0.1),
+            hits[:, 1],
+            np.clip(hits[:, 2] * level, 1, 127),
+            np.full(len(hits), DRUMS),
+        ],
         axis=1,
     )
     return notes[np.argsort(notes[:, 0], kind="stable")]

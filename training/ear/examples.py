@@ -114,7 +114,9 @@ def _pace(beats: np.ndarray, rng: np.random.Generator) -> float:
     if len(beats) < 2:
         return 1.0
     tempo = 60 / float(np.median(np.diff(beats)))
-    return float(np.exp(rng.uniform(max(-0.22, min(np.log(SLOWEST / tempo), 0)), min(0.22, max(np.log(FASTEST / tempo), 0)))))
+    return float(
+        np.exp(rng.uniform(max(-0.22, min(np.log(SLOWEST / tempo), 0)), min(0.22, max(np.log(FASTEST / tempo), 0))))
+    )
 
 
 def _sampled(codes: np.ndarray, first: float, pace: float, rows: int) -> np.ndarray:

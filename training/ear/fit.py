@@ -34,7 +34,9 @@ def rate_at(step: int) -> float:
     return PEAK * min(1.0, (step + 1) / WARM_UP) * min(1.0, (STEADY / (step + 1)) ** 0.5)
 
 
-def save(out: Path, network: Network, average: dict[str, torch.Tensor], optimizer: torch.optim.Optimizer, step: int) -> None:
+def save(
+    out: Path, network: Network, average: dict[str, torch.Tensor], optimizer: torch.optim.Optimizer, step: int
+) -> None:
     """Write what a later run goes on from, and the averaged weights for the program."""
     from safetensors.numpy import save_file
 

@@ -66,7 +66,9 @@ def _described(kit: str) -> dict[int, list[tuple[float, Path]]]:
         drum = next((drum for word, drum in WORDS if word in name), None)
         if drum is None or drum in found:
             continue
-        layers = [(float(layer.findtext("max", "1")), layer.findtext("filename", "")) for layer in instrument.iter("layer")]
+        layers = [
+            (float(layer.findtext("max", "1")), layer.findtext("filename", "")) for layer in instrument.iter("layer")
+        ]
         layers = layers or [(1.0, instrument.findtext("filename", ""))]
         for most, file in sorted(layers):
             if file and (FOLDER / kit / file).exists():

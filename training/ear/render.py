@@ -14,6 +14,7 @@ import numpy as np
 
 from reactive.audio.spectrum import RATE
 
+
 def synthesize(data: bytes, soundfont: Path, *, rate: int = RATE, reverb: bool = True) -> np.ndarray:
     """Render a MIDI file by fluidsynth to float32 mono."""
     with tempfile.TemporaryDirectory() as folder:

@@ -164,7 +164,11 @@ def bars_of(score: Score, first: int, count: int) -> Score:
     controls = score.controls[score.controls[:, 0] < end].copy()
     controls[:, 0] = np.maximum(controls[:, 0] - start, 0.0)
     return replace(
-        score, notes=notes, controls=controls, beats=score.beats[begin:stop] - start, opens=score.opens[first:last] - begin
+        score,
+        notes=notes,
+        controls=controls,
+        beats=score.beats[begin:stop] - start,
+        opens=score.opens[first:last] - begin,
     )
 
 
@@ -203,7 +207,9 @@ def to_midi(score: Score, *, drums: bool | None = None) -> bytes:
             where = {"channel": int(channel), "note": int(np.clip(pitch, 0, 127))}
             on = mido.Message("note_on", velocity=int(np.clip(velocity, 1, 127)), **where)
             events.append((round(1000 * start), 2, on))
-            events.append((max(round(1000 * (start + length)), round(1000 * start) + 5), 0, mido.Message("note_off", **where)))
+            events.append(
+                (max(round(1000 * (start + length)), round(1000 * start) + 5), 0, mido.Message("note_off", **where))
+            )
     track = mido.MidiTrack()
     now = 0
     for tick, _, message in sorted(events, key=lambda event: event[:2]):

@@ -38,7 +38,9 @@ def stems(score: Score, seconds: float, rng: np.random.Generator, *, rough: floa
     samples = round(seconds * RATE)
     there = fonts()
     names = [name for name in FONTS if name in there]
-    font = there[str(rng.choice(names, p=np.array([FONTS[name] for name in names]) / sum(FONTS[name] for name in names)))]
+    font = there[
+        str(rng.choice(names, p=np.array([FONTS[name] for name in names]) / sum(FONTS[name] for name in names)))
+    ]
     reverb = bool(rng.random() < 0.5)
     found = []
     if (score.notes[:, 4] != DRUMS).any():

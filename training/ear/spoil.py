@@ -92,8 +92,14 @@ def crowd(count: int, rng: np.random.Generator) -> np.ndarray:
     from scipy.signal import butter, sosfilt
 
     noise = sosfilt(butter(2, (300, 3000), "bandpass", fs=RATE, output="sos"), rng.standard_normal(count))
-    swell = np.interp(np.arange(count), np.arange(0, count + RATE, RATE), np.exp(rng.normal(0, 0.6, count // RATE + 2)[: len(np.arange(0, count + RATE, RATE))]))
+    swell = np.interp(
+        np.arange(count),
+        np.arange(0, count + RATE, RATE),
+        np.exp(rng.normal(0, 0.6, count // RATE + 2)[: len(np.arange(0, count + RATE, RATE))]),
+    )
     claps = np.zeros(count)
     claps[rng.integers(0, count, rng.poisson(count / RATE * 20))] = rng.exponential(3.0)
-    mixed = noise / max(noise.std(), 1e-9) * swell + sosfilt(butter(1, (800, 4000), "bandpass", fs=RATE, output="sos"), claps)
+    mixed = noise / max(noise.std(), 1e-9) * swell + sosfilt(
+        butter(1, (800, 4000), "bandpass", fs=RATE, output="sos"), claps
+    )
     return (mixed / max(mixed.std(), 1e-9)).astype(np.float32)

@@ -2,9 +2,9 @@
 
     python -m training.ear.weigh --hearing FOLDER --renders FOLDER [--weights FILE]
 
-Renders the split ``validation`` and the older pieces that may be tuned on, hears each up to its readings, calls the reading right that
-fits the truth best, and fits a conditional logit with a quadratic penalty. Prints the weights, and how often the right reading wins before and
-after, each piece judged by weights that were fitted without its kind.
+Renders the split ``validation`` and the older pieces that may be tuned on, hears each up to its readings, calls the reading right
+that fits the truth best, and fits a conditional logit with a quadratic penalty. Prints the weights, and how often the right reading
+wins before and after, each piece judged by weights that were fitted without its kind.
 """
 
 from __future__ import annotations
@@ -102,12 +102,16 @@ def main() -> None:
                     cached[kind] = weights_of(kind)
                 chosen = int((table @ cached[kind]).argmax())
             gained.append((quality[chosen], quality[chosen] >= quality.max() - AS_GOOD))
-        print(f"{name}: mean fit {np.mean([g[0] for g in gained]):.3f} of 2, right {np.mean([g[1] for g in gained]):.2f}")
+        print(
+            f"{name}: mean fit {np.mean([g[0] for g in gained]):.3f} of 2, right {np.mean([g[1] for g in gained]):.2f}"
+        )
     for name, value in zip(EVIDENCE, fit(tables, fits, start), strict=True):
         print(f'    "{name}": {value:.2f},')
 
 
-def _without(kind: str, kinds: list[str], tables: list[np.ndarray], fits: list[np.ndarray]) -> tuple[list[np.ndarray], list[np.ndarray]]:
+def _without(
+    kind: str, kinds: list[str], tables: list[np.ndarray], fits: list[np.ndarray]
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
     kept = [number for number, other in enumerate(kinds) if other != kind]
     return [tables[number] for number in kept], [fits[number] for number in kept]
 
