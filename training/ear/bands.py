@@ -43,7 +43,7 @@ def instrument_swapped(score: Score, style: str, rng: np.random.Generator) -> Sc
             choice = leads
         else:
             choice = chords
-        added.append((0.0, channel, -1, choice[rng.integers(len(choice))]))
+        added.append((0.0, channel, -1, choice[int(rng.integers(len(choice)))]))
     drums = score.controls[(score.controls[:, 2] == -1) & (score.controls[:, 1] == DRUMS)]
     return replace(score, controls=_by_time(np.concatenate([np.array(added, float).reshape(-1, 4), drums, controls])))
 
