@@ -10,7 +10,12 @@ ROOTS = (45, 41, 48, 43)
 
 
 def genre(
-    beats: np.ndarray, size: int, places: dict[str, tuple[float, ...]], *, chord_beats: int | None = None, arpeggio: int = 0
+    beats: np.ndarray,
+    size: int,
+    places: dict[str, tuple[float, ...]],
+    *,
+    chord_beats: int | None = None,
+    arpeggio: int = 0,
 ) -> np.ndarray:
     """Return a song, float32 mono at 22050 Hz.
 

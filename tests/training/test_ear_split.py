@@ -38,7 +38,11 @@ def test_training_never_sees_what_the_split_names(tmp_path: Path) -> None:
         (tmp_path / "pop909" / name).touch()
     files = Sources(tmp_path, tmp_path / "kept").files("pop909")
     assert [path.name for path in files] == ["a song of no split.mid"]
-    assert all(("debian", piece.name) in ear_split.not_for_training() for piece in ear_split.named() if piece.source == "debian")
+    assert all(
+        ("debian", piece.name) in ear_split.not_for_training()
+        for piece in ear_split.named()
+        if piece.source == "debian"
+    )
 
 
 def test_uses_are_counted(tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ def weigh_up(piece: Known) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
     measured = measure(open_track(piece.path))
     loud = loud_level(measured.power)
     spectra = scaled(measured, float(np.sqrt(COMMON_POWER / loud)) if loud > 0 else 1.0)
-    onsets = detect(spectra, onset_strength(spectra))
+    onsets = detect(spectra, onset_strength(spectra))["all"]
     heard = network.activations(spectra)
     rhythm = move_ones(track_beats(heard, onsets, len(spectra.mel)), spectra)
     every = readings(rhythm, onsets)
