@@ -130,7 +130,7 @@ def pulses(tempo: float, size: int, seconds: float) -> tuple[np.ndarray, np.ndar
     return beat, down
 
 
-@pytest.mark.parametrize(("tempo", "size"), [(62, 4), (97.3, 3), (140, 5), (215, 4)])
+@pytest.mark.parametrize(("tempo", "size"), [(62, 4), (97.3, 3), (140, 5), (180, 7), (215, 4)])
 def test_the_search_finds_the_path_that_was_laid(tempo: float, size: int) -> None:
     path = best_path(*pulses(tempo, size, 30))
     truth = np.round(steady(tempo, 30) * FRAMES_PER_SECOND)

@@ -7,8 +7,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-pytest.importorskip("mido")
-
 from reactive.media.midi import parse_midi
 from training.ear.accompany import accompany, available
 from training.ear.bands import arranged, counted_in, played, roots_of, swung

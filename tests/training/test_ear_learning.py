@@ -6,9 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
-torch = pytest.importorskip("torch")
-pytest.importorskip("mido")
+import torch
 
 from reactive.audio import attention, network
 from reactive.audio.network import FRAME_SECONDS, INPUTS, OUTPUTS

@@ -7,8 +7,6 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("mido")
-
 from benchmarks import ear_split
 from benchmarks.rhythm import main
 from training.ear.data import Sources
@@ -59,5 +57,5 @@ def test_the_held_out_split_wants_a_reason(monkeypatch: pytest.MonkeyPatch) -> N
     with pytest.raises(SystemExit, match="say what for"):
         main(["--split", "held-out"])
     monkeypatch.setattr("benchmarks.rhythm.uses", lambda: 3)
-    with pytest.raises(SystemExit, match="three times|3 times"):
+    with pytest.raises(SystemExit, match="3 times"):
         main(["--split", "held-out", "--use", "once more"])

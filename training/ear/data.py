@@ -20,6 +20,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -253,7 +254,7 @@ def write(path: Path, made: Made, kind: str) -> float:
     roles = {role: np.unique(drums[np.isin(drums[:, 2], pitches), 0]) for role, pitches in ROLES.items()}
     # a module's drums are unknown: nan says so
     roles = {role: np.full(1, np.nan) for role in ROLES} if kind == "modules" else roles
-    held = {
+    held: dict[str, Any] = {
         "mel": np.stack([stored(one.mel) for one in spectra]),
         "chroma": np.stack([stored(one.chroma) for one in spectra]),
         "beats": beats.astype(np.float32),

@@ -82,7 +82,7 @@ def main() -> None:
         x, y = examples.batch(BATCH, np.random.default_rng([step, 5]))
         loss = tolerant_loss(network(torch.from_numpy(x)), torch.from_numpy(y))
         optimizer.zero_grad()
-        (loss * counts).sum().backward()
+        (loss * counts).sum().backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimizer.step()
         keep = min(AVERAGE, (step + 1) / (step + 20))

@@ -10,6 +10,7 @@ wins before and after, each piece judged by weights that were fitted without its
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -79,7 +80,10 @@ def main() -> None:
         *render_split("validation", given.hearing, given.renders, seconds=100.0),
         *render_debian([False], given.renders, seconds=100.0),
     ]
-    kinds, tables, fits, found = [], [], [], []
+    kinds: list[str] = []
+    tables: list[np.ndarray] = []
+    fits: list[np.ndarray] = []
+    found: list[np.ndarray] = []
     for piece in pieces:
         if weighed := weigh_up(piece):
             kinds.append(piece.kind)
@@ -87,11 +91,12 @@ def main() -> None:
                 kept.append(value)
             print(f"{piece.kind}: {piece.name}: {len(weighed[0])} readings, best {weighed[1].max():.2f}", flush=True)
     start = np.array([WEIGHTS[name] for name in EVIDENCE])
-    for name, weights_of in (
+    ways: list[tuple[str, Callable[[str], np.ndarray] | None]] = [
         ("as found", None),
-        ("by the weights of before", lambda kind: start),
+        ("by the weights of before", lambda _: start),
         ("by weights fitted without the kind", lambda kind: fit(*_without(kind, kinds, tables, fits), start)),
-    ):
+    ]
+    for name, weights_of in ways:
         gained = []
         cached: dict[str, np.ndarray] = {}
         for kind, table, quality, was in zip(kinds, tables, fits, found, strict=True):
