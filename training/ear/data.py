@@ -219,7 +219,7 @@ def module_sound(path: Path, *, pitch: float = 1.0) -> np.ndarray:
         str(RATE),
     ]
     command += ["--end-time", "200", "--pitch", f"{pitch:.6f}", str(path)]
-    done = subprocess.run(command, check=True, capture_output=True, timeout=300)
+    done = subprocess.run(command, check=True, capture_output=True, timeout=3600)
     return np.frombuffer(done.stdout, "<i2").astype(np.float32) / 32768
 
 

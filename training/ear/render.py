@@ -22,7 +22,7 @@ def synthesize(data: bytes, soundfont: Path, *, rate: int = RATE, reverb: bool =
         score.write_bytes(data)
         command = ["fluidsynth", "-ni", "-q", "-F", str(sound), "-r", str(rate), "-g", "0.4"]
         command += ["-o", "synth.dynamic-sample-loading=1", "-R", str(int(reverb)), "-C", str(int(reverb))]
-        subprocess.run([*command, str(soundfont), str(score)], check=True, capture_output=True, timeout=300)
+        subprocess.run([*command, str(soundfont), str(score)], check=True, capture_output=True, timeout=3600)
         with wave.open(str(sound)) as handle:
             samples = np.frombuffer(handle.readframes(handle.getnframes()), "<i2").reshape(-1, handle.getnchannels())
     return (samples.mean(axis=1) / 32768).astype(np.float32)
