@@ -75,7 +75,7 @@ def test_evidence_speaks_for_the_right_reading() -> None:
     right = next(number for number, reading in enumerate(every) if reading.found_one)
     for name in ("beats", "chords", "bass"):
         column = table[:, EVIDENCE.index(name)]
-        assert column[right] >= 0.9 * column.max(), name
+        assert column[right] >= column.max() - 0.15, name
     backbeat = table[:, EVIDENCE.index("backbeat")]
     assert backbeat[right] == backbeat[[reading.found for reading in every]].max()
 
@@ -155,3 +155,18 @@ def test_triplets_and_shuffles_are_counted_in_their_beats(tmp_path: Path, shape:
     hats = tuple(beat + part for beat in range(4) for part in late)
     song = genre(beats, 4, {"kick": (0.0, 2.0), "snare": (1.0, 3.0), "hat": hats})
     assert hear(tmp_path, song).tempo == pytest.approx(112, rel=0.02)
+
+
+def test_analyze_tells_its_doubt_and_a_correction_ends_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from click.testing import CliRunner
+
+    from reactive.cli import main
+
+    monkeypatch.setenv("REACTIVE_CACHE", str(tmp_path / "cache"))
+    song = write_song(tmp_path / "song.wav", genre(straight(120, 14), 4, BACKBEAT), RATE)
+    told = CliRunner().invoke(main, ["analyze", str(song)])
+    assert told.exit_code == 0
+    assert "sure of the tempo by" in told.output
+    # the same from the cache, and nothing of it once a person has said how it is
+    assert "sure of the tempo by" in CliRunner().invoke(main, ["analyze", str(song)]).output
+    assert "sure of the tempo by" not in CliRunner().invoke(main, ["analyze", str(song), "--half"]).output
