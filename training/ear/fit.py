@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import signal
 import time
 from pathlib import Path
 
@@ -75,7 +76,10 @@ def main() -> None:
     began = saved = time.monotonic()
     losses: list[np.ndarray] = []
     found = examples.look()
-    while time.monotonic() - began < 3600 * given.hours:
+    # a kind stop (SIGTERM, as a shutdown sends) keeps what was learnt since the last save
+    stopped: list[int] = []
+    signal.signal(signal.SIGTERM, lambda number, _: stopped.append(number))
+    while not stopped and time.monotonic() - began < 3600 * given.hours:
         for group in optimizer.param_groups:
             group["lr"] = rate_at(step)
         # the step is the seed: a run that goes on draws what it would have drawn
