@@ -5,6 +5,9 @@
 New excerpts are seen as they come, so training may begin while `data` still works. Every few minutes `--out` gets
 ``last.pt`` (network, optimiser, average, step: what a later run goes on from), ``ear.safetensors`` (the averaged weights as the
 program reads them) and a line in ``log.tsv``; every few thousand steps a numbered copy of the averaged weights.
+
+On a machine that does other things too set ``OMP_WAIT_POLICY=passive``: threads that spin for each other take 9 instead of 2.2 seconds
+of processor a step.
 """
 
 from __future__ import annotations
