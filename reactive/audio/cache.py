@@ -17,13 +17,14 @@ from typing import Any
 import numpy as np
 
 from reactive.audio.analysis import Analysis, analyze
+from reactive.audio.levels import Doubt
 from reactive.audio.onset import Onsets
 from reactive.audio.structure import Moment, Section
 from reactive.media.safe import regular_file, sha256
 from reactive.media.sound import Track, open_track
 
 # counts up with every change of what is heard
-VERSION = 2
+VERSION = 3
 MOST_SONGS = 64
 _ARRAYS = ("beats", "downbeats", "beats_per_bar", "fine", "chroma")
 _PLAIN = ("sha256", "duration", "sample_rate", "channels", "tempo", "silent", "metre", "confidence", "key")
@@ -72,6 +73,7 @@ def _load(kept: Path, path: Path) -> tuple[Track, Analysis]:
             envelopes={name: held[f"envelopes/{name}"] for name in plain["envelopes"]},
             sections=tuple(Section(**section) for section in plain["sections"]),
             moments=tuple(Moment(**moment) for moment in plain["moments"]),
+            doubt=Doubt(**plain["doubt"]),
         )
 
 
@@ -85,6 +87,7 @@ def _save(kept: Path, track: Track, analysis: Analysis) -> None:
         "envelopes": list(analysis.envelopes),
         "sections": [asdict(section) for section in analysis.sections],
         "moments": [asdict(moment) for moment in analysis.moments],
+        "doubt": asdict(analysis.doubt),
         "track": {item.name: getattr(track, item.name) for item in fields(track) if item.name != "path"},
     }
     try:
