@@ -1,146 +1,185 @@
-"""How well rhythm is heard: `python -m benchmarks rhythm [--pieces WORD] [--seconds N] [--without-librosa]`.
+"""How well rhythm is heard: `python -m benchmarks rhythm --hearing FOLDER [--split validation] [--weights FILE] [--others NAME ...]`.
 
-Renders pieces of known beats (see `pieces`), hears each, and compares by mir_eval; beside it plain
-`librosa.beat.beat_track` on the same audio. What is missing on this machine is said; nothing is installed.
+Renders pieces of known beats (`ear_pieces`), hears each, and compares by mir_eval: means by kind with 95 % intervals over
+pieces (bootstrap), the shares of pieces heard on a wrong level, off the beat, or with the bar on a wrong beat; beside it
+librosa, and madmom and Beat This! where they are installed. For the first two splits `--hearing` names the folder of scores
+whose pieces `ear_split.tsv` lists; `debian` and `tuned` are the older pieces, of Debian's packages alone. What is missing on
+this machine is said; nothing is installed.
+
+The split `held-out` is measured at most three times, with `--use "what for"`; each use is written to `ear_log.md`.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import shutil
 import sys
 import tempfile
 import time
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from benchmarks.pieces import gather, missing, render
+from benchmarks.beat_scores import beat_scores, bias_ms, interval, misheard, onset_f
+from benchmarks.ear_pieces import Known, render_debian, render_split
+from benchmarks.ear_split import MOST_USES, log_use, uses
+from benchmarks.other_ears import hear_by, installed
+from benchmarks.pieces import missing, missing_tools
 
-COLUMNS = ("F", "CMLt", "AMLt", "down F", "kick F", "snare F", "bias ms", "librosa F", "CMLt", "AMLt")
-KICKS, SNARES, DRUMS = (35, 36), (37, 38, 39, 40), 9
-# beats before this moment do not count, as is usual
-TRIM = 5.0
-
-
-def scores(truth: np.ndarray, found: np.ndarray) -> tuple[float, float, float]:
-    """Return F-measure, CMLt and AMLt of beats."""
-    import mir_eval
-
-    truth, found = (mir_eval.beat.trim_beats(np.asarray(times, float), TRIM) for times in (truth, found))
-    if len(truth) < 2:
-        return float("nan"), float("nan"), float("nan")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        _, correct, _, any_level = mir_eval.beat.continuity(truth, found)
-        return mir_eval.beat.f_measure(truth, found), correct, any_level
+COLUMNS = ("F", "CMLt", "AMLt", "down F", "bias ms", "level", "off", "one", "kick F", "snare F")
+# a piece counts as heard better by so much F
+MARGIN = 1e-9
 
 
-def onset_f(truth: np.ndarray, found: np.ndarray) -> float:
-    """Return the F-measure of onsets within 50 ms; nan where fewer than five are played."""
-    import mir_eval
+@dataclass(frozen=True)
+class Ear:
+    """An ear's results: a row of `COLUMNS` for each piece."""
 
-    truth = np.unique(np.round(truth, 3))
-    if len(truth) < 5:
-        return float("nan")
-    return float(mir_eval.onset.f_measure(truth, found)[0]) if len(found) else 0.0
+    name: str
+    rows: np.ndarray
 
 
-def bias_ms(truth: np.ndarray, found: np.ndarray) -> float:
-    """Return by how many ms beats within 70 ms of the truth lie late, in the median."""
-    if not len(truth) or not len(found):
-        return float("nan")
-    nearest = truth[np.abs(found[:, None] - truth[None]).argmin(axis=1)]
-    late = (found - nearest)[np.abs(found - nearest) < 0.07]
-    return 1000 * float(np.median(late)) if len(late) else float("nan")
+def row_of(piece: Known, beats: np.ndarray, downbeats: np.ndarray) -> list[float]:
+    """Return the columns of one piece, those of drums left nan."""
+    level, phase, one = misheard(piece.beats, piece.downbeats, beats, downbeats)
+    row = [*beat_scores(piece.beats, beats), beat_scores(piece.downbeats, downbeats)[0], bias_ms(piece.beats, beats)]
+    return [*row, float(level), float(phase), float(one), float("nan"), float("nan")]
 
 
-def plain_librosa(path: Path) -> np.ndarray:
-    """Return the beats that librosa finds by its defaults."""
-    import librosa
-
-    sound, rate = librosa.load(path)
-    return np.asarray(librosa.beat.beat_track(y=sound, sr=rate, units="time")[1])
-
-
-def measure(midi: bytes, folder: Path, *, seconds: float, librosa_too: bool) -> tuple[list[float], float]:
-    """Return the columns of one piece and the seconds that hearing took for each second of sound."""
+def own_ear(pieces: list[Known]) -> tuple[Ear, float]:
+    """Return what `reactive` hears, and the seconds that hearing took for each second of sound."""
     from reactive.audio.analysis import analyze
-    from reactive.media.midi import parse_midi
     from reactive.media.sound import open_track
 
-    known = parse_midi(midi)
-    path = folder / "piece.wav"
-    render(midi, path, seconds=seconds)
-    began = time.perf_counter()
-    heard = analyze(open_track(path))
-    took = time.perf_counter() - began
-    first, last = known.notes[0, 0] - 0.07, min(known.notes[-1, 0] + 0.07, seconds)
-    beats, bars = (marks[(marks >= first) & (marks <= last)] for marks in (known.beats, known.downbeats))
-    drums = known.notes[(known.notes[:, 3] == DRUMS) & (known.notes[:, 0] < last)]
-    row = [*scores(beats, heard.beats), scores(bars, heard.downbeats)[0]]
-    for role, pitches in (("kick", KICKS), ("snare", SNARES)):
-        found = heard.onsets[role].times if role in heard.onsets else np.zeros(0)
-        row.append(onset_f(drums[np.isin(drums[:, 1], pitches), 0], found))
-    row.append(bias_ms(beats, heard.beats))
-    row += scores(beats, plain_librosa(path)) if librosa_too else [float("nan")] * 3
-    return row, took / heard.duration
+    rows, paces = [], []
+    for piece in pieces:
+        began = time.perf_counter()
+        heard = analyze(open_track(piece.path))
+        paces.append((time.perf_counter() - began) / heard.duration)
+        row = row_of(piece, heard.beats, heard.downbeats)
+        for column, role, truth in ((-2, "kick", piece.kicks), (-1, "snare", piece.snares)):
+            if truth is not None:
+                row[column] = onset_f(truth, heard.onsets[role].times)
+        rows.append(row)
+        print(_line(f"{piece.kind}: {piece.name}"[:44], np.array(row)), flush=True)
+    return Ear("reactive", np.array(rows)), float(np.mean(paces))
 
 
-def table(names: list[str], rows: np.ndarray) -> str:
-    """Return the table as text, a line a piece."""
-    lines = [f"{'piece':<34}" + "".join(f"{name:>10}" for name in COLUMNS)]
-    lines += [f"{name:<34}" + "".join(_cell(value) for value in row) for name, row in zip(names, rows, strict=True)]
+def other_ear(name: str, pieces: list[Known], python: str) -> Ear:
+    """Return what another program hears."""
+    heard = hear_by(name, [piece.path for piece in pieces], python)
+    return Ear(name, np.array([row_of(piece, *found) for piece, found in zip(pieces, heard, strict=True)]))
+
+
+def report(pieces: list[Known], ears: list[Ear]) -> str:
+    """Return the tables: by kind and over all, an ear a line."""
+    kinds = np.array([piece.kind for piece in pieces])
+    lines = [f"{'':<44}" + "".join(f"{name:>9}" for name in COLUMNS)]
+    for kind in [*sorted(set(kinds)), "all"]:
+        chosen = np.ones(len(kinds), bool) if kind == "all" else kinds == kind
+        for ear in ears:
+            with warnings.catch_warnings():
+                # a column of nothing has no mean
+                warnings.simplefilter("ignore")
+                lines.append(_line(f"{kind}, {chosen.sum()} pieces: {ear.name}", np.nanmean(ear.rows[chosen], axis=0)))
+    lines.append("95 % intervals of the means over all pieces:")
+    for ear in ears:
+        spans = [interval(ear.rows[:, column]) for column in range(4)]
+        text = ", ".join(f"{name} {low:.3f} to {high:.3f}" for name, (low, high) in zip(COLUMNS, spans, strict=False))
+        lines.append(f"  {ear.name}: {text}")
+    own = ears[0].rows[:, 0]
+    for ear in ears[1:]:
+        better = float(np.mean(own > ear.rows[:, 0] + MARGIN))
+        lines.append(f"{ears[0].name} has the higher F than {ear.name} on {better:.0%} of the pieces")
     return "\n".join(lines)
 
 
-def _cell(value: float) -> str:
-    return f"{'-':>10}" if np.isnan(value) else f"{value:>10.3f}" if abs(value) <= 1 else f"{value:>10.1f}"
+def _line(name: str, row: np.ndarray) -> str:
+    return f"{name:<44}" + "".join(
+        f"{'-':>9}" if np.isnan(x) else f"{x:>9.3f}" if abs(x) <= 1 else f"{x:>9.1f}" for x in row
+    )
+
+
+def _lacking(split: str, hearing: Path | None) -> list[str]:
+    if split in ("debian", "tuned"):
+        return missing()
+    from benchmarks.pieces import SOUNDFONT, WADS
+
+    found = missing_tools(SOUNDFONT)
+    if hearing is None or not (hearing / "pop909").is_dir():
+        found.append("the folder of scores (--hearing FOLDER, with pop909, groove, ... in it)")
+    if not shutil.which("openmpt123"):
+        found.append("openmpt123 (Debian: apt-get install openmpt123)")
+    if not any(Path(wad).exists() for wad in WADS):
+        found.append("Freedoom's music (Debian: apt-get install freedoom)")
+    return found
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks rhythm", description=__doc__)
-    parser.add_argument("--pieces", default="", help="only pieces whose names hold this word")
-    parser.add_argument("--seconds", type=float, default=120.0, help="of each piece (default: 120)")
-    parser.add_argument("--split", choices=["held-out", "tuned", "both"], default="held-out")
-    parser.add_argument("--without-librosa", action="store_true", help="leave plain librosa out, which takes longest")
-    parser.add_argument(
-        "--export", type=Path, metavar="FOLDER", help="write the MIDI that may be learnt from, and stop"
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks rhythm", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("--split", choices=["validation", "held-out", "debian", "tuned"], default="validation")
+    parser.add_argument("--hearing", type=Path, help="the folder of scores that ear_split.tsv names")
+    parser.add_argument("--use", help="what a use of the held-out split is for, for its log")
+    parser.add_argument("--pieces", default="", help="only pieces whose kind or name holds this word")
+    parser.add_argument("--seconds", type=float, default=100.0, help="of each piece (default: 100)")
+    parser.add_argument("--weights", type=Path, help="of the rhythm network (default: those that ship)")
+    parser.add_argument(
+        "--others",
+        nargs="*",
+        default=["librosa", "madmom"],
+        metavar="NAME",
+        help="librosa, madmom, beat-this=CHECKPOINT",
+    )
+    parser.add_argument("--python", default=sys.executable, help="the interpreter that has the others installed")
+    parser.add_argument("--renders", type=Path, help="keep the rendered sound in this folder for the next time")
+    parser.add_argument("--json", type=Path, help="write every piece's figures to this file")
     given = parser.parse_args(arguments)
-    if lacking := missing():
+    if lacking := _lacking(given.split, given.hearing):
         sys.exit("missing: " + "; ".join(lacking))
-    pieces = gather()
-    if given.export:
-        given.export.mkdir(parents=True, exist_ok=True)
-        for piece in pieces:
-            if not piece.held_out:
-                (given.export / f"{piece.name.replace(' ', '-')}.mid").write_bytes(piece.midi)
-        return
-    wanted = {"held-out": (True,), "tuned": (False,), "both": (True, False)}[given.split]
-    pieces = [piece for piece in pieces if piece.held_out in wanted and given.pieces in piece.name]
-    names: list[str] = []
-    rows: list[list[float]] = []
-    paces: list[float] = []
-    with tempfile.TemporaryDirectory() as folder:
-        for piece in pieces:
-            row, pace = measure(piece.midi, Path(folder), seconds=given.seconds, librosa_too=not given.without_librosa)
-            names.append(piece.name)
-            rows.append(row)
-            paces.append(pace)
-            print(table([piece.name], np.array([row])).splitlines()[1], flush=True)
-    values = np.array(rows)
-    print("\n" + table([], values[:0]))
-    for kind in sorted({name.split()[0] for name in names}):
-        of_kind = np.array([name.startswith(kind) for name in names])
-        print(_mean_line(f"{kind}, {of_kind.sum()} pieces", values[of_kind]))
-    print(_mean_line(f"all {len(names)} pieces, {given.split}", values))
-    print(f"hearing took {np.mean(paces):.4f} s a second of sound")
+    if given.split == "held-out" and not given.use:
+        sys.exit('the held-out split may be measured three times only: say what for with --use "..."')
+    if given.split == "held-out" and uses() >= MOST_USES:
+        sys.exit(
+            f"the held-out split has been measured {MOST_USES} times (benchmarks/ear_log.md): set a new one aside by source"
+        )
+    if given.weights:
+        from reactive.audio import network
+
+        network.MODEL = given.weights
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = given.renders or Path(scratch)
+        folder.mkdir(parents=True, exist_ok=True)
+        if given.split in ("debian", "tuned"):
+            found = render_debian([given.split == "debian"], folder, seconds=given.seconds, word=given.pieces)
+        else:
+            found = render_split(given.split, given.hearing, folder, seconds=given.seconds, word=given.pieces)
+        pieces = list(found)
+        if not pieces:
+            sys.exit(f"no piece of the split {given.split} has {given.pieces!r} in its name")
+        own, pace = own_ear(pieces)
+        ears = [own]
+        for name in given.others:
+            if installed(name, given.python):
+                ears.append(other_ear(name, pieces, given.python))
+            else:
+                print(f"{name} is not installed in {given.python}: left out")
+    print("\n" + report(pieces, ears))
+    print(f"hearing took {pace:.4f} s a second of sound")
+    if given.split == "held-out":
+        log_use(given.use, len(pieces), np.nanmean(own.rows[:, :4], axis=0).tolist())
+    if given.json:
+        table = [
+            {"kind": piece.kind, "name": piece.name, **{ear.name: ear.rows[at].tolist() for ear in ears}}
+            for at, piece in enumerate(pieces)
+        ]
+        given.json.write_text(json.dumps({"columns": COLUMNS, "pieces": table}, indent=1), encoding="utf-8")
 
 
-def _mean_line(name: str, rows: np.ndarray) -> str:
-    with warnings.catch_warnings():
-        # a column of nothing has no mean
-        warnings.simplefilter("ignore")
-        return f"{name:<34}" + "".join(_cell(value) for value in np.nanmean(rows, axis=0))
+if __name__ == "__main__":
+    main()

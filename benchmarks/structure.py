@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.pieces import SOUNDFONT, missing_tools, render
-from reactive.audio.train.compose import DRUMS, Note, compose
-from reactive.audio.train.render import midi_of
+from training.ear.compose import DRUMS, Note, compose
+from training.ear.scores import played_by
 
 # no letter follows itself: where a part ends and begins again nothing changes
 ORDERS = ("ABABCB", "ABCBD", "ABACAB", "ABCABC", "ABAC", "DABABCBD", "ABACABA", "ABCBA")
@@ -70,7 +70,7 @@ def song(rng: np.random.Generator, order: str, *, layered: bool) -> tuple[bytes,
                     level = int(np.clip(velocity * rng.uniform(0.9, 1.1), 1, 127))
                     notes.append((start, beat * length, pitch + (0 if drum else shift), level, where))
         marks.append(marks[-1] + beat * 4 * bars[letter])
-    return midi_of(notes, programs), np.array(marks), list(order)
+    return played_by(notes, programs), np.array(marks), list(order)
 
 
 def measure(midi: bytes, marks: np.ndarray, letters: list[str], folder: Path) -> tuple[float, float, str]:

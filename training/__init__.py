@@ -1,1 +1,0 @@
-"""How the weights that ship were made. Not part of the wheel."""

@@ -9,6 +9,7 @@ import numpy as np
 
 from reactive.audio.downbeat_phase import move_ones
 from reactive.audio.harmony import chroma_curves, find_key, separate
+from reactive.audio.levels import SURE, Doubt, weighed
 from reactive.audio.loudness import LOUDNESS_RATE
 from reactive.audio.network import activations
 from reactive.audio.onset import Onsets, detect, onset_strength
@@ -61,6 +62,8 @@ class Analysis:
         float32 [n, 12], how strongly each pitch class from C sounds, at `envelope_rate` / 4 a second.
     corrected
         Whether a person corrected the grid.
+    doubt
+        How sure hearing is of the level of the beat and of the "one", and what else it might be.
     """
 
     sha256: str
@@ -82,6 +85,7 @@ class Analysis:
     moments: tuple[Moment, ...] = ()
     chroma: np.ndarray = field(default_factory=lambda: np.zeros((0, 12), np.float32))
     corrected: bool = False
+    doubt: Doubt = SURE
 
     envelope_rate = RATE / HOP
 
@@ -98,6 +102,10 @@ class Analysis:
             "tempo": round(self.tempo, 3),
             "metre": self.metre,
             "beat_confidence": round(self.confidence, 3),
+            "level_confidence": round(self.doubt.level, 3),
+            "one_confidence": round(self.doubt.one, 3),
+            "second_best": self.doubt.other,
+            "second_best_option": self.doubt.option,
             "grid_corrected": self.corrected,
             "key": self.key,
             "loudest_lufs": round(float(loudness.max()), 1) if len(loudness) else None,
@@ -130,9 +138,11 @@ def analyze(track: Track) -> Analysis:
         strength = np.zeros_like(strength)
     onsets = detect(spectra, strength)
     rhythm: Rhythm = NONE
+    doubt = SURE
     if not silent:
         heard = activations(spectra)
         rhythm = move_ones(track_beats(heard, onsets["all"], len(spectra.mel)), spectra)
+        rhythm, doubt = weighed(rhythm, heard, onsets["all"], spectra)
         onsets |= find_roles(heard, strength, onsets["all"])
     else:
         onsets |= dict.fromkeys(("kick", "snare", "hat"), onsets["all"])
@@ -162,6 +172,7 @@ def analyze(track: Track) -> Analysis:
         key="" if silent else find_key(spectra),
         moments=() if silent else tuple(find_moments(spectra, bars, sections, track.duration)),
         chroma=chroma_curves(spectra),
+        doubt=doubt,
     )
 
 

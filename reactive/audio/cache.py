@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from reactive.audio.analysis import Analysis, analyze
+from reactive.audio.levels import Doubt
 from reactive.audio.onset import Onsets
 from reactive.audio.structure import Moment, Section
 from reactive.files import hash_file, replacing
@@ -73,6 +74,7 @@ def _load(kept: Path, path: Path) -> tuple[Track, Analysis]:
             envelopes={name: held[f"envelopes/{name}"] for name in plain["envelopes"]},
             sections=tuple(Section(**section) for section in plain["sections"]),
             moments=tuple(Moment(**moment) for moment in plain["moments"]),
+            doubt=Doubt(**plain["doubt"]),
         )
 
 
@@ -86,6 +88,7 @@ def _save(kept: Path, track: Track, analysis: Analysis) -> None:
         "envelopes": list(analysis.envelopes),
         "sections": [asdict(section) for section in analysis.sections],
         "moments": [asdict(moment) for moment in analysis.moments],
+        "doubt": asdict(analysis.doubt),
         "track": {item.name: getattr(track, item.name) for item in fields(track) if item.name != "path"},
     }
     try:

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from reactive.audio.analysis import Analysis, metre_of
+from reactive.audio.levels import SURE
 from reactive.audio.onset import Onsets
 from reactive.audio.rhythm import BEATS_PER_BAR, typical_tempo
 from reactive.audio.structure import Section
@@ -165,6 +166,7 @@ def corrected(analysis: Analysis, corrections: Corrections) -> Analysis:
         sections=_on_bars(analysis.sections, downbeats),
         confidence=1.0,
         corrected=True,
+        doubt=SURE,
     )
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from reactive.audio import attention
 from reactive.audio.spectrum import HOP, MELS, RATE, Spectra, loud_level, passages
 
 OUTPUTS = ("beat", "downbeat", "kick", "snare", "hat")
@@ -37,10 +38,21 @@ def activations(spectra: Spectra) -> dict[str, np.ndarray]:
     """Return by output name how likely it is at each row, float32 [ceil(t / 2)] in [0, 1]."""
     weights = _weights()
     loud, floor = loud_level(spectra.mel), _pitch_floor(spectra)
+    rows = -(-len(spectra.mel) // 2)
+    # one matrix over all taps: the network with attention; a matrix a tap: the one before it
+    attends = weights["first.weight"].ndim == 2
+    stretches = attention.windows(rows) if attends else passages(rows, MARGIN)
     parts = []
-    for stretch, keep in passages(-(-len(spectra.mel) // 2), MARGIN):
-        parts.append(forward(_inputs(spectra, stretch, loud, floor), weights)[keep])
+    for stretch, keep in stretches:
+        given = _inputs(spectra, stretch, loud, floor)
+        heard = sigmoid(attention.forward(given, weights)) if attends else forward(given, weights)
+        parts.append(heard[keep])
     return dict(zip(OUTPUTS, np.concatenate(parts).T, strict=True))
+
+
+def sigmoid(logits: np.ndarray) -> np.ndarray:
+    """Return probabilities in [0, 1]."""
+    return 1 / (1 + np.exp(-np.clip(logits, -30, 30)))
 
 
 def _inputs(spectra: Spectra, stretch: slice, loud: float, floor: np.ndarray) -> np.ndarray:
@@ -70,8 +82,7 @@ def forward(given: np.ndarray, weights: Mapping[str, np.ndarray]) -> np.ndarray:
     for dilation in DILATIONS:
         name = f"block{dilation}"
         x = x + _convolve(_elu(_convolve(x, weights, name, dilation)), weights, f"{name}.out", 1)
-    logits = _convolve(_elu(x), weights, "last", 1)
-    return 1 / (1 + np.exp(-np.clip(logits, -30, 30)))
+    return sigmoid(_convolve(_elu(x), weights, "last", 1))
 
 
 def _convolve(x: np.ndarray, weights: Mapping[str, np.ndarray], name: str, dilation: int) -> np.ndarray:

@@ -61,6 +61,9 @@ def analyze(
     else:
         beat = "no steady beat: signals follow loudness and a slow, even pulse"
     click.echo(", ".join(filter(None, [minutes(analysis.duration), beat, analysis.key])))
+    if analysis.doubt.other:
+        doubt = analysis.doubt
+        click.echo(f'sure of the tempo by {doubt.level:.0%}, of the "one" by {doubt.one:.0%}; {doubt.other}')
     click.echo("onsets: " + ", ".join(f"{len(found.times)} {name}" for name, found in analysis.onsets.items()))
     sections = ", ".join(f"{clean(s.label)} {s.start:.1f}-{s.end:.1f}" for s in analysis.sections)
     click.echo(f"sections: {sections}" + (" (the song is silent)" if analysis.silent else ""))

@@ -90,7 +90,7 @@ def accompany(rng: np.random.Generator, seconds: float) -> Accompaniment:
     with tempfile.TemporaryDirectory() as folder:
         score, midi = Path(folder, "piece.mma"), Path(folder, "piece.mid")
         score.write_text(_score(rng, style, bars, tempo))
-        done = subprocess.run(["mma", "-f", str(midi), str(score)], capture_output=True, timeout=60, check=False)
+        done = subprocess.run(["mma", "-f", str(midi), str(score)], capture_output=True, timeout=1800, check=False)
         if done.returncode or not midi.exists():
             raise ValueError(f"MMA can't play {style.file.stem}")
         data = midi.read_bytes()

@@ -1,0 +1,51 @@
+"""Which pieces judge the ear and which tune it: the names in `ear_split.tsv`, set aside by source before any training.
+
+Splits: ``held-out`` is measured at most three times, each use is written to `ear_log.md`; ``validation`` is for tuning, as often
+as wanted; ``reserved`` comes from the same drummers, song books and packages as those two. Training uses none of the three.
+"""
+
+from __future__ import annotations
+
+import csv
+import datetime
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+HERE = Path(__file__).parent
+SPLIT, LOG = HERE / "ear_split.tsv", HERE / "ear_log.md"
+MOST_USES = 3
+
+
+@dataclass(frozen=True)
+class Named:
+    """A piece by name: `source` is the folder that holds it, or ``debian`` for the pieces of `pieces.gather`."""
+
+    split: str
+    kind: str
+    source: str
+    name: str
+
+
+def named(split: str | None = None) -> list[Named]:
+    """Return the pieces of a split, or all that the list names."""
+    with SPLIT.open(encoding="utf-8", newline="") as handle:
+        every = [Named(**row) for row in csv.DictReader(handle, delimiter="\t")]
+    return [piece for piece in every if split in (None, piece.split)]
+
+
+def not_for_training() -> frozenset[tuple[str, str]]:
+    """Return source and name of every piece that nothing may be trained on."""
+    return frozenset((piece.source, piece.name) for piece in named())
+
+
+def uses(log: Path = LOG) -> int:
+    """Return how often the held-out split was measured."""
+    return sum(line.startswith("| ") and line[2:3].isdigit() for line in log.read_text(encoding="utf-8").splitlines())
+
+
+def log_use(what: str, pieces: int, figures: Sequence[float], log: Path = LOG) -> None:
+    """Write a use of the held-out split down: beat F, CMLt, AMLt, downbeat F."""
+    cells = [str(uses(log) + 1), datetime.date.today().isoformat(), what, str(pieces), *(f"{x:.3f}" for x in figures)]
+    with log.open("a", encoding="utf-8") as handle:
+        handle.write(f"| {' | '.join(cells)} |\n")

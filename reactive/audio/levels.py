@@ -1,0 +1,292 @@
+"""Which level is the beat and which beat is the "one": every reading of a song weighed by all that speaks for it.
+
+The search (`bars`) finds the path that the network likes best, moment by moment. A song can be counted in other ways along the
+same path: at half or twice the tempo, in threes instead of fours, with the bar begun on another beat. Each such `Reading` is weighed
+over the whole song by `evidence`: what the network hears at the beats it counts and at those it leaves out, how common its tempo and
+metre are, and whether harmony, bass, kick, snare and the song's parts change where it has its "ones". The weights of the evidence
+are those of a conditional logit (McFadden 1974), fitted by `training/ear/weigh.py`; so the share of a reading is a probability.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from reactive.audio.downbeat_phase import changes
+from reactive.audio.onset import Onsets
+from reactive.audio.rhythm import FEWEST, Rhythm, draw_to_onsets, typical_tempo
+from reactive.audio.spectrum import FRAMES_PER_SECOND, Spectra
+from reactive.audio.structure import features_between
+
+# tempi that a reading may have, beats a minute
+SLOWEST, FASTEST = 40.0, 260.0
+# of fewer bars than these, or with bars of many sizes, nothing is weighed
+FEWEST_BARS, STEADY = 6, 0.85
+SIZES = (4, 3, 2, 5, 7)
+# log odds are held within these, as in the search
+MOST_ODDS = 3.5
+# the network hears so near to a beat, in rows of the spectrum
+NEAR_ROWS = 3
+USUAL_TEMPO = 118.0
+# a reading other than the one that was found must be so much likelier
+TO_CHANGE = 0.7
+EVIDENCE = (
+    "beats", "ones", "tempo", "slow", "fast", "threes", "twos", "odd", "chords", "bass", "kick", "snare", "backbeat", "parts", "found",
+    "found one",
+)  # fmt: skip
+WEIGHTS: Mapping[str, float] = {
+    "beats": 6.0, "ones": 3.0, "tempo": -1.2, "slow": -0.5, "fast": -0.5, "threes": -0.8, "twos": -2.0, "odd": -3.0, "chords": 1.5,
+    "bass": 0.8, "kick": 0.8, "snare": 0.8, "backbeat": 1.0, "parts": 1.0, "found": 1.0, "found one": 1.0,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A way to count a song.
+
+    Attributes
+    ----------
+    beats
+        Times in seconds.
+    first, size
+        Index of the first "one" and beats of a bar.
+    level
+        Tempo as a multiple of the one that was found: 1/2, 2, 1/3, ...
+    found, found_one
+        Whether its level is the one that was found, and its bars too.
+    """
+
+    beats: np.ndarray
+    first: int
+    size: int
+    level: float
+    found: bool
+    found_one: bool
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """How sure hearing is of a song's level and of its "one", each in [0, 1]; and the second best, in words and as an option."""
+
+    level: float
+    one: float
+    other: str
+    option: str
+
+
+SURE = Doubt(1.0, 1.0, "", "")
+
+
+def weighed(rhythm: Rhythm, heard: Mapping[str, np.ndarray], onsets: Onsets, spectra: Spectra) -> tuple[Rhythm, Doubt]:
+    """Return the likeliest reading of a song, and how sure that is.
+
+    Parameters
+    ----------
+    rhythm
+        As found by the search.
+    heard
+        Activations of the network.
+    onsets
+        Of the whole spectrum; added beats lie on them.
+    spectra
+        The song's spectra.
+    """
+    every = readings(rhythm, onsets)
+    if len(every) < 2:
+        return rhythm, SURE
+    table = evidence(every, heard, spectra)
+    score = table @ np.array([WEIGHTS[name] for name in EVIDENCE])
+    share = np.exp(score - score.max())
+    share /= share.sum()
+    now = next(number for number, reading in enumerate(every) if reading.found_one)
+    best = int(share.argmax())
+    best = best if share[best] > TO_CHANGE or best == now else now
+    doubt = _doubt(every, share, best)
+    if best == now:
+        return rhythm, doubt
+    return counted(rhythm, every[best]), doubt
+
+
+def counted(rhythm: Rhythm, reading: Reading) -> Rhythm:
+    """Return the rhythm as a reading counts it."""
+    opens = np.arange(reading.first % reading.size, len(reading.beats), reading.size)
+    sizes = np.diff(opens, append=opens[-1] + reading.size) if len(opens) else opens
+    return replace(
+        rhythm,
+        tempo=typical_tempo(reading.beats),
+        beats=reading.beats,
+        downbeats=reading.beats[opens],
+        beats_per_bar=sizes.astype(np.int64),
+    )
+
+
+def readings(rhythm: Rhythm, onsets: Onsets) -> list[Reading]:
+    """Return the ways to count a song along the beats that were found; none where its bars are few or of many sizes."""
+    beats, sizes = rhythm.beats, rhythm.beats_per_bar
+    if len(sizes) < FEWEST_BARS or len(beats) < 8 * FEWEST:
+        return []
+    size = int(np.bincount(sizes).argmax())
+    if (sizes[:-1] == size).mean() < STEADY:
+        return []
+    first = int(np.searchsorted(beats, rhythm.downbeats[0]))
+    found: list[Reading] = []
+    for count in SIZES:
+        # bars of another size would have to be counted anew from each change: only steady songs get here
+        for one in range(count):
+            place = (first + one) % count
+            same = count == size and one == 0
+            found.append(Reading(beats, place, count, 1.0, True, same))
+    for level, lattice, counts in _other_levels(beats, onsets):
+        if SLOWEST <= typical_tempo(lattice) <= FASTEST:
+            for count in counts:
+                found += [Reading(lattice, one, count, level, False, False) for one in range(count)]
+    return found
+
+
+def _other_levels(beats: np.ndarray, onsets: Onsets) -> list[tuple[float, np.ndarray, tuple[int, ...]]]:
+    """Return other levels: their tempo against the one found, their beats, and the sizes of bars they are counted in."""
+    levels: list[tuple[float, np.ndarray, tuple[int, ...]]] = []
+    for step in (2, 3):
+        levels += [(1 / step, beats[shift::step], (4, 3, 2)) for shift in range(step)]
+    for step in (2, 3):
+        lattice = np.interp(np.arange(step * (len(beats) - 1) + 1) / step, np.arange(len(beats)), beats)
+        between = np.arange(len(lattice)) % step > 0
+        lattice[between] = draw_to_onsets(lattice[between], onsets)
+        levels.append((float(step), lattice, (4, 3)))
+    return levels
+
+
+def evidence(every: Sequence[Reading], heard: Mapping[str, np.ndarray], spectra: Spectra) -> np.ndarray:
+    """Return what speaks for each reading, float64 [readings, evidence]; columns as `EVIDENCE` names them."""
+    fine = every[0].beats
+    lattices = {id(reading.beats): reading.beats for reading in every}
+    at = {key: _sampled(beats, heard, spectra) for key, beats in lattices.items()}
+    # beats that a slower reading leaves out, and those that only a faster one counts, are weighed on one common lattice
+    common = np.interp(np.arange(2 * len(fine) - 1) / 2, np.arange(len(fine)), fine)
+    odds = _odds(_near(heard["beat"], common))
+    rows = []
+    for reading in every:
+        seen = at[id(reading.beats)]
+        opens = np.arange(len(reading.beats)) % reading.size == reading.first % reading.size
+        tempo = typical_tempo(reading.beats)
+        octaves = np.log2(tempo / USUAL_TEMPO)
+        inside = np.abs(common[:, None] - reading.beats[_nearest(common, reading.beats)][:, None]).min(axis=1) < 0.06
+        place = (np.arange(len(reading.beats)) - reading.first) % reading.size
+        rows.append(
+            [
+                float(np.where(inside, _log_share(odds), _log_share(-odds)).mean()),
+                float(np.where(opens, _log_share(seen["one"]), _log_share(-seen["one"])).mean()),
+                octaves**2,
+                float(max(np.log2(70 / tempo), 0.0)),
+                float(max(np.log2(tempo / 185), 0.0)),
+                float(reading.size == 3),
+                float(reading.size == 2),
+                float(reading.size in (5, 7)),
+                _contrast(seen["chords"], opens),
+                _contrast(seen["bass"], opens),
+                _contrast(seen["kick"], opens),
+                -_contrast(seen["snare"], opens),
+                _backbeat(seen, place, reading.size),
+                _contrast(seen["parts"], opens),
+                float(reading.found),
+                float(reading.found_one),
+            ]
+        )
+    return np.array(rows)
+
+
+def _doubt(every: Sequence[Reading], share: np.ndarray, best: int) -> Doubt:
+    chosen = every[best]
+    same_level = np.array([reading.beats is chosen.beats for reading in every])
+    level = float(share[same_level].sum())
+    one = float(share[best] / max(share[same_level].sum(), 1e-12))
+    others = np.where(same_level, 0.0, share)
+    rivals = np.where(same_level, share, 0.0)
+    rivals[best] = 0.0
+    if others.max() >= rivals.max():
+        other = every[int(others.argmax())]
+        ratio = typical_tempo(other.beats) / typical_tempo(chosen.beats)
+        tempo = typical_tempo(other.beats)
+        option = "--half" if abs(ratio - 0.5) < 0.05 else "--double" if abs(ratio - 2) < 0.1 else f"--bpm {tempo:.1f}"
+        return Doubt(level, one, f"or {tempo:.0f} bpm: {option}", option)
+    other = every[int(rivals.argmax())]
+    if other.size != chosen.size:
+        metre = "6/8" if other.size == 2 else f"{other.size}/4"
+        return Doubt(level, one, f"or in {metre}: --meter {metre}", f"--meter {metre}")
+    number = other.first % other.size + 1
+    return Doubt(level, one, f'or the "one" on beat {number}: --downbeat {number}', f"--downbeat {number}")
+
+
+def _sampled(beats: np.ndarray, heard: Mapping[str, np.ndarray], spectra: Spectra) -> dict[str, np.ndarray]:
+    """Return at each beat: log odds of a "one", strength of drums, how much chords, bass and the whole song change there."""
+    edges = np.append(beats, beats[-1] + np.median(np.diff(beats)))
+    chroma = np.sqrt(np.maximum(spectra.chroma, 0))
+    step = 4 / FRAMES_PER_SECOND
+    return {
+        "one": _odds(_near(heard["downbeat"], beats)),
+        "kick": _near(heard["kick"], beats),
+        "snare": _near(heard["snare"], beats),
+        "chords": _turns(chroma[:, 12:], edges, step),
+        "bass": _turns(chroma[:, :12], edges, step),
+        "parts": changes(features_between(spectra, edges)),
+    }
+
+
+def _turns(chroma: np.ndarray, edges: np.ndarray, step: float) -> np.ndarray:
+    """Return how much pitch classes change at each beat, in [0, 1]: from the half second before to the one behind."""
+    total = np.concatenate([np.zeros((1, chroma.shape[1])), np.cumsum(chroma, axis=0)])
+    count = len(chroma)
+
+    def mean(start: np.ndarray, stop: np.ndarray) -> np.ndarray:
+        low, high = (np.clip(np.round(times / step).astype(int), 0, count) for times in (start, stop))
+        value = (total[high] - total[low]) / np.maximum(high - low, 1)[:, None]
+        scaled: np.ndarray = value / np.maximum(np.linalg.norm(value, axis=1, keepdims=True), 1e-9)
+        return scaled
+
+    beats = edges[:-1]
+    before, after = mean(beats - 0.55, beats - 0.05), mean(beats + 0.05, beats + 0.55)
+    change: np.ndarray = np.clip(1 - np.sum(before * after, axis=1), 0, 1)
+    return change
+
+
+def _near(curve: np.ndarray, beats: np.ndarray) -> np.ndarray:
+    """Return the highest value of an activation near each beat."""
+    rows = (beats * FRAMES_PER_SECOND - 0.5) / 2
+    reach = np.arange(-NEAR_ROWS, NEAR_ROWS + 1) / 2
+    index = np.clip(np.round(rows[:, None] + reach), 0, len(curve) - 1).astype(int)
+    highest: np.ndarray = curve[index].max(axis=1)
+    return highest
+
+
+def _nearest(times: np.ndarray, beats: np.ndarray) -> np.ndarray:
+    after = np.clip(np.searchsorted(beats, times), 1, len(beats) - 1)
+    nearest: np.ndarray = np.where(times - beats[after - 1] < beats[after] - times, after - 1, after)
+    return nearest
+
+
+def _odds(chance: np.ndarray) -> np.ndarray:
+    odds: np.ndarray = np.log(np.maximum(chance, 1e-4) / np.maximum(1 - chance, 1e-4))
+    return np.clip(odds, -MOST_ODDS, MOST_ODDS)
+
+
+def _log_share(odds: np.ndarray) -> np.ndarray:
+    share: np.ndarray = -np.logaddexp(0, -odds)
+    return share
+
+
+def _contrast(values: np.ndarray, opens: np.ndarray) -> float:
+    """Return how much higher values are at "ones" than at other beats, in standard deviations of them all."""
+    spread = float(values.std())
+    if spread < 1e-9 or opens.all() or not opens.any():
+        return 0.0
+    return float((values[opens].mean() - values[~opens].mean()) / spread)
+
+
+def _backbeat(seen: Mapping[str, np.ndarray], place: np.ndarray, size: int) -> float:
+    """Return how much more of the snare, and less of the kick, is on beats two and four; 0 for other metres."""
+    if size != 4:
+        return 0.0
+    back = place % 2 == 1
+    return 0.5 * (_contrast(seen["snare"], back) - _contrast(seen["kick"], back))

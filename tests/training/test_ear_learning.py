@@ -1,0 +1,169 @@
+"""How the rhythm network learns: what it is shown, what it should say, and that the program computes the network that was trained."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from reactive.audio import attention, network
+from reactive.audio.levels import EVIDENCE
+from reactive.audio.network import FRAME_SECONDS, INPUTS, OUTPUTS
+from reactive.audio.spectrum import fold
+from tests.audio.songs import band, steady
+from training.ear.check import distances
+from training.ear.data import SHARES, kinds_in_order, stored, write
+from training.ear.examples import POWERS, Examples, example, targets
+from training.ear.net import EVENT, Network, export, tolerant_loss
+from training.ear.weigh import Table, chosen, fit, of_excerpt
+
+SECONDS = 60.0
+
+
+@pytest.fixture(scope="module")
+def excerpt(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder: Path = tmp_path_factory.mktemp("excerpts")
+    beats = steady(120, SECONDS)
+    rest, drums = (band(beats, seconds=SECONDS, drums=with_drums) for with_drums in (False, True))
+    hits = np.array([(beat, 0.1, 36 if number % 2 == 0 else 38, 90, 9) for number, beat in enumerate(beats)])
+    write(folder / "band-00007.npz", ([rest, drums - rest], beats, np.arange(0, len(beats), 4), hits), "band")
+    return folder
+
+
+def test_power_is_kept_to_a_quarter_of_a_decibel() -> None:
+    power = 10 ** np.linspace(-10.9, 1.7, 500)
+    assert np.abs(10 * np.log10(POWERS[stored(power)] / power)).max() < 0.26
+    assert POWERS[stored(np.zeros(1))] == 0
+
+
+def test_what_is_shown_lies_under_what_is_wanted(excerpt: Path) -> None:
+    with np.load(excerpt / "band-00007.npz") as kept:
+        held = {name: kept[name] for name in kept.files}
+    steep = []
+    for seed in range(30):
+        given, wanted = example(held, np.random.default_rng(seed))
+        assert given.shape == (attention.WINDOW, INPUTS)
+        assert wanted.shape == (attention.WINDOW, len(OUTPUTS))
+        assert np.isfinite(given).all()
+        rise = np.maximum(np.diff(given[:, :64], axis=0, prepend=given[:1, :64]), 0).mean(axis=1)
+        hits = np.flatnonzero(wanted[:, 0] >= 0.75)
+        hits = hits[(hits > 3) & (hits < attention.WINDOW - 3)]
+        near = np.stack([rise[hits + step] for step in (-1, 0, 1)]).max(axis=0)
+        steep.append(near.mean() / max(rise.mean(), 1e-9))
+    # noise and rooms may hide a few, at any pace and pitch the others rise where the beats are
+    assert np.median(steep) > 2
+
+
+def test_drums_that_are_silent_are_not_wanted(excerpt: Path) -> None:
+    with np.load(excerpt / "band-00007.npz") as kept:
+        held = {name: kept[name] for name in kept.files}
+    held["mel"] = held["mel"][:1]
+    held["chroma"] = held["chroma"][:1]
+    held["kick"] = np.full(1, np.nan)
+    wanted = example(held, np.random.default_rng(0))[1]
+    assert np.isnan(wanted[:, 2]).all()
+    assert not np.isnan(wanted[:, 0]).any()
+
+
+def test_targets_are_triangles_around_events() -> None:
+    wanted = targets(40, {name: np.array([10.25 * FRAME_SECONDS]) for name in OUTPUTS})
+    assert wanted[8:13, 0] == pytest.approx([0, 0.5, 1, 0.5, 0])
+
+
+def test_excerpts_are_found_as_they_come(excerpt: Path) -> None:
+    examples = Examples(excerpt)
+    assert examples.look() == 1
+    x, y = examples.batch(2, np.random.default_rng(1))
+    assert x.shape[:2] == y.shape[:2] == (2, attention.WINDOW)
+
+
+def test_every_hundred_excerpts_hold_each_kind_by_its_share() -> None:
+    kinds = kinds_in_order(200)
+    assert all(kinds[:100].count(kind) == share for kind, share in SHARES.items())
+    assert kinds[:100] != kinds[100:]
+
+
+def test_the_program_computes_the_network_that_was_trained() -> None:
+    torch.manual_seed(0)
+    trained = Network().eval()
+    given = np.random.default_rng(0).random((602, INPUTS), np.float32)
+    with torch.no_grad():
+        padded = torch.from_numpy(np.pad(given, ((0, 2), (0, 0))))[None]
+        wanted = trained(padded)[0].numpy()
+    weights = {name: value.astype(np.float32) for name, value in export(trained.state_dict()).items()}
+    found = attention.forward(given, weights) + np.log(EVENT)
+    # the rows added at the end reach a few before it
+    assert np.abs(found[:580] - wanted[:580]).max() < 2e-2
+    assert sum(value.size for value in weights.values()) < 1_000_000
+
+
+def test_weights_with_attention_are_taken_by_the_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from safetensors.numpy import save_file
+
+    torch.manual_seed(1)
+    save_file(export(Network().state_dict()), tmp_path / "ear.safetensors")
+    assert (tmp_path / "ear.safetensors").stat().st_size < 4e6
+    monkeypatch.setattr(network, "MODEL", tmp_path / "ear.safetensors")
+    network._weights.cache_clear()
+    try:
+        spectra = fold([band(steady(120, 70), seconds=70)])
+        heard = network.activations(spectra)
+    finally:
+        network._weights.cache_clear()
+    assert {len(curve) for curve in heard.values()} == {-(-len(spectra.mel) // 2)}
+    assert all(np.all((curve >= 0) & (curve <= 1)) for curve in heard.values())
+
+
+@pytest.mark.parametrize("rows", [1, 2047, 2048, 2049, 11_466])
+def test_windows_cover_a_song_once(rows: int) -> None:
+    kept = np.zeros(rows, int)
+    for stretch, keep in attention.windows(rows):
+        assert 0 <= stretch.start <= stretch.stop <= rows
+        kept[stretch.start + keep.start : stretch.start + keep.stop] += 1
+    assert np.all(kept == 1)
+
+
+def test_a_peak_beside_its_event_costs_little_more_than_one_on_it() -> None:
+    wanted = torch.from_numpy(targets(60, {name: np.array([20.25, 40.25]) * FRAME_SECONDS for name in OUTPUTS}))[None]
+
+    def cost(shift: int) -> float:
+        logits = torch.full((1, 60, len(OUTPUTS)), -6.0)
+        logits[:, [20 + shift, 40 + shift]] = 6.0
+        return float(tolerant_loss(logits, wanted).sum())
+
+    # the shape of the peak still counts a little
+    assert cost(0) < cost(1) < 3 * cost(0)
+    assert cost(4) > 5 * cost(1)
+    unknown = wanted.clone()
+    unknown[:, :, 2] = torch.nan
+    assert torch.isfinite(tolerant_loss(torch.zeros(1, 60, len(OUTPUTS)), unknown)).all()
+
+
+def test_truth_that_is_late_is_noticed() -> None:
+    beats = steady(120, 20)
+    mel = stored(fold([band(beats, seconds=20)]).mel)[None]
+    assert abs(np.median(distances(mel, beats))) < 0.010
+    assert np.median(distances(mel, beats - 0.04)) == pytest.approx(0.04, abs=0.010)
+
+
+def test_weights_are_fitted_to_what_speaks_for_the_right_reading() -> None:
+    rng = np.random.default_rng(3)
+    tables = []
+    for _ in range(80):
+        table = rng.normal(0, 1, (6, 3))
+        right = int(rng.integers(6))
+        table[right, 0] += 3
+        tables.append(Table(table, np.eye(6)[right], int(rng.integers(6))))
+    fitted = fit(tables, np.zeros(3))
+    assert fitted[0] > 4 * np.abs(fitted[1:]).max()
+    fits = [chosen(table, fitted) for table in tables]
+    assert np.mean(fits) > np.mean([table.fits[table.found] for table in tables]) + 0.4
+
+
+def test_an_excerpt_is_weighed_as_a_song_is(excerpt: Path) -> None:
+    table = of_excerpt(excerpt / "band-00007.npz")
+    assert table is not None
+    assert table.evidence.shape == (len(table.fits), len(EVIDENCE))
+    assert table.fits.max() > 1.5

@@ -1,0 +1,85 @@
+"""Make scores heard, drums apart from the rest: FluidSynth with soundfonts, sampled kits, or drums by formula; then spoilt.
+
+Audio is float32 mono at 22050 Hz. FluidSynth gets files of one tempo, since it drifts over many changes of tempo.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from reactive.audio.spectrum import RATE
+from training.ear import kits
+from training.ear.render import drums_by_formula, synthesize
+from training.ear.scores import DRUMS, Score, to_midi
+from training.ear.spoil import compressed, driven, roomy, through_mp3
+
+FOLDERS = ("/usr/share/sounds/sf2", "/usr/share/sounds/sf3")
+# TimGM6mb is left out: the benchmark renders with it
+FONTS = {"FluidR3_GM.sf2": 0.4, "MuseScore_General_Lite.sf3": 0.25, "sf_GMbank.sf2": 0.25, "OPL-3_FM_128M.sf2": 0.1}
+DRUM_FONTS = ("Black_Pearl_4_LV2.sf2", "Red_Zeppelin_4_LV2.sf2")
+# drum sets of General MIDI 2 / GS: standard, room, power, electronic, 808, jazz, brush, orchestra
+SETS = (0, 0, 0, 8, 8, 16, 16, 24, 25, 25, 32, 40)
+
+
+def fonts() -> dict[str, Path]:
+    """Return the soundfonts that are there, by file name."""
+    places = [Path(folder, name) for folder in FOLDERS for name in (*FONTS, *DRUM_FONTS)]
+    return {place.name: place for place in places if place.exists()}
+
+
+def stems(score: Score, seconds: float, rng: np.random.Generator, *, rough: float = 0.2) -> list[np.ndarray]:
+    """Return what is not drums and what is, as heard in one recording, both of the same length; silent ones are left out.
+
+    `rough` is how likely amplifiers and limiters drive the sound.
+    """
+    samples = round(seconds * RATE)
+    there = fonts()
+    names = [name for name in FONTS if name in there]
+    font = there[
+        str(rng.choice(names, p=np.array([FONTS[name] for name in names]) / sum(FONTS[name] for name in names)))
+    ]
+    reverb = bool(rng.random() < 0.5)
+    found = []
+    if (score.notes[:, 4] != DRUMS).any():
+        rest = _fitted(synthesize(to_midi(score, drums=False), font, reverb=reverb), samples)
+        found.append(_mastered(rest, rng, rough))
+    if (score.notes[:, 4] == DRUMS).any():
+        found.append(_mastered(_drums(score, samples, font, reverb, rng), rng, rough))
+    room, codec = rng.random() < 0.3, rng.random() < 0.12
+    if room:
+        # the same room for both
+        seed = int(rng.integers(1 << 30))
+        found = [roomy(stem, np.random.default_rng(seed)) for stem in found]
+    return [through_mp3(stem, rng) for stem in found] if codec else found
+
+
+def _drums(score: Score, samples: int, font: Path, reverb: bool, rng: np.random.Generator) -> np.ndarray:
+    hits = score.notes[score.notes[:, 4] == DRUMS]
+    there = fonts()
+    kind = rng.random()
+    known = kits.kits()
+    if kind < 0.38 and known:
+        return kits.play(known[rng.integers(len(known))], hits[:, [0, 2, 3]], samples)
+    if kind < 0.53:
+        return drums_by_formula(hits[:, [0, 2, 3]], samples, rng)
+    drums = replace(score, controls=np.array([(0.0, DRUMS, -1, SETS[rng.integers(len(SETS))])]))
+    extra = [there[name] for name in DRUM_FONTS if name in there]
+    if kind < 0.65 and extra:
+        drums, font = replace(score, controls=np.zeros((0, 4))), extra[rng.integers(len(extra))]
+    return _fitted(synthesize(to_midi(drums, drums=True), font, reverb=reverb), samples)
+
+
+def _mastered(sound: np.ndarray, rng: np.random.Generator, rough: float) -> np.ndarray:
+    sound = sound / max(float(np.percentile(np.abs(sound), 99.9)), 1e-4)
+    if rng.random() < rough:
+        sound = driven(sound, rng)
+    if rng.random() < 0.3:
+        sound = compressed(sound, rng)
+    return sound.astype(np.float32)
+
+
+def _fitted(sound: np.ndarray, samples: int) -> np.ndarray:
+    return np.pad(sound, (0, max(samples - len(sound), 0)))[:samples]
