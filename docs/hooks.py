@@ -47,3 +47,11 @@ def _relinked(text: str, page: str, source: str) -> str:
 
     linked = REPOSITORY_LINK.sub(lead, text)
     return re.sub(r"(?<!!)\[([^\]\[]+)\](?![(\[:])", r"\1", linked) if linked != text else text
+
+
+def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
+    """Lead links to files of the repository to the pages that show them, so that links work on the site and in a checkout."""
+    up = "../" * page.file.src_uri.count("/")
+    for name, source in PAGES.items():
+        markdown = markdown.replace(f"](../{up}{source})", f"]({up}{name})")
+    return markdown

@@ -38,16 +38,16 @@ def song(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_song(tmp_path_factory.mktemp("song") / "song.wav", beat_song(4))
 
 
-def test_every_command_has_help_an_example_and_a_place_in_the_readme() -> None:
+def test_every_command_has_help_an_example_and_a_place_in_the_guide() -> None:
     found = list(commands(main))
     assert len(found) >= 7
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    guide = "".join(file.read_text(encoding="utf-8") for file in (ROOT / "docs" / "guide").glob("*.md"))
     for path, command in found:
         assert command.help, path
         assert "Example" in command.help, path
         assert f"reactive {' '.join(path)}" in command.help, path
         if path != ("doctor",):
-            assert f"reactive {' '.join(path)}" in readme, path
+            assert f"reactive {' '.join(path)}" in guide, path
         for parameter in command.params:
             if isinstance(parameter, click.Option) and parameter.name not in ("device", "codec"):
                 assert parameter.help, (path, parameter.name)
@@ -243,6 +243,7 @@ def test_install_hints_name_the_right_distribution() -> None:
     wrong = re.compile(r"pip install (-U )?['\"]?reactive(\[|['\"]|\s|$)(?!-clip)")
     files = [
         ROOT / "README.md",
+        *(ROOT / "docs").rglob("*.md"),
         ROOT / "pyproject.toml",
         *(ROOT / "reactive").rglob("*.py"),
         *(ROOT / "reactive").rglob("*.md"),

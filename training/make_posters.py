@@ -56,7 +56,7 @@ def poster(name: str, target: Path) -> None:
         command("run", str(SONG), *options, "-o", str(clip), "--threads", "1", "--crf", "10")
         wanted = moments(timeline)
         with av.open(str(clip)) as container:
-            frames = [frame.to_image() for frame in container.decode(video=0)]
+            frames = [Image.fromarray(frame.to_ndarray(format="rgb24")) for frame in container.decode(video=0)]
     sheet = Image.new("RGB", (960, 540))
     for number, frame in enumerate(wanted):
         tile = frames[frame].resize((480, 270), Image.Resampling.LANCZOS)

@@ -365,7 +365,7 @@ def test_the_address_that_a_phone_can_open(monkeypatch: pytest.MonkeyPatch) -> N
     for url in network_urls("0.0.0.0", 7373):
         assert "127.0.0.1" not in url
         assert Gate("0.0.0.0", 7373).knows_host(url.removeprefix("http://"))
-    monkeypatch.setattr("reactive.live.reach.socket.socket", Probe)
+    monkeypatch.setattr("reactive.live.web.addresses.socket.socket", Probe)
     assert network_urls("0.0.0.0", 7373) == ("http://192.168.1.4:7373", "http://10.8.0.2:7373")
 
 

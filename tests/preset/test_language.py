@@ -220,9 +220,9 @@ def test_every_key_is_described() -> None:
 
 def test_the_examples_in_the_documentation_are_valid() -> None:
     found = {}
-    for file in (PAGE, PAGE.parent.parent / "README.md"):
+    for file in (PAGE, *(PAGE.parent.parent / "docs" / "guide").glob("*.md")):
         for text in re.findall(r"```toml\n(.*?)```", file.read_text(encoding="utf-8"), re.DOTALL):
-            # README shows a file of MIDI controllers too; presets say their version
+            # the guide shows a file of MIDI controllers too; presets say their version
             if "version" in (data := tomllib.loads(text)):
                 found[file] = check_preset(data, where=file.name)
     assert len(found) == 2

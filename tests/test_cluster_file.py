@@ -1,4 +1,4 @@
-"""The cluster file in README is one that Ray accepts, with eight GPUs, a token and no dashboard."""
+"""The cluster file in the guide is one that Ray accepts, with eight GPUs, a token and no dashboard."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-README = Path(__file__).resolve().parent.parent / "README.md"
+GUIDE = Path(__file__).resolve().parent.parent / "docs" / "guide" / "long-renders.md"
 
 
 def test_the_cluster_file_is_valid_and_closed() -> None:
     yaml = pytest.importorskip("yaml")
-    found = re.findall(r"```yaml\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    found = re.findall(r"```yaml\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.DOTALL)
     assert len(found) == 1
     cluster = yaml.safe_load(found[0])
     starts = [
@@ -39,7 +39,7 @@ def test_ray_accepts_the_cluster_file() -> None:
     if ray is None or not ray.submodule_search_locations:
         pytest.skip("the extra [ray] is not installed")
     schema = json.loads(Path(ray.submodule_search_locations[0], "autoscaler", "ray-schema.json").read_text("utf-8"))
-    text = re.findall(r"```yaml\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)[0]
+    text = re.findall(r"```yaml\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.DOTALL)[0]
     jsonschema.validate(yaml.safe_load(text), schema)
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate(yaml.safe_load(text) | {"gpus": 8}, schema)
