@@ -135,7 +135,7 @@ def test_analyze_timeline_and_score_work_together(tmp_path: Path, song: Path, to
         (["run", "SONG", "--timeline", "missing.json"], 1, "missing.json"),
         (["analyze", "missing.wav"], 1, "no such file"),
         (["analyze", "SONG", "--plot", "plot.xyz"], 1, "plot.xyz"),
-        (["score", "SONG"], 1, "no pictures"),
+        (["score", "SONG"], 1, "no moving pictures"),
         (["preset", "show", "nothing"], 1, "nothing"),
         (["preset", "check", "missing.toml"], 1, "missing.toml"),
     ],

@@ -363,6 +363,6 @@ def test_the_benchmarks_of_core_and_walk_run_on_a_card(
     assert on_card.gflop == pytest.approx(plain.gflop)
     for measured in (on_card.imagine, on_card.bare, on_card.from_photo, on_card.encode):
         assert measured().device.type == cuda
-    assert Idle(on_card).imagine(on_card.requests).device.type == cuda
+    assert Idle(on_card, len(on_card.requests)).imagine(on_card.requests).device.type == cuda
     walk.main(["--device", cuda, "--model", str(toy_model), "--prompts", "2", "--threads", "1"])
     assert "median change" in capsys.readouterr().out

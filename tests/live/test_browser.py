@@ -288,19 +288,19 @@ def test_the_server_keeps_the_loop_of_a_hidden_page(opened: Any) -> None:
     driver, _, _ = opened
     page = driver.current_window_handle
     driver.execute_script("""
-        window.furthest = 0;
-        reactive.audio.ontimeupdate = () => { window.furthest = Math.max(window.furthest, reactive.clock.time); };
-        reactive.seek(2.0); reactive.setLoop([2.0, 3.0]); reactive.audio.play();
+        window.landed = [];
+        reactive.seek(2.0); reactive.setLoop([2.0, 3.0]);
+        reactive.audio.onseeked = () => landed.push(reactive.audio.currentTime);
+        reactive.audio.play();
     """)
-    asked = driver.execute_script("return reactive.pictures.asked")
     driver.switch_to.new_window("tab")
     driver.execute_async_script("setTimeout(arguments[0], 4000)")
     driver.close()
     driver.switch_to.window(page)
-    # generous, since a loaded machine answers late; without the server it ran on to the end of the song
-    until(lambda: driver.execute_script("return reactive.pictures.asked") >= asked + 2)
-    assert driver.execute_script("return furthest") < 5.0
-    driver.execute_script("reactive.audio.ontimeupdate = null; reactive.setLoop(null); reactive.audio.pause()")
+    # how soon it jumps back is the machine's affair, that it does, and to where, is not
+    until(lambda: len(driver.execute_script("return landed")) >= 3)
+    assert all(abs(time - 2.0) < 0.5 for time in driver.execute_script("return landed"))
+    driver.execute_script("reactive.audio.onseeked = null; reactive.setLoop(null); reactive.audio.pause()")
 
 
 def test_the_last_picture_moves_on_and_it_is_said(opened: Any) -> None:

@@ -39,6 +39,8 @@ def signalled(what: str, count: int, number: int, *arguments: str) -> tuple[int,
 
 def _signal_at(what: str, count: int, number: int) -> None:
     """Send this process a signal at the `count`-th call of something."""
+    # a process that was begun in the background ignores Ctrl-C unless told otherwise
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     from reactive.diffusion.core import Core
     from reactive.render.store.journal import Journal
     from reactive.video.segment import SegmentEncoder
