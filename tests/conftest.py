@@ -101,3 +101,26 @@ def cuda(request: pytest.FixtureRequest) -> Iterator[str]:
         pytest.skip("there is no CUDA device here")
     else:
         yield "cuda"
+
+
+# rooms whose tests need no model and no clip; the slow ones among them are left out
+FAST = (
+    "exchange",
+    "media",
+    "preset",
+    "score",
+    "sources",
+    "timeline",
+    "test_files.py",
+    "test_layers.py",
+    "test_cluster_file.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that a first change is tried with: ``pytest -m fast`` is done within a minute on two cores."""
+    here = Path(__file__).parent
+    for item in items:
+        room = item.path.relative_to(here).parts[0]
+        if room in FAST and item.get_closest_marker("slow") is None and "fuzz" not in item.path.name:
+            item.add_marker("fast")
