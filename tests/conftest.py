@@ -30,8 +30,8 @@ os.environ["OMP_NUM_THREADS"] = str(THREADS)
 # The same examples each time, whatever the machine; `--hypothesis-profile random` takes others, `long` ten times as many.
 _common = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow, HealthCheck.differing_executors]}
 settings.register_profile("fixed", derandomize=True, database=None, **_common)
-settings.register_profile("random", database=None, print_blob=True, **_common)
-settings.register_profile("long", max_examples=1000, print_blob=True, **_common)
+settings.register_profile("random", derandomize=False, database=None, print_blob=True, **_common)
+settings.register_profile("long", derandomize=False, max_examples=1000, print_blob=True, **_common)
 settings.load_profile("fixed")
 
 
