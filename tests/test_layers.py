@@ -15,7 +15,7 @@ MAY_IMPORT = {
     "audio": {"media"},
     "timeline": {"audio", "preset"},
     "sources": {"media"},
-    "diffusion": {"timeline", "sources"},
+    "diffusion": {"media", "timeline", "sources"},
     "video": {"media"},
     "score": {"media", "audio"},
     "exchange": {"timeline", "preset"},

@@ -249,7 +249,7 @@ def differences(then: Recipe, now: Recipe) -> list[str]:
 
 def timeline_hash(timeline: Timeline) -> str:
     """Return one sha256 over all that a timeline says of its frames."""
-    digest = hashlib.sha256(repr((str(timeline.fps), timeline.seed, timeline.prompts, timeline.cuts)).encode())
+    digest = hashlib.sha256(repr((str(timeline.fps), timeline.seed, timeline.prompts, timeline.cuts, *timeline.grounds)).encode())
     for name in sorted(timeline.columns):
         digest.update(name.encode())
         digest.update(timeline.columns[name].tobytes())

@@ -12,6 +12,7 @@ from reactive.errors import TimelineError
 from reactive.preset.expression import near
 from reactive.preset.shots import Shots, Wish, shot_photos, wish_with
 from reactive.timeline.clock import frame_length
+from reactive.timeline.grounds import NONE
 from reactive.timeline.signals import drops
 from reactive.timeline.timeline import FEEDBACK, Timeline, derive
 
@@ -159,7 +160,8 @@ def apply_shots(timeline: Timeline, analysis: Analysis, wishes: Shots) -> tuple[
     shots = {shot.name: shot for shot in shots_of(timeline, analysis)}
     photos = shot_photos(wishes)
     columns = {name: column.copy() for name, column in timeline.columns.items()}
-    columns["source"][columns["source"] >= len(timeline.photos)] += len(photos)
+    for name in ("source", "ground"):
+        columns[name][columns[name] >= len(timeline.photos)] += len(photos)
     prompts, negatives = list(timeline.prompts), list(timeline.negatives)
     for name, wish in wishes.shot.items():
         if (shot := shots.get(name)) is None:
@@ -174,6 +176,8 @@ def apply_shots(timeline: Timeline, analysis: Analysis, wishes: Shots) -> tuple[
         if wish.photo:
             columns["source"][here] = len(timeline.photos) + photos.index(wish.photo)
             columns["strength"][here] = wish.strength
+            # where the shot has a ground, it is what it grows out of
+            columns["ground"][here] = np.where(columns["ground"][here] >= 0, columns["source"][here], NONE)
     made = replace(
         timeline,
         columns=columns,

@@ -134,7 +134,7 @@ def picture_keys(plan: Plan, timeline: Timeline, ground: Mapping[str, Any], sour
     ground
         What all pictures of the clip rest on: model, sizes, batch, environment.
     sources
-        The hash of each photograph, by its number in the column `source`.
+        The hash of each picture and video, by its number in the columns `source` and `ground`.
     """
     base = digest(dict(ground))
     chains: dict[tuple[int, int], str] = {}
@@ -231,7 +231,7 @@ def _content(
             continue
         if name in _PROMPTS:
             parts.append([name, _named(column[begin:end], lambda number: prompts[number])])
-        elif name in ("source", "guide"):
+        elif name in ("source", "guide", "ground"):
             shift = len(timeline.photos) if name == "guide" else 0
             parts.append(
                 [name, _named(column[begin:end], lambda n, s=shift: sources.get(n + s if n >= 0 else n, str(n)))]
