@@ -53,7 +53,7 @@ OWN_LEVEL, MIDDLE, DIMMEST, BRIGHTEST = 0.25, 0.2, 0.75, 1.3
 # where a ground's white comes to lie under light, in linear light: WHITE times its own level to a quarter
 # (no picture of the night is made brighter than one of this white)
 WHITE, WHITE_SHARE, DIM_WHITE = 0.75, 0.985, 0.06
-# display values from which on light is led softly below white, unless the ground itself is brighter
+# display values from which on light is led softly below white
 KNEE = 0.8
 # a ground that is moved by less than this many pixels anywhere is seen as it is
 _UNMOVED = 1 / 64
@@ -408,9 +408,11 @@ def _gain(tools: Tools, light: Any, ground: Any, peaks: Any, white: float, stren
     pale = 0.5 * (1 - 1 / xp.clip(bright, 1.0, 1e3))[..., None]
     gain = gain + (gain.mean(-1)[..., None] - gain) * pale
     bright = xp.amax(peaks * gain, -1)
-    knee = xp.clip(xp.amax(peaks, -1), KNEE, 1.0)
+    # without light the ground is as bright as it is
+    own_knee = xp.clip(xp.amax(peaks, -1), KNEE, 1.0)
+    knee = own_knee + (KNEE - own_knee) * min(strength, 1.0)
     over = xp.clip(bright - knee, 0.0, 1e3)
-    soft = xp.minimum(bright, knee) + (1 - knee) * (1 - xp.exp(-over / (1 - knee + 1e-4)))
+    soft = xp.minimum(bright, knee) + (1 - knee) * over / (1 - knee + over + 1e-4)
     return gain * ((soft + 1e-4) / (bright + 1e-4))[..., None]
 
 

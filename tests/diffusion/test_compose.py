@@ -146,8 +146,9 @@ def test_colours_that_would_clip_keep_their_shapes() -> None:
     painting[20:60, 40:90] = [255, 30, 200]
     frame = compose(ground, painting, Terms(1.0, light=2.0), SIZE, STILL)
     row = frame[72].astype(float).max(axis=-1)
-    print(row.tolist())
-    assert (row >= 255).mean() < 0.05
+    assert (row >= 255).mean() < 0.02
+    # brighter stays brighter, also in the very light
+    assert np.diff(row[120:160:8]).min() > 0
 
 
 def test_a_flat_sky_shows_nothing_of_the_paintings_patches() -> None:
