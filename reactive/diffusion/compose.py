@@ -239,7 +239,8 @@ def compose(ground: Ground, painting: np.ndarray, terms: Terms, size: tuple[int,
     grid = grid_size(size)
     half = grid[0] // 2, grid[1] // 2
     low, peaks = (
-        cv2.transform(_warped(part, places, to), _mix(terms.colour)) for part, to in ((ground.low, grid), (ground.peaks, half))
+        cv2.transform(_warped(part, places, to), _mix(terms.colour))
+        for part, to in ((ground.low, grid), (ground.peaks, half))
     )
     own = cv2.resize(seen.astype(np.float32), grid, interpolation=cv2.INTER_AREA) * np.float32(1 / 255)
     light = cv2.resize(cv2.LUT(seen, _to_linear()), half, interpolation=cv2.INTER_AREA)

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 
 from reactive.errors import PresetError
-from reactive.preset.expression import near
+from reactive.preset.expression import closest_name
 from reactive.preset.fields import (
     Change,
     Expression,
@@ -27,7 +27,7 @@ from reactive.preset.fields import (
     Template,
     Text,
     Words,
-    span,
+    parse_length,
 )
 from reactive.preset.migrate import migrate
 from reactive.preset.place import parse_place
@@ -42,9 +42,9 @@ __all__ = [
     "Switch",
     "check_preset",
     "load_preset",
+    "parse_length",
     "parse_preset",
     "read_preset",
-    "span",
 ]
 
 MAX_BYTES = 2_000_000
@@ -129,7 +129,8 @@ class Ground(Strict):
         "1 beat", description="how long a change takes that is no hard cut: detail falls to 0 and rises again"
     )
     detail: Expression = Field(
-        "1", description="1 shows the ground, lit by the painting; towards 0 the painting takes its place, fine scales last"
+        "1",
+        description="1 shows the ground, lit by the painting; towards 0 the painting takes its place, fine scales last",
     )
     colour: Expression = Field("0.35", description="how much of the ground's own colour stays, 0 to 1")
     light: Expression = Field("1", description="how strongly the painting lights the ground, 0 to 2; 0: not at all")
@@ -137,7 +138,8 @@ class Ground(Strict):
     x: Expression = Field("0", description="shift of the ground to the right, in picture widths")
     y: Expression = Field("0", description="shift of the ground downwards, in picture heights")
     push: Expression = Field(
-        "0", description="how fast one comes closer while a ground stays: 0.02 is a fiftieth a second; below 0 backs away"
+        "0",
+        description="how fast one comes closer while a ground stays: 0.02 is a fiftieth a second; below 0 backs away",
     )
     drift: Expression = Field(
         "0", description="picture widths a second that the ground drifts sideways while it stays, one way or the other"
@@ -151,7 +153,7 @@ class Ground(Strict):
 NO_GROUND, MATCH = "none", "match"
 
 
-class Entry(Strict):
+class PromptEntry(Strict):
     """A prompt of a pool; a plain text stands for one with nothing else said."""
 
     text: Template = Field(description="the prompt; `{name}` and `{a|b}` are gaps that are filled anew each time")
@@ -171,7 +173,7 @@ def _entry(value: Any) -> Any:
 
 
 Pool = Annotated[
-    list[Annotated[Entry, BeforeValidator(_entry, json_schema_input_type=str | Entry)]], Field(min_length=1)
+    list[Annotated[PromptEntry, BeforeValidator(_entry, json_schema_input_type=str | PromptEntry)]], Field(min_length=1)
 ]
 
 
@@ -244,7 +246,7 @@ class Lyrics(Strict):
 
     file: Text = Field("", description="an LRC or SRT file in the preset's folder, for a preset made for one song")
     prompts: Pool = Field(
-        [Entry(text="{line}")],
+        [PromptEntry(text="{line}")],
         validate_default=False,
         description="templates in turn; `{line}` is the line of the song",
     )
@@ -466,7 +468,7 @@ def _loose_ends(preset: Preset) -> Iterator[PresetError]:
 def _gaps_without_words(key: str, text: str, known: list[str]) -> Iterator[PresetError]:
     for gap in gaps(text):
         if gap.name and gap.name not in known:
-            remedy = near(gap.name, known) if known else f'add [words] with {gap.name} = ["one", "another"]'
+            remedy = closest_name(gap.name, known) if known else f'add [words] with {gap.name} = ["one", "another"]'
             yield PresetError(f'{key}: there are no words for "{{{gap.name}}}"', remedy=remedy)
 
 
@@ -484,7 +486,9 @@ def translate(problem: ValidationError, where: str, tables: dict[str, type[BaseM
     text = text if len(text) <= 80 else text[:77] + "..."
     if error["type"] == "extra_forbidden":
         return PresetError(
-            f"unknown key {key}", where=where, remedy=near(str(error["loc"][-1]), _keys_beside(error["loc"], tables))
+            f"unknown key {key}",
+            where=where,
+            remedy=closest_name(str(error["loc"][-1]), _keys_beside(error["loc"], tables)),
         )
     if error["type"] == "missing":
         return PresetError(f"the key {key} is missing", where=where, remedy="add it")
@@ -492,7 +496,7 @@ def translate(problem: ValidationError, where: str, tables: dict[str, type[BaseM
     if isinstance(value, float) and not math.isfinite(value):
         remedy = "write a finite number"
     if error["type"] == "literal_error" and isinstance(value, str):
-        remedy = near(value, re.findall("'([^']*)'", str(error["ctx"]["expected"])))
+        remedy = closest_name(value, re.findall("'([^']*)'", str(error["ctx"]["expected"])))
     return PresetError(
         f"{key} = {text}: {what}", where=where, remedy=remedy or "see `reactive preset show loop-destroy`"
     )
@@ -503,7 +507,7 @@ def _keys_beside(location: tuple[int | str, ...], tables: dict[str, type[BaseMod
     if tables is not None:
         return list(next((tables[str(part)] for part in reversed(location) if part in tables), tables[""]).model_fields)
     known: dict[str, type[BaseModel]] = {
-        "lens": Lens, "camera": Camera, "switch": Switch, "phase": Phase, "feedback": Feedback, "prompts": Entry,
+        "lens": Lens, "camera": Camera, "switch": Switch, "phase": Phase, "feedback": Feedback, "prompts": PromptEntry,
         "macro": Macro, "pin": Pin, "lyrics": Lyrics, "source": Source, "overlay": Overlay, "title": Title,
     }  # fmt: skip
     holder = next((part for part in reversed(location[:-1]) if isinstance(part, str)), None)

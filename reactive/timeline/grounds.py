@@ -14,13 +14,13 @@ import numpy as np
 
 from reactive.audio.grid import Grid
 from reactive.preset.bounds import LIMITS
-from reactive.preset.fields import span
+from reactive.preset.fields import parse_length
 from reactive.preset.schema import MATCH, NO_GROUND, Ground, Phase, Preset
 from reactive.timeline.clock import frame_length, frames_in
 from reactive.timeline.evaluate import ease
-from reactive.timeline.phases import Span
+from reactive.timeline.phases import PhaseSpan
 from reactive.timeline.placement import changes_within
-from reactive.timeline.schedule import Event, musical_seconds
+from reactive.timeline.schedule import PromptSwitch, musical_seconds
 
 # what the column `ground` holds where there is none
 NONE = -1
@@ -52,9 +52,9 @@ def ground_expressions(preset: Preset, phase: Phase) -> dict[str, str]:
 
 def place_grounds(
     preset: Preset,
-    spans: Sequence[Span],
+    spans: Sequence[PhaseSpan],
     ranges: Sequence[tuple[int, int]],
-    events: Sequence[Event],
+    events: Sequence[PromptSwitch],
     columns: Mapping[str, np.ndarray],
     turns: Turns,
     *,
@@ -82,7 +82,7 @@ def place_grounds(
     for number, (stretch, (first, stop)) in enumerate(zip(spans, ranges, strict=True)):
         table = preset.phase[stretch.phase].ground or preset.ground
         own = [event for event in events if event.span == number and event.frame < stop] or [
-            Event(first, first, True, False, number, 0)
+            PromptSwitch(first, first, True, False, number, 0)
         ]
         if first >= stop:
             continue
@@ -90,15 +90,13 @@ def place_grounds(
             ground[_middle(own[0]) :] = NONE
             overs[_middle(own[0])] = own[0].stop - own[0].frame
             continue
-        over = max(2, round(frames_in(musical_seconds(grid, span(table.over)), fps)))
+        over = max(2, round(frames_in(musical_seconds(grid, parse_length(table.over)), fps)))
         # on a blend of prompts a ground changes where both weigh alike
         begins = {_middle(event): max(event.stop - event.frame, over) for event in own}
         if table.every != "prompt":
             entry = _middle(own[0])
             begins = {entry: begins[entry]}
-            begins |= dict.fromkeys(
-                changes_within(table.every, stretch, grid, sections, entry, stop, fps), over
-            )
+            begins |= dict.fromkeys(changes_within(table.every, stretch, grid, sections, entry, stop, fps), over)
         for frame, lasts in begins.items():
             if frame < frames:
                 ground[frame:], overs[frame] = turns.next(stretch.phase, table, int(columns["prompt_to"][frame])), lasts
@@ -177,7 +175,7 @@ class Turns:
         return self.matched[prompt]
 
 
-def _middle(event: Event) -> int:
+def _middle(event: PromptSwitch) -> int:
     return (event.frame + event.stop) // 2
 
 
@@ -230,7 +228,9 @@ def _shown(
         if ground[begin] < 0:
             continue
         here = slice(begin, stop)
-        nearer = _kept(np.cumsum(np.clip(columns["ground_push"][here], *LIMITS["ground.push"]) * step), math.log(CLOSEST))
+        nearer = _kept(
+            np.cumsum(np.clip(columns["ground_push"][here], *LIMITS["ground.push"]) * step), math.log(CLOSEST)
+        )
         # who backs away begins close, so that there is always something to see
         made["ground_zoom"][here] *= np.exp(nearer - nearer.min())
         aside = _kept(np.cumsum(np.clip(columns["ground_drift"][here], *LIMITS["ground.drift"]) * step), FARTHEST_DRIFT)

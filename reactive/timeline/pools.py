@@ -13,7 +13,7 @@ from itertools import count
 
 import numpy as np
 
-from reactive.preset.schema import Entry, Phase, Preset
+from reactive.preset.schema import Phase, Preset, PromptEntry
 from reactive.preset.template import LINE, Gap, fill, is_plain
 
 
@@ -53,7 +53,11 @@ class Pools:
             return self.numbers[phase, place]
         entry = chosen.prompts[place]
         return self._filled(
-            entry.text, _negative(self.preset, chosen, entry), chosen.words, f"{chosen.name}/{place}", ground=entry.ground
+            entry.text,
+            _negative(self.preset, chosen, entry),
+            chosen.words,
+            f"{chosen.name}/{place}",
+            ground=entry.ground,
         )
 
     def take(self, template: str, negative: str = "", line: str | None = None, ground: str | None = None) -> int:
@@ -126,7 +130,7 @@ def fill_plain(text: str) -> str:
     return text.replace("{{", "{").replace("}}", "}")
 
 
-def _negative(preset: Preset, phase: Phase, entry: Entry) -> str:
+def _negative(preset: Preset, phase: Phase, entry: PromptEntry) -> str:
     return _joined(preset.negative, phase.negative, entry.negative)
 
 

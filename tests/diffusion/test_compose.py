@@ -34,7 +34,7 @@ def photograph(seed: int) -> Image.Image:
     """Return something like a photograph: a bright sky, dark rough ground, a tower with windows."""
     rng = np.random.default_rng(seed)
     width, height = 640, 400
-    y, x = np.mgrid[0:1:height * 1j, 0:1:width * 1j]
+    y, x = np.mgrid[0 : 1 : height * 1j, 0 : 1 : width * 1j]
     sky = np.stack([0.55 + 0.3 * y, 0.6 + 0.2 * y, 0.9 - 0.2 * y], axis=-1)
     land = 0.12 + 0.12 * rng.random((height, width, 1)) * np.array([1.0, 0.8, 0.5])
     picture = np.where((y > 0.65)[..., None], land, sky)
@@ -200,7 +200,12 @@ def test_a_larger_picture_is_the_same_picture() -> None:
 
 
 @given(
-    st.floats(1, 4), st.floats(-0.3, 0.3), st.floats(-0.3, 0.3), st.floats(-1, 1), st.floats(-0.7, 0.7), st.floats(-0.7, 0.7)
+    st.floats(1, 4),
+    st.floats(-0.3, 0.3),
+    st.floats(-0.3, 0.3),
+    st.floats(-1, 1),
+    st.floats(-0.7, 0.7),
+    st.floats(-0.7, 0.7),
 )
 def test_no_edge_of_a_ground_ever_comes_into_view(
     zoom: float, x: float, y: float, parallax: float, across: float, down: float
