@@ -220,7 +220,9 @@ class Engine:
             return None
         number, at, picture = exact[-1] if exact else passed[-1]
         first = int(at) + 1
-        going_on = self._shot_from(scene, Passage(*shot, first, shot[1], number, picture.to(scene.feedback.model.device)))
+        going_on = self._shot_from(
+            scene, Passage(*shot, first, shot[1], number, picture.to(scene.feedback.model.device))
+        )
         going_on.ticks.extend(tick for tick in kept if tick[0] <= number)
         if not exact:
             self._grown.update(range(first, shot[1]))
