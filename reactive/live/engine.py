@@ -20,15 +20,15 @@ import numpy as np
 import torch
 from PIL import Image
 
-from reactive.diffusion.backend.shortage import smaller_batch
+from reactive.diffusion.backend.out_of_memory import smaller_batch
 from reactive.diffusion.core import Core
-from reactive.diffusion.frames import Scenery, independent_frames
-from reactive.diffusion.lanes import Passage, lane_frames, shot_ticks
+from reactive.diffusion.frames import SceneInputs, independent_frames
+from reactive.diffusion.lanes import FeedbackRange, lane_frames, shot_ticks
 from reactive.errors import ReactiveError
 from reactive.live.estimate import Estimate
-from reactive.live.material import Material
-from reactive.live.pace import Pace
-from reactive.live.picture_store import Picture, Store, changed_frames
+from reactive.live.material import SongMaterial
+from reactive.live.picture_store import Picture, PictureStore, changed_frames
+from reactive.live.stride import StrideControl
 from reactive.live.transport import Transport
 from reactive.timeline.clock import frame_time, frames_in, nearest_frame
 from reactive.timeline.timeline import FEEDBACK, Timeline
@@ -37,11 +37,11 @@ log = logging.getLogger(__name__)
 # how far ahead of the playhead it works, in seconds; while paused it prepares the beginning of what comes
 AHEAD, AHEAD_PAUSED = 2.5, 1.0
 # a slow machine looks further, so many times as far as one piece of work takes, but no further than so many seconds
-FURTHER, FURTHEST = 3.0, 30.0
+LOOKAHEAD_FACTOR, MAX_LOOKAHEAD = 3.0, 30.0
 # which share of that may be skipped as too near
-SKIPPED = 0.5
+MAX_SKIPPED_SHARE = 0.5
 # a picture that comes late is wanted where nothing would be seen for so many seconds
-BARREN = 1.0
+STALE_SECONDS = 1.0
 # a batch that is not full begins when its first picture will be seen within so many seconds beyond its own making
 FILLING = 0.5
 # how long a seek into a feedback shot may imagine its way there from the start; the batch in flight comes before that
@@ -101,7 +101,7 @@ class _Scene:
     black: np.ndarray
     independent: Core
     feedback: Core
-    scenery: Scenery
+    inputs: SceneInputs
     starts: np.ndarray
 
 
@@ -116,11 +116,11 @@ class Engine:
         Called from the thread after each piece of work, with the frames that are new.
     """
 
-    def __init__(self, material: Material, made: Callable[[list[int]], None]) -> None:
+    def __init__(self, material: SongMaterial, made: Callable[[list[int]], None]) -> None:
         self.material = material
         self.made = made
-        self.store = Store()
-        self.pace = Pace(float(material.options.fps))
+        self.store = PictureStore()
+        self.stride_control = StrideControl(float(material.options.fps))
         self.transport = Transport(material.track.duration)
         self.epoch = 0
         self.error: BaseException | None = None
@@ -168,7 +168,7 @@ class Engine:
         assert self._scene is not None
         return self._scene.timeline
 
-    def show(self, timeline: Timeline, black: np.ndarray | None = None) -> int:
+    def set_timeline(self, timeline: Timeline, black: np.ndarray | None = None) -> int:
         """Change to another timeline; pictures that it leaves as they were are kept. Returns the new epoch.
 
         Parameters
@@ -221,24 +221,24 @@ class Engine:
         number, at, picture = exact[-1] if exact else passed[-1]
         first = int(at) + 1
         going_on = self._shot_from(
-            scene, Passage(*shot, first, shot[1], number, picture.to(scene.feedback.model.device))
+            scene, FeedbackRange(*shot, first, shot[1], number, picture.to(scene.feedback.model.device))
         )
         going_on.ticks.extend(tick for tick in kept if tick[0] <= number)
         if not exact:
             self._grown.update(range(first, shot[1]))
         return going_on
 
-    def _shot_from(self, scene: _Scene, passage: Passage) -> _Shot:
+    def _shot_from(self, scene: _Scene, wanted: FeedbackRange) -> _Shot:
         """Return a feedback shot in the making, which keeps its last ticks."""
         ticks: deque[tuple[int, Fraction, torch.Tensor]] = deque(maxlen=TICKS_KEPT)
-        places = shot_ticks(scene.timeline, passage.start, passage.stop)
+        places = shot_ticks(scene.timeline, wanted.start, wanted.stop)
 
-        def ticked(_: Passage, number: int, picture: torch.Tensor) -> None:
+        def ticked(_: FeedbackRange, number: int, picture: torch.Tensor) -> None:
             # a picture of its own: what it is a part of holds those of the whole batch
             ticks.append((number, places[number], picture.clone()))
 
-        frames = lane_frames(scene.feedback, scene.scenery, [passage], ticked=ticked)
-        return _Shot(passage.start, passage.stop, frames, passage.first, ticks)
+        frames = lane_frames(scene.feedback, scene.inputs, [wanted], on_tick=ticked)
+        return _Shot(wanted.start, wanted.stop, frames, wanted.first, ticks)
 
     def _forget_grown(self, frames: set[int]) -> None:
         """Drop frames that grew out of pictures from before a change, so that they are imagined as the clip has them."""
@@ -248,7 +248,7 @@ class Engine:
             stale[list(frames)] = True
             self.store.drop(stale)
 
-    def move(self, transport: Transport, *, jumped: bool) -> int:
+    def set_transport(self, transport: Transport, *, jumped: bool) -> int:
         """Follow the playhead; a jump raises the epoch. Returns the epoch."""
         with self._condition:
             if jumped or (transport.playing and not self.transport.playing):
@@ -265,7 +265,7 @@ class Engine:
             self._condition.notify_all()
             return self.epoch
 
-    def want(self, wanted: bool) -> None:
+    def set_wanted(self, wanted: bool) -> None:
         """Say whether anybody takes pictures at present."""
         if wanted != self.wanted:
             with self._condition:
@@ -287,7 +287,7 @@ class Engine:
             self._condition.notify_all()
             return self._prepare
 
-    def restart_of(self, frame: int, *, playing: bool = False) -> int:
+    def seek_target(self, frame: int, *, playing: bool = False) -> int:
         """Return where a seek to a frame should land: in a feedback shot too far in to catch up soon, its start.
 
         `playing` says that the music goes on meanwhile, so that there is ever more to catch up with.
@@ -306,7 +306,7 @@ class Engine:
         gained = 1 - tick * rate if playing else 1.0
         return frame if work < CATCH_UP * gained else shot[0]
 
-    def showing(self) -> Picture | None:
+    def current_picture(self) -> Picture | None:
         """Return the picture that is to be seen at the playhead: the newest that is not later, of the last seconds."""
         found = self._newest()
         return None if found is None else self.store.get(found)
@@ -327,16 +327,16 @@ class Engine:
     def _newest(self) -> int | None:
         """Return the newest finished frame that is not later than the playhead, of as long as is looked ahead."""
         at = int(frames_in(self.transport.at() + 1e-4, self.timeline.fps))
-        oldest = at - int(frames_in(self._reach(), self.timeline.fps))
+        oldest = at - int(frames_in(self._lookahead(), self.timeline.fps))
         return next(
             (frame for frame in range(min(at, self.timeline.frames - 1), oldest, -1) if frame in self.store), None
         )
 
-    def _reach(self) -> float:
+    def _lookahead(self) -> float:
         """Return how many seconds ahead are worked at while the song plays."""
         slowest = max(self._batch_time.seconds, self._tick_time.seconds)
         # a slow machine must look beyond the batch in hand
-        return min(max(AHEAD, FURTHER * slowest), FURTHEST)
+        return min(max(AHEAD, LOOKAHEAD_FACTOR * slowest), MAX_LOOKAHEAD)
 
     def status(self) -> Status:
         """Return how it fares."""
@@ -348,7 +348,7 @@ class Engine:
         while frame < min(self.timeline.frames, at + 4 * int(frames_in(AHEAD, self.timeline.fps))):
             if frame in self.store:
                 last = frame
-            elif frame - last >= self.pace.stride * 2:
+            elif frame - last >= self.stride_control.stride * 2:
                 break
             frame += 1
         prepare = self._prepare
@@ -358,7 +358,7 @@ class Engine:
         return Status(
             rate=sum(count for _, count in self._times) / RATE_WINDOW,
             ahead=float(frame_time(last - at, self.timeline.fps)),
-            stride=self.pace.stride,
+            stride=self.stride_control.stride,
             behind=self._behind(now),
             late=self._late,
             shot=self._feedback_shot(min(at, self.timeline.frames - 1)),
@@ -369,7 +369,7 @@ class Engine:
         if not self.transport.playing:
             return 0.0
         newest, here = self._newest(), self.transport.at(now)
-        stood = self._reach() if newest is None else here - float(frame_time(newest, self.timeline.fps))
+        stood = self._lookahead() if newest is None else here - float(frame_time(newest, self.timeline.fps))
         return max(0.0, min(stood, now - self._since))
 
     # -- what comes next -----------------------------------------------------------------------------------------------
@@ -378,7 +378,7 @@ class Engine:
         scene = self._scene
         assert scene is not None
         lo, hi = np.searchsorted(scene.starts, [first, last])
-        return sorted({*self.pace.frames(first, last), *scene.starts[lo:hi].tolist()})
+        return sorted({*self.stride_control.frames(first, last), *scene.starts[lo:hi].tolist()})
 
     def window(self) -> list[range]:
         """Return the runs of frames that will be seen next, soonest first; after a loop's end those of its start."""
@@ -388,7 +388,7 @@ class Engine:
         here = transport.at()
         # what shows at a time is the newest frame that is not later; times from a browser are rounded
         first = min(int(frames_in(here + 1e-4, fps)), frames - 1)
-        ahead = self._reach() if transport.playing else AHEAD_PAUSED
+        ahead = self._lookahead() if transport.playing else AHEAD_PAUSED
         last = min(frames, first + 1 + int(frames_in(ahead, fps)))
         if transport.loop and transport.playing and here < transport.loop[1]:
             begin, end = (min(nearest_frame(edge, fps), frames) for edge in transport.loop)
@@ -427,7 +427,7 @@ class Engine:
         fresh = self._fresh != self.epoch
         core = scene.feedback if fresh else scene.independent
         makes = (self._tick_time if fresh else self._batch_time).seconds
-        lead = frames_in(min(makes, SKIPPED * self._reach()), scene.timeline.fps)
+        lead = frames_in(min(makes, MAX_SKIPPED_SHARE * self._lookahead()), scene.timeline.fps)
         waiting: list[int] = []
         soonest = passed = 0
         for part, run in enumerate(self.window()):
@@ -460,7 +460,7 @@ class Engine:
         here = self.window()[0].start
         if self._feedback_shot(here) is not None:
             return True
-        lead = min(self._batch_time.seconds, SKIPPED * self._reach())
+        lead = min(self._batch_time.seconds, MAX_SKIPPED_SHARE * self._lookahead())
         then = here + 1 + int(frames_in(lead, scene.timeline.fps))
         one, other = np.searchsorted(scene.starts, [here, min(then, scene.timeline.frames - 1)], side="right")
         return bool(one != other)
@@ -470,7 +470,7 @@ class Engine:
         if not self.transport.playing:
             return None
         run = self.window()[0]
-        soon = range(run.start, min(run.stop, run.start + 1 + int(frames_in(BARREN, scene.timeline.fps))))
+        soon = range(run.start, min(run.stop, run.start + 1 + int(frames_in(STALE_SECONDS, scene.timeline.fps))))
         if any(frame in self.store for frame in soon):
             return None
         if scene.timeline.columns["source"][run.start] == FEEDBACK:
@@ -484,14 +484,14 @@ class Engine:
         began = time.monotonic()
         made = [
             (frame, picture)
-            for numbers, pictures in independent_frames(core, scene.scenery, frames)
+            for numbers, pictures in independent_frames(core, scene.inputs, frames)
             for frame, picture in zip(numbers.tolist(), _arrays(pictures), strict=True)
         ]
         passed = time.monotonic() - began
         if core is scene.independent:
             self._batch_time.took(passed)
             # one that is not full takes as long as a full one
-            self.pace.imagined(core.batch, passed)
+            self.stride_control.imagined(core.batch, passed)
         else:
             self._tick_time.took(passed)
         return made
@@ -507,7 +507,7 @@ class Engine:
         assert shot is not None
         ours = self._shot
         if ours is None or ours.start != shot[0] or ours.stop != shot[1] or ours.reached > frame:
-            ours = self._shot_from(scene, Passage(*shot, *shot))
+            ours = self._shot_from(scene, FeedbackRange(*shot, *shot))
         if self._prepare is None and self.transport.playing and not late:
             per_tick = frames_in(1.0, scene.timeline.fps) / float(scene.timeline.feedback_rate)
             arrives = (frame - ours.reached) / per_tick * self._tick_time.seconds
@@ -589,7 +589,9 @@ class Engine:
     def _keep(self, scene: _Scene | None, pictures: list[tuple[int, np.ndarray]]) -> None:
         assert scene is not None
         done = [
-            Picture(frame, to_jpeg(picture * np.uint8(0) if scene.black[frame] else picture, self.pace.quality))
+            Picture(
+                frame, to_jpeg(picture * np.uint8(0) if scene.black[frame] else picture, self.stride_control.quality)
+            )
             for frame, picture in pictures
         ]
         with self._condition:

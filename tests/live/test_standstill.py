@@ -12,12 +12,12 @@ import pytest
 
 pytest.importorskip("aiohttp", reason="the extra [preview] is not installed")
 
-from reactive.live.engine import FURTHEST, SKIPPED, Engine
+from reactive.live.engine import MAX_LOOKAHEAD, MAX_SKIPPED_SHARE, Engine
 from reactive.live.estimate import HALF_LIFE, Estimate
-from reactive.live.material import Options, gather
-from reactive.live.pace import STRIDES, Pace
+from reactive.live.material import PreviewOptions, load_material
 from reactive.live.picture_store import Picture
 from reactive.live.session import Session
+from reactive.live.stride import STRIDES, StrideControl
 from reactive.live.transport import Transport
 from reactive.timeline.timeline import FEEDBACK, Timeline
 
@@ -25,8 +25,8 @@ from reactive.timeline.timeline import FEEDBACK, Timeline
 @pytest.fixture(scope="module")
 def session(beat_wav: Path, toy_model: Path, live_preset: Path) -> Session:
     """A session whose engine's thread is never started."""
-    options = Options(preset=str(live_preset), model=str(toy_model), steps=1, threads=1, fps=Fraction(24))
-    return Session(gather(beat_wav, options), lambda frames: None, (str(live_preset),))
+    options = PreviewOptions(preset=str(live_preset), model=str(toy_model), steps=1, threads=1, fps=Fraction(24))
+    return Session(load_material(beat_wav, options), lambda frames: None, (str(live_preset),))
 
 
 @pytest.fixture
@@ -93,10 +93,10 @@ def test_something_is_imagined_however_long_a_picture_takes(engine: Engine, seco
     engine._fresh = -1 if edited else engine.epoch
     assert engine._next() is not None
     window = engine.window()[0]
-    assert len(window) <= FURTHEST * 24 + 2
+    assert len(window) <= MAX_LOOKAHEAD * 24 + 2
     # what is skipped ends well within what is looked at
-    lead = min(seconds, SKIPPED * engine._reach()) * 24
-    assert lead < 0.6 * FURTHEST * 24
+    lead = min(seconds, MAX_SKIPPED_SHARE * engine._lookahead()) * 24
+    assert lead < 0.6 * MAX_LOOKAHEAD * 24
 
 
 def test_only_one_late_picture_is_made_where_none_could_be_in_time(engine: Engine) -> None:
@@ -148,7 +148,7 @@ def test_a_late_picture_of_another_shot_is_shown_only_if_it_was_made_late(engine
 def test_it_says_how_far_behind_it_is(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     now = time.monotonic()
     frame = calm(engine)
-    engine.move(Transport(engine.transport.duration, frame / 24, False, now), jumped=True)
+    engine.set_transport(Transport(engine.transport.duration, frame / 24, False, now), jumped=True)
     assert engine.status().behind == 0
     engine.transport = Transport(engine.transport.duration, (frame + 48) / 24, True, now)
     engine._since = now - 1.5
@@ -162,7 +162,7 @@ def test_it_says_how_far_behind_it_is(engine: Engine, monkeypatch: pytest.Monkey
 
 
 def test_a_machine_that_was_busy_is_itself_again_within_seconds() -> None:
-    pace = Pace(24.0)
+    pace = StrideControl(24.0)
     for number in range(20):
         pace.imagined(4, 20.0, now=20.0 * number)
     assert pace.stride == STRIDES[-1]
@@ -222,7 +222,7 @@ def test_a_change_within_a_feedback_shot_goes_on_from_the_picture_at_the_playhea
         assert work(engine)
     play(engine, at)
     # a slider that changes the whole shot
-    engine.show(changed(engine.timeline, "strength", start))
+    engine.set_timeline(changed(engine.timeline, "strength", start))
     assert not any(frame in engine.store for frame in range(start, stop))
     made = work(engine) + work(engine)
     assert made
@@ -247,7 +247,7 @@ def test_a_change_later_in_a_feedback_shot_leaves_what_comes_before_it(engine: E
     before = engine.store.get(at)
     assert before is not None
     play(engine, at)
-    engine.show(changed(engine.timeline, "strength", at + 6))
+    engine.set_timeline(changed(engine.timeline, "strength", at + 6))
     assert engine.store.get(at) is before
     while at + 24 not in engine.store:
         assert (new := work(engine))
@@ -259,5 +259,5 @@ def test_a_change_later_in_a_feedback_shot_leaves_what_comes_before_it(engine: E
 def another(engine: Engine) -> Engine:
     """Return another engine that shows the same timeline and has imagined nothing."""
     session = Session(engine.material, lambda frames: None, (engine.material.options.preset,))
-    session.engine.show(engine.timeline)
+    session.engine.set_timeline(engine.timeline)
     return session.engine
