@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import pytest
 import torch
 from diffusers.models.autoencoders.vae import AutoencoderTinyBlock
@@ -9,7 +13,9 @@ from torch import nn
 
 from reactive.diffusion.backend.fuse import Block, ConvolutionReLU, can_fuse, fuse_relu
 
-pytestmark = pytest.mark.skipif(not can_fuse(), reason="this processor, or this torch, has no fused convolutions")
+pytestmark = pytest.mark.skipif(
+    not can_fuse(torch.float32), reason="this processor, or this torch, has no fused convolutions"
+)
 
 
 def layers(dtype: torch.dtype) -> nn.Sequential:
@@ -40,13 +46,28 @@ def test_float32_keeps_every_bit(count: int, height: int, width: int) -> None:
 
 
 def test_bfloat16_is_rounded_less_often() -> None:
+    """In a process of its own: the other tests' processor is told to be an older one."""
+    environment = {name: value for name, value in os.environ.items() if name != "ONEDNN_MAX_CPU_ISA"}
+    command = [sys.executable, "-c", "from tests.diffusion.test_fuse import print_errors; print_errors()"]
+    said = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout.split()
+    if said == ["none"]:
+        pytest.skip("this processor does not multiply bfloat16")
+    fused, plain, size = map(float, said)
+    assert fused <= 1.05 * plain
+    assert fused < 0.01 * size
+
+
+def print_errors() -> None:
+    """Print the error of fused and of plain layers in bfloat16, and how large the right numbers are."""
+    if not can_fuse(torch.bfloat16):
+        print("none")
+        return
     plain, exact = layers(torch.bfloat16), layers(torch.bfloat16).float()
     x = torch.randn(2, 4, 16, 24).bfloat16().to(memory_format=torch.channels_last)
     with torch.inference_mode():
         right = exact(x.float())
         errors = [(made(x).float() - right).square().mean().sqrt() for made in (fuse_relu(plain), plain)]
-    assert errors[0] <= 1.05 * errors[1]
-    assert errors[0] < 0.01 * right.std()
+    print(float(errors[0]), float(errors[1]), float(right.std()))
 
 
 def test_what_can_not_be_fused_stays_as_it_is() -> None:

@@ -15,14 +15,14 @@ import torch
 from diffusers.models.autoencoders.vae import AutoencoderTinyBlock
 from torch import nn
 
-# number formats that oneDNN computes so
-FUSIBLE = (torch.float32, torch.bfloat16)
+from reactive.diffusion.backend.device import multiplies_bfloat16
 
 
-def can_fuse() -> bool:
-    """Return whether torch has the operators here, and the processor is one for which they were measured."""
+def can_fuse(dtype: torch.dtype) -> bool:
+    """Return whether torch has the operators for a number format here, and the processor is one for which they were measured."""
     return (
-        platform.machine().lower() in {"x86_64", "amd64"}
+        (dtype == torch.float32 or (dtype == torch.bfloat16 and multiplies_bfloat16()))
+        and platform.machine().lower() in {"x86_64", "amd64"}
         and torch.backends.mkldnn.is_available()
         and hasattr(torch.ops.mkldnn, "_convolution_pointwise")
     )
