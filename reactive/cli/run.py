@@ -31,7 +31,7 @@ from reactive.cli.common import (
     macro_option,
     minutes,
     no_shots_option,
-    photo_option,
+    photo_options,
     preset_option,
     ray_options,
     seed_option,
@@ -102,7 +102,7 @@ SUFFIXES = {
 @click.option(
     "--duration", type=Real(0, LONGEST, min_open=True), metavar="S", help="Render so many seconds. Default: to the end."
 )
-@photo_option
+@photo_options
 @macro_option
 @lyrics_option
 @video_option

@@ -20,7 +20,7 @@ from reactive.cli.common import (
     keep_inputs,
     lyrics_option,
     macro_option,
-    photo_option,
+    photo_options,
     preset_option,
     seed_option,
     song_argument,
@@ -34,7 +34,7 @@ from reactive.cli.numbers import Whole
 @preset_option
 @fps_option
 @seed_option
-@photo_option
+@photo_options
 @macro_option
 @lyrics_option
 @video_option
