@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
-from reactive.cli.common import clean, errors, json_option
-from reactive.cli.numbers import Real
+from reactive.cli.common import errors, json_option, printable
+from reactive.cli.numbers import FloatOption
 
 
 @click.command()
@@ -18,7 +18,7 @@ from reactive.cli.numbers import Real
 @click.option("--gif", type=click.Path(path_type=Path), help="A loop of a few seconds that closes on itself.")
 @click.option("--webp", type=click.Path(path_type=Path), help="The same loop as WebP: smaller, in full colour.")
 @click.option(
-    "--loudness", type=Real(-70, 0), metavar="LUFS", help="Bring the sound to this loudness, for instance -14."
+    "--loudness", type=FloatOption(-70, 0), metavar="LUFS", help="Bring the sound to this loudness, for instance -14."
 )
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="The clip at --loudness, or signed.")
 @click.option(
@@ -77,10 +77,12 @@ def export(
         shown = made.pop("credits")
         assert isinstance(shown, list)
         for one in shown:
-            click.echo(clean(f"{one['caption']} ({one['name']}): {one['author']}; {one['licence']}; {one['source']}"))
+            click.echo(
+                printable(f"{one['caption']} ({one['name']}): {one['author']}; {one['licence']}; {one['source']}")
+            )
         if not shown:
             click.echo("It shows no photograph of the library.")
     for kind, facts in made.items():
         assert isinstance(facts, dict)
         told = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in facts.items() if name != "path")
-        click.echo(f"{kind:<10} {clean(str(facts['path']))}: {told}")
+        click.echo(f"{kind:<10} {printable(str(facts['path']))}: {told}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from reactive.cli.common import clean, errors, json_option
+from reactive.cli.common import errors, json_option, printable
 
 if TYPE_CHECKING:
     from reactive.sources.imagery import Entry
@@ -68,7 +68,7 @@ def imagery_show(words: tuple[str, ...], as_json: bool) -> None:
             return
         for name, value in facts.items():
             told = ", ".join(map(str, value)) if isinstance(value, list) else value
-            click.echo(f"{name:<9} {clean(str(told))}")
+            click.echo(f"{name:<9} {printable(str(told))}")
         return
     if as_json:
         click.echo(json.dumps([{**_facts(one.entry), "score": round(one.score, 3), "how": one.how} for one in found]))

@@ -12,19 +12,19 @@ import click
 from reactive.cli.common import (
     PHOTOS_UNSEEN,
     USAGE,
-    clean,
     counted,
     errors,
     fps_option,
     frame_rate,
     hearing_options,
     json_option,
-    keep_inputs,
     lyrics_option,
     macro_option,
     no_shots_option,
     photo_options,
     preset_option,
+    printable,
+    refuse_to_overwrite_inputs,
     seed_option,
     shots_file,
     shots_option,
@@ -76,7 +76,7 @@ def timeline(
     kind: str | None,
     plot: Path | None,
     as_json: bool,
-    wishes: Callable[[], Any],
+    hearing: Callable[[], Any],
 ) -> None:
     """Decide what every frame of SONG's clip shall be, without rendering.
 
@@ -87,7 +87,7 @@ def timeline(
     """
     with errors(as_json):
         from reactive.exchange.formats import export_timeline, format_of
-        from reactive.preset.library import open_preset, words_of
+        from reactive.preset.library import lyrics_of, open_preset
         from reactive.preset.macros import macro_values, parse_macros
 
         with errors(as_json, USAGE):
@@ -96,10 +96,12 @@ def timeline(
         opened = open_preset(preset)
         wanted = opened.preset
         turned = macro_values(wanted, knobs)
-        lines = words_of(opened, lyrics)
+        lines = lyrics_of(opened, lyrics)
         wishes_file = shots_file(song, shots, no_shots)
         formats = [format_of(path, kind) for path in exports]
-        keep_inputs([output, plot, *exports], [Path(song), *photos, *videos, *([lyrics] if lyrics else [])])
+        refuse_to_overwrite_inputs(
+            [output, plot, *exports], [Path(song), *photos, *videos, *([lyrics] if lyrics else [])]
+        )
         for given in (*photos, *videos):
             from reactive.media.safe import regular_file
 
@@ -108,10 +110,10 @@ def timeline(
         from reactive.timeline.file import save_timeline
         from reactive.timeline.timeline import build_timeline
 
-        heard = hear(song, wishes())
+        heard = hear(song, hearing())
         track, analysis = heard.track, heard.analysis
         for note in heard.notes:
-            click.echo(clean(note), err=True)
+            click.echo(printable(note), err=True)
         decided = build_timeline(
             analysis, wanted, samples=track.samples, fps=rate, seed=seed,
             photos=tuple(photo.name for photo in photos), videos=tuple(video.name for video in videos),
@@ -126,13 +128,13 @@ def timeline(
             save_timeline(decided, output)
         for path, format_name in zip(exports, formats, strict=True):
             export_timeline(
-                decided, path, kind=format_name, song=clean(Path(song).name), tempo=analysis.tempo or 120.0,
+                decided, path, kind=format_name, song=printable(Path(song).name), tempo=analysis.tempo or 120.0,
                 sections=[(section.start, section.end, section.label) for section in analysis.sections],
             )  # fmt: skip
         if plot:
             from reactive.timeline.plot import plot_timeline
 
-            plot_timeline(decided, analysis, plot, title=clean(Path(song).name))
+            plot_timeline(decided, analysis, plot, title=printable(Path(song).name))
     prompts = sorted({*decided.columns["prompt_to"].tolist(), *decided.columns["prompt_from"].tolist()})
     summary = {
         "frames": decided.frames,
@@ -155,4 +157,4 @@ def timeline(
         click.echo(PHOTOS_UNSEEN)
     for written in (output, plot, *exports):
         if written:
-            click.echo(clean(str(written)))
+            click.echo(printable(str(written)))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from reactive.exchange.moments import Run, phase_runs, prompt_runs, shot_runs
-from reactive.exchange.needs import needed
+from reactive.exchange.packages import require_package
 from reactive.timeline.clock import frame_length, nearest_frame
 from reactive.timeline.timeline import Timeline
 
@@ -28,7 +28,7 @@ def otio_text(timeline: Timeline, *, song: str = "", sections: Sequence[tuple[fl
     ReactiveError
         If opentimelineio is not installed.
     """
-    otio = needed("opentimelineio")
+    otio = require_package("opentimelineio")
     rate = 1 / frame_length(timeline.fps)
 
     def span(start: int, stop: int) -> Any:

@@ -25,7 +25,7 @@ from reactive.timeline.timeline import Timeline, build_timeline
 
 
 @dataclass(frozen=True)
-class Decided:
+class ResolvedTimeline:
     """The timeline, where an excerpt begins in seconds, the song, what was heard (None: an edited timeline), notes, and how
     black each frame of a take is."""
 
@@ -37,13 +37,13 @@ class Decided:
     black: np.ndarray | None = None
 
 
-def decide(
-    track: Track, preset: Preset | None, lines: Sequence[Line], wishes: Shots | None, settings: Settings
-) -> Decided:
+def resolve_timeline(
+    track: Track, preset: Preset | None, lines: Sequence[Line], shot_edits: Shots | None, settings: Settings
+) -> ResolvedTimeline:
     """Hear the song and decide its timeline."""
     if settings.timeline:
-        return Decided(edited_timeline(settings, track), settings.start, track, notes=track.notes)
-    heard = hear(track.path, settings.wishes)
+        return ResolvedTimeline(edited_timeline(settings, track), settings.start, track, notes=track.notes)
+    heard = hear(track.path, settings.hearing)
     photos, videos = (tuple(file.name for file in files) for files in (settings.photos, settings.videos))
     black = None
     if settings.take:
@@ -55,12 +55,12 @@ def decide(
             heard.analysis, preset, samples=heard.track.samples, fps=settings.fps, seed=settings.seed,
             photos=photos, videos=videos, macros=settings.macros, lyrics=lines,
         )  # fmt: skip
-    if wishes:
-        timeline, _ = apply_shots(timeline, heard.analysis, wishes)
+    if shot_edits:
+        timeline, _ = apply_shots(timeline, heard.analysis, shot_edits)
     start = settings.start
     if settings.telling:
         start = telling_start(heard.analysis, settings.duration or heard.track.duration)
-    return Decided(timeline, start, heard.track, heard.analysis, heard.notes, black)
+    return ResolvedTimeline(timeline, start, heard.track, heard.analysis, heard.notes, black)
 
 
 def edited_timeline(settings: Settings, track: Track) -> Timeline:
