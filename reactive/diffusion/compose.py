@@ -45,7 +45,7 @@ CRISP = 0.25
 # paint in
 SOFT = 2.0
 # what the light does: exponent of its contrast, share of its colour, and the dark that is never quite dark
-CONTRAST, TINT, DARK = 0.85, 0.9, 0.03
+CONTRAST, TINT, DARK = 1.0, 0.9, 0.03
 # the least and greatest gain of linear light
 LEAST, MOST = 0.3, 3.0
 # how far the painting's own brightness decides the picture's, about which brightness, and within which factors
@@ -53,8 +53,10 @@ OWN_LEVEL, MIDDLE, DIMMEST, BRIGHTEST = 0.25, 0.2, 0.75, 1.3
 # where a ground's white comes to lie under light, in linear light: WHITE times its own level to a quarter
 # (no picture of the night is made brighter than one of this white)
 WHITE, WHITE_SHARE, DIM_WHITE = 0.75, 0.985, 0.06
+# how much of its colour the very brightest light loses
+PALE = 0.3
 # display values from which on light is led softly below white
-KNEE = 0.8
+KNEE = 0.9
 # a ground that is moved by less than this many pixels anywhere is seen as it is
 _UNMOVED = 1 / 64
 
@@ -406,7 +408,7 @@ def _gain(tools: Tools, light: Any, ground: Any, peaks: Any, white: float, stren
     gain = xp.clip(tint * gain[..., None] * exposed, 1e-3, 1e3) ** (strength / GAMMA)
     # colours that would clip: first they pale, then their whole neighbourhood darkens, so that no shape in them is lost
     bright = xp.amax(peaks * gain, -1)
-    pale = 0.5 * (1 - 1 / xp.clip(bright, 1.0, 1e3))[..., None]
+    pale = PALE * (1 - 1 / xp.clip(bright, 1.0, 1e3))[..., None]
     gain = gain + (gain.mean(-1)[..., None] - gain) * pale
     bright = xp.amax(peaks * gain, -1)
     # without light the ground is as bright as it is
