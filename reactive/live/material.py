@@ -41,7 +41,12 @@ class PreviewOptions:
     size: tuple[int, int] | None = None
     imagine_size: tuple[int, int] | None = None
     model: str = "ember"
+    loras: tuple[str, ...] = ()
+    vae: str | None = None
     steps: int | None = None
+    sampler: str | None = None
+    spacing: str | None = None
+    prediction: str | None = None
     seed: int = 0
     photos: tuple[Path, ...] = ()
     videos: tuple[Path, ...] = ()
@@ -131,7 +136,11 @@ def load_studio(options: PreviewOptions, say: Callable[[str], None] = lambda wha
     device = choose_device(options.device)
     torch.set_num_threads(options.threads or default_threads())
     say(f"loading {Path(options.model).name or options.model}")
-    model = load_model(options.model, device=device, steps=options.steps)
+    words = {"sampler": options.sampler, "spacing": options.spacing, "prediction": options.prediction}
+    said = {name: word for name, word in words.items() if word}
+    model = load_model(
+        options.model, device=device, steps=options.steps, loras=options.loras, vae=options.vae, overrides=said
+    )
     shape = options.size or (16, 9)
     imagined = options.imagine_size or imagine_size(model.native_size, shape)
     if options.draft and not options.imagine_size:

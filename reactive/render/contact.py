@@ -18,8 +18,10 @@ from reactive.diffusion.joins import prompts_at
 from reactive.diffusion.models.conditioning import PromptBank
 from reactive.diffusion.models.load import choose_device, default_threads, load_model
 from reactive.diffusion.motion.lens import through_lens
+from reactive.diffusion.sampling.sampling import NO_OVERRIDES
 from reactive.errors import OutputError
 from reactive.files import replacing
+from reactive.media.fonts import font_for
 from reactive.media.picture import read_picture
 from reactive.render.sizes import imagine_size
 from reactive.sources.photo import load_photo
@@ -27,7 +29,7 @@ from reactive.sources.video import VideoSource
 from reactive.timeline.clock import frame_time
 from reactive.timeline.shots import Shot
 from reactive.timeline.timeline import Timeline
-from reactive.video.fonts import font_for
+from reactive.video.lettering import Font, length_of, write_line
 
 ACROSS, TILE, CAPTION, GAP = 6, (240, 135), 42, 6
 BACKGROUND, INK, FAINT = (16, 18, 22), (235, 235, 230), (150, 155, 165)
@@ -48,6 +50,9 @@ def contact_pictures(
     photos: Sequence[Path] = (),
     videos: Sequence[Path] = (),
     steps: int | None = None,
+    loras: Sequence[str] = (),
+    vae: str | None = None,
+    said: Mapping[str, str] = NO_OVERRIDES,
     device: str = "auto",
     threads: int = 0,
     progress: Callable[[str, int, int], None] | None = None,
@@ -58,6 +63,8 @@ def contact_pictures(
     ----------
     photos, videos
         The files that the timeline names, in its order.
+    model, loras, vae, steps, said, device
+        As `load_model` has them.
 
     Raises
     ------
@@ -67,7 +74,7 @@ def contact_pictures(
     report = progress or (lambda stage, done, total: None)
     place = choose_device(device)
     torch.set_num_threads(threads or default_threads())
-    loaded = load_model(model, device=place, steps=steps)
+    loaded = load_model(model, device=place, steps=steps, loras=loras, vae=vae, overrides=said)
     width, height = imagine_size(loaded.native_size, (16, 9))
     frames = np.array([telling_frame(shot) for shot in shots])
     columns = timeline.columns
@@ -167,11 +174,11 @@ def _caption(sheet: Image.Image, corner: tuple[int, int], shot: Shot, timeline: 
     head = f"{shot.name}  {int(seconds) // 60}:{seconds % 60:04.1f}" + (f"  {mark}" if mark else "")
     for text, down, ink in ((head, 3, INK), (shot.prompts[0], 20, FAINT)):
         font = ImageFont.truetype(str(font_for(text)), 11)
-        draw.text((corner[0], corner[1] + down), _fitting(text, font), fill=ink, font=font)
+        write_line(draw, (corner[0], corner[1] + down), _fitting(text, font), font, fill=ink)
 
 
-def _fitting(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
-    while text and font.getlength(text) > TILE[0]:
+def _fitting(text: str, font: Font) -> str:
+    while text and length_of(text, font) > TILE[0]:
         text = text[:-1]
     return text
 

@@ -9,6 +9,7 @@ import platform
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
+from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,6 +39,8 @@ _LIBRARIES = ("torch", "diffusers", "transformers", "numpy", "scipy", "librosa",
 # columns that no picture reads, and those whose numbers stand for a text
 _UNUSED_COLUMNS = ("phase", "loop", "shot", "speed", "hit")
 _PROMPTS = ("prompt_from", "prompt_to")
+# bytes of a file whose hash is kept while the program runs
+_LARGE = 64 << 20
 
 
 def digest(data: Any) -> str:
@@ -51,10 +54,20 @@ def hash_path(path: Path) -> str:
     What else lies in such a folder (a README, posters, what a download leaves behind) decides nothing.
     """
     if path.is_file():
-        return hash_file(path)
+        status = path.stat()
+        # models and films are read once; small files may be saved twice within a tick of the disk's clock
+        if status.st_size < _LARGE:
+            return hash_file(path)
+        return _hash_large(path, status.st_size, status.st_mtime_ns)
     names = {file.relative_to(path): file for file in path.rglob("*") if file.suffix in HASHED and file.is_file()}
     files = {name.as_posix(): file for name, file in names.items() if not any(part[0] == "." for part in name.parts)}
     return digest([[name, hash_path(file)] for name, file in sorted(files.items())])
+
+
+@lru_cache(maxsize=256)
+def _hash_large(path: Path, size: int, changed: int) -> str:
+    del size, changed
+    return hash_file(path)
 
 
 def model_hash(settings: Settings) -> str:
