@@ -222,7 +222,7 @@ def main(arguments: list[str]) -> None:
     line(f"core / pipeline {batch}", rate["core"] / rate[f"pipeline {batch}"], f"times (bar {bars[1]})", digits=2)
     line("core / bare", 100 * rate["core"] / rate["bare"], "% (bar 95)")
     line("bare / peak", 100 * rate["bare"] * nets.gflop / peak, "% of the matrix-multiply peak (bar 60)")
-    if options.device == "cpu" and nets.model.dtype == torch.bfloat16:
+    if device == "cpu" and nets.model.dtype == torch.bfloat16:
         _beside_float32(nets, options.model, options.rounds)
     _lanes(nets, options.rounds, rate)
     _occupancy(nets)

@@ -13,7 +13,18 @@ from click.core import ParameterSource
 from reactive.cli.common import errors, json_option, printable
 
 # what may be said beside --recipe: where things are, not what the clip shall be
-BESIDE = ("songs", "output", "photos", "lyrics", "timeline", "model", "overwrite", "as_json", "recipe_of")
+BESIDE = (
+    "songs",
+    "output",
+    "photos",
+    "photo_folder",
+    "lyrics",
+    "timeline",
+    "model",
+    "overwrite",
+    "as_json",
+    "recipe_of",
+)
 
 
 def recipe_options(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -30,7 +30,7 @@ from reactive.cli.common import (
     macro_option,
     minutes,
     no_shots_option,
-    photo_option,
+    photo_options,
     preset_option,
     printable,
     ray_options,
@@ -107,7 +107,7 @@ SUFFIXES = {
     metavar="S",
     help="Render so many seconds. Default: to the end.",
 )
-@photo_option
+@photo_options
 @macro_option
 @lyrics_option
 @video_option

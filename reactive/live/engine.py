@@ -22,7 +22,7 @@ from PIL import Image
 
 from reactive.diffusion.backend.out_of_memory import smaller_batch
 from reactive.diffusion.imaginer import Imaginer
-from reactive.diffusion.lanes import FeedbackRange
+from reactive.diffusion.lanes import FeedbackRange, shot_ticks
 from reactive.errors import ReactiveError
 from reactive.live.estimate import Estimate
 from reactive.live.material import SongMaterial
@@ -47,6 +47,8 @@ FILLING = 0.5
 # how long a seek into a feedback shot may imagine its way there from the start; the batch in flight comes before that
 CATCH_UP = 0.5
 RATE_WINDOW = 3.0
+# ticks of a feedback shot whose pictures are kept, so that it can go on from one of them after a change
+TICKS_KEPT = 64
 
 
 @dataclass(frozen=True)
@@ -82,12 +84,13 @@ class Status:
 
 @dataclass
 class _Shot:
-    """A feedback shot in the making."""
+    """A feedback shot in the making, with its last ticks: number, frame and picture, uint8 [3, height, width]."""
 
     start: int
     stop: int
     frames: Iterator[tuple[np.ndarray, torch.Tensor]]
     reached: int
+    ticks: deque[tuple[int, Fraction, torch.Tensor]]
 
 
 @dataclass(frozen=True)
@@ -131,6 +134,8 @@ class Engine:
         self._since = time.monotonic()
         # the first frame that the last change of the timeline made look different
         self.changed = 0
+        # frames that grew out of pictures from before a change: seen once, and imagined again as the clip has them
+        self._grown: set[int] = set()
         # whether the last piece of work was a late picture: those take turns with what can still be in time
         self._turned = False
         self._fresh = -1
@@ -183,13 +188,61 @@ class Engine:
                     stale |= old.black != dark
                 self.store.drop(stale)
                 self.changed = int(np.argmax(stale)) if stale.any() else timeline.frames
-                if self._shot and (
-                    self._shot.stop > timeline.frames or stale[self._shot.start : self._shot.stop].any()
-                ):
-                    self._shot = None
+                if (ours := self._shot) is not None:
+                    if ours.stop > timeline.frames:
+                        self._shot = None
+                    elif (different := np.flatnonzero(stale[ours.start : ours.stop])).size:
+                        self._shot = self._going_on(ours, old, scene, ours.start + int(different[0]))
             self.epoch += 1
             self._condition.notify_all()
             return self.epoch
+
+    def _going_on(self, ours: _Shot, old: _Scene, scene: _Scene, different: int) -> _Shot | None:
+        """Return a shot that goes on after a change whose first effect is on the frame `different`; None: from its start.
+
+        It goes on from the last tick before that frame, with the very pictures of the clip. Where none is kept and the song
+        plays, it goes on from the picture at the playhead: to begin again would leave the picture still for long.
+        """
+        shot = (ours.start, ours.stop)
+        ticks = shot_ticks(scene.timeline, *shot)
+        if self._feedback_shot(ours.start) != shot or ticks != shot_ticks(old.timeline, *shot):
+            return None
+        kept = list(ours.ticks)
+        exact = [tick for tick in kept if tick[1] < different and not self._grown]
+        here = frames_in(self.transport.at(), scene.timeline.fps)
+        playing = self.transport.playing and ours.start <= here < ours.stop
+        passed = [tick for tick in kept if tick[1] < int(here)] if playing else []
+        if not exact and not passed:
+            return None
+        number, at, picture = exact[-1] if exact else passed[-1]
+        first = int(at) + 1
+        going_on = self._shot_from(
+            scene, FeedbackRange(*shot, first, shot[1], number, picture.to(scene.imaginer.model.device))
+        )
+        going_on.ticks.extend(tick for tick in kept if tick[0] <= number)
+        if not exact:
+            self._grown.update(range(first, shot[1]))
+        return going_on
+
+    def _shot_from(self, scene: _Scene, wanted: FeedbackRange) -> _Shot:
+        """Return a feedback shot in the making, which keeps its last ticks."""
+        ticks: deque[tuple[int, Fraction, torch.Tensor]] = deque(maxlen=TICKS_KEPT)
+        places = shot_ticks(scene.timeline, wanted.start, wanted.stop)
+
+        def ticked(_: FeedbackRange, number: int, picture: torch.Tensor) -> None:
+            # a picture of its own: what it is a part of holds those of the whole batch
+            ticks.append((number, places[number], picture.clone()))
+
+        frames = scene.imaginer.feedback([wanted], on_tick=ticked)
+        return _Shot(wanted.start, wanted.stop, frames, wanted.first, ticks)
+
+    def _forget_grown(self, frames: set[int]) -> None:
+        """Drop frames that grew out of pictures from before a change, so that they are imagined as the clip has them."""
+        if frames:
+            self._grown -= frames
+            stale = np.zeros(self.timeline.frames, bool)
+            stale[list(frames)] = True
+            self.store.drop(stale)
 
     def set_transport(self, transport: Transport, *, jumped: bool) -> int:
         """Follow the playhead; a jump raises the epoch. Returns the epoch."""
@@ -199,6 +252,9 @@ class Engine:
             self.transport = transport
             if jumped:
                 self.epoch += 1
+                if self._grown:
+                    self._forget_grown(set(self._grown))
+                    self._shot = None
                 self._late = False
                 self._overdue = None
                 self._prepare = None
@@ -216,6 +272,9 @@ class Engine:
         """Pre-render the feedback shot around a frame; returns its range, or None if there is none."""
         with self._condition:
             self._prepare = self._feedback_shot(frame)
+            if self._grown:
+                self._forget_grown(set(self._grown))
+                self._shot = None
             ours = self._shot
             if ours and self._prepare == (ours.start, ours.stop):
                 # of what was made before, something may have had to make room
@@ -446,8 +505,7 @@ class Engine:
         assert shot is not None
         ours = self._shot
         if ours is None or ours.start != shot[0] or ours.stop != shot[1] or ours.reached > frame:
-            frames = scene.imaginer.feedback([FeedbackRange(*shot, *shot)])
-            ours = _Shot(shot[0], shot[1], frames, shot[0])
+            ours = self._shot_from(scene, FeedbackRange(*shot, *shot))
         if self._prepare is None and self.transport.playing and not late:
             per_tick = frames_in(1.0, scene.timeline.fps) / float(scene.timeline.feedback_rate)
             arrives = (frame - ours.reached) / per_tick * self._tick_time.seconds
@@ -539,6 +597,8 @@ class Engine:
             at = int(frames_in(self.transport.at() + 1e-4, current.timeline.fps))
             if late := [picture.frame for picture in done if picture.frame < at]:
                 self._overdue = max(late)
+            # a second later no page asks for them any more
+            self._forget_grown({frame for frame in self._grown if frame < at - current.timeline.fps})
             self._times.append((time.monotonic(), len(done)))
         self.made([picture.frame for picture in done])
 

@@ -16,6 +16,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import numpy as np
 import torch
 
+from reactive.diffusion.backend.parallel import one_thread
+
 # fresh noise of feedback ticks lies beyond all harmonics of a seed
 _FRESH = 1 << 32
 # seeds of a picture's further steps lie so many bits above its own
@@ -71,7 +73,9 @@ class NoisePath:
         # one product of fixed shape an item: its bits can't depend on what else is in a batch
         row = torch.from_numpy(basis.astype(np.float32))
         if self.device.type == "cpu":
-            return (row[None] @ self._of(seed)).view(self.shape)
+            # so small a product is done before a second thread has begun; beside an encoder two wait for each other for long
+            with one_thread():
+                return (row[None] @ self._of(seed)).view(self.shape)
         # no matrix product: on a GPU those may round to TF32
         return (self._on_device(seed) * row.to(self.device)[:, None]).sum(0).view(self.shape)
 
