@@ -24,11 +24,11 @@ from benchmarks.material import long_song
 from benchmarks.measure import SONG, in_turn, line, matmul_peak, render
 from reactive.diffusion.backend.device import DTYPES
 from reactive.diffusion.core import Core, FrameRequest
-from reactive.diffusion.frames import SceneInputs, scene_inputs
 from reactive.diffusion.lanes import feedback_frames
 from reactive.diffusion.models.conditioning import PromptBank
 from reactive.diffusion.models.load import Model, choose_device, default_batch, default_threads, find_model, load_model
 from reactive.diffusion.sampling.noise import NoisePath
+from reactive.diffusion.scene import SceneInputs, scene_inputs
 from reactive.render.plan import make_plan
 from reactive.render.workers.lane_count import lane_lengths, lanes_for
 from reactive.timeline.timeline import FEEDBACK, Timeline
@@ -222,7 +222,7 @@ def main(arguments: list[str]) -> None:
     line(f"core / pipeline {batch}", rate["core"] / rate[f"pipeline {batch}"], f"times (bar {bars[1]})", digits=2)
     line("core / bare", 100 * rate["core"] / rate["bare"], "% (bar 95)")
     line("bare / peak", 100 * rate["bare"] * nets.gflop / peak, "% of the matrix-multiply peak (bar 60)")
-    if options.device == "cpu" and nets.model.dtype == torch.bfloat16:
+    if device == "cpu" and nets.model.dtype == torch.bfloat16:
         _beside_float32(nets, options.model, options.rounds)
     _lanes(nets, options.rounds, rate)
     _occupancy(nets)

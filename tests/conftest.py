@@ -26,6 +26,8 @@ for _name in ("NO_COLOR", "FORCE_COLOR", "CLICOLOR_FORCE", "TTY_COMPATIBLE"):
 # The bits of a picture depend on the number of threads, so the number never depends on the machine.
 THREADS = 1
 os.environ["OMP_NUM_THREADS"] = str(THREADS)
+# Neither do they depend on what else the processor can multiply: models run in float32 unless a test says otherwise.
+os.environ["ONEDNN_MAX_CPU_ISA"] = "AVX2"
 
 # The same examples each time, whatever the machine; `--hypothesis-profile random` takes others, `long` ten times as many.
 _common = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow, HealthCheck.differing_executors]}

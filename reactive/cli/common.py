@@ -177,13 +177,16 @@ seed_option = click.option(
     "--seed", default=0, show_default=True, type=IntOption(0, MAX_SEED), help="Decides everything random."
 )
 preset_option = click.option("--preset", "-p", default="loop-destroy", show_default=True, help=PRESETS_HELP)
-photo_option = click.option(
-    "--photo",
-    "photos",
-    multiple=True,
-    type=click.Path(path_type=Path),
-    help="A photograph to feed in; may be repeated.",
-)
+_PHOTOS = (
+    click.option(
+        "--photo", "photos", multiple=True, type=click.Path(path_type=Path),
+        help="A photograph to feed in; may be repeated.",
+    ),
+    click.option(
+        "--photos", "photo_folder", metavar="DIR", type=click.Path(path_type=Path),
+        help="A folder of photographs to feed in; captions.tsv, their descriptions or names say what they show.",
+    ),
+)  # fmt: skip
 macro_option = click.option(
     "--macro", "macros", multiple=True, metavar="NAME=VALUE", help="Turn a knob of the preset, 0 to 1; may be repeated."
 )
@@ -253,6 +256,23 @@ shots_option = click.option(
     help="Wishes for single shots. Default: <song>.shots.toml beside the song.",
 )
 no_shots_option = click.option("--no-shots", is_flag=True, help="Leave wishes for single shots aside.")
+
+
+def photo_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that feed photographs in; the command gets all of them as `photos`, those of a folder last."""
+
+    @functools.wraps(command)
+    def gathered(*args: Any, photos: tuple[Path, ...], photo_folder: Path | None, **kwargs: Any) -> Any:
+        if photo_folder is not None:
+            with errors(kwargs.get("as_json") is True):
+                from reactive.sources.imagery import pictures_in
+
+                photos = (*photos, *pictures_in(photo_folder))
+        return command(*args, photos=photos, **kwargs)
+
+    for option in reversed(_PHOTOS):
+        gathered = option(gathered)
+    return gathered
 
 
 def _cluster(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:

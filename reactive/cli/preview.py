@@ -23,7 +23,7 @@ from reactive.cli.common import (
     json_option,
     lyrics_option,
     macro_option,
-    photo_option,
+    photo_options,
     preset_option,
     printable,
     sampling_options,
@@ -41,7 +41,7 @@ from reactive.errors import ReactiveError
 @click.option("--with", "others", multiple=True, metavar="PRESET", help="A second preset to fade to; may be repeated.")
 @fps_option
 @seed_option
-@photo_option
+@photo_options
 @video_option
 @background_option
 @macro_option

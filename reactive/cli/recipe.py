@@ -17,6 +17,7 @@ BESIDE = (
     "songs",
     "output",
     "photos",
+    "photo_folder",
     "lyrics",
     "timeline",
     "model",

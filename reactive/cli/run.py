@@ -31,7 +31,7 @@ from reactive.cli.common import (
     macro_option,
     minutes,
     no_shots_option,
-    photo_option,
+    photo_options,
     preset_option,
     printable,
     ray_options,
@@ -91,7 +91,7 @@ SUFFIXES = {
     metavar="S",
     help="Render so many seconds. Default: to the end.",
 )
-@photo_option
+@photo_options
 @macro_option
 @lyrics_option
 @video_option

@@ -21,7 +21,7 @@ from reactive.cli.common import (
     json_option,
     lyrics_option,
     macro_option,
-    photo_option,
+    photo_options,
     preset_option,
     printable,
     refuse_to_overwrite_inputs,
@@ -39,7 +39,7 @@ from reactive.cli.numbers import IntOption
 @preset_option
 @fps_option
 @seed_option
-@photo_option
+@photo_options
 @macro_option
 @lyrics_option
 @video_option

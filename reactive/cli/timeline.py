@@ -21,7 +21,7 @@ from reactive.cli.common import (
     lyrics_option,
     macro_option,
     no_shots_option,
-    photo_option,
+    photo_options,
     preset_option,
     printable,
     refuse_to_overwrite_inputs,
@@ -40,7 +40,7 @@ FORMATS = ("deforum", "parseq", "csv", "otio", "midi", "srt")
 @preset_option
 @fps_option
 @seed_option
-@photo_option
+@photo_options
 @macro_option
 @lyrics_option
 @video_option

@@ -12,20 +12,16 @@ from PIL import Image, ImageDraw, ImageFont
 
 from reactive.diffusion.backend.out_of_memory import in_batches_that_fit
 from reactive.diffusion.backend.shapes import shape_of
-from reactive.diffusion.core import Core, from_bytes
-from reactive.diffusion.frames import frame_request, scene_inputs
+from reactive.diffusion.imaginer import Imaginer
 from reactive.diffusion.joins import prompts_at
-from reactive.diffusion.models.conditioning import PromptBank
 from reactive.diffusion.models.load import choose_device, default_threads, load_model
-from reactive.diffusion.motion.lens import through_lens
 from reactive.diffusion.sampling.sampling import NO_OVERRIDES
+from reactive.diffusion.scene import load_sources
 from reactive.errors import OutputError
 from reactive.files import replacing
 from reactive.media.fonts import font_for
 from reactive.media.picture import read_picture
 from reactive.render.sizes import imagine_size
-from reactive.sources.photo import load_photo
-from reactive.sources.video import VideoSource
 from reactive.timeline.clock import frame_time
 from reactive.timeline.shots import Shot
 from reactive.timeline.timeline import Timeline
@@ -75,42 +71,30 @@ def contact_pictures(
     place = choose_device(device)
     torch.set_num_threads(threads or default_threads())
     loaded = load_model(model, device=place, steps=steps, loras=loras, vae=vae, overrides=said)
-    width, height = imagine_size(loaded.native_size, (16, 9))
+    size = imagine_size(loaded.native_size, (16, 9))
     frames = np.array([telling_frame(shot) for shot in shots])
-    columns = timeline.columns
-    bank = PromptBank(loaded, timeline.prompts, prompts_at(columns, frames), timeline.negatives)
-    shape = shape_of(loaded, width, height)
-    shown = {number for number in columns["source"][frames].tolist() if number >= 0}
-    given = {
-        number: from_bytes(torch.from_numpy(load_photo(path, width=width, height=height).copy()).permute(2, 0, 1))
-        for number, path in enumerate(photos)
-        if number in shown
-    }
-    films = {
-        number: VideoSource(path, width=width, height=height)
-        for number, path in enumerate(videos, len(photos))
-        if number in shown
-    }
+    by_frame = {int(frame): shot.number for frame, shot in zip(frames, shots, strict=True)}
+    shape = shape_of(loaded, *size)
+    shown = set(timeline.columns["source"][frames].tolist())
+    sources = load_sources(photos, videos, size=size, only=shown)
 
     def imagined(batch: int) -> dict[int, np.ndarray]:
-        core = Core(loaded, bank, batch=batch, width=width, height=height, slices=shape.slices)
-        scene = scene_inputs(timeline, core, given, films)
+        imaginer = Imaginer(
+            loaded, timeline, sources, size=size, batch=batch, slices=shape.slices,
+            prompts=prompts_at(timeline.columns, frames),
+        )  # fmt: skip
         pictures: dict[int, np.ndarray] = {}
-        for first in range(0, len(frames), batch):
-            chosen = frames[first : first + batch]
-            # a fed-back shot's first picture has no source either
-            requests = [frame_request(scene, frame, core.noises_per_picture) for frame in chosen.tolist()]
-            finished = through_lens(core.imagine(requests), columns, chosen).permute(0, 2, 3, 1).cpu().numpy()
-            for shot, picture in zip(shots[first : first + batch], finished, strict=True):
-                pictures[shot.number] = picture
+        # a fed-back shot's first picture has no source either
+        for chosen, finished in imaginer.independent(frames):
+            for frame, picture in zip(chosen.tolist(), finished.permute(0, 2, 3, 1).cpu().numpy(), strict=True):
+                pictures[by_frame[frame]] = picture
             report("imagining", len(pictures), len(frames))
         return pictures
 
     try:
         return in_batches_that_fit(imagined, min(shape.batch, len(frames)), loaded)
     finally:
-        for film in films.values():
-            film.close()
+        sources.close()
 
 
 def check_sheet(path: Path) -> None:

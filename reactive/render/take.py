@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import json
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
-
-import numpy as np
-import torch
 
 from reactive.audio.analysis import Analysis
 from reactive.errors import TimelineError
@@ -178,18 +175,6 @@ def perform_take(
         take.lyrics, take.macros,
     )  # fmt: skip
     return stage.fold(take.preset, take.changes)
-
-
-def darkened(
-    frames: Iterator[tuple[np.ndarray, torch.Tensor]], black: np.ndarray | None
-) -> Iterator[tuple[np.ndarray, torch.Tensor]]:
-    """Yield frames as they come, those that are black in a take (bool [frames]) as black."""
-    for numbers, pictures in frames:
-        if black is not None and black[numbers].any():
-            dark = torch.from_numpy(black[numbers]).to(pictures.device).view(-1, 1, 1, 1)
-            yield numbers, torch.where(dark, torch.zeros_like(pictures), pictures)
-        else:
-            yield numbers, pictures
 
 
 def _plain(change: Change) -> dict[str, Any]:

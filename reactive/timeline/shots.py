@@ -12,6 +12,7 @@ from reactive.errors import TimelineError
 from reactive.preset.expression import closest_name
 from reactive.preset.shots import ShotEdit, Shots, changed_edit, shot_photos
 from reactive.timeline.clock import frame_length
+from reactive.timeline.edges import shot_edges
 from reactive.timeline.signals import drops
 from reactive.timeline.timeline import FEEDBACK, Timeline, derive
 
@@ -38,7 +39,7 @@ class Shot:
 
 def shots_of(timeline: Timeline, analysis: Analysis) -> list[Shot]:
     """Return a timeline's shots in order, named by the drops and sections of its song."""
-    edges = [0, *(np.flatnonzero(np.diff(timeline.columns["shot"])) + 1).tolist(), timeline.frames]
+    edges = shot_edges(timeline.columns, by_source=False)
     parts = _parts(analysis)
     counts: dict[str, int] = {}
     found = []

@@ -26,6 +26,7 @@ from reactive.diffusion.models.lora import parse_lora
 from reactive.files import hash_file
 from reactive.render.plan import Plan, Segment
 from reactive.render.store.code_hash import code_hash
+from reactive.timeline.edges import shot_around
 from reactive.timeline.timeline import Timeline
 from reactive.video.codec import Codec
 from reactive.video.segment import encoder_versions
@@ -155,7 +156,7 @@ def picture_keys(plan: Plan, timeline: Timeline, inputs: Mapping[str, Any], sour
     for segment in plan.segments:
         if segment.shot is None:
             # what is drawn between pictures rests on those around it, somewhere in the shot
-            reach = shot_around(timeline, segment.start) if inputs["rate"] else (segment.start, segment.stop)
+            reach = shot_around(timeline.columns, segment.start) if inputs["rate"] else (segment.start, segment.stop)
             seen = [_content(timeline, *reach, sources, camera=None)]
             seen += [hits_of(timeline, *reach)] if inputs["rate"] else []
             keys.append(digest([base, "independent", segment.start, segment.stop, seen]))
@@ -171,13 +172,6 @@ def picture_keys(plan: Plan, timeline: Timeline, inputs: Mapping[str, Any], sour
         content = _fed_back(timeline, segment.shot, ticks, segment.grid, segment.stop, sources)
         keys.append(digest([before, "feedback", segment.start, content]))
     return keys
-
-
-def shot_around(timeline: Timeline, frame: int) -> tuple[int, int]:
-    """Return the frames [start, stop) of the shot that a frame lies in."""
-    shot = timeline.columns["shot"]
-    start, stop = (int(np.searchsorted(shot, shot[frame], side=side)) for side in ("left", "right"))
-    return start, stop
 
 
 def hits_of(timeline: Timeline, start: int, stop: int) -> list[int]:
