@@ -29,11 +29,12 @@ from diffusers.configuration_utils import FrozenDict
 from benchmarks.measure import line
 from reactive.diffusion.backend.allocator import keep_freed_memory
 from reactive.diffusion.core import Core
-from reactive.diffusion.frames import independent_frames, scene_inputs
+from reactive.diffusion.frames import independent_frames
 from reactive.diffusion.lanes import feedback_frames
 from reactive.diffusion.models.conditioning import PromptBank
 from reactive.diffusion.models.load import Model, default_threads, load_model
 from reactive.diffusion.sampling.noise import NoisePath
+from reactive.diffusion.scene import scene_inputs
 from reactive.timeline.timeline import CURVES, FEEDBACK, INTEGERS, NO_SOURCE, OPTIONAL, Timeline
 
 SIZE = 512

@@ -37,11 +37,21 @@ settings.register_profile("long", derandomize=False, max_examples=1000, print_bl
 settings.load_profile("fixed")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Let nothing see the cards of this machine, also no command that a test starts, unless it is they that are tested."""
+    if "gpu" not in (config.option.markexpr or ""):
+        os.environ["CUDA_VISIBLE_DEVICES"] = os.environ["HIP_VISIBLE_DEVICES"] = "-1"
+        os.environ["ONEAPI_DEVICE_SELECTOR"] = "*:cpu"
+
+
 @pytest.fixture(autouse=True)
-def _own_threads() -> None:
-    """Begin each test with the same number of threads, whatever the one before it has set."""
+def _own_threads(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Begin each test with the same number of threads, whatever the one before it has set, and on a CPU."""
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(THREADS)
+        if "gpu" not in (request.config.option.markexpr or ""):
+            # no variable hides Apple's cards
+            monkeypatch.setattr(sys.modules["torch"].backends.mps, "is_available", lambda: False)
 
 
 @pytest.fixture(scope="session")

@@ -1,12 +1,6 @@
-# ruff: noqa: E402
 """The command ``reactive``: parse, call the library, print. Heavy imports stand inside the commands."""
 
 from __future__ import annotations
-
-# first of all, before anything that takes time to load
-from reactive.cli.streams import answer_early
-
-answer_early()
 
 import click
 

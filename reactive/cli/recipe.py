@@ -21,6 +21,8 @@ BESIDE = (
     "lyrics",
     "timeline",
     "model",
+    "loras",
+    "vae",
     "overwrite",
     "as_json",
     "recipe_of",
@@ -68,8 +70,8 @@ def repeat(song: str, output: Path | None, options: dict[str, Any], report: Any)
     ]
     chosen = click.get_current_context().get_parameter_source("model") == ParameterSource.COMMANDLINE
     return repeat_clip(
-        recipe, song, out, places=places, model=options["model"] if chosen else None, overwrite=options["overwrite"],
-        progress=report,
+        recipe, song, out, places=places, model=options["model"] if chosen else None, vae=options["vae"],
+        loras=[Path(lora) for lora in options["loras"]], overwrite=options["overwrite"], progress=report,
     )  # fmt: skip
 
 

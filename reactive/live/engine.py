@@ -21,9 +21,8 @@ import torch
 from PIL import Image
 
 from reactive.diffusion.backend.out_of_memory import smaller_batch
-from reactive.diffusion.core import Core
-from reactive.diffusion.frames import SceneInputs, independent_frames
-from reactive.diffusion.lanes import FeedbackRange, lane_frames, shot_ticks
+from reactive.diffusion.imaginer import Imaginer
+from reactive.diffusion.lanes import FeedbackRange, shot_ticks
 from reactive.errors import ReactiveError
 from reactive.live.estimate import Estimate
 from reactive.live.material import SongMaterial
@@ -31,6 +30,7 @@ from reactive.live.picture_store import Picture, PictureStore, changed_frames
 from reactive.live.stride import StrideControl
 from reactive.live.transport import Transport
 from reactive.timeline.clock import frame_time, frames_in, nearest_frame
+from reactive.timeline.edges import shot_edges
 from reactive.timeline.timeline import FEEDBACK, Timeline
 
 log = logging.getLogger(__name__)
@@ -99,9 +99,7 @@ class _Scene:
 
     timeline: Timeline
     black: np.ndarray
-    independent: Core
-    feedback: Core
-    inputs: SceneInputs
+    imaginer: Imaginer
     starts: np.ndarray
 
 
@@ -180,10 +178,8 @@ class Engine:
         """
         dark = np.zeros(timeline.frames, bool) if black is None else black
         # prompts are embedded before the lock is taken: the batch in flight goes on meanwhile
-        independent, feedback, scenery = self.material.cores(timeline)
-        shot, source = timeline.columns["shot"], timeline.columns["source"]
-        starts = np.concatenate([[0], np.flatnonzero((np.diff(shot) != 0) | (np.diff(source) != 0)) + 1])
-        scene = _Scene(timeline, dark, independent, feedback, scenery, starts)
+        imaginer = self.material.imaginer(timeline, dark)
+        scene = _Scene(timeline, dark, imaginer, np.array(shot_edges(timeline.columns)[:-1]))
         with self._condition:
             old, self._scene = self._scene, scene
             if old is not None:
@@ -221,7 +217,7 @@ class Engine:
         number, at, picture = exact[-1] if exact else passed[-1]
         first = int(at) + 1
         going_on = self._shot_from(
-            scene, FeedbackRange(*shot, first, shot[1], number, picture.to(scene.feedback.model.device))
+            scene, FeedbackRange(*shot, first, shot[1], number, picture.to(scene.imaginer.model.device))
         )
         going_on.ticks.extend(tick for tick in kept if tick[0] <= number)
         if not exact:
@@ -237,7 +233,7 @@ class Engine:
             # a picture of its own: what it is a part of holds those of the whole batch
             ticks.append((number, places[number], picture.clone()))
 
-        frames = lane_frames(scene.feedback, scene.inputs, [wanted], on_tick=ticked)
+        frames = scene.imaginer.feedback([wanted], on_tick=ticked)
         return _Shot(wanted.start, wanted.stop, frames, wanted.first, ticks)
 
     def _forget_grown(self, frames: set[int]) -> None:
@@ -425,7 +421,7 @@ class Engine:
             return late
         # the first picture after a jump or an edit comes alone, and so sooner
         fresh = self._fresh != self.epoch
-        core = scene.feedback if fresh else scene.independent
+        batch = 1 if fresh else scene.imaginer.core.batch
         makes = (self._tick_time if fresh else self._batch_time).seconds
         lead = frames_in(min(makes, MAX_SKIPPED_SHARE * self._lookahead()), scene.timeline.fps)
         waiting: list[int] = []
@@ -442,18 +438,18 @@ class Engine:
                     continue
                 if scene.timeline.columns["source"][frame] == FEEDBACK:
                     if waiting:
-                        return self._imagining(scene, core, waiting)
+                        return self._imagining(scene, waiting, alone=fresh)
                     if (work := self._ticking(scene, frame)) is not None:
                         return work
                     continue
                 soonest = soonest if waiting else passed + frame - first
                 waiting.append(frame)
-                if len(waiting) == core.batch:
-                    return self._imagining(scene, core, waiting)
+                if len(waiting) == batch:
+                    return self._imagining(scene, waiting, alone=fresh)
             passed += len(run)
         # with time to spare a batch fills up first: one picture would take as long as all of it
         spare = self.transport.playing and soonest > 2 * lead + frames_in(FILLING, scene.timeline.fps)
-        return self._imagining(scene, core, waiting) if waiting and not spare else self._late_work(scene)
+        return self._imagining(scene, waiting, alone=fresh) if waiting and not spare else self._late_work(scene)
 
     def _left_behind(self, scene: _Scene) -> bool:
         """Return whether all that can be in time belongs to later shots than the one at the playhead."""
@@ -475,25 +471,27 @@ class Engine:
             return None
         if scene.timeline.columns["source"][run.start] == FEEDBACK:
             return self._ticking(scene, run.start, late=True)
-        return self._imagining(scene, scene.feedback, [soon.stop - 1])
+        return self._imagining(scene, [soon.stop - 1], alone=True)
 
-    def _imagining(self, scene: _Scene, core: Core, frames: list[int]) -> Callable[[], list[tuple[int, np.ndarray]]]:
-        return lambda: self._independent(scene, core, np.array(frames))
+    def _imagining(
+        self, scene: _Scene, frames: list[int], *, alone: bool
+    ) -> Callable[[], list[tuple[int, np.ndarray]]]:
+        return lambda: self._independent(scene, np.array(frames), alone=alone)
 
-    def _independent(self, scene: _Scene, core: Core, frames: np.ndarray) -> list[tuple[int, np.ndarray]]:
+    def _independent(self, scene: _Scene, frames: np.ndarray, *, alone: bool) -> list[tuple[int, np.ndarray]]:
         began = time.monotonic()
         made = [
             (frame, picture)
-            for numbers, pictures in independent_frames(core, scene.inputs, frames)
+            for numbers, pictures in scene.imaginer.independent(frames, alone=alone)
             for frame, picture in zip(numbers.tolist(), _arrays(pictures), strict=True)
         ]
         passed = time.monotonic() - began
-        if core is scene.independent:
+        if alone:
+            self._tick_time.took(passed)
+        else:
             self._batch_time.took(passed)
             # one that is not full takes as long as a full one
-            self.stride_control.imagined(core.batch, passed)
-        else:
-            self._tick_time.took(passed)
+            self.stride_control.imagined(scene.imaginer.core.batch, passed)
         return made
 
     def _ticking(
@@ -579,21 +577,14 @@ class Engine:
             assert scene is not None
             # a shot in the making holds pictures, and the batch that failed may be its own
             self._shot = None
-            material.batch = smaller_batch(problem, scene.independent.batch, material.model)
-            old = scene.independent
-            smaller = Core(old.model, old.bank, batch=material.batch, width=old.width, height=old.height)
-            self._scene = replace(scene, independent=smaller)
+            material.batch = smaller_batch(problem, scene.imaginer.core.batch, material.model)
+            self._scene = replace(scene, imaginer=material.imaginer(scene.timeline, scene.black))
             self.note = f"memory ran out; pictures are imagined in batches of {material.batch} from here on."
             log.warning(self.note)
 
     def _keep(self, scene: _Scene | None, pictures: list[tuple[int, np.ndarray]]) -> None:
         assert scene is not None
-        done = [
-            Picture(
-                frame, to_jpeg(picture * np.uint8(0) if scene.black[frame] else picture, self.stride_control.quality)
-            )
-            for frame, picture in pictures
-        ]
+        done = [Picture(frame, to_jpeg(picture, self.stride_control.quality)) for frame, picture in pictures]
         with self._condition:
             current = self._scene
             assert current is not None

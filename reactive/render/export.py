@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from reactive.errors import OutputError
+from reactive.files import name_beside
 from reactive.media.safe import regular_file
 from reactive.media.tags import XMP, read_tags
 from reactive.media.video import rgb_frames
@@ -106,7 +107,7 @@ def export_clip(clip: Path, wanted: Wanted, *, overwrite: bool = False) -> dict[
 def _rewritten(clip: Path, out: Path, wanted: Wanted, identity: Identity | None) -> dict[str, object]:
     """Write the clip with another loudness, signed, or both; return what was made."""
     made: dict[str, object] = {}
-    source, between = clip, out.with_name(f".{out.stem}.{os.getpid()}.louder{out.suffix}")
+    source, between = clip, out.with_name(name_beside(f".{out.stem}", f".{os.getpid()}.louder{out.suffix}"))
     try:
         if wanted.loudness is not None:
             # a signature comes last, since it covers the whole file

@@ -92,6 +92,8 @@ class Timeline:
         How firmly feedback keeps to the palette of its prompts, 0 to 1.
     grounds
         Names of the pictures that `ground` numbers after photographs and videos: files beside the preset, or ``library:NAME``.
+    file_sha256
+        Hash of the bytes of the song's file; the song is recognised by either hash.
     """
 
     song_sha256: str
@@ -112,6 +114,7 @@ class Timeline:
     videos: tuple[str, ...] = ()
     feedback_colour: float = 0.0
     grounds: tuple[str, ...] = ()
+    file_sha256: str = ""
 
     @property
     def frames(self) -> int:
@@ -211,6 +214,7 @@ def build_timeline(
     _shake(columns, seed)
     return Timeline(
         song_sha256=analysis.sha256,
+        file_sha256=analysis.file_sha256,
         samples=samples,
         sample_rate=analysis.sample_rate,
         fps=fps,
