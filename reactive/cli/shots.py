@@ -102,6 +102,7 @@ def shots(song: str, as_json: bool, **options: Any) -> None:
         from reactive.audio.hear import hear
         from reactive.media.identity import carry_over
         from reactive.preset.shots import Shots, load_shots, save_shots, shot_photos, shots_path
+        from reactive.sources.ground import picture_chooser
         from reactive.timeline.shots import apply_shots, change_shots, find_shot, shots_of
         from reactive.timeline.timeline import build_timeline
 
@@ -117,6 +118,7 @@ def shots(song: str, as_json: bool, **options: Any) -> None:
             analysis, wanted, samples=track.samples, fps=rate, seed=options["seed"], lyrics=lines,
             photos=tuple(photo.name for photo in options["photos"]),
             videos=tuple(video.name for video in options["videos"]), macros=knobs,
+            choose=picture_chooser(options["photos"]),
         )  # fmt: skip
         if changing:
             shot_edits = change_shots(
@@ -141,7 +143,7 @@ def shots(song: str, as_json: bool, **options: Any) -> None:
                 pictures = contact_pictures(
                     timeline, [shot for shot in found if not picked or shot.number in picked], model=options["model"],
                     loras=options["loras"], vae=options["vae"], said=said, device=options["device"],
-                    steps=options["steps"], photos=photos, videos=options["videos"], progress=report,
+                    steps=options["steps"], photos=photos, videos=options["videos"], folders=[preset.path.parent], progress=report,
                 )  # fmt: skip
             draw_sheet(options["output"], timeline, found, pictures, _marks(shot_edits))
     seconds = [float(shot.start / timeline.fps) for shot in found]

@@ -41,11 +41,12 @@ ROOM = 1.5
 # read straight between four pixels it would be a little soft (a tenth of the edges' strength at 1.1, as measured): this
 # much of what a blur by one pixel takes is added to it beforehand. A cubic reads as sharp, in ten times the time
 CRISP = 0.25
-# deviation of the blur of the painting's light, in rows of half the grid: 2 leave nothing of the patches that small models
+# deviation of the blur of the painting's light, in rows of half the grid: this leaves nothing of the patches that small models
 # paint in
-SOFT = 2.0
-# what the light does: exponent of its contrast, share of its colour, and the dark that is never quite dark
-CONTRAST, TINT, DARK = 1.0, 0.9, 0.03
+SOFT = 2.5
+# what the light does: exponent of its contrast, share of its colour, the dark that is never quite dark, and that in which
+# hardly a colour is left
+CONTRAST, TINT, DARK, COLOURLESS = 1.0, 0.9, 0.03, 0.004
 # the least and greatest gain of linear light
 LEAST, MOST = 0.3, 3.0
 # how far the painting's own brightness decides the picture's, about which brightness, and within which factors
@@ -402,7 +403,7 @@ def _gain(tools: Tools, light: Any, ground: Any, peaks: Any, white: float, stren
     # measured where the ground is bright: its bright places stay as bright on the whole, wherever the light falls
     middle = (weight * level).sum() / (weight.sum() + 1e-4)
     gain = xp.clip((level + DARK) / (middle + DARK), LEAST, MOST) ** CONTRAST
-    tint = 1 + TINT * ((light + DARK) / (level + DARK)[..., None] - 1)
+    tint = 1 + TINT * ((light + COLOURLESS) / (level + COLOURLESS)[..., None] - 1)
     own = xp.clip(((level.mean() + DARK) / (MIDDLE + DARK)) ** OWN_LEVEL, DIMMEST, BRIGHTEST)
     exposed = own * WHITE * max(white, DIM_WHITE) ** -0.75
     gain = xp.clip(tint * gain[..., None] * exposed, 1e-3, 1e3) ** (strength / GAMMA)

@@ -22,6 +22,8 @@ from reactive.timeline.phases import PhaseSpan
 from reactive.timeline.placement import changes_within
 from reactive.timeline.schedule import PromptSwitch, musical_seconds
 
+# what a photograph that is fed in is called where it was chosen by words
+OWN = "own:"
 # what the column `ground` holds where there is none
 NONE = -1
 # the columns that say how a ground is shown, by the key of `[ground]` that each is made by, and what stands where there is none
@@ -38,7 +40,8 @@ APART = 8
 # counters of the generator that shuffles grounds and turns their drift lie beyond those of sources
 _SHUFFLE, _TURN = 1 << 21, 1 << 22
 
-# names a picture of the library that fits a prompt, none of those taken last; None where nothing fits
+# names a picture that fits a prompt, none of those taken last: ``library:NAME``, or ``own:NUMBER`` of a photograph that is fed
+# in; None where nothing fits
 Choose = Callable[[str, Sequence[str]], str | None]
 
 
@@ -144,12 +147,20 @@ class Turns:
         name = self.named[prompt]
         if name == NO_GROUND:
             return NONE
-        if self.given and table.own:
+        own = self.given and table.own
+        if MATCH in (name, *table.show) if own else name == MATCH:
+            matched = self._match(prompt)
+            if matched is not None and matched.startswith(OWN):
+                return int(matched.removeprefix(OWN))
+            if own and matched is None:
+                return self._turn(phase, table, "own", self.given)
+            name = matched or NO_GROUND
+        elif own:
             return self._turn(phase, table, "own", self.given)
         if name is None and table.show:
             name = table.show[self._turn(phase, table, "show", len(table.show))]
-        if name == MATCH:
-            name = self._match(prompt)
+            if name == MATCH:
+                name = self._match(prompt)
         if name is None or name == NO_GROUND:
             return NONE
         if name not in self.names:

@@ -18,6 +18,7 @@ import numpy as np
 
 from reactive import __version__
 from reactive.diffusion.backend.device import device_name, multiplies_bfloat16
+from reactive.diffusion.backend.opencv import opencv
 from reactive.diffusion.joins import next_shot
 from reactive.diffusion.lanes import shot_ticks
 from reactive.diffusion.models.load import Model, find_model
@@ -97,6 +98,7 @@ def environment(device: str, threads: int) -> dict[str, Any]:
         **encoder_versions(),
         "device": device_name(device) + (" bfloat16" if on_cpu and multiplies_bfloat16() else ""),
         "machine": platform.machine(),
+        "opencv": opencv().__version__,
         "threads": threads,
     }
 
@@ -133,6 +135,8 @@ def cache_key_inputs(model: Model, spec: RenderSpec, environment: Mapping[str, A
         # left out where lanes have the shape of any batch, as they had before
         **({} if spec.lane_count(spec.batch) == spec.batch else {"lanes": spec.lanes}),
         "rate": spec.rate,
+        # frames with a ground come in the clip's own size
+        **({"composed": list(spec.composed)} if spec.grounds else {}),
         "fps": str(spec.timeline.fps),
         "environment": dict(environment),
     }

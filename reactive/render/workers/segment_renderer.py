@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from reactive.diffusion.grounds import Grounds
 from reactive.diffusion.imaginer import Imaginer
 from reactive.diffusion.joins import prompts_at
 from reactive.diffusion.lanes import FeedbackRange, shot_ticks
@@ -21,11 +22,12 @@ from reactive.render.store.cache_keys import first_tick_at, last_tick_before
 from reactive.render.store.checkpoint import append_tick, read_checkpoint, read_state, state_bytes
 from reactive.render.store.job import JobFile
 from reactive.render.workers.segment_writer import Finished, Piece, SegmentWriter
+from reactive.sources.ground import GroundFile
 from reactive.timeline.edges import shot_around
 from reactive.timeline.timeline import Timeline
 from reactive.video.codec import Codec
 from reactive.video.segment import output_error
-from reactive.video.upscale import NO_UPSCALING, Upscaling, upscaler
+from reactive.video.upscale import NO_UPSCALING, Upscale, Upscaling, upscaler
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,8 @@ class RenderSpec:
         Shape of a batch of feedback lanes; 0: that of any batch.
     background
         The colour that shows where photographs and videos are transparent.
+    grounds, composed
+        The files that the timeline numbers as grounds, none where no frame shows one, and the size of the frames that do.
     """
 
     folder: Path
@@ -108,6 +112,8 @@ class RenderSpec:
     slices: int = 0
     lanes: int = 0
     background: tuple[int, int, int] = BLACK
+    grounds: tuple[GroundFile, ...] = ()
+    composed: tuple[int, int] = (0, 0)
 
     def lane_count(self, batch: int) -> int:
         """Return the shape of a batch of lanes where a batch has another shape than was planned, since memory ran out."""
@@ -179,10 +185,15 @@ class SegmentRenderer:
         self.spec = spec
         shape = batch or spec.batch
         self.sources = load_sources(spec.photos, spec.videos, size=spec.imagined, background=spec.background)
+        self.grounds = (
+            Grounds(spec.timeline, spec.grounds, imagined=spec.imagined, size=spec.composed, background=spec.background)
+            if spec.grounds
+            else None
+        )
         self.imaginer = Imaginer(
             model, replace(spec.timeline, negatives=spec.negatives), self.sources, size=spec.imagined, batch=shape,
             lanes=spec.lane_count(shape), slices=spec.slices, prompts=prompts, pace=spec.pace, rate=spec.rate,
-            black=spec.black,
+            black=spec.black, grounds=self.grounds,
         )  # fmt: skip
 
     @property
@@ -203,6 +214,8 @@ class SegmentRenderer:
     def close(self) -> None:
         """Let go of the videos."""
         self.sources.close()
+        if self.grounds:
+            self.grounds.close()
 
     def render(self, tasks: Sequence[SegmentTask], *, finished: Finished, done: Callable[[int], None]) -> None:
         """Render segments into the job folder.
@@ -231,7 +244,7 @@ class SegmentRenderer:
 
         writer = SegmentWriter(
             [task.piece for task in tasks], spec.folder, fps=spec.timeline.fps, codec=spec.codec,
-            finished=complete, done=done, upscale=upscaler(spec.upscaling, threads=spec.threads),
+            finished=complete, done=done, upscale=self._larger(),
             # a network that makes pictures larger has all threads to itself
             threads=1 if spec.upscaling.method == "esrgan" and spec.upscaling.factor > 1 else spec.threads,
         )  # fmt: skip
@@ -260,6 +273,11 @@ class SegmentRenderer:
         except BaseException:
             writer.abandon()
             raise
+
+    def _larger(self) -> Upscale:
+        """Return what makes pictures larger; those with a ground beneath them have the clip's size already."""
+        upscale, imagined = upscaler(self.spec.upscaling, threads=self.spec.threads), self.spec.imagined
+        return lambda picture: upscale(picture) if picture.shape[1::-1] == imagined else picture
 
     def _feedback_range(self, run: _Chain, writer: SegmentWriter) -> FeedbackRange:
         """Return what a run wants of its shot, going on from the last state and the trail of its first segment."""
