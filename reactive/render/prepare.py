@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from reactive.diffusion.models.model import Model
-from reactive.diffusion.motion.flow import require_flow
 from reactive.errors import OutputError
 from reactive.media.picture import BLACK, parse_colour
 from reactive.render.inputs import RenderInputs
@@ -59,17 +58,13 @@ def model_spec_of(settings: Settings, device: str) -> ModelSpec:
 
 
 def chosen_range(resolved: ResolvedTimeline, settings: Settings) -> tuple[int, int]:
-    """Return the frames [first, last) that are rendered, and check what they need beside the model.
+    """Return the frames [first, last) that are rendered.
 
     Raises
     ------
     ReactiveError
-        If the excerpt is not within the song, or an extra is missing.
+        If the excerpt is not within the song.
     """
-    if (resolved.timeline.columns["guide"] >= 0).any():
-        require_flow("camera.flow")
-    if settings.imagine_rate:
-        require_flow("--imagine-rate")
     return frame_range(resolved.timeline, resolved.track, replace(settings, start=resolved.start))
 
 
