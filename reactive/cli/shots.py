@@ -150,7 +150,7 @@ def shots(song: str, as_json: bool, **options: Any) -> None:
     if as_json:
         rows = [
             {"name": shot.name, "start": round(at, 4), "frames": shot.stop - shot.start, "prompts": list(shot.prompts),
-             "seed": shot.seed, "feedback": shot.fed_back, "mark": _marks(shot_edits).get(shot.name, "")}
+             "grounds": list(shot.grounds), "seed": shot.seed, "feedback": shot.fed_back, "mark": _marks(shot_edits).get(shot.name, "")}
             for shot, at in zip(found, seconds, strict=True)
         ]  # fmt: skip
         output = str(options["output"]) if options["output"] else None
@@ -158,8 +158,10 @@ def shots(song: str, as_json: bool, **options: Any) -> None:
         return
     for shot, at in zip(found, seconds, strict=True):
         mark = _marks(shot_edits).get(shot.name, "")
+        beneath = f"  over {', '.join(map(printable, shot.grounds))}" if shot.grounds else ""
         click.echo(
-            f"{shot.number + 1:>4}  {int(at) // 60}:{at % 60:04.1f}  {printable(shot.name):<22} {mark:<7} {printable(shot.prompts[0])}"
+            f"{shot.number + 1:>4}  {int(at) // 60}:{at % 60:04.1f}  {printable(shot.name):<22} {mark:<7} "
+            f"{printable(shot.prompts[0])}{beneath}"
         )
     for name in unknown:
         click.echo(f"The shots file names {printable(name)}, which this clip does not have.")

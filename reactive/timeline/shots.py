@@ -26,7 +26,7 @@ class Shot:
     """A run of frames [start, stop) between two joins.
 
     `name` holds as long as the song's sections and the preset's cuts do: the part of the song that the shot starts in, and its
-    number there. `prompts` are the texts it shows, in order.
+    number there. `prompts` are the texts it shows, in order, `grounds` the names of the pictures beneath it.
     """
 
     name: str
@@ -36,6 +36,7 @@ class Shot:
     prompts: tuple[str, ...]
     seed: int
     fed_back: bool
+    grounds: tuple[str, ...] = ()
 
 
 def shots_of(timeline: Timeline, analysis: Analysis) -> list[Shot]:
@@ -43,6 +44,7 @@ def shots_of(timeline: Timeline, analysis: Analysis) -> list[Shot]:
     edges = shot_edges(timeline.columns, by_source=False)
     parts = _parts(analysis)
     counts: dict[str, int] = {}
+    names = (*timeline.photos, *timeline.videos, *timeline.grounds)
     found = []
     for number, (start, stop) in enumerate(zip(edges, edges[1:], strict=False)):
         # a section's first frame may show half a frame before the section begins
@@ -55,6 +57,7 @@ def shots_of(timeline: Timeline, analysis: Analysis) -> list[Shot]:
             Shot(
                 f"{part} / shot {counts[part]}", number, start, stop, texts,
                 int(columns["seed"][start]), bool(columns["source"][start] == FEEDBACK),
+                tuple(names[index] for index in _runs(columns["ground"][start:stop]) if index >= 0),
             )
         )  # fmt: skip
     return found
