@@ -95,6 +95,7 @@ def row(frame: int, source: int) -> LiveFrame:
     columns |= {
         "source": float(source),
         "strength": 0.5,
+        "walk": 0.3 * frame,
         "weight": 0.4,
         "lens_zoom": 1.2,
         "lens_tilt": 5.0,
