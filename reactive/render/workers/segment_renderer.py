@@ -24,7 +24,7 @@ from reactive.render.workers.segment_writer import Finished, Piece, SegmentWrite
 from reactive.timeline.edges import shot_around
 from reactive.timeline.timeline import Timeline
 from reactive.video.segment import output_error
-from reactive.video.upscale import upscaler
+from reactive.video.upscale import Upscale, upscaler
 
 
 @dataclass(frozen=True)
