@@ -4,7 +4,7 @@ Before this is reached, while Python itself starts (some hundredths of a second)
 """
 
 # not `signal`, which would load a dozen modules, in which an interruption is a traceback
-import _signal
+import _signal  # type: ignore[import-not-found]
 import os
 import sys
 

@@ -473,9 +473,11 @@ def compose_on_device(
     grid = grid_size(size)
     half = grid[0] // 2, grid[1] // 2
     store, low, peaks, *exact = ground.on(painting.device)
-    small = [_last(_mixed(_sampled(part, places, to), terms.colour)) for part, to in ((low, grid), (peaks, half))]
+    beneath, tops = (
+        _last(_mixed(_sampled(part, places, to), terms.colour)) for part, to in ((low, grid), (peaks, half))
+    )
     own, light = _last(_area(seen, grid)) / 255, _last(_area((seen / 255) ** GAMMA, half))
-    gain, rest, share = _fields(_device(), own, light, *small, ground.white, terms)
+    gain, rest, share = _fields(_device(), own, light, beneath, tops, ground.white, terms)
     window = _exactly(ground.exact, places, size)
     if window is None:
         under = _sampled(store, places, size).round()

@@ -180,7 +180,7 @@ class _Survey:
         if form != self._form:
             self._form = form
             self.digest.update(form.encode())
-        self.digest.update(np.ascontiguousarray(chunk.samples, "<f4").reshape(-1).view(np.uint8))
+        self.digest.update(np.ascontiguousarray(chunk.samples, "<f4").reshape(-1).view(np.uint8).data)
 
     def form(self) -> tuple[int, Layout]:
         """Return the sample rate of most of the song, and the layout with most channels that is no accident."""

@@ -149,10 +149,11 @@ def repeat_clip(
 
 def _loras(recipe: Recipe, places: Sequence[Path]) -> tuple[str, ...]:
     """Return a recipe's LoRAs with their strengths, each as the file of its hash (before there were hashes, its name)."""
-    told = recipe.settings.get("loras") or []
-    if not (isinstance(told, list) and all(isinstance(text, str) for text in told)):
+    loras = recipe.settings.get("loras") or []
+    told = [text for text in loras if isinstance(text, str)] if isinstance(loras, list) else []
+    if not isinstance(loras, list) or len(told) != len(loras):
         raise ReactiveError("the recipe's loras can't be used", remedy="do not trust this clip")
-    wanted = recipe.loras or [None] * len(told)
+    wanted: Sequence[Named | None] = recipe.loras or [None] * len(told)
     if len(wanted) != len(told):
         raise ReactiveError("the recipe's loras can't be used", remedy="do not trust this clip")
     found = []

@@ -83,8 +83,9 @@ def make_clip(
     shapes = [parse_shape(shape) for shape in settings.also]
     outs = [out, *(shaped_name(out, shape) for shape in shapes)]
     inputs = _read_inputs(song, outs, settings)
-    for note in inputs.notes if tell is not None else ():
-        tell(note)
+    if tell is not None:
+        for note in inputs.notes:
+            tell(note)
     check_upscaling(Upscaling(settings.upscale, settings.upscaler))
     check_encoder(settings.codec)
     device = choose_device(settings.device)

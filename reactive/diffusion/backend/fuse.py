@@ -12,7 +12,7 @@ from __future__ import annotations
 import platform
 
 import torch
-from diffusers.models.autoencoders.vae import AutoencoderTinyBlock
+from diffusers.models.autoencoders.vae import AutoencoderTinyBlock  # type: ignore[attr-defined]
 from torch import nn
 
 from reactive.diffusion.backend.device import multiplies_bfloat16
@@ -23,7 +23,7 @@ def can_fuse(dtype: torch.dtype) -> bool:
     return (
         (dtype == torch.float32 or (dtype == torch.bfloat16 and multiplies_bfloat16()))
         and platform.machine().lower() in {"x86_64", "amd64"}
-        and torch.backends.mkldnn.is_available()
+        and bool(torch.backends.mkldnn.is_available())  # type: ignore[no-untyped-call]
         and hasattr(torch.ops.mkldnn, "_convolution_pointwise")
     )
 
