@@ -13,7 +13,7 @@ from click.core import ParameterSource
 from reactive.cli.common import clean, errors, json_option
 
 # what may be said beside --recipe: where things are, not what the clip shall be
-BESIDE = ("songs", "output", "photos", "lyrics", "timeline", "model", "overwrite", "as_json", "recipe_of")
+BESIDE = ("songs", "output", "photos", "lyrics", "timeline", "lut", "model", "overwrite", "as_json", "recipe_of")
 
 
 def recipe_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -52,7 +52,7 @@ def repeat(song: str, output: Path | None, options: dict[str, Any], report: Any)
     places = [
         *options["photos"],
         *options["videos"],
-        *filter(None, (options["lyrics"], options["timeline"], options["logo"])),
+        *filter(None, (options["lyrics"], options["timeline"], options["logo"], options["lut"])),
         first.parent,
     ]
     chosen = click.get_current_context().get_parameter_source("model") == ParameterSource.COMMANDLINE

@@ -23,6 +23,7 @@ from PIL import Image
 from reactive.diffusion.backend.shortage import smaller_batch
 from reactive.diffusion.core import Core
 from reactive.diffusion.frames import Scenery, independent_frames
+from reactive.diffusion.grade import graded
 from reactive.diffusion.lanes import feedback_frames
 from reactive.errors import ReactiveError
 from reactive.live.estimate import Estimate
@@ -421,11 +422,16 @@ class Engine:
     def _imagining(self, scene: _Scene, core: Core, frames: list[int]) -> Callable[[], list[tuple[int, np.ndarray]]]:
         return lambda: self._independent(scene, core, np.array(frames))
 
+    def _graded(
+        self, scene: _Scene, frames: Iterator[tuple[np.ndarray, torch.Tensor]]
+    ) -> Iterator[tuple[np.ndarray, torch.Tensor]]:
+        return graded(frames, scene.timeline.columns, scene.timeline.palettes)
+
     def _independent(self, scene: _Scene, core: Core, frames: np.ndarray) -> list[tuple[int, np.ndarray]]:
         began = time.monotonic()
         made = [
             (frame, picture)
-            for numbers, pictures in independent_frames(core, scene.scenery, frames)
+            for numbers, pictures in self._graded(scene, independent_frames(core, scene.scenery, frames))
             for frame, picture in zip(numbers.tolist(), _arrays(pictures), strict=True)
         ]
         passed = time.monotonic() - began
@@ -448,7 +454,7 @@ class Engine:
         assert shot is not None
         ours = self._shot
         if ours is None or ours.start != shot[0] or ours.stop != shot[1] or ours.reached > frame:
-            frames = feedback_frames(scene.feedback, scene.scenery, [shot])
+            frames = self._graded(scene, feedback_frames(scene.feedback, scene.scenery, [shot]))
             ours = _Shot(shot[0], shot[1], frames, shot[0])
         if self._prepare is None and self.transport.playing and not late:
             per_tick = frames_in(1.0, scene.timeline.fps) / float(scene.timeline.feedback_rate)

@@ -20,6 +20,7 @@ import torch
 from reactive.diffusion.backend.shortage import smaller_batch
 from reactive.diffusion.calibration import pace_of
 from reactive.diffusion.core import Core, Request, from_bytes
+from reactive.diffusion.grade import coloured
 from reactive.diffusion.models.conditioning import PromptBank
 from reactive.diffusion.motion.camera import PATH, inverse_map, resample
 from reactive.diffusion.motion.lens import through_lens
@@ -167,7 +168,8 @@ class Imagining:
             return None
         columns = {name: np.array([value]) for name, value in row.columns.items()}
         picture = self.imagine(row)
-        seen = through_lens(picture[None], columns, np.array([0]))[0]
+        first = np.array([0])
+        seen = coloured(through_lens(picture[None], columns, first), columns, row.palettes, first)[0]
         array = seen.permute(1, 2, 0).contiguous().cpu().numpy()
         return to_jpeg(array * np.uint8(0) if row.black else array, QUALITY)
 

@@ -11,13 +11,15 @@ from collections.abc import Iterator
 from itertools import product
 
 from reactive.preset.expression import LARGEST, Call, Node, Number, Operation, Signal, parse
-from reactive.preset.schema import Camera, Lens, Preset
+from reactive.preset.schema import Camera, Colour, Lens, Preset
 
 Range = tuple[float, float]
 # what a timeline holds these curves within; all others within what any expression may reach
 LIMITS: dict[str, Range] = {
     "walk": (0.0, 20.0), "strength": (0.0, 1.0), "lens.zoom": (0.5, 8.0), "camera.zoom": (0.05, 20.0),
     "camera.flow": (0.0, 1.0), "lens.tilt": (-45.0, 45.0), "lens.turn": (-45.0, 45.0),
+    "colour.strength": (0.0, 1.0), "colour.tint": (-1.0, 1.0), "colour.temperature": (-1.0, 1.0),
+    "colour.saturation": (0.0, 4.0), "colour.contrast": (0.0, 4.0),
 }  # fmt: skip
 EVERYWHERE = (-LARGEST, LARGEST)
 _UNIT = (0.0, 1.0)
@@ -40,16 +42,21 @@ def held_expressions(preset: Preset) -> list[str]:
 
 def _expressions(preset: Preset) -> Iterator[tuple[str, str, str]]:
     """Yield where an expression stands, the curve that it makes, and its text."""
-    tables: list[tuple[str, str | None, str | None, Lens | None, Camera | None]] = [
-        ("", preset.walk, preset.strength, preset.lens, preset.camera)
+    tables: list[tuple[str, str | None, str | None, Lens | None, Camera | None, Colour | None]] = [
+        ("", preset.walk, preset.strength, preset.lens, preset.camera, preset.colour)
     ]
-    tables += [(f"{phase.name}: ", phase.walk, phase.strength, phase.lens, phase.camera) for phase in preset.phase]
-    for head, walk, strength, lens, camera in tables:
+    tables += [
+        (f"{phase.name}: ", phase.walk, phase.strength, phase.lens, phase.camera, phase.colour)
+        for phase in preset.phase
+    ]
+    for head, walk, strength, lens, camera, colour in tables:
         for name, text in (("walk", walk), ("strength", strength)):
             if text is not None:
                 yield head + name, name, text
-        for table, part in (("lens", lens), ("camera", camera)):
+        for table, part in (("lens", lens), ("camera", camera), ("colour", colour)):
             for field in type(part).model_fields if part else ():
+                if field == "palette":
+                    continue
                 yield f"{head}{table}.{field}", f"{table}.{field}", getattr(part, field)
 
 

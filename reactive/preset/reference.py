@@ -19,6 +19,7 @@ TABLES = {
     "Source": ("`[phase.source]`", "phase.source."),
     "Lens": ("`[lens]` and `[phase.lens]`", "lens."),
     "Camera": ("`[camera]` and `[phase.camera]`", "camera."),
+    "Colour": ("`[colour]` and `[phase.colour]`", "colour."),
     "Feedback": ("`[feedback]`", "feedback."),
     "Macro": ("`[[macro]]`", "macro."),
     "Pin": ("`[[pin]]`", "pin."),

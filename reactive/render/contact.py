@@ -14,6 +14,7 @@ from reactive.diffusion.backend.shapes import shape_of
 from reactive.diffusion.backend.shortage import in_batches_that_fit
 from reactive.diffusion.core import Core, from_bytes
 from reactive.diffusion.frames import frame_request, scenery
+from reactive.diffusion.grade import coloured
 from reactive.diffusion.joins import prompts_at
 from reactive.diffusion.models.conditioning import PromptBank
 from reactive.diffusion.models.load import choose_device, default_threads, load_model
@@ -93,7 +94,9 @@ def contact_pictures(
             chosen = frames[first : first + batch]
             # a fed-back shot's first picture has no source either
             requests = [frame_request(scene, frame, core.noises_per_picture) for frame in chosen.tolist()]
-            finished = through_lens(core.imagine(requests), columns, chosen).permute(0, 2, 3, 1).cpu().numpy()
+            seen = through_lens(core.imagine(requests), columns, chosen)
+            seen = coloured(seen, columns, timeline.palettes, chosen)
+            finished = seen.permute(0, 2, 3, 1).cpu().numpy()
             for shot, picture in zip(shots[first : first + batch], finished, strict=True):
                 pictures[shot.number] = picture
             report("imagining", len(pictures), len(frames))

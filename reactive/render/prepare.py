@@ -112,6 +112,7 @@ def get_ready(
     order = Order(
         job.folder.absolute(), timeline, negatives_of(timeline, settings.negative), imagined, batch, threads, given.photos,
         settings.videos, codec, settings.imagine_rate, decided.black, upscaling, walk, shape.slices, lanes, colour,
+        settings.lut,
     )  # fmt: skip
     files = (*given.photos, *settings.videos)
     hashes = {file: hash_path(file) for file in files}

@@ -24,6 +24,7 @@ from reactive.files import hash_file
 from reactive.media.safe import plain
 from reactive.media.tags import MAX_TAG, RECIPE, XMP, read_tags
 from reactive.preset.installed import FILE
+from reactive.timeline.timeline import COLOURS, in_use
 from reactive.video.mark import xmp_packet
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
 LIBRARIES = ("torch", "diffusers", "transformers", "av", "numpy", "librosa")
 # what names files stands in the recipe by hash; the rest of these decides nothing in the finished clip
-FILES = ("preset", "timeline", "model", "photos", "videos", "lyrics", "shots", "logo", "wishes")
+FILES = ("preset", "timeline", "model", "photos", "videos", "lyrics", "shots", "logo", "lut", "wishes")
 ASIDE = ("overwrite", "recipe", "telling", "job", "mixed", "also", "ray", "workers")
 MAX_FILES = 1000
 
@@ -94,6 +95,7 @@ class Recipe(Strict):
     shots: PresetText | None = None
     shot_photos: list[Named] = Field([], max_length=MAX_FILES)
     logo: Named | None = None
+    lut: Named | None = None
     # the grid as a person corrected it, and what was given beside the song
     grid: dict[Word, Plain | list[float]] = Field({}, max_length=20)
     stems: dict[Word, Named] = Field({}, max_length=MAX_FILES)
@@ -159,6 +161,7 @@ def make_recipe(
         shots=shots,
         shot_photos=[Named(name=_clear(p), sha256=hashes[p]) for p in (given.shots.photos if given.shots else ())],
         logo=_named(settings.logo),
+        lut=_named(settings.lut),
         grid={name: _flat(value) for name, value in asdict(settings.wishes.corrections).items() if value},
         stems={name: Named(name=_clear(path), sha256=hash_file(path)) for name, path in settings.wishes.stems},
         midi=_named(settings.wishes.midi),
@@ -204,6 +207,7 @@ def read_recipe(clip: str | os.PathLike[str]) -> Recipe:
             *recipe.videos,
             *recipe.shot_photos,
             recipe.logo,
+            recipe.lut,
         ):
             if named is not None:
                 _base_name(named.name)
@@ -232,7 +236,7 @@ def differences(then: Recipe, now: Recipe) -> list[str]:
         # older recipes do not say which number format was chosen by rule
         if after.get(name) != value and (name, value) != ("dtype", "auto")
     ]
-    for name in ("song", "preset", "timeline", "lyrics", "shots", "logo", "model"):
+    for name in ("song", "preset", "timeline", "lyrics", "shots", "logo", "lut", "model"):
         one, other = getattr(then, name), getattr(now, name)
         if (one and one.sha256) != (other and other.sha256):
             found.append(f"another {name}")
@@ -250,9 +254,13 @@ def differences(then: Recipe, now: Recipe) -> list[str]:
 def timeline_hash(timeline: Timeline) -> str:
     """Return one sha256 over all that a timeline says of its frames."""
     digest = hashlib.sha256(repr((str(timeline.fps), timeline.seed, timeline.prompts, timeline.cuts)).encode())
-    for name in sorted(timeline.columns):
+    # older programs knew fewer columns, and their clips shall be known again
+    later = {*COLOURS, "palette_from", "palette_to"}
+    for name in sorted(timeline.columns.keys() - (later - set(in_use(timeline.columns)))):
         digest.update(name.encode())
         digest.update(timeline.columns[name].tobytes())
+    if timeline.palettes:
+        digest.update(repr(timeline.palettes).encode())
     return digest.hexdigest()
 
 

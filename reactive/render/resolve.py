@@ -18,6 +18,7 @@ from reactive.preset.shots import Shots
 from reactive.render.settings import Settings
 from reactive.render.take import perform_take
 from reactive.timeline.clock import nearest_frame
+from reactive.timeline.colours import Colours, recoloured
 from reactive.timeline.excerpt import telling_start
 from reactive.timeline.file import load_timeline
 from reactive.timeline.shots import apply_shots
@@ -42,7 +43,8 @@ def decide(
 ) -> Decided:
     """Hear the song and decide its timeline."""
     if settings.timeline:
-        return Decided(edited_timeline(settings, track), settings.start, track, notes=track.notes)
+        edited = recoloured(edited_timeline(settings, track), wished_colours(settings))
+        return Decided(edited, settings.start, track, notes=track.notes)
     heard = hear(track.path, settings.wishes)
     photos, videos = (tuple(file.name for file in files) for files in (settings.photos, settings.videos))
     black = None
@@ -57,10 +59,19 @@ def decide(
         )  # fmt: skip
     if wishes:
         timeline, _ = apply_shots(timeline, heard.analysis, wishes)
+    timeline = recoloured(timeline, wished_colours(settings))
     start = settings.start
     if settings.telling:
         start = telling_start(heard.analysis, settings.duration or heard.track.duration)
     return Decided(timeline, start, heard.track, heard.analysis, heard.notes, black)
+
+
+def wished_colours(settings: Settings) -> Colours:
+    """Return what is asked of the whole clip's colours."""
+    return Colours(
+        settings.palette, settings.palette_strength, settings.saturation, settings.contrast, settings.temperature,
+        settings.tint,
+    )  # fmt: skip
 
 
 def edited_timeline(settings: Settings, track: Track) -> Timeline:

@@ -14,6 +14,7 @@ from reactive.audio.hear import settle
 from reactive.diffusion.backend.compile import check_compiler
 from reactive.diffusion.models.load import choose_device, default_threads
 from reactive.errors import OutputError
+from reactive.media.cube import read_cube
 from reactive.media.picture import parse_colour, read_picture, read_transparent
 from reactive.media.sound import open_track
 from reactive.media.video import open_film
@@ -198,6 +199,8 @@ def _look_at(song: str | os.PathLike[str], outs: Sequence[Path], settings: Setti
     for photo in photos:
         read_picture(photo)
     parse_colour(settings.background, where="--background")
+    if settings.lut:
+        read_cube(settings.lut)
     given = Given(preset, lyrics, shots, photos)
     shown = _check_overlay(settings, given)
     notes = [note for video in settings.videos for note in open_film(video).notes]

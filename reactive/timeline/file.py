@@ -6,6 +6,7 @@ Whole-number columns are written as runs, ``[frame, value]`` from that frame on;
 from __future__ import annotations
 
 import json
+import re
 import stat
 import unicodedata
 from pathlib import Path
@@ -16,8 +17,10 @@ import numpy as np
 from reactive.errors import TimelineError
 from reactive.files import write_text
 from reactive.jsonfile import Wrong, given, parse_json, ratio, real, shown, texts, whole
+from reactive.preset.bounds import LIMITS
+from reactive.preset.palette import MAX_COLOURS
 from reactive.timeline.clock import format_fps, frame_count, parse_fps
-from reactive.timeline.timeline import CURVES, INTEGERS, OPTIONAL, STEEPEST, Timeline
+from reactive.timeline.timeline import COLOURS, CURVES, INTEGERS, OPTIONAL, STEEPEST, Timeline
 
 # 2 knows videos, joins, depth and the palette of feedback; what needs none of them is written as 1
 VERSIONS = (1, 2)
@@ -30,7 +33,7 @@ MOST = 1e12
 _REMEDY = "mend it, or write it anew with `reactive timeline`"
 _KEYS = {
     "version", "song_sha256", "samples", "sample_rate", "fps", "frames", "title", "seed", "harmonics", "feedback_rate",
-    "feedback_fresh", "phases", "photos", "cuts", "videos", "feedback_colour", "prompts", "negatives", "columns",
+    "feedback_fresh", "phases", "photos", "cuts", "videos", "feedback_colour", "palettes", "prompts", "negatives", "columns",
 }  # fmt: skip
 # curves keep so many digits after the point: far below what a picture shows
 DIGITS = 7
@@ -58,6 +61,8 @@ def timeline_to_text(timeline: Timeline) -> str:
     }
     if not plain:
         head |= {"videos": list(timeline.videos), "feedback_colour": timeline.feedback_colour}
+    if timeline.palettes:
+        head["palettes"] = [list(palette) for palette in timeline.palettes]
     lines = [f"  {json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}" for key, value in head.items()]
     prompts = ",\n".join(f"    {json.dumps(prompt, ensure_ascii=False)}" for prompt in timeline.prompts)
     lines.append(f'  "prompts": [\n{prompts}\n  ]')
@@ -142,7 +147,8 @@ def _checked(data: dict[str, Any]) -> Timeline:
     sample_rate = whole(data, "sample_rate", 1, 10_000_000)
     if frames != frame_count(samples, sample_rate, fps):
         raise Wrong(f"frames = {frames} does not follow from samples, sample_rate and fps")
-    columns = _columns(given(data, "columns"), frames, prompts, phases, photos, videos)
+    palettes = _palettes(data.get("palettes", []))
+    columns = _columns(given(data, "columns"), frames, prompts, phases, photos, videos, len(palettes))
     cuts = given(data, "cuts")
     if not isinstance(cuts, list) or not all(type(cut) is int and 0 <= cut < frames for cut in cuts):
         raise Wrong(f"cuts are not whole numbers from 0 to {frames - 1}, the last frame")
@@ -164,11 +170,29 @@ def _checked(data: dict[str, Any]) -> Timeline:
         negatives=tuple(negatives),
         videos=tuple(videos),
         feedback_colour=real({"feedback_colour": 0, **data}, "feedback_colour", 0, 1),
+        palettes=palettes,
     )
 
 
+def _palettes(given: Any) -> tuple[tuple[str, ...], ...]:
+    """Return palettes, each some colours ``#rrggbb``."""
+    whole_list = isinstance(given, list) and len(given) <= MAX_PROMPTS
+    if not whole_list or not all(isinstance(palette, list) and 1 <= len(palette) <= MAX_COLOURS for palette in given):
+        raise Wrong(f"palettes must be lists of 1 to {MAX_COLOURS} colours")
+    for colour in (colour for palette in given for colour in palette):
+        if not (isinstance(colour, str) and re.fullmatch("#[0-9a-f]{6}", colour)):
+            raise Wrong(f"the colour {shown(colour)} is not written as #d01030")
+    return tuple(map(tuple, given))
+
+
 def _columns(
-    given: Any, frames: int, prompts: list[str], phases: list[str], photos: list[str], videos: list[str]
+    given: Any,
+    frames: int,
+    prompts: list[str],
+    phases: list[str],
+    photos: list[str],
+    videos: list[str],
+    palettes: int,
 ) -> dict[str, np.ndarray]:
     """Return every column, whole and within its range."""
     if not isinstance(given, dict):
@@ -200,6 +224,9 @@ def _columns(
         ("source", -2, len(photos) + len(videos) - 1),
         ("guide", -1, len(videos) - 1),
         ("slerp", 0, 1),
+        ("palette_from", -1, palettes - 1),
+        ("palette_to", -1, palettes - 1),
+        *((name, *LIMITS[name.replace("_", ".")]) for name in COLOURS),
         ("loop", 0, 1_000_000),
         ("dissolve", 0, 1),
         ("morph", 0, 1),

@@ -25,7 +25,7 @@ from reactive.timeline.controls import check_control, turned
 from reactive.timeline.evaluate import ease
 from reactive.timeline.phases import Span
 from reactive.timeline.schedule import blend_weights
-from reactive.timeline.timeline import FEEDBACK, NO_SOURCE, Timeline, build_timeline
+from reactive.timeline.timeline import FEEDBACK, NO_PALETTE, NO_SOURCE, Timeline, build_timeline
 from reactive.timeline.walk import walk_of
 
 KINDS = ("control", "prompt", "phase", "preset", "freeze", "hold", "black")
@@ -38,6 +38,8 @@ _FROZEN = (
     "prompt_to",
     "weight",
     "slerp",
+    "palette_from",
+    "palette_to",
     "seed",
     "source",
     "strength",
@@ -248,7 +250,11 @@ def joined(
         return new
     texts, prompt_number = _merged(_texts(old), _texts(new))
     phases, phase_number = _merged(old.phases, new.phases)
+    palettes, palette_number = _merged(old.palettes, new.palettes)
     renumber = {"prompt_from": prompt_number, "prompt_to": prompt_number, "phase": phase_number}
+    # the last one stands for -1, no palette
+    palette_number = np.append(palette_number, NO_PALETTE)
+    renumber |= {"palette_from": palette_number, "palette_to": palette_number}
     share = np.ones(new.frames - at)
     share[:over] = ease((np.arange(over) + 1) / (over + 1))
     columns: dict[str, np.ndarray] = {}
@@ -259,7 +265,7 @@ def joined(
             steps = np.diff(ours[at - 1 :] if at else np.concatenate([ours[:1], ours]))
             before = np.diff(theirs[at - 1 :] if at else np.concatenate([theirs[:1], theirs]))
             tail = (theirs[at - 1] if at else 0.0) + np.cumsum(before * (1 - share) + steps * share)
-        elif over and (name.startswith("lens_") or name == "strength"):
+        elif over and (name.startswith(("lens_", "colour_")) or name == "strength"):
             tail = theirs[at:] * (1 - share) + tail * share
         columns[name] = np.concatenate([theirs[:at], tail])
     if over:
@@ -278,6 +284,7 @@ def joined(
     prompts, negatives = (tuple(part) for part in zip(*texts, strict=True))
     return replace(
         old, title=new.title, prompts=prompts, negatives=negatives if any(negatives) else (), phases=phases,
+        palettes=palettes,
         cuts=tuple(cuts), columns=columns,
     )  # fmt: skip
 
@@ -300,6 +307,8 @@ def _crossfade(columns: dict[str, np.ndarray], old: Timeline, at: int, over: int
     columns["prompt_from"][at : at + over] = old.columns[main][at]
     columns["prompt_to"][at : at + over] = columns[arrival][at + over]
     columns["weight"][at : at + over] = blend_weights(over)
+    columns["palette_from"][at : at + over] = old.columns[main.replace("prompt", "palette")][at]
+    columns["palette_to"][at : at + over] = columns[arrival.replace("prompt", "palette")][at + over]
     source, seed = columns["source"], columns["seed"]
     if old.columns["source"][at] == NO_SOURCE == source[at + over]:
         # a walk that goes on as a walk keeps its noise until the new preset cuts
@@ -317,11 +326,15 @@ def _held(old: Timeline, timeline: Timeline, at: int, *, whole: bool) -> Timelin
     """Return a timeline whose walk and prompts stand still from `at` on; with `whole` nothing moves at all."""
     columns = {name: column.copy() for name, column in timeline.columns.items()}
     prompt_number, phase_number = _merged(_texts(timeline), _texts(old))[1], _merged(timeline.phases, old.phases)[1]
-    index = {"prompt_from": prompt_number, "prompt_to": prompt_number, "phase": phase_number}
+    palette_number = np.append(_merged(timeline.palettes, old.palettes)[1], NO_PALETTE)
+    index = {
+        "prompt_from": prompt_number, "prompt_to": prompt_number, "phase": phase_number, "palette_from": palette_number,
+        "palette_to": palette_number,
+    }  # fmt: skip
     names = [
         name
         for name in columns
-        if name in _FROZEN or (whole and name.startswith(("lens_", "camera_", "dissolve", "morph")))
+        if name in _FROZEN or (whole and name.startswith(("lens_", "camera_", "colour_", "dissolve", "morph")))
     ]
     for name in names:
         value = old.columns[name][at]

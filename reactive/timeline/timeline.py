@@ -13,7 +13,7 @@ from reactive.audio.grid import Grid, grid_of
 from reactive.preset.bounds import LIMITS
 from reactive.preset.lyrics import Line
 from reactive.preset.macros import macro_values
-from reactive.preset.schema import Camera, Lens, Phase, Preset
+from reactive.preset.schema import Camera, Colour, Lens, Phase, Preset
 from reactive.preset.vocabulary import MACRO
 from reactive.timeline.clock import frame_count, frame_length, frame_time, frame_times, nearest_frame
 from reactive.timeline.evaluate import Scope, ease, evaluate
@@ -26,20 +26,40 @@ from reactive.timeline.signals import frame_signals
 from reactive.timeline.walk import harmonics_for, walk_of
 
 __all__ = [
-    "CAMERA_ZOOM", "CURVES", "FARTHEST", "FEEDBACK", "INTEGERS", "NO_SOURCE", "OPTIONAL", "Timeline", "build_timeline",
+    "CAMERA_ZOOM", "COLOURS", "CURVES", "FARTHEST", "FEEDBACK", "INTEGERS", "NO_PALETTE", "NO_SOURCE", "OPTIONAL",
+    "Timeline", "build_timeline", "in_use",
 ]  # fmt: skip
 
-INTEGERS = ("phase", "loop", "shot", "source", "guide", "prompt_from", "prompt_to", "slerp", "seed")
+# of the finished picture: how far the palette leads it, and the rest of its colours
+COLOURS = {
+    "colour_strength": 1.0, "colour_tint": 0.0, "colour_temperature": 0.0, "colour_saturation": 1.0,
+    "colour_contrast": 1.0,
+}  # fmt: skip
+NO_PALETTE = -1
+INTEGERS = (
+    "phase",
+    "loop",
+    "shot",
+    "source",
+    "guide",
+    "prompt_from",
+    "prompt_to",
+    "slerp",
+    "seed",
+    "palette_from",
+    "palette_to",
+)
 CURVES = (
     "weight", "walk", "speed", "strength", "hit",
     "lens_zoom", "lens_rotate", "lens_x", "lens_y",
     "camera_zoom", "camera_rotate", "camera_x", "camera_y",
     "lens_tilt", "lens_turn", "camera_tilt", "camera_turn", "camera_flow", "dissolve", "morph",
+    *COLOURS,
 )  # fmt: skip
 # columns that a file leaves out where they hold one value throughout, and that value
 OPTIONAL = {
     "guide": NO_GUIDE, "lens_tilt": 0, "lens_turn": 0, "camera_tilt": 0, "camera_turn": 0, "camera_flow": 0,
-    "dissolve": 0, "morph": 0,
+    "dissolve": 0, "morph": 0, "palette_from": NO_PALETTE, "palette_to": NO_PALETTE, **COLOURS,
 }  # fmt: skip
 # degrees in depth beyond which a picture is all but seen from its edge
 STEEPEST = 45.0
@@ -80,13 +100,16 @@ class Timeline:
         straight, or along the arc where `slerp` is 1; lens: scale, degrees, picture widths, picture heights, degrees in
         depth; camera: the running sums of log scale, degrees, widths, heights and degrees in depth, so a move from one
         frame to another is a difference; `dissolve` and `morph` are the weight of the shot to come; `guide` numbers the
-        video, from 0 on, by whose motion times `camera_flow` a fed-back picture moves.
+        video, from 0 on, by whose motion times `camera_flow` a fed-back picture moves; `palette_from` and `palette_to`
+        number the palettes that prompts bring along, -1 for none.
     negatives
         What each prompt keeps away from, one text for each of `prompts`; empty if there are none.
     videos
         Base names of the videos, which `source` numbers after the photographs.
     feedback_colour
         How firmly feedback keeps to the palette of its prompts, 0 to 1.
+    palettes
+        Colours ``#rrggbb`` that finished pictures are led to.
     """
 
     song_sha256: str
@@ -106,11 +129,17 @@ class Timeline:
     negatives: tuple[str, ...] = ()
     videos: tuple[str, ...] = ()
     feedback_colour: float = 0.0
+    palettes: tuple[tuple[str, ...], ...] = ()
 
     @property
     def frames(self) -> int:
         """Number of frames."""
         return len(self.columns["walk"])
+
+
+def in_use(columns: Mapping[str, np.ndarray]) -> list[str]:
+    """Return the names of columns without the optional ones that hold what they hold unless asked, sorted."""
+    return sorted(name for name in columns if name not in OPTIONAL or (columns[name] != OPTIONAL[name]).any())
 
 
 def build_timeline(
@@ -180,6 +209,7 @@ def build_timeline(
     columns = _spread(preset, spans, ranges, events, scope, frames)
     columns["hit"] = signals["kick"]
     columns |= _prompt_columns(events, frames)
+    palettes = _palettes(preset, spans, events, pools, columns)
     columns["source"], columns["guide"] = place_sources(
         preset, spans, ranges, photos=len(photos), videos=len(videos), grid=grid, sections=sections, fps=fps, seed=seed
     )
@@ -214,6 +244,7 @@ def build_timeline(
         negatives=tuple(pools.negatives) if any(pools.negatives) else (),
         videos=videos,
         feedback_colour=preset.feedback.colour,
+        palettes=palettes,
     )
 
 
@@ -297,7 +328,7 @@ def _spread(
             left = column[entry.frame - 1]
             column[during] = left + (column[during] - left) * share
         columns[name] = column
-    for name in ("lens_zoom", "camera_zoom", "camera_flow", "lens_tilt", "lens_turn"):
+    for name in ("lens_zoom", "camera_zoom", "camera_flow", "lens_tilt", "lens_turn", *COLOURS):
         columns[name] = np.clip(columns[name], *LIMITS[name.replace("_", ".")])
     return columns
 
@@ -306,6 +337,7 @@ def expressions(preset: Preset, phase: Phase) -> dict[str, str]:
     """Return the expressions that hold in a phase, by the column that each makes; shakes are columns of their own yet."""
     lens: Lens = phase.lens or preset.lens
     camera: Camera = phase.camera or preset.camera
+    colour: Colour = phase.colour or preset.colour
     return {
         "speed": phase.walk or preset.walk,
         "strength": phase.strength or preset.strength,
@@ -324,6 +356,11 @@ def expressions(preset: Preset, phase: Phase) -> dict[str, str]:
         "camera_turn": camera.turn,
         "camera_shake": camera.shake,
         "camera_flow": camera.flow,
+        "colour_strength": colour.strength,
+        "colour_tint": colour.tint,
+        "colour_temperature": colour.temperature,
+        "colour_saturation": colour.saturation,
+        "colour_contrast": colour.contrast,
     }
 
 
@@ -339,6 +376,24 @@ def _prompt_columns(events: list[Event], frames: int) -> dict[str, np.ndarray]:
         before[event.stop : end] = after[event.stop : end] = event.prompt
         current = event.prompt
     return {"prompt_from": before, "prompt_to": after, "slerp": slerp, "weight": weight}
+
+
+def _palettes(
+    preset: Preset, spans: list[Span], events: list[Event], pools: Pools, columns: dict[str, np.ndarray]
+) -> tuple[tuple[str, ...], ...]:
+    """Write the columns of palettes, which give way to one another as prompts do, and return the palettes."""
+    before, after = (np.full(len(columns["phase"]), NO_PALETTE) for _ in range(2))
+    numbers: dict[tuple[str, ...], int] = {(): NO_PALETTE}
+    current = NO_PALETTE
+    for number, event in enumerate(events):
+        phase = preset.phase[spans[event.span].phase]
+        wanted = pools.palettes[event.prompt] or tuple((phase.colour or preset.colour).palette)
+        chosen = numbers.setdefault(wanted, len(numbers) - 1)
+        end = events[number + 1].frame if number + 1 < len(events) else len(before)
+        before[event.frame : event.stop] = current if number else chosen
+        before[event.stop : end] = after[event.frame : end] = current = chosen
+    columns["palette_from"], columns["palette_to"] = before, after
+    return tuple(palette for palette in numbers if palette)
 
 
 def _closed_loops(preset: Preset, spans: list[Span], ranges: list[tuple[int, int]]) -> list[tuple[int, int]]:

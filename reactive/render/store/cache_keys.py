@@ -25,7 +25,7 @@ from reactive.diffusion.models.lora import parse_lora
 from reactive.files import hash_file
 from reactive.render.plan import Plan, Segment
 from reactive.render.store.code_hash import code_hash
-from reactive.timeline.timeline import Timeline
+from reactive.timeline.timeline import Timeline, in_use
 from reactive.video.codec import Codec
 from reactive.video.segment import encoder_versions
 from reactive.video.upscale import NO_UPSCALING, Upscaling, upscaling_key
@@ -119,6 +119,7 @@ def ground(model: Model, order: Order, environment: Mapping[str, Any]) -> dict[s
         # left out where lanes have the shape of any batch, as they had before
         **({} if order.lanes_of(order.batch) == order.batch else {"lanes": order.lanes}),
         "rate": order.rate,
+        **({"lut": hash_path(order.lut)} if order.lut else {}),
         "fps": str(order.timeline.fps),
         "environment": dict(environment),
     }
@@ -225,12 +226,15 @@ def _content(
         # the shot to come is seen already, as it begins
         opening = next_shot(columns, begin)
         parts.append(_content_at(columns, min(opening, timeline.frames - 1), prompts, sources))
-    for name in sorted(timeline.columns):
+    for name in in_use(timeline.columns):
         column = timeline.columns[name]
         if name in _UNSEEN or (camera is None and name.startswith(("camera_", "guide"))):
             continue
         if name in _PROMPTS:
             parts.append([name, _named(column[begin:end], lambda number: prompts[number])])
+        elif name in ("palette_from", "palette_to"):
+            palettes = ["", *(",".join(palette) for palette in timeline.palettes)]
+            parts.append([name, _named(column[begin:end], lambda number, p=palettes: p[number + 1])])
         elif name in ("source", "guide"):
             shift = len(timeline.photos) if name == "guide" else 0
             parts.append(

@@ -12,11 +12,13 @@ import torch
 
 from reactive.diffusion.core import Core, from_bytes
 from reactive.diffusion.frames import independent_frames, scenery
+from reactive.diffusion.grade import graded
 from reactive.diffusion.joins import prompts_at
 from reactive.diffusion.lanes import Passage, lane_frames, shot_ticks
 from reactive.diffusion.models.conditioning import PromptBank
 from reactive.diffusion.models.load import Model, load_model
 from reactive.diffusion.motion.interpolate import sparse_frames
+from reactive.media.cube import read_cube
 from reactive.media.picture import BLACK
 from reactive.render.plan import Segment
 from reactive.render.store.cache_keys import first_tick_at, last_tick_before, shot_around
@@ -94,6 +96,8 @@ class Order:
         Shape of a batch of feedback lanes; 0: that of any batch.
     background
         The colour that shows where photographs and videos are transparent.
+    lut
+        A colour table (`.cube`) for all frames.
     """
 
     folder: Path
@@ -112,6 +116,7 @@ class Order:
     slices: int = 0
     lanes: int = 0
     background: tuple[int, int, int] = BLACK
+    lut: Path | None = None
 
     def lanes_of(self, batch: int) -> int:
         """Return the shape of a batch of lanes where a batch has another shape than was planned, since memory ran out."""
@@ -192,6 +197,7 @@ class Worker:
             else Core(model, bank, batch=lanes, width=width, height=height, slices=order.slices)
         )
         self.videos = _videos(order)
+        self.lut = read_cube(order.lut) if order.lut else None
         self.scene = scenery(order.timeline, self.core, _photos(order), self.videos, pace=order.pace)
 
     @property
@@ -251,7 +257,7 @@ class Worker:
             by_first = {run.todos[0][1].segment.start: run for run in runs}
             passages = [self._passage(run, writer) for run in runs]
             lanes = lane_frames(self.lanes, scene, passages, ticked=ticked)
-            for numbers, pictures in darkened(lanes, order.black):
+            for numbers, pictures in darkened(self._graded(lanes), order.black):
                 writer.put(numbers, pictures)
             alone = [index for index, todo in enumerate(todos) if todo.segment.shot is None]
             if alone:
@@ -262,12 +268,16 @@ class Worker:
                     made = sparse_frames(core, scene, frames, rate)
                 else:
                     made = independent_frames(core, scene, writer.runs(alone, core.batch))
-                for numbers, pictures in darkened(made, order.black):
+                for numbers, pictures in darkened(self._graded(made), order.black):
                     writer.put(numbers, pictures, few=True)
             writer.finish()
         except BaseException:
             writer.abandon()
             raise
+
+    def _graded(self, frames: Iterator[tuple[np.ndarray, torch.Tensor]]) -> Iterator[tuple[np.ndarray, torch.Tensor]]:
+        timeline = self.order.timeline
+        return graded(frames, timeline.columns, timeline.palettes, self.lut)
 
     def _passage(self, run: _Run, writer: SegmentWriter) -> Passage:
         """Return what a run wants of its shot, going on from the last state and the trail of its first segment."""
