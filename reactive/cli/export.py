@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -20,7 +21,8 @@ from reactive.cli.numbers import Real
 @click.option(
     "--loudness", type=Real(-70, 0), metavar="LUFS", help="Bring the sound to this loudness, for instance -14."
 )
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="The clip at --loudness, or signed.")
+@click.option("--loop", metavar="BARS|A-B", help="A silent MP4 that goes round: bars A to B, or the best so many.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="The loop, or the clip at --loudness or signed.")
 @click.option(
     "--c2pa",
     "certificates",
@@ -43,6 +45,7 @@ def export(
     gif: Path | None,
     webp: Path | None,
     loudness: float | None,
+    loop: str | None,
     output: Path | None,
     certificates: Path | None,
     key: Path | None,
@@ -54,18 +57,22 @@ def export(
 
     The loudness is the song's integrated one (ITU-R BS.1770), reached by one gain for all of it and only as far as its
     true peaks stay below -1 dBTP. A signature is a C2PA manifest which says that the clip was made by generative AI; it is
-    made by a certificate of your own and covers the whole file, so sign last.
+    made by a certificate of your own and covers the whole file, so sign last. A loop counts the bars of CLIP's own sound from
+    1; of a number of bars, those are taken that join best, and the joint is faded over a third of a second.
 
     \b
     Examples:
       reactive export clip.mp4 --poster poster.jpg --gif loop.gif
+      reactive export clip.mp4 --loop 17-20 -o canvas.mp4
       reactive export clip.mp4 --loudness -14 -o clip-14.mp4
       reactive export clip.mp4 --c2pa chain.pem --c2pa-key key.pem -o signed.mp4
     """
     with errors(as_json):
         from reactive.render.export import Wanted, export_clip
 
-        wanted = Wanted(poster, thumbnail, gif, webp, output, loudness, certificates, key, authority)
+        wanted = Wanted(poster, thumbnail, gif, webp, output, loudness, certificates, key, authority, loop)
+        if loop and output is None:
+            wanted = replace(wanted, output=clip.with_name(f"{clip.stem}-loop.mp4"))
         made = export_clip(clip, wanted, overwrite=overwrite)
     if as_json:
         click.echo(json.dumps(made))

@@ -14,6 +14,7 @@ from reactive.errors import OutputError
 from reactive.media.safe import regular_file
 from reactive.media.tags import XMP, read_tags
 from reactive.media.video import rgb_frames
+from reactive.render.loops import export_loop, parse_bars
 from reactive.render.outputs import check_output
 from reactive.score.best import Loop, best_frame, best_loop, closed, look_at
 from reactive.video.credentials import AUTHORITY, CERTIFICATE, KEY, Identity, check_signable, load_identity, sign_clip
@@ -31,6 +32,8 @@ TARGETS = (-40.0, -5.0)
 class Wanted:
     """What is to be made; None where it is not wanted. `loudness` is in LUFS and goes with `output`.
 
+    `loop` names bars of the clip, and goes with `output` too.
+
     `certificates` and `key` sign `output` (PEM files); `authority` is the address of a time-stamping authority.
     """
 
@@ -43,6 +46,7 @@ class Wanted:
     certificates: Path | None = None
     key: Path | None = None
     authority: str | None = None
+    loop: str | None = None
 
     def paths(self) -> list[Path]:
         """Return the files that will be written."""
@@ -84,7 +88,9 @@ def export_clip(clip: Path, wanted: Wanted, *, overwrite: bool = False) -> dict[
                         "path": str(path), "first": loop.start, "frames": len(pictures),
                         "duration": round(float(len(pictures) / fps), 3), "fps": str(fps),
                     }  # fmt: skip
-    if wanted.output:
+    if wanted.loop and wanted.output:
+        made["loop"] = export_loop(clip, wanted.loop, wanted.output)
+    elif wanted.output:
         made |= _rewritten(clip, wanted.output, wanted, identity)
     return made
 
@@ -117,13 +123,19 @@ def _check(clip: Path, wanted: Wanted, overwrite: bool) -> None:
         raise OutputError(f"{CERTIFICATE} and {KEY} go together", where=str(clip), remedy="name both PEM files")
     if wanted.authority and not wanted.certificates:
         raise OutputError("is asked only when a clip is signed", where=AUTHORITY, remedy=f"add {CERTIFICATE}")
-    if (wanted.output is None) != (wanted.loudness is None and wanted.certificates is None):
+    if wanted.loop and (wanted.loudness is not None or wanted.certificates):
         raise OutputError(
-            f"-o goes with --loudness or {CERTIFICATE}", where=str(clip), remedy="write --loudness -14 -o OUT.mp4"
+            "is silent, so --loudness and signatures do not go with it", where="--loop", remedy="sign it next"
+        )
+    if (wanted.output is None) != (wanted.loudness is None and wanted.certificates is None and wanted.loop is None):
+        raise OutputError(
+            f"-o goes with --loop, --loudness or {CERTIFICATE}",
+            where=str(clip),
+            remedy="write --loudness -14 -o OUT.mp4",
         )
     if not paths:
         raise OutputError(
-            "nothing is asked for", where=str(clip), remedy="name a --poster, --gif, --webp or --thumbnail"
+            "nothing is asked for", where=str(clip), remedy="name a --poster, --gif, --webp, --thumbnail or --loop"
         )
     if wanted.loudness is not None and not TARGETS[0] <= wanted.loudness <= TARGETS[1]:
         raise OutputError(
@@ -135,6 +147,9 @@ def _check(clip: Path, wanted: Wanted, overwrite: bool) -> None:
         check_output(path, [clip], overwrite)
         if paths.count(path) > 1:
             raise OutputError("is asked for twice", where=str(path), remedy="give each a name of its own")
+    if wanted.loop and wanted.output:
+        parse_bars(wanted.loop)
+        picture_format(wanted.output, {".mp4": "MP4"})
     if wanted.output and wanted.certificates:
         check_signable(clip, wanted.output)
     for still in (wanted.poster, wanted.thumbnail):

@@ -20,6 +20,7 @@ from reactive.media.sound import open_track
 from reactive.media.video import open_film
 from reactive.preset.library import open_preset, open_words
 from reactive.preset.macros import macro_values
+from reactive.preset.photographs import source_notes
 from reactive.preset.schema import Overlay
 from reactive.preset.shots import open_shots
 from reactive.render.assemble import write_clips
@@ -82,6 +83,9 @@ def make_clip(
     shapes = [parse_shape(shape) for shape in settings.also]
     outs = [out, *(shaped_name(out, shape) for shape in shapes)]
     given = _look_at(song, outs, settings)
+    if tell is not None:
+        for note in given.notes:
+            tell(note)
     check_upscaling(Upscaling(settings.upscale, settings.upscaler))
     check_encoder(settings.codec)
     device = choose_device(settings.device)
@@ -204,7 +208,8 @@ def _look_at(song: str | os.PathLike[str], outs: Sequence[Path], settings: Setti
     given = Given(preset, lyrics, shots, photos)
     shown = _check_overlay(settings, given)
     notes = [note for video in settings.videos for note in open_film(video).notes]
-    return replace(given, notes=(*notes, *shown))
+    fed = source_notes(preset.preset, photos=len(photos), videos=len(settings.videos)) if preset else []
+    return replace(given, notes=(*notes, *shown, *fed))
 
 
 def _check_overlay(settings: Settings, given: Given) -> list[str]:
