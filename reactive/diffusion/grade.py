@@ -13,12 +13,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
-from typing import cast
+from typing import Protocol, cast
 
 import numpy as np
 import torch
 
-from reactive.media.cube import Cube
 from reactive.timeline.timeline import COLOURS, NO_PALETTE
 
 Palette = tuple[str, ...]
@@ -53,6 +52,13 @@ _WARM, _MAGENTA = (0.015, 0.06), (0.06, -0.02)
 _BETWEEN, _NEAR, _HUE, _RANGE, _KEPT = 8, 0.07, 0.3, 0.4, 0.3
 
 
+class ColourTable(Protocol):
+    """A table that a person brings, as `reactive.media.cube` reads one."""
+
+    def applied(self, colours: np.ndarray) -> np.ndarray:
+        """Return what it makes of sRGB colours float64 [n, 3] in [0, 1]."""
+
+
 @dataclass(frozen=True)
 class Setting:
     """What is asked of one picture's colours; a palette is texts ``#rrggbb``, and gives way to `after` by `weight`.
@@ -69,7 +75,7 @@ class Setting:
     temperature: float = 0.0
     saturation: float = 1.0
     contrast: float = 1.0
-    lut: Cube | None = None
+    lut: ColourTable | None = None
 
     @property
     def rests(self) -> bool:
@@ -80,7 +86,7 @@ class Setting:
 
 
 def setting_of(
-    columns: Mapping[str, np.ndarray], palettes: Sequence[Palette], frame: int, lut: Cube | None = None
+    columns: Mapping[str, np.ndarray], palettes: Sequence[Palette], frame: int, lut: ColourTable | None = None
 ) -> Setting:
     """Return what a timeline's columns ask of one frame's colours, rounded so that like frames share a table."""
     strength, tint, temperature, saturation, contrast = (
@@ -96,7 +102,7 @@ def graded(
     frames: Iterator[tuple[np.ndarray, torch.Tensor]],
     columns: Mapping[str, np.ndarray],
     palettes: Sequence[Palette],
-    lut: Cube | None = None,
+    lut: ColourTable | None = None,
 ) -> Iterator[tuple[np.ndarray, torch.Tensor]]:
     """Yield frames as they come, in the colours that their columns ask for."""
     for numbers, pictures in frames:
@@ -108,7 +114,7 @@ def coloured(
     columns: Mapping[str, np.ndarray],
     palettes: Sequence[Palette],
     frames: np.ndarray,
-    lut: Cube | None = None,
+    lut: ColourTable | None = None,
 ) -> torch.Tensor:
     """Return finished pictures uint8 [n, 3, height, width] in the colours that are asked of their frames.
 
@@ -155,7 +161,7 @@ def _kernel() -> Callable[..., None]:
     """Return the compiled loop over pixels; numba comes with librosa, and is loaded only where colours are asked for."""
     import numba
 
-    @numba.njit(nogil=True)  # type: ignore[untyped-decorator]
+    @numba.njit(nogil=True)
     def apply(source, result, table, cells, keys, whole, across):  # type: ignore[no-untyped-def]  # pragma: no cover
         half, stride, shift = np.uint64(HALF), np.uint64(0xFFFF), np.uint64(16)
         first_at, second_at, third_at = np.uint64(2 * FIELD + DIGITS), np.uint64(FIELD + DIGITS), np.uint64(DIGITS)

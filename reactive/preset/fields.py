@@ -123,7 +123,7 @@ Change = Annotated[str, AfterValidator(_change)]
 Text = Annotated[str, Field(max_length=4000), AfterValidator(_text)]
 Label = Annotated[str, Field(min_length=1, max_length=80), AfterValidator(_text)]
 Palette = Annotated[
-    list[Annotated[str, Field(max_length=80), AfterValidator(colour_code)]],
+    tuple[Annotated[str, Field(max_length=80), AfterValidator(colour_code)], ...],
     Field(max_length=MAX_COLOURS),
     BeforeValidator(_listed, json_schema_input_type=str | list[str]),
 ]

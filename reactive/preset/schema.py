@@ -85,7 +85,7 @@ class Colour(Strict):
     """The colours of the finished picture, in every mode; what is fed back keeps its own."""
 
     palette: Palette = Field(
-        [], description='colours that pictures are led to, by name or number: `["#200010", "dark red", "white"]`'
+        (), description='colours that pictures are led to, by name or number: `["#200010", "dark red", "white"]`'
     )
     strength: Expression = Field("1", description="how far pictures are led to the palette, 0 to 1")
     tint: Expression = Field("0", description="-1 green to 1 magenta")
@@ -128,7 +128,7 @@ class Entry(Strict):
     text: Template = Field(description="the prompt; `{name}` and `{a|b}` are gaps that are filled anew each time")
     weight: float = Field(1.0, ge=0.05, le=20, description="how often it comes beside the others; 2 is twice as often")
     negative: Text = Field("", description="what this prompt keeps away from, added to the phase's `negative`")
-    palette: Palette = Field([], description="its own palette, in place of the phase's")
+    palette: Palette = Field((), description="its own palette, in place of the phase's")
 
     def __str__(self) -> str:
         """Return the text."""

@@ -17,7 +17,9 @@ from reactive.media.video import rgb_frames
 from reactive.render.loops import export_loop, parse_bars
 from reactive.render.outputs import check_output
 from reactive.score.best import Loop, best_frame, best_loop, closed, look_at
+from reactive.video.codec import container_format
 from reactive.video.credentials import AUTHORITY, CERTIFICATE, KEY, Identity, check_signable, load_identity, sign_clip
+from reactive.video.fitted import fit_size
 from reactive.video.neutral import with_loudness
 from reactive.video.stills import LOOPS, fit_within, picture_format, write_loop, write_picture
 
@@ -32,7 +34,7 @@ TARGETS = (-40.0, -5.0)
 class Wanted:
     """What is to be made; None where it is not wanted. `loudness` is in LUFS and goes with `output`.
 
-    `loop` names bars of the clip, and goes with `output` too.
+    `max_size` is in bytes and `loop` names bars of the clip; either goes with `output` alone.
 
     `certificates` and `key` sign `output` (PEM files); `authority` is the address of a time-stamping authority.
     """
@@ -47,6 +49,7 @@ class Wanted:
     key: Path | None = None
     authority: str | None = None
     loop: str | None = None
+    max_size: int | None = None
 
     def paths(self) -> list[Path]:
         """Return the files that will be written."""
@@ -90,6 +93,12 @@ def export_clip(clip: Path, wanted: Wanted, *, overwrite: bool = False) -> dict[
                     }  # fmt: skip
     if wanted.loop and wanted.output:
         made["loop"] = export_loop(clip, wanted.loop, wanted.output)
+    elif wanted.max_size and wanted.output:
+        fitted = fit_size(clip, wanted.output, wanted.max_size)
+        made["output"] = {
+            "path": str(wanted.output), "bytes": fitted.after, "bytes_before": fitted.before, "passes": fitted.passes,
+            "video_kbit_per_s": fitted.rate // 1000,
+        }  # fmt: skip
     elif wanted.output:
         made |= _rewritten(clip, wanted.output, wanted, identity)
     return made
@@ -123,13 +132,12 @@ def _check(clip: Path, wanted: Wanted, overwrite: bool) -> None:
         raise OutputError(f"{CERTIFICATE} and {KEY} go together", where=str(clip), remedy="name both PEM files")
     if wanted.authority and not wanted.certificates:
         raise OutputError("is asked only when a clip is signed", where=AUTHORITY, remedy=f"add {CERTIFICATE}")
-    if wanted.loop and (wanted.loudness is not None or wanted.certificates):
+    alone = [option for option, value in (("--loop", wanted.loop), ("--max-size", wanted.max_size)) if value]
+    if len(alone) > 1 or (alone and (wanted.loudness is not None or wanted.certificates)):
+        raise OutputError("goes with no other way to write -o", where=alone[0], remedy="export what it made once more")
+    if (wanted.output is None) != (wanted.loudness is None and wanted.certificates is None and not alone):
         raise OutputError(
-            "is silent, so --loudness and signatures do not go with it", where="--loop", remedy="sign it next"
-        )
-    if (wanted.output is None) != (wanted.loudness is None and wanted.certificates is None and wanted.loop is None):
-        raise OutputError(
-            f"-o goes with --loop, --loudness or {CERTIFICATE}",
+            f"-o goes with --loop, --max-size, --loudness or {CERTIFICATE}",
             where=str(clip),
             remedy="write --loudness -14 -o OUT.mp4",
         )
@@ -147,6 +155,8 @@ def _check(clip: Path, wanted: Wanted, overwrite: bool) -> None:
         check_output(path, [clip], overwrite)
         if paths.count(path) > 1:
             raise OutputError("is asked for twice", where=str(path), remedy="give each a name of its own")
+    if wanted.max_size and wanted.output:
+        container_format(wanted.output, "h264")
     if wanted.loop and wanted.output:
         parse_bars(wanted.loop)
         picture_format(wanted.output, {".mp4": "MP4"})
