@@ -32,7 +32,7 @@ class Bare(torch.nn.Module):
     def forward(self, z: torch.Tensor, tau: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
         """Return pictures [n, 3, height, width] for latents [n, c, h, w], train times [n] and tokens [n, tokens, width]."""
         for _ in range(self.model.steps):
-            z = self.model.clean(z, tau, tokens)
+            z = self.model.predict_x0(z, tau, tokens)
         return self.model.decode(z)
 
 

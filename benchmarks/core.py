@@ -23,14 +23,14 @@ from benchmarks.first_light import RATE
 from benchmarks.material import long_song
 from benchmarks.measure import SONG, in_turn, line, matmul_peak, render
 from reactive.diffusion.backend.device import DTYPES
-from reactive.diffusion.core import Core, Request
-from reactive.diffusion.frames import Scenery, scenery
+from reactive.diffusion.core import Core, FrameRequest
+from reactive.diffusion.frames import SceneInputs, scene_inputs
 from reactive.diffusion.lanes import feedback_frames
 from reactive.diffusion.models.conditioning import PromptBank
 from reactive.diffusion.models.load import Model, choose_device, default_batch, default_threads, find_model, load_model
 from reactive.diffusion.sampling.noise import NoisePath
 from reactive.render.plan import make_plan
-from reactive.render.workers.ladder import lane_lengths, lanes_for
+from reactive.render.workers.lane_count import lane_lengths, lanes_for
 from reactive.timeline.timeline import FEEDBACK, Timeline
 from reactive.video.codec import video_codec
 from reactive.video.segment import SegmentEncoder
@@ -56,7 +56,7 @@ class Nets:
 
     model: Model
     core: Core
-    requests: list[Request]
+    requests: list[FrameRequest]
     z: torch.Tensor
     tau: torch.Tensor
     embeddings: torch.Tensor
@@ -68,12 +68,12 @@ class Nets:
         from torch.utils.flop_counter import FlopCounterMode
 
         model = load_model(name, device=device, dtype=dtype)
-        width, height = model.native
+        width, height = model.native_size
         batch = default_batch(device, width, height)
         core = Core(model, PromptBank(model, PROMPTS), batch=batch, width=width, height=height)
-        path = NoisePath(model.channels, height // model.factor, width // model.factor, 16)
+        path = NoisePath(model.channels, height // model.vae_scale_factor, width // model.vae_scale_factor, 16)
         requests = [
-            Request(0, 1, 0.5, 1.0, tuple(path.at(step, 0.1 * i) for step in range(core.noises_per_picture)))
+            FrameRequest(0, 1, 0.5, 1.0, tuple(path.at(step, 0.1 * i) for step in range(core.noises_per_picture)))
             for i in range(batch)
         ]
         z = torch.stack([request.noises[0] for request in requests]).to(model.device)
@@ -101,7 +101,7 @@ class Nets:
         """Run only the denoiser over one batch."""
         latents = self.z
         for _ in range(self.model.steps):
-            latents = self.model.clean(latents, self.tau, self.embeddings)
+            latents = self.model.predict_x0(latents, self.tau, self.embeddings)
         return latents
 
     @torch.inference_mode()
@@ -155,7 +155,7 @@ def by_pipeline(pipe: object, nets: Nets, count: int) -> torch.Tensor:
     ).images
 
 
-def lanes_scene(nets: Nets, count: int) -> tuple[Scenery, list[tuple[int, int]]]:
+def lanes_scene(nets: Nets, count: int) -> tuple[SceneInputs, list[tuple[int, int]]]:
     """Return a timeline of `count` equal feedback shots, one tick a frame, and the shots."""
     timeline = _timeline(SONG)
     frames = count * LANE_FRAMES
@@ -167,7 +167,7 @@ def lanes_scene(nets: Nets, count: int) -> tuple[Scenery, list[tuple[int, int]]]
         columns[name] = np.zeros(frames, np.int64)
     repeated: Timeline = replace(timeline, columns=columns, feedback_rate=FPS, prompts=PROMPTS)
     shots = [(i * LANE_FRAMES, (i + 1) * LANE_FRAMES) for i in range(count)]
-    return scenery(repeated, nets.core, {}), shots
+    return scene_inputs(repeated, nets.core, {}), shots
 
 
 def _timeline(song: Path) -> Timeline:
@@ -250,7 +250,10 @@ def _beside_float32(nets: Nets, name: str, rounds: int) -> None:
         line(f"{part} bf16 / f32", times[f"{part} float32"] / times[f"{part} bfloat16"], f"times{bar}", digits=2)
     found = []
     path = NoisePath(
-        nets.model.channels, nets.core.height // nets.model.factor, nets.core.width // nets.model.factor, 16
+        nets.model.channels,
+        nets.core.height // nets.model.vae_scale_factor,
+        nets.core.width // nets.model.vae_scale_factor,
+        16,
     )
     for first in range(0, ALIKE, nets.batch):
         requests = [
@@ -288,7 +291,7 @@ class Idle(Core):
         super().__init__(nets.model, nets.core.bank, batch=lanes, width=64, height=64)
         self.batches = 0
 
-    def imagine(self, requests: list[Request]) -> torch.Tensor:
+    def imagine(self, requests: list[FrameRequest]) -> torch.Tensor:
         """Return grey pictures."""
         self.batches += 1
         self.pictures += len(requests)
@@ -308,7 +311,7 @@ def _occupancy(nets: Nets) -> None:
             timeline = _timeline(song)
             shots = make_plan(timeline, first=0, last=timeline.frames).shots
             core = Idle(nets, lanes_for(lane_lengths(timeline), batch=nets.batch, device=nets.model.device.type))
-            for _ in feedback_frames(core, scenery(timeline, core, {}, pace=1.0), list(shots)):
+            for _ in feedback_frames(core, scene_inputs(timeline, core, {}, pace=1.0), list(shots)):
                 pass
             full = core.pictures / max(1, core.batches * core.batch)
             seconds = float(timeline.frames / timeline.fps)
@@ -338,7 +341,9 @@ def encoding(nets: Nets, size: str) -> float:
     """Return the seconds that encoding takes a frame, scaling included and nothing else running."""
     width, height = map(int, size.split("x"))
     path = nets.core.width, nets.core.height
-    walk = NoisePath(nets.model.channels, path[1] // nets.model.factor, path[0] // nets.model.factor, 16)
+    walk = NoisePath(
+        nets.model.channels, path[1] // nets.model.vae_scale_factor, path[0] // nets.model.vae_scale_factor, 16
+    )
     pictures: list[np.ndarray] = []
     for first in range(0, ENCODED, nets.batch):
         requests = [

@@ -28,7 +28,7 @@ import torch
 from benchmarks.measure import line
 from reactive.diffusion.backend.allocator import keep_freed_memory
 from reactive.diffusion.core import Core
-from reactive.diffusion.frames import independent_frames, scenery
+from reactive.diffusion.frames import independent_frames, scene_inputs
 from reactive.diffusion.lanes import feedback_frames
 from reactive.diffusion.models.conditioning import PromptBank
 from reactive.diffusion.models.load import Model, default_threads, load_model
@@ -87,8 +87,8 @@ def draw(count: int, device: str, size: int) -> torch.Tensor:
 
 def free_model(model: Model, size: int) -> Model:
     """Return a model with networks that cost nothing."""
-    free: Any = Free(model.channels, model.factor, draw(DRAWN, model.device.type, size))
-    return replace(model, unet=free, vae=free, graphs=None, native=(size, size))
+    free: Any = Free(model.channels, model.vae_scale_factor, draw(DRAWN, model.device.type, size))
+    return replace(model, unet=free, vae=free, graphs=None, native_size=(size, size))
 
 
 def a_timeline(frames: int, *, feedback: bool, lens: bool) -> Timeline:
@@ -131,7 +131,7 @@ def main_thread(device: str, frames: int) -> None:
     where = f"with pictures of {size}x{size} on {device}"
 
     def walk(lens: bool) -> Callable[[], int]:
-        scene = scenery(a_timeline(frames, feedback=False, lens=lens), core, {}, pace=1.0)
+        scene = scene_inputs(a_timeline(frames, feedback=False, lens=lens), core, {}, pace=1.0)
         every = np.arange(frames)
         return lambda: sum(len(numbers) for numbers, _ in independent_frames(core, scene, every))
 
@@ -139,7 +139,7 @@ def main_thread(device: str, frames: int) -> None:
     line("walk with lens", busy(walk(True)), f"ms a frame (bar {WALK_BAR})", digits=3)
     fed_back = a_timeline(frames, feedback=True, lens=False)
     for name, firmness, bar in (("lanes", 0.0, ""), ("lanes with palette", 0.5, f" (bar {LANES_BAR})")):
-        scene = scenery(replace(fed_back, feedback_colour=firmness), core, {}, pace=1.0)
+        scene = scene_inputs(replace(fed_back, feedback_colour=firmness), core, {}, pace=1.0)
         shots = [(first, min(first + SHOT, frames)) for first in range(0, frames, SHOT)]
 
         def lanes(scene: Any = scene, shots: Any = shots) -> int:
@@ -165,7 +165,7 @@ def whole_job(frames: int) -> None:
     """Print how many frames a second a whole job makes on this processor, and what each needs of it."""
     import reactive.render.run as run
     from reactive import Settings, make_clip
-    from reactive.render.workers.segment_renderer import Loading
+    from reactive.render.workers.segment_renderer import ModelSpec
     from reactive.timeline.file import save_timeline
 
     model = free_model(load_model("ember", dtype="float32"), SIZE)
@@ -180,8 +180,8 @@ def whole_job(frames: int) -> None:
         )
         save_timeline(timeline, folder / "timeline.json")
         # nothing is loaded but the free networks
-        original = Loading.load
-        Loading.load = lambda self: model  # type: ignore[method-assign]
+        original = ModelSpec.load
+        ModelSpec.load = lambda self: model  # type: ignore[method-assign]
         settings = Settings(
             timeline=folder / "timeline.json", device="cpu", size=(SIZE, SIZE), imagine_size=(SIZE, SIZE), pace=1.0,
             segment=SHOT, threads=default_threads(),
@@ -196,7 +196,7 @@ def whole_job(frames: int) -> None:
             clip = make_clip(song, folder / "clip.mp4", settings, progress=loaded)
             marks.append(time.process_time())
         finally:
-            Loading.load = original  # type: ignore[method-assign]
+            ModelSpec.load = original  # type: ignore[method-assign]
     cores = marks[-1] - marks[0]
     rate = clip.frames / clip.render_s
     text = f"frames/s, encoded, judged and joined, {settings.threads} threads (bar {JOB_BAR:.0f} on two cores)"

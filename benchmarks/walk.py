@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from benchmarks.measure import line
-from reactive.diffusion.calibration import NEAR, REFERENCE, change_of, known_pace, measure_pace, outliers
+from reactive.diffusion.calibration import MAX_DEVIATION, REFERENCE, change_of, known_pace, measure_pace, outliers
 from reactive.diffusion.core import Core
 from reactive.diffusion.models.conditioning import PromptBank
 from reactive.diffusion.models.load import choose_device, default_batch, default_threads, load_model
@@ -35,7 +35,7 @@ def main(arguments: list[str]) -> None:
     texts = [texts[i] for i in np.unique(np.linspace(0, len(texts) - 1, options.prompts).astype(int))]
     device = choose_device(options.device)
     model = load_model(options.model, device=device)
-    width, height = model.native
+    width, height = model.native_size
     batch = default_batch(device, width, height)
     began = time.perf_counter()
     measured = measure_pace(model, width=width, height=height)
@@ -47,7 +47,7 @@ def main(arguments: list[str]) -> None:
     line("pace measured", measured.pace, f"times, by {measured.pictures} pictures; {used:g} is used", digits=2)
     line("measuring took", took, "s (bar 30)")
     line("median change", middle, f"L*a*b* a unit of walk, reference {REFERENCE:g}")
-    near = float(np.mean(np.abs(change / middle - 1) <= NEAR))
+    near = float(np.mean(np.abs(change / middle - 1) <= MAX_DEVIATION))
     line("within 25 %", 100 * near, "% of the prompts", digits=0)
     for text, share in sorted(outliers(change, texts), key=lambda found: found[1]):
         line("  outlier", share, f'times the median: "{text}"', digits=2)

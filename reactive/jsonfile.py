@@ -34,11 +34,11 @@ def parse_json(data: bytes | str) -> Any:
         raise ValueError("is JSON with a number of too many digits") from None
 
 
-class Wrong(ValueError):
+class InvalidValue(ValueError):
     """A value in a file that makes no sense: one clause in plain words, with the key."""
 
 
-def whole(data: Mapping[str, Any], key: str, low: int, high: int) -> int:
+def read_int(data: Mapping[str, Any], key: str, low: int, high: int) -> int:
     """Return a whole number from a table.
 
     Raises
@@ -46,52 +46,52 @@ def whole(data: Mapping[str, Any], key: str, low: int, high: int) -> int:
     Wrong
         If it is missing, no whole number or out of range.
     """
-    value = given(data, key)
+    value = read_value(data, key)
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-        raise Wrong(f"{key} = {shown(value)} is not a whole number from {low} to {high}")
+        raise InvalidValue(f"{key} = {quoted(value)} is not a whole number from {low} to {high}")
     return value
 
 
-def real(data: Mapping[str, Any], key: str, low: float, high: float) -> float:
+def read_float(data: Mapping[str, Any], key: str, low: float, high: float) -> float:
     """Return a number from a table; errors as of `whole`."""
-    value = given(data, key)
+    value = read_value(data, key)
     if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-        raise Wrong(f"{key} = {shown(value)} is not a number from {low:g} to {high:g}")
+        raise InvalidValue(f"{key} = {quoted(value)} is not a number from {low:g} to {high:g}")
     return float(value)
 
 
-def ratio(data: Mapping[str, Any], key: str, low: int, high: int) -> Fraction:
+def read_fraction(data: Mapping[str, Any], key: str, low: int, high: int) -> Fraction:
     """Return an exact number that is written as ``24`` or ``30000/1001``; errors as of `whole`."""
-    value = given(data, key)
+    value = read_value(data, key)
     exact = None
     if isinstance(value, str | int | float) and _RATIO.fullmatch(str(value)):
         top, _, bottom = str(value).partition("/")
         exact = Fraction(top) / int(bottom or 1) if int(bottom or 1) else None
     if exact is None or not low <= exact <= high:
-        raise Wrong(f"{key} = {shown(value)} is not a number from {low} to {high}")
+        raise InvalidValue(f"{key} = {quoted(value)} is not a number from {low} to {high}")
     return exact
 
 
-def texts(data: Mapping[str, Any], key: str, *, most: int, longest: int) -> list[str]:
+def read_texts(data: Mapping[str, Any], key: str, *, most: int, longest: int) -> list[str]:
     """Return a list of texts from a table; errors as of `whole`."""
-    value = given(data, key)
+    value = read_value(data, key)
     if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
-        raise Wrong(f"{key} is not a list of texts")
+        raise InvalidValue(f"{key} is not a list of texts")
     if len(value) > most:
-        raise Wrong(f"{key} holds {len(value):,} texts, more than {most:,}")
+        raise InvalidValue(f"{key} holds {len(value):,} texts, more than {most:,}")
     if long := next((text for text in value if len(text) > longest), None):
-        raise Wrong(f"{key} holds a text of {len(long):,} letters, more than {longest:,}")
+        raise InvalidValue(f"{key} holds a text of {len(long):,} letters, more than {longest:,}")
     return value
 
 
-def given(data: Mapping[str, Any], key: str) -> Any:
-    """Return a table's value, or raise `Wrong` where there is none."""
+def read_value(data: Mapping[str, Any], key: str) -> Any:
+    """Return a table's value, or raise `InvalidValue` where there is none."""
     if key not in data:
-        raise Wrong(f"lacks {key}")
+        raise InvalidValue(f"lacks {key}")
     return data[key]
 
 
-def shown(value: Any) -> str:
+def quoted(value: Any) -> str:
     """Return a value as a file would have it, in at most 60 letters."""
     if isinstance(value, float) and not math.isfinite(value):
         return "nan" if math.isnan(value) else "infinity"

@@ -16,7 +16,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from reactive.cli import main
-from reactive.cli.numbers import Real, Whole
+from reactive.cli.numbers import FloatOption, IntOption
 from tests.toy import beat_song, write_song
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -55,10 +55,10 @@ NO_NUMBERS = ("nan", "inf", "-inf", "1e999", "1" * 400, "1_0", "0x10", "٣", "",
 
 def test_every_number_of_every_option_is_of_the_one_strict_type() -> None:
     numbers = [(path, option) for path, option in options() if option.type.name in ("float", "integer")]
-    numbers += [(path, option) for path, option in options() if isinstance(option.type, Whole | Real)]
+    numbers += [(path, option) for path, option in options() if isinstance(option.type, IntOption | FloatOption)]
     assert len(numbers) > 30
     for path, option in numbers:
-        assert isinstance(option.type, Whole | Real), (path, option.name)
+        assert isinstance(option.type, IntOption | FloatOption), (path, option.name)
         assert option.type.min is not None, (path, option.name)
         assert option.type.max is not None, (path, option.name)
         for text in NO_NUMBERS:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from reactive.audio.beats_file import read_beats
-from reactive.audio.corrections import NOTHING, load_corrections, saved_beside
+from reactive.audio.corrections import NO_CORRECTIONS, corrections_path, load_corrections
 from reactive.errors import PresetError, ReactiveError
 from reactive.exchange.deforum_import import import_deforum
 from reactive.media.markers import read_cues
@@ -96,10 +96,10 @@ def test_a_grid_that_is_spoilt_is_named_and_left_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: str
 ) -> None:
     monkeypatch.setenv("REACTIVE_DATA", str(tmp_path / "data"))
-    kept = saved_beside(tmp_path / "song.wav")
+    kept = corrections_path(tmp_path / "song.wav")
     kept.write_bytes(BODIES[body])
     assert load_corrections(tmp_path / "song.wav", "0" * 64) == (
-        NOTHING, "song.wav.reactive.json can't be read and is not applied.",
+        NO_CORRECTIONS, "song.wav.reactive.json can't be read and is not applied.",
     )  # fmt: skip
 
 
@@ -116,9 +116,9 @@ def test_a_grid_that_is_spoilt_is_named_and_left_alone(
 )
 def test_numbers_of_a_grid_are_plain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, grid: Any) -> None:
     monkeypatch.setenv("REACTIVE_DATA", str(tmp_path / "data"))
-    saved_beside(tmp_path / "song.wav").write_text(json.dumps({"song_sha256": "0" * 64, "grid": grid}))
+    corrections_path(tmp_path / "song.wav").write_text(json.dumps({"song_sha256": "0" * 64, "grid": grid}))
     found, note = load_corrections(tmp_path / "song.wav", "0" * 64)
-    assert found == NOTHING
+    assert found == NO_CORRECTIONS
     assert "not applied" in note
 
 

@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from reactive.audio.downbeat_phase import move_ones
+from reactive.audio.downbeat_phase import correct_downbeat_phase
 from reactive.audio.harmony import chroma_curves, find_key, separate
-from reactive.audio.levels import SURE, Doubt, weighed
+from reactive.audio.levels import SURE, Doubt, choose_reading
 from reactive.audio.loudness import LOUDNESS_RATE
 from reactive.audio.network import activations
 from reactive.audio.onset import Onsets, detect, onset_strength
-from reactive.audio.rhythm import NONE, PULSE_SECONDS, Rhythm, extended, track_beats
+from reactive.audio.rhythm import NO_RHYTHM, PULSE_SECONDS, Rhythm, extend_beats, track_beats
 from reactive.audio.roles import find_roles
 from reactive.audio.spectrum import FRAMES_PER_SECOND, HOP, RATE, Spectra, loud_level, measure, scaled
 from reactive.audio.structure import Moment, Section, find_moments, find_sections
@@ -137,17 +137,17 @@ def analyze(track: Track) -> Analysis:
     if silent:
         strength = np.zeros_like(strength)
     onsets = detect(spectra, strength)
-    rhythm: Rhythm = NONE
+    rhythm: Rhythm = NO_RHYTHM
     doubt = SURE
     if not silent:
         heard = activations(spectra)
-        rhythm = move_ones(track_beats(heard, onsets["all"], len(spectra.mel)), spectra)
-        rhythm, doubt = weighed(rhythm, heard, onsets["all"], spectra)
+        rhythm = correct_downbeat_phase(track_beats(heard, onsets["all"], len(spectra.mel)), spectra)
+        rhythm, doubt = choose_reading(rhythm, heard, onsets["all"], spectra)
         onsets |= find_roles(heard, strength, onsets["all"])
     else:
         onsets |= dict.fromkeys(("kick", "snare", "hat"), onsets["all"])
     bars = (
-        extended(rhythm.downbeats, track.duration)
+        extend_beats(rhythm.downbeats, track.duration)
         if len(rhythm.downbeats) > 1
         else np.arange(0.0, track.duration, PULSE_SECONDS)
     )

@@ -29,13 +29,13 @@ NEIGHBOURS = 3
 USUAL_TEMPO, TEMPO_OCTAVES = 115.0, 1.0
 TEMPO_WEIGHT = 0.25
 # odds are held within these: no single beat decides a song
-LEAST, MOST = -3.5, 3.5
+MIN_LOG_ODDS, MAX_LOG_ODDS = -3.5, 3.5
 # longer songs are decoded in passages, each begun where the one before was still sure
 PASSAGE, UNSURE = round(150 * FRAMES_PER_SECOND), round(30 * FRAMES_PER_SECOND)
 
 
 @dataclass(frozen=True)
-class Path:
+class BeatPath:
     """Beats as steps (rising), each one's place in its bar from 0, the beats of that bar, and the mean score of a beat."""
 
     steps: np.ndarray
@@ -44,7 +44,7 @@ class Path:
     score: float
 
 
-def best_path(beat: np.ndarray, downbeat: np.ndarray) -> Path:
+def best_path(beat: np.ndarray, downbeat: np.ndarray) -> BeatPath:
     """Return the best path through activations in [0, 1], one value a step.
 
     Songs shorter than three short beats (0.7 s) give an empty path.
@@ -69,7 +69,7 @@ def best_path(beat: np.ndarray, downbeat: np.ndarray) -> Path:
         for kept in (steps, states, scores):
             kept[-1] = kept[-1][:-1]
     beats, state, score = np.concatenate(steps), np.concatenate(states), np.concatenate(scores)
-    return Path(beats, _PLACES[state], _SIZES[state], float(score.mean()) if len(score) else LEAST)
+    return BeatPath(beats, _PLACES[state], _SIZES[state], float(score.mean()) if len(score) else MIN_LOG_ODDS)
 
 
 _SIZES = np.concatenate([np.full(metre, metre) for metre in METRES])
@@ -87,7 +87,7 @@ def _odds(beat: np.ndarray, downbeat: np.ndarray) -> tuple[np.ndarray, np.ndarra
     none = np.maximum(1 - beat, 1e-3)
     opens = np.log(np.maximum(downbeat, 1e-4) / none)
     inside = np.log(np.maximum(beat - downbeat, 1e-4) / none)
-    return np.clip(opens, LEAST, MOST), np.clip(inside, LEAST, MOST)
+    return np.clip(opens, MIN_LOG_ODDS, MAX_LOG_ODDS), np.clip(inside, MIN_LOG_ODDS, MAX_LOG_ODDS)
 
 
 def _passage(

@@ -10,7 +10,7 @@ import math
 import os
 import re
 
-from reactive.audio.corrections import LARGEST, MOST_BEATS
+from reactive.audio.corrections import MAX_BEATS, MAX_FILE_BYTES
 from reactive.errors import GridError
 from reactive.media.safe import regular_file
 
@@ -26,7 +26,7 @@ def read_beats(path: str | os.PathLike[str]) -> tuple[tuple[float, ...], tuple[f
         If the file can't be opened.
     """
     checked = regular_file(path)
-    if checked.stat().st_size > LARGEST:
+    if checked.stat().st_size > MAX_FILE_BYTES:
         raise GridError("is too large for a file of beats", where=str(path), remedy="give one time a line")
     try:
         lines = checked.read_text(encoding="utf-8-sig").splitlines()
@@ -47,8 +47,8 @@ def read_beats(path: str | os.PathLike[str]) -> tuple[tuple[float, ...], tuple[f
             raise GridError(f"{parts[0][:40]} is no time", where=where, remedy="give seconds from 0 up")
         if times and time <= times[-1]:
             raise GridError(f"{time:g} comes after {times[-1]:g}", where=where, remedy="sort the lines by time")
-        if len(times) >= MOST_BEATS:
-            raise GridError(f"has more than {MOST_BEATS} beats", where=str(path))
+        if len(times) >= MAX_BEATS:
+            raise GridError(f"has more than {MAX_BEATS} beats", where=str(path))
         times.append(time)
         labels.append(parts[-1] if len(parts) > 1 else "")
     if len(times) < 2:

@@ -25,7 +25,7 @@ from reactive.media.sound import Track, open_track
 
 # counts up with every change of what is heard
 VERSION = 3
-MOST_SONGS = 64
+MAX_SONGS = 64
 _ARRAYS = ("beats", "downbeats", "beats_per_bar", "fine", "chroma")
 _PLAIN = ("sha256", "duration", "sample_rate", "channels", "tempo", "silent", "metre", "confidence", "key")
 
@@ -103,5 +103,5 @@ def _save(kept: Path, track: Track, analysis: Analysis) -> None:
 
 def _prune(folder: Path) -> None:
     songs = sorted(folder.glob("*.npz"), key=lambda path: path.stat().st_mtime)
-    for old in songs[:-MOST_SONGS]:
+    for old in songs[:-MAX_SONGS]:
         old.unlink(missing_ok=True)

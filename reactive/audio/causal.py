@@ -12,44 +12,44 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from reactive.audio.onset import BANDS, COMPRESSION, attack
-from reactive.audio.pulse import Place, Pulse
+from reactive.audio.pulse import MetricalPosition, OnlineBeatTracker
 from reactive.audio.spectrum import FRAMES_PER_SECOND, HOP, MELS, RATE, mel_edges
-from reactive.audio.streaming import ROW_DELAY, Folder, Rows
+from reactive.audio.streaming import ROW_DELAY, SpectrumRows, StreamingSpectrum
 
 # below this power there is silence: no onset, no level (-60 dBFS)
 SILENCE = 1e-6
 # peaks fade by half in so many seconds
-FADING = 20.0
-LAG = 2
+PEAK_HALF_LIFE_SECONDS = 20.0
+RISE_ROWS = 2
 # an onset rises so much above the mean of the last half second, in units of its spread and of the strong ones
-AROUND = round(0.5 * FRAMES_PER_SECOND)
-CLEARLY, AT_LEAST = 3.6, 0.22
+MEDIAN_ROWS = round(0.5 * FRAMES_PER_SECOND)
+MIN_SPREADS, MIN_SHARE = 3.6, 0.22
 # onsets are not closer than this
-APART = round(0.06 * FRAMES_PER_SECOND)
+MIN_ONSET_ROWS = round(0.06 * FRAMES_PER_SECOND)
 # an onset is told one row after its peak
 ONSET_DELAY = ROW_DELAY + HOP / RATE
 # the rise of the spectrum comes before the attack is in the middle of the window
 EARLY = 0.012
-REMEMBERED = round(0.4 * FRAMES_PER_SECOND)
+FINE_ROWS = round(0.4 * FRAMES_PER_SECOND)
 
 
 @dataclass(frozen=True)
-class LiveOnset:
+class OnlineOnset:
     """An onset: its time in the stream in seconds, when it could be told, its band, and its strength in [0, 1]."""
 
     time: float
-    told: float
+    known_at: float
     band: str
     strength: float
 
 
 @dataclass(frozen=True)
-class Moment:
+class OnlineRow:
     """What was heard at one row of the spectrum.
 
     Attributes
     ----------
-    known
+    known_at
         Time in the stream, in seconds, from which on this is known.
     levels
         rms, low, mid, high, brightness, flux, harmonic, percussive, sustain.low, sustain.mid, sustain.high in [0, 1].
@@ -57,27 +57,27 @@ class Moment:
         How strongly each pitch class from C sounds, float [12] in [0, 1].
     onsets
         Those that are known from here on.
-    place
-        Where the music is in its metre at `known`.
+    position
+        Where the music is in its metre at `known_at`.
     power
         Total power.
     """
 
-    known: float
+    known_at: float
     levels: dict[str, float]
     chroma: np.ndarray
-    onsets: tuple[LiveOnset, ...]
-    place: Place
+    onsets: tuple[OnlineOnset, ...]
+    position: MetricalPosition
     power: float
 
 
 @dataclass
-class Peak:
+class FadingPeak:
     """A peak that fades, to divide by; never less than `floor`."""
 
     floor: float
     value: float = 0.0
-    fade: float = 0.5 ** (1 / (FADING * FRAMES_PER_SECOND))
+    fade: float = 0.5 ** (1 / (PEAK_HALF_LIFE_SECONDS * FRAMES_PER_SECOND))
 
     def scaled(self, value: float) -> float:
         """Take a value in; return it as a share of the peak."""
@@ -85,7 +85,7 @@ class Peak:
         return min(max(value / self.value, 0.0), 1.0)
 
 
-class Listener:
+class OnlineAnalyzer:
     """Hears a stream block by block.
 
     Parameters
@@ -98,33 +98,33 @@ class Listener:
     latency = ONSET_DELAY
 
     def __init__(self, sample_rate: int) -> None:
-        self.folder = Folder(sample_rate)
-        self.pulse = Pulse(ROW_DELAY - EARLY)
+        self.spectrum = StreamingSpectrum(sample_rate)
+        self.beat_tracker = OnlineBeatTracker(ROW_DELAY - EARLY)
         low, high = mel_edges()
         self._slices = dict(
             zip(BANDS, (slice(0, MELS), slice(0, low), slice(low, high), slice(high, MELS)), strict=True)
         )
-        self._past = np.zeros((len(BANDS), AROUND))
-        self._strong = {band: Peak(0.3) for band in BANDS}
+        self._past = np.zeros((len(BANDS), MEDIAN_ROWS))
+        self._strong = {band: FadingPeak(0.3) for band in BANDS}
         # of each band: the strength before, the share that may be a peak or 0, rows since the last onset
         self._before = dict.fromkeys(BANDS, 0.0)
         self._peak = dict.fromkeys(BANDS, 0.0)
-        self._since = dict.fromkeys(BANDS, APART)
+        self._since = dict.fromkeys(BANDS, MIN_ONSET_ROWS)
         self._mels: deque[np.ndarray] = deque([np.zeros(MELS, np.float32)] * 9, maxlen=9)
-        self._fine: deque[np.ndarray] = deque(maxlen=REMEMBERED)
-        self._loud = Peak(SILENCE)
-        self._beat = Peak(0.15, fade=0.5 ** (1 / (4 * FRAMES_PER_SECOND)))
+        self._fine: deque[np.ndarray] = deque(maxlen=FINE_ROWS)
+        self._loud = FadingPeak(SILENCE)
+        self._beat = FadingPeak(0.15, fade=0.5 ** (1 / (4 * FRAMES_PER_SECOND)))
         names = ("rms", "low", "mid", "high", "harmonic", "percussive", "sustain.low", "sustain.mid", "sustain.high")
-        self._peaks = {name: Peak(1e-2 if name == "rms" else 3e-3) for name in names}
+        self._peaks = {name: FadingPeak(1e-2 if name == "rms" else 3e-3) for name in names}
         self._bright = [9.0, 11.0]
-        self._pitch = Peak(1e-4)
+        self._pitch = FadingPeak(1e-4)
 
-    def feed(self, block: np.ndarray) -> list[Moment]:
+    def feed(self, block: np.ndarray) -> list[OnlineRow]:
         """Take a block in, float [n] or [n, channels]; return what is known from it on, row by row."""
-        rows = self.folder.feed(block)
+        rows = self.spectrum.feed(block)
         return [self._hear(rows, number) for number in range(len(rows))]
 
-    def _hear(self, rows: Rows, number: int) -> Moment:
+    def _hear(self, rows: SpectrumRows, number: int) -> OnlineRow:
         row = rows.first + number
         mel, power = rows.mel[number], float(rows.power[number])
         self._mels.append(mel)
@@ -132,11 +132,11 @@ class Listener:
         onsets, strengths, clear = self._onsets(row, power)
         # a kick says more about the beat than a hat
         heard = self._beat.scaled(0.5 * max(clear.values()) + 0.5 * clear["low"])
-        place = self.pulse.hear(heard, strengths["low"])
+        place = self.beat_tracker.update(heard, strengths["low"])
         levels = self._levels(rows, number) | {"flux": strengths["all"]}
-        return Moment(row * HOP / RATE + ROW_DELAY, levels, self._chroma(rows.chroma[number]), onsets, place, power)
+        return OnlineRow(row * HOP / RATE + ROW_DELAY, levels, self._chroma(rows.chroma[number]), onsets, place, power)
 
-    def _onsets(self, row: int, power: float) -> tuple[tuple[LiveOnset, ...], dict[str, float], dict[str, float]]:
+    def _onsets(self, row: int, power: float) -> tuple[tuple[OnlineOnset, ...], dict[str, float], dict[str, float]]:
         """Return the onsets whose peak was the row before this one, and of each band the strength now, about 0 to 1.
 
         The last is 0 where the strength does not stand out of the last half second.
@@ -144,33 +144,33 @@ class Listener:
         self._loud.scaled(float(self._mels[-1].max()))
         scale = np.float32(COMPRESSION / self._loud.value)
         # both rows by the same measure, or a louder passage would look like an onset
-        rise = np.maximum(np.log1p(self._mels[-1] * scale) - np.log1p(self._mels[-1 - LAG] * scale), 0.0)
+        rise = np.maximum(np.log1p(self._mels[-1] * scale) - np.log1p(self._mels[-1 - RISE_ROWS] * scale), 0.0)
         order = np.sort(self._past, axis=1)
         # strong onsets among the last half second do not widen what is usual there
-        middle, spread = order[:, AROUND // 2], order[:, round(0.84 * AROUND)] - order[:, AROUND // 2]
-        found: list[LiveOnset] = []
+        middle, spread = order[:, MEDIAN_ROWS // 2], order[:, round(0.84 * MEDIAN_ROWS)] - order[:, MEDIAN_ROWS // 2]
+        found: list[OnlineOnset] = []
         strengths, clear = dict.fromkeys(BANDS, 0.0), dict.fromkeys(BANDS, 0.0)
         for number, band in enumerate(BANDS):
             strength = float(rise[self._slices[band]].mean())
             above = max(strength - float(middle[number]), 0.0)
             share = self._strong[band].scaled(above)
             self._since[band] += 1
-            if self._peak[band] > 0 and strength <= self._before[band] and self._since[band] > APART:
+            if self._peak[band] > 0 and strength <= self._before[band] and self._since[band] > MIN_ONSET_ROWS:
                 found.append(self._onset(row - 1, band, self._peak[band]))
                 self._since[band] = 0
             strengths[band] = share if power > SILENCE else 0.0
-            stands_out = power > SILENCE and above > CLEARLY * float(spread[number]) and share > AT_LEAST
+            stands_out = power > SILENCE and above > MIN_SPREADS * float(spread[number]) and share > MIN_SHARE
             clear[band] = share if stands_out else 0.0
             self._peak[band] = clear[band] if strength > self._before[band] else 0.0
-            self._before[band] = self._past[number, row % AROUND] = strength
-        if found and self._since["all"] > APART:
+            self._before[band] = self._past[number, row % MEDIAN_ROWS] = strength
+        if found and self._since["all"] > MIN_ONSET_ROWS:
             # what is clear in one band may be little of the whole
             loudest = max(found, key=lambda onset: onset.strength)
             found.append(replace(loudest, band="all"))
             self._since["all"] = 0
         return tuple(found), strengths, clear
 
-    def _onset(self, row: int, band: str, strength: float) -> LiveOnset:
+    def _onset(self, row: int, band: str, strength: float) -> OnlineOnset:
         """Return an onset near a row, its time refined where the sound itself rises clearly."""
         fine = np.concatenate(self._fine)
         # the envelope ends with the newest sample, half a window beyond the row that is being heard
@@ -178,9 +178,9 @@ class Listener:
         begins = newest - len(fine) * (HOP / RATE) / self._fine[0].size
         guess = row * HOP / RATE + EARLY
         refined = begins + float(attack(fine, np.array([guess - begins]))[0])
-        return LiveOnset(refined, newest, band, strength)
+        return OnlineOnset(refined, newest, band, strength)
 
-    def _levels(self, rows: Rows, number: int) -> dict[str, float]:
+    def _levels(self, rows: SpectrumRows, number: int) -> dict[str, float]:
         """Return the levels at a row, each against its own peak so far."""
         bands = np.sqrt(rows.bands[number])
         # what sounds on was there a tenth of a second ago; what strikes was not
@@ -201,7 +201,7 @@ class Listener:
         if level < 0.05 or centroid < 20:
             return 0.0
         octave = float(np.log2(centroid))
-        fade = 1 / (FADING * FRAMES_PER_SECOND)
+        fade = 1 / (PEAK_HALF_LIFE_SECONDS * FRAMES_PER_SECOND)
         low, high = self._bright
         self._bright = [
             min(octave, low + fade * (octave - low)),

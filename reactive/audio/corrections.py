@@ -26,10 +26,10 @@ from reactive.files import write_text
 from reactive.jsonfile import parse_json
 
 SLOWEST, FASTEST = 20.0, 400.0
-FARTHEST_MS = 10_000.0
-MOST_BEATS = 200_000
-LARGEST = 8 << 20
-ENDING = ".reactive.json"
+MAX_OFFSET_MS = 10_000.0
+MAX_BEATS = 200_000
+MAX_FILE_BYTES = 8 << 20
+SUFFIX = ".reactive.json"
 
 
 @dataclass(frozen=True)
@@ -65,11 +65,11 @@ class Corrections:
         """Check every value; GridError names the one that can't be."""
         if self.bpm is not None and not SLOWEST <= self.bpm <= FASTEST:
             raise GridError(f"{self.bpm:g} is no tempo", where="--bpm", remedy="give 20 to 400 beats a minute")
-        if self.offset_ms is not None and not abs(self.offset_ms) <= FARTHEST_MS:
+        if self.offset_ms is not None and not abs(self.offset_ms) <= MAX_OFFSET_MS:
             raise GridError(f"{self.offset_ms:g} is too far", where="--offset-ms", remedy="give -10000 to 10000 ms")
         if self.half and self.double:
             raise GridError("half and double tempo at once", where="--half --double", remedy="give one of them")
-        if self.downbeat is not None and not 1 <= self.downbeat <= MOST_BEATS:
+        if self.downbeat is not None and not 1 <= self.downbeat <= MAX_BEATS:
             raise GridError(f"there is no beat {self.downbeat}", where="--downbeat", remedy="count beats from 1")
         if self.meter is not None:
             bar_size(self.meter)
@@ -79,7 +79,7 @@ class Corrections:
         return any(getattr(self, item.name) not in (None, False) for item in fields(self))
 
 
-NOTHING = Corrections()
+NO_CORRECTIONS = Corrections()
 
 
 def bar_size(meter: str) -> int:
@@ -97,7 +97,7 @@ def bar_size(meter: str) -> int:
     return count // 3 if lower in ("8", "16") and count % 3 == 0 and count > 3 else count
 
 
-def merged(saved: Corrections, given: Corrections) -> Corrections:
+def merge_corrections(saved: Corrections, given: Corrections) -> Corrections:
     """Return what was saved, with what is now given in its place."""
     said = {item.name: getattr(given, item.name) for item in fields(given)}
     new = {name: value for name, value in said.items() if value not in (None, False)}
@@ -108,7 +108,7 @@ def merged(saved: Corrections, given: Corrections) -> Corrections:
     return replace(saved, **new)
 
 
-def corrected(analysis: Analysis, corrections: Corrections) -> Analysis:
+def apply_corrections(analysis: Analysis, corrections: Corrections) -> Analysis:
     """Return the analysis with its grid corrected: beats, downbeats, tempo, metre, and section starts on bars.
 
     Raises
@@ -214,28 +214,28 @@ def _on_bars(sections: tuple[Section, ...], downbeats: np.ndarray) -> tuple[Sect
     return tuple(replace(s, start=a, end=b) for s, a, b in zip(sections, edges, edges[1:], strict=False))
 
 
-def saved_beside(song: Path) -> Path:
+def corrections_path(song: Path) -> Path:
     """Return where corrections of a song are kept."""
-    return song.with_name(song.name + ENDING)
+    return song.with_name(song.name + SUFFIX)
 
 
 def _saved_apart(digest: str) -> Path:
     import platformdirs
 
     folder = os.environ.get("REACTIVE_DATA") or platformdirs.user_data_dir("reactive", appauthor=False)
-    return Path(folder) / "grids" / f"{digest}{ENDING}"
+    return Path(folder) / "grids" / f"{digest}{SUFFIX}"
 
 
 def load_corrections(song: Path, digest: str) -> tuple[Corrections, str]:
     """Return what was saved for a song, and one sentence about what is there but not applied (mostly empty)."""
-    for path in (saved_beside(song), _saved_apart(digest)):
+    for path in (corrections_path(song), _saved_apart(digest)):
         try:
             status = path.stat()
-            if not stat.S_ISREG(status.st_mode) or status.st_size > LARGEST:
+            if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_FILE_BYTES:
                 raise ValueError("no small file")
             data = parse_json(path.read_bytes())
             if data["song_sha256"] != digest:
-                return NOTHING, f"{path.name} was made for another song of this name and is not applied."
+                return NO_CORRECTIONS, f"{path.name} was made for another song of this name and is not applied."
             return _read(data["grid"]), ""
         except FileNotFoundError:
             continue
@@ -249,8 +249,8 @@ def load_corrections(song: Path, digest: str) -> tuple[Corrections, str]:
             RecursionError,
             GridError,
         ):
-            return NOTHING, f"{path.name} can't be read and is not applied."
-    return NOTHING, ""
+            return NO_CORRECTIONS, f"{path.name} can't be read and is not applied."
+    return NO_CORRECTIONS, ""
 
 
 def _read(data: dict[str, Any]) -> Corrections:
@@ -270,7 +270,7 @@ def _read(data: dict[str, Any]) -> Corrections:
 
 
 def _rising(times: list[float]) -> tuple[float, ...]:
-    if len(times) > MOST_BEATS or not all(math.isfinite(time) and time >= 0 for time in times):
+    if len(times) > MAX_BEATS or not all(math.isfinite(time) and time >= 0 for time in times):
         raise ValueError("times")
     if any(b <= a for a, b in zip(times, times[1:], strict=False)):
         raise ValueError("order")
@@ -288,7 +288,7 @@ def save_corrections(song: Path, digest: str, corrections: Corrections) -> Path 
     data = {"version": 1, "song_sha256": digest, "grid": asdict(corrections)}
     text = json.dumps(data, indent=1) + "\n"
     problem: OSError | None = None
-    for path in (saved_beside(song), _saved_apart(digest)):
+    for path in (corrections_path(song), _saved_apart(digest)):
         try:
             if not corrections:
                 path.unlink(missing_ok=True)
@@ -300,6 +300,8 @@ def save_corrections(song: Path, digest: str, corrections: Corrections) -> Path 
             problem = trouble
     if corrections and problem is not None:
         raise GridError(
-            f"can't be written ({problem.strerror})", where=str(saved_beside(song)), remedy="make its folder writable"
+            f"can't be written ({problem.strerror})",
+            where=str(corrections_path(song)),
+            remedy="make its folder writable",
         )
     return None

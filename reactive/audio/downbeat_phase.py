@@ -16,19 +16,19 @@ from reactive.audio.spectrum import FRAMES_PER_SECOND, Spectra
 from reactive.audio.structure import features_between
 
 # a change is looked for in so many beats on either side; two of them are at least so many beats apart
-REACH, APART = 16, 8
+REACH, MIN_BEATS_BETWEEN = 16, 8
 # changes weaker than this share of the song's strongest say nothing
-WEAK = 0.3
+MIN_CHANGE_SHARE = 0.3
 # so many changes, and so much of their weight, must agree on another beat; the middle of the bar is the likelier mistake
-FEWEST, AGREED = 4, 0.75
-FEWEST_MIDDLE, AGREED_MIDDLE = 3, 0.7
+MIN_CHANGES, MIN_AGREEMENT = 4, 0.75
+MIN_CHANGES_MIDDLE, MIN_AGREEMENT_MIDDLE = 3, 0.7
 # what is left on the beat that was heard as the one
-DOUBT = 0.3
+MAX_REMAINING_SHARE = 0.3
 # share of bars that are of one size: with others among them there is no common place to move to
-STEADY = 0.9
+MIN_STEADY_SHARE = 0.9
 
 
-def move_ones(rhythm: Rhythm, spectra: Spectra) -> Rhythm:
+def correct_downbeat_phase(rhythm: Rhythm, spectra: Spectra) -> Rhythm:
     """Return the rhythm with its downbeats on the beat where the song's parts begin, or as it is.
 
     Parameters
@@ -42,21 +42,21 @@ def move_ones(rhythm: Rhythm, spectra: Spectra) -> Rhythm:
     if len(rhythm.downbeats) < 2 or len(beats) < 2 * REACH:
         return rhythm
     size = int(np.bincount(rhythm.beats_per_bar).argmax())
-    if (rhythm.beats_per_bar == size).mean() < STEADY:
+    if (rhythm.beats_per_bar == size).mean() < MIN_STEADY_SHARE:
         return rhythm
     opened = np.searchsorted(beats, rhythm.downbeats)
     bar = np.searchsorted(opened, np.arange(len(beats)), side="right") - 1
     # a pickup counts back from the first bar
     place = (np.arange(len(beats)) - opened[np.maximum(bar, 0)]) % size
     edges = np.append(beats, min(beats[-1] + np.median(np.diff(beats)), len(spectra.mel) / FRAMES_PER_SECOND))
-    change = changes(features_between(spectra, edges))
+    change = change_strengths(features_between(spectra, edges))
     votes = np.bincount(place, weights=change, minlength=size)
     counts = np.bincount(place, weights=change > 0, minlength=size)
     to = int(votes.argmax())
     middle = 2 * to == size
-    fewest, agreed = (FEWEST_MIDDLE, AGREED_MIDDLE) if middle else (FEWEST, AGREED)
+    fewest, agreed = (MIN_CHANGES_MIDDLE, MIN_AGREEMENT_MIDDLE) if middle else (MIN_CHANGES, MIN_AGREEMENT)
     total = float(votes.sum())
-    if to == 0 or counts.sum() < fewest or votes[to] < agreed * total or votes[0] > DOUBT * total:
+    if to == 0 or counts.sum() < fewest or votes[to] < agreed * total or votes[0] > MAX_REMAINING_SHARE * total:
         return rhythm
     opens = np.flatnonzero(place == to)
     return replace(
@@ -64,7 +64,7 @@ def move_ones(rhythm: Rhythm, spectra: Spectra) -> Rhythm:
     )
 
 
-def changes(features: np.ndarray) -> np.ndarray:
+def change_strengths(features: np.ndarray) -> np.ndarray:
     """Return how much lasting change begins with each row of features [n, d], float64 [n]; 0 but at the song's strong changes."""
     count = len(features)
     centred = features - features.mean(axis=0)
@@ -75,7 +75,12 @@ def changes(features: np.ndarray) -> np.ndarray:
         before, after = (total[row] - total[first]) / (row - first), (total[last] - total[row]) / (last - row)
         norm = max(float(np.linalg.norm(before) * np.linalg.norm(after)), 1e-9)
         novelty[row] = (1 - float(before @ after) / norm) * np.sqrt(min(row - first, last - row) / REACH)
-    threshold = WEAK * float(np.percentile(novelty, 99))
-    strongest = np.array([novelty[row] == novelty[max(row - APART, 0) : row + APART + 1].max() for row in range(count)])
+    threshold = MIN_CHANGE_SHARE * float(np.percentile(novelty, 99))
+    strongest = np.array(
+        [
+            novelty[row] == novelty[max(row - MIN_BEATS_BETWEEN, 0) : row + MIN_BEATS_BETWEEN + 1].max()
+            for row in range(count)
+        ]
+    )
     kept: np.ndarray = np.where(strongest & (novelty > threshold), novelty, 0.0)
     return kept

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from reactive.audio.analysis import Analysis
-from reactive.audio.rhythm import BEATS_PER_BAR, PULSE_SECONDS, extended
+from reactive.audio.rhythm import BEATS_PER_BAR, PULSE_SECONDS, extend_beats
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ def grid_of(analysis: Analysis) -> Grid:
     if len(analysis.beats) < 2:
         beats = np.arange(0.0, analysis.duration + PULSE_SECONDS, PULSE_SECONDS / BEATS_PER_BAR)
         return Grid(beats, beats[::BEATS_PER_BAR], heard=False)
-    beats = extended(analysis.beats, analysis.duration)
+    beats = extend_beats(analysis.beats, analysis.duration)
     downbeats = analysis.downbeats if len(analysis.downbeats) else analysis.beats[:1]
     sizes = analysis.beats_per_bar if len(analysis.beats_per_bar) else np.array([BEATS_PER_BAR])
     first, last = (int(np.argmin(np.abs(beats - bar))) for bar in (downbeats[0], downbeats[-1]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from reactive.audio.spectrum import Spectra, mel_edges, passages
+from reactive.audio.spectrum import Spectra, mel_edges, row_chunks
 
 # how well each degree fits a key, by listeners' judgement (Krumhansl and Kessler, Psychological Review 1982)
 MAJOR = (6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88)
@@ -24,7 +24,7 @@ def separate(spectra: Spectra) -> tuple[np.ndarray, np.ndarray]:
     from scipy.ndimage import median_filter
 
     parts = []
-    for stretch, keep in passages(-(-len(spectra.mel) // 2), LASTING_ROWS):
+    for stretch, keep in row_chunks(-(-len(spectra.mel) // 2), LASTING_ROWS):
         mel = spectra.mel[2 * stretch.start : 2 * stretch.stop]
         mel = np.concatenate([mel, mel[-1:]]) if len(mel) % 2 else mel
         pairs = mel.reshape(-1, 2, mel.shape[1]).mean(axis=1)

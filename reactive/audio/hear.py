@@ -8,13 +8,20 @@ from pathlib import Path
 
 from reactive.audio.analysis import Analysis
 from reactive.audio.cache import hear_once
-from reactive.audio.corrections import NOTHING, Corrections, corrected, load_corrections, merged, save_corrections
+from reactive.audio.corrections import (
+    NO_CORRECTIONS,
+    Corrections,
+    apply_corrections,
+    load_corrections,
+    merge_corrections,
+    save_corrections,
+)
 from reactive.errors import GridError
 from reactive.media.sound import Track
 
 
 @dataclass(frozen=True)
-class Wishes:
+class HearingOptions:
     """What a person adds to what is heard.
 
     Attributes
@@ -33,7 +40,7 @@ class Wishes:
         Whether `corrections` hold those kept before too, see `settle`, and whether they shall be kept once applied.
     """
 
-    corrections: Corrections = NOTHING
+    corrections: Corrections = NO_CORRECTIONS
     forget: bool = False
     stems: tuple[tuple[str, Path], ...] = ()
     midi: Path | None = None
@@ -42,7 +49,7 @@ class Wishes:
     save: bool = False
 
 
-NO_WISHES = Wishes()
+DEFAULT_HEARING = HearingOptions()
 
 
 @dataclass(frozen=True)
@@ -54,17 +61,17 @@ class Heard:
     notes: tuple[str, ...]
 
 
-def settle(track: Track, wishes: Wishes) -> tuple[Wishes, tuple[str, ...]]:
+def merge_saved(track: Track, options: HearingOptions) -> tuple[HearingOptions, tuple[str, ...]]:
     """Return wishes whose corrections are all that count, those kept for the song included, and what to tell of it."""
-    if wishes.settled:
-        return wishes, ()
-    kept, note = (NOTHING, "") if wishes.forget else load_corrections(track.path, track.sha256)
-    said = bool(wishes.corrections) or wishes.forget
-    settled = replace(wishes, corrections=merged(kept, wishes.corrections), settled=True, save=said)
-    return settled, (note,) if note else ()
+    if options.settled:
+        return options, ()
+    kept, note = (NO_CORRECTIONS, "") if options.forget else load_corrections(track.path, track.sha256)
+    said = bool(options.corrections) or options.forget
+    merged = replace(options, corrections=merge_corrections(kept, options.corrections), settled=True, save=said)
+    return merged, (note,) if note else ()
 
 
-def hear(song: str | os.PathLike[str], wishes: Wishes = NO_WISHES) -> Heard:
+def hear(song: str | os.PathLike[str], options: HearingOptions = DEFAULT_HEARING) -> Heard:
     """Hear a song and apply what its user wishes; given corrections are kept beside the song.
 
     Raises
@@ -75,27 +82,27 @@ def hear(song: str | os.PathLike[str], wishes: Wishes = NO_WISHES) -> Heard:
         If a correction can't be applied or kept.
     """
     track, analysis = hear_once(song)
-    settled, told = settle(track, wishes)
-    notes = [*track.notes, *told]
+    merged, saved_notes = merge_saved(track, options)
+    notes = [*track.notes, *saved_notes]
     try:
-        analysis = corrected(analysis, settled.corrections)
+        analysis = apply_corrections(analysis, merged.corrections)
     except GridError as problem:
-        if wishes.corrections:
+        if options.corrections:
             raise
         notes.append(f"The grid kept for this song is not applied: {problem}")
-    if settled.save:
-        kept = save_corrections(track.path, track.sha256, settled.corrections)
+    if merged.save:
+        kept = save_corrections(track.path, track.sha256, merged.corrections)
         if kept:
             notes.append(f"The grid is kept in {kept}.")
     # stems and markers know better than any guess
     from reactive.audio.stems import with_markers, with_midi, with_stem
 
-    for name, path in wishes.stems:
+    for name, path in options.stems:
         analysis, told_of = with_stem(analysis, name, path)
         notes += [told_of] if told_of else []
-    if wishes.midi:
-        analysis, told_of = with_midi(analysis, wishes.midi)
+    if options.midi:
+        analysis, told_of = with_midi(analysis, options.midi)
         notes.append(told_of)
-    if wishes.markers:
-        analysis = with_markers(analysis, wishes.markers)
+    if options.markers:
+        analysis = with_markers(analysis, options.markers)
     return Heard(track, analysis, tuple(notes))

@@ -14,19 +14,19 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from reactive.audio.downbeat_phase import changes
+from reactive.audio.downbeat_phase import change_strengths
 from reactive.audio.onset import Onsets
-from reactive.audio.rhythm import FEWEST, Rhythm, draw_to_onsets, typical_tempo
+from reactive.audio.rhythm import MIN_BEATS, Rhythm, snap_to_onsets, typical_tempo
 from reactive.audio.spectrum import FRAMES_PER_SECOND, Spectra
 from reactive.audio.structure import features_between
 
 # tempi that a reading may have, beats a minute
 SLOWEST, FASTEST = 40.0, 260.0
 # of fewer bars than these, or with bars of many sizes, nothing is weighed
-FEWEST_BARS, STEADY = 6, 0.85
+MIN_BARS, STEADY = 6, 0.85
 SIZES = (4, 3, 2, 5, 7)
 # log odds are held within these, as in the search
-MOST_ODDS = 3.5
+MAX_ODDS = 3.5
 # the network hears so near to a beat, in rows of the spectrum
 NEAR_ROWS = 3
 USUAL_TEMPO = 118.0
@@ -79,7 +79,9 @@ class Doubt:
 SURE = Doubt(1.0, 1.0, "", "")
 
 
-def weighed(rhythm: Rhythm, heard: Mapping[str, np.ndarray], onsets: Onsets, spectra: Spectra) -> tuple[Rhythm, Doubt]:
+def choose_reading(
+    rhythm: Rhythm, heard: Mapping[str, np.ndarray], onsets: Onsets, spectra: Spectra
+) -> tuple[Rhythm, Doubt]:
     """Return the likeliest reading of a song, and how sure that is.
 
     Parameters
@@ -106,10 +108,10 @@ def weighed(rhythm: Rhythm, heard: Mapping[str, np.ndarray], onsets: Onsets, spe
     doubt = _doubt(every, share, best)
     if best == now:
         return rhythm, doubt
-    return counted(rhythm, every[best]), doubt
+    return apply_reading(rhythm, every[best]), doubt
 
 
-def counted(rhythm: Rhythm, reading: Reading) -> Rhythm:
+def apply_reading(rhythm: Rhythm, reading: Reading) -> Rhythm:
     """Return the rhythm as a reading counts it."""
     opens = np.arange(reading.first % reading.size, len(reading.beats), reading.size)
     sizes = np.diff(opens, append=opens[-1] + reading.size) if len(opens) else opens
@@ -125,7 +127,7 @@ def counted(rhythm: Rhythm, reading: Reading) -> Rhythm:
 def readings(rhythm: Rhythm, onsets: Onsets) -> list[Reading]:
     """Return the ways to count a song along the beats that were found; none where its bars are few or of many sizes."""
     beats, sizes = rhythm.beats, rhythm.beats_per_bar
-    if len(sizes) < FEWEST_BARS or len(beats) < 8 * FEWEST:
+    if len(sizes) < MIN_BARS or len(beats) < 8 * MIN_BEATS:
         return []
     size = int(np.bincount(sizes).argmax())
     if (sizes[:-1] == size).mean() < STEADY:
@@ -153,7 +155,7 @@ def _other_levels(beats: np.ndarray, onsets: Onsets) -> list[tuple[float, np.nda
     for step in (2, 3):
         lattice = np.interp(np.arange(step * (len(beats) - 1) + 1) / step, np.arange(len(beats)), beats)
         between = np.arange(len(lattice)) % step > 0
-        lattice[between] = draw_to_onsets(lattice[between], onsets)
+        lattice[between] = snap_to_onsets(lattice[between], onsets)
         levels.append((float(step), lattice, (4, 3)))
     return levels
 
@@ -230,7 +232,7 @@ def _sampled(beats: np.ndarray, heard: Mapping[str, np.ndarray], spectra: Spectr
         "snare": _near(heard["snare"], beats),
         "chords": _turns(chroma[:, 12:], edges, step),
         "bass": _turns(chroma[:, :12], edges, step),
-        "parts": changes(features_between(spectra, edges)),
+        "parts": change_strengths(features_between(spectra, edges)),
     }
 
 
@@ -268,7 +270,7 @@ def _nearest(times: np.ndarray, beats: np.ndarray) -> np.ndarray:
 
 def _odds(chance: np.ndarray) -> np.ndarray:
     odds: np.ndarray = np.log(np.maximum(chance, 1e-4) / np.maximum(1 - chance, 1e-4))
-    return np.clip(odds, -MOST_ODDS, MOST_ODDS)
+    return np.clip(odds, -MAX_ODDS, MAX_ODDS)
 
 
 def _log_share(odds: np.ndarray) -> np.ndarray:

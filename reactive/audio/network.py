@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from reactive.audio import attention
-from reactive.audio.spectrum import HOP, MELS, RATE, Spectra, loud_level, passages
+from reactive.audio.spectrum import HOP, MELS, RATE, Spectra, loud_level, row_chunks
 
 OUTPUTS = ("beat", "downbeat", "kick", "snare", "hat")
 FRAME_SECONDS = 2 * HOP / RATE
@@ -41,7 +41,7 @@ def activations(spectra: Spectra) -> dict[str, np.ndarray]:
     rows = -(-len(spectra.mel) // 2)
     # one matrix over all taps: the network with attention; a matrix a tap: the one before it
     attends = weights["first.weight"].ndim == 2
-    stretches = attention.windows(rows) if attends else passages(rows, MARGIN)
+    stretches = attention.windows(rows) if attends else row_chunks(rows, MARGIN)
     parts = []
     for stretch, keep in stretches:
         given = _inputs(spectra, stretch, loud, floor)

@@ -20,7 +20,7 @@ from reactive.audio.spectrum import (
     Spectra,
     loud_level,
     mel_edges,
-    passages,
+    row_chunks,
 )
 
 BANDS = ("all", "low", "mid", "high")
@@ -64,7 +64,7 @@ def onset_strength(spectra: Spectra) -> np.ndarray:
             center=False,
             channels=[slice(0, MELS), slice(0, low), slice(low, high), slice(high, MELS)],
         )[:, keep]
-        for stretch, keep in passages(len(spectra.mel), 4)
+        for stretch, keep in row_chunks(len(spectra.mel), 4)
     ]
     strength = np.concatenate(parts, axis=1)
     # a song of one click has no percentile worth the name

@@ -29,7 +29,7 @@ USUAL = 0.3
 # that of no onset elsewhere, since beats are often silent
 SILENT_BEAT, SURE = 0.05, 0.6
 # how fast the clock is drawn to what was heard, each row, and how far it looks around the likeliest tempo
-PULL, NEAR = 0.06, 0.06
+PULL, SAME_TEMPO = 0.06, 0.06
 # a beat is followed once it is this clear, and until it is less than that
 CLEAR, LOST = 0.4, 0.22
 CLEAR_SECONDS = 1.2
@@ -43,7 +43,7 @@ FEWEST_TAPS, TAP_PAUSE = 3, 2.5
 
 
 @dataclass(frozen=True)
-class Place:
+class MetricalPosition:
     """Where the music is in its metre.
 
     Attributes
@@ -64,7 +64,7 @@ class Place:
     heard: bool
 
 
-class Pulse:
+class OnlineBeatTracker:
     """Follows the beat, row by row.
 
     Parameters
@@ -104,12 +104,12 @@ class Pulse:
         # beats that have passed at the row heard last
         self._beats = 0.0
         self._heavy = np.zeros(BEATS_PER_BAR)
-        self._one = 0
-        self._told_one = False
+        self._downbeat_phase = 0
+        self._downbeat_is_set = False
         self._low = 0.0
         self._taps: list[float] = []
 
-    def hear(self, strength: float, low: float = 0.0) -> Place:
+    def update(self, strength: float, low: float = 0.0) -> MetricalPosition:
         """Take the onset strength of one row in, 0 to 1, and of its low band; return where the music is `lead` later."""
         self._forward(min(max(strength, 0.0), 1.0))
         before = self._beats
@@ -119,13 +119,13 @@ class Pulse:
             # just after the beat, so that its own stroke is heard
             self._weigh(int(np.floor(self._beats)))
         self.rows += 1
-        return self.place()
+        return self.position()
 
-    def place(self) -> Place:
+    def position(self) -> MetricalPosition:
         """Return where the music is now."""
         beats = self._beats + self.lead / self._length
-        bars = (beats - self._one) / BEATS_PER_BAR
-        return Place(beats, bars, 60 * FRAMES_PER_SECOND / self._length, self.heard)
+        bars = (beats - self._downbeat_phase) / BEATS_PER_BAR
+        return MetricalPosition(beats, bars, 60 * FRAMES_PER_SECOND / self._length, self.heard)
 
     def tap(self, seconds: float) -> bool:
         """Take a tap of a person on the beat, at a time on any steady clock; True once taps set the tempo."""
@@ -146,10 +146,10 @@ class Pulse:
         self.heard, self.clarity, self._support = True, 0.8, 2 * SUPPORT
         return True
 
-    def one(self) -> None:
+    def set_downbeat(self) -> None:
         """Make the nearest beat the first of its bar."""
-        self._one = round(self.place().beats) % BEATS_PER_BAR
-        self._told_one = True
+        self._downbeat_phase = round(self.position().beats) % BEATS_PER_BAR
+        self._downbeat_is_set = True
 
     def _forward(self, strength: float) -> None:
         """Move all beliefs on by one row and weigh them by what was heard."""
@@ -170,7 +170,7 @@ class Pulse:
         # neighbouring lengths are one tempo
         smooth = np.convolve(mass, [0.5, 1, 1, 1, 0.5], mode="same")
         best = self.lengths[int(smooth.argmax())]
-        near = np.abs(self.lengths / best - 1) < NEAR
+        near = np.abs(self.lengths / best - 1) < SAME_TEMPO
         share = float(mass[near].sum())
         vector = complex((self.belief * self._around)[near[self._of]].sum())
         clear = abs(vector) * min(self._support / SUPPORT, 1.0)
@@ -189,5 +189,5 @@ class Pulse:
         """Learn which beat of the bar is the heaviest: that is the first, unless a person said so."""
         self._heavy[beat % BEATS_PER_BAR] = FADE * self._heavy[beat % BEATS_PER_BAR] + (1 - FADE) * self._low
         heaviest = int(self._heavy.argmax())
-        if not self._told_one and self._heavy[heaviest] > 1.25 * self._heavy[self._one] + 0.02:
-            self._one = heaviest
+        if not self._downbeat_is_set and self._heavy[heaviest] > 1.25 * self._heavy[self._downbeat_phase] + 0.02:
+            self._downbeat_phase = heaviest

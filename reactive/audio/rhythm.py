@@ -16,7 +16,7 @@ PULSE_SECONDS = 2.0
 BEATS_PER_BAR = 4
 # mean log odds of the best path's beats, below which there is no beat worth following, and fewest beats of a grid
 CLEAR_PULSE = -1.3
-FEWEST = 4
+MIN_BEATS = 4
 # an attack so near to a beat is the beat
 NEAR_SECONDS = 0.03
 # the network answers so much too late or early, as measured by `python -m benchmarks rhythm`
@@ -46,7 +46,7 @@ class Rhythm:
     confidence: float
 
 
-NONE = Rhythm(0.0, np.zeros(0), np.zeros(0), np.zeros(0, np.int64), 0.0)
+NO_RHYTHM = Rhythm(0.0, np.zeros(0), np.zeros(0), np.zeros(0, np.int64), 0.0)
 
 
 def track_beats(heard: Mapping[str, np.ndarray], onsets: Onsets, rows: int) -> Rhythm:
@@ -61,15 +61,15 @@ def track_beats(heard: Mapping[str, np.ndarray], onsets: Onsets, rows: int) -> R
     rows
         How many rows the song's spectrum has.
     """
-    if len(onsets.times) < FEWEST:
-        return NONE
+    if len(onsets.times) < MIN_BEATS:
+        return NO_RHYTHM
     at = 2 * np.arange(len(heard["beat"])) + 0.5
     beat, downbeat = (np.interp(np.arange(rows), at, heard[name]) for name in ("beat", "downbeat"))
     path = best_path(beat, np.minimum(beat, downbeat))
-    if len(path.steps) < FEWEST or path.score < CLEAR_PULSE:
-        return NONE
+    if len(path.steps) < MIN_BEATS or path.score < CLEAR_PULSE:
+        return NO_RHYTHM
     # to a tenth of a millisecond: rounding noise of another level of the master stays below
-    beats = np.round(draw_to_onsets(between_steps(beat, path.steps) - BIAS_SECONDS, onsets), 4)
+    beats = np.round(snap_to_onsets(between_steps(beat, path.steps) - BIAS_SECONDS, onsets), 4)
     opens = path.places == 0
     return Rhythm(
         tempo=typical_tempo(beats),
@@ -90,7 +90,7 @@ def between_steps(curve: np.ndarray, steps: np.ndarray) -> np.ndarray:
     return seconds
 
 
-def draw_to_onsets(beats: np.ndarray, onsets: Onsets) -> np.ndarray:
+def snap_to_onsets(beats: np.ndarray, onsets: Onsets) -> np.ndarray:
     """Move each beat to the strongest onset beside it, if there is one; order and distinctness are kept."""
     moved = beats.copy()
     for number, beat in enumerate(beats):
@@ -109,7 +109,7 @@ def typical_tempo(beats: np.ndarray) -> float:
     return 60.0 * span / float(np.median(beats[span:] - beats[:-span]))
 
 
-def extended(beats: np.ndarray, duration: float) -> np.ndarray:
+def extend_beats(beats: np.ndarray, duration: float) -> np.ndarray:
     """Continue the beats at the pace of the nearest eight down to 0 and up to the song's end."""
     pace_in = float(np.median(np.diff(beats[:9])))
     pace_out = float(np.median(np.diff(beats[-9:])))

@@ -32,7 +32,7 @@ PITCHED = (53.0, 214.0, 2000.0)
 _STRETCH = 1 << 18
 _FFT_ROWS = 512
 # 3 minutes and some
-PASSAGE_ROWS = 1 << 14
+CHUNK_ROWS = 1 << 14
 # what lies below is no sound, in Hz
 LOWEST = 20.0
 # channels whose mean keeps less than this share of their power cancel each other
@@ -88,14 +88,14 @@ def scaled(spectra: Spectra, gain: float) -> Spectra:
     )
 
 
-def passages(rows: int, margin: int) -> Iterator[tuple[slice, slice]]:
+def row_chunks(rows: int, margin: int) -> Iterator[tuple[slice, slice]]:
     """Yield stretches of rows with `margin` more on either side, and which part of each to keep.
 
     So what needs a lot of memory a row needs it for a few minutes of the song at a time.
     """
-    for first in range(0, rows, PASSAGE_ROWS):
-        begin, stop = max(first - margin, 0), min(first + PASSAGE_ROWS + margin, rows)
-        yield slice(begin, stop), slice(first - begin, min(first + PASSAGE_ROWS, rows) - begin)
+    for first in range(0, rows, CHUNK_ROWS):
+        begin, stop = max(first - margin, 0), min(first + CHUNK_ROWS + margin, rows)
+        yield slice(begin, stop), slice(first - begin, min(first + CHUNK_ROWS, rows) - begin)
 
 
 def loud_level(curves: np.ndarray) -> float:

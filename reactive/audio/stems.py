@@ -91,12 +91,12 @@ def with_midi(analysis: Analysis, path: Path) -> tuple[Analysis, str]:
         hits = _inside(_hits(midi.notes[played]), analysis.duration)
         if len(hits.times):
             roles[role] = hits
-    return replace(analysis, onsets=onsets | roles), f"{path.name}: {_told(list(roles), source)}" + (
+    return replace(analysis, onsets=onsets | roles), f"{path.name}: {_summary(list(roles), source)}" + (
         " The file is cut short." if midi.cut else ""
     )
 
 
-def _told(roles: list[str], source: str) -> str:
+def _summary(roles: list[str], source: str) -> str:
     left = [role for role in ROLES if role not in roles]
     if not left:
         return f"{_and(roles)} come from {source}."

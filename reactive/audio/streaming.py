@@ -32,7 +32,7 @@ FINE = HOP // FINE_HOP
 
 
 @dataclass(frozen=True)
-class Rows:
+class SpectrumRows:
     """New rows, n of them from number `first` on; as `spectrum.Spectra` has them, the chroma repeated for each row.
 
     `fine` float32 [n, 4] is the peak envelope of the samples that each row brought.
@@ -50,7 +50,7 @@ class Rows:
         return len(self.mel)
 
 
-class Folder:
+class StreamingSpectrum:
     """Folds a stream.
 
     Parameters
@@ -79,7 +79,7 @@ class Folder:
         """Let go of the resampler, which must not outlive the interpreter's own end."""
         self._resampler = None
 
-    def feed(self, block: np.ndarray) -> Rows:
+    def feed(self, block: np.ndarray) -> SpectrumRows:
         """Take a block in, float [n] or [n, channels] in [-1, 1]; return the rows that it completes, perhaps none.
 
         What is no number counts as silence.
@@ -111,7 +111,7 @@ class Folder:
         self.rows += count
         self._past = sound[count * HOP :].copy()
         power = np.maximum(table[:, MELS + 3], 0.0)
-        return Rows(
+        return SpectrumRows(
             first=first,
             mel=table[:, :MELS],
             bands=np.maximum(table[:, MELS : MELS + 3], 0.0),
@@ -122,8 +122,8 @@ class Folder:
         )
 
 
-def _empty(first: int) -> Rows:
+def _empty(first: int) -> SpectrumRows:
     none = np.zeros(0, np.float32)
-    return Rows(
+    return SpectrumRows(
         first, none.reshape(0, MELS), none.reshape(0, 3), none, none, none.reshape(0, 24), none.reshape(0, FINE)
     )

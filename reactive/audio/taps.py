@@ -12,20 +12,20 @@ from dataclasses import replace
 import numpy as np
 
 from reactive.audio.analysis import Analysis
-from reactive.audio.corrections import FASTEST, SLOWEST, Corrections, corrected, steady_beats
+from reactive.audio.corrections import FASTEST, SLOWEST, Corrections, apply_corrections, steady_beats
 from reactive.audio.onset import Onsets
 from reactive.errors import GridError
 
-FEWEST, MOST = 4, 64
+MIN_TAPS, MAX_TAPS = 4, 64
 # how far a tapped tempo may lie from a heard one to mean it, and how far beats are looked for around a tapped tempo
 SAME, AROUND = 0.06, 0.02
 # a beat this far (in periods) from the taps is not the one that was tapped
-APART = 0.15
+MAX_TAP_ERROR = 0.15
 # how far from the taps a steady grid's beats are looked for, and how exactly beats are expected, in seconds
 REACH, EXACT = 0.08, 0.02
 
 
-def tapped(analysis: Analysis, corrections: Corrections, taps: Sequence[float]) -> Corrections:
+def grid_from_taps(analysis: Analysis, corrections: Corrections, taps: Sequence[float]) -> Corrections:
     """Return the corrections that taps at song times (seconds, at least four) mean.
 
     Parameters
@@ -50,10 +50,10 @@ def tapped(analysis: Analysis, corrections: Corrections, taps: Sequence[float]) 
         return Corrections(bpm=bpm, offset_ms=_ms(shift), meter=corrections.meter)
     unshifted = replace(heard, half=level == "half", double=level == "double")
     kept = replace(unshifted, offset_ms=corrections.offset_ms)
-    late = _lateness(corrected(analysis, kept).beats, taps)
-    if abs(late) <= APART * period:
+    late = _lateness(apply_corrections(analysis, kept).beats, taps)
+    if abs(late) <= MAX_TAP_ERROR * period:
         return kept
-    return replace(unshifted, offset_ms=_ms(_lateness(corrected(analysis, unshifted).beats, taps)))
+    return replace(unshifted, offset_ms=_ms(_lateness(apply_corrections(analysis, unshifted).beats, taps)))
 
 
 def tap_period(taps: Sequence[float]) -> tuple[float, float]:
@@ -64,9 +64,9 @@ def tap_period(taps: Sequence[float]) -> tuple[float, float]:
     GridError
         If the taps are too few, too uneven, or at no tempo.
     """
-    times = np.asarray(taps[-MOST:], np.float64)
-    if len(times) < FEWEST:
-        raise GridError(f"{len(times)} taps tell no tempo", where="tap", remedy=f"tap at least {FEWEST} times")
+    times = np.asarray(taps[-MAX_TAPS:], np.float64)
+    if len(times) < MIN_TAPS:
+        raise GridError(f"{len(times)} taps tell no tempo", where="tap", remedy=f"tap at least {MIN_TAPS} times")
     steps = np.diff(times)
     typical = float(np.median(steps))
     if not typical > 0 or not SLOWEST <= 60 / typical <= FASTEST:
@@ -81,7 +81,7 @@ def tap_period(taps: Sequence[float]) -> tuple[float, float]:
 def _level(analysis: Analysis, heard: Corrections, period: float, first: float) -> str | None:
     """Return which of the heard beats were tapped: ``all``, every second one (``half``), ``double``, or None of these."""
     try:
-        beats = corrected(analysis, heard).beats
+        beats = apply_corrections(analysis, heard).beats
     except GridError:
         return None
     if len(beats) < 8:

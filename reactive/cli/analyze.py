@@ -8,7 +8,15 @@ from typing import Any
 
 import click
 
-from reactive.cli.common import clean, errors, hearing_options, keep_inputs, minutes, song_argument, write_json
+from reactive.cli.common import (
+    errors,
+    hearing_options,
+    minutes,
+    printable,
+    refuse_to_overwrite_inputs,
+    song_argument,
+    write_json,
+)
 
 
 @click.command()
@@ -20,7 +28,7 @@ from reactive.cli.common import clean, errors, hearing_options, keep_inputs, min
 )
 @hearing_options
 def analyze(
-    song: str, json_path: str | None, plot: Path | None, click_path: Path | None, wishes: Callable[[], Any]
+    song: str, json_path: str | None, plot: Path | None, click_path: Path | None, hearing: Callable[[], Any]
 ) -> None:
     """Hear SONG: tempo, metre, beats, downbeats, drums, sections, key.
 
@@ -36,14 +44,14 @@ def analyze(
         outputs = [Path(json_path) if json_path else None, plot, click_path]
         from reactive.audio.hear import hear
 
-        wanted = wishes()
-        keep_inputs(outputs, [Path(song), *(path for _, path in wanted.stems)])
+        wanted = hearing()
+        refuse_to_overwrite_inputs(outputs, [Path(song), *(path for _, path in wanted.stems)])
         heard = hear(song, wanted)
         analysis = heard.analysis
         if plot:
             from reactive.audio.plot import plot_analysis
 
-            plot_analysis(analysis, plot, title=clean(Path(song).name))
+            plot_analysis(analysis, plot, title=printable(Path(song).name))
         if click_path:
             from reactive.audio.click import write_click
             from reactive.audio.grid import grid_of
@@ -52,7 +60,7 @@ def analyze(
         if json_path:
             write_json(json_path, analysis.to_dict())
         for note in heard.notes:
-            click.echo(clean(note), err=True)
+            click.echo(printable(note), err=True)
         if json_path == "-":
             return
     if analysis.tempo:
@@ -65,7 +73,7 @@ def analyze(
         doubt = analysis.doubt
         click.echo(f'sure of the tempo by {doubt.level:.0%}, of the "one" by {doubt.one:.0%}; {doubt.other}')
     click.echo("onsets: " + ", ".join(f"{len(found.times)} {name}" for name, found in analysis.onsets.items()))
-    sections = ", ".join(f"{clean(s.label)} {s.start:.1f}-{s.end:.1f}" for s in analysis.sections)
+    sections = ", ".join(f"{printable(s.label)} {s.start:.1f}-{s.end:.1f}" for s in analysis.sections)
     click.echo(f"sections: {sections}" + (" (the song is silent)" if analysis.silent else ""))
     if analysis.moments:
         click.echo("moments: " + ", ".join(f"{m.kind} {m.start:.1f}-{m.end:.1f}" for m in analysis.moments))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from reactive.cli.common import clean, errors, json_option
+from reactive.cli.common import errors, json_option, printable
 
 
 @click.command()
@@ -32,9 +32,9 @@ def pack(name: str, output: Path | None, overwrite: bool, as_json: bool) -> None
         click.echo(json.dumps({"output": str(out), "name": packed.manifest.name, "files": files,
                                "left_out": packed.left_out}))  # fmt: skip
         return
-    click.echo(f"{clean(str(out))}: {packed.manifest.name}, {len(files)} files, {sum(files.values()):,} bytes")
+    click.echo(f"{printable(str(out))}: {packed.manifest.name}, {len(files)} files, {sum(files.values()):,} bytes")
     if packed.left_out:
-        click.echo(f"left out, since a bundle can't hold them: {clean(', '.join(packed.left_out))}")
+        click.echo(f"left out, since a bundle can't hold them: {printable(', '.join(packed.left_out))}")
 
 
 @click.command()
@@ -60,7 +60,7 @@ def install(bundle: Path, name: str | None, replace: bool, as_json: bool) -> Non
                                "model": facts.model}))  # fmt: skip
         return
     what = "installed" if done.fresh else "was installed already"
-    click.echo(f"{done.name} {what}: {clean(facts.title)} by {clean(facts.author)}, {clean(facts.licence)}")
+    click.echo(f"{done.name} {what}: {printable(facts.title)} by {printable(facts.author)}, {printable(facts.licence)}")
     click.echo(f"use it with: reactive run song.wav --preset {done.name}")
 
 
@@ -78,7 +78,7 @@ def remove(name: str, as_json: bool) -> None:
         from reactive.preset.bundle import remove as drop
 
         folder = drop(name)
-    click.echo(json.dumps({"removed": name, "folder": str(folder)}) if as_json else f"{clean(name)} is removed")
+    click.echo(json.dumps({"removed": name, "folder": str(folder)}) if as_json else f"{printable(name)} is removed")
 
 
 @click.command()
@@ -100,7 +100,7 @@ def export(name: str, output: Path | None, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"folder": str(folder), "files": files}))
         return
-    click.echo(f"{clean(str(folder))}: {', '.join(map(clean, files))}")
+    click.echo(f"{printable(str(folder))}: {', '.join(map(printable, files))}")
 
 
 @click.command()
@@ -121,7 +121,7 @@ def fork(name: str, new: str, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"name": new, "file": str(file)}))
         return
-    click.echo(f"{clean(new)} is yours to edit: {clean(str(file))}")
+    click.echo(f"{printable(new)} is yours to edit: {printable(str(file))}")
 
 
 COMMANDS = (pack, install, remove, export, fork)

@@ -9,21 +9,31 @@ from typing import Any
 
 import click
 
-from reactive.cli.numbers import Real
+from reactive.cli.numbers import FloatOption
 
 _OPTIONS = (
     click.option(
         "--palette", metavar="COLOURS", help='Lead pictures to these colours: "#200010,dark red,white", dark to light.'
     ),
     click.option(
-        "--palette-strength", default=1.0, show_default=True, type=Real(0, 1), help="How far pictures are led there."
+        "--palette-strength",
+        default=1.0,
+        show_default=True,
+        type=FloatOption(0, 1),
+        help="How far pictures are led there.",
     ),
     click.option(
-        "--saturation", default=1.0, show_default=True, type=Real(0, 4), help="0 is grey, 2 is twice as colourful."
+        "--saturation",
+        default=1.0,
+        show_default=True,
+        type=FloatOption(0, 4),
+        help="0 is grey, 2 is twice as colourful.",
     ),
-    click.option("--contrast", default=1.0, show_default=True, type=Real(0, 4), help="Black and white stay."),
-    click.option("--temperature", default=0.0, show_default=True, type=Real(-1, 1), help="-1 is cold, 1 is warm."),
-    click.option("--tint", default=0.0, show_default=True, type=Real(-1, 1), help="-1 is green, 1 is magenta."),
+    click.option("--contrast", default=1.0, show_default=True, type=FloatOption(0, 4), help="Black and white stay."),
+    click.option(
+        "--temperature", default=0.0, show_default=True, type=FloatOption(-1, 1), help="-1 is cold, 1 is warm."
+    ),
+    click.option("--tint", default=0.0, show_default=True, type=FloatOption(-1, 1), help="-1 is green, 1 is magenta."),
     click.option("--lut", metavar="FILE", type=click.Path(path_type=Path), help="Apply a colour table, a .cube file."),
 )
 

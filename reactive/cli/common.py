@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 
 import click
 
-from reactive.cli.numbers import MAX_SEED, Real, Whole
+from reactive.cli.numbers import MAX_SEED, FloatOption, IntOption
 from reactive.errors import ReactiveError, out_of_memory
 
 FAILED, USAGE, INTERRUPTED, TERMINATED = 1, 2, 130, 143
@@ -36,7 +36,7 @@ def yield_processors() -> None:
     os.environ.setdefault("GOMP_SPINCOUNT", "5000")
 
 
-def clean(text: str) -> str:
+def printable(text: str) -> str:
     """Return text without control characters, which a file name or tag could smuggle into the terminal."""
     return "".join(letter if letter.isprintable() else "?" for letter in text)
 
@@ -45,7 +45,7 @@ def fail(error: ReactiveError, as_json: bool, code: int = FAILED) -> NoReturn:
     if as_json:
         click.echo(json.dumps({"error": {"what": error.what, "where": error.where, "remedy": error.remedy}}))
     else:
-        click.echo(f"Error: {clean(str(error))}", err=True)
+        click.echo(f"Error: {printable(str(error))}", err=True)
     sys.exit(code)
 
 
@@ -60,7 +60,7 @@ def stopped(as_json: bool, code: int, kept: str = NOTHING_LEFT) -> NoReturn:
     """Say that the program was interrupted and what of its work there is to go on with, and exit."""
     if as_json:
         click.echo(json.dumps({"error": {"what": "stopped", "where": "", "remedy": kept}}))
-    click.echo(f"Stopped; {clean(kept)}.", err=True)
+    click.echo(f"Stopped; {printable(kept)}.", err=True)
     sys.exit(code)
 
 
@@ -127,7 +127,7 @@ def frame_rate(text: str) -> Fraction:
     said = click.get_current_context().meta.setdefault("reactive.rates", set())
     if (note := ntsc_note(text)) and text not in said:
         said.add(text)
-        click.echo(clean(note), err=True)
+        click.echo(printable(note), err=True)
     return fps
 
 
@@ -139,7 +139,7 @@ class Progress:
         self.task: Any = None
         self.shown = shown
         self.workers: tuple[float, ...] = ()
-        self.told: list[str] = []
+        self.notes: list[str] = []
 
     def __enter__(self) -> Callable[[str, int, int], None]:
         """Return the callback that the library reports to."""
@@ -171,11 +171,11 @@ class Progress:
 
     def tell(self, note: str) -> None:
         """Show a note above the bar, at once."""
-        self.told.append(note)
+        self.notes.append(note)
         if self.bar is None:
-            click.echo(clean(note), err=True)
+            click.echo(printable(note), err=True)
         else:
-            self.bar.console.print(clean(note), markup=False, highlight=False)
+            self.bar.console.print(printable(note), markup=False, highlight=False)
 
     def report(self, stage: str, done: int, total: int) -> None:
         """Show how far a stage is."""
@@ -200,7 +200,7 @@ fps_option = click.option(
     "--fps", default="24", show_default=True, metavar="RATE", help="Frames a second: 24, 25 or 30000/1001 (29.97)."
 )
 seed_option = click.option(
-    "--seed", default=0, show_default=True, type=Whole(0, MAX_SEED), help="Decides everything random."
+    "--seed", default=0, show_default=True, type=IntOption(0, MAX_SEED), help="Decides everything random."
 )
 preset_option = click.option("--preset", "-p", default="loop-destroy", show_default=True, help=PRESETS_HELP)
 photo_option = click.option(
@@ -250,7 +250,7 @@ _RAY = (
         help="Render by workers of a Ray cluster: on this machine, or of the one at this address (extra [ray]).",
     ),
     click.option(
-        "--workers", default=0, type=Whole(0, 10_000), metavar="N",
+        "--workers", default=0, type=IntOption(0, 10_000), metavar="N",
         help="With --ray: how many. Default: one a GPU, or one a core.",
     ),
 )  # fmt: skip
@@ -269,18 +269,21 @@ song_argument = click.argument("song", type=click.Path())
 def _metre(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
     """Check a metre before anything is heard."""
     if value is not None and not re.fullmatch(r"([1-9]|[12][0-9]|3[0-2])/(2|4|8|16)", value):
-        raise click.BadParameter(f'"{clean(value[:60])}" is no metre. Write it as 3/4, 4/4, 5/4 or 6/8.')
+        raise click.BadParameter(f'"{printable(value[:60])}" is no metre. Write it as 3/4, 4/4, 5/4 or 6/8.')
     return value
 
 
 _HEARING = (
-    click.option("--bpm", type=Real(20, 400), metavar="N", help="The tempo is N beats a minute, steady."),
+    click.option("--bpm", type=FloatOption(20, 400), metavar="N", help="The tempo is N beats a minute, steady."),
     click.option(
-        "--offset-ms", type=Real(-10_000, 10_000), metavar="MS", help="Move the grid later (or earlier, if negative)."
+        "--offset-ms",
+        type=FloatOption(-10_000, 10_000),
+        metavar="MS",
+        help="Move the grid later (or earlier, if negative).",
     ),
     click.option("--half", is_flag=True, help="Half the tempo: every second beat."),
     click.option("--double", is_flag=True, help="Twice the tempo."),
-    click.option("--downbeat", type=Whole(1, 100_000), metavar="N", help='Beat N, counted from 1, is a "one".'),
+    click.option("--downbeat", type=IntOption(1, 100_000), metavar="N", help='Beat N, counted from 1, is a "one".'),
     click.option("--meter", metavar="N/N", callback=_metre, help="The metre, as 3/4 or 6/8."),
     click.option(
         "--beats", "beats_file", type=click.Path(path_type=Path), help="Beats from a text file, one time a line."
@@ -297,7 +300,7 @@ _HEARING = (
 def hearing_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that correct and complete what is heard; the command gets them as one callable `wishes`.
 
-    Called inside `errors`, it reads the files that they name and returns `reactive.audio.hear.Wishes`.
+    Called inside `errors`, it reads the files that they name and returns `reactive.audio.hear.HearingOptions`.
     """
 
     @functools.wraps(command)
@@ -306,10 +309,10 @@ def hearing_options(command: Callable[..., Any]) -> Callable[..., Any]:
         markers: Path | None, bpm: float | None, offset_ms: float | None, half: bool, double: bool,
         downbeat: int | None, meter: str | None, **kwargs: Any,
     ) -> Any:  # fmt: skip
-        def wishes() -> Any:
+        def hearing() -> Any:
             from reactive.audio.beats_file import read_beats
             from reactive.audio.corrections import Corrections
-            from reactive.audio.hear import Wishes
+            from reactive.audio.hear import HearingOptions
             from reactive.errors import GridError
 
             beats, downbeats = read_beats(beats_file) if beats_file else (None, None)
@@ -317,9 +320,9 @@ def hearing_options(command: Callable[..., Any]) -> Callable[..., Any]:
             if wrong := [stem for stem, (name, _, file) in zip(stems, named, strict=True) if not (name and file)]:
                 raise GridError(f'"{wrong[0]}" is not NAME=FILE', where="--stem", remedy="write vocals=voc.wav")
             corrections = Corrections(bpm, offset_ms, half, double, downbeat, meter, beats, downbeats)
-            return Wishes(corrections, forget_grid, tuple((n, Path(f)) for n, _, f in named), midi, markers)
+            return HearingOptions(corrections, forget_grid, tuple((n, Path(f)) for n, _, f in named), midi, markers)
 
-        return command(*args, wishes=wishes, **kwargs)
+        return command(*args, hearing=hearing, **kwargs)
 
     for option in reversed(_HEARING):
         gathered = option(gathered)
@@ -343,7 +346,7 @@ def shots_file(song: str, given: Path | None, ignored: bool) -> Path | None:
     return None if ignored else given or (beside if beside.is_file() else None)
 
 
-def keep_inputs(outputs: list[Path | None], inputs: list[Path]) -> None:
+def refuse_to_overwrite_inputs(outputs: list[Path | None], inputs: list[Path]) -> None:
     """Refuse to write a report over what it is made from."""
     from reactive.errors import OutputError
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from reactive.cli.common import clean, errors, json_option
+from reactive.cli.common import errors, json_option, printable
 
 
 @click.command()
@@ -24,7 +24,7 @@ def doctor(model: str | None, imagine_size: str | None, as_json: bool) -> None:
     """
     if model is not None:
         with errors(as_json):
-            from reactive.needs import needs_table
+            from reactive.memory_table import needs_table
             from reactive.render.sizes import parse_size
 
             size = parse_size(imagine_size, "--imagine-size", multiple=8) if imagine_size else None
@@ -46,7 +46,7 @@ def _table(needs: dict[str, Any]) -> str:
     """Return what a model needs as lines."""
     parts = ", ".join(f"{part} {size:.2f}" for part, size in needs["weights_gib"].items())
     lines = [
-        f"{clean(needs['model'])} at {needs['size']} in float16, computed from shapes, in GiB",
+        f"{printable(needs['model'])} at {needs['size']} in float16, computed from shapes, in GiB",
         f"weights: {parts} (these leave the card once the prompts are embedded)",
         "",
         f"{'batch':>5} {'network':>8} {'decoding at once':>17} {'one by one':>11}",

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import click
 
-from reactive.cli.common import clean, errors, json_option
-from reactive.cli.numbers import Real
+from reactive.cli.common import errors, json_option, printable
+from reactive.cli.numbers import FloatOption
 
 
 @click.command()
@@ -19,7 +19,7 @@ from reactive.cli.numbers import Real
 @click.option("--gif", type=click.Path(path_type=Path), help="A loop of a few seconds that closes on itself.")
 @click.option("--webp", type=click.Path(path_type=Path), help="The same loop as WebP: smaller, in full colour.")
 @click.option(
-    "--loudness", type=Real(-70, 0), metavar="LUFS", help="Bring the sound to this loudness, for instance -14."
+    "--loudness", type=FloatOption(-70, 0), metavar="LUFS", help="Bring the sound to this loudness, for instance -14."
 )
 @click.option("--loop", metavar="BARS|A-B", help="A silent MP4 that goes round: bars A to B, or the best so many.")
 @click.option(
@@ -89,4 +89,4 @@ def export(
     for kind, facts in made.items():
         assert isinstance(facts, dict)
         told = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in facts.items() if name != "path")
-        click.echo(f"{kind:<10} {clean(str(facts['path']))}: {told}")
+        click.echo(f"{kind:<10} {printable(str(facts['path']))}: {told}")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from reactive.cli.common import Progress, clean, counted, errors, json_option, ray_options, yield_processors
+from reactive.cli.common import Progress, counted, errors, json_option, printable, ray_options, yield_processors
 from reactive.cli.run import going_on, print_clip
 
 
@@ -40,7 +40,7 @@ def jobs_list(folder: Path, as_json: bool) -> None:
         return
     for job in found:
         click.echo(
-            f"{clean(str(job.folder))}: {job.state}, {job.done} of {job.segments} segments, {megabytes(job.size)}"
+            f"{printable(str(job.folder))}: {job.state}, {job.done} of {job.segments} segments, {megabytes(job.size)}"
         )
     if not found:
         click.echo("No jobs here.")

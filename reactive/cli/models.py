@@ -6,7 +6,7 @@ import json
 
 import click
 
-from reactive.cli.common import clean, errors, json_option
+from reactive.cli.common import errors, json_option, printable
 
 
 @click.group()
@@ -55,7 +55,7 @@ def models_pull(name: str, full: bool, as_json: bool) -> None:
         from reactive.diffusion.models.download import pull
 
         path = pull(name, full=full)
-    click.echo(json.dumps({"name": name, "path": str(path)}) if as_json else f"{clean(name)} is here: {path}")
+    click.echo(json.dumps({"name": name, "path": str(path)}) if as_json else f"{printable(name)} is here: {path}")
 
 
 @models.command("check")
@@ -79,4 +79,4 @@ def models_check(path: str, as_json: bool) -> None:
         lines = value if isinstance(value, list) else [value]
         shown = "; ".join(map(str, lines)) if name == "notes" else ", ".join(map(str, lines))
         if shown:
-            click.echo(f"{name:<14} {clean(shown)}")
+            click.echo(f"{name:<14} {printable(shown)}")

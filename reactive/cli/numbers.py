@@ -15,7 +15,7 @@ MAX_SEED = 2**63 - 1
 LONGEST = 86_400.0
 
 
-class Whole(click.IntRange):
+class IntOption(click.IntRange):
     """A whole number within a range."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
@@ -25,7 +25,7 @@ class Whole(click.IntRange):
         return super().convert(value, param, ctx)
 
 
-class Real(click.FloatRange):
+class FloatOption(click.FloatRange):
     """A number within a range."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:

@@ -12,8 +12,8 @@ from typing import Any
 
 import click
 
-from reactive.cli.common import Progress, clean, counted, errors, json_option, minutes, seed_option, write_text
-from reactive.cli.numbers import Real, Whole
+from reactive.cli.common import Progress, counted, errors, json_option, minutes, printable, seed_option, write_text
+from reactive.cli.numbers import FloatOption, IntOption
 
 
 @click.group()
@@ -43,7 +43,7 @@ def preset_list(as_json: bool) -> None:
         ]
         click.echo(json.dumps({"presets": rows}))
         return
-    click.echo(clean_lines(preset_table(found, width=shutil.get_terminal_size((110, 40)).columns)))
+    click.echo(printable_lines(preset_table(found, width=shutil.get_terminal_size((110, 40)).columns)))
 
 
 @preset.command("show")
@@ -63,14 +63,14 @@ def preset_show(name: str, toml: bool, as_json: bool) -> None:
 
         file = find_preset(name, option="")
         if toml:
-            click.echo(clean_lines(read_preset(file)), nl=False)
+            click.echo(printable_lines(read_preset(file)), nl=False)
             return
         found = load_preset(file)
         from reactive.preset.describe import preset_page
     if as_json:
         click.echo(json.dumps(found.model_dump(mode="json")))
         return
-    click.echo(clean_lines(preset_page(name, found)))
+    click.echo(printable_lines(preset_page(name, found)))
 
 
 @preset.command("schema")
@@ -107,7 +107,7 @@ def preset_new(name: str, source: str, folder: Path, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"file": str(file)}))
         return
-    click.echo(f"{clean(str(file))}: change it, then `reactive preset check {clean(str(file))} SONG`")
+    click.echo(f"{printable(str(file))}: change it, then `reactive preset check {printable(str(file))} SONG`")
 
 
 @preset.command("check")
@@ -136,22 +136,22 @@ def preset_check(name: str, song: str | None, seed: int, as_json: bool) -> None:
         facts: dict[str, Any] = {"title": checked.title, "prompts": counts, "notes": notes}
         click.echo(json.dumps(facts | ({"song": report.to_dict()} if report else {})))
         return
-    said = ", ".join(f"{clean(n)} ({counted(c, 'prompt')})" for n, c in counts.items())
-    click.echo(f"{clean(checked.title)} is a valid preset: {said}")
+    said = ", ".join(f"{printable(n)} ({counted(c, 'prompt')})" for n, c in counts.items())
+    click.echo(f"{printable(checked.title)} is a valid preset: {said}")
     if report:
         from reactive.timeline.report import sentences
 
-        click.echo(clean_lines("\n".join(sentences(report))))
+        click.echo(printable_lines("\n".join(sentences(report))))
     for note in notes:
-        click.echo(f"Note: {clean(note)}.")
+        click.echo(f"Note: {printable(note)}.")
 
 
 def _report(opened: Any, song: str, seed: int) -> Any:
     from fractions import Fraction
 
-    from reactive.preset.library import words_of
+    from reactive.preset.library import lyrics_of
 
-    checked, lines = opened.preset, words_of(opened)
+    checked, lines = opened.preset, lyrics_of(opened)
     from reactive.audio.hear import hear
     from reactive.timeline.report import preset_report
     from reactive.timeline.timeline import build_timeline
@@ -166,9 +166,9 @@ def _report(opened: Any, song: str, seed: int) -> Any:
 @click.argument("name")
 @click.argument("song", type=click.Path())
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="The clip. Default: ./<song>-<preset>.mp4.")
-@click.option("--seconds", default=10.0, show_default=True, type=Real(0.1, 600), help="How long it is.")
+@click.option("--seconds", default=10.0, show_default=True, type=FloatOption(0.1, 600), help="How long it is.")
 @click.option("--model", default="ember", show_default=True, help="As in `reactive run`.")
-@click.option("--steps", type=Whole(1, 200), help="Evaluations a picture. Default: what the model wants.")
+@click.option("--steps", type=IntOption(1, 200), help="Evaluations a picture. Default: what the model wants.")
 @seed_option
 @click.option("--overwrite", is_flag=True, help="Replace an existing clip, once the new one is complete.")
 @json_option
@@ -211,10 +211,12 @@ def preset_try(
     if as_json:
         click.echo(json.dumps(clip.to_dict()))
         return
-    click.echo(f"{clean(str(clip.output))}: {minutes(clip.duration)} of {clean(Path(song).name)} with {clean(name)}")
+    click.echo(
+        f"{printable(str(clip.output))}: {minutes(clip.duration)} of {printable(Path(song).name)} with {printable(name)}"
+    )
 
 
-def clean_lines(text: str) -> str:
+def printable_lines(text: str) -> str:
     """Return text without control characters, its lines kept."""
     return "".join(letter for letter in text if letter.isprintable() or letter in "\n\t")
 
@@ -222,7 +224,7 @@ def clean_lines(text: str) -> str:
 @preset.command("import-deforum")
 @click.argument("settings", type=click.Path(path_type=Path))
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The preset file to write.")
-@click.option("--tempo", default=120.0, show_default=True, type=Real(20, 400), help="Of the song it was for.")
+@click.option("--tempo", default=120.0, show_default=True, type=FloatOption(20, 400), help="Of the song it was for.")
 @click.option("--overwrite", is_flag=True, help="Replace an existing file.")
 @json_option
 def preset_import_deforum(settings: Path, output: Path, tempo: float, overwrite: bool, as_json: bool) -> None:
@@ -242,6 +244,6 @@ def preset_import_deforum(settings: Path, output: Path, tempo: float, overwrite:
     if as_json:
         click.echo(json.dumps({"output": str(output), "without_counterpart": list(made.without)}))
         return
-    click.echo(clean(str(output)))
+    click.echo(printable(str(output)))
     for clause in made.without:
-        click.echo(f"no counterpart: {clean(clause)}")
+        click.echo(f"no counterpart: {printable(clause)}")

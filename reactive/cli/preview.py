@@ -15,7 +15,6 @@ from reactive.cli.common import (
     DEVICES_HELP,
     USAGE,
     background_option,
-    clean,
     errors,
     fail,
     fps_option,
@@ -25,10 +24,11 @@ from reactive.cli.common import (
     macro_option,
     photo_option,
     preset_option,
+    printable,
     seed_option,
     video_option,
 )
-from reactive.cli.numbers import Whole
+from reactive.cli.numbers import IntOption
 from reactive.errors import ReactiveError
 
 
@@ -46,12 +46,14 @@ from reactive.errors import ReactiveError
 @click.option("--size", metavar="WxH", help="Size of the clip that is previewed. Default: as `reactive run` has it.")
 @click.option("--imagine-size", metavar="WxH", help="Size that the model works at. Default: what it was made for.")
 @click.option("--model", default="ember", show_default=True, help="ember, a diffusers folder, or a hub id.")
-@click.option("--steps", type=Whole(1, 200), help="Evaluations a picture. Default: what the model wants.")
+@click.option("--steps", type=IntOption(1, 200), help="Evaluations a picture. Default: what the model wants.")
 @click.option("--draft", is_flag=True, help="Half the size: sooner, and not what the final clip shows.")
 @click.option("--device", type=click.Choice(DEVICES), default="auto", show_default=True, help=DEVICES_HELP)
-@click.option("--threads", default=0, type=Whole(0, 512), help="CPU threads. Default: one a core.")
+@click.option("--threads", default=0, type=IntOption(0, 512), help="CPU threads. Default: one a core.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at; 0.0.0.0 for phones too.")
-@click.option("--port", type=Whole(0, 65535), help="Port to listen at; 0 any free one. Default: 7373 if it is free.")
+@click.option(
+    "--port", type=IntOption(0, 65535), help="Port to listen at; 0 any free one. Default: 7373 if it is free."
+)
 @click.option("--open/--no-open", "opening", default=True, help="Open the page in the browser.")
 @click.option(
     "--takes", type=click.Path(path_type=Path), default=Path(), help="Folder for takes. Default: the one you are in."
@@ -97,14 +99,14 @@ def preview(song: str | None, as_json: bool, opening: bool, **options: Any) -> N
             raise ReactiveError("is no folder", where=f"--takes {options['takes']}", remedy="make it first")
     with errors(as_json, USAGE):
         chosen = _options(options)
-        wishes = _wishes(options)
+        io_options = _io_options(options)
     with errors(as_json):
         from reactive.live.preview import microphone, preview_input
         from reactive.live.preview import preview as serve
 
         common: dict[str, Any] = {
-            "others": options["others"], "host": options["host"], "port": options["port"], "wishes": wishes,
-            "ready": _teller(song, as_json, wishes), "doing": tell, "begun": _opener(opening),
+            "others": options["others"], "host": options["host"], "port": options["port"], "io_options": io_options,
+            "ready": _teller(song, as_json, io_options), "doing": tell, "begun": _opener(opening),
         }  # fmt: skip
         if song is None:
             preview_input(lambda: microphone(options["input_device"]), chosen, **common)
@@ -118,7 +120,7 @@ def _progress(*, shown: bool) -> Callable[[str], None]:
 
     def tell(what: str) -> None:
         if shown:
-            click.echo(f"{time.monotonic() - began:5.1f} s  {clean(what)} ...", err=True)
+            click.echo(f"{time.monotonic() - began:5.1f} s  {printable(what)} ...", err=True)
 
     return tell
 
@@ -135,13 +137,13 @@ def _opener(opening: bool) -> Callable[[str], None]:
     return begun
 
 
-def _teller(song: str | None, as_json: bool, wishes: Any) -> Any:
+def _teller(song: str | None, as_json: bool, io_options: Any) -> Any:
     """Return what tells the user where the preview is and what it opens."""
-    from reactive.live.control.osc import opened
+    from reactive.live.control.osc import exposure_warning
 
     def ready(address: Any) -> None:
         for note in address.notes:
-            click.echo(clean(note), err=True)
+            click.echo(printable(note), err=True)
         if as_json:
             data = {"url": address.url, "port": address.port, "host": address.host, "here": address.here}
             click.echo(
@@ -152,7 +154,7 @@ def _teller(song: str | None, as_json: bool, wishes: Any) -> Any:
                 )
             )
         else:
-            click.echo(f"{clean(address.input or Path(song or '').name)} plays at {address.url}")
+            click.echo(f"{printable(address.input or Path(song or '').name)} plays at {address.url}")
             for url in address.more:
                 click.echo(f"In another network of this machine: {url}")
             if address.open and address.url == address.here:
@@ -164,17 +166,17 @@ def _teller(song: str | None, as_json: bool, wishes: Any) -> Any:
                 click.echo(f"Who has this address can look, and no more: {address.mjpeg}")
             if address.osc:
                 click.echo(f"OSC is heard at port {address.osc}.")
-                if warning := opened(wishes.osc_in):
+                if warning := exposure_warning(io_options.osc_in):
                     click.echo(warning)
             click.echo("Ctrl-C ends it.")
 
     return ready
 
 
-def _wishes(options: dict[str, Any]) -> Any:
-    from reactive.live.control.external_io import Wishes
+def _io_options(options: dict[str, Any]) -> Any:
+    from reactive.live.control.external_io import ExternalIOOptions
     from reactive.live.control.midi import read_mapping
-    from reactive.live.control.osc import parse_place
+    from reactive.live.control.osc import parse_address
 
     mapped = read_mapping(options["mapping"])
     port = options["midi"]
@@ -183,9 +185,9 @@ def _wishes(options: dict[str, Any]) -> Any:
         port = "any"
     if port == "any":
         port = mapped.port
-    return Wishes(
-        osc_in=parse_place(options["osc_in"], "--osc-in") if options["osc_in"] else None,
-        osc_out=parse_place(options["osc_out"], "--osc-out") if options["osc_out"] else None,
+    return ExternalIOOptions(
+        osc_in=parse_address(options["osc_in"], "--osc-in") if options["osc_in"] else None,
+        osc_out=parse_address(options["osc_out"], "--osc-out") if options["osc_out"] else None,
         midi=port,
         mapped=mapped,
         mjpeg=options["mjpeg"],
@@ -193,11 +195,11 @@ def _wishes(options: dict[str, Any]) -> Any:
 
 
 def _options(options: dict[str, Any]) -> Any:
-    from reactive.live.material import Options
+    from reactive.live.material import PreviewOptions
     from reactive.preset.macros import parse_macros
     from reactive.render.sizes import parse_size
 
-    return Options(
+    return PreviewOptions(
         preset=options["preset"],
         fps=frame_rate(options["fps"]),
         size=parse_size(options["size"], "--size") if options["size"] else None,

@@ -17,8 +17,8 @@ from reactive.cli.common import (
     TERMINATED,
     USAGE,
     Terminated,
-    clean,
     fail,
+    printable,
     stopped,
     system_error,
 )
@@ -99,7 +99,7 @@ class Program(click.Group):
 def _usage(error: click.UsageError) -> NoReturn:
     """Say in one line what is wrong with a command line, and where its help is."""
     path = error.ctx.command_path if error.ctx else "reactive"
-    click.echo(f"Error: {clean(error.format_message().rstrip('.'))}. See `{path} --help`.", err=True)
+    click.echo(f"Error: {printable(error.format_message().rstrip('.'))}. See `{path} --help`.", err=True)
     sys.exit(error.exit_code)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from reactive.cli.common import clean, errors, json_option
+from reactive.cli.common import errors, json_option, printable
 
 # what may be said beside --recipe: where things are, not what the clip shall be
 BESIDE = ("songs", "output", "photos", "lyrics", "timeline", "lut", "model", "overwrite", "as_json", "recipe_of")
@@ -96,8 +96,8 @@ def extract(clip: Path, output: Path | None, as_json: bool) -> None:
     elif output and recipe.preset:
         facts = recipe.settings
         click.echo(
-            f"{clean(str(output))}: preset {clean(recipe.preset.name)}, of a clip of {clean(recipe.song.name)} made by "
-            f"{clean(recipe.model.name)} with seed {clean(str(facts.get('seed')))}"
+            f"{printable(str(output))}: preset {printable(recipe.preset.name)}, of a clip of {printable(recipe.song.name)} made by "
+            f"{printable(recipe.model.name)} with seed {printable(str(facts.get('seed')))}"
         )
     elif recipe.preset:
         click.echo(plain(recipe.preset.text, keep="\n\t"), nl=False)

@@ -21,7 +21,6 @@ from reactive.cli.common import (
     USAGE,
     Progress,
     background_option,
-    clean,
     counted,
     errors,
     fps_option,
@@ -34,6 +33,7 @@ from reactive.cli.common import (
     no_shots_option,
     photo_option,
     preset_option,
+    printable,
     ray_options,
     seed_option,
     shots_file,
@@ -41,7 +41,7 @@ from reactive.cli.common import (
     video_option,
     yield_processors,
 )
-from reactive.cli.numbers import LONGEST, Real, Whole
+from reactive.cli.numbers import LONGEST, FloatOption, IntOption
 from reactive.cli.recipe import check_beside, recipe_options, repeat
 
 SUFFIXES = {
@@ -70,7 +70,7 @@ SUFFIXES = {
     metavar="NAME",
     help="Another autoencoder: tiny (for previews), a name, a hub id, a folder or a .safetensors file.",
 )
-@click.option("--guidance", type=Real(0, 50), help="How hard prompts lead. Default: what the model wants.")
+@click.option("--guidance", type=FloatOption(0, 50), help="How hard prompts lead. Default: what the model wants.")
 @click.option("--negative", default="", metavar="TEXT", help="What guidance leads away from.")
 @click.option(
     "--dtype",
@@ -82,7 +82,7 @@ SUFFIXES = {
 @click.option(
     "--compile", "compiled", is_flag=True, help="Compile the model first: minutes, then somewhat faster pictures."
 )
-@click.option("--steps", type=Whole(1, 200), help="Evaluations a picture. Default: what the model wants.")
+@click.option("--steps", type=IntOption(1, 200), help="Evaluations a picture. Default: what the model wants.")
 @click.option(
     "--sampler",
     type=click.Choice(["ddim", "euler", "lcm", "dpmpp_2m", "flow_euler"]),
@@ -99,9 +99,14 @@ SUFFIXES = {
     help="What the network predicts. Default: what the model says, or its name.",
 )
 @seed_option
-@click.option("--start", default=0.0, type=Real(0, LONGEST), metavar="S", help="Begin so many seconds into the song.")
 @click.option(
-    "--duration", type=Real(0, LONGEST, min_open=True), metavar="S", help="Render so many seconds. Default: to the end."
+    "--start", default=0.0, type=FloatOption(0, LONGEST), metavar="S", help="Begin so many seconds into the song."
+)
+@click.option(
+    "--duration",
+    type=FloatOption(0, LONGEST, min_open=True),
+    metavar="S",
+    help="Render so many seconds. Default: to the end.",
 )
 @photo_option
 @macro_option
@@ -110,7 +115,7 @@ SUFFIXES = {
 @background_option
 @click.option(
     "--imagine-rate",
-    type=Real(1, 240),
+    type=FloatOption(1, 240),
     metavar="R",
     help="Imagine R pictures a second and draw the rest by optical flow. Default: every frame.",
 )
@@ -144,7 +149,7 @@ SUFFIXES = {
     metavar="N|auto",
     help="Feedback shots imagined at once. Default: as many as fill a batch.",
 )
-@click.option("--threads", default=0, type=Whole(0, 512), help="CPU threads. Default: one a core.")
+@click.option("--threads", default=0, type=IntOption(0, 512), help="CPU threads. Default: one a core.")
 @click.option(
     "--codec",
     type=click.Choice(list(SUFFIXES)),
@@ -152,20 +157,20 @@ SUFFIXES = {
     show_default=True,
     help="nvenc, videotoolbox, qsv, amf: H.264 by an NVIDIA card's, a Mac's, Intel's or AMD's own encoder, if there is one.",
 )
-@click.option("--crf", default=18, show_default=True, type=Whole(0, 51), help="H.264 quality; lower is better.")
+@click.option("--crf", default=18, show_default=True, type=IntOption(0, 51), help="H.264 quality; lower is better.")
 @click.option("--encode-speed", default="veryfast", show_default=True, metavar="NAME", help="x264's preset.")
 @click.option("--flash-safe", is_flag=True, help="Hold flashing within what is safe to watch (ITU-R BT.1702).")
 @click.option("--also", metavar="SHAPES", help="Further shapes of the same render: 9:16,1:1.")
 @click.option("--out-dir", type=click.Path(path_type=Path), help="Where the clips of several songs are written.")
 @click.option("--job", type=click.Path(path_type=Path), help="Keep what is finished here. Default: <OUT>.reactive-job.")
-@click.option("--segment", default=0, type=Whole(0, 10_000), help="Frames of a piece. Default: by rule.")
+@click.option("--segment", default=0, type=IntOption(0, 10_000), help="Frames of a piece. Default: by rule.")
 @click.option("--mixed", is_flag=True, help="Go on with a job begun with other versions, device or threads.")
 @ray_options
 @recipe_options
 @click.option("--overwrite", is_flag=True, help="Replace an existing clip, once the new one is complete.")
 @hearing_options
 @json_option
-def run(songs: tuple[str, ...], output: Path | None, as_json: bool, wishes: Callable[[], Any], **options: Any) -> None:
+def run(songs: tuple[str, ...], output: Path | None, as_json: bool, hearing: Callable[[], Any], **options: Any) -> None:
     """Make a finished clip of each SONG; run again, it goes on where it was interrupted.
 
     \b
@@ -182,8 +187,8 @@ def run(songs: tuple[str, ...], output: Path | None, as_json: bool, wishes: Call
     with errors(as_json, USAGE):
         chosen = [_settings(song, options) for song in songs]
     with errors(as_json):
-        told = wishes()
-        chosen = [replace(settings, wishes=told) for settings in chosen]
+        told = hearing()
+        chosen = [replace(settings, hearing=told) for settings in chosen]
     yield_processors()
     if len(songs) > 1 or options["out_dir"]:
         _album(songs, chosen, options, as_json)
@@ -208,9 +213,9 @@ def run(songs: tuple[str, ...], output: Path | None, as_json: bool, wishes: Call
             else:
                 clip = make_clip(song, out, settings, progress=report, rates=bar.rates, tell=bar.tell)
     for note in clip.notes:
-        if note in bar.told:
+        if note in bar.notes:
             continue
-        click.echo(clean(note), err=True)
+        click.echo(printable(note), err=True)
     summary = clip.to_dict()
     if options["recipe_of"]:
         summary["differs"] = list(differs)
@@ -218,9 +223,11 @@ def run(songs: tuple[str, ...], output: Path | None, as_json: bool, wishes: Call
         click.echo(json.dumps(summary))
         return
     if settings.shots and not options["recipe_of"]:
-        click.echo(f"Single shots follow {clean(str(settings.shots))}.")
+        click.echo(f"Single shots follow {printable(str(settings.shots))}.")
     if options["recipe_of"]:
-        click.echo(clean(f"This may not be the very same clip: {', '.join(differs)}." if differs else "Made again."))
+        click.echo(
+            printable(f"This may not be the very same clip: {', '.join(differs)}." if differs else "Made again.")
+        )
     if options["photos"] and not clip.photos_shown:
         click.echo(PHOTOS_UNSEEN)
     print_clip(clip)
@@ -230,14 +237,14 @@ def print_clip(clip: Any) -> None:
     """Print what a clip is and what it took."""
     summary = clip.to_dict()
     if clip.already:
-        click.echo(f"{clean(str(clip.output))} is there already, made by this very command; nothing was done.")
+        click.echo(f"{printable(str(clip.output))} is there already, made by this very command; nothing was done.")
         return
     if clip.silent:
         click.echo("The song is silent, so the clip is calm.")
     elif not clip.steady:
         click.echo("No steady beat was heard; the clip follows loudness and a slow, even pulse.")
     click.echo(
-        f"{clean(str(clip.output))}: {counted(clip.frames, 'frame')}, {minutes(clip.duration)}, {summary['size']} at "
+        f"{printable(str(clip.output))}: {counted(clip.frames, 'frame')}, {minutes(clip.duration)}, {summary['size']} at "
         f"{summary['fps']} frames/s, {counted(clip.prompts_used, 'prompt')}"
     )
     if 0 < clip.pictures < clip.frames - clip.reused:
@@ -251,11 +258,11 @@ def print_clip(clip: Any) -> None:
     if not clip.flashes.passes:
         click.echo(f"Warning: {clip.flashes.sentence()}. It can hurt people; --flash-safe holds it back.", err=True)
     for path in clip.also:
-        click.echo(clean(str(path)))
+        click.echo(printable(str(path)))
     if clip.reused:
         click.echo(f"{counted(clip.reused, 'frame')} of an earlier run used again")
     click.echo(
-        f"{clean(str(clip.job))} keeps the pieces ({clip.job_bytes / 1e6:,.1f} MB); remove it with `reactive jobs clean`"
+        f"{printable(str(clip.job))} keeps the pieces ({clip.job_bytes / 1e6:,.1f} MB); remove it with `reactive jobs clean`"
     )
 
 
@@ -302,7 +309,7 @@ def _album(songs: tuple[str, ...], chosen: list[Any], options: dict[str, Any], a
                     if as_json:
                         click.echo(json.dumps({"song": song, "error": what}))
                     else:
-                        click.echo(f"Error: {clean(song)}: {clean(str(made))}", err=True)
+                        click.echo(f"Error: {printable(song)}: {printable(str(made))}", err=True)
                 elif as_json:
                     click.echo(json.dumps({"song": song, **made.to_dict()}))
                 else:
@@ -374,7 +381,7 @@ def _settings(song: str, options: dict[str, Any]) -> Any:
         take=options["take"],
         macros=parse_macros(options["macros"]),
         lyrics=options["lyrics"],
-        title=clean(options["title"])[:200],
+        title=printable(options["title"])[:200],
         logo=options["logo"],
         show_lyrics=options["show_lyrics"],
         **chosen_colours(options),

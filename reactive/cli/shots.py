@@ -12,21 +12,21 @@ import click
 from reactive.cli.common import (
     USAGE,
     Progress,
-    clean,
     errors,
     fps_option,
     frame_rate,
     json_option,
-    keep_inputs,
     lyrics_option,
     macro_option,
     photo_option,
     preset_option,
+    printable,
+    refuse_to_overwrite_inputs,
     seed_option,
     song_argument,
     video_option,
 )
-from reactive.cli.numbers import Whole
+from reactive.cli.numbers import IntOption
 
 
 @click.command()
@@ -45,7 +45,7 @@ from reactive.cli.numbers import Whole
 @click.option(
     "--own-photo", type=click.Path(path_type=Path), help="A photograph beside the song that they grow out of."
 )
-@click.option("--own-seed", type=Whole(0, 2**62 - 1), help="A seed of their own.")
+@click.option("--own-seed", type=IntOption(0, 2**62 - 1), help="A seed of their own.")
 @click.option("--reset", is_flag=True, help="Forget what was wanted of the chosen shots.")
 @click.option(
     "--shots",
@@ -55,7 +55,7 @@ from reactive.cli.numbers import Whole
 )
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Draw a contact sheet: .jpg, .png or .webp.")
 @click.option("--model", default="ember", show_default=True, help="Imagines the contact sheet; as in `reactive run`.")
-@click.option("--steps", type=Whole(1, 200), help="Evaluations a picture. Default: what the model wants.")
+@click.option("--steps", type=IntOption(1, 200), help="Evaluations a picture. Default: what the model wants.")
 @json_option
 def shots(song: str, as_json: bool, **options: Any) -> None:
     """List the shots of SONG's clip, draw them as a contact sheet, and change single ones.
@@ -74,15 +74,15 @@ def shots(song: str, as_json: bool, **options: Any) -> None:
     if changing and not options["chosen"]:
         raise click.UsageError("name the shots to change with --shot")
     with errors(as_json):
-        from reactive.preset.library import open_preset, words_of
+        from reactive.preset.library import lyrics_of, open_preset
         from reactive.preset.macros import parse_macros
 
         with errors(as_json, USAGE):
             rate = frame_rate(options["fps"])
             knobs = parse_macros(options["macros"])
         preset = open_preset(options["preset"])
-        wanted, lines = preset.preset, words_of(preset, options["lyrics"])
-        keep_inputs([options["output"]], [Path(song), *options["photos"], *options["videos"]])
+        wanted, lines = preset.preset, lyrics_of(preset, options["lyrics"])
+        refuse_to_overwrite_inputs([options["output"]], [Path(song), *options["photos"], *options["videos"]])
         if options["output"]:
             from reactive.render.contact import check_sheet
 
@@ -95,50 +95,50 @@ def shots(song: str, as_json: bool, **options: Any) -> None:
         heard = hear(song)
         track, analysis = heard.track, heard.analysis
         file = options["file"] or shots_path(Path(song))
-        wishes = load_shots(file) if file.is_file() else Shots(song_sha256=track.sha256)
+        shot_edits = load_shots(file) if file.is_file() else Shots(song_sha256=track.sha256)
         decided = build_timeline(
             analysis, wanted, samples=track.samples, fps=rate, seed=options["seed"], lyrics=lines,
             photos=tuple(photo.name for photo in options["photos"]),
             videos=tuple(video.name for video in options["videos"]), macros=knobs,
         )  # fmt: skip
         if changing:
-            wishes = change_shots(
-                decided, analysis, wishes, options["chosen"], said=_said(options, file), roll=options["roll"],
+            shot_edits = change_shots(
+                decided, analysis, shot_edits, options["chosen"], values=_said(options, file), roll=options["roll"],
                 lock=options["lock"], reset=options["reset"],
             )  # fmt: skip
-            save_shots(wishes, file)
-        timeline, unknown = apply_shots(decided, analysis, wishes)
+            save_shots(shot_edits, file)
+        timeline, unknown = apply_shots(decided, analysis, shot_edits)
         found = shots_of(timeline, analysis)
         picked = {find_shot(name, found).number for name in options["chosen"]}
         if options["output"]:
             from reactive.render.contact import contact_pictures, draw_sheet
 
-            photos = [*options["photos"], *(file.parent / name for name in shot_photos(wishes))]
+            photos = [*options["photos"], *(file.parent / name for name in shot_photos(shot_edits))]
             with Progress(not as_json and sys.stderr.isatty()) as report:
                 pictures = contact_pictures(
                     timeline, [shot for shot in found if not picked or shot.number in picked], model=options["model"],
                     steps=options["steps"], photos=photos, videos=options["videos"], progress=report,
                 )  # fmt: skip
-            draw_sheet(options["output"], timeline, found, pictures, _marks(wishes))
+            draw_sheet(options["output"], timeline, found, pictures, _marks(shot_edits))
     seconds = [float(shot.start / timeline.fps) for shot in found]
     if as_json:
         rows = [
             {"name": shot.name, "start": round(at, 4), "frames": shot.stop - shot.start, "prompts": list(shot.prompts),
-             "seed": shot.seed, "feedback": shot.fed_back, "mark": _marks(wishes).get(shot.name, "")}
+             "seed": shot.seed, "feedback": shot.fed_back, "mark": _marks(shot_edits).get(shot.name, "")}
             for shot, at in zip(found, seconds, strict=True)
         ]  # fmt: skip
         output = str(options["output"]) if options["output"] else None
         click.echo(json.dumps({"shots": rows, "unknown": unknown, "file": str(file), "output": output}))
         return
     for shot, at in zip(found, seconds, strict=True):
-        mark = _marks(wishes).get(shot.name, "")
+        mark = _marks(shot_edits).get(shot.name, "")
         click.echo(
-            f"{shot.number + 1:>4}  {int(at) // 60}:{at % 60:04.1f}  {clean(shot.name):<22} {mark:<7} {clean(shot.prompts[0])}"
+            f"{shot.number + 1:>4}  {int(at) // 60}:{at % 60:04.1f}  {printable(shot.name):<22} {mark:<7} {printable(shot.prompts[0])}"
         )
     for name in unknown:
-        click.echo(f"The shots file names {clean(name)}, which this clip does not have.")
+        click.echo(f"The shots file names {printable(name)}, which this clip does not have.")
     if options["output"]:
-        click.echo(clean(str(options["output"])))
+        click.echo(printable(str(options["output"])))
 
 
 def _said(options: dict[str, Any], file: Path) -> dict[str, Any]:
@@ -160,7 +160,7 @@ def _said(options: dict[str, Any], file: Path) -> dict[str, Any]:
     return said
 
 
-def _marks(wishes: Any) -> dict[str, str]:
+def _marks(edits: Any) -> dict[str, str]:
     return {
-        name: "locked" if wish.locked else "rolled" if wish.rolls else "changed" for name, wish in wishes.shot.items()
+        name: "locked" if edit.locked else "rolled" if edit.rolls else "changed" for name, edit in edits.shot.items()
     }

@@ -13,19 +13,19 @@ import click
 from reactive.cli.common import (
     PHOTOS_UNSEEN,
     USAGE,
-    clean,
     counted,
     errors,
     fps_option,
     frame_rate,
     hearing_options,
     json_option,
-    keep_inputs,
     lyrics_option,
     macro_option,
     no_shots_option,
     photo_option,
     preset_option,
+    printable,
+    refuse_to_overwrite_inputs,
     seed_option,
     shots_file,
     shots_option,
@@ -84,7 +84,7 @@ def timeline(
     rendered: Path | None,
     plot: Path | None,
     as_json: bool,
-    wishes: Callable[[], Any],
+    hearing: Callable[[], Any],
 ) -> None:
     """Decide what every frame of SONG's clip shall be, without rendering.
 
@@ -95,7 +95,7 @@ def timeline(
     """
     with errors(as_json):
         from reactive.exchange.formats import export_timeline, format_of
-        from reactive.preset.library import open_preset, words_of
+        from reactive.preset.library import lyrics_of, open_preset
         from reactive.preset.macros import macro_values, parse_macros
 
         with errors(as_json, USAGE):
@@ -104,10 +104,12 @@ def timeline(
         opened = open_preset(preset)
         wanted = opened.preset
         turned = macro_values(wanted, knobs)
-        lines = words_of(opened, lyrics)
+        lines = lyrics_of(opened, lyrics)
         wishes_file = shots_file(song, shots, no_shots)
         formats = [format_of(path, kind) for path in exports]
-        keep_inputs([output, plot, *exports], [Path(song), *photos, *videos, *([lyrics] if lyrics else [])])
+        refuse_to_overwrite_inputs(
+            [output, plot, *exports], [Path(song), *photos, *videos, *([lyrics] if lyrics else [])]
+        )
         for given in (*photos, *videos):
             from reactive.media.safe import regular_file
 
@@ -116,10 +118,10 @@ def timeline(
         from reactive.timeline.file import save_timeline
         from reactive.timeline.timeline import build_timeline
 
-        heard = hear(song, wishes())
+        heard = hear(song, hearing())
         track, analysis = heard.track, heard.analysis
         for note in heard.notes:
-            click.echo(clean(note), err=True)
+            click.echo(printable(note), err=True)
         decided = build_timeline(
             analysis, wanted, samples=track.samples, fps=rate, seed=seed,
             photos=tuple(photo.name for photo in photos), videos=tuple(video.name for video in videos),
@@ -134,7 +136,7 @@ def timeline(
             save_timeline(decided, output)
         clip = rendered or Path(f"{Path(song).stem}.mp4")
         if "otio" in formats and not clip.is_file():
-            click.echo(f"Note: {clean(str(clip))}, which the .otio file refers to, is not there yet.", err=True)
+            click.echo(f"Note: {printable(str(clip))}, which the .otio file refers to, is not there yet.", err=True)
         for path, format_name in zip(exports, formats, strict=True):
             export_timeline(
                 decided, path, kind=format_name, song=_beside(Path(song), path), clip=_beside(clip, path),
@@ -144,7 +146,7 @@ def timeline(
         if plot:
             from reactive.timeline.plot import plot_timeline
 
-            plot_timeline(decided, analysis, plot, title=clean(Path(song).name))
+            plot_timeline(decided, analysis, plot, title=printable(Path(song).name))
     prompts = sorted({*decided.columns["prompt_to"].tolist(), *decided.columns["prompt_from"].tolist()})
     summary = {
         "frames": decided.frames,
@@ -167,7 +169,7 @@ def timeline(
         click.echo(PHOTOS_UNSEEN)
     for written in (output, plot, *exports):
         if written:
-            click.echo(clean(str(written)))
+            click.echo(printable(str(written)))
 
 
 def _beside(file: Path, document: Path) -> str:

@@ -22,9 +22,9 @@ import torch
 from platformdirs import user_cache_path
 from torch.nn import functional
 
-from reactive.diffusion.backend.shortage import in_batches_that_fit
+from reactive.diffusion.backend.out_of_memory import in_batches_that_fit
 from reactive.diffusion.colour import to_lab
-from reactive.diffusion.core import Core, Request, from_bytes
+from reactive.diffusion.core import Core, FrameRequest, from_bytes
 from reactive.diffusion.models.conditioning import PromptBank
 from reactive.diffusion.models.model import Model
 from reactive.diffusion.sampling.noise import NoisePath
@@ -52,11 +52,11 @@ SECONDS = 25.0
 # one comparison a batch, so that even a slow model is soon done with the first
 PAIR = 2
 # prompts that change so much more or less than the middle one are told
-NEAR = 0.25
+MAX_DEVIATION = 0.25
 
 
 @dataclass(frozen=True)
-class Measured:
+class PaceMeasurement:
     """What was measured of a model's walk.
 
     Attributes
@@ -92,11 +92,11 @@ def change_of(
         No batch is begun that would not be done by then, but for the first; prompts that none was left for are NaN.
     """
     model = core.model
-    path = NoisePath(model.channels, core.height // model.factor, core.width // model.factor, 16)
+    path = NoisePath(model.channels, core.height // model.vae_scale_factor, core.width // model.vae_scale_factor, 16)
     # one seed after the other, so that time that runs out costs no prompt before it costs a second seed
     pairs = [(prompt, seed) for seed in seeds for prompt in range(prompts)]
     requests = [
-        Request(p, p, 0.0, 1.0, tuple(path.at(seed + (i << 48), walk) for i in range(core.noises_per_picture)))
+        FrameRequest(p, p, 0.0, 1.0, tuple(path.at(seed + (i << 48), walk) for i in range(core.noises_per_picture)))
         for p, seed in pairs
         for walk in (0.0, step)
     ]
@@ -115,7 +115,7 @@ def change_of(
     return np.array([np.mean(values) if values else np.nan for values in found])
 
 
-def measure_pace(model: Model, *, width: int, height: int, seconds: float = SECONDS) -> Measured:
+def measure_pace(model: Model, *, width: int, height: int, seconds: float = SECONDS) -> PaceMeasurement:
     """Measure the pace for a model at an imagine-size, in about so many seconds at most.
 
     Raises
@@ -132,16 +132,16 @@ def measure_pace(model: Model, *, width: int, height: int, seconds: float = SECO
     change, pictures = in_batches_that_fit(measure, PAIR, model)
     middle = float(np.nanmedian(change))
     if middle <= 0:
-        return Measured(1.0, pictures=pictures)
+        return PaceMeasurement(1.0, pictures=pictures)
     pace = float(f"{min(max(REFERENCE / middle, SLOWEST), FASTEST):.2g}")
-    return Measured(pace, outliers(change, PROMPTS), pictures)
+    return PaceMeasurement(pace, outliers(change, PROMPTS), pictures)
 
 
 def outliers(change: np.ndarray, prompts: Sequence[str]) -> tuple[tuple[str, float], ...]:
     """Return the prompts whose change lies beyond 25 % of the middle one's, each with its share of that."""
     middle = float(np.nanmedian(change))
     # what was not measured is no outlier
-    beyond = np.flatnonzero(np.abs(change / middle - 1) > NEAR)
+    beyond = np.flatnonzero(np.abs(change / middle - 1) > MAX_DEVIATION)
     return tuple((prompts[index], float(change[index] / middle)) for index in beyond.tolist())
 
 
@@ -150,9 +150,9 @@ def known_pace(model: Model, *, width: int, height: int) -> float | None:
 
     A folder says it in ``reactive.json``: ``"walk": {"384x224/1": 1.0}``, from size and steps to pace, or one number for all.
     """
-    if isinstance(model.walk, float):
-        return model.walk
-    if (said := model.walk.get(f"{width}x{height}/{model.steps}")) is not None:
+    if isinstance(model.walk_pace, float):
+        return model.walk_pace
+    if (said := model.walk_pace.get(f"{width}x{height}/{model.steps}")) is not None:
         return said
     with contextlib.suppress(OSError, ValueError, TypeError):
         return float(parse_json(_kept(model, width, height).read_bytes()))
@@ -165,10 +165,10 @@ def pace_of(model: Model, *, width: int, height: int) -> float:
     if known is not None:
         return known
     measured = measure_pace(model, width=width, height=height)
-    return keep_pace(model, measured.pace, width=width, height=height)
+    return save_pace(model, measured.pace, width=width, height=height)
 
 
-def keep_pace(model: Model, pace: float, *, width: int, height: int) -> float:
+def save_pace(model: Model, pace: float, *, width: int, height: int) -> float:
     """Keep a measured pace on this machine, and return it."""
     kept = _kept(model, width, height)
     # a cache that can't be written costs a measurement each time, nothing else

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from reactive.diffusion.backend.overflow import in_float32, require_whole, whole
-from reactive.diffusion.backend.parallel import Hands, parts_of
+from reactive.diffusion.backend.overflow import in_float32, is_finite, require_finite
+from reactive.diffusion.backend.parallel import BatchSplitter, part_count
 from reactive.diffusion.backend.transfer import stacked
 from reactive.diffusion.models.conditioning import PromptBank
 from reactive.diffusion.models.model import Model
@@ -21,7 +21,7 @@ from reactive.diffusion.sampling.sampling import sample
 
 
 @dataclass(frozen=True)
-class Request:
+class FrameRequest:
     """What one picture shall be.
 
     Attributes
@@ -74,15 +74,15 @@ class Core:
         self.noises_per_picture = model.steps if model.consistency else 1
         threads = torch.get_num_threads()
         alone = model.device.type != "cpu" or model.compiled
-        self.hands = Hands(1 if alone else parts_of(batch, threads), threads)
+        self.splitter = BatchSplitter(1 if alone else part_count(batch, threads), threads)
         # how many were imagined so far, and how many of them again in float32, for the report
         self.pictures = 0
-        self.again = 0
+        self.retried = 0
         # called once, while the device computes the next batch: what the host can do meanwhile
-        self.meanwhile: Callable[[], None] | None = None
+        self.host_work: Callable[[], None] | None = None
 
     @torch.inference_mode()
-    def imagine(self, requests: list[Request]) -> torch.Tensor:
+    def imagine(self, requests: list[FrameRequest]) -> torch.Tensor:
         """Return the pictures of at most `batch` requests, uint8 [n, 3, height, width] on the model's device.
 
         Where the number format overflows, a picture is imagined again in float32: as ever, its bits depend on nothing but itself.
@@ -95,25 +95,25 @@ class Core:
         self.pictures += len(requests)
         count = len(requests)
         padded = requests + [requests[-1]] * (self.batch - count)
-        pictures, good = self.hands.share(lambda part: _finished(self._decoded(self.model, part)), padded)
-        meanwhile, self.meanwhile = self.meanwhile, None
+        pictures, good = self.splitter.run(lambda part: _finished(self._decoded(self.model, part)), padded)
+        meanwhile, self.host_work = self.host_work, None
         if meanwhile is not None and self.model.device.type != "cpu":
             meanwhile()
         # one look a batch
-        if not self._flawless(good[:count]):
+        if not self._all_finite(good[:count]):
             with in_float32(self.model) as exact:
-                exactly = self.hands.share(lambda part: (self._decoded(exact, part),), padded)[0][:count]
-            require_whole(exactly, self.model)
-            self.again += int((~good[:count]).sum())
+                exactly = self.splitter.run(lambda part: (self._decoded(exact, part),), padded)[0][:count]
+            require_finite(exactly, self.model)
+            self.retried += int((~good[:count]).sum())
             return torch.where(good[:count].view(-1, 1, 1, 1), pictures[:count], to_bytes(exactly))
         return pictures[:count]
 
-    def _flawless(self, good: torch.Tensor) -> bool:
+    def _all_finite(self, good: torch.Tensor) -> bool:
         """Return whether all pictures are numbers; waits for the device."""
         return bool(good.all())
 
     @torch.inference_mode()
-    def _decoded(self, model: Model, padded: list[Request]) -> torch.Tensor:
+    def _decoded(self, model: Model, padded: list[FrameRequest]) -> torch.Tensor:
         """Return pictures as the model decodes them, [n, 3, height, width] in about [-1, 1]: a full batch, or a hand's part."""
         before, after = np.array([r.prompt_from for r in padded]), np.array([r.prompt_to for r in padded])
         weight = np.array([r.weight for r in padded])
@@ -123,12 +123,12 @@ class Core:
         noises = [self._stack(model, [r.noises[i] for r in padded]) for i in range(self.noises_per_picture)]
 
         def denoise(latents: torch.Tensor, tau: torch.Tensor) -> torch.Tensor:
-            return model.guided(latents, tau, conditioning, negative)
+            return model.predict_x0_guided(latents, tau, conditioning, negative)
 
         latents = sample(model.sampling, denoise, strength, self._encoded(model, padded), noises)
         return self._in_slices(model.decode, latents)
 
-    def _encoded(self, model: Model, requests: list[Request]) -> torch.Tensor | None:
+    def _encoded(self, model: Model, requests: list[FrameRequest]) -> torch.Tensor | None:
         """Return the latents of the sources, zeros where there is none; None if no request has one."""
         if all(request.source is None for request in requests):
             return None
@@ -145,7 +145,7 @@ class Core:
             return compute(batch)
         parts = []
         for part in torch.split(batch, self.slices):
-            filled = part if len(part) == self.slices else part[_filling(len(part), self.slices)]
+            filled = part if len(part) == self.slices else part[_padded_indices(len(part), self.slices)]
             parts.append(compute(filled)[: len(part)])
         return torch.cat(parts)
 
@@ -157,10 +157,10 @@ class Core:
 
 def _finished(pictures: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Return decoded pictures as `to_bytes` has them, and which of them consist of numbers."""
-    return to_bytes(pictures), whole(pictures)
+    return to_bytes(pictures), is_finite(pictures)
 
 
-def _filling(count: int, wanted: int) -> list[int]:
+def _padded_indices(count: int, wanted: int) -> list[int]:
     return [min(index, count - 1) for index in range(wanted)]
 
 

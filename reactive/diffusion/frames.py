@@ -14,8 +14,8 @@ import numpy as np
 import torch
 
 from reactive.diffusion.calibration import pace_of
-from reactive.diffusion.core import Core, Request, from_bytes
-from reactive.diffusion.joins import arriving_pictures, dissolved, morphed
+from reactive.diffusion.core import Core, FrameRequest, from_bytes
+from reactive.diffusion.joins import dissolved, morphed, next_shot_pictures
 from reactive.diffusion.motion.lens import through_lens
 from reactive.diffusion.sampling.noise import NoisePath
 from reactive.sources.video import VideoSource
@@ -24,7 +24,7 @@ from reactive.timeline.timeline import Timeline
 
 
 @dataclass(frozen=True)
-class Scenery:
+class SceneInputs:
     """What requests are made from: the timeline, its noise, and the photographs and videos at imagine-size.
 
     `photos` and `videos` go by the numbers of the timeline's column `source`; a photograph is float32
@@ -56,28 +56,28 @@ class Scenery:
         return tuple(self.noise.at(seed + (step << 48), walk) for step in range(count))
 
 
-def scenery(
+def scene_inputs(
     timeline: Timeline,
     core: Core,
     photos: Mapping[int, torch.Tensor],
     videos: Mapping[int, VideoSource] | None = None,
     *,
     pace: float | None = None,
-) -> Scenery:
+) -> SceneInputs:
     """Return the scenery of a timeline for a core's imagine-size; `pace` None: what is known or measured of the model."""
     model = core.model
     if pace is None:
         pace = pace_of(model, width=core.width, height=core.height)
-    shape = (model.channels, core.height // model.factor, core.width // model.factor)
+    shape = (model.channels, core.height // model.vae_scale_factor, core.width // model.vae_scale_factor)
     noise = NoisePath(*shape, timeline.harmonics, pace=pace, device=model.device)
-    return Scenery(timeline, noise, photos, videos or {})
+    return SceneInputs(timeline, noise, photos, videos or {})
 
 
-def frame_request(scene: Scenery, frame: int, noises: int) -> Request:
+def frame_request(scene: SceneInputs, frame: int, noises: int) -> FrameRequest:
     """Return the request for an independent frame."""
     columns = scene.timeline.columns
     source = int(columns["source"][frame])
-    own = Request(
+    own = FrameRequest(
         prompt_from=int(columns["prompt_from"][frame]),
         prompt_to=int(columns["prompt_to"][frame]),
         weight=float(columns["weight"][frame]),
@@ -90,7 +90,7 @@ def frame_request(scene: Scenery, frame: int, noises: int) -> Request:
 
 
 def independent_frames(
-    core: Core, scene: Scenery, frames: np.ndarray | Iterable[np.ndarray]
+    core: Core, scene: SceneInputs, frames: np.ndarray | Iterable[np.ndarray]
 ) -> Iterator[tuple[np.ndarray, torch.Tensor]]:
     """Imagine independent frames in full batches.
 
@@ -108,7 +108,7 @@ def independent_frames(
 
 
 def independent_pictures(
-    core: Core, scene: Scenery, frames: np.ndarray | Iterable[np.ndarray]
+    core: Core, scene: SceneInputs, frames: np.ndarray | Iterable[np.ndarray]
 ) -> Iterator[tuple[np.ndarray, torch.Tensor]]:
     """Imagine independent frames in full batches; yield them as `independent_frames` does, without the lens."""
     chunks = [frames] if isinstance(frames, np.ndarray) else frames
@@ -118,7 +118,7 @@ def independent_pictures(
             pictures = pictures.clone()
             # numbers, not a mask: a mask would have to be counted, which waits for the device
             dissolving = torch.from_numpy(np.flatnonzero(weights > 0)).to(pictures.device)
-            theirs = arriving_pictures(core, scene, chosen[weights > 0].tolist())
+            theirs = next_shot_pictures(core, scene, chosen[weights > 0].tolist())
             pictures[dissolving] = dissolved(pictures[dissolving], theirs, weights[weights > 0])
         yield chosen, pictures
 
@@ -135,9 +135,11 @@ def full_batches(chunks: Iterable[np.ndarray], size: int) -> Iterator[np.ndarray
         yield held
 
 
-def _imagined(core: Core, scene: Scenery, batches: Iterator[np.ndarray]) -> Iterator[tuple[np.ndarray, torch.Tensor]]:
+def _imagined(
+    core: Core, scene: SceneInputs, batches: Iterator[np.ndarray]
+) -> Iterator[tuple[np.ndarray, torch.Tensor]]:
     """Imagine batch after batch; while the device computes one, the requests for the next are made."""
-    prepared: list[tuple[np.ndarray, list[Request]]] = []
+    prepared: list[tuple[np.ndarray, list[FrameRequest]]] = []
 
     def prepare() -> None:
         chosen = next(batches, None)
@@ -151,5 +153,5 @@ def _imagined(core: Core, scene: Scenery, batches: Iterator[np.ndarray]) -> Iter
         if not prepared:
             return
         chosen, requests = prepared.pop()
-        core.meanwhile = prepare
+        core.host_work = prepare
         yield chosen, core.imagine(requests)

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from reactive.diffusion.core import Core, Request
+from reactive.diffusion.core import Core, FrameRequest
 
 if TYPE_CHECKING:
-    from reactive.diffusion.frames import Scenery
+    from reactive.diffusion.frames import SceneInputs
 
 
 def next_shot(columns: dict[str, np.ndarray], frame: int) -> int:
@@ -39,7 +39,9 @@ def prompts_at(columns: dict[str, np.ndarray], frames: np.ndarray) -> set[int]:
     return {*columns["prompt_from"][seen].tolist(), *columns["prompt_to"][seen].tolist()}
 
 
-def arriving_request(scene: Scenery, frame: int, noises: int, position: int | Fraction | None = None) -> Request:
+def next_shot_request(
+    scene: SceneInputs, frame: int, noises: int, position: int | Fraction | None = None
+) -> FrameRequest:
     """Return the request for the next shot's picture at a frame before it begins.
 
     Parameters
@@ -50,7 +52,7 @@ def arriving_request(scene: Scenery, frame: int, noises: int, position: int | Fr
     columns = scene.timeline.columns
     begin = next_shot(columns, frame)
     source = int(columns["source"][begin])
-    return Request(
+    return FrameRequest(
         prompt_from=int(columns["prompt_from"][begin]),
         prompt_to=int(columns["prompt_to"][begin]),
         weight=float(columns["weight"][begin]),
@@ -61,9 +63,9 @@ def arriving_request(scene: Scenery, frame: int, noises: int, position: int | Fr
     )
 
 
-def arriving_pictures(core: Core, scene: Scenery, frames: list[int]) -> torch.Tensor:
+def next_shot_pictures(core: Core, scene: SceneInputs, frames: list[int]) -> torch.Tensor:
     """Return the next shot's pictures at frames of a dissolve, uint8 [n, 3, height, width], without the lens."""
-    requests = [arriving_request(scene, frame, core.noises_per_picture) for frame in frames]
+    requests = [next_shot_request(scene, frame, core.noises_per_picture) for frame in frames]
     parts = [core.imagine(requests[i : i + core.batch]) for i in range(0, len(requests), core.batch)]
     return torch.cat([part.clone() for part in parts])
 
@@ -74,12 +76,12 @@ def dissolved(ours: torch.Tensor, theirs: torch.Tensor, weights: np.ndarray) -> 
     return torch.lerp(ours.float(), theirs.float(), share).round().to(torch.uint8)
 
 
-def morphed(scene: Scenery, own: Request, frame: int, position: int | Fraction | None = None) -> Request:
+def morphed(scene: SceneInputs, own: FrameRequest, frame: int, position: int | Fraction | None = None) -> FrameRequest:
     """Return a frame's request turned towards the next shot by the timeline's column `morph`; 0 leaves it as it is."""
     weight = float(scene.timeline.columns["morph"][frame])
     if weight <= 0:
         return own
-    other = arriving_request(scene, frame, len(own.noises), position)
+    other = next_shot_request(scene, frame, len(own.noises), position)
     sources = [request.source for request in (own, other) if request.source is not None]
     if len(sources) == 2:
         # a fed-back picture lies on the device, a photograph on the host

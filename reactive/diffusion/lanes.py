@@ -16,9 +16,9 @@ import numpy as np
 import torch
 
 from reactive.diffusion.backend.transfer import to_host
-from reactive.diffusion.core import Core, Request, from_bytes
-from reactive.diffusion.frames import Scenery
-from reactive.diffusion.joins import arriving_pictures, dissolved, morphed, next_shot
+from reactive.diffusion.core import Core, FrameRequest, from_bytes
+from reactive.diffusion.frames import SceneInputs
+from reactive.diffusion.joins import dissolved, morphed, next_shot, next_shot_pictures
 from reactive.diffusion.motion.camera import inverse_map, move_between, resample
 from reactive.diffusion.motion.guide import guiding_flow
 from reactive.diffusion.motion.lens import lens_maps, through_lens
@@ -28,7 +28,7 @@ from reactive.timeline.timeline import Timeline
 
 
 @dataclass(frozen=True)
-class Passage:
+class FeedbackRange:
     """What is wanted of a feedback shot, and where it goes on from.
 
     Attributes
@@ -39,7 +39,7 @@ class Passage:
         The frames [first, until) that are wanted.
     tick, picture
         Number and picture (uint8 [3, height, width]) of the last tick that is known; -1 and None at the shot's start.
-    kept
+    saved_pictures
         Pictures of the ticks that follow it, as far as an earlier run kept them.
     """
 
@@ -49,33 +49,33 @@ class Passage:
     until: int
     tick: int = -1
     picture: torch.Tensor | None = None
-    kept: Iterable[torch.Tensor] = ()
+    saved_pictures: Iterable[torch.Tensor] = ()
 
 
 _STILL = np.eye(3)
 # frames between ticks that are moved together
-_AT_ONCE = 8
+_MAX_WARPED_TOGETHER = 8
 # told each newly imagined picture: the passage, the tick's number, uint8 [3, height, width] on the host
-Ticked = Callable[[Passage, int, torch.Tensor], None]
+OnTick = Callable[[FeedbackRange, int, torch.Tensor], None]
 
 
 @dataclass
 class Lane:
     """A passage being rendered: its ticks, how many are done, and the last two pictures (uint8 [3, h, w])."""
 
-    passage: Passage
+    wanted: FeedbackRange
     ticks: list[Fraction]
     done: int = 0
     before: torch.Tensor | None = None
     last: torch.Tensor | None = None
     # what can be had again from the timeline: the video's motion to a tick, and the next shot's pictures in a dissolve
     flow: tuple[int, torch.Tensor | None] = (0, None)
-    arriving: dict[int, torch.Tensor] = field(default_factory=dict)
+    next_shot: dict[int, torch.Tensor] = field(default_factory=dict)
 
     @property
     def finished(self) -> bool:
         """Whether the last wanted frame has a tick on either side."""
-        return self.done == len(self.ticks) or (self.done > 0 and self.ticks[self.done - 1] >= self.passage.until - 1)
+        return self.done == len(self.ticks) or (self.done > 0 and self.ticks[self.done - 1] >= self.wanted.until - 1)
 
 
 def shot_ticks(timeline: Timeline, start: int, stop: int) -> list[Fraction]:
@@ -85,7 +85,7 @@ def shot_ticks(timeline: Timeline, start: int, stop: int) -> list[Fraction]:
 
 
 def feedback_frames(
-    core: Core, scene: Scenery, shots: Sequence[tuple[int, int]], *, until: int | None = None
+    core: Core, scene: SceneInputs, shots: Sequence[tuple[int, int]], *, until: int | None = None
 ) -> Iterator[tuple[np.ndarray, torch.Tensor]]:
     """Imagine whole feedback shots as lanes of one batch.
 
@@ -101,11 +101,11 @@ def feedback_frames(
     Frame numbers [n] of one shot, rising within it, and their finished pictures, uint8 [n, 3, height, width].
     """
     end = scene.timeline.frames if until is None else until
-    yield from lane_frames(core, scene, [Passage(start, stop, start, min(stop, end)) for start, stop in shots])
+    yield from lane_frames(core, scene, [FeedbackRange(start, stop, start, min(stop, end)) for start, stop in shots])
 
 
 def lane_frames(
-    core: Core, scene: Scenery, passages: Sequence[Passage], *, ticked: Ticked | None = None
+    core: Core, scene: SceneInputs, ranges: Sequence[FeedbackRange], *, on_tick: OnTick | None = None
 ) -> Iterator[tuple[np.ndarray, torch.Tensor]]:
     """Imagine passages of feedback shots as lanes of one batch.
 
@@ -114,9 +114,9 @@ def lane_frames(
 
     Parameters
     ----------
-    passages
+    ranges
         What is wanted; no two of the same shot may overlap.
-    ticked
+    on_tick
         Told each picture that was imagined, before the frames that it completes are yielded.
 
     Yields
@@ -124,15 +124,15 @@ def lane_frames(
     Wanted frame numbers [n] of one passage, rising within it, and their finished pictures, uint8 [n, 3, height, width].
     """
     timeline = scene.timeline
-    waiting = [Lane(p, shot_ticks(timeline, p.start, p.stop), done=p.tick + 1, last=p.picture) for p in passages]
+    waiting = [Lane(p, shot_ticks(timeline, p.start, p.stop), done=p.tick + 1, last=p.picture) for p in ranges]
     # long ones first: the batch then stays full until near the end
-    waiting.sort(key=lambda lane: (lane.passage.first - lane.passage.until, lane.passage.start))
+    waiting.sort(key=lambda lane: (lane.wanted.first - lane.wanted.until, lane.wanted.start))
     active: list[Lane] = []
     palettes = Palettes(core, scene)
     while waiting or active:
         while waiting and len(active) < core.batch:
             lane = waiting.pop(0)
-            for picture in lane.passage.kept:
+            for picture in lane.wanted.saved_pictures:
                 yield from _advance(core, scene, [lane], [picture])
                 if lane.finished:
                     break
@@ -141,20 +141,20 @@ def lane_frames(
         if not active:
             return
         requests = _tick_requests(core, scene, active)
-        requests = keep_palette(palettes, requests, [(lane.passage.start, _tick_frame(lane)) for lane in active])
+        requests = keep_palette(palettes, requests, [(lane.wanted.start, _tick_frame(lane)) for lane in active])
         _draw_ahead(scene, active)
         pictures = core.imagine(requests)
         # one copy for all lanes: the device is waited for once a batch, not once a picture
-        told = pictures if ticked is None else to_host(pictures).wait()
-        if ticked is not None:
-            for lane, copy in zip(active, told, strict=True):
-                ticked(lane.passage, lane.done, copy)
+        on_host = pictures if on_tick is None else to_host(pictures).wait()
+        if on_tick is not None:
+            for lane, copy in zip(active, on_host, strict=True):
+                on_tick(lane.wanted, lane.done, copy)
         yield from _advance(core, scene, active, [picture.clone() for picture in pictures])
         active = [lane for lane in active if not lane.finished]
 
 
 def _advance(
-    core: Core, scene: Scenery, lanes: Sequence[Lane], pictures: Sequence[torch.Tensor]
+    core: Core, scene: SceneInputs, lanes: Sequence[Lane], pictures: Sequence[torch.Tensor]
 ) -> Iterator[tuple[np.ndarray, torch.Tensor]]:
     """Take each lane's next picture in; yield the wanted frames that it completes."""
     completed = []
@@ -162,7 +162,7 @@ def _advance(
         lane.before, lane.last = lane.last, picture
         lane.done += 1
         frames = _frames_behind(lane)
-        frames = frames[(frames >= lane.passage.first) & (frames < lane.passage.until)]
+        frames = frames[(frames >= lane.wanted.first) & (frames < lane.wanted.until)]
         if len(frames):
             completed.append((lane, frames))
     between = _between(core, scene, completed)
@@ -170,13 +170,13 @@ def _advance(
         yield frames, _dissolving(core, scene, lane, frames, shown)
 
 
-def _tick_requests(core: Core, scene: Scenery, lanes: Sequence[Lane]) -> list[Request]:
+def _tick_requests(core: Core, scene: SceneInputs, lanes: Sequence[Lane]) -> list[FrameRequest]:
     """Return what each lane's next tick shall be, its source the last picture as the camera moves it until then."""
     moved = iter(_moved_to_tick(scene, [lane for lane in lanes if lane.last is not None]))
     return [_tick_request(core, scene, lane, None if lane.last is None else next(moved)) for lane in lanes]
 
 
-def _moved_to_tick(scene: Scenery, lanes: Sequence[Lane]) -> Iterable[torch.Tensor]:
+def _moved_to_tick(scene: SceneInputs, lanes: Sequence[Lane]) -> Iterable[torch.Tensor]:
     """Return each lane's last picture moved to its next tick, float32 [3, height, width] in [-1, 1]."""
     if not lanes:
         return ()
@@ -194,7 +194,7 @@ def _moved_to_tick(scene: Scenery, lanes: Sequence[Lane]) -> Iterable[torch.Tens
     return resample(from_bytes(pictures), np.stack(maps), flows=flows).clamp(-1, 1)
 
 
-def _tick_request(core: Core, scene: Scenery, lane: Lane, source: torch.Tensor | None) -> Request:
+def _tick_request(core: Core, scene: SceneInputs, lane: Lane, source: torch.Tensor | None) -> FrameRequest:
     timeline = scene.timeline
     tick = lane.ticks[lane.done]
     frame = _tick_frame(lane)
@@ -202,10 +202,10 @@ def _tick_request(core: Core, scene: Scenery, lane: Lane, source: torch.Tensor |
     noises = scene.noises(frame, core.noises_per_picture)
     if source is not None:
         # one slowly moving noise, added again and again, would burn in
-        fresh = scene.noise.fresh(int(columns["seed"][frame]), lane.passage.start, lane.done)
+        fresh = scene.noise.fresh(int(columns["seed"][frame]), lane.wanted.start, lane.done)
         share = timeline.feedback_fresh
         noises = (math.sqrt(1 - share) * noises[0] + math.sqrt(share) * fresh, *noises[1:])
-    own = Request(
+    own = FrameRequest(
         prompt_from=int(columns["prompt_from"][frame]),
         prompt_to=int(columns["prompt_to"][frame]),
         weight=float(columns["weight"][frame]),
@@ -219,23 +219,23 @@ def _tick_request(core: Core, scene: Scenery, lane: Lane, source: torch.Tensor |
 
 def _tick_frame(lane: Lane, ahead: int = 0) -> int:
     """Return the frame whose columns decide the lane's next tick, or a later one."""
-    return min(math.floor(lane.ticks[lane.done + ahead] + Fraction(1, 2)), lane.passage.stop - 1)
+    return min(math.floor(lane.ticks[lane.done + ahead] + Fraction(1, 2)), lane.wanted.stop - 1)
 
 
-def _draw_ahead(scene: Scenery, lanes: Sequence[Lane]) -> None:
+def _draw_ahead(scene: SceneInputs, lanes: Sequence[Lane]) -> None:
     """Have the fresh noise of the ticks after the next ones drawn while those are imagined."""
     seeds = scene.timeline.columns["seed"]
     scene.noise.draw_ahead(
-        (int(seeds[_tick_frame(lane, 1)]), lane.passage.start, lane.done + 1)
+        (int(seeds[_tick_frame(lane, 1)]), lane.wanted.start, lane.done + 1)
         for lane in lanes
         if lane.done + 1 < len(lane.ticks)
     )
 
 
-def _flow(scene: Scenery, lane: Lane, number: int) -> torch.Tensor | None:
+def _flow(scene: SceneInputs, lane: Lane, number: int) -> torch.Tensor | None:
     """Return what a guiding video's motion does between a tick and the one before it, as `resample` takes it."""
     if lane.flow[0] != number:
-        lane.flow = number, guiding_flow(scene, lane.passage.start, lane.ticks[number - 1], lane.ticks[number])
+        lane.flow = number, guiding_flow(scene, lane.wanted.start, lane.ticks[number - 1], lane.ticks[number])
     return lane.flow[1]
 
 
@@ -243,52 +243,52 @@ def _frames_behind(lane: Lane) -> np.ndarray:
     """Return the frames that lie after the tick before last, up to the last one."""
     last = lane.ticks[lane.done - 1]
     if lane.done == 1:
-        return np.array([lane.passage.start]) if last == lane.passage.start else np.zeros(0, np.int64)
+        return np.array([lane.wanted.start]) if last == lane.wanted.start else np.zeros(0, np.int64)
     first = math.floor(lane.ticks[lane.done - 2]) + 1
-    return np.arange(first, min(math.floor(last), lane.passage.stop - 1) + 1)
+    return np.arange(first, min(math.floor(last), lane.wanted.stop - 1) + 1)
 
 
-def _dissolving(core: Core, scene: Scenery, lane: Lane, frames: np.ndarray, shown: torch.Tensor) -> torch.Tensor:
+def _dissolving(core: Core, scene: SceneInputs, lane: Lane, frames: np.ndarray, shown: torch.Tensor) -> torch.Tensor:
     """Return a lane's frames, uint8 [n, 3, height, width], with the next shot coming in over those that dissolve."""
     columns = scene.timeline.columns
     weights = columns["dissolve"][frames]
     if not weights.any():
         return shown
     wanted = frames[weights > 0]
-    missing = [frame for frame in wanted.tolist() if frame not in lane.arriving]
+    missing = [frame for frame in wanted.tolist() if frame not in lane.next_shot]
     if missing:
         # a whole batch of the dissolve at once: batches have one shape, full or not
         ahead = np.arange(missing[0], next_shot(columns, missing[0]))
         chosen = ahead[columns["dissolve"][ahead] > 0][: core.batch].tolist()
-        lane.arriving = dict(zip(chosen, arriving_pictures(core, scene, chosen), strict=True)) | {
-            frame: lane.arriving[frame] for frame in wanted.tolist() if frame in lane.arriving
+        lane.next_shot = dict(zip(chosen, next_shot_pictures(core, scene, chosen), strict=True)) | {
+            frame: lane.next_shot[frame] for frame in wanted.tolist() if frame in lane.next_shot
         }
-    theirs = through_lens(torch.stack([lane.arriving[frame] for frame in wanted.tolist()]), columns, wanted)
+    theirs = through_lens(torch.stack([lane.next_shot[frame] for frame in wanted.tolist()]), columns, wanted)
     dissolving = torch.from_numpy(np.flatnonzero(weights > 0)).to(shown.device)
     shown[dissolving] = dissolved(shown[dissolving], theirs, weights[weights > 0])
     return shown
 
 
-def _between(core: Core, scene: Scenery, completed: Sequence[tuple[Lane, np.ndarray]]) -> list[torch.Tensor]:
+def _between(core: Core, scene: SceneInputs, completed: Sequence[tuple[Lane, np.ndarray]]) -> list[torch.Tensor]:
     """Return for each lane frames between its last two ticks through the lens, uint8 [n, 3, height, width]."""
     wanted = [(lane, int(frame)) for lane, frames in completed for frame in frames]
     shown: list[torch.Tensor] = []
     # some at a time: slow ticks have many frames between them, and not every machine has room for those of all lanes
-    at_once = max(core.batch, _AT_ONCE)
+    at_once = max(core.batch, _MAX_WARPED_TOGETHER)
     for first in range(0, len(wanted), at_once):
         shown += _through_camera_and_lens(scene, wanted[first : first + at_once])
     parts = iter(shown)
     return [torch.stack([next(parts) for _ in frames]) for _, frames in completed]
 
 
-def _through_camera_and_lens(scene: Scenery, wanted: Sequence[tuple[Lane, int]]) -> list[torch.Tensor]:
+def _through_camera_and_lens(scene: SceneInputs, wanted: Sequence[tuple[Lane, int]]) -> list[torch.Tensor]:
     """Return lanes' frames uint8 [3, height, width]: a tick's picture, or the blend of two, each moved to the frame's moment."""
     columns = scene.timeline.columns
     first = wanted[0][0].last
     assert first is not None
     aspect = first.shape[-1] / first.shape[-2]
     lens, moving = lens_maps(columns, np.array([frame for _, frame in wanted]), aspect)
-    ends: list[End] = []
+    ends: list[WarpedTick] = []
     shares: list[float | None] = []
     for number, (lane, frame) in enumerate(wanted):
         assert lane.last is not None
@@ -296,7 +296,7 @@ def _through_camera_and_lens(scene: Scenery, wanted: Sequence[tuple[Lane, int]])
         if frame == last or lane.before is None:
             shares.append(None)
             if moving[number]:
-                ends.append(End(lane.last, _STILL, lens[number], None))
+                ends.append(WarpedTick(lane.last, _STILL, lens[number], None))
             continue
         early = lane.ticks[lane.done - 2]
         share = float((frame - early) / (last - early))
@@ -304,7 +304,7 @@ def _through_camera_and_lens(scene: Scenery, wanted: Sequence[tuple[Lane, int]])
         through = lens[number] if moving[number] else _STILL
         for picture, tick, reach in ((lane.before, early, share), (lane.last, last, share - 1)):
             camera = inverse_map(move_between(columns, float(tick), float(frame)), aspect)
-            ends.append(End(picture, camera, through, None if flow is None else flow * reach))
+            ends.append(WarpedTick(picture, camera, through, None if flow is None else flow * reach))
         shares.append(share)
     moved = iter(_resampled(ends))
     shown = []
@@ -318,7 +318,7 @@ def _through_camera_and_lens(scene: Scenery, wanted: Sequence[tuple[Lane, int]])
 
 
 @dataclass(frozen=True)
-class End:
+class WarpedTick:
     """A tick's picture on its way to a frame: uint8 [3, height, width], camera and lens [3, 3], flow as `resample` takes it."""
 
     picture: torch.Tensor
@@ -327,7 +327,7 @@ class End:
     flow: torch.Tensor | None
 
 
-def _resampled(ends: Sequence[End]) -> Iterable[torch.Tensor]:
+def _resampled(ends: Sequence[WarpedTick]) -> Iterable[torch.Tensor]:
     if not ends:
         return ()
     cameras, lenses = np.stack([end.camera for end in ends]), np.stack([end.lens for end in ends])

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 
 from reactive.diffusion.colour import led_to, palette
-from reactive.diffusion.core import Core, Request, from_bytes
-from reactive.diffusion.frames import Scenery
+from reactive.diffusion.core import Core, FrameRequest, from_bytes
+from reactive.diffusion.frames import SceneInputs
 
 # a prompt of a shot, and the frame where the shot first shows it
 Key = tuple[int, int]
@@ -25,7 +25,7 @@ _KEPT = 512
 class Palettes:
     """Hands out palettes, imagining each prompt's own picture where it is first asked for."""
 
-    def __init__(self, core: Core, scene: Scenery) -> None:
+    def __init__(self, core: Core, scene: SceneInputs) -> None:
         self.core = core
         self.scene = scene
         self._known: OrderedDict[Key, torch.Tensor] = OrderedDict()
@@ -48,11 +48,13 @@ class Palettes:
         """Return the palette, float32 [2, 3], of a blend of two prompts that `learn` has just been told of."""
         return torch.lerp(self._known[before], self._known[after], weight)
 
-    def _request(self, prompt: int, frame: int) -> Request:
-        return Request(prompt, prompt, 0.0, 1.0, self.scene.noises(frame, self.core.noises_per_picture))
+    def _request(self, prompt: int, frame: int) -> FrameRequest:
+        return FrameRequest(prompt, prompt, 0.0, 1.0, self.scene.noises(frame, self.core.noises_per_picture))
 
 
-def keep_palette(palettes: Palettes, requests: list[Request], places: Sequence[tuple[int, int]]) -> list[Request]:
+def keep_palette(
+    palettes: Palettes, requests: list[FrameRequest], places: Sequence[tuple[int, int]]
+) -> list[FrameRequest]:
     """Return requests whose fed-back pictures are led towards the palettes of their prompts.
 
     Parameters

@@ -22,7 +22,7 @@ _ADDRESS = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]+://")
 
 
 @dataclass(frozen=True)
-class Settings:
+class DeforumSettings:
     """A file's settings, the Parseq document that drives them (or None), whether its differences count, and notes."""
 
     settings: dict[str, Any]
@@ -31,7 +31,7 @@ class Settings:
     notes: tuple[str, ...]
 
 
-def read_settings(path: Path) -> Settings:
+def read_settings(path: Path) -> DeforumSettings:
     """Read settings or a Parseq document.
 
     Raises
@@ -44,7 +44,7 @@ def read_settings(path: Path) -> Settings:
     data = _read(path, notes)
     if is_parseq(data):
         alone = _parseq(data, where)
-        return Settings({}, alone, True, (*notes, *alone.notes))
+        return DeforumSettings({}, alone, True, (*notes, *alone.notes))
     settings = _flat(data)
     manifest = settings.get("parseq_manifest")
     parseq = _driver(manifest, path, notes) if manifest else None
@@ -56,7 +56,7 @@ def read_settings(path: Path) -> Settings:
         if parseq.fps and isinstance(fps, (int, float)) and abs(parseq.fps - fps) > 0.01:
             notes.append(f"Parseq's {parseq.fps:g} frames a second: Deforum's {fps:g} are taken")
     deltas = settings.get("parseq_use_deltas", True) is not False
-    return Settings(settings, parseq, deltas, tuple(notes))
+    return DeforumSettings(settings, parseq, deltas, tuple(notes))
 
 
 def decode(data: bytes) -> tuple[str, str]:

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from reactive.errors import PresetError
-from reactive.exchange.deforum_file import Settings, read_settings
+from reactive.exchange.deforum_file import DeforumSettings, read_settings
 from reactive.exchange.deforum_prompts import Prompts, plain_prompt, read_prompts
 from reactive.exchange.schedule import draw_schedule
 from reactive.preset.schema import MAX_PROMPTS, check_preset
@@ -150,7 +150,7 @@ def import_deforum(path: Path, *, tempo: float = 120.0) -> Imported:
     return Imported(text, tuple(without))
 
 
-def _prompts(read: Settings, where: str, names: dict[str, float]) -> Prompts:
+def _prompts(read: DeforumSettings, where: str, names: dict[str, float]) -> Prompts:
     settings, parseq = read.settings, read.parseq
     given = settings.get("animation_prompts") or settings.get("prompts")
     if isinstance(settings.get("prompts"), dict) and settings["prompts"]:
@@ -169,7 +169,7 @@ def _prompts(read: Settings, where: str, names: dict[str, float]) -> Prompts:
     return prompts
 
 
-def _mode(read: Settings) -> str:
+def _mode(read: DeforumSettings) -> str:
     """Return the animation mode; a Parseq document by itself is of the mode whose fields it moves."""
     told = read.settings.get("animation_mode")
     if isinstance(told, str):
@@ -181,7 +181,7 @@ def _mode(read: Settings) -> str:
 
 
 def _curves(
-    read: Settings, mode: str, length: int, names: dict[str, float], without: list[str]
+    read: DeforumSettings, mode: str, length: int, names: dict[str, float], without: list[str]
 ) -> dict[str, np.ndarray | None]:
     """Return the curves that the mode moves by under the names of 2D's, beside rotations in depth and the strength."""
     at = np.unique(np.linspace(0, length - 1, min(length, SAMPLES)).astype(np.int64))
@@ -208,7 +208,9 @@ def _curves(
     return curves
 
 
-def _curve(read: Settings, name: str, at: np.ndarray, names: dict[str, float], without: list[str]) -> np.ndarray | None:
+def _curve(
+    read: DeforumSettings, name: str, at: np.ndarray, names: dict[str, float], without: list[str]
+) -> np.ndarray | None:
     """Return a schedule's values at some frames, or None where there is none that can be read."""
     if read.parseq:
         field = name.removesuffix("_schedule")

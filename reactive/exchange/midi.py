@@ -8,7 +8,7 @@ from fractions import Fraction
 import numpy as np
 
 from reactive.exchange.moments import phase_runs, prompt_runs
-from reactive.exchange.needs import needed
+from reactive.exchange.packages import require_package
 from reactive.timeline.clock import frame_time
 from reactive.timeline.timeline import Timeline
 
@@ -34,7 +34,7 @@ def midi_bytes(timeline: Timeline, *, tempo: float = 120.0) -> bytes:
     ReactiveError
         If mido is not installed.
     """
-    mido = needed("mido")
+    mido = require_package("mido")
     microseconds = mido.bpm2tempo(min(max(tempo, 20.0), 999.0))
     seconds_a_tick = Fraction(microseconds, 1_000_000 * TICKS)
 

@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import quote
 
 from reactive.exchange.moments import Run, phase_runs, prompt_runs, shot_runs
-from reactive.exchange.needs import needed
+from reactive.exchange.packages import require_package
 from reactive.timeline.clock import frame_length, nearest_frame
 from reactive.timeline.timeline import Timeline
 
@@ -33,7 +33,7 @@ def otio_text(
     ReactiveError
         If opentimelineio is not installed.
     """
-    otio = needed("opentimelineio")
+    otio = require_package("opentimelineio")
     rate = 1 / frame_length(timeline.fps)
 
     def span(start: int, stop: int) -> Any:

@@ -17,13 +17,13 @@ import numpy as np
 from reactive.audio.rhythm import BEATS_PER_BAR
 from reactive.diffusion.motion.camera import PATH
 from reactive.errors import TimelineError
-from reactive.live.online_analysis import Listening
+from reactive.live.online_analysis import LiveSignals
 from reactive.preset.bounds import LIMITS
 from reactive.preset.macros import macro_values
-from reactive.preset.schema import Phase, Preset, span
+from reactive.preset.schema import Phase, Preset, parse_length
 from reactive.preset.vocabulary import MACRO
 from reactive.timeline.clock import frame_length, frame_time, frames_in
-from reactive.timeline.controls import CONTROLS, check_control, turned
+from reactive.timeline.controls import CONTROLS, apply_controls, check_control
 from reactive.timeline.evaluate import evaluate
 from reactive.timeline.perform import MAX_CROSSFADE, Change
 from reactive.timeline.placement import FEEDBACK, NO_SOURCE
@@ -39,7 +39,7 @@ SILENCE_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
-class Row:
+class LiveFrame:
     """What a frame shall be.
 
     Attributes
@@ -100,7 +100,7 @@ class Conductor:
     ----------
     presets
         By name; the first is played at the start.
-    listening
+    signals
         What is heard.
     seed
         Decides prompt order, noise and shake.
@@ -113,7 +113,7 @@ class Conductor:
     def __init__(
         self,
         presets: Mapping[str, Preset],
-        listening: Listening,
+        signals: LiveSignals,
         *,
         seed: int = 0,
         photos: int = 0,
@@ -121,12 +121,12 @@ class Conductor:
         macros: Mapping[str, float] | None = None,
     ) -> None:
         self.presets = dict(presets)
-        self.listening = listening
+        self.signals = signals
         self.seed = seed
         self.photos, self.videos = photos, videos
         self.macros = dict(macros or {})
         self.controls: dict[str, float] = {}
-        self.told: dict[str, str] = {}
+        self.replaced_texts: dict[str, str] = {}
         self.switches = {"freeze": False, "hold": False, "black": False}
         self.walk, self.shot, self.round, self.phase = 0.0, 0, 0, 0
         self._camera = dict.fromkeys(PATH, 0.0)
@@ -135,18 +135,18 @@ class Conductor:
         self._pending: int | None = None
         self._random = np.random.Generator(np.random.Philox(key=[seed % 2**63, 7]))
         self._load(next(iter(self.presets)))
-        self._begin(0, hit=True)
+        self._begin(0, is_cut=True)
 
     @property
     def fps(self) -> Fraction:
         """Frames a second."""
-        return self.listening.fps
+        return self.signals.fps
 
     def _load(self, name: str) -> None:
         self.name = name
         self.preset = self.presets[name]
         self._pools = Pools(self.preset, self.seed)
-        self._played = turned(self.preset, self.controls)
+        self._played = apply_controls(self.preset, self.controls)
         self._blend = _Blend(0, self._pools.next(0))
         self._blend.before = self._blend.after
         self._next = self._pools.next(0)
@@ -166,10 +166,10 @@ class Conductor:
             self.macros[short] = macro_values(self.preset, {short: value})[short]
         elif kind == "control":
             self.controls[name] = check_control(name, value)
-            self._played = turned(self.preset, self.controls)
+            self._played = apply_controls(self.preset, self.controls)
         elif kind == "prompt":
-            first = next((old for old, new in self.told.items() if new == name), name)
-            self.told = dict(list({**self.told, first: change.text}.items())[-500:])
+            first = next((old for old, new in self.replaced_texts.items() if new == name), name)
+            self.replaced_texts = dict(list({**self.replaced_texts, first: change.text}.items())[-500:])
         elif kind == "phase":
             if not 0 <= round(value) < len(self.preset.phase):
                 count = len(self.preset.phase)
@@ -193,7 +193,7 @@ class Conductor:
         self.presets[name] = preset
         if name == self.name:
             self._load(name)
-            self._begin(min(self.phase, len(preset.phase) - 1), hit=False)
+            self._begin(min(self.phase, len(preset.phase) - 1), is_cut=False)
 
     def knobs(self) -> dict[str, float]:
         """Return where the preset's own knobs stand; those of other presets are left aside."""
@@ -201,21 +201,21 @@ class Conductor:
         return macro_values(self.preset, {name: value for name, value in self.macros.items() if name in known})
 
     # -- frame by frame ------------------------------------------------------------------------------------------------
-    def step(self, frame: int) -> Row:
+    def step(self, frame: int) -> LiveFrame:
         """Decide the frame that has just been heard."""
-        beats, bars = self.listening.beats, self.listening.bars
+        beats, bars = self.signals.beats, self.signals.bars
         phase = self._played.phase[self.phase]
-        scope = self.listening.scope({f"{MACRO}{name}": value for name, value in self.knobs().items()})
+        scope = self.signals.scope({f"{MACRO}{name}": value for name, value in self.knobs().items()})
         on_bar, on_beat = self._crossed(bars, beats)
         if self._pending is not None:
-            self._begin(self._pending, hit=True)
+            self._begin(self._pending, is_cut=True)
             self._pending = None
         elif on_bar and self._over(phase, bars, scope):
-            self._begin((self.phase + 1) % len(self._played.phase), hit=phase.switch.how == "cut")
+            self._begin((self.phase + 1) % len(self._played.phase), is_cut=phase.switch.how == "cut")
         elif not self.switches["freeze"]:
             self._switch(frame, phase, beats, scope, on_beat, on_bar)
         phase = self._played.phase[self.phase]
-        silent = frame_length(self.fps) * self.listening.silent_frames > SILENCE_SECONDS
+        silent = frame_length(self.fps) * self.signals.silent_frames > SILENCE_SECONDS
         values = {name: float(evaluate(text, scope)[-1]) for name, text in expressions(self._played, phase).items()}
         row = self._row(frame, phase, values, silent)
         if not self.switches["freeze"]:
@@ -241,25 +241,25 @@ class Conductor:
         here, there = (float(evaluate(p.fits, scope)[-window:].mean()) for p in (phase, following))  # type: ignore[arg-type]
         return there > here + BETTER
 
-    def _begin(self, number: int, *, hit: bool) -> None:
+    def _begin(self, number: int, *, is_cut: bool) -> None:
         """Begin a phase with its first prompt."""
-        if number <= self.phase and self.listening.frames:
+        if number <= self.phase and self.signals.frames:
             self.round += 1
         self.phase = number
-        self._began_beats, self._began_bars = self.listening.beats, self.listening.bars
-        self._began_frame = self.listening.frames
-        self._switched_beats = self._restarted = self.listening.beats
+        self._began_beats, self._began_bars = self.signals.beats, self.signals.bars
+        self._began_frame = self.signals.frames
+        self._switched_beats = self._restarted = self.signals.beats
         self._sources += 1
-        self.listening.told["section"] = 1.0
+        self.signals.conductor_values["section"] = 1.0
         phase = self._played.phase[number]
-        self._change_to(self._pools.next(number, self._height(phase)), phase, hit=hit or phase.mode == "feedback")
+        self._change_to(self._pools.next(number, self._height(phase)), phase, is_cut=is_cut or phase.mode == "feedback")
         self._next = self._pools.next(number, self._height(phase))
 
     def _switch(self, frame: int, phase: Phase, beats: float, scope: object, on_beat: bool, on_bar: bool) -> None:
         """Change the prompt if it is time."""
         restart = phase.mode == "feedback" and beats - self._restarted >= MAX_FEEDBACK_BARS * BEATS_PER_BAR - 0.02
         accent = on_beat and float(evaluate(phase.switch.accent, scope)[-1]) > 0.5  # type: ignore[arg-type]
-        every = span(phase.switch.every)
+        every = parse_length(phase.switch.every)
         length = every.count * (BEATS_PER_BAR if every.unit == "bar" else 1)
         held = beats - self._switched_beats
         # counted from the phase's beginning, so that changes stay on the grid
@@ -268,36 +268,36 @@ class Conductor:
         )
         if not (due or accent or (restart and on_bar)):
             return
-        heard = self.listening.now is not None and self.listening.now.place.heard
-        hit = (phase.switch.how == "cut" and heard) or accent or phase.mode == "feedback"
+        heard = self.signals.now is not None and self.signals.now.position.heard
+        is_cut = (phase.switch.how == "cut" and heard) or accent or phase.mode == "feedback"
         if not phase.switch.strobe and held < MIN_HOLD_BEATS - 0.25:
             return
-        if hit and float(frame_time(frame, self.fps)) - self._last_hit < MIN_HIT_SECONDS:
+        if is_cut and float(frame_time(frame, self.fps)) - self._last_hit < MIN_HIT_SECONDS:
             return
         self._switched_beats = beats
         if restart:
             self._restarted = beats
             self.shot += 1
         following, self._next = self._next, self._pools.next(self.phase, self._height(phase))
-        self._change_to(following, phase, hit=hit)
+        self._change_to(following, phase, is_cut=is_cut)
 
     def _height(self, phase: Phase) -> float:
         if phase.order != "ladder":
             return 0.0
-        scope = self.listening.scope({f"{MACRO}{name}": value for name, value in self.knobs().items()})
+        scope = self.signals.scope({f"{MACRO}{name}": value for name, value in self.knobs().items()})
         return float(evaluate(phase.climb, scope)[-1])
 
-    def _change_to(self, prompt: int, phase: Phase, *, hit: bool) -> None:
+    def _change_to(self, prompt: int, phase: Phase, *, is_cut: bool) -> None:
         """Let the prompt being shown give way to another one, at once or over some beats."""
-        if hit:
+        if is_cut:
             self._blend = _Blend(prompt, prompt)
-            self._last_hit = float(frame_time(self.listening.frames, self.fps))
+            self._last_hit = float(frame_time(self.signals.frames, self.fps))
             if not phase.switch.match:
                 self.shot += 1
             return
-        over = span(phase.switch.over or DEFAULT_OVER[phase.switch.how])
+        over = parse_length(phase.switch.over or DEFAULT_OVER[phase.switch.how])
         beats = max(over.count * (BEATS_PER_BAR if over.unit == "bar" else 1), 1.0)
-        tempo = self.listening.now.place.tempo if self.listening.now else 120.0
+        tempo = self.signals.now.position.tempo if self.signals.now else 120.0
         count = max(1, round(frames_in(beats * 60 / tempo, self.fps)))
         self._blend = _Blend(self._main(), prompt, blend_weights(count), slerp=phase.switch.how == "slerp")
 
@@ -310,11 +310,11 @@ class Conductor:
         negative, palette = self._pools.negatives[self._main()], self._pools.palettes[self._main()]
         self._load(name)
         self.phase = 0
-        self._began_beats, self._began_bars = self.listening.beats, self.listening.bars
+        self._began_beats, self._began_bars = self.signals.beats, self.signals.bars
         self._began_frame, self._switched_beats, self._restarted = (
-            self.listening.frames,
-            self.listening.beats,
-            self.listening.beats,
+            self.signals.frames,
+            self.signals.beats,
+            self.signals.beats,
         )
         count = int(frames_in(seconds, self.fps))
         if count:
@@ -325,9 +325,9 @@ class Conductor:
 
     def _text(self, number: int) -> str:
         text = self._pools.prompts[number]
-        return self.told.get(text, text)
+        return self.replaced_texts.get(text, text)
 
-    def _row(self, frame: int, phase: Phase, values: dict[str, float], silent: bool) -> Row:
+    def _row(self, frame: int, phase: Phase, values: dict[str, float], silent: bool) -> LiveFrame:
         step = frame_length(self.fps)
         if not (self.switches["freeze"] or self.switches["hold"]):
             self.walk += min(max(values["speed"], 0.0), MAX_SPEED) * step
@@ -355,7 +355,7 @@ class Conductor:
         }  # fmt: skip
         numbers = (self._blend.before, self._blend.after, self._next)
         texts, negatives = ([f(n) for n in numbers] for f in (self._text, self._pools.negatives.__getitem__))
-        return Row(
+        return LiveFrame(
             frame, frame_time(frame, self.fps), columns, (texts[0], texts[1], texts[2]),
             (negatives[0], negatives[1], negatives[2]), self._blend.slerp, self.noise_seed, self.shot, self.phase,
             self._played.feedback.fresh, self._played.feedback.rate, self.switches["black"], self.switches["hold"], tuple(palettes),
@@ -388,7 +388,7 @@ class Conductor:
     def _tell(self, phase: Phase, bars: float) -> None:
         """Tell the next frame's signals how far the phase and the round have come."""
         progress = min(max((bars - self._began_bars) / phase.bars[1], 0.0), 1.0)
-        self.listening.told |= {
+        self.signals.conductor_values |= {
             "phase.progress": progress, "section.progress": progress,
             "loop.progress": (self.phase + progress) / len(self._played.phase),
         }  # fmt: skip

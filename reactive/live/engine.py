@@ -20,16 +20,16 @@ import numpy as np
 import torch
 from PIL import Image
 
-from reactive.diffusion.backend.shortage import smaller_batch
+from reactive.diffusion.backend.out_of_memory import smaller_batch
 from reactive.diffusion.core import Core
-from reactive.diffusion.frames import Scenery, independent_frames
+from reactive.diffusion.frames import SceneInputs, independent_frames
 from reactive.diffusion.grade import graded
 from reactive.diffusion.lanes import feedback_frames
 from reactive.errors import ReactiveError
 from reactive.live.estimate import Estimate
-from reactive.live.material import Material
-from reactive.live.pace import Pace
-from reactive.live.picture_store import Picture, Store, changed_frames
+from reactive.live.material import SongMaterial
+from reactive.live.picture_store import Picture, PictureStore, changed_frames
+from reactive.live.stride import StrideControl
 from reactive.live.transport import Transport
 from reactive.timeline.clock import frame_time, frames_in, nearest_frame
 from reactive.timeline.timeline import FEEDBACK, Timeline
@@ -38,11 +38,11 @@ log = logging.getLogger(__name__)
 # how far ahead of the playhead it works, in seconds; while paused it prepares the beginning of what comes
 AHEAD, AHEAD_PAUSED = 2.5, 1.0
 # a slow machine looks further, so many times as far as one piece of work takes, but no further than so many seconds
-FURTHER, FURTHEST = 3.0, 30.0
+LOOKAHEAD_FACTOR, MAX_LOOKAHEAD = 3.0, 30.0
 # which share of that may be skipped as too near
-SKIPPED = 0.5
+MAX_SKIPPED_SHARE = 0.5
 # a picture that comes late is wanted where nothing would be seen for so many seconds
-BARREN = 1.0
+STALE_SECONDS = 1.0
 # a batch that is not full begins when its first picture will be seen within so many seconds beyond its own making
 FILLING = 0.5
 # how long a seek into a feedback shot may imagine its way there from the start; the batch in flight comes before that
@@ -99,7 +99,7 @@ class _Scene:
     black: np.ndarray
     independent: Core
     feedback: Core
-    scenery: Scenery
+    inputs: SceneInputs
     starts: np.ndarray
 
 
@@ -114,11 +114,11 @@ class Engine:
         Called from the thread after each piece of work, with the frames that are new.
     """
 
-    def __init__(self, material: Material, made: Callable[[list[int]], None]) -> None:
+    def __init__(self, material: SongMaterial, made: Callable[[list[int]], None]) -> None:
         self.material = material
         self.made = made
-        self.store = Store()
-        self.pace = Pace(float(material.options.fps))
+        self.store = PictureStore()
+        self.stride_control = StrideControl(float(material.options.fps))
         self.transport = Transport(material.track.duration)
         self.epoch = 0
         self.error: BaseException | None = None
@@ -164,7 +164,7 @@ class Engine:
         assert self._scene is not None
         return self._scene.timeline
 
-    def show(self, timeline: Timeline, black: np.ndarray | None = None) -> int:
+    def set_timeline(self, timeline: Timeline, black: np.ndarray | None = None) -> int:
         """Change to another timeline; pictures that it leaves as they were are kept. Returns the new epoch.
 
         Parameters
@@ -196,7 +196,7 @@ class Engine:
             self._condition.notify_all()
             return self.epoch
 
-    def move(self, transport: Transport, *, jumped: bool) -> int:
+    def set_transport(self, transport: Transport, *, jumped: bool) -> int:
         """Follow the playhead; a jump raises the epoch. Returns the epoch."""
         with self._condition:
             if jumped or (transport.playing and not self.transport.playing):
@@ -210,7 +210,7 @@ class Engine:
             self._condition.notify_all()
             return self.epoch
 
-    def want(self, wanted: bool) -> None:
+    def set_wanted(self, wanted: bool) -> None:
         """Say whether anybody takes pictures at present."""
         if wanted != self.wanted:
             with self._condition:
@@ -229,7 +229,7 @@ class Engine:
             self._condition.notify_all()
             return self._prepare
 
-    def restart_of(self, frame: int, *, playing: bool = False) -> int:
+    def seek_target(self, frame: int, *, playing: bool = False) -> int:
         """Return where a seek to a frame should land: in a feedback shot too far in to catch up soon, its start.
 
         `playing` says that the music goes on meanwhile, so that there is ever more to catch up with.
@@ -248,7 +248,7 @@ class Engine:
         gained = 1 - tick * rate if playing else 1.0
         return frame if work < CATCH_UP * gained else shot[0]
 
-    def showing(self) -> Picture | None:
+    def current_picture(self) -> Picture | None:
         """Return the picture that is to be seen at the playhead: the newest that is not later, of the last seconds."""
         found = self._newest()
         return None if found is None else self.store.get(found)
@@ -269,16 +269,16 @@ class Engine:
     def _newest(self) -> int | None:
         """Return the newest finished frame that is not later than the playhead, of as long as is looked ahead."""
         at = int(frames_in(self.transport.at() + 1e-4, self.timeline.fps))
-        oldest = at - int(frames_in(self._reach(), self.timeline.fps))
+        oldest = at - int(frames_in(self._lookahead(), self.timeline.fps))
         return next(
             (frame for frame in range(min(at, self.timeline.frames - 1), oldest, -1) if frame in self.store), None
         )
 
-    def _reach(self) -> float:
+    def _lookahead(self) -> float:
         """Return how many seconds ahead are worked at while the song plays."""
         slowest = max(self._batch_time.seconds, self._tick_time.seconds)
         # a slow machine must look beyond the batch in hand
-        return min(max(AHEAD, FURTHER * slowest), FURTHEST)
+        return min(max(AHEAD, LOOKAHEAD_FACTOR * slowest), MAX_LOOKAHEAD)
 
     def status(self) -> Status:
         """Return how it fares."""
@@ -290,7 +290,7 @@ class Engine:
         while frame < min(self.timeline.frames, at + 4 * int(frames_in(AHEAD, self.timeline.fps))):
             if frame in self.store:
                 last = frame
-            elif frame - last >= self.pace.stride * 2:
+            elif frame - last >= self.stride_control.stride * 2:
                 break
             frame += 1
         prepare = self._prepare
@@ -300,7 +300,7 @@ class Engine:
         return Status(
             rate=sum(count for _, count in self._times) / RATE_WINDOW,
             ahead=float(frame_time(last - at, self.timeline.fps)),
-            stride=self.pace.stride,
+            stride=self.stride_control.stride,
             behind=self._behind(now),
             late=self._late,
             shot=self._feedback_shot(min(at, self.timeline.frames - 1)),
@@ -311,7 +311,7 @@ class Engine:
         if not self.transport.playing:
             return 0.0
         newest, here = self._newest(), self.transport.at(now)
-        stood = self._reach() if newest is None else here - float(frame_time(newest, self.timeline.fps))
+        stood = self._lookahead() if newest is None else here - float(frame_time(newest, self.timeline.fps))
         return max(0.0, min(stood, now - self._since))
 
     # -- what comes next -----------------------------------------------------------------------------------------------
@@ -320,7 +320,7 @@ class Engine:
         scene = self._scene
         assert scene is not None
         lo, hi = np.searchsorted(scene.starts, [first, last])
-        return sorted({*self.pace.frames(first, last), *scene.starts[lo:hi].tolist()})
+        return sorted({*self.stride_control.frames(first, last), *scene.starts[lo:hi].tolist()})
 
     def window(self) -> list[range]:
         """Return the runs of frames that will be seen next, soonest first; after a loop's end those of its start."""
@@ -330,7 +330,7 @@ class Engine:
         here = transport.at()
         # what shows at a time is the newest frame that is not later; times from a browser are rounded
         first = min(int(frames_in(here + 1e-4, fps)), frames - 1)
-        ahead = self._reach() if transport.playing else AHEAD_PAUSED
+        ahead = self._lookahead() if transport.playing else AHEAD_PAUSED
         last = min(frames, first + 1 + int(frames_in(ahead, fps)))
         if transport.loop and transport.playing and here < transport.loop[1]:
             begin, end = (min(nearest_frame(edge, fps), frames) for edge in transport.loop)
@@ -369,7 +369,7 @@ class Engine:
         fresh = self._fresh != self.epoch
         core = scene.feedback if fresh else scene.independent
         makes = (self._tick_time if fresh else self._batch_time).seconds
-        lead = frames_in(min(makes, SKIPPED * self._reach()), scene.timeline.fps)
+        lead = frames_in(min(makes, MAX_SKIPPED_SHARE * self._lookahead()), scene.timeline.fps)
         waiting: list[int] = []
         soonest = passed = 0
         for part, run in enumerate(self.window()):
@@ -402,7 +402,7 @@ class Engine:
         here = self.window()[0].start
         if self._feedback_shot(here) is not None:
             return True
-        lead = min(self._batch_time.seconds, SKIPPED * self._reach())
+        lead = min(self._batch_time.seconds, MAX_SKIPPED_SHARE * self._lookahead())
         then = here + 1 + int(frames_in(lead, scene.timeline.fps))
         one, other = np.searchsorted(scene.starts, [here, min(then, scene.timeline.frames - 1)], side="right")
         return bool(one != other)
@@ -412,7 +412,7 @@ class Engine:
         if not self.transport.playing:
             return None
         run = self.window()[0]
-        soon = range(run.start, min(run.stop, run.start + 1 + int(frames_in(BARREN, scene.timeline.fps))))
+        soon = range(run.start, min(run.stop, run.start + 1 + int(frames_in(STALE_SECONDS, scene.timeline.fps))))
         if any(frame in self.store for frame in soon):
             return None
         if scene.timeline.columns["source"][run.start] == FEEDBACK:
@@ -431,14 +431,14 @@ class Engine:
         began = time.monotonic()
         made = [
             (frame, picture)
-            for numbers, pictures in self._graded(scene, independent_frames(core, scene.scenery, frames))
+            for numbers, pictures in self._graded(scene, independent_frames(core, scene.inputs, frames))
             for frame, picture in zip(numbers.tolist(), _arrays(pictures), strict=True)
         ]
         passed = time.monotonic() - began
         if core is scene.independent:
             self._batch_time.took(passed)
             # one that is not full takes as long as a full one
-            self.pace.imagined(core.batch, passed)
+            self.stride_control.imagined(core.batch, passed)
         else:
             self._tick_time.took(passed)
         return made
@@ -454,7 +454,7 @@ class Engine:
         assert shot is not None
         ours = self._shot
         if ours is None or ours.start != shot[0] or ours.stop != shot[1] or ours.reached > frame:
-            frames = self._graded(scene, feedback_frames(scene.feedback, scene.scenery, [shot]))
+            frames = self._graded(scene, feedback_frames(scene.feedback, scene.inputs, [shot]))
             ours = _Shot(shot[0], shot[1], frames, shot[0])
         if self._prepare is None and self.transport.playing and not late:
             per_tick = frames_in(1.0, scene.timeline.fps) / float(scene.timeline.feedback_rate)
@@ -537,7 +537,9 @@ class Engine:
     def _keep(self, scene: _Scene | None, pictures: list[tuple[int, np.ndarray]]) -> None:
         assert scene is not None
         done = [
-            Picture(frame, to_jpeg(picture * np.uint8(0) if scene.black[frame] else picture, self.pace.quality))
+            Picture(
+                frame, to_jpeg(picture * np.uint8(0) if scene.black[frame] else picture, self.stride_control.quality)
+            )
             for frame, picture in pictures
         ]
         with self._condition:

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from reactive.audio.analysis import Analysis
-from reactive.audio.corrections import NOTHING, Corrections, corrected, load_corrections
-from reactive.audio.taps import MOST, tapped
+from reactive.audio.corrections import NO_CORRECTIONS, Corrections, apply_corrections, load_corrections
+from reactive.audio.taps import MAX_TAPS, grid_from_taps
 from reactive.errors import GridError
 from reactive.live.web.protocol import number
 from reactive.media.sound import Track
@@ -19,16 +19,16 @@ ACTIONS = ("nudge", "half", "double", "one", "tap", "meter", "as heard")
 METRES = ("2/4", "3/4", "4/4", "5/4", "6/8", "7/4")
 
 
-def kept_grid(track: Track, raw: Analysis) -> tuple[Corrections, Analysis]:
+def saved_grid(track: Track, raw: Analysis) -> tuple[Corrections, Analysis]:
     """Return the corrections kept for a song and the analysis with them; such as can't be applied are left aside."""
     kept, _ = load_corrections(track.path, track.sha256)
     try:
-        return kept, corrected(raw, kept)
+        return kept, apply_corrections(raw, kept)
     except GridError:
-        return NOTHING, raw
+        return NO_CORRECTIONS, raw
 
 
-def correct(raw: Analysis, now: Corrections, data: Mapping[str, Any]) -> Corrections:
+def correct_grid(raw: Analysis, now: Corrections, data: Mapping[str, Any]) -> Corrections:
     """Return the corrections after one action of the page.
 
     Parameters
@@ -57,19 +57,19 @@ def correct(raw: Analysis, now: Corrections, data: Mapping[str, Any]) -> Correct
         return _one(raw, now, number(values, "time", 0, raw.duration))
     if action == "tap":
         taps = values.get("taps")
-        if not isinstance(taps, list) or len(taps) > MOST:
+        if not isinstance(taps, list) or len(taps) > MAX_TAPS:
             raise ValueError("taps must be a list of times")
-        return tapped(raw, now, [number({"tap": tap}, "tap", 0, raw.duration) for tap in taps])
+        return grid_from_taps(raw, now, [number({"tap": tap}, "tap", 0, raw.duration) for tap in taps])
     if action == "meter":
         if values.get("meter") not in METRES:
             raise ValueError("no such metre")
         return replace(now, meter=values["meter"])
     if action == "as heard":
-        return NOTHING
+        return NO_CORRECTIONS
     raise ValueError("no such correction")
 
 
-def shown(analysis: Analysis, corrections: Corrections) -> dict[str, Any]:
+def grid_for_page(analysis: Analysis, corrections: Corrections) -> dict[str, Any]:
     """Return what the page shows of the grid."""
     return {
         "tempo": round(float(analysis.tempo), 2),
@@ -93,8 +93,8 @@ def _level(raw: Analysis, now: Corrections, action: str) -> Corrections:
         new = replace(now, half=on and action == "half", double=on and action == "double", downbeat=None)
     if now.downbeat is None:
         return new
-    ones = corrected(raw, replace(now, offset_ms=None)).downbeats
-    return replace(new, downbeat=_number(corrected(raw, replace(new, offset_ms=None)).beats, float(ones[0])))
+    ones = apply_corrections(raw, replace(now, offset_ms=None)).downbeats
+    return replace(new, downbeat=_number(apply_corrections(raw, replace(new, offset_ms=None)).beats, float(ones[0])))
 
 
 def _one(raw: Analysis, now: Corrections, time: float) -> Corrections:
@@ -103,14 +103,14 @@ def _one(raw: Analysis, now: Corrections, time: float) -> Corrections:
     wanted = time - (now.offset_ms or 0.0) / 1000
     if now.half:
         # of the beats that half left out one may be meant: then the others are kept instead
-        every = corrected(raw, replace(plain, half=False)).beats
+        every = apply_corrections(raw, replace(plain, half=False)).beats
         chosen = _number(every, wanted) - 1
-        there = corrected(raw, plain).beats
+        there = apply_corrections(raw, plain).beats
         if np.abs(there - every[chosen]).min() > 1e-3:
             others = tuple(float(beat) for beat in every[chosen % 2 :: 2])
             plain = replace(plain, half=False, bpm=None, beats=others, downbeats=())
             now = replace(plain, offset_ms=now.offset_ms)
-    return replace(now, downbeat=_number(corrected(raw, plain).beats, wanted))
+    return replace(now, downbeat=_number(apply_corrections(raw, plain).beats, wanted))
 
 
 def _number(beats: np.ndarray, time: float) -> int:

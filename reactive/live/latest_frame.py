@@ -17,16 +17,16 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from reactive.diffusion.backend.shortage import smaller_batch
+from reactive.diffusion.backend.out_of_memory import smaller_batch
 from reactive.diffusion.calibration import pace_of
-from reactive.diffusion.core import Core, Request, from_bytes
+from reactive.diffusion.core import Core, FrameRequest, from_bytes
 from reactive.diffusion.grade import coloured
 from reactive.diffusion.models.conditioning import PromptBank
 from reactive.diffusion.motion.camera import PATH, inverse_map, resample
 from reactive.diffusion.motion.lens import through_lens
 from reactive.diffusion.sampling.noise import NoisePath
 from reactive.errors import ReactiveError
-from reactive.live.conductor import Row
+from reactive.live.conductor import LiveFrame
 from reactive.live.engine import RATE_WINDOW, to_jpeg
 from reactive.live.material import Studio
 from reactive.timeline.placement import FEEDBACK
@@ -39,7 +39,7 @@ MAX_TEXTS = 400
 
 
 @dataclass(frozen=True)
-class Shown:
+class ShownFrame:
     """A finished picture: its number, when its sound was heard (`time.monotonic`), how old it was when done, and its JPEG."""
 
     number: int
@@ -60,7 +60,7 @@ class _Feedback:
     at: float
 
 
-class Imagining:
+class LatestFrameRenderer:
     """The imagining thread.
 
     Parameters
@@ -75,9 +75,9 @@ class Imagining:
         self.studio = studio
         self.made = made
         self.error: BaseException | None = None
-        self.shown: Shown | None = None
+        self.shown: ShownFrame | None = None
         self.pictures = 0
-        self._row: tuple[Row, float] | None = None
+        self._row: tuple[LiveFrame, float] | None = None
         self._wanted = False
         self._running = False
         self._condition = threading.Condition()
@@ -86,7 +86,7 @@ class Imagining:
         self._texts: tuple[tuple[str, ...], tuple[str, ...]] | None = None
         self._core: Core | None = None
         self._noise: NoisePath | None = None
-        self._fed: _Feedback | None = None
+        self._feedback: _Feedback | None = None
         self._times: deque[float] = deque(maxlen=400)
         self._ages: deque[float] = deque(maxlen=60)
 
@@ -103,13 +103,13 @@ class Imagining:
         if self._thread.is_alive():
             self._thread.join(timeout=30)
 
-    def show(self, row: Row, heard: float) -> None:
+    def request(self, row: LiveFrame, heard: float) -> None:
         """Make this the frame to imagine next; `heard` is when its newest sound came, by `time.monotonic`."""
         with self._condition:
             self._row = row, heard
             self._condition.notify_all()
 
-    def want(self, wanted: bool) -> None:
+    def set_wanted(self, wanted: bool) -> None:
         """Say whether anybody looks."""
         with self._condition:
             self._wanted = wanted
@@ -159,10 +159,10 @@ class Imagining:
             self.pictures += 1
             self._times.append(now)
             self._ages.append(now - heard)
-            self.shown = Shown(self.pictures, row.frame, heard, now - heard, jpeg)
+            self.shown = ShownFrame(self.pictures, row.frame, heard, now - heard, jpeg)
             self.made()
 
-    def _finished(self, row: Row) -> bytes | None:
+    def _finished(self, row: LiveFrame) -> bytes | None:
         """Return a frame's JPEG; None if the picture stands still."""
         if row.hold and self.shown is not None:
             return None
@@ -173,16 +173,16 @@ class Imagining:
         array = seen.permute(1, 2, 0).contiguous().cpu().numpy()
         return to_jpeg(array * np.uint8(0) if row.black else array, QUALITY)
 
-    def imagine(self, row: Row) -> torch.Tensor:
+    def imagine(self, row: LiveFrame) -> torch.Tensor:
         """Return a frame's picture without the lens, uint8 [3, height, width]."""
-        core, noise = self._ready(row)
+        core, noise = self._prepared(row)
         columns = row.columns
         source = int(columns["source"])
         noises = tuple(noise.at(row.seed + (step << 48), columns["walk"]) for step in range(core.noises_per_picture))
         given, strength, tick = self._source(row, source), columns["strength"], 0
         path = np.array([columns[name] for name in PATH])
         if source == FEEDBACK:
-            fed = self._fed if self._fed is not None and self._fed.shot == row.shot else None
+            fed = self._feedback if self._feedback is not None and self._feedback.shot == row.shot else None
             if fed is None:
                 strength = 1.0
             else:
@@ -194,8 +194,10 @@ class Imagining:
                 fresh = noise.fresh(row.seed, row.shot & 0xFFF, tick)
                 noises = (math.sqrt(1 - row.fresh) * noises[0] + math.sqrt(row.fresh) * fresh, *noises[1:])
                 given = (moved / 127.5 - 1).clamp(-1, 1)
-        picture = core.imagine([Request(0, 1, columns["weight"], strength, noises, given, row.slerp)])[0]
-        self._fed = _Feedback(row.shot, tick, picture.clone(), path, float(row.seconds)) if source == FEEDBACK else None
+        picture = core.imagine([FrameRequest(0, 1, columns["weight"], strength, noises, given, row.slerp)])[0]
+        self._feedback = (
+            _Feedback(row.shot, tick, picture.clone(), path, float(row.seconds)) if source == FEEDBACK else None
+        )
         return picture
 
     def _moved(self, fed: _Feedback, path: np.ndarray) -> torch.Tensor:
@@ -205,7 +207,7 @@ class Imagining:
         height, width = fed.picture.shape[-2:]
         return resample(fed.picture[None].float(), inverse_map(move, width / height)[None])[0]
 
-    def _source(self, row: Row, source: int) -> torch.Tensor | None:
+    def _source(self, row: LiveFrame, source: int) -> torch.Tensor | None:
         """Return the photograph, or the video's picture now, float32 [3, height, width] in [-1, 1]."""
         if source < 0:
             return None
@@ -213,7 +215,7 @@ class Imagining:
             return self.studio.photos[source]
         return from_bytes(torch.from_numpy(self.studio.videos[source].at(row.seconds)).permute(2, 0, 1))
 
-    def _ready(self, row: Row) -> tuple[Core, NoisePath]:
+    def _prepared(self, row: LiveFrame) -> tuple[Core, NoisePath]:
         """Return the core with the frame's prompts embedded, and the noise."""
         studio = self.studio
         texts = row.prompts, row.negatives
@@ -221,11 +223,15 @@ class Imagining:
         if self._core is None or texts != self._texts:
             old = self._bank if self._bank is not None and len(self._bank.texts) < MAX_TEXTS else None
             negatives = row.negatives if any(row.negatives) else ()
-            self._bank = PromptBank.regrown(old, studio.model, row.prompts, negatives)
+            self._bank = PromptBank.extended(old, studio.model, row.prompts, negatives)
             self._core = Core(studio.model, self._bank, batch=1, width=width, height=height)
             self._texts = texts
         if self._noise is None:
             pace = pace_of(studio.model, width=width, height=height)
-            shape = (studio.model.channels, height // studio.model.factor, width // studio.model.factor)
+            shape = (
+                studio.model.channels,
+                height // studio.model.vae_scale_factor,
+                width // studio.model.vae_scale_factor,
+            )
             self._noise = NoisePath(*shape, DEFAULT_HARMONICS, pace=pace)
         return self._core, self._noise

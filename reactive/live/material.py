@@ -13,14 +13,14 @@ import torch
 
 from reactive.audio.analysis import Analysis
 from reactive.audio.cache import hear_once
-from reactive.audio.corrections import NOTHING, Corrections
+from reactive.audio.corrections import NO_CORRECTIONS, Corrections
 from reactive.diffusion.backend.shapes import shape_of
 from reactive.diffusion.core import Core, from_bytes
-from reactive.diffusion.frames import Scenery, scenery
+from reactive.diffusion.frames import SceneInputs, scene_inputs
 from reactive.diffusion.models.conditioning import PromptBank
 from reactive.diffusion.models.load import Model, choose_device, default_threads, load_model
 from reactive.errors import OutputError
-from reactive.live.grid import kept_grid
+from reactive.live.grid import saved_grid
 from reactive.media.picture import parse_colour
 from reactive.media.sound import Track
 from reactive.render.sizes import imagine_size, output_size
@@ -33,7 +33,7 @@ LIVE_BATCH = {"cpu": 4, "cuda": 8}
 
 
 @dataclass(frozen=True)
-class Options:
+class PreviewOptions:
     """How a preview is made; as `render.settings.Settings` has it. `draft` promises no equality with the final clip."""
 
     preset: str = "loop-destroy"
@@ -57,7 +57,7 @@ class Options:
 class Studio:
     """What pictures are made with, whatever music they are made to."""
 
-    options: Options
+    options: PreviewOptions
     model: Model
     photos: dict[int, torch.Tensor]
     videos: dict[int, VideoSource]
@@ -77,31 +77,33 @@ class Studio:
 
 
 @dataclass
-class Material(Studio):
+class SongMaterial(Studio):
     """Everything that stays while timelines come and go."""
 
     track: Track
     analysis: Analysis
     # what was heard before anybody corrected it, and how it is corrected
     raw: Analysis
-    corrections: Corrections = NOTHING
+    corrections: Corrections = NO_CORRECTIONS
     bank: PromptBank | None = None
     # smaller than the rule's where memory did not hold that
     batch: int = 0
 
-    def cores(self, timeline: Timeline) -> tuple[Core, Core, Scenery]:
+    def cores(self, timeline: Timeline) -> tuple[Core, Core, SceneInputs]:
         """Return the core of independent frames, that of feedback, and the scenery of a timeline."""
-        self.bank = PromptBank.regrown(self.bank, self.model, timeline.prompts, timeline.negatives)
+        self.bank = PromptBank.extended(self.bank, self.model, timeline.prompts, timeline.negatives)
         width, height = self.imagined
         shape = shape_of(self.model, width, height)
         batch = self.batch or min(LIVE_BATCH.get(self.device, 4), shape.batch)
         independent = Core(self.model, self.bank, batch=batch, width=width, height=height, slices=shape.slices)
         # one shot plays at a time, so its lane needs no neighbours
         feedback = Core(self.model, self.bank, batch=1, width=width, height=height)
-        return independent, feedback, scenery(timeline, independent, self.photos, self.videos)
+        return independent, feedback, scene_inputs(timeline, independent, self.photos, self.videos)
 
 
-def gather(song: str | os.PathLike[str], options: Options, say: Callable[[str], None] = lambda what: None) -> Material:
+def load_material(
+    song: str | os.PathLike[str], options: PreviewOptions, say: Callable[[str], None] = lambda what: None
+) -> SongMaterial:
     """Hear the song and load the model; `say` is told what is being done.
 
     Raises
@@ -112,11 +114,13 @@ def gather(song: str | os.PathLike[str], options: Options, say: Callable[[str], 
     # with the grid's corrections that are kept beside the song
     say(f"hearing {Path(song).name}")
     track, raw = hear_once(song)
-    corrections, analysis = kept_grid(track, raw)
-    return Material(**vars(studio(options, say)), track=track, analysis=analysis, raw=raw, corrections=corrections)
+    corrections, analysis = saved_grid(track, raw)
+    return SongMaterial(
+        **vars(load_studio(options, say)), track=track, analysis=analysis, raw=raw, corrections=corrections
+    )
 
 
-def studio(options: Options, say: Callable[[str], None] = lambda what: None) -> Studio:
+def load_studio(options: PreviewOptions, say: Callable[[str], None] = lambda what: None) -> Studio:
     """Load the model, and read photographs and videos at the imagine-size; `say` is told what is being done.
 
     Raises
@@ -129,15 +133,16 @@ def studio(options: Options, say: Callable[[str], None] = lambda what: None) -> 
     say(f"loading {Path(options.model).name or options.model}")
     model = load_model(options.model, device=device, steps=options.steps)
     shape = options.size or (16, 9)
-    imagined = options.imagine_size or imagine_size(model.native, shape)
+    imagined = options.imagine_size or imagine_size(model.native_size, shape)
     if options.draft and not options.imagine_size:
-        imagined = _halved(imagined, model.factor)
+        imagined = _halved(imagined, model.vae_scale_factor)
+    step = model.vae_scale_factor
     for side in imagined:
-        if side % model.factor:
+        if side % step:
             raise OutputError(
-                f"{imagined[0]}x{imagined[1]} is not in steps of {model.factor} pixels",
+                f"{imagined[0]}x{imagined[1]} is not in steps of {step} pixels",
                 where="--imagine-size",
-                remedy=f"use {imagined[0] // model.factor * model.factor}x{imagined[1] // model.factor * model.factor}",
+                remedy=f"use {imagined[0] // step * step}x{imagined[1] // step * step}",
             )
     if options.photos or options.videos:
         say("reading photographs and videos")

@@ -12,7 +12,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from reactive.audio.causal import SILENCE, Listener, Moment
+from reactive.audio.causal import SILENCE, OnlineAnalyzer, OnlineRow
 from reactive.preset.vocabulary import SIGNALS
 from reactive.timeline.clock import frame_length, frame_time, frames_in
 from reactive.timeline.evaluate import Scope
@@ -27,7 +27,7 @@ LOUDNESS_SECONDS, ENERGY_SECONDS, SECTION_SECONDS = 0.5, 2.0, 8.0
 AWAY, BACK, AWAY_SECONDS = 0.25, 0.6, 3.0
 
 
-class Listening:
+class LiveSignals:
     """The signals of a stream, frame by frame.
 
     Parameters
@@ -40,9 +40,9 @@ class Listening:
 
     def __init__(self, sample_rate: int, fps: Fraction) -> None:
         self.fps = fps
-        self.listener = Listener(sample_rate)
+        self.analyzer = OnlineAnalyzer(sample_rate)
         self.frames = 0
-        self.now: Moment | None = None
+        self.now: OnlineRow | None = None
         self.names = list(SIGNALS)
         self._index = {name: row for row, name in enumerate(self.names)}
         length = int(frames_in(MEMORY_SECONDS, fps))
@@ -54,15 +54,15 @@ class Listening:
         self._away = 0.0
         self.silent_frames = 0
         # what only the conductor knows: progress of phases and rounds, and whether one begins
-        self.told: dict[str, float] = {}
+        self.conductor_values: dict[str, float] = {}
 
     def steps(self, block: np.ndarray) -> Iterator[int]:
         """Yield the frames that a block completes, one by one, each while its signals are the newest."""
-        for moment in self.listener.feed(block):
-            while moment.known > float(frame_time(self.frames + 1, self.fps)):
+        for row in self.analyzer.feed(block):
+            while row.known_at > float(frame_time(self.frames + 1, self.fps)):
                 self._complete()
                 yield self.frames - 1
-            self._take(moment)
+            self._take(row)
 
     def scope(self, macros: dict[str, float]) -> Scope:
         """Return what expressions are evaluated against; their last value is that of the newest frame."""
@@ -84,38 +84,38 @@ class Listening:
         """Return a signal at the newest frame."""
         return float(self._curves[self._index[name], -1])
 
-    def _take(self, moment: Moment) -> None:
+    def _take(self, row: OnlineRow) -> None:
         """Take note of a row of the spectrum; hits wait for the frame to be complete."""
         before = self.now
-        for onset in moment.onsets:
+        for onset in row.onsets:
             name = HITS[onset.band]
             self._hits[name] = max(self._hits.get(name, 0.0), onset.strength)
-        if before is not None and moment.place.heard:
+        if before is not None and row.position.heard:
             for name, was, is_now in (
-                ("beat", before.place.beats, moment.place.beats),
-                ("bar", before.place.bars, moment.place.bars),
+                ("beat", before.position.beats, row.position.beats),
+                ("bar", before.position.bars, row.position.bars),
             ):
                 if np.floor(is_now) > np.floor(was):
                     self._hits[name] = 1.0
-        self.now = moment
+        self.now = row
 
     def _complete(self) -> None:
         """Make the newest frame of what is known."""
-        moment = self.now
+        row = self.now
         self._curves = np.roll(self._curves, -1, axis=1)
         self._bars, self._beats = np.roll(self._bars, -1), np.roll(self._beats, -1)
         column = dict.fromkeys(self.names, 0.0)
-        if moment is not None:
-            silent = moment.power < SILENCE
+        if row is not None:
+            silent = row.power < SILENCE
             self.silent_frames = self.silent_frames + 1 if silent else 0
-            column |= moment.levels | self._hits | self._drawn_out(moment.levels)
+            column |= row.levels | self._hits | self._drawn_out(row.levels)
             column |= {role: column[band] for role, band in ROLES.items()}
-            column |= dict(zip((f"pitch.{name}" for name in NAMES), moment.chroma.tolist(), strict=True))
-            column["phase.beat"], column["phase.bar"] = moment.place.beats % 1.0, moment.place.bars % 1.0
+            column |= dict(zip((f"pitch.{name}" for name in NAMES), row.chroma.tolist(), strict=True))
+            column["phase.beat"], column["phase.bar"] = row.position.beats % 1.0, row.position.bars % 1.0
             column["silence"] = float(silent)
-            self._beats[-1], self._bars[-1] = moment.place.beats, moment.place.bars
-        column |= self.told
-        self.told = {}
+            self._beats[-1], self._bars[-1] = row.position.beats, row.position.bars
+        column |= self.conductor_values
+        self.conductor_values = {}
         self._curves[:, -1] = [min(max(column[name], 0.0), 1.0) for name in self.names]
         self._hits = {}
         self.frames += 1

@@ -18,17 +18,17 @@ from typing import Any, ParamSpec, TypeVar
 P = ParamSpec("P")
 T = TypeVar("T")
 # of OpenMP's header: give everything back
-_HARD = 2
+_PAUSE_HARD = 2
 
 
-def in_passing(call: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
+def run_and_release_openmp_pool(call: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
     """Return what a call returns; the calling thread's pool of helpers ends with it."""
     try:
         return call(*arguments, **named)
     finally:
         torch = sys.modules.get("torch")
         if torch is not None and (pause := _pause(Path(torch.__file__ or "").parent)) is not None:
-            pause(_HARD)
+            pause(_PAUSE_HARD)
 
 
 @cache

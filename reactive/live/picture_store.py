@@ -24,7 +24,7 @@ class Picture:
     jpeg: bytes
 
 
-class Store:
+class PictureStore:
     """Keeps the pictures that were used last; safe to use from several threads."""
 
     def __init__(self, limit: int = MAX_BYTES) -> None:

@@ -14,21 +14,21 @@ from pathlib import Path
 from aiohttp import web
 
 from reactive.errors import OutputError
-from reactive.live.control.external_io import Ways, Wishes
+from reactive.live.control.external_io import ExternalIO, ExternalIOOptions
 from reactive.live.control.microphone import Microphone
-from reactive.live.jam import Jam, Source
-from reactive.live.material import Options, gather, studio
-from reactive.live.openmp import in_passing
+from reactive.live.live_session import LiveSession, SoundInput
+from reactive.live.material import PreviewOptions, load_material, load_studio
+from reactive.live.openmp import run_and_release_openmp_pool
 from reactive.live.session import Session
 from reactive.live.web.addresses import local_url, network_urls
-from reactive.live.web.jam_server import JamServer
-from reactive.live.web.login import Doors
+from reactive.live.web.live_server import LiveServer
+from reactive.live.web.login import RequestGuard
 from reactive.live.web.mjpeg import PATH as MJPEG
 from reactive.live.web.security import Gate, PerAddress, is_loopback, kept_key
 from reactive.live.web.server import LOGIN_BURST, LOGINS, Server, bound_socket
 from reactive.live.web.waiting import WaitingRoom
 
-NOTHING = Wishes()
+NO_EXTERNAL_IO = ExternalIOOptions()
 
 USUAL_PORT = 7373
 
@@ -73,14 +73,14 @@ class Address:
 
 def preview(
     song: str | os.PathLike[str],
-    options: Options,
+    options: PreviewOptions,
     *,
     others: tuple[str, ...] = (),
     host: str = "127.0.0.1",
     port: int | None = None,
     takes: Path = Path(),
     keys: Path | None = None,
-    wishes: Wishes = NOTHING,
+    io_options: ExternalIOOptions = NO_EXTERNAL_IO,
     begun: Callable[[str], None] = lambda url: None,
     doing: Callable[[str], None] = lambda what: None,
     ready: Callable[[Address], None] = lambda address: None,
@@ -101,7 +101,7 @@ def preview(
         Folder in which takes are saved.
     keys
         Folder in which the cookie's key is kept from one start to the next. Default: the user's state folder.
-    wishes
+    io_options
         OSC, MIDI and MJPEG.
     begun
         Called with the page's address for this machine as soon as it can be opened, where it says what is being done.
@@ -118,27 +118,27 @@ def preview(
         For anything that is wrong with what was given.
     """
 
-    def make(gate: Gate, ways: Ways, say: Callable[[str], None]) -> Server:
+    def make(gate: Gate, external_io: ExternalIO, say: Callable[[str], None]) -> Server:
         # pictures come only once it is started, and by then there is a server
         servers: list[Server] = []
-        material = gather(song, options, say)
+        material = load_material(song, options, say)
         say("deciding every frame")
         session = Session(material, lambda frames: servers[0].made(frames), (options.preset, *others))
-        servers.append(Server(session, gate, takes, ways=ways))
+        servers.append(Server(session, gate, takes, external_io=external_io))
         return servers[0]
 
-    _preview(make, Server.index, host, port, keys, wishes, begun, doing, ready, stop)
+    _preview(make, Server.index, host, port, keys, io_options, begun, doing, ready, stop)
 
 
 def preview_input(
-    open_source: Callable[[], Source],
-    options: Options,
+    open_source: Callable[[], SoundInput],
+    options: PreviewOptions,
     *,
     others: tuple[str, ...] = (),
     host: str = "127.0.0.1",
     port: int | None = None,
     keys: Path | None = None,
-    wishes: Wishes = NOTHING,
+    io_options: ExternalIOOptions = NO_EXTERNAL_IO,
     begun: Callable[[str], None] = lambda url: None,
     doing: Callable[[str], None] = lambda what: None,
     ready: Callable[[Address], None] = lambda address: None,
@@ -157,22 +157,24 @@ def preview_input(
         For anything that is wrong with what was given.
     """
 
-    def make(gate: Gate, ways: Ways, say: Callable[[str], None]) -> Server:
+    def make(gate: Gate, external_io: ExternalIO, say: Callable[[str], None]) -> Server:
         say("opening the input")
         source = open_source()
-        servers: list[JamServer] = []
+        servers: list[LiveServer] = []
         try:
-            jam = Jam(studio(options, say), source, lambda: servers[0].made_one(), (options.preset, *others))
+            session = LiveSession(
+                load_studio(options, say), source, lambda: servers[0].made_one(), (options.preset, *others)
+            )
         except BaseException:
             source.close()
             raise
-        servers.append(JamServer(jam, gate, Path(), ways=ways))
+        servers.append(LiveServer(session, gate, Path(), external_io=external_io))
         return servers[0]
 
-    _preview(make, JamServer.index, host, port, keys, wishes, begun, doing, ready, stop)
+    _preview(make, LiveServer.index, host, port, keys, io_options, begun, doing, ready, stop)
 
 
-def microphone(device: str | None) -> Source:
+def microphone(device: str | None) -> SoundInput:
     """Open a sound input.
 
     Raises
@@ -181,23 +183,26 @@ def microphone(device: str | None) -> Source:
         If there is none.
     """
     found = Microphone(device)
-    return Source(found.name, found, found.sample_rate, found.latency, found.close)
+    return SoundInput(found.name, found, found.sample_rate, found.latency, found.close)
 
 
 def _preview(
-    make: Callable[[Gate, Ways, Callable[[str], None]], Server],
+    make: Callable[[Gate, ExternalIO, Callable[[str], None]], Server],
     index: str,
     host: str,
     port: int | None,
     keys: Path | None,
-    wishes: Wishes,
+    io_options: ExternalIOOptions,
     begun: Callable[[str], None],
     doing: Callable[[str], None],
     ready: Callable[[Address], None],
     stop: Callable[[], bool],
 ) -> None:
     # a port that is taken is said at once, not after seconds of hearing and loading
-    with contextlib.closing(_listener(host, port)) as listener, contextlib.closing(Ways(wishes)) as ways:
+    with (
+        contextlib.closing(_listener(host, port)) as listener,
+        contextlib.closing(ExternalIO(io_options)) as external_io,
+    ):
         bound = int(listener.getsockname()[1])
         if keys is None:
             import platformdirs
@@ -207,21 +212,21 @@ def _preview(
         here, others = local_url(host, bound), () if is_loopback(host) else network_urls(host, bound)
         # what other machines can open serves this one too, but a browser trusts its own machine's name with more
         reached = others[0] if others else here
-        with WaitingRoom(Doors(gate, index, PerAddress(LOGINS, LOGIN_BURST)), listener) as room:
+        with WaitingRoom(RequestGuard(gate, index, PerAddress(LOGINS, LOGIN_BURST)), listener) as room:
 
             def say(what: str) -> None:
                 doing(what)
                 room.say(what)
 
             begun(f"{here}/#{gate.token}")
-            server = in_passing(make, gate, ways, say)
+            server = run_and_release_openmp_pool(make, gate, external_io, say)
             say("opening the page")
             address = Address(
                 url=f"{reached}/#{gate.token}", host=host, port=bound, open=not is_loopback(host),
                 here=f"{here}/#{gate.token}", more=tuple(f"{url}/#{gate.token}" for url in others[1:]),
-                mjpeg=f"{reached}{MJPEG}?token={server.viewing.issue()}" if wishes.mjpeg else "", osc=ways.osc_port,
-                input=server.session.source.name if isinstance(server, JamServer) else "",
-                notes=() if isinstance(server, JamServer) else server.session.material.track.notes,
+                mjpeg=f"{reached}{MJPEG}?token={server.view_token.issue()}" if io_options.mjpeg else "", osc=external_io.osc_port,
+                input=server.session.source.name if isinstance(server, LiveServer) else "",
+                notes=() if isinstance(server, LiveServer) else server.session.material.track.notes,
             )  # fmt: skip
             asyncio.run(_serve(server, listener, room, lambda: ready(address), stop))
 

@@ -17,7 +17,7 @@ from reactive.preset.schema import Preset, check_preset
 from reactive.preset.template import is_plain
 from reactive.preset.toml import parse_toml
 from reactive.preset.vocabulary import MACRO
-from reactive.timeline.controls import CONTROLS, turned_keys
+from reactive.timeline.controls import CONTROLS, changed_keys
 from reactive.timeline.perform import Change, State
 
 WARNING = "What you change at some moment of the song holds from its start once it is saved: the beginning changes too."
@@ -31,22 +31,22 @@ EVENTS = {
 
 
 @dataclass(frozen=True)
-class Keeping:
+class SavePlan:
     """What saving into a preset does.
 
     Attributes
     ----------
     edits
         The file's new values.
-    says, leaves
+    written, left_out
         In words: what will be written, and what will not.
     prompts, controls
         The texts and the controls whose changes are written.
     """
 
     edits: tuple[Edit, ...]
-    says: tuple[str, ...]
-    leaves: tuple[str, ...]
+    written: tuple[str, ...]
+    left_out: tuple[str, ...]
     prompts: frozenset[str]
     controls: frozenset[str]
 
@@ -56,13 +56,13 @@ def is_own(path: Path) -> bool:
     return not path.resolve().is_relative_to(shipped_folder().resolve())
 
 
-def keeping(preset: Preset, state: State, changes: Sequence[Change]) -> Keeping:
+def plan_save(preset: Preset, state: State, changes: Sequence[Change]) -> SavePlan:
     """Return what of a performance's state can be saved into a preset."""
     controls = dict(state.controls)
     edits: list[Edit] = []
     says: list[str] = []
     leaves: list[str] = []
-    for place, keys in turned_keys(preset, controls).items():
+    for place, keys in changed_keys(preset, controls).items():
         start: tuple[str | int, ...] = ("phase", int(place.removeprefix("phase."))) if place else ()
         for key, value in keys.items():
             inner = value.items() if isinstance(value, dict) else None
@@ -94,10 +94,10 @@ def keeping(preset: Preset, state: State, changes: Sequence[Change]) -> Keeping:
     if found:
         leaves.append(f"{', '.join(found)}: moments of this song, which a take keeps")
     turned = {*CONTROLS, *(MACRO + macro.name for macro in preset.macros)} - {"seed"}
-    return Keeping(tuple(edits), tuple(says), tuple(leaves), frozenset(written), frozenset(turned))
+    return SavePlan(tuple(edits), tuple(says), tuple(leaves), frozenset(written), frozenset(turned))
 
 
-def kept_text(text: str, preset: Preset, plan: Keeping, *, where: str) -> tuple[str, Preset]:
+def edited_preset(text: str, preset: Preset, plan: SavePlan, *, where: str) -> tuple[str, Preset]:
     """Return a preset's text with a plan's edits, and the preset that it says.
 
     Raises
@@ -115,7 +115,7 @@ def kept_text(text: str, preset: Preset, plan: Keeping, *, where: str) -> tuple[
     return new, made
 
 
-def remaining(changes: Sequence[Change], plan: Keeping) -> list[Change]:
+def remaining_changes(changes: Sequence[Change], plan: SavePlan) -> list[Change]:
     """Return the changes that a saved plan leaves in the take."""
     gone = set(plan.prompts)
     left = []
@@ -173,7 +173,7 @@ def _short(text: str) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def kept_macros(macros: Mapping[str, float], state: State) -> dict[str, float]:
+def remaining_macros(macros: Mapping[str, float], state: State) -> dict[str, float]:
     """Return the macros given at the start without those that the preset's file now says."""
     turned = {name.removeprefix(MACRO) for name, _ in state.controls if name.startswith(MACRO)}
     return {name: value for name, value in macros.items() if name not in turned}

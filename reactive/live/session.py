@@ -14,16 +14,16 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from reactive.audio.corrections import corrected, save_corrections
+from reactive.audio.corrections import apply_corrections, save_corrections
 from reactive.errors import GridError, PresetError, ReactiveError, TimelineError
 from reactive.live.engine import Engine
-from reactive.live.grid import correct, shown
-from reactive.live.material import Material
-from reactive.live.save_preset import WARNING, is_own, keeping, kept_macros, kept_text, remaining
-from reactive.live.song import decided, heard
+from reactive.live.grid import correct_grid, grid_for_page
+from reactive.live.material import SongMaterial
+from reactive.live.save_preset import WARNING, edited_preset, is_own, plan_save, remaining_changes, remaining_macros
+from reactive.live.song import analysis_for_page, timeline_for_page
 from reactive.preset.bundle import fork
 from reactive.preset.edit import write_over
-from reactive.preset.library import names, open_preset, words_of
+from reactive.preset.library import lyrics_of, names, open_preset
 from reactive.preset.lyrics import Line
 from reactive.preset.macros import macro_values
 from reactive.preset.schema import Preset, parse_preset, read_preset
@@ -38,15 +38,15 @@ MAX_CHANGES = 20_000
 
 
 @dataclass
-class Loaded:
+class LoadedPreset:
     """A preset that is loaded: where its file is, its text, and as what that file was last looked at (None: not yet)."""
 
     path: Path
     text: str
-    written: tuple[int, int, int] | None = None
+    file_state: tuple[int, int, int] | None = None
 
 
-def written(path: Path) -> tuple[int, int, int] | None:
+def file_state_of(path: Path) -> tuple[int, int, int] | None:
     """Return what changes when a file is written, or None where there is none: an editor may write by renaming."""
     try:
         status = path.stat()
@@ -69,9 +69,9 @@ class Session:
         Names or paths of the presets that can be shown; the first is shown at the start.
     """
 
-    def __init__(self, material: Material, made: Callable[[list[int]], None], presets: tuple[str, ...]) -> None:
+    def __init__(self, material: SongMaterial, made: Callable[[list[int]], None], presets: tuple[str, ...]) -> None:
         self.material = material
-        self.loaded: dict[str, Loaded] = {}
+        self.loaded: dict[str, LoadedPreset] = {}
         self.changes: list[Change] = []
         self.revision = 0
         self.saved = True
@@ -84,13 +84,13 @@ class Session:
             file = open_preset(given, option="--with" if checked else "--preset")
             name = given if given not in self.loaded else f"{given} ({len(self.loaded)})"
             checked[name] = file.preset
-            self.lyrics[name] = words_of(file, material.options.lyrics)
-            self.loaded[name] = Loaded(file.path, file.text)
+            self.lyrics[name] = lyrics_of(file, material.options.lyrics)
+            self.loaded[name] = LoadedPreset(file.path, file.text)
         self.first = next(iter(checked))
         self.stage = self._stage(checked)
         self.performance: Performance = self.stage.start(self.first)
         self.engine = Engine(material, made)
-        self.engine.show(self.performance.timeline, self.performance.black)
+        self.engine.set_timeline(self.performance.timeline, self.performance.black)
 
     def _stage(self, presets: Mapping[str, Preset]) -> Stage:
         options = self.material.options
@@ -120,7 +120,9 @@ class Session:
 
     def lanes(self) -> dict[str, Any]:
         """Return what the lanes under the picture show."""
-        return {"revision": self.revision, "song": heard(self.material.analysis)} | decided(self.performance.timeline)
+        return {"revision": self.revision, "song": analysis_for_page(self.material.analysis)} | timeline_for_page(
+            self.performance.timeline
+        )
 
     def state(self) -> dict[str, Any]:
         """Return where everything stands."""
@@ -131,8 +133,8 @@ class Session:
             "revision": self.revision,
             "presets": list(self.loaded),
             "preset": state.preset,
-            "problem": line_of(self.problem) if self.problem else None,
-            "grid": shown(self.material.analysis, self.material.corrections) if self.material.raw else None,
+            "problem": error_message(self.problem) if self.problem else None,
+            "grid": grid_for_page(self.material.analysis, self.material.corrections) if self.material.raw else None,
             "phases": [phase.name for phase in preset.phase],
             "controls": {name: control.rest for name, control in CONTROLS.items()} | macros | dict(state.controls),
             "macros": {f"macro.{macro.name}": macro.description for macro in preset.macros},
@@ -146,26 +148,30 @@ class Session:
     # -- the transport -------------------------------------------------------------------------------------------------
     def clock(self, position: float, playing: bool) -> None:
         """Take note of where the page's song is."""
-        moved = replace(self.engine.transport, position=self._inside(position), playing=playing, told=time.monotonic())
-        self.engine.move(moved, jumped=False)
+        moved = replace(
+            self.engine.transport, position=self._inside(position), playing=playing, updated_at=time.monotonic()
+        )
+        self.engine.set_transport(moved, jumped=False)
 
     def seek(self, position: float, playing: bool) -> tuple[int, float]:
         """Go to a song time. Returns the new epoch and where it really went (a long feedback shot restarts)."""
         timeline = self.engine.timeline
         wanted = self._inside(position)
         frame = min(nearest_frame(wanted, timeline.fps), timeline.frames - 1)
-        start = self.engine.restart_of(frame, playing=playing)
+        start = self.engine.seek_target(frame, playing=playing)
         landed = wanted if start == frame else float(frame_time(start, timeline.fps))
-        moved = replace(self.engine.transport, position=landed, playing=playing, told=time.monotonic())
-        return self.engine.move(moved, jumped=True), landed
+        moved = replace(self.engine.transport, position=landed, playing=playing, updated_at=time.monotonic())
+        return self.engine.set_transport(moved, jumped=True), landed
 
     def loop(self, section: tuple[float, float] | None) -> None:
         """Repeat a section, or none."""
         if section is not None:
             begin, end = sorted((self._inside(section[0]), self._inside(section[1])))
             section = (begin, end) if end - begin >= 0.25 else None
-        moved = replace(self.engine.transport, loop=section, position=self.engine.transport.at(), told=time.monotonic())
-        self.engine.move(moved, jumped=False)
+        moved = replace(
+            self.engine.transport, loop=section, position=self.engine.transport.at(), updated_at=time.monotonic()
+        )
+        self.engine.set_transport(moved, jumped=False)
 
     def _inside(self, position: float) -> float:
         return min(max(float(position), 0.0), self.material.track.duration)
@@ -192,15 +198,15 @@ class Session:
             # going back and turning something overwrites what was recorded of it from there on
             kept = [c for c in self.changes if c.time < change.time or not _same(c, change)]
             performance = self.stage.fold(self.first, [*kept, change])
-        return self._become(sorted([*kept, change], key=lambda c: c.time), performance)
+        return self._set_performance(sorted([*kept, change], key=lambda c: c.time), performance)
 
     def forget(self, back: bool = False) -> int:
         """Take back the last change, or all of them. Returns the new epoch."""
         changes = self.changes[:-1] if back else []
-        return self._become(changes, self.stage.fold(self.first, changes))
+        return self._set_performance(changes, self.stage.fold(self.first, changes))
 
-    def _become(self, changes: list[Change], performance: Performance) -> int:
-        epoch = self.engine.show(performance.timeline, performance.black)
+    def _set_performance(self, changes: list[Change], performance: Performance) -> int:
+        epoch = self.engine.set_timeline(performance.timeline, performance.black)
         self.changes, self.performance, self.saved = changes, performance, not changes
         self.revision += 1
         return epoch
@@ -239,10 +245,10 @@ class Session:
         texts: dict[str, str] = {}
         try:
             for name, loaded in self.loaded.items():
-                now = written(loaded.path)
-                if now is None or now == loaded.written:
+                now = file_state_of(loaded.path)
+                if now is None or now == loaded.file_state:
                     continue
-                loaded.written = now
+                loaded.file_state = now
                 text = read_preset(loaded.path)
                 if text == loaded.text:
                     self.problem = None
@@ -271,22 +277,22 @@ class Session:
                     raise
                 changes = changes[:-1]
         self.stage = stage
-        return self._become(changes, performance)
+        return self._set_performance(changes, performance)
 
     # -- the preset that is played -------------------------------------------------------------------------------------
-    def keepable(self) -> dict[str, Any]:
+    def save_plan(self) -> dict[str, Any]:
         """Return what saving into the preset would do, for a person to agree to."""
         state = self.performance.state
         loaded = self.loaded[state.preset]
-        plan = keeping(self.stage.presets[state.preset], state, self.changes)
+        plan = plan_save(self.stage.presets[state.preset], state, self.changes)
         own = is_own(loaded.path)
         stem = loaded.path.parent.name if loaded.path.name == "preset.toml" else loaded.path.stem
         return {
-            "preset": state.preset, "own": own, "path": str(loaded.path) if own else None, "says": list(plan.says),
-            "leaves": list(plan.leaves), "warning": WARNING, "name": _free(stem),
+            "preset": state.preset, "own": own, "path": str(loaded.path) if own else None, "says": list(plan.written),
+            "leaves": list(plan.left_out), "warning": WARNING, "name": _free(stem),
         }  # fmt: skip
 
-    def keep(self, name: str | None = None) -> tuple[int, Path]:
+    def save_preset(self, name: str | None = None) -> tuple[int, Path]:
         """Save what was turned into the preset's file, or into a copy under a new name. Returns epoch and file.
 
         Parameters
@@ -307,25 +313,25 @@ class Session:
         text = read_preset(loaded.path)
         if text != loaded.text:
             raise PresetError("was changed meanwhile", where=where, remedy="wait until it is reloaded")
-        plan = keeping(self.stage.presets[played], state, self.changes)
+        plan = plan_save(self.stage.presets[played], state, self.changes)
         if not plan.edits:
             raise PresetError("nothing was turned that a preset holds", where=played, remedy="turn a slider first")
-        new, preset = kept_text(text, self.stage.presets[played], plan, where=where)
+        new, preset = edited_preset(text, self.stage.presets[played], plan, where=where)
         path = loaded.path if name is None else fork(str(loaded.path), name)
         if name is not None:
             # a copy begins with a line of its own
-            new, preset = kept_text(read_preset(path), self.stage.presets[played], plan, where=str(path))
+            new, preset = edited_preset(read_preset(path), self.stage.presets[played], plan, where=str(path))
         write_over(path, new)
         called = played if name is None else name
         self.loaded = {(called if one == played else one): of for one, of in self.loaded.items()}
-        self.loaded[called] = Loaded(path, new)
+        self.loaded[called] = LoadedPreset(path, new)
         self.lyrics = {(called if one == played else one): of for one, of in self.lyrics.items()}
         presets = {(called if one == played else one): of for one, of in self.stage.presets.items()}
         self.first = called if self.first == played else self.first
-        self.macros = kept_macros(self.macros, state)
+        self.macros = remaining_macros(self.macros, state)
         changes = [
             replace(change, name=called) if change.kind == "preset" and change.name == played else change
-            for change in remaining(self.changes, plan)
+            for change in remaining_changes(self.changes, plan)
         ]
         return self._restage(self._stage(presets | {called: preset}), changes), path
 
@@ -342,11 +348,11 @@ class Session:
         if material.raw is None:
             raise GridError("a live input has no grid", where="grid", remedy="preview a song")
         try:
-            corrections = correct(material.raw, material.corrections, data)
+            corrections = correct_grid(material.raw, material.corrections, data)
         except ValueError as problem:
             raise GridError(str(problem), where="grid", remedy="reload the page") from None
         before = material.analysis
-        material.analysis = corrected(material.raw, corrections)
+        material.analysis = apply_corrections(material.raw, corrections)
         try:
             stage = self._stage(self.stage.presets)
             save_corrections(material.track.path, material.track.sha256, corrections)
@@ -373,6 +379,6 @@ def _free(stem: str) -> str:
     return next(name for number in count(1) if (name := f"my-{base}" + f"-{number}" * (number > 1)) not in taken)
 
 
-def line_of(error: ReactiveError) -> dict[str, Any]:
+def error_message(error: ReactiveError) -> dict[str, Any]:
     """Return an error as the pages show it."""
     return {"t": "error", "what": error.what, "where": error.where, "remedy": error.remedy, "text": str(error)}

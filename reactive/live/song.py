@@ -42,7 +42,7 @@ def write_wav(track: Track, path: Path) -> None:
             target.writeframesraw(scaled.round().astype("<i2").tobytes())
 
 
-def heard(analysis: Analysis) -> dict[str, Any]:
+def analysis_for_page(analysis: Analysis) -> dict[str, Any]:
     """Return what the page draws of the song itself: peaks and brightness of the waveform, beats, bars, sections."""
     grid = grid_of(analysis)
     fine = np.asarray(analysis.fine, np.float64)
@@ -68,7 +68,7 @@ def heard(analysis: Analysis) -> dict[str, Any]:
     }
 
 
-def decided(timeline: Timeline) -> dict[str, Any]:
+def timeline_for_page(timeline: Timeline) -> dict[str, Any]:
     """Return what the page draws of a timeline: runs of phases and prompts, cuts, and curves of the running values."""
     columns = timeline.columns
     main = np.where(columns["weight"] >= 0.5, columns["prompt_to"], columns["prompt_from"])

@@ -16,7 +16,7 @@ class Transport:
         Song time in seconds when it was told.
     playing
         Whether it moves.
-    told
+    updated_at
         When it was told, by `time.monotonic`.
     loop
         Start and end in seconds of the section that is repeated, or None.
@@ -27,7 +27,7 @@ class Transport:
     duration: float
     position: float = 0.0
     playing: bool = False
-    told: float = 0.0
+    updated_at: float = 0.0
     loop: tuple[float, float] | None = None
 
     def at(self, now: float | None = None) -> float:
@@ -35,7 +35,7 @@ class Transport:
         if not self.playing:
             return self.position
         # a page that fell silent is not followed for ever
-        passed = min(max((time.monotonic() if now is None else now) - self.told, 0.0), 5.0)
+        passed = min(max((time.monotonic() if now is None else now) - self.updated_at, 0.0), 5.0)
         there = self.position + passed
         if self.loop and self.position < self.loop[1] <= there:
             return self.loop[0] + (there - self.loop[0]) % max(self.loop[1] - self.loop[0], 0.05)
@@ -45,5 +45,5 @@ class Transport:
         """Return the seconds until the loop's end is reached, 0 where that has passed; None while nothing is repeated."""
         if not self.playing or self.loop is None:
             return None
-        passed = (time.monotonic() if now is None else now) - self.told
+        passed = (time.monotonic() if now is None else now) - self.updated_at
         return max(0.0, self.loop[1] - self.position - passed)

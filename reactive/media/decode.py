@@ -25,7 +25,7 @@ from reactive.media.clock import Clock, begin_again, clocked_packets, decoded_fr
 from reactive.media.ogg import ogg_links
 from reactive.media.riff import sized_wav
 from reactive.media.safe import open_container
-from reactive.media.slices import Slices
+from reactive.media.slices import FileSlices
 
 # small enough that little is lost where a damaged file breaks off
 BLOCK = 1 << 15
@@ -63,7 +63,7 @@ class Chunk(NamedTuple):
 
 
 @dataclass
-class Told:
+class DecodeReport:
     """What a decoder found odd on its way: whole sentences, the seconds that headers promise (0: unknown), and a break.
 
     `bounded` samples are whole numbers in the file, so none can be NaN or beyond full scale.
@@ -104,24 +104,24 @@ def choose_reader(path: Path) -> str:
         return "soundfile"
 
 
-def chunks(path: Path, reader: str, told: Told | None = None) -> Iterator[Chunk]:
+def chunks(path: Path, reader: str, report: DecodeReport | None = None) -> Iterator[Chunk]:
     """Yield a file's sound from its first audible sample to its last.
 
     Parameters
     ----------
     path, reader
         The file, and the way that `choose_reader` chose.
-    told
+    report
         Filled with what is found odd.
     """
-    told = told if told is not None else Told()
+    report = report if report is not None else DecodeReport()
     if reader == "soundfile":
-        yield from _by_soundfile(lambda: _open_soundfile(path), told)
+        yield from _by_soundfile(lambda: _open_soundfile(path), report)
         return
     if reader == "ogg":
-        yield from _by_links(path, told)
+        yield from _by_links(path, report)
         return
-    yield from _gathered(_by_ffmpeg(lambda: open_container(path), read_clock(path), told))
+    yield from _gathered(_by_ffmpeg(lambda: open_container(path), read_clock(path), report))
 
 
 def _is_mpeg(path: Path) -> bool:
@@ -140,7 +140,7 @@ def _open_soundfile(path: Path) -> _Handle:
     sized = sized_wav(path)
     # given the file, not its name: libsndfile refuses names that are not UTF-8
     if sized and sized.header:
-        return _Handle(Slices(path, [sized.header, (sized.first, sized.last)]))
+        return _Handle(FileSlices(path, [sized.header, (sized.first, sized.last)]))
     return _Handle(_Steady(io.FileIO(path)), missing=sized.missing / (sized.last - sized.first) if sized else 0.0)
 
 
@@ -185,14 +185,14 @@ def _soundfile_opens(path: Path) -> bool:
         return False
 
 
-def _by_soundfile(opened: Callable[[], _Handle], told: Told) -> Iterator[Chunk]:
+def _by_soundfile(opened: Callable[[], _Handle], report: DecodeReport) -> Iterator[Chunk]:
     reader = opened()
     with reader as handle:
         layout = usual_layout(handle.channels)
         order = [_VORBIS[handle.channels].index(name) for name in layout] if _in_vorbis_order(handle) else None
         if handle.frames < _UNKNOWN_LENGTH:
-            told.promised += handle.frames * (1 + reader.missing) / handle.samplerate
-        told.bounded = handle.subtype.startswith("PCM")
+            report.promised += handle.frames * (1 + reader.missing) / handle.samplerate
+        report.bounded = handle.subtype.startswith("PCM")
         count = 0
         while True:
             try:
@@ -201,7 +201,7 @@ def _by_soundfile(opened: Callable[[], _Handle], told: Told) -> Iterator[Chunk]:
                 # a file cut short: what could be read is the song
                 block = np.zeros((0, 1), np.float32)
             if not len(block):
-                told.broke_off |= count < handle.frames
+                report.broke_off |= count < handle.frames
                 return
             count += len(block)
             yield Chunk(block if order is None else block[:, order], handle.samplerate, layout)
@@ -211,26 +211,26 @@ def _in_vorbis_order(handle: Any) -> bool:
     return handle.format == "OGG" and handle.subtype in ("VORBIS", "OPUS") and handle.channels in _VORBIS
 
 
-def _by_links(path: Path, told: Told) -> Iterator[Chunk]:
+def _by_links(path: Path, report: DecodeReport) -> Iterator[Chunk]:
     """Yield the streams of a chained Ogg one after the other."""
     links = ogg_links(path)
     lost: list[int] = []
     for number, link in enumerate(links, 1):
         found = False
-        for chunk in _one_link(path, link, told):
+        for chunk in _one_link(path, link, report):
             found = True
             yield chunk
         if not found:
             lost.append(number)
     if lost:
-        told.notes.append(
+        report.notes.append(
             f"Part {', '.join(map(str, lost))} of {len(links)} of the Ogg file can't be read and is left out."
         )
 
 
-def _one_link(path: Path, link: tuple[int, int], told: Told) -> Iterator[Chunk]:
+def _one_link(path: Path, link: tuple[int, int], report: DecodeReport) -> Iterator[Chunk]:
     def opened() -> _Handle:
-        return _Handle(Slices(path, [link]))
+        return _Handle(FileSlices(path, [link]))
 
     try:
         with opened() as handle:
@@ -238,15 +238,17 @@ def _one_link(path: Path, link: tuple[int, int], told: Told) -> Iterator[Chunk]:
     except (soundfile.LibsndfileError, TypeError):
         plain = False
     if plain:
-        yield from _by_soundfile(opened, told)
+        yield from _by_soundfile(opened, report)
         return
     try:
-        yield from _gathered(_by_ffmpeg(lambda: open_container(path, part=link), Clock(), told))
+        yield from _gathered(_by_ffmpeg(lambda: open_container(path, part=link), Clock(), report))
     except MediaError:
         return
 
 
-def _by_ffmpeg(opened: Callable[[], AbstractContextManager[Any]], clock: Clock, told: Told) -> Iterator[Chunk]:
+def _by_ffmpeg(
+    opened: Callable[[], AbstractContextManager[Any]], clock: Clock, report: DecodeReport
+) -> Iterator[Chunk]:
     """Yield short pieces of the first sound stream, with silence for its holes."""
     with opened() as container:
         stream = sound_stream(container)
@@ -254,10 +256,10 @@ def _by_ffmpeg(opened: Callable[[], AbstractContextManager[Any]], clock: Clock, 
             return
         stream.codec_context.thread_type = "AUTO"
         if stream.duration and stream.time_base and container.format.name.split(",")[0] in _PROMISING:
-            told.promised = float(stream.duration * stream.time_base)
+            report.promised = float(stream.duration * stream.time_base)
         frames = _pieces(decoded_frames(clocked_packets(container, stream, clock)))
         if clock.timed:
-            yield from _in_time(frames, clock, told)
+            yield from _in_time(frames, clock, report)
         else:
             for chunk, _ in frames:
                 yield chunk
@@ -294,7 +296,7 @@ def _pieces(frames: Iterator[Any]) -> Iterator[tuple[Chunk, float | None]]:
             begins = None if begins is None else begins + len(part) / rate
 
 
-def _in_time(pieces: Iterator[tuple[Chunk, float | None]], clock: Clock, told: Told) -> Iterator[Chunk]:
+def _in_time(pieces: Iterator[tuple[Chunk, float | None]], clock: Clock, report: DecodeReport) -> Iterator[Chunk]:
     """Yield pieces with silence where none sounds, by their presentation times."""
     origin = None if clock.origin is None else float(clock.origin)
     ahead: deque[tuple[Chunk, float | None]] = deque()
@@ -334,7 +336,7 @@ def _in_time(pieces: Iterator[tuple[Chunk, float | None]], clock: Clock, told: T
             yield chunk._replace(samples=chunk.samples[cut:]) if cut else chunk
             position += (len(chunk.samples) - cut) / chunk.rate
     if restarts + clock.joins:
-        told.notes.append(begin_again(restarts + clock.joins))
+        report.notes.append(begin_again(restarts + clock.joins))
 
 
 def _lateness(ahead: deque[tuple[Chunk, float | None]], position: float, origin: float | None) -> float:

@@ -9,9 +9,9 @@ from reactive.errors import MediaError
 from reactive.media.safe import regular_file
 from reactive.media.smf import text_of
 
-MOST_CUES = 10_000
+MAX_CUES = 10_000
 # no list of labels is longer
-LARGEST_CHUNK = 4 << 20
+MAX_CHUNK_BYTES = 4 << 20
 # a size that stands in the chunk ds64 (EBU Tech 3306: RF64, BW64)
 ELSEWHERE = 0xFFFFFFFF
 
@@ -41,13 +41,13 @@ def read_cues(path: str | os.PathLike[str]) -> tuple[tuple[float, str], ...]:
                 if size == ELSEWHERE and head[:4] != b"RIFF":
                     size = sizes.get(name, size)
                 if name in (b"fmt ", b"cue ", b"LIST", b"ds64"):
-                    body = handle.read(min(size, LARGEST_CHUNK))
+                    body = handle.read(min(size, MAX_CHUNK_BYTES))
                     if name == b"ds64":
                         sizes = _long_sizes(body)
                     elif name == b"fmt ":
                         rate = struct.unpack_from("<I", body, 4)[0]
                     elif name == b"cue ":
-                        count = min(struct.unpack_from("<I", body)[0], MOST_CUES)
+                        count = min(struct.unpack_from("<I", body)[0], MAX_CUES)
                         for number in range(count):
                             key, _, _, _, _, sample = struct.unpack_from("<II4sIII", body, 4 + 24 * number)
                             cues[key] = sample

@@ -11,11 +11,11 @@ from reactive.errors import MediaError
 from reactive.media.safe import regular_file
 from reactive.media.smf import META, MidiFile, read_events, text_of
 
-LARGEST = 16 << 20
+MAX_FILE_BYTES = 16 << 20
 DRUM_CHANNEL = 9
 # the standard's defaults, where a file says nothing: 120 beats a minute, 4/4
 DEFAULT_TEMPO = 500_000
-MOST_BEATS = 200_000
+MAX_BEATS = 200_000
 _TRACK_NAME, _MARKER, _CUE, _TEMPO, _SIGNATURE = 0x03, 0x06, 0x07, 0x51, 0x58
 # a second's frames by what a division in film time calls them: 29 is 30 drop-frame
 _FILM = {24: 24.0, 25: 25.0, 29: 30_000 / 1001, 30: 30.0}
@@ -63,7 +63,7 @@ def read_midi(path: str | os.PathLike[str]) -> Midi:
         If it is no MIDI file, or is larger than 16 MiB.
     """
     checked = regular_file(path)
-    if checked.stat().st_size > LARGEST:
+    if checked.stat().st_size > MAX_FILE_BYTES:
         raise MediaError("is too large for a MIDI file (over 16 MiB)", where=str(path), remedy="export fewer tracks")
     return parse_midi(checked.read_bytes(), where=str(path))
 
@@ -151,7 +151,7 @@ def _grid(signatures: list[tuple[int, int, int]], ticks: int, last: int) -> tupl
         compound = unit >= 8 and count % 3 == 0 and count > 3
         per_bar = max(count // 3 if compound else count, 1)
         step = ticks * 4 / max(unit, 1) * (3 if compound else 1)
-        for number in range(min(int(np.ceil((end - start) / step)), MOST_BEATS - len(beats))):
+        for number in range(min(int(np.ceil((end - start) / step)), MAX_BEATS - len(beats))):
             beats.append(start + number * step)
             if number % per_bar == 0:
                 bars.append(start + number * step)

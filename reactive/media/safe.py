@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, cast
 
 from reactive.errors import MediaError
-from reactive.media.slices import Slices
+from reactive.media.slices import FileSlices
 
 if TYPE_CHECKING:
     import av.container
@@ -141,7 +141,7 @@ def open_container(
 
     checked = regular_file(path)
     handle: IO[bytes]
-    with cast(IO[bytes], Slices(checked, [part])) if part else checked.open("rb") as handle:
+    with cast(IO[bytes], FileSlices(checked, [part])) if part else checked.open("rb") as handle:
         try:
             container = av.open(handle, mode="r", options={"format_whitelist": DEMUXERS, "protocol_whitelist": ""})
         except (av.error.FFmpegError, ValueError, OSError):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 
-class Slices(io.RawIOBase):
+class FileSlices(io.RawIOBase):
     """A readable file made of bytes and of stretches of another file, one after the other.
 
     Parameters

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-MOST_EVENTS = 2_000_000
+MAX_EVENTS = 2_000_000
 # data bytes of channel messages by the upper half of their first byte
 _LENGTHS = {0x8: 2, 0x9: 2, 0xA: 2, 0xB: 2, 0xC: 1, 0xD: 1, 0xE: 2}
 _SYSTEM = {0xF1: 1, 0xF2: 2, 0xF3: 1}
@@ -78,7 +78,7 @@ def text_of(data: bytes) -> str:
 def _read_track(body: bytes, number: int, found: list[Event]) -> bool:
     """Add a track's events to those found; return whether it could be read to its end."""
     position = tick = status = 0
-    while position < len(body) and len(found) < MOST_EVENTS:
+    while position < len(body) and len(found) < MAX_EVENTS:
         delta, position = _variable(body, position)
         tick += delta
         if position >= len(body):

@@ -19,7 +19,7 @@ import soxr
 from reactive.errors import MediaError
 from reactive.files import hash_file
 from reactive.media.channels import STEREO, Layout, layout_name, placed, to_stereo
-from reactive.media.decode import RATES, Chunk, Told, choose_reader, chunks
+from reactive.media.decode import RATES, Chunk, DecodeReport, choose_reader, chunks
 from reactive.media.safe import regular_file
 
 # 18 dB above full scale: no honest float file goes beyond
@@ -86,7 +86,7 @@ def open_track(path: str | os.PathLike[str]) -> Track:
     checked = regular_file(path)
     reader = choose_reader(checked)
     found = _survey(checked, reader)
-    if reader == "soundfile" and found.told.broke_off:
+    if reader == "soundfile" and found.report.broke_off:
         # where libsndfile gives up, FFmpeg may read on
         try:
             other = _survey(checked, "av")
@@ -141,7 +141,7 @@ class _Survey:
 
     def __init__(self) -> None:
         self.lengths: Counter[tuple[int, Layout]] = Counter()
-        self.told = Told()
+        self.report = DecodeReport()
         self.peak = 0.0
         self.seconds = 0.0
         self.wrong = 0
@@ -151,7 +151,7 @@ class _Survey:
         """Take in a piece of the song."""
         self.lengths[chunk.rate, chunk.layout] += len(chunk.samples)
         # extremes show in no time whether a closer look is needed: they are NaN if any sample is
-        if not self.told.bounded and not _is_bounded(chunk.samples):
+        if not self.report.bounded and not _is_bounded(chunk.samples):
             bad = np.flatnonzero(~(np.abs(chunk.samples) <= LOUDEST).all(axis=1))
             if len(bad):
                 if not self.wrong:
@@ -174,14 +174,14 @@ class _Survey:
 
     def notes(self, rate: int, layout: Layout, gain: float) -> tuple[str, ...]:
         """Return what a user should be told."""
-        notes = list(self.told.notes)
+        notes = list(self.report.notes)
         if len(self.lengths) > 1:
             forms = ", ".join(f"{layout_name(names)} at {hertz} Hz" for hertz, names in self.lengths)
             notes.append(
                 f"The sound changes on the way ({forms}); all of it is heard as {layout_name(layout)} at {rate} Hz."
             )
-        if self.told.promised > self.seconds + max(_SHORTER, 0.01 * self.told.promised):
-            notes.append(f"The file promises {self.told.promised:.1f} s of sound and holds {self.seconds:.1f} s.")
+        if self.report.promised > self.seconds + max(_SHORTER, 0.01 * self.report.promised):
+            notes.append(f"The file promises {self.report.promised:.1f} s of sound and holds {self.seconds:.1f} s.")
         if self.wrong:
             notes.append(
                 f"{self.wrong} samples between {self.wrong_from:.3f} s and {self.wrong_to:.3f} s are not finite or beyond "
@@ -195,7 +195,7 @@ class _Survey:
 
 def _survey(path: Path, reader: str) -> _Survey:
     found = _Survey()
-    for chunk in chunks(path, reader, found.told):
+    for chunk in chunks(path, reader, found.report):
         found.add(chunk)
         if found.seconds > MAX_HOURS * 3600:
             break

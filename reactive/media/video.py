@@ -40,7 +40,7 @@ _SD_ROWS = 576
 _CURSORS = 6
 _KEPT = 16
 # a jump over fewer pictures than this is decoded through
-_NEAR = 16
+_MAX_FORWARD_FRAMES = 16
 
 
 class FilmReader:
@@ -92,7 +92,11 @@ class FilmReader:
         return self._kept[number]
 
     def _frame(self, wanted: int) -> Any:
-        ready = [cursor for cursor in self._cursors if cursor.before < wanted and self._between(cursor, wanted) < _NEAR]
+        ready = [
+            cursor
+            for cursor in self._cursors
+            if cursor.before < wanted and self._between(cursor, wanted) < _MAX_FORWARD_FRAMES
+        ]
         if ready:
             cursor = max(ready, key=lambda cursor: cursor.before)
         else:

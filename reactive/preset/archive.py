@@ -36,7 +36,7 @@ _REMEDY = "ask for a bundle written by `reactive preset pack`"
 
 
 @dataclass(frozen=True)
-class Entry:
+class ZipEntry:
     """A file in an archive: its name, bytes unpacked and packed, method, CRC, and where its packed bytes begin."""
 
     name: str
@@ -84,7 +84,7 @@ def collision(names: list[str]) -> str | None:
     return None
 
 
-def read_entries(handle: BinaryIO, *, where: str) -> tuple[Entry, ...]:
+def read_entries(handle: BinaryIO, *, where: str) -> tuple[ZipEntry, ...]:
     """Return the files of an archive in order, after checking all that is said about them.
 
     Parameters
@@ -105,7 +105,7 @@ def read_entries(handle: BinaryIO, *, where: str) -> tuple[Entry, ...]:
     count, listed, start = _end(handle, size, where)
     handle.seek(start)
     listing = handle.read(listed)
-    entries: list[Entry] = []
+    entries: list[ZipEntry] = []
     position, offset = 0, 0
     for _ in range(count):
         if len(listing) - position < _LISTED_SIZE or listing[position : position + 4] != _LISTED:
@@ -123,7 +123,7 @@ def read_entries(handle: BinaryIO, *, where: str) -> tuple[Entry, ...]:
             raise PresetError(f'its entry "{name}" lies about its size', where=where, remedy=_REMEDY)
         if unpacked > MAX_RATIO * packed + 1024:
             raise PresetError(f'its entry "{name}" is a zip bomb', where=where, remedy="do not open it")
-        entries.append(Entry(name, unpacked, packed, method, crc, begin))
+        entries.append(ZipEntry(name, unpacked, packed, method, crc, begin))
         offset = begin + packed
         position = after + sum(lengths)
     if position != listed or offset != start:
@@ -132,7 +132,7 @@ def read_entries(handle: BinaryIO, *, where: str) -> tuple[Entry, ...]:
     return tuple(entries)
 
 
-def unpack(handle: BinaryIO, entry: Entry, target: BinaryIO, *, where: str) -> str:
+def unpack(handle: BinaryIO, entry: ZipEntry, target: BinaryIO, *, where: str) -> str:
     """Write one file of an archive to `target` and return the sha256 of its bytes.
 
     Raises
@@ -215,7 +215,7 @@ def _local(handle: BinaryIO, offset: int, listed: tuple[int, ...], raw: bytes, n
     return offset + _LOCAL_SIZE + fields[9] + fields[10]
 
 
-def _check_together(entries: list[Entry], where: str) -> None:
+def _check_together(entries: list[ZipEntry], where: str) -> None:
     twice = collision([entry.name for entry in entries])
     if twice:
         raise PresetError(f'its file "{twice}" collides with another', where=where, remedy=_REMEDY)

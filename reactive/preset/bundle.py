@@ -26,9 +26,9 @@ from reactive import __version__
 from reactive.errors import MediaError, PresetError
 from reactive.files import hash_file, replacing
 from reactive.media.safe import fault_of, regular_file
-from reactive.preset.archive import Entry, name_fault, read_entries, unpack
+from reactive.preset.archive import ZipEntry, name_fault, read_entries, unpack
 from reactive.preset.contents import MANIFEST, check_content, check_texts, files_of, kind_of
-from reactive.preset.installed import FILE, installed_names, user_presets
+from reactive.preset.installed import PRESET_FILE, installed_names, user_presets
 from reactive.preset.library import find_preset, shipped_names
 
 SUFFIX = ".reactive"
@@ -94,10 +94,10 @@ def pack(source: str, out: Path, *, overwrite: bool = False) -> Packed:
         If the preset or a file beside it is not fit to be shared, it names no author or licence, or `out` can't be written.
     """
     file = find_preset(source, option="")
-    if file.name == FILE:
+    if file.name == PRESET_FILE:
         name, (files, left) = file.resolve().parent.name, files_of(file.parent)
     else:
-        name, files, left = file.stem, {FILE: file}, []
+        name, files, left = file.stem, {PRESET_FILE: file}, []
     name = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
     _check_name(name, where=str(file))
     if out.suffix != SUFFIX:
@@ -107,7 +107,7 @@ def pack(source: str, out: Path, *, overwrite: bool = False) -> Packed:
     for inside, path in files.items():
         check_content(path, inside)
     notes = {inside: FileNote(sha256=hash_file(path), bytes=path.stat().st_size) for inside, path in files.items()}
-    manifest = _manifest(files[FILE], name, __version__, notes, where=str(file))
+    manifest = _manifest(files[PRESET_FILE], name, __version__, notes, where=str(file))
     words = check_texts(file, str(file)).lyrics.file
     if words and words not in files:
         raise PresetError(f'names the file "{words}", which is not beside it', where=str(file), remedy="put it there")
@@ -160,7 +160,7 @@ def install(path: Path, *, name: str | None = None, replace: bool = False) -> In
             for entry in entries.values():
                 if entry.name != MANIFEST:
                     _take(handle, entry, folder, manifest, where)
-            told = _manifest(folder / FILE, manifest.name, manifest.reactive, manifest.files, where=where)
+            told = _manifest(folder / PRESET_FILE, manifest.name, manifest.reactive, manifest.files, where=where)
             if told != manifest:
                 raise PresetError("its manifest says otherwise than its preset", where=where, remedy="do not trust it")
             (folder / MANIFEST).write_text(_text_of(manifest), encoding="utf-8")
@@ -205,7 +205,7 @@ def export(name: str, folder: Path) -> list[str]:
         If there is no such preset, or the folder exists or can't be written.
     """
     file = find_preset(name, option="")
-    files = files_of(file.parent)[0] if file.name == FILE else {FILE: file}
+    files = files_of(file.parent)[0] if file.name == PRESET_FILE else {PRESET_FILE: file}
     _appear(folder, lambda partial: _copy(files, partial))
     return list(files)
 
@@ -219,7 +219,7 @@ def fork(name: str, new: str) -> Path:
         If there is no such preset, or the new name is taken or no name.
     """
     file = find_preset(name, option="")
-    files = files_of(file.parent)[0] if file.name == FILE else {FILE: file}
+    files = files_of(file.parent)[0] if file.name == PRESET_FILE else {PRESET_FILE: file}
     preset = check_texts(file, str(file))
     target = _free_name(new)
     if target.exists() or target.is_symlink():
@@ -229,11 +229,11 @@ def fork(name: str, new: str) -> Path:
 
     def fill(folder: Path) -> None:
         _copy(files, folder)
-        text = (folder / FILE).read_text(encoding="utf-8-sig")
-        (folder / FILE).write_text(origin + text, encoding="utf-8")
+        text = (folder / PRESET_FILE).read_text(encoding="utf-8-sig")
+        (folder / PRESET_FILE).write_text(origin + text, encoding="utf-8")
 
     _appear(target, fill)
-    return target / FILE
+    return target / PRESET_FILE
 
 
 def _manifest(file: Path, name: str, needed: str, notes: dict[str, FileNote], *, where: str) -> Manifest:
@@ -253,7 +253,7 @@ def _info(name: str) -> zipfile.ZipInfo:
     return info
 
 
-def _read_manifest(handle: Any, entries: dict[str, Entry], where: str) -> Manifest:
+def _read_manifest(handle: Any, entries: dict[str, ZipEntry], where: str) -> Manifest:
     """Return the manifest of an archive after checking that it names exactly what is there."""
     if MANIFEST not in entries or entries[MANIFEST].size > MAX_MANIFEST:
         raise PresetError("has no manifest", where=where, remedy="ask for a bundle written by `reactive preset pack`")
@@ -276,8 +276,8 @@ def _read_manifest(handle: Any, entries: dict[str, Entry], where: str) -> Manife
     if _numbers(manifest.reactive) > _numbers(__version__):
         raise PresetError(f"needs reactive {manifest.reactive}", where=where, remedy="update reactive-clip")
     listed, there = set(manifest.files), set(entries) - {MANIFEST}
-    if listed != there or FILE not in there:
-        odd = min(listed ^ there, default=FILE)
+    if listed != there or PRESET_FILE not in there:
+        odd = min(listed ^ there, default=PRESET_FILE)
         raise PresetError(
             f'its manifest and its files differ about "{odd[:60]}"', where=where, remedy="ask for it again"
         )
@@ -287,7 +287,7 @@ def _read_manifest(handle: Any, entries: dict[str, Entry], where: str) -> Manife
     return manifest
 
 
-def _take(handle: Any, entry: Entry, folder: Path, manifest: Manifest, where: str) -> None:
+def _take(handle: Any, entry: ZipEntry, folder: Path, manifest: Manifest, where: str) -> None:
     """Unpack one file into a folder and check its hash and contents."""
     path = folder / entry.name
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -10,7 +10,7 @@ from typing import Any
 from reactive.errors import MediaError, PresetError
 from reactive.media.safe import fault_of, plain, read_bytes, read_text
 from reactive.preset.archive import MAX_FILES, MAX_TOTAL, collision, name_fault
-from reactive.preset.installed import FILE
+from reactive.preset.installed import PRESET_FILE
 from reactive.preset.schema import check_preset, read_preset
 from reactive.preset.toml import parse_toml
 
@@ -29,7 +29,7 @@ _FONT_SIGNS = (b"\x00\x01\x00\x00", b"OTTO", b"true")
 
 def kind_of(name: str) -> str | None:
     """Return what a file of a bundle is by its name: preset, picture, video, words, text, font or tensors, else None."""
-    if name == FILE:
+    if name == PRESET_FILE:
         return "preset"
     if name in LICENCES:
         return "text"

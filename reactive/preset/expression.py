@@ -167,7 +167,7 @@ class _Parser:
         if name.startswith(MACRO):
             return self.macro(name)
         if name not in SIGNALS and not name.startswith(OWN):
-            raise PresetError(f'unknown signal "{name}"', remedy=near(name, [*SIGNALS, *FUNCTIONS]))
+            raise PresetError(f'unknown signal "{name}"', remedy=closest_name(name, [*SIGNALS, *FUNCTIONS]))
         if name in self.forbidden:
             raise PresetError(f'the signal "{name}" is not known yet here', remedy="use a signal of the song itself")
         return self.made(Signal(name))
@@ -176,13 +176,15 @@ class _Parser:
         if self.macros is not None and name.removeprefix(MACRO) not in self.macros:
             if not self.macros:
                 raise PresetError(f'unknown macro "{name}"', remedy="add a [[macro]] with this name")
-            raise PresetError(f'unknown macro "{name}"', remedy=near(name, [MACRO + known for known in self.macros]))
+            raise PresetError(
+                f'unknown macro "{name}"', remedy=closest_name(name, [MACRO + known for known in self.macros])
+            )
         return self.made(Signal(name))
 
     def call(self, name: str, depth: int) -> Node:
         function = FUNCTIONS.get(name)
         if function is None:
-            raise PresetError(f'unknown function "{name}"', remedy=near(name, [*FUNCTIONS, *SIGNALS]))
+            raise PresetError(f'unknown function "{name}"', remedy=closest_name(name, [*FUNCTIONS, *SIGNALS]))
         self.expect("(")
         arguments: list[Node] = []
         while self.symbol() != ")":
@@ -263,7 +265,7 @@ def usage(name: str) -> str:
     return f"{name}({', '.join([*curves, *function.constants])})"
 
 
-def near(name: str, known: list[str]) -> str:
+def closest_name(name: str, known: list[str]) -> str:
     """Return a remedy that suggests the nearest known names."""
     close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
     if close:

@@ -24,14 +24,14 @@ _SPAN = re.compile(r"^\s*(\d+(?:/\d+)?|\d*\.\d+)\s*(beats?|bars?)\s*$", re.ASCII
 
 
 @dataclass(frozen=True)
-class Span:
+class MusicalLength:
     """A length of musical time."""
 
     count: float
     unit: Literal["beat", "bar"]
 
 
-def span(text: str) -> Span:
+def parse_length(text: str) -> MusicalLength:
     """Parse ``"2 bars"``, ``"1 beat"`` or ``"1/2 bar"``.
 
     Raises
@@ -46,7 +46,7 @@ def span(text: str) -> Span:
     count = float(top) / float(bottom or 1) if float(bottom or 1) else 0.0
     if not 1 / 16 <= count <= 1024:
         raise ValueError('is not a length between 1/16 and 1024|write for instance "2 bars"')
-    return Span(count=count, unit="bar" if match.group(2).startswith("bar") else "beat")
+    return MusicalLength(count=count, unit="bar" if match.group(2).startswith("bar") else "beat")
 
 
 def _expression(value: str, info: ValidationInfo) -> str:
@@ -77,7 +77,7 @@ def _text(value: str) -> str:
 
 
 def _length(value: str) -> str:
-    span(value)
+    parse_length(value)
     return value
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import platformdirs
 
-FILE = "preset.toml"
+PRESET_FILE = "preset.toml"
 
 
 def user_presets() -> Path:
@@ -26,4 +26,4 @@ def installed_names() -> list[str]:
         found = [entry.name for entry in user_presets().iterdir() if not entry.name.startswith(".")]
     except OSError:
         return []
-    return sorted(name for name in found if (user_presets() / name / FILE).is_file())
+    return sorted(name for name in found if (user_presets() / name / PRESET_FILE).is_file())

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from reactive.errors import PresetError
-from reactive.preset.installed import FILE as FILE
+from reactive.preset.installed import PRESET_FILE as PRESET_FILE
 from reactive.preset.installed import installed_names, user_presets
 from reactive.preset.lyrics import Line, LyricsFile, open_lyrics
 from reactive.preset.schema import Preset, parse_preset, read_preset
@@ -41,7 +41,7 @@ def shipped_folder() -> Path:
 
 def shipped_names() -> list[str]:
     """Return the names of the presets that ship, sorted."""
-    return sorted(entry.name for entry in shipped_folder().iterdir() if (entry / FILE).is_file())
+    return sorted(entry.name for entry in shipped_folder().iterdir() if (entry / PRESET_FILE).is_file())
 
 
 def names() -> list[str]:
@@ -61,13 +61,13 @@ def find_preset(name: str, *, option: str = "--preset") -> Path:
     if len(name) > 4000 or max(map(len, path.parts), default=0) > 255:
         raise PresetError("is too long for a name", where=option, remedy="use a shorter one")
     if path.suffix == ".toml" or "/" in name or "\\" in name or path.is_dir():
-        file = path / FILE if path.is_dir() else path
+        file = path / PRESET_FILE if path.is_dir() else path
         if not file.is_file():
             raise PresetError("no such preset file", where=str(file), remedy="check the name and the folder")
         return file
     known = names()
     if name in known:
-        return (shipped_folder() if name in shipped_names() else user_presets()) / name / FILE
+        return (shipped_folder() if name in shipped_names() else user_presets()) / name / PRESET_FILE
     close = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
     remedy = f"did you mean {' or '.join(close)}" if close else f"there are {', '.join(known)}"
     raise PresetError(f'unknown preset "{name}"', where=option, remedy=remedy)
@@ -93,7 +93,7 @@ def get_preset(name: str, *, option: str = "--preset") -> Preset:
     return open_preset(name, option=option).preset
 
 
-def open_words(file: PresetFile, given: Path | None = None) -> LyricsFile | None:
+def open_lyrics_of(file: PresetFile, given: Path | None = None) -> LyricsFile | None:
     """Return the song's words: the file that was given, else the one in the preset's folder, else None.
 
     Raises
@@ -106,7 +106,7 @@ def open_words(file: PresetFile, given: Path | None = None) -> LyricsFile | None
     return open_lyrics(path) if path else None
 
 
-def words_of(file: PresetFile, given: Path | None = None) -> tuple[Line, ...]:
-    """Return the lines of the song's words, none where there are none; as `open_words` otherwise."""
-    words = open_words(file, given)
+def lyrics_of(file: PresetFile, given: Path | None = None) -> tuple[Line, ...]:
+    """Return the lines of the song's words, none where there are none; as `open_lyrics_of` otherwise."""
+    words = open_lyrics_of(file, given)
     return words.lines if words else ()

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 
 from reactive.errors import PresetError
-from reactive.preset.expression import near
+from reactive.preset.expression import closest_name
 from reactive.preset.schema import Preset
 
 _SHARE = re.compile(r"[+-]?(?:[0-9]{1,30}(?:\.[0-9]{0,30})?|\.[0-9]{1,30})(?:[eE][+-]?[0-9]{1,2})?")
@@ -43,7 +43,7 @@ def macro_values(preset: Preset, turned: Mapping[str, float] | None = None) -> d
     values = {macro.name: macro.default for macro in preset.macros}
     for name, value in (turned or {}).items():
         if name not in values:
-            remedy = near(name, list(values)) if values else "leave it out, this preset has none"
+            remedy = closest_name(name, list(values)) if values else "leave it out, this preset has none"
             raise PresetError(f'"{preset.title}" has no macro "{name}"', where="--macro", remedy=remedy)
         if not (math.isfinite(value) and 0 <= value <= 1):
             raise PresetError(f"{name} = {value:g} is not within 0 to 1", where="--macro", remedy=f"write {name}=0.5")

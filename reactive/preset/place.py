@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from reactive.errors import PresetError
-from reactive.preset.expression import near
+from reactive.preset.expression import closest_name
 
 KINDS = ("drop", "section", "loop")
 START = "start"
@@ -44,7 +44,7 @@ def parse_place(text: str, phases: Sequence[str]) -> Place:
     if wanted in phases:
         return Place(wanted, 1)
     if kind not in (*KINDS, *phases):
-        raise PresetError("is no place in a song", remedy=near(kind, [*KINDS, START, *phases]))
+        raise PresetError("is no place in a song", remedy=closest_name(kind, [*KINDS, START, *phases]))
     if number == 0:
         raise PresetError("counts from 1", remedy=f'the first is "{kind} 1"')
     return Place(kind, number)

@@ -10,7 +10,7 @@ import tomllib
 from pathlib import Path
 
 from reactive.errors import PresetError
-from reactive.preset.library import FILE, open_preset
+from reactive.preset.library import PRESET_FILE, open_preset
 from reactive.preset.schema import check_preset
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,63}", re.ASCII)
@@ -66,18 +66,18 @@ def new_preset(name: str, *, source: str, folder: Path) -> Path:
     base = file.preset
     text = _begun(name, file.text, f'"{base.title}" ({base.licence or "no licence given"}, {base.author or "unnamed"})')
     # what is written is what can be read
-    check_preset(tomllib.loads(text), where=str(target / FILE))
+    check_preset(tomllib.loads(text), where=str(target / PRESET_FILE))
     try:
         with tempfile.TemporaryDirectory(prefix=f".{name}.", dir=folder) as work:
             made = Path(work) / name
             made.mkdir()
-            (made / FILE).write_text(text, encoding="utf-8")
+            (made / PRESET_FILE).write_text(text, encoding="utf-8")
             os.rename(made, target)
     except OSError as problem:
         raise PresetError(
             f"can't be written ({problem.strerror})", where=str(target), remedy="choose another folder with --folder"
         ) from None
-    return target / FILE
+    return target / PRESET_FILE
 
 
 def _begun(name: str, text: str, source: str) -> str:

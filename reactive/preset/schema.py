@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 
 from reactive.errors import PresetError
-from reactive.preset.expression import near
+from reactive.preset.expression import closest_name
 from reactive.preset.fields import (
     Change,
     Expression,
@@ -25,7 +25,7 @@ from reactive.preset.fields import (
     Template,
     Text,
     Words,
-    span,
+    parse_length,
 )
 from reactive.preset.migrate import migrate
 from reactive.preset.place import parse_place
@@ -41,9 +41,9 @@ __all__ = [
     "Switch",
     "check_preset",
     "load_preset",
+    "parse_length",
     "parse_preset",
     "read_preset",
-    "span",
 ]
 
 MAX_BYTES = 2_000_000
@@ -122,7 +122,7 @@ class Source(Strict):
     use: list[Annotated[int, Field(ge=1, le=999)]] = Field([], description="their numbers from 1; empty: all")
 
 
-class Entry(Strict):
+class PromptEntry(Strict):
     """A prompt of a pool; a plain text stands for one with nothing else said."""
 
     text: Template = Field(description="the prompt; `{name}` and `{a|b}` are gaps that are filled anew each time")
@@ -140,7 +140,7 @@ def _entry(value: Any) -> Any:
 
 
 Pool = Annotated[
-    list[Annotated[Entry, BeforeValidator(_entry, json_schema_input_type=str | Entry)]], Field(min_length=1)
+    list[Annotated[PromptEntry, BeforeValidator(_entry, json_schema_input_type=str | PromptEntry)]], Field(min_length=1)
 ]
 
 
@@ -212,7 +212,7 @@ class Lyrics(Strict):
 
     file: Text = Field("", description="an LRC or SRT file in the preset's folder, for a preset made for one song")
     prompts: Pool = Field(
-        [Entry(text="{line}")],
+        [PromptEntry(text="{line}")],
         validate_default=False,
         description="templates in turn; `{line}` is the line of the song",
     )
@@ -434,7 +434,7 @@ def _loose_ends(preset: Preset) -> Iterator[PresetError]:
 def _gaps_without_words(key: str, text: str, known: list[str]) -> Iterator[PresetError]:
     for gap in gaps(text):
         if gap.name and gap.name not in known:
-            remedy = near(gap.name, known) if known else f'add [words] with {gap.name} = ["one", "another"]'
+            remedy = closest_name(gap.name, known) if known else f'add [words] with {gap.name} = ["one", "another"]'
             yield PresetError(f'{key}: there are no words for "{{{gap.name}}}"', remedy=remedy)
 
 
@@ -452,7 +452,9 @@ def translate(problem: ValidationError, where: str, tables: dict[str, type[BaseM
     text = text if len(text) <= 80 else text[:77] + "..."
     if error["type"] == "extra_forbidden":
         return PresetError(
-            f"unknown key {key}", where=where, remedy=near(str(error["loc"][-1]), _keys_beside(error["loc"], tables))
+            f"unknown key {key}",
+            where=where,
+            remedy=closest_name(str(error["loc"][-1]), _keys_beside(error["loc"], tables)),
         )
     if error["type"] == "missing":
         return PresetError(f"the key {key} is missing", where=where, remedy="add it")
@@ -460,7 +462,7 @@ def translate(problem: ValidationError, where: str, tables: dict[str, type[BaseM
     if isinstance(value, float) and not math.isfinite(value):
         remedy = "write a finite number"
     if error["type"] == "literal_error" and isinstance(value, str):
-        remedy = near(value, re.findall("'([^']*)'", str(error["ctx"]["expected"])))
+        remedy = closest_name(value, re.findall("'([^']*)'", str(error["ctx"]["expected"])))
     return PresetError(
         f"{key} = {text}: {what}", where=where, remedy=remedy or "see `reactive preset show loop-destroy`"
     )
@@ -471,7 +473,7 @@ def _keys_beside(location: tuple[int | str, ...], tables: dict[str, type[BaseMod
     if tables is not None:
         return list(next((tables[str(part)] for part in reversed(location) if part in tables), tables[""]).model_fields)
     known: dict[str, type[BaseModel]] = {
-        "lens": Lens, "camera": Camera, "switch": Switch, "phase": Phase, "feedback": Feedback, "prompts": Entry,
+        "lens": Lens, "camera": Camera, "switch": Switch, "phase": Phase, "feedback": Feedback, "prompts": PromptEntry,
         "macro": Macro, "pin": Pin, "lyrics": Lyrics, "source": Source, "overlay": Overlay, "colour": Colour, "title": Title,
     }  # fmt: skip
     holder = next((part for part in reversed(location[:-1]) if isinstance(part, str)), None)

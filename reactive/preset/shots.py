@@ -36,7 +36,7 @@ def _listed(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
-class Wish(Strict):
+class ShotEdit(Strict):
     """What is wanted of one shot; what is not said stays as the preset decides."""
 
     prompt: Annotated[
@@ -54,7 +54,7 @@ class Shots(Strict):
 
     version: Literal[1] = 1
     song_sha256: Text = Field("", description="the song it belongs to")
-    shot: dict[Label, Wish] = Field({}, max_length=20_000, description="wishes by the shots' names")
+    shot: dict[Label, ShotEdit] = Field({}, max_length=20_000, description="wishes by the shots' names")
 
 
 @dataclass(frozen=True)
@@ -94,11 +94,11 @@ def open_shots(path: Path) -> ShotsFile:
     try:
         shots = Shots.model_validate(parse_toml(text, where=where))
     except ValidationError as problem:
-        raise translate(problem, where, {"shot": Wish, "": Shots}) from None
-    for name, wish in shots.shot.items():
-        if "\\" in wish.photo or (wish.photo and Path(wish.photo).name != wish.photo):
+        raise translate(problem, where, {"shot": ShotEdit, "": Shots}) from None
+    for name, edit in shots.shot.items():
+        if "\\" in edit.photo or (edit.photo and Path(edit.photo).name != edit.photo):
             raise PresetError(
-                f'shot "{name}": photo = "{wish.photo}" is not a plain file name',
+                f'shot "{name}": photo = "{edit.photo}" is not a plain file name',
                 where=where,
                 remedy="put it beside this file",
             )
@@ -107,10 +107,10 @@ def open_shots(path: Path) -> ShotsFile:
 
 def shot_photos(shots: Shots) -> tuple[str, ...]:
     """Return the base names of the photographs that a shots file names, each once, in its order."""
-    return tuple(dict.fromkeys(wish.photo for wish in shots.shot.values() if wish.photo))
+    return tuple(dict.fromkeys(edit.photo for edit in shots.shot.values() if edit.photo))
 
 
-def wish_with(wish: Wish, **said: Any) -> Wish:
+def changed_edit(edit: ShotEdit, **said: Any) -> ShotEdit:
     """Return a wish with some of its keys said anew.
 
     Raises
@@ -119,9 +119,9 @@ def wish_with(wish: Wish, **said: Any) -> Wish:
         If a value is none that such a key may have.
     """
     try:
-        return Wish.model_validate({**wish.model_dump(), **said})
+        return ShotEdit.model_validate({**edit.model_dump(), **said})
     except ValidationError as problem:
-        raise translate(problem, "the wish", {"": Wish}) from None
+        raise translate(problem, "the wish", {"": ShotEdit}) from None
 
 
 def save_shots(shots: Shots, path: Path) -> None:
@@ -133,8 +133,8 @@ def save_shots(shots: Shots, path: Path) -> None:
         If it can't be written.
     """
     lines = [HEADER, f"version = {shots.version}", f"song_sha256 = {_quoted(shots.song_sha256)}"]
-    for name, wish in shots.shot.items():
-        said = wish.model_dump(exclude_defaults=True)
+    for name, edit in shots.shot.items():
+        said = edit.model_dump(exclude_defaults=True)
         if said:
             lines += ["", f"[shot.{_quoted(name)}]", *(f"{key} = {_toml(value)}" for key, value in said.items())]
     try:

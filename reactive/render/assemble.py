@@ -10,15 +10,15 @@ from pathlib import Path
 from reactive.audio.analysis import Analysis
 from reactive.preset.schema import Overlay
 from reactive.render.flashsafe import limit_pieces
-from reactive.render.inputs import Given
-from reactive.render.overlay import Mark, make_marks, overlay_pieces
+from reactive.render.inputs import RenderInputs
+from reactive.render.overlay import OverlayMark, make_marks, overlay_pieces
 from reactive.render.recipe import Recipe, clip_tags
-from reactive.render.request import Asked, note_clip
-from reactive.render.resolve import Decided
+from reactive.render.request import RenderRequest, record_clip
+from reactive.render.resolve import ResolvedTimeline
 from reactive.render.settings import Settings
 from reactive.render.store.job import Job
-from reactive.render.store.segments import Books
-from reactive.render.workers.flash_check import judge_pieces
+from reactive.render.store.segments import SegmentStore
+from reactive.render.workers.flash_check import check_pieces
 from reactive.score.flash import Flashes
 from reactive.timeline.captions import captions_of
 from reactive.timeline.clock import frame_sample
@@ -32,10 +32,10 @@ def write_clips(
     settings: Settings,
     *,
     job: Job,
-    asked: Asked,
-    books: Books,
-    decided: Decided,
-    given: Given,
+    request: RenderRequest,
+    segments: SegmentStore,
+    resolved: ResolvedTimeline,
+    inputs: RenderInputs,
     container: str,
     recipe: Recipe | None,
 ) -> tuple[int, Flashes]:
@@ -46,8 +46,8 @@ def write_clips(
     OutputError
         If the disk is full or fails.
     """
-    timeline, track, codec = decided.timeline, decided.track, books.codec
-    first, last = books.plan.first, books.plan.last
+    timeline, track, codec = resolved.timeline, resolved.track, segments.codec
+    first, last = segments.plan.first, segments.plan.last
     # where a clip's own tags are made
     title = os.fsencode(Path(song).stem).decode("utf-8", "replace")
     metadata = {"title": title, "comment": f"made with reactive, preset {timeline.title}", **clip_tags(recipe)}
@@ -55,8 +55,8 @@ def write_clips(
     sound = (frame_sample(first, timeline.fps, track.sample_rate), end)
     held, flashes = 0, None
     for number, path in enumerate(outs):
-        pieces, size = books.pieces(number), books.sizes[number]
-        marks = overlay_marks(settings, given, timeline, decided.analysis, size)
+        pieces, size = segments.pieces(number), segments.sizes[number]
+        marks = overlay_marks(settings, inputs, timeline, resolved.analysis, size)
         if marks:
             pieces = overlay_pieces(pieces, marks, first=first, fps=timeline.fps, size=size, codec=codec)
         if settings.flash_safe:
@@ -64,29 +64,29 @@ def write_clips(
             held = max(held, count)
         join(
             pieces, track, path, fps=timeline.fps, container=container, codec=codec, sound=sound, metadata=metadata,
-            whole=partial(note_clip, job, asked, path),
+            whole=partial(record_clip, job, request, path),
         )  # fmt: skip
         if number == 0:
-            flashes = judge_pieces(books.watched_pieces(pieces), timeline.fps)
-        for piece, _ in set(pieces) - set(books.pieces(number)):
+            flashes = check_pieces(segments.flash_checked_pieces(pieces), timeline.fps)
+        for piece, _ in set(pieces) - set(segments.pieces(number)):
             piece.unlink()
     assert flashes is not None
     return held, flashes
 
 
 def overlay_marks(
-    settings: Settings, given: Given, timeline: Timeline, analysis: Analysis | None, size: tuple[int, int]
-) -> list[Mark]:
+    settings: Settings, inputs: RenderInputs, timeline: Timeline, analysis: Analysis | None, size: tuple[int, int]
+) -> list[OverlayMark]:
     """Return what is laid over the finished pictures: the preset's overlay, and what the settings add to it.
 
     An edited timeline has no preset to say more than the logo.
     """
     overlay, folder = Overlay(), None
-    if given.preset:
-        overlay, folder = given.preset.preset.overlay, given.preset.path.parent
+    if inputs.preset:
+        overlay, folder = inputs.preset.preset.overlay, inputs.preset.path.parent
     if settings.show_lyrics:
         overlay = overlay.model_copy(update={"lyrics": True})
-    captions = captions_of(overlay, timeline, analysis, title=settings.title, lyrics=given.lines) if analysis else []
+    captions = captions_of(overlay, timeline, analysis, title=settings.title, lyrics=inputs.lines) if analysis else []
     logo = settings.logo or (folder / overlay.logo if folder and overlay.logo else None)
     font = folder / overlay.font if folder and overlay.font else None
     if not captions and not logo:

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
+from reactive.diffusion.backend.out_of_memory import in_batches_that_fit
 from reactive.diffusion.backend.shapes import shape_of
-from reactive.diffusion.backend.shortage import in_batches_that_fit
 from reactive.diffusion.core import Core, from_bytes
-from reactive.diffusion.frames import frame_request, scenery
+from reactive.diffusion.frames import frame_request, scene_inputs
 from reactive.diffusion.grade import coloured
 from reactive.diffusion.joins import prompts_at
 from reactive.diffusion.models.conditioning import PromptBank
@@ -69,7 +69,7 @@ def contact_pictures(
     place = choose_device(device)
     torch.set_num_threads(threads or default_threads())
     loaded = load_model(model, device=place, steps=steps)
-    width, height = imagine_size(loaded.native, (16, 9))
+    width, height = imagine_size(loaded.native_size, (16, 9))
     frames = np.array([telling_frame(shot) for shot in shots])
     columns = timeline.columns
     bank = PromptBank(loaded, timeline.prompts, prompts_at(columns, frames), timeline.negatives)
@@ -88,7 +88,7 @@ def contact_pictures(
 
     def imagined(batch: int) -> dict[int, np.ndarray]:
         core = Core(loaded, bank, batch=batch, width=width, height=height, slices=shape.slices)
-        scene = scenery(timeline, core, given, films)
+        scene = scene_inputs(timeline, core, given, films)
         pictures: dict[int, np.ndarray] = {}
         for first in range(0, len(frames), batch):
             chosen = frames[first : first + batch]

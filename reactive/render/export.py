@@ -16,7 +16,7 @@ from reactive.media.tags import XMP, read_tags
 from reactive.media.video import rgb_frames
 from reactive.render.loops import export_loop, parse_bars
 from reactive.render.outputs import check_output
-from reactive.score.best import Loop, best_frame, best_loop, closed, look_at
+from reactive.score.best import Loop, best_frame, best_loop, closed, scan_clip
 from reactive.video.codec import container_format
 from reactive.video.credentials import AUTHORITY, CERTIFICATE, KEY, Identity, check_signable, load_identity, sign_clip
 from reactive.video.fitted import fit_size
@@ -70,9 +70,9 @@ def export_clip(clip: Path, wanted: Wanted, *, overwrite: bool = False) -> dict[
     identity = load_identity(wanted.certificates, wanted.key) if wanted.certificates and wanted.key else None
     made: dict[str, object] = {}
     if wanted.poster or wanted.thumbnail or wanted.gif or wanted.webp:
-        look = look_at(clip)
+        scan = scan_clip(clip)
         if wanted.poster or wanted.thumbnail:
-            frame = best_frame(look)
+            frame = best_frame(scan)
             picture = next(_frames(clip, frame, frame + 1))
             mark = read_tags(clip).get(XMP, "")
             if wanted.poster:
@@ -82,8 +82,8 @@ def export_clip(clip: Path, wanted: Wanted, *, overwrite: bool = False) -> dict[
                 size = write_picture(wanted.thumbnail, picture, longest=THUMBNAIL, xmp=mark)
                 made["thumbnail"] = {"path": str(wanted.thumbnail), "frame": frame, "size": "x".join(map(str, size))}
         if wanted.gif or wanted.webp:
-            loop = best_loop(look)
-            pictures, fps = loop_pictures(clip, loop, look.fps)
+            loop = best_loop(scan)
+            pictures, fps = loop_pictures(clip, loop, scan.fps)
             for name, path in (("gif", wanted.gif), ("webp", wanted.webp)):
                 if path:
                     write_loop(path, list(pictures), fps=fps)

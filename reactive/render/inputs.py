@@ -12,7 +12,7 @@ from reactive.preset.shots import Shots, ShotsFile
 
 
 @dataclass(frozen=True)
-class Given:
+class RenderInputs:
     """Files that were read before anything was heard or loaded.
 
     Attributes
@@ -36,7 +36,7 @@ class Given:
     notes: tuple[str, ...] = ()
 
     @property
-    def checked(self) -> Preset | None:
+    def preset_data(self) -> Preset | None:
         """What the preset says."""
         return self.preset.preset if self.preset else None
 
@@ -46,6 +46,6 @@ class Given:
         return self.lyrics.lines if self.lyrics else ()
 
     @property
-    def wishes(self) -> Shots | None:
+    def shot_edits(self) -> Shots | None:
         """What is wished of single shots."""
         return self.shots.shots if self.shots else None

@@ -22,7 +22,7 @@ from reactive.render.store.journal import read_journal
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundJob:
     """A job folder: its clip, ``done``, ``unfinished`` or ``running``, segments finished and planned, its bytes."""
 
     folder: Path
@@ -45,7 +45,7 @@ def is_job(folder: Path) -> bool:
     return (folder / "journal").is_file() and all((folder / name).is_dir() for name in FOLDERS)
 
 
-def find_jobs(folder: Path) -> list[Found]:
+def find_jobs(folder: Path) -> list[FoundJob]:
     """Return the jobs in a folder, or the one that the folder is.
 
     Raises
@@ -56,11 +56,11 @@ def find_jobs(folder: Path) -> list[Found]:
     if not folder.is_dir():
         raise OutputError("no such folder", where=str(folder), remedy="check the name")
     if is_job(folder):
-        return [look_at(folder)]
-    return [look_at(entry) for entry in sorted(folder.iterdir()) if entry.name.endswith(SUFFIX) and is_job(entry)]
+        return [inspect_job(folder)]
+    return [inspect_job(entry) for entry in sorted(folder.iterdir()) if entry.name.endswith(SUFFIX) and is_job(entry)]
 
 
-def look_at(folder: Path) -> Found:
+def inspect_job(folder: Path) -> FoundJob:
     """Return what a job folder holds."""
     manifest = read_manifest(folder) or {}
     records, _ = read_journal(folder / "journal")
@@ -74,10 +74,10 @@ def look_at(folder: Path) -> Found:
     shapes = 1 + len(manifest.get("settings", {}).get("also", []))
     planned = int(manifest.get("segments", 0))
     finished = min(segments_done(folder) // shapes, planned)
-    return Found(folder, str(manifest.get("out", "")), state, finished, planned, folder_size(folder))
+    return FoundJob(folder, str(manifest.get("out", "")), state, finished, planned, folder_size(folder))
 
 
-def clean_jobs(places: Iterable[Path], *, everything: bool = False) -> list[Found]:
+def clean_jobs(places: Iterable[Path], *, everything: bool = False) -> list[FoundJob]:
     """Remove finished jobs, with `everything` unfinished ones too; never one that is running.
 
     Raises

@@ -33,7 +33,7 @@ FADE_SECONDS = 0.3
 
 
 @dataclass(frozen=True)
-class Mark:
+class OverlayMark:
     """A patch over the frames [start, stop) of the song, faded in and out over `fade` frames."""
 
     patch: Patch
@@ -58,7 +58,7 @@ def make_marks(
     fps: Fraction,
     frames: int,
     size: tuple[int, int],
-) -> list[Mark]:
+) -> list[OverlayMark]:
     """Draw an overlay's texts and logo for pictures of a size.
 
     Raises
@@ -78,7 +78,7 @@ def make_marks(
             picture=size,
         )
         start, stop = nearest_frame(caption.start, fps), nearest_frame(caption.end, fps)
-        marks.append(Mark(patch, start, min(max(stop, start + 1), frames), fade))
+        marks.append(OverlayMark(patch, start, min(max(stop, start + 1), frames), fade))
     if logo:
         patch = logo_patch(
             read_transparent(logo),
@@ -87,7 +87,7 @@ def make_marks(
             strength=overlay.logo_strength,
             picture=size,
         )
-        marks.insert(0, Mark(patch, 0, frames, 0.0))
+        marks.insert(0, OverlayMark(patch, 0, frames, 0.0))
     return marks
 
 
@@ -109,7 +109,7 @@ def load_font(path: Path | None, height: int, *, text: str = "") -> Font:
 
 def overlay_pieces(
     pieces: Sequence[tuple[Path, int]],
-    marks: Sequence[Mark],
+    marks: Sequence[OverlayMark],
     *,
     first: int,
     fps: Fraction,
@@ -145,7 +145,7 @@ def overlay_pieces(
     return done
 
 
-def _marked(path: Path, marks: Sequence[Mark], first: int) -> Iterator[np.ndarray]:
+def _marked(path: Path, marks: Sequence[OverlayMark], first: int) -> Iterator[np.ndarray]:
     for frame, (picture, _) in enumerate(rgb_pairs(path, size=GRID), first):
         shown = np.array(picture)
         for mark in marks:

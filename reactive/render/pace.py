@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from reactive.diffusion.calibration import keep_pace, known_pace, measure_pace
+from reactive.diffusion.calibration import known_pace, measure_pace, save_pace
 from reactive.diffusion.models.model import Model
 from reactive.render.store.job import Job
 
 
-def job_pace(job: Job, model: Model, wish: float, *, imagined: tuple[int, int]) -> tuple[float, tuple[str, ...]]:
+def job_pace(job: Job, model: Model, requested: float, *, imagined: tuple[int, int]) -> tuple[float, tuple[str, ...]]:
     """Return the pace of a clip's walk, and what a user should know about it.
 
     What a recipe says comes first, then what the job was begun with, what the model's folder says, and what was measured on
@@ -15,7 +15,7 @@ def job_pace(job: Job, model: Model, wish: float, *, imagined: tuple[int, int]) 
 
     Parameters
     ----------
-    wish
+    requested
         The recipe's; 0 for none.
     imagined
         Width and height that the model works at.
@@ -24,23 +24,23 @@ def job_pace(job: Job, model: Model, wish: float, *, imagined: tuple[int, int]) 
     about = {"model": model.sha256, "imagined": list(imagined), "steps": model.steps}
     begun = job.last("pace")
     notes: tuple[str, ...] = ()
-    if wish:
-        pace = wish
+    if requested:
+        pace = requested
     elif begun is not None and begun["of"] == about:
         pace = float(begun["pace"])
     elif (known := known_pace(model, width=width, height=height)) is not None:
         pace = known
     else:
         found = measure_pace(model, width=width, height=height)
-        pace = keep_pace(model, found.pace, width=width, height=height)
-        notes = (_told(pace, found.pictures, found.outliers),)
+        pace = save_pace(model, found.pace, width=width, height=height)
+        notes = (_pace_note(pace, found.pictures, found.outliers),)
     record = {"of": about, "pace": pace}
     if begun != record:
         job.journal.append({"pace": record})
     return pace, notes
 
 
-def _told(pace: float, pictures: int, outliers: tuple[tuple[str, float], ...]) -> str:
+def _pace_note(pace: float, pictures: int, outliers: tuple[tuple[str, float], ...]) -> str:
     text = f"the walk of this model was measured by {pictures} pictures: it goes {pace:g} times as fast."
     if outliers:
         named = ", ".join(f'"{prompt}" ({share:.2f})' for prompt, share in outliers)

@@ -11,40 +11,40 @@ from reactive.diffusion.models.model import Model
 from reactive.diffusion.motion.flow import require_flow
 from reactive.errors import OutputError
 from reactive.media.picture import BLACK, parse_colour
-from reactive.render.inputs import Given
+from reactive.render.inputs import RenderInputs
 from reactive.render.pace import job_pace
 from reactive.render.plan import make_plan, segment_frames
 from reactive.render.recipe import Recipe, make_recipe
-from reactive.render.request import Asked
-from reactive.render.resolve import Decided, frame_range, negatives_of
+from reactive.render.request import RenderRequest
+from reactive.render.resolve import ResolvedTimeline, frame_range, negatives_of
 from reactive.render.settings import Settings
 from reactive.render.sizes import imagine_size, output_size, shaped_size
 from reactive.render.store.batch_shape import job_shape, model_notes
-from reactive.render.store.cache_keys import ground, hash_path, picture_keys
+from reactive.render.store.cache_keys import cache_key_inputs, hash_path, picture_keys
 from reactive.render.store.job import Job
-from reactive.render.store.segments import Books
-from reactive.render.workers.ladder import lane_lengths, lanes_for
-from reactive.render.workers.segment_renderer import Loading, Order, expected_rate
+from reactive.render.store.segments import SegmentStore
+from reactive.render.workers.lane_count import lane_lengths, lanes_for
+from reactive.render.workers.segment_renderer import ModelSpec, RenderSpec, expected_rate
 from reactive.timeline.timeline import Timeline
 from reactive.video.codec import video_codec
 from reactive.video.upscale import Upscaling
 
 
 @dataclass(frozen=True)
-class Ready:
+class PreparedRender:
     """All that an executor needs, the books that it fills, the recipe that the clip shall carry, and notes for the user."""
 
-    loading: Loading
-    order: Order
-    books: Books
+    model_spec: ModelSpec
+    spec: RenderSpec
+    segments: SegmentStore
     recipe: Recipe | None
     notes: tuple[str, ...]
 
 
-def loading_of(settings: Settings, device: str) -> Loading:
+def model_spec_of(settings: Settings, device: str) -> ModelSpec:
     """Return how the model is loaded."""
     said = (("sampler", settings.sampler), ("spacing", settings.spacing), ("prediction", settings.prediction))
-    return Loading(
+    return ModelSpec(
         settings.model,
         device,
         settings.steps,
@@ -57,7 +57,7 @@ def loading_of(settings: Settings, device: str) -> Loading:
     )
 
 
-def chosen_range(decided: Decided, settings: Settings) -> tuple[int, int]:
+def chosen_range(resolved: ResolvedTimeline, settings: Settings) -> tuple[int, int]:
     """Return the frames [first, last) that are rendered, and check what they need beside the model.
 
     Raises
@@ -65,14 +65,14 @@ def chosen_range(decided: Decided, settings: Settings) -> tuple[int, int]:
     ReactiveError
         If the excerpt is not within the song, or an extra is missing.
     """
-    if (decided.timeline.columns["guide"] >= 0).any():
+    if (resolved.timeline.columns["guide"] >= 0).any():
         require_flow("camera.flow")
     if settings.imagine_rate:
         require_flow("--imagine-rate")
-    return frame_range(decided.timeline, decided.track, replace(settings, start=decided.start))
+    return frame_range(resolved.timeline, resolved.track, replace(settings, start=resolved.start))
 
 
-def get_ready(
+def prepare_render(
     song: str | os.PathLike[str],
     outs: Sequence[Path],
     shapes: Sequence[tuple[int, int]],
@@ -80,12 +80,12 @@ def get_ready(
     *,
     model: Model,
     job: Job,
-    asked: Asked,
-    decided: Decided,
+    request: RenderRequest,
+    resolved: ResolvedTimeline,
     frames: tuple[int, int],
-    given: Given,
+    inputs: RenderInputs,
     threads: int,
-) -> Ready:
+) -> PreparedRender:
     """Choose sizes, batch and pieces, and write the job's manifest.
 
     Raises
@@ -93,12 +93,12 @@ def get_ready(
     OutputError
         If a size can't be, or the disk fails.
     """
-    timeline, device = decided.timeline, model.device.type
-    imagined = settings.imagine_size or imagine_size(model.native, settings.size or (16, 9))
+    timeline, device = resolved.timeline, model.device.type
+    imagined = settings.imagine_size or imagine_size(model.native_size, settings.size or (16, 9))
     _check_imagine_size(imagined, model)
     upscaling = Upscaling(settings.upscale, settings.upscaler)
     size = settings.size or output_size(imagined, upscale=upscaling.factor)
-    shape = job_shape(job, model, imagined, asked.environment, batch=settings.batch, slices=settings.slices)
+    shape = job_shape(job, model, imagined, request.environment, batch=settings.batch, slices=settings.slices)
     batch = shape.batch
     if settings.lanes < 0:
         lanes = batch
@@ -109,34 +109,34 @@ def get_ready(
     codec = video_codec(settings.codec, speed=settings.speed, crf=settings.crf)
     colour = parse_colour(settings.background, where="--background")
     walk, notes = job_pace(job, model, settings.pace, imagined=imagined)
-    order = Order(
-        job.folder.absolute(), timeline, negatives_of(timeline, settings.negative), imagined, batch, threads, given.photos,
-        settings.videos, codec, settings.imagine_rate, decided.black, upscaling, walk, shape.slices, lanes, colour,
+    spec = RenderSpec(
+        job.folder.absolute(), timeline, negatives_of(timeline, settings.negative), imagined, batch, threads, inputs.photos,
+        settings.videos, codec, settings.imagine_rate, resolved.black, upscaling, walk, shape.slices, lanes, colour,
         settings.lut,
     )  # fmt: skip
-    files = (*given.photos, *settings.videos)
+    files = (*inputs.photos, *settings.videos)
     hashes = {file: hash_path(file) for file in files}
     # pieces made over black keep the names that they had before there was another colour
     under = "" if colour == BLACK else f" over {settings.background}"
     contents = {number: hashes[file] + under for number, file in enumerate(files)}
-    keys = picture_keys(plan, order.seen(), ground(model, order, asked.environment), contents)
+    keys = picture_keys(plan, spec.visible_timeline(), cache_key_inputs(model, spec, request.environment), contents)
     numbers = str(model.dtype).removeprefix("torch.")
     recipe = None
     if settings.recipe and not settings.take:
         made = replace(
             settings, size=size, imagine_size=imagined, steps=model.steps, device=device, batch=batch, slices=shape.slices,
             threads=threads, sampler=model.sampling.sampler, prediction=model.prediction,
-            segment=longest, start=decided.start, pace=walk, lanes=lanes, dtype=numbers,
+            segment=longest, start=resolved.start, pace=walk, lanes=lanes, dtype=numbers,
         )  # fmt: skip
         recipe = make_recipe(
-            made, song=song, track=decided.track, timeline=timeline, model=model, given=given, hashes=hashes
+            made, song=song, track=resolved.track, timeline=timeline, model=model, inputs=inputs, hashes=hashes
         )
     sizes = [size, *(shaped_size(size, wanted) for wanted in shapes)]
-    books = Books(job, plan, keys, sizes, timeline.fps, codec, upscaling)
-    job.set_manifest(asked.manifest(song, outs[0], plan, {"batch": batch, "lanes": lanes, "dtype": numbers}))
+    segments = SegmentStore(job, plan, keys, sizes, timeline.fps, codec, upscaling)
+    job.set_manifest(request.manifest(song, outs[0], plan, {"batch": batch, "lanes": lanes, "dtype": numbers}))
     # workers of other kinds must not choose another number format
-    loading = replace(loading_of(settings, device), dtype=numbers)
-    return Ready(loading, order, books, recipe, (*model_notes(model, imagined), *notes))
+    model_spec = replace(model_spec_of(settings, device), dtype=numbers)
+    return PreparedRender(model_spec, spec, segments, recipe, (*model_notes(model, imagined), *notes))
 
 
 def prompts_between(timeline: Timeline, first: int, last: int) -> set[int]:
@@ -146,10 +146,11 @@ def prompts_between(timeline: Timeline, first: int, last: int) -> set[int]:
 
 
 def _check_imagine_size(size: tuple[int, int], model: Model) -> None:
+    step = model.vae_scale_factor
     for side in size:
-        if side % model.factor:
+        if side % step:
             raise OutputError(
-                f"{size[0]}x{size[1]} is not in steps of {model.factor} pixels",
+                f"{size[0]}x{size[1]} is not in steps of {step} pixels",
                 where="--imagine-size",
-                remedy=f"use {size[0] // model.factor * model.factor}x{size[1] // model.factor * model.factor}",
+                remedy=f"use {size[0] // step * step}x{size[1] // step * step}",
             )

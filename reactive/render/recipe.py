@@ -23,14 +23,14 @@ from reactive.errors import MediaError
 from reactive.files import hash_file
 from reactive.media.safe import plain
 from reactive.media.tags import MAX_TAG, RECIPE, XMP, read_tags
-from reactive.preset.installed import FILE
+from reactive.preset.installed import PRESET_FILE
 from reactive.timeline.timeline import COLOURS, in_use
 from reactive.video.mark import xmp_packet
 
 if TYPE_CHECKING:
     from reactive.diffusion.models.load import Model
     from reactive.media.sound import Track
-    from reactive.render.inputs import Given
+    from reactive.render.inputs import RenderInputs
     from reactive.render.settings import Settings
     from reactive.timeline.timeline import Timeline
 
@@ -112,7 +112,7 @@ def make_recipe(
     track: Track,
     timeline: Timeline,
     model: Model,
-    given: Given,
+    inputs: RenderInputs,
     hashes: Mapping[Path, str],
 ) -> Recipe:
     """Return the recipe of a clip.
@@ -127,20 +127,20 @@ def make_recipe(
         What was decided for every frame.
     model
         The model that imagines it.
-    given
+    inputs
         Preset, words and wishes as they were read to decide the timeline; nothing is read a second time.
     hashes
         The sha256 of each photograph and video, as the keys of the pictures have it.
     """
     preset, lyrics, shots = None, _named(settings.lyrics), None
-    if given.preset is not None:
-        file = given.preset.path
-        name = file.resolve().parent.name if file.name == FILE else file.stem
-        preset = _text(name, given.preset.text)
-    if given.lyrics is not None:
-        lyrics = Named(name=_clear(given.lyrics.path), sha256=given.lyrics.sha256)
-    if given.shots is not None:
-        shots = _text(given.shots.path, given.shots.text)
+    if inputs.preset is not None:
+        file = inputs.preset.path
+        name = file.resolve().parent.name if file.name == PRESET_FILE else file.stem
+        preset = _text(name, inputs.preset.text)
+    if inputs.lyrics is not None:
+        lyrics = Named(name=_clear(inputs.lyrics.path), sha256=inputs.lyrics.sha256)
+    if inputs.shots is not None:
+        shots = _text(inputs.shots.path, inputs.shots.text)
     kept = {field.name: getattr(settings, field.name) for field in fields(settings)}
     # named by a person's own paths, which a recipe must not tell
     kept["loras"] = tuple(_clear(PureWindowsPath(lora).name) for lora in settings.loras)
@@ -159,13 +159,13 @@ def make_recipe(
         photos=[Named(name=_clear(photo), sha256=hashes[photo]) for photo in settings.photos],
         videos=[Named(name=_clear(video), sha256=hashes[video]) for video in settings.videos],
         shots=shots,
-        shot_photos=[Named(name=_clear(p), sha256=hashes[p]) for p in (given.shots.photos if given.shots else ())],
+        shot_photos=[Named(name=_clear(p), sha256=hashes[p]) for p in (inputs.shots.photos if inputs.shots else ())],
         logo=_named(settings.logo),
         lut=_named(settings.lut),
-        grid={name: _flat(value) for name, value in asdict(settings.wishes.corrections).items() if value},
-        stems={name: Named(name=_clear(path), sha256=hash_file(path)) for name, path in settings.wishes.stems},
-        midi=_named(settings.wishes.midi),
-        markers=_named(settings.wishes.markers),
+        grid={name: _flat(value) for name, value in asdict(settings.hearing.corrections).items() if value},
+        stems={name: Named(name=_clear(path), sha256=hash_file(path)) for name, path in settings.hearing.stems},
+        midi=_named(settings.hearing.midi),
+        markers=_named(settings.hearing.markers),
         settings={name: _flat(value) for name, value in kept.items() if name not in (*FILES, *ASIDE)},
         decided=timeline_hash(timeline),
     )

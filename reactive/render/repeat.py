@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from reactive.audio.corrections import Corrections
-from reactive.audio.hear import Wishes
+from reactive.audio.hear import HearingOptions
 from reactive.diffusion.backend.device import CARDS
 from reactive.diffusion.models.load import find_model, hash_folder
 from reactive.diffusion.sampling.sampling import PREDICTIONS, SAMPLERS, SPACINGS
@@ -19,7 +19,7 @@ from reactive.errors import MediaError, ModelError, ReactiveError
 from reactive.files import hash_file
 from reactive.media.safe import regular_file
 from reactive.preset.archive import name_fault
-from reactive.preset.installed import FILE
+from reactive.preset.installed import PRESET_FILE
 from reactive.preset.palette import parse_palette
 from reactive.render.clip import Clip
 from reactive.render.recipe import ASIDE, FILES, Named, Recipe, differences, read_recipe
@@ -28,12 +28,12 @@ from reactive.render.settings import Progress, Settings
 from reactive.render.sizes import parse_size
 from reactive.timeline.clock import parse_fps
 from reactive.video.codec import CODECS, SPEEDS
-from reactive.video.upscale import FACTORS, WAYS
+from reactive.video.upscale import FACTORS, METHODS
 
 _PAIRS = ("size", "imagine_size")
 _CHOICES = {
     "sampler": (None, *SAMPLERS), "spacing": (None, *SPACINGS), "prediction": (None, *PREDICTIONS),
-    "device": ("cpu", *CARDS), "codec": CODECS, "speed": SPEEDS, "upscale": FACTORS, "upscaler": WAYS,
+    "device": ("cpu", *CARDS), "codec": CODECS, "speed": SPEEDS, "upscale": FACTORS, "upscaler": METHODS,
 }  # fmt: skip
 _RANGES = {
     "steps": (1, 200), "seed": (0, 1 << 63), "batch": (1, 999), "slices": (0, 999),
@@ -44,7 +44,7 @@ _RANGES = {
 
 
 @dataclass(frozen=True)
-class Repeated:
+class RepeatedClip:
     """A clip that was made again, and in words what differs from the first time; nothing, if it is the very same."""
 
     clip: Clip
@@ -60,7 +60,7 @@ def repeat_clip(
     model: str | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
-) -> Repeated:
+) -> RepeatedClip:
     """Make a clip again.
 
     Parameters
@@ -107,7 +107,7 @@ def repeat_clip(
             name_here = recipe.preset.name if not name_fault(recipe.preset.name) else "preset"
             folder = Path(room, name_here)
             folder.mkdir()
-            (folder / FILE).write_bytes(recipe.preset.text.encode("utf-8"))
+            (folder / PRESET_FILE).write_bytes(recipe.preset.text.encode("utf-8"))
             chosen["preset"] = str(folder)
         if recipe.shots:
             # a folder of its own, so that no photograph's name meets another file's
@@ -126,16 +126,16 @@ def repeat_clip(
             lyrics=lyrics,
             logo=logo,
             lut=lut,
-            wishes=_wishes(recipe, around),
+            hearing=_hearing_options(recipe, around),
             overwrite=overwrite,
             recipe=True,
         )
         clip = make_clip(song, out, settings, progress=progress)
     differs = differences(recipe, read_recipe(out))
-    return Repeated(clip, tuple(differs))
+    return RepeatedClip(clip, tuple(differs))
 
 
-def _wishes(recipe: Recipe, around: list[Path]) -> Wishes:
+def _hearing_options(recipe: Recipe, around: list[Path]) -> HearingOptions:
     """Return what was told of the song beside hearing it; what is kept beside the song here does not count."""
     try:
         grid: dict[str, Any] = {
@@ -144,7 +144,7 @@ def _wishes(recipe: Recipe, around: list[Path]) -> Wishes:
         corrections = Corrections(**grid)
     except TypeError:
         raise ReactiveError("the recipe's grid can't be used", remedy="do not trust this clip") from None
-    return Wishes(
+    return HearingOptions(
         corrections=corrections,
         stems=tuple((name, _find(stem, around, "--stem")) for name, stem in recipe.stems.items()),
         midi=_find(recipe.midi, around, "--midi") if recipe.midi else None,

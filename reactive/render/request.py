@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from reactive.audio.corrections import Corrections
-from reactive.audio.hear import Wishes
+from reactive.audio.hear import HearingOptions
 from reactive.errors import OutputError
 from reactive.preset.lyrics import Line
 from reactive.preset.schema import Preset
@@ -26,15 +26,17 @@ if TYPE_CHECKING:
     from reactive.render.settings import Settings
 
 # settings that do not change the clip, and those that stand in another part of the request
-_PARTS: dict[str, type[Any]] = {"wishes": Wishes, "corrections": Corrections}
+_PARTS: dict[str, type[Any]] = {"hearing": HearingOptions, "corrections": Corrections}
+# names of settings in jobs, which older versions wrote and read
+_SAVED_AS = {"hearing": "wishes"}
 _ASIDE = ("overwrite", "job", "mixed", "ray", "workers", "preset", "model")
 
 
-Told = TypeVar("Told")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Asked:
+class RenderRequest:
     """A request: the song's hash, settings, preset, words, the model's hash, and what bits rest on here."""
 
     song: str
@@ -46,10 +48,10 @@ class Asked:
     notes: tuple[str, ...] = field(default=())
 
     @cached_property
-    def wish(self) -> dict[str, Any]:
+    def content(self) -> dict[str, Any]:
         """The request without the environment, as plain data."""
         chosen = {
-            f.name: plain(getattr(self.settings, f.name))
+            _SAVED_AS.get(f.name, f.name): plain(getattr(self.settings, f.name))
             for f in dataclasses.fields(self.settings)
             # what jobs did not say before there was a rule for lanes
             if f.name not in _ASIDE and not (f.name == "lanes" and self.settings.lanes < 0)
@@ -64,7 +66,7 @@ class Asked:
     @cached_property
     def key(self) -> str:
         """The hash of the whole request."""
-        return digest([self.wish, self.environment])
+        return digest([self.content, self.environment])
 
     def manifest(
         self, song: str | os.PathLike[str], out: Path, plan: Plan, chosen: Mapping[str, Any] | None = None
@@ -74,21 +76,21 @@ class Asked:
         `chosen` is what was chosen by rule: batch, lanes and number format.
         """
         settings = {
-            f.name: _told(getattr(self.settings, f.name))
+            _SAVED_AS.get(f.name, f.name): _to_json(getattr(self.settings, f.name))
             for f in dataclasses.fields(self.settings)
             if f.name not in ("job", "mixed", "ray", "workers")
         }
         return {
             "request": self.key,
-            "wish": digest(self.wish),
+            "wish": digest(self.content),
             "song": str(Path(song).absolute()),
             "out": str(out.absolute()),
             "settings": settings,
             "hashes": {
                 "song": self.song,
                 "model": self.model,
-                "preset": digest(self.wish["preset"]),
-                "grid": digest(self.wish["settings"]["wishes"]),
+                "preset": digest(self.content["preset"]),
+                "grid": digest(self.content["settings"]["wishes"]),
             },
             "environment": self.environment,
             "frames": plan.last - plan.first,
@@ -97,7 +99,7 @@ class Asked:
             **(chosen or {}),
         }
 
-    def going_on(self, job: Job) -> Asked:
+    def resumed(self, job: Job) -> RenderRequest:
         """Return the request as a job can go on with it.
 
         Raises
@@ -107,48 +109,51 @@ class Asked:
         """
         before, done = job.last("manifest"), job.last("done")
         begun = any(name.startswith("segments") for name in job.entries)
-        if not begun or before is None or before["wish"] != digest(self.wish):
+        if not begun or before is None or before["wish"] != digest(self.content):
             return self
-        told = differences(before["environment"], self.environment)
-        if not told or (done is not None and done["request"] == before["request"]):
+        changed = differences(before["environment"], self.environment)
+        if not changed or (done is not None and done["request"] == before["request"]):
             return self
         if not self.settings.mixed:
             raise OutputError(
-                f"was begun elsewhere: here it is {told}", where=str(job.folder),
+                f"was begun elsewhere: here it is {changed}", where=str(job.folder),
                 remedy="go on there, or pass --mixed (pieces then agree to within rounding, feedback only in kind), or "
                 "remove it and begin anew",
             )  # fmt: skip
-        note = f"pieces of two environments ({told}): walk and photo frames agree to within rounding, feedback in kind."
+        note = (
+            f"pieces of two environments ({changed}): walk and photo frames agree to within rounding, feedback in kind."
+        )
         return replace(self, environment=before["environment"], notes=(note,))
 
 
-def _told(value: Any) -> Any:
+def _to_json(value: Any) -> Any:
     """Return a setting as JSON that `settings_from` reads; files by their full names."""
     if isinstance(value, Path):
         return str(value.absolute())
     if isinstance(value, Fraction):
         return str(value)
     if isinstance(value, tuple):
-        return [_told(part) for part in value]
+        return [_to_json(part) for part in value]
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: _told(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        return {f.name: _to_json(getattr(value, f.name)) for f in dataclasses.fields(value)}
     return dict(value) if isinstance(value, Mapping) else value
 
 
-def settings_from(data: dict[str, Any], kind: type[Told]) -> Told:
+def settings_from(data: dict[str, Any], kind: type[T]) -> T:
     """Return the settings that a manifest tells; those not known here are left out."""
     chosen: dict[str, Any] = {}
     for f in dataclasses.fields(cast(Any, kind)):
-        if f.name in data:
-            value = data[f.name]
-            told = str(f.type)
+        saved_as = _SAVED_AS.get(f.name, f.name)
+        if saved_as in data:
+            value = data[saved_as]
+            annotation = str(f.type)
             if f.name in _PARTS:
                 value = settings_from(value, _PARTS[f.name])
             elif f.name == "stems":
                 value = tuple((name, Path(file)) for name, file in value)
-            elif value is not None and "Path" in told:
-                value = tuple(Path(part) for part in value) if told.startswith("tuple") else Path(value)
-            elif value is not None and told.startswith("Fraction"):
+            elif value is not None and "Path" in annotation:
+                value = tuple(Path(part) for part in value) if annotation.startswith("tuple") else Path(value)
+            elif value is not None and annotation.startswith("Fraction"):
                 value = Fraction(value)
             elif isinstance(value, list):
                 value = tuple(value)
@@ -156,29 +161,29 @@ def settings_from(data: dict[str, Any], kind: type[Told]) -> Told:
     return kind(**chosen)
 
 
-def made_here(folder: Path, asked: Asked, out: Path) -> bool:
+def is_made_by(folder: Path, request: RenderRequest, out: Path) -> bool:
     """Return whether `out` is the very clip that this request made, by its hash in the job's journal."""
     records, _ = read_journal(folder / "journal")
     noted = [r["clip"] for r in records if "clip" in r and r["clip"]["name"] == out.name]
-    if not out.is_file() or not noted or noted[-1]["request"] != asked.key:
+    if not out.is_file() or not noted or noted[-1]["request"] != request.key:
         return False
     return out.stat().st_size == noted[-1]["bytes"] and hash_path(out) == noted[-1]["sha256"]
 
 
-def finished_clip(folder: Path, asked: Asked, outs: list[Path]) -> Clip | None:
+def finished_clip(folder: Path, request: RenderRequest, outs: list[Path]) -> Clip | None:
     """Return the clip if this very request has been finished and what it wrote is still there, unchanged."""
     records, _ = read_journal(folder / "journal")
     done = [record["done"] for record in records if "done" in record]
-    if not done or done[-1]["request"] != asked.key or not all(made_here(folder, asked, out) for out in outs):
+    if not done or done[-1]["request"] != request.key or not all(is_made_by(folder, request, out) for out in outs):
         return None
     from reactive.render.clip import Clip
 
     return Clip.restored(done[-1]["clip"], outs=outs, job=folder)
 
 
-def note_clip(job: Job, asked: Asked, out: Path, whole: Path) -> None:
+def record_clip(job: Job, request: RenderRequest, out: Path, whole: Path) -> None:
     """Write to the journal which clip is about to take its name."""
-    record = {"name": out.name, "request": asked.key, "sha256": hash_path(whole), "bytes": whole.stat().st_size}
+    record = {"name": out.name, "request": request.key, "sha256": hash_path(whole), "bytes": whole.stat().st_size}
     job.journal.append({"clip": record})
 
 

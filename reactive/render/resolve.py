@@ -26,7 +26,7 @@ from reactive.timeline.timeline import Timeline, build_timeline
 
 
 @dataclass(frozen=True)
-class Decided:
+class ResolvedTimeline:
     """The timeline, where an excerpt begins in seconds, the song, what was heard (None: an edited timeline), notes, and how
     black each frame of a take is."""
 
@@ -38,14 +38,14 @@ class Decided:
     black: np.ndarray | None = None
 
 
-def decide(
-    track: Track, preset: Preset | None, lines: Sequence[Line], wishes: Shots | None, settings: Settings
-) -> Decided:
+def resolve_timeline(
+    track: Track, preset: Preset | None, lines: Sequence[Line], shot_edits: Shots | None, settings: Settings
+) -> ResolvedTimeline:
     """Hear the song and decide its timeline."""
     if settings.timeline:
         edited = recoloured(edited_timeline(settings, track), wished_colours(settings))
-        return Decided(edited, settings.start, track, notes=track.notes)
-    heard = hear(track.path, settings.wishes)
+        return ResolvedTimeline(edited, settings.start, track, notes=track.notes)
+    heard = hear(track.path, settings.hearing)
     photos, videos = (tuple(file.name for file in files) for files in (settings.photos, settings.videos))
     black = None
     if settings.take:
@@ -57,13 +57,13 @@ def decide(
             heard.analysis, preset, samples=heard.track.samples, fps=settings.fps, seed=settings.seed,
             photos=photos, videos=videos, macros=settings.macros, lyrics=lines,
         )  # fmt: skip
-    if wishes:
-        timeline, _ = apply_shots(timeline, heard.analysis, wishes)
+    if shot_edits:
+        timeline, _ = apply_shots(timeline, heard.analysis, shot_edits)
     timeline = recoloured(timeline, wished_colours(settings))
     start = settings.start
     if settings.telling:
         start = telling_start(heard.analysis, settings.duration or heard.track.duration)
-    return Decided(timeline, start, heard.track, heard.analysis, heard.notes, black)
+    return ResolvedTimeline(timeline, start, heard.track, heard.analysis, heard.notes, black)
 
 
 def wished_colours(settings: Settings) -> Colours:

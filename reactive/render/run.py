@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from reactive.audio.hear import settle
+from reactive.audio.hear import merge_saved
 from reactive.diffusion.backend.compile import check_compiler
 from reactive.diffusion.models.load import choose_device, default_threads
 from reactive.errors import OutputError
@@ -18,19 +18,19 @@ from reactive.media.cube import read_cube
 from reactive.media.picture import parse_colour, read_picture, read_transparent
 from reactive.media.sound import open_track
 from reactive.media.video import open_film
-from reactive.preset.library import open_preset, open_words
+from reactive.preset.library import open_lyrics_of, open_preset
 from reactive.preset.macros import macro_values
 from reactive.preset.photographs import source_notes
 from reactive.preset.schema import Overlay
 from reactive.preset.shots import open_shots
 from reactive.render.assemble import write_clips
 from reactive.render.clip import Clip
-from reactive.render.inputs import Given
+from reactive.render.inputs import RenderInputs
 from reactive.render.outputs import check_output
 from reactive.render.overlay import load_font
-from reactive.render.prepare import Ready, chosen_range, get_ready, loading_of, prompts_between
-from reactive.render.request import Asked, finished_clip, made_here
-from reactive.render.resolve import decide
+from reactive.render.prepare import PreparedRender, chosen_range, model_spec_of, prepare_render, prompts_between
+from reactive.render.request import RenderRequest, finished_clip, is_made_by
+from reactive.render.resolve import resolve_timeline
 from reactive.render.settings import Progress, Rates, Settings
 from reactive.render.sizes import parse_shape, shaped_name
 from reactive.render.store.cache_keys import environment, model_hash
@@ -38,7 +38,7 @@ from reactive.render.store.job import Job, folder_size, job_folder, sweep
 from reactive.render.store.segments import check_space
 from reactive.render.take import load_take
 from reactive.render.workers.local import Executor, LocalExecutor, render_missing
-from reactive.render.workers.segment_renderer import Loading, used_prompts
+from reactive.render.workers.segment_renderer import ModelSpec, used_prompts
 from reactive.video.codec import container_format
 from reactive.video.fonts import missing_letters
 from reactive.video.nvenc import check_encoder
@@ -82,9 +82,9 @@ def make_clip(
     container = container_format(out, settings.codec)
     shapes = [parse_shape(shape) for shape in settings.also]
     outs = [out, *(shaped_name(out, shape) for shape in shapes)]
-    given = _look_at(song, outs, settings)
+    inputs = _read_inputs(song, outs, settings)
     if tell is not None:
-        for note in given.notes:
+        for note in inputs.notes:
             tell(note)
     check_upscaling(Upscaling(settings.upscale, settings.upscaler))
     check_encoder(settings.codec)
@@ -103,47 +103,49 @@ def make_clip(
     track = open_track(song)
     notes: tuple[str, ...] = ()
     if not settings.timeline:
-        settled, notes = settle(track, settings.wishes)
-        settings = replace(settings, wishes=settled)
-    asked = Asked(track.sha256, settings, given.checked, given.lines, weights, environment(device, threads))
-    known = finished_clip(folder, asked, outs)
+        settled, notes = merge_saved(track, settings.hearing)
+        settings = replace(settings, hearing=settled)
+    request = RenderRequest(
+        track.sha256, settings, inputs.preset_data, inputs.lines, weights, environment(device, threads)
+    )
+    known = finished_clip(folder, request, outs)
     if known is not None and not settings.overwrite:
         return known
-    _refuse_existing([path for path in outs if not made_here(folder, asked, path)], settings.overwrite)
+    _refuse_existing([path for path in outs if not is_made_by(folder, request, path)], settings.overwrite)
     with Job(folder) as job:
         sweep(outs)
-        asked = asked.going_on(job)
-        decided = decide(track, given.checked, given.lines, given.wishes, settings)
-        frames = chosen_range(decided, settings)
+        request = request.resumed(job)
+        resolved = resolve_timeline(track, inputs.preset_data, inputs.lines, inputs.shot_edits, settings)
+        frames = chosen_range(resolved, settings)
         heard = time.perf_counter()
         report("hearing", 1, 1)
 
         report("loading", 0, 1)
-        model = _loading(settings, device, job, asked).load()
-        ready = get_ready(
-            song, outs, shapes, settings, model=model, job=job, asked=asked, decided=decided, frames=frames,
-            given=given, threads=threads,
+        model = _model_spec(settings, device, job, request).load()
+        prepared = prepare_render(
+            song, outs, shapes, settings, model=model, job=job, request=request, resolved=resolved, frames=frames,
+            inputs=inputs, threads=threads,
         )  # fmt: skip
         if tell is not None:
-            for note in ready.notes:
+            for note in prepared.notes:
                 tell(note)
-        books = ready.books
-        reused = books.frames_there()
+        segments = prepared.segments
+        reused = segments.frames_done()
         sha256 = model.sha256
-        executor: Executor = LocalExecutor(model, ready.order)
+        executor: Executor = LocalExecutor(model, prepared.spec)
         del model
         try:
-            check_space(books, outs, ready.order)
-            if settings.ray and books.missing():
+            check_space(segments, outs, prepared.spec)
+            if settings.ray and segments.missing():
                 # workers hold models of their own, and this one would take room from them
                 executor.close()
-                executor = _ray(ready, sha256, job, asked, settings, rates)
+                executor = _ray_executor(prepared, sha256, job, request, settings, rates)
             loaded = time.perf_counter()
             report("loading", 1, 1)
-            tally = render_missing(executor, books, asked, ready.order.batch, report)
+            tally = render_missing(executor, segments, request, prepared.spec.batch, report)
             held, flashes = write_clips(
-                song, outs, settings, job=job, asked=asked, books=books, decided=decided, given=given,
-                container=container, recipe=ready.recipe,
+                song, outs, settings, job=job, request=request, segments=segments, resolved=resolved, inputs=inputs,
+                container=container, recipe=prepared.recipe,
             )  # fmt: skip
         except OutputError as problem:
             # what a user knows is the clip, not the hidden piece that could not be written
@@ -153,23 +155,23 @@ def make_clip(
         finally:
             executor.close()
         finished = time.perf_counter()
-        timeline, (first, last) = decided.timeline, frames
+        timeline, (first, last) = resolved.timeline, frames
         clip = Clip(
             output=out,
             frames=last - first,
             pictures=tally.pictures,
             fps=timeline.fps,
             duration=float((last - first) / timeline.fps),
-            size=books.sizes[0],
-            imagine_size=ready.order.imagined,
+            size=segments.sizes[0],
+            imagine_size=prepared.spec.imagined,
             prompts_used=len(prompts_between(timeline, first, last)),
             photos_shown=len({source for source in timeline.columns["source"][first:last].tolist() if source >= 0}),
             model=settings.model,
             device=device,
-            batch=ready.order.batch,
+            batch=prepared.spec.batch,
             threads=threads,
-            silent=bool(decided.analysis and decided.analysis.silent),
-            steady=bool(decided.analysis is None or len(decided.analysis.beats)),
+            silent=bool(resolved.analysis and resolved.analysis.silent),
+            steady=bool(resolved.analysis is None or len(resolved.analysis.beats)),
             flashes=flashes,
             held_back=held,
             analysis_s=heard - began,
@@ -180,13 +182,13 @@ def make_clip(
             reused=reused,
             job=job.folder,
             job_bytes=folder_size(job.folder),
-            notes=(*given.notes, *notes, *decided.notes, *ready.notes, *tally.notes),
+            notes=(*inputs.notes, *notes, *resolved.notes, *prepared.notes, *tally.notes),
         )
-        job.journal.append({"done": {"request": asked.key, "clip": clip.stored()}})
+        job.journal.append({"done": {"request": request.key, "clip": clip.stored()}})
         return clip
 
 
-def _look_at(song: str | os.PathLike[str], outs: Sequence[Path], settings: Settings) -> Given:
+def _read_inputs(song: str | os.PathLike[str], outs: Sequence[Path], settings: Settings) -> RenderInputs:
     """Read what was given and say what is broken, before seconds of hearing and loading."""
     written = [path for path in (settings.timeline, settings.take) if path]
     inputs = [Path(song), *settings.photos, *settings.videos, *written]
@@ -195,7 +197,7 @@ def _look_at(song: str | os.PathLike[str], outs: Sequence[Path], settings: Setti
     if settings.take:
         load_take(settings.take)
     preset = None if written else open_preset(settings.preset)
-    lyrics = open_words(preset, settings.lyrics) if preset else None
+    lyrics = open_lyrics_of(preset, settings.lyrics) if preset else None
     shots = open_shots(settings.shots) if preset and settings.shots else None
     if preset:
         macro_values(preset.preset, settings.macros)
@@ -205,16 +207,18 @@ def _look_at(song: str | os.PathLike[str], outs: Sequence[Path], settings: Setti
     parse_colour(settings.background, where="--background")
     if settings.lut:
         read_cube(settings.lut)
-    given = Given(preset, lyrics, shots, photos)
-    shown = _check_overlay(settings, given)
+    found = RenderInputs(preset, lyrics, shots, photos)
+    shown = _check_overlay(settings, found)
     notes = [note for video in settings.videos for note in open_film(video).notes]
     fed = source_notes(preset.preset, photos=len(photos), videos=len(settings.videos)) if preset else []
-    return replace(given, notes=(*notes, *shown, *fed))
+    return replace(found, notes=(*notes, *shown, *fed))
 
 
-def _check_overlay(settings: Settings, given: Given) -> list[str]:
+def _check_overlay(settings: Settings, inputs: RenderInputs) -> list[str]:
     """Read what is laid over the pictures, and return a sentence if a letter of it is in no font."""
-    overlay, folder = (given.preset.preset.overlay, given.preset.path.parent) if given.preset else (Overlay(), Path())
+    overlay, folder = (
+        (inputs.preset.preset.overlay, inputs.preset.path.parent) if inputs.preset else (Overlay(), Path())
+    )
     logo = settings.logo or (folder / overlay.logo if overlay.logo else None)
     if logo:
         read_transparent(logo)
@@ -223,26 +227,28 @@ def _check_overlay(settings: Settings, given: Given) -> list[str]:
         load_font(font, 12)
     texts = [settings.title, *(title.text for title in overlay.title)]
     if settings.show_lyrics or overlay.lyrics:
-        texts += [line.text for line in given.lines]
+        texts += [line.text for line in inputs.lines]
     lacking = missing_letters((text for text in texts if text), font)
     if not lacking:
         return []
     return [f"No font here has the letters {lacking[:40]}; boxes stand for them. Name a font with overlay.font."]
 
 
-def _ray(ready: Ready, sha256: str, job: Job, asked: Asked, settings: Settings, rates: Rates | None) -> Executor:
+def _ray_executor(
+    prepared: PreparedRender, sha256: str, job: Job, request: RenderRequest, settings: Settings, rates: Rates | None
+) -> Executor:
     """Return workers of a Ray cluster that have the very model and versions of this process."""
     from reactive.render.workers.ray import RayExecutor
 
     assert settings.ray is not None
     return RayExecutor(
         settings.ray,
-        ready.order,
-        ready.loading,
-        prompts=used_prompts(ready.order.timeline, ready.books.missing()),
+        prepared.spec,
+        prepared.model_spec,
+        prompts=used_prompts(prepared.spec.timeline, prepared.segments.missing()),
         owner=job.owner,
         sha256=sha256,
-        environment=asked.environment,
+        environment=request.environment,
         workers=settings.workers,
         anywhere=settings.device == "auto",
         mixed=settings.mixed,
@@ -250,12 +256,12 @@ def _ray(ready: Ready, sha256: str, job: Job, asked: Asked, settings: Settings, 
     )
 
 
-def _loading(settings: Settings, device: str, job: Job, asked: Asked) -> Loading:
+def _model_spec(settings: Settings, device: str, job: Job, request: RenderRequest) -> ModelSpec:
     """Return how the model is loaded: a job that goes on elsewhere keeps the number format that it was begun in."""
-    before, loading = job.last("manifest"), loading_of(settings, device)
-    if before is not None and before["request"] == asked.key and settings.dtype == "auto":
-        return replace(loading, dtype=before.get("dtype", "auto"))
-    return loading
+    before, model_spec = job.last("manifest"), model_spec_of(settings, device)
+    if before is not None and before["request"] == request.key and settings.dtype == "auto":
+        return replace(model_spec, dtype=before.get("dtype", "auto"))
+    return model_spec
 
 
 def _refuse_existing(outs: Sequence[Path], overwrite: bool) -> None:

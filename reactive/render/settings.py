@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
-from reactive.audio.hear import NO_WISHES, Wishes
+from reactive.audio.hear import DEFAULT_HEARING, HearingOptions
 
 # called with a stage's name, how much of it is done, and how much there is
 Progress = Callable[[str, int, int], None]
@@ -86,7 +86,7 @@ class Settings:
     speed: str = "veryfast"
     crf: int = 18
     overwrite: bool = False
-    wishes: Wishes = NO_WISHES
+    hearing: HearingOptions = DEFAULT_HEARING
     flash_safe: bool = False
     recipe: bool = True
     also: tuple[str, ...] = ()

@@ -16,7 +16,7 @@ import torch
 from reactive.audio.analysis import Analysis
 from reactive.errors import TimelineError
 from reactive.files import write_text
-from reactive.jsonfile import Wrong, given, parse_json, real, shown, whole
+from reactive.jsonfile import InvalidValue, parse_json, quoted, read_float, read_int, read_value
 from reactive.media.sound import Track
 from reactive.preset.lyrics import Line
 from reactive.preset.schema import MAX_BYTES, Preset, check_preset
@@ -126,7 +126,7 @@ def load_take(path: Path) -> Take:
         take.checked_presets(where)
     except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as problem:
         # Python's own words would tell a user nothing
-        what = str(problem) if isinstance(problem, Wrong) else "holds values of the wrong kind"
+        what = str(problem) if isinstance(problem, InvalidValue) else "holds values of the wrong kind"
         raise TimelineError(what, where=where, remedy=remedy) from None
     return take
 
@@ -140,13 +140,13 @@ def check_change(data: Any) -> Change:
         If it is not one.
     """
     if not isinstance(data, dict) or data.get("kind") not in KINDS:
-        raise Wrong(f"a change must be one of {', '.join(KINDS)}")
-    time, value = real(data, "time", 0, 1e9), real({"value": 0.0, **data}, "value", -1e9, 1e9)
+        raise InvalidValue(f"a change must be one of {', '.join(KINDS)}")
+    time, value = read_float(data, "time", 0, 1e9), read_float({"value": 0.0, **data}, "value", -1e9, 1e9)
     name, text = data.get("name", ""), data.get("text", "")
     if not all(isinstance(part, str) and len(part) <= MAX_TEXT and part.isprintable() for part in (name, text)):
-        raise Wrong("a change's name and text must be plain text")
+        raise InvalidValue("a change's name and text must be plain text")
     if data["kind"] == "prompt" and not (name.strip() and text.strip()):
-        raise Wrong("a prompt can't be empty")
+        raise InvalidValue("a prompt can't be empty")
     return Change(time, str(data["kind"]), name, value, text)
 
 
@@ -202,33 +202,33 @@ def _plain(change: Change) -> dict[str, Any]:
 
 
 def _checked(data: dict[str, Any]) -> Take:
-    presets = given(data, "presets")
+    presets = read_value(data, "presets")
     if not isinstance(presets, dict) or not all(isinstance(text, str) for text in presets.values()):
-        raise Wrong("presets must be texts by name")
+        raise InvalidValue("presets must be texts by name")
     if len(presets) > MAX_PRESETS or any(len(text.encode("utf-8", "replace")) > MAX_BYTES for text in presets.values()):
-        raise Wrong(f"presets must be at most {MAX_PRESETS}, of at most {MAX_BYTES:,} bytes each")
-    if given(data, "preset") not in presets:
-        raise Wrong(f"the preset {shown(data['preset'])} is not among the presets")
+        raise InvalidValue(f"presets must be at most {MAX_PRESETS}, of at most {MAX_BYTES:,} bytes each")
+    if read_value(data, "preset") not in presets:
+        raise InvalidValue(f"the preset {quoted(data['preset'])} is not among the presets")
     if not isinstance(data["changes"], list) or len(data["changes"]) > MAX_CHANGES:
-        raise Wrong(f"changes must be a list of at most {MAX_CHANGES}")
+        raise InvalidValue(f"changes must be a list of at most {MAX_CHANGES}")
     if not all(isinstance(name, str) for name in data["photos"]):
-        raise Wrong("photos must be names")
+        raise InvalidValue("photos must be names")
     changes = sorted((check_change(change) for change in data["changes"]), key=lambda change: change.time)
-    seed = whole(data, "seed", 0, 2**63 - 1)
+    seed = read_int(data, "seed", 0, 2**63 - 1)
     macros = {str(name): float(value) for name, value in data.get("macros", {}).items()}
     if not all(0 <= value <= 1 for value in macros.values()):
-        raise Wrong("macros must be from 0 to 1")
+        raise InvalidValue("macros must be from 0 to 1")
     lyrics = {
         str(name): tuple(Line(float(start), float(end), str(text)) for start, end, text in lines)
         for name, lines in data.get("lyrics", {}).items()
     }
     for line in (line for lines in lyrics.values() for line in lines):
         if not (0 <= line.start < line.end and len(line.text) <= MAX_TEXT and line.text.isprintable()):
-            raise Wrong("lines of lyrics must be plain text with a start and an end")
+            raise InvalidValue("lines of lyrics must be plain text with a start and an end")
     try:
-        fps = parse_fps(str(given(data, "fps")))
+        fps = parse_fps(str(read_value(data, "fps")))
     except TimelineError as problem:
-        raise Wrong(f"fps: {problem.what}") from None
+        raise InvalidValue(f"fps: {problem.what}") from None
     return Take(
         str(data["song_sha256"]), fps, seed, tuple(data["photos"]), data["preset"],
         presets, tuple(changes), tuple(map(str, data.get("videos", ()))),

@@ -23,7 +23,7 @@ _NEAR_CUT = 3
 
 
 @dataclass(frozen=True)
-class Look:
+class ClipScan:
     """A clip at a glance.
 
     Attributes
@@ -49,7 +49,7 @@ class Loop:
     stop: int
 
 
-def look_at(path: str | os.PathLike[str]) -> Look:
+def scan_clip(path: str | os.PathLike[str]) -> ClipScan:
     """Read a clip once.
 
     Raises
@@ -67,7 +67,7 @@ def look_at(path: str | os.PathLike[str]) -> Look:
         small.append(picture.reshape(KEPT[1], height, KEPT[0], width, 3).mean(axis=(1, 3)).round().astype(np.uint8))
     if not small:
         raise MediaError("holds no pictures", where=str(path), remedy="name a finished clip")
-    return Look(fps, np.array(appeal), np.stack(small))
+    return ClipScan(fps, np.array(appeal), np.stack(small))
 
 
 def appeal_of(picture: np.ndarray) -> float:
@@ -83,30 +83,30 @@ def appeal_of(picture: np.ndarray) -> float:
     return float((colour + 10) * light.std() * detail)
 
 
-def best_frame(look: Look) -> int:
+def best_frame(scan: ClipScan) -> int:
     """Return the frame with most to see in it, away from changes of scene and from the first and last quarter second."""
-    steps = np.abs(np.diff(look.small.astype(np.int16), axis=0)).mean(axis=(1, 2, 3))
+    steps = np.abs(np.diff(scan.small.astype(np.int16), axis=0)).mean(axis=(1, 2, 3))
     cut = np.concatenate([[False], steps > 4 * max(float(np.median(steps)), 1.0) if len(steps) else []])
     near = np.convolve(cut, np.ones(2 * _NEAR_CUT + 1), mode="same")[: len(cut)] > 0
-    edge = min(round(look.fps / 4), (len(cut) - 1) // 2)
+    edge = min(round(scan.fps / 4), (len(cut) - 1) // 2)
     near[:edge] = True
     near[len(near) - edge :] = True
-    allowed = look.appeal if near.all() else np.where(near, -1.0, look.appeal)
+    allowed = scan.appeal if near.all() else np.where(near, -1.0, scan.appeal)
     return int(allowed.argmax())
 
 
-def best_loop(look: Look, *, seconds: tuple[float, float] = LOOP_SECONDS) -> Loop:
+def best_loop(scan: ClipScan, *, seconds: tuple[float, float] = LOOP_SECONDS) -> Loop:
     """Return the stretch of the clip, between `seconds` long, that joins itself best.
 
     Compared are the two frames that would follow each other at the joint with those that do in the clip: the frame after
     the end with the first, and the last with the one before the first, so that movement goes on too. A still clip has no
     better or worse, so of equals the liveliest wins.
     """
-    frames = len(look.small)
-    shortest, longest = (max(2, round(s * look.fps)) for s in seconds)
+    frames = len(scan.small)
+    shortest, longest = (max(2, round(s * scan.fps)) for s in seconds)
     if frames <= shortest + 1:
         return Loop(0, frames)
-    flat = look.small.reshape(frames, -1).astype(np.int16)
+    flat = scan.small.reshape(frames, -1).astype(np.int16)
     energy = np.concatenate([[0.0], np.cumsum(np.abs(np.diff(flat, axis=0)).mean(axis=1)), [0.0]])
     best, found = np.inf, Loop(0, shortest)
     for length in range(shortest, min(longest, frames - 1) + 1):

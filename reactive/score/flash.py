@@ -93,7 +93,7 @@ class Points:
 
 
 @dataclass(frozen=True)
-class Watch:
+class FlashEvents:
     """One kind of flash followed through a clip.
 
     Attributes
@@ -123,12 +123,12 @@ class Watch:
 
 
 @dataclass(frozen=True)
-class Eye:
+class FlashState:
     """Everything that judging the next picture depends on."""
 
     frame: int
-    general: Watch
-    red: Watch
+    general: FlashEvents
+    red: FlashEvents
 
 
 @dataclass(frozen=True)
@@ -206,39 +206,43 @@ def score_flashes(path: str | os.PathLike[str]) -> Flashes:
 
 def count_flashes(pictures: Iterable[np.ndarray], fps: Fraction, *, limits: Limits | None = None) -> Flashes:
     """Judge pictures, uint8 [height, width, 3] sRGB of one small size, shown at `fps`."""
-    eye: Eye | None = None
+    state: FlashState | None = None
     limits = limits or Limits()
     general, red = _Tally(), _Tally()
     for picture in pictures:
-        eye = open_eye(picture) if eye is None else look(eye, picture, fps, limits)
-        general.add(eye.frame, eye.general, limits)
-        red.add(eye.frame, eye.red, limits)
+        state = first_state(picture) if state is None else next_state(state, picture, fps, limits)
+        general.add(state.frame, state.general, limits)
+        red.add(state.frame, state.red, limits)
     return Flashes(general.kind(fps), red.kind(fps))
 
 
-def open_eye(picture: np.ndarray) -> Eye:
+def first_state(picture: np.ndarray) -> FlashState:
     """Return the state in which a clip's first picture, uint8 [height, width, 3], leaves the viewer."""
-    light, share, hue = _seen(picture)
+    light, share, hue = _light_and_hue(picture)
     none = np.zeros(len(light), np.int8)
     never = np.full(len(light), _NEVER, np.int32)
     saturated = np.where(share >= SATURATED, 1, -1).astype(np.int8)
-    return Eye(
+    return FlashState(
         0,
-        Watch(Points(none, light, light, never, never)),
-        Watch(Points(saturated, share, share, never, never, hue, hue)),
+        FlashEvents(Points(none, light, light, never, never)),
+        FlashEvents(Points(saturated, share, share, never, never, hue, hue)),
     )
 
 
-def look(eye: Eye, picture: np.ndarray, fps: Fraction, limits: Limits) -> Eye:
+def next_state(state: FlashState, picture: np.ndarray, fps: Fraction, limits: Limits) -> FlashState:
     """Return the viewer's state after one more picture; nothing that was handed in changes."""
-    frame = eye.frame + 1
-    light, share, hue = _seen(picture)
-    general = _luminance_turns(eye.general.points, light, frame, limits)
-    red = _red_turns(eye.red.points, share, hue, frame, limits)
-    return Eye(frame, _watch(eye.general, general, frame, fps, limits), _watch(eye.red, red, frame, fps, limits))
+    frame = state.frame + 1
+    light, share, hue = _light_and_hue(picture)
+    general = _luminance_turns(state.general.points, light, frame, limits)
+    red = _red_turns(state.red.points, share, hue, frame, limits)
+    return FlashState(
+        frame,
+        _next_events(state.general, general, frame, fps, limits),
+        _next_events(state.red, red, frame, fps, limits),
+    )
 
 
-def _seen(picture: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _light_and_hue(picture: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return luminance in cd/m2, share of red and u'v' of each point: float32 [points], [points], [points, 2]."""
     linear = _LINEAR[picture.reshape(-1, 3)]
     tinted = linear + np.float32(TRACE)
@@ -295,21 +299,21 @@ def _apart(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.hypot(a[:, 0] - b[:, 0], a[:, 1] - b[:, 1])
 
 
-def _watch(before: Watch, points: Points, frame: int, fps: Fraction, limits: Limits) -> Watch:
+def _next_events(before: FlashEvents, points: Points, frame: int, fps: Fraction, limits: Limits) -> FlashEvents:
     recent = float(frame - CONCURRENT * fps)
     # a frame exactly a second later is no longer within the second
     events = tuple(event for event in before.events if event[0] > frame - SECOND * fps)
     rising, falling = points.rose > recent, points.fell > recent
     up, down = float(rising.mean()), float(falling.mean())
     if max(up, down) <= limits.area:
-        return Watch(points, events)
+        return FlashEvents(points, events)
     # what made an event is used up
     if up > limits.area:
         points = replace(points, rose=np.where(rising, _NEVER, points.rose))
     if down > limits.area:
         points = replace(points, fell=np.where(falling, _NEVER, points.fell))
     direction = int(up > limits.area) - int(down > limits.area)
-    return Watch(points, (*events, (frame, direction)), max(up, down))
+    return FlashEvents(points, (*events, (frame, direction)), max(up, down))
 
 
 @dataclass
@@ -318,7 +322,7 @@ class _Tally:
     area: float = 0.0
     stretches: list[list[int]] = field(default_factory=list)
 
-    def add(self, frame: int, watch: Watch, limits: Limits) -> None:
+    def add(self, frame: int, watch: FlashEvents, limits: Limits) -> None:
         self.most = max(self.most, watch.transitions)
         self.area = max(self.area, watch.area)
         if watch.transitions > limits.transitions:

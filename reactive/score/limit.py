@@ -11,7 +11,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from reactive.score.flash import Eye, Limits, look, open_eye
+from reactive.score.flash import FlashState, Limits, first_state, next_state
 
 # stricter than what is judged: encoding changes pictures a little, and may move a transition by a frame
 STRICTER = Limits(swing=17.0, darker=170.0, hue=0.17, area=0.2, transitions=5)
@@ -33,7 +33,7 @@ class Limiter:
     def __init__(self, fps: Fraction, limits: Limits = STRICTER) -> None:
         self.fps = fps
         self.limits = limits
-        self.eye: Eye | None = None
+        self.eye: FlashState | None = None
         self.shown: np.ndarray | None = None
 
     def share(self, picture: np.ndarray) -> float:
@@ -45,25 +45,25 @@ class Limiter:
             The picture, uint8 [height, width, 3], brought to the size of `flash.GRID`.
         """
         if self.eye is None or self.shown is None:
-            self.eye, self.shown = open_eye(picture), picture
+            self.eye, self.shown = first_state(picture), picture
             return 1.0
-        after = look(self.eye, picture, self.fps, self.limits)
+        after = next_state(self.eye, picture, self.fps, self.limits)
         if self._fits(after):
             self.eye, self.shown = after, picture
             return 1.0
         share, shown, step = 0.0, self.shown, 0.5
         # the picture that stands has no transition in it, so share 0 always fits
-        after = look(self.eye, self.shown, self.fps, self.limits)
+        after = next_state(self.eye, self.shown, self.fps, self.limits)
         for _ in range(_STEPS):
             trial = mixed(self.shown, picture, share + step)
-            seen = look(self.eye, trial, self.fps, self.limits)
+            seen = next_state(self.eye, trial, self.fps, self.limits)
             if self._fits(seen):
                 share, shown, after = share + step, trial, seen
             step /= 2
         self.eye, self.shown = after, shown
         return share
 
-    def _fits(self, after: Eye) -> bool:
+    def _fits(self, after: FlashState) -> bool:
         return all(watch.transitions <= self.limits.transitions for watch in (after.general, after.red))
 
 

@@ -25,7 +25,7 @@ VISIBLE = 0.8 / 255
 MAX_LAG_SECONDS = 0.2
 POP = 4.0
 # a frame within this many frames of an onset belongs to the hit
-NEAR = 1
+NEAR_FRAMES = 1
 LOUD = 0.25
 
 
@@ -92,7 +92,7 @@ def score_clip(path: str | os.PathLike[str], *, cuts: tuple[int, ...] = ()) -> S
     analysis = analyze(open_track(path))
     onsets = onset_curve(analysis, len(change), fps)
     lag, correlation = best_lag(change, onsets, fps)
-    near = _near(onsets > 0, NEAR)
+    near = _near(onsets > 0, NEAR_FRAMES)
     planned = np.isin(np.arange(len(change)), cuts)
     return Score(
         frames=len(change),
@@ -100,7 +100,7 @@ def score_clip(path: str | os.PathLike[str], *, cuts: tuple[int, ...] = ()) -> S
         lag_ms=1000 * lag,
         correlation=correlation,
         dead_s=dead_stretch(change, loud_frames(analysis, len(change), fps)) / float(fps),
-        pops=tuple(pops(change, near | _near(planned, NEAR))),
+        pops=tuple(pops(change, near | _near(planned, NEAR_FRAMES))),
         boil=boil(change, onsets),
     )
 
@@ -184,7 +184,7 @@ def pops(change: np.ndarray, explained: np.ndarray) -> list[int]:
 def boil(change: np.ndarray, onsets: np.ndarray) -> float:
     """Return mean change away from hits over mean change on hits; 0 without any hit."""
     strong = onsets >= 0.5
-    hit, rest = _near(strong, 0), ~_near(strong, NEAR)
+    hit, rest = _near(strong, 0), ~_near(strong, NEAR_FRAMES)
     rest[0] = False
     if not hit.any() or not rest.any() or change[hit].mean() <= 0:
         return 0.0

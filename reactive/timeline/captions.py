@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from reactive.audio.analysis import Analysis
 from reactive.audio.grid import grid_of
-from reactive.preset.fields import span
+from reactive.preset.fields import parse_length
 from reactive.preset.lyrics import Line
 from reactive.preset.place import parse_place
 from reactive.preset.schema import Overlay, Title
@@ -54,7 +54,7 @@ def captions_of(
         place = find_place(parse_place(one.at, names), analysis, spans, names)
         if place is None or not text or ("{title}" in one.text and not title):
             continue
-        end = place[1] if one.hold == "section" else place[0] + musical_seconds(grid, span(one.hold))
+        end = place[1] if one.hold == "section" else place[0] + musical_seconds(grid, parse_length(one.hold))
         found.append(Caption(place[0], min(end, analysis.duration), text, one.place, one.size))
     if overlay.lyrics:
         found += [

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from reactive.errors import PresetError
-from reactive.preset.schema import Camera, Colour, Lens, Phase, Preset, Switch, span
+from reactive.preset.schema import Camera, Colour, Lens, Phase, Preset, Switch, parse_length
 
 
 @dataclass(frozen=True)
@@ -61,12 +61,12 @@ def check_control(name: str, value: float) -> float:
     return float(round(kept)) if name == "seed" else kept
 
 
-def turned(preset: Preset, controls: Mapping[str, float]) -> Preset:
+def apply_controls(preset: Preset, controls: Mapping[str, float]) -> Preset:
     """Return a preset as its controls stand; at rest it is the preset itself.
 
     `seed` is not the preset's to know and is left alone.
     """
-    changes = turned_keys(preset, controls)
+    changes = changed_keys(preset, controls)
     if not changes:
         return preset
     phases = []
@@ -84,7 +84,7 @@ def turned(preset: Preset, controls: Mapping[str, float]) -> Preset:
     return preset.model_copy(update={**plain, **tables, "phase": phases})
 
 
-def turned_keys(preset: Preset, controls: Mapping[str, float]) -> dict[str, dict[str, Any]]:
+def changed_keys(preset: Preset, controls: Mapping[str, float]) -> dict[str, dict[str, Any]]:
     """Return the keys that controls change: ``""`` for the preset's own tables, ``phase.N`` for those of a phase."""
     values = {name: controls.get(name, control.rest) for name, control in CONTROLS.items()}
     changed: dict[str, dict[str, Any]] = {}
@@ -162,5 +162,5 @@ def _coloured(colour: Colour, values: Mapping[str, float]) -> dict[str, str]:
 
 
 def _hurried(length: str, rate: float) -> str:
-    parsed = span(length)
+    parsed = parse_length(length)
     return f"{min(max(parsed.count / rate, 1 / 16), 1024.0):.6g} {parsed.unit}s"

@@ -16,7 +16,16 @@ import numpy as np
 
 from reactive.errors import TimelineError
 from reactive.files import write_text
-from reactive.jsonfile import Wrong, given, parse_json, ratio, real, shown, texts, whole
+from reactive.jsonfile import (
+    InvalidValue,
+    parse_json,
+    quoted,
+    read_float,
+    read_fraction,
+    read_int,
+    read_texts,
+    read_value,
+)
 from reactive.preset.bounds import LIMITS
 from reactive.preset.palette import MAX_COLOURS
 from reactive.timeline.clock import format_fps, frame_count, parse_fps
@@ -113,7 +122,7 @@ def load_timeline(path: Path) -> Timeline:
         )
     try:
         return _checked(data)
-    except Wrong as problem:
+    except InvalidValue as problem:
         raise TimelineError(str(problem), where=where, remedy=_REMEDY) from None
     except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError):
         # whatever else is no timeline: Python's own words would tell a user nothing
@@ -122,46 +131,46 @@ def load_timeline(path: Path) -> Timeline:
 
 def _checked(data: dict[str, Any]) -> Timeline:
     if unknown := sorted(data.keys() - _KEYS):
-        raise Wrong(f"holds unknown keys: {', '.join(shown(name) for name in unknown[:5])}")
-    frames = whole(data, "frames", 1, MAX_FRAMES)
+        raise InvalidValue(f"holds unknown keys: {', '.join(quoted(name) for name in unknown[:5])}")
+    frames = read_int(data, "frames", 1, MAX_FRAMES)
     try:
-        fps = parse_fps(str(given(data, "fps")))
+        fps = parse_fps(str(read_value(data, "fps")))
     except TimelineError as problem:
-        raise Wrong(f"fps: {problem.what}") from None
-    prompts = texts(data, "prompts", most=MAX_PROMPTS, longest=MAX_TEXT)
-    phases, photos = (texts(data, name, most=MAX_NAMES, longest=MAX_TEXT) for name in ("phases", "photos"))
-    videos = texts({"videos": [], **data}, "videos", most=MAX_NAMES, longest=MAX_TEXT)
-    negatives = texts({"negatives": [], **data}, "negatives", most=MAX_PROMPTS, longest=MAX_NEGATIVE)
+        raise InvalidValue(f"fps: {problem.what}") from None
+    prompts = read_texts(data, "prompts", most=MAX_PROMPTS, longest=MAX_TEXT)
+    phases, photos = (read_texts(data, name, most=MAX_NAMES, longest=MAX_TEXT) for name in ("phases", "photos"))
+    videos = read_texts({"videos": [], **data}, "videos", most=MAX_NAMES, longest=MAX_TEXT)
+    negatives = read_texts({"negatives": [], **data}, "negatives", most=MAX_PROMPTS, longest=MAX_NEGATIVE)
     if not prompts or not phases:
-        raise Wrong("prompts and phases must not be empty")
+        raise InvalidValue("prompts and phases must not be empty")
     if len(negatives) not in (0, len(prompts)):
-        raise Wrong("negatives must be a list as long as prompts")
+        raise InvalidValue("negatives must be a list as long as prompts")
     for key, values in (
-        ("title", [given(data, "title")]), ("song_sha256", [given(data, "song_sha256")]), ("prompts", prompts),
+        ("title", [read_value(data, "title")]), ("song_sha256", [read_value(data, "song_sha256")]), ("prompts", prompts),
         ("negatives", negatives), ("phases", phases), ("photos", photos), ("videos", videos),
     ):  # fmt: skip
         for text in values:
             if not isinstance(text, str) or any(unicodedata.category(letter) in ("Cc", "Cs") for letter in text):
-                raise Wrong(f"{key} must be plain text")
-    samples = whole(data, "samples", 1, 2**53)
-    sample_rate = whole(data, "sample_rate", 1, 10_000_000)
+                raise InvalidValue(f"{key} must be plain text")
+    samples = read_int(data, "samples", 1, 2**53)
+    sample_rate = read_int(data, "sample_rate", 1, 10_000_000)
     if frames != frame_count(samples, sample_rate, fps):
-        raise Wrong(f"frames = {frames} does not follow from samples, sample_rate and fps")
+        raise InvalidValue(f"frames = {frames} does not follow from samples, sample_rate and fps")
     palettes = _palettes(data.get("palettes", []))
-    columns = _columns(given(data, "columns"), frames, prompts, phases, photos, videos, len(palettes))
-    cuts = given(data, "cuts")
+    columns = _columns(read_value(data, "columns"), frames, prompts, phases, photos, videos, len(palettes))
+    cuts = read_value(data, "cuts")
     if not isinstance(cuts, list) or not all(type(cut) is int and 0 <= cut < frames for cut in cuts):
-        raise Wrong(f"cuts are not whole numbers from 0 to {frames - 1}, the last frame")
+        raise InvalidValue(f"cuts are not whole numbers from 0 to {frames - 1}, the last frame")
     return Timeline(
         song_sha256=str(data["song_sha256"]),
         samples=samples,
         sample_rate=sample_rate,
         fps=fps,
         title=str(data["title"])[:MAX_TEXT],
-        seed=whole(data, "seed", 0, 2**63 - 1),
-        harmonics=whole(data, "harmonics", 1, 1024),
-        feedback_rate=ratio(data, "feedback_rate", 1, 60),
-        feedback_fresh=real(data, "feedback_fresh", 0, 1),
+        seed=read_int(data, "seed", 0, 2**63 - 1),
+        harmonics=read_int(data, "harmonics", 1, 1024),
+        feedback_rate=read_fraction(data, "feedback_rate", 1, 60),
+        feedback_fresh=read_float(data, "feedback_fresh", 0, 1),
         prompts=tuple(prompts),
         phases=tuple(phases),
         photos=tuple(photos),
@@ -169,7 +178,7 @@ def _checked(data: dict[str, Any]) -> Timeline:
         columns=columns,
         negatives=tuple(negatives),
         videos=tuple(videos),
-        feedback_colour=real({"feedback_colour": 0, **data}, "feedback_colour", 0, 1),
+        feedback_colour=read_float({"feedback_colour": 0, **data}, "feedback_colour", 0, 1),
         palettes=palettes,
     )
 
@@ -178,10 +187,10 @@ def _palettes(given: Any) -> tuple[tuple[str, ...], ...]:
     """Return palettes, each some colours ``#rrggbb``."""
     whole_list = isinstance(given, list) and len(given) <= MAX_PROMPTS
     if not whole_list or not all(isinstance(palette, list) and 1 <= len(palette) <= MAX_COLOURS for palette in given):
-        raise Wrong(f"palettes must be lists of 1 to {MAX_COLOURS} colours")
+        raise InvalidValue(f"palettes must be lists of 1 to {MAX_COLOURS} colours")
     for colour in (colour for palette in given for colour in palette):
         if not (isinstance(colour, str) and re.fullmatch("#[0-9a-f]{6}", colour)):
-            raise Wrong(f"the colour {shown(colour)} is not written as #d01030")
+            raise InvalidValue(f"the colour {quoted(colour)} is not written as #d01030")
     return tuple(map(tuple, given))
 
 
@@ -196,9 +205,9 @@ def _columns(
 ) -> dict[str, np.ndarray]:
     """Return every column, whole and within its range."""
     if not isinstance(given, dict):
-        raise Wrong("columns must be a table")
+        raise InvalidValue("columns must be a table")
     if unknown := sorted(given.keys() - {*CURVES, *INTEGERS}):
-        raise Wrong(f"holds unknown columns: {', '.join(shown(name) for name in unknown[:5])}")
+        raise InvalidValue(f"holds unknown columns: {', '.join(quoted(name) for name in unknown[:5])}")
     # files of older programs have none: every mix was straight
     given = {"slerp": [[0, 0]], **given}
     columns: dict[str, np.ndarray] = {}
@@ -210,9 +219,9 @@ def _columns(
         values = given.get(name)
         if not isinstance(values, list) or len(values) != frames:
             count = len(values) if isinstance(values, list) else 0
-            raise Wrong(f"column {name} has {count} values for {frames} frames")
+            raise InvalidValue(f"column {name} has {count} values for {frames} frames")
         if not all(type(value) in (int, float) and -MOST <= value <= MOST for value in values):
-            raise Wrong(f"column {name} holds a value that is no number within {-MOST:g} and {MOST:g}")
+            raise InvalidValue(f"column {name} holds a value that is no number within {-MOST:g} and {MOST:g}")
         columns[name] = np.array(values, np.float64)
     for name in INTEGERS:
         runs = given.get(name, [[0, OPTIONAL[name]]] if name in OPTIONAL else None)
@@ -245,9 +254,9 @@ def _columns(
         ("camera_zoom", -1e6, 1e6),
     ):
         if columns[name].min() < low or columns[name].max() > high:
-            raise Wrong(f"column {name} leaves the range {low:g} to {high:g}")
+            raise InvalidValue(f"column {name} leaves the range {low:g} to {high:g}")
     if (np.diff(columns["shot"]) < 0).any() or (np.diff(columns["shot"]) > 1).any():
-        raise Wrong("column shot must rise by one from shot to shot")
+        raise InvalidValue("column shot must rise by one from shot to shot")
     return columns
 
 
@@ -260,7 +269,7 @@ def _unrolled(name: str, runs: Any, frames: int) -> np.ndarray:
     if not isinstance(runs, list) or not all(
         isinstance(run, list) and len(run) == 2 and all(type(number) is int for number in run) for run in runs
     ):
-        raise Wrong(f"column {name} must be runs [frame, value] of whole numbers")
+        raise InvalidValue(f"column {name} must be runs [frame, value] of whole numbers")
     starts = [run[0] for run in runs]
     if (
         not starts
@@ -268,7 +277,7 @@ def _unrolled(name: str, runs: Any, frames: int) -> np.ndarray:
         or any(b <= a for a, b in zip(starts, starts[1:], strict=False))
         or starts[-1] >= frames
     ):
-        raise Wrong(f"column {name} must be runs [frame, value] that start at frame 0 and rise")
+        raise InvalidValue(f"column {name} must be runs [frame, value] that start at frame 0 and rise")
     if not all(-(2**63) <= run[1] < 2**63 for run in runs):
-        raise Wrong(f"column {name} holds a huge number")
+        raise InvalidValue(f"column {name} holds a huge number")
     return np.repeat(np.array([run[1] for run in runs], np.int64), np.diff([*starts, frames]))

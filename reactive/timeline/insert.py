@@ -12,16 +12,16 @@ from fractions import Fraction
 
 from reactive.audio.analysis import Analysis
 from reactive.audio.grid import Grid
-from reactive.preset.fields import Span as Length
-from reactive.preset.fields import span as parse_span
+from reactive.preset.fields import MusicalLength as Length
+from reactive.preset.fields import parse_length as parse_span
 from reactive.preset.lyrics import Line
 from reactive.preset.place import parse_place
 from reactive.preset.schema import Preset
 from reactive.timeline.clock import nearest_frame
-from reactive.timeline.phases import Span
+from reactive.timeline.phases import PhaseSpan
 from reactive.timeline.places import find_place
 from reactive.timeline.pools import Pools
-from reactive.timeline.schedule import MIN_HIT_SECONDS, Event, blend_seconds, musical_seconds, without_overlaps
+from reactive.timeline.schedule import MIN_HIT_SECONDS, PromptSwitch, blend_seconds, musical_seconds, without_overlaps
 
 # a pool whose next switch comes so soon after an inserted prompt simply waits for it
 WAIT_BEATS = 2.0
@@ -39,7 +39,7 @@ class Insertion:
 
 
 def pin_insertions(
-    preset: Preset, analysis: Analysis, spans: Sequence[Span], grid: Grid, pools: Pools
+    preset: Preset, analysis: Analysis, spans: Sequence[PhaseSpan], grid: Grid, pools: Pools
 ) -> list[Insertion]:
     """Return the preset's pins where this song has their places, in order of time."""
     names = [phase.name for phase in preset.phase]
@@ -77,16 +77,16 @@ def line_insertions(
 
 
 def insert(
-    events: list[Event],
+    events: list[PromptSwitch],
     insertions: Sequence[Insertion],
-    spans: Sequence[Span],
+    spans: Sequence[PhaseSpan],
     grid: Grid,
     *,
-    fixed: Callable[[Event, Event | None], bool],
-    resume: Callable[[int, int], Event],
+    fixed: Callable[[PromptSwitch, PromptSwitch | None], bool],
+    resume: Callable[[int, int], PromptSwitch],
     fps: Fraction,
     frames: int,
-) -> list[Event]:
+) -> list[PromptSwitch]:
     """Return the schedule with prompts inserted, in order; a later insertion goes over an earlier one.
 
     Parameters
@@ -115,7 +115,7 @@ def insert(
         number = span_at(spans, first, fps)
         cut = insertion.how == "cut"
         end = first if cut else max(first + 1, nearest_frame(insertion.start + insertion.over, fps))
-        entry = Event(first, end, cut, False, number, insertion.prompt, slerp=insertion.how == "slerp")
+        entry = PromptSwitch(first, end, cut, False, number, insertion.prompt, slerp=insertion.how == "slerp")
         held = bool(before) and before[-1].frame > near and cut
         if held:
             # that join can't move: what is inserted begins with it
@@ -130,7 +130,7 @@ def insert(
     return without_overlaps(events, frames)
 
 
-def span_at(spans: Sequence[Span], frame: int, fps: Fraction) -> int:
+def span_at(spans: Sequence[PhaseSpan], frame: int, fps: Fraction) -> int:
     """Return the number of the span that a frame lies in."""
     starts = [nearest_frame(stretch.start, fps) for stretch in spans]
     return max(i for i, start in enumerate(starts) if start <= frame or i == 0)

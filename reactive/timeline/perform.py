@@ -21,9 +21,9 @@ from reactive.preset.macros import macro_values
 from reactive.preset.schema import Preset
 from reactive.preset.vocabulary import MACRO
 from reactive.timeline.clock import frame_time, frames_in, nearest_frame
-from reactive.timeline.controls import check_control, turned
+from reactive.timeline.controls import apply_controls, check_control
 from reactive.timeline.evaluate import ease
-from reactive.timeline.phases import Span
+from reactive.timeline.phases import PhaseSpan
 from reactive.timeline.schedule import blend_weights
 from reactive.timeline.timeline import FEEDBACK, NO_PALETTE, NO_SOURCE, Timeline, build_timeline
 from reactive.timeline.walk import walk_of
@@ -78,7 +78,7 @@ class State:
     preset: str
     controls: tuple[tuple[str, float], ...] = ()
     prompts: tuple[tuple[str, str], ...] = ()
-    spans: tuple[Span, ...] | None = None
+    spans: tuple[PhaseSpan, ...] | None = None
     freeze: bool = False
     hold: bool = False
     black: bool = False
@@ -182,7 +182,7 @@ class Stage:
             while len(self._decided) >= 24:
                 self._decided.pop(next(iter(self._decided)))
             controls = dict(state.controls)
-            preset = turned(self.presets[state.preset], controls)
+            preset = apply_controls(self.presets[state.preset], controls)
             options: dict[str, Any] = {
                 "samples": self.samples, "fps": self.fps, "seed": self.seed + int(controls.get("seed", 0)),
                 "photos": self.photos, "videos": self.videos, "spans": state.spans,
@@ -203,7 +203,7 @@ class Stage:
         known = {macro.name for macro in self.presets[state.preset].macros}
         return {name: value for name, value in (dict(self.macros) | at).items() if name in known}
 
-    def _jumped(self, state: State, phase: int, at: int, timeline: Timeline) -> tuple[Span, ...]:
+    def _jumped(self, state: State, phase: int, at: int, timeline: Timeline) -> tuple[PhaseSpan, ...]:
         """Return the spans after a jump: the phase from here on, then the others in turn where spans begin anyway."""
         count = len(self.presets[state.preset].phase)
         if not 0 <= phase < count:
@@ -226,7 +226,7 @@ class Stage:
         loop += bool(kept) and phase <= kept[-1].phase
         for number, (start, end) in enumerate(zip(starts, [*starts[1:], self.analysis.duration], strict=True)):
             turn = phase + number
-            kept.append(Span(turn % count, loop + turn // count, start, end))
+            kept.append(PhaseSpan(turn % count, loop + turn // count, start, end))
         return tuple(kept)
 
 
@@ -348,13 +348,13 @@ def _held(old: Timeline, timeline: Timeline, at: int, *, whole: bool) -> Timelin
     return replace(timeline, cuts=tuple(cut for cut in old.cuts if cut <= at), columns=columns)
 
 
-def _spans(timeline: Timeline, duration: float) -> list[Span]:
+def _spans(timeline: Timeline, duration: float) -> list[PhaseSpan]:
     """Return the spans of phases that a timeline's columns show."""
     phase, loop = timeline.columns["phase"], timeline.columns["loop"]
     edges = [0, *(np.flatnonzero((np.diff(phase) != 0) | (np.diff(loop) != 0)) + 1).tolist()]
     times = [float(frame_time(edge, timeline.fps)) for edge in edges]
     return [
-        Span(int(phase[edge]), int(loop[edge]), start, end)
+        PhaseSpan(int(phase[edge]), int(loop[edge]), start, end)
         for edge, start, end in zip(edges, times, [*times[1:], duration], strict=True)
     ]
 

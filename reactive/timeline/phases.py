@@ -22,7 +22,7 @@ BLOCK_BARS = 4
 
 
 @dataclass(frozen=True)
-class Span:
+class PhaseSpan:
     """A stretch of the song in one phase: phase number, round of the loop, start and end in seconds."""
 
     phase: int
@@ -38,7 +38,7 @@ def lay_phases(
     grid: Grid,
     sections: tuple[Section, ...],
     duration: float,
-) -> list[Span]:
+) -> list[PhaseSpan]:
     """Return spans that cover the song from 0 to `duration`.
 
     Parameters
@@ -63,11 +63,11 @@ def lay_phases(
     bars = np.diff(grid.bar_position(edges))
     fit = _block_means(fits, seconds, edges)
     order = _best_path(fit * bars, bars, np.where(on_section, ON_SECTION, OFF_SECTION) * scale, limits, whole=scale < 1)
-    spans: list[Span] = []
+    spans: list[PhaseSpan] = []
     loop, began = 0, 0
     for i in range(1, len(order) + 1):
         if i == len(order) or order[i] != order[i - 1]:
-            spans.append(Span(order[i - 1] % len(phases), loop, float(edges[began]), float(edges[i])))
+            spans.append(PhaseSpan(order[i - 1] % len(phases), loop, float(edges[began]), float(edges[i])))
             if i < len(order) and order[i] % len(phases) == 0:
                 loop += 1
             began = i

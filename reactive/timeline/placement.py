@@ -7,10 +7,10 @@ from fractions import Fraction
 import numpy as np
 
 from reactive.audio.grid import Grid
-from reactive.preset.schema import Phase, Preset, span
+from reactive.preset.schema import Phase, Preset, parse_length
 from reactive.timeline.clock import frames_in, nearest_frame
 from reactive.timeline.evaluate import ease
-from reactive.timeline.phases import Span
+from reactive.timeline.phases import PhaseSpan
 from reactive.timeline.schedule import MIN_HIT_SECONDS, times_every
 
 # what the column `source` holds where it is no photograph's or video's number
@@ -23,7 +23,7 @@ _SHUFFLE = 1 << 20
 
 def place_sources(
     preset: Preset,
-    spans: list[Span],
+    spans: list[PhaseSpan],
     ranges: list[tuple[int, int]],
     *,
     photos: int,
@@ -91,7 +91,7 @@ def _chosen(phase: Phase, number: int, pool: list[int], seed: int) -> list[int]:
 
 
 def _changes(
-    phase: Phase, stretch: Span, grid: Grid, sections: list[float], first: int, stop: int, fps: Fraction
+    phase: Phase, stretch: PhaseSpan, grid: Grid, sections: list[float], first: int, stop: int, fps: Fraction
 ) -> list[int]:
     """Return the frames within a span at which the next source comes."""
     every = phase.source.every
@@ -100,7 +100,7 @@ def _changes(
     if every == "section":
         times = [time for time in sections if stretch.start < time < stretch.end]
     else:
-        length = span(every)
+        length = parse_length(every)
         times = times_every(grid, stretch, length.count, length.unit)
     least = int(np.ceil(frames_in(MIN_HIT_SECONDS, fps)))
     kept: list[int] = []
@@ -132,7 +132,7 @@ def place_joins(
         switch = preset.phase[int(phase[cut])].switch
         if switch.join == "cut":
             continue
-        length = span(switch.join_over)
+        length = parse_length(switch.join_over)
         marks = grid.bars if length.unit == "bar" else grid.beats
         pace = float(np.median(np.diff(marks))) if len(marks) > 1 else 0.5
         # the shot's first frame is its own: a fed-back shot begins there

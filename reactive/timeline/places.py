@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 from reactive.audio.analysis import Analysis
 from reactive.preset.place import START, Place
-from reactive.timeline.phases import Span
+from reactive.timeline.phases import PhaseSpan
 from reactive.timeline.signals import drops
 
 
 def find_place(
-    place: Place, analysis: Analysis, spans: Sequence[Span], phases: Sequence[str]
+    place: Place, analysis: Analysis, spans: Sequence[PhaseSpan], phases: Sequence[str]
 ) -> tuple[float, float] | None:
     """Return start and end in seconds of a place, or None where the song has none such.
 
@@ -30,7 +30,7 @@ def find_place(
 
 
 def _stretches(
-    kind: str, analysis: Analysis, spans: Sequence[Span], phases: Sequence[str]
+    kind: str, analysis: Analysis, spans: Sequence[PhaseSpan], phases: Sequence[str]
 ) -> list[tuple[float, float]]:
     sections = [(section.start, section.end) for section in analysis.sections]
     if kind == START:

@@ -13,7 +13,7 @@ from itertools import count
 
 import numpy as np
 
-from reactive.preset.schema import Entry, Phase, Preset
+from reactive.preset.schema import Phase, Preset, PromptEntry
 from reactive.preset.template import LINE, Gap, fill, is_plain
 
 
@@ -124,7 +124,7 @@ def fill_plain(text: str) -> str:
     return text.replace("{{", "{").replace("}}", "}")
 
 
-def _negative(preset: Preset, phase: Phase, entry: Entry) -> str:
+def _negative(preset: Preset, phase: Phase, entry: PromptEntry) -> str:
     return _joined(preset.negative, phase.negative, entry.negative)
 
 

@@ -14,7 +14,7 @@ from reactive.preset.place import parse_place
 from reactive.preset.schema import Phase, Preset
 from reactive.preset.vocabulary import MACRO
 from reactive.timeline.clock import frame_length, frame_times
-from reactive.timeline.phases import Span
+from reactive.timeline.phases import PhaseSpan
 from reactive.timeline.places import find_place
 from reactive.timeline.signals import drops, frame_signals
 from reactive.timeline.timeline import FEEDBACK, Timeline
@@ -24,7 +24,7 @@ STILL = 0.02
 
 
 @dataclass(frozen=True)
-class Report:
+class PresetReport:
     """What a preset does to one song.
 
     Attributes
@@ -80,7 +80,7 @@ class Report:
         return dict(vars(self))
 
 
-def preset_report(timeline: Timeline, preset: Preset, analysis: Analysis) -> Report:
+def preset_report(timeline: Timeline, preset: Preset, analysis: Analysis) -> PresetReport:
     """Say what a preset does to a song, given the timeline that it makes of it."""
     columns = timeline.columns
     switches, blends = _switches(timeline)
@@ -93,7 +93,7 @@ def preset_report(timeline: Timeline, preset: Preset, analysis: Analysis) -> Rep
     busiest = int(np.argmax(10 * changes + kicks))
     shown = {*columns["prompt_to"].tolist(), *columns["prompt_from"].tolist()}
     phases = {phase.name: _phase_facts(number, phase, timeline, length) for number, phase in enumerate(preset.phase)}
-    return Report(
+    return PresetReport(
         frames=timeline.frames,
         seconds=round(seconds, 3),
         switches=len(switches),
@@ -118,7 +118,7 @@ def preset_report(timeline: Timeline, preset: Preset, analysis: Analysis) -> Rep
     )
 
 
-def sentences(report: Report) -> list[str]:
+def sentences(report: PresetReport) -> list[str]:
     """Return a report in plain sentences."""
     beat = f"{report.beat:.0f} beats a minute" if report.beat else "no steady beat, so cuts become fades"
     said = [
@@ -172,12 +172,14 @@ def _unseen_pins(timeline: Timeline, preset: Preset, analysis: Analysis) -> list
     return [pin.at for pin in preset.pin if find_place(parse_place(pin.at, names), analysis, spans, names) is None]
 
 
-def spans_of(timeline: Timeline) -> list[Span]:
+def spans_of(timeline: Timeline) -> list[PhaseSpan]:
     """Return the stretches of a timeline in one phase each."""
     phase, loop = timeline.columns["phase"], timeline.columns["loop"]
     edges = [0, *(np.flatnonzero((np.diff(phase) != 0) | (np.diff(loop) != 0)) + 1).tolist(), timeline.frames]
     length = frame_length(timeline.fps)
-    return [Span(int(phase[a]), int(loop[a]), a * length, b * length) for a, b in zip(edges, edges[1:], strict=False)]
+    return [
+        PhaseSpan(int(phase[a]), int(loop[a]), a * length, b * length) for a, b in zip(edges, edges[1:], strict=False)
+    ]
 
 
 def _still(timeline: Timeline, preset: Preset, analysis: Analysis) -> list[str]:

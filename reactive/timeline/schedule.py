@@ -12,11 +12,11 @@ from fractions import Fraction
 import numpy as np
 
 from reactive.audio.grid import Grid
-from reactive.preset.fields import Span as Length
-from reactive.preset.fields import span
+from reactive.preset.fields import MusicalLength as Length
+from reactive.preset.fields import parse_length
 from reactive.preset.schema import Phase, Preset
 from reactive.timeline.clock import nearest_frame, nearest_frames
-from reactive.timeline.phases import Span
+from reactive.timeline.phases import PhaseSpan
 from reactive.timeline.pools import Pools
 
 MIN_HIT_SECONDS = 0.35
@@ -30,14 +30,14 @@ LINGER = 0.7
 
 
 @dataclass(frozen=True)
-class Event:
+class PromptSwitch:
     """A change of prompt.
 
     Attributes
     ----------
     frame, stop
         First frame of the change, and the frame from which the new prompt stands alone (equal for a hit).
-    hit
+    is_cut
         Whether it is a hard cut.
     match
         Whether a hard cut keeps seed and walk.
@@ -51,7 +51,7 @@ class Event:
 
     frame: int
     stop: int
-    hit: bool
+    is_cut: bool
     match: bool
     span: int
     prompt: int
@@ -60,7 +60,7 @@ class Event:
 
 def schedule(
     preset: Preset,
-    spans: list[Span],
+    spans: list[PhaseSpan],
     grid: Grid,
     accents: list[np.ndarray],
     climbs: list[np.ndarray],
@@ -69,7 +69,7 @@ def schedule(
     sections: list[float],
     fps: Fraction,
     frames: int,
-) -> list[Event]:
+) -> list[PromptSwitch]:
     """Return all changes of prompt, in order; the first stands on frame 0.
 
     Parameters
@@ -83,7 +83,7 @@ def schedule(
     sections
         Times at which sections start; feedback restarts there.
     """
-    events: list[Event] = []
+    events: list[PromptSwitch] = []
     for number, stretch in enumerate(spans):
         phase = preset.phase[stretch.phase]
         # the last phase of a loop comes home to the seed it began with, which only a cut can do
@@ -92,34 +92,36 @@ def schedule(
         homecoming = preset.loop and last > 0 and (stretch.phase == last or came_home)
         fixed = {stretch.start, *_restarts(phase, stretch, grid, sections)}
         marks = _marks(phase, stretch, grid, accents[stretch.phase], sections, fps, frames, homecoming)
-        for seconds, hit in marks:
+        for seconds, is_cut in marks:
             frame = 0 if not events else nearest_frame(seconds, fps)
             if frame >= frames:
                 continue
-            if events and not _far_enough(events[-1], frame, hit, phase, grid, fps):
+            if events and not _far_enough(events[-1], frame, is_cut, phase, grid, fps):
                 # a phase's own beginning and a feedback restart take the place of what came just before
                 if seconds not in fixed or len(events) == 1 or frame == events[-1].frame:
                     continue
                 events.pop()
             prompt = pools.next(stretch.phase, float(climbs[stretch.phase][frame]))
-            event = switch_event(phase, number, prompt, grid, seconds, frame, hit=hit, fps=fps)
+            event = prompt_switch(phase, number, prompt, grid, seconds, frame, is_cut=is_cut, fps=fps)
             events.append(event if events else replace(event, stop=frame))
     return without_overlaps(events, frames)
 
 
-def switch_event(
-    phase: Phase, number: int, prompt: int, grid: Grid, seconds: float, frame: int, *, hit: bool, fps: Fraction
-) -> Event:
+def prompt_switch(
+    phase: Phase, number: int, prompt: int, grid: Grid, seconds: float, frame: int, *, is_cut: bool, fps: Fraction
+) -> PromptSwitch:
     """Return the change to `prompt` at `frame` as a phase makes it: a hit, or the blend that its `switch` describes."""
     stop = frame
-    if not hit:
+    if not is_cut:
         stop = max(frame + 1, nearest_frame(seconds + blend_seconds(grid, phase.switch.how, phase.switch.over), fps))
-    return Event(frame, stop, hit, phase.switch.match, number, prompt, slerp=not hit and phase.switch.how == "slerp")
+    return PromptSwitch(
+        frame, stop, is_cut, phase.switch.match, number, prompt, slerp=not is_cut and phase.switch.how == "slerp"
+    )
 
 
 def _marks(
     phase: Phase,
-    stretch: Span,
+    stretch: PhaseSpan,
     grid: Grid,
     accent: np.ndarray,
     sections: list[float],
@@ -131,10 +133,10 @@ def _marks(
 
     Where no beat was heard there is nothing to hit: all switches are blends, except that feedback restarts.
     """
-    hit = phase.switch.how == "cut" and grid.heard
-    every = span(phase.switch.every)
+    is_cut = phase.switch.how == "cut" and grid.heard
+    every = parse_length(phase.switch.every)
     regular = times_every(grid, stretch, every.count, every.unit)
-    marks = {stretch.start: hit or (homecoming and grid.heard)} | dict.fromkeys(regular, hit)
+    marks = {stretch.start: is_cut or (homecoming and grid.heard)} | dict.fromkeys(regular, is_cut)
     beats = grid.beats[(grid.beats > stretch.start) & (grid.beats < stretch.end)]
     at = np.clip(nearest_frames(beats, fps), 0, frames - 1)
     if grid.heard:
@@ -145,7 +147,7 @@ def _marks(
     return sorted(marks.items())
 
 
-def _restarts(phase: Phase, stretch: Span, grid: Grid, sections: list[float]) -> list[float]:
+def _restarts(phase: Phase, stretch: PhaseSpan, grid: Grid, sections: list[float]) -> list[float]:
     """Return the times at which a feedback phase starts anew after its beginning."""
     if phase.mode != "feedback":
         return []
@@ -153,7 +155,7 @@ def _restarts(phase: Phase, stretch: Span, grid: Grid, sections: list[float]) ->
     return [*times_every(grid, stretch, MAX_FEEDBACK_BARS, "bar"), *within]
 
 
-def times_every(grid: Grid, stretch: Span, count: float, unit: str) -> list[float]:
+def times_every(grid: Grid, stretch: PhaseSpan, count: float, unit: str) -> list[float]:
     """Return the times inside a span that lie whole multiples of `count` beats or bars after its start."""
     marks = grid.bars if unit == "bar" else grid.beats
     if len(marks) < 2:
@@ -168,7 +170,7 @@ def times_every(grid: Grid, stretch: Span, count: float, unit: str) -> list[floa
 def blend_seconds(grid: Grid, how: str, over: str | None) -> float:
     """Return how many seconds a blend takes: a beat at least; unless told, a beat for a fade and a bar for a slerp."""
     beat = float(np.median(np.diff(grid.beats)))
-    return max(musical_seconds(grid, span(over or DEFAULT_OVER[how])), beat)
+    return max(musical_seconds(grid, parse_length(over or DEFAULT_OVER[how])), beat)
 
 
 def musical_seconds(grid: Grid, length: Length) -> float:
@@ -178,9 +180,9 @@ def musical_seconds(grid: Grid, length: Length) -> float:
     return length.count * pace
 
 
-def _far_enough(last: Event, frame: int, hit: bool, phase: Phase, grid: Grid, fps: Fraction) -> bool:
+def _far_enough(last: PromptSwitch, frame: int, is_cut: bool, phase: Phase, grid: Grid, fps: Fraction) -> bool:
     apart = (frame - last.frame) / fps
-    if hit and last.hit and apart < Fraction(MIN_HIT_SECONDS):
+    if is_cut and last.is_cut and apart < Fraction(MIN_HIT_SECONDS):
         return False
     if phase.switch.strobe:
         return frame > last.frame
@@ -189,7 +191,7 @@ def _far_enough(last: Event, frame: int, hit: bool, phase: Phase, grid: Grid, fp
     return bool(beats[1] - beats[0] > MIN_HOLD_BEATS - 0.25)
 
 
-def without_overlaps(events: list[Event], frames: int) -> list[Event]:
+def without_overlaps(events: list[PromptSwitch], frames: int) -> list[PromptSwitch]:
     """End each blend before the next change begins."""
     ends = [event.frame for event in events[1:]] + [frames]
     return [replace(e, stop=max(e.frame, min(e.stop, end))) for e, end in zip(events, ends, strict=True)]

@@ -9,8 +9,8 @@ import numpy as np
 
 from reactive.audio.analysis import Analysis
 from reactive.errors import TimelineError
-from reactive.preset.expression import near
-from reactive.preset.shots import Shots, Wish, shot_photos, wish_with
+from reactive.preset.expression import closest_name
+from reactive.preset.shots import ShotEdit, Shots, changed_edit, shot_photos
 from reactive.timeline.clock import frame_length
 from reactive.timeline.signals import drops
 from reactive.timeline.timeline import FEEDBACK, Timeline, derive
@@ -85,17 +85,17 @@ def find_shot(name: str, shots: Sequence[Shot]) -> Shot:
         if wanted == shot.name or wanted == str(shot.number + 1):
             return shot
     raise TimelineError(
-        f'there is no shot "{name}"', where="--shot", remedy=near(wanted, [shot.name for shot in shots])
+        f'there is no shot "{name}"', where="--shot", remedy=closest_name(wanted, [shot.name for shot in shots])
     )
 
 
 def change_shots(
     timeline: Timeline,
     analysis: Analysis,
-    wishes: Shots,
+    edits: Shots,
     names: Sequence[str],
     *,
-    said: Mapping[str, object] | None = None,
+    values: Mapping[str, object] | None = None,
     roll: bool = False,
     lock: bool | None = None,
     reset: bool = False,
@@ -108,7 +108,7 @@ def change_shots(
         As the preset decides it, without wishes.
     names
         The shots to change, by name or number.
-    said
+    values
         Keys of a wish (prompt, photo, seed, strength) and their new values.
     roll
         Give each another seed.
@@ -124,27 +124,27 @@ def change_shots(
     PresetError
         If a value is none that its key may have.
     """
-    table = dict(wishes.shot)
+    table = dict(edits.shot)
     plain = shots_of(timeline, analysis)
     for shot in [find_shot(name, plain) for name in names]:
-        wish = Wish() if reset else table.get(shot.name, Wish())
+        edit = ShotEdit() if reset else table.get(shot.name, ShotEdit())
         if lock is False:
-            wish = wish_with(wish, locked=False)
-        if wish.locked and (roll or said):
+            edit = changed_edit(edit, locked=False)
+        if edit.locked and (roll or values):
             raise TimelineError(f'"{shot.name}" is locked', where="--shot", remedy="let it go first with --unlock")
-        wish = wish_with(wish, **(said or {}))
+        edit = changed_edit(edit, **(values or {}))
         if roll:
-            rolls = wish.rolls + 1
-            wish = wish_with(wish, rolls=rolls, seed=derive(shot.seed, FIRST_ROLL + rolls))
-        table[shot.name] = wish
+            rolls = edit.rolls + 1
+            edit = changed_edit(edit, rolls=rolls, seed=derive(shot.seed, FIRST_ROLL + rolls))
+        table[shot.name] = edit
         if lock:
-            trial = apply_shots(timeline, analysis, wishes.model_copy(update={"shot": table}))[0]
+            trial = apply_shots(timeline, analysis, edits.model_copy(update={"shot": table}))[0]
             now = shots_of(trial, analysis)[shot.number]
-            table[shot.name] = wish_with(wish, prompt=list(now.prompts), seed=now.seed, locked=True)
-    return wishes.model_copy(update={"shot": {name: wish for name, wish in table.items() if wish != Wish()}})
+            table[shot.name] = changed_edit(edit, prompt=list(now.prompts), seed=now.seed, locked=True)
+    return edits.model_copy(update={"shot": {name: edit for name, edit in table.items() if edit != ShotEdit()}})
 
 
-def apply_shots(timeline: Timeline, analysis: Analysis, wishes: Shots) -> tuple[Timeline, list[str]]:
+def apply_shots(timeline: Timeline, analysis: Analysis, edits: Shots) -> tuple[Timeline, list[str]]:
     """Return the timeline with wishes laid over it, and the names that it has no shot for.
 
     Photographs that wishes name follow those of the timeline, in the order of `preset.shots.shot_photos`; videos come after.
@@ -154,26 +154,26 @@ def apply_shots(timeline: Timeline, analysis: Analysis, wishes: Shots) -> tuple[
     TimelineError
         If the wishes belong to another song.
     """
-    if wishes.song_sha256 and wishes.song_sha256 != timeline.song_sha256:
+    if edits.song_sha256 and edits.song_sha256 != timeline.song_sha256:
         raise TimelineError("belongs to another song", where="the shots file", remedy="name another with --shots")
     shots = {shot.name: shot for shot in shots_of(timeline, analysis)}
-    photos = shot_photos(wishes)
+    photos = shot_photos(edits)
     columns = {name: column.copy() for name, column in timeline.columns.items()}
     columns["source"][columns["source"] >= len(timeline.photos)] += len(photos)
     prompts, negatives = list(timeline.prompts), list(timeline.negatives)
-    for name, wish in wishes.shot.items():
+    for name, edit in edits.shot.items():
         if (shot := shots.get(name)) is None:
             continue
         here = slice(shot.start, shot.stop)
-        if wish.prompt:
-            _show(columns, here, len(prompts), len(wish.prompt))
-            prompts += wish.prompt
-            negatives += [""] * len(wish.prompt) if negatives else []
-        if wish.seed is not None:
-            columns["seed"][here] = wish.seed
-        if wish.photo:
-            columns["source"][here] = len(timeline.photos) + photos.index(wish.photo)
-            columns["strength"][here] = wish.strength
+        if edit.prompt:
+            _show(columns, here, len(prompts), len(edit.prompt))
+            prompts += edit.prompt
+            negatives += [""] * len(edit.prompt) if negatives else []
+        if edit.seed is not None:
+            columns["seed"][here] = edit.seed
+        if edit.photo:
+            columns["source"][here] = len(timeline.photos) + photos.index(edit.photo)
+            columns["strength"][here] = edit.strength
     made = replace(
         timeline,
         columns=columns,
@@ -181,7 +181,7 @@ def apply_shots(timeline: Timeline, analysis: Analysis, wishes: Shots) -> tuple[
         negatives=tuple(negatives),
         photos=(*timeline.photos, *photos),
     )
-    return made, [name for name in wishes.shot if name not in shots]
+    return made, [name for name in edits.shot if name not in shots]
 
 
 def _show(columns: Mapping[str, np.ndarray], here: slice, first: int, count: int) -> None:

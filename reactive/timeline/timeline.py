@@ -18,10 +18,10 @@ from reactive.preset.vocabulary import MACRO
 from reactive.timeline.clock import frame_count, frame_length, frame_time, frame_times, nearest_frame
 from reactive.timeline.evaluate import Scope, ease, evaluate
 from reactive.timeline.insert import insert, line_insertions, pin_insertions
-from reactive.timeline.phases import Span, lay_phases
+from reactive.timeline.phases import PhaseSpan, lay_phases
 from reactive.timeline.placement import FEEDBACK, NO_GUIDE, NO_SOURCE, place_joins, place_sources
 from reactive.timeline.pools import Pools
-from reactive.timeline.schedule import Event, blend_weights, schedule, switch_event
+from reactive.timeline.schedule import PromptSwitch, blend_weights, prompt_switch, schedule
 from reactive.timeline.signals import frame_signals
 from reactive.timeline.walk import harmonics_for, walk_of
 
@@ -153,7 +153,7 @@ def build_timeline(
     videos: tuple[str, ...] = (),
     macros: Mapping[str, float] | None = None,
     lyrics: Sequence[Line] = (),
-    spans: Sequence[Span] | None = None,
+    spans: Sequence[PhaseSpan] | None = None,
 ) -> Timeline:
     """Decide every frame of a song's clip.
 
@@ -261,37 +261,37 @@ def _climbs(preset: Preset, scope: Scope) -> list[np.ndarray]:
 
 
 def _inserted(
-    events: list[Event],
+    events: list[PromptSwitch],
     preset: Preset,
     analysis: Analysis,
     lyrics: Sequence[Line],
-    spans: list[Span],
+    spans: list[PhaseSpan],
     grid: Grid,
     pools: Pools,
     fps: Fraction,
     frames: int,
-) -> list[Event]:
+) -> list[PromptSwitch]:
     """Return the schedule with the song's words and, over them, the preset's pins."""
     insertions = line_insertions(preset, lyrics, grid, pools, analysis.duration) if lyrics else []
     insertions += pin_insertions(preset, analysis, spans, grid, pools)
     if not insertions:
         return events
 
-    def fixed(event: Event, before: Event | None) -> bool:
+    def fixed(event: PromptSwitch, before: PromptSwitch | None) -> bool:
         # a phase's beginning, and the cuts at which feedback starts anew
         fed_back = preset.phase[spans[event.span].phase].mode == "feedback"
-        return before is None or event.span != before.span or (event.hit and fed_back)
+        return before is None or event.span != before.span or (event.is_cut and fed_back)
 
-    def resume(frame: int, number: int) -> Event:
+    def resume(frame: int, number: int) -> PromptSwitch:
         phase = preset.phase[spans[number].phase]
         prompt, seconds = pools.next(spans[number].phase), float(frame_time(frame, fps))
-        hit = phase.switch.how == "cut" and grid.heard and phase.mode != "feedback"
-        return switch_event(phase, number, prompt, grid, seconds, frame, hit=hit, fps=fps)
+        is_cut = phase.switch.how == "cut" and grid.heard and phase.mode != "feedback"
+        return prompt_switch(phase, number, prompt, grid, seconds, frame, is_cut=is_cut, fps=fps)
 
     return insert(events, insertions, spans, grid, fixed=fixed, resume=resume, fps=fps, frames=frames)
 
 
-def _progress(spans: list[Span], ranges: list[tuple[int, int]], frames: int) -> dict[str, np.ndarray]:
+def _progress(spans: list[PhaseSpan], ranges: list[tuple[int, int]], frames: int) -> dict[str, np.ndarray]:
     """Return the signals that are known once the phases are laid."""
     phase, loop = np.zeros(frames), np.zeros(frames)
     for first, stop in ranges:
@@ -304,7 +304,12 @@ def _progress(spans: list[Span], ranges: list[tuple[int, int]], frames: int) -> 
 
 
 def _spread(
-    preset: Preset, spans: list[Span], ranges: list[tuple[int, int]], events: list[Event], scope: Scope, frames: int
+    preset: Preset,
+    spans: list[PhaseSpan],
+    ranges: list[tuple[int, int]],
+    events: list[PromptSwitch],
+    scope: Scope,
+    frames: int,
 ) -> dict[str, np.ndarray]:
     """Return phase, loop and all modulated columns, each phase's own expression in its own spans.
 
@@ -314,7 +319,7 @@ def _spread(
     for stretch, (first, stop) in zip(spans, ranges, strict=True):
         phase[first:stop], loop[first:stop] = stretch.phase, stretch.loop
     columns: dict[str, np.ndarray] = {"phase": phase, "loop": loop}
-    entries = [b for a, b in zip(events, events[1:], strict=False) if b.span != a.span and not b.hit]
+    entries = [b for a, b in zip(events, events[1:], strict=False) if b.span != a.span and not b.is_cut]
     texts = [expressions(preset, part) for part in preset.phase]
     everywhere = np.arange(frames)
     for name in texts[0]:
@@ -364,7 +369,7 @@ def expressions(preset: Preset, phase: Phase) -> dict[str, str]:
     }
 
 
-def _prompt_columns(events: list[Event], frames: int) -> dict[str, np.ndarray]:
+def _prompt_columns(events: list[PromptSwitch], frames: int) -> dict[str, np.ndarray]:
     before, after, slerp = (np.zeros(frames, np.int64) for _ in range(3))
     weight = np.zeros(frames)
     current = events[0].prompt
@@ -379,7 +384,7 @@ def _prompt_columns(events: list[Event], frames: int) -> dict[str, np.ndarray]:
 
 
 def _palettes(
-    preset: Preset, spans: list[Span], events: list[Event], pools: Pools, columns: dict[str, np.ndarray]
+    preset: Preset, spans: list[PhaseSpan], events: list[PromptSwitch], pools: Pools, columns: dict[str, np.ndarray]
 ) -> tuple[tuple[str, ...], ...]:
     """Write the columns of palettes, which give way to one another as prompts do, and return the palettes."""
     before, after = (np.full(len(columns["phase"]), NO_PALETTE) for _ in range(2))
@@ -396,7 +401,7 @@ def _palettes(
     return tuple(palette for palette in numbers if palette)
 
 
-def _closed_loops(preset: Preset, spans: list[Span], ranges: list[tuple[int, int]]) -> list[tuple[int, int]]:
+def _closed_loops(preset: Preset, spans: list[PhaseSpan], ranges: list[tuple[int, int]]) -> list[tuple[int, int]]:
     """Return the frame ranges of the rounds in which every phase had its turn."""
     loops = []
     for number in sorted({stretch.loop for stretch in spans}):
@@ -407,7 +412,12 @@ def _closed_loops(preset: Preset, spans: list[Span], ranges: list[tuple[int, int
 
 
 def _seeds(
-    preset: Preset, spans: list[Span], ranges: list[tuple[int, int]], events: list[Event], frames: int, seed: int
+    preset: Preset,
+    spans: list[PhaseSpan],
+    ranges: list[tuple[int, int]],
+    events: list[PromptSwitch],
+    frames: int,
+    seed: int,
 ) -> np.ndarray:
     """Return each frame's noise seed: a new one at each hard cut, the home seed from a round's last phase to its first.
 
@@ -420,9 +430,9 @@ def _seeds(
     for event in events:
         phase = spans[event.span].phase
         entering = event.span != span_before
-        if event.hit and entering and preset.loop and phase in (0, last):
+        if event.is_cut and entering and preset.loop and phase in (0, last):
             current = home
-        elif event.hit and not event.match and event.frame > 0:
+        elif event.is_cut and not event.match and event.frame > 0:
             taken += 1
             current = derive(seed, taken)
         span_before = event.span
@@ -436,11 +446,12 @@ def derive(seed: int, number: int) -> int:
     return int(words[0]) << 30 ^ int(words[1])
 
 
-def _cuts(events: list[Event], columns: dict[str, np.ndarray]) -> list[int]:
+def _cuts(events: list[PromptSwitch], columns: dict[str, np.ndarray]) -> list[int]:
     """Return the frames at which the picture is meant to jump: hits, and wherever source or seed change."""
     changed = (np.diff(columns["source"]) != 0) | (np.diff(columns["seed"]) != 0)
     return sorted(
-        {event.frame for event in events if event.hit and event.frame > 0} | set((np.flatnonzero(changed) + 1).tolist())
+        {event.frame for event in events if event.is_cut and event.frame > 0}
+        | set((np.flatnonzero(changed) + 1).tolist())
     )
 
 

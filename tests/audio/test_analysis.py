@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from reactive import analyze, grid_of, open_track
-from reactive.audio.rhythm import extended
+from reactive.audio.rhythm import extend_beats
 from tests.toy import RATE, beat_song, clicks, write_song
 
 
@@ -128,5 +128,5 @@ def test_a_grid_covers_the_whole_song(beat_analysis) -> None:
 
 
 def test_beats_go_on_to_both_ends() -> None:
-    beats = extended(np.arange(4.0, 8.0, 0.5), 12.0)
+    beats = extend_beats(np.arange(4.0, 8.0, 0.5), 12.0)
     assert beats == pytest.approx(np.arange(0.0, 12.0, 0.5))

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from reactive.audio.causal import Listener, Moment
-from reactive.audio.pulse import Pulse
+from reactive.audio.causal import OnlineAnalyzer, OnlineRow
+from reactive.audio.pulse import OnlineBeatTracker
 from reactive.audio.spectrum import FRAMES_PER_SECOND, fold
-from reactive.audio.streaming import ROW_DELAY, Folder
+from reactive.audio.streaming import ROW_DELAY, StreamingSpectrum
 
 RATE = 44_100
 
@@ -27,21 +27,21 @@ def clicks(
     return sound, times
 
 
-def heard(sound: np.ndarray, block: int = 512, rate: int = RATE) -> list[Moment]:
-    listener = Listener(rate)
-    return [moment for first in range(0, len(sound), block) for moment in listener.feed(sound[first : first + block])]
+def heard(sound: np.ndarray, block: int = 512, rate: int = RATE) -> list[OnlineRow]:
+    analyzer = OnlineAnalyzer(rate)
+    return [row for first in range(0, len(sound), block) for row in analyzer.feed(sound[first : first + block])]
 
 
 @pytest.mark.parametrize(("noise", "hertz"), [(0.002, 1500.0), (0.03, 1500.0), (0.03, 70.0)])
 def test_clicks_are_onsets_within_five_milliseconds_and_told_within_fifty(noise: float, hertz: float) -> None:
     sound, times = clicks(120, 8, noise=noise, hertz=hertz)
-    found = [onset for moment in heard(sound) for onset in moment.onsets if onset.band == "all"]
+    found = [onset for row in heard(sound) for onset in row.onsets if onset.band == "all"]
     at = np.array([onset.time for onset in found])
     nearest = np.abs(at[:, None] - times[None]).min(axis=0)
     assert (nearest < 0.005).mean() >= 0.95
     false = (np.abs(at[:, None] - times[None]).min(axis=1) > 0.03).sum()
     assert false <= 2
-    assert all(0 < onset.told - onset.time < 0.05 for onset in found)
+    assert all(0 < onset.known_at - onset.time < 0.05 for onset in found)
     assert all(0 < onset.strength <= 1 for onset in found)
 
 
@@ -49,27 +49,27 @@ def test_clicks_are_onsets_within_five_milliseconds_and_told_within_fifty(noise:
 def test_the_tempo_is_found_within_four_seconds_and_beats_lie_on_the_clicks(bpm: float) -> None:
     sound, times = clicks(bpm, 12, noise=0.02)
     moments = heard(sound)
-    steady = [m for m in moments if m.known > 4.0]
-    assert all(m.place.heard for m in steady)
-    assert all(abs(m.place.tempo / bpm - 1) < 0.02 for m in steady)
-    beats = np.array([m.place.beats for m in steady])
-    known = np.array([m.known for m in steady])
+    steady = [m for m in moments if m.known_at > 4.0]
+    assert all(m.position.heard for m in steady)
+    assert all(abs(m.position.tempo / bpm - 1) < 0.02 for m in steady)
+    beats = np.array([m.position.beats for m in steady])
+    known = np.array([m.known_at for m in steady])
     crossed = known[1:][np.floor(beats[1:]) > np.floor(beats[:-1])]
     crossed = crossed[crossed < times[-1] + 0.1]
     assert len(crossed) >= 8 * bpm / 60 - 2
     # a beat is told as it comes, not when its sound has been through the spectrum
     assert np.abs(crossed[:, None] - times[None]).min(axis=1).max() < 0.025
-    assert (np.diff([m.place.beats for m in moments]) >= 0).all()
+    assert (np.diff([m.position.beats for m in moments]) >= 0).all()
 
 
 def test_noise_and_silence_have_no_beat() -> None:
     noise = np.random.default_rng(4).normal(0, 0.1, 8 * RATE).astype(np.float32)
-    assert not any(m.place.heard for m in heard(noise))
+    assert not any(m.position.heard for m in heard(noise))
     silence = heard(np.zeros(3 * RATE, np.float32))
-    assert not any(m.onsets or m.place.heard for m in silence)
+    assert not any(m.onsets or m.position.heard for m in silence)
     assert max(max(m.levels.values()) for m in silence) == 0.0
     # the pulse goes on all the same
-    assert silence[-1].place.beats > 5
+    assert silence[-1].position.beats > 5
 
 
 @pytest.mark.parametrize("rate", [22_050, 44_100])
@@ -81,12 +81,12 @@ def test_what_is_heard_does_not_depend_on_what_comes_later(rate: int) -> None:
     other[cut:] = np.random.default_rng(9).uniform(-1, 1, len(other) - cut)
     one, two = heard(sound, rate=rate), heard(other, rate=rate)
     # a row is known at `known`: by then just so much sound has come
-    same = [(a, b) for a, b in zip(one, two, strict=True) if a.known < 2.5 - 0.02]
+    same = [(a, b) for a, b in zip(one, two, strict=True) if a.known_at < 2.5 - 0.02]
     assert len(same) > 2.3 * FRAMES_PER_SECOND
     for a, b in same:
         assert a.levels == b.levels
         assert a.onsets == b.onsets
-        assert a.place == b.place
+        assert a.position == b.position
     # and the rest is different, or this says nothing
     assert one[-1].levels != two[-1].levels
 
@@ -97,14 +97,14 @@ def test_the_size_of_the_blocks_makes_no_difference() -> None:
     assert len(parts) == pytest.approx(len(whole), abs=1)
     for a, b in zip(whole, parts, strict=False):
         assert a.onsets == pytest.approx(b.onsets) or [o.band for o in a.onsets] == [o.band for o in b.onsets]
-        assert a.place.beats == pytest.approx(b.place.beats, abs=1e-3)
+        assert a.position.beats == pytest.approx(b.position.beats, abs=1e-3)
         assert all(a.levels[name] == pytest.approx(b.levels[name], abs=1e-3) for name in a.levels)
 
 
 def test_streamed_rows_are_those_of_a_whole_song() -> None:
     sound, _ = clicks(120, 2, noise=0.01)
     sound = sound[::2]
-    whole, folder = fold([sound]), Folder(22_050)
+    whole, folder = fold([sound]), StreamingSpectrum(22_050)
     rows = [folder.feed(sound[first : first + 333]) for first in range(0, len(sound), 333)]
     mel = np.concatenate([part.mel for part in rows])
     assert np.allclose(mel[4:], whole.mel[4 : len(mel)], rtol=0.02, atol=1e-6)
@@ -112,21 +112,21 @@ def test_streamed_rows_are_those_of_a_whole_song() -> None:
 
 
 def test_broken_sound_counts_as_silence() -> None:
-    listener = Listener(RATE)
+    analyzer = OnlineAnalyzer(RATE)
     for block in (np.full(5000, np.nan), np.full((5000, 2), np.inf), np.zeros(0), np.full(5000, 1e30)):
-        for moment in listener.feed(block):
-            assert all(np.isfinite(value) for value in moment.levels.values())
+        for row in analyzer.feed(block):
+            assert all(np.isfinite(value) for value in row.levels.values())
 
 
 def test_taps_set_tempo_and_place() -> None:
-    pulse = Pulse()
+    pulse = OnlineBeatTracker()
     assert [pulse.tap(at) for at in (0.0, 0.6, 1.2, 1.8)] == [False, False, True, True]
-    assert pulse.place().tempo == pytest.approx(100, abs=0.5)
-    assert pulse.place().beats % 1.0 == pytest.approx(0.0, abs=0.01)
-    assert pulse.place().heard
+    assert pulse.position().tempo == pytest.approx(100, abs=0.5)
+    assert pulse.position().beats % 1.0 == pytest.approx(0.0, abs=0.01)
+    assert pulse.position().heard
     # a long pause begins anew
     assert not pulse.tap(9.0)
     for _ in range(30):
-        pulse.hear(0.0)
-    pulse.one()
-    assert round(pulse.place().beats) % 4 == pulse._one
+        pulse.update(0.0)
+    pulse.set_downbeat()
+    assert round(pulse.position().beats) % 4 == pulse._downbeat_phase

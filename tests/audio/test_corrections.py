@@ -18,12 +18,12 @@ from reactive.audio.beats_file import read_beats
 from reactive.audio.click import write_click
 from reactive.audio.corrections import (
     Corrections,
+    apply_corrections,
     bar_size,
-    corrected,
+    corrections_path,
     load_corrections,
-    merged,
+    merge_corrections,
     save_corrections,
-    saved_beside,
 )
 from reactive.audio.grid import grid_of
 from reactive.audio.onset import Onsets
@@ -48,34 +48,34 @@ def heard() -> Analysis:
 
 
 def test_half_double_and_the_one(heard: Analysis) -> None:
-    half = corrected(heard, Corrections(half=True))
+    half = apply_corrections(heard, Corrections(half=True))
     assert half.tempo == pytest.approx(60)
     assert set(half.beats) < set(heard.beats)
     assert half.beats[0] == heard.downbeats[0]
-    double = corrected(heard, Corrections(double=True))
+    double = apply_corrections(heard, Corrections(double=True))
     assert double.tempo == pytest.approx(240)
     assert set(double.beats) > set(heard.beats)
-    moved = corrected(heard, Corrections(downbeat=3))
+    moved = apply_corrections(heard, Corrections(downbeat=3))
     assert moved.beats == pytest.approx(heard.beats)
     assert moved.downbeats[0] == heard.beats[2]
     assert np.diff(moved.downbeats) == pytest.approx(2.0)
 
 
 def test_metre_tempo_and_offset(heard: Analysis) -> None:
-    waltz = corrected(heard, Corrections(meter="3/4"))
+    waltz = apply_corrections(heard, Corrections(meter="3/4"))
     assert waltz.metre == "3/4"
     assert np.all(waltz.beats_per_bar == 3)
     assert np.diff(waltz.downbeats) == pytest.approx(1.5)
-    late = corrected(heard, Corrections(offset_ms=25))
+    late = apply_corrections(heard, Corrections(offset_ms=25))
     assert late.beats == pytest.approx(heard.beats + 0.025)
-    steady = corrected(heard, Corrections(bpm=60))
+    steady = apply_corrections(heard, Corrections(bpm=60))
     assert np.diff(steady.beats) == pytest.approx(1.0)
     # its phase is that of the onsets
     assert np.abs(np.mod(steady.beats + 0.25, 0.5) - 0.25).max() < 0.005
 
 
 def test_sections_follow_the_bars(heard: Analysis) -> None:
-    fixed = corrected(heard, Corrections(downbeat=2))
+    fixed = apply_corrections(heard, Corrections(downbeat=2))
     assert fixed.sections[1].start in fixed.downbeats
     assert fixed.sections[0].end == fixed.sections[1].start
     assert fixed.corrected
@@ -83,7 +83,7 @@ def test_sections_follow_the_bars(heard: Analysis) -> None:
 
 def test_beats_of_ones_own(heard: Analysis) -> None:
     beats = tuple(np.arange(1.0, 19.0, 0.7).tolist())
-    fixed = corrected(heard, Corrections(beats=beats, downbeats=beats[::3]))
+    fixed = apply_corrections(heard, Corrections(beats=beats, downbeats=beats[::3]))
     assert fixed.beats == pytest.approx(beats)
     assert fixed.downbeats == pytest.approx(beats[::3])
     assert fixed.metre == "3/4"
@@ -106,7 +106,7 @@ def test_any_correction_gives_a_grid_that_rises(bpm, offset, level, downbeat, me
     )  # fmt: skip
     wanted = Corrections(bpm, offset, level == "half", level == "double", downbeat, meter)
     try:
-        grid = grid_of(corrected(analysis, wanted))
+        grid = grid_of(apply_corrections(analysis, wanted))
     except GridError:
         # a slow grid may have fewer beats than the one that is asked for
         return
@@ -132,17 +132,17 @@ def test_metres() -> None:
 def test_corrections_are_kept_beside_the_song_and_add_up(tmp_path: Path) -> None:
     song = tmp_path / "song.wav"
     song.write_bytes(b"x")
-    first = merged(Corrections(), Corrections(half=True, beats=(1.0, 2.0)))
-    assert save_corrections(song, "a" * 64, first) == saved_beside(song)
+    first = merge_corrections(Corrections(), Corrections(half=True, beats=(1.0, 2.0)))
+    assert save_corrections(song, "a" * 64, first) == corrections_path(song)
     loaded, note = load_corrections(song, "a" * 64)
     assert (loaded, note) == (first, "")
-    second = merged(loaded, Corrections(double=True, meter="3/4"))
+    second = merge_corrections(loaded, Corrections(double=True, meter="3/4"))
     assert second.double
     assert not second.half
     assert second.beats == (1.0, 2.0)
     assert song.read_bytes() == b"x"
     save_corrections(song, "a" * 64, Corrections())
-    assert not saved_beside(song).exists()
+    assert not corrections_path(song).exists()
 
 
 def test_those_of_another_song_are_named_and_left_alone(tmp_path: Path) -> None:
@@ -159,7 +159,7 @@ def test_those_of_another_song_are_named_and_left_alone(tmp_path: Path) -> None:
 )
 def test_a_damaged_file_is_named_and_left_alone(tmp_path: Path, text: str) -> None:
     song = tmp_path / "song.wav"
-    saved_beside(song).write_text(text, encoding="utf-8")
+    corrections_path(song).write_text(text, encoding="utf-8")
     loaded, note = load_corrections(song, "a")
     assert not loaded
     assert note

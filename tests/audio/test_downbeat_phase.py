@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from reactive.audio.downbeat_phase import changes, move_ones
-from reactive.audio.rhythm import NONE, Rhythm
+from reactive.audio.downbeat_phase import change_strengths, correct_downbeat_phase
+from reactive.audio.rhythm import NO_RHYTHM, Rhythm
 from reactive.audio.spectrum import Spectra, measure
 from reactive.media.sound import open_track
 from tests.audio.songs import RATE, band
@@ -37,26 +37,26 @@ def heard(first: int, *, size: int = 4) -> Rhythm:
 
 @pytest.mark.parametrize("first", [1, 2, 3])
 def test_a_one_that_the_parts_do_not_begin_with_moves(spectra: Spectra, first: int) -> None:
-    moved = move_ones(heard(first), spectra)
+    moved = correct_downbeat_phase(heard(first), spectra)
     assert np.array_equal(moved.downbeats, moved.beats[::4])
     assert (moved.beats_per_bar == 4).all()
     assert len(moved.downbeats) == len(moved.beats_per_bar)
 
 
 def test_a_one_that_they_begin_with_stays(spectra: Spectra) -> None:
-    assert move_ones(heard(0), spectra) is not None
-    assert np.array_equal(move_ones(heard(0), spectra).downbeats, heard(0).downbeats)
+    assert correct_downbeat_phase(heard(0), spectra) is not None
+    assert np.array_equal(correct_downbeat_phase(heard(0), spectra).downbeats, heard(0).downbeats)
 
 
 def test_without_beats_or_with_bars_of_many_sizes_nothing_moves(spectra: Spectra) -> None:
-    assert move_ones(NONE, spectra) is NONE
+    assert correct_downbeat_phase(NO_RHYTHM, spectra) is NO_RHYTHM
     mixed = replace(heard(2), beats_per_bar=np.resize([4, 3], len(heard(2).downbeats)))
-    assert move_ones(mixed, spectra) is mixed
+    assert correct_downbeat_phase(mixed, spectra) is mixed
 
 
 def test_changes_lie_where_the_features_change() -> None:
     rng = np.random.default_rng(3)
     levels = np.repeat(rng.normal(size=(4, 6)), 20, axis=0)
-    found = np.flatnonzero(changes(levels + 0.01 * rng.normal(size=levels.shape)))
+    found = np.flatnonzero(change_strengths(levels + 0.01 * rng.normal(size=levels.shape)))
     assert set(found.tolist()) <= {20, 40, 60}
     assert len(found) >= 2

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from reactive import analyze, open_track
-from reactive.audio.levels import EVIDENCE, SURE, WEIGHTS, counted, evidence, readings, weighed
+from reactive.audio.levels import EVIDENCE, SURE, WEIGHTS, apply_reading, choose_reading, evidence, readings
 from reactive.audio.onset import Onsets
-from reactive.audio.rhythm import NONE, Rhythm
+from reactive.audio.rhythm import NO_RHYTHM, Rhythm
 from reactive.audio.spectrum import FRAMES_PER_SECOND, Spectra
 from tests.audio.genres import genre, straight
 from tests.audio.songs import RATE
@@ -49,11 +49,11 @@ def test_every_reading_is_counted_in_whole_bars() -> None:
     assert sum(reading.found_one for reading in every) == 1
     assert {reading.level for reading in every} == {1.0, 0.5, 2.0, 1 / 3}
     for reading in every:
-        again = counted(rhythm, reading)
+        again = apply_reading(rhythm, reading)
         assert np.isin(again.downbeats, again.beats).all()
         assert len(again.downbeats) == len(again.beats_per_bar)
     same = next(reading for reading in every if reading.found_one)
-    assert np.array_equal(counted(rhythm, same).downbeats, rhythm.downbeats)
+    assert np.array_equal(apply_reading(rhythm, same).downbeats, rhythm.downbeats)
 
 
 def test_without_bars_or_with_bars_of_many_sizes_nothing_is_weighed() -> None:
@@ -61,8 +61,8 @@ def test_without_bars_or_with_bars_of_many_sizes_nothing_is_weighed() -> None:
     mixed = Rhythm(120.0, beats, beats[::4], np.resize([4, 3], 16), 1.0)
     empty: dict[str, np.ndarray] = {}
     spectra = Spectra(*(np.zeros(0, np.float32) for _ in range(7)))
-    assert readings(NONE, NO_ONSETS) == readings(mixed, NO_ONSETS) == []
-    assert weighed(mixed, empty, NO_ONSETS, spectra) == (mixed, SURE)
+    assert readings(NO_RHYTHM, NO_ONSETS) == readings(mixed, NO_ONSETS) == []
+    assert choose_reading(mixed, empty, NO_ONSETS, spectra) == (mixed, SURE)
 
 
 def test_evidence_speaks_for_the_right_reading() -> None:
@@ -84,7 +84,7 @@ def test_evidence_speaks_for_the_right_reading() -> None:
 def test_a_one_that_all_evidence_speaks_against_moves(first: int) -> None:
     beats = straight(120, 24)
     curves, spectra = heard(genre(beats, 4, BACKBEAT), beats=beats)
-    moved, doubt = weighed(found(beats, first), curves, NO_ONSETS, spectra)
+    moved, doubt = choose_reading(found(beats, first), curves, NO_ONSETS, spectra)
     assert np.array_equal(moved.downbeats, beats[::4])
     assert doubt.one > 0.7
     assert 0 <= doubt.level <= 1
@@ -93,7 +93,7 @@ def test_a_one_that_all_evidence_speaks_against_moves(first: int) -> None:
 def test_half_the_tempo_of_what_the_network_hears_is_put_right() -> None:
     beats = straight(120, 24)
     curves, spectra = heard(genre(beats, 4, BACKBEAT), beats=beats)
-    moved, doubt = weighed(found(beats[::2]), curves, NO_ONSETS, spectra)
+    moved, doubt = choose_reading(found(beats[::2]), curves, NO_ONSETS, spectra)
     assert moved.tempo == pytest.approx(120, rel=0.01)
     assert doubt.option.startswith("--")
     assert doubt.option in doubt.other

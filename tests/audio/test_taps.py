@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from reactive.audio.corrections import NOTHING, Corrections, corrected
-from reactive.audio.taps import tap_period, tapped
+from reactive.audio.corrections import NO_CORRECTIONS, Corrections, apply_corrections
+from reactive.audio.taps import grid_from_taps, tap_period
 from reactive.errors import GridError
 
 
@@ -23,23 +23,23 @@ def test_taps_on_a_heard_level_choose_it(beat_analysis: Any, step: float) -> Non
     beats = beat_analysis.beats
     period = float(np.median(np.diff(beats)))
     taps = human(beats[6] + period * step * np.arange(8))
-    found = tapped(beat_analysis, NOTHING, taps)
+    found = grid_from_taps(beat_analysis, NO_CORRECTIONS, taps)
     assert (found.half, found.double) == (step == 2, step == 0.5)
     assert found.bpm is None
-    tempo = corrected(beat_analysis, found).tempo
+    tempo = apply_corrections(beat_analysis, found).tempo
     assert tempo == pytest.approx(60 / period / step, rel=0.02)
     if step == 1:
-        assert found == NOTHING
+        assert found == NO_CORRECTIONS
 
 
 def test_taps_between_the_beats_move_the_grid(beat_analysis: Any) -> None:
     beats = beat_analysis.beats
     period = float(np.median(np.diff(beats)))
-    found = tapped(beat_analysis, NOTHING, (beats[5:15] + period / 2).tolist())
-    away = np.abs(corrected(beat_analysis, found).beats[:, None] - beats[5:15] - period / 2).min(axis=0)
+    found = grid_from_taps(beat_analysis, NO_CORRECTIONS, (beats[5:15] + period / 2).tolist())
+    away = np.abs(apply_corrections(beat_analysis, found).beats[:, None] - beats[5:15] - period / 2).min(axis=0)
     assert away.max() < 0.02
     # once there, tapping along again leaves it alone
-    assert tapped(beat_analysis, found, human(beats[5:15] + period / 2)) == found
+    assert grid_from_taps(beat_analysis, found, human(beats[5:15] + period / 2)) == found
 
 
 def test_a_tempo_that_was_not_heard_is_found_exactly(beat_analysis: Any) -> None:
@@ -50,10 +50,10 @@ def test_a_tempo_that_was_not_heard_is_found_exactly(beat_analysis: Any) -> None
         beat_analysis, onsets={"all": replace(onsets, times=times, strengths=np.ones(len(times)))}, beats=np.arange(0, 16, 0.43),
         downbeats=np.arange(0, 16, 1.72),
     )  # fmt: skip
-    found = tapped(song, Corrections(meter="3/4", half=True), human(times[4:16]))
+    found = grid_from_taps(song, Corrections(meter="3/4", half=True), human(times[4:16]))
     assert found.bpm == pytest.approx(97.3, abs=0.3)
     assert (found.half, found.meter) == (False, "3/4")
-    beats = corrected(song, found).beats
+    beats = apply_corrections(song, found).beats
     assert np.abs(beats[:, None] - times).min(axis=0).max() < 0.025
 
 

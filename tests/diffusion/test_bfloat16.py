@@ -9,7 +9,7 @@ import torch
 
 from reactive.diffusion.backend import device
 from reactive.diffusion.backend.device import choose_dtype, multiplies_bfloat16
-from reactive.diffusion.core import Core, Request
+from reactive.diffusion.core import Core, FrameRequest
 from reactive.diffusion.models.conditioning import PromptBank
 from reactive.diffusion.models.load import load_model
 from reactive.diffusion.sampling.noise import NoisePath
@@ -56,6 +56,6 @@ def test_ember_s_pictures_are_those_of_float32() -> None:
     for numbers in ("float32", "bfloat16"):
         model = load_model("ember", dtype=numbers)
         core = Core(model, PromptBank(model, ("a city at night", "waves of the sea")), batch=4, width=192, height=128)
-        pictures.append(core.imagine([Request(0, 1, 0.3 * i, 1.0, (path.at(i, 0.2),)) for i in range(4)]).float())
+        pictures.append(core.imagine([FrameRequest(0, 1, 0.3 * i, 1.0, (path.at(i, 0.2),)) for i in range(4)]).float())
     error = (pictures[0] - pictures[1]).square().flatten(1).mean(1)
     assert bool((10 * torch.log10(255**2 / error) >= 40).all())

@@ -18,8 +18,8 @@ import torch
 
 from reactive.diffusion.backend import fold
 from reactive.diffusion.calibration import measure_pace
-from reactive.diffusion.core import Core, Request
-from reactive.diffusion.frames import Scenery, independent_frames, scenery
+from reactive.diffusion.core import Core, FrameRequest
+from reactive.diffusion.frames import SceneInputs, independent_frames, scene_inputs
 from reactive.diffusion.lanes import feedback_frames
 from reactive.diffusion.models.conditioning import PromptBank
 from reactive.diffusion.models.load import Model, load_model
@@ -47,17 +47,17 @@ def apart(first: torch.Tensor, second: torch.Tensor) -> float:
     return float((first.float() - second.float()).abs().mean())
 
 
-def requests(model: Model) -> list[Request]:
+def requests(model: Model) -> list[FrameRequest]:
     """No source and a photograph, straight mixes and slerp, weak and full strength."""
     generator = torch.Generator().manual_seed(1)
     count = model.steps if model.consistency else 1
     noises = [tuple(torch.randn(model.channels, 8, 8, generator=generator) for _ in range(count)) for _ in range(4)]
     photo = torch.linspace(-1, 1, 64).expand(3, 64, 64)
     return [
-        Request(0, 1, 0.3, 1.0, noises[0]),
-        Request(1, 2, 0.6, 1.0, noises[1], slerp=True),
-        Request(0, 0, 0.0, 0.55, noises[2], photo),
-        Request(2, 0, 0.5, 0.9, noises[3], photo.flip(2), slerp=True),
+        FrameRequest(0, 1, 0.3, 1.0, noises[0]),
+        FrameRequest(1, 2, 0.6, 1.0, noises[1], slerp=True),
+        FrameRequest(0, 0, 0.0, 0.55, noises[2], photo),
+        FrameRequest(2, 0, 0.5, 0.9, noises[3], photo.flip(2), slerp=True),
     ]
 
 
@@ -121,7 +121,7 @@ def test_every_family_runs_on_a_card(cuda: str, tmp_path: Path, family: str, tol
     scheduler = SCHEDULERS["lcm"] if told else None
     folder = save_toy(tmp_path / "model", family=family, told=told, scheduler=scheduler)
     on_card, model = imagined(folder, cuda, steps=2, guidance=4.0)
-    assert (model.told_guidance is not None) == (told is not None)
+    assert (model.guidance_embedding is not None) == (told is not None)
     assert recorded(model) == {"unet": True, "encoder": True, "decoder": True}
     assert apart(on_card, imagined(folder, "cpu", steps=2, guidance=4.0)[0]) < NEAR
 
@@ -179,7 +179,7 @@ def photo() -> torch.Tensor:
 def shown(model: Model, timeline: Timeline, photo: torch.Tensor, videos: dict[int, VideoSource]) -> torch.Tensor:
     """Every frame of a timeline of two shots, as a render makes them."""
     core = Core(model, PromptBank(model, timeline.prompts), batch=3, width=64, height=64)
-    scene = scenery(timeline, core, {0: photo} if timeline.photos else {}, videos, pace=1.0)
+    scene = scene_inputs(timeline, core, {0: photo} if timeline.photos else {}, videos, pace=1.0)
     found: dict[int, torch.Tensor] = {}
     for start, stop in ((0, CUT), (CUT, FRAMES)):
         for frames, pictures in _shot(core, scene, start, stop):
@@ -188,7 +188,7 @@ def shown(model: Model, timeline: Timeline, photo: torch.Tensor, videos: dict[in
     return torch.stack([found[frame] for frame in range(FRAMES)])
 
 
-def _shot(core: Core, scene: Scenery, start: int, stop: int) -> Any:
+def _shot(core: Core, scene: SceneInputs, start: int, stop: int) -> Any:
     if scene.timeline.columns["source"][start] == FEEDBACK:
         return feedback_frames(core, scene, [(start, stop)])
     return independent_frames(core, scene, np.arange(start, stop))
@@ -253,7 +253,7 @@ def test_a_video_and_pictures_between_others_run_on_a_card(cuda: str, toy_model:
         model = load_model(str(toy_model), device=device, steps=1, dtype="float32")
         core = Core(model, PromptBank(model, timeline.prompts), batch=3, width=64, height=64)
         source = VideoSource(path, width=64, height=64)
-        scene = scenery(timeline, core, {}, {0: source}, pace=1.0)
+        scene = scene_inputs(timeline, core, {}, {0: source}, pace=1.0)
         made.append(torch.cat([p.cpu() for _, p in sparse_frames(core, scene, np.arange(FRAMES), Fraction(8))]))
         source.close()
     assert len(made[0]) == FRAMES
@@ -304,7 +304,7 @@ def addresses(model: Model) -> list[int]:
     return [weight.data_ptr() for part in (model.unet, model.vae) for weight in part.parameters()]
 
 
-def loud(model: Model, times: float) -> list[Request]:
+def loud(model: Model, times: float) -> list[FrameRequest]:
     """Requests, the second of whose noise is so many times too loud; float16 ends at 65,504."""
     return [
         replace(request, noises=tuple(noise * (times if number == 1 else 1) for noise in request.noises))
@@ -317,7 +317,7 @@ def test_after_an_overflow_weights_lie_where_graphs_read_them(cuda: str, toy_mod
     core = Core(model, PromptBank(model, PROMPTS), batch=4, width=64, height=64)
     calm, before = core.imagine(requests(model)), addresses(model)
     mixed = core.imagine(loud(model, 1e5))
-    assert core.again == 1
+    assert core.retried == 1
     assert addresses(model) == before
     for slot in (0, 2, 3):
         assert torch.equal(mixed[slot], calm[slot])

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from reactive.diffusion.core import Core, Request, from_bytes, to_bytes
-from reactive.diffusion.frames import independent_frames, scenery
+from reactive.diffusion.core import Core, FrameRequest, from_bytes, to_bytes
+from reactive.diffusion.frames import independent_frames, scene_inputs
 from reactive.diffusion.lanes import feedback_frames
 from reactive.diffusion.models.conditioning import PromptBank
 from reactive.diffusion.models.load import load_model
@@ -38,10 +38,10 @@ def core_of(model, batch: int = 4, size: int = 64) -> Core:
 
 def request(
     core: Core, seed: int, *, prompt: int = 0, strength: float = 1.0, source: torch.Tensor | None = None
-) -> Request:
+) -> FrameRequest:
     path = NoisePath(4, core.height // 8, core.width // 8, 8)
     noises = tuple(path.at(seed + 100 * i, 0.3) for i in range(core.noises_per_picture))
-    return Request(prompt, prompt, 0.0, strength, noises, source)
+    return FrameRequest(prompt, prompt, 0.0, strength, noises, source)
 
 
 def source(core: Core) -> torch.Tensor:
@@ -72,7 +72,7 @@ def test_batch_shapes_agree_within_rounding(model) -> None:
 def test_prompt_seed_and_mix_all_show(model) -> None:
     core = core_of(model)
     base = request(core, 1)
-    mixed = Request(0, 1, 0.5, 1.0, base.noises)
+    mixed = FrameRequest(0, 1, 0.5, 1.0, base.noises)
     pictures = core.imagine([base, request(core, 1, prompt=1), request(core, 2), mixed]).float()
     for a in range(4):
         for b in range(a):
@@ -137,7 +137,7 @@ def test_what_is_no_model_is_refused(tmp_path: Path, toy_model: Path) -> None:
 @pytest.fixture(scope="module")
 def scene(model, beat_timeline):
     core = core_of_timeline(model, beat_timeline)
-    return core, scenery(beat_timeline, core, {})
+    return core, scene_inputs(beat_timeline, core, {})
 
 
 def core_of_timeline(model, timeline, batch: int = 4) -> Core:

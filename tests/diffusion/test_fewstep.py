@@ -8,9 +8,9 @@ import diffusers
 import pytest
 import torch
 
-from reactive.diffusion.models.catalogue import ENTRIES, known
+from reactive.diffusion.models.catalogue import ENTRIES, find_entry
 from reactive.diffusion.models.few_step import few_step_of, names_in, predicted_by_name
-from reactive.diffusion.models.lora import lora_wishes
+from reactive.diffusion.models.lora import lora_defaults
 from reactive.diffusion.models.single_file import CONFIGS
 from reactive.diffusion.sampling.sampling import Sampling, read_sampling
 from reactive.errors import ModelError
@@ -27,7 +27,7 @@ def sampling_of(file: str, family: str, steps: int | None = None, **said: str) -
     assert found is not None
     shipped = read_json(CONFIGS / family / "scheduler" / "scheduler_config.json", file)
     return read_sampling(
-        {**shipped, **found.scheduler}, found.wishes, name=file, steps=steps, said=said, taken=found.name
+        {**shipped, **found.scheduler}, found.defaults, name=file, steps=steps, overrides=said, recognized_as=found.name
     )
 
 
@@ -142,13 +142,13 @@ def test_names_and_catalogue_say_the_same() -> None:
         if entry.file and entry.kind == "lora":
             few = few_step_of([("by its name", Path(entry.file).stem)], "", lora=True)
             if few is not None:
-                assert lora_wishes(few) == dict(entry.wishes), entry.name
+                assert lora_defaults(few) == dict(entry.defaults), entry.name
                 checked += 1
     assert checked == 2
-    turbo, entry = few_step_of(names_in({}, "sd_turbo"), "sd2"), known("sd-turbo")
+    turbo, entry = few_step_of(names_in({}, "sd_turbo"), "sd2"), find_entry("sd-turbo")
     assert turbo is not None
     assert entry is not None
-    assert dict(turbo.wishes) == dict(entry.wishes)
+    assert dict(turbo.defaults) == dict(entry.defaults)
 
 
 def test_options_name_what_there_is() -> None:

@@ -11,8 +11,17 @@ import pytest
 import torch
 
 from reactive.diffusion.backend.footprint import decoder_cost, encoder_cost, network_cost
-from reactive.diffusion.backend.shapes import CLASSES, GIB, Needs, Shape, budget, memory_class, rule, shape_of
-from reactive.diffusion.core import Core, Request
+from reactive.diffusion.backend.shapes import (
+    CLASSES,
+    GIB,
+    BatchShape,
+    MemoryNeeds,
+    budget,
+    memory_class,
+    shape_by_rule,
+    shape_of,
+)
+from reactive.diffusion.core import Core, FrameRequest
 from reactive.diffusion.models.catalogue import EMBER
 from reactive.diffusion.models.conditioning import PromptBank
 from reactive.diffusion.models.load import load_model
@@ -65,11 +74,11 @@ def test_a_toy_decoder_needs_on_the_cpu_what_arithmetic_says() -> None:
     assert decoder_cost(dict(toy.config), 256).peak * 4 * 3 == pytest.approx(measured, rel=0.1)
 
 
-def needs(kind: str = "sd2", **more: Any) -> Needs:
+def needs(kind: str = "sd2", **more: Any) -> MemoryNeeds:
     plain = {"number": 2, "vae_number": 4 if kind == "sdxl" else 2, "factor": 8}
     weights = {"sd2": (1.61, 0.16, 0.63), "sdxl": (4.78, 0.31, 1.52)}[kind]
     sizes = dict(zip(("unet_bytes", "vae_bytes", "text_bytes"), (int(w * GIB) for w in weights), strict=True))
-    return Needs(unet=described(kind, "unet"), vae=described(kind, "vae"), **sizes, **{**plain, **more})
+    return MemoryNeeds(unet=described(kind, "unet"), vae=described(kind, "vae"), **sizes, **{**plain, **more})
 
 
 def test_decoding_sixteen_needs_what_was_measured_by_shapes() -> None:
@@ -98,27 +107,33 @@ def test_the_rule_grows_with_memory_fits_and_leaves_cpus_alone() -> None:
     for kind in ("sd2", "sdxl"):
         before = 0
         for memory in CLASSES:
-            shape = rule(needs(kind), "cuda", memory, 704, 384)
+            shape = shape_by_rule(needs(kind), "cuda", memory, 704, 384)
             assert shape.batch >= before
             assert shape.slices <= shape.batch
-            if shape != Shape(1, 1, memory):
+            if shape != BatchShape(1, 1, memory):
                 assert needs(kind).total(704, 384, shape) <= budget(memory)
             before = shape.batch
         assert before == 16
-    assert rule(needs(), "cpu", 0, 384, 224) == Shape(8)
-    assert rule(needs(), "cpu", 0, 704, 384) == Shape(4)
-    assert rule(needs(), "cuda", 8, 704, 384) == rule(needs(), "cuda", 8, 704, 384)
+    assert shape_by_rule(needs(), "cpu", 0, 384, 224) == BatchShape(8)
+    assert shape_by_rule(needs(), "cpu", 0, 704, 384) == BatchShape(4)
+    assert shape_by_rule(needs(), "cuda", 8, 704, 384) == shape_by_rule(needs(), "cuda", 8, 704, 384)
 
 
-def requests(core: Core, count: int) -> list[Request]:
-    size = (core.model.channels, core.height // core.model.factor, core.width // core.model.factor)
+def requests(core: Core, count: int) -> list[FrameRequest]:
+    size = (core.model.channels, core.height // core.model.vae_scale_factor, core.width // core.model.vae_scale_factor)
     drawn = torch.Generator().manual_seed(3)
     source = torch.linspace(-1, 1, 3 * core.height * core.width).view(3, core.height, core.width)
     return [
-        Request(0, 1, 0.3, 0.6 if n % 2 else 1.0, tuple(torch.randn(size, generator=drawn) for _ in range(core.noises_per_picture)),
-                source if n % 2 else None)
+        FrameRequest(
+            0,
+            1,
+            0.3,
+            0.6 if n % 2 else 1.0,
+            tuple(torch.randn(size, generator=drawn) for _ in range(core.noises_per_picture)),
+            source if n % 2 else None,
+        )
         for n in range(count)
-    ]  # fmt: skip
+    ]
 
 
 def test_slices_change_no_picture_and_do_not_depend_on_neighbours(toy_model: Path) -> None:
@@ -140,9 +155,9 @@ def test_slices_change_no_picture_and_do_not_depend_on_neighbours(toy_model: Pat
 
 def test_a_batch_of_ones_own_is_decoded_in_slices_that_fit(toy_model: Path) -> None:
     model = load_model(str(toy_model))
-    assert shape_of(model, 64, 64) == Shape(8)
-    assert shape_of(model, 64, 64, batch=3) == Shape(3)
-    assert shape_of(model, 64, 64, batch=3, slices=2) == Shape(3, 2)
+    assert shape_of(model, 64, 64) == BatchShape(8)
+    assert shape_of(model, 64, 64, batch=3) == BatchShape(3)
+    assert shape_of(model, 64, 64, batch=3, slices=2) == BatchShape(3, 2)
 
 
 def test_text_encoders_leave_the_card_and_come_back(toy_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -154,14 +169,14 @@ def test_text_encoders_leave_the_card_and_come_back(toy_model: Path, monkeypatch
     model = load_model(str(toy_model))
     moves: list[tuple[str, torch.dtype]] = []
     monkeypatch.setattr(texts, "_move", lambda model, device, dtype: moves.append((device.type, dtype)))
-    with texts.visiting(model):
+    with texts.on_device(model):
         assert moves == []
     card = replace(model, device=torch.device("cuda"), memory=24)
     for _ in range(2):
-        with texts.visiting(card):
+        with texts.on_device(card):
             assert moves[-1] == ("cuda", card.dtype)
         assert moves[-1] == ("cpu", card.dtype)
     # no room: they stay, and compute in float32
     monkeypatch.setattr(texts, "budget", lambda memory: 0)
-    with texts.visiting(card):
+    with texts.on_device(card):
         assert moves[-1] == ("cpu", torch.float32)

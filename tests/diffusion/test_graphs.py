@@ -11,7 +11,7 @@ import torch
 from reactive.diffusion.backend import compile as compiled
 from reactive.diffusion.backend.graphs import Graphs, graphs_for
 from reactive.diffusion.backend.transfer import stacked, to_host
-from reactive.diffusion.core import Core, Request
+from reactive.diffusion.core import Core, FrameRequest
 from reactive.diffusion.models.conditioning import PromptBank
 from reactive.diffusion.models.load import load_model
 from reactive.errors import ModelError
@@ -82,7 +82,7 @@ def test_a_model_gives_the_same_bits_by_replay(toy_model: Path) -> None:
     for round_ in range(2):
         noises = [tuple(torch.randn(4, 8, 8, generator=generator) for _ in range(2)) for _ in range(3)]
         source = torch.linspace(-1, 1, 64).expand(3, 64, 64)
-        requests = [Request(0, 1, 0.3 * i, 0.7, noise, source if i else None) for i, noise in enumerate(noises)]
+        requests = [FrameRequest(0, 1, 0.3 * i, 0.7, noise, source if i else None) for i, noise in enumerate(noises)]
         pictures = []
         for model in (plain, replayed):
             core = Core(model, PromptBank(model, ("a red sea", "a hill")), batch=3, width=64, height=64)
@@ -107,7 +107,7 @@ def test_recorded_on_a_card_the_bits_are_the_plain_ones(cuda: str, toy_model: Pa
     pictures = []
     for one in (model, replace(model, graphs=None)):
         core = Core(one, PromptBank(one, ("a red sea", "a hill")), batch=2, width=64, height=64)
-        pictures.append(to_host(core.imagine([Request(0, 1, 0.5, 1.0, noises)] * 2)).wait())
+        pictures.append(to_host(core.imagine([FrameRequest(0, 1, 0.5, 1.0, noises)] * 2)).wait())
     assert torch.equal(*pictures)
     # the network and the decoder were recorded, not computed plainly
     assert [graph is not None for graph in model.graphs.known.values()] == [True, True]
@@ -128,7 +128,9 @@ def test_compiled_networks_stand_in_the_places_of_the_plain_ones(
     pictures = []
     for model in (plain, made):
         core = Core(model, PromptBank(model, ("a red sea", "a hill")), batch=2, width=64, height=64)
-        pictures.append(core.imagine([Request(0, 1, 0.5, 1.0, (noise,)), Request(0, 0, 0.0, 0.5, (noise,), source)]))
+        pictures.append(
+            core.imagine([FrameRequest(0, 1, 0.5, 1.0, (noise,)), FrameRequest(0, 0, 0.0, 0.5, (noise,), source)])
+        )
     assert (pictures[0].int() - pictures[1].int()).abs().max() <= 1
 
 

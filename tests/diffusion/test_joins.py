@@ -13,8 +13,8 @@ import torch
 
 from reactive.diffusion.colour import palette
 from reactive.diffusion.core import Core, from_bytes, to_bytes
-from reactive.diffusion.frames import Scenery, frame_request, independent_frames, scenery
-from reactive.diffusion.joins import arriving_request, morphed
+from reactive.diffusion.frames import SceneInputs, frame_request, independent_frames, scene_inputs
+from reactive.diffusion.joins import morphed, next_shot_request
 from reactive.diffusion.lanes import feedback_frames
 from reactive.diffusion.models.conditioning import PromptBank
 from reactive.diffusion.models.load import load_model
@@ -37,12 +37,12 @@ def model(toy_model: Path):
     return load_model(str(toy_model), steps=1)
 
 
-def scene_of(model, timeline, **sources) -> tuple[Core, Scenery]:
+def scene_of(model, timeline, **sources) -> tuple[Core, SceneInputs]:
     core = Core(model, PromptBank(model, timeline.prompts), batch=4, width=64, height=64)
-    return core, scenery(timeline, core, sources.get("photos", {}), sources.get("videos"))
+    return core, scene_inputs(timeline, core, sources.get("photos", {}), sources.get("videos"))
 
 
-def rendered(core: Core, scene: Scenery, start: int, stop: int) -> torch.Tensor:
+def rendered(core: Core, scene: SceneInputs, start: int, stop: int) -> torch.Tensor:
     """Return frames [start, stop), which are all of one kind."""
     if scene.timeline.columns["source"][start] == FEEDBACK:
         parts = list(feedback_frames(core, scene, [(start, stop)]))
@@ -99,7 +99,7 @@ def test_a_morph_into_a_photograph_fades_the_photograph_in(model) -> None:
     assert np.all(np.diff(strengths) < 0)
     assert strengths[-1] == pytest.approx(0.4)
     assert torch.equal(frame_request(scene, CUT - 1, 1).source, photo)
-    assert arriving_request(scene, CUT - 1, 1).strength == pytest.approx(0.4)
+    assert next_shot_request(scene, CUT - 1, 1).strength == pytest.approx(0.4)
     own = frame_request(scene, 3, 1)
     assert morphed(scene, own, 3) is own
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from reactive.diffusion.frames import Scenery
+from reactive.diffusion.frames import SceneInputs
 from reactive.diffusion.lanes import feedback_frames, shot_ticks
 from reactive.diffusion.sampling.noise import NoisePath
 from reactive.timeline.timeline import FEEDBACK
@@ -25,12 +25,12 @@ class Painter:
         return torch.full((len(requests), 3, 16, 24), 90, dtype=torch.uint8)
 
 
-def shots_of(*lengths: int) -> tuple[Scenery, list[tuple[int, int]]]:
+def shots_of(*lengths: int) -> tuple[SceneInputs, list[tuple[int, int]]]:
     """Feedback shots of so many frames, one after the other; a tick every second frame."""
     edges = np.cumsum([0, *lengths])
     shot = np.repeat(np.arange(len(lengths)), lengths)
     timeline = flat_timeline(int(edges[-1]), shot=shot, source=FEEDBACK, strength=0.5)
-    return Scenery(timeline, NoisePath(4, 2, 3, 8), {}), list(zip(edges.tolist(), edges[1:].tolist(), strict=False))
+    return SceneInputs(timeline, NoisePath(4, 2, 3, 8), {}), list(zip(edges.tolist(), edges[1:].tolist(), strict=False))
 
 
 def test_a_lane_that_is_done_makes_room_for_the_next() -> None:

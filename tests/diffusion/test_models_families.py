@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from reactive.diffusion.core import Core, Request
+from reactive.diffusion.core import Core, FrameRequest
 from reactive.diffusion.models.conditioning import PromptBank
 from reactive.diffusion.models.load import load_model
 from tests.diffusion.toys import autoencoder, save_toy
@@ -53,7 +53,7 @@ def imagine(model, prompts: list[str], drawn: torch.Tensor, *, negative: str = "
         height=size,
     )
     assert core.noises_per_picture <= len(drawn)
-    return core.imagine([Request(i, i, 0.0, 1.0, tuple(drawn[:, i])) for i in range(len(prompts))])
+    return core.imagine([FrameRequest(i, i, 0.0, 1.0, tuple(drawn[:, i])) for i in range(len(prompts))])
 
 
 def pipeline_pictures(folder: Path, case: dict[str, Any], drawn: torch.Tensor, negative: str | None) -> torch.Tensor:
@@ -76,7 +76,7 @@ def test_a_family_gives_the_pictures_of_its_own_pipeline(tmp_path: Path, name: s
         tmp_path / "model", family=case.get("family", "sd"), scheduler=case["scheduler"], told=case.get("told")
     )
     model = load_model(str(folder), steps=case["steps"], guidance=case["guidance"])
-    assert model.native == (64, 64)
+    assert model.native_size == (64, 64)
     assert model.steps == case["steps"]
     drawn = noises(3)
     ours = imagine(model, PROMPTS, drawn)
@@ -105,12 +105,12 @@ def test_a_family_model_wanders_and_takes_sources(tmp_path: Path) -> None:
     core = Core(model, bank, batch=4, width=96, height=64)
     drawn = torch.randn(4, 8, 12, generator=torch.Generator().manual_seed(1))
     source = torch.linspace(-1, 1, 96).expand(3, 64, 96)
-    mixed = core.imagine([Request(0, 1, weight, 1.0, (drawn,)) for weight in (0.0, 0.01, 1.0)]).float()
+    mixed = core.imagine([FrameRequest(0, 1, weight, 1.0, (drawn,)) for weight in (0.0, 0.01, 1.0)]).float()
     near, far = (mixed[1] - mixed[0]).abs().mean(), (mixed[2] - mixed[0]).abs().mean()
     assert 0 <= near < far / 4
-    kept, changed, free = core.imagine([Request(0, 0, 0.0, s, (drawn,), source) for s in (0.0, 0.5, 1.0)]).float()
+    kept, changed, free = core.imagine([FrameRequest(0, 0, 0.0, s, (drawn,), source) for s in (0.0, 0.5, 1.0)]).float()
     assert not torch.equal(kept, changed)
-    alone = core.imagine([Request(0, 0, 0.0, 1.0, (drawn,))]).float()[0]
+    alone = core.imagine([FrameRequest(0, 0, 0.0, 1.0, (drawn,))]).float()[0]
     assert (free - alone).abs().max() <= 1
 
 
@@ -145,7 +145,7 @@ def test_known_times_are_kept_to(tmp_path: Path) -> None:
     model.unet.forward = lambda **given: (asked.update(given["timestep"].tolist()), forward(**given))[1]
     core = Core(model, PromptBank(model, PROMPTS), batch=4, width=64, height=64)
     source = torch.zeros(3, 64, 64)
-    core.imagine([Request(0, 0, 0.0, s, (noises(1)[0, 0],), source) for s in (0.3, 0.5, 0.8, 1.0)])
+    core.imagine([FrameRequest(0, 0, 0.0, s, (noises(1)[0, 0],), source) for s in (0.3, 0.5, 0.8, 1.0)])
     # 0 is asked for where an item waits, and its answer is not used
     assert asked == {0.0, 499.0, 999.0}
 

@@ -19,7 +19,7 @@ from safetensors.torch import load_file, save_file
 
 from reactive.cli import main
 from reactive.diffusion.lora_keys import name_of
-from reactive.diffusion.models.catalogue import ENTRIES, read_wishes
+from reactive.diffusion.models.catalogue import ENTRIES, read_defaults
 from reactive.diffusion.models.check import check_model
 from reactive.diffusion.models.load import find_model, load_model
 from reactive.diffusion.models.lora import _diffusers_name, find_lora, fuse, parse_lora, read_layers
@@ -190,7 +190,7 @@ def test_alpha_is_read_from_metadata_and_from_the_folder(tmp_path: Path, sd: Pat
     # a folder's name tells what its weights are, whose own name is always the same
     few = folder.rename(tmp_path / "Hyper-SD15-1step-lora")
     assert "is taken for" in find_lora(str(few)).notes[0]
-    assert find_lora(str(few)).wishes["steps"] == 1
+    assert find_lora(str(few)).defaults["steps"] == 1
 
 
 def test_several_loras_change_the_model_and_its_hash(tmp_path: Path, xl: Path) -> None:
@@ -516,7 +516,7 @@ def test_a_damaged_folder_is_named(tmp_path: Path, sd: Path) -> None:
 def test_wishes_that_make_no_sense_are_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "reactive.json").write_text(text)
     with pytest.raises(ModelError, match=r"reactive\.json"):
-        read_wishes(tmp_path / "reactive.json", "toy")
+        read_defaults(tmp_path / "reactive.json", "toy")
 
 
 def test_half_size_variants_load(tmp_path: Path, sd: Path) -> None:

@@ -71,7 +71,7 @@ def test_at_one_step_of_sd_turbo_only_the_answer_is_rounded(
     noise = torch.randn(truth.shape, generator=torch.Generator().manual_seed(2))
     z = network.exact = alpha * truth + sigma * noise
     words = Conditioning(torch.zeros(4, 1, 1, dtype=dtype))
-    found = model.guided(z, tau, words, words)
+    found = model.predict_x0_guided(z, tau, words, words)
     assert found.dtype == torch.float32
     # what the format's rounding of the noise alone costs
     least = rms((noise.to(dtype).float() - noise) * sigma / alpha)
@@ -89,7 +89,7 @@ def test_samplers_step_in_float32(toy_model: Path, truth: torch.Tensor, dtype: t
     def denoise(z: torch.Tensor, tau: torch.Tensor) -> torch.Tensor:
         assert z.dtype == torch.float32
         network.exact = z
-        return model.clean(z, tau, words)
+        return model.predict_x0(z, tau, words)
 
     noise = torch.randn(truth.shape, generator=torch.Generator().manual_seed(3))
     found = sample(model.sampling, denoise, torch.ones(4, dtype=torch.float64), None, [noise])
@@ -97,7 +97,7 @@ def test_samplers_step_in_float32(toy_model: Path, truth: torch.Tensor, dtype: t
 
     def exactly(z: torch.Tensor, tau: torch.Tensor) -> torch.Tensor:
         other.exact = z
-        return exact.clean(z, tau, words)
+        return exact.predict_x0(z, tau, words)
 
     wanted = sample(exact.sampling, exactly, torch.ones(4, dtype=torch.float64), None, [noise])
     assert float((found - wanted).abs().mean()) < {torch.bfloat16: 0.004, torch.float16: 0.0006}[dtype]

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from reactive.diffusion.models.download import pull
 from reactive.diffusion.models.load import load_model
 from reactive.diffusion.models.locate import cached
-from reactive.diffusion.models.presence import missing_of, wanted_files
+from reactive.diffusion.models.presence import missing_files, wanted_files
 from reactive.errors import ModelError
 from tests.diffusion.toys import save_toy
 
@@ -95,9 +95,9 @@ def test_a_pulled_model_is_half_the_size_and_loads(hub: Path) -> None:
 )
 def test_a_folder_that_is_there_in_part_is_not_there(hub: Path, spoil: Any, told: str) -> None:
     pull("someone/toy")
-    assert missing_of(hub) == ""
+    assert missing_files(hub) == ""
     spoil(hub)
-    assert told in missing_of(hub)
+    assert told in missing_files(hub)
     with pytest.raises(ModelError, match="only in part") as refused:
         load_model("someone/toy")
     assert "models pull someone/toy" in refused.value.remedy

@@ -154,7 +154,7 @@ def test_strength_1_ignores_the_source_even_where_the_schedule_ends_short_of_noi
 
 @pytest.mark.parametrize("steps", [1, 4])
 @pytest.mark.parametrize(
-    ("kind", "wishes"),
+    ("kind", "defaults"),
     [
         ("EulerDiscreteScheduler", {}),
         ("DPMSolverMultistepScheduler", {}),
@@ -163,12 +163,12 @@ def test_strength_1_ignores_the_source_even_where_the_schedule_ends_short_of_noi
         ("LCMScheduler", {"fixed": True}),
     ],
 )
-def test_latents_change_smoothly_with_strength(kind: str, wishes: dict, steps: int) -> None:
+def test_latents_change_smoothly_with_strength(kind: str, defaults: dict, steps: int) -> None:
     times = {1: [800], 4: [999, 749, 499, 249]}[steps]
     scheduler = getattr(diffusers, kind)(**BETAS)
     config = {"_class_name": kind, **scheduler.config}
-    sampling = read_sampling(config, {"timesteps": times} if wishes else {}, name="toy", steps=steps)
-    assert sampling.fixed == bool(wishes)
+    sampling = read_sampling(config, {"timesteps": times} if defaults else {}, name="toy", steps=steps)
+    assert sampling.fixed == bool(defaults)
     count = 401
     strength = torch.linspace(0, 1, count, dtype=torch.float64)
     source = noise(9, 1).expand(count, -1, -1, -1)
@@ -185,7 +185,7 @@ def test_latents_change_smoothly_with_strength(kind: str, wishes: dict, steps: i
     # no step of a four-hundredth covers more than a twentieth of the way
     assert float(change.max()) < max(whole, float(change.sum()) / 3) / 20
     assert torch.equal(result[0], source[0])
-    if wishes:
+    if defaults:
         # the network is never asked at a time that it does not know (an item that waits at 0 is not asked for its answer)
         assert set(torch.cat(asked).tolist()) <= {0.0, *(float(t) + 1 for t in times)}
 
@@ -211,7 +211,7 @@ def test_other_schedulers_go_to_the_nearest_and_say_so() -> None:
 
 
 @pytest.mark.parametrize(
-    ("config", "wishes", "steps", "word"),
+    ("config", "defaults", "steps", "word"),
     [
         ({"_class_name": "EDMEulerScheduler"}, {}, None, "EDMEulerScheduler"),
         ({"_class_name": "DDIMScheduler"}, {"sampler": "magic"}, None, "magic"),
@@ -222,9 +222,9 @@ def test_other_schedulers_go_to_the_nearest_and_say_so() -> None:
         ({"_class_name": "DDIMScheduler"}, {"timesteps": [999, 499]}, 4, "--steps 2"),
     ],
 )
-def test_what_makes_no_sense_is_refused(config: dict, wishes: dict, steps: int | None, word: str) -> None:
+def test_what_makes_no_sense_is_refused(config: dict, defaults: dict, steps: int | None, word: str) -> None:
     with pytest.raises(ModelError, match=word):
-        read_sampling(config, wishes, name="toy", steps=steps)
+        read_sampling(config, defaults, name="toy", steps=steps)
 
 
 def test_functions_agree_where_they_must() -> None:

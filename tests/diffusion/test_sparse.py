@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from reactive.diffusion.frames import Scenery
+from reactive.diffusion.frames import SceneInputs
 from reactive.diffusion.motion.interpolate import imagined_frames, sparse_frames
 from reactive.diffusion.sampling.noise import NoisePath
 from tests.toy import flat_timeline
@@ -34,9 +34,9 @@ class Painter:
         return torch.stack([(shade * 250 * r.weight).round().to(torch.uint8) for r in requests])
 
 
-def scene_of(**columns) -> Scenery:
+def scene_of(**columns) -> SceneInputs:
     timeline = flat_timeline(FRAMES, weight=np.linspace(0.2, 1, FRAMES), hit=HITS, **columns)
-    return Scenery(timeline, NoisePath(4, 4, 6, 8), {})
+    return SceneInputs(timeline, NoisePath(4, 4, 6, 8), {})
 
 
 @pytest.mark.parametrize("rate", [3, 6, Fraction(25, 2), 24, 60])
@@ -76,7 +76,7 @@ def test_an_excerpt_has_the_frames_of_the_whole(first: int, last: int) -> None:
 def test_nothing_is_drawn_across_a_cut() -> None:
     jump = np.where(np.arange(FRAMES) < 30, 0.2, 0.9)
     timeline = flat_timeline(FRAMES, weight=jump, shot=(np.arange(FRAMES) >= 30).astype(int))
-    scene = Scenery(timeline, NoisePath(4, 4, 6, 8), {})
+    scene = SceneInputs(timeline, NoisePath(4, 4, 6, 8), {})
     means = (
         torch.cat([p for _, p in sparse_frames(Painter(), scene, np.arange(FRAMES), Fraction(4))])
         .float()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from reactive.diffusion.core import Core, Request
+from reactive.diffusion.core import Core, FrameRequest
 from reactive.diffusion.models.conditioning import PromptBank
 from reactive.diffusion.models.load import EMBER, load_model
 from reactive.diffusion.sampling.noise import NoisePath
@@ -25,13 +25,13 @@ PROMPTS = [
 def core() -> Core:
     torch.set_num_threads(2)
     model = load_model("ember")
-    width, height = model.native
+    width, height = model.native_size
     return Core(model, PromptBank(model, PROMPTS), batch=4, width=width, height=height)
 
 
-def request(core: Core, prompt: int, *, seed: int = 1, walk: float = 0.0) -> Request:
+def request(core: Core, prompt: int, *, seed: int = 1, walk: float = 0.0) -> FrameRequest:
     path = NoisePath(core.model.channels, core.height // 8, core.width // 8, 16)
-    return Request(prompt, prompt, 0.0, 1.0, tuple(path.at(seed, walk) for _ in range(core.noises_per_picture)))
+    return FrameRequest(prompt, prompt, 0.0, 1.0, tuple(path.at(seed, walk) for _ in range(core.noises_per_picture)))
 
 
 def test_the_folder_is_small_and_holds_no_pickle() -> None:
@@ -50,7 +50,7 @@ def test_nothing_held_out_was_trained_on() -> None:
 
 
 def test_it_is_16_to_9_and_few_step(core: Core) -> None:
-    assert core.model.native == (384, 224)
+    assert core.model.native_size == (384, 224)
     assert core.model.consistency
     assert core.model.steps <= 2
     assert core.model.guidance == 1.0

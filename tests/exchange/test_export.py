@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reactive.errors import OutputError, ReactiveError
-from reactive.exchange import needs
+from reactive.exchange import packages as needs
 from reactive.exchange.formats import FORMATS, export_timeline, format_of
 from reactive.exchange.moments import kept, moves, phase_runs, prompt_runs, seeds, shot_runs
 from reactive.exchange.schedule import keys_of, read_schedule, write_schedule, write_steps

@@ -13,8 +13,8 @@ import pytest
 
 pytest.importorskip("aiohttp", reason="the extra [preview] is not installed")
 
-from reactive.live.jam import Source
-from reactive.live.material import Options
+from reactive.live.live_session import SoundInput
+from reactive.live.material import PreviewOptions
 from reactive.live.preview import Address, preview, preview_input
 from reactive.live.web.security import Allowance
 
@@ -54,7 +54,7 @@ def serving(beat_wav: Path, toy_model: Path, live_preset: Path, tmp_path_factory
     """
 
     @contextlib.contextmanager
-    def serve(source: Callable[[], Source] | None = None, **changes: Any) -> Iterator[tuple[Address, Path]]:
+    def serve(source: Callable[[], SoundInput] | None = None, **changes: Any) -> Iterator[tuple[Address, Path]]:
         folder = changes.pop("folder", None) or tmp_path_factory.mktemp("preview")
         ready, ending, failed = threading.Event(), threading.Event(), []
         addresses: list[Address] = []
@@ -69,9 +69,9 @@ def serving(beat_wav: Path, toy_model: Path, live_preset: Path, tmp_path_factory
             common = {"port": 0, "keys": folder / "keys", "ready": tell, "stop": ending.is_set, **changes}
             try:
                 if source is None:
-                    preview(beat_wav, Options(**options), takes=folder, **common)
+                    preview(beat_wav, PreviewOptions(**options), takes=folder, **common)
                 else:
-                    preview_input(source, Options(**options), **common)
+                    preview_input(source, PreviewOptions(**options), **common)
             except BaseException as problem:
                 failed.append(problem)
                 ready.set()
@@ -95,7 +95,7 @@ def serving(beat_wav: Path, toy_model: Path, live_preset: Path, tmp_path_factory
 def stopped(monkeypatch: pytest.MonkeyPatch) -> None:
     """Allowances that never refill, as if no time passed: whoever is slow is not let in for it."""
     take = Allowance.take
-    monkeypatch.setattr(Allowance, "take", lambda own, now=None: take(own, own.told if now is None else now))
+    monkeypatch.setattr(Allowance, "take", lambda own, now=None: take(own, own.updated_at if now is None else now))
 
 
 @pytest.fixture(scope="module")

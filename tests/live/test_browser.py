@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from reactive.audio.corrections import saved_beside
+from reactive.audio.corrections import corrections_path
 from tests.live.browser import browsing, chromium, until
 
 pytestmark = [
@@ -180,7 +180,7 @@ def test_the_grid_is_corrected_by_keys(opened: Any, beat_wav: Path) -> None:
         driver.execute_script("reactive.seek(6.02)")
         body.send_keys("]", ".", ".", "d")
         until(lambda: state(driver)["grid"]["offset"] == 20 and not state(driver)["grid"]["double"])
-        assert saved_beside(beat_wav).is_file()
+        assert corrections_path(beat_wav).is_file()
         # taps at every second beat of 120 a minute; the song stands still, so the clock is moved
         driver.execute_script("""
             let time = 2.02;
@@ -192,7 +192,7 @@ def test_the_grid_is_corrected_by_keys(opened: Any, beat_wav: Path) -> None:
     finally:
         driver.find_element("id", "as-heard").click()
         until(lambda: not state(driver)["grid"]["corrected"])
-    assert not saved_beside(beat_wav).exists()
+    assert not corrections_path(beat_wav).exists()
     until(lambda: driver.execute_script("return reactive.lanes.data.song.bars") == bars)
 
 

@@ -13,9 +13,9 @@ import pytest
 import torch
 
 from reactive.diffusion.core import Core
-from reactive.live.conductor import Row
-from reactive.live.latest_frame import Imagining
-from reactive.live.material import Material, Options, Studio, gather, studio
+from reactive.live.conductor import LiveFrame
+from reactive.live.latest_frame import LatestFrameRenderer
+from reactive.live.material import PreviewOptions, SongMaterial, Studio, load_material, load_studio
 from reactive.live.session import Session
 from reactive.timeline.timeline import CURVES, FEEDBACK, INTEGERS
 from tests.toy import flat_timeline
@@ -24,13 +24,13 @@ FULL = "CUDA out of memory. Tried to allocate 2.00 GiB."
 
 
 @pytest.fixture
-def options(toy_model: Path, live_preset: Path) -> Options:
-    return Options(preset=str(live_preset), model=str(toy_model), steps=1, threads=1, seed=5, fps=Fraction(24))
+def options(toy_model: Path, live_preset: Path) -> PreviewOptions:
+    return PreviewOptions(preset=str(live_preset), model=str(toy_model), steps=1, threads=1, seed=5, fps=Fraction(24))
 
 
 @pytest.fixture
-def material(cuda: str, beat_wav: Path, options: Options) -> Material:
-    return gather(beat_wav, replace(options, device=cuda))
+def material(cuda: str, beat_wav: Path, options: PreviewOptions) -> SongMaterial:
+    return load_material(beat_wav, replace(options, device=cuda))
 
 
 def until(check: Callable[[], bool], seconds: float = 120.0) -> None:
@@ -40,7 +40,7 @@ def until(check: Callable[[], bool], seconds: float = 120.0) -> None:
         time.sleep(0.02)
 
 
-def test_the_engine_imagines_walk_and_feedback_on_a_card(material: Material, live_preset: Path) -> None:
+def test_the_engine_imagines_walk_and_feedback_on_a_card(material: SongMaterial, live_preset: Path) -> None:
     session = Session(material, lambda frames: None, (str(live_preset),))
     engine = session.engine
     engine.start()
@@ -57,7 +57,7 @@ def test_the_engine_imagines_walk_and_feedback_on_a_card(material: Material, liv
 
 
 def test_when_memory_runs_out_the_engine_goes_on_in_smaller_batches(
-    material: Material, live_preset: Path, monkeypatch: pytest.MonkeyPatch
+    material: SongMaterial, live_preset: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     original = Core.imagine
 
@@ -88,7 +88,7 @@ def test_when_memory_runs_out_the_engine_goes_on_in_smaller_batches(
         session.close()
 
 
-def row(frame: int, source: int) -> Row:
+def row(frame: int, source: int) -> LiveFrame:
     columns = {
         name: float(column[0]) for name, column in flat_timeline(1).columns.items() if name in (*INTEGERS, *CURVES)
     }
@@ -100,19 +100,19 @@ def row(frame: int, source: int) -> Row:
         "lens_tilt": 5.0,
         "camera_zoom": 0.01 * frame,
     }
-    return Row(
+    return LiveFrame(
         frame=frame, seconds=Fraction(frame, 12), columns=columns, prompts=("a sea", "a hill", "a fire"), negatives=("", "", ""),
         seed=3, shot=1, slerp=True, phase=0, fresh=0.5, rate=12.0,
     )  # fmt: skip
 
 
 @pytest.fixture
-def stage(cuda: str, options: Options) -> Studio:
-    return studio(replace(options, device=cuda))
+def stage(cuda: str, options: PreviewOptions) -> Studio:
+    return load_studio(replace(options, device=cuda))
 
 
 def test_what_is_heard_is_imagined_on_a_card(stage: Studio) -> None:
-    imagining = Imagining(stage, lambda: None)
+    imagining = LatestFrameRenderer(stage, lambda: None)
     pictures = [imagining._finished(row(frame, source)) for frame, source in ((0, -1), (1, FEEDBACK), (2, FEEDBACK))]
     assert all(picture is not None and picture[:2] == b"\xff\xd8" for picture in pictures)
     assert len(set(pictures)) == 3
@@ -124,12 +124,12 @@ def test_a_live_input_that_memory_does_not_hold_says_so_in_one_line(
     def full(self, requests):
         raise torch.OutOfMemoryError(FULL)
 
-    imagining = Imagining(stage, lambda: None)
-    imagining._ready(row(0, -1))
+    imagining = LatestFrameRenderer(stage, lambda: None)
+    imagining._prepared(row(0, -1))
     monkeypatch.setattr(Core, "imagine", full)
     imagining.start()
-    imagining.want(True)
-    imagining.show(row(0, -1), time.monotonic())
+    imagining.set_wanted(True)
+    imagining.request(row(0, -1), time.monotonic())
     until(lambda: imagining.error is not None)
     imagining.stop()
     assert "not enough memory to imagine it" in str(imagining.error)

@@ -54,7 +54,7 @@ def test_one_that_does_not_read_delays_nobody(monkeypatch: pytest.MonkeyPatch) -
         deaf, heard = clients.add(Socket(deaf=True), "page"), clients.add(Socket(), "page")  # type: ignore[arg-type]
         deaf.transport = Transport()  # type: ignore[assignment]
         for client in clients.all.values():
-            client.tell({"t": "saved", "path": "a"})
+            client.queue({"t": "saved", "path": "a"})
         stuck = asyncio.create_task(deaf.flush())
         await asyncio.sleep(0)
         assert await heard.flush()
@@ -76,7 +76,7 @@ def test_a_connection_that_moves_on_is_kept(monkeypatch: pytest.MonkeyPatch) -> 
         client.transport = Transport()  # type: ignore[assignment]
         # less lies in the buffer than was written: it was this machine that had no time
         monkeypatch.setattr(client.transport, "get_write_buffer_size", lambda: 0)
-        assert await client.show(b"picture")
+        assert await client.send_picture(b"picture")
         assert not client.transport.aborted  # type: ignore[union-attr]
 
     asyncio.run(whole())
@@ -88,17 +88,17 @@ def test_of_what_passes_only_the_newest_waits() -> None:
         client = clients.add(Socket(), "page")  # type: ignore[arg-type]
         client.transport = Transport()  # type: ignore[assignment]
         for number in range(1000):
-            client.tell({"t": "status", "rate": number})
-            client.tell({"t": "clock", "time": number})
+            client.queue({"t": "status", "rate": number})
+            client.queue({"t": "clock", "time": number})
         # an answer is never passed over
-        client.tell({"t": "clock", "time": 5, "epoch": 1})
-        client.tell({"t": "epoch", "epoch": 1, "n": 3})
+        client.queue({"t": "clock", "time": 5, "epoch": 1})
+        client.queue({"t": "epoch", "epoch": 1, "n": 3})
         assert await client.flush()
         assert [(m["t"], m.get("rate", m.get("time"))) for m in client.socket.took] == [  # type: ignore[attr-defined]
             ("status", 999), ("clock", 999), ("clock", 5), ("epoch", None),
         ]  # fmt: skip
         for number in range(MAX_WAITING + 1):
-            client.tell({"t": "saved", "path": str(number)})
+            client.queue({"t": "saved", "path": str(number)})
         assert client.transport.aborted  # type: ignore[union-attr]
 
     asyncio.run(whole())
@@ -108,8 +108,8 @@ def test_a_hidden_page_that_plays_does_not_starve_the_projector() -> None:
     async def whole() -> None:
         clients = Clients()
         clients.add(Socket(), "page")  # type: ignore[arg-type]
-        assert not clients.wanting
+        assert not clients.wants_pictures
         clients.add(Socket(), "output").grant(3)  # type: ignore[arg-type]
-        assert clients.wanting
+        assert clients.wants_pictures
 
     asyncio.run(whole())

@@ -19,16 +19,16 @@ import pytest
 import torch
 
 from reactive.diffusion.core import Core
-from reactive.diffusion.frames import independent_frames, scenery
+from reactive.diffusion.frames import independent_frames, scene_inputs
 from reactive.diffusion.models.conditioning import PromptBank
 from reactive.diffusion.models.load import default_batch
 from reactive.errors import PresetError, TimelineError
 from reactive.live.estimate import Estimate
-from reactive.live.material import Options, gather
-from reactive.live.openmp import in_passing
-from reactive.live.pace import STRIDES, Pace
-from reactive.live.picture_store import Picture, Store, changed_frames
+from reactive.live.material import PreviewOptions, load_material
+from reactive.live.openmp import run_and_release_openmp_pool
+from reactive.live.picture_store import Picture, PictureStore, changed_frames
 from reactive.live.session import Session
+from reactive.live.stride import STRIDES, StrideControl
 from reactive.live.transport import Transport
 from reactive.live.web.protocol import number, pack_picture, read_message, unpack_picture
 from reactive.render.take import load_take, perform_take
@@ -41,8 +41,8 @@ def session(
 ) -> Iterator[Session]:
     own = tmp_path_factory.mktemp("own") / "preset.toml"
     own.write_text(live_preset.read_text())
-    options = Options(preset=str(own), model=str(toy_model), steps=1, threads=1, seed=5, fps=Fraction(24))
-    made = Session(gather(beat_wav, options), lambda frames: None, (str(own),))
+    options = PreviewOptions(preset=str(own), model=str(toy_model), steps=1, threads=1, seed=5, fps=Fraction(24))
+    made = Session(load_material(beat_wav, options), lambda frames: None, (str(own),))
     made.engine.start()
     yield made
     made.close()
@@ -84,7 +84,7 @@ def test_the_final_clip_shows_what_the_preview_showed(session: Session, tmp_path
     frames = np.flatnonzero(live.columns["source"] == -1)[::9]
     theirs = [
         picture
-        for _, pictures in independent_frames(core, scenery(final, core, {}), frames)
+        for _, pictures in independent_frames(core, scene_inputs(final, core, {}), frames)
         for picture in pictures.numpy()
     ]
     ours_core, _, scene = material.cores(live)
@@ -185,7 +185,7 @@ def test_unchanged_frames_are_known(session: Session) -> None:
 
 
 def test_the_store_holds_no_more_than_its_limit() -> None:
-    store = Store(limit=1000)
+    store = PictureStore(limit=1000)
     for frame in range(100):
         store.put(Picture(frame, bytes(100)))
     assert len(store) == 10
@@ -196,7 +196,7 @@ def test_the_store_holds_no_more_than_its_limit() -> None:
 
 
 def test_the_share_falls_at_once_and_rises_slowly() -> None:
-    pace = Pace(24.0)
+    pace = StrideControl(24.0)
     pace.imagined(4, 1.0, now=0.0)
     assert pace.stride >= 6
     low = pace.level
@@ -208,7 +208,7 @@ def test_the_share_falls_at_once_and_rises_slowly() -> None:
 
 
 def test_the_stride_s_frames_do_not_depend_on_where_one_begins_to_look() -> None:
-    pace = Pace(24.0)
+    pace = StrideControl(24.0)
     for level, stride in enumerate(STRIDES):
         pace.level = level
         whole = pace.frames(0, 240)
@@ -226,7 +226,7 @@ def test_with_time_to_spare_a_batch_fills_up_first(session: Session, monkeypatch
     calm = engine.timeline.columns["source"] != FEEDBACK
     first = next(n for n in range(engine.timeline.frames - 80) if calm[n : n + 80].all())
     at = float(first / engine.timeline.fps)
-    engine._fresh, engine._batch_time, engine.pace.level = engine.epoch, Estimate(0.1), 0
+    engine._fresh, engine._batch_time, engine.stride_control.level = engine.epoch, Estimate(0.1), 0
     engine.transport = Transport(engine.transport.duration, at, True, time.monotonic())
     everything = engine.shown_frames(first, first + 80)
     for frame in everything:
@@ -250,7 +250,7 @@ def test_what_runs_in_passing_leaves_no_helpers() -> None:
     def alone() -> None:
         torch.set_num_threads(2)
         before = helpers()
-        assert in_passing(compute) == 4_000_000
+        assert run_and_release_openmp_pool(compute) == 4_000_000
         # threads of other tests may end meanwhile; only new ones count
         counts.append(len(helpers() - before))
         compute()
@@ -267,7 +267,7 @@ def test_what_runs_in_passing_leaves_no_helpers() -> None:
     # the second time nobody let go of them
     assert counts == [0, 1]
     with pytest.raises(ZeroDivisionError):
-        in_passing(divmod, 7, 0)
+        run_and_release_openmp_pool(divmod, 7, 0)
 
 
 def test_the_playhead_goes_on_and_round() -> None:

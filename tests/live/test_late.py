@@ -17,7 +17,7 @@ pytest.importorskip("aiohttp", reason="the extra [preview] is not installed")
 from reactive.live import engine as engine_room
 from reactive.live.engine import CATCH_UP
 from reactive.live.estimate import Estimate
-from reactive.live.material import Options, gather
+from reactive.live.material import PreviewOptions, load_material
 from reactive.live.preview import USUAL_PORT, _listener
 from reactive.live.session import Session
 
@@ -39,8 +39,8 @@ def slow(beat_wav: Path, toy_model: Path, live_preset: Path, monkeypatch: pytest
             yield step
 
     monkeypatch.setattr(engine_room, "feedback_frames", dawdling)
-    options = Options(preset=str(live_preset), model=str(toy_model), steps=1, threads=1, fps=Fraction(24))
-    session = Session(gather(beat_wav, options), lambda frames: None, (str(live_preset),))
+    options = PreviewOptions(preset=str(live_preset), model=str(toy_model), steps=1, threads=1, fps=Fraction(24))
+    session = Session(load_material(beat_wav, options), lambda frames: None, (str(live_preset),))
     session.engine.start()
     yield session
     session.close()
@@ -64,7 +64,7 @@ def test_it_is_said_and_can_be_made_beforehand(slow: Session, monkeypatch: pytes
     assert engine.status().shot == shot
     slow.clock(first / 24, False)
     # nobody takes pictures meanwhile, and it goes on all the same
-    engine.want(False)
+    engine.set_wanted(False)
     steps = threading.Semaphore(0)
     monkeypatch.setattr("tests.live.test_late.STEPS", steps)
     assert engine.prepare(first) == shot
@@ -81,13 +81,13 @@ def test_it_is_said_and_can_be_made_beforehand(slow: Session, monkeypatch: pytes
     assert not engine.status().late
     assert engine.prepare(0) is None
     # prepared, it is there at once wherever one goes in it
-    assert engine.restart_of(shot[1] - 1) == shot[1] - 1
+    assert engine.seek_target(shot[1] - 1) == shot[1] - 1
 
 
 def test_a_shot_larger_than_the_store_ends_too(slow: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tests.live.test_late.TICK", 0.0)
     engine = slow.engine
-    engine.want(False)
+    engine.set_wanted(False)
     first = int(np.flatnonzero(engine.timeline.columns["source"] == -2)[0])
     engine.store.limit = 1
     assert engine.prepare(first) is not None
@@ -108,8 +108,8 @@ def test_a_seek_restarts_a_shot_sooner_while_the_music_plays(slow: Session) -> N
     near = first + int(0.5 * CATCH_UP * engine.timeline.fps)
     far = first + int(1.5 * CATCH_UP * engine.timeline.fps)
     assert engine._feedback_shot(far) == engine._feedback_shot(first)
-    assert [engine.restart_of(frame) for frame in (near, far)] == [near, far]
-    assert [engine.restart_of(frame, playing=True) for frame in (near, far)] == [near, first]
+    assert [engine.seek_target(frame) for frame in (near, far)] == [near, far]
+    assert [engine.seek_target(frame, playing=True) for frame in (near, far)] == [near, first]
 
 
 def test_a_usual_port_that_is_taken_gives_way_to_a_free_one() -> None:

@@ -18,16 +18,16 @@ from pythonosc.osc_bundle_builder import IMMEDIATELY, OscBundleBuilder
 from pythonosc.osc_message_builder import OscMessageBuilder
 
 from reactive.errors import OutputError, ReactiveError, TimelineError
-from reactive.live.control.external_io import Ways, Wishes
+from reactive.live.control.external_io import ExternalIO, ExternalIOOptions
 from reactive.live.control.osc import (
     BURST,
     MAX_DATAGRAM,
-    Listener,
-    Teller,
+    OscReceiver,
+    OscSender,
     action_of,
     bound_datagrams,
-    opened,
-    parse_place,
+    exposure_warning,
+    parse_address,
     read_packet,
 )
 from reactive.live.control.remote import Action, Remote, target
@@ -49,9 +49,9 @@ def received(packets: list[bytes], *, refuse: bool = False) -> tuple[list[Action
     """Send datagrams to a real listener on the loopback; return what it was asked for, and its counts."""
     done: list[Action] = []
     arrived = 0
-    take = Listener.datagram_received
+    take = OscReceiver.datagram_received
 
-    def counting(listener: Listener, data: bytes, address: tuple[Any, ...]) -> None:
+    def counting(listener: OscReceiver, data: bytes, address: tuple[Any, ...]) -> None:
         nonlocal arrived
         take(listener, data, address)
         arrived += 1
@@ -62,27 +62,27 @@ def received(packets: list[bytes], *, refuse: bool = False) -> tuple[list[Action
         done.append(action)
 
     async def whole() -> Any:
-        ways = Ways(Wishes(osc_in=("127.0.0.1", 0)))
-        task = asyncio.create_task(ways.run(act, Nobody()))
+        external_io = ExternalIO(ExternalIOOptions(osc_in=("127.0.0.1", 0)))
+        task = asyncio.create_task(external_io.run(act, Nobody()))
         sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         try:
             async with asyncio.timeout(240):
                 for number, data in enumerate(packets, 1):
-                    sender.sendto(data, ("127.0.0.1", ways.osc_port))
+                    sender.sendto(data, ("127.0.0.1", external_io.osc_port))
                     # one after another, so that the system never has to drop any
                     while arrived < number:
                         await asyncio.sleep(0)
-                assert ways._remote is not None
-                while ways._remote._waiting:
+                assert external_io._remote is not None
+                while external_io._remote._waiting:
                     await asyncio.sleep(0)
-            return ways.counts
+            return external_io.counts
         finally:
             sender.close()
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
-            ways.close()
+            external_io.close()
 
-    with mock.patch.object(Listener, "datagram_received", counting):
+    with mock.patch.object(OscReceiver, "datagram_received", counting):
         return done, asyncio.run(whole())
 
 
@@ -220,7 +220,7 @@ def test_what_is_told_arrives() -> None:
     listener = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     listener.bind(("127.0.0.1", 0))
     listener.settimeout(240)
-    teller = Teller("127.0.0.1", listener.getsockname()[1])
+    teller = OscSender("127.0.0.1", listener.getsockname()[1])
     teller.send("beat", 3)
     teller.send("section", 2, "drop")
     got = [read_packet(listener.recv(2048))[0] for _ in range(2)]
@@ -230,15 +230,15 @@ def test_what_is_told_arrives() -> None:
 
 
 def test_the_listener_binds_this_machine_unless_told_otherwise() -> None:
-    assert parse_place("9000", "--osc-in") == ("127.0.0.1", 9000)
-    assert parse_place("0.0.0.0:9000", "--osc-in") == ("0.0.0.0", 9000)
-    assert parse_place("[::1]:9000", "--osc-in") == ("::1", 9000)
+    assert parse_address("9000", "--osc-in") == ("127.0.0.1", 9000)
+    assert parse_address("0.0.0.0:9000", "--osc-in") == ("0.0.0.0", 9000)
+    assert parse_address("[::1]:9000", "--osc-in") == ("::1", 9000)
     for wrong in ("", "x", "99999", "host:", ":9000", "9000x", "-1", "٣٣"):
         with pytest.raises(ReactiveError, match="is no place"):
-            parse_place(wrong, "--osc-in")
-    assert opened(("127.0.0.1", 1)) == ""
-    assert "Every machine" in opened(("0.0.0.0", 1))
-    bound = bound_datagrams(*parse_place("0", "--osc-in"))
+            parse_address(wrong, "--osc-in")
+    assert exposure_warning(("127.0.0.1", 1)) == ""
+    assert "Every machine" in exposure_warning(("0.0.0.0", 1))
+    bound = bound_datagrams(*parse_address("0", "--osc-in"))
     assert bound.getsockname()[0] == "127.0.0.1"
     with pytest.raises(OutputError, match="can't listen"):
         bound_datagrams("127.0.0.1", bound.getsockname()[1])

@@ -300,7 +300,7 @@ def test_the_key_is_kept_privately_for_a_while(tmp_path: Path) -> None:
 
 def test_an_allowance_refills() -> None:
     allowance = Allowance(10, 3)
-    allowance.told = 0.0
+    allowance.updated_at = 0.0
     assert [allowance.take(0.0) for _ in range(4)] == [True, True, True, False]
     assert allowance.take(0.11)
     assert not allowance.take(0.11)
@@ -570,10 +570,10 @@ def test_beyond_this_machine_the_token_is_needed_all_the_same(serving: Any) -> N
 
 def test_the_osc_listener_binds_this_machine() -> None:
     pytest.importorskip("pythonosc", reason="the extra [osc] is not installed")
-    from reactive.live.control.external_io import Ways, Wishes
-    from reactive.live.control.osc import parse_place
+    from reactive.live.control.external_io import ExternalIO, ExternalIOOptions
+    from reactive.live.control.osc import parse_address
 
-    ways = Ways(Wishes(osc_in=parse_place("0", "--osc-in")))
-    assert ways._listener is not None
-    assert ways._listener.getsockname()[0] == "127.0.0.1"
-    ways.close()
+    external_io = ExternalIO(ExternalIOOptions(osc_in=parse_address("0", "--osc-in")))
+    assert external_io._osc_socket is not None
+    assert external_io._osc_socket.getsockname()[0] == "127.0.0.1"
+    external_io.close()

@@ -14,9 +14,9 @@ import pytest
 pytest.importorskip("aiohttp", reason="the extra [preview] is not installed")
 pytest.importorskip("tomlkit", reason="the extra [preview] is not installed")
 
-from reactive.audio.corrections import load_corrections, saved_beside
+from reactive.audio.corrections import corrections_path, load_corrections
 from reactive.errors import GridError, PresetError
-from reactive.live.material import Material, Options, gather
+from reactive.live.material import PreviewOptions, SongMaterial, load_material
 from reactive.live.session import Session
 from reactive.preset.schema import load_preset
 
@@ -57,11 +57,11 @@ prompt = "a lamp"
 
 
 @pytest.fixture(scope="module")
-def material(beat_wav: Path, toy_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Material:
+def material(beat_wav: Path, toy_model: Path, tmp_path_factory: pytest.TempPathFactory) -> SongMaterial:
     # a copy, since corrections are kept beside the song
     song = tmp_path_factory.mktemp("song") / "song.wav"
     song.write_bytes(beat_wav.read_bytes())
-    return gather(song, Options(model=str(toy_model), steps=1, threads=1, fps=Fraction(24)))
+    return load_material(song, PreviewOptions(model=str(toy_model), steps=1, threads=1, fps=Fraction(24)))
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def session(material: Material, tmp_path: Path, data: Path) -> Iterator[Session]:
+def session(material: SongMaterial, tmp_path: Path, data: Path) -> Iterator[Session]:
     own = tmp_path / "ours.toml"
     own.write_text(OWN)
     yield Session(material, lambda frames: None, (str(own), "drift"))
@@ -97,11 +97,11 @@ def test_what_was_turned_is_written_and_everything_else_stays(session: Session) 
     session.change({"kind": "prompt", "time": 6.0, "name": "a lamp, oil painting", "text": "a torch, oil painting"})
     session.change({"kind": "black", "time": 7.0, "value": 1})
     wanted = session.stage._decide(session.performance.state)[0]
-    told = session.keepable()
+    told = session.save_plan()
     assert (told["own"], told["path"]) == (True, str(path))
     assert len(told["says"]) == 7
     assert len(told["leaves"]) == 2
-    epoch, written = session.keep()
+    epoch, written = session.save_preset()
     assert written == path
     assert epoch == session.engine.epoch
     text = path.read_text()
@@ -128,7 +128,7 @@ def test_what_was_turned_is_written_and_everything_else_stays(session: Session) 
     ]
     assert session.reload() is None
     with pytest.raises(PresetError, match="nothing was turned"):
-        session.keep()
+        session.save_preset()
 
 
 def test_turning_again_and_again_does_not_pile_up(session: Session) -> None:
@@ -137,7 +137,7 @@ def test_turning_again_and_again_does_not_pile_up(session: Session) -> None:
         turn(session, "walk", value)
         turn(session, "camera", value)
         turn(session, "strength", 0.1)
-        session.keep()
+        session.save_preset()
     preset = load_preset(path)
     assert preset.walk == "(0.4) * 3"
     assert preset.phase[0].lens is not None
@@ -150,25 +150,25 @@ def test_a_shipped_preset_is_forked_and_never_written(session: Session, data: Pa
     turn(session, "walk", 3.0)
     before = session.loaded["drift"].path.read_bytes()
     shipped = session.loaded["drift"].path
-    told = session.keepable()
+    told = session.save_plan()
     assert (told["own"], told["path"], told["name"]) == (False, None, "my-drift")
     with pytest.raises(PresetError, match="ships with"):
-        session.keep()
+        session.save_preset()
     for name in ("../evil", "drift", "A", "", "a/b", "x" * 200):
         with pytest.raises(PresetError):
-            session.keep(name)
-    _, path = session.keep("my-drift")
+            session.save_preset(name)
+    _, path = session.save_preset("my-drift")
     assert path == data / "presets" / "my-drift" / "preset.toml"
     assert shipped.read_bytes() == before
     assert load_preset(path).walk == f"({load_preset(shipped).walk}) * 3"
     assert session.state()["presets"] == [session.first, "my-drift"]
     assert session.state()["preset"] == "my-drift"
     # from now on it is one's own, and its name is taken
-    assert session.keepable()["own"]
+    assert session.save_plan()["own"]
     turn(session, "walk", 2.0)
     with pytest.raises(PresetError, match="installed already"):
-        session.keep("my-drift")
-    assert session.keep()[1] == path
+        session.save_preset("my-drift")
+    assert session.save_preset()[1] == path
 
 
 def test_a_file_that_changed_meanwhile_is_not_overwritten(session: Session) -> None:
@@ -176,7 +176,7 @@ def test_a_file_that_changed_meanwhile_is_not_overwritten(session: Session) -> N
     turn(session, "walk", 2.0)
     path.write_text(OWN.replace("a sea", "a pond"))
     with pytest.raises(PresetError, match="changed meanwhile"):
-        session.keep()
+        session.save_preset()
     assert "a pond" in path.read_text()
 
 
@@ -211,10 +211,10 @@ def test_half_and_double_keep_the_one_and_take_each_other_back(session: Session)
     assert session.material.analysis.tempo == pytest.approx(tempo / 2, rel=0.02)
     saved, _ = load_corrections(song, session.material.track.sha256)
     assert saved == session.material.corrections
-    assert saved_beside(song).is_file()
+    assert corrections_path(song).is_file()
     session.correct({"action": "as heard"})
     assert len(session.material.analysis.beats) == beats
-    assert not saved_beside(song).exists()
+    assert not corrections_path(song).exists()
     session.correct({"action": "double"})
     assert session.material.analysis.tempo == pytest.approx(tempo * 2, rel=0.02)
     session.correct({"action": "double"})
@@ -229,8 +229,8 @@ def test_a_nudge_moves_the_grid_and_a_new_start_finds_it(session: Session, toy_m
     turn(session, "walk", 2.0)
     session.correct({"action": "nudge", "ms": -10})
     assert session.state()["changes"] == 1
-    options = Options(model=str(toy_model), steps=1, threads=1)
-    again = gather(session.material.track.path, options)
+    options = PreviewOptions(model=str(toy_model), steps=1, threads=1)
+    again = load_material(session.material.track.path, options)
     assert again.corrections.offset_ms == 20
     assert np.array_equal(again.analysis.beats, session.material.analysis.beats)
     session.correct({"action": "meter", "meter": "3/4"})

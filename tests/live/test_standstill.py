@@ -11,12 +11,12 @@ import pytest
 
 pytest.importorskip("aiohttp", reason="the extra [preview] is not installed")
 
-from reactive.live.engine import FURTHEST, SKIPPED, Engine
+from reactive.live.engine import MAX_LOOKAHEAD, MAX_SKIPPED_SHARE, Engine
 from reactive.live.estimate import HALF_LIFE, Estimate
-from reactive.live.material import Options, gather
-from reactive.live.pace import STRIDES, Pace
+from reactive.live.material import PreviewOptions, load_material
 from reactive.live.picture_store import Picture
 from reactive.live.session import Session
+from reactive.live.stride import STRIDES, StrideControl
 from reactive.live.transport import Transport
 from reactive.timeline.timeline import FEEDBACK
 
@@ -24,8 +24,8 @@ from reactive.timeline.timeline import FEEDBACK
 @pytest.fixture(scope="module")
 def session(beat_wav: Path, toy_model: Path, live_preset: Path) -> Session:
     """A session whose engine's thread is never started."""
-    options = Options(preset=str(live_preset), model=str(toy_model), steps=1, threads=1, fps=Fraction(24))
-    return Session(gather(beat_wav, options), lambda frames: None, (str(live_preset),))
+    options = PreviewOptions(preset=str(live_preset), model=str(toy_model), steps=1, threads=1, fps=Fraction(24))
+    return Session(load_material(beat_wav, options), lambda frames: None, (str(live_preset),))
 
 
 @pytest.fixture
@@ -92,10 +92,10 @@ def test_something_is_imagined_however_long_a_picture_takes(engine: Engine, seco
     engine._fresh = -1 if edited else engine.epoch
     assert engine._next() is not None
     window = engine.window()[0]
-    assert len(window) <= FURTHEST * 24 + 2
+    assert len(window) <= MAX_LOOKAHEAD * 24 + 2
     # what is skipped ends well within what is looked at
-    lead = min(seconds, SKIPPED * engine._reach()) * 24
-    assert lead < 0.6 * FURTHEST * 24
+    lead = min(seconds, MAX_SKIPPED_SHARE * engine._lookahead()) * 24
+    assert lead < 0.6 * MAX_LOOKAHEAD * 24
 
 
 def test_only_one_late_picture_is_made_where_none_could_be_in_time(engine: Engine) -> None:
@@ -147,7 +147,7 @@ def test_a_late_picture_of_another_shot_is_shown_only_if_it_was_made_late(engine
 def test_it_says_how_far_behind_it_is(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     now = time.monotonic()
     frame = calm(engine)
-    engine.move(Transport(engine.transport.duration, frame / 24, False, now), jumped=True)
+    engine.set_transport(Transport(engine.transport.duration, frame / 24, False, now), jumped=True)
     assert engine.status().behind == 0
     engine.transport = Transport(engine.transport.duration, (frame + 48) / 24, True, now)
     engine._since = now - 1.5
@@ -161,7 +161,7 @@ def test_it_says_how_far_behind_it_is(engine: Engine, monkeypatch: pytest.Monkey
 
 
 def test_a_machine_that_was_busy_is_itself_again_within_seconds() -> None:
-    pace = Pace(24.0)
+    pace = StrideControl(24.0)
     for number in range(20):
         pace.imagined(4, 20.0, now=20.0 * number)
     assert pace.stride == STRIDES[-1]

@@ -14,7 +14,7 @@ pytest.importorskip("aiohttp", reason="the extra [preview] is not installed")
 import aiohttp
 
 from reactive.errors import PresetError
-from reactive.live.web.login import Doors
+from reactive.live.web.login import RequestGuard
 from reactive.live.web.security import Gate, PerAddress
 from reactive.live.web.server import bound_socket
 from reactive.live.web.waiting import WaitingRoom
@@ -29,7 +29,7 @@ def listener() -> Iterator[Any]:
 def room_of(listener: Any) -> tuple[WaitingRoom, Gate, str]:
     port = listener.getsockname()[1]
     gate = Gate("127.0.0.1", port)
-    return WaitingRoom(Doors(gate, "index.html", PerAddress(5, 20)), listener), gate, f"http://127.0.0.1:{port}"
+    return WaitingRoom(RequestGuard(gate, "index.html", PerAddress(5, 20)), listener), gate, f"http://127.0.0.1:{port}"
 
 
 def test_it_says_what_is_being_done_and_makes_room(listener: Any) -> None:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from reactive.errors import ReactiveError
 from reactive.preset.bundle import install
-from reactive.preset.installed import FILE
+from reactive.preset.installed import PRESET_FILE
 from reactive.preset.schema import check_preset, load_preset
 from reactive.preset.toml import parse_toml
 from reactive.render.recipe import Recipe, read_recipe
@@ -119,19 +119,19 @@ def kinds(kind: str) -> int:
 @settings(fuzzed, max_examples=scaled(TEXTS))
 @given(st.sampled_from([RICH, PRESET]), edits)
 def check_texts_of_presets(folder: Path, text: str, changes: list[tuple[int, int, str]]) -> None:
-    file = folder / FILE
+    file = folder / PRESET_FILE
     file.write_bytes(edited(text, changes).encode("utf-8", "surrogatepass"))
     taken("text", lambda: load_preset(file))
     seen["text"] += 1
 
 
 def test_malformed_texts(tmp_path: Path) -> None:
-    assert load_preset(_written(tmp_path / FILE, RICH)).title == "Rich"
+    assert load_preset(_written(tmp_path / PRESET_FILE, RICH)).title == "Rich"
     check_texts_of_presets(tmp_path)
     assert seen["text"] >= TEXTS
     assert seen["text: taken"] > 100
     assert kinds("text: ") > 25
-    assert tree(tmp_path) == [FILE]
+    assert tree(tmp_path) == [PRESET_FILE]
 
 
 def _written(path: Path, text: str) -> Path:
@@ -176,7 +176,7 @@ def test_malformed_tables() -> None:
 NAMES = [
     "a.txt", "A.txt", "photos/b.txt", "../evil.txt", "/evil.txt", "C:evil.txt", "nul.txt", "a.txt/b.txt", "x.svg", "y.py",
     "z.safetensors",
-    "p.png", "v.mp4", "w.lrc", "f.ttf", FILE, "manifest.json", "a\u202e.txt", "e\u0301.txt", "e" * 200 + ".txt", "<b>.txt",
+    "p.png", "v.mp4", "w.lrc", "f.ttf", PRESET_FILE, "manifest.json", "a\u202e.txt", "e\u0301.txt", "e" * 200 + ".txt", "<b>.txt",
 ]  # fmt: skip
 HEADER = tensors(b'{"a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]}}', bytes(4))
 BODIES = [
@@ -219,8 +219,8 @@ def check_bundles(
     changes: list[tuple[int, int, str]],
     bytes_changed: list[tuple[int, int]],
 ) -> None:
-    files = {FILE: edited(PRESET, changes).encode("utf-8", "surrogatepass")}
-    files |= {name: body for name, body, listed in more if listed and name not in (FILE, "manifest.json")}
+    files = {PRESET_FILE: edited(PRESET, changes).encode("utf-8", "surrogatepass")}
+    files |= {name: body for name, body, listed in more if listed and name not in (PRESET_FILE, "manifest.json")}
     parts = [Part("manifest.json", manifest_of(files, **dict(claims)))]
     parts += [Part(name, body) for name, body in files.items()]
     parts += [Part(name, body) for name, body, listed in more if not listed]
@@ -243,7 +243,7 @@ def check_bundles(
             *done.manifest.files,
             "manifest.json",
         }
-        load_preset(done.folder / FILE)
+        load_preset(done.folder / PRESET_FILE)
         shutil.rmtree(done.folder)
     assert sorted(path.name for path in root.iterdir()) in (["data", "sent.reactive"], ["sent.reactive"])
 

@@ -10,7 +10,7 @@ import pytest
 
 from reactive.errors import PresetError
 from reactive.preset.library import find_preset, get_preset, names
-from reactive.preset.schema import check_preset, load_preset, span
+from reactive.preset.schema import check_preset, load_preset, parse_length
 
 SMALL: dict[str, Any] = {
     "version": 1,
@@ -82,11 +82,11 @@ def test_broken_files_are_told_in_one_line(tmp_path: Path) -> None:
 
 
 def test_lengths() -> None:
-    assert (span("2 bars").count, span("2 bars").unit) == (2, "bar")
-    assert (span("1/2 beat").count, span("1/2 beat").unit) == (0.5, "beat")
+    assert (parse_length("2 bars").count, parse_length("2 bars").unit) == (2, "bar")
+    assert (parse_length("1/2 beat").count, parse_length("1/2 beat").unit) == (0.5, "beat")
     for text in ("", "bars", "0 bars", "-1 bar", "2 seconds", "1/0 bar", "99999 bars"):
         with pytest.raises(ValueError, match="length"):
-            span(text)
+            parse_length(text)
 
 
 def test_near_names_are_suggested() -> None:

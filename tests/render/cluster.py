@@ -27,7 +27,7 @@ def renderers(process: int) -> list[int]:
     found = []
     for child in sorted(descendants(process)):
         try:
-            if Path(f"/proc/{child}/cmdline").read_bytes().startswith(b"ray::Renderer"):
+            if Path(f"/proc/{child}/cmdline").read_bytes().startswith(b"ray::RayWorker"):
                 found.append(child)
         except OSError:
             continue

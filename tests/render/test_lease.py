@@ -12,8 +12,8 @@ import pytest
 
 from reactive.errors import OutputError
 from reactive.render.store import lease
-from reactive.render.store.job import Entry, Job
-from reactive.render.store.lease import RENEWED, WATCHED, Held, lease_of
+from reactive.render.store.job import Job, JobFile
+from reactive.render.store.lease import RENEWED, WATCHED, LeaseHolder, lease_of
 
 
 @dataclass
@@ -81,7 +81,7 @@ def test_a_dead_machines_lease_goes_after_a_while(folder: Path, clock: Clock, fi
 def test_this_machines_dead_lease_is_no_hindrance(folder: Path, clock: Clock) -> None:
     with Job(folder) as job:
         held = lease_of(folder)
-    assert held == Held(held.host, os.getpid(), job.owner, held.turn) if held else False
+    assert held == LeaseHolder(held.host, os.getpid(), job.owner, held.turn) if held else False
     write(folder, 3, host=held.host)
     with Job(folder):
         assert clock.now == 0
@@ -92,7 +92,7 @@ def test_a_run_that_was_taken_over_stops_and_leaves_the_others_lease(
 ) -> None:
     monkeypatch.setattr(lease, "RENEWED", 0.01)
     with Job(folder) as job:
-        job.accept(Entry("states/one", "0" * 64, 1))
+        job.accept(JobFile("states/one", "0" * 64, 1))
         for turn in range(10_000):
             # our own renewal may have come between, as may any
             write(folder, turn)
@@ -100,7 +100,7 @@ def test_a_run_that_was_taken_over_stops_and_leaves_the_others_lease(
             if job._lease.taken:
                 break
         with pytest.raises(OutputError, match="taken over by another run"):
-            job.accept(Entry("states/two", "0" * 64, 1))
+            job.accept(JobFile("states/two", "0" * 64, 1))
     held = lease_of(folder)
     assert held is not None
     assert held.owner == "other"

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from reactive.diffusion import calibration
-from reactive.diffusion.calibration import PROMPTS, Measured, change_of, known_pace, measure_pace, outliers
+from reactive.diffusion.calibration import PROMPTS, PaceMeasurement, change_of, known_pace, measure_pace, outliers
 from reactive.diffusion.core import Core
 from reactive.diffusion.models.conditioning import PromptBank
 from reactive.diffusion.models.load import Model, load_model
@@ -60,9 +60,9 @@ def test_a_job_goes_on_at_the_pace_it_was_begun_with(
 ) -> None:
     measured = []
 
-    def measure(*args: object, **options: object) -> Measured:
+    def measure(*args: object, **options: object) -> PaceMeasurement:
         measured.append(args)
-        return Measured(1.7 + len(measured), (("a red sea", 1.5),), 32)
+        return PaceMeasurement(1.7 + len(measured), (("a red sea", 1.5),), 32)
 
     monkeypatch.setattr(pace, "measure_pace", measure)
     shape = {"imagined": (64, 64)}
@@ -87,5 +87,5 @@ def test_a_job_goes_on_at_the_pace_it_was_begun_with(
 def test_what_the_folder_says_is_never_measured(tmp_path: Path, model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pace, "measure_pace", lambda *args, **options: pytest.fail("measured"))
     with Job(tmp_path / "job") as job:
-        said = replace(model, walk={"64x64/1": 1.3})
+        said = replace(model, walk_pace={"64x64/1": 1.3})
         assert job_pace(job, said, 0.0, imagined=(64, 64)) == (1.3, ())

@@ -315,14 +315,14 @@ def test_files_that_are_saved_meanwhile_change_neither_clip_nor_recipe(
     }
     for name, text in texts.items():
         (tmp_path / name).write_text(text)
-    decide = run.decide
+    decide = run.resolve_timeline
 
     def saved_meanwhile(*arguments):
         for name in texts:
             (tmp_path / name).write_text("neither a preset, nor words, nor wishes")
         return decide(*arguments)
 
-    monkeypatch.setattr(run, "decide", saved_meanwhile)
+    monkeypatch.setattr(run, "resolve_timeline", saved_meanwhile)
     given = {"preset": str(tmp_path / "own.toml"), "shots": tmp_path / "own.shots.toml", "duration": 0.5}
     make_clip(room / "song.wav", tmp_path / "clip.mp4", chosen(room, toy_model, **given))
     recipe = read_recipe(tmp_path / "clip.mp4")

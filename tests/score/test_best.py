@@ -6,7 +6,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from reactive.score.best import Look, Loop, appeal_of, best_frame, best_loop, closed
+from reactive.score.best import ClipScan, Loop, appeal_of, best_frame, best_loop, closed
 
 FPS = Fraction(24)
 
@@ -22,15 +22,15 @@ def turning(frames: int, period: int) -> np.ndarray:
 
 def test_the_loop_is_the_period() -> None:
     small = turning(400, 84)
-    loop = best_loop(Look(FPS, np.ones(400), small))
+    loop = best_loop(ClipScan(FPS, np.ones(400), small))
     assert loop.stop - loop.start == 84
 
 
 def test_what_moves_back_and_forth_is_no_loop_at_its_turning_point() -> None:
     small = turning(300, 400)
-    found = best_loop(Look(FPS, np.ones(300), small))
+    found = best_loop(ClipScan(FPS, np.ones(300), small))
     assert 48 <= found.stop - found.start <= 120
-    assert best_loop(Look(FPS, np.ones(20), small[:20])) == Loop(0, 20)
+    assert best_loop(ClipScan(FPS, np.ones(20), small[:20])) == Loop(0, 20)
 
 
 def test_a_loop_is_closed_by_its_fade() -> None:
@@ -58,5 +58,5 @@ def test_the_best_frame_is_not_beside_a_cut_nor_at_an_end() -> None:
     appeal = np.ones(100)
     appeal[[0, 50, 99]] = 9
     appeal[70] = 5
-    assert best_frame(Look(FPS, appeal, small)) == 70
-    assert best_frame(Look(FPS, np.array([1.0]), small[:1])) == 0
+    assert best_frame(ClipScan(FPS, appeal, small)) == 70
+    assert best_frame(ClipScan(FPS, np.array([1.0]), small[:1])) == 0

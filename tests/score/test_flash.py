@@ -8,7 +8,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from reactive.score.flash import GRID, WHITE, Limits, count_flashes, look, open_eye
+from reactive.score.flash import GRID, WHITE, Limits, count_flashes, first_state, next_state
 from reactive.score.limit import Limiter, mixed
 
 FPS = Fraction(24)
@@ -111,10 +111,10 @@ def test_opposite_halves_that_flash_in_turn_count_as_flashing() -> None:
 
 def test_looking_leaves_what_it_was_given() -> None:
     first, second = list(strobe(level(0), level(100), hertz=12, seconds=0.2))[:2]
-    eye = open_eye(first)
-    once, again = look(eye, second, FPS, Limits()), look(eye, second, FPS, Limits())
+    state = first_state(first)
+    once, again = next_state(state, second, FPS, Limits()), next_state(state, second, FPS, Limits())
     assert once.general.events == again.general.events != ()
-    assert eye.general.events == ()
+    assert state.general.events == ()
 
 
 def limited(pictures: list[np.ndarray], fps: Fraction = FPS) -> tuple[list[np.ndarray], list[float]]:

@@ -13,7 +13,7 @@ from reactive.errors import PresetError, TimelineError
 from reactive.preset.palette import parse_palette
 from reactive.preset.schema import Preset, parse_preset
 from reactive.timeline.colours import Colours, recoloured
-from reactive.timeline.controls import turned
+from reactive.timeline.controls import apply_controls
 from reactive.timeline.file import load_timeline, save_timeline
 from reactive.timeline.perform import Change, Stage
 from reactive.timeline.timeline import COLOURS, NO_PALETTE, Timeline, in_use
@@ -99,7 +99,7 @@ def test_the_whole_clip(beat_analysis, preset: Preset, beat_timeline: Timeline) 
 
 
 def test_sliders_turn_the_presets_own(beat_analysis, preset: Preset) -> None:
-    knobs = turned(preset, {"saturation": 2.0, "temperature": 0.5, "palette": 0.0})
+    knobs = apply_controls(preset, {"saturation": 2.0, "temperature": 0.5, "palette": 0.0})
     assert knobs.colour.strength == "(2 * loudness) * 0"
     assert knobs.phase[1].colour is not None
     assert knobs.phase[1].colour.saturation == "(0.25) * 2"

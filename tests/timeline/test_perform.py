@@ -9,7 +9,7 @@ import pytest
 
 from reactive import get_preset
 from reactive.errors import PresetError, TimelineError
-from reactive.timeline.controls import CONTROLS, turned
+from reactive.timeline.controls import CONTROLS, apply_controls
 from reactive.timeline.perform import Change, Performance, Stage
 from reactive.timeline.timeline import Timeline
 
@@ -156,7 +156,7 @@ def test_a_crossfade_passes_from_prompt_to_prompt(stage: Stage) -> None:
 
 def test_controls_at_rest_are_the_preset_itself() -> None:
     preset = get_preset("loop-destroy")
-    assert turned(preset, {name: control.rest for name, control in CONTROLS.items()}) is preset
+    assert apply_controls(preset, {name: control.rest for name, control in CONTROLS.items()}) is preset
 
 
 def test_what_is_no_change_is_refused(stage: Stage) -> None:

@@ -11,7 +11,7 @@ import pytest
 from reactive import build_timeline, get_preset
 from reactive.errors import PresetError, TimelineError
 from reactive.preset.schema import check_preset
-from reactive.preset.shots import Shots, Wish, load_shots, save_shots, shot_photos, shots_path, wish_with
+from reactive.preset.shots import ShotEdit, Shots, changed_edit, load_shots, save_shots, shot_photos, shots_path
 from reactive.timeline.shots import apply_shots, change_shots, find_shot, shots_of
 from reactive.timeline.timeline import CURVES, INTEGERS, NO_SOURCE
 
@@ -38,8 +38,10 @@ def test_shots_are_found_by_name_or_number(beat_timeline, beat_analysis) -> None
 
 def test_a_wish_changes_its_shot_and_nothing_else(beat_timeline, beat_analysis) -> None:
     shot = shots_of(beat_timeline, beat_analysis)[2]
-    wishes = change_shots(beat_timeline, beat_analysis, Shots(), [shot.name], said={"prompt": "a red door", "seed": 5})
-    made, unknown = apply_shots(beat_timeline, beat_analysis, wishes)
+    shot_edits = change_shots(
+        beat_timeline, beat_analysis, Shots(), [shot.name], values={"prompt": "a red door", "seed": 5}
+    )
+    made, unknown = apply_shots(beat_timeline, beat_analysis, shot_edits)
     assert unknown == []
     here = slice(shot.start, shot.stop)
     assert {made.prompts[i] for i in made.columns["prompt_to"][here]} == {"a red door"}
@@ -52,30 +54,30 @@ def test_a_wish_changes_its_shot_and_nothing_else(beat_timeline, beat_analysis) 
 
 
 def test_rolling_gives_another_seed_each_time(beat_timeline, beat_analysis) -> None:
-    wishes, seeds = Shots(), set()
+    shot_edits, seeds = Shots(), set()
     for _ in range(3):
-        wishes = change_shots(beat_timeline, beat_analysis, wishes, ["1"], roll=True)
-        seeds.add(wishes.shot["section 1 / shot 1"].seed)
+        shot_edits = change_shots(beat_timeline, beat_analysis, shot_edits, ["1"], roll=True)
+        seeds.add(shot_edits.shot["section 1 / shot 1"].seed)
     assert len(seeds) == 3
     again = change_shots(beat_timeline, beat_analysis, Shots(), ["1"], roll=True)
     assert again.shot["section 1 / shot 1"].seed in seeds
 
 
 def test_a_locked_shot_survives_another_seed(beat_timeline, beat_analysis) -> None:
-    wishes = change_shots(beat_timeline, beat_analysis, Shots(), ["2"], lock=True)
+    shot_edits = change_shots(beat_timeline, beat_analysis, Shots(), ["2"], lock=True)
     name = shots_of(beat_timeline, beat_analysis)[1].name
     preset = get_preset("loop-destroy")
     other = build_timeline(beat_analysis, preset, samples=16 * 44_100, fps=FPS, seed=99)
-    kept = shots_of(apply_shots(other, beat_analysis, wishes)[0], beat_analysis)[1]
+    kept = shots_of(apply_shots(other, beat_analysis, shot_edits)[0], beat_analysis)[1]
     was = shots_of(beat_timeline, beat_analysis)[1]
     assert shots_of(other, beat_analysis)[1].prompts != was.prompts
     assert (kept.name, kept.prompts, kept.seed) == (name, was.prompts, was.seed)
-    for change in ({"roll": True}, {"said": {"seed": 1}}):
+    for change in ({"roll": True}, {"values": {"seed": 1}}):
         with pytest.raises(TimelineError, match="--unlock"):
-            change_shots(beat_timeline, beat_analysis, wishes, ["2"], **change)
-    freed = change_shots(beat_timeline, beat_analysis, wishes, ["2"], lock=False, roll=True)
+            change_shots(beat_timeline, beat_analysis, shot_edits, ["2"], **change)
+    freed = change_shots(beat_timeline, beat_analysis, shot_edits, ["2"], lock=False, roll=True)
     assert not freed.shot[name].locked
-    assert change_shots(beat_timeline, beat_analysis, wishes, ["2"], reset=True).shot == {}
+    assert change_shots(beat_timeline, beat_analysis, shot_edits, ["2"], reset=True).shot == {}
 
 
 def test_several_prompts_follow_the_fades_of_a_shot(beat_analysis) -> None:
@@ -88,8 +90,8 @@ def test_several_prompts_follow_the_fades_of_a_shot(beat_analysis) -> None:
     }
     plain = build_timeline(beat_analysis, check_preset(data, where="x"), samples=16 * 44_100, fps=FPS, seed=0)
     assert len(shots_of(plain, beat_analysis)) == 1
-    wishes = Shots(shot={"section 1 / shot 1": Wish(prompt=["one", "two", "three"])})
-    made = apply_shots(plain, beat_analysis, wishes)[0]
+    shot_edits = Shots(shot={"section 1 / shot 1": ShotEdit(prompt=["one", "two", "three"])})
+    made = apply_shots(plain, beat_analysis, shot_edits)[0]
     assert shots_of(made, beat_analysis)[0].prompts == ("one", "two", "three")
     assert np.array_equal(made.columns["weight"], plain.columns["weight"])
     texts = [made.prompts[i] for i in made.columns["prompt_from"]]
@@ -112,8 +114,10 @@ def test_own_photographs_come_before_videos(beat_analysis) -> None:
         photos=("a.jpg",), videos=("v.mp4",),
     )  # fmt: skip
     shots = shots_of(plain, beat_analysis)
-    wishes = Shots(shot={shots[1].name: Wish(photo="door.jpg", strength=0.3), "nowhere / shot 1": Wish(seed=1)})
-    made, unknown = apply_shots(plain, beat_analysis, wishes)
+    shot_edits = Shots(
+        shot={shots[1].name: ShotEdit(photo="door.jpg", strength=0.3), "nowhere / shot 1": ShotEdit(seed=1)}
+    )
+    made, unknown = apply_shots(plain, beat_analysis, shot_edits)
     assert unknown == ["nowhere / shot 1"]
     assert made.photos == ("a.jpg", "door.jpg")
     assert set(made.columns["source"][shots[1].start : shots[1].stop]) == {1}
@@ -132,8 +136,8 @@ def test_a_shots_file_says_the_same(tmp_path: Path) -> None:
     shots = Shots(
         song_sha256="ab",
         shot={
-            'drop 1 / shot 2 "é" \\': Wish(prompt=["a \\ \"door\"", "schön 🜂"], photo="d.jpg", seed=7, rolls=2, locked=True),
-            "section 1 / shot 1": Wish(strength=0.25),
+            'drop 1 / shot 2 "é" \\': ShotEdit(prompt=["a \\ \"door\"", "schön 🜂"], photo="d.jpg", seed=7, rolls=2, locked=True),
+            "section 1 / shot 1": ShotEdit(strength=0.25),
         },
     )  # fmt: skip
     path = shots_path(tmp_path / "song.wav")
@@ -168,6 +172,6 @@ def test_a_spoilt_shots_file_is_refused_in_one_line(tmp_path: Path, text: str, w
 
 
 def test_a_wish_takes_only_what_it_knows() -> None:
-    assert wish_with(Wish(), prompt="x").prompt == ["x"]
+    assert changed_edit(ShotEdit(), prompt="x").prompt == ["x"]
     with pytest.raises(PresetError, match="control"):
-        wish_with(Wish(), prompt=["\x1b"])
+        changed_edit(ShotEdit(), prompt=["\x1b"])

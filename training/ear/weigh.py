@@ -21,8 +21,8 @@ from benchmarks.beat_scores import beat_scores
 from benchmarks.ear_pieces import Known, render_split
 from reactive.audio import network
 from reactive.audio.analysis import COMMON_POWER
-from reactive.audio.downbeat_phase import move_ones
-from reactive.audio.levels import EVIDENCE, TO_CHANGE, WEIGHTS, counted, evidence, readings
+from reactive.audio.downbeat_phase import correct_downbeat_phase
+from reactive.audio.levels import EVIDENCE, TO_CHANGE, WEIGHTS, apply_reading, evidence, readings
 from reactive.audio.onset import detect, onset_strength
 from reactive.audio.rhythm import track_beats
 from reactive.audio.spectrum import Spectra, loud_level, measure, scaled
@@ -48,13 +48,13 @@ def weigh_up(spectra: Spectra, beats: np.ndarray, downbeats: np.ndarray) -> Tabl
     """Return what speaks for each reading of a song and how well it fits the truth; None for too short a song."""
     onsets = detect(spectra, onset_strength(spectra))["all"]
     heard = network.activations(spectra)
-    rhythm = move_ones(track_beats(heard, onsets, len(spectra.mel)), spectra)
+    rhythm = correct_downbeat_phase(track_beats(heard, onsets, len(spectra.mel)), spectra)
     every = readings(rhythm, onsets)
     if not every:
         return None
     fits = []
     for reading in every:
-        as_counted = counted(rhythm, reading)
+        as_counted = apply_reading(rhythm, reading)
         beat, level, _ = beat_scores(beats, as_counted.beats)
         fits.append(0.4 * beat + 0.6 * level + beat_scores(downbeats, as_counted.downbeats)[0])
     found = next(number for number, reading in enumerate(every) if reading.found_one)

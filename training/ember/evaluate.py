@@ -23,7 +23,7 @@ from scipy import linalg
 from torch import nn
 from torch.nn import functional
 
-from reactive.diffusion.core import Core, Request, from_bytes
+from reactive.diffusion.core import Core, FrameRequest, from_bytes
 from reactive.diffusion.models.conditioning import PromptBank
 from reactive.diffusion.models.load import Model, default_batch, load_model
 from reactive.diffusion.sampling.noise import NoisePath
@@ -145,16 +145,16 @@ def frechet(a: torch.Tensor, b: torch.Tensor) -> float:
 
 def paint(model: Model, prompts: list[str], *, seeds: int, first_seed: int = 1000) -> torch.Tensor:
     """Return pictures at the model's native size, uint8 [prompts, seeds, 3, h, w]: pure noise, strength 1."""
-    width, height = model.native
+    width, height = model.native_size
     core = Core(
         model, PromptBank(model, prompts), batch=default_batch("cpu", width, height), width=width, height=height
     )
-    path = NoisePath(model.channels, height // model.factor, width // model.factor, 4)
+    path = NoisePath(model.channels, height // model.vae_scale_factor, width // model.vae_scale_factor, 4)
     jobs = [(prompt, first_seed + seed) for prompt in range(len(prompts)) for seed in range(seeds)]
     painted = []
     for first in range(0, len(jobs), core.batch):
         requests = [
-            Request(p, p, 0.0, 1.0, tuple(path.at(s + 100_000 * i, 0.0) for i in range(core.noises_per_picture)))
+            FrameRequest(p, p, 0.0, 1.0, tuple(path.at(s + 100_000 * i, 0.0) for i in range(core.noises_per_picture)))
             for p, s in jobs[first : first + core.batch]
         ]
         painted.append(core.imagine(requests))
@@ -181,15 +181,15 @@ def nearest(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
 @torch.inference_mode()
 def walk_smoothness(model: Model, lpips: Lpips, prompt: str, *, frames: int = 96) -> tuple[float, float]:
     """Return the mean LPIPS between neighbouring frames of a slow walk at 24 frames/s, and the largest over the median."""
-    width, height = model.native
+    width, height = model.native_size
     core = Core(
         model, PromptBank(model, [prompt]), batch=default_batch("cpu", width, height), width=width, height=height
     )
-    path = NoisePath(model.channels, height // model.factor, width // model.factor, 16)
+    path = NoisePath(model.channels, height // model.vae_scale_factor, width // model.vae_scale_factor, 16)
     pictures = []
     for first in range(0, frames, core.batch):
         requests = [
-            Request(
+            FrameRequest(
                 0, 0, 0.0, 1.0,
                 tuple(path.at(7 + i, frame / 24 / WALK_SECONDS) for i in range(core.noises_per_picture)),
             )
@@ -215,15 +215,15 @@ def reconstruction(model: Model, lpips: Lpips, items: list[data.Captioned]) -> t
 @torch.inference_mode()
 def pace(model: Model) -> dict[str, float]:
     """Return pictures a second of denoiser and decoder together, of decoder and of encoder, at the native size."""
-    width, height = model.native
+    width, height = model.native_size
     batch = default_batch("cpu", width, height)
-    shape = (batch, model.channels, height // model.factor, width // model.factor)
+    shape = (batch, model.channels, height // model.vae_scale_factor, width // model.vae_scale_factor)
     z = torch.randn(shape).contiguous(memory_format=torch.channels_last)
     pictures = torch.rand(batch, 3, height, width).contiguous(memory_format=torch.channels_last)
     embeddings = PromptBank(model, ["a sea at night"]).mix(np.zeros(batch, int), np.zeros(batch, int), np.zeros(batch))
     tau = torch.full((batch,), float(model.schedule.steps))
     runs: dict[str, Callable[[], torch.Tensor]] = {
-        "frames_per_s": lambda: model.decode(model.clean(z, tau, embeddings)),
+        "frames_per_s": lambda: model.decode(model.predict_x0(z, tau, embeddings)),
         "decodes_per_s": lambda: model.decode(z),
         "encodes_per_s": lambda: model.encode(pictures),
     }

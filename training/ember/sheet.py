@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from reactive.diffusion.core import Core, Request
+from reactive.diffusion.core import Core, FrameRequest
 from reactive.diffusion.models.conditioning import PromptBank
 from reactive.diffusion.models.load import load_model
 from reactive.diffusion.sampling.noise import NoisePath
@@ -24,14 +24,16 @@ WIDTH = 192
 
 def sheet(core: Core, first: int, *, seed: int) -> Image.Image:
     """Return a sheet of six prompts, from number `first` on, by two seeds."""
-    path = NoisePath(core.model.channels, core.height // core.model.factor, core.width // core.model.factor, 16)
+    path = NoisePath(
+        core.model.channels, core.height // core.model.vae_scale_factor, core.width // core.model.vae_scale_factor, 16
+    )
     size = (WIDTH, WIDTH * core.height // core.width)
     page = Image.new("RGB", (COLUMNS * size[0], ROWS * size[1]))
     for row in range(ROWS):
         for column in range(COLUMNS):
             prompt = first + column
             noises = tuple(path.at(seed + row + 1000 * i, 0.0) for i in range(core.noises_per_picture))
-            picture = core.imagine([Request(prompt, prompt, 0.0, 1.0, noises)])[0]
+            picture = core.imagine([FrameRequest(prompt, prompt, 0.0, 1.0, noises)])[0]
             image = Image.fromarray(picture.permute(1, 2, 0).contiguous().numpy())
             page.paste(image.resize(size, Image.Resampling.LANCZOS), (column * size[0], row * size[1]))
     return page
@@ -49,7 +51,7 @@ def main() -> None:
     torch.set_num_threads(2)
     preset = get_preset(arguments.preset)
     model = load_model(arguments.model, steps=arguments.steps)
-    width, height = model.native
+    width, height = model.native_size
     arguments.out.mkdir(parents=True, exist_ok=True)
     for phase in preset.phase:
         chosen = np.linspace(0, len(phase.prompts) - 1, COLUMNS).astype(int)

@@ -24,7 +24,7 @@ def has_device(kind: str) -> bool:
     return kind == "cpu" or bool(getattr(torch, kind).is_available())
 
 
-def choose_device(wish: str) -> str:
+def choose_device(requested: str) -> str:
     """Return the kind of device for ``auto``, which is the best there is, or for a kind that is asked for.
 
     Raises
@@ -32,15 +32,15 @@ def choose_device(wish: str) -> str:
     ModelError
         If a kind is asked for that torch does not see.
     """
-    if wish == "auto":
+    if requested == "auto":
         return next((kind for kind in CARDS if has_device(kind)), "cpu")
-    if wish not in ("cpu", *CARDS):
-        raise ModelError(f'"{wish}" is no device', where="--device", remedy=f"use auto, cpu, {', '.join(CARDS)}")
-    if not has_device(wish):
-        told = advice()
-        remedy = f"use --device auto; {told}" if told else "use --device auto or cpu"
-        raise ModelError(f"torch sees no {wish} device here", where=f"--device {wish}", remedy=remedy)
-    return wish
+    if requested not in ("cpu", *CARDS):
+        raise ModelError(f'"{requested}" is no device', where="--device", remedy=f"use auto, cpu, {', '.join(CARDS)}")
+    if not has_device(requested):
+        hint = advice()
+        remedy = f"use --device auto; {hint}" if hint else "use --device auto or cpu"
+        raise ModelError(f"torch sees no {requested} device here", where=f"--device {requested}", remedy=remedy)
+    return requested
 
 
 def _module(kind: str) -> Any:
@@ -77,7 +77,7 @@ def free_memory() -> None:
             _module(kind).empty_cache()
 
 
-def choose_dtype(kind: str, wish: str = "auto") -> torch.dtype:
+def choose_dtype(kind: str, requested: str = "auto") -> torch.dtype:
     """Return the number format for a kind of device.
 
     float16 on cards: checkpoints of this family are published and checked in it, and it keeps three bits more than bfloat16.
@@ -88,13 +88,13 @@ def choose_dtype(kind: str, wish: str = "auto") -> torch.dtype:
     ModelError
         If the wish is none of auto, float32, float16 and bfloat16.
     """
-    if wish == "auto":
+    if requested == "auto":
         if kind == "cpu":
             return torch.bfloat16 if multiplies_bfloat16() else torch.float32
         return torch.float16
-    if wish not in DTYPES:
-        raise ModelError(f'"{wish}" is no number format', where="--dtype", remedy=f"use auto, {', '.join(DTYPES)}")
-    return DTYPES[wish]
+    if requested not in DTYPES:
+        raise ModelError(f'"{requested}" is no number format', where="--dtype", remedy=f"use auto, {', '.join(DTYPES)}")
+    return DTYPES[requested]
 
 
 def multiplies_bfloat16() -> bool:
@@ -102,8 +102,8 @@ def multiplies_bfloat16() -> bool:
 
     A processor that only takes the format, and computes in float32, would be slower by the conversions.
     """
-    told = torch.cpu.get_capabilities()
-    multiplies = bool(told.get("amx_bf16") or told.get("avx512_bf16"))
+    capabilities = torch.cpu.get_capabilities()
+    multiplies = bool(capabilities.get("amx_bf16") or capabilities.get("avx512_bf16"))
     onednn: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
     return multiplies and onednn and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
@@ -114,7 +114,7 @@ def autoencoder_dtype(vae: Any, family: str, dtype: torch.dtype) -> torch.dtype:
     return torch.float32 if dtype == torch.float16 and overflows else dtype
 
 
-def prepare(kind: str) -> None:
+def prepare_backend(kind: str) -> None:
     """Set what belongs to a process once: on CUDA, TF32 for what stays in float32, and no autotuning; on CPU, memory.
 
     Autotuning would choose kernels by timing, so two processes could make different bits.
@@ -127,7 +127,7 @@ def prepare(kind: str) -> None:
         keep_freed_memory()
 
 
-def place(part: Any, device: torch.device, dtype: torch.dtype, *, images: bool) -> Any:
+def place_part(part: Any, device: torch.device, dtype: torch.dtype, *, images: bool) -> Any:
     """Return a part ready for inference on a device; those that see images get the channels_last layout."""
     part.to(device=device, dtype=dtype).eval().requires_grad_(False)
     return part.to(memory_format=torch.channels_last) if images else part

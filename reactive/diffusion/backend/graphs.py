@@ -20,11 +20,11 @@ import torch
 from reactive.errors import out_of_memory
 
 # tensors by name, some of them grouped under a name of their own
-Named = dict[str, Any]
-Compute = Callable[[Named], torch.Tensor]
+NamedTensors = dict[str, Any]
+Compute = Callable[[NamedTensors], torch.Tensor]
 # makes a graph: given what computes, its inputs' fixed memory and the pool that it may use, returns how to replay it and
 # where the result then lies
-Recorder = Callable[[Compute, Named, Any], tuple[Callable[[], None], torch.Tensor]]
+Recorder = Callable[[Compute, NamedTensors, Any], tuple[Callable[[], None], torch.Tensor]]
 # shapes kept for each network: a preview has batches of several
 _KEPT = 3
 
@@ -33,7 +33,7 @@ _KEPT = 3
 class Graph:
     """A recorded computation: the fixed memory of its inputs, how to replay it, and the memory of its result."""
 
-    inputs: Named
+    inputs: NamedTensors
     replay: Callable[[], None]
     output: torch.Tensor
 
@@ -57,7 +57,7 @@ class Graphs:
         # cores of one model may run in several threads, but a graph's memory is one
         self._lock = threading.Lock()
 
-    def run(self, name: str, compute: Compute, inputs: Named) -> torch.Tensor:
+    def run(self, name: str, compute: Compute, inputs: NamedTensors) -> torch.Tensor:
         """Return what `compute` makes of `inputs`, by replay where it was recorded for such shapes.
 
         The first call of a shape records it. What can't be recorded is computed plainly, now and later.
@@ -85,7 +85,7 @@ class Graphs:
             # a pool whose last graph is gone can't be used again
             self._pool = None
 
-    def _recorded(self, compute: Compute, inputs: Named) -> Graph | None:
+    def _recorded(self, compute: Compute, inputs: NamedTensors) -> Graph | None:
         held = _copies(inputs)
         if self._pool is None:
             self._pool = self.new_pool()
@@ -99,7 +99,7 @@ class Graphs:
         return Graph(held, replay, output)
 
 
-def record_cuda(compute: Compute, inputs: Named, pool: Any) -> tuple[Callable[[], None], torch.Tensor]:
+def record_cuda(compute: Compute, inputs: NamedTensors, pool: Any) -> tuple[Callable[[], None], torch.Tensor]:
     """Record a computation as a CUDA graph, after two calls that let libraries choose and reserve what they need."""
     cuda: Any = torch.cuda
     aside = cuda.Stream()
@@ -121,18 +121,18 @@ def graphs_for(kind: str) -> Graphs | None:
     return Graphs(record_cuda, cuda.graph_pool_handle) if kind == "cuda" else None
 
 
-def _shapes(inputs: Named) -> tuple[Any, ...]:
+def _shapes(inputs: NamedTensors) -> tuple[Any, ...]:
     return tuple(
         (name, _shapes(value)) if isinstance(value, dict) else (name, tuple(value.shape), value.dtype, value.stride())
         for name, value in sorted(inputs.items())
     )
 
 
-def _copies(inputs: Named) -> Named:
+def _copies(inputs: NamedTensors) -> NamedTensors:
     return {name: _copies(value) if isinstance(value, dict) else value.clone() for name, value in inputs.items()}
 
 
-def _fill(held: Named, inputs: Named) -> None:
+def _fill(held: NamedTensors, inputs: NamedTensors) -> None:
     for name, value in inputs.items():
         if isinstance(value, dict):
             _fill(held[name], value)

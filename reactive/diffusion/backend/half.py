@@ -22,14 +22,16 @@ def half_works(device: torch.device) -> bool:
     return bool(((inside - _TRUTH).abs() < 0.05).all())
 
 
-def usable_dtype(device: torch.device, dtype: torch.dtype, wish: str, name: str) -> tuple[torch.dtype, tuple[str, ...]]:
+def usable_dtype(
+    device: torch.device, dtype: torch.dtype, requested: str, name: str
+) -> tuple[torch.dtype, tuple[str, ...]]:
     """Return the number format to load a model in, and what a user should know of it.
 
     Parameters
     ----------
     dtype
         What was chosen.
-    wish
+    requested
         What the user asked for; ``auto`` leaves it to us.
     name
         The model's, for messages.
@@ -41,9 +43,9 @@ def usable_dtype(device: torch.device, dtype: torch.dtype, wish: str, name: str)
     """
     if device.type == "cpu" or dtype != torch.float16 or half_works(device):
         return dtype, ()
-    if wish != "auto":
+    if requested != "auto":
         raise ModelError(
-            "this card gives no numbers in float16", where=f"{name}, --dtype {wish}", remedy="use --dtype float32"
+            "this card gives no numbers in float16", where=f"{name}, --dtype {requested}", remedy="use --dtype float32"
         )
     return torch.float32, (
         "this card gives no numbers in float16, so float32 is used: half the speed, twice the memory.",

@@ -16,7 +16,7 @@ from reactive.diffusion.models.model import Model
 from reactive.errors import ModelError
 
 
-def whole(pictures: torch.Tensor) -> torch.Tensor:
+def is_finite(pictures: torch.Tensor) -> torch.Tensor:
     """Return which pictures [n, ...] consist of finite numbers, bool [n]."""
     # what is no number reaches the least or the greatest; a fifth of the time of looking at each, and no memory
     within = tuple(range(1, pictures.dim()))
@@ -35,15 +35,15 @@ def in_float32(model: Model) -> Iterator[Model]:
         If it is in float32 already, so that nothing is left to try.
     """
     if model.dtype == model.vae_dtype == torch.float32:
-        raise _no_numbers(model)
-    told = None if model.told_guidance is None else model.told_guidance.float()
+        raise _not_finite(model)
+    guidance = None if model.guidance_embedding is None else model.guidance_embedding.float()
     yield replace(
         model, unet=_in_float32(model.unet), vae=_in_float32(model.vae), dtype=torch.float32, vae_dtype=torch.float32,
-        told_guidance=told, graphs=None,
+        guidance_embedding=guidance, graphs=None,
     )  # fmt: skip
 
 
-def require_whole(pictures: torch.Tensor, model: Model) -> None:
+def require_finite(pictures: torch.Tensor, model: Model) -> None:
     """Check that pictures consist of finite numbers.
 
     Raises
@@ -51,8 +51,8 @@ def require_whole(pictures: torch.Tensor, model: Model) -> None:
     ModelError
         If they don't.
     """
-    if not bool(whole(pictures).all()):
-        raise _no_numbers(model)
+    if not bool(is_finite(pictures).all()):
+        raise _not_finite(model)
 
 
 def _in_float32(part: nn.Module) -> nn.Module:
@@ -70,7 +70,7 @@ def _in_float32(part: nn.Module) -> nn.Module:
     return deepcopy(part, held)
 
 
-def _no_numbers(model: Model) -> ModelError:
+def _not_finite(model: Model) -> ModelError:
     return ModelError(
         "makes pictures that are no numbers, even in float32", where=model.name,
         remedy="use another model, --vae or --lora; its weights are damaged or do not fit together",

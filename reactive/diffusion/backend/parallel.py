@@ -16,15 +16,15 @@ import torch
 
 T = TypeVar("T")
 # a part of fewer pictures wastes more than it gains
-FEWEST = 2
+MIN_PART = 2
 
 
-def parts_of(batch: int, threads: int) -> int:
+def part_count(batch: int, threads: int) -> int:
     """Return into how many equal parts a batch is split for so many processor threads."""
-    return next(parts for parts in range(min(threads, max(batch // FEWEST, 1)), 0, -1) if batch % parts == 0)
+    return next(parts for parts in range(min(threads, max(batch // MIN_PART, 1)), 0, -1) if batch % parts == 0)
 
 
-class Hands:
+class BatchSplitter:
     """Threads that each call a function on a part of a batch.
 
     Parameters
@@ -40,9 +40,7 @@ class Hands:
         self.threads = threads
         self._pool = ThreadPoolExecutor(parts, "reactive-hand") if parts > 1 else None
 
-    def share(
-        self, call: Callable[[list[T]], tuple[torch.Tensor, ...]], items: Sequence[T]
-    ) -> tuple[torch.Tensor, ...]:
+    def run(self, call: Callable[[list[T]], tuple[torch.Tensor, ...]], items: Sequence[T]) -> tuple[torch.Tensor, ...]:
         """Return the tensors that `call` makes of each part of `items`, each put together again in order."""
         if self._pool is None:
             return call(list(items))

@@ -24,7 +24,7 @@ _TEXT_TOKENS = 32 * 77
 
 
 @dataclass(frozen=True)
-class Shape:
+class BatchShape:
     """Pictures of a batch, pictures that are encoded or decoded at once (0: all of them), and the class of memory in GB."""
 
     batch: int
@@ -33,7 +33,7 @@ class Shape:
 
 
 @dataclass(frozen=True)
-class Needs:
+class MemoryNeeds:
     """What a model's parts need.
 
     Attributes
@@ -79,7 +79,7 @@ class Needs:
         finished = 3 * width * height * batch * (self.vae_number + 8)
         return int(max(costs) * self.vae_number * (slices or batch)) + finished
 
-    def total(self, width: int, height: int, shape: Shape) -> int:
+    def total(self, width: int, height: int, shape: BatchShape) -> int:
         """Return the bytes that rendering needs at most: the text encoders have left by then."""
         batch = shape.batch
         work = max(self.network(width, height, batch), self.autoencoder(width, height, shape.slices, batch))
@@ -113,13 +113,13 @@ def budget(memory: int) -> int:
     return int((0.9 * memory - 0.4) * GIB)
 
 
-def needs_of(model: Model) -> Needs:
+def needs_of(model: Model) -> MemoryNeeds:
     """Return what a loaded model needs."""
     encoders = [part for part in (model.text_encoder, model.text_encoder_2) if part is not None]
-    return Needs(
+    return MemoryNeeds(
         unet=model.unet.config, vae=model.vae.config, unet_bytes=_bytes(model.unet), vae_bytes=_bytes(model.vae),
         text_bytes=sum(map(_bytes, encoders)), number=model.dtype.itemsize, vae_number=model.vae_dtype.itemsize,
-        factor=model.factor, twice=model.guidance > 1.0 and model.told_guidance is None,
+        factor=model.vae_scale_factor, twice=model.guidance > 1.0 and model.guidance_embedding is None,
         written=model.device.type in WRITES_ATTENTION,
         text_numbers=sum(text_numbers(part.config.hidden_size, part.config.num_hidden_layers) for part in encoders),
     )  # fmt: skip
@@ -130,7 +130,7 @@ def text_numbers(width: int, layers: int) -> int:
     return width * (layers + 1 + 10)
 
 
-def rule(needs: Needs, kind: str, memory: int, width: int, height: int) -> Shape:
+def shape_by_rule(needs: MemoryNeeds, kind: str, memory: int, width: int, height: int) -> BatchShape:
     """Return the shape for ``--batch auto``.
 
     Parameters
@@ -142,21 +142,21 @@ def rule(needs: Needs, kind: str, memory: int, width: int, height: int) -> Shape
     """
     most = default_batch(kind, width, height)
     if kind == "cpu" or not memory:
-        return Shape(most)
+        return BatchShape(most)
     room = budget(memory)
     batch = most
     while batch:
         slices = batch
         while slices:
-            shape = Shape(batch, slices, memory)
+            shape = BatchShape(batch, slices, memory)
             if needs.total(width, height, shape) <= room:
                 return shape
             slices //= 2
         batch //= 2
-    return Shape(1, 1, memory)
+    return BatchShape(1, 1, memory)
 
 
-def shape_of(model: Model, width: int, height: int, *, batch: int = 0, slices: int = 0) -> Shape:
+def shape_of(model: Model, width: int, height: int, *, batch: int = 0, slices: int = 0) -> BatchShape:
     """Return the shape of a model's batches at an imagine-size.
 
     Parameters
@@ -165,16 +165,16 @@ def shape_of(model: Model, width: int, height: int, *, batch: int = 0, slices: i
         What is asked for; 0: by rule.
     """
     needs = needs_of(model)
-    found = rule(needs, model.device.type, model.memory, width, height)
+    found = shape_by_rule(needs, model.device.type, model.memory, width, height)
     if not batch:
-        return Shape(found.batch, slices or found.slices, found.memory)
+        return BatchShape(found.batch, slices or found.slices, found.memory)
     if slices or not found.memory:
-        return Shape(batch, slices, found.memory)
+        return BatchShape(batch, slices, found.memory)
     # a batch of the user's own is still decoded in slices that fit beside it
     fitting, room = batch, budget(found.memory)
-    while fitting > 1 and needs.total(width, height, Shape(batch, fitting)) > room:
+    while fitting > 1 and needs.total(width, height, BatchShape(batch, fitting)) > room:
         fitting //= 2
-    return Shape(batch, fitting, found.memory)
+    return BatchShape(batch, fitting, found.memory)
 
 
 def _bytes(part: object) -> int:

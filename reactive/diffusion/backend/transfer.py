@@ -14,7 +14,7 @@ import torch
 
 
 @dataclass(frozen=True)
-class Leaving:
+class HostCopy:
     """A tensor on its way to the host; `arrived` is the event that it is there, None where it is there already."""
 
     tensor: torch.Tensor
@@ -27,10 +27,10 @@ class Leaving:
         return self.tensor
 
 
-def to_host(tensor: torch.Tensor) -> Leaving:
+def to_host(tensor: torch.Tensor) -> HostCopy:
     """Begin to copy a tensor to the host, while the device goes on with the next batch."""
     if tensor.device.type != "cuda":
-        return Leaving(tensor.cpu())
+        return HostCopy(tensor.cpu())
     stream = _copies(tensor.device)
     stream.wait_stream(torch.cuda.current_stream(tensor.device))
     cuda: Any = torch.cuda
@@ -41,7 +41,7 @@ def to_host(tensor: torch.Tensor) -> Leaving:
         tensor.record_stream(stream)
         arrived: Any = cuda.Event()
         arrived.record(stream)
-    return Leaving(held, arrived)
+    return HostCopy(held, arrived)
 
 
 def stacked(tensors: Sequence[torch.Tensor], device: torch.device) -> torch.Tensor:

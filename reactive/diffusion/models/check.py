@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from reactive.diffusion.models.catalogue import EMBER, ENTRIES, Entry, known, read_json
+from reactive.diffusion.models.catalogue import EMBER, ENTRIES, CatalogueEntry, find_entry, read_json
 from reactive.diffusion.models.diffusers_folder import folder_family, folder_sampling
 from reactive.diffusion.models.locate import cached, find_model
 from reactive.diffusion.models.lora import find_lora, parse_lora, read_layers, weights_in
@@ -29,7 +29,7 @@ def check_model(name: str) -> dict[str, Any]:
     ModelError
         If it can't be used, and why.
     """
-    entry = known(name)
+    entry = find_entry(name)
     if entry is not None and entry.kind == "vae":
         return _check_autoencoder(entry)
     if entry is not None and entry.kind == "lora":
@@ -60,7 +60,7 @@ def list_models() -> list[dict[str, Any]]:
     return rows
 
 
-def _is_here(entry: Entry) -> bool:
+def _is_here(entry: CatalogueEntry) -> bool:
     try:
         cached(entry.hub, entry.name, entry.name, entry.file)
     except ModelError:
@@ -76,8 +76,8 @@ def _check_folder(folder: Path, name: str) -> dict[str, Any]:
         require_safetensors(folder / part, name)
     files = [file for part in weighty for file in sorted((folder / part).glob("*.safetensors"))]
     formats = _formats(files, name)
-    scheduler, wishes, taken = folder_sampling(folder, name, family)
-    sampling = read_sampling(scheduler, wishes, name=name, taken=taken)
+    scheduler, defaults, taken = folder_sampling(folder, name, family)
+    sampling = read_sampling(scheduler, defaults, name=name, recognized_as=taken)
     unet, vae = read_json(folder / "unet" / "config.json", name), read_json(folder / "vae" / "config.json", name)
     facts: dict[str, Any] = {"kind": "folder", "family": family.name, "path": str(folder)}
     facts |= _facts(sampling, _native(unet, vae), formats, sum(file.stat().st_size for file in files))
@@ -91,7 +91,7 @@ def _check_file(path: Path, name: str) -> dict[str, Any]:
     header = read_header(path, name)
     folder = CONFIGS / header.config
     scheduler = header.scheduler(read_json(folder / "scheduler" / "scheduler_config.json", name))
-    sampling = read_sampling(scheduler, header.wishes, name=path.name, taken=header.taken)
+    sampling = read_sampling(scheduler, header.defaults, name=path.name, recognized_as=header.recognized_as)
     unet, vae = read_json(folder / "unet" / "config.json", name), read_json(folder / "vae" / "config.json", name)
     facts: dict[str, Any] = {"kind": "single file", "family": header.family.name, "path": str(path)}
     facts |= _facts(sampling, _native(unet, vae), _formats([path], name), path.stat().st_size)
@@ -111,11 +111,11 @@ def _check_lora(name: str) -> dict[str, Any]:
         "changes": parts,
         "size_mb": _megabytes(lora.path.stat().st_size),
         "sha256": lora.sha256,
-        "wishes": {key: list(value) if isinstance(value, tuple) else value for key, value in lora.wishes.items()},
+        "wishes": {key: list(value) if isinstance(value, tuple) else value for key, value in lora.defaults.items()},
     }
 
 
-def _check_autoencoder(entry: Entry) -> dict[str, Any]:
+def _check_autoencoder(entry: CatalogueEntry) -> dict[str, Any]:
     folder = cached(entry.hub, entry.name, entry.name)
     require_safetensors(folder, entry.name)
     files = sorted(folder.glob("*.safetensors"))

@@ -8,10 +8,10 @@ from copy import copy
 import numpy as np
 import torch
 
-from reactive.diffusion.backend.shortage import one_line
+from reactive.diffusion.backend.out_of_memory import reported_in_one_line
 from reactive.diffusion.models.families import Conditioning, blend, choose, join, turn
 from reactive.diffusion.models.model import Model
-from reactive.diffusion.models.text_encoders import visiting
+from reactive.diffusion.models.text_encoders import on_device
 
 _CHUNK = 32
 
@@ -49,7 +49,7 @@ class PromptBank:
         self.empty = _negative(model, [""])
 
     @classmethod
-    def regrown(
+    def extended(
         cls, bank: PromptBank | None, model: Model, prompts: Sequence[str], negatives: Sequence[str] = ()
     ) -> PromptBank:
         """Return a bank of all `prompts`; what an earlier bank of the same model knows is not embedded again."""
@@ -108,7 +108,7 @@ def _embed(model: Model, prompts: list[str]) -> Conditioning:
     Each text runs in a batch of one shape, so that its embedding does not depend on which others there are.
     """
     parts = []
-    with one_line("embed its prompts", model.name), visiting(model):
+    with reported_in_one_line("embed its prompts", model.name), on_device(model):
         for first in range(0, len(prompts), _CHUNK):
             chunk = prompts[first : first + _CHUNK]
             padded = chunk + [chunk[-1]] * (_CHUNK - len(chunk))

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from reactive.diffusion.models.autoencoders import load_autoencoder
-from reactive.diffusion.models.catalogue import known, read_json, read_wishes
+from reactive.diffusion.models.catalogue import find_entry, read_defaults, read_json
 from reactive.diffusion.models.families import FAMILIES, SDXL, Family, family_of
 from reactive.diffusion.models.few_step import few_step_of
 from reactive.diffusion.models.locate import hash_files
@@ -18,16 +18,16 @@ from reactive.errors import ModelError
 
 
 @dataclass(frozen=True)
-class Parts:
+class ModelParts:
     """What a folder or file holds, before it is put in place: modules by part, configuration, hash."""
 
     family: Family
     modules: dict[str, Any]
     scheduler: dict[str, Any]
-    wishes: dict[str, Any]
+    defaults: dict[str, Any]
     zero_negative: bool
     sha256: str
-    taken: str = ""
+    recognized_as: str = ""
 
 
 def folder_family(folder: Path, index: dict[str, Any], name: str) -> Family:
@@ -49,7 +49,7 @@ def folder_family(folder: Path, index: dict[str, Any], name: str) -> Family:
     return family
 
 
-def load_folder(folder: Path, name: str, dtype: torch.dtype) -> Parts:
+def load_folder(folder: Path, name: str, dtype: torch.dtype) -> ModelParts:
     from diffusers import UNet2DConditionModel
     from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
@@ -72,15 +72,15 @@ def load_folder(folder: Path, name: str, dtype: torch.dtype) -> Parts:
     except (OSError, ValueError, RuntimeError, KeyError, TypeError) as problem:
         raise unloadable(problem, name) from None
     modules["vae"] = load_autoencoder(folder / "vae", name, dtype, modules["unet"].config.in_channels)
-    scheduler, wishes, taken = folder_sampling(folder, name, family)
-    return Parts(
+    scheduler, defaults, taken = folder_sampling(folder, name, family)
+    return ModelParts(
         family=family,
         modules=modules,
         scheduler=scheduler,
-        wishes=wishes,
+        defaults=defaults,
         zero_negative=bool(index.get("force_zeros_for_empty_prompt", family is SDXL)),
         sha256=hash_files(folder, family.parts),
-        taken=taken,
+        recognized_as=taken,
     )
 
 
@@ -90,11 +90,11 @@ def folder_sampling(folder: Path, name: str, family: Family) -> tuple[dict[str, 
     Many folders of few-step models still hold the scheduler of the model that they were distilled from.
     """
     scheduler = read_json(folder / "scheduler" / "scheduler_config.json", name)
-    own = read_wishes(folder / "reactive.json", name)
-    entry = known(name)
+    own = read_defaults(folder / "reactive.json", name)
+    entry = find_entry(name)
     if entry is not None or own.keys() & {"steps", "sampler", "timesteps"}:
-        return scheduler, {**(entry.wishes if entry else {}), **own}, ""
+        return scheduler, {**(entry.defaults if entry else {}), **own}, ""
     few = few_step_of([("by its name", Path(name).name)], "sdxl" if family is SDXL else "")
     if few is None:
         return scheduler, own, ""
-    return {**scheduler, **few.scheduler}, {**few.wishes, **own}, f"{few.name} ({few.by})"
+    return {**scheduler, **few.scheduler}, {**few.defaults, **own}, f"{few.name} ({few.by})"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from reactive.diffusion.models.catalogue import known
-from reactive.diffusion.models.presence import missing_of, wanted_files
+from reactive.diffusion.models.catalogue import find_entry
+from reactive.diffusion.models.presence import missing_files, wanted_files
 from reactive.errors import ModelError
 
 
@@ -29,7 +29,7 @@ def pull(name: str, *, full: bool = False) -> Path:
 
     # whichever library the hub's client stands on, this is the base of what it raises without a connection
     client_error: type[Exception] = HfHubHTTPError.__bases__[0]
-    entry = known(name)
+    entry = find_entry(name)
     hub = entry.hub if entry else name
     if hub.count("/") != 1 or hub.startswith((".", "/")):
         raise ModelError("is neither a known name nor a hub id", where=name, remedy="see `reactive models list`")
@@ -56,7 +56,7 @@ def pull(name: str, *, full: bool = False) -> Path:
             where=name,
             remedy="look for another version: pickled weights can run code and are not read",
         )
-    lack = missing_of(folder)
+    lack = missing_files(folder)
     if lack:
         raise ModelError(f"is not whole on the hub: {lack}", where=name, remedy="look for another version")
     return folder

@@ -156,7 +156,7 @@ def _nothing(model: Model, z: torch.Tensor, conditioning: Conditioning) -> dict[
 
 def _size_and_pooled(model: Model, z: torch.Tensor, conditioning: Conditioning) -> dict[str, Any]:
     """Original size, crop and aim: the picture is told to be whole, and of just the size that it has."""
-    height, width = z.shape[-2] * model.factor, z.shape[-1] * model.factor
+    height, width = z.shape[-2] * model.vae_scale_factor, z.shape[-1] * model.vae_scale_factor
     ids = torch.tensor([[height, width, 0, 0, height, width]], dtype=torch.float32).to(z.device)
     return {"added_cond_kwargs": {"text_embeds": conditioning.pooled, "time_ids": ids.expand(len(z), -1)}}
 

@@ -35,7 +35,7 @@ class FewStep:
         For people.
     scheduler
         Its scheduler, by the names of diffusers' ``scheduler_config.json``.
-    wishes
+    defaults
         Steps, guidance and times, as a ``reactive.json`` has them.
     by
         Where it was read, in words.
@@ -43,7 +43,7 @@ class FewStep:
 
     name: str
     scheduler: Mapping[str, Any]
-    wishes: Mapping[str, Any]
+    defaults: Mapping[str, Any]
     by: str = field(default="")
 
 
@@ -74,7 +74,7 @@ def few_step_of(names: Sequence[tuple[str, str]], family: str, *, lora: bool = F
         counted = [int(number) for _, text in names for number in _STEPS.findall(text)]
         found = _named(name, family, counted[0] if counted else 0, lora)
         if found is not None:
-            return FewStep(found.name, found.scheduler, found.wishes, by)
+            return FewStep(found.name, found.scheduler, found.defaults, by)
     return None
 
 
@@ -123,8 +123,8 @@ def _named(name: str, family: str, steps: int, lora: bool) -> FewStep | None:
     if any(word.endswith("turbo") for word in words) and not lora:
         original = all(word in _PLAIN or word.isdigit() for word in words)
         what = f"{prefix}-Turbo" if original else f"a model merged with {prefix}-Turbo"
-        wishes = {"steps": steps or (1 if original else 4), "guidance": 1.0, "trained": FOUR_TIMES}
-        return FewStep(what, _euler("epsilon"), wishes)
+        defaults = {"steps": steps or (1 if original else 4), "guidance": 1.0, "trained": FOUR_TIMES}
+        return FewStep(what, _euler("epsilon"), defaults)
     return None
 
 
@@ -157,11 +157,11 @@ def _lightning(words: list[str], steps: int) -> FewStep:
         return FewStep("a model merged with SDXL-Lightning", _euler("epsilon"), {"steps": 4, "guidance": 1.0})
     # the checkpoint of one step predicts the picture itself
     clean = steps == 1 and ("x" in words or "x0" in words)
-    wishes = {"guidance": 1.0, "timesteps": trailing_times(steps)}
+    defaults = {"guidance": 1.0, "timesteps": trailing_times(steps)}
     return FewStep(
         f"SDXL-Lightning of {steps} {'step' if steps == 1 else 'steps'}",
         _euler("sample" if clean else "epsilon"),
-        wishes,
+        defaults,
     )
 
 

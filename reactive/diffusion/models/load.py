@@ -14,15 +14,21 @@ from pathlib import Path
 import torch
 
 from reactive.diffusion.backend.compile import compile_networks
-from reactive.diffusion.backend.device import autoencoder_dtype, choose_dtype, device_memory, place, prepare
+from reactive.diffusion.backend.device import (
+    autoencoder_dtype,
+    choose_dtype,
+    device_memory,
+    place_part,
+    prepare_backend,
+)
 from reactive.diffusion.backend.device import choose_device as choose_device
 from reactive.diffusion.backend.device import default_batch as default_batch
 from reactive.diffusion.backend.device import default_threads as default_threads
 from reactive.diffusion.backend.fold import fold_decoder, fold_encoder
 from reactive.diffusion.backend.graphs import graphs_for
 from reactive.diffusion.backend.half import usable_dtype
+from reactive.diffusion.backend.out_of_memory import loading
 from reactive.diffusion.backend.shapes import memory_class
-from reactive.diffusion.backend.shortage import loading
 from reactive.diffusion.models.autoencoders import find_autoencoder, hash_autoencoder, load_autoencoder
 from reactive.diffusion.models.catalogue import EMBER as EMBER
 from reactive.diffusion.models.diffusers_folder import load_folder
@@ -32,8 +38,8 @@ from reactive.diffusion.models.locate import hash_folder as hash_folder
 from reactive.diffusion.models.lora import find_lora, fuse, parse_lora
 from reactive.diffusion.models.model import Model as Model
 from reactive.diffusion.models.single_file import CONFIGS, load_file
-from reactive.diffusion.models.text_encoders import LEAVING
-from reactive.diffusion.sampling.sampling import NOTHING_SAID, read_sampling
+from reactive.diffusion.models.text_encoders import OWN_MEMORY
+from reactive.diffusion.sampling.sampling import NO_OVERRIDES, read_sampling
 
 
 @loading
@@ -48,7 +54,7 @@ def load_model(
     dtype: str = "auto",
     config: Path | None = None,
     compiled: bool = False,
-    said: Mapping[str, str] = NOTHING_SAID,
+    overrides: Mapping[str, str] = NO_OVERRIDES,
 ) -> Model:
     """Load a model for a device.
 
@@ -73,7 +79,7 @@ def load_model(
         A diffusers folder that describes a single file. Default: what ships for its family.
     compiled
         Whether its networks are compiled by torch.compile, which takes minutes at their first call.
-    said
+    overrides
         Sampler, spacing and prediction where the user says them, by these names; they count more than what the model says.
 
     Raises
@@ -85,15 +91,15 @@ def load_model(
     where = torch.device(device)
     number_format, notes = usable_dtype(where, choose_dtype(device, dtype), dtype, name)
     adapters = [find_lora(*parse_lora(text)) for text in loras]
-    prepare(device)
+    prepare_backend(device)
     _quiet()
     parts = (
         load_file(found, name, number_format, config) if found.is_file() else load_folder(found, name, number_format)
     )
-    modules, wishes, sha256 = parts.modules, dict(parts.wishes), parts.sha256
+    modules, defaults, sha256 = parts.modules, dict(parts.defaults), parts.sha256
     for adapter in adapters:
         fuse(adapter, modules)
-        wishes |= adapter.wishes
+        defaults |= adapter.defaults
         sha256 = _chained(sha256, f"lora {adapter.scale!r} {adapter.sha256}")
     if vae is not None:
         folder = find_autoencoder(vae, parts.family)
@@ -101,7 +107,9 @@ def load_model(
         modules["vae"] = load_autoencoder(folder, vae, number_format, modules["unet"].config.in_channels, described)
         sha256 = _chained(sha256, f"vae {hash_autoencoder(folder)}")
     short = found.name if found.is_file() else name
-    sampling = read_sampling(parts.scheduler, wishes, name=short, steps=steps, said=said, taken=parts.taken)
+    sampling = read_sampling(
+        parts.scheduler, defaults, name=short, steps=steps, overrides=overrides, recognized_as=parts.recognized_as
+    )
     sampling = replace(sampling, notes=(*(note for adapter in adapters for note in adapter.notes), *sampling.notes))
     chosen = sampling.guidance if guidance is None else guidance
     vae_format = autoencoder_dtype(modules["vae"], parts.family.name, number_format)
@@ -109,8 +117,8 @@ def load_model(
         if not part.startswith("tokenizer"):
             exact = vae_format if part == "vae" else number_format
             # text encoders wait on the host until there are prompts to embed
-            at = torch.device("cpu") if part.startswith("text") and where.type in LEAVING else where
-            modules[part] = place(module, at, exact, images=part in ("unet", "vae"))
+            at = torch.device("cpu") if part.startswith("text") and where.type in OWN_MEMORY else where
+            modules[part] = place_part(module, at, exact, images=part in ("unet", "vae"))
     for half, fold in ((modules["vae"].decoder, fold_decoder), (modules["vae"].encoder, fold_encoder)):
         if isinstance(getattr(half, "layers", None), torch.nn.Sequential):
             half.layers = fold(half.layers)
@@ -127,14 +135,14 @@ def load_model(
         family=parts.family,
         sampling=sampling,
         guidance=chosen,
-        native=(width * factor, height * factor),
-        factor=factor,
+        native_size=(width * factor, height * factor),
+        vae_scale_factor=factor,
         device=where,
         dtype=number_format,
         vae_dtype=vae_format,
         zero_negative=parts.zero_negative,
-        told_guidance=guidance_embedding(chosen, told).to(where, number_format) if told else None,
-        walk=wishes.get("walk", {}),
+        guidance_embedding=guidance_embedding(chosen, told).to(where, number_format) if told else None,
+        walk_pace=defaults.get("walk", {}),
         graphs=graphs_for(where.type),
         compiled=compiled,
         memory=memory_class(device_memory(where.type)),

@@ -6,10 +6,10 @@ import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from reactive.diffusion.models.catalogue import EMBER, known
+from reactive.diffusion.models.catalogue import EMBER, find_entry
 from reactive.diffusion.models.families import SD
 from reactive.diffusion.models.pickles import refuse_pickle
-from reactive.diffusion.models.presence import missing_of
+from reactive.diffusion.models.presence import missing_files
 from reactive.errors import ModelError
 
 FOLDERS = {"ember": EMBER}
@@ -36,7 +36,7 @@ def find_model(name: str) -> Path:
         )
     if path.is_dir():
         raise ModelError("has no model_index.json", where=name, remedy="name a folder saved by save_pretrained")
-    entry = known(name)
+    entry = find_entry(name)
     if entry is not None and entry.kind != "model":
         raise ModelError(
             f"is a {entry.kind}, not a model", where=f"--model {name}", remedy=f"use --{entry.kind} {name}"
@@ -72,7 +72,7 @@ def cached(hub: str, name: str, where: str, file: str = "") -> Path:
             where=where,
             remedy=f"fetch it once with `reactive models pull {name}`, then run this again",
         ) from None
-    lack = missing_of(folder)
+    lack = missing_files(folder)
     if lack:
         raise ModelError(
             f"is only in part on this machine ({lack})",

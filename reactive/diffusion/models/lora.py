@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from reactive.diffusion.lora_keys import PARTS, Strength, name_of, strengths_of
-from reactive.diffusion.models.catalogue import known, read_wishes
+from reactive.diffusion.models.catalogue import find_entry, read_defaults
 from reactive.diffusion.models.few_step import FewStep, few_step_of
 from reactive.diffusion.models.locate import cached
 from reactive.diffusion.models.pickles import refuse_pickle
@@ -43,12 +43,12 @@ class Lora:
     path: Path
     scale: float
     sha256: str
-    wishes: dict[str, Any]
+    defaults: dict[str, Any]
     notes: tuple[str, ...] = ()
 
 
 def parse_lora(text: str) -> tuple[str, float]:
-    """Return the name and the strength of ``FILE`` or ``FILE:0.8``.
+    """Return the name and the strength of ``PRESET_FILE`` or ``FILE:0.8``.
 
     Raises
     ------
@@ -74,7 +74,7 @@ def find_lora(name: str, scale: float = 1.0) -> Lora:
     ModelError
         If it isn't there, or is no safetensors file.
     """
-    path, where, entry = weights_in(Path(name)), f"--lora {name}", known(name)
+    path, where, entry = weights_in(Path(name)), f"--lora {name}", find_entry(name)
     if not path.is_file() and entry is not None and entry.kind == "lora":
         path = cached(entry.hub, entry.name, where, entry.file)
     if not path.is_file():
@@ -89,17 +89,17 @@ def find_lora(name: str, scale: float = 1.0) -> Lora:
     # files of weights in folders are all named alike
     title = Path(name).resolve().name if Path(name).is_dir() else path.name
     few = few_step_of([("by its name", title.removesuffix(path.suffix))], "", lora=True) if entry is None else None
-    wishes = dict(entry.wishes) if entry else lora_wishes(few) if few else {}
-    told = (f"{title} is taken for {few.name} ({few.by}); a JSON file beside it says otherwise",) if few else ()
-    return Lora(name, path, scale, sha256, wishes | read_wishes(path.with_suffix(".json"), where), told)
+    defaults = dict(entry.defaults) if entry else lora_defaults(few) if few else {}
+    notes = (f"{title} is taken for {few.name} ({few.by}); a JSON file beside it says otherwise",) if few else ()
+    return Lora(name, path, scale, sha256, defaults | read_defaults(path.with_suffix(".json"), where), notes)
 
 
-def lora_wishes(few: FewStep) -> dict[str, Any]:
+def lora_defaults(few: FewStep) -> dict[str, Any]:
     """Return what a few-step LoRA wishes for the model that it is fused into, whose scheduler stays the model's own."""
-    wishes = dict(few.wishes) | {"sampler": CLASSES[few.scheduler["_class_name"]][0]}
+    defaults = dict(few.defaults) | {"sampler": CLASSES[few.scheduler["_class_name"]][0]}
     if "timestep_spacing" in few.scheduler:
-        wishes["spacing"] = few.scheduler["timestep_spacing"]
-    return wishes
+        defaults["spacing"] = few.scheduler["timestep_spacing"]
+    return defaults
 
 
 def weights_in(path: Path) -> Path:

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from reactive.diffusion.backend.graphs import Compute, Graphs, Named
+from reactive.diffusion.backend.graphs import Compute, Graphs, NamedTensors
 from reactive.diffusion.models.families import Conditioning, Family, join
 from reactive.diffusion.sampling.sampling import Sampling
 from reactive.diffusion.sampling.schedule import NoiseSchedule
@@ -29,17 +29,17 @@ class Model:
         How its pictures are sampled.
     guidance
         Classifier-free guidance (1: none).
-    native
+    native_size
         Width and height in pixels that it was made for.
-    factor
+    vae_scale_factor
         Pixels per latent.
     zero_negative
         Whether an empty negative prompt is zeros rather than an embedded empty text.
     dtype, vae_dtype
         Number formats of the network and of the autoencoder.
-    told_guidance
+    guidance_embedding
         What a guidance-distilled network is told of its guidance [1, width]; None for others.
-    walk
+    walk_pace
         The pace of its walk where its folder says it: one number, or one for each "384x224/1" (size and steps).
     graphs
         The recorded graphs of its networks on CUDA; None elsewhere.
@@ -60,16 +60,16 @@ class Model:
     tokenizer: Any
     sampling: Sampling
     guidance: float
-    native: tuple[int, int]
-    factor: int
+    native_size: tuple[int, int]
+    vae_scale_factor: int
     device: torch.device
     dtype: torch.dtype
     vae_dtype: torch.dtype
     text_encoder_2: Any = None
     tokenizer_2: Any = None
     zero_negative: bool = False
-    told_guidance: torch.Tensor | None = None
-    walk: float | dict[str, float] = field(default_factory=dict)
+    guidance_embedding: torch.Tensor | None = None
+    walk_pace: float | dict[str, float] = field(default_factory=dict)
     graphs: Graphs | None = None
     compiled: bool = False
     memory: int = 0
@@ -100,7 +100,7 @@ class Model:
         """Number of latent channels."""
         return int(self.unet.config.in_channels)
 
-    def clean(self, z: torch.Tensor, tau: torch.Tensor, conditioning: Conditioning | torch.Tensor) -> torch.Tensor:
+    def predict_x0(self, z: torch.Tensor, tau: torch.Tensor, conditioning: Conditioning | torch.Tensor) -> torch.Tensor:
         """Return the clean latents that the network believes in, float32.
 
         The network computes in its own number format; what is made of its answer is float32, since a small alpha magnifies
@@ -120,8 +120,8 @@ class Model:
         time = self.schedule.network_time(tau).to(self.device)
         more = self.family.added(self, z, conditioning)
         z = z.float()
-        if self.told_guidance is not None:
-            more["timestep_cond"] = self.told_guidance.expand(len(z), -1)
+        if self.guidance_embedding is not None:
+            more["timestep_cond"] = self.guidance_embedding.expand(len(z), -1)
         output = self._run(
             "unet",
             self._unet,
@@ -136,7 +136,7 @@ class Model:
             return z - sigma * output
         return (z - sigma * output) / alpha.clamp_min(1e-3)
 
-    def guided(
+    def predict_x0_guided(
         self, z: torch.Tensor, tau: torch.Tensor, conditioning: Conditioning, negative: Conditioning
     ) -> torch.Tensor:
         """Return the clean latents, float32, led away from the negative prompt (Ho and Salimans 2022, arXiv 2207.12598).
@@ -148,9 +148,9 @@ class Model:
         negative
             Of as many; not used at guidance 1, nor where the network is told its guidance.
         """
-        if self.guidance <= 1.0 or self.told_guidance is not None:
-            return self.clean(z, tau, conditioning)
-        both = self.clean(torch.cat([z, z]), torch.cat([tau, tau]), join(conditioning, negative))
+        if self.guidance <= 1.0 or self.guidance_embedding is not None:
+            return self.predict_x0(z, tau, conditioning)
+        both = self.predict_x0(torch.cat([z, z]), torch.cat([tau, tau]), join(conditioning, negative))
         led, free = both.chunk(2)
         return free + self.guidance * (led - free)
 
@@ -167,18 +167,18 @@ class Model:
         plain = (latents / self.vae.config.scaling_factor + shift).to(self.vae_dtype)
         return self._run("decoder", self._decoder, {"latents": plain})
 
-    def _run(self, name: str, network: Compute, inputs: Named) -> torch.Tensor:
+    def _run(self, name: str, network: Compute, inputs: NamedTensors) -> torch.Tensor:
         return network(inputs) if self.graphs is None else self.graphs.run(name, network, inputs)
 
-    def _unet(self, inputs: Named) -> torch.Tensor:
+    def _unet(self, inputs: NamedTensors) -> torch.Tensor:
         output: torch.Tensor = self.unet(**inputs, return_dict=False)[0]
         return output
 
-    def _encoder(self, inputs: Named) -> torch.Tensor:
+    def _encoder(self, inputs: NamedTensors) -> torch.Tensor:
         encoded = self.vae.encode(inputs["pictures"])
         latents: torch.Tensor = encoded.latents if hasattr(encoded, "latents") else encoded.latent_dist.mode()
         return latents
 
-    def _decoder(self, inputs: Named) -> torch.Tensor:
+    def _decoder(self, inputs: NamedTensors) -> torch.Tensor:
         decoded: torch.Tensor = self.vae.decode(inputs["latents"], return_dict=False)[0]
         return decoded

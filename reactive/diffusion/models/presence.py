@@ -50,7 +50,7 @@ def wanted_files(listing: Iterable[str], *, full: bool = False) -> list[str]:
     return sorted(set(wanted))
 
 
-def missing_of(folder: Path) -> str:
+def missing_files(folder: Path) -> str:
     """Return in words what a model's folder, or an autoencoder's, lacks; empty if it is whole.
 
     A download that was cut off leaves such folders, and so does a copy.
@@ -90,11 +90,11 @@ def _weights_missing(part: Path, folder: Path) -> str:
         # pickles are told of by those who load
         pickled = any(file.suffix in (".bin", ".ckpt", ".pt") for file in part.iterdir())
         return "" if pickled else f"{where if where != '.' else 'it'} has no weights"
-    cut = next((file for file in found if not whole_file(file)), None)
+    cut = next((file for file in found if not is_complete_file(file)), None)
     return f"{inside}{cut.name} is cut off" if cut is not None else ""
 
 
-def whole_file(path: Path) -> bool:
+def is_complete_file(path: Path) -> bool:
     """Return whether a safetensors file is as long as its header says; one that can't be read is left to the loader."""
     try:
         size = path.stat().st_size

@@ -18,8 +18,8 @@ from typing import Any
 
 import torch
 
-from reactive.diffusion.models.catalogue import read_json, read_wishes
-from reactive.diffusion.models.diffusers_folder import Parts
+from reactive.diffusion.models.catalogue import read_defaults, read_json
+from reactive.diffusion.models.diffusers_folder import ModelParts
 from reactive.diffusion.models.families import SD, SDXL, Family, family_of
 from reactive.diffusion.models.few_step import FewStep, few_step_of, names_in, predicted_by_name
 from reactive.diffusion.models.pickles import unloadable
@@ -48,13 +48,13 @@ class Header:
 
     config: str
     family: Family
-    wishes: dict[str, Any]
+    defaults: dict[str, Any]
     zero_terminal: bool
     few: FewStep | None = None
     guessed: bool = False
 
     @property
-    def taken(self) -> str:
+    def recognized_as(self) -> str:
         """What the file is taken for, and why, in words."""
         if self.few is not None:
             return f"{self.few.name} ({self.few.by})"
@@ -102,19 +102,19 @@ def read_header(path: Path, name: str) -> Header:
     if channels != 4:
         raise ModelError("is made for inpainting or editing", where=name, remedy="use a text-to-image checkpoint")
     few = few_step_of(names_in(metadata, path.stem), found[0])
-    wishes: dict[str, Any] = dict(few.wishes) if few is not None else {}
+    defaults: dict[str, Any] = dict(few.defaults) if few is not None else {}
     told = str(metadata.get("modelspec.prediction_type", ""))
     by_name = predicted_by_name(path.stem, found[0])
     if "v_pred" in keys or told.startswith("v"):
-        wishes["prediction"] = "v_prediction"
+        defaults["prediction"] = "v_prediction"
     elif told.startswith("eps"):
-        wishes["prediction"] = "epsilon"
+        defaults["prediction"] = "epsilon"
     elif few is None and by_name is not None:
-        wishes["prediction"] = by_name
+        defaults["prediction"] = by_name
     # the user's word counts more than the file's
-    wishes |= read_wishes(path.with_suffix(".json"), name)
-    guessed = found[0] == "sd2" and few is None and "prediction" not in wishes
-    return Header(found[0], found[1], wishes, "ztsnr" in keys, few, guessed)
+    defaults |= read_defaults(path.with_suffix(".json"), name)
+    guessed = found[0] == "sd2" and few is None and "prediction" not in defaults
+    return Header(found[0], found[1], defaults, "ztsnr" in keys, few, guessed)
 
 
 def load_file(path: Path, name: str, dtype: torch.dtype, config: Path | None = None) -> Any:
@@ -162,14 +162,14 @@ def load_file(path: Path, name: str, dtype: torch.dtype, config: Path | None = N
     scheduler = header.scheduler(read_json(folder / "scheduler" / "scheduler_config.json", name))
     digest = hash_file(path)
     described = "".join(file.read_text(encoding="utf-8") for file in sorted(folder.rglob("*.json")))
-    return Parts(
+    return ModelParts(
         family=family,
         modules=parts,
         scheduler=scheduler,
-        wishes=header.wishes,
+        defaults=header.defaults,
         zero_negative=bool(index.get("force_zeros_for_empty_prompt", family is SDXL)),
         sha256=hashlib.sha256(f"{digest} {described}".encode()).hexdigest(),
-        taken=header.taken,
+        recognized_as=header.recognized_as,
     )
 
 

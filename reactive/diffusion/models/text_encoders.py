@@ -15,19 +15,19 @@ from reactive.diffusion.backend.shapes import budget, needs_of
 from reactive.diffusion.models.model import Model
 
 # cards with a memory of their own; an Apple chip's is the host's, so nothing is won by leaving it
-LEAVING = ("cuda", "xpu")
-_visit = threading.Lock()
+OWN_MEMORY = ("cuda", "xpu")
+_moving = threading.Lock()
 
 
 @contextmanager
-def visiting(model: Model) -> Iterator[None]:
+def on_device(model: Model) -> Iterator[None]:
     """Hold a model's text encoders where they embed, for as long as it takes."""
-    if model.device.type not in LEAVING:
+    if model.device.type not in OWN_MEMORY:
         yield
         return
     fits = not model.memory or needs_of(model).embedding() <= budget(model.memory)
     # one thread at a time moves them
-    with _visit:
+    with _moving:
         if fits:
             _move(model, model.device, model.dtype)
         else:

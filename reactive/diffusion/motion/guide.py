@@ -6,12 +6,12 @@ from fractions import Fraction
 
 import torch
 
-from reactive.diffusion.frames import Scenery
+from reactive.diffusion.frames import SceneInputs
 from reactive.diffusion.motion.flow import flow_between
 from reactive.timeline.clock import frame_time
 
 
-def guiding_flow(scene: Scenery, shot: int, start: Fraction, stop: Fraction) -> torch.Tensor | None:
+def guiding_flow(scene: SceneInputs, shot: int, start: Fraction, stop: Fraction) -> torch.Tensor | None:
     """Return how many pixels right and down each place's content comes from, float32 [2, height, width]; None if nothing moves.
 
     Parameters

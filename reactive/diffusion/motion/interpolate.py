@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from reactive.diffusion.core import Core
-from reactive.diffusion.frames import Scenery, independent_pictures
+from reactive.diffusion.frames import SceneInputs, independent_pictures
 from reactive.diffusion.motion.flow import Between
 from reactive.diffusion.motion.lens import through_lens
 from reactive.timeline.clock import tick_positions
@@ -33,7 +33,7 @@ def imagined_frames(timeline: Timeline, start: int, stop: int, rate: Fraction) -
 
 
 def sparse_frames(
-    core: Core, scene: Scenery, frames: np.ndarray, rate: Fraction
+    core: Core, scene: SceneInputs, frames: np.ndarray, rate: Fraction
 ) -> Iterator[tuple[np.ndarray, torch.Tensor]]:
     """Imagine independent frames, `rate` a second, and draw the rest between them.
 

@@ -44,7 +44,7 @@ _OWN_SIGMA = ("Euler", "LMS", "Heun", "KDPM2")
 _NOT_FOLLOWED = ("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas", "use_dynamic_shifting")
 DEFAULT_STEPS = {"lcm": 4, "dpmpp_2m": 12, "ddim": 12, "euler": 12, "flow_euler": 12}
 DISTILLED_STEPS = 4
-NOTHING_SAID: Mapping[str, str] = MappingProxyType({})
+NO_OVERRIDES: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -94,12 +94,12 @@ class Sampling:
 
 def read_sampling(
     config: Mapping[str, Any],
-    wishes: Mapping[str, Any],
+    defaults: Mapping[str, Any],
     *,
     name: str,
     steps: int | None = None,
-    said: Mapping[str, str] = NOTHING_SAID,
-    taken: str = "",
+    overrides: Mapping[str, str] = NO_OVERRIDES,
+    recognized_as: str = "",
 ) -> Sampling:
     """Return how a model is sampled.
 
@@ -107,15 +107,15 @@ def read_sampling(
     ----------
     config
         The folder's ``scheduler_config.json``.
-    wishes
+    defaults
         Any of steps, guidance, sampler, spacing, prediction, timesteps, trained.
     name
         The model's name, for messages.
     steps
         Evaluations that the user asks for.
-    said
+    overrides
         Sampler, spacing and prediction as the user says them, by these names; they count more than anything else.
-    taken
+    recognized_as
         What the model was taken for, where that was guessed; it becomes a note.
 
     Raises
@@ -130,29 +130,29 @@ def read_sampling(
             where=name,
             remedy="use a model with one of " + ", ".join(CLASSES),
         )
-    if "spacing" in said:
+    if "spacing" in overrides:
         # the model's own times are a spacing too, and the user wants another
-        wishes = {key: value for key, value in wishes.items() if key not in ("timesteps", "trained")}
-    wishes = {**wishes, **said}
+        defaults = {key: value for key, value in defaults.items() if key not in ("timesteps", "trained")}
+    defaults = {**defaults, **overrides}
     nearest, lost = CLASSES[kind]
-    sampler = str(wishes.get("sampler", nearest))
+    sampler = str(defaults.get("sampler", nearest))
     notes = [f"{kind} is followed by {sampler}, {lost}"] if lost and sampler == nearest else []
     notes += [f"{option} is not followed" for option in _NOT_FOLLOWED if config.get(option)]
-    spacing = str(wishes.get("spacing", _spacing(config, kind)))
-    prediction = str(wishes.get("prediction", config.get("prediction_type", "epsilon")))
+    spacing = str(defaults.get("spacing", _spacing(config, kind)))
+    prediction = str(defaults.get("prediction", config.get("prediction_type", "epsilon")))
     for option, value, known in (
         ("sampler", sampler, SAMPLERS), ("prediction", prediction, PREDICTIONS), ("spacing", spacing, SPACINGS),
     ):  # fmt: skip
         if value not in known:
-            where = f"--{option} {value}" if option in said else name
+            where = f"--{option} {value}" if option in overrides else name
             raise ModelError(f'asks for "{value}"', where=where, remedy=f"known are {', '.join(known)}")
     schedule = _noise_levels(config, sampler, name)
     if schedule.flow:
-        prediction = str(wishes.get("prediction", "flow"))
-    _check_kind(schedule, sampler, prediction, said, name)
+        prediction = str(defaults.get("prediction", "flow"))
+    _check_kind(schedule, sampler, prediction, overrides, name)
     distilled = sampler == "lcm" or _few_step(config, kind)
-    number = steps or int(wishes.get("steps", DISTILLED_STEPS if distilled else DEFAULT_STEPS[sampler]))
-    times, trained = wishes.get("timesteps"), wishes.get("trained")
+    number = steps or int(defaults.get("steps", DISTILLED_STEPS if distilled else DEFAULT_STEPS[sampler]))
+    times, trained = defaults.get("timesteps"), defaults.get("trained")
     if times:
         taus = _fixed_grid(times, schedule.steps, steps, name)
     else:
@@ -162,13 +162,13 @@ def read_sampling(
         taus = grid(sampler, spacing, number, levels=schedule.steps, offset=offset, origin=origin)
         if trained:
             taus = _trained_grid(taus, trained, schedule.steps, name)
-    guidance = float(wishes.get("guidance", 1.0 if distilled else 7.0))
-    if taken:
+    guidance = float(defaults.get("guidance", 1.0 if distilled else 7.0))
+    if recognized_as:
         count = len(taus) - 1
         laid = "its own times" if times else f"{spacing} times"
         notes.insert(
             0,
-            f"{name} is taken for {taken}: {sampler}, {laid}, {prediction}, {count} {'step' if count == 1 else 'steps'}, "
+            f"{name} is taken for {recognized_as}: {sampler}, {laid}, {prediction}, {count} {'step' if count == 1 else 'steps'}, "
             f"guidance {guidance:g} (--sampler, --spacing, --prediction, --steps and --guidance say otherwise)",
         )
     # a sampler that is not its scheduler's own begins as the scheduler of that name does
@@ -187,7 +187,9 @@ def read_sampling(
     )
 
 
-def _check_kind(schedule: NoiseSchedule, sampler: str, prediction: str, said: Mapping[str, str], name: str) -> None:
+def _check_kind(
+    schedule: NoiseSchedule, sampler: str, prediction: str, overrides: Mapping[str, str], name: str
+) -> None:
     """Check that sampler and prediction go with the kind of noise levels, which no option changes.
 
     Raises
@@ -199,7 +201,7 @@ def _check_kind(schedule: NoiseSchedule, sampler: str, prediction: str, said: Ma
         if option == "sampler" and schedule.flow:
             continue
         if (value == word) != schedule.flow:
-            where = f"--{option} {value}" if option in said else name
+            where = f"--{option} {value}" if option in overrides else name
             what = "is a flow-matching model" if schedule.flow else "is no flow-matching model"
             remedy = f"use {word}, or leave it out" if schedule.flow else f"use any but {word}"
             raise ModelError(f"{name} {what}", where=where, remedy=remedy)

@@ -13,7 +13,7 @@ import numpy as np
 
 from reactive.audio.grid import grid_of
 from reactive.audio.rhythm import BEATS_PER_BAR
-from reactive.live.jam import Jam
+from reactive.live.live_session import LiveSession
 from reactive.live.session import Session
 from reactive.timeline.clock import frames_in
 
@@ -70,28 +70,28 @@ class SongCues:
 class LiveCues:
     """Tells what a live input has come to since it was last asked."""
 
-    def __init__(self, jam: Jam) -> None:
-        self.jam = jam
+    def __init__(self, session: LiveSession) -> None:
+        self.session = session
         self._last: tuple[float, float] | None = None
         self._state: dict[str, Cue] = {}
 
     def cues(self) -> Iterator[Cue]:
         """Yield what is new."""
-        moment, row = self.jam.listening.now, self.jam.row
+        heard, row = self.session.signals.now, self.session.row
         if row is not None:
-            names = self.jam.conductor.preset.phase
+            names = self.session.conductor.preset.phase
             name = names[min(row.phase, len(names) - 1)].name
             text = row.prompts[1 if row.columns["weight"] >= 0.5 else 0]
             # what begins with a phase is the nearest to a section that a stream has
             found: list[Cue] = [
                 ("phase", (row.phase, name)),
-                ("section", (self.jam.conductor.phases_begun, name)),
+                ("section", (self.session.conductor.phases_begun, name)),
                 ("prompt", (text,)),
             ]
             yield from _news(self._state, found)
-        if moment is None:
+        if heard is None:
             return
-        place = moment.place
+        place = heard.position
         before, self._last = self._last, (place.beats, place.bars)
         if before is None or not place.heard:
             return

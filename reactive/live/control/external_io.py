@@ -9,16 +9,16 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from reactive.live.control.announce import Cue
-from reactive.live.control.midi import Mapped, open_port
-from reactive.live.control.osc import Listener, Teller, bound_datagrams, check_installed
+from reactive.live.control.midi import MidiMapping, open_port
+from reactive.live.control.osc import OscReceiver, OscSender, bound_datagrams, check_installed
 from reactive.live.control.remote import Action, Counts, Remote
 
 # how often is looked whether a beat has come: well below what a person notices
-LOOK_SECONDS = 0.005
+POLL_SECONDS = 0.005
 
 
 @dataclass(frozen=True)
-class Wishes:
+class ExternalIOOptions:
     """Which ways are wanted.
 
     Attributes
@@ -36,11 +36,11 @@ class Wishes:
     osc_in: tuple[str, int] | None = None
     osc_out: tuple[str, int] | None = None
     midi: str | None = None
-    mapped: Mapped = field(default_factory=Mapped)
+    mapped: MidiMapping = field(default_factory=MidiMapping)
     mjpeg: bool = False
 
 
-class Cues(Protocol):
+class CueSource(Protocol):
     """Knows what has happened since it was last asked."""
 
     def cues(self) -> Iterator[Cue]:
@@ -48,12 +48,12 @@ class Cues(Protocol):
         ...
 
 
-class Ways:
+class ExternalIO:
     """Opened ways.
 
     Parameters
     ----------
-    wishes
+    options
         Which.
 
     Raises
@@ -62,22 +62,22 @@ class Ways:
         If something is missing, or a port can't be opened.
     """
 
-    def __init__(self, wishes: Wishes) -> None:
+    def __init__(self, options: ExternalIOOptions) -> None:
         self.counts = Counts()
         self._remote: Remote | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._listener: socket.socket | None = None
-        self._teller: Teller | None = None
+        self._osc_socket: socket.socket | None = None
+        self._osc_sender: OscSender | None = None
         self._midi: Any = None
         try:
-            if wishes.osc_in or wishes.osc_out:
+            if options.osc_in or options.osc_out:
                 check_installed()
-            if wishes.osc_in:
-                self._listener = bound_datagrams(*wishes.osc_in)
-            if wishes.osc_out:
-                self._teller = Teller(*wishes.osc_out)
-            if wishes.midi is not None:
-                self._midi = open_port(wishes.midi, wishes.mapped, self._from_thread)
+            if options.osc_in:
+                self._osc_socket = bound_datagrams(*options.osc_in)
+            if options.osc_out:
+                self._osc_sender = OscSender(*options.osc_out)
+            if options.midi is not None:
+                self._midi = open_port(options.midi, options.mapped, self._from_thread)
         except BaseException:
             self.close()
             raise
@@ -85,25 +85,25 @@ class Ways:
     @property
     def osc_port(self) -> int | None:
         """The port that OSC is heard at."""
-        return int(self._listener.getsockname()[1]) if self._listener else None
+        return int(self._osc_socket.getsockname()[1]) if self._osc_socket else None
 
     def _from_thread(self, action: Action) -> None:
         if self._loop is not None and self._remote is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._remote.put, action)
 
-    async def run(self, act: Callable[[Action], Any], cues: Cues) -> None:
+    async def run(self, act: Callable[[Action], Any], cues: CueSource) -> None:
         """Carry actions in and cues out until cancelled."""
         self._loop = asyncio.get_running_loop()
         self._remote = Remote(act, self.counts)
         tasks = [asyncio.create_task(self._remote.run())]
         transport = None
-        if self._listener is not None:
+        if self._osc_socket is not None:
             remote = self._remote
             transport, _ = await self._loop.create_datagram_endpoint(
-                lambda: Listener(remote.put, self.counts), sock=self._listener
+                lambda: OscReceiver(remote.put, self.counts), sock=self._osc_socket
             )
-        if self._teller is not None:
-            tasks.append(asyncio.create_task(self._tell(self._teller, cues)))
+        if self._osc_sender is not None:
+            tasks.append(asyncio.create_task(self._tell(self._osc_sender, cues)))
         try:
             await asyncio.gather(*tasks)
         finally:
@@ -112,14 +112,14 @@ class Ways:
             if transport is not None:
                 transport.close()
 
-    async def _tell(self, teller: Teller, cues: Cues) -> None:
+    async def _tell(self, teller: OscSender, cues: CueSource) -> None:
         while True:
             for address, arguments in cues.cues():
                 teller.send(address, *arguments)
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(POLL_SECONDS)
 
     def close(self) -> None:
         """Let go of all ports."""
-        for way in (self._midi, self._teller, self._listener):
+        for way in (self._midi, self._osc_sender, self._osc_socket):
             if way is not None:
                 way.close()

@@ -30,16 +30,16 @@ TARGETS = "macro.NAME, walk, strength, camera, rate, seed, next, phase.N, blacko
 
 
 @dataclass(frozen=True)
-class Mapped:
+class MidiMapping:
     """What controllers and notes move, by ``cc`` or ``note`` and number; and part of the port's name, or nothing."""
 
-    ways: Mapping[tuple[str, int], Action] = field(default_factory=dict)
+    entries: Mapping[tuple[str, int], Action] = field(default_factory=dict)
     port: str = ""
 
     def action(self, message: Any) -> Action | None:
         """Return what a message (of mido) asks for, whatever its channel; None for nothing."""
         if message.type == "control_change":
-            found = self.ways.get(("cc", message.control))
+            found = self.entries.get(("cc", message.control))
             if found is None:
                 return None
             if found.kind == "control":
@@ -47,14 +47,14 @@ class Mapped:
             # a button that sends controllers: 127 pressed, 0 let go
             return found if message.value >= 64 else None
         if message.type == "note_on" and message.velocity > 0:
-            found = self.ways.get(("note", message.note))
+            found = self.entries.get(("note", message.note))
             if found is not None and found.kind == "control":
                 return replace(found, value=message.velocity / 127)
             return found
         return None
 
 
-def read_mapping(texts: Iterable[str]) -> Mapped:
+def read_mapping(texts: Iterable[str]) -> MidiMapping:
     """Return the mapping of ``cc1=macro.storm`` texts and of TOML files among them; later ones win.
 
     Raises
@@ -80,7 +80,7 @@ def read_mapping(texts: Iterable[str]) -> Mapped:
                 raise PresetError(f"{kind} is no table", where=where, remedy=f'write [{kind}] and lines as 1 = "walk"')
             for number, name in table.items():
                 ways |= _entry(f"{kind}{number}", str(name), where=where)
-    return Mapped(ways, port)
+    return MidiMapping(ways, port)
 
 
 def _entry(way: str, name: str, *, where: str) -> dict[tuple[str, int], Action]:
@@ -110,7 +110,7 @@ def chosen_port(there: list[str], wanted: str) -> str:
     return fitting[0]
 
 
-def open_port(wanted: str, mapped: Mapped, put: Callable[[Action], None]) -> Any:
+def open_port(wanted: str, mapped: MidiMapping, put: Callable[[Action], None]) -> Any:
     """Open a MIDI input, whose messages are put from a thread of its own; close it with its `close`.
 
     Raises

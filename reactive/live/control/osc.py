@@ -95,7 +95,7 @@ def _text(arguments: list[Any]) -> str:
     return value
 
 
-class Listener(asyncio.DatagramProtocol):
+class OscReceiver(asyncio.DatagramProtocol):
     """Takes datagrams in.
 
     Parameters
@@ -144,7 +144,7 @@ class Listener(asyncio.DatagramProtocol):
         """Pass over what the network says of answers that we never send."""
 
 
-class Teller:
+class OscSender:
     """Sends OSC messages to one address; what can't be sent is lost, as with OSC it may be.
 
     Raises
@@ -201,7 +201,7 @@ def bound_datagrams(host: str, port: int) -> socket.socket:
     return listener
 
 
-def parse_place(text: str, option: str, *, host: str = "127.0.0.1") -> tuple[str, int]:
+def parse_address(text: str, option: str, *, host: str = "127.0.0.1") -> tuple[str, int]:
     """Parse ``PORT`` or ``HOST:PORT``; a port alone is this machine's.
 
     Raises
@@ -236,7 +236,7 @@ def check_installed() -> None:
         ) from None
 
 
-def opened(place: tuple[str, int]) -> str:
+def exposure_warning(place: tuple[str, int]) -> str:
     """Return what a user is told of a listener that others can reach; empty if none can."""
     if is_loopback(place[0]):
         return ""

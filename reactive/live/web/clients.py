@@ -60,7 +60,7 @@ class Client:
     transport: asyncio.Transport | None = None
     _waiting: OrderedDict[object, str] = field(default_factory=OrderedDict)
 
-    def tell(self, data: dict[str, Any], text: str | None = None) -> None:
+    def queue(self, data: dict[str, Any], text: str | None = None) -> None:
         """Put a message in its line; `text` is the message as JSON where that is known already."""
         # a clock that brings an epoch is an answer, which no later one makes up for
         key = data["t"] if data["t"] in NEWEST and "epoch" not in data else object()
@@ -78,7 +78,7 @@ class Client:
                 return False
         return True
 
-    async def show(self, message: bytes) -> bool:
+    async def send_picture(self, message: bytes) -> bool:
         """Send a picture, after what waits; return whether the page takes it."""
         return await self.flush() and await self._send(message)
 
@@ -144,7 +144,7 @@ class Clients:
             client.wake.set()
 
     @property
-    def wanting(self) -> bool:
+    def wants_pictures(self) -> bool:
         """Whether any page can take pictures, or another program looks.
 
         The page that plays may be hidden behind the projector's window, and then it takes none.

@@ -41,7 +41,7 @@ class Commands:
             "keep": self._keep,
         }
 
-    async def obey(self, client: Client, data: dict[str, Any]) -> None:
+    async def handle(self, client: Client, data: dict[str, Any]) -> None:
         """Carry out one message.
 
         Raises
@@ -72,7 +72,7 @@ class Commands:
             # what a song's grid becomes of it is for the page that plays to say
             holder = self.server.clients.holder
             if holder is not None:
-                await self.server.tell({"t": action.kind, "time": here}, holder)
+                await self.server.send({"t": action.kind, "time": here}, holder)
             return
         data: dict[str, Any] = {"time": here, "kind": action.kind, "name": action.name, "value": action.value}
         frame = min(int(frames_in(here, session.engine.timeline.fps)), session.engine.timeline.frames - 1)
@@ -88,7 +88,7 @@ class Commands:
 
     async def _credit(self, client: Client, data: dict[str, Any]) -> None:
         client.grant(int(number(data, "n", 0, MAX_CREDIT)))
-        self.server.session.engine.want(self.server.clients.wanting)
+        self.server.session.engine.set_wanted(self.server.clients.wants_pictures)
 
     async def _clock(self, client: Client, data: dict[str, Any]) -> None:
         del client
@@ -97,23 +97,23 @@ class Commands:
     async def _seek(self, client: Client, data: dict[str, Any]) -> None:
         # what a page could take before is forgotten with the pictures that it drops
         client.credit = int(number(data, "credit", 0, MAX_CREDIT))
-        self.server.told_back = None
+        self.server.loop_sent_at = None
         epoch, landed = self.server.session.seek(number(data, "time"), data.get("playing") is True)
         asked = int(number(data, "n", 0, 2**31))
-        await self.server.tell({"t": "epoch", "epoch": epoch, "n": asked, "time": landed}, client)
+        await self.server.send({"t": "epoch", "epoch": epoch, "n": asked, "time": landed}, client)
         await self._others(epoch)
-        self.server.session.engine.want(self.server.clients.wanting)
+        self.server.session.engine.set_wanted(self.server.clients.wants_pictures)
 
     async def _loop(self, client: Client, data: dict[str, Any]) -> None:
         del client
         section = (number(data, "a"), number(data, "b")) if data.get("a") is not None else None
-        self.server.told_back = None
+        self.server.loop_sent_at = None
         self.server.session.loop(section)
 
     async def _take_over(self, client: Client, data: dict[str, Any]) -> None:
         del data
         self.server.clients.holder = client
-        await self.server.tell_roles()
+        await self.server.send_roles()
 
     async def _change(self, client: Client, data: dict[str, Any]) -> None:
         del client
@@ -144,8 +144,8 @@ class Commands:
         names = [f"{stem}.take.json", *(f"{stem}.{count}.take.json" for count in range(2, 10_000))]
         path = next(path for name in names if not (path := server.takes / name).exists())
         await server.run(session.save_take, path)
-        await server.tell({"t": "saved", "path": str(path), "changes": len(session.changes)})
-        await server.tell_state()
+        await server.send({"t": "saved", "path": str(path), "changes": len(session.changes)})
+        await server.send_state()
 
     async def _grid(self, client: Client, data: dict[str, Any]) -> None:
         del client
@@ -153,15 +153,15 @@ class Commands:
 
     async def _may_keep(self, client: Client, data: dict[str, Any]) -> None:
         del data
-        await self.server.tell({"t": "keep?", **await self.server.run(self.server.session.keepable)}, client)
+        await self.server.send({"t": "keep?", **await self.server.run(self.server.session.save_plan)}, client)
 
     async def _keep(self, client: Client, data: dict[str, Any]) -> None:
         del client
         name = data.get("name")
         if name is not None and not isinstance(name, str):
             raise ValueError("name")
-        epoch, path = await self.server.run(self.server.session.keep, name)
-        await self.server.tell({"t": "kept", "path": str(path)})
+        epoch, path = await self.server.run(self.server.session.save_preset, name)
+        await self.server.send({"t": "kept", "path": str(path)})
         await self.edited(epoch)
 
     async def edited(self, epoch: int) -> None:
@@ -169,9 +169,9 @@ class Commands:
         engine = self.server.session.engine
         # what was sent of the time before the change stays as good as it was
         since = float(frame_time(engine.changed, engine.timeline.fps))
-        await self.server.tell({"t": "epoch", "epoch": epoch, "n": -1, "since": since})
+        await self.server.send({"t": "epoch", "epoch": epoch, "n": -1, "since": since})
         self.server.clients.wake()
-        await self.server.tell_state()
+        await self.server.send_state()
 
     async def _others(self, epoch: int) -> None:
         self.server.clients.wake()
@@ -179,4 +179,4 @@ class Commands:
         if viewers:
             transport = self.server.session.engine.transport
             clock = {"t": "clock", "time": transport.at(), "playing": transport.playing, "epoch": epoch}
-            await self.server.tell(clock, *viewers)
+            await self.server.send(clock, *viewers)

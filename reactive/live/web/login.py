@@ -17,7 +17,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @dataclass
-class Doors:
+class RequestGuard:
     """What stands before everything else.
 
     Attributes

@@ -24,7 +24,7 @@ STILL_SECONDS = 1.0
 SEND_SECONDS = 10.0
 
 
-class Pass:
+class ViewToken:
     """The token that lets programs look; there is none until it is issued."""
 
     def __init__(self) -> None:
@@ -43,7 +43,7 @@ class Pass:
         self.generation += 1
         self._token = None
 
-    def opens(self, token: str | None) -> bool:
+    def matches(self, token: str | None) -> bool:
         """Return whether a token is the right one, in constant time."""
         if self._token is None or token is None:
             return False
@@ -52,7 +52,7 @@ class Pass:
 
 async def stream(
     request: web.Request,
-    allowed: Pass,
+    allowed: ViewToken,
     picture: Callable[[], bytes | None],
     watching: Callable[[int], None],
     fps: float,

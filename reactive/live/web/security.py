@@ -157,13 +157,13 @@ class Allowance:
         self.burst = burst
         self.clock = clock
         self.left = burst
-        self.told = clock()
+        self.updated_at = clock()
 
     def take(self, now: float | None = None) -> bool:
         """Return whether one more is allowed, and count it."""
         now = self.clock() if now is None else now
-        self.left = min(self.burst, self.left + (now - self.told) * self.rate)
-        self.told = now
+        self.left = min(self.burst, self.left + (now - self.updated_at) * self.rate)
+        self.updated_at = now
         if self.left < 1:
             return False
         self.left -= 1

@@ -19,16 +19,16 @@ from aiohttp import WSMsgType, web
 
 from reactive.errors import OutputError, ReactiveError
 from reactive.live.control.announce import SongCues
-from reactive.live.control.external_io import Cues, Ways
+from reactive.live.control.external_io import CueSource, ExternalIO
 from reactive.live.control.remote import Action
-from reactive.live.openmp import in_passing
-from reactive.live.session import Session, line_of
+from reactive.live.openmp import run_and_release_openmp_pool
+from reactive.live.session import Session, error_message
 from reactive.live.song import write_wav
 from reactive.live.web.clients import HEARTBEAT_SECONDS, MAX_CLIENTS, Client, Clients
 from reactive.live.web.commands import Commands
-from reactive.live.web.login import Doors
+from reactive.live.web.login import RequestGuard
 from reactive.live.web.mjpeg import PATH as MJPEG
-from reactive.live.web.mjpeg import Pass, stream
+from reactive.live.web.mjpeg import ViewToken, stream
 from reactive.live.web.protocol import MAX_MESSAGE, pack_picture, read_message
 from reactive.live.web.security import HEADERS, Gate, PerAddress
 from reactive.timeline.clock import frame_time
@@ -65,15 +65,15 @@ class Server:
     loop: asyncio.AbstractEventLoop | None = None
     wav: Path | None = None
     # other ways in and out, and the token of MJPEG
-    ways: Ways | None = None
-    viewing: Pass = field(default_factory=Pass)
+    external_io: ExternalIO | None = None
+    view_token: ViewToken = field(default_factory=ViewToken)
     # when the page was last told to go back to a loop's start, until it does
-    told_back: float | None = None
+    loop_sent_at: float | None = None
 
     def application(self) -> web.Application:
         """Return the aiohttp application."""
-        opened = {MJPEG: lambda request: self.viewing.opens(request.query.get("token"))}
-        doors = Doors(self.gate, self.index, self.logins, opened)
+        opened = {MJPEG: lambda request: self.view_token.matches(request.query.get("token"))}
+        doors = RequestGuard(self.gate, self.index, self.logins, opened)
         app = web.Application(middlewares=[doors.guard], client_max_size=MAX_MESSAGE)
         doors.add_routes(app)
         app.router.add_get("/ws", self._socket)
@@ -82,7 +82,7 @@ class Server:
         app.router.add_delete("/viewing", self._revoke)
         self.add_routes(app)
         app.cleanup_ctx.append(self._life)
-        app.cleanup_ctx.append(self._ways)
+        app.cleanup_ctx.append(self._run_external_io)
         self.commands = self.make_commands()
         return app
 
@@ -105,25 +105,25 @@ class Server:
         """
         await self.commands.act(action)
 
-    def cues(self) -> Cues:
+    def cues(self) -> CueSource:
         """Return what knows what OSC tells."""
         return SongCues(self.session)
 
     def picture(self) -> bytes | None:
         """Return the JPEG that is to be seen now."""
-        shown = self.session.engine.showing()
+        shown = self.session.engine.current_picture()
         return None if shown is None else shown.jpeg
 
-    def watching(self, more: int) -> None:
+    def viewers_changed(self, more: int) -> None:
         """Take note of programs that begin to look, or go."""
         self.clients.watchers += more
-        self.want()
+        self.update_wanted()
 
-    def want(self) -> None:
+    def update_wanted(self) -> None:
         """Imagine as long as somebody can take pictures."""
-        self.session.engine.want(self.clients.wanting)
+        self.session.engine.set_wanted(self.clients.wants_pictures)
 
-    async def left(self) -> None:
+    async def holder_left(self) -> None:
         """Take note that the page that held the transport is gone: the music stops."""
         await self.run(self.session.clock, self.session.engine.transport.at(), False)
 
@@ -141,24 +141,26 @@ class Server:
 
     async def run(self, call: Callable[..., Any], *arguments: Any) -> Any:
         """Run a slow call beside the event loop, after those that came before."""
-        return await asyncio.get_running_loop().run_in_executor(self.worker, in_passing, call, *arguments)
+        return await asyncio.get_running_loop().run_in_executor(
+            self.worker, run_and_release_openmp_pool, call, *arguments
+        )
 
-    async def tell(self, data: dict[str, Any], *clients: Client) -> None:
+    async def send(self, data: dict[str, Any], *clients: Client) -> None:
         """Send JSON to some pages, or to all; nobody waits for one that does not read."""
         text = json.dumps(data)
         for client in clients or list(self.clients.all.values()):
-            client.tell(data, text)
+            client.queue(data, text)
 
-    async def tell_state(self) -> None:
+    async def send_state(self) -> None:
         """Tell all pages where everything stands."""
-        await self.tell({"t": "state", **self.session.state()})
+        await self.send({"t": "state", **self.session.state()})
 
-    async def tell_roles(self) -> None:
+    async def send_roles(self) -> None:
         """Tell each page whether it holds the transport."""
         pages = len(self.clients.all)
         for client in list(self.clients.all.values()):
             role = "holder" if client is self.clients.holder else "viewer"
-            await self.tell({"t": "role", "role": role, "pages": pages}, client)
+            await self.send({"t": "role", "role": role, "pages": pages}, client)
 
     # -- life ----------------------------------------------------------------------------------------------------------
     async def _life(self, app: web.Application) -> AsyncIterator[None]:
@@ -167,7 +169,7 @@ class Server:
         with tempfile.TemporaryDirectory(prefix="reactive-preview-") as folder:
             self.wav = Path(folder) / "song.wav"
             await self.run(write_wav, self.session.material.track, self.wav)
-            self.session.engine.want(False)
+            self.session.engine.set_wanted(False)
             self.session.engine.start()
             tasks = [asyncio.create_task(work) for work in (self._status(), self._reload(), self._keep_loop())]
             yield
@@ -178,48 +180,48 @@ class Server:
             await asyncio.get_running_loop().run_in_executor(None, self.session.close)
             self.worker.shutdown(wait=False)
 
-    async def _ways(self, app: web.Application) -> AsyncIterator[None]:
+    async def _run_external_io(self, app: web.Application) -> AsyncIterator[None]:
         del app
-        if self.ways is None:
+        if self.external_io is None:
             yield
             return
-        task = asyncio.create_task(self.ways.run(self.act, self.cues()))
+        task = asyncio.create_task(self.external_io.run(self.act, self.cues()))
         yield
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-        self.ways.close()
+        self.external_io.close()
 
     async def _status(self) -> None:
         engine = self.session.engine
         while True:
             await asyncio.sleep(STATUS_SECONDS)
-            engine.want(self.clients.wanting)
+            engine.set_wanted(self.clients.wants_pictures)
             status = engine.status()
             shot = status.shot
             fps = engine.timeline.fps
-            await self.tell({
+            await self.send({
                 "t": "status", "rate": round(status.rate, 1), "ahead": round(status.ahead, 2),
                 "stride": status.stride.as_integer_ratio(), "behind": round(status.behind, 2),
-                "late": status.late, "prepared": status.prepared, "quality": engine.pace.quality,
+                "late": status.late, "prepared": status.prepared, "quality": engine.stride_control.quality,
                 "shot": [float(frame_time(edge, fps)) for edge in shot] if shot else None,
                 "failed": str(engine.error) if engine.error else None, "note": engine.note, "kept": len(engine.store),
             })  # fmt: skip
             transport = engine.transport
             viewers = [client for client in self.clients.all.values() if client is not self.clients.holder]
             if viewers:
-                await self.tell({"t": "clock", "time": transport.at(), "playing": transport.playing}, *viewers)
+                await self.send({"t": "clock", "time": transport.at(), "playing": transport.playing}, *viewers)
 
     async def _keep_loop(self) -> None:
         """Send the page that plays back when a loop's end has come; a hidden page's own timers would not notice."""
         now = asyncio.get_running_loop().time
         while True:
             left = self.session.engine.transport.until_loop_ends()
-            waiting = self.told_back is not None and now() - self.told_back < LOOP_ANSWER
+            waiting = self.loop_sent_at is not None and now() - self.loop_sent_at < LOOP_ANSWER
             if left == 0 and not waiting and (holder := self.clients.holder) is not None:
                 loop = self.session.engine.transport.loop
                 assert loop is not None
-                self.told_back = now()
-                await self.tell({"t": "back", "time": loop[0]}, holder)
+                self.loop_sent_at = now()
+                await self.send({"t": "back", "time": loop[0]}, holder)
             await asyncio.sleep(LOOP_SECONDS if left is None or left == 0 else min(left, LOOP_SECONDS))
 
     async def _reload(self) -> None:
@@ -228,24 +230,24 @@ class Server:
             try:
                 epoch = await self.run(self.session.reload)
             except ReactiveError as error:
-                await self.tell({**line_of(error), "about": "preset"})
-                await self.tell_state()
+                await self.send({**error_message(error), "about": "preset"})
+                await self.send_state()
                 continue
             if epoch is not None:
-                await self.tell({"t": "reloaded"})
+                await self.send({"t": "reloaded"})
                 await self.commands.edited(epoch)
 
     # -- doors ---------------------------------------------------------------------------------------------------------
     async def _mjpeg(self, request: web.Request) -> web.StreamResponse:
-        return await stream(request, self.viewing, self.picture, self.watching, self.fps)
+        return await stream(request, self.view_token, self.picture, self.viewers_changed, self.fps)
 
     async def _issue(self, request: web.Request) -> web.StreamResponse:
         """Give out an address for MJPEG; the one before is worth nothing any more."""
-        return web.json_response({"url": f"http://{request.host}{MJPEG}?token={self.viewing.issue()}"})
+        return web.json_response({"url": f"http://{request.host}{MJPEG}?token={self.view_token.issue()}"})
 
     async def _revoke(self, request: web.Request) -> web.StreamResponse:
         del request
-        self.viewing.revoke()
+        self.view_token.revoke()
         return web.json_response({"ok": True})
 
     async def _song(self, request: web.Request) -> web.StreamResponse:
@@ -271,9 +273,9 @@ class Server:
         client.transport = request.transport
         sender = asyncio.create_task(self._send_pictures(client))
         try:
-            await self.tell({"t": "hello", **self.session.hello()}, client)
-            await self.tell({"t": "state", **self.session.state()}, client)
-            await self.tell_roles()
+            await self.send({"t": "hello", **self.session.hello()}, client)
+            await self.send({"t": "state", **self.session.state()}, client)
+            await self.send_roles()
             async for message in ws:
                 if message.type != WSMsgType.TEXT:
                     await ws.close(code=1003)
@@ -285,16 +287,16 @@ class Server:
             sender.cancel()
             await asyncio.gather(sender, return_exceptions=True)
             if self.clients.remove(client):
-                await self.left()
-            self.want()
-            await self.tell_roles()
+                await self.holder_left()
+            self.update_wanted()
+            await self.send_roles()
         return ws
 
     async def _obey(self, client: Client, text: str) -> None:
         try:
-            await self.commands.obey(client, read_message(text))
+            await self.commands.handle(client, read_message(text))
         except ReactiveError as error:
-            await self.tell(line_of(error), client)
+            await self.send(error_message(error), client)
         except (ValueError, KeyError, TypeError):
             await client.socket.close(code=1007)
 
@@ -327,15 +329,15 @@ class Server:
                     client.sent.add(frame)
                     client.credit -= 1
                     seconds = float(frame_time(frame, engine.timeline.fps))
-                    if not await client.show(pack_picture(client.epoch, frame, seconds, picture.jpeg)):
+                    if not await client.send_picture(pack_picture(client.epoch, frame, seconds, picture.jpeg)):
                         return
                     if client.epoch != engine.epoch:
                         # what follows is of another time; begin again
                         client.wake.set()
                         break
             if client is self.clients.holder:
-                engine.pace.delivered(waiting and engine.transport.playing)
-            engine.want(self.clients.wanting)
+                engine.stride_control.delivered(waiting and engine.transport.playing)
+            engine.set_wanted(self.clients.wants_pictures)
 
 
 def bound_socket(host: str, port: int) -> socket.socket:

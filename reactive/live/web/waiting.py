@@ -17,7 +17,7 @@ from aiohttp import web
 
 from reactive.errors import ReactiveError
 from reactive.live.web.clients import HEARTBEAT_SECONDS, MAX_CLIENTS, SEND_SECONDS
-from reactive.live.web.login import Doors
+from reactive.live.web.login import RequestGuard
 from reactive.live.web.protocol import MAX_MESSAGE
 from reactive.live.web.security import HEADERS
 
@@ -36,7 +36,7 @@ class WaitingRoom:
         The listening socket; it stays open.
     """
 
-    def __init__(self, doors: Doors, listener: socket.socket) -> None:
+    def __init__(self, doors: RequestGuard, listener: socket.socket) -> None:
         self.doors = doors
         self._listener = listener
         self._doing = "starting"

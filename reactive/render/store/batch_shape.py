@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from reactive.diffusion.backend.shapes import GIB, Shape, budget, needs_of, shape_of
+from reactive.diffusion.backend.shapes import GIB, BatchShape, budget, needs_of, shape_of
 from reactive.diffusion.models.catalogue import small_autoencoder
 from reactive.diffusion.models.model import Model
 from reactive.render.store.job import Job
 
 # a decoder that is more than half of the arithmetic is what a user waits for
-_MOST = 0.5
+_MAX_DECODER_SHARE = 0.5
 
 
 def job_shape(
@@ -22,7 +22,7 @@ def job_shape(
     *,
     batch: int = 0,
     slices: int = 0,
-) -> Shape:
+) -> BatchShape:
     """Return the shape of a job's batches, and write it to the job's journal.
 
     What is asked for comes first, then what the job was begun with in the same environment, then the rule: a job that goes on
@@ -43,7 +43,7 @@ def job_shape(
     }  # fmt: skip
     begun = job.last("shape")
     if begun is not None and begun["of"] == about:
-        return Shape(begun["batch"], begun["slices"], begun["memory"])
+        return BatchShape(begun["batch"], begun["slices"], begun["memory"])
     shape = shape_of(model, *imagined, batch=batch, slices=slices)
     record = {"of": about, "batch": shape.batch, "slices": shape.slices, "memory": shape.memory}
     job.journal.append({"shape": record})
@@ -56,12 +56,12 @@ def model_notes(model: Model, imagined: tuple[int, int]) -> tuple[str, ...]:
     needs = needs_of(model)
     entry = small_autoencoder(model.family.name)
     share = needs.decoding_share(*imagined, steps=model.steps)
-    if entry is not None and type(model.vae).__name__ == "AutoencoderKL" and share > _MOST:
+    if entry is not None and type(model.vae).__name__ == "AutoencoderKL" and share > _MAX_DECODER_SHARE:
         notes.append(
             f"The full autoencoder is {100 * share:.0f} % of a picture's arithmetic: --vae tiny puts TAESD in its "
             f"place, sooner and with less detail (`reactive models pull {entry.name}`)."
         )
-    least = needs.total(*imagined, Shape(1, 1))
+    least = needs.total(*imagined, BatchShape(1, 1))
     if model.memory and least > budget(model.memory):
         notes.append(
             f"{model.name} needs about {least / GIB:.1f} GiB at {imagined[0]}x{imagined[1]}, more than a card of "

@@ -32,11 +32,11 @@ from reactive.video.upscale import NO_UPSCALING, Upscaling, upscaling_key
 
 if TYPE_CHECKING:
     from reactive.render.settings import Settings
-    from reactive.render.workers.segment_renderer import Order
+    from reactive.render.workers.segment_renderer import RenderSpec
 
 _LIBRARIES = ("torch", "diffusers", "transformers", "numpy", "scipy", "librosa", "soxr", "soundfile", "pillow")
 # columns that no picture reads, and those whose numbers stand for a text
-_UNSEEN = ("phase", "loop", "shot", "speed", "hit")
+_UNUSED_COLUMNS = ("phase", "loop", "shot", "speed", "hit")
 _PROMPTS = ("prompt_from", "prompt_to")
 
 
@@ -102,7 +102,7 @@ def plain(value: Any) -> Any:
     return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)
 
 
-def ground(model: Model, order: Order, environment: Mapping[str, Any]) -> dict[str, Any]:
+def cache_key_inputs(model: Model, spec: RenderSpec, environment: Mapping[str, Any]) -> dict[str, Any]:
     """Return what all pictures of a clip rest on."""
     return {
         "model": model.sha256,
@@ -111,41 +111,41 @@ def ground(model: Model, order: Order, environment: Mapping[str, Any]) -> dict[s
         "sampling": [model.sampling.sampler, model.prediction, model.sampling.grid.tolist(), model.sampling.full],
         "dtype": [str(model.dtype), str(model.vae_dtype)],
         "compiled": model.compiled,
-        "pace": order.pace,
-        "imagined": list(order.imagined),
-        "batch": [order.batch, order.slices],
-        "harmonics": order.timeline.harmonics,
-        "feedback": [order.timeline.feedback_fresh, order.timeline.feedback_colour],
+        "pace": spec.pace,
+        "imagined": list(spec.imagined),
+        "batch": [spec.batch, spec.slices],
+        "harmonics": spec.timeline.harmonics,
+        "feedback": [spec.timeline.feedback_fresh, spec.timeline.feedback_colour],
         # left out where lanes have the shape of any batch, as they had before
-        **({} if order.lanes_of(order.batch) == order.batch else {"lanes": order.lanes}),
-        "rate": order.rate,
-        **({"lut": hash_path(order.lut)} if order.lut else {}),
-        "fps": str(order.timeline.fps),
+        **({} if spec.lane_count(spec.batch) == spec.batch else {"lanes": spec.lanes}),
+        "rate": spec.rate,
+        **({"lut": hash_path(spec.lut)} if spec.lut else {}),
+        "fps": str(spec.timeline.fps),
         "environment": dict(environment),
     }
 
 
-def picture_keys(plan: Plan, timeline: Timeline, ground: Mapping[str, Any], sources: Mapping[int, str]) -> list[str]:
+def picture_keys(plan: Plan, timeline: Timeline, inputs: Mapping[str, Any], sources: Mapping[int, str]) -> list[str]:
     """Return the key of each segment's pictures.
 
     A segment of a feedback shot holds the key of all that came before it in its shot.
 
     Parameters
     ----------
-    ground
+    inputs
         What all pictures of the clip rest on: model, sizes, batch, environment.
     sources
         The hash of each photograph, by its number in the column `source`.
     """
-    base = digest(dict(ground))
+    base = digest(dict(inputs))
     chains: dict[tuple[int, int], str] = {}
     keys = []
     for segment in plan.segments:
         if segment.shot is None:
             # what is drawn between pictures rests on those around it, somewhere in the shot
-            reach = shot_around(timeline, segment.start) if ground["rate"] else (segment.start, segment.stop)
+            reach = shot_around(timeline, segment.start) if inputs["rate"] else (segment.start, segment.stop)
             seen = [_content(timeline, *reach, sources, camera=None)]
-            seen += [hits_of(timeline, *reach)] if ground["rate"] else []
+            seen += [hits_of(timeline, *reach)] if inputs["rate"] else []
             keys.append(digest([base, "independent", segment.start, segment.stop, seen]))
             continue
         start, stop = segment.shot
@@ -228,7 +228,7 @@ def _content(
         parts.append(_content_at(columns, min(opening, timeline.frames - 1), prompts, sources))
     for name in in_use(timeline.columns):
         column = timeline.columns[name]
-        if name in _UNSEEN or (camera is None and name.startswith(("camera_", "guide"))):
+        if name in _UNUSED_COLUMNS or (camera is None and name.startswith(("camera_", "guide"))):
             continue
         if name in _PROMPTS:
             parts.append([name, _named(column[begin:end], lambda number: prompts[number])])

@@ -30,7 +30,7 @@ def append_tick(path: Path, tick: int, picture: torch.Tensor, *, anew: bool) -> 
         handle.write(_HEAD.pack(tick, zlib.crc32(data)) + data)
 
 
-def read_trail(path: Path, first: int, shape: tuple[int, int, int]) -> Iterator[torch.Tensor]:
+def read_checkpoint(path: Path, first: int, shape: tuple[int, int, int]) -> Iterator[torch.Tensor]:
     """Yield the pictures of the ticks from `first` on, as far as the trail holds them unharmed.
 
     What can't be read is cut off, so that the trail can be gone on with.

@@ -38,7 +38,7 @@ from reactive.video.segment import output_error
 SUFFIX = ".reactive-job"
 FOLDERS = ("segments", "states", "trails")
 # where older jobs have none
-ADDED = ("flashes",)
+ADDED_FOLDERS = ("flashes",)
 
 
 def job_folder(out: Path, job: Path | None = None) -> Path:
@@ -47,7 +47,7 @@ def job_folder(out: Path, job: Path | None = None) -> Path:
 
 
 @dataclass(frozen=True)
-class Entry:
+class JobFile:
     """A finished file of a job: its name within the folder, the sha256 of its bytes, and their number."""
 
     name: str
@@ -72,9 +72,9 @@ class Job:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         # a folder that this run made, and in which it finished nothing, goes again
-        self.made = not folder.exists()
+        self.created = not folder.exists()
         try:
-            for name in (*FOLDERS, *ADDED):
+            for name in (*FOLDERS, *ADDED_FOLDERS):
                 (folder / name).mkdir(parents=True, exist_ok=True)
             self._lock = FileLock(folder / "lock", timeout=0, is_singleton=False, thread_local=False)
             self._lock.acquire()
@@ -101,7 +101,7 @@ class Job:
     def _give_up(self) -> None:
         """Leave nothing of a job that could not be opened."""
         self._lock.release()
-        if self.made:
+        if self.created:
             shutil.rmtree(self.folder, ignore_errors=True)
 
     @property
@@ -111,19 +111,19 @@ class Job:
 
     def _sweep(self) -> None:
         """Remove what a killed run left half written."""
-        for name in (*FOLDERS, *ADDED):
+        for name in (*FOLDERS, *ADDED_FOLDERS):
             for file in (self.folder / name).iterdir():
                 # finished files have no dot before their suffix
                 if file.name.startswith(".") or len(file.suffixes) > 1:
                     file.unlink(missing_ok=True)
 
-    def good(self, name: str) -> bool:
+    def is_intact(self, name: str) -> bool:
         """Return whether a file is finished and holds the very bytes that it was finished with."""
         if name not in self._checked:
             self._checked[name] = name in self.entries and is_whole(self.folder, self.entries[name])
         return self._checked[name]
 
-    def accept(self, entry: Entry) -> None:
+    def accept(self, entry: JobFile) -> None:
         """Note a finished file, which has been written by `finish_file`.
 
         Raises
@@ -139,7 +139,7 @@ class Job:
     def keep(self, name: str, data: bytes) -> None:
         """Write a small file and note it."""
         write_bytes(self.folder / name, data, durable=True)
-        self.accept(Entry(name, hash_file(self.folder / name), len(data)))
+        self.accept(JobFile(name, hash_file(self.folder / name), len(data)))
 
     def last(self, kind: str) -> dict[str, Any] | None:
         """Return the newest record of a kind."""
@@ -159,10 +159,10 @@ class Job:
         self.journal.close()
         self._lease.close()
         worth = any(name.startswith("segments") for name in self.entries) or _holds_any(self.folder / "trails")
-        if self.made and not worth:
+        if self.created and not worth:
             shutil.rmtree(self.folder, ignore_errors=True)
         self._lock.release()
-        if self.made and not worth:
+        if self.created and not worth:
             with contextlib.suppress(OSError):
                 (self.folder / "lock").unlink(missing_ok=True)
                 self.folder.rmdir()
@@ -197,7 +197,7 @@ def sweep(outs: Sequence[Path]) -> None:
         sweep_partials(out)
 
 
-def finish_file(folder: Path, name: str, partial: Path) -> Entry:
+def finish_file(folder: Path, name: str, partial: Path) -> JobFile:
     """Bring a file to its place for good: fsync, hash, rename; return what the journal shall say of it.
 
     Raises
@@ -206,13 +206,13 @@ def finish_file(folder: Path, name: str, partial: Path) -> Entry:
         If the disk is full or fails.
     """
     flush_file(partial)
-    entry = Entry(name, hash_file(partial), partial.stat().st_size)
+    entry = JobFile(name, hash_file(partial), partial.stat().st_size)
     os.replace(partial, folder / name)
     flush_folder((folder / name).parent)
     return entry
 
 
-def entries_of(records: list[dict[str, Any]]) -> dict[str, Entry]:
+def entries_of(records: list[dict[str, Any]]) -> dict[str, JobFile]:
     """Return the finished files that a journal names."""
     found = {}
     for record in records:
@@ -222,11 +222,11 @@ def entries_of(records: list[dict[str, Any]]) -> dict[str, Entry]:
             and Path(record["file"]).name == record["file"].split("/")[-1]
             and ".." not in record["file"]
         ):
-            found[record["file"]] = Entry(record["file"], record["sha256"], record["bytes"])
+            found[record["file"]] = JobFile(record["file"], record["sha256"], record["bytes"])
     return found
 
 
-def is_whole(folder: Path, entry: Entry) -> bool:
+def is_whole(folder: Path, entry: JobFile) -> bool:
     """Return whether a file holds the bytes that the journal says."""
     path = folder / entry.name
     try:

@@ -27,7 +27,7 @@ NAME = "lease"
 
 
 @dataclass(frozen=True)
-class Held:
+class LeaseHolder:
     """What a lease says: machine, process, whose it is, and how often it was renewed."""
 
     host: str
@@ -40,11 +40,13 @@ class Held:
         return f"{self.host}, process {self.process}"
 
 
-def lease_of(folder: Path) -> Held | None:
+def lease_of(folder: Path) -> LeaseHolder | None:
     """Return what a job's lease says; None if there is none that can be read."""
     try:
-        told = json.loads((folder / NAME).read_text())
-        return Held(str(told["host"]), int(told["process"]), str(told.get("owner", "")), int(told.get("turn", 0)))
+        record = json.loads((folder / NAME).read_text())
+        return LeaseHolder(
+            str(record["host"]), int(record["process"]), str(record.get("owner", "")), int(record.get("turn", 0))
+        )
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -64,7 +66,7 @@ class Lease:
         self.folder = folder
         self.owner = secrets.token_hex(8)
         self.turn = 0
-        self.taken: Held | None = None
+        self.taken: LeaseHolder | None = None
         held = lease_of(folder)
         if held is not None and held.host != socket.gethostname() and _alive(folder, held):
             raise OutputError(
@@ -109,11 +111,11 @@ class Lease:
 
     def _renew(self) -> None:
         self.turn += 1
-        told = {"host": socket.gethostname(), "process": os.getpid(), "owner": self.owner, "turn": self.turn}
-        write_text(self.folder / NAME, json.dumps(told))
+        record = {"host": socket.gethostname(), "process": os.getpid(), "owner": self.owner, "turn": self.turn}
+        write_text(self.folder / NAME, json.dumps(record))
 
 
-def _alive(folder: Path, held: Held) -> bool:
+def _alive(folder: Path, held: LeaseHolder) -> bool:
     """Return whether a lease is renewed while it is watched."""
     until = time.monotonic() + WATCHED
     while time.monotonic() < until:

@@ -11,8 +11,8 @@ from pathlib import Path
 from reactive.errors import OutputError
 from reactive.render.plan import Plan
 from reactive.render.store.cache_keys import file_key
-from reactive.render.store.job import Entry, Job
-from reactive.render.workers.segment_renderer import Order, Todo
+from reactive.render.store.job import Job, JobFile
+from reactive.render.workers.segment_renderer import RenderSpec, SegmentTask
 from reactive.render.workers.segment_writer import Piece
 from reactive.timeline.clock import frame_time
 from reactive.video.codec import HARDWARE, Codec
@@ -22,7 +22,7 @@ from reactive.video.upscale import NO_UPSCALING, Upscaling
 _BYTES = {"libx264": 0.08, **dict.fromkeys(HARDWARE.values(), 0.1), "prores_ks": 0.55, "ffv1": 1.6}
 
 
-class Books:
+class SegmentStore:
     """The state of a render.
 
     Parameters
@@ -57,24 +57,26 @@ class Books:
             for key in keys
         ]
 
-    def watched(self, number: int) -> str:
+    def flash_check_name(self, number: int) -> str:
         """Return the name of the file that keeps what flashes of a segment are judged by, in the clip's own shape."""
         return f"flashes/{Path(self.files[number][0]).stem}"
 
-    def missing(self) -> list[Todo]:
+    def missing(self) -> list[SegmentTask]:
         """Return the segments that are not whole on disk, in order."""
-        return [todo for number in range(len(self.plan.segments)) if (todo := self.todo(number)).piece.files]
+        return [task for number in range(len(self.plan.segments)) if (task := self.task(number)).piece.files]
 
-    def todo(self, number: int) -> Todo:
+    def task(self, number: int) -> SegmentTask:
         """Return what is missing of a segment, as things stand now; no files if nothing is."""
         segment = self.plan.segments[number]
         # two shapes of one size are one file
         wanted = {
-            name: size for name, size in zip(self.files[number], self.sizes, strict=True) if not self.job.good(name)
+            name: size
+            for name, size in zip(self.files[number], self.sizes, strict=True)
+            if not self.job.is_intact(name)
         }
         before = self._state(number - 1) if number else None
         follows = number and self.plan.segments[number - 1].shot == segment.shot and segment.shot is not None
-        return Todo(
+        return SegmentTask(
             number,
             segment,
             Piece(
@@ -82,13 +84,13 @@ class Books:
                 segment.stop,
                 tuple(wanted.items()),
                 self._state(number),
-                (self.watched(number), self.files[number][0]) if self.files[number][0] in wanted else None,
+                (self.flash_check_name(number), self.files[number][0]) if self.files[number][0] in wanted else None,
             ),
-            trail=f"trails/{self.keys[number]}" if segment.shot is not None else "",
-            before=before if follows and before is not None and self.job.good(before) else None,
+            checkpoint=f"trails/{self.keys[number]}" if segment.shot is not None else "",
+            before=before if follows and before is not None and self.job.is_intact(before) else None,
         )
 
-    def accept(self, number: int, entries: list[Entry]) -> None:
+    def accept(self, number: int, entries: list[JobFile]) -> None:
         """Note the files of a finished segment; its trail goes once the journal tells of them."""
         for entry in entries:
             self.job.accept(entry)
@@ -102,19 +104,19 @@ class Books:
             for names, segment in zip(self.files, self.plan.segments, strict=True)
         ]
 
-    def watched_pieces(self, pieces: Sequence[tuple[Path, int]]) -> list[tuple[Path, int, Path | None]]:
+    def flash_checked_pieces(self, pieces: Sequence[tuple[Path, int]]) -> list[tuple[Path, int, Path | None]]:
         """Return the clip's pieces, some of which may have been encoded again, each with what is left to judge it by."""
         own = self.pieces(0)
         found: list[tuple[Path, int, Path | None]] = []
         for number, (piece, before) in enumerate(zip(pieces, own, strict=True)):
-            name = self.watched(number)
-            there = piece == before and self.job.good(name)
+            name = self.flash_check_name(number)
+            there = piece == before and self.job.is_intact(name)
             found.append((*piece, self.job.folder / name if there else None))
         return found
 
-    def frames_there(self) -> int:
+    def frames_done(self) -> int:
         """Return how many frames of the clip need no rendering."""
-        missing = {todo.number for todo in self.missing()}
+        missing = {task.number for task in self.missing()}
         return sum(s.stop - s.start for number, s in enumerate(self.plan.segments) if number not in missing)
 
     def _state(self, number: int) -> str | None:
@@ -122,20 +124,20 @@ class Books:
         return f"states/{self.keys[number]}" if segment.shot is not None and segment.stop < segment.shot[1] else None
 
 
-def feedback_bytes(books: Books, order: Order) -> int:
+def feedback_bytes(segments: SegmentStore, spec: RenderSpec) -> int:
     """Return how many bytes the uncompressed pictures of feedback segments take: states for good, trails while in hand."""
-    todos = [todo for todo in books.missing() if todo.segment.shot is not None]
-    ticks = math.ceil(frame_time(books.plan.longest, order.timeline.fps) * order.timeline.feedback_rate) + 1
+    tasks = [task for task in segments.missing() if task.segment.shot is not None]
+    ticks = math.ceil(frame_time(segments.plan.longest, spec.timeline.fps) * spec.timeline.feedback_rate) + 1
     pictures = (
-        sum(todo.piece.state is not None for todo in todos) + min(len(todos), order.lanes_of(order.batch)) * ticks
+        sum(task.piece.state is not None for task in tasks) + min(len(tasks), spec.lane_count(spec.batch)) * ticks
     )
     # lanes that find no stream of a card's encoder free keep a piece's pictures in a file
-    if (streams := books.codec.sessions) is not None:
-        pictures += max(0, min(len(todos), order.lanes_of(order.batch)) - streams) * books.plan.longest
-    return pictures * 3 * order.imagined[0] * order.imagined[1]
+    if (streams := segments.codec.sessions) is not None:
+        pictures += max(0, min(len(tasks), spec.lane_count(spec.batch)) - streams) * segments.plan.longest
+    return pictures * 3 * spec.imagined[0] * spec.imagined[1]
 
 
-def check_space(books: Books, outs: Sequence[Path], order: Order) -> None:
+def check_space(segments: SegmentStore, outs: Sequence[Path], spec: RenderSpec) -> None:
     """Check that the disk holds what is still to be written, by a rough estimate.
 
     Raises
@@ -143,13 +145,13 @@ def check_space(books: Books, outs: Sequence[Path], order: Order) -> None:
     OutputError
         If it surely does not.
     """
-    quality = int(books.codec.options.get("crf", 18))
-    a_pixel = _BYTES[books.codec.name] * (2 ** ((18 - quality) / 6) if books.codec.name == "libx264" else 1)
-    pixels = sum(width * height for width, height in books.sizes)
-    total = books.plan.last - books.plan.first
+    quality = int(segments.codec.options.get("crf", 18))
+    a_pixel = _BYTES[segments.codec.name] * (2 ** ((18 - quality) / 6) if segments.codec.name == "libx264" else 1)
+    pixels = sum(width * height for width, height in segments.sizes)
+    total = segments.plan.last - segments.plan.first
     # the pieces that are missing, and the whole clip beside them
-    needed = int((2 * total - books.frames_there()) * pixels * a_pixel) + feedback_bytes(books, order)
-    free = shutil.disk_usage(books.job.folder).free
+    needed = int((2 * total - segments.frames_done()) * pixels * a_pixel) + feedback_bytes(segments, spec)
+    free = shutil.disk_usage(segments.job.folder).free
     if free < needed:
         raise OutputError(
             f"needs about {needed / 1e6:.0f} MB, and {free / 1e6:.0f} MB are free", where=str(outs[0]),

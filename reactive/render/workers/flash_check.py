@@ -21,18 +21,18 @@ from reactive.score.flash import GRID, Flashes, count_flashes
 _HEAD = struct.Struct("<III")
 
 
-def watch_piece(path: Path) -> bytes:
+def flash_check_data(path: Path) -> bytes:
     """Return a piece's pictures at the size at which flashes are judged, packed: frames, height and width, then zlib."""
-    return packed([picture for picture, _ in rgb_frames(path, size=GRID, threads=1)])
+    return pack_pictures([picture for picture, _ in rgb_frames(path, size=GRID, threads=1)])
 
 
-def packed(pictures: Sequence[np.ndarray]) -> bytes:
+def pack_pictures(pictures: Sequence[np.ndarray]) -> bytes:
     """Return pictures, uint8 [height, width, 3], packed."""
     frames = np.stack(pictures) if pictures else np.zeros((0, GRID[1], GRID[0], 3), np.uint8)
     return _HEAD.pack(*frames.shape[:3]) + zlib.compress(frames.tobytes(), 1)
 
 
-def unpacked(data: bytes) -> np.ndarray:
+def unpack_pictures(data: bytes) -> np.ndarray:
     """Return the pictures, uint8 [frames, height, width, 3], that were packed.
 
     Raises
@@ -47,19 +47,19 @@ def unpacked(data: bytes) -> np.ndarray:
         raise ValueError(str(problem)) from None
 
 
-def judge_pieces(pieces: Iterable[tuple[Path, int, Path | None]], fps: Fraction) -> Flashes:
-    """Judge a clip by its pieces, in order: each one's file, its number of frames, and what `watch_piece` left of it."""
+def check_pieces(pieces: Iterable[tuple[Path, int, Path | None]], fps: Fraction) -> Flashes:
+    """Judge a clip by its pieces, in order: each one's file, its number of frames, and what `flash_check_data` left of it."""
 
     def pictures() -> Iterator[np.ndarray]:
         for path, frames, left in pieces:
             kept = None
             if left is not None:
                 try:
-                    kept = unpacked(left.read_bytes())
+                    kept = unpack_pictures(left.read_bytes())
                 except (OSError, ValueError):
                     kept = None
             if kept is None or len(kept) != frames:
-                kept = unpacked(watch_piece(path))
+                kept = unpack_pictures(flash_check_data(path))
             yield from kept
 
     return count_flashes(pictures(), fps)

@@ -1,6 +1,6 @@
 """The seam between a render and those who carry it out: this process, or workers of a Ray cluster.
 
-Both take the same missing segments of the same plan, write into the same job folder, and render by the same `Worker`.
+Both take the same missing segments of the same plan, write into the same job folder, and render by the same `SegmentRenderer`.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from reactive.diffusion.backend.device import free_memory
-from reactive.diffusion.backend.shortage import smaller_batch
+from reactive.diffusion.backend.out_of_memory import smaller_batch
 from reactive.diffusion.models.model import Model
-from reactive.render.request import Asked
+from reactive.render.request import RenderRequest
 from reactive.render.settings import Progress
-from reactive.render.store.segments import Books
-from reactive.render.workers.segment_renderer import Order, Worker, used_prompts
+from reactive.render.store.segments import SegmentStore
+from reactive.render.workers.segment_renderer import RenderSpec, SegmentRenderer, used_prompts
 
 
 @dataclass
@@ -23,7 +23,7 @@ class Tally:
     """What a render took: pictures imagined, how many of them again in float32, and what a user should know."""
 
     pictures: int = 0
-    again: int = 0
+    retried: int = 0
     notes: tuple[str, ...] = ()
 
 
@@ -38,7 +38,7 @@ class Executor(Protocol):
 
     model: Model | None
 
-    def render(self, books: Books, *, batch: int, done: Callable[[int], None], tally: Tally) -> None:
+    def render(self, segments: SegmentStore, *, batch: int, done: Callable[[int], None], tally: Tally) -> None:
         """Render all that is missing, in batches of one shape; note each segment in the books as it is finished.
 
         Raises
@@ -56,21 +56,21 @@ class Executor(Protocol):
 class LocalExecutor:
     """Renders in this process."""
 
-    def __init__(self, model: Model, order: Order) -> None:
+    def __init__(self, model: Model, spec: RenderSpec) -> None:
         self.model: Model | None = model
-        self.order = order
+        self.spec = spec
 
-    def render(self, books: Books, *, batch: int, done: Callable[[int], None], tally: Tally) -> None:
+    def render(self, segments: SegmentStore, *, batch: int, done: Callable[[int], None], tally: Tally) -> None:
         """Render all that is missing."""
         assert self.model is not None
-        todos = books.missing()
-        worker = Worker(self.model, self.order, used_prompts(self.order.timeline, todos), batch=batch)
+        tasks = segments.missing()
+        renderer = SegmentRenderer(self.model, self.spec, used_prompts(self.spec.timeline, tasks), batch=batch)
         try:
-            worker.render(todos, finished=books.accept, done=done)
+            renderer.render(tasks, finished=segments.accept, done=done)
         finally:
-            tally.pictures += worker.pictures
-            tally.again += worker.again
-            worker.close()
+            tally.pictures += renderer.pictures
+            tally.retried += renderer.retried
+            renderer.close()
 
     def close(self) -> None:
         """Let go of the model and its memory."""
@@ -78,7 +78,9 @@ class LocalExecutor:
         free_memory()
 
 
-def render_missing(executor: Executor, books: Books, asked: Asked, batch: int, report: Progress) -> Tally:
+def render_missing(
+    executor: Executor, segments: SegmentStore, request: RenderRequest, batch: int, report: Progress
+) -> Tally:
     """Render what is missing; where memory runs out, go on in smaller batches and note it in the journal.
 
     Raises
@@ -86,14 +88,14 @@ def render_missing(executor: Executor, books: Books, asked: Asked, batch: int, r
     ReactiveError
         If it can't be done.
     """
-    tally = Tally(notes=asked.notes)
-    total = books.plan.last - books.plan.first
-    smaller = books.job.last("batch")
-    if smaller and smaller["request"] == asked.key and smaller["batch"] < batch:
+    tally = Tally(notes=request.notes)
+    total = segments.plan.last - segments.plan.first
+    smaller = segments.job.last("batch")
+    if smaller and smaller["request"] == request.key and smaller["batch"] < batch:
         batch = smaller["batch"]
         tally.notes += (_smaller(batch),)
-    while books.missing():
-        done = books.frames_there()
+    while segments.missing():
+        done = segments.frames_done()
         report("rendering", done, total)
 
         def advance(count: int) -> None:
@@ -102,15 +104,15 @@ def render_missing(executor: Executor, books: Books, asked: Asked, batch: int, r
             report("rendering", done, total)
 
         try:
-            executor.render(books, batch=batch, done=advance, tally=tally)
+            executor.render(segments, batch=batch, done=advance, tally=tally)
         except (RuntimeError, MemoryError) as problem:
             batch = smaller_batch(problem, batch, executor.model)
-            books.job.journal.append({"batch": {"request": asked.key, "batch": batch}})
+            segments.job.journal.append({"batch": {"request": request.key, "batch": batch}})
             tally.notes += (_smaller(batch),)
     report("rendering", total, total)
-    if tally.again:
+    if tally.retried:
         tally.notes += (
-            f"{tally.again} pictures came out as no numbers (an overflow of the number format) and were imagined again in "
+            f"{tally.retried} pictures came out as no numbers (an overflow of the number format) and were imagined again in "
             "float32; --dtype bfloat16 or float32 avoids it.",
         )
     return tally

@@ -11,12 +11,19 @@ from reactive.diffusion.models.model import Model
 from reactive.errors import ModelError, OutputError
 from reactive.render.settings import Rates
 from reactive.render.store.cache_keys import differences
-from reactive.render.store.segments import Books
+from reactive.render.store.segments import SegmentStore
 from reactive.render.workers.cluster import cluster, first_line, refuse_idle_gpus, require_ray, room_for
 from reactive.render.workers.local import Tally
-from reactive.render.workers.ray_worker import Assignment, Done, Renderer, Told, placed_loading, placed_order
-from reactive.render.workers.scheduler import Deck
-from reactive.render.workers.segment_renderer import Loading, Order
+from reactive.render.workers.ray_worker import (
+    Assignment,
+    RayWorker,
+    WorkerInfo,
+    WorkResult,
+    model_with_absolute_paths,
+    with_absolute_paths,
+)
+from reactive.render.workers.scheduler import SegmentScheduler
+from reactive.render.workers.segment_renderer import ModelSpec, RenderSpec
 
 # a worker that dies is begun again so often, and what it had in hand is tried again so often
 RESTARTS = 4
@@ -28,7 +35,7 @@ _TOGETHER = 60.0
 
 
 @dataclass
-class _Hand:
+class _WorkerHandle:
     """A worker of the cluster: its handle, what it has in hand, and the frames and seconds that it has rendered."""
 
     actor: Any
@@ -44,7 +51,7 @@ class RayExecutor:
     ----------
     address
         ``local`` for workers on this machine, ``auto`` or HOST:PORT for a cluster that is there.
-    order, loading
+    spec, model_spec
         The job; its folder and all files lie on paths that all workers share.
     prompts
         Numbers of the prompts that missing segments may show.
@@ -68,8 +75,8 @@ class RayExecutor:
     def __init__(
         self,
         address: str,
-        order: Order,
-        loading: Loading,
+        spec: RenderSpec,
+        model_spec: ModelSpec,
         *,
         prompts: Iterable[int],
         owner: str,
@@ -80,15 +87,15 @@ class RayExecutor:
         mixed: bool = False,
         rates: Rates | None = None,
     ) -> None:
-        self.order = placed_order(order)
-        self.loading = placed_loading(loading)
+        self.spec = with_absolute_paths(spec)
+        self.model_spec = model_with_absolute_paths(model_spec)
         self.owner, self.sha256, self.environment, self.mixed = owner, sha256, dict(environment), mixed
         self.rates: Rates = rates or (lambda each: None)
         self.notes: tuple[str, ...] = ()
         self.lost: dict[int, int] = {}
-        self.hands: list[_Hand] = []
+        self.workers: list[_WorkerHandle] = []
         # workers that are still loading, by what they will tell
-        self.coming: dict[Any, _Hand] = {}
+        self.starting: dict[Any, _WorkerHandle] = {}
         # workers hold models of their own
         self.model: Model | None = None
         self.open = contextlib.ExitStack()
@@ -103,70 +110,72 @@ class RayExecutor:
             self.close()
             raise
 
-    def render(self, books: Books, *, batch: int, done: Callable[[int], None], tally: Tally) -> None:
+    def render(self, segments: SegmentStore, *, batch: int, done: Callable[[int], None], tally: Tally) -> None:
         """Render all that is missing."""
-        deck = Deck(books.missing(), batch=self.order.lanes_of(batch), longest=books.plan.longest)
-        busy: dict[Any, _Hand] = {}
+        scheduler = SegmentScheduler(
+            segments.missing(), batch=self.spec.lane_count(batch), longest=segments.plan.longest
+        )
+        busy: dict[Any, _WorkerHandle] = {}
         memory = False
         with self._failures():
             while True:
-                for hand in [] if memory else self.hands:
-                    if not hand.numbers and (numbers := deck.take()):
-                        hand.numbers = numbers
-                        busy[hand.actor.render.remote(self.job, [books.todo(n) for n in numbers], batch)] = hand
+                for worker in [] if memory else self.workers:
+                    if not worker.numbers and (numbers := scheduler.take()):
+                        worker.numbers = numbers
+                        busy[worker.actor.render.remote(self.job, [segments.task(n) for n in numbers], batch)] = worker
                 if not busy:
                     break
-                finished, _ = self.ray.wait([*busy, *self.coming], num_returns=1)
+                finished, _ = self.ray.wait([*busy, *self.starting], num_returns=1)
                 for reference in finished:
-                    if reference in self.coming:
-                        self._welcome(reference)
+                    if reference in self.starting:
+                        self._accept_worker(reference)
                         continue
-                    hand = busy.pop(reference)
-                    memory |= self._take_in(reference, hand, deck, books, done, tally)
+                    worker = busy.pop(reference)
+                    memory |= self._collect(reference, worker, scheduler, segments, done, tally)
         tally.notes += self.notes
         self.notes = ()
         if memory:
             raise MemoryError
         # a worker that wrote nothing it was asked for would be asked for ever
-        if books.missing():
-            raise OutputError("workers left pieces unfinished", where=str(self.order.folder), remedy="run it again")
+        if segments.missing():
+            raise OutputError("workers left pieces unfinished", where=str(self.spec.folder), remedy="run it again")
 
     def close(self) -> None:
         """Let go of the workers, and of the cluster if it was begun here."""
         with contextlib.suppress(Exception):
-            for hand in (*self.hands, *self.coming.values()):
-                self.ray.kill(hand.actor)
+            for worker in (*self.workers, *self.starting.values()):
+                self.ray.kill(worker.actor)
         self.open.close()
 
     def _gpu(self) -> bool:
-        return self.loading.device == "cuda"
+        return self.model_spec.device == "cuda"
 
     def _cores(self) -> int:
-        return 1 if self._gpu() else self.order.threads
+        return 1 if self._gpu() else self.spec.threads
 
     def _begin(self, prompts: frozenset[int], count: int) -> None:
         """Begin the workers, and wait until those that are there are ready."""
         with self._failures():
             # once through the object store, and not with the worker's beginning, where its loss would forbid another
-            self.job = self.ray.put(Assignment(self.order, self.loading, prompts))
-            self.kind = self.ray.remote(Renderer).options(
+            self.job = self.ray.put(Assignment(self.spec, self.model_spec, prompts))
+            self.kind = self.ray.remote(RayWorker).options(
                 num_cpus=self._cores(), num_gpus=1 if self._gpu() else 0,
                 max_restarts=RESTARTS, max_task_retries=RETRIES,
             )  # fmt: skip
             for _ in range(count):
-                self._hire()
-            while not self.hands:
-                self._welcome(self.ray.wait(list(self.coming), num_returns=1)[0][0])
-            if self.coming:
-                there, _ = self.ray.wait(list(self.coming), num_returns=len(self.coming), timeout=_TOGETHER)
+                self._start_worker()
+            while not self.workers:
+                self._accept_worker(self.ray.wait(list(self.starting), num_returns=1)[0][0])
+            if self.starting:
+                there, _ = self.ray.wait(list(self.starting), num_returns=len(self.starting), timeout=_TOGETHER)
                 for reference in there:
-                    self._welcome(reference)
+                    self._accept_worker(reference)
 
-    def _hire(self) -> None:
-        hand = _Hand(self.kind.remote())
-        self.coming[hand.actor.ready.remote(self.job, self.owner)] = hand
+    def _start_worker(self) -> None:
+        worker = _WorkerHandle(self.kind.remote())
+        self.starting[worker.actor.ready.remote(self.job, self.owner)] = worker
 
-    def _welcome(self, reference: Any) -> None:
+    def _accept_worker(self, reference: Any) -> None:
         """Take in a worker that is ready.
 
         Raises
@@ -174,24 +183,24 @@ class RayExecutor:
         ReactiveError
             If it can't do the job.
         """
-        hand = self.coming.pop(reference)
+        worker = self.starting.pop(reference)
         try:
             told = self.ray.get(reference)
         except self.ray.exceptions.RayActorError:
-            if self.hands or self.coming:
+            if self.workers or self.starting:
                 return
             raise
-        if not isinstance(told, Told):
+        if not isinstance(told, WorkerInfo):
             raise ModelError(told[0], where=told[1], remedy=told[2])
         who = f"the worker on {told.host}"
-        if not told.sees:
+        if not told.sees_job:
             raise OutputError(
-                f"{who} does not see the job folder {self.order.folder}", where="Ray",
+                f"{who} does not see the job folder {self.spec.folder}", where="Ray",
                 remedy="put it on a path that all workers share, with --job or -o",
             )  # fmt: skip
         if told.sha256 != self.sha256:
             raise ModelError(
-                f"is another model for {who}", where=self.loading.name, remedy="bring the same files there"
+                f"is another model for {who}", where=self.model_spec.name, remedy="bring the same files there"
             )
         if differs := differences(self.environment, told.environment):
             if not self.mixed:
@@ -202,48 +211,54 @@ class RayExecutor:
                     "rounding, feedback only in kind)",
                 )
             self.notes += (f"{who} differs ({differs}): pieces agree to within rounding, feedback in kind.",)
-        self.hands.append(hand)
+        self.workers.append(worker)
 
-    def _take_in(
-        self, reference: Any, hand: _Hand, deck: Deck, books: Books, done: Callable[[int], None], tally: Tally
+    def _collect(
+        self,
+        reference: Any,
+        worker: _WorkerHandle,
+        scheduler: SegmentScheduler,
+        segments: SegmentStore,
+        done: Callable[[int], None],
+        tally: Tally,
     ) -> bool:
         """Note what a worker did; return whether memory ran out."""
-        numbers, hand.numbers = hand.numbers, []
+        numbers, worker.numbers = worker.numbers, []
         try:
-            told: Done = self.ray.get(reference)
+            result: WorkResult = self.ray.get(reference)
         except self.ray.exceptions.RayActorError:
             # begun again and tried again in vain: another takes its place
-            self._replace(hand, numbers, deck)
+            self._replace(worker, numbers, scheduler)
             return False
-        for number, entries in told.pieces:
-            books.accept(number, list(entries))
-            deck.finished(number)
-            frames = deck.frames[number]
-            hand.frames += frames
+        for number, entries in result.pieces:
+            segments.accept(number, list(entries))
+            scheduler.finished(number)
+            frames = scheduler.frames[number]
+            worker.frames += frames
             done(frames)
-        tally.pictures += told.pictures
-        tally.again += told.again
-        hand.seconds += told.seconds
-        self.rates([each.frames / each.seconds if each.seconds else 0.0 for each in self.hands])
-        if told.problem is not None:
-            what, where, remedy = told.problem
+        tally.pictures += result.pictures
+        tally.retried += result.retried
+        worker.seconds += result.seconds
+        self.rates([each.frames / each.seconds if each.seconds else 0.0 for each in self.workers])
+        if result.problem is not None:
+            what, where, remedy = result.problem
             raise OutputError(what, where=where, remedy=remedy)
-        return told.memory
+        return result.memory
 
-    def _replace(self, hand: _Hand, numbers: Sequence[int], deck: Deck) -> None:
+    def _replace(self, worker: _WorkerHandle, numbers: Sequence[int], scheduler: SegmentScheduler) -> None:
         for number in numbers:
             self.lost[number] = self.lost.get(number, 0) + 1
-            deck.back(number)
+            scheduler.put_back(number)
         if max((self.lost[number] for number in numbers), default=0) >= LOSSES:
             raise OutputError(
                 "was lost with every worker that tried it; perhaps their memory does not hold it",
                 where=f"Ray, segment {numbers[0]}", remedy="run it again with a smaller --batch or fewer --workers",
             )  # fmt: skip
-        self.hands.remove(hand)
-        self.ray.kill(hand.actor)
-        self._hire()
-        while not self.hands:
-            self._welcome(next(iter(self.coming)))
+        self.workers.remove(worker)
+        self.ray.kill(worker.actor)
+        self._start_worker()
+        while not self.workers:
+            self._accept_worker(next(iter(self.starting)))
 
     @contextlib.contextmanager
     def _failures(self) -> Iterator[None]:

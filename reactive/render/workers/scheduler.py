@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from reactive.render.workers.segment_renderer import Todo, chains
+from reactive.render.workers.segment_renderer import SegmentTask, chains
 
 
-class Deck:
+class SegmentScheduler:
     """Segments of a plan, by number, that are still to be dealt.
 
     Parameters
@@ -25,25 +25,25 @@ class Deck:
         Frames of the plan's longest segment: no more than so many independent ones are dealt at once.
     """
 
-    def __init__(self, todos: Sequence[Todo], *, batch: int, longest: int) -> None:
+    def __init__(self, tasks: Sequence[SegmentTask], *, batch: int, longest: int) -> None:
         self.batch = batch
         self.longest = longest
-        self.frames = {todo.number: todo.segment.stop - todo.segment.start for todo in todos}
-        self.single = [todo.number for todo in todos if todo.segment.shot is None]
-        self.chains = [[todo.number for _, todo in chain] for _, chain in chains(todos)]
+        self.frames = {task.number: task.segment.stop - task.segment.start for task in tasks}
+        self.single = [task.number for task in tasks if task.segment.shot is None]
+        self.chains = [[task.number for _, task in chain] for _, chain in chains(tasks)]
         # chains whose next segment is in some worker's hand, by that segment
-        self.hand: dict[int, list[int]] = {}
+        self.in_progress: dict[int, list[int]] = {}
 
     def take(self) -> list[int]:
         """Return numbers of segments that can be rendered now by one worker, in order; none if it has to wait."""
         # the shot with most before it first: they are the longest way to go
         ready = sorted(self.chains, key=lambda chain: (-sum(self.frames[n] for n in chain), chain[0]))
         # half a batch of lanes costs a whole one, so lanes wait for others that are on the way while there is other work
-        if ready and (len(ready) >= self.batch or not self.hand or not self.single):
+        if ready and (len(ready) >= self.batch or not self.in_progress or not self.single):
             chosen = ready[: self.batch]
             for chain in chosen:
                 self.chains.remove(chain)
-                self.hand[chain[0]] = chain
+                self.in_progress[chain[0]] = chain
             return sorted(chain[0] for chain in chosen)
         taken: list[int] = []
         frames = 0
@@ -54,13 +54,13 @@ class Deck:
 
     def finished(self, number: int) -> None:
         """Note that a segment that was taken is done: what grows out of it can be taken."""
-        rest = self.hand.pop(number, [number])[1:]
+        rest = self.in_progress.pop(number, [number])[1:]
         if rest:
             self.chains.append(rest)
 
-    def back(self, number: int) -> None:
+    def put_back(self, number: int) -> None:
         """Take back a segment that was taken and could not be rendered."""
-        if number in self.hand:
-            self.chains.append(self.hand.pop(number))
+        if number in self.in_progress:
+            self.chains.append(self.in_progress.pop(number))
         else:
             self.single.insert(0, number)

@@ -11,10 +11,10 @@ import numpy as np
 import torch
 
 from reactive.diffusion.core import Core, from_bytes
-from reactive.diffusion.frames import independent_frames, scenery
+from reactive.diffusion.frames import independent_frames, scene_inputs
 from reactive.diffusion.grade import graded
 from reactive.diffusion.joins import prompts_at
-from reactive.diffusion.lanes import Passage, lane_frames, shot_ticks
+from reactive.diffusion.lanes import FeedbackRange, lane_frames, shot_ticks
 from reactive.diffusion.models.conditioning import PromptBank
 from reactive.diffusion.models.load import Model, load_model
 from reactive.diffusion.motion.interpolate import sparse_frames
@@ -22,8 +22,8 @@ from reactive.media.cube import read_cube
 from reactive.media.picture import BLACK
 from reactive.render.plan import Segment
 from reactive.render.store.cache_keys import first_tick_at, last_tick_before, shot_around
-from reactive.render.store.checkpoint import append_tick, read_state, read_trail, state_bytes
-from reactive.render.store.job import Entry
+from reactive.render.store.checkpoint import append_tick, read_checkpoint, read_state, state_bytes
+from reactive.render.store.job import JobFile
 from reactive.render.take import darkened
 from reactive.render.workers.segment_writer import Finished, Piece, SegmentWriter
 from reactive.sources.photo import load_photo
@@ -35,7 +35,7 @@ from reactive.video.upscale import NO_UPSCALING, Upscaling, upscaler
 
 
 @dataclass(frozen=True)
-class Loading:
+class ModelSpec:
     """What `load_model` is told, on whichever machine it runs."""
 
     name: str
@@ -46,7 +46,7 @@ class Loading:
     vae: str | None = None
     dtype: str = "auto"
     compiled: bool = False
-    said: tuple[tuple[str, str], ...] = ()
+    overrides: tuple[tuple[str, str], ...] = ()
 
     def load(self) -> Model:
         """Load the model.
@@ -58,12 +58,12 @@ class Loading:
         """
         return load_model(
             self.name, device=self.device, steps=self.steps, guidance=self.guidance, loras=self.loras, vae=self.vae,
-            dtype=self.dtype, compiled=self.compiled, said=dict(self.said),
+            dtype=self.dtype, compiled=self.compiled, overrides=dict(self.overrides),
         )  # fmt: skip
 
 
 @dataclass(frozen=True)
-class Order:
+class RenderSpec:
     """What all workers of a job are told once: plain data that travels to other machines.
 
     Attributes
@@ -118,18 +118,18 @@ class Order:
     background: tuple[int, int, int] = BLACK
     lut: Path | None = None
 
-    def lanes_of(self, batch: int) -> int:
+    def lane_count(self, batch: int) -> int:
         """Return the shape of a batch of lanes where a batch has another shape than was planned, since memory ran out."""
         return min(self.lanes or batch, batch)
 
-    def seen(self) -> Timeline:
+    def visible_timeline(self) -> Timeline:
         """Return the timeline with all that a picture shows of it: negatives, and how black it is."""
         more = {} if self.black is None else {"black": self.black}
         return replace(self.timeline, negatives=self.negatives, columns={**self.timeline.columns, **more})
 
 
 @dataclass(frozen=True)
-class Todo:
+class SegmentTask:
     """A segment that is missing.
 
     Attributes
@@ -140,7 +140,7 @@ class Todo:
         Its frames.
     piece
         What shall be written.
-    trail
+    checkpoint
         Name of the file that keeps a feedback segment's ticks while it is in hand.
     before
         Name of the state that it goes on from, if that is there; else its shot is begun anew.
@@ -149,28 +149,28 @@ class Todo:
     number: int
     segment: Segment
     piece: Piece
-    trail: str = ""
+    checkpoint: str = ""
     before: str | None = None
 
 
 @dataclass
-class _Run:
-    """Missing segments of one shot that follow each other, rendered as one passage; `hand` is the one in hand."""
+class _Chain:
+    """Missing segments of one shot that follow each other, rendered as one passage; `current` is the one in hand."""
 
-    todos: list[tuple[int, Todo]]
+    tasks: list[tuple[int, SegmentTask]]
     ticks: list[Fraction]
-    hand: int = 0
+    current: int = 0
     begun: bool = False
 
 
-class Worker:
+class SegmentRenderer:
     """A model made ready for a job's clip.
 
     Parameters
     ----------
     model
         The loaded model.
-    order
+    spec
         The job.
     prompts
         Numbers of the prompts that its segments may show.
@@ -183,22 +183,22 @@ class Worker:
         If a photograph or video can't be read.
     """
 
-    def __init__(self, model: Model, order: Order, prompts: Iterable[int], *, batch: int | None = None) -> None:
+    def __init__(self, model: Model, spec: RenderSpec, prompts: Iterable[int], *, batch: int | None = None) -> None:
         self.model = model
-        self.order = order
-        bank = PromptBank(model, order.timeline.prompts, prompts, order.negatives)
-        width, height = order.imagined
-        shape = batch or order.batch
-        self.core = Core(model, bank, batch=shape, width=width, height=height, slices=order.slices)
-        lanes = order.lanes_of(shape)
+        self.spec = spec
+        bank = PromptBank(model, spec.timeline.prompts, prompts, spec.negatives)
+        width, height = spec.imagined
+        shape = batch or spec.batch
+        self.core = Core(model, bank, batch=shape, width=width, height=height, slices=spec.slices)
+        lanes = spec.lane_count(shape)
         self.lanes = (
             self.core
             if lanes == shape
-            else Core(model, bank, batch=lanes, width=width, height=height, slices=order.slices)
+            else Core(model, bank, batch=lanes, width=width, height=height, slices=spec.slices)
         )
-        self.videos = _videos(order)
-        self.lut = read_cube(order.lut) if order.lut else None
-        self.scene = scenery(order.timeline, self.core, _photos(order), self.videos, pace=order.pace)
+        self.videos = _videos(spec)
+        self.lut = read_cube(spec.lut) if spec.lut else None
+        self.scene = scene_inputs(spec.timeline, self.core, _photos(spec), self.videos, pace=spec.pace)
 
     @property
     def pictures(self) -> int:
@@ -206,21 +206,21 @@ class Worker:
         return sum(core.pictures for core in {self.core, self.lanes})
 
     @property
-    def again(self) -> int:
+    def retried(self) -> int:
         """How many of them were imagined again in float32."""
-        return sum(core.again for core in {self.core, self.lanes})
+        return sum(core.retried for core in {self.core, self.lanes})
 
     def close(self) -> None:
         """Let go of the videos."""
         for source in self.videos.values():
             source.close()
 
-    def render(self, todos: Sequence[Todo], *, finished: Finished, done: Callable[[int], None]) -> None:
+    def render(self, tasks: Sequence[SegmentTask], *, finished: Finished, done: Callable[[int], None]) -> None:
         """Render segments into the job folder.
 
         Parameters
         ----------
-        todos
+        tasks
             What is missing, in the plan's order.
         finished
             Told the number in the plan of each segment that is complete on disk, and its files; not on this thread.
@@ -234,41 +234,41 @@ class Worker:
         ModelError
             If the model makes pictures that are no numbers.
         """
-        order, core, scene = self.order, self.core, self.scene
-        runs = [_Run(chain, shot_ticks(order.timeline, *shot)) for shot, chain in chains(todos)]
+        spec, core, scene = self.spec, self.core, self.scene
+        runs = [_Chain(chain, shot_ticks(spec.timeline, *shot)) for shot, chain in chains(tasks)]
 
-        def complete(index: int, entries: list[Entry]) -> None:
-            finished(todos[index].number, entries)
+        def complete(index: int, entries: list[JobFile]) -> None:
+            finished(tasks[index].number, entries)
 
         writer = SegmentWriter(
-            [todo.piece for todo in todos], order.folder, fps=order.timeline.fps, codec=order.codec,
-            finished=complete, done=done, upscale=upscaler(order.upscaling, threads=order.threads),
+            [task.piece for task in tasks], spec.folder, fps=spec.timeline.fps, codec=spec.codec,
+            finished=complete, done=done, upscale=upscaler(spec.upscaling, threads=spec.threads),
             # a network that makes pictures larger has all threads to itself
-            threads=1 if order.upscaling.way == "esrgan" and order.upscaling.factor > 1 else order.threads,
+            threads=1 if spec.upscaling.method == "esrgan" and spec.upscaling.factor > 1 else spec.threads,
         )  # fmt: skip
 
-        def ticked(passage: Passage, tick: int, picture: torch.Tensor) -> None:
-            run = by_first[passage.first]
-            self._keep_tick(run, tick, picture)
-            self._take_tick(run, tick, picture, writer)
+        def ticked(wanted: FeedbackRange, tick: int, picture: torch.Tensor) -> None:
+            run = by_first[wanted.first]
+            self._save_tick(run, tick, picture)
+            self._use_tick(run, tick, picture, writer)
 
         try:
             # lanes first: each has an encoder open, so a machine that lacks the memory says so at once, not after an hour
-            by_first = {run.todos[0][1].segment.start: run for run in runs}
-            passages = [self._passage(run, writer) for run in runs]
-            lanes = lane_frames(self.lanes, scene, passages, ticked=ticked)
-            for numbers, pictures in darkened(self._graded(lanes), order.black):
+            by_first = {run.tasks[0][1].segment.start: run for run in runs}
+            ranges = [self._feedback_range(run, writer) for run in runs]
+            lanes = lane_frames(self.lanes, scene, ranges, on_tick=ticked)
+            for numbers, pictures in darkened(self._graded(lanes), spec.black):
                 writer.put(numbers, pictures)
-            alone = [index for index, todo in enumerate(todos) if todo.segment.shot is None]
+            alone = [index for index, task in enumerate(tasks) if task.segment.shot is None]
             if alone:
-                rate = Fraction(order.rate).limit_denominator(1000)
+                rate = Fraction(spec.rate).limit_denominator(1000)
                 if rate:
-                    spans = [todos[index].segment for index in alone]
+                    spans = [tasks[index].segment for index in alone]
                     frames = np.concatenate([np.arange(span.start, span.stop) for span in spans])
                     made = sparse_frames(core, scene, frames, rate)
                 else:
                     made = independent_frames(core, scene, writer.runs(alone, core.batch))
-                for numbers, pictures in darkened(self._graded(made), order.black):
+                for numbers, pictures in darkened(self._graded(made), spec.black):
                     writer.put(numbers, pictures, few=True)
             writer.finish()
         except BaseException:
@@ -276,52 +276,52 @@ class Worker:
             raise
 
     def _graded(self, frames: Iterator[tuple[np.ndarray, torch.Tensor]]) -> Iterator[tuple[np.ndarray, torch.Tensor]]:
-        timeline = self.order.timeline
+        timeline = self.spec.timeline
         return graded(frames, timeline.columns, timeline.palettes, self.lut)
 
-    def _passage(self, run: _Run, writer: SegmentWriter) -> Passage:
+    def _feedback_range(self, run: _Chain, writer: SegmentWriter) -> FeedbackRange:
         """Return what a run wants of its shot, going on from the last state and the trail of its first segment."""
-        first, last = run.todos[0][1], run.todos[-1][1]
+        first, last = run.tasks[0][1], run.tasks[-1][1]
         assert first.segment.shot is not None
         start, stop = first.segment.shot
         tick, picture = -1, None
         if first.before is not None:
             tick = last_tick_before(run.ticks, first.segment.start)
-            picture = read_state(self.order.folder / first.before).to(self.model.device)
+            picture = read_state(self.spec.folder / first.before).to(self.model.device)
             # so short a segment that no tick lies in it hands over what it was handed
-            self._take_tick(run, tick, picture, writer)
-        return Passage(
+            self._use_tick(run, tick, picture, writer)
+        return FeedbackRange(
             start, stop, first.segment.start, last.segment.stop, tick, picture,
-            self._kept(run, tick + 1, writer),
+            self._saved_ticks(run, tick + 1, writer),
         )  # fmt: skip
 
-    def _kept(self, run: _Run, tick: int, writer: SegmentWriter) -> Iterator[torch.Tensor]:
+    def _saved_ticks(self, run: _Chain, tick: int, writer: SegmentWriter) -> Iterator[torch.Tensor]:
         """Yield the pictures of ticks that an interrupted run left in the first segment's trail."""
-        shape = (3, self.order.imagined[1], self.order.imagined[0])
-        trail = self.order.folder / run.todos[0][1].trail
-        for picture in read_trail(trail, tick, shape):
+        shape = (3, self.spec.imagined[1], self.spec.imagined[0])
+        trail = self.spec.folder / run.tasks[0][1].checkpoint
+        for picture in read_checkpoint(trail, tick, shape):
             run.begun = True
-            self._take_tick(run, tick, picture, writer)
+            self._use_tick(run, tick, picture, writer)
             yield picture.to(self.model.device)
             tick += 1
 
-    def _keep_tick(self, run: _Run, tick: int, picture: torch.Tensor) -> None:
-        path = self.order.folder / run.todos[run.hand][1].trail
+    def _save_tick(self, run: _Chain, tick: int, picture: torch.Tensor) -> None:
+        path = self.spec.folder / run.tasks[run.current][1].checkpoint
         try:
             append_tick(path, tick, picture, anew=not run.begun)
         except OSError as problem:
             raise output_error(path, problem) from None
         run.begun = True
 
-    def _take_tick(self, run: _Run, tick: int, picture: torch.Tensor, writer: SegmentWriter) -> None:
+    def _use_tick(self, run: _Chain, tick: int, picture: torch.Tensor, writer: SegmentWriter) -> None:
         """Hand a tick's picture to the segments that end after it, and go on to the next segment after the last tick."""
-        for index, todo in run.todos[run.hand :]:
-            if todo.piece.state is not None and tick == last_tick_before(run.ticks, todo.segment.stop):
+        for index, task in run.tasks[run.current :]:
+            if task.piece.state is not None and tick == last_tick_before(run.ticks, task.segment.stop):
                 writer.hand_over(index, state_bytes(picture))
-        while run.hand < len(run.todos) - 1 and tick >= first_tick_at(
-            run.ticks, run.todos[run.hand][1].segment.stop - 1
+        while run.current < len(run.tasks) - 1 and tick >= first_tick_at(
+            run.ticks, run.tasks[run.current][1].segment.stop - 1
         ):
-            run.hand, run.begun = run.hand + 1, False
+            run.current, run.begun = run.current + 1, False
 
 
 def expected_rate(model: Model, imagined: tuple[int, int]) -> float:
@@ -331,47 +331,47 @@ def expected_rate(model: Model, imagined: tuple[int, int]) -> float:
     speed a modest machine's.
     """
     weights = sum(parameter.numel() for parameter in model.unet.parameters())
-    latents = imagined[0] * imagined[1] / model.factor**2
+    latents = imagined[0] * imagined[1] / model.vae_scale_factor**2
     cost = 2 * weights * latents / 9 * model.steps * (1 if model.guidance == 1.0 else 2)
     return (5e10 if model.device.type == "cpu" else 2e13) / cost
 
 
-def used_prompts(timeline: Timeline, todos: Sequence[Todo]) -> set[int]:
+def used_prompts(timeline: Timeline, tasks: Sequence[SegmentTask]) -> set[int]:
     """Return the prompts that segments need: a feedback shot begins before an excerpt that shows only its end."""
     columns = timeline.columns
     used: set[int] = set()
-    for todo in todos:
-        begin, end = todo.segment.shot or (todo.segment.start, todo.segment.stop)
-        if todo.segment.shot is None:
+    for task in tasks:
+        begin, end = task.segment.shot or (task.segment.start, task.segment.stop)
+        if task.segment.shot is None:
             # pictures drawn between others have neighbours anywhere in the shot
             begin, end = shot_around(timeline, begin)
         used |= prompts_at(columns, np.arange(begin, end))
     return used
 
 
-def chains(todos: Sequence[Todo]) -> list[tuple[tuple[int, int], list[tuple[int, Todo]]]]:
+def chains(tasks: Sequence[SegmentTask]) -> list[tuple[tuple[int, int], list[tuple[int, SegmentTask]]]]:
     """Return the missing feedback segments in runs that grow out of each other: their shot, and each with its place."""
-    found: list[tuple[tuple[int, int], list[tuple[int, Todo]]]] = []
-    for index, todo in enumerate(todos):
-        shot = todo.segment.shot
+    found: list[tuple[tuple[int, int], list[tuple[int, SegmentTask]]]] = []
+    for index, task in enumerate(tasks):
+        shot = task.segment.shot
         if shot is None:
             continue
         before = found[-1][1][-1][1].segment if found else None
-        if before is not None and before.shot == shot and before.stop == todo.segment.start:
-            found[-1][1].append((index, todo))
+        if before is not None and before.shot == shot and before.stop == task.segment.start:
+            found[-1][1].append((index, task))
         else:
-            found.append((shot, [(index, todo)]))
+            found.append((shot, [(index, task)]))
     return found
 
 
-def _photos(order: Order) -> dict[int, torch.Tensor]:
-    width, height = order.imagined
-    loaded = (load_photo(path, width=width, height=height, background=order.background) for path in order.photos)
+def _photos(spec: RenderSpec) -> dict[int, torch.Tensor]:
+    width, height = spec.imagined
+    loaded = (load_photo(path, width=width, height=height, background=spec.background) for path in spec.photos)
     return {number: from_bytes(torch.from_numpy(photo.copy()).permute(2, 0, 1)) for number, photo in enumerate(loaded)}
 
 
-def _videos(order: Order) -> dict[int, VideoSource]:
+def _videos(spec: RenderSpec) -> dict[int, VideoSource]:
     return {
-        number: VideoSource(path, width=order.imagined[0], height=order.imagined[1], background=order.background)
-        for number, path in enumerate(order.videos, len(order.photos))
+        number: VideoSource(path, width=spec.imagined[0], height=spec.imagined[1], background=spec.background)
+        for number, path in enumerate(spec.videos, len(spec.photos))
     }

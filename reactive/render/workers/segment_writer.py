@@ -20,10 +20,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from reactive.diffusion.backend.transfer import Leaving, to_host
+from reactive.diffusion.backend.transfer import HostCopy, to_host
 from reactive.errors import OutputError
-from reactive.render.store.job import Entry, finish_file
-from reactive.render.workers.flash_check import watch_piece
+from reactive.render.store.job import JobFile, finish_file
+from reactive.render.workers.flash_check import flash_check_data
 from reactive.render.workers.spool import Spool
 from reactive.video.codec import Codec
 from reactive.video.segment import SegmentEncoder, output_error
@@ -32,7 +32,7 @@ from reactive.video.upscale import Upscale
 # batches that may wait for each thread: enough to keep both sides busy, few enough to keep memory flat
 _WAITING = 4
 # beyond so many threads, whatever imagines pictures is slower
-MOST_THREADS = 16
+MAX_THREADS = 16
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Piece:
         For each shape of the clip that is missing: the file's name within the job folder, and its size in pixels.
     state
         Name of the file that hands its last picture over; None where nothing follows.
-    watched
+    flash_check
         Name of the file that keeps what flashes are judged by, and of the file of `files` that it is taken from; None where
         it is there.
     """
@@ -56,18 +56,18 @@ class Piece:
     stop: int
     files: tuple[tuple[str, tuple[int, int]], ...]
     state: str | None = None
-    watched: tuple[str, str] | None = None
+    flash_check: tuple[str, str] | None = None
 
 
 # told each finished piece, by its number, and the files that it consists of
-Finished = Callable[[int, list[Entry]], None]
+Finished = Callable[[int, list[JobFile]], None]
 
 
 @dataclass
 class _Batch:
     """Pictures on their way to the host, and how many of them are not encoded yet."""
 
-    pictures: Leaving
+    pictures: HostCopy
     left: int
 
     def picture(self, slot: int) -> np.ndarray:
@@ -87,7 +87,7 @@ class _Batch:
 
 
 @dataclass
-class _Open:
+class _OpenPiece:
     """A piece in hand: its frames that wait, its encoders once they are open, and the file of frames that came before."""
 
     waiting: deque[tuple[_Batch, int]] = field(default_factory=deque)
@@ -142,11 +142,11 @@ class SegmentWriter:
         self.finished = finished
         self.done = done
         self.upscale = upscale
-        self.most = max(1, min(threads, MOST_THREADS))
+        self.max_threads = max(1, min(threads, MAX_THREADS))
         self.starts = np.array([piece.start for piece in pieces])
         self.stops = np.array([piece.stop for piece in pieces])
         # in the order in which their first frame came
-        self.open: dict[int, _Open] = {}
+        self.open: dict[int, _OpenPiece] = {}
         self.states: dict[int, bytes] = {}
         self.error: BaseException | None = None
         self.batches = 0
@@ -186,18 +186,21 @@ class SegmentWriter:
             self.changed.wait_for(
                 lambda: (
                     self.error is not None
-                    or (self.batches < _WAITING * self.most and not (few and self._in_hand(first) >= self.most))
+                    or (
+                        self.batches < _WAITING * self.max_threads
+                        and not (few and self._open_count(first) >= self.max_threads)
+                    )
                 )
             )
             self._check()
             self.batches += 1
             for slot, index in enumerate(found):
                 if index is not None:
-                    held = self.open.setdefault(index, _Open())
+                    held = self.open.setdefault(index, _OpenPiece())
                     held.waiting.append((batch, slot))
                     held.behind += 1
             ready = sum(bool(held.waiting) and not held.busy for held in self.open.values())
-            for _ in range(min(ready - self.idle, self.most - len(self.threads))):
+            for _ in range(min(ready - self.idle, self.max_threads - len(self.threads))):
                 self.threads.append(threading.Thread(target=self._work, name="encode", daemon=True))
                 self.threads[-1].start()
             self.changed.notify_all()
@@ -215,7 +218,7 @@ class SegmentWriter:
             with self.changed:
                 behind = {index: self.open[index].behind if index in self.open else 0 for index in hand}
             index = min(behind, key=behind.__getitem__, default=None)
-            if index is None or (left and len(hand) < self.most and behind[index] >= size):
+            if index is None or (left and len(hand) < self.max_threads and behind[index] >= size):
                 index = left.popleft()
                 hand[index] = self.pieces[index].start
             first, stop = hand[index], self.pieces[index].stop
@@ -263,7 +266,7 @@ class SegmentWriter:
                 held.spool.close()
         self.open.clear()
 
-    def _in_hand(self, own: int) -> int:
+    def _open_count(self, own: int) -> int:
         """Return how many pieces beside one are in hand; those that wait for a card's stream may have to wait for this one."""
         return sum(index != own and held.spool is None for index, held in self.open.items())
 
@@ -314,7 +317,7 @@ class SegmentWriter:
         earlier = (held for other, held in self.open.items() if other < index and held.encoders is None)
         return self.streams + len(self.pieces[index].files) <= self.sessions and not any(h.spool for h in earlier)
 
-    def _encode(self, index: int, held: _Open, taken: deque[tuple[_Batch, int]]) -> None:
+    def _encode(self, index: int, held: _OpenPiece, taken: deque[tuple[_Batch, int]]) -> None:
         if held.encoders is None and not self._begin(index, held):
             if held.spool is None:
                 held.spool = Spool(partial_path(self.folder, f"{self.pieces[index].files[0][0]}.frames"))
@@ -333,7 +336,7 @@ class SegmentWriter:
         if held.written == self.pieces[index].stop - self.pieces[index].start:
             self._complete(index, held)
 
-    def _begin(self, index: int, held: _Open) -> bool:
+    def _begin(self, index: int, held: _OpenPiece) -> bool:
         """Open a piece's streams; return whether the encoder has them free."""
         files = self.pieces[index].files
         with self.changed:
@@ -363,7 +366,7 @@ class SegmentWriter:
         held.encoders = encoders
         return True
 
-    def _write(self, held: _Open, picture: np.ndarray) -> None:
+    def _write(self, held: _OpenPiece, picture: np.ndarray) -> None:
         assert held.encoders is not None
         if self.error is not None:
             raise self.error
@@ -383,17 +386,17 @@ class SegmentWriter:
                 self.batches -= 1
                 self.changed.notify_all()
 
-    def _complete(self, index: int, held: _Open) -> None:
+    def _complete(self, index: int, held: _OpenPiece) -> None:
         piece = self.pieces[index]
         assert held.encoders is not None
         for encoder in held.encoders:
             encoder.close()
         try:
             written = [(name, encoder.path) for (name, _), encoder in zip(piece.files, held.encoders, strict=True)]
-            if piece.watched is not None:
-                name, source = piece.watched
+            if piece.flash_check is not None:
+                name, source = piece.flash_check
                 written.append((name, partial_path(self.folder, name)))
-                written[-1][1].write_bytes(watch_piece(dict(written)[source]))
+                written[-1][1].write_bytes(flash_check_data(dict(written)[source]))
             if piece.state is not None:
                 written.append((piece.state, partial_path(self.folder, piece.state)))
                 written[-1][1].write_bytes(self.states.pop(index))

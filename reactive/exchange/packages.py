@@ -8,7 +8,7 @@ from typing import Any
 from reactive.errors import ReactiveError
 
 
-def needed(name: str) -> Any:
+def require_package(name: str) -> Any:
     """Import a package of the extra.
 
     Raises

@@ -14,7 +14,7 @@ from reactive.diffusion.lanes import shot_ticks
 from reactive.render.plan import make_plan
 from reactive.timeline.timeline import Timeline
 
-LADDER = (1, 2, 4, 8, 16)
+LANE_COUNTS = (1, 2, 4, 8, 16)
 # what a batch costs beside its pictures, in pictures: a graphics card is not busy with few, a processor is
 _FIXED = {"cpu": 0.5}
 _FIXED_CARD = 4.0
@@ -48,5 +48,5 @@ def lanes_for(lengths: Sequence[int], *, batch: int, device: str) -> int:
     if not lengths:
         return batch
     fixed = _FIXED.get(device, _FIXED_CARD)
-    shapes = [lanes for lanes in LADDER if lanes <= batch]
+    shapes = [lanes for lanes in LANE_COUNTS if lanes <= batch]
     return min(shapes, key=lambda lanes: (rounds(lengths, lanes) * (lanes + fixed), lanes))

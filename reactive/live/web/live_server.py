@@ -11,10 +11,10 @@ from aiohttp import web
 
 from reactive.errors import ReactiveError
 from reactive.live.control.announce import LiveCues
-from reactive.live.control.external_io import Cues
+from reactive.live.control.external_io import CueSource
 from reactive.live.control.remote import Action
-from reactive.live.jam import Jam
-from reactive.live.session import line_of
+from reactive.live.live_session import LiveSession
+from reactive.live.session import error_message
 from reactive.live.web.clients import Client
 from reactive.live.web.commands import Commands
 from reactive.live.web.protocol import MAX_CREDIT, number, pack_picture
@@ -24,36 +24,36 @@ STATUS_SECONDS = 0.1
 
 
 @dataclass
-class JamServer(Server):
-    """A live input's preview; `session` is a `Jam`."""
+class LiveServer(Server):
+    """A live input's preview; `session` is a `LiveSession`."""
 
     index: ClassVar[str] = "live.html"
-    session: Jam  # type: ignore[assignment]
+    session: LiveSession  # type: ignore[assignment]
 
     def add_routes(self, app: web.Application) -> None:
         """Add nothing: there is no song."""
 
     def make_commands(self) -> Commands:
         """Return what pages may ask for."""
-        return JamCommands(self)
+        return LiveCommands(self)
 
-    def cues(self) -> Cues:
+    def cues(self) -> CueSource:
         """Return what knows what OSC tells."""
         return LiveCues(self.session)
 
     def picture(self) -> bytes | None:
         """Return the newest picture."""
-        shown = self.session.imagining.shown
+        shown = self.session.renderer.shown
         return None if shown is None else shown.jpeg
 
-    def watching(self, more: int) -> None:
+    def viewers_changed(self, more: int) -> None:
         """Take note of programs that begin to look, or go."""
         self.clients.watchers += more
-        self.want()
+        self.update_wanted()
 
-    def want(self) -> None:
+    def update_wanted(self) -> None:
         """Imagine as long as anybody looks."""
-        self.session.imagining.want(bool(self.clients.all or self.clients.watchers))
+        self.session.renderer.set_wanted(bool(self.clients.all or self.clients.watchers))
 
     @property
     def fps(self) -> float:
@@ -80,9 +80,9 @@ class JamServer(Server):
     async def _status(self) -> None:
         while True:
             await asyncio.sleep(STATUS_SECONDS)
-            self.want()
+            self.update_wanted()
             if self.clients.all:
-                await self.tell({"t": "status", **self.session.status()})
+                await self.send({"t": "status", **self.session.status()})
 
     async def _reload(self) -> None:
         while True:
@@ -90,40 +90,40 @@ class JamServer(Server):
             try:
                 changed = await self.run(self.session.reload)
             except ReactiveError as error:
-                await self.tell({**line_of(error), "about": "preset"})
+                await self.send({**error_message(error), "about": "preset"})
                 continue
             if changed:
-                await self.tell({"t": "reloaded"})
-                await self.tell_state()
+                await self.send({"t": "reloaded"})
+                await self.send_state()
 
-    async def left(self) -> None:
+    async def holder_left(self) -> None:
         """Do nothing: the music plays whether anybody looks or not."""
 
     async def _send_pictures(self, client: Client) -> None:
         """Send a page the newest picture whenever it can take one; it never waits for older ones."""
         last = 0
-        self.want()
+        self.update_wanted()
         while True:
             await client.wake.wait()
             client.wake.clear()
             if not await client.flush():
                 return
-            shown = self.session.imagining.shown
+            shown = self.session.renderer.shown
             if shown is None or shown.number == last or client.credit <= 0:
                 continue
             last = shown.number
             client.credit -= 1
             message = pack_picture(0, shown.number, shown.frame / self.fps, shown.jpeg)
-            if not await client.show(message):
+            if not await client.send_picture(message):
                 return
 
 
-class JamCommands(Commands):
+class LiveCommands(Commands):
     """Carries out what pages ask for where a live input is heard."""
 
-    server: JamServer
+    server: LiveServer
 
-    def __init__(self, server: JamServer) -> None:
+    def __init__(self, server: LiveServer) -> None:
         super().__init__(server)
         self.known = {
             "credit": self._take_credit, "change": self._turn, "next": self._next, "tap": self._tap, "one": self._one,
@@ -137,15 +137,15 @@ class JamCommands(Commands):
         ReactiveError
             If it can't be done.
         """
-        jam = self.server.session
+        session = self.server.session
         if action.kind == "tap":
-            await self.server.run(jam.tap)
+            await self.server.run(session.tap)
             return
         if action.kind == "one":
-            await self.server.run(jam.one)
+            await self.server.run(session.one)
             return
         if action.kind == "next":
-            await self.server.run(jam.next_phase)
+            await self.server.run(session.next_phase)
         else:
             data: dict[str, Any] = {
                 "kind": action.kind,
@@ -154,11 +154,11 @@ class JamCommands(Commands):
                 "text": action.text,
             }
             if action.kind == "prompt":
-                data["name"] = jam.status()["prompt"]
-            elif action.kind in jam.conductor.switches and action.value < 0:
-                data["value"] = 0.0 if jam.conductor.switches[action.kind] else 1.0
-            await self.server.run(jam.change, data)
-        await self.server.tell_state()
+                data["name"] = session.status()["prompt"]
+            elif action.kind in session.conductor.switches and action.value < 0:
+                data["value"] = 0.0 if session.conductor.switches[action.kind] else 1.0
+            await self.server.run(session.change, data)
+        await self.server.send_state()
 
     async def _take_credit(self, client: Client, data: dict[str, Any]) -> None:
         client.grant(int(number(data, "n", 0, MAX_CREDIT)))
@@ -166,7 +166,7 @@ class JamCommands(Commands):
     async def _turn(self, client: Client, data: dict[str, Any]) -> None:
         del client
         await self.server.run(self.server.session.change, data)
-        await self.server.tell_state()
+        await self.server.send_state()
 
     async def _next(self, client: Client, data: dict[str, Any]) -> None:
         del client, data

@@ -39,7 +39,7 @@ def smaller_batch(problem: BaseException, batch: int, model: Model | None) -> in
     """
     if not out_of_memory(problem):
         raise problem
-    let_go(problem, model)
+    free_failed_attempt(problem, model)
     if batch <= 1:
         raise OutputError("there is not enough memory to imagine it", remedy=REMEDY) from None
     return batch // 2
@@ -60,7 +60,7 @@ def in_batches_that_fit(work: Callable[[int], T], batch: int, model: Model) -> T
             batch = smaller_batch(problem, batch, model)
 
 
-def let_go(problem: BaseException, model: Model | None = None) -> None:
+def free_failed_attempt(problem: BaseException, model: Model | None = None) -> None:
     """Free what a failed attempt left behind: variables of its calls, recorded graphs, and what torch keeps for later."""
     seen: BaseException | None = problem
     while seen is not None:
@@ -74,7 +74,7 @@ def let_go(problem: BaseException, model: Model | None = None) -> None:
 
 
 @contextlib.contextmanager
-def one_line(what: str, where: str) -> Iterator[None]:
+def reported_in_one_line(what: str, where: str) -> Iterator[None]:
     """Turn a lack of memory into one line, where no smaller batch can help.
 
     Raises
@@ -87,7 +87,7 @@ def one_line(what: str, where: str) -> Iterator[None]:
     except (RuntimeError, MemoryError) as problem:
         if not out_of_memory(problem):
             raise
-        let_go(problem)
+        free_failed_attempt(problem)
         raise ModelError(f"there is not enough memory to {what}", where=where, remedy=REMEDY) from None
 
 
@@ -96,7 +96,7 @@ def loading(load: Callable[P, T]) -> Callable[P, T]:
 
     @functools.wraps(load)
     def loaded(*args: P.args, **options: P.kwargs) -> T:
-        with one_line("load it", str(args[0] if args else options.get("name", "the model"))):
+        with reported_in_one_line("load it", str(args[0] if args else options.get("name", "the model"))):
             return load(*args, **options)
 
     return loaded

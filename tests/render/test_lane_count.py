@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reactive.render.workers.ladder import LADDER, filled, lane_lengths, lanes_for, rounds
+from reactive.render.workers.lane_count import LANE_COUNTS, filled, lane_lengths, lanes_for, rounds
 from reactive.timeline.timeline import FEEDBACK
 from tests.toy import flat_timeline
 
@@ -38,7 +38,7 @@ def test_rounds_and_how_full_they_are() -> None:
 @given(st.lists(st.integers(1, 200), min_size=1, max_size=40), st.integers(1, 64), st.sampled_from(["cpu", "cuda"]))
 def test_a_shape_of_the_ladder_within_the_batch(lengths: list[int], batch: int, device: str) -> None:
     shape = lanes_for(lengths, batch=batch, device=device)
-    assert shape in LADDER
+    assert shape in LANE_COUNTS
     assert shape <= batch
     assert max(lengths) <= rounds(lengths, shape) <= sum(lengths)
     # the order in which shots come does not matter

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 
 from reactive.diffusion.backend.footprint import Config
-from reactive.diffusion.backend.shapes import GIB, Needs, budget, rule, text_numbers
-from reactive.diffusion.models.catalogue import known, read_json
+from reactive.diffusion.backend.shapes import GIB, MemoryNeeds, budget, shape_by_rule, text_numbers
+from reactive.diffusion.models.catalogue import find_entry, read_json
 from reactive.diffusion.models.families import FAMILIES, SDXL, Family, family_of
 from reactive.diffusion.models.locate import find_model
 from reactive.diffusion.models.single_file import CONFIGS, read_header
@@ -48,7 +48,7 @@ def needs_table(name: str, size: tuple[int, int] | None = None) -> dict[str, Any
     ]
     rows = []
     for memory in CARDS:
-        shape = rule(needs, "cuda", memory, width, height)
+        shape = shape_by_rule(needs, "cuda", memory, width, height)
         total = needs.total(width, height, shape)
         rows.append(
             {
@@ -74,7 +74,7 @@ def needs_table(name: str, size: tuple[int, int] | None = None) -> dict[str, Any
     }
 
 
-def needs_named(name: str) -> tuple[Needs, tuple[int, int]]:
+def needs_named(name: str) -> tuple[MemoryNeeds, tuple[int, int]]:
     """Return what a model needs in float16, and its native size, by the configuration of its folder, file or short name.
 
     Raises
@@ -91,7 +91,7 @@ def needs_named(name: str) -> tuple[Needs, tuple[int, int]]:
     factor = 2 ** (len(vae.get("block_out_channels", vae.get("decoder_block_out_channels", (1,) * 4))) - 1)
     size = unet.get("sample_size", 64)
     high, wide = (size, size) if isinstance(size, int) else size
-    needs = Needs(
+    needs = MemoryNeeds(
         unet=unet, vae=vae, unet_bytes=_HALF * _weights("unet", unet), vae_bytes=vae_number * _weights("vae", vae),
         text_bytes=_HALF * sum(_weights(encoder.name, text) for encoder, text in zip(encoders, texts, strict=True)),
         number=_HALF, vae_number=vae_number, factor=factor, twice=told != 1.0,
@@ -102,7 +102,7 @@ def needs_named(name: str) -> tuple[Needs, tuple[int, int]]:
 
 def _described(name: str) -> tuple[Path, Family, float]:
     """Return the folder whose configuration describes a model, its family, and the guidance that it asks for."""
-    entry = known(name)
+    entry = find_entry(name)
     if entry is not None and entry.kind != "model":
         raise ModelError(f"is a {entry.kind}, not a model", where=f"--model {name}", remedy="name a model")
     try:
@@ -113,7 +113,7 @@ def _described(name: str) -> tuple[Path, Family, float]:
         # the shipped configurations describe what is not here yet
         family = next(family for family in FAMILIES if family.name == entry.family)
         kind = "sdxl" if family is SDXL else "sd2" if entry.name in ("sd21", "sd-turbo") else "sd1"
-        return CONFIGS / kind, family, float(entry.wishes.get("guidance", 7.0))
+        return CONFIGS / kind, family, float(entry.defaults.get("guidance", 7.0))
     from reactive.diffusion.models.check import check_model
 
     guidance = float(check_model(name)["guidance"])

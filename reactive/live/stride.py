@@ -16,14 +16,14 @@ STRIDES = (
     *(Fraction(n, 6) for n in (8, 9, 12, 15, 18, 24, 36, 48, 72, 96, 144, 216, 288)),
 )
 # what counts as plenty: so many times the pictures a second that the next finer stride needs, for so long
-PLENTY, PATIENCE = 1.08, 2.0
+PLENTY_FACTOR, PLENTY_SECONDS = 1.08, 2.0
 # with so many times what it needs a stride is passed over at once: a machine that was busy for a while is itself again
-LAVISH = 1.5
+SKIP_FACTOR = 1.5
 # JPEG qualities, best first
 QUALITIES = (90, 80, 68)
 
 
-class Pace:
+class StrideControl:
     """Chooses the stride from the measured speed of the engine, and JPEG's quality from how the page keeps up.
 
     Parameters
@@ -68,13 +68,13 @@ class Pace:
             self.level += 1
             self._plenty_since = None
         finer = STRIDES[self.level - 1] if self.level else None
-        if finer is None or self.speed < PLENTY * self.fps / finer:
+        if finer is None or self.speed < PLENTY_FACTOR * self.fps / finer:
             self._plenty_since = None
         elif self._plenty_since is None:
             self._plenty_since = now
-        elif now - self._plenty_since > PATIENCE:
+        elif now - self._plenty_since > PLENTY_SECONDS:
             self.level -= 1
-            while self.level and self.speed > LAVISH * self.fps / STRIDES[self.level - 1]:
+            while self.level and self.speed > SKIP_FACTOR * self.fps / STRIDES[self.level - 1]:
                 self.level -= 1
             self._plenty_since = None
 

@@ -20,13 +20,13 @@ import pytest
 from PIL import Image
 
 from reactive.errors import MediaError, PresetError, ReactiveError, TimelineError
-from reactive.live.conductor import Conductor, Row
+from reactive.live.conductor import Conductor, LiveFrame
 from reactive.live.control.announce import LiveCues
 from reactive.live.control.microphone import Microphone, chosen_input, paced, put_newest
-from reactive.live.jam import Jam, Source
-from reactive.live.latest_frame import Imagining
-from reactive.live.material import Options, Studio, studio
-from reactive.live.online_analysis import Listening
+from reactive.live.latest_frame import LatestFrameRenderer
+from reactive.live.live_session import LiveSession, SoundInput
+from reactive.live.material import PreviewOptions, Studio, load_studio
+from reactive.live.online_analysis import LiveSignals
 from reactive.live.web.protocol import unpack_picture
 from reactive.preset.schema import load_preset
 from reactive.timeline.perform import Change
@@ -75,12 +75,12 @@ def preset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def conducted(
     preset: Path, sound: np.ndarray, *, changes: dict[int, Change] | None = None, size: int = 512
-) -> list[Row]:
-    listening = Listening(RATE, FPS)
-    conductor = Conductor({"p": load_preset(preset)}, listening, seed=3)
+) -> list[LiveFrame]:
+    signals = LiveSignals(RATE, FPS)
+    conductor = Conductor({"p": load_preset(preset)}, signals, seed=3)
     rows = []
     for block in blocks(sound, size):
-        for frame in listening.steps(block):
+        for frame in signals.steps(block):
             if changes and frame in changes:
                 conductor.change(changes[frame])
             rows.append(conductor.step(frame))
@@ -88,18 +88,18 @@ def conducted(
 
 
 @pytest.fixture(scope="module")
-def rows(preset: Path) -> list[Row]:
+def rows(preset: Path) -> list[LiveFrame]:
     return conducted(preset, beat_stream(16)[0])
 
 
-def test_frames_come_at_their_rate_and_numbers_are_finite(rows: list[Row]) -> None:
+def test_frames_come_at_their_rate_and_numbers_are_finite(rows: list[LiveFrame]) -> None:
     assert [row.frame for row in rows] == list(range(len(rows)))
     assert len(rows) == pytest.approx(16 * 24, abs=3)
     assert all(np.isfinite(value) for row in rows for value in row.columns.values())
     assert all(b.columns["walk"] > a.columns["walk"] for a, b in itertools.pairwise(rows))
 
 
-def test_the_lens_is_close_after_a_kick_and_back_before_the_next(rows: list[Row]) -> None:
+def test_the_lens_is_close_after_a_kick_and_back_before_the_next(rows: list[LiveFrame]) -> None:
     zoom = np.array([row.columns["lens_zoom"] for row in rows])
     kicks = beat_stream(16)[1]
     kicks = kicks[(kicks > 4) & (kicks < 14)]
@@ -110,7 +110,7 @@ def test_the_lens_is_close_after_a_kick_and_back_before_the_next(rows: list[Row]
     assert np.median(before) < 1.03
 
 
-def test_phases_take_turns_on_bars_and_cuts_lie_on_beats(rows: list[Row]) -> None:
+def test_phases_take_turns_on_bars_and_cuts_lie_on_beats(rows: list[LiveFrame]) -> None:
     phases = [(row.frame, row.phase) for a, row in itertools.pairwise(rows) if row.phase != a.phase]
     assert [phase for _, phase in phases][:3] == [1, 2, 0]
     # 2 bars of 2 s, up to 3, 1
@@ -126,7 +126,7 @@ def test_phases_take_turns_on_bars_and_cuts_lie_on_beats(rows: list[Row]) -> Non
     assert all(b.shot > a.shot for a, b in itertools.pairwise(rows) if b.phase == 1 and a.phase != 1)
 
 
-def test_what_is_decided_does_not_depend_on_what_comes_later(preset: Path, rows: list[Row]) -> None:
+def test_what_is_decided_does_not_depend_on_what_comes_later(preset: Path, rows: list[LiveFrame]) -> None:
     sound = beat_stream(16)[0]
     sound[6 * RATE :] = np.random.default_rng(2).uniform(-1, 1, len(sound) - 6 * RATE)
     other = conducted(preset, sound[: 8 * RATE], size=777)
@@ -138,7 +138,7 @@ def test_what_is_decided_does_not_depend_on_what_comes_later(preset: Path, rows:
     assert rows[7 * 24].columns != other[7 * 24].columns
 
 
-def test_changes_hold_from_their_frame_on(preset: Path, rows: list[Row]) -> None:
+def test_changes_hold_from_their_frame_on(preset: Path, rows: list[LiveFrame]) -> None:
     sound = beat_stream(8)[0]
     changes = {
         24: Change(0, "control", "macro.push", 1.0),
@@ -165,7 +165,7 @@ def test_changes_hold_from_their_frame_on(preset: Path, rows: list[Row]) -> None
 
 
 def test_wrong_changes_are_refused_in_a_line(preset: Path) -> None:
-    conductor = Conductor({"p": load_preset(preset)}, Listening(RATE, FPS))
+    conductor = Conductor({"p": load_preset(preset)}, LiveSignals(RATE, FPS))
     for change in (
         Change(0, "phase", value=9), Change(0, "preset", "q"), Change(0, "control", "door", 1), Change(0, "control", "macro.no", 1),
         Change(0, "control", "macro.push", 2), Change(0, "nothing"),
@@ -189,11 +189,11 @@ def test_silence_feeds_nothing_back_and_every_preset_that_ships_can_be_played() 
 
 @pytest.fixture(scope="module")
 def toy_studio(toy_model: Path, preset: Path) -> Studio:
-    return studio(Options(preset=str(preset), model=str(toy_model), steps=1, threads=1, fps=FPS))
+    return load_studio(PreviewOptions(preset=str(preset), model=str(toy_model), steps=1, threads=1, fps=FPS))
 
 
-def test_pictures_follow_the_rows(toy_studio: Studio, rows: list[Row]) -> None:
-    imagining = Imagining(toy_studio, lambda: None)
+def test_pictures_follow_the_rows(toy_studio: Studio, rows: list[LiveFrame]) -> None:
+    imagining = LatestFrameRenderer(toy_studio, lambda: None)
     one = imagining.imagine(rows[10])
     assert tuple(one.shape) == (3, toy_studio.imagined[1], toy_studio.imagined[0])
     assert (imagining.imagine(rows[10]) == one).all()
@@ -203,8 +203,8 @@ def test_pictures_follow_the_rows(toy_studio: Studio, rows: list[Row]) -> None:
     # 12 ticks a second of 24 frames: every second picture is the last one moved, and this camera stands still
     assert (rest[0] == first).all()
     assert all((b != a).any() for a, b in itertools.pairwise([first, *rest[1::2]]))
-    assert imagining._fed is not None
-    assert 4 <= imagining._fed.tick <= 6
+    assert imagining._feedback is not None
+    assert 4 <= imagining._feedback.tick <= 6
     assert Image.open(io.BytesIO(imagining._finished(rows[10]) or b"")).size == toy_studio.imagined
 
 
@@ -212,8 +212,8 @@ def test_a_jam_end_to_end(serving: Any, preset: Path) -> None:
     sound = np.concatenate([beat_stream(8)[0]] * 60)
     closed = []
 
-    def source() -> Source:
-        return Source("a band", paced(blocks(sound), RATE), RATE, 0.01, lambda: closed.append(True))
+    def source() -> SoundInput:
+        return SoundInput("a band", paced(blocks(sound), RATE), RATE, 0.01, lambda: closed.append(True))
 
     with serving(source, options={"preset": str(preset)}) as (address, _):
         assert address.input == "a band"
@@ -258,11 +258,11 @@ def test_a_jam_end_to_end(serving: Any, preset: Path) -> None:
 
 
 def test_beats_and_phases_are_told(toy_studio: Studio, preset: Path) -> None:
-    jam = Jam(toy_studio, Source("x", (), RATE), lambda: None, (str(preset),))
-    cues, told = LiveCues(jam), []
+    session = LiveSession(toy_studio, SoundInput("x", (), RATE), lambda: None, (str(preset),))
+    cues, told = LiveCues(session), []
     for block in blocks(beat_stream(12)[0]):
-        for frame in jam.listening.steps(block):
-            jam.row = jam.conductor.step(frame)
+        for frame in session.signals.steps(block):
+            session.row = session.conductor.step(frame)
         told += list(cues.cues())
     beats = [arguments[0] for address, arguments in told if address == "beat"]
     assert len(beats) > 15
@@ -275,17 +275,17 @@ def test_beats_and_phases_are_told(toy_studio: Studio, preset: Path) -> None:
 def test_the_preset_is_reloaded_and_an_error_leaves_the_old_one(toy_studio: Studio, tmp_path: Path) -> None:
     file = tmp_path / "own.toml"
     file.write_text(PRESET)
-    jam = Jam(toy_studio, Source("x", (), RATE), lambda: None, (str(file),))
-    assert not jam.reload()
+    session = LiveSession(toy_studio, SoundInput("x", (), RATE), lambda: None, (str(file),))
+    assert not session.reload()
     file.write_text(PRESET.replace('"snow"', '"ice"'))
-    assert jam.reload()
-    assert jam.conductor.preset.phase[2].prompts[0].text == "ice"
+    assert session.reload()
+    assert session.conductor.preset.phase[2].prompts[0].text == "ice"
     file.write_text("version = 2\nnothing")
     with pytest.raises(PresetError):
-        jam.reload()
-    assert jam.conductor.preset.phase[2].prompts[0].text == "ice"
+        session.reload()
+    assert session.conductor.preset.phase[2].prompts[0].text == "ice"
     with pytest.raises(TimelineError):
-        jam.change({"kind": "door"})
+        session.change({"kind": "door"})
 
 
 DEVICES: list[dict[str, Any]] = [

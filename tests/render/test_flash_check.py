@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from reactive.media.video import rgb_frames
-from reactive.render.workers.flash_check import judge_pieces, packed, unpacked, watch_piece
+from reactive.render.workers.flash_check import check_pieces, flash_check_data, pack_pictures, unpack_pictures
 from reactive.score.flash import GRID, count_flashes
 from reactive.video.codec import video_codec
 from reactive.video.segment import SegmentEncoder
@@ -31,31 +31,31 @@ def test_the_verdict_is_that_of_the_pictures_as_they_were_encoded(tmp_path: Path
     for number, frames in enumerate((30, 1, 41)):
         path = strobe(tmp_path, frames, number)
         left = tmp_path / f"{number}.flashes"
-        left.write_bytes(watch_piece(path))
+        left.write_bytes(flash_check_data(path))
         pieces.append((path, frames, left))
         seen += [picture for picture, _ in rgb_frames(path, size=GRID)]
     expected = count_flashes(seen, FPS)
     assert not expected.passes
-    assert judge_pieces(pieces, FPS) == expected
+    assert check_pieces(pieces, FPS) == expected
     # what is lost, damaged or of another piece is decoded again
     pieces[0][2].unlink()
     pieces[1][2].write_bytes(b"harm")
-    pieces[2][2].write_bytes(packed(seen[:5]))
-    assert judge_pieces(pieces, FPS) == expected
-    assert judge_pieces([(path, frames, None) for path, frames, _ in pieces], FPS) == expected
+    pieces[2][2].write_bytes(pack_pictures(seen[:5]))
+    assert check_pieces(pieces, FPS) == expected
+    assert check_pieces([(path, frames, None) for path, frames, _ in pieces], FPS) == expected
 
 
 def test_what_is_left_needs_no_piece(tmp_path: Path) -> None:
     path = strobe(tmp_path, 24, 0)
     left = tmp_path / "left"
-    left.write_bytes(watch_piece(path))
+    left.write_bytes(flash_check_data(path))
     path.unlink()
-    assert not judge_pieces([(path, 24, left)], FPS).passes
+    assert not check_pieces([(path, 24, left)], FPS).passes
 
 
 def test_pictures_are_packed_whole() -> None:
     pictures = np.random.default_rng(1).integers(0, 255, (3, GRID[1], GRID[0], 3), np.uint8)
-    assert np.array_equal(unpacked(packed(list(pictures))), pictures)
-    for harm in (b"", b"x" * 40, packed(list(pictures))[:-9]):
+    assert np.array_equal(unpack_pictures(pack_pictures(list(pictures))), pictures)
+    for harm in (b"", b"x" * 40, pack_pictures(list(pictures))[:-9]):
         with pytest.raises(ValueError):  # noqa: PT011
-            unpacked(harm)
+            unpack_pictures(harm)

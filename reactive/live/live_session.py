@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 
 from reactive.errors import TimelineError
-from reactive.live.conductor import Conductor, Row
-from reactive.live.latest_frame import Imagining
+from reactive.live.conductor import Conductor, LiveFrame
+from reactive.live.latest_frame import LatestFrameRenderer
 from reactive.live.material import Studio
-from reactive.live.online_analysis import Listening
-from reactive.live.session import Loaded, written
+from reactive.live.online_analysis import LiveSignals
+from reactive.live.session import LoadedPreset, file_state_of
 from reactive.preset.library import open_preset
 from reactive.preset.macros import macro_values
 from reactive.preset.schema import Preset, parse_preset, read_preset
@@ -34,7 +34,7 @@ LEVELS = ("rms", "low", "mid", "high", "kick", "onset", "energy.level", "phase.b
 
 
 @dataclass(frozen=True)
-class Source:
+class SoundInput:
     """Where the sound comes from: its name, blocks as they come, their sample rate, and how late they are in seconds."""
 
     name: str
@@ -44,7 +44,7 @@ class Source:
     close: Callable[[], None] = lambda: None
 
 
-class Jam:
+class LiveSession:
     """Music being heard, and pictures that follow it.
 
     Parameters
@@ -59,27 +59,27 @@ class Jam:
         Names or paths of the presets that can be shown; the first is shown at the start.
     """
 
-    def __init__(self, studio: Studio, source: Source, made: Callable[[], None], presets: tuple[str, ...]) -> None:
+    def __init__(self, studio: Studio, source: SoundInput, made: Callable[[], None], presets: tuple[str, ...]) -> None:
         self.studio = studio
         self.source = source
-        self.loaded: dict[str, Loaded] = {}
+        self.loaded: dict[str, LoadedPreset] = {}
         checked: dict[str, Preset] = {}
         for given in presets:
             file = open_preset(given, option="--with" if checked else "--preset")
             name = given if given not in self.loaded else f"{given} ({len(self.loaded)})"
             checked[name] = file.preset
-            self.loaded[name] = Loaded(file.path, file.text)
+            self.loaded[name] = LoadedPreset(file.path, file.text)
         first = checked[next(iter(checked))]
         # a knob that the first preset has not is said before anything begins
         macro_values(first, studio.options.macros)
-        self.listening = Listening(source.sample_rate, studio.options.fps)
+        self.signals = LiveSignals(source.sample_rate, studio.options.fps)
         self.conductor = Conductor(
-            checked, self.listening, seed=studio.options.seed, photos=len(studio.photos), videos=len(studio.videos),
+            checked, self.signals, seed=studio.options.seed, photos=len(studio.photos), videos=len(studio.videos),
             macros=studio.options.macros,
         )  # fmt: skip
-        self.imagining = Imagining(studio, made)
+        self.renderer = LatestFrameRenderer(studio, made)
         self.revision = 0
-        self.row: Row | None = None
+        self.row: LiveFrame | None = None
         self.ended = False
         self.error: BaseException | None = None
         # the conductor is asked by commands and by the ear's thread
@@ -89,16 +89,16 @@ class Jam:
 
     def start(self) -> None:
         """Begin to hear and to imagine."""
-        self.imagining.start()
+        self.renderer.start()
         self._ear.start()
 
     def close(self) -> None:
         """Stop both, and let go of the input."""
         self._stopping = True
         self.source.close()
-        self.imagining.stop()
+        self.renderer.stop()
         self._ear.join(timeout=5)
-        self.listening.listener.folder.close()
+        self.signals.analyzer.spectrum.close()
 
     def _listen(self) -> None:
         try:
@@ -107,9 +107,9 @@ class Jam:
                     return
                 heard = time.monotonic()
                 with self._lock:
-                    for frame in self.listening.steps(block):
+                    for frame in self.signals.steps(block):
                         self.row = self.conductor.step(frame)
-                        self.imagining.show(self.row, heard)
+                        self.renderer.request(self.row, heard)
         except Exception as problem:
             log.exception("hearing failed")
             self.error = problem
@@ -119,8 +119,8 @@ class Jam:
     @property
     def latency(self) -> dict[str, float]:
         """From a sound to its picture, in seconds: of the device, of the ear (onsets; beats are foretold), of imagining."""
-        ear = self.listening.listener.latency
-        picture = self.imagining.age
+        ear = self.signals.analyzer.latency
+        picture = self.renderer.age
         return {
             "input": self.source.latency,
             "ear": ear,
@@ -158,13 +158,13 @@ class Jam:
     def status(self) -> dict[str, Any]:
         """Return how it fares and what is heard right now."""
         with self._lock:
-            now, row = self.listening.now, self.row
-            levels = {name: round(self.listening.value(name), 3) for name in LEVELS}
-        failed = self.imagining.error or self.error
+            now, row = self.signals.now, self.row
+            levels = {name: round(self.signals.value(name), 3) for name in LEVELS}
+        failed = self.renderer.error or self.error
         return {
-            "rate": round(self.imagining.rate, 1),
+            "rate": round(self.renderer.rate, 1),
             "latency": {name: round(value, 4) for name, value in self.latency.items()},
-            "tempo": round(now.place.tempo, 1) if now and now.place.heard else None,
+            "tempo": round(now.position.tempo, 1) if now and now.position.heard else None,
             "levels": levels,
             "phase": row.phase if row else 0,
             "prompt": row.prompts[1 if row.columns["weight"] >= 0.5 else 0] if row else "",
@@ -197,12 +197,12 @@ class Jam:
     def tap(self, seconds: float | None = None) -> bool:
         """Take a tap on the beat; True once taps set the tempo."""
         with self._lock:
-            return self.listening.listener.pulse.tap(time.monotonic() if seconds is None else seconds)
+            return self.signals.analyzer.beat_tracker.tap(time.monotonic() if seconds is None else seconds)
 
     def one(self) -> None:
         """Make the nearest beat the first of its bar."""
         with self._lock:
-            self.listening.listener.pulse.one()
+            self.signals.analyzer.beat_tracker.set_downbeat()
 
     def reload(self) -> bool:
         """Look whether a preset's file was saved anew, and if so play it. Returns whether one was.
@@ -214,10 +214,10 @@ class Jam:
         """
         changed = False
         for name, loaded in self.loaded.items():
-            now = written(loaded.path)
-            if now is None or now == loaded.written:
+            now = file_state_of(loaded.path)
+            if now is None or now == loaded.file_state:
                 continue
-            loaded.written = now
+            loaded.file_state = now
             text = read_preset(loaded.path)
             if text == loaded.text:
                 continue

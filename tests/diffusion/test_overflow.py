@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from reactive.diffusion.backend.overflow import in_float32
-from reactive.diffusion.backend.overflow import whole as finite
-from reactive.diffusion.core import Core, Request
+from reactive.diffusion.backend.overflow import is_finite as finite
+from reactive.diffusion.core import Core, FrameRequest
 from reactive.diffusion.models.conditioning import PromptBank
 from reactive.diffusion.models.load import Model, load_model
 from reactive.errors import ModelError
@@ -23,11 +23,13 @@ def core_of(model: Model) -> Core:
     return Core(model, PromptBank(model, PROMPTS), batch=4, width=64, height=64)
 
 
-def requests(model: Model, loud: float) -> list[Request]:
+def requests(model: Model, loud: float) -> list[FrameRequest]:
     """Return three requests, the middle one of whose noise is so many times too loud."""
     generator = torch.Generator().manual_seed(3)
     noises = torch.randn(3, model.channels, 8, 8, generator=generator)
-    return [Request(0, 1, 0.5, 1.0, (noise * scale,)) for noise, scale in zip(noises, (1.0, loud, 1.0), strict=True)]
+    return [
+        FrameRequest(0, 1, 0.5, 1.0, (noise * scale,)) for noise, scale in zip(noises, (1.0, loud, 1.0), strict=True)
+    ]
 
 
 def test_only_what_overflows_is_imagined_again_and_the_weights_come_back(toy_model: Path) -> None:
@@ -35,10 +37,10 @@ def test_only_what_overflows_is_imagined_again_and_the_weights_come_back(toy_mod
     before = [parameter.clone() for parameter in half.unet.parameters()]
     core = core_of(half)
     calm = core.imagine(requests(half, 1.0))
-    assert core.again == 0
+    assert core.retried == 0
     # float16 ends at 65,504
     mixed = core.imagine(requests(half, 1e5))
-    assert core.again == 1
+    assert core.retried == 1
     assert torch.equal(mixed[0], calm[0])
     assert torch.equal(mixed[2], calm[2])
     assert all(torch.equal(a, b) for a, b in zip(before, half.unet.parameters(), strict=True))

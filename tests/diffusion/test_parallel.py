@@ -7,15 +7,15 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reactive.diffusion.backend.parallel import FEWEST, Hands, parts_of
+from reactive.diffusion.backend.parallel import MIN_PART, BatchSplitter, part_count
 
 
 @given(st.integers(1, 64), st.integers(1, 64))
 def test_parts_are_equal_and_large_enough(batch: int, threads: int) -> None:
-    parts = parts_of(batch, threads)
+    parts = part_count(batch, threads)
     assert batch % parts == 0
     assert parts <= threads
-    assert parts == 1 or batch // parts >= FEWEST
+    assert parts == 1 or batch // parts >= MIN_PART
 
 
 @pytest.mark.parametrize("parts", [1, 2, 4])
@@ -27,7 +27,7 @@ def test_order_and_values_stay(parts: int) -> None:
         sizes.append(len(part))
         return torch.tensor(part)[:, None] * torch.ones(1, 3), torch.tensor(part) > 2
 
-    made, large = Hands(parts, before).share(call, list(range(8)))
+    made, large = BatchSplitter(parts, before).run(call, list(range(8)))
     assert torch.equal(made, torch.arange(8.0)[:, None].expand(8, 3))
     assert torch.equal(large, torch.arange(8) > 2)
     assert sizes == [8 // parts] * parts
@@ -43,5 +43,5 @@ def test_what_a_hand_meets_is_raised_and_the_caller_s_threads_stay() -> None:
         return (torch.zeros(len(part)),)
 
     with pytest.raises(MemoryError):
-        Hands(2, before).share(call, [0, 1, 2, 3])
+        BatchSplitter(2, before).run(call, [0, 1, 2, 3])
     assert torch.get_num_threads() == before

@@ -20,7 +20,7 @@ pytest.importorskip("pythonosc", reason="the extra [osc] is not installed")
 
 from reactive.cli import main
 from reactive.live.control.announce import SongCues
-from reactive.live.control.external_io import Wishes
+from reactive.live.control.external_io import ExternalIOOptions
 from reactive.live.control.osc import read_packet
 from reactive.live.preview import Address
 from reactive.live.transport import Transport
@@ -41,8 +41,8 @@ def test_osc_plays_a_song_and_is_told_its_beats(serving: Any, monkeypatch: pytes
     ear = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     ear.bind(("127.0.0.1", 0))
     ear.setblocking(False)
-    wishes = Wishes(osc_in=("127.0.0.1", 0), osc_out=("127.0.0.1", ear.getsockname()[1]), mjpeg=True)
-    with serving(wishes=wishes) as (address, _):
+    options = ExternalIOOptions(osc_in=("127.0.0.1", 0), osc_out=("127.0.0.1", ear.getsockname()[1]), mjpeg=True)
+    with serving(io_options=options) as (address, _):
         assert address.osc
         assert address.mjpeg.startswith(f"http://127.0.0.1:{address.port}/mjpeg?token=")
         parts = urlsplit(address.url)
@@ -164,14 +164,14 @@ def test_the_command_line_says_what_it_opens(told: dict[str, Any], beat_wav: Pat
     assert "Other machines can reach this page" in done.output
     assert "can look, and no more: http://x/mjpeg?token=m" in done.output
     assert "Every machine on this network can send OSC" in done.output
-    wishes = told["wishes"]
+    wishes = told["io_options"]
     assert wishes.osc_in == ("0.0.0.0", 9000)
     assert wishes.osc_out == ("127.0.0.1", 9001)
     assert (wishes.midi, wishes.mjpeg) == ("", True)
     done = CliRunner().invoke(main, ["preview", str(beat_wav), "--no-open", "--osc-in", "9000"])
     assert "Every machine" not in done.output
     assert "Other machines" not in done.output
-    assert told["wishes"].midi is None
+    assert told["io_options"].midi is None
 
 
 @pytest.mark.parametrize(

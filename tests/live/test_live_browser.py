@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from reactive.live.control.microphone import paced
-from reactive.live.jam import Source
+from reactive.live.live_session import SoundInput
 from tests.live.browser import browsing, chromium, until
 from tests.live.streams import RATE, beat_stream, blocks
 
@@ -26,7 +26,7 @@ def test_the_page_of_a_live_input(serving: Any, tmp_path: Path) -> None:
     pytest.importorskip("selenium", reason="selenium is not installed")
     sound = np.concatenate([beat_stream(8)[0]] * 60)
     with (
-        serving(lambda: Source("a band", paced(blocks(sound), RATE), RATE)) as (address, _),
+        serving(lambda: SoundInput("a band", paced(blocks(sound), RATE), RATE)) as (address, _),
         browsing(tmp_path / "profile") as driver,
     ):
         driver.get(address.url)

@@ -7,22 +7,22 @@ import random
 import pytest
 
 from reactive.render.plan import Segment
-from reactive.render.workers.scheduler import Deck
-from reactive.render.workers.segment_renderer import Todo
+from reactive.render.workers.scheduler import SegmentScheduler
+from reactive.render.workers.segment_renderer import SegmentTask
 from reactive.render.workers.segment_writer import Piece
 
 LONG = 12
 
 
-def todos(shots: list[tuple[bool, int]]) -> list[Todo]:
+def todos(shots: list[tuple[bool, int]]) -> list[SegmentTask]:
     """Return the segments of shots: whether each is feedback, and how many frames it has."""
-    made: list[Todo] = []
+    made: list[SegmentTask] = []
     start = 0
     for fed_back, frames in shots:
         for begin in range(start, start + frames, LONG):
             stop = min(begin + LONG, start + frames)
             segment = Segment(begin, stop, begin, (start, start + frames) if fed_back else None)
-            made.append(Todo(len(made), segment, Piece(begin, stop, ())))
+            made.append(SegmentTask(len(made), segment, Piece(begin, stop, ())))
         start += frames
     return made
 
@@ -31,18 +31,18 @@ def todos(shots: list[tuple[bool, int]]) -> list[Todo]:
 def test_everything_is_dealt_once_and_in_the_order_of_its_shot(workers: int) -> None:
     draw = random.Random(workers)
     missing = todos([(draw.random() < 0.6, draw.randrange(5, 60)) for _ in range(20)])
-    deck = Deck(missing, batch=4, longest=LONG)
+    scheduler = SegmentScheduler(missing, batch=4, longest=LONG)
     hands: list[list[int]] = []
     done: list[int] = []
     while True:
-        while len(hands) < workers and (numbers := deck.take()):
+        while len(hands) < workers and (numbers := scheduler.take()):
             hands.append(numbers)
         if not hands:
             break
         for number in hands.pop(draw.randrange(len(hands))):
-            deck.finished(number)
+            scheduler.finished(number)
             done.append(number)
-    assert sorted(done) == [todo.number for todo in missing]
+    assert sorted(done) == [task.number for task in missing]
     for before, after in zip(missing, missing[1:], strict=False):
         if before.segment.shot is not None and before.segment.shot == after.segment.shot:
             assert done.index(before.number) < done.index(after.number)
@@ -50,39 +50,39 @@ def test_everything_is_dealt_once_and_in_the_order_of_its_shot(workers: int) -> 
 
 def test_lanes_share_a_batch_and_wait_for_each_other_while_there_is_other_work() -> None:
     missing = todos([(True, 24), (True, 36), (True, 12), (False, 30)])
-    deck = Deck(missing, batch=2, longest=LONG)
+    scheduler = SegmentScheduler(missing, batch=2, longest=LONG)
     # the two longest ways first
-    assert deck.take() == [0, 2]
+    assert scheduler.take() == [0, 2]
     # the third shot's only lane would waste half a batch
-    assert deck.take() == [6]
-    deck.finished(0)
-    assert deck.take() == [1, 5]
-    assert deck.take() == [7]
-    assert deck.take() == [8]
+    assert scheduler.take() == [6]
+    scheduler.finished(0)
+    assert scheduler.take() == [1, 5]
+    assert scheduler.take() == [7]
+    assert scheduler.take() == [8]
     # nothing else is left: better a lane alone than none
-    deck.finished(2)
-    assert deck.take() == [3]
-    assert deck.take() == []
+    scheduler.finished(2)
+    assert scheduler.take() == [3]
+    assert scheduler.take() == []
 
 
 def test_no_more_than_a_segment_of_independent_frames_is_in_one_hand() -> None:
     missing = todos([(False, 4), (False, 5), (False, 6), (False, 30)])
-    deck = Deck(missing, batch=4, longest=LONG)
-    assert deck.take() == [0, 1]
-    assert deck.take() == [2]
-    assert deck.take() == [3]
+    scheduler = SegmentScheduler(missing, batch=4, longest=LONG)
+    assert scheduler.take() == [0, 1]
+    assert scheduler.take() == [2]
+    assert scheduler.take() == [3]
 
 
 def test_what_was_lost_comes_back() -> None:
     missing = todos([(True, 24), (False, 12)])
-    deck = Deck(missing, batch=4, longest=LONG)
-    taken = deck.take()
+    scheduler = SegmentScheduler(missing, batch=4, longest=LONG)
+    taken = scheduler.take()
     assert taken == [0]
-    deck.back(0)
-    assert deck.take() == [0]
-    assert deck.take() == [2]
-    deck.back(2)
-    assert deck.take() == [2]
-    assert deck.take() == []
-    deck.finished(0)
-    assert deck.take() == [1]
+    scheduler.put_back(0)
+    assert scheduler.take() == [0]
+    assert scheduler.take() == [2]
+    scheduler.put_back(2)
+    assert scheduler.take() == [2]
+    assert scheduler.take() == []
+    scheduler.finished(0)
+    assert scheduler.take() == [1]

@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from reactive.cli.common import errors
-from reactive.diffusion.backend.shortage import in_batches_that_fit, let_go, smaller_batch
+from reactive.diffusion.backend.out_of_memory import free_failed_attempt, in_batches_that_fit, smaller_batch
 from reactive.diffusion.calibration import measure_pace
-from reactive.diffusion.core import Core, Request
+from reactive.diffusion.core import Core, FrameRequest
 from reactive.diffusion.models import load as models
 from reactive.diffusion.models.conditioning import PromptBank
 from reactive.diffusion.models.load import load_model
@@ -85,13 +85,13 @@ def test_what_the_failed_batch_held_is_let_go() -> None:
         fail()
     except RuntimeError as problem:
         assert kept[0]() is not None
-        let_go(problem)
+        free_failed_attempt(problem)
         assert kept[0]() is None
 
 
-def batch_of(model, count: int) -> list[Request]:
+def batch_of(model, count: int) -> list[FrameRequest]:
     noise = torch.randn(4, 8, 8, generator=torch.Generator().manual_seed(1))
-    return [Request(0, 1, 0.1 * number, 1.0, (noise,)) for number in range(count)]
+    return [FrameRequest(0, 1, 0.1 * number, 1.0, (noise,)) for number in range(count)]
 
 
 def test_graphs_of_a_batch_that_was_given_up_leave_their_memory(card: Card, toy_model: Path) -> None:
@@ -105,11 +105,11 @@ def test_graphs_of_a_batch_that_was_given_up_leave_their_memory(card: Card, toy_
 
     loaded = card.used
     small = imagine(2) - loaded
-    let_go(MemoryError(), model)
+    free_failed_attempt(MemoryError(), model)
     assert card.used == loaded
     large = imagine(8) - loaded
     assert large > 3 * small
-    let_go(MemoryError(), model)
+    free_failed_attempt(MemoryError(), model)
     # room for the small batch, but not beside what a large one leaves behind
     card.limit = loaded + 2 * small
     tried = []
@@ -153,7 +153,7 @@ def test_while_loading_it_is_one_line(toy_model: Path, monkeypatch: pytest.Monke
         raise torch.OutOfMemoryError(FULL)
 
     with monkeypatch.context() as patch:
-        patch.setattr(models, "place", full)
+        patch.setattr(models, "place_part", full)
         with pytest.raises(ModelError, match="not enough memory to load it") as caught:
             load_model(str(toy_model))
     assert str(toy_model) in str(caught.value)

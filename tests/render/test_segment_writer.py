@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from reactive.errors import OutputError
-from reactive.render.store.job import FOLDERS, Entry
+from reactive.render.store.job import FOLDERS, JobFile
 from reactive.render.workers.segment_writer import Piece, SegmentWriter
 from reactive.render.workers.spool import Spool
 from reactive.video.codec import video_codec
@@ -26,7 +26,10 @@ SIZE = (32, 32)
 def pieces(count: int) -> list[Piece]:
     return [
         Piece(
-            LENGTH * n, LENGTH * (n + 1), ((f"segments/{n}.mkv", SIZE),), watched=(f"states/{n}", f"segments/{n}.mkv")
+            LENGTH * n,
+            LENGTH * (n + 1),
+            ((f"segments/{n}.mkv", SIZE),),
+            flash_check=(f"states/{n}", f"segments/{n}.mkv"),
         )
         for n in range(count)
     ]
@@ -44,7 +47,7 @@ class Written:
         for name in FOLDERS:
             (folder / name).mkdir(parents=True)
         self.folder = folder
-        self.told: list[tuple[int, list[Entry]]] = []
+        self.told: list[tuple[int, list[JobFile]]] = []
         self.frames = 0
         self.writer = SegmentWriter(
             pieces(count), folder, fps=Fraction(24), codec=video_codec("h264"), done=self.count,
