@@ -39,6 +39,7 @@ from reactive.cli.numbers import FloatOption
 @click.option(
     "--c2pa-time", "authority", metavar="URL", help="Ask this time-stamping authority for the time of signing."
 )
+@click.option("--credits", is_flag=True, help="Print whose photographs it shows; your own are left out.")
 @click.option("--overwrite", is_flag=True, help="Replace what exists.")
 @json_option
 def export(
@@ -54,6 +55,7 @@ def export(
     certificates: Path | None,
     key: Path | None,
     authority: str | None,
+    credits: bool,
     overwrite: bool,
     as_json: bool,
 ) -> None:
@@ -71,13 +73,14 @@ def export(
       reactive export clip.mp4 --loop 17-20 -o canvas.mp4
       reactive export clip.mp4 --max-size 100MB -o small.mp4
       reactive export clip.mp4 --loudness -14 -o clip-14.mp4
+      reactive export clip.mp4 --credits
       reactive export clip.mp4 --c2pa chain.pem --c2pa-key key.pem -o signed.mp4
     """
     with errors(as_json):
         from reactive.render.export import Wanted, export_clip
         from reactive.video.fitted import parse_bytes
 
-        wanted = Wanted(poster, thumbnail, gif, webp, output, loudness, certificates, key, authority, loop)
+        wanted = Wanted(poster, thumbnail, gif, webp, output, loudness, certificates, key, authority, credits, loop)
         if max_size is not None:
             wanted = replace(wanted, max_size=parse_bytes(max_size))
         if loop and output is None:
@@ -86,6 +89,15 @@ def export(
     if as_json:
         click.echo(json.dumps(made))
         return
+    if credits:
+        shown = made.pop("credits")
+        assert isinstance(shown, list)
+        for one in shown:
+            click.echo(
+                printable(f"{one['caption']} ({one['name']}): {one['author']}; {one['licence']}; {one['source']}")
+            )
+        if not shown:
+            click.echo("It shows no photograph of the library.")
     for kind, facts in made.items():
         assert isinstance(facts, dict)
         told = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in facts.items() if name != "path")

@@ -10,7 +10,7 @@ places become the palette's darkest colours and its light places the lightest on
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import Protocol, cast
@@ -96,17 +96,6 @@ def setting_of(
     before, after = (palettes[number] if number != NO_PALETTE else () for number in (one, other))
     weight = round(float(columns["weight"][frame]) * _STEPS) / _STEPS if before != after else 0.0
     return Setting(before, after, weight, strength, tint, temperature, saturation, contrast, lut)
-
-
-def graded(
-    frames: Iterator[tuple[np.ndarray, torch.Tensor]],
-    columns: Mapping[str, np.ndarray],
-    palettes: Sequence[Palette],
-    lut: ColourTable | None = None,
-) -> Iterator[tuple[np.ndarray, torch.Tensor]]:
-    """Yield frames as they come, in the colours that their columns ask for."""
-    for numbers, pictures in frames:
-        yield numbers, coloured(pictures, columns, palettes, numbers, lut)
 
 
 def coloured(

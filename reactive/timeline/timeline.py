@@ -108,6 +108,8 @@ class Timeline:
         Base names of the videos, which `source` numbers after the photographs.
     feedback_colour
         How firmly feedback keeps to the palette of its prompts, 0 to 1.
+    file_sha256
+        Hash of the bytes of the song's file; the song is recognised by either hash.
     palettes
         Colours ``#rrggbb`` that finished pictures are led to.
     """
@@ -129,6 +131,7 @@ class Timeline:
     negatives: tuple[str, ...] = ()
     videos: tuple[str, ...] = ()
     feedback_colour: float = 0.0
+    file_sha256: str = ""
     palettes: tuple[tuple[str, ...], ...] = ()
 
     @property
@@ -228,6 +231,7 @@ def build_timeline(
     _shake(columns, seed)
     return Timeline(
         song_sha256=analysis.sha256,
+        file_sha256=analysis.file_sha256,
         samples=samples,
         sample_rate=analysis.sample_rate,
         fps=fps,

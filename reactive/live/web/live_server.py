@@ -25,7 +25,7 @@ STATUS_SECONDS = 0.1
 
 @dataclass
 class LiveServer(Server):
-    """A live input's preview; `session` is a `LiveSession`."""
+    """A live input's preview; `session` is a `Jam`."""
 
     index: ClassVar[str] = "live.html"
     session: LiveSession  # type: ignore[assignment]
