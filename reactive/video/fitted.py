@@ -146,8 +146,9 @@ def _encode(clip: Path, out: Path | None, container: str, rate: int, log: Path, 
                     packet.stream = copied
                     target.mux(packet)
                 continue
-            for frame in packet.decode():
-                picture: Any = frame.reformat(format=codec.pixel_format)
+            decoded: list[Any] = list(packet.decode())
+            for frame in decoded:
+                picture = frame.reformat(format=codec.pixel_format)
                 picture.pts, picture.time_base = shown, 1 / fps
                 picture.pict_type = 0
                 shown += 1
