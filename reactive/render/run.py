@@ -25,7 +25,7 @@ from reactive.preset.macros import macro_values
 from reactive.preset.photographs import source_notes
 from reactive.preset.schema import Overlay
 from reactive.preset.shots import open_shots
-from reactive.render.assemble import write_clips
+from reactive.render.assemble import title_notes, write_clips
 from reactive.render.clip import Clip
 from reactive.render.inputs import RenderInputs
 from reactive.render.outputs import check_output
@@ -126,6 +126,10 @@ def make_clip(
         request = request.resumed(job)
         resolved = resolve_timeline(track, inputs.preset_data, inputs.lines, inputs.shot_edits, settings)
         frames = chosen_range(resolved, settings)
+        unseen = title_notes(settings, inputs, resolved.timeline, resolved.analysis, frames)
+        notes = (*notes, *unseen)
+        for note in unseen if tell is not None else ():
+            tell(note)
         heard = time.perf_counter()
         report("hearing", 1, 1)
 
