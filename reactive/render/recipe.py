@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 LIBRARIES = ("torch", "diffusers", "transformers", "av", "numpy", "librosa")
 # what names files stands in the recipe by hash; the rest of these decides nothing in the finished clip
-FILES = ("preset", "timeline", "model", "photos", "videos", "lyrics", "shots", "logo", "lut", "wishes")
+FILES = ("preset", "timeline", "model", "photos", "videos", "lyrics", "shots", "logo", "lut", "hearing")
 ASIDE = ("overwrite", "recipe", "telling", "job", "mixed", "also", "ray", "workers")
 MAX_FILES = 1000
 

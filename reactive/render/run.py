@@ -84,8 +84,9 @@ def make_clip(
     shapes = [parse_shape(shape) for shape in settings.also]
     outs = [out, *(shaped_name(out, shape) for shape in shapes)]
     inputs = _read_inputs(song, outs, settings)
-    for note in inputs.notes if tell is not None else ():
-        tell(note)
+    say = tell or (lambda note: None)
+    for note in inputs.notes:
+        say(note)
     check_upscaling(Upscaling(settings.upscale, settings.upscaler))
     check_encoder(settings.codec)
     device = choose_device(settings.device)
@@ -128,8 +129,8 @@ def make_clip(
         frames = chosen_range(resolved, settings)
         unseen = title_notes(settings, inputs, resolved.timeline, resolved.analysis, frames)
         notes = (*notes, *unseen)
-        for note in unseen if tell is not None else ():
-            tell(note)
+        for note in unseen:
+            say(note)
         heard = time.perf_counter()
         report("hearing", 1, 1)
 
