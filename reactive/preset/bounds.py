@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from itertools import product
 
 from reactive.preset.expression import LARGEST, Call, Node, Number, Operation, Signal, parse
-from reactive.preset.schema import Camera, Colour, Lens, Preset
+from reactive.preset.schema import Phase, Preset
 
 Range = tuple[float, float]
 # what a timeline holds these curves within; all others within what any expression may reach
@@ -20,6 +20,9 @@ LIMITS: dict[str, Range] = {
     "camera.flow": (0.0, 1.0), "lens.tilt": (-45.0, 45.0), "lens.turn": (-45.0, 45.0),
     "colour.strength": (0.0, 1.0), "colour.tint": (-1.0, 1.0), "colour.temperature": (-1.0, 1.0),
     "colour.saturation": (0.0, 4.0), "colour.contrast": (0.0, 4.0),
+    "ground.detail": (0.0, 1.0), "ground.colour": (0.0, 1.0), "ground.light": (0.0, 2.0), "ground.zoom": (1.0, 4.0),
+    "ground.x": (-0.3, 0.3), "ground.y": (-0.3, 0.3), "ground.push": (-1.0, 1.0), "ground.drift": (-1.0, 1.0),
+    "ground.parallax": (-1.0, 1.0),
 }  # fmt: skip
 EVERYWHERE = (-LARGEST, LARGEST)
 _UNIT = (0.0, 1.0)
@@ -42,22 +45,21 @@ def held_expressions(preset: Preset) -> list[str]:
 
 def _expressions(preset: Preset) -> Iterator[tuple[str, str, str]]:
     """Yield where an expression stands, the curve that it makes, and its text."""
-    tables: list[tuple[str, str | None, str | None, Lens | None, Camera | None, Colour | None]] = [
-        ("", preset.walk, preset.strength, preset.lens, preset.camera, preset.colour)
-    ]
-    tables += [
-        (f"{phase.name}: ", phase.walk, phase.strength, phase.lens, phase.camera, phase.colour)
-        for phase in preset.phase
-    ]
-    for head, walk, strength, lens, camera, colour in tables:
-        for name, text in (("walk", walk), ("strength", strength)):
+    holders: list[tuple[str, Preset | Phase]] = [("", preset)]
+    holders += [(f"{phase.name}: ", phase) for phase in preset.phase]
+    for head, holder in holders:
+        for name, text in (("walk", holder.walk), ("strength", holder.strength)):
             if text is not None:
                 yield head + name, name, text
-        for table, part in (("lens", lens), ("camera", camera), ("colour", colour)):
+        for table, part in (
+            ("lens", holder.lens),
+            ("camera", holder.camera),
+            ("ground", holder.ground),
+            ("colour", holder.colour),
+        ):
             for field in type(part).model_fields if part else ():
-                if field == "palette":
-                    continue
-                yield f"{head}{table}.{field}", f"{table}.{field}", getattr(part, field)
+                if table in ("lens", "camera") or f"{table}.{field}" in LIMITS:
+                    yield f"{head}{table}.{field}", f"{table}.{field}", getattr(part, field)
 
 
 def bounds(node: Node) -> Range:

@@ -17,6 +17,7 @@ TABLES = {
     "PromptEntry": ("A prompt as a table", "phase.prompts."),
     "Switch": ("`[phase.switch]`", "phase.switch."),
     "Source": ("`[phase.source]`", "phase.source."),
+    "Ground": ("`[ground]` and `[phase.ground]`", "ground."),
     "Lens": ("`[lens]` and `[phase.lens]`", "lens."),
     "Camera": ("`[camera]` and `[phase.camera]`", "camera."),
     "Colour": ("`[colour]` and `[phase.colour]`", "colour."),

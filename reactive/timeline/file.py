@@ -29,10 +29,11 @@ from reactive.jsonfile import (
 from reactive.preset.bounds import LIMITS
 from reactive.preset.palette import MAX_COLOURS
 from reactive.timeline.clock import format_fps, frame_count, parse_fps
+from reactive.timeline.grounds import CLOSEST, FARTHEST_DRIFT, SHOWN
 from reactive.timeline.timeline import COLOURS, CURVES, INTEGERS, OPTIONAL, STEEPEST, Timeline
 
-# 2 knows videos, joins, depth and the palette of feedback; what needs none of them is written as 1
-VERSIONS = (1, 2)
+# 2 knows videos, joins, depth and the palette of feedback, 3 grounds; what needs none of them is written as the earlier one
+VERSIONS = (1, 2, 3)
 MAX_BYTES = 500_000_000
 MAX_PROMPTS = 100_000
 MAX_FRAMES = 24 * 3600 * 240
@@ -42,7 +43,7 @@ MOST = 1e12
 _REMEDY = "mend it, or write it anew with `reactive timeline`"
 _KEYS = {
     "version", "song_sha256", "file_sha256", "samples", "sample_rate", "fps", "frames", "title", "seed", "harmonics", "feedback_rate",
-    "feedback_fresh", "phases", "photos", "cuts", "videos", "feedback_colour", "palettes", "prompts", "negatives", "columns",
+    "feedback_fresh", "phases", "photos", "cuts", "videos", "feedback_colour", "grounds", "palettes", "prompts", "negatives", "columns",
 }  # fmt: skip
 # curves keep so many digits after the point: far below what a picture shows
 DIGITS = 7
@@ -52,8 +53,9 @@ def timeline_to_text(timeline: Timeline) -> str:
     """Return a timeline as JSON text, one column a line."""
     left_out = {name for name, value in OPTIONAL.items() if (timeline.columns[name] == value).all()}
     plain = len(left_out) == len(OPTIONAL) and not timeline.videos and not timeline.feedback_colour
+    grounded = not left_out.issuperset(("ground", *SHOWN))
     head = {
-        "version": VERSIONS[0] if plain else VERSIONS[1],
+        "version": VERSIONS[2] if grounded else VERSIONS[0] if plain else VERSIONS[1],
         "song_sha256": timeline.song_sha256,
         **({"file_sha256": timeline.file_sha256} if timeline.file_sha256 else {}),
         "samples": timeline.samples,
@@ -73,6 +75,8 @@ def timeline_to_text(timeline: Timeline) -> str:
         head |= {"videos": list(timeline.videos), "feedback_colour": timeline.feedback_colour}
     if timeline.palettes:
         head["palettes"] = [list(palette) for palette in timeline.palettes]
+    if grounded:
+        head |= {"grounds": list(timeline.grounds)}
     lines = [f"  {json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}" for key, value in head.items()]
     prompts = ",\n".join(f"    {json.dumps(prompt, ensure_ascii=False)}" for prompt in timeline.prompts)
     lines.append(f'  "prompts": [\n{prompts}\n  ]')
@@ -119,7 +123,9 @@ def load_timeline(path: Path) -> Timeline:
         raise TimelineError(str(problem), where=where, remedy="mend it, or write it anew") from None
     if not isinstance(data, dict) or data.get("version") not in VERSIONS:
         raise TimelineError(
-            "is not a timeline of version 1 or 2", where=where, remedy="write one with `reactive timeline SONG -o FILE`"
+            "is not a timeline of version 1, 2 or 3",
+            where=where,
+            remedy="write one with `reactive timeline SONG -o FILE`",
         )
     try:
         return _checked(data)
@@ -141,6 +147,7 @@ def _checked(data: dict[str, Any]) -> Timeline:
     prompts = read_texts(data, "prompts", most=MAX_PROMPTS, longest=MAX_TEXT)
     phases, photos = (read_texts(data, name, most=MAX_NAMES, longest=MAX_TEXT) for name in ("phases", "photos"))
     videos = read_texts({"videos": [], **data}, "videos", most=MAX_NAMES, longest=MAX_TEXT)
+    grounds = read_texts({"grounds": [], **data}, "grounds", most=MAX_NAMES, longest=MAX_TEXT)
     negatives = read_texts({"negatives": [], **data}, "negatives", most=MAX_PROMPTS, longest=MAX_NEGATIVE)
     if not prompts or not phases:
         raise InvalidValue("prompts and phases must not be empty")
@@ -150,6 +157,7 @@ def _checked(data: dict[str, Any]) -> Timeline:
         ("title", [read_value(data, "title")]), ("song_sha256", [read_value(data, "song_sha256"), data.get("file_sha256", "")]),
         ("prompts", prompts),
         ("negatives", negatives), ("phases", phases), ("photos", photos), ("videos", videos),
+        ("grounds", grounds),
     ):  # fmt: skip
         for text in values:
             if not isinstance(text, str) or any(unicodedata.category(letter) in ("Cc", "Cs") for letter in text):
@@ -159,7 +167,7 @@ def _checked(data: dict[str, Any]) -> Timeline:
     if frames != frame_count(samples, sample_rate, fps):
         raise InvalidValue(f"frames = {frames} does not follow from samples, sample_rate and fps")
     palettes = _palettes(data.get("palettes", []))
-    columns = _columns(read_value(data, "columns"), frames, prompts, phases, photos, videos, len(palettes))
+    columns = _columns(read_value(data, "columns"), frames, prompts, phases, photos, videos, grounds, len(palettes))
     cuts = read_value(data, "cuts")
     if not isinstance(cuts, list) or not all(type(cut) is int and 0 <= cut < frames for cut in cuts):
         raise InvalidValue(f"cuts are not whole numbers from 0 to {frames - 1}, the last frame")
@@ -183,6 +191,7 @@ def _checked(data: dict[str, Any]) -> Timeline:
         videos=tuple(videos),
         feedback_colour=read_float({"feedback_colour": 0, **data}, "feedback_colour", 0, 1),
         palettes=palettes,
+        grounds=tuple(grounds),
     )
 
 
@@ -204,6 +213,7 @@ def _columns(
     phases: list[str],
     photos: list[str],
     videos: list[str],
+    grounds: list[str],
     palettes: int,
 ) -> dict[str, np.ndarray]:
     """Return every column, whole and within its range."""
@@ -235,6 +245,8 @@ def _columns(
         ("phase", 0, len(phases) - 1),
         ("source", -2, len(photos) + len(videos) - 1),
         ("guide", -1, len(videos) - 1),
+        ("ground", -1, len(photos) + len(videos) + len(grounds) - 1),
+        *((name, *_ground_limits(name)) for name in SHOWN),
         ("slerp", 0, 1),
         ("palette_from", -1, palettes - 1),
         ("palette_to", -1, palettes - 1),
@@ -261,6 +273,14 @@ def _columns(
     if (np.diff(columns["shot"]) < 0).any() or (np.diff(columns["shot"]) > 1).any():
         raise InvalidValue("column shot must rise by one from shot to shot")
     return columns
+
+
+def _ground_limits(name: str) -> tuple[float, float]:
+    """Return what a column of the grounds may hold: what its expression may, and what push and drift add to that."""
+    low, high = LIMITS[f"ground.{SHOWN[name][0]}"]
+    if name == "ground_zoom":
+        return low, high * CLOSEST
+    return (low - FARTHEST_DRIFT, high + FARTHEST_DRIFT) if name == "ground_x" else (low, high)
 
 
 def _runs(values: np.ndarray) -> list[list[int]]:

@@ -23,6 +23,7 @@ from reactive.preset.vocabulary import MACRO
 from reactive.timeline.clock import frame_time, frames_in, nearest_frame
 from reactive.timeline.controls import apply_controls, check_control
 from reactive.timeline.evaluate import ease
+from reactive.timeline.grounds import SHOWN, Choose
 from reactive.timeline.phases import PhaseSpan
 from reactive.timeline.schedule import blend_weights
 from reactive.timeline.timeline import FEEDBACK, NO_PALETTE, NO_SOURCE, Timeline, build_timeline
@@ -46,6 +47,8 @@ _FROZEN = (
     "phase",
     "loop",
     "shot",
+    "ground",
+    *SHOWN,
 )
 
 
@@ -110,6 +113,7 @@ class Stage:
     videos: tuple[str, ...] = ()
     lyrics: Mapping[str, Sequence[Line]] = field(default_factory=dict)
     macros: Mapping[str, float] = field(default_factory=dict)
+    choose: Choose | None = None
     _decided: dict[State, tuple[Timeline, np.ndarray]] = field(default_factory=dict)
 
     def start(self, preset: str) -> Performance:
@@ -187,6 +191,7 @@ class Stage:
                 "samples": self.samples, "fps": self.fps, "seed": self.seed + int(controls.get("seed", 0)),
                 "photos": self.photos, "videos": self.videos, "spans": state.spans,
                 "lyrics": self.lyrics.get(state.preset, ()), "macros": self.turned(state),
+                "choose": self.choose,
             }  # fmt: skip
             timeline = build_timeline(self.analysis, preset, **options)
             # without closed loops the speed comes out as the preset says
@@ -250,8 +255,14 @@ def joined(
         return new
     texts, prompt_number = _merged(_texts(old), _texts(new))
     phases, phase_number = _merged(old.phases, new.phases)
+    given = len(old.photos) + len(old.videos)
+    grounds, ground_number = _merged(old.grounds, new.grounds)
+    # no ground, those that are fed in, and those with names
+    ground_numbers = np.concatenate([np.arange(given), given + ground_number, [-1]])
+    renumber = {
+        "prompt_from": prompt_number, "prompt_to": prompt_number, "phase": phase_number, "ground": ground_numbers
+    }  # fmt: skip
     palettes, palette_number = _merged(old.palettes, new.palettes)
-    renumber = {"prompt_from": prompt_number, "prompt_to": prompt_number, "phase": phase_number}
     # the last one stands for -1, no palette
     palette_number = np.append(palette_number, NO_PALETTE)
     renumber |= {"palette_from": palette_number, "palette_to": palette_number}
@@ -265,7 +276,7 @@ def joined(
             steps = np.diff(ours[at - 1 :] if at else np.concatenate([ours[:1], ours]))
             before = np.diff(theirs[at - 1 :] if at else np.concatenate([theirs[:1], theirs]))
             tail = (theirs[at - 1] if at else 0.0) + np.cumsum(before * (1 - share) + steps * share)
-        elif over and (name.startswith(("lens_", "colour_")) or name == "strength"):
+        elif over and (name.startswith(("lens_", "colour_")) or name == "strength" or name in SHOWN):
             tail = theirs[at:] * (1 - share) + tail * share
         columns[name] = np.concatenate([theirs[:at], tail])
     if over:
@@ -284,8 +295,7 @@ def joined(
     prompts, negatives = (tuple(part) for part in zip(*texts, strict=True))
     return replace(
         old, title=new.title, prompts=prompts, negatives=negatives if any(negatives) else (), phases=phases,
-        palettes=palettes,
-        cuts=tuple(cuts), columns=columns,
+        cuts=tuple(cuts), columns=columns, grounds=grounds, palettes=palettes,
     )  # fmt: skip
 
 
@@ -309,6 +319,11 @@ def _crossfade(columns: dict[str, np.ndarray], old: Timeline, at: int, over: int
     columns["weight"][at : at + over] = blend_weights(over)
     columns["palette_from"][at : at + over] = old.columns[main.replace("prompt", "palette")][at]
     columns["palette_to"][at : at + over] = columns[arrival.replace("prompt", "palette")][at + over]
+    # the old ground stays until the middle, and where another one comes it changes unseen
+    middle = at + over // 2
+    if over > 1 and old.columns["ground"][at] != columns["ground"][middle]:
+        columns["ground"][at:middle] = old.columns["ground"][at]
+        columns["detail"][at : at + over] *= np.abs(np.linspace(-1, 1, over))
     source, seed = columns["source"], columns["seed"]
     if old.columns["source"][at] == NO_SOURCE == source[at + over]:
         # a walk that goes on as a walk keeps its noise until the new preset cuts
@@ -326,11 +341,10 @@ def _held(old: Timeline, timeline: Timeline, at: int, *, whole: bool) -> Timelin
     """Return a timeline whose walk and prompts stand still from `at` on; with `whole` nothing moves at all."""
     columns = {name: column.copy() for name, column in timeline.columns.items()}
     prompt_number, phase_number = _merged(_texts(timeline), _texts(old))[1], _merged(timeline.phases, old.phases)[1]
-    palette_number = np.append(_merged(timeline.palettes, old.palettes)[1], NO_PALETTE)
-    index = {
-        "prompt_from": prompt_number, "prompt_to": prompt_number, "phase": phase_number, "palette_from": palette_number,
-        "palette_to": palette_number,
-    }  # fmt: skip
+    index = {"prompt_from": prompt_number, "prompt_to": prompt_number, "phase": phase_number}
+    given = len(old.photos) + len(old.videos)
+    index["ground"] = np.concatenate([np.arange(given), given + _merged(timeline.grounds, old.grounds)[1], [-1]])
+    index["palette_from"] = index["palette_to"] = np.append(_merged(timeline.palettes, old.palettes)[1], NO_PALETTE)
     names = [
         name
         for name in columns
