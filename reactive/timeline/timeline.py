@@ -38,19 +38,9 @@ COLOURS = {
 }  # fmt: skip
 NO_PALETTE = -1
 INTEGERS = (
-    "phase",
-    "loop",
-    "shot",
-    "source",
-    "guide",
-    "ground",
-    "prompt_from",
-    "prompt_to",
-    "slerp",
-    "seed",
-    "palette_from",
-    "palette_to",
-)
+    "phase", "loop", "shot", "source", "guide", "ground", "prompt_from", "prompt_to", "slerp", "seed",
+    "palette_from", "palette_to",
+)  # fmt: skip
 CURVES = (
     "weight", "walk", "speed", "strength", "hit",
     "lens_zoom", "lens_rotate", "lens_x", "lens_y",
