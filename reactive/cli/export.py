@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -20,7 +21,11 @@ from reactive.cli.numbers import FloatOption
 @click.option(
     "--loudness", type=FloatOption(-70, 0), metavar="LUFS", help="Bring the sound to this loudness, for instance -14."
 )
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="The clip at --loudness, or signed.")
+@click.option("--loop", metavar="BARS|A-B", help="A silent MP4 that goes round: bars A to B, or the best so many.")
+@click.option(
+    "--max-size", metavar="100MB", help="The clip in a file of at most this size, encoded again in two passes."
+)
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="The loop, or the clip at --loudness or signed.")
 @click.option(
     "--c2pa",
     "certificates",
@@ -44,6 +49,8 @@ def export(
     gif: Path | None,
     webp: Path | None,
     loudness: float | None,
+    loop: str | None,
+    max_size: str | None,
     output: Path | None,
     certificates: Path | None,
     key: Path | None,
@@ -52,23 +59,32 @@ def export(
     overwrite: bool,
     as_json: bool,
 ) -> None:
-    """Make poster, thumbnail, loop, a clip of known loudness or a signed one from CLIP, without rendering again.
+    """Make poster, thumbnail, loops, a clip of known loudness or size or a signed one from CLIP, without rendering again.
 
     The loudness is the song's integrated one (ITU-R BS.1770), reached by one gain for all of it and only as far as its
     true peaks stay below -1 dBTP. A signature is a C2PA manifest which says that the clip was made by generative AI; it is
-    made by a certificate of your own and covers the whole file, so sign last.
+    made by a certificate of your own and covers the whole file, so sign last. --loop counts the bars of CLIP's own sound
+    from 1; of a number of bars, those are taken that join best, and the joint is faded over a third of a second. A clip
+    that is under --max-size already is copied; else its pictures get the rate that the size allows, and its sound stays.
 
     \b
     Examples:
       reactive export clip.mp4 --poster poster.jpg --gif loop.gif
+      reactive export clip.mp4 --loop 17-20 -o canvas.mp4
+      reactive export clip.mp4 --max-size 100MB -o small.mp4
       reactive export clip.mp4 --loudness -14 -o clip-14.mp4
       reactive export clip.mp4 --credits
       reactive export clip.mp4 --c2pa chain.pem --c2pa-key key.pem -o signed.mp4
     """
     with errors(as_json):
         from reactive.render.export import Wanted, export_clip
+        from reactive.video.fitted import parse_bytes
 
-        wanted = Wanted(poster, thumbnail, gif, webp, output, loudness, certificates, key, authority, credits)
+        wanted = Wanted(poster, thumbnail, gif, webp, output, loudness, certificates, key, authority, credits, loop)
+        if max_size is not None:
+            wanted = replace(wanted, max_size=parse_bytes(max_size))
+        if loop and output is None:
+            wanted = replace(wanted, output=clip.with_name(f"{clip.stem}-loop.mp4"))
         made = export_clip(clip, wanted, overwrite=overwrite)
     if as_json:
         click.echo(json.dumps(made))

@@ -20,6 +20,7 @@ BESIDE = (
     "photo_folder",
     "lyrics",
     "timeline",
+    "lut",
     "model",
     "loras",
     "vae",
@@ -65,7 +66,7 @@ def repeat(song: str, output: Path | None, options: dict[str, Any], report: Any)
     places = [
         *options["photos"],
         *options["videos"],
-        *filter(None, (options["lyrics"], options["timeline"], options["logo"])),
+        *filter(None, (options["lyrics"], options["timeline"], options["logo"], options["lut"])),
         first.parent,
     ]
     chosen = click.get_current_context().get_parameter_source("model") == ParameterSource.COMMANDLINE

@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from reactive.cli.colours import chosen_colours, colour_options
 from reactive.cli.common import (
     DEVICES,
     DEVICES_HELP,
@@ -120,6 +121,7 @@ SUFFIXES = {
 @click.option(
     "--logo", type=click.Path(path_type=Path), help="Lay a picture, for instance a transparent PNG, over a corner."
 )
+@colour_options
 @click.option("--show-lyrics", is_flag=True, help="Write the lines of the song's words while they are sung.")
 @click.option("--timeline", type=click.Path(path_type=Path), help="Render an edited timeline instead of a preset.")
 @click.option("--take", type=click.Path(path_type=Path), help="Render what was recorded in `reactive preview`.")
@@ -161,6 +163,7 @@ def run(songs: tuple[str, ...], output: Path | None, as_json: bool, hearing: Cal
       reactive run song.mp3 --preset loop-destroy --size 1280x720 -o clip.mp4
       reactive run song.flac --start 60 --duration 10 --photo band.jpg --video stage.mp4
       reactive run album/*.flac --out-dir clips/ --also 9:16,1:1
+      reactive run song.wav --palette "#200010,dark red,white" --palette-strength 0.7
       reactive run song.wav --ray --workers 4
       reactive run album/*.flac --out-dir /shared/clips --ray 10.0.0.1:6379
     """
@@ -365,6 +368,7 @@ def _settings(song: str, options: dict[str, Any]) -> Any:
         title=printable(options["title"])[:200],
         logo=options["logo"],
         show_lyrics=options["show_lyrics"],
+        **chosen_colours(options),
         shots=shots_file(song, options["shots"], options["no_shots"] or decided),
         device=options["device"],
         batch=0 if batch == "auto" else int(batch),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,12 @@ FORMATS = ("deforum", "parseq", "csv", "otio", "midi", "srt")
 @click.option(
     "--format", "kind", type=click.Choice(FORMATS), help="Format of --export, where its suffix does not tell."
 )
+@click.option(
+    "--clip",
+    "rendered",
+    type=click.Path(path_type=Path),
+    help="The rendered clip that .otio refers to. Default: ./<song>.mp4.",
+)
 @click.option("--plot", type=click.Path(path_type=Path), help="Draw the timeline to a PNG, SVG or PDF.")
 @hearing_options
 @json_option
@@ -74,6 +81,7 @@ def timeline(
     output: Path | None,
     exports: tuple[Path, ...],
     kind: str | None,
+    rendered: Path | None,
     plot: Path | None,
     as_json: bool,
     hearing: Callable[[], Any],
@@ -133,9 +141,13 @@ def timeline(
             decided = apply_shots(decided, analysis, load_shots(wishes_file))[0]
         if output:
             save_timeline(decided, output)
+        clip = rendered or Path(f"{Path(song).stem}.mp4")
+        if "otio" in formats and not clip.is_file():
+            click.echo(f"Note: {printable(str(clip))}, which the .otio file refers to, is not there yet.", err=True)
         for path, format_name in zip(exports, formats, strict=True):
             export_timeline(
-                decided, path, kind=format_name, song=printable(Path(song).name), tempo=analysis.tempo or 120.0,
+                decided, path, kind=format_name, song=_beside(Path(song), path), clip=_beside(clip, path),
+                tempo=analysis.tempo or 120.0,
                 sections=[(section.start, section.end, section.label) for section in analysis.sections],
             )  # fmt: skip
         if plot:
@@ -165,3 +177,12 @@ def timeline(
     for written in (output, plot, *exports):
         if written:
             click.echo(printable(str(written)))
+
+
+def _beside(file: Path, document: Path) -> str:
+    """Return a file's path as seen from a document's folder, with slashes, so that both can move together."""
+    try:
+        return Path(os.path.relpath(file, document.parent)).as_posix()
+    except ValueError:
+        # on another drive
+        return file.absolute().as_posix()

@@ -24,6 +24,7 @@ import torch
 from reactive.diffusion.backend.shapes import shape_of
 from reactive.diffusion.core import Core
 from reactive.diffusion.frames import independent_frames
+from reactive.diffusion.grade import ColourTable, coloured
 from reactive.diffusion.grounds import Grounds
 from reactive.diffusion.joins import prompts_at
 from reactive.diffusion.lanes import FeedbackRange, OnTick, OpenShot, lane_frames, open_shot, step
@@ -69,6 +70,8 @@ class Imaginer:
         Pictures a second that are imagined where feedback does not decide, the rest drawn between them; 0: every frame.
     black
         Which frames are black, bool [frames]; None: none is.
+    lut
+        A colour table for all frames.
     grounds
         What lies beneath the frames; those that show some of it come in the size that it has. It stays the caller's to close.
 
@@ -93,6 +96,7 @@ class Imaginer:
         pace: float | None = None,
         rate: float = 0.0,
         black: np.ndarray | None = None,
+        lut: ColourTable | None = None,
         grounds: Grounds | None = None,
     ) -> None:
         self.model = model
@@ -104,6 +108,7 @@ class Imaginer:
         self.slices = slices
         self.rate = Fraction(rate).limit_denominator(1000)
         self.black = black
+        self.lut = lut
         self.grounds = grounds
         if bank is None:
             used = prompts_at(timeline.columns, np.arange(timeline.frames)) if prompts is None else prompts
@@ -237,6 +242,7 @@ class Imaginer:
         pictures
             uint8 [n, 3, height, width], through the lens.
         """
+        pictures = coloured(pictures, self.timeline.columns, self.timeline.palettes, numbers, self.lut)
         if self.black is None or not self.black[numbers].any():
             return pictures
         dark = torch.from_numpy(self.black[numbers]).to(pictures.device).view(-1, 1, 1, 1)

@@ -40,6 +40,7 @@ def export_timeline(
     *,
     kind: str,
     song: str = "",
+    clip: str = "",
     tempo: float = 120.0,
     sections: Sequence[tuple[float, float, str]] = (),
 ) -> None:
@@ -53,8 +54,8 @@ def export_timeline(
         Where.
     kind
         One of `FORMATS`.
-    song
-        The song's base name.
+    song, clip
+        The song's file and that of the rendered clip, as paths relative to the file's folder; only `otio` names them.
     tempo
         Beats a minute, which MIDI and Parseq state.
     sections
@@ -65,7 +66,7 @@ def export_timeline(
     ReactiveError
         If a package is missing, or the file can't be written.
     """
-    data = _bytes(timeline, kind, song, tempo, sections)
+    data = _bytes(timeline, kind, song, clip, tempo, sections)
     try:
         write_bytes(path, data)
     except OSError as problem:
@@ -75,7 +76,7 @@ def export_timeline(
 
 
 def _bytes(
-    timeline: Timeline, kind: str, song: str, tempo: float, sections: Sequence[tuple[float, float, str]]
+    timeline: Timeline, kind: str, song: str, clip: str, tempo: float, sections: Sequence[tuple[float, float, str]]
 ) -> bytes:
     if kind == "midi":
         from reactive.exchange.midi import midi_bytes
@@ -92,7 +93,7 @@ def _bytes(
     elif kind == "otio":
         from reactive.exchange.otio import otio_text
 
-        text = otio_text(timeline, song=song, sections=sections)
+        text = otio_text(timeline, song=song, clip=clip, sections=sections)
     elif kind == "srt":
         from reactive.exchange.subtitles import srt_text
 

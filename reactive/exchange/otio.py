@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
+from urllib.parse import quote
 
 from reactive.exchange.moments import Run, phase_runs, prompt_runs, shot_runs
 from reactive.exchange.packages import require_package
@@ -11,7 +12,9 @@ from reactive.timeline.clock import frame_length, nearest_frame
 from reactive.timeline.timeline import Timeline
 
 
-def otio_text(timeline: Timeline, *, song: str = "", sections: Sequence[tuple[float, float, str]] = ()) -> str:
+def otio_text(
+    timeline: Timeline, *, song: str = "", clip: str = "", sections: Sequence[tuple[float, float, str]] = ()
+) -> str:
     """Return a timeline that editing programs open.
 
     Parameters
@@ -19,7 +22,9 @@ def otio_text(timeline: Timeline, *, song: str = "", sections: Sequence[tuple[fl
     timeline
         What to write.
     song
-        The song's base name, referenced by its track.
+        The song's file, referenced by its track, as a path relative to the timeline's.
+    clip
+        The rendered clip, which every shot refers to, likewise; empty if there is none.
     sections
         The song's sections as (start, end, label), in seconds.
 
@@ -40,6 +45,11 @@ def otio_text(timeline: Timeline, *, song: str = "", sections: Sequence[tuple[fl
             name=run.text, marked_range=span(run.start, run.stop), color=colour, metadata={"reactive": {"kind": kind}}
         )
 
+    def refer(file: str) -> Any:
+        reference = otio.schema.ExternalReference(target_url=quote(file)) if file else otio.schema.MissingReference()
+        reference.available_range = span(0, timeline.frames)
+        return reference
+
     document = otio.schema.Timeline(name=timeline.title or "reactive")
     document.metadata["reactive"] = {
         "song_sha256": timeline.song_sha256,
@@ -48,18 +58,16 @@ def otio_text(timeline: Timeline, *, song: str = "", sections: Sequence[tuple[fl
     }
     pictures = otio.schema.Track(name="pictures", kind=otio.schema.TrackKind.Video)
     for number, shot in enumerate(shot_runs(timeline), 1):
-        clip = otio.schema.Clip(
+        part = otio.schema.Clip(
             name=f"shot {number}",
-            media_reference=otio.schema.MissingReference(available_range=span(0, timeline.frames)),
+            media_reference=refer(clip),
             source_range=span(shot.start, shot.stop),
         )
-        clip.metadata["reactive"] = {"prompt": shot.text}
-        pictures.append(clip)
+        part.metadata["reactive"] = {"prompt": shot.text}
+        pictures.append(part)
     sound = otio.schema.Track(name="sound", kind=otio.schema.TrackKind.Audio)
-    reference = otio.schema.ExternalReference(target_url=song) if song else otio.schema.MissingReference()
-    reference.available_range = span(0, timeline.frames)
     sound.append(
-        otio.schema.Clip(name=song or "song", media_reference=reference, source_range=span(0, timeline.frames))
+        otio.schema.Clip(name=song or "song", media_reference=refer(song), source_range=span(0, timeline.frames))
     )
     document.tracks.extend([pictures, sound])
     heard = [

@@ -29,7 +29,7 @@ from reactive.timeline.perform import MAX_CROSSFADE, Change
 from reactive.timeline.placement import FEEDBACK, NO_GUIDE, NO_SOURCE
 from reactive.timeline.pools import Pools
 from reactive.timeline.schedule import DEFAULT_OVER, MAX_FEEDBACK_BARS, MIN_HIT_SECONDS, MIN_HOLD_BEATS, blend_weights
-from reactive.timeline.timeline import derive, expressions
+from reactive.timeline.timeline import COLOURS, NO_PALETTE, derive, expressions
 from reactive.timeline.walk import MAX_SPEED
 
 # the next phase must fit better than this one by so much, over the last seconds
@@ -63,6 +63,8 @@ class LiveFrame:
         The texts that give way to one another, and the one that is likely next.
     negatives
         What each of them keeps away from.
+    palettes
+        The palettes that columns number.
     seed
         Of the noise.
     shot
@@ -89,6 +91,7 @@ class LiveFrame:
     colour: float = 0.0
     black: bool = False
     hold: bool = False
+    palettes: tuple[tuple[str, ...], ...] = ()
     arriving: Arriving | None = None
 
 
@@ -366,7 +369,7 @@ class Conductor:
     def _cross(self, name: str, seconds: float) -> None:
         """Pass to another preset: its prompts and moves begin, and the prompt fades over."""
         text = self._text(self._main())
-        negative = self._pools.negatives[self._main()]
+        negative, palette = self._pools.negatives[self._main()], self._pools.palettes[self._main()]
         self._load(name)
         self.phase = 0
         self._began_beats, self._began_bars = self.signals.beats, self.signals.bars
@@ -379,6 +382,7 @@ class Conductor:
         if count:
             self._pools.prompts.append(text)
             self._pools.negatives.append(negative)
+            self._pools.palettes.append(palette)
             self._blend = _Blend(len(self._pools.prompts) - 1, self._blend.after, blend_weights(count))
 
     def _text(self, number: int) -> str:
@@ -403,6 +407,11 @@ class Conductor:
         columns |= self._camera
         columns["camera_x"] += values["camera_shake"] * camera_shake[0]
         columns["camera_y"] += values["camera_shake"] * camera_shake[1]
+        palettes = [self._palette(phase, number) for number in (self._blend.before, self._blend.after)]
+        for key, palette, number in zip(("palette_from", "palette_to"), palettes, range(2), strict=True):
+            columns[key] = float(number if palette else NO_PALETTE)
+        for name in COLOURS:
+            columns[name] = min(max(values[name], LIMITS[name.replace("_", ".")][0]), LIMITS[name.replace("_", ".")][1])
         source = NO_SOURCE if silent and phase.mode == "feedback" else self._source(phase)
         columns["camera_flow"] = min(max(values["camera_flow"], 0.0), 1.0)
         guided = source == FEEDBACK and self.videos and columns["camera_flow"] > 0
@@ -424,12 +433,16 @@ class Conductor:
             frame, frame_time(frame, self.fps), columns | {"walk": self.walk} | _columns(shown),
             (texts[0], texts[1], texts[2]), (negatives[0], negatives[1], negatives[2]), shown.slerp, shown.seed, shown.shot,
             self.phase, self._played.feedback.fresh, self._played.feedback.rate, self._played.feedback.colour,
-            self.switches["black"], self.switches["hold"], arriving,
+            self.switches["black"], self.switches["hold"], tuple(palettes), arriving,
         )  # fmt: skip
 
     def _texts(self, *numbers: int) -> tuple[list[str], list[str]]:
         """Return prompts and what they keep away from, by their numbers in the pools."""
         return [self._text(number) for number in numbers], [self._pools.negatives[number] for number in numbers]
+
+    def _palette(self, phase: Phase, number: int) -> tuple[str, ...]:
+        """Return the palette of a prompt, or else of the phase."""
+        return self._pools.palettes[number] or tuple((phase.colour or self._played.colour).palette)
 
     @property
     def phases_begun(self) -> int:

@@ -18,6 +18,8 @@ Range = tuple[float, float]
 LIMITS: dict[str, Range] = {
     "walk": (0.0, 20.0), "strength": (0.0, 1.0), "lens.zoom": (0.5, 8.0), "camera.zoom": (0.05, 20.0),
     "camera.flow": (0.0, 1.0), "lens.tilt": (-45.0, 45.0), "lens.turn": (-45.0, 45.0),
+    "colour.strength": (0.0, 1.0), "colour.tint": (-1.0, 1.0), "colour.temperature": (-1.0, 1.0),
+    "colour.saturation": (0.0, 4.0), "colour.contrast": (0.0, 4.0),
     "ground.detail": (0.0, 1.0), "ground.colour": (0.0, 1.0), "ground.light": (0.0, 2.0), "ground.zoom": (1.0, 4.0),
     "ground.x": (-0.3, 0.3), "ground.y": (-0.3, 0.3), "ground.push": (-1.0, 1.0), "ground.drift": (-1.0, 1.0),
     "ground.parallax": (-1.0, 1.0),
@@ -49,9 +51,14 @@ def _expressions(preset: Preset) -> Iterator[tuple[str, str, str]]:
         for name, text in (("walk", holder.walk), ("strength", holder.strength)):
             if text is not None:
                 yield head + name, name, text
-        for table, part in (("lens", holder.lens), ("camera", holder.camera), ("ground", holder.ground)):
+        for table, part in (
+            ("lens", holder.lens),
+            ("camera", holder.camera),
+            ("ground", holder.ground),
+            ("colour", holder.colour),
+        ):
             for field in type(part).model_fields if part else ():
-                if table != "ground" or f"ground.{field}" in LIMITS:
+                if table in ("lens", "camera") or f"{table}.{field}" in LIMITS:
                     yield f"{head}{table}.{field}", f"{table}.{field}", getattr(part, field)
 
 

@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, Wit
 
 from reactive.errors import PresetError
 from reactive.preset.expression import parse, parts_of
+from reactive.preset.palette import MAX_COLOURS, colour_code
 from reactive.preset.template import parse_template
 from reactive.preset.vocabulary import AFTER_PHASES
 
@@ -147,6 +148,11 @@ GroundNames = Annotated[
     list[GroundName], Field(max_length=MAX_WORDS), BeforeValidator(_listed, json_schema_input_type=str | list[str])
 ]
 Label = Annotated[str, Field(min_length=1, max_length=80), AfterValidator(_text)]
+Palette = Annotated[
+    tuple[Annotated[str, Field(max_length=80), AfterValidator(colour_code)], ...],
+    Field(max_length=MAX_COLOURS),
+    BeforeValidator(_listed, json_schema_input_type=str | list[str]),
+]
 Name = Annotated[str, Field(pattern=f"^{NAME}$")]
 Template = Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(_text), AfterValidator(_template)]
 Word = Annotated[str, Field(min_length=1, max_length=400), AfterValidator(_text)]

@@ -20,6 +20,7 @@ TABLES = {
     "Ground": ("`[ground]` and `[phase.ground]`", "ground."),
     "Lens": ("`[lens]` and `[phase.lens]`", "lens."),
     "Camera": ("`[camera]` and `[phase.camera]`", "camera."),
+    "Colour": ("`[colour]` and `[phase.colour]`", "colour."),
     "Feedback": ("`[feedback]`", "feedback."),
     "Macro": ("`[[macro]]`", "macro."),
     "Pin": ("`[[pin]]`", "pin."),

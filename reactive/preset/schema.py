@@ -24,6 +24,7 @@ from reactive.preset.fields import (
     Label,
     Length,
     Name,
+    Palette,
     Template,
     Text,
     Words,
@@ -36,6 +37,7 @@ from reactive.preset.toml import parse_toml
 
 __all__ = [
     "Camera",
+    "Colour",
     "Lens",
     "Phase",
     "Preset",
@@ -80,6 +82,19 @@ class Camera(Strict):
     turn: Expression = Field("0", description="degrees a second in depth: above 0 the right side leans away")
     shake: Expression = Field("0", description="random shift about the camera's path, in picture widths")
     flow: Expression = Field("0", description="how much of a video's own motion moves the fed-back picture, 0 to 1")
+
+
+class Colour(Strict):
+    """The colours of the finished picture, in every mode; what is fed back keeps its own."""
+
+    palette: Palette = Field(
+        (), description='colours that pictures are led to, by name or number: `["#200010", "dark red", "white"]`'
+    )
+    strength: Expression = Field("1", description="how far pictures are led to the palette, 0 to 1")
+    tint: Expression = Field("0", description="-1 green to 1 magenta")
+    temperature: Expression = Field("0", description="-1 cold to 1 warm")
+    saturation: Expression = Field("1", description="0 grey, 1 as it is, up to 4")
+    contrast: Expression = Field("1", description="1 as it is, 0 none, up to 4; black and white stay")
 
 
 How = Literal["cut", "fade", "slerp"]
@@ -159,6 +174,7 @@ class PromptEntry(Strict):
     text: Template = Field(description="the prompt; `{name}` and `{a|b}` are gaps that are filled anew each time")
     weight: float = Field(1.0, ge=0.05, le=20, description="how often it comes beside the others; 2 is twice as often")
     negative: Text = Field("", description="what this prompt keeps away from, added to the phase's `negative`")
+    palette: Palette = Field((), description="its own palette, in place of the phase's")
     ground: GroundName | None = Field(
         None, description="the ground of this prompt where its phase has one: as in `ground.show`, or `none`"
     )
@@ -201,6 +217,7 @@ class Phase(Strict):
     strength: Expression | None = Field(None, description="denoise strength in this phase")
     lens: Lens | None = Field(None, description="the lens in this phase, whole")
     camera: Camera | None = Field(None, description="the camera in this phase, whole")
+    colour: Colour | None = Field(None, description="the colours in this phase, whole")
     source: Source = Field(Source(), description="which photographs and videos are fed in, and when they change")
     ground: Ground | None = Field(None, description="the ground in this phase, whole")
 
@@ -309,6 +326,7 @@ class Preset(Strict):
     strength: Expression = Field("0.6", description="how much of a picture fed in or back is imagined anew, 0 to 1")
     lens: Lens = Field(Lens(), description="the lens where a phase has none of its own")
     camera: Camera = Field(Camera(), description="the camera where a phase has none of its own")
+    colour: Colour = Field(Colour(), description="the colours where a phase has none of its own")
     ground: Ground | None = Field(None, description="what lies beneath the pictures where a phase does not say")
     feedback: Feedback = Field(Feedback(), description="how a picture is fed back")
     loop: bool = Field(True, description="the walk closes on itself at the end of each round of the phases")
@@ -508,7 +526,7 @@ def _keys_beside(location: tuple[int | str, ...], tables: dict[str, type[BaseMod
         return list(next((tables[str(part)] for part in reversed(location) if part in tables), tables[""]).model_fields)
     known: dict[str, type[BaseModel]] = {
         "lens": Lens, "camera": Camera, "switch": Switch, "phase": Phase, "feedback": Feedback, "prompts": PromptEntry,
-        "macro": Macro, "pin": Pin, "lyrics": Lyrics, "source": Source, "overlay": Overlay, "title": Title,
+        "macro": Macro, "pin": Pin, "lyrics": Lyrics, "source": Source, "overlay": Overlay, "colour": Colour, "title": Title,
     }  # fmt: skip
     holder = next((part for part in reversed(location[:-1]) if isinstance(part, str)), None)
     return list(known.get(holder or "", Preset).model_fields)

@@ -21,7 +21,7 @@ from reactive.render.store.segments import SegmentStore
 from reactive.render.workers.flash_check import check_pieces
 from reactive.score.flash import Flashes
 from reactive.timeline.captions import captions_of
-from reactive.timeline.clock import frame_sample
+from reactive.timeline.clock import frame_sample, frame_time
 from reactive.timeline.timeline import Timeline
 from reactive.video.mux import join
 
@@ -72,6 +72,27 @@ def write_clips(
             piece.unlink()
     assert flashes is not None
     return held, flashes
+
+
+def title_notes(
+    settings: Settings, inputs: RenderInputs, timeline: Timeline, analysis: Analysis | None, frames: tuple[int, int]
+) -> list[str]:
+    """Return a sentence if a title was given and none of the frames [first, last) shows it."""
+    if not settings.title:
+        return []
+    if analysis is None:
+        return ["An edited timeline brings no titles, so --title changes nothing."]
+    overlay = inputs.preset.preset.overlay if inputs.preset else Overlay()
+    bare = {caption.text for caption in captions_of(overlay, timeline, analysis)}
+    captions = captions_of(overlay, timeline, analysis, title=settings.title)
+    shown = [(caption.start, caption.end) for caption in captions if caption.text not in bare]
+    start, end = (float(frame_time(frame, timeline.fps)) for frame in frames)
+    if any(one < end and other > start for one, other in shown):
+        return []
+    where = (
+        ", ".join(f"{one:.1f} to {other:.1f} s" for one, other in shown[:3]) or "a place that this song does not have"
+    )
+    return [f"No frame shows --title: it stands at {where}, and the clip is {start:.1f} to {end:.1f} s of the song."]
 
 
 def overlay_marks(

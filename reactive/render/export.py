@@ -16,9 +16,12 @@ from reactive.media.safe import regular_file
 from reactive.media.tags import XMP, read_tags
 from reactive.media.video import rgb_frames
 from reactive.render.credits import clip_credits
+from reactive.render.loops import export_loop, parse_bars
 from reactive.render.outputs import check_output
 from reactive.score.best import Loop, best_frame, best_loop, closed, scan_clip
+from reactive.video.codec import container_format
 from reactive.video.credentials import AUTHORITY, CERTIFICATE, KEY, Identity, check_signable, load_identity, sign_clip
+from reactive.video.fitted import fit_size
 from reactive.video.neutral import with_loudness
 from reactive.video.stills import LOOPS, fit_within, picture_format, write_loop, write_picture
 
@@ -34,7 +37,8 @@ class Wanted:
     """What is to be made; None where it is not wanted. `loudness` is in LUFS and goes with `output`.
 
     `certificates` and `key` sign `output` (PEM files); `authority` is the address of a time-stamping authority. `credits`
-    asks for the photographs of the library that the clip shows, by its recipe.
+    asks for the photographs of the library that the clip shows, by its recipe. `max_size` is in bytes and `loop` names bars of
+    the clip; either goes with `output` alone.
     """
 
     poster: Path | None = None
@@ -47,6 +51,8 @@ class Wanted:
     key: Path | None = None
     authority: str | None = None
     credits: bool = False
+    loop: str | None = None
+    max_size: int | None = None
 
     def paths(self) -> list[Path]:
         """Return the files that will be written."""
@@ -99,7 +105,15 @@ def export_clip(clip: Path, wanted: Wanted, *, overwrite: bool = False) -> dict[
                         "path": str(path), "first": loop.start, "frames": len(pictures),
                         "duration": round(float(len(pictures) / fps), 3), "fps": str(fps),
                     }  # fmt: skip
-    if wanted.output:
+    if wanted.loop and wanted.output:
+        made["loop"] = export_loop(clip, wanted.loop, wanted.output)
+    elif wanted.max_size and wanted.output:
+        fitted = fit_size(clip, wanted.output, wanted.max_size)
+        made["output"] = {
+            "path": str(wanted.output), "bytes": fitted.after, "bytes_before": fitted.before, "passes": fitted.passes,
+            "video_kbit_per_s": fitted.rate // 1000,
+        }  # fmt: skip
+    elif wanted.output:
         made |= _rewritten(clip, wanted.output, wanted, identity)
     return made
 
@@ -132,13 +146,18 @@ def _check(clip: Path, wanted: Wanted, overwrite: bool) -> None:
         raise OutputError(f"{CERTIFICATE} and {KEY} go together", where=str(clip), remedy="name both PEM files")
     if wanted.authority and not wanted.certificates:
         raise OutputError("is asked only when a clip is signed", where=AUTHORITY, remedy=f"add {CERTIFICATE}")
-    if (wanted.output is None) != (wanted.loudness is None and wanted.certificates is None):
+    alone = [option for option, value in (("--loop", wanted.loop), ("--max-size", wanted.max_size)) if value]
+    if len(alone) > 1 or (alone and (wanted.loudness is not None or wanted.certificates)):
+        raise OutputError("goes with no other way to write -o", where=alone[0], remedy="export what it made once more")
+    if (wanted.output is None) != (wanted.loudness is None and wanted.certificates is None and not alone):
         raise OutputError(
-            f"-o goes with --loudness or {CERTIFICATE}", where=str(clip), remedy="write --loudness -14 -o OUT.mp4"
+            f"-o goes with --loop, --max-size, --loudness or {CERTIFICATE}",
+            where=str(clip),
+            remedy="write --loudness -14 -o OUT.mp4",
         )
     if not paths and not wanted.credits:
         raise OutputError(
-            "nothing is asked for", where=str(clip), remedy="name a --poster, --gif, --webp or --thumbnail"
+            "nothing is asked for", where=str(clip), remedy="name a --poster, --gif, --webp, --thumbnail or --loop"
         )
     if wanted.loudness is not None and not TARGETS[0] <= wanted.loudness <= TARGETS[1]:
         raise OutputError(
@@ -150,6 +169,11 @@ def _check(clip: Path, wanted: Wanted, overwrite: bool) -> None:
         check_output(path, [clip], overwrite)
         if paths.count(path) > 1:
             raise OutputError("is asked for twice", where=str(path), remedy="give each a name of its own")
+    if wanted.max_size and wanted.output:
+        container_format(wanted.output, "h264")
+    if wanted.loop and wanted.output:
+        parse_bars(wanted.loop)
+        picture_format(wanted.output, {".mp4": "MP4"})
     if wanted.output and wanted.certificates:
         check_signable(clip, wanted.output)
     for still in (wanted.poster, wanted.thumbnail):

@@ -111,7 +111,7 @@ def prepare_render(
     spec = RenderSpec(
         job.folder.absolute(), timeline, negatives_of(timeline, settings.negative), imagined, batch, threads, inputs.photos,
         settings.videos, codec, settings.imagine_rate, resolved.black, upscaling, walk, shape.slices, lanes, colour,
-        grounds, composed_size(imagined, sizes),
+        grounds, composed_size(imagined, sizes), settings.lut,
     )  # fmt: skip
     named = [file.path for file in grounds[len(inputs.photos) + len(settings.videos) :]]
     files = (*inputs.photos, *settings.videos, *named)

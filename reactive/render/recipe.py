@@ -24,6 +24,7 @@ from reactive.files import hash_file
 from reactive.media.safe import plain
 from reactive.media.tags import MAX_TAG, RECIPE, XMP, read_tags
 from reactive.preset.installed import PRESET_FILE
+from reactive.timeline.timeline import COLOURS, in_use
 from reactive.video.mark import xmp_packet
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
 LIBRARIES = ("torch", "diffusers", "transformers", "av", "numpy", "librosa")
 # what names files stands in the recipe by hash; the rest of these decides nothing in the finished clip
-FILES = ("preset", "timeline", "model", "photos", "videos", "lyrics", "shots", "logo", "hearing")
+FILES = ("preset", "timeline", "model", "photos", "videos", "lyrics", "shots", "logo", "lut", "hearing")
 ASIDE = ("overwrite", "recipe", "telling", "job", "mixed", "also", "ray", "workers")
 MAX_FILES = 1000
 
@@ -101,6 +102,7 @@ class Recipe(Strict):
     # pictures beneath the frames that were not fed in
     grounds: list[Named] = Field([], max_length=MAX_FILES)
     logo: Named | None = None
+    lut: Named | None = None
     # the grid as a person corrected it, and what was given beside the song
     grid: dict[Word, Plain | list[float]] = Field({}, max_length=20)
     stems: dict[Word, Named] = Field({}, max_length=MAX_FILES)
@@ -171,6 +173,7 @@ def make_recipe(
         shot_photos=[Named(name=_clear(p), sha256=hashes[p]) for p in (inputs.shots.photos if inputs.shots else ())],
         grounds=[Named(name=_clear(ground), sha256=hashes[ground]) for ground in grounds],
         logo=_named(settings.logo),
+        lut=_named(settings.lut),
         grid={name: _flat(value) for name, value in asdict(settings.hearing.corrections).items() if value},
         stems={name: Named(name=_clear(path), sha256=hash_file(path)) for name, path in settings.hearing.stems},
         midi=_named(settings.hearing.midi),
@@ -218,6 +221,7 @@ def read_recipe(clip: str | os.PathLike[str]) -> Recipe:
             *recipe.grounds,
             *recipe.loras,
             recipe.logo,
+            recipe.lut,
         ):
             if named is not None:
                 _base_name(named.name)
@@ -248,7 +252,7 @@ def differences(then: Recipe, now: Recipe) -> list[str]:
     ]
     if then.song.sha256 not in (now.song.sha256, now.song_file):
         found.append("another song")
-    for name in ("preset", "timeline", "lyrics", "shots", "logo", "model"):
+    for name in ("preset", "timeline", "lyrics", "shots", "logo", "lut", "model"):
         one, other = getattr(then, name), getattr(now, name)
         if (one and one.sha256) != (other and other.sha256):
             found.append(f"another {name}")
@@ -270,9 +274,13 @@ def timeline_hash(timeline: Timeline) -> str:
     digest = hashlib.sha256(
         repr((str(timeline.fps), timeline.seed, timeline.prompts, timeline.cuts, *timeline.grounds)).encode()
     )
-    for name in sorted(timeline.columns):
+    # older programs knew fewer columns, and their clips shall be known again
+    later = {*COLOURS, "palette_from", "palette_to"}
+    for name in sorted(timeline.columns.keys() - (later - set(in_use(timeline.columns)))):
         digest.update(name.encode())
         digest.update(timeline.columns[name].tobytes())
+    if timeline.palettes:
+        digest.update(repr(timeline.palettes).encode())
     return digest.hexdigest()
 
 

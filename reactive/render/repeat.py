@@ -23,6 +23,7 @@ from reactive.media.safe import regular_file
 from reactive.media.sound import open_track
 from reactive.preset.archive import name_fault
 from reactive.preset.installed import PRESET_FILE
+from reactive.preset.palette import parse_palette
 from reactive.render.clip import Clip
 from reactive.render.recipe import ASIDE, FILES, Named, Recipe, differences, read_recipe
 from reactive.render.run import make_clip
@@ -42,6 +43,7 @@ _RANGES = {
     "steps": (1, 200), "seed": (0, 1 << 63), "batch": (1, 999), "slices": (0, 999),
     "threads": (1, 512), "crf": (0, 51), "start": (0, 1e6),
     "duration": (0, 1e6), "lanes": (-1, 999), "imagine_rate": (0, 240), "pace": (0, 100),
+    "palette_strength": (0, 1), "saturation": (0, 4), "contrast": (0, 4), "temperature": (-1, 1), "tint": (-1, 1),
 }  # fmt: skip
 
 
@@ -110,6 +112,7 @@ def repeat_clip(
     timeline = _find(recipe.timeline, around, "--timeline") if recipe.timeline else None
     lyrics = _find(recipe.lyrics, around, "--lyrics") if recipe.lyrics else None
     logo = _find(recipe.logo, around, "--logo") if recipe.logo else None
+    lut = _find(recipe.lut, around, "--lut") if recipe.lut else None
     with tempfile.TemporaryDirectory(prefix="reactive-recipe-") as room:
         chosen: dict[str, Any] = _settings(recipe)
         if recipe.preset:
@@ -138,6 +141,7 @@ def repeat_clip(
             timeline=timeline,
             lyrics=lyrics,
             logo=logo,
+            lut=lut,
             hearing=_hearing_options(recipe, around),
             overwrite=overwrite,
             recipe=True,
@@ -238,6 +242,8 @@ def _value(name: str, value: Any, default: Any) -> Any:
     if isinstance(default, tuple):
         if not (isinstance(value, list) and all(isinstance(part, str) for part in value)):
             raise TypeError(name)
+        if name == "palette":
+            return parse_palette(",".join(value), where="the recipe's palette") if value else ()
         return tuple(value)
     if name in _CHOICES and value not in _CHOICES[name]:
         raise ValueError(name)

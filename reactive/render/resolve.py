@@ -19,6 +19,7 @@ from reactive.render.settings import Settings
 from reactive.render.take import perform_take
 from reactive.sources.ground import picture_chooser
 from reactive.timeline.clock import nearest_frame
+from reactive.timeline.colours import Colours, recoloured
 from reactive.timeline.excerpt import telling_start
 from reactive.timeline.file import load_timeline
 from reactive.timeline.shots import apply_shots
@@ -43,7 +44,8 @@ def resolve_timeline(
 ) -> ResolvedTimeline:
     """Hear the song and decide its timeline."""
     if settings.timeline:
-        return ResolvedTimeline(edited_timeline(settings, track), settings.start, track, notes=track.notes)
+        edited = recoloured(edited_timeline(settings, track), wished_colours(settings))
+        return ResolvedTimeline(edited, settings.start, track, notes=track.notes)
     heard = hear(track.path, settings.hearing)
     photos, videos = (tuple(file.name for file in files) for files in (settings.photos, settings.videos))
     black = None
@@ -60,10 +62,19 @@ def resolve_timeline(
         )  # fmt: skip
     if shot_edits:
         timeline, _ = apply_shots(timeline, heard.analysis, shot_edits)
+    timeline = recoloured(timeline, wished_colours(settings))
     start = settings.start
     if settings.telling:
         start = telling_start(heard.analysis, settings.duration or heard.track.duration)
     return ResolvedTimeline(timeline, start, heard.track, heard.analysis, heard.notes, black)
+
+
+def wished_colours(settings: Settings) -> Colours:
+    """Return what is asked of the whole clip's colours."""
+    return Colours(
+        settings.palette, settings.palette_strength, settings.saturation, settings.contrast, settings.temperature,
+        settings.tint,
+    )  # fmt: skip
 
 
 def edited_timeline(settings: Settings, track: Track) -> Timeline:

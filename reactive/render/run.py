@@ -14,6 +14,7 @@ from reactive.audio.hear import merge_saved
 from reactive.diffusion.backend.compile import check_compiler
 from reactive.diffusion.models.load import choose_device, default_threads
 from reactive.errors import OutputError
+from reactive.media.cube import read_cube
 from reactive.media.fonts import missing_letters, no_font_for
 from reactive.media.identity import carry_over
 from reactive.media.picture import parse_colour, read_picture, read_transparent
@@ -21,9 +22,10 @@ from reactive.media.sound import open_track
 from reactive.media.video import open_film
 from reactive.preset.library import open_lyrics_of, open_preset
 from reactive.preset.macros import macro_values
+from reactive.preset.photographs import source_notes
 from reactive.preset.schema import Overlay
 from reactive.preset.shots import open_shots
-from reactive.render.assemble import write_clips
+from reactive.render.assemble import title_notes, write_clips
 from reactive.render.clip import Clip
 from reactive.render.inputs import RenderInputs
 from reactive.render.outputs import check_output
@@ -83,9 +85,9 @@ def make_clip(
     shapes = [parse_shape(shape) for shape in settings.also]
     outs = [out, *(shaped_name(out, shape) for shape in shapes)]
     inputs = _read_inputs(song, outs, settings)
-    if tell is not None:
-        for note in inputs.notes:
-            tell(note)
+    say = tell or (lambda note: None)
+    for note in inputs.notes:
+        say(note)
     check_upscaling(Upscaling(settings.upscale, settings.upscaler))
     check_encoder(settings.codec)
     device = choose_device(settings.device)
@@ -126,6 +128,10 @@ def make_clip(
         request = request.resumed(job)
         resolved = resolve_timeline(track, inputs.preset_data, inputs.lines, inputs.shot_edits, settings)
         frames = chosen_range(resolved, settings)
+        unseen = title_notes(settings, inputs, resolved.timeline, resolved.analysis, frames)
+        notes = (*notes, *unseen)
+        for note in unseen:
+            say(note)
         heard = time.perf_counter()
         report("hearing", 1, 1)
 
@@ -214,10 +220,13 @@ def _read_inputs(song: str | os.PathLike[str], outs: Sequence[Path], settings: S
     for photo in photos:
         read_picture(photo)
     parse_colour(settings.background, where="--background")
+    if settings.lut:
+        read_cube(settings.lut)
     found = RenderInputs(preset, lyrics, shots, photos)
     shown = _check_overlay(settings, found)
     notes = [note for video in settings.videos for note in open_film(video).notes]
-    return replace(found, notes=(*notes, *(lyrics.notes if lyrics else ()), *shown))
+    fed = source_notes(preset.preset, photos=len(photos), videos=len(settings.videos)) if preset else []
+    return replace(found, notes=(*notes, *(lyrics.notes if lyrics else ()), *shown, *fed))
 
 
 def _check_overlay(settings: Settings, inputs: RenderInputs) -> list[str]:

@@ -25,6 +25,8 @@ class Settings:
     `start` and `duration` are seconds of the song; with `telling` the excerpt begins where it tells most, around the drop;
     `macros` says where the preset's knobs stand; `lyrics` is an LRC or SRT file, `shots` a file of wishes for single shots;
     `background` is the colour that shows where photographs and videos are transparent;
+    `palette` (colours ``#rrggbb``, in place of the preset's), `palette_strength`, `saturation`, `contrast` (1: as it is),
+    `temperature`, `tint` (-1 to 1) and `lut`, a `.cube` file, are the colours of the whole clip;
     `title`, `logo` and `show_lyrics` are laid over the finished pictures; `take` is a recorded performance, which brings its
     own presets, seed and frame rate; `batch`, `slices` (pictures that are decoded at once), `threads`, `segment`
     (frames) and `pace` (of the walk) 0 mean: by rule; `lanes` is the shape of a batch of feedback lanes, 0 by rule, -1 that
@@ -68,6 +70,13 @@ class Settings:
     title: str = ""
     logo: Path | None = None
     show_lyrics: bool = False
+    palette: tuple[str, ...] = ()
+    palette_strength: float = 1.0
+    saturation: float = 1.0
+    contrast: float = 1.0
+    temperature: float = 0.0
+    tint: float = 0.0
+    lut: Path | None = None
     device: str = "auto"
     batch: int = 0
     slices: int = 0

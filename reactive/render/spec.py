@@ -79,6 +79,8 @@ class RenderSpec:
         The colour that shows where photographs and videos are transparent.
     grounds, composed
         The files that the timeline numbers as grounds, none where no frame shows one, and the size of the frames that do.
+    lut
+        A colour table (`.cube`) for all frames.
     """
 
     folder: Path
@@ -99,6 +101,7 @@ class RenderSpec:
     background: tuple[int, int, int] = BLACK
     grounds: tuple[GroundFile, ...] = ()
     composed: tuple[int, int] = (0, 0)
+    lut: Path | None = None
 
     def lane_count(self, batch: int) -> int:
         """Return the shape of a batch of lanes where a batch has another shape than was planned, since memory ran out."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from reactive.errors import PresetError
-from reactive.preset.schema import Camera, Lens, Phase, Preset, Switch, parse_length
+from reactive.preset.schema import Camera, Colour, Lens, Phase, Preset, Switch, parse_length
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,13 @@ CONTROLS: dict[str, Control] = {
     "strength": Control("strength", 0.0, -0.5, 0.5, 0.01, "added where a picture is fed in or back"),
     "camera": Control("camera", 1.0, 0.0, 3.0, 0.01, "how far camera and lens move, times the preset's own"),
     "rate": Control("prompt rate", 1.0, 0.25, 4.0, 0.25, "prompts change so many times as often"),
+    "palette": Control(
+        "palette", 1.0, 0.0, 1.0, 0.01, "how far pictures are led to the preset's palettes, times its own"
+    ),
+    "saturation": Control("saturation", 1.0, 0.0, 4.0, 0.01, "times the preset's own; 0 is grey"),
+    "contrast": Control("contrast", 1.0, 0.0, 4.0, 0.01, "times the preset's own"),
+    "temperature": Control("temperature", 0.0, -1.0, 1.0, 0.01, "colder or warmer than the preset's own"),
+    "tint": Control("tint", 0.0, -1.0, 1.0, 0.01, "greener or more magenta than the preset's own"),
     "seed": Control("seed", 0.0, 0.0, 999.0, 1.0, "added to the seed: another clip of the same kind"),
 }
 
@@ -93,6 +100,8 @@ def changed_keys(preset: Preset, controls: Mapping[str, float]) -> dict[str, dic
             for table in ("lens", "camera"):
                 if (moves := getattr(holder, table)) is not None:
                     keys[table] = _moved(moves, values["camera"])
+        if holder.colour is not None and (colours := _coloured(holder.colour, values)):
+            keys["colour"] = colours
         switch: Switch | None = getattr(holder, "switch", None)
         if values["rate"] != 1 and switch is not None:
             keys["switch"] = {"every": _hurried(switch.every, values["rate"])}
@@ -137,6 +146,18 @@ def _moved(moves: Lens | Camera, times: float) -> dict[str, str]:
             keys[name] = "1 + " + _times(text[4:] if scaled else f"({text}) - 1", times)
         elif name in ("rotate", "x", "y", "shake", "tilt", "turn") and text != "0":
             keys[name] = _times(text, times)
+    return keys
+
+
+def _coloured(colour: Colour, values: Mapping[str, float]) -> dict[str, str]:
+    """Return the expressions of colours that controls change."""
+    keys = {}
+    for key, control in (("strength", "palette"), ("saturation", "saturation"), ("contrast", "contrast")):
+        if values[control] != 1:
+            keys[key] = _times(getattr(colour, key), values[control])
+    for key in ("temperature", "tint"):
+        if values[key] != 0:
+            keys[key] = _plus(getattr(colour, key), values[key])
     return keys
 
 

@@ -6,6 +6,7 @@ Whole-number columns are written as runs, ``[frame, value]`` from that frame on;
 from __future__ import annotations
 
 import json
+import re
 import stat
 import unicodedata
 from pathlib import Path
@@ -26,9 +27,10 @@ from reactive.jsonfile import (
     read_value,
 )
 from reactive.preset.bounds import LIMITS
+from reactive.preset.palette import MAX_COLOURS
 from reactive.timeline.clock import format_fps, frame_count, parse_fps
 from reactive.timeline.grounds import CLOSEST, FARTHEST_DRIFT, SHOWN
-from reactive.timeline.timeline import CURVES, INTEGERS, OPTIONAL, STEEPEST, Timeline
+from reactive.timeline.timeline import COLOURS, CURVES, INTEGERS, OPTIONAL, STEEPEST, Timeline
 
 # 2 knows videos, joins, depth and the palette of feedback, 3 grounds; what needs none of them is written as the earlier one
 VERSIONS = (1, 2, 3)
@@ -41,7 +43,7 @@ MOST = 1e12
 _REMEDY = "mend it, or write it anew with `reactive timeline`"
 _KEYS = {
     "version", "song_sha256", "file_sha256", "samples", "sample_rate", "fps", "frames", "title", "seed", "harmonics", "feedback_rate",
-    "feedback_fresh", "phases", "photos", "cuts", "videos", "feedback_colour", "grounds", "prompts", "negatives", "columns",
+    "feedback_fresh", "phases", "photos", "cuts", "videos", "feedback_colour", "grounds", "palettes", "prompts", "negatives", "columns",
 }  # fmt: skip
 # curves keep so many digits after the point: far below what a picture shows
 DIGITS = 7
@@ -71,6 +73,8 @@ def timeline_to_text(timeline: Timeline) -> str:
     }
     if not plain:
         head |= {"videos": list(timeline.videos), "feedback_colour": timeline.feedback_colour}
+    if timeline.palettes:
+        head["palettes"] = [list(palette) for palette in timeline.palettes]
     if grounded:
         head |= {"grounds": list(timeline.grounds)}
     lines = [f"  {json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}" for key, value in head.items()]
@@ -162,7 +166,8 @@ def _checked(data: dict[str, Any]) -> Timeline:
     sample_rate = read_int(data, "sample_rate", 1, 10_000_000)
     if frames != frame_count(samples, sample_rate, fps):
         raise InvalidValue(f"frames = {frames} does not follow from samples, sample_rate and fps")
-    columns = _columns(read_value(data, "columns"), frames, prompts, phases, photos, videos, grounds)
+    palettes = _palettes(data.get("palettes", []))
+    columns = _columns(read_value(data, "columns"), frames, prompts, phases, photos, videos, grounds, len(palettes))
     cuts = read_value(data, "cuts")
     if not isinstance(cuts, list) or not all(type(cut) is int and 0 <= cut < frames for cut in cuts):
         raise InvalidValue(f"cuts are not whole numbers from 0 to {frames - 1}, the last frame")
@@ -185,8 +190,20 @@ def _checked(data: dict[str, Any]) -> Timeline:
         negatives=tuple(negatives),
         videos=tuple(videos),
         feedback_colour=read_float({"feedback_colour": 0, **data}, "feedback_colour", 0, 1),
+        palettes=palettes,
         grounds=tuple(grounds),
     )
+
+
+def _palettes(given: Any) -> tuple[tuple[str, ...], ...]:
+    """Return palettes, each some colours ``#rrggbb``."""
+    whole_list = isinstance(given, list) and len(given) <= MAX_PROMPTS
+    if not whole_list or not all(isinstance(palette, list) and 1 <= len(palette) <= MAX_COLOURS for palette in given):
+        raise InvalidValue(f"palettes must be lists of 1 to {MAX_COLOURS} colours")
+    for colour in (colour for palette in given for colour in palette):
+        if not (isinstance(colour, str) and re.fullmatch("#[0-9a-f]{6}", colour)):
+            raise InvalidValue(f"the colour {quoted(colour)} is not written as #d01030")
+    return tuple(map(tuple, given))
 
 
 def _columns(
@@ -197,6 +214,7 @@ def _columns(
     photos: list[str],
     videos: list[str],
     grounds: list[str],
+    palettes: int,
 ) -> dict[str, np.ndarray]:
     """Return every column, whole and within its range."""
     if not isinstance(given, dict):
@@ -230,6 +248,9 @@ def _columns(
         ("ground", -1, len(photos) + len(videos) + len(grounds) - 1),
         *((name, *_ground_limits(name)) for name in SHOWN),
         ("slerp", 0, 1),
+        ("palette_from", -1, palettes - 1),
+        ("palette_to", -1, palettes - 1),
+        *((name, *LIMITS[name.replace("_", ".")]) for name in COLOURS),
         ("loop", 0, 1_000_000),
         ("dissolve", 0, 1),
         ("morph", 0, 1),

@@ -26,7 +26,7 @@ from reactive.timeline.evaluate import ease
 from reactive.timeline.grounds import SHOWN, Choose
 from reactive.timeline.phases import PhaseSpan
 from reactive.timeline.schedule import blend_weights
-from reactive.timeline.timeline import FEEDBACK, NO_SOURCE, Timeline, build_timeline
+from reactive.timeline.timeline import FEEDBACK, NO_PALETTE, NO_SOURCE, Timeline, build_timeline
 from reactive.timeline.walk import walk_of
 
 KINDS = ("control", "prompt", "phase", "preset", "freeze", "hold", "black")
@@ -39,6 +39,8 @@ _FROZEN = (
     "prompt_to",
     "weight",
     "slerp",
+    "palette_from",
+    "palette_to",
     "seed",
     "source",
     "strength",
@@ -260,6 +262,10 @@ def joined(
     renumber = {
         "prompt_from": prompt_number, "prompt_to": prompt_number, "phase": phase_number, "ground": ground_numbers
     }  # fmt: skip
+    palettes, palette_number = _merged(old.palettes, new.palettes)
+    # the last one stands for -1, no palette
+    palette_number = np.append(palette_number, NO_PALETTE)
+    renumber |= {"palette_from": palette_number, "palette_to": palette_number}
     share = np.ones(new.frames - at)
     share[:over] = ease((np.arange(over) + 1) / (over + 1))
     columns: dict[str, np.ndarray] = {}
@@ -270,7 +276,7 @@ def joined(
             steps = np.diff(ours[at - 1 :] if at else np.concatenate([ours[:1], ours]))
             before = np.diff(theirs[at - 1 :] if at else np.concatenate([theirs[:1], theirs]))
             tail = (theirs[at - 1] if at else 0.0) + np.cumsum(before * (1 - share) + steps * share)
-        elif over and (name.startswith("lens_") or name == "strength" or name in SHOWN):
+        elif over and (name.startswith(("lens_", "colour_")) or name == "strength" or name in SHOWN):
             tail = theirs[at:] * (1 - share) + tail * share
         columns[name] = np.concatenate([theirs[:at], tail])
     if over:
@@ -289,7 +295,7 @@ def joined(
     prompts, negatives = (tuple(part) for part in zip(*texts, strict=True))
     return replace(
         old, title=new.title, prompts=prompts, negatives=negatives if any(negatives) else (), phases=phases,
-        cuts=tuple(cuts), columns=columns, grounds=grounds,
+        cuts=tuple(cuts), columns=columns, grounds=grounds, palettes=palettes,
     )  # fmt: skip
 
 
@@ -311,6 +317,8 @@ def _crossfade(columns: dict[str, np.ndarray], old: Timeline, at: int, over: int
     columns["prompt_from"][at : at + over] = old.columns[main][at]
     columns["prompt_to"][at : at + over] = columns[arrival][at + over]
     columns["weight"][at : at + over] = blend_weights(over)
+    columns["palette_from"][at : at + over] = old.columns[main.replace("prompt", "palette")][at]
+    columns["palette_to"][at : at + over] = columns[arrival.replace("prompt", "palette")][at + over]
     # the old ground stays until the middle, and where another one comes it changes unseen
     middle = at + over // 2
     if over > 1 and old.columns["ground"][at] != columns["ground"][middle]:
@@ -336,10 +344,11 @@ def _held(old: Timeline, timeline: Timeline, at: int, *, whole: bool) -> Timelin
     index = {"prompt_from": prompt_number, "prompt_to": prompt_number, "phase": phase_number}
     given = len(old.photos) + len(old.videos)
     index["ground"] = np.concatenate([np.arange(given), given + _merged(timeline.grounds, old.grounds)[1], [-1]])
+    index["palette_from"] = index["palette_to"] = np.append(_merged(timeline.palettes, old.palettes)[1], NO_PALETTE)
     names = [
         name
         for name in columns
-        if name in _FROZEN or (whole and name.startswith(("lens_", "camera_", "dissolve", "morph")))
+        if name in _FROZEN or (whole and name.startswith(("lens_", "camera_", "colour_", "dissolve", "morph")))
     ]
     for name in names:
         value = old.columns[name][at]

@@ -22,8 +22,9 @@ class Pools:
 
     Attributes
     ----------
-    prompts, negatives, grounds
-        All texts that have a number, what each keeps away from, and what each names as its ground; None for nothing.
+    prompts, negatives, grounds, palettes
+        All texts that have a number, what each keeps away from, what each names as its ground, None for nothing, and the
+        colours of its own, if it has some.
     """
 
     def __init__(self, preset: Preset, seed: int) -> None:
@@ -31,9 +32,10 @@ class Pools:
         self.seed = seed % 2**63
         self.prompts: list[str] = []
         self.negatives: list[str] = []
+        self.palettes: list[tuple[str, ...]] = []
         self.grounds: list[str | None] = []
         self.numbers: dict[tuple[int, int], int] = {}
-        self.made: dict[tuple[str, str, str | None], int] = {}
+        self.made: dict[tuple[str, str, str | None, tuple[str, ...]], int] = {}
         self.bags: dict[str, Iterator[int]] = {}
         self.rung: dict[int, int] = {}
         # a plain prompt has its number from the start, so an edited timeline can name any of them
@@ -41,7 +43,7 @@ class Pools:
             for place, entry in enumerate(phase.prompts):
                 if is_plain(entry.text):
                     self.numbers[number, place] = self._add(
-                        fill_plain(entry.text), _negative(preset, phase, entry), entry.ground
+                        fill_plain(entry.text), _negative(preset, phase, entry), entry.ground, entry.palette
                     )
         self.orders = [self._order(number, phase) for number, phase in enumerate(preset.phase)]
 
@@ -58,16 +60,18 @@ class Pools:
             chosen.words,
             f"{chosen.name}/{place}",
             ground=entry.ground,
+            palette=entry.palette,
         )
 
     def take(self, template: str, negative: str = "", line: str | None = None, ground: str | None = None) -> int:
         """Return the number of a prompt that is in no phase's pool: a pin's, or one made of a line of the song's words."""
         return self._filled(template, _joined(self.preset.negative, negative), {}, template, line, ground=ground)
 
-    def _add(self, text: str, negative: str, ground: str | None) -> int:
+    def _add(self, text: str, negative: str, ground: str | None, palette: tuple[str, ...] = ()) -> int:
         self.prompts.append(_joined(text, self.preset.style))
         self.negatives.append(negative)
         self.grounds.append(ground)
+        self.palettes.append(palette)
         return len(self.prompts) - 1
 
     def _filled(
@@ -79,6 +83,7 @@ class Pools:
         line: str | None = None,
         *,
         ground: str | None = None,
+        palette: tuple[str, ...] = (),
     ) -> int:
         def draw(number: int, gap: Gap) -> str:
             if gap.name == LINE and line is not None:
@@ -92,9 +97,9 @@ class Pools:
             return self._variable(gap.name)
 
         text = fill(template, draw)
-        key = (text, negative, ground)
+        key = (text, negative, ground, palette)
         if key not in self.made:
-            self.made[key] = self._add(text, negative, ground)
+            self.made[key] = self._add(text, negative, ground, palette)
         return self.made[key]
 
     def _word(self, bag: str, words: Sequence[str]) -> str:

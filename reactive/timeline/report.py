@@ -212,6 +212,7 @@ def expressions(preset: Preset) -> list[str]:
     for phase in preset.phase:
         found += [phase.fits, phase.switch.accent, phase.walk or preset.walk]
         found += list((phase.lens or preset.lens).model_dump().values())
+        found += list((phase.colour or preset.colour).model_dump(exclude={"palette"}).values())
         if phase.order == "ladder":
             found.append(phase.climb)
         if phase.ground or preset.ground:

@@ -13,7 +13,7 @@ from reactive.audio.grid import Grid, grid_of
 from reactive.preset.bounds import LIMITS
 from reactive.preset.lyrics import Line
 from reactive.preset.macros import macro_values
-from reactive.preset.schema import Camera, Lens, Phase, Preset
+from reactive.preset.schema import Camera, Colour, Lens, Phase, Preset
 from reactive.preset.vocabulary import MACRO
 from reactive.timeline.clock import frame_count, frame_length, frame_time, frame_times, nearest_frame
 from reactive.timeline.evaluate import Scope, ease, evaluate
@@ -27,21 +27,33 @@ from reactive.timeline.signals import frame_signals
 from reactive.timeline.walk import harmonics_for, walk_of
 
 __all__ = [
-    "CAMERA_ZOOM", "CURVES", "FARTHEST", "FEEDBACK", "INTEGERS", "NO_SOURCE", "OPTIONAL", "Timeline", "build_timeline",
+    "CAMERA_ZOOM", "COLOURS", "CURVES", "FARTHEST", "FEEDBACK", "INTEGERS", "NO_PALETTE", "NO_SOURCE", "OPTIONAL",
+    "Timeline", "build_timeline", "in_use",
 ]  # fmt: skip
 
-INTEGERS = ("phase", "loop", "shot", "source", "guide", "ground", "prompt_from", "prompt_to", "slerp", "seed")
+# of the finished picture: how far the palette leads it, and the rest of its colours
+COLOURS = {
+    "colour_strength": 1.0, "colour_tint": 0.0, "colour_temperature": 0.0, "colour_saturation": 1.0,
+    "colour_contrast": 1.0,
+}  # fmt: skip
+NO_PALETTE = -1
+INTEGERS = (
+    "phase", "loop", "shot", "source", "guide", "ground", "prompt_from", "prompt_to", "slerp", "seed",
+    "palette_from", "palette_to",
+)  # fmt: skip
 CURVES = (
     "weight", "walk", "speed", "strength", "hit",
     "lens_zoom", "lens_rotate", "lens_x", "lens_y",
     "camera_zoom", "camera_rotate", "camera_x", "camera_y",
     "lens_tilt", "lens_turn", "camera_tilt", "camera_turn", "camera_flow", "dissolve", "morph",
+    *COLOURS,
     *SHOWN,
 )  # fmt: skip
 # columns that a file leaves out where they hold one value throughout, and that value
 OPTIONAL = {
     "guide": NO_GUIDE, "lens_tilt": 0, "lens_turn": 0, "camera_tilt": 0, "camera_turn": 0, "camera_flow": 0,
     "dissolve": 0, "morph": 0, "ground": NONE, **{name: rest for name, (_, rest) in SHOWN.items()},
+    "palette_from": NO_PALETTE, "palette_to": NO_PALETTE, **COLOURS,
 }  # fmt: skip
 # degrees in depth beyond which a picture is all but seen from its edge
 STEEPEST = 45.0
@@ -83,7 +95,8 @@ class Timeline:
         depth; camera: the running sums of log scale, degrees, widths, heights and degrees in depth, so a move from one
         frame to another is a difference; `dissolve` and `morph` are the weight of the shot to come; `guide` numbers the
         video, from 0 on, by whose motion times `camera_flow` a fed-back picture moves; `ground` numbers what lies beneath as
-        `source` does, then `grounds`, -1 for nothing, and `detail` and the columns ``ground_`` say how it is shown.
+        `source` does, then `grounds`, -1 for nothing, and `detail` and the columns ``ground_`` say how it is shown;
+        `palette_from` and `palette_to` number the palettes that prompts bring along, -1 for none.
     negatives
         What each prompt keeps away from, one text for each of `prompts`; empty if there are none.
     videos
@@ -94,6 +107,8 @@ class Timeline:
         Names of the pictures that `ground` numbers after photographs and videos: files beside the preset, or ``library:NAME``.
     file_sha256
         Hash of the bytes of the song's file; the song is recognised by either hash.
+    palettes
+        Colours ``#rrggbb`` that finished pictures are led to.
     """
 
     song_sha256: str
@@ -115,11 +130,17 @@ class Timeline:
     feedback_colour: float = 0.0
     grounds: tuple[str, ...] = ()
     file_sha256: str = ""
+    palettes: tuple[tuple[str, ...], ...] = ()
 
     @property
     def frames(self) -> int:
         """Number of frames."""
         return len(self.columns["walk"])
+
+
+def in_use(columns: Mapping[str, np.ndarray]) -> list[str]:
+    """Return the names of columns without the optional ones that hold what they hold unless asked, sorted."""
+    return sorted(name for name in columns if name not in OPTIONAL or (columns[name] != OPTIONAL[name]).any())
 
 
 def build_timeline(
@@ -192,6 +213,7 @@ def build_timeline(
     columns = _spread(preset, spans, ranges, events, scope, frames)
     columns["hit"] = signals["kick"]
     columns |= _prompt_columns(events, frames)
+    palettes = _palettes(preset, spans, events, pools, columns)
     columns["source"], columns["guide"] = place_sources(
         preset, spans, ranges, photos=len(photos), videos=len(videos), grid=grid, sections=sections, fps=fps, seed=seed
     )
@@ -231,6 +253,7 @@ def build_timeline(
         negatives=tuple(pools.negatives) if any(pools.negatives) else (),
         videos=videos,
         feedback_colour=preset.feedback.colour,
+        palettes=palettes,
         grounds=tuple(turns.names),
     )
 
@@ -320,7 +343,7 @@ def _spread(
             left = column[entry.frame - 1]
             column[during] = left + (column[during] - left) * share
         columns[name] = column
-    for name in ("lens_zoom", "camera_zoom", "camera_flow", "lens_tilt", "lens_turn"):
+    for name in ("lens_zoom", "camera_zoom", "camera_flow", "lens_tilt", "lens_turn", *COLOURS):
         columns[name] = np.clip(columns[name], *LIMITS[name.replace("_", ".")])
     return columns
 
@@ -329,6 +352,7 @@ def expressions(preset: Preset, phase: Phase) -> dict[str, str]:
     """Return the expressions that hold in a phase, by the column that each makes; shakes are columns of their own yet."""
     lens: Lens = phase.lens or preset.lens
     camera: Camera = phase.camera or preset.camera
+    colour: Colour = phase.colour or preset.colour
     return {
         "speed": phase.walk or preset.walk,
         "strength": phase.strength or preset.strength,
@@ -347,6 +371,11 @@ def expressions(preset: Preset, phase: Phase) -> dict[str, str]:
         "camera_turn": camera.turn,
         "camera_shake": camera.shake,
         "camera_flow": camera.flow,
+        "colour_strength": colour.strength,
+        "colour_tint": colour.tint,
+        "colour_temperature": colour.temperature,
+        "colour_saturation": colour.saturation,
+        "colour_contrast": colour.contrast,
         **ground_expressions(preset, phase),
     }
 
@@ -363,6 +392,24 @@ def _prompt_columns(events: list[PromptSwitch], frames: int) -> dict[str, np.nda
         before[event.stop : end] = after[event.stop : end] = event.prompt
         current = event.prompt
     return {"prompt_from": before, "prompt_to": after, "slerp": slerp, "weight": weight}
+
+
+def _palettes(
+    preset: Preset, spans: list[PhaseSpan], events: list[PromptSwitch], pools: Pools, columns: dict[str, np.ndarray]
+) -> tuple[tuple[str, ...], ...]:
+    """Write the columns of palettes, which give way to one another as prompts do, and return the palettes."""
+    before, after = (np.full(len(columns["phase"]), NO_PALETTE) for _ in range(2))
+    numbers: dict[tuple[str, ...], int] = {(): NO_PALETTE}
+    current = NO_PALETTE
+    for number, event in enumerate(events):
+        phase = preset.phase[spans[event.span].phase]
+        wanted = pools.palettes[event.prompt] or tuple((phase.colour or preset.colour).palette)
+        chosen = numbers.setdefault(wanted, len(numbers) - 1)
+        end = events[number + 1].frame if number + 1 < len(events) else len(before)
+        before[event.frame : event.stop] = current if number else chosen
+        before[event.stop : end] = after[event.frame : end] = current = chosen
+    columns["palette_from"], columns["palette_to"] = before, after
+    return tuple(palette for palette in numbers if palette)
 
 
 def _closed_loops(preset: Preset, spans: list[PhaseSpan], ranges: list[tuple[int, int]]) -> list[tuple[int, int]]:

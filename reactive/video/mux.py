@@ -28,13 +28,13 @@ _SOUND = {"mp4": ("aac", "fltp"), "mov": ("pcm_s24le", "s32"), "matroska": ("fla
 
 def join(
     pieces: Sequence[tuple[Path, int]],
-    track: Track,
+    track: Track | None,
     out: Path,
     *,
     fps: Fraction,
     container: str,
     codec: Codec,
-    sound: tuple[int, int],
+    sound: tuple[int, int] = (0, 0),
     metadata: dict[str, str] | None = None,
     whole: Callable[[Path], None] | None = None,
 ) -> None:
@@ -45,7 +45,7 @@ def join(
     pieces
         Files of `SegmentEncoder` in order, each with the number of frames in it.
     track
-        The song.
+        The song; None for a silent clip.
     out
         The clip to write; what stands there is replaced at the last moment.
     fps
@@ -83,7 +83,7 @@ def join(
 def _write(
     target: Any,
     pieces: Sequence[tuple[Path, int]],
-    track: Track,
+    track: Track | None,
     fps: Fraction,
     codec: Codec,
     sound_codec: tuple[str, str],
@@ -92,6 +92,10 @@ def _write(
     with av.open(file_url(pieces[0][0])) as first:
         video = target.add_stream_from_template(first.streams.video[0])
     video.time_base = 1 / fps
+    if track is None:
+        for packet in _video_packets(pieces, video, fps, codec.reorder):
+            target.mux(packet)
+        return
     name, sample_format = sound_codec
     rate = aac_rate(track.sample_rate) if name == "aac" else track.sample_rate
     audio = target.add_stream(name, rate=rate, layout="stereo")

@@ -115,6 +115,17 @@ def test_otio_holds_shots_song_and_markers(tmp_path: Path, beat_timeline: Timeli
     assert [m.marked_range.start_time.value for m in kinds["phase"]] == [run.start for run in phase_runs(beat_timeline)]
 
 
+def test_otio_shots_refer_to_the_rendered_clip(tmp_path: Path, beat_timeline: Timeline) -> None:
+    otio = pytest.importorskip("opentimelineio", reason="needs the extra exchange")
+    names = {"song": "songs/beat.wav", "clip": "../clips/my clip.mp4"}
+    export_timeline(beat_timeline, tmp_path / "t.otio", kind="otio", **names)
+    pictures, sound = otio.adapters.read_from_file(str(tmp_path / "t.otio")).tracks
+    for shot in pictures:
+        assert shot.media_reference.target_url == "../clips/my%20clip.mp4"
+        assert shot.media_reference.available_range.duration.value == beat_timeline.frames
+    assert sound[0].media_reference.target_url == "songs/beat.wav"
+
+
 def test_midi_cues_come_at_their_times(tmp_path: Path, beat_timeline: Timeline) -> None:
     mido = pytest.importorskip("mido", reason="needs the extra exchange")
     file = mido.MidiFile(exported(beat_timeline, tmp_path / "t.mid", "midi"), charset="utf-8")

@@ -130,7 +130,7 @@ def test_peaks_hold_the_gain_back(tmp_path: Path) -> None:
         ([], "nothing is asked for"),
         (["--poster", "p.bmp"], "p.bmp"),
         (["--gif", "l.webp"], "l.webp"),
-        (["--loudness", "-14"], "-o goes with --loudness"),
+        (["--loudness", "-14"], "-o goes with --loop, --max-size, --loudness"),
         (["--loudness", "-14", "-o", "x.mkv"], "named with .mp4"),
         (["--poster", "a.jpg", "--thumbnail", "a.jpg"], "twice"),
         (["--poster", "CLIP"], "made from"),

@@ -15,7 +15,10 @@ from reactive.errors import MediaError, PresetError
 from reactive.media.video import rgb_pairs
 from reactive.preset.lyrics import Line
 from reactive.preset.schema import Overlay, check_preset
+from reactive.render.assemble import title_notes
+from reactive.render.inputs import RenderInputs
 from reactive.render.overlay import load_font, make_marks, overlay_pieces
+from reactive.render.settings import Settings
 from reactive.timeline.captions import Caption, captions_of
 from reactive.video.codec import video_codec
 from reactive.video.segment import SegmentEncoder
@@ -118,3 +121,18 @@ def test_a_font_is_a_font(tmp_path: Path) -> None:
 
     font = Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSans.ttf"
     assert load_font(font, 30).getlength("abc") > load_font(font, 15).getlength("abc") > 0
+
+
+def test_a_title_that_no_frame_shows_is_said(beat_analysis, beat_timeline) -> None:
+    titled = Settings(title="First Light")
+
+    def said(settings: Settings, first: int, last: int) -> list[str]:
+        return title_notes(settings, RenderInputs(None, None, None, ()), beat_timeline, beat_analysis, (first, last))
+
+    assert said(titled, 0, 24) == []
+    assert said(Settings(), 300, 320) == []
+    (note,) = said(titled, 300, 320)
+    assert "--title" in note
+    assert "12.5 to 13.3 s" in note
+    (note,) = title_notes(titled, RenderInputs(None, None, None, ()), beat_timeline, None, (0, 24))
+    assert "--title" in note

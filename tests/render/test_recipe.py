@@ -141,6 +141,32 @@ def test_the_clip_again_bit_for_bit(tmp_path: Path, room: Path, toy_model: Path)
     assert "another timeline was decided" in found
 
 
+def test_colours_of_the_whole_clip_travel_in_it(tmp_path: Path, room: Path, toy_model: Path) -> None:
+    look = tmp_path / "look.cube"
+    look.write_text("LUT_1D_SIZE 2\n1 0 0\n0 1 1\n")
+    asked = {"palette": ("#200010", "#d01030"), "palette_strength": 0.5, "saturation": 1.5, "lut": look}
+    coloured = chosen(room, toy_model, duration=0.5, **asked)
+    clip = make_clip(room / "song.wav", tmp_path / "clip.mp4", coloured)
+    plain = make_clip(room / "song.wav", tmp_path / "plain.mp4", chosen(room, toy_model, duration=0.5))
+    pictures = [frames_of(path) for path in (clip.output, plain.output)]
+    # red runs from white to black in this table
+    assert pictures[0][..., 0].mean() > pictures[1][..., 0].mean() + 20
+    recipe = read_recipe(clip.output)
+    assert recipe.settings["palette"] == ["#200010", "#d01030"]
+    assert recipe.lut is not None
+    assert recipe.lut.name == "look.cube"
+    again = repeat_clip(
+        recipe, room / "song.wav", tmp_path / "again.mp4", places=[room, tmp_path], model=str(toy_model)
+    )
+    assert again.differs == ()
+    assert np.array_equal(frames_of(tmp_path / "again.mp4"), pictures[0])
+
+
+def frames_of(clip: Path) -> np.ndarray:
+    with av.open(str(clip)) as container:
+        return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
+
+
 @pytest.mark.parametrize("suffix", [".mov", ".mkv"])
 def test_other_containers_carry_it_as_well(tmp_path: Path, room: Path, toy_model: Path, suffix: str) -> None:
     out = tmp_path / f"clip{suffix}"

@@ -30,7 +30,7 @@ from reactive.render.settings import Settings
 from reactive.render.spec import RenderSpec
 from reactive.render.store.code_hash import code_hash
 from reactive.timeline.edges import shot_around
-from reactive.timeline.timeline import Timeline
+from reactive.timeline.timeline import Timeline, in_use
 from reactive.video.codec import Codec
 from reactive.video.segment import encoder_versions
 from reactive.video.upscale import NO_UPSCALING, Upscaling, upscaling_key
@@ -133,6 +133,7 @@ def cache_key_inputs(model: Model, spec: RenderSpec, environment: Mapping[str, A
         # left out where lanes have the shape of any batch, as they had before
         **({} if spec.lane_count(spec.batch) == spec.batch else {"lanes": spec.lanes}),
         "rate": spec.rate,
+        **({"lut": hash_path(spec.lut)} if spec.lut else {}),
         # frames with a ground come in the clip's own size
         **({"composed": list(spec.composed)} if spec.grounds else {}),
         "fps": str(spec.timeline.fps),
@@ -234,12 +235,15 @@ def _content(
         # the shot to come is seen already, as it begins
         opening = next_shot(columns, begin)
         parts.append(_content_at(columns, min(opening, timeline.frames - 1), prompts, sources))
-    for name in sorted(timeline.columns):
+    for name in in_use(timeline.columns):
         column = timeline.columns[name]
         if name in _UNUSED_COLUMNS or (camera is None and name.startswith(("camera_", "guide"))):
             continue
         if name in _PROMPTS:
             parts.append([name, _named(column[begin:end], lambda number: prompts[number])])
+        elif name in ("palette_from", "palette_to"):
+            palettes = ["", *(",".join(palette) for palette in timeline.palettes)]
+            parts.append([name, _named(column[begin:end], lambda number, p=palettes: p[number + 1])])
         elif name in ("source", "guide", "ground"):
             shift = len(timeline.photos) if name == "guide" else 0
             parts.append(

@@ -15,6 +15,7 @@ from reactive.diffusion.joins import prompts_at
 from reactive.diffusion.lanes import FeedbackRange, shot_ticks
 from reactive.diffusion.models.model import Model
 from reactive.diffusion.scene import load_sources
+from reactive.media.cube import read_cube
 from reactive.render.plan import Segment
 from reactive.render.spec import RenderSpec
 from reactive.render.store.cache_keys import first_tick_at, last_tick_before
@@ -96,6 +97,7 @@ class SegmentRenderer:
             model, replace(spec.timeline, negatives=spec.negatives), self.sources, size=spec.imagined, batch=shape,
             lanes=spec.lane_count(shape), slices=spec.slices, prompts=prompts, pace=spec.pace, rate=spec.rate,
             black=spec.black, grounds=self.grounds,
+            lut=read_cube(spec.lut) if spec.lut else None,
         )  # fmt: skip
 
     @property

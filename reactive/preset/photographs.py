@@ -1,0 +1,40 @@
+"""Which presets take photographs and videos, and what a person should know who gives some, or none."""
+
+from __future__ import annotations
+
+from reactive.errors import ReactiveError
+from reactive.preset.library import get_preset, names
+from reactive.preset.schema import Preset
+
+FED = ("photo", "video")
+
+
+def taking_photographs() -> list[str]:
+    """Return the names of the presets that take photographs, sorted; one that can't be read takes none."""
+    found = []
+    for name in names():
+        try:
+            preset = get_preset(name)
+        except ReactiveError:
+            continue
+        if fed_phases(preset):
+            found.append(name)
+    return found
+
+
+def fed_phases(preset: Preset) -> list[str]:
+    """Return the names of the phases that photographs or videos are fed into: either stands in for the other."""
+    return [phase.name for phase in preset.phase if phase.mode in FED]
+
+
+def source_notes(preset: Preset, *, photos: int, videos: int) -> list[str]:
+    """Return a sentence if sources are given to a preset that takes none, or none to one that wants some."""
+    phases = fed_phases(preset)
+    if (photos or videos) and not phases:
+        what = "photographs" if photos else "videos"
+        others = ", ".join(taking_photographs())
+        return [f'"{preset.title}" shows no {what}; presets that do: {others}. A phase does with mode = "photo".']
+    if phases and not photos and not videos:
+        which = f"phases {', '.join(phases)} are" if len(phases) > 1 else f"phase {phases[0]} is"
+        return [f'"{preset.title}" takes photographs, and none are given (--photo): its {which} painted from noise.']
+    return []

@@ -1,0 +1,55 @@
+"""The colours of a whole clip, laid over those that a preset asks for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from reactive.preset.bounds import LIMITS
+from reactive.timeline.timeline import Timeline
+
+
+@dataclass(frozen=True)
+class Colours:
+    """What is asked of all frames.
+
+    Attributes
+    ----------
+    palette
+        Colours ``#rrggbb`` in place of the preset's own palettes; empty leaves those.
+    strength
+        How far pictures are led to the palette, 0 to 1; times the preset's own where the palette is the preset's.
+    saturation, contrast
+        Times the preset's own.
+    temperature, tint
+        Added to the preset's own.
+    """
+
+    palette: tuple[str, ...] = ()
+    strength: float = 1.0
+    saturation: float = 1.0
+    contrast: float = 1.0
+    temperature: float = 0.0
+    tint: float = 0.0
+
+
+def recoloured(timeline: Timeline, colours: Colours) -> Timeline:
+    """Return a timeline whose colours are changed as asked; the timeline itself if nothing is."""
+    if colours == Colours():
+        return timeline
+    columns = dict(timeline.columns)
+    palettes = timeline.palettes
+    if colours.palette:
+        palettes = (colours.palette,)
+        columns["palette_from"] = columns["palette_to"] = np.zeros(timeline.frames, np.int64)
+        columns["colour_strength"] = np.full(timeline.frames, colours.strength)
+    else:
+        columns["colour_strength"] = columns["colour_strength"] * colours.strength
+    columns["colour_saturation"] = columns["colour_saturation"] * colours.saturation
+    columns["colour_contrast"] = columns["colour_contrast"] * colours.contrast
+    columns["colour_temperature"] = columns["colour_temperature"] + colours.temperature
+    columns["colour_tint"] = columns["colour_tint"] + colours.tint
+    for name in ("strength", "saturation", "contrast", "temperature", "tint"):
+        columns[f"colour_{name}"] = np.clip(columns[f"colour_{name}"], *LIMITS[f"colour.{name}"])
+    return replace(timeline, columns=columns, palettes=palettes)
