@@ -154,7 +154,7 @@ def test_strength_1_ignores_the_source_even_where_the_schedule_ends_short_of_noi
 
 @pytest.mark.parametrize("steps", [1, 4])
 @pytest.mark.parametrize(
-    ("kind", "wishes"),
+    ("kind", "defaults"),
     [
         ("EulerDiscreteScheduler", {}),
         ("DPMSolverMultistepScheduler", {}),
@@ -211,7 +211,7 @@ def test_other_schedulers_go_to_the_nearest_and_say_so() -> None:
 
 
 @pytest.mark.parametrize(
-    ("config", "wishes", "steps", "word"),
+    ("config", "defaults", "steps", "word"),
     [
         ({"_class_name": "EDMEulerScheduler"}, {}, None, "EDMEulerScheduler"),
         ({"_class_name": "DDIMScheduler"}, {"sampler": "magic"}, None, "magic"),
