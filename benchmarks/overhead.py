@@ -19,20 +19,22 @@ from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import soundfile
 import torch
+from diffusers.configuration_utils import FrozenDict
 
 from benchmarks.measure import line
 from reactive.diffusion.backend.allocator import keep_freed_memory
 from reactive.diffusion.core import Core
-from reactive.diffusion.frames import independent_frames, scene_inputs
+from reactive.diffusion.frames import independent_frames
 from reactive.diffusion.lanes import feedback_frames
 from reactive.diffusion.models.conditioning import PromptBank
 from reactive.diffusion.models.load import Model, default_threads, load_model
 from reactive.diffusion.sampling.noise import NoisePath
+from reactive.diffusion.scene import scene_inputs
 from reactive.timeline.timeline import CURVES, FEEDBACK, INTEGERS, NO_SOURCE, OPTIONAL, Timeline
 
 SIZE = 512
@@ -48,14 +50,20 @@ WALK_BAR, LANES_BAR, NOISE_BAR, JOB_BAR = 0.35, 0.7, 0.2, 200.0
 class Free:
     """Networks that cost nothing: latents are taken as they are, pictures were drawn beforehand."""
 
-    def __init__(self, channels: int, factor: int, drawn: torch.Tensor) -> None:
-        self.config = SimpleNamespace(in_channels=channels, scaling_factor=1.0, shift_factor=0.0)
+    def __init__(self, config: dict[str, Any], channels: int, factor: int, drawn: torch.Tensor) -> None:
+        # that of the network it stands for, since memory and shares of time are computed from it
+        self.config = FrozenDict({**config, "scaling_factor": 1.0, "shift_factor": 0.0})
+        self.channels = channels
         self.side = drawn.shape[-1] // factor
         self.drawn = drawn
         self.shown = 0
 
     def parameters(self) -> Iterator[torch.Tensor]:
         """Return the weights: none."""
+        return iter(())
+
+    def buffers(self) -> Iterator[torch.Tensor]:
+        """Return what belongs to the weights: nothing."""
         return iter(())
 
     def __call__(self, sample: torch.Tensor, **more: Any) -> tuple[torch.Tensor]:
@@ -65,7 +73,7 @@ class Free:
     def encode(self, pictures: torch.Tensor) -> Any:
         """Return latents of a fixed value."""
         nothing = torch.zeros((), device=pictures.device)
-        return SimpleNamespace(latents=nothing.expand(len(pictures), self.config.in_channels, self.side, self.side))
+        return SimpleNamespace(latents=nothing.expand(len(pictures), self.channels, self.side, self.side))
 
     def decode(self, latents: torch.Tensor, **more: Any) -> tuple[torch.Tensor]:
         """Return the next pictures that were drawn."""
@@ -87,8 +95,11 @@ def draw(count: int, device: str, size: int) -> torch.Tensor:
 
 def free_model(model: Model, size: int) -> Model:
     """Return a model with networks that cost nothing."""
-    free: Any = Free(model.channels, model.vae_scale_factor, draw(DRAWN, model.device.type, size))
-    return replace(model, unet=free, vae=free, graphs=None, native_size=(size, size))
+    drawn = draw(DRAWN, model.device.type, size)
+    unet, vae = (
+        Free(dict(part.config), model.channels, model.vae_scale_factor, drawn) for part in (model.unet, model.vae)
+    )
+    return replace(model, unet=cast(Any, unet), vae=cast(Any, vae), graphs=None, native_size=(size, size))
 
 
 def a_timeline(frames: int, *, feedback: bool, lens: bool) -> Timeline:

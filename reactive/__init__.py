@@ -5,8 +5,15 @@ The public functions, imported where they are first used, so that ``import react
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import Any
+# first of all, before anything that takes time to load
+from reactive.early import answer_early
+
+answer_early()
+
+# as typing has it, which is not loaded for this
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 __version__ = "0.1.0"
 
@@ -34,4 +41,6 @@ def __getattr__(name: str) -> Any:
     """Import a public name from the module that defines it."""
     if name not in _PUBLIC:
         raise AttributeError(f"module 'reactive' has no attribute {name!r}")
+    from importlib import import_module
+
     return getattr(import_module(_PUBLIC[name]), name)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+
 LONGEST = 1000
 # how CUDA, cuDNN, cuBLAS, MPS, XPU, torch's allocator for the CPU and the C++ library say it
 _NO_MEMORY = ("out of memory", "alloc_failed", "can't allocate memory", "not enough memory", "bad_alloc")
@@ -32,6 +35,35 @@ class ReactiveError(Exception):
         """Return the one line that a user reads."""
         line = f"{self.where}: {self.what}" if self.where else self.what
         return f"{line}. {self.remedy[0].upper()}{self.remedy[1:]}." if self.remedy else f"{line}."
+
+
+def foreseen(problem: BaseException) -> ReactiveError | None:
+    """Return what a user reads when memory, threads, a disk or a library fail; None for what is a fault of the program."""
+    if isinstance(problem, ReactiveError):
+        return problem
+    if isinstance(problem, MemoryError | RuntimeError):
+        if out_of_memory(problem):
+            return ReactiveError("there is not enough memory", remedy="use a smaller --batch or --imagine-size")
+        if "start new thread" in str(problem):
+            remedy = "end other programs, raise the limit (ulimit -u), or use --threads 1"
+            return ReactiveError("no more threads can be started", remedy=remedy)
+        return None
+    if isinstance(problem, OSError):
+        return system_error(problem)
+    if isinstance(problem, ImportError):
+        # a library that does not fit into the limits of memory or open files, or that is missing
+        what = f"a part of the program can't be loaded ({' '.join(str(problem).split())[:200]})"
+        remedy = "raise the system's limits (ulimit), or install reactive-clip again"
+        return ReactiveError(what, remedy=remedy)
+    return None
+
+
+def system_error(problem: OSError) -> ReactiveError:
+    """Return what a user reads when the system refuses something that nobody foresaw, for instance since a disk is gone."""
+    where = os.fsdecode(problem.filename) if isinstance(problem.filename, str | bytes) else ""
+    gone = problem.errno == errno.ENOENT
+    remedy = "is its disk or folder still there" if gone else "check its permissions, the disk and the system's limits"
+    return ReactiveError(f"can't be used ({problem.strerror or 'no reason told'})", where=where, remedy=remedy)
 
 
 def out_of_memory(problem: BaseException | None) -> bool:

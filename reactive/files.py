@@ -84,13 +84,21 @@ def sweep_partials(path: Path) -> None:
 
 
 def _hidden(name: str) -> str:
-    """Return a hidden name that leaves room for the rest; a long one is shortened to its beginning and a hash."""
-    room = LONGEST_NAME - 80
+    """Return a hidden name that leaves room for the rest."""
+    return f".{_shortened(name, LONGEST_NAME - 80)}"
+
+
+def name_beside(name: str, ending: str) -> str:
+    """Return the name of a file that is kept beside another: its name and an ending, shortened where no disk would hold it."""
+    return _shortened(name, LONGEST_NAME - len(os.fsencode(ending))) + ending
+
+
+def _shortened(name: str, room: int) -> str:
+    """Return a name of at most `room` bytes; of a longer one its beginning and a hash."""
     data = os.fsencode(name)
-    if len(data) > room:
-        digest = hashlib.sha256(data).hexdigest()[:12]
-        name = f"{data[: room - 13].decode('utf-8', 'ignore')}~{digest}"
-    return f".{name}"
+    if len(data) <= room:
+        return name
+    return f"{data[: room - 13].decode('utf-8', 'ignore')}~{hashlib.sha256(data).hexdigest()[:12]}"
 
 
 def flush_file(path: Path) -> None:

@@ -26,6 +26,8 @@ for _name in ("NO_COLOR", "FORCE_COLOR", "CLICOLOR_FORCE", "TTY_COMPATIBLE"):
 # The bits of a picture depend on the number of threads, so the number never depends on the machine.
 THREADS = 1
 os.environ["OMP_NUM_THREADS"] = str(THREADS)
+# Neither do they depend on what else the processor can multiply: models run in float32 unless a test says otherwise.
+os.environ["ONEDNN_MAX_CPU_ISA"] = "AVX2"
 
 # The same examples each time, whatever the machine; `--hypothesis-profile random` takes others, `long` ten times as many.
 _common = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow, HealthCheck.differing_executors]}
@@ -35,11 +37,21 @@ settings.register_profile("long", derandomize=False, max_examples=1000, print_bl
 settings.load_profile("fixed")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Let nothing see the cards of this machine, also no command that a test starts, unless it is they that are tested."""
+    if "gpu" not in (config.option.markexpr or ""):
+        os.environ["CUDA_VISIBLE_DEVICES"] = os.environ["HIP_VISIBLE_DEVICES"] = "-1"
+        os.environ["ONEAPI_DEVICE_SELECTOR"] = "*:cpu"
+
+
 @pytest.fixture(autouse=True)
-def _own_threads() -> None:
-    """Begin each test with the same number of threads, whatever the one before it has set."""
+def _own_threads(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Begin each test with the same number of threads, whatever the one before it has set, and on a CPU."""
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(THREADS)
+        if "gpu" not in (request.config.option.markexpr or ""):
+            # no variable hides Apple's cards
+            monkeypatch.setattr(sys.modules["torch"].backends.mps, "is_available", lambda: False)
 
 
 @pytest.fixture(scope="session")

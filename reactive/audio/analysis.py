@@ -86,6 +86,7 @@ class Analysis:
     chroma: np.ndarray = field(default_factory=lambda: np.zeros((0, 12), np.float32))
     corrected: bool = False
     doubt: Doubt = SURE
+    file_sha256: str = ""
 
     envelope_rate = RATE / HOP
 
@@ -95,6 +96,7 @@ class Analysis:
         return {
             "version": 1,
             "sha256": self.sha256,
+            "file_sha256": self.file_sha256,
             "duration": round(self.duration, 6),
             "sample_rate": self.sample_rate,
             "channels": self.channels,
@@ -173,6 +175,7 @@ def analyze(track: Track) -> Analysis:
         moments=() if silent else tuple(find_moments(spectra, bars, sections, track.duration)),
         chroma=chroma_curves(spectra),
         doubt=doubt,
+        file_sha256=track.file_sha256,
     )
 
 

@@ -24,10 +24,21 @@ from reactive.media.safe import regular_file
 from reactive.media.sound import Track, open_track
 
 # counts up with every change of what is heard
-VERSION = 3
+VERSION = 4
 MAX_SONGS = 64
 _ARRAYS = ("beats", "downbeats", "beats_per_bar", "fine", "chroma")
-_PLAIN = ("sha256", "duration", "sample_rate", "channels", "tempo", "silent", "metre", "confidence", "key")
+_PLAIN = (
+    "sha256",
+    "file_sha256",
+    "duration",
+    "sample_rate",
+    "channels",
+    "tempo",
+    "silent",
+    "metre",
+    "confidence",
+    "key",
+)
 
 
 def cache_folder() -> Path:
@@ -55,7 +66,7 @@ def hear_once(path: str | os.PathLike[str]) -> tuple[Track, Analysis]:
         track = open_track(checked)
         analysis = analyze(track)
     # a file that changed meanwhile belongs to no hash
-    if track.sha256 == digest:
+    if track.file_sha256 == digest:
         _save(kept, track, analysis)
     return track, analysis
 

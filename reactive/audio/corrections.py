@@ -1,11 +1,15 @@
 """A grid that a person corrects: tempo, offset, half or double tempo, the "one", the metre, or all beats from a file.
 
 Corrections are kept beside the song as ``<song>.reactive.json`` (in the user's data folder where that can't be written)
-with the song's hash; they are laid over an analysis and never change the song. Those for another song are not applied.
+with the song's hashes; they are laid over an analysis and never change the song. Those for another song are not applied, and
+get another name before this song's are written.
 """
 
 from __future__ import annotations
 
+import contextlib
+import glob
+import hashlib
 import json
 import math
 import os
@@ -22,7 +26,7 @@ from reactive.audio.onset import Onsets
 from reactive.audio.rhythm import BEATS_PER_BAR, typical_tempo
 from reactive.audio.structure import Section
 from reactive.errors import GridError
-from reactive.files import write_text
+from reactive.files import name_beside, write_text
 from reactive.jsonfile import parse_json
 
 SLOWEST, FASTEST = 20.0, 400.0
@@ -30,6 +34,7 @@ MAX_OFFSET_MS = 10_000.0
 MAX_BEATS = 200_000
 MAX_FILE_BYTES = 8 << 20
 SUFFIX = ".reactive.json"
+MOST_ASIDE = 50
 
 
 @dataclass(frozen=True)
@@ -216,7 +221,12 @@ def _on_bars(sections: tuple[Section, ...], downbeats: np.ndarray) -> tuple[Sect
 
 def corrections_path(song: Path) -> Path:
     """Return where corrections of a song are kept."""
-    return song.with_name(song.name + SUFFIX)
+    return song.with_name(name_beside(song.name, SUFFIX))
+
+
+def _set_aside(song: Path, mark: str) -> Path:
+    """Return where the grid of another song of this name lies since this one has its own."""
+    return song.with_name(name_beside(song.name, f".{mark[:12]}{SUFFIX}"))
 
 
 def _saved_apart(digest: str) -> Path:
@@ -226,31 +236,62 @@ def _saved_apart(digest: str) -> Path:
     return Path(folder) / "grids" / f"{digest}{SUFFIX}"
 
 
-def load_corrections(song: Path, digest: str) -> tuple[Corrections, str]:
-    """Return what was saved for a song, and one sentence about what is there but not applied (mostly empty)."""
-    for path in (corrections_path(song), _saved_apart(digest)):
+def _places(song: Path, digests: tuple[str, ...]) -> list[Path]:
+    """Return where a song's grid may be kept; some that are of another song may be among them."""
+    aside = [_set_aside(song, digest) for digest in digests if digest]
+    aside += sorted(song.parent.glob(f"{glob.escape(song.name)}.*{SUFFIX}"))[:MOST_ASIDE]
+    return [corrections_path(song), *aside, *(_saved_apart(digest) for digest in digests if digest)]
+
+
+def load_corrections(song: Path, digest: str, older: str = "") -> tuple[Corrections, str]:
+    """Return what was saved for a song, and one sentence about what is there but not applied (mostly empty).
+
+    Parameters
+    ----------
+    digest, older
+        The hash of the song's sound, and that of its file's bytes, by which it is recognised too.
+    """
+    note, beside = "", corrections_path(song)
+    for path in _places(song, (digest, older)):
         try:
-            status = path.stat()
-            if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_FILE_BYTES:
-                raise ValueError("no small file")
-            data = parse_json(path.read_bytes())
-            if data["song_sha256"] != digest:
-                return NO_CORRECTIONS, f"{path.name} was made for another song of this name and is not applied."
+            data = _contents(path)
+            if not _belongs(data, (digest, older)):
+                if path == beside:
+                    note = f"{path.name} was made for another song of this name and is not applied."
+                continue
             return _read(data["grid"]), ""
         except FileNotFoundError:
             continue
-        except (
-            OSError,
-            ValueError,
-            LookupError,
-            TypeError,
-            AttributeError,
-            ArithmeticError,
-            RecursionError,
-            GridError,
-        ):
-            return NO_CORRECTIONS, f"{path.name} can't be read and is not applied."
-    return NO_CORRECTIONS, ""
+        except (*_SPOILT, GridError):
+            note = note or f"{path.name} can't be read and is not applied."
+    return NO_CORRECTIONS, note
+
+
+def grid_file(song: Path, digest: str, older: str = "") -> Path | None:
+    """Return the file in which the grid of a song is kept; None if there is none."""
+    for path in _places(song, (digest, older)):
+        try:
+            if _belongs(_contents(path), (digest, older)):
+                return path
+        except (FileNotFoundError, *_SPOILT):
+            continue
+    return None
+
+
+_SPOILT = (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
+
+
+def _contents(path: Path) -> Any:
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_FILE_BYTES:
+        raise ValueError("no small file")
+    return parse_json(path.read_bytes())
+
+
+def _belongs(data: Any, digests: tuple[str, ...]) -> bool:
+    """Return whether what a file says is said of a song with one of these hashes."""
+    named = (data["song_sha256"], data.get("file_sha256"))
+    return any(digest and digest in named for digest in digests)
 
 
 def _read(data: dict[str, Any]) -> Corrections:
@@ -277,31 +318,70 @@ def _rising(times: list[float]) -> tuple[float, ...]:
     return tuple(times)
 
 
-def save_corrections(song: Path, digest: str, corrections: Corrections) -> Path | None:
+def save_corrections(song: Path, digest: str, corrections: Corrections, older: str = "") -> Path | None:
     """Keep corrections beside the song, or in the user's data folder; empty ones remove what was kept.
+
+    The grid of another song of this name is set aside first, see `make_room`.
+
+    Parameters
+    ----------
+    digest, older
+        The hash of the song's sound, and that of its file's bytes.
 
     Raises
     ------
     GridError
         If they can be written in neither place.
     """
-    data = {"version": 1, "song_sha256": digest, "grid": asdict(corrections)}
-    text = json.dumps(data, indent=1) + "\n"
+    digests = (digest, older)
+    if not corrections:
+        for path in _places(song, digests):
+            with contextlib.suppress(FileNotFoundError, *_SPOILT):
+                if _belongs(_contents(path), digests):
+                    path.unlink()
+        return None
+    make_room(song, digest, older)
+    names = {"song_sha256": digest, **({"file_sha256": older} if older else {})}
+    text = json.dumps({"version": 1, **names, "grid": asdict(corrections)}, indent=1) + "\n"
     problem: OSError | None = None
     for path in (corrections_path(song), _saved_apart(digest)):
         try:
-            if not corrections:
-                path.unlink(missing_ok=True)
-                continue
             path.parent.mkdir(parents=True, exist_ok=True)
             write_text(path, text)
             return path
         except OSError as trouble:
             problem = trouble
-    if corrections and problem is not None:
-        raise GridError(
-            f"can't be written ({problem.strerror})",
-            where=str(corrections_path(song)),
-            remedy="make its folder writable",
-        )
-    return None
+    raise GridError(
+        f"can't be written ({problem.strerror if problem else 'no place'})", where=str(corrections_path(song)),
+        remedy="make its folder writable",
+    )  # fmt: skip
+
+
+def make_room(song: Path, digest: str, older: str = "") -> str:
+    """Give the grid of another song of this name another name, under which that song finds it again.
+
+    Returns
+    -------
+    What to tell of it, a sentence; empty if nothing was in the way.
+    """
+    beside = corrections_path(song)
+    try:
+        data = beside.read_bytes() if beside.stat().st_size <= MAX_FILE_BYTES else b""
+    except OSError:
+        return ""
+    try:
+        said = parse_json(data)
+        if _belongs(said, (digest, older)):
+            return ""
+        mark = str(said["song_sha256"])
+        if not (len(mark) == 64 and mark.isascii() and mark.isalnum()):
+            raise ValueError("no hash")
+        whose = "is of another song of this name"
+    except _SPOILT:
+        mark, whose = hashlib.sha256(data).hexdigest(), "can't be read"
+    aside = _set_aside(song, mark)
+    try:
+        os.replace(beside, aside)
+    except OSError:
+        return ""
+    return f"{beside.name} {whose}; it is kept as {aside.name}."

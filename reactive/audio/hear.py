@@ -12,11 +12,14 @@ from reactive.audio.corrections import (
     NO_CORRECTIONS,
     Corrections,
     apply_corrections,
+    grid_file,
     load_corrections,
+    make_room,
     merge_corrections,
     save_corrections,
 )
 from reactive.errors import GridError
+from reactive.media.identity import carry_over
 from reactive.media.sound import Track
 
 
@@ -65,7 +68,10 @@ def merge_saved(track: Track, options: HearingOptions) -> tuple[HearingOptions, 
     """Return wishes whose corrections are all that count, those kept for the song included, and what to tell of it."""
     if options.settled:
         return options, ()
-    kept, note = (NO_CORRECTIONS, "") if options.forget else load_corrections(track.path, track.sha256)
+    names = (track.path, track.sha256, track.file_sha256)
+    kept, note = (NO_CORRECTIONS, "") if options.forget else load_corrections(*names)
+    if kept and (file := grid_file(*names)):
+        note = carry_over(file, track)
     said = bool(options.corrections) or options.forget
     merged = replace(options, corrections=merge_corrections(kept, options.corrections), settled=True, save=said)
     return merged, (note,) if note else ()
@@ -91,7 +97,9 @@ def hear(song: str | os.PathLike[str], options: HearingOptions = DEFAULT_HEARING
             raise
         notes.append(f"The grid kept for this song is not applied: {problem}")
     if merged.save:
-        kept = save_corrections(track.path, track.sha256, merged.corrections)
+        moved = make_room(track.path, track.sha256, track.file_sha256) if merged.corrections else ""
+        notes += [moved] if moved else []
+        kept = save_corrections(track.path, track.sha256, merged.corrections, track.file_sha256)
         if kept:
             notes.append(f"The grid is kept in {kept}.")
     # stems and markers know better than any guess

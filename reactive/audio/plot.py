@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +12,7 @@ import numpy as np
 
 from reactive.audio.analysis import Analysis
 from reactive.errors import OutputError
+from reactive.media.fonts import font_with, usual_font
 
 BACKGROUND, INK, FAINT = "#14151a", "#e8e6e1", "#5a5d68"
 # low, mid, high: warm to cold, told apart by brightness too
@@ -21,6 +25,34 @@ COLUMNS = 2600
 FORMATS = (".png", ".svg", ".pdf")
 
 
+@contextmanager
+def plain_texts() -> Iterator[None]:
+    """Write names as they are while a figure is drawn: "$" begins no formula."""
+    import matplotlib
+
+    with matplotlib.rc_context({"text.parse_math": False}), warnings.catch_warnings():
+        # a letter that no font has is drawn as a box
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        yield
+
+
+def use_fonts_for(text: str) -> None:
+    """Let what is drawn from now on take letters that the usual font lacks from installed fonts."""
+    import matplotlib
+    from matplotlib.font_manager import FontProperties, fontManager
+
+    names = list(matplotlib.rcParams["font.family"])
+    for letter in text:
+        if letter.isspace() or (path := font_with(letter)) is None or path == usual_font():
+            continue
+        name = FontProperties(fname=path).get_name()
+        if name not in names:
+            fontManager.addfont(path)
+            names.append(name)
+    matplotlib.rcParams["font.family"] = names
+
+
+@plain_texts()
 def plot_analysis(analysis: Analysis, path: Path, *, title: str) -> None:
     """Draw an analysis to a PNG, SVG or PDF.
 
@@ -29,6 +61,7 @@ def plot_analysis(analysis: Analysis, path: Path, *, title: str) -> None:
     OutputError
         If the name has another ending or the file can't be written.
     """
+    use_fonts_for(title + "".join(section.label for section in analysis.sections))
     figure, axes = panels(analysis, title=title, ratios=(3.0, 1.4, 0.7, 0.5, 0.6), path=path)
     wave, onsets, loudness, moments, sections = axes
     draw_waveform(wave, analysis)

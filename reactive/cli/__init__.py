@@ -1,12 +1,6 @@
-# ruff: noqa: E402
 """The command ``reactive``: parse, call the library, print. Heavy imports stand inside the commands."""
 
 from __future__ import annotations
-
-# first of all, before anything that takes time to load
-from reactive.cli.streams import answer_early
-
-answer_early()
 
 import click
 
@@ -15,6 +9,7 @@ from reactive.cli.analyze import analyze
 from reactive.cli.bundle import COMMANDS as BUNDLES
 from reactive.cli.doctor import doctor
 from reactive.cli.export import export
+from reactive.cli.imagery import imagery
 from reactive.cli.jobs import jobs, resume
 from reactive.cli.models import models
 from reactive.cli.preset import preset
@@ -38,7 +33,7 @@ def main() -> None:
     """
 
 
-for _command in (run, preview, resume, jobs, analyze, timeline, shots, score, export, preset, models, doctor):
+for _command in (run, preview, resume, jobs, analyze, timeline, shots, score, export, preset, imagery, models, doctor):
     main.add_command(_command)
 for _command in (*BUNDLES, extract):
     preset.add_command(_command)

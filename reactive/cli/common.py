@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import errno
 import functools
 import json
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
@@ -17,7 +16,7 @@ from typing import Any, NoReturn
 import click
 
 from reactive.cli.numbers import MAX_SEED, FloatOption, IntOption
-from reactive.errors import ReactiveError, out_of_memory
+from reactive.errors import ReactiveError, foreseen
 
 FAILED, USAGE, INTERRUPTED, TERMINATED = 1, 2, 130, 143
 PHOTOS_UNSEEN = (
@@ -75,39 +74,14 @@ def errors(
         fail(error, as_json, code)
     except KeyboardInterrupt as interruption:
         stopped(as_json, TERMINATED if isinstance(interruption, Terminated) else INTERRUPTED, stopping())
-    except (MemoryError, RuntimeError) as problem:
-        shortage = _shortage(problem)
-        if shortage is None:
-            raise
-        fail(shortage, as_json)
-    except OSError as problem:
+    except (MemoryError, RuntimeError, OSError, ImportError) as problem:
         # what can't be printed is the program's to say, see `Program`
-        if problem.filename is None and not _prints():
+        if isinstance(problem, OSError) and problem.filename is None and not _prints():
             raise
-        fail(system_error(problem), as_json)
-    except ImportError as problem:
-        # a library that does not fit into the limits of memory or open files, or that is missing
-        what = f"a part of the program can't be loaded ({' '.join(str(problem).split())[:200]})"
-        remedy = "raise the system's limits (ulimit), or install reactive-clip again"
-        fail(ReactiveError(what, remedy=remedy), as_json)
-
-
-def _shortage(problem: BaseException) -> ReactiveError | None:
-    """Return what a user reads when memory or threads ran out; None for another error."""
-    if out_of_memory(problem):
-        return ReactiveError("there is not enough memory", remedy="use a smaller --batch or --imagine-size")
-    if "start new thread" in str(problem):
-        remedy = "end other programs, raise the limit (ulimit -u), or use --threads 1"
-        return ReactiveError("no more threads can be started", remedy=remedy)
-    return None
-
-
-def system_error(problem: OSError) -> ReactiveError:
-    """Return what a user reads when the system refuses something that nobody foresaw, for instance since a disk is gone."""
-    where = os.fsdecode(problem.filename) if isinstance(problem.filename, str | bytes) else ""
-    gone = problem.errno == errno.ENOENT
-    remedy = "is its disk or folder still there" if gone else "check its permissions, the disk and the system's limits"
-    return ReactiveError(f"can't be used ({problem.strerror or 'no reason told'})", where=where, remedy=remedy)
+        told = foreseen(problem)
+        if told is None:
+            raise
+        fail(told, as_json)
 
 
 def _prints() -> bool:
@@ -203,13 +177,16 @@ seed_option = click.option(
     "--seed", default=0, show_default=True, type=IntOption(0, MAX_SEED), help="Decides everything random."
 )
 preset_option = click.option("--preset", "-p", default="loop-destroy", show_default=True, help=PRESETS_HELP)
-photo_option = click.option(
-    "--photo",
-    "photos",
-    multiple=True,
-    type=click.Path(path_type=Path),
-    help="A photograph to feed in; may be repeated.",
-)
+_PHOTOS = (
+    click.option(
+        "--photo", "photos", multiple=True, type=click.Path(path_type=Path),
+        help="A photograph to feed in; may be repeated.",
+    ),
+    click.option(
+        "--photos", "photo_folder", metavar="DIR", type=click.Path(path_type=Path),
+        help="A folder of photographs to feed in; captions.tsv, their descriptions or names say what they show.",
+    ),
+)  # fmt: skip
 macro_option = click.option(
     "--macro", "macros", multiple=True, metavar="NAME=VALUE", help="Turn a knob of the preset, 0 to 1; may be repeated."
 )
@@ -225,12 +202,77 @@ background_option = click.option(
     "--background", default="black", show_default=True, metavar="COLOUR",
     help="What shows where photographs and videos are transparent: white, #ff8800 ...",
 )  # fmt: skip
+_WEIGHTS = (
+    click.option(
+        "--lora", "loras", multiple=True, metavar="FILE[:S]", help="A LoRA and its strength; may be repeated."
+    ),
+    click.option(
+        "--vae", metavar="NAME",
+        help="Another autoencoder: tiny (for previews), a name, a hub id, a folder or a .safetensors file.",
+    ),
+)  # fmt: skip
+_SAMPLING = (
+    click.option(
+        "--sampler", type=click.Choice(["ddim", "euler", "lcm", "dpmpp_2m", "flow_euler"]),
+        help="How the steps are taken. Default: what the model says, or its name.",
+    ),
+    click.option(
+        "--spacing", type=click.Choice(["trailing", "leading", "linspace"]),
+        help="How the times of the steps are laid out. Default: what the model says, or the times that it was trained on.",
+    ),
+    click.option(
+        "--prediction", type=click.Choice(["epsilon", "v_prediction", "sample", "flow"]),
+        help="What the network predicts. Default: what the model says, or its name.",
+    ),
+)  # fmt: skip
+
+
+def weights_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that name LoRAs and another autoencoder."""
+    for option in reversed(_WEIGHTS):
+        command = option(command)
+    return command
+
+
+def sampling_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that say how a model is sampled."""
+    for option in reversed(_SAMPLING):
+        command = option(command)
+    return command
+
+
+def check_loras(options: Mapping[str, Any]) -> None:
+    """Refuse a LoRA's strength that makes no sense; what needs torch is loaded only if there is one."""
+    if options["loras"]:
+        from reactive.diffusion.models.lora import parse_lora
+
+        for lora in options["loras"]:
+            parse_lora(lora)
+
+
 shots_option = click.option(
     "--shots",
     type=click.Path(path_type=Path),
     help="Wishes for single shots. Default: <song>.shots.toml beside the song.",
 )
 no_shots_option = click.option("--no-shots", is_flag=True, help="Leave wishes for single shots aside.")
+
+
+def photo_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that feed photographs in; the command gets all of them as `photos`, those of a folder last."""
+
+    @functools.wraps(command)
+    def gathered(*args: Any, photos: tuple[Path, ...], photo_folder: Path | None, **kwargs: Any) -> Any:
+        if photo_folder is not None:
+            with errors(kwargs.get("as_json") is True):
+                from reactive.sources.imagery import pictures_in
+
+                photos = (*photos, *pictures_in(photo_folder))
+        return command(*args, photos=photos, **kwargs)
+
+    for option in reversed(_PHOTOS):
+        gathered = option(gathered)
+    return gathered
 
 
 def _cluster(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
@@ -349,8 +391,11 @@ def shots_file(song: str, given: Path | None, ignored: bool) -> Path | None:
 def refuse_to_overwrite_inputs(outputs: list[Path | None], inputs: list[Path]) -> None:
     """Refuse to write a report over what it is made from."""
     from reactive.errors import OutputError
+    from reactive.render.outputs import check_name
 
     for output in outputs:
+        if output is not None:
+            check_name(output)
         for given in inputs:
             if output is not None and output.exists() and given.exists() and output.samefile(given):
                 raise OutputError("is what it is made from", where=str(output), remedy="choose another name")

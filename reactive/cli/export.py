@@ -34,6 +34,7 @@ from reactive.cli.numbers import FloatOption
 @click.option(
     "--c2pa-time", "authority", metavar="URL", help="Ask this time-stamping authority for the time of signing."
 )
+@click.option("--credits", is_flag=True, help="Print whose photographs it shows; your own are left out.")
 @click.option("--overwrite", is_flag=True, help="Replace what exists.")
 @json_option
 def export(
@@ -47,6 +48,7 @@ def export(
     certificates: Path | None,
     key: Path | None,
     authority: str | None,
+    credits: bool,
     overwrite: bool,
     as_json: bool,
 ) -> None:
@@ -60,16 +62,26 @@ def export(
     Examples:
       reactive export clip.mp4 --poster poster.jpg --gif loop.gif
       reactive export clip.mp4 --loudness -14 -o clip-14.mp4
+      reactive export clip.mp4 --credits
       reactive export clip.mp4 --c2pa chain.pem --c2pa-key key.pem -o signed.mp4
     """
     with errors(as_json):
         from reactive.render.export import Wanted, export_clip
 
-        wanted = Wanted(poster, thumbnail, gif, webp, output, loudness, certificates, key, authority)
+        wanted = Wanted(poster, thumbnail, gif, webp, output, loudness, certificates, key, authority, credits)
         made = export_clip(clip, wanted, overwrite=overwrite)
     if as_json:
         click.echo(json.dumps(made))
         return
+    if credits:
+        shown = made.pop("credits")
+        assert isinstance(shown, list)
+        for one in shown:
+            click.echo(
+                printable(f"{one['caption']} ({one['name']}): {one['author']}; {one['licence']}; {one['source']}")
+            )
+        if not shown:
+            click.echo("It shows no photograph of the library.")
     for kind, facts in made.items():
         assert isinstance(facts, dict)
         told = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in facts.items() if name != "path")

@@ -72,15 +72,27 @@ def jobs_clean(places: tuple[Path, ...], everything: bool, as_json: bool) -> Non
 @click.command()
 @click.argument("job", type=click.Path(path_type=Path))
 @click.option("--song", type=click.Path(path_type=Path), help="Where the song is now, if it was moved.")
+@click.option(
+    "--look-in",
+    multiple=True,
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="A folder in which files that were moved are found by name and hash; may be repeated.",
+)
 @click.option("--mixed", is_flag=True, help="Go on although versions, device or threads differ from the beginning's.")
 @ray_options
 @json_option
-def resume(job: Path, song: Path | None, mixed: bool, ray: str | None, workers: int, as_json: bool) -> None:
-    """Go on with the render of the job folder JOB.
+def resume(
+    job: Path, song: Path | None, look_in: tuple[Path, ...], mixed: bool, ray: str | None, workers: int, as_json: bool
+) -> None:
+    """Go on with the render of the job folder JOB, from any folder.
+
+    Photographs, words, presets and LoRAs that were moved are found beside the job, or in the folders of --look-in.
 
     \b
-    Example:
+    Examples:
       reactive resume clip.mp4.reactive-job
+      reactive resume clip.mp4.reactive-job --look-in ~/pictures
     """
     yield_processors()
     with errors(as_json, stopping=lambda: going_on(job)):
@@ -88,7 +100,11 @@ def resume(job: Path, song: Path | None, mixed: bool, ray: str | None, workers: 
 
         bar = Progress(not as_json and sys.stderr.isatty())
         with bar as report:
-            clip = resume_job(job, song=song, mixed=mixed, ray=ray, workers=workers, progress=report, rates=bar.rates)
+            clip = resume_job(
+                job, song=song, look_in=look_in, mixed=mixed, ray=ray, workers=workers, progress=report, rates=bar.rates
+            )
+    for note in clip.notes:
+        click.echo(printable(note), err=True)
     if as_json:
         click.echo(json.dumps(clip.to_dict()))
         return

@@ -15,6 +15,7 @@ from reactive.cli.common import (
     DEVICES_HELP,
     USAGE,
     background_option,
+    check_loras,
     errors,
     fail,
     fps_option,
@@ -22,11 +23,13 @@ from reactive.cli.common import (
     json_option,
     lyrics_option,
     macro_option,
-    photo_option,
+    photo_options,
     preset_option,
     printable,
+    sampling_options,
     seed_option,
     video_option,
+    weights_options,
 )
 from reactive.cli.numbers import IntOption
 from reactive.errors import ReactiveError
@@ -38,15 +41,17 @@ from reactive.errors import ReactiveError
 @click.option("--with", "others", multiple=True, metavar="PRESET", help="A second preset to fade to; may be repeated.")
 @fps_option
 @seed_option
-@photo_option
+@photo_options
 @video_option
 @background_option
 @macro_option
 @lyrics_option
 @click.option("--size", metavar="WxH", help="Size of the clip that is previewed. Default: as `reactive run` has it.")
 @click.option("--imagine-size", metavar="WxH", help="Size that the model works at. Default: what it was made for.")
-@click.option("--model", default="ember", show_default=True, help="ember, a diffusers folder, or a hub id.")
+@click.option("--model", default="ember", show_default=True, help="As in `reactive run`.")
+@weights_options
 @click.option("--steps", type=IntOption(1, 200), help="Evaluations a picture. Default: what the model wants.")
+@sampling_options
 @click.option("--draft", is_flag=True, help="Half the size: sooner, and not what the final clip shows.")
 @click.option("--device", type=click.Choice(DEVICES), default="auto", show_default=True, help=DEVICES_HELP)
 @click.option("--threads", default=0, type=IntOption(0, 512), help="CPU threads. Default: one a core.")
@@ -199,13 +204,19 @@ def _options(options: dict[str, Any]) -> Any:
     from reactive.preset.macros import parse_macros
     from reactive.render.sizes import parse_size
 
+    check_loras(options)
     return PreviewOptions(
         preset=options["preset"],
         fps=frame_rate(options["fps"]),
         size=parse_size(options["size"], "--size") if options["size"] else None,
         imagine_size=parse_size(options["imagine_size"], "--imagine-size") if options["imagine_size"] else None,
         model=options["model"],
+        loras=tuple(options["loras"]),
+        vae=options["vae"],
         steps=options["steps"],
+        sampler=options["sampler"],
+        spacing=options["spacing"],
+        prediction=options["prediction"],
         seed=options["seed"],
         photos=tuple(options["photos"]),
         videos=tuple(options["videos"]),

@@ -20,10 +20,10 @@ from reactive.cli.common import (
     fail,
     printable,
     stopped,
-    system_error,
 )
-from reactive.cli.streams import loaded, open_closed
-from reactive.errors import ReactiveError
+from reactive.cli.streams import open_closed
+from reactive.early import loaded
+from reactive.errors import ReactiveError, system_error
 
 
 def _terminate(number: int, frame: Any) -> None:
@@ -78,8 +78,9 @@ class Program(click.Group):
             sys.stdout.flush()
         except click.UsageError as error:
             if not _wants_json(error, given):
-                _usage(error)
-            fail(ReactiveError(error.format_message().rstrip("."), remedy="see --help"), True, USAGE)
+                _usage(error, given)
+            remedy = _dashed(given) or "see --help"
+            fail(ReactiveError(error.format_message().rstrip("."), remedy=remedy), True, USAGE)
         except click.ClickException as error:
             error.show()
             sys.exit(error.exit_code)
@@ -96,11 +97,20 @@ class Program(click.Group):
         sys.exit(code if isinstance(code, int) else 0)
 
 
-def _usage(error: click.UsageError) -> NoReturn:
+def _usage(error: click.UsageError, given: Sequence[str]) -> NoReturn:
     """Say in one line what is wrong with a command line, and where its help is."""
     path = error.ctx.command_path if error.ctx else "reactive"
-    click.echo(f"Error: {printable(error.format_message().rstrip('.'))}. See `{path} --help`.", err=True)
+    remedy = printable(_dashed(given)) or f"See `{path} --help`"
+    click.echo(f"Error: {printable(error.format_message().rstrip('.'))}. {remedy}.", err=True)
     sys.exit(error.exit_code)
+
+
+def _dashed(given: Sequence[str]) -> str:
+    """Return what to write for a file whose name begins like an option; empty if none of that name is there."""
+    for argument in given[: given.index("--")] if "--" in given else given:
+        if argument.startswith("-") and os.path.isfile(argument):
+            return f"Write the file as ./{argument}, or put -- before it"
+    return ""
 
 
 def _wants_json(error: click.UsageError, given: Sequence[str]) -> bool:

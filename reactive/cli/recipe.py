@@ -13,7 +13,20 @@ from click.core import ParameterSource
 from reactive.cli.common import errors, json_option, printable
 
 # what may be said beside --recipe: where things are, not what the clip shall be
-BESIDE = ("songs", "output", "photos", "lyrics", "timeline", "model", "overwrite", "as_json", "recipe_of")
+BESIDE = (
+    "songs",
+    "output",
+    "photos",
+    "photo_folder",
+    "lyrics",
+    "timeline",
+    "model",
+    "loras",
+    "vae",
+    "overwrite",
+    "as_json",
+    "recipe_of",
+)
 
 
 def recipe_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -57,8 +70,8 @@ def repeat(song: str, output: Path | None, options: dict[str, Any], report: Any)
     ]
     chosen = click.get_current_context().get_parameter_source("model") == ParameterSource.COMMANDLINE
     return repeat_clip(
-        recipe, song, out, places=places, model=options["model"] if chosen else None, overwrite=options["overwrite"],
-        progress=report,
+        recipe, song, out, places=places, model=options["model"] if chosen else None, vae=options["vae"],
+        loras=[Path(lora) for lora in options["loras"]], overwrite=options["overwrite"], progress=report,
     )  # fmt: skip
 
 

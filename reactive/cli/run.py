@@ -20,6 +20,7 @@ from reactive.cli.common import (
     USAGE,
     Progress,
     background_option,
+    check_loras,
     counted,
     errors,
     fps_option,
@@ -30,14 +31,16 @@ from reactive.cli.common import (
     macro_option,
     minutes,
     no_shots_option,
-    photo_option,
+    photo_options,
     preset_option,
     printable,
     ray_options,
+    sampling_options,
     seed_option,
     shots_file,
     shots_option,
     video_option,
+    weights_options,
     yield_processors,
 )
 from reactive.cli.numbers import LONGEST, FloatOption, IntOption
@@ -63,12 +66,7 @@ SUFFIXES = {
     show_default=True,
     help="A name of `reactive models list`, a folder or a .safetensors file.",
 )
-@click.option("--lora", "loras", multiple=True, metavar="FILE[:S]", help="A LoRA and its strength; may be repeated.")
-@click.option(
-    "--vae",
-    metavar="NAME",
-    help="Another autoencoder: tiny (for previews), a name, a hub id, a folder or a .safetensors file.",
-)
+@weights_options
 @click.option("--guidance", type=FloatOption(0, 50), help="How hard prompts lead. Default: what the model wants.")
 @click.option("--negative", default="", metavar="TEXT", help="What guidance leads away from.")
 @click.option(
@@ -82,21 +80,7 @@ SUFFIXES = {
     "--compile", "compiled", is_flag=True, help="Compile the model first: minutes, then somewhat faster pictures."
 )
 @click.option("--steps", type=IntOption(1, 200), help="Evaluations a picture. Default: what the model wants.")
-@click.option(
-    "--sampler",
-    type=click.Choice(["ddim", "euler", "lcm", "dpmpp_2m", "flow_euler"]),
-    help="How the steps are taken. Default: what the model says, or its name.",
-)
-@click.option(
-    "--spacing",
-    type=click.Choice(["trailing", "leading", "linspace"]),
-    help="How the times of the steps are laid out. Default: what the model says, or the times that it was trained on.",
-)
-@click.option(
-    "--prediction",
-    type=click.Choice(["epsilon", "v_prediction", "sample", "flow"]),
-    help="What the network predicts. Default: what the model says, or its name.",
-)
+@sampling_options
 @seed_option
 @click.option(
     "--start", default=0.0, type=FloatOption(0, LONGEST), metavar="S", help="Begin so many seconds into the song."
@@ -107,7 +91,7 @@ SUFFIXES = {
     metavar="S",
     help="Render so many seconds. Default: to the end.",
 )
-@photo_option
+@photo_options
 @macro_option
 @lyrics_option
 @video_option
@@ -195,7 +179,7 @@ def run(songs: tuple[str, ...], output: Path | None, as_json: bool, hearing: Cal
     if options["recipe_of"]:
         check_beside()
     out = output or Path(Path(song).stem + SUFFIXES[options["codec"]])
-    with errors(as_json, stopping=lambda: going_on(options["job"] or out.with_name(out.name + ".reactive-job"))):
+    with errors(as_json, stopping=lambda: going_on(options["job"], out)):
         from reactive.media.safe import regular_file
 
         # a mistyped name is said at once, not after seconds of loading
@@ -263,8 +247,12 @@ def print_clip(clip: Any) -> None:
     )
 
 
-def going_on(job: Path) -> str:
-    """Return what an interrupted render leaves, and how to go on with it."""
+def going_on(given: Path | None, out: Path = Path()) -> str:
+    """Return what an interrupted render leaves in the job folder that was given or lies beside the clip, and how to go on."""
+    # the library may still be loading: nothing heavy is imported
+    from reactive.files import name_beside
+
+    job = given or out.with_name(name_beside(out.name, ".reactive-job"))
     if not (job / "journal").is_file():
         return "nothing was left behind"
     from reactive.render.request import segments_done
@@ -339,11 +327,7 @@ def _settings(song: str, options: dict[str, Any]) -> Any:
         raise OutputError(
             f'"{lanes}" is not a number of lanes', where="--lanes", remedy="write auto, or a number from 1 to 999"
         )
-    if options["loras"]:
-        from reactive.diffusion.models.lora import parse_lora
-
-        for lora in options["loras"]:
-            parse_lora(lora)
+    check_loras(options)
     if options["timeline"] and options["take"]:
         raise OutputError("can't go with --timeline", where="--take", remedy="name one of the two")
     decided = bool(options["timeline"] or options["take"])

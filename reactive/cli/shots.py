@@ -10,21 +10,26 @@ from typing import Any
 import click
 
 from reactive.cli.common import (
+    DEVICES,
+    DEVICES_HELP,
     USAGE,
     Progress,
+    check_loras,
     errors,
     fps_option,
     frame_rate,
     json_option,
     lyrics_option,
     macro_option,
-    photo_option,
+    photo_options,
     preset_option,
     printable,
     refuse_to_overwrite_inputs,
+    sampling_options,
     seed_option,
     song_argument,
     video_option,
+    weights_options,
 )
 from reactive.cli.numbers import IntOption
 
@@ -34,7 +39,7 @@ from reactive.cli.numbers import IntOption
 @preset_option
 @fps_option
 @seed_option
-@photo_option
+@photo_options
 @macro_option
 @lyrics_option
 @video_option
@@ -55,7 +60,10 @@ from reactive.cli.numbers import IntOption
 )
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Draw a contact sheet: .jpg, .png or .webp.")
 @click.option("--model", default="ember", show_default=True, help="Imagines the contact sheet; as in `reactive run`.")
+@weights_options
 @click.option("--steps", type=IntOption(1, 200), help="Evaluations a picture. Default: what the model wants.")
+@sampling_options
+@click.option("--device", type=click.Choice(DEVICES), default="auto", show_default=True, help=DEVICES_HELP)
 @json_option
 def shots(song: str, as_json: bool, **options: Any) -> None:
     """List the shots of SONG's clip, draw them as a contact sheet, and change single ones.
@@ -74,20 +82,25 @@ def shots(song: str, as_json: bool, **options: Any) -> None:
     if changing and not options["chosen"]:
         raise click.UsageError("name the shots to change with --shot")
     with errors(as_json):
-        from reactive.preset.library import lyrics_of, open_preset
+        from reactive.preset.library import open_lyrics_of, open_preset
         from reactive.preset.macros import parse_macros
 
         with errors(as_json, USAGE):
             rate = frame_rate(options["fps"])
             knobs = parse_macros(options["macros"])
+            check_loras(options)
         preset = open_preset(options["preset"])
-        wanted, lines = preset.preset, lyrics_of(preset, options["lyrics"])
+        words = open_lyrics_of(preset, options["lyrics"])
+        wanted, lines = preset.preset, words.lines if words else ()
+        for note in words.notes if words else ():
+            click.echo(printable(note), err=True)
         refuse_to_overwrite_inputs([options["output"]], [Path(song), *options["photos"], *options["videos"]])
         if options["output"]:
             from reactive.render.contact import check_sheet
 
             check_sheet(options["output"])
         from reactive.audio.hear import hear
+        from reactive.media.identity import carry_over
         from reactive.preset.shots import Shots, load_shots, save_shots, shot_photos, shots_path
         from reactive.timeline.shots import apply_shots, change_shots, find_shot, shots_of
         from reactive.timeline.timeline import build_timeline
@@ -95,7 +108,11 @@ def shots(song: str, as_json: bool, **options: Any) -> None:
         heard = hear(song)
         track, analysis = heard.track, heard.analysis
         file = options["file"] or shots_path(Path(song))
-        shot_edits = load_shots(file) if file.is_file() else Shots(song_sha256=track.sha256)
+        shot_edits = Shots(song_sha256=track.sha256, file_sha256=track.file_sha256)
+        notes = list(heard.notes)
+        if file.is_file():
+            notes += filter(None, [carry_over(file, track)])
+            shot_edits = load_shots(file)
         decided = build_timeline(
             analysis, wanted, samples=track.samples, fps=rate, seed=options["seed"], lyrics=lines,
             photos=tuple(photo.name for photo in options["photos"]),
@@ -108,15 +125,22 @@ def shots(song: str, as_json: bool, **options: Any) -> None:
             )  # fmt: skip
             save_shots(shot_edits, file)
         timeline, unknown = apply_shots(decided, analysis, shot_edits)
+        for note in notes:
+            click.echo(printable(note), err=True)
         found = shots_of(timeline, analysis)
         picked = {find_shot(name, found).number for name in options["chosen"]}
         if options["output"]:
+            from reactive.media.fonts import missing_letters, no_font_for
             from reactive.render.contact import contact_pictures, draw_sheet
 
+            if lacking := missing_letters(shot.prompts[0] for shot in found):
+                click.echo(printable(no_font_for(lacking, "install one that has them")), err=True)
+            said = {name: options[name] for name in ("sampler", "spacing", "prediction") if options[name]}
             photos = [*options["photos"], *(file.parent / name for name in shot_photos(shot_edits))]
             with Progress(not as_json and sys.stderr.isatty()) as report:
                 pictures = contact_pictures(
                     timeline, [shot for shot in found if not picked or shot.number in picked], model=options["model"],
+                    loras=options["loras"], vae=options["vae"], said=said, device=options["device"],
                     steps=options["steps"], photos=photos, videos=options["videos"], progress=report,
                 )  # fmt: skip
             draw_sheet(options["output"], timeline, found, pictures, _marks(shot_edits))

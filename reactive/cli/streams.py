@@ -1,38 +1,9 @@
-"""What a program may be started without: stdin, stdout and stderr, and the time to load before Ctrl-C. Imports nothing heavy."""
+"""What a program may be started without: stdin, stdout and stderr. Imports nothing heavy."""
 
 from __future__ import annotations
 
-import contextlib
 import os
-import signal
 import sys
-from typing import Any
-
-STOPPED = 130
-
-
-def answer_early() -> None:
-    """Until the program is loaded, let Ctrl-C end it by one line; only where this process is the program itself."""
-    name = os.path.basename(sys.argv[0] if sys.argv else "")
-    if name not in ("reactive", "reactive.exe", "-m", "__main__.py"):
-        return
-    with contextlib.suppress(ValueError):
-        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-            signal.signal(signal.SIGINT, _leave)
-
-
-def loaded() -> None:
-    """Let Ctrl-C be an exception again, which cleans up on its way."""
-    with contextlib.suppress(ValueError):
-        if signal.getsignal(signal.SIGINT) is _leave:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-def _leave(number: int, frame: Any) -> None:
-    del number, frame
-    with contextlib.suppress(OSError):
-        os.write(2, b"Stopped; nothing was left behind.\n")
-    os._exit(STOPPED)
 
 
 def open_closed() -> None:

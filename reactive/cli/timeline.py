@@ -21,7 +21,7 @@ from reactive.cli.common import (
     lyrics_option,
     macro_option,
     no_shots_option,
-    photo_option,
+    photo_options,
     preset_option,
     printable,
     refuse_to_overwrite_inputs,
@@ -40,7 +40,7 @@ FORMATS = ("deforum", "parseq", "csv", "otio", "midi", "srt")
 @preset_option
 @fps_option
 @seed_option
-@photo_option
+@photo_options
 @macro_option
 @lyrics_option
 @video_option
@@ -87,7 +87,7 @@ def timeline(
     """
     with errors(as_json):
         from reactive.exchange.formats import export_timeline, format_of
-        from reactive.preset.library import lyrics_of, open_preset
+        from reactive.preset.library import open_lyrics_of, open_preset
         from reactive.preset.macros import macro_values, parse_macros
 
         with errors(as_json, USAGE):
@@ -96,7 +96,10 @@ def timeline(
         opened = open_preset(preset)
         wanted = opened.preset
         turned = macro_values(wanted, knobs)
-        lines = lyrics_of(opened, lyrics)
+        words = open_lyrics_of(opened, lyrics)
+        lines = words.lines if words else ()
+        for note in words.notes if words else ():
+            click.echo(printable(note), err=True)
         wishes_file = shots_file(song, shots, no_shots)
         formats = [format_of(path, kind) for path in exports]
         refuse_to_overwrite_inputs(
@@ -120,9 +123,12 @@ def timeline(
             macros=turned, lyrics=lines,
         )  # fmt: skip
         if wishes_file:
+            from reactive.media.identity import carry_over
             from reactive.preset.shots import load_shots
             from reactive.timeline.shots import apply_shots
 
+            if note := carry_over(wishes_file, track):
+                click.echo(printable(note), err=True)
             decided = apply_shots(decided, analysis, load_shots(wishes_file))[0]
         if output:
             save_timeline(decided, output)

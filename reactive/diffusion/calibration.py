@@ -27,7 +27,7 @@ from reactive.diffusion.colour import to_lab
 from reactive.diffusion.core import Core, FrameRequest, from_bytes
 from reactive.diffusion.models.conditioning import PromptBank
 from reactive.diffusion.models.model import Model
-from reactive.diffusion.sampling.noise import NoisePath
+from reactive.diffusion.sampling.noise import NoisePath, walk_noises
 from reactive.files import write_text
 from reactive.jsonfile import parse_json
 
@@ -96,7 +96,7 @@ def change_of(
     # one seed after the other, so that time that runs out costs no prompt before it costs a second seed
     pairs = [(prompt, seed) for seed in seeds for prompt in range(prompts)]
     requests = [
-        FrameRequest(p, p, 0.0, 1.0, tuple(path.at(seed + (i << 48), walk) for i in range(core.noises_per_picture)))
+        FrameRequest(p, p, 0.0, 1.0, walk_noises(path, seed, walk, core.noises_per_picture))
         for p, seed in pairs
         for walk in (0.0, step)
     ]

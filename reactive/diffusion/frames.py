@@ -6,71 +6,15 @@ dissolve or morph, on those of the frame at which the next shot begins.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from fractions import Fraction
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import torch
 
-from reactive.diffusion.calibration import pace_of
-from reactive.diffusion.core import Core, FrameRequest, from_bytes
+from reactive.diffusion.core import Core, FrameRequest
 from reactive.diffusion.joins import dissolved, morphed, next_shot_pictures
 from reactive.diffusion.motion.lens import through_lens
-from reactive.diffusion.sampling.noise import NoisePath
-from reactive.sources.video import VideoSource
-from reactive.timeline.clock import frame_time
-from reactive.timeline.timeline import Timeline
-
-
-@dataclass(frozen=True)
-class SceneInputs:
-    """What requests are made from: the timeline, its noise, and the photographs and videos at imagine-size.
-
-    `photos` and `videos` go by the numbers of the timeline's column `source`; a photograph is float32
-    [3, height, width] in [-1, 1].
-    """
-
-    timeline: Timeline
-    noise: NoisePath
-    photos: Mapping[int, torch.Tensor]
-    videos: Mapping[int, VideoSource] = field(default_factory=dict)
-
-    def picture(self, source: int, position: int | Fraction) -> torch.Tensor | None:
-        """Return what a source shows at a position counted in frames, float32 [3, height, width]; None for no source."""
-        if source < 0:
-            return None
-        if source in self.photos:
-            return self.photos[source]
-        shown = self.videos[source].at(frame_time(position, self.timeline.fps))
-        return from_bytes(torch.from_numpy(shown).permute(2, 0, 1))
-
-    def noises(self, frame: int, count: int, *, seed: int | None = None) -> tuple[torch.Tensor, ...]:
-        """Return the noise of a frame's walk, and for further steps that of sister seeds on the same walk.
-
-        `seed` stands in for the frame's own.
-        """
-        seed = int(self.timeline.columns["seed"][frame]) if seed is None else seed
-        walk = float(self.timeline.columns["walk"][frame])
-        # sisters move as smoothly as the first, so a clip of several steps does not flicker
-        return tuple(self.noise.at(seed + (step << 48), walk) for step in range(count))
-
-
-def scene_inputs(
-    timeline: Timeline,
-    core: Core,
-    photos: Mapping[int, torch.Tensor],
-    videos: Mapping[int, VideoSource] | None = None,
-    *,
-    pace: float | None = None,
-) -> SceneInputs:
-    """Return the scenery of a timeline for a core's imagine-size; `pace` None: what is known or measured of the model."""
-    model = core.model
-    if pace is None:
-        pace = pace_of(model, width=core.width, height=core.height)
-    shape = (model.channels, core.height // model.vae_scale_factor, core.width // model.vae_scale_factor)
-    noise = NoisePath(*shape, timeline.harmonics, pace=pace, device=model.device)
-    return SceneInputs(timeline, noise, photos, videos or {})
+from reactive.diffusion.scene import SceneInputs
 
 
 def frame_request(scene: SceneInputs, frame: int, noises: int) -> FrameRequest:

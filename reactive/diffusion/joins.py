@@ -11,21 +11,18 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from fractions import Fraction
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from reactive.diffusion.core import Core, FrameRequest
-
-if TYPE_CHECKING:
-    from reactive.diffusion.frames import SceneInputs
+from reactive.diffusion.scene import SceneInputs
+from reactive.timeline.edges import shot_around
 
 
 def next_shot(columns: dict[str, np.ndarray], frame: int) -> int:
     """Return the frame at which the shot after a frame's own begins; in the last shot the last frame."""
-    begin = int(np.searchsorted(columns["shot"], columns["shot"][frame], side="right"))
-    return min(begin, len(columns["shot"]) - 1)
+    return min(shot_around(columns, frame)[1], len(columns["shot"]) - 1)
 
 
 def prompts_at(columns: dict[str, np.ndarray], frames: np.ndarray) -> set[int]:

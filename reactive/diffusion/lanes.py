@@ -17,12 +17,12 @@ import torch
 
 from reactive.diffusion.backend.transfer import to_host
 from reactive.diffusion.core import Core, FrameRequest, from_bytes
-from reactive.diffusion.frames import SceneInputs
 from reactive.diffusion.joins import dissolved, morphed, next_shot, next_shot_pictures
 from reactive.diffusion.motion.camera import inverse_map, move_between, resample
 from reactive.diffusion.motion.guide import guiding_flow
 from reactive.diffusion.motion.lens import lens_maps, through_lens
 from reactive.diffusion.palettes import Palettes, keep_palette
+from reactive.diffusion.scene import SceneInputs
 from reactive.timeline.clock import tick_positions
 from reactive.timeline.timeline import Timeline
 

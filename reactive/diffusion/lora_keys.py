@@ -7,6 +7,7 @@
 ``text_encoder.<layer>.lora_linear_layer.up.weight``                      diffusers 0.17 to 0.22
 ``lora_unet_<layer>.lora_down.weight``, ``lora_te1_``                     kohya and the web interfaces
 ``diffusion_model.input_blocks.4.1...lora_A.weight``                      names of the original release
+``unet:0:up``                                                             the first program of 2022, see `numbered_lora`
 ========================================================================= ==========================================
 """
 

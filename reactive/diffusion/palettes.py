@@ -15,7 +15,7 @@ import torch
 
 from reactive.diffusion.colour import led_to, palette
 from reactive.diffusion.core import Core, FrameRequest, from_bytes
-from reactive.diffusion.frames import SceneInputs
+from reactive.diffusion.scene import SceneInputs
 
 # a prompt of a shot, and the frame where the shot first shows it
 Key = tuple[int, int]

@@ -18,6 +18,7 @@ from reactive.audio.rhythm import BEATS_PER_BAR
 from reactive.diffusion.motion.camera import PATH
 from reactive.errors import TimelineError
 from reactive.live.online_analysis import LiveSignals
+from reactive.preset.bounds import LIMITS
 from reactive.preset.macros import macro_values
 from reactive.preset.schema import Phase, Preset, parse_length
 from reactive.preset.vocabulary import MACRO
@@ -326,13 +327,15 @@ class Conductor:
         step = frame_length(self.fps)
         if not (self.switches["freeze"] or self.switches["hold"]):
             self.walk += min(max(values["speed"], 0.0), MAX_SPEED) * step
-            zoom = min(max(values["camera_zoom"], 0.05), 20.0)
+            zoom = min(max(values["camera_zoom"], LIMITS["camera.zoom"][0]), LIMITS["camera.zoom"][1])
             self._camera["camera_zoom"] += math.log(zoom) * step
             for name in PATH[1:]:
                 self._camera[name] += values[name] * step
         lens_shake, camera_shake = self._random.uniform(-1, 1, 2), self._random.uniform(-1, 1, 2)
         columns = {name: values[name] for name in values if name.startswith("lens_") and name != "lens_shake"}
-        columns["lens_zoom"] = min(max(columns["lens_zoom"], 0.5), 8.0)
+        for name in ("zoom", "tilt", "turn"):
+            least, most = LIMITS[f"lens.{name}"]
+            columns[f"lens_{name}"] = min(max(columns[f"lens_{name}"], least), most)
         columns["lens_x"] += values["lens_shake"] * lens_shake[0]
         columns["lens_y"] += values["lens_shake"] * lens_shake[1]
         columns |= self._camera

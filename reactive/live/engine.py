@@ -21,9 +21,8 @@ import torch
 from PIL import Image
 
 from reactive.diffusion.backend.out_of_memory import smaller_batch
-from reactive.diffusion.core import Core
-from reactive.diffusion.frames import SceneInputs, independent_frames
-from reactive.diffusion.lanes import feedback_frames
+from reactive.diffusion.imaginer import Imaginer
+from reactive.diffusion.lanes import FeedbackRange, shot_ticks
 from reactive.errors import ReactiveError
 from reactive.live.estimate import Estimate
 from reactive.live.material import SongMaterial
@@ -31,6 +30,7 @@ from reactive.live.picture_store import Picture, PictureStore, changed_frames
 from reactive.live.stride import StrideControl
 from reactive.live.transport import Transport
 from reactive.timeline.clock import frame_time, frames_in, nearest_frame
+from reactive.timeline.edges import shot_edges
 from reactive.timeline.timeline import FEEDBACK, Timeline
 
 log = logging.getLogger(__name__)
@@ -47,6 +47,8 @@ FILLING = 0.5
 # how long a seek into a feedback shot may imagine its way there from the start; the batch in flight comes before that
 CATCH_UP = 0.5
 RATE_WINDOW = 3.0
+# ticks of a feedback shot whose pictures are kept, so that it can go on from one of them after a change
+TICKS_KEPT = 64
 
 
 @dataclass(frozen=True)
@@ -82,12 +84,13 @@ class Status:
 
 @dataclass
 class _Shot:
-    """A feedback shot in the making."""
+    """A feedback shot in the making, with its last ticks: number, frame and picture, uint8 [3, height, width]."""
 
     start: int
     stop: int
     frames: Iterator[tuple[np.ndarray, torch.Tensor]]
     reached: int
+    ticks: deque[tuple[int, Fraction, torch.Tensor]]
 
 
 @dataclass(frozen=True)
@@ -96,9 +99,7 @@ class _Scene:
 
     timeline: Timeline
     black: np.ndarray
-    independent: Core
-    feedback: Core
-    inputs: SceneInputs
+    imaginer: Imaginer
     starts: np.ndarray
 
 
@@ -133,6 +134,8 @@ class Engine:
         self._since = time.monotonic()
         # the first frame that the last change of the timeline made look different
         self.changed = 0
+        # frames that grew out of pictures from before a change: seen once, and imagined again as the clip has them
+        self._grown: set[int] = set()
         # whether the last piece of work was a late picture: those take turns with what can still be in time
         self._turned = False
         self._fresh = -1
@@ -175,10 +178,8 @@ class Engine:
         """
         dark = np.zeros(timeline.frames, bool) if black is None else black
         # prompts are embedded before the lock is taken: the batch in flight goes on meanwhile
-        independent, feedback, scenery = self.material.cores(timeline)
-        shot, source = timeline.columns["shot"], timeline.columns["source"]
-        starts = np.concatenate([[0], np.flatnonzero((np.diff(shot) != 0) | (np.diff(source) != 0)) + 1])
-        scene = _Scene(timeline, dark, independent, feedback, scenery, starts)
+        imaginer = self.material.imaginer(timeline, dark)
+        scene = _Scene(timeline, dark, imaginer, np.array(shot_edges(timeline.columns)[:-1]))
         with self._condition:
             old, self._scene = self._scene, scene
             if old is not None:
@@ -187,13 +188,61 @@ class Engine:
                     stale |= old.black != dark
                 self.store.drop(stale)
                 self.changed = int(np.argmax(stale)) if stale.any() else timeline.frames
-                if self._shot and (
-                    self._shot.stop > timeline.frames or stale[self._shot.start : self._shot.stop].any()
-                ):
-                    self._shot = None
+                if (ours := self._shot) is not None:
+                    if ours.stop > timeline.frames:
+                        self._shot = None
+                    elif (different := np.flatnonzero(stale[ours.start : ours.stop])).size:
+                        self._shot = self._going_on(ours, old, scene, ours.start + int(different[0]))
             self.epoch += 1
             self._condition.notify_all()
             return self.epoch
+
+    def _going_on(self, ours: _Shot, old: _Scene, scene: _Scene, different: int) -> _Shot | None:
+        """Return a shot that goes on after a change whose first effect is on the frame `different`; None: from its start.
+
+        It goes on from the last tick before that frame, with the very pictures of the clip. Where none is kept and the song
+        plays, it goes on from the picture at the playhead: to begin again would leave the picture still for long.
+        """
+        shot = (ours.start, ours.stop)
+        ticks = shot_ticks(scene.timeline, *shot)
+        if self._feedback_shot(ours.start) != shot or ticks != shot_ticks(old.timeline, *shot):
+            return None
+        kept = list(ours.ticks)
+        exact = [tick for tick in kept if tick[1] < different and not self._grown]
+        here = frames_in(self.transport.at(), scene.timeline.fps)
+        playing = self.transport.playing and ours.start <= here < ours.stop
+        passed = [tick for tick in kept if tick[1] < int(here)] if playing else []
+        if not exact and not passed:
+            return None
+        number, at, picture = exact[-1] if exact else passed[-1]
+        first = int(at) + 1
+        going_on = self._shot_from(
+            scene, FeedbackRange(*shot, first, shot[1], number, picture.to(scene.imaginer.model.device))
+        )
+        going_on.ticks.extend(tick for tick in kept if tick[0] <= number)
+        if not exact:
+            self._grown.update(range(first, shot[1]))
+        return going_on
+
+    def _shot_from(self, scene: _Scene, wanted: FeedbackRange) -> _Shot:
+        """Return a feedback shot in the making, which keeps its last ticks."""
+        ticks: deque[tuple[int, Fraction, torch.Tensor]] = deque(maxlen=TICKS_KEPT)
+        places = shot_ticks(scene.timeline, wanted.start, wanted.stop)
+
+        def ticked(_: FeedbackRange, number: int, picture: torch.Tensor) -> None:
+            # a picture of its own: what it is a part of holds those of the whole batch
+            ticks.append((number, places[number], picture.clone()))
+
+        frames = scene.imaginer.feedback([wanted], on_tick=ticked)
+        return _Shot(wanted.start, wanted.stop, frames, wanted.first, ticks)
+
+    def _forget_grown(self, frames: set[int]) -> None:
+        """Drop frames that grew out of pictures from before a change, so that they are imagined as the clip has them."""
+        if frames:
+            self._grown -= frames
+            stale = np.zeros(self.timeline.frames, bool)
+            stale[list(frames)] = True
+            self.store.drop(stale)
 
     def set_transport(self, transport: Transport, *, jumped: bool) -> int:
         """Follow the playhead; a jump raises the epoch. Returns the epoch."""
@@ -203,6 +252,9 @@ class Engine:
             self.transport = transport
             if jumped:
                 self.epoch += 1
+                if self._grown:
+                    self._forget_grown(set(self._grown))
+                    self._shot = None
                 self._late = False
                 self._overdue = None
                 self._prepare = None
@@ -220,6 +272,9 @@ class Engine:
         """Pre-render the feedback shot around a frame; returns its range, or None if there is none."""
         with self._condition:
             self._prepare = self._feedback_shot(frame)
+            if self._grown:
+                self._forget_grown(set(self._grown))
+                self._shot = None
             ours = self._shot
             if ours and self._prepare == (ours.start, ours.stop):
                 # of what was made before, something may have had to make room
@@ -366,7 +421,7 @@ class Engine:
             return late
         # the first picture after a jump or an edit comes alone, and so sooner
         fresh = self._fresh != self.epoch
-        core = scene.feedback if fresh else scene.independent
+        batch = 1 if fresh else scene.imaginer.core.batch
         makes = (self._tick_time if fresh else self._batch_time).seconds
         lead = frames_in(min(makes, MAX_SKIPPED_SHARE * self._lookahead()), scene.timeline.fps)
         waiting: list[int] = []
@@ -383,18 +438,18 @@ class Engine:
                     continue
                 if scene.timeline.columns["source"][frame] == FEEDBACK:
                     if waiting:
-                        return self._imagining(scene, core, waiting)
+                        return self._imagining(scene, waiting, alone=fresh)
                     if (work := self._ticking(scene, frame)) is not None:
                         return work
                     continue
                 soonest = soonest if waiting else passed + frame - first
                 waiting.append(frame)
-                if len(waiting) == core.batch:
-                    return self._imagining(scene, core, waiting)
+                if len(waiting) == batch:
+                    return self._imagining(scene, waiting, alone=fresh)
             passed += len(run)
         # with time to spare a batch fills up first: one picture would take as long as all of it
         spare = self.transport.playing and soonest > 2 * lead + frames_in(FILLING, scene.timeline.fps)
-        return self._imagining(scene, core, waiting) if waiting and not spare else self._late_work(scene)
+        return self._imagining(scene, waiting, alone=fresh) if waiting and not spare else self._late_work(scene)
 
     def _left_behind(self, scene: _Scene) -> bool:
         """Return whether all that can be in time belongs to later shots than the one at the playhead."""
@@ -416,25 +471,27 @@ class Engine:
             return None
         if scene.timeline.columns["source"][run.start] == FEEDBACK:
             return self._ticking(scene, run.start, late=True)
-        return self._imagining(scene, scene.feedback, [soon.stop - 1])
+        return self._imagining(scene, [soon.stop - 1], alone=True)
 
-    def _imagining(self, scene: _Scene, core: Core, frames: list[int]) -> Callable[[], list[tuple[int, np.ndarray]]]:
-        return lambda: self._independent(scene, core, np.array(frames))
+    def _imagining(
+        self, scene: _Scene, frames: list[int], *, alone: bool
+    ) -> Callable[[], list[tuple[int, np.ndarray]]]:
+        return lambda: self._independent(scene, np.array(frames), alone=alone)
 
-    def _independent(self, scene: _Scene, core: Core, frames: np.ndarray) -> list[tuple[int, np.ndarray]]:
+    def _independent(self, scene: _Scene, frames: np.ndarray, *, alone: bool) -> list[tuple[int, np.ndarray]]:
         began = time.monotonic()
         made = [
             (frame, picture)
-            for numbers, pictures in independent_frames(core, scene.inputs, frames)
+            for numbers, pictures in scene.imaginer.independent(frames, alone=alone)
             for frame, picture in zip(numbers.tolist(), _arrays(pictures), strict=True)
         ]
         passed = time.monotonic() - began
-        if core is scene.independent:
+        if alone:
+            self._tick_time.took(passed)
+        else:
             self._batch_time.took(passed)
             # one that is not full takes as long as a full one
-            self.stride_control.imagined(core.batch, passed)
-        else:
-            self._tick_time.took(passed)
+            self.stride_control.imagined(scene.imaginer.core.batch, passed)
         return made
 
     def _ticking(
@@ -448,8 +505,7 @@ class Engine:
         assert shot is not None
         ours = self._shot
         if ours is None or ours.start != shot[0] or ours.stop != shot[1] or ours.reached > frame:
-            frames = feedback_frames(scene.feedback, scene.inputs, [shot])
-            ours = _Shot(shot[0], shot[1], frames, shot[0])
+            ours = self._shot_from(scene, FeedbackRange(*shot, *shot))
         if self._prepare is None and self.transport.playing and not late:
             per_tick = frames_in(1.0, scene.timeline.fps) / float(scene.timeline.feedback_rate)
             arrives = (frame - ours.reached) / per_tick * self._tick_time.seconds
@@ -521,21 +577,14 @@ class Engine:
             assert scene is not None
             # a shot in the making holds pictures, and the batch that failed may be its own
             self._shot = None
-            material.batch = smaller_batch(problem, scene.independent.batch, material.model)
-            old = scene.independent
-            smaller = Core(old.model, old.bank, batch=material.batch, width=old.width, height=old.height)
-            self._scene = replace(scene, independent=smaller)
+            material.batch = smaller_batch(problem, scene.imaginer.core.batch, material.model)
+            self._scene = replace(scene, imaginer=material.imaginer(scene.timeline, scene.black))
             self.note = f"memory ran out; pictures are imagined in batches of {material.batch} from here on."
             log.warning(self.note)
 
     def _keep(self, scene: _Scene | None, pictures: list[tuple[int, np.ndarray]]) -> None:
         assert scene is not None
-        done = [
-            Picture(
-                frame, to_jpeg(picture * np.uint8(0) if scene.black[frame] else picture, self.stride_control.quality)
-            )
-            for frame, picture in pictures
-        ]
+        done = [Picture(frame, to_jpeg(picture, self.stride_control.quality)) for frame, picture in pictures]
         with self._condition:
             current = self._scene
             assert current is not None
@@ -548,6 +597,8 @@ class Engine:
             at = int(frames_in(self.transport.at() + 1e-4, current.timeline.fps))
             if late := [picture.frame for picture in done if picture.frame < at]:
                 self._overdue = max(late)
+            # a second later no page asks for them any more
+            self._forget_grown({frame for frame in self._grown if frame < at - current.timeline.fps})
             self._times.append((time.monotonic(), len(done)))
         self.made([picture.frame for picture in done])
 

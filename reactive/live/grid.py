@@ -21,7 +21,7 @@ METRES = ("2/4", "3/4", "4/4", "5/4", "6/8", "7/4")
 
 def saved_grid(track: Track, raw: Analysis) -> tuple[Corrections, Analysis]:
     """Return the corrections kept for a song and the analysis with them; such as can't be applied are left aside."""
-    kept, _ = load_corrections(track.path, track.sha256)
+    kept, _ = load_corrections(track.path, track.sha256, track.file_sha256)
     try:
         return kept, apply_corrections(raw, kept)
     except GridError:

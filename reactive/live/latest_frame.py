@@ -209,9 +209,9 @@ class LatestFrameRenderer:
         """Return the photograph, or the video's picture now, float32 [3, height, width] in [-1, 1]."""
         if source < 0:
             return None
-        if source in self.studio.photos:
-            return self.studio.photos[source]
-        return from_bytes(torch.from_numpy(self.studio.videos[source].at(row.seconds)).permute(2, 0, 1))
+        if source in self.studio.sources.photos:
+            return self.studio.sources.photos[source]
+        return from_bytes(torch.from_numpy(self.studio.sources.videos[source].at(row.seconds)).permute(2, 0, 1))
 
     def _prepared(self, row: LiveFrame) -> tuple[Core, NoisePath]:
         """Return the core with the frame's prompts embedded, and the noise."""

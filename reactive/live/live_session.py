@@ -74,7 +74,7 @@ class LiveSession:
         macro_values(first, studio.options.macros)
         self.signals = LiveSignals(source.sample_rate, studio.options.fps)
         self.conductor = Conductor(
-            checked, self.signals, seed=studio.options.seed, photos=len(studio.photos), videos=len(studio.videos),
+            checked, self.signals, seed=studio.options.seed, photos=len(studio.sources.photos), videos=len(studio.sources.videos),
             macros=studio.options.macros,
         )  # fmt: skip
         self.renderer = LatestFrameRenderer(studio, made)

@@ -15,17 +15,15 @@ from reactive.audio.analysis import Analysis
 from reactive.audio.cache import hear_once
 from reactive.audio.corrections import NO_CORRECTIONS, Corrections
 from reactive.diffusion.backend.shapes import shape_of
-from reactive.diffusion.core import Core, from_bytes
-from reactive.diffusion.frames import SceneInputs, scene_inputs
+from reactive.diffusion.imaginer import Imaginer
 from reactive.diffusion.models.conditioning import PromptBank
 from reactive.diffusion.models.load import Model, choose_device, default_threads, load_model
+from reactive.diffusion.scene import Sources, load_sources
 from reactive.errors import OutputError
 from reactive.live.grid import saved_grid
 from reactive.media.picture import parse_colour
 from reactive.media.sound import Track
 from reactive.render.sizes import imagine_size, output_size
-from reactive.sources.photo import load_photo
-from reactive.sources.video import VideoSource
 from reactive.timeline.timeline import Timeline
 
 # an edit waits for the batch in flight, so live batches are small; pictures agree across shapes (see DESIGN, bits)
@@ -41,7 +39,12 @@ class PreviewOptions:
     size: tuple[int, int] | None = None
     imagine_size: tuple[int, int] | None = None
     model: str = "ember"
+    loras: tuple[str, ...] = ()
+    vae: str | None = None
     steps: int | None = None
+    sampler: str | None = None
+    spacing: str | None = None
+    prediction: str | None = None
     seed: int = 0
     photos: tuple[Path, ...] = ()
     videos: tuple[Path, ...] = ()
@@ -59,8 +62,7 @@ class Studio:
 
     options: PreviewOptions
     model: Model
-    photos: dict[int, torch.Tensor]
-    videos: dict[int, VideoSource]
+    sources: Sources
     size: tuple[int, int]
     imagined: tuple[int, int]
     device: str
@@ -89,16 +91,16 @@ class SongMaterial(Studio):
     # smaller than the rule's where memory did not hold that
     batch: int = 0
 
-    def cores(self, timeline: Timeline) -> tuple[Core, Core, SceneInputs]:
-        """Return the core of independent frames, that of feedback, and the scenery of a timeline."""
+    def imaginer(self, timeline: Timeline, black: np.ndarray | None = None) -> Imaginer:
+        """Return what makes the frames of a timeline; prompts that are embedded already are not embedded again."""
         self.bank = PromptBank.extended(self.bank, self.model, timeline.prompts, timeline.negatives)
-        width, height = self.imagined
-        shape = shape_of(self.model, width, height)
+        shape = shape_of(self.model, *self.imagined)
         batch = self.batch or min(LIVE_BATCH.get(self.device, 4), shape.batch)
-        independent = Core(self.model, self.bank, batch=batch, width=width, height=height, slices=shape.slices)
         # one shot plays at a time, so its lane needs no neighbours
-        feedback = Core(self.model, self.bank, batch=1, width=width, height=height)
-        return independent, feedback, scene_inputs(timeline, independent, self.photos, self.videos)
+        return Imaginer(
+            self.model, timeline, self.sources, size=self.imagined, batch=batch, lanes=1, slices=shape.slices,
+            bank=self.bank, black=black,
+        )  # fmt: skip
 
 
 def load_material(
@@ -131,7 +133,11 @@ def load_studio(options: PreviewOptions, say: Callable[[str], None] = lambda wha
     device = choose_device(options.device)
     torch.set_num_threads(options.threads or default_threads())
     say(f"loading {Path(options.model).name or options.model}")
-    model = load_model(options.model, device=device, steps=options.steps)
+    words = {"sampler": options.sampler, "spacing": options.spacing, "prediction": options.prediction}
+    said = {name: word for name, word in words.items() if word}
+    model = load_model(
+        options.model, device=device, steps=options.steps, loras=options.loras, vae=options.vae, overrides=said
+    )
     shape = options.size or (16, 9)
     imagined = options.imagine_size or imagine_size(model.native_size, shape)
     if options.draft and not options.imagine_size:
@@ -147,14 +153,9 @@ def load_studio(options: PreviewOptions, say: Callable[[str], None] = lambda wha
     if options.photos or options.videos:
         say("reading photographs and videos")
     colour = parse_colour(options.background, where="--background")
-    loaded = (load_photo(p, width=imagined[0], height=imagined[1], background=colour) for p in options.photos)
-    photos = {number: from_bytes(torch.from_numpy(np.array(p)).permute(2, 0, 1)) for number, p in enumerate(loaded)}
-    videos = {
-        number: VideoSource(path, width=imagined[0], height=imagined[1], background=colour)
-        for number, path in enumerate(options.videos, len(photos))
-    }
+    sources = load_sources(options.photos, options.videos, size=imagined, background=colour)
     size = options.size or output_size(imagined)
-    return Studio(options, model, photos, videos, size, imagined, device)
+    return Studio(options, model, sources, size, imagined, device)
 
 
 def _halved(size: tuple[int, int], factor: int) -> tuple[int, int]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from reactive.timeline.edges import shot_edges
 from reactive.timeline.timeline import FEEDBACK, Timeline
 
 MAX_BYTES = 96 * 2**20
@@ -82,8 +83,7 @@ def changed_frames(old: Timeline, new: Timeline) -> np.ndarray:
         # in a join a frame shows the beginning of the next shot too
         joining = (new.columns["dissolve"] > 0) | (new.columns["morph"] > 0)
         different |= joining & (np.arange(new.frames) >= int(np.argmax(different)) - JOIN_FRAMES)
-    shot = new.columns["shot"]
-    edges = [0, *(np.flatnonzero(np.diff(shot)) + 1).tolist(), new.frames]
+    edges = shot_edges(new.columns, by_source=False)
     for start, stop in zip(edges, edges[1:], strict=False):
         if new.columns["source"][start] == FEEDBACK and different[start:stop].any():
             different[start + int(np.argmax(different[start:stop])) : stop] = True

@@ -225,7 +225,7 @@ class Session:
         return Take(
             track.sha256, options.fps, options.seed, self.material.photo_names, self.first,
             {name: loaded.text for name, loaded in self.loaded.items()}, tuple(self.changes), self.material.video_names,
-            dict(self.macros), {name: lines for name, lines in self.lyrics.items() if lines},
+            dict(self.macros), {name: lines for name, lines in self.lyrics.items() if lines}, track.file_sha256,
         )  # fmt: skip
 
     def save_take(self, path: Path) -> None:
@@ -355,7 +355,8 @@ class Session:
         material.analysis = apply_corrections(material.raw, corrections)
         try:
             stage = self._stage(self.stage.presets)
-            save_corrections(material.track.path, material.track.sha256, corrections)
+            track = material.track
+            save_corrections(track.path, track.sha256, corrections, track.file_sha256)
             epoch = self._restage(stage, list(self.changes))
         except ReactiveError:
             material.analysis = before

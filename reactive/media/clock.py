@@ -29,6 +29,8 @@ _BACK = 0.1
 _LEAP = 10.0
 # streams begin together if no more lies between, in seconds: the rounding of containers that count milliseconds
 _TOGETHER = Fraction(2, 1000)
+# sound before the first picture is no more than an encoder's silence up to so many seconds
+_LEADING = Fraction(1, 20)
 
 
 @dataclass(frozen=True)
@@ -140,7 +142,11 @@ def decoded_frames(packets: Iterator[Any], context: Any = None) -> Iterator[Any]
 
 
 def _origin(container: Any, sounds: Any, pictures: Any) -> Fraction | None:
-    """Return when the earlier of sound and pictures begins; None if that is the sound, or as good as."""
+    """Return when the earlier of sound and pictures begins; None if no picture says when it shows.
+
+    Sound that begins less than a picture's length before the pictures gives way to them: encoders put some silence in front, and
+    pictures then stand on whole frames from second 0 on.
+    """
     if pictures.start_time is None:
         return None
     seen = pictures.start_time * Fraction(pictures.time_base)
@@ -151,7 +157,10 @@ def _origin(container: Any, sounds: Any, pictures: Any) -> Fraction | None:
     if first is None:
         return None
     heard = first.pts * Fraction(first.time_base)
-    return min(seen, heard) if abs(seen - heard) > _TOGETHER else heard
+    if abs(seen - heard) <= _TOGETHER:
+        return heard
+    rate = Fraction(pictures.average_rate or pictures.guessed_rate or 25)
+    return seen if seen - heard < min(1 / max(rate, Fraction(1)), _LEADING) else min(seen, heard)
 
 
 def _spans(path: Path, indices: list[int]) -> tuple[tuple[int, ...], tuple[Fraction, ...]]:

@@ -46,6 +46,8 @@ _VORBIS: dict[int, Layout] = {
 }
 # what a piece may be early or late by before it counts, in seconds: time stamps are rounded, some recorders' tremble
 _HOLE, _OVERLAP = (0.010, 0.020), 0.040
+# how sound begins is known to the millisecond; by more than the second number only if following pieces agree
+_EXACT, _FIRST = 0.002, 0.1
 # so many pieces have to agree on it
 _AGREEING = 8
 # further back, time stamps begin again
@@ -302,7 +304,7 @@ def _in_time(pieces: Iterator[tuple[Chunk, float | None]], clock: Clock, report:
     ahead: deque[tuple[Chunk, float | None]] = deque()
     position, silence, restarts = 0.0, 0.0, 0
     drop = 0
-    ended = False
+    ended = begun = False
     while True:
         while not ended and len(ahead) < _AGREEING:
             following = next(pieces, None)
@@ -314,6 +316,15 @@ def _in_time(pieces: Iterator[tuple[Chunk, float | None]], clock: Clock, report:
         chunk, begins = ahead[0]
         if begins is not None and origin is None:
             origin = begins
+        if not begun and begins is not None and origin is not None:
+            begun = True
+            ahead_by = begins - origin
+            if _EXACT < ahead_by <= _FIRST:
+                yield from _silence(round(ahead_by * chunk.rate), chunk)
+                position += ahead_by
+            elif -_FIRST <= ahead_by < -_EXACT:
+                # what lies before the file's second 0
+                drop = round(-ahead_by * chunk.rate)
         punctual = begins is None or origin is None or abs(begins - origin - position) <= _HOLE[0]
         late = 0.0 if punctual else _lateness(ahead, position, origin)
         if late > _tolerated(chunk):

@@ -41,7 +41,7 @@ def check_picture(path: str | os.PathLike[str]) -> tuple[int, int]:
     MediaError
         If it is not a picture of a known format, or claims more than 250 million pixels.
     """
-    with _opened(path) as image:
+    with opened(path) as image:
         return image.width, image.height
 
 
@@ -56,7 +56,7 @@ def read_picture(path: str | os.PathLike[str], *, background: tuple[int, int, in
     MediaError
         If it is not a picture of a known format, is damaged, or claims more than 250 million pixels.
     """
-    with _opened(path) as image:
+    with opened(path) as image:
         return np.asarray(_srgb(ImageOps.exif_transpose(_reduced(image, Path(path))), background))
 
 
@@ -68,7 +68,7 @@ def read_transparent(path: str | os.PathLike[str]) -> np.ndarray:
     MediaError
         As `read_picture` does.
     """
-    with _opened(path) as image:
+    with opened(path) as image:
         return np.asarray(_shallow(ImageOps.exif_transpose(_reduced(image, Path(path)))).convert("RGBA"))
 
 
@@ -90,7 +90,8 @@ def parse_colour(text: str, *, where: str) -> tuple[int, int, int]:
 
 
 @contextmanager
-def _opened(path: str | os.PathLike[str]) -> Iterator[Image.Image]:
+def opened(path: str | os.PathLike[str]) -> Iterator[Image.Image]:
+    """Yield a picture whose header was read and whose size was checked; what its file does wrong becomes a `MediaError`."""
     checked = regular_file(path)
     heic = _is_heic(checked)
     if heic:

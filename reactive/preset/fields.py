@@ -71,7 +71,10 @@ def _parsed(text: str, info: ValidationInfo, forbidden: Set[str]) -> str:
 
 def _text(value: str) -> str:
     if any(unicodedata.category(letter) in ("Cc", "Cs", "Co") for letter in value):
-        raise ValueError("holds control characters|write plain text")
+        # what "C:\new\band" becomes in TOML
+        path = re.match(r"[A-Za-z]:.*[\t\n\b\f\r\x1b]", value, re.DOTALL)
+        remedy = "write paths of Windows in '...', or with / for each \\" if path else "write plain text"
+        raise ValueError(f"holds control characters|{remedy}")
     return value
 
 

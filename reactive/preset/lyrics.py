@@ -25,6 +25,8 @@ MAX_LETTERS = 300
 _LRC = re.compile(r"\s*\[\s*(\d{1,3}):(\d{1,2})(?::(\d{1,3}))?(?:[.,](\d{1,9}))?\s*\]", re.ASCII)
 _WORD = re.compile(r"[<\[]\s*\d{1,3}(?::\d{1,3}){1,2}(?:[.,]\d{1,9})?\s*[>\]]", re.ASCII)
 _OFFSET = re.compile(r"\[offset:\s*([+-]?\d{1,7})\s*\]", re.ASCII | re.IGNORECASE)
+# who sings, who wrote it: ``[ar:A band]``
+_TAG = re.compile(r"\s*\[\s*[A-Za-z#][\w#]{0,20}\s*:[^\]]*\]?\s*$")
 _CUE = r"(?:(\d{1,3}):)?(\d{1,2}):(\d{2})(?:[,.](\d{1,9}))?"
 _SRT = re.compile(rf"{_CUE}\s*-->\s*{_CUE}", re.ASCII)
 _MARKUP = re.compile(r"<[^<>]{0,100}>|\{\\[^{}]{0,100}\}")
@@ -52,7 +54,7 @@ class Line:
 
 @dataclass(frozen=True)
 class LyricsFile:
-    """A file of words as it was read, once: the sha256 of its bytes, and its lines.
+    """A file of words as it was read, once: the sha256 of its bytes, its lines, and how many with words were dropped.
 
     The lines stand in the order of their starts; the last line of an LRC file ends at infinity.
     """
@@ -60,6 +62,15 @@ class LyricsFile:
     path: Path
     sha256: str
     lines: tuple[Line, ...]
+    dropped: int = 0
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a user should be told, each a sentence."""
+        if not self.dropped:
+            return ()
+        lost = "1 line is" if self.dropped == 1 else f"{self.dropped} lines are"
+        return (f"{self.path.name}: {lost} left out, without a time in which to be sung.",)
 
 
 def open_lyrics(path: Path) -> LyricsFile:
@@ -72,12 +83,12 @@ def open_lyrics(path: Path) -> LyricsFile:
     """
     remedy = "write lines like [01:02.50]words (LRC), or blocks with --> (SRT, WebVTT)"
     data = read_bytes(path, limit=MAX_BYTES, remedy="the words of a song are a small text file")
-    lines = parse_lyrics(decoded(data))
+    lines, dropped = read_lyrics(decoded(data))
     if not lines:
         raise PresetError("holds no line with a time", where=str(path), remedy=remedy)
     if len(lines) > MAX_LINES:
         raise PresetError(f"holds more than {MAX_LINES} lines", where=str(path), remedy="cut it into songs")
-    return LyricsFile(path, hashlib.sha256(data).hexdigest(), lines)
+    return LyricsFile(path, hashlib.sha256(data).hexdigest(), lines, dropped)
 
 
 def load_lyrics(path: Path) -> tuple[Line, ...]:
@@ -122,20 +133,33 @@ def _page(words: bytes) -> str:
 
 def parse_lyrics(text: str) -> tuple[Line, ...]:
     """Return the lines of an LRC, SRT or WebVTT text in the order of their starts; none if it is neither."""
-    found = _srt_lines(text) if _SRT.search(text) else _lrc_lines(text)
-    return tuple(line for line in sorted(found, key=lambda line: line.start) if line.text and line.end > line.start)
+    return read_lyrics(text)[0]
 
 
-def _lrc_lines(text: str) -> list[Line]:
+def read_lyrics(text: str) -> tuple[tuple[Line, ...], int]:
+    """Return the lines of an LRC, SRT or WebVTT text in the order of their starts, and how many lines with words are dropped.
+
+    Dropped is what has no time, ends before it begins, or begins with another line.
+    """
+    found, untimed = _srt_lines(text) if _SRT.search(text) else _lrc_lines(text)
+    kept = [line for line in found if line.text and line.end > line.start]
+    lost = sum(bool(line.text) for line in found) - len(kept)
+    return tuple(sorted(kept, key=lambda line: line.start)), untimed + lost
+
+
+def _lrc_lines(text: str) -> tuple[list[Line], int]:
     offset = _OFFSET.search(text)
     earlier = int(offset.group(1)) / 1000 if offset else 0.0
     marks: list[tuple[float, str]] = []
-    for row in text.splitlines()[: 4 * MAX_LINES]:
+    rows = text.splitlines()
+    untimed = sum(bool(row.strip()) for row in rows[4 * MAX_LINES :])
+    for row in rows[: 4 * MAX_LINES]:
         stamps, position = [], 0
         while stamp := _LRC.match(row, position):
             stamps.append(max(0.0, _stamped(*stamp.groups()) - earlier))
             position = stamp.end()
         words = _WORD.sub(" ", row[position:])
+        untimed += not stamps and bool(_plain(row)) and not _TAG.match(row)
         # where each word has a stamp, the second one is the first word's, and the line is not sung twice
         marks += [
             (stamp, _plain(words))
@@ -144,12 +168,14 @@ def _lrc_lines(text: str) -> list[Line]:
     marks.sort(key=lambda mark: mark[0])
     lines = [Line(start, float("inf"), words) for start, words in marks]
     ends = [line.start for line in lines[1:]]
-    return [replace(line, end=end) for line, end in zip(lines, ends, strict=False)] + lines[-1:]
+    return [replace(line, end=end) for line, end in zip(lines, ends, strict=False)] + lines[-1:], untimed
 
 
-def _srt_lines(text: str) -> list[Line]:
+def _srt_lines(text: str) -> tuple[list[Line], int]:
     lines: list[Line] = []
-    rows = text.splitlines()[: 8 * MAX_LINES]
+    rows = text.splitlines()
+    beyond = sum(bool(_SRT.search(row)) for row in rows[8 * MAX_LINES :])
+    rows = rows[: 8 * MAX_LINES]
     for number, row in enumerate(rows):
         if not (stamp := _SRT.search(row)):
             continue
@@ -160,7 +186,7 @@ def _srt_lines(text: str) -> list[Line]:
             words.append(follower)
         start, end = (_seconds(stamp.groups()[side : side + 4]) for side in (0, 4))
         lines.append(Line(start, end, _plain(html.unescape(_MARKUP.sub(" ", " ".join(words))))))
-    return lines
+    return lines, beyond
 
 
 def _stamped(first: str, second: str, third: str | None, share: str | None) -> float:

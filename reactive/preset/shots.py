@@ -22,7 +22,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, ValidationError
 
 from reactive.errors import PresetError
-from reactive.files import write_text
+from reactive.files import name_beside, write_text
 from reactive.preset.fields import Label, Text, Word
 from reactive.preset.schema import Strict, read_text, translate
 from reactive.preset.toml import parse_toml
@@ -53,7 +53,8 @@ class Shots(Strict):
     """A shots file."""
 
     version: Literal[1] = 1
-    song_sha256: Text = Field("", description="the song it belongs to")
+    song_sha256: Text = Field("", description="the song it belongs to, by its sound")
+    file_sha256: Text = Field("", description="the same by the bytes of its file")
     shot: dict[Label, ShotEdit] = Field({}, max_length=20_000, description="wishes by the shots' names")
 
 
@@ -73,7 +74,7 @@ class ShotsFile:
 
 def shots_path(song: Path) -> Path:
     """Return where a song's shots file is kept."""
-    return song.with_name(song.stem + SUFFIX)
+    return song.with_name(name_beside(song.stem, SUFFIX))
 
 
 def load_shots(path: Path) -> Shots:
@@ -133,6 +134,7 @@ def save_shots(shots: Shots, path: Path) -> None:
         If it can't be written.
     """
     lines = [HEADER, f"version = {shots.version}", f"song_sha256 = {_quoted(shots.song_sha256)}"]
+    lines += [f"file_sha256 = {_quoted(shots.file_sha256)}"] if shots.file_sha256 else []
     for name, edit in shots.shot.items():
         said = edit.model_dump(exclude_defaults=True)
         if said:

@@ -33,4 +33,7 @@ def parse_toml(text: str, *, where: str) -> dict[str, Any]:
     except RecursionError:
         raise PresetError("is nested too deeply", where=where, remedy="write it more simply") from None
     except ValueError as problem:
-        raise PresetError(f"is not valid TOML: {problem}", where=where, remedy="mend that line") from None
+        told = str(problem)
+        backslash = "hex value" in told or "Unescaped" in told or "Unicode" in told
+        remedy = "write paths of Windows in '...', or with / for each \\" if backslash else "mend that line"
+        raise PresetError(f"is not valid TOML: {told}", where=where, remedy=remedy) from None

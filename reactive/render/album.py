@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import platform
+import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
-from reactive.errors import OutputError, ReactiveError
+from reactive import __version__
+from reactive.errors import OutputError, ReactiveError, foreseen
+from reactive.files import name_beside, write_text
 from reactive.render.clip import Clip
 from reactive.render.run import make_clip
 from reactive.render.settings import Progress, Rates, Settings
@@ -39,8 +43,25 @@ def make_album(
                     )
                 taken[out] = song
                 yield song, make_clip(song, out, settings, progress=progress, rates=rates)
-            except ReactiveError as problem:
-                yield song, problem
+            except Exception as problem:
+                # whatever it is, the songs after it are rendered
+                yield song, foreseen(problem) or _reported(problem, song, out)
+
+
+def _reported(problem: Exception, song: str, out: Path) -> ReactiveError:
+    """Return a fault of the program as one song's error, with its traceback in a file to report."""
+    report = out.with_name(name_beside(out.name, ".error.txt"))
+    text = "".join(traceback.format_exception(problem))
+    try:
+        write_text(
+            report,
+            f"reactive {__version__}, {platform.platform()}, Python {platform.python_version()}\n{song}\n\n{text}",
+        )
+        remedy = f"please report it with {report}"
+    except OSError:
+        remedy = "please report it with what `reactive run` prints for this song alone"
+    what = " ".join(f"{type(problem).__name__}: {problem}".split())[:200]
+    return ReactiveError(f"reactive failed ({what})", remedy=remedy)
 
 
 def _cluster(settings: Settings) -> AbstractContextManager[None]:

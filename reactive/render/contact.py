@@ -12,22 +12,20 @@ from PIL import Image, ImageDraw, ImageFont
 
 from reactive.diffusion.backend.out_of_memory import in_batches_that_fit
 from reactive.diffusion.backend.shapes import shape_of
-from reactive.diffusion.core import Core, from_bytes
-from reactive.diffusion.frames import frame_request, scene_inputs
+from reactive.diffusion.imaginer import Imaginer
 from reactive.diffusion.joins import prompts_at
-from reactive.diffusion.models.conditioning import PromptBank
 from reactive.diffusion.models.load import choose_device, default_threads, load_model
-from reactive.diffusion.motion.lens import through_lens
+from reactive.diffusion.sampling.sampling import NO_OVERRIDES
+from reactive.diffusion.scene import load_sources
 from reactive.errors import OutputError
 from reactive.files import replacing
+from reactive.media.fonts import font_for
 from reactive.media.picture import read_picture
 from reactive.render.sizes import imagine_size
-from reactive.sources.photo import load_photo
-from reactive.sources.video import VideoSource
 from reactive.timeline.clock import frame_time
 from reactive.timeline.shots import Shot
 from reactive.timeline.timeline import Timeline
-from reactive.video.fonts import font_for
+from reactive.video.lettering import Font, length_of, write_line
 
 ACROSS, TILE, CAPTION, GAP = 6, (240, 135), 42, 6
 BACKGROUND, INK, FAINT = (16, 18, 22), (235, 235, 230), (150, 155, 165)
@@ -48,6 +46,9 @@ def contact_pictures(
     photos: Sequence[Path] = (),
     videos: Sequence[Path] = (),
     steps: int | None = None,
+    loras: Sequence[str] = (),
+    vae: str | None = None,
+    said: Mapping[str, str] = NO_OVERRIDES,
     device: str = "auto",
     threads: int = 0,
     progress: Callable[[str, int, int], None] | None = None,
@@ -58,6 +59,8 @@ def contact_pictures(
     ----------
     photos, videos
         The files that the timeline names, in its order.
+    model, loras, vae, steps, said, device
+        As `load_model` has them.
 
     Raises
     ------
@@ -67,43 +70,31 @@ def contact_pictures(
     report = progress or (lambda stage, done, total: None)
     place = choose_device(device)
     torch.set_num_threads(threads or default_threads())
-    loaded = load_model(model, device=place, steps=steps)
-    width, height = imagine_size(loaded.native_size, (16, 9))
+    loaded = load_model(model, device=place, steps=steps, loras=loras, vae=vae, overrides=said)
+    size = imagine_size(loaded.native_size, (16, 9))
     frames = np.array([telling_frame(shot) for shot in shots])
-    columns = timeline.columns
-    bank = PromptBank(loaded, timeline.prompts, prompts_at(columns, frames), timeline.negatives)
-    shape = shape_of(loaded, width, height)
-    shown = {number for number in columns["source"][frames].tolist() if number >= 0}
-    given = {
-        number: from_bytes(torch.from_numpy(load_photo(path, width=width, height=height).copy()).permute(2, 0, 1))
-        for number, path in enumerate(photos)
-        if number in shown
-    }
-    films = {
-        number: VideoSource(path, width=width, height=height)
-        for number, path in enumerate(videos, len(photos))
-        if number in shown
-    }
+    by_frame = {int(frame): shot.number for frame, shot in zip(frames, shots, strict=True)}
+    shape = shape_of(loaded, *size)
+    shown = set(timeline.columns["source"][frames].tolist())
+    sources = load_sources(photos, videos, size=size, only=shown)
 
     def imagined(batch: int) -> dict[int, np.ndarray]:
-        core = Core(loaded, bank, batch=batch, width=width, height=height, slices=shape.slices)
-        scene = scene_inputs(timeline, core, given, films)
+        imaginer = Imaginer(
+            loaded, timeline, sources, size=size, batch=batch, slices=shape.slices,
+            prompts=prompts_at(timeline.columns, frames),
+        )  # fmt: skip
         pictures: dict[int, np.ndarray] = {}
-        for first in range(0, len(frames), batch):
-            chosen = frames[first : first + batch]
-            # a fed-back shot's first picture has no source either
-            requests = [frame_request(scene, frame, core.noises_per_picture) for frame in chosen.tolist()]
-            finished = through_lens(core.imagine(requests), columns, chosen).permute(0, 2, 3, 1).cpu().numpy()
-            for shot, picture in zip(shots[first : first + batch], finished, strict=True):
-                pictures[shot.number] = picture
+        # a fed-back shot's first picture has no source either
+        for chosen, finished in imaginer.independent(frames):
+            for frame, picture in zip(chosen.tolist(), finished.permute(0, 2, 3, 1).cpu().numpy(), strict=True):
+                pictures[by_frame[frame]] = picture
             report("imagining", len(pictures), len(frames))
         return pictures
 
     try:
         return in_batches_that_fit(imagined, min(shape.batch, len(frames)), loaded)
     finally:
-        for film in films.values():
-            film.close()
+        sources.close()
 
 
 def check_sheet(path: Path) -> None:
@@ -167,11 +158,11 @@ def _caption(sheet: Image.Image, corner: tuple[int, int], shot: Shot, timeline: 
     head = f"{shot.name}  {int(seconds) // 60}:{seconds % 60:04.1f}" + (f"  {mark}" if mark else "")
     for text, down, ink in ((head, 3, INK), (shot.prompts[0], 20, FAINT)):
         font = ImageFont.truetype(str(font_for(text)), 11)
-        draw.text((corner[0], corner[1] + down), _fitting(text, font), fill=ink, font=font)
+        write_line(draw, (corner[0], corner[1] + down), _fitting(text, font), font, fill=ink)
 
 
-def _fitting(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
-    while text and font.getlength(text) > TILE[0]:
+def _fitting(text: str, font: Font) -> str:
+    while text and length_of(text, font) > TILE[0]:
         text = text[:-1]
     return text
 

@@ -11,9 +11,11 @@ from pathlib import Path
 import numpy as np
 
 from reactive.errors import OutputError
+from reactive.files import name_beside
 from reactive.media.safe import regular_file
 from reactive.media.tags import XMP, read_tags
 from reactive.media.video import rgb_frames
+from reactive.render.credits import clip_credits
 from reactive.render.outputs import check_output
 from reactive.score.best import Loop, best_frame, best_loop, closed, scan_clip
 from reactive.video.credentials import AUTHORITY, CERTIFICATE, KEY, Identity, check_signable, load_identity, sign_clip
@@ -31,7 +33,8 @@ TARGETS = (-40.0, -5.0)
 class Wanted:
     """What is to be made; None where it is not wanted. `loudness` is in LUFS and goes with `output`.
 
-    `certificates` and `key` sign `output` (PEM files); `authority` is the address of a time-stamping authority.
+    `certificates` and `key` sign `output` (PEM files); `authority` is the address of a time-stamping authority. `credits`
+    asks for the photographs of the library that the clip shows, by its recipe.
     """
 
     poster: Path | None = None
@@ -43,6 +46,7 @@ class Wanted:
     certificates: Path | None = None
     key: Path | None = None
     authority: str | None = None
+    credits: bool = False
 
     def paths(self) -> list[Path]:
         """Return the files that will be written."""
@@ -62,6 +66,17 @@ def export_clip(clip: Path, wanted: Wanted, *, overwrite: bool = False) -> dict[
     _check(clip, wanted, overwrite)
     identity = load_identity(wanted.certificates, wanted.key) if wanted.certificates and wanted.key else None
     made: dict[str, object] = {}
+    if wanted.credits:
+        made["credits"] = [
+            {
+                "name": one.name,
+                "caption": one.caption,
+                "author": one.author,
+                "licence": one.licence,
+                "source": one.source,
+            }
+            for one in clip_credits(clip)
+        ]
     if wanted.poster or wanted.thumbnail or wanted.gif or wanted.webp:
         scan = scan_clip(clip)
         if wanted.poster or wanted.thumbnail:
@@ -92,7 +107,7 @@ def export_clip(clip: Path, wanted: Wanted, *, overwrite: bool = False) -> dict[
 def _rewritten(clip: Path, out: Path, wanted: Wanted, identity: Identity | None) -> dict[str, object]:
     """Write the clip with another loudness, signed, or both; return what was made."""
     made: dict[str, object] = {}
-    source, between = clip, out.with_name(f".{out.stem}.{os.getpid()}.louder{out.suffix}")
+    source, between = clip, out.with_name(name_beside(f".{out.stem}", f".{os.getpid()}.louder{out.suffix}"))
     try:
         if wanted.loudness is not None:
             # a signature comes last, since it covers the whole file
@@ -121,7 +136,7 @@ def _check(clip: Path, wanted: Wanted, overwrite: bool) -> None:
         raise OutputError(
             f"-o goes with --loudness or {CERTIFICATE}", where=str(clip), remedy="write --loudness -14 -o OUT.mp4"
         )
-    if not paths:
+    if not paths and not wanted.credits:
         raise OutputError(
             "nothing is asked for", where=str(clip), remedy="name a --poster, --gif, --webp or --thumbnail"
         )

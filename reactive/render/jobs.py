@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
 from reactive.errors import MediaError, OutputError
 from reactive.files import hash_file
 from reactive.media.safe import regular_file
+from reactive.media.sound import open_track
 from reactive.render.clip import Clip
 from reactive.render.request import segments_done, settings_from
 from reactive.render.run import make_clip
 from reactive.render.settings import Progress, Rates, Settings
-from reactive.render.store.job import FOLDERS, SUFFIX, folder_size, read_manifest
+from reactive.render.store.given import Places, find_file, found_again
+from reactive.render.store.job import FOLDERS, SUFFIX, folder_size, job_folder, read_manifest
 from reactive.render.store.journal import read_journal
 
 
@@ -104,13 +107,14 @@ def resume_job(
     folder: Path,
     *,
     song: Path | None = None,
+    look_in: Sequence[Path] = (),
     mixed: bool = False,
     ray: str | None = None,
     workers: int = 0,
     progress: Progress | None = None,
     rates: Rates | None = None,
 ) -> Clip:
-    """Go on with a job, wherever its folder and its song have been moved to.
+    """Go on with a job, wherever its folder and what it was given have been moved to.
 
     Parameters
     ----------
@@ -118,6 +122,9 @@ def resume_job(
         The job folder; a clip that stood beside it is written beside it.
     song
         Where the song is now; default: where it was, or beside the job.
+    look_in
+        Folders in which the song, photographs, words, presets and models that are not where they were are looked for, by
+        name and hash, after the job's own.
     mixed
         Go on although versions, device or threads differ.
     ray, workers
@@ -126,26 +133,51 @@ def resume_job(
     Raises
     ------
     ReactiveError
-        If it is no job, its song can't be found or is another one, and whatever `make_clip` raises.
+        If it is no job, its song or another file of it can't be found or is another one, and whatever `make_clip` raises.
     """
     folder = Path(os.path.abspath(folder))
     manifest = read_manifest(folder) if folder.is_dir() else None
     if manifest is None:
         raise OutputError("is no job folder", where=str(folder), remedy="name a folder that ends in .reactive-job")
-    settings = settings_from(manifest["settings"], Settings)
+    for place in look_in:
+        if not place.is_dir():
+            raise OutputError("no such folder", where=str(place), remedy="check what --look-in names")
+    before = Path(manifest.get("folder") or Path(manifest["out"]).parent)
+    places = Places(before, folder.parent, tuple(place.absolute() for place in look_in))
+    found = song or _find_song(manifest, places)
+    _check_song(found, manifest)
+    moved, notes = found_again(manifest["settings"], manifest.get("files", {}), places)
+    settings = settings_from(moved, Settings)
     if "lanes" not in manifest["settings"]:
         # begun before lanes had a shape of their own
         settings = replace(settings, lanes=-1)
-    beside = folder.with_name(folder.name.removesuffix(SUFFIX))
-    out = beside if beside.name == Path(manifest["out"]).name else Path(manifest["out"])
+    out = Path(manifest["out"])
+    # a clip that stood beside its job stands beside it now
+    if job_folder(folder.with_name(out.name)) == folder:
+        out = folder.with_name(out.name)
+    settings = replace(settings, job=folder, mixed=mixed, ray=ray, workers=workers)
+    clip = make_clip(found, out, settings, progress=progress, rates=rates)
+    return replace(clip, notes=(*notes, *clip.notes))
+
+
+def _find_song(manifest: Mapping[str, Any], places: Places) -> Path:
+    """Return where a job's song is now; where it was, if it is nowhere."""
     told = Path(manifest["song"])
-    places = [song] if song else [told, folder.parent / told.name]
-    found = next((place for place in places if place.is_file()), places[0])
+    near = places.now / os.path.relpath(told, places.before)
+    for path in (told, near, *(folder / told.name for folder in (places.now, *places.more))):
+        if path.is_file():
+            return path
+    digest, size = manifest["hashes"].get("song_file"), manifest.get("song_bytes")
+    noted = {"sha256": digest, "bytes": size} if digest and size else None
+    return find_file(str(told), noted, places) or told
+
+
+def _check_song(path: Path, manifest: Mapping[str, Any]) -> None:
+    """Refuse what is not the song of a job, by its bytes or its sound."""
     try:
-        regular_file(found)
+        regular_file(path)
     except MediaError as problem:
         raise MediaError(problem.what, where=problem.where, remedy="say where the song is now with --song") from None
-    if hash_file(found) != manifest["hashes"]["song"]:
-        raise MediaError("is not the song of this job", where=str(found), remedy="name the right one with --song")
-    settings = replace(settings, job=folder, mixed=mixed, ray=ray, workers=workers)
-    return make_clip(found, out, settings, progress=progress, rates=rates)
+    known = [digest for digest in (manifest["hashes"]["song"], manifest["hashes"].get("song_file")) if digest]
+    if hash_file(path) not in known and not open_track(path).is_called(*known):
+        raise MediaError("is not the song of this job", where=str(path), remedy="name the right one with --song")

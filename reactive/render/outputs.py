@@ -7,6 +7,21 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from reactive.errors import OutputError
+from reactive.files import LONGEST_NAME
+
+
+def check_name(out: Path) -> None:
+    """Check that a file may have a name before any work is done for it.
+
+    Raises
+    ------
+    OutputError
+        If it is longer than file systems take.
+    """
+    if (size := len(os.fsencode(out.name))) > LONGEST_NAME:
+        raise OutputError(
+            f"has a name of {size} bytes", where=str(out), remedy=f"choose one of at most {LONGEST_NAME} bytes"
+        )
 
 
 def check_output(out: Path, inputs: Sequence[Path], overwrite: bool) -> None:
@@ -17,6 +32,7 @@ def check_output(out: Path, inputs: Sequence[Path], overwrite: bool) -> None:
     OutputError
         If it is one of the inputs, exists without `overwrite`, or its folder can't be written.
     """
+    check_name(out)
     try:
         exists = out.exists()
     except OSError as problem:

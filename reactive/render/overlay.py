@@ -16,6 +16,7 @@ import numpy as np
 from PIL import ImageFont
 
 from reactive.errors import MediaError
+from reactive.media.fonts import font_for
 from reactive.media.picture import read_transparent
 from reactive.media.safe import read_bytes
 from reactive.media.video import rgb_pairs
@@ -24,8 +25,8 @@ from reactive.score.flash import GRID
 from reactive.timeline.captions import Caption
 from reactive.timeline.clock import frames_in, nearest_frame
 from reactive.video.codec import Codec
-from reactive.video.fonts import font_for
-from reactive.video.overlay import Font, Patch, lay_over, logo_patch, text_patch
+from reactive.video.lettering import Font
+from reactive.video.overlay import Patch, lay_over, logo_patch, text_patch
 from reactive.video.segment import SegmentEncoder
 
 MAX_FONT = 50_000_000

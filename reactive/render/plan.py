@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from reactive.timeline.clock import frames_in
+from reactive.timeline.edges import shot_edges
 from reactive.timeline.timeline import FEEDBACK, Timeline
 
 SEGMENT_SECONDS = 4.0
@@ -55,13 +56,12 @@ class Plan:
 
 def make_plan(timeline: Timeline, *, first: int, last: int, longest: int = 0) -> Plan:
     """Divide frames [first, last) of a timeline into shots and segments of at most `longest` frames (0: 4 s)."""
-    shot, source = timeline.columns["shot"], timeline.columns["source"]
-    edges = np.concatenate([[0], np.flatnonzero((np.diff(shot) != 0) | (np.diff(source) != 0)) + 1, [timeline.frames]])
+    source, edges = timeline.columns["source"], shot_edges(timeline.columns)
     longest = longest or max(1, int(frames_in(SEGMENT_SECONDS, timeline.fps)))
     segments: list[Segment] = []
     shots: list[tuple[int, int]] = []
     independent: list[np.ndarray] = []
-    for start, stop in zip(edges.tolist(), edges[1:].tolist(), strict=False):
+    for start, stop in zip(edges, edges[1:], strict=False):
         shown, end = max(start, first), min(stop, last)
         if shown >= end:
             continue

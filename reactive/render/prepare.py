@@ -132,7 +132,8 @@ def prepare_render(
         )
     sizes = [size, *(shaped_size(size, wanted) for wanted in shapes)]
     segments = SegmentStore(job, plan, keys, sizes, timeline.fps, codec, upscaling)
-    job.set_manifest(request.manifest(song, outs[0], plan, {"batch": batch, "lanes": lanes, "dtype": numbers}))
+    by_rule = {"batch": batch, "lanes": lanes, "dtype": numbers}
+    job.set_manifest(request.manifest(song, outs[0], plan, by_rule, folder=job.folder))
     # workers of other kinds must not choose another number format
     model_spec = replace(model_spec_of(settings, device), dtype=numbers)
     return PreparedRender(model_spec, spec, segments, recipe, (*model_notes(model, imagined), *notes))

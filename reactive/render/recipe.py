@@ -83,11 +83,16 @@ class Recipe(Strict):
     reactive: Word
     libraries: dict[Word, Word] = Field(max_length=50)
     machine: Word
+    # the song by its sound, and by the bytes of its file
     song: Named
+    song_file: Digest | None = None
     preset: PresetText | None
     timeline: Named | None
     lyrics: Named | None
     model: Named
+    # what is exchanged or fused into it; clips of before these had their hashes name them in `settings` only
+    loras: list[Named] = Field([], max_length=MAX_FILES)
+    vae: Named | None = None
     photos: list[Named] = Field(max_length=MAX_FILES)
     videos: list[Named] = Field([], max_length=MAX_FILES)
     # wishes for single shots, whole, and the photographs that they name
@@ -150,10 +155,13 @@ def make_recipe(
         libraries={name: version(name) for name in LIBRARIES},
         machine=f"{platform.system()} {platform.machine()}",
         song=Named(name=_clear(os.fspath(song)), sha256=track.sha256),
+        song_file=track.file_sha256 or None,
         preset=preset,
         timeline=_named(settings.timeline),
         lyrics=lyrics,
         model=Named(name=_model_name(settings.model), sha256=model.sha256),
+        loras=[_named_lora(text) for text in settings.loras],
+        vae=_named_autoencoder(settings.vae, model.family) if settings.vae else None,
         photos=[Named(name=_clear(photo), sha256=hashes[photo]) for photo in settings.photos],
         videos=[Named(name=_clear(video), sha256=hashes[video]) for video in settings.videos],
         shots=shots,
@@ -203,6 +211,7 @@ def read_recipe(clip: str | os.PathLike[str]) -> Recipe:
             *recipe.photos,
             *recipe.videos,
             *recipe.shot_photos,
+            *recipe.loras,
             recipe.logo,
         ):
             if named is not None:
@@ -232,7 +241,9 @@ def differences(then: Recipe, now: Recipe) -> list[str]:
         # older recipes do not say which number format was chosen by rule
         if after.get(name) != value and (name, value) != ("dtype", "auto")
     ]
-    for name in ("song", "preset", "timeline", "lyrics", "shots", "logo", "model"):
+    if then.song.sha256 not in (now.song.sha256, now.song_file):
+        found.append("another song")
+    for name in ("preset", "timeline", "lyrics", "shots", "logo", "model"):
         one, other = getattr(then, name), getattr(now, name)
         if (one and one.sha256) != (other and other.sha256):
             found.append(f"another {name}")
@@ -268,6 +279,20 @@ def _clear(path: str | os.PathLike[str]) -> str:
     """Return a base name without what a reader would refuse."""
     name = os.fsencode(Path(path).name).decode("utf-8", "replace")
     return plain(name).replace("\\", "_")[:255] or "unnamed"
+
+
+def _named_lora(text: str) -> Named:
+    # a preset is extracted without loading what models need
+    from reactive.diffusion.models.lora import find_lora, parse_lora
+
+    name, scale = parse_lora(text)
+    return Named(name=_clear(PureWindowsPath(name).name), sha256=find_lora(name, scale).sha256)
+
+
+def _named_autoencoder(name: str, family: Any) -> Named:
+    from reactive.diffusion.models.autoencoders import find_autoencoder, hash_autoencoder
+
+    return Named(name=_model_name(name), sha256=hash_autoencoder(find_autoencoder(name, family)))
 
 
 def _model_name(name: str) -> str:

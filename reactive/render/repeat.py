@@ -13,11 +13,14 @@ from typing import Any
 from reactive.audio.corrections import Corrections
 from reactive.audio.hear import HearingOptions
 from reactive.diffusion.backend.device import CARDS
-from reactive.diffusion.models.load import find_model, hash_folder
+from reactive.diffusion.models.catalogue import find_entry as known_model
+from reactive.diffusion.models.load import hash_weights
+from reactive.diffusion.models.lora import find_lora, parse_lora
 from reactive.diffusion.sampling.sampling import PREDICTIONS, SAMPLERS, SPACINGS
 from reactive.errors import MediaError, ModelError, ReactiveError
 from reactive.files import hash_file
 from reactive.media.safe import regular_file
+from reactive.media.sound import open_track
 from reactive.preset.archive import name_fault
 from reactive.preset.installed import PRESET_FILE
 from reactive.render.clip import Clip
@@ -56,6 +59,8 @@ def repeat_clip(
     *,
     places: Sequence[Path] = (),
     model: str | None = None,
+    loras: Sequence[Path] = (),
+    vae: str | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> RepeatedClip:
@@ -71,28 +76,34 @@ def repeat_clip(
         The clip to write.
     places
         Files, or folders in which photographs, words and timelines are looked for by name and hash.
-    model
-        Where the model is, if it is a folder.
+    model, vae
+        Where the model and its exchanged autoencoder are, if they are folders or files.
+    loras
+        Where its LoRAs are, in any order, besides `places`.
 
     Raises
     ------
     ReactiveError
         If the song, the model or a file is missing or another one; each is named by its hash.
     """
-    found = hash_file(regular_file(song))
-    if found != recipe.song.sha256:
-        raise MediaError(
-            f"is another song: sha256 {found[:12]}, and the clip was made of {recipe.song.short}", where=os.fspath(song),
-            remedy="name that song; `reactive preset extract` gives the preset for others",
-        )  # fmt: skip
+    known = [digest for digest in (recipe.song.sha256, recipe.song_file) if digest]
+    if hash_file(regular_file(song)) not in known:
+        track = open_track(song)
+        if not track.is_called(*known):
+            raise MediaError(
+                f"is another song: sha256 {track.sha256[:12]}, and the clip was made of {recipe.song.short}",
+                where=os.fspath(song), remedy="name that song; `reactive preset extract` gives the preset for others",
+            )  # fmt: skip
+    around = [Path(song).parent, Path.cwd(), *places]
     name = model or recipe.model.name
-    weights = hash_folder(find_model(name))
+    fused = _loras(recipe, [*loras, *around])
+    exchanged = vae or _autoencoder(recipe, around)
+    weights = hash_weights(name, fused, exchanged)
     if weights != recipe.model.sha256:
         raise ModelError(
             f"is another model: {weights[:12]}, and the clip was made by {recipe.model.short}", where=f"--model {name}",
-            remedy="name that model",
+            remedy="name that model" + (", its LoRAs and autoencoder" if fused or exchanged else ""),
         )  # fmt: skip
-    around = [Path(song).parent, Path.cwd(), *places]
     photos = tuple(_find(photo, around, "--photo") for photo in recipe.photos)
     videos = tuple(_find(video, around, "--video") for video in recipe.videos)
     timeline = _find(recipe.timeline, around, "--timeline") if recipe.timeline else None
@@ -115,7 +126,7 @@ def repeat_clip(
             chosen["shots"] = beside / ".toml"
             chosen["shots"].write_bytes(recipe.shots.text.encode("utf-8"))
         settings = Settings(
-            **chosen,
+            **(chosen | {"loras": fused, "vae": exchanged}),
             model=name,
             photos=photos,
             videos=videos,
@@ -129,6 +140,45 @@ def repeat_clip(
         clip = make_clip(song, out, settings, progress=progress)
     differs = differences(recipe, read_recipe(out))
     return RepeatedClip(clip, tuple(differs))
+
+
+def _loras(recipe: Recipe, places: Sequence[Path]) -> tuple[str, ...]:
+    """Return a recipe's LoRAs with their strengths, each as the file of its hash (before there were hashes, its name)."""
+    told = recipe.settings.get("loras") or []
+    if not (isinstance(told, list) and all(isinstance(text, str) for text in told)):
+        raise ReactiveError("the recipe's loras can't be used", remedy="do not trust this clip")
+    wanted = recipe.loras or [None] * len(told)
+    if len(wanted) != len(told):
+        raise ReactiveError("the recipe's loras can't be used", remedy="do not trust this clip")
+    found = []
+    for text, named in zip(told, wanted, strict=True):
+        name = parse_lora(text)[0]
+        inside = [place / name for place in places if place.is_dir()]
+        for candidate in (*places, *inside, *(folder for folder in [Path(name)] if known_model(name))):
+            try:
+                path = str(candidate)
+                if named is None or find_lora(path).sha256 == named.sha256:
+                    found.append(path + text[len(name) :])
+                    break
+            except (ReactiveError, OSError):
+                continue
+        else:
+            short = named.short if named else name
+            raise MediaError(
+                f"the recipe needs {short}, which is not here", where="--lora", remedy="name it with --lora"
+            )
+    return tuple(found)
+
+
+def _autoencoder(recipe: Recipe, places: Sequence[Path]) -> str | None:
+    """Return a recipe's exchanged autoencoder: the file or folder of its name among places, else its name."""
+    told = recipe.settings.get("vae")
+    if told is None:
+        return None
+    if not isinstance(told, str) or told.startswith((".", "/", "~")) or "\\" in told or told.count("/") > 1:
+        raise ReactiveError("the recipe's vae can't be used", remedy="do not trust this clip")
+    inside = [place / told for place in places if place.is_dir() and Path(told).name == told]
+    return next((str(path) for path in inside if path.exists()), told)
 
 
 def _hearing_options(recipe: Recipe, around: list[Path]) -> HearingOptions:

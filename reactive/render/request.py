@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from reactive.audio.corrections import Corrections
 from reactive.audio.hear import HearingOptions
+from reactive.diffusion.models.lora import parse_lora
 from reactive.errors import OutputError
 from reactive.preset.lyrics import Line
 from reactive.preset.schema import Preset
 from reactive.render.plan import Plan
 from reactive.render.store.cache_keys import differences, digest, hash_path, plain
+from reactive.render.store.given import named_in_full, noted_files
 from reactive.render.store.job import Job, entries_of
 from reactive.render.store.journal import read_journal
 
@@ -37,7 +39,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class RenderRequest:
-    """A request: the song's hash, settings, preset, words, the model's hash, and what bits rest on here."""
+    """A request: the song's hash, settings, preset, words, the model's hash, and what bits rest on here.
+
+    `song_file` is the hash of the bytes of the song's file, by which older jobs know it.
+    """
 
     song: str
     settings: Settings
@@ -46,6 +51,7 @@ class RenderRequest:
     model: str
     environment: dict[str, Any]
     notes: tuple[str, ...] = field(default=())
+    song_file: str = ""
 
     @cached_property
     def content(self) -> dict[str, Any]:
@@ -56,6 +62,11 @@ class RenderRequest:
             # what jobs did not say before there was a rule for lanes
             if f.name not in _ASIDE and not (f.name == "lanes" and self.settings.lanes < 0)
         }
+        # which weights these name is part of the model's hash
+        if self.settings.loras:
+            chosen["loras"] = [parse_lora(text)[1] for text in self.settings.loras]
+        if self.settings.vae:
+            chosen["vae"] = Path(self.settings.vae).name
         preset = self.preset.model_dump(mode="json") if self.preset is not None else None
         names = [file.name for file in (*self.settings.photos, *self.settings.videos)]
         lines = [str(line) for line in self.lines]
@@ -69,25 +80,37 @@ class RenderRequest:
         return digest([self.content, self.environment])
 
     def manifest(
-        self, song: str | os.PathLike[str], out: Path, plan: Plan, chosen: Mapping[str, Any] | None = None
+        self,
+        song: str | os.PathLike[str],
+        out: Path,
+        plan: Plan,
+        chosen: Mapping[str, Any] | None = None,
+        *,
+        folder: Path,
     ) -> dict[str, Any]:
-        """Return what a job folder says of itself: enough to go on with it, and what its exactness rests on.
+        """Return what a job `folder` says of itself: enough to go on with it, and what its exactness rests on.
 
         `chosen` is what was chosen by rule: batch, lanes and number format.
         """
-        settings = {
+        told = {
             _SAVED_AS.get(f.name, f.name): _to_json(getattr(self.settings, f.name))
             for f in dataclasses.fields(self.settings)
             if f.name not in ("job", "mixed", "ray", "workers")
         }
+        # wherever it goes on from, the files are those of where it was begun
+        settings = named_in_full(told)
         return {
             "request": self.key,
             "wish": digest(self.content),
             "song": str(Path(song).absolute()),
+            "song_bytes": Path(song).stat().st_size,
             "out": str(out.absolute()),
             "settings": settings,
+            "folder": str(folder.absolute().parent),
+            "files": noted_files(settings),
             "hashes": {
                 "song": self.song,
+                "song_file": self.song_file,
                 "model": self.model,
                 "preset": digest(self.content["preset"]),
                 "grid": digest(self.content["settings"]["wishes"]),
@@ -109,7 +132,8 @@ class RenderRequest:
         """
         before, done = job.last("manifest"), job.last("done")
         begun = any(name.startswith("segments") for name in job.entries)
-        if not begun or before is None or before["wish"] != digest(self.content):
+        wishes = [digest(self.content), *([digest({**self.content, "song": self.song_file})] if self.song_file else [])]
+        if not begun or before is None or before["wish"] not in wishes:
             return self
         changed = differences(before["environment"], self.environment)
         if not changed or (done is not None and done["request"] == before["request"]):

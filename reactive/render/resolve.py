@@ -68,7 +68,7 @@ def edited_timeline(settings: Settings, track: Track) -> Timeline:
     assert settings.timeline is not None
     timeline = load_timeline(settings.timeline)
     where = str(settings.timeline)
-    if timeline.song_sha256 != track.sha256:
+    if not track.is_called(timeline.song_sha256, timeline.file_sha256):
         raise TimelineError("was made for another song", where=where, remedy="name that song, or write a new timeline")
     for kind, option, files, named in (
         ("photographs", "--photo", settings.photos, timeline.photos),

@@ -14,6 +14,8 @@ from reactive.audio.hear import merge_saved
 from reactive.diffusion.backend.compile import check_compiler
 from reactive.diffusion.models.load import choose_device, default_threads
 from reactive.errors import OutputError
+from reactive.media.fonts import missing_letters, no_font_for
+from reactive.media.identity import carry_over
 from reactive.media.picture import parse_colour, read_picture, read_transparent
 from reactive.media.sound import open_track
 from reactive.media.video import open_film
@@ -38,7 +40,6 @@ from reactive.render.take import load_take
 from reactive.render.workers.local import Executor, LocalExecutor, render_missing
 from reactive.render.workers.segment_renderer import ModelSpec, used_prompts
 from reactive.video.codec import container_format
-from reactive.video.fonts import missing_letters
 from reactive.video.nvenc import check_encoder
 from reactive.video.upscale import Upscaling, check_upscaling
 
@@ -81,6 +82,8 @@ def make_clip(
     shapes = [parse_shape(shape) for shape in settings.also]
     outs = [out, *(shaped_name(out, shape) for shape in shapes)]
     inputs = _read_inputs(song, outs, settings)
+    for note in inputs.notes if tell is not None else ():
+        tell(note)
     check_upscaling(Upscaling(settings.upscale, settings.upscaler))
     check_encoder(settings.codec)
     device = choose_device(settings.device)
@@ -100,9 +103,18 @@ def make_clip(
     if not settings.timeline:
         settled, notes = merge_saved(track, settings.hearing)
         settings = replace(settings, hearing=settled)
+    carried = [
+        note
+        for file in (settings.timeline, settings.take, settings.shots)
+        if file and (note := carry_over(file, track))
+    ]
+    notes = (*notes, *carried)
+    if carried and inputs.shots is not None:
+        inputs = replace(inputs, shots=open_shots(inputs.shots.path))
     request = RenderRequest(
-        track.sha256, settings, inputs.preset_data, inputs.lines, weights, environment(device, threads)
-    )
+        track.sha256, settings, inputs.preset_data, inputs.lines, weights, environment(device, threads),
+        song_file=track.file_sha256,
+    )  # fmt: skip
     known = finished_clip(folder, request, outs)
     if known is not None and not settings.overwrite:
         return known
@@ -203,7 +215,7 @@ def _read_inputs(song: str | os.PathLike[str], outs: Sequence[Path], settings: S
     found = RenderInputs(preset, lyrics, shots, photos)
     shown = _check_overlay(settings, found)
     notes = [note for video in settings.videos for note in open_film(video).notes]
-    return replace(found, notes=(*notes, *shown))
+    return replace(found, notes=(*notes, *(lyrics.notes if lyrics else ()), *shown))
 
 
 def _check_overlay(settings: Settings, inputs: RenderInputs) -> list[str]:
@@ -223,7 +235,7 @@ def _check_overlay(settings: Settings, inputs: RenderInputs) -> list[str]:
     lacking = missing_letters((text for text in texts if text), font)
     if not lacking:
         return []
-    return [f"No font here has the letters {lacking[:40]}; boxes stand for them. Name a font with overlay.font."]
+    return [no_font_for(lacking)]
 
 
 def _ray_executor(

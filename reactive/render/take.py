@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import json
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
-
-import numpy as np
-import torch
 
 from reactive.audio.analysis import Analysis
 from reactive.errors import TimelineError
@@ -37,7 +34,7 @@ class Take:
 
     Attributes
     ----------
-    song_sha256, fps, seed, photos
+    song_sha256, file_sha256, fps, seed, photos
         As a timeline has them.
     preset
         Name of the preset that it begins with, among `presets`.
@@ -61,6 +58,7 @@ class Take:
     videos: tuple[str, ...] = ()
     macros: Mapping[str, float] = field(default_factory=dict)
     lyrics: Mapping[str, Sequence[Line]] = field(default_factory=dict)
+    file_sha256: str = ""
 
     def checked_presets(self, where: str = "the take") -> dict[str, Preset]:
         """Return the presets, read and checked.
@@ -85,7 +83,8 @@ def save_take(take: Take, path: Path) -> None:
         If it can't be written.
     """
     head = {
-        "version": VERSION, "song_sha256": take.song_sha256, "fps": format_fps(take.fps), "seed": take.seed,
+        "version": VERSION, "song_sha256": take.song_sha256,
+        **({"file_sha256": take.file_sha256} if take.file_sha256 else {}), "fps": format_fps(take.fps), "seed": take.seed,
         "photos": list(take.photos), "preset": take.preset, "presets": dict(take.presets),
         "videos": list(take.videos), "macros": dict(take.macros),
         "lyrics": {name: [[line.start, line.end, line.text] for line in lines] for name, lines in take.lyrics.items()},
@@ -161,7 +160,7 @@ def perform_take(
         If the take can't be read, or belongs to another song or other photographs and videos.
     """
     take, where = load_take(path), str(path)
-    if take.song_sha256 != track.sha256:
+    if not track.is_called(take.song_sha256, take.file_sha256):
         raise TimelineError("was recorded over another song", where=where, remedy="name that song")
     for kind, option, files, wanted in (
         ("photographs", "--photo", photos, take.photos), ("videos", "--video", videos, take.videos),
@@ -176,18 +175,6 @@ def perform_take(
         take.lyrics, take.macros,
     )  # fmt: skip
     return stage.fold(take.preset, take.changes)
-
-
-def darkened(
-    frames: Iterator[tuple[np.ndarray, torch.Tensor]], black: np.ndarray | None
-) -> Iterator[tuple[np.ndarray, torch.Tensor]]:
-    """Yield frames as they come, those that are black in a take (bool [frames]) as black."""
-    for numbers, pictures in frames:
-        if black is not None and black[numbers].any():
-            dark = torch.from_numpy(black[numbers]).to(pictures.device).view(-1, 1, 1, 1)
-            yield numbers, torch.where(dark, torch.zeros_like(pictures), pictures)
-        else:
-            yield numbers, pictures
 
 
 def _plain(change: Change) -> dict[str, Any]:
@@ -232,5 +219,5 @@ def _checked(data: dict[str, Any]) -> Take:
     return Take(
         str(data["song_sha256"]), fps, seed, tuple(data["photos"]), data["preset"],
         presets, tuple(changes), tuple(map(str, data.get("videos", ()))),
-        macros, lyrics,
+        macros, lyrics, str(data.get("file_sha256", "")),
     )  # fmt: skip

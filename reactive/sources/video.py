@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
@@ -54,10 +53,13 @@ class VideoSource:
         """Return the picture nearest to a time of the song, uint8 [height, width, 3]; not to be written to."""
         return self.reader.picture(self.number_at(seconds))
 
-    @property
-    def close(self) -> Callable[[], object]:
+    def picture(self, number: int) -> np.ndarray:
+        """Return the picture of a number, uint8 [height, width, 3]; not to be written to."""
+        return self.reader.picture(number)
+
+    def close(self) -> None:
         """Let go of the file; it also goes with the object."""
-        return self.reader.close
+        self.reader.close()
 
 
 def _salience(film: Film) -> np.ndarray:

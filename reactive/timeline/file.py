@@ -38,7 +38,7 @@ MAX_TEXT, MAX_NEGATIVE, MAX_NAMES = 10_000, 20_000, 10_000
 MOST = 1e12
 _REMEDY = "mend it, or write it anew with `reactive timeline`"
 _KEYS = {
-    "version", "song_sha256", "samples", "sample_rate", "fps", "frames", "title", "seed", "harmonics", "feedback_rate",
+    "version", "song_sha256", "file_sha256", "samples", "sample_rate", "fps", "frames", "title", "seed", "harmonics", "feedback_rate",
     "feedback_fresh", "phases", "photos", "cuts", "videos", "feedback_colour", "prompts", "negatives", "columns",
 }  # fmt: skip
 # curves keep so many digits after the point: far below what a picture shows
@@ -52,6 +52,7 @@ def timeline_to_text(timeline: Timeline) -> str:
     head = {
         "version": VERSIONS[0] if plain else VERSIONS[1],
         "song_sha256": timeline.song_sha256,
+        **({"file_sha256": timeline.file_sha256} if timeline.file_sha256 else {}),
         "samples": timeline.samples,
         "sample_rate": timeline.sample_rate,
         "fps": format_fps(timeline.fps),
@@ -141,7 +142,8 @@ def _checked(data: dict[str, Any]) -> Timeline:
     if len(negatives) not in (0, len(prompts)):
         raise InvalidValue("negatives must be a list as long as prompts")
     for key, values in (
-        ("title", [read_value(data, "title")]), ("song_sha256", [read_value(data, "song_sha256")]), ("prompts", prompts),
+        ("title", [read_value(data, "title")]), ("song_sha256", [read_value(data, "song_sha256"), data.get("file_sha256", "")]),
+        ("prompts", prompts),
         ("negatives", negatives), ("phases", phases), ("photos", photos), ("videos", videos),
     ):  # fmt: skip
         for text in values:
@@ -157,6 +159,7 @@ def _checked(data: dict[str, Any]) -> Timeline:
         raise InvalidValue(f"cuts are not whole numbers from 0 to {frames - 1}, the last frame")
     return Timeline(
         song_sha256=str(data["song_sha256"]),
+        file_sha256=str(data.get("file_sha256", "")),
         samples=samples,
         sample_rate=sample_rate,
         fps=fps,

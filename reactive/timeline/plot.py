@@ -16,7 +16,9 @@ from reactive.audio.plot import (
     draw_sections,
     draw_waveform,
     panels,
+    plain_texts,
     save,
+    use_fonts_for,
 )  # fmt: skip
 from reactive.timeline.clock import frame_length, frame_times
 from reactive.timeline.timeline import FEEDBACK, Timeline
@@ -26,6 +28,7 @@ PHASE_COLOURS = ("#3d6b8e", "#c98a2b", "#a63a2e", "#4d7f62", "#75529a", "#8a8d93
 READABLE = 1 / 60
 
 
+@plain_texts()
 def plot_timeline(timeline: Timeline, analysis: Analysis, path: Path, *, title: str) -> None:
     """Draw a timeline to a PNG, SVG or PDF.
 
@@ -34,6 +37,7 @@ def plot_timeline(timeline: Timeline, analysis: Analysis, path: Path, *, title: 
     OutputError
         If the name has another ending or the file can't be written.
     """
+    use_fonts_for("".join([title, timeline.title, *timeline.prompts, *timeline.phases]))
     figure, axes = panels(
         analysis, title=f"{title}: {timeline.title}", ratios=(1.6, 0.5, 2.2, 1.0, 1.0, 1.0), path=path
     )

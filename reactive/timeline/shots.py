@@ -12,6 +12,7 @@ from reactive.errors import TimelineError
 from reactive.preset.expression import closest_name
 from reactive.preset.shots import ShotEdit, Shots, changed_edit, shot_photos
 from reactive.timeline.clock import frame_length
+from reactive.timeline.edges import shot_edges
 from reactive.timeline.signals import drops
 from reactive.timeline.timeline import FEEDBACK, Timeline, derive
 
@@ -38,7 +39,7 @@ class Shot:
 
 def shots_of(timeline: Timeline, analysis: Analysis) -> list[Shot]:
     """Return a timeline's shots in order, named by the drops and sections of its song."""
-    edges = [0, *(np.flatnonzero(np.diff(timeline.columns["shot"])) + 1).tolist(), timeline.frames]
+    edges = shot_edges(timeline.columns, by_source=False)
     parts = _parts(analysis)
     counts: dict[str, int] = {}
     found = []
@@ -120,10 +121,11 @@ def change_shots(
     Raises
     ------
     TimelineError
-        If a shot does not exist, or is rolled while it is locked.
+        If the wishes belong to another song, a shot does not exist, or it is rolled while it is locked.
     PresetError
         If a value is none that its key may have.
     """
+    _check_song(timeline, edits)
     table = dict(edits.shot)
     plain = shots_of(timeline, analysis)
     for shot in [find_shot(name, plain) for name in names]:
@@ -154,8 +156,7 @@ def apply_shots(timeline: Timeline, analysis: Analysis, edits: Shots) -> tuple[T
     TimelineError
         If the wishes belong to another song.
     """
-    if edits.song_sha256 and edits.song_sha256 != timeline.song_sha256:
-        raise TimelineError("belongs to another song", where="the shots file", remedy="name another with --shots")
+    _check_song(timeline, edits)
     shots = {shot.name: shot for shot in shots_of(timeline, analysis)}
     photos = shot_photos(edits)
     columns = {name: column.copy() for name, column in timeline.columns.items()}
@@ -182,6 +183,12 @@ def apply_shots(timeline: Timeline, analysis: Analysis, edits: Shots) -> tuple[T
         photos=(*timeline.photos, *photos),
     )
     return made, [name for name in edits.shot if name not in shots]
+
+
+def _check_song(timeline: Timeline, shot_edits: Shots) -> None:
+    named = {shot_edits.song_sha256, shot_edits.file_sha256} - {""}
+    if named and not named & {timeline.song_sha256, timeline.file_sha256}:
+        raise TimelineError("belongs to another song", where="the shots file", remedy="name another with --shots")
 
 
 def _show(columns: Mapping[str, np.ndarray], here: slice, first: int, count: int) -> None:

@@ -87,6 +87,8 @@ class Timeline:
         Base names of the videos, which `source` numbers after the photographs.
     feedback_colour
         How firmly feedback keeps to the palette of its prompts, 0 to 1.
+    file_sha256
+        Hash of the bytes of the song's file; the song is recognised by either hash.
     """
 
     song_sha256: str
@@ -106,6 +108,7 @@ class Timeline:
     negatives: tuple[str, ...] = ()
     videos: tuple[str, ...] = ()
     feedback_colour: float = 0.0
+    file_sha256: str = ""
 
     @property
     def frames(self) -> int:
@@ -198,6 +201,7 @@ def build_timeline(
     _shake(columns, seed)
     return Timeline(
         song_sha256=analysis.sha256,
+        file_sha256=analysis.file_sha256,
         samples=samples,
         sample_rate=analysis.sample_rate,
         fps=fps,

@@ -13,6 +13,7 @@ import av.error
 import numpy as np
 
 from reactive.errors import OutputError
+from reactive.files import partial_path
 from reactive.media.sound import Track, resampled, stereo_blocks
 from reactive.media.tags import append_boxes
 from reactive.video.codec import HARDWARE, Codec
@@ -60,7 +61,7 @@ def join(
     whole
         Told the complete file just before it takes its name.
     """
-    partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
+    partial = partial_path(out)
     try:
         options = {"movflags": "faststart"} if container in ("mp4", "mov") else {}
         with av.open(file_url(partial), "w", format=container, options=options) as target:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import textwrap
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
-Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
+from reactive.video.lettering import Font, Run, is_plain, length_of, metrics, runs_of
+
 # from the picture's edge, in picture heights
 MARGIN = 0.06
 # a text is broken where it would take more of the picture's width
@@ -43,19 +45,42 @@ def text_patch(text: str, *, place: str, size: float, font: Font, colour: str, p
     align = "left" if "left" in place else "right" if "right" in place else "center"
     probe = ImageDraw.Draw(Image.new("L", (1, 1)))
     lines = _broken(text, font, WIDEST * picture[0] - 2 * outline)
-    box = probe.multiline_textbbox((0, 0), lines, font=font, align=align, stroke_width=outline)
-    width, height = (min(int(box[2] - box[0]) + 2, picture[0]), min(int(box[3] - box[1]) + 2, picture[1]))
-    image = Image.new("RGBA", (width, height), (0, 0, 0, 0))
-    ImageDraw.Draw(image).multiline_text(
-        (1 - box[0], 1 - box[1]),
-        lines,
-        font=font,
-        fill=colour,
-        align=align,
-        stroke_width=outline,
-        stroke_fill=(0, 0, 0, 160),
-    )
+    look: dict[str, Any] = {"stroke_width": outline}
+    ink = look | {"fill": colour, "stroke_fill": (0, 0, 0, 160)}
+    if all(is_plain(line, font) for line in lines.split("\n")):
+        box = probe.multiline_textbbox((0, 0), lines, font=font, align=align, **look)
+        image = _canvas(box, picture)
+        ImageDraw.Draw(image).multiline_text((1 - box[0], 1 - box[1]), lines, font=font, align=align, **ink)
+        return _placed(np.asarray(image), place, picture)
+    placed = _laid_out(lines, font, align, outline)
+    boxes = [probe.textbbox(at, run.text, font=run.font, anchor="ls", **look) for at, run in placed]
+    box = tuple(edge(side) for edge, side in zip((min, min, max, max), zip(*boxes, strict=True), strict=True))
+    image = _canvas(box, picture)
+    draw = ImageDraw.Draw(image)
+    for (left, down), run in placed:
+        draw.text((left + 1 - box[0], down + 1 - box[1]), run.text, font=run.font, anchor="ls", **ink)
     return _placed(np.asarray(image), place, picture)
+
+
+def _canvas(box: tuple[float, ...], picture: tuple[int, int]) -> Image.Image:
+    width, height = min(int(box[2] - box[0]) + 2, picture[0]), min(int(box[3] - box[1]) + 2, picture[1])
+    return Image.new("RGBA", (width, height), (0, 0, 0, 0))
+
+
+def _laid_out(text: str, font: Font, align: str, outline: int) -> list[tuple[tuple[float, float], Run]]:
+    """Return the runs of a text's lines, each with the left end of its baseline."""
+    rows = [runs_of(line, font) for line in text.split("\n")]
+    widths = [sum(float(run.font.getlength(run.text)) for run in row) for row in rows]
+    share = {"left": 0.0, "center": 0.5, "right": 1.0}[align]
+    placed, down = [], 0.0
+    for row, width in zip(rows, widths, strict=True):
+        above, below = (max(metrics(run.font)[side] for run in row) for side in (0, 1))
+        left, down = share * (max(widths) - width), down + above
+        for run in row:
+            placed.append(((left, down), run))
+            left += float(run.font.getlength(run.text))
+        down += below + outline
+    return placed
 
 
 def logo_patch(logo: np.ndarray, *, place: str, size: float, strength: float, picture: tuple[int, int]) -> Patch:
@@ -80,7 +105,7 @@ def lay_over(picture: np.ndarray, patch: Patch, share: float) -> None:
 
 def _broken(text: str, font: Font, width: float) -> str:
     letters = len(text)
-    while letters > 1 and max(font.getlength(line) for line in textwrap.wrap(text, letters) or [""]) > width:
+    while letters > 1 and max(length_of(line, font) for line in textwrap.wrap(text, letters) or [""]) > width:
         letters -= 1
     return "\n".join(textwrap.wrap(text, letters))
 

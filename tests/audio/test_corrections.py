@@ -22,6 +22,7 @@ from reactive.audio.corrections import (
     bar_size,
     corrections_path,
     load_corrections,
+    make_room,
     merge_corrections,
     save_corrections,
 )
@@ -151,6 +152,53 @@ def test_those_of_another_song_are_named_and_left_alone(tmp_path: Path) -> None:
     loaded, note = load_corrections(song, "b" * 64)
     assert not loaded
     assert "another song" in note
+
+
+def test_another_song_of_this_name_keeps_its_grid(tmp_path: Path) -> None:
+    song = tmp_path / "song.wav"
+    save_corrections(song, "a" * 64, Corrections(half=True), "c" * 64)
+    # neither forgetting nor correcting this song touches that of the other one
+    save_corrections(song, "b" * 64, Corrections())
+    assert load_corrections(song, "a" * 64)[0].half
+    note = make_room(song, "b" * 64)
+    assert "another song" in note
+    assert save_corrections(song, "b" * 64, Corrections(bpm=99)) == corrections_path(song)
+    assert load_corrections(song, "b" * 64) == (Corrections(bpm=99), "")
+    # when the other song is back under this name its grid is found, by either of its hashes
+    for digests in (("a" * 64,), ("d" * 64, "c" * 64)):
+        assert load_corrections(song, *digests)[0].half
+    assert make_room(song, "b" * 64) == ""
+
+
+def test_a_grid_that_can_not_be_read_is_kept_aside(tmp_path: Path) -> None:
+    song = tmp_path / "song.wav"
+    corrections_path(song).write_text('{"song_sha256": "aa", oops')
+    assert "can't be read" in make_room(song, "b" * 64)
+    save_corrections(song, "b" * 64, Corrections(bpm=99))
+    texts = [file.read_text() for file in tmp_path.iterdir()]
+    assert len(texts) == 2
+    assert any("oops" in text for text in texts)
+
+
+def test_a_grid_is_recognised_by_either_hash(tmp_path: Path) -> None:
+    song = tmp_path / "song.wav"
+    save_corrections(song, "a" * 64, Corrections(half=True), "b" * 64)
+    assert load_corrections(song, "a" * 64, "x" * 64)[0].half
+    assert load_corrections(song, "y" * 64, "b" * 64)[0].half
+    assert not load_corrections(song, "y" * 64, "x" * 64)[0].half
+    # older files hold that of the file only
+    save_corrections(song, "b" * 64, Corrections(double=True))
+    assert load_corrections(song, "y" * 64, "b" * 64)[0].double
+
+
+def test_the_longest_name_of_a_song_has_room_for_its_grid(tmp_path: Path) -> None:
+    names = ["\u591c" * 80 + "0123456789.wav", "\u591c" * 80 + "0123456780.wav", "n" * 251 + ".wav"]
+    for number, name in enumerate(names):
+        song = tmp_path / name
+        song.write_bytes(b"x")
+        assert save_corrections(song, f"{number}" * 64, Corrections(bpm=90 + number)) == corrections_path(song)
+    for number, name in enumerate(names):
+        assert load_corrections(tmp_path / name, f"{number}" * 64) == (Corrections(bpm=90 + number), "")
 
 
 @pytest.mark.parametrize(

@@ -19,11 +19,12 @@ import torch
 from reactive.diffusion.backend import fold
 from reactive.diffusion.calibration import measure_pace
 from reactive.diffusion.core import Core, FrameRequest
-from reactive.diffusion.frames import SceneInputs, independent_frames, scene_inputs
+from reactive.diffusion.frames import independent_frames
 from reactive.diffusion.lanes import feedback_frames
 from reactive.diffusion.models.conditioning import PromptBank
 from reactive.diffusion.models.load import Model, load_model
 from reactive.diffusion.motion.interpolate import sparse_frames
+from reactive.diffusion.scene import SceneInputs, scene_inputs
 from reactive.errors import ModelError
 from reactive.sources.video import VideoSource
 from reactive.timeline.timeline import FEEDBACK, Timeline

@@ -10,11 +10,12 @@ import pytest
 import torch
 
 from reactive.diffusion.core import Core, FrameRequest, from_bytes, to_bytes
-from reactive.diffusion.frames import independent_frames, scene_inputs
+from reactive.diffusion.frames import independent_frames
 from reactive.diffusion.lanes import feedback_frames
 from reactive.diffusion.models.conditioning import PromptBank
 from reactive.diffusion.models.load import load_model
 from reactive.diffusion.sampling.noise import NoisePath
+from reactive.diffusion.scene import scene_inputs
 from reactive.errors import ModelError
 from reactive.timeline.timeline import FEEDBACK
 from tests.toy import save_toy_model

@@ -13,13 +13,14 @@ import torch
 
 from reactive.diffusion.colour import palette
 from reactive.diffusion.core import Core, from_bytes, to_bytes
-from reactive.diffusion.frames import SceneInputs, frame_request, independent_frames, scene_inputs
+from reactive.diffusion.frames import frame_request, independent_frames
 from reactive.diffusion.joins import morphed, next_shot_request
 from reactive.diffusion.lanes import feedback_frames
 from reactive.diffusion.models.conditioning import PromptBank
 from reactive.diffusion.models.load import load_model
 from reactive.diffusion.motion.guide import guiding_flow
 from reactive.diffusion.palettes import first_shown
+from reactive.diffusion.scene import SceneInputs, scene_inputs
 from reactive.sources.video import VideoSource
 from reactive.timeline.timeline import FEEDBACK
 from tests.toy import flat_timeline, save_video

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from reactive.diffusion.frames import SceneInputs
 from reactive.diffusion.lanes import feedback_frames, shot_ticks
 from reactive.diffusion.sampling.noise import NoisePath
+from reactive.diffusion.scene import SceneInputs
 from reactive.timeline.timeline import FEEDBACK
 from tests.toy import flat_timeline
 

@@ -44,7 +44,7 @@ def xl(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def parts_of(folder: Path) -> dict[str, Any]:
-    model = load_model(str(folder), steps=1)
+    model = load_model(str(folder), steps=1, dtype="float32")
     parts = {"unet": model.unet, "text_encoder": model.text_encoder, "text_encoder_2": model.text_encoder_2}
     return {name: part for name, part in parts.items() if part is not None}
 
@@ -239,6 +239,67 @@ def test_loras_that_do_not_fit_leave_the_model_as_it_was(tmp_path: Path, sd: Pat
         find_lora("nothing.safetensors")
     with pytest.raises(ModelError, match="models pull lightning"):
         find_lora("lightning")
+
+
+def numbered(parts: dict[str, Any]) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """Return the matrices of a LoRA of 2022 for all attentions and gates, and what each layer's weight must change by."""
+    unet = dict(parts["unet"].named_modules())
+    # blocks down, then up, then between them; in each the gate stood between the attentions
+    blocks = [name for side in ("down_blocks", "up_blocks", "mid_block") for name in unet
+              if name.startswith(side) and name.endswith("transformer_blocks.0")]  # fmt: skip
+    attention = ("to_q", "to_k", "to_v", "to_out.0")
+    inside = [*(f"attn1.{name}" for name in attention), "ff.net.0.proj", *(f"attn2.{name}" for name in attention)]
+    text = dict(parts["text_encoder"].named_modules())
+    heads = [name for name in text if name.endswith("self_attn")]
+    order = {
+        "unet": [unet[f"{block}.{name}"] for block in blocks for name in inside],
+        "text_encoder": [
+            text[f"{head}.{name}"] for head in heads for name in ("k_proj", "v_proj", "q_proj", "out_proj")
+        ],
+    }
+    tensors, changes = {}, {}
+    for part, layers in order.items():
+        assert len(layers) >= 4
+        for number, layer in enumerate(layers):
+            up, down = matrices(layer.weight.shape, 2, number)
+            tensors |= {f"{part}:{number}:up": up, f"{part}:{number}:down": down}
+            changes[part, number] = (layer, product(up, down))
+    return tensors, changes
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_a_lora_of_2022_that_numbers_its_layers(tmp_path: Path, sd: Path, told: bool) -> None:
+    parts = parts_of(sd)
+    tensors, changes = numbered(parts)
+    file = tmp_path / "old.safetensors"
+    classes = {"unet": json.dumps(["GEGLU", "CrossAttention"]), "text_encoder": json.dumps(["CLIPAttention"])}
+    save_file(tensors, file, metadata=classes | {"unet:0:rank": "2"} if told else None)
+    before = {key: layer.weight.clone() for key, (layer, _) in changes.items()}
+    assert fuse(find_lora(str(file), 0.5), parts) == len(changes)
+    for key, (layer, change) in changes.items():
+        assert torch.allclose(layer.weight, before[key] + 0.5 * change, atol=1e-5), key
+    # of another model it would land anywhere
+    for lost in ("unet:0:up", "text_encoder:1:down"):
+        save_file({key: value for key, value in tensors.items() if key != lost}, file)
+        with pytest.raises(ModelError, match="numbers its layers"):
+            fuse(find_lora(str(file)), parts)
+
+
+def test_configurations_with_a_byte_order_mark_are_read(tmp_path: Path, sd: Path) -> None:
+    folder = tmp_path / "marked"
+    shutil.copytree(sd, folder)
+    plain = load_model(str(sd), steps=1)
+    marked = 0
+    for file in folder.rglob("*.json"):
+        file.write_text(file.read_text(encoding="utf-8"), encoding="utf-16" if marked == 1 else "utf-8-sig")
+        marked += 1
+    for file in folder.rglob("merges.txt"):
+        file.write_text(file.read_text(encoding="utf-8"), encoding="utf-8-sig")
+    assert marked > 5
+    model = load_model(str(folder), steps=1)
+    for one, other in ((plain.unet, model.unet), (plain.vae, model.vae), (plain.text_encoder, model.text_encoder)):
+        assert all(torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
+    assert model.tokenizer("abc").input_ids == plain.tokenizer("abc").input_ids
 
 
 def test_the_strength_stands_after_a_colon() -> None:

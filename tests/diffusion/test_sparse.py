@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from reactive.diffusion.frames import SceneInputs
 from reactive.diffusion.motion.interpolate import imagined_frames, sparse_frames
 from reactive.diffusion.sampling.noise import NoisePath
+from reactive.diffusion.scene import SceneInputs
 from tests.toy import flat_timeline
 
 needs_cv2 = pytest.mark.skipif(importlib.util.find_spec("cv2") is None, reason="needs the extra [flow]")

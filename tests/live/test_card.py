@@ -79,7 +79,7 @@ def test_when_memory_runs_out_the_engine_goes_on_in_smaller_batches(
         assert material.batch in (1, 2)
         assert f"batches of {material.batch}" in str(engine.note)
         # an edit keeps to it
-        assert material.cores(engine.timeline)[0].batch == material.batch
+        assert material.imaginer(engine.timeline).core.batch == material.batch
         room[0] = 0
         session.seek(4.0, True)
         until(lambda: engine.error is not None)

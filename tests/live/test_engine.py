@@ -19,9 +19,10 @@ import pytest
 import torch
 
 from reactive.diffusion.core import Core
-from reactive.diffusion.frames import independent_frames, scene_inputs
+from reactive.diffusion.frames import independent_frames
 from reactive.diffusion.models.conditioning import PromptBank
 from reactive.diffusion.models.load import default_batch
+from reactive.diffusion.scene import scene_inputs
 from reactive.errors import PresetError, TimelineError
 from reactive.live.estimate import Estimate
 from reactive.live.material import PreviewOptions, load_material
@@ -87,9 +88,9 @@ def test_the_final_clip_shows_what_the_preview_showed(session: Session, tmp_path
         for _, pictures in independent_frames(core, scene_inputs(final, core, {}), frames)
         for picture in pictures.numpy()
     ]
-    ours_core, _, scene = material.cores(live)
-    assert ours_core.batch != core.batch
-    ours = [picture for _, pictures in independent_frames(ours_core, scene, frames) for picture in pictures.numpy()]
+    imaginer = material.imaginer(live)
+    assert imaginer.core.batch != core.batch
+    ours = [picture for _, pictures in imaginer.independent(frames) for picture in pictures.numpy()]
     assert len(ours) == len(theirs) > 10
     assert np.abs(np.stack(ours).astype(int) - np.stack(theirs)).max() <= 2
     assert np.abs(ours[0].astype(int) - ours[-1]).mean() > 2

@@ -14,7 +14,7 @@ import pytest
 
 pytest.importorskip("aiohttp", reason="the extra [preview] is not installed")
 
-from reactive.live import engine as engine_room
+from reactive.diffusion.imaginer import Imaginer
 from reactive.live.engine import CATCH_UP
 from reactive.live.estimate import Estimate
 from reactive.live.material import PreviewOptions, load_material
@@ -29,16 +29,16 @@ STEPS: threading.Semaphore | None = None
 @pytest.fixture
 def slow(beat_wav: Path, toy_model: Path, live_preset: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Session]:
     """A session whose feedback takes longer than the song."""
-    real = engine_room.feedback_frames
+    real = Imaginer.feedback
 
-    def dawdling(*arguments: Any) -> Iterator[Any]:
-        for step in real(*arguments):
+    def dawdling(*arguments: Any, **more: Any) -> Iterator[Any]:
+        for step in real(*arguments, **more):
             time.sleep(TICK)
             if STEPS is not None:
                 assert STEPS.acquire(timeout=240)
             yield step
 
-    monkeypatch.setattr(engine_room, "feedback_frames", dawdling)
+    monkeypatch.setattr(Imaginer, "feedback", dawdling)
     options = PreviewOptions(preset=str(live_preset), model=str(toy_model), steps=1, threads=1, fps=Fraction(24))
     session = Session(load_material(beat_wav, options), lambda frames: None, (str(live_preset),))
     session.engine.start()

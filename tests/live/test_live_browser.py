@@ -56,4 +56,4 @@ def test_the_page_of_a_live_input(serving: Any, tmp_path: Path) -> None:
             message = json.loads(entry["message"])["message"]
             if message["method"] == "Network.requestWillBeSent":
                 asked = message["params"]["request"]["url"]
-                assert asked.startswith((f"http://127.0.0.1:{address.port}/", "blob:", "data:", "chrome:")), asked
+                assert asked.startswith((f"http://127.0.0.1:{address.port}/", "blob:", "data:", "chrome")), asked

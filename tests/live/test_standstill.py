@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from reactive.live.picture_store import Picture
 from reactive.live.session import Session
 from reactive.live.stride import STRIDES, StrideControl
 from reactive.live.transport import Transport
-from reactive.timeline.timeline import FEEDBACK
+from reactive.timeline.timeline import FEEDBACK, Timeline
 
 
 @pytest.fixture(scope="module")
@@ -185,3 +186,78 @@ def test_the_loop_s_end_is_known() -> None:
     assert Transport(20.0, 15.0, True, 100.0, (10.0, 14.0)).until_loop_ends(100.0) == 0
     assert Transport(20.0, 12.0, False, 100.0, (10.0, 14.0)).until_loop_ends(101.0) is None
     assert Transport(20.0, 12.0, True, 100.0).until_loop_ends(101.0) is None
+
+
+def work(engine: Engine) -> list[int]:
+    """Do the next piece of work of an engine whose thread is not started; return the frames that are new."""
+    piece = engine._next()
+    if piece is None:
+        return []
+    pictures = piece()
+    engine._keep(engine._scene, pictures)
+    return [frame for frame, _ in pictures]
+
+
+def pictures_of(engine: Engine, frames: range) -> list[bytes]:
+    """Return the pictures of frames, those that are missing imagined from their shot's start."""
+    assert engine.prepare(frames.start) is not None
+    while engine.status().prepared is not None:
+        work(engine)
+    return [picture.jpeg for frame in frames if (picture := engine.store.get(frame))]
+
+
+def changed(timeline: Timeline, name: str, first: int) -> Timeline:
+    """Return a timeline with another value of a column from a frame on."""
+    columns = {**timeline.columns, name: timeline.columns[name].copy()}
+    columns[name][first:] = 0.31
+    return replace(timeline, columns=columns)
+
+
+def test_a_change_within_a_feedback_shot_goes_on_from_the_picture_at_the_playhead(engine: Engine) -> None:
+    start, stop = fed(engine)
+    engine.wanted = True
+    at = start + 20
+    play(engine, start)
+    while at + 6 not in engine.store:
+        assert work(engine)
+    play(engine, at)
+    # a slider that changes the whole shot
+    engine.set_timeline(changed(engine.timeline, "strength", start))
+    assert not any(frame in engine.store for frame in range(start, stop))
+    made = work(engine) + work(engine)
+    assert made
+    assert at - 6 < min(made) <= at + 1
+    # the music goes on, and the shot goes on with it
+    play(engine, at + 10)
+    while at + 20 not in engine.store:
+        assert (new := work(engine))
+        assert min(new) > at - 6
+    # seen again, it is what the clip shows
+    shown = range(at + 1, at + 20)
+    assert pictures_of(engine, shown) == pictures_of(another(engine), shown)
+
+
+def test_a_change_later_in_a_feedback_shot_leaves_what_comes_before_it(engine: Engine) -> None:
+    start, _ = fed(engine)
+    engine.wanted = True
+    at = start + 20
+    play(engine, start)
+    while at + 6 not in engine.store:
+        assert work(engine)
+    before = engine.store.get(at)
+    assert before is not None
+    play(engine, at)
+    engine.set_timeline(changed(engine.timeline, "strength", at + 6))
+    assert engine.store.get(at) is before
+    while at + 24 not in engine.store:
+        assert (new := work(engine))
+        assert min(new) > at
+    after = [engine.store.get(frame) for frame in range(start, at + 24)]
+    assert [picture.jpeg for picture in after if picture] == pictures_of(another(engine), range(start, at + 24))
+
+
+def another(engine: Engine) -> Engine:
+    """Return another engine that shows the same timeline and has imagined nothing."""
+    session = Session(engine.material, lambda frames: None, (engine.material.options.preset,))
+    session.engine.set_timeline(engine.timeline)
+    return session.engine

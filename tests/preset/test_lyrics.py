@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from reactive.preset.lyrics import Line, decoded, load_lyrics, parse_lyrics
+from reactive.preset.lyrics import Line, decoded, load_lyrics, open_lyrics, parse_lyrics
 
 
 def told(text: str) -> list[tuple[float, str]]:
@@ -64,3 +64,21 @@ def test_unicode_in_all_its_forms(tmp_path: Path, encoding: str, marked: bool) -
 )
 def test_the_old_code_pages(page: str, words: str) -> None:
     assert decoded(words.encode(page)) == words
+
+
+@pytest.mark.parametrize(
+    ("text", "kept", "dropped"),
+    [
+        ("[ar:A band]\n[00:01.00]one\n\n[00:02.00]\n[length: 3:10]\n", 1, 0),
+        ("A title\n[00:01.00]one\n  no stamp here\n[00:02.00]two\n", 2, 2),
+        ("[00:01.00]one\n[00:01.00]at once\n[00:02.00]two\n", 2, 1),
+        ("1\n00:00:02,000 --> 00:00:01,000\nbackwards\n\n2\n00:00:03,000 --> 00:00:04,000\nright\n", 1, 1),
+        ("WEBVTT\n\nNOTE a comment\n\n00:01.000 --> 00:02.000\none\n", 1, 0),
+    ],
+)
+def test_lines_that_are_dropped_are_counted(tmp_path: Path, text: str, kept: int, dropped: int) -> None:
+    (tmp_path / "w.lrc").write_text(text)
+    words = open_lyrics(tmp_path / "w.lrc")
+    assert (len(words.lines), words.dropped) == (kept, dropped)
+    assert len(words.notes) == bool(dropped)
+    assert all(str(dropped) in note and "w.lrc" in note for note in words.notes)

@@ -301,7 +301,9 @@ def test_a_job_of_before_lanes_had_a_shape_keeps_its_own(
     out = tmp_path / "clip.mp4"
     before = make_clip(song, out, replace(chosen, lanes=-1))
     manifest = read_manifest(before.job)
-    assert (manifest["batch"], manifest["lanes"], manifest["dtype"]) == (4, 4, "float32")
+    assert (manifest["batch"], manifest["lanes"]) == (4, 4)
+    # CPUs that multiply bfloat16 compute in it
+    assert manifest["dtype"] in ("float32", "bfloat16")
     # as such jobs have it
     del manifest["settings"]["lanes"]
     write_manifest(before.job, manifest)

@@ -25,6 +25,7 @@ from reactive.preset.library import find_preset
 from reactive.render import run
 from reactive.render.recipe import ASIDE, FILES, Recipe, differences, read_recipe
 from reactive.render.repeat import repeat_clip
+from reactive.sources.imagery import find_picture
 from reactive.video.mark import SOURCE_TYPE
 from tests.toy import beat_song, save_toy_model, write_song
 
@@ -105,6 +106,21 @@ def test_every_setting_is_in_the_recipe_or_decides_nothing(room: Path) -> None:
     kept = set(read_recipe(room / "clip.mp4").settings)
     names = {field.name for field in dataclasses.fields(Settings)}
     assert kept == names - {*FILES, *ASIDE}
+
+
+def test_credits_name_the_librarys_pictures_and_not_the_bands_own(tmp_path: Path, room: Path, toy_model: Path) -> None:
+    lighthouse = find_picture("lighthouse")
+    out = tmp_path / "clip.mp4"
+    make_clip(room / "song.wav", out, chosen(room, toy_model, photos=(lighthouse.path, room / "band.png")))
+    done = CliRunner().invoke(main, ["export", str(out), "--credits"])
+    assert done.exit_code == 0, done.output
+    assert done.output.count("\n") == 1
+    for said in (lighthouse.caption, lighthouse.author, lighthouse.licence, "https://github.com/"):
+        assert said in done.output
+    (told,) = json.loads(CliRunner().invoke(main, ["export", str(out), "--credits", "--json"]).output)["credits"]
+    assert told["name"] == "lighthouse"
+    own = CliRunner().invoke(main, ["export", str(room / "clip.mp4"), "--credits"])
+    assert own.output == "It shows no photograph of the library.\n"
 
 
 def test_the_clip_again_bit_for_bit(tmp_path: Path, room: Path, toy_model: Path) -> None:

@@ -1,8 +1,8 @@
 """The pictures ember learns from: manifest, split, crops.
 
-The manifest (``manifest.tsv`` beside this file) names every picture with its Debian package, the path in it, its
-licence, captions and tags. Pictures whose number is divisible by 8 are held out for evaluation and never trained on.
-Pictures whose licence is not resolved to a named free one are left out altogether.
+The manifest (``manifest.tsv`` beside this file) names every picture with its Debian package, the path in it, author and
+licence as the package's debian/copyright says them, captions and tags. Pictures whose number is divisible by 8 are held out
+for evaluation and never trained on. Only what is CC or in the public domain stands in it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ import torch
 from PIL import Image
 
 MANIFEST = Path(__file__).with_name("manifest.tsv")
-UNRESOLVED = "see debian/copyright"
 HELD_OUT_EVERY = 8
 
 
@@ -32,10 +31,9 @@ class Captioned:
 
 
 def manifest_rows(path: Path = MANIFEST) -> list[dict[str, str]]:
-    """Return the manifest's rows whose licence is a named free one."""
+    """Return the manifest's rows."""
     with path.open(newline="", encoding="utf-8") as handle:
-        rows = list(csv.DictReader(handle, delimiter="\t"))
-    return [row for row in rows if row["licence"] != UNRESOLVED]
+        return list(csv.DictReader(handle, delimiter="\t"))
 
 
 def is_held_out(name: str) -> bool:

@@ -61,10 +61,10 @@ def export(work: Path, out: Path, *, weights: str, share: float = 1.0) -> None:
 
 
 def attribution() -> str:
-    """Return the list of the pictures trained on: file, package, path and licence, tab-separated."""
+    """Return the list of the pictures trained on: file, package, path, author and licence, tab-separated."""
     rows = [row for row in data.manifest_rows() if not data.is_held_out(row["file"])]
-    lines = ["\t".join((row["file"], row["debian_package"], row["path_in_package"], row["licence"])) for row in rows]
-    return "\n".join(["file\tdebian_package\tpath_in_package\tlicence", *lines]) + "\n"
+    columns = ("file", "debian_package", "path_in_package", "author", "licence")
+    return "".join("\t".join(line) + "\n" for line in (columns, *([row[name] for name in columns] for row in rows)))
 
 
 def main() -> None:

@@ -8,8 +8,9 @@ of 36, and 38 instead of 30 beside an encoder.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TypeVar
 
 import torch
@@ -22,6 +23,17 @@ MIN_PART = 2
 def part_count(batch: int, threads: int) -> int:
     """Return into how many equal parts a batch is split for so many processor threads."""
     return next(parts for parts in range(min(threads, max(batch // MIN_PART, 1)), 0, -1) if batch % parts == 0)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let this thread compute alone meanwhile."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 class BatchSplitter:
@@ -55,4 +67,6 @@ class BatchSplitter:
         finally:
             # MKL's number is one for all threads, so it has to be what the caller is used to
             torch.set_num_threads(self.threads)
-        return tuple(torch.cat(parts) for parts in zip(*done, strict=True))
+        # memory is the limit of copying, not the processor
+        with one_thread():
+            return tuple(torch.cat(parts) for parts in zip(*done, strict=True))

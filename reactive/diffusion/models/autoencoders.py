@@ -12,6 +12,7 @@ import torch
 from reactive.diffusion.models.catalogue import find_entry, read_json, small_autoencoder
 from reactive.diffusion.models.families import Family
 from reactive.diffusion.models.locate import cached, hash_files
+from reactive.diffusion.models.marks import without_marks
 from reactive.diffusion.models.pickles import refuse_pickle, require_safetensors, safe_options, unloadable
 from reactive.errors import ModelError
 
@@ -88,7 +89,8 @@ def load_autoencoder(folder: Path, name: str, dtype: torch.dtype, channels: int,
         raise ModelError(f"has an autoencoder of class {kind}, which is not known here", where=name, remedy=remedy)
     require_safetensors(folder, name)
     try:
-        vae = classes[kind].from_pretrained(folder, torch_dtype=dtype, **safe_options(folder))
+        with without_marks(folder) as plain:
+            vae = classes[kind].from_pretrained(plain, torch_dtype=dtype, **safe_options(plain))
     except (OSError, ValueError, RuntimeError, KeyError, TypeError) as problem:
         raise unloadable(problem, name) from None
     _check_channels(int(vae.config.latent_channels), channels, name)

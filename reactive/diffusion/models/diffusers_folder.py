@@ -13,6 +13,7 @@ from reactive.diffusion.models.catalogue import find_entry, read_defaults, read_
 from reactive.diffusion.models.families import FAMILIES, SDXL, Family, family_of
 from reactive.diffusion.models.few_step import few_step_of
 from reactive.diffusion.models.locate import hash_files
+from reactive.diffusion.models.marks import without_marks
 from reactive.diffusion.models.pickles import require_safetensors, safe_options, unloadable
 from reactive.errors import ModelError
 
@@ -61,14 +62,14 @@ def load_folder(folder: Path, name: str, dtype: torch.dtype) -> ModelParts:
     classes = {"text_encoder": CLIPTextModel, "text_encoder_2": CLIPTextModelWithProjection}
     modules: dict[str, Any] = {}
     try:
-        modules["unet"] = UNet2DConditionModel.from_pretrained(
-            folder / "unet", torch_dtype=dtype, **safe_options(folder / "unet")
-        )
+        with without_marks(folder / "unet") as plain:
+            modules["unet"] = UNet2DConditionModel.from_pretrained(plain, torch_dtype=dtype, **safe_options(plain))
         for part in family.parts:
-            if part in classes:
-                modules[part] = classes[part].from_pretrained(folder / part, dtype=dtype, **safe_options(folder / part))
-            elif part.startswith("tokenizer"):
-                modules[part] = CLIPTokenizer.from_pretrained(folder / part, local_files_only=True)
+            with without_marks(folder / part) as plain:
+                if part in classes:
+                    modules[part] = classes[part].from_pretrained(plain, dtype=dtype, **safe_options(plain))
+                elif part.startswith("tokenizer"):
+                    modules[part] = CLIPTokenizer.from_pretrained(plain, local_files_only=True)
     except (OSError, ValueError, RuntimeError, KeyError, TypeError) as problem:
         raise unloadable(problem, name) from None
     modules["vae"] = load_autoencoder(folder / "vae", name, dtype, modules["unet"].config.in_channels)

@@ -25,19 +25,22 @@ from reactive.diffusion.backend.device import choose_device as choose_device
 from reactive.diffusion.backend.device import default_batch as default_batch
 from reactive.diffusion.backend.device import default_threads as default_threads
 from reactive.diffusion.backend.fold import fold_decoder, fold_encoder
+from reactive.diffusion.backend.fuse import can_fuse, fuse_relu
 from reactive.diffusion.backend.graphs import graphs_for
 from reactive.diffusion.backend.half import usable_dtype
 from reactive.diffusion.backend.out_of_memory import loading
 from reactive.diffusion.backend.shapes import memory_class
 from reactive.diffusion.models.autoencoders import find_autoencoder, hash_autoencoder, load_autoencoder
 from reactive.diffusion.models.catalogue import EMBER as EMBER
-from reactive.diffusion.models.diffusers_folder import load_folder
+from reactive.diffusion.models.catalogue import read_json
+from reactive.diffusion.models.diffusers_folder import folder_family, load_folder
 from reactive.diffusion.models.families import SDXL, guidance_embedding
 from reactive.diffusion.models.locate import find_model as find_model
+from reactive.diffusion.models.locate import hash_files
 from reactive.diffusion.models.locate import hash_folder as hash_folder
-from reactive.diffusion.models.lora import find_lora, fuse, parse_lora
+from reactive.diffusion.models.lora import Lora, find_lora, fuse, parse_lora
 from reactive.diffusion.models.model import Model as Model
-from reactive.diffusion.models.single_file import CONFIGS, load_file
+from reactive.diffusion.models.single_file import CONFIGS, hash_single, load_file, read_header
 from reactive.diffusion.models.text_encoders import OWN_MEMORY
 from reactive.diffusion.sampling.sampling import NO_OVERRIDES, read_sampling
 
@@ -100,12 +103,12 @@ def load_model(
     for adapter in adapters:
         fuse(adapter, modules)
         defaults |= adapter.defaults
-        sha256 = _chained(sha256, f"lora {adapter.scale!r} {adapter.sha256}")
+        sha256 = _with_lora(sha256, adapter)
     if vae is not None:
         folder = find_autoencoder(vae, parts.family)
         described = config or CONFIGS / ("sdxl" if parts.family is SDXL else "sd1")
         modules["vae"] = load_autoencoder(folder, vae, number_format, modules["unet"].config.in_channels, described)
-        sha256 = _chained(sha256, f"vae {hash_autoencoder(folder)}")
+        sha256 = _with_autoencoder(sha256, folder)
     short = found.name if found.is_file() else name
     sampling = read_sampling(
         parts.scheduler, defaults, name=short, steps=steps, overrides=overrides, recognized_as=parts.recognized_as
@@ -122,6 +125,8 @@ def load_model(
     for half, fold in ((modules["vae"].decoder, fold_decoder), (modules["vae"].encoder, fold_encoder)):
         if isinstance(getattr(half, "layers", None), torch.nn.Sequential):
             half.layers = fold(half.layers)
+            if where.type == "cpu" and not compiled and can_fuse(vae_format):
+                half.layers = fuse_relu(half.layers)
     if compiled:
         compile_networks(modules, where.type)
     unet = modules["unet"]
@@ -149,6 +154,34 @@ def load_model(
         notes=notes,
         **modules,
     )
+
+
+def hash_weights(name: str, loras: Sequence[str] = (), vae: str | None = None) -> str:
+    """Return the hash that `load_model` gives a model with LoRAs and an exchanged autoencoder, without loading it.
+
+    Raises
+    ------
+    ModelError
+        As `load_model`.
+    """
+    found = find_model(name)
+    if found.is_file():
+        header = read_header(found, name)
+        family, sha256 = header.family, hash_single(found, CONFIGS / header.config)
+    else:
+        family = folder_family(found, read_json(found / "model_index.json", name), name)
+        sha256 = hash_files(found, family.parts)
+    for text in loras:
+        sha256 = _with_lora(sha256, find_lora(*parse_lora(text)))
+    return sha256 if vae is None else _with_autoencoder(sha256, find_autoencoder(vae, family))
+
+
+def _with_lora(sha256: str, adapter: Lora) -> str:
+    return _chained(sha256, f"lora {adapter.scale!r} {adapter.sha256}")
+
+
+def _with_autoencoder(sha256: str, place: Path) -> str:
+    return _chained(sha256, f"vae {hash_autoencoder(place)}")
 
 
 def _chained(sha256: str, what: str) -> str:

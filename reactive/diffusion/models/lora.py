@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from reactive.diffusion.lora_keys import PARTS, Strength, name_of, strengths_of
 from reactive.diffusion.models.catalogue import find_entry, read_defaults
 from reactive.diffusion.models.few_step import FewStep, few_step_of
 from reactive.diffusion.models.locate import cached
+from reactive.diffusion.models.numbered_lora import named_layers, numbered_name
 from reactive.diffusion.models.pickles import refuse_pickle
 from reactive.diffusion.sampling.sampling import CLASSES
 from reactive.errors import ModelError
@@ -31,8 +33,6 @@ _OTHER_KINDS = {
 }  # fmt: skip
 # where diffusers keeps PEFT's configuration since 0.34
 _TOLD = "lora_adapter_metadata"
-# the first program for LoRAs of pictures
-_NUMBERED = re.compile(r"[\w]+:\d+:(?:up|down)")
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,15 @@ def fuse(lora: Lora, modules: dict[str, Any]) -> int:
         If the file can't be read, is of another kind, or belongs to another model.
     """
     where = f"--lora {lora.name}"
-    layers = read_layers(lora.path, where)
+    layers: Mapping[tuple[str, str], Mapping[str, torch.Tensor]] = read_layers(lora.path, where)
+    if any(layer.startswith("#") for _, layer in layers):
+        named = named_layers(layers, modules, _metadata(lora.path))
+        if named is None:
+            raise ModelError(
+                "it numbers its layers, and they are not those of this model", where=where,
+                remedy="use a LoRA made for this family of models",
+            )  # fmt: skip
+        layers = named
     pending: list[tuple[torch.nn.Parameter, torch.Tensor]] = []
     names = {part: _flat_names(module) for part, module in modules.items() if part in PARTS}
     blocks = int(modules["unet"].config.layers_per_block)
@@ -158,13 +166,12 @@ def read_layers(path: Path, where: str) -> dict[tuple[str, str], dict[str, torch
     ModelError
         If it can't be read or holds something else.
     """
-    from safetensors import SafetensorError, safe_open
+    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     try:
         tensors = load_file(path)
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
+        metadata = _metadata(path)
     except (OSError, SafetensorError, ValueError) as problem:
         what = " ".join(str(problem).split())[:120]
         raise ModelError(f"can't be read ({what})", where=where, remedy="fetch it again") from None
@@ -173,12 +180,7 @@ def read_layers(path: Path, where: str) -> dict[tuple[str, str], dict[str, torch
         for sign, kind in _OTHER_KINDS.items():
             if sign in key:
                 raise ModelError(f"is a {kind} file", where=where, remedy="use a LoRA; other kinds are not known here")
-        if _NUMBERED.fullmatch(key):
-            raise ModelError(
-                "is a LoRA of 2022 that numbers its layers and does not name them", where=where,
-                remedy="convert it to today's names first",
-            )  # fmt: skip
-        name = name_of(key)
+        name = numbered_name(key) or name_of(key)
         if name is None:
             raise ModelError(f"is no LoRA: it holds {key[:80]}", where=where, remedy="use a LoRA file")
         part, layer, kind = name
@@ -194,6 +196,13 @@ def read_layers(path: Path, where: str) -> dict[tuple[str, str], dict[str, torch
             if alpha is not None:
                 matrices["alpha"] = torch.tensor(alpha)
     return layers
+
+
+def _metadata(path: Path) -> dict[str, str]:
+    from safetensors import safe_open
+
+    with safe_open(path, framework="pt") as file:
+        return file.metadata() or {}
 
 
 def _strengths(path: Path, metadata: dict[str, str], where: str) -> dict[str, Strength]:
@@ -213,7 +222,7 @@ def _strengths(path: Path, metadata: dict[str, str], where: str) -> dict[str, St
         raise ModelError(f"{named} {problem}", where=where, remedy="fetch it again") from None
 
 
-def _change(matrices: dict[str, torch.Tensor], shape: torch.Size) -> torch.Tensor | None:
+def _change(matrices: Mapping[str, torch.Tensor], shape: torch.Size) -> torch.Tensor | None:
     """Return (alpha / rank) x up @ down in the shape of a weight, float32, or None if it does not fit."""
     up, down = matrices["up"].float(), matrices["down"].float()
     if up.ndim < 2 or down.ndim < 2 or not up.numel() or not down.numel():

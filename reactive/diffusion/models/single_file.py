@@ -160,17 +160,22 @@ def load_file(path: Path, name: str, dtype: torch.dtype, config: Path | None = N
         if missing:
             raise ModelError(f"{part} lacks {missing[0]}", where=name, remedy="fetch it again")
     scheduler = header.scheduler(read_json(folder / "scheduler" / "scheduler_config.json", name))
-    digest = hash_file(path)
-    described = "".join(file.read_text(encoding="utf-8") for file in sorted(folder.rglob("*.json")))
     return ModelParts(
         family=family,
         modules=parts,
         scheduler=scheduler,
         defaults=header.defaults,
         zero_negative=bool(index.get("force_zeros_for_empty_prompt", family is SDXL)),
-        sha256=hashlib.sha256(f"{digest} {described}".encode()).hexdigest(),
+        sha256=hash_single(path, folder),
         recognized_as=header.recognized_as,
     )
+
+
+def hash_single(path: Path, config: Path) -> str:
+    """Return one sha256 over a single file and the folder that describes it."""
+    digest = hash_file(path)
+    described = "".join(file.read_text(encoding="utf-8") for file in sorted(config.rglob("*.json")))
+    return hashlib.sha256(f"{digest} {described}".encode()).hexdigest()
 
 
 @contextmanager

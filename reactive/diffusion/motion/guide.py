@@ -6,9 +6,8 @@ from fractions import Fraction
 
 import torch
 
-from reactive.diffusion.frames import SceneInputs
 from reactive.diffusion.motion.flow import flow_between
-from reactive.timeline.clock import frame_time
+from reactive.diffusion.scene import SceneInputs
 
 
 def guiding_flow(scene: SceneInputs, shot: int, start: Fraction, stop: Fraction) -> torch.Tensor | None:
@@ -28,8 +27,8 @@ def guiding_flow(scene: SceneInputs, shot: int, start: Fraction, stop: Fraction)
     if number < 0 or share <= 0:
         return None
     video = scene.videos[len(timeline.photos) + number]
-    early, late = (video.number_at(frame_time(position, timeline.fps)) for position in (start, stop))
+    early, late = (video.number_at(scene.seconds(position)) for position in (start, stop))
     # where the video begins again, nothing moved from its last picture to its first
     if late <= early:
         return None
-    return share * flow_between(video.reader.picture(late), video.reader.picture(early))
+    return share * flow_between(video.picture(late), video.picture(early))

@@ -14,10 +14,12 @@ import numpy as np
 import torch
 
 from reactive.diffusion.core import Core
-from reactive.diffusion.frames import SceneInputs, independent_pictures
+from reactive.diffusion.frames import independent_pictures
 from reactive.diffusion.motion.flow import Between
 from reactive.diffusion.motion.lens import through_lens
+from reactive.diffusion.scene import SceneInputs
 from reactive.timeline.clock import tick_positions
+from reactive.timeline.edges import shot_around
 from reactive.timeline.timeline import Timeline
 
 
@@ -69,9 +71,9 @@ def _keys(timeline: Timeline, frames: np.ndarray, rate: Fraction) -> np.ndarray:
     shot = timeline.columns["shot"]
     parts = []
     for number in np.unique(shot[frames]):
-        start, stop = (int(np.searchsorted(shot, number, side=side)) for side in ("left", "right"))
+        ours = frames[shot[frames] == number]
+        start, stop = shot_around(timeline.columns, int(ours[0]))
         keys = imagined_frames(timeline, start, stop, rate)
-        ours = frames[(frames >= start) & (frames < stop)]
         first = int(np.searchsorted(keys, ours[0], side="right")) - 1
         last = int(np.searchsorted(keys, ours[-1], side="left"))
         parts.append(keys[first : last + 1])

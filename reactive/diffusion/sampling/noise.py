@@ -16,8 +16,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import numpy as np
 import torch
 
+from reactive.diffusion.backend.parallel import one_thread
+
 # fresh noise of feedback ticks lies beyond all harmonics of a seed
 _FRESH = 1 << 32
+# seeds of a picture's further steps lie so many bits above its own
+_SISTER = 48
 # the lanes of a batch may each have a seed of their own
 _KEPT_SEEDS = 48
 # bytes of coefficients that a device keeps beside its model
@@ -69,7 +73,9 @@ class NoisePath:
         # one product of fixed shape an item: its bits can't depend on what else is in a batch
         row = torch.from_numpy(basis.astype(np.float32))
         if self.device.type == "cpu":
-            return (row[None] @ self._of(seed)).view(self.shape)
+            # so small a product is done before a second thread has begun; beside an encoder two wait for each other for long
+            with one_thread():
+                return (row[None] @ self._of(seed)).view(self.shape)
         # no matrix product: on a GPU those may round to TF32
         return (self._on_device(seed) * row.to(self.device)[:, None]).sum(0).view(self.shape)
 
@@ -112,6 +118,15 @@ class NoisePath:
                 self._coefficients.popitem(last=False)
         self._coefficients.move_to_end(seed)
         return self._coefficients[seed]
+
+
+def walk_noises(path: NoisePath, seed: int, walk: float, count: int) -> tuple[torch.Tensor, ...]:
+    """Return the noise of a walk, and for further steps that of sister seeds on the same walk.
+
+    This is the one rule for what a seed means to a picture: sisters move as smoothly as the first, so a clip of several steps does
+    not flicker.
+    """
+    return tuple(path.at(seed + (step << _SISTER), walk) for step in range(count))
 
 
 def _normal(seed: int, counter: int, size: int) -> np.ndarray:

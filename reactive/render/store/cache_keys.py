@@ -9,6 +9,7 @@ import platform
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
+from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,7 @@ from reactive.diffusion.models.lora import parse_lora
 from reactive.files import hash_file
 from reactive.render.plan import Plan, Segment
 from reactive.render.store.code_hash import code_hash
+from reactive.timeline.edges import shot_around
 from reactive.timeline.timeline import Timeline
 from reactive.video.codec import Codec
 from reactive.video.segment import encoder_versions
@@ -38,6 +40,8 @@ _LIBRARIES = ("torch", "diffusers", "transformers", "numpy", "scipy", "librosa",
 # columns that no picture reads, and those whose numbers stand for a text
 _UNUSED_COLUMNS = ("phase", "loop", "shot", "speed", "hit")
 _PROMPTS = ("prompt_from", "prompt_to")
+# bytes of a file whose hash is kept while the program runs
+_LARGE = 64 << 20
 
 
 def digest(data: Any) -> str:
@@ -51,10 +55,20 @@ def hash_path(path: Path) -> str:
     What else lies in such a folder (a README, posters, what a download leaves behind) decides nothing.
     """
     if path.is_file():
-        return hash_file(path)
+        status = path.stat()
+        # models and films are read once; small files may be saved twice within a tick of the disk's clock
+        if status.st_size < _LARGE:
+            return hash_file(path)
+        return _hash_large(path, status.st_size, status.st_mtime_ns)
     names = {file.relative_to(path): file for file in path.rglob("*") if file.suffix in HASHED and file.is_file()}
     files = {name.as_posix(): file for name, file in names.items() if not any(part[0] == "." for part in name.parts)}
     return digest([[name, hash_path(file)] for name, file in sorted(files.items())])
+
+
+@lru_cache(maxsize=256)
+def _hash_large(path: Path, size: int, changed: int) -> str:
+    del size, changed
+    return hash_file(path)
 
 
 def model_hash(settings: Settings) -> str:
@@ -142,7 +156,7 @@ def picture_keys(plan: Plan, timeline: Timeline, inputs: Mapping[str, Any], sour
     for segment in plan.segments:
         if segment.shot is None:
             # what is drawn between pictures rests on those around it, somewhere in the shot
-            reach = shot_around(timeline, segment.start) if inputs["rate"] else (segment.start, segment.stop)
+            reach = shot_around(timeline.columns, segment.start) if inputs["rate"] else (segment.start, segment.stop)
             seen = [_content(timeline, *reach, sources, camera=None)]
             seen += [hits_of(timeline, *reach)] if inputs["rate"] else []
             keys.append(digest([base, "independent", segment.start, segment.stop, seen]))
@@ -158,13 +172,6 @@ def picture_keys(plan: Plan, timeline: Timeline, inputs: Mapping[str, Any], sour
         content = _fed_back(timeline, segment.shot, ticks, segment.grid, segment.stop, sources)
         keys.append(digest([before, "feedback", segment.start, content]))
     return keys
-
-
-def shot_around(timeline: Timeline, frame: int) -> tuple[int, int]:
-    """Return the frames [start, stop) of the shot that a frame lies in."""
-    shot = timeline.columns["shot"]
-    start, stop = (int(np.searchsorted(shot, shot[frame], side=side)) for side in ("left", "right"))
-    return start, stop
 
 
 def hits_of(timeline: Timeline, start: int, stop: int) -> list[int]:

@@ -28,7 +28,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from reactive.errors import OutputError
-from reactive.files import flush_file, flush_folder, hash_file, sweep_partials, write_bytes
+from reactive.files import flush_file, flush_folder, hash_file, name_beside, sweep_partials, write_bytes
 from reactive.jsonfile import parse_json
 from reactive.render.store.cache_keys import digest
 from reactive.render.store.journal import Journal, read_journal
@@ -43,7 +43,7 @@ ADDED_FOLDERS = ("flashes",)
 
 def job_folder(out: Path, job: Path | None = None) -> Path:
     """Return where the job of a clip lies: beside it, unless told."""
-    return job or out.with_name(out.name + SUFFIX)
+    return job or out.with_name(name_beside(out.name, SUFFIX))
 
 
 @dataclass(frozen=True)

@@ -108,7 +108,7 @@ class RayWorker:
     def _renderer(self, job: Assignment, batch: int) -> SegmentRenderer:
         # it belongs to the thread that computes
         torch.set_num_threads(job.spec.threads)
-        if self.renderer is None or self.renderer.core.batch != batch:
+        if self.renderer is None or self.renderer.batch != batch:
             model = self.renderer.model if self.renderer else job.model_spec.load()
             if self.renderer:
                 self.renderer.close()

@@ -10,22 +10,18 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from reactive.diffusion.core import Core, from_bytes
-from reactive.diffusion.frames import independent_frames, scene_inputs
+from reactive.diffusion.imaginer import Imaginer
 from reactive.diffusion.joins import prompts_at
-from reactive.diffusion.lanes import FeedbackRange, lane_frames, shot_ticks
-from reactive.diffusion.models.conditioning import PromptBank
+from reactive.diffusion.lanes import FeedbackRange, shot_ticks
 from reactive.diffusion.models.load import Model, load_model
-from reactive.diffusion.motion.interpolate import sparse_frames
+from reactive.diffusion.scene import load_sources
 from reactive.media.picture import BLACK
 from reactive.render.plan import Segment
-from reactive.render.store.cache_keys import first_tick_at, last_tick_before, shot_around
+from reactive.render.store.cache_keys import first_tick_at, last_tick_before
 from reactive.render.store.checkpoint import append_tick, read_checkpoint, read_state, state_bytes
 from reactive.render.store.job import JobFile
-from reactive.render.take import darkened
 from reactive.render.workers.segment_writer import Finished, Piece, SegmentWriter
-from reactive.sources.photo import load_photo
-from reactive.sources.video import VideoSource
+from reactive.timeline.edges import shot_around
 from reactive.timeline.timeline import Timeline
 from reactive.video.codec import Codec
 from reactive.video.segment import output_error
@@ -181,33 +177,32 @@ class SegmentRenderer:
     def __init__(self, model: Model, spec: RenderSpec, prompts: Iterable[int], *, batch: int | None = None) -> None:
         self.model = model
         self.spec = spec
-        bank = PromptBank(model, spec.timeline.prompts, prompts, spec.negatives)
-        width, height = spec.imagined
         shape = batch or spec.batch
-        self.core = Core(model, bank, batch=shape, width=width, height=height, slices=spec.slices)
-        lanes = spec.lane_count(shape)
-        self.lanes = (
-            self.core
-            if lanes == shape
-            else Core(model, bank, batch=lanes, width=width, height=height, slices=spec.slices)
-        )
-        self.videos = _videos(spec)
-        self.scene = scene_inputs(spec.timeline, self.core, _photos(spec), self.videos, pace=spec.pace)
+        self.sources = load_sources(spec.photos, spec.videos, size=spec.imagined, background=spec.background)
+        self.imaginer = Imaginer(
+            model, replace(spec.timeline, negatives=spec.negatives), self.sources, size=spec.imagined, batch=shape,
+            lanes=spec.lane_count(shape), slices=spec.slices, prompts=prompts, pace=spec.pace, rate=spec.rate,
+            black=spec.black,
+        )  # fmt: skip
+
+    @property
+    def batch(self) -> int:
+        """How many pictures a batch holds."""
+        return self.imaginer.core.batch
 
     @property
     def pictures(self) -> int:
         """How many pictures were imagined so far."""
-        return sum(core.pictures for core in {self.core, self.lanes})
+        return self.imaginer.pictures
 
     @property
     def retried(self) -> int:
         """How many of them were imagined again in float32."""
-        return sum(core.retried for core in {self.core, self.lanes})
+        return self.imaginer.retried
 
     def close(self) -> None:
         """Let go of the videos."""
-        for source in self.videos.values():
-            source.close()
+        self.sources.close()
 
     def render(self, tasks: Sequence[SegmentTask], *, finished: Finished, done: Callable[[int], None]) -> None:
         """Render segments into the job folder.
@@ -228,7 +223,7 @@ class SegmentRenderer:
         ModelError
             If the model makes pictures that are no numbers.
         """
-        spec, core, scene = self.spec, self.core, self.scene
+        spec, imaginer = self.spec, self.imaginer
         runs = [_Chain(chain, shot_ticks(spec.timeline, *shot)) for shot, chain in chains(tasks)]
 
         def complete(index: int, entries: list[JobFile]) -> None:
@@ -250,19 +245,16 @@ class SegmentRenderer:
             # lanes first: each has an encoder open, so a machine that lacks the memory says so at once, not after an hour
             by_first = {run.tasks[0][1].segment.start: run for run in runs}
             ranges = [self._feedback_range(run, writer) for run in runs]
-            lanes = lane_frames(self.lanes, scene, ranges, on_tick=ticked)
-            for numbers, pictures in darkened(lanes, spec.black):
+            for numbers, pictures in imaginer.feedback(ranges, on_tick=ticked):
                 writer.put(numbers, pictures)
             alone = [index for index, task in enumerate(tasks) if task.segment.shot is None]
             if alone:
-                rate = Fraction(spec.rate).limit_denominator(1000)
-                if rate:
+                if imaginer.rate:
                     spans = [tasks[index].segment for index in alone]
-                    frames = np.concatenate([np.arange(span.start, span.stop) for span in spans])
-                    made = sparse_frames(core, scene, frames, rate)
+                    made = imaginer.independent(np.concatenate([np.arange(span.start, span.stop) for span in spans]))
                 else:
-                    made = independent_frames(core, scene, writer.runs(alone, core.batch))
-                for numbers, pictures in darkened(made, spec.black):
+                    made = imaginer.independent(writer.runs(alone, self.batch))
+                for numbers, pictures in made:
                     writer.put(numbers, pictures, few=True)
             writer.finish()
         except BaseException:
@@ -334,7 +326,7 @@ def used_prompts(timeline: Timeline, tasks: Sequence[SegmentTask]) -> set[int]:
         begin, end = task.segment.shot or (task.segment.start, task.segment.stop)
         if task.segment.shot is None:
             # pictures drawn between others have neighbours anywhere in the shot
-            begin, end = shot_around(timeline, begin)
+            begin, end = shot_around(columns, begin)
         used |= prompts_at(columns, np.arange(begin, end))
     return used
 
@@ -352,16 +344,3 @@ def chains(tasks: Sequence[SegmentTask]) -> list[tuple[tuple[int, int], list[tup
         else:
             found.append((shot, [(index, task)]))
     return found
-
-
-def _photos(spec: RenderSpec) -> dict[int, torch.Tensor]:
-    width, height = spec.imagined
-    loaded = (load_photo(path, width=width, height=height, background=spec.background) for path in spec.photos)
-    return {number: from_bytes(torch.from_numpy(photo.copy()).permute(2, 0, 1)) for number, photo in enumerate(loaded)}
-
-
-def _videos(spec: RenderSpec) -> dict[int, VideoSource]:
-    return {
-        number: VideoSource(path, width=spec.imagined[0], height=spec.imagined[1], background=spec.background)
-        for number, path in enumerate(spec.videos, len(spec.photos))
-    }

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from PIL import ImageFont
 
+from reactive.media.fonts import font_for, letters_of, missing_letters, usual_font
 from reactive.render.overlay import load_font
-from reactive.video.fonts import font_for, letters_of, missing_letters, usual_font
 
 
 def test_the_usual_font_writes_europe() -> None:

@@ -1,0 +1,103 @@
+"""Convolutions that add and cut off at zero while their result is still in the processor's cache, on x86 CPUs.
+
+A TAESD-like autoencoder is convolutions with a ReLU behind nearly each, and the ReLU alone reads and writes the whole map once
+more. oneDNN computes both in one go; torch has that behind the operator that its compiler uses (`mkldnn._convolution_pointwise`).
+Measured on one core with AMX, 64 channels: 3.2 instead of 8.3 ms for two maps of 192x112 in bfloat16, 13.6 instead of 17.2 ms at
+384x224; in float32 a tenth less. A convolution with its ReLU gives the very bits of both one after the other; where a block's input
+is added as well, bfloat16 is rounded once instead of three times.
+"""
+
+from __future__ import annotations
+
+import platform
+
+import torch
+from diffusers.models.autoencoders.vae import AutoencoderTinyBlock
+from torch import nn
+
+from reactive.diffusion.backend.device import multiplies_bfloat16
+
+
+def can_fuse(dtype: torch.dtype) -> bool:
+    """Return whether torch has the operators for a number format here, and the processor is one for which they were measured."""
+    return (
+        (dtype == torch.float32 or (dtype == torch.bfloat16 and multiplies_bfloat16()))
+        and platform.machine().lower() in {"x86_64", "amd64"}
+        and torch.backends.mkldnn.is_available()
+        and hasattr(torch.ops.mkldnn, "_convolution_pointwise")
+    )
+
+
+def fuse_relu(layers: nn.Sequential) -> nn.Sequential:
+    """Return the layers of an encoder or decoder with each ReLU taken into the convolution before it.
+
+    Parameters
+    ----------
+    layers
+        A sequence as of diffusers' ``DecoderTiny`` or ``EncoderTiny``, on the CPU, for inference. Weights are shared, not copied;
+        whatever can't be fused stays as it is.
+    """
+    fused: list[nn.Module] = []
+    for layer in layers:
+        before = fused[-1] if fused else None
+        if isinstance(layer, nn.ReLU) and isinstance(before, nn.Conv2d) and before.padding_mode == "zeros":
+            fused[-1] = ConvolutionReLU(before)
+        elif isinstance(layer, AutoencoderTinyBlock) and _usual(layer):
+            fused.append(Block(layer))
+        else:
+            fused.append(layer)
+    return nn.Sequential(*fused)
+
+
+class ConvolutionReLU(nn.Module):
+    """A convolution and the ReLU behind it."""
+
+    def __init__(self, convolution: nn.Conv2d) -> None:
+        super().__init__()
+        self.convolution = convolution
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return relu(convolution(x)), [n, c, height, width]."""
+        layer = self.convolution
+        return torch.ops.mkldnn._convolution_pointwise(
+            x, layer.weight, layer.bias, layer.padding, layer.stride, layer.dilation, layer.groups, "relu", [], ""
+        )
+
+
+class ConvolutionAddReLU(nn.Module):
+    """A convolution, a sum with another map, and the ReLU behind them."""
+
+    def __init__(self, convolution: nn.Conv2d) -> None:
+        super().__init__()
+        self.convolution = convolution
+
+    def forward(self, x: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+        """Return relu(convolution(x) + other), [n, c, height, width]."""
+        layer = self.convolution
+        return torch.ops.mkldnn._convolution_pointwise.binary(
+            x, other, layer.weight, layer.bias, layer.padding, layer.stride, layer.dilation, layer.groups,
+            "add", 1.0, "relu", [], "",
+        )  # fmt: skip
+
+
+class Block(nn.Module):
+    """A residual block of diffusers' small autoencoder: three convolutions, and its input added."""
+
+    def __init__(self, block: AutoencoderTinyBlock) -> None:
+        super().__init__()
+        self.skip = block.skip
+        self.inner = fuse_relu(nn.Sequential(*list(block.conv)[:-1]))
+        self.last = ConvolutionAddReLU(block.conv[-1])
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the block's result, [n, c, height, width]."""
+        return self.last(self.inner(x), self.skip(x))
+
+
+def _usual(block: AutoencoderTinyBlock) -> bool:
+    last = block.conv[-1]
+    return (
+        isinstance(block.fuse, nn.ReLU)
+        and isinstance(last, nn.Conv2d)
+        and all(isinstance(layer, (nn.Conv2d, nn.ReLU)) for layer in block.conv)
+    )

@@ -1,0 +1,217 @@
+"""The one Imaginer: a model, sources, a size and a timeline go in, finished frames come out.
+
+A clip, a preview, live input, a contact sheet and other people's code all make their pictures here:
+
+    imaginer = Imaginer(load_model("ember"), timeline)
+    for picture in imaginer.frames():
+        ...
+
+`frames` yields the song in order. `independent` and `feedback` yield the two kinds of frames for those who write pieces or work ahead
+of a playhead. Every frame passes `_finish` last: a stage after the model's picture belongs there. How one batch is computed
+stands in `core`; how requests are made in `frames` (no frame needs another) and `lanes` (each picture grows out of the one before it).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from fractions import Fraction
+
+import numpy as np
+import torch
+
+from reactive.diffusion.backend.shapes import shape_of
+from reactive.diffusion.core import Core
+from reactive.diffusion.frames import independent_frames
+from reactive.diffusion.joins import prompts_at
+from reactive.diffusion.lanes import FeedbackRange, OnTick, lane_frames
+from reactive.diffusion.models.conditioning import PromptBank
+from reactive.diffusion.models.model import Model
+from reactive.diffusion.motion.interpolate import sparse_frames
+from reactive.diffusion.scene import NO_SOURCES, Sources, scene_inputs
+from reactive.timeline.edges import shot_edges
+from reactive.timeline.timeline import FEEDBACK, Timeline
+
+# frame numbers [n] and their pictures, uint8 [n, 3, height, width] on the model's device
+Frames = Iterator[tuple[np.ndarray, torch.Tensor]]
+# bytes of finished frames that may wait for their turn while feedback shots are imagined side by side
+_WAITING = 256 << 20
+
+
+class Imaginer:
+    """Makes the frames of a timeline.
+
+    Parameters
+    ----------
+    model
+        The loaded model.
+    timeline
+        What every frame shall be.
+    sources
+        The photographs and films that it numbers, at `size`; they stay the caller's to close.
+    size
+        Width and height that the model works at. Default: the model's own.
+    batch
+        Pictures of a batch. Default: by rule, which follows from model, size and device.
+    lanes
+        Feedback shots of a batch; 0: as many as `batch`.
+    slices
+        Pictures that are encoded or decoded at once; 0: all of a batch. Default: by rule.
+    prompts
+        Numbers of the prompts that will be shown; only they are embedded. Default: all that frames show.
+    bank
+        Prompts that are embedded already; `prompts` is not read then.
+    pace
+        The pace of the model's walk. Default: what is known or measured of the model.
+    rate
+        Pictures a second that are imagined where feedback does not decide, the rest drawn between them; 0: every frame.
+    black
+        Which frames are black, bool [frames]; None: none is.
+
+    Raises
+    ------
+    ModelError
+        If memory does not hold the text encoders.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        timeline: Timeline,
+        sources: Sources = NO_SOURCES,
+        *,
+        size: tuple[int, int] | None = None,
+        batch: int = 0,
+        lanes: int = 0,
+        slices: int | None = None,
+        prompts: Iterable[int] | None = None,
+        bank: PromptBank | None = None,
+        pace: float | None = None,
+        rate: float = 0.0,
+        black: np.ndarray | None = None,
+    ) -> None:
+        self.model = model
+        self.timeline = timeline
+        self.size = size or model.native_size
+        if not batch or slices is None:
+            shape = shape_of(model, *self.size, batch=batch, slices=slices or 0)
+            batch, slices = shape.batch, shape.slices
+        self.slices = slices
+        self.rate = Fraction(rate).limit_denominator(1000)
+        self.black = black
+        if bank is None:
+            used = prompts_at(timeline.columns, np.arange(timeline.frames)) if prompts is None else prompts
+            bank = PromptBank(model, timeline.prompts, used, timeline.negatives)
+        self.bank = bank
+        self.core = self._core(batch)
+        self.lane_core = self.core if lanes in (0, batch) else self._core(lanes)
+        self.scene = scene_inputs(timeline, self.core, sources.photos, sources.videos, pace=pace)
+
+    def _core(self, batch: int) -> Core:
+        width, height = self.size
+        return Core(self.model, self.bank, batch=batch, width=width, height=height, slices=self.slices)
+
+    @property
+    def pictures(self) -> int:
+        """How many pictures were imagined so far."""
+        return sum(core.pictures for core in {self.core, self.lane_core})
+
+    @property
+    def retried(self) -> int:
+        """How many of them were imagined again in float32."""
+        return sum(core.retried for core in {self.core, self.lane_core})
+
+    def independent(self, frames: np.ndarray | Iterable[np.ndarray], *, alone: bool = False) -> Frames:
+        """Yield frames that need no other, with their numbers, in the order asked for.
+
+        Parameters
+        ----------
+        frames
+            Frame numbers [n], rising where `rate` is set; or runs of them, each asked for when the batches before it are under way.
+        alone
+            Whether they are imagined in batches of `lanes`.
+        """
+        core = self.lane_core if alone else self.core
+        if self.rate:
+            chosen = frames if isinstance(frames, np.ndarray) else np.concatenate(list(frames))
+            made = sparse_frames(core, self.scene, chosen, self.rate)
+        else:
+            made = independent_frames(core, self.scene, frames)
+        for numbers, pictures in made:
+            yield numbers, self._finish(numbers, pictures)
+
+    def feedback(self, ranges: Sequence[FeedbackRange], *, on_tick: OnTick | None = None) -> Frames:
+        """Yield what is wanted of feedback shots, as `lanes.lane_frames` does: numbers rise within each shot."""
+        for numbers, pictures in lane_frames(self.lane_core, self.scene, ranges, on_tick=on_tick):
+            yield numbers, self._finish(numbers, pictures)
+
+    def frames(self, start: int = 0, stop: int | None = None) -> Iterator[np.ndarray]:
+        """Yield the frames [start, stop) in order, uint8 [3, height, width].
+
+        Feedback shots are imagined side by side as far as 256 MB hold their frames, so memory is flat in the number of frames.
+        """
+        edges = shot_edges(self.timeline.columns)
+        end = self.timeline.frames if stop is None else min(stop, self.timeline.frames)
+        shots = [(a, b) for a, b in zip(edges, edges[1:], strict=False) if a < end and b > start]
+        source = self.timeline.columns["source"]
+        fed_back = deque(FeedbackRange(a, b, max(a, start), min(b, end)) for a, b in shots if source[a] == FEEDBACK)
+        ahead: _Ahead | None = None
+        run: list[np.ndarray] = []
+        for a, b in shots:
+            if source[a] != FEEDBACK:
+                run.append(np.arange(max(a, start), min(b, end)))
+                continue
+            yield from self._in_order(run)
+            run = []
+            if ahead is None or not ahead.ranges:
+                ahead = _Ahead(self, self._side_by_side(fed_back))
+            yield from ahead.next_shot()
+        yield from self._in_order(run)
+
+    def _in_order(self, runs: list[np.ndarray]) -> Iterator[np.ndarray]:
+        for _, pictures in self.independent(np.concatenate(runs)) if runs else ():
+            yield from pictures.cpu().numpy()
+
+    def _side_by_side(self, waiting: deque[FeedbackRange]) -> list[FeedbackRange]:
+        """Take the next shot, and as many after it as a batch and memory hold."""
+        chosen, room = [waiting.popleft()], _WAITING
+        width, height = self.size
+        while waiting and len(chosen) < self.lane_core.batch:
+            room -= (waiting[0].until - waiting[0].first) * 3 * width * height
+            if room < 0:
+                break
+            chosen.append(waiting.popleft())
+        return chosen
+
+    def _finish(self, numbers: np.ndarray, pictures: torch.Tensor) -> torch.Tensor:
+        """Return frames as they are seen: the last stage of every picture, whoever asked for it.
+
+        Parameters
+        ----------
+        numbers
+            Frame numbers [n].
+        pictures
+            uint8 [n, 3, height, width], through the lens.
+        """
+        if self.black is None or not self.black[numbers].any():
+            return pictures
+        dark = torch.from_numpy(self.black[numbers]).to(pictures.device).view(-1, 1, 1, 1)
+        return torch.where(dark, torch.zeros_like(pictures), pictures)
+
+
+class _Ahead:
+    """Feedback shots imagined side by side: frames of later ones wait on the host until their shot is the next."""
+
+    def __init__(self, imaginer: Imaginer, ranges: list[FeedbackRange]) -> None:
+        self.ranges = deque(ranges)
+        self._frames = imaginer.feedback(ranges)
+        self._waiting: dict[int, np.ndarray] = {}
+
+    def next_shot(self) -> Iterator[np.ndarray]:
+        """Yield the next shot's frames in order."""
+        wanted = self.ranges.popleft()
+        for frame in range(wanted.first, wanted.until):
+            while frame not in self._waiting:
+                numbers, pictures = next(self._frames)
+                self._waiting |= zip(numbers.tolist(), pictures.cpu().numpy(), strict=True)
+            yield self._waiting.pop(frame)

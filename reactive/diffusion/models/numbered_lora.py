@@ -1,0 +1,92 @@
+"""LoRAs of 2022, whose matrices are numbered (``unet:0:up``) in the order in which their program walked through the network.
+
+That order follows from which classes of layers were changed, which the file's metadata names, and from how diffusers built its
+blocks then: the feed-forward layer stood between the two attentions. Where that does not fit, today's order is tried.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+
+from reactive.jsonfile import parse_json
+
+_NUMBERED = re.compile(r"(?P<part>unet|text_encoder):(?P<number>\d{1,5}):(?P<kind>up|down)")
+# what was changed where a file does not say
+_USUAL = {"unet": ("CrossAttention", "Attention", "GEGLU"), "text_encoder": ("CLIPAttention",)}
+_THEN = ("attn1", "ff", "attn2")
+
+
+def numbered_name(key: str) -> tuple[str, str, str] | None:
+    """Return part, layer (``#0``) and kind of a numbered matrix; None if the name is another."""
+    found = _NUMBERED.fullmatch(key)
+    return (found["part"], f"#{int(found['number'])}", found["kind"]) if found else None
+
+
+def named_layers(
+    layers: Mapping[tuple[str, str], Mapping[str, torch.Tensor]],
+    modules: Mapping[str, Any],
+    metadata: Mapping[str, str],
+) -> dict[tuple[str, str], Mapping[str, torch.Tensor]] | None:
+    """Return a file's layers with names in place of numbers; None if they are not those of this model."""
+    named: dict[tuple[str, str], Mapping[str, torch.Tensor]] = {}
+    for part in {part for part, _ in layers}:
+        own = {int(layer[1:]): matrices for (of, layer), matrices in layers.items() if of == part}
+        if part not in modules:
+            return None
+        orders = [list(_walk(modules[part], _targets(part, metadata), then=then)) for then in (True, False)]
+        fitting = next((order for order in orders if _fits(order, own)), None)
+        if fitting is None:
+            return None
+        named |= {(part, name): own[number] for number, (name, _) in enumerate(fitting)}
+    return named
+
+
+def _targets(part: str, metadata: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the classes that were changed, by the names that they had."""
+    try:
+        told = parse_json(metadata.get(part, ""))
+    except ValueError:
+        return _USUAL[part]
+    return tuple(map(str, told)) if isinstance(told, list) and told else _USUAL[part]
+
+
+def _walk(module: Any, targets: tuple[str, ...], *, then: bool) -> Iterator[tuple[str, Any]]:
+    """Yield the layers with weights within modules of some classes, in the order of their program."""
+    for name, ancestor in _modules(module, "", then=then):
+        if _is_one(type(ancestor).__name__, targets):
+            for inner, layer in ancestor.named_modules():
+                if isinstance(layer, torch.nn.Linear | torch.nn.Conv2d):
+                    yield f"{name}.{inner}", layer
+
+
+def _modules(module: Any, name: str, *, then: bool) -> Iterator[tuple[str, Any]]:
+    """Yield a module and all within it, each before its own, as torch does."""
+    yield name, module
+    children = list(module.named_children())
+    if then and {child for child, _ in children} >= set(_THEN):
+        children.sort(key=lambda child: _THEN.index(child[0]) if child[0] in _THEN else len(_THEN))
+    for child, inner in children:
+        yield from _modules(inner, f"{name}.{child}".lstrip("."), then=then)
+
+
+def _is_one(kind: str, targets: tuple[str, ...]) -> bool:
+    # diffusers called its attention so until 0.15; transformers has one class for each way to compute it
+    if kind == "Attention" and "CrossAttention" in targets:
+        return True
+    return kind in targets or (kind.startswith("CLIP") and kind.endswith("Attention") and "CLIPAttention" in targets)
+
+
+def _fits(order: list[tuple[str, Any]], own: Mapping[int, Mapping[str, torch.Tensor]]) -> bool:
+    if sorted(own) != list(range(len(order))):
+        return False
+    for number, (_, layer) in enumerate(order):
+        matrices, shape = own[number], layer.weight.shape
+        if not {"up", "down"} <= matrices.keys() or min(matrices["up"].ndim, matrices["down"].ndim) < 2:
+            return False
+        if len(matrices["up"]) != shape[0] or matrices["down"][0].numel() != shape[1:].numel():
+            return False
+    return True

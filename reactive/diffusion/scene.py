@@ -1,0 +1,177 @@
+"""What requests are made from: a timeline, its noise, and the sources that it shows, at the size that the model works at.
+
+`load_sources` is the one loader of photographs and films. Whoever has frames of their own hands `Sources` pictures as arrays and
+anything that keeps to `MovingSource`. The next stop is `frames`, where a frame's request is made, and `imaginer`, which strings
+everything together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from reactive.diffusion.calibration import pace_of
+from reactive.diffusion.core import Core, from_bytes
+from reactive.diffusion.sampling.noise import NoisePath, walk_noises
+from reactive.sources.photo import load_photo
+from reactive.sources.video import VideoSource
+from reactive.timeline.clock import frame_time
+from reactive.timeline.timeline import Timeline
+
+
+class MovingSource(Protocol):
+    """Pictures that depend on the time of the song: a film, or frames of one's own."""
+
+    def at(self, seconds: Fraction) -> np.ndarray:
+        """Return the picture at a time of the song, uint8 [height, width, 3] at the imagine-size."""
+
+    def number_at(self, seconds: Fraction) -> int:
+        """Return the number of that picture; it falls where the source begins again."""
+
+    def picture(self, number: int) -> np.ndarray:
+        """Return the picture of a number, uint8 [height, width, 3]."""
+
+    def close(self) -> object:
+        """Let go of what is open."""
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Photographs and moving pictures by the numbers of the timeline's column `source`.
+
+    Attributes
+    ----------
+    photos
+        float32 [3, height, width] in [-1, 1].
+    videos
+        Films, numbered after the photographs.
+    """
+
+    photos: Mapping[int, torch.Tensor] = field(default_factory=dict)
+    videos: Mapping[int, MovingSource] = field(default_factory=dict)
+
+    def close(self) -> None:
+        """Let go of the films."""
+        for video in self.videos.values():
+            video.close()
+
+
+NO_SOURCES = Sources()
+
+
+def load_sources(
+    photos: Sequence[Path],
+    videos: Sequence[Path],
+    *,
+    size: tuple[int, int],
+    background: tuple[int, int, int] = (0, 0, 0),
+    only: Collection[int] | None = None,
+) -> Sources:
+    """Read photographs and open films at the size that the model works at, cropped around what matters.
+
+    Parameters
+    ----------
+    photos, videos
+        Files in the order of their numbers: photographs from 0 on, films after them.
+    size
+        Width and height in pixels.
+    background
+        Red, green and blue, 0 to 255, that show where a picture is transparent.
+    only
+        The numbers that are needed; the others are not read. Default: all.
+
+    Raises
+    ------
+    MediaError
+        If one can't be read.
+    """
+    width, height = size
+    stills: dict[int, torch.Tensor] = {}
+    films: dict[int, MovingSource] = {}
+    for number, path in enumerate([*photos, *videos]):
+        if only is not None and number not in only:
+            continue
+        if number < len(photos):
+            stills[number] = as_source(load_photo(path, width=width, height=height, background=background))
+        else:
+            films[number] = VideoSource(path, width=width, height=height, background=background)
+    return Sources(stills, films)
+
+
+def as_source(picture: np.ndarray) -> torch.Tensor:
+    """Return a picture uint8 [height, width, 3] as a request takes it: float32 [3, height, width] in [-1, 1]."""
+    # an array that can't be written to must not be shared with torch
+    own = picture if picture.flags.writeable else picture.copy()
+    return from_bytes(torch.from_numpy(own).permute(2, 0, 1))
+
+
+@dataclass(frozen=True)
+class SceneInputs:
+    """What requests are made from: the timeline, its noise, and the photographs and videos at imagine-size.
+
+    Attributes
+    ----------
+    timeline
+        What every frame shall be.
+    noise
+        The path that its walk goes.
+    photos, videos
+        As in `Sources`.
+    first
+        The number that the timeline's first frame has in the song, where the timeline is a part of a stream.
+    """
+
+    timeline: Timeline
+    noise: NoisePath
+    photos: Mapping[int, torch.Tensor]
+    videos: Mapping[int, MovingSource] = field(default_factory=dict)
+    first: int = 0
+
+    def seconds(self, position: int | Fraction) -> Fraction:
+        """Return the time of the song at a position counted in frames."""
+        return frame_time(position + self.first, self.timeline.fps)
+
+    def picture(self, source: int, position: int | Fraction) -> torch.Tensor | None:
+        """Return what a source shows at a position counted in frames, float32 [3, height, width]; None for no source."""
+        if source < 0:
+            return None
+        if source in self.photos:
+            return self.photos[source]
+        return as_source(self.videos[source].at(self.seconds(position)))
+
+    def noises(self, frame: int, count: int, *, seed: int | None = None) -> tuple[torch.Tensor, ...]:
+        """Return the noise of a frame's walk, one for each of `count` steps; `seed` stands in for the frame's own."""
+        columns = self.timeline.columns
+        own = int(columns["seed"][frame]) if seed is None else seed
+        return walk_noises(self.noise, own, float(columns["walk"][frame]), count)
+
+
+def scene_inputs(
+    timeline: Timeline,
+    core: Core,
+    photos: Mapping[int, torch.Tensor],
+    videos: Mapping[int, MovingSource] | None = None,
+    *,
+    pace: float | None = None,
+) -> SceneInputs:
+    """Return what requests are made from, for a core's model and imagine-size.
+
+    Parameters
+    ----------
+    photos, videos
+        As in `Sources`.
+    pace
+        The pace of the model's walk. Default: what is known or measured of the model.
+    """
+    model = core.model
+    if pace is None:
+        pace = pace_of(model, width=core.width, height=core.height)
+    shape = (model.channels, core.height // model.vae_scale_factor, core.width // model.vae_scale_factor)
+    noise = NoisePath(*shape, timeline.harmonics, pace=pace, device=model.device)
+    return SceneInputs(timeline, noise, photos, videos or {})

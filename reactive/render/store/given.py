@@ -1,0 +1,187 @@
+"""The files that a job was given: named in full, noted by their hashes, and found again where they have been moved since."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from reactive.diffusion.models.locate import FOLDERS
+from reactive.diffusion.models.lora import parse_lora
+from reactive.errors import MediaError, PresetError
+from reactive.preset.installed import PRESET_FILE
+from reactive.preset.library import find_preset
+from reactive.render.store.cache_keys import hash_path
+
+# what a folder to look in may hold before the rest of it is left unseen
+MOST_FILES = 50_000
+_ONE, _MANY = ("timeline", "take", "lyrics", "shots", "logo"), ("photos", "videos")
+
+# a setting's path to what stands in its place
+Change = Callable[[str], str]
+
+
+def named_in_full(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a manifest's settings with presets, models, LoRAs and autoencoders that are files named from the root on.
+
+    What is no file here is the name of one that ships, or of a model on the hub, and stays as it is.
+    """
+    return _changed(settings, lambda path: path, _in_full, _preset_in_full)
+
+
+def noted_files(settings: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return what tells each file and folder that a manifest's settings name, by its path: its hash, and its bytes (-1: a folder)."""
+    noted: dict[str, dict[str, Any]] = {}
+
+    def note(text: str) -> str:
+        path = Path(text)
+        if path.is_absolute() and text not in noted:
+            # a preset's folder is known by the preset in it
+            file = path / PRESET_FILE if (path / PRESET_FILE).is_file() else path
+            try:
+                noted[text] = {"sha256": hash_path(file), "bytes": file.stat().st_size if file.is_file() else -1}
+            except OSError:
+                # a file that went meanwhile is not found again either
+                noted.pop(text, None)
+        return text
+
+    _changed(settings, note, note, note)
+    return noted
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where to look: the folder that the job stood in when it was begun, the one that it stands in now, and more folders."""
+
+    before: Path
+    now: Path
+    more: tuple[Path, ...] = ()
+
+
+def found_again(
+    settings: Mapping[str, Any], noted: Mapping[str, Mapping[str, Any]], places: Places
+) -> tuple[dict[str, Any], list[str]]:
+    """Return a manifest's settings with each file that is not where it was at its new place, and a sentence for each.
+
+    Raises
+    ------
+    MediaError
+        If a file is nowhere; it says where it was.
+    """
+    notes: list[str] = []
+
+    def find(text: str) -> str:
+        if Path(text).exists():
+            return text
+        path = find_file(text, noted.get(text), places)
+        if path is None:
+            raise MediaError(
+                "is not where it was, nor beside the job", where=text,
+                remedy="name the folder that it is in with --look-in, or run the same `reactive run` again where it is",
+            )  # fmt: skip
+        notes.append(f"{Path(text).name} is taken from {path}.")
+        return str(path)
+
+    def find_named(text: str) -> str:
+        # older jobs have names as they were typed
+        given_as_path = text in noted or Path(text).suffix in (".toml", ".safetensors")
+        return find(text) if given_as_path and text not in FOLDERS else text
+
+    return _changed(settings, find, find_named, find_named), notes
+
+
+def find_file(text: str, noted: Mapping[str, Any] | None, places: Places) -> Path | None:
+    """Return where a file or folder is now: as far from the job as it was, else of its name, else any of its hash."""
+    told = Path(text)
+    folders = [places.now, *places.more]
+    near = [places.now / os.path.relpath(told, places.before)] if told.is_absolute() else []
+    for candidate in [*near, *(folder / told.name for folder in folders)]:
+        if _is(candidate, noted) if noted else candidate.exists() and not told.is_absolute():
+            return candidate
+    if not noted:
+        return None
+    # beside the job only what lies right there: its folder may be a home
+    seen = [*_entries(places.now), *(file for folder in places.more for file in _tree(folder))]
+    return next((path for path in seen if _is(path, noted, strictly=noted["bytes"] < 0, name=told.name)), None)
+
+
+def _is(path: Path, noted: Mapping[str, Any], *, strictly: bool = False, name: str = "") -> bool:
+    """Return whether a file or folder is the one that was noted; `strictly` only if it has its name too."""
+    try:
+        file = path / PRESET_FILE if (path / PRESET_FILE).is_file() else path
+        if strictly and path.name != name:
+            return False
+        size = file.stat().st_size if file.is_file() else -1
+        return size == noted["bytes"] and hash_path(file) == noted["sha256"]
+    except OSError:
+        return False
+
+
+def _entries(folder: Path) -> list[Path]:
+    try:
+        return sorted(islice(folder.iterdir(), MOST_FILES))
+    except OSError:
+        return []
+
+
+def _tree(folder: Path) -> Iterator[Path]:
+    def walk() -> Iterator[Path]:
+        for place, folders, files in os.walk(folder):
+            folders.sort()
+            yield from (Path(place, name) for name in sorted([*folders, *files]))
+
+    return islice(walk(), MOST_FILES)
+
+
+def _in_full(name: str) -> str:
+    path = Path(name)
+    if name in FOLDERS:
+        return name
+    return str(path.absolute()) if path.is_file() or (path / "config.json").is_file() or _is_model(path) else name
+
+
+def _is_model(path: Path) -> bool:
+    return (path / "model_index.json").is_file() or any(path.glob("*.safetensors")) if path.is_dir() else False
+
+
+def _preset_in_full(name: str) -> str:
+    """Return a preset's name, or its path from the root on if it was given by path."""
+    if Path(name).suffix != ".toml" and not set("/\\") & set(name) and not Path(name).is_dir():
+        return name
+    try:
+        find_preset(name)
+    except PresetError:
+        return name
+    return str(Path(name).absolute())
+
+
+def _changed(settings: Mapping[str, Any], change: Change, named: Change, preset: Change) -> dict[str, Any]:
+    """Return settings with each path in them changed, by `named` and `preset` also what may be a name instead."""
+    new = dict(settings)
+    for key in _ONE:
+        if new.get(key):
+            new[key] = change(new[key])
+    for key in _MANY:
+        new[key] = [change(path) for path in new.get(key, ())]
+    wishes = dict(new.get("wishes") or {})
+    for key in ("midi", "markers"):
+        if wishes.get(key):
+            wishes[key] = change(wishes[key])
+    if wishes:
+        wishes["stems"] = [[name, change(path)] for name, path in wishes.get("stems", ())]
+        new["wishes"] = wishes
+    if new.get("preset") and not (new.get("timeline") or new.get("take")):
+        new["preset"] = preset(new["preset"])
+    for key in ("model", "vae"):
+        if new.get(key):
+            new[key] = named(new[key])
+    new["loras"] = [_lora(text, named) for text in new.get("loras", ())]
+    return new
+
+
+def _lora(text: str, named: Change) -> str:
+    name = parse_lora(text)[0]
+    return named(name) + text[len(name) :]

@@ -1,0 +1,1 @@
+"""How the library of photographs that ships was chosen, cropped and written."""
