@@ -3,7 +3,7 @@
 Row i of its inputs and outputs lies at ``(2 i + 1/2) * HOP / RATE`` seconds: 43 rows a second, each made of two rows of
 the mel spectrum and the chroma around them. Layers: two convolutions over 3 rows, then residual blocks of dilated
 convolutions over 5 rows (1, 2, 4 ... rows apart: 128 lets each answer see 12 s to either side, 512 some 47 s), then one linear
-layer (in the manner of Davies and Böck, EUSIPCO 2019). Computed by numpy alone; `train/` holds how it came about.
+layer (in the manner of Davies and Böck, EUSIPCO 2019). Computed by numpy alone; `training/ear` holds how it came about.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Play scores from banks: FluidSynth plays each note of an instrument once, numpy puts a piece together from them.
 
-A minute of music takes a third of a second so, a fifth of what FluidSynth takes; what is lost is its reverb and chorus (rooms are
-added later, see `spoil`), bends, and that a loud stroke is brighter too. Banks are kept in a folder. float32 mono at 22050 Hz.
+What is lost is its reverb and chorus (rooms are added later, see `spoil`), bends, and that a loud stroke is brighter too. Banks are
+kept in a folder. float32 mono at 22050 Hz.
 """
 
 from __future__ import annotations

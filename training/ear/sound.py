@@ -22,7 +22,7 @@ FONTS = {"FluidR3_GM.sf2": 0.4, "MuseScore_General_Lite.sf3": 0.25, "sf_GMbank.s
 DRUM_FONTS = ("Black_Pearl_4_LV2.sf2", "Red_Zeppelin_4_LV2.sf2")
 # drum sets of General MIDI 2 / GS: standard, room, power, electronic, 808, jazz, brush, orchestra
 SETS = (0, 0, 0, 8, 8, 16, 16, 24, 25, 25, 32, 40)
-# how many excerpts FluidSynth itself plays, with its reverb; the others are put together from banks, which is five times as fast
+# how many excerpts FluidSynth itself plays, with its reverb; the others are put together from banks
 BY_FLUIDSYNTH = 0.1
 
 

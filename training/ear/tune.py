@@ -1,4 +1,4 @@
-"""Teach the convolutional network that ships on more music, from the weights that it has: a seventh of the work of `fit` a step.
+"""Teach the convolutional network that ships on more music, from the weights that it has.
 
     python -m training.ear.tune --work FOLDER --out FOLDER --until "HH:MM" [--from FILE]
 
@@ -31,7 +31,7 @@ DROPOUT = 0.05
 BATCH, PEAK, WARM_UP, DECAY = 8, 2e-3, 50, 1e-4
 WEIGHTS = (1.0, 1.0, 0.3, 0.3, 0.2)
 AVERAGE = 0.99
-# windows kept ready, and how many of them are drawn anew each step: drawing one costs as much as learning from two does
+# windows kept ready, and how many of them are drawn anew each step
 POOL, NEW = 320, 1
 SAVE_SECONDS = 120.0
 
