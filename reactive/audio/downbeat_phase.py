@@ -1,6 +1,6 @@
 """Which beat is the one, by where the music changes: parts of a song begin with a bar.
 
-The rhythm network hears some twelve seconds to either side, in which a song that leans on its third beat sounds as if it
+The rhythm network hears less than a minute to either side, in which a song that leans on its third beat may sound as if it
 began there. Over the whole song its parts tell: if nearly all strong changes fall on the same other beat of the bar, that
 beat is the one.
 """

@@ -2,12 +2,13 @@
 
 Row i of its inputs and outputs lies at ``(2 i + 1/2) * HOP / RATE`` seconds: 43 rows a second, each made of two rows of
 the mel spectrum and the chroma around them. Layers: two convolutions over 3 rows, then residual blocks of dilated
-convolutions over 5 rows (1, 2, 4 ... 128 rows apart, so each answer sees some 12 s to either side), then one linear
-layer (in the manner of Davies and Böck, EUSIPCO 2019). Computed by numpy alone; `train/` holds how it came about.
+convolutions over 5 rows (1, 2, 4 ... rows apart: 128 lets each answer see 12 s to either side, 512 some 47 s), then one linear
+layer (in the manner of Davies and Böck, EUSIPCO 2019). Computed by numpy alone; `training/ear` holds how it came about.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -20,12 +21,9 @@ from reactive.audio.spectrum import HOP, MELS, RATE, Spectra, loud_level, row_ch
 OUTPUTS = ("beat", "downbeat", "kick", "snare", "hat")
 FRAME_SECONDS = 2 * HOP / RATE
 INPUTS = 2 * MELS + 24
-DILATIONS = (1, 2, 4, 8, 16, 32, 64, 128)
 MODEL = Path(__file__).parent / "model" / "rhythm.safetensors"
 # compression as in `onset`: a gain of the whole song cancels out
 COMPRESSION = 1000.0
-# as far as an answer can depend on what lies before and after
-MARGIN = 2 * sum(DILATIONS) + 2
 
 
 def inputs(spectra: Spectra) -> np.ndarray:
@@ -41,7 +39,9 @@ def activations(spectra: Spectra) -> dict[str, np.ndarray]:
     rows = -(-len(spectra.mel) // 2)
     # one matrix over all taps: the network with attention; a matrix a tap: the one before it
     attends = weights["first.weight"].ndim == 2
-    stretches = attention.windows(rows) if attends else row_chunks(rows, MARGIN)
+    # as far as an answer can depend on what lies before and after
+    margin = 2 * sum(dilations(weights)) + 2
+    stretches = attention.windows(rows) if attends else row_chunks(rows, margin)
     parts = []
     for stretch, keep in stretches:
         given = _inputs(spectra, stretch, loud, floor)
@@ -72,6 +72,11 @@ def _pitch_floor(spectra: Spectra) -> np.ndarray:
     return 1e-3 * np.percentile(size, 95, axis=0, keepdims=True) + 1e-12
 
 
+def dilations(weights: Mapping[str, np.ndarray]) -> list[int]:
+    """Return how far apart the rows of each residual block are, in the order in which they are computed."""
+    return sorted(int(found[1]) for name in weights if (found := re.fullmatch(r"block(\d+)\.weight", name)))
+
+
 def forward(given: np.ndarray, weights: Mapping[str, np.ndarray]) -> np.ndarray:
     """Return the network's answers, float32 [rows, outputs] in [0, 1], to `inputs` [rows, 152].
 
@@ -79,7 +84,7 @@ def forward(given: np.ndarray, weights: Mapping[str, np.ndarray]) -> np.ndarray:
     """
     x = _elu(_convolve(given, weights, "first", 1))
     x = _elu(_convolve(x, weights, "second", 1))
-    for dilation in DILATIONS:
+    for dilation in dilations(weights):
         name = f"block{dilation}"
         x = x + _convolve(_elu(_convolve(x, weights, name, dilation)), weights, f"{name}.out", 1)
     return sigmoid(_convolve(_elu(x), weights, "last", 1))

@@ -228,6 +228,9 @@ def test_files_of_beats(tmp_path: Path) -> None:
     path = tmp_path / "beats.txt"
     path.write_text("# tapped\n0.5\t1.1\n1.0\t1.2\n\n1.5\t2.1\n", encoding="utf-8")
     assert read_beats(path) == ((0.5, 1.0, 1.5), (0.5, 1.5))
+    # as Beat This! writes them, an upbeat first
+    path.write_text("0.48\t4\n0.96\t1\n1.44\t2\n1.92\t3\n2.4\t4\n2.88\t1\n", encoding="utf-8")
+    assert read_beats(path)[1] == (0.96, 2.88)
     path.write_text("0.5\n1\n", encoding="utf-8")
     assert read_beats(path) == ((0.5, 1.0), ())
     for text in ("0.5\nx\n", "1\n0.5\n", "1\n", "nan\n1\n", "-1\n2\n"):

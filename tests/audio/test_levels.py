@@ -119,9 +119,6 @@ def test_half_time_at_140_is_heard_so_or_named(tmp_path: Path) -> None:
         assert "140" in analysis.doubt.other
 
 
-@pytest.mark.xfail(
-    reason="the weights that ship hear eighths as beats here; those in training should not", strict=False
-)
 def test_a_ballad_is_not_doubled(tmp_path: Path) -> None:
     beats = straight(68, 14)
     song = genre(beats, 4, BACKBEAT, arpeggio=2)

@@ -9,7 +9,7 @@ import pytest
 
 from reactive import analyze, grid_of, open_track
 from reactive.audio.bars import LONGEST, best_path
-from reactive.audio.network import DILATIONS, INPUTS, OUTPUTS, _convolve, _weights, forward, inputs
+from reactive.audio.network import INPUTS, OUTPUTS, _convolve, _weights, dilations, forward, inputs
 from reactive.audio.spectrum import FRAMES_PER_SECOND, fold
 from tests.audio.songs import RATE, band, steady
 from tests.toy import write_song
@@ -170,7 +170,9 @@ def test_the_network_is_a_row_of_dilated_convolutions() -> None:
     found = forward(given, _weights())
     assert found.shape == (300, len(OUTPUTS))
     assert np.all((found >= 0) & (found <= 1))
-    assert sum(DILATIONS) == 255
+    apart = dilations(_weights())
+    assert apart[:8] == [1, 2, 4, 8, 16, 32, 64, 128]
+    assert apart == sorted(apart)
 
 
 def test_what_the_network_takes_does_not_know_the_gain() -> None:

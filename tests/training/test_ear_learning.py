@@ -17,6 +17,9 @@ from training.ear.check import distances
 from training.ear.data import SHARES, kinds_in_order, stored, write
 from training.ear.examples import POWERS, Examples, example, targets
 from training.ear.net import EVENT, Network, export, tolerant_loss
+from training.ear.tune import Network as Convolutions
+from training.ear.tune import Pool, loaded, loss_of
+from training.ear.tune import export as export_convolutions
 from training.ear.weigh import Table, chosen, fit, of_excerpt
 
 SECONDS = 60.0
@@ -77,6 +80,8 @@ def test_excerpts_are_found_as_they_come(excerpt: Path) -> None:
     assert examples.look() == 1
     x, y = examples.batch(2, np.random.default_rng(1))
     assert x.shape[:2] == y.shape[:2] == (2, attention.WINDOW)
+    short, _ = examples.batch(1, np.random.default_rng(1), 512)
+    assert short.shape == (1, 512, INPUTS)
 
 
 def test_every_hundred_excerpts_hold_each_kind_by_its_share() -> None:
@@ -114,6 +119,41 @@ def test_weights_with_attention_are_taken_by_the_program(tmp_path: Path, monkeyp
         network._weights.cache_clear()
     assert {len(curve) for curve in heard.values()} == {-(-len(spectra.mel) // 2)}
     assert all(np.all((curve >= 0) & (curve <= 1)) for curve in heard.values())
+
+
+def test_convolutions_begin_as_the_network_that_ships_and_come_back_as_it() -> None:
+    trained = Convolutions().eval()
+    trained.load_state_dict(loaded(network.MODEL), strict=False)
+    given = np.random.default_rng(0).random((900, INPUTS), np.float32)
+    with torch.no_grad():
+        answers = torch.sigmoid(trained(torch.from_numpy(given.T)[None]))[0].numpy().T
+    assert np.abs(answers - network.forward(given, network._weights())).max() < 1e-4
+    weights = {name: value.astype(np.float32) for name, value in export_convolutions(trained.state_dict()).items()}
+    assert network.dilations(weights)[-1] == 512
+    assert np.abs(answers - network.forward(given, weights)).max() < 1e-4
+
+
+def test_what_is_kept_ready_is_shown_in_other_colours(excerpt: Path) -> None:
+    pool = Pool(excerpt)
+    pool.examples.look()
+    rng = np.random.default_rng(0)
+    x, y = pool.batch(rng)
+    assert x.shape[:2] == (8, INPUTS)
+    assert y.shape == (8, len(OUTPUTS), x.shape[2])
+    assert torch.isfinite(x).all()
+    before = len(pool.windows)
+    pool.batch(rng)
+    assert len(pool.windows) > before
+
+
+def test_an_event_that_is_missed_costs_thrice_and_what_is_unknown_nothing() -> None:
+    wanted = torch.zeros(1, len(OUTPUTS), 40)
+    logits = torch.zeros_like(wanted)
+    quiet = loss_of(logits, wanted)
+    wanted[0, 0, :] = 1
+    assert float(loss_of(logits, wanted)[0]) == pytest.approx(3 * float(quiet[0]))
+    wanted[0, 1, :] = torch.nan
+    assert float(loss_of(logits, wanted)[1]) == 0
 
 
 @pytest.mark.parametrize("rows", [1, 2047, 2048, 2049, 11_466])

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.signal import lfilter
 
 from benchmarks.ear_split import not_for_training
 from benchmarks.pieces import gather
@@ -45,8 +46,8 @@ ROLES = {
 FLOOR, STEPS = -110.0, 2.0
 # how many excerpts of a hundred are of each kind
 SHARES = {
-    "band": 34, "pop": 5, "drummers": 12, "sheets": 11, "games": 8, "modules": 7, "strings": 7, "classical": 4, "grooves": 8,
-    "styles": 4,
+    "band": 33, "pop": 5, "drummers": 12, "sheets": 11, "games": 8, "modules": 6, "strings": 7, "classical": 4, "grooves": 8,
+    "styles": 4, "none": 2,
 }  # fmt: skip
 
 # sound stems and their truth: beats, opens, drum notes [n, 5]
@@ -66,6 +67,7 @@ class Sources:
         self.hearing, self.kept = hearing, kept
         self.forbidden = not_for_training()
 
+    @cache  # noqa: B019, one object a process
     def files(self, *folders: str, suffix: str = ".mid") -> list[Path]:
         """Return the files of some folders that may be learnt from."""
         every = [(folder, path) for folder in folders for path in sorted((self.hearing / folder).rglob(f"*{suffix}"))]
@@ -85,7 +87,7 @@ class Sources:
                 logging.info("passed over: %s", problem)
         raise ValueError(f"no score to learn from in {', '.join(folders)} of {self.hearing}")
 
-    @cache  # noqa: B019, one object a process
+    @cache  # noqa: B019
     def grooves(self) -> tuple[Groove, ...]:
         """Return what the drummers played."""
         found = []
@@ -118,12 +120,12 @@ def excerpt(score: Score, rng: np.random.Generator) -> Score:
     return bars_of(score, first, count)
 
 
-def heard(score: Score, rng: np.random.Generator, *, rough: float = 0.2) -> Made:
+def heard(sources: Sources, score: Score, rng: np.random.Generator, *, rough: float = 0.2) -> Made:
     """Return a score as sound."""
     score = sounding_part(score)
     seconds = min(float(score.beats[-1]) + 2.0, 1.5 * SECONDS)
     drums = score.notes[score.notes[:, 4] == DRUMS]
-    return stems(score, seconds, rng, rough=rough), score.beats, score.opens, drums
+    return stems(score, seconds, rng, sources.kept / "banks", rough=rough), score.beats, score.opens, drums
 
 
 def transposed(score: Score, rng: np.random.Generator) -> Score:
@@ -137,6 +139,7 @@ def _band(sources: Sources, rng: np.random.Generator) -> Made:
     score = transposed(excerpt(sources.one(rng, "pop909"), rng), rng)
     style = str(rng.choice(["pop", "rock", "electronic", "acoustic", "jazz"], p=[0.3, 0.27, 0.22, 0.12, 0.09]))
     return heard(
+        sources,
         played(arranged(score, sources.grooves(), rng, style=style), rng, loose=False),
         rng,
         rough=0.55 if style == "rock" else 0.2,
@@ -145,12 +148,12 @@ def _band(sources: Sources, rng: np.random.Generator) -> Made:
 
 def _pop(sources: Sources, rng: np.random.Generator) -> Made:
     score = transposed(excerpt(sources.one(rng, "pop909"), rng), rng)
-    return heard(played(score, rng, loose=True), rng, rough=0.05)
+    return heard(sources, played(score, rng, loose=True), rng, rough=0.05)
 
 
 def _drummers(sources: Sources, rng: np.random.Generator) -> Made:
     score = excerpt(sources.one(rng, "groove"), rng)
-    return heard(played(score, rng, loose=False), rng, rough=0.35)
+    return heard(sources, played(score, rng, loose=False), rng, rough=0.35)
 
 
 def _sheets(sources: Sources, rng: np.random.Generator) -> Made:
@@ -160,27 +163,27 @@ def _sheets(sources: Sources, rng: np.random.Generator) -> Made:
         score = arranged(replace(score, notes=score.notes[score.notes[:, 4] != DRUMS]), sources.grooves(), rng)
     elif kind < 0.7:
         score = instrument_swapped(score, str(rng.choice(list(STYLES))), rng)
-    return heard(played(score, rng, loose=not (score.notes[:, 4] == DRUMS).any()), rng)
+    return heard(sources, played(score, rng, loose=not (score.notes[:, 4] == DRUMS).any()), rng)
 
 
 def _games(sources: Sources, rng: np.random.Generator) -> Made:
     score = transposed(excerpt(_game(sources, rng), rng), rng)
     if rng.random() < 0.35 and (score.notes[:, 4] != DRUMS).any():
         score = instrument_swapped(score, str(rng.choice(list(STYLES))), rng)
-    return heard(played(score, rng, loose=False), rng, rough=0.3)
+    return heard(sources, played(score, rng, loose=False), rng, rough=0.3)
 
 
 def _strings(sources: Sources, rng: np.random.Generator) -> Made:
     score = transposed(excerpt(sources.one(rng, "mutopia", "openscore-lieder"), rng), rng)
     score = instrument_swapped(score, "strings" if rng.random() < 0.7 else "orchestra", rng)
-    return heard(played(score, rng, loose=True), rng, rough=0.02)
+    return heard(sources, played(score, rng, loose=True), rng, rough=0.02)
 
 
 def _classical(sources: Sources, rng: np.random.Generator) -> Made:
     score = transposed(excerpt(sources.one(rng, "mutopia", "openscore-lieder"), rng), rng)
     if rng.random() < 0.4:
         score = arranged(score, sources.grooves(), rng)
-    return heard(played(score, rng, loose=not (score.notes[:, 4] == DRUMS).any()), rng, rough=0.05)
+    return heard(sources, played(score, rng, loose=not (score.notes[:, 4] == DRUMS).any()), rng, rough=0.05)
 
 
 def _game(sources: Sources, rng: np.random.Generator) -> Score:
@@ -195,7 +198,7 @@ def _modules(sources: Sources, rng: np.random.Generator) -> Made:
     path = files[rng.integers(len(files))]
     table = np.loadtxt(path.with_suffix(".beats"))
     # libopenmpt's own change of tempo is rounded to whole samples a tick, 1 % and more off: only the pitch changes here
-    sound = module_sound(path, pitch=float(2 ** (rng.integers(-3, 4) / 12)))
+    sound = module_sound(path, int(rng.integers(-3, 4)), sources.kept / "modules")
     beats = table[:, 0]
     length = min(len(sound) / RATE, SECONDS)
     begin = rng.uniform(0, max(len(sound) / RATE - length, 0.0))
@@ -205,22 +208,30 @@ def _modules(sources: Sources, rng: np.random.Generator) -> Made:
     return [cut], beats[inside] - begin, np.flatnonzero(table[inside, 1] == 1), np.full((0, 5), np.nan)
 
 
-def module_sound(path: Path, *, pitch: float = 1.0) -> np.ndarray:
-    """Return a tracker module as libopenmpt renders it, float32 mono at 22050 Hz, its samples played so much higher."""
-    command = [
-        "openmpt123",
-        "--batch",
-        "--quiet",
-        "--stdout",
-        "--no-float",
-        "--channels",
-        "1",
-        "--samplerate",
-        str(RATE),
-    ]
-    command += ["--end-time", "200", "--pitch", f"{pitch:.6f}", str(path)]
-    done = subprocess.run(command, check=True, capture_output=True, timeout=3600)
-    return np.frombuffer(done.stdout, "<i2").astype(np.float32) / 32768
+def module_sound(path: Path, semitones: int, folder: Path) -> np.ndarray:
+    """Return a tracker module as libopenmpt renders it, its samples so much higher, float32 mono at 22050 Hz; kept in `folder`."""
+    place = folder / f"{path.stem}{semitones:+d}.npy"
+    if not place.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        command = [
+            "openmpt123",
+            "--batch",
+            "--quiet",
+            "--stdout",
+            "--no-float",
+            "--channels",
+            "1",
+            "--samplerate",
+            str(RATE),
+        ]
+        command += ["--end-time", "200", "--pitch", f"{2 ** (semitones / 12):.6f}", str(path)]
+        done = subprocess.run(command, check=True, capture_output=True, timeout=3600)
+        partly = place.with_suffix(f".{os.getpid()}.part")
+        with partly.open("wb") as handle:
+            np.save(handle, np.frombuffer(done.stdout, "<i2"))
+        partly.replace(place)
+    sound: np.ndarray = np.load(place).astype(np.float32) / 32768
+    return sound
 
 
 def _grooves(sources: Sources, rng: np.random.Generator) -> Made:
@@ -231,19 +242,43 @@ def _grooves(sources: Sources, rng: np.random.Generator) -> Made:
     notes = np.array(sorted(piece.notes), float)
     opens = np.searchsorted(piece.beats, piece.downbeats - 1e-6)
     score = Score(notes, controls, piece.beats, opens, piece.style)
-    return heard(score, rng, rough=0.6 if piece.style in ("metal", "punk", "rock") else 0.2)
+    return heard(sources, score, rng, rough=0.6 if piece.style in ("metal", "punk", "rock") else 0.2)
 
 
 def _styles(sources: Sources, rng: np.random.Generator) -> Made:
     piece = accompany.accompany(rng, SECONDS)
     score = score_of(piece.midi, piece.style)
     score = replace(score, beats=piece.beats, opens=np.searchsorted(piece.beats, piece.downbeats - 1e-6))
-    return heard(played(transposed(score, rng), rng, loose=False), rng)
+    return heard(sources, played(transposed(score, rng), rng, loose=False), rng)
+
+
+def _none(sources: Sources, rng: np.random.Generator) -> Made:
+    """Return what has no beat: noise that swells, held chords that come at any time, single sounds here and there."""
+    samples = round(SECONDS * RATE)
+    kind = rng.random()
+    sound = np.zeros(samples, np.float32)
+    if kind < 0.6:
+        swell = np.exp(
+            np.interp(np.arange(samples), np.linspace(0, samples, 40), rng.normal(0, rng.uniform(0.1, 1), 40))
+        )
+        slope = rng.uniform(0, 0.97)
+        sound += 0.1 * lfilter([1 - slope], [1, -slope], rng.standard_normal(samples)) * swell
+    if kind > 0.4:
+        starts = np.sort(rng.uniform(0, SECONDS - 4, rng.integers(1, 25)))
+        notes = [
+            (start, rng.uniform(0.2, 4), pitch, rng.uniform(40, 110), 0)
+            for start in starts
+            for pitch in rng.integers(36, 90, rng.integers(1, 4))
+        ]
+        controls = np.array([(0.0, 0, -1, rng.choice([*range(48, 56), *range(88, 104), 0, 14, 42]))], float)
+        score = Score(np.array(notes, float), controls, np.zeros(0), np.zeros(0, int), "no beat")
+        sound += stems(score, SECONDS, rng, sources.kept / "banks", rough=0.05)[0]
+    return [sound], np.zeros(0), np.zeros(0, int), np.zeros((0, 5))
 
 
 MAKERS: dict[str, Callable[[Sources, np.random.Generator], Made]] = {
     "band": _band, "pop": _pop, "drummers": _drummers, "sheets": _sheets, "games": _games, "modules": _modules,
-    "strings": _strings, "classical": _classical, "grooves": _grooves, "styles": _styles,
+    "strings": _strings, "classical": _classical, "grooves": _grooves, "styles": _styles, "none": _none,
 }  # fmt: skip
 
 
@@ -285,7 +320,7 @@ def main() -> None:
     given = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     given.work.mkdir(parents=True, exist_ok=True)
-    sources = Sources(given.hearing, given.work / "scores")
+    sources = Sources(given.hearing, given.work / "kept")
     turn, parts = (int(number) for number in given.part.split("/"))
     seconds = 0.0
     for number, kind in enumerate(kinds_in_order(round(given.hours * 3600 / SECONDS))):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import zipfile
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -20,11 +21,9 @@ from training.ear.data import FLOOR, STEPS
 # how often an example is of each kind
 SHARES = {
     "band": 0.30, "pop": 0.06, "drummers": 0.12, "sheets": 0.11, "games": 0.09, "modules": 0.09, "strings": 0.08,
-    "classical": 0.05, "grooves": 0.06, "styles": 0.04,
+    "classical": 0.05, "grooves": 0.06, "styles": 0.04, "none": 0.03,
 }  # fmt: skip
 POWERS = (10 ** ((np.arange(256) / STEPS + FLOOR) / 10)).astype(np.float32) * (np.arange(256) > 0)
-# rows of the mel spectrum and of the chroma that a window needs
-ROWS, CHROMA_ROWS = 2 * WINDOW, WINDOW // 2
 # tempi that the change of pace keeps to
 SLOWEST, FASTEST = 48.0, 225.0
 
@@ -47,35 +46,35 @@ class Examples:
         self.kinds = {kind: paths for kind, paths in found.items() if paths}
         return sum(map(len, self.kinds.values()))
 
-    def draw(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """Return inputs [WINDOW, 152] and targets [WINDOW, outputs], float32; nan where the truth is not known."""
+    def draw(self, rng: np.random.Generator, rows: int = WINDOW) -> tuple[np.ndarray, np.ndarray]:
+        """Return inputs [rows, 152] and targets [rows, outputs], float32; nan where the truth is not known."""
         names = list(self.kinds)
         shares = np.array([SHARES[kind] for kind in names])
         paths = self.kinds[names[rng.choice(len(names), p=shares / shares.sum())]]
         for _ in range(20):
             try:
                 with np.load(paths[rng.integers(len(paths))]) as held:
-                    return example({name: held[name] for name in held.files}, rng)
+                    return example({name: held[name] for name in held.files}, rng, rows)
             except (OSError, ValueError, KeyError, zipfile.BadZipFile):
                 continue
         raise ValueError(f"the excerpts in {self.folder} can't be read")
 
-    def batch(self, count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    def batch(self, count: int, rng: np.random.Generator, rows: int = WINDOW) -> tuple[np.ndarray, np.ndarray]:
         """Return so many examples, stacked."""
-        x, y = zip(*(self.draw(rng) for _ in range(count)), strict=True)
+        x, y = zip(*(self.draw(rng, rows) for _ in range(count)), strict=True)
         return np.stack(x), np.stack(y)
 
 
-def example(held: dict[str, np.ndarray], rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Return one window of an excerpt as the network is shown it, and what it shall answer."""
+def example(held: dict[str, np.ndarray], rng: np.random.Generator, rows: int = WINDOW) -> tuple[np.ndarray, np.ndarray]:
+    """Return one window of an excerpt, `rows` (a multiple of four) long, as the network is shown it, and what it shall answer."""
     mel, chroma = held["mel"], held["chroma"]
     pace = _pace(held["beats"], rng) if rng.random() < 0.6 else 1.0
     # in seconds of the excerpt; now and then its beginning or its end lies inside the window
-    length = WINDOW * FRAME_SECONDS * pace
+    length = rows * FRAME_SECONDS * pace
     whole = mel.shape[1] / FRAMES_PER_SECOND
     start = float(rng.uniform(-2, max(whole - length + 2, -1)))
-    power = _sampled(mel, start * FRAMES_PER_SECOND, pace, ROWS)
-    pitch = _sampled(chroma, start * FRAMES_PER_SECOND / 4, pace, CHROMA_ROWS)
+    power = _sampled(mel, start * FRAMES_PER_SECOND, pace, 2 * rows)
+    pitch = _sampled(chroma, start * FRAMES_PER_SECOND / 4, pace, rows // 2)
     power, pitch, silent = _mixed(power, pitch, rng)
     semitones = int(rng.integers(-4, 5))
     if semitones:
@@ -87,7 +86,7 @@ def example(held: dict[str, np.ndarray], rng: np.random.Generator) -> tuple[np.n
     if silent:
         # of what is not heard nothing is wanted; a module's drums stay unknown
         events |= {role: events[role][np.isnan(events[role])] for role in ("kick", "snare", "hat")}
-    wanted = targets(WINDOW, {name: (times - start) / pace for name, times in events.items()})
+    wanted = targets(rows, {name: (times - start) / pace for name, times in events.items()})
     none = np.zeros(0, np.float32)
     given = inputs(Spectra(power, none, none, none, pitch, none, none))
     return given, wanted
@@ -147,6 +146,7 @@ def _mixed(power: np.ndarray, pitch: np.ndarray, rng: np.random.Generator) -> tu
     return total, tones, silent
 
 
+@cache
 def _shift(semitones: int) -> np.ndarray:
     """Return float32 [64, 64] that moves mel power up by so many semitones."""
     import librosa

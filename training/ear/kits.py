@@ -28,15 +28,15 @@ NEAREST = {
 Layers = list[tuple[float, np.ndarray]]
 
 
+@cache
 def kits() -> list[str]:
     """Return the names of kits that have at least a kick, a snare and a hat."""
     names = sorted(path.parent.name for path in FOLDER.glob("*/drumkit.xml"))
     return [name for name in names if {36, 38, 42} <= set(_described(name))]
 
 
-def play(kit: str, hits: np.ndarray, samples: int) -> np.ndarray:
-    """Return so many samples of hits, rows of (seconds, pitch, velocity 1 to 127), played by a kit."""
-    sounds = _loaded(kit)
+def play(sounds: dict[int, Layers], hits: np.ndarray, samples: int) -> np.ndarray:
+    """Return so many samples of hits, rows of (seconds, pitch, velocity 1 to 127), played by a kit's `sounds` (see `loaded`)."""
     mix = np.zeros(samples, np.float32)
     for start, pitch, velocity in hits:
         drum = int(pitch)
@@ -77,7 +77,8 @@ def _described(kit: str) -> dict[int, list[tuple[float, Path]]]:
 
 
 @cache
-def _loaded(kit: str) -> dict[int, Layers]:
+def loaded(kit: str) -> dict[int, Layers]:
+    """Return the sounds of a kit by General MIDI drum."""
     import soundfile
     import soxr
 

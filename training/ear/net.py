@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from reactive.audio.attention import BACK, FRONT, HEADS, LAYERS, STRIDE, TAPS, TINY, rotations
+from reactive.audio.attention import BACK, FRONT, HEADS, LAYERS, STRIDE, TAPS, TINY, WINDOW, rotations
 from reactive.audio.network import INPUTS, OUTPUTS
 
 CHANNELS, WIDTH, INNER = 80, 128, 256
@@ -81,16 +81,17 @@ class Network(nn.Module):
         self.back = nn.ModuleList(Block(channels, dilation) for dilation in BACK)
         self.last_norm, self.last = Norm(channels), nn.Linear(channels, len(OUTPUTS))
         nn.init.constant_(self.last.bias, -2.5)
+        for name, table in zip(("cosine", "sine"), rotations(WINDOW // STRIDE, width // HEADS), strict=True):
+            self.register_buffer(name, torch.from_numpy(table), persistent=False)
 
     def forward(self, given: torch.Tensor) -> torch.Tensor:
-        """Return logits [batch, rows, outputs] for inputs [batch, rows, 152]; rows are a multiple of four."""
+        """Return logits [batch, rows, outputs] for inputs [batch, rows, 152]; rows are a multiple of four, at most WINDOW."""
         batch, rows, _ = given.shape
         x = self.first(taps(given, 1))
         for block in self.front:
             x = block(x)
         tokens = self.down(x.reshape(batch, rows // STRIDE, -1))
-        cosine, sine = rotations(rows // STRIDE, tokens.shape[2] // HEADS)
-        turn = torch.from_numpy(cosine), torch.from_numpy(sine)
+        turn = (self.cosine[: rows // STRIDE].to(tokens.dtype), self.sine[: rows // STRIDE].to(tokens.dtype))
         for layer in self.layers:
             tokens = layer(tokens, turn)
         x = x + self.up(self.up_norm(tokens)).reshape(batch, rows, -1)
@@ -117,6 +118,7 @@ def tolerant_loss(logits: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
     An event is met by a peak on its row or the next to it (the shift-tolerant loss of "Beat This!"); rows further than two from
     any event should be silent; those between learn the triangle's shape a little.
     """
+    logits = logits.float()
     known = ~torch.isnan(wanted)
     target = torch.nan_to_num(wanted)
     best = F.max_pool1d(logits.transpose(1, 2), 3, stride=1, padding=1).transpose(1, 2)

@@ -7,6 +7,7 @@ exactly, since everything moves along with them.
 from __future__ import annotations
 
 import io
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -87,7 +88,7 @@ def kept_score(path: Path, folder: Path) -> Score:
             return Score(held["notes"], held["controls"], held["beats"], held["opens"], path.stem)
     score = read_score(path)
     folder.mkdir(parents=True, exist_ok=True)
-    partly = place.with_suffix(".part")
+    partly = place.with_suffix(f".{os.getpid()}.part")
     with partly.open("wb") as handle:
         np.savez(handle, notes=score.notes, controls=score.controls, beats=score.beats, opens=score.opens)
     partly.replace(place)

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from reactive.audio.spectrum import RATE
-from training.ear import kits
+from training.ear import banks, kits
 from training.ear.render import drums_by_formula, synthesize
 from training.ear.scores import DRUMS, Score, to_midi
 from training.ear.spoil import compressed, driven, roomy, through_mp3
@@ -22,6 +22,8 @@ FONTS = {"FluidR3_GM.sf2": 0.4, "MuseScore_General_Lite.sf3": 0.25, "sf_GMbank.s
 DRUM_FONTS = ("Black_Pearl_4_LV2.sf2", "Red_Zeppelin_4_LV2.sf2")
 # drum sets of General MIDI 2 / GS: standard, room, power, electronic, 808, jazz, brush, orchestra
 SETS = (0, 0, 0, 8, 8, 16, 16, 24, 25, 25, 32, 40)
+# how many excerpts FluidSynth itself plays, with its reverb; the others are put together from banks
+BY_FLUIDSYNTH = 0.1
 
 
 def fonts() -> dict[str, Path]:
@@ -30,10 +32,12 @@ def fonts() -> dict[str, Path]:
     return {place.name: place for place in places if place.exists()}
 
 
-def stems(score: Score, seconds: float, rng: np.random.Generator, *, rough: float = 0.2) -> list[np.ndarray]:
+def stems(
+    score: Score, seconds: float, rng: np.random.Generator, folder: Path, *, rough: float = 0.2
+) -> list[np.ndarray]:
     """Return what is not drums and what is, as heard in one recording, both of the same length; silent ones are left out.
 
-    `rough` is how likely amplifiers and limiters drive the sound.
+    `rough` is how likely amplifiers and limiters drive the sound; banks of notes are kept in `folder`.
     """
     samples = round(seconds * RATE)
     there = fonts()
@@ -42,12 +46,16 @@ def stems(score: Score, seconds: float, rng: np.random.Generator, *, rough: floa
         str(rng.choice(names, p=np.array([FONTS[name] for name in names]) / sum(FONTS[name] for name in names)))
     ]
     reverb = bool(rng.random() < 0.5)
+    live = rng.random() < BY_FLUIDSYNTH
     found = []
     if (score.notes[:, 4] != DRUMS).any():
-        rest = _fitted(synthesize(to_midi(score, drums=False), font, reverb=reverb), samples)
+        if live:
+            rest = _fitted(synthesize(to_midi(score, drums=False), font, reverb=reverb), samples)
+        else:
+            rest = banks.play(score, font, samples, folder, rng)
         found.append(_mastered(rest, rng, rough))
     if (score.notes[:, 4] == DRUMS).any():
-        found.append(_mastered(_drums(score, samples, font, reverb, rng), rng, rough))
+        found.append(_mastered(_drums(score, samples, font, folder if not live else None, reverb, rng), rng, rough))
     room, codec = rng.random() < 0.3, rng.random() < 0.12
     if room:
         # the same room for both
@@ -56,20 +64,27 @@ def stems(score: Score, seconds: float, rng: np.random.Generator, *, rough: floa
     return [through_mp3(stem, rng) for stem in found] if codec else found
 
 
-def _drums(score: Score, samples: int, font: Path, reverb: bool, rng: np.random.Generator) -> np.ndarray:
+def _drums(
+    score: Score, samples: int, font: Path, folder: Path | None, reverb: bool, rng: np.random.Generator
+) -> np.ndarray:
+    """Return the drums: a sampled kit's, some made by formula, or a soundfont's (from its bank in `folder`, if that is given)."""
     hits = score.notes[score.notes[:, 4] == DRUMS]
+    strokes = hits[:, [0, 2, 3]]
     there = fonts()
     kind = rng.random()
     known = kits.kits()
     if kind < 0.38 and known:
-        return kits.play(known[rng.integers(len(known))], hits[:, [0, 2, 3]], samples)
+        return kits.play(kits.loaded(known[rng.integers(len(known))]), strokes, samples)
     if kind < 0.53:
-        return drums_by_formula(hits[:, [0, 2, 3]], samples, rng)
-    drums = replace(score, controls=np.array([(0.0, DRUMS, -1, SETS[rng.integers(len(SETS))])]))
+        return drums_by_formula(strokes, samples, rng)
+    program = SETS[rng.integers(len(SETS))]
     extra = [there[name] for name in DRUM_FONTS if name in there]
     if kind < 0.65 and extra:
-        drums, font = replace(score, controls=np.zeros((0, 4))), extra[rng.integers(len(extra))]
-    return _fitted(synthesize(to_midi(drums, drums=True), font, reverb=reverb), samples)
+        program, font = 0, extra[rng.integers(len(extra))]
+    if folder:
+        return kits.play(banks.drum_set(font, program, folder), strokes, samples)
+    told = np.array([(0.0, DRUMS, -1, program)] if program else np.zeros((0, 4))).reshape(-1, 4)
+    return _fitted(synthesize(to_midi(replace(score, controls=told), drums=True), font, reverb=reverb), samples)
 
 
 def _mastered(sound: np.ndarray, rng: np.random.Generator, rough: float) -> np.ndarray:

@@ -22,7 +22,7 @@ from benchmarks.ear_pieces import Known, render_split
 from reactive.audio import network
 from reactive.audio.analysis import COMMON_POWER
 from reactive.audio.downbeat_phase import correct_downbeat_phase
-from reactive.audio.levels import EVIDENCE, TO_CHANGE, WEIGHTS, apply_reading, evidence, readings
+from reactive.audio.levels import EVIDENCE, MIN_BARS, TO_CHANGE, WEIGHTS, apply_reading, evidence, readings
 from reactive.audio.onset import detect, onset_strength
 from reactive.audio.rhythm import track_beats
 from reactive.audio.spectrum import Spectra, loud_level, measure, scaled
@@ -66,6 +66,8 @@ def of_excerpt(path: Path) -> Table | None:
     with np.load(path) as held:
         mel, chroma = (POWERS[held[name]].sum(axis=0) for name in ("mel", "chroma"))
         beats, downbeats = held["beats"].astype(float), held["beats"][held["opens"]].astype(float)
+    if len(downbeats) < MIN_BARS:
+        return None
     none = np.zeros(0, np.float32)
     return weigh_up(Spectra(mel, none, mel.sum(axis=1), none, chroma, none, none), beats, downbeats)
 
