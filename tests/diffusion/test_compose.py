@@ -148,7 +148,7 @@ def test_colours_that_would_clip_keep_their_shapes() -> None:
     row = frame[72].astype(float).max(axis=-1)
     assert (row >= 255).mean() < 0.02
     # brighter stays brighter, also in the very light
-    assert frame[72, 150:170].mean() > frame[72, 100:120].mean() + 2
+    assert frame[72, 150:170].mean() > frame[72, 100:120].mean() + 1
 
 
 def test_a_flat_sky_shows_nothing_of_the_paintings_patches() -> None:

@@ -164,7 +164,7 @@ def test_a_saved_preset_is_reloaded_and_an_error_names_its_line(session: Session
 
 def test_a_take_of_another_song_is_refused(session: Session, tmp_path: Path) -> None:
     session.save_take(tmp_path / "t.json")
-    track = replace(session.material.track, sha256="0" * 64)
+    track = replace(session.material.track, sha256="0" * 64, file_sha256="1" * 64)
     with pytest.raises(TimelineError, match="another song"):
         perform_take(tmp_path / "t.json", track, session.material.analysis, (), ())
     with pytest.raises(TimelineError, match="photographs"):

@@ -36,10 +36,11 @@ def runs(column: np.ndarray) -> list[int]:
     return column[np.flatnonzero(np.diff(column, prepend=-9))].tolist()
 
 
-def test_a_preset_without_grounds_leaves_the_columns_at_rest(beat_timeline: Timeline) -> None:
+def test_a_preset_without_grounds_leaves_the_columns_at_rest(beat_analysis: Any) -> None:
+    made = timeline(beat_analysis, preset())
     for name in ("ground", *SHOWN):
-        assert (beat_timeline.columns[name] == OPTIONAL[name]).all()
-    assert beat_timeline.grounds == ()
+        assert (made.columns[name] == OPTIONAL[name]).all()
+    assert made.grounds == ()
 
 
 def test_pictures_come_in_turn_with_each_prompt(beat_analysis: Any) -> None:

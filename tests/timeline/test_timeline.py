@@ -173,7 +173,7 @@ def test_a_timeline_file_says_the_same(tmp_path: Path, beat_timeline) -> None:
 @pytest.mark.parametrize(
     ("old", "new"),
     [
-        ('"version": 1', '"version": 9'),
+        ('"version": 3', '"version": 9'),
         ('"frames": 384', '"frames": 385'),
         ('"frames": 384', '"frames": 99999999999'),
         ('"harmonics": ', '"harmonics": -'),
