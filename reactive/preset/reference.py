@@ -14,7 +14,7 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 TABLES = {
     "Preset": ("The preset", ""),
     "Phase": ("`[[phase]]`", "phase."),
-    "Entry": ("A prompt as a table", "phase.prompts."),
+    "PromptEntry": ("A prompt as a table", "phase.prompts."),
     "Switch": ("`[phase.switch]`", "phase.switch."),
     "Source": ("`[phase.source]`", "phase.source."),
     "Lens": ("`[lens]` and `[phase.lens]`", "lens."),
