@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -25,7 +26,7 @@ from reactive.diffusion.core import Core
 from reactive.diffusion.frames import independent_frames
 from reactive.diffusion.grounds import Grounds
 from reactive.diffusion.joins import prompts_at
-from reactive.diffusion.lanes import FeedbackRange, OnTick, lane_frames
+from reactive.diffusion.lanes import FeedbackRange, OnTick, OpenShot, lane_frames, open_shot, step
 from reactive.diffusion.models.conditioning import PromptBank
 from reactive.diffusion.models.model import Model
 from reactive.diffusion.motion.interpolate import sparse_frames
@@ -149,6 +150,36 @@ class Imaginer:
         """Yield what is wanted of feedback shots, as `lanes.lane_frames` does: numbers rise within each shot."""
         for numbers, pictures in lane_frames(self.lane_core, self.scene, ranges, on_tick=on_tick):
             yield from self._finished(numbers, pictures)
+
+    def follow(self, timeline: Timeline, *, first: int, bank: PromptBank) -> None:
+        """Go on with a timeline that is still growing, with the same noise and sources.
+
+        Parameters
+        ----------
+        first
+            The number that its first frame has since the stream began.
+        bank
+            Its prompts.
+        """
+        self.timeline, self.bank = timeline, bank
+        self.scene = replace(self.scene, timeline=timeline, first=first)
+        for core in {self.core, self.lane_core}:
+            core.bank = bank
+
+    def open_shot(self, start: int) -> OpenShot:
+        """Return a feedback shot whose end is not known, to be imagined by `step`."""
+        return open_shot(self.lane_core, self.scene, start)
+
+    def step(self, shot: OpenShot, frame: int, *, tick: bool = True) -> torch.Tensor:
+        """Return the newest frame of an open shot, uint8 [3, height, width].
+
+        Parameters
+        ----------
+        tick
+            Whether it grows anew out of the last picture, or is that picture moved on.
+        """
+        shown = step(self.lane_core, self.scene, shot, frame, tick=tick)
+        return self._finish(np.array([frame]), shown[None])[0]
 
     def frames(self, start: int = 0, stop: int | None = None) -> Iterator[np.ndarray]:
         """Yield the frames [start, stop) in order, uint8 [3, height, width].

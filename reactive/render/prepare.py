@@ -18,12 +18,13 @@ from reactive.render.request import RenderRequest
 from reactive.render.resolve import ResolvedTimeline, frame_range, negatives_of
 from reactive.render.settings import Settings
 from reactive.render.sizes import composed_size, imagine_size, output_size, shaped_size
+from reactive.render.spec import ModelSpec, RenderSpec
 from reactive.render.store.batch_shape import job_shape, model_notes
 from reactive.render.store.cache_keys import cache_key_inputs, hash_path, picture_keys
 from reactive.render.store.job import Job
 from reactive.render.store.segments import SegmentStore
 from reactive.render.workers.lane_count import lane_lengths, lanes_for
-from reactive.render.workers.segment_renderer import ModelSpec, RenderSpec, expected_rate
+from reactive.render.workers.segment_renderer import expected_rate
 from reactive.sources.ground import GroundFile, ground_files
 from reactive.timeline.timeline import Timeline
 from reactive.video.codec import video_codec

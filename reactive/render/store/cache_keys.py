@@ -12,7 +12,7 @@ from fractions import Fraction
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -26,16 +26,14 @@ from reactive.diffusion.models.locate import HASHED, cached
 from reactive.diffusion.models.lora import parse_lora
 from reactive.files import hash_file
 from reactive.render.plan import Plan, Segment
+from reactive.render.settings import Settings
+from reactive.render.spec import RenderSpec
 from reactive.render.store.code_hash import code_hash
 from reactive.timeline.edges import shot_around
 from reactive.timeline.timeline import Timeline
 from reactive.video.codec import Codec
 from reactive.video.segment import encoder_versions
 from reactive.video.upscale import NO_UPSCALING, Upscaling, upscaling_key
-
-if TYPE_CHECKING:
-    from reactive.render.settings import Settings
-    from reactive.render.workers.segment_renderer import RenderSpec
 
 _LIBRARIES = ("torch", "diffusers", "transformers", "numpy", "scipy", "librosa", "soxr", "soundfile", "pillow")
 # columns that no picture reads, and those whose numbers stand for a text
