@@ -43,14 +43,17 @@ ROOM = 1.5
 CRISP = 0.25
 # deviation of the blur of the painting's light, in rows of half the grid: this leaves nothing of the patches that small models
 # paint in
-SOFT = 2.5
+SOFT = 2.0
 # what the light does: exponent of its contrast, share of its colour, the dark that is never quite dark, and that in which
 # hardly a colour is left
-CONTRAST, TINT, DARK, COLOURLESS = 1.0, 0.9, 0.03, 0.004
+CONTRAST, TINT, DARK, COLOURLESS = 1.0, 0.8, 0.03, 0.004
 # the least and greatest gain of linear light
 LEAST, MOST = 0.3, 3.0
 # how far the painting's own brightness decides the picture's, about which brightness, and within which factors
 OWN_LEVEL, MIDDLE, DIMMEST, BRIGHTEST = 0.25, 0.2, 0.75, 1.3
+# how much stronger the ground's finest scale is under light, which takes some of its edges' strength: so these stay as strong
+# as the photograph's
+CLARITY = 0.18
 # where a ground's white comes to lie under light, in linear light: WHITE times its own level to a quarter
 # (no picture of the night is made brighter than one of this white)
 WHITE, WHITE_SHARE, DIM_WHITE = 0.75, 0.985, 0.06
@@ -82,7 +85,7 @@ class Terms:
     """
 
     detail: float = 1.0
-    colour: float = 0.35
+    colour: float = 0.45
     light: float = 1.0
     zoom: float = 1.0
     x: float = 0.0
@@ -247,7 +250,7 @@ def compose(ground: Ground, painting: np.ndarray, terms: Terms, size: tuple[int,
     )
     own = cv2.resize(seen.astype(np.float32), grid, interpolation=cv2.INTER_AREA) * np.float32(1 / 255)
     light = cv2.resize(cv2.LUT(seen, _to_linear()), half, interpolation=cv2.INTER_AREA)
-    gain, rest, share = _fields(_host(), own, light, low, peaks, ground.white, terms)
+    gain, rest, share, painted = _fields(_host(), own, light, low, peaks, ground.white, terms)
     room = _room(size)
     window = _exactly(ground.exact, places, size)
     if ground.exact is None or window is None:
@@ -263,9 +266,9 @@ def compose(ground: Ground, painting: np.ndarray, terms: Terms, size: tuple[int,
     if rest is None:
         return np.asarray(cv2.convertScaleAbs(lit))
     more = _to_size(rest * np.float32(255), size, room.half, room.more)
-    if share < 1:
+    if painted:
         lit = cv2.add(lit, more, lit)
-        more = cv2.resize(seen.astype(np.float32) * np.float32(1 - share), size, more, interpolation=cv2.INTER_CUBIC)
+        more = cv2.resize(seen.astype(np.float32) * np.float32(painted), size, more, interpolation=cv2.INTER_CUBIC)
     return np.asarray(cv2.add(lit, more, dtype=cv2.CV_8U))
 
 
@@ -364,7 +367,7 @@ def _to_size(values: np.ndarray, size: tuple[int, int], half: np.ndarray, room: 
 
 def _fields(
     tools: Tools, painting: Any, light: Any, ground: Any, peaks: Any, white: float, terms: Terms
-) -> tuple[Any, Any | None, float]:
+) -> tuple[Any, Any | None, float, float]:
     """Return what decides a picture, on the grid.
 
     Parameters
@@ -378,21 +381,24 @@ def _fields(
 
     Returns
     -------
-    The gain of the ground's display values, what is added to them (None: nothing), and the share of its finest scale.
+    The gain of the ground's display values, what is added to them (None: nothing), and the shares that the whole ground and the
+    whole painting have.
     """
     gain = tools.enlarged(
         _gain(tools, tools.blurred(light), tools.halved(ground), peaks, white, terms.light), ground.shape[1::-1]
     )
     kept = shares(terms.detail)
-    if kept[-1] == 1:
-        return gain, None, 1.0
-    levels = [painting - ground * gain]
+    clarity = CLARITY * min(terms.light, 1.0) * kept[0]
+    if kept[-1] == 1 and not clarity:
+        return gain, None, 1.0, 0.0
+    lit = ground * gain
+    levels = [painting - lit]
     for _ in kept[2:]:
         levels.append(tools.halved(levels[-1]))
     rest = levels[-1] * (kept[-2] - kept[-1])
     for level, finer, coarser in zip(levels[-2::-1], kept[-3::-1], kept[-2::-1], strict=False):
         rest = tools.enlarged(tools.smoothed(rest), level.shape[1::-1]) + level * (finer - coarser)
-    return gain, rest, kept[0]
+    return gain, rest - lit * clarity, kept[0] + clarity, 1 - kept[0]
 
 
 def _gain(tools: Tools, light: Any, ground: Any, peaks: Any, white: float, strength: float) -> Any:
@@ -477,7 +483,7 @@ def compose_on_device(
         _last(_mixed(_sampled(part, places, to), terms.colour)) for part, to in ((low, grid), (peaks, half))
     )
     own, light = _last(_area(seen, grid)) / 255, _last(_area((seen / 255) ** GAMMA, half))
-    gain, rest, share = _fields(_device(), own, light, beneath, tops, ground.white, terms)
+    gain, rest, share, painted = _fields(_device(), own, light, beneath, tops, ground.white, terms)
     window = _exactly(ground.exact, places, size)
     if window is None:
         under = _sampled(store, places, size).round()
@@ -486,8 +492,8 @@ def compose_on_device(
     lit = _mixed(under, terms.colour).round() * _enlarged_twice(_first(gain * share), size)
     if rest is not None:
         lit = lit + _enlarged_twice(_first(rest * 255), size)
-        if share < 1:
-            lit = lit + _interpolated(seen * (1 - share), size, "bicubic")
+        if painted:
+            lit = lit + _interpolated(seen * painted, size, "bicubic")
     return lit[0].clamp(0, 255).round().to(torch.uint8)
 
 

@@ -147,7 +147,7 @@ class Ground(Strict):
         "1",
         description="1 shows the ground, lit by the painting; towards 0 the painting takes its place, fine scales last",
     )
-    colour: Expression = Field("0.35", description="how much of the ground's own colour stays, 0 to 1")
+    colour: Expression = Field("0.45", description="how much of the ground's own colour stays, 0 to 1")
     light: Expression = Field("1", description="how strongly the painting lights the ground, 0 to 2; 0: not at all")
     zoom: Expression = Field("1", description="how close the ground is seen, from 1 on")
     x: Expression = Field("0", description="shift of the ground to the right, in picture widths")

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from reactive.audio.hear import merge_saved
@@ -42,6 +43,7 @@ from reactive.render.store.segments import check_space
 from reactive.render.take import load_take
 from reactive.render.workers.local import Executor, LocalExecutor, render_missing
 from reactive.render.workers.segment_renderer import used_prompts
+from reactive.timeline.timeline import Timeline
 from reactive.video.codec import container_format
 from reactive.video.nvenc import check_encoder
 from reactive.video.upscale import Upscaling, check_upscaling
@@ -180,7 +182,7 @@ def make_clip(
             size=segments.sizes[0],
             imagine_size=prepared.spec.imagined,
             prompts_used=len(prompts_between(timeline, first, last)),
-            photos_shown=len({source for source in timeline.columns["source"][first:last].tolist() if source >= 0}),
+            photos_shown=_pictures_shown(timeline, first, last),
             model=settings.model,
             device=device,
             batch=prepared.spec.batch,
@@ -201,6 +203,12 @@ def make_clip(
         )
         job.journal.append({"done": {"request": request.key, "clip": clip.stored()}})
         return clip
+
+
+def _pictures_shown(timeline: Timeline, first: int, last: int) -> int:
+    """Return how many photographs and videos frames [first, last) are made from or lie over."""
+    shown = np.concatenate([timeline.columns[name][first:last] for name in ("source", "ground")])
+    return len(np.unique(shown[shown >= 0]))
 
 
 def _read_inputs(song: str | os.PathLike[str], outs: Sequence[Path], settings: Settings) -> RenderInputs:

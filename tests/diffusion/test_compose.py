@@ -148,7 +148,7 @@ def test_colours_that_would_clip_keep_their_shapes() -> None:
     row = frame[72].astype(float).max(axis=-1)
     assert (row >= 255).mean() < 0.02
     # brighter stays brighter, also in the very light
-    assert frame[72, 150:170].mean() > frame[72, 100:120].mean() + 1
+    assert frame[72, 150:170, 1].mean() > frame[72, 100:120, 1].mean() + 1
 
 
 def test_a_flat_sky_shows_nothing_of_the_paintings_patches() -> None:
@@ -158,7 +158,7 @@ def test_a_flat_sky_shows_nothing_of_the_paintings_patches() -> None:
     patches = np.kron(rng.integers(90, 170, (20, 32, 1)), np.ones((4, 4, 3))).astype(np.uint8)
     frame = compose(prepare_ground(flat), patches, Terms(1.0), SIZE, STILL).astype(float)
     painting = compose(prepare_ground(flat), patches, Terms(0.0), SIZE, STILL).astype(float)
-    assert np.abs(np.diff(frame[..., 1], axis=1)).max() < 0.12 * np.abs(np.diff(painting[..., 1], axis=1)).max()
+    assert np.abs(np.diff(frame[..., 1], axis=1)).max() < 0.15 * np.abs(np.diff(painting[..., 1], axis=1)).max()
 
 
 def test_a_frame_is_the_same_again_and_the_light_follows_the_painting_smoothly() -> None:
