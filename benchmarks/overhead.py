@@ -176,7 +176,7 @@ def whole_job(frames: int) -> None:
     """Print how many frames a second a whole job makes on this processor, and what each needs of it."""
     import reactive.render.run as run
     from reactive import Settings, make_clip
-    from reactive.render.workers.segment_renderer import ModelSpec
+    from reactive.render.spec import ModelSpec
     from reactive.timeline.file import save_timeline
 
     model = free_model(load_model("ember", dtype="float32"), SIZE)

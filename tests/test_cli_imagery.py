@@ -22,7 +22,7 @@ name = "one"
 mode = "photo"
 prompts = ["a grey sea", "a red door"]
 [phase.source]
-switch = "1 bar"
+every = "1 bar"
 """
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ MAY_IMPORT = {
     "audio": {"media"},
     "timeline": {"audio", "preset"},
     "sources": {"media"},
-    "diffusion": {"timeline", "sources"},
+    "diffusion": {"media", "timeline", "sources"},
     "video": {"media"},
     "score": {"media", "audio"},
     "exchange": {"timeline", "preset"},
@@ -41,6 +42,46 @@ def files() -> list[Path]:
     found = [file for file in PACKAGE.rglob("*.py") if "ember" not in file.relative_to(PACKAGE).parts]
     assert len(found) > 30
     return found
+
+
+def modules() -> dict[str, Path]:
+    """The package's modules by their full names."""
+    named = {}
+    for file in files():
+        parts = ("reactive", *file.relative_to(PACKAGE).with_suffix("").parts)
+        named[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = file
+    return named
+
+
+def import_graph(named: dict[str, Path]) -> dict[str, set[str]]:
+    """Which modules each one imports, at its top, within a function or for types only."""
+    graph: dict[str, set[str]] = {}
+    for name, file in named.items():
+        graph[name] = set()
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                graph[name] |= {alias.name for alias in node.names} & named.keys()
+            elif isinstance(node, ast.ImportFrom):
+                # what is imported may be a module of its own, or stand in one
+                wanted = (f"{node.module}.{alias.name}" for alias in node.names)
+                graph[name] |= {full if full in named else node.module or "" for full in wanted} & named.keys()
+    return graph
+
+
+def test_imports_go_round_in_no_circle_not_even_for_types() -> None:
+    graph = import_graph(modules())
+    assert sum(map(len, graph.values())) > 500
+    try:
+        tuple(TopologicalSorter(graph).static_order())
+    except CycleError as circle:
+        pytest.fail(" <- ".join(circle.args[1]))
+
+
+def test_the_test_of_circles_sees_imports_for_types_and_within_functions(tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_text("from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from b import B\n")
+    (tmp_path / "b.py").write_text("def b():\n    import a\n")
+    graph = import_graph({name: tmp_path / f"{name}.py" for name in "ab"})
+    assert graph == {"a": {"b"}, "b": {"a"}}
 
 
 @pytest.mark.parametrize("room", sorted(MAY_IMPORT))

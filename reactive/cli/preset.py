@@ -153,12 +153,15 @@ def _report(opened: Any, song: str, seed: int) -> Any:
 
     checked, lines = opened.preset, lyrics_of(opened)
     from reactive.audio.hear import hear
+    from reactive.sources.ground import picture_chooser
     from reactive.timeline.report import preset_report
     from reactive.timeline.timeline import build_timeline
 
     heard = hear(song)
     track, analysis = heard.track, heard.analysis
-    timeline = build_timeline(analysis, checked, samples=track.samples, fps=Fraction(24), seed=seed, lyrics=lines)
+    timeline = build_timeline(
+        analysis, checked, samples=track.samples, fps=Fraction(24), seed=seed, lyrics=lines, choose=picture_chooser(())
+    )
     return preset_report(timeline, checked, analysis)
 
 

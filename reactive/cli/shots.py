@@ -102,6 +102,7 @@ def shots(song: str, as_json: bool, **options: Any) -> None:
         from reactive.audio.hear import hear
         from reactive.media.identity import carry_over
         from reactive.preset.shots import Shots, load_shots, save_shots, shot_photos, shots_path
+        from reactive.sources.ground import picture_chooser
         from reactive.timeline.shots import apply_shots, change_shots, find_shot, shots_of
         from reactive.timeline.timeline import build_timeline
 
@@ -117,6 +118,7 @@ def shots(song: str, as_json: bool, **options: Any) -> None:
             analysis, wanted, samples=track.samples, fps=rate, seed=options["seed"], lyrics=lines,
             photos=tuple(photo.name for photo in options["photos"]),
             videos=tuple(video.name for video in options["videos"]), macros=knobs,
+            choose=picture_chooser(options["photos"]),
         )  # fmt: skip
         if changing:
             shot_edits = change_shots(
@@ -141,14 +143,14 @@ def shots(song: str, as_json: bool, **options: Any) -> None:
                 pictures = contact_pictures(
                     timeline, [shot for shot in found if not picked or shot.number in picked], model=options["model"],
                     loras=options["loras"], vae=options["vae"], said=said, device=options["device"],
-                    steps=options["steps"], photos=photos, videos=options["videos"], progress=report,
+                    steps=options["steps"], photos=photos, videos=options["videos"], folders=[preset.path.parent], progress=report,
                 )  # fmt: skip
             draw_sheet(options["output"], timeline, found, pictures, _marks(shot_edits))
     seconds = [float(shot.start / timeline.fps) for shot in found]
     if as_json:
         rows = [
             {"name": shot.name, "start": round(at, 4), "frames": shot.stop - shot.start, "prompts": list(shot.prompts),
-             "seed": shot.seed, "feedback": shot.fed_back, "mark": _marks(shot_edits).get(shot.name, "")}
+             "grounds": list(shot.grounds), "seed": shot.seed, "feedback": shot.fed_back, "mark": _marks(shot_edits).get(shot.name, "")}
             for shot, at in zip(found, seconds, strict=True)
         ]  # fmt: skip
         output = str(options["output"]) if options["output"] else None
@@ -156,8 +158,10 @@ def shots(song: str, as_json: bool, **options: Any) -> None:
         return
     for shot, at in zip(found, seconds, strict=True):
         mark = _marks(shot_edits).get(shot.name, "")
+        beneath = f"  over {', '.join(map(printable, shot.grounds))}" if shot.grounds else ""
         click.echo(
-            f"{shot.number + 1:>4}  {int(at) // 60}:{at % 60:04.1f}  {printable(shot.name):<22} {mark:<7} {printable(shot.prompts[0])}"
+            f"{shot.number + 1:>4}  {int(at) // 60}:{at % 60:04.1f}  {printable(shot.name):<22} {mark:<7} "
+            f"{printable(shot.prompts[0])}{beneath}"
         )
     for name in unknown:
         click.echo(f"The shots file names {printable(name)}, which this clip does not have.")

@@ -110,6 +110,7 @@ def timeline(
 
             regular_file(given)
         from reactive.audio.hear import hear
+        from reactive.sources.ground import picture_chooser
         from reactive.timeline.file import save_timeline
         from reactive.timeline.timeline import build_timeline
 
@@ -120,7 +121,7 @@ def timeline(
         decided = build_timeline(
             analysis, wanted, samples=track.samples, fps=rate, seed=seed,
             photos=tuple(photo.name for photo in photos), videos=tuple(video.name for video in videos),
-            macros=turned, lyrics=lines,
+            macros=turned, lyrics=lines, choose=picture_chooser(photos),
         )  # fmt: skip
         if wishes_file:
             from reactive.media.identity import carry_over

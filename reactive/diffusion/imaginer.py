@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -23,8 +24,9 @@ import torch
 from reactive.diffusion.backend.shapes import shape_of
 from reactive.diffusion.core import Core
 from reactive.diffusion.frames import independent_frames
+from reactive.diffusion.grounds import Grounds
 from reactive.diffusion.joins import prompts_at
-from reactive.diffusion.lanes import FeedbackRange, OnTick, lane_frames
+from reactive.diffusion.lanes import FeedbackRange, OnTick, OpenShot, lane_frames, open_shot, step
 from reactive.diffusion.models.conditioning import PromptBank
 from reactive.diffusion.models.model import Model
 from reactive.diffusion.motion.interpolate import sparse_frames
@@ -32,7 +34,7 @@ from reactive.diffusion.scene import NO_SOURCES, Sources, scene_inputs
 from reactive.timeline.edges import shot_edges
 from reactive.timeline.timeline import FEEDBACK, Timeline
 
-# frame numbers [n] and their pictures, uint8 [n, 3, height, width] on the model's device
+# frame numbers [n] and their pictures, uint8 [n, 3, height, width] on the model's device; all of a yield in one size
 Frames = Iterator[tuple[np.ndarray, torch.Tensor]]
 # bytes of finished frames that may wait for their turn while feedback shots are imagined side by side
 _WAITING = 256 << 20
@@ -67,6 +69,8 @@ class Imaginer:
         Pictures a second that are imagined where feedback does not decide, the rest drawn between them; 0: every frame.
     black
         Which frames are black, bool [frames]; None: none is.
+    grounds
+        What lies beneath the frames; those that show some of it come in the size that it has. It stays the caller's to close.
 
     Raises
     ------
@@ -89,6 +93,7 @@ class Imaginer:
         pace: float | None = None,
         rate: float = 0.0,
         black: np.ndarray | None = None,
+        grounds: Grounds | None = None,
     ) -> None:
         self.model = model
         self.timeline = timeline
@@ -99,6 +104,7 @@ class Imaginer:
         self.slices = slices
         self.rate = Fraction(rate).limit_denominator(1000)
         self.black = black
+        self.grounds = grounds
         if bank is None:
             used = prompts_at(timeline.columns, np.arange(timeline.frames)) if prompts is None else prompts
             bank = PromptBank(model, timeline.prompts, used, timeline.negatives)
@@ -138,12 +144,42 @@ class Imaginer:
         else:
             made = independent_frames(core, self.scene, frames)
         for numbers, pictures in made:
-            yield numbers, self._finish(numbers, pictures)
+            yield from self._finished(numbers, pictures)
 
     def feedback(self, ranges: Sequence[FeedbackRange], *, on_tick: OnTick | None = None) -> Frames:
         """Yield what is wanted of feedback shots, as `lanes.lane_frames` does: numbers rise within each shot."""
         for numbers, pictures in lane_frames(self.lane_core, self.scene, ranges, on_tick=on_tick):
-            yield numbers, self._finish(numbers, pictures)
+            yield from self._finished(numbers, pictures)
+
+    def follow(self, timeline: Timeline, *, first: int, bank: PromptBank) -> None:
+        """Go on with a timeline that is still growing, with the same noise and sources.
+
+        Parameters
+        ----------
+        first
+            The number that its first frame has since the stream began.
+        bank
+            Its prompts.
+        """
+        self.timeline, self.bank = timeline, bank
+        self.scene = replace(self.scene, timeline=timeline, first=first)
+        for core in {self.core, self.lane_core}:
+            core.bank = bank
+
+    def open_shot(self, start: int) -> OpenShot:
+        """Return a feedback shot whose end is not known, to be imagined by `step`."""
+        return open_shot(self.lane_core, self.scene, start)
+
+    def step(self, shot: OpenShot, frame: int, *, tick: bool = True) -> torch.Tensor:
+        """Return the newest frame of an open shot, uint8 [3, height, width].
+
+        Parameters
+        ----------
+        tick
+            Whether it grows anew out of the last picture, or is that picture moved on.
+        """
+        shown = step(self.lane_core, self.scene, shot, frame, tick=tick)
+        return self._finish(np.array([frame]), shown[None])[0]
 
     def frames(self, start: int = 0, stop: int | None = None) -> Iterator[np.ndarray]:
         """Yield the frames [start, stop) in order, uint8 [3, height, width].
@@ -182,6 +218,14 @@ class Imaginer:
                 break
             chosen.append(waiting.popleft())
         return chosen
+
+    def _finished(self, numbers: np.ndarray, pictures: torch.Tensor) -> Frames:
+        """Yield frames with their grounds beneath them, in runs of one size, as they are seen."""
+        if self.grounds is None:
+            yield numbers, self._finish(numbers, pictures)
+            return
+        for part, shown in self.grounds.beneath(numbers, pictures):
+            yield part, self._finish(part, shown)
 
     def _finish(self, numbers: np.ndarray, pictures: torch.Tensor) -> torch.Tensor:
         """Return frames as they are seen: the last stage of every picture, whoever asked for it.

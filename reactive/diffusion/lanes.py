@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
 import numpy as np
@@ -140,10 +140,7 @@ def lane_frames(
                 active.append(lane)
         if not active:
             return
-        requests = _tick_requests(core, scene, active)
-        requests = keep_palette(palettes, requests, [(lane.wanted.start, _tick_frame(lane)) for lane in active])
-        _draw_ahead(scene, active)
-        pictures = core.imagine(requests)
+        pictures = _imagine_ticks(core, scene, palettes, active)
         # one copy for all lanes: the device is waited for once a batch, not once a picture
         on_host = pictures if on_tick is None else to_host(pictures).wait()
         if on_tick is not None:
@@ -151,6 +148,70 @@ def lane_frames(
                 on_tick(lane.wanted, lane.done, copy)
         yield from _advance(core, scene, active, [picture.clone() for picture in pictures])
         active = [lane for lane in active if not lane.finished]
+
+
+@dataclass
+class OpenShot:
+    """A feedback shot of music that is still being played: its ticks come one by one, and nobody knows its end.
+
+    Attributes
+    ----------
+    lane
+        What was imagined of it so far.
+    palettes
+        Those of its prompts.
+    """
+
+    lane: Lane
+    palettes: Palettes
+
+
+def open_shot(core: Core, scene: SceneInputs, start: int) -> OpenShot:
+    """Return a feedback shot that begins at a frame and of which nothing is imagined yet."""
+    return OpenShot(Lane(FeedbackRange(start, start + 1, start, start + 1), []), Palettes(core, scene))
+
+
+def step(core: Core, scene: SceneInputs, shot: OpenShot, frame: int, *, tick: bool) -> torch.Tensor:
+    """Imagine the newest frame of an open shot, uint8 [3, height, width] through the lens.
+
+    Parameters
+    ----------
+    scene
+        With a timeline that reaches to `frame` at least, and one frame further where the next shot is coming in.
+    frame
+        Later than the one before.
+    tick
+        Whether a new picture grows out of the last one. Else the last one is shown as camera and video have moved it since: what
+        lies beyond it, to be blended with, is not known yet.
+    """
+    lane, shot.palettes.scene = shot.lane, scene
+    lane.wanted = replace(lane.wanted, stop=frame + 1, first=frame, until=frame + 1)
+    if tick or lane.last is None:
+        lane.ticks.append(Fraction(frame))
+        picture = _imagine_ticks(core, scene, shot.palettes, [lane])[0].clone()
+        _, shown = next(_advance(core, scene, [lane], [picture]))
+    else:
+        shown = _dissolving(core, scene, lane, np.array([frame]), _moved_on(scene, lane, frame))
+    return shown[0]
+
+
+def _imagine_ticks(core: Core, scene: SceneInputs, palettes: Palettes, lanes: Sequence[Lane]) -> torch.Tensor:
+    """Imagine each lane's next tick: the one step of feedback, uint8 [n, 3, height, width]."""
+    requests = _tick_requests(core, scene, lanes)
+    requests = keep_palette(palettes, requests, [(lane.wanted.start, _tick_frame(lane)) for lane in lanes])
+    _draw_ahead(scene, lanes)
+    return core.imagine(requests)
+
+
+def _moved_on(scene: SceneInputs, lane: Lane, frame: int) -> torch.Tensor:
+    """Return a lane's last picture as camera, video and lens show it at a later frame, uint8 [1, 3, height, width]."""
+    assert lane.last is not None
+    columns, last = scene.timeline.columns, lane.ticks[lane.done - 1]
+    aspect = lane.last.shape[-1] / lane.last.shape[-2]
+    lens, moving = lens_maps(columns, np.array([frame]), aspect)
+    camera = inverse_map(move_between(columns, float(last), float(frame)), aspect)
+    flow = guiding_flow(scene, lane.wanted.start, last, Fraction(frame))
+    return _bytes(torch.stack([*_resampled([WarpedTick(lane.last, camera, lens[0] if moving[0] else _STILL, flow)])]))
 
 
 def _advance(

@@ -24,9 +24,9 @@ from reactive.preset.schema import Phase, Preset, parse_length
 from reactive.preset.vocabulary import MACRO
 from reactive.timeline.clock import frame_length, frame_time, frames_in
 from reactive.timeline.controls import CONTROLS, apply_controls, check_control
-from reactive.timeline.evaluate import evaluate
+from reactive.timeline.evaluate import ease, evaluate
 from reactive.timeline.perform import MAX_CROSSFADE, Change
-from reactive.timeline.placement import FEEDBACK, NO_SOURCE
+from reactive.timeline.placement import FEEDBACK, NO_GUIDE, NO_SOURCE
 from reactive.timeline.pools import Pools
 from reactive.timeline.schedule import DEFAULT_OVER, MAX_FEEDBACK_BARS, MIN_HIT_SECONDS, MIN_HOLD_BEATS, blend_weights
 from reactive.timeline.timeline import derive, expressions
@@ -36,6 +36,17 @@ from reactive.timeline.walk import MAX_SPEED
 BETTER, FIT_SECONDS = 0.05, 4.0
 # so long a silence is shown as a walk: nothing is fed back
 SILENCE_SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class Arriving:
+    """What a shot begins with that is still coming in over the one before: as `LiveFrame` has it."""
+
+    columns: dict[str, float]
+    prompts: tuple[str, str]
+    negatives: tuple[str, str]
+    slerp: bool
+    seed: int
 
 
 @dataclass(frozen=True)
@@ -56,8 +67,12 @@ class LiveFrame:
         Of the noise.
     shot
         Changes where a fed-back picture starts anew.
+    fresh, rate, colour
+        The preset's feedback: share of new noise, pictures a second, and how firmly colours are kept.
     black, hold
         Whether it is black, or the picture stands still.
+    arriving
+        The shot to come while a dissolve or morph is under way. A cut can't be foretold, so a join begins on it and ends after it.
     """
 
     frame: int
@@ -71,8 +86,10 @@ class LiveFrame:
     phase: int
     fresh: float
     rate: float
+    colour: float = 0.0
     black: bool = False
     hold: bool = False
+    arriving: Arriving | None = None
 
 
 @dataclass
@@ -88,6 +105,31 @@ class _Blend:
     @property
     def weight(self) -> float:
         return float(self.weights[self.done]) if self.done < len(self.weights) else 1.0
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What a shot shows at a frame: numbers of its prompts in the pools, their mix, seed, shot, source and strength."""
+
+    before: int
+    after: int
+    weight: float
+    slerp: bool
+    seed: int
+    shot: int
+    source: int
+    strength: float
+    guide: int
+
+
+@dataclass
+class _Join:
+    """A dissolve or morph in course: what the shot that leaves showed last, and the weights of the one that comes."""
+
+    kind: str
+    leaving: _Look
+    weights: np.ndarray
+    done: int = 0
 
 
 class Conductor:
@@ -127,7 +169,9 @@ class Conductor:
         self.switches = {"freeze": False, "hold": False, "black": False}
         self.walk, self.shot, self.round, self.phase = 0.0, 0, 0, 0
         self._camera = dict.fromkeys(PATH, 0.0)
-        self._sources = 0
+        self._sources = self._seeds = self._guides = 0
+        self._look: _Look | None = None
+        self._join: _Join | None = None
         self._last_hit = -math.inf
         self._pending: int | None = None
         self._random = np.random.Generator(np.random.Philox(key=[seed % 2**63, 7]))
@@ -141,6 +185,8 @@ class Conductor:
 
     def _load(self, name: str) -> None:
         self.name = name
+        # a join speaks of prompts by their numbers in the pools
+        self._look = self._join = None
         self.preset = self.presets[name]
         self._pools = Pools(self.preset, self.seed)
         self._played = apply_controls(self.preset, self.controls)
@@ -150,7 +196,7 @@ class Conductor:
 
     # -- what people ask for -------------------------------------------------------------------------------------------
     def change(self, change: Change) -> None:
-        """Take a change in; it holds from the next frame on. Its time is not heeded: live is now.
+        """Take a change in; it holds from the next frame on. Its time is ignored: live is now.
 
         Raises
         ------
@@ -217,6 +263,8 @@ class Conductor:
         row = self._row(frame, phase, values, silent)
         if not self.switches["freeze"]:
             self._blend.done += 1
+            if self._join is not None:
+                self._join.done += 1
         self._tell(phase, bars)
         return row
 
@@ -247,6 +295,7 @@ class Conductor:
         self._began_frame = self.signals.frames
         self._switched_beats = self._restarted = self.signals.beats
         self._sources += 1
+        self._guides += self._played.phase[number].mode == "feedback"
         self.signals.conductor_values["section"] = 1.0
         phase = self._played.phase[number]
         self._change_to(self._pools.next(number, self._height(phase)), phase, is_cut=is_cut or phase.mode == "feedback")
@@ -274,7 +323,6 @@ class Conductor:
         self._switched_beats = beats
         if restart:
             self._restarted = beats
-            self.shot += 1
         following, self._next = self._next, self._pools.next(self.phase, self._height(phase))
         self._change_to(following, phase, is_cut=is_cut)
 
@@ -287,16 +335,30 @@ class Conductor:
     def _change_to(self, prompt: int, phase: Phase, *, is_cut: bool) -> None:
         """Let the prompt being shown give way to another one, at once or over some beats."""
         if is_cut:
+            self._join = self._joined(phase)
             self._blend = _Blend(prompt, prompt)
             self._last_hit = float(frame_time(self.signals.frames, self.fps))
-            if not phase.switch.match:
-                self.shot += 1
+            self.shot += 1
+            self._seeds += not phase.switch.match
             return
         over = parse_length(phase.switch.over or DEFAULT_OVER[phase.switch.how])
         beats = max(over.count * (BEATS_PER_BAR if over.unit == "bar" else 1), 1.0)
-        tempo = self.signals.now.position.tempo if self.signals.now else 120.0
-        count = max(1, round(frames_in(beats * 60 / tempo, self.fps)))
+        count = max(1, self._frames_of(beats))
         self._blend = _Blend(self._main(), prompt, blend_weights(count), slerp=phase.switch.how == "slerp")
+
+    def _joined(self, phase: Phase) -> _Join | None:
+        """Return the join that a phase's cuts begin, if it wants one and there is a shot to leave."""
+        if phase.switch.join == "cut" or self._look is None:
+            return None
+        over = parse_length(phase.switch.join_over)
+        count = self._frames_of(over.count * (BEATS_PER_BAR if over.unit == "bar" else 1))
+        weights = ease((np.arange(count) + 1) / (count + 1))
+        return _Join(phase.switch.join, self._look, weights) if count else None
+
+    def _frames_of(self, beats: float) -> int:
+        """Return how many frames so many beats last at the present tempo."""
+        tempo = self.signals.now.position.tempo if self.signals.now else 120.0
+        return round(frames_in(beats * 60 / tempo, self.fps))
 
     def _main(self) -> int:
         return self._blend.after if self._blend.weight >= 0.5 else self._blend.before
@@ -342,17 +404,32 @@ class Conductor:
         columns["camera_x"] += values["camera_shake"] * camera_shake[0]
         columns["camera_y"] += values["camera_shake"] * camera_shake[1]
         source = NO_SOURCE if silent and phase.mode == "feedback" else self._source(phase)
-        columns |= {
-            "walk": self.walk, "weight": self._blend.weight, "source": float(source),
-            "strength": 1.0 if source == NO_SOURCE else min(max(values["strength"], 0.0), 1.0),
-        }  # fmt: skip
-        numbers = (self._blend.before, self._blend.after, self._next)
-        texts, negatives = ([f(n) for n in numbers] for f in (self._text, self._pools.negatives.__getitem__))
-        return LiveFrame(
-            frame, frame_time(frame, self.fps), columns, (texts[0], texts[1], texts[2]),
-            (negatives[0], negatives[1], negatives[2]), self._blend.slerp, self.noise_seed, self.shot, self.phase,
-            self._played.feedback.fresh, self._played.feedback.rate, self.switches["black"], self.switches["hold"],
+        columns["camera_flow"] = min(max(values["camera_flow"], 0.0), 1.0)
+        guided = source == FEEDBACK and self.videos and columns["camera_flow"] > 0
+        look = self._look = _Look(
+            self._blend.before, self._blend.after, self._blend.weight, self._blend.slerp, self.noise_seed, self.shot, source,
+            1.0 if source == NO_SOURCE else min(max(values["strength"], 0.0), 1.0),
+            (self._guides - 1) % self.videos if guided else NO_GUIDE,
         )  # fmt: skip
+        shown, join, arriving = look, self._join, None
+        if join is not None and join.done < len(join.weights):
+            shown = join.leaving
+            columns[join.kind] = float(join.weights[join.done])
+            pair, keep_away = self._texts(look.before, look.after)
+            arriving = Arriving(
+                columns | _columns(look), (pair[0], pair[1]), (keep_away[0], keep_away[1]), look.slerp, look.seed
+            )
+        texts, negatives = self._texts(shown.before, shown.after, self._next)
+        return LiveFrame(
+            frame, frame_time(frame, self.fps), columns | {"walk": self.walk} | _columns(shown),
+            (texts[0], texts[1], texts[2]), (negatives[0], negatives[1], negatives[2]), shown.slerp, shown.seed, shown.shot,
+            self.phase, self._played.feedback.fresh, self._played.feedback.rate, self._played.feedback.colour,
+            self.switches["black"], self.switches["hold"], arriving,
+        )  # fmt: skip
+
+    def _texts(self, *numbers: int) -> tuple[list[str], list[str]]:
+        """Return prompts and what they keep away from, by their numbers in the pools."""
+        return [self._text(number) for number in numbers], [self._pools.negatives[number] for number in numbers]
 
     @property
     def phases_begun(self) -> int:
@@ -362,7 +439,7 @@ class Conductor:
     @property
     def noise_seed(self) -> int:
         """The seed of the present shot's noise."""
-        return derive(self.seed + int(self.controls.get("seed", CONTROLS["seed"].rest)), self.shot)
+        return derive(self.seed + int(self.controls.get("seed", CONTROLS["seed"].rest)), self._seeds)
 
     def _source(self, phase: Phase) -> int:
         """Return the number of the photograph or video of this phase, or that it has none or feeds back."""
@@ -381,3 +458,10 @@ class Conductor:
             "phase.progress": progress, "section.progress": progress,
             "loop.progress": (self.phase + progress) / len(self._played.phase),
         }  # fmt: skip
+
+
+def _columns(look: _Look) -> dict[str, float]:
+    """Return the columns that a look decides."""
+    return {
+        "weight": look.weight, "source": float(look.source), "strength": look.strength, "guide": float(look.guide),
+    }  # fmt: skip

@@ -1,35 +1,33 @@
 """Imagine what is being heard: always the newest frame, one picture at a time, in a thread of its own.
 
 There is nothing to work ahead of, so what counts is how old a picture is when it is ready: frames that came while
-another was imagined are left out. A fed-back picture grows out of the last one, moved by what the camera did since.
+another was imagined are left out. Pictures are made by the Imaginer that makes those of clips, from a timeline that grows by a
+frame at a time (`stream_timeline`); between two ticks of feedback the last picture moves on, since the next is not known yet.
 """
 
 from __future__ import annotations
 
 import logging
-import math
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 import torch
 
 from reactive.diffusion.backend.out_of_memory import smaller_batch
-from reactive.diffusion.calibration import pace_of
-from reactive.diffusion.core import Core, FrameRequest, from_bytes
+from reactive.diffusion.imaginer import Imaginer
+from reactive.diffusion.lanes import OpenShot
 from reactive.diffusion.models.conditioning import PromptBank
-from reactive.diffusion.motion.camera import PATH, inverse_map, resample
-from reactive.diffusion.motion.lens import through_lens
-from reactive.diffusion.sampling.noise import NoisePath
 from reactive.errors import ReactiveError
 from reactive.live.conductor import LiveFrame
 from reactive.live.engine import RATE_WINDOW, to_jpeg
 from reactive.live.material import Studio
-from reactive.timeline.placement import FEEDBACK
-from reactive.timeline.walk import DEFAULT_HARMONICS
+from reactive.live.stream_timeline import MAX_ROWS, StreamTimeline
+from reactive.timeline.timeline import FEEDBACK
 
 log = logging.getLogger(__name__)
 QUALITY = 85
@@ -50,13 +48,10 @@ class ShownFrame:
 
 @dataclass
 class _Feedback:
-    """The last fed-back picture, uint8 [3, height, width], its shot, tick, camera path [6], and when it was made."""
+    """The fed-back shot being played, and the time of its last tick in seconds."""
 
-    shot: int
-    tick: int
-    picture: torch.Tensor
-    path: np.ndarray
-    at: float
+    shot: OpenShot
+    at: Fraction
 
 
 class LatestFrameRenderer:
@@ -76,15 +71,15 @@ class LatestFrameRenderer:
         self.error: BaseException | None = None
         self.shown: ShownFrame | None = None
         self.pictures = 0
-        self._row: tuple[LiveFrame, float] | None = None
+        self._rows: deque[tuple[LiveFrame, float]] = deque(maxlen=MAX_ROWS)
         self._wanted = False
         self._running = False
         self._condition = threading.Condition()
         self._thread = threading.Thread(target=self._work, name="reactive-imagining", daemon=True)
         self._bank: PromptBank | None = None
-        self._texts: tuple[tuple[str, ...], tuple[str, ...]] | None = None
-        self._core: Core | None = None
-        self._noise: NoisePath | None = None
+        self._texts: tuple[list[str], tuple[str, ...]] | None = None
+        self._imaginer: Imaginer | None = None
+        self._stream = StreamTimeline(studio.options.fps, studio.photo_names, studio.video_names)
         self._feedback: _Feedback | None = None
         self._times: deque[float] = deque(maxlen=400)
         self._ages: deque[float] = deque(maxlen=60)
@@ -105,7 +100,7 @@ class LatestFrameRenderer:
     def request(self, row: LiveFrame, heard: float) -> None:
         """Make this the frame to imagine next; `heard` is when its newest sound came, by `time.monotonic`."""
         with self._condition:
-            self._row = row, heard
+            self._rows.append((row, heard))
             self._condition.notify_all()
 
     def set_wanted(self, wanted: bool) -> None:
@@ -131,14 +126,16 @@ class LatestFrameRenderer:
             with self._condition:
                 if not self._running:
                     return
-                given = self._row if self._wanted else None
-                if given is None:
+                if not (self._wanted and self._rows):
                     self._condition.wait(0.5)
                     continue
-                self._row = None
-            row, heard = given
+                rows = list(self._rows)
+                self._rows.clear()
+            row, heard = rows[-1]
             try:
                 try:
+                    for passed, _ in rows:
+                        self.hear(passed)
                     jpeg = self._finished(row)
                 except (RuntimeError, MemoryError) as problem:
                     # one picture at a time already: one line
@@ -165,71 +162,39 @@ class LatestFrameRenderer:
         """Return a frame's JPEG; None if the picture stands still."""
         if row.hold and self.shown is not None:
             return None
-        columns = {name: np.array([value]) for name, value in row.columns.items()}
-        picture = self.imagine(row)
-        seen = through_lens(picture[None], columns, np.array([0]))[0]
-        array = seen.permute(1, 2, 0).contiguous().cpu().numpy()
+        array = self.imagine(row).permute(1, 2, 0).contiguous().cpu().numpy()
         return to_jpeg(array * np.uint8(0) if row.black else array, QUALITY)
 
+    def hear(self, row: LiveFrame) -> None:
+        """Take note of a frame, whether it is imagined or left out: what is fed back rests on all of them."""
+        if self._stream.append(row):
+            self._feedback = None
+
     def imagine(self, row: LiveFrame) -> torch.Tensor:
-        """Return a frame's picture without the lens, uint8 [3, height, width]."""
-        core, noise = self._prepared(row)
-        columns = row.columns
-        source = int(columns["source"])
-        noises = tuple(noise.at(row.seed + (step << 48), columns["walk"]) for step in range(core.noises_per_picture))
-        given, strength, tick = self._source(row, source), columns["strength"], 0
-        path = np.array([columns[name] for name in PATH])
-        if source == FEEDBACK:
-            fed = self._feedback if self._feedback is not None and self._feedback.shot == row.shot else None
-            if fed is None:
-                strength = 1.0
-            else:
-                moved = self._moved(fed, path)
-                if float(row.seconds) - fed.at < 1 / row.rate - 1e-6:
-                    # between two ticks the last picture moves on with the camera
-                    return moved.clamp(0, 255).round().to(torch.uint8)
-                tick = fed.tick + 1
-                fresh = noise.fresh(row.seed, row.shot & 0xFFF, tick)
-                noises = (math.sqrt(1 - row.fresh) * noises[0] + math.sqrt(row.fresh) * fresh, *noises[1:])
-                given = (moved / 127.5 - 1).clamp(-1, 1)
-        picture = core.imagine([FrameRequest(0, 1, columns["weight"], strength, noises, given, row.slerp)])[0]
-        self._feedback = (
-            _Feedback(row.shot, tick, picture.clone(), path, float(row.seconds)) if source == FEEDBACK else None
-        )
-        return picture
+        """Return the picture of the frame that was heard last, uint8 [3, height, width]."""
+        imaginer, frame = self._prepared(row), self._stream.last
+        if row.columns["source"] != FEEDBACK:
+            return next(imaginer.independent(np.array([frame])))[1][0]
+        tick = self._feedback is None or row.seconds - self._feedback.at >= 1 / row.rate - 1e-6
+        if self._feedback is None:
+            self._feedback = _Feedback(imaginer.open_shot(frame), row.seconds)
+        if tick:
+            self._feedback.at = row.seconds
+        return imaginer.step(self._feedback.shot, frame, tick=tick)
 
-    def _moved(self, fed: _Feedback, path: np.ndarray) -> torch.Tensor:
-        """Return the last fed-back picture as the camera has moved it since, float [3, height, width] in 0..255."""
-        move = path - fed.path
-        move[0] = math.exp(move[0])
-        height, width = fed.picture.shape[-2:]
-        return resample(fed.picture[None].float(), inverse_map(move, width / height)[None])[0]
-
-    def _source(self, row: LiveFrame, source: int) -> torch.Tensor | None:
-        """Return the photograph, or the video's picture now, float32 [3, height, width] in [-1, 1]."""
-        if source < 0:
-            return None
-        if source in self.studio.sources.photos:
-            return self.studio.sources.photos[source]
-        return from_bytes(torch.from_numpy(self.studio.sources.videos[source].at(row.seconds)).permute(2, 0, 1))
-
-    def _prepared(self, row: LiveFrame) -> tuple[Core, NoisePath]:
-        """Return the core with the frame's prompts embedded, and the noise."""
-        studio = self.studio
-        texts = row.prompts, row.negatives
-        width, height = studio.imagined
-        if self._core is None or texts != self._texts:
-            old = self._bank if self._bank is not None and len(self._bank.texts) < MAX_TEXTS else None
-            negatives = row.negatives if any(row.negatives) else ()
-            self._bank = PromptBank.extended(old, studio.model, row.prompts, negatives)
-            self._core = Core(studio.model, self._bank, batch=1, width=width, height=height)
-            self._texts = texts
-        if self._noise is None:
-            pace = pace_of(studio.model, width=width, height=height)
-            shape = (
-                studio.model.channels,
-                height // studio.model.vae_scale_factor,
-                width // studio.model.vae_scale_factor,
+    def _prepared(self, row: LiveFrame) -> Imaginer:
+        """Return what makes pictures, with the stream so far and its prompts embedded."""
+        studio, timeline = self.studio, self._stream.timeline()
+        old = self._bank if self._bank is not None and len(self._bank.texts) < MAX_TEXTS else None
+        # the one that is likely next is embedded before it is needed
+        texts, negatives = [*timeline.prompts, row.prompts[2]], (*timeline.negatives, row.negatives[2])
+        if self._bank is None or (texts, negatives) != self._texts:
+            kept = negatives if len(negatives) == len(texts) and any(negatives) else ()
+            self._bank = PromptBank.extended(old, studio.model, texts, kept)
+            self._texts = texts, negatives
+        if self._imaginer is None:
+            self._imaginer = Imaginer(
+                studio.model, timeline, studio.sources, size=studio.imagined, batch=1, bank=self._bank
             )
-            self._noise = NoisePath(*shape, DEFAULT_HARMONICS, pace=pace)
-        return self._core, self._noise
+        self._imaginer.follow(timeline, first=self._stream.first, bank=self._bank)
+        return self._imaginer

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from reactive.diffusion.motion.flow import require_flow
 from reactive.errors import TimelineError
 from reactive.live.conductor import Conductor, LiveFrame
 from reactive.live.latest_frame import LatestFrameRenderer
@@ -72,6 +73,8 @@ class LiveSession:
         first = checked[next(iter(checked))]
         # a knob that the first preset has not is said before anything begins
         macro_values(first, studio.options.macros)
+        if studio.options.videos and any(_guided(preset) for preset in checked.values()):
+            require_flow("camera.flow")
         self.signals = LiveSignals(source.sample_rate, studio.options.fps)
         self.conductor = Conductor(
             checked, self.signals, seed=studio.options.seed, photos=len(studio.sources.photos), videos=len(studio.sources.videos),
@@ -227,3 +230,8 @@ class LiveSession:
                 self.conductor.reload(name, preset)
                 self.revision += 1
         return changed
+
+
+def _guided(preset: Preset) -> bool:
+    """Return whether a preset lets a video's motion carry what is fed back."""
+    return any((phase.camera or preset.camera).flow != "0" for phase in preset.phase if phase.mode == "feedback")

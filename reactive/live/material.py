@@ -15,6 +15,7 @@ from reactive.audio.analysis import Analysis
 from reactive.audio.cache import hear_once
 from reactive.audio.corrections import NO_CORRECTIONS, Corrections
 from reactive.diffusion.backend.shapes import shape_of
+from reactive.diffusion.grounds import Grounds, load_grounds
 from reactive.diffusion.imaginer import Imaginer
 from reactive.diffusion.models.conditioning import PromptBank
 from reactive.diffusion.models.load import Model, choose_device, default_threads, load_model
@@ -90,16 +91,25 @@ class SongMaterial(Studio):
     bank: PromptBank | None = None
     # smaller than the rule's where memory did not hold that
     batch: int = 0
+    # where presets lie that name pictures beside them
+    ground_folders: list[Path] = field(default_factory=list)
+    _grounds: Grounds | None = None
 
     def imaginer(self, timeline: Timeline, black: np.ndarray | None = None) -> Imaginer:
         """Return what makes the frames of a timeline; prompts that are embedded already are not embedded again."""
         self.bank = PromptBank.extended(self.bank, self.model, timeline.prompts, timeline.negatives)
         shape = shape_of(self.model, *self.imagined)
         batch = self.batch or min(LIVE_BATCH.get(self.device, 4), shape.batch)
+        options = self.options
+        grounds = load_grounds(
+            timeline, options.photos, options.videos, self.ground_folders, imagined=self.imagined, size=self.size,
+            background=parse_colour(options.background, where="--background"), like=self._grounds,
+        )  # fmt: skip
+        self._grounds = grounds or self._grounds
         # one shot plays at a time, so its lane needs no neighbours
         return Imaginer(
             self.model, timeline, self.sources, size=self.imagined, batch=batch, lanes=1, slices=shape.slices,
-            bank=self.bank, black=black,
+            bank=self.bank, black=black, grounds=grounds,
         )  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from reactive.timeline.timeline import FEEDBACK, Timeline
 MAX_BYTES = 96 * 2**20
 # columns that are for people, or whose meaning is compared in another way
 JOIN_FRAMES = 600
-TOLD = {"prompt_from", "prompt_to", "phase", "loop", "shot", "speed"}
+TOLD = {"prompt_from", "prompt_to", "phase", "loop", "shot", "speed", "ground"}
 
 
 @dataclass(frozen=True)
@@ -79,6 +79,7 @@ def changed_frames(old: Timeline, new: Timeline) -> np.ndarray:
     for name in ("prompt_from", "prompt_to"):
         before = np.array(old.prompts, object)[old.columns[name]]
         different |= np.array(new.prompts, object)[new.columns[name]] != before
+    different |= _ground_names(old) != _ground_names(new)
     if different.any():
         # in a join a frame shows the beginning of the next shot too
         joining = (new.columns["dissolve"] > 0) | (new.columns["morph"] > 0)
@@ -88,3 +89,9 @@ def changed_frames(old: Timeline, new: Timeline) -> np.ndarray:
         if new.columns["source"][start] == FEEDBACK and different[start:stop].any():
             different[start + int(np.argmax(different[start:stop])) : stop] = True
     return different
+
+
+def _ground_names(timeline: Timeline) -> np.ndarray:
+    """Return what lies beneath each frame by name, object [frames]; nothing is the last one."""
+    names = [*timeline.photos, *timeline.videos, *timeline.grounds, ""]
+    return np.asarray(np.array(names, object)[timeline.columns["ground"]])

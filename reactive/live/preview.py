@@ -21,11 +21,12 @@ from reactive.live.material import PreviewOptions, load_material, load_studio
 from reactive.live.openmp import run_and_release_openmp_pool
 from reactive.live.session import Session
 from reactive.live.web.addresses import local_url, network_urls
-from reactive.live.web.live_server import LiveServer
+from reactive.live.web.live_preview import LivePreview
 from reactive.live.web.login import RequestGuard
 from reactive.live.web.mjpeg import PATH as MJPEG
 from reactive.live.web.security import Gate, PerAddress, is_loopback, kept_key
 from reactive.live.web.server import LOGIN_BURST, LOGINS, Server, bound_socket
+from reactive.live.web.song_preview import SongPreview
 from reactive.live.web.waiting import WaitingRoom
 
 NO_EXTERNAL_IO = ExternalIOOptions()
@@ -119,15 +120,14 @@ def preview(
     """
 
     def make(gate: Gate, external_io: ExternalIO, say: Callable[[str], None]) -> Server:
-        # pictures come only once it is started, and by then there is a server
-        servers: list[Server] = []
+        server = Server(gate, external_io=external_io)
         material = load_material(song, options, say)
         say("deciding every frame")
-        session = Session(material, lambda frames: servers[0].made(frames), (options.preset, *others))
-        servers.append(Server(session, gate, takes, external_io=external_io))
-        return servers[0]
+        session = Session(material, lambda frames: server.made(), (options.preset, *others))
+        server.preview = SongPreview(server, session, takes)
+        return server
 
-    _preview(make, Server.index, host, port, keys, io_options, begun, doing, ready, stop)
+    _preview(make, SongPreview.index, host, port, keys, io_options, begun, doing, ready, stop)
 
 
 def preview_input(
@@ -160,18 +160,16 @@ def preview_input(
     def make(gate: Gate, external_io: ExternalIO, say: Callable[[str], None]) -> Server:
         say("opening the input")
         source = open_source()
-        servers: list[LiveServer] = []
+        server = Server(gate, external_io=external_io)
         try:
-            session = LiveSession(
-                load_studio(options, say), source, lambda: servers[0].made_one(), (options.preset, *others)
-            )
+            session = LiveSession(load_studio(options, say), source, server.made, (options.preset, *others))
         except BaseException:
             source.close()
             raise
-        servers.append(LiveServer(session, gate, Path(), external_io=external_io))
-        return servers[0]
+        server.preview = LivePreview(server, session)
+        return server
 
-    _preview(make, LiveServer.index, host, port, keys, io_options, begun, doing, ready, stop)
+    _preview(make, LivePreview.index, host, port, keys, io_options, begun, doing, ready, stop)
 
 
 def microphone(device: str | None) -> SoundInput:
@@ -225,8 +223,8 @@ def _preview(
                 url=f"{reached}/#{gate.token}", host=host, port=bound, open=not is_loopback(host),
                 here=f"{here}/#{gate.token}", more=tuple(f"{url}/#{gate.token}" for url in others[1:]),
                 mjpeg=f"{reached}{MJPEG}?token={server.view_token.issue()}" if io_options.mjpeg else "", osc=external_io.osc_port,
-                input=server.session.source.name if isinstance(server, LiveServer) else "",
-                notes=() if isinstance(server, LiveServer) else server.session.material.track.notes,
+                input=server.preview.session.source.name if isinstance(server.preview, LivePreview) else "",
+                notes=server.preview.session.material.track.notes if isinstance(server.preview, SongPreview) else (),
             )  # fmt: skip
             asyncio.run(_serve(server, listener, room, lambda: ready(address), stop))
 

@@ -28,6 +28,7 @@ from reactive.preset.lyrics import Line
 from reactive.preset.macros import macro_values
 from reactive.preset.schema import Preset, parse_preset, read_preset
 from reactive.render.take import Take, check_change, save_take
+from reactive.sources.ground import picture_chooser
 from reactive.timeline.clock import frame_time, nearest_frame
 from reactive.timeline.controls import CONTROLS
 from reactive.timeline.perform import Change, Performance, Stage
@@ -88,15 +89,20 @@ class Session:
             self.loaded[name] = LoadedPreset(file.path, file.text)
         self.first = next(iter(checked))
         self.stage = self._stage(checked)
+        self._tell_folders()
         self.performance: Performance = self.stage.start(self.first)
         self.engine = Engine(material, made)
         self.engine.set_timeline(self.performance.timeline, self.performance.black)
+
+    def _tell_folders(self) -> None:
+        """Say where grounds of loaded presets lie, the first one's first."""
+        self.material.ground_folders = [loaded.path.parent for loaded in self.loaded.values()]
 
     def _stage(self, presets: Mapping[str, Preset]) -> Stage:
         options = self.material.options
         return Stage(
             self.material.analysis, self.material.track.samples, options.fps, options.seed, presets,
-            self.material.photo_names, self.material.video_names, self.lyrics, self.macros,
+            self.material.photo_names, self.material.video_names, self.lyrics, self.macros, picture_chooser(options.photos),
         )  # fmt: skip
 
     # -- what the pages are told ---------------------------------------------------------------------------------------
@@ -325,6 +331,7 @@ class Session:
         called = played if name is None else name
         self.loaded = {(called if one == played else one): of for one, of in self.loaded.items()}
         self.loaded[called] = LoadedPreset(path, new)
+        self._tell_folders()
         self.lyrics = {(called if one == played else one): of for one, of in self.lyrics.items()}
         presets = {(called if one == played else one): of for one, of in self.stage.presets.items()}
         self.first = called if self.first == played else self.first

@@ -6,7 +6,7 @@ import os
 import re
 from xml.etree import ElementTree
 
-from PIL import ExifTags, Image, IptcImagePlugin
+from PIL import ExifTags, Image, ImageFile, IptcImagePlugin
 
 from reactive.media.picture import opened
 from reactive.media.safe import plain
@@ -59,6 +59,8 @@ def _xmp(image: Image.Image) -> str:
 
 
 def _iptc(image: Image.Image) -> str:
+    if not isinstance(image, ImageFile.ImageFile):
+        return ""
     try:
         fields = IptcImagePlugin.getiptcinfo(image) or {}
     except (OSError, SyntaxError, ValueError, KeyError, IndexError, TypeError):

@@ -8,6 +8,7 @@ import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -58,6 +59,16 @@ def read_picture(path: str | os.PathLike[str], *, background: tuple[int, int, in
     """
     with opened(path) as image:
         return np.asarray(_srgb(ImageOps.exif_transpose(_reduced(image, Path(path))), background))
+
+
+def centred_window(width: int, height: int, size: tuple[int, int]) -> tuple[int, int, int, int]:
+    """Return left, top, width and height of the largest centred window that has the shape of `size`."""
+    wanted = Fraction(*size)
+    if Fraction(width, height) > wanted:
+        across = max(1, round(height * wanted))
+        return (width - across) // 2, 0, across, height
+    down = max(1, round(width / wanted))
+    return 0, (height - down) // 2, width, down
 
 
 def read_transparent(path: str | os.PathLike[str]) -> np.ndarray:

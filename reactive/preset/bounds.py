@@ -11,13 +11,16 @@ from collections.abc import Iterator
 from itertools import product
 
 from reactive.preset.expression import LARGEST, Call, Node, Number, Operation, Signal, parse
-from reactive.preset.schema import Camera, Lens, Preset
+from reactive.preset.schema import Phase, Preset
 
 Range = tuple[float, float]
 # what a timeline holds these curves within; all others within what any expression may reach
 LIMITS: dict[str, Range] = {
     "walk": (0.0, 20.0), "strength": (0.0, 1.0), "lens.zoom": (0.5, 8.0), "camera.zoom": (0.05, 20.0),
     "camera.flow": (0.0, 1.0), "lens.tilt": (-45.0, 45.0), "lens.turn": (-45.0, 45.0),
+    "ground.detail": (0.0, 1.0), "ground.colour": (0.0, 1.0), "ground.light": (0.0, 2.0), "ground.zoom": (1.0, 4.0),
+    "ground.x": (-0.3, 0.3), "ground.y": (-0.3, 0.3), "ground.push": (-1.0, 1.0), "ground.drift": (-1.0, 1.0),
+    "ground.parallax": (-1.0, 1.0),
 }  # fmt: skip
 EVERYWHERE = (-LARGEST, LARGEST)
 _UNIT = (0.0, 1.0)
@@ -40,17 +43,16 @@ def held_expressions(preset: Preset) -> list[str]:
 
 def _expressions(preset: Preset) -> Iterator[tuple[str, str, str]]:
     """Yield where an expression stands, the curve that it makes, and its text."""
-    tables: list[tuple[str, str | None, str | None, Lens | None, Camera | None]] = [
-        ("", preset.walk, preset.strength, preset.lens, preset.camera)
-    ]
-    tables += [(f"{phase.name}: ", phase.walk, phase.strength, phase.lens, phase.camera) for phase in preset.phase]
-    for head, walk, strength, lens, camera in tables:
-        for name, text in (("walk", walk), ("strength", strength)):
+    holders: list[tuple[str, Preset | Phase]] = [("", preset)]
+    holders += [(f"{phase.name}: ", phase) for phase in preset.phase]
+    for head, holder in holders:
+        for name, text in (("walk", holder.walk), ("strength", holder.strength)):
             if text is not None:
                 yield head + name, name, text
-        for table, part in (("lens", lens), ("camera", camera)):
+        for table, part in (("lens", holder.lens), ("camera", holder.camera), ("ground", holder.ground)):
             for field in type(part).model_fields if part else ():
-                yield f"{head}{table}.{field}", f"{table}.{field}", getattr(part, field)
+                if table != "ground" or f"ground.{field}" in LIMITS:
+                    yield f"{head}{table}.{field}", f"{table}.{field}", getattr(part, field)
 
 
 def bounds(node: Node) -> Range:

@@ -95,6 +95,9 @@ def _phase(preset: Preset, phase: Phase) -> list[str]:
         lines.append(f"  camera     {(phase.camera or preset.camera).zoom}")
     if phase.mode != "walk":
         lines.append(f"  strength   {phase.strength or preset.strength}")
+    if ground := phase.ground or preset.ground:
+        lines.append(f"  ground     {_few(ground.show) or 'what is fed in'}, another with each {ground.every}")
+        lines.append(f"  detail     {ground.detail}")
     order = f"{phase.order} by {phase.climb}" if phase.order == "ladder" else phase.order
     lines.append(f"  prompts    {number:,} by {order}")
     step = max(1, len(phase.prompts) // SAMPLE_PROMPTS)

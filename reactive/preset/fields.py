@@ -19,6 +19,8 @@ MAX_WORDS = 1000
 # of all expressions of a preset together; the largest that ships has three hundred
 MAX_PARTS = 4000
 NAME = r"[a-z][a-z0-9_]{0,39}"
+# what a ground out of the library that ships is called: library:NAME
+LIBRARY = "library:"
 _SPAN = re.compile(r"^\s*(\d+(?:/\d+)?|\d*\.\d+)\s*(beats?|bars?)\s*$", re.ASCII)
 
 
@@ -91,6 +93,22 @@ def _change(value: str) -> str:
     return value if value in ("phase", "section") else _length(value)
 
 
+def _ground_change(value: str) -> str:
+    return value if value == "prompt" else _change(value)
+
+
+def _ground(value: str) -> str:
+    """Check what names a ground: `match`, `none`, `library:NAME`, or a file in the preset's folder."""
+    name = value.removeprefix(LIBRARY)
+    if name != value and re.fullmatch(r"[\w.-]{1,100}", name) is None:
+        raise ValueError(
+            'names no picture of the library|write for instance "library:NAME"; see `reactive imagery list`'
+        )
+    if "/" in name or "\\" in name or ":" in name or name.startswith("."):
+        raise ValueError("is not a plain file name|put the picture beside the preset and write its name")
+    return value
+
+
 def _template(value: str) -> str:
     try:
         parse_template(value)
@@ -122,7 +140,12 @@ Length = Annotated[
 ]
 Hold = Annotated[str, AfterValidator(_hold)]
 Change = Annotated[str, AfterValidator(_change)]
+GroundChange = Annotated[str, AfterValidator(_ground_change)]
 Text = Annotated[str, Field(max_length=4000), AfterValidator(_text)]
+GroundName = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(_text), AfterValidator(_ground)]
+GroundNames = Annotated[
+    list[GroundName], Field(max_length=MAX_WORDS), BeforeValidator(_listed, json_schema_input_type=str | list[str])
+]
 Label = Annotated[str, Field(min_length=1, max_length=80), AfterValidator(_text)]
 Name = Annotated[str, Field(pattern=f"^{NAME}$")]
 Template = Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(_text), AfterValidator(_template)]

@@ -14,9 +14,10 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 TABLES = {
     "Preset": ("The preset", ""),
     "Phase": ("`[[phase]]`", "phase."),
-    "Entry": ("A prompt as a table", "phase.prompts."),
+    "PromptEntry": ("A prompt as a table", "phase.prompts."),
     "Switch": ("`[phase.switch]`", "phase.switch."),
     "Source": ("`[phase.source]`", "phase.source."),
+    "Ground": ("`[ground]` and `[phase.ground]`", "ground."),
     "Lens": ("`[lens]` and `[phase.lens]`", "lens."),
     "Camera": ("`[camera]` and `[phase.camera]`", "camera."),
     "Feedback": ("`[feedback]`", "feedback."),

@@ -17,6 +17,9 @@ from reactive.preset.fields import (
     Change,
     Expression,
     Fit,
+    GroundChange,
+    GroundName,
+    GroundNames,
     Hold,
     Label,
     Length,
@@ -95,8 +98,10 @@ class Switch(Strict):
     accent: Expression = Field("0", description="where this exceeds 0.5 at a beat, a cut comes early")
     match: bool = Field(False, description="cuts keep seed and walk (match cut)")
     strobe: bool = Field(False, description="prompts may hold less than two beats")
-    join: Literal["cut", "dissolve", "morph"] = Field("cut", description="how a hard cut's two shots meet")
-    join_over: Length = Field("1 beat", description="how long a dissolve or morph takes; it ends on the cut")
+    join: Literal["cut", "dissolve", "morph", "through"] = Field(
+        "cut", description="how a hard cut's two shots meet; `through`: by way of the painting alone, as in a morph"
+    )
+    join_over: Length = Field("1 beat", description="how long a dissolve, morph or `through` takes; it ends on the cut")
 
 
 class Source(Strict):
@@ -107,12 +112,56 @@ class Source(Strict):
     use: list[Annotated[int, Field(ge=1, le=999)]] = Field([], description="their numbers from 1; empty: all")
 
 
+class Ground(Strict):
+    """A photograph or film beneath the picture, lit and coloured by what the model paints."""
+
+    show: GroundNames = Field(
+        [],
+        description="pictures in the preset's folder or the library (`library:NAME`), in turn; `match`: the one of the library "
+        "whose words fit the prompt best",
+    )
+    own: bool = Field(True, description="photographs and videos that are fed in come before those named here")
+    every: GroundChange = Field(
+        "prompt", description="the next one comes with each prompt, phase or section, or after so many bars or beats"
+    )
+    order: Literal["sequence", "shuffle"] = Field("sequence", description="as given, or shuffled by seed")
+    over: Length = Field(
+        "1 beat", description="how long a change takes that is no hard cut: detail falls to 0 and rises again"
+    )
+    detail: Expression = Field(
+        "1",
+        description="1 shows the ground, lit by the painting; towards 0 the painting takes its place, fine scales last",
+    )
+    colour: Expression = Field("0.35", description="how much of the ground's own colour stays, 0 to 1")
+    light: Expression = Field("1", description="how strongly the painting lights the ground, 0 to 2; 0: not at all")
+    zoom: Expression = Field("1", description="how close the ground is seen, from 1 on")
+    x: Expression = Field("0", description="shift of the ground to the right, in picture widths")
+    y: Expression = Field("0", description="shift of the ground downwards, in picture heights")
+    push: Expression = Field(
+        "0",
+        description="how fast one comes closer while a ground stays: 0.02 is a fiftieth a second; below 0 backs away",
+    )
+    drift: Expression = Field(
+        "0", description="picture widths a second that the ground drifts sideways while it stays, one way or the other"
+    )
+    parallax: Expression = Field(
+        "0", description="how much further than the middle the lower edge is shifted, as what is near; -1 to 1"
+    )
+
+
+# how an entry, a pin or a list says that there is no ground, and that the library shall choose one
+NO_GROUND, MATCH = "none", "match"
+
+
 class PromptEntry(Strict):
     """A prompt of a pool; a plain text stands for one with nothing else said."""
 
     text: Template = Field(description="the prompt; `{name}` and `{a|b}` are gaps that are filled anew each time")
     weight: float = Field(1.0, ge=0.05, le=20, description="how often it comes beside the others; 2 is twice as often")
     negative: Text = Field("", description="what this prompt keeps away from, added to the phase's `negative`")
+    ground: GroundName | None = Field(
+        None, description="the ground of this prompt where its phase has one: as in `ground.show`, or `none`"
+    )
 
     def __str__(self) -> str:
         """Return the text."""
@@ -153,6 +202,7 @@ class Phase(Strict):
     lens: Lens | None = Field(None, description="the lens in this phase, whole")
     camera: Camera | None = Field(None, description="the camera in this phase, whole")
     source: Source = Field(Source(), description="which photographs and videos are fed in, and when they change")
+    ground: Ground | None = Field(None, description="the ground in this phase, whole")
 
     @model_validator(mode="after")
     def _bars(self) -> Phase:
@@ -185,6 +235,7 @@ class Pin(Strict):
     )
     prompt: Template = Field(description="the prompt, with gaps as in a pool")
     negative: Text = Field("", description="what it keeps away from, added to the preset's `negative`")
+    ground: GroundName | None = Field(None, description="its ground, as in `phase.prompts.ground`")
     how: How = Field("cut", description="how it comes, as in `switch.how`")
     over: Length | None = Field(None, description="how long a fade or slerp takes, as in `switch.over`")
     hold: Hold = Field("2 bars", description='how long it stays: a length, or "section" to stay until that place ends')
@@ -258,6 +309,7 @@ class Preset(Strict):
     strength: Expression = Field("0.6", description="how much of a picture fed in or back is imagined anew, 0 to 1")
     lens: Lens = Field(Lens(), description="the lens where a phase has none of its own")
     camera: Camera = Field(Camera(), description="the camera where a phase has none of its own")
+    ground: Ground | None = Field(None, description="what lies beneath the pictures where a phase does not say")
     feedback: Feedback = Field(Feedback(), description="how a picture is fed back")
     loop: bool = Field(True, description="the walk closes on itself at the end of each round of the phases")
     phase: list[Phase] = Field(min_length=1, max_length=64, description="the phases, in their order, round and round")

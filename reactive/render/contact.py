@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from reactive.diffusion.backend.out_of_memory import in_batches_that_fit
 from reactive.diffusion.backend.shapes import shape_of
+from reactive.diffusion.grounds import load_grounds
 from reactive.diffusion.imaginer import Imaginer
 from reactive.diffusion.joins import prompts_at
 from reactive.diffusion.models.load import choose_device, default_threads, load_model
@@ -21,7 +22,7 @@ from reactive.errors import OutputError
 from reactive.files import replacing
 from reactive.media.fonts import font_for
 from reactive.media.picture import read_picture
-from reactive.render.sizes import imagine_size
+from reactive.render.sizes import imagine_size, output_size
 from reactive.timeline.clock import frame_time
 from reactive.timeline.shots import Shot
 from reactive.timeline.timeline import Timeline
@@ -45,6 +46,7 @@ def contact_pictures(
     model: str,
     photos: Sequence[Path] = (),
     videos: Sequence[Path] = (),
+    folders: Sequence[Path] = (),
     steps: int | None = None,
     loras: Sequence[str] = (),
     vae: str | None = None,
@@ -59,6 +61,8 @@ def contact_pictures(
     ----------
     photos, videos
         The files that the timeline names, in its order.
+    folders
+        Where presets lie whose grounds lie beside them.
     model, loras, vae, steps, said, device
         As `load_model` has them.
 
@@ -77,11 +81,12 @@ def contact_pictures(
     shape = shape_of(loaded, *size)
     shown = set(timeline.columns["source"][frames].tolist())
     sources = load_sources(photos, videos, size=size, only=shown)
+    grounds = load_grounds(timeline, photos, videos, folders, imagined=size, size=output_size(size))
 
     def imagined(batch: int) -> dict[int, np.ndarray]:
         imaginer = Imaginer(
             loaded, timeline, sources, size=size, batch=batch, slices=shape.slices,
-            prompts=prompts_at(timeline.columns, frames),
+            prompts=prompts_at(timeline.columns, frames), grounds=grounds,
         )  # fmt: skip
         pictures: dict[int, np.ndarray] = {}
         # a fed-back shot's first picture has no source either
@@ -95,6 +100,8 @@ def contact_pictures(
         return in_batches_that_fit(imagined, min(shape.batch, len(frames)), loaded)
     finally:
         sources.close()
+        if grounds:
+            grounds.close()
 
 
 def check_sheet(path: Path) -> None:

@@ -21,4 +21,4 @@ def clip_credits(clip: Path) -> list[Entry]:
 
 
 def _pictures(recipe: Recipe) -> list[Named]:
-    return [*recipe.photos, *recipe.shot_photos]
+    return [*recipe.photos, *recipe.shot_photos, *recipe.grounds]

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from reactive.diffusion.models.model import Model
-from reactive.diffusion.motion.flow import require_flow
 from reactive.errors import OutputError
 from reactive.media.picture import BLACK, parse_colour
 from reactive.render.inputs import RenderInputs
@@ -18,13 +17,15 @@ from reactive.render.recipe import Recipe, make_recipe
 from reactive.render.request import RenderRequest
 from reactive.render.resolve import ResolvedTimeline, frame_range, negatives_of
 from reactive.render.settings import Settings
-from reactive.render.sizes import imagine_size, output_size, shaped_size
+from reactive.render.sizes import composed_size, imagine_size, output_size, shaped_size
+from reactive.render.spec import ModelSpec, RenderSpec
 from reactive.render.store.batch_shape import job_shape, model_notes
 from reactive.render.store.cache_keys import cache_key_inputs, hash_path, picture_keys
 from reactive.render.store.job import Job
 from reactive.render.store.segments import SegmentStore
 from reactive.render.workers.lane_count import lane_lengths, lanes_for
-from reactive.render.workers.segment_renderer import ModelSpec, RenderSpec, expected_rate
+from reactive.render.workers.segment_renderer import expected_rate
+from reactive.sources.ground import GroundFile, ground_files
 from reactive.timeline.timeline import Timeline
 from reactive.video.codec import video_codec
 from reactive.video.upscale import Upscaling
@@ -58,17 +59,13 @@ def model_spec_of(settings: Settings, device: str) -> ModelSpec:
 
 
 def chosen_range(resolved: ResolvedTimeline, settings: Settings) -> tuple[int, int]:
-    """Return the frames [first, last) that are rendered, and check what they need beside the model.
+    """Return the frames [first, last) that are rendered.
 
     Raises
     ------
     ReactiveError
-        If the excerpt is not within the song, or an extra is missing.
+        If the excerpt is not within the song.
     """
-    if (resolved.timeline.columns["guide"] >= 0).any():
-        require_flow("camera.flow")
-    if settings.imagine_rate:
-        require_flow("--imagine-rate")
     return frame_range(resolved.timeline, resolved.track, replace(settings, start=resolved.start))
 
 
@@ -109,11 +106,15 @@ def prepare_render(
     codec = video_codec(settings.codec, speed=settings.speed, crf=settings.crf)
     colour = parse_colour(settings.background, where="--background")
     walk, notes = job_pace(job, model, settings.pace, imagined=imagined)
+    sizes = [size, *(shaped_size(size, wanted) for wanted in shapes)]
+    grounds = _ground_files(timeline, settings, inputs)
     spec = RenderSpec(
         job.folder.absolute(), timeline, negatives_of(timeline, settings.negative), imagined, batch, threads, inputs.photos,
         settings.videos, codec, settings.imagine_rate, resolved.black, upscaling, walk, shape.slices, lanes, colour,
+        grounds, composed_size(imagined, sizes),
     )  # fmt: skip
-    files = (*inputs.photos, *settings.videos)
+    named = [file.path for file in grounds[len(inputs.photos) + len(settings.videos) :]]
+    files = (*inputs.photos, *settings.videos, *named)
     hashes = {file: hash_path(file) for file in files}
     # pieces made over black keep the names that they had before there was another colour
     under = "" if colour == BLACK else f" over {settings.background}"
@@ -128,15 +129,25 @@ def prepare_render(
             segment=longest, start=resolved.start, pace=walk, lanes=lanes, dtype=numbers,
         )  # fmt: skip
         recipe = make_recipe(
-            made, song=song, track=resolved.track, timeline=timeline, model=model, inputs=inputs, hashes=hashes
-        )
-    sizes = [size, *(shaped_size(size, wanted) for wanted in shapes)]
+            made, song=song, track=resolved.track, timeline=timeline, model=model, inputs=inputs, hashes=hashes,
+            grounds=named,
+        )  # fmt: skip
     segments = SegmentStore(job, plan, keys, sizes, timeline.fps, codec, upscaling)
     by_rule = {"batch": batch, "lanes": lanes, "dtype": numbers}
     job.set_manifest(request.manifest(song, outs[0], plan, by_rule, folder=job.folder))
     # workers of other kinds must not choose another number format
     model_spec = replace(model_spec_of(settings, device), dtype=numbers)
     return PreparedRender(model_spec, spec, segments, recipe, (*model_notes(model, imagined), *notes))
+
+
+def _ground_files(timeline: Timeline, settings: Settings, inputs: RenderInputs) -> tuple[GroundFile, ...]:
+    """Return the files of grounds by their numbers; none where no frame shows one."""
+    if not (timeline.columns["ground"] >= 0).any():
+        return ()
+    beside = [path.parent for path in (settings.timeline, settings.take) if path]
+    if inputs.preset:
+        beside.append(inputs.preset.path.parent)
+    return ground_files(inputs.photos, settings.videos, timeline.grounds, beside)
 
 
 def prompts_between(timeline: Timeline, first: int, last: int) -> set[int]:

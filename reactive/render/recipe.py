@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from fractions import Fraction
 from importlib.metadata import version
@@ -98,6 +98,8 @@ class Recipe(Strict):
     # wishes for single shots, whole, and the photographs that they name
     shots: PresetText | None = None
     shot_photos: list[Named] = Field([], max_length=MAX_FILES)
+    # pictures beneath the frames that were not fed in
+    grounds: list[Named] = Field([], max_length=MAX_FILES)
     logo: Named | None = None
     # the grid as a person corrected it, and what was given beside the song
     grid: dict[Word, Plain | list[float]] = Field({}, max_length=20)
@@ -117,6 +119,7 @@ def make_recipe(
     model: Model,
     inputs: RenderInputs,
     hashes: Mapping[Path, str],
+    grounds: Sequence[Path] = (),
 ) -> Recipe:
     """Return the recipe of a clip.
 
@@ -166,6 +169,7 @@ def make_recipe(
         videos=[Named(name=_clear(video), sha256=hashes[video]) for video in settings.videos],
         shots=shots,
         shot_photos=[Named(name=_clear(p), sha256=hashes[p]) for p in (inputs.shots.photos if inputs.shots else ())],
+        grounds=[Named(name=_clear(ground), sha256=hashes[ground]) for ground in grounds],
         logo=_named(settings.logo),
         grid={name: _flat(value) for name, value in asdict(settings.hearing.corrections).items() if value},
         stems={name: Named(name=_clear(path), sha256=hash_file(path)) for name, path in settings.hearing.stems},
@@ -211,6 +215,7 @@ def read_recipe(clip: str | os.PathLike[str]) -> Recipe:
             *recipe.photos,
             *recipe.videos,
             *recipe.shot_photos,
+            *recipe.grounds,
             *recipe.loras,
             recipe.logo,
         ):
@@ -253,6 +258,8 @@ def differences(then: Recipe, now: Recipe) -> list[str]:
         found.append("other photographs")
     if [video.sha256 for video in then.videos] != [video.sha256 for video in now.videos]:
         found.append("other videos")
+    if [ground.sha256 for ground in then.grounds] != [ground.sha256 for ground in now.grounds]:
+        found.append("other grounds")
     if then.decided != now.decided:
         found.append("another timeline was decided")
     return found
@@ -260,7 +267,9 @@ def differences(then: Recipe, now: Recipe) -> list[str]:
 
 def timeline_hash(timeline: Timeline) -> str:
     """Return one sha256 over all that a timeline says of its frames."""
-    digest = hashlib.sha256(repr((str(timeline.fps), timeline.seed, timeline.prompts, timeline.cuts)).encode())
+    digest = hashlib.sha256(
+        repr((str(timeline.fps), timeline.seed, timeline.prompts, timeline.cuts, *timeline.grounds)).encode()
+    )
     for name in sorted(timeline.columns):
         digest.update(name.encode())
         digest.update(timeline.columns[name].tobytes())

@@ -28,6 +28,7 @@ from reactive.render.recipe import ASIDE, FILES, Named, Recipe, differences, rea
 from reactive.render.run import make_clip
 from reactive.render.settings import Progress, Settings
 from reactive.render.sizes import parse_size
+from reactive.sources.imagery import library
 from reactive.timeline.clock import parse_fps
 from reactive.video.codec import CODECS, SPEEDS
 from reactive.video.upscale import FACTORS, METHODS
@@ -117,6 +118,10 @@ def repeat_clip(
             folder.mkdir()
             (folder / PRESET_FILE).write_bytes(recipe.preset.text.encode("utf-8"))
             chosen["preset"] = str(folder)
+            shipped = {entry.sha256 for entry in library()} if recipe.grounds else set()
+            for ground in recipe.grounds:
+                if ground.sha256 not in shipped:
+                    shutil.copyfile(_find(ground, around, "--photo"), folder / ground.name)
         if recipe.shots:
             # a folder of its own, so that no photograph's name meets another file's
             beside = Path(room, "shots", "photos")

@@ -17,6 +17,7 @@ from reactive.preset.schema import Preset
 from reactive.preset.shots import Shots
 from reactive.render.settings import Settings
 from reactive.render.take import perform_take
+from reactive.sources.ground import picture_chooser
 from reactive.timeline.clock import nearest_frame
 from reactive.timeline.excerpt import telling_start
 from reactive.timeline.file import load_timeline
@@ -47,13 +48,15 @@ def resolve_timeline(
     photos, videos = (tuple(file.name for file in files) for files in (settings.photos, settings.videos))
     black = None
     if settings.take:
-        performance = perform_take(settings.take, heard.track, heard.analysis, photos, videos)
+        performance = perform_take(
+            settings.take, heard.track, heard.analysis, photos, videos, choose=picture_chooser(settings.photos)
+        )
         timeline, black = performance.timeline, performance.black
     else:
         assert preset is not None
         timeline = build_timeline(
             heard.analysis, preset, samples=heard.track.samples, fps=settings.fps, seed=settings.seed,
-            photos=photos, videos=videos, macros=settings.macros, lyrics=lines,
+            photos=photos, videos=videos, macros=settings.macros, lyrics=lines, choose=picture_chooser(settings.photos),
         )  # fmt: skip
     if shot_edits:
         timeline, _ = apply_shots(timeline, heard.analysis, shot_edits)

@@ -33,12 +33,13 @@ from reactive.render.request import RenderRequest, finished_clip, is_made_by
 from reactive.render.resolve import resolve_timeline
 from reactive.render.settings import Progress, Rates, Settings
 from reactive.render.sizes import parse_shape, shaped_name
+from reactive.render.spec import ModelSpec
 from reactive.render.store.cache_keys import environment, model_hash
 from reactive.render.store.job import Job, folder_size, job_folder, sweep
 from reactive.render.store.segments import check_space
 from reactive.render.take import load_take
 from reactive.render.workers.local import Executor, LocalExecutor, render_missing
-from reactive.render.workers.segment_renderer import ModelSpec, used_prompts
+from reactive.render.workers.segment_renderer import used_prompts
 from reactive.video.codec import container_format
 from reactive.video.nvenc import check_encoder
 from reactive.video.upscale import Upscaling, check_upscaling

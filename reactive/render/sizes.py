@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
+from reactive.diffusion.compose import canvas_size
 from reactive.errors import OutputError
 
 _SIZE = re.compile(r"(\d{1,5})[xX×](\d{1,5})", re.ASCII)
@@ -113,6 +115,22 @@ def shaped_size(size: tuple[int, int], shape: tuple[int, int]) -> tuple[int, int
     short = min(size)
     unit = short / min(shape)
     return round(shape[0] * unit / 2) * 2, round(shape[1] * unit / 2) * 2
+
+
+def composed_size(imagined: tuple[int, int], sizes: Sequence[tuple[int, int]]) -> tuple[int, int]:
+    """Return the size of pictures that lie over a ground: the clip's own, or for several shapes that of all of them together.
+
+    Parameters
+    ----------
+    imagined
+        Width and height that the model works at.
+    sizes
+        The sizes of the clip in its shapes, each a window of the picture.
+    """
+    if len(sizes) == 1:
+        return sizes[0]
+    canvases = [canvas_size(imagined, size) for size in sizes]
+    return max(canvases)
 
 
 def shaped_name(out: Path, shape: tuple[int, int]) -> Path:

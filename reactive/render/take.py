@@ -19,6 +19,7 @@ from reactive.preset.lyrics import Line
 from reactive.preset.schema import MAX_BYTES, Preset, check_preset
 from reactive.preset.toml import parse_toml
 from reactive.timeline.clock import format_fps, parse_fps
+from reactive.timeline.grounds import Choose
 from reactive.timeline.perform import KINDS, Change, Performance, Stage
 
 VERSION = 1
@@ -150,7 +151,13 @@ def check_change(data: Any) -> Change:
 
 
 def perform_take(
-    path: Path, track: Track, analysis: Analysis, photos: Sequence[str], videos: Sequence[str]
+    path: Path,
+    track: Track,
+    analysis: Analysis,
+    photos: Sequence[str],
+    videos: Sequence[str],
+    *,
+    choose: Choose | None = None,
 ) -> Performance:
     """Return what a take makes of its song.
 
@@ -172,7 +179,7 @@ def perform_take(
             )
     stage = Stage(
         analysis, track.samples, take.fps, take.seed, take.checked_presets(where), take.photos, take.videos,
-        take.lyrics, take.macros,
+        take.lyrics, take.macros, choose,
     )  # fmt: skip
     return stage.fold(take.preset, take.changes)
 

@@ -25,11 +25,13 @@ from reactive.jsonfile import (
     read_texts,
     read_value,
 )
+from reactive.preset.bounds import LIMITS
 from reactive.timeline.clock import format_fps, frame_count, parse_fps
+from reactive.timeline.grounds import CLOSEST, FARTHEST_DRIFT, SHOWN
 from reactive.timeline.timeline import CURVES, INTEGERS, OPTIONAL, STEEPEST, Timeline
 
-# 2 knows videos, joins, depth and the palette of feedback; what needs none of them is written as 1
-VERSIONS = (1, 2)
+# 2 knows videos, joins, depth and the palette of feedback, 3 grounds; what needs none of them is written as the earlier one
+VERSIONS = (1, 2, 3)
 MAX_BYTES = 500_000_000
 MAX_PROMPTS = 100_000
 MAX_FRAMES = 24 * 3600 * 240
@@ -39,7 +41,7 @@ MOST = 1e12
 _REMEDY = "mend it, or write it anew with `reactive timeline`"
 _KEYS = {
     "version", "song_sha256", "file_sha256", "samples", "sample_rate", "fps", "frames", "title", "seed", "harmonics", "feedback_rate",
-    "feedback_fresh", "phases", "photos", "cuts", "videos", "feedback_colour", "prompts", "negatives", "columns",
+    "feedback_fresh", "phases", "photos", "cuts", "videos", "feedback_colour", "grounds", "prompts", "negatives", "columns",
 }  # fmt: skip
 # curves keep so many digits after the point: far below what a picture shows
 DIGITS = 7
@@ -49,8 +51,9 @@ def timeline_to_text(timeline: Timeline) -> str:
     """Return a timeline as JSON text, one column a line."""
     left_out = {name for name, value in OPTIONAL.items() if (timeline.columns[name] == value).all()}
     plain = len(left_out) == len(OPTIONAL) and not timeline.videos and not timeline.feedback_colour
+    grounded = not left_out.issuperset(("ground", *SHOWN))
     head = {
-        "version": VERSIONS[0] if plain else VERSIONS[1],
+        "version": VERSIONS[2] if grounded else VERSIONS[0] if plain else VERSIONS[1],
         "song_sha256": timeline.song_sha256,
         **({"file_sha256": timeline.file_sha256} if timeline.file_sha256 else {}),
         "samples": timeline.samples,
@@ -68,6 +71,8 @@ def timeline_to_text(timeline: Timeline) -> str:
     }
     if not plain:
         head |= {"videos": list(timeline.videos), "feedback_colour": timeline.feedback_colour}
+    if grounded:
+        head |= {"grounds": list(timeline.grounds)}
     lines = [f"  {json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}" for key, value in head.items()]
     prompts = ",\n".join(f"    {json.dumps(prompt, ensure_ascii=False)}" for prompt in timeline.prompts)
     lines.append(f'  "prompts": [\n{prompts}\n  ]')
@@ -114,7 +119,9 @@ def load_timeline(path: Path) -> Timeline:
         raise TimelineError(str(problem), where=where, remedy="mend it, or write it anew") from None
     if not isinstance(data, dict) or data.get("version") not in VERSIONS:
         raise TimelineError(
-            "is not a timeline of version 1 or 2", where=where, remedy="write one with `reactive timeline SONG -o FILE`"
+            "is not a timeline of version 1, 2 or 3",
+            where=where,
+            remedy="write one with `reactive timeline SONG -o FILE`",
         )
     try:
         return _checked(data)
@@ -136,6 +143,7 @@ def _checked(data: dict[str, Any]) -> Timeline:
     prompts = read_texts(data, "prompts", most=MAX_PROMPTS, longest=MAX_TEXT)
     phases, photos = (read_texts(data, name, most=MAX_NAMES, longest=MAX_TEXT) for name in ("phases", "photos"))
     videos = read_texts({"videos": [], **data}, "videos", most=MAX_NAMES, longest=MAX_TEXT)
+    grounds = read_texts({"grounds": [], **data}, "grounds", most=MAX_NAMES, longest=MAX_TEXT)
     negatives = read_texts({"negatives": [], **data}, "negatives", most=MAX_PROMPTS, longest=MAX_NEGATIVE)
     if not prompts or not phases:
         raise InvalidValue("prompts and phases must not be empty")
@@ -145,6 +153,7 @@ def _checked(data: dict[str, Any]) -> Timeline:
         ("title", [read_value(data, "title")]), ("song_sha256", [read_value(data, "song_sha256"), data.get("file_sha256", "")]),
         ("prompts", prompts),
         ("negatives", negatives), ("phases", phases), ("photos", photos), ("videos", videos),
+        ("grounds", grounds),
     ):  # fmt: skip
         for text in values:
             if not isinstance(text, str) or any(unicodedata.category(letter) in ("Cc", "Cs") for letter in text):
@@ -153,7 +162,7 @@ def _checked(data: dict[str, Any]) -> Timeline:
     sample_rate = read_int(data, "sample_rate", 1, 10_000_000)
     if frames != frame_count(samples, sample_rate, fps):
         raise InvalidValue(f"frames = {frames} does not follow from samples, sample_rate and fps")
-    columns = _columns(read_value(data, "columns"), frames, prompts, phases, photos, videos)
+    columns = _columns(read_value(data, "columns"), frames, prompts, phases, photos, videos, grounds)
     cuts = read_value(data, "cuts")
     if not isinstance(cuts, list) or not all(type(cut) is int and 0 <= cut < frames for cut in cuts):
         raise InvalidValue(f"cuts are not whole numbers from 0 to {frames - 1}, the last frame")
@@ -176,11 +185,18 @@ def _checked(data: dict[str, Any]) -> Timeline:
         negatives=tuple(negatives),
         videos=tuple(videos),
         feedback_colour=read_float({"feedback_colour": 0, **data}, "feedback_colour", 0, 1),
+        grounds=tuple(grounds),
     )
 
 
 def _columns(
-    given: Any, frames: int, prompts: list[str], phases: list[str], photos: list[str], videos: list[str]
+    given: Any,
+    frames: int,
+    prompts: list[str],
+    phases: list[str],
+    photos: list[str],
+    videos: list[str],
+    grounds: list[str],
 ) -> dict[str, np.ndarray]:
     """Return every column, whole and within its range."""
     if not isinstance(given, dict):
@@ -211,6 +227,8 @@ def _columns(
         ("phase", 0, len(phases) - 1),
         ("source", -2, len(photos) + len(videos) - 1),
         ("guide", -1, len(videos) - 1),
+        ("ground", -1, len(photos) + len(videos) + len(grounds) - 1),
+        *((name, *_ground_limits(name)) for name in SHOWN),
         ("slerp", 0, 1),
         ("loop", 0, 1_000_000),
         ("dissolve", 0, 1),
@@ -234,6 +252,14 @@ def _columns(
     if (np.diff(columns["shot"]) < 0).any() or (np.diff(columns["shot"]) > 1).any():
         raise InvalidValue("column shot must rise by one from shot to shot")
     return columns
+
+
+def _ground_limits(name: str) -> tuple[float, float]:
+    """Return what a column of the grounds may hold: what its expression may, and what push and drift add to that."""
+    low, high = LIMITS[f"ground.{SHOWN[name][0]}"]
+    if name == "ground_zoom":
+        return low, high * CLOSEST
+    return (low - FARTHEST_DRIFT, high + FARTHEST_DRIFT) if name == "ground_x" else (low, high)
 
 
 def _runs(values: np.ndarray) -> list[list[int]]:

@@ -53,7 +53,7 @@ def pin_insertions(
             end = start + musical_seconds(grid, parse_span(pin.hold))
         how = pin.how if grid.heard else "fade"
         over = 0.0 if how == "cut" else blend_seconds(grid, how, pin.over)
-        found.append(Insertion(start, end, pools.take(pin.prompt, pin.negative), how, over))
+        found.append(Insertion(start, end, pools.take(pin.prompt, pin.negative, ground=pin.ground), how, over))
     return sorted(found, key=lambda insertion: insertion.start)
 
 
@@ -68,7 +68,7 @@ def line_insertions(
         if line.start >= duration or (found and line.start - found[-1].start < MIN_HIT_SECONDS):
             continue
         template = table.prompts[len(found) % len(table.prompts)]
-        prompt = pools.take(template.text, template.negative, line.text)
+        prompt = pools.take(template.text, template.negative, line.text, template.ground)
         over = 0.0 if table.how == "cut" else blend_seconds(grid, table.how, table.over)
         found.append(Insertion(line.start, min(line.end, line.start + longest, duration), prompt, table.how, over))
     # two singers at once: the later line takes over

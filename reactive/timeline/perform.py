@@ -23,6 +23,7 @@ from reactive.preset.vocabulary import MACRO
 from reactive.timeline.clock import frame_time, frames_in, nearest_frame
 from reactive.timeline.controls import apply_controls, check_control
 from reactive.timeline.evaluate import ease
+from reactive.timeline.grounds import SHOWN, Choose
 from reactive.timeline.phases import PhaseSpan
 from reactive.timeline.schedule import blend_weights
 from reactive.timeline.timeline import FEEDBACK, NO_SOURCE, Timeline, build_timeline
@@ -44,6 +45,8 @@ _FROZEN = (
     "phase",
     "loop",
     "shot",
+    "ground",
+    *SHOWN,
 )
 
 
@@ -108,6 +111,7 @@ class Stage:
     videos: tuple[str, ...] = ()
     lyrics: Mapping[str, Sequence[Line]] = field(default_factory=dict)
     macros: Mapping[str, float] = field(default_factory=dict)
+    choose: Choose | None = None
     _decided: dict[State, tuple[Timeline, np.ndarray]] = field(default_factory=dict)
 
     def start(self, preset: str) -> Performance:
@@ -185,6 +189,7 @@ class Stage:
                 "samples": self.samples, "fps": self.fps, "seed": self.seed + int(controls.get("seed", 0)),
                 "photos": self.photos, "videos": self.videos, "spans": state.spans,
                 "lyrics": self.lyrics.get(state.preset, ()), "macros": self.turned(state),
+                "choose": self.choose,
             }  # fmt: skip
             timeline = build_timeline(self.analysis, preset, **options)
             # without closed loops the speed comes out as the preset says
@@ -248,7 +253,13 @@ def joined(
         return new
     texts, prompt_number = _merged(_texts(old), _texts(new))
     phases, phase_number = _merged(old.phases, new.phases)
-    renumber = {"prompt_from": prompt_number, "prompt_to": prompt_number, "phase": phase_number}
+    given = len(old.photos) + len(old.videos)
+    grounds, ground_number = _merged(old.grounds, new.grounds)
+    # no ground, those that are fed in, and those with names
+    ground_numbers = np.concatenate([np.arange(given), given + ground_number, [-1]])
+    renumber = {
+        "prompt_from": prompt_number, "prompt_to": prompt_number, "phase": phase_number, "ground": ground_numbers
+    }  # fmt: skip
     share = np.ones(new.frames - at)
     share[:over] = ease((np.arange(over) + 1) / (over + 1))
     columns: dict[str, np.ndarray] = {}
@@ -259,7 +270,7 @@ def joined(
             steps = np.diff(ours[at - 1 :] if at else np.concatenate([ours[:1], ours]))
             before = np.diff(theirs[at - 1 :] if at else np.concatenate([theirs[:1], theirs]))
             tail = (theirs[at - 1] if at else 0.0) + np.cumsum(before * (1 - share) + steps * share)
-        elif over and (name.startswith("lens_") or name == "strength"):
+        elif over and (name.startswith("lens_") or name == "strength" or name in SHOWN):
             tail = theirs[at:] * (1 - share) + tail * share
         columns[name] = np.concatenate([theirs[:at], tail])
     if over:
@@ -278,7 +289,7 @@ def joined(
     prompts, negatives = (tuple(part) for part in zip(*texts, strict=True))
     return replace(
         old, title=new.title, prompts=prompts, negatives=negatives if any(negatives) else (), phases=phases,
-        cuts=tuple(cuts), columns=columns,
+        cuts=tuple(cuts), columns=columns, grounds=grounds,
     )  # fmt: skip
 
 
@@ -300,6 +311,11 @@ def _crossfade(columns: dict[str, np.ndarray], old: Timeline, at: int, over: int
     columns["prompt_from"][at : at + over] = old.columns[main][at]
     columns["prompt_to"][at : at + over] = columns[arrival][at + over]
     columns["weight"][at : at + over] = blend_weights(over)
+    # the old ground stays until the middle, and where another one comes it changes unseen
+    middle = at + over // 2
+    if over > 1 and old.columns["ground"][at] != columns["ground"][middle]:
+        columns["ground"][at:middle] = old.columns["ground"][at]
+        columns["detail"][at : at + over] *= np.abs(np.linspace(-1, 1, over))
     source, seed = columns["source"], columns["seed"]
     if old.columns["source"][at] == NO_SOURCE == source[at + over]:
         # a walk that goes on as a walk keeps its noise until the new preset cuts
@@ -318,6 +334,8 @@ def _held(old: Timeline, timeline: Timeline, at: int, *, whole: bool) -> Timelin
     columns = {name: column.copy() for name, column in timeline.columns.items()}
     prompt_number, phase_number = _merged(_texts(timeline), _texts(old))[1], _merged(timeline.phases, old.phases)[1]
     index = {"prompt_from": prompt_number, "prompt_to": prompt_number, "phase": phase_number}
+    given = len(old.photos) + len(old.videos)
+    index["ground"] = np.concatenate([np.arange(given), given + _merged(timeline.grounds, old.grounds)[1], [-1]])
     names = [
         name
         for name in columns

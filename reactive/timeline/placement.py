@@ -64,7 +64,7 @@ def place_sources(
             continue
         own = phase.source.use or phase.source.order == "shuffle"
         counter: str | int = stretch.phase if own else phase.mode
-        starts = [first, *_changes(phase, stretch, grid, sections, first, stop, fps), stop]
+        starts = [first, *changes_within(phase.source.every, stretch, grid, sections, first, stop, fps), stop]
         for begin, end in zip(starts, starts[1:], strict=False):
             source[begin:end] = pool[shown[counter] % len(pool)]
             shown[counter] += 1
@@ -90,11 +90,10 @@ def _chosen(phase: Phase, number: int, pool: list[int], seed: int) -> list[int]:
     return chosen
 
 
-def _changes(
-    phase: Phase, stretch: PhaseSpan, grid: Grid, sections: list[float], first: int, stop: int, fps: Fraction
+def changes_within(
+    every: str, stretch: PhaseSpan, grid: Grid, sections: list[float], first: int, stop: int, fps: Fraction
 ) -> list[int]:
-    """Return the frames within a span at which the next source comes."""
-    every = phase.source.every
+    """Return the frames within a span, which has the frames [first, stop), at which the next picture comes."""
     if every == "phase":
         return []
     if every == "section":
@@ -114,6 +113,8 @@ def place_joins(
     preset: Preset, phase: np.ndarray, blending: np.ndarray, cuts: list[int], grid: Grid, fps: Fraction
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the weights of the shot to come in dissolves and in morphs, float64 [frames] each, 0 where there are none.
+
+    A join `through` is a morph here: what it does beyond that is `grounds` to say.
 
     A join ends on its cut, so that the new shot stands alone on the beat; it never begins before its own shot does, and a
     morph not before a blend of prompts has ended. The phase that a cut leads into says what kind it is.
@@ -136,7 +137,7 @@ def place_joins(
         marks = grid.bars if length.unit == "bar" else grid.beats
         pace = float(np.median(np.diff(marks))) if len(marks) > 1 else 0.5
         # the shot's first frame is its own: a fed-back shot begins there
-        if switch.join == "morph":
+        if switch.join in ("morph", "through"):
             mixed = np.flatnonzero(blending[before:cut])
             before += int(mixed[-1]) if len(mixed) else 0
         count = min(round(frames_in(length.count * pace, fps)), cut - before - 1)

@@ -22,8 +22,8 @@ class Pools:
 
     Attributes
     ----------
-    prompts, negatives
-        All texts that have a number, and what each keeps away from.
+    prompts, negatives, grounds
+        All texts that have a number, what each keeps away from, and what each names as its ground; None for nothing.
     """
 
     def __init__(self, preset: Preset, seed: int) -> None:
@@ -31,15 +31,18 @@ class Pools:
         self.seed = seed % 2**63
         self.prompts: list[str] = []
         self.negatives: list[str] = []
+        self.grounds: list[str | None] = []
         self.numbers: dict[tuple[int, int], int] = {}
-        self.made: dict[tuple[str, str], int] = {}
+        self.made: dict[tuple[str, str, str | None], int] = {}
         self.bags: dict[str, Iterator[int]] = {}
         self.rung: dict[int, int] = {}
         # a plain prompt has its number from the start, so an edited timeline can name any of them
         for number, phase in enumerate(preset.phase):
             for place, entry in enumerate(phase.prompts):
                 if is_plain(entry.text):
-                    self.numbers[number, place] = self._add(fill_plain(entry.text), _negative(preset, phase, entry))
+                    self.numbers[number, place] = self._add(
+                        fill_plain(entry.text), _negative(preset, phase, entry), entry.ground
+                    )
         self.orders = [self._order(number, phase) for number, phase in enumerate(preset.phase)]
 
     def next(self, phase: int, height: float = 0.0) -> int:
@@ -49,19 +52,33 @@ class Pools:
         if (phase, place) in self.numbers:
             return self.numbers[phase, place]
         entry = chosen.prompts[place]
-        return self._filled(entry.text, _negative(self.preset, chosen, entry), chosen.words, f"{chosen.name}/{place}")
+        return self._filled(
+            entry.text,
+            _negative(self.preset, chosen, entry),
+            chosen.words,
+            f"{chosen.name}/{place}",
+            ground=entry.ground,
+        )
 
-    def take(self, template: str, negative: str = "", line: str | None = None) -> int:
+    def take(self, template: str, negative: str = "", line: str | None = None, ground: str | None = None) -> int:
         """Return the number of a prompt that is in no phase's pool: a pin's, or one made of a line of the song's words."""
-        return self._filled(template, _joined(self.preset.negative, negative), {}, template, line)
+        return self._filled(template, _joined(self.preset.negative, negative), {}, template, line, ground=ground)
 
-    def _add(self, text: str, negative: str) -> int:
+    def _add(self, text: str, negative: str, ground: str | None) -> int:
         self.prompts.append(_joined(text, self.preset.style))
         self.negatives.append(negative)
+        self.grounds.append(ground)
         return len(self.prompts) - 1
 
     def _filled(
-        self, template: str, negative: str, words: Mapping[str, Sequence[str]], owner: str, line: str | None = None
+        self,
+        template: str,
+        negative: str,
+        words: Mapping[str, Sequence[str]],
+        owner: str,
+        line: str | None = None,
+        *,
+        ground: str | None = None,
     ) -> int:
         def draw(number: int, gap: Gap) -> str:
             if gap.name == LINE and line is not None:
@@ -75,9 +92,9 @@ class Pools:
             return self._variable(gap.name)
 
         text = fill(template, draw)
-        key = (text, negative)
+        key = (text, negative, ground)
         if key not in self.made:
-            self.made[key] = self._add(text, negative)
+            self.made[key] = self._add(text, negative, ground)
         return self.made[key]
 
     def _word(self, bag: str, words: Sequence[str]) -> str:

@@ -14,6 +14,7 @@ from reactive.preset.place import parse_place
 from reactive.preset.schema import Phase, Preset
 from reactive.preset.vocabulary import MACRO
 from reactive.timeline.clock import frame_length, frame_times
+from reactive.timeline.grounds import ground_expressions
 from reactive.timeline.phases import PhaseSpan
 from reactive.timeline.places import find_place
 from reactive.timeline.signals import drops, frame_signals
@@ -51,6 +52,8 @@ class PresetReport:
         Beats a minute, 0 where none was heard.
     prompts_shown, prompts_possible
         Different prompts in the clip, and how many the preset can make.
+    grounds
+        For each picture that lies beneath frames, by name: seconds for which it does.
     """
 
     frames: int
@@ -73,6 +76,7 @@ class PresetReport:
     beat: float
     prompts_shown: int
     prompts_possible: int
+    grounds: dict[str, float]
     notes: list[str] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, object]:
@@ -114,6 +118,7 @@ def preset_report(timeline: Timeline, preset: Preset, analysis: Analysis) -> Pre
         beat=round(analysis.tempo, 2),
         prompts_shown=len(shown),
         prompts_possible=prompt_count(preset),
+        grounds=_grounds(timeline, length),
         notes=list(preset.notes),
     )
 
@@ -138,6 +143,9 @@ def sentences(report: PresetReport) -> list[str]:
             )
     if report.fed_back:
         said.append(f"{report.fed_back:.0%} of the clip grows out of the picture before (feedback).")
+    if report.grounds:
+        longest = sorted(report.grounds, key=lambda name: -report.grounds[name])
+        said.append(f"Beneath the pictures, longest first: {', '.join(longest)}.")
     if report.unreached:
         said.append(
             f"Never reached: {', '.join(report.unreached)}; raise their `fits`, or shorten the `bars` of the others."
@@ -165,6 +173,13 @@ def _phase_facts(number: int, phase: Phase, timeline: Timeline, length: float) -
     times = int(np.count_nonzero(np.diff(here.astype(int), prepend=0) == 1))
     shown = len(np.unique(timeline.columns["prompt_to"][here]))
     return {"seconds": round(float(here.sum() * length), 3), "times": times, "shown": shown, "pool": len(phase.prompts)}
+
+
+def _grounds(timeline: Timeline, length: float) -> dict[str, float]:
+    names = [*timeline.photos, *timeline.videos, *timeline.grounds]
+    numbers, counts = np.unique(timeline.columns["ground"], return_counts=True)
+    shown = zip(numbers.tolist(), counts.tolist(), strict=True)
+    return {names[number]: round(count * length, 3) for number, count in shown if number >= 0}
 
 
 def _unseen_pins(timeline: Timeline, preset: Preset, analysis: Analysis) -> list[str]:
@@ -199,6 +214,8 @@ def expressions(preset: Preset) -> list[str]:
         found += list((phase.lens or preset.lens).model_dump().values())
         if phase.order == "ladder":
             found.append(phase.climb)
+        if phase.ground or preset.ground:
+            found += ground_expressions(preset, phase).values()
         if phase.mode != "walk":
             found.append(phase.strength or preset.strength)
         if phase.mode == "feedback":

@@ -13,6 +13,7 @@ from reactive.preset.expression import closest_name
 from reactive.preset.shots import ShotEdit, Shots, changed_edit, shot_photos
 from reactive.timeline.clock import frame_length
 from reactive.timeline.edges import shot_edges
+from reactive.timeline.grounds import NONE
 from reactive.timeline.signals import drops
 from reactive.timeline.timeline import FEEDBACK, Timeline, derive
 
@@ -25,7 +26,7 @@ class Shot:
     """A run of frames [start, stop) between two joins.
 
     `name` holds as long as the song's sections and the preset's cuts do: the part of the song that the shot starts in, and its
-    number there. `prompts` are the texts it shows, in order.
+    number there. `prompts` are the texts it shows, in order, `grounds` the names of the pictures beneath it.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Shot:
     prompts: tuple[str, ...]
     seed: int
     fed_back: bool
+    grounds: tuple[str, ...] = ()
 
 
 def shots_of(timeline: Timeline, analysis: Analysis) -> list[Shot]:
@@ -42,6 +44,7 @@ def shots_of(timeline: Timeline, analysis: Analysis) -> list[Shot]:
     edges = shot_edges(timeline.columns, by_source=False)
     parts = _parts(analysis)
     counts: dict[str, int] = {}
+    names = (*timeline.photos, *timeline.videos, *timeline.grounds)
     found = []
     for number, (start, stop) in enumerate(zip(edges, edges[1:], strict=False)):
         # a section's first frame may show half a frame before the section begins
@@ -54,6 +57,7 @@ def shots_of(timeline: Timeline, analysis: Analysis) -> list[Shot]:
             Shot(
                 f"{part} / shot {counts[part]}", number, start, stop, texts,
                 int(columns["seed"][start]), bool(columns["source"][start] == FEEDBACK),
+                tuple(names[index] for index in _runs(columns["ground"][start:stop]) if index >= 0),
             )
         )  # fmt: skip
     return found
@@ -160,7 +164,8 @@ def apply_shots(timeline: Timeline, analysis: Analysis, edits: Shots) -> tuple[T
     shots = {shot.name: shot for shot in shots_of(timeline, analysis)}
     photos = shot_photos(edits)
     columns = {name: column.copy() for name, column in timeline.columns.items()}
-    columns["source"][columns["source"] >= len(timeline.photos)] += len(photos)
+    for name in ("source", "ground"):
+        columns[name][columns[name] >= len(timeline.photos)] += len(photos)
     prompts, negatives = list(timeline.prompts), list(timeline.negatives)
     for name, edit in edits.shot.items():
         if (shot := shots.get(name)) is None:
@@ -175,6 +180,8 @@ def apply_shots(timeline: Timeline, analysis: Analysis, edits: Shots) -> tuple[T
         if edit.photo:
             columns["source"][here] = len(timeline.photos) + photos.index(edit.photo)
             columns["strength"][here] = edit.strength
+            # where the shot has a ground, it is what it grows out of
+            columns["ground"][here] = np.where(columns["ground"][here] >= 0, columns["source"][here], NONE)
     made = replace(
         timeline,
         columns=columns,

@@ -17,6 +17,7 @@ from reactive.preset.schema import Camera, Lens, Phase, Preset
 from reactive.preset.vocabulary import MACRO
 from reactive.timeline.clock import frame_count, frame_length, frame_time, frame_times, nearest_frame
 from reactive.timeline.evaluate import Scope, ease, evaluate
+from reactive.timeline.grounds import NONE, SHOWN, Choose, Turns, ground_expressions, place_grounds
 from reactive.timeline.insert import insert, line_insertions, pin_insertions
 from reactive.timeline.phases import PhaseSpan, lay_phases
 from reactive.timeline.placement import FEEDBACK, NO_GUIDE, NO_SOURCE, place_joins, place_sources
@@ -29,17 +30,18 @@ __all__ = [
     "CAMERA_ZOOM", "CURVES", "FARTHEST", "FEEDBACK", "INTEGERS", "NO_SOURCE", "OPTIONAL", "Timeline", "build_timeline",
 ]  # fmt: skip
 
-INTEGERS = ("phase", "loop", "shot", "source", "guide", "prompt_from", "prompt_to", "slerp", "seed")
+INTEGERS = ("phase", "loop", "shot", "source", "guide", "ground", "prompt_from", "prompt_to", "slerp", "seed")
 CURVES = (
     "weight", "walk", "speed", "strength", "hit",
     "lens_zoom", "lens_rotate", "lens_x", "lens_y",
     "camera_zoom", "camera_rotate", "camera_x", "camera_y",
     "lens_tilt", "lens_turn", "camera_tilt", "camera_turn", "camera_flow", "dissolve", "morph",
+    *SHOWN,
 )  # fmt: skip
 # columns that a file leaves out where they hold one value throughout, and that value
 OPTIONAL = {
     "guide": NO_GUIDE, "lens_tilt": 0, "lens_turn": 0, "camera_tilt": 0, "camera_turn": 0, "camera_flow": 0,
-    "dissolve": 0, "morph": 0,
+    "dissolve": 0, "morph": 0, "ground": NONE, **{name: rest for name, (_, rest) in SHOWN.items()},
 }  # fmt: skip
 # degrees in depth beyond which a picture is all but seen from its edge
 STEEPEST = 45.0
@@ -80,13 +82,16 @@ class Timeline:
         straight, or along the arc where `slerp` is 1; lens: scale, degrees, picture widths, picture heights, degrees in
         depth; camera: the running sums of log scale, degrees, widths, heights and degrees in depth, so a move from one
         frame to another is a difference; `dissolve` and `morph` are the weight of the shot to come; `guide` numbers the
-        video, from 0 on, by whose motion times `camera_flow` a fed-back picture moves.
+        video, from 0 on, by whose motion times `camera_flow` a fed-back picture moves; `ground` numbers what lies beneath as
+        `source` does, then `grounds`, -1 for nothing, and `detail` and the columns ``ground_`` say how it is shown.
     negatives
         What each prompt keeps away from, one text for each of `prompts`; empty if there are none.
     videos
         Base names of the videos, which `source` numbers after the photographs.
     feedback_colour
         How firmly feedback keeps to the palette of its prompts, 0 to 1.
+    grounds
+        Names of the pictures that `ground` numbers after photographs and videos: files beside the preset, or ``library:NAME``.
     file_sha256
         Hash of the bytes of the song's file; the song is recognised by either hash.
     """
@@ -108,6 +113,7 @@ class Timeline:
     negatives: tuple[str, ...] = ()
     videos: tuple[str, ...] = ()
     feedback_colour: float = 0.0
+    grounds: tuple[str, ...] = ()
     file_sha256: str = ""
 
     @property
@@ -128,6 +134,7 @@ def build_timeline(
     macros: Mapping[str, float] | None = None,
     lyrics: Sequence[Line] = (),
     spans: Sequence[PhaseSpan] | None = None,
+    choose: Choose | None = None,
 ) -> Timeline:
     """Decide every frame of a song's clip.
 
@@ -153,6 +160,8 @@ def build_timeline(
         The lines of the song's words, which become prompts at their times.
     spans
         Where each phase lies, if that is decided already. Default: where it fits best.
+    choose
+        Picks a picture of the library for a prompt where the preset says ``match``. Default: none is picked.
 
     Raises
     ------
@@ -197,6 +206,10 @@ def build_timeline(
     blending = columns["prompt_from"] != columns["prompt_to"]
     columns["dissolve"], columns["morph"] = place_joins(preset, columns["phase"], blending, cuts, grid, fps)
     columns["guide"] = np.where(columns["camera_flow"] > 0, columns["guide"], NO_GUIDE)
+    turns = Turns(pools.prompts, pools.grounds, given=len(photos) + len(videos), choose=choose, seed=seed)
+    columns |= place_grounds(
+        preset, spans, ranges, events, columns, turns, cuts=cuts, grid=grid, sections=sections, fps=fps, seed=seed
+    )
     _camera_sums(columns, fps)
     _shake(columns, seed)
     return Timeline(
@@ -218,6 +231,7 @@ def build_timeline(
         negatives=tuple(pools.negatives) if any(pools.negatives) else (),
         videos=videos,
         feedback_colour=preset.feedback.colour,
+        grounds=tuple(turns.names),
     )
 
 
@@ -333,6 +347,7 @@ def expressions(preset: Preset, phase: Phase) -> dict[str, str]:
         "camera_turn": camera.turn,
         "camera_shake": camera.shake,
         "camera_flow": camera.flow,
+        **ground_expressions(preset, phase),
     }
 
 

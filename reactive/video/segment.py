@@ -17,6 +17,7 @@ import numpy as np
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, Interpolation, VideoReformatter
 
 from reactive.errors import OutputError
+from reactive.media.picture import centred_window
 from reactive.video.codec import X264_THREADS, Codec
 
 
@@ -169,12 +170,5 @@ def to_video(frame: Any, size: tuple[int, int], pixel_format: str, converter: Vi
 
 def crop_to(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Return the largest centred window of the output's shape, without stretching."""
-    height, width = picture.shape[:2]
-    wanted = Fraction(size[0], size[1])
-    if Fraction(width, height) > wanted:
-        kept = max(1, round(height * wanted))
-        left = (width - kept) // 2
-        return picture[:, left : left + kept]
-    kept = max(1, round(width / wanted))
-    top = (height - kept) // 2
-    return picture[top : top + kept]
+    left, top, width, height = centred_window(picture.shape[1], picture.shape[0], size)
+    return picture[top : top + height, left : left + width]

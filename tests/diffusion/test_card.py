@@ -235,7 +235,6 @@ def test_joins_of_all_kinds_run_on_a_card(
 def test_feedback_led_by_palettes_and_a_video_runs_on_a_card(
     cuda: str, toy_model: Path, photo: torch.Tensor, tmp_path: Path
 ) -> None:
-    pytest.importorskip("cv2", reason="the extra [flow] is not installed")
     y, x = np.mgrid[0:64, 0:64]
     film = [np.stack([(x + 4 * n) % 64 * 4, y * 4, (x * y) % 256], axis=2).astype(np.uint8) for n in range(24)]
     path = save_video(tmp_path / "film.mp4", film)
@@ -245,7 +244,6 @@ def test_feedback_led_by_palettes_and_a_video_runs_on_a_card(
 
 
 def test_a_video_and_pictures_between_others_run_on_a_card(cuda: str, toy_model: Path, tmp_path: Path) -> None:
-    pytest.importorskip("cv2", reason="the extra [flow] is not installed")
     film = [np.full((64, 64, 3), 8 * n, np.uint8) for n in range(24)]
     path = save_video(tmp_path / "film.mp4", film)
     timeline = flat_timeline(FRAMES, videos=(path.name,), **{**TWO_SHOTS, **MOVING, "source": 0})

@@ -1,17 +1,10 @@
-"""Optical flow: known motion is found, pictures between two lie on the way, and its absence is told."""
+"""Optical flow: known motion is found, pictures between two lie on the way."""
 
 from __future__ import annotations
-
-import importlib.util
 
 import numpy as np
 import pytest
 import torch
-
-from reactive.diffusion.motion.flow import require_flow
-from reactive.errors import ReactiveError
-
-needs_cv2 = pytest.mark.skipif(importlib.util.find_spec("cv2") is None, reason="needs the extra [flow]")
 
 
 def texture(seed: int = 0, height: int = 120, width: int = 200) -> np.ndarray:
@@ -26,7 +19,6 @@ def window(picture: np.ndarray, right: int, down: int) -> np.ndarray:
     return np.ascontiguousarray(picture[20 - down : 100 - down, 30 - right : 170 - right])
 
 
-@needs_cv2
 @pytest.mark.parametrize(("right", "down"), [(6, 0), (-4, 5), (0, -8)])
 def test_a_known_motion_is_found(right: int, down: int) -> None:
     from reactive.diffusion.motion.flow import flow_between
@@ -37,7 +29,6 @@ def test_a_known_motion_is_found(right: int, down: int) -> None:
     assert torch.equal(flow_between(first, second), flow_between(first, second))
 
 
-@needs_cv2
 def test_what_lies_between_is_half_way() -> None:
     from reactive.diffusion.motion.flow import Between
 
@@ -52,7 +43,6 @@ def test_what_lies_between_is_half_way() -> None:
     assert torch.equal(way.at(1.0), last)
 
 
-@needs_cv2
 def test_pictures_that_have_nothing_in_common_dissolve() -> None:
     from reactive.diffusion.motion.flow import Between
 
@@ -63,9 +53,3 @@ def test_pictures_that_have_nothing_in_common_dissolve() -> None:
     steps = pictures.diff(dim=0).abs().mean(dim=(1, 2, 3))
     # no step stands out: nothing pops
     assert float(steps.max()) < 2.5 * float(steps.median())
-
-
-def test_its_absence_is_told_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(ReactiveError, match=r"--imagine-rate: needs optical flow.*reactive-clip\[flow\]"):
-        require_flow("--imagine-rate")

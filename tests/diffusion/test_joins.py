@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -146,7 +145,6 @@ def test_a_palette_belongs_to_the_prompt_not_to_the_first_picture() -> None:
     assert first_shown(columns, 0, 1, 2) == 1
 
 
-@pytest.mark.skipif(importlib.util.find_spec("cv2") is None, reason="needs the extra [flow]")
 def test_a_video_carries_feedback_along(model, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     coarse = torch.from_numpy(rng.uniform(40, 215, (1, 3, 12, 24)))

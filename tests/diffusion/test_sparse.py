@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from fractions import Fraction
 
 import numpy as np
@@ -14,7 +13,6 @@ from reactive.diffusion.sampling.noise import NoisePath
 from reactive.diffusion.scene import SceneInputs
 from tests.toy import flat_timeline
 
-needs_cv2 = pytest.mark.skipif(importlib.util.find_spec("cv2") is None, reason="needs the extra [flow]")
 FRAMES = 60
 HITS = np.zeros(FRAMES)
 HITS[[7, 8, 33]] = 1
@@ -48,7 +46,6 @@ def test_hits_and_both_ends_of_a_shot_are_imagined(rate) -> None:
     assert len(keys) <= min(45, 45 * rate / 24 + 6)
 
 
-@needs_cv2
 def test_every_frame_is_there_and_lies_on_the_way() -> None:
     scene, core = scene_of(), Painter()
     got = list(sparse_frames(core, scene, np.arange(FRAMES), Fraction(6)))
@@ -62,7 +59,6 @@ def test_every_frame_is_there_and_lies_on_the_way() -> None:
         assert torch.equal(shown[hit], whole[hit])
 
 
-@needs_cv2
 @pytest.mark.parametrize(("first", "last"), [(0, 13), (14, 15), (20, 47)])
 def test_an_excerpt_has_the_frames_of_the_whole(first: int, last: int) -> None:
     shots = {"shot": (np.arange(FRAMES) >= 30).astype(int)}
@@ -72,7 +68,6 @@ def test_an_excerpt_has_the_frames_of_the_whole(first: int, last: int) -> None:
     assert torch.equal(torch.cat([pictures for _, pictures in part]), whole[first:last])
 
 
-@needs_cv2
 def test_nothing_is_drawn_across_a_cut() -> None:
     jump = np.where(np.arange(FRAMES) < 30, 0.2, 0.9)
     timeline = flat_timeline(FRAMES, weight=jump, shot=(np.arange(FRAMES) >= 30).astype(int))

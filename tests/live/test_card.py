@@ -95,6 +95,7 @@ def row(frame: int, source: int) -> LiveFrame:
     columns |= {
         "source": float(source),
         "strength": 0.5,
+        "walk": 0.3 * frame,
         "weight": 0.4,
         "lens_zoom": 1.2,
         "lens_tilt": 5.0,
@@ -113,7 +114,10 @@ def stage(cuda: str, options: PreviewOptions) -> Studio:
 
 def test_what_is_heard_is_imagined_on_a_card(stage: Studio) -> None:
     imagining = LatestFrameRenderer(stage, lambda: None)
-    pictures = [imagining._finished(row(frame, source)) for frame, source in ((0, -1), (1, FEEDBACK), (2, FEEDBACK))]
+    pictures = []
+    for frame, source in ((0, -1), (1, FEEDBACK), (2, FEEDBACK)):
+        imagining.hear(row(frame, source))
+        pictures.append(imagining._finished(row(frame, source)))
     assert all(picture is not None and picture[:2] == b"\xff\xd8" for picture in pictures)
     assert len(set(pictures)) == 3
 
@@ -125,6 +129,7 @@ def test_a_live_input_that_memory_does_not_hold_says_so_in_one_line(
         raise torch.OutOfMemoryError(FULL)
 
     imagining = LatestFrameRenderer(stage, lambda: None)
+    imagining.hear(row(0, -1))
     imagining._prepared(row(0, -1))
     monkeypatch.setattr(Core, "imagine", full)
     imagining.start()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import io
 import itertools
 import queue
 import sys
 import types
 from collections.abc import Iterator
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -17,8 +19,12 @@ from urllib.parse import urlsplit
 import aiohttp
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+from reactive.diffusion.imaginer import Imaginer
+from reactive.diffusion.lanes import FeedbackRange
+from reactive.diffusion.scene import Sources
 from reactive.errors import MediaError, PresetError, ReactiveError, TimelineError
 from reactive.live.conductor import Conductor, LiveFrame
 from reactive.live.control.announce import LiveCues
@@ -30,6 +36,7 @@ from reactive.live.online_analysis import LiveSignals
 from reactive.live.web.protocol import unpack_picture
 from reactive.preset.schema import load_preset
 from reactive.timeline.perform import Change
+from reactive.timeline.timeline import FEEDBACK
 from tests.live.streams import RATE, beat_stream, blocks
 
 FPS = Fraction(24)
@@ -193,19 +200,141 @@ def toy_studio(toy_model: Path, preset: Path) -> Studio:
 
 
 def test_pictures_follow_the_rows(toy_studio: Studio, rows: list[LiveFrame]) -> None:
-    imagining = LatestFrameRenderer(toy_studio, lambda: None)
-    one = imagining.imagine(rows[10])
+    renderer = LatestFrameRenderer(toy_studio, lambda: None)
+    one = imagined(renderer, rows[10])
     assert tuple(one.shape) == (3, toy_studio.imagined[1], toy_studio.imagined[0])
-    assert (imagining.imagine(rows[10]) == one).all()
-    assert (imagining.imagine(rows[40]) != one).any()
+    assert (imagined(renderer, rows[10]) == one).all()
+    assert (imagined(renderer, rows[40]) != one).any()
     fed = [row for row in rows if row.phase == 1][:12]
-    first, *rest = [imagining.imagine(row) for row in fed]
+    # the lens moves every frame, and here only what is fed back is looked at
+    still = [replace(row, columns=row.columns | {"lens_zoom": 1.0, "lens_rotate": 0.0}) for row in fed]
+    first, *rest = [imagined(renderer, row) for row in still]
     # 12 ticks a second of 24 frames: every second picture is the last one moved, and this camera stands still
     assert (rest[0] == first).all()
     assert all((b != a).any() for a, b in itertools.pairwise([first, *rest[1::2]]))
-    assert imagining._feedback is not None
-    assert 4 <= imagining._feedback.tick <= 6
-    assert Image.open(io.BytesIO(imagining._finished(rows[10]) or b"")).size == toy_studio.imagined
+    assert renderer._feedback is not None
+    assert 5 <= len(renderer._feedback.shot.lane.ticks) <= 7
+    renderer.hear(rows[10])
+    assert Image.open(io.BytesIO(renderer._finished(rows[10]) or b"")).size == toy_studio.imagined
+
+
+def imagined(renderer: LatestFrameRenderer, row: LiveFrame) -> torch.Tensor:
+    """What a renderer shows of a frame that has just been heard."""
+    renderer.hear(row)
+    return renderer.imagine(row)
+
+
+def fed_back(count: int, **columns: float) -> list[LiveFrame]:
+    """Frames of one fed-back shot whose every second is a tick; the columns rise by as much with each frame."""
+    rest = {"strength": 0.5, "source": float(FEEDBACK), "lens_zoom": 1.0, "guide": -1.0}
+    return [
+        LiveFrame(
+            frame, Fraction(frame, 24), rest | {name: by * frame for name, by in columns.items()}, ("a sea", "a sea", "a hill"),
+            ("", "", ""), False, 5, 1, 0, 0.5, 12.0,
+        )
+        for frame in range(count)
+    ]  # fmt: skip
+
+
+def test_a_stream_has_the_ticks_of_the_clip(toy_studio: Studio) -> None:
+    # what a live input feeds back is what `reactive run` feeds back, camera, colours and all
+    rows = [replace(row, colour=0.5) for row in fed_back(9, camera_zoom=0.01, camera_rotate=0.5, walk=0.05)]
+    renderer = LatestFrameRenderer(toy_studio, lambda: None)
+    stream = [imagined(renderer, row) for row in rows]
+    timeline = replace(renderer._stream.timeline(), feedback_rate=Fraction(12))
+    clip = Imaginer(toy_studio.model, timeline, size=toy_studio.imagined, batch=1)
+    frames: dict[int, torch.Tensor] = {}
+    for numbers, pictures in clip.feedback([FeedbackRange(0, 9, 0, 9)]):
+        frames |= zip(numbers.tolist(), pictures, strict=True)
+    assert all(torch.equal(stream[frame], frames[frame]) for frame in range(0, 9, 2))
+    # between two ticks the stream does not know the next one yet
+    assert all((stream[frame] != stream[frame - 1]).any() for frame in range(1, 9))
+    plain = LatestFrameRenderer(toy_studio, lambda: None)
+    assert (imagined_all(plain, fed_back(9, camera_zoom=0.01, camera_rotate=0.5, walk=0.05))[-1] != stream[-1]).any()
+
+
+def imagined_all(renderer: LatestFrameRenderer, rows: list[LiveFrame]) -> list[torch.Tensor]:
+    return [imagined(renderer, row) for row in rows]
+
+
+@pytest.mark.skipif(importlib.util.find_spec("cv2") is None, reason="needs the extra [flow]")
+def test_a_video_carries_a_live_input_along(toy_studio: Studio) -> None:
+    width, height = toy_studio.imagined
+    noise = np.random.default_rng(0).integers(0, 255, (height // 8, width // 4, 3), np.uint8)
+    wide = np.kron(noise, np.ones((8, 8, 1), np.uint8))[:height]
+
+    class Drift:
+        def at(self, seconds: Fraction) -> np.ndarray:
+            return self.picture(self.number_at(seconds))
+
+        def number_at(self, seconds: Fraction) -> int:
+            return int(seconds * 24)
+
+        def picture(self, number: int) -> np.ndarray:
+            return np.ascontiguousarray(wide[:, 4 * number : 4 * number + width])
+
+        def close(self) -> None:
+            pass
+
+    stage = replace(
+        toy_studio, sources=Sources({}, {0: Drift()}), options=replace(toy_studio.options, videos=(Path("d"),))
+    )
+    rows = fed_back(4)
+    carried = [replace(row, columns=row.columns | {"guide": 0.0, "camera_flow": 1.0}) for row in rows]
+    still, moved = (imagined_all(LatestFrameRenderer(stage, lambda: None), some) for some in (rows, carried))
+    assert torch.equal(still[0], moved[0])
+    # a frame between two ticks is the last one moved: its content has gone left by the film's four pixels
+    assert torch.equal(still[1], still[0])
+    ahead, behind = moved[1][:, :, : width // 2].float(), moved[0].float()
+    left, right = ((ahead - behind[:, :, shift : shift + width // 2]).abs().mean() for shift in (4, 0))
+    assert left < right
+
+
+JOINED = PRESET.replace('how = "cut"', 'how = "cut"\njoin = "{kind}"\njoin_over = "1 beat"')
+
+
+@pytest.mark.parametrize("kind", ["dissolve", "morph"])
+def test_a_join_begins_on_its_cut_and_ends_after_it(
+    kind: str, toy_studio: Studio, tmp_path: Path, rows: list[LiveFrame]
+) -> None:
+    file = tmp_path / "joined.toml"
+    file.write_text(JOINED.replace("{kind}", kind))
+    joined = conducted(file, beat_stream(8)[0])
+    cuts = [b.frame for a, b in itertools.pairwise(rows[: len(joined)]) if b.phase == a.phase == 0 and b.shot != a.shot]
+    first = next(cut for cut in cuts if joined[cut].arriving is not None)
+    length = next(n for n in itertools.count() if joined[first + n].arriving is None)
+    # half a second a beat
+    assert 8 <= length <= 16
+    weights = [joined[first + n].columns[kind] for n in range(length)]
+    assert weights == sorted(weights)
+    assert 0 < weights[0] < 0.1
+    assert weights[-1] > 0.9
+    during = joined[first : first + length]
+    # what leaves is seen on, what arrives is what is there afterwards
+    assert {row.shot for row in during} == {joined[first - 1].shot}
+    assert {row.seed for row in during} == {joined[first - 1].seed}
+    after = joined[first + length]
+    assert during[-1].arriving is not None
+    assert (during[-1].arriving.seed, during[-1].arriving.prompts[0]) == (after.seed, after.prompts[0])
+    renderer = LatestFrameRenderer(toy_studio, lambda: None)
+    pictures = imagined_all(renderer, joined[first - 1 : first + length + 1])
+    steps = [float((b.float() - a.float()).abs().mean()) for a, b in itertools.pairwise(pictures)]
+    hard = imagined_all(LatestFrameRenderer(toy_studio, lambda: None), [joined[first - 1], after])
+    assert max(steps) < float((hard[1].float() - hard[0].float()).abs().mean())
+
+
+def test_a_live_input_says_at_once_that_flow_needs_opencv(
+    toy_studio: Studio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "own.toml"
+    file.write_text(PRESET.replace('title = "Jam"', 'title = "Jam"\n[camera]\nflow = "1"\n').replace('walk = "', "#"))
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    filmed = replace(toy_studio, options=replace(toy_studio.options, videos=(Path("a.mp4"),)))
+    with pytest.raises(ReactiveError, match="needs OpenCV"):
+        LiveSession(filmed, SoundInput("x", (), RATE), lambda: None, (str(file),))
+    # without a film nothing moves by its motion
+    assert LiveSession(toy_studio, SoundInput("x", (), RATE), lambda: None, (str(file),))
 
 
 def test_a_jam_end_to_end(serving: Any, preset: Path) -> None:

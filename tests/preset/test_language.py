@@ -203,8 +203,8 @@ def test_every_key_of_every_table_is_on_the_page() -> None:
     found = set(tables(Preset))
     assert {("phase.source.", "every"), ("overlay.title.", "text"), ("phase.prompts.", "weight")} <= found
     for way, key in found:
-        # lens and camera have one table for the preset and its phases; a line's templates are a pool like a phase's
-        for table in ("lens.", "camera."):
+        # lens, camera and ground have one table for the preset and its phases; a line's templates are a pool like a phase's
+        for table in ("lens.", "camera.", "ground."):
             way = table if way == f"phase.{table}" else way
         way = "phase.prompts." if way == "lyrics.prompts." else way
         assert f"\n| `{way}{key}` |" in text, f"{way}{key}"

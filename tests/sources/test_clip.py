@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from fractions import Fraction
 from pathlib import Path
 
@@ -80,7 +79,6 @@ def test_an_excerpt_that_ends_within_a_join_is_that_of_the_whole(tmp_path: Path,
     assert not np.array_equal(whole[17], whole[23])
 
 
-@pytest.mark.skipif(importlib.util.find_spec("cv2") is None, reason="needs the extra [flow]")
 def test_fewer_pictures_than_frames(tmp_path: Path, given) -> None:
     song, settings = given
     (tmp_path / "p.toml").write_text(PRESET.replace('join = "dissolve"', ""))

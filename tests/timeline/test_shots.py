@@ -72,7 +72,7 @@ def test_a_locked_shot_survives_another_seed(beat_timeline, beat_analysis) -> No
     was = shots_of(beat_timeline, beat_analysis)[1]
     assert shots_of(other, beat_analysis)[1].prompts != was.prompts
     assert (kept.name, kept.prompts, kept.seed) == (name, was.prompts, was.seed)
-    for change in ({"roll": True}, {"said": {"seed": 1}}):
+    for change in ({"roll": True}, {"values": {"seed": 1}}):
         with pytest.raises(TimelineError, match="--unlock"):
             change_shots(beat_timeline, beat_analysis, shot_edits, ["2"], **change)
     freed = change_shots(beat_timeline, beat_analysis, shot_edits, ["2"], lock=False, roll=True)

@@ -9,12 +9,28 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import torch
 
-if TYPE_CHECKING:
-    from reactive.diffusion.models.model import Model
+
+class FamilyModel(Protocol):
+    """What a family reads of a loaded model: its text encoders, and how many pixels a latent has on a side."""
+
+    @property
+    def tokenizer(self) -> Any: ...
+
+    @property
+    def text_encoder(self) -> Any: ...
+
+    @property
+    def tokenizer_2(self) -> Any: ...
+
+    @property
+    def text_encoder_2(self) -> Any: ...
+
+    @property
+    def vae_scale_factor(self) -> int: ...
 
 
 @dataclass(frozen=True)
@@ -72,8 +88,8 @@ class Family:
     name: str
     pipelines: tuple[str, ...]
     parts: tuple[str, ...]
-    embed: Callable[[Model, list[str]], Conditioning]
-    added: Callable[[Model, torch.Tensor, Conditioning], dict[str, Any]]
+    embed: Callable[[FamilyModel, list[str]], Conditioning]
+    added: Callable[[FamilyModel, torch.Tensor, Conditioning], dict[str, Any]]
 
 
 def join(*parts: Conditioning) -> Conditioning:
@@ -134,12 +150,12 @@ def _tokens(tokenizer: Any, texts: list[str], device: torch.device) -> torch.Ten
     return ids
 
 
-def _embed_sd(model: Model, texts: list[str]) -> Conditioning:
+def _embed_sd(model: FamilyModel, texts: list[str]) -> Conditioning:
     ids = _tokens(model.tokenizer, texts, model.text_encoder.device)
     return Conditioning(model.text_encoder(ids).last_hidden_state)
 
 
-def _embed_sdxl(model: Model, texts: list[str]) -> Conditioning:
+def _embed_sdxl(model: FamilyModel, texts: list[str]) -> Conditioning:
     """Both encoders' last hidden states but one, side by side; the second one's projection is the pooled vector."""
     first = model.text_encoder(_tokens(model.tokenizer, texts, model.text_encoder.device), output_hidden_states=True)
     second = model.text_encoder_2(
@@ -149,12 +165,12 @@ def _embed_sdxl(model: Model, texts: list[str]) -> Conditioning:
     return Conditioning(tokens, second.text_embeds)
 
 
-def _nothing(model: Model, z: torch.Tensor, conditioning: Conditioning) -> dict[str, Any]:
+def _nothing(model: FamilyModel, z: torch.Tensor, conditioning: Conditioning) -> dict[str, Any]:
     del model, z, conditioning
     return {}
 
 
-def _size_and_pooled(model: Model, z: torch.Tensor, conditioning: Conditioning) -> dict[str, Any]:
+def _size_and_pooled(model: FamilyModel, z: torch.Tensor, conditioning: Conditioning) -> dict[str, Any]:
     """Original size, crop and aim: the picture is told to be whole, and of just the size that it has."""
     height, width = z.shape[-2] * model.vae_scale_factor, z.shape[-1] * model.vae_scale_factor
     ids = torch.tensor([[height, width, 0, 0, height, width]], dtype=torch.float32).to(z.device)

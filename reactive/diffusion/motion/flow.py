@@ -1,38 +1,15 @@
-"""Optical flow: how a video's content moves, and pictures between two others. Needs OpenCV, the extra ``[flow]``.
+"""Optical flow: how a video's content moves, and pictures between two others.
 
 Dense inverse search (Kroeger et al., Fast Optical Flow using Dense Inverse Search, ECCV 2016), as OpenCV has it.
 """
 
 from __future__ import annotations
 
-import importlib.util
-from functools import cache
-from typing import Any
-
 import numpy as np
 import torch
 from torch.nn import functional
 
-from reactive.errors import ReactiveError
-
-REMEDY = "install it with: pip install 'reactive-clip[flow]'"
-
-
-def require_flow(where: str) -> None:
-    """Check that optical flow can be had.
-
-    Parameters
-    ----------
-    where
-        The option or key that needs it.
-
-    Raises
-    ------
-    ReactiveError
-        If OpenCV is missing.
-    """
-    if importlib.util.find_spec("cv2") is None:
-        raise ReactiveError("needs optical flow, which needs OpenCV", where=where, remedy=REMEDY)
+from reactive.diffusion.backend.opencv import opencv
 
 
 def flow_between(first: np.ndarray, second: np.ndarray) -> torch.Tensor:
@@ -47,11 +24,12 @@ def flow_between(first: np.ndarray, second: np.ndarray) -> torch.Tensor:
     -------
     float32 [2, height, width]: pixels to the right and down.
     """
-    grey = [np.asarray(_cv2().cvtColor(np.ascontiguousarray(p), _cv2().COLOR_RGB2GRAY)) for p in (first, second)]
+    cv2 = opencv()
+    grey = [np.asarray(cv2.cvtColor(np.ascontiguousarray(p), cv2.COLOR_RGB2GRAY)) for p in (first, second)]
     # below this size there is nothing to search in
     if min(grey[0].shape) < 16:
         return torch.zeros(2, *grey[0].shape)
-    search = _cv2().DISOpticalFlow_create(_cv2().DISOPTICAL_FLOW_PRESET_MEDIUM)
+    search = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     return torch.from_numpy(np.moveaxis(search.calc(*grey, None), 2, 0).copy())
 
 
@@ -103,12 +81,3 @@ def _drawn(picture: torch.Tensor, flow: torch.Tensor) -> torch.Tensor:
     return functional.grid_sample(
         picture[None].float(), grid[None], mode="bicubic", padding_mode="border", align_corners=False
     )[0]
-
-
-@cache
-def _cv2() -> Any:
-    import cv2
-
-    # how the search divides a picture depends on the number of threads, and so would its bits
-    cv2.setNumThreads(1)
-    return cv2

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any
 
 from reactive.errors import TimelineError
 from reactive.live.control.remote import Action
-from reactive.live.web.clients import Client
+from reactive.live.session import Session
+from reactive.live.web.clients import Client, Clients
 from reactive.live.web.protocol import MAX_CREDIT, number
+from reactive.live.web.server import Server
 from reactive.timeline.clock import frame_time, frames_in, nearest_frame
-
-if TYPE_CHECKING:
-    from reactive.live.web.server import Server
 
 Command = Callable[[Client, dict[str, Any]], Awaitable[None]]
 # an output window only looks
@@ -20,11 +20,48 @@ LOOKING = ("credit",)
 HOLDING = ("clock", "seek", "loop")
 
 
-class Commands:
-    """Carries out what pages ask for."""
+async def carry_out(known: Mapping[str, Command], clients: Clients, client: Client, data: dict[str, Any]) -> None:
+    """Carry out one message.
 
-    def __init__(self, server: Server) -> None:
+    Parameters
+    ----------
+    known
+        What may be asked for.
+
+    Raises
+    ------
+    ValueError
+        If it is no known message.
+    ReactiveError
+        If it can't be done.
+    """
+    command = known.get(data["t"])
+    if command is None or (client.kind == "output" and data["t"] not in LOOKING):
+        raise ValueError("unknown message")
+    if data["t"] in HOLDING and client is not clients.holder:
+        return
+    await command(client, data)
+
+
+class SongCommands:
+    """What pages may ask for while a song is previewed.
+
+    Parameters
+    ----------
+    server
+        Whose pages ask.
+    session
+        What is played.
+    takes
+        Folder in which takes are saved.
+    """
+
+    def __init__(self, server: Server, session: Session, takes: Path) -> None:
         self.server = server
+        self.session = session
+        self.takes = takes
+        # when the page was last told to go back to a loop's start, until it does
+        self.loop_sent_at: float | None = None
         self.known: dict[str, Command] = {
             "credit": self._credit,
             "clock": self._clock,
@@ -42,21 +79,8 @@ class Commands:
         }
 
     async def handle(self, client: Client, data: dict[str, Any]) -> None:
-        """Carry out one message.
-
-        Raises
-        ------
-        ValueError
-            If it is no known message.
-        ReactiveError
-            If it can't be done.
-        """
-        command = self.known.get(data["t"])
-        if command is None or (client.kind == "output" and data["t"] not in LOOKING):
-            raise ValueError("unknown message")
-        if data["t"] in HOLDING and client is not self.server.clients.holder:
-            return
-        await command(client, data)
+        """Carry out a page's message, as `carry_out` does."""
+        await carry_out(self.known, self.server.clients, client, data)
 
     async def act(self, action: Action) -> None:
         """Carry out what came by OSC or MIDI, at the playhead.
@@ -66,7 +90,7 @@ class Commands:
         ReactiveError
             If it can't be done.
         """
-        session = self.server.session
+        session = self.session
         here = session.engine.transport.at()
         if action.kind in ("tap", "one"):
             # what a song's grid becomes of it is for the page that plays to say
@@ -88,27 +112,27 @@ class Commands:
 
     async def _credit(self, client: Client, data: dict[str, Any]) -> None:
         client.grant(int(number(data, "n", 0, MAX_CREDIT)))
-        self.server.session.engine.set_wanted(self.server.clients.wants_pictures)
+        self.session.engine.set_wanted(self.server.clients.wants_pictures)
 
     async def _clock(self, client: Client, data: dict[str, Any]) -> None:
         del client
-        self.server.session.clock(number(data, "time"), data.get("playing") is True)
+        self.session.clock(number(data, "time"), data.get("playing") is True)
 
     async def _seek(self, client: Client, data: dict[str, Any]) -> None:
         # what a page could take before is forgotten with the pictures that it drops
         client.credit = int(number(data, "credit", 0, MAX_CREDIT))
-        self.server.loop_sent_at = None
-        epoch, landed = self.server.session.seek(number(data, "time"), data.get("playing") is True)
+        self.loop_sent_at = None
+        epoch, landed = self.session.seek(number(data, "time"), data.get("playing") is True)
         asked = int(number(data, "n", 0, 2**31))
         await self.server.send({"t": "epoch", "epoch": epoch, "n": asked, "time": landed}, client)
         await self._others(epoch)
-        self.server.session.engine.set_wanted(self.server.clients.wants_pictures)
+        self.session.engine.set_wanted(self.server.clients.wants_pictures)
 
     async def _loop(self, client: Client, data: dict[str, Any]) -> None:
         del client
         section = (number(data, "a"), number(data, "b")) if data.get("a") is not None else None
-        self.server.loop_sent_at = None
-        self.server.session.loop(section)
+        self.loop_sent_at = None
+        self.session.loop(section)
 
     async def _take_over(self, client: Client, data: dict[str, Any]) -> None:
         del data
@@ -118,55 +142,55 @@ class Commands:
     async def _change(self, client: Client, data: dict[str, Any]) -> None:
         del client
         # what waits for its turn is not overtaken: changes are folded in their order
-        epoch = await self.server.run(self.server.session.change, data)
+        epoch = await self.server.run(self.session.change, data)
         await self.edited(epoch)
 
     async def _undo(self, client: Client, data: dict[str, Any]) -> None:
         del client, data
-        await self.edited(await self.server.run(self.server.session.forget, True))
+        await self.edited(await self.server.run(self.session.forget, True))
 
     async def _forget(self, client: Client, data: dict[str, Any]) -> None:
         del client, data
-        await self.edited(await self.server.run(self.server.session.forget, False))
+        await self.edited(await self.server.run(self.session.forget, False))
 
     async def _prepare(self, client: Client, data: dict[str, Any]) -> None:
         del client
-        session = self.server.session
+        session = self.session
         shot = session.engine.prepare(nearest_frame(number(data, "time", 0), session.engine.timeline.fps))
         if shot is None:
             raise TimelineError("nothing is fed back here", remedy="pre-render where a feedback shot plays")
 
     async def _save_take(self, client: Client, data: dict[str, Any]) -> None:
         del client, data
-        session, server = self.server.session, self.server
+        session, server = self.session, self.server
         stem = session.material.track.path.stem
         # the page has no say in where it goes
         names = [f"{stem}.take.json", *(f"{stem}.{count}.take.json" for count in range(2, 10_000))]
-        path = next(path for name in names if not (path := server.takes / name).exists())
+        path = next(path for name in names if not (path := self.takes / name).exists())
         await server.run(session.save_take, path)
         await server.send({"t": "saved", "path": str(path), "changes": len(session.changes)})
         await server.send_state()
 
     async def _grid(self, client: Client, data: dict[str, Any]) -> None:
         del client
-        await self.edited(await self.server.run(self.server.session.correct, data))
+        await self.edited(await self.server.run(self.session.correct, data))
 
     async def _may_keep(self, client: Client, data: dict[str, Any]) -> None:
         del data
-        await self.server.send({"t": "keep?", **await self.server.run(self.server.session.save_plan)}, client)
+        await self.server.send({"t": "keep?", **await self.server.run(self.session.save_plan)}, client)
 
     async def _keep(self, client: Client, data: dict[str, Any]) -> None:
         del client
         name = data.get("name")
         if name is not None and not isinstance(name, str):
             raise ValueError("name")
-        epoch, path = await self.server.run(self.server.session.save_preset, name)
+        epoch, path = await self.server.run(self.session.save_preset, name)
         await self.server.send({"t": "kept", "path": str(path)})
         await self.edited(epoch)
 
     async def edited(self, epoch: int) -> None:
         """Tell all pages of a new epoch and where everything stands."""
-        engine = self.server.session.engine
+        engine = self.session.engine
         # what was sent of the time before the change stays as good as it was
         since = float(frame_time(engine.changed, engine.timeline.fps))
         await self.server.send({"t": "epoch", "epoch": epoch, "n": -1, "since": since})
@@ -177,6 +201,6 @@ class Commands:
         self.server.clients.wake()
         viewers = [client for client in self.server.clients.all.values() if client is not self.server.clients.holder]
         if viewers:
-            transport = self.server.session.engine.transport
+            transport = self.session.engine.transport
             clock = {"t": "clock", "time": transport.at(), "playing": transport.playing, "epoch": epoch}
             await self.server.send(clock, *viewers)

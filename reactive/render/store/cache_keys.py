@@ -12,12 +12,13 @@ from fractions import Fraction
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from reactive import __version__
 from reactive.diffusion.backend.device import device_name, multiplies_bfloat16
+from reactive.diffusion.backend.opencv import opencv
 from reactive.diffusion.joins import next_shot
 from reactive.diffusion.lanes import shot_ticks
 from reactive.diffusion.models.load import Model, find_model
@@ -25,16 +26,14 @@ from reactive.diffusion.models.locate import HASHED, cached
 from reactive.diffusion.models.lora import parse_lora
 from reactive.files import hash_file
 from reactive.render.plan import Plan, Segment
+from reactive.render.settings import Settings
+from reactive.render.spec import RenderSpec
 from reactive.render.store.code_hash import code_hash
 from reactive.timeline.edges import shot_around
 from reactive.timeline.timeline import Timeline
 from reactive.video.codec import Codec
 from reactive.video.segment import encoder_versions
 from reactive.video.upscale import NO_UPSCALING, Upscaling, upscaling_key
-
-if TYPE_CHECKING:
-    from reactive.render.settings import Settings
-    from reactive.render.workers.segment_renderer import RenderSpec
 
 _LIBRARIES = ("torch", "diffusers", "transformers", "numpy", "scipy", "librosa", "soxr", "soundfile", "pillow")
 # columns that no picture reads, and those whose numbers stand for a text
@@ -97,6 +96,7 @@ def environment(device: str, threads: int) -> dict[str, Any]:
         **encoder_versions(),
         "device": device_name(device) + (" bfloat16" if on_cpu and multiplies_bfloat16() else ""),
         "machine": platform.machine(),
+        "opencv": opencv().__version__,
         "threads": threads,
     }
 
@@ -133,6 +133,8 @@ def cache_key_inputs(model: Model, spec: RenderSpec, environment: Mapping[str, A
         # left out where lanes have the shape of any batch, as they had before
         **({} if spec.lane_count(spec.batch) == spec.batch else {"lanes": spec.lanes}),
         "rate": spec.rate,
+        # frames with a ground come in the clip's own size
+        **({"composed": list(spec.composed)} if spec.grounds else {}),
         "fps": str(spec.timeline.fps),
         "environment": dict(environment),
     }
@@ -148,7 +150,7 @@ def picture_keys(plan: Plan, timeline: Timeline, inputs: Mapping[str, Any], sour
     inputs
         What all pictures of the clip rest on: model, sizes, batch, environment.
     sources
-        The hash of each photograph, by its number in the column `source`.
+        The hash of each picture and video, by its number in the columns `source` and `inputs`.
     """
     base = digest(dict(inputs))
     chains: dict[tuple[int, int], str] = {}
@@ -238,7 +240,7 @@ def _content(
             continue
         if name in _PROMPTS:
             parts.append([name, _named(column[begin:end], lambda number: prompts[number])])
-        elif name in ("source", "guide"):
+        elif name in ("source", "guide", "ground"):
             shift = len(timeline.photos) if name == "guide" else 0
             parts.append(
                 [name, _named(column[begin:end], lambda n, s=shift: sources.get(n + s if n >= 0 else n, str(n)))]

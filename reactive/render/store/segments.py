@@ -10,9 +10,10 @@ from pathlib import Path
 
 from reactive.errors import OutputError
 from reactive.render.plan import Plan
+from reactive.render.spec import RenderSpec
 from reactive.render.store.cache_keys import file_key
 from reactive.render.store.job import Job, JobFile
-from reactive.render.workers.segment_renderer import RenderSpec, SegmentTask
+from reactive.render.workers.segment_renderer import SegmentTask
 from reactive.render.workers.segment_writer import Piece
 from reactive.timeline.clock import frame_time
 from reactive.video.codec import HARDWARE, Codec

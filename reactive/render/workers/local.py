@@ -14,8 +14,9 @@ from reactive.diffusion.backend.out_of_memory import smaller_batch
 from reactive.diffusion.models.model import Model
 from reactive.render.request import RenderRequest
 from reactive.render.settings import Progress
+from reactive.render.spec import RenderSpec
 from reactive.render.store.segments import SegmentStore
-from reactive.render.workers.segment_renderer import RenderSpec, SegmentRenderer, used_prompts
+from reactive.render.workers.segment_renderer import SegmentRenderer, used_prompts
 
 
 @dataclass

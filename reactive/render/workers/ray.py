@@ -10,6 +10,7 @@ from typing import Any
 from reactive.diffusion.models.model import Model
 from reactive.errors import ModelError, OutputError
 from reactive.render.settings import Rates
+from reactive.render.spec import ModelSpec, RenderSpec
 from reactive.render.store.cache_keys import differences
 from reactive.render.store.segments import SegmentStore
 from reactive.render.workers.cluster import cluster, first_line, refuse_idle_gpus, require_ray, room_for
@@ -23,7 +24,6 @@ from reactive.render.workers.ray_worker import (
     with_absolute_paths,
 )
 from reactive.render.workers.scheduler import SegmentScheduler
-from reactive.render.workers.segment_renderer import ModelSpec, RenderSpec
 
 # a worker that dies is begun again so often, and what it had in hand is tried again so often
 RESTARTS = 4

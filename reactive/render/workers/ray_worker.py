@@ -20,10 +20,11 @@ from reactive.diffusion.backend.out_of_memory import free_failed_attempt
 from reactive.diffusion.models.locate import FOLDERS
 from reactive.diffusion.models.lora import parse_lora
 from reactive.errors import ReactiveError, out_of_memory
+from reactive.render.spec import ModelSpec, RenderSpec
 from reactive.render.store.cache_keys import environment
 from reactive.render.store.job import JobFile
 from reactive.render.store.lease import lease_of
-from reactive.render.workers.segment_renderer import ModelSpec, RenderSpec, SegmentRenderer, SegmentTask
+from reactive.render.workers.segment_renderer import SegmentRenderer, SegmentTask
 
 
 @dataclass(frozen=True)

@@ -5,118 +5,26 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from pathlib import Path
 
 import numpy as np
 import torch
 
+from reactive.diffusion.grounds import Grounds
 from reactive.diffusion.imaginer import Imaginer
 from reactive.diffusion.joins import prompts_at
 from reactive.diffusion.lanes import FeedbackRange, shot_ticks
-from reactive.diffusion.models.load import Model, load_model
+from reactive.diffusion.models.model import Model
 from reactive.diffusion.scene import load_sources
-from reactive.media.picture import BLACK
 from reactive.render.plan import Segment
+from reactive.render.spec import RenderSpec
 from reactive.render.store.cache_keys import first_tick_at, last_tick_before
 from reactive.render.store.checkpoint import append_tick, read_checkpoint, read_state, state_bytes
 from reactive.render.store.job import JobFile
 from reactive.render.workers.segment_writer import Finished, Piece, SegmentWriter
 from reactive.timeline.edges import shot_around
 from reactive.timeline.timeline import Timeline
-from reactive.video.codec import Codec
 from reactive.video.segment import output_error
-from reactive.video.upscale import NO_UPSCALING, Upscaling, upscaler
-
-
-@dataclass(frozen=True)
-class ModelSpec:
-    """What `load_model` is told, on whichever machine it runs."""
-
-    name: str
-    device: str
-    steps: int | None = None
-    guidance: float | None = None
-    loras: tuple[str, ...] = ()
-    vae: str | None = None
-    dtype: str = "auto"
-    compiled: bool = False
-    overrides: tuple[tuple[str, str], ...] = ()
-
-    def load(self) -> Model:
-        """Load the model.
-
-        Raises
-        ------
-        ModelError
-            If it isn't there or can't be used.
-        """
-        return load_model(
-            self.name, device=self.device, steps=self.steps, guidance=self.guidance, loras=self.loras, vae=self.vae,
-            dtype=self.dtype, compiled=self.compiled, overrides=dict(self.overrides),
-        )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class RenderSpec:
-    """What all workers of a job are told once: plain data that travels to other machines.
-
-    Attributes
-    ----------
-    folder
-        The job folder, on a path that all workers share.
-    timeline
-        What every frame shall be.
-    negatives
-        What each of its prompts keeps away from, the user's wish included; empty for nothing.
-    imagined
-        Width and height that the model works at.
-    batch, threads
-        Shape of a batch, CPU threads of a worker.
-    photos, videos
-        The photographs and videos that the timeline numbers.
-    codec
-        How pieces are encoded.
-    rate
-        Pictures a second that are imagined where feedback does not decide; 0: every frame.
-    black
-        How black each frame of the song is, 0 to 1; None: none is.
-    upscaling
-        How finished pictures are made larger.
-    pace
-        The pace of the model's walk.
-    slices
-        How many pictures are encoded or decoded at once; 0: all of a batch.
-    lanes
-        Shape of a batch of feedback lanes; 0: that of any batch.
-    background
-        The colour that shows where photographs and videos are transparent.
-    """
-
-    folder: Path
-    timeline: Timeline
-    negatives: tuple[str, ...]
-    imagined: tuple[int, int]
-    batch: int
-    threads: int
-    photos: tuple[Path, ...]
-    videos: tuple[Path, ...]
-    codec: Codec
-    rate: float = 0.0
-    black: np.ndarray | None = None
-    upscaling: Upscaling = NO_UPSCALING
-    pace: float = 1.0
-    slices: int = 0
-    lanes: int = 0
-    background: tuple[int, int, int] = BLACK
-
-    def lane_count(self, batch: int) -> int:
-        """Return the shape of a batch of lanes where a batch has another shape than was planned, since memory ran out."""
-        return min(self.lanes or batch, batch)
-
-    def visible_timeline(self) -> Timeline:
-        """Return the timeline with all that a picture shows of it: negatives, and how black it is."""
-        more = {} if self.black is None else {"black": self.black}
-        return replace(self.timeline, negatives=self.negatives, columns={**self.timeline.columns, **more})
+from reactive.video.upscale import Upscale, upscaler
 
 
 @dataclass(frozen=True)
@@ -179,10 +87,15 @@ class SegmentRenderer:
         self.spec = spec
         shape = batch or spec.batch
         self.sources = load_sources(spec.photos, spec.videos, size=spec.imagined, background=spec.background)
+        self.grounds = (
+            Grounds(spec.timeline, spec.grounds, imagined=spec.imagined, size=spec.composed, background=spec.background)
+            if spec.grounds
+            else None
+        )
         self.imaginer = Imaginer(
             model, replace(spec.timeline, negatives=spec.negatives), self.sources, size=spec.imagined, batch=shape,
             lanes=spec.lane_count(shape), slices=spec.slices, prompts=prompts, pace=spec.pace, rate=spec.rate,
-            black=spec.black,
+            black=spec.black, grounds=self.grounds,
         )  # fmt: skip
 
     @property
@@ -203,6 +116,8 @@ class SegmentRenderer:
     def close(self) -> None:
         """Let go of the videos."""
         self.sources.close()
+        if self.grounds:
+            self.grounds.close()
 
     def render(self, tasks: Sequence[SegmentTask], *, finished: Finished, done: Callable[[int], None]) -> None:
         """Render segments into the job folder.
@@ -231,7 +146,7 @@ class SegmentRenderer:
 
         writer = SegmentWriter(
             [task.piece for task in tasks], spec.folder, fps=spec.timeline.fps, codec=spec.codec,
-            finished=complete, done=done, upscale=upscaler(spec.upscaling, threads=spec.threads),
+            finished=complete, done=done, upscale=self._larger(),
             # a network that makes pictures larger has all threads to itself
             threads=1 if spec.upscaling.method == "esrgan" and spec.upscaling.factor > 1 else spec.threads,
         )  # fmt: skip
@@ -260,6 +175,11 @@ class SegmentRenderer:
         except BaseException:
             writer.abandon()
             raise
+
+    def _larger(self) -> Upscale:
+        """Return what makes pictures larger; those with a ground beneath them have the clip's size already."""
+        upscale, imagined = upscaler(self.spec.upscaling, threads=self.spec.threads), self.spec.imagined
+        return lambda picture: upscale(picture) if picture.shape[1::-1] == imagined else picture
 
     def _feedback_range(self, run: _Chain, writer: SegmentWriter) -> FeedbackRange:
         """Return what a run wants of its shot, going on from the last state and the trail of its first segment."""

@@ -11,7 +11,7 @@ from reactive.video.segment import output_error
 
 
 class Spool:
-    """A file of pictures of one shape; nothing of it stays once it is closed.
+    """A file of pictures; nothing of it stays once it is closed.
 
     Parameters
     ----------
@@ -26,7 +26,7 @@ class Spool:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.shape: tuple[int, ...] = ()
+        self.shapes: list[tuple[int, ...]] = []
         try:
             self._file = path.open("w+b")
         except OSError as problem:
@@ -34,7 +34,7 @@ class Spool:
 
     def add(self, picture: np.ndarray) -> None:
         """Add a picture, uint8 [height, width, 3]."""
-        self.shape = picture.shape
+        self.shapes.append(picture.shape)
         try:
             self._file.write(np.ascontiguousarray(picture).data)
         except OSError as problem:
@@ -42,10 +42,9 @@ class Spool:
 
     def __iter__(self) -> Iterator[np.ndarray]:
         """Yield the pictures that were added, in order; more can be added behind them afterwards."""
-        size = int(np.prod(self.shape))
         self._file.seek(0)
-        while len(data := self._file.read(size)) == size and size:
-            yield np.frombuffer(data, np.uint8).reshape(self.shape)
+        for shape in self.shapes:
+            yield np.frombuffer(self._file.read(int(np.prod(shape))), np.uint8).reshape(shape)
 
     def close(self) -> None:
         """Remove the file."""

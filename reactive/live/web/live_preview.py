@@ -1,10 +1,10 @@
-"""The preview's server where a live input is heard: the same doors as for a song, and a page with the running picture alone."""
+"""A live input's preview on the network: the same doors as for a song, and a page with the running picture alone."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, ClassVar
 
 from aiohttp import web
@@ -16,26 +16,42 @@ from reactive.live.control.remote import Action
 from reactive.live.live_session import LiveSession
 from reactive.live.session import error_message
 from reactive.live.web.clients import Client
-from reactive.live.web.commands import Commands
+from reactive.live.web.commands import Command, carry_out
 from reactive.live.web.protocol import MAX_CREDIT, number, pack_picture
-from reactive.live.web.server import RELOAD_SECONDS, Server
+from reactive.live.web.server import Server
 
 STATUS_SECONDS = 0.1
+RELOAD_SECONDS = 0.25
 
 
-@dataclass
-class LiveServer(Server):
-    """A live input's preview; `session` is a `Jam`."""
+class LivePreview:
+    """Music that is heard as it is played.
+
+    Parameters
+    ----------
+    server
+        Whose pages look.
+    session
+        What is heard.
+    """
 
     index: ClassVar[str] = "live.html"
-    session: LiveSession  # type: ignore[assignment]
+
+    def __init__(self, server: Server, session: LiveSession) -> None:
+        self.server = server
+        self.clients = server.clients
+        self.session = session
+        self.known: dict[str, Command] = {
+            "credit": self._take_credit, "change": self._turn, "next": self._next, "tap": self._tap, "one": self._one,
+        }  # fmt: skip
+
+    @property
+    def fps(self) -> float:
+        """Frames a second."""
+        return float(self.session.studio.options.fps)
 
     def add_routes(self, app: web.Application) -> None:
         """Add nothing: there is no song."""
-
-    def make_commands(self) -> Commands:
-        """Return what pages may ask for."""
-        return LiveCommands(self)
 
     def cues(self) -> CueSource:
         """Return what knows what OSC tells."""
@@ -46,60 +62,43 @@ class LiveServer(Server):
         shown = self.session.renderer.shown
         return None if shown is None else shown.jpeg
 
-    def viewers_changed(self, more: int) -> None:
-        """Take note of programs that begin to look, or go."""
-        self.clients.watchers += more
-        self.update_wanted()
-
     def update_wanted(self) -> None:
         """Imagine as long as anybody looks."""
         self.session.renderer.set_wanted(bool(self.clients.all or self.clients.watchers))
 
-    @property
-    def fps(self) -> float:
-        """Frames a second."""
-        return float(self.session.studio.options.fps)
+    async def holder_left(self) -> None:
+        """Do nothing: the music plays whether anybody looks or not."""
 
-    def made_one(self) -> None:
-        """Take note of a new picture; called from the imagining thread."""
-        self.made([])
-
-    async def _life(self, app: web.Application) -> AsyncIterator[None]:
-        del app
-        self.loop = asyncio.get_running_loop()
+    @asynccontextmanager
+    async def begun(self) -> AsyncIterator[None]:
+        """Begin to hear and to imagine."""
         self.session.start()
-        tasks = [asyncio.create_task(self._status()), asyncio.create_task(self._reload())]
         yield
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await self.clients.close()
-        await asyncio.get_running_loop().run_in_executor(None, self.session.close)
-        self.worker.shutdown(wait=False)
+
+    def work(self) -> Sequence[Coroutine[Any, Any, None]]:
+        """Return what goes on as long as it plays."""
+        return self._status(), self._reload()
 
     async def _status(self) -> None:
         while True:
             await asyncio.sleep(STATUS_SECONDS)
             self.update_wanted()
             if self.clients.all:
-                await self.send({"t": "status", **self.session.status()})
+                await self.server.send({"t": "status", **self.session.status()})
 
     async def _reload(self) -> None:
         while True:
             await asyncio.sleep(RELOAD_SECONDS)
             try:
-                changed = await self.run(self.session.reload)
+                changed = await self.server.run(self.session.reload)
             except ReactiveError as error:
-                await self.send({**error_message(error), "about": "preset"})
+                await self.server.send({**error_message(error), "about": "preset"})
                 continue
             if changed:
-                await self.send({"t": "reloaded"})
-                await self.send_state()
+                await self.server.send({"t": "reloaded"})
+                await self.server.send_state()
 
-    async def holder_left(self) -> None:
-        """Do nothing: the music plays whether anybody looks or not."""
-
-    async def _send_pictures(self, client: Client) -> None:
+    async def send_pictures(self, client: Client) -> None:
         """Send a page the newest picture whenever it can take one; it never waits for older ones."""
         last = 0
         self.update_wanted()
@@ -117,17 +116,10 @@ class LiveServer(Server):
             if not await client.send_picture(message):
                 return
 
-
-class LiveCommands(Commands):
-    """Carries out what pages ask for where a live input is heard."""
-
-    server: LiveServer
-
-    def __init__(self, server: LiveServer) -> None:
-        super().__init__(server)
-        self.known = {
-            "credit": self._take_credit, "change": self._turn, "next": self._next, "tap": self._tap, "one": self._one,
-        }  # fmt: skip
+    # -- commands ------------------------------------------------------------------------------------------------------
+    async def handle(self, client: Client, data: dict[str, Any]) -> None:
+        """Carry out a page's message."""
+        await carry_out(self.known, self.clients, client, data)
 
     async def act(self, action: Action) -> None:
         """Carry out what came by OSC or MIDI.
@@ -137,7 +129,7 @@ class LiveCommands(Commands):
         ReactiveError
             If it can't be done.
         """
-        session = self.server.session
+        session = self.session
         if action.kind == "tap":
             await self.server.run(session.tap)
             return
@@ -165,7 +157,7 @@ class LiveCommands(Commands):
 
     async def _turn(self, client: Client, data: dict[str, Any]) -> None:
         del client
-        await self.server.run(self.server.session.change, data)
+        await self.server.run(self.session.change, data)
         await self.server.send_state()
 
     async def _next(self, client: Client, data: dict[str, Any]) -> None:

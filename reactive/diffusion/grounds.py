@@ -1,0 +1,199 @@
+"""Lay grounds beneath finished pictures: which file, in which size, ready when it is first seen, and the last few kept.
+
+What a frame's ground is stands in the timeline; how it is laid beneath a picture in `compose`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from reactive.diffusion.compose import ROOM, Ground, Terms, canvas_size, compose, compose_on_device, prepare_ground
+from reactive.diffusion.motion.lens import lens_maps
+from reactive.media.picture import BLACK
+from reactive.sources.ground import GroundFile, ground_files, load_ground
+from reactive.sources.video import VideoSource
+from reactive.timeline.clock import frame_time
+from reactive.timeline.timeline import Timeline
+
+# so many photographs are kept ready: those of a join, and of a batch that spans several shots
+_KEPT = 8
+# a film's pictures are read only so much larger than the clip: each is shown once
+_FILM_ROOM = 1.25
+_STILL = np.eye(3)
+
+
+class Grounds:
+    """The grounds of a timeline for pictures of one size.
+
+    Parameters
+    ----------
+    timeline
+        Says which ground each frame has and how it is shown.
+    files
+        The files in the order of their numbers in its column `ground`.
+    imagined
+        Width and height of the pictures that the model makes.
+    size
+        Width and height of finished pictures.
+    background
+        Red, green and blue, 0 to 255, that show where a picture is transparent.
+    like
+        Grounds of another timeline: what they hold ready in the same size is shared, and closed once.
+    """
+
+    def __init__(
+        self,
+        timeline: Timeline,
+        files: Sequence[GroundFile],
+        *,
+        imagined: tuple[int, int],
+        size: tuple[int, int],
+        background: tuple[int, int, int] = BLACK,
+        like: Grounds | None = None,
+    ) -> None:
+        self.columns = timeline.columns
+        self.fps = timeline.fps
+        self.files = files
+        self.imagined = imagined
+        self.size = size
+        self.background = background
+        same = like is not None and (like.size, like.imagined, like.background) == (size, imagined, background)
+        self._ready: OrderedDict[tuple[GroundFile, int], Ground] = like._ready if like and same else OrderedDict()
+        self._films: dict[GroundFile, VideoSource] = like._films if like and same else {}
+        self._hands: ThreadPoolExecutor | None = like._hands if like else None
+
+    def beneath(self, numbers: np.ndarray, pictures: torch.Tensor) -> Iterator[tuple[np.ndarray, torch.Tensor]]:
+        """Yield finished pictures in runs of one size: those without a ground, or without detail, as they are.
+
+        Parameters
+        ----------
+        numbers
+            Frame numbers [n].
+        pictures
+            What the model made of them, through the lens, uint8 [n, 3, height, width].
+
+        Raises
+        ------
+        MediaError
+            If a file can't be read.
+        """
+        seen = (self.columns["ground"][numbers] >= 0) & (self.columns["detail"][numbers] > 0)
+        places = np.arange(len(numbers))
+        for grounded, run in groupby(places.tolist(), key=lambda place: bool(seen[place])):
+            chosen = np.array(list(run))
+            part = pictures[int(chosen[0]) : int(chosen[-1]) + 1]
+            yield numbers[chosen], self._composed(numbers[chosen], part) if grounded else part
+
+    def close(self) -> None:
+        """Let go of films and threads."""
+        for film in self._films.values():
+            film.close()
+        self._films.clear()
+        if self._hands is not None:
+            self._hands.shutdown()
+            self._hands = None
+
+    def _composed(self, numbers: np.ndarray, pictures: torch.Tensor) -> torch.Tensor:
+        maps, moving = lens_maps(self.columns, numbers, self.imagined[0] / self.imagined[1])
+        lenses = [lens if moves else _STILL for lens, moves in zip(maps, moving, strict=True)]
+        # films are read one picture after the other; what is computed from them is not
+        given = [(self._ground(frame), self.terms(frame)) for frame in numbers.tolist()]
+        if pictures.device.type != "cpu":
+            # one by one: a picture's bits must not depend on its neighbours
+            return torch.stack(
+                [
+                    compose_on_device(ground, picture, terms, self.size, lens)
+                    for (ground, terms), picture, lens in zip(given, pictures, lenses, strict=True)
+                ]
+            )
+
+        def whole(place: int) -> np.ndarray:
+            ground, terms = given[place]
+            return compose(ground, pictures[place].permute(1, 2, 0).numpy(), terms, self.size, lenses[place])
+
+        if self._hands is None:
+            self._hands = ThreadPoolExecutor(max(1, torch.get_num_threads()), thread_name_prefix="compose")
+        made = np.stack(list(self._hands.map(whole, range(len(given)))))
+        return torch.from_numpy(made).permute(0, 3, 1, 2)
+
+    def terms(self, frame: int) -> Terms:
+        """Return how a frame shows its ground."""
+        columns = self.columns
+        return Terms(
+            detail=float(columns["detail"][frame]),
+            colour=float(columns["ground_colour"][frame]),
+            light=float(columns["ground_light"][frame]),
+            zoom=float(columns["ground_zoom"][frame]),
+            x=float(columns["ground_x"][frame]),
+            y=float(columns["ground_y"][frame]),
+            parallax=float(columns["ground_parallax"][frame]),
+        )
+
+    def _ground(self, frame: int) -> Ground:
+        """Return a frame's ground, made ready."""
+        file = self.files[int(self.columns["ground"][frame])]
+        film, shown = None, 0
+        if file.film:
+            film = self._film(file)
+            shown = film.number_at(frame_time(frame, self.fps))
+        key = file, shown
+        if key in self._ready:
+            self._ready.move_to_end(key)
+            return self._ready[key]
+        made = self._photograph(file) if film is None else prepare_ground(film.picture(shown))
+        self._ready[key] = made
+        while len(self._ready) > _KEPT:
+            self._ready.popitem(last=False)
+        return made
+
+    def _photograph(self, file: GroundFile) -> Ground:
+        width, height = canvas_size(self.imagined, self.size)
+        loaded = load_ground(
+            file.path, width=width, height=height, room=ROOM, focus=file.focus, background=self.background
+        )
+        return prepare_ground(loaded.larger, loaded.exact, focus=loaded.focus)
+
+    def _film(self, file: GroundFile) -> VideoSource:
+        if file not in self._films:
+            width, height = (math.ceil(side * _FILM_ROOM) for side in canvas_size(self.imagined, self.size))
+            self._films[file] = VideoSource(file.path, width=width, height=height, background=self.background)
+        return self._films[file]
+
+
+def load_grounds(
+    timeline: Timeline,
+    photos: Sequence[Path],
+    videos: Sequence[Path],
+    folders: Sequence[Path],
+    *,
+    imagined: tuple[int, int],
+    size: tuple[int, int],
+    background: tuple[int, int, int] = BLACK,
+    like: Grounds | None = None,
+) -> Grounds | None:
+    """Return the grounds of a timeline, None where no frame shows one.
+
+    Parameters
+    ----------
+    photos, videos, folders
+        As in `sources.ground.ground_files`.
+    like
+        Grounds for another timeline of the same files: what they hold ready is handed on.
+
+    Raises
+    ------
+    MediaError
+        If a file is not there.
+    """
+    if not (timeline.columns["ground"] >= 0).any():
+        return None
+    files = ground_files(photos, videos, timeline.grounds, folders)
+    return Grounds(timeline, files, imagined=imagined, size=size, background=background, like=like)

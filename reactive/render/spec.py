@@ -1,0 +1,110 @@
+"""What a render is told once: how the model is loaded, and what is made with it. Plain data that travels to other machines."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from reactive.diffusion.models.load import Model, load_model
+from reactive.media.picture import BLACK
+from reactive.sources.ground import GroundFile
+from reactive.timeline.timeline import Timeline
+from reactive.video.codec import Codec
+from reactive.video.upscale import NO_UPSCALING, Upscaling
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """What `load_model` is told, on whichever machine it runs."""
+
+    name: str
+    device: str
+    steps: int | None = None
+    guidance: float | None = None
+    loras: tuple[str, ...] = ()
+    vae: str | None = None
+    dtype: str = "auto"
+    compiled: bool = False
+    overrides: tuple[tuple[str, str], ...] = ()
+
+    def load(self) -> Model:
+        """Load the model.
+
+        Raises
+        ------
+        ModelError
+            If it isn't there or can't be used.
+        """
+        return load_model(
+            self.name, device=self.device, steps=self.steps, guidance=self.guidance, loras=self.loras, vae=self.vae,
+            dtype=self.dtype, compiled=self.compiled, overrides=dict(self.overrides),
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class RenderSpec:
+    """What all workers of a job are told once: plain data that travels to other machines.
+
+    Attributes
+    ----------
+    folder
+        The job folder, on a path that all workers share.
+    timeline
+        What every frame shall be.
+    negatives
+        What each of its prompts keeps away from, the user's wish included; empty for nothing.
+    imagined
+        Width and height that the model works at.
+    batch, threads
+        Shape of a batch, CPU threads of a worker.
+    photos, videos
+        The photographs and videos that the timeline numbers.
+    codec
+        How pieces are encoded.
+    rate
+        Pictures a second that are imagined where feedback does not decide; 0: every frame.
+    black
+        How black each frame of the song is, 0 to 1; None: none is.
+    upscaling
+        How finished pictures are made larger.
+    pace
+        The pace of the model's walk.
+    slices
+        How many pictures are encoded or decoded at once; 0: all of a batch.
+    lanes
+        Shape of a batch of feedback lanes; 0: that of any batch.
+    background
+        The colour that shows where photographs and videos are transparent.
+    grounds, composed
+        The files that the timeline numbers as grounds, none where no frame shows one, and the size of the frames that do.
+    """
+
+    folder: Path
+    timeline: Timeline
+    negatives: tuple[str, ...]
+    imagined: tuple[int, int]
+    batch: int
+    threads: int
+    photos: tuple[Path, ...]
+    videos: tuple[Path, ...]
+    codec: Codec
+    rate: float = 0.0
+    black: np.ndarray | None = None
+    upscaling: Upscaling = NO_UPSCALING
+    pace: float = 1.0
+    slices: int = 0
+    lanes: int = 0
+    background: tuple[int, int, int] = BLACK
+    grounds: tuple[GroundFile, ...] = ()
+    composed: tuple[int, int] = (0, 0)
+
+    def lane_count(self, batch: int) -> int:
+        """Return the shape of a batch of lanes where a batch has another shape than was planned, since memory ran out."""
+        return min(self.lanes or batch, batch)
+
+    def visible_timeline(self) -> Timeline:
+        """Return the timeline with all that a picture shows of it: negatives, and how black it is."""
+        more = {} if self.black is None else {"black": self.black}
+        return replace(self.timeline, negatives=self.negatives, columns={**self.timeline.columns, **more})

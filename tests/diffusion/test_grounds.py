@@ -1,0 +1,115 @@
+"""Grounds beneath the Imaginer's frames: only where they are seen, in the clip's size, the same in any batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from reactive.diffusion.grounds import Grounds, load_grounds
+from reactive.diffusion.imaginer import Imaginer
+from reactive.diffusion.models.load import Model, load_model
+from reactive.errors import MediaError
+from reactive.timeline.timeline import FEEDBACK, NO_SOURCE, Timeline
+from tests.toy import flat_timeline
+
+IMAGINED, SIZE = (64, 64), (160, 90)
+# without a ground, without detail, two walks over a photograph, a fed-back shot over another
+GROUND = np.repeat([-1, 0, 0, 0, 1], 4)
+DETAIL = np.repeat([0.0, 0.0, 0.5, 1.0, 0.8], 4)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    found = tmp_path_factory.mktemp("grounds")
+    rng = np.random.default_rng(2)
+    for name in ("one.png", "two.png"):
+        small = rng.integers(0, 255, (9, 16, 3), np.uint8)
+        Image.fromarray(small).resize((320, 180), Image.Resampling.BICUBIC).save(found / name)
+    return found
+
+
+@pytest.fixture(scope="module")
+def model(toy_model: Path) -> Model:
+    return load_model(str(toy_model), steps=1)
+
+
+def a_timeline(**columns: object) -> Timeline:
+    source = np.repeat([NO_SOURCE, NO_SOURCE, NO_SOURCE, NO_SOURCE, FEEDBACK], 4)
+    chosen = {
+        "source": source, "shot": np.repeat(np.arange(5), 4), "strength": np.where(source == FEEDBACK, 0.5, 1.0),
+        "walk": np.arange(20) * 0.1, "ground": GROUND, "detail": DETAIL, "ground_colour": 0.4, "ground_light": 1.0,
+        "grounds": ("one.png", "two.png"),
+    }  # fmt: skip
+    return flat_timeline(20, **(chosen | columns))
+
+
+@pytest.fixture
+def grounds(folder: Path) -> Iterator[Grounds]:
+    found = load_grounds(a_timeline(), (), (), [folder], imagined=IMAGINED, size=SIZE)
+    assert found is not None
+    yield found
+    found.close()
+
+
+def made(model: Model, timeline: Timeline, grounds: Grounds | None, *, batch: int = 4) -> list[np.ndarray]:
+    return list(Imaginer(model, timeline, size=IMAGINED, batch=batch, pace=1.0, grounds=grounds).frames())
+
+
+def test_without_a_ground_or_its_detail_a_frame_is_what_it_was_and_elsewhere_it_has_the_clips_size(
+    model: Model, grounds: Grounds
+) -> None:
+    plain, composed = made(model, a_timeline(), None), made(model, a_timeline(), grounds)
+    assert all(np.array_equal(plain[frame], composed[frame]) for frame in range(8))
+    assert {frame.shape for frame in composed[8:]} == {(3, SIZE[1], SIZE[0])}
+
+
+def test_a_frame_does_not_depend_on_its_batch(model: Model, grounds: Grounds) -> None:
+    # batches of one shape, begun elsewhere
+    whole = made(model, a_timeline(), grounds)
+    imaginer = Imaginer(model, a_timeline(), size=IMAGINED, batch=4, pace=1.0, grounds=grounds)
+    found = {
+        frame: picture.numpy()
+        for numbers, pictures in imaginer.independent(np.array([14, 3, 9]))
+        for frame, picture in zip(numbers.tolist(), pictures, strict=True)
+    }
+    assert sorted(found) == [3, 9, 14]
+    assert all(np.array_equal(found[frame], whole[frame]) for frame in found)
+
+
+def test_held_still_nothing_flickers(model: Model, grounds: Grounds) -> None:
+    frames = made(model, a_timeline(walk=0.5), grounds)
+    assert all(np.array_equal(frames[8], frame) for frame in frames[9:12])
+    assert all(np.array_equal(frames[12], frame) for frame in frames[13:16])
+    assert not np.array_equal(frames[8], frames[12])
+
+
+def test_the_lens_moves_the_ground_too(model: Model, folder: Path) -> None:
+    photo = {
+        "detail": 1.0,
+        "ground": 0,
+        "ground_colour": 1.0,
+        "ground_light": 0.0,
+        "source": NO_SOURCE,
+        "strength": 1.0,
+    }
+    still = a_timeline(**photo)
+    moved = a_timeline(**photo, lens_x=0.1, lens_zoom=1.3)
+    pictures = []
+    for timeline in (still, moved):
+        grounds = load_grounds(timeline, (), (), [folder], imagined=IMAGINED, size=SIZE)
+        assert grounds is not None
+        pictures.append(made(model, timeline, grounds)[0].astype(float))
+        grounds.close()
+    # what was 0.1 widths left of a place is there now, 1.3 times as large
+    centre = pictures[1][:, 45, 80]
+    assert np.abs(centre - pictures[0][:, 45, round(80 - 0.1 * 160 / 1.3)]).max() < 12
+
+
+def test_a_missing_file_is_named(folder: Path) -> None:
+    with pytest.raises(MediaError, match=r"gone\.png"):
+        load_grounds(a_timeline(grounds=("one.png", "gone.png")), (), (), [folder], imagined=IMAGINED, size=SIZE)
+    assert load_grounds(a_timeline(ground=-1), (), (), [], imagined=IMAGINED, size=SIZE) is None
