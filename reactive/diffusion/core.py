@@ -126,7 +126,11 @@ class Core:
             return model.predict_x0_guided(latents, tau, conditioning, negative)
 
         latents = sample(model.sampling, denoise, strength, self._encoded(model, padded), noises)
-        return self._in_slices(model.decode, latents)
+        pictures = self._in_slices(model.decode, latents)
+        if model.device.type == "cpu" and not bool((good := is_finite(latents)).all()):
+            # a ReLU within a convolution takes what is no number for 0, and a broken picture would pass for a dark one
+            pictures[~good] = torch.nan
+        return pictures
 
     def _encoded(self, model: Model, requests: list[FrameRequest]) -> torch.Tensor | None:
         """Return the latents of the sources, zeros where there is none; None if no request has one."""

@@ -11,7 +11,7 @@ import torch
 from diffusers.models.autoencoders.vae import AutoencoderTinyBlock
 from torch import nn
 
-from reactive.diffusion.backend.fuse import Block, ConvolutionReLU, can_fuse, fuse_relu
+from reactive.diffusion.backend.fuse import Block, ConvolutionReLU, can_fuse, finite_weights, fuse_relu
 
 pytestmark = pytest.mark.skipif(
     not can_fuse(torch.float32), reason="this processor, or this torch, has no fused convolutions"
@@ -74,6 +74,13 @@ def test_what_can_not_be_fused_stays_as_it_is() -> None:
     block = AutoencoderTinyBlock(8, 8, "silu")
     other = nn.Sequential(nn.ReLU(), nn.Conv2d(8, 8, 3, padding=1, padding_mode="reflect"), nn.ReLU(), block, nn.SiLU())
     assert list(fuse_relu(other)) == list(other)
+
+
+def test_weights_that_are_no_numbers_are_left_to_the_plain_layers() -> None:
+    made = layers(torch.float32)
+    assert finite_weights(made)
+    made[0].weight[0, 0, 0, 0] = torch.nan
+    assert not finite_weights(made)
 
 
 def test_a_model_on_the_cpu_is_fused(toy_model) -> None:

@@ -77,7 +77,7 @@ def test_what_is_no_number_is_seen_wherever_it_is() -> None:
 def test_a_model_of_no_numbers_is_said(toy_model: Path) -> None:
     model = load_model(str(toy_model), steps=1)
     with torch.no_grad():
-        next(model.vae.decoder.parameters())[:] = float("nan")
+        next(model.unet.parameters())[:] = float("nan")
     with pytest.raises(ModelError, match="even in float32"):
         core_of(model).imagine(requests(model, 1.0))
     half = load_model(str(toy_model), steps=1, dtype="float16")

@@ -78,7 +78,7 @@ def test_a_run_warns_of_flashes_and_holds_them_back(
             white = torch.from_numpy((frames // 2) % 2 * 255).to(torch.uint8)
             yield frames, white[:, None, None, None].expand(-1, 3, 64, 64)
 
-    monkeypatch.setattr("reactive.render.workers.segment_renderer.independent_frames", strobe)
+    monkeypatch.setattr("reactive.diffusion.imaginer.independent_frames", strobe)
     options = {
         "preset": str(tmp_path / "one.toml"), "model": str(toy_model), "steps": 1, "device": "cpu", "threads": 2,
         "size": (64, 64), "duration": 2.0,

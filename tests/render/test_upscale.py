@@ -21,14 +21,29 @@ def pictures(path: Path) -> np.ndarray:
         return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(container.streams.video[0])])
 
 
+PAINT = """
+version = 1
+title = "Paint"
+[lens]
+zoom = "1.02 + 0.07 * decay(kick, 0.18)"
+[[phase]]
+name = "one"
+prompts = ["a sea", "a hill", "a tower"]
+walk = "2"
+"""
+
+
 @pytest.fixture(scope="module")
 def song(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_song(tmp_path_factory.mktemp("song") / "short.wav", beat_song(3))
+    """A short song, and beside it a preset without photographs: those are composed at the clip's own size."""
+    folder = tmp_path_factory.mktemp("song")
+    (folder / "paint.toml").write_text(PAINT)
+    return write_song(folder / "short.wav", beat_song(3))
 
 
 def clip(song: Path, out: Path, toy_model: Path, **changes) -> Clip:
     chosen = {
-        "model": str(toy_model), "steps": 1, "device": "cpu", "threads": 1, "batch": 4, "seed": 3, "codec": "ffv1", "duration": 0.5,
+        "preset": str(song.parent / "paint.toml"), "model": str(toy_model), "steps": 1, "device": "cpu", "threads": 1, "batch": 4, "seed": 3, "codec": "ffv1", "duration": 0.5,
     }  # fmt: skip
     return make_clip(song, out, Settings(**(chosen | changes)))
 

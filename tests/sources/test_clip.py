@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from reactive import Settings, make_clip
-from reactive.errors import MediaError, ReactiveError
+from reactive.errors import MediaError
 from tests.toy import beat_song, save_video, write_song
 
 PRESET = """
@@ -90,16 +90,6 @@ def test_fewer_pictures_than_frames(tmp_path: Path, given) -> None:
     assert fewer.pictures < 16
     assert fewer.to_dict()["pictures"] == fewer.pictures
     assert shown(fewer.output).shape == shown(every.output).shape
-
-
-def test_drawn_frames_without_opencv_are_refused(tmp_path: Path, given, monkeypatch: pytest.MonkeyPatch) -> None:
-    from reactive.diffusion.motion import flow
-
-    song, settings = given
-    monkeypatch.setattr(flow.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(ReactiveError, match=r"pip install 'reactive-clip\[flow\]'"):
-        make_clip(song, tmp_path / "a.mkv", changed(settings, imagine_rate=3.0))
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_broken_video_is_named_before_anything_is_heard(tmp_path: Path, given) -> None:

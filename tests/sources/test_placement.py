@@ -100,7 +100,7 @@ def test_joins_end_on_their_cuts(beat_analysis, kind: str) -> None:
     assert np.count_nonzero(weight) == 12 * len(timeline.cuts)
 
 
-def test_the_file_keeps_what_is_new_and_only_that(tmp_path: Path, beat_analysis, beat_timeline) -> None:
+def test_the_file_keeps_what_is_new_and_only_that(tmp_path: Path, beat_analysis) -> None:
     rich = timeline_of(
         beat_analysis,
         {
@@ -116,7 +116,7 @@ def test_the_file_keeps_what_is_new_and_only_that(tmp_path: Path, beat_analysis,
     for name in OPTIONAL:
         assert again.columns[name] == pytest.approx(rich.columns[name], abs=1e-6), name
     assert rich.columns["lens_tilt"].max() == 45
-    save_timeline(beat_timeline, tmp_path / "plain.json")
+    save_timeline(timeline_of(beat_analysis, {}), tmp_path / "plain.json")
     text = (tmp_path / "plain.json").read_text()
     assert '"version": 1' in text
     assert not any(f'"{name}"' in text for name in (*OPTIONAL, "videos"))

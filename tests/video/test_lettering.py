@@ -65,10 +65,15 @@ def test_a_patch_in_two_fonts_shows_both(narrow: ImageFont.FreeTypeFont) -> None
         assert patch.top + patch.pixels.shape[0] <= 180
 
 
+def words(text: str, font: ImageFont.FreeTypeFont) -> list[str]:
+    """Return what stands in the runs of a line; spaces may be runs of their own."""
+    return [stripped for run in runs_of(text, font) if (stripped := run.text.strip())]
+
+
 def test_runs_from_right_to_left_stand_in_the_order_they_are_read(narrow: ImageFont.FreeTypeFont) -> None:
     # a Latin line that quotes Hebrew, and a Hebrew line that quotes Latin
-    assert [run.text.strip() for run in runs_of(f"say {HEBREW} now", narrow)] == ["say", HEBREW, "now"]
-    assert [run.text.strip() for run in runs_of(f"{HEBREW} now {HEBREW[::-1]}", narrow)] == [
+    assert words(f"say {HEBREW} now", narrow) == ["say", HEBREW, "now"]
+    assert words(f"{HEBREW} now {HEBREW[::-1]}", narrow) == [
         HEBREW[::-1],
         "now",
         HEBREW,

@@ -28,6 +28,11 @@ def can_fuse(dtype: torch.dtype) -> bool:
     )
 
 
+def finite_weights(part: nn.Module) -> bool:
+    """Return whether all weights are finite numbers: of others a fused ReLU would make zeros, and nobody would be told."""
+    return all(bool(torch.isfinite(weight).all()) for weight in part.parameters())
+
+
 def fuse_relu(layers: nn.Sequential) -> nn.Sequential:
     """Return the layers of an encoder or decoder with each ReLU taken into the convolution before it.
 

@@ -25,7 +25,7 @@ from reactive.diffusion.backend.device import choose_device as choose_device
 from reactive.diffusion.backend.device import default_batch as default_batch
 from reactive.diffusion.backend.device import default_threads as default_threads
 from reactive.diffusion.backend.fold import fold_decoder, fold_encoder
-from reactive.diffusion.backend.fuse import can_fuse, fuse_relu
+from reactive.diffusion.backend.fuse import can_fuse, finite_weights, fuse_relu
 from reactive.diffusion.backend.graphs import graphs_for
 from reactive.diffusion.backend.half import usable_dtype
 from reactive.diffusion.backend.out_of_memory import loading
@@ -125,7 +125,7 @@ def load_model(
     for half, fold in ((modules["vae"].decoder, fold_decoder), (modules["vae"].encoder, fold_encoder)):
         if isinstance(getattr(half, "layers", None), torch.nn.Sequential):
             half.layers = fold(half.layers)
-            if where.type == "cpu" and not compiled and can_fuse(vae_format):
+            if where.type == "cpu" and not compiled and can_fuse(vae_format) and finite_weights(half):
                 half.layers = fuse_relu(half.layers)
     if compiled:
         compile_networks(modules, where.type)
