@@ -323,20 +323,6 @@ def test_a_join_begins_on_its_cut_and_ends_after_it(
     assert max(steps) < float((hard[1].float() - hard[0].float()).abs().mean())
 
 
-def test_a_live_input_says_at_once_that_flow_needs_opencv(
-    toy_studio: Studio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    file = tmp_path / "own.toml"
-    file.write_text(PRESET.replace('title = "Jam"', 'title = "Jam"\n[camera]\nflow = "1"\n').replace('walk = "', "#"))
-    monkeypatch.setitem(sys.modules, "cv2", None)
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    filmed = replace(toy_studio, options=replace(toy_studio.options, videos=(Path("a.mp4"),)))
-    with pytest.raises(ReactiveError, match="needs OpenCV"):
-        LiveSession(filmed, SoundInput("x", (), RATE), lambda: None, (str(file),))
-    # without a film nothing moves by its motion
-    assert LiveSession(toy_studio, SoundInput("x", (), RATE), lambda: None, (str(file),))
-
-
 def test_a_jam_end_to_end(serving: Any, preset: Path) -> None:
     sound = np.concatenate([beat_stream(8)[0]] * 60)
     closed = []
