@@ -43,7 +43,8 @@ def song(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def clip(song: Path, out: Path, toy_model: Path, **changes) -> Clip:
     chosen = {
-        "preset": str(song.parent / "paint.toml"), "model": str(toy_model), "steps": 1, "device": "cpu", "threads": 1, "batch": 4, "seed": 3, "codec": "ffv1", "duration": 0.5,
+        "preset": str(song.parent / "paint.toml"),
+        "model": str(toy_model), "steps": 1, "device": "cpu", "threads": 1, "batch": 4, "seed": 3, "codec": "ffv1", "duration": 0.5,
     }  # fmt: skip
     return make_clip(song, out, Settings(**(chosen | changes)))
 
