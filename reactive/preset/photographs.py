@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from reactive.errors import ReactiveError
 from reactive.preset.library import get_preset, names
-from reactive.preset.schema import Preset
+from reactive.preset.schema import Phase, Preset
 
 FED = ("photo", "video")
 
@@ -23,18 +23,23 @@ def taking_photographs() -> list[str]:
 
 
 def fed_phases(preset: Preset) -> list[str]:
-    """Return the names of the phases that photographs or videos are fed into: either stands in for the other."""
-    return [phase.name for phase in preset.phase if phase.mode in FED]
+    """Return the names of the phases that show photographs or videos which are fed in: either stands in for the other."""
+    return [phase.name for phase in preset.phase if phase.mode in FED or _own_ground(preset, phase)]
 
 
 def source_notes(preset: Preset, *, photos: int, videos: int) -> list[str]:
-    """Return a sentence if sources are given to a preset that takes none, or none to one that wants some."""
-    phases = fed_phases(preset)
-    if (photos or videos) and not phases:
+    """Return a sentence if sources are given to a preset that takes none, or none to one that has nothing in their place."""
+    if (photos or videos) and not fed_phases(preset):
         what = "photographs" if photos else "videos"
         others = ", ".join(taking_photographs())
         return [f'"{preset.title}" shows no {what}; presets that do: {others}. A phase does with mode = "photo".']
-    if phases and not photos and not videos:
-        which = f"phases {', '.join(phases)} are" if len(phases) > 1 else f"phase {phases[0]} is"
+    bare = [phase.name for phase in preset.phase if phase.mode in FED and (phase.ground or preset.ground) is None]
+    if bare and not photos and not videos:
+        which = f"phases {', '.join(bare)} are" if len(bare) > 1 else f"phase {bare[0]} is"
         return [f'"{preset.title}" takes photographs, and none are given (--photo): its {which} painted from noise.']
     return []
+
+
+def _own_ground(preset: Preset, phase: Phase) -> bool:
+    ground = phase.ground or preset.ground
+    return ground is not None and ground.own
