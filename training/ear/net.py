@@ -71,6 +71,9 @@ class Layer(nn.Module):
 class Network(nn.Module):
     """Logits of beats, downbeats and drums from `network.inputs`."""
 
+    cosine: torch.Tensor
+    sine: torch.Tensor
+
     def __init__(self, channels: int = CHANNELS, width: int = WIDTH) -> None:
         super().__init__()
         self.first = nn.Linear(TAPS * INPUTS, channels)

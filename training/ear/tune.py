@@ -22,7 +22,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from reactive.audio.network import INPUTS, MELS, MODEL, OUTPUTS
+from reactive.audio.network import INPUTS, MODEL, OUTPUTS
+from reactive.audio.spectrum import MELS
 from training.ear.examples import Examples
 
 CHANNELS = 32
@@ -48,7 +49,8 @@ class Network(nn.Module):
             block = nn.Conv1d(CHANNELS, CHANNELS, 5, padding=2 * dilation, dilation=dilation)
             out = nn.Conv1d(CHANNELS, CHANNELS, 1)
             nn.init.zeros_(out.weight)
-            nn.init.zeros_(out.bias)
+            if out.bias is not None:
+                nn.init.zeros_(out.bias)
             self.layers[f"block{dilation}"], self.layers[f"block{dilation}_out"] = block, out
         self.layers["last"] = nn.Conv1d(CHANNELS, len(OUTPUTS), 1)
 
@@ -183,7 +185,7 @@ def main() -> None:
             logits = network(x)
         loss = loss_of(logits.float(), y)
         optimizer.zero_grad()
-        (loss * counts).sum().backward()
+        torch.autograd.backward((loss * counts).sum())
         nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimizer.step()
         keep = min(AVERAGE, (step + 1) / (step + 20))
