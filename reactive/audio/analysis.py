@@ -90,6 +90,11 @@ class Analysis:
 
     envelope_rate = RATE / HOP
 
+    @property
+    def samples(self) -> int:
+        """Length of the song in samples of each channel."""
+        return round(self.duration * self.sample_rate)
+
     def to_dict(self) -> dict[str, Any]:
         """Return the analysis as plain data for JSON, times rounded to a tenth of a millisecond."""
         loudness = self.envelopes.get("loudness", np.zeros(0))

@@ -9,6 +9,7 @@ import json
 import re
 import stat
 import unicodedata
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -128,7 +129,7 @@ def load_timeline(path: Path) -> Timeline:
             remedy="write one with `reactive timeline SONG -o FILE`",
         )
     try:
-        return _checked(data)
+        return replace(_checked(data), folder=path.parent)
     except InvalidValue as problem:
         raise TimelineError(str(problem), where=where, remedy=_REMEDY) from None
     except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError):
