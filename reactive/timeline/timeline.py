@@ -195,6 +195,15 @@ def build_timeline(
     ------
     PresetError
         If a macro is not the preset's or leaves 0..1.
+
+    Examples
+    --------
+    >>> import reactive
+    >>> from fractions import Fraction
+    >>> analysis, preset = reactive.analyze(reactive.open_track("song.wav")), reactive.get_preset("drift")
+    >>> timeline = reactive.build_timeline(analysis, preset, samples=analysis.samples, fps=Fraction(8), seed=1)
+    >>> timeline.frames
+    32
     """
     if analysis.silent:
         preset = _calm(preset)

@@ -90,6 +90,13 @@ def load_model(
     ------
     ModelError
         If it isn't there, is incomplete, holds pickles instead of safetensors, or is of a family not known here.
+
+    Examples
+    --------
+    >>> import reactive
+    >>> model = reactive.load_model("ember", steps=1)
+    >>> model.steps, model.device.type
+    (1, 'cpu')
     """
     name = os.fspath(name)
     found = find_model(name)
