@@ -44,6 +44,7 @@ def test_a_wheel_holds_everything(wheel: Path) -> None:
         metadata = archive.read(next(name for name in held if name.endswith("METADATA"))).decode()
     assert "reactive/shipped_presets/loop-destroy/preset.toml" in held
     assert "reactive/data/first-light.ogg" in held
+    assert {"reactive/py.typed", "reactive/__init__.pyi"} <= held
     assert "reactive/ember/model/model_index.json" in held
     assert "License-Expression: Apache-2.0 AND CC-BY-SA-4.0" in metadata
     licences = {name.split("licenses/", 1)[1] for name in held if "licenses/" in name}

@@ -90,6 +90,11 @@ class Analysis:
 
     envelope_rate = RATE / HOP
 
+    @property
+    def samples(self) -> int:
+        """Length of the song in samples of each channel."""
+        return round(self.duration * self.sample_rate)
+
     def to_dict(self) -> dict[str, Any]:
         """Return the analysis as plain data for JSON, times rounded to a tenth of a millisecond."""
         loudness = self.envelopes.get("loudness", np.zeros(0))
@@ -128,7 +133,22 @@ class Analysis:
 
 
 def analyze(track: Track) -> Analysis:
-    """Hear a song from end to end: one short-time spectrum answers every question."""
+    """Hear a song from end to end: one short-time spectrum answers every question.
+
+    Raises
+    ------
+    MediaError
+        If the song can't be read any more.
+
+    Examples
+    --------
+    >>> import reactive
+    >>> analysis = reactive.analyze(reactive.open_track("song.wav"))
+    >>> round(analysis.tempo)
+    120
+    >>> analysis.silent
+    False
+    """
     measured = measure(track)
     silent = bool(measured.power.max(initial=0.0) < SILENCE_POWER)
     loud = loud_level(measured.power)

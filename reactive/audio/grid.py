@@ -32,7 +32,15 @@ class Grid:
 
 
 def grid_of(analysis: Analysis) -> Grid:
-    """Return the grid of an analysis: its beats, continued to both ends of the song, or an even pulse."""
+    """Return the grid of an analysis: its beats, continued to both ends of the song, or an even pulse.
+
+    Examples
+    --------
+    >>> import reactive
+    >>> grid = reactive.grid_of(reactive.analyze(reactive.open_track("song.wav")))
+    >>> grid.heard
+    True
+    """
     if len(analysis.beats) < 2:
         beats = np.arange(0.0, analysis.duration + PULSE_SECONDS, PULSE_SECONDS / BEATS_PER_BAR)
         return Grid(beats, beats[::BEATS_PER_BAR], heard=False)

@@ -102,9 +102,8 @@ def shots(song: str, as_json: bool, **options: Any) -> None:
         from reactive.audio.hear import hear
         from reactive.media.identity import carry_over
         from reactive.preset.shots import Shots, load_shots, save_shots, shot_photos, shots_path
-        from reactive.sources.ground import picture_chooser
+        from reactive.render.decide import decide
         from reactive.timeline.shots import apply_shots, change_shots, find_shot, shots_of
-        from reactive.timeline.timeline import build_timeline
 
         heard = hear(song)
         track, analysis = heard.track, heard.analysis
@@ -114,11 +113,9 @@ def shots(song: str, as_json: bool, **options: Any) -> None:
         if file.is_file():
             notes += filter(None, [carry_over(file, track)])
             shot_edits = load_shots(file)
-        decided = build_timeline(
-            analysis, wanted, samples=track.samples, fps=rate, seed=options["seed"], lyrics=lines,
-            photos=tuple(photo.name for photo in options["photos"]),
-            videos=tuple(video.name for video in options["videos"]), macros=knobs,
-            choose=picture_chooser(options["photos"]),
+        decided = decide(
+            analysis, wanted, fps=rate, seed=options["seed"], photos=options["photos"], videos=options["videos"],
+            macros=knobs, lyrics=lines,
         )  # fmt: skip
         if changing:
             shot_edits = change_shots(

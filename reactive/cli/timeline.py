@@ -118,19 +118,16 @@ def timeline(
 
             regular_file(given)
         from reactive.audio.hear import hear
-        from reactive.sources.ground import picture_chooser
+        from reactive.render.decide import decide
         from reactive.timeline.file import save_timeline
-        from reactive.timeline.timeline import build_timeline
 
         heard = hear(song, hearing())
         track, analysis = heard.track, heard.analysis
         for note in heard.notes:
             click.echo(printable(note), err=True)
-        decided = build_timeline(
-            analysis, wanted, samples=track.samples, fps=rate, seed=seed,
-            photos=tuple(photo.name for photo in photos), videos=tuple(video.name for video in videos),
-            macros=turned, lyrics=lines, choose=picture_chooser(photos),
-        )  # fmt: skip
+        decided = decide(
+            analysis, wanted, fps=rate, seed=seed, photos=photos, videos=videos, macros=turned, lyrics=lines
+        )
         if wishes_file:
             from reactive.media.identity import carry_over
             from reactive.preset.shots import load_shots

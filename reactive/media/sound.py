@@ -91,6 +91,13 @@ def open_track(path: str | os.PathLike[str]) -> Track:
     ------
     MediaError
         If the file can't be read as sound, has no sound in it, or is longer than 24 hours.
+
+    Examples
+    --------
+    >>> import reactive
+    >>> track = reactive.open_track("song.wav")
+    >>> track.sample_rate, track.channels, track.duration
+    (44100, 2, 4.0)
     """
     checked = regular_file(path)
     reader = choose_reader(checked)

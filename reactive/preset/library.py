@@ -89,7 +89,20 @@ def open_preset(name: str, *, option: str = "--preset") -> PresetFile:
 
 
 def get_preset(name: str, *, option: str = "--preset") -> Preset:
-    """Find, read and check a preset given by name or path; errors name the `option` that gave it."""
+    """Find, read and check a preset given by name or path; errors name the `option` that gave it.
+
+    Raises
+    ------
+    PresetError
+        As `open_preset`.
+
+    Examples
+    --------
+    >>> import reactive
+    >>> preset = reactive.get_preset("loop-destroy")
+    >>> [phase.name for phase in preset.phase]
+    ['build', 'bloom', 'destroy', 'restart']
+    """
     return open_preset(name, option=option).preset
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 import stat
 from collections.abc import Iterator
@@ -360,15 +361,24 @@ class Preset(Strict):
         return self
 
 
-def load_preset(path: Path) -> Preset:
+def load_preset(path: str | os.PathLike[str]) -> Preset:
     """Read and check a preset file.
 
     Raises
     ------
     PresetError
         If it can't be read, is not TOML, or says something a preset can't say.
+
+    Examples
+    --------
+    >>> import reactive
+    >>> from pathlib import Path
+    >>> text = 'version = 2\\ntitle = "Sea"\\n[[phase]]\\nname = "one"\\nprompts = ["a red sea"]\\n'
+    >>> _ = Path("sea.toml").write_text(text)
+    >>> reactive.load_preset("sea.toml").title
+    'Sea'
     """
-    return parse_preset(read_preset(path), where=str(path))
+    return parse_preset(read_preset(Path(path)), where=str(path))
 
 
 def parse_preset(text: str, *, where: str) -> Preset:

@@ -21,7 +21,7 @@ from reactive.render.store.segments import SegmentStore
 from reactive.render.workers.flash_check import check_pieces
 from reactive.score.flash import Flashes
 from reactive.timeline.captions import captions_of
-from reactive.timeline.clock import frame_sample, frame_time
+from reactive.timeline.clock import frame_time, sound_range
 from reactive.timeline.timeline import Timeline
 from reactive.video.mux import join
 
@@ -51,8 +51,9 @@ def write_clips(
     # where a clip's own tags are made
     title = os.fsencode(Path(song).stem).decode("utf-8", "replace")
     metadata = {"title": title, "comment": f"made with reactive, preset {timeline.title}", **clip_tags(recipe)}
-    end = track.samples if last == timeline.frames else frame_sample(last, timeline.fps, track.sample_rate)
-    sound = (frame_sample(first, timeline.fps, track.sample_rate), end)
+    sound = sound_range(
+        first, last, timeline.fps, frames=timeline.frames, samples=track.samples, sample_rate=track.sample_rate
+    )
     held, flashes = 0, None
     for number, path in enumerate(outs):
         pieces, size = segments.pieces(number), segments.sizes[number]

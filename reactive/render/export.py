@@ -60,14 +60,23 @@ class Wanted:
         return [path for path in every if path is not None]
 
 
-def export_clip(clip: Path, wanted: Wanted, *, overwrite: bool = False) -> dict[str, object]:
+def export_clip(clip: str | os.PathLike[str], wanted: Wanted, *, overwrite: bool = False) -> dict[str, object]:
     """Make what is wanted from a finished clip; return what was made as plain data for JSON.
 
     Raises
     ------
     ReactiveError
         If the clip can't be read, or something can't be written.
+
+    Examples
+    --------
+    >>> import reactive
+    >>> from pathlib import Path
+    >>> made = reactive.export_clip("clip.mp4", reactive.Wanted(thumbnail=Path("small.jpg")))
+    >>> Path("small.jpg").is_file()
+    True
     """
+    clip = Path(clip)
     regular_file(clip)
     _check(clip, wanted, overwrite)
     identity = load_identity(wanted.certificates, wanted.key) if wanted.certificates and wanted.key else None

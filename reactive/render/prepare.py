@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from reactive.diffusion.models.model import Model
-from reactive.errors import OutputError
 from reactive.media.picture import BLACK, parse_colour
 from reactive.render.inputs import RenderInputs
 from reactive.render.pace import job_pace
@@ -17,7 +16,7 @@ from reactive.render.recipe import Recipe, make_recipe
 from reactive.render.request import RenderRequest
 from reactive.render.resolve import ResolvedTimeline, frame_range, negatives_of
 from reactive.render.settings import Settings
-from reactive.render.sizes import composed_size, imagine_size, output_size, shaped_size
+from reactive.render.sizes import clip_sizes, composed_size, shaped_size
 from reactive.render.spec import ModelSpec, RenderSpec
 from reactive.render.store.batch_shape import job_shape, model_notes
 from reactive.render.store.cache_keys import cache_key_inputs, hash_path, picture_keys
@@ -91,10 +90,8 @@ def prepare_render(
         If a size can't be, or the disk fails.
     """
     timeline, device = resolved.timeline, model.device.type
-    imagined = settings.imagine_size or imagine_size(model.native_size, settings.size or (16, 9))
-    _check_imagine_size(imagined, model)
     upscaling = Upscaling(settings.upscale, settings.upscaler)
-    size = settings.size or output_size(imagined, upscale=upscaling.factor)
+    imagined, size = clip_sizes(model, size=settings.size, imagined=settings.imagine_size, upscale=upscaling.factor)
     shape = job_shape(job, model, imagined, request.environment, batch=settings.batch, slices=settings.slices)
     batch = shape.batch
     if settings.lanes < 0:
@@ -154,14 +151,3 @@ def prompts_between(timeline: Timeline, first: int, last: int) -> set[int]:
     """Return the prompts that frames [first, last) show."""
     columns = timeline.columns
     return {*columns["prompt_from"][first:last].tolist(), *columns["prompt_to"][first:last].tolist()}
-
-
-def _check_imagine_size(size: tuple[int, int], model: Model) -> None:
-    step = model.vae_scale_factor
-    for side in size:
-        if side % step:
-            raise OutputError(
-                f"{size[0]}x{size[1]} is not in steps of {step} pixels",
-                where="--imagine-size",
-                remedy=f"use {size[0] // step * step}x{size[1] // step * step}",
-            )

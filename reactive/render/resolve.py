@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,15 +14,15 @@ from reactive.media.sound import Track
 from reactive.preset.lyrics import Line
 from reactive.preset.schema import Preset
 from reactive.preset.shots import Shots
+from reactive.render.decide import decide
 from reactive.render.settings import Settings
 from reactive.render.take import perform_take
 from reactive.sources.ground import picture_chooser
-from reactive.timeline.clock import nearest_frame
 from reactive.timeline.colours import Colours, recoloured
-from reactive.timeline.excerpt import telling_start
+from reactive.timeline.excerpt import excerpt_frames, telling_start
 from reactive.timeline.file import load_timeline
 from reactive.timeline.shots import apply_shots
-from reactive.timeline.timeline import Timeline, build_timeline
+from reactive.timeline.timeline import Timeline
 
 
 @dataclass(frozen=True)
@@ -47,18 +46,18 @@ def resolve_timeline(
         edited = recoloured(edited_timeline(settings, track), wished_colours(settings))
         return ResolvedTimeline(edited, settings.start, track, notes=track.notes)
     heard = hear(track.path, settings.hearing)
-    photos, videos = (tuple(file.name for file in files) for files in (settings.photos, settings.videos))
     black = None
     if settings.take:
+        photos, videos = (tuple(file.name for file in files) for files in (settings.photos, settings.videos))
         performance = perform_take(
             settings.take, heard.track, heard.analysis, photos, videos, choose=picture_chooser(settings.photos)
         )
         timeline, black = performance.timeline, performance.black
     else:
         assert preset is not None
-        timeline = build_timeline(
-            heard.analysis, preset, samples=heard.track.samples, fps=settings.fps, seed=settings.seed,
-            photos=photos, videos=videos, macros=settings.macros, lyrics=lines, choose=picture_chooser(settings.photos),
+        timeline = decide(
+            heard.analysis, preset, fps=settings.fps, seed=settings.seed, photos=settings.photos, videos=settings.videos,
+            macros=settings.macros, lyrics=lines,
         )  # fmt: skip
     if shot_edits:
         timeline, _ = apply_shots(timeline, heard.analysis, shot_edits)
@@ -98,17 +97,7 @@ def edited_timeline(settings: Settings, track: Track) -> Timeline:
 
 def frame_range(timeline: Timeline, track: Track, settings: Settings) -> tuple[int, int]:
     """Return the frames [first, last) that `start` and `duration` ask for."""
-    if not 0 <= settings.start < track.duration:
-        raise TimelineError(
-            f"{settings.start:g} s is not within the song", where="--start", remedy=f"it lasts {track.duration:.2f} s"
-        )
-    first = min(nearest_frame(settings.start, timeline.fps), timeline.frames - 1)
-    if settings.duration is None:
-        return first, timeline.frames
-    if not 0 < settings.duration < math.inf:
-        raise TimelineError(f"{settings.duration:g} s is no length", where="--duration", remedy="give seconds above 0")
-    last = nearest_frame(settings.start + settings.duration, timeline.fps)
-    return first, min(max(last, first + 1), timeline.frames)
+    return excerpt_frames(timeline, settings.start, settings.duration, lasts=track.duration)
 
 
 def negatives_of(timeline: Timeline, more: str) -> tuple[str, ...]:

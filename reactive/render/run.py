@@ -51,7 +51,7 @@ from reactive.video.upscale import Upscaling, check_upscaling
 
 def make_clip(
     song: str | os.PathLike[str],
-    out: Path,
+    out: str | os.PathLike[str],
     settings: Settings,
     *,
     progress: Progress | None = None,
@@ -80,7 +80,19 @@ def make_clip(
     ReactiveError
         For anything that is wrong with what was given, or if the clip can't be written; nothing is left behind then but
         a job folder in which something is finished.
+
+    Examples
+    --------
+    >>> import reactive
+    >>> from fractions import Fraction
+    >>> settings = reactive.Settings(
+    ...     preset="nocturne", steps=1, device="cpu", fps=Fraction(8), duration=0.5, imagine_size=(64, 48), size=(64, 48)
+    ... )
+    >>> clip = reactive.make_clip("song.wav", "nocturne.mp4", settings)
+    >>> clip.frames, clip.size
+    (4, (64, 48))
     """
+    out = Path(out)
     report = progress or (lambda stage, done, total: None)
     began = time.perf_counter()
     container = container_format(out, settings.codec)

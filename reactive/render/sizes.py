@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from reactive.diffusion.compose import canvas_size
+from reactive.diffusion.models.model import Model
 from reactive.errors import OutputError
 
 _SIZE = re.compile(r"(\d{1,5})[xX×](\d{1,5})", re.ASCII)
@@ -93,6 +94,27 @@ def output_size(imagined: tuple[int, int], *, upscale: int = 1) -> tuple[int, in
             )
         return upscale * width, upscale * height
     return (2 * width, 2 * height) if max(width, height) < SMALL else (width, height)
+
+
+def clip_sizes(
+    model: Model, *, size: tuple[int, int] | None, imagined: tuple[int, int] | None, upscale: int = 1
+) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Return the size that a model works at, and that of its finished frames, where one or both are not given.
+
+    Raises
+    ------
+    OutputError
+        If the model can't work at a size, or the finished picture is beyond 8192 pixels.
+    """
+    working = imagined or imagine_size(model.native_size, size or (16, 9))
+    step = model.vae_scale_factor
+    if any(side % step for side in working):
+        raise OutputError(
+            f"{working[0]}x{working[1]} is not in steps of {step} pixels",
+            where="--imagine-size",
+            remedy=f"use {working[0] // step * step}x{working[1] // step * step}",
+        )
+    return working, size or output_size(working, upscale=upscale)
 
 
 def parse_shape(text: str) -> tuple[int, int]:

@@ -196,6 +196,12 @@ def score_flashes(path: str | os.PathLike[str]) -> Flashes:
     ------
     MediaError
         If it has no pictures.
+
+    Examples
+    --------
+    >>> import reactive
+    >>> reactive.score_flashes("clip.mp4").passes
+    True
     """
     frames = rgb_frames(Path(path), size=GRID)
     first, fps = next(frames, (None, Fraction(0)))

@@ -85,6 +85,12 @@ def score_clip(path: str | os.PathLike[str], *, cuts: tuple[int, ...] = ()) -> S
     ------
     MediaError
         If it is no video with sound, or too short to judge.
+
+    Examples
+    --------
+    >>> import reactive
+    >>> reactive.score_clip("clip.mp4").frames
+    48
     """
     change, fps = picture_change(Path(path))
     if len(change) < 8:

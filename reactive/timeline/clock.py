@@ -42,6 +42,19 @@ def parse_fps(text: str) -> Fraction:
     return fps
 
 
+def as_fps(rate: int | float | str | Fraction) -> Fraction:
+    """Return a frame rate between 1 and 240, as a person writes it in Python: ``24``, ``29.97``, ``"30000/1001"``, a Fraction.
+
+    A float is read to a millionth, by the rule of `parse_fps`: ``29.97`` is the exact NTSC rate.
+
+    Raises
+    ------
+    TimelineError
+        If it is no such number.
+    """
+    return parse_fps(f"{rate:.6f}" if isinstance(rate, float) else str(rate))
+
+
 def _ntsc(text: str) -> Fraction:
     """Return the NTSC rate that a decimal number rounds, or the number itself."""
     given = Fraction(text)
@@ -91,6 +104,22 @@ def frame_sample(frame: int, fps: Fraction, sample_rate: int) -> int:
     """Return the index of the sample nearest to the time at which a frame shows."""
     exact = frame * sample_rate / fps + Fraction(1, 2)
     return exact.numerator // exact.denominator
+
+
+def sound_range(
+    first: int, last: int, fps: Fraction, *, frames: int, samples: int, sample_rate: int
+) -> tuple[int, int]:
+    """Return the samples [start, stop) that sound while frames [first, last) show, to the very end after the last frame.
+
+    Parameters
+    ----------
+    frames
+        How many frames the whole song takes.
+    samples
+        The song's length.
+    """
+    stop = samples if last >= frames else frame_sample(last, fps, sample_rate)
+    return frame_sample(first, fps, sample_rate), stop
 
 
 def frames_in(seconds: float, fps: Fraction) -> float:

@@ -6,9 +6,11 @@ Whole-number columns are written as runs, ``[frame, value]`` from that frame on;
 from __future__ import annotations
 
 import json
+import os
 import re
 import stat
 import unicodedata
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -93,24 +95,47 @@ def timeline_to_text(timeline: Timeline) -> str:
     return "{\n" + ",\n".join(lines) + "\n}\n"
 
 
-def save_timeline(timeline: Timeline, path: Path) -> None:
-    """Write a timeline; the file appears only when it is complete."""
+def save_timeline(timeline: Timeline, path: str | os.PathLike[str]) -> None:
+    """Write a timeline; the file appears only when it is complete.
+
+    Raises
+    ------
+    TimelineError
+        If it can't be written.
+
+    Examples
+    --------
+    >>> import reactive
+    >>> timeline = reactive.decide(reactive.analyze(reactive.open_track("song.wav")), fps=8)
+    >>> reactive.save_timeline(timeline, "song.json")
+    >>> reactive.load_timeline("song.json").prompts == timeline.prompts
+    True
+    """
     try:
-        write_text(path, timeline_to_text(timeline))
+        write_text(Path(path), timeline_to_text(timeline))
     except OSError as problem:
         raise TimelineError(
             f"can't be written ({problem.strerror})", where=str(path), remedy="choose another place with -o"
         ) from None
 
 
-def load_timeline(path: Path) -> Timeline:
+def load_timeline(path: str | os.PathLike[str]) -> Timeline:
     """Read a timeline and check that every column is there, whole and within its range.
 
     Raises
     ------
     TimelineError
         With what is wrong, where, and what to do.
+
+    Examples
+    --------
+    >>> import reactive
+    >>> timeline = reactive.decide(reactive.analyze(reactive.open_track("song.wav")), fps=8)
+    >>> reactive.save_timeline(timeline, "edited.json")
+    >>> reactive.load_timeline("edited.json").frames
+    32
     """
+    path = Path(path)
     where = str(path)
     try:
         status = path.stat()
@@ -128,7 +153,7 @@ def load_timeline(path: Path) -> Timeline:
             remedy="write one with `reactive timeline SONG -o FILE`",
         )
     try:
-        return _checked(data)
+        return replace(_checked(data), folder=path.parent)
     except InvalidValue as problem:
         raise TimelineError(str(problem), where=where, remedy=_REMEDY) from None
     except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError):

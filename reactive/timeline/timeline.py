@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 
@@ -109,6 +110,8 @@ class Timeline:
         Hash of the bytes of the song's file; the song is recognised by either hash.
     palettes
         Colours ``#rrggbb`` that finished pictures are led to.
+    folder
+        Where the files lie that `grounds` names, as far as it is known; a timeline's file does not hold it.
     """
 
     song_sha256: str
@@ -131,6 +134,7 @@ class Timeline:
     grounds: tuple[str, ...] = ()
     file_sha256: str = ""
     palettes: tuple[tuple[str, ...], ...] = ()
+    folder: Path | None = field(default=None, compare=False)
 
     @property
     def frames(self) -> int:
@@ -156,6 +160,7 @@ def build_timeline(
     lyrics: Sequence[Line] = (),
     spans: Sequence[PhaseSpan] | None = None,
     choose: Choose | None = None,
+    signals: Mapping[str, np.ndarray] | None = None,
 ) -> Timeline:
     """Decide every frame of a song's clip.
 
@@ -183,26 +188,37 @@ def build_timeline(
         Where each phase lies, if that is decided already. Default: where it fits best.
     choose
         Picks a picture of the library for a prompt where the preset says ``match``. Default: none is picked.
+    signals
+        Further curves that expressions may read, each float64 [frames] in [0, 1], by names that begin with ``stem.``.
 
     Raises
     ------
     PresetError
         If a macro is not the preset's or leaves 0..1.
+
+    Examples
+    --------
+    >>> import reactive
+    >>> from fractions import Fraction
+    >>> analysis, preset = reactive.analyze(reactive.open_track("song.wav")), reactive.get_preset("drift")
+    >>> timeline = reactive.build_timeline(analysis, preset, samples=analysis.samples, fps=Fraction(8), seed=1)
+    >>> timeline.frames
+    32
     """
     if analysis.silent:
         preset = _calm(preset)
     frames = frame_count(samples, analysis.sample_rate, fps)
     seconds = frame_times(frames, fps)
     grid = grid_of(analysis)
-    signals = frame_signals(analysis, grid, frames=frames, fps=fps)
-    signals |= {f"{MACRO}{name}": np.full(frames, value) for name, value in macro_values(preset, macros).items()}
+    curves = frame_signals(analysis, grid, frames=frames, fps=fps) | dict(signals or {})
+    curves |= {f"{MACRO}{name}": np.full(frames, value) for name, value in macro_values(preset, macros).items()}
     bars = grid.bar_position(seconds)
-    song = Scope(signals, bars, fps)
+    song = Scope(curves, bars, fps)
     fits = np.stack([evaluate(phase.fits, song) for phase in preset.phase])
     spans = list(spans or lay_phases(preset.phase, fits, seconds, grid, analysis.sections, analysis.duration))
     edges = [nearest_frame(stretch.start, fps) for stretch in spans] + [frames]
     ranges = [(min(a, frames), min(b, frames)) for a, b in zip(edges, edges[1:], strict=False)]
-    scope = Scope(signals | _progress(spans, ranges, frames), bars, fps)
+    scope = Scope(curves | _progress(spans, ranges, frames), bars, fps)
     pools = Pools(preset, seed)
     sections = [section.start for section in analysis.sections]
     events = schedule(
@@ -211,7 +227,7 @@ def build_timeline(
     )  # fmt: skip
     events = _inserted(events, preset, analysis, lyrics, spans, grid, pools, fps, frames)
     columns = _spread(preset, spans, ranges, events, scope, frames)
-    columns["hit"] = signals["kick"]
+    columns["hit"] = curves["kick"]
     columns |= _prompt_columns(events, frames)
     palettes = _palettes(preset, spans, events, pools, columns)
     columns["source"], columns["guide"] = place_sources(

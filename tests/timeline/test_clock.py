@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from reactive.errors import TimelineError
 from reactive.timeline.clock import (
+    as_fps,
     format_fps,
     frame_count,
     frame_sample,
@@ -19,6 +20,7 @@ from reactive.timeline.clock import (
     nearest_frames,
     ntsc_note,
     parse_fps,
+    sound_range,
     tick_positions,
 )  # fmt: skip
 
@@ -34,6 +36,30 @@ def test_rates_survive_text(fps: Fraction) -> None:
 def test_what_is_no_rate_is_refused(text: str) -> None:
     with pytest.raises(TimelineError, match="frame"):
         parse_fps(text)
+
+
+@pytest.mark.parametrize(
+    ("rate", "exact"),
+    [
+        (24, "24"), (24.0, "24"), (23.976, "24000/1001"), (29.97, "30000/1001"), (30000 / 1001, "30000/1001"), (12.5, "25/2"),
+        ("59.94", "60000/1001"), (Fraction(7500, 133), "7500/133"), (np.int64(25), "25"), (np.float64(29.97), "30000/1001"),
+    ],
+)  # fmt: skip
+def test_rates_are_given_as_python_writes_them(rate: int | float | str | Fraction, exact: str) -> None:
+    assert as_fps(rate) == Fraction(exact)
+
+
+@pytest.mark.parametrize("rate", [0, -24, 1000, float("nan"), float("inf"), True, "fast", Fraction(1, 2)])
+def test_a_number_that_is_no_rate_is_refused(rate: int | float | str | Fraction) -> None:
+    with pytest.raises(TimelineError, match="frame"):
+        as_fps(rate)
+
+
+def test_sound_goes_with_its_frames_and_to_the_very_end() -> None:
+    fps = Fraction(24)
+    song = {"frames": 25, "samples": 44_500, "sample_rate": 44_100}
+    assert sound_range(0, 12, fps, **song) == (0, 22_050)
+    assert sound_range(12, 25, fps, **song) == (22_050, 44_500)
 
 
 @given(st.integers(1, 10**9), st.sampled_from([8000, 44100, 48000, 192000]), st.sampled_from(RATES))

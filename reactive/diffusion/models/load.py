@@ -7,6 +7,7 @@ read, nothing is downloaded, and no code from a model is run.
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -47,7 +48,7 @@ from reactive.diffusion.sampling.sampling import NO_OVERRIDES, read_sampling
 
 @loading
 def load_model(
-    name: str,
+    name: str | os.PathLike[str],
     *,
     device: str = "cpu",
     steps: int | None = None,
@@ -66,7 +67,7 @@ def load_model(
     name
         ``ember``, a short name, a diffusers folder, a ``.safetensors`` file, or the id of a hub model that was fetched.
     device
-        ``cpu``, ``cuda``, ``mps`` or ``xpu``.
+        ``cpu``, ``cuda``, ``mps`` or ``xpu``; ``auto`` for the best there is.
     steps
         Evaluations a picture; default: what the model wants.
     guidance
@@ -89,8 +90,17 @@ def load_model(
     ------
     ModelError
         If it isn't there, is incomplete, holds pickles instead of safetensors, or is of a family not known here.
+
+    Examples
+    --------
+    >>> import reactive
+    >>> model = reactive.load_model("ember", steps=1)
+    >>> model.steps, model.device.type
+    (1, 'cpu')
     """
+    name = os.fspath(name)
     found = find_model(name)
+    device = choose_device(device)
     where = torch.device(device)
     number_format, notes = usable_dtype(where, choose_dtype(device, dtype), dtype, name)
     adapters = [find_lora(*parse_lora(text)) for text in loras]
