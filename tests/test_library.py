@@ -160,7 +160,7 @@ def test_ones_own_signals_drive_what_the_preset_says(analysis: reactive.Analysis
 @pytest.mark.parametrize(
     ("signals", "words"),
     [
-        ({"tide": np.zeros(32)}, "call it stem.tide"),
+        ({"tide": np.zeros(32)}, "Call it stem.tide"),
         ({"stem.tide": np.zeros(31)}, "each of 32 frames"),
         ({"stem.tide": np.full(32, 1.5)}, "leaves 0 to 1"),
         ({"stem.tide": np.full(32, np.nan)}, "leaves 0 to 1"),
@@ -342,7 +342,7 @@ def test_what_stood_there_stays_when_frames_break_off(tmp_path: Path, monkeypatc
         ([np.zeros((3, 48, 64))], {}, "float64"),
         ([np.zeros((3, 47, 64), np.uint8)], {}, "both sides even"),
         ([np.zeros((3, 48, 64), np.uint8), np.zeros((3, 48, 62), np.uint8)], {}, "frame 1: is 62x48"),
-        ([np.zeros((3, 48, 64), np.uint8)], {"codec": "theora"}, "use one of h264"),
+        ([np.zeros((3, 48, 64), np.uint8)], {"codec": "theora"}, "Use one of h264"),
         ([np.zeros((3, 48, 64), np.uint8)], {"codec": "ffv1"}, r"\.mkv"),
     ],
 )
