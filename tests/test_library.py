@@ -21,6 +21,7 @@ from PIL import Image
 import reactive
 from reactive.errors import MediaError, OutputError, ReactiveError, TimelineError
 from reactive.render import write
+from reactive.render.imagine import Frames
 from reactive.timeline.timeline import FEEDBACK, NO_SOURCE, Timeline
 from tests.toy import beat_song, flat_timeline, write_song
 
@@ -360,3 +361,21 @@ def test_a_song_that_is_over_is_refused(folder: Path, tmp_path: Path) -> None:
         reactive.write_video(greys(3), tmp_path / "v.mp4", fps=24, sound=folder / "song.wav", start=9)
     with pytest.raises(OutputError, match="made from"):
         reactive.write_video(greys(3), folder / "clip.mp4", fps=24, sound=folder / "clip.mp4")
+
+
+def test_changed_frames_close_those_that_they_are_made_of() -> None:
+    left: list[str] = []
+
+    def pictures() -> Iterator[np.ndarray]:
+        try:
+            while True:
+                yield np.zeros((3, 16, 16), np.uint8)
+        finally:
+            left.append("closed")
+
+    frames = Frames(pictures(), fps=Fraction(24), first=0, total=9, size=(16, 16))
+    changed = frames.map(lambda picture: picture + 1)
+    assert next(changed).max() == 1
+    changed.close()
+    assert left == ["closed"]
+    assert list(frames) == []

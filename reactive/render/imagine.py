@@ -75,7 +75,16 @@ class Frames(Iterator[np.ndarray]):
         >>> [int(frame.max()) for frame in dark.map(lambda frame: 255 - frame)]
         [255]
         """
-        return Frames(map(change, self), fps=self.fps, first=self.first, total=self.total, size=self.size)
+
+        def changed() -> Iterator[np.ndarray]:
+            # to close the changed frames closes these as well, and with them the films that they are read from
+            try:
+                for picture in self:
+                    yield change(picture)
+            finally:
+                self.close()
+
+        return Frames(changed(), fps=self.fps, first=self.first, total=self.total, size=self.size)
 
     def close(self) -> None:
         """Let go of what is open before the last frame is taken; no frame comes after that."""
@@ -195,7 +204,9 @@ def imagine(
 
 
 def _parsed(size: Size | None, option: str) -> tuple[int, int] | None:
-    return parse_size(size, option, multiple=1) if isinstance(size, str) else size
+    if size is None:
+        return None
+    return parse_size(size if isinstance(size, str) else f"{size[0]}x{size[1]}", option, multiple=1)
 
 
 def _check_named(timeline: Timeline, photos: Sequence[str], videos: Sequence[str]) -> None:
