@@ -107,6 +107,10 @@ def _call(node: Call, scope: Scope) -> np.ndarray:
         return 1 - np.abs(2 * np.mod(turns + constants[1], 1.0) - 1)
     if name == "saw":
         return np.mod(turns + constants[1], 1.0)
+    if name == "hold":
+        # a cut falls on the frame nearest to its beat, so the next value may come half a frame before the beat
+        nearest = turns + 0.5 * np.gradient(turns) if len(turns) > 1 else turns
+        return random_turns(np.floor(nearest).astype(int), int(constants[1]))
     return wander(turns, int(constants[1]))
 
 
@@ -146,15 +150,20 @@ def decay(curve: np.ndarray, frames: float) -> np.ndarray:
 
 def wander(turns: np.ndarray, seed: int) -> np.ndarray:
     """Return a smooth random curve in [0, 1]: uniform values at whole turns, eased between them."""
-    first = int(np.floor(turns.min())) if len(turns) else 0
-    last = int(np.ceil(turns.max())) + 1 if len(turns) else 1
-    # keyed by turn, so the curve does not depend on where the song starts
-    knots = np.array(
+    index = np.floor(turns).astype(int)
+    share = ease(turns - np.floor(turns))
+    return random_turns(index, seed) * (1 - share) + random_turns(index + 1, seed) * share
+
+
+def random_turns(turns: np.ndarray, seed: int) -> np.ndarray:
+    """Return a uniform value in [0, 1) for each whole turn, int [n]; keyed by turn, wherever the song starts."""
+    if not len(turns):
+        return np.zeros(0)
+    first = int(turns.min())
+    values = np.array(
         [
             np.random.Generator(np.random.Philox(key=[seed % 2**63, turn % 2**63])).random()
-            for turn in range(first, last + 1)
+            for turn in range(first, int(turns.max()) + 1)
         ]
     )
-    index = np.floor(turns).astype(int) - first
-    share = ease(turns - np.floor(turns))
-    return knots[index] * (1 - share) + knots[index + 1] * share
+    return np.asarray(values[turns - first])
