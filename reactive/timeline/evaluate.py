@@ -100,6 +100,8 @@ def _call(node: Call, scope: Scope) -> np.ndarray:
         return decay(curves[0], frames_in(constants[0], scope.fps))
     if name == "swell":
         return decay(curves[0][::-1], frames_in(constants[0], scope.fps))[::-1]
+    if name == "hold":
+        return hold(curves[0], int(constants[0]))
     turns = scope.bars / constants[0]
     if name == "lfo":
         return 0.5 - 0.5 * np.cos(2 * np.pi * (turns + constants[1]))
@@ -107,10 +109,6 @@ def _call(node: Call, scope: Scope) -> np.ndarray:
         return 1 - np.abs(2 * np.mod(turns + constants[1], 1.0) - 1)
     if name == "saw":
         return np.mod(turns + constants[1], 1.0)
-    if name == "hold":
-        # a cut falls on the frame nearest to its beat, so the next value may come half a frame before the beat
-        nearest = turns + 0.5 * np.gradient(turns) if len(turns) > 1 else turns
-        return random_turns(np.floor(nearest).astype(int), int(constants[1]))
     return wander(turns, int(constants[1]))
 
 
@@ -153,6 +151,13 @@ def wander(turns: np.ndarray, seed: int) -> np.ndarray:
     index = np.floor(turns).astype(int)
     share = ease(turns - np.floor(turns))
     return random_turns(index, seed) * (1 - share) + random_turns(index + 1, seed) * share
+
+
+def hold(curve: np.ndarray, seed: int) -> np.ndarray:
+    """Return a random curve in [0, 1) that jumps wherever the given one rises above 0, and holds between."""
+    above = curve > 0
+    rises = above & ~np.concatenate([[False], above[:-1]])
+    return random_turns(np.cumsum(rises), seed)
 
 
 def random_turns(turns: np.ndarray, seed: int) -> np.ndarray:
