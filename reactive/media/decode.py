@@ -98,7 +98,9 @@ def choose_reader(path: Path) -> str:
     try:
         with open_container(path) as container:
             if sound_stream(container) is None:
-                raise MediaError("has no sound in it", where=str(path), remedy="name a file with a sound track")
+                raise MediaError(
+                    "has no sound that can be decoded", where=str(path), remedy="name a file with a sound track"
+                )
             return "av"
     except MediaError:
         if _is_mpeg(path) or not _soundfile_opens(path):

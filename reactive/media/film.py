@@ -135,7 +135,7 @@ def _measured(path: Path, size: int, changed: int) -> Film:
     with open_container(path, kind="video", remedy=REMEDY) as container:
         stream = picture_stream(container)
         if stream is None:
-            raise MediaError("has no moving pictures in it", where=where, remedy="name a video file")
+            raise MediaError("has no moving pictures that can be decoded", where=where, remedy=REMEDY)
         width, height = stream.codec_context.width, stream.codec_context.height
         if not 1 <= width * height <= MAX_PIXELS:
             raise MediaError(f"has pictures of {width}x{height} pixels", where=where, remedy="export it smaller")

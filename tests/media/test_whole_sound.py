@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import struct
 from pathlib import Path
 
@@ -9,8 +10,10 @@ import numpy as np
 import pytest
 import soundfile
 
+from reactive.errors import MediaError
 from reactive.live.song import write_wav
 from reactive.media.channels import STEREO, fold_matrix, placed, to_stereo, usual_layout
+from reactive.media.ogg import ogg_links
 from reactive.media.sound import Track, blocks, open_track, stereo_blocks
 from tests.media.made import RATE, save_sound, tone
 
@@ -121,6 +124,16 @@ def test_a_link_that_is_spoilt_is_named(tmp_path: Path) -> None:
     track = open_track(tmp_path / "a.ogg")
     assert track.duration == pytest.approx(2, abs=0.01)
     assert "Part 2 of 3" in track.notes[0]
+
+
+def test_an_ogg_whose_pages_do_not_say_where_it_begins_is_refused_or_read(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.ogg", tone(440, 1), RATE, format="OGG", subtype="VORBIS")
+    data = bytearray((tmp_path / "a.ogg").read_bytes())
+    data[5] &= ~0x02
+    (tmp_path / "a.ogg").write_bytes(data)
+    assert ogg_links(tmp_path / "a.ogg") == []
+    with contextlib.suppress(MediaError):
+        open_track(tmp_path / "a.ogg")
 
 
 @pytest.mark.parametrize(
