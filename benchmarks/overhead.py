@@ -193,7 +193,7 @@ def whole_job(frames: int) -> None:
         # nothing is loaded but the free networks
         original = ModelSpec.load
         ModelSpec.load = lambda self: model  # type: ignore[method-assign]
-        settings = Settings(
+        settings = Settings.of(
             timeline=folder / "timeline.json", device="cpu", size=(SIZE, SIZE), imagine_size=(SIZE, SIZE), pace=1.0,
             segment=SHOT, threads=default_threads(),
         )  # fmt: skip

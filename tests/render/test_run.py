@@ -34,7 +34,7 @@ def pictures(path: Path) -> np.ndarray:
 
 def settings(toy_model: Path, **changes) -> Settings:
     chosen = {"model": str(toy_model), "steps": 1, "device": "cpu", "threads": 2, "batch": 4, "seed": 3}
-    return Settings(**(chosen | changes))
+    return Settings.of(**(chosen | changes))
 
 
 @pytest.fixture(scope="module")
