@@ -11,7 +11,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from reactive.errors import MediaError, OutputError
+from reactive.errors import MediaError, OutputError, SettingsError
 from reactive.files import hash_file
 from reactive.media.safe import regular_file
 from reactive.media.sound import open_track
@@ -149,7 +149,7 @@ def resume_job(
     moved, notes = found_again(stored_settings(manifest), manifest.get("files", {}), places)
     try:
         settings = Settings.from_data(moved)
-    except ValueError:
+    except SettingsError:
         raise OutputError(
             "holds settings that can't be used here", where=str(folder), remedy="update reactive-clip, or begin it anew"
         ) from None

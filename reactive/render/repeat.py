@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from reactive.audio.corrections import Corrections
 from reactive.audio.hear import HearingOptions
 from reactive.diffusion.models.catalogue import find_entry as known_model
@@ -211,15 +209,11 @@ def _settings(recipe: Recipe) -> Settings:
     said: dict[str, Any] = {"lanes": -1, **recipe.settings}
     if said.get("dtype") == "auto" and said.get("device") == "cpu":
         said["dtype"] = "float32"
-    faulty = None
     try:
         return Settings.from_data(said)
-    except ValidationError as problem:
-        place = problem.errors()[0]["loc"]
-        faulty = next((str(part) for part in place if part in known), str(place[0]))
     except ReactiveError as problem:
-        faulty = problem.where.lstrip("-")
-    raise ReactiveError(f"the recipe's {faulty[:40]} can't be used", remedy="do not trust this clip")
+        faulty = problem.where.lstrip("-")[:40]
+        raise ReactiveError(f"the recipe's {faulty} can't be used", remedy="do not trust this clip") from None
 
 
 def _find(wanted: Named, places: Iterable[Path], option: str) -> Path:

@@ -13,10 +13,11 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator, ValidationError
 
 from reactive.audio.hear import DEFAULT_HEARING, File, HearingOptions
 from reactive.diffusion.sampling.sampling import PREDICTIONS, SAMPLERS, SPACINGS
+from reactive.errors import SettingsError
 from reactive.preset.palette import MAX_COLOURS
 from reactive.render.sizes import parse_size
 from reactive.timeline.clock import as_fps
@@ -346,12 +347,15 @@ class Settings(Part):
 
         Raises
         ------
-        ValueError
-            If a name is not known, or a value can't be; it is pydantic's ValidationError.
+        SettingsError
+            If a name is not known, or a value can't be.
         ReactiveError
-            If a frame rate or size can't be.
+            If a frame rate, a size or a correction of the grid can't be.
         """
-        return cls.model_validate(_nested(cls, choices))
+        try:
+            return cls.model_validate(_nested(cls, choices))
+        except ValidationError as problem:
+            raise _settings_error(problem) from None
 
     def changed(self, **choices: Any) -> Self:
         """Return these settings with other choices, by their plain names."""
@@ -375,12 +379,15 @@ class Settings(Part):
 
         Raises
         ------
-        ValueError
+        SettingsError
             If a name is not known, or a value can't be; nothing is converted.
         ReactiveError
-            If a frame rate or size can't be.
+            If a frame rate, a size or a correction of the grid can't be.
         """
-        return cls.model_validate_json(json.dumps(_nested(cls, data)), strict=True)
+        try:
+            return cls.model_validate_json(json.dumps(_nested(cls, data)), strict=True)
+        except ValidationError as problem:
+            raise _settings_error(problem) from None
 
     @classmethod
     def names(cls) -> tuple[str, ...]:
@@ -406,6 +413,21 @@ def _places(kind: type[Settings]) -> dict[str, tuple[str | None, str]]:
 def _value(settings: Settings, place: tuple[str | None, str]) -> Any:
     part, field = place
     return getattr(settings if part is None else getattr(settings, part), field)
+
+
+def _settings_error(problem: ValidationError) -> SettingsError:
+    """Return the first thing that pydantic found, named as a person named it."""
+    found = problem.errors(include_url=False)[0]
+    own = [str(place) for place in found["loc"]]
+    # a choice that is not known has no part; the model's name is called model
+    name = own[0] if len(own) < 2 or own[:2] == ["model", "name"] else own[1]
+    if own[0] in ("hearing", "macros"):
+        name = own[0]
+    if found["type"] == "extra_forbidden":
+        return SettingsError("is no setting", where=name[:80], remedy="check its spelling")
+    return SettingsError(
+        f"{found['input']!r:.80} can't be used: {found['msg'][:1].lower()}{found['msg'][1:]}", where=name
+    )
 
 
 def _nested(kind: type[Settings], choices: Mapping[str, Any]) -> dict[str, Any]:

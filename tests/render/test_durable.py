@@ -153,7 +153,7 @@ def test_the_command_killed_three_times_equals_uninterrupted(
 ) -> None:
     out = tmp_path / "clip.mp4"
     command = [
-        "run", str(song), "-o", str(out), "--preset", chosen.preset, "--model", chosen.model,
+        "run", str(song), "-o", str(out), "--preset", chosen.preset, "--model", chosen.model.name,
         "--steps", "1", "--device", "cpu", "--threads", "1", "--batch", "4", "--segment", "12", "--also", "9:16",
     ]  # fmt: skip
     kept = 0
@@ -197,7 +197,7 @@ def test_an_interrupted_run_loses_no_tick_and_at_most_a_segment(
         limit[0] = 10**9
         clip = make_clip(song, out, chosen)
         assert same(clip, whole)
-        assert first + sum(counted) - total <= chosen.segment + chosen.batch
+        assert first + sum(counted) - total <= chosen.compute.segment + chosen.compute.batch
 
 
 @pytest.mark.parametrize("harm", ["truncate", "flip", "remove"])

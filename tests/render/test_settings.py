@@ -11,11 +11,10 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import ValidationError
 
 from reactive.audio.corrections import Corrections
 from reactive.audio.hear import HearingOptions
-from reactive.errors import GridError, OutputError, TimelineError
+from reactive.errors import GridError, OutputError, SettingsError, TimelineError
 from reactive.live.material import PreviewOptions
 from reactive.render.jobs import stored_settings
 from reactive.render.request import RenderRequest
@@ -103,20 +102,22 @@ def test_every_choice_has_one_plain_name() -> None:
 @pytest.mark.parametrize(
     ("choices", "place"),
     [
-        ({"steps": 0}, ("model", "steps")), ({"stepps": 1}, ("stepps",)), ({"sampler": "x"}, ("model", "sampler")),
-        ({"duration": float("nan")}, ("duration",)), ({"palette": ["red"]}, ("colours", "palette", 0)),
-        ({"upscale": 3}, ("output", "upscale")), ({"photos": [3]}, ("sources", "photos", 0)),
+        ({"duration": -1.0}, "duration"), ({"model": 3}, "model"), ({"hearing": {"tempo": 3}}, "hearing"),
+        ({"steps": 0}, "steps"), ({"stepps": 1}, "stepps"), ({"sampler": "x"}, "sampler"),
+        ({"duration": float("nan")}, "duration"), ({"palette": ["red"]}, "palette"),
+        ({"upscale": 3}, "upscale"), ({"photos": [3]}, "photos"),
     ],
 )  # fmt: skip
-def test_what_can_not_be_is_refused_and_named(choices: dict[str, Any], place: tuple[object, ...]) -> None:
-    with pytest.raises(ValidationError) as problem:
+def test_what_can_not_be_is_refused_and_named(choices: dict[str, Any], place: str) -> None:
+    with pytest.raises(SettingsError) as problem:
         Settings.of(**choices)
-    assert [error["loc"] for error in problem.value.errors()] == [place]
+    assert problem.value.where == place
+    assert "\n" not in str(problem.value)
 
 
 def test_stored_values_are_not_converted() -> None:
     for name, value in (("crf", "18"), ("recipe", 1), ("seed", 1.5), ("title", 3), ("photos", [1])):
-        with pytest.raises(ValidationError):
+        with pytest.raises(SettingsError):
             Settings.from_data({name: value})
 
 
