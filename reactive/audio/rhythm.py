@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from reactive.audio.bars import best_path
+from reactive.audio.bars import BeatPath, best_path
 from reactive.audio.onset import Onsets
 from reactive.audio.spectrum import HOP, RATE
 
@@ -17,6 +17,8 @@ BEATS_PER_BAR = 4
 # mean log odds of the best path's beats, below which there is no beat worth following, and fewest beats of a grid
 CLEAR_PULSE = -1.3
 MIN_BEATS = 4
+# a beat heard with this probability within so many steps of the song's start is the grid's first
+FIRST_BEAT, FIRST_STEPS = 0.5, 3
 # an attack so near to a beat is the beat
 NEAR_SECONDS = 0.03
 # the network answers so much too late or early, as measured by `python -m benchmarks rhythm`
@@ -68,6 +70,7 @@ def track_beats(heard: Mapping[str, np.ndarray], onsets: Onsets, rows: int) -> R
     path = best_path(beat, np.minimum(beat, downbeat))
     if len(path.steps) < MIN_BEATS or path.score < CLEAR_PULSE:
         return NO_RHYTHM
+    path = with_first_beat(path, beat)
     # to a tenth of a millisecond: rounding noise of another level of the master stays below
     beats = np.round(snap_to_onsets(between_steps(beat, path.steps) - BIAS_SECONDS, onsets), 4)
     opens = path.places == 0
@@ -77,6 +80,23 @@ def track_beats(heard: Mapping[str, np.ndarray], onsets: Onsets, rows: int) -> R
         downbeats=beats[opens],
         beats_per_bar=path.metres[opens].astype(np.int64),
         confidence=float(np.clip((path.score - CLEAR_PULSE) / (2.0 - CLEAR_PULSE), 0.0, 1.0)),
+    )
+
+
+def with_first_beat(path: BeatPath, beat: np.ndarray) -> BeatPath:
+    """Return the path with the beat at the very start of a song, if one was heard there and the path's pace leads to it.
+
+    The best path may step over it to a place just before the song, where a beat costs nothing.
+    """
+    before = int(path.steps[0]) - int(np.median(np.diff(path.steps[:9])))
+    if abs(before) > FIRST_STEPS or beat[: FIRST_STEPS + 1].max() < FIRST_BEAT:
+        return path
+    metre = path.metres[0]
+    return replace(
+        path,
+        steps=np.concatenate([[max(before, 0)], path.steps]),
+        places=np.concatenate([[(path.places[0] - 1) % metre], path.places]),
+        metres=np.concatenate([[metre], path.metres]),
     )
 
 

@@ -27,6 +27,10 @@ _TIMED = (*_JOINABLE, "mov", "matroska", "asf")
 _BACK = 0.1
 # and those of all streams at once that leap by more were not recorded in one go
 _LEAP = 10.0
+# so many damaged packets in a row are the end of a file
+_DAMAGED = 64
+# so many packets in a row that can't be decoded, to the end, are of another codec
+_OTHER_CODEC = 8
 # streams begin together if no more lies between, in seconds: the rounding of containers that count milliseconds
 _TOGETHER = Fraction(2, 1000)
 # sound before the first picture is no more than an encoder's silence up to so many seconds
@@ -90,14 +94,16 @@ def begin_again(times: int) -> str:
 
 
 def sound_stream(container: Any) -> Any:
-    """Return a file's sound: the first stream that says how it sounds, or None."""
-    streams = list(container.streams.audio)
+    """Return a file's sound: the first stream that can be decoded and says how it sounds, or None."""
+    # a stream of a codec that FFmpeg doesn't know has no context
+    streams = [stream for stream in container.streams.audio if stream.codec_context is not None]
     return next((stream for stream in streams if stream.codec_context.sample_rate), streams[0] if streams else None)
 
 
 def picture_stream(container: Any) -> Any:
-    """Return a file's moving pictures or None; a song's cover is a stream of pictures too."""
-    return next((stream for stream in container.streams.video if not is_cover(stream)), None)
+    """Return a file's moving pictures or None: a song's cover and a codec that FFmpeg doesn't know are none."""
+    streams = [stream for stream in container.streams.video if stream.codec_context is not None]
+    return next((stream for stream in streams if not is_cover(stream)), None)
 
 
 def is_cover(stream: Any) -> bool:
@@ -110,16 +116,7 @@ def clocked_packets(container: Any, stream: Any, clock: Clock, position: int = 0
 
     `position` is the byte at which the container stands.
     """
-    packets = container.demux(stream)
-    while True:
-        try:
-            packet = next(packets, None)
-        except av.error.InvalidDataError:
-            continue
-        except (av.error.FFmpegError, OSError, ValueError):
-            return
-        if packet is None:
-            return
+    for packet in _packets(container, stream):
         if clock.joins and packet.size:
             # a piece cut out of a larger packet has no position of its own
             position = packet.pos if packet.pos is not None else position
@@ -129,12 +126,58 @@ def clocked_packets(container: Any, stream: Any, clock: Clock, position: int = 0
         yield packet
 
 
-def decoded_frames(packets: Iterator[Any], context: Any = None) -> Iterator[Any]:
-    """Yield what can be decoded of packets, by their own decoder or another; damaged ones are skipped, as players do."""
+@dataclass
+class Damage:
+    """What of a stream could not be decoded.
+
+    Attributes
+    ----------
+    codec, recorded
+        Its codec, by FFmpeg's name, and whether its container may change that midway.
+    seconds
+        How much there was of it.
+    last, last_seconds
+        How many packets at the very end, and how much they hold.
+    last_good
+        At which byte the last packet that was decoded stands.
+    """
+
+    codec: str = ""
+    recorded: bool = False
+    seconds: float = 0.0
+    last: int = 0
+    last_seconds: float = 0.0
+    last_good: int = 0
+
+    @property
+    def is_other_codec(self) -> bool:
+        """Return whether nothing could be decoded from some point on, as if another codec went on there."""
+        return self.recorded and self.last >= _OTHER_CODEC
+
+    def note(self, packet: Any, decoded: bool) -> None:
+        """Count a packet."""
+        if decoded:
+            self.last, self.last_seconds = 0, 0.0
+            self.last_good = packet.pos if packet.pos is not None else self.last_good
+            return
+        seconds = float((packet.duration or 0) * (packet.time_base or 0))
+        self.seconds += seconds
+        self.last, self.last_seconds = self.last + 1, self.last_seconds + seconds
+
+
+def decoded_frames(packets: Iterator[Any], context: Any = None, damage: Damage | None = None) -> Iterator[Any]:
+    """Yield what can be decoded of packets, by their own decoder or another; damaged ones are skipped, as players do.
+
+    `damage` is filled with what was skipped.
+    """
     for packet in packets:
         try:
             frames = context.decode(packet) if context is not None else packet.decode()
+            if damage is not None and packet.size:
+                damage.note(packet, decoded=True)
         except av.error.InvalidDataError:
+            if damage is not None:
+                damage.note(packet, decoded=False)
             continue
         except (av.error.FFmpegError, OSError, ValueError):
             return
@@ -169,7 +212,7 @@ def _spans(path: Path, indices: list[int]) -> tuple[tuple[int, ...], tuple[Fract
         streams = [container.streams[index] for index in indices]
         bases = [Fraction(stream.time_base or Fraction(1, 1000)) for stream in streams]
         columns = [[array("q") for _ in range(4)] for _ in streams]
-        for packet in _every(container, streams):
+        for packet in _packets(container, streams):
             if packet.size and packet.dts is not None:
                 column = columns[indices.index(packet.stream_index)]
                 known = column[0][-1] if column[0] else 0
@@ -184,17 +227,22 @@ def _spans(path: Path, indices: list[int]) -> tuple[tuple[int, ...], tuple[Fract
     return _shifts(tables, _boundaries(tables))
 
 
-def _every(container: Any, streams: list[Any]) -> Iterator[Any]:
-    packets = container.demux(streams)
-    while True:
+def _packets(container: Any, streams: Any) -> Iterator[Any]:
+    """Yield the packets of a stream or several; damaged places are skipped, and many in a row are the end."""
+    packets, failed = container.demux(streams), 0
+    while failed < _DAMAGED:
         try:
             packet = next(packets, None)
         except av.error.InvalidDataError:
+            # an iterator that has raised is over; another one reads on from where the file stands
+            packets, failed = container.demux(streams), failed + 1
             continue
-        except (av.error.FFmpegError, OSError, ValueError):
+        except (av.error.FFmpegError, OSError, ValueError, IndexError):
+            # IndexError: PyAV 18 stumbles at a file's end over a stream that began midway
             return
         if packet is None:
             return
+        failed = 0
         yield packet
 
 

@@ -28,6 +28,7 @@ from reactive.media.clock import (
     read_clock,
     sound_stream,
 )
+from reactive.media.joined import joined_links
 from reactive.media.safe import open_container, regular_file
 
 MAX_PIXELS = 64_000_000
@@ -106,7 +107,11 @@ class Film:
     @property
     def notes(self) -> tuple[str, ...]:
         """What its user should be told (whole sentences)."""
-        return (f"{self.path.name}: {begin_again(self.clock.joins)}",) if self.clock.joins else ()
+        if self.clock.joins:
+            return (f"{self.path.name}: {begin_again(self.clock.joins)}",)
+        if (links := len(joined_links(self.path))) > 1:
+            return (f"{self.path.name}: It is {links} files in a row; the pictures of the first are shown.",)
+        return ()
 
     def nearest(self, seconds: Fraction) -> int:
         """Return the number of the picture whose time, counted from second 0, is nearest; halfway: the later."""
@@ -135,7 +140,7 @@ def _measured(path: Path, size: int, changed: int) -> Film:
     with open_container(path, kind="video", remedy=REMEDY) as container:
         stream = picture_stream(container)
         if stream is None:
-            raise MediaError("has no moving pictures in it", where=where, remedy="name a video file")
+            raise MediaError("has no moving pictures that can be decoded", where=where, remedy=REMEDY)
         width, height = stream.codec_context.width, stream.codec_context.height
         if not 1 <= width * height <= MAX_PIXELS:
             raise MediaError(f"has pictures of {width}x{height} pixels", where=where, remedy="export it smaller")

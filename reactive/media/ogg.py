@@ -16,7 +16,8 @@ def ogg_links(path: Path) -> list[tuple[int, int]]:
             return []
         with mmap.mmap(raw.fileno(), 0, access=mmap.ACCESS_READ) as data:
             starts = _starts(data)
-            return list(zip(starts, [*starts[1:], len(data)], strict=True))
+            # no page says that a stream begins: a damaged file
+            return list(zip(starts, [*starts[1:], len(data)], strict=True)) if starts else []
 
 
 def _starts(data: mmap.mmap) -> list[int]:

@@ -22,6 +22,7 @@ import numpy as np
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 
 from reactive.errors import MediaError
+from reactive.media.clock import picture_stream
 from reactive.media.film import REMEDY, Film, open_film, shown_frames
 from reactive.media.interlace import deinterlaced
 from reactive.media.picture import BLACK
@@ -316,9 +317,9 @@ def luma_frames(path: Path) -> Iterator[tuple[np.ndarray, Fraction]]:
 
 def _frames(path: Path, threads: int = 0) -> Iterator[tuple[av.VideoFrame, Fraction]]:
     with open_container(path) as container:
-        if not container.streams.video:
+        stream = picture_stream(container)
+        if stream is None:
             raise MediaError("has no pictures in it", where=str(path), remedy="name a video file")
-        stream = container.streams.video[0]
         stream.thread_type = "AUTO"
         stream.codec_context.thread_count = threads
         fps = Fraction(stream.average_rate or stream.guessed_rate or 25)

@@ -64,10 +64,11 @@ def check_content(path: Path, name: str) -> None:
 
             check_picture(path)
         elif kind == "video":
+            from reactive.media.clock import picture_stream
             from reactive.media.safe import open_container
 
             with open_container(path) as container:
-                if not container.streams.video:
+                if picture_stream(container) is None:
                     raise MediaError("has no pictures in it", where=name, remedy="leave it out")
         elif kind == "tensors":
             from reactive.media.tensors import check_tensors

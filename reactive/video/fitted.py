@@ -15,6 +15,7 @@ import av
 import av.error
 
 from reactive.errors import MediaError, OutputError
+from reactive.media.clock import picture_stream, sound_stream
 from reactive.media.safe import open_container
 from reactive.media.tags import append_boxes, read_tags
 from reactive.video.codec import X264_THREADS, container_format, video_codec
@@ -101,9 +102,9 @@ def fit_size(clip: Path, out: Path, limit: int) -> Fitted:
 def _measured(clip: Path) -> tuple[Fraction, float, int]:
     """Return a clip's length in seconds, pixels a second, and the bytes of its sound."""
     with open_container(clip) as source:
-        if not source.streams.video:
+        video = picture_stream(source)
+        if video is None:
             raise MediaError("has no pictures in it", where=str(clip), remedy="name a finished clip")
-        video = source.streams.video[0]
         sound, frames = 0, 0
         for packet in source.demux():
             if packet.stream.type == "audio":
@@ -128,7 +129,7 @@ def _encode(clip: Path, out: Path | None, container: str, rate: int, log: Path, 
     with open_container(clip) as source, av.open(
         target_name, "w", format=container, options=moved
     ) as target:  # fmt: skip
-        video = source.streams.video[0]
+        video = picture_stream(source)
         fps = Fraction(video.average_rate or 24)
         target.metadata.update(source.metadata)
         stream: Any = target.add_stream("libx264", rate=fps, options=options)
@@ -137,7 +138,7 @@ def _encode(clip: Path, out: Path | None, container: str, rate: int, log: Path, 
         stream.codec_context.framerate = fps
         stream.codec_context.thread_count = X264_THREADS
         tag(stream.codec_context, codec.pixel_format)
-        sound = source.streams.audio[0] if out and source.streams.audio else None
+        sound = sound_stream(source) if out else None
         copied: Any = target.add_stream_from_template(sound) if sound else None
         shown = 0
         for packet in source.demux([video, *([sound] if sound else [])]):

@@ -12,6 +12,7 @@ import av.error
 
 from reactive.errors import MediaError, OutputError
 from reactive.files import partial_path
+from reactive.media.clock import picture_stream, sound_stream
 from reactive.media.loudness import Loudness, song_loudness
 from reactive.media.safe import open_container
 from reactive.media.sound import Track, open_track
@@ -79,10 +80,10 @@ def _remux(clip: Path, track: Track, out: Path, container: str, gain: float) -> 
     # the recipe and the mark of generative AI go with the clip
     tags = read_tags(clip) if boxed else {}
     with open_container(clip) as source, av.open(file_url(out), "w", format=container, options=options) as target:
-        if not source.streams.video or not source.streams.audio:
+        pictures, sound = picture_stream(source), sound_stream(source)
+        if pictures is None or sound is None:
             raise MediaError("lacks pictures or sound", where=str(clip), remedy="name a finished clip")
         target.metadata.update(source.metadata)
-        pictures, sound = source.streams.video[0], source.streams.audio[0]
         encoder, sample_format = _ENCODERS.get(sound.codec_context.name, ("aac", "fltp"))
         video: Any = target.add_stream_from_template(pictures)
         video.time_base = pictures.time_base

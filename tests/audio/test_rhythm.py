@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from reactive import analyze, grid_of, open_track
-from reactive.audio.bars import LONGEST, best_path
+from reactive.audio.bars import LONGEST, BeatPath, best_path
 from reactive.audio.network import INPUTS, OUTPUTS, _convolve, _weights, dilations, forward, inputs
+from reactive.audio.rhythm import with_first_beat
 from reactive.audio.spectrum import FRAMES_PER_SECOND, fold
 from tests.audio.songs import RATE, band, steady
 from tests.toy import write_song
@@ -138,6 +139,32 @@ def test_the_search_finds_the_path_that_was_laid(tempo: float, size: int) -> Non
     assert np.bincount(path.metres).argmax() == size
     opens = path.steps[path.places == 0]
     assert agreement(opens, truth[::size], 1) > 0.95
+
+
+@pytest.mark.parametrize(("heard", "first"), [(0.9, 0), (0.1, 86)])
+def test_a_beat_at_the_very_start_belongs_to_the_grid_if_it_was_heard(heard: float, first: int) -> None:
+    steps = np.arange(86, 900, 86)
+    count = len(steps)
+    path = BeatPath(steps, np.arange(count) % 4, np.full(count, 4), 1.0)
+    beat = np.zeros(1000)
+    beat[steps] = 0.9
+    beat[0] = heard
+    found = with_first_beat(path, beat)
+    assert found.steps[0] == first
+    assert np.all(np.diff(found.steps) == 86)
+    # it is the last beat of the bar before
+    assert found.places[0] == (3 if heard > 0.5 else 0)
+    assert len(found.places) == len(found.metres) == len(found.steps)
+    # half a beat away is no beat of this grid
+    shifted = BeatPath(steps - 40, path.places, path.metres, 1.0)
+    assert with_first_beat(shifted, beat) is shifted
+
+
+def test_a_song_that_begins_with_a_beat_has_it(tmp_path: Path) -> None:
+    beats = np.arange(0, 11.7, 0.5)
+    heard = hear(tmp_path, band(beats, 4, seconds=12))
+    assert heard.beats[0] < 0.07
+    assert agreement(heard.beats, beats) > 0.97
 
 
 def test_passages_of_a_long_song_join_without_a_seam() -> None:

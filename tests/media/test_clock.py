@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from reactive.errors import MediaError
 from reactive.media.sound import blocks, open_track
-from reactive.media.video import FilmReader, luma_frames, open_film
+from reactive.media.video import FilmReader, luma_frames, open_film, rgb_frames
 from reactive.score.sync import score_clip
 from tests.media.made import CODECS, EVENT, FPS, save_film
 from tests.toy import save_video
@@ -35,6 +36,28 @@ def flash_times(path: Path) -> list[float]:
         for n in range(len(light))
         if light[n] > 127 and (n == 0 or light[n - 1] <= 127)
     ]
+
+
+@pytest.mark.parametrize(
+    ("suffix", "pictures", "sound"), [(".mp4", b"avc1", b""), (".mkv", b"V_MPEG4/ISO/AVC", b"A_AAC")]
+)
+def test_a_codec_that_nobody_knows_is_as_if_its_stream_were_not_there(
+    tmp_path: Path, suffix: str, pictures: bytes, sound: bytes
+) -> None:
+    path = save_film(tmp_path / f"film{suffix}")
+    data = path.read_bytes()
+    path.write_bytes(data.replace(pictures, b"X" * len(pictures)))
+    assert len(click_times(path)) == 1
+    for refusing in (open_film, lambda file: next(rgb_frames(file))):
+        with pytest.raises(MediaError, match="pictures"):
+            refusing(path)
+    if not sound:
+        # MP4 says the codec of its sound in two places
+        return
+    path.write_bytes(data.replace(sound, b"X" * len(sound)))
+    assert len(flash_times(path)) == 1
+    with pytest.raises(MediaError, match="no sound that can be decoded"):
+        open_track(path)
 
 
 @pytest.mark.parametrize("suffix", list(CODECS))
@@ -136,3 +159,12 @@ def test_time_stamps_of_nonsense_do_not_become_hours_of_silence(tmp_path: Path) 
     data[place + 2] = 0x7F
     path.write_bytes(data)
     assert open_track(path).duration < 700
+
+
+def test_pictures_of_mp4_files_in_a_row_are_those_of_the_first_and_a_line_says_so(tmp_path: Path) -> None:
+    data = save_film(tmp_path / "film.mp4").read_bytes()
+    (tmp_path / "two.mp4").write_bytes(data + data)
+    assert open_film(tmp_path / "two.mp4").notes == (
+        "two.mp4: It is 2 files in a row; the pictures of the first are shown.",
+    )
+    assert not open_film(tmp_path / "film.mp4").notes
