@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,9 @@ from reactive.errors import OutputError
 from reactive.live.grid import saved_grid
 from reactive.media.picture import parse_colour
 from reactive.media.sound import Track
+from reactive.render.footage import footage_of
 from reactive.render.sizes import imagine_size, output_size
+from reactive.timeline.films import Footage
 from reactive.timeline.timeline import Timeline
 
 # an edit waits for the batch in flight, so live batches are small; pictures agree across shapes (see DESIGN, bits)
@@ -77,6 +80,11 @@ class Studio:
     def video_names(self) -> tuple[str, ...]:
         """Base names of the videos."""
         return tuple(video.name for video in self.options.videos)
+
+    @cached_property
+    def footage(self) -> tuple[Footage | None, ...]:
+        """What moves in the videos."""
+        return footage_of(self.options.videos)
 
 
 @dataclass

@@ -15,6 +15,7 @@ from reactive.preset.lyrics import Line
 from reactive.preset.schema import Preset
 from reactive.preset.shots import Shots
 from reactive.render.decide import decide
+from reactive.render.footage import footage_of
 from reactive.render.settings import Settings
 from reactive.render.take import perform_take
 from reactive.sources.ground import picture_chooser
@@ -50,7 +51,13 @@ def resolve_timeline(
     if settings.take:
         photos, videos = (tuple(file.name for file in files) for files in (settings.photos, settings.videos))
         performance = perform_take(
-            settings.take, heard.track, heard.analysis, photos, videos, choose=picture_chooser(settings.photos)
+            settings.take,
+            heard.track,
+            heard.analysis,
+            photos,
+            videos,
+            choose=picture_chooser(settings.photos, settings.videos),
+            footage=footage_of(settings.videos),
         )
         timeline, black = performance.timeline, performance.black
     else:
