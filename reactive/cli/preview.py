@@ -205,7 +205,7 @@ def _options(options: dict[str, Any]) -> Any:
     from reactive.render.sizes import parse_size
 
     check_loras(options)
-    return PreviewOptions(
+    return PreviewOptions.of(
         preset=options["preset"],
         fps=frame_rate(options["fps"]),
         size=parse_size(options["size"], "--size") if options["size"] else None,

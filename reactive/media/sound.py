@@ -210,9 +210,10 @@ class _Survey:
         if self.report.promised > self.seconds + max(_SHORTER, 0.01 * self.report.promised):
             notes.append(f"The file promises {self.report.promised:.1f} s of sound and holds {self.seconds:.1f} s.")
         if self.wrong:
+            where = f"samples between {self.wrong_from:.3f} s and {self.wrong_to:.3f} s are"
+            where = f"sample at {self.wrong_from:.3f} s is" if self.wrong == 1 else where
             notes.append(
-                f"{self.wrong} samples between {self.wrong_from:.3f} s and {self.wrong_to:.3f} s are not finite or beyond "
-                f"{LOUDEST:g} times full scale; they are silenced or clipped."
+                f"{self.wrong} {where} not finite or beyond {LOUDEST:g} times full scale, and silenced or clipped."
             )
         if len(layout) > 2:
             quieter = f", {-20 * np.log10(gain):.1f} dB quieter so that nothing clips" if gain < 1 else ""

@@ -42,7 +42,7 @@ def session(
 ) -> Iterator[Session]:
     own = tmp_path_factory.mktemp("own") / "preset.toml"
     own.write_text(live_preset.read_text())
-    options = PreviewOptions(preset=str(own), model=str(toy_model), steps=1, threads=1, seed=5, fps=Fraction(24))
+    options = PreviewOptions.of(preset=str(own), model=str(toy_model), steps=1, threads=1, seed=5, fps=Fraction(24))
     made = Session(load_material(beat_wav, options), lambda frames: None, (str(own),))
     made.engine.start()
     yield made
