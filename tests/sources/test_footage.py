@@ -56,8 +56,8 @@ def test_a_folder_gives_its_films_by_name(tmp_path: Path) -> None:
     for name in ("b.mp4", "a.MOV", ".hidden.mp4", "notes.txt"):
         (tmp_path / name).write_bytes(b"x")
     assert [path.name for path in films_in(tmp_path)] == ["a.MOV", "b.mp4"]
+    (tmp_path / "empty").mkdir()
     with pytest.raises(MediaError, match="no film"):
-        (tmp_path / "empty").mkdir()
         films_in(tmp_path / "empty")
     with pytest.raises(MediaError, match="folder"):
         films_in(tmp_path / "none")
