@@ -114,6 +114,9 @@ class SongCommands:
             if holder is not None:
                 await self.server.send({"t": action.kind, "time": here}, holder)
             return
+        if action.kind == "play":
+            await self._play(action.value)
+            return
         data: dict[str, Any] = {"time": here, "kind": action.kind, "name": action.name, "value": action.value}
         frame = min(int(frames_in(here, session.engine.timeline.fps)), session.engine.timeline.frames - 1)
         if action.kind == "next":
@@ -125,6 +128,14 @@ class SongCommands:
         elif action.kind in ("black", "hold", "freeze") and action.value < 0:
             data["value"] = 0.0 if getattr(session.performance.state, action.kind) else 1.0
         await self.edited(await self.server.run(session.change, data))
+
+    async def _play(self, value: float) -> None:
+        """Let the page that holds the transport play (1), pause (0), or turn over (below 0): the sound is in the page."""
+        holder = self.server.clients.holder
+        if holder is None:
+            raise TimelineError("no page is open to play the song", remedy="open the preview's address")
+        playing = not self.session.engine.transport.playing if value < 0 else value >= 0.5
+        await self.server.send({"t": "play", "playing": playing}, holder)
 
     async def _credit(self, client: Client, message: TakeCredit) -> None:
         client.grant(message.n)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
+from fractions import Fraction
 from typing import Any, ClassVar
 
 from aiohttp import web
@@ -14,6 +15,7 @@ from reactive.live.control.announce import LiveCues
 from reactive.live.control.external_io import CueSource
 from reactive.live.control.remote import Action
 from reactive.live.live_session import LiveSession
+from reactive.live.outputs.feed import TimedPicture
 from reactive.live.session import error_message
 from reactive.live.web.clients import Client
 from reactive.live.web.commands import Command, carry_out
@@ -46,9 +48,9 @@ class LivePreview:
         }  # fmt: skip
 
     @property
-    def fps(self) -> float:
+    def fps(self) -> Fraction:
         """Frames a second."""
-        return float(self.session.studio.options.fps)
+        return self.session.studio.options.fps
 
     def add_routes(self, app: web.Application) -> None:
         """Add nothing: there is no song."""
@@ -57,10 +59,15 @@ class LivePreview:
         """Return what knows what OSC tells."""
         return LiveCues(self.session)
 
-    def picture(self) -> bytes | None:
-        """Return the newest picture."""
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the pictures."""
+        return self.session.studio.size
+
+    def picture(self) -> TimedPicture | None:
+        """Return the newest picture, with the time since the stream began."""
         shown = self.session.renderer.shown
-        return None if shown is None else shown.jpeg
+        return None if shown is None else TimedPicture(shown.jpeg, float(shown.frame / self.fps))
 
     def update_wanted(self) -> None:
         """Imagine as long as anybody looks."""
@@ -84,7 +91,9 @@ class LivePreview:
             await asyncio.sleep(STATUS_SECONDS)
             self.update_wanted()
             if self.clients.all:
-                await self.server.send({"t": "status", **self.session.status()})
+                await self.server.send({
+                    "t": "status", **self.session.status(), "outputs": self.server.output_status(),
+                })  # fmt: skip
 
     async def _reload(self) -> None:
         while True:
@@ -112,7 +121,7 @@ class LivePreview:
                 continue
             last = shown.number
             client.credit -= 1
-            message = pack_picture(0, shown.number, shown.frame / self.fps, shown.jpeg)
+            message = pack_picture(0, shown.number, float(shown.frame / self.fps), shown.jpeg)
             if not await client.send_picture(message):
                 return
 
@@ -136,6 +145,10 @@ class LivePreview:
         if action.kind == "one":
             await self.server.run(session.one)
             return
+        if action.kind == "play":
+            # there is nothing to stop but the picture
+            held = session.conductor.switches["hold"]
+            action = Action("hold", value=float(not held if action.value < 0 else action.value < 0.5))
         if action.kind == "next":
             await self.server.run(session.next_phase)
         else:

@@ -268,6 +268,15 @@ class LiveState(ServerMessage):
     black: bool
 
 
+class OutputStatus(ServerMessage):
+    """How another way out of the preview fares: its kind, size, the frames that it took, and what went wrong."""
+
+    kind: str
+    size: list[int]
+    sent: int
+    failed: str | None
+
+
 class Status(ServerMessage):
     """How the engine fares: pictures a second, seconds ahead of the song, and what it can't follow."""
 
@@ -283,7 +292,7 @@ class Status(ServerMessage):
     failed: str | None
     note: str | None
     kept: int
-    outputs: list[dict[str, Any]] = []
+    outputs: list[OutputStatus] = []
 
 
 class LiveStatus(ServerMessage):
@@ -298,7 +307,7 @@ class LiveStatus(ServerMessage):
     prompt: str
     ended: bool
     failed: str | None
-    outputs: list[dict[str, Any]] = []
+    outputs: list[OutputStatus] = []
 
 
 class Role(ServerMessage):
