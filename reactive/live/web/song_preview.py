@@ -22,7 +22,7 @@ from reactive.live.session import Session, error_message
 from reactive.live.song import write_wav
 from reactive.live.web.clients import Client
 from reactive.live.web.commands import SongCommands
-from reactive.live.web.protocol import pack_picture
+from reactive.live.web.protocol import PageMessage, pack_picture
 from reactive.live.web.server import Server
 from reactive.timeline.clock import frame_time
 
@@ -64,9 +64,9 @@ class SongPreview:
         app.router.add_get("/song", self._song)
         app.router.add_get("/lanes", self._lanes)
 
-    async def handle(self, client: Client, data: dict[str, Any]) -> None:
+    async def handle(self, client: Client, message: PageMessage) -> None:
         """Carry out a page's message."""
-        await self.commands.handle(client, data)
+        await self.commands.handle(client, message)
 
     async def act(self, action: Action) -> None:
         """Carry out what came by OSC or MIDI."""
