@@ -10,6 +10,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 
@@ -17,7 +18,6 @@ from reactive.audio.analysis import Analysis
 from reactive.audio.grid import grid_of
 from reactive.audio.structure import Section
 from reactive.errors import GridError
-from reactive.preset.lyrics import Line
 
 PARTS = ("intro", "verse", "chorus", "bridge", "drop", "outro")
 # a drop this strong opens a part called "drop": the bass rises by 12 dB, or everything by 8
@@ -32,6 +32,18 @@ _MARKER = re.compile(
 _SYNONYMS = {"strophe": "verse", "refrain": "chorus", "hook": "chorus", "coda": "outro", "ending": "outro"}
 
 
+class SungLine(Protocol):
+    """A line of the song's words, as `reactive.preset.lyrics.Line` is one: when it begins, in seconds, and its text."""
+
+    @property
+    def start(self) -> float:
+        """When it begins."""
+
+    @property
+    def text(self) -> str:
+        """What is sung."""
+
+
 @dataclass(frozen=True)
 class Part:
     """A part of the song: its name, its section's letter, start and end in seconds, first and last bar counted from 1."""
@@ -44,7 +56,7 @@ class Part:
     last_bar: int
 
 
-def song_parts(analysis: Analysis, lines: Sequence[Line] = ()) -> tuple[Part, ...]:
+def song_parts(analysis: Analysis, lines: Sequence[SungLine] = ()) -> tuple[Part, ...]:
     """Return the song's parts in order, one for each section.
 
     Parameters
@@ -66,7 +78,7 @@ def song_parts(analysis: Analysis, lines: Sequence[Line] = ()) -> tuple[Part, ..
     return tuple(found)
 
 
-def part_names(analysis: Analysis, lines: Sequence[Line] = ()) -> tuple[str, ...]:
+def part_names(analysis: Analysis, lines: Sequence[SungLine] = ()) -> tuple[str, ...]:
     """Return a name for each section, see `song_parts`."""
     sections = analysis.sections
     dropped = {
@@ -146,7 +158,7 @@ def _from_marker(label: str) -> str:
     return "bridge" if word.startswith("middle") else _SYNONYMS.get(word, word)
 
 
-def _sung(sections: Sequence[Section], lines: Sequence[Line]) -> list[list[str]]:
+def _sung(sections: Sequence[Section], lines: Sequence[SungLine]) -> list[list[str]]:
     """Return the lines that begin in each section, without case and punctuation."""
     starts = np.array([section.start for section in sections])
     sung: list[list[str]] = [[] for _ in sections]
