@@ -347,7 +347,7 @@ _HEARING = (
 
 
 def hearing_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options that correct and complete what is heard; the command gets them as one callable `wishes`.
+    """Add the options that correct and complete what is heard; the command gets them as one callable `hearing`.
 
     Called inside `errors`, it reads the files that they name and returns `reactive.audio.hear.HearingOptions`.
     """
@@ -369,7 +369,13 @@ def hearing_options(command: Callable[..., Any]) -> Callable[..., Any]:
             if wrong := [stem for stem, (name, _, file) in zip(stems, named, strict=True) if not (name and file)]:
                 raise GridError(f'"{wrong[0]}" is not NAME=FILE', where="--stem", remedy="write vocals=voc.wav")
             corrections = Corrections(bpm, offset_ms, half, double, downbeat, meter, beats, downbeats, sections or None)
-            return HearingOptions(corrections, forget_grid, tuple((n, Path(f)) for n, _, f in named), midi, markers)
+            return HearingOptions(
+                corrections=corrections,
+                forget=forget_grid,
+                stems=tuple((name, Path(file)) for name, _, file in named),
+                midi=midi,
+                markers=markers,
+            )
 
         return command(*args, hearing=hearing, **kwargs)
 
