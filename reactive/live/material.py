@@ -152,7 +152,7 @@ def load_studio(options: PreviewOptions, say: Callable[[str], None] = lambda wha
     imagined = options.imagine_size or imagine_size(model.native_size, shape)
     if options.draft and not options.imagine_size:
         imagined = _halved(imagined, model.vae_scale_factor)
-    step = model.vae_scale_factor
+    step = model.step
     for side in imagined:
         if side % step:
             raise OutputError(

@@ -108,9 +108,8 @@ def multiplies_bfloat16() -> bool:
     return multiplies and onednn and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
-def autoencoder_dtype(vae: Any, family: str, dtype: torch.dtype) -> torch.dtype:
-    """Return the number format of an autoencoder: that of XL overflows in float16 and says so by force_upcast."""
-    overflows = family == "sdxl" and bool(getattr(vae.config, "force_upcast", False))
+def autoencoder_dtype(overflows: bool, dtype: torch.dtype) -> torch.dtype:
+    """Return the number format of an autoencoder: float32 for one that overflows in float16."""
     return torch.float32 if dtype == torch.float16 and overflows else dtype
 
 

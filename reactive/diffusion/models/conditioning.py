@@ -13,8 +13,6 @@ from reactive.diffusion.models.families import Conditioning, blend, choose, join
 from reactive.diffusion.models.model import Model
 from reactive.diffusion.models.text_encoders import on_device
 
-_CHUNK = 32
-
 
 class PromptBank:
     """The embeddings of a clip's prompts.
@@ -109,9 +107,10 @@ def _embed(model: Model, prompts: list[str]) -> Conditioning:
     """
     parts = []
     with reported_in_one_line("embed its prompts", model.name), on_device(model):
-        for first in range(0, len(prompts), _CHUNK):
-            chunk = prompts[first : first + _CHUNK]
-            padded = chunk + [chunk[-1]] * (_CHUNK - len(chunk))
+        size = model.family.text_batch
+        for first in range(0, len(prompts), size):
+            chunk = prompts[first : first + size]
+            padded = chunk + [chunk[-1]] * (size - len(chunk))
             parts.append(model.family.embed(model, padded)[: len(chunk)])
         return join(*parts).to(model.dtype, model.device)
 
@@ -123,4 +122,4 @@ def _negative(model: Model, texts: list[str]) -> Conditioning:
     # such models were trained with nothing at all in place of a missing text
     said = torch.tensor([bool(text) for text in texts]).to(model.device)
     pooled = None if embedded.pooled is None else torch.zeros_like(embedded.pooled)
-    return choose(said, embedded, Conditioning(torch.zeros_like(embedded.tokens), pooled))
+    return choose(said, embedded, Conditioning(torch.zeros_like(embedded.tokens), pooled, embedded.mask))

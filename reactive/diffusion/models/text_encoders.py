@@ -41,6 +41,5 @@ def on_device(model: Model) -> Iterator[None]:
 def _move(model: Model, device: torch.device, dtype: torch.dtype) -> None:
     # weights that are made in inference mode could not be moved again outside of it
     with torch.inference_mode(False), torch.no_grad():
-        for encoder in (model.text_encoder, model.text_encoder_2):
-            if encoder is not None:
-                encoder.to(device=device, dtype=dtype)
+        for encoder in model.text_encoders:
+            encoder.to(device=device, dtype=dtype)

@@ -1,0 +1,122 @@
+"""Families with transformers at toy width, the whole path through the core, against diffusers' own pipelines."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from reactive.diffusion.core import Core, FrameRequest
+from reactive.diffusion.models.conditioning import PromptBank
+from reactive.diffusion.models.load import load_model
+from tests.diffusion.family_toys import TOYS, save_family
+
+PROMPTS = ["a red sea", "fire at night by the old bridge", "snow", "a b c", "moon"]
+NEGATIVE = "ugly dog"
+TOLERANCE = 1e-4
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::FutureWarning"),
+    pytest.mark.filterwarnings("ignore::UserWarning"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def threads() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    known: dict[str, tuple[Path, Any]] = {}
+
+    def get(name: str) -> tuple[Path, Any]:
+        if name not in known:
+            folder = tmp_path_factory.mktemp(name) / "model"
+            known[name] = folder, save_family(folder, name)
+        return known[name]
+
+    return get
+
+
+class ExactCore(Core):
+    """A core that gives its pictures as they are decoded, before they become bytes."""
+
+    @torch.inference_mode()
+    def exact(self, requests: list[FrameRequest]) -> torch.Tensor:
+        return self._decoded(self.model, requests).float()
+
+
+def side_of(model: Any) -> int:
+    return int(4 * model.step)
+
+
+def drawn(model: Any, count: int, size: int) -> torch.Tensor:
+    shape = (count, model.channels, size // model.vae_scale_factor, size // model.vae_scale_factor)
+    return torch.randn(shape, generator=torch.Generator().manual_seed(7))
+
+
+def ours(model: Any, prompts: list[str], noise: torch.Tensor, *, negative: str = "", source: Any = None, strength: float = 1.0,
+         more: tuple[torch.Tensor, ...] = ()) -> torch.Tensor:  # fmt: skip
+    size = noise.shape[-1] * model.vae_scale_factor
+    bank = PromptBank(model, prompts, negatives=[negative] * len(prompts))
+    core = ExactCore(model, bank, batch=len(prompts), width=size, height=size)
+    requests = [
+        FrameRequest(
+            i, i, 0.0, strength, (noise[i], *(extra[i] for extra in more)), None if source is None else source[i]
+        )
+        for i in range(len(prompts))
+    ]
+    return core.exact(requests)
+
+
+def as_latents(name: str, noise: torch.Tensor) -> torch.Tensor:
+    """Noise as a pipeline takes it: FLUX.1 wants it as a row of tokens."""
+    return noise.flatten(2).transpose(1, 2) if name in ("flux", "schnell") else noise
+
+
+def theirs(pipeline: Any, name: str, prompts: list[str], steps: int, guidance: float, **more: Any) -> torch.Tensor:
+    given = dict(more)
+    if "max_sequence_length" in inspect.signature(pipeline.__call__).parameters and name == "schnell":
+        given["max_sequence_length"] = 256
+    if name == "sana-sprint":
+        given |= {"use_resolution_binning": False}
+        given |= {} if steps == 2 else {"intermediate_timesteps": None}
+    if name == "flux2-klein":
+        # distilled ones are never led by their pipeline
+        pipeline.register_to_config(is_distilled=guidance == 1)
+    # its pipeline counts guidance from 0
+    guidance -= 1 if name == "z-image" else 0
+    with torch.no_grad():
+        shown = pipeline(
+            prompt=list(prompts), num_inference_steps=steps, guidance_scale=guidance, output_type="pt", **given
+        ).images
+    return shown * 2 - 1
+
+
+def guidances(name: str) -> tuple[float, ...]:
+    return {"flux": (3.5,), "schnell": (1.0,), "sana-sprint": (4.5,)}.get(name, (1.0, 3.0))
+
+
+@pytest.mark.parametrize("name", TOYS)
+@pytest.mark.parametrize("count", [1, 5])
+def test_a_family_gives_the_pictures_of_its_own_pipeline(saved: Any, name: str, count: int) -> None:
+    folder, pipeline = saved(name)
+    steps = 1 if name == "sana-sprint" else 3
+    for guidance in guidances(name):
+        model = load_model(str(folder), steps=steps, guidance=guidance, dtype="float32")
+        size = side_of(model)
+        noise = drawn(model, count, size)
+        mine = ours(model, PROMPTS[:count], noise)
+        given = theirs(
+            pipeline, name, PROMPTS[:count], steps, guidance, latents=as_latents(name, noise), height=size, width=size
+        )
+        assert mine.shape == (count, 3, size, size)
+        assert (mine.clamp(-1, 1) - given).abs().max() < TOLERANCE
+        # guards: pictures have contrast, differ from one another and hear the prompt
+        assert mine.std() > 0.02
+        same = ours(model, ["moon"] * count, noise)
+        assert (same[0] - mine[0]).abs().max() > 10 * TOLERANCE
