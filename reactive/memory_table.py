@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from reactive.diffusion.backend.footprint import Config
-from reactive.diffusion.backend.shapes import GIB, MemoryNeeds, budget, shape_by_rule, text_numbers
+from reactive.diffusion.backend.shapes import GIB, MemoryNeeds, budget, shape_by_rule, text_numbers, text_shape
 from reactive.diffusion.models.catalogue import find_entry, read_json
 from reactive.diffusion.models.families import FAMILIES, Family, family_named, family_of
 from reactive.diffusion.models.locate import find_model
@@ -93,7 +93,7 @@ def needs_named(name: str) -> tuple[MemoryNeeds, tuple[int, int]]:
         vae_bytes=vae_number * _weights(str(vae.get("_class_name", "AutoencoderKL")), vae),
         text_bytes=_HALF * sum(_weights(family.parts[part.name], text) for part, text in zip(encoders, texts, strict=True)),
         number=_HALF, vae_number=vae_number, factor=factor, twice=told != 1.0,
-        text_numbers=sum(text_numbers(text["hidden_size"], text["num_hidden_layers"]) for text in texts),
+        text_numbers=sum(text_numbers(*text_shape(text)) for text in texts),
         cost=family.cost, decoding=family.decoding, encoding=family.encoding, tokens=family.text_batch * family.text_tokens,
     )  # fmt: skip
     return needs, family.native(network, factor)
@@ -135,7 +135,7 @@ def _weights(kind: str, config: Config) -> int:
             text: Any = getattr(transformers, name)
             made: Any = text(text.config_class(**plain))
         else:
-            if "decoder_block_out_channels" in config:
+            if "num_decoder_blocks" in config:
                 plain.pop("block_out_channels", None)
             made = getattr(diffusers, name).from_config(plain)
     return sum(weight.numel() for weight in made.parameters())

@@ -122,7 +122,7 @@ def test_every_family_runs_on_a_card(cuda: str, tmp_path: Path, family: str, tol
     scheduler = SCHEDULERS["lcm"] if told else None
     folder = save_toy(tmp_path / "model", family=family, told=told, scheduler=scheduler)
     on_card, model = imagined(folder, cuda, steps=2, guidance=4.0)
-    assert (model.guidance_embedding is not None) == (told is not None)
+    assert model.tells_guidance == (told is not None)
     assert recorded(model) == {"network": True, "encoder": True, "decoder": True}
     assert apart(on_card, imagined(folder, "cpu", steps=2, guidance=4.0)[0]) < NEAR
 

@@ -448,7 +448,7 @@ def test_a_single_file_is_the_folder_that_it_was_made_of(
     (tmp_path / "one.json").write_text('{"steps": 2, "guidance": 3.0}')
     one, whole = load_model(str(file), config=folder), load_model(str(folder))
     assert (one.steps, one.guidance) == (2, 3.0)
-    for part in ("unet", "vae", "text_encoder", "text_encoder_2"):
+    for part in ("network", "vae", "text_encoder", "text_encoder_2"):
         ours, theirs = getattr(one, part), getattr(whole, part)
         if theirs is None:
             assert ours is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,13 @@ from reactive.diffusion.models.conditioning import PromptBank
 from reactive.diffusion.models.load import load_model
 from tests.diffusion.family_toys import TOYS, save_family
 
+# the pipeline that begins with a picture, and how 2 of its 4 steps (1 of 2) are those of strength 0.5
+WITH_PICTURE: dict[str, tuple[str, int, dict[str, Any]]] = {
+    "z-image": ("ZImageImg2ImgPipeline", 4, {}),
+    "sana-sprint": ("SanaSprintImg2ImgPipeline", 2, {"intermediate_timesteps": None}),
+    "sd3": ("StableDiffusion3Img2ImgPipeline", 4, {"sigmas": [1.0, 0.9, 0.5, 0.0014970059880239523]}),
+    "flux": ("FluxImg2ImgPipeline", 4, {}),
+}  # fmt: skip
 PROMPTS = ["a red sea", "fire at night by the old bridge", "snow", "a b c", "moon"]
 NEGATIVE = "ugly dog"
 TOLERANCE = 1e-4
@@ -120,3 +128,52 @@ def test_a_family_gives_the_pictures_of_its_own_pipeline(saved: Any, name: str, 
         assert mine.std() > 0.02
         same = ours(model, ["moon"] * count, noise)
         assert (same[0] - mine[0]).abs().max() > 10 * TOLERANCE
+
+
+@pytest.mark.parametrize("name", WITH_PICTURE)
+def test_a_source_is_changed_as_by_the_pipeline_that_begins_with_a_picture(
+    saved: Any, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import diffusers
+    from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
+
+    folder, pipeline = saved(name)
+    kind, steps, told = WITH_PICTURE[name]
+    model = load_model(str(folder), steps=steps // 2, guidance=guidances(name)[-1], dtype="float32")
+    size = side_of(model)
+    noise = drawn(model, 5, size)
+    source = torch.rand(5, 3, size, size, generator=torch.Generator().manual_seed(1))
+    mine = ours(model, PROMPTS, noise, source=source * 2 - 1, strength=0.5)
+    other = getattr(diffusers, kind)(**pipeline.components)
+    other.set_progress_bar_config(disable=True)
+    # what is drawn there is handed in here: the noise, and the middle of what the autoencoder believes in
+    plain = torch.nn.functional.pixel_shuffle(noise, 2) if name == "flux" else noise
+    monkeypatch.setattr(sys.modules[type(other).__module__], "randn_tensor", lambda *_, **__: plain.clone())
+    monkeypatch.setattr(DiagonalGaussianDistribution, "sample", lambda self, generator=None: self.mode())
+    given = theirs(
+        other, name, PROMPTS, steps, model.guidance, image=source, strength=0.5, height=size, width=size, **told
+    )
+    assert (mine.clamp(-1, 1) - given).abs().max() < TOLERANCE
+    # guard: source and noise both show
+    assert (mine - ours(model, PROMPTS, noise)).abs().max() > 10 * TOLERANCE
+
+
+@pytest.mark.parametrize("name", ["flux2-klein", "z-image", "sana-sprint", "sd3", "flux"])
+def test_strength_moves_the_picture_smoothly_and_items_do_not_depend_on_each_other(saved: Any, name: str) -> None:
+    model = load_model(str(saved(name)[0]), steps=1, dtype="float32")
+    size = side_of(model)
+    noise = drawn(model, 1, size)[0]
+    source = torch.linspace(-0.8, 0.8, size).expand(3, size, size).contiguous()
+    core = ExactCore(model, PromptBank(model, PROMPTS[:2]), batch=5, width=size, height=size)
+    strengths = (0.0, 0.5, 0.5001, 0.501, 1.0)
+    pictures = core.exact([FrameRequest(0, 0, 0.0, strength, (noise,), source) for strength in strengths])
+    ways = [float((one - other).abs().mean()) for one, other in zip(pictures, pictures[1:], strict=False)]
+    # random weights hear the time keenly: a hundred times less of it, and the picture hardly moves
+    assert ways[1] < ways[2] / 2 < ways[0] / 4
+    # at strength 0 it is what the autoencoder makes of the source, at 1 what there is without one
+    kept = model.decode(model.encode(source[None])).float()[0]
+    assert (pictures[0] - kept).abs().max() < 1e-3
+    mixed = [FrameRequest(1, 1, 0.0, 1.0, (noise,)), FrameRequest(0, 0, 0.0, 1.0, (noise,))]
+    alone = core.exact([*mixed, *(FrameRequest(0, 1, 0.3, 0.7, (noise,), source),) * 3])
+    assert (alone[1] - pictures[4]).abs().max() < TOLERANCE
+    assert (alone[0] - alone[1]).abs().max() > TOLERANCE

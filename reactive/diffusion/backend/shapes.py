@@ -137,9 +137,15 @@ def needs_of(model: Model) -> MemoryNeeds:
         text_bytes=sum(map(_bytes, encoders)), number=model.dtype.itemsize, vae_number=model.vae_dtype.itemsize,
         factor=model.vae_scale_factor, twice=model.guidance > 1.0 and not model.tells_guidance,
         written=model.device.type in WRITES_ATTENTION,
-        text_numbers=sum(text_numbers(part.config.hidden_size, part.config.num_hidden_layers) for part in encoders),
+        text_numbers=sum(text_numbers(*text_shape(part.config.to_dict())) for part in encoders),
         cost=family.cost, decoding=family.decoding, encoding=family.encoding, tokens=family.text_batch * family.text_tokens,
     )  # fmt: skip
+
+
+def text_shape(config: Config) -> tuple[int, int]:
+    """Return width and layers of a text encoder, by its configuration."""
+    told = config.get("text_config") or config
+    return int(told.get("hidden_size") or told["d_model"]), int(told.get("num_hidden_layers") or told["num_layers"])
 
 
 def text_numbers(width: int, layers: int) -> int:

@@ -83,6 +83,35 @@ ENTRIES = (
         defaults={"steps": 1, "guidance": 1.0, "trained": FOUR_TIMES},
     ),
     CatalogueEntry(
+        "flux2-klein", "black-forest-labs/FLUX.2-klein-4B", "model", "flux2-klein", "FLUX.2 klein 4B in four steps",
+        "Apache-2.0", native=1024, config="flux2-klein", defaults={"steps": 4, "guidance": 1.0},
+    ),
+    CatalogueEntry(
+        "z-image-turbo", "Tongyi-MAI/Z-Image-Turbo", "model", "z-image", "Z-Image 6B in eight steps", "Apache-2.0",
+        native=1024, config="z-image", defaults={"steps": 8, "guidance": 1.0},
+    ),
+    CatalogueEntry(
+        "sana-sprint", "Efficient-Large-Model/Sana_Sprint_1.6B_1024px_diffusers", "model", "sana-sprint",
+        "SANA-Sprint 1.6B in one or two steps", "NVIDIA, non-commercial", native=1024, config="sana-sprint",
+        defaults={"steps": 2, "guidance": 4.5},
+    ),
+    CatalogueEntry(
+        "sd35-medium", "stabilityai/stable-diffusion-3.5-medium", "model", "sd3", "Stable Diffusion 3.5 medium",
+        "Stability Community", native=1024, config="sd35-medium", defaults={"steps": 40, "guidance": 4.5},
+    ),
+    CatalogueEntry(
+        "sd35-turbo", "stabilityai/stable-diffusion-3.5-large-turbo", "model", "sd3", "3.5 large in four steps",
+        "Stability Community", native=1024, config="sd35-large", defaults={"steps": 4, "guidance": 1.0},
+    ),
+    CatalogueEntry(
+        "flux-schnell", "black-forest-labs/FLUX.1-schnell", "model", "flux", "FLUX.1 in four steps", "Apache-2.0",
+        native=1024, config="flux-schnell", defaults={"steps": 4, "guidance": 1.0},
+    ),
+    CatalogueEntry(
+        "flux-dev", "black-forest-labs/FLUX.1-dev", "model", "flux", "FLUX.1 that is told its guidance",
+        "FLUX non-commercial", native=1024, config="flux-dev", defaults={"steps": 28, "guidance": 3.5},
+    ),
+    CatalogueEntry(
         "lcm-lora-sd15", "latent-consistency/lcm-lora-sdv1-5", "lora", "sd", "few steps for any 1.5", "OpenRAIL++-M",
         file="pytorch_lora_weights.safetensors", defaults={"sampler": "lcm", "steps": 4, "guidance": 1.0},
     ),

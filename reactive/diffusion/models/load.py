@@ -1,4 +1,4 @@
-"""Load a model: any checkpoint of the Stable Diffusion family comes into one shape.
+"""Load a model: any checkpoint of a family known here comes into one shape.
 
 A model is a diffusers folder, a hub id that was fetched before, or a single ``.safetensors`` file. Only safetensors are
 read, nothing is downloaded, and no code from a model is run.
@@ -77,7 +77,7 @@ def load_model(
         Another autoencoder: ``tiny`` for the family's small one, a short name, the id of one on the hub that was fetched, a
         folder or a ``.safetensors`` file. Default: the model's own.
     dtype
-        ``auto`` (float16 on cards; bfloat16 on CPUs that multiply it, else float32), ``float32``, ``float16`` or ``bfloat16``.
+        ``auto`` (float16 on cards, bfloat16 for families that overflow in it; bfloat16 on CPUs that multiply it, else float32), ``float32``, ``float16`` or ``bfloat16``.
     config
         A diffusers folder that describes a single file. Default: what ships for its family.
     compiled
@@ -101,7 +101,10 @@ def load_model(
     found = find_model(name)
     device = choose_device(device)
     where = torch.device(device)
-    number_format, notes = usable_dtype(where, choose_dtype(device, dtype), dtype, name)
+    chosen_format = choose_dtype(device, dtype)
+    if dtype == "auto" and chosen_format == torch.float16 and _overflows_in_half(found, name):
+        chosen_format = torch.bfloat16
+    number_format, notes = usable_dtype(where, chosen_format, dtype, name)
     adapters = [find_lora(*parse_lora(text)) for text in loras]
     prepare_backend(device)
     _quiet()
@@ -186,6 +189,13 @@ def hash_weights(name: str, loras: Sequence[str] = (), vae: str | None = None) -
     for text in loras:
         sha256 = _with_lora(sha256, find_lora(*parse_lora(text)))
     return sha256 if vae is None else _with_autoencoder(sha256, find_autoencoder(vae, family))
+
+
+def _overflows_in_half(found: Path, name: str) -> bool:
+    """Return whether a model is of a family that cards compute in bfloat16."""
+    if found.is_file():
+        return False
+    return folder_family(found, read_json(found / "model_index.json", name), name).bfloat16
 
 
 def _with_lora(sha256: str, adapter: Lora) -> str:

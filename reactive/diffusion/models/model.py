@@ -194,7 +194,14 @@ class Model:
     def _encoder(self, inputs: NamedTensors) -> torch.Tensor:
         pictures = inputs["pictures"]
         encoded = self.vae.encode(pictures.unsqueeze(2) if self.family.film_autoencoder else pictures)
-        latents: torch.Tensor = encoded.latents if hasattr(encoded, "latents") else encoded.latent_dist.mode()
+        latents: torch.Tensor = (
+            encoded.latent_dist.mode()
+            if hasattr(encoded, "latent_dist")
+            # of autoencoders without a spread
+            else encoded.latents
+            if hasattr(encoded, "latents")
+            else encoded.latent
+        )
         return latents.squeeze(2) if self.family.film_autoencoder else latents
 
     def _decoder(self, inputs: NamedTensors) -> torch.Tensor:

@@ -7,7 +7,8 @@ from typing import Any
 
 import torch
 
-from reactive.diffusion.backend.footprint import Config
+from reactive.diffusion.backend.footprint import Config, Cost
+from reactive.diffusion.backend.footprint_rows import packed_decoder_cost, packed_encoder_cost, rows_cost
 from reactive.diffusion.models.families.family import (
     Conditioning,
     Family,
@@ -60,6 +61,11 @@ def _defaults(index: Mapping[str, Any], config: Config, name: str) -> dict[str, 
     return {"steps": 28, "guidance": 3.5} if _tells_guidance(config) else {"steps": 4, "guidance": 1.0}
 
 
+def _cost(config: Config, latents: int, *, written: bool = False) -> Cost:
+    layers = int(config["num_layers"]) + int(config["num_single_layers"])
+    return rows_cost(config, latents, layers=layers, text=512, written=written)
+
+
 FLUX = Family(
     name="flux",
     pipelines=("FluxPipeline", "FluxImg2Img"),
@@ -79,6 +85,9 @@ FLUX = Family(
     tells_guidance=_tells_guidance,
     defaults=_defaults,
     shift=shift_by_size,
+    cost=_cost,
+    decoding=packed_decoder_cost,
+    encoding=packed_encoder_cost,
     text_batch=1,
     text_tokens=512,
     large_texts=True,

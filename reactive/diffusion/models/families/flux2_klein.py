@@ -8,7 +8,8 @@ from typing import Any
 
 import torch
 
-from reactive.diffusion.backend.footprint import Config
+from reactive.diffusion.backend.footprint import Config, Cost
+from reactive.diffusion.backend.footprint_rows import packed_decoder_cost, packed_encoder_cost, rows_cost
 from reactive.diffusion.models.families.family import (
     Conditioning,
     Family,
@@ -75,6 +76,11 @@ def _defaults(index: Mapping[str, Any], config: Config, name: str) -> dict[str, 
     return {"steps": 4, "guidance": 1.0} if index.get("is_distilled") else {"steps": 50, "guidance": 4.0}
 
 
+def _cost(config: Config, latents: int, *, written: bool = False) -> Cost:
+    layers = int(config["num_layers"]) + int(config["num_single_layers"])
+    return rows_cost(config, latents, layers=layers, text=512, forward=4.5, written=written)
+
+
 FLUX2_KLEIN = Family(
     name="flux2-klein",
     pipelines=("Flux2Klein",),
@@ -92,6 +98,9 @@ FLUX2_KLEIN = Family(
     vae_channels=lambda config: int(config["in_channels"]) // 4,
     defaults=_defaults,
     shift=_shift,
+    cost=_cost,
+    decoding=packed_decoder_cost,
+    encoding=packed_encoder_cost,
     text_batch=1,
     text_tokens=512,
     large_texts=True,

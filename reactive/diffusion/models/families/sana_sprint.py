@@ -9,7 +9,8 @@ from typing import Any
 
 import torch
 
-from reactive.diffusion.backend.footprint import Config
+from reactive.diffusion.backend.footprint import Config, Cost
+from reactive.diffusion.backend.footprint_rows import deep_autoencoder_cost, rows_cost
 from reactive.diffusion.models.families.family import Conditioning, Family, FamilyModel, pipeline_of
 
 # the angle in between that was published for two steps
@@ -58,6 +59,11 @@ def _defaults(index: Mapping[str, Any], config: Config, name: str) -> dict[str, 
     return {"steps": 2, "guidance": 4.5}
 
 
+def _cost(config: Config, latents: int, *, written: bool = False) -> Cost:
+    layers = int(config["num_layers"])
+    return rows_cost(config, latents, layers=layers, text=0, forward=5.0, linear=True, written=written)
+
+
 SANA_SPRINT = Family(
     name="sana-sprint",
     pipelines=("SanaSprint",),
@@ -72,6 +78,9 @@ SANA_SPRINT = Family(
     tells_guidance=lambda config: True,
     defaults=_defaults,
     times=_times,
+    cost=_cost,
+    decoding=deep_autoencoder_cost,
+    encoding=deep_autoencoder_cost,
     text_batch=1,
     text_tokens=300,
     large_texts=True,

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from reactive.diffusion.backend.footprint import Config
+from reactive.diffusion.backend.footprint import Config, Cost
+from reactive.diffusion.backend.footprint_rows import rows_cost
 from reactive.diffusion.models.families.family import Conditioning, Family, FamilyModel, pipeline_of, shift_by_size
 
 
@@ -43,6 +44,11 @@ def _defaults(index: Mapping[str, Any], config: Config, name: str) -> dict[str, 
     return {"steps": 40, "guidance": 4.5} if "medium" in name.lower() else {"steps": 28, "guidance": 3.5}
 
 
+def _cost(config: Config, latents: int, *, written: bool = False) -> Cost:
+    layers = int(config["num_layers"])
+    return rows_cost(config, latents, layers=layers, text=333, patch=2, written=written)
+
+
 SD3 = Family(
     name="sd3",
     pipelines=("StableDiffusion3Pipeline", "StableDiffusion3Img2Img"),
@@ -58,6 +64,7 @@ SD3 = Family(
     defaults=_defaults,
     times=_times,
     shift=shift_by_size,
+    cost=_cost,
     text_batch=1,
     text_tokens=333,
     large_texts=True,

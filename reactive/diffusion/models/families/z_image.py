@@ -7,7 +7,8 @@ from typing import Any
 
 import torch
 
-from reactive.diffusion.backend.footprint import Config
+from reactive.diffusion.backend.footprint import Config, Cost
+from reactive.diffusion.backend.footprint_rows import rows_cost
 from reactive.diffusion.models.families.family import (
     Conditioning,
     Family,
@@ -47,6 +48,12 @@ def _defaults(index: Mapping[str, Any], config: Config, name: str) -> dict[str, 
     return {"steps": 50, "guidance": 5.0} if slow else {"steps": 8, "guidance": 1.0}
 
 
+def _cost(config: Config, latents: int, *, written: bool = False) -> Cost:
+    shape = {"num_attention_heads": 1, "attention_head_dim": config["dim"]}
+    layers = int(config["n_layers"]) + 2 * int(config["n_refiner_layers"])
+    return rows_cost(shape, latents, layers=layers, text=128, patch=2, written=written)
+
+
 Z_IMAGE = Family(
     name="z-image",
     pipelines=("ZImagePipeline", "ZImageImg2Img"),
@@ -61,6 +68,7 @@ Z_IMAGE = Family(
     native=fixed_native,
     defaults=_defaults,
     shift=shift_by_size,
+    cost=_cost,
     text_batch=1,
     text_tokens=512,
     large_texts=True,
