@@ -77,7 +77,8 @@ def load_model(
         Another autoencoder: ``tiny`` for the family's small one, a short name, the id of one on the hub that was fetched, a
         folder or a ``.safetensors`` file. Default: the model's own.
     dtype
-        ``auto`` (float16 on cards, bfloat16 for families that overflow in it; bfloat16 on CPUs that multiply it, else float32), ``float32``, ``float16`` or ``bfloat16``.
+        ``auto`` (float16 on cards, bfloat16 for families that overflow in it; bfloat16 on CPUs that multiply it, else
+        float32), ``float32``, ``float16`` or ``bfloat16``.
     config
         A diffusers folder that describes a single file. Default: what ships for its family.
     compiled
