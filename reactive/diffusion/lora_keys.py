@@ -8,6 +8,7 @@
 ``lora_unet_<layer>.lora_down.weight``, ``lora_te1_``                     kohya and the web interfaces
 ``diffusion_model.input_blocks.4.1...lora_A.weight``                      names of the original release
 ``unet:0:up``                                                             the first program of 2022, see `numbered_lora`
+``transformer.<layer>.lora_A.weight``                                     diffusers and PEFT, of transformers
 ========================================================================= ==========================================
 """
 
@@ -26,12 +27,14 @@ _KINDS = {"A": "down", "down": "down", "B": "up", "up": "up"}
 _PREFIXES = {
     "lora_unet_": "network", "lora_te1_": "text_encoder", "lora_te2_": "text_encoder_2", "lora_te_": "text_encoder",
     "model.diffusion_model.": "network", "diffusion_model.": "network", "unet.": "network",
+    "lora_transformer_": "network", "transformer.": "network",
     "text_encoder_2.": "text_encoder_2", "text_encoder.": "text_encoder",
 }  # fmt: skip
 # beginnings of layers where no part is named
 _BARE = {
     "network": ("down_blocks", "up_blocks", "mid_block", "conv_in.", "conv_out.", "time_embedding", "add_embedding",
-             "input_blocks", "output_blocks", "middle_block"),
+             "input_blocks", "output_blocks", "middle_block", "transformer_blocks", "single_transformer_blocks", "layers.",
+             "noise_refiner", "context_refiner", "context_embedder", "x_embedder", "proj_out"),
     "text_encoder": ("text_model", "encoder.layers", "embeddings."),
 }  # fmt: skip
 # what configurations call the network

@@ -151,6 +151,34 @@ def schnell() -> Any:
     return flux(guidance=False)
 
 
+def krea2() -> Any:
+    import diffusers
+    from transformers import Qwen3VLConfig, Qwen3VLModel
+
+    turned = {"rope_type": "default", "mrope_section": [2, 1, 1], "rope_theta": 1e4}
+    text = {
+        "vocab_size": 300, "hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 36, "num_attention_heads": 2,
+        "num_key_value_heads": 1, "head_dim": 8, "pad_token_id": 0, "rope_parameters": turned,
+    }  # fmt: skip
+    sight = {
+        "depth": 1, "hidden_size": 16, "intermediate_size": 16, "num_heads": 2, "out_hidden_size": 16,
+        "deepstack_visual_indexes": [0],
+    }  # fmt: skip
+    return diffusers.Krea2Pipeline(
+        transformer=diffusers.Krea2Transformer2DModel(
+            in_channels=16, num_layers=1, attention_head_dim=16, num_attention_heads=2, num_key_value_heads=1, intermediate_size=32,
+            timestep_embed_dim=16, text_hidden_dim=16, text_num_attention_heads=2, text_num_key_value_heads=2,
+            text_intermediate_size=16, num_layerwise_text_blocks=1, num_refiner_text_blocks=1, axes_dims_rope=(4, 6, 6),
+        ),
+        vae=diffusers.AutoencoderKLQwenImage(
+            base_dim=8, z_dim=4, dim_mult=[1, 1], num_res_blocks=1, temperal_downsample=[False],
+            latents_mean=[0.1, -0.2, 0.3, 0.0], latents_std=[1.1, 0.9, 1.3, 0.7],
+        ),
+        text_encoder=Qwen3VLModel(Qwen3VLConfig(text_config=text, vision_config=sight)), tokenizer=byte_tokenizer(),
+        is_distilled=True, scheduler=diffusers.FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True, max_image_seq_len=6400),
+    )  # fmt: skip
+
+
 TOYS = {
     "flux2-klein": klein,
     "z-image": z_image,
@@ -158,6 +186,7 @@ TOYS = {
     "sd3": sd3,
     "flux": flux,
     "schnell": schnell,
+    "krea2": krea2,
 }
 
 

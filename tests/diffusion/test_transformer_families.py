@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,8 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Any:
     known: dict[str, tuple[Path, Any]] = {}
 
     def get(name: str) -> tuple[Path, Any]:
+        if name == "krea2":
+            pytest.importorskip("accelerate")
         if name not in known:
             folder = tmp_path_factory.mktemp(name) / "model"
             known[name] = folder, save_family(folder, name)
@@ -83,7 +86,7 @@ def ours(model: Any, prompts: list[str], noise: torch.Tensor, *, negative: str =
 
 def as_latents(name: str, noise: torch.Tensor) -> torch.Tensor:
     """Noise as a pipeline takes it: FLUX.1 wants it as a row of tokens."""
-    return noise.flatten(2).transpose(1, 2) if name in ("flux", "schnell") else noise
+    return noise.flatten(2).transpose(1, 2) if name in ("flux", "schnell", "krea2") else noise
 
 
 def theirs(pipeline: Any, name: str, prompts: list[str], steps: int, guidance: float, **more: Any) -> torch.Tensor:
@@ -97,7 +100,7 @@ def theirs(pipeline: Any, name: str, prompts: list[str], steps: int, guidance: f
         # distilled ones are never led by their pipeline
         pipeline.register_to_config(is_distilled=guidance == 1)
     # its pipeline counts guidance from 0
-    guidance -= 1 if name == "z-image" else 0
+    guidance -= 1 if name in ("z-image", "krea2") else 0
     with torch.no_grad():
         shown = pipeline(
             prompt=list(prompts), num_inference_steps=steps, guidance_scale=guidance, output_type="pt", **given
@@ -177,3 +180,76 @@ def test_strength_moves_the_picture_smoothly_and_items_do_not_depend_on_each_oth
     alone = core.exact([*mixed, *(FrameRequest(0, 1, 0.3, 0.7, (noise,), source),) * 3])
     assert (alone[1] - pictures[4]).abs().max() < TOLERANCE
     assert (alone[0] - alone[1]).abs().max() > TOLERANCE
+
+
+def test_a_large_encoder_is_loaded_once_for_a_clips_prompts_and_what_it_said_is_kept(
+    saved: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("REACTIVE_CACHE", str(tmp_path))
+    model = load_model(str(saved("z-image")[0]), dtype="float32")
+    assert model.texts is not None
+    assert model.text_encoder is None
+    opened: list[int] = []
+    load = model.texts.load
+    model = replace(model, texts=replace(model.texts, load=lambda dtype: (opened.append(1), load(dtype))[1]))
+    first = PromptBank(model, PROMPTS)
+    # the prompts, then the empty negative one
+    assert len(opened) == 2
+    again = PromptBank(model, PROMPTS)
+    assert len(opened) == 2
+    assert torch.equal(first.embeddings.tokens, again.embeddings.tokens)
+    assert first.embeddings.mask is not None
+    assert again.embeddings.mask is not None
+    assert torch.equal(first.embeddings.mask, again.embeddings.mask)
+    PromptBank(model, [*PROMPTS, "one more"])
+    assert len(opened) == 3
+    # another encoder says something else
+    other = replace(model, texts=replace(model.texts, sha256="other"))
+    PromptBank(other, PROMPTS[:1])
+    assert len(opened) == 5
+    for file in (tmp_path / "texts").iterdir():
+        file.write_bytes(b"damaged")
+    assert torch.equal(PromptBank(model, PROMPTS).embeddings.tokens, first.embeddings.tokens)
+
+
+def test_a_lora_of_a_transformer_is_fused(saved: Any, tmp_path: Path) -> None:
+    from safetensors.torch import save_file
+
+    folder = saved("flux")[0]
+    plain = load_model(str(folder), dtype="float32")
+    layer = "transformer_blocks.0.attn.to_q"
+    weight = dict(plain.network.named_modules())[layer].weight
+    down, up = torch.randn(2, weight.shape[1]), torch.randn(weight.shape[0], 2)
+    flat = layer.replace(".", "_")
+    for head, ends in {
+        f"transformer.{layer}": ("lora_A.weight", "lora_B.weight"),
+        layer: ("lora_A.weight", "lora_B.weight"),
+        f"base_model.model.{layer}": ("lora_A.weight", "lora_B.weight"),
+        f"lora_transformer_{flat}": ("lora_down.weight", "lora_up.weight"),
+        f"lora_unet_{flat}": ("lora_down.weight", "lora_up.weight"),
+    }.items():
+        file = tmp_path / "film.safetensors"
+        save_file({f"{head}.{ends[0]}": down, f"{head}.{ends[1]}": up}, file)
+        changed = load_model(str(folder), dtype="float32", loras=(f"{file}:0.5",))
+        assert torch.allclose(dict(changed.network.named_modules())[layer].weight, weight + 0.5 * up @ down, atol=1e-5)
+        assert changed.sha256 != plain.sha256
+
+
+def test_the_catalogue_names_the_smallest_card_by_the_table_of_doctor() -> None:
+    from reactive.diffusion.backend.shapes import BatchShape, budget
+    from reactive.diffusion.models.catalogue import ENTRIES, recommended
+    from reactive.memory_table import needs_named
+
+    models = [entry for entry in ENTRIES if entry.kind == "model"]
+    assert len(models) > 10
+    for entry in models:
+        needs, _ = needs_named(entry.name)
+        total = needs.total(entry.native, entry.native, BatchShape(1, 1))
+        assert entry.card == next(card for card in (6, 8, 12, 16, 24, 40) if total <= budget(card)), entry.name
+        assert entry.sell in ("yes", "limited", "no")
+    for memory in (8, 12, 16, 24):
+        best = recommended(memory)
+        assert best is not None
+        assert best.card <= memory
+        assert best.sell == "yes"
+    assert recommended(4) is None

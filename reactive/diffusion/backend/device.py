@@ -129,6 +129,8 @@ def prepare_backend(kind: str) -> None:
 def place_part(part: Any, device: torch.device, dtype: torch.dtype, *, images: bool) -> Any:
     """Return a part ready for inference on a device; those that see images get the channels_last layout."""
     part.to(device=device, dtype=dtype).eval().requires_grad_(False)
+    # kernels of films have five dimensions, for which there is no such layout
+    images = images and all(weight.dim() < 5 for weight in part.parameters())
     return part.to(memory_format=torch.channels_last) if images else part
 
 

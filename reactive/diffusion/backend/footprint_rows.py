@@ -53,6 +53,12 @@ def packed_encoder_cost(config: Config, latents: int, *, written: bool = False) 
     return encoder_cost(config, 4 * latents, written=written)
 
 
+def film_autoencoder_cost(config: Config, latents: int, *, written: bool = False) -> Cost:
+    """Return what either half of an autoencoder of films costs for a single picture, where latents are packed two by two."""
+    shape = {"block_out_channels": [int(config["base_dim"]) * factor for factor in config["dim_mult"]]}
+    return decoder_cost(shape | {"layers_per_block": config["num_res_blocks"]}, 4 * latents, written=written)
+
+
 def deep_autoencoder_cost(config: Config, latents: int, *, written: bool = False) -> Cost:
     """Return what either half of a deep-compression autoencoder costs: residual blocks on levels that halve."""
     del written

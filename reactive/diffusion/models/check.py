@@ -48,13 +48,18 @@ def list_models() -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = [
         {
             "name": "ember", "kind": "model", "family": "sd", "hub": "", "about": "the small model that ships with reactive",
-            "licence": "CC-BY-SA-4.0", "here": (EMBER / "model_index.json").is_file(),
+            "licence": "CC-BY-SA-4.0", "here": (EMBER / "model_index.json").is_file(), "native": 384, "steps": 1,
+            "card_gb": 0, "sell": "yes",
         }
     ]  # fmt: skip
     rows += [
         {
             "name": entry.name, "kind": entry.kind, "family": entry.family, "hub": entry.hub, "about": entry.about,
             "licence": entry.licence, "here": _is_here(entry),
+            **(
+                {"native": entry.native, "steps": entry.defaults.get("steps", 12), "card_gb": entry.card, "sell": entry.sell}
+                if entry.kind == "model" else {}
+            ),
         }
         for entry in ENTRIES
     ]  # fmt: skip

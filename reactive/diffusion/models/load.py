@@ -137,7 +137,7 @@ def load_model(
     chosen = sampling.guidance if guidance is None else guidance
     vae_format = autoencoder_dtype(parts.family.exact_autoencoder(modules["vae"].config), number_format)
     for part, module in modules.items():
-        if not part.startswith("tokenizer"):
+        if isinstance(module, torch.nn.Module):
             exact = vae_format if part == "vae" else number_format
             # text encoders wait on the host until there are prompts to embed
             at = torch.device("cpu") if part.startswith("text") and where.type in OWN_MEMORY else where

@@ -10,6 +10,7 @@ import torch
 
 from reactive.diffusion.backend.graphs import Compute, Graphs, NamedTensors
 from reactive.diffusion.models.families import Conditioning, Family, join
+from reactive.diffusion.models.large_texts import LargeTexts
 from reactive.diffusion.sampling.sampling import Sampling
 from reactive.diffusion.sampling.schedule import NoiseSchedule
 
@@ -46,6 +47,8 @@ class Model:
         Whether its networks are compiled by torch.compile.
     memory
         Class of its card's memory in GB, see `shapes`; 0 on the CPU.
+    texts
+        Text encoders the size of language models, which are loaded when prompts are embedded; None where they are among the parts.
     scheduler
         The configuration of its scheduler.
     notes
@@ -57,8 +60,6 @@ class Model:
     family: Family
     network: Any
     vae: Any
-    text_encoder: Any
-    tokenizer: Any
     sampling: Sampling
     guidance: float
     native_size: tuple[int, int]
@@ -66,6 +67,8 @@ class Model:
     device: torch.device
     dtype: torch.dtype
     vae_dtype: torch.dtype
+    text_encoder: Any = None
+    tokenizer: Any = None
     text_encoder_2: Any = None
     tokenizer_2: Any = None
     text_encoder_3: Any = None
@@ -75,6 +78,7 @@ class Model:
     graphs: Graphs | None = None
     compiled: bool = False
     memory: int = 0
+    texts: LargeTexts | None = None
     scheduler: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 

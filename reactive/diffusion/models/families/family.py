@@ -226,7 +226,8 @@ class Family:
     tells_guidance
         Whether the network is told its guidance, by its configuration, rather than evaluated twice.
     defaults
-        Steps, guidance and what else was published, by ``model_index.json``, the network's configuration and the model's name.
+        Steps, guidance and what else was published, by ``model_index.json``, the network's configuration and the model's name;
+        ``scheduler`` are changes of the scheduler's configuration.
     times
         Shares of strength 1's time at which N steps are taken, by the scheduler's configuration; None: as the scheduler says.
     shift
