@@ -163,7 +163,7 @@ def _resumed(case: Case, out: Path, pid: int, counter: Counter, what: str) -> It
     _, status = os.waitpid(pid, 0)
     before = counter.take(PICTURES)
     kept = len(read_journal(job_folder(out) / "journal")[0])
-    clip = make_clip(case.song, out, replace(case.settings, overwrite=False))
+    clip = make_clip(case.song, out, case.settings.changed(overwrite=False))
     lost = 0 if clip.already else max(0, before + counter.take(PICTURES) - case.pictures)
     ended = "killed" if os.WIFSIGNALED(status) else "was done"
     yield f"{what}: {ended} with {kept} records", case.same(clip.output), lost
@@ -305,7 +305,7 @@ def ray_seconds(case: Case, folder: Path, workers: int) -> tuple[float, list[flo
 
         out = folder / f"ray{workers}.mp4"
         clip = make_clip(
-            case.song, out, replace(case.settings, ray="local", workers=workers, overwrite=True), progress=progress,
+            case.song, out, case.settings.changed(ray="local", workers=workers, overwrite=True), progress=progress,
             rates=lambda each: shown.append(tuple(each)),
         )  # fmt: skip
     assert clip.job is not None
@@ -317,7 +317,7 @@ def ray_seconds(case: Case, folder: Path, workers: int) -> tuple[float, list[flo
 
 def chosen_settings(options: argparse.Namespace, folder: Path) -> Settings:
     """Return settings for the model: a short, coarse clip across the drop and the destruction that follows it."""
-    base = Settings(
+    base = Settings.of(
         model=options.model, device="cpu", threads=1, segment=SEGMENT, fps=Fraction(options.fps), start=options.start,
         duration=options.seconds, recipe=False,
     )  # fmt: skip

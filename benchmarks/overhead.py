@@ -176,7 +176,7 @@ def whole_job(frames: int) -> None:
     """Print how many frames a second a whole job makes on this processor, and what each needs of it."""
     import reactive.render.run as run
     from reactive import Settings, make_clip
-    from reactive.render.spec import ModelSpec
+    from reactive.render.settings import ModelSpec
     from reactive.timeline.file import save_timeline
 
     model = free_model(load_model("ember", dtype="float32"), SIZE)
@@ -193,7 +193,7 @@ def whole_job(frames: int) -> None:
         # nothing is loaded but the free networks
         original = ModelSpec.load
         ModelSpec.load = lambda self: model  # type: ignore[method-assign]
-        settings = Settings(
+        settings = Settings.of(
             timeline=folder / "timeline.json", device="cpu", size=(SIZE, SIZE), imagine_size=(SIZE, SIZE), pace=1.0,
             segment=SHOT, threads=default_threads(),
         )  # fmt: skip
@@ -210,10 +210,10 @@ def whole_job(frames: int) -> None:
             ModelSpec.load = original  # type: ignore[method-assign]
     cores = marks[-1] - marks[0]
     rate = clip.frames / clip.render_s
-    text = f"frames/s, encoded, judged and joined, {settings.threads} threads (bar {JOB_BAR:.0f} on two cores)"
+    text = f"frames/s, encoded, judged and joined, {settings.compute.threads} threads (bar {JOB_BAR:.0f} on two cores)"
     line("whole job", rate, text)
     line("  processor", 1000 * cores / clip.frames, "ms of one core a frame, of which x264 has most", digits=2)
-    line("  at best", settings.threads * clip.frames / cores, "frames/s if nothing else ran on these cores")
+    line("  at best", settings.compute.threads * clip.frames / cores, "frames/s if nothing else ran on these cores")
 
 
 def main(arguments: list[str]) -> None:

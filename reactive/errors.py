@@ -97,6 +97,10 @@ class ModelError(ReactiveError):
     """A model that isn't there or can't be used."""
 
 
+class SettingsError(ReactiveError):
+    """A choice that is not known, or whose value can't be."""
+
+
 class OutputError(ReactiveError):
     """A clip or report that can't be written."""
 

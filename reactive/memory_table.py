@@ -82,7 +82,7 @@ def needs_named(name: str) -> tuple[MemoryNeeds, tuple[int, int]]:
     ModelError
         If the model is neither here nor known by its name.
     """
-    folder, family, told = _described(name)
+    folder, family, told, native = _described(name)
     network, vae = (read_json(folder / part / "config.json", name) for part in (family.network, "vae"))
     vae_number = _EXACT if family.exact_autoencoder(vae) else _HALF
     encoders = [folder / part for part in family.parts if part.startswith("text_encoder")]
@@ -96,11 +96,11 @@ def needs_named(name: str) -> tuple[MemoryNeeds, tuple[int, int]]:
         text_numbers=sum(text_numbers(*text_shape(text)) for text in texts),
         cost=family.cost, decoding=family.decoding, encoding=family.encoding, tokens=family.text_batch * family.text_tokens,
     )  # fmt: skip
-    return needs, family.native(network, factor)
+    return needs, native or family.native(network, factor)
 
 
-def _described(name: str) -> tuple[Path, Family, float]:
-    """Return the folder whose configuration describes a model, its family, and the guidance that it asks for."""
+def _described(name: str) -> tuple[Path, Family, float, tuple[int, int] | None]:
+    """Return the folder whose configuration describes a model, its family, guidance, and native size if that is another."""
     entry = find_entry(name)
     if entry is not None and entry.kind != "model":
         raise ModelError(f"is a {entry.kind}, not a model", where=f"--model {name}", remedy="name a model")
@@ -110,17 +110,17 @@ def _described(name: str) -> tuple[Path, Family, float]:
         if entry is None:
             raise
         # the shipped configurations describe what is not here yet
-        family = family_named(entry.family)
-        return CONFIGS / (entry.config or family.single_files[0]), family, float(entry.defaults.get("guidance", 7.0))
+        family, guidance = family_named(entry.family), float(entry.defaults.get("guidance", 7.0))
+        return CONFIGS / (entry.config or family.single_files[0]), family, guidance, (entry.native, entry.native)
     from reactive.diffusion.models.check import check_model
 
     guidance = float(check_model(name)["guidance"])
     if found.is_file():
         header = read_header(found, name)
-        return CONFIGS / header.config, header.family, guidance
+        return CONFIGS / header.config, header.family, guidance, header.defaults.get("native")
     family = family_of(str(read_json(found / "model_index.json", name).get("_class_name"))) or FAMILIES[0]
     told = family.tells_guidance(read_json(found / family.network / "config.json", name))
-    return found, family, 1.0 if told else guidance
+    return found, family, 1.0 if told else guidance, None
 
 
 def _weights(kind: str, config: Config) -> int:

@@ -177,7 +177,7 @@ def test_a_signal_that_is_none_is_refused(
 def test_the_steps_make_the_frames_that_run_makes(
     folder: Path, analysis: reactive.Analysis, toy_model: Path, model: reactive.Model, tmp_path: Path
 ) -> None:
-    settings = reactive.Settings(
+    settings = reactive.Settings.of(
         preset=str(folder / "preset"), model=str(toy_model), steps=1, device="cpu", threads=1, batch=4, codec="ffv1",
         fps=Fraction(8), imagine_size=SIZE, size=(128, 96), seed=5,
     )  # fmt: skip

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, PlainSerializer
 
 from reactive.audio.analysis import Analysis
 from reactive.audio.cache import hear_once
@@ -22,9 +25,11 @@ from reactive.errors import GridError
 from reactive.media.identity import carry_over
 from reactive.media.sound import Track
 
+# files are stored by their full names, since a job may go on from another folder
+File = Annotated[Path, PlainSerializer(lambda path: str(path.absolute()), when_used="json")]
 
-@dataclass(frozen=True)
-class HearingOptions:
+
+class HearingOptions(BaseModel):
     """What a person adds to what is heard.
 
     Attributes
@@ -40,14 +45,16 @@ class HearingOptions:
     markers
         A MIDI or WAV file whose markers are the song's sections.
     settled, save
-        Whether `corrections` hold those kept before too, see `settle`, and whether they shall be kept once applied.
+        Whether `corrections` hold those kept before too, see `merge_saved`, and whether they are kept once applied.
     """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     corrections: Corrections = NO_CORRECTIONS
     forget: bool = False
-    stems: tuple[tuple[str, Path], ...] = ()
-    midi: Path | None = None
-    markers: Path | None = None
+    stems: tuple[tuple[str, File], ...] = ()
+    midi: File | None = None
+    markers: File | None = None
     settled: bool = False
     save: bool = False
 
@@ -65,7 +72,7 @@ class Heard:
 
 
 def merge_saved(track: Track, options: HearingOptions) -> tuple[HearingOptions, tuple[str, ...]]:
-    """Return wishes whose corrections are all that count, those kept for the song included, and what to tell of it."""
+    """Return options whose corrections include those kept for the song, and a sentence for its user if there is one."""
     if options.settled:
         return options, ()
     names = (track.path, track.sha256, track.file_sha256)
@@ -73,12 +80,13 @@ def merge_saved(track: Track, options: HearingOptions) -> tuple[HearingOptions, 
     if kept and (file := grid_file(*names)):
         note = carry_over(file, track)
     said = bool(options.corrections) or options.forget
-    merged = replace(options, corrections=merge_corrections(kept, options.corrections), settled=True, save=said)
+    corrections = merge_corrections(kept, options.corrections)
+    merged = options.model_copy(update={"corrections": corrections, "settled": True, "save": said})
     return merged, (note,) if note else ()
 
 
 def hear(song: str | os.PathLike[str], options: HearingOptions = DEFAULT_HEARING) -> Heard:
-    """Hear a song and apply what its user wishes; given corrections are kept beside the song.
+    """Hear a song and apply what its user adds; given corrections are kept beside the song.
 
     Raises
     ------

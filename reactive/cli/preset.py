@@ -205,7 +205,7 @@ def preset_try(
 
         # a trial is made anew each time, so its pieces are not kept
         with tempfile.TemporaryDirectory(prefix="reactive-try-") as room:
-            settings = Settings(
+            settings = Settings.of(
                 preset=name, seed=seed, model=model, steps=steps, duration=seconds, telling=True, overwrite=overwrite,
                 job=Path(room, "job"),
             )  # fmt: skip

@@ -6,7 +6,6 @@ import json
 import re
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +39,7 @@ from reactive.cli.common import (
     seed_option,
     shots_file,
     shots_option,
-    video_option,
+    video_options,
     weights_options,
     yield_processors,
 )
@@ -95,7 +94,7 @@ SUFFIXES = {
 @photo_options
 @macro_option
 @lyrics_option
-@video_option
+@video_options
 @background_option
 @click.option(
     "--imagine-rate",
@@ -172,7 +171,7 @@ def run(songs: tuple[str, ...], output: Path | None, as_json: bool, hearing: Cal
         chosen = [_settings(song, options) for song in songs]
     with errors(as_json):
         told = hearing()
-        chosen = [replace(settings, hearing=told) for settings in chosen]
+        chosen = [settings.changed(hearing=told) for settings in chosen]
     yield_processors()
     if len(songs) > 1 or options["out_dir"]:
         _album(songs, chosen, options, as_json)
@@ -206,8 +205,8 @@ def run(songs: tuple[str, ...], output: Path | None, as_json: bool, hearing: Cal
     if as_json:
         click.echo(json.dumps(summary))
         return
-    if settings.shots and not options["recipe_of"]:
-        click.echo(f"Single shots follow {printable(str(settings.shots))}.")
+    if settings.sources.shots and not options["recipe_of"]:
+        click.echo(f"Single shots follow {printable(str(settings.sources.shots))}.")
     if options["recipe_of"]:
         click.echo(
             printable(f"This may not be the very same clip: {', '.join(differs)}." if differs else "Made again.")
@@ -336,7 +335,7 @@ def _settings(song: str, options: dict[str, Any]) -> Any:
     decided = bool(options["timeline"] or options["take"])
     from reactive.render.settings import Settings
 
-    return Settings(
+    return Settings.of(
         preset=options["preset"],
         fps=frame_rate(options["fps"]),
         size=parse_size(options["size"], "--size") if options["size"] else None,

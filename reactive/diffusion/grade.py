@@ -147,10 +147,12 @@ def through_table(picture: torch.Tensor, setting: Setting) -> torch.Tensor:
 
 @cache
 def _kernel() -> Callable[..., None]:
-    """Return the compiled loop over pixels; numba comes with librosa, and is loaded only where colours are asked for."""
+    """Return the compiled loop over pixels; numba comes with librosa, and is loaded only where colours are asked for.
+
+    Compiling costs about a second, so the result is kept on disk, beside this file or in the user's cache.
+    """
     import numba
 
-    @numba.njit(nogil=True)
     def apply(source, result, table, cells, keys, whole, across):  # type: ignore[no-untyped-def]  # pragma: no cover
         half, stride, shift = np.uint64(HALF), np.uint64(0xFFFF), np.uint64(16)
         first_at, second_at, third_at = np.uint64(2 * FIELD + DIGITS), np.uint64(FIELD + DIGITS), np.uint64(DIGITS)
@@ -174,7 +176,12 @@ def _kernel() -> Callable[..., None]:
             )
             result[0, i], result[1, i], result[2, i] = value >> first_at, value >> second_at, value >> third_at
 
-    return cast(Callable[..., None], apply)
+    try:
+        compiled = numba.njit(nogil=True, cache=True)(apply)
+    except RuntimeError:
+        # neither this folder nor the user's cache can be written
+        compiled = numba.njit(nogil=True)(apply)
+    return cast(Callable[..., None], compiled)
 
 
 def on_card(picture: torch.Tensor, setting: Setting) -> torch.Tensor:

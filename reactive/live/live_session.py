@@ -10,7 +10,6 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -134,7 +133,7 @@ class LiveSession:
         studio, options = self.studio, self.studio.options
         return {
             "title": self.source.name, "live": True, "size": list(studio.size), "imagined": list(studio.imagined),
-            "model": Path(options.model).name or options.model, "steps": studio.model.steps, "draft": options.draft,
+            "model": options.model.title, "steps": studio.model.steps, "draft": options.draft,
             "controls": {
                 name: {"label": c.label, "rest": c.rest, "low": c.low, "high": c.high, "step": c.step, "meaning": c.meaning}
                 for name, c in CONTROLS.items()

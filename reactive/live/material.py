@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from fractions import Fraction
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -18,42 +18,25 @@ from reactive.diffusion.backend.shapes import shape_of
 from reactive.diffusion.grounds import Grounds, load_grounds
 from reactive.diffusion.imaginer import Imaginer
 from reactive.diffusion.models.conditioning import PromptBank
-from reactive.diffusion.models.load import Model, choose_device, default_threads, load_model
+from reactive.diffusion.models.load import Model, choose_device, default_threads
 from reactive.diffusion.scene import Sources, load_sources
 from reactive.errors import OutputError
 from reactive.live.grid import saved_grid
 from reactive.media.picture import parse_colour
 from reactive.media.sound import Track
+from reactive.render.footage import footage_of
+from reactive.render.settings import Settings
 from reactive.render.sizes import imagine_size, output_size
+from reactive.timeline.films import Footage
 from reactive.timeline.timeline import Timeline
 
 # an edit waits for the batch in flight, so live batches are small; pictures agree across shapes (see DESIGN, bits)
 LIVE_BATCH = {"cpu": 4, "cuda": 8}
 
 
-@dataclass(frozen=True)
-class PreviewOptions:
-    """How a preview is made; as `render.settings.Settings` has it. `draft` promises no equality with the final clip."""
+class PreviewOptions(Settings):
+    """The settings of a preview; a `draft` is smaller, and promises no equality with the final clip."""
 
-    preset: str = "loop-destroy"
-    fps: Fraction = Fraction(24)
-    size: tuple[int, int] | None = None
-    imagine_size: tuple[int, int] | None = None
-    model: str = "ember"
-    loras: tuple[str, ...] = ()
-    vae: str | None = None
-    steps: int | None = None
-    sampler: str | None = None
-    spacing: str | None = None
-    prediction: str | None = None
-    seed: int = 0
-    photos: tuple[Path, ...] = ()
-    videos: tuple[Path, ...] = ()
-    background: str = "black"
-    macros: Mapping[str, float] = field(default_factory=dict)
-    lyrics: Path | None = None
-    device: str = "auto"
-    threads: int = 0
     draft: bool = False
 
 
@@ -71,12 +54,17 @@ class Studio:
     @property
     def photo_names(self) -> tuple[str, ...]:
         """Base names of the photographs."""
-        return tuple(photo.name for photo in self.options.photos)
+        return tuple(photo.name for photo in self.options.sources.photos)
 
     @property
     def video_names(self) -> tuple[str, ...]:
         """Base names of the videos."""
-        return tuple(video.name for video in self.options.videos)
+        return tuple(video.name for video in self.options.sources.videos)
+
+    @cached_property
+    def footage(self) -> tuple[Footage | None, ...]:
+        """What moves in the videos."""
+        return footage_of(self.options.sources.videos)
 
 
 @dataclass
@@ -100,10 +88,10 @@ class SongMaterial(Studio):
         self.bank = PromptBank.extended(self.bank, self.model, timeline.prompts, timeline.negatives)
         shape = shape_of(self.model, *self.imagined)
         batch = self.batch or min(LIVE_BATCH.get(self.device, 4), shape.batch)
-        options = self.options
+        sources = self.options.sources
         grounds = load_grounds(
-            timeline, options.photos, options.videos, self.ground_folders, imagined=self.imagined, size=self.size,
-            background=parse_colour(options.background, where="--background"), like=self._grounds,
+            timeline, sources.photos, sources.videos, self.ground_folders, imagined=self.imagined, size=self.size,
+            background=parse_colour(sources.background, where="--background"), like=self._grounds,
         )  # fmt: skip
         self._grounds = grounds or self._grounds
         # one shot plays at a time, so its lane needs no neighbours
@@ -140,17 +128,13 @@ def load_studio(options: PreviewOptions, say: Callable[[str], None] = lambda wha
     ReactiveError
         For anything that is wrong with what was given.
     """
-    device = choose_device(options.device)
-    torch.set_num_threads(options.threads or default_threads())
-    say(f"loading {Path(options.model).name or options.model}")
-    words = {"sampler": options.sampler, "spacing": options.spacing, "prediction": options.prediction}
-    said = {name: word for name, word in words.items() if word}
-    model = load_model(
-        options.model, device=device, steps=options.steps, loras=options.loras, vae=options.vae, overrides=said
-    )
-    shape = options.size or (16, 9)
-    imagined = options.imagine_size or imagine_size(model.native_size, shape)
-    if options.draft and not options.imagine_size:
+    device = choose_device(options.model.device)
+    torch.set_num_threads(options.compute.threads or default_threads())
+    say(f"loading {options.model.title}")
+    model = options.model.changed(device=device).load()
+    output, given = options.output, options.sources
+    imagined = output.imagine_size or imagine_size(model.native_size, output.size or (16, 9))
+    if options.draft and not output.imagine_size:
         imagined = _halved(imagined, model.vae_scale_factor)
     step = model.step
     for side in imagined:
@@ -160,11 +144,11 @@ def load_studio(options: PreviewOptions, say: Callable[[str], None] = lambda wha
                 where="--imagine-size",
                 remedy=f"use {imagined[0] // step * step}x{imagined[1] // step * step}",
             )
-    if options.photos or options.videos:
+    if given.photos or given.videos:
         say("reading photographs and videos")
-    colour = parse_colour(options.background, where="--background")
-    sources = load_sources(options.photos, options.videos, size=imagined, background=colour)
-    size = options.size or output_size(imagined)
+    colour = parse_colour(given.background, where="--background")
+    sources = load_sources(given.photos, given.videos, size=imagined, background=colour)
+    size = output.size or output_size(imagined)
     return Studio(options, model, sources, size, imagined, device)
 
 

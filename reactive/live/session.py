@@ -85,7 +85,7 @@ class Session:
             file = open_preset(given, option="--with" if checked else "--preset")
             name = given if given not in self.loaded else f"{given} ({len(self.loaded)})"
             checked[name] = file.preset
-            self.lyrics[name] = lyrics_of(file, material.options.lyrics)
+            self.lyrics[name] = lyrics_of(file, material.options.sources.lyrics)
             self.loaded[name] = LoadedPreset(file.path, file.text)
         self.first = next(iter(checked))
         self.stage = self._stage(checked)
@@ -102,7 +102,9 @@ class Session:
         options = self.material.options
         return Stage(
             self.material.analysis, self.material.track.samples, options.fps, options.seed, presets,
-            self.material.photo_names, self.material.video_names, self.lyrics, self.macros, picture_chooser(options.photos),
+            self.material.photo_names, self.material.video_names, self.lyrics, self.macros,
+            picture_chooser(options.sources.photos, options.sources.videos),
+            self.material.footage,
         )  # fmt: skip
 
     # -- what the pages are told ---------------------------------------------------------------------------------------
@@ -115,7 +117,7 @@ class Session:
             "fps": [options.fps.numerator, options.fps.denominator],
             "size": list(material.size),
             "imagined": list(material.imagined),
-            "model": Path(options.model).name or options.model,
+            "model": options.model.title,
             "steps": material.model.steps,
             "draft": options.draft,
             "controls": {

@@ -29,6 +29,8 @@ _BACK = 0.1
 _LEAP = 10.0
 # so many damaged packets in a row are the end of a file
 _DAMAGED = 64
+# so many packets in a row that can't be decoded, to the end, are of another codec
+_OTHER_CODEC = 8
 # streams begin together if no more lies between, in seconds: the rounding of containers that count milliseconds
 _TOGETHER = Fraction(2, 1000)
 # sound before the first picture is no more than an encoder's silence up to so many seconds
@@ -124,12 +126,58 @@ def clocked_packets(container: Any, stream: Any, clock: Clock, position: int = 0
         yield packet
 
 
-def decoded_frames(packets: Iterator[Any], context: Any = None) -> Iterator[Any]:
-    """Yield what can be decoded of packets, by their own decoder or another; damaged ones are skipped, as players do."""
+@dataclass
+class Damage:
+    """What of a stream could not be decoded.
+
+    Attributes
+    ----------
+    codec, recorded
+        Its codec, by FFmpeg's name, and whether its container may change that midway.
+    seconds
+        How much there was of it.
+    last, last_seconds
+        How many packets at the very end, and how much they hold.
+    last_good
+        At which byte the last packet that was decoded stands.
+    """
+
+    codec: str = ""
+    recorded: bool = False
+    seconds: float = 0.0
+    last: int = 0
+    last_seconds: float = 0.0
+    last_good: int = 0
+
+    @property
+    def is_other_codec(self) -> bool:
+        """Return whether nothing could be decoded from some point on, as if another codec went on there."""
+        return self.recorded and self.last >= _OTHER_CODEC
+
+    def note(self, packet: Any, decoded: bool) -> None:
+        """Count a packet."""
+        if decoded:
+            self.last, self.last_seconds = 0, 0.0
+            self.last_good = packet.pos if packet.pos is not None else self.last_good
+            return
+        seconds = float((packet.duration or 0) * (packet.time_base or 0))
+        self.seconds += seconds
+        self.last, self.last_seconds = self.last + 1, self.last_seconds + seconds
+
+
+def decoded_frames(packets: Iterator[Any], context: Any = None, damage: Damage | None = None) -> Iterator[Any]:
+    """Yield what can be decoded of packets, by their own decoder or another; damaged ones are skipped, as players do.
+
+    `damage` is filled with what was skipped.
+    """
     for packet in packets:
         try:
             frames = context.decode(packet) if context is not None else packet.decode()
+            if damage is not None and packet.size:
+                damage.note(packet, decoded=True)
         except av.error.InvalidDataError:
+            if damage is not None:
+                damage.note(packet, decoded=False)
             continue
         except (av.error.FFmpegError, OSError, ValueError):
             return

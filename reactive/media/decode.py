@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, cast
 
@@ -21,8 +22,8 @@ import soundfile
 
 from reactive.errors import MediaError
 from reactive.media.channels import Layout, layout_of, usual_layout
-from reactive.media.clock import Clock, begin_again, clocked_packets, decoded_frames, read_clock, sound_stream
-from reactive.media.ogg import ogg_links
+from reactive.media.clock import Clock, Damage, begin_again, clocked_packets, decoded_frames, read_clock, sound_stream
+from reactive.media.joined import holds_several_flacs, joined_links
 from reactive.media.riff import sized_wav
 from reactive.media.safe import open_container
 from reactive.media.slices import FileSlices
@@ -31,6 +32,12 @@ from reactive.media.slices import FileSlices
 BLOCK = 1 << 15
 RATES = (1_000, 768_000)
 MAX_CHANNELS = 256
+# FFmpeg's names of containers whose sound may go on by another codec, as recordings of television do
+_RECORDED = ("mpegts", "mpeg")
+# with so many bytes left a FLAC holds more than its header says; less are tags
+_UNREAD = 1 << 15
+# so much that can't be decoded is worth a word, in seconds
+_DAMAGED = 0.5
 # FFmpeg's names of what has its length in a header; for others it guesses by the bit rate
 _PROMISING = ("mov", "flac", "wav", "w64", "aiff", "caf", "ape", "tta", "wv")
 # libsndfile's number for a length that the header does not know
@@ -78,7 +85,7 @@ class DecodeReport:
 
 
 def choose_reader(path: Path) -> str:
-    """Return which way a file is read: ``soundfile``, ``ogg`` (several streams in a row) or ``av``.
+    """Return which way a file is read: ``soundfile``, ``links`` (several files in a row) or ``av``.
 
     Raises
     ------
@@ -86,12 +93,13 @@ def choose_reader(path: Path) -> str:
         If no library recognises it, or it has no sound.
     """
     if not _is_mpeg(path):
-        if len(ogg_links(path)) > 1:
-            return "ogg"
+        if len(joined_links(path)) > 1:
+            return "links"
         try:
             with _open_soundfile(path) as handle:
                 # what each of many channels is, only FFmpeg tells, but for Ogg's own order
-                if (handle.channels <= 2 or _in_vorbis_order(handle)) and handle.frames < _UNKNOWN_LENGTH:
+                plain = handle.channels <= 2 or _in_vorbis_order(handle)
+                if plain and 0 < handle.frames < _UNKNOWN_LENGTH and not holds_several_flacs(path):
                     return "soundfile"
         except (soundfile.LibsndfileError, TypeError):
             pass
@@ -122,10 +130,10 @@ def chunks(path: Path, reader: str, report: DecodeReport | None = None) -> Itera
     if reader == "soundfile":
         yield from _by_soundfile(lambda: _open_soundfile(path), report)
         return
-    if reader == "ogg":
+    if reader == "links":
         yield from _by_links(path, report)
         return
-    yield from _gathered(_by_ffmpeg(lambda: open_container(path), read_clock(path), report))
+    yield from _gathered(_whole(path, report))
 
 
 def _is_mpeg(path: Path) -> bool:
@@ -171,6 +179,13 @@ class _Handle(AbstractContextManager[Any]):
             raw.close()
             raise
 
+    def unread(self) -> int:
+        """Return how many bytes behind the decoder's place there are."""
+        place = self.raw.tell()
+        rest = self.raw.seek(0, io.SEEK_END) - place
+        self.raw.seek(place)
+        return rest
+
     def __enter__(self) -> Any:
         """Return the reader."""
         return self.sound
@@ -200,12 +215,13 @@ def _by_soundfile(opened: Callable[[], _Handle], report: DecodeReport) -> Iterat
         count = 0
         while True:
             try:
-                block = handle.read(BLOCK, dtype="float32", always_2d=True)
+                # a place of its own for each block spares python-soundfile some looking around
+                block = handle.read(out=np.empty((BLOCK, handle.channels), np.float32))
             except soundfile.LibsndfileError:
                 # a file cut short: what could be read is the song
                 block = np.zeros((0, 1), np.float32)
             if not len(block):
-                report.broke_off |= count < handle.frames
+                report.broke_off |= count < handle.frames or (handle.format == "FLAC" and reader.unread() > _UNREAD)
                 return
             count += len(block)
             yield Chunk(block if order is None else block[:, order], handle.samplerate, layout)
@@ -216,8 +232,8 @@ def _in_vorbis_order(handle: Any) -> bool:
 
 
 def _by_links(path: Path, report: DecodeReport) -> Iterator[Chunk]:
-    """Yield the streams of a chained Ogg one after the other."""
-    links = ogg_links(path)
+    """Yield the sound of files in a row one after the other."""
+    links = joined_links(path)
     lost: list[int] = []
     for number, link in enumerate(links, 1):
         found = False
@@ -228,7 +244,7 @@ def _by_links(path: Path, report: DecodeReport) -> Iterator[Chunk]:
             lost.append(number)
     if lost:
         report.notes.append(
-            f"Part {', '.join(map(str, lost))} of {len(links)} of the Ogg file can't be read and is left out."
+            f"Part {', '.join(map(str, lost))} of {len(links)} of the file can't be read and is left out."
         )
 
 
@@ -250,8 +266,34 @@ def _one_link(path: Path, link: tuple[int, int], report: DecodeReport) -> Iterat
         return
 
 
+def _whole(path: Path, report: DecodeReport) -> Iterator[Chunk]:
+    """Yield short pieces of a file's sound, also of what goes on by another codec, as recordings of television may."""
+    clock, first, lost = read_clock(path), 0, 0.0
+    while True:
+        damage = Damage()
+        part = (first, path.stat().st_size) if first else None
+        yield from _by_ffmpeg(partial(open_container, path, part=part), clock, report, damage)
+        first, clock = first + damage.last_good + 1, Clock(timed=True)
+        if not damage.is_other_codec or _codec_from(path, first) in ("", damage.codec):
+            break
+        lost += damage.seconds - damage.last_seconds
+    lost += damage.seconds
+    if lost > _DAMAGED:
+        report.notes.append(f"About {lost:.1f} s of its sound can't be decoded and are left out.")
+
+
+def _codec_from(path: Path, first: int) -> str:
+    """Return FFmpeg's name of the codec of the sound from a byte on; empty if there is none."""
+    try:
+        with open_container(path, part=(first, path.stat().st_size)) as container:
+            sound = sound_stream(container)
+            return sound.codec_context.name if sound is not None else ""
+    except MediaError:
+        return ""
+
+
 def _by_ffmpeg(
-    opened: Callable[[], AbstractContextManager[Any]], clock: Clock, report: DecodeReport
+    opened: Callable[[], AbstractContextManager[Any]], clock: Clock, report: DecodeReport, damage: Damage | None = None
 ) -> Iterator[Chunk]:
     """Yield short pieces of the first sound stream, with silence for its holes."""
     with opened() as container:
@@ -261,7 +303,10 @@ def _by_ffmpeg(
         stream.codec_context.thread_type = "AUTO"
         if stream.duration and stream.time_base and container.format.name.split(",")[0] in _PROMISING:
             report.promised = float(stream.duration * stream.time_base)
-        frames = _pieces(decoded_frames(clocked_packets(container, stream, clock)))
+        if damage is not None:
+            damage.codec = stream.codec_context.name
+            damage.recorded = container.format.name in _RECORDED
+        frames = _pieces(decoded_frames(clocked_packets(container, stream, clock), damage=damage))
         if clock.timed:
             yield from _in_time(frames, clock, report)
         else:

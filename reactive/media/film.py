@@ -28,6 +28,7 @@ from reactive.media.clock import (
     read_clock,
     sound_stream,
 )
+from reactive.media.joined import joined_links
 from reactive.media.safe import open_container, regular_file
 
 MAX_PIXELS = 64_000_000
@@ -106,7 +107,11 @@ class Film:
     @property
     def notes(self) -> tuple[str, ...]:
         """What its user should be told (whole sentences)."""
-        return (f"{self.path.name}: {begin_again(self.clock.joins)}",) if self.clock.joins else ()
+        if self.clock.joins:
+            return (f"{self.path.name}: {begin_again(self.clock.joins)}",)
+        if (links := len(joined_links(self.path))) > 1:
+            return (f"{self.path.name}: It is {links} files in a row; the pictures of the first are shown.",)
+        return ()
 
     def nearest(self, seconds: Fraction) -> int:
         """Return the number of the picture whose time, counted from second 0, is nearest; halfway: the later."""

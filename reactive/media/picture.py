@@ -16,6 +16,7 @@ from PIL import Image, ImageCms, ImageColor, ImageOps, UnidentifiedImageError
 
 from reactive.errors import MediaError
 from reactive.media.safe import regular_file
+from reactive.media.tiff import eight_bits, is_tiff, read_deep_tiff
 
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "AVIF", "HEIF")
 MAX_PIXELS = 250_000_000
@@ -27,8 +28,6 @@ _FFMPEG_READS = ("1", "L", "LA", "P", "RGB", "RGBA")
 _REDUCED = ("L", "LA", "RGB", "RGBA", "CMYK", "YCbCr", "I", "F")
 # brands of the ISO base media format whose pictures are HEIC (ISO/IEC 23008-12, B.4)
 _HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
-# light beyond white, as float pictures may hold it, goes up to about here; beyond, 8 or 16 bits were written as floats
-_BRIGHTEST = 16.0
 BLACK = (0, 0, 0)
 # Pillow's own limit is a global one
 _limit = threading.Lock()
@@ -115,7 +114,8 @@ def opened(path: str | os.PathLike[str]) -> Iterator[Image.Image]:
                     raise MediaError(
                         f"has {image.width}x{image.height} pixels", where=str(path), remedy="scale it down first"
                     )
-                yield image
+                deep = read_deep_tiff(checked) if image.mode.startswith(("I", "F")) and is_tiff(checked) else None
+                yield image if deep is None else deep
     except UnidentifiedImageError:
         raise MediaError(
             "is a HEIC picture that can't be read" if heic else "is not a picture that can be read",
@@ -134,6 +134,11 @@ def _open(path: Path) -> Image.Image:
         try:
             # only the header is read here, and the size is checked next
             return Image.open(path, formats=FORMATS if "HEIF" in Image.OPEN else FORMATS[:-1])
+        except UnidentifiedImageError:
+            deep = read_deep_tiff(path) if is_tiff(path) else None
+            if deep is None:
+                raise
+            return deep
         finally:
             Image.MAX_IMAGE_PIXELS = before
 
@@ -209,18 +214,7 @@ def _shallow(image: Image.Image) -> Image.Image:
     """Return a picture with 8 bits a channel; 16 bits and floats of grey, which Pillow would clip, by their own range."""
     if not image.mode.startswith(("I", "F")):
         return image
-    deep = np.nan_to_num(np.asarray(image, np.float64))
-    top = float(deep.max(initial=0.0))
-    if image.mode.startswith("I;16"):
-        full = 65535.0
-    elif image.mode == "F":
-        full = next(
-            (limit for limit, most in ((1.0, _BRIGHTEST), (255.0, 255.0), (65535.0, 65535.0)) if top <= most), top
-        )
-    else:
-        # 32 bits of which 16 are used, or all
-        full = 65535.0 if top <= 65535 else 2.0**31 - 1
-    return Image.fromarray(np.clip(deep * (255 / full), 0, 255).round().astype(np.uint8))
+    return Image.fromarray(eight_bits(np.asarray(image)))
 
 
 def _srgb(image: Image.Image, background: tuple[int, int, int]) -> Image.Image:

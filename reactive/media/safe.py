@@ -28,6 +28,8 @@ DEMUXERS = (
     "gif,webp_pipe,dsf,voc"
 )
 MAX_STREAMS = 64
+# what an MP4 or MOV begins with
+_FIRST_BOXES = (b"ftyp", b"wide", b"mdat", b"free", b"skip")
 _URL = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]+:(//|[^\\/])")
 _TAG = re.compile(r"<\s*[/!?A-Za-z]")
 # these turn the direction of writing, so a name can be made to look like another
@@ -118,6 +120,21 @@ def fault_of(text: str, *, keep: str = "") -> str | None:
     return "holds HTML" if _TAG.search(text) else None
 
 
+def _lacks_index(path: Path) -> bool:
+    """Return whether an MP4 or MOV file ends before the box that says where its sound and pictures lie."""
+    size, at = path.stat().st_size, 0
+    with path.open("rb") as raw:
+        while at < size:
+            raw.seek(at)
+            head = raw.read(16)
+            length, kind = int.from_bytes(head[:4], "big"), head[4:8]
+            length = int.from_bytes(head[8:16], "big") if length == 1 else length
+            if (at == 0 and kind not in _FIRST_BOXES) or kind == b"moov" or length < 8:
+                return False
+            at += length
+    return size > 0
+
+
 @contextmanager
 def open_container(
     path: Path,
@@ -145,6 +162,12 @@ def open_container(
         try:
             container = av.open(handle, mode="r", options={"format_whitelist": DEMUXERS, "protocol_whitelist": ""})
         except (av.error.FFmpegError, ValueError, OSError):
+            if part is None and _lacks_index(checked):
+                raise MediaError(
+                    "is cut short: the index that MP4 keeps at its end is missing",
+                    where=str(path),
+                    remedy="copy or download it again",
+                ) from None
             raise MediaError(f"is not a {kind} file that can be read", where=str(path), remedy=remedy) from None
         with container:
             if len(container.streams) > MAX_STREAMS:

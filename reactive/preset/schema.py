@@ -165,6 +165,19 @@ class Ground(Strict):
     )
 
 
+class Film(Strict):
+    """How films run that are not as long as the song: each shot begins at a place of its own, and runs on from there."""
+
+    rate: Expression = Field(
+        "1", description="seconds of the film a second: 0 holds it, 0.5 slows it, -1 runs it backwards"
+    )
+    jump: Expression = Field(
+        "0",
+        description="seconds that the film jumps in this frame: `-0.5 * gate(kick, 0.5)` throws it back on each kick",
+    )
+    again: Length | None = Field(None, description="after how many bars or beats a shot begins again; default: never")
+
+
 # how an entry, a pin or a list says that there is no ground, and that the library shall choose one
 NO_GROUND, MATCH = "none", "match"
 
@@ -219,6 +232,7 @@ class Phase(Strict):
     lens: Lens | None = Field(None, description="the lens in this phase, whole")
     camera: Camera | None = Field(None, description="the camera in this phase, whole")
     colour: Colour | None = Field(None, description="the colours in this phase, whole")
+    film: Film | None = Field(None, description="how films run in this phase, whole")
     source: Source = Field(Source(), description="which photographs and videos are fed in, and when they change")
     ground: Ground | None = Field(None, description="the ground in this phase, whole")
 
@@ -328,6 +342,7 @@ class Preset(Strict):
     lens: Lens = Field(Lens(), description="the lens where a phase has none of its own")
     camera: Camera = Field(Camera(), description="the camera where a phase has none of its own")
     colour: Colour = Field(Colour(), description="the colours where a phase has none of its own")
+    film: Film = Field(Film(), description="how films run where a phase does not say")
     ground: Ground | None = Field(None, description="what lies beneath the pictures where a phase does not say")
     feedback: Feedback = Field(Feedback(), description="how a picture is fed back")
     loop: bool = Field(True, description="the walk closes on itself at the end of each round of the phases")

@@ -95,6 +95,7 @@ FUNCTIONS: dict[str, Function] = {
     "smooth": Function((1, 1), ("seconds",), (0.5,), "averaged around each frame, without delay"),
     "decay": Function((1, 1), ("seconds",), (0.2,), "each peak falls to a tenth in so many seconds"),
     "swell": Function((1, 1), ("seconds",), (0.5,), "each peak is approached over so many seconds before it comes"),
+    "hold": Function((1, 1), ("seed",), (0.0,), "a random value in 0..1 that jumps with each hit and holds between"),
     "lfo": Function((0, 0), ("bars", "shift"), (1.0, 0.0), "a sine from 0 to 1, one turn in so many bars"),
     "triangle": Function((0, 0), ("bars", "shift"), (1.0, 0.0), "a triangle from 0 to 1, one turn in so many bars"),
     "saw": Function((0, 0), ("bars", "shift"), (1.0, 0.0), "a ramp from 0 to 1 over so many bars, then from 0 again"),

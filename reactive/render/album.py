@@ -65,8 +65,8 @@ def _reported(problem: Exception, song: str, out: Path) -> ReactiveError:
 
 
 def _cluster(settings: Settings) -> AbstractContextManager[None]:
-    if settings.ray is None:
+    if settings.compute.ray is None:
         return nullcontext()
     from reactive.render.workers.cluster import cluster
 
-    return cluster(settings.ray, room=max(1, settings.workers) * max(1, settings.threads))
+    return cluster(settings.compute.ray, room=max(1, settings.compute.workers) * max(1, settings.compute.threads))

@@ -60,7 +60,7 @@ def write_clips(
         marks = overlay_marks(settings, inputs, timeline, resolved.analysis, size)
         if marks:
             pieces = overlay_pieces(pieces, marks, first=first, fps=timeline.fps, size=size, codec=codec)
-        if settings.flash_safe:
+        if settings.output.flash_safe:
             pieces, count = limit_pieces(pieces, fps=timeline.fps, size=size, codec=codec)
             held = max(held, count)
         join(
@@ -79,13 +79,13 @@ def title_notes(
     settings: Settings, inputs: RenderInputs, timeline: Timeline, analysis: Analysis | None, frames: tuple[int, int]
 ) -> list[str]:
     """Return a sentence if a title was given and none of the frames [first, last) shows it."""
-    if not settings.title:
+    if not settings.overlay.title:
         return []
     if analysis is None:
         return ["An edited timeline brings no titles, so --title changes nothing."]
     overlay = inputs.preset.preset.overlay if inputs.preset else Overlay()
     bare = {caption.text for caption in captions_of(overlay, timeline, analysis)}
-    captions = captions_of(overlay, timeline, analysis, title=settings.title)
+    captions = captions_of(overlay, timeline, analysis, title=settings.overlay.title)
     shown = [(caption.start, caption.end) for caption in captions if caption.text not in bare]
     start, end = (float(frame_time(frame, timeline.fps)) for frame in frames)
     if any(one < end and other > start for one, other in shown):
@@ -106,10 +106,12 @@ def overlay_marks(
     overlay, folder = Overlay(), None
     if inputs.preset:
         overlay, folder = inputs.preset.preset.overlay, inputs.preset.path.parent
-    if settings.show_lyrics:
+    if settings.overlay.show_lyrics:
         overlay = overlay.model_copy(update={"lyrics": True})
-    captions = captions_of(overlay, timeline, analysis, title=settings.title, lyrics=inputs.lines) if analysis else []
-    logo = settings.logo or (folder / overlay.logo if folder and overlay.logo else None)
+    captions = (
+        captions_of(overlay, timeline, analysis, title=settings.overlay.title, lyrics=inputs.lines) if analysis else []
+    )
+    logo = settings.overlay.logo or (folder / overlay.logo if folder and overlay.logo else None)
     font = folder / overlay.font if folder and overlay.font else None
     if not captions and not logo:
         return []

@@ -11,12 +11,12 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from reactive.errors import MediaError, OutputError
+from reactive.errors import MediaError, OutputError, SettingsError
 from reactive.files import hash_file
 from reactive.media.safe import regular_file
 from reactive.media.sound import open_track
 from reactive.render.clip import Clip
-from reactive.render.request import segments_done, settings_from
+from reactive.render.request import segments_done
 from reactive.render.run import make_clip
 from reactive.render.settings import Progress, Rates, Settings
 from reactive.render.store.given import Places, find_file, found_again
@@ -146,18 +146,27 @@ def resume_job(
     places = Places(before, folder.parent, tuple(place.absolute() for place in look_in))
     found = song or _find_song(manifest, places)
     _check_song(found, manifest)
-    moved, notes = found_again(manifest["settings"], manifest.get("files", {}), places)
-    settings = settings_from(moved, Settings)
-    if "lanes" not in manifest["settings"]:
-        # begun before lanes had a shape of their own
-        settings = replace(settings, lanes=-1)
+    moved, notes = found_again(stored_settings(manifest), manifest.get("files", {}), places)
+    try:
+        settings = Settings.from_data(moved)
+    except SettingsError:
+        raise OutputError(
+            "holds settings that can't be used here", where=str(folder), remedy="update reactive-clip, or begin it anew"
+        ) from None
     out = Path(manifest["out"])
     # a clip that stood beside its job stands beside it now
     if job_folder(folder.with_name(out.name)) == folder:
         out = folder.with_name(out.name)
-    settings = replace(settings, job=folder, mixed=mixed, ray=ray, workers=workers)
+    settings = settings.changed(job=folder, mixed=mixed, ray=ray, workers=workers)
     clip = make_clip(found, out, settings, progress=progress, rates=rates)
     return replace(clip, notes=(*notes, *clip.notes))
+
+
+def stored_settings(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a manifest's settings by the names of today, those that this version does not know left out."""
+    # what older versions called it; and a job begun before lanes had a shape of their own goes on as it was
+    older = {"hearing": manifest["settings"].get("wishes", {}), "lanes": -1}
+    return {name: value for name, value in (older | manifest["settings"]).items() if name in Settings.names()}
 
 
 def _find_song(manifest: Mapping[str, Any], places: Places) -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from reactive.diffusion.models.model import Model
@@ -14,10 +14,10 @@ from reactive.render.pace import job_pace
 from reactive.render.plan import make_plan, segment_frames
 from reactive.render.recipe import Recipe, make_recipe
 from reactive.render.request import RenderRequest
-from reactive.render.resolve import ResolvedTimeline, frame_range, negatives_of
-from reactive.render.settings import Settings
+from reactive.render.resolve import ResolvedTimeline, negatives_of
+from reactive.render.settings import ModelSpec, Settings
 from reactive.render.sizes import clip_sizes, composed_size, shaped_size
-from reactive.render.spec import ModelSpec, RenderSpec
+from reactive.render.spec import RenderSpec
 from reactive.render.store.batch_shape import job_shape, model_notes
 from reactive.render.store.cache_keys import cache_key_inputs, hash_path, picture_keys
 from reactive.render.store.job import Job
@@ -25,36 +25,19 @@ from reactive.render.store.segments import SegmentStore
 from reactive.render.workers.lane_count import lane_lengths, lanes_for
 from reactive.render.workers.segment_renderer import expected_rate
 from reactive.sources.ground import GroundFile, ground_files
+from reactive.timeline.excerpt import excerpt_frames
 from reactive.timeline.timeline import Timeline
-from reactive.video.codec import video_codec
-from reactive.video.upscale import Upscaling
 
 
 @dataclass(frozen=True)
 class PreparedRender:
-    """All that an executor needs, the books that it fills, the recipe that the clip shall carry, and notes for the user."""
+    """All that an executor needs, the segments that it fills, the recipe that the clip carries, and notes for the user."""
 
     model_spec: ModelSpec
     spec: RenderSpec
     segments: SegmentStore
     recipe: Recipe | None
     notes: tuple[str, ...]
-
-
-def model_spec_of(settings: Settings, device: str) -> ModelSpec:
-    """Return how the model is loaded."""
-    said = (("sampler", settings.sampler), ("spacing", settings.spacing), ("prediction", settings.prediction))
-    return ModelSpec(
-        settings.model,
-        device,
-        settings.steps,
-        settings.guidance,
-        settings.loras,
-        settings.vae,
-        settings.dtype,
-        settings.compile,
-        tuple((option, value) for option, value in said if value),
-    )
 
 
 def chosen_range(resolved: ResolvedTimeline, settings: Settings) -> tuple[int, int]:
@@ -65,7 +48,7 @@ def chosen_range(resolved: ResolvedTimeline, settings: Settings) -> tuple[int, i
     ReactiveError
         If the excerpt is not within the song.
     """
-    return frame_range(resolved.timeline, resolved.track, replace(settings, start=resolved.start))
+    return excerpt_frames(resolved.timeline, resolved.start, settings.duration, lasts=resolved.track.duration)
 
 
 def prepare_render(
@@ -90,38 +73,38 @@ def prepare_render(
         If a size can't be, or the disk fails.
     """
     timeline, device = resolved.timeline, model.device.type
-    upscaling = Upscaling(settings.upscale, settings.upscaler)
-    imagined, size = clip_sizes(model, size=settings.size, imagined=settings.imagine_size, upscale=upscaling.factor)
-    shape = job_shape(job, model, imagined, request.environment, batch=settings.batch, slices=settings.slices)
+    output, compute = settings.output, settings.compute
+    imagined, size = clip_sizes(model, size=output.size, imagined=output.imagine_size, upscale=output.upscale)
+    shape = job_shape(job, model, imagined, request.environment, batch=compute.batch, slices=compute.slices)
     batch = shape.batch
-    if settings.lanes < 0:
+    if compute.lanes < 0:
         lanes = batch
     else:
-        lanes = min(settings.lanes, batch) or lanes_for(lane_lengths(timeline), batch=batch, device=device)
-    longest = settings.segment or segment_frames(timeline, expected_rate(model, imagined))
+        lanes = min(compute.lanes, batch) or lanes_for(lane_lengths(timeline), batch=batch, device=device)
+    longest = compute.segment or segment_frames(timeline, expected_rate(model, imagined))
     plan = make_plan(timeline, first=frames[0], last=frames[1], longest=longest)
-    codec = video_codec(settings.codec, speed=settings.speed, crf=settings.crf)
-    colour = parse_colour(settings.background, where="--background")
-    walk, notes = job_pace(job, model, settings.pace, imagined=imagined)
+    codec = settings.encoding.chosen
+    colour = parse_colour(settings.sources.background, where="--background")
+    walk, notes = job_pace(job, model, compute.pace, imagined=imagined)
     sizes = [size, *(shaped_size(size, wanted) for wanted in shapes)]
     grounds = _ground_files(timeline, settings, inputs)
     spec = RenderSpec(
         job.folder.absolute(), timeline, negatives_of(timeline, settings.negative), imagined, batch, threads, inputs.photos,
-        settings.videos, codec, settings.imagine_rate, resolved.black, upscaling, walk, shape.slices, lanes, colour,
-        grounds, composed_size(imagined, sizes), settings.lut,
+        settings.sources.videos, codec, output.imagine_rate, resolved.black, output.upscaling, walk, shape.slices, lanes, colour,
+        grounds, composed_size(imagined, sizes), settings.colours.lut,
     )  # fmt: skip
-    named = [file.path for file in grounds[len(inputs.photos) + len(settings.videos) :]]
-    files = (*inputs.photos, *settings.videos, *named)
+    named = [file.path for file in grounds[len(inputs.photos) + len(settings.sources.videos) :]]
+    files = (*inputs.photos, *settings.sources.videos, *named)
     hashes = {file: hash_path(file) for file in files}
     # pieces made over black keep the names that they had before there was another colour
-    under = "" if colour == BLACK else f" over {settings.background}"
+    under = "" if colour == BLACK else f" over {settings.sources.background}"
     contents = {number: hashes[file] + under for number, file in enumerate(files)}
     keys = picture_keys(plan, spec.visible_timeline(), cache_key_inputs(model, spec, request.environment), contents)
     numbers = str(model.dtype).removeprefix("torch.")
     recipe = None
-    if settings.recipe and not settings.take:
-        made = replace(
-            settings, size=size, imagine_size=imagined, steps=model.steps, device=device, batch=batch, slices=shape.slices,
+    if output.recipe and not settings.sources.take:
+        made = settings.changed(
+            size=size, imagine_size=imagined, steps=model.steps, device=device, batch=batch, slices=shape.slices,
             threads=threads, sampler=model.sampling.sampler, prediction=model.prediction,
             segment=longest, start=resolved.start, pace=walk, lanes=lanes, dtype=numbers,
         )  # fmt: skip
@@ -129,11 +112,11 @@ def prepare_render(
             made, song=song, track=resolved.track, timeline=timeline, model=model, inputs=inputs, hashes=hashes,
             grounds=named,
         )  # fmt: skip
-    segments = SegmentStore(job, plan, keys, sizes, timeline.fps, codec, upscaling)
+    segments = SegmentStore(job, plan, keys, sizes, timeline.fps, codec, output.upscaling)
     by_rule = {"batch": batch, "lanes": lanes, "dtype": numbers}
     job.set_manifest(request.manifest(song, outs[0], plan, by_rule, folder=job.folder))
     # workers of other kinds must not choose another number format
-    model_spec = replace(model_spec_of(settings, device), dtype=numbers)
+    model_spec = settings.model.changed(device=device, dtype=numbers)
     return PreparedRender(model_spec, spec, segments, recipe, (*model_notes(model, imagined), *notes))
 
 
@@ -141,10 +124,10 @@ def _ground_files(timeline: Timeline, settings: Settings, inputs: RenderInputs) 
     """Return the files of grounds by their numbers; none where no frame shows one."""
     if not (timeline.columns["ground"] >= 0).any():
         return ()
-    beside = [path.parent for path in (settings.timeline, settings.take) if path]
+    beside = [path.parent for path in (settings.sources.timeline, settings.sources.take) if path]
     if inputs.preset:
         beside.append(inputs.preset.path.parent)
-    return ground_files(inputs.photos, settings.videos, timeline.grounds, beside)
+    return ground_files(inputs.photos, settings.sources.videos, timeline.grounds, beside)
 
 
 def prompts_between(timeline: Timeline, first: int, last: int) -> set[int]:

@@ -10,8 +10,6 @@ import hashlib
 import os
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, fields
-from fractions import Fraction
 from importlib.metadata import version
 from pathlib import Path, PureWindowsPath
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -77,7 +75,7 @@ class PresetText(Named):
 
 
 class Recipe(Strict):
-    """All that decides a clip; `settings` holds what was chosen, rules resolved, by the names of `Settings`."""
+    """All that decides a clip; `settings` holds what was chosen, rules resolved, by the names of `Settings.of`."""
 
     format: Literal["reactive-recipe"]
     version: Literal[1]
@@ -140,7 +138,7 @@ def make_recipe(
     hashes
         The sha256 of each photograph and video, as the keys of the pictures have it.
     """
-    preset, lyrics, shots = None, _named(settings.lyrics), None
+    preset, lyrics, shots = None, _named(settings.sources.lyrics), None
     if inputs.preset is not None:
         file = inputs.preset.path
         name = file.resolve().parent.name if file.name == PRESET_FILE else file.stem
@@ -149,10 +147,10 @@ def make_recipe(
         lyrics = Named(name=_clear(inputs.lyrics.path), sha256=inputs.lyrics.sha256)
     if inputs.shots is not None:
         shots = _text(inputs.shots.path, inputs.shots.text)
-    kept = {field.name: getattr(settings, field.name) for field in fields(settings)}
+    kept = settings.to_data()
     # named by a person's own paths, which a recipe must not tell
-    kept["loras"] = tuple(_clear(PureWindowsPath(lora).name) for lora in settings.loras)
-    kept["vae"] = _model_name(settings.vae) if settings.vae else None
+    kept["loras"] = [_clear(PureWindowsPath(lora).name) for lora in settings.model.loras]
+    kept["vae"] = _model_name(settings.model.vae) if settings.model.vae else None
     return Recipe(
         format="reactive-recipe",
         version=1,
@@ -162,23 +160,23 @@ def make_recipe(
         song=Named(name=_clear(os.fspath(song)), sha256=track.sha256),
         song_file=track.file_sha256 or None,
         preset=preset,
-        timeline=_named(settings.timeline),
+        timeline=_named(settings.sources.timeline),
         lyrics=lyrics,
-        model=Named(name=_model_name(settings.model), sha256=model.sha256),
-        loras=[_named_lora(text) for text in settings.loras],
-        vae=_named_autoencoder(settings.vae, model.family) if settings.vae else None,
-        photos=[Named(name=_clear(photo), sha256=hashes[photo]) for photo in settings.photos],
-        videos=[Named(name=_clear(video), sha256=hashes[video]) for video in settings.videos],
+        model=Named(name=_model_name(settings.model.name), sha256=model.sha256),
+        loras=[_named_lora(text) for text in settings.model.loras],
+        vae=_named_autoencoder(settings.model.vae, model.family) if settings.model.vae else None,
+        photos=[Named(name=_clear(photo), sha256=hashes[photo]) for photo in settings.sources.photos],
+        videos=[Named(name=_clear(video), sha256=hashes[video]) for video in settings.sources.videos],
         shots=shots,
         shot_photos=[Named(name=_clear(p), sha256=hashes[p]) for p in (inputs.shots.photos if inputs.shots else ())],
         grounds=[Named(name=_clear(ground), sha256=hashes[ground]) for ground in grounds],
-        logo=_named(settings.logo),
-        lut=_named(settings.lut),
-        grid={name: _flat(value) for name, value in asdict(settings.hearing.corrections).items() if value},
+        logo=_named(settings.overlay.logo),
+        lut=_named(settings.colours.lut),
+        grid={name: value for name, value in kept["hearing"]["corrections"].items() if value},
         stems={name: Named(name=_clear(path), sha256=hash_file(path)) for name, path in settings.hearing.stems},
         midi=_named(settings.hearing.midi),
         markers=_named(settings.hearing.markers),
-        settings={name: _flat(value) for name, value in kept.items() if name not in (*FILES, *ASIDE)},
+        settings={name: value for name, value in kept.items() if name not in (*FILES, *ASIDE)},
         decided=timeline_hash(timeline),
     )
 
@@ -316,16 +314,3 @@ def _model_name(name: str) -> str:
     """Return a model's name: a hub id as it is, a folder by its base name."""
     is_path = Path(name).exists() or name.count("/") != 1 or name.startswith((".", "/", "~"))
     return _clear(name) if is_path or "\\" in name else name
-
-
-def _flat(value: Any) -> Any:
-    """Return a setting as plain data."""
-    if isinstance(value, Fraction):
-        return str(value)
-    if isinstance(value, Mapping):
-        return dict(value)
-    if isinstance(value, tuple):
-        return [_flat(part) for part in value]
-    if isinstance(value, (bool, int, float, str)) or value is None:
-        return value
-    raise TypeError(f"a recipe can't hold {type(value).__name__}")

@@ -6,45 +6,26 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from reactive.audio.corrections import Corrections
 from reactive.audio.hear import HearingOptions
-from reactive.diffusion.backend.device import CARDS
 from reactive.diffusion.models.catalogue import find_entry as known_model
 from reactive.diffusion.models.load import hash_weights
 from reactive.diffusion.models.lora import find_lora, parse_lora
-from reactive.diffusion.sampling.sampling import PREDICTIONS, SAMPLERS, SPACINGS
 from reactive.errors import MediaError, ModelError, ReactiveError
 from reactive.files import hash_file
 from reactive.media.safe import regular_file
 from reactive.media.sound import open_track
 from reactive.preset.archive import name_fault
 from reactive.preset.installed import PRESET_FILE
-from reactive.preset.palette import parse_palette
 from reactive.render.clip import Clip
 from reactive.render.recipe import ASIDE, FILES, Named, Recipe, differences, read_recipe
 from reactive.render.run import make_clip
 from reactive.render.settings import Progress, Settings
-from reactive.render.sizes import parse_size
 from reactive.sources.imagery import library
-from reactive.timeline.clock import parse_fps
-from reactive.video.codec import CODECS, SPEEDS
-from reactive.video.upscale import FACTORS, METHODS
-
-_PAIRS = ("size", "imagine_size")
-_CHOICES = {
-    "sampler": (None, *SAMPLERS), "spacing": (None, *SPACINGS), "prediction": (None, *PREDICTIONS),
-    "device": ("cpu", *CARDS), "codec": CODECS, "speed": SPEEDS, "upscale": FACTORS, "upscaler": METHODS,
-}  # fmt: skip
-_RANGES = {
-    "steps": (1, 200), "seed": (0, 1 << 63), "batch": (1, 999), "slices": (0, 999),
-    "threads": (1, 512), "crf": (0, 51), "start": (0, 1e6),
-    "duration": (0, 1e6), "lanes": (-1, 999), "imagine_rate": (0, 240), "pace": (0, 100),
-    "palette_strength": (0, 1), "saturation": (0, 4), "contrast": (0, 4), "temperature": (-1, 1), "tint": (-1, 1),
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -113,14 +94,15 @@ def repeat_clip(
     lyrics = _find(recipe.lyrics, around, "--lyrics") if recipe.lyrics else None
     logo = _find(recipe.logo, around, "--logo") if recipe.logo else None
     lut = _find(recipe.lut, around, "--lut") if recipe.lut else None
+    said = _settings(recipe)
     with tempfile.TemporaryDirectory(prefix="reactive-recipe-") as room:
-        chosen: dict[str, Any] = _settings(recipe)
+        files: dict[str, Any] = {}
         if recipe.preset:
             name_here = recipe.preset.name if not name_fault(recipe.preset.name) else "preset"
             folder = Path(room, name_here)
             folder.mkdir()
             (folder / PRESET_FILE).write_bytes(recipe.preset.text.encode("utf-8"))
-            chosen["preset"] = str(folder)
+            files["preset"] = str(folder)
             shipped = {entry.sha256 for entry in library()} if recipe.grounds else set()
             for ground in recipe.grounds:
                 if ground.sha256 not in shipped:
@@ -131,11 +113,13 @@ def repeat_clip(
             beside.mkdir(parents=True)
             for photo in recipe.shot_photos:
                 shutil.copyfile(_find(photo, around, "--photo"), beside / photo.name)
-            chosen["shots"] = beside / ".toml"
-            chosen["shots"].write_bytes(recipe.shots.text.encode("utf-8"))
-        settings = Settings(
-            **(chosen | {"loras": fused, "vae": exchanged}),
+            files["shots"] = beside / ".toml"
+            files["shots"].write_bytes(recipe.shots.text.encode("utf-8"))
+        settings = said.changed(
+            **files,
             model=name,
+            loras=fused,
+            vae=exchanged,
             photos=photos,
             videos=videos,
             timeline=timeline,
@@ -209,51 +193,27 @@ def _hearing_options(recipe: Recipe, around: list[Path]) -> HearingOptions:
     )
 
 
-def _settings(recipe: Recipe) -> dict[str, Any]:
-    """Return the settings of a recipe as `Settings` takes them.
+def _settings(recipe: Recipe) -> Settings:
+    """Return what a recipe says by the names of `Settings.of`; what names files is not among it.
 
     Raises
     ------
     ReactiveError
-        If it holds some that this version does not know, or values that can't be.
+        If it holds settings that this version does not know, or values that can't be.
     """
-    known = {field.name: field.default for field in fields(Settings) if field.name not in (*FILES, *ASIDE)}
-    # what clips had before recipes said these
-    chosen: dict[str, Any] = {"lanes": -1}
-    for name, value in recipe.settings.items():
+    known = set(Settings.names()) - {*FILES, *ASIDE}
+    for name in recipe.settings:
         if name not in known:
             raise ReactiveError(f"the recipe has a setting {name[:40]}", remedy="update reactive-clip")
-        try:
-            chosen[name] = _value(name, value, known[name])
-        except (TypeError, ValueError):
-            raise ReactiveError(f"the recipe's {name} can't be used", remedy="do not trust this clip") from None
-    if chosen.get("dtype") == "auto" and chosen.get("device") == "cpu":
-        chosen["dtype"] = "float32"
-    return chosen
-
-
-def _value(name: str, value: Any, default: Any) -> Any:
-    """Return one setting; ValueError or TypeError if it can't be."""
-    if name == "fps":
-        return parse_fps(str(value))
-    if name in _PAIRS:
-        width, height = value
-        return parse_size(f"{width}x{height}", f"the recipe's {name}")
-    if isinstance(default, tuple):
-        if not (isinstance(value, list) and all(isinstance(part, str) for part in value)):
-            raise TypeError(name)
-        if name == "palette":
-            return parse_palette(",".join(value), where="the recipe's palette") if value else ()
-        return tuple(value)
-    if name in _CHOICES and value not in _CHOICES[name]:
-        raise ValueError(name)
-    if name in _RANGES and value is not None:
-        low, high = _RANGES[name]
-        if isinstance(value, (bool, str)) or not low <= value <= high:
-            raise ValueError(name)
-    elif isinstance(default, (bool, int, float, str)) and not isinstance(value, type(default)):
-        raise TypeError(name)
-    return value
+    # what clips had before recipes said it
+    said: dict[str, Any] = {"lanes": -1, **recipe.settings}
+    if said.get("dtype") == "auto" and said.get("device") == "cpu":
+        said["dtype"] = "float32"
+    try:
+        return Settings.from_data(said)
+    except ReactiveError as problem:
+        faulty = problem.where.lstrip("-")[:40]
+        raise ReactiveError(f"the recipe's {faulty} can't be used", remedy="do not trust this clip") from None
 
 
 def _find(wanted: Named, places: Iterable[Path], option: str) -> Path:

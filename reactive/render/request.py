@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any
 
-from reactive.audio.corrections import Corrections
-from reactive.audio.hear import HearingOptions
 from reactive.diffusion.models.lora import parse_lora
 from reactive.errors import OutputError
 from reactive.preset.lyrics import Line
@@ -28,13 +24,9 @@ if TYPE_CHECKING:
     from reactive.render.settings import Settings
 
 # settings that do not change the clip, and those that stand in another part of the request
-_PARTS: dict[str, type[Any]] = {"hearing": HearingOptions, "corrections": Corrections}
-# names of settings in jobs, which older versions wrote and read
-_SAVED_AS = {"hearing": "wishes"}
 _ASIDE = ("overwrite", "job", "mixed", "ray", "workers", "preset", "model")
-
-
-T = TypeVar("T")
+# where a job is and who renders it is said anew each time
+_NOT_STORED = ("job", "mixed", "ray", "workers")
 
 
 @dataclass(frozen=True)
@@ -57,18 +49,20 @@ class RenderRequest:
     def content(self) -> dict[str, Any]:
         """The request without the environment, as plain data."""
         chosen = {
-            _SAVED_AS.get(f.name, f.name): plain(getattr(self.settings, f.name))
-            for f in dataclasses.fields(self.settings)
+            name: plain(value)
+            for name, value in self.settings.choices().items()
             # what jobs did not say before there was a rule for lanes
-            if f.name not in _ASIDE and not (f.name == "lanes" and self.settings.lanes < 0)
+            if name not in _ASIDE and not (name == "lanes" and self.settings.compute.lanes < 0)
         }
+        # the name that jobs have always had for it, so that older ones are known again
+        chosen["wishes"] = chosen.pop("hearing")
         # which weights these name is part of the model's hash
-        if self.settings.loras:
-            chosen["loras"] = [parse_lora(text)[1] for text in self.settings.loras]
-        if self.settings.vae:
-            chosen["vae"] = Path(self.settings.vae).name
+        if self.settings.model.loras:
+            chosen["loras"] = [parse_lora(text)[1] for text in self.settings.model.loras]
+        if self.settings.model.vae:
+            chosen["vae"] = Path(self.settings.model.vae).name
         preset = self.preset.model_dump(mode="json") if self.preset is not None else None
-        names = [file.name for file in (*self.settings.photos, *self.settings.videos)]
+        names = [file.name for file in (*self.settings.sources.photos, *self.settings.sources.videos)]
         lines = [str(line) for line in self.lines]
         return {
             "song": self.song, "settings": chosen, "preset": preset, "lines": lines, "names": names, "model": self.model,
@@ -92,11 +86,7 @@ class RenderRequest:
 
         `chosen` is what was chosen by rule: batch, lanes and number format.
         """
-        told = {
-            _SAVED_AS.get(f.name, f.name): _to_json(getattr(self.settings, f.name))
-            for f in dataclasses.fields(self.settings)
-            if f.name not in ("job", "mixed", "ray", "workers")
-        }
+        told = {name: value for name, value in self.settings.to_data().items() if name not in _NOT_STORED}
         # wherever it goes on from, the files are those of where it was begun
         settings = named_in_full(told)
         return {
@@ -138,7 +128,7 @@ class RenderRequest:
         changed = differences(before["environment"], self.environment)
         if not changed or (done is not None and done["request"] == before["request"]):
             return self
-        if not self.settings.mixed:
+        if not self.settings.compute.mixed:
             raise OutputError(
                 f"was begun elsewhere: here it is {changed}", where=str(job.folder),
                 remedy="go on there, or pass --mixed (pieces then agree to within rounding, feedback only in kind), or "
@@ -148,41 +138,6 @@ class RenderRequest:
             f"pieces of two environments ({changed}): walk and photo frames agree to within rounding, feedback in kind."
         )
         return replace(self, environment=before["environment"], notes=(note,))
-
-
-def _to_json(value: Any) -> Any:
-    """Return a setting as JSON that `settings_from` reads; files by their full names."""
-    if isinstance(value, Path):
-        return str(value.absolute())
-    if isinstance(value, Fraction):
-        return str(value)
-    if isinstance(value, tuple):
-        return [_to_json(part) for part in value]
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: _to_json(getattr(value, f.name)) for f in dataclasses.fields(value)}
-    return dict(value) if isinstance(value, Mapping) else value
-
-
-def settings_from(data: dict[str, Any], kind: type[T]) -> T:
-    """Return the settings that a manifest tells; those not known here are left out."""
-    chosen: dict[str, Any] = {}
-    for f in dataclasses.fields(cast(Any, kind)):
-        saved_as = _SAVED_AS.get(f.name, f.name)
-        if saved_as in data:
-            value = data[saved_as]
-            annotation = str(f.type)
-            if f.name in _PARTS:
-                value = settings_from(value, _PARTS[f.name])
-            elif f.name == "stems":
-                value = tuple((name, Path(file)) for name, file in value)
-            elif value is not None and "Path" in annotation:
-                value = tuple(Path(part) for part in value) if annotation.startswith("tuple") else Path(value)
-            elif value is not None and annotation.startswith("Fraction"):
-                value = Fraction(value)
-            elif isinstance(value, list):
-                value = tuple(value)
-            chosen[f.name] = value
-    return kind(**chosen)
 
 
 def is_made_by(folder: Path, request: RenderRequest, out: Path) -> bool:

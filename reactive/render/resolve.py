@@ -15,11 +15,12 @@ from reactive.preset.lyrics import Line
 from reactive.preset.schema import Preset
 from reactive.preset.shots import Shots
 from reactive.render.decide import decide
+from reactive.render.footage import footage_of
 from reactive.render.settings import Settings
 from reactive.render.take import perform_take
 from reactive.sources.ground import picture_chooser
-from reactive.timeline.colours import Colours, recoloured
-from reactive.timeline.excerpt import excerpt_frames, telling_start
+from reactive.timeline.colours import recoloured
+from reactive.timeline.excerpt import telling_start
 from reactive.timeline.file import load_timeline
 from reactive.timeline.shots import apply_shots
 from reactive.timeline.timeline import Timeline
@@ -42,50 +43,56 @@ def resolve_timeline(
     track: Track, preset: Preset | None, lines: Sequence[Line], shot_edits: Shots | None, settings: Settings
 ) -> ResolvedTimeline:
     """Hear the song and decide its timeline."""
-    if settings.timeline:
-        edited = recoloured(edited_timeline(settings, track), wished_colours(settings))
+    if settings.sources.timeline:
+        edited = recoloured(edited_timeline(settings, track), settings.colours.colours)
         return ResolvedTimeline(edited, settings.start, track, notes=track.notes)
     heard = hear(track.path, settings.hearing)
     black = None
-    if settings.take:
-        photos, videos = (tuple(file.name for file in files) for files in (settings.photos, settings.videos))
+    if settings.sources.take:
+        photos, videos = (
+            tuple(file.name for file in files) for files in (settings.sources.photos, settings.sources.videos)
+        )
         performance = perform_take(
-            settings.take, heard.track, heard.analysis, photos, videos, choose=picture_chooser(settings.photos)
+            settings.sources.take,
+            heard.track,
+            heard.analysis,
+            photos,
+            videos,
+            choose=picture_chooser(settings.sources.photos, settings.sources.videos),
+            footage=footage_of(settings.sources.videos),
         )
         timeline, black = performance.timeline, performance.black
     else:
         assert preset is not None
         timeline = decide(
-            heard.analysis, preset, fps=settings.fps, seed=settings.seed, photos=settings.photos, videos=settings.videos,
-            macros=settings.macros, lyrics=lines,
-        )  # fmt: skip
+            heard.analysis,
+            preset,
+            fps=settings.fps,
+            seed=settings.seed,
+            photos=settings.sources.photos,
+            videos=settings.sources.videos,
+            macros=settings.macros,
+            lyrics=lines,
+        )
     if shot_edits:
         timeline, _ = apply_shots(timeline, heard.analysis, shot_edits)
-    timeline = recoloured(timeline, wished_colours(settings))
+    timeline = recoloured(timeline, settings.colours.colours)
     start = settings.start
     if settings.telling:
         start = telling_start(heard.analysis, settings.duration or heard.track.duration)
     return ResolvedTimeline(timeline, start, heard.track, heard.analysis, heard.notes, black)
 
 
-def wished_colours(settings: Settings) -> Colours:
-    """Return what is asked of the whole clip's colours."""
-    return Colours(
-        settings.palette, settings.palette_strength, settings.saturation, settings.contrast, settings.temperature,
-        settings.tint,
-    )  # fmt: skip
-
-
 def edited_timeline(settings: Settings, track: Track) -> Timeline:
     """Load the timeline that was asked for and check that it belongs to this song and these photographs."""
-    assert settings.timeline is not None
-    timeline = load_timeline(settings.timeline)
-    where = str(settings.timeline)
+    assert settings.sources.timeline is not None
+    timeline = load_timeline(settings.sources.timeline)
+    where = str(settings.sources.timeline)
     if not track.is_called(timeline.song_sha256, timeline.file_sha256):
         raise TimelineError("was made for another song", where=where, remedy="name that song, or write a new timeline")
     for kind, option, files, named in (
-        ("photographs", "--photo", settings.photos, timeline.photos),
-        ("videos", "--video", settings.videos, timeline.videos),
+        ("photographs", "--photo", settings.sources.photos, timeline.photos),
+        ("videos", "--video", settings.sources.videos, timeline.videos),
     ):
         if named != tuple(file.name for file in files):
             wanted = ", ".join(named) or "none"
@@ -93,11 +100,6 @@ def edited_timeline(settings: Settings, track: Track) -> Timeline:
                 f"wants the {kind}: {wanted}", where=where, remedy=f"name them with {option}, in this order"
             )
     return timeline
-
-
-def frame_range(timeline: Timeline, track: Track, settings: Settings) -> tuple[int, int]:
-    """Return the frames [first, last) that `start` and `duration` ask for."""
-    return excerpt_frames(timeline, settings.start, settings.duration, lasts=track.duration)
 
 
 def negatives_of(timeline: Timeline, more: str) -> tuple[str, ...]:

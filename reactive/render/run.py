@@ -31,12 +31,11 @@ from reactive.render.clip import Clip
 from reactive.render.inputs import RenderInputs
 from reactive.render.outputs import check_output
 from reactive.render.overlay import load_font
-from reactive.render.prepare import PreparedRender, chosen_range, model_spec_of, prepare_render, prompts_between
+from reactive.render.prepare import PreparedRender, chosen_range, prepare_render, prompts_between
 from reactive.render.request import RenderRequest, finished_clip, is_made_by
 from reactive.render.resolve import resolve_timeline
-from reactive.render.settings import Progress, Rates, Settings
+from reactive.render.settings import ModelSpec, Progress, Rates, Settings
 from reactive.render.sizes import parse_shape, shaped_name
-from reactive.render.spec import ModelSpec
 from reactive.render.store.cache_keys import environment, model_hash
 from reactive.render.store.job import Job, folder_size, job_folder, sweep
 from reactive.render.store.segments import check_space
@@ -46,7 +45,7 @@ from reactive.render.workers.segment_renderer import used_prompts
 from reactive.timeline.timeline import Timeline
 from reactive.video.codec import container_format
 from reactive.video.nvenc import check_encoder
-from reactive.video.upscale import Upscaling, check_upscaling
+from reactive.video.upscale import check_upscaling
 
 
 def make_clip(
@@ -85,7 +84,7 @@ def make_clip(
     --------
     >>> import reactive
     >>> from fractions import Fraction
-    >>> settings = reactive.Settings(
+    >>> settings = reactive.Settings.of(
     ...     preset="nocturne", steps=1, device="cpu", fps=Fraction(8), duration=0.5, imagine_size=(64, 48), size=(64, 48)
     ... )
     >>> clip = reactive.make_clip("song.wav", "nocturne.mp4", settings)
@@ -95,35 +94,35 @@ def make_clip(
     out = Path(out)
     report = progress or (lambda stage, done, total: None)
     began = time.perf_counter()
-    container = container_format(out, settings.codec)
-    shapes = [parse_shape(shape) for shape in settings.also]
+    container = container_format(out, settings.encoding.codec)
+    shapes = [parse_shape(shape) for shape in settings.output.also]
     outs = [out, *(shaped_name(out, shape) for shape in shapes)]
     inputs = _read_inputs(song, outs, settings)
     say = tell or (lambda note: None)
     for note in inputs.notes:
         say(note)
-    check_upscaling(Upscaling(settings.upscale, settings.upscaler))
-    check_encoder(settings.codec)
-    device = choose_device(settings.device)
-    if settings.compile:
+    check_upscaling(settings.output.upscaling)
+    check_encoder(settings.encoding.codec)
+    device = choose_device(settings.model.device)
+    if settings.model.compile:
         check_compiler(device)
     # workers of a Ray cluster on plain CPUs are many and have one core each, unless told
-    threads = settings.threads or (1 if settings.ray and device == "cpu" else default_threads())
+    threads = settings.compute.threads or (1 if settings.compute.ray and device == "cpu" else default_threads())
     torch.set_num_threads(threads)
     weights = model_hash(settings)
-    folder = job_folder(out, settings.job)
+    folder = job_folder(out, settings.compute.job)
     if not folder.exists():
-        _refuse_existing(outs, settings.overwrite)
+        _refuse_existing(outs, settings.output.overwrite)
 
     report("hearing", 0, 1)
     track = open_track(song)
     notes: tuple[str, ...] = ()
-    if not settings.timeline:
+    if not settings.sources.timeline:
         settled, notes = merge_saved(track, settings.hearing)
-        settings = replace(settings, hearing=settled)
+        settings = settings.changed(hearing=settled)
     carried = [
         note
-        for file in (settings.timeline, settings.take, settings.shots)
+        for file in (settings.sources.timeline, settings.sources.take, settings.sources.shots)
         if file and (note := carry_over(file, track))
     ]
     notes = (*notes, *carried)
@@ -134,9 +133,9 @@ def make_clip(
         song_file=track.file_sha256,
     )  # fmt: skip
     known = finished_clip(folder, request, outs)
-    if known is not None and not settings.overwrite:
+    if known is not None and not settings.output.overwrite:
         return known
-    _refuse_existing([path for path in outs if not is_made_by(folder, request, path)], settings.overwrite)
+    _refuse_existing([path for path in outs if not is_made_by(folder, request, path)], settings.output.overwrite)
     with Job(folder) as job:
         sweep(outs)
         request = request.resumed(job)
@@ -165,7 +164,7 @@ def make_clip(
         del model
         try:
             check_space(segments, outs, prepared.spec)
-            if settings.ray and segments.missing():
+            if settings.compute.ray and segments.missing():
                 # workers hold models of their own, and this one would take room from them
                 executor.close()
                 executor = _ray_executor(prepared, sha256, job, request, settings, rates)
@@ -195,7 +194,7 @@ def make_clip(
             imagine_size=prepared.spec.imagined,
             prompts_used=len(prompts_between(timeline, first, last)),
             photos_shown=_pictures_shown(timeline, first, last),
-            model=settings.model,
+            model=settings.model.name,
             device=device,
             batch=prepared.spec.batch,
             threads=threads,
@@ -225,27 +224,27 @@ def _pictures_shown(timeline: Timeline, first: int, last: int) -> int:
 
 def _read_inputs(song: str | os.PathLike[str], outs: Sequence[Path], settings: Settings) -> RenderInputs:
     """Read what was given and say what is broken, before seconds of hearing and loading."""
-    written = [path for path in (settings.timeline, settings.take) if path]
-    inputs = [Path(song), *settings.photos, *settings.videos, *written]
+    written = [path for path in (settings.sources.timeline, settings.sources.take) if path]
+    inputs = [Path(song), *settings.sources.photos, *settings.sources.videos, *written]
     for path in outs:
         check_output(path, inputs, overwrite=True)
-    if settings.take:
-        load_take(settings.take)
+    if settings.sources.take:
+        load_take(settings.sources.take)
     preset = None if written else open_preset(settings.preset)
-    lyrics = open_lyrics_of(preset, settings.lyrics) if preset else None
-    shots = open_shots(settings.shots) if preset and settings.shots else None
+    lyrics = open_lyrics_of(preset, settings.sources.lyrics) if preset else None
+    shots = open_shots(settings.sources.shots) if preset and settings.sources.shots else None
     if preset:
         macro_values(preset.preset, settings.macros)
-    photos = (*settings.photos, *(shots.photos if shots else ()))
+    photos = (*settings.sources.photos, *(shots.photos if shots else ()))
     for photo in photos:
         read_picture(photo)
-    parse_colour(settings.background, where="--background")
-    if settings.lut:
-        read_cube(settings.lut)
+    parse_colour(settings.sources.background, where="--background")
+    if settings.colours.lut:
+        read_cube(settings.colours.lut)
     found = RenderInputs(preset, lyrics, shots, photos)
     shown = _check_overlay(settings, found)
-    notes = [note for video in settings.videos for note in open_film(video).notes]
-    fed = source_notes(preset.preset, photos=len(photos), videos=len(settings.videos)) if preset else []
+    notes = [note for video in settings.sources.videos for note in open_film(video).notes]
+    fed = source_notes(preset.preset, photos=len(photos), videos=len(settings.sources.videos)) if preset else []
     return replace(found, notes=(*notes, *(lyrics.notes if lyrics else ()), *shown, *fed))
 
 
@@ -254,14 +253,14 @@ def _check_overlay(settings: Settings, inputs: RenderInputs) -> list[str]:
     overlay, folder = (
         (inputs.preset.preset.overlay, inputs.preset.path.parent) if inputs.preset else (Overlay(), Path())
     )
-    logo = settings.logo or (folder / overlay.logo if overlay.logo else None)
+    logo = settings.overlay.logo or (folder / overlay.logo if overlay.logo else None)
     if logo:
         read_transparent(logo)
     font = folder / overlay.font if overlay.font else None
     if font:
         load_font(font, 12)
-    texts = [settings.title, *(title.text for title in overlay.title)]
-    if settings.show_lyrics or overlay.lyrics:
+    texts = [settings.overlay.title, *(title.text for title in overlay.title)]
+    if settings.overlay.show_lyrics or overlay.lyrics:
         texts += [line.text for line in inputs.lines]
     lacking = missing_letters((text for text in texts if text), font)
     if not lacking:
@@ -275,27 +274,27 @@ def _ray_executor(
     """Return workers of a Ray cluster that have the very model and versions of this process."""
     from reactive.render.workers.ray import RayExecutor
 
-    assert settings.ray is not None
+    assert settings.compute.ray is not None
     return RayExecutor(
-        settings.ray,
+        settings.compute.ray,
         prepared.spec,
         prepared.model_spec,
         prompts=used_prompts(prepared.spec.timeline, prepared.segments.missing()),
         owner=job.owner,
         sha256=sha256,
         environment=request.environment,
-        workers=settings.workers,
-        anywhere=settings.device == "auto",
-        mixed=settings.mixed,
+        workers=settings.compute.workers,
+        anywhere=settings.model.device == "auto",
+        mixed=settings.compute.mixed,
         rates=rates,
     )
 
 
 def _model_spec(settings: Settings, device: str, job: Job, request: RenderRequest) -> ModelSpec:
     """Return how the model is loaded: a job that goes on elsewhere keeps the number format that it was begun in."""
-    before, model_spec = job.last("manifest"), model_spec_of(settings, device)
-    if before is not None and before["request"] == request.key and settings.dtype == "auto":
-        return replace(model_spec, dtype=before.get("dtype", "auto"))
+    before, model_spec = job.last("manifest"), settings.model.changed(device=device)
+    if before is not None and before["request"] == request.key and settings.model.dtype == "auto":
+        return model_spec.changed(dtype=before.get("dtype", "auto"))
     return model_spec
 
 

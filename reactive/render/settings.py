@@ -1,13 +1,32 @@
-"""How a clip is made: everything that a user may choose."""
+"""How a clip is made: everything that a person may choose, in one model of pydantic with a part for each question.
+
+`Settings` is what the command line, jobs, recipes, Ray workers and the preview share. `Settings.of` takes every choice by its
+plain name (``steps=1``), whichever part it belongs to; jobs and recipes store the choices by the same names.
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from reactive.audio.hear import DEFAULT_HEARING, HearingOptions
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator, ValidationError
+
+from reactive.audio.hear import DEFAULT_HEARING, File, HearingOptions
+from reactive.diffusion.sampling.sampling import PREDICTIONS, SAMPLERS, SPACINGS
+from reactive.errors import SettingsError
+from reactive.preset.palette import MAX_COLOURS
+from reactive.render.sizes import parse_size
+from reactive.timeline.clock import as_fps
+from reactive.timeline.colours import Colours
+from reactive.video.codec import CODECS, SPEEDS, Codec, video_codec
+from reactive.video.upscale import FACTORS, METHODS, Upscaling
+
+if TYPE_CHECKING:
+    from reactive.diffusion.models.model import Model
 
 # called with a stage's name, how much of it is done, and how much there is
 Progress = Callable[[str, int, int], None]
@@ -15,84 +34,409 @@ Progress = Callable[[str, int, int], None]
 Rates = Callable[[Sequence[float]], None]
 
 
-@dataclass(frozen=True)
-class Settings:
-    """How a clip is made. Sizes are width and height in pixels; None means: what suits the model.
+def _one_of(known: Sequence[object]) -> AfterValidator:
+    def check(value: Any) -> Any:
+        if value not in known:
+            raise ValueError(f"is not one of {', '.join(map(str, known))}")
+        return value
 
-    With `compile` the model's networks are compiled first. `sampler`, `spacing` and `prediction` say how the model is sampled
-    where it does not say so itself, or says it wrong.
-    `imagine_rate` is how many pictures a second are imagined where feedback does not decide; 0 means: every frame.
-    `start` and `duration` are seconds of the song; with `telling` the excerpt begins where it tells most, around the drop;
-    `macros` says where the preset's knobs stand; `lyrics` is an LRC or SRT file, `shots` a file of wishes for single shots;
-    `background` is the colour that shows where photographs and videos are transparent;
-    `palette` (colours ``#rrggbb``, in place of the preset's), `palette_strength`, `saturation`, `contrast` (1: as it is),
-    `temperature`, `tint` (-1 to 1) and `lut`, a `.cube` file, are the colours of the whole clip;
-    `title`, `logo` and `show_lyrics` are laid over the finished pictures; `take` is a recorded performance, which brings its
-    own presets, seed and frame rate; `batch`, `slices` (pictures that are decoded at once), `threads`, `segment`
-    (frames) and `pace` (of the walk) 0 mean: by rule; `lanes` is the shape of a batch of feedback lanes, 0 by rule, -1 that
-    of any batch (what clips had before there was a rule); with `recipe` the clip carries all that
-    decides it. Finished pictures are made `upscale` times as large by the `upscaler` lanczos or esrgan. `also` names
-    further shapes of the clip, ``9:16``; `job` is where what is finished is kept, by default beside the clip; `mixed` goes on
-    with a job that was begun with other versions or on another device. `ray` names a Ray cluster whose workers render,
-    ``local`` for one on this machine, None for this process; `workers` 0 means: as many as there is room for.
+    return AfterValidator(check)
+
+
+def _size(size: tuple[int, int]) -> tuple[int, int]:
+    return parse_size(f"{size[0]}x{size[1]}", "size")
+
+
+FrameRate = Annotated[Fraction, PlainValidator(as_fps), PlainSerializer(str, when_used="json")]
+Size = Annotated[tuple[int, int], AfterValidator(_size)]
+Seconds = Annotated[float, Field(ge=0, le=1e6)]
+Colour = Annotated[str, Field(pattern="^#[0-9a-f]{6}$")]
+# what chooses a place in the model's code takes any text there and is checked where the model is known
+Name = Annotated[str, Field(max_length=4096)]
+
+
+class Part(BaseModel):
+    """Settings that answer one question; frozen, and without names that are not known."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class ModelSpec(Part):
+    """Which model imagines, how it is loaded, and how it is sampled.
+
+    Attributes
+    ----------
+    name
+        A name of `reactive models list`, a folder or a ``.safetensors`` file.
+    device
+        ``auto`` for the best there is.
+    steps, guidance
+        None: what the model asks for.
+    loras
+        LoRA files or short names, each with an optional strength, fused in this order.
+    vae
+        Another autoencoder.
+    dtype
+        The number format; ``auto`` chooses by device.
+    compile
+        Whether the networks are compiled first.
+    sampler, spacing, prediction
+        How the model is sampled where it does not say so itself, or says it wrong.
     """
 
-    preset: str = "loop-destroy"
-    fps: Fraction = Fraction(24)
-    size: tuple[int, int] | None = None
-    imagine_size: tuple[int, int] | None = None
-    model: str = "ember"
-    loras: tuple[str, ...] = ()
-    vae: str | None = None
-    guidance: float | None = None
-    negative: str = ""
-    dtype: str = "auto"
+    name: Name = "ember"
+    device: Name = "auto"
+    steps: Annotated[int, Field(ge=1, le=200)] | None = None
+    guidance: Annotated[float, Field(ge=0, le=50)] | None = None
+    loras: tuple[Name, ...] = ()
+    vae: Name | None = None
+    dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
     compile: bool = False
-    steps: int | None = None
-    sampler: str | None = None
-    spacing: str | None = None
-    prediction: str | None = None
-    seed: int = 0
-    start: float = 0.0
-    duration: float | None = None
-    photos: tuple[Path, ...] = ()
-    videos: tuple[Path, ...] = ()
+    sampler: Annotated[str, _one_of(SAMPLERS)] | None = None
+    spacing: Annotated[str, _one_of(SPACINGS)] | None = None
+    prediction: Annotated[str, _one_of(PREDICTIONS)] | None = None
+
+    @property
+    def title(self) -> str:
+        """How the model is called in messages: a folder or file by its base name."""
+        return Path(self.name).name or self.name
+
+    def changed(self, **changes: Any) -> Self:
+        """Return these settings with others in some places."""
+        return type(self).model_validate({**dict(self), **changes})
+
+    def load(self) -> Model:
+        """Load the model.
+
+        Raises
+        ------
+        ModelError
+            If it isn't there or can't be used.
+        """
+        # settings are read where no model is loaded
+        from reactive.diffusion.models.load import load_model
+
+        told = {"sampler": self.sampler, "spacing": self.spacing, "prediction": self.prediction}
+        return load_model(
+            self.name,
+            device=self.device,
+            steps=self.steps,
+            guidance=self.guidance,
+            loras=self.loras,
+            vae=self.vae,
+            dtype=self.dtype,
+            compiled=self.compile,
+            overrides={option: value for option, value in told.items() if value},
+        )
+
+
+class SourceFiles(Part):
+    """What is fed in beside the song.
+
+    Attributes
+    ----------
+    photos, videos
+        Photographs and films.
+    background
+        The colour that shows where they are transparent.
+    lyrics
+        An LRC, SRT or WebVTT file.
+    shots
+        A file of edits of single shots.
+    timeline
+        An edited timeline, in place of a preset.
+    take
+        A recorded performance, which brings its own presets, seed and frame rate.
+    """
+
+    photos: tuple[File, ...] = ()
+    videos: tuple[File, ...] = ()
     background: str = "black"
-    imagine_rate: float = 0.0
-    upscale: int = 1
-    upscaler: str = "lanczos"
-    timeline: Path | None = None
-    take: Path | None = None
-    macros: Mapping[str, float] = field(default_factory=dict)
-    lyrics: Path | None = None
-    telling: bool = False
-    shots: Path | None = None
+    lyrics: File | None = None
+    shots: File | None = None
+    timeline: File | None = None
+    take: File | None = None
+
+
+class ColourSettings(Part):
+    """The colours of the whole clip.
+
+    Attributes
+    ----------
+    palette
+        Colours ``#rrggbb``, dark to light, in place of the preset's.
+    palette_strength
+        How far pictures are led to the palette.
+    saturation, contrast
+        1 leaves them as they are.
+    temperature, tint
+        -1 to 1.
+    lut
+        A colour table, a ``.cube`` file.
+    """
+
+    palette: Annotated[tuple[Colour, ...], Field(max_length=MAX_COLOURS)] = ()
+    palette_strength: float = Field(1.0, ge=0, le=1)
+    saturation: float = Field(1.0, ge=0, le=4)
+    contrast: float = Field(1.0, ge=0, le=4)
+    temperature: float = Field(0.0, ge=-1, le=1)
+    tint: float = Field(0.0, ge=-1, le=1)
+    lut: File | None = None
+
+    @property
+    def colours(self) -> Colours:
+        """What is done to every frame of the timeline."""
+        return Colours(self.palette, self.palette_strength, self.saturation, self.contrast, self.temperature, self.tint)
+
+
+class OverlaySettings(Part):
+    """What is laid over the finished pictures, beside the preset's own overlay."""
+
     title: str = ""
-    logo: Path | None = None
+    logo: File | None = None
     show_lyrics: bool = False
-    palette: tuple[str, ...] = ()
-    palette_strength: float = 1.0
-    saturation: float = 1.0
-    contrast: float = 1.0
-    temperature: float = 0.0
-    tint: float = 0.0
-    lut: Path | None = None
-    device: str = "auto"
-    batch: int = 0
-    slices: int = 0
-    lanes: int = 0
-    threads: int = 0
-    codec: str = "h264"
-    speed: str = "veryfast"
-    crf: int = 18
-    overwrite: bool = False
-    hearing: HearingOptions = DEFAULT_HEARING
+
+
+class Encoding(Part):
+    """The codec of the clip; `speed` and `crf` are x264's preset and its quality (lower is better)."""
+
+    codec: Annotated[str, _one_of(CODECS)] = "h264"
+    speed: Annotated[str, _one_of(SPEEDS)] = "veryfast"
+    crf: int = Field(18, ge=0, le=51)
+
+    @property
+    def chosen(self) -> Codec:
+        """What the encoder is given."""
+        return video_codec(self.codec, speed=self.speed, crf=self.crf)
+
+
+class Output(Part):
+    """What is written. Sizes are width and height in pixels; None: what suits the model.
+
+    Attributes
+    ----------
+    size
+        The size of the clip.
+    imagine_size
+        The size that the model works at.
+    imagine_rate
+        Pictures a second that are imagined where feedback does not decide, the rest being drawn between them; 0: every frame.
+    upscale, upscaler
+        How many times as large finished pictures are made, by ``lanczos`` or ``esrgan``.
+    also
+        Further shapes of the same render, as ``9:16``.
+    flash_safe
+        Whether flashing is held within what is safe to watch.
+    recipe
+        Whether the clip carries all that decides it.
+    overwrite
+        Whether a clip that exists is replaced.
+    """
+
+    size: Size | None = None
+    imagine_size: Size | None = None
+    imagine_rate: float = Field(0.0, ge=0, le=240)
+    upscale: Annotated[int, _one_of(FACTORS)] = 1
+    upscaler: Annotated[str, _one_of(METHODS)] = "lanczos"
+    also: tuple[str, ...] = ()
     flash_safe: bool = False
     recipe: bool = True
-    also: tuple[str, ...] = ()
-    segment: int = 0
-    pace: float = 0.0
-    job: Path | None = None
+    overwrite: bool = False
+
+    @property
+    def upscaling(self) -> Upscaling:
+        """How finished pictures are made larger."""
+        return Upscaling(self.upscale, self.upscaler)
+
+
+class Compute(Part):
+    """Who computes, and in which portions; 0 means by rule.
+
+    Attributes
+    ----------
+    batch
+        Pictures that are imagined at once.
+    slices
+        Pictures that are encoded or decoded at once.
+    lanes
+        Feedback shots that are imagined at once; -1: as many as a batch (what clips had before there was a rule).
+    threads
+        CPU threads of a worker.
+    segment
+        Frames of a piece.
+    pace
+        The pace of the walk through noise.
+    job
+        Where finished pieces are kept; default: beside the clip.
+    mixed
+        Whether to go on with a job that was begun with other versions or on another device.
+    ray
+        A Ray cluster whose workers render, ``local`` for one on this machine; None: this process.
+    workers
+        How many of them.
+    """
+
+    batch: int = Field(0, ge=0, le=999)
+    slices: int = Field(0, ge=0, le=999)
+    lanes: int = Field(0, ge=-1, le=999)
+    threads: int = Field(0, ge=0, le=512)
+    segment: int = Field(0, ge=0, le=1_000_000)
+    pace: float = Field(0.0, ge=0, le=100)
+    job: File | None = None
     mixed: bool = False
     ray: str | None = None
-    workers: int = 0
+    workers: int = Field(0, ge=0, le=100_000)
+
+
+class Settings(Part):
+    """How a clip is made.
+
+    Attributes
+    ----------
+    preset
+        The name of a preset, its file or folder.
+    fps
+        Frames a second, 1 to 240.
+    seed
+        Decides prompt order, noise and shake.
+    macros
+        Where the preset's knobs stand, 0 to 1, by name.
+    negative
+        What guidance leads away from, beside what the preset says.
+    start, duration
+        Seconds of the song; without `duration`, to its end.
+    telling
+        Whether the excerpt begins where it tells most, around the drop, instead of at `start`.
+    hearing
+        What a person adds to what is heard.
+    model, sources, colours, overlay, encoding, output, compute
+        The other parts, see there.
+
+    Examples
+    --------
+    >>> import reactive
+    >>> settings = reactive.Settings.of(preset="nocturne", steps=1, size=(1280, 720))
+    >>> settings.model.steps, settings.output.size
+    (1, (1280, 720))
+    >>> settings.changed(steps=2).model.steps
+    2
+    >>> reactive.Settings.from_data(settings.to_data()) == settings
+    True
+    """
+
+    preset: Name = "loop-destroy"
+    fps: FrameRate = Fraction(24)
+    seed: int = Field(0, ge=0, le=1 << 63)
+    macros: dict[str, float] = Field(default_factory=dict)
+    negative: str = ""
+    start: Seconds = 0.0
+    duration: Seconds | None = None
+    telling: bool = False
+    hearing: HearingOptions = DEFAULT_HEARING
+    model: ModelSpec = ModelSpec()
+    sources: SourceFiles = SourceFiles()
+    colours: ColourSettings = ColourSettings()
+    overlay: OverlaySettings = OverlaySettings()
+    encoding: Encoding = Encoding()
+    output: Output = Output()
+    compute: Compute = Compute()
+
+    @classmethod
+    def of(cls, **choices: Any) -> Self:
+        """Return settings from choices by their plain names: ``steps`` for ``model.steps``, ``model`` for ``model.name``.
+
+        Raises
+        ------
+        SettingsError
+            If a name is not known, or a value can't be.
+        ReactiveError
+            If a frame rate, a size or a correction of the grid can't be.
+        """
+        try:
+            return cls.model_validate(_nested(cls, choices))
+        except ValidationError as problem:
+            raise _settings_error(problem) from None
+
+    def changed(self, **choices: Any) -> Self:
+        """Return these settings with other choices, by their plain names."""
+        return self.of(**{**self.choices(), **choices})
+
+    def choices(self) -> dict[str, Any]:
+        """Return all choices by their plain names, as Python's values."""
+        return {name: _value(self, place) for name, place in _places(type(self)).items()}
+
+    def to_data(self) -> dict[str, Any]:
+        """Return all choices by their plain names as JSON; files by their full names."""
+        data = self.model_dump(mode="json")
+        return {
+            name: data[field] if part is None else data[part][field]
+            for name, (part, field) in _places(type(self)).items()
+        }
+
+    @classmethod
+    def from_data(cls, data: Mapping[str, Any]) -> Self:
+        """Return settings from what `to_data` gave; what is left out stands at its default.
+
+        Raises
+        ------
+        SettingsError
+            If a name is not known, or a value can't be; nothing is converted.
+        ReactiveError
+            If a frame rate, a size or a correction of the grid can't be.
+        """
+        try:
+            return cls.model_validate_json(json.dumps(_nested(cls, data)), strict=True)
+        except ValidationError as problem:
+            raise _settings_error(problem) from None
+
+    @classmethod
+    def names(cls) -> tuple[str, ...]:
+        """Return the plain names of all choices."""
+        return tuple(_places(cls))
+
+
+@cache
+def _places(kind: type[Settings]) -> dict[str, tuple[str | None, str]]:
+    """Return the part (None: `Settings` itself) and field of each choice by its plain name."""
+    places: dict[str, tuple[str | None, str]] = {}
+    for name, info in kind.model_fields.items():
+        part = info.annotation
+        if isinstance(part, type) and issubclass(part, Part):
+            # a model is named by its name
+            own = {"model" if (name, field) == ("model", "name") else field: field for field in part.model_fields}
+            places |= {plain: (name, field) for plain, field in own.items()}
+        else:
+            places[name] = (None, name)
+    return places
+
+
+def _value(settings: Settings, place: tuple[str | None, str]) -> Any:
+    part, field = place
+    return getattr(settings if part is None else getattr(settings, part), field)
+
+
+def _settings_error(problem: ValidationError) -> SettingsError:
+    """Return the first thing that pydantic found, named as a person named it."""
+    found = problem.errors(include_url=False)[0]
+    own = [str(place) for place in found["loc"]]
+    # a choice that is not known has no part; the model's name is called model
+    name = own[0] if len(own) < 2 or own[:2] == ["model", "name"] else own[1]
+    if own[0] in ("hearing", "macros"):
+        name = own[0]
+    if found["type"] == "extra_forbidden":
+        return SettingsError("is no setting", where=name[:80], remedy="check its spelling")
+    return SettingsError(
+        f"{found['input']!r:.80} can't be used: {found['msg'][:1].lower()}{found['msg'][1:]}", where=name
+    )
+
+
+def _nested(kind: type[Settings], choices: Mapping[str, Any]) -> dict[str, Any]:
+    """Return choices by their plain names as pydantic takes them; what is not known stays, so that it is refused there."""
+    places, nested = _places(kind), dict[str, Any]()
+    for name, value in choices.items():
+        part, field = places.get(name, (None, name))
+        if part is None:
+            nested[field] = value
+        else:
+            nested.setdefault(part, {})[field] = value
+    return nested

@@ -1,4 +1,7 @@
-"""What a render is told once: how the model is loaded, and what is made with it. Plain data that travels to other machines."""
+"""What all workers of a render are told once: plain data that travels to other machines.
+
+The settings that it is made of are in `settings`; how the model is loaded is `settings.ModelSpec`.
+"""
 
 from __future__ import annotations
 
@@ -7,40 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
-from reactive.diffusion.models.load import Model, load_model
 from reactive.media.picture import BLACK
 from reactive.sources.ground import GroundFile
 from reactive.timeline.timeline import Timeline
 from reactive.video.codec import Codec
 from reactive.video.upscale import NO_UPSCALING, Upscaling
-
-
-@dataclass(frozen=True)
-class ModelSpec:
-    """What `load_model` is told, on whichever machine it runs."""
-
-    name: str
-    device: str
-    steps: int | None = None
-    guidance: float | None = None
-    loras: tuple[str, ...] = ()
-    vae: str | None = None
-    dtype: str = "auto"
-    compiled: bool = False
-    overrides: tuple[tuple[str, str], ...] = ()
-
-    def load(self) -> Model:
-        """Load the model.
-
-        Raises
-        ------
-        ModelError
-            If it isn't there or can't be used.
-        """
-        return load_model(
-            self.name, device=self.device, steps=self.steps, guidance=self.guidance, loras=self.loras, vae=self.vae,
-            dtype=self.dtype, compiled=self.compiled, overrides=dict(self.overrides),
-        )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -54,7 +28,7 @@ class RenderSpec:
     timeline
         What every frame shall be.
     negatives
-        What each of its prompts keeps away from, the user's wish included; empty for nothing.
+        What each of its prompts keeps away from, the user's `--negative` included; empty for nothing.
     imagined
         Width and height that the model works at.
     batch, threads

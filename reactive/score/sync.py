@@ -180,11 +180,18 @@ def dead_stretch(change: np.ndarray, loud: np.ndarray) -> int:
 
 
 def pops(change: np.ndarray, explained: np.ndarray) -> list[int]:
-    """Return the frames whose change exceeds 4 times the local median and that nothing explains."""
+    """Return the frames whose change exceeds 4 times the local median and that nothing explains.
+
+    What a hit sets off may die away over some frames: as long as each changes less than the one before it, none of them jumps.
+    """
     from scipy.ndimage import median_filter
 
     local = np.maximum(median_filter(change, 25, mode="nearest"), VISIBLE)
-    return [int(frame) for frame in np.flatnonzero((change > POP * local) & ~explained)]
+    jump = (change > POP * local) & ~explained
+    dying = explained.copy()
+    for frame in range(1, len(change)):
+        dying[frame] |= dying[frame - 1] and change[frame] < change[frame - 1]
+    return [int(frame) for frame in np.flatnonzero(jump & ~dying)]
 
 
 def boil(change: np.ndarray, onsets: np.ndarray) -> float:

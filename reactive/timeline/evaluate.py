@@ -100,6 +100,8 @@ def _call(node: Call, scope: Scope) -> np.ndarray:
         return decay(curves[0], frames_in(constants[0], scope.fps))
     if name == "swell":
         return decay(curves[0][::-1], frames_in(constants[0], scope.fps))[::-1]
+    if name == "hold":
+        return hold(curves[0], int(constants[0]))
     turns = scope.bars / constants[0]
     if name == "lfo":
         return 0.5 - 0.5 * np.cos(2 * np.pi * (turns + constants[1]))
@@ -146,15 +148,27 @@ def decay(curve: np.ndarray, frames: float) -> np.ndarray:
 
 def wander(turns: np.ndarray, seed: int) -> np.ndarray:
     """Return a smooth random curve in [0, 1]: uniform values at whole turns, eased between them."""
-    first = int(np.floor(turns.min())) if len(turns) else 0
-    last = int(np.ceil(turns.max())) + 1 if len(turns) else 1
-    # keyed by turn, so the curve does not depend on where the song starts
-    knots = np.array(
+    index = np.floor(turns).astype(int)
+    share = ease(turns - np.floor(turns))
+    return random_turns(index, seed) * (1 - share) + random_turns(index + 1, seed) * share
+
+
+def hold(curve: np.ndarray, seed: int) -> np.ndarray:
+    """Return a random curve in [0, 1) that jumps wherever the given one rises above 0, and holds between."""
+    above = curve > 0
+    rises = above & ~np.concatenate([[False], above[:-1]])
+    return random_turns(np.cumsum(rises), seed)
+
+
+def random_turns(turns: np.ndarray, seed: int) -> np.ndarray:
+    """Return a uniform value in [0, 1) for each whole turn, int [n]; keyed by turn, wherever the song starts."""
+    if not len(turns):
+        return np.zeros(0)
+    first = int(turns.min())
+    values = np.array(
         [
             np.random.Generator(np.random.Philox(key=[seed % 2**63, turn % 2**63])).random()
-            for turn in range(first, last + 1)
+            for turn in range(first, int(turns.max()) + 1)
         ]
     )
-    index = np.floor(turns).astype(int) - first
-    share = ease(turns - np.floor(turns))
-    return knots[index] * (1 - share) + knots[index + 1] * share
+    return np.asarray(values[turns - first])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import count
 
@@ -155,18 +156,32 @@ def _in_turn(weights: Sequence[float]) -> Iterator[int]:
 
 
 def _shuffled(weights: Sequence[float], key: list[int]) -> Iterator[int]:
-    """Yield places for ever: of weight w, each round holds w of each on average, and none comes twice running."""
-    before = -1
+    """Yield places for ever: of weight w, each round holds w of each on average.
+
+    Each round has another order, and none comes again before half of the others have come, where the weights allow it.
+    """
+    random = np.random.Generator(np.random.Philox(key=key))
+    recent: deque[int] = deque(maxlen=len(weights) // 2)
     for turn in count():
         due = [math.floor((turn + 1) * w + 1e-9) - math.floor(turn * w + 1e-9) for w in weights]
         order = np.repeat(np.arange(len(weights)), due)
-        np.random.Generator(np.random.Philox(key=key)).shuffle(order)
+        random.shuffle(order)
         places = order.tolist()
-        for i in range(len(places)):
-            other = next((j for j in range(i, len(places)) if places[j] != before), i)
-            places[i], places[other] = places[other], places[i]
-            before = places[i]
-            yield before
+        while places:
+            # what makes up half of the rest has to come now, or it would come twice running in the end
+            often = next(
+                (p for p in set(places) if 2 * places.count(p) > len(places) and p not in [*recent][-1:]), None
+            )
+            # otherwise the first that has rested, or the one that came longest ago
+            place = often if often is not None else min(places, key=lambda p: _last(recent, p))
+            places.remove(place)
+            recent.append(place)
+            yield place
+
+
+def _last(recent: Sequence[int], place: int) -> int:
+    """Return the position of a place's last occurrence, -1 where there is none."""
+    return max((position for position, other in enumerate(recent) if other == place), default=-1)
 
 
 def _drawn(length: int, key: list[int]) -> Iterator[int]:

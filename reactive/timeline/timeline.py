@@ -18,6 +18,7 @@ from reactive.preset.schema import Camera, Colour, Lens, Phase, Preset
 from reactive.preset.vocabulary import MACRO
 from reactive.timeline.clock import frame_count, frame_length, frame_time, frame_times, nearest_frame
 from reactive.timeline.evaluate import Scope, ease, evaluate
+from reactive.timeline.films import SONG_TIME, Footage, film_expressions, place_films
 from reactive.timeline.grounds import NONE, SHOWN, Choose, Turns, ground_expressions, place_grounds
 from reactive.timeline.insert import insert, line_insertions, pin_insertions
 from reactive.timeline.phases import PhaseSpan, lay_phases
@@ -49,12 +50,13 @@ CURVES = (
     "lens_tilt", "lens_turn", "camera_tilt", "camera_turn", "camera_flow", "dissolve", "morph",
     *COLOURS,
     *SHOWN,
+    "film_time",
 )  # fmt: skip
 # columns that a file leaves out where they hold one value throughout, and that value
 OPTIONAL = {
     "guide": NO_GUIDE, "lens_tilt": 0, "lens_turn": 0, "camera_tilt": 0, "camera_turn": 0, "camera_flow": 0,
     "dissolve": 0, "morph": 0, "ground": NONE, **{name: rest for name, (_, rest) in SHOWN.items()},
-    "palette_from": NO_PALETTE, "palette_to": NO_PALETTE, **COLOURS,
+    "palette_from": NO_PALETTE, "palette_to": NO_PALETTE, **COLOURS, "film_time": SONG_TIME,
 }  # fmt: skip
 # degrees in depth beyond which a picture is all but seen from its edge
 STEEPEST = 45.0
@@ -97,6 +99,7 @@ class Timeline:
         frame to another is a difference; `dissolve` and `morph` are the weight of the shot to come; `guide` numbers the
         video, from 0 on, by whose motion times `camera_flow` a fed-back picture moves; `ground` numbers what lies beneath as
         `source` does, then `grounds`, -1 for nothing, and `detail` and the columns ``ground_`` say how it is shown;
+        `film_time` is the second of the film that is shown, -1 for the song's own time;
         `palette_from` and `palette_to` number the palettes that prompts bring along, -1 for none.
     negatives
         What each prompt keeps away from, one text for each of `prompts`; empty if there are none.
@@ -161,6 +164,7 @@ def build_timeline(
     spans: Sequence[PhaseSpan] | None = None,
     choose: Choose | None = None,
     signals: Mapping[str, np.ndarray] | None = None,
+    footage: Sequence[Footage | None] = (),
 ) -> Timeline:
     """Decide every frame of a song's clip.
 
@@ -179,7 +183,7 @@ def build_timeline(
     photos
         Base names of the photographs fed in, shown in turn where the preset says `mode = "photo"`.
     videos
-        Base names of the videos fed in, read at song time where the preset says `mode = "video"`.
+        Base names of the videos fed in, shown where the preset says `mode = "video"`, and as grounds.
     macros
         Where the preset's knobs stand, 0 to 1, by name; those not named stand at their defaults.
     lyrics
@@ -190,6 +194,8 @@ def build_timeline(
         Picks a picture of the library for a prompt where the preset says ``match``. Default: none is picked.
     signals
         Further curves that expressions may read, each float64 [frames] in [0, 1], by names that begin with ``stem.``.
+    footage
+        What moves in each of `videos`, so that it is cut to the song; None, or nothing: it is shown at the song's own time.
 
     Raises
     ------
@@ -248,6 +254,8 @@ def build_timeline(
     columns |= place_grounds(
         preset, spans, ranges, events, columns, turns, cuts=cuts, grid=grid, sections=sections, fps=fps, seed=seed
     )
+    known = {len(photos) + number: film for number, film in enumerate(footage) if film is not None}
+    columns["film_time"] = place_films(preset, spans, columns, curves, cuts, known, grid=grid, fps=fps)
     _camera_sums(columns, fps)
     _shake(columns, seed)
     return Timeline(
@@ -393,6 +401,7 @@ def expressions(preset: Preset, phase: Phase) -> dict[str, str]:
         "colour_saturation": colour.saturation,
         "colour_contrast": colour.contrast,
         **ground_expressions(preset, phase),
+        **film_expressions(preset, phase),
     }
 
 

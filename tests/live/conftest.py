@@ -69,9 +69,9 @@ def serving(beat_wav: Path, toy_model: Path, live_preset: Path, tmp_path_factory
             common = {"port": 0, "keys": folder / "keys", "ready": tell, "stop": ending.is_set, **changes}
             try:
                 if source is None:
-                    preview(beat_wav, PreviewOptions(**options), takes=folder, **common)
+                    preview(beat_wav, PreviewOptions.of(**options), takes=folder, **common)
                 else:
-                    preview_input(source, PreviewOptions(**options), **common)
+                    preview_input(source, PreviewOptions.of(**options), **common)
             except BaseException as problem:
                 failed.append(problem)
                 ready.set()

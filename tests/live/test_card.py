@@ -25,7 +25,9 @@ FULL = "CUDA out of memory. Tried to allocate 2.00 GiB."
 
 @pytest.fixture
 def options(toy_model: Path, live_preset: Path) -> PreviewOptions:
-    return PreviewOptions(preset=str(live_preset), model=str(toy_model), steps=1, threads=1, seed=5, fps=Fraction(24))
+    return PreviewOptions.of(
+        preset=str(live_preset), model=str(toy_model), steps=1, threads=1, seed=5, fps=Fraction(24)
+    )
 
 
 @pytest.fixture

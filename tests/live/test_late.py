@@ -39,7 +39,7 @@ def slow(beat_wav: Path, toy_model: Path, live_preset: Path, monkeypatch: pytest
             yield step
 
     monkeypatch.setattr(Imaginer, "feedback", dawdling)
-    options = PreviewOptions(preset=str(live_preset), model=str(toy_model), steps=1, threads=1, fps=Fraction(24))
+    options = PreviewOptions.of(preset=str(live_preset), model=str(toy_model), steps=1, threads=1, fps=Fraction(24))
     session = Session(load_material(beat_wav, options), lambda frames: None, (str(live_preset),))
     session.engine.start()
     yield session

@@ -196,7 +196,7 @@ def test_silence_feeds_nothing_back_and_every_preset_that_ships_can_be_played() 
 
 @pytest.fixture(scope="module")
 def toy_studio(toy_model: Path, preset: Path) -> Studio:
-    return load_studio(PreviewOptions(preset=str(preset), model=str(toy_model), steps=1, threads=1, fps=FPS))
+    return load_studio(PreviewOptions.of(preset=str(preset), model=str(toy_model), steps=1, threads=1, fps=FPS))
 
 
 def test_pictures_follow_the_rows(toy_studio: Studio, rows: list[LiveFrame]) -> None:

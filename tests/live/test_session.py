@@ -61,7 +61,7 @@ def material(beat_wav: Path, toy_model: Path, tmp_path_factory: pytest.TempPathF
     # a copy, since corrections are kept beside the song
     song = tmp_path_factory.mktemp("song") / "song.wav"
     song.write_bytes(beat_wav.read_bytes())
-    return load_material(song, PreviewOptions(model=str(toy_model), steps=1, threads=1, fps=Fraction(24)))
+    return load_material(song, PreviewOptions.of(model=str(toy_model), steps=1, threads=1, fps=Fraction(24)))
 
 
 @pytest.fixture
@@ -229,7 +229,7 @@ def test_a_nudge_moves_the_grid_and_a_new_start_finds_it(session: Session, toy_m
     turn(session, "walk", 2.0)
     session.correct({"action": "nudge", "ms": -10})
     assert session.state()["changes"] == 1
-    options = PreviewOptions(model=str(toy_model), steps=1, threads=1)
+    options = PreviewOptions.of(model=str(toy_model), steps=1, threads=1)
     again = load_material(session.material.track.path, options)
     assert again.corrections.offset_ms == 20
     assert np.array_equal(again.analysis.beats, session.material.analysis.beats)

@@ -25,7 +25,7 @@ from reactive.timeline.timeline import FEEDBACK, Timeline
 @pytest.fixture(scope="module")
 def session(beat_wav: Path, toy_model: Path, live_preset: Path) -> Session:
     """A session whose engine's thread is never started."""
-    options = PreviewOptions(preset=str(live_preset), model=str(toy_model), steps=1, threads=1, fps=Fraction(24))
+    options = PreviewOptions.of(preset=str(live_preset), model=str(toy_model), steps=1, threads=1, fps=Fraction(24))
     return Session(load_material(beat_wav, options), lambda frames: None, (str(live_preset),))
 
 

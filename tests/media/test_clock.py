@@ -159,3 +159,12 @@ def test_time_stamps_of_nonsense_do_not_become_hours_of_silence(tmp_path: Path) 
     data[place + 2] = 0x7F
     path.write_bytes(data)
     assert open_track(path).duration < 700
+
+
+def test_pictures_of_mp4_files_in_a_row_are_those_of_the_first_and_a_line_says_so(tmp_path: Path) -> None:
+    data = save_film(tmp_path / "film.mp4").read_bytes()
+    (tmp_path / "two.mp4").write_bytes(data + data)
+    assert open_film(tmp_path / "two.mp4").notes == (
+        "two.mp4: It is 2 files in a row; the pictures of the first are shown.",
+    )
+    assert not open_film(tmp_path / "film.mp4").notes

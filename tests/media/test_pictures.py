@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from fractions import Fraction
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from PIL import Image, features
 
 from reactive.errors import MediaError
 from reactive.media import picture
-from reactive.media.picture import parse_colour, read_picture
+from reactive.media.picture import check_picture, parse_colour, read_picture
 from reactive.media.video import FilmReader, open_film
 from tests.toy import save_video
 
@@ -178,3 +179,75 @@ def test_a_progressive_film_is_left_alone(tmp_path: Path) -> None:
     assert not film.interlaced
     assert film.decoder == ""
     assert film.notes == ()
+
+
+GREYS = np.linspace(0, 1, 192)
+DEEP = [
+    # type, sample format of TIFF, channels, what white is written as
+    ("f4", 3, 1, 1.0), ("f8", 3, 1, 1.0), ("f4", 3, 3, 1.0), ("f4", 3, 4, 1.0), ("f4", 3, 3, 255.0),
+    ("u2", 1, 1, 65535), ("u2", 1, 3, 65535), ("u4", 1, 1, 65535), ("u4", 1, 1, 2**32 - 1), ("i2", 2, 1, 32767),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "sample", "channels", "white"), DEEP)
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_a_tiff_of_many_bits_keeps_its_greys(
+    tmp_path: Path, kind: str, sample: int, channels: int, white: float, order: str
+) -> None:
+    given = np.repeat(np.tile(GREYS * white, (24, 1))[..., None], channels, axis=2)
+    if channels == 4:
+        given[..., 3] = white
+    save_tiff(tmp_path / "a.tif", given.astype(kind), sample, order=order)
+    shown = read_picture(tmp_path / "a.tif")
+    assert shown.shape == (24, 192, 3)
+    assert np.abs(shown[12].astype(float) - 255 * GREYS[:, None]).max() <= 2
+    assert check_picture(tmp_path / "a.tif") == (192, 24)
+
+
+@pytest.mark.parametrize("kind", ["u2", "f4"])
+def test_a_tiff_whose_white_is_zero_is_not_a_negative(tmp_path: Path, kind: str) -> None:
+    white = 65535 if kind == "u2" else 1.0
+    given = np.tile((1 - GREYS) * white, (24, 1))[..., None].astype(kind)
+    save_tiff(tmp_path / "a.tif", given, 3 if kind == "f4" else 1, meaning=0)
+    assert np.abs(read_picture(tmp_path / "a.tif")[12, :, 0] - 255 * GREYS).max() <= 2
+
+
+def test_what_is_no_number_in_a_float_tiff_spoils_no_other_point(tmp_path: Path) -> None:
+    given = np.tile(GREYS, (24, 1)).astype(np.float32)
+    given[0, :3] = np.nan, np.inf, -np.inf
+    Image.fromarray(given).save(tmp_path / "a.tif")
+    shown = read_picture(tmp_path / "a.tif")[..., 0]
+    assert shown[0, :3].tolist() == [0, 255, 0]
+    assert np.abs(shown[12] - 255 * GREYS).max() <= 2
+
+
+def test_floats_of_16_bits_are_named(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    save_tiff(tmp_path / "a.tif", np.zeros((24, 192, 3), np.float16), 3)
+    with pytest.raises(MediaError, match="TIFF of 16-bit floats"):
+        read_picture(tmp_path / "a.tif")
+    assert capfd.readouterr().err == ""
+
+
+def save_tiff(path: Path, given: np.ndarray, sample: int, *, order: str = "<", meaning: int | None = None) -> None:
+    """Write a TIFF of one strip by the letter (TIFF 6.0), in ways that Pillow does not write."""
+    rows, columns, channels = given.shape
+    data = given.astype(given.dtype.newbyteorder(order)).tobytes()
+    bits = 8 * given.dtype.itemsize
+    meaning = (1 if channels == 1 else 2) if meaning is None else meaning
+    tags = [
+        (256, 4, [columns]), (257, 4, [rows]), (258, 3, [bits] * channels), (259, 3, [1]), (262, 3, [meaning]), (273, 4, [0]),
+        (277, 3, [channels]), (278, 4, [rows]), (279, 4, [len(data)]), *([(338, 3, [2])] if channels == 4 else []),
+        (339, 3, [sample] * channels),
+    ]  # fmt: skip
+    after = 8 + 2 + 12 * len(tags) + 4
+    places = {tag: after + 16 * number for number, (tag, _, values) in enumerate(tags)}
+    begins = after + 16 * len(tags)
+    entries, extra = b"", b""
+    for tag, form, values in tags:
+        values = [begins] if tag == 273 else values
+        packed = struct.pack(f"{order}{len(values)}{'H' if form == 3 else 'I'}", *values).ljust(4, b"\0")
+        inline = packed if len(packed) == 4 else struct.pack(f"{order}I", places[tag])
+        entries += struct.pack(f"{order}HHI", tag, form, len(values)) + inline
+        extra += packed.ljust(16, b"\0")
+    head = (b"II" if order == "<" else b"MM") + struct.pack(f"{order}HIH", 42, 8, len(tags))
+    path.write_bytes(head + entries + bytes(4) + extra + data)

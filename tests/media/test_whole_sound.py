@@ -181,6 +181,80 @@ LAYOUTS = [
 ]
 
 
+JOINED = [
+    ("flac", "flac"), ("wav", "pcm_s16le"), ("aiff", "pcm_s16be"), ("m4a", "aac"), ("mov", "pcm_s16le"), ("mkv", "aac"),
+    ("webm", "libopus"), ("ts", "ac3"), ("mp3", "libmp3lame"), ("oga", "flac"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("suffix", "codec"), JOINED)
+@pytest.mark.parametrize("lengths", [(1.0, 1.5, 1.0), (1.0, 1.0)])
+def test_files_that_were_joined_byte_by_byte_are_read_to_the_end(
+    tmp_path: Path, suffix: str, codec: str, lengths: tuple[float, ...]
+) -> None:
+    if suffix in ("mkv", "webm"):
+        # FFmpeg reads two of them in a row, and more are nobody's way to join Matroska
+        lengths = lengths[:2]
+    joined = b""
+    for number, seconds in enumerate(lengths):
+        song = tone(440 * (number + 1), seconds, channels=(1.0, 1.0), level=0.3)
+        joined += save_sound(tmp_path / f"part.{suffix}", song, codec).read_bytes()
+    (tmp_path / f"a.{suffix}").write_bytes(joined)
+    track = open_track(tmp_path / f"a.{suffix}")
+    assert track.duration == pytest.approx(sum(lengths), abs=0.12)
+    samples = heard(track)
+    begin = 0.0
+    for number, seconds in enumerate(lengths):
+        middle = samples[round((begin + 0.3) * RATE) : round((begin + seconds - 0.2) * RATE)]
+        assert strongest(middle, RATE) == pytest.approx(440 * (number + 1), abs=4)
+        begin += seconds
+
+
+def test_a_recording_that_goes_on_by_another_codec_is_read_to_the_end(tmp_path: Path) -> None:
+    parts = [
+        save_sound(tmp_path / f"{number}.ts", tone(hertz, 1.5, channels=(1.0, 1.0)), codec).read_bytes()
+        for number, (hertz, codec) in enumerate([(440, "mp2"), (880, "aac"), (660, "ac3")])
+    ]
+    (tmp_path / "a.ts").write_bytes(b"".join(parts))
+    track = open_track(tmp_path / "a.ts")
+    samples = heard(track)
+    assert track.duration == pytest.approx(4.5, abs=0.15)
+    for begin, hertz in ((0.3, 440), (2.0, 880), (3.5, 660)):
+        assert strongest(samples[round(begin * RATE) :][: RATE // 2], RATE) == pytest.approx(hertz, abs=4)
+    assert not any("decoded" in note for note in track.notes)
+
+
+def test_sound_that_can_not_be_decoded_is_told(tmp_path: Path) -> None:
+    data = bytearray(save_sound(tmp_path / "a.mkv", tone(440, 3, channels=(1.0, 1.0)), "ac3").read_bytes())
+    # no piece of the last third begins as AC-3 does
+    at = 2 * len(data) // 3
+    while (at := data.find(b"\x0b\x77", at)) >= 0:
+        data[at : at + 2] = b"xx"
+    (tmp_path / "a.mkv").write_bytes(data)
+    track = open_track(tmp_path / "a.mkv")
+    assert track.duration == pytest.approx(2, abs=0.3)
+    assert any(note.startswith("About 1.") and "can't be decoded" in note for note in track.notes)
+
+
+def test_a_flac_that_holds_more_than_its_header_says_is_read_whole(tmp_path: Path) -> None:
+    song = np.random.default_rng(0).uniform(-0.5, 0.5, (3 * RATE, 2)).astype(np.float32)
+    path = save_sound(tmp_path / "a.flac", song, "flac")
+    data = bytearray(path.read_bytes())
+    data[21] &= 0xF0
+    data[22:26] = struct.pack(">I", RATE)
+    path.write_bytes(data)
+    assert open_track(path).samples == 3 * RATE
+
+
+@pytest.mark.parametrize("suffix", ["m4a", "mov"])
+def test_an_mp4_without_its_index_is_called_cut_short(tmp_path: Path, suffix: str) -> None:
+    path = save_sound(tmp_path / f"a.{suffix}", tone(440, 2, channels=(1.0, 1.0)), "aac")
+    data = path.read_bytes()
+    path.write_bytes(data[: data.rindex(b"moov") - 4])
+    with pytest.raises(MediaError, match="cut short: the index"):
+        open_track(path)
+
+
 @pytest.mark.parametrize("suffix", ["mov", "wav"])
 @pytest.mark.parametrize(("layout", "shares"), LAYOUTS)
 def test_surround_is_folded_by_the_containers_own_layout(

@@ -71,7 +71,7 @@ def _cases(file: Path) -> None:
 
     torch.set_num_threads(1)
     # what is loaded once is there in each fork
-    load_model(settings.model, device="cpu", steps=1)
+    load_model(settings.model.name, device="cpu", steps=1)
     for what, count, out in cases:
         pid = os.fork()
         if pid == 0:

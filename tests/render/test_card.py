@@ -71,7 +71,7 @@ def test_run_gives_on_a_card_the_clip_of_the_cpu(
 ) -> None:
     made = []
     for device in (cuda, "cpu"):
-        settings = Settings(
+        settings = Settings.of(
             preset=str(given["preset"]), photos=(given["photo"],), model=str(toy_model), steps=1, device=device, threads=1,
             batch=4, seed=3, codec="ffv1", dtype="float32", imagine_size=(64, 64), size=(64, 64), segment=24,
         )  # fmt: skip

@@ -6,7 +6,6 @@ import os
 import random
 import shutil
 import signal
-from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -67,7 +66,7 @@ def song(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def chosen(tmp_path_factory: pytest.TempPathFactory, toy_model: Path) -> Settings:
     preset = tmp_path_factory.mktemp("preset") / "preset.toml"
     preset.write_text(PRESET)
-    return Settings(
+    return Settings.of(
         preset=str(preset), model=str(toy_model), steps=1, device="cpu", threads=1, batch=4, segment=12, also=("9:16",)
     )
 
@@ -125,7 +124,7 @@ def test_the_same_command_again_says_that_the_clip_is_there(song: Path, chosen: 
     assert again.fps == Fraction(24)
     assert whole.output.stat().st_mtime_ns == before
     with pytest.raises(OutputError, match="exists already"):
-        make_clip(song, whole.output, replace(chosen, seed=5))
+        make_clip(song, whole.output, chosen.changed(seed=5))
     assert imagined == []
 
 
@@ -143,7 +142,7 @@ def test_killed_at_any_moment_and_resumed_equals_uninterrupted(
     assert killed_cases(cases, song, chosen, tmp_path) == [-signal.SIGKILL] * len(cases)
     for what, count, out in cases:
         kept = len(read_journal(job_folder(out) / "journal")[0])
-        clip = make_clip(song, out, replace(chosen, overwrite=True))
+        clip = make_clip(song, out, chosen.changed(overwrite=True))
         assert same(clip, whole), (what, count, kept)
 
 
@@ -154,7 +153,7 @@ def test_the_command_killed_three_times_equals_uninterrupted(
 ) -> None:
     out = tmp_path / "clip.mp4"
     command = [
-        "run", str(song), "-o", str(out), "--preset", chosen.preset, "--model", chosen.model,
+        "run", str(song), "-o", str(out), "--preset", chosen.preset, "--model", chosen.model.name,
         "--steps", "1", "--device", "cpu", "--threads", "1", "--batch", "4", "--segment", "12", "--also", "9:16",
     ]  # fmt: skip
     kept = 0
@@ -198,7 +197,7 @@ def test_an_interrupted_run_loses_no_tick_and_at_most_a_segment(
         limit[0] = 10**9
         clip = make_clip(song, out, chosen)
         assert same(clip, whole)
-        assert first + sum(counted) - total <= chosen.segment + chosen.batch
+        assert first + sum(counted) - total <= chosen.compute.segment + chosen.compute.batch
 
 
 @pytest.mark.parametrize("harm", ["truncate", "flip", "remove"])
@@ -232,21 +231,21 @@ def test_a_changed_prompt_renders_only_what_shows_it(
     out = copied(whole, tmp_path)
     preset = tmp_path / "changed.toml"
     preset.write_text(PRESET.replace("a blue hill", "a red hill"))
-    changed = replace(chosen, preset=str(preset))
+    changed = chosen.changed(preset=str(preset))
     clip = make_clip(song, out, changed)
     assert 0 < clip.reused < clip.frames
     assert not same(clip, whole)
     fresh = make_clip(song, tmp_path / "fresh.mp4", changed)
     assert same(clip, fresh)
     del imagined[:]
-    back = make_clip(song, out, replace(chosen, overwrite=True))
+    back = make_clip(song, out, chosen.changed(overwrite=True))
     assert imagined == []
     assert same(back, whole)
 
 
 def test_another_shape_later_renders_the_same_pictures(tmp_path: Path, song: Path, chosen: Settings, whole) -> None:
     out = copied(whole, tmp_path)
-    clip = make_clip(song, out, replace(chosen, also=("9:16", "1:1")))
+    clip = make_clip(song, out, chosen.changed(also=("9:16", "1:1")))
     assert packets(clip.output) == packets(whole.output)
     assert packets(clip.also[0]) == packets(whole.also[0])
     assert clip.also[1].name == "clip.1x1.mp4"
@@ -299,7 +298,7 @@ def test_a_job_of_before_lanes_had_a_shape_keeps_its_own(
     tmp_path: Path, song: Path, chosen: Settings, imagined
 ) -> None:
     out = tmp_path / "clip.mp4"
-    before = make_clip(song, out, replace(chosen, lanes=-1))
+    before = make_clip(song, out, chosen.changed(lanes=-1))
     manifest = read_manifest(before.job)
     assert (manifest["batch"], manifest["lanes"]) == (4, 4)
     # CPUs that multiply bfloat16 compute in it
@@ -341,7 +340,7 @@ def test_another_environment_is_refused_or_allowed(
     monkeypatch.setattr(run, "environment", lambda device, threads: here(device, threads) | {"torch": "1.0"})
     with pytest.raises(OutputError, match=r"torch 1\.0"):
         make_clip(song, out, chosen)
-    clip = make_clip(song, out, replace(chosen, mixed=True))
+    clip = make_clip(song, out, chosen.changed(mixed=True))
     assert clip.reused
     assert "rounding" in clip.notes[0]
 
@@ -430,7 +429,7 @@ def test_pieces_of_fed_back_shots_join_at_any_frame_rate(tmp_path: Path, toy_mod
     pictures = []
     for segment in (3, 1000):
         # several pictures are fed back within one frame of the clip
-        settings = Settings(
+        settings = Settings.of(
             preset=str(preset), model=str(toy_model), steps=1, fps=Fraction(6), codec="ffv1", segment=segment, threads=1,
             device="cpu", batch=2,
         )  # fmt: skip

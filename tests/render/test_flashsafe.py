@@ -83,8 +83,8 @@ def test_a_run_warns_of_flashes_and_holds_them_back(
         "preset": str(tmp_path / "one.toml"), "model": str(toy_model), "steps": 1, "device": "cpu", "threads": 2,
         "size": (64, 64), "duration": 2.0,
     }  # fmt: skip
-    wild = make_clip(song, tmp_path / "wild.mp4", Settings(**options))
-    safe = make_clip(song, tmp_path / "safe.mp4", Settings(**options, flash_safe=True))
+    wild = make_clip(song, tmp_path / "wild.mp4", Settings.of(**options))
+    safe = make_clip(song, tmp_path / "safe.mp4", Settings.of(**options, flash_safe=True))
     assert wild.held_back == 0
     assert not wild.flashes.passes
     assert safe.held_back > 0

@@ -44,7 +44,7 @@ def settings(tmp_path: Path, toy_model: Path) -> Settings:
     picture(1).save(folder / "one.png")
     picture(2).save(folder / "two.png")
     write_song(tmp_path / "song.wav", beat_song(4))
-    return Settings(
+    return Settings.of(
         preset=str(folder), model=str(toy_model), steps=1, device="cpu", threads=2, batch=4, codec="ffv1", segment=24,
         imagine_size=(64, 48), size=(128, 96),
     )  # fmt: skip
@@ -68,7 +68,7 @@ def test_a_clip_shows_its_grounds_and_says_so(tmp_path: Path, settings: Settings
 
 
 def test_only_what_another_picture_changes_is_made_again(tmp_path: Path, settings: Settings) -> None:
-    kept = replace(settings, job=tmp_path / "job")
+    kept = settings.changed(job=tmp_path / "job")
     make_clip(tmp_path / "song.wav", tmp_path / "clip.mkv", kept)
     picture(3).save(Path(settings.preset) / "two.png")
     again = make_clip(tmp_path / "song.wav", tmp_path / "clip.mkv", replace(kept, overwrite=True))

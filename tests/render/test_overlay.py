@@ -124,7 +124,7 @@ def test_a_font_is_a_font(tmp_path: Path) -> None:
 
 
 def test_a_title_that_no_frame_shows_is_said(beat_analysis, beat_timeline) -> None:
-    titled = Settings(title="First Light")
+    titled = Settings.of(title="First Light")
 
     def said(settings: Settings, first: int, last: int) -> list[str]:
         return title_notes(settings, RenderInputs(None, None, None, ()), beat_timeline, beat_analysis, (first, last))

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -37,7 +36,7 @@ def song(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def chosen(tmp_path_factory: pytest.TempPathFactory, toy_model: Path) -> Settings:
     preset = tmp_path_factory.mktemp("preset") / "preset.toml"
     preset.write_text(PRESET)
-    return Settings(preset=str(preset), model=str(toy_model), steps=1, device="cpu", threads=1, batch=4, segment=12)
+    return Settings.of(preset=str(preset), model=str(toy_model), steps=1, device="cpu", threads=1, batch=4, segment=12)
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +76,7 @@ def test_a_worker_killed_mid_way_changes_nothing(
             os.kill(killed[0], signal.SIGKILL)
 
     out = tmp_path / "clip.mp4"
-    clip = make_clip(song, out, replace(chosen, ray="local", workers=2), progress=kill, rates=shown.append)
+    clip = make_clip(song, out, chosen.changed(ray="local", workers=2), progress=kill, rates=shown.append)
     assert packets(clip.output) == packets(whole.output)
     assert killed or not ON_LINUX
     assert steps == sorted(steps)
@@ -99,7 +98,7 @@ def test_a_worker_that_differs_is_refused(
     here = run.environment
     monkeypatch.setattr(run, "environment", lambda device, threads: here(device, threads) | {"torch": "1.0"})
     with pytest.raises(OutputError, match=r"differs: torch .*, not 1\.0"):
-        make_clip(song, tmp_path / "clip.mp4", replace(chosen, ray="local", workers=1))
+        make_clip(song, tmp_path / "clip.mp4", chosen.changed(ray="local", workers=1))
 
 
 @pytest.mark.slow
@@ -127,7 +126,7 @@ def test_without_ray_it_says_what_to_install(
 ) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(OutputError, match=r"reactive-clip\[ray\]"):
-        make_clip(song, tmp_path / "clip.mp4", replace(chosen, ray="local"))
+        make_clip(song, tmp_path / "clip.mp4", chosen.changed(ray="local"))
 
 
 def test_a_song_behind_ray_is_not_taken_for_an_address(song: Path) -> None:

@@ -46,7 +46,7 @@ def clip(song: Path, out: Path, toy_model: Path, **changes) -> Clip:
         "preset": str(song.parent / "paint.toml"),
         "model": str(toy_model), "steps": 1, "device": "cpu", "threads": 1, "batch": 4, "seed": 3, "codec": "ffv1", "duration": 0.5,
     }  # fmt: skip
-    return make_clip(song, out, Settings(**(chosen | changes)))
+    return make_clip(song, out, Settings.of(**(chosen | changes)))
 
 
 @pytest.fixture(scope="module")

@@ -77,6 +77,13 @@ def test_pops_are_jumps_that_nothing_explains() -> None:
     assert pops(change, explained) == [30]
 
 
+def test_what_a_hit_sets_off_may_die_away_but_not_jump_again() -> None:
+    change, explained = np.full(100, 0.01), np.zeros(100, bool)
+    change[40:46] = [0.5, 0.3, 0.2, 0.1, 0.3, 0.1]
+    explained[40] = True
+    assert pops(change, explained) == [44, 45]
+
+
 def test_boil_is_one_where_hits_do_not_show() -> None:
     onsets = np.zeros(200)
     onsets[::12] = 1.0

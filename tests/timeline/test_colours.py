@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from reactive import build_timeline, get_preset
+from reactive import build_timeline
 from reactive.errors import PresetError, TimelineError
 from reactive.preset.palette import parse_palette
-from reactive.preset.schema import Preset, parse_preset
+from reactive.preset.schema import Colour, Preset, parse_preset
 from reactive.timeline.colours import Colours, recoloured
 from reactive.timeline.controls import apply_controls
 from reactive.timeline.file import load_timeline, save_timeline
@@ -49,6 +49,17 @@ def made(analysis, preset: Preset) -> Timeline:
     return build_timeline(analysis, preset, samples=16 * 44_100, fps=Fraction(24), seed=1)
 
 
+def plain(preset: Preset) -> Preset:
+    """Return the preset without any colours."""
+    phases = [
+        phase.model_copy(
+            update={"colour": None, "prompts": [entry.model_copy(update={"palette": ()}) for entry in phase.prompts]}
+        )
+        for phase in preset.phase
+    ]
+    return preset.model_copy(update={"title": "Plain", "colour": Colour(), "phase": phases})
+
+
 def test_palettes_come_with_phases_and_prompts(beat_analysis, preset: Preset) -> None:
     timeline = made(beat_analysis, preset)
     columns = timeline.columns
@@ -66,9 +77,10 @@ def test_palettes_come_with_phases_and_prompts(beat_analysis, preset: Preset) ->
     assert (columns["colour_saturation"][wild] == 0.25).all()
 
 
-def test_a_preset_without_colours_asks_for_none(beat_timeline: Timeline) -> None:
-    assert beat_timeline.palettes == ()
-    assert not {"palette_from", "palette_to", *COLOURS} & set(in_use(beat_timeline.columns))
+def test_a_preset_without_colours_asks_for_none(beat_analysis, preset: Preset) -> None:
+    timeline = made(beat_analysis, plain(preset))
+    assert timeline.palettes == ()
+    assert not {"palette_from", "palette_to", *COLOURS} & set(in_use(timeline.columns))
 
 
 def test_a_file_keeps_them(beat_analysis, preset: Preset, tmp_path: Path) -> None:
@@ -112,8 +124,7 @@ def test_played_live_the_past_stays_and_palettes_find_their_numbers(beat_analysi
     other = preset.model_copy(
         update={"title": "Other", "colour": preset.colour.model_copy(update={"palette": ["#00ff00"]})}
     )
-    plain = get_preset("loop-destroy")
-    stage = Stage(beat_analysis, 16 * 44_100, Fraction(24), 3, {"main": preset, "other": other, "plain": plain})
+    stage = Stage(beat_analysis, 16 * 44_100, Fraction(24), 3, {"main": preset, "other": other, "plain": plain(preset)})
     start = stage.start("main").timeline
 
     def seen(timeline: Timeline, frame: int) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from reactive.preset.vocabulary import FUNCTIONS, SIGNALS
-from reactive.timeline.evaluate import Scope, decay, evaluate, smooth, wander
+from reactive.timeline.evaluate import Scope, decay, evaluate, hold, smooth, wander
 
 FPS = Fraction(24)
 
@@ -99,3 +99,16 @@ def test_wander_is_smooth_and_does_not_depend_on_where_it_starts() -> None:
 )
 def test_what_overflows_on_the_way_ends_within_the_limits(text: str) -> None:
     assert np.isfinite(evaluate(text, Scope({"kick": np.linspace(0, 1, 24)}, np.arange(24.0), FPS))).all()
+
+
+def test_hold_jumps_with_each_hit_and_holds_between() -> None:
+    hits = np.zeros(100)
+    hits[[10, 30, 31, 70]] = [0.2, 1.0, 0.5, 0.7]
+    curve = hold(hits, 3)
+    # two frames in a row are one hit
+    parts = [curve[:10], curve[10:30], curve[30:70], curve[70:]]
+    assert all(len(set(part)) == 1 for part in parts)
+    assert len(set(curve)) == 4
+    assert 0 <= curve.min() < curve.max() < 1
+    assert not np.allclose(curve, hold(hits, 4))
+    assert len(set(evaluate("hold(gate(saw(1), 0.5), 1)", scope(240)))) > 2

@@ -185,7 +185,7 @@ def test_an_encoder_that_does_not_open_is_said_before_anything_is_rendered(tmp_p
         pytest.skip("this card has an encoder")
     check_encoder("h264")
     with pytest.raises(OutputError, match=r"--codec nvenc.*does not open.*h264"):
-        make_clip(song, tmp_path / "clip.mp4", Settings(codec="nvenc"))
+        make_clip(song, tmp_path / "clip.mp4", Settings.of(codec="nvenc"))
     assert not any(entry.name.startswith("clip") for entry in tmp_path.iterdir())
 
 

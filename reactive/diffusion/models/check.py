@@ -100,6 +100,8 @@ def _check_file(path: Path, name: str) -> dict[str, Any]:
     sampling = read_sampling(scheduler, header.defaults, name=path.name, recognized_as=header.recognized_as)
     native = _native(folder, header.family, name)
     facts: dict[str, Any] = {"kind": "single file", "family": header.family.name, "path": str(path)}
+    width, height = header.defaults.get("native", (0, 0))
+    native = f"{width}x{height}" if width else native
     facts |= _facts(sampling, native, _formats([path], name), path.stat().st_size)
     if header.guessed:
         facts["notes"].append("the file does not say what it predicts; if pictures are grey, pass --prediction epsilon")

@@ -156,7 +156,7 @@ def load_model(
         family=parts.family,
         sampling=sampling,
         guidance=chosen,
-        native_size=parts.family.native(modules["network"].config, factor),
+        native_size=parts.defaults.get("native", parts.family.native(modules["network"].config, factor)),
         vae_scale_factor=factor,
         device=where,
         dtype=number_format,

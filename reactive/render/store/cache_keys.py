@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import BaseModel
 
 from reactive import __version__
 from reactive.diffusion.backend.device import device_name, multiplies_bfloat16
@@ -78,13 +79,15 @@ def model_hash(settings: Settings) -> str:
     ModelError
         If the model isn't there.
     """
-    more = [Path(parse_lora(text)[0]) for text in settings.loras]
-    if settings.vae:
-        given = Path(settings.vae)
+    more = [Path(parse_lora(text)[0]) for text in settings.model.loras]
+    if settings.model.vae:
+        given = Path(settings.model.vae)
         more.append(
-            given if given.exists() or settings.vae.count("/") != 1 else cached(settings.vae, settings.vae, "--vae")
+            given
+            if given.exists() or settings.model.vae.count("/") != 1
+            else cached(settings.model.vae, settings.model.vae, "--vae")
         )
-    return digest([hash_path(path) for path in (find_model(settings.model), *more) if path.exists()])
+    return digest([hash_path(path) for path in (find_model(settings.model.name), *more) if path.exists()])
 
 
 def environment(device: str, threads: int) -> dict[str, Any]:
@@ -111,6 +114,8 @@ def plain(value: Any) -> Any:
         return [plain(part) for part in value]
     if isinstance(value, Mapping):
         return {str(name): plain(part) for name, part in value.items()}
+    if isinstance(value, BaseModel):
+        return {name: plain(part) for name, part in value}
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
     return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)

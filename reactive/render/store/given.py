@@ -166,13 +166,13 @@ def _changed(settings: Mapping[str, Any], change: Change, named: Change, preset:
             new[key] = change(new[key])
     for key in _MANY:
         new[key] = [change(path) for path in new.get(key, ())]
-    wishes = dict(new.get("wishes") or {})
+    hearing = dict(new.get("hearing") or {})
     for key in ("midi", "markers"):
-        if wishes.get(key):
-            wishes[key] = change(wishes[key])
-    if wishes:
-        wishes["stems"] = [[name, change(path)] for name, path in wishes.get("stems", ())]
-        new["wishes"] = wishes
+        if hearing.get(key):
+            hearing[key] = change(hearing[key])
+    if hearing:
+        hearing["stems"] = [[name, change(path)] for name, path in hearing.get("stems", ())]
+        new["hearing"] = hearing
     if new.get("preset") and not (new.get("timeline") or new.get("take")):
         new["preset"] = preset(new["preset"])
     for key in ("model", "vae"):

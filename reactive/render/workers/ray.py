@@ -9,8 +9,8 @@ from typing import Any
 
 from reactive.diffusion.models.model import Model
 from reactive.errors import ModelError, OutputError
-from reactive.render.settings import Rates
-from reactive.render.spec import ModelSpec, RenderSpec
+from reactive.render.settings import ModelSpec, Rates
+from reactive.render.spec import RenderSpec
 from reactive.render.store.cache_keys import differences
 from reactive.render.store.segments import SegmentStore
 from reactive.render.workers.cluster import cluster, first_line, refuse_idle_gpus, require_ray, room_for

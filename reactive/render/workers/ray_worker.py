@@ -20,7 +20,8 @@ from reactive.diffusion.backend.out_of_memory import free_failed_attempt
 from reactive.diffusion.models.locate import FOLDERS
 from reactive.diffusion.models.lora import parse_lora
 from reactive.errors import ReactiveError, out_of_memory
-from reactive.render.spec import ModelSpec, RenderSpec
+from reactive.render.settings import ModelSpec
+from reactive.render.spec import RenderSpec
 from reactive.render.store.cache_keys import environment
 from reactive.render.store.job import JobFile
 from reactive.render.store.lease import lease_of
@@ -132,4 +133,4 @@ def model_with_absolute_paths(model_spec: ModelSpec) -> ModelSpec:
         name, _ = parse_lora(text)
         loras.append(placed(name) + text.removeprefix(name))
     vae = placed(model_spec.vae) if model_spec.vae else None
-    return replace(model_spec, name=placed(model_spec.name), loras=tuple(loras), vae=vae)
+    return model_spec.changed(name=placed(model_spec.name), loras=tuple(loras), vae=vae)
