@@ -363,7 +363,14 @@ _HEARING = (
     click.option(
         "--beats", "beats_file", type=click.Path(path_type=Path), help="Beats from a text file, one time a line."
     ),
-    click.option("--forget-grid", is_flag=True, help="Drop the corrections that were kept for this song."),
+    click.option(
+        "--section",
+        "sections",
+        multiple=True,
+        metavar="C=NAME",
+        help="Call the sections of letter C, or section 3, by a name, as C=chorus or 3=drop; repeatable.",
+    ),
+    click.option("--forget-grid", is_flag=True, help="Drop the corrections and names kept for this song."),
     click.option("--stem", "stems", multiple=True, metavar="NAME=FILE", help="A stem, as kick=kick.wav; repeatable."),
     click.option(
         "--midi", type=click.Path(path_type=Path), help="The song's notes as MIDI; drums give kick, snare, hat."
@@ -382,7 +389,7 @@ def hearing_options(command: Callable[..., Any]) -> Callable[..., Any]:
     def gathered(
         *args: Any, beats_file: Path | None, forget_grid: bool, stems: tuple[str, ...], midi: Path | None,
         markers: Path | None, bpm: float | None, offset_ms: float | None, half: bool, double: bool,
-        downbeat: int | None, meter: str | None, **kwargs: Any,
+        downbeat: int | None, meter: str | None, sections: tuple[str, ...], **kwargs: Any,
     ) -> Any:  # fmt: skip
         def hearing() -> Any:
             from reactive.audio.beats_file import read_beats
@@ -394,7 +401,7 @@ def hearing_options(command: Callable[..., Any]) -> Callable[..., Any]:
             named = [stem.partition("=") for stem in stems]
             if wrong := [stem for stem, (name, _, file) in zip(stems, named, strict=True) if not (name and file)]:
                 raise GridError(f'"{wrong[0]}" is not NAME=FILE', where="--stem", remedy="write vocals=voc.wav")
-            corrections = Corrections(bpm, offset_ms, half, double, downbeat, meter, beats, downbeats)
+            corrections = Corrections(bpm, offset_ms, half, double, downbeat, meter, beats, downbeats, sections or None)
             return HearingOptions(
                 corrections=corrections,
                 forget=forget_grid,

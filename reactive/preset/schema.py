@@ -26,6 +26,7 @@ from reactive.preset.fields import (
     Length,
     Name,
     Palette,
+    Parts,
     Template,
     Text,
     Words,
@@ -113,6 +114,10 @@ class Switch(Strict):
     )
     accent: Expression = Field("0", description="where this exceeds 0.5 at a beat, a cut comes early")
     match: bool = Field(False, description="cuts keep seed and walk (match cut)")
+    drops: bool = Field(
+        True,
+        description="a drop, and the end of a build-up, cuts to another prompt on its very beat, whatever `how` is",
+    )
     strobe: bool = Field(False, description="prompts may hold less than two beats")
     join: Literal["cut", "dissolve", "morph", "through"] = Field(
         "cut", description="how a hard cut's two shots meet; `through`: by way of the painting alone, as in a morph"
@@ -189,6 +194,9 @@ class PromptEntry(Strict):
     weight: float = Field(1.0, ge=0.05, le=20, description="how often it comes beside the others; 2 is twice as often")
     negative: Text = Field("", description="what this prompt keeps away from, added to the phase's `negative`")
     palette: Palette = Field((), description="its own palette, in place of the phase's")
+    parts: Parts = Field(
+        (), description='the parts of the song that it belongs to, as `["chorus"]`; where a song has none of them, any'
+    )
     ground: GroundName | None = Field(
         None, description="the ground of this prompt where its phase has one: as in `ground.show`, or `none`"
     )
@@ -212,6 +220,10 @@ class Phase(Strict):
 
     name: Label = Field(description="the phase's name, a different one for each")
     fits: Fit = Field("0.5", description="how well this phase fits a passage; the mean over the passage counts")
+    parts: Parts = Field(
+        (),
+        description='the parts of the song where it lies, as `["chorus", "drop"]`; where a song has none of them, `fits` decides',
+    )
     bars: tuple[int, int] = Field((8, 32), description="fewest and most bars that the phase lasts")
     mode: Literal["walk", "photo", "video", "feedback"] = Field(
         "walk",

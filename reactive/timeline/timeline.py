@@ -11,6 +11,7 @@ import numpy as np
 
 from reactive.audio.analysis import Analysis
 from reactive.audio.grid import Grid, grid_of
+from reactive.audio.parts import boundaries, part_names
 from reactive.preset.bounds import LIMITS
 from reactive.preset.lyrics import Line
 from reactive.preset.macros import macro_values
@@ -24,7 +25,7 @@ from reactive.timeline.insert import insert, line_insertions, pin_insertions
 from reactive.timeline.phases import PhaseSpan, lay_phases
 from reactive.timeline.placement import FEEDBACK, NO_GUIDE, NO_SOURCE, place_joins, place_sources
 from reactive.timeline.pools import Pools
-from reactive.timeline.schedule import PromptSwitch, blend_weights, prompt_switch, schedule
+from reactive.timeline.schedule import PromptSwitch, blend_weights, part_at, prompt_switch, schedule
 from reactive.timeline.signals import frame_signals
 from reactive.timeline.walk import harmonics_for, walk_of
 
@@ -221,17 +222,23 @@ def build_timeline(
     bars = grid.bar_position(seconds)
     song = Scope(curves, bars, fps)
     fits = np.stack([evaluate(phase.fits, song) for phase in preset.phase])
-    spans = list(spans or lay_phases(preset.phase, fits, seconds, grid, analysis.sections, analysis.duration))
+    parts, dropped = part_names(analysis, lyrics), boundaries(analysis)
+    spans = list(
+        spans
+        or lay_phases(
+            preset.phase, fits, seconds, grid, analysis.sections, analysis.duration, parts=parts, boundaries=dropped
+        )
+    )
     edges = [nearest_frame(stretch.start, fps) for stretch in spans] + [frames]
     ranges = [(min(a, frames), min(b, frames)) for a, b in zip(edges, edges[1:], strict=False)]
     scope = Scope(curves | _progress(spans, ranges, frames), bars, fps)
-    pools = Pools(preset, seed)
+    pools = Pools(preset, seed, frozenset(parts))
     sections = [section.start for section in analysis.sections]
     events = schedule(
         preset, spans, grid, [evaluate(phase.switch.accent, scope) for phase in preset.phase], _climbs(preset, scope), pools,
-        sections=sections, fps=fps, frames=frames,
+        sections=sections, fps=fps, frames=frames, boundaries=dropped, parts=parts,
     )  # fmt: skip
-    events = _inserted(events, preset, analysis, lyrics, spans, grid, pools, fps, frames)
+    events = _inserted(events, preset, analysis, lyrics, spans, grid, pools, fps, frames, sections, parts)
     columns = _spread(preset, spans, ranges, events, scope, frames)
     columns["hit"] = curves["kick"]
     columns |= _prompt_columns(events, frames)
@@ -304,6 +311,8 @@ def _inserted(
     pools: Pools,
     fps: Fraction,
     frames: int,
+    sections: Sequence[float],
+    parts: Sequence[str],
 ) -> list[PromptSwitch]:
     """Return the schedule with the song's words and, over them, the preset's pins."""
     insertions = line_insertions(preset, lyrics, grid, pools, analysis.duration) if lyrics else []
@@ -318,7 +327,8 @@ def _inserted(
 
     def resume(frame: int, number: int) -> PromptSwitch:
         phase = preset.phase[spans[number].phase]
-        prompt, seconds = pools.next(spans[number].phase), float(frame_time(frame, fps))
+        seconds = float(frame_time(frame, fps))
+        prompt = pools.next(spans[number].phase, part=part_at(seconds, sections, parts))
         is_cut = phase.switch.how == "cut" and grid.heard and phase.mode != "feedback"
         return prompt_switch(phase, number, prompt, grid, seconds, frame, is_cut=is_cut, fps=fps)
 
