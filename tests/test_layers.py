@@ -21,6 +21,7 @@ MAY_IMPORT = {
     "score": {"media", "audio"},
     "exchange": {"timeline", "preset"},
     "render": {"media", "preset", "audio", "timeline", "sources", "diffusion", "video", "score"},
+    "assist": {"media", "preset", "diffusion"},
     "live": {"media", "preset", "audio", "timeline", "sources", "diffusion", "render"},
 }
 OUTSIDE_CLI = ("click",)

@@ -6,6 +6,7 @@ import click
 
 from reactive import __version__
 from reactive.cli.analyze import analyze
+from reactive.cli.assist import lyrics, stems
 from reactive.cli.bundle import COMMANDS as BUNDLES
 from reactive.cli.doctor import doctor
 from reactive.cli.export import export
@@ -33,7 +34,23 @@ def main() -> None:
     """
 
 
-for _command in (run, preview, resume, jobs, analyze, timeline, shots, score, export, preset, imagery, models, doctor):
+for _command in (
+    run,
+    preview,
+    resume,
+    jobs,
+    analyze,
+    timeline,
+    shots,
+    score,
+    export,
+    preset,
+    imagery,
+    models,
+    stems,
+    lyrics,
+    doctor,
+):
     main.add_command(_command)
 for _command in (*BUNDLES, extract):
     preset.add_command(_command)

@@ -331,7 +331,13 @@ _HEARING = (
         "--beats", "beats_file", type=click.Path(path_type=Path), help="Beats from a text file, one time a line."
     ),
     click.option("--forget-grid", is_flag=True, help="Drop the corrections that were kept for this song."),
-    click.option("--stem", "stems", multiple=True, metavar="NAME=FILE", help="A stem, as kick=kick.wav; repeatable."),
+    click.option(
+        "--stem",
+        "stems",
+        multiple=True,
+        metavar="NAME=FILE",
+        help="A stem, as kick=kick.wav, or a folder of stems, as `reactive stems` makes it; repeatable.",
+    ),
     click.option(
         "--midi", type=click.Path(path_type=Path), help="The song's notes as MIDI; drums give kick, snare, hat."
     ),
@@ -358,14 +364,18 @@ def hearing_options(command: Callable[..., Any]) -> Callable[..., Any]:
             from reactive.errors import GridError
 
             beats, downbeats = read_beats(beats_file) if beats_file else (None, None)
-            named = [stem.partition("=") for stem in stems]
-            if wrong := [stem for stem, (name, _, file) in zip(stems, named, strict=True) if not (name and file)]:
-                raise GridError(f'"{wrong[0]}" is not NAME=FILE', where="--stem", remedy="write vocals=voc.wav")
+            named: list[tuple[str, Path]] = []
+            for stem in stems:
+                name, _, file = stem.partition("=")
+                inside = sorted(Path(stem).glob("*.wav")) if Path(stem).is_dir() else []
+                if not inside and not (name and file):
+                    raise GridError(f'"{stem}" is not NAME=FILE', where="--stem", remedy="write vocals=voc.wav")
+                named += [(path.stem, path) for path in inside] or [(name, Path(file))]
             corrections = Corrections(bpm, offset_ms, half, double, downbeat, meter, beats, downbeats)
             return HearingOptions(
                 corrections=corrections,
                 forget=forget_grid,
-                stems=tuple((name, Path(file)) for name, _, file in named),
+                stems=tuple(named),
                 midi=midi,
                 markers=markers,
             )

@@ -33,13 +33,15 @@ class CatalogueEntry:
     name, hub
         The short name, and the id of its repository on the Hugging Face hub.
     kind
-        ``model``, ``lora`` or ``vae``.
+        ``model``, ``lora`` or ``vae``; ``stems`` or ``lyrics`` for what hears those.
     family
         Which models it belongs to.
     about, licence
         For people.
     file
         The one file that is meant, where a repository holds many.
+    files
+        All files that are needed, of what is no diffusion model.
     native
         Pixels of a side.
     defaults
@@ -53,9 +55,15 @@ class CatalogueEntry:
     about: str
     licence: str
     file: str = ""
+    files: tuple[str, ...] = ()
     native: int = 512
     defaults: Mapping[str, Any] = field(default_factory=dict)
 
+
+_WHISPER = (
+    "config.json", "generation_config.json", "preprocessor_config.json", "tokenizer_config.json", "tokenizer.json",
+    "vocab.json", "merges.txt", "normalizer.json", "special_tokens_map.json", "added_tokens.json", "model.safetensors",
+)  # fmt: skip
 
 ENTRIES = (
     CatalogueEntry("sd15", "stable-diffusion-v1-5/stable-diffusion-v1-5", "model", "sd", "Stable Diffusion 1.5", "OpenRAIL-M"),
@@ -96,6 +104,16 @@ ENTRIES = (
     ),
     CatalogueEntry("taesd", "madebyollin/taesd", "vae", "sd", "small autoencoder for 1.5 and 2.1", "MIT"),
     CatalogueEntry("taesdxl", "madebyollin/taesdxl", "vae", "sdxl", "small autoencoder for XL", "MIT"),
+    CatalogueEntry(
+        "htdemucs", "adefossez/HTDemucs", "stems", "demucs", "drums, bass, vocals and the rest, for `reactive stems`", "MIT",
+        files=("htdemucs.yaml", "955717e8.safetensors"),
+    ),
+    CatalogueEntry(
+        "whisper-small", "openai/whisper-small", "lyrics", "whisper", "words for `reactive lyrics`", "Apache-2.0", files=_WHISPER
+    ),
+    CatalogueEntry(
+        "whisper-turbo", "openai/whisper-large-v3-turbo", "lyrics", "whisper", "words, better and slower", "MIT", files=_WHISPER
+    ),
 )  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from aiohttp import web
 
-from reactive.errors import ReactiveError
+from reactive.errors import ReactiveError, TimelineError
 from reactive.live.control.announce import LiveCues
 from reactive.live.control.external_io import CueSource
 from reactive.live.control.remote import Action
@@ -52,6 +52,14 @@ class LivePreview:
         """Frames a second."""
         return self.session.studio.options.fps
 
+    def hello(self) -> dict[str, Any]:
+        """Return what a page needs to know once."""
+        return self.session.hello()
+
+    def state(self) -> dict[str, Any]:
+        """Return where everything stands."""
+        return self.session.state()
+
     def add_routes(self, app: web.Application) -> None:
         """Add nothing: there is no song."""
 
@@ -90,6 +98,8 @@ class LivePreview:
         while True:
             await asyncio.sleep(STATUS_SECONDS)
             self.update_wanted()
+            if self.session.renderer.died:
+                await self.server.run(self.session.renderer.revive)
             if self.clients.all:
                 await self.server.send({
                     "t": "status", **self.session.status(), "outputs": self.server.output_status(),
@@ -139,6 +149,8 @@ class LivePreview:
             If it can't be done.
         """
         session = self.session
+        if action.kind in ("song", "next-song", "previous-song"):
+            raise TimelineError("a live input has no songs", remedy="preview a set list")
         if action.kind == "tap":
             await self.server.run(session.tap)
             return

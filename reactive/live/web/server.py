@@ -37,13 +37,7 @@ LOGINS, LOGIN_BURST = 5.0, 20.0
 
 
 class Shown(Protocol):
-    """A session as every page sees it."""
-
-    def hello(self) -> dict[str, Any]:
-        """Return what a page needs to know once."""
-
-    def state(self) -> dict[str, Any]:
-        """Return where everything stands."""
+    """A session as the server knows it."""
 
     def close(self) -> None:
         """Stop it."""
@@ -65,6 +59,12 @@ class Preview(Protocol):
     @property
     def size(self) -> tuple[int, int]:
         """Width and height of what is shown."""
+
+    def hello(self) -> dict[str, Any]:
+        """Return what a page needs to know once."""
+
+    def state(self) -> dict[str, Any]:
+        """Return where everything stands."""
 
     def add_routes(self, app: web.Application) -> None:
         """Add doors of its own."""
@@ -180,7 +180,7 @@ class Server:
 
     async def send_state(self) -> None:
         """Tell all pages where everything stands."""
-        await self.send({"t": "state", **self.preview.session.state()})
+        await self.send({"t": "state", **self.preview.state()})
 
     async def send_roles(self) -> None:
         """Tell each page whether it holds the transport."""
@@ -250,8 +250,8 @@ class Server:
         client.transport = request.transport
         sender = asyncio.create_task(self.preview.send_pictures(client))
         try:
-            await self.send({"t": "hello", **self.preview.session.hello()}, client)
-            await self.send({"t": "state", **self.preview.session.state()}, client)
+            await self.send({"t": "hello", **self.preview.hello()}, client)
+            await self.send({"t": "state", **self.preview.state()}, client)
             await self.send_roles()
             async for message in ws:
                 if message.type != WSMsgType.TEXT:
