@@ -103,3 +103,17 @@ def lyrics(
     else:
         click.echo(f"{counted(len(lines), 'line')} in {printable(str(path))}: listen, and correct what was misheard.")
         click.echo(f"The clip sings them with: --lyrics {printable(str(path))}")
+
+
+def _teller(*, shown: bool) -> Callable[[float], None]:
+    """Return what tells each tenth that is done, on stderr."""
+    told = 0
+
+    def tell(share: float) -> None:
+        nonlocal told
+        tenth = int(share * 10 + 1e-6)
+        if shown and tenth > told:
+            told = tenth
+            click.echo(f"taking apart: {tenth * 10} %", err=True)
+
+    return tell
