@@ -82,7 +82,7 @@ def needs_named(name: str) -> tuple[MemoryNeeds, tuple[int, int]]:
     ModelError
         If the model is neither here nor known by its name.
     """
-    folder, family, told = _described(name)
+    folder, family, told, native = _described(name)
     unet, vae = read_json(folder / "unet" / "config.json", name), read_json(folder / "vae" / "config.json", name)
     exact = family is SDXL and bool(vae.get("force_upcast", True)) and "decoder_block_out_channels" not in vae
     vae_number = _EXACT if exact else _HALF
@@ -97,11 +97,11 @@ def needs_named(name: str) -> tuple[MemoryNeeds, tuple[int, int]]:
         number=_HALF, vae_number=vae_number, factor=factor, twice=told != 1.0,
         text_numbers=sum(text_numbers(text["hidden_size"], text["num_hidden_layers"]) for text in texts),
     )  # fmt: skip
-    return needs, (wide * factor, high * factor)
+    return needs, native or (wide * factor, high * factor)
 
 
-def _described(name: str) -> tuple[Path, Family, float]:
-    """Return the folder whose configuration describes a model, its family, and the guidance that it asks for."""
+def _described(name: str) -> tuple[Path, Family, float, tuple[int, int] | None]:
+    """Return the folder whose configuration describes a model, its family, guidance, and native size if that is another."""
     entry = find_entry(name)
     if entry is not None and entry.kind != "model":
         raise ModelError(f"is a {entry.kind}, not a model", where=f"--model {name}", remedy="name a model")
@@ -113,16 +113,16 @@ def _described(name: str) -> tuple[Path, Family, float]:
         # the shipped configurations describe what is not here yet
         family = next(family for family in FAMILIES if family.name == entry.family)
         kind = "sdxl" if family is SDXL else "sd2" if entry.name in ("sd21", "sd-turbo") else "sd1"
-        return CONFIGS / kind, family, float(entry.defaults.get("guidance", 7.0))
+        return CONFIGS / kind, family, float(entry.defaults.get("guidance", 7.0)), (entry.native, entry.native)
     from reactive.diffusion.models.check import check_model
 
     guidance = float(check_model(name)["guidance"])
     if found.is_file():
         header = read_header(found, name)
-        return CONFIGS / header.config, header.family, guidance
+        return CONFIGS / header.config, header.family, guidance, header.defaults.get("native")
     family = family_of(str(read_json(found / "model_index.json", name).get("_class_name"))) or FAMILIES[0]
     told = read_json(found / "unet" / "config.json", name).get("time_cond_proj_dim")
-    return found, family, 1.0 if told else guidance
+    return found, family, 1.0 if told else guidance, None
 
 
 def _weights(part: str, config: Config) -> int:

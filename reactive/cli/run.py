@@ -39,7 +39,7 @@ from reactive.cli.common import (
     seed_option,
     shots_file,
     shots_option,
-    video_option,
+    video_options,
     weights_options,
     yield_processors,
 )
@@ -94,7 +94,7 @@ SUFFIXES = {
 @photo_options
 @macro_option
 @lyrics_option
-@video_option
+@video_options
 @background_option
 @click.option(
     "--imagine-rate",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,10 @@ from reactive.errors import OutputError
 from reactive.live.grid import saved_grid
 from reactive.media.picture import parse_colour
 from reactive.media.sound import Track
+from reactive.render.footage import footage_of
 from reactive.render.settings import Settings
 from reactive.render.sizes import imagine_size, output_size
+from reactive.timeline.films import Footage
 from reactive.timeline.timeline import Timeline
 
 # an edit waits for the batch in flight, so live batches are small; pictures agree across shapes (see DESIGN, bits)
@@ -58,6 +61,11 @@ class Studio:
     def video_names(self) -> tuple[str, ...]:
         """Base names of the videos."""
         return tuple(video.name for video in self.options.sources.videos)
+
+    @cached_property
+    def footage(self) -> tuple[Footage | None, ...]:
+        """What moves in the videos."""
+        return footage_of(self.options.sources.videos)
 
 
 @dataclass

@@ -19,11 +19,11 @@ from safetensors.torch import load_file, save_file
 
 from reactive.cli import main
 from reactive.diffusion.lora_keys import name_of
-from reactive.diffusion.models.catalogue import ENTRIES, read_defaults
+from reactive.diffusion.models.catalogue import ENTRIES, CatalogueEntry, read_defaults
 from reactive.diffusion.models.check import check_model
 from reactive.diffusion.models.load import find_model, load_model
 from reactive.diffusion.models.lora import _diffusers_name, find_lora, fuse, parse_lora, read_layers
-from reactive.diffusion.models.single_file import CONFIGS, _tokenizers, read_header
+from reactive.diffusion.models.single_file import _INPUT, _SIGNS, CONFIGS, _tokenizers, read_header
 from reactive.errors import ModelError
 from tests.diffusion.toys import save_toy
 
@@ -460,6 +460,47 @@ def test_what_a_file_says_of_its_prediction_is_followed(tmp_path: Path, xl: Path
     assert model.prediction == "v_prediction"
     assert float(model.schedule.alpha_sigma(torch.tensor([1000.0]))[0]) < 1e-6
     assert check_model(str(file))["prediction"] == "v_prediction"
+
+
+def _heads(kind: str) -> dict[str, torch.Tensor]:
+    """Return the keys by which a whole checkpoint of a family is recognised, with next to nothing in them."""
+    sign = next(sign for sign, config, _ in _SIGNS if config == kind)
+    shapes = {_INPUT: (8, 4, 3, 3), sign: (8,), "first_stage_model.decoder.conv_in.bias": (8,)}
+    return {key: torch.zeros(shape) for key, shape in shapes.items()}
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "native"),
+    [
+        ("sd_turbo", "sd2", "512x512"),
+        ("sd_xl_turbo_1.0_fp16", "sdxl", "512x512"),
+        ("sd_xl_base_1.0", "sdxl", "1024x1024"),
+        ("v2-1_512-ema-pruned", "sd2", "512x512"),
+        ("v2-1_768-ema-pruned", "sd2", "768x768"),
+        ("dreamy", "sd1", "512x512"),
+    ],
+)
+def test_a_single_file_is_asked_at_the_size_that_it_was_made_for(
+    tmp_path: Path, name: str, kind: str, native: str
+) -> None:
+    from reactive.memory_table import needs_table
+
+    path = tmp_path / f"{name}.safetensors"
+    save_file(_heads(kind), path)
+    assert check_model(str(path))["native"] == native
+    assert needs_table(str(path))["size"] == native
+
+
+def test_a_single_file_may_say_its_size_itself(tmp_path: Path) -> None:
+    save_file(_heads("sdxl"), tmp_path / "a.safetensors", metadata={"modelspec.resolution": "768x640"})
+    assert check_model(str(tmp_path / "a.safetensors"))["native"] == "768x640"
+
+
+@pytest.mark.parametrize("entry", [entry for entry in ENTRIES if entry.kind == "model"], ids=lambda entry: entry.name)
+def test_what_a_model_needs_is_told_at_its_own_size(entry: CatalogueEntry) -> None:
+    from reactive.memory_table import needs_named
+
+    assert needs_named(entry.name)[1] == (entry.native, entry.native)
 
 
 def test_configurations_that_ship_have_the_sizes_of_the_releases() -> None:

@@ -97,7 +97,9 @@ def _check_file(path: Path, name: str) -> dict[str, Any]:
     sampling = read_sampling(scheduler, header.defaults, name=path.name, recognized_as=header.recognized_as)
     unet, vae = read_json(folder / "unet" / "config.json", name), read_json(folder / "vae" / "config.json", name)
     facts: dict[str, Any] = {"kind": "single file", "family": header.family.name, "path": str(path)}
-    facts |= _facts(sampling, _native(unet, vae), _formats([path], name), path.stat().st_size)
+    width, height = header.defaults.get("native", (0, 0))
+    native = f"{width}x{height}" if width else _native(unet, vae)
+    facts |= _facts(sampling, native, _formats([path], name), path.stat().st_size)
     if header.guessed:
         facts["notes"].append("the file does not say what it predicts; if pictures are grey, pass --prediction epsilon")
     return facts

@@ -98,4 +98,6 @@ def folder_sampling(folder: Path, name: str, family: Family) -> tuple[dict[str, 
     few = few_step_of([("by its name", Path(name).name)], "sdxl" if family is SDXL else "")
     if few is None:
         return scheduler, own, ""
-    return {**scheduler, **few.scheduler}, {**few.defaults, **own}, f"{few.name} ({few.by})"
+    # a folder's own configuration knows its size
+    few_defaults = {key: value for key, value in few.defaults.items() if key != "native"}
+    return {**scheduler, **few.scheduler}, {**few_defaults, **own}, f"{few.name} ({few.by})"

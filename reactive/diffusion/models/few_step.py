@@ -123,7 +123,10 @@ def _named(name: str, family: str, steps: int, lora: bool) -> FewStep | None:
     if any(word.endswith("turbo") for word in words) and not lora:
         original = all(word in _PLAIN or word.isdigit() for word in words)
         what = f"{prefix}-Turbo" if original else f"a model merged with {prefix}-Turbo"
-        defaults = {"steps": steps or (1 if original else 4), "guidance": 1.0, "trained": FOUR_TIMES}
+        defaults: dict[str, Any] = {"steps": steps or (1 if original else 4), "guidance": 1.0, "trained": FOUR_TIMES}
+        if original:
+            # both were distilled at this size, whatever the models they come from (their cards)
+            defaults["native"] = (512, 512)
         return FewStep(what, _euler("epsilon"), defaults)
     return None
 

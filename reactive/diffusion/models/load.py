@@ -150,7 +150,7 @@ def load_model(
         family=parts.family,
         sampling=sampling,
         guidance=chosen,
-        native_size=(width * factor, height * factor),
+        native_size=parts.defaults.get("native", (width * factor, height * factor)),
         vae_scale_factor=factor,
         device=where,
         dtype=number_format,

@@ -38,6 +38,7 @@ _OLD = re.compile(
     r"^(cond_stage_model\.transformer|conditioner\.embedders\.0\.transformer)\.(?=embeddings\.|encoder\.|final_layer)"
 )
 _INPUT = "model.diffusion_model.input_blocks.0.0.weight"
+_RESOLUTION = re.compile(r"(\d{2,4})x(\d{2,4})")
 _NAMES = {"sd1": "Stable Diffusion 1", "sd2": "Stable Diffusion 2", "sdxl": "Stable Diffusion XL"}
 _PAD = {"sd1": ("<|endoftext|>",), "sd2": ("!",), "sdxl": ("<|endoftext|>", "!")}
 
@@ -111,6 +112,12 @@ def read_header(path: Path, name: str) -> Header:
         defaults["prediction"] = "epsilon"
     elif few is None and by_name is not None:
         defaults["prediction"] = by_name
+    size = _RESOLUTION.fullmatch(str(metadata.get("modelspec.resolution", "")))
+    if size:
+        defaults["native"] = (int(size[1]), int(size[2]))
+    elif found[0] == "sd2" and defaults.get("prediction") == "epsilon":
+        # of Stable Diffusion 2 the models that predict the noise are those of 512 pixels
+        defaults["native"] = (512, 512)
     # the user's word counts more than the file's
     defaults |= read_defaults(path.with_suffix(".json"), name)
     guessed = found[0] == "sd2" and few is None and "prediction" not in defaults

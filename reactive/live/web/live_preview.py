@@ -19,7 +19,7 @@ from reactive.live.outputs.feed import TimedPicture
 from reactive.live.session import error_message
 from reactive.live.web.clients import Client
 from reactive.live.web.commands import Command, carry_out
-from reactive.live.web.protocol import MAX_CREDIT, number, pack_picture
+from reactive.live.web.protocol import MakeChange, NextPhase, One, PageMessage, TakeCredit, Tap, pack_picture
 from reactive.live.web.server import Server
 
 STATUS_SECONDS = 0.1
@@ -136,9 +136,9 @@ class LivePreview:
                 return
 
     # -- commands ------------------------------------------------------------------------------------------------------
-    async def handle(self, client: Client, data: dict[str, Any]) -> None:
+    async def handle(self, client: Client, message: PageMessage) -> None:
         """Carry out a page's message."""
-        await carry_out(self.known, self.clients, client, data)
+        await carry_out(self.known, self.clients, client, message)
 
     async def act(self, action: Action) -> None:
         """Carry out what came by OSC or MIDI.
@@ -177,22 +177,22 @@ class LivePreview:
             await self.server.run(session.change, data)
         await self.server.send_state()
 
-    async def _take_credit(self, client: Client, data: dict[str, Any]) -> None:
-        client.grant(int(number(data, "n", 0, MAX_CREDIT)))
+    async def _take_credit(self, client: Client, message: TakeCredit) -> None:
+        client.grant(message.n)
 
-    async def _turn(self, client: Client, data: dict[str, Any]) -> None:
+    async def _turn(self, client: Client, message: MakeChange) -> None:
         del client
-        await self.server.run(self.session.change, data)
+        await self.server.run(self.session.change, message.model_dump(exclude_none=True))
         await self.server.send_state()
 
-    async def _next(self, client: Client, data: dict[str, Any]) -> None:
-        del client, data
+    async def _next(self, client: Client, message: NextPhase) -> None:
+        del client, message
         await self.act(Action("next"))
 
-    async def _tap(self, client: Client, data: dict[str, Any]) -> None:
-        del client, data
+    async def _tap(self, client: Client, message: Tap) -> None:
+        del client, message
         await self.act(Action("tap"))
 
-    async def _one(self, client: Client, data: dict[str, Any]) -> None:
-        del client, data
+    async def _one(self, client: Client, message: One) -> None:
+        del client, message
         await self.act(Action("one"))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
 import os
 import socket
@@ -28,7 +27,7 @@ from reactive.live.web.clients import HEARTBEAT_SECONDS, MAX_CLIENTS, Client, Cl
 from reactive.live.web.login import RequestGuard
 from reactive.live.web.mjpeg import PATH as MJPEG
 from reactive.live.web.mjpeg import ViewToken, stream
-from reactive.live.web.protocol import MAX_MESSAGE, read_message
+from reactive.live.web.protocol import MAX_MESSAGE, PageMessage, read_message, write_message
 from reactive.live.web.security import HEADERS, Gate, PerAddress
 
 log = logging.getLogger(__name__)
@@ -75,7 +74,7 @@ class Preview(Protocol):
     def work(self) -> Sequence[Coroutine[Any, Any, None]]:
         """Return what goes on as long as it plays."""
 
-    async def handle(self, client: Client, data: dict[str, Any]) -> None:
+    async def handle(self, client: Client, message: PageMessage) -> None:
         """Carry out a page's message; ValueError if there is none of that kind, ReactiveError if it can't be done."""
 
     async def act(self, action: Action) -> None:
@@ -174,7 +173,7 @@ class Server:
 
     async def send(self, data: dict[str, Any], *clients: Client) -> None:
         """Send JSON to some pages, or to all; nobody waits for one that does not read."""
-        text = json.dumps(data)
+        text = write_message(data)
         for client in clients or list(self.clients.all.values()):
             client.queue(data, text)
 

@@ -25,8 +25,7 @@ from reactive.live.session import Session, error_message
 from reactive.live.song import last_bars
 from reactive.live.web.clients import Client
 from reactive.live.web.commands import SongCommands
-from reactive.live.web.protocol import number as number_of
-from reactive.live.web.protocol import pack_picture
+from reactive.live.web.protocol import ChooseEnding, ChooseSong, PageMessage, SongEnded, pack_picture
 from reactive.live.web.server import Server
 from reactive.timeline.clock import frame_time
 
@@ -94,9 +93,9 @@ class SongPreview:
         app.router.add_get("/song", self._song)
         app.router.add_get("/lanes", self._lanes)
 
-    async def handle(self, client: Client, data: dict[str, Any]) -> None:
+    async def handle(self, client: Client, message: PageMessage) -> None:
         """Carry out a page's message."""
-        await self.commands.handle(client, data)
+        await self.commands.handle(client, message)
 
     async def act(self, action: Action) -> None:
         """Carry out what came by OSC or MIDI."""
@@ -225,19 +224,20 @@ class SongPreview:
             await asyncio.get_running_loop().run_in_executor(None, self.playlist.let_go, before)
             self._load_next()
 
-    async def _choose_song(self, client: Client, data: dict[str, Any]) -> None:
+    async def _choose_song(self, client: Client, message: ChooseSong) -> None:
         del client
-        step = data.get("step")
-        chosen = self.playlist.neighbour(int(number_of(data, "step", -1, 1))) if step is not None else None
-        await self.show_song(self.playlist.checked(int(number_of(data, "number"))) if chosen is None else chosen)
+        if message.number is not None:
+            await self.show_song(self.playlist.checked(message.number))
+        elif message.step is not None:
+            await self.show_song(self.playlist.neighbour(message.step))
 
-    async def _choose_ending(self, client: Client, data: dict[str, Any]) -> None:
+    async def _choose_ending(self, client: Client, message: ChooseEnding) -> None:
         del client
-        self.playlist.end_with(data.get("ending"))
+        self.playlist.end_with(message.ending)
         await self.server.send_state()
 
-    async def _song_is_over(self, client: Client, data: dict[str, Any]) -> None:
-        del data
+    async def _song_is_over(self, client: Client, message: SongEnded) -> None:
+        del message
         ending, following = self.playlist.ending, self.playlist.following
         if ending == "repeat":
             await self.server.send({"t": "begin", "playing": True}, client)
