@@ -21,6 +21,7 @@ from reactive.cli.run import run
 from reactive.cli.score import score
 from reactive.cli.shots import shots
 from reactive.cli.timeline import timeline
+from reactive.cli.trying import try_clip
 
 
 @click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"]})
@@ -36,6 +37,7 @@ def main() -> None:
 
 for _command in (
     run,
+    try_clip,
     preview,
     resume,
     jobs,
