@@ -136,7 +136,7 @@ def load_studio(options: PreviewOptions, say: Callable[[str], None] = lambda wha
     imagined = output.imagine_size or imagine_size(model.native_size, output.size or (16, 9))
     if options.draft and not output.imagine_size:
         imagined = _halved(imagined, model.vae_scale_factor)
-    step = model.vae_scale_factor
+    step = model.step
     for side in imagined:
         if side % step:
             raise OutputError(
