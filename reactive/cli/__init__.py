@@ -19,6 +19,7 @@ from reactive.cli.recipe import extract
 from reactive.cli.run import run
 from reactive.cli.score import score
 from reactive.cli.shots import shots
+from reactive.cli.studio import studio
 from reactive.cli.timeline import timeline
 
 
@@ -33,7 +34,22 @@ def main() -> None:
     """
 
 
-for _command in (run, preview, resume, jobs, analyze, timeline, shots, score, export, preset, imagery, models, doctor):
+for _command in (
+    run,
+    studio,
+    preview,
+    resume,
+    jobs,
+    analyze,
+    timeline,
+    shots,
+    score,
+    export,
+    preset,
+    imagery,
+    models,
+    doctor,
+):
     main.add_command(_command)
 for _command in (*BUNDLES, extract):
     preset.add_command(_command)
