@@ -62,8 +62,9 @@ export class RenderPage {
 
   async begin() {
     byId("begin").disabled = true;
-    await this.attempt(post("/render", {what: "start", settings: this.settings()}));
+    const begun = await this.attempt(post("/render", {what: "start", settings: this.settings()}));
     byId("begin").disabled = false;
+    if (begun) setTimeout(() => byId("renders").scrollIntoView({block: "nearest", behavior: "smooth"}), 300);
   }
 
   update({renders}) {
