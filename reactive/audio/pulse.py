@@ -9,6 +9,7 @@ delay of the spectrum. Rows as in `spectrum`: 86 a second.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -108,12 +109,16 @@ class OnlineBeatTracker:
         self._downbeat_is_set = False
         self._low = 0.0
         self._taps: list[float] = []
+        # another clock that is followed while it returns something: beats since its bar began, and beats a minute
+        self.clock: Callable[[], tuple[float, float] | None] | None = None
 
     def update(self, strength: float, low: float = 0.0) -> MetricalPosition:
         """Take the onset strength of one row in, 0 to 1, and of its low band; return where the music is `lead` later."""
         self._forward(min(max(strength, 0.0), 1.0))
-        before = self._beats
+        before, told = self._beats, self.position().beats
         self._follow()
+        if self.clock is not None and (place := self.clock()) is not None:
+            self._take_over(told, *place)
         self._low = max(self._low * 0.7, low)
         if np.floor(self._beats - 0.08) > np.floor(before - 0.08):
             # just after the beat, so that its own stroke is heard
@@ -126,6 +131,19 @@ class OnlineBeatTracker:
         beats = self._beats + self.lead / self._length
         bars = (beats - self._downbeat_phase) / BEATS_PER_BAR
         return MetricalPosition(beats, bars, 60 * FRAMES_PER_SECOND / self._length, self.heard)
+
+    def _take_over(self, told: float, phase: float, tempo: float) -> None:
+        """Go with another clock: `told` are the beats that were told at the last row, of which none is counted twice."""
+        self._length = 60 * FRAMES_PER_SECOND / tempo
+        lead = self.lead / self._length
+        # the place in a bar of that phase that is nearest to where the music was heard
+        place = phase + self._downbeat_phase
+        bar = round((self._beats + lead - place) / BEATS_PER_BAR)
+        beats = place + BEATS_PER_BAR * bar
+        if beats < told - 0.5:
+            beats += BEATS_PER_BAR
+        self._beats = max(beats, told) - lead
+        self.heard, self.clarity, self._downbeat_is_set = True, CLEAR, True
 
     def tap(self, seconds: float) -> bool:
         """Take a tap of a person on the beat, at a time on any steady clock; True once taps set the tempo."""

@@ -28,7 +28,7 @@ from reactive.cli.common import (
     printable,
     sampling_options,
     seed_option,
-    video_option,
+    video_options,
     weights_options,
 )
 from reactive.cli.numbers import IntOption
@@ -42,7 +42,7 @@ from reactive.errors import ReactiveError
 @fps_option
 @seed_option
 @photo_options
-@video_option
+@video_options
 @background_option
 @macro_option
 @lyrics_option
@@ -72,6 +72,12 @@ from reactive.errors import ReactiveError
     "--midi-map", "mapping", multiple=True, metavar="cc1=NAME", help="What MIDI moves, or a TOML file; may be repeated."
 )
 @click.option("--mjpeg", is_flag=True, help="Print an address that shows the running picture, for OBS.")
+@click.option("--link", is_flag=True, help="Share tempo, beat, start and stop by Ableton Link.")
+@click.option(
+    "--output", "outputs", multiple=True, metavar="KIND[=NAME]",
+    help="Show the picture to other programs: ndi, camera, syphon or spout; may be repeated.",
+)  # fmt: skip
+@click.option("--output-size", metavar="WxH", help="Size of those outputs. Default: the clip's.")
 @json_option
 def preview(song: str | None, as_json: bool, opening: bool, **options: Any) -> None:
     """Play SONG in the browser with the pictures that are being imagined, or hear a live input.
@@ -83,6 +89,7 @@ def preview(song: str | None, as_json: bool, opening: bool, **options: Any) -> N
       reactive preview --input mic --preset warehouse --mjpeg
       reactive preview song.wav --osc-in 9000 --osc-out 9001
       reactive preview song.wav --midi nano --midi-map cc1=macro.storm --midi-map note36=next
+      reactive preview song.wav --output ndi=Drums --output camera --output-size 1920x1080
     """
     # the first word comes before torch is loaded, which takes seconds
     tell = _progress(shown=not as_json)
@@ -182,7 +189,10 @@ def _io_options(options: dict[str, Any]) -> Any:
     from reactive.live.control.external_io import ExternalIOOptions
     from reactive.live.control.midi import read_mapping
     from reactive.live.control.osc import parse_address
+    from reactive.live.outputs.sink import parse_output
+    from reactive.render.sizes import parse_size
 
+    size = parse_size(options["output_size"], "--output-size") if options["output_size"] else None
     mapped = read_mapping(options["mapping"])
     port = options["midi"]
     if options["mapping"] and port is None:
@@ -196,6 +206,8 @@ def _io_options(options: dict[str, Any]) -> Any:
         midi=port,
         mapped=mapped,
         mjpeg=options["mjpeg"],
+        outputs=tuple(parse_output(text, size) for text in options["outputs"]),
+        link=options["link"],
     )
 
 

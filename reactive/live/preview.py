@@ -219,6 +219,9 @@ def _preview(
 
             begun(f"{here}/#{gate.token}")
             server = run_and_release_openmp_pool(make, gate, external_io, say)
+            if io_options.outputs:
+                say("opening the outputs")
+                server.open_outputs(io_options.outputs)
             say("opening the page")
             address = Address(
                 url=f"{reached}/#{gate.token}", host=host, port=bound, open=not is_loopback(host),
@@ -227,7 +230,11 @@ def _preview(
                 input=server.preview.session.source.name if isinstance(server.preview, LivePreview) else "",
                 notes=server.preview.session.material.track.notes if isinstance(server.preview, SongPreview) else (),
             )  # fmt: skip
-            asyncio.run(_serve(server, listener, room, lambda: ready(address), stop))
+            try:
+                asyncio.run(_serve(server, listener, room, lambda: ready(address), stop))
+            finally:
+                if server.outputs is not None:
+                    server.outputs.close()
 
 
 def _listener(host: str, port: int | None) -> socket.socket:

@@ -215,7 +215,8 @@ def _by_soundfile(opened: Callable[[], _Handle], report: DecodeReport) -> Iterat
         count = 0
         while True:
             try:
-                block = handle.read(BLOCK, dtype="float32", always_2d=True)
+                # a place of its own for each block spares python-soundfile some looking around
+                block = handle.read(out=np.empty((BLOCK, handle.channels), np.float32))
             except soundfile.LibsndfileError:
                 # a file cut short: what could be read is the song
                 block = np.zeros((0, 1), np.float32)

@@ -9,6 +9,7 @@ import hashlib
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -101,6 +102,14 @@ def open_track(path: str | os.PathLike[str]) -> Track:
     """
     checked = regular_file(path)
     reader = choose_reader(checked)
+    # the file's bytes are hashed while its sound is decoded: both let Python's other threads run
+    with ThreadPoolExecutor(1) as beside:
+        file_digest = beside.submit(hash_file, checked)
+        return _measured(checked, reader, file_digest)
+
+
+def _measured(checked: Path, reader: str, file_digest: Future[str]) -> Track:
+    where = str(checked)
     found = _survey(checked, reader)
     if reader == "soundfile" and found.report.broke_off:
         # where libsndfile gives up, FFmpeg may read on
@@ -111,19 +120,19 @@ def open_track(path: str | os.PathLike[str]) -> Track:
         if other.seconds > found.seconds:
             reader, found = "av", other
     if not found.lengths:
-        raise MediaError("holds no sound", where=str(path), remedy="export it again with at least one audio frame")
+        raise MediaError("holds no sound", where=where, remedy="export it again with at least one audio frame")
     rate, layout = found.form()
     samples = found.lengths[rate, layout]
     if len(found.lengths) > 1:
         samples = sum(len(block) for block in _conformed(chunks(checked, reader), rate, layout))
     if not RATES[0] <= rate <= RATES[1]:
-        raise MediaError(f"has a sample rate of {rate} Hz", where=str(path), remedy="export it at 44100 or 48000 Hz")
+        raise MediaError(f"has a sample rate of {rate} Hz", where=where, remedy="export it at 44100 or 48000 Hz")
     if samples > MAX_HOURS * 3600 * rate:
-        raise MediaError(f"is longer than {MAX_HOURS} hours", where=str(path), remedy="cut it into pieces")
+        raise MediaError(f"is longer than {MAX_HOURS} hours", where=where, remedy="cut it into pieces")
     gain = min(_CEILING / found.peak, 1.0) if len(layout) > 2 and found.peak > 1 else 1.0
     notes = found.notes(rate, layout, gain)
     digest = found.digest.hexdigest()
-    return Track(checked, digest, rate, len(layout), samples, reader, layout, gain, notes, hash_file(checked))
+    return Track(checked, digest, rate, len(layout), samples, reader, layout, gain, notes, file_digest.result())
 
 
 def blocks(track: Track, *, start: int = 0, stop: int | None = None) -> Iterator[np.ndarray]:
@@ -241,6 +250,9 @@ def _is_bounded(samples: np.ndarray) -> bool:
 
 
 def _sane(block: np.ndarray) -> np.ndarray:
+    # nearly every block is, and looking costs a fraction of mending
+    if _is_bounded(block):
+        return block
     return np.clip(np.nan_to_num(block, nan=0.0, posinf=0.0, neginf=0.0), -LOUDEST, LOUDEST)
 
 

@@ -13,7 +13,9 @@ import hashlib
 import html
 import re
 import unicodedata
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import groupby
 from pathlib import Path
 
 from reactive.errors import PresetError
@@ -29,6 +31,10 @@ _OFFSET = re.compile(r"\[offset:\s*([+-]?\d{1,7})\s*\]", re.ASCII | re.IGNORECAS
 _TAG = re.compile(r"\s*\[\s*[A-Za-z#][\w#]{0,20}\s*:[^\]]*\]?\s*$")
 _CUE = r"(?:(\d{1,3}):)?(\d{1,2}):(\d{2})(?:[,.](\d{1,9}))?"
 _SRT = re.compile(rf"{_CUE}\s*-->\s*{_CUE}", re.ASCII)
+# words that appear one after the other in captions made by machine: ``<00:00:01.500><c> there</c>``
+_ROLLING = re.compile(r"<\d{2}:\d{2}:\d{2}\.\d{3}><c>", re.ASCII)
+# between lines that are sung at one time
+_BETWEEN = " / "
 _MARKUP = re.compile(r"<[^<>]{0,100}>|\{\\[^{}]{0,100}\}")
 
 
@@ -40,6 +46,7 @@ _MARKS = (
 _PAGES = (
     "cp1252", "cp1250", "cp1251", "koi8_r", "cp1253", "cp1254", "cp1255", "cp1256", "cp932", "euc_jp", "gb18030", "big5", "cp949",
 )  # fmt: skip
+_JAPANESE = ("cp932", "euc_jp")
 _KANA = 0.25
 
 
@@ -118,13 +125,14 @@ def _page(words: bytes) -> str:
     """Return the code page that words are most likely written in."""
     from charset_normalizer import from_bytes
 
-    try:
-        letters = [letter for letter in words.decode("cp932") if letter > "\x7f"]
+    for page in _JAPANESE:
+        try:
+            letters = [letter for letter in words.decode(page) if letter > "\x7f"]
+        except UnicodeDecodeError:
+            continue
         # hardly any other page has kana where Japanese has
         if sum("\u3040" <= letter <= "\u30ff" for letter in letters) > _KANA * len(letters):
-            return "cp932"
-    except UnicodeDecodeError:
-        pass
+            return page
     found = {match.encoding: match for match in from_bytes(words, cp_isolation=list(_PAGES))}
     least = min((match.chaos for match in found.values()), default=0.0)
     usual = [page for page in _PAGES if page in found and found[page].chaos <= least]
@@ -139,7 +147,7 @@ def parse_lyrics(text: str) -> tuple[Line, ...]:
 def read_lyrics(text: str) -> tuple[tuple[Line, ...], int]:
     """Return the lines of an LRC, SRT or WebVTT text in the order of their starts, and how many lines with words are dropped.
 
-    Dropped is what has no time, ends before it begins, or begins with another line.
+    Dropped is what has no time or ends before it begins. Lines of one time are one, with " / " between them.
     """
     found, untimed = _srt_lines(text) if _SRT.search(text) else _lrc_lines(text)
     kept = [line for line in found if line.text and line.end > line.start]
@@ -166,9 +174,15 @@ def _lrc_lines(text: str) -> tuple[list[Line], int]:
             for stamp in (stamps[:1] if "[" in row[position:] and words != row[position:] else stamps)
         ]
     marks.sort(key=lambda mark: mark[0])
-    lines = [Line(start, float("inf"), words) for start, words in marks]
+    lines = [Line(start, float("inf"), words) for start, words in _together(marks)]
     ends = [line.start for line in lines[1:]]
     return [replace(line, end=end) for line, end in zip(lines, ends, strict=False)] + lines[-1:], untimed
+
+
+def _together(marks: list[tuple[float, str]]) -> Iterator[tuple[float, str]]:
+    """Yield marks, those of one time as one: a line and its translation are both sung there."""
+    for start, group in groupby(marks, key=lambda mark: mark[0]):
+        yield start, _BETWEEN.join(dict.fromkeys(words for _, words in group if words))
 
 
 def _srt_lines(text: str) -> tuple[list[Line], int]:
@@ -176,16 +190,21 @@ def _srt_lines(text: str) -> tuple[list[Line], int]:
     rows = text.splitlines()
     beyond = sum(bool(_SRT.search(row)) for row in rows[8 * MAX_LINES :])
     rows = rows[: 8 * MAX_LINES]
+    # in WebVTT a line of spaces is part of a cue; captions that roll on show each line again above the next
+    webvtt, rolls = text.lstrip("\ufeff").startswith("WEBVTT"), bool(_ROLLING.search(text))
+    above: list[str] = []
     for number, row in enumerate(rows):
         if not (stamp := _SRT.search(row)):
             continue
         words = []
         for follower in rows[number + 1 : number + 12]:
-            if not follower.strip() or _SRT.search(follower):
+            if not (follower if webvtt else follower.strip()) or _SRT.search(follower):
                 break
-            words.append(follower)
+            words.append(_plain(html.unescape(_MARKUP.sub(" ", follower))))
         start, end = (_seconds(stamp.groups()[side : side + 4]) for side in (0, 4))
-        lines.append(Line(start, end, _plain(html.unescape(_MARKUP.sub(" ", " ".join(words))))))
+        new = [row for row in words if row not in above] if rolls else words
+        above = words
+        lines.append(Line(start, end, _plain(" ".join(new))))
     return lines, beyond
 
 

@@ -31,7 +31,7 @@ from reactive.live.picture_store import Picture, PictureStore, changed_frames
 from reactive.live.session import Session
 from reactive.live.stride import STRIDES, StrideControl
 from reactive.live.transport import Transport
-from reactive.live.web.protocol import number, pack_picture, read_message, unpack_picture
+from reactive.live.web.protocol import number, pack_picture, unpack_picture
 from reactive.render.take import load_take, perform_take
 from reactive.timeline.timeline import FEEDBACK
 
@@ -280,7 +280,6 @@ def test_the_playhead_goes_on_and_round() -> None:
 
 def test_messages_survive_the_way() -> None:
     assert unpack_picture(pack_picture(3, 77, 1.25, b"jpeg")) == (3, 77, 1.25, b"jpeg")
-    assert read_message('{"t": "x", "a": 1}') == {"t": "x", "a": 1}
     assert number({"a": 5}, "a", 0, 3) == 3
     for wrong in ({"a": True}, {"a": "1"}, {}, {"a": float("inf")}):
         with pytest.raises(ValueError, match="no number"):

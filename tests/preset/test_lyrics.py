@@ -59,6 +59,7 @@ def test_unicode_in_all_its_forms(tmp_path: Path, encoding: str, marked: bool) -
         ("cp1250", "[00:01.00]příliš žluťoučký kůň\n[00:03.00]úpěl ďábelské ódy"),
         ("cp1251", "[00:01.00]белый снег летит над городом\n[00:03.00]и тихо"),
         ("cp932", "[00:01.00]夜に駆ける\n[00:03.00]沈むように溶けてゆくように"),
+        ("euc_jp", "[00:01.00]夜に駆ける\n[00:03.00]沈むように溶けてゆくように"),
         ("cp949", "[00:01.00]봄날의 기억\n[00:03.00]보고 싶다"),
     ],
 )
@@ -71,7 +72,7 @@ def test_the_old_code_pages(page: str, words: str) -> None:
     [
         ("[ar:A band]\n[00:01.00]one\n\n[00:02.00]\n[length: 3:10]\n", 1, 0),
         ("A title\n[00:01.00]one\n  no stamp here\n[00:02.00]two\n", 2, 2),
-        ("[00:01.00]one\n[00:01.00]at once\n[00:02.00]two\n", 2, 1),
+        ("[00:01.00]one\n[00:01.00]at once\n[00:02.00]two\n", 2, 0),
         ("1\n00:00:02,000 --> 00:00:01,000\nbackwards\n\n2\n00:00:03,000 --> 00:00:04,000\nright\n", 1, 1),
         ("WEBVTT\n\nNOTE a comment\n\n00:01.000 --> 00:02.000\none\n", 1, 0),
     ],
@@ -82,3 +83,25 @@ def test_lines_that_are_dropped_are_counted(tmp_path: Path, text: str, kept: int
     assert (len(words.lines), words.dropped) == (kept, dropped)
     assert len(words.notes) == bool(dropped)
     assert all(str(dropped) in note and "w.lrc" in note for note in words.notes)
+
+
+def test_a_line_and_its_translation_are_one(tmp_path: Path) -> None:
+    lines = parse_lyrics("[00:01.00]夜に駆ける\n[00:03.00]two\n[00:01.00]Into the night\n[00:03.00]two\n")
+    assert [(line.start, line.text) for line in lines] == [(1.0, "夜に駆ける / Into the night"), (3.0, "two")]
+
+
+def test_captions_that_roll_show_each_line_once() -> None:
+    lines = parse_lyrics(
+        "WEBVTT\nKind: captions\n\n00:00:01.000 --> 00:00:03.000 align:start position:0%\n \nhello<00:00:01.500><c> there</c>\n\n"
+        "00:00:03.000 --> 00:00:03.010\nhello there\n \n\n"
+        "00:00:03.010 --> 00:00:05.000\nhello there\nsecond<00:00:04.000><c> line</c>\n"
+    )
+    assert [(line.start, line.text) for line in lines] == [(1.0, "hello there"), (3.01, "second line")]
+    # others may sing a line twice
+    twice = "WEBVTT\n\n00:01.000 --> 00:02.000\nla la\n\n00:02.000 --> 00:03.000\nla la\n"
+    assert [line.text for line in parse_lyrics(twice)] == ["la la", "la la"]
+
+
+def test_a_line_of_spaces_ends_a_block_of_srt() -> None:
+    text = "1\n00:00:01,000 --> 00:00:02,000\none\n \n2\n00:00:03,000 --> 00:00:04,000\ntwo\n"
+    assert [line.text for line in parse_lyrics(text)] == ["one", "two"]

@@ -7,12 +7,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 
 from reactive.audio.grid import grid_of
 from reactive.audio.rhythm import BEATS_PER_BAR
+from reactive.live.control.link import StartStop, bar_place, lead_session, poll, session_place
+from reactive.live.control.remote import Action
 from reactive.live.live_session import LiveSession
 from reactive.live.session import Session
 from reactive.timeline.clock import frames_in
@@ -50,6 +53,18 @@ class SongCues:
             if number == 1:
                 yield "bar", (bar + 1,)
             yield "beat", (number,)
+
+    async def join(self, link: Any, put: Callable[[Action], None]) -> None:
+        """Lead a Link session by the song's tempo and bars while it plays; start and stop go both ways."""
+        both = StartStop(link)
+
+        def lead() -> None:
+            transport = self.session.engine.transport
+            both.turn(transport.playing, put)
+            if transport.playing:
+                lead_session(link, bar_place(grid_of(self.session.material.analysis), transport.at()))
+
+        await poll(lead)
 
     def _changed(self, now: float) -> Iterator[Cue]:
         timeline, analysis = self.session.performance.timeline, self.session.material.analysis
@@ -101,6 +116,21 @@ class LiveCues:
             if number == 1:
                 yield "bar", (max(math.floor(place.bars) + 1, 1),)
             yield "beat", (number,)
+
+    async def join(self, link: Any, put: Callable[[Action], None]) -> None:
+        """Follow a Link session's beat and tempo as long as anybody else is in it; the picture stands still while it is stopped."""
+        both = StartStop(link)
+        tracker = self.session.signals.analyzer.beat_tracker
+
+        def place() -> tuple[float, float] | None:
+            found = session_place(link)
+            return None if found is None else (found.phase, found.tempo)
+
+        tracker.clock = place
+        try:
+            await poll(lambda: both.turn(None, put))
+        finally:
+            tracker.clock = None
 
 
 def _news(known: dict[str, Cue], found: list[Cue]) -> Iterator[Cue]:

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from reactive.live.control.announce import Cue
+from reactive.live.control.link import check_link, joined_session
 from reactive.live.control.midi import MidiMapping, open_port
 from reactive.live.control.osc import OscReceiver, OscSender, bound_datagrams, check_installed
 from reactive.live.control.remote import Action, Counts, Remote
+from reactive.live.outputs.sink import OutputSpec, check_available
 
 # how often is looked whether a beat has come: well below what a person notices
 POLL_SECONDS = 0.005
+# of a Link session that nobody else is in yet
+LINK_TEMPO = 120.0
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,10 @@ class ExternalIOOptions:
         What MIDI moves.
     mjpeg
         Whether an address for MJPEG is given out at the start.
+    outputs
+        Sinks of frames for other programs.
+    link
+        Whether it joins the Ableton Link session of its network.
     """
 
     osc_in: tuple[str, int] | None = None
@@ -38,6 +46,8 @@ class ExternalIOOptions:
     midi: str | None = None
     mapped: MidiMapping = field(default_factory=MidiMapping)
     mjpeg: bool = False
+    outputs: tuple[OutputSpec, ...] = ()
+    link: bool = False
 
 
 class CueSource(Protocol):
@@ -45,6 +55,10 @@ class CueSource(Protocol):
 
     def cues(self) -> Iterator[Cue]:
         """Yield it."""
+        ...
+
+    def join(self, link: Any, put: Callable[[Action], None]) -> Coroutine[Any, Any, None]:
+        """Return what keeps it in step with an Ableton Link session."""
         ...
 
 
@@ -69,6 +83,11 @@ class ExternalIO:
         self._osc_socket: socket.socket | None = None
         self._osc_sender: OscSender | None = None
         self._midi: Any = None
+        for spec in options.outputs:
+            check_available(spec)
+        self._link_wanted = options.link
+        if options.link:
+            check_link()
         try:
             if options.osc_in or options.osc_out:
                 check_installed()
@@ -104,6 +123,9 @@ class ExternalIO:
             )
         if self._osc_sender is not None:
             tasks.append(asyncio.create_task(self._tell(self._osc_sender, cues)))
+        if self._link_wanted:
+            link = joined_session(LINK_TEMPO)
+            tasks.append(asyncio.create_task(cues.join(link, self._remote.put)))
         try:
             await asyncio.gather(*tasks)
         finally:

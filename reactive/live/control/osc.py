@@ -67,6 +67,8 @@ def action_of(address: str, arguments: list[Any]) -> Action | None:
     if kind in SWITCHES:
         # without an argument it is turned over
         return Action(SWITCHES[kind], value=float(_number(arguments) >= 0.5) if arguments else -1.0)
+    if kind == "play":
+        return Action(kind, value=float(_number(arguments) >= 0.5) if arguments else -1.0)
     if kind in ("next", "tap", "one"):
         # buttons send 1 when pressed and 0 when let go
         return Action(kind) if not arguments or _number(arguments) >= 0.5 else Action("nothing")

@@ -31,7 +31,7 @@ class Action:
     kind
         ``control`` (name: a control, or ``macro.NAME``), ``phase`` (value: its number from 0), ``preset`` (name; value:
         seconds of crossfade), ``prompt`` (text), ``black``, ``hold``, ``freeze`` (value: 1 on, 0 off, below 0 to turn over),
-        ``next``, ``tap``, ``one``.
+        ``next``, ``tap``, ``one``; ``play`` (value as of the switches).
     share
         Whether a control's value is a share, 0 to 1, of its whole way.
     """
@@ -68,6 +68,8 @@ def target(text: str) -> Action | None:
         return Action(SWITCHES[name], value=-1.0)
     if name in PRESSED:
         return Action(name)
+    if name == "play":
+        return Action(name, value=-1.0)
     kind, _, number = name.partition(".")
     if kind == "phase" and number.isdecimal() and len(number) < 4:
         return Action("phase", value=float(number))

@@ -10,17 +10,33 @@ from reactive.errors import TimelineError
 from reactive.live.control.remote import Action
 from reactive.live.session import Session
 from reactive.live.web.clients import Client, Clients
-from reactive.live.web.protocol import MAX_CREDIT, number
+from reactive.live.web.protocol import (
+    AskToKeep,
+    CorrectGrid,
+    Forget,
+    Keep,
+    MakeChange,
+    PageMessage,
+    Prepare,
+    SaveTake,
+    Seek,
+    SetLoop,
+    TakeCredit,
+    TakeOver,
+    TellClock,
+    Undo,
+)
 from reactive.live.web.server import Server
 from reactive.timeline.clock import frame_time, frames_in, nearest_frame
 
-Command = Callable[[Client, dict[str, Any]], Awaitable[None]]
+# each takes the model of its own message
+Command = Callable[[Client, Any], Awaitable[None]]
 # an output window only looks
 LOOKING = ("credit",)
 HOLDING = ("clock", "seek", "loop")
 
 
-async def carry_out(known: Mapping[str, Command], clients: Clients, client: Client, data: dict[str, Any]) -> None:
+async def carry_out(known: Mapping[str, Command], clients: Clients, client: Client, message: PageMessage) -> None:
     """Carry out one message.
 
     Parameters
@@ -35,12 +51,12 @@ async def carry_out(known: Mapping[str, Command], clients: Clients, client: Clie
     ReactiveError
         If it can't be done.
     """
-    command = known.get(data["t"])
-    if command is None or (client.kind == "output" and data["t"] not in LOOKING):
+    command = known.get(message.t)
+    if command is None or (client.kind == "output" and message.t not in LOOKING):
         raise ValueError("unknown message")
-    if data["t"] in HOLDING and client is not clients.holder:
+    if message.t in HOLDING and client is not clients.holder:
         return
-    await command(client, data)
+    await command(client, message)
 
 
 class SongCommands:
@@ -78,9 +94,9 @@ class SongCommands:
             "keep": self._keep,
         }
 
-    async def handle(self, client: Client, data: dict[str, Any]) -> None:
+    async def handle(self, client: Client, message: PageMessage) -> None:
         """Carry out a page's message, as `carry_out` does."""
-        await carry_out(self.known, self.server.clients, client, data)
+        await carry_out(self.known, self.server.clients, client, message)
 
     async def act(self, action: Action) -> None:
         """Carry out what came by OSC or MIDI, at the playhead.
@@ -98,6 +114,9 @@ class SongCommands:
             if holder is not None:
                 await self.server.send({"t": action.kind, "time": here}, holder)
             return
+        if action.kind == "play":
+            await self._play(action.value)
+            return
         data: dict[str, Any] = {"time": here, "kind": action.kind, "name": action.name, "value": action.value}
         frame = min(int(frames_in(here, session.engine.timeline.fps)), session.engine.timeline.frames - 1)
         if action.kind == "next":
@@ -110,58 +129,65 @@ class SongCommands:
             data["value"] = 0.0 if getattr(session.performance.state, action.kind) else 1.0
         await self.edited(await self.server.run(session.change, data))
 
-    async def _credit(self, client: Client, data: dict[str, Any]) -> None:
-        client.grant(int(number(data, "n", 0, MAX_CREDIT)))
+    async def _play(self, value: float) -> None:
+        """Let the page that holds the transport play (1), pause (0), or turn over (below 0): the sound is in the page."""
+        holder = self.server.clients.holder
+        if holder is None:
+            raise TimelineError("no page is open to play the song", remedy="open the preview's address")
+        playing = not self.session.engine.transport.playing if value < 0 else value >= 0.5
+        await self.server.send({"t": "play", "playing": playing}, holder)
+
+    async def _credit(self, client: Client, message: TakeCredit) -> None:
+        client.grant(message.n)
         self.session.engine.set_wanted(self.server.clients.wants_pictures)
 
-    async def _clock(self, client: Client, data: dict[str, Any]) -> None:
+    async def _clock(self, client: Client, message: TellClock) -> None:
         del client
-        self.session.clock(number(data, "time"), data.get("playing") is True)
+        self.session.clock(message.time, message.playing)
 
-    async def _seek(self, client: Client, data: dict[str, Any]) -> None:
+    async def _seek(self, client: Client, message: Seek) -> None:
         # what a page could take before is forgotten with the pictures that it drops
-        client.credit = int(number(data, "credit", 0, MAX_CREDIT))
+        client.credit = message.credit
         self.loop_sent_at = None
-        epoch, landed = self.session.seek(number(data, "time"), data.get("playing") is True)
-        asked = int(number(data, "n", 0, 2**31))
-        await self.server.send({"t": "epoch", "epoch": epoch, "n": asked, "time": landed}, client)
+        epoch, landed = self.session.seek(message.time, message.playing)
+        await self.server.send({"t": "epoch", "epoch": epoch, "n": message.n, "time": landed}, client)
         await self._others(epoch)
         self.session.engine.set_wanted(self.server.clients.wants_pictures)
 
-    async def _loop(self, client: Client, data: dict[str, Any]) -> None:
+    async def _loop(self, client: Client, message: SetLoop) -> None:
         del client
-        section = (number(data, "a"), number(data, "b")) if data.get("a") is not None else None
+        section = (message.a, message.b) if message.a is not None and message.b is not None else None
         self.loop_sent_at = None
         self.session.loop(section)
 
-    async def _take_over(self, client: Client, data: dict[str, Any]) -> None:
-        del data
+    async def _take_over(self, client: Client, message: TakeOver) -> None:
+        del message
         self.server.clients.holder = client
         await self.server.send_roles()
 
-    async def _change(self, client: Client, data: dict[str, Any]) -> None:
+    async def _change(self, client: Client, message: MakeChange) -> None:
         del client
         # what waits for its turn is not overtaken: changes are folded in their order
-        epoch = await self.server.run(self.session.change, data)
+        epoch = await self.server.run(self.session.change, message.model_dump(exclude_none=True))
         await self.edited(epoch)
 
-    async def _undo(self, client: Client, data: dict[str, Any]) -> None:
-        del client, data
+    async def _undo(self, client: Client, message: Undo) -> None:
+        del client, message
         await self.edited(await self.server.run(self.session.forget, True))
 
-    async def _forget(self, client: Client, data: dict[str, Any]) -> None:
-        del client, data
+    async def _forget(self, client: Client, message: Forget) -> None:
+        del client, message
         await self.edited(await self.server.run(self.session.forget, False))
 
-    async def _prepare(self, client: Client, data: dict[str, Any]) -> None:
+    async def _prepare(self, client: Client, message: Prepare) -> None:
         del client
         session = self.session
-        shot = session.engine.prepare(nearest_frame(number(data, "time", 0), session.engine.timeline.fps))
+        shot = session.engine.prepare(nearest_frame(max(message.time, 0.0), session.engine.timeline.fps))
         if shot is None:
             raise TimelineError("nothing is fed back here", remedy="pre-render where a feedback shot plays")
 
-    async def _save_take(self, client: Client, data: dict[str, Any]) -> None:
-        del client, data
+    async def _save_take(self, client: Client, message: SaveTake) -> None:
+        del client, message
         session, server = self.session, self.server
         stem = session.material.track.path.stem
         # the page has no say in where it goes
@@ -171,20 +197,17 @@ class SongCommands:
         await server.send({"t": "saved", "path": str(path), "changes": len(session.changes)})
         await server.send_state()
 
-    async def _grid(self, client: Client, data: dict[str, Any]) -> None:
+    async def _grid(self, client: Client, message: CorrectGrid) -> None:
         del client
-        await self.edited(await self.server.run(self.session.correct, data))
+        await self.edited(await self.server.run(self.session.correct, message.model_dump(exclude_none=True)))
 
-    async def _may_keep(self, client: Client, data: dict[str, Any]) -> None:
-        del data
+    async def _may_keep(self, client: Client, message: AskToKeep) -> None:
+        del message
         await self.server.send({"t": "keep?", **await self.server.run(self.session.save_plan)}, client)
 
-    async def _keep(self, client: Client, data: dict[str, Any]) -> None:
+    async def _keep(self, client: Client, message: Keep) -> None:
         del client
-        name = data.get("name")
-        if name is not None and not isinstance(name, str):
-            raise ValueError("name")
-        epoch, path = await self.server.run(self.session.save_preset, name)
+        epoch, path = await self.server.run(self.session.save_preset, message.name)
         await self.server.send({"t": "kept", "path": str(path)})
         await self.edited(epoch)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
+from fractions import Fraction
 from typing import Any, ClassVar
 
 from aiohttp import web
@@ -14,10 +15,11 @@ from reactive.live.control.announce import LiveCues
 from reactive.live.control.external_io import CueSource
 from reactive.live.control.remote import Action
 from reactive.live.live_session import LiveSession
+from reactive.live.outputs.feed import TimedPicture
 from reactive.live.session import error_message
 from reactive.live.web.clients import Client
 from reactive.live.web.commands import Command, carry_out
-from reactive.live.web.protocol import MAX_CREDIT, number, pack_picture
+from reactive.live.web.protocol import MakeChange, NextPhase, One, PageMessage, TakeCredit, Tap, pack_picture
 from reactive.live.web.server import Server
 
 STATUS_SECONDS = 0.1
@@ -46,9 +48,9 @@ class LivePreview:
         }  # fmt: skip
 
     @property
-    def fps(self) -> float:
+    def fps(self) -> Fraction:
         """Frames a second."""
-        return float(self.session.studio.options.fps)
+        return self.session.studio.options.fps
 
     def add_routes(self, app: web.Application) -> None:
         """Add nothing: there is no song."""
@@ -57,10 +59,15 @@ class LivePreview:
         """Return what knows what OSC tells."""
         return LiveCues(self.session)
 
-    def picture(self) -> bytes | None:
-        """Return the newest picture."""
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the pictures."""
+        return self.session.studio.size
+
+    def picture(self) -> TimedPicture | None:
+        """Return the newest picture, with the time since the stream began."""
         shown = self.session.renderer.shown
-        return None if shown is None else shown.jpeg
+        return None if shown is None else TimedPicture(shown.jpeg, float(shown.frame / self.fps))
 
     def update_wanted(self) -> None:
         """Imagine as long as anybody looks."""
@@ -84,7 +91,9 @@ class LivePreview:
             await asyncio.sleep(STATUS_SECONDS)
             self.update_wanted()
             if self.clients.all:
-                await self.server.send({"t": "status", **self.session.status()})
+                await self.server.send({
+                    "t": "status", **self.session.status(), "outputs": self.server.output_status(),
+                })  # fmt: skip
 
     async def _reload(self) -> None:
         while True:
@@ -112,14 +121,14 @@ class LivePreview:
                 continue
             last = shown.number
             client.credit -= 1
-            message = pack_picture(0, shown.number, shown.frame / self.fps, shown.jpeg)
+            message = pack_picture(0, shown.number, float(shown.frame / self.fps), shown.jpeg)
             if not await client.send_picture(message):
                 return
 
     # -- commands ------------------------------------------------------------------------------------------------------
-    async def handle(self, client: Client, data: dict[str, Any]) -> None:
+    async def handle(self, client: Client, message: PageMessage) -> None:
         """Carry out a page's message."""
-        await carry_out(self.known, self.clients, client, data)
+        await carry_out(self.known, self.clients, client, message)
 
     async def act(self, action: Action) -> None:
         """Carry out what came by OSC or MIDI.
@@ -136,6 +145,10 @@ class LivePreview:
         if action.kind == "one":
             await self.server.run(session.one)
             return
+        if action.kind == "play":
+            # there is nothing to stop but the picture
+            held = session.conductor.switches["hold"]
+            action = Action("hold", value=float(not held if action.value < 0 else action.value < 0.5))
         if action.kind == "next":
             await self.server.run(session.next_phase)
         else:
@@ -152,22 +165,22 @@ class LivePreview:
             await self.server.run(session.change, data)
         await self.server.send_state()
 
-    async def _take_credit(self, client: Client, data: dict[str, Any]) -> None:
-        client.grant(int(number(data, "n", 0, MAX_CREDIT)))
+    async def _take_credit(self, client: Client, message: TakeCredit) -> None:
+        client.grant(message.n)
 
-    async def _turn(self, client: Client, data: dict[str, Any]) -> None:
+    async def _turn(self, client: Client, message: MakeChange) -> None:
         del client
-        await self.server.run(self.session.change, data)
+        await self.server.run(self.session.change, message.model_dump(exclude_none=True))
         await self.server.send_state()
 
-    async def _next(self, client: Client, data: dict[str, Any]) -> None:
-        del client, data
+    async def _next(self, client: Client, message: NextPhase) -> None:
+        del client, message
         await self.act(Action("next"))
 
-    async def _tap(self, client: Client, data: dict[str, Any]) -> None:
-        del client, data
+    async def _tap(self, client: Client, message: Tap) -> None:
+        del client, message
         await self.act(Action("tap"))
 
-    async def _one(self, client: Client, data: dict[str, Any]) -> None:
-        del client, data
+    async def _one(self, client: Client, message: One) -> None:
+        del client, message
         await self.act(Action("one"))

@@ -1,19 +1,420 @@
-"""What goes over the WebSocket: pictures as binary messages with a small head, everything else as JSON with a type `t`."""
+"""What goes over the WebSocket: every message that a page sends or gets, as a model of pydantic, and pictures as binary data.
+
+A JSON message has a type `t`. What a page sends is one of `PAGE_MESSAGES` and arrives as its model; what a page gets is one of
+`SERVER_MESSAGES`. The page checks both against `page/protocol.js`, which this file writes:
+
+    python -m reactive.live.web.protocol
+"""
 
 from __future__ import annotations
 
 import json
 import math
 import struct
-from typing import Any
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeAlias, Union, cast, get_args
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter
 
 # little-endian: version, three spare bytes, epoch, frame, four spare bytes, song time in seconds; the JPEG follows
 HEAD = struct.Struct("<B3xIIxxxxd")
 VERSION = 1
 MAX_MESSAGE = 16_384
 MAX_CREDIT = 240
-# digits of a whole number: beyond, it may be no number of a computer's any more
-MAX_DIGITS = 15
+PAGE_SCRIPT = Path(__file__).resolve().parent / "page" / "protocol.js"
+
+
+def _within(low: int, high: int) -> AfterValidator:
+    return AfterValidator(lambda value: min(max(value, low), high))
+
+
+Credit = Annotated[int, _within(0, MAX_CREDIT)]
+Count = Annotated[int, _within(0, 2**31)]
+
+
+class PageMessage(BaseModel):
+    """What a page sends; fields that are not known are left out of it."""
+
+    model_config = ConfigDict(frozen=True, strict=True, allow_inf_nan=False)
+    t: str
+
+
+class TakeCredit(PageMessage):
+    """The page can take `n` more pictures."""
+
+    t: Literal["credit"]
+    n: Credit
+
+
+class TellClock(PageMessage):
+    """The page's song is at `time`; only the page that holds the transport is believed."""
+
+    t: Literal["clock"]
+    time: float
+    playing: bool = False
+
+
+class Seek(PageMessage):
+    """Go to `time`: the page's `n`-th jump, after which it can take `credit` pictures."""
+
+    t: Literal["seek"]
+    time: float
+    n: Count
+    credit: Credit
+    playing: bool = False
+
+
+class SetLoop(PageMessage):
+    """Repeat the song from `a` to `b`; without them, none of it."""
+
+    t: Literal["loop"]
+    a: float | None = None
+    b: float | None = None
+
+
+class TakeOver(PageMessage):
+    """This page takes the transport."""
+
+    t: Literal["take over"]
+
+
+class MakeChange(PageMessage):
+    """A live change from song time `time` on; `reactive.render.take.check_change` says what it may be."""
+
+    t: Literal["change"]
+    kind: str
+    time: float | None = None
+    name: str | None = None
+    value: float | None = None
+    text: str | None = None
+
+
+class Undo(PageMessage):
+    """Take back the last change."""
+
+    t: Literal["undo"]
+
+
+class Forget(PageMessage):
+    """Take back all changes."""
+
+    t: Literal["forget"]
+
+
+class Prepare(PageMessage):
+    """Imagine the feedback shot at `time` before it plays."""
+
+    t: Literal["prepare"]
+    time: float
+
+
+class SaveTake(PageMessage):
+    """Write what was done so far as a take; the page has no say in where."""
+
+    t: Literal["save take"]
+
+
+class CorrectGrid(PageMessage):
+    """Correct the grid by an action of `reactive.live.grid.ACTIONS`."""
+
+    t: Literal["grid"]
+    action: str
+    ms: float | None = None
+    time: float | None = None
+    taps: list[float] | None = None
+    meter: str | None = None
+
+
+class AskToKeep(PageMessage):
+    """What would saving into the preset do?"""
+
+    t: Literal["keep?"]
+
+
+class Keep(PageMessage):
+    """Save what was turned into the preset, or into a copy called `name`."""
+
+    t: Literal["keep"]
+    name: str | None = None
+
+
+class NextPhase(PageMessage):
+    """Begin the next phase of what is played live."""
+
+    t: Literal["next"]
+
+
+class Tap(PageMessage):
+    """A tap on the beat of what is played live."""
+
+    t: Literal["tap"]
+
+
+class One(PageMessage):
+    """The nearest beat of what is played live is the first of its bar."""
+
+    t: Literal["one"]
+
+
+_PageMessage: TypeAlias = Union[  # noqa: UP007 a union of so many reads better so
+    TakeCredit, TellClock, Seek, SetLoop, TakeOver, MakeChange, Undo, Forget, Prepare, SaveTake, CorrectGrid, AskToKeep, Keep,
+    NextPhase, Tap, One,
+]  # fmt: skip
+PAGE_MESSAGES: tuple[type[BaseModel], ...] = get_args(_PageMessage)
+
+
+class ServerMessage(BaseModel):
+    """What a page gets."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Control(ServerMessage):
+    """A slider of the page."""
+
+    label: str
+    rest: float
+    low: float
+    high: float
+    step: float
+    meaning: str
+
+
+class Hello(ServerMessage):
+    """What a page needs to know once, of a song."""
+
+    t: Literal["hello"]
+    title: str
+    duration: float
+    fps: Annotated[list[int], Field(min_length=2, max_length=2)]
+    size: list[int]
+    imagined: list[int]
+    model: str
+    steps: int
+    draft: bool
+    controls: dict[str, Control]
+
+
+class LiveHello(ServerMessage):
+    """What a page needs to know once, of music that is being played."""
+
+    t: Literal["hello"]
+    live: Literal[True]
+    title: str
+    size: list[int]
+    imagined: list[int]
+    model: str
+    steps: int
+    draft: bool
+    controls: dict[str, Control]
+    presets: list[str]
+
+
+class Problem(ServerMessage):
+    """Something could not be done; `text` is the one line for a person, `about` says that a file is wrong."""
+
+    t: Literal["error"]
+    what: str
+    where: str
+    remedy: str
+    text: str
+    about: str | None = None
+
+
+class Grid(ServerMessage):
+    """What the page shows of the grid."""
+
+    tempo: float
+    meter: str
+    metres: list[str]
+    offset: float
+    half: bool
+    double: bool
+    corrected: bool
+    beats: int
+
+
+class State(ServerMessage):
+    """Where everything stands, of a song."""
+
+    t: Literal["state"]
+    revision: int
+    presets: list[str]
+    preset: str
+    problem: Problem | None
+    grid: Grid | None
+    phases: list[str]
+    controls: dict[str, float]
+    macros: dict[str, str]
+    freeze: bool
+    hold: bool
+    black: bool
+    changes: int
+    saved: bool
+
+
+class LiveState(ServerMessage):
+    """Where everything stands, of music that is being played."""
+
+    t: Literal["state"]
+    revision: int
+    preset: str
+    phases: list[str]
+    controls: dict[str, float]
+    macros: dict[str, str]
+    freeze: bool
+    hold: bool
+    black: bool
+
+
+class OutputStatus(ServerMessage):
+    """How another way out of the preview fares: its kind, size, the frames that it took, and what went wrong."""
+
+    kind: str
+    size: list[int]
+    sent: int
+    failed: str | None
+
+
+class Status(ServerMessage):
+    """How the engine fares: pictures a second, seconds ahead of the song, and what it can't follow."""
+
+    t: Literal["status"]
+    rate: float
+    ahead: float
+    stride: Annotated[list[int] | tuple[int, ...], Field(min_length=2, max_length=2)]
+    behind: float
+    late: bool
+    prepared: float | None
+    quality: int
+    shot: list[float] | None
+    failed: str | None
+    note: str | None
+    kept: int
+    outputs: list[OutputStatus] = []
+
+
+class LiveStatus(ServerMessage):
+    """How the live input fares, and what is heard right now."""
+
+    t: Literal["status"]
+    rate: float
+    latency: dict[str, float]
+    tempo: float | None
+    levels: dict[str, float]
+    phase: int
+    prompt: str
+    ended: bool
+    failed: str | None
+    outputs: list[OutputStatus] = []
+
+
+class Role(ServerMessage):
+    """Whether this page holds the transport, and how many pages there are."""
+
+    t: Literal["role"]
+    role: Literal["holder", "viewer"]
+    pages: int
+
+
+class Epoch(ServerMessage):
+    """Pictures of other epochs are void, those before song time `since` excepted; `n` is the page's jump that this answers."""
+
+    t: Literal["epoch"]
+    epoch: int
+    n: int
+    time: float | None = None
+    since: float | None = None
+
+
+class Clock(ServerMessage):
+    """Where the song is in the page that plays it; with `epoch` it has jumped."""
+
+    t: Literal["clock"]
+    time: float
+    playing: bool
+    epoch: int | None = None
+
+
+class Back(ServerMessage):
+    """A loop's end has come: go back to `time`."""
+
+    t: Literal["back"]
+    time: float
+
+
+class Play(ServerMessage):
+    """Play, or pause: a controller says so."""
+
+    t: Literal["play"]
+    playing: bool
+
+
+class Marked(ServerMessage):
+    """A controller tapped the beat, or marked the first beat of a bar, at song time `time`."""
+
+    t: Literal["tap", "one"]
+    time: float
+
+
+class Reloaded(ServerMessage):
+    """The preset's file was saved anew and is played now."""
+
+    t: Literal["reloaded"]
+
+
+class KeepPlan(ServerMessage):
+    """What saving into the preset would do."""
+
+    t: Literal["keep?"]
+    preset: str
+    own: bool
+    path: str | None
+    says: list[str]
+    leaves: list[str]
+    warning: str
+    name: str
+
+
+class Kept(ServerMessage):
+    """The preset was saved in `path`."""
+
+    t: Literal["kept"]
+    path: str
+
+
+class Saved(ServerMessage):
+    """The take was saved in `path`."""
+
+    t: Literal["saved"]
+    path: str
+    changes: int
+
+
+class Starting(ServerMessage):
+    """The preview is still starting: what it is doing, for how many seconds, and what went wrong."""
+
+    t: Literal["starting"]
+    doing: str
+    passed: float
+    failed: str | None
+
+
+def _kind(message: Mapping[str, Any]) -> str:
+    """Return which model a message has: those of live input have names of their own."""
+    kind = str(message.get("t"))
+    is_live = (kind == "hello" and "live" in message) or (kind == "state" and "presets" not in message)
+    return f"live {kind}" if is_live or (kind == "status" and "latency" in message) else kind
+
+
+_LIVE: dict[str, type[BaseModel]] = {"live hello": LiveHello, "live state": LiveState, "live status": LiveStatus}
+_SONG: tuple[type[BaseModel], ...] = (
+    Hello, State, Status, Problem, Role, Epoch, Clock, Back, Play, Marked, Reloaded, KeepPlan, Kept, Saved, Starting,
+)  # fmt: skip
+SERVER_MESSAGES: tuple[type[BaseModel], ...] = (*_SONG, *_LIVE.values())
+_BY_KIND = {name: model for model in _SONG for name in get_args(model.model_fields["t"].annotation)} | _LIVE
+_READ: TypeAdapter[PageMessage] = TypeAdapter(Annotated[_PageMessage, Field(discriminator="t")])
 
 
 def pack_picture(epoch: int, frame: int, seconds: float, jpeg: bytes) -> bytes:
@@ -29,24 +430,33 @@ def unpack_picture(message: bytes) -> tuple[int, int, float, bytes]:
     return epoch, frame, seconds, message[HEAD.size :]
 
 
-def read_message(text: str) -> dict[str, Any]:
+def read_message(text: str) -> PageMessage:
     """Return a page's message.
 
     Raises
     ------
     ValueError
-        If it is not a JSON object with a type, or a number in it is too large to be one.
+        If it is none.
     """
-    try:
-        data = json.loads(text, parse_constant=_no_constant, parse_int=_small, parse_float=_finite)
-    except RecursionError:
-        raise ValueError("too deep") from None
-    if not isinstance(data, dict) or not isinstance(data.get("t"), str):
-        raise ValueError("no message")
-    return data
+    return _READ.validate_json(text)
 
 
-def number(data: dict[str, Any], key: str, low: float = -math.inf, high: float = math.inf) -> float:
+def write_message(data: Mapping[str, Any]) -> str:
+    """Return a message for a page as JSON.
+
+    Raises
+    ------
+    ValueError
+        If the protocol has no such message, which is a fault of the program.
+    """
+    model = _BY_KIND.get(_kind(data))
+    if model is None:
+        raise ValueError(f"the protocol has no message {data.get('t')!r}")
+    model.model_validate(data)
+    return json.dumps(data)
+
+
+def number(data: Mapping[str, Any], key: str, low: float = -math.inf, high: float = math.inf) -> float:
     """Return a number from a message, kept within a range.
 
     Raises
@@ -60,18 +470,70 @@ def number(data: dict[str, Any], key: str, low: float = -math.inf, high: float =
     return min(max(float(value), low), high)
 
 
-def _small(digits: str) -> int:
-    if len(digits) > MAX_DIGITS:
-        raise ValueError("a number is too large")
-    return int(digits)
+def page_script() -> str:
+    """Return `page/protocol.js`: the kinds of value that each field of each message has, and where things stand in a picture's head."""
+    places = {"version": 0, "epoch": 4, "frame": 8, "time": 16, "size": HEAD.size}
+    return f"""\
+// What goes over the WebSocket, as the server's models say it. Written by `python -m reactive.live.web.protocol`: change it there.
+
+// Of each message, one or more forms; of each field, the kinds of value that it may have, "?" if it may be left out.
+export const FROM_SERVER = {_forms(SERVER_MESSAGES)};
+
+export const FROM_PAGE = {_forms(PAGE_MESSAGES)};
+
+// Places of the numbers in a picture's head, and its length.
+export const HEAD = {json.dumps(places)};
+export const VERSION = {VERSION};
+
+function kindOf(value) {{
+  if (value === null) return "null";
+  if (Array.isArray(value)) return "array";
+  return typeof value;
+}}
+
+function faultOf(form, message) {{
+  for (const [name, kinds] of Object.entries(form)) {{
+    if (message[name] === undefined) {{
+      if (!kinds.includes("?")) return `${{name}} is missing`;
+    }} else if (!kinds.includes(kindOf(message[name]))) return `${{name}} is no ${{kinds[0]}}`;
+  }}
+  return null;
+}}
+
+// What is wrong with a message, or null.
+export function fault(messages, message) {{
+  const forms = Object.hasOwn(messages, message?.t) ? messages[message.t] : null;
+  if (!forms) return `no message ${{message?.t}} is known`;
+  const faults = forms.map((form) => faultOf(form, message));
+  return faults.includes(null) ? null : `${{message.t}}: ${{faults[0]}}`;
+}}
+"""
 
 
-def _finite(digits: str) -> float:
-    value = float(digits)
-    if not math.isfinite(value):
-        raise ValueError("a number is too large")
-    return value
+def _forms(models: Sequence[type[BaseModel]]) -> str:
+    """Return the forms of messages as JavaScript, one a line."""
+    forms: dict[str, list[str]] = {}
+    for model in models:
+        schema = model.model_json_schema()
+        required, fields = schema.get("required", []), schema["properties"]
+        form = {
+            name: _kinds(field) + ([] if name in required else ["?"]) for name, field in fields.items() if name != "t"
+        }
+        for name in get_args(model.model_fields["t"].annotation):
+            forms.setdefault(name, []).append(json.dumps(form))
+    between = ",\n    "
+    lines = [f"  {json.dumps(name)}: [\n    {between.join(told)},\n  ]," for name, told in forms.items()]
+    return "{\n" + "\n".join(lines) + "\n}"
 
 
-def _no_constant(name: str) -> float:
-    raise ValueError(f"{name} is no number")
+def _kinds(field: Mapping[str, Any]) -> list[str]:
+    """Return what JavaScript calls the kinds of value that a field of a JSON Schema may have."""
+    if "anyOf" in field:
+        return list(dict.fromkeys(kind for part in field["anyOf"] for kind in _kinds(part)))
+    if "$ref" in field:
+        return ["object"]
+    return ["number" if field["type"] == "integer" else cast(str, field["type"])]
+
+
+if __name__ == "__main__":
+    PAGE_SCRIPT.write_text(page_script(), encoding="utf-8", newline="\n")

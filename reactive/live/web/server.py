@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import Any, ClassVar, Protocol
 
 from aiohttp import WSMsgType, web
@@ -18,12 +18,14 @@ from reactive.errors import ReactiveError
 from reactive.live.control.external_io import CueSource, ExternalIO
 from reactive.live.control.remote import Action
 from reactive.live.openmp import run_and_release_openmp_pool
+from reactive.live.outputs.feed import OutputFeed, TimedPicture
+from reactive.live.outputs.sink import OutputSpec
 from reactive.live.session import error_message
 from reactive.live.web.clients import HEARTBEAT_SECONDS, MAX_CLIENTS, Client, Clients
 from reactive.live.web.login import RequestGuard
 from reactive.live.web.mjpeg import PATH as MJPEG
 from reactive.live.web.mjpeg import ViewToken, stream
-from reactive.live.web.protocol import MAX_MESSAGE, read_message
+from reactive.live.web.protocol import MAX_MESSAGE, PageMessage, read_message, write_message
 from reactive.live.web.security import HEADERS, Gate, PerAddress
 
 log = logging.getLogger(__name__)
@@ -54,8 +56,12 @@ class Preview(Protocol):
         """What is played."""
 
     @property
-    def fps(self) -> float:
+    def fps(self) -> Fraction:
         """Frames a second."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of what is shown."""
 
     def add_routes(self, app: web.Application) -> None:
         """Add doors of its own."""
@@ -66,7 +72,7 @@ class Preview(Protocol):
     def work(self) -> Sequence[Coroutine[Any, Any, None]]:
         """Return what goes on as long as it plays."""
 
-    async def handle(self, client: Client, data: dict[str, Any]) -> None:
+    async def handle(self, client: Client, message: PageMessage) -> None:
         """Carry out a page's message; ValueError if there is none of that kind, ReactiveError if it can't be done."""
 
     async def act(self, action: Action) -> None:
@@ -75,8 +81,8 @@ class Preview(Protocol):
     def cues(self) -> CueSource:
         """Return what knows what OSC tells."""
 
-    def picture(self) -> bytes | None:
-        """Return the JPEG that is to be seen now."""
+    def picture(self) -> TimedPicture | None:
+        """Return what is to be seen now."""
 
     def update_wanted(self) -> None:
         """Imagine as long as somebody looks."""
@@ -110,6 +116,7 @@ class Server:
     # other ways in and out, and the token of MJPEG
     external_io: ExternalIO | None = None
     view_token: ViewToken = field(default_factory=ViewToken)
+    outputs: OutputFeed | None = None
 
     def application(self) -> web.Application:
         """Return the aiohttp application."""
@@ -124,6 +131,7 @@ class Server:
         self.preview.add_routes(app)
         app.cleanup_ctx.append(self._life)
         app.cleanup_ctx.append(self._run_external_io)
+        app.cleanup_ctx.append(self._run_outputs)
         return app
 
     def viewers_changed(self, more: int) -> None:
@@ -137,6 +145,24 @@ class Server:
             with contextlib.suppress(RuntimeError):
                 self.loop.call_soon_threadsafe(self.clients.wake)
 
+    def open_outputs(self, specs: Sequence[OutputSpec]) -> None:
+        """Open outputs, which show what the preview shows until the server ends.
+
+        Raises
+        ------
+        OutputError
+            If one can't be opened.
+        """
+        if specs:
+            # asked anew each time: a set list changes what is shown
+            feed = OutputFeed(specs, lambda: self.preview.picture(), self.preview.size, self.preview.fps)
+            feed.open()
+            self.outputs = feed
+
+    def output_status(self) -> list[dict[str, Any]]:
+        """Return how the outputs fare."""
+        return [] if self.outputs is None else self.outputs.status()
+
     async def run(self, call: Callable[..., Any], *arguments: Any) -> Any:
         """Run a slow call beside the event loop, after those that came before."""
         return await asyncio.get_running_loop().run_in_executor(
@@ -145,7 +171,7 @@ class Server:
 
     async def send(self, data: dict[str, Any], *clients: Client) -> None:
         """Send JSON to some pages, or to all; nobody waits for one that does not read."""
-        text = json.dumps(data)
+        text = write_message(data)
         for client in clients or list(self.clients.all.values()):
             client.queue(data, text)
 
@@ -185,9 +211,22 @@ class Server:
         await asyncio.gather(task, return_exceptions=True)
         self.external_io.close()
 
+    async def _run_outputs(self, app: web.Application) -> AsyncIterator[None]:
+        del app
+        if self.outputs is None:
+            yield
+            return
+        self.viewers_changed(len(self.outputs.specs))
+        yield
+        await asyncio.get_running_loop().run_in_executor(None, self.outputs.close)
+
     # -- doors ---------------------------------------------------------------------------------------------------------
     async def _mjpeg(self, request: web.Request) -> web.StreamResponse:
-        return await stream(request, self.view_token, self.preview.picture, self.viewers_changed, self.preview.fps)
+        def jpeg() -> bytes | None:
+            shown = self.preview.picture()
+            return None if shown is None else shown.jpeg
+
+        return await stream(request, self.view_token, jpeg, self.viewers_changed, float(self.preview.fps))
 
     async def _issue(self, request: web.Request) -> web.StreamResponse:
         """Give out an address for MJPEG; the one before is worth nothing any more."""

@@ -7,6 +7,7 @@ import json
 import tempfile
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -16,11 +17,12 @@ from reactive.errors import ReactiveError
 from reactive.live.control.announce import SongCues
 from reactive.live.control.external_io import CueSource
 from reactive.live.control.remote import Action
+from reactive.live.outputs.feed import TimedPicture
 from reactive.live.session import Session, error_message
 from reactive.live.song import write_wav
 from reactive.live.web.clients import Client
 from reactive.live.web.commands import SongCommands
-from reactive.live.web.protocol import pack_picture
+from reactive.live.web.protocol import PageMessage, pack_picture
 from reactive.live.web.server import Server
 from reactive.timeline.clock import frame_time
 
@@ -53,18 +55,18 @@ class SongPreview:
         self.wav: Path | None = None
 
     @property
-    def fps(self) -> float:
+    def fps(self) -> Fraction:
         """Frames a second."""
-        return float(self.session.material.options.fps)
+        return self.session.material.options.fps
 
     def add_routes(self, app: web.Application) -> None:
         """Add the song, and what the page draws of it."""
         app.router.add_get("/song", self._song)
         app.router.add_get("/lanes", self._lanes)
 
-    async def handle(self, client: Client, data: dict[str, Any]) -> None:
+    async def handle(self, client: Client, message: PageMessage) -> None:
         """Carry out a page's message."""
-        await self.commands.handle(client, data)
+        await self.commands.handle(client, message)
 
     async def act(self, action: Action) -> None:
         """Carry out what came by OSC or MIDI."""
@@ -74,10 +76,16 @@ class SongPreview:
         """Return what knows what OSC tells."""
         return SongCues(self.session)
 
-    def picture(self) -> bytes | None:
-        """Return the JPEG that is to be seen now."""
-        shown = self.session.engine.current_picture()
-        return None if shown is None else shown.jpeg
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the clip."""
+        return self.session.material.size
+
+    def picture(self) -> TimedPicture | None:
+        """Return what is to be seen now."""
+        engine = self.session.engine
+        shown = engine.current_picture()
+        return None if shown is None else TimedPicture(shown.jpeg, float(frame_time(shown.frame, engine.timeline.fps)))
 
     def update_wanted(self) -> None:
         """Imagine as long as somebody can take pictures."""
@@ -115,6 +123,7 @@ class SongPreview:
                 "late": status.late, "prepared": status.prepared, "quality": engine.stride_control.quality,
                 "shot": [float(frame_time(edge, fps)) for edge in shot] if shot else None,
                 "failed": str(engine.error) if engine.error else None, "note": engine.note, "kept": len(engine.store),
+                "outputs": self.server.output_status(),
             })  # fmt: skip
             transport = engine.transport
             viewers = [client for client in self.clients.all.values() if client is not self.clients.holder]

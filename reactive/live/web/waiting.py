@@ -18,7 +18,7 @@ from aiohttp import web
 from reactive.errors import ReactiveError
 from reactive.live.web.clients import HEARTBEAT_SECONDS, MAX_CLIENTS, SEND_SECONDS
 from reactive.live.web.login import RequestGuard
-from reactive.live.web.protocol import MAX_MESSAGE
+from reactive.live.web.protocol import MAX_MESSAGE, write_message
 from reactive.live.web.security import HEADERS
 
 # how long a page has to take the last word, and the room to close
@@ -128,7 +128,7 @@ class WaitingRoom:
             "failed": self._failed,
         }  # fmt: skip
         async with asyncio.timeout(SEND_SECONDS):
-            await ws.send_json(data)
+            await ws.send_str(write_message(data))
 
     async def _goodbye(self, ws: web.WebSocketResponse) -> None:
         async with asyncio.timeout(CLOSING_SECONDS):

@@ -1,6 +1,6 @@
 // The WebSocket: logs in by the token in the address, and comes back by itself when the server does.
 
-const HEAD = 24;
+import {FROM_PAGE, FROM_SERVER, HEAD, VERSION, fault} from "./protocol.js";
 
 export class Connection {
   constructor(kind) {
@@ -38,7 +38,9 @@ export class Connection {
     socket.onmessage = ({data}) => {
       if (typeof data === "string") {
         const message = JSON.parse(data);
-        this.emit(message.t, message);
+        const wrong = fault(FROM_SERVER, message);
+        if (wrong) this.emit("error", {text: `The server sent what this page does not know (${wrong}). Reload the page.`});
+        else this.emit(message.t, message);
       } else {
         this.emit("picture", unpack(data));
       }
@@ -56,16 +58,19 @@ export class Connection {
   }
 
   send(data) {
+    const wrong = fault(FROM_PAGE, data);
+    if (wrong) throw new TypeError(wrong);
     if (this.ready) this.socket.send(JSON.stringify(data));
   }
 }
 
-function unpack(buffer) {
-  const view = new DataView(buffer);
+export function unpack(buffer) {
+  const view = new DataView(buffer), version = view.getUint8(HEAD.version);
+  if (version !== VERSION) throw new RangeError(`version ${version} of pictures is not known`);
   return {
-    epoch: view.getUint32(4, true),
-    frame: view.getUint32(8, true),
-    time: view.getFloat64(16, true),
-    jpeg: new Blob([new Uint8Array(buffer, HEAD)], {type: "image/jpeg"}),
+    epoch: view.getUint32(HEAD.epoch, true),
+    frame: view.getUint32(HEAD.frame, true),
+    time: view.getFloat64(HEAD.time, true),
+    jpeg: new Blob([new Uint8Array(buffer, HEAD.size)], {type: "image/jpeg"}),
   };
 }

@@ -100,6 +100,8 @@ connection.on("state", async (state) => {
 // a tap by OSC or MIDI counts at the moment that is heard here, as a tap on the page does
 connection.on("tap", () => grid.tap());
 connection.on("one", () => byId("one").click());
+// start and stop from a controller or another program
+connection.on("play", ({playing}) => { if (playing === audio.paused) toggle(); });
 
 connection.on("epoch", (message) => {
   pictures.heard(message);
@@ -129,7 +131,10 @@ connection.on("status", (status) => {
   byId("ahead").textContent = `${status.ahead.toFixed(1)} s`;
   byId("share").textContent = status.stride[0] === 1 ? "every frame" : `${status.stride[1]} in ${status.stride[0]}`;
   if (status.failed) say(`The engine stopped: ${status.failed}. Start \`reactive preview\` again.`);
-  else if (status.note && status.note !== noted) say(`On this machine ${noted = status.note}`);
+  else if (status.outputs?.some(({failed}) => failed)) {
+    const {kind, failed} = status.outputs.find((output) => output.failed), text = `The output ${kind} stopped: ${failed}. Everything else goes on.`;
+    if (text !== noted) say(noted = text);
+  } else if (status.note && status.note !== noted) say(`On this machine ${noted = status.note}`);
   showBehind(status);
 });
 connection.on("error", ({text}) => { panel.settled(); keep.open ? keep.fail(text) : say(text); });
