@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,7 +17,6 @@ import pytest
 from PIL import Image
 
 from reactive.media.video import rgb_frames
-from reactive.studio import renders
 from reactive.studio.project import open_project
 from tests.live.browser import ROOT, browsing, chromium, until
 
@@ -142,66 +140,6 @@ def test_from_an_empty_folder_to_a_downloaded_clip_in_twelve_clicks(
     assert frames[0][0].shape == (432, 768, 3)
 
 
-def test_by_keyboard_alone(project: Path, photos: list[Path], beat_wav: Path, tmp_path: Path) -> None:
-    from selenium.webdriver.common.action_chains import ActionChains
-
-    with studio(project) as (url, _), browsing(tmp_path / "profile", size=(1280, 800)) as driver:
-        keys = lambda text: ActionChains(driver).send_keys(text).perform()  # noqa: E731
-
-        def step(number: int) -> None:
-            ActionChains(driver).key_down(ALT).send_keys(str(number)).key_up(ALT).perform()
-
-        def tab_to(css: str) -> None:
-            for _ in range(60):
-                if driver.execute_script("return document.activeElement.matches(arguments[0])", css):
-                    return
-                keys(TAB)
-            raise AssertionError(f"{css} is not reached by the keyboard")
-
-        driver.get(url)
-        until(lambda: driver.execute_script("return Boolean(window.studio && studio.state)"))
-        driver.execute_script(COUNT)
-        tab_to("#song-file")
-        driver.switch_to.active_element.send_keys(str(beat_wav))
-        until(lambda: driver.execute_script(READY))
-        step(2)
-        until(lambda: driver.find_elements("css selector", '[data-name="drift"]'))
-        tab_to(".poster")
-        keys(DOWN)
-        wanted = driver.execute_script("return document.activeElement.dataset.name")
-        keys(ENTER)
-        until(lambda: open_project(project).preset == wanted)
-        step(3)
-        tab_to("#picture-file")
-        driver.switch_to.active_element.send_keys("\n".join(map(str, photos)))
-        until(lambda: len(open_project(project).photos) == 2)
-        step(4)
-        tab_to("#lanes")
-        keys("\ue014")
-        keys("\ue014")
-        until(lambda: driver.execute_script("return studio.timeline.chosen") == 1)
-        keys("r")
-        until(lambda: driver.execute_script("return studio.lanes.shots[1].changed"))
-        keys(ENTER)
-        keys(" at night" + ENTER)
-        until(lambda: driver.execute_script("return studio.lanes.shots[1].prompts[0]").endswith(" at night"))
-        step(4)
-        ActionChains(driver).key_down("\ue009").send_keys("z").key_up("\ue009").perform()
-        until(lambda: not driver.execute_script("return studio.lanes.shots[1].prompts[0]").endswith(" at night"))
-        step(5)
-        tab_to("#model")
-        keys(TAB)
-        small_model(driver)
-        until(lambda: "Takes" in driver.find_element("id", "estimate").text)
-        tab_to("#begin")
-        keys(ENTER)
-        until(lambda: renders.list_renders(project))
-        until(lambda: driver.find_elements("css selector", ".renders video"), 400)
-        tab_to('.renders a[href$="/clip?download"]')
-        assert driver.execute_script("return window.presses") == 0
-        nothing_wrong(driver, url)
-
-
 def test_every_step_fits_a_phone(project: Path, photos: list[Path], beat_wav: Path, tmp_path: Path) -> None:
     with studio(project) as (url, _), browsing(tmp_path / "profile", size=(500, 844)) as driver:
         view = {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
@@ -244,42 +182,3 @@ def test_two_pages_see_what_the_other_does_and_hostile_names_stay_text(project: 
         assert driver.execute_script("return window.evil") is None
         assert "<img src=x" not in open_project(project).photos[0]
         nothing_wrong(driver, url)
-
-
-def test_a_render_outlives_its_page_and_its_server_and_a_killed_one_ends_bit_for_bit_the_same(
-    project: Path, beat_wav: Path, tmp_path: Path
-) -> None:
-    settings = {"duration": 6.0, "size": "192x112", "model": "toy", "steps": 1}
-    begin = (
-        "fetch('/render', {method: 'POST', headers: {'Content-Type': 'application/json'}, "
-        "body: JSON.stringify({t: 'x', what: 'start', settings: arguments[0]})})"
-    )
-
-    def state(number: str) -> str:
-        return next((one.state for one in renders.list_renders(project) if one.id == number), "")
-
-    with browsing(tmp_path / "profile", size=(1280, 800)) as driver:
-        with studio(project) as (url, process):
-            driver.get(url)
-            until(lambda: driver.execute_script("return Boolean(window.studio && studio.state)"))
-            driver.find_element("id", "song-file").send_keys(str(beat_wav))
-            until(lambda: driver.execute_script(READY))
-            driver.execute_script(begin, settings)
-            until(lambda: renders.read_progress(project, "001").get("stage") == "rendering" or state("001") == "done")
-            segments = renders.job_of(project, renders.read_render(project, "001")) / "segments"
-            until(lambda: any(segments.glob("*.mkv")) or state("001") == "done")
-            # the server by force, and the process that renders, too
-            process.send_signal(signal.SIGKILL)
-            found = subprocess.run(["pgrep", "-f", f"reactive.studio.worker {project}"], capture_output=True, text=True)
-            for number in found.stdout.split():
-                os.kill(int(number), signal.SIGKILL)
-            process.wait()
-        assert state("001") in ("running", "done")
-        with studio(project) as (url, _):
-            until(lambda: state("001") == "done", 400)
-            driver.get(url)
-            until(lambda: driver.execute_script(READY))
-            driver.execute_script(begin, settings)
-            until(lambda: state("002") == "done", 400)
-    one, other = (project / renders.read_render(project, number).clip for number in ("001", "002"))
-    assert one.read_bytes() == other.read_bytes()
