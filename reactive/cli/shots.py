@@ -1,4 +1,4 @@
-"""``reactive shots``: the shots of a clip by name; wishes for single ones."""
+"""``reactive shots``: the shots of a clip by name, and edits of single ones."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ from reactive.cli.numbers import IntOption
 def shots(song: str, as_json: bool, **options: Any) -> None:
     """List the shots of SONG's clip, draw them as a contact sheet, and change single ones.
 
-    Changes are kept in a file beside the song, which `reactive run` and `reactive timeline` heed. With --shot, only the chosen
+    Changes are kept in a file beside the song, which `reactive run` and `reactive timeline` follow. With --shot, only the chosen
     shots are imagined again for the contact sheet.
 
     \b
@@ -143,7 +143,9 @@ def shots(song: str, as_json: bool, **options: Any) -> None:
                     steps=options["steps"], photos=photos, videos=options["videos"], folders=[preset.path.parent], progress=report,
                 )  # fmt: skip
             draw_sheet(options["output"], timeline, found, pictures, _marks(shot_edits))
-    seconds = [float(shot.start / timeline.fps) for shot in found]
+    from reactive.timeline.clock import frame_time
+
+    seconds = [float(frame_time(shot.start, timeline.fps)) for shot in found]
     if as_json:
         rows = [
             {"name": shot.name, "start": round(at, 4), "frames": shot.stop - shot.start, "prompts": list(shot.prompts),

@@ -105,16 +105,16 @@ def change_shots(
     lock: bool | None = None,
     reset: bool = False,
 ) -> Shots:
-    """Return wishes with those for some shots changed.
+    """Return edits with those of some shots changed.
 
     Parameters
     ----------
     timeline
-        As the preset decides it, without wishes.
+        As the preset decides it, without edits.
     names
         The shots to change, by name or number.
     values
-        Keys of a wish (prompt, photo, seed, strength) and their new values.
+        Keys of an edit (prompt, photo, seed, strength) and their new values.
     roll
         Give each another seed.
     lock
@@ -125,7 +125,7 @@ def change_shots(
     Raises
     ------
     TimelineError
-        If the wishes belong to another song, a shot does not exist, or it is rolled while it is locked.
+        If the edits belong to another song, a shot does not exist, or it is rolled while it is locked.
     PresetError
         If a value is none that its key may have.
     """
@@ -151,14 +151,14 @@ def change_shots(
 
 
 def apply_shots(timeline: Timeline, analysis: Analysis, edits: Shots) -> tuple[Timeline, list[str]]:
-    """Return the timeline with wishes laid over it, and the names that it has no shot for.
+    """Return the timeline with edits laid over it, and the names that it has no shot for.
 
-    Photographs that wishes name follow those of the timeline, in the order of `preset.shots.shot_photos`; videos come after.
+    Photographs that edits name follow those of the timeline, in the order of `preset.shots.shot_photos`; videos come after.
 
     Raises
     ------
     TimelineError
-        If the wishes belong to another song.
+        If the edits belong to another song.
     """
     _check_song(timeline, edits)
     shots = {shot.name: shot for shot in shots_of(timeline, analysis)}

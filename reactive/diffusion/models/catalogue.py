@@ -43,7 +43,7 @@ class CatalogueEntry:
     native
         Pixels of a side.
     defaults
-        What it wishes for itself.
+        The defaults that its author set.
     """
 
     name: str
@@ -133,7 +133,7 @@ def read_json(path: Path, name: str) -> dict[str, Any]:
 
 
 def read_defaults(path: Path, name: str) -> dict[str, Any]:
-    """Return the wishes in a JSON file, none if there is no such file; keys that are no wishes are passed over.
+    """Return the defaults in a JSON file, none if there is no such file; keys that are no defaults are ignored.
 
     Raises
     ------
