@@ -27,7 +27,7 @@ class Bare(torch.nn.Module):
     def __init__(self, nets: Nets) -> None:
         super().__init__()
         self.model = nets.model
-        self.unet, self.vae = nets.model.unet, nets.model.vae
+        self.unet, self.vae = nets.model.network, nets.model.vae
 
     def forward(self, z: torch.Tensor, tau: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
         """Return pictures [n, 3, height, width] for latents [n, c, h, w], train times [n] and tokens [n, tokens, width]."""
@@ -90,7 +90,7 @@ def _plain_aten(bare: Bare, given: tuple[torch.Tensor, ...]) -> torch.Tensor:
 
 def _contiguous(name: str) -> Callable[[], torch.Tensor]:
     nets = Nets.load(name)
-    for part in (nets.model.unet, nets.model.vae):
+    for part in (nets.model.network, nets.model.vae):
         part.to(memory_format=torch.contiguous_format)
     bare, tokens = Bare(nets).eval(), getattr(nets.embeddings, "tokens", nets.embeddings)
     z = nets.z.contiguous()
@@ -99,16 +99,16 @@ def _contiguous(name: str) -> Callable[[], torch.Tensor]:
 
 @torch.inference_mode()
 def _compiled(bare: Bare, given: tuple[torch.Tensor, ...]) -> Callable[[], torch.Tensor]:
-    unet, decoder = torch.compile(bare.model.unet), torch.compile(bare.model.vae.decoder)
-    own = bare.model.unet, bare.model.vae.decoder
+    unet, decoder = torch.compile(bare.model.network), torch.compile(bare.model.vae.decoder)
+    own = bare.model.network, bare.model.vae.decoder
 
     def way() -> torch.Tensor:
-        object.__setattr__(bare.model, "unet", unet)
+        object.__setattr__(bare.model, "network", unet)
         bare.model.vae.decoder = decoder
         try:
             return bare(*given)
         finally:
-            object.__setattr__(bare.model, "unet", own[0])
+            object.__setattr__(bare.model, "network", own[0])
             bare.model.vae.decoder = own[1]
 
     way()

@@ -97,9 +97,9 @@ def free_model(model: Model, size: int) -> Model:
     """Return a model with networks that cost nothing."""
     drawn = draw(DRAWN, model.device.type, size)
     unet, vae = (
-        Free(dict(part.config), model.channels, model.vae_scale_factor, drawn) for part in (model.unet, model.vae)
+        Free(dict(part.config), model.channels, model.vae_scale_factor, drawn) for part in (model.network, model.vae)
     )
-    return replace(model, unet=cast(Any, unet), vae=cast(Any, vae), graphs=None, native_size=(size, size))
+    return replace(model, network=cast(Any, unet), vae=cast(Any, vae), graphs=None, native_size=(size, size))
 
 
 def a_timeline(frames: int, *, feedback: bool, lens: bool) -> Timeline:

@@ -118,6 +118,13 @@ def flush_folder(folder: Path) -> None:
         os.close(number)
 
 
+def cache_root() -> Path:
+    """Return where what can be made again is kept: the folder that ``REACTIVE_CACHE`` names, or the user's cache folder."""
+    import platformdirs
+
+    return Path(os.environ.get("REACTIVE_CACHE") or platformdirs.user_cache_dir("reactive", appauthor=False))
+
+
 def hash_file(path: Path) -> str:
     """Return the sha256 of a file's bytes, 64 hexadecimal digits.
 

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 
 from reactive.diffusion.backend.footprint import Config
-from reactive.diffusion.backend.shapes import GIB, MemoryNeeds, budget, shape_by_rule, text_numbers
+from reactive.diffusion.backend.shapes import GIB, MemoryNeeds, budget, shape_by_rule, text_numbers, text_shape
 from reactive.diffusion.models.catalogue import find_entry, read_json
-from reactive.diffusion.models.families import FAMILIES, SDXL, Family, family_of
+from reactive.diffusion.models.families import FAMILIES, Family, family_named, family_of
 from reactive.diffusion.models.locate import find_model
 from reactive.diffusion.models.single_file import CONFIGS, read_header
 from reactive.errors import ModelError
@@ -40,7 +40,7 @@ def needs_table(name: str, size: tuple[int, int] | None = None) -> dict[str, Any
     batches = [
         {
             "batch": batch,
-            "network": _gib(needs.network(width, height, batch)),
+            "network": _gib(needs.evaluation(width, height, batch)),
             "decoding at once": _gib(needs.autoencoder(width, height, 0, batch)),
             "one by one": _gib(needs.autoencoder(width, height, 1, batch)),
         }
@@ -65,7 +65,7 @@ def needs_table(name: str, size: tuple[int, int] | None = None) -> dict[str, Any
         "model": name,
         "size": f"{width}x{height}",
         "weights_gib": {
-            "network": _gib(needs.unet_bytes),
+            "network": _gib(needs.network_bytes),
             "autoencoder": _gib(needs.vae_bytes),
             "text encoders": _gib(needs.text_bytes),
         },
@@ -82,26 +82,25 @@ def needs_named(name: str) -> tuple[MemoryNeeds, tuple[int, int]]:
     ModelError
         If the model is neither here nor known by its name.
     """
-    folder, family, told = _described(name)
-    unet, vae = read_json(folder / "unet" / "config.json", name), read_json(folder / "vae" / "config.json", name)
-    exact = family is SDXL and bool(vae.get("force_upcast", True)) and "decoder_block_out_channels" not in vae
-    vae_number = _EXACT if exact else _HALF
+    folder, family, told, native = _described(name)
+    network, vae = (read_json(folder / part / "config.json", name) for part in (family.network, "vae"))
+    vae_number = _EXACT if family.exact_autoencoder(vae) else _HALF
     encoders = [folder / part for part in family.parts if part.startswith("text_encoder")]
     texts = [read_json(encoder / "config.json", name) for encoder in encoders]
-    factor = 2 ** (len(vae.get("block_out_channels", vae.get("decoder_block_out_channels", (1,) * 4))) - 1)
-    size = unet.get("sample_size", 64)
-    high, wide = (size, size) if isinstance(size, int) else size
+    factor = family.factor(vae)
     needs = MemoryNeeds(
-        unet=unet, vae=vae, unet_bytes=_HALF * _weights("unet", unet), vae_bytes=vae_number * _weights("vae", vae),
-        text_bytes=_HALF * sum(_weights(encoder.name, text) for encoder, text in zip(encoders, texts, strict=True)),
+        network=network, vae=vae, network_bytes=_HALF * _weights(family.parts[family.network], network),
+        vae_bytes=vae_number * _weights(str(vae.get("_class_name", "AutoencoderKL")), vae),
+        text_bytes=_HALF * sum(_weights(family.parts[part.name], text) for part, text in zip(encoders, texts, strict=True)),
         number=_HALF, vae_number=vae_number, factor=factor, twice=told != 1.0,
-        text_numbers=sum(text_numbers(text["hidden_size"], text["num_hidden_layers"]) for text in texts),
+        text_numbers=sum(text_numbers(*text_shape(text)) for text in texts),
+        cost=family.cost, decoding=family.decoding, encoding=family.encoding, tokens=family.text_batch * family.text_tokens,
     )  # fmt: skip
-    return needs, (wide * factor, high * factor)
+    return needs, native or family.native(network, factor)
 
 
-def _described(name: str) -> tuple[Path, Family, float]:
-    """Return the folder whose configuration describes a model, its family, and the guidance that it asks for."""
+def _described(name: str) -> tuple[Path, Family, float, tuple[int, int] | None]:
+    """Return the folder whose configuration describes a model, its family, guidance, and native size if that is another."""
     entry = find_entry(name)
     if entry is not None and entry.kind != "model":
         raise ModelError(f"is a {entry.kind}, not a model", where=f"--model {name}", remedy="name a model")
@@ -111,37 +110,34 @@ def _described(name: str) -> tuple[Path, Family, float]:
         if entry is None:
             raise
         # the shipped configurations describe what is not here yet
-        family = next(family for family in FAMILIES if family.name == entry.family)
-        kind = "sdxl" if family is SDXL else "sd2" if entry.name in ("sd21", "sd-turbo") else "sd1"
-        return CONFIGS / kind, family, float(entry.defaults.get("guidance", 7.0))
+        family, guidance = family_named(entry.family), float(entry.defaults.get("guidance", 7.0))
+        return CONFIGS / (entry.config or family.single_files[0]), family, guidance, (entry.native, entry.native)
     from reactive.diffusion.models.check import check_model
 
     guidance = float(check_model(name)["guidance"])
     if found.is_file():
         header = read_header(found, name)
-        return CONFIGS / header.config, header.family, guidance
+        return CONFIGS / header.config, header.family, guidance, header.defaults.get("native")
     family = family_of(str(read_json(found / "model_index.json", name).get("_class_name"))) or FAMILIES[0]
-    told = read_json(found / "unet" / "config.json", name).get("time_cond_proj_dim")
-    return found, family, 1.0 if told else guidance
+    told = family.tells_guidance(read_json(found / family.network / "config.json", name))
+    return found, family, 1.0 if told else guidance, None
 
 
-def _weights(part: str, config: Config) -> int:
-    """Return how many weights a part of a configuration has; nothing is allocated."""
-    from diffusers import AutoencoderKL, AutoencoderTiny, UNet2DConditionModel
-    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
+def _weights(kind: str, config: Config) -> int:
+    """Return how many weights a part of a class and configuration has; nothing is allocated."""
+    import diffusers
+    import transformers
 
+    library, _, name = kind.rpartition(".")
     plain = {key: value for key, value in config.items() if not key.startswith("_")}
     with torch.device("meta"):
-        if part == "unet":
-            made: Any = UNet2DConditionModel.from_config(plain)
-        elif part == "vae":
-            tiny = "decoder_block_out_channels" in config
-            plain.pop("block_out_channels", None) if tiny else None
-            kinds: Any = AutoencoderTiny if tiny else AutoencoderKL
-            made = kinds.from_config(plain)
+        if library == "transformers":
+            text: Any = getattr(transformers, name)
+            made: Any = text(text.config_class(**plain))
         else:
-            kind = CLIPTextModelWithProjection if part == "text_encoder_2" else CLIPTextModel
-            made = kind(CLIPTextConfig(**plain))
+            if "num_decoder_blocks" in config:
+                plain.pop("block_out_channels", None)
+            made = getattr(diffusers, name).from_config(plain)
     return sum(weight.numel() for weight in made.parameters())
 
 

@@ -155,3 +155,28 @@ def test_only_the_clock_multiplies_by_frames_a_second() -> None:
             found[name] = told
     # what changes the rate itself, or waits a share of a frame
     assert found == {"render/export.py": ["fps / every"], "live/web/mjpeg.py": ["0.25 / fps", "0.9 / fps"]}
+
+
+def test_families_are_named_in_their_own_files_only() -> None:
+    """Whoever asks which family a model is has put into the wrong place what a family's file should say."""
+    from reactive.diffusion.models.families import FAMILIES
+
+    home = PACKAGE / "diffusion" / "models" / "families"
+    names = {family.name for family in FAMILIES}
+    constants = {name.upper() for name in names} | {"SD", "SDXL"}
+    assert len(names) >= 2
+    asked = []
+    for file in files():
+        if file.parent == home:
+            continue
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Compare):
+                sides = [node.left, *node.comparators]
+                named = any(isinstance(side, ast.Name) and side.id in constants for side in sides)
+                about = any("family" in ast.dump(side) for side in sides)
+                texts = any(
+                    isinstance(part, ast.Constant) and part.value in names for side in sides for part in ast.walk(side)
+                )
+                if named or (about and texts):
+                    asked.append(f"{file.relative_to(PACKAGE)}:{node.lineno}")
+    assert not asked

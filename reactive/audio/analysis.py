@@ -123,6 +123,7 @@ class Analysis:
             "onset_strengths": {band: _rounded(onsets.strengths) for band, onsets in self.onsets.items()},
             "sections": [
                 {"start": round(s.start, 4), "end": round(s.end, 4), "label": s.label, "energy": round(s.energy, 4)}
+                | ({"part": s.part} if s.part else {})
                 for s in self.sections
             ],
             "moments": [

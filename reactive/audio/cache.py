@@ -19,7 +19,7 @@ from reactive.audio.analysis import Analysis, analyze
 from reactive.audio.levels import Doubt
 from reactive.audio.onset import Onsets
 from reactive.audio.structure import Moment, Section
-from reactive.files import hash_file, replacing
+from reactive.files import cache_root, hash_file, replacing
 from reactive.media.safe import regular_file
 from reactive.media.sound import Track, open_track
 
@@ -43,9 +43,7 @@ _PLAIN = (
 
 def cache_folder() -> Path:
     """Return where analyses are kept: the folder that ``REACTIVE_CACHE`` names, or the user's cache folder."""
-    import platformdirs
-
-    return Path(os.environ.get("REACTIVE_CACHE") or platformdirs.user_cache_dir("reactive", appauthor=False)) / "heard"
+    return cache_root() / "heard"
 
 
 def hear_once(path: str | os.PathLike[str]) -> tuple[Track, Analysis]:

@@ -23,6 +23,7 @@ import numpy as np
 from reactive.audio.analysis import Analysis, metre_of
 from reactive.audio.levels import SURE
 from reactive.audio.onset import Onsets
+from reactive.audio.parts import check_names, name_sections
 from reactive.audio.rhythm import BEATS_PER_BAR, typical_tempo
 from reactive.audio.structure import Section
 from reactive.errors import GridError
@@ -55,6 +56,8 @@ class Corrections:
         As ``3/4``, all through the song.
     beats, downbeats
         Beat times in seconds instead of those heard, and which of them are "ones" (may be empty).
+    sections
+        What sections are called, by letter or number: ``C=chorus``, ``3=drop``.
     """
 
     bpm: float | None = None
@@ -65,6 +68,7 @@ class Corrections:
     meter: str | None = None
     beats: tuple[float, ...] | None = None
     downbeats: tuple[float, ...] | None = None
+    sections: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         """Check every value; GridError names the one that can't be."""
@@ -78,6 +82,8 @@ class Corrections:
             raise GridError(f"there is no beat {self.downbeat}", where="--downbeat", remedy="count beats from 1")
         if self.meter is not None:
             bar_size(self.meter)
+        if self.sections is not None:
+            object.__setattr__(self, "sections", check_names(self.sections))
 
     def __bool__(self) -> bool:
         """Whether anything is said."""
@@ -110,18 +116,23 @@ def merge_corrections(saved: Corrections, given: Corrections) -> Corrections:
         new |= {"half": given.half, "double": given.double}
     if given.beats is not None:
         new["downbeats"] = given.downbeats
+    if given.sections:
+        # the later of two names for one section counts
+        new["sections"] = (*(saved.sections or ()), *given.sections)
     return replace(saved, **new)
 
 
 def apply_corrections(analysis: Analysis, corrections: Corrections) -> Analysis:
-    """Return the analysis with its grid corrected: beats, downbeats, tempo, metre, and section starts on bars.
+    """Return the analysis with its grid corrected: beats, downbeats, tempo, metre, section starts on bars, and their names.
 
     Raises
     ------
     GridError
         If a correction needs beats and the song has none.
     """
-    if not corrections:
+    if corrections.sections:
+        analysis = name_sections(analysis, corrections.sections)[0]
+    if not replace(corrections, sections=None):
         return analysis
     beats, downbeats = analysis.beats, analysis.downbeats
     if corrections.beats is not None:
@@ -307,6 +318,8 @@ def _read(data: dict[str, Any]) -> Corrections:
     for name in ("beats", "downbeats"):
         if data.get(name) is not None:
             values[name] = _rising([float(time) for time in data[name]])
+    if data.get("sections") is not None:
+        values["sections"] = tuple(str(text) for text in data["sections"])
     return Corrections(**values)
 
 

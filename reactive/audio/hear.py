@@ -21,6 +21,7 @@ from reactive.audio.corrections import (
     merge_corrections,
     save_corrections,
 )
+from reactive.audio.parts import name_sections
 from reactive.errors import GridError
 from reactive.media.identity import carry_over
 from reactive.media.sound import Track
@@ -121,4 +122,8 @@ def hear(song: str | os.PathLike[str], options: HearingOptions = DEFAULT_HEARING
         notes.append(told_of)
     if options.markers:
         analysis = with_markers(analysis, options.markers)
+    if names := merged.corrections.sections:
+        analysis, unknown = name_sections(analysis, names)
+        if unknown:
+            notes.append(f"This song has no section {', '.join(unknown)}; see `reactive analyze`.")
     return Heard(track, analysis, tuple(notes))

@@ -20,12 +20,16 @@ SAME = 0.35
 
 @dataclass(frozen=True)
 class Section:
-    """A passage: start and end in seconds, a letter shared by passages that sound alike, energy in [0, 1]."""
+    """A passage: start and end in seconds, a letter shared by passages that sound alike, energy in [0, 1].
+
+    `part` is what a person calls it, as ``chorus``; empty if nobody has named it.
+    """
 
     start: float
     end: float
     label: str
     energy: float
+    part: str = ""
 
 
 @dataclass(frozen=True)

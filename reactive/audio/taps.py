@@ -47,7 +47,7 @@ def grid_from_taps(analysis: Analysis, corrections: Corrections, taps: Sequence[
         bpm, start = _steady(analysis.onsets["all"], analysis.duration, period, first)
         beats = steady_beats(bpm, analysis.onsets["all"], analysis.duration)
         shift = _wrapped(start - float(beats[0]), 60 / bpm)
-        return Corrections(bpm=bpm, offset_ms=_ms(shift), meter=corrections.meter)
+        return Corrections(bpm=bpm, offset_ms=_ms(shift), meter=corrections.meter, sections=corrections.sections)
     unshifted = replace(heard, half=level == "half", double=level == "double")
     kept = replace(unshifted, offset_ms=corrections.offset_ms)
     late = _lateness(apply_corrections(analysis, kept).beats, taps)

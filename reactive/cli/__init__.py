@@ -20,6 +20,7 @@ from reactive.cli.run import run
 from reactive.cli.score import score
 from reactive.cli.shots import shots
 from reactive.cli.timeline import timeline
+from reactive.cli.trying import try_clip
 
 
 @click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"]})
@@ -33,7 +34,22 @@ def main() -> None:
     """
 
 
-for _command in (run, preview, resume, jobs, analyze, timeline, shots, score, export, preset, imagery, models, doctor):
+for _command in (
+    run,
+    try_clip,
+    preview,
+    resume,
+    jobs,
+    analyze,
+    timeline,
+    shots,
+    score,
+    export,
+    preset,
+    imagery,
+    models,
+    doctor,
+):
     main.add_command(_command)
 for _command in (*BUNDLES, extract):
     preset.add_command(_command)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import click
 from reactive.cli.common import (
     errors,
     hearing_options,
+    lyrics_option,
     minutes,
     printable,
     refuse_to_overwrite_inputs,
@@ -26,11 +28,17 @@ from reactive.cli.common import (
 @click.option(
     "--click", "click_path", type=click.Path(path_type=Path), help="Write a WAV with the grid clicked over it."
 )
+@lyrics_option
 @hearing_options
 def analyze(
-    song: str, json_path: str | None, plot: Path | None, click_path: Path | None, hearing: Callable[[], Any]
+    song: str,
+    lyrics: Path | None,
+    json_path: str | None,
+    plot: Path | None,
+    click_path: Path | None,
+    hearing: Callable[[], Any],
 ) -> None:
-    """Hear SONG: tempo, metre, beats, downbeats, drums, sections, key.
+    """Hear SONG: tempo, metre, beats, downbeats, drums, parts, key.
 
     Corrections of the grid are kept in SONG.reactive.json, and every command follows them.
 
@@ -38,6 +46,7 @@ def analyze(
     Examples:
       reactive analyze song.wav --json song.json --plot song.png
       reactive analyze song.wav --half --downbeat 3 --click heard.wav
+      reactive analyze song.wav --section C=chorus --section 1=intro
       reactive analyze song.wav --stem kick=kick.wav --markers song.mid
     """
     with errors(json_path == "-"):
@@ -48,6 +57,14 @@ def analyze(
         refuse_to_overwrite_inputs(outputs, [Path(song), *(path for _, path in wanted.stems)])
         heard = hear(song, wanted)
         analysis = heard.analysis
+        from reactive.audio.parts import song_parts
+
+        words: Any = ()
+        if lyrics:
+            from reactive.preset.lyrics import open_lyrics
+
+            words = open_lyrics(lyrics).lines
+        parts = song_parts(analysis, words)
         if plot:
             from reactive.audio.plot import plot_analysis
 
@@ -58,7 +75,7 @@ def analyze(
 
             write_click(heard.track, grid_of(analysis), click_path)
         if json_path:
-            write_json(json_path, analysis.to_dict())
+            write_json(json_path, {**analysis.to_dict(), "parts": [asdict(part) for part in parts]})
         for note in heard.notes:
             click.echo(printable(note), err=True)
         if json_path == "-":
@@ -73,7 +90,11 @@ def analyze(
         doubt = analysis.doubt
         click.echo(f'sure of the tempo by {doubt.level:.0%}, of the "one" by {doubt.one:.0%}; {doubt.other}')
     click.echo("onsets: " + ", ".join(f"{len(found.times)} {name}" for name, found in analysis.onsets.items()))
-    sections = ", ".join(f"{printable(s.label)} {s.start:.1f}-{s.end:.1f}" for s in analysis.sections)
-    click.echo(f"sections: {sections}" + (" (the song is silent)" if analysis.silent else ""))
+    click.echo("parts:" + (" (the song is silent)" if analysis.silent else ""))
+    for number, part in enumerate(parts, 1):
+        click.echo(
+            f"  {number:>3}  {printable(part.label):<3} {printable(part.name):<8} bars {part.first_bar}-{part.last_bar}, "
+            f"{part.start:.1f}-{part.end:.1f} s"
+        )
     if analysis.moments:
         click.echo("moments: " + ", ".join(f"{m.kind} {m.start:.1f}-{m.end:.1f}" for m in analysis.moments))

@@ -195,9 +195,15 @@ lyrics_option = click.option(
     type=click.Path(path_type=Path),
     help="The song's words, LRC or SRT: lines become prompts at their times.",
 )
-video_option = click.option(
-    "--video", "videos", multiple=True, type=click.Path(path_type=Path), help="A video to feed in; may be repeated."
-)
+_VIDEOS = (
+    click.option(
+        "--video", "videos", multiple=True, type=click.Path(path_type=Path), help="A video to feed in; may be repeated."
+    ),
+    click.option(
+        "--videos", "video_folder", metavar="DIR", type=click.Path(path_type=Path),
+        help="A folder of videos to feed in; they are cut to the song, and captions.tsv or their names say what they show.",
+    ),
+)  # fmt: skip
 background_option = click.option(
     "--background", default="black", show_default=True, metavar="COLOUR",
     help="What shows where photographs and videos are transparent: white, #ff8800 ...",
@@ -261,16 +267,43 @@ no_shots_option = click.option("--no-shots", is_flag=True, help="Ignore the edit
 def photo_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that feed photographs in; the command gets all of them as `photos`, those of a folder last."""
 
+    def pictures(folder: Path) -> tuple[Path, ...]:
+        from reactive.sources.imagery import pictures_in
+
+        return pictures_in(folder)
+
+    return _gathering(command, _PHOTOS, "photos", "photo_folder", pictures)
+
+
+def video_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that feed videos in; the command gets all of them as `videos`, those of a folder last."""
+
+    def films(folder: Path) -> tuple[Path, ...]:
+        from reactive.sources.footage import films_in
+
+        return films_in(folder)
+
+    return _gathering(command, _VIDEOS, "videos", "video_folder", films)
+
+
+def _gathering(
+    command: Callable[..., Any],
+    options: Sequence[Callable[..., Any]],
+    files: str,
+    folder: str,
+    read: Callable[[Path], tuple[Path, ...]],
+) -> Callable[..., Any]:
+    """Add options of which one names files and one a folder of them; the command gets all as `files`."""
+
     @functools.wraps(command)
-    def gathered(*args: Any, photos: tuple[Path, ...], photo_folder: Path | None, **kwargs: Any) -> Any:
-        if photo_folder is not None:
+    def gathered(*args: Any, **kwargs: Any) -> Any:
+        named = kwargs.pop(folder)
+        if named is not None:
             with errors(kwargs.get("as_json") is True):
-                from reactive.sources.imagery import pictures_in
+                kwargs[files] = (*kwargs[files], *read(named))
+        return command(*args, **kwargs)
 
-                photos = (*photos, *pictures_in(photo_folder))
-        return command(*args, photos=photos, **kwargs)
-
-    for option in reversed(_PHOTOS):
+    for option in reversed(options):
         gathered = option(gathered)
     return gathered
 
@@ -330,7 +363,14 @@ _HEARING = (
     click.option(
         "--beats", "beats_file", type=click.Path(path_type=Path), help="Beats from a text file, one time a line."
     ),
-    click.option("--forget-grid", is_flag=True, help="Drop the corrections that were kept for this song."),
+    click.option(
+        "--section",
+        "sections",
+        multiple=True,
+        metavar="C=NAME",
+        help="Call the sections of letter C, or section 3, by a name, as C=chorus or 3=drop; repeatable.",
+    ),
+    click.option("--forget-grid", is_flag=True, help="Drop the corrections and names kept for this song."),
     click.option("--stem", "stems", multiple=True, metavar="NAME=FILE", help="A stem, as kick=kick.wav; repeatable."),
     click.option(
         "--midi", type=click.Path(path_type=Path), help="The song's notes as MIDI; drums give kick, snare, hat."
@@ -349,7 +389,7 @@ def hearing_options(command: Callable[..., Any]) -> Callable[..., Any]:
     def gathered(
         *args: Any, beats_file: Path | None, forget_grid: bool, stems: tuple[str, ...], midi: Path | None,
         markers: Path | None, bpm: float | None, offset_ms: float | None, half: bool, double: bool,
-        downbeat: int | None, meter: str | None, **kwargs: Any,
+        downbeat: int | None, meter: str | None, sections: tuple[str, ...], **kwargs: Any,
     ) -> Any:  # fmt: skip
         def hearing() -> Any:
             from reactive.audio.beats_file import read_beats
@@ -361,7 +401,7 @@ def hearing_options(command: Callable[..., Any]) -> Callable[..., Any]:
             named = [stem.partition("=") for stem in stems]
             if wrong := [stem for stem, (name, _, file) in zip(stems, named, strict=True) if not (name and file)]:
                 raise GridError(f'"{wrong[0]}" is not NAME=FILE', where="--stem", remedy="write vocals=voc.wav")
-            corrections = Corrections(bpm, offset_ms, half, double, downbeat, meter, beats, downbeats)
+            corrections = Corrections(bpm, offset_ms, half, double, downbeat, meter, beats, downbeats, sections or None)
             return HearingOptions(
                 corrections=corrections,
                 forget=forget_grid,

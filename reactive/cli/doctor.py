@@ -57,7 +57,10 @@ def _table(needs: dict[str, Any]) -> str:
     ]
     lines += ["", "--batch auto on a card of"]
     for row in needs["cards"]:
-        fits = f"needs {row['needs']:.2f} of {row['has']:.2f}" + ("" if row["fits"] else ": too little")
-        texts = "" if row["texts"] == "card" else ", prompts embedded on the CPU"
-        lines.append(f"{row['card']:>5} GB: batch {row['batch']}, decoded {row['slices']} at a time, {fits}{texts}")
+        fits = "" if row["fits"] else f": too little memory for {printable(needs['size'])}"
+        texts = "" if row["texts"] == "card" else "; prompts are embedded on the CPU"
+        share = f"needs {row['needs']:.2f} of {row['has']:.2f} free"
+        lines.append(
+            f"{row['card']:>5} GB: batch {row['batch']}, decoded {row['slices']} at a time, {share}{fits}{texts}"
+        )
     return "\n".join(lines)

@@ -24,6 +24,7 @@ def models_list(as_json: bool) -> None:
       reactive models list
     """
     with errors(as_json):
+        from reactive.diffusion.models.catalogue import recommended
         from reactive.diffusion.models.check import list_models
 
         rows = list_models()
@@ -32,7 +33,25 @@ def models_list(as_json: bool) -> None:
         return
     for row in rows:
         mark = "here" if row["here"] else "    "
-        click.echo(f"{row['name']:<14} {row['kind']:<6} {row['family']:<5} {mark}  {row['about']}; {row['licence']}")
+        facts = (
+            f"{row['native']:>4} px, {row['steps']:>2} steps, {_card(row['card_gb'])}" if row["kind"] == "model" else ""
+        )
+        selling = {"yes": "may be sold", "limited": "selling is limited", "no": "may not be sold"}.get(
+            row.get("sell", ""), ""
+        )
+        licence = f"{row['licence']}: {selling}" if selling else row["licence"]
+        click.echo(
+            f"{row['name']:<14} {row['kind']:<6} {row['family']:<11} {mark}  {facts:<32}  {row['about']}; {licence}"
+        )
+    click.echo("")
+    for memory in (8, 12, 16, 24):
+        best = recommended(memory)
+        if best is not None:
+            click.echo(f"recommended for a card of {memory:>2} GB: {best.name}")
+
+
+def _card(memory: int) -> str:
+    return f"card of {memory} GB" if memory else "any processor"
 
 
 @models.command("pull")

@@ -28,7 +28,7 @@ from reactive.cli.common import (
     printable,
     sampling_options,
     seed_option,
-    video_option,
+    video_options,
     weights_options,
 )
 from reactive.cli.numbers import IntOption
@@ -42,7 +42,7 @@ from reactive.errors import ReactiveError
 @fps_option
 @seed_option
 @photo_options
-@video_option
+@video_options
 @background_option
 @macro_option
 @lyrics_option

@@ -39,7 +39,7 @@ from reactive.cli.common import (
     seed_option,
     shots_file,
     shots_option,
-    video_option,
+    video_options,
     weights_options,
     yield_processors,
 )
@@ -94,7 +94,7 @@ SUFFIXES = {
 @photo_options
 @macro_option
 @lyrics_option
-@video_option
+@video_options
 @background_option
 @click.option(
     "--imagine-rate",
@@ -168,7 +168,7 @@ def run(songs: tuple[str, ...], output: Path | None, as_json: bool, hearing: Cal
     """
     _check_usage(songs, output, options)
     with errors(as_json, USAGE):
-        chosen = [_settings(song, options) for song in songs]
+        chosen = [settings_of(song, options) for song in songs]
     with errors(as_json):
         told = hearing()
         chosen = [settings.changed(hearing=told) for settings in chosen]
@@ -305,7 +305,8 @@ def _album(songs: tuple[str, ...], chosen: list[Any], options: dict[str, Any], a
         sys.exit(FAILED)
 
 
-def _settings(song: str, options: dict[str, Any]) -> Any:
+def settings_of(song: str, options: dict[str, Any]) -> Any:
+    """Return the settings that the options of `reactive run` say."""
     from reactive.errors import OutputError
     from reactive.preset.macros import parse_macros
     from reactive.render.sizes import parse_shape, parse_size

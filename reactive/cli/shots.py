@@ -28,7 +28,7 @@ from reactive.cli.common import (
     sampling_options,
     seed_option,
     song_argument,
-    video_option,
+    video_options,
     weights_options,
 )
 from reactive.cli.numbers import IntOption
@@ -42,7 +42,7 @@ from reactive.cli.numbers import IntOption
 @photo_options
 @macro_option
 @lyrics_option
-@video_option
+@video_options
 @click.option("--shot", "chosen", multiple=True, metavar="NAME|N", help="A shot to change; may be repeated.")
 @click.option("--roll", is_flag=True, help="Roll the chosen shots again: another seed.")
 @click.option("--lock/--unlock", default=None, help="Keep the chosen shots as they are now, or let them go.")

@@ -30,7 +30,7 @@ from reactive.cli.common import (
     shots_file,
     shots_option,
     song_argument,
-    video_option,
+    video_options,
 )
 
 FORMATS = ("deforum", "parseq", "csv", "otio", "midi", "srt")
@@ -44,7 +44,7 @@ FORMATS = ("deforum", "parseq", "csv", "otio", "midi", "srt")
 @photo_options
 @macro_option
 @lyrics_option
-@video_option
+@video_options
 @shots_option
 @no_shots_option
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write the timeline as JSON, to edit and render.")

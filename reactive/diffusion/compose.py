@@ -54,7 +54,7 @@ OWN_LEVEL, MIDDLE, DIMMEST, BRIGHTEST = 0.25, 0.2, 0.75, 1.3
 # how much stronger the ground's finest scale is under light, which takes some of its edges' strength: so these stay as strong
 # as the photograph's
 CLARITY = 0.18
-# where a ground's white comes to lie under light, in linear light: WHITE times its own level to a quarter
+# where a ground's white comes to lie under light, in linear light: WHITE times its own level to the power of 0.4
 # (no picture of the night is made brighter than one of this white)
 WHITE, WHITE_SHARE, DIM_WHITE = 0.75, 0.985, 0.06
 # how much of its colour the very brightest light loses
@@ -105,7 +105,8 @@ class Ground:
     store
         The same, larger and crisper, to be resampled from.
     low, peaks
-        Small copies: means, and, half as large, the brightest of each place; float32 in 0..1 [rows, columns, 4].
+        Small copies, float32 in 0..1 [rows, columns, 4]: means, and, half as large, means of cubes, which lean to what is
+        bright. A star or a spark, whose white loses no shape, darkens its neighbourhood little, a bright cloud fully.
     white
         The level of linear light that its bright places have.
     focus
@@ -173,11 +174,9 @@ def prepare_ground(
     height, width = larger.shape[:2]
     # means and peaks have some room too
     across, down = (2 * round(side * 0.65) for side in grid_size((width, height)))
-    reach = np.ones((max(1, math.ceil(2 * height / down)), max(1, math.ceil(2 * width / across))), np.uint8)
-    low, peaks = (
-        cv2.resize(part, size, interpolation=cv2.INTER_AREA).astype(np.float32) / np.float32(255)
-        for part, size in ((store, (across, down)), (cv2.dilate(store, reach), (across // 2, down // 2)))
-    )
+    low = cv2.resize(store, (across, down), interpolation=cv2.INTER_AREA).astype(np.float32) / np.float32(255)
+    cubes = cv2.resize(cv2.LUT(store, _cubes()), (across // 2, down // 2), interpolation=cv2.INTER_AREA)
+    peaks = np.cbrt(cubes)
     white = float(np.quantile(low[..., 3], WHITE_SHARE)) ** GAMMA
     crisp = cv2.addWeighted(store, 1 + CRISP, cv2.GaussianBlur(store, (0, 0), 1.0), -CRISP, 0)
     return Ground(None if exact is None else with_grey(exact), crisp, low, peaks, white, focus)
@@ -191,6 +190,11 @@ def with_grey(picture: np.ndarray) -> np.ndarray:
     # 12 bits tell the shades of 8 apart but for the darkest, which hardly anybody sees
     steps = cv2.multiply(luminance, 4095.0, dtype=cv2.CV_16U)
     return np.asarray(cv2.merge([*cv2.split(picture), _from_linear()[steps]]))
+
+
+@cache
+def _cubes() -> np.ndarray:
+    return np.asarray((np.arange(256) / 255) ** 3, np.float32)
 
 
 @cache
@@ -375,7 +379,7 @@ def _fields(
     painting, ground
         Display values in 0..1, float32 [rows, columns, 3]; the ground with as much of its colour as stays.
     light, peaks
-        The painting's linear light and the brightest of the ground on half the grid.
+        The painting's linear light and the bright places of the ground on half the grid.
     white
         As in `Ground`.
 
@@ -411,7 +415,7 @@ def _gain(tools: Tools, light: Any, ground: Any, peaks: Any, white: float, stren
     gain = xp.clip((level + DARK) / (middle + DARK), LEAST, MOST) ** CONTRAST
     tint = 1 + TINT * ((light + COLOURLESS) / (level + COLOURLESS)[..., None] - 1)
     own = xp.clip(((level.mean() + DARK) / (MIDDLE + DARK)) ** OWN_LEVEL, DIMMEST, BRIGHTEST)
-    exposed = own * WHITE * max(white, DIM_WHITE) ** -0.75
+    exposed = own * WHITE * max(white, DIM_WHITE) ** -0.6
     gain = xp.clip(tint * gain[..., None] * exposed, 1e-3, 1e3) ** (strength / GAMMA)
     # colours that would clip: first they pale, then their whole neighbourhood darkens, so that no shape in them is lost
     bright = xp.amax(peaks * gain, -1)

@@ -65,7 +65,7 @@ class Core:
     """
 
     def __init__(self, model: Model, bank: PromptBank, *, batch: int, width: int, height: int, slices: int = 0) -> None:
-        self.model = model
+        self.model = model.at_size(width, height)
         self.bank = bank
         self.batch = batch
         self.slices = slices

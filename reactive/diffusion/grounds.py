@@ -9,6 +9,7 @@ import math
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from fractions import Fraction
 from itertools import groupby
 from pathlib import Path
 
@@ -143,7 +144,8 @@ class Grounds:
         film, shown = None, 0
         if file.film:
             film = self._film(file)
-            shown = film.number_at(frame_time(frame, self.fps))
+            second = float(self.columns["film_time"][frame])
+            shown = film.number_at(frame_time(frame, self.fps) if second < 0 else Fraction(second))
         key = file, shown
         if key in self._ready:
             self._ready.move_to_end(key)

@@ -8,6 +8,7 @@
 ``lora_unet_<layer>.lora_down.weight``, ``lora_te1_``                     kohya and the web interfaces
 ``diffusion_model.input_blocks.4.1...lora_A.weight``                      names of the original release
 ``unet:0:up``                                                             the first program of 2022, see `numbered_lora`
+``transformer.<layer>.lora_A.weight``                                     diffusers and PEFT, of transformers
 ========================================================================= ==========================================
 """
 
@@ -24,20 +25,24 @@ _ENDING = re.compile(
 _KINDS = {"A": "down", "down": "down", "B": "up", "up": "up"}
 # longest first: one is the beginning of another
 _PREFIXES = {
-    "lora_unet_": "unet", "lora_te1_": "text_encoder", "lora_te2_": "text_encoder_2", "lora_te_": "text_encoder",
-    "model.diffusion_model.": "unet", "diffusion_model.": "unet", "unet.": "unet",
+    "lora_unet_": "network", "lora_te1_": "text_encoder", "lora_te2_": "text_encoder_2", "lora_te_": "text_encoder",
+    "model.diffusion_model.": "network", "diffusion_model.": "network", "unet.": "network",
+    "lora_transformer_": "network", "transformer.": "network",
     "text_encoder_2.": "text_encoder_2", "text_encoder.": "text_encoder",
 }  # fmt: skip
 # beginnings of layers where no part is named
 _BARE = {
-    "unet": ("down_blocks", "up_blocks", "mid_block", "conv_in.", "conv_out.", "time_embedding", "add_embedding",
-             "input_blocks", "output_blocks", "middle_block"),
+    "network": ("down_blocks", "up_blocks", "mid_block", "conv_in.", "conv_out.", "time_embedding", "add_embedding",
+             "input_blocks", "output_blocks", "middle_block", "transformer_blocks", "single_transformer_blocks", "layers.",
+             "noise_refiner", "context_refiner", "context_embedder", "x_embedder", "proj_out"),
     "text_encoder": ("text_model", "encoder.layers", "embeddings."),
 }  # fmt: skip
+# what configurations call the network
+_CALLED = {"network": ("unet", "transformer")}
 _WRAPPER = "base_model.model."
 # diffusers of 2023 named a text encoder's projections as those of the other network
 _TEXT_NAMES = {"to_q": "q_proj", "to_k": "k_proj", "to_v": "v_proj", "to_out": "out_proj"}
-PARTS = ("unet", "text_encoder", "text_encoder_2")
+PARTS = ("network", "text_encoder", "text_encoder_2")
 
 
 def name_of(key: str) -> tuple[str, str, str] | None:
@@ -51,7 +56,7 @@ def name_of(key: str) -> tuple[str, str, str] | None:
         return None
     # older files of diffusers name the attention's processor
     layer = layer.replace(".processor", "")
-    if part != "unet":
+    if part != "network":
         head, _, last = layer.rpartition(".")
         layer = f"{head}.{_TEXT_NAMES[last]}" if last in _TEXT_NAMES else layer
     return part, layer, kind
@@ -93,7 +98,8 @@ def strengths_of(config: dict[str, Any]) -> dict[str, Strength]:
     """
     found: dict[str, Strength] = {}
     for part in PARTS:
-        own = {key.removeprefix(f"{part}."): value for key, value in config.items() if key.startswith(f"{part}.")}
+        heads = tuple(f"{name}." for name in _CALLED.get(part, (part,)))
+        own = {key.partition(".")[2]: value for key, value in config.items() if key.startswith(heads)}
         told = own or {key: value for key, value in config.items() if "." not in key}
         if "lora_alpha" in told or told.get("alpha_pattern"):
             patterns = told.get("alpha_pattern")

@@ -143,7 +143,13 @@ class SceneInputs:
             return None
         if source in self.photos:
             return self.photos[source]
-        return as_source(self.videos[source].at(self.seconds(position)))
+        return as_source(self.videos[source].at(self.film_seconds(position)))
+
+    def film_seconds(self, position: int | Fraction) -> Fraction:
+        """Return the second of its film that is shown at a position counted in frames."""
+        times = self.timeline.columns["film_time"]
+        frame = min(max(int(position), 0), len(times) - 1)
+        return self.seconds(position) if times[frame] < 0 else Fraction(float(times[frame]))
 
     def noises(self, frame: int, count: int, *, seed: int | None = None) -> tuple[torch.Tensor, ...]:
         """Return the noise of a frame's walk, one for each of `count` steps; `seed` stands in for the frame's own."""

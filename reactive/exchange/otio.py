@@ -63,7 +63,7 @@ def otio_text(
             media_reference=refer(clip),
             source_range=span(shot.start, shot.stop),
         )
-        part.metadata["reactive"] = {"prompt": shot.text}
+        part.metadata["reactive"] = {"prompt": shot.text, **_film(timeline, shot.start)}
         pictures.append(part)
     sound = otio.schema.Track(name="sound", kind=otio.schema.TrackKind.Audio)
     sound.append(
@@ -82,3 +82,13 @@ def otio_text(
     ):
         document.tracks.markers.extend(mark(run, kind, colour) for run in runs)
     return str(otio.adapters.write_to_string(document, "otio_json"))
+
+
+def _film(timeline: Timeline, frame: int) -> dict[str, Any]:
+    """Return the film that a frame shows and the second of it; nothing where there is none, or one at the song's own time."""
+    second = float(timeline.columns["film_time"][frame])
+    if second < 0:
+        return {}
+    source = int(timeline.columns["source"][frame])
+    number = source if source >= 0 else int(timeline.columns["ground"][frame])
+    return {"film": timeline.videos[number - len(timeline.photos)], "film_seconds": second}

@@ -65,7 +65,7 @@ def correct_grid(raw: Analysis, now: Corrections, data: Mapping[str, Any]) -> Co
             raise ValueError("no such metre")
         return replace(now, meter=values["meter"])
     if action == "as heard":
-        return NO_CORRECTIONS
+        return Corrections(sections=now.sections)
     raise ValueError("no such correction")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -23,8 +24,10 @@ from reactive.errors import OutputError
 from reactive.live.grid import saved_grid
 from reactive.media.picture import parse_colour
 from reactive.media.sound import Track
+from reactive.render.footage import footage_of
 from reactive.render.settings import Settings
 from reactive.render.sizes import imagine_size, output_size
+from reactive.timeline.films import Footage
 from reactive.timeline.timeline import Timeline
 
 # an edit waits for the batch in flight, so live batches are small; pictures agree across shapes (see DESIGN, bits)
@@ -57,6 +60,11 @@ class Studio:
     def video_names(self) -> tuple[str, ...]:
         """Base names of the videos."""
         return tuple(video.name for video in self.options.sources.videos)
+
+    @cached_property
+    def footage(self) -> tuple[Footage | None, ...]:
+        """What moves in the videos."""
+        return footage_of(self.options.sources.videos)
 
 
 @dataclass
@@ -128,7 +136,7 @@ def load_studio(options: PreviewOptions, say: Callable[[str], None] = lambda wha
     imagined = output.imagine_size or imagine_size(model.native_size, output.size or (16, 9))
     if options.draft and not output.imagine_size:
         imagined = _halved(imagined, model.vae_scale_factor)
-    step = model.vae_scale_factor
+    step = model.step
     for side in imagined:
         if side % step:
             raise OutputError(

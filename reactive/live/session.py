@@ -102,7 +102,9 @@ class Session:
         options = self.material.options
         return Stage(
             self.material.analysis, self.material.track.samples, options.fps, options.seed, presets,
-            self.material.photo_names, self.material.video_names, self.lyrics, self.macros, picture_chooser(options.sources.photos),
+            self.material.photo_names, self.material.video_names, self.lyrics, self.macros,
+            picture_chooser(options.sources.photos, options.sources.videos),
+            self.material.footage,
         )  # fmt: skip
 
     # -- what the pages are told ---------------------------------------------------------------------------------------

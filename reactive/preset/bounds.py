@@ -22,7 +22,7 @@ LIMITS: dict[str, Range] = {
     "colour.saturation": (0.0, 4.0), "colour.contrast": (0.0, 4.0),
     "ground.detail": (0.0, 1.0), "ground.colour": (0.0, 1.0), "ground.light": (0.0, 2.0), "ground.zoom": (1.0, 4.0),
     "ground.x": (-0.3, 0.3), "ground.y": (-0.3, 0.3), "ground.push": (-1.0, 1.0), "ground.drift": (-1.0, 1.0),
-    "ground.parallax": (-1.0, 1.0),
+    "ground.parallax": (-1.0, 1.0), "film.rate": (-8.0, 8.0), "film.jump": (-600.0, 600.0),
 }  # fmt: skip
 EVERYWHERE = (-LARGEST, LARGEST)
 _UNIT = (0.0, 1.0)
@@ -56,6 +56,7 @@ def _expressions(preset: Preset) -> Iterator[tuple[str, str, str]]:
             ("camera", holder.camera),
             ("ground", holder.ground),
             ("colour", holder.colour),
+            ("film", holder.film),
         ):
             for field in type(part).model_fields if part else ():
                 if table in ("lens", "camera") or f"{table}.{field}" in LIMITS:

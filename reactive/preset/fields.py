@@ -81,6 +81,10 @@ def _text(value: str) -> str:
     return value
 
 
+def _part(value: str) -> str:
+    return " ".join(value.lower().split())
+
+
 def _length(value: str) -> str:
     parse_length(value)
     return value
@@ -148,6 +152,11 @@ GroundNames = Annotated[
     list[GroundName], Field(max_length=MAX_WORDS), BeforeValidator(_listed, json_schema_input_type=str | list[str])
 ]
 Label = Annotated[str, Field(min_length=1, max_length=80), AfterValidator(_text)]
+Parts = Annotated[
+    tuple[Annotated[Label, AfterValidator(_part)], ...],
+    Field(max_length=50),
+    BeforeValidator(_listed, json_schema_input_type=str | list[str]),
+]
 Palette = Annotated[
     tuple[Annotated[str, Field(max_length=80), AfterValidator(colour_code)], ...],
     Field(max_length=MAX_COLOURS),

@@ -21,6 +21,7 @@ TABLES = {
     "Lens": ("`[lens]` and `[phase.lens]`", "lens."),
     "Camera": ("`[camera]` and `[phase.camera]`", "camera."),
     "Colour": ("`[colour]` and `[phase.colour]`", "colour."),
+    "Film": ("`[film]` and `[phase.film]`", "film."),
     "Feedback": ("`[feedback]`", "feedback."),
     "Macro": ("`[[macro]]`", "macro."),
     "Pin": ("`[[pin]]`", "pin."),

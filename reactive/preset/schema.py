@@ -26,6 +26,7 @@ from reactive.preset.fields import (
     Length,
     Name,
     Palette,
+    Parts,
     Template,
     Text,
     Words,
@@ -113,6 +114,10 @@ class Switch(Strict):
     )
     accent: Expression = Field("0", description="where this exceeds 0.5 at a beat, a cut comes early")
     match: bool = Field(False, description="cuts keep seed and walk (match cut)")
+    drops: bool = Field(
+        True,
+        description="a drop, and the end of a build-up, cuts to another prompt on its very beat, whatever `how` is",
+    )
     strobe: bool = Field(False, description="prompts may hold less than two beats")
     join: Literal["cut", "dissolve", "morph", "through"] = Field(
         "cut", description="how a hard cut's two shots meet; `through`: by way of the painting alone, as in a morph"
@@ -165,6 +170,19 @@ class Ground(Strict):
     )
 
 
+class Film(Strict):
+    """How films run that are not as long as the song: each shot begins at a place of its own, and runs on from there."""
+
+    rate: Expression = Field(
+        "1", description="seconds of the film a second: 0 holds it, 0.5 slows it, -1 runs it backwards"
+    )
+    jump: Expression = Field(
+        "0",
+        description="seconds that the film jumps in this frame: `-0.5 * gate(kick, 0.5)` throws it back on each kick",
+    )
+    again: Length | None = Field(None, description="after how many bars or beats a shot begins again; default: never")
+
+
 # how an entry, a pin or a list says that there is no ground, and that the library shall choose one
 NO_GROUND, MATCH = "none", "match"
 
@@ -176,6 +194,9 @@ class PromptEntry(Strict):
     weight: float = Field(1.0, ge=0.05, le=20, description="how often it comes beside the others; 2 is twice as often")
     negative: Text = Field("", description="what this prompt keeps away from, added to the phase's `negative`")
     palette: Palette = Field((), description="its own palette, in place of the phase's")
+    parts: Parts = Field(
+        (), description='the parts of the song that it belongs to, as `["chorus"]`; where a song has none of them, any'
+    )
     ground: GroundName | None = Field(
         None, description="the ground of this prompt where its phase has one: as in `ground.show`, or `none`"
     )
@@ -199,6 +220,10 @@ class Phase(Strict):
 
     name: Label = Field(description="the phase's name, a different one for each")
     fits: Fit = Field("0.5", description="how well this phase fits a passage; the mean over the passage counts")
+    parts: Parts = Field(
+        (),
+        description='the parts of the song where it lies, as `["chorus", "drop"]`; where a song has none of them, `fits` decides',
+    )
     bars: tuple[int, int] = Field((8, 32), description="fewest and most bars that the phase lasts")
     mode: Literal["walk", "photo", "video", "feedback"] = Field(
         "walk",
@@ -219,6 +244,7 @@ class Phase(Strict):
     lens: Lens | None = Field(None, description="the lens in this phase, whole")
     camera: Camera | None = Field(None, description="the camera in this phase, whole")
     colour: Colour | None = Field(None, description="the colours in this phase, whole")
+    film: Film | None = Field(None, description="how films run in this phase, whole")
     source: Source = Field(Source(), description="which photographs and videos are fed in, and when they change")
     ground: Ground | None = Field(None, description="the ground in this phase, whole")
 
@@ -328,6 +354,7 @@ class Preset(Strict):
     lens: Lens = Field(Lens(), description="the lens where a phase has none of its own")
     camera: Camera = Field(Camera(), description="the camera where a phase has none of its own")
     colour: Colour = Field(Colour(), description="the colours where a phase has none of its own")
+    film: Film = Field(Film(), description="how films run where a phase does not say")
     ground: Ground | None = Field(None, description="what lies beneath the pictures where a phase does not say")
     feedback: Feedback = Field(Feedback(), description="how a picture is fed back")
     loop: bool = Field(True, description="the walk closes on itself at the end of each round of the phases")

@@ -11,19 +11,17 @@ from pathlib import Path
 import numpy as np
 
 from reactive.audio.analysis import Analysis
-from reactive.diffusion.scene import MovingSource
 from reactive.errors import TimelineError
 from reactive.preset.library import open_lyrics_of, open_preset
 from reactive.preset.lyrics import Line, open_lyrics
 from reactive.preset.schema import Preset
+from reactive.render.footage import Video, films_of, footage_of
 from reactive.sources.ground import picture_chooser
 from reactive.timeline.clock import as_fps, frame_count, frame_times
 from reactive.timeline.timeline import Timeline, build_timeline
 
 # float [frames] in [0, 1], or a function that returns it for the times in seconds, float64 [frames], at which frames show
 Curve = np.ndarray | Callable[[np.ndarray], np.ndarray]
-# a film, or frames of one's own
-Video = str | os.PathLike[str] | MovingSource
 _STEM = "stem."
 
 
@@ -73,7 +71,7 @@ def decide(
     TimelineError
         If the frame rate is none, or a signal has another length or leaves 0..1.
     MediaError
-        If a photograph can't be read.
+        If a photograph or film can't be read.
 
     Examples
     --------
@@ -110,7 +108,8 @@ def decide(
         videos=tuple(map(video_name, videos)),
         macros=macros,
         lyrics=lines,
-        choose=picture_chooser(files),
+        choose=picture_chooser(files, films_of(videos)),
+        footage=footage_of(videos),
         signals=_curves(signals or {}, analysis, rate),
     )
     return replace(timeline, folder=folder)

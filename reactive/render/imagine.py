@@ -16,7 +16,8 @@ from reactive.diffusion.models.model import Model
 from reactive.diffusion.scene import Sources, load_sources
 from reactive.errors import MediaError, TimelineError
 from reactive.media.picture import parse_colour
-from reactive.render.decide import Video, video_name
+from reactive.render.decide import video_name
+from reactive.render.footage import Video
 from reactive.render.settings import Progress
 from reactive.render.sizes import clip_sizes, parse_size
 from reactive.timeline.edges import shot_around

@@ -102,7 +102,7 @@ class Recipe(Strict):
     logo: Named | None = None
     lut: Named | None = None
     # the grid as a person corrected it, and what was given beside the song
-    grid: dict[Word, Plain | list[float]] = Field({}, max_length=20)
+    grid: dict[Word, Plain | list[float] | list[str]] = Field({}, max_length=20)
     stems: dict[Word, Named] = Field({}, max_length=MAX_FILES)
     midi: Named | None = None
     markers: Named | None = None

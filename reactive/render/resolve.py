@@ -15,6 +15,7 @@ from reactive.preset.lyrics import Line
 from reactive.preset.schema import Preset
 from reactive.preset.shots import Shots
 from reactive.render.decide import decide
+from reactive.render.footage import footage_of
 from reactive.render.settings import Settings
 from reactive.render.take import perform_take
 from reactive.sources.ground import picture_chooser
@@ -57,7 +58,8 @@ def resolve_timeline(
             heard.analysis,
             photos,
             videos,
-            choose=picture_chooser(settings.sources.photos),
+            choose=picture_chooser(settings.sources.photos, settings.sources.videos),
+            footage=footage_of(settings.sources.videos),
         )
         timeline, black = performance.timeline, performance.black
     else:

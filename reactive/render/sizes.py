@@ -107,7 +107,7 @@ def clip_sizes(
         If the model can't work at a size, or the finished picture is beyond 8192 pixels.
     """
     working = imagined or imagine_size(model.native_size, size or (16, 9))
-    step = model.vae_scale_factor
+    step = model.step
     if any(side % step for side in working):
         raise OutputError(
             f"{working[0]}x{working[1]} is not in steps of {step} pixels",

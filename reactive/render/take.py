@@ -19,6 +19,7 @@ from reactive.preset.lyrics import Line
 from reactive.preset.schema import MAX_BYTES, Preset, check_preset
 from reactive.preset.toml import parse_toml
 from reactive.timeline.clock import format_fps, parse_fps
+from reactive.timeline.films import Footage
 from reactive.timeline.grounds import Choose
 from reactive.timeline.perform import KINDS, Change, Performance, Stage
 
@@ -158,6 +159,7 @@ def perform_take(
     videos: Sequence[str],
     *,
     choose: Choose | None = None,
+    footage: Sequence[Footage | None] = (),
 ) -> Performance:
     """Return what a take makes of its song.
 
@@ -179,7 +181,7 @@ def perform_take(
             )
     stage = Stage(
         analysis, track.samples, take.fps, take.seed, take.checked_presets(where), take.photos, take.videos,
-        take.lyrics, take.macros, choose,
+        take.lyrics, take.macros, choose, footage,
     )  # fmt: skip
     return stage.fold(take.preset, take.changes)
 

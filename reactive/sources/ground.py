@@ -13,6 +13,7 @@ from PIL import Image
 
 from reactive.errors import MediaError
 from reactive.media.picture import BLACK, read_picture
+from reactive.sources.footage import FILMS
 from reactive.sources.imagery import Entry, find_picture, library, match, own_pictures
 from reactive.sources.saliency import best_window, saliency
 
@@ -20,8 +21,6 @@ from reactive.sources.saliency import best_window, saliency
 LIBRARY = "library:"
 # and one of the band's own that was chosen by words
 OWN = "own:"
-# files of a preset's folder that are films, by their names
-FILMS = (".mp4", ".mov", ".mkv", ".webm", ".avi")
 
 # one never comes closer to a very corner
 _CORNER = 0.7
@@ -95,22 +94,24 @@ def ground_files(
     return tuple(files)
 
 
-def picture_chooser(photos: Sequence[Path]) -> Callable[[str, Sequence[str]], str | None]:
+def picture_chooser(photos: Sequence[Path], films: Sequence[Path] = ()) -> Callable[[str, Sequence[str]], str | None]:
     """Return what picks a picture for a prompt by words: the band's own that fit, else the library's; None where none fits.
 
     It is called with a prompt and the names of pictures that must not come again yet, and names pictures ``own:NUMBER``, by the
-    photograph's place from 0 on, or ``library:NAME``.
+    place of the photograph, or of the film after them, from 0 on, or ``library:NAME``.
     """
 
     @cache
     def own() -> tuple[Entry, ...]:
         return tuple(
-            replace(entry, name=f"{OWN}{number}") for number, entry in enumerate(own_pictures(photos)) if entry.words
+            replace(entry, name=f"{OWN}{number}")
+            for number, entry in enumerate(own_pictures((*photos, *films)))
+            if entry.words
         )
 
     def choose(prompt: str, taken: Sequence[str]) -> str | None:
         # a band of whose pictures nothing is known sees these, and not the library's
-        if photos and not own():
+        if (photos or films) and not own():
             return None
         if found := match(prompt, own(), taken=taken):
             return found.entry.name

@@ -18,6 +18,7 @@ import numpy as np
 
 from reactive.errors import MediaError
 from reactive.media.described import read_description
+from reactive.sources.footage import FILMS
 from reactive.sources.meaning import cosines, embed
 from reactive.sources.wording import shared_words, things
 
@@ -172,9 +173,14 @@ def own_pictures(paths: Iterable[Path]) -> tuple[Entry, ...]:
         folder = path.parent
         if folder not in tables:
             tables[folder] = _captions(folder)
-        caption = tables[folder].get(path.name) or read_description(path) or _said_by_name(path.stem)
+        caption = tables[folder].get(path.name) or _described(path) or _said_by_name(path.stem)
         entries.append(Entry(path.name, path, caption))
     return tuple(entries)
+
+
+def _described(path: Path) -> str:
+    # films say nothing of themselves that programs agree on
+    return "" if path.suffix.lower() in FILMS else read_description(path)
 
 
 def pictures_in(folder: Path) -> tuple[Path, ...]:

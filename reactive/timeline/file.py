@@ -272,6 +272,7 @@ def _columns(
         ("guide", -1, len(videos) - 1),
         ("ground", -1, len(photos) + len(videos) + len(grounds) - 1),
         *((name, *_ground_limits(name)) for name in SHOWN),
+        ("film_time", -1, 1e6),
         ("slerp", 0, 1),
         ("palette_from", -1, palettes - 1),
         ("palette_to", -1, palettes - 1),

@@ -23,6 +23,7 @@ from reactive.preset.vocabulary import MACRO
 from reactive.timeline.clock import frame_time, frames_in, nearest_frame
 from reactive.timeline.controls import apply_controls, check_control
 from reactive.timeline.evaluate import ease
+from reactive.timeline.films import Footage
 from reactive.timeline.grounds import SHOWN, Choose
 from reactive.timeline.phases import PhaseSpan
 from reactive.timeline.schedule import blend_weights
@@ -48,6 +49,7 @@ _FROZEN = (
     "loop",
     "shot",
     "ground",
+    "film_time",
     *SHOWN,
 )
 
@@ -114,6 +116,7 @@ class Stage:
     lyrics: Mapping[str, Sequence[Line]] = field(default_factory=dict)
     macros: Mapping[str, float] = field(default_factory=dict)
     choose: Choose | None = None
+    footage: Sequence[Footage | None] = ()
     _decided: dict[State, tuple[Timeline, np.ndarray]] = field(default_factory=dict)
 
     def start(self, preset: str) -> Performance:
@@ -191,7 +194,7 @@ class Stage:
                 "samples": self.samples, "fps": self.fps, "seed": self.seed + int(controls.get("seed", 0)),
                 "photos": self.photos, "videos": self.videos, "spans": state.spans,
                 "lyrics": self.lyrics.get(state.preset, ()), "macros": self.turned(state),
-                "choose": self.choose,
+                "choose": self.choose, "footage": self.footage,
             }  # fmt: skip
             timeline = build_timeline(self.analysis, preset, **options)
             # without closed loops the speed comes out as the preset says

@@ -1,11 +1,13 @@
 """Lay the preset's phases over the song: always in their order, round and round, where each fits best.
 
 The song is cut into blocks of a few bars that respect its sections. A dynamic programme chooses where the next phase
-begins, so that the phases' own `fits` curves, the sections' boundaries and the asked-for lengths agree best.
+begins, so that the phases' own `fits` curves, the sections' boundaries and the asked-for lengths agree best. Phases that name
+parts of the song lie there alone; the others share what is left, in their order.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +18,10 @@ from reactive.preset.schema import Phase
 
 # a change of phase on a section's start is worth this many well-fitting bars; elsewhere it costs
 ON_SECTION, OFF_SECTION = 6.0, -4.0
+# on a drop it is worth this much
+ON_DROP = 12.0
+# a drop and the edge it lies on are at most so many seconds apart
+NEAR = 0.05
 # each bar too short or too long costs this much
 WRONG_LENGTH = 3.0
 BLOCK_BARS = 4
@@ -38,6 +44,9 @@ def lay_phases(
     grid: Grid,
     sections: tuple[Section, ...],
     duration: float,
+    *,
+    parts: Sequence[str] = (),
+    boundaries: Sequence[float] = (),
 ) -> list[PhaseSpan]:
     """Return spans that cover the song from 0 to `duration`.
 
@@ -55,23 +64,103 @@ def lay_phases(
         The song's sections.
     duration
         The song's length in seconds.
+    parts
+        What each section is called; empty if nothing is known.
+    boundaries
+        Times of drops, on which a phase begins by preference.
     """
-    begin, end = grid.bar_position(np.array([0.0, duration])).tolist()
-    limits, scale = _limits(phases, end - begin)
-    block = max(1, min(BLOCK_BARS, int(limits[:, 0].min())))
-    edges, on_section = _blocks(grid, sections, duration, block)
-    bars = np.diff(grid.bar_position(edges))
-    fit = _block_means(fits, seconds, edges)
-    order = _best_path(fit * bars, bars, np.where(on_section, ON_SECTION, OFF_SECTION) * scale, limits, whole=scale < 1)
+    if placed := _by_part(phases, fits, seconds, sections, parts):
+        return _numbered(_with_rest(placed, phases, fits, seconds, grid, sections, parts, duration, boundaries))
+    return _numbered(_lay(list(range(len(phases))), phases, fits, seconds, grid, sections, duration, boundaries))
+
+
+# phase number, start and end in seconds
+_Stretch = tuple[int, float, float]
+
+
+def _by_part(
+    phases: list[Phase], fits: np.ndarray, seconds: np.ndarray, sections: tuple[Section, ...], parts: Sequence[str]
+) -> dict[int, int]:
+    """Return the phase of each section that a phase names by its part; of several, the one that fits best."""
+    placed = {}
+    for number, (section, part) in enumerate(zip(sections, parts, strict=False)):
+        if named := [index for index, phase in enumerate(phases) if part in phase.parts]:
+            here = (seconds >= section.start) & (seconds < section.end)
+            placed[number] = max(named, key=lambda index: float(fits[index, here].mean()) if here.any() else 0.0)
+    return placed
+
+
+def _with_rest(
+    placed: dict[int, int],
+    phases: list[Phase],
+    fits: np.ndarray,
+    seconds: np.ndarray,
+    grid: Grid,
+    sections: tuple[Section, ...],
+    parts: Sequence[str],
+    duration: float,
+    boundaries: Sequence[float],
+) -> list[_Stretch]:
+    """Return stretches: the sections that are placed, and between them the phases that name none of this song's parts."""
+    free = [index for index, phase in enumerate(phases) if not set(phase.parts) & set(parts)] or list(
+        range(len(phases))
+    )
+    stretches: list[_Stretch] = []
+    number = 0
+    while number < len(sections):
+        if number in placed:
+            first = number
+            while number < len(sections) and placed.get(number) == placed[first]:
+                number += 1
+            stretches.append((placed[first], sections[first].start, sections[number - 1].end))
+            continue
+        stop = next((other for other in range(number, len(sections)) if other in placed), len(sections))
+        inside = sections[number:stop]
+        here = (seconds >= inside[0].start) & (seconds < inside[0].end)
+        first = max(range(len(free)), key=lambda turn: float(fits[free[turn], here].mean()) if here.any() else 0.0)
+        turned = [*free[first:], *free[:first]]
+        stretches += _lay(turned, phases, fits, seconds, grid, inside, inside[-1].end, boundaries)
+        number = stop
+    phase, start, _ = stretches[-1]
+    return [*stretches[:-1], (phase, start, duration)]
+
+
+def _numbered(stretches: Sequence[_Stretch]) -> list[PhaseSpan]:
+    """Return stretches as spans with their rounds: going back in the order of phases begins another."""
     spans: list[PhaseSpan] = []
-    loop, began = 0, 0
-    for i in range(1, len(order) + 1):
-        if i == len(order) or order[i] != order[i - 1]:
-            spans.append(PhaseSpan(order[i - 1] % len(phases), loop, float(edges[began]), float(edges[i])))
-            if i < len(order) and order[i] % len(phases) == 0:
-                loop += 1
-            began = i
+    for phase, start, end in stretches:
+        loop = spans[-1].loop + (phase <= spans[-1].phase) if spans else 0
+        spans.append(PhaseSpan(phase, loop, start, end))
     return spans
+
+
+def _lay(
+    order: Sequence[int],
+    phases: list[Phase],
+    fits: np.ndarray,
+    seconds: np.ndarray,
+    grid: Grid,
+    sections: tuple[Section, ...],
+    end: float,
+    boundaries: Sequence[float],
+) -> list[_Stretch]:
+    """Return the phases of `order`, round and round, laid over adjoining sections up to `end` where they fit best."""
+    begin = sections[0].start
+    chosen = [phases[index] for index in order]
+    first, last = grid.bar_position(np.array([begin, end])).tolist()
+    limits, scale = _limits(chosen, last - first)
+    block = max(1, min(BLOCK_BARS, int(limits[:, 0].min())))
+    edges, on_section = _blocks(grid, sections, end, block)
+    bars = np.diff(grid.bar_position(edges))
+    fit = _block_means(fits[list(order)], seconds, edges)
+    worth = np.where(on_section, ON_SECTION, OFF_SECTION)
+    for time in boundaries:
+        worth[np.abs(edges[:-1] - time) < NEAR] = ON_DROP
+    path = _best_path(fit * bars, bars, worth * scale, limits, whole=scale < 1)
+    turns = [0, *(i for i in range(1, len(path)) if path[i] != path[i - 1]), len(path)]
+    return [
+        (order[path[a] % len(order)], float(edges[a]), float(edges[b])) for a, b in zip(turns, turns[1:], strict=False)
+    ]
 
 
 def _limits(phases: list[Phase], bars: float) -> tuple[np.ndarray, float]:
@@ -83,7 +172,7 @@ def _limits(phases: list[Phase], bars: float) -> tuple[np.ndarray, float]:
 
 def _blocks(grid: Grid, sections: tuple[Section, ...], duration: float, block: int) -> tuple[np.ndarray, np.ndarray]:
     """Return block edges in seconds and, for each block, whether it starts with a section."""
-    edges, starts = [0.0], [True]
+    edges, starts = [sections[0].start], [True]
     bar = float(np.median(np.diff(grid.bars))) if len(grid.bars) > 1 else duration
     for section in sections:
         inside = grid.bars[(grid.bars > section.start + bar / 2) & (grid.bars < section.end - bar / 2)]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from itertools import count
 
 import numpy as np
@@ -28,8 +28,10 @@ class Pools:
         colours of its own, if it has some.
     """
 
-    def __init__(self, preset: Preset, seed: int) -> None:
+    def __init__(self, preset: Preset, seed: int, parts: Set[str] = frozenset()) -> None:
         self.preset = preset
+        # what the song's parts are called: a prompt for parts that it does not have may come anywhere
+        self.parts = parts
         self.seed = seed % 2**63
         self.prompts: list[str] = []
         self.negatives: list[str] = []
@@ -46,12 +48,23 @@ class Pools:
                     self.numbers[number, place] = self._add(
                         fill_plain(entry.text), _negative(preset, phase, entry), entry.ground, entry.palette
                     )
-        self.orders = [self._order(number, phase) for number, phase in enumerate(preset.phase)]
+        self.orders: dict[tuple[int, tuple[int, ...]], Iterator[int]] = {}
 
-    def next(self, phase: int, height: float = 0.0) -> int:
-        """Return the number of the phase's next prompt; `height` in 0..1 is where a ladder stands now."""
+    def next(self, phase: int, height: float = 0.0, part: str = "") -> int:
+        """Return the number of the phase's next prompt.
+
+        Parameters
+        ----------
+        phase
+            The number of the phase.
+        height
+            Where a ladder stands now, 0..1.
+        part
+            What the part of the song is called: prompts for it come alone there, and those for other parts don't.
+        """
         chosen = self.preset.phase[phase]
-        place = self._climb(phase, height) if chosen.order == "ladder" else next(self.orders[phase])
+        places = self.places(phase, part)
+        place = self._climb(phase, places, height) if chosen.order == "ladder" else self._turn(phase, places)
         if (phase, place) in self.numbers:
             return self.numbers[phase, place]
         entry = chosen.prompts[place]
@@ -63,6 +76,13 @@ class Pools:
             ground=entry.ground,
             palette=entry.palette,
         )
+
+    def places(self, phase: int, part: str) -> tuple[int, ...]:
+        """Return the places in a phase's pool that may come in a part of the song."""
+        wanted = [self.parts & set(entry.parts) for entry in self.preset.phase[phase].prompts]
+        named = tuple(place for place, names in enumerate(wanted) if part in names)
+        plain = tuple(place for place, names in enumerate(wanted) if not names)
+        return named or plain or tuple(range(len(wanted)))
 
     def take(self, template: str, negative: str = "", line: str | None = None, ground: str | None = None) -> int:
         """Return the number of a prompt that is in no phase's pool: a pin's, or one made of a line of the song's words."""
@@ -112,23 +132,26 @@ class Pools:
         values = self.preset.variables[name]
         return values[int(np.random.Generator(np.random.Philox(key=[self.seed, _key(name)])).integers(len(values)))]
 
-    def _order(self, number: int, phase: Phase) -> Iterator[int]:
-        weights = [entry.weight for entry in phase.prompts]
-        if phase.order == "sequence":
-            return _in_turn(weights)
-        return _shuffled(weights, [self.seed, number])
+    def _turn(self, phase: int, places: tuple[int, ...]) -> int:
+        """Return the next of some places of a phase's pool; each choice of places has a shuffle of its own."""
+        key = (phase, places)
+        if key not in self.orders:
+            weights = [self.preset.phase[phase].prompts[place].weight for place in places]
+            shuffle = self.preset.phase[phase].order != "sequence"
+            self.orders[key] = _shuffled(weights, [self.seed, phase]) if shuffle else _in_turn(weights)
+        return places[next(self.orders[key])]
 
-    def _climb(self, phase: int, height: float) -> int:
-        weights = np.array([entry.weight for entry in self.preset.phase[phase].prompts])
+    def _climb(self, phase: int, places: tuple[int, ...], height: float) -> int:
+        weights = np.array([self.preset.phase[phase].prompts[place].weight for place in places])
         edges = np.cumsum(weights) / weights.sum()
         rung = min(int(np.searchsorted(edges, height, side="right")), len(weights) - 1)
-        if rung == self.rung.get(phase) and len(weights) > 1:
+        if places[rung] == self.rung.get(phase) and len(weights) > 1:
             # the same height again: a step towards where it leans, so that a switch is always seen
             middle = edges[rung] - weights[rung] / weights.sum() / 2
             step = 1 if height >= middle else -1
             rung = rung + step if 0 <= rung + step < len(weights) else rung - step
-        self.rung[phase] = rung
-        return rung
+        self.rung[phase] = places[rung]
+        return places[rung]
 
 
 def fill_plain(text: str) -> str:

@@ -6,6 +6,8 @@ and a prompt holds at least two beats unless the preset says `strobe`. Which pro
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
@@ -69,6 +71,8 @@ def schedule(
     sections: list[float],
     fps: Fraction,
     frames: int,
+    boundaries: Sequence[float] = (),
+    parts: Sequence[str] = (),
 ) -> list[PromptSwitch]:
     """Return all changes of prompt, in order; the first stands on frame 0.
 
@@ -82,6 +86,10 @@ def schedule(
         For each phase, the height on its ladder, float64 [frames].
     sections
         Times at which sections start; feedback restarts there.
+    boundaries
+        Times of drops, at which prompts are cut.
+    parts
+        What each section is called; a prompt changes where the next section has others to choose from.
     """
     events: list[PromptSwitch] = []
     for number, stretch in enumerate(spans):
@@ -90,9 +98,15 @@ def schedule(
         last = len(preset.phase) - 1
         came_home = stretch.phase == 0 and stretch.loop > 0 and preset.phase[last].switch.how == "cut"
         homecoming = preset.loop and last > 0 and (stretch.phase == last or came_home)
-        fixed = {stretch.start, *_restarts(phase, stretch, grid, sections)}
+        dropped = [
+            time for time in boundaries if phase.switch.drops and grid.heard and stretch.start <= time < stretch.end
+        ]
+        turns = _pool_changes(pools, stretch, sections, parts)
+        fixed = {stretch.start, *_restarts(phase, stretch, grid, sections), *dropped, *turns}
         marks = _marks(phase, stretch, grid, accents[stretch.phase], sections, fps, frames, homecoming)
-        for seconds, is_cut in marks:
+        hit = phase.switch.how == "cut" and grid.heard
+        marks = dict.fromkeys(turns, hit) | marks | dict.fromkeys(dropped, True)
+        for seconds, is_cut in sorted(marks.items()):
             frame = 0 if not events else nearest_frame(seconds, fps)
             if frame >= frames:
                 continue
@@ -101,7 +115,7 @@ def schedule(
                 if seconds not in fixed or len(events) == 1 or frame == events[-1].frame:
                     continue
                 events.pop()
-            prompt = pools.next(stretch.phase, float(climbs[stretch.phase][frame]))
+            prompt = pools.next(stretch.phase, float(climbs[stretch.phase][frame]), part_at(seconds, sections, parts))
             event = prompt_switch(phase, number, prompt, grid, seconds, frame, is_cut=is_cut, fps=fps)
             events.append(event if events else replace(event, stop=frame))
     return without_overlaps(events, frames)
@@ -128,8 +142,8 @@ def _marks(
     fps: Fraction,
     frames: int,
     homecoming: bool,
-) -> list[tuple[float, bool]]:
-    """Return the times of a span's switches and whether each is a hit, in order.
+) -> dict[float, bool]:
+    """Return the times of a span's switches and whether each is a hit.
 
     Where no beat was heard there is nothing to hit: all switches are blends, except that feedback restarts.
     """
@@ -144,7 +158,25 @@ def _marks(
     if phase.mode == "feedback":
         marks[stretch.start] = True
         marks |= dict.fromkeys(_restarts(phase, stretch, grid, sections), True)
-    return sorted(marks.items())
+    return marks
+
+
+def part_at(seconds: float, sections: Sequence[float], parts: Sequence[str]) -> str:
+    """Return what the section at a time is called; empty if nothing is known."""
+    if not parts:
+        return ""
+    # half of the smallest frame: a section begins on the frame nearest to it
+    return parts[max(bisect_right(sections, seconds + 0.002) - 1, 0)]
+
+
+def _pool_changes(pools: Pools, stretch: PhaseSpan, sections: Sequence[float], parts: Sequence[str]) -> list[float]:
+    """Return the times inside a span where a section begins that has other prompts to choose from."""
+    allowed = [pools.places(stretch.phase, part) for part in parts]
+    return [
+        time
+        for number, time in enumerate(sections)
+        if number and parts and stretch.start < time < stretch.end and allowed[number] != allowed[number - 1]
+    ]
 
 
 def _restarts(phase: Phase, stretch: PhaseSpan, grid: Grid, sections: list[float]) -> list[float]:

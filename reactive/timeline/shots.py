@@ -26,7 +26,7 @@ class Shot:
     """A run of frames [start, stop) between two joins.
 
     `name` holds as long as the song's sections and the preset's cuts do: the part of the song that the shot starts in, and its
-    number there. `prompts` are the texts it shows, in order, `grounds` the names of the pictures beneath it.
+    number there. `prompts` are the texts it shows, in order, `grounds` the names of the pictures and films beneath it.
     """
 
     name: str
@@ -57,7 +57,7 @@ def shots_of(timeline: Timeline, analysis: Analysis) -> list[Shot]:
             Shot(
                 f"{part} / shot {counts[part]}", number, start, stop, texts,
                 int(columns["seed"][start]), bool(columns["source"][start] == FEEDBACK),
-                tuple(names[index] for index in _runs(columns["ground"][start:stop]) if index >= 0),
+                _shown(names, columns["ground"][start:stop], columns["film_time"][start:stop]),
             )
         )  # fmt: skip
     return found
@@ -70,6 +70,16 @@ def _parts(analysis: Analysis) -> list[tuple[float, str]]:
         (section.start, f"drop {falling.index(section.start) + 1}" if section.start in falling else f"section {number}")
         for number, section in enumerate(analysis.sections, 1)
     ]
+
+
+def _shown(names: Sequence[str], ground: np.ndarray, film_time: np.ndarray) -> tuple[str, ...]:
+    """Return the names of grounds in their order; of a film that is cut, with the second that it shows first."""
+    starts = np.concatenate([[0], np.flatnonzero(np.diff(ground)) + 1]).tolist()
+    return tuple(
+        names[ground[start]] + (f" from {film_time[start]:.1f} s" if film_time[start] >= 0 else "")
+        for start in starts
+        if ground[start] >= 0
+    )
 
 
 def _runs(values: np.ndarray) -> list[int]:

@@ -11,6 +11,7 @@ import numpy as np
 
 from reactive.audio.analysis import Analysis
 from reactive.audio.grid import Grid, grid_of
+from reactive.audio.parts import boundaries, part_names
 from reactive.preset.bounds import LIMITS
 from reactive.preset.lyrics import Line
 from reactive.preset.macros import macro_values
@@ -18,12 +19,13 @@ from reactive.preset.schema import Camera, Colour, Lens, Phase, Preset
 from reactive.preset.vocabulary import MACRO
 from reactive.timeline.clock import frame_count, frame_length, frame_time, frame_times, nearest_frame
 from reactive.timeline.evaluate import Scope, ease, evaluate
+from reactive.timeline.films import SONG_TIME, Footage, film_expressions, place_films
 from reactive.timeline.grounds import NONE, SHOWN, Choose, Turns, ground_expressions, place_grounds
 from reactive.timeline.insert import insert, line_insertions, pin_insertions
 from reactive.timeline.phases import PhaseSpan, lay_phases
 from reactive.timeline.placement import FEEDBACK, NO_GUIDE, NO_SOURCE, place_joins, place_sources
 from reactive.timeline.pools import Pools
-from reactive.timeline.schedule import PromptSwitch, blend_weights, prompt_switch, schedule
+from reactive.timeline.schedule import PromptSwitch, blend_weights, part_at, prompt_switch, schedule
 from reactive.timeline.signals import frame_signals
 from reactive.timeline.walk import harmonics_for, walk_of
 
@@ -49,12 +51,13 @@ CURVES = (
     "lens_tilt", "lens_turn", "camera_tilt", "camera_turn", "camera_flow", "dissolve", "morph",
     *COLOURS,
     *SHOWN,
+    "film_time",
 )  # fmt: skip
 # columns that a file leaves out where they hold one value throughout, and that value
 OPTIONAL = {
     "guide": NO_GUIDE, "lens_tilt": 0, "lens_turn": 0, "camera_tilt": 0, "camera_turn": 0, "camera_flow": 0,
     "dissolve": 0, "morph": 0, "ground": NONE, **{name: rest for name, (_, rest) in SHOWN.items()},
-    "palette_from": NO_PALETTE, "palette_to": NO_PALETTE, **COLOURS,
+    "palette_from": NO_PALETTE, "palette_to": NO_PALETTE, **COLOURS, "film_time": SONG_TIME,
 }  # fmt: skip
 # degrees in depth beyond which a picture is all but seen from its edge
 STEEPEST = 45.0
@@ -97,6 +100,7 @@ class Timeline:
         frame to another is a difference; `dissolve` and `morph` are the weight of the shot to come; `guide` numbers the
         video, from 0 on, by whose motion times `camera_flow` a fed-back picture moves; `ground` numbers what lies beneath as
         `source` does, then `grounds`, -1 for nothing, and `detail` and the columns ``ground_`` say how it is shown;
+        `film_time` is the second of the film that is shown, -1 for the song's own time;
         `palette_from` and `palette_to` number the palettes that prompts bring along, -1 for none.
     negatives
         What each prompt keeps away from, one text for each of `prompts`; empty if there are none.
@@ -161,6 +165,7 @@ def build_timeline(
     spans: Sequence[PhaseSpan] | None = None,
     choose: Choose | None = None,
     signals: Mapping[str, np.ndarray] | None = None,
+    footage: Sequence[Footage | None] = (),
 ) -> Timeline:
     """Decide every frame of a song's clip.
 
@@ -179,7 +184,7 @@ def build_timeline(
     photos
         Base names of the photographs fed in, shown in turn where the preset says `mode = "photo"`.
     videos
-        Base names of the videos fed in, read at song time where the preset says `mode = "video"`.
+        Base names of the videos fed in, shown where the preset says `mode = "video"`, and as grounds.
     macros
         Where the preset's knobs stand, 0 to 1, by name; those not named stand at their defaults.
     lyrics
@@ -190,6 +195,8 @@ def build_timeline(
         Picks a picture of the library for a prompt where the preset says ``match``. Default: none is picked.
     signals
         Further curves that expressions may read, each float64 [frames] in [0, 1], by names that begin with ``stem.``.
+    footage
+        What moves in each of `videos`, so that it is cut to the song; None, or nothing: it is shown at the song's own time.
 
     Raises
     ------
@@ -215,17 +222,23 @@ def build_timeline(
     bars = grid.bar_position(seconds)
     song = Scope(curves, bars, fps)
     fits = np.stack([evaluate(phase.fits, song) for phase in preset.phase])
-    spans = list(spans or lay_phases(preset.phase, fits, seconds, grid, analysis.sections, analysis.duration))
+    parts, dropped = part_names(analysis, lyrics), boundaries(analysis)
+    spans = list(
+        spans
+        or lay_phases(
+            preset.phase, fits, seconds, grid, analysis.sections, analysis.duration, parts=parts, boundaries=dropped
+        )
+    )
     edges = [nearest_frame(stretch.start, fps) for stretch in spans] + [frames]
     ranges = [(min(a, frames), min(b, frames)) for a, b in zip(edges, edges[1:], strict=False)]
     scope = Scope(curves | _progress(spans, ranges, frames), bars, fps)
-    pools = Pools(preset, seed)
+    pools = Pools(preset, seed, frozenset(parts))
     sections = [section.start for section in analysis.sections]
     events = schedule(
         preset, spans, grid, [evaluate(phase.switch.accent, scope) for phase in preset.phase], _climbs(preset, scope), pools,
-        sections=sections, fps=fps, frames=frames,
+        sections=sections, fps=fps, frames=frames, boundaries=dropped, parts=parts,
     )  # fmt: skip
-    events = _inserted(events, preset, analysis, lyrics, spans, grid, pools, fps, frames)
+    events = _inserted(events, preset, analysis, lyrics, spans, grid, pools, fps, frames, sections, parts)
     columns = _spread(preset, spans, ranges, events, scope, frames)
     columns["hit"] = curves["kick"]
     columns |= _prompt_columns(events, frames)
@@ -248,6 +261,8 @@ def build_timeline(
     columns |= place_grounds(
         preset, spans, ranges, events, columns, turns, cuts=cuts, grid=grid, sections=sections, fps=fps, seed=seed
     )
+    known = {len(photos) + number: film for number, film in enumerate(footage) if film is not None}
+    columns["film_time"] = place_films(preset, spans, columns, curves, cuts, known, grid=grid, fps=fps)
     _camera_sums(columns, fps)
     _shake(columns, seed)
     return Timeline(
@@ -296,6 +311,8 @@ def _inserted(
     pools: Pools,
     fps: Fraction,
     frames: int,
+    sections: Sequence[float],
+    parts: Sequence[str],
 ) -> list[PromptSwitch]:
     """Return the schedule with the song's words and, over them, the preset's pins."""
     insertions = line_insertions(preset, lyrics, grid, pools, analysis.duration) if lyrics else []
@@ -310,7 +327,8 @@ def _inserted(
 
     def resume(frame: int, number: int) -> PromptSwitch:
         phase = preset.phase[spans[number].phase]
-        prompt, seconds = pools.next(spans[number].phase), float(frame_time(frame, fps))
+        seconds = float(frame_time(frame, fps))
+        prompt = pools.next(spans[number].phase, part=part_at(seconds, sections, parts))
         is_cut = phase.switch.how == "cut" and grid.heard and phase.mode != "feedback"
         return prompt_switch(phase, number, prompt, grid, seconds, frame, is_cut=is_cut, fps=fps)
 
@@ -393,6 +411,7 @@ def expressions(preset: Preset, phase: Phase) -> dict[str, str]:
         "colour_saturation": colour.saturation,
         "colour_contrast": colour.contrast,
         **ground_expressions(preset, phase),
+        **film_expressions(preset, phase),
     }
 
 

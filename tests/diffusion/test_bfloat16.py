@@ -45,7 +45,7 @@ def test_the_whole_model_is_loaded_in_it(monkeypatch: pytest.MonkeyPatch, toy_mo
     monkeypatch.setattr(device, "multiplies_bfloat16", lambda: True)
     model = load_model(str(toy_model), steps=1)
     assert model.dtype == model.vae_dtype == torch.bfloat16
-    for part in (model.unet, model.vae):
+    for part in (model.network, model.vae):
         assert {parameter.dtype for parameter in part.parameters()} == {torch.bfloat16}
 
 

@@ -94,7 +94,7 @@ def test_every_sampler_gives_on_a_card_what_it_gives_on_the_cpu(cuda: str, tmp_p
     guidance = 1.0 if sampler == "lcm" else 3.0
     on_card, model = imagined(folder, cuda, steps=2, guidance=guidance)
     assert model.sampling.sampler == sampler
-    assert recorded(model) == {"unet": True, "encoder": True, "decoder": True}
+    assert recorded(model) == {"network": True, "encoder": True, "decoder": True}
     plain, _ = imagined(folder, "cpu", steps=2, guidance=guidance)
     assert apart(on_card, plain) < NEAR
     assert apart(plain[0], plain[1]) > 2 * NEAR
@@ -122,8 +122,8 @@ def test_every_family_runs_on_a_card(cuda: str, tmp_path: Path, family: str, tol
     scheduler = SCHEDULERS["lcm"] if told else None
     folder = save_toy(tmp_path / "model", family=family, told=told, scheduler=scheduler)
     on_card, model = imagined(folder, cuda, steps=2, guidance=4.0)
-    assert (model.guidance_embedding is not None) == (told is not None)
-    assert recorded(model) == {"unet": True, "encoder": True, "decoder": True}
+    assert model.tells_guidance == (told is not None)
+    assert recorded(model) == {"network": True, "encoder": True, "decoder": True}
     assert apart(on_card, imagined(folder, "cpu", steps=2, guidance=4.0)[0]) < NEAR
 
 
@@ -145,7 +145,7 @@ def test_kernels_folded_where_the_weights_lie_would_mix_devices(
 
 def test_a_batch_waits_once_and_the_card_knows_no_float64(card: Card, toy_model: Path) -> None:
     model = load_model(str(toy_model), device="cuda", steps=2)
-    assert all(isinstance(weight, OnCard) for weight in model.unet.parameters())
+    assert all(isinstance(weight, OnCard) for weight in model.network.parameters())
     core = Core(model, PromptBank(model, PROMPTS), batch=4, width=64, height=64)
     core.imagine(requests(model))
     before = card.waits
@@ -300,7 +300,7 @@ def test_a_card_that_gives_no_numbers_in_float16_is_noticed(card: Card, toy_mode
 
 # -- graphs and memory -----------------------------------------------------------------------------------------------
 def addresses(model: Model) -> list[int]:
-    return [weight.data_ptr() for part in (model.unet, model.vae) for weight in part.parameters()]
+    return [weight.data_ptr() for part in (model.network, model.vae) for weight in part.parameters()]
 
 
 def loud(model: Model, times: float) -> list[FrameRequest]:
@@ -328,8 +328,8 @@ def test_weights_that_moved_under_a_graph_would_be_noticed(card: Card, toy_model
     model = load_model(str(toy_model), device="cuda", steps=1)
     core = Core(model, PromptBank(model, PROMPTS), batch=4, width=64, height=64)
     core.imagine(requests(model))
-    model.unet.to(torch.float32)
-    model.unet.to(torch.float16)
+    model.network.to(torch.float32)
+    model.network.to(torch.float16)
     with pytest.raises(RuntimeError, match="given back"):
         core.imagine(requests(model))
 

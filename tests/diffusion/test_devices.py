@@ -150,7 +150,7 @@ def test_nothing_on_a_card_is_float64(tmp_path: Path, scheduler: str) -> None:
     model = load_model(
         str(save_toy_model(tmp_path / "toy", scheduler=scheduler, prediction="epsilon")), steps=3, guidance=2.0
     )
-    parts = (model.unet, model.vae, model.text_encoder)
+    parts = (model.network, model.vae, model.text_encoder)
     weights = [weight for part in parts for weight in (*part.parameters(), *part.buffers())]
     with NoFloat64(weights) as guard:
         bank = PromptBank(model, ("a", "b"), negatives=("c", ""))

@@ -148,7 +148,7 @@ def test_names_and_catalogue_say_the_same() -> None:
     turbo, entry = few_step_of(names_in({}, "sd_turbo"), "sd2"), find_entry("sd-turbo")
     assert turbo is not None
     assert entry is not None
-    assert dict(turbo.defaults) == dict(entry.defaults)
+    assert dict(turbo.defaults) == {**entry.defaults, "native": (entry.native, entry.native)}
 
 
 def test_options_name_what_there_is() -> None:

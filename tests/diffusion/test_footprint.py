@@ -77,8 +77,8 @@ def test_a_toy_decoder_needs_on_the_cpu_what_arithmetic_says() -> None:
 def needs(kind: str = "sd2", **more: Any) -> MemoryNeeds:
     plain = {"number": 2, "vae_number": 4 if kind == "sdxl" else 2, "factor": 8}
     weights = {"sd2": (1.61, 0.16, 0.63), "sdxl": (4.78, 0.31, 1.52)}[kind]
-    sizes = dict(zip(("unet_bytes", "vae_bytes", "text_bytes"), (int(w * GIB) for w in weights), strict=True))
-    return MemoryNeeds(unet=described(kind, "unet"), vae=described(kind, "vae"), **sizes, **{**plain, **more})
+    sizes = dict(zip(("network_bytes", "vae_bytes", "text_bytes"), (int(w * GIB) for w in weights), strict=True))
+    return MemoryNeeds(network=described(kind, "unet"), vae=described(kind, "vae"), **sizes, **{**plain, **more})
 
 
 def test_decoding_sixteen_needs_what_was_measured_by_shapes() -> None:

@@ -122,7 +122,7 @@ def test_compiled_networks_stand_in_the_places_of_the_plain_ones(
     plain, made = (load_model(str(toy_model), steps=1, compiled=wanted) for wanted in (False, True))
     assert (plain.compiled, made.compiled) == (False, True)
     assert made.sha256 == plain.sha256
-    assert made.unet.config.in_channels == 4
+    assert made.network.config.in_channels == 4
     noise = torch.randn(4, 8, 8, generator=torch.Generator().manual_seed(1))
     source = torch.linspace(-1, 1, 64).expand(3, 64, 64)
     pictures = []

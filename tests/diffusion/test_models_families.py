@@ -141,8 +141,8 @@ def test_known_times_are_kept_to(tmp_path: Path) -> None:
     model = load_model(str(folder))
     assert model.steps == 2
     asked: set[float] = set()
-    forward = model.unet.forward
-    model.unet.forward = lambda **given: (asked.update(given["timestep"].tolist()), forward(**given))[1]
+    forward = model.network.forward
+    model.network.forward = lambda **given: (asked.update(given["timestep"].tolist()), forward(**given))[1]
     core = Core(model, PromptBank(model, PROMPTS), batch=4, width=64, height=64)
     source = torch.zeros(3, 64, 64)
     core.imagine([FrameRequest(0, 0, 0.0, s, (noises(1)[0, 0],), source) for s in (0.3, 0.5, 0.8, 1.0)])
@@ -154,5 +154,5 @@ def test_sixteen_bit_numbers_run_too(tmp_path: Path) -> None:
     folder = save_toy(tmp_path / "model", family="sdxl")
     exact = imagine(load_model(str(folder), steps=2), PROMPTS, noises(3)).float()
     model = load_model(str(folder), steps=2, dtype="bfloat16")
-    assert model.unet.dtype == torch.bfloat16
+    assert model.network.dtype == torch.bfloat16
     assert (imagine(model, PROMPTS, noises(3)).float() - exact).abs().mean() < 6

@@ -19,11 +19,11 @@ from safetensors.torch import load_file, save_file
 
 from reactive.cli import main
 from reactive.diffusion.lora_keys import name_of
-from reactive.diffusion.models.catalogue import ENTRIES, read_defaults
+from reactive.diffusion.models.catalogue import ENTRIES, CatalogueEntry, read_defaults
 from reactive.diffusion.models.check import check_model
 from reactive.diffusion.models.load import find_model, load_model
 from reactive.diffusion.models.lora import _diffusers_name, find_lora, fuse, parse_lora, read_layers
-from reactive.diffusion.models.single_file import CONFIGS, _tokenizers, read_header
+from reactive.diffusion.models.single_file import _INPUT, _SIGNS, CONFIGS, _tokenizers, read_header
 from reactive.errors import ModelError
 from tests.diffusion.toys import save_toy
 
@@ -45,7 +45,7 @@ def xl(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def parts_of(folder: Path) -> dict[str, Any]:
     model = load_model(str(folder), steps=1, dtype="float32")
-    parts = {"unet": model.unet, "text_encoder": model.text_encoder, "text_encoder_2": model.text_encoder_2}
+    parts = {"network": model.network, "text_encoder": model.text_encoder, "text_encoder_2": model.text_encoder_2}
     return {name: part for name, part in parts.items() if part is not None}
 
 
@@ -60,11 +60,12 @@ def product(up: torch.Tensor, down: torch.Tensor) -> torch.Tensor:
 
 
 LAYERS = {
-    "unet": ("down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_q", "mid_block.attentions.0.transformer_blocks.0.attn2.to_out.0",
+    "network": ("down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_q",
+             "mid_block.attentions.0.transformer_blocks.0.attn2.to_out.0",
              "up_blocks.0.resnets.1.conv1"),
     "text_encoder": ("encoder.layers.1.self_attn.q_proj",),
 }  # fmt: skip
-KOHYA = {"unet": "lora_unet_", "text_encoder": "lora_te_", "text_encoder_2": "lora_te2_"}
+KOHYA = {"network": "lora_unet_", "text_encoder": "lora_te_", "text_encoder_2": "lora_te2_"}
 
 
 def write_lora(
@@ -79,7 +80,7 @@ def write_lora(
                 dict(parts[part].named_modules()).get(layer) or dict(parts[part].named_modules())["text_model." + layer]
             )
             up, down = matrices(module.weight.shape, 2, seed)
-            inner = f"text_model.{layer}" if part != "unet" else layer
+            inner = f"text_model.{layer}" if part != "network" else layer
             changes[part, layer] = (module, product(up, down) * (alpha / 2 if naming == "kohya" else 1.0))
             if naming == "kohya":
                 key = KOHYA[part] + inner.replace(".", "_")
@@ -89,9 +90,11 @@ def write_lora(
                     f"{key}.alpha": torch.tensor(alpha),
                 }
             elif naming == "peft":
-                tensors |= {f"{part}.{inner}.lora_B.weight": up, f"{part}.{inner}.lora_A.weight": down}
+                named = "unet" if part == "network" else part
+                tensors |= {f"{named}.{inner}.lora_B.weight": up, f"{named}.{inner}.lora_A.weight": down}
             else:
-                tensors |= {f"{part}.{inner}.lora.up.weight": up, f"{part}.{inner}.lora.down.weight": down}
+                named = "unet" if part == "network" else part
+                tensors |= {f"{named}.{inner}.lora.up.weight": up, f"{named}.{inner}.lora.down.weight": down}
     save_file({key: value.contiguous() for key, value in tensors.items()}, path)
     return changes
 
@@ -144,7 +147,7 @@ def test_names_of_every_program_and_year_are_one_layer() -> None:
         (f"unet.{layer}.alpha", "alpha"),
         (f"{layer}.lora.alpha", "alpha"),
     ):
-        assert name_of(key) == ("unet", layer, kind), key
+        assert name_of(key) == ("network", layer, kind), key
     text = "text_model.encoder.layers.0.self_attn.q_proj"
     for key in (
         f"text_encoder.{text}.lora_linear_layer.down.weight",
@@ -157,12 +160,12 @@ def test_names_of_every_program_and_year_are_one_layer() -> None:
 
 
 def test_alpha_is_read_from_metadata_and_from_the_folder(tmp_path: Path, sd: Path) -> None:
-    layer = LAYERS["unet"][0]
+    layer = LAYERS["network"][0]
     up, down = torch.randn(16, 4), torch.randn(4, 16)
     tensors = {f"unet.{layer}.lora_A.weight": down, f"unet.{layer}.lora_B.weight": up}
 
     def alpha(path: Path) -> float | None:
-        found = read_layers(path, "x")["unet", layer]
+        found = read_layers(path, "x")["network", layer]
         return float(found["alpha"]) if "alpha" in found else None
 
     def told(**config: Any) -> float | None:
@@ -197,16 +200,16 @@ def test_several_loras_change_the_model_and_its_hash(tmp_path: Path, xl: Path) -
     parts = parts_of(xl)
     first, second = tmp_path / "a.safetensors", tmp_path / "b.safetensors"
     layer = "down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_q"
-    write_lora(first, parts, "kohya", {"unet": (layer,), "text_encoder_2": ("encoder.layers.0.mlp.fc1",)})
-    second_names = {"lora_unet_input_blocks_4_1_transformer_blocks_0_attn1_to_q": parts["unet"]}
-    shape = dict(parts["unet"].named_modules())[layer].weight.shape
+    write_lora(first, parts, "kohya", {"network": (layer,), "text_encoder_2": ("encoder.layers.0.mlp.fc1",)})
+    second_names = {"lora_unet_input_blocks_4_1_transformer_blocks_0_attn1_to_q": parts["network"]}
+    shape = dict(parts["network"].named_modules())[layer].weight.shape
     up, down = matrices(shape, 3, 9)
     (name,) = second_names
     save_file({f"{name}.lora_up.weight": up, f"{name}.lora_down.weight": down}, second)
     (tmp_path / "b.json").write_text('{"steps": 3, "guidance": 1.5, "sampler": "lcm"}')
     plain = load_model(str(xl))
     both = load_model(str(xl), loras=(f"{first}:0.5", str(second)))
-    weights = [dict(m.unet.named_modules())[layer].weight for m in (plain, both)]
+    weights = [dict(m.network.named_modules())[layer].weight for m in (plain, both)]
     assert not torch.equal(*weights)
     assert len({plain.sha256, both.sha256, load_model(str(xl), loras=(f"{first}:0.6", str(second))).sha256}) == 3
     # the second one's wishes are followed
@@ -215,8 +218,8 @@ def test_several_loras_change_the_model_and_its_hash(tmp_path: Path, xl: Path) -
 
 def test_loras_that_do_not_fit_leave_the_model_as_it_was(tmp_path: Path, sd: Path) -> None:
     parts = parts_of(sd)
-    layer = LAYERS["unet"][0]
-    weight = dict(parts["unet"].named_modules())[layer].weight
+    layer = LAYERS["network"][0]
+    weight = dict(parts["network"].named_modules())[layer].weight
     before = weight.clone()
     good = {f"unet.{layer}.lora_A.weight": torch.ones(1, 16), f"unet.{layer}.lora_B.weight": torch.ones(16, 1)}
 
@@ -227,7 +230,7 @@ def test_loras_that_do_not_fit_leave_the_model_as_it_was(tmp_path: Path, sd: Pat
         assert torch.equal(weight, before)
 
     refused(good | {"unet.elsewhere.to_q.lora_A.weight": torch.ones(1, 4)}, "has not")
-    other = f"unet.{LAYERS['unet'][1]}"
+    other = f"unet.{LAYERS['network'][1]}"
     refused(good | {f"{other}.lora_A.weight": torch.ones(1, 9), f"{other}.lora_B.weight": torch.ones(16, 1)}, "width")
     refused({"lora_unet_mid.hada_w1_a": torch.ones(2, 2)}, "LoHa")
     refused({"unet.conv.dora_scale": torch.ones(2, 2)}, "DoRA")
@@ -243,7 +246,7 @@ def test_loras_that_do_not_fit_leave_the_model_as_it_was(tmp_path: Path, sd: Pat
 
 def numbered(parts: dict[str, Any]) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """Return the matrices of a LoRA of 2022 for all attentions and gates, and what each layer's weight must change by."""
-    unet = dict(parts["unet"].named_modules())
+    unet = dict(parts["network"].named_modules())
     # blocks down, then up, then between them; in each the gate stood between the attentions
     blocks = [name for side in ("down_blocks", "up_blocks", "mid_block") for name in unet
               if name.startswith(side) and name.endswith("transformer_blocks.0")]  # fmt: skip
@@ -297,7 +300,11 @@ def test_configurations_with_a_byte_order_mark_are_read(tmp_path: Path, sd: Path
         file.write_text(file.read_text(encoding="utf-8"), encoding="utf-8-sig")
     assert marked > 5
     model = load_model(str(folder), steps=1)
-    for one, other in ((plain.unet, model.unet), (plain.vae, model.vae), (plain.text_encoder, model.text_encoder)):
+    for one, other in (
+        (plain.network, model.network),
+        (plain.vae, model.vae),
+        (plain.text_encoder, model.text_encoder),
+    ):
         assert all(torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
     assert model.tokenizer("abc").input_ids == plain.tokenizer("abc").input_ids
 
@@ -400,7 +407,8 @@ def write_single(folder: Path, path: Path, kind: str, **extra: torch.Tensor) -> 
     """Write a toy folder's weights as one file in the layout of the original release."""
     model = load_model(str(folder), steps=1)
     tensors = {
-        "model.diffusion_model." + original_unet_name(key, 2): value for key, value in model.unet.state_dict().items()
+        "model.diffusion_model." + original_unet_name(key, 2): value
+        for key, value in model.network.state_dict().items()
     }
     for key, value in model.vae.state_dict().items():
         new = original_vae_name(key, 4)
@@ -440,7 +448,7 @@ def test_a_single_file_is_the_folder_that_it_was_made_of(
     (tmp_path / "one.json").write_text('{"steps": 2, "guidance": 3.0}')
     one, whole = load_model(str(file), config=folder), load_model(str(folder))
     assert (one.steps, one.guidance) == (2, 3.0)
-    for part in ("unet", "vae", "text_encoder", "text_encoder_2"):
+    for part in ("network", "vae", "text_encoder", "text_encoder_2"):
         ours, theirs = getattr(one, part), getattr(whole, part)
         if theirs is None:
             assert ours is None
@@ -460,6 +468,47 @@ def test_what_a_file_says_of_its_prediction_is_followed(tmp_path: Path, xl: Path
     assert model.prediction == "v_prediction"
     assert float(model.schedule.alpha_sigma(torch.tensor([1000.0]))[0]) < 1e-6
     assert check_model(str(file))["prediction"] == "v_prediction"
+
+
+def _heads(kind: str) -> dict[str, torch.Tensor]:
+    """Return the keys by which a whole checkpoint of a family is recognised, with next to nothing in them."""
+    sign = next(sign for sign, config, _ in _SIGNS if config == kind)
+    shapes = {_INPUT: (8, 4, 3, 3), sign: (8,), "first_stage_model.decoder.conv_in.bias": (8,)}
+    return {key: torch.zeros(shape) for key, shape in shapes.items()}
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "native"),
+    [
+        ("sd_turbo", "sd2", "512x512"),
+        ("sd_xl_turbo_1.0_fp16", "sdxl", "512x512"),
+        ("sd_xl_base_1.0", "sdxl", "1024x1024"),
+        ("v2-1_512-ema-pruned", "sd2", "512x512"),
+        ("v2-1_768-ema-pruned", "sd2", "768x768"),
+        ("dreamy", "sd1", "512x512"),
+    ],
+)
+def test_a_single_file_is_asked_at_the_size_that_it_was_made_for(
+    tmp_path: Path, name: str, kind: str, native: str
+) -> None:
+    from reactive.memory_table import needs_table
+
+    path = tmp_path / f"{name}.safetensors"
+    save_file(_heads(kind), path)
+    assert check_model(str(path))["native"] == native
+    assert needs_table(str(path))["size"] == native
+
+
+def test_a_single_file_may_say_its_size_itself(tmp_path: Path) -> None:
+    save_file(_heads("sdxl"), tmp_path / "a.safetensors", metadata={"modelspec.resolution": "768x640"})
+    assert check_model(str(tmp_path / "a.safetensors"))["native"] == "768x640"
+
+
+@pytest.mark.parametrize("entry", [entry for entry in ENTRIES if entry.kind == "model"], ids=lambda entry: entry.name)
+def test_what_a_model_needs_is_told_at_its_own_size(entry: CatalogueEntry) -> None:
+    from reactive.memory_table import needs_named
+
+    assert needs_named(entry.name)[1] == (entry.native, entry.native)
 
 
 def test_configurations_that_ship_have_the_sizes_of_the_releases() -> None:
@@ -585,7 +634,7 @@ def test_half_size_variants_load(tmp_path: Path, sd: Path) -> None:
     for part in ("unet", "vae", "text_encoder"):
         for file in list((folder / part).glob("*.safetensors")):
             file.rename(file.with_suffix(".fp16.safetensors"))
-    assert load_model(str(folder)).unet.config.sample_size == 8
+    assert load_model(str(folder)).network.config.sample_size == 8
 
 
 def test_the_catalogue_is_sound(capsys: pytest.CaptureFixture[str]) -> None:

@@ -34,7 +34,7 @@ def requests(model: Model, loud: float) -> list[FrameRequest]:
 
 def test_only_what_overflows_is_imagined_again_and_the_weights_come_back(toy_model: Path) -> None:
     half = load_model(str(toy_model), steps=1, dtype="float16")
-    before = [parameter.clone() for parameter in half.unet.parameters()]
+    before = [parameter.clone() for parameter in half.network.parameters()]
     core = core_of(half)
     calm = core.imagine(requests(half, 1.0))
     assert core.retried == 0
@@ -43,7 +43,7 @@ def test_only_what_overflows_is_imagined_again_and_the_weights_come_back(toy_mod
     assert core.retried == 1
     assert torch.equal(mixed[0], calm[0])
     assert torch.equal(mixed[2], calm[2])
-    assert all(torch.equal(a, b) for a, b in zip(before, half.unet.parameters(), strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(before, half.network.parameters(), strict=True))
     assert next(half.vae.parameters()).dtype == torch.float16
     whole = load_model(str(toy_model), steps=1)
     exact = core_of(replace(whole)).imagine(requests(whole, 1e5))
@@ -54,11 +54,11 @@ def test_only_what_overflows_is_imagined_again_and_the_weights_come_back(toy_mod
 
 def test_the_exact_copy_of_a_compiled_network_is_plain_and_lies_elsewhere(toy_model: Path) -> None:
     half = load_model(str(toy_model), steps=1, dtype="float16")
-    compiled = replace(half, unet=torch.compile(half.unet, backend="eager"))
+    compiled = replace(half, network=torch.compile(half.network, backend="eager"))
     half.vae.decoder = torch.compile(half.vae.decoder, backend="eager")
     with in_float32(compiled) as exact:
-        assert type(exact.unet) is type(half.unet)
-        for mine, theirs in ((half.unet, exact.unet), (half.vae, exact.vae)):
+        assert type(exact.network) is type(half.network)
+        for mine, theirs in ((half.network, exact.network), (half.vae, exact.vae)):
             weights = list(theirs.parameters())
             assert {weight.dtype for weight in weights} == {torch.float32}
             assert all(torch.equal(a.float(), b) for a, b in zip(mine.parameters(), weights, strict=True))
@@ -77,7 +77,7 @@ def test_what_is_no_number_is_seen_wherever_it_is() -> None:
 def test_a_model_of_no_numbers_is_said(toy_model: Path) -> None:
     model = load_model(str(toy_model), steps=1)
     with torch.no_grad():
-        next(model.unet.parameters())[:] = float("nan")
+        next(model.network.parameters())[:] = float("nan")
     with pytest.raises(ModelError, match="even in float32"):
         core_of(model).imagine(requests(model, 1.0))
     half = load_model(str(toy_model), steps=1, dtype="float16")

@@ -78,7 +78,7 @@ def test_a_pulled_model_is_half_the_size_and_loads(hub: Path) -> None:
     assert pull("someone/toy") == hub
     assert all(".fp16" in file.name for file in hub.glob("*/*.safetensors"))
     model = load_model("someone/toy", steps=1)
-    assert model.unet.conv_in.weight.dtype == torch.float32
+    assert model.network.conv_in.weight.dtype == torch.float32
     assert cached("someone/toy", "someone/toy", "") == hub
 
 

@@ -55,16 +55,37 @@ def changed(settings: Settings, **changes) -> Settings:
     return settings.changed(**changes)
 
 
-def test_a_video_is_shown_at_song_time(tmp_path: Path, given) -> None:
+def test_a_video_that_was_made_to_the_song_is_shown_at_song_time(tmp_path: Path, given) -> None:
     song, settings = given
-    clip = make_clip(song, tmp_path / "a.mkv", changed(settings, duration=2.5))
-    pictures = shown(clip.output).astype(int)
-    # at strength 0 nothing but the video is seen, and after 20 pictures it begins again
-    assert np.array_equal(pictures[0], pictures[20])
-    assert np.array_equal(pictures[7], pictures[27])
-    assert not np.array_equal(pictures[0], pictures[7])
+    # 54 pictures are 4.5 s, as long as the song but for half a second; every 20 they come again
+    y, x = np.mgrid[0:96, 0:128]
+    pictures = [
+        np.stack([(x * 2 + 9 * (k % 20)) % 256, y * 2, 255 - y * 2], axis=2).astype(np.uint8) for k in range(54)
+    ]
+    film = save_video(tmp_path / "film.mp4", pictures, fps=12)
+    (tmp_path / "p.toml").write_text(PRESET.replace('join = "dissolve"', ""))
+    clip = make_clip(
+        song, tmp_path / "a.mkv", changed(settings, preset=str(tmp_path / "p.toml"), videos=(film,), duration=2.5)
+    )
+    found = shown(clip.output).astype(int)
+    # at strength 0 nothing but the video is seen, and the shots' edges change nothing in it
+    apart = np.abs(found[0] - found[7]).mean()
+    assert max(np.abs(found[0] - found[20]).mean(), np.abs(found[7] - found[27]).mean()) < 0.5 * apart
     assert clip.photos_shown == 1
     assert clip.pictures >= clip.frames == 30
+
+
+def test_a_video_of_another_length_is_cut_to_the_song(tmp_path: Path, given) -> None:
+    song, settings = given
+    (tmp_path / "p.toml").write_text(PRESET.replace('join = "dissolve"', ""))
+    ours = changed(settings, preset=str(tmp_path / "p.toml"), duration=4.0)
+    found = shown(make_clip(song, tmp_path / "a.mkv", ours).output).astype(int)
+    # a shot lasts a bar, 24 frames, and begins at a place of its own
+    assert not np.array_equal(found[0], found[24])
+    # the film has 20 pictures: what runs over its end runs back from it, so a shot shows pictures twice
+    first = found[:24].reshape(24, -1)
+    assert len(np.unique(first, axis=0)) <= 20
+    assert np.array_equal(found, shown(make_clip(song, tmp_path / "b.mkv", changed(ours, batch=3)).output))
 
 
 def test_an_excerpt_that_ends_within_a_join_is_that_of_the_whole(tmp_path: Path, given) -> None:

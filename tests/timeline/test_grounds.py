@@ -22,7 +22,7 @@ SAMPLES = 16 * 44_100
 
 def preset(*, ground: Any = None, switch: Any = None, prompts: Any = None, **phase: Any) -> Any:
     """Return a preset of one phase whose prompts change every bar."""
-    switch = {"every": "1 bar", "how": "cut"} | (switch or {})
+    switch = {"every": "1 bar", "how": "cut", "drops": False} | (switch or {})
     table = {"name": "one", "prompts": prompts or ["a", "b", "c"], "order": "sequence", "switch": switch} | phase
     data = {"version": 2, "title": "Grounds", "phase": [table]} | ({"ground": ground} if ground is not None else {})
     return check_preset(data, where="here")

@@ -85,7 +85,11 @@ def test_several_prompts_follow_the_fades_of_a_shot(beat_analysis) -> None:
         "version": 2,
         "title": "x",
         "phase": [
-            {"name": "a", "prompts": [f"sea {i}" for i in range(9)], "switch": {"every": "1 bar", "how": "fade"}}
+            {
+                "name": "a",
+                "prompts": [f"sea {i}" for i in range(9)],
+                "switch": {"every": "1 bar", "how": "fade", "drops": False},
+            }
         ],
     }
     plain = build_timeline(beat_analysis, check_preset(data, where="x"), samples=16 * 44_100, fps=FPS, seed=0)

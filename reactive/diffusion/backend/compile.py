@@ -49,7 +49,7 @@ def compile_networks(modules: dict[str, Any], device: str) -> None:
     Without autotuning: kernels that are chosen by timing could make other bits in the next process.
     """
     check_compiler(device)
-    modules["unet"] = torch.compile(modules["unet"], dynamic=False)
+    modules["network"] = torch.compile(modules["network"], dynamic=False)
     vae = modules["vae"]
     vae.encoder = torch.compile(vae.encoder, dynamic=False)
     vae.decoder = torch.compile(vae.decoder, dynamic=False)

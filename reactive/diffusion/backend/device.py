@@ -108,9 +108,8 @@ def multiplies_bfloat16() -> bool:
     return multiplies and onednn and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
-def autoencoder_dtype(vae: Any, family: str, dtype: torch.dtype) -> torch.dtype:
-    """Return the number format of an autoencoder: that of XL overflows in float16 and says so by force_upcast."""
-    overflows = family == "sdxl" and bool(getattr(vae.config, "force_upcast", False))
+def autoencoder_dtype(overflows: bool, dtype: torch.dtype) -> torch.dtype:
+    """Return the number format of an autoencoder: float32 for one that overflows in float16."""
     return torch.float32 if dtype == torch.float16 and overflows else dtype
 
 
@@ -130,6 +129,8 @@ def prepare_backend(kind: str) -> None:
 def place_part(part: Any, device: torch.device, dtype: torch.dtype, *, images: bool) -> Any:
     """Return a part ready for inference on a device; those that see images get the channels_last layout."""
     part.to(device=device, dtype=dtype).eval().requires_grad_(False)
+    # kernels of films have five dimensions, for which there is no such layout
+    images = images and all(weight.dim() < 5 for weight in part.parameters())
     return part.to(memory_format=torch.channels_last) if images else part
 
 

@@ -55,12 +55,12 @@ class _Walk:
 
 def decoder_cost(config: Config, latents: int, *, written: bool = False) -> Cost:
     """Return what decoding one picture of so many latents costs, in an autoencoder of a configuration."""
-    return _tiny_cost(config, latents) if "decoder_block_out_channels" in config else _decoder(config, latents, written)
+    return _tiny_cost(config, latents) if "num_decoder_blocks" in config else _decoder(config, latents, written)
 
 
 def encoder_cost(config: Config, latents: int, *, written: bool = False) -> Cost:
     """Return what encoding one picture into so many latents costs."""
-    if "encoder_block_out_channels" in config:
+    if "num_encoder_blocks" in config:
         return _tiny_cost(config, latents, encoder=True)
     widths, layers = config["block_out_channels"], int(config.get("layers_per_block", 1))
     walk, pixels, given = _Walk(), latents * 4.0 ** (len(widths) - 1), int(widths[0])

@@ -36,10 +36,9 @@ def in_float32(model: Model) -> Iterator[Model]:
     """
     if model.dtype == model.vae_dtype == torch.float32:
         raise _not_finite(model)
-    guidance = None if model.guidance_embedding is None else model.guidance_embedding.float()
     yield replace(
-        model, unet=_in_float32(model.unet), vae=_in_float32(model.vae), dtype=torch.float32, vae_dtype=torch.float32,
-        guidance_embedding=guidance, graphs=None,
+        model, network=_in_float32(model.network), vae=_in_float32(model.vae), dtype=torch.float32, vae_dtype=torch.float32,
+        graphs=None,
     )  # fmt: skip
 
 

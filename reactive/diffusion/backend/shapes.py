@@ -6,11 +6,19 @@ memory, so that two cards of a class make the same batches. Batch and slice are 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from reactive.diffusion.backend.device import default_batch
-from reactive.diffusion.backend.footprint import WRITES_ATTENTION, Config, decoder_cost, encoder_cost, network_cost
+from reactive.diffusion.backend.footprint import (
+    WRITES_ATTENTION,
+    Config,
+    Cost,
+    decoder_cost,
+    encoder_cost,
+    network_cost,
+)
 
 if TYPE_CHECKING:
     from reactive.diffusion.models.model import Model
@@ -38,10 +46,10 @@ class MemoryNeeds:
 
     Attributes
     ----------
-    unet, vae
+    network, vae
         Their configurations.
-    unet_bytes, vae_bytes, text_bytes
-        Their weights; those of both text encoders together.
+    network_bytes, vae_bytes, text_bytes
+        Their weights; those of all text encoders together.
     number, vae_number
         Bytes of a number in the network and in the autoencoder.
     factor
@@ -52,11 +60,15 @@ class MemoryNeeds:
         Whether attention writes out its matrix.
     text_numbers
         Numbers that embedding one token keeps alive.
+    cost, decoding, encoding
+        What one picture of so many latents costs each of them.
+    tokens
+        Tokens of the texts that are embedded at once.
     """
 
-    unet: Config
+    network: Config
     vae: Config
-    unet_bytes: int
+    network_bytes: int
     vae_bytes: int
     text_bytes: int
     number: int
@@ -65,16 +77,20 @@ class MemoryNeeds:
     twice: bool = False
     written: bool = False
     text_numbers: int = 0
+    cost: Callable[..., Cost] = network_cost
+    decoding: Callable[..., Cost] = decoder_cost
+    encoding: Callable[..., Cost] = encoder_cost
+    tokens: int = _TEXT_TOKENS
 
-    def network(self, width: int, height: int, batch: int) -> int:
+    def evaluation(self, width: int, height: int, batch: int) -> int:
         """Return the bytes that one evaluation of the network needs beyond weights."""
-        cost = network_cost(self.unet, self._latents(width, height), written=self.written)
+        cost = self.cost(self.network, self._latents(width, height), written=self.written)
         return int(cost.peak * self.number * batch * (2 if self.twice else 1))
 
     def autoencoder(self, width: int, height: int, slices: int, batch: int) -> int:
         """Return the bytes that decoding, or encoding, a batch in slices needs beyond weights."""
         latents = self._latents(width, height)
-        costs = (cost(self.vae, latents, written=self.written).peak for cost in (decoder_cost, encoder_cost))
+        costs = (cost(self.vae, latents, written=self.written).peak for cost in (self.decoding, self.encoding))
         # the batch's pictures: as they are decoded, and twice in float32 while they become bytes
         finished = 3 * width * height * batch * (self.vae_number + 8)
         return int(max(costs) * self.vae_number * (slices or batch)) + finished
@@ -82,19 +98,19 @@ class MemoryNeeds:
     def total(self, width: int, height: int, shape: BatchShape) -> int:
         """Return the bytes that rendering needs at most: the text encoders have left by then."""
         batch = shape.batch
-        work = max(self.network(width, height, batch), self.autoencoder(width, height, shape.slices, batch))
-        return self.unet_bytes + self.vae_bytes + work
+        work = max(self.evaluation(width, height, batch), self.autoencoder(width, height, shape.slices, batch))
+        return self.network_bytes + self.vae_bytes + work
 
     def embedding(self) -> int:
         """Return the bytes that are in use while prompts are embedded on the card."""
-        kept = _TEXT_TOKENS * self.text_numbers * self.number
-        return self.unet_bytes + self.vae_bytes + self.text_bytes + kept
+        kept = self.tokens * self.text_numbers * self.number
+        return self.network_bytes + self.vae_bytes + self.text_bytes + kept
 
     def decoding_share(self, width: int, height: int, steps: int) -> float:
         """Return the share of a picture's arithmetic that is the decoder's, 0 to 1."""
         latents = self._latents(width, height)
-        decoding = decoder_cost(self.vae, latents).flops
-        imagining = network_cost(self.unet, latents).flops * steps * (2 if self.twice else 1)
+        decoding = self.decoding(self.vae, latents).flops
+        imagining = self.cost(self.network, latents).flops * steps * (2 if self.twice else 1)
         return decoding / (decoding + imagining)
 
     def _latents(self, width: int, height: int) -> int:
@@ -115,14 +131,23 @@ def budget(memory: int) -> int:
 
 def needs_of(model: Model) -> MemoryNeeds:
     """Return what a loaded model needs."""
-    encoders = [part for part in (model.text_encoder, model.text_encoder_2) if part is not None]
+    encoders, family = model.text_encoders, model.family
     return MemoryNeeds(
-        unet=model.unet.config, vae=model.vae.config, unet_bytes=_bytes(model.unet), vae_bytes=_bytes(model.vae),
-        text_bytes=sum(map(_bytes, encoders)), number=model.dtype.itemsize, vae_number=model.vae_dtype.itemsize,
-        factor=model.vae_scale_factor, twice=model.guidance > 1.0 and model.guidance_embedding is None,
+        network=model.network.config, vae=model.vae.config, network_bytes=_bytes(model.network), vae_bytes=_bytes(model.vae),
+        text_bytes=model.texts.weights if model.texts else sum(map(_bytes, encoders)),
+        number=model.dtype.itemsize, vae_number=model.vae_dtype.itemsize,
+        factor=model.vae_scale_factor, twice=model.guidance > 1.0 and not model.tells_guidance,
         written=model.device.type in WRITES_ATTENTION,
-        text_numbers=sum(text_numbers(part.config.hidden_size, part.config.num_hidden_layers) for part in encoders),
+        text_numbers=sum(text_numbers(*text_shape(part.config.to_dict())) for part in encoders)
+        + sum(text_numbers(*text_shape(config)) for config in (model.texts.configs if model.texts else ())),
+        cost=family.cost, decoding=family.decoding, encoding=family.encoding, tokens=family.text_batch * family.text_tokens,
     )  # fmt: skip
+
+
+def text_shape(config: Config) -> tuple[int, int]:
+    """Return width and layers of a text encoder, by its configuration."""
+    told = config.get("text_config") or config
+    return int(told.get("hidden_size") or told["d_model"]), int(told.get("num_hidden_layers") or told["num_layers"])
 
 
 def text_numbers(width: int, layers: int) -> int:

@@ -16,6 +16,8 @@ from reactive.diffusion.models.marks import without_marks
 from reactive.diffusion.models.pickles import refuse_pickle, require_safetensors, safe_options, unloadable
 from reactive.errors import ModelError
 
+# those whose latents a family knows, the tiny ones among them
+CLASSES = ("AutoencoderTiny", "AutoencoderKL", "AutoencoderKLFlux2", "AutoencoderKLQwenImage", "AutoencoderDC")
 # the one for XL that does not overflow in float16 says so in its name only
 _FIXED = re.compile(r"fp16[-_. ]?fix", re.IGNORECASE)
 
@@ -78,22 +80,21 @@ def load_autoencoder(folder: Path, name: str, dtype: torch.dtype, channels: int,
     ModelError
         If it can't be loaded, is of a class not known here, or its latents don't fit.
     """
-    from diffusers import AutoencoderKL, AutoencoderTiny
+    import diffusers
 
     if folder.is_file():
         return _from_file(folder, name, dtype, channels, config)
-    classes = {"AutoencoderTiny": AutoencoderTiny, "AutoencoderKL": AutoencoderKL}
     kind = str(read_json(folder / "config.json", name).get("_class_name"))
-    if kind not in classes:
-        remedy = f"use one of {', '.join(classes)}"
+    if kind not in CLASSES:
+        remedy = f"use one of {', '.join(CLASSES)}"
         raise ModelError(f"has an autoencoder of class {kind}, which is not known here", where=name, remedy=remedy)
     require_safetensors(folder, name)
     try:
         with without_marks(folder) as plain:
-            vae = classes[kind].from_pretrained(plain, torch_dtype=dtype, **safe_options(plain))
+            vae = getattr(diffusers, kind).from_pretrained(plain, torch_dtype=dtype, **safe_options(plain))
     except (OSError, ValueError, RuntimeError, KeyError, TypeError) as problem:
         raise unloadable(problem, name) from None
-    _check_channels(int(vae.config.latent_channels), channels, name)
+    _check_channels(int(vae.config.get("latent_channels") or vae.config.z_dim), channels, name)
     return vae
 
 

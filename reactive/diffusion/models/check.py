@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from reactive.diffusion.models.catalogue import EMBER, ENTRIES, CatalogueEntry, find_entry, read_json
-from reactive.diffusion.models.diffusers_folder import folder_family, folder_sampling
+from reactive.diffusion.models.diffusers_folder import folder_family, folder_sampling, weighty_parts
+from reactive.diffusion.models.families import Family
 from reactive.diffusion.models.locate import cached, find_model
 from reactive.diffusion.models.lora import find_lora, parse_lora, read_layers, weights_in
 from reactive.diffusion.models.pickles import PICKLED, require_safetensors
@@ -47,13 +48,18 @@ def list_models() -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = [
         {
             "name": "ember", "kind": "model", "family": "sd", "hub": "", "about": "the small model that ships with reactive",
-            "licence": "CC-BY-SA-4.0", "here": (EMBER / "model_index.json").is_file(),
+            "licence": "CC-BY-SA-4.0", "here": (EMBER / "model_index.json").is_file(), "native": 384, "steps": 1,
+            "card_gb": 0, "sell": "yes",
         }
     ]  # fmt: skip
     rows += [
         {
             "name": entry.name, "kind": entry.kind, "family": entry.family, "hub": entry.hub, "about": entry.about,
             "licence": entry.licence, "here": _is_here(entry),
+            **(
+                {"native": entry.native, "steps": entry.defaults.get("steps", 12), "card_gb": entry.card, "sell": entry.sell}
+                if entry.kind == "model" else {}
+            ),
         }
         for entry in ENTRIES
     ]  # fmt: skip
@@ -71,16 +77,16 @@ def _is_here(entry: CatalogueEntry) -> bool:
 def _check_folder(folder: Path, name: str) -> dict[str, Any]:
     index = read_json(folder / "model_index.json", name)
     family = folder_family(folder, index, name)
-    weighty = [part for part in family.parts if part.startswith(("unet", "vae", "text_encoder"))]
+    weighty = weighty_parts(family)
     for part in weighty:
         require_safetensors(folder / part, name)
     files = [file for part in weighty for file in sorted((folder / part).glob("*.safetensors"))]
     formats = _formats(files, name)
     scheduler, defaults, taken = folder_sampling(folder, name, family)
-    sampling = read_sampling(scheduler, defaults, name=name, recognized_as=taken)
-    unet, vae = read_json(folder / "unet" / "config.json", name), read_json(folder / "vae" / "config.json", name)
+    sampling = read_sampling(scheduler, defaults, name=name, recognized_as=taken, times=family.times)
+    native = _native(folder, family, name)
     facts: dict[str, Any] = {"kind": "folder", "family": family.name, "path": str(folder)}
-    facts |= _facts(sampling, _native(unet, vae), formats, sum(file.stat().st_size for file in files))
+    facts |= _facts(sampling, native, formats, sum(file.stat().st_size for file in files))
     pickled = [str(file.relative_to(folder)) for file in sorted(folder.rglob("*")) if file.suffix in PICKLED]
     if pickled:
         facts["notes"].append(f"not read, because pickles can run code: {', '.join(pickled[:4])}")
@@ -92,9 +98,11 @@ def _check_file(path: Path, name: str) -> dict[str, Any]:
     folder = CONFIGS / header.config
     scheduler = header.scheduler(read_json(folder / "scheduler" / "scheduler_config.json", name))
     sampling = read_sampling(scheduler, header.defaults, name=path.name, recognized_as=header.recognized_as)
-    unet, vae = read_json(folder / "unet" / "config.json", name), read_json(folder / "vae" / "config.json", name)
+    native = _native(folder, header.family, name)
     facts: dict[str, Any] = {"kind": "single file", "family": header.family.name, "path": str(path)}
-    facts |= _facts(sampling, _native(unet, vae), _formats([path], name), path.stat().st_size)
+    width, height = header.defaults.get("native", (0, 0))
+    native = f"{width}x{height}" if width else native
+    facts |= _facts(sampling, native, _formats([path], name), path.stat().st_size)
     if header.guessed:
         facts["notes"].append("the file does not say what it predicts; if pictures are grey, pass --prediction epsilon")
     return facts
@@ -153,11 +161,10 @@ def _formats(files: Sequence[Path], name: str) -> list[str]:
     return sorted(found)
 
 
-def _native(unet: dict[str, Any], vae: dict[str, Any]) -> str:
-    factor = 2 ** (len(vae.get("block_out_channels", vae.get("encoder_block_out_channels", (1,) * 4))) - 1)
-    size = unet.get("sample_size", 64)
-    height, width = (size, size) if isinstance(size, int) else size
-    return f"{width * factor}x{height * factor}"
+def _native(folder: Path, family: Family, name: str) -> str:
+    network, vae = (read_json(folder / part / "config.json", name) for part in (family.network, "vae"))
+    width, height = family.native(network, family.factor(vae))
+    return f"{width}x{height}"
 
 
 def _facts(sampling: Sampling, native: str, formats: list[str], size: int) -> dict[str, Any]:

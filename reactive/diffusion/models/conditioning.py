@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from copy import copy
+from dataclasses import replace
 
 import numpy as np
 import torch
 
 from reactive.diffusion.backend.out_of_memory import reported_in_one_line
 from reactive.diffusion.models.families import Conditioning, blend, choose, join, turn
+from reactive.diffusion.models.large_texts import LargeTexts, keep, kept
 from reactive.diffusion.models.model import Model
-from reactive.diffusion.models.text_encoders import on_device
-
-_CHUNK = 32
+from reactive.diffusion.models.text_encoders import embedding_device, on_device
 
 
 class PromptBank:
@@ -107,13 +107,34 @@ def _embed(model: Model, prompts: list[str]) -> Conditioning:
 
     Each text runs in a batch of one shape, so that its embedding does not depend on which others there are.
     """
+    if model.texts is not None:
+        return _embed_large(model, model.texts, prompts)
     parts = []
     with reported_in_one_line("embed its prompts", model.name), on_device(model):
-        for first in range(0, len(prompts), _CHUNK):
-            chunk = prompts[first : first + _CHUNK]
-            padded = chunk + [chunk[-1]] * (_CHUNK - len(chunk))
+        size = model.family.text_batch
+        for first in range(0, len(prompts), size):
+            chunk = prompts[first : first + size]
+            padded = chunk + [chunk[-1]] * (size - len(chunk))
             parts.append(model.family.embed(model, padded)[: len(chunk)])
         return join(*parts).to(model.dtype, model.device)
+
+
+def _embed_large(model: Model, texts: LargeTexts, prompts: list[str]) -> Conditioning:
+    """Return the conditioning of each text: as kept on this machine, or by encoders that are loaded for it and let go again."""
+    device = embedding_device(model)
+    number_format = model.dtype if device.type == model.device.type else torch.float32
+    known = dict(zip(prompts, kept(texts, number_format, prompts), strict=True))
+    missing = [prompt for prompt, found in known.items() if found is None]
+    if missing:
+        with reported_in_one_line("embed its prompts", model.name), texts.opened(device, number_format) as parts:
+            reader = replace(model, **parts)
+            for prompt in missing:
+                known[prompt] = embedded = model.family.embed(reader, [prompt])
+                keep(texts, number_format, prompt, embedded)
+            del reader
+    # in the order of the prompts; all of them are known by now
+    found = [part.to(model.dtype, model.device) for prompt in prompts if (part := known[prompt]) is not None]
+    return join(*found)
 
 
 def _negative(model: Model, texts: list[str]) -> Conditioning:
@@ -123,4 +144,4 @@ def _negative(model: Model, texts: list[str]) -> Conditioning:
     # such models were trained with nothing at all in place of a missing text
     said = torch.tensor([bool(text) for text in texts]).to(model.device)
     pooled = None if embedded.pooled is None else torch.zeros_like(embedded.pooled)
-    return choose(said, embedded, Conditioning(torch.zeros_like(embedded.tokens), pooled))
+    return choose(said, embedded, Conditioning(torch.zeros_like(embedded.tokens), pooled, embedded.mask))

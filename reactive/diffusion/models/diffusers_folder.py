@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +14,9 @@ import torch
 
 from reactive.diffusion.models.autoencoders import load_autoencoder
 from reactive.diffusion.models.catalogue import find_entry, read_defaults, read_json
-from reactive.diffusion.models.families import FAMILIES, SDXL, Family, family_of
+from reactive.diffusion.models.families import FAMILIES, Family, family_of
 from reactive.diffusion.models.few_step import few_step_of
+from reactive.diffusion.models.large_texts import LargeTexts
 from reactive.diffusion.models.locate import hash_files
 from reactive.diffusion.models.marks import without_marks
 from reactive.diffusion.models.pickles import require_safetensors, safe_options, unloadable
@@ -50,36 +55,62 @@ def folder_family(folder: Path, index: dict[str, Any], name: str) -> Family:
     return family
 
 
-def load_folder(folder: Path, name: str, dtype: torch.dtype) -> ModelParts:
-    from diffusers import UNet2DConditionModel
-    from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+def weighty_parts(family: Family) -> list[str]:
+    """Return the folders of a family that hold weights."""
+    return [part for part in family.parts if part == family.network or part.startswith(("vae", "text_encoder"))]
 
-    index = read_json(folder / "model_index.json", name)
-    family = folder_family(folder, index, name)
-    for part in family.parts:
-        if part.startswith(("unet", "vae", "text_encoder")):
-            require_safetensors(folder / part, name)
-    classes = {"text_encoder": CLIPTextModel, "text_encoder_2": CLIPTextModelWithProjection}
+
+def _load_parts(folder: Path, name: str, family: Family, parts: Sequence[str], dtype: torch.dtype) -> dict[str, Any]:
+    """Load some of a folder's parts; the network goes by that name."""
     modules: dict[str, Any] = {}
     try:
-        with without_marks(folder / "unet") as plain:
-            modules["unet"] = UNet2DConditionModel.from_pretrained(plain, torch_dtype=dtype, **safe_options(plain))
-        for part in family.parts:
-            with without_marks(folder / part) as plain:
-                if part in classes:
-                    modules[part] = classes[part].from_pretrained(plain, dtype=dtype, **safe_options(plain))
-                elif part.startswith("tokenizer"):
-                    modules[part] = CLIPTokenizer.from_pretrained(plain, local_files_only=True)
+        for part in parts:
+            if kind := family.parts[part]:
+                with without_marks(folder / part) as plain:
+                    modules["network" if part == family.network else part] = _load_part(part, kind, plain, dtype)
     except (OSError, ValueError, RuntimeError, KeyError, TypeError) as problem:
         raise unloadable(problem, name) from None
-    modules["vae"] = load_autoencoder(folder / "vae", name, dtype, modules["unet"].config.in_channels)
+    return modules
+
+
+def _load_part(part: str, kind: str, folder: Path, dtype: torch.dtype) -> Any:
+    """Load one part by its class; nothing is downloaded and no code of the folder's is run."""
+    library, _, name = kind.partition(".")
+    made: Any = getattr(importlib.import_module(library), name)
+    if getattr(made, "_keep_in_fp32_modules", None) and library == "diffusers" and not find_spec("accelerate"):
+        raise ModelError(
+            "its network is loaded by the package accelerate, which is not here", where=name,
+            remedy="pip install 'reactive-clip[large]'",
+        )  # fmt: skip
+    if part.startswith("tokenizer"):
+        return made.from_pretrained(folder, local_files_only=True)
+    number_format = {"dtype" if library == "transformers" else "torch_dtype": dtype}
+    return made.from_pretrained(folder, **number_format, **safe_options(folder))
+
+
+def load_folder(folder: Path, name: str, dtype: torch.dtype) -> ModelParts:
+    index = read_json(folder / "model_index.json", name)
+    family = folder_family(folder, index, name)
+    for part in weighty_parts(family):
+        require_safetensors(folder / part, name)
+    later = [part for part in family.parts if family.large_texts and part.startswith(("text_encoder", "tokenizer"))]
+    modules = _load_parts(folder, name, family, [part for part in family.parts if part not in later], dtype)
+    if later:
+        encoders = [folder / part for part in later if part.startswith("text_encoder")]
+        modules["texts"] = LargeTexts(
+            load=partial(_load_parts, folder, name, family, later),
+            sha256=hash_files(folder, later),
+            configs=tuple(read_json(encoder / "config.json", name) for encoder in encoders),
+            weights=sum(file.stat().st_size for encoder in encoders for file in encoder.glob("*.safetensors")),
+        )
+    modules["vae"] = load_autoencoder(folder / "vae", name, dtype, family.vae_channels(modules["network"].config))
     scheduler, defaults, taken = folder_sampling(folder, name, family)
     return ModelParts(
         family=family,
         modules=modules,
         scheduler=scheduler,
         defaults=defaults,
-        zero_negative=bool(index.get("force_zeros_for_empty_prompt", family is SDXL)),
+        zero_negative=bool(index.get("force_zeros_for_empty_prompt", family.zero_negative)),
         sha256=hash_files(folder, family.parts),
         recognized_as=taken,
     )
@@ -93,9 +124,14 @@ def folder_sampling(folder: Path, name: str, family: Family) -> tuple[dict[str, 
     scheduler = read_json(folder / "scheduler" / "scheduler_config.json", name)
     own = read_defaults(folder / "reactive.json", name)
     entry = find_entry(name)
-    if entry is not None or own.keys() & {"steps", "sampler", "timesteps"}:
+    index, network = (read_json(folder / file, name) for file in ("model_index.json", f"{family.network}/config.json"))
+    own = {**family.defaults(index, network, Path(name).name), **own}
+    scheduler = {**scheduler, **own.pop("scheduler", {})}
+    if entry is not None or own.keys() & {"steps", "sampler", "timesteps"} or family.few_step is None:
         return scheduler, {**(entry.defaults if entry else {}), **own}, ""
-    few = few_step_of([("by its name", Path(name).name)], "sdxl" if family is SDXL else "")
+    few = few_step_of([("by its name", Path(name).name)], family.few_step)
     if few is None:
         return scheduler, own, ""
-    return {**scheduler, **few.scheduler}, {**few.defaults, **own}, f"{few.name} ({few.by})"
+    # a folder's own configuration knows its size
+    few_defaults = {key: value for key, value in few.defaults.items() if key != "native"}
+    return {**scheduler, **few.scheduler}, {**few_defaults, **own}, f"{few.name} ({few.by})"

@@ -58,35 +58,35 @@ def names_in(metadata: Mapping[str, str], file: str) -> list[tuple[str, str]]:
     return [*told, ("by its name", file)]
 
 
-def few_step_of(names: Sequence[tuple[str, str]], family: str, *, lora: bool = False) -> FewStep | None:
+def few_step_of(names: Sequence[tuple[str, str]], kind: str, *, lora: bool = False) -> FewStep | None:
     """Return the distillation that the first telling name speaks of, None if none does.
 
     Parameters
     ----------
     names
         As `names_in` returns them.
-    family
+    kind
         ``sd1``, ``sd2`` or ``sdxl``; empty where it is not known.
     lora
         Whether it is a LoRA, whose name may just as well speak of a subject such as lightning.
     """
     for by, name in names:
         counted = [int(number) for _, text in names for number in _STEPS.findall(text)]
-        found = _named(name, family, counted[0] if counted else 0, lora)
+        found = _named(name, kind, counted[0] if counted else 0, lora)
         if found is not None:
             return FewStep(found.name, found.scheduler, found.defaults, by)
     return None
 
 
-def predicted_by_name(name: str, family: str) -> str | None:
+def predicted_by_name(name: str, kind: str) -> str | None:
     """Return what a name says that a network predicts: ``v_prediction``, ``epsilon``, or None where it says nothing."""
     words = _words(name)
     if "vpred" in words or _follow(words, "v", {"pred", "prediction", "parameterization"}):
         return "v_prediction"
     # of Stable Diffusion 2 the models of 512 pixels predict the noise, those of 768 the velocity
-    if family == "sd2" and "512" in words:
+    if kind == "sd2" and "512" in words:
         return "epsilon"
-    if family == "sd2" and "768" in words:
+    if kind == "sd2" and "768" in words:
         return "v_prediction"
     return None
 
@@ -99,9 +99,9 @@ def _follow(words: list[str], first: str, second: set[str]) -> bool:
     return any(one == first and other in second for one, other in zip(words, words[1:], strict=False))
 
 
-def _named(name: str, family: str, steps: int, lora: bool) -> FewStep | None:
+def _named(name: str, kind: str, steps: int, lora: bool) -> FewStep | None:
     words = _words(name)
-    xl = family == "sdxl" or any(word.endswith("xl") for word in words)
+    xl = kind == "sdxl" or any(word.endswith("xl") for word in words)
     prefix = "SDXL" if xl else "SD"
     if _follow(words, "dmd", {"2"}):
         return _dmd2(steps)
@@ -123,7 +123,10 @@ def _named(name: str, family: str, steps: int, lora: bool) -> FewStep | None:
     if any(word.endswith("turbo") for word in words) and not lora:
         original = all(word in _PLAIN or word.isdigit() for word in words)
         what = f"{prefix}-Turbo" if original else f"a model merged with {prefix}-Turbo"
-        defaults = {"steps": steps or (1 if original else 4), "guidance": 1.0, "trained": FOUR_TIMES}
+        defaults: dict[str, Any] = {"steps": steps or (1 if original else 4), "guidance": 1.0, "trained": FOUR_TIMES}
+        if original:
+            # both were distilled at this size, whatever the models they come from (their cards)
+            defaults["native"] = (512, 512)
         return FewStep(what, _euler("epsilon"), defaults)
     return None
 

@@ -1,4 +1,4 @@
-"""Load a model: any checkpoint of the Stable Diffusion family comes into one shape.
+"""Load a model: any checkpoint of a family known here comes into one shape.
 
 A model is a diffusers folder, a hub id that was fetched before, or a single ``.safetensors`` file. Only safetensors are
 read, nothing is downloaded, and no code from a model is run.
@@ -35,7 +35,6 @@ from reactive.diffusion.models.autoencoders import find_autoencoder, hash_autoen
 from reactive.diffusion.models.catalogue import EMBER as EMBER
 from reactive.diffusion.models.catalogue import read_json
 from reactive.diffusion.models.diffusers_folder import folder_family, load_folder
-from reactive.diffusion.models.families import SDXL, guidance_embedding
 from reactive.diffusion.models.locate import find_model as find_model
 from reactive.diffusion.models.locate import hash_files
 from reactive.diffusion.models.locate import hash_folder as hash_folder
@@ -78,7 +77,8 @@ def load_model(
         Another autoencoder: ``tiny`` for the family's small one, a short name, the id of one on the hub that was fetched, a
         folder or a ``.safetensors`` file. Default: the model's own.
     dtype
-        ``auto`` (float16 on cards; bfloat16 on CPUs that multiply it, else float32), ``float32``, ``float16`` or ``bfloat16``.
+        ``auto`` (float16 on cards, bfloat16 for families that overflow in it; bfloat16 on CPUs that multiply it, else
+        float32), ``float32``, ``float16`` or ``bfloat16``.
     config
         A diffusers folder that describes a single file. Default: what ships for its family.
     compiled
@@ -102,7 +102,10 @@ def load_model(
     found = find_model(name)
     device = choose_device(device)
     where = torch.device(device)
-    number_format, notes = usable_dtype(where, choose_dtype(device, dtype), dtype, name)
+    chosen_format = choose_dtype(device, dtype)
+    if dtype == "auto" and chosen_format == torch.float16 and _overflows_in_half(found, name):
+        chosen_format = torch.bfloat16
+    number_format, notes = usable_dtype(where, chosen_format, dtype, name)
     adapters = [find_lora(*parse_lora(text)) for text in loras]
     prepare_backend(device)
     _quiet()
@@ -116,22 +119,29 @@ def load_model(
         sha256 = _with_lora(sha256, adapter)
     if vae is not None:
         folder = find_autoencoder(vae, parts.family)
-        described = config or CONFIGS / ("sdxl" if parts.family is SDXL else "sd1")
-        modules["vae"] = load_autoencoder(folder, vae, number_format, modules["unet"].config.in_channels, described)
+        described = config or (CONFIGS / parts.family.single_files[0] if parts.family.single_files else None)
+        channels = parts.family.vae_channels(modules["network"].config)
+        modules["vae"] = load_autoencoder(folder, vae, number_format, channels, described)
         sha256 = _with_autoencoder(sha256, folder)
     short = found.name if found.is_file() else name
     sampling = read_sampling(
-        parts.scheduler, defaults, name=short, steps=steps, overrides=overrides, recognized_as=parts.recognized_as
+        parts.scheduler,
+        defaults,
+        name=short,
+        steps=steps,
+        overrides=overrides,
+        recognized_as=parts.recognized_as,
+        times=parts.family.times,
     )
     sampling = replace(sampling, notes=(*(note for adapter in adapters for note in adapter.notes), *sampling.notes))
     chosen = sampling.guidance if guidance is None else guidance
-    vae_format = autoencoder_dtype(modules["vae"], parts.family.name, number_format)
+    vae_format = autoencoder_dtype(parts.family.exact_autoencoder(modules["vae"].config), number_format)
     for part, module in modules.items():
-        if not part.startswith("tokenizer"):
+        if isinstance(module, torch.nn.Module):
             exact = vae_format if part == "vae" else number_format
             # text encoders wait on the host until there are prompts to embed
             at = torch.device("cpu") if part.startswith("text") and where.type in OWN_MEMORY else where
-            modules[part] = place_part(module, at, exact, images=part in ("unet", "vae"))
+            modules[part] = place_part(module, at, exact, images=part in ("network", "vae"))
     for half, fold in ((modules["vae"].decoder, fold_decoder), (modules["vae"].encoder, fold_encoder)):
         if isinstance(getattr(half, "layers", None), torch.nn.Sequential):
             half.layers = fold(half.layers)
@@ -139,27 +149,23 @@ def load_model(
                 half.layers = fuse_relu(half.layers)
     if compiled:
         compile_networks(modules, where.type)
-    unet = modules["unet"]
-    factor = 2 ** (len(modules["vae"].config.block_out_channels) - 1)
-    size = unet.config.sample_size
-    height, width = (size, size) if isinstance(size, int) else size
-    told = unet.config.time_cond_proj_dim
+    factor = parts.family.factor(modules["vae"].config)
     return Model(
         name=name,
         sha256=sha256,
         family=parts.family,
         sampling=sampling,
         guidance=chosen,
-        native_size=(width * factor, height * factor),
+        native_size=parts.defaults.get("native", parts.family.native(modules["network"].config, factor)),
         vae_scale_factor=factor,
         device=where,
         dtype=number_format,
         vae_dtype=vae_format,
         zero_negative=parts.zero_negative,
-        guidance_embedding=guidance_embedding(chosen, told).to(where, number_format) if told else None,
         walk_pace=defaults.get("walk", {}),
-        graphs=graphs_for(where.type),
+        graphs=graphs_for(where.type) if parts.family.graphs else None,
         compiled=compiled,
+        scheduler=parts.scheduler,
         memory=memory_class(device_memory(where.type)),
         notes=notes,
         **modules,
@@ -184,6 +190,13 @@ def hash_weights(name: str, loras: Sequence[str] = (), vae: str | None = None) -
     for text in loras:
         sha256 = _with_lora(sha256, find_lora(*parse_lora(text)))
     return sha256 if vae is None else _with_autoencoder(sha256, find_autoencoder(vae, family))
+
+
+def _overflows_in_half(found: Path, name: str) -> bool:
+    """Return whether a model is of a family that cards compute in bfloat16."""
+    if found.is_file():
+        return False
+    return folder_family(found, read_json(found / "model_index.json", name), name).bfloat16
 
 
 def _with_lora(sha256: str, adapter: Lora) -> str:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 from reactive.diffusion.models.catalogue import EMBER, find_entry
-from reactive.diffusion.models.families import SD
+from reactive.diffusion.models.families.sd import SD
 from reactive.diffusion.models.pickles import refuse_pickle
 from reactive.diffusion.models.presence import missing_files
 from reactive.errors import ModelError
@@ -82,12 +82,12 @@ def cached(hub: str, name: str, where: str, file: str = "") -> Path:
     return folder
 
 
-def hash_folder(folder: Path, parts: Sequence[str] = SD.parts) -> str:
+def hash_folder(folder: Path, parts: Iterable[str] = SD.parts) -> str:
     """Return one sha256 over the names and bytes of a model's weights, vocabulary and configuration."""
     return hash_files(folder, parts)
 
 
-def hash_files(folder: Path, parts: Sequence[str]) -> str:
+def hash_files(folder: Path, parts: Iterable[str]) -> str:
     """Return one sha256 over the names and bytes of some folders' files, as `hash_folder` does."""
     digest = hashlib.sha256()
     for part in parts:

@@ -135,7 +135,7 @@ def fuse(lora: Lora, modules: dict[str, Any]) -> int:
         layers = named
     pending: list[tuple[torch.nn.Parameter, torch.Tensor]] = []
     names = {part: _flat_names(module) for part, module in modules.items() if part in PARTS}
-    blocks = int(modules["unet"].config.layers_per_block)
+    blocks = int(modules["network"].config.get("layers_per_block", 1))
     for (part, layer), matrices in layers.items():
         known_layers = names.get(part, {})
         target = known_layers.get(_flat(layer)) or known_layers.get(_diffusers_name(_flat(layer), blocks))

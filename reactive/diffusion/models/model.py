@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 
 from reactive.diffusion.backend.graphs import Compute, Graphs, NamedTensors
 from reactive.diffusion.models.families import Conditioning, Family, join
+from reactive.diffusion.models.large_texts import LargeTexts
 from reactive.diffusion.sampling.sampling import Sampling
 from reactive.diffusion.sampling.schedule import NoiseSchedule
 
@@ -23,8 +25,8 @@ class Model:
         What the user called it, and a hash over its weights and configuration, LoRAs and exchanged parts included.
     family
         How it is spoken to.
-    unet, vae, text_encoder, tokenizer, text_encoder_2, tokenizer_2
-        The parts; the last two are None where the family has none.
+    network, vae, text_encoder, tokenizer, text_encoder_2, tokenizer_2, text_encoder_3, tokenizer_3
+        The parts; None where the family has none.
     sampling
         How its pictures are sampled.
     guidance
@@ -37,8 +39,6 @@ class Model:
         Whether an empty negative prompt is zeros rather than an embedded empty text.
     dtype, vae_dtype
         Number formats of the network and of the autoencoder.
-    guidance_embedding
-        What a guidance-distilled network is told of its guidance [1, width]; None for others.
     walk_pace
         The pace of its walk where its folder says it: one number, or one for each "384x224/1" (size and steps).
     graphs
@@ -47,6 +47,10 @@ class Model:
         Whether its networks are compiled by torch.compile.
     memory
         Class of its card's memory in GB, see `shapes`; 0 on the CPU.
+    texts
+        Text encoders the size of language models, which are loaded when prompts are embedded; None where they are among the parts.
+    scheduler
+        The configuration of its scheduler.
     notes
         What a user should know of how it was loaded, each a sentence.
     """
@@ -54,10 +58,8 @@ class Model:
     name: str
     sha256: str
     family: Family
-    unet: Any
+    network: Any
     vae: Any
-    text_encoder: Any
-    tokenizer: Any
     sampling: Sampling
     guidance: float
     native_size: tuple[int, int]
@@ -65,14 +67,19 @@ class Model:
     device: torch.device
     dtype: torch.dtype
     vae_dtype: torch.dtype
+    text_encoder: Any = None
+    tokenizer: Any = None
     text_encoder_2: Any = None
     tokenizer_2: Any = None
+    text_encoder_3: Any = None
+    tokenizer_3: Any = None
     zero_negative: bool = False
-    guidance_embedding: torch.Tensor | None = None
     walk_pace: float | dict[str, float] = field(default_factory=dict)
     graphs: Graphs | None = None
     compiled: bool = False
     memory: int = 0
+    texts: LargeTexts | None = None
+    scheduler: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     @property
@@ -98,7 +105,31 @@ class Model:
     @property
     def channels(self) -> int:
         """Number of latent channels."""
-        return int(self.unet.config.in_channels)
+        return self.family.channels(self.network.config)
+
+    @property
+    def step(self) -> int:
+        """Pixels in which sizes go, on a side."""
+        return self.vae_scale_factor * self.family.step
+
+    @property
+    def tells_guidance(self) -> bool:
+        """Whether the network is told its guidance, so that it is evaluated once."""
+        return self.family.tells_guidance(self.network.config)
+
+    @property
+    def text_encoders(self) -> tuple[Any, ...]:
+        """The text encoders that it has."""
+        encoders = (self.text_encoder, self.text_encoder_2, self.text_encoder_3)
+        return tuple(encoder for encoder in encoders if encoder is not None)
+
+    def at_size(self, width: int, height: int) -> Model:
+        """Return the model with its times shifted as they should be for a size in pixels."""
+        if self.family.shift is None:
+            return self
+        patches = (width // self.step) * (height // self.step)
+        shift = self.family.shift(self.scheduler, patches, self.steps)
+        return replace(self, sampling=replace(self.sampling, schedule=replace(self.schedule, shift=shift)))
 
     def predict_x0(self, z: torch.Tensor, tau: torch.Tensor, conditioning: Conditioning | torch.Tensor) -> torch.Tensor:
         """Return the clean latents that the network believes in, float32.
@@ -118,15 +149,9 @@ class Model:
         if isinstance(conditioning, torch.Tensor):
             conditioning = Conditioning(conditioning)
         time = self.schedule.network_time(tau).to(self.device)
-        more = self.family.added(self, z, conditioning)
         z = z.float()
-        if self.guidance_embedding is not None:
-            more["timestep_cond"] = self.guidance_embedding.expand(len(z), -1)
-        output = self._run(
-            "unet",
-            self._unet,
-            {"sample": z.to(self.dtype), "timestep": time, "encoder_hidden_states": conditioning.tokens, **more},
-        ).float()
+        asked = self.family.ask(self, z.to(self.dtype), time, conditioning)
+        output = self._run("network", self._network, asked).float()
         alpha, sigma = (v.to(z.device).view(-1, 1, 1, 1) for v in self.schedule.alpha_sigma(tau))
         if self.prediction == "v_prediction":
             return alpha * z - sigma * output
@@ -148,7 +173,7 @@ class Model:
         negative
             Of as many; not used at guidance 1, nor where the network is told its guidance.
         """
-        if self.guidance <= 1.0 or self.guidance_embedding is not None:
+        if self.guidance <= 1.0 or self.tells_guidance:
             return self.predict_x0(z, tau, conditioning)
         both = self.predict_x0(torch.cat([z, z]), torch.cat([tau, tau]), join(conditioning, negative))
         led, free = both.chunk(2)
@@ -157,28 +182,36 @@ class Model:
     def encode(self, pictures: torch.Tensor) -> torch.Tensor:
         """Return the latents, float32, of pictures [n, 3, height, width] in [-1, 1]."""
         latents = self._run("encoder", self._encoder, {"pictures": pictures.to(self.vae_dtype)}).float()
-        shift = getattr(self.vae.config, "shift_factor", None) or 0.0
-        scaled: torch.Tensor = (latents - shift) * self.vae.config.scaling_factor
-        return scaled
+        return self.family.latents(self.vae, latents)
 
     def decode(self, latents: torch.Tensor) -> torch.Tensor:
         """Return pictures [n, 3, height, width] in about [-1, 1], of the autoencoder's number format, for latents float32."""
-        shift = getattr(self.vae.config, "shift_factor", None) or 0.0
-        plain = (latents / self.vae.config.scaling_factor + shift).to(self.vae_dtype)
+        plain = self.family.plain(self.vae, latents).to(self.vae_dtype)
         return self._run("decoder", self._decoder, {"latents": plain})
 
     def _run(self, name: str, network: Compute, inputs: NamedTensors) -> torch.Tensor:
         return network(inputs) if self.graphs is None else self.graphs.run(name, network, inputs)
 
-    def _unet(self, inputs: NamedTensors) -> torch.Tensor:
-        output: torch.Tensor = self.unet(**inputs, return_dict=False)[0]
-        return output
+    def _network(self, inputs: NamedTensors) -> torch.Tensor:
+        return self.family.answer(self.network, inputs)
 
     def _encoder(self, inputs: NamedTensors) -> torch.Tensor:
-        encoded = self.vae.encode(inputs["pictures"])
-        latents: torch.Tensor = encoded.latents if hasattr(encoded, "latents") else encoded.latent_dist.mode()
-        return latents
+        pictures = inputs["pictures"]
+        encoded = self.vae.encode(pictures.unsqueeze(2) if self.family.film_autoencoder else pictures)
+        latents: torch.Tensor = (
+            encoded.latent_dist.mode()
+            if hasattr(encoded, "latent_dist")
+            # of autoencoders without a spread
+            else encoded.latents
+            if hasattr(encoded, "latents")
+            else encoded.latent
+        )
+        return latents.squeeze(2) if self.family.film_autoencoder else latents
 
     def _decoder(self, inputs: NamedTensors) -> torch.Tensor:
-        decoded: torch.Tensor = self.vae.decode(inputs["latents"], return_dict=False)[0]
-        return decoded
+        latents = inputs["latents"]
+        if self.family.film_autoencoder:
+            # pictures are films of one
+            latents = latents.unsqueeze(2)
+        decoded: torch.Tensor = self.vae.decode(latents, return_dict=False)[0]
+        return decoded.squeeze(2) if self.family.film_autoencoder else decoded

@@ -16,14 +16,16 @@ from reactive.jsonfile import parse_json
 
 _NUMBERED = re.compile(r"(?P<part>unet|text_encoder):(?P<number>\d{1,5}):(?P<kind>up|down)")
 # what was changed where a file does not say
-_USUAL = {"unet": ("CrossAttention", "Attention", "GEGLU"), "text_encoder": ("CLIPAttention",)}
+_USUAL = {"network": ("CrossAttention", "Attention", "GEGLU"), "text_encoder": ("CLIPAttention",)}
 _THEN = ("attn1", "ff", "attn2")
 
 
 def numbered_name(key: str) -> tuple[str, str, str] | None:
     """Return part, layer (``#0``) and kind of a numbered matrix; None if the name is another."""
     found = _NUMBERED.fullmatch(key)
-    return (found["part"], f"#{int(found['number'])}", found["kind"]) if found else None
+    if found is None:
+        return None
+    return ("network" if found["part"] == "unet" else found["part"]), f"#{int(found['number'])}", found["kind"]
 
 
 def named_layers(
@@ -48,7 +50,7 @@ def named_layers(
 def _targets(part: str, metadata: Mapping[str, str]) -> tuple[str, ...]:
     """Return the classes that were changed, by the names that they had."""
     try:
-        told = parse_json(metadata.get(part, ""))
+        told = parse_json(metadata.get("unet" if part == "network" else part, ""))
     except ValueError:
         return _USUAL[part]
     return tuple(map(str, told)) if isinstance(told, list) and told else _USUAL[part]

@@ -8,13 +8,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-# parts with weights; their weights' plain name, and that of half precision
-_WEIGHTS = {
-    "unet": "diffusion_pytorch_model", "vae": "diffusion_pytorch_model", "text_encoder": "model", "text_encoder_2": "model",
-}  # fmt: skip
+# parts with weights, and those without
+_WEIGHTS = ("unet", "transformer", "vae", "text_encoder", "text_encoder_2", "text_encoder_3")
+_OTHERS = ("tokenizer", "tokenizer_2", "tokenizer_3", "scheduler")
 _HALF = ".fp16"
 _UNWANTED = ("non_ema", "openvino", "flax", "onnx")
-_SMALL = (".json", ".txt")
+_SMALL = (".json", ".txt", ".jinja")
 
 
 def wanted_files(listing: Iterable[str], *, full: bool = False) -> list[str]:
@@ -32,7 +31,7 @@ def wanted_files(listing: Iterable[str], *, full: bool = False) -> list[str]:
     """
     names = [name for name in listing if not any(word in name.lower() for word in _UNWANTED)]
     pipeline = "model_index.json" in names
-    parts = (*_WEIGHTS, "tokenizer", "tokenizer_2", "scheduler") if pipeline else (".",)
+    parts = (*_WEIGHTS, *_OTHERS) if pipeline else (".",)
     wanted = [name for name in names if name in ("model_index.json", "reactive.json")]
     for part in parts:
         inside = [name for name in names if _folder(name) == part]
@@ -61,7 +60,7 @@ def missing_files(folder: Path) -> str:
             return "model_index.json is missing"
         return _weights_missing(folder, folder)
     for part, told in index.items():
-        if part not in (*_WEIGHTS, "tokenizer", "tokenizer_2", "scheduler") or _absent(told):
+        if part not in (*_WEIGHTS, *_OTHERS) or _absent(told):
             continue
         if not (folder / part).is_dir():
             return f"the folder {part} is missing"

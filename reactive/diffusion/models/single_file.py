@@ -20,7 +20,9 @@ import torch
 
 from reactive.diffusion.models.catalogue import read_defaults, read_json
 from reactive.diffusion.models.diffusers_folder import ModelParts
-from reactive.diffusion.models.families import SD, SDXL, Family, family_of
+from reactive.diffusion.models.families import Family, family_of
+from reactive.diffusion.models.families.sd import SD
+from reactive.diffusion.models.families.sdxl import SDXL
 from reactive.diffusion.models.few_step import FewStep, few_step_of, names_in, predicted_by_name
 from reactive.diffusion.models.pickles import unloadable
 from reactive.errors import ModelError
@@ -38,6 +40,7 @@ _OLD = re.compile(
     r"^(cond_stage_model\.transformer|conditioner\.embedders\.0\.transformer)\.(?=embeddings\.|encoder\.|final_layer)"
 )
 _INPUT = "model.diffusion_model.input_blocks.0.0.weight"
+_RESOLUTION = re.compile(r"(\d{2,4})x(\d{2,4})")
 _NAMES = {"sd1": "Stable Diffusion 1", "sd2": "Stable Diffusion 2", "sdxl": "Stable Diffusion XL"}
 _PAD = {"sd1": ("<|endoftext|>",), "sd2": ("!",), "sdxl": ("<|endoftext|>", "!")}
 
@@ -111,6 +114,12 @@ def read_header(path: Path, name: str) -> Header:
         defaults["prediction"] = "epsilon"
     elif few is None and by_name is not None:
         defaults["prediction"] = by_name
+    size = _RESOLUTION.fullmatch(str(metadata.get("modelspec.resolution", "")))
+    if size:
+        defaults["native"] = (int(size[1]), int(size[2]))
+    elif found[0] == "sd2" and defaults.get("prediction") == "epsilon":
+        # of Stable Diffusion 2 the models that predict the noise are those of 512 pixels
+        defaults["native"] = (512, 512)
     # the user's word counts more than the file's
     defaults |= read_defaults(path.with_suffix(".json"), name)
     guessed = found[0] == "sd2" and few is None and "prediction" not in defaults
@@ -134,7 +143,7 @@ def load_file(path: Path, name: str, dtype: torch.dtype, config: Path | None = N
     ModelError
         If it is none, or does not fit its description.
     """
-    from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
+    import diffusers
 
     header = read_header(path, name)
     folder = config or CONFIGS / header.config
@@ -142,7 +151,7 @@ def load_file(path: Path, name: str, dtype: torch.dtype, config: Path | None = N
     family = family_of(str(index.get("_class_name"))) or header.family
     if family is not header.family:
         raise ModelError(f"is of the family {header.family.name}", where=name, remedy="give a config of that family")
-    pipeline: Any = StableDiffusionXLPipeline if family is SDXL else StableDiffusionPipeline
+    pipeline: Any = getattr(diffusers, str(index["_class_name"]))
     tokenizers = _tokenizers(header.config) if config is None else {}
     try:
         # a local folder as config keeps the loader from looking for one on the network
@@ -152,7 +161,11 @@ def load_file(path: Path, name: str, dtype: torch.dtype, config: Path | None = N
             )
     except (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError) as problem:
         raise unloadable(problem, name) from None
-    parts = {part: getattr(loaded, part) for part in family.parts if part != "scheduler"}
+    parts = {
+        "network" if part == family.network else part: getattr(loaded, part)
+        for part in family.parts
+        if part != "scheduler"
+    }
     for part, module in parts.items():
         missing = (
             [key for key, value in module.named_parameters() if value.is_meta] if hasattr(module, "parameters") else []
@@ -165,7 +178,7 @@ def load_file(path: Path, name: str, dtype: torch.dtype, config: Path | None = N
         modules=parts,
         scheduler=scheduler,
         defaults=header.defaults,
-        zero_negative=bool(index.get("force_zeros_for_empty_prompt", family is SDXL)),
+        zero_negative=bool(index.get("force_zeros_for_empty_prompt", family.zero_negative)),
         sha256=hash_single(path, folder),
         recognized_as=header.recognized_as,
     )

@@ -25,7 +25,7 @@ def on_device(model: Model) -> Iterator[None]:
     if model.device.type not in OWN_MEMORY:
         yield
         return
-    fits = not model.memory or needs_of(model).embedding() <= budget(model.memory)
+    fits = embedding_device(model) == model.device
     # one thread at a time moves them
     with _moving:
         if fits:
@@ -38,9 +38,15 @@ def on_device(model: Model) -> Iterator[None]:
             _move(model, torch.device("cpu"), model.dtype)
 
 
+def embedding_device(model: Model) -> torch.device:
+    """Return where prompts are embedded: on the host where a card has no room for the encoders beside the network."""
+    if model.device.type not in OWN_MEMORY or not model.memory:
+        return model.device
+    return model.device if needs_of(model).embedding() <= budget(model.memory) else torch.device("cpu")
+
+
 def _move(model: Model, device: torch.device, dtype: torch.dtype) -> None:
     # weights that are made in inference mode could not be moved again outside of it
     with torch.inference_mode(False), torch.no_grad():
-        for encoder in (model.text_encoder, model.text_encoder_2):
-            if encoder is not None:
-                encoder.to(device=device, dtype=dtype)
+        for encoder in model.text_encoders:
+            encoder.to(device=device, dtype=dtype)

@@ -7,7 +7,7 @@ a single file or a LoRA, or the catalogue.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from reactive.diffusion.sampling.samplers import Denoiser, sample_consistency, sample_ddim, sample_dpmpp_2m
-from reactive.diffusion.sampling.schedule import NoiseSchedule, from_alphas_cumprod, from_flow, grid
+from reactive.diffusion.sampling.schedule import NoiseSchedule, from_alphas_cumprod, from_angle, from_flow, grid
 from reactive.errors import ModelError
 
 SAMPLERS = ("ddim", "euler", "lcm", "dpmpp_2m", "flow_euler")
@@ -29,6 +29,7 @@ CLASSES = {
     "DPMSolverMultistepScheduler": ("dpmpp_2m", ""),
     "FlowMatchEulerDiscreteScheduler": ("flow_euler", ""),
     "EulerAncestralDiscreteScheduler": ("euler", "without new noise at each step"),
+    "SCMScheduler": ("lcm", ""),
     "TCDScheduler": ("lcm", "all noise is new at each step"),
     "PNDMScheduler": ("ddim", "without its multistep formula"),
     "LMSDiscreteScheduler": ("euler", "without its multistep formula"),
@@ -41,7 +42,7 @@ CLASSES = {
 }
 # these start from noise of the schedule's own last sigma, not of unit variance
 _OWN_SIGMA = ("Euler", "LMS", "Heun", "KDPM2")
-_NOT_FOLLOWED = ("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas", "use_dynamic_shifting")
+_NOT_FOLLOWED = ("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas")
 DEFAULT_STEPS = {"lcm": 4, "dpmpp_2m": 12, "ddim": 12, "euler": 12, "flow_euler": 12}
 DISTILLED_STEPS = 4
 NO_OVERRIDES: Mapping[str, str] = MappingProxyType({})
@@ -100,6 +101,7 @@ def read_sampling(
     steps: int | None = None,
     overrides: Mapping[str, str] = NO_OVERRIDES,
     recognized_as: str = "",
+    times: Callable[[Mapping[str, Any], int], Sequence[float]] | None = None,
 ) -> Sampling:
     """Return how a model is sampled.
 
@@ -117,6 +119,8 @@ def read_sampling(
         Sampler, spacing and prediction as the user says them, by these names; they count more than anything else.
     recognized_as
         What the model was taken for, where that was guessed; it becomes a note.
+    times
+        Returns the shares of strength 1's time at which N steps are taken, by `config`; None: as the scheduler lays them out.
 
     Raises
     ------
@@ -139,22 +143,26 @@ def read_sampling(
     notes = [f"{kind} is followed by {sampler}, {lost}"] if lost and sampler == nearest else []
     notes += [f"{option} is not followed" for option in _NOT_FOLLOWED if config.get(option)]
     spacing = str(defaults.get("spacing", _spacing(config, kind)))
-    prediction = str(defaults.get("prediction", config.get("prediction_type", "epsilon")))
-    for option, value, known in (
+    told = str(config.get("prediction_type", "epsilon"))
+    # on the circle of a trigonometric flow both are the way along it
+    prediction = str(defaults.get("prediction", "v_prediction" if told == "trigflow" else told))
+    for option, value, allowed in (
         ("sampler", sampler, SAMPLERS), ("prediction", prediction, PREDICTIONS), ("spacing", spacing, SPACINGS),
     ):  # fmt: skip
-        if value not in known:
+        if value not in allowed:
             where = f"--{option} {value}" if option in overrides else name
-            raise ModelError(f'asks for "{value}"', where=where, remedy=f"known are {', '.join(known)}")
+            raise ModelError(f'asks for "{value}"', where=where, remedy=f"known are {', '.join(allowed)}")
     schedule = _noise_levels(config, sampler, name)
     if schedule.flow:
         prediction = str(defaults.get("prediction", "flow"))
     _check_kind(schedule, sampler, prediction, overrides, name)
     distilled = sampler == "lcm" or _few_step(config, kind)
     number = steps or int(defaults.get("steps", DISTILLED_STEPS if distilled else DEFAULT_STEPS[sampler]))
-    times, trained = defaults.get("timesteps"), defaults.get("trained")
-    if times:
-        taus = _fixed_grid(times, schedule.steps, steps, name)
+    known, trained = defaults.get("timesteps"), defaults.get("trained")
+    if known:
+        taus = _fixed_grid(known, schedule.steps, steps, name)
+    elif times is not None and "spacing" not in overrides:
+        taus = torch.tensor([*(share * schedule.steps for share in times(config, number)), 0.0], dtype=torch.float64)
     else:
         origin, offset = (
             int(config.get(key) or unless) for key, unless in (("original_inference_steps", 50), ("steps_offset", 0))
@@ -165,7 +173,7 @@ def read_sampling(
     guidance = float(defaults.get("guidance", 1.0 if distilled else 7.0))
     if recognized_as:
         count = len(taus) - 1
-        laid = "its own times" if times else f"{spacing} times"
+        laid = "its own times" if known else f"{spacing} times"
         notes.insert(
             0,
             f"{name} is taken for {recognized_as}: {sampler}, {laid}, {prediction}, {count} {'step' if count == 1 else 'steps'}, "
@@ -178,12 +186,14 @@ def read_sampling(
         prediction=prediction,
         schedule=schedule,
         grid=taus,
-        fixed=bool(times),
+        fixed=bool(known),
         full=not (own_sigma and spacing != "leading"),
-        scaling=float(config.get("timestep_scaling", 10.0)) if sampler == "lcm" and kind != "TCDScheduler" else 0.0,
+        scaling=float(config.get("timestep_scaling", 10.0))
+        if sampler == "lcm" and kind not in ("TCDScheduler", "SCMScheduler")
+        else 0.0,
         guidance=guidance,
         notes=tuple(notes),
-        spacing="" if times else spacing,
+        spacing="" if known else spacing,
     )
 
 
@@ -297,6 +307,8 @@ def _noise_levels(config: Mapping[str, Any], sampler: str, name: str) -> NoiseSc
 
     if config["_class_name"] == "FlowMatchEulerDiscreteScheduler":
         return from_flow(int(config.get("num_train_timesteps", 1000)), float(config.get("shift", 1.0)))
+    if config["_class_name"] == "SCMScheduler":
+        return from_angle(int(config.get("num_train_timesteps", 1000)))
     # only the betas are wanted, and every class of the family makes them alike
     source: Any = diffusers.LCMScheduler if sampler == "lcm" else diffusers.DDIMScheduler
     try:

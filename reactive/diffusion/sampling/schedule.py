@@ -24,10 +24,13 @@ class NoiseSchedule:
         float64 [T + 1], atan2(sigma, alpha) at tau = 0..T, rising from 0.
     flow
         Whether alpha + sigma = 1 (flow matching) rather than alpha^2 + sigma^2 = 1.
+    shift
+        How much the times of a flow are shifted towards noise; 1 for not at all.
     """
 
     angles: torch.Tensor
     flow: bool = False
+    shift: float = 1.0
 
     @property
     def steps(self) -> int:
@@ -60,13 +63,15 @@ class NoiseSchedule:
     def alpha_sigma(self, tau: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return alpha and sigma, float32 [n], at train times tau [n] in 0..T."""
         exact = tau.double().clamp(0, self.steps)
+        if self.flow:
+            sigma = shifted(exact / self.steps, self.shift)
+            return (1 - sigma).float(), sigma.float()
         low = exact.floor().long().clamp(max=self.steps - 1)
         angle = torch.lerp(self.angles[low], self.angles[low + 1], exact - low)
         alpha, sigma = angle.cos(), angle.sin()
         # the cosine of a right angle is not exactly 0 in floating point
         alpha = torch.where(angle > math.pi / 2 - 1e-9, torch.zeros_like(alpha), alpha)
-        total = alpha + sigma if self.flow else torch.ones_like(alpha)
-        return (alpha / total).float(), (sigma / total).float()
+        return alpha.float(), sigma.float()
 
     def network_time(self, tau: torch.Tensor) -> torch.Tensor:
         """Return what the network is told for train times tau: the level's index, for flow models sigma times T."""
@@ -85,8 +90,18 @@ def from_alphas_cumprod(alphas_cumprod: torch.Tensor) -> NoiseSchedule:
 def from_flow(steps: int, shift: float) -> NoiseSchedule:
     """Return the schedule of a flow-matching model with `steps` levels, its times shifted towards noise."""
     time = torch.arange(steps + 1, dtype=torch.float64) / steps
-    sigma = shift * time / (1 + (shift - 1) * time)
-    return NoiseSchedule(torch.atan2(sigma, 1 - sigma), flow=True)
+    sigma = shifted(time, shift)
+    return NoiseSchedule(torch.atan2(sigma, 1 - sigma), flow=True, shift=shift)
+
+
+def from_angle(steps: int) -> NoiseSchedule:
+    """Return the schedule of a trigonometric flow, whose angle is its time (sCM, Lu and Song 2024, arXiv 2410.11081)."""
+    return NoiseSchedule(torch.arange(steps + 1, dtype=torch.float64) / steps * (math.pi / 2))
+
+
+def shifted(time: torch.Tensor, shift: float) -> torch.Tensor:
+    """Return times in [0, 1] of a flow shifted towards noise (Esser et al. 2024, arXiv 2403.03206, section 5.3.2)."""
+    return shift * time / (1 + (shift - 1) * time)
 
 
 def grid(

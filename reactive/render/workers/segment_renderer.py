@@ -234,7 +234,7 @@ def expected_rate(model: Model, imagined: tuple[int, int]) -> float:
     The cost is that of the network at its native size for the families known (a ninth of weights times latents), the
     speed a modest machine's.
     """
-    weights = sum(parameter.numel() for parameter in model.unet.parameters())
+    weights = sum(parameter.numel() for parameter in model.network.parameters())
     latents = imagined[0] * imagined[1] / model.vae_scale_factor**2
     cost = 2 * weights * latents / 9 * model.steps * (1 if model.guidance == 1.0 else 2)
     return (5e10 if model.device.type == "cpu" else 2e13) / cost

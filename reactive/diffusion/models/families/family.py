@@ -1,0 +1,368 @@
+"""The seam between models and everything else: what a family of models is asked, and what its texts become.
+
+A family is one file beside this one. It says which parts its folders have, how texts become what the network attends to, what
+the network is asked and what its answer means, how pictures become latents, and which steps, guidance and times were published
+for it. Schedules, samplers and the core are the same for all families; nothing outside a family's file asks for its name.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+
+from reactive.diffusion.backend.footprint import Config, Cost, decoder_cost, encoder_cost, network_cost
+
+
+class FamilyModel(Protocol):
+    """What a family reads of a loaded model: its parts, its guidance, and how many pixels a latent has on a side."""
+
+    @property
+    def network(self) -> Any: ...
+
+    @property
+    def vae(self) -> Any: ...
+
+    @property
+    def tokenizer(self) -> Any: ...
+
+    @property
+    def text_encoder(self) -> Any: ...
+
+    @property
+    def tokenizer_2(self) -> Any: ...
+
+    @property
+    def text_encoder_2(self) -> Any: ...
+
+    @property
+    def tokenizer_3(self) -> Any: ...
+
+    @property
+    def text_encoder_3(self) -> Any: ...
+
+    @property
+    def vae_scale_factor(self) -> int: ...
+
+    @property
+    def guidance(self) -> float: ...
+
+    @property
+    def dtype(self) -> torch.dtype: ...
+
+
+@dataclass(frozen=True)
+class Conditioning:
+    """What the network attends to.
+
+    Attributes
+    ----------
+    tokens
+        One vector a token, [n, tokens, width], or several, [n, tokens, layers, width].
+    pooled
+        One vector a text, [n, width]; None in families that have none.
+    mask
+        Which tokens count, bool [n, tokens]; None where all of them do.
+    """
+
+    tokens: torch.Tensor
+    pooled: torch.Tensor | None = None
+    mask: torch.Tensor | None = None
+
+    def __getitem__(self, rows: torch.Tensor | slice) -> Conditioning:
+        """Return some of the texts, in the order asked for."""
+        return Conditioning(*(None if part is None else part[rows] for part in self._parts()))  # type: ignore[arg-type]
+
+    def to(self, dtype: torch.dtype, device: torch.device | None = None) -> Conditioning:
+        """Return it in a number format, on a device if one is named."""
+        pooled = None if self.pooled is None else self.pooled.to(device=device or self.pooled.device, dtype=dtype)
+        mask = None if self.mask is None else self.mask.to(device or self.mask.device)
+        return Conditioning(self.tokens.to(device=device or self.tokens.device, dtype=dtype), pooled, mask)
+
+    def expand(self, count: int) -> Conditioning:
+        """Return one text's conditioning for `count` items."""
+        parts = (None if part is None else part.expand(count, *part.shape[1:]) for part in self._parts())
+        return Conditioning(*parts)  # type: ignore[arg-type]
+
+    def padded(self, length: int) -> Conditioning:
+        """Return it with zeros after its tokens, up to a length; they do not count."""
+        missing = length - self.tokens.shape[1]
+        if missing <= 0:
+            return self
+        mask = (
+            torch.ones(self.tokens.shape[:2], dtype=torch.bool, device=self.tokens.device)
+            if self.mask is None
+            else self.mask
+        )
+        zeros = self.tokens.new_zeros(len(self.tokens), missing, *self.tokens.shape[2:])
+        rest = mask.new_zeros(len(mask), missing)
+        return Conditioning(torch.cat([self.tokens, zeros], 1), self.pooled, torch.cat([mask, rest], 1))
+
+    def _parts(self) -> tuple[torch.Tensor | None, ...]:
+        return self.tokens, self.pooled, self.mask
+
+
+def scaled_latents(vae: Any, latents: torch.Tensor) -> torch.Tensor:
+    """Return an autoencoder's latents shifted and scaled as the network knows them."""
+    shift = getattr(vae.config, "shift_factor", None) or 0.0
+    scaled: torch.Tensor = (latents - shift) * vae.config.scaling_factor
+    return scaled
+
+
+def plain_latents(vae: Any, latents: torch.Tensor) -> torch.Tensor:
+    """Return the network's latents as the autoencoder decodes them."""
+    shift = getattr(vae.config, "shift_factor", None) or 0.0
+    plain: torch.Tensor = latents / vae.config.scaling_factor + shift
+    return plain
+
+
+def pack(latents: torch.Tensor) -> torch.Tensor:
+    """Return latents [n, c, h, w] with each two by two of them as one of four times the channels."""
+    return torch.nn.functional.pixel_unshuffle(latents, 2)
+
+
+def unpack(latents: torch.Tensor) -> torch.Tensor:
+    """Return latents as they were before `pack`."""
+    return torch.nn.functional.pixel_shuffle(latents, 2)
+
+
+def halvings(config: Config) -> int:
+    """Return how many pixels a latent of an autoencoder has on a side, by the levels of its configuration."""
+    widths = config.get("block_out_channels") or config.get("decoder_block_out_channels") or (1,) * 4
+    return int(2 ** (len(widths) - 1))
+
+
+def shift_by_size(config: Mapping[str, Any], patches: int, steps: int) -> float:
+    """Return how times are shifted for a number of patches, as a flow scheduler's configuration says."""
+    del steps
+    if not config.get("use_dynamic_shifting"):
+        return float(config.get("shift", 1.0))
+    few, many = int(config.get("base_image_seq_len", 256)), int(config.get("max_image_seq_len", 4096))
+    low, high = float(config.get("base_shift", 0.5)), float(config.get("max_shift", 1.15))
+    exponent = low + (high - low) * (patches - few) / (many - few)
+    return math.exp(exponent) if config.get("time_shift_type", "exponential") == "exponential" else exponent
+
+
+def pipeline_of(name: str, model: FamilyModel) -> Any:
+    """Return one of diffusers' pipelines with a model's text encoders and nothing else, which knows how texts are embedded."""
+    import diffusers
+
+    kind: Any = getattr(diffusers, name)
+    wanted = inspect.signature(kind.__init__).parameters
+    texts = {part: getattr(model, part, None) for part in wanted if part.startswith(("text_encoder", "tokenizer"))}
+    return kind(**dict.fromkeys(("vae", "transformer", "scheduler")), **texts)
+
+
+def fixed_native(config: Config, factor: int) -> tuple[int, int]:
+    """Return 1024 by 1024, for networks whose configuration does not say what they were made for."""
+    del config, factor
+    return 1024, 1024
+
+
+def _square(config: Config, factor: int) -> tuple[int, int]:
+    size = config.get("sample_size", 64)
+    height, width = (size, size) if isinstance(size, int) else size
+    return width * factor, height * factor
+
+
+def _first_output(network: Any, inputs: dict[str, Any]) -> torch.Tensor:
+    output: torch.Tensor = network(**inputs, return_dict=False)[0]
+    return output
+
+
+def _in_channels(config: Config) -> int:
+    return int(config["in_channels"])
+
+
+def _no_defaults(index: Mapping[str, Any], config: Config, name: str) -> dict[str, Any]:
+    del index, config, name
+    return {}
+
+
+def _no_guidance(config: Config) -> bool:
+    del config
+    return False
+
+
+@dataclass(frozen=True)
+class Family:
+    """How one kind of model is spoken to.
+
+    Attributes
+    ----------
+    name
+        Short name.
+    pipelines
+        Beginnings of the class names that a ``model_index.json`` of this family may have.
+    parts
+        Folders that hold weights, vocabulary or configuration, and their classes as ``library.Class``; all of them are needed.
+    network
+        Which of them is the network.
+    embed
+        Texts to conditioning, as the family's own pipelines compute it.
+    ask
+        What the network is asked for latents z in the network's number format, times [n] and conditioning; values are tensors, or
+        groups of them.
+    answer
+        The network's prediction [n, c, h, w] for what it is asked.
+    latents, plain
+        An autoencoder's latents as the network knows them, and back.
+    factor
+        Pixels a latent, on a side, by the autoencoder's configuration.
+    step
+        Latents in which sizes go, on a side.
+    native
+        Width and height in pixels that a network was made for, by its configuration and the factor.
+    channels
+        Number of latent channels, by the network's configuration.
+    vae_channels
+        Number of an autoencoder's own channels, by the network's configuration.
+    prediction
+        What the answer is, where the scheduler's configuration does not say.
+    tells_guidance
+        Whether the network is told its guidance, by its configuration, rather than evaluated twice.
+    defaults
+        Steps, guidance and what else was published, by ``model_index.json``, the network's configuration and the model's name;
+        ``scheduler`` are changes of the scheduler's configuration.
+    times
+        Shares of strength 1's time at which N steps are taken, by the scheduler's configuration; None: as the scheduler says.
+    shift
+        How times are shifted for a number of latents and of steps, by the scheduler's configuration.
+    zero_negative
+        Whether an empty negative prompt is zeros rather than an embedded empty text, unless the folder says.
+    exact_autoencoder
+        Whether an autoencoder overflows in float16, by its configuration.
+    few_step
+        Kind of model by which few-step models are known by name; None: they are not looked for.
+    single_files
+        Configurations of single files that are of this family; the first describes an autoencoder's.
+    text_batch
+        Texts that are embedded at once.
+    text_tokens
+        Tokens that a text has at most.
+    large_texts
+        Whether the text encoder is a language model: loaded for the clip's prompts, then freed.
+    bfloat16
+        Whether cards compute it in bfloat16, since it overflows in float16.
+    graphs
+        Whether its network can be recorded as a graph.
+    film_autoencoder
+        Whether its autoencoder knows films, of which a picture is one of a single frame.
+    cost, decoding, encoding
+        What one picture of so many latents costs network, decoder and encoder.
+    """
+
+    name: str
+    pipelines: tuple[str, ...]
+    parts: Mapping[str, str]
+    embed: Callable[[FamilyModel, list[str]], Conditioning]
+    ask: Callable[[FamilyModel, torch.Tensor, torch.Tensor, Conditioning], dict[str, Any]]
+    network: str = "transformer"
+    answer: Callable[[Any, dict[str, Any]], torch.Tensor] = _first_output
+    latents: Callable[[Any, torch.Tensor], torch.Tensor] = scaled_latents
+    plain: Callable[[Any, torch.Tensor], torch.Tensor] = plain_latents
+    factor: Callable[[Config], int] = halvings
+    step: int = 1
+    native: Callable[[Config, int], tuple[int, int]] = _square
+    channels: Callable[[Config], int] = _in_channels
+    vae_channels: Callable[[Config], int] = _in_channels
+    prediction: str = ""
+    tells_guidance: Callable[[Config], bool] = _no_guidance
+    defaults: Callable[[Mapping[str, Any], Config, str], dict[str, Any]] = _no_defaults
+    times: Callable[[Mapping[str, Any], int], Sequence[float]] | None = None
+    shift: Callable[[Mapping[str, Any], int, int], float] | None = None
+    zero_negative: bool = False
+    exact_autoencoder: Callable[[Config], bool] = _no_guidance
+    few_step: str | None = None
+    single_files: tuple[str, ...] = ()
+    text_batch: int = 32
+    text_tokens: int = 77
+    large_texts: bool = False
+    bfloat16: bool = False
+    graphs: bool = True
+    film_autoencoder: bool = False
+    cost: Callable[..., Cost] = network_cost
+    decoding: Callable[..., Cost] = decoder_cost
+    encoding: Callable[..., Cost] = encoder_cost
+
+
+def join(*parts: Conditioning) -> Conditioning:
+    """Return conditionings one after another; shorter ones are padded."""
+    parts = _same_length(*parts)
+    pooled = [part.pooled for part in parts if part.pooled is not None]
+    masks = [part.mask for part in parts if part.mask is not None]
+    return Conditioning(
+        torch.cat([part.tokens for part in parts]),
+        torch.cat(pooled) if pooled else None,
+        torch.cat(masks) if masks else None,
+    )
+
+
+def blend(before: Conditioning, after: Conditioning, share: torch.Tensor) -> Conditioning:
+    """Return the blend of two conditionings; `share` [n] runs from 0 (`before`) to 1 (`after`)."""
+    return _between(before, after, share, torch.lerp)
+
+
+def turn(before: Conditioning, after: Conditioning, share: torch.Tensor) -> Conditioning:
+    """Return the conditionings between two along the arc; `share` [n] runs from 0 (`before`) to 1 (`after`)."""
+    return _between(before, after, share, along_arc)
+
+
+def choose(first: torch.Tensor, one: Conditioning, other: Conditioning) -> Conditioning:
+    """Return `one` where `first` (bool [n]) holds, and `other` elsewhere."""
+    one, other = _same_length(one, other)
+    chosen = [
+        None if mine is None or theirs is None else torch.where(_rows(first, mine), mine, theirs)
+        for mine, theirs in ((one.tokens, other.tokens), (one.pooled, other.pooled), (one.mask, other.mask))
+    ]
+    assert chosen[0] is not None
+    return Conditioning(chosen[0], *chosen[1:])
+
+
+def _between(
+    before: Conditioning, after: Conditioning, share: torch.Tensor,
+    way: Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor],
+) -> Conditioning:  # fmt: skip
+    before, after = _same_length(before, after)
+    tokens = way(before.tokens, after.tokens, _rows(share, before.tokens))
+    pooled = mask = None
+    if before.pooled is not None and after.pooled is not None:
+        pooled = way(before.pooled, after.pooled, share.view(-1, 1))
+    if before.mask is not None and after.mask is not None:
+        # at either end the tokens of the other text do not count
+        mask = (before.mask & (share < 1).view(-1, 1)) | (after.mask & (share > 0).view(-1, 1))
+    return Conditioning(tokens, pooled, mask)
+
+
+def _same_length(*parts: Conditioning) -> tuple[Conditioning, ...]:
+    longest = max(part.tokens.shape[1] for part in parts)
+    return tuple(part.padded(longest) for part in parts)
+
+
+def _rows(values: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    return values.view(-1, *(1,) * (like.dim() - 1))
+
+
+def along_arc(start: torch.Tensor, stop: torch.Tensor, share: torch.Tensor) -> torch.Tensor:
+    """Return each token's vector turned from `start` to `stop` at an even pace, its length changing straight (slerp).
+
+    Parameters
+    ----------
+    start, stop
+        [..., width].
+    share
+        In [0, 1], shaped to go with them.
+    """
+    first, last = start.float(), stop.float()
+    lengths = first.norm(dim=-1, keepdim=True), last.norm(dim=-1, keepdim=True)
+    one, two = first / lengths[0].clamp_min(1e-9), last / lengths[1].clamp_min(1e-9)
+    angle = (one * two).sum(-1, keepdim=True).clamp(-1, 1).acos()
+    sine = angle.sin()
+    turned = (((1 - share) * angle).sin() * one + (share * angle).sin() * two) / sine.clamp_min(1e-6)
+    # nearly the same direction: the chord is the arc
+    turned = torch.where(sine < 1e-3, torch.lerp(one, two, share.float()), turned)
+    return (turned * torch.lerp(lengths[0], lengths[1], share.float())).to(start.dtype)

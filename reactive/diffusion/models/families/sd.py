@@ -1,0 +1,66 @@
+"""Stable Diffusion 1 and 2, their few-step children, and ember."""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+from typing import Any
+
+import torch
+
+from reactive.diffusion.backend.footprint import Config
+from reactive.diffusion.models.families.family import Conditioning, Family, FamilyModel
+
+CLIP = {"text_encoder": "transformers.CLIPTextModel", "tokenizer": "transformers.CLIPTokenizer"}
+
+
+def clip_tokens(tokenizer: Any, texts: list[str], device: torch.device) -> torch.Tensor:
+    """Return the numbers of texts' tokens [n, 77], filled up or cut."""
+    length = tokenizer.model_max_length
+    found = tokenizer(texts, padding="max_length", truncation=True, max_length=length, return_tensors="pt")
+    ids: torch.Tensor = found["input_ids"].to(device)
+    return ids
+
+
+def ask_unet(model: FamilyModel, z: torch.Tensor, time: torch.Tensor, conditioning: Conditioning) -> dict[str, Any]:
+    """Return what a U-Net is asked, with its guidance where it was distilled to be told."""
+    asked: dict[str, Any] = {"sample": z, "timestep": time, "encoder_hidden_states": conditioning.tokens}
+    if width := model.network.config.time_cond_proj_dim:
+        embedded = guidance_embedding(model.guidance, int(width)).to(z.device, model.dtype)
+        asked["timestep_cond"] = embedded.expand(len(z), -1)
+    return asked
+
+
+def told_by_time(config: Config) -> bool:
+    """Return whether a U-Net is told its guidance beside the time."""
+    return bool(config.get("time_cond_proj_dim"))
+
+
+@lru_cache(maxsize=32)
+def guidance_embedding(guidance: float, width: int) -> torch.Tensor:
+    """Return the sines and cosines [1, width] that tell a guidance-distilled network its guidance.
+
+    Such networks (LCM, Luo et al. 2023) were taught what classifier-free guidance would have done.
+    """
+    half = width // 2
+    rates = torch.exp(torch.arange(half, dtype=torch.float32) * -(math.log(10_000.0) / (half - 1)))
+    angles = (guidance - 1) * 1000.0 * rates
+    return torch.nn.functional.pad(torch.cat([angles.sin(), angles.cos()]), (0, width % 2))[None]
+
+
+def _embed(model: FamilyModel, texts: list[str]) -> Conditioning:
+    ids = clip_tokens(model.tokenizer, texts, model.text_encoder.device)
+    return Conditioning(model.text_encoder(ids).last_hidden_state)
+
+
+SD = Family(
+    name="sd",
+    pipelines=("StableDiffusionPipeline", "StableDiffusionImg2Img", "LatentConsistency"),
+    network="unet",
+    parts={"unet": "diffusers.UNet2DConditionModel", "vae": "", **CLIP, "scheduler": ""},
+    embed=_embed,
+    ask=ask_unet,
+    tells_guidance=told_by_time,
+    few_step="",
+    single_files=("sd1", "sd2"),
+)

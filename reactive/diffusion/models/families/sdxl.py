@@ -1,0 +1,55 @@
+"""Stable Diffusion XL and its few-step children."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from reactive.diffusion.backend.footprint import Config
+from reactive.diffusion.models.families.family import Conditioning, Family, FamilyModel
+from reactive.diffusion.models.families.sd import CLIP, ask_unet, clip_tokens, told_by_time
+
+
+def _embed(model: FamilyModel, texts: list[str]) -> Conditioning:
+    """Both encoders' last hidden states but one, side by side; the second one's projection is the pooled vector."""
+    first = model.text_encoder(
+        clip_tokens(model.tokenizer, texts, model.text_encoder.device), output_hidden_states=True
+    )
+    second = model.text_encoder_2(
+        clip_tokens(model.tokenizer_2, texts, model.text_encoder_2.device), output_hidden_states=True
+    )
+    tokens = torch.cat([first.hidden_states[-2], second.hidden_states[-2]], dim=-1)
+    return Conditioning(tokens, second.text_embeds)
+
+
+def _ask(model: FamilyModel, z: torch.Tensor, time: torch.Tensor, conditioning: Conditioning) -> dict[str, Any]:
+    """Original size, crop and aim: the picture is told to be whole, and of just the size that it has."""
+    height, width = z.shape[-2] * model.vae_scale_factor, z.shape[-1] * model.vae_scale_factor
+    ids = torch.tensor([[height, width, 0, 0, height, width]], dtype=torch.float32).to(z.device)
+    told = {"text_embeds": conditioning.pooled, "time_ids": ids.expand(len(z), -1)}
+    return {**ask_unet(model, z, time, conditioning), "added_cond_kwargs": told}
+
+
+def _overflows(config: Config) -> bool:
+    """The full autoencoder overflows in float16 and says so; one that was mended says that it does not."""
+    return bool(config.get("force_upcast", "decoder_block_out_channels" not in config))
+
+
+SDXL = Family(
+    name="sdxl",
+    pipelines=("StableDiffusionXLPipeline", "StableDiffusionXLImg2Img"),
+    network="unet",
+    parts={
+        "unet": "diffusers.UNet2DConditionModel", "vae": "", **CLIP,
+        "text_encoder_2": "transformers.CLIPTextModelWithProjection", "tokenizer_2": "transformers.CLIPTokenizer",
+        "scheduler": "",
+    },
+    embed=_embed,
+    ask=_ask,
+    tells_guidance=told_by_time,
+    zero_negative=True,
+    exact_autoencoder=_overflows,
+    few_step="sdxl",
+    single_files=("sdxl",),
+)  # fmt: skip

@@ -1,0 +1,96 @@
+"""Text encoders the size of language models: opened when prompts are embedded, then let go; what they said is kept.
+
+An embedding is a file named by a hash of text, encoder and number format, so a second run of the same prompts opens no encoder.
+"""
+
+from __future__ import annotations
+
+import gc
+import hashlib
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from platformdirs import user_cache_path
+
+from reactive.diffusion.backend.device import free_memory
+from reactive.diffusion.backend.footprint import Config
+from reactive.diffusion.models.families import Conditioning
+from reactive.files import replacing
+
+
+@dataclass(frozen=True)
+class LargeTexts:
+    """The text encoders of a model that are not loaded yet.
+
+    Attributes
+    ----------
+    load
+        Loads encoders and tokenizers in a number format, by part.
+    sha256
+        Hash over their files.
+    configs
+        Configurations of the encoders.
+    weights
+        Bytes of their files.
+    """
+
+    load: Callable[[torch.dtype], Mapping[str, Any]]
+    sha256: str
+    configs: tuple[Config, ...]
+    weights: int
+
+    @contextmanager
+    def opened(self, device: torch.device, dtype: torch.dtype) -> Iterator[Mapping[str, Any]]:
+        """Hold encoders and tokenizers, ready on a device, for as long as it takes."""
+        parts = dict(self.load(dtype))
+        for part in parts.values():
+            if isinstance(part, torch.nn.Module):
+                part.to(device=device, dtype=dtype).eval().requires_grad_(False)
+        try:
+            yield parts
+        finally:
+            parts.clear()
+            gc.collect()
+            free_memory()
+
+
+def kept(texts: LargeTexts, dtype: torch.dtype, prompts: Sequence[str]) -> list[Conditioning | None]:
+    """Return what is kept of each prompt's embedding on this machine, None for those that have to be embedded."""
+    return [_read(_file(texts, dtype, prompt)) for prompt in prompts]
+
+
+def keep(texts: LargeTexts, dtype: torch.dtype, prompt: str, embedded: Conditioning) -> None:
+    """Keep a prompt's embedding; where nothing can be written, nothing is kept."""
+    from safetensors.torch import save_file
+
+    parts = {"tokens": embedded.tokens, "pooled": embedded.pooled, "mask": embedded.mask}
+    file = _file(texts, dtype, prompt)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(file) as partial:
+            save_file({name: part.contiguous().cpu() for name, part in parts.items() if part is not None}, partial)
+    except OSError:
+        return
+
+
+def _file(texts: LargeTexts, dtype: torch.dtype, prompt: str) -> Path:
+    root = os.environ.get("REACTIVE_CACHE")
+    folder = (Path(root) if root else user_cache_path("reactive", appauthor=False)) / "texts"
+    name = hashlib.sha256(f"{texts.sha256} {dtype} {prompt}".encode()).hexdigest()
+    return folder / f"{name[:40]}.safetensors"
+
+
+def _read(file: Path) -> Conditioning | None:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        parts = load_file(file)
+    except (OSError, SafetensorError):
+        return None
+    return Conditioning(parts["tokens"], parts.get("pooled"), parts.get("mask")) if "tokens" in parts else None

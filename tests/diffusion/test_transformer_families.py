@@ -1,0 +1,255 @@
+"""Families with transformers at toy width, the whole path through the core, against diffusers' own pipelines."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from reactive.diffusion.core import Core, FrameRequest
+from reactive.diffusion.models.conditioning import PromptBank
+from reactive.diffusion.models.load import load_model
+from tests.diffusion.family_toys import TOYS, save_family
+
+# the pipeline that begins with a picture, and how 2 of its 4 steps (1 of 2) are those of strength 0.5
+WITH_PICTURE: dict[str, tuple[str, int, dict[str, Any]]] = {
+    "z-image": ("ZImageImg2ImgPipeline", 4, {}),
+    "sana-sprint": ("SanaSprintImg2ImgPipeline", 2, {"intermediate_timesteps": None}),
+    "sd3": ("StableDiffusion3Img2ImgPipeline", 4, {"sigmas": [1.0, 0.9, 0.5, 0.0014970059880239523]}),
+    "flux": ("FluxImg2ImgPipeline", 4, {}),
+}  # fmt: skip
+PROMPTS = ["a red sea", "fire at night by the old bridge", "snow", "a b c", "moon"]
+NEGATIVE = "ugly dog"
+TOLERANCE = 1e-4
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::FutureWarning"),
+    pytest.mark.filterwarnings("ignore::UserWarning"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def threads() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    known: dict[str, tuple[Path, Any]] = {}
+
+    def get(name: str) -> tuple[Path, Any]:
+        if name == "krea2":
+            pytest.importorskip("accelerate")
+        if name not in known:
+            folder = tmp_path_factory.mktemp(name) / "model"
+            known[name] = folder, save_family(folder, name)
+        return known[name]
+
+    return get
+
+
+class ExactCore(Core):
+    """A core that gives its pictures as they are decoded, before they become bytes."""
+
+    @torch.inference_mode()
+    def exact(self, requests: list[FrameRequest]) -> torch.Tensor:
+        return self._decoded(self.model, requests).float()
+
+
+def side_of(model: Any) -> int:
+    return int(4 * model.step)
+
+
+def drawn(model: Any, count: int, size: int) -> torch.Tensor:
+    shape = (count, model.channels, size // model.vae_scale_factor, size // model.vae_scale_factor)
+    return torch.randn(shape, generator=torch.Generator().manual_seed(7))
+
+
+def ours(model: Any, prompts: list[str], noise: torch.Tensor, *, negative: str = "", source: Any = None, strength: float = 1.0,
+         more: tuple[torch.Tensor, ...] = ()) -> torch.Tensor:  # fmt: skip
+    size = noise.shape[-1] * model.vae_scale_factor
+    bank = PromptBank(model, prompts, negatives=[negative] * len(prompts))
+    core = ExactCore(model, bank, batch=len(prompts), width=size, height=size)
+    requests = [
+        FrameRequest(
+            i, i, 0.0, strength, (noise[i], *(extra[i] for extra in more)), None if source is None else source[i]
+        )
+        for i in range(len(prompts))
+    ]
+    return core.exact(requests)
+
+
+def as_latents(name: str, noise: torch.Tensor) -> torch.Tensor:
+    """Noise as a pipeline takes it: FLUX.1 wants it as a row of tokens."""
+    return noise.flatten(2).transpose(1, 2) if name in ("flux", "schnell", "krea2") else noise
+
+
+def theirs(pipeline: Any, name: str, prompts: list[str], steps: int, guidance: float, **more: Any) -> torch.Tensor:
+    given = dict(more)
+    if "max_sequence_length" in inspect.signature(pipeline.__call__).parameters and name == "schnell":
+        given["max_sequence_length"] = 256
+    if name == "sana-sprint":
+        given |= {"use_resolution_binning": False}
+        given |= {} if steps == 2 else {"intermediate_timesteps": None}
+    if name == "flux2-klein":
+        # distilled ones are never led by their pipeline
+        pipeline.register_to_config(is_distilled=guidance == 1)
+    # its pipeline counts guidance from 0
+    guidance -= 1 if name in ("z-image", "krea2") else 0
+    with torch.no_grad():
+        shown = pipeline(
+            prompt=list(prompts), num_inference_steps=steps, guidance_scale=guidance, output_type="pt", **given
+        ).images
+    return shown * 2 - 1
+
+
+def guidances(name: str) -> tuple[float, ...]:
+    return {"flux": (3.5,), "schnell": (1.0,), "sana-sprint": (4.5,)}.get(name, (1.0, 3.0))
+
+
+@pytest.mark.parametrize("name", TOYS)
+@pytest.mark.parametrize("count", [1, 5])
+def test_a_family_gives_the_pictures_of_its_own_pipeline(saved: Any, name: str, count: int) -> None:
+    folder, pipeline = saved(name)
+    steps = 1 if name == "sana-sprint" else 3
+    for guidance in guidances(name):
+        model = load_model(str(folder), steps=steps, guidance=guidance, dtype="float32")
+        size = side_of(model)
+        noise = drawn(model, count, size)
+        mine = ours(model, PROMPTS[:count], noise)
+        given = theirs(
+            pipeline, name, PROMPTS[:count], steps, guidance, latents=as_latents(name, noise), height=size, width=size
+        )
+        assert mine.shape == (count, 3, size, size)
+        assert (mine.clamp(-1, 1) - given).abs().max() < TOLERANCE
+        # guards: pictures have contrast, differ from one another and hear the prompt
+        assert mine.std() > 0.02
+        same = ours(model, ["moon"] * count, noise)
+        assert (same[0] - mine[0]).abs().max() > 10 * TOLERANCE
+
+
+@pytest.mark.parametrize("name", WITH_PICTURE)
+def test_a_source_is_changed_as_by_the_pipeline_that_begins_with_a_picture(
+    saved: Any, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import diffusers
+    from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
+
+    folder, pipeline = saved(name)
+    kind, steps, told = WITH_PICTURE[name]
+    model = load_model(str(folder), steps=steps // 2, guidance=guidances(name)[-1], dtype="float32")
+    size = side_of(model)
+    noise = drawn(model, 5, size)
+    source = torch.rand(5, 3, size, size, generator=torch.Generator().manual_seed(1))
+    mine = ours(model, PROMPTS, noise, source=source * 2 - 1, strength=0.5)
+    other = getattr(diffusers, kind)(**pipeline.components)
+    other.set_progress_bar_config(disable=True)
+    # what is drawn there is handed in here: the noise, and the middle of what the autoencoder believes in
+    plain = torch.nn.functional.pixel_shuffle(noise, 2) if name == "flux" else noise
+    monkeypatch.setattr(sys.modules[type(other).__module__], "randn_tensor", lambda *_, **__: plain.clone())
+    monkeypatch.setattr(DiagonalGaussianDistribution, "sample", lambda self, generator=None: self.mode())
+    given = theirs(
+        other, name, PROMPTS, steps, model.guidance, image=source, strength=0.5, height=size, width=size, **told
+    )
+    assert (mine.clamp(-1, 1) - given).abs().max() < TOLERANCE
+    # guard: source and noise both show
+    assert (mine - ours(model, PROMPTS, noise)).abs().max() > 10 * TOLERANCE
+
+
+@pytest.mark.parametrize("name", ["flux2-klein", "z-image", "sana-sprint", "sd3", "flux"])
+def test_strength_moves_the_picture_smoothly_and_items_do_not_depend_on_each_other(saved: Any, name: str) -> None:
+    model = load_model(str(saved(name)[0]), steps=1, dtype="float32")
+    size = side_of(model)
+    noise = drawn(model, 1, size)[0]
+    source = torch.linspace(-0.8, 0.8, size).expand(3, size, size).contiguous()
+    core = ExactCore(model, PromptBank(model, PROMPTS[:2]), batch=5, width=size, height=size)
+    strengths = (0.0, 0.5, 0.5001, 0.501, 1.0)
+    pictures = core.exact([FrameRequest(0, 0, 0.0, strength, (noise,), source) for strength in strengths])
+    ways = [float((one - other).abs().mean()) for one, other in zip(pictures, pictures[1:], strict=False)]
+    # random weights hear the time keenly: a hundred times less of it, and the picture hardly moves
+    assert ways[1] < ways[2] / 2 < ways[0] / 4
+    # at strength 0 it is what the autoencoder makes of the source, at 1 what there is without one
+    kept = model.decode(model.encode(source[None])).float()[0]
+    assert (pictures[0] - kept).abs().max() < 1e-3
+    mixed = [FrameRequest(1, 1, 0.0, 1.0, (noise,)), FrameRequest(0, 0, 0.0, 1.0, (noise,))]
+    alone = core.exact([*mixed, *(FrameRequest(0, 1, 0.3, 0.7, (noise,), source),) * 3])
+    assert (alone[1] - pictures[4]).abs().max() < TOLERANCE
+    assert (alone[0] - alone[1]).abs().max() > TOLERANCE
+
+
+def test_a_large_encoder_is_loaded_once_for_a_clips_prompts_and_what_it_said_is_kept(
+    saved: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("REACTIVE_CACHE", str(tmp_path))
+    model = load_model(str(saved("z-image")[0]), dtype="float32")
+    assert model.texts is not None
+    assert model.text_encoder is None
+    opened: list[int] = []
+    load = model.texts.load
+    model = replace(model, texts=replace(model.texts, load=lambda dtype: (opened.append(1), load(dtype))[1]))
+    first = PromptBank(model, PROMPTS)
+    # the prompts, then the empty negative one
+    assert len(opened) == 2
+    again = PromptBank(model, PROMPTS)
+    assert len(opened) == 2
+    assert torch.equal(first.embeddings.tokens, again.embeddings.tokens)
+    assert first.embeddings.mask is not None
+    assert again.embeddings.mask is not None
+    assert torch.equal(first.embeddings.mask, again.embeddings.mask)
+    PromptBank(model, [*PROMPTS, "one more"])
+    assert len(opened) == 3
+    # another encoder says something else
+    other = replace(model, texts=replace(model.texts, sha256="other"))
+    PromptBank(other, PROMPTS[:1])
+    assert len(opened) == 5
+    for file in (tmp_path / "texts").iterdir():
+        file.write_bytes(b"damaged")
+    assert torch.equal(PromptBank(model, PROMPTS).embeddings.tokens, first.embeddings.tokens)
+
+
+def test_a_lora_of_a_transformer_is_fused(saved: Any, tmp_path: Path) -> None:
+    from safetensors.torch import save_file
+
+    folder = saved("flux")[0]
+    plain = load_model(str(folder), dtype="float32")
+    layer = "transformer_blocks.0.attn.to_q"
+    weight = dict(plain.network.named_modules())[layer].weight
+    down, up = torch.randn(2, weight.shape[1]), torch.randn(weight.shape[0], 2)
+    flat = layer.replace(".", "_")
+    for head, ends in {
+        f"transformer.{layer}": ("lora_A.weight", "lora_B.weight"),
+        layer: ("lora_A.weight", "lora_B.weight"),
+        f"base_model.model.{layer}": ("lora_A.weight", "lora_B.weight"),
+        f"lora_transformer_{flat}": ("lora_down.weight", "lora_up.weight"),
+        f"lora_unet_{flat}": ("lora_down.weight", "lora_up.weight"),
+    }.items():
+        file = tmp_path / "film.safetensors"
+        save_file({f"{head}.{ends[0]}": down, f"{head}.{ends[1]}": up}, file)
+        changed = load_model(str(folder), dtype="float32", loras=(f"{file}:0.5",))
+        assert torch.allclose(dict(changed.network.named_modules())[layer].weight, weight + 0.5 * up @ down, atol=1e-5)
+        assert changed.sha256 != plain.sha256
+
+
+def test_the_catalogue_names_the_smallest_card_by_the_table_of_doctor() -> None:
+    from reactive.diffusion.backend.shapes import BatchShape, budget
+    from reactive.diffusion.models.catalogue import ENTRIES, recommended
+    from reactive.memory_table import needs_named
+
+    models = [entry for entry in ENTRIES if entry.kind == "model"]
+    assert len(models) > 10
+    for entry in models:
+        needs, _ = needs_named(entry.name)
+        total = needs.total(entry.native, entry.native, BatchShape(1, 1))
+        assert entry.card == next(card for card in (6, 8, 12, 16, 24, 40) if total <= budget(card)), entry.name
+        assert entry.sell in ("yes", "limited", "no")
+    for memory in (8, 12, 16, 24):
+        best = recommended(memory)
+        assert best is not None
+        assert best.card <= memory
+        assert best.sell == "yes"
+    assert recommended(4) is None
