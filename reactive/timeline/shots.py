@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 
 import numpy as np
 
@@ -107,6 +109,42 @@ def find_shot(name: str, shots: Sequence[Shot]) -> Shot:
     )
 
 
+def shot_at(seconds: float, shots: Sequence[Shot], fps: Fraction) -> Shot:
+    """Return the shot that shows at a time of the song.
+
+    Raises
+    ------
+    TimelineError
+        If the clip has no frame there.
+    """
+    frame = math.floor(seconds * fps + 0.5)
+    for shot in shots:
+        if shot.start <= frame < shot.stop:
+            return shot
+    lasts = float(shots[-1].stop * frame_length(fps))
+    raise TimelineError(f"{seconds:g} s is not within the clip", where="--at", remedy=f"it lasts {lasts:.1f} s")
+
+
+def chosen_shots(names: Sequence[str], shots: Sequence[Shot]) -> list[Shot]:
+    """Return the shots that names choose, each once: by name, by number, or all whose prompt holds the text.
+
+    Raises
+    ------
+    TimelineError
+        If a name chooses none; near names are suggested.
+    """
+    chosen: dict[int, Shot] = {}
+    for name in names:
+        wanted = " ".join(name.split())
+        exact = [shot for shot in shots if wanted in (shot.name, str(shot.number + 1))]
+        telling = [
+            shot for shot in shots if len(wanted) > 2 and any(wanted.lower() in text.lower() for text in shot.prompts)
+        ]
+        for shot in exact or telling or [find_shot(name, shots)]:
+            chosen[shot.number] = shot
+    return list(chosen.values())
+
+
 def change_shots(
     timeline: Timeline,
     analysis: Analysis,
@@ -118,16 +156,16 @@ def change_shots(
     lock: bool | None = None,
     reset: bool = False,
 ) -> Shots:
-    """Return wishes with those for some shots changed.
+    """Return edits with those of some shots changed.
 
     Parameters
     ----------
     timeline
-        As the preset decides it, without wishes.
+        As the preset decides it, without edits.
     names
-        The shots to change, by name or number.
+        The shots to change, by name, number or a text of their prompt.
     values
-        Keys of a wish (prompt, photo, seed, strength) and their new values.
+        Keys of an edit (prompt, photo, seed, strength) and their new values.
     roll
         Give each another seed.
     lock
@@ -138,14 +176,14 @@ def change_shots(
     Raises
     ------
     TimelineError
-        If the wishes belong to another song, a shot does not exist, or it is rolled while it is locked.
+        If the edits belong to another song, a shot does not exist, or it is rolled while it is locked.
     PresetError
         If a value is none that its key may have.
     """
     _check_song(timeline, edits)
     table = dict(edits.shot)
     plain = shots_of(timeline, analysis)
-    for shot in [find_shot(name, plain) for name in names]:
+    for shot in chosen_shots(names, plain):
         edit = ShotEdit() if reset else table.get(shot.name, ShotEdit())
         if lock is False:
             edit = changed_edit(edit, locked=False)
@@ -164,14 +202,14 @@ def change_shots(
 
 
 def apply_shots(timeline: Timeline, analysis: Analysis, edits: Shots) -> tuple[Timeline, list[str]]:
-    """Return the timeline with wishes laid over it, and the names that it has no shot for.
+    """Return the timeline with edits laid over it, and the names that it has no shot for.
 
-    Photographs that wishes name follow those of the timeline, in the order of `preset.shots.shot_photos`; videos come after.
+    Photographs that edits name follow those of the timeline, in the order of `preset.shots.shot_photos`; videos come after.
 
     Raises
     ------
     TimelineError
-        If the wishes belong to another song.
+        If the edits belong to another song.
     """
     _check_song(timeline, edits)
     shots = {shot.name: shot for shot in shots_of(timeline, analysis)}
