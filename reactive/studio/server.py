@@ -19,7 +19,7 @@ from reactive.errors import ReactiveError, foreseen
 from reactive.live.openmp import run_and_release_openmp_pool
 from reactive.live.web.clients import HEARTBEAT_SECONDS, MAX_CLIENTS, Client, Clients
 from reactive.live.web.login import RequestGuard
-from reactive.live.web.protocol import MAX_MESSAGE, read_message
+from reactive.live.web.protocol import MAX_MESSAGE
 from reactive.live.web.security import HEADERS, Gate, PerAddress
 from reactive.studio import renders
 from reactive.studio.project import ConflictError, ProjectError, inside
@@ -265,10 +265,11 @@ class StudioServer:
         if not self.asks.take(request.remote or ""):
             raise web.HTTPTooManyRequests(text="too much at once")
         try:
-            # the protocol's own checks: small, an object, no infinite or huge numbers
-            data = read_message(await request.text())
+            data = json.loads(await request.text(), parse_constant=_no_constant)
         except (ValueError, RecursionError):
             raise web.HTTPBadRequest(text="no such message") from None
+        if not isinstance(data, dict):
+            raise web.HTTPBadRequest(text="no such message")
         return data
 
     async def _carried_out(self, call: Callable[..., Any], *arguments: Any) -> web.StreamResponse:
@@ -346,6 +347,10 @@ class StudioServer:
                 await self.run(self.looker, handle.write, chunk)
         if not size:
             raise ProjectError("is empty (0 bytes)", where=name[:80], remedy="export or copy it again")
+
+
+def _no_constant(name: str) -> float:
+    raise ValueError(f"{name} is no number")
 
 
 def _refused(problem: ReactiveError, status: int) -> web.Response:

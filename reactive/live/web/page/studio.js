@@ -13,7 +13,7 @@ const STEPS = ["start", "choose", "feed", "timeline", "render"];
 const make = (tag, properties = {}, ...children) => { const made = Object.assign(document.createElement(tag), properties); made.append(...children); return made; };
 
 const studio = {state: null, lanes: null, step: "start"};
-const connection = new Connection("studio");
+const connection = new Connection("studio", false);
 const attempt = async (work) => { try { return await work; } catch (problem) { if (!(problem instanceof Refused)) throw problem; tell(problem.message); return null; } };
 const act = (name, data) => attempt(command(name, data));
 
