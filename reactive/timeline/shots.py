@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -117,7 +116,7 @@ def shot_at(seconds: float, shots: Sequence[Shot], fps: Fraction) -> Shot:
     TimelineError
         If the clip has no frame there.
     """
-    frame = math.floor(seconds * fps + 0.5)
+    frame = nearest_frame(seconds, fps)
     for shot in shots:
         if shot.start <= frame < shot.stop:
             return shot
