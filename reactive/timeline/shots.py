@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -13,7 +12,7 @@ from reactive.audio.analysis import Analysis
 from reactive.errors import TimelineError
 from reactive.preset.expression import closest_name
 from reactive.preset.shots import ShotEdit, Shots, changed_edit, shot_photos
-from reactive.timeline.clock import frame_length
+from reactive.timeline.clock import frame_length, nearest_frame
 from reactive.timeline.edges import shot_edges
 from reactive.timeline.grounds import NONE
 from reactive.timeline.signals import drops
@@ -114,7 +113,7 @@ def shot_at(seconds: float, shots: Sequence[Shot], fps: Fraction) -> Shot:
     TimelineError
         If the clip has no frame there.
     """
-    frame = math.floor(seconds * fps + 0.5)
+    frame = nearest_frame(seconds, fps)
     for shot in shots:
         if shot.start <= frame < shot.stop:
             return shot
