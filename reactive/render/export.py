@@ -199,7 +199,9 @@ def loop_pictures(clip: Path, loop: Loop, fps: Fraction) -> tuple[np.ndarray, Fr
     every = max(1, -(-fps.numerator // (fps.denominator * LOOP_RATE)))
     length = (loop.stop - loop.start) // every * every
     fade = min(
-        int(frames_in(FADE_SECONDS, fps)) // every * every, loop.start // every * every, length // 2 // every * every
+        int(frames_in(float(FADE_SECONDS), fps)) // every * every,
+        loop.start // every * every,
+        length // 2 // every * every,
     )
     chosen = [
         picture

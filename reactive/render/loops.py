@@ -112,7 +112,7 @@ def looped(clip: Path, scan: ClipScan, start: int, stop: int) -> Iterator[np.nda
     The end fades into the frames that lead up to the start; where there are none, the start grows out of those that follow
     the end. A whole clip has neither, and stays as it is.
     """
-    fade = min(int(frames_in(FADE_SECONDS, scan.fps)), (stop - start) // 2)
+    fade = min(int(frames_in(float(FADE_SECONDS), scan.fps)), (stop - start) // 2)
     shares = (np.arange(fade) + 1) / (fade + 1)
     if start >= fade:
         frames = _between(clip, start - fade, stop)
