@@ -22,6 +22,7 @@ MAY_IMPORT = {
     "exchange": {"timeline", "preset"},
     "render": {"media", "preset", "audio", "timeline", "sources", "diffusion", "video", "score"},
     "live": {"media", "preset", "audio", "timeline", "sources", "diffusion", "render"},
+    "studio": {"media", "preset", "audio", "timeline", "sources", "render", "video", "score", "live"},
 }
 OUTSIDE_CLI = ("click",)
 READERS = ("av", "soundfile", "PIL")

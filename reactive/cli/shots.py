@@ -55,6 +55,7 @@ from reactive.cli.numbers import IntOption
     "--own-photo", type=click.Path(path_type=Path), help="A photograph beside the song that they grow out of."
 )
 @click.option("--own-seed", type=IntOption(0, 2**62 - 1), help="A seed of their own.")
+@click.option("--later", type=IntOption(-64, 64), metavar="N", help="They begin N beats later, or earlier if negative.")
 @click.option("--reset", is_flag=True, help="Forget what was wanted of the chosen shots.")
 @click.option(
     "--shots",
@@ -83,7 +84,7 @@ def shots(song: str, as_json: bool, **options: Any) -> None:
       reactive shots song.wav --shot 7 --prompt "a white door in the sea" --lock
     """
     changing = options["roll"] or options["reset"] or options["lock"] is not None or options["prompts"]
-    changing = bool(changing or options["own_photo"] or options["own_seed"] is not None)
+    changing = bool(changing or options["own_photo"] or options["own_seed"] is not None or options["later"] is not None)
     if changing and not (options["chosen"] or options["times"]):
         raise click.UsageError("name the shots to change with --shot or --at")
     times = [parse_time(text) for text in options["times"]]
@@ -198,6 +199,8 @@ def _said(options: dict[str, Any], file: Path) -> dict[str, Any]:
         said["prompt"] = list(options["prompts"])
     if options["own_seed"] is not None:
         said["seed"] = options["own_seed"]
+    if options["later"] is not None:
+        said["beats"] = options["later"]
     if photo := options["own_photo"]:
         from reactive.errors import MediaError
         from reactive.media.picture import read_picture

@@ -21,11 +21,12 @@ from reactive.live.material import PreviewOptions, load_material, load_studio
 from reactive.live.openmp import run_and_release_openmp_pool
 from reactive.live.session import Session
 from reactive.live.web.addresses import local_url, network_urls
+from reactive.live.web.listening import bound_socket
 from reactive.live.web.live_preview import LivePreview
 from reactive.live.web.login import RequestGuard
 from reactive.live.web.mjpeg import PATH as MJPEG
 from reactive.live.web.security import Gate, PerAddress, is_loopback, kept_key
-from reactive.live.web.server import LOGIN_BURST, LOGINS, Server, bound_socket
+from reactive.live.web.server import LOGIN_BURST, LOGINS, Server
 from reactive.live.web.song_preview import SongPreview
 from reactive.live.web.waiting import WaitingRoom
 

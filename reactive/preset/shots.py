@@ -9,6 +9,7 @@ photo = "door.jpg"
 strength = 0.4
 seed = 7
 rolls = 1
+beats = 1
 locked = true
 """
 
@@ -46,6 +47,7 @@ class ShotEdit(Strict):
     strength: float = Field(0.6, ge=0, le=1, description="how much of the photograph is imagined anew")
     seed: int | None = Field(None, ge=0, lt=2**62, description="the noise it is made of")
     rolls: int = Field(0, ge=0, le=100_000, description="how often it was rolled again")
+    beats: int = Field(0, ge=-64, le=64, description="by how many beats it begins later, or earlier if negative")
     locked: bool = Field(False, description="it stays as it is, whatever seed or preset are")
 
 

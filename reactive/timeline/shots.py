@@ -9,10 +9,11 @@ from fractions import Fraction
 import numpy as np
 
 from reactive.audio.analysis import Analysis
+from reactive.audio.grid import grid_of
 from reactive.errors import TimelineError
 from reactive.preset.expression import closest_name
 from reactive.preset.shots import ShotEdit, Shots, changed_edit, shot_photos
-from reactive.timeline.clock import frame_length, nearest_frame
+from reactive.timeline.clock import frame_length, frame_time, nearest_frame
 from reactive.timeline.edges import shot_edges
 from reactive.timeline.grounds import NONE
 from reactive.timeline.signals import drops
@@ -20,6 +21,8 @@ from reactive.timeline.timeline import FEEDBACK, Timeline, derive
 
 # numbers beyond those that a timeline derives its own seeds by
 FIRST_ROLL = 1 << 20
+# what makes a shot the one that it is: moved with its beginning
+SHOT_COLUMNS = ("shot", "prompt_from", "prompt_to", "weight", "seed", "source", "ground", "strength")
 
 
 @dataclass(frozen=True)
@@ -229,14 +232,39 @@ def apply_shots(timeline: Timeline, analysis: Analysis, edits: Shots) -> tuple[T
             columns["strength"][here] = edit.strength
             # where the shot has a ground, it is what it grows out of
             columns["ground"][here] = np.where(columns["ground"][here] >= 0, columns["source"][here], NONE)
+    cuts = _move_starts(columns, list(shots.values()), analysis, edits, timeline)
     made = replace(
         timeline,
         columns=columns,
+        cuts=cuts,
         prompts=tuple(prompts),
         negatives=tuple(negatives),
         photos=(*timeline.photos, *photos),
     )
     return made, [name for name in edits.shot if name not in shots]
+
+
+def _move_starts(
+    columns: Mapping[str, np.ndarray], shots: Sequence[Shot], analysis: Analysis, edits: Shots, timeline: Timeline
+) -> tuple[int, ...]:
+    """Let shots begin some beats later or earlier, and return where the cuts are then; every shot keeps a frame at least."""
+    beats = grid_of(analysis).beats
+    starts = [shot.start for shot in shots]
+    for place, shot in enumerate(shots):
+        edit = edits.shot.get(shot.name)
+        if edit is None or not edit.beats or not place or not len(beats):
+            continue
+        nearest = int(np.abs(beats - float(frame_time(shot.start, timeline.fps))).argmin())
+        beat = beats[min(max(nearest + edit.beats, 0), len(beats) - 1)]
+        stop = shots[place + 1].start if place + 1 < len(shots) else timeline.frames
+        starts[place] = min(max(nearest_frame(float(beat), timeline.fps), starts[place - 1] + 1), stop - 1)
+        old, new = shot.start, starts[place]
+        # what a shot is, is taken from its own nearest frame; the walk, the light and the phase go on as they were
+        here, like = (slice(old, new), old - 1) if new > old else (slice(new, old), old)
+        for name in SHOT_COLUMNS:
+            columns[name][here] = columns[name][like]
+    moved = {shot.start: start for shot, start in zip(shots, starts, strict=True)}
+    return tuple(sorted(moved.get(cut, cut) for cut in timeline.cuts))
 
 
 def _check_song(timeline: Timeline, shot_edits: Shots) -> None:
