@@ -293,7 +293,7 @@ def test_a_video_carries_a_live_input_along(toy_studio: Studio) -> None:
             pass
 
     stage = replace(
-        toy_studio, sources=Sources({}, {0: Drift()}), options=replace(toy_studio.options, videos=(Path("d"),))
+        toy_studio, sources=Sources({}, {0: Drift()}), options=toy_studio.options.changed(videos=(Path("d"),))
     )
     rows = fed_back(4)
     carried = [replace(row, columns=row.columns | {"guide": 0.0, "camera_flow": 1.0}) for row in rows]
