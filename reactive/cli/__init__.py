@@ -20,6 +20,7 @@ from reactive.cli.recipe import extract
 from reactive.cli.run import run
 from reactive.cli.score import score
 from reactive.cli.shots import shots
+from reactive.cli.studio import studio
 from reactive.cli.timeline import timeline
 from reactive.cli.trying import try_clip
 
@@ -37,6 +38,7 @@ def main() -> None:
 
 for _command in (
     run,
+    studio,
     try_clip,
     preview,
     resume,

@@ -259,9 +259,9 @@ def check_loras(options: Mapping[str, Any]) -> None:
 shots_option = click.option(
     "--shots",
     type=click.Path(path_type=Path),
-    help="Wishes for single shots. Default: <song>.shots.toml beside the song.",
+    help="A file of edits of single shots. Default: <song>.shots.toml beside the song.",
 )
-no_shots_option = click.option("--no-shots", is_flag=True, help="Leave wishes for single shots aside.")
+no_shots_option = click.option("--no-shots", is_flag=True, help="Ignore the edits of single shots beside the song.")
 
 
 def photo_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -437,7 +437,7 @@ def minutes(seconds: float) -> str:
 
 
 def shots_file(song: str, given: Path | None, ignored: bool) -> Path | None:
-    """Return the shots file to heed: the one that was given, or the one beside the song if there is one."""
+    """Return the shots file to use: the one that was given, or the one beside the song if there is one."""
     from reactive.preset.shots import shots_path
 
     beside = shots_path(Path(song))

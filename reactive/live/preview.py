@@ -22,11 +22,12 @@ from reactive.live.openmp import run_and_release_openmp_pool
 from reactive.live.playlist import Playlist
 from reactive.live.setlist import is_set_list, read_set_list, single
 from reactive.live.web.addresses import local_url, network_urls
+from reactive.live.web.listening import bound_socket
 from reactive.live.web.live_preview import LivePreview
 from reactive.live.web.login import RequestGuard
 from reactive.live.web.mjpeg import PATH as MJPEG
 from reactive.live.web.security import Gate, PerAddress, is_loopback, kept_key
-from reactive.live.web.server import LOGIN_BURST, LOGINS, Server, bound_socket
+from reactive.live.web.server import LOGIN_BURST, LOGINS, Server
 from reactive.live.web.song_preview import SongPreview
 from reactive.live.web.waiting import WaitingRoom
 

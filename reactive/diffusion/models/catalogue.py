@@ -51,7 +51,7 @@ class CatalogueEntry:
     sell
         Whether a band may sell what it makes with it, in a word: yes, limited or no. The licence itself decides.
     defaults
-        What it wishes for itself.
+        The defaults that its author set.
     """
 
     name: str
@@ -205,7 +205,7 @@ def read_json(path: Path, name: str) -> dict[str, Any]:
 
 
 def read_defaults(path: Path, name: str) -> dict[str, Any]:
-    """Return the wishes in a JSON file, none if there is no such file; keys that are no wishes are passed over.
+    """Return the defaults in a JSON file, none if there is no such file; keys that are no defaults are ignored.
 
     Raises
     ------

@@ -122,7 +122,7 @@ def _check_lora(name: str) -> dict[str, Any]:
         "changes": parts,
         "size_mb": _megabytes(lora.path.stat().st_size),
         "sha256": lora.sha256,
-        "wishes": {key: list(value) if isinstance(value, tuple) else value for key, value in lora.defaults.items()},
+        "defaults": {key: list(value) if isinstance(value, tuple) else value for key, value in lora.defaults.items()},
     }
 
 

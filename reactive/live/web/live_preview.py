@@ -21,6 +21,7 @@ from reactive.live.web.clients import Client
 from reactive.live.web.commands import Command, carry_out
 from reactive.live.web.protocol import MakeChange, NextPhase, One, PageMessage, TakeCredit, Tap, pack_picture
 from reactive.live.web.server import Server
+from reactive.timeline.clock import frame_time
 
 STATUS_SECONDS = 0.1
 RELOAD_SECONDS = 0.25
@@ -75,7 +76,7 @@ class LivePreview:
     def picture(self) -> TimedPicture | None:
         """Return the newest picture, with the time since the stream began."""
         shown = self.session.renderer.shown
-        return None if shown is None else TimedPicture(shown.jpeg, float(shown.frame / self.fps))
+        return None if shown is None else TimedPicture(shown.jpeg, float(frame_time(shown.frame, self.fps)))
 
     def update_wanted(self) -> None:
         """Imagine as long as anybody looks."""
@@ -131,7 +132,7 @@ class LivePreview:
                 continue
             last = shown.number
             client.credit -= 1
-            message = pack_picture(0, shown.number, float(shown.frame / self.fps), shown.jpeg)
+            message = pack_picture(0, shown.number, float(frame_time(shown.frame, self.fps)), shown.jpeg)
             if not await client.send_picture(message):
                 return
 

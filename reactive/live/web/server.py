@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
-import socket
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager
@@ -16,7 +14,7 @@ from typing import Any, ClassVar, Protocol
 
 from aiohttp import WSMsgType, web
 
-from reactive.errors import OutputError, ReactiveError
+from reactive.errors import ReactiveError
 from reactive.live.control.external_io import CueSource, ExternalIO
 from reactive.live.control.remote import Action
 from reactive.live.openmp import run_and_release_openmp_pool
@@ -275,28 +273,3 @@ class Server:
             await self.send(error_message(error), client)
         except (ValueError, KeyError, TypeError):
             await client.socket.close(code=1007)
-
-
-def bound_socket(host: str, port: int) -> socket.socket:
-    """Return a listening socket; port 0 means any free one.
-
-    Raises
-    ------
-    OutputError
-        If the address can't be bound.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        # so a restart finds its port free at once; Windows means something else by it and would share a port in use
-        if os.name != "nt":
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
-        listener.listen(128)
-    except OSError as problem:
-        listener.close()
-        raise OutputError(
-            f"can't listen there ({problem.strerror or problem})", where=f"{host}:{port}",
-            remedy="choose another --port, or 0 for any free one",
-        ) from None  # fmt: skip
-    return listener
