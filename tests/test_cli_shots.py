@@ -76,6 +76,8 @@ def test_shots_are_listed_changed_and_heeded(folder: Path, toy_model: Path, monk
     ("arguments", "code", "word"),
     [
         (["--roll"], 2, "--shot"),
+        (["--at", "1:23", "--roll"], 1, "--at"),
+        (["--at", "1:99", "--roll"], 2, "is no time"),
         (["--shot", "drop 9 / shot 1", "--roll"], 1, "no shot"),
         (["--shot", "1", "--own-photo", "missing.jpg"], 1, "missing.jpg"),
         (["--shot", "1", "--prompt", "a\x1bb"], 1, "control characters"),

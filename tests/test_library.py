@@ -23,6 +23,8 @@ from reactive.errors import MediaError, OutputError, ReactiveError, TimelineErro
 from reactive.render import write
 from reactive.render.imagine import Frames
 from reactive.timeline.timeline import FEEDBACK, NO_SOURCE, Timeline
+from reactive.video.codec import video_codec
+from reactive.video.segment import SegmentEncoder, fitted
 from tests.toy import beat_song, flat_timeline, write_song
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -127,6 +129,13 @@ def test_the_examples_of_a_docstring_run(name: str, folder: Path, monkeypatch: p
         assert not failed, "".join(said)
 
 
+def test_the_example_of_a_method_runs() -> None:
+    (example,) = doctest.DocTestFinder(recurse=False).find(Frames.map, "Frames.map", globs={"Frames": Frames})
+    assert example.examples
+    said: list[str] = []
+    assert not doctest.DocTestRunner().run(example, out=said.append).failed, "".join(said)
+
+
 def test_a_preset_is_given_by_name_by_path_or_as_it_was_read(analysis: reactive.Analysis, folder: Path) -> None:
     by_path = reactive.decide(analysis, folder / "preset", fps=8)
     by_text = reactive.decide(analysis, str(folder / "preset" / "preset.toml"), fps="8")
@@ -192,6 +201,13 @@ def test_the_steps_make_the_frames_that_run_makes(
     assert ours.std() > 20
     assert (ours == runs).all()
     assert (sound_of(out) == sound_of(clip.output)).all()
+
+
+def test_frames_without_a_ground_are_scaled_as_run_scales_them(tmp_path: Path) -> None:
+    picture = np.random.default_rng(1).integers(0, 256, (64, 64, 3), np.uint8)
+    with SegmentEncoder(tmp_path / "piece.mkv", fps=Fraction(8), size=(126, 94), codec=video_codec("ffv1")) as encoder:
+        encoder.write(picture)
+    assert (decoded(tmp_path / "piece.mkv")[0] == fitted(picture, (126, 94))).all()
 
 
 def moving(frames: int, **columns: object) -> Timeline:

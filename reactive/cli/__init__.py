@@ -6,6 +6,7 @@ import click
 
 from reactive import __version__
 from reactive.cli.analyze import analyze
+from reactive.cli.assist import lyrics, stems
 from reactive.cli.bundle import COMMANDS as BUNDLES
 from reactive.cli.doctor import doctor
 from reactive.cli.export import export
@@ -19,6 +20,7 @@ from reactive.cli.recipe import extract
 from reactive.cli.run import run
 from reactive.cli.score import score
 from reactive.cli.shots import shots
+from reactive.cli.studio import studio
 from reactive.cli.timeline import timeline
 from reactive.cli.trying import try_clip
 
@@ -36,6 +38,7 @@ def main() -> None:
 
 for _command in (
     run,
+    studio,
     try_clip,
     preview,
     resume,
@@ -48,6 +51,8 @@ for _command in (
     preset,
     imagery,
     models,
+    stems,
+    lyrics,
     doctor,
 ):
     main.add_command(_command)

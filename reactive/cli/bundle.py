@@ -39,7 +39,7 @@ def pack(name: str, output: Path | None, overwrite: bool, as_json: bool) -> None
 
 @click.command()
 @click.argument("bundle", type=click.Path(path_type=Path))
-@click.option("--as", "name", metavar="NAME", help="What it shall be called here.")
+@click.option("--as", "name", metavar="NAME", help="The name that it gets here.")
 @click.option("--replace", is_flag=True, help="Replace another preset of that name that you installed.")
 @json_option
 def install(bundle: Path, name: str | None, replace: bool, as_json: bool) -> None:

@@ -259,9 +259,9 @@ def check_loras(options: Mapping[str, Any]) -> None:
 shots_option = click.option(
     "--shots",
     type=click.Path(path_type=Path),
-    help="Wishes for single shots. Default: <song>.shots.toml beside the song.",
+    help="A file of edits of single shots. Default: <song>.shots.toml beside the song.",
 )
-no_shots_option = click.option("--no-shots", is_flag=True, help="Leave wishes for single shots aside.")
+no_shots_option = click.option("--no-shots", is_flag=True, help="Ignore the edits of single shots beside the song.")
 
 
 def photo_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -371,7 +371,13 @@ _HEARING = (
         help="Call the sections of letter C, or section 3, by a name, as C=chorus or 3=drop; repeatable.",
     ),
     click.option("--forget-grid", is_flag=True, help="Drop the corrections and names kept for this song."),
-    click.option("--stem", "stems", multiple=True, metavar="NAME=FILE", help="A stem, as kick=kick.wav; repeatable."),
+    click.option(
+        "--stem",
+        "stems",
+        multiple=True,
+        metavar="NAME=FILE",
+        help="A stem, as kick=kick.wav, or a folder of stems, as `reactive stems` makes it; repeatable.",
+    ),
     click.option(
         "--midi", type=click.Path(path_type=Path), help="The song's notes as MIDI; drums give kick, snare, hat."
     ),
@@ -398,14 +404,18 @@ def hearing_options(command: Callable[..., Any]) -> Callable[..., Any]:
             from reactive.errors import GridError
 
             beats, downbeats = read_beats(beats_file) if beats_file else (None, None)
-            named = [stem.partition("=") for stem in stems]
-            if wrong := [stem for stem, (name, _, file) in zip(stems, named, strict=True) if not (name and file)]:
-                raise GridError(f'"{wrong[0]}" is not NAME=FILE', where="--stem", remedy="write vocals=voc.wav")
+            named: list[tuple[str, Path]] = []
+            for stem in stems:
+                name, _, file = stem.partition("=")
+                inside = sorted(Path(stem).glob("*.wav")) if Path(stem).is_dir() else []
+                if not inside and not (name and file):
+                    raise GridError(f'"{stem}" is not NAME=FILE', where="--stem", remedy="write vocals=voc.wav")
+                named += [(path.stem, path) for path in inside] or [(name, Path(file))]
             corrections = Corrections(bpm, offset_ms, half, double, downbeat, meter, beats, downbeats, sections or None)
             return HearingOptions(
                 corrections=corrections,
                 forget=forget_grid,
-                stems=tuple((name, Path(file)) for name, _, file in named),
+                stems=tuple(named),
                 midi=midi,
                 markers=markers,
             )
@@ -427,7 +437,7 @@ def minutes(seconds: float) -> str:
 
 
 def shots_file(song: str, given: Path | None, ignored: bool) -> Path | None:
-    """Return the shots file to heed: the one that was given, or the one beside the song if there is one."""
+    """Return the shots file to use: the one that was given, or the one beside the song if there is one."""
     from reactive.preset.shots import shots_path
 
     beside = shots_path(Path(song))

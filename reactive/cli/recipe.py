@@ -12,7 +12,7 @@ from click.core import ParameterSource
 
 from reactive.cli.common import errors, json_option, printable
 
-# what may be said beside --recipe: where things are, not what the clip shall be
+# what may be said beside --recipe: where things are, not what the clip is
 BESIDE = (
     "songs",
     "output",
@@ -41,7 +41,7 @@ def recipe_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def check_beside() -> None:
-    """Refuse options that say what a clip shall be beside ``--recipe``, which says so already."""
+    """Refuse options that change what ``--recipe`` has decided already."""
     context = click.get_current_context()
     for parameter in context.command.params:
         given = parameter.name and context.get_parameter_source(parameter.name) == ParameterSource.COMMANDLINE

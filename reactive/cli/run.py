@@ -156,9 +156,12 @@ SUFFIXES = {
 def run(songs: tuple[str, ...], output: Path | None, as_json: bool, hearing: Callable[[], Any], **options: Any) -> None:
     """Make a finished clip of each SONG; run again, it goes on where it was interrupted.
 
+    A folder that `reactive studio` made is taken in place of a song: what its project.toml says holds where no option says otherwise.
+
     \b
     Examples:
       reactive run song.wav
+      reactive run our-clip/
       reactive run song.mp3 --preset loop-destroy --size 1280x720 -o clip.mp4
       reactive run song.flac --start 60 --duration 10 --photo band.jpg --video stage.mp4
       reactive run album/*.flac --out-dir clips/ --also 9:16,1:1
@@ -167,8 +170,15 @@ def run(songs: tuple[str, ...], output: Path | None, as_json: bool, hearing: Cal
       reactive run album/*.flac --out-dir /shared/clips --ray 10.0.0.1:6379
     """
     _check_usage(songs, output, options)
+    project = Path(songs[0]) if len(songs) == 1 and (Path(songs[0]) / "project.toml").is_file() else None
+    if project is not None:
+        output = output or Path(project.absolute().name + SUFFIXES[options["codec"]])
+        with errors(as_json):
+            songs, base = _project(project)
     with errors(as_json, USAGE):
         chosen = [settings_of(song, options) for song in songs]
+    if project is not None:
+        chosen = [base.changed(**_said_by_options(chosen[0]))]
     with errors(as_json):
         told = hearing()
         chosen = [settings.changed(hearing=told) for settings in chosen]
@@ -271,6 +281,29 @@ def _check_usage(songs: tuple[str, ...], output: Path | None, options: dict[str,
         raise click.UsageError("--timeline, --take, --recipe and --job belong to one song.")
     if options["recipe_of"] and options["out_dir"]:
         raise click.UsageError("--recipe makes one clip; name it with -o.")
+
+
+def _project(folder: Path) -> tuple[tuple[str, ...], Any]:
+    """Return a project's song and its settings."""
+    from reactive.studio.project import open_project, render_settings, song_of
+
+    project = open_project(folder)
+    return (str(song_of(folder, project)),), render_settings(folder, project)
+
+
+def _said_by_options(settings: Any) -> dict[str, Any]:
+    """Return the choices that the command line makes itself, by their plain names."""
+    names = {"compiled": "compile", "encode_speed": "speed", "photo_folder": "photos"}
+    context = click.get_current_context()
+    given = [
+        names.get(name, name)
+        for name in context.params
+        if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
+    ]
+    choices = settings.choices()
+    if "no_shots" in given:
+        given = [*given, "shots"]
+    return {name: choices[name] for name in given if name in choices}
 
 
 def _album(songs: tuple[str, ...], chosen: list[Any], options: dict[str, Any], as_json: bool) -> None:

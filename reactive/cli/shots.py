@@ -1,8 +1,9 @@
-"""``reactive shots``: the shots of a clip by name; wishes for single ones."""
+"""``reactive shots``: the shots of a clip by name, and edits of single ones."""
 
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,10 @@ from reactive.cli.numbers import IntOption
 @macro_option
 @lyrics_option
 @video_options
-@click.option("--shot", "chosen", multiple=True, metavar="NAME|N", help="A shot to change; may be repeated.")
+@click.option(
+    "--shot", "chosen", multiple=True, metavar="NAME|N|TEXT", help="A shot to change: name, number or words of its prompt; repeatable.",
+)  # fmt: skip
+@click.option("--at", "times", multiple=True, metavar="M:SS", help="The shot that shows at this time; repeatable.")
 @click.option("--roll", is_flag=True, help="Roll the chosen shots again: another seed.")
 @click.option("--lock/--unlock", default=None, help="Keep the chosen shots as they are now, or let them go.")
 @click.option("--prompt", "prompts", multiple=True, help="A prompt of their own; repeated: one after the other.")
@@ -51,6 +55,7 @@ from reactive.cli.numbers import IntOption
     "--own-photo", type=click.Path(path_type=Path), help="A photograph beside the song that they grow out of."
 )
 @click.option("--own-seed", type=IntOption(0, 2**62 - 1), help="A seed of their own.")
+@click.option("--later", type=IntOption(-64, 64), metavar="N", help="They begin N beats later, or earlier if negative.")
 @click.option("--reset", is_flag=True, help="Forget what was wanted of the chosen shots.")
 @click.option(
     "--shots",
@@ -68,19 +73,21 @@ from reactive.cli.numbers import IntOption
 def shots(song: str, as_json: bool, **options: Any) -> None:
     """List the shots of SONG's clip, draw them as a contact sheet, and change single ones.
 
-    Changes are kept in a file beside the song, which `reactive run` and `reactive timeline` heed. With --shot, only the chosen
+    Changes are kept in a file beside the song, which `reactive run` and `reactive timeline` follow. With --shot, only the chosen
     shots are imagined again for the contact sheet.
 
     \b
     Examples:
       reactive shots song.wav --preset loop-destroy -o sheet.jpg
       reactive shots song.wav --shot "drop 1 / shot 2" --roll -o sheet.jpg
+      reactive shots song.wav --at 1:23 --roll
       reactive shots song.wav --shot 7 --prompt "a white door in the sea" --lock
     """
     changing = options["roll"] or options["reset"] or options["lock"] is not None or options["prompts"]
-    changing = bool(changing or options["own_photo"] or options["own_seed"] is not None)
-    if changing and not options["chosen"]:
-        raise click.UsageError("name the shots to change with --shot")
+    changing = bool(changing or options["own_photo"] or options["own_seed"] is not None or options["later"] is not None)
+    if changing and not (options["chosen"] or options["times"]):
+        raise click.UsageError("name the shots to change with --shot or --at")
+    times = [parse_time(text) for text in options["times"]]
     with errors(as_json):
         from reactive.preset.library import open_lyrics_of, open_preset
         from reactive.preset.macros import parse_macros
@@ -103,7 +110,7 @@ def shots(song: str, as_json: bool, **options: Any) -> None:
         from reactive.media.identity import carry_over
         from reactive.preset.shots import Shots, load_shots, save_shots, shot_photos, shots_path
         from reactive.render.decide import decide
-        from reactive.timeline.shots import apply_shots, change_shots, find_shot, shots_of
+        from reactive.timeline.shots import apply_shots, change_shots, chosen_shots, shot_at, shots_of
 
         heard = hear(song)
         track, analysis = heard.track, heard.analysis
@@ -117,9 +124,13 @@ def shots(song: str, as_json: bool, **options: Any) -> None:
             analysis, wanted, fps=rate, seed=options["seed"], photos=options["photos"], videos=options["videos"],
             macros=knobs, lyrics=lines,
         )  # fmt: skip
+        # the edits of prompts and photographs leave the shots where they are
+        plain = shots_of(decided, analysis)
+        named = [*options["chosen"], *(shot_at(seconds, plain, decided.fps).name for seconds in times)]
+        picked = {shot.number for shot in chosen_shots(named, plain)}
         if changing:
             shot_edits = change_shots(
-                decided, analysis, shot_edits, options["chosen"], values=_said(options, file), roll=options["roll"],
+                decided, analysis, shot_edits, named, values=_said(options, file), roll=options["roll"],
                 lock=options["lock"], reset=options["reset"],
             )  # fmt: skip
             save_shots(shot_edits, file)
@@ -127,7 +138,6 @@ def shots(song: str, as_json: bool, **options: Any) -> None:
         for note in notes:
             click.echo(printable(note), err=True)
         found = shots_of(timeline, analysis)
-        picked = {find_shot(name, found).number for name in options["chosen"]}
         if options["output"]:
             from reactive.media.fonts import missing_letters, no_font_for
             from reactive.render.contact import contact_pictures, draw_sheet
@@ -143,7 +153,9 @@ def shots(song: str, as_json: bool, **options: Any) -> None:
                     steps=options["steps"], photos=photos, videos=options["videos"], folders=[preset.path.parent], progress=report,
                 )  # fmt: skip
             draw_sheet(options["output"], timeline, found, pictures, _marks(shot_edits))
-    seconds = [float(shot.start / timeline.fps) for shot in found]
+    from reactive.timeline.clock import frame_time
+
+    seconds = [float(frame_time(shot.start, timeline.fps)) for shot in found]
     if as_json:
         rows = [
             {"name": shot.name, "start": round(at, 4), "frames": shot.stop - shot.start, "prompts": list(shot.prompts),
@@ -166,6 +178,20 @@ def shots(song: str, as_json: bool, **options: Any) -> None:
         click.echo(printable(str(options["output"])))
 
 
+def parse_time(text: str) -> float:
+    """Return the seconds of ``1:23``, ``1:23.5`` or ``83``.
+
+    Raises
+    ------
+    click.BadParameter
+        If it is no time.
+    """
+    match = re.fullmatch(r"(?:(\d{1,4}):)?(\d{1,6}(?:\.\d{1,6})?)", text.strip(), re.ASCII)
+    if not match or (match.group(1) and float(match.group(2)) >= 60):
+        raise click.BadParameter(f'"{printable(text[:40])}" is no time. Write 1:23 or 83.', param_hint="--at")
+    return 60 * int(match.group(1) or 0) + float(match.group(2))
+
+
 def _said(options: dict[str, Any], file: Path) -> dict[str, Any]:
     """Return what the command line says about prompt, photograph and seed."""
     said: dict[str, Any] = {}
@@ -173,6 +199,8 @@ def _said(options: dict[str, Any], file: Path) -> dict[str, Any]:
         said["prompt"] = list(options["prompts"])
     if options["own_seed"] is not None:
         said["seed"] = options["own_seed"]
+    if options["later"] is not None:
+        said["beats"] = options["later"]
     if photo := options["own_photo"]:
         from reactive.errors import MediaError
         from reactive.media.picture import read_picture

@@ -1,4 +1,4 @@
-"""``reactive timeline``: what every frame of a song's clip shall be."""
+"""``reactive timeline``: what is decided for every frame of a song's clip."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def timeline(
     as_json: bool,
     hearing: Callable[[], Any],
 ) -> None:
-    """Decide what every frame of SONG's clip shall be, without rendering.
+    """Decide every frame of SONG's clip, without rendering.
 
     \b
     Examples:

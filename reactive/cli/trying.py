@@ -189,15 +189,15 @@ def _compare(song: str, out: Path, named: list[tuple[str, Path]], clip: Any, set
     """Write the clips beside each other with the sound that they share."""
     from reactive.audio.hear import hear
     from reactive.render.compare import write_grid
-    from reactive.timeline.clock import nearest_frame
+    from reactive.timeline.clock import frame_time, nearest_frame
     from reactive.timeline.excerpt import telling_start
     from reactive.video.codec import video_codec
 
     heard = hear(song, settings.hearing)
     begin = telling_start(heard.analysis, settings.duration) if settings.telling else settings.start
     rate = heard.track.sample_rate
-    first = round(nearest_frame(begin, clip.fps) / clip.fps * rate)
-    sound = (first, min(first + round(clip.frames / clip.fps * rate), heard.track.samples))
+    first = round(frame_time(nearest_frame(begin, clip.fps), clip.fps) * rate)
+    sound = (first, min(first + round(frame_time(clip.frames, clip.fps) * rate), heard.track.samples))
     write_grid(
         named, out, size=clip.size, fps=clip.fps, codec=video_codec("h264", crf=COARSE_CRF, speed=COARSE_SPEED),
         track=heard.track, sound=sound,

@@ -49,7 +49,7 @@ class Imaginer:
     model
         The loaded model.
     timeline
-        What every frame shall be.
+        What is decided for every frame.
     sources
         The photographs and films that it numbers, at `size`; they stay the caller's to close.
     size

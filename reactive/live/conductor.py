@@ -51,7 +51,7 @@ class Arriving:
 
 @dataclass(frozen=True)
 class LiveFrame:
-    """What a frame shall be.
+    """What is decided for a frame.
 
     Attributes
     ----------
@@ -462,7 +462,22 @@ class Conductor:
         pool = {"photo": still or moving, "video": moving or still}.get(phase.mode, [])
         if phase.source.use and pool:
             pool = [pool[(use - 1) % len(pool)] for use in phase.source.use]
-        return pool[(self._sources - 1) % len(pool)] if pool else NO_SOURCE
+        if not pool:
+            return NO_SOURCE
+        turn = self._sources - 1 + self._turns(phase)
+        if phase.source.order == "shuffle":
+            # another order each time round, and the same one for the same seed
+            order = np.random.default_rng((self.seed, turn // len(pool))).permutation(len(pool))
+            return pool[int(order[turn % len(pool)])]
+        return pool[turn % len(pool)]
+
+    def _turns(self, phase: Phase) -> int:
+        """Return how many times the source has changed within the phase; music that is being played has no sections."""
+        if phase.source.every in ("phase", "section"):
+            return 0
+        every = parse_length(phase.source.every)
+        length = every.count * (BEATS_PER_BAR if every.unit == "bar" else 1)
+        return int((self.signals.beats - self._began_beats + 0.02) / length)
 
     def _tell(self, phase: Phase, bars: float) -> None:
         """Tell the next frame's signals how far the phase and the round have come."""

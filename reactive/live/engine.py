@@ -47,6 +47,8 @@ FILLING = 0.5
 # how long a seek into a feedback shot may imagine its way there from the start; the batch in flight comes before that
 CATCH_UP = 0.5
 RATE_WINDOW = 3.0
+# a thread that dies so often within so many seconds is not started again
+MAX_REVIVALS, REVIVAL_SECONDS = 5, 60.0
 # ticks of a feedback shot whose pictures are kept, so that it can go on from one of them after a change
 TICKS_KEPT = 64
 
@@ -145,6 +147,7 @@ class Engine:
         self._condition = threading.Condition()
         self._running = False
         self._thread = threading.Thread(target=self._work, name="reactive-live", daemon=True)
+        self._revivals: deque[float] = deque(maxlen=MAX_REVIVALS)
 
     # -- what others ask for -------------------------------------------------------------------------------------------
     def start(self) -> None:
@@ -159,6 +162,35 @@ class Engine:
             self._condition.notify_all()
         if self._thread.is_alive():
             self._thread.join(timeout=30)
+
+    @property
+    def died(self) -> bool:
+        """Whether the thread has ended though nobody stopped it."""
+        return self._running and not self._thread.is_alive()
+
+    def revive(self) -> bool:
+        """Start the thread again where it has died, whatever it died of; the pictures that it made are kept.
+
+        Returns whether it did. A thread that dies `MAX_REVIVALS` times within `REVIVAL_SECONDS` stays dead.
+        """
+        with self._condition:
+            if not self._running or self._thread.is_alive():
+                return False
+            now = time.monotonic()
+            if len(self._revivals) == MAX_REVIVALS and now - self._revivals[0] < REVIVAL_SECONDS:
+                return False
+            self._revivals.append(now)
+            problem, self.error = self.error, None
+            scene = self._scene
+            assert scene is not None
+            # whatever was half done may be what it died of
+            self._shot, self._prepare, self._fresh = None, None, -1
+            self._scene = replace(scene, imaginer=self.material.imaginer(scene.timeline, scene.black))
+            self.note = f"the engine stopped ({problem or 'no reason was given'}) and was started again."
+            log.warning(self.note)
+            self._thread = threading.Thread(target=self._work, name="reactive-live", daemon=True)
+            self._thread.start()
+            return True
 
     @property
     def timeline(self) -> Timeline:

@@ -24,7 +24,7 @@ from reactive.diffusion.lanes import OpenShot
 from reactive.diffusion.models.conditioning import PromptBank
 from reactive.errors import ReactiveError
 from reactive.live.conductor import LiveFrame
-from reactive.live.engine import RATE_WINDOW, to_jpeg
+from reactive.live.engine import MAX_REVIVALS, RATE_WINDOW, REVIVAL_SECONDS, to_jpeg
 from reactive.live.material import Studio
 from reactive.live.stream_timeline import MAX_ROWS, StreamTimeline
 from reactive.timeline.timeline import FEEDBACK
@@ -82,6 +82,7 @@ class LatestFrameRenderer:
         self._stream = StreamTimeline(studio.options.fps, studio.photo_names, studio.video_names)
         self._feedback: _Feedback | None = None
         self._times: deque[float] = deque(maxlen=400)
+        self._revivals: deque[float] = deque(maxlen=MAX_REVIVALS)
         self._ages: deque[float] = deque(maxlen=60)
 
     def start(self) -> None:
@@ -96,6 +97,26 @@ class LatestFrameRenderer:
             self._condition.notify_all()
         if self._thread.is_alive():
             self._thread.join(timeout=30)
+
+    @property
+    def died(self) -> bool:
+        """Whether the thread has ended though nobody stopped it."""
+        return self._running and not self._thread.is_alive()
+
+    def revive(self) -> bool:
+        """Start the thread again where it has died, as the engine of a song does; returns whether it did."""
+        with self._condition:
+            if not self._running or self._thread.is_alive():
+                return False
+            now = time.monotonic()
+            if len(self._revivals) == MAX_REVIVALS and now - self._revivals[0] < REVIVAL_SECONDS:
+                return False
+            self._revivals.append(now)
+            log.warning("the engine stopped (%s) and is started again", self.error or "no reason was given")
+            self.error = self._imaginer = self._feedback = self._bank = self._texts = None
+            self._thread = threading.Thread(target=self._work, name="reactive-imagining", daemon=True)
+            self._thread.start()
+            return True
 
     def request(self, row: LiveFrame, heard: float) -> None:
         """Make this the frame to imagine next; `heard` is when its newest sound came, by `time.monotonic`."""

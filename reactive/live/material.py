@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -111,13 +112,33 @@ def load_material(
     ReactiveError
         For anything that is wrong with what was given.
     """
-    # with the grid's corrections that are kept beside the song
     say(f"hearing {Path(song).name}")
+    heard = _heard(song)
+    return SongMaterial(**vars(load_studio(options, say)), **heard)
+
+
+def song_material(song: str | os.PathLike[str], options: PreviewOptions, studio: Studio) -> SongMaterial:
+    """Hear another song, for which the model of a studio is used again; its photographs and videos are its own.
+
+    Raises
+    ------
+    ReactiveError
+        For anything that is wrong with what was given.
+    """
+    given, sources = options.sources, studio.sources
+    if (given.photos, given.videos) != (studio.options.sources.photos, studio.options.sources.videos):
+        colour = parse_colour(given.background, where="--background")
+        sources = load_sources(given.photos, given.videos, size=studio.imagined, background=colour)
+    return SongMaterial(
+        options, studio.model, sources, studio.size, studio.imagined, studio.device, **_heard(song)
+    )  # fmt: skip
+
+
+def _heard(song: str | os.PathLike[str]) -> dict[str, Any]:
+    """Return a song's track and analysis, with the grid's corrections that are kept beside it."""
     track, raw = hear_once(song)
     corrections, analysis = saved_grid(track, raw)
-    return SongMaterial(
-        **vars(load_studio(options, say)), track=track, analysis=analysis, raw=raw, corrections=corrections
-    )
+    return {"track": track, "analysis": analysis, "raw": raw, "corrections": corrections}
 
 
 def load_studio(options: PreviewOptions, say: Callable[[str], None] = lambda what: None) -> Studio:

@@ -17,15 +17,17 @@ from reactive.errors import OutputError
 from reactive.live.control.external_io import ExternalIO, ExternalIOOptions
 from reactive.live.control.microphone import Microphone
 from reactive.live.live_session import LiveSession, SoundInput
-from reactive.live.material import PreviewOptions, load_material, load_studio
+from reactive.live.material import PreviewOptions, load_studio
 from reactive.live.openmp import run_and_release_openmp_pool
-from reactive.live.session import Session
+from reactive.live.playlist import Playlist
+from reactive.live.setlist import is_set_list, read_set_list, single
 from reactive.live.web.addresses import local_url, network_urls
+from reactive.live.web.listening import bound_socket
 from reactive.live.web.live_preview import LivePreview
 from reactive.live.web.login import RequestGuard
 from reactive.live.web.mjpeg import PATH as MJPEG
 from reactive.live.web.security import Gate, PerAddress, is_loopback, kept_key
-from reactive.live.web.server import LOGIN_BURST, LOGINS, Server, bound_socket
+from reactive.live.web.server import LOGIN_BURST, LOGINS, Server
 from reactive.live.web.song_preview import SongPreview
 from reactive.live.web.waiting import WaitingRoom
 
@@ -92,7 +94,7 @@ def preview(
     Parameters
     ----------
     song, options
-        What is shown.
+        What is shown: a song's file, or a set list (`setlist.toml`).
     others
         Presets beside the first one, to fade to.
     host, port
@@ -121,10 +123,14 @@ def preview(
 
     def make(gate: Gate, external_io: ExternalIO, say: Callable[[str], None]) -> Server:
         server = Server(gate, external_io=external_io)
-        material = load_material(song, options, say)
-        say("deciding every frame")
-        session = Session(material, lambda frames: server.made(), (options.preset, *others))
-        server.preview = SongPreview(server, session, takes)
+        path = Path(song)
+        songs = read_set_list(path, options, others) if is_set_list(path) else single(path, options, others)
+        playlist = Playlist(songs, lambda frames: server.made())
+        try:
+            server.preview = SongPreview(server, playlist, playlist.first(say), takes)
+        except BaseException:
+            playlist.close()
+            raise
         return server
 
     _preview(make, SongPreview.index, host, port, keys, io_options, begun, doing, ready, stop)

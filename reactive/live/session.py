@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
@@ -212,6 +212,10 @@ class Session:
         """Take back the last change, or all of them. Returns the new epoch."""
         changes = self.changes[:-1] if back else []
         return self._set_performance(changes, self.stage.fold(self.first, changes))
+
+    def replay(self, changes: Iterable[Change]) -> int:
+        """Play by changes that were made before; such as can't be made any more are left out. Returns the new epoch."""
+        return self._restage(self.stage, list(changes))
 
     def _set_performance(self, changes: list[Change], performance: Performance) -> int:
         epoch = self.engine.set_timeline(performance.timeline, performance.black)

@@ -68,6 +68,18 @@ def analysis_for_page(analysis: Analysis) -> dict[str, Any]:
     }
 
 
+def last_bars(analysis: Analysis, count: int = 8) -> tuple[float, float]:
+    """Return start and end, in seconds, of a song's last whole bars that sound: what pictures go on with after it."""
+    loud = np.asarray(analysis.envelopes["rms"], np.float64)
+    # what fades out below a twentieth of the song's peak is over
+    sounding = np.flatnonzero(loud > 0.05 * max(loud.max(initial=0.0), 1e-9))
+    over = analysis.duration * (int(sounding[-1]) + 1) / len(loud) if len(sounding) else analysis.duration
+    bars = [float(bar) for bar in grid_of(analysis).bars if 0 <= bar <= over + 1e-6]
+    if len(bars) < 2:
+        return 0.0, analysis.duration
+    return bars[max(0, len(bars) - 1 - count)], bars[-1]
+
+
 def timeline_for_page(timeline: Timeline) -> dict[str, Any]:
     """Return what the page draws of a timeline: runs of phases and prompts, cuts, and curves of the running values."""
     columns = timeline.columns

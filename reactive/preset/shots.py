@@ -9,6 +9,7 @@ photo = "door.jpg"
 strength = 0.4
 seed = 7
 rolls = 1
+beats = 1
 locked = true
 """
 
@@ -29,7 +30,7 @@ from reactive.preset.toml import parse_toml
 
 MAX_BYTES = 1_000_000
 SUFFIX = ".shots.toml"
-HEADER = "# What single shots of this song's clip shall be; `reactive shots` writes it, `reactive run` and `timeline` heed it.\n"
+HEADER = "# Edits of single shots of this song's clip; `reactive shots` writes them, `reactive run` and `timeline` follow them.\n"
 
 
 def _listed(value: Any) -> Any:
@@ -46,6 +47,7 @@ class ShotEdit(Strict):
     strength: float = Field(0.6, ge=0, le=1, description="how much of the photograph is imagined anew")
     seed: int | None = Field(None, ge=0, lt=2**62, description="the noise it is made of")
     rolls: int = Field(0, ge=0, le=100_000, description="how often it was rolled again")
+    beats: int = Field(0, ge=-64, le=64, description="by how many beats it begins later, or earlier if negative")
     locked: bool = Field(False, description="it stays as it is, whatever seed or preset are")
 
 
@@ -55,7 +57,7 @@ class Shots(Strict):
     version: Literal[1] = 1
     song_sha256: Text = Field("", description="the song it belongs to, by its sound")
     file_sha256: Text = Field("", description="the same by the bytes of its file")
-    shot: dict[Label, ShotEdit] = Field({}, max_length=20_000, description="wishes by the shots' names")
+    shot: dict[Label, ShotEdit] = Field({}, max_length=20_000, description="edits by the shots' names")
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,7 @@ def shot_photos(shots: Shots) -> tuple[str, ...]:
 
 
 def changed_edit(edit: ShotEdit, **said: Any) -> ShotEdit:
-    """Return a wish with some of its keys said anew.
+    """Return an edit with some of its keys changed.
 
     Raises
     ------
@@ -122,7 +124,7 @@ def changed_edit(edit: ShotEdit, **said: Any) -> ShotEdit:
     try:
         return ShotEdit.model_validate({**edit.model_dump(), **said})
     except ValidationError as problem:
-        raise translate(problem, "the wish", {"": ShotEdit}) from None
+        raise translate(problem, "the edit", {"": ShotEdit}) from None
 
 
 def save_shots(shots: Shots, path: Path) -> None:

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 
-import av
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from reactive.files import replacing
 from reactive.media.fonts import font_for
 from reactive.media.sound import Track
+from reactive.media.video import rgb_frames
 from reactive.video.codec import Codec
 from reactive.video.lettering import length_of, write_line
 from reactive.video.mux import join
-from reactive.video.segment import SegmentEncoder, file_url
+from reactive.video.segment import SegmentEncoder
 
 CAPTION, GAP, STILLS = 26, 4, 5
 BACKGROUND, INK = (16, 18, 22), (235, 235, 230)
@@ -71,14 +70,14 @@ def write_grid(
     for (caption, _), corner in zip(clips, corners, strict=True):
         _write_caption(empty, corner, caption, size[0])
     picture = np.array(empty)
-    with tempfile.TemporaryDirectory(prefix="reactive-grid-") as room, ExitStack() as stack:
-        films = [stack.enter_context(av.open(file_url(path))) for _, path in clips]
+    with tempfile.TemporaryDirectory(prefix="reactive-grid-") as room:
+        films = [rgb_frames(path) for _, path in clips]
         piece = Path(room) / "grid.mkv"
         count = 0
         with SegmentEncoder(piece, size=whole, fps=fps, codec=codec) as encoder:
             # clips of one excerpt have one length
-            for shown in zip(*map(_pictures, films), strict=False):
-                for (left, top), frame in zip(corners, shown, strict=True):
+            for shown in zip(*films, strict=False):
+                for (left, top), (frame, _) in zip(corners, shown, strict=True):
                     picture[top + CAPTION : top + CAPTION + size[1], left : left + size[0]] = frame
                 encoder.write(picture)
                 count += 1
@@ -108,19 +107,12 @@ def write_stills(clips: Sequence[tuple[str, Path]], out: Path, *, size: tuple[in
     for row, (caption, path) in enumerate(clips):
         top = GAP + row * cell[1]
         _write_caption(sheet, (GAP, top), caption, sheet.width - 2 * GAP)
-        with av.open(file_url(path)) as film:
-            for number, frame in enumerate(_pictures(film)):
-                if number in wanted:
-                    still = Image.fromarray(frame).resize(tile, Image.Resampling.LANCZOS)
-                    sheet.paste(still, (GAP + wanted.index(number) * cell[0], top + CAPTION))
+        for number, (frame, _) in enumerate(rgb_frames(path)):
+            if number in wanted:
+                still = Image.fromarray(frame).resize(tile, Image.Resampling.LANCZOS)
+                sheet.paste(still, (GAP + wanted.index(number) * cell[0], top + CAPTION))
     with replacing(out) as partial:
         sheet.save(partial, format=Image.registered_extensions()[out.suffix.lower()], quality=90)
-
-
-def _pictures(film: av.container.InputContainer) -> Iterator[np.ndarray]:
-    """Yield the frames of a clip, uint8 [height, width, 3]."""
-    for frame in film.decode(video=0):
-        yield frame.to_ndarray(format="rgb24")
 
 
 def _write_caption(sheet: Image.Image, corner: tuple[int, int], text: str, width: int) -> None:

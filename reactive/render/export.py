@@ -19,6 +19,7 @@ from reactive.render.credits import clip_credits
 from reactive.render.loops import export_loop, parse_bars
 from reactive.render.outputs import check_output
 from reactive.score.best import Loop, best_frame, best_loop, closed, scan_clip
+from reactive.timeline.clock import frame_time, frames_in
 from reactive.video.codec import container_format
 from reactive.video.credentials import AUTHORITY, CERTIFICATE, KEY, Identity, check_signable, load_identity, sign_clip
 from reactive.video.fitted import fit_size
@@ -112,7 +113,7 @@ def export_clip(clip: str | os.PathLike[str], wanted: Wanted, *, overwrite: bool
                     write_loop(path, list(pictures), fps=fps)
                     made[name] = {
                         "path": str(path), "first": loop.start, "frames": len(pictures),
-                        "duration": round(float(len(pictures) / fps), 3), "fps": str(fps),
+                        "duration": round(float(frame_time(len(pictures), fps)), 3), "fps": str(fps),
                     }  # fmt: skip
     if wanted.loop and wanted.output:
         made["loop"] = export_loop(clip, wanted.loop, wanted.output)
@@ -197,7 +198,11 @@ def loop_pictures(clip: Path, loop: Loop, fps: Fraction) -> tuple[np.ndarray, Fr
     """Return a loop's pictures, uint8 [n, height, width, 3], made to close on itself, and their rate."""
     every = max(1, -(-fps.numerator // (fps.denominator * LOOP_RATE)))
     length = (loop.stop - loop.start) // every * every
-    fade = min(int(FADE_SECONDS * fps) // every * every, loop.start // every * every, length // 2 // every * every)
+    fade = min(
+        int(frames_in(float(FADE_SECONDS), fps)) // every * every,
+        loop.start // every * every,
+        length // 2 // every * every,
+    )
     chosen = [
         picture
         for number, picture in enumerate(_frames(clip, loop.start - fade, loop.start + length, longest=LOOP_SIDE))

@@ -8,7 +8,6 @@ from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from reactive.diffusion.grounds import load_grounds
 from reactive.diffusion.imaginer import Imaginer
@@ -24,7 +23,7 @@ from reactive.render.sizes import clip_sizes, parse_size
 from reactive.timeline.edges import shot_around
 from reactive.timeline.excerpt import excerpt_frames
 from reactive.timeline.timeline import Timeline
-from reactive.video.segment import crop_to
+from reactive.video.segment import fitted
 
 # width and height in pixels, or ``1280x720``
 Size = tuple[int, int] | str
@@ -113,7 +112,7 @@ def imagine(
     Parameters
     ----------
     timeline
-        What every frame shall be.
+        What is decided for every frame.
     model
         What `load_model` returns.
     photos, videos
@@ -235,6 +234,4 @@ def _fitted(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Return a frame, uint8 [3, height, width], in the size of all; one that lies over a ground has it already."""
     if picture.shape[:0:-1] == size:
         return picture
-    window = np.ascontiguousarray(crop_to(picture.transpose(1, 2, 0), size))
-    scaled = np.asarray(Image.fromarray(window).resize(size, Image.Resampling.BICUBIC))
-    return np.ascontiguousarray(scaled.transpose(2, 0, 1))
+    return np.ascontiguousarray(fitted(picture.transpose(1, 2, 0), size).transpose(2, 0, 1))

@@ -22,9 +22,9 @@ class RenderInputs:
     lyrics
         The song's words, of a file that was given or of the preset's folder; None for none.
     shots
-        Wishes for single shots; None for none.
+        Edits of single shots; None if there are none.
     photos
-        All photographs in the order of their numbers: those that were given, then those that the wishes name.
+        All photographs in the order of their numbers: those that were given, then those that the edits name.
     notes
         What is to be told of the files, each a sentence.
     """
@@ -47,5 +47,5 @@ class RenderInputs:
 
     @property
     def shot_edits(self) -> Shots | None:
-        """What is wished of single shots."""
+        """The edits of single shots."""
         return self.shots.shots if self.shots else None

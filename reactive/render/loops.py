@@ -17,7 +17,7 @@ from reactive.files import partial_path
 from reactive.media.tags import XMP, read_tags
 from reactive.media.video import rgb_frames
 from reactive.score.best import ClipScan, scan_clip
-from reactive.timeline.clock import nearest_frames
+from reactive.timeline.clock import frame_time, frames_in, nearest_frames
 from reactive.video.codec import video_codec
 from reactive.video.mux import join
 from reactive.video.segment import SegmentEncoder
@@ -93,7 +93,7 @@ def export_loop(clip: Path, bars: str, out: Path) -> dict[str, object]:
         piece.unlink(missing_ok=True)
     return {
         "path": str(out), "bars": f"{begin + 1}-{end}", "first": start, "frames": stop - start,
-        "duration": round(float((stop - start) / scan.fps), 3), "fps": str(scan.fps), "size": f"{size[0]}x{size[1]}",
+        "duration": round(float(frame_time(stop - start, scan.fps)), 3), "fps": str(scan.fps), "size": f"{size[0]}x{size[1]}",
     }  # fmt: skip
 
 
@@ -112,7 +112,7 @@ def looped(clip: Path, scan: ClipScan, start: int, stop: int) -> Iterator[np.nda
     The end fades into the frames that lead up to the start; where there are none, the start grows out of those that follow
     the end. A whole clip has neither, and stays as it is.
     """
-    fade = min(int(FADE_SECONDS * scan.fps), (stop - start) // 2)
+    fade = min(int(frames_in(float(FADE_SECONDS), scan.fps)), (stop - start) // 2)
     shares = (np.arange(fade) + 1) / (fade + 1)
     if start >= fade:
         frames = _between(clip, start - fade, stop)

@@ -94,7 +94,7 @@ class Recipe(Strict):
     vae: Named | None = None
     photos: list[Named] = Field(max_length=MAX_FILES)
     videos: list[Named] = Field([], max_length=MAX_FILES)
-    # wishes for single shots, whole, and the photographs that they name
+    # edits of single shots, whole, and the photographs that they name
     shots: PresetText | None = None
     shot_photos: list[Named] = Field([], max_length=MAX_FILES)
     # pictures beneath the frames that were not fed in
@@ -134,7 +134,7 @@ def make_recipe(
     model
         The model that imagines it.
     inputs
-        Preset, words and wishes as they were read to decide the timeline; nothing is read a second time.
+        Preset, words and edits of shots as they were read to decide the timeline; nothing is read a second time.
     hashes
         The sha256 of each photograph and video, as the keys of the pictures have it.
     """
@@ -182,7 +182,7 @@ def make_recipe(
 
 
 def clip_tags(recipe: Recipe | None) -> dict[str, str]:
-    """Return what a clip carries in its file: the mark of generative AI, and its recipe if it shall."""
+    """Return what a clip carries in its file: the mark of generative AI, and its recipe unless that was declined."""
     tags = {XMP: xmp_packet()}
     if recipe is not None:
         text = recipe.model_dump_json()
@@ -272,7 +272,7 @@ def timeline_hash(timeline: Timeline) -> str:
     digest = hashlib.sha256(
         repr((str(timeline.fps), timeline.seed, timeline.prompts, timeline.cuts, *timeline.grounds)).encode()
     )
-    # older programs knew fewer columns, and their clips shall be known again
+    # older programs knew fewer columns; their clips keep the hash that they have
     later = {*COLOURS, "palette_from", "palette_to"}
     for name in sorted(timeline.columns.keys() - (later - set(in_use(timeline.columns)))):
         digest.update(name.encode())

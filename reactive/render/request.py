@@ -55,7 +55,10 @@ class RenderRequest:
             if name not in _ASIDE and not (name == "lanes" and self.settings.compute.lanes < 0)
         }
         # the name that jobs have always had for it, so that older ones are known again
-        chosen["wishes"] = chosen.pop("hearing")
+        chosen["wishes"] = hearing = chosen.pop("hearing")
+        # a correction that jobs did not know before changes their hash only where it is given
+        if hearing["corrections"]["sections"] is None:
+            del hearing["corrections"]["sections"]
         # which weights these name is part of the model's hash
         if self.settings.model.loras:
             chosen["loras"] = [parse_lora(text)[1] for text in self.settings.model.loras]

@@ -42,6 +42,7 @@ from reactive.render.store.segments import check_space
 from reactive.render.take import load_take
 from reactive.render.workers.local import Executor, LocalExecutor, render_missing
 from reactive.render.workers.segment_renderer import used_prompts
+from reactive.timeline.clock import frame_time
 from reactive.timeline.timeline import Timeline
 from reactive.video.codec import container_format
 from reactive.video.nvenc import check_encoder
@@ -189,7 +190,7 @@ def make_clip(
             frames=last - first,
             pictures=tally.pictures,
             fps=timeline.fps,
-            duration=float((last - first) / timeline.fps),
+            duration=float(frame_time(last - first, timeline.fps)),
             size=segments.sizes[0],
             imagine_size=prepared.spec.imagined,
             prompts_used=len(prompts_between(timeline, first, last)),

@@ -26,7 +26,7 @@ class RenderSpec:
     folder
         The job folder, on a path that all workers share.
     timeline
-        What every frame shall be.
+        What is decided for every frame.
     negatives
         What each of its prompts keeps away from, the user's `--negative` included; empty for nothing.
     imagined

@@ -122,9 +122,9 @@ def sound_range(
     return frame_sample(first, fps, sample_rate), stop
 
 
-def frames_in(seconds: float, fps: Fraction) -> float:
+def frames_in(seconds: float | Fraction, fps: Fraction) -> float:
     """Return a length in seconds as a length in frames."""
-    return seconds * fps.numerator / fps.denominator
+    return float(seconds * fps.numerator / fps.denominator)
 
 
 def frame_length(fps: Fraction) -> float:

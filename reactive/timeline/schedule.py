@@ -17,7 +17,7 @@ from reactive.audio.grid import Grid
 from reactive.preset.fields import MusicalLength as Length
 from reactive.preset.fields import parse_length
 from reactive.preset.schema import Phase, Preset
-from reactive.timeline.clock import nearest_frame, nearest_frames
+from reactive.timeline.clock import frame_time, nearest_frame, nearest_frames
 from reactive.timeline.phases import PhaseSpan
 from reactive.timeline.pools import Pools
 
@@ -213,12 +213,12 @@ def musical_seconds(grid: Grid, length: Length) -> float:
 
 
 def _far_enough(last: PromptSwitch, frame: int, is_cut: bool, phase: Phase, grid: Grid, fps: Fraction) -> bool:
-    apart = (frame - last.frame) / fps
+    apart = frame_time(frame - last.frame, fps)
     if is_cut and last.is_cut and apart < Fraction(MIN_HIT_SECONDS):
         return False
     if phase.switch.strobe:
         return frame > last.frame
-    beats = grid.beat_position(np.array([float(last.frame / fps), float(frame / fps)]))
+    beats = grid.beat_position(np.array([float(frame_time(last.frame, fps)), float(frame_time(frame, fps))]))
     # a quarter of a beat of tolerance: beats are not exactly as long as each other
     return bool(beats[1] - beats[0] > MIN_HOLD_BEATS - 0.25)
 

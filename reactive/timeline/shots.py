@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 
 import numpy as np
 
 from reactive.audio.analysis import Analysis
+from reactive.audio.grid import grid_of
 from reactive.errors import TimelineError
 from reactive.preset.expression import closest_name
 from reactive.preset.shots import ShotEdit, Shots, changed_edit, shot_photos
-from reactive.timeline.clock import frame_length
+from reactive.timeline.clock import frame_length, frame_time, nearest_frame
 from reactive.timeline.edges import shot_edges
 from reactive.timeline.grounds import NONE
 from reactive.timeline.signals import drops
@@ -19,6 +21,8 @@ from reactive.timeline.timeline import FEEDBACK, Timeline, derive
 
 # numbers beyond those that a timeline derives its own seeds by
 FIRST_ROLL = 1 << 20
+# what makes a shot the one that it is: moved with its beginning
+SHOT_COLUMNS = ("shot", "prompt_from", "prompt_to", "weight", "seed", "source", "ground", "strength")
 
 
 @dataclass(frozen=True)
@@ -104,6 +108,42 @@ def find_shot(name: str, shots: Sequence[Shot]) -> Shot:
     )
 
 
+def shot_at(seconds: float, shots: Sequence[Shot], fps: Fraction) -> Shot:
+    """Return the shot that shows at a time of the song.
+
+    Raises
+    ------
+    TimelineError
+        If the clip has no frame there.
+    """
+    frame = nearest_frame(seconds, fps)
+    for shot in shots:
+        if shot.start <= frame < shot.stop:
+            return shot
+    lasts = float(shots[-1].stop * frame_length(fps))
+    raise TimelineError(f"{seconds:g} s is not within the clip", where="--at", remedy=f"it lasts {lasts:.1f} s")
+
+
+def chosen_shots(names: Sequence[str], shots: Sequence[Shot]) -> list[Shot]:
+    """Return the shots that names choose, each once: by name, by number, or all whose prompt holds the text.
+
+    Raises
+    ------
+    TimelineError
+        If a name chooses none; near names are suggested.
+    """
+    chosen: dict[int, Shot] = {}
+    for name in names:
+        wanted = " ".join(name.split())
+        exact = [shot for shot in shots if wanted in (shot.name, str(shot.number + 1))]
+        telling = [
+            shot for shot in shots if len(wanted) > 2 and any(wanted.lower() in text.lower() for text in shot.prompts)
+        ]
+        for shot in exact or telling or [find_shot(name, shots)]:
+            chosen[shot.number] = shot
+    return list(chosen.values())
+
+
 def change_shots(
     timeline: Timeline,
     analysis: Analysis,
@@ -115,16 +155,16 @@ def change_shots(
     lock: bool | None = None,
     reset: bool = False,
 ) -> Shots:
-    """Return wishes with those for some shots changed.
+    """Return edits with those of some shots changed.
 
     Parameters
     ----------
     timeline
-        As the preset decides it, without wishes.
+        As the preset decides it, without edits.
     names
-        The shots to change, by name or number.
+        The shots to change, by name, number or a text of their prompt.
     values
-        Keys of a wish (prompt, photo, seed, strength) and their new values.
+        Keys of an edit (prompt, photo, seed, strength) and their new values.
     roll
         Give each another seed.
     lock
@@ -135,14 +175,14 @@ def change_shots(
     Raises
     ------
     TimelineError
-        If the wishes belong to another song, a shot does not exist, or it is rolled while it is locked.
+        If the edits belong to another song, a shot does not exist, or it is rolled while it is locked.
     PresetError
         If a value is none that its key may have.
     """
     _check_song(timeline, edits)
     table = dict(edits.shot)
     plain = shots_of(timeline, analysis)
-    for shot in [find_shot(name, plain) for name in names]:
+    for shot in chosen_shots(names, plain):
         edit = ShotEdit() if reset else table.get(shot.name, ShotEdit())
         if lock is False:
             edit = changed_edit(edit, locked=False)
@@ -161,14 +201,14 @@ def change_shots(
 
 
 def apply_shots(timeline: Timeline, analysis: Analysis, edits: Shots) -> tuple[Timeline, list[str]]:
-    """Return the timeline with wishes laid over it, and the names that it has no shot for.
+    """Return the timeline with edits laid over it, and the names that it has no shot for.
 
-    Photographs that wishes name follow those of the timeline, in the order of `preset.shots.shot_photos`; videos come after.
+    Photographs that edits name follow those of the timeline, in the order of `preset.shots.shot_photos`; videos come after.
 
     Raises
     ------
     TimelineError
-        If the wishes belong to another song.
+        If the edits belong to another song.
     """
     _check_song(timeline, edits)
     shots = {shot.name: shot for shot in shots_of(timeline, analysis)}
@@ -192,14 +232,39 @@ def apply_shots(timeline: Timeline, analysis: Analysis, edits: Shots) -> tuple[T
             columns["strength"][here] = edit.strength
             # where the shot has a ground, it is what it grows out of
             columns["ground"][here] = np.where(columns["ground"][here] >= 0, columns["source"][here], NONE)
+    cuts = _move_starts(columns, list(shots.values()), analysis, edits, timeline)
     made = replace(
         timeline,
         columns=columns,
+        cuts=cuts,
         prompts=tuple(prompts),
         negatives=tuple(negatives),
         photos=(*timeline.photos, *photos),
     )
     return made, [name for name in edits.shot if name not in shots]
+
+
+def _move_starts(
+    columns: Mapping[str, np.ndarray], shots: Sequence[Shot], analysis: Analysis, edits: Shots, timeline: Timeline
+) -> tuple[int, ...]:
+    """Let shots begin some beats later or earlier, and return where the cuts are then; every shot keeps a frame at least."""
+    beats = grid_of(analysis).beats
+    starts = [shot.start for shot in shots]
+    for place, shot in enumerate(shots):
+        edit = edits.shot.get(shot.name)
+        if edit is None or not edit.beats or not place or not len(beats):
+            continue
+        nearest = int(np.abs(beats - float(frame_time(shot.start, timeline.fps))).argmin())
+        beat = beats[min(max(nearest + edit.beats, 0), len(beats) - 1)]
+        stop = shots[place + 1].start if place + 1 < len(shots) else timeline.frames
+        starts[place] = min(max(nearest_frame(float(beat), timeline.fps), starts[place - 1] + 1), stop - 1)
+        old, new = shot.start, starts[place]
+        # what a shot is, is taken from its own nearest frame; the walk, the light and the phase go on as they were
+        here, like = (slice(old, new), old - 1) if new > old else (slice(new, old), old)
+        for name in SHOT_COLUMNS:
+            columns[name][here] = columns[name][like]
+    moved = {shot.start: start for shot, start in zip(shots, starts, strict=True)}
+    return tuple(sorted(moved.get(cut, cut) for cut in timeline.cuts))
 
 
 def _check_song(timeline: Timeline, shot_edits: Shots) -> None:

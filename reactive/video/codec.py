@@ -20,6 +20,8 @@ _CONTAINERS = {
 }
 _FORMATS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}
 X264_THREADS = 1
+# bytes a pixel that a clip of lively pictures takes: measured for H.264 at quality 18 (x264 halves it every 6 steps)
+BYTES_A_PIXEL = {"libx264": 0.08, **dict.fromkeys(HARDWARE.values(), 0.1), "prores_ks": 0.55, "ffv1": 1.6}
 
 
 @dataclass(frozen=True)

@@ -168,6 +168,15 @@ def to_video(frame: Any, size: tuple[int, int], pixel_format: str, converter: Vi
     return (converter or VideoReformatter()).reformat(frame, **options, threads=1)
 
 
+def fitted(picture: np.ndarray, size: tuple[int, int], converter: VideoReformatter | None = None) -> np.ndarray:
+    """Return a picture, uint8 [height, width, 3] sRGB, cropped and scaled to a size as an encoder of RGB does it."""
+    frame: Any = av.VideoFrame.from_numpy_buffer(np.ascontiguousarray(crop_to(picture, size)), format="rgb24")
+    frame.color_range = ColorRange.JPEG
+    # the same conversion as on the way to a file, so that both give the same pixels
+    scaled: np.ndarray = to_video(frame, size, "bgr0", converter).reformat(format="rgb24").to_ndarray()
+    return scaled
+
+
 def crop_to(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Return the largest centred window of the output's shape, without stretching."""
     left, top, width, height = centred_window(picture.shape[1], picture.shape[0], size)

@@ -614,7 +614,7 @@ def test_a_damaged_folder_is_named(tmp_path: Path, sd: Path) -> None:
     with pytest.raises(ModelError, match="tokenizer is missing"):
         check_model(str(folder))
     index = json.loads((folder / "model_index.json").read_text())
-    for pipeline in ("StableDiffusion3Pipeline", "StableDiffusionInpaintPipeline", "FluxPipeline"):
+    for pipeline in ("AuraFlowPipeline", "StableDiffusionInpaintPipeline", "LuminaPipeline"):
         (folder / "model_index.json").write_text(json.dumps(index | {"_class_name": pipeline}))
         with pytest.raises(ModelError, match=pipeline):
             check_model(str(folder))

@@ -58,6 +58,7 @@ def serving(beat_wav: Path, toy_model: Path, live_preset: Path, tmp_path_factory
         folder = changes.pop("folder", None) or tmp_path_factory.mktemp("preview")
         ready, ending, failed = threading.Event(), threading.Event(), []
         addresses: list[Address] = []
+        song = changes.pop("song", beat_wav)
         options: dict[str, Any] = {"preset": str(live_preset), "model": str(toy_model), "steps": 1, "threads": 1}
         options |= {"fps": Fraction(24)} | changes.pop("options", {})
 
@@ -69,7 +70,7 @@ def serving(beat_wav: Path, toy_model: Path, live_preset: Path, tmp_path_factory
             common = {"port": 0, "keys": folder / "keys", "ready": tell, "stop": ending.is_set, **changes}
             try:
                 if source is None:
-                    preview(beat_wav, PreviewOptions.of(**options), takes=folder, **common)
+                    preview(song, PreviewOptions.of(**options), takes=folder, **common)
                 else:
                     preview_input(source, PreviewOptions.of(**options), **common)
             except BaseException as problem:

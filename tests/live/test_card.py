@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -32,7 +31,7 @@ def options(toy_model: Path, live_preset: Path) -> PreviewOptions:
 
 @pytest.fixture
 def material(cuda: str, beat_wav: Path, options: PreviewOptions) -> SongMaterial:
-    return load_material(beat_wav, replace(options, device=cuda))
+    return load_material(beat_wav, options.changed(device=cuda))
 
 
 def until(check: Callable[[], bool], seconds: float = 120.0) -> None:
@@ -111,7 +110,7 @@ def row(frame: int, source: int) -> LiveFrame:
 
 @pytest.fixture
 def stage(cuda: str, options: PreviewOptions) -> Studio:
-    return load_studio(replace(options, device=cuda))
+    return load_studio(options.changed(device=cuda))
 
 
 def test_what_is_heard_is_imagined_on_a_card(stage: Studio) -> None:

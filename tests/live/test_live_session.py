@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import io
 import itertools
 import queue
@@ -34,7 +33,7 @@ from reactive.live.live_session import LiveSession, SoundInput
 from reactive.live.material import PreviewOptions, Studio, load_studio
 from reactive.live.online_analysis import LiveSignals
 from reactive.live.web.protocol import unpack_picture
-from reactive.preset.schema import load_preset
+from reactive.preset.schema import Source, load_preset
 from reactive.timeline.perform import Change
 from reactive.timeline.timeline import FEEDBACK
 from tests.live.streams import RATE, beat_stream, blocks
@@ -171,6 +170,24 @@ def test_changes_hold_from_their_frame_on(preset: Path, rows: list[LiveFrame]) -
     assert all("snow" not in row.prompts for row in moved[120:])
 
 
+@pytest.mark.parametrize("order", ["sequence", "shuffle"])
+def test_photographs_change_within_a_phase_as_the_preset_says(preset: Path, order: str) -> None:
+    conductor = Conductor({"p": load_preset(preset)}, LiveSignals(RATE, FPS), seed=3, photos=3)
+    source = Source.model_validate({"every": "2 beats", "order": order})
+    phase = conductor.preset.phase[0].model_copy(update={"mode": "photo", "source": source})
+    conductor._sources = 1
+    seen = []
+    for beat in range(12):
+        conductor._began_beats = conductor.signals.beats - beat
+        seen.append(conductor._source(phase))
+    assert seen[::2] == seen[1::2]
+    # each comes once before any comes again
+    assert sorted(seen[:6:2]) == sorted(seen[6::2]) == [0, 1, 2]
+    assert order == "shuffle" or seen[::2] == [0, 1, 2, 0, 1, 2]
+    still = phase.model_copy(update={"source": Source()})
+    assert len({conductor._source(still) for conductor._began_beats in range(-8, 1)}) == 1
+
+
 def test_wrong_changes_are_refused_in_a_line(preset: Path) -> None:
     conductor = Conductor({"p": load_preset(preset)}, LiveSignals(RATE, FPS))
     for change in (
@@ -257,7 +274,6 @@ def imagined_all(renderer: LatestFrameRenderer, rows: list[LiveFrame]) -> list[t
     return [imagined(renderer, row) for row in rows]
 
 
-@pytest.mark.skipif(importlib.util.find_spec("cv2") is None, reason="needs the extra [flow]")
 def test_a_video_carries_a_live_input_along(toy_studio: Studio) -> None:
     width, height = toy_studio.imagined
     noise = np.random.default_rng(0).integers(0, 255, (height // 8, width // 4, 3), np.uint8)
@@ -277,7 +293,7 @@ def test_a_video_carries_a_live_input_along(toy_studio: Studio) -> None:
             pass
 
     stage = replace(
-        toy_studio, sources=Sources({}, {0: Drift()}), options=replace(toy_studio.options, videos=(Path("d"),))
+        toy_studio, sources=Sources({}, {0: Drift()}), options=toy_studio.options.changed(videos=(Path("d"),))
     )
     rows = fed_back(4)
     carried = [replace(row, columns=row.columns | {"guide": 0.0, "camera_flow": 1.0}) for row in rows]

@@ -18,10 +18,11 @@ from reactive.errors import OutputError
 from reactive.live.web import clients
 from reactive.live.web.addresses import local_url, network_urls
 from reactive.live.web.clients import MAX_CLIENTS
+from reactive.live.web.listening import bound_socket
 from reactive.live.web.mjpeg import BOUNDARY, MAX_STREAMS
 from reactive.live.web.protocol import MAX_MESSAGE
 from reactive.live.web.security import Allowance, Gate, PerAddress, is_loopback, kept_key
-from reactive.live.web.server import LOGIN_BURST, bound_socket
+from reactive.live.web.server import LOGIN_BURST
 
 Visit = Callable[[aiohttp.ClientSession, str, str], Awaitable[Any]]
 

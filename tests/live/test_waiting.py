@@ -14,9 +14,9 @@ pytest.importorskip("aiohttp", reason="the extra [preview] is not installed")
 import aiohttp
 
 from reactive.errors import PresetError
+from reactive.live.web.listening import bound_socket
 from reactive.live.web.login import RequestGuard
 from reactive.live.web.security import Gate, PerAddress
-from reactive.live.web.server import bound_socket
 from reactive.live.web.waiting import WaitingRoom
 
 

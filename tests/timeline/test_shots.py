@@ -12,7 +12,7 @@ from reactive import build_timeline, get_preset
 from reactive.errors import PresetError, TimelineError
 from reactive.preset.schema import check_preset
 from reactive.preset.shots import ShotEdit, Shots, changed_edit, load_shots, save_shots, shot_photos, shots_path
-from reactive.timeline.shots import apply_shots, change_shots, find_shot, shots_of
+from reactive.timeline.shots import apply_shots, change_shots, chosen_shots, find_shot, shot_at, shots_of
 from reactive.timeline.timeline import CURVES, INTEGERS, NO_SOURCE
 
 FPS = Fraction(24)
@@ -34,6 +34,19 @@ def test_shots_are_found_by_name_or_number(beat_timeline, beat_analysis) -> None
     assert find_shot(" section 1  / shot 1", shots) == shots[0]
     with pytest.raises(TimelineError, match="section 1 / shot 1"):
         find_shot("secton 1 / shot 1", shots)
+
+
+def test_shots_are_chosen_by_time_and_by_words_of_their_prompts(beat_timeline, beat_analysis) -> None:
+    shots = shots_of(beat_timeline, beat_analysis)
+    for shot in shots:
+        assert shot_at(shot.start / 24, shots, FPS) == shot
+        assert shot_at((shot.stop - 1) / 24, shots, FPS) == shot
+    with pytest.raises(TimelineError, match=r"lasts 16\.0 s"):
+        shot_at(16.1, shots, FPS)
+    words = shots[1].prompts[0].upper()
+    assert chosen_shots([words, "2", shots[1].name], shots) == [s for s in shots if shots[1].prompts[0] in s.prompts]
+    with pytest.raises(TimelineError, match="no shot"):
+        chosen_shots(["a green submarine"], shots)
 
 
 def test_a_wish_changes_its_shot_and_nothing_else(beat_timeline, beat_analysis) -> None:

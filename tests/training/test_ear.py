@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from reactive.media.midi import parse_midi
+from training.ear import accompany as mma
 from training.ear.accompany import accompany, available
 from training.ear.bands import arranged, counted_in, played, roots_of, swung
 from training.ear.compose import DRUMS, STYLES, compose
@@ -62,6 +64,16 @@ def test_a_style_of_mma_keeps_the_time_that_is_told() -> None:
     assert piece.beats[: len(written.beats)] == pytest.approx(written.beats[: len(piece.beats)], abs=0.002)
     assert piece.beats[-1] > 9.0
     assert len(written.notes) > 20
+
+
+def test_without_the_styles_of_mma_one_is_told_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mma, "LIBRARY", tmp_path)
+    mma.styles.cache_clear()
+    try:
+        with pytest.raises(ValueError, match="apt-get install mma"):
+            accompany(np.random.default_rng(4), 10.0)
+    finally:
+        mma.styles.cache_clear()
 
 
 def test_a_score_comes_back_from_its_midi_with_one_tempo() -> None:

@@ -78,9 +78,11 @@ def accompany(rng: np.random.Generator, seconds: float) -> Accompaniment:
     Raises
     ------
     ValueError
-        If MMA can't play what was drawn.
+        If MMA has no styles here, or can't play what was drawn.
     """
     known = styles()
+    if not known:
+        raise ValueError(f"no styles of MMA in {LIBRARY} (Debian: apt-get install mma)")
     style = known[rng.integers(len(known))]
     felt = COMPOUND.get(style.quarters, 1)
     # MMA rounds the tempo down to a whole number, and the length of a beat to a microsecond

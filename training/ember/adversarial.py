@@ -67,7 +67,7 @@ def train(work: Path, perceptual: Path, *, steps: int, seed: int) -> None:
     generator.load_state_dict(denoiser.load(work).state_dict())
     judge = critic.Critic(views.embeddings.shape[-1]).eval()
     names = namer.load(work, len(views.tags))
-    decoder, net = autoencoder.load(work).decoder, efficientnet.load(perceptual, "lite0")
+    decoder, net = autoencoder.decoder_of(autoencoder.load(work)), efficientnet.load(perceptual, "lite0")
     run = checkpoint.Run(
         work / "generator.pt", generator, rng,
         steps=steps, peak=PEAK, decay=0.997, weight_decay=0.0, floor=0.1, betas=BETAS,

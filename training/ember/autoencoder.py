@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from diffusers import AutoencoderTiny
+from torch import nn
 from torch.nn import functional
 
 from training.ember import checkpoint, data
@@ -30,9 +31,20 @@ PERCEPTUAL = 2.0
 MAGNITUDE = 0.003
 
 
-def build() -> AutoencoderTiny:
-    """Return the untrained autoencoder."""
-    return AutoencoderTiny(**ENCODER, **DECODER, latent_channels=4).to(memory_format=torch.channels_last)
+def build() -> nn.Module:
+    """Return the untrained autoencoder, an AutoencoderTiny."""
+    model: nn.Module = AutoencoderTiny(**ENCODER, **DECODER, latent_channels=4).to(memory_format=torch.channels_last)
+    return model
+
+
+def encoder_of(model: nn.Module) -> nn.Module:
+    """Return what makes latents of pictures."""
+    return model.get_submodule("encoder")
+
+
+def decoder_of(model: nn.Module) -> nn.Module:
+    """Return what makes pictures of latents."""
+    return model.get_submodule("decoder")
 
 
 def psnr(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
@@ -42,9 +54,10 @@ def psnr(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
 
 
 @torch.inference_mode()
-def evaluate(model: AutoencoderTiny, pictures: torch.Tensor, perceptual: Lpips) -> tuple[float, float]:
+def evaluate(model: nn.Module, pictures: torch.Tensor, perceptual: Lpips) -> tuple[float, float]:
     """Return mean PSNR in dB and mean LPIPS over held-out pictures [n, 3, 256, 256]."""
-    decoded = torch.cat([model.decoder(model.encoder(part)).clamp(-1, 1) for part in pictures.split(8)])
+    encoder, decoder = encoder_of(model), decoder_of(model)
+    decoded = torch.cat([decoder(encoder(part)).clamp(-1, 1) for part in pictures.split(8)])
     distance = torch.cat([perceptual(a, b) for a, b in zip(decoded.split(8), pictures.split(8), strict=True)])
     return float(psnr(decoded, pictures).mean()), float(distance.mean())
 
@@ -72,13 +85,14 @@ def train(
     run = checkpoint.Run(
         work / "autoencoder.pt", model, rng, steps=steps, peak=peak, decay=0.999, weight_decay=1e-4, save_every=500
     )
-    model.encoder.requires_grad_(not decoder_only)
+    encoder, decoder = encoder_of(model), decoder_of(model)
+    encoder.requires_grad_(not decoder_only)
     for _ in run:
         chosen = rng.integers(0, len(learned), BATCH)
         batch = data.to_tensor([data.random_crop(learned[i].picture, rng, width=CROP, height=CROP) for i in chosen])
         with checkpoint.quick_forward():
-            latents = model.encoder(batch)
-            decoded = model.decoder(latents)
+            latents = encoder(batch)
+            decoded = decoder(latents)
             distance = perceptual(decoded, batch).float().mean()
         loss = functional.l1_loss(decoded.float(), batch) + weight * distance
         if run.descend(loss + MAGNITUDE * latents.float().square().mean()):
@@ -86,7 +100,7 @@ def train(
             print(f"step {run.step} held out: PSNR {decibel:.2f} dB, LPIPS {distance:.3f}", flush=True)
 
 
-def load(work: Path) -> AutoencoderTiny:
+def load(work: Path) -> nn.Module:
     """Return the averaged autoencoder of the last checkpoint, in evaluation mode."""
     state = checkpoint.load(work / "autoencoder.pt")
     if state is None:

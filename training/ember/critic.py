@@ -81,14 +81,19 @@ class Critic(nn.Module):
         super().__init__()
         self.heads = nn.ModuleList(Head(width, text_width) for width in efficientnet.WIDTHS)
 
+    @property
+    def scoring(self) -> list[Head]:
+        """The heads, finest map first."""
+        return [head for head in self.heads if isinstance(head, Head)]
+
     def learn_scale(self, maps: list[torch.Tensor]) -> None:
         """Follow mean and deviation of each channel in the maps of real pictures."""
-        for head, x in zip(self.heads, maps, strict=True):
+        for head, x in zip(self.scoring, maps, strict=True):
             head.norm.train()(x.float())
             head.norm.eval()
 
     def forward(self, maps: list[torch.Tensor], texts: torch.Tensor) -> torch.Tensor:
         """Return float32 scores [n, maps]: the mean over the places of each map."""
         text = texts.mean(1)
-        scores = [head(head.norm(x.float()), text) for head, x in zip(self.heads, maps, strict=True)]
+        scores = [head(head.norm(x.float()), text) for head, x in zip(self.scoring, maps, strict=True)]
         return torch.stack([score.mean(1) for score in scores], 1)

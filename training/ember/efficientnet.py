@@ -111,11 +111,13 @@ def load(folder: Path, name: str) -> EfficientNetFeatures:
     state: dict[str, torch.Tensor] = torch.load(path, map_location="cpu", weights_only=True)
     net = EfficientNetFeatures(MORE[name])
     names = [("_conv_stem", "_bn0")]
-    blocks = [block for stage in net.stages for block in stage]  # type: ignore[union-attr]
+    stages = [stage for stage in net.stages if isinstance(stage, nn.Sequential)]
+    blocks = [block for stage in stages for block in stage if isinstance(block, Block)]
     for number, block in enumerate(blocks):
         pairs = [("_expand_conv", "_bn0"), ("_depthwise_conv", "_bn1"), ("_project_conv", "_bn2")]
         names += [(f"_blocks.{number}.{a}", f"_blocks.{number}.{b}") for a, b in pairs[-len(block.layers) :]]
-    convolutions = [net.stem, *(layer for block in blocks for layer in block.layers)]
+    inner = [layer for block in blocks for layer in block.layers if isinstance(layer, Convolution)]
+    convolutions = [net.stem, *inner]
     for layer, (convolution, norm) in zip(convolutions, names, strict=True):
         weight = state.get(f"{convolution}.weight")
         if weight is None or weight.shape != layer.weight.shape:
@@ -123,4 +125,7 @@ def load(folder: Path, name: str) -> EfficientNetFeatures:
         gain = state[f"{norm}.weight"] / (state[f"{norm}.running_var"] + EPSILON).sqrt()
         layer.weight.copy_(weight * gain[:, None, None, None])
         layer.bias.copy_(state[f"{norm}.bias"] - state[f"{norm}.running_mean"] * gain)
-    return net.eval().to(memory_format=torch.channels_last)
+    for parameter in net.parameters():
+        if parameter.ndim == 4:
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+    return net.eval()

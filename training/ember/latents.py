@@ -40,7 +40,8 @@ def texts_of_scene(scene: scenes.Scene) -> list[str]:
 @torch.inference_mode()
 def encode(model: torch.nn.Module, pictures: list[np.ndarray]) -> torch.Tensor:
     """Return float16 latents [n, 4, height/8, width/8]."""
-    parts = [model.encoder(data.to_tensor(pictures[i : i + 16])).half() for i in range(0, len(pictures), 16)]
+    encoder = autoencoder.encoder_of(model)
+    parts = [encoder(data.to_tensor(pictures[i : i + 16])).half() for i in range(0, len(pictures), 16)]
     return torch.cat(parts)
 
 

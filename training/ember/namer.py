@@ -55,7 +55,7 @@ def train(work: Path, perceptual: Path, *, seed: int) -> None:
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     views, net = denoiser.Views(work, rng), efficientnet.load(perceptual, "lite0")
-    decoder = autoencoder.load(work).decoder
+    decoder = autoencoder.decoder_of(autoencoder.load(work))
     features, named = [], []
     while 16 * len(features) < VIEWS:
         batch = views.draw(16, dropout=0.0)

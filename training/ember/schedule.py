@@ -28,7 +28,8 @@ def scheduler() -> LCMScheduler:
     )
 
 
-ALPHAS = scheduler().alphas_cumprod.clamp(0, 1).sqrt()
+_ALPHAS_CUMPROD: torch.Tensor = scheduler().alphas_cumprod
+ALPHAS = _ALPHAS_CUMPROD.clamp(0, 1).sqrt()
 
 
 def alpha_sigma(times: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

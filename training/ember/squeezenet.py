@@ -40,6 +40,8 @@ class Fire(nn.Module):
 class SqueezeNetFeatures(nn.Module):
     """Return the seven feature maps that LPIPS (squeeze) compares, for pictures in [-1, 1], RGB."""
 
+    mean: torch.Tensor
+
     def __init__(self) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(3, 64, 3, stride=2)
@@ -71,8 +73,9 @@ def load_features(param: Path, weights: Path) -> SqueezeNetFeatures:
         If a layer's weights do not fit the architecture.
     """
     net = SqueezeNetFeatures()
+    fires = [fire for fire in net.fires if isinstance(fire, Fire)]
     convolutions = [net.conv1]
-    for fire in net.fires:
+    for fire in fires:
         convolutions += [fire.squeeze, fire.expand1, fire.expand3]
     blob = weights.read_bytes()
     names = [line.split() for line in param.read_text().splitlines() if line.startswith("Convolution")]
@@ -91,6 +94,7 @@ def load_features(param: Path, weights: Path) -> SqueezeNetFeatures:
         bias = np.frombuffer(blob, np.float32, convolution.out_channels, position).copy()
         position += 4 * convolution.out_channels
         convolution.weight.data = torch.from_numpy(values).view_as(convolution.weight)
+        assert convolution.bias is not None
         convolution.bias.data = torch.from_numpy(bias)
     return net.eval().requires_grad_(False)
 

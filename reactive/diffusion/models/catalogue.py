@@ -33,13 +33,15 @@ class CatalogueEntry:
     name, hub
         The short name, and the id of its repository on the Hugging Face hub.
     kind
-        ``model``, ``lora`` or ``vae``.
+        ``model``, ``lora`` or ``vae``; ``stems`` or ``lyrics`` for what hears those.
     family
         Which models it belongs to.
     about, licence
         For people.
     file
         The one file that is meant, where a repository holds many.
+    files
+        All files that are needed, of what is no diffusion model.
     native
         Pixels of a side.
     config
@@ -49,7 +51,7 @@ class CatalogueEntry:
     sell
         Whether a band may sell what it makes with it, in a word: yes, limited or no. The licence itself decides.
     defaults
-        What it wishes for itself.
+        The defaults that its author set.
     """
 
     name: str
@@ -59,12 +61,18 @@ class CatalogueEntry:
     about: str
     licence: str
     file: str = ""
+    files: tuple[str, ...] = ()
     native: int = 512
     config: str = ""
     card: int = 0
     sell: str = ""
     defaults: Mapping[str, Any] = field(default_factory=dict)
 
+
+_WHISPER = (
+    "config.json", "generation_config.json", "preprocessor_config.json", "tokenizer_config.json", "tokenizer.json",
+    "vocab.json", "merges.txt", "normalizer.json", "special_tokens_map.json", "added_tokens.json", "model.safetensors",
+)  # fmt: skip
 
 ENTRIES = (
     CatalogueEntry(
@@ -140,6 +148,16 @@ ENTRIES = (
     ),
     CatalogueEntry("taesd", "madebyollin/taesd", "vae", "sd", "small autoencoder for 1.5 and 2.1", "MIT"),
     CatalogueEntry("taesdxl", "madebyollin/taesdxl", "vae", "sdxl", "small autoencoder for XL", "MIT"),
+    CatalogueEntry(
+        "htdemucs", "adefossez/HTDemucs", "stems", "demucs", "drums, bass, vocals and the rest, for `reactive stems`", "MIT",
+        files=("htdemucs.yaml", "955717e8.safetensors"),
+    ),
+    CatalogueEntry(
+        "whisper-small", "openai/whisper-small", "lyrics", "whisper", "words for `reactive lyrics`", "Apache-2.0", files=_WHISPER
+    ),
+    CatalogueEntry(
+        "whisper-turbo", "openai/whisper-large-v3-turbo", "lyrics", "whisper", "words, better and slower", "MIT", files=_WHISPER
+    ),
 )  # fmt: skip
 
 
@@ -187,7 +205,7 @@ def read_json(path: Path, name: str) -> dict[str, Any]:
 
 
 def read_defaults(path: Path, name: str) -> dict[str, Any]:
-    """Return the wishes in a JSON file, none if there is no such file; keys that are no wishes are passed over.
+    """Return the defaults in a JSON file, none if there is no such file; keys that are no defaults are ignored.
 
     Raises
     ------

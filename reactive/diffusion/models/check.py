@@ -9,7 +9,7 @@ from typing import Any
 from reactive.diffusion.models.catalogue import EMBER, ENTRIES, CatalogueEntry, find_entry, read_json
 from reactive.diffusion.models.diffusers_folder import folder_family, folder_sampling, weighty_parts
 from reactive.diffusion.models.families import Family
-from reactive.diffusion.models.locate import cached, find_model
+from reactive.diffusion.models.locate import cached, cached_files, find_model
 from reactive.diffusion.models.lora import find_lora, parse_lora, read_layers, weights_in
 from reactive.diffusion.models.pickles import PICKLED, require_safetensors
 from reactive.diffusion.models.single_file import CONFIGS, read_header
@@ -68,7 +68,10 @@ def list_models() -> list[dict[str, Any]]:
 
 def _is_here(entry: CatalogueEntry) -> bool:
     try:
-        cached(entry.hub, entry.name, entry.name, entry.file)
+        if entry.files:
+            cached_files(entry)
+        else:
+            cached(entry.hub, entry.name, entry.name, entry.file)
     except ModelError:
         return False
     return True
@@ -119,7 +122,7 @@ def _check_lora(name: str) -> dict[str, Any]:
         "changes": parts,
         "size_mb": _megabytes(lora.path.stat().st_size),
         "sha256": lora.sha256,
-        "wishes": {key: list(value) if isinstance(value, tuple) else value for key, value in lora.defaults.items()},
+        "defaults": {key: list(value) if isinstance(value, tuple) else value for key, value in lora.defaults.items()},
     }
 
 

@@ -14,6 +14,7 @@ from reactive.diffusion.models.families import Conditioning, blend, choose, join
 from reactive.diffusion.models.large_texts import LargeTexts, keep, kept
 from reactive.diffusion.models.model import Model
 from reactive.diffusion.models.text_encoders import embedding_device, on_device
+from reactive.diffusion.models.weighting import unweighted
 
 
 class PromptBank:
@@ -129,7 +130,7 @@ def _embed_large(model: Model, texts: LargeTexts, prompts: list[str]) -> Conditi
         with reported_in_one_line("embed its prompts", model.name), texts.opened(device, number_format) as parts:
             reader = replace(model, **parts)
             for prompt in missing:
-                known[prompt] = embedded = model.family.embed(reader, [prompt])
+                known[prompt] = embedded = model.family.embed(reader, [unweighted(prompt)])
                 keep(texts, number_format, prompt, embedded)
             del reader
     # in the order of the prompts; all of them are known by now

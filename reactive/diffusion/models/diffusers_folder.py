@@ -117,7 +117,7 @@ def load_folder(folder: Path, name: str, dtype: torch.dtype) -> ModelParts:
 
 
 def folder_sampling(folder: Path, name: str, family: Family) -> tuple[dict[str, Any], dict[str, Any], str]:
-    """Return a folder's scheduler configuration, its wishes, and what it was taken for by its name; empty if for nothing.
+    """Return a folder's scheduler configuration, the defaults its author wrote, and what its name says it is; empty for nothing.
 
     Many folders of few-step models still hold the scheduler of the model that they were distilled from.
     """

@@ -36,6 +36,9 @@ def pull(name: str, *, full: bool = False) -> Path:
     try:
         if entry is not None and entry.file:
             return Path(hf_hub_download(hub, entry.file))
+        if entry is not None and entry.files:
+            fetched = [Path(hf_hub_download(hub, file)) for file in entry.files]
+            return fetched[0].parent
         wanted = wanted_files(list_repo_files(hub), full=full)
         folder = Path(snapshot_download(hub, allow_patterns=wanted)) if wanted else None
     except GatedRepoError:

@@ -47,10 +47,12 @@ class LargeTexts:
     @contextmanager
     def opened(self, device: torch.device, dtype: torch.dtype) -> Iterator[Mapping[str, Any]]:
         """Hold encoders and tokenizers, ready on a device, for as long as it takes."""
-        parts = dict(self.load(dtype))
-        for part in parts.values():
-            if isinstance(part, torch.nn.Module):
-                part.to(device=device, dtype=dtype).eval().requires_grad_(False)
+        # weights that are made in inference mode could not be moved
+        with torch.inference_mode(False), torch.no_grad():
+            parts = dict(self.load(dtype))
+            for part in parts.values():
+                if isinstance(part, torch.nn.Module):
+                    part.to(device=device, dtype=dtype).eval().requires_grad_(False)
         try:
             yield parts
         finally:

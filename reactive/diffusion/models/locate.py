@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 
-from reactive.diffusion.models.catalogue import EMBER, find_entry
+from reactive.diffusion.models.catalogue import EMBER, CatalogueEntry, find_entry
 from reactive.diffusion.models.families.sd import SD
 from reactive.diffusion.models.pickles import refuse_pickle
 from reactive.diffusion.models.presence import missing_files
@@ -80,6 +80,28 @@ def cached(hub: str, name: str, where: str, file: str = "") -> Path:
             remedy=f"`reactive models pull {name}` goes on where it stopped",
         )
     return folder
+
+
+def cached_files(entry: CatalogueEntry) -> Path:
+    """Return the folder of an entry that names its files, if all of them are on this machine.
+
+    Raises
+    ------
+    ModelError
+        If one isn't.
+    """
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+
+    found: list[Path] = []
+    try:
+        found += [Path(hf_hub_download(entry.hub, name, local_files_only=True)) for name in entry.files]
+    except (LocalEntryNotFoundError, HFValidationError, OSError):
+        raise ModelError(
+            "is not on this machine, and nothing is downloaded unasked", where=entry.name,
+            remedy=f"fetch it once with `reactive models pull {entry.name}`, then run this again",
+        ) from None  # fmt: skip
+    return found[0].parent
 
 
 def hash_folder(folder: Path, parts: Iterable[str] = SD.parts) -> str:

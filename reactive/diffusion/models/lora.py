@@ -37,7 +37,7 @@ _TOLD = "lora_adapter_metadata"
 
 @dataclass(frozen=True)
 class Lora:
-    """A LoRA file that is on this machine: where, how strong, a hash of its bytes, what it wishes for the model, and notes."""
+    """A LoRA file that is on this machine: where, how strong, a hash of its bytes, the defaults it sets for the model, and notes."""
 
     name: str
     path: Path
@@ -95,7 +95,7 @@ def find_lora(name: str, scale: float = 1.0) -> Lora:
 
 
 def lora_defaults(few: FewStep) -> dict[str, Any]:
-    """Return what a few-step LoRA wishes for the model that it is fused into, whose scheduler stays the model's own."""
+    """Return the defaults that a few-step LoRA sets for the model that it is fused into, whose scheduler stays the model's own."""
     defaults = dict(few.defaults) | {"sampler": CLASSES[few.scheduler["_class_name"]][0]}
     if "timestep_spacing" in few.scheduler:
         defaults["spacing"] = few.scheduler["timestep_spacing"]

@@ -47,7 +47,7 @@ _PAD = {"sd1": ("<|endoftext|>",), "sd2": ("!",), "sdxl": ("<|endoftext|>", "!")
 
 @dataclass(frozen=True)
 class Header:
-    """What the beginning of a single file tells: configuration, family, wishes, scheduler, and what it is taken for."""
+    """What the beginning of a single file tells: configuration, family, defaults, scheduler, and what it is taken for."""
 
     config: str
     family: Family

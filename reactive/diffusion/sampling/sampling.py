@@ -1,7 +1,7 @@
 """How a model's pictures are sampled: read once from what the model says of itself, then run for each batch.
 
 A folder's ``scheduler_config.json`` supplies betas, prediction type, spacing and shift. What else a model wants (steps,
-guidance, another sampler, the only times that it knows) stands in wishes: ``reactive.json`` in its folder, a JSON file beside
+guidance, another sampler, the only times that it knows) stands in its defaults: ``reactive.json`` in its folder, a JSON file beside
 a single file or a LoRA, or the catalogue.
 """
 

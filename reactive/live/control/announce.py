@@ -33,6 +33,12 @@ class SongCues:
         self._last: float | None = None
         self._state: dict[str, Cue] = {}
 
+    def show(self, session: Session) -> None:
+        """Tell of another song from here on."""
+        self.session = session
+        self._last = None
+        self._state = {}
+
     def cues(self) -> Iterator[Cue]:
         """Yield what is new; where the playhead was moved or stands still, only what has become different."""
         transport = self.session.engine.transport

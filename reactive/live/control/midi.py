@@ -26,7 +26,10 @@ from reactive.preset.toml import parse_toml
 
 _WAY = re.compile(r"(cc|note)\s*(\d{1,3})", re.ASCII)
 MAX_BYTES = 64_000
-TARGETS = "macro.NAME, walk, strength, camera, rate, seed, next, play, phase.N, blackout, hold, freeze, tap or one"
+TARGETS = (
+    "macro.NAME, walk, strength, camera, rate, seed, next, play, phase.N, next-song, previous-song, song.N, blackout, hold, "
+    "freeze, tap or one"
+)
 
 
 @dataclass(frozen=True)

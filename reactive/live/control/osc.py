@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 from reactive.errors import OutputError, ReactiveError
-from reactive.live.control.remote import SWITCHES, Action, Counts, target
+from reactive.live.control.remote import NUMBERED, SWITCHES, Action, Counts, target
 from reactive.live.web.security import Allowance, is_loopback
 
 ROOT = "/reactive/"
@@ -69,11 +69,11 @@ def action_of(address: str, arguments: list[Any]) -> Action | None:
         return Action(SWITCHES[kind], value=float(_number(arguments) >= 0.5) if arguments else -1.0)
     if kind == "play":
         return Action(kind, value=float(_number(arguments) >= 0.5) if arguments else -1.0)
-    if kind in ("next", "tap", "one"):
+    if kind in ("next", "tap", "one", "next_song", "previous_song"):
         # buttons send 1 when pressed and 0 when let go
-        return Action(kind) if not arguments or _number(arguments) >= 0.5 else Action("nothing")
-    if kind == "phase":
-        return Action("phase", value=float(round(_number(arguments))))
+        return Action(kind.replace("_", "-")) if not arguments or _number(arguments) >= 0.5 else Action("nothing")
+    if kind in NUMBERED:
+        return Action(kind, value=float(round(_number(arguments))))
     if kind == "prompt":
         return Action("prompt", text=_text(arguments))
     if kind == "preset":

@@ -17,7 +17,8 @@ from reactive.preset.vocabulary import MACRO
 from reactive.timeline.controls import CONTROLS
 
 SWITCHES = {"blackout": "black", "hold": "hold", "freeze": "freeze"}
-PRESSED = ("next", "tap", "one")
+PRESSED = ("next", "tap", "one", "next-song", "previous-song")
+NUMBERED = ("phase", "song")
 MAX_WAITING = 256
 LONGEST_NAME = 64
 
@@ -31,7 +32,8 @@ class Action:
     kind
         ``control`` (name: a control, or ``macro.NAME``), ``phase`` (value: its number from 0), ``preset`` (name; value:
         seconds of crossfade), ``prompt`` (text), ``black``, ``hold``, ``freeze`` (value: 1 on, 0 off, below 0 to turn over),
-        ``next``, ``tap``, ``one``; ``play`` (value as of the switches).
+        ``next``, ``tap``, ``one``; ``play`` (value as of the switches);
+        ``next-song``, ``previous-song``, ``song`` (value: its number from 0).
     share
         Whether a control's value is a share, 0 to 1, of its whole way.
     """
@@ -71,8 +73,8 @@ def target(text: str) -> Action | None:
     if name == "play":
         return Action(name, value=-1.0)
     kind, _, number = name.partition(".")
-    if kind == "phase" and number.isdecimal() and len(number) < 4:
-        return Action("phase", value=float(number))
+    if kind in NUMBERED and number.isdecimal() and len(number) < 4:
+        return Action(kind, value=float(number))
     return None
 
 

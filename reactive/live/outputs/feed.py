@@ -21,6 +21,7 @@ from PIL import Image
 from reactive.diffusion.backend.opencv import opencv
 from reactive.errors import OutputError
 from reactive.live.outputs.sink import KINDS, OutputSpec, Sink, open_sink
+from reactive.timeline.clock import frame_length
 
 log = logging.getLogger(__name__)
 OPEN_SECONDS, CLOSE_SECONDS = 30.0, 10.0
@@ -114,7 +115,7 @@ class OutputFeed:
             self._close_all()
 
     def _send_all(self) -> None:
-        period = float(1 / self._fps)
+        period = frame_length(self._fps)
         due = time.monotonic()
         last: bytes | None = None
         seconds = 0.0

@@ -33,7 +33,7 @@ from reactive.timeline.clock import frame_time, frames_in, nearest_frame
 Command = Callable[[Client, Any], Awaitable[None]]
 # an output window only looks
 LOOKING = ("credit",)
-HOLDING = ("clock", "seek", "loop")
+HOLDING = ("clock", "seek", "loop", "ended")
 
 
 async def carry_out(known: Mapping[str, Command], clients: Clients, client: Client, message: PageMessage) -> None:

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from aiohttp import web
 
-from reactive.errors import ReactiveError
+from reactive.errors import ReactiveError, TimelineError
 from reactive.live.control.announce import LiveCues
 from reactive.live.control.external_io import CueSource
 from reactive.live.control.remote import Action
@@ -21,6 +21,7 @@ from reactive.live.web.clients import Client
 from reactive.live.web.commands import Command, carry_out
 from reactive.live.web.protocol import MakeChange, NextPhase, One, PageMessage, TakeCredit, Tap, pack_picture
 from reactive.live.web.server import Server
+from reactive.timeline.clock import frame_time
 
 STATUS_SECONDS = 0.1
 RELOAD_SECONDS = 0.25
@@ -52,6 +53,14 @@ class LivePreview:
         """Frames a second."""
         return self.session.studio.options.fps
 
+    def hello(self) -> dict[str, Any]:
+        """Return what a page needs to know once."""
+        return self.session.hello()
+
+    def state(self) -> dict[str, Any]:
+        """Return where everything stands."""
+        return self.session.state()
+
     def add_routes(self, app: web.Application) -> None:
         """Add nothing: there is no song."""
 
@@ -67,7 +76,7 @@ class LivePreview:
     def picture(self) -> TimedPicture | None:
         """Return the newest picture, with the time since the stream began."""
         shown = self.session.renderer.shown
-        return None if shown is None else TimedPicture(shown.jpeg, float(shown.frame / self.fps))
+        return None if shown is None else TimedPicture(shown.jpeg, float(frame_time(shown.frame, self.fps)))
 
     def update_wanted(self) -> None:
         """Imagine as long as anybody looks."""
@@ -90,6 +99,8 @@ class LivePreview:
         while True:
             await asyncio.sleep(STATUS_SECONDS)
             self.update_wanted()
+            if self.session.renderer.died:
+                await self.server.run(self.session.renderer.revive)
             if self.clients.all:
                 await self.server.send({
                     "t": "status", **self.session.status(), "outputs": self.server.output_status(),
@@ -121,7 +132,7 @@ class LivePreview:
                 continue
             last = shown.number
             client.credit -= 1
-            message = pack_picture(0, shown.number, float(shown.frame / self.fps), shown.jpeg)
+            message = pack_picture(0, shown.number, float(frame_time(shown.frame, self.fps)), shown.jpeg)
             if not await client.send_picture(message):
                 return
 
@@ -139,6 +150,8 @@ class LivePreview:
             If it can't be done.
         """
         session = self.session
+        if action.kind in ("song", "next-song", "previous-song"):
+            raise TimelineError("a live input has no songs", remedy="preview a set list")
         if action.kind == "tap":
             await self.server.run(session.tap)
             return

@@ -77,7 +77,7 @@ class RequestGuard:
             return
         public = request.path in ("/", "/login") or request.path.startswith("/page/")
         if not public and not self._knows(request):
-            raise web.HTTPUnauthorized(text="open the address that `reactive preview` printed")
+            raise web.HTTPUnauthorized(text="open the address that was printed in the terminal")
 
     def _knows(self, request: web.Request) -> bool:
         return self.gate.admits(request.cookies.get(self.gate.cookie))

@@ -157,9 +157,30 @@ class One(PageMessage):
     t: Literal["one"]
 
 
+class ChooseSong(PageMessage):
+    """Go to song `number` of the set list, from 0, or by so many as `step` says."""
+
+    t: Literal["song"]
+    number: int | None = None
+    step: Literal[-1, 1] | None = None
+
+
+class SongEnded(PageMessage):
+    """The song is over; only the page that holds the transport is believed."""
+
+    t: Literal["ended"]
+
+
+class ChooseEnding(PageMessage):
+    """What follows when a song is over: a key of `reactive.live.setlist.ENDINGS`."""
+
+    t: Literal["ending"]
+    ending: str
+
+
 _PageMessage: TypeAlias = Union[  # noqa: UP007 a union of so many reads better so
     TakeCredit, TellClock, Seek, SetLoop, TakeOver, MakeChange, Undo, Forget, Prepare, SaveTake, CorrectGrid, AskToKeep, Keep,
-    NextPhase, Tap, One,
+    NextPhase, Tap, One, ChooseSong, SongEnded, ChooseEnding,
 ]  # fmt: skip
 PAGE_MESSAGES: tuple[type[BaseModel], ...] = get_args(_PageMessage)
 
@@ -194,6 +215,7 @@ class Hello(ServerMessage):
     steps: int
     draft: bool
     controls: dict[str, Control]
+    song: int
 
 
 class LiveHello(ServerMessage):
@@ -252,6 +274,11 @@ class State(ServerMessage):
     black: bool
     changes: int
     saved: bool
+    songs: list[str]
+    song: int
+    ready: int | None
+    ending: str
+    endings: dict[str, str]
 
 
 class LiveState(ServerMessage):
@@ -351,6 +378,21 @@ class Play(ServerMessage):
     playing: bool
 
 
+class Begin(ServerMessage):
+    """A song begins: play it from its start, or stand there."""
+
+    t: Literal["begin"]
+    playing: bool
+
+
+class GoOn(ServerMessage):
+    """The song is over: the picture goes on from `a` to `b` again and again, without sound."""
+
+    t: Literal["go on"]
+    a: float
+    b: float
+
+
 class Marked(ServerMessage):
     """A controller tapped the beat, or marked the first beat of a bar, at song time `time`."""
 
@@ -410,7 +452,7 @@ def _kind(message: Mapping[str, Any]) -> str:
 
 _LIVE: dict[str, type[BaseModel]] = {"live hello": LiveHello, "live state": LiveState, "live status": LiveStatus}
 _SONG: tuple[type[BaseModel], ...] = (
-    Hello, State, Status, Problem, Role, Epoch, Clock, Back, Play, Marked, Reloaded, KeepPlan, Kept, Saved, Starting,
+    Hello, State, Status, Problem, Role, Epoch, Clock, Back, Play, Begin, GoOn, Marked, Reloaded, KeepPlan, Kept, Saved, Starting,
 )  # fmt: skip
 SERVER_MESSAGES: tuple[type[BaseModel], ...] = (*_SONG, *_LIVE.values())
 _BY_KIND = {name: model for model in _SONG for name in get_args(model.model_fields["t"].annotation)} | _LIVE

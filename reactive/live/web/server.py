@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
-import socket
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager
@@ -16,7 +14,7 @@ from typing import Any, ClassVar, Protocol
 
 from aiohttp import WSMsgType, web
 
-from reactive.errors import OutputError, ReactiveError
+from reactive.errors import ReactiveError
 from reactive.live.control.external_io import CueSource, ExternalIO
 from reactive.live.control.remote import Action
 from reactive.live.openmp import run_and_release_openmp_pool
@@ -36,13 +34,7 @@ LOGINS, LOGIN_BURST = 5.0, 20.0
 
 
 class Shown(Protocol):
-    """A session as every page sees it."""
-
-    def hello(self) -> dict[str, Any]:
-        """Return what a page needs to know once."""
-
-    def state(self) -> dict[str, Any]:
-        """Return where everything stands."""
+    """A session as the server knows it."""
 
     def close(self) -> None:
         """Stop it."""
@@ -64,6 +56,12 @@ class Preview(Protocol):
     @property
     def size(self) -> tuple[int, int]:
         """Width and height of what is shown."""
+
+    def hello(self) -> dict[str, Any]:
+        """Return what a page needs to know once."""
+
+    def state(self) -> dict[str, Any]:
+        """Return where everything stands."""
 
     def add_routes(self, app: web.Application) -> None:
         """Add doors of its own."""
@@ -179,7 +177,7 @@ class Server:
 
     async def send_state(self) -> None:
         """Tell all pages where everything stands."""
-        await self.send({"t": "state", **self.preview.session.state()})
+        await self.send({"t": "state", **self.preview.state()})
 
     async def send_roles(self) -> None:
         """Tell each page whether it holds the transport."""
@@ -249,8 +247,8 @@ class Server:
         client.transport = request.transport
         sender = asyncio.create_task(self.preview.send_pictures(client))
         try:
-            await self.send({"t": "hello", **self.preview.session.hello()}, client)
-            await self.send({"t": "state", **self.preview.session.state()}, client)
+            await self.send({"t": "hello", **self.preview.hello()}, client)
+            await self.send({"t": "state", **self.preview.state()}, client)
             await self.send_roles()
             async for message in ws:
                 if message.type != WSMsgType.TEXT:
@@ -275,28 +273,3 @@ class Server:
             await self.send(error_message(error), client)
         except (ValueError, KeyError, TypeError):
             await client.socket.close(code=1007)
-
-
-def bound_socket(host: str, port: int) -> socket.socket:
-    """Return a listening socket; port 0 means any free one.
-
-    Raises
-    ------
-    OutputError
-        If the address can't be bound.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        # so a restart finds its port free at once; Windows means something else by it and would share a port in use
-        if os.name != "nt":
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
-        listener.listen(128)
-    except OSError as problem:
-        listener.close()
-        raise OutputError(
-            f"can't listen there ({problem.strerror or problem})", where=f"{host}:{port}",
-            remedy="choose another --port, or 0 for any free one",
-        ) from None  # fmt: skip
-    return listener

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-import tempfile
 from collections.abc import AsyncIterator, Coroutine, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -17,12 +18,14 @@ from reactive.errors import ReactiveError
 from reactive.live.control.announce import SongCues
 from reactive.live.control.external_io import CueSource
 from reactive.live.control.remote import Action
+from reactive.live.openmp import run_and_release_openmp_pool
 from reactive.live.outputs.feed import TimedPicture
+from reactive.live.playlist import Playlist, PreparedSong
 from reactive.live.session import Session, error_message
-from reactive.live.song import write_wav
+from reactive.live.song import last_bars
 from reactive.live.web.clients import Client
 from reactive.live.web.commands import SongCommands
-from reactive.live.web.protocol import PageMessage, pack_picture
+from reactive.live.web.protocol import ChooseEnding, ChooseSong, PageMessage, SongEnded, pack_picture
 from reactive.live.web.server import Server
 from reactive.timeline.clock import frame_time
 
@@ -39,20 +42,46 @@ class SongPreview:
     ----------
     server
         Whose pages look.
-    session
-        What is played.
+    playlist
+        The songs.
+    shown
+        The one that is shown at the start.
     takes
         Folder in which takes are saved.
     """
 
     index: ClassVar[str] = "index.html"
 
-    def __init__(self, server: Server, session: Session, takes: Path) -> None:
+    def __init__(self, server: Server, playlist: Playlist, shown: PreparedSong, takes: Path) -> None:
         self.server = server
         self.clients = server.clients
-        self.session = session
-        self.commands = SongCommands(server, session, takes)
-        self.wav: Path | None = None
+        self.playlist = playlist
+        self.shown = shown
+        self.commands = SongCommands(server, shown.session, takes)
+        self.commands.known |= {"song": self._choose_song, "ended": self._song_is_over, "ending": self._choose_ending}
+        self._cues = SongCues(shown.session)
+        # the song that is loaded beside the one that plays, or on its way, and what loads it
+        self._next: asyncio.Task[PreparedSong] | None = None
+        self._next_number: int | None = None
+        self._loader = ThreadPoolExecutor(1, "reactive-next-song")
+        self._changing = asyncio.Lock()
+        self._telling: set[asyncio.Task[None]] = set()
+
+    @property
+    def session(self) -> Session:
+        """The session of the song that is shown."""
+        return self.shown.session
+
+    def hello(self) -> dict[str, Any]:
+        """Return what a page needs to know once of a song."""
+        return {**self.session.hello(), "song": self.playlist.begun}
+
+    def state(self) -> dict[str, Any]:
+        """Return where everything stands."""
+        loaded = (
+            self._next is not None and self._next.done() and not self._next.cancelled() and not self._next.exception()
+        )
+        return {**self.session.state(), **self.playlist.state(self._next_number if loaded else None)}
 
     @property
     def fps(self) -> Fraction:
@@ -70,11 +99,16 @@ class SongPreview:
 
     async def act(self, action: Action) -> None:
         """Carry out what came by OSC or MIDI."""
-        await self.commands.act(action)
+        if action.kind == "song":
+            await self.show_song(self.playlist.checked(int(action.value)))
+        elif action.kind in ("next-song", "previous-song"):
+            await self.show_song(self.playlist.neighbour(1 if action.kind == "next-song" else -1))
+        else:
+            await self.commands.act(action)
 
     def cues(self) -> CueSource:
         """Return what knows what OSC tells."""
-        return SongCues(self.session)
+        return self._cues
 
     @property
     def size(self) -> tuple[int, int]:
@@ -97,23 +131,133 @@ class SongPreview:
 
     @asynccontextmanager
     async def begun(self) -> AsyncIterator[None]:
-        """Write the song as browsers play it, and begin to imagine."""
-        with tempfile.TemporaryDirectory(prefix="reactive-preview-") as folder:
-            self.wav = Path(folder) / "song.wav"
-            await self.server.run(write_wav, self.session.material.track, self.wav)
-            self.session.engine.set_wanted(False)
-            self.session.engine.start()
+        """Begin to imagine, and load the next song."""
+        self.session.engine.set_wanted(False)
+        self.session.engine.start()
+        self._load_next()
+        try:
             yield
+        finally:
+            if self._next is not None:
+                self._next.cancel()
+            self._loader.shutdown(wait=False, cancel_futures=True)
+            self.playlist.close()
+
+    # -- the set list --------------------------------------------------------------------------------------------------
+    def _load_next(self) -> None:
+        """Load the song that follows, while this one plays."""
+        if self.playlist.following is not None:
+            self._load(self.playlist.following)
+
+    def _load(self, number: int) -> asyncio.Task[PreparedSong]:
+        if (
+            self._next is not None
+            and self._next_number == number
+            and not (self._next.done() and self._next.exception())
+        ):
+            return self._next
+
+        async def load() -> PreparedSong:
+            loop = asyncio.get_running_loop()
+            call = partial(run_and_release_openmp_pool, self.playlist.prepare, number)
+            return await loop.run_in_executor(self._loader, call)
+
+        def loaded(task: asyncio.Task[PreparedSong]) -> None:
+            if task.cancelled():
+                return
+            # what is wrong is said now, while there is time to do something about it
+            problem = task.exception()
+            told = (
+                self.server.send(error_message(problem))
+                if isinstance(problem, ReactiveError)
+                else self.server.send_state()
+            )
+            telling = asyncio.get_running_loop().create_task(told)
+            self._telling.add(telling)
+            telling.add_done_callback(self._telling.discard)
+
+        self._next_number = number
+        self._next = asyncio.create_task(load())
+        self._next.add_done_callback(loaded)
+        return self._next
+
+    async def show_song(self, number: int, playing: bool | None = None) -> None:
+        """Go to a song of the list; what plays goes on until it is loaded.
+
+        Parameters
+        ----------
+        playing
+            Whether it plays at once; None if the one before did.
+
+        Raises
+        ------
+        ReactiveError
+            If it can't be loaded.
+        """
+        async with self._changing:
+            if number == self.playlist.number:
+                begins = self.session.engine.transport.playing if playing is None else playing
+                if (holder := self.clients.holder) is not None:
+                    await self.server.send({"t": "begin", "playing": begins}, holder)
+                return
+            prepared = await self._load(number)
+            before, self.shown = self.shown, prepared
+            self._next = self._next_number = None
+            old, new = before.session.engine, prepared.session.engine
+            begins = old.transport.playing if playing is None else playing
+            self.playlist.begin(prepared, before)
+            self.commands.session, self.commands.loop_sent_at = prepared.session, None
+            self._cues.show(prepared.session)
+            # pages tell old pictures from new ones by the epoch, which only grows
+            new.epoch += old.epoch + 1
+            old.set_wanted(False)
+            for client in self.clients.all.values():
+                client.credit = 0
+            new.set_wanted(self.clients.wants_pictures)
+            new.start()
+            await self.server.send({"t": "hello", **self.hello()})
+            await self.server.send_state()
+            await self.server.send_roles()
+            if (holder := self.clients.holder) is not None:
+                await self.server.send({"t": "begin", "playing": begins}, holder)
+            self.clients.wake()
+            await asyncio.get_running_loop().run_in_executor(None, self.playlist.let_go, before)
+            self._load_next()
+
+    async def _choose_song(self, client: Client, message: ChooseSong) -> None:
+        del client
+        if message.number is not None:
+            await self.show_song(self.playlist.checked(message.number))
+        elif message.step is not None:
+            await self.show_song(self.playlist.neighbour(message.step))
+
+    async def _choose_ending(self, client: Client, message: ChooseEnding) -> None:
+        del client
+        self.playlist.end_with(message.ending)
+        await self.server.send_state()
+
+    async def _song_is_over(self, client: Client, message: SongEnded) -> None:
+        del message
+        ending, following = self.playlist.ending, self.playlist.following
+        if ending == "repeat":
+            await self.server.send({"t": "begin", "playing": True}, client)
+        elif ending == "next" and following is not None:
+            await self.show_song(following, playing=True)
+        elif ending != "stop":
+            start, end = last_bars(self.session.material.analysis)
+            await self.server.send({"t": "go on", "a": start, "b": end}, client)
 
     def work(self) -> Sequence[Coroutine[Any, Any, None]]:
         """Return what goes on as long as it plays."""
         return self._status(), self._reload(), self._keep_loop()
 
     async def _status(self) -> None:
-        engine = self.session.engine
         while True:
             await asyncio.sleep(STATUS_SECONDS)
+            engine = self.session.engine
             engine.set_wanted(self.clients.wants_pictures)
+            if engine.died:
+                await self.server.run(engine.revive)
             status = engine.status()
             shot = status.shot
             fps = engine.timeline.fps
@@ -157,10 +301,9 @@ class SongPreview:
                 await self.commands.edited(epoch)
 
     async def _song(self, request: web.Request) -> web.StreamResponse:
-        assert self.wav is not None
         if request.headers.get("Range", "").count(",") > 0:
             raise web.HTTPRequestRangeNotSatisfiable(text="one range at a time")
-        return web.FileResponse(self.wav, headers={"Content-Type": "audio/wav"})
+        return web.FileResponse(self.shown.wav, headers={"Content-Type": "audio/wav"})
 
     async def _lanes(self, request: web.Request) -> web.StreamResponse:
         del request
@@ -171,12 +314,12 @@ class SongPreview:
 
     async def send_pictures(self, client: Client) -> None:
         """Send a page what it is told, and the pictures that it will show next, soonest first, as far as its credit goes."""
-        engine = self.session.engine
         while True:
             await client.wake.wait()
             client.wake.clear()
             if not await client.flush():
                 return
+            engine = self.session.engine
             if client.epoch != engine.epoch:
                 client.epoch = engine.epoch
                 client.sent.clear()
@@ -200,7 +343,7 @@ class SongPreview:
                     seconds = float(frame_time(frame, engine.timeline.fps))
                     if not await client.send_picture(pack_picture(client.epoch, frame, seconds, picture.jpeg)):
                         return
-                    if client.epoch != engine.epoch:
+                    if client.epoch != engine.epoch or engine is not self.session.engine:
                         # what follows is of another time; begin again
                         client.wake.set()
                         break

@@ -198,7 +198,7 @@ def sweep(outs: Sequence[Path]) -> None:
 
 
 def finish_file(folder: Path, name: str, partial: Path) -> JobFile:
-    """Bring a file to its place for good: fsync, hash, rename; return what the journal shall say of it.
+    """Bring a file to its place for good: fsync, hash, rename; return its entry for the journal.
 
     Raises
     ------

@@ -16,11 +16,8 @@ from reactive.render.store.job import Job, JobFile
 from reactive.render.workers.segment_renderer import SegmentTask
 from reactive.render.workers.segment_writer import Piece
 from reactive.timeline.clock import frame_time
-from reactive.video.codec import HARDWARE, Codec
+from reactive.video.codec import BYTES_A_PIXEL, Codec
 from reactive.video.upscale import NO_UPSCALING, Upscaling
-
-# bytes a pixel that a clip of lively pictures takes: measured for H.264 at quality 18 (x264 halves it every 6 steps)
-_BYTES = {"libx264": 0.08, **dict.fromkeys(HARDWARE.values(), 0.1), "prores_ks": 0.55, "ffv1": 1.6}
 
 
 class SegmentStore:
@@ -147,7 +144,9 @@ def check_space(segments: SegmentStore, outs: Sequence[Path], spec: RenderSpec) 
         If it surely does not.
     """
     quality = int(segments.codec.options.get("crf", 18))
-    a_pixel = _BYTES[segments.codec.name] * (2 ** ((18 - quality) / 6) if segments.codec.name == "libx264" else 1)
+    a_pixel = BYTES_A_PIXEL[segments.codec.name] * (
+        2 ** ((18 - quality) / 6) if segments.codec.name == "libx264" else 1
+    )
     pixels = sum(width * height for width, height in segments.sizes)
     total = segments.plan.last - segments.plan.first
     # the pieces that are missing, and the whole clip beside them

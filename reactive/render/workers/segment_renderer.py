@@ -39,7 +39,7 @@ class SegmentTask:
     segment
         Its frames.
     piece
-        What shall be written.
+        What is written.
     checkpoint
         Name of the file that keeps a feedback segment's ticks while it is in hand.
     before

@@ -7,7 +7,9 @@ import numpy as np
 from .fields import (
     Field,
     Frame,
+    Outline,
     Scene,
+    Stroke,
     between,
     blur,
     chance,
@@ -79,7 +81,7 @@ def city(f: Frame, rng: np.random.Generator) -> Scene:
         t = k / (ranks - 1)
         tall = scale * (1.15 - 0.45 * t) * between(rng, 0.8, 1.1)
         cover, lit, hue = _row(f, rng, base - 0.02 * k, tall, (0.10 + 0.12 * t) * scale)
-        wall = mix(air * 0.6, np.float32((0.010, 0.012, 0.018)), 0.35 + 0.6 * t)
+        wall = mix(air * 0.6, np.array((0.010, 0.012, 0.018), np.float32), 0.35 + 0.6 * t)
         up = smooth(0.0, 0.9, f.y - base)
         img = mix(img, mix(air * 0.6 + wall * 0.4, wall, 0.4 + 0.6 * smooth(0, 0.4, up)), cover)
         light = mix(rgb(hot), rgb(cold), smooth(0.3, 0.9, hue))
@@ -87,11 +89,11 @@ def city(f: Frame, rng: np.random.Generator) -> Scene:
         bank = np.exp(-np.maximum(f.y - base, 0) / 0.22) * 0.2
         img = mix(img, air * 1.1, bank * (f.y > base))
     if water:
-        img = reflect(f, rng, img, base, 0.8, np.float32((0.004, 0.007, 0.012)))
+        img = reflect(f, rng, img, base, 0.8, np.array((0.004, 0.007, 0.012), np.float32))
         place = "reflected in water"
     else:
         low = smooth(base + 0.15, base - 0.25, f.y)
-        img = mix(img, np.float32((0.006, 0.007, 0.010)), low)
+        img = mix(img, np.array((0.006, 0.007, 0.010), np.float32), low)
         glow = points(f, rng, 260, 1.6, 0.8) * low
         img = img + rgb("gold") * (glow * 0.7)[..., None] + rgb(tint) * (blur(glow, 3) * 0.8)[..., None]
         place = pick(rng, ["with tall lit towers", "with glowing windows"])
@@ -207,8 +209,8 @@ def stage(f: Frame, rng: np.random.Generator) -> Scene:
     img = img * (1 - 0.8 * truss)[..., None]
     band = chance(rng, 0.6)
     if band:
-        shapes: list = []
-        arms: list = []
+        shapes: list[Outline] = []
+        arms: list[Stroke] = []
         n = int(rng.integers(1, 4))
         for k in range(n):
             x, s = (k - (n - 1) / 2) * 0.5 + between(rng, -0.08, 0.08), 0.20
@@ -237,7 +239,7 @@ def stage(f: Frame, rng: np.random.Generator) -> Scene:
     )
 
 
-def _person(x: float, y: float, s: float, rng: np.random.Generator, raised: bool) -> tuple[list, list]:
+def _person(x: float, y: float, s: float, rng: np.random.Generator, raised: bool) -> tuple[list[Outline], list[Stroke]]:
     """Outline polygons (head, neck and shoulders) and arm strokes of one figure, head centred at (x, y)."""
     t = np.linspace(0, 2 * np.pi, 14)
     head = list(zip((x + 0.19 * s * np.cos(t)).tolist(), (y + 0.25 * s * np.sin(t)).tolist(), strict=True))

@@ -19,6 +19,9 @@ from scipy import ndimage
 
 Field = np.ndarray
 Rgb = tuple[float, float, float]
+# points in frame units; of a stroke also its width and level
+Outline = Sequence[tuple[float, float]]
+Stroke = tuple[Outline, float, float]
 
 COLOURS: dict[str, Rgb] = {
     "red": (0.90, 0.07, 0.05),
@@ -103,12 +106,12 @@ def number(n: int) -> str:
     return ("no", "one", "two", "three", "four", "five", "six", "seven", "eight")[n] if n < 9 else "many"
 
 
-def rgb(colour: str | Sequence[float]) -> Field:
+def rgb(colour: str | Sequence[float] | Field) -> Field:
     """Linear colour vector of a name or triple."""
     return np.asarray(COLOURS[colour] if isinstance(colour, str) else colour, np.float32)
 
 
-def smooth(low: float, high: float, v: Field) -> Field:
+def smooth(low: Field | float, high: Field | float, v: Field) -> Field:
     """Smoothstep; works with low > high for a falling edge."""
     t = np.clip((v - low) / (high - low), 0, 1)
     return t * t * (3 - 2 * t)
@@ -122,7 +125,7 @@ def mix(a: Field, b: Field, m: Field | float) -> Field:
     return a + (b - a) * m
 
 
-def ramp(v: Field, stops: Sequence[tuple[float, Sequence[float]]]) -> Field:
+def ramp(v: Field, stops: Sequence[tuple[float, Sequence[float] | Field]]) -> Field:
     """Map a field to colour through (position, colour) stops."""
     at = [s[0] for s in stops]
     out = np.empty((*v.shape, 3), np.float32)
@@ -131,7 +134,7 @@ def ramp(v: Field, stops: Sequence[tuple[float, Sequence[float]]]) -> Field:
     return out
 
 
-def flat(f: Frame, colour: str | Sequence[float]) -> Field:
+def flat(f: Frame, colour: str | Sequence[float] | Field) -> Field:
     """A picture of one colour."""
     return np.broadcast_to(rgb(colour), (*f.shape, 3)).copy()
 

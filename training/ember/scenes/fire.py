@@ -37,7 +37,7 @@ HEAT = [
 ]
 
 
-def _flame(f: Frame, rng: np.random.Generator, base: Field, tall: Field, scale: float) -> Field:
+def _flame(f: Frame, rng: np.random.Generator, base: Field | np.float32, tall: Field, scale: float) -> Field:
     """Flame temperature above a base line: noise stretched upward, torn more the higher it gets."""
     tile, fine = texture(rng, 4, 2.1), texture(rng, 5, 1.9)
     rise = (f.y - base) / tall
@@ -75,6 +75,7 @@ def fire(f: Frame, rng: np.random.Generator) -> Scene:
     haze = fbm(rng, f.shape, 3, 2.0)
     img = img * (1 + 0.25 * haze)[..., None]
     glow_at = 0.0
+    tags: tuple[str, ...]
     if form == "wall":
         base = np.float32(ground - 0.3) + 0.05 * curve(rng, f.width, 3)[None]
         tall = between(rng, 0.7, 1.5) * np.exp(0.22 * curve(rng, f.width, 3, 2))[None]
@@ -98,12 +99,12 @@ def fire(f: Frame, rng: np.random.Generator) -> Scene:
     d = np.hypot((f.x - glow_at) / (wide + 0.5), (f.y - ground - 0.2))
     warm = np.exp(-d / 0.55)
     smoke = np.clip(0.6 + 0.45 * fbm(rng, f.shape, 3, 1.9), 0, 2)
-    img = img + np.float32((0.75, 0.17, 0.03)) * (warm * (0.25 + 0.5 * smoke))[..., None]
+    img = img + np.array((0.75, 0.17, 0.03), np.float32) * (warm * (0.25 + 0.5 * smoke))[..., None]
     floor = smooth(0.02, -0.06, f.y - ground)
     soil = np.clip(1 + 0.35 * fbm(rng, f.shape, 12, 1.5, (1, 3)), 0.1, 2)
     img = mix(
         img,
-        np.float32((0.55, 0.14, 0.03)) * (soil * np.exp(-d / 0.4) * 0.6)[..., None] + dark * 0.4,
+        np.array((0.55, 0.14, 0.03), np.float32) * (soil * np.exp(-d / 0.4) * 0.6)[..., None] + dark * 0.4,
         floor * (form != "wall"),
     )
     fade = 1.0
@@ -127,10 +128,10 @@ def fire(f: Frame, rng: np.random.Generator) -> Scene:
                     1.0,
                 )
             )
-        img = mix(img, np.float32((0.05, 0.018, 0.008)), strokes(f, logs))
+        img = mix(img, np.array((0.05, 0.018, 0.008), np.float32), strokes(f, logs))
     img = img + ramp(blur(heat, 0.6), HEAT) * fade
     ember = _sparks(f, rng, 170, np.exp(-np.abs(f.x - glow_at) / (wide + 0.2)))
-    img = img + np.float32((5.0, 1.6, 0.25)) * ember[..., None]
+    img = img + np.array((5.0, 1.6, 0.25), np.float32) * ember[..., None]
     return Scene(finish(img, f, rng, 1.0, bloom=0.35), words(caption), tags)
 
 
@@ -200,14 +201,16 @@ def explosion(f: Frame, rng: np.random.Generator) -> Scene:
     floor = smooth(0.03, -0.03, f.y - ground + 0.03 * curve(rng, f.width, 4)[None])
     img = mix(img, rgb(backdrop) * 0.3 + 0.004, floor)
     d = np.hypot(f.x - cx, f.y - cy)
-    img = img + np.float32((1.0, 0.36, 0.09)) * (0.7 * np.exp(-d / (size * 0.7)) * (1 - 0.3 * floor))[..., None]
+    img = (
+        img + np.array((1.0, 0.36, 0.09), np.float32) * (0.7 * np.exp(-d / (size * 0.7)) * (1 - 0.3 * floor))[..., None]
+    )
     spots = [(cx, cy, size * 0.62)]
     for _ in range(16):
         a, r = between(rng, -0.5, np.pi + 0.5), between(rng, 0.35, 1.15) * size
         spots.append((cx + np.cos(a) * r * 0.9, cy + np.sin(a) * r * 0.75, size * between(rng, 0.24, 0.46)))
     smoky, bump, n = _puffs(f, rng, spots, 1.5)
     shade = relief_light(bump, f, 0.2, 0.9)
-    grey = mix(np.float32((0.02, 0.018, 0.018)), rgb(backdrop) * 0.8 + 0.05, np.clip(shade, 0, 1))
+    grey = mix(np.array((0.02, 0.018, 0.018), np.float32), rgb(backdrop) * 0.8 + 0.05, np.clip(shade, 0, 1))
     # The inside stays hot: heat falls with distance and shows through gaps of the noise.
     hot = 0.95 - d / size * between(rng, 1.0, 1.5) + 0.24 * n + 0.3 * (0.4 - shade)
     burn = ramp(np.clip(hot, 0, 1.3) * smooth(0.0, 0.5, smoky), HEAT)
@@ -226,7 +229,11 @@ def explosion(f: Frame, rng: np.random.Generator) -> Scene:
             )
         )
     spark = strokes(f, lines)
-    img = img + np.float32((6, 2.2, 0.4)) * spark[..., None] + np.float32((1.5, 0.4, 0.05)) * blur(spark, 2)[..., None]
+    img = (
+        img
+        + np.array((6, 2.2, 0.4), np.float32) * spark[..., None]
+        + np.array((1.5, 0.4, 0.05), np.float32) * blur(spark, 2)[..., None]
+    )
     if chance(rng, 0.6):
         bits = []
         for _ in range(25):
@@ -238,7 +245,7 @@ def explosion(f: Frame, rng: np.random.Generator) -> Scene:
                 between(rng, 0, 6),
             )
             bits.append([(bx + s * np.cos(t + k * 1.6), by + s * 0.7 * np.sin(t + k * 1.6)) for k in range(4)])
-        img = mix(img, np.float32((0.012, 0.01, 0.01)), polygons(f, bits))
+        img = mix(img, np.array((0.012, 0.01, 0.01), np.float32), polygons(f, bits))
         what = "an orange explosion with black smoke and debris"
     else:
         what = "a huge orange fireball with smoke and sparks"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .fields import (
+    Field,
     Frame,
     Scene,
     between,
@@ -31,7 +32,7 @@ def smoke(f: Frame, rng: np.random.Generator) -> Scene:
     second = pick(rng, ["blue", "violet", "pink", "orange", "teal"])
     bright = chance(rng, 0.25)
     back = (
-        np.float32((0.55, 0.56, 0.58))
+        np.array((0.55, 0.56, 0.58), np.float32)
         if bright
         else rgb(pick(rng, [(0.008, 0.008, 0.012), (0.02, 0.025, 0.045), (0.03, 0.02, 0.02)]))
     )
@@ -40,7 +41,7 @@ def smoke(f: Frame, rng: np.random.Generator) -> Scene:
     count = int(rng.integers(1, 4)) if plume else 1
     dx, dy = swirl(rng, f.shape, 3.5, between(rng, 0.08, 0.2) / count**0.5, 10)
     if plume:
-        dens = np.zeros(f.shape, np.float32)
+        dens: Field = np.zeros(f.shape, np.float32)
         for k in range(count):
             x0 = ((k + between(rng, 0.35, 0.65)) / count * 2 - 1) * 0.9 * f.hx
             lean = between(rng, -0.3, 0.3)
@@ -86,7 +87,7 @@ def ink(f: Frame, rng: np.random.Generator) -> Scene:
             rgb(names[2]),
             smooth(0.75, 0.95, thin) * 0.8,
         )
-        img = mix(img, np.float32((0.9, 0.87, 0.8)), smooth(0.93, 1.0, band) * 0.8)
+        img = mix(img, np.array((0.9, 0.87, 0.8), np.float32), smooth(0.93, 1.0, band) * 0.8)
         gloss = relief_light(blur(band * 0.05 + thin * 0.02, 1.5), f, -0.6, 0.7, 0.05)
         img = img * (0.35 + 0.6 * gloss)[..., None] + 0.5 * np.maximum(gloss - 0.78, 0)[..., None]
         return Scene(
@@ -95,7 +96,7 @@ def ink(f: Frame, rng: np.random.Generator) -> Scene:
             ("ink", "abstract"),
         )
     pale = chance(rng, 0.6)
-    back = np.float32((0.75, 0.78, 0.80)) if pale else np.float32((0.012, 0.016, 0.025))
+    back = np.array((0.75, 0.78, 0.80), np.float32) if pale else np.array((0.012, 0.016, 0.025), np.float32)
     img = flat(f, back) * (1 - 0.25 * np.hypot(f.x / f.hx, f.y / f.hy) ** 2)[..., None]
     count = int(rng.integers(1, 3))
     for k in range(count):

@@ -6,6 +6,7 @@ import numpy as np
 from scipy import ndimage
 
 from .fields import (
+    Field,
     Frame,
     Scene,
     between,
@@ -137,8 +138,8 @@ def _flame(f: Frame, rng: np.random.Generator, a: str, b: str) -> Scene:
     ix, iy = ((x + f.hx) / f.px).astype(np.int32), ((f.hy - y) / f.px).astype(np.int32)
     ok = (ix >= 0) & (ix < w) & (iy >= 0) & (iy < h)
     at = iy[ok] * w + ix[ok]
-    hits = np.bincount(at, minlength=h * w).reshape(h, w).astype(np.float32)
-    hue = np.bincount(at, weights=tn[ok], minlength=h * w).reshape(h, w).astype(np.float32)
+    hits: Field = np.bincount(at, minlength=h * w).reshape(h, w).astype(np.float32)
+    hue: Field = np.bincount(at, weights=tn[ok], minlength=h * w).reshape(h, w).astype(np.float32)
     wide_hits, wide_hue = ndimage.gaussian_filter(hits, 1.6), ndimage.gaussian_filter(hue, 1.6)
     fine = ndimage.gaussian_filter(hits, 0.55)
     level = np.log1p(0.5 * fine + 0.7 * wide_hits)

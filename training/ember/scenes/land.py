@@ -62,7 +62,7 @@ def mountains(f: Frame, rng: np.random.Generator) -> Scene:
     albedo = mix(rock, low, smooth(0.75, 0.95, g.normal[1]) * smooth(0.8 * tall, 0.3 * tall, g.h))
     if snow:
         cap = smooth(0.25, 0.5, g.h / tall + 0.08 * detail) * smooth(0.35, 0.7, g.normal[1])
-        albedo = mix(albedo, np.float32((0.75, 0.78, 0.85)), cap)
+        albedo = mix(albedo, np.array((0.75, 0.78, 0.85), np.float32), cap)
         # Only what rises past the picture so far is seen, so only that may be named.
         seen = np.diff(g.line, axis=0, prepend=g.line[:1]) > 1e-4
         snow = float((cap * seen).sum()) > 0.06 * float(seen.sum())
@@ -120,7 +120,7 @@ def dunes(f: Frame, rng: np.random.Generator) -> Scene:
     lit = lambert(g, ((lx + side) / norm, ly / norm, 0.5 * lz / norm))
     sand = ramp(sample(fine, g.x * 0.3, g.z * 0.3), [(-2, (0.42, 0.24, 0.13)), (2, (0.62, 0.40, 0.24))])
     if moon:
-        sand = sand * np.float32((0.75, 0.95, 1.25))
+        sand = sand * np.array((0.75, 0.95, 1.25), np.float32)
     colour = haze(g, sunlit(lit**1.2, mood, sand, g.normal[1]), air_of(mood), between(rng, 0.015, 0.05))
     img = paint(f, g, colour, back)
     gain = 2.0 if mood.stars else 1.1
@@ -133,7 +133,7 @@ def dust(f: Frame, rng: np.random.Generator) -> Scene:
     """A wall of dust rolling over flat land, or haze so thick that only near shapes remain."""
     tint = pick(rng, ["orange", "red", "brown", "yellow"])
     base = {"orange": (0.75, 0.33, 0.11), "red": (0.55, 0.14, 0.06), "brown": (0.42, 0.26, 0.15)}
-    air = np.float32(base.get(tint, (0.78, 0.55, 0.22)))
+    air = np.array(base.get(tint, (0.78, 0.55, 0.22)), np.float32)
     wall, horizon = chance(rng, 0.55), between(rng, -0.5, -0.1) * f.hy
     tile = texture(rng, 4, 2.4)
     mood = mood_of(rng, "overcast golden dusk") if wall else MOODS["golden"]
@@ -190,12 +190,12 @@ def glacier(f: Frame, rng: np.random.Generator) -> Scene:
     lit = lambert(g, sun_vector(f, (sun[0] * 1.5 + 0.4, sun[1]), horizon, 0.6))
     steep = smooth(0.75, 0.25, g.normal[1])
     grainy = sample(fine, g.x * 0.5, g.h * 0.5 + g.z * 0.2)
-    albedo = mix(np.float32((0.80, 0.85, 0.92)), np.float32((0.10, 0.42, 0.62)), steep * 0.85)
+    albedo = mix(np.array((0.80, 0.85, 0.92), np.float32), np.array((0.10, 0.42, 0.62), np.float32), steep * 0.85)
     albedo = albedo * (1 + 0.10 * grainy)[..., None]
-    colour = sunlit(lit, mood, albedo, g.normal[1]) + np.float32((0.0, 0.05, 0.08)) * steep[..., None]
+    colour = sunlit(lit, mood, albedo, g.normal[1]) + np.array((0.0, 0.05, 0.08), np.float32) * steep[..., None]
     wet = smooth(0.012, 0.0, g.h)
     ripple = np.clip(0.7 + 0.25 * sample(tile, g.x * 0.15, g.z * 1.2), 0, 2)
-    mirror = (rgb(mood.horizon) * 0.5 + rgb(mood.zenith) * 0.3) * np.float32((0.5, 0.75, 0.85))
+    mirror = (rgb(mood.horizon) * 0.5 + rgb(mood.zenith) * 0.3) * np.array((0.5, 0.75, 0.85), np.float32)
     colour = mix(colour, mirror * (ripple * smooth(-2, 14, g.z))[..., None] + 0.01, wet)
     img = paint(f, g, haze(g, colour, air_of(mood), between(rng, 0.02, 0.06)), back)
     what = "icebergs floating in cold water" if bergs else "a blue glacier above cold water"

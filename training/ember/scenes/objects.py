@@ -88,7 +88,7 @@ def crystal(f: Frame, rng: np.random.Generator) -> Scene:
     glow = np.exp(-np.hypot(h.p[0], h.p[2]) / 1.1) * np.exp(-np.maximum(h.p[1], 0) / 1.8)
     grit = np.clip(0.8 + 0.3 * stain(h, tile, 0.3), 0.2, 1.6)
     stone = (
-        np.float32((0.11, 0.10, 0.11))
+        np.array((0.11, 0.10, 0.11), np.float32)
         * (grit * h.shade)[..., None]
         * (0.15 + lit[..., None] * 0.5 + c * 2.6 * glow[..., None])
     )
@@ -172,7 +172,7 @@ def machine(f: Frame, rng: np.random.Generator) -> Scene:
         scratch = sample(tile, d * 1.3, ang * 0.05) * 0.10 + sample(tile, x * 0.3, y * 0.3) * 0.12
         s = 0.16 + 0.30 * brush**3 + np.clip(gx * -lx + gy * ly, -0.25, 0.8) * 1.1 + scratch * 0.6
         alloy = rgb(tone) * (1 + 0.25 * np.sin(k * 2.4))
-        rust = np.float32((0.18, 0.07, 0.03))
+        rust = np.array((0.18, 0.07, 0.03), np.float32)
         body = mix(alloy, rust, smooth(0.8, 2.2, sample(tile, x * 0.2 + k, y * 0.2)) * 0.7)
         body = body * (np.clip(s, 0.01, 3) * (0.30 + 1.7 * pool) * (0.4 + 0.6 * t))[..., None]
         body = body + rgb(lamp) * (np.clip(brush**6 * pool, 0, 1) * 0.10)[..., None]

@@ -120,7 +120,7 @@ def bridge(f: Frame, rng: np.random.Generator) -> Scene:
         cover = np.maximum(np.maximum(tower * (v > -0.05), deck), np.maximum(cable, hang))
     cover = cover * smooth(line - 0.01, line + 0.01, f.y)
     tint = (
-        np.float32((0.16, 0.13, 0.10))
+        np.array((0.16, 0.13, 0.10), np.float32)
         if stone
         else rgb(pick(rng, [(0.25, 0.05, 0.03), (0.05, 0.055, 0.065), (0.10, 0.11, 0.12)]))
     )
@@ -133,7 +133,7 @@ def bridge(f: Frame, rng: np.random.Generator) -> Scene:
     if lamps:
         spot = smooth(0.16, 0.05, np.abs((along * 6) % 1 - 0.5)) * smooth(0.05, 0.02, np.abs(v - 0.66))
         img = img + rgb("gold") * (3.0 * spot + 2.0 * blur(spot, 3))[..., None]
-    img = reflect(f, rng, img, line, 0.7, np.float32((0.006, 0.010, 0.014)))
+    img = reflect(f, rng, img, line, 0.7, np.array((0.006, 0.010, 0.014), np.float32))
     misty = chance(rng, 0.5)
     if misty:
         band = np.exp(-(((f.y - line - 0.05 * fbm(rng, f.shape, 2, 2.2, (1, 3))) / 0.16) ** 2))

@@ -83,7 +83,7 @@ def mandala(f: Frame, rng: np.random.Generator) -> Scene:
         la = between(rng, 0, 6.28)
         shade = np.clip(0.45 + 0.5 * (np.cos(la) * gx + np.sin(la) * gy), 0.03, 2.2)
         grain = 1 + 0.08 * fbm(rng, f.shape, 12, 1.3)
-        tint = mix(rgb(b) * 0.35, np.float32((1.0, 0.58, 0.20)), smooth(0.05, 0.6, relief + line))
+        tint = mix(rgb(b) * 0.35, np.array((1.0, 0.58, 0.20), np.float32), smooth(0.05, 0.6, relief + line))
         img = tint * (shade * grain * (0.25 + 0.75 * fade))[..., None]
         caption = f"an ornate gold and {b} mandala relief with {n}-fold symmetry"
     else:
@@ -97,7 +97,7 @@ def mandala(f: Frame, rng: np.random.Generator) -> Scene:
 def caustics(f: Frame, rng: np.random.Generator) -> Scene:
     """Light under water: rays from above and the bright net on a sandy bed, or the net alone."""
     tint = pick(rng, ["blue", "teal", "cyan", "green"])
-    deep = rgb(tint) * np.float32((0.3, 0.6, 0.75))
+    deep = rgb(tint) * np.array((0.3, 0.6, 0.75), np.float32)
     tile, other = texture(rng, 5, 2.6), texture(rng, 5, 2.6)
     bed = chance(rng, 0.6)
 
@@ -112,7 +112,10 @@ def caustics(f: Frame, rng: np.random.Generator) -> Scene:
         scale = between(rng, 0.12, 0.3)
         n = net(f.x * scale, f.y * scale)
         fade = 0.65 + 0.3 * fbm(rng, f.shape, 1.5, 2.4)
-        img = deep * 0.5 + (deep * 0.7 + np.float32((0.25, 0.4, 0.4))) * (n * np.clip(fade, 0.2, 1.4))[..., None]
+        img = (
+            deep * 0.5
+            + (deep * 0.7 + np.array((0.25, 0.4, 0.4), np.float32)) * (n * np.clip(fade, 0.2, 1.4))[..., None]
+        )
         return Scene(
             finish(img, f, rng, 1.0, soft=0.4),
             f"rippling {tint} water with bright light caustics",
@@ -122,10 +125,10 @@ def caustics(f: Frame, rng: np.random.Generator) -> Scene:
     depth = 1 / np.maximum(line + 0.12 - f.y, 0.06)
     u, v = f.x * depth * 0.14, depth * 0.22
     mound = sample(other, u * 0.5, v * 0.5)
-    sand = np.float32((0.45, 0.42, 0.30)) * (0.7 + 0.1 * mound)[..., None]
+    sand = np.array((0.45, 0.42, 0.30), np.float32) * (0.7 + 0.1 * mound)[..., None]
     sand = sand * (0.4 + 0.9 * net(u, v))[..., None] * (deep * 1.3 + 0.12)
     top = smooth(-0.6, 1.1, f.y)
-    water = deep * (0.12 + 0.75 * top)[..., None] + np.float32((0.2, 0.3, 0.3)) * (top**3)[..., None]
+    water = deep * (0.12 + 0.75 * top)[..., None] + np.array((0.2, 0.3, 0.3), np.float32) * (top**3)[..., None]
     far = smooth(line - 0.75, line - 0.02, f.y + 0.05 * curve(rng, f.width, 3)[None])
     img = mix(sand, water, far)
     sx = between(rng, -0.6, 0.6) * f.hx
@@ -142,7 +145,7 @@ def flower(f: Frame, rng: np.random.Generator) -> Scene:
     """A blossom seen close: layered petals over a soft blurred garden."""
     tint = pick(rng, ["red", "pink", "magenta", "violet", "orange", "gold", "white", "blue"])
     dark = chance(rng, 0.4)
-    back = np.float32((0.012, 0.018, 0.016)) if dark else np.float32((0.08, 0.16, 0.05))
+    back = np.array((0.012, 0.018, 0.016), np.float32) if dark else np.array((0.08, 0.16, 0.05), np.float32)
     img = flat(f, back) * (1.2 + 0.5 * fbm(rng, f.shape, 1.6, 2.6))[..., None]
     for _ in range(0 if dark else 9):
         bx, by, br = between(rng, -f.hx, f.hx), between(rng, -f.hy, f.hy), between(rng, 0.12, 0.35)
@@ -160,7 +163,7 @@ def flower(f: Frame, rng: np.random.Generator) -> Scene:
         )
         cy = between(rng, -0.2, 0.2) if count == 1 else between(rng, -0.35, 0.35)
         stem = np.exp(-(((f.x - cx - 0.12 * (f.y - cy)) / (0.05 * size)) ** 4)) * (f.y < cy)
-        img = mix(img, np.float32((0.05, 0.13, 0.03)) * (0.5 if dark else 1), stem * 0.9)
+        img = mix(img, np.array((0.05, 0.13, 0.03), np.float32) * (0.5 if dark else 1), stem * 0.9)
         squash, spin = between(rng, 0.6, 1.0), between(rng, 0, 6)
         x, y = (f.x - cx) / size, (f.y - cy) / (size * squash)
         r0, ang0 = np.hypot(x, y), np.arctan2(y, x)
@@ -183,7 +186,7 @@ def flower(f: Frame, rng: np.random.Generator) -> Scene:
             img = mix(img, body * np.clip(shade, 0.02, 2)[..., None], cover)
         heart = smooth(0.20, 0.12, r0 + 0.012 * fbm(rng, f.shape, 16, 1.3))
         dots = np.clip(0.75 + 0.35 * fbm(rng, f.shape, 30, 1.2) - 1.5 * r0, 0.1, 2)
-        img = mix(img, np.float32((0.9, 0.50, 0.07)) * dots[..., None], heart)
+        img = mix(img, np.array((0.9, 0.50, 0.07), np.float32) * dots[..., None], heart)
     img = img * (0.9 + 0.35 * (f.x * np.cos(la) + f.y * np.sin(la)) / f.hx)[..., None]
     what = f"a {tint} flower" if count == 1 else f"{number(count)} {tint} flowers"
     where = "glowing in the dark" if dark else "in a soft green garden"
@@ -223,7 +226,7 @@ def glitch(f: Frame, rng: np.random.Generator) -> Scene:
     if static:
         snow = np.abs(rng.standard_normal(f.shape, np.float32))
         band = np.clip(0.55 + 0.3 * curve(rng, h, 4, 1.5), 0.1, 1.2)[:, None]
-        img = img * 0.25 + (0.35 * snow * band)[..., None] * np.float32((0.9, 0.95, 1.05))
+        img = img * 0.25 + (0.35 * snow * band)[..., None] * np.array((0.9, 0.95, 1.05), np.float32)
         caption, tags = f"grey video static with {a} and {b} glitch blocks", ("glitch", "abstract")
     else:
         caption, tags = f"{a} and {b} glitch blocks with digital noise", ("glitch", "abstract")

@@ -127,7 +127,9 @@ def ruins(f: Frame, rng: np.random.Generator) -> Scene:
     albedo = _stone(rng) * np.clip(0.85 + 0.2 * marks, 0.3, 1.5)[..., None]
     green = chance(rng, 0.4)
     if green:
-        albedo = mix(albedo, np.float32((0.09, 0.14, 0.04)), smooth(0.5, 0.9, h.n[1]) * smooth(-1.2, 0.4, marks) * 0.85)
+        albedo = mix(
+            albedo, np.array((0.09, 0.14, 0.04), np.float32), smooth(0.5, 0.9, h.n[1]) * smooth(-1.2, 0.4, marks) * 0.85
+        )
     img = _lit(mood, albedo, lit, h.shade, h.n[1])
     air = rgb(mood.horizon) * 0.75 + rgb(mood.zenith) * 0.2
     density = between(rng, 0.015, 0.11)
@@ -179,7 +181,7 @@ def collapse(f: Frame, rng: np.random.Generator) -> Scene:
     marks = stain(h, tile, 0.2)
     albedo = _stone(rng) * np.clip(0.75 + 0.18 * marks, 0.2, 1.5)[..., None]
     img = _lit(mood, albedo, sunlight(h, sdf, light), h.shade, h.n[1])
-    air = rgb(mood.horizon) * 0.7 + np.float32((0.12, 0.09, 0.06))
+    air = rgb(mood.horizon) * 0.7 + np.array((0.12, 0.09, 0.06), np.float32)
     img = mix(img, air, 1 - np.exp(-0.035 * np.maximum(h.t - 7, 0)))
     img = soften(mix(back, img, h.solid), h.t)
     # Dust: billows at the foot, and a trail behind the falling half.
@@ -199,7 +201,7 @@ def collapse(f: Frame, rng: np.random.Generator) -> Scene:
     burning = chance(rng, 0.3)
     if burning:
         spot = np.exp(-np.hypot(f.x, (f.y + 0.25) * 1.2) / 0.35) * np.clip(0.6 + 0.5 * n, 0, 2)
-        img = img + np.float32((1.2, 0.34, 0.06)) * spot[..., None]
+        img = img + np.array((1.2, 0.34, 0.06), np.float32) * spot[..., None]
     shape = "round tower" if round_ else "tall building"
     with_ = "dust and fire" if burning else "dust and debris"
     tags = ("collapse", "tower", "dust", "fire") if burning else ("collapse", "tower", "dust", "ruins")

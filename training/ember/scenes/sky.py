@@ -197,9 +197,9 @@ def moon_disc(f: Frame, rng: np.random.Generator, img: Field, at: tuple[float, f
     phase = between(rng, -0.9, 0.9)
     lit = smooth(-0.15, 0.5, dx * phase + nz * (1.1 - abs(phase)) + 0.1)
     seas = 0.75 + 0.13 * fbm(rng, f.shape, 1.5 / r, 2.2)
-    face = np.float32((0.95, 0.9, 0.8)) * (lit * seas)[..., None] * 1.5 + 0.01
+    face = np.array((0.95, 0.9, 0.8), np.float32) * (lit * seas)[..., None] * 1.5 + 0.01
     img = mix(img, face, smooth(1 + f.px / r, 1 - f.px / r, d))
-    return img + np.float32((0.30, 0.38, 0.55)) * (0.35 * np.exp(-np.maximum(d - 1, 0) * 0.8))[..., None]
+    return img + np.array((0.30, 0.38, 0.55), np.float32) * (0.35 * np.exp(-np.maximum(d - 1, 0) * 0.8))[..., None]
 
 
 def reflect(f: Frame, rng: np.random.Generator, img: Field, line: float, gain: float, deep: Field) -> Field:

@@ -35,7 +35,7 @@ def _stars(f: Frame, rng: np.random.Generator, n: int) -> Field:
     small = points(f, rng, n, 2.2, 0.45)
     big = points(f, rng, 14, 1.2, 0.7)
     warm = smooth(-1, 1, fbm(rng, f.shape, 40, 1.0))
-    tone = mix(np.float32((0.75, 0.85, 1.15)), np.float32((1.15, 0.95, 0.75)), warm)
+    tone = mix(np.array((0.75, 0.85, 1.15), np.float32), np.array((1.15, 0.95, 0.75), np.float32), warm)
     return tone * (np.minimum(small * 0.6, 1.6) + np.minimum(big, 3) + blur(big, 2.5) * 1.5)[..., None]
 
 
@@ -59,10 +59,13 @@ def nebula(f: Frame, rng: np.random.Generator) -> Scene:
         disk = np.exp(-r / (size * 0.42))
         dusty = smooth(0.2, 1.5, sample(tile, u * 0.5 + 0.3, v * 0.5) + 0.8 * np.cos(arms * wind + 1.2))
         gas = disk * (0.15 + 1.1 * arm * np.clip(0.8 + 0.45 * n, 0, 2)) * (1 - 0.6 * dusty)
-        img = img + mix(rgb(a), np.float32((0.6, 0.7, 1.0)), 0.35) * (gas * 1.1)[..., None]
+        img = img + mix(rgb(a), np.array((0.6, 0.7, 1.0), np.float32), 0.35) * (gas * 1.1)[..., None]
         knots = points(f, rng, 900, 2.0, 0.5) * disk * arm
         img = img + rgb(b) * (knots * 1.5)[..., None]
-        img = img + np.float32((1.6, 1.15, 0.7)) * (1.2 * np.exp(-r / (size * 0.10)) + 0.3 * disk**2)[..., None]
+        img = (
+            img + np.array((1.6, 1.15, 0.7), np.float32) * (1.2 * np.exp(-r / (size * 0.10)) + 0.3 * disk**2)[..., None]
+        )
+        tags: tuple[str, ...]
         caption, tags = f"a {a} spiral galaxy with a bright core and stars", ("nebula", "stars")
     else:
         dx, dy = swirl(rng, f.shape, 2, between(rng, 0.02, 0.12), 6)
@@ -82,7 +85,7 @@ def nebula(f: Frame, rng: np.random.Generator) -> Scene:
         dark = smooth(0.6, 0.0, lane) * 0.6
         img = img + tone * (gas * (1 - dark) * 0.95)[..., None]
         core = np.clip(gas - 0.75, 0, 2) * (1 - 0.6 * dark)
-        img = img + np.float32((1.0, 0.85, 0.8)) * (core * 0.9)[..., None]
+        img = img + np.array((1.0, 0.85, 0.8), np.float32) * (core * 0.9)[..., None]
         img = img + tone * 0.10 * blur(gas, 12)[..., None]
     img = img + _stars(f, rng, int(420 * f.hx * f.hy)) * 0.8
     return Scene(finish(img, f, rng, 1.15), words(caption), tags)
@@ -118,12 +121,12 @@ def planet(f: Frame, rng: np.random.Generator) -> Scene:
     elif kind == "ocean":
         land = smooth(0.25, 0.45, n)
         soil = ramp(sample(fine, lon * 3, lat * 3), [(-2, (0.06, 0.10, 0.03)), (2, (0.32, 0.25, 0.13))])
-        surface = mix(np.float32((0.015, 0.07, 0.22)), soil, land)
+        surface = mix(np.array((0.015, 0.07, 0.22), np.float32), soil, land)
         cloud = sample(tile, lon * 1.5 + 0.4 + 0.02 * n, lat * 2.2 + 0.1) + 0.4 * sample(fine, lon * 2.5, lat * 3)
-        surface = mix(surface, np.float32((0.8, 0.82, 0.85)), smooth(0.3, 1.5, cloud) * 0.9)
+        surface = mix(surface, np.array((0.8, 0.82, 0.85), np.float32), smooth(0.3, 1.5, cloud) * 0.9)
     elif kind == "icy":
         crack = smooth(0.15, 0.0, np.abs(n)) * 0.6
-        surface = mix(np.float32((0.62, 0.72, 0.82)), rgb(tone) * 0.4, crack)
+        surface = mix(np.array((0.62, 0.72, 0.82), np.float32), rgb(tone) * 0.4, crack)
     else:
         surface = ramp(n, [(-2, base * 0.25), (0, base * 0.7), (2, base * 0.9 + 0.25)])
         e = 0.004
@@ -156,12 +159,14 @@ def planet(f: Frame, rng: np.random.Generator) -> Scene:
         q2 = qx * qx + qy * qy
         ml = smooth(-0.1, 0.9, qx * lx + qy * ly + np.sqrt(np.clip(1 - q2, 0, 1)) * lz)
         grey = 0.55 + 0.12 * fbm(rng, f.shape, 20, 1.6)
-        img = mix(img, np.float32((1, 0.95, 0.9)) * (ml * grey)[..., None], smooth(1.1, 0.95, np.sqrt(q2)))
+        img = mix(img, np.array((1, 0.95, 0.9), np.float32) * (ml * grey)[..., None], smooth(1.1, 0.95, np.sqrt(q2)))
         extra += " and a small moon" if extra else "with a small moon"
     if np.sin(back) < 0.1 and not big and chance(rng, 0.6):
         sx, sy = cx + lx * r * 1.02, cy + ly * r * 1.02
         g = np.hypot(f.x - sx, f.y - sy)
-        img = img + np.float32((1, 0.85, 0.65)) * (1.6 * np.exp(-g / 0.07) + 0.3 * np.exp(-g / 0.4))[..., None]
+        img = (
+            img + np.array((1, 0.85, 0.65), np.float32) * (1.6 * np.exp(-g / 0.07) + 0.3 * np.exp(-g / 0.4))[..., None]
+        )
     size = "the curved edge of a" if big else "a"
     word = {
         "ringed": tone,

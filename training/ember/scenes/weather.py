@@ -8,6 +8,7 @@ from .fields import (
     Field,
     Frame,
     Scene,
+    Stroke,
     between,
     blur,
     chance,
@@ -51,7 +52,7 @@ def aurora(f: Frame, rng: np.random.Generator) -> Scene:
     mood = MOODS["night"]
     img = sky(f, rng, mood, horizon, (0, horizon), 0)
     low, high = rgb(tint), rgb(pick(rng, ["violet", "magenta", "blue", "cyan"]))
-    glow = np.zeros((*f.shape, 3), np.float32)
+    glow: Field = np.zeros((*f.shape, 3), np.float32)
     bands = int(rng.integers(1, 4))
     for _ in range(bands):
         base = horizon + between(rng, 0.35, 0.8) + 0.16 * curve(rng, f.width, 1.5, 2.6)
@@ -73,17 +74,21 @@ def aurora(f: Frame, rng: np.random.Generator) -> Scene:
     g = ground(f, height, 1.0, horizon, near=0.8, far=50, rows=180)
     water = chance(rng, 0.35)
     lit = lambert(g, (between(rng, -0.6, 0.6), 0.8, 0.2))
-    snow = mix(np.float32((0.6, 0.65, 0.75)), np.float32((0.03, 0.03, 0.04)), smooth(0.8, 0.55, g.normal[1]))
-    colour = snow * (light * 1.6 + np.float32((0.015, 0.022, 0.04))) * (0.3 + lit)[..., None]
+    snow = mix(
+        np.array((0.6, 0.65, 0.75), np.float32),
+        np.array((0.03, 0.03, 0.04), np.float32),
+        smooth(0.8, 0.55, g.normal[1]),
+    )
+    colour = snow * (light * 1.6 + np.array((0.015, 0.022, 0.04), np.float32)) * (0.3 + lit)[..., None]
     img = paint(f, g, haze(g, colour, light * 0.25 + rgb(mood.horizon), 0.02), img)
     if water:
-        img = reflect(f, rng, img, horizon, 0.75, np.float32((0.01, 0.015, 0.03)))
+        img = reflect(f, rng, img, horizon, 0.75, np.array((0.01, 0.015, 0.03), np.float32))
     place = "a still lake" if water else pick(rng, ["snowy mountains", "snow and mountains"])
     tags = ("aurora", "night", "water" if water else "snow", "stars")
     return Scene(finish(img, f, rng, 1.5), words(f"{tint} aurora over {place} at night"), tags)
 
 
-def bolt(rng: np.random.Generator, a: tuple[float, float], b: tuple[float, float], width: float) -> list:
+def bolt(rng: np.random.Generator, a: tuple[float, float], b: tuple[float, float], width: float) -> list[Stroke]:
     """Branching lightning by midpoint displacement."""
     pts = np.array([a, b], float)
     while len(pts) < 65:
@@ -93,13 +98,15 @@ def bolt(rng: np.random.Generator, a: tuple[float, float], b: tuple[float, float
         out = np.empty((len(pts) * 2 - 1, 2))
         out[::2], out[1::2] = pts, mid
         pts = out
-    lines = [([tuple(p) for p in pts], width, 1.0)]
+    lines: list[Stroke] = [([(float(p[0]), float(p[1])) for p in pts], width, 1.0)]
     if width > 0.006:
         for _ in range(int(rng.integers(2, 6))):
             at = pts[int(rng.integers(8, 48))]
             reach = np.hypot(a[0] - b[0], a[1] - b[1]) * between(rng, 0.2, 0.45)
             turn = between(rng, -0.9, 0.9)
-            lines += bolt(rng, tuple(at), (at[0] + reach * np.sin(turn), at[1] - reach * np.cos(turn)), width * 0.45)
+            lines += bolt(
+                rng, (at[0], at[1]), (at[0] + reach * np.sin(turn), at[1] - reach * np.cos(turn)), width * 0.45
+            )
     return lines
 
 
@@ -111,9 +118,9 @@ def lightning(f: Frame, rng: np.random.Generator) -> Scene:
     img = sky(f, rng, mood, horizon, (0.0, horizon), 0.85) * 0.4
     n = fbm(rng, f.shape, 2.5, 2.2, (1.4, 1))
     img = img * np.clip(0.75 + 0.16 * n, 0.1, 2)[..., None]
-    colour = rgb(tint) * 0.5 + 0.5 * np.float32((0.8, 0.85, 1.0))
+    colour = rgb(tint) * 0.5 + 0.5 * np.array((0.8, 0.85, 1.0), np.float32)
     count = int(rng.integers(1, 4))
-    lines: list = []
+    lines: list[Stroke] = []
     flash = np.zeros(f.shape, np.float32)
     for k in range(count):
         x0 = ((k + between(rng, 0.25, 0.75)) / count * 2 - 1) * 0.85 * f.hx
@@ -128,7 +135,7 @@ def lightning(f: Frame, rng: np.random.Generator) -> Scene:
     light = rgb(tint) * 0.25 * min(count, 2) + 0.05
     tile = ridge_tile(rng, 5)
     if sea_side:
-        img = reflect(f, rng, img, horizon, 0.45, np.float32((0.008, 0.011, 0.016)))
+        img = reflect(f, rng, img, horizon, 0.45, np.array((0.008, 0.011, 0.016), np.float32))
     else:
         tall = between(rng, 0.15, 0.9)
         g = ground(
@@ -138,7 +145,7 @@ def lightning(f: Frame, rng: np.random.Generator) -> Scene:
             horizon,
             far=50,
         )
-        dirt = np.float32((0.10, 0.11, 0.09)) * (lambert(g, (0.2, 0.4, 0.88)) + 0.1)[..., None] * light
+        dirt = np.array((0.10, 0.11, 0.09), np.float32) * (lambert(g, (0.2, 0.4, 0.88)) + 0.1)[..., None] * light
         img = paint(f, g, haze(g, dirt, img[int(f.height * 0.55)].mean(0) * 0.6, 0.03), img)
     rain = chance(rng, 0.4)
     if rain:
@@ -183,7 +190,10 @@ def volcano(f: Frame, rng: np.random.Generator) -> Scene:
     bump = blur(n, 1.5)
     shade = np.clip(0.5 + 4.0 * np.gradient(bump, axis=0) - 0.25 * off, 0.05, 1.3)
     grey = rgb(mood.horizon) * 0.35 + 0.02
-    smoke = grey * shade[..., None] + np.float32((1.6, 0.35, 0.06)) * (hot * np.clip(0.6 + 0.5 * n, 0, 2))[..., None]
+    smoke = (
+        grey * shade[..., None]
+        + np.array((1.6, 0.35, 0.06), np.float32) * (hot * np.clip(0.6 + 0.5 * n, 0, 2))[..., None]
+    )
     img = mix(img, smoke, ash * 0.95)
     angle = np.arctan2(g.x - px * 1.1, g.z - pz)
     r = radius(g.x, g.z)
@@ -193,10 +203,11 @@ def volcano(f: Frame, rng: np.random.Generator) -> Scene:
         d = np.abs((angle - a + np.pi) % (2 * np.pi) - np.pi + 0.22 * wander * np.minimum(r, 2)) * np.maximum(r, 0.3)
         streams += np.exp(-((d / (0.10 + 0.03 * r)) ** 2)) * smooth(between(rng, 3, 7), 0.5, r)
     streams += smooth(0.9, 0.2, r)
-    rock = np.float32((0.05, 0.045, 0.045)) * (0.5 + 0.2 * wander)[..., None]
+    rock = np.array((0.05, 0.045, 0.045), np.float32) * (0.5 + 0.2 * wander)[..., None]
     lit = lambert(g, (-0.5, 0.6, 0.4))
     colour = (
-        sunlit(lit, mood, rock * 2, g.normal[1]) + np.float32((0.5, 0.10, 0.015)) * (0.25 * np.exp(-r / 3))[..., None]
+        sunlit(lit, mood, rock * 2, g.normal[1])
+        + np.array((0.5, 0.10, 0.015), np.float32) * (0.25 * np.exp(-r / 3))[..., None]
     )
     colour = haze(g, colour, air_of(mood) * 0.6, 0.03)
     colour = colour + ramp(
@@ -204,9 +215,9 @@ def volcano(f: Frame, rng: np.random.Generator) -> Scene:
     )
     img = paint(f, g, colour, img)
     d = np.hypot(f.x - cx, f.y - cy)
-    img = img + np.float32((1.0, 0.28, 0.06)) * (0.7 * np.exp(-d / 0.16) + 0.2 * np.exp(-d / 0.5))[..., None]
+    img = img + np.array((1.0, 0.28, 0.06), np.float32) * (0.7 * np.exp(-d / 0.16) + 0.2 * np.exp(-d / 0.5))[..., None]
     jet = points(f, rng, 500, 1.5) * np.exp(-((d / 0.3) ** 2)) * (rise > -0.02)
-    img = img + np.float32((2.0, 0.7, 0.15)) * jet[..., None]
+    img = img + np.array((2.0, 0.7, 0.15), np.float32) * jet[..., None]
     return Scene(
         finish(img, f, rng, 1.3),
         words(f"an erupting volcano with glowing lava {mood.light}"),
@@ -233,17 +244,17 @@ def _lava_field(f: Frame, rng: np.random.Generator) -> Scene:
     river = smooth(0.35, 0.05, web) * 1.1 + smooth(0.12, 0.0, fine) * 0.45 * smooth(1.4, 0.2, web)
     grain = sample(tile, g.x * 0.9, g.z * 0.9)
     rock = (
-        np.float32((0.05, 0.042, 0.042))
+        np.array((0.05, 0.042, 0.042), np.float32)
         * (0.7 + 0.3 * grain)[..., None]
         * (0.4 + lambert(g, (0.3, 0.7, 0.6)))[..., None]
     )
     near_glow = np.exp(-web / 0.45)
     flow = river * np.clip(0.8 + 0.25 * grain, 0.2, 2)
-    colour = rock + np.float32((0.35, 0.05, 0.006)) * near_glow[..., None]
+    colour = rock + np.array((0.35, 0.05, 0.006), np.float32) * near_glow[..., None]
     colour = colour + ramp(flow, [(0, (0, 0, 0)), (0.5, (1.2, 0.13, 0.012)), (1.5, (5.5, 2.0, 0.3))])
-    img = paint(f, g, haze(g, colour, np.float32((0.35, 0.07, 0.03)), 0.035), back)
+    img = paint(f, g, haze(g, colour, np.array((0.35, 0.07, 0.03), np.float32), 0.035), back)
     veil = fog_bank(f, rng, horizon, 0.25, 0.8)
-    img = mix(img, np.float32((0.28, 0.07, 0.04)), veil * smooth(-0.4, 0.1, f.y - horizon) * 0.5)
+    img = mix(img, np.array((0.28, 0.07, 0.04), np.float32), veil * smooth(-0.4, 0.1, f.y - horizon) * 0.5)
     return Scene(
         finish(img, f, rng, 1.1, bloom=0.4),
         words(f"glowing lava cracks in black rock {mood.light}"),
@@ -281,7 +292,7 @@ def sea(f: Frame, rng: np.random.Generator) -> Scene:
     mirror = mix(rgb(mood.horizon), rgb(mood.zenith), look)
     deep = rgb(pick(rng, [(0.01, 0.05, 0.07), (0.01, 0.035, 0.06), (0.015, 0.06, 0.055)])) * (0.4 + mood.power)
     thin = smooth(0.75 * rough, 1.6 * rough, g.h)
-    body = deep + np.float32((0.02, 0.16, 0.15)) * thin[..., None] * mood.power * 0.6
+    body = deep + np.array((0.02, 0.16, 0.15), np.float32) * thin[..., None] * mood.power * 0.6
     colour = mix(body, mirror, fresnel)
     to_sun = np.exp(-(((g.x / g.z - sun[0] / 1.6) / (0.10 + 0.5 * rough)) ** 2))
     spark = smooth(0.6, 2.2, sample(fine, g.x * 0.45, g.z * 0.3 + 0.3) + 1.2 * (nx * np.sign(sun[0])) + 0.4)

@@ -57,7 +57,11 @@ def forest(f: Frame, rng: np.random.Generator) -> Scene:
         g = smooth(-0.015, 0.015, rise - f.y)
         depth = 1 / np.maximum(floor + 0.3 - f.y, 0.12)
         tone = np.clip(0.8 + 0.3 * sample(ground_tile, f.x * depth * 0.25, depth * 0.6), 0.2, 1.7)
-        soil = np.float32((0.55, 0.58, 0.65)) * air if snow else leaf * 0.9 + np.float32((0.03, 0.02, 0.01))
+        soil = (
+            np.array((0.55, 0.58, 0.65), np.float32) * air
+            if snow
+            else leaf * 0.9 + np.array((0.03, 0.02, 0.01), np.float32)
+        )
         img = mix(img, mix(air * 0.7, soil * (0.5 + 0.8 * np.exp(-d / 0.9))[..., None], t) * tone[..., None], g)
         cover, shade = np.zeros(f.shape, np.float32), np.zeros(f.shape, np.float32)
         for _ in range(int(rng.integers(3, 7) + (ranks - k))):
@@ -72,7 +76,7 @@ def forest(f: Frame, rng: np.random.Generator) -> Scene:
             shade = np.where(body > 0.5, side, shade)
             cover = np.maximum(cover, body)
         rough = 1 + 0.28 * sample(bark_tile, f.x * 2.2 / (0.3 + t), f.y * 0.4)
-        bark = np.float32((0.07, 0.055, 0.045)) * (shade * rough)[..., None] * (air * 1.5 + 0.1)
+        bark = np.array((0.07, 0.055, 0.045), np.float32) * (shade * rough)[..., None] * (air * 1.5 + 0.1)
         img = mix(img, mix(air * 0.65, bark, 0.15 + 0.85 * t), cover)
         if k < ranks - 1:
             n = fbm(rng, f.shape, 2.5, 2.1, (1, 2))
@@ -111,7 +115,7 @@ def waterfall(f: Frame, rng: np.random.Generator) -> Scene:
     rock = ramp(n, [(-2, (0.05, 0.05, 0.05)), (2, (0.16, 0.14, 0.12))]) * 1.3
     green = chance(rng, 0.6)
     if green:
-        rock = mix(rock, np.float32((0.06, 0.11, 0.03)), smooth(-0.2, 0.9, steps + 0.9 * gy * 4) * 0.8)
+        rock = mix(rock, np.array((0.06, 0.11, 0.03), np.float32), smooth(-0.2, 0.9, steps + 0.9 * gy * 4) * 0.8)
     cliff = (
         rock * lit[..., None] * (rgb(mood.sun) * mood.power * 0.8 + rgb(mood.horizon) * 0.6 + rgb(mood.zenith) * 0.5)
     )
@@ -136,7 +140,7 @@ def waterfall(f: Frame, rng: np.random.Generator) -> Scene:
         spray += np.exp(-(((f.x - x0) / (w * 2.2)) ** 2)) * np.exp(-(((f.y - pool) / 0.16) ** 2))
     depth = 1 / np.maximum(pool + 0.12 - f.y, 0.05)
     ripple = sample(tile, f.x * depth * 0.06, depth * 0.4)
-    water = (air * 0.32 + np.float32((0.0, 0.03, 0.03))) * np.clip(0.7 + 0.3 * ripple, 0.1, 1.6)[..., None]
+    water = (air * 0.32 + np.array((0.0, 0.03, 0.03), np.float32)) * np.clip(0.7 + 0.3 * ripple, 0.1, 1.6)[..., None]
     water = water + air * (0.35 * spray * np.clip(0.8 + 0.5 * ripple, 0, 2))[..., None]
     img = mix(img, water, smooth(0.02, -0.02, f.y - pool - 0.02 * fbm(rng, f.shape, 6, 2)))
     for side in (-1, 1):

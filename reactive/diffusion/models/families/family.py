@@ -91,8 +91,6 @@ class Conditioning:
     def padded(self, length: int) -> Conditioning:
         """Return it with zeros after its tokens, up to a length; they do not count."""
         missing = length - self.tokens.shape[1]
-        if missing <= 0:
-            return self
         mask = (
             torch.ones(self.tokens.shape[:2], dtype=torch.bool, device=self.tokens.device)
             if self.mask is None
@@ -339,8 +337,10 @@ def _between(
 
 
 def _same_length(*parts: Conditioning) -> tuple[Conditioning, ...]:
-    longest = max(part.tokens.shape[1] for part in parts)
-    return tuple(part.padded(longest) for part in parts)
+    lengths = [part.tokens.shape[1] for part in parts]
+    if len(set(lengths)) == 1 and len({part.mask is None for part in parts}) == 1:
+        return parts
+    return tuple(part.padded(max(lengths)) for part in parts)
 
 
 def _rows(values: torch.Tensor, like: torch.Tensor) -> torch.Tensor:

@@ -10,6 +10,7 @@ import torch
 
 from reactive.diffusion.backend.footprint import Config
 from reactive.diffusion.models.families.family import Conditioning, Family, FamilyModel
+from reactive.diffusion.models.weighting import embed_weighted, is_plain
 
 CLIP = {"text_encoder": "transformers.CLIPTextModel", "tokenizer": "transformers.CLIPTokenizer"}
 
@@ -25,6 +26,8 @@ def clip_tokens(tokenizer: Any, texts: list[str], device: torch.device) -> torch
 def ask_unet(model: FamilyModel, z: torch.Tensor, time: torch.Tensor, conditioning: Conditioning) -> dict[str, Any]:
     """Return what a U-Net is asked, with its guidance where it was distilled to be told."""
     asked: dict[str, Any] = {"sample": z, "timestep": time, "encoder_hidden_states": conditioning.tokens}
+    if conditioning.mask is not None:
+        asked["encoder_attention_mask"] = conditioning.mask
     if width := model.network.config.time_cond_proj_dim:
         embedded = guidance_embedding(model.guidance, int(width)).to(z.device, model.dtype)
         asked["timestep_cond"] = embedded.expand(len(z), -1)
@@ -49,8 +52,13 @@ def guidance_embedding(guidance: float, width: int) -> torch.Tensor:
 
 
 def _embed(model: FamilyModel, texts: list[str]) -> Conditioning:
-    ids = clip_tokens(model.tokenizer, texts, model.text_encoder.device)
-    return Conditioning(model.text_encoder(ids).last_hidden_state)
+    device = model.text_encoder.device
+    if not is_plain(model.tokenizer, texts):
+        tokens, _, mask = embed_weighted(
+            model.tokenizer, lambda ids: (model.text_encoder(ids).last_hidden_state, None), texts, device
+        )
+        return Conditioning(tokens, mask=None if bool(mask.all()) else mask)
+    return Conditioning(model.text_encoder(clip_tokens(model.tokenizer, texts, device)).last_hidden_state)
 
 
 SD = Family(

@@ -9,10 +9,13 @@ import torch
 from reactive.diffusion.backend.footprint import Config
 from reactive.diffusion.models.families.family import Conditioning, Family, FamilyModel
 from reactive.diffusion.models.families.sd import CLIP, ask_unet, clip_tokens, told_by_time
+from reactive.diffusion.models.weighting import embed_weighted, is_plain
 
 
 def _embed(model: FamilyModel, texts: list[str]) -> Conditioning:
     """Both encoders' last hidden states but one, side by side; the second one's projection is the pooled vector."""
+    if not is_plain(model.tokenizer, texts):
+        return _embed_weighted(model, texts)
     first = model.text_encoder(
         clip_tokens(model.tokenizer, texts, model.text_encoder.device), output_hidden_states=True
     )
@@ -21,6 +24,22 @@ def _embed(model: FamilyModel, texts: list[str]) -> Conditioning:
     )
     tokens = torch.cat([first.hidden_states[-2], second.hidden_states[-2]], dim=-1)
     return Conditioning(tokens, second.text_embeds)
+
+
+def _embed_weighted(model: FamilyModel, texts: list[str]) -> Conditioning:
+    """As `_embed`, of texts with weights, or longer than the encoders take at once."""
+    sides = []
+    for tokenizer, encoder in (
+        (model.tokenizer, model.text_encoder), (model.tokenizer_2, model.text_encoder_2),
+    ):  # fmt: skip
+
+        def encode(ids: torch.Tensor, encoder: Any = encoder) -> tuple[torch.Tensor, torch.Tensor | None]:
+            found = encoder(ids, output_hidden_states=True)
+            return found.hidden_states[-2], getattr(found, "text_embeds", None)
+
+        sides.append(embed_weighted(tokenizer, encode, texts, encoder.device))
+    (first, _, mask), (second, pooled, _) = sides
+    return Conditioning(torch.cat([first, second], dim=-1), pooled, None if bool(mask.all()) else mask)
 
 
 def _ask(model: FamilyModel, z: torch.Tensor, time: torch.Tensor, conditioning: Conditioning) -> dict[str, Any]:

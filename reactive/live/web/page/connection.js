@@ -3,8 +3,10 @@
 import {FROM_PAGE, FROM_SERVER, HEAD, VERSION, fault} from "./protocol.js";
 
 export class Connection {
-  constructor(kind) {
+  // The studio's page has messages of its own, which the preview's protocol does not know.
+  constructor(kind, known = true) {
     this.kind = kind;
+    this.known = known;
     this.handlers = new Map();
     this.socket = null;
     this.wait = 250;
@@ -38,7 +40,7 @@ export class Connection {
     socket.onmessage = ({data}) => {
       if (typeof data === "string") {
         const message = JSON.parse(data);
-        const wrong = fault(FROM_SERVER, message);
+        const wrong = this.known && fault(FROM_SERVER, message);
         if (wrong) this.emit("error", {text: `The server sent what this page does not know (${wrong}). Reload the page.`});
         else this.emit(message.t, message);
       } else {

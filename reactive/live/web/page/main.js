@@ -9,6 +9,7 @@ import {Midi, nameOf} from "./midi.js";
 import {Panel} from "./panel.js";
 import {Pictures, percentile} from "./pictures.js";
 import {started, waitingRoom} from "./starting.js";
+import {Songs} from "./songs.js";
 import {Watchdog} from "./watchdog.js";
 
 const byId = (id) => document.getElementById(id);
@@ -26,12 +27,15 @@ const panel = new Panel(
 const send = (message) => connection.send(message);
 const grid = new GridBar(send, () => (holder ? clock.audible : visible()));
 const keep = new Keep(send);
+const songs = new Songs(send);
 const midi = new Midi((text, good) => say(text, good), showMidi);
 // an output window on this machine gets the clock directly
 const nearby = typeof BroadcastChannel === "undefined" ? null : new BroadcastChannel("reactive");
 let unsaved = 0, problem = null, starting = false;
 // seconds from one picture that is due to the next, as the server paces itself
 let period = 1 / 24;
+// which song of the list is shown, and whether it is over and pictures go on without it
+let song = null, silent = false;
 let facts = null, revision = -1, holder = false, loop = null, viewed = {time: 0, playing: false, told: 0};
 
 function remember(name, value) {
@@ -66,7 +70,13 @@ connection.on("hello", (message) => {
   pictures.resize(message.size);
   pictures.restart();
   panel.hello(message);
-  if (!audio.src) audio.src = "/song";
+  if (song !== message.song) {
+    const first = song === null;
+    song = message.song;
+    audio.src = `/song?${song}`;
+    aloud();
+    if (!first) { loop = lanes.loop = null; byId("loop").setAttribute("aria-pressed", "false"); revision = -1; byId("waiting").hidden = false; byId("waiting").textContent = ""; }
+  }
   else if (audio.error || audio.networkState === HTMLMediaElement.NETWORK_NO_SOURCE) {
     // the server was away while the player wanted more of the song
     const there = audio.currentTime;
@@ -85,6 +95,7 @@ connection.on("role", ({role}) => {
 connection.on("state", async (state) => {
   panel.update(state);
   grid.update(state.grid);
+  songs.update(state);
   byId("crossfade").hidden = state.presets.length < 2;
   if (unsaved && !state.changes) say(`The server was started anew; ${unsaved} change${unsaved > 1 ? "s" : ""} not saved as a take are gone.`);
   unsaved = 0;
@@ -99,6 +110,25 @@ connection.on("state", async (state) => {
 });
 // a tap by OSC or MIDI counts at the moment that is heard here, as a tap on the page does
 connection.on("tap", () => grid.tap());
+connection.on("begin", ({playing}) => {
+  aloud();
+  jumpTo(0);
+  if (playing && audio.paused) toggle();
+});
+// after the last song the picture goes on over its last bars, without sound
+connection.on("go on", ({a, b}) => {
+  silent = audio.muted = true;
+  setLoop([a, b]);
+  jumpTo(a);
+  if (audio.paused) toggle();
+  say("The song is over; pictures go on without sound. Click the waveform, or press Home, to hear it again.", true);
+});
+function aloud() {
+  if (!silent) return;
+  silent = audio.muted = false;
+  setLoop(null);
+}
+audio.onended = () => { if (holder) connection.send({t: "ended"}); };
 connection.on("one", () => byId("one").click());
 // start and stop from a controller or another program
 connection.on("play", ({playing}) => { if (playing === audio.paused) toggle(); });
@@ -268,7 +298,7 @@ let drag = null;
 overview.onpointerdown = (event) => {
   overview.setPointerCapture(event.pointerId);
   drag = {from: timeAt(event), loop: event.shiftKey, moved: false};
-  if (!drag.loop) jumpTo(drag.from);
+  if (!drag.loop) { aloud(); jumpTo(drag.from); }
 };
 overview.onpointermove = (event) => {
   if (!drag) return;
@@ -293,7 +323,8 @@ const KEYS = {
   n: () => panel.next(), x: () => panel.crossfade(), t: () => grid.tap(), d: () => byId("one").click(), "[": () => grid.act("half"),
   "]": () => grid.act("double"), ",": () => byId("earlier").click(), ".": () => byId("later").click(), k: () => byId("keep").click(),
   p: prepare, m: () => midi.learn(), Escape: () => midi.learning && midi.learn(false), u: () => connection.send({t: "undo"}), s: () => connection.send({t: "save take"}), o: openOutput,
-  Enter: fullScreen, Home: () => jumpTo(0),
+  Enter: fullScreen, Home: () => { aloud(); jumpTo(0); },
+  PageDown: () => songs.step(1), PageUp: () => songs.step(-1),
 };
 document.addEventListener("keydown", (event) => {
   const {target, key} = event;

@@ -3,11 +3,11 @@
 // Of each message, one or more forms; of each field, the kinds of value that it may have, "?" if it may be left out.
 export const FROM_SERVER = {
   "hello": [
-    {"title": ["string"], "duration": ["number"], "fps": ["array"], "size": ["array"], "imagined": ["array"], "model": ["string"], "steps": ["number"], "draft": ["boolean"], "controls": ["object"]},
+    {"title": ["string"], "duration": ["number"], "fps": ["array"], "size": ["array"], "imagined": ["array"], "model": ["string"], "steps": ["number"], "draft": ["boolean"], "controls": ["object"], "song": ["number"]},
     {"live": ["boolean"], "title": ["string"], "size": ["array"], "imagined": ["array"], "model": ["string"], "steps": ["number"], "draft": ["boolean"], "controls": ["object"], "presets": ["array"]},
   ],
   "state": [
-    {"revision": ["number"], "presets": ["array"], "preset": ["string"], "problem": ["object", "null"], "grid": ["object", "null"], "phases": ["array"], "controls": ["object"], "macros": ["object"], "freeze": ["boolean"], "hold": ["boolean"], "black": ["boolean"], "changes": ["number"], "saved": ["boolean"]},
+    {"revision": ["number"], "presets": ["array"], "preset": ["string"], "problem": ["object", "null"], "grid": ["object", "null"], "phases": ["array"], "controls": ["object"], "macros": ["object"], "freeze": ["boolean"], "hold": ["boolean"], "black": ["boolean"], "changes": ["number"], "saved": ["boolean"], "songs": ["array"], "song": ["number"], "ready": ["number", "null"], "ending": ["string"], "endings": ["object"]},
     {"revision": ["number"], "preset": ["string"], "phases": ["array"], "controls": ["object"], "macros": ["object"], "freeze": ["boolean"], "hold": ["boolean"], "black": ["boolean"]},
   ],
   "status": [
@@ -31,6 +31,12 @@ export const FROM_SERVER = {
   ],
   "play": [
     {"playing": ["boolean"]},
+  ],
+  "begin": [
+    {"playing": ["boolean"]},
+  ],
+  "go on": [
+    {"a": ["number"], "b": ["number"]},
   ],
   "tap": [
     {"time": ["number"]},
@@ -103,6 +109,15 @@ export const FROM_PAGE = {
   ],
   "one": [
     {},
+  ],
+  "song": [
+    {"number": ["number", "null", "?"], "step": ["number", "null", "?"]},
+  ],
+  "ended": [
+    {},
+  ],
+  "ending": [
+    {"ending": ["string"]},
   ],
 };
 

@@ -1,0 +1,155 @@
+// Renders: what to make, how long it will take, the queue, and finished clips in plain words.
+
+import {Refused, clock, post} from "/page/studio-api.js";
+
+const byId = (id) => document.getElementById(id);
+const make = (tag, properties = {}, ...children) => { const made = Object.assign(document.createElement(tag), properties); made.append(...children); return made; };
+const STAGES = {hearing: "listening", loading: "loading the model", rendering: "painting", joining: "joining", judging: "looking at the clip"};
+
+export function span(seconds) {
+  if (seconds < 90) return `${Math.max(1, Math.round(seconds / 5) * 5)} seconds`;
+  if (seconds < 5400) return `${Math.round(seconds / 60)} minutes`;
+  return `${(seconds / 3600).toFixed(1)} hours`;
+}
+
+export function room(bytes) {
+  return bytes < 1e9 ? `${Math.max(1, Math.round(bytes / 1e6))} MB` : `${(bytes / 1e9).toFixed(1)} GB`;
+}
+
+// What was measured, in words that a drummer reads.
+export function judged({score, flashes, safe}) {
+  if (!score) return safe ? "It stays within the flash limits." : `Careful: ${flashes}.`;
+  const follows = score.correlation > 0.45 ? "moves clearly with the music" : score.correlation > 0.2 ? "moves with the music" : "moves freely, not with each hit";
+  const dead = score.dead > 0.05 ? `never stands still for more than ${score.dead.toFixed(1)} s while it is loud` : "never stands still while it is loud";
+  return `It ${follows}, ${dead}, ${safe ? "and passes the flash limits" : `but flashes too much: ${flashes}`}.`;
+}
+
+export class RenderPage {
+  constructor(attempt, studio) {
+    this.attempt = attempt;
+    this.studio = studio;
+    this.shown = new Map();
+    const form = byId("render-form");
+    form.oninput = () => this.estimate();
+    form.onsubmit = (event) => { event.preventDefault(); this.begin(); };
+  }
+
+  settings() {
+    const form = new FormData(byId("render-form")), part = form.get("part");
+    return {
+      start: part === "try" ? Number(byId("from").value) : 0, duration: part === "try" ? 10 : null, size: form.get("size"),
+      also: form.getAll("also"), crf: Number(form.get("crf")), flash_safe: byId("flash-safe").checked, model: byId("model").value.trim() || "ember",
+    };
+  }
+
+  estimate() {
+    const song = this.studio().lanes?.song;
+    byId("from-part").hidden = new FormData(byId("render-form")).get("part") !== "try" || !song || song.duration <= 10;
+    if (song) byId("from").max = Math.max(0, song.duration - 10).toFixed(1);
+    byId("from-value").textContent = clock(Number(byId("from").value));
+    byId("begin").disabled = !song;
+    if (!song) { byId("estimate").textContent = "Drop a song first: step 1."; return; }
+    clearTimeout(this.wait);
+    this.wait = setTimeout(() => this.ask(), 150);
+  }
+
+  async ask() {
+    const told = await post("/estimate", {settings: this.settings()}).catch((problem) => problem);
+    if (told instanceof Refused) { byId("estimate").textContent = told.message; return; }
+    byId("estimate").textContent = `${told.measured ? "Takes" : "Takes perhaps"} ${span(told.seconds)} here for ${clock(told.length)} of clip, and needs ${room(told.bytes)} of ${room(told.free)} that are free.`;
+    byId("begin").disabled = !told.fits;
+  }
+
+  async begin() {
+    byId("begin").disabled = true;
+    const begun = await this.attempt(post("/render", {what: "start", settings: this.settings()}));
+    byId("begin").disabled = false;
+    if (begun) setTimeout(() => byId("renders").scrollIntoView({block: "nearest", behavior: "smooth"}), 300);
+  }
+
+  update({renders}) {
+    byId("no-renders").hidden = renders.length > 0;
+    const list = byId("renders"), ids = new Set(renders.map(({id}) => id));
+    for (const [id, row] of this.shown) if (!ids.has(id)) { row.item.remove(); this.shown.delete(id); }
+    for (const render of [...renders].reverse()) {
+      let row = this.shown.get(render.id);
+      if (!row) {
+        row = {item: make("li"), told: ""};
+        row.item.dataset.id = render.id;
+        this.shown.set(render.id, row);
+        list.prepend(row.item);
+      }
+      const {progress, ...rest} = render, told = JSON.stringify(rest);
+      if (told !== row.told) { row.told = told; this.build(row, render); }
+      this.follow(row, render);
+    }
+    byId("tab-render").classList.toggle("done", renders.some(({state}) => state === "done"));
+  }
+
+  build(row, render) {
+    const {id, state, name} = render, path = `/renders/${id}`, focused = row.item.contains(document.activeElement);
+    const frame = make("div", {className: "frame"}), words = make("div"), buttons = make("div", {className: "row"});
+    row.image = row.bar = row.line = null;
+    words.append(make("b", {textContent: name}));
+    const ask = (what, text = what) => { const button = make("button", {textContent: text}); button.onclick = () => this.attempt(post("/render", {what, id})); buttons.append(button); };
+    const link = (href, text, first) => buttons.append(make("a", {href: `${href}?download`, textContent: text, className: first ? "link first" : "link"}));
+    if (state === "done") {
+      const video = make("video", {src: `${path}/clip`, controls: true, preload: "none", playsInline: true});
+      if (render.poster) video.poster = `${path}/poster`;
+      frame.append(video);
+      const {clip} = render.result;
+      words.append(make("p", {textContent: `${clock(clip.duration)}, ${clip.size}, ${room(render.bytes)}`}), make("p", {textContent: judged(render.result)}));
+      link(`${path}/clip`, "download", true);
+      for (const [number, file] of (render.result.files ?? []).slice(1).entries()) link(`${path}/shape${number + 1}`, file.replace(/\.mp4$/, "").split(".").pop().split("-").pop());
+      link(`${path}/recipe`, "recipe");
+      ask("remove");
+    } else {
+      row.image = make("img", {alt: "", hidden: true});
+      row.placeholder = make("span", {textContent: {queued: "waits for its turn", running: "the first picture comes soon", paused: "paused", cancelled: "cancelled", failed: "failed"}[state]});
+      frame.append(row.image, row.placeholder);
+      row.line = make("p");
+      words.append(row.line);
+      if (state === "running" || state === "queued") {
+        row.bar = make("progress", {max: 1, value: 0});
+        row.bar.setAttribute("aria-label", "Rendered");
+        if (state === "running") words.append(row.bar);
+        if (render.stopping) row.line.textContent = "stopping …";
+        else { ask("pause"); ask("cancel"); }
+      } else {
+        if (state === "failed") { row.line.textContent = render.problem; row.line.className = "alarm"; }
+        ask("resume", state === "failed" ? "try again" : "go on");
+        ask("remove");
+      }
+    }
+    words.append(buttons);
+    row.item.replaceChildren(frame, words);
+    if (focused) buttons.querySelector("a, button")?.focus();
+  }
+
+  follow(row, render) {
+    const {state, progress = {}, id} = render;
+    if (state === "queued") row.line.textContent = "In the line.";
+    if (state !== "running" && state !== "paused") return;
+    if (state === "running" && row.bar && !render.stopping) {
+      const {stage, done = 0, total = 0, rate = 0} = progress;
+      row.bar.value = stage === "rendering" && total ? done / total : 0;
+      if (stage && stage !== "rendering") row.bar.removeAttribute("value");
+      const left = rate > 0 && stage === "rendering" ? `, ${span((total - done) / rate)} left` : "";
+      row.line.textContent = `${STAGES[stage] ?? "beginning"}${stage === "rendering" ? `: ${done} of ${total} frames${left}` : " …"}`;
+    }
+    const now = performance.now();
+    if (now - (row.asked ?? 0) < 1500) return;
+    row.asked = now;
+    this.picture(row, id);
+  }
+
+  async picture(row, id) {
+    const answer = await fetch(`/renders/${id}/picture`).catch(() => null);
+    if (!answer || answer.status !== 200 || !row.image) return;
+    const old = row.image.src;
+    row.image.src = URL.createObjectURL(await answer.blob());
+    row.image.hidden = false;
+    row.placeholder.hidden = true;
+    if (old) URL.revokeObjectURL(old);
+  }
+}

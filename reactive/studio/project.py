@@ -1,0 +1,316 @@
+"""A project: a folder that a person can read and move, and what its ``project.toml`` says.
+
+project.toml        what belongs together; every path is relative to this folder
+song.flac           the song, and beside it its corrected grid
+photos/             photographs, their captions, and what is wanted of single shots
+films/              films
+renders/            the queue of renders, finished clips, and the jobs that they go on from
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any, Literal
+
+from filelock import FileLock, Timeout
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from reactive.errors import ReactiveError
+from reactive.files import write_text
+from reactive.media.safe import plain, read_text
+from reactive.preset.toml import parse_toml
+
+FILE = "project.toml"
+MAX_BYTES = 1_000_000
+MAX_PICTURES = 500
+HEADER = "# A project of `reactive studio`; `reactive run FOLDER` makes its clip. Paths are relative to this folder.\n"
+LOCK_SECONDS = 10.0
+_WINDOWS = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
+
+
+class ProjectError(ReactiveError):
+    """A project's folder or file can't be used."""
+
+
+class ConflictError(ProjectError):
+    """Somebody else changed the project meanwhile."""
+
+
+def _relative(text: str) -> str:
+    if text and (fault := path_fault(text)):
+        raise ValueError(f'"{text[:80]}" {fault}')
+    return text
+
+
+def path_fault(text: str) -> str | None:
+    """Return what makes a text unfit as a path within a project, or None."""
+    parts = PurePosixPath(text).parts
+    if text.startswith(("/", "~")) or "\\" in text or ":" in text:
+        return "is no path relative to the project"
+    if not parts or any(part in ("..", ".") or part.startswith(".") for part in text.split("/")) or "//" in text:
+        return "leads out of the project or to something hidden"
+    if len(text) > 400 or plain(text) != text or any(_WINDOWS.fullmatch(part) or len(part) > 200 for part in parts):
+        return "is no name that every system can hold"
+    return None
+
+
+RelativePath = Annotated[str, AfterValidator(_relative)]
+
+
+class Choices(BaseModel):
+    """How the clip is made: the settings of `reactive run` that the studio offers, by the same names.
+
+    Attributes
+    ----------
+    model
+        A name of ``reactive models list``, or a folder within the project.
+    size
+        Of the clip, ``WxH``; empty: what suits the model.
+    also
+        Further shapes of the same render.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    fps: str = Field("24", pattern=r"^[0-9]{1,6}([./][0-9]{1,6})?$")
+    seed: int = Field(0, ge=0, lt=1 << 62)
+    model: RelativePath = "ember"
+    steps: int | None = Field(None, ge=1, le=200)
+    size: str = Field("", pattern=r"^([0-9]{1,5}x[0-9]{1,5})?$")
+    imagine_size: str = Field("", pattern=r"^([0-9]{1,5}x[0-9]{1,5})?$")
+    also: tuple[Literal["16:9", "9:16", "1:1", "4:5"], ...] = ()
+    start: float = Field(0.0, ge=0, le=1e6)
+    duration: float | None = Field(None, gt=0, le=1e6)
+    crf: int = Field(18, ge=0, le=51)
+    flash_safe: bool = False
+    title: str = Field("", max_length=200)
+    macros: dict[str, float] = Field(default_factory=dict, max_length=64)
+
+
+class Project(BaseModel):
+    """What a project's file says.
+
+    Attributes
+    ----------
+    revision
+        Rises by one with each change, so that two pages don't overwrite each other.
+    song, photos, videos, grid, shots, take
+        Files, relative to the project; empty where there is none.
+    preset
+        The name of a preset, or the path of one within the project.
+    settings
+        How the clip is made.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    version: Literal[1] = 1
+    revision: int = Field(0, ge=0, lt=1 << 53)
+    song: RelativePath = ""
+    preset: RelativePath = "loop-destroy"
+    photos: tuple[RelativePath, ...] = Field((), max_length=MAX_PICTURES)
+    videos: tuple[RelativePath, ...] = Field((), max_length=MAX_PICTURES)
+    grid: RelativePath = ""
+    shots: RelativePath = ""
+    take: RelativePath = ""
+    settings: Choices = Choices()
+
+
+def is_project(folder: Path) -> bool:
+    """Return whether a folder holds a project."""
+    return (folder / FILE).is_file()
+
+
+def inside(folder: Path, path: str) -> Path:
+    """Return a project's path as a full one, after checking that nothing on the way leads out of the project.
+
+    Raises
+    ------
+    ProjectError
+        If it is no relative path, or a part of it is a symbolic link.
+    """
+    if fault := path_fault(path):
+        raise ProjectError(fault, where=path[:200], remedy="copy the file into the project's folder")
+    place = folder
+    for part in PurePosixPath(path).parts:
+        place = place / part
+        if place.is_symlink():
+            raise ProjectError(
+                "is a symbolic link, which a project must not hold", where=path, remedy="copy the file itself there"
+            )
+    return place
+
+
+def open_project(folder: Path) -> Project:
+    """Read and check a project.
+
+    Raises
+    ------
+    ProjectError
+        If there is none, it can't be read, or says something that a project can't say.
+    """
+    file = folder / FILE
+    if file.is_symlink():
+        raise ProjectError("is a symbolic link", where=str(file), remedy="copy the file itself there")
+    if not file.is_file():
+        raise ProjectError("holds no project", where=str(folder), remedy="begin one with `reactive studio FOLDER`")
+    data = parse_toml(read_text(file, limit=MAX_BYTES), where=str(file))
+    try:
+        return Project.model_validate(data)
+    except ValidationError as problem:
+        raise _told(problem, str(file)) from None
+
+
+def new_project(folder: Path) -> Project:
+    """Begin a project in a folder, which is made if it is not there.
+
+    Raises
+    ------
+    ProjectError
+        If it can't be written.
+    """
+    project = Project()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _write(folder, project)
+    except OSError as problem:
+        raise _unwritable(folder, problem) from None
+    return project
+
+
+def save_project(folder: Path, changed: Project, *, revision: int) -> Project:
+    """Write a project as the revision after `revision`, and return it.
+
+    Raises
+    ------
+    ConflictError
+        If the file holds another revision: somebody else changed it meanwhile.
+    ProjectError
+        If it can't be written.
+    """
+    try:
+        with FileLock(folder / ".project.lock", timeout=LOCK_SECONDS):
+            now = open_project(folder)
+            if now.revision != revision:
+                raise ConflictError(
+                    "was changed by somebody else meanwhile", where="the project", remedy="look at it and try again"
+                )
+            saved = changed.model_copy(update={"revision": revision + 1})
+            _write(folder, saved)
+            return saved
+    except Timeout:
+        raise ProjectError("is busy", where=str(folder), remedy="try again") from None
+    except OSError as problem:
+        raise _unwritable(folder, problem) from None
+
+
+def changed_project(project: Project, **values: Any) -> Project:
+    """Return a project with other values, checked.
+
+    Raises
+    ------
+    ProjectError
+        If a value can't be.
+    """
+    try:
+        return Project.model_validate({**project.model_dump(), **values})
+    except ValidationError as problem:
+        raise _told(problem, FILE) from None
+
+
+def render_settings(folder: Path, project: Project, **more: Any) -> Any:
+    """Return what `reactive run` does with a project, as `reactive.render.settings.Settings`.
+
+    Raises
+    ------
+    ReactiveError
+        If a file leads out of the project or a setting can't be.
+    """
+    # what renders is loaded where it is needed: the page is there before
+    from reactive.render.settings import Settings
+    from reactive.render.sizes import parse_size
+
+    chosen = project.settings
+    sizes = {
+        name: parse_size(text, name) if (text := getattr(chosen, name)) else None for name in ("size", "imagine_size")
+    }
+    plain_names = chosen.model_dump(exclude={"size", "imagine_size", "model", "fps"})
+    return Settings.of(
+        **plain_names,
+        **sizes,
+        fps=_fps(chosen.fps),
+        model=model_of(folder, chosen.model),
+        preset=preset_of(folder, project.preset),
+        photos=tuple(inside(folder, photo) for photo in project.photos),
+        videos=tuple(inside(folder, video) for video in project.videos),
+        shots=shots if project.shots and (shots := inside(folder, project.shots)).is_file() else None,
+        take=inside(folder, project.take) if project.take else None,
+        **more,
+    )
+
+
+def model_of(folder: Path, name: str) -> str:
+    """Return the model that a project names: a folder or file within it, else a name."""
+    own = inside(folder, name)
+    return str(own) if own.exists() else name
+
+
+def preset_of(folder: Path, name: str) -> str:
+    """Return the preset that a project names: a folder or file within it, else a name."""
+    own = inside(folder, name)
+    return str(own) if ("/" in name or name.endswith(".toml")) and own.exists() else name
+
+
+def song_of(folder: Path, project: Project) -> Path:
+    """Return a project's song.
+
+    Raises
+    ------
+    ProjectError
+        If it has none yet.
+    """
+    if not project.song:
+        raise ProjectError("has no song yet", where=str(folder), remedy="drop one into the studio's page")
+    return inside(folder, project.song)
+
+
+def _fps(text: str) -> Any:
+    from reactive.timeline.clock import parse_fps
+
+    return parse_fps(text)
+
+
+def _write(folder: Path, project: Project) -> None:
+    """Write the file; what a person added to it as a comment at its head stays."""
+    data = project.model_dump(mode="json", exclude_none=True)
+    settings = {name: value for name, value in data.pop("settings").items() if name != "macros"}
+    lines = [HEADER, *(f"{name} = {_toml(value)}" for name, value in data.items()), "", "[settings]"]
+    lines += [f"{name} = {_toml(value)}" for name, value in settings.items()]
+    if project.settings.macros:
+        lines += ["", "[settings.macros]"]
+        lines += [f"{_toml(name)} = {_toml(value)}" for name, value in project.settings.macros.items()]
+    write_text(folder / FILE, "\n".join(lines) + "\n")
+
+
+def _toml(value: Any) -> str:
+    import json
+
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(_toml, value)) + "]"
+    # JSON's escapes are TOML's, as long as letters beyond ASCII are written as they are; DEL TOML wants escaped
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007F")
+
+
+def _told(problem: ValidationError, where: str) -> ProjectError:
+    found: Mapping[str, Any] = problem.errors(include_url=False)[0]
+    name = ".".join(str(part) for part in found["loc"])[:80]
+    what = "is not known" if found["type"] == "extra_forbidden" else str(found["msg"]).removeprefix("Value error, ")
+    return ProjectError(f"{name}: {what[:300]}", where=where, remedy="mend that line")
+
+
+def _unwritable(folder: Path, problem: OSError) -> ProjectError:
+    return ProjectError(
+        f"can't be written ({problem.strerror})", where=str(folder), remedy="choose a folder that you may write to"
+    )

@@ -1,0 +1,296 @@
+"""The queue of renders: one small file for each, in the project's folder, so that it outlives the page and the server.
+
+renders/
+    001.json            what is rendered, frozen when it was queued, and how far it is
+    001 song.mp4        the clip, and beside it its job, poster and score
+    .001.progress       written by the process that renders
+    .001.stop           asks that process to pause or to give up
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any, Literal
+
+from filelock import FileLock, Timeout
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from reactive.files import name_beside, write_text
+from reactive.jsonfile import parse_json
+from reactive.studio.project import Project, ProjectError, RelativePath, inside, path_fault
+
+FOLDER = "renders"
+LOCK = ".worker.lock"
+MAX_RENDERS = 500
+MAX_BYTES = 2_000_000
+# frames a second of a machine on which nothing was measured yet, a guess; and what loading takes
+GUESSED_RATE, LOAD_SECONDS = 6.0, 10.0
+State = Literal["queued", "running", "paused", "done", "failed", "cancelled"]
+WAITING: tuple[State, ...] = ("queued", "running")
+_ID = re.compile(r"[0-9]{3,6}")
+
+
+class Render(BaseModel):
+    """One render: the project as it was when it was queued, and what became of it.
+
+    Attributes
+    ----------
+    id, state
+        Its number in the queue, and where it stands.
+    project
+        What is rendered; its shots file is a copy that nobody changes.
+    corrections
+        The grid as it was.
+    clip
+        The clip's file within the project.
+    queued_at
+        Seconds since 1970.
+    problem
+        Why it failed.
+    result
+        What `Clip.to_dict` says, and what was measured.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: str = Field(pattern=r"^[0-9]{3,6}$")
+    state: State
+    project: Project
+    corrections: dict[str, Any]
+    clip: RelativePath
+    queued_at: float
+    problem: str = ""
+    result: dict[str, Any] = Field(default_factory=dict)
+
+
+def queue_render(folder: Path, project: Project, corrections: dict[str, Any]) -> Render:
+    """Put a project, as it is now, in the line.
+
+    Raises
+    ------
+    ProjectError
+        If it has no song, or the queue is full.
+    """
+    if not project.song:
+        raise ProjectError("has no song yet", where="the project", remedy="drop one first")
+    known = list_renders(folder)
+    if len(known) >= MAX_RENDERS:
+        raise ProjectError(f"holds {MAX_RENDERS} renders already", where="the queue", remedy="remove some")
+    number = f"{max([int(render.id) for render in known], default=0) + 1:03d}"
+    if project.shots and (shots := inside(folder, project.shots)).is_file():
+        # beside the photographs that it names
+        copy = shots.with_name(f"shots-{number}.toml")
+        shutil.copyfile(shots, copy)
+        project = project.model_copy(update={"shots": copy.relative_to(folder).as_posix()})
+    stem = Path(project.song).stem[:60].strip(" .") or "clip"
+    clip = f"{FOLDER}/{number} {stem}.mp4"
+    if path_fault(clip):
+        clip = f"{FOLDER}/{number}.mp4"
+    render = Render(
+        id=number, state="queued", project=project, corrections=corrections, clip=clip, queued_at=time.time()
+    )
+    (folder / FOLDER).mkdir(exist_ok=True)
+    write_render(folder, render)
+    return render
+
+
+def list_renders(folder: Path) -> list[Render]:
+    """Return the renders of a project, oldest first; files that are none are left out."""
+    place = folder / FOLDER
+    if place.is_symlink() or not place.is_dir():
+        return []
+    found = []
+    for file in sorted(place.glob("*.json")):
+        if _ID.fullmatch(file.stem):
+            with contextlib.suppress(ProjectError):
+                found.append(read_render(folder, file.stem))
+    return found
+
+
+def read_render(folder: Path, number: str) -> Render:
+    """Return a render.
+
+    Raises
+    ------
+    ProjectError
+        If there is none of that number, or its file is spoilt.
+    """
+    if not _ID.fullmatch(number):
+        raise ProjectError("is no render", where=number[:40])
+    file = inside(folder, f"{FOLDER}/{number}.json")
+    try:
+        if file.stat().st_size > MAX_BYTES:
+            raise ValueError("is too large")
+        return Render.model_validate(parse_json(file.read_bytes()))
+    except FileNotFoundError:
+        raise ProjectError("there is no such render", where=number, remedy="look at the list again") from None
+    except (OSError, ValueError, ValidationError):
+        raise ProjectError("can't be read", where=f"{FOLDER}/{number}.json", remedy="remove it") from None
+
+
+def write_render(folder: Path, render: Render) -> None:
+    """Write a render's file."""
+    write_text(folder / FOLDER / f"{render.id}.json", render.model_dump_json(indent=1) + "\n", durable=True)
+
+
+def set_state(folder: Path, number: str, state: State, **more: Any) -> Render:
+    """Note where a render stands now."""
+    with FileLock(folder / FOLDER / f".{number}.lock", timeout=10):
+        changed = read_render(folder, number).model_copy(update={"state": state, **more})
+        write_render(folder, changed)
+    return changed
+
+
+def stop_file(folder: Path, number: str) -> Path:
+    """Return the file that asks the process that renders to stop: it holds ``pause`` or ``cancel``."""
+    return folder / FOLDER / f".{number}.stop"
+
+
+def progress_file(folder: Path, number: str) -> Path:
+    """Return the file in which the process that renders says how far it is."""
+    return folder / FOLDER / f".{number}.progress"
+
+
+def poster_file(folder: Path, number: str) -> Path:
+    """Return the poster of a finished clip."""
+    return folder / FOLDER / f"{number}.jpg"
+
+
+def job_of(folder: Path, render: Render) -> Path:
+    """Return the job folder of a render."""
+    clip = folder / render.clip
+    return clip.with_name(name_beside(clip.name, ".reactive-job"))
+
+
+def read_progress(folder: Path, number: str) -> dict[str, Any]:
+    """Return how far a render is: ``stage``, ``done``, ``total``, ``began`` and ``rate``; empty where nothing is known."""
+    try:
+        data = parse_json(progress_file(folder, number).read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return data if isinstance(data, dict) else {}
+
+
+def pause_render(folder: Path, number: str, how: Literal["pause", "cancel"]) -> Render:
+    """Pause a render, or give it up; what is finished of it stays until it is removed."""
+    render = read_render(folder, number)
+    if render.state not in (*WAITING, "paused"):
+        return render
+    if render.state == "running" and is_working(folder):
+        stop_file(folder, number).write_text(how)
+        return render
+    return set_state(folder, number, "paused" if how == "pause" else "cancelled")
+
+
+def resume_render(folder: Path, number: str) -> Render:
+    """Put a paused, cancelled or failed render in the line again; it goes on where it stopped."""
+    render = read_render(folder, number)
+    if render.state not in ("paused", "cancelled", "failed"):
+        return render
+    stop_file(folder, number).unlink(missing_ok=True)
+    return set_state(folder, number, "queued", problem="")
+
+
+def remove_render(folder: Path, number: str) -> None:
+    """Remove a render, its clip and its job.
+
+    Raises
+    ------
+    ProjectError
+        If it is being rendered.
+    """
+    render = read_render(folder, number)
+    if render.state == "running" and is_working(folder):
+        raise ProjectError("is being rendered", where=render.clip, remedy="cancel it first")
+    clip = inside(folder, render.clip)
+    for file in (
+        clip, *(folder / FOLDER).glob(f"{number} *.mp4"), poster_file(folder, number), progress_file(folder, number),
+        stop_file(folder, number), folder / FOLDER / f".{number}.lock",
+    ):  # fmt: skip
+        file.unlink(missing_ok=True)
+    job = job_of(folder, render)
+    if (job / "journal").is_file() and not job.is_symlink():
+        shutil.rmtree(job, ignore_errors=True)
+    if Path(render.project.shots).name == f"shots-{number}.toml":
+        inside(folder, render.project.shots).unlink(missing_ok=True)
+    (folder / FOLDER / f"{number}.json").unlink(missing_ok=True)
+
+
+def is_working(folder: Path) -> bool:
+    """Return whether a process renders this project's queue."""
+    if not (folder / FOLDER).is_dir():
+        return False
+    try:
+        with FileLock(folder / FOLDER / LOCK, timeout=0, is_singleton=False):
+            return False
+    except (Timeout, OSError):
+        return True
+
+
+def start_worker(folder: Path) -> None:
+    """Start a process that renders what is in the line, unless there is one; it outlives the caller."""
+    if is_working(folder) or not any(render.state in WAITING for render in list_renders(folder)):
+        return
+    apart: dict[str, Any] = {"start_new_session": True}
+    if os.name == "nt":
+        apart = {"creationflags": 0x00000208}  # DETACHED_PROCESS | CREATE_NEW_PROCESS_GROUP
+    with (folder / FOLDER / ".worker.log").open("ab") as log:
+        subprocess.Popen(
+            [sys.executable, "-m", "reactive.studio.worker", str(folder)], stdin=subprocess.DEVNULL, stdout=log,
+            stderr=log, **apart,
+        )  # fmt: skip
+
+
+def render_for_page(folder: Path, render: Render) -> dict[str, Any]:
+    """Return what the page shows of a render."""
+    chosen = render.project.settings
+    shown: dict[str, Any] = {
+        "id": render.id, "state": render.state, "name": Path(render.clip).name, "queued_at": render.queued_at,
+        "problem": render.problem, "preset": render.project.preset, "start": chosen.start, "duration": chosen.duration,
+        "size": chosen.size, "poster": poster_file(folder, render.id).is_file(), "stopping": stop_file(folder, render.id).exists(),
+        "result": render.result, "bytes": 0,
+    }  # fmt: skip
+    if render.state == "running":
+        shown["progress"] = read_progress(folder, render.id)
+    with contextlib.suppress(OSError):
+        shown["bytes"] = (folder / render.clip).stat().st_size
+    return shown
+
+
+def rates_file() -> Path:
+    """Return where is kept how fast this machine renders."""
+    import platformdirs
+
+    return Path(platformdirs.user_state_path("reactive")) / "rates.json"
+
+
+def known_rates() -> dict[str, float]:
+    """Return the frames a second that were measured on this machine, by model and size."""
+    try:
+        data = json.loads(rates_file().read_text(encoding="utf-8"))
+        return {str(name): float(rate) for name, rate in data.items() if float(rate) > 0}
+    except (OSError, ValueError, TypeError, AttributeError):
+        return {}
+
+
+def note_rate(key: str, rate: float) -> None:
+    """Keep a measured rate; the newest counts half."""
+    rates = known_rates()
+    rates[key] = round((rate + rates.get(key, rate)) / 2, 4)
+    with contextlib.suppress(OSError):
+        rates_file().parent.mkdir(parents=True, exist_ok=True)
+        write_text(rates_file(), json.dumps(rates))
+
+
+def rate_key(project: Project) -> str:
+    """Return what a measured rate belongs to."""
+    chosen = project.settings
+    return f"{Path(chosen.model).name}/{chosen.steps or 0}/{chosen.imagine_size or 'own'}/{chosen.size or 'own'}"

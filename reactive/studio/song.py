@@ -1,0 +1,190 @@
+"""The project's song as the page draws and plays it: heard, its grid, and the timeline that the project decides."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from reactive.audio.analysis import Analysis
+from reactive.audio.cache import hear_once
+from reactive.audio.corrections import Corrections, apply_corrections, grid_file, save_corrections
+from reactive.errors import GridError, ReactiveError
+from reactive.live.grid import correct_grid, grid_for_page, saved_grid
+from reactive.live.song import analysis_for_page, timeline_for_page, write_wav
+from reactive.media.sound import Track
+from reactive.preset.library import lyrics_of, open_preset
+from reactive.preset.shots import Shots, load_shots
+from reactive.render.decide import decide
+from reactive.render.take import perform_take
+from reactive.sources.ground import picture_chooser
+from reactive.studio.project import Project, render_settings
+from reactive.timeline.clock import frame_time
+from reactive.timeline.shots import Shot, apply_shots, shots_of
+from reactive.timeline.timeline import Timeline
+
+
+@dataclass(frozen=True)
+class HeardSong:
+    """A song, what was heard in it before anybody corrected it, how it is corrected, and what holds."""
+
+    track: Track
+    raw: Analysis
+    corrections: Corrections
+    analysis: Analysis
+
+
+@dataclass(frozen=True)
+class Decided:
+    """A project's timeline: as the preset decides it, with what is wanted of single shots, and these wishes."""
+
+    plain: Timeline
+    timeline: Timeline
+    edits: Shots
+    fps: float
+
+
+def hear_song(path: Path, wav: Path, say: Callable[[str], None]) -> HeardSong:
+    """Hear a song and write it as browsers play it; `say` is told what is being done.
+
+    Raises
+    ------
+    ReactiveError
+        If it can't be read.
+    """
+    say("listening for beats, bars and parts")
+    track, raw = hear_once(path)
+    say("preparing the song for the page")
+    wav.parent.mkdir(parents=True, exist_ok=True)
+    write_wav(track, wav)
+    corrections, analysis = saved_grid(track, raw)
+    return HeardSong(track, raw, corrections, analysis)
+
+
+def corrected(song: HeardSong, data: dict[str, Any]) -> HeardSong:
+    """Return a song whose grid is corrected by one action of the page, and keep that beside the song.
+
+    Raises
+    ------
+    GridError
+        If that can't be done; then everything stays as it was.
+    """
+    try:
+        return with_corrections(song, correct_grid(song.raw, song.corrections, data))
+    except ValueError as problem:
+        raise GridError(str(problem), where="grid", remedy="reload the page") from None
+
+
+def with_corrections(song: HeardSong, corrections: Corrections) -> HeardSong:
+    """Return a song with this grid, which is kept beside it."""
+    analysis = apply_corrections(song.raw, corrections)
+    save_corrections(song.track.path, song.track.sha256, corrections, song.track.file_sha256)
+    return replace(song, corrections=corrections, analysis=analysis)
+
+
+def kept_grid(song: HeardSong) -> Path | None:
+    """Return the file in which a song's grid is kept."""
+    return grid_file(song.track.path, song.track.sha256, song.track.file_sha256)
+
+
+def decide_project(folder: Path, project: Project, song: HeardSong) -> Decided:
+    """Decide every frame of a project's clip.
+
+    Raises
+    ------
+    ReactiveError
+        If the preset or a file can't be used.
+    """
+    settings = render_settings(folder, project)
+    sources = settings.sources
+    if sources.take:
+        names = [tuple(file.name for file in files) for files in (sources.photos, sources.videos)]
+        plain = perform_take(
+            sources.take, song.track, song.analysis, *names, choose=picture_chooser(sources.photos)
+        ).timeline
+    else:
+        file = open_preset(settings.preset)
+        plain = decide(
+            song.analysis, file.preset, fps=settings.fps, seed=settings.seed, photos=sources.photos,
+            videos=sources.videos, macros=_known_macros(file.preset, settings.macros), lyrics=lyrics_of(file),
+        )  # fmt: skip
+    edits = load_shots(sources.shots) if sources.shots else Shots()
+    timeline, _ = apply_shots(plain, song.analysis, edits)
+    return Decided(plain, timeline, edits, float(plain.fps))
+
+
+def _known_macros(preset: Any, macros: dict[str, float]) -> dict[str, float]:
+    """Return the knobs that a preset has; another preset's are left where they are."""
+    known = {macro.name for macro in preset.macros}
+    return {name: value for name, value in macros.items() if name in known}
+
+
+def song_for_page(song: HeardSong) -> dict[str, Any]:
+    """Return what the page tells of a song in words and draws of its waveform."""
+    analysis = song.analysis
+    return {
+        "title": song.track.path.stem,
+        "key": str(getattr(analysis, "key", "") or ""),
+        "notes": list(song.track.notes),
+        "silent": bool(analysis.silent),
+        "grid": grid_for_page(analysis, song.corrections),
+        **analysis_for_page(analysis),
+    }
+
+
+def timeline_lanes(decided: Decided, analysis: Analysis) -> dict[str, Any]:
+    """Return what the timeline's lanes show, with its shots and where each picture is seen."""
+    lanes = timeline_for_page(decided.timeline)
+    del lanes["curves"]
+    return lanes | {
+        "fps": decided.fps,
+        "shots": [_shot(shot, now, decided) for shot, now in shot_pairs(decided, analysis)],
+        "pictures": _places(decided.timeline),
+    }
+
+
+def shot_pairs(decided: Decided, analysis: Analysis) -> list[tuple[Shot, Shot]]:
+    """Return each shot as the preset decides it, with its name, beside the same shot as it is now."""
+    plain, now = (shots_of(timeline, analysis) for timeline in (decided.plain, decided.timeline))
+    return list(zip(plain, now, strict=True))
+
+
+def _shot(plain: Shot, now: Shot, decided: Decided) -> dict[str, Any]:
+    edit = decided.edits.shot.get(plain.name)
+    fps = decided.timeline.fps
+    return {
+        "name": plain.name,
+        "start": round(float(frame_time(now.start, fps)), 4),
+        "end": round(float(frame_time(now.stop, fps)), 4),
+        "prompts": list(now.prompts),
+        "seed": now.seed,
+        "feedback": now.fed_back,
+        "grounds": list(now.grounds),
+        "photo": edit.photo if edit else "",
+        "moved": edit.beats if edit else 0,
+        "locked": bool(edit and edit.locked),
+        "changed": bool(edit and (edit.prompt or edit.photo or edit.seed is not None or edit.beats)),
+    }
+
+
+def _places(timeline: Timeline) -> dict[str, list[list[float]]]:
+    """Return the seconds [start, end] at which each photograph and film is seen, by name."""
+    names = (*timeline.photos, *timeline.videos, *timeline.grounds)
+    found: dict[str, list[list[float]]] = {}
+    for column in ("source", "ground"):
+        values = timeline.columns[column]
+        starts = np.concatenate([[0], np.flatnonzero(np.diff(values)) + 1, [len(values)]])
+        for first, last in zip(starts, starts[1:], strict=False):
+            number = int(values[first])
+            if 0 <= number < len(names):
+                span = [round(float(frame_time(int(edge), timeline.fps)), 2) for edge in (first, last)]
+                found.setdefault(names[number], []).append(span)
+    return {name: sorted(spans) for name, spans in found.items()}
+
+
+def error_for_page(error: ReactiveError) -> dict[str, Any]:
+    """Return an error as the page shows it."""
+    return {"what": error.what, "where": error.where, "remedy": error.remedy, "text": str(error)}

@@ -1,0 +1,571 @@
+"""What the page may do to a project: each command checks, changes the files and says what is new. Free of the network.
+
+Commands are carried out one at a time in a thread. A command names the revision that its page saw; where the project has
+another by now, nothing is changed and the page looks again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from reactive.errors import ReactiveError
+from reactive.files import partial_path, write_text
+from reactive.live.web.protocol import number
+from reactive.media.safe import plain
+from reactive.studio import renders
+from reactive.studio.project import (
+    ConflictError,
+    Project,
+    ProjectError,
+    changed_project,
+    inside,
+    is_project,
+    new_project,
+    open_project,
+    save_project,
+)
+from reactive.studio.uploads import KINDS, free_place, safe_name
+
+if TYPE_CHECKING:
+    from reactive.studio.song import Decided, HeardSong
+
+SHOTS = "photos/shots.toml"
+CAPTIONS = "photos/captions.tsv"
+THUMB = 360
+MAX_UNDO = 200
+MAX_CAPTION = 300
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What undo goes back to: the project, the wishes for single shots, and the grid."""
+
+    project: Project
+    shots: str | None
+    corrections: Any
+
+
+class Workshop:
+    """A project that is being worked on.
+
+    Parameters
+    ----------
+    folder
+        The project's folder; a project is begun in it where there is none.
+    tell
+        Called from any thread with a message for all pages.
+    """
+
+    def __init__(self, folder: Path, tell: Callable[[dict[str, Any]], None] = lambda data: None) -> None:
+        self.folder = folder
+        self.tell = tell
+        self.project = open_project(folder) if is_project(folder) else new_project(folder)
+        self.song: HeardSong | None = None
+        self.decided: Decided | None = None
+        self.doing = ""
+        self.began = time.monotonic()
+        self.failed: dict[str, Any] | None = None
+        self.undos: list[Snapshot] = []
+        self.redos: list[Snapshot] = []
+        self._lock = threading.RLock()
+        self._lanes: tuple[int, dict[str, Any]] | None = None
+        self._thumbs: dict[tuple[str, int, int], bytes] = {}
+        self.known: Mapping[str, Callable[[dict[str, Any]], None]] = {
+            "preset": self._preset,
+            "settings": self._settings,
+            "remove": self._remove,
+            "caption": self._caption,
+            "library": self._library,
+            "grid": self._grid,
+            "shot": self._shot,
+            "undo": lambda data: self._back(self.undos, self.redos),
+            "redo": lambda data: self._back(self.redos, self.undos),
+        }
+
+    # -- what the pages are told ---------------------------------------------------------------------------------------
+    def state(self) -> dict[str, Any]:
+        """Return where the project stands."""
+        project = self.project
+        captions = self.captions()
+        return {
+            "t": "project",
+            "revision": project.revision,
+            "folder": self.folder.name or str(self.folder),
+            "song": project.song,
+            "preset": project.preset,
+            "photos": [
+                {"file": photo, "name": Path(photo).name, "caption": captions.get(Path(photo).name, "")}
+                for photo in project.photos
+            ],
+            "films": [{"file": film, "name": Path(film).name} for film in project.videos],
+            "settings": project.settings.model_dump(mode="json"),
+            "heard": self.song is not None,
+            "doing": self.doing,
+            "passed": round(time.monotonic() - self.began, 1) if self.doing else 0,
+            "failed": self.failed,
+            "undo": len(self.undos),
+            "redo": len(self.redos),
+        }
+
+    def queue(self) -> dict[str, Any]:
+        """Return where the renders stand, newest first."""
+        listed = [renders.render_for_page(self.folder, one) for one in renders.list_renders(self.folder)]
+        return {"t": "renders", "renders": listed[::-1], "working": renders.is_working(self.folder)}
+
+    def lanes(self) -> dict[str, Any]:
+        """Return what the page draws: the song, and the timeline where the preset can be used.
+
+        Raises
+        ------
+        ReactiveError
+            If there is no song yet, or the preset can't be used with it.
+        """
+        from reactive.studio.song import song_for_page, timeline_lanes
+
+        with self._lock:
+            if self.song is None:
+                raise ProjectError("has no song yet", where="the project", remedy="drop one first")
+            if self._lanes is None or self._lanes[0] != self.project.revision:
+                told: dict[str, Any] = {"revision": self.project.revision, "song": song_for_page(self.song)}
+                if self.decided is not None:
+                    told |= timeline_lanes(self.decided, self.song.analysis)
+                self._lanes = self.project.revision, told
+            return self._lanes[1]
+
+    def captions(self) -> dict[str, str]:
+        """Return the captions that were written, by the photographs' names."""
+        with contextlib.suppress(OSError, ReactiveError):
+            text = inside(self.folder, CAPTIONS).read_text(encoding="utf-8")
+            rows = (line.split("\t", 1) for line in text.splitlines())
+            return {row[0]: row[1] for row in rows if len(row) == 2}
+        return {}
+
+    # -- the song ------------------------------------------------------------------------------------------------------
+    def hear(self) -> None:
+        """Hear the project's song, if there is one, and decide its timeline; pages are told meanwhile.
+
+        What is chosen meanwhile does not wait for it.
+        """
+        with self._lock:
+            self.song, self.decided, self.failed, self._lanes = None, None, None, None
+            file = self.project.song
+        if not file:
+            return
+        self._say("loading the ear")
+        try:
+            from reactive.studio.song import hear_song
+
+            song = hear_song(inside(self.folder, file), self.wav, self._say)
+            self._say("laying out the pictures over the song")
+            with self._lock:
+                if file == self.project.song:
+                    self.song = song
+                    self._decide()
+        except ReactiveError as problem:
+            self.failed = {"what": problem.what, "where": problem.where, "text": str(problem)}
+        finally:
+            self._say("")
+
+    @property
+    def wav(self) -> Path:
+        """The song as browsers play it."""
+        return self.folder / ".studio" / "song.wav"
+
+    def _say(self, doing: str) -> None:
+        self.doing, self.began = doing, time.monotonic()
+        self.tell(self.state())
+
+    def _decide(self) -> None:
+        from reactive.studio.song import decide_project
+
+        assert self.song is not None
+        self._lanes = None
+        self.failed = None
+        try:
+            self.decided = decide_project(self.folder, self.project, self.song)
+        except ReactiveError as problem:
+            self.decided = None
+            self.failed = {"what": problem.what, "where": problem.where, "text": str(problem)}
+
+    # -- commands ------------------------------------------------------------------------------------------------------
+    def carry_out(self, data: dict[str, Any]) -> None:
+        """Carry out a page's command.
+
+        Raises
+        ------
+        ConflictError
+            If the page saw another revision.
+        ReactiveError, ValueError, KeyError, TypeError
+            If it can't be done, or is no command.
+        """
+        with self._lock:
+            command = self.known[data["do"]]
+            self._look(int(number(data, "revision", 0, 2**53)))
+            command(data)
+            self.tell(self.state())
+
+    def _look(self, revision: int) -> None:
+        """Read the project anew if its file was changed, and refuse a page that saw another revision."""
+        now = open_project(self.folder)
+        if now != self.project:
+            self.project = now
+            self._redecide()
+            self.tell(self.state())
+        if now.revision != revision:
+            raise ConflictError(
+                "was changed in another page meanwhile", where="the project", remedy="look at it and try again"
+            )
+
+    def _redecide(self) -> None:
+        if self.song is not None:
+            self._decide()
+
+    def _save(self, *, before: Snapshot | None = None, **values: Any) -> None:
+        before = before or self._snapshot()
+        self.project = save_project(
+            self.folder, changed_project(self.project, **values), revision=self.project.revision
+        )
+        self.undos = [*self.undos, before][-MAX_UNDO:]
+        self.redos = []
+        self._redecide()
+
+    def _snapshot(self) -> Snapshot:
+        text = None
+        if self.project.shots:
+            with contextlib.suppress(OSError):
+                text = inside(self.folder, self.project.shots).read_text(encoding="utf-8")
+        return Snapshot(self.project, text, self.song.corrections if self.song else None)
+
+    def _back(self, source: list[Snapshot], target: list[Snapshot]) -> None:
+        if not source:
+            return
+        wanted, now = source.pop(), self._snapshot()
+        target.append(now)
+        if wanted.project.shots and wanted.shots is not None:
+            write_text(inside(self.folder, wanted.project.shots), wanted.shots)
+        elif self.project.shots and wanted.shots is None:
+            inside(self.folder, self.project.shots).unlink(missing_ok=True)
+        if self.song is not None and wanted.corrections is not None and wanted.corrections != now.corrections:
+            from reactive.studio.song import with_corrections
+
+            self.song = with_corrections(self.song, wanted.corrections)
+        # files that were added stay in the folder, so what names them comes back as it was
+        self.project = save_project(self.folder, wanted.project, revision=self.project.revision)
+        self._redecide()
+
+    def _preset(self, data: dict[str, Any]) -> None:
+        from reactive.preset.library import open_preset
+        from reactive.studio.project import preset_of
+
+        name = _text(data, "name", 200)
+        wanted = changed_project(self.project, preset=name)
+        open_preset(preset_of(self.folder, wanted.preset))
+        self._save(preset=name)
+
+    def _settings(self, data: dict[str, Any]) -> None:
+        given = data["settings"]
+        if not isinstance(given, dict):
+            raise ValueError("settings")
+        merged = {**self.project.settings.model_dump(), **given}
+        wanted = changed_project(self.project, settings=merged)
+        from reactive.studio.project import render_settings
+
+        render_settings(self.folder, wanted)
+        self._save(settings=merged)
+
+    def _remove(self, data: dict[str, Any]) -> None:
+        file, project = _text(data, "file", 400), self.project
+        if file not in (*project.photos, *project.videos):
+            raise ProjectError("is not in the project", where=file[:80])
+        # the file itself stays where it is, so that it can be taken back
+        self._save(
+            photos=tuple(photo for photo in project.photos if photo != file),
+            videos=tuple(video for video in project.videos if video != file),
+        )
+
+    def _caption(self, data: dict[str, Any]) -> None:
+        file, text = _text(data, "file", 400), plain(_text(data, "text", MAX_CAPTION)).strip()
+        if file not in self.project.photos:
+            raise ProjectError("is not in the project", where=file[:80])
+        self._write_captions(self.captions() | {Path(file).name: " ".join(text.split())})
+        self._save()
+
+    def _write_captions(self, captions: Mapping[str, str]) -> None:
+        place = inside(self.folder, CAPTIONS)
+        place.parent.mkdir(exist_ok=True)
+        write_text(place, "".join(f"{name}\t{text}\n" for name, text in sorted(captions.items()) if text))
+
+    def _library(self, data: dict[str, Any]) -> None:
+        """Copy a photograph that ships into the project, with what it shows."""
+        from reactive.sources.imagery import find_picture
+
+        entry = find_picture(_text(data, "name", 100))
+        place = inside(self.folder, f"photos/{entry.path.name}")
+        place.parent.mkdir(exist_ok=True)
+        if not place.exists():
+            shutil.copyfile(entry.path, place)
+        self._write_captions({place.name: entry.caption} | self.captions())
+        self._take("photo", place)
+
+    def _grid(self, data: dict[str, Any]) -> None:
+        from reactive.studio.song import corrected, kept_grid
+
+        if self.song is None:
+            raise ProjectError("has no song yet", where="the project", remedy="drop one first")
+        before = self._snapshot()
+        self.song = corrected(self.song, data)
+        kept = kept_grid(self.song)
+        beside = kept is not None and kept.parent == self.folder
+        self._save(before=before, grid=kept.name if kept and beside else "")
+
+    def _shot(self, data: dict[str, Any]) -> None:
+        """Change what is wanted of some shots, in the project's shots file."""
+        from reactive.preset.shots import Shots, save_shots
+        from reactive.timeline.shots import change_shots
+
+        if self.song is None or self.decided is None:
+            raise ProjectError("has no timeline yet", where="the project", remedy="drop a song and choose a preset")
+        names = data["names"]
+        if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
+            raise ValueError("names")
+        track, edits = self.song.track, self.decided.edits
+        if not edits.song_sha256:
+            edits = Shots(song_sha256=track.sha256, file_sha256=track.file_sha256, shot=edits.shot)
+        lock = data.get("lock")
+        changed = change_shots(
+            self.decided.plain, self.song.analysis, edits, names, values=self._wanted(data), roll=data.get("roll") is True,
+            lock=lock if isinstance(lock, bool) else None, reset=data.get("reset") is True,
+        )  # fmt: skip
+        before = self._snapshot()
+        file = self.project.shots or SHOTS
+        place = inside(self.folder, file)
+        place.parent.mkdir(exist_ok=True)
+        save_shots(changed, place)
+        self._save(before=before, shots=file)
+
+    def _wanted(self, data: dict[str, Any]) -> dict[str, object]:
+        values: dict[str, object] = {}
+        if "prompt" in data:
+            text = plain(_text(data, "prompt", 1000)).strip()
+            values["prompt"] = [text] if text else []
+        if "seed" in data:
+            values["seed"] = None if data["seed"] is None else int(number(data, "seed", 0, 2**53))
+        if "beats" in data:
+            values["beats"] = int(number(data, "beats", -64, 64))
+        if "photo" in data:
+            file = _text(data, "photo", 400)
+            if file and file not in self.project.photos:
+                raise ProjectError("is not in the project", where=file[:80], remedy="drop it first")
+            # a shots file names pictures that lie beside it
+            values["photo"] = Path(file).name if file else ""
+        return values
+
+    # -- files ---------------------------------------------------------------------------------------------------------
+    def receive(self, partial: Path, name: str, kind: str) -> dict[str, Any]:
+        """Take an uploaded file into the project after looking at what is in it; `partial` is gone afterwards.
+
+        Raises
+        ------
+        ReactiveError
+            If it is not what its name says, or can't be read.
+        """
+        with self._lock:
+            try:
+                if kind == "bundle":
+                    return self._install(partial, name)
+                self._check(partial, name, kind)
+                place = self.folder / KINDS[kind].folder if KINDS[kind].folder else self.folder
+                if place.is_symlink():
+                    raise ProjectError("is a symbolic link", where=KINDS[kind].folder, remedy="make it a folder")
+                place.mkdir(exist_ok=True)
+                target = free_place(place, safe_name(name))
+                os.replace(partial, target)
+                now = open_project(self.folder)
+                self.project = now
+                self._take(kind, target)
+                self.tell(self.state())
+                return {"file": target.relative_to(self.folder).as_posix()}
+            except OSError as problem:
+                raise ProjectError(f"can't be written ({problem.strerror})", where=safe_name(name)) from None
+            finally:
+                partial.unlink(missing_ok=True)
+
+    def _take(self, kind: str, place: Path) -> None:
+        file = place.relative_to(self.folder).as_posix()
+        project = self.project
+        if kind == "song":
+            # wishes for the shots of another song are not this one's
+            self.song, self.decided = None, None
+            self._save(song=file, grid="", shots="" if file != project.song else project.shots, take="")
+        elif kind == "photo":
+            self._save(photos=tuple(dict.fromkeys((*project.photos, file))))
+        else:
+            self._save(videos=tuple(dict.fromkeys((*project.videos, file))))
+
+    def _check(self, partial: Path, name: str, kind: str) -> None:
+        """Open a file as what it shall be; errors call it by its own name."""
+        try:
+            if kind == "song":
+                from reactive.media.sound import open_track
+
+                open_track(partial)
+            elif kind == "photo":
+                from reactive.media.picture import read_picture
+
+                read_picture(partial)
+            else:
+                from reactive.media.film import open_film
+
+                open_film(partial)
+        except ReactiveError as problem:
+            raise ProjectError(problem.what, where=safe_name(name), remedy=problem.remedy) from None
+
+    def _install(self, partial: Path, name: str) -> dict[str, Any]:
+        from reactive.preset.bundle import install
+
+        try:
+            made = install(partial)
+        except ReactiveError as problem:
+            remedy = problem.remedy.replace(" with --as NAME, or pass --replace", "")
+            raise ProjectError(problem.what, where=safe_name(name), remedy=remedy) from None
+        return {"preset": made.name, "fresh": made.fresh}
+
+    def thumbnail(self, path: Path) -> bytes:
+        """Return a small JPEG of a photograph or a film.
+
+        Raises
+        ------
+        ReactiveError
+            If it can't be read.
+        """
+        from itertools import islice
+
+        from PIL import Image
+
+        from reactive.media.video import rgb_frames
+
+        status = path.stat()
+        key = (str(path), status.st_mtime_ns, status.st_size)
+        if (known := self._thumbs.get(key)) is not None:
+            return known
+        if path.suffix.lower() in KINDS["film"].suffixes:
+            pictures = [picture for picture, _ in islice(rgb_frames(path, threads=1), 0, 25)]
+            picture = pictures[-1]
+        else:
+            from reactive.media.picture import read_picture
+
+            picture = read_picture(path)
+        image = Image.fromarray(picture)
+        image.thumbnail((THUMB, THUMB))
+        written = io.BytesIO()
+        image.save(written, "JPEG", quality=82)
+        if len(self._thumbs) > 600:
+            self._thumbs.clear()
+        self._thumbs[key] = written.getvalue()
+        return written.getvalue()
+
+    # -- renders -------------------------------------------------------------------------------------------------------
+    def render(self, data: dict[str, Any]) -> None:
+        """Carry out what the page asks of the queue: ``start``, ``pause``, ``resume``, ``cancel`` or ``remove``."""
+        what = data["what"]
+        with self._lock:
+            if what == "start":
+                if self.song is None:
+                    raise ProjectError("is still being heard", where="the song", remedy="wait a moment")
+                given = data.get("settings") or {}
+                wanted = changed_project(self.project, settings={**self.project.settings.model_dump(), **given})
+                from reactive.studio.project import render_settings
+
+                render_settings(self.folder, wanted)
+                renders.queue_render(self.folder, wanted, asdict(self.song.corrections))
+            else:
+                name = _text(data, "id", 6)
+                actions: dict[str, Callable[[], object]] = {
+                    "pause": lambda: renders.pause_render(self.folder, name, "pause"),
+                    "cancel": lambda: renders.pause_render(self.folder, name, "cancel"),
+                    "resume": lambda: renders.resume_render(self.folder, name),
+                    "remove": lambda: renders.remove_render(self.folder, name),
+                }
+                actions[what]()
+        renders.start_worker(self.folder)
+        self.tell(self.queue())
+
+    def newest_picture(self, name: str) -> bytes | None:
+        """Return the newest finished picture of a render as JPEG, or None where there is none yet."""
+        from PIL import Image
+
+        from reactive.media.video import rgb_frames
+
+        render = renders.read_render(self.folder, name)
+        segments = renders.job_of(self.folder, render) / "segments"
+        if segments.is_symlink() or not segments.is_dir():
+            return None
+        files = [file for file in segments.glob("*.mkv") if not file.name.startswith(".")]
+        if not files:
+            return None
+        newest = max(files, key=lambda file: file.stat().st_mtime_ns)
+        picture = next((picture for picture, _ in rgb_frames(newest, threads=1)), None)
+        if picture is None:
+            return None
+        image = Image.fromarray(picture)
+        image.thumbnail((640, 640))
+        written = io.BytesIO()
+        image.save(written, "JPEG", quality=80)
+        return written.getvalue()
+
+    def estimate(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Return how long a render will take and how much room it needs, before it is begun."""
+        from reactive.render.sizes import parse_size
+        from reactive.video.codec import BYTES_A_PIXEL
+
+        wanted = changed_project(self.project, settings={**self.project.settings.model_dump(), **given})
+        chosen = wanted.settings
+        with self._lock:
+            whole = self.song.track.duration if self.song else 0.0
+        seconds = max(min(chosen.duration or whole, whole - chosen.start), 0.0)
+        top, _, bottom = chosen.fps.partition("/")
+        frames = round(seconds * float(top) / float(bottom or 1))
+        size = parse_size(chosen.size, "size") if chosen.size else (768, 432)
+        pixels = size[0] * size[1] * (1 + len(chosen.also))
+        room = 2 * frames * pixels * BYTES_A_PIXEL["libx264"] * 2 ** ((18 - chosen.crf) / 6)
+        rate = renders.known_rates().get(renders.rate_key(wanted))
+        free = shutil.disk_usage(self.folder).free
+        return {
+            "seconds": round(frames / (rate or renders.GUESSED_RATE) + renders.LOAD_SECONDS, 1),
+            "frames": frames,
+            "measured": rate is not None,
+            "bytes": int(room),
+            "free": free,
+            "fits": room < free,
+            "length": round(seconds, 2),
+        }
+
+
+@contextlib.contextmanager
+def upload_place(folder: Path) -> Iterator[Path]:
+    """Yield a hidden place within the project to which an upload is written; what is left there goes at the end."""
+    place = folder / ".studio"
+    if place.is_symlink():
+        raise ProjectError("is a symbolic link", where=".studio", remedy="remove it")
+    place.mkdir(exist_ok=True)
+    partial = partial_path(place / "upload")
+    try:
+        yield partial
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _text(data: Mapping[str, Any], key: str, longest: int) -> str:
+    value = data[key]
+    if not isinstance(value, str) or len(value) > longest:
+        raise ValueError(key)
+    return value
