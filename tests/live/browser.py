@@ -68,8 +68,8 @@ def previewing(song: Path, folder: Path, *options: str, port: int = 0) -> Iterat
         process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=errors, text=True, cwd=folder, env=environment
         )
+        assert process.stdout is not None
         try:
-            assert process.stdout is not None
             line = process.stdout.readline()
             assert line.startswith("{"), (line, (folder / "preview.err").read_text())
             yield json.loads(line)["url"], process
