@@ -5,6 +5,9 @@
 Goes on from ``last.pt`` in `--out` if it was broken off. New excerpts are seen as they come. The rate of learning falls in a straight
 line to nothing at `--until` (today, by this machine's clock). Every two minutes ``ear.safetensors`` gets the averaged weights as the
 program reads them, ``log.tsv`` a line. Blocks that the given weights lack begin as if they were not there.
+
+``continued.safetensors`` beside this file is where the last such training stood (its figures are in the model's card): begin there
+with `--from`.
 """
 
 from __future__ import annotations
