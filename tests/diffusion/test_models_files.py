@@ -155,7 +155,8 @@ def test_names_of_every_program_and_year_are_one_layer() -> None:
         f"text_encoder.{text.replace('q_proj', 'to_q')}_lora.down.weight",
     ):
         assert name_of(key) == ("text_encoder", text, "down"), key
-    for key in ("transformer.blocks.0.to_q.lora_A.weight", "unet.x.weight", "unet.x.lora_A.bias", ""):
+    assert name_of("transformer.blocks.0.to_q.lora_A.weight") == ("network", "blocks.0.to_q", "down")
+    for key in ("unet.x.weight", "unet.x.lora_A.bias", ""):
         assert name_of(key) is None, key
 
 

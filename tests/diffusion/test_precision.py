@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from diffusers.configuration_utils import FrozenDict
 
 from reactive.diffusion.models.conditioning import PromptBank
 from reactive.diffusion.models.families import Conditioning
@@ -25,7 +26,7 @@ class Perfect:
 
     def __init__(self, truth: torch.Tensor, dtype: torch.dtype) -> None:
         self.truth, self.dtype = truth, dtype
-        self.config: Any = None
+        self.config = FrozenDict(time_cond_proj_dim=None)
         self.model: Model
 
     def __call__(self, sample: torch.Tensor, timestep: torch.Tensor, **more: Any) -> tuple[torch.Tensor]:
@@ -44,7 +45,7 @@ def perfect(
     model = load_model(str(toy_model), steps=1)
     config = {"_class_name": "EulerDiscreteScheduler", **TURBO, **changes}
     network = Perfect(truth, dtype)
-    made = replace(model, unet=network, dtype=dtype, sampling=read_sampling(config, {}, name="turbo", steps=steps))
+    made = replace(model, network=network, dtype=dtype, sampling=read_sampling(config, {}, name="turbo", steps=steps))
     network.model = made
     return made, network
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -71,7 +70,7 @@ def test_only_what_another_picture_changes_is_made_again(tmp_path: Path, setting
     kept = settings.changed(job=tmp_path / "job")
     make_clip(tmp_path / "song.wav", tmp_path / "clip.mkv", kept)
     picture(3).save(Path(settings.preset) / "two.png")
-    again = make_clip(tmp_path / "song.wav", tmp_path / "clip.mkv", replace(kept, overwrite=True))
+    again = make_clip(tmp_path / "song.wav", tmp_path / "clip.mkv", kept.changed(overwrite=True))
     # the first bar stays as it is
     assert 0 < again.reused < again.frames
     assert np.abs(frames(again.output)[70] - np.asarray(picture(3).resize((128, 96)), float)).mean() < 6
