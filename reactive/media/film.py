@@ -176,9 +176,23 @@ def _measured(path: Path, size: int, changed: int) -> Film:
     begins = int(times[0]) * time_base
     start = begins if sounding is None else _start(clock, begins, path)
     return Film(
-        path, width, height, turns, index, times, keys, time_base, start, sound_end, rate, clock, counted, places,
-        interlaced, decoder,
-    )  # fmt: skip
+        path,
+        width,
+        height,
+        turns,
+        index,
+        times,
+        keys,
+        time_base,
+        start,
+        sound_end,
+        rate,
+        clock,
+        counted,
+        places,
+        interlaced,
+        decoder,
+    )
 
 
 def shown_frames(film: Film, container: Any, stream: Any, position: int = 0) -> Iterator[tuple[int, Any]]:

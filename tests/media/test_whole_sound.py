@@ -182,9 +182,17 @@ LAYOUTS = [
 
 
 JOINED = [
-    ("flac", "flac"), ("wav", "pcm_s16le"), ("aiff", "pcm_s16be"), ("m4a", "aac"), ("mov", "pcm_s16le"), ("mkv", "aac"),
-    ("webm", "libopus"), ("ts", "ac3"), ("mp3", "libmp3lame"), ("oga", "flac"),
-]  # fmt: skip
+    ("flac", "flac"),
+    ("wav", "pcm_s16le"),
+    ("aiff", "pcm_s16be"),
+    ("m4a", "aac"),
+    ("mov", "pcm_s16le"),
+    ("mkv", "aac"),
+    ("webm", "libopus"),
+    ("ts", "ac3"),
+    ("mp3", "libmp3lame"),
+    ("oga", "flac"),
+]
 
 
 @pytest.mark.parametrize(("suffix", "codec"), JOINED)

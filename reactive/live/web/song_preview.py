@@ -262,14 +262,23 @@ class SongPreview:
             status = engine.status()
             shot = status.shot
             fps = engine.timeline.fps
-            await self.server.send({
-                "t": "status", "rate": round(status.rate, 1), "ahead": round(status.ahead, 2),
-                "stride": status.stride.as_integer_ratio(), "behind": round(status.behind, 2),
-                "late": status.late, "prepared": status.prepared, "quality": engine.stride_control.quality,
-                "shot": [float(frame_time(edge, fps)) for edge in shot] if shot else None,
-                "failed": str(engine.error) if engine.error else None, "note": engine.note, "kept": len(engine.store),
-                "outputs": self.server.output_status(),
-            })  # fmt: skip
+            await self.server.send(
+                {
+                    "t": "status",
+                    "rate": round(status.rate, 1),
+                    "ahead": round(status.ahead, 2),
+                    "stride": status.stride.as_integer_ratio(),
+                    "behind": round(status.behind, 2),
+                    "late": status.late,
+                    "prepared": status.prepared,
+                    "quality": engine.stride_control.quality,
+                    "shot": [float(frame_time(edge, fps)) for edge in shot] if shot else None,
+                    "failed": str(engine.error) if engine.error else None,
+                    "note": engine.note,
+                    "kept": len(engine.store),
+                    "outputs": self.server.output_status(),
+                }
+            )
             transport = engine.transport
             viewers = [client for client in self.clients.all.values() if client is not self.clients.holder]
             if viewers:
