@@ -249,9 +249,24 @@ def measure_film(path: Path, part: tuple[int, int] | None = None) -> Film:
     begins = int(times[0]) * time_base
     start = begins if sounding is None else _start(clock, begins, path)
     return Film(
-        path, width, height, turns, index, times, keys, time_base, start, sound_end, rate, clock, counted, places,
-        interlaced, decoder, part,
-    )  # fmt: skip
+        path,
+        width,
+        height,
+        turns,
+        index,
+        times,
+        keys,
+        time_base,
+        start,
+        sound_end,
+        rate,
+        clock,
+        counted,
+        places,
+        interlaced,
+        decoder,
+        part,
+    )
 
 
 def shown_frames(film: Film, container: Any, stream: Any, position: int = 0) -> Iterator[tuple[int, Any]]:

@@ -121,10 +121,13 @@ def save_clear(path: Path, codec: str, pixel_format: str, **options: str) -> Pat
 @pytest.mark.parametrize(
     ("name", "codec", "pixel_format"),
     [
-        ("a.mov", "prores_ks", "yuva444p10le"), ("a.webm", "libvpx-vp9", "yuva420p"),
-        ("a.mkv", "ffv1", "yuva420p"), ("b.mov", "png", "rgba"), ("c.mov", "qtrle", "argb"),
+        ("a.mov", "prores_ks", "yuva444p10le"),
+        ("a.webm", "libvpx-vp9", "yuva420p"),
+        ("a.mkv", "ffv1", "yuva420p"),
+        ("b.mov", "png", "rgba"),
+        ("c.mov", "qtrle", "argb"),
     ],
-)  # fmt: skip
+)
 def test_a_film_is_laid_over_the_background(tmp_path: Path, name: str, codec: str, pixel_format: str) -> None:
     film = open_film(save_clear(tmp_path / name, codec, pixel_format))
     over_black = FilmReader(film, width=64, height=48).picture(5).astype(int)
@@ -185,10 +188,21 @@ def test_a_progressive_film_is_left_alone(tmp_path: Path) -> None:
 GREYS = np.linspace(0, 1, 192)
 DEEP = [
     # type, sample format of TIFF, channels, what white is written as
-    ("f2", 3, 1, 1.0), ("f2", 3, 3, 1.0), ("f2", 3, 4, 1.0), ("u2", 1, 2, 65535),
-    ("f4", 3, 1, 1.0), ("f8", 3, 1, 1.0), ("f4", 3, 3, 1.0), ("f4", 3, 4, 1.0), ("f4", 3, 3, 255.0),
-    ("u2", 1, 1, 65535), ("u2", 1, 3, 65535), ("u4", 1, 1, 65535), ("u4", 1, 1, 2**32 - 1), ("i2", 2, 1, 32767),
-]  # fmt: skip
+    ("f2", 3, 1, 1.0),
+    ("f2", 3, 3, 1.0),
+    ("f2", 3, 4, 1.0),
+    ("u2", 1, 2, 65535),
+    ("f4", 3, 1, 1.0),
+    ("f8", 3, 1, 1.0),
+    ("f4", 3, 3, 1.0),
+    ("f4", 3, 4, 1.0),
+    ("f4", 3, 3, 255.0),
+    ("u2", 1, 1, 65535),
+    ("u2", 1, 3, 65535),
+    ("u4", 1, 1, 65535),
+    ("u4", 1, 1, 2**32 - 1),
+    ("i2", 2, 1, 32767),
+]
 
 
 @pytest.mark.parametrize(("kind", "sample", "channels", "white"), DEEP)
@@ -261,12 +275,20 @@ def save_tiff(
         packing, parts = 8, [zlib.compress(differences(given, order))]
     meaning = (1 if channels <= 2 else 2) if meaning is None else meaning
     tags = [
-        (256, 4, [columns]), (257, 4, [rows]), (258, 3, [8 * given.dtype.itemsize] * channels), (259, 3, [packing]),
-        (262, 3, [meaning]), (273, 4, [0] * len(parts)), (277, 3, [channels]), (278, 4, [rows]),
-        (279, 4, [len(part) for part in parts]), (284, 3, [2 if planes else 1]),
-        *([(317, 3, [3 if sample == 3 else 2])] if differ else []), *([(338, 3, [2])] if channels in (2, 4) else []),
+        (256, 4, [columns]),
+        (257, 4, [rows]),
+        (258, 3, [8 * given.dtype.itemsize] * channels),
+        (259, 3, [packing]),
+        (262, 3, [meaning]),
+        (273, 4, [0] * len(parts)),
+        (277, 3, [channels]),
+        (278, 4, [rows]),
+        (279, 4, [len(part) for part in parts]),
+        (284, 3, [2 if planes else 1]),
+        *([(317, 3, [3 if sample == 3 else 2])] if differ else []),
+        *([(338, 3, [2])] if channels in (2, 4) else []),
         (339, 3, [sample] * channels),
-    ]  # fmt: skip
+    ]
     after = 8 + 2 + 12 * len(tags) + 4
     places = {tag: after + 16 * number for number, (tag, _, values) in enumerate(tags)}
     begins = after + 16 * len(tags)

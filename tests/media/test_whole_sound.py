@@ -222,11 +222,24 @@ LAYOUTS = [
 
 
 JOINED = [
-    ("flac", "flac"), ("wav", "pcm_s16le"), ("aiff", "pcm_s16be"), ("m4a", "aac"), ("mov", "pcm_s16le"), ("mkv", "aac"),
-    ("webm", "libopus"), ("ts", "ac3"), ("mp3", "libmp3lame"), ("oga", "flac"),
-    ("flv", "aac"), ("wv", "wavpack"), ("tta", "tta"), ("caf", "pcm_s16le"), ("au", "pcm_s16be"),
-    ("w64", "pcm_s16le"), ("avi", "pcm_s16le"),
-]  # fmt: skip
+    ("flac", "flac"),
+    ("wav", "pcm_s16le"),
+    ("aiff", "pcm_s16be"),
+    ("m4a", "aac"),
+    ("mov", "pcm_s16le"),
+    ("mkv", "aac"),
+    ("webm", "libopus"),
+    ("ts", "ac3"),
+    ("mp3", "libmp3lame"),
+    ("oga", "flac"),
+    ("flv", "aac"),
+    ("wv", "wavpack"),
+    ("tta", "tta"),
+    ("caf", "pcm_s16le"),
+    ("au", "pcm_s16be"),
+    ("w64", "pcm_s16le"),
+    ("avi", "pcm_s16le"),
+]
 
 
 @pytest.mark.parametrize(("suffix", "codec"), JOINED)
