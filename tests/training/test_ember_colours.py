@@ -11,14 +11,35 @@ from training.ember import colours, composed, fidelity
 
 # what a painter would mix for some of the prompts, sRGB
 KNOWN = {
-    "crimson smoke": "#7c1626", "orange glow": "#d8751e", "amber haze": "#d6a048", "golden light": "#dcb860",
-    "yellow flowers": "#d8c232", "green fog": "#7f9f80", "emerald crystal": "#1f8a5a", "turquoise water": "#3fb5ae",
-    "blue ice": "#a5c8e2", "dark blue night": "#101c3c", "violet neon": "#6d3cc4", "purple nebula": "#5d2d7d",
-    "magenta light": "#c23ca8", "pink clouds": "#e2aebb", "white marble": "#e4e2dc", "black stone": "#1d1d1f",
-    "grey concrete": "#86878a", "brown earth": "#6a4a30", "fire": "#c8641a", "lava": "#8c2a10", "a sunset": "#d08454",
-    "desert dunes": "#c49c6c", "a forest": "#2f4a28", "moss": "#5c7430", "the sea": "#2c6488", "snow": "#dde4ea",
-    "starry night": "#0b0e18", "lavender field": "#8672b0",
-}  # fmt: skip
+    "crimson smoke over a broken city": "#7c1626",
+    "canyon walls glowing orange": "#d8751e",
+    "giants of rock in amber haze": "#d6a048",
+    "walls of an old fortress in golden light": "#dcb860",
+    "a field of yellow flowers": "#d8c232",
+    "green fog between tall trees": "#7f9f80",
+    "emerald crystal": "#1f8a5a",
+    "turquoise water over sand": "#3fb5ae",
+    "blue ice under a pale sky": "#a5c8e2",
+    "a tower in a dark blue night": "#101c3c",
+    "a wet street under violet neon": "#6d3cc4",
+    "stars in a purple nebula": "#5d2d7d",
+    "a stage in magenta light": "#c23ca8",
+    "pink clouds at dawn": "#e2aebb",
+    "columns of white marble": "#e4e2dc",
+    "a gate of black stone": "#1d1d1f",
+    "towers of grey concrete": "#86878a",
+    "ploughed brown earth": "#6a4a30",
+    "fire": "#c8641a",
+    "lava running through black rock": "#8c2a10",
+    "a sunset": "#d08454",
+    "desert dunes": "#c49c6c",
+    "a forest in summer": "#2f4a28",
+    "moss on old stones": "#5c7430",
+    "the sea": "#2c6488",
+    "snow on the roofs of a village": "#dde4ea",
+    "starry night": "#0b0e18",
+    "lavender field": "#8672b0",
+}
 
 
 def plain(code: str, size: tuple[int, int] = (28, 48)) -> np.ndarray:
@@ -75,13 +96,13 @@ def test_forty_prompts_and_their_own_colours_are_right() -> None:
     ("prompt", "code"),
     [
         ("fire", "#6d3cc4"),
-        ("crimson smoke", "#808080"),
-        ("blue ice", "#d8751e"),
-        ("snow", "#3a3a3c"),
-        ("snow", "#e8a0a8"),
-        ("black stone", "#e4e2dc"),
-        ("a forest", "#2c6488"),
-        ("dark blue night", "#a5c8e2"),
+        ("crimson smoke over a broken city", "#808080"),
+        ("blue ice under a pale sky", "#d8751e"),
+        ("snow on the roofs of a village", "#3a3a3c"),
+        ("snow on the roofs of a village", "#e8a0a8"),
+        ("a gate of black stone", "#e4e2dc"),
+        ("a forest in summer", "#2c6488"),
+        ("a tower in a dark blue night", "#a5c8e2"),
         ("starry night", "#5c1214"),
     ],
 )
@@ -99,10 +120,10 @@ def test_no_single_colour_is_right_for_half_the_prompts() -> None:
 
 def test_shares_are_counted_by_prompt() -> None:
     painted = np.zeros((40, 2, 4, 6, 3), np.uint8)
-    (snow,) = [i for i, one in enumerate(fidelity.ASKED) if one.prompt == "snow"]
+    (snow,) = [i for i, one in enumerate(fidelity.ASKED) if one.prompt == "snow on the roofs of a village"]
     painted[snow, 1] = 235
     right = fidelity.judge(painted)
-    assert (right["snow"], right["fire"], right["black stone"]) == (0.5, 0.0, 1.0)
+    assert (right["snow on the roofs of a village"], right["fire"], right["a gate of black stone"]) == (0.5, 0.0, 1.0)
 
 
 def test_edges_of_a_picture_do_not_depend_on_its_light() -> None:
