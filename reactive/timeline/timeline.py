@@ -237,6 +237,7 @@ def build_timeline(
     events = schedule(
         preset, spans, grid, [evaluate(phase.switch.accent, scope) for phase in preset.phase], _climbs(preset, scope), pools,
         sections=sections, fps=fps, frames=frames, boundaries=dropped, parts=parts,
+        labels=[section.label for section in analysis.sections],
     )  # fmt: skip
     events = _inserted(events, preset, analysis, lyrics, spans, grid, pools, fps, frames, sections, parts)
     columns = _spread(preset, spans, ranges, events, scope, frames)
