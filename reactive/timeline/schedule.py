@@ -146,7 +146,8 @@ class Motifs:
         self.labels = labels
         # sections of one letter that follow each other are one visit
         self.visits = [
-            sum(a != b for a, b in zip(labels[:number], labels[1 : number + 1])) for number in range(len(labels))
+            sum(a != b for a, b in zip(labels[:number], labels[1 : number + 1], strict=True))
+            for number in range(len(labels))
         ]
         self.given: dict[tuple[int, str], list[int]] = {}
         self.turns: dict[tuple[int, int], int] = {}

@@ -6,6 +6,7 @@ give the same curves.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from fractions import Fraction
 
 import numpy as np

@@ -54,7 +54,8 @@ def test_what_comes_back_brings_its_prompts_back(song: Analysis) -> None:
     assert first[:shortest] == again[:shortest]
     shortest = min(len(second), len(back))
     assert second[:shortest] == back[:shortest]
-    assert not set(first) & set(second) and not set(other) & set(first + second)
+    assert not set(first) & set(second)
+    assert not set(other) & set(first + second)
 
 
 def test_without_motifs_new_prompts_come(song: Analysis) -> None:
