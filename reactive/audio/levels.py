@@ -33,13 +33,41 @@ USUAL_TEMPO = 118.0
 # a reading other than the one that was found must be so much likelier
 TO_CHANGE = 0.7
 EVIDENCE = (
-    "beats", "ones", "tempo", "slow", "fast", "threes", "twos", "odd", "chords", "bass", "kick", "snare", "backbeat", "parts", "found",
+    "beats",
+    "ones",
+    "tempo",
+    "slow",
+    "fast",
+    "threes",
+    "twos",
+    "odd",
+    "chords",
+    "bass",
+    "kick",
+    "snare",
+    "backbeat",
+    "parts",
+    "found",
     "found one",
-)  # fmt: skip
+)
 WEIGHTS: Mapping[str, float] = {
-    "beats": 6.0, "ones": 3.0, "tempo": -1.2, "slow": -0.5, "fast": -0.5, "threes": -0.8, "twos": -2.0, "odd": -3.0, "chords": 1.5,
-    "bass": 0.8, "kick": 0.8, "snare": 0.8, "backbeat": 1.0, "parts": 1.0, "found": 1.0, "found one": 1.0,
-}  # fmt: skip
+    "beats": 6.0,
+    "ones": 3.0,
+    "tempo": -1.2,
+    "slow": -0.5,
+    "fast": -0.5,
+    "threes": -0.8,
+    "twos": -2.0,
+    "odd": -3.0,
+    "chords": 1.5,
+    "bass": 0.8,
+    "kick": 0.8,
+    "snare": 0.8,
+    "backbeat": 1.0,
+    "parts": 1.0,
+    "found": 1.0,
+    "found one": 1.0,
+}
 
 
 @dataclass(frozen=True)

@@ -301,9 +301,7 @@ class Lyrics(Strict):
     )
 
 
-Corner = Literal[
-    "top left", "top", "top right", "left", "centre", "right", "bottom left", "bottom", "bottom right"
-]  # fmt: skip
+Corner = Literal["top left", "top", "top right", "left", "centre", "right", "bottom left", "bottom", "bottom right"]
 
 
 class Title(Strict):
@@ -563,8 +561,19 @@ def _keys_beside(location: tuple[int | str, ...], tables: dict[str, type[BaseMod
     if tables is not None:
         return list(next((tables[str(part)] for part in reversed(location) if part in tables), tables[""]).model_fields)
     known: dict[str, type[BaseModel]] = {
-        "lens": Lens, "camera": Camera, "switch": Switch, "phase": Phase, "feedback": Feedback, "prompts": PromptEntry,
-        "macro": Macro, "pin": Pin, "lyrics": Lyrics, "source": Source, "overlay": Overlay, "colour": Colour, "title": Title,
-    }  # fmt: skip
+        "lens": Lens,
+        "camera": Camera,
+        "switch": Switch,
+        "phase": Phase,
+        "feedback": Feedback,
+        "prompts": PromptEntry,
+        "macro": Macro,
+        "pin": Pin,
+        "lyrics": Lyrics,
+        "source": Source,
+        "overlay": Overlay,
+        "colour": Colour,
+        "title": Title,
+    }
     holder = next((part for part in reversed(location[:-1]) if isinstance(part, str)), None)
     return list(known.get(holder or "", Preset).model_fields)

@@ -25,8 +25,12 @@ def killed_cases(cases: Sequence[tuple[str, int, Path]], song: Path, settings: A
     told = work / "cases.pickle"
     told.write_bytes(pickle.dumps((cases, song, settings)))
     done = subprocess.run(
-        [sys.executable, "-m", "tests.render.killed", "cases", str(told)], cwd=ROOT, capture_output=True, text=True, check=True
-    )  # fmt: skip
+        [sys.executable, "-m", "tests.render.killed", "cases", str(told)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     return [int(status) for status in done.stdout.split()]
 
 
@@ -47,9 +51,12 @@ def _signal_at(what: str, count: int, number: int) -> None:
 
     owner: Any
     owner, name = {
-        "imagine": (Core, "imagine"), "replace": (os, "replace"), "fsync": (os, "fsync"), "append": (Journal, "append"),
+        "imagine": (Core, "imagine"),
+        "replace": (os, "replace"),
+        "fsync": (os, "fsync"),
+        "append": (Journal, "append"),
         "write": (SegmentEncoder, "write"),
-    }[what]  # fmt: skip
+    }[what]
     original = getattr(owner, name)
     left = count
 

@@ -52,9 +52,14 @@ class Written:
         self.told: list[tuple[int, list[JobFile]]] = []
         self.frames = 0
         self.writer = SegmentWriter(
-            pieces(count), folder, fps=Fraction(24), codec=video_codec("h264"), done=self.count,
-            finished=lambda index, entries: self.told.append((index, entries)), **options,
-        )  # fmt: skip
+            pieces(count),
+            folder,
+            fps=Fraction(24),
+            codec=video_codec("h264"),
+            done=self.count,
+            finished=lambda index, entries: self.told.append((index, entries)),
+            **options,
+        )
 
     def count(self, frames: int) -> None:
         self.frames += frames
