@@ -643,10 +643,17 @@ def test_a_damaged_folder_is_named(tmp_path: Path, sd: Path) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        '{"steps": 0}', '{"steps": 1.5}', '{"guidance": "much"}', "[1]", "{", '{"steps": true}', '{"native": 384}',
-        '{"native": [384, 223]}', '{"native": [true, 224]}',
+        '{"steps": 0}',
+        '{"steps": 1.5}',
+        '{"guidance": "much"}',
+        "[1]",
+        "{",
+        '{"steps": true}',
+        '{"native": 384}',
+        '{"native": [384, 223]}',
+        '{"native": [true, 224]}',
     ],
-)  # fmt: skip
+)
 def test_wishes_that_make_no_sense_are_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "reactive.json").write_text(text)
     with pytest.raises(ModelError, match=r"reactive\.json"):

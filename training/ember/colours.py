@@ -14,14 +14,39 @@ from PIL import Image
 
 # a colour's words and what it looks like, sRGB
 COLOURS = {
-    "black": "#0c0c0e", "dark grey": "#3e3f42", "grey": "#808286", "pale grey": "#bcbec2", "white": "#f2f2f2",
-    "dark red": "#5c1214", "crimson": "#a0142d", "red": "#d2241f", "orange": "#ef7a1a", "dark orange": "#a8501a",
-    "amber": "#e2a02a", "gold": "#b98d2c", "yellow": "#f0d83a", "cream": "#f3e6c4", "beige": "#cbb08c",
-    "brown": "#7a5233", "dark brown": "#38261a", "olive": "#67683a", "pale green": "#a9cf9a", "green": "#35923c",
-    "dark green": "#173f24", "teal": "#17747a", "turquoise": "#38c2b4", "cyan": "#3fd0ea", "pale blue": "#a5cbea",
-    "blue": "#2f63cf", "dark blue": "#14245c", "violet": "#6a3fd0", "dark violet": "#2c1650", "purple": "#82309a",
-    "magenta": "#d42bb4", "pink": "#f0a2bf",
-}  # fmt: skip
+    "black": "#0c0c0e",
+    "dark grey": "#3e3f42",
+    "grey": "#808286",
+    "pale grey": "#bcbec2",
+    "white": "#f2f2f2",
+    "dark red": "#5c1214",
+    "crimson": "#a0142d",
+    "red": "#d2241f",
+    "orange": "#ef7a1a",
+    "dark orange": "#a8501a",
+    "amber": "#e2a02a",
+    "gold": "#b98d2c",
+    "yellow": "#f0d83a",
+    "cream": "#f3e6c4",
+    "beige": "#cbb08c",
+    "brown": "#7a5233",
+    "dark brown": "#38261a",
+    "olive": "#67683a",
+    "pale green": "#a9cf9a",
+    "green": "#35923c",
+    "dark green": "#173f24",
+    "teal": "#17747a",
+    "turquoise": "#38c2b4",
+    "cyan": "#3fd0ea",
+    "pale blue": "#a5cbea",
+    "blue": "#2f63cf",
+    "dark blue": "#14245c",
+    "violet": "#6a3fd0",
+    "dark violet": "#2c1650",
+    "purple": "#82309a",
+    "magenta": "#d42bb4",
+    "pink": "#f0a2bf",
+}
 # what each colour word of a caption may mean
 MEANINGS = {
     "red": {"dark red", "crimson", "red", "dark orange"},
@@ -57,10 +82,20 @@ MEANINGS = {
 SHOWN = 0.04
 # a colour of fewer pixels is not worth a word
 NAMED = 0.1
-_FROM_RGB = np.array([[0.4122214708, 0.5363325363, 0.0514459929], [0.2119034982, 0.6806995451, 0.1073969566],
-                      [0.0883024619, 0.2817188376, 0.6299787005]])  # fmt: skip
-_TO_LAB = np.array([[0.2104542553, 0.7936177850, -0.0040720468], [1.9779984951, -2.4285922050, 0.4505937099],
-                    [0.0259040371, 0.7827717662, -0.8086757660]])  # fmt: skip
+_FROM_RGB = np.array(
+    [
+        [0.4122214708, 0.5363325363, 0.0514459929],
+        [0.2119034982, 0.6806995451, 0.1073969566],
+        [0.0883024619, 0.2817188376, 0.6299787005],
+    ]
+)
+_TO_LAB = np.array(
+    [
+        [0.2104542553, 0.7936177850, -0.0040720468],
+        [1.9779984951, -2.4285922050, 0.4505937099],
+        [0.0259040371, 0.7827717662, -0.8086757660],
+    ]
+)
 
 
 def oklab(picture: np.ndarray) -> np.ndarray:

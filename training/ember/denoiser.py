@@ -131,7 +131,7 @@ def train(work: Path, *, steps: int, peak: float, seed: int) -> None:
     views = Views(work, rng)
     run = checkpoint.Run(
         work / "denoiser.pt", net, rng, steps=steps, peak=peak, decay=0.999, save_seconds=SAVE_EVERY, fresh=rank
-    )  # fmt: skip
+    )
     for _ in run:
         batch = views.draw(BATCH // processes, dropout=DROPOUT)
         times = schedule.sample_times(BATCH // processes, torch.default_generator)

@@ -260,11 +260,15 @@ def image_to_image(model: Model, lpips: Lpips, items: list[data.Captioned]) -> d
         for first in range(0, len(items), core.batch):
             requests = [
                 FrameRequest(
-                    i, i, 0.0, strength,
-                    tuple(path.at(i + 100_000 * step, 0.0) for step in range(core.noises_per_picture)), sources[i],
+                    i,
+                    i,
+                    0.0,
+                    strength,
+                    tuple(path.at(i + 100_000 * step, 0.0) for step in range(core.noises_per_picture)),
+                    sources[i],
                 )
                 for i in range(first, min(first + core.batch, len(items)))
-            ]  # fmt: skip
+            ]
             made.append(core.imagine(requests))
         pictures = torch.cat(made)
         again = from_bytes(pictures)
