@@ -89,13 +89,22 @@ def needs_named(name: str) -> tuple[MemoryNeeds, tuple[int, int]]:
     texts = [read_json(encoder / "config.json", name) for encoder in encoders]
     factor = family.factor(vae)
     needs = MemoryNeeds(
-        network=network, vae=vae, network_bytes=_HALF * _weights(family.parts[family.network], network),
+        network=network,
+        vae=vae,
+        network_bytes=_HALF * _weights(family.parts[family.network], network),
         vae_bytes=vae_number * _weights(str(vae.get("_class_name", "AutoencoderKL")), vae),
-        text_bytes=_HALF * sum(_weights(family.parts[part.name], text) for part, text in zip(encoders, texts, strict=True)),
-        number=_HALF, vae_number=vae_number, factor=factor, twice=told != 1.0,
+        text_bytes=_HALF
+        * sum(_weights(family.parts[part.name], text) for part, text in zip(encoders, texts, strict=True)),
+        number=_HALF,
+        vae_number=vae_number,
+        factor=factor,
+        twice=told != 1.0,
         text_numbers=sum(text_numbers(*text_shape(text)) for text in texts),
-        cost=family.cost, decoding=family.decoding, encoding=family.encoding, tokens=family.text_batch * family.text_tokens,
-    )  # fmt: skip
+        cost=family.cost,
+        decoding=family.decoding,
+        encoding=family.encoding,
+        tokens=family.text_batch * family.text_tokens,
+    )
     return needs, native or family.native(network, factor)
 
 

@@ -65,9 +65,10 @@ def with_stem(analysis: Analysis, name: str, path: Path) -> tuple[Analysis, str]
     told = ""
     if name in ROLES:
         told = (
-            f"{path.name}: {name} comes from this stem." if taken
+            f"{path.name}: {name} comes from this stem."
+            if taken
             else f"{path.name}: nothing begins in this stem, so {name} stays as it was heard."
-        )  # fmt: skip
+        )
     return replace(analysis, onsets=onsets, envelopes=envelopes), told
 
 

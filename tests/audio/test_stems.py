@@ -30,11 +30,22 @@ TIMES = np.arange(0.5, 5.6, 0.5)
 def heard() -> Analysis:
     nothing = Onsets(np.zeros(0), np.zeros(0))
     return Analysis(
-        "0" * 64, DURATION, 44_100, 1, 0.0, np.zeros(0), np.zeros(0), dict.fromkeys(("all", "low", "mid", "high"), nothing),
+        "0" * 64,
+        DURATION,
+        44_100,
+        1,
+        0.0,
+        np.zeros(0),
+        np.zeros(0),
+        dict.fromkeys(("all", "low", "mid", "high"), nothing),
         (Section(0, DURATION, "A", 1.0),),
-        {name: np.linspace(0.1, 1, 517, dtype=np.float32) for name in ("rms", "low", "mid", "high", "centroid", "flux")},
-        np.ones(100), False,
-    )  # fmt: skip
+        {
+            name: np.linspace(0.1, 1, 517, dtype=np.float32)
+            for name in ("rms", "low", "mid", "high", "centroid", "flux")
+        },
+        np.ones(100),
+        False,
+    )
 
 
 def test_a_stem_replaces_the_guess_and_gives_signals(tmp_path: Path, heard: Analysis) -> None:

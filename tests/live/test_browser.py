@@ -217,8 +217,9 @@ def test_midi_is_learned_and_plays(opened: Any) -> None:
     # choosing them pressed nothing
     assert state(driver)["changes"] == 0
     assert driver.execute_script("return JSON.parse(localStorage.getItem('reactive.midi'))") == {
-        "control 3/21": "control-walk", "note 1/36": "black",
-    }  # fmt: skip
+        "control 3/21": "control-walk",
+        "note 1/36": "black",
+    }
     driver.execute_script(turn, 0xB2, 21, 127)
     until(lambda: state(driver)["controls"]["walk"] == 4.0)
     driver.execute_script(turn, 0x90, 36, 100)

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from reactive.preset.lyrics import Line, decoded, load_lyrics, open_lyrics, parse_lyrics
+from reactive.media.letters import decoded
+from reactive.preset.lyrics import Line, load_lyrics, open_lyrics, parse_lyrics
 
 
 def told(text: str) -> list[tuple[float, str]]:
@@ -26,10 +27,15 @@ def test_several_stamps_with_spaces_between_them() -> None:
 @pytest.mark.parametrize(
     ("stamp", "seconds"),
     [
-        ("[0:00:01.50]", 1.5), ("[1:00:01.5]", 3601.5), ("[00:03,50]", 3.5), ("[00:05.123456]", 5.123456), ("[00:02:25]", 2.25),
-        ("[ 00:04 ]", 4.0), ("[100:00.00]", 6000.0),
+        ("[0:00:01.50]", 1.5),
+        ("[1:00:01.5]", 3601.5),
+        ("[00:03,50]", 3.5),
+        ("[00:05.123456]", 5.123456),
+        ("[00:02:25]", 2.25),
+        ("[ 00:04 ]", 4.0),
+        ("[100:00.00]", 6000.0),
     ],
-)  # fmt: skip
+)
 def test_every_style_of_stamp(stamp: str, seconds: float) -> None:
     assert told(f"{stamp}words") == [(seconds, "words")]
 

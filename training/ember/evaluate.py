@@ -190,11 +190,10 @@ def walk_smoothness(model: Model, lpips: Lpips, prompt: str, *, frames: int = 96
     for first in range(0, frames, core.batch):
         requests = [
             FrameRequest(
-                0, 0, 0.0, 1.0,
-                tuple(path.at(7 + i, frame / 24 / WALK_SECONDS) for i in range(core.noises_per_picture)),
+                0, 0, 0.0, 1.0, tuple(path.at(7 + i, frame / 24 / WALK_SECONDS) for i in range(core.noises_per_picture))
             )
             for frame in range(first, min(first + core.batch, frames))
-        ]  # fmt: skip
+        ]
         pictures.append(seen(from_bytes(core.imagine(requests))))
     whole = torch.cat(pictures)
     change = torch.cat(
