@@ -13,7 +13,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
@@ -582,7 +582,7 @@ class Engine:
 
     def _independent(self, scene: _Scene, frames: np.ndarray, *, alone: bool) -> list[tuple[int, np.ndarray]]:
         began = time.monotonic()
-        with self._threads.computing() if alone else nullcontext():
+        with self._computing(scene) if alone else nullcontext():
             made = [
                 (frame, picture)
                 for numbers, pictures in scene.imaginer.independent(frames, alone=alone)
@@ -598,6 +598,10 @@ class Engine:
             # one that is not full takes as long as a full one
             self.stride_control.imagined(scene.imaginer.core.batch, passed)
         return made
+
+    def _computing(self, scene: _Scene) -> AbstractContextManager[None]:
+        """Return the context in which a single picture is computed; where a card does that, threads do not matter."""
+        return self._threads.computing() if scene.imaginer.model.device.type == "cpu" else nullcontext()
 
     def _ticking(
         self, scene: _Scene, frame: int, *, late: bool = False
@@ -624,7 +628,7 @@ class Engine:
 
     def _tick(self, shot: _Shot, scene: _Scene) -> list[tuple[int, np.ndarray]]:
         began = time.monotonic()
-        with self._threads.computing():
+        with self._computing(scene):
             step = next(shot.frames, None)
         if step is None:
             shot.reached = shot.stop

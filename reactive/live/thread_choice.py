@@ -13,16 +13,14 @@ from contextlib import contextmanager
 
 from reactive.diffusion.backend.parallel import one_thread
 
-# so many times as long as the quickest picture: a processor was taken away; so often in a row, it was not a larger picture
-CROWDED, CROWDED_TIMES = 2.0, 2
-# where one thread needs hardly more time than processor time it is not interrupted; so often in a row, the machine is quiet
+# a thread that needs so many times as long as its own processor time is interrupted by others
+CROWDED = 2.0
+# one that needs hardly longer is not; so often in a row, the machine is quiet
 CALM, CALM_TIMES = 1.3, 5
-# by how much the quickest time is forgotten with each picture: another preset's pictures may take longer
-FORGOTTEN = 1.02
 
 
 class ThreadChoice:
-    """Chooses between one thread and all from how long single pictures take.
+    """Chooses between one thread and all by how much of its time a thread really gets.
 
     Parameters
     ----------
@@ -34,8 +32,8 @@ class ThreadChoice:
         self, clock: Callable[[], float] = time.perf_counter, processor: Callable[[], float] = time.thread_time
     ) -> None:
         self._clock, self._processor = clock, processor
-        self.one = False
-        self._quickest = float("inf")
+        # until it is known that the machine is quiet
+        self.one = True
         self._in_row = 0
 
     @contextmanager
@@ -51,11 +49,9 @@ class ThreadChoice:
 
     def took(self, seconds: float, processor: float) -> None:
         """Take note of one picture: how long it took, and this thread's processor time."""
-        if self.one:
-            told, enough = seconds < CALM * processor, CALM_TIMES
-        else:
-            told, enough = seconds > CROWDED * self._quickest, CROWDED_TIMES
-            self._quickest = min(FORGOTTEN * self._quickest, seconds)
-        self._in_row = self._in_row + 1 if told else 0
-        if self._in_row >= enough:
-            self.one, self._in_row = not self.one, 0
+        if not self.one:
+            self.one = seconds > CROWDED * processor
+            return
+        self._in_row = self._in_row + 1 if seconds < CALM * processor else 0
+        if self._in_row == CALM_TIMES:
+            self.one, self._in_row = False, 0
