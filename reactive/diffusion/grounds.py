@@ -195,7 +195,27 @@ def load_grounds(
     MediaError
         If a file is not there.
     """
-    if not (timeline.columns["ground"] >= 0).any():
+    files = grounds_of(timeline, photos, videos, folders)
+    if not files:
         return None
-    files = ground_files(photos, videos, timeline.grounds, folders)
     return Grounds(timeline, files, imagined=imagined, size=size, background=background, like=like)
+
+
+def grounds_of(
+    timeline: Timeline, photos: Sequence[Path], videos: Sequence[Path], folders: Sequence[Path]
+) -> tuple[GroundFile, ...]:
+    """Return the files that a timeline numbers as grounds; none where no frame shows one.
+
+    Parameters
+    ----------
+    photos, videos, folders
+        As in `sources.ground.ground_files`.
+
+    Raises
+    ------
+    MediaError
+        If a file is not there.
+    """
+    if not (timeline.columns["ground"] >= 0).any():
+        return ()
+    return ground_files(photos, videos, timeline.grounds, folders)

@@ -6,6 +6,7 @@ A clip, a preview, live input, a contact sheet and other people's code all make 
     for picture in imaginer.frames():
         ...
 
+`open_imaginer` opens one together with the photographs, films and grounds that it reads, and closes them again.
 `frames` yields the song in order. `independent` and `feedback` yield the two kinds of frames for those who write pieces or work ahead
 of a playhead. Every frame passes `_finish` last: a stage after the model's picture belongs there. How one batch is computed
 stands in `core`; how requests are made in `frames` (no frame needs another) and `lanes` (each picture grows out of the one before it).
@@ -14,9 +15,11 @@ stands in `core`; how requests are made in `frames` (no frame needs another) and
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -31,7 +34,9 @@ from reactive.diffusion.lanes import FeedbackRange, OnTick, OpenShot, lane_frame
 from reactive.diffusion.models.conditioning import PromptBank
 from reactive.diffusion.models.model import Model
 from reactive.diffusion.motion.interpolate import sparse_frames
-from reactive.diffusion.scene import NO_SOURCES, Sources, scene_inputs
+from reactive.diffusion.scene import NO_SOURCES, MovingSource, Sources, load_sources, scene_inputs
+from reactive.media.picture import BLACK
+from reactive.sources.ground import GroundFile
 from reactive.timeline.edges import shot_edges
 from reactive.timeline.timeline import FEEDBACK, Timeline
 
@@ -247,6 +252,80 @@ class Imaginer:
             return pictures
         dark = torch.from_numpy(self.black[numbers]).to(pictures.device).view(-1, 1, 1, 1)
         return torch.where(dark, torch.zeros_like(pictures), pictures)
+
+
+@contextmanager
+def open_imaginer(
+    model: Model,
+    timeline: Timeline,
+    photos: Sequence[Path] = (),
+    videos: Sequence[Path | MovingSource] = (),
+    *,
+    size: tuple[int, int],
+    grounds: Sequence[GroundFile] = (),
+    composed: tuple[int, int] | None = None,
+    background: tuple[int, int, int] = BLACK,
+    only: Collection[int] | None = None,
+    batch: int = 0,
+    lanes: int = 0,
+    slices: int | None = None,
+    prompts: Iterable[int] | None = None,
+    pace: float | None = None,
+    rate: float = 0.0,
+    black: np.ndarray | None = None,
+    lut: ColourTable | None = None,
+) -> Iterator[Imaginer]:
+    """Open an `Imaginer` with the files that it reads, and close them when the block ends.
+
+    Parameters
+    ----------
+    photos, videos
+        Photographs, and films or frames of one's own, in the order of the timeline's numbers. Frames of one's own stay the
+        caller's to close.
+    grounds, composed
+        The files that the timeline numbers as grounds, and the size of frames that show one. Default: `size`.
+    background
+        Red, green and blue, 0 to 255, that show where a picture is transparent.
+    only
+        The numbers of the photographs and films that are needed; the others are not read. Default: all.
+    size, batch, lanes, slices, prompts, pace, rate, black, lut
+        As `Imaginer` has them.
+
+    Raises
+    ------
+    MediaError
+        If a photograph or film can't be read.
+    ModelError
+        If memory does not hold the text encoders.
+    """
+    own = {len(photos) + place: video for place, video in enumerate(videos) if not isinstance(video, Path)}
+    # frames of one's own have a number among the films, and no file
+    films = [video if isinstance(video, Path) else Path() for video in videos]
+    wanted = set(range(len(photos) + len(films))) if only is None else set(only)
+    files = load_sources(photos, films, size=size, background=background, only=wanted - own.keys())
+    beneath = None
+    try:
+        if grounds:
+            beneath = Grounds(timeline, grounds, imagined=size, size=composed or size, background=background)
+        yield Imaginer(
+            model,
+            timeline,
+            Sources(files.photos, {**files.videos, **own}),
+            size=size,
+            batch=batch,
+            lanes=lanes,
+            slices=slices,
+            prompts=prompts,
+            pace=pace,
+            rate=rate,
+            black=black,
+            lut=lut,
+            grounds=beneath,
+        )
+    finally:
+        files.close()
+        if beneath is not None:
+            beneath.close()
 
 
 class _Ahead:

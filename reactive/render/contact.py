@@ -12,12 +12,11 @@ from PIL import Image, ImageDraw, ImageFont
 
 from reactive.diffusion.backend.out_of_memory import in_batches_that_fit
 from reactive.diffusion.backend.shapes import shape_of
-from reactive.diffusion.grounds import load_grounds
-from reactive.diffusion.imaginer import Imaginer
+from reactive.diffusion.grounds import grounds_of
+from reactive.diffusion.imaginer import open_imaginer
 from reactive.diffusion.joins import prompts_at
 from reactive.diffusion.models.load import choose_device, default_threads, load_model
 from reactive.diffusion.sampling.sampling import NO_OVERRIDES
-from reactive.diffusion.scene import load_sources
 from reactive.errors import OutputError
 from reactive.files import replacing
 from reactive.media.fonts import font_for
@@ -80,34 +79,31 @@ def contact_pictures(
     by_frame = {int(frame): shot.number for frame, shot in zip(frames, shots, strict=True)}
     shape = shape_of(loaded, *size)
     shown = set(timeline.columns["source"][frames].tolist())
-    sources = load_sources(photos, videos, size=size, only=shown)
-    grounds = load_grounds(timeline, photos, videos, folders, imagined=size, size=output_size(size))
+    grounds = grounds_of(timeline, photos, videos, folders)
 
     def imagined(batch: int) -> dict[int, np.ndarray]:
-        imaginer = Imaginer(
+        pictures: dict[int, np.ndarray] = {}
+        with open_imaginer(
             loaded,
             timeline,
-            sources,
+            photos,
+            videos,
             size=size,
+            grounds=grounds,
+            composed=output_size(size),
+            only=shown,
             batch=batch,
             slices=shape.slices,
             prompts=prompts_at(timeline.columns, frames),
-            grounds=grounds,
-        )
-        pictures: dict[int, np.ndarray] = {}
-        # a fed-back shot's first picture has no source either
-        for chosen, finished in imaginer.independent(frames):
-            for frame, picture in zip(chosen.tolist(), finished.permute(0, 2, 3, 1).cpu().numpy(), strict=True):
-                pictures[by_frame[frame]] = picture
-            report("imagining", len(pictures), len(frames))
+        ) as imaginer:
+            # a fed-back shot's first picture has no source either
+            for chosen, finished in imaginer.independent(frames):
+                for frame, picture in zip(chosen.tolist(), finished.permute(0, 2, 3, 1).cpu().numpy(), strict=True):
+                    pictures[by_frame[frame]] = picture
+                report("imagining", len(pictures), len(frames))
         return pictures
 
-    try:
-        return in_batches_that_fit(imagined, min(shape.batch, len(frames)), loaded)
-    finally:
-        sources.close()
-        if grounds:
-            grounds.close()
+    return in_batches_that_fit(imagined, min(shape.batch, len(frames)), loaded)
 
 
 def check_sheet(path: Path) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from reactive.diffusion.grounds import grounds_of
 from reactive.diffusion.models.model import Model
 from reactive.media.picture import BLACK, parse_colour
 from reactive.render.inputs import RenderInputs
@@ -24,7 +25,6 @@ from reactive.render.store.job import Job
 from reactive.render.store.segments import SegmentStore
 from reactive.render.workers.lane_count import lane_lengths, lanes_for
 from reactive.render.workers.segment_renderer import expected_rate
-from reactive.sources.ground import GroundFile, ground_files
 from reactive.timeline.excerpt import excerpt_frames
 from reactive.timeline.timeline import Timeline
 
@@ -87,7 +87,8 @@ def prepare_render(
     colour = parse_colour(settings.sources.background, where="--background")
     walk, notes = job_pace(job, model, compute.pace, imagined=imagined)
     sizes = [size, *(shaped_size(size, wanted) for wanted in shapes)]
-    grounds = _ground_files(timeline, settings, inputs)
+    beside = [path.parent for path in (settings.sources.timeline, settings.sources.take, inputs.preset_path) if path]
+    grounds = grounds_of(timeline, inputs.photos, settings.sources.videos, beside)
     spec = RenderSpec(
         job.folder.absolute(),
         timeline,
@@ -151,16 +152,6 @@ def prepare_render(
     # workers of other kinds must not choose another number format
     model_spec = settings.model.changed(device=device, dtype=numbers)
     return PreparedRender(model_spec, spec, segments, recipe, (*model_notes(model, imagined), *notes))
-
-
-def _ground_files(timeline: Timeline, settings: Settings, inputs: RenderInputs) -> tuple[GroundFile, ...]:
-    """Return the files of grounds by their numbers; none where no frame shows one."""
-    if not (timeline.columns["ground"] >= 0).any():
-        return ()
-    beside = [path.parent for path in (settings.sources.timeline, settings.sources.take) if path]
-    if inputs.preset:
-        beside.append(inputs.preset.path.parent)
-    return ground_files(inputs.photos, settings.sources.videos, timeline.grounds, beside)
 
 
 def prompts_between(timeline: Timeline, first: int, last: int) -> set[int]:

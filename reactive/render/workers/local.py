@@ -79,7 +79,7 @@ class LocalExecutor:
         free_memory()
 
 
-def render_missing(
+def imagine_missing(
     executor: Executor, segments: SegmentStore, request: RenderRequest, batch: int, report: Progress
 ) -> Tally:
     """Render what is missing; where memory runs out, go on in smaller batches and note it in the journal.

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
 import torch
 
-from reactive.diffusion.grounds import Grounds
-from reactive.diffusion.imaginer import Imaginer
+from reactive.diffusion.imaginer import open_imaginer
 from reactive.diffusion.joins import prompts_at
 from reactive.diffusion.lanes import FeedbackRange, shot_ticks
 from reactive.diffusion.models.model import Model
-from reactive.diffusion.scene import load_sources
 from reactive.media.cube import read_cube
 from reactive.render.plan import Segment
 from reactive.render.spec import RenderSpec
@@ -87,26 +86,26 @@ class SegmentRenderer:
         self.model = model
         self.spec = spec
         shape = batch or spec.batch
-        self.sources = load_sources(spec.photos, spec.videos, size=spec.imagined, background=spec.background)
-        self.grounds = (
-            Grounds(spec.timeline, spec.grounds, imagined=spec.imagined, size=spec.composed, background=spec.background)
-            if spec.grounds
-            else None
-        )
-        self.imaginer = Imaginer(
-            model,
-            replace(spec.timeline, negatives=spec.negatives),
-            self.sources,
-            size=spec.imagined,
-            batch=shape,
-            lanes=spec.lane_count(shape),
-            slices=spec.slices,
-            prompts=prompts,
-            pace=spec.pace,
-            rate=spec.rate,
-            black=spec.black,
-            grounds=self.grounds,
-            lut=read_cube(spec.lut) if spec.lut else None,
+        self._opened = ExitStack()
+        self.imaginer = self._opened.enter_context(
+            open_imaginer(
+                model,
+                replace(spec.timeline, negatives=spec.negatives),
+                spec.photos,
+                spec.videos,
+                size=spec.imagined,
+                grounds=spec.grounds,
+                composed=spec.composed,
+                background=spec.background,
+                batch=shape,
+                lanes=spec.lane_count(shape),
+                slices=spec.slices,
+                prompts=prompts,
+                pace=spec.pace,
+                rate=spec.rate,
+                black=spec.black,
+                lut=read_cube(spec.lut) if spec.lut else None,
+            )
         )
 
     @property
@@ -125,10 +124,8 @@ class SegmentRenderer:
         return self.imaginer.retried
 
     def close(self) -> None:
-        """Let go of the videos."""
-        self.sources.close()
-        if self.grounds:
-            self.grounds.close()
+        """Close the films."""
+        self._opened.close()
 
     def render(self, tasks: Sequence[SegmentTask], *, finished: Finished, done: Callable[[int], None]) -> None:
         """Render segments into the job folder.
