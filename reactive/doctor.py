@@ -62,7 +62,7 @@ def examine() -> dict[str, str]:
         facts["numbers"] = f"{numbers}: what checkpoints are published in; the autoencoder of XL in float32"
         facts["layout"] = "channels_last"
     else:
-        onednn: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+        onednn: bool = torch.backends.mkldnn.is_available()
         build = "no CUDA in this build of torch" if torch.version.cuda is None else "torch sees no CUDA device"
         facts["device"] = f"cpu, {torch.backends.cpu.get_cpu_capability()}: {build}"
         multiplies = multiplies_bfloat16()

@@ -30,9 +30,10 @@ REAL = 0.5
 SHAPE_WEIGHTS = (0.7, 0.15, 0.15)
 
 
-def build() -> UNet2DConditionModel:
+def build() -> torch.nn.Module:
     """Return the untrained denoiser: about 1 GFLOP at the latent of 256x256."""
-    net = UNet2DConditionModel(
+    # diffusers' types lead to its stand-ins for a machine without torch
+    net: Any = UNet2DConditionModel(
         sample_size=NATIVE,
         in_channels=4,
         out_channels=4,
@@ -45,7 +46,8 @@ def build() -> UNet2DConditionModel:
         attention_head_dim=4,
         norm_num_groups=8,
     )
-    return net.to(memory_format=torch.channels_last)
+    made: torch.nn.Module = net.to(memory_format=torch.channels_last)
+    return made
 
 
 @dataclass(frozen=True)
@@ -115,7 +117,7 @@ def train(work: Path, *, steps: int, peak: float, seed: int) -> None:
         run.descend(functional.mse_loss(predicted.float(), alpha * noise - sigma * batch.latents))
 
 
-def load(work: Path, name: str = "denoiser.pt") -> UNet2DConditionModel:
+def load(work: Path, name: str = "denoiser.pt") -> torch.nn.Module:
     """Return the averaged denoiser of the last checkpoint, in evaluation mode."""
     state = checkpoint.load(work / name)
     if state is None:

@@ -104,7 +104,7 @@ def multiplies_bfloat16() -> bool:
     """
     capabilities = torch.cpu.get_capabilities()
     multiplies = bool(capabilities.get("amx_bf16") or capabilities.get("avx512_bf16"))
-    onednn: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    onednn: bool = torch.backends.mkldnn.is_available()
     return multiplies and onednn and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 

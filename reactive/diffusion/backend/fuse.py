@@ -23,7 +23,7 @@ def can_fuse(dtype: torch.dtype) -> bool:
     return (
         (dtype == torch.float32 or (dtype == torch.bfloat16 and multiplies_bfloat16()))
         and platform.machine().lower() in {"x86_64", "amd64"}
-        and bool(torch.backends.mkldnn.is_available())  # type: ignore[no-untyped-call]
+        and bool(torch.backends.mkldnn.is_available())
         and hasattr(torch.ops.mkldnn, "_convolution_pointwise")
     )
 
