@@ -90,7 +90,7 @@ class Core:
         Raises
         ------
         ModelError
-            If pictures are no numbers even then.
+            If pictures have NaN or infinite values even then.
         """
         self.pictures += len(requests)
         count = len(requests)

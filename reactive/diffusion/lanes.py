@@ -263,7 +263,7 @@ def _tick_request(core: Core, scene: SceneInputs, lane: Lane, source: torch.Tens
     noises = scene.noises(frame, core.noises_per_picture)
     if source is not None:
         # one slowly moving noise, added again and again, would burn in
-        fresh = scene.noise.fresh(int(columns["seed"][frame]), lane.wanted.start, lane.done)
+        fresh = scene.noise.fresh(int(columns["seed"][frame]), scene.first + lane.wanted.start, lane.done)
         share = timeline.feedback_fresh
         noises = (math.sqrt(1 - share) * noises[0] + math.sqrt(share) * fresh, *noises[1:])
     own = FrameRequest(
@@ -287,7 +287,7 @@ def _draw_ahead(scene: SceneInputs, lanes: Sequence[Lane]) -> None:
     """Have the fresh noise of the ticks after the next ones drawn while those are imagined."""
     seeds = scene.timeline.columns["seed"]
     scene.noise.draw_ahead(
-        (int(seeds[_tick_frame(lane, 1)]), lane.wanted.start, lane.done + 1)
+        (int(seeds[_tick_frame(lane, 1)]), scene.first + lane.wanted.start, lane.done + 1)
         for lane in lanes
         if lane.done + 1 < len(lane.ticks)
     )

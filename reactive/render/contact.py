@@ -29,7 +29,7 @@ from reactive.video.lettering import Font, length_of, write_line
 
 ACROSS, TILE, CAPTION, GAP = 6, (240, 135), 42, 6
 BACKGROUND, INK, FAINT = (16, 18, 22), (235, 235, 230), (150, 155, 165)
-# a shot is shown where its first prompt stands alone, yet before it has moved far
+# the share of a shot at which it is shown: its first prompt is alone there, and it has not moved far
 WITHIN = 0.4
 
 
@@ -49,7 +49,7 @@ def contact_pictures(
     steps: int | None = None,
     loras: Sequence[str] = (),
     vae: str | None = None,
-    said: Mapping[str, str] = NO_OVERRIDES,
+    overrides: Mapping[str, str] = NO_OVERRIDES,
     device: str = "auto",
     threads: int = 0,
     progress: Callable[[str, int, int], None] | None = None,
@@ -61,8 +61,8 @@ def contact_pictures(
     photos, videos
         The files that the timeline names, in its order.
     folders
-        Where presets lie whose grounds lie beside them.
-    model, loras, vae, steps, said, device
+        Folders of presets that have grounds beside them.
+    model, loras, vae, steps, overrides, device
         As `load_model` has them.
 
     Raises
@@ -73,7 +73,7 @@ def contact_pictures(
     report = progress or (lambda stage, done, total: None)
     place = choose_device(device)
     torch.set_num_threads(threads or default_threads())
-    loaded = load_model(model, device=place, steps=steps, loras=loras, vae=vae, overrides=said)
+    loaded = load_model(model, device=place, steps=steps, loras=loras, vae=vae, overrides=overrides)
     size = imagine_size(loaded.native_size, (16, 9))
     frames = np.array([telling_frame(shot) for shot in shots])
     by_frame = {int(frame): shot.number for frame, shot in zip(frames, shots, strict=True)}
@@ -121,7 +121,7 @@ def check_sheet(path: Path) -> None:
 def draw_sheet(
     path: Path, timeline: Timeline, shots: Sequence[Shot], pictures: Mapping[int, np.ndarray], marks: Mapping[str, str]
 ) -> None:
-    """Write a contact sheet of all shots; those without a picture keep the one that the sheet has already.
+    """Write a contact sheet of all shots; shots without a picture keep the one that the sheet has already.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What people post, from a finished clip and without rendering again: poster, thumbnail, loop, known loudness, signature."""
+"""Files to post, made from a finished clip without rendering it again: poster, thumbnail, loop, set loudness, signature."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Wanted:
     """What is to be made; None where it is not wanted. `loudness` is in LUFS and goes with `output`.
 
     `certificates` and `key` sign `output` (PEM files); `authority` is the address of a time-stamping authority. `credits`
-    asks for the photographs of the library that the clip shows, by its recipe. `max_size` is in bytes and `loop` names bars of
+    lists the photographs of the library that the clip shows, by its recipe. `max_size` is in bytes and `loop` names bars of
     the clip; either goes with `output` alone.
     """
 

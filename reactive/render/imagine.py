@@ -39,7 +39,7 @@ class Frames(Iterator[np.ndarray]):
     first
         The number that the first frame has in the song.
     total
-        How many there are, those that were taken already included.
+        How many there are, including those that were taken already.
     size
         Width and height in pixels.
     """
@@ -77,7 +77,7 @@ class Frames(Iterator[np.ndarray]):
         """
 
         def changed() -> Iterator[np.ndarray]:
-            # to close the changed frames closes these as well, and with them the films that they are read from
+            # closing the changed frames closes these too, and with them the films that they are read from
             try:
                 for picture in self:
                     yield change(picture)
@@ -87,7 +87,7 @@ class Frames(Iterator[np.ndarray]):
         return Frames(changed(), fps=self.fps, first=self.first, total=self.total, size=self.size)
 
     def close(self) -> None:
-        """Let go of what is open before the last frame is taken; no frame comes after that."""
+        """Close the files before the last frame is taken; no frame comes after that."""
         if isinstance(self._pictures, Generator):
             self._pictures.close()
         self._pictures = iter(())
@@ -107,7 +107,7 @@ def imagine(
     background: str = "black",
     progress: Progress | None = None,
 ) -> Frames:
-    """Imagine a timeline's frames; they are made while they are taken, and memory is flat in their number.
+    """Imagine a timeline's frames; each is made when it is taken, so memory does not grow with their number.
 
     Parameters
     ----------
@@ -144,9 +144,9 @@ def imagine(
     MediaError
         If a file can't be read.
     OutputError
-        If a size can't be.
+        If a size is not possible.
     ModelError
-        If memory does not hold the model's texts.
+        If memory runs out while the prompts are embedded.
 
     Examples
     --------

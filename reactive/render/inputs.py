@@ -1,4 +1,4 @@
-"""What was given beside the song, read once: what is rendered and what the recipe says come from the same bytes."""
+"""The files that are given beside the song, read once, so that the clip and its recipe come from the same bytes."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ class RenderInputs:
     Attributes
     ----------
     preset
-        The preset; None where an edited timeline or a take stands in its place.
+        The preset; None if an edited timeline or a take replaces it.
     lyrics
-        The song's words, of a file that was given or of the preset's folder; None for none.
+        The song's words, from a file that was given or from the preset's folder; None if there are none.
     shots
         Edits of single shots; None if there are none.
     photos
         All photographs in the order of their numbers: those that were given, then those that the edits name.
     notes
-        What is to be told of the files, each a sentence.
+        Sentences about the files, for the user.
     """
 
     preset: PresetFile | None = None

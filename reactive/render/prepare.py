@@ -1,4 +1,4 @@
-"""From what was decided to what is rendered: the model, sizes, plan, keys, and what the job folder says of itself."""
+"""From the timeline to the render's plan: sizes, batch, segments, cache keys, recipe, and the job's manifest."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from reactive.timeline.timeline import Timeline
 
 @dataclass(frozen=True)
 class PreparedRender:
-    """All that an executor needs, the segments that it fills, the recipe that the clip carries, and notes for the user."""
+    """What an executor needs, the segments that it fills, the recipe that the clip carries, and notes for the user."""
 
     model_spec: ModelSpec
     spec: RenderSpec
@@ -70,7 +70,7 @@ def prepare_render(
     Raises
     ------
     OutputError
-        If a size can't be, or the disk fails.
+        If a size is not possible, or the disk fails.
     """
     timeline, device = resolved.timeline, model.device.type
     output, compute = settings.output, settings.compute
@@ -113,7 +113,7 @@ def prepare_render(
     named = [file.path for file in grounds[len(inputs.photos) + len(settings.sources.videos) :]]
     files = (*inputs.photos, *settings.sources.videos, *named)
     hashes = {file: hash_path(file) for file in files}
-    # pieces made over black keep the names that they had before there was another colour
+    # pieces made over black keep the keys that they had before other colours could be chosen
     under = "" if colour == BLACK else f" over {settings.sources.background}"
     contents = {number: hashes[file] + under for number, file in enumerate(files)}
     keys = picture_keys(plan, spec.visible_timeline(), cache_key_inputs(model, spec, request.environment), contents)

@@ -59,7 +59,7 @@ def make_clip(
     rates: Rates | None = None,
     tell: Callable[[str], None] | None = None,
 ) -> Clip:
-    """Make a finished clip of a song; what an interrupted run finished of it is taken from its job folder.
+    """Make a finished clip of a song; what an interrupted run finished is taken from its job folder.
 
     Parameters
     ----------
@@ -68,19 +68,19 @@ def make_clip(
     out
         The clip to write; it appears there only when it is complete.
     settings
-        How.
+        How it is made.
     progress
-        Told how far each stage is.
+        Called with how far each stage is.
     rates
-        Told how fast each worker of a Ray cluster is.
+        Called with how fast each worker of a Ray cluster is.
     tell
-        Told what a user should know before a long wait, as soon as it is known; the clip's notes hold it too.
+        Called with each note for the user as soon as it is known; the clip's `notes` have them too.
 
     Raises
     ------
     ReactiveError
-        For anything that is wrong with what was given, or if the clip can't be written; nothing is left behind then but
-        a job folder in which something is finished.
+        If an input can't be used or the clip can't be written. Nothing is left behind then except a job folder in which
+        something is finished.
 
     Examples
     --------
@@ -162,7 +162,7 @@ def make_clip(
         try:
             check_space(segments, outs, prepared.spec)
             if settings.compute.ray and segments.missing():
-                # workers hold models of their own, and this one would take room from them
+                # workers load models of their own, and this one would take memory from them
                 executor.close()
                 executor = _ray_executor(prepared, sha256, job, request, settings, rates)
             clock.loaded = time.perf_counter()
@@ -290,7 +290,7 @@ def _pictures_shown(timeline: Timeline, first: int, last: int) -> int:
 def _ray_executor(
     prepared: PreparedRender, sha256: str, job: Job, request: RenderRequest, settings: Settings, rates: Rates | None
 ) -> Executor:
-    """Return workers of a Ray cluster that have the very model and versions of this process."""
+    """Return workers of a Ray cluster, with the model and the versions of this process."""
     from reactive.render.workers.ray import RayExecutor
 
     assert settings.compute.ray is not None

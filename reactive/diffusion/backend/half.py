@@ -45,8 +45,6 @@ def usable_dtype(
         return dtype, ()
     if requested != "auto":
         raise ModelError(
-            "this card gives no numbers in float16", where=f"{name}, --dtype {requested}", remedy="use --dtype float32"
+            "this card gives NaN in float16", where=f"{name}, --dtype {requested}", remedy="use --dtype float32"
         )
-    return torch.float32, (
-        "this card gives no numbers in float16, so float32 is used: half the speed, twice the memory.",
-    )
+    return torch.float32, ("this card gives NaN in float16, so float32 is used: half the speed, twice the memory.",)

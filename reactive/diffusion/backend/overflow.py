@@ -1,4 +1,4 @@
-"""Pictures that are no numbers: half formats overflow in some models, and float32 does not."""
+"""Pictures with NaN or infinite values: half formats overflow in some models, float32 does not."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def _in_float32(part: nn.Module) -> nn.Module:
 
 def _not_finite(model: Model) -> ModelError:
     return ModelError(
-        "makes pictures that are no numbers, even in float32",
+        "makes pictures with NaN or infinite values, even in float32",
         where=model.name,
         remedy="use another model, --vae or --lora; its weights are damaged or do not fit together",
     )
