@@ -66,22 +66,22 @@ class Clock:
         return self.shifts[int(np.searchsorted(self.positions, position, side="right")) - 1]
 
 
-def read_clock(path: Path) -> Clock:
-    """Return the clock of a sound or video file.
+def read_clock(path: Path, part: tuple[int, int] | None = None) -> Clock:
+    """Return the clock of a sound or video file, or of a part of it: its first byte and the byte after its last.
 
     Raises
     ------
     MediaError
         If it can't be read.
     """
-    with open_container(path) as container:
+    with open_container(path, part=part) as container:
         kinds = container.format.name.split(",")
         sounds, pictures = sound_stream(container), picture_stream(container)
         indices = [stream.index for stream in (sounds, pictures) if stream is not None]
         timed = any(kind in _TIMED for kind in kinds)
         origin = _origin(container, sounds, pictures) if sounds is not None and pictures is not None else None
     if any(kind in _JOINABLE for kind in kinds):
-        positions, shifts = _spans(path, indices)
+        positions, shifts = _spans(path, indices, part)
         return Clock(origin, positions, shifts, timed)
     return Clock(origin, timed=timed)
 
@@ -190,9 +190,15 @@ def _origin(container: Any, sounds: Any, pictures: Any) -> Fraction | None:
     Sound that begins less than a picture's length before the pictures gives way to them: encoders put some silence in front, and
     pictures then stand on whole frames from second 0 on.
     """
-    if pictures.start_time is None:
+    begins = pictures.start_time
+    if container.format.name == "asf":
+        # FFmpeg tells the start of the stream that begins last
+        frames = decoded_frames(clocked_packets(container, pictures, Clock()))
+        begins = next((frame.pts for frame in frames if frame.pts is not None), None)
+        container.seek(0)
+    if begins is None:
         return None
-    seen = pictures.start_time * Fraction(pictures.time_base)
+    seen = begins * Fraction(pictures.time_base)
     # what a decoder leaves out at the start is known only to the decoder
     first = next(
         (frame for frame in decoded_frames(clocked_packets(container, sounds, Clock())) if frame.pts is not None), None
@@ -206,9 +212,11 @@ def _origin(container: Any, sounds: Any, pictures: Any) -> Fraction | None:
     return seen if seen - heard < min(1 / max(rate, Fraction(1)), _LEADING) else min(seen, heard)
 
 
-def _spans(path: Path, indices: list[int]) -> tuple[tuple[int, ...], tuple[Fraction, ...]]:
+def _spans(
+    path: Path, indices: list[int], part: tuple[int, int] | None
+) -> tuple[tuple[int, ...], tuple[Fraction, ...]]:
     """Return from which byte on time stamps need which shift to go on, by reading all packets."""
-    with open_container(path) as container:
+    with open_container(path, part=part) as container:
         streams = [container.streams[index] for index in indices]
         bases = [Fraction(stream.time_base or Fraction(1, 1000)) for stream in streams]
         columns = [[array("q") for _ in range(4)] for _ in streams]

@@ -6,8 +6,8 @@ import os
 import struct
 
 from reactive.errors import MediaError
+from reactive.media.letters import names
 from reactive.media.safe import regular_file
-from reactive.media.smf import text_of
 
 MAX_CUES = 10_000
 # no list of labels is longer
@@ -27,7 +27,7 @@ def read_cues(path: str | os.PathLike[str]) -> tuple[tuple[float, str], ...]:
     checked = regular_file(path)
     rate = 0
     cues: dict[int, int] = {}
-    labels: dict[int, str] = {}
+    labels: dict[int, bytes] = {}
     sizes: dict[bytes, int] = {}
     damaged = MediaError("is not a WAV file with markers", where=str(path), remedy="export a WAV with markers, or MIDI")
     try:
@@ -58,7 +58,8 @@ def read_cues(path: str | os.PathLike[str]) -> tuple[tuple[float, str], ...]:
         raise damaged from None
     if not rate:
         raise damaged
-    return tuple(sorted((sample / rate, labels.get(key, "")) for key, sample in cues.items()))
+    texts = dict(zip(labels, names(labels.values()), strict=True))
+    return tuple(sorted((sample / rate, texts.get(key, "")) for key, sample in cues.items()))
 
 
 def _long_sizes(body: bytes) -> dict[bytes, int]:
@@ -71,12 +72,12 @@ def _long_sizes(body: bytes) -> dict[bytes, int]:
     return sizes
 
 
-def _labels(body: bytes) -> dict[int, str]:
-    found, at = {}, 0
+def _labels(body: bytes) -> dict[int, bytes]:
+    found: dict[int, bytes] = {}
+    at = 0
     while at + 12 <= len(body):
         name, size = body[at : at + 4], int.from_bytes(body[at + 4 : at + 8], "little")
         if name == b"labl":
-            text = text_of(body[at + 12 : at + 8 + size].split(b"\0")[0])
-            found[int.from_bytes(body[at + 8 : at + 12], "little")] = text
+            found[int.from_bytes(body[at + 8 : at + 12], "little")] = body[at + 12 : at + 8 + size]
         at += 8 + size + size % 2
     return found

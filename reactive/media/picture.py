@@ -114,7 +114,7 @@ def opened(path: str | os.PathLike[str]) -> Iterator[Image.Image]:
                     raise MediaError(
                         f"has {image.width}x{image.height} pixels", where=str(path), remedy="scale it down first"
                     )
-                deep = read_deep_tiff(checked) if image.mode.startswith(("I", "F")) and is_tiff(checked) else None
+                deep = read_deep_tiff(checked) if image.format == "TIFF" else None
                 yield image if deep is None else deep
     except UnidentifiedImageError:
         raise MediaError(

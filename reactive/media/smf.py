@@ -66,15 +66,6 @@ def read_events(data: bytes) -> MidiFile:
     return MidiFile(tuple(found), division, cut)
 
 
-def text_of(data: bytes) -> str:
-    """Return a text event's words: UTF-8 as today's programs write, or else the letters of Windows."""
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        text = data.decode("cp1252", "replace")
-    return text.strip().strip("\0").strip()
-
-
 def _read_track(body: bytes, number: int, found: list[Event]) -> bool:
     """Add a track's events to those found; return whether it could be read to its end."""
     position = tick = status = 0

@@ -8,7 +8,6 @@ is UTF-8, UTF-16, or the most likely old code page.
 
 from __future__ import annotations
 
-import codecs
 import hashlib
 import html
 import re
@@ -19,6 +18,7 @@ from itertools import groupby
 from pathlib import Path
 
 from reactive.errors import PresetError
+from reactive.media.letters import decoded
 from reactive.preset.schema import read_bytes
 
 MAX_BYTES = 1_000_000
@@ -36,33 +36,6 @@ _ROLLING = re.compile(r"<\d{2}:\d{2}:\d{2}\.\d{3}><c>", re.ASCII)
 # between lines that are sung at the same time
 _BETWEEN = " / "
 _MARKUP = re.compile(r"<[^<>]{0,100}>|\{\\[^{}]{0,100}\}")
-
-
-_MARKS = (
-    (codecs.BOM_UTF8, "utf-8-sig"),
-    (codecs.BOM_UTF32_LE, "utf-32"),
-    (codecs.BOM_UTF32_BE, "utf-32"),
-    (codecs.BOM_UTF16_LE, "utf-16"),
-    (codecs.BOM_UTF16_BE, "utf-16"),
-)
-# code pages from before UTF-8: Western, Central European, Cyrillic, Greek, Turkish, Hebrew, Arabic, and the East's
-_PAGES = (
-    "cp1252",
-    "cp1250",
-    "cp1251",
-    "koi8_r",
-    "cp1253",
-    "cp1254",
-    "cp1255",
-    "cp1256",
-    "cp932",
-    "euc_jp",
-    "gb18030",
-    "big5",
-    "cp949",
-)
-_JAPANESE = ("cp932", "euc_jp")
-_KANA = 0.25
 
 
 @dataclass(frozen=True)
@@ -116,42 +89,6 @@ def open_lyrics(path: Path) -> LyricsFile:
 def load_lyrics(path: Path) -> tuple[Line, ...]:
     """Return the lines of an LRC, SRT or WebVTT file; as `open_lyrics` otherwise."""
     return open_lyrics(path).lines
-
-
-def decoded(data: bytes) -> str:
-    """Return the text of a file of words, by its byte-order mark, as UTF-8, as UTF-16, or by the most likely code page."""
-    for mark, encoding in _MARKS:
-        if data.startswith(mark):
-            return data.decode(encoding, "replace")
-    try:
-        text = data.decode("utf-8")
-        # in UTF-16 every other byte of a stamp is 0
-        if "\0" not in text:
-            return text
-        return data.decode("utf-16-le" if data[1::2].count(0) > data[::2].count(0) else "utf-16-be", "replace")
-    except UnicodeDecodeError:
-        pass
-    if data.count(0):
-        return data.decode("utf-16-le" if data[1::2].count(0) > data[::2].count(0) else "utf-16-be", "replace")
-    return data.decode(_page(re.sub(rb"[\[<][\d:.,\s]*[\]>]|-->", b"", data)), "replace")
-
-
-def _page(words: bytes) -> str:
-    """Return the code page that words are most likely written in."""
-    from charset_normalizer import from_bytes
-
-    for page in _JAPANESE:
-        try:
-            letters = [letter for letter in words.decode(page) if letter > "\x7f"]
-        except UnicodeDecodeError:
-            continue
-        # kana are a strong sign of Japanese
-        if sum("\u3040" <= letter <= "\u30ff" for letter in letters) > _KANA * len(letters):
-            return page
-    found = {match.encoding: match for match in from_bytes(words, cp_isolation=list(_PAGES))}
-    least = min((match.chaos for match in found.values()), default=0.0)
-    usual = [page for page in _PAGES if page in found and found[page].chaos <= least]
-    return max(usual, key=lambda page: found[page].coherence, default="cp1252")
 
 
 def parse_lyrics(text: str) -> tuple[Line, ...]:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from reactive.preset.lyrics import Line, decoded, load_lyrics, open_lyrics, parse_lyrics
+from reactive.media.letters import decoded
+from reactive.preset.lyrics import Line, load_lyrics, open_lyrics, parse_lyrics
 
 
 def told(text: str) -> list[tuple[float, str]]:
