@@ -27,7 +27,7 @@ from reactive.live.web.live_preview import LivePreview
 from reactive.live.web.login import RequestGuard
 from reactive.live.web.mjpeg import PATH as MJPEG
 from reactive.live.web.security import Gate, PerAddress, is_loopback, kept_key
-from reactive.live.web.server import LOGIN_BURST, LOGINS, Server
+from reactive.live.web.server import LOGIN_BURST, LOGINS, Preview, Server
 from reactive.live.web.song_preview import SongPreview
 from reactive.live.web.waiting import WaitingRoom
 
@@ -238,15 +238,20 @@ def _preview(
                 mjpeg=f"{reached}{MJPEG}?token={server.view_token.issue()}" if io_options.mjpeg else "",
                 osc=external_io.osc_port,
                 input=server.preview.session.source.name if isinstance(server.preview, LivePreview) else "",
-                notes=server.preview.session.material.track.notes
-                if isinstance(server.preview, SongPreview)
-                else server.preview.session.notes,
+                notes=_notes(server.preview),
             )
             try:
                 asyncio.run(_serve(server, listener, room, lambda: ready(address), stop))
             finally:
                 if server.outputs is not None:
                     server.outputs.close()
+
+
+def _notes(shown: Preview) -> tuple[str, ...]:
+    """Return sentences for the user about what is shown."""
+    if isinstance(shown, SongPreview):
+        return shown.session.material.track.notes
+    return shown.session.notes if isinstance(shown, LivePreview) else ()
 
 
 def _listener(host: str, port: int | None) -> socket.socket:

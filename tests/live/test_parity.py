@@ -125,7 +125,7 @@ def test_a_live_input_shows_the_pictures_of_the_clip(mode: tuple[str, Path], stu
     name, preset = mode
     signals = LiveSignals(RATE, FPS)
     conductor = Conductor({"p": load_preset(preset)}, signals, seed=3, photos=1, videos=1)
-    rows = [conductor.step(frame) for block in blocks(beat_stream(4)[0]) for frame in signals.steps(block)]
+    rows = [conductor.step(frame) for block in blocks(beat_stream(3)[0]) for frame in signals.steps(block)]
     assert {row.columns["source"] for row in rows} == sources_of(name)
     renderer = LatestFrameRenderer(studio, lambda: None)
     live = []
@@ -134,7 +134,7 @@ def test_a_live_input_shows_the_pictures_of_the_clip(mode: tuple[str, Path], stu
         live.append(renderer.imagine(row))
     # a batch of one, as the live input has
     clip = list(Imaginer(studio.model, whole_stream(rows), studio.sources, size=SIZE, batch=1).frames())
-    assert len(clip) == len(live) == len(rows) > 80
+    assert len(clip) == len(live) == len(rows) > 60
     # between two ticks a live input does not know the next one yet; a cut is a tick whenever it comes
     begun, compared = 0, 0
     for frame, row in enumerate(rows):
@@ -144,7 +144,7 @@ def test_a_live_input_shows_the_pictures_of_the_clip(mode: tuple[str, Path], stu
             continue
         compared += 1
         assert torch.equal(live[frame], torch.from_numpy(clip[frame])), (frame, begun)
-    assert compared >= 40
+    assert compared >= 30
     assert len({picture.tobytes() for picture in clip}) > 20
     assert begun > 0
 
