@@ -46,17 +46,18 @@ def decoded(data: bytes) -> str:
     for mark, encoding in _MARKS:
         if data.startswith(mark):
             return data.decode(encoding, "replace")
+    return data.decode(guessed_page(data) or ("utf-8" if 0 not in data else _wide(data)), "replace")
+
+
+def guessed_page(data: bytes) -> str:
+    """Return the code page that a text is most likely written in; empty where it needs no guess."""
+    if any(data.startswith(mark) for mark, _ in _MARKS) or 0 in data:
+        return ""
     try:
-        text = data.decode("utf-8")
-        # in UTF-16 every other byte of a stamp is 0
-        if "\0" not in text:
-            return text
-        return data.decode(_wide(data), "replace")
+        data.decode("utf-8")
     except UnicodeDecodeError:
-        pass
-    if data.count(0):
-        return data.decode(_wide(data), "replace")
-    return data.decode(likeliest_page(re.sub(rb"[\[<][\d:.,\s]*[\]>]|-->", b"", data)), "replace")
+        return likeliest_page(re.sub(rb"[\[<][\d:.,\s]*[\]>]|-->", b"", data))
+    return ""
 
 
 def names(given: Iterable[bytes]) -> list[str]:
