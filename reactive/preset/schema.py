@@ -356,6 +356,7 @@ class Preset(Strict):
     ground: Ground | None = Field(None, description="what lies beneath the pictures where a phase does not say")
     feedback: Feedback = Field(Feedback(), description="how a picture is fed back")
     loop: bool = Field(True, description="the walk closes on itself at the end of each round of the phases")
+    motifs: bool = Field(False, description="a section that comes back brings its prompts and pictures back")
     phase: list[Phase] = Field(min_length=1, max_length=64, description="the phases, in their order, round and round")
     pin: list[Pin] = Field([], max_length=200, description="prompts held at one place of the song")
     lyrics: Lyrics = Field(Lyrics(), description="what the lines of the song's words become")

@@ -296,6 +296,7 @@ def build_timeline(
         frames=frames,
         boundaries=dropped,
         parts=parts,
+        labels=[section.label for section in analysis.sections],
     )
     events = _inserted(events, preset, analysis, lyrics, spans, grid, pools, fps, frames, sections, parts)
     columns = _spread(preset, spans, ranges, events, scope, frames)

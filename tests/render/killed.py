@@ -37,7 +37,7 @@ def killed_cases(cases: Sequence[tuple[str, int, Path]], song: Path, settings: A
 def signalled(what: str, count: int, number: int, *arguments: str) -> tuple[int, str]:
     """Run the command line and send it a signal at a call; return its exit code and what it said."""
     command = [sys.executable, "-m", "tests.render.killed", "command", what, str(count), str(number), *arguments]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300)
     return done.returncode, done.stderr
 
 
