@@ -218,7 +218,11 @@ def measure_film(path: Path, part: tuple[int, int] | None = None) -> Film:
         if stream is None:
             raise MediaError("has no moving pictures that can be decoded", where=where, remedy=REMEDY)
         width, height = stream.codec_context.width, stream.codec_context.height
-        if not 1 <= width * height <= MAX_PIXELS:
+        if not width * height:
+            # FFmpeg reads no animated WebP
+            what = "is an animated WebP" if container.format.name == "webp_pipe" else "does not say how large it is"
+            raise MediaError(what, where=where, remedy="export it as GIF, APNG or MP4")
+        if width * height > MAX_PIXELS:
             raise MediaError(f"has pictures of {width}x{height} pixels", where=where, remedy="export it smaller")
         shape = stream.sample_aspect_ratio or Fraction(1)
         index, time_base = stream.index, Fraction(stream.time_base or Fraction(1, 1000))
