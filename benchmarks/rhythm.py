@@ -103,7 +103,8 @@ def _line(name: str, row: np.ndarray) -> str:
     )
 
 
-def _lacking(split: str, hearing: Path | None) -> list[str]:
+def lacking(split: str, hearing: Path | None) -> list[str]:
+    """Return what this machine lacks to render a split."""
     if split in ("debian", "tuned"):
         return missing()
     from benchmarks.pieces import SOUNDFONT, WADS
@@ -140,8 +141,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--renders", type=Path, help="keep the rendered sound in this folder for the next time")
     parser.add_argument("--json", type=Path, help="write every piece's figures to this file")
     given = parser.parse_args(arguments)
-    if lacking := _lacking(given.split, given.hearing):
-        sys.exit("missing: " + "; ".join(lacking))
+    if absent := lacking(given.split, given.hearing):
+        sys.exit("missing: " + "; ".join(absent))
     if given.split == "held-out" and not given.use:
         sys.exit('the held-out split may be measured three times only: say what for with --use "..."')
     if given.split == "held-out" and uses() >= MOST_USES:

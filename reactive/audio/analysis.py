@@ -113,6 +113,8 @@ class Analysis:
             "one_confidence": round(self.doubt.one, 3),
             "second_best": self.doubt.other,
             "second_best_option": self.doubt.option,
+            "third_best": self.doubt.further,
+            "third_best_option": self.doubt.further_option,
             "grid_corrected": self.corrected,
             "key": self.key,
             "loudest_lufs": round(float(loudness.max()), 1) if len(loudness) else None,

@@ -24,7 +24,7 @@ from reactive.media.safe import regular_file
 from reactive.media.sound import Track, open_track
 
 # counts up with every change of what is heard
-VERSION = 6
+VERSION = 7
 MAX_SONGS = 64
 _ARRAYS = ("beats", "downbeats", "beats_per_bar", "fine", "chroma")
 _PLAIN = (

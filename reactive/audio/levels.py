@@ -32,6 +32,8 @@ NEAR_ROWS = 3
 USUAL_TEMPO = 118.0
 # a reading other than the one that was found must be so much likelier
 TO_CHANGE = 0.7
+# a third of the tempo, or three times it, is named from this share on
+CLEAR_SHARE = 0.05
 EVIDENCE = (
     "beats",
     "ones",
@@ -51,22 +53,22 @@ EVIDENCE = (
     "found one",
 )
 WEIGHTS: Mapping[str, float] = {
-    "beats": 6.0,
-    "ones": 3.0,
-    "tempo": -1.2,
-    "slow": -0.5,
-    "fast": -0.5,
-    "threes": -0.8,
-    "twos": -2.0,
-    "odd": -3.0,
-    "chords": 1.5,
-    "bass": 0.8,
-    "kick": 0.8,
-    "snare": 0.8,
-    "backbeat": 1.0,
-    "parts": 1.0,
-    "found": 1.0,
-    "found one": 1.0,
+    "beats": 4.20,
+    "ones": 2.62,
+    "tempo": -1.00,
+    "slow": -1.42,
+    "fast": -1.27,
+    "threes": -0.34,
+    "twos": -0.68,
+    "odd": -3.62,
+    "chords": 2.46,
+    "bass": 1.67,
+    "kick": -0.21,
+    "snare": -0.13,
+    "backbeat": 2.07,
+    "parts": -0.31,
+    "found": -0.33,
+    "found one": 0.45,
 }
 
 
@@ -96,12 +98,24 @@ class Reading:
 
 @dataclass(frozen=True)
 class Doubt:
-    """How sure hearing is of a song's level and of its "one", each in [0, 1]; and the second best, in words and as an option."""
+    """How sure hearing is of a song's level and of its "one", and what else they may be.
+
+    Attributes
+    ----------
+    level, one
+        In [0, 1].
+    other, option
+        The second best, in words and as an option.
+    further, further_option
+        If that is another level, the likeliest other metre or "one", and the other way round.
+    """
 
     level: float
     one: float
     other: str
     option: str
+    further: str = ""
+    further_option: str = ""
 
 
 SURE = Doubt(1.0, 1.0, "", "")
@@ -232,21 +246,41 @@ def _doubt(every: Sequence[Reading], share: np.ndarray, best: int) -> Doubt:
     same_level = np.array([reading.beats is chosen.beats for reading in every])
     level = float(share[same_level].sum())
     one = float(share[best] / max(share[same_level].sum(), 1e-12))
-    others = np.where(same_level, 0.0, share)
-    rivals = np.where(same_level, share, 0.0)
-    rivals[best] = 0.0
-    if others.max() >= rivals.max():
-        other = every[int(others.argmax())]
-        ratio = typical_tempo(other.beats) / typical_tempo(chosen.beats)
-        tempo = typical_tempo(other.beats)
-        option = "--half" if abs(ratio - 0.5) < 0.05 else "--double" if abs(ratio - 2) < 0.1 else f"--bpm {tempo:.1f}"
-        return Doubt(level, one, f"or {tempo:.0f} bpm: {option}", option)
-    other = every[int(rivals.argmax())]
+    named = []
+    if not same_level.all():
+        # the share of a level is that of all its bars and "ones" together
+        shares = {id(reading.beats): 0.0 for reading in every}
+        for reading, part in zip(every, share, strict=True):
+            shares[id(reading.beats)] += float(part)
+        others = [reading for reading in every if reading.beats is not chosen.beats]
+        # people count at half or twice a tempo far more often than at a third of it
+        usual = [r for r in others if r.level in (0.5, 2.0) or shares[id(r.beats)] > CLEAR_SHARE] or others
+        likeliest = max(usual, key=lambda reading: shares[id(reading.beats)])
+        named.append((1 - level, _other_level(chosen, likeliest)))
+    rivals = np.where(same_level, share, -1.0)
+    rivals[best] = -1.0
+    if rivals.max() >= 0:
+        named.append((level * (1 - one), _other_bar(chosen, every[int(rivals.argmax())])))
+    texts = [text for _, text in sorted(named, key=lambda item: -item[0])]
+    (other, option), (further, further_option) = (texts + 2 * [("", "")])[:2]
+    return Doubt(level, one, other, option, further, further_option)
+
+
+def _other_level(chosen: Reading, other: Reading) -> tuple[str, str]:
+    """Return another level in words and as an option."""
+    tempo = typical_tempo(other.beats)
+    ratio = tempo / typical_tempo(chosen.beats)
+    option = "--half" if abs(ratio - 0.5) < 0.05 else "--double" if abs(ratio - 2) < 0.1 else f"--bpm {tempo:.1f}"
+    return f"or {tempo:.0f} bpm: {option}", option
+
+
+def _other_bar(chosen: Reading, other: Reading) -> tuple[str, str]:
+    """Return another metre or another "one" in words and as an option."""
     if other.size != chosen.size:
         metre = "6/8" if other.size == 2 else f"{other.size}/4"
-        return Doubt(level, one, f"or in {metre}: --meter {metre}", f"--meter {metre}")
+        return f"or in {metre}: --meter {metre}", f"--meter {metre}"
     number = other.first % other.size + 1
-    return Doubt(level, one, f'or the "one" on beat {number}: --downbeat {number}', f"--downbeat {number}")
+    return f'or the "one" on beat {number}: --downbeat {number}', f"--downbeat {number}"
 
 
 def _sampled(beats: np.ndarray, heard: Mapping[str, np.ndarray], spectra: Spectra) -> dict[str, np.ndarray]:

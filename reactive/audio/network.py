@@ -34,18 +34,18 @@ def inputs(spectra: Spectra) -> np.ndarray:
 
 def activations(spectra: Spectra) -> dict[str, np.ndarray]:
     """Return by output name how likely it is at each row, float32 [ceil(t / 2)] in [0, 1]."""
-    weights = _weights()
+    known = weights()
     loud, floor = loud_level(spectra.mel), _pitch_floor(spectra)
     rows = -(-len(spectra.mel) // 2)
     # one matrix over all taps: the network with attention; a matrix a tap: the one before it
-    attends = weights["first.weight"].ndim == 2
+    attends = known["first.weight"].ndim == 2
     # as far as an answer can depend on what lies before and after
-    margin = 2 * sum(dilations(weights)) + 2
+    margin = 2 * sum(dilations(known)) + 2
     stretches = attention.windows(rows) if attends else row_chunks(rows, margin)
     parts = []
     for stretch, keep in stretches:
         given = _inputs(spectra, stretch, loud, floor)
-        heard = sigmoid(attention.forward(given, weights)) if attends else forward(given, weights)
+        heard = sigmoid(attention.forward(given, known)) if attends else forward(given, known)
         parts.append(heard[keep])
     return dict(zip(OUTPUTS, np.concatenate(parts).T, strict=True))
 
@@ -105,7 +105,8 @@ def _elu(x: np.ndarray) -> np.ndarray:
 
 
 @cache
-def _weights() -> dict[str, np.ndarray]:
+def weights() -> dict[str, np.ndarray]:
+    """Return the weights that ship, float32, by layer name."""
     from safetensors.numpy import load_file
 
     return {name: value.astype(np.float32) for name, value in load_file(MODEL).items()}

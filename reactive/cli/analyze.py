@@ -88,7 +88,8 @@ def analyze(
     click.echo(", ".join(filter(None, [minutes(analysis.duration), beat, analysis.key])))
     if analysis.doubt.other:
         doubt = analysis.doubt
-        click.echo(f'sure of the tempo by {doubt.level:.0%}, of the "one" by {doubt.one:.0%}; {doubt.other}')
+        others = "; ".join(filter(None, (doubt.other, doubt.further)))
+        click.echo(f'sure of the tempo by {doubt.level:.0%}, of the "one" by {doubt.one:.0%}; {others}')
     click.echo("onsets: " + ", ".join(f"{len(found.times)} {name}" for name, found in analysis.onsets.items()))
     click.echo("parts:" + (" (the song is silent)" if analysis.silent else ""))
     for number, part in enumerate(parts, 1):

@@ -13,6 +13,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
@@ -28,6 +29,7 @@ from reactive.live.estimate import Estimate
 from reactive.live.material import SongMaterial
 from reactive.live.picture_store import Picture, PictureStore, changed_frames
 from reactive.live.stride import StrideControl
+from reactive.live.thread_choice import ThreadChoice
 from reactive.live.transport import Transport
 from reactive.timeline.clock import frame_time, frames_in, nearest_frame
 from reactive.timeline.edges import shot_edges
@@ -163,6 +165,7 @@ class Engine:
         self._times: deque[tuple[float, int]] = deque()
         self._batch_time = Estimate(0.3)
         self._tick_time = Estimate(0.1)
+        self._threads = ThreadChoice()
         self._condition = threading.Condition()
         self._running = False
         self._thread = threading.Thread(target=self._work, name="reactive-live", daemon=True)
@@ -579,11 +582,12 @@ class Engine:
 
     def _independent(self, scene: _Scene, frames: np.ndarray, *, alone: bool) -> list[tuple[int, np.ndarray]]:
         began = time.monotonic()
-        made = [
-            (frame, picture)
-            for numbers, pictures in scene.imaginer.independent(frames, alone=alone)
-            for frame, picture in zip(numbers.tolist(), _arrays(pictures), strict=True)
-        ]
+        with self._computing(scene) if alone else nullcontext():
+            made = [
+                (frame, picture)
+                for numbers, pictures in scene.imaginer.independent(frames, alone=alone)
+                for frame, picture in zip(numbers.tolist(), _arrays(pictures), strict=True)
+            ]
         passed = time.monotonic() - began
         if alone:
             self._tick_time.took(passed)
@@ -594,6 +598,10 @@ class Engine:
             # one that is not full takes as long as a full one
             self.stride_control.imagined(scene.imaginer.core.batch, passed)
         return made
+
+    def _computing(self, scene: _Scene) -> AbstractContextManager[None]:
+        """Return the context in which a single picture is computed; where a card does that, threads do not matter."""
+        return self._threads.computing() if scene.imaginer.model.device.type == "cpu" else nullcontext()
 
     def _ticking(
         self, scene: _Scene, frame: int, *, late: bool = False
@@ -620,7 +628,8 @@ class Engine:
 
     def _tick(self, shot: _Shot, scene: _Scene) -> list[tuple[int, np.ndarray]]:
         began = time.monotonic()
-        step = next(shot.frames, None)
+        with self._computing(scene):
+            step = next(shot.frames, None)
         if step is None:
             shot.reached = shot.stop
             return []

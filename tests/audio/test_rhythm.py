@@ -9,7 +9,7 @@ import pytest
 
 from reactive import analyze, grid_of, open_track
 from reactive.audio.bars import LONGEST, BeatPath, best_path
-from reactive.audio.network import INPUTS, OUTPUTS, _convolve, _weights, dilations, forward, inputs
+from reactive.audio.network import INPUTS, OUTPUTS, _convolve, dilations, forward, inputs, weights
 from reactive.audio.rhythm import with_first_beat
 from reactive.audio.spectrum import FRAMES_PER_SECOND, fold
 from tests.audio.songs import RATE, band, steady
@@ -182,22 +182,22 @@ def test_the_search_bears_songs_of_any_length(count: int) -> None:
 
 def test_the_network_is_a_row_of_dilated_convolutions() -> None:
     torch = pytest.importorskip("torch")
-    weights = {name: value for name, value in _weights().items() if name.startswith(("first", "block4"))}
+    known = {name: value for name, value in weights().items() if name.startswith(("first", "block4"))}
     given = np.random.default_rng(0).random((300, INPUTS), np.float32)
-    kernel, bias = (torch.from_numpy(weights[f"first.{part}"]) for part in ("weight", "bias"))
+    kernel, bias = (torch.from_numpy(known[f"first.{part}"]) for part in ("weight", "bias"))
     wanted = torch.nn.functional.conv1d(torch.from_numpy(given.T)[None], kernel.permute(2, 1, 0), bias, padding=1)[
         0
     ].T.numpy()
-    assert np.abs(_convolve(given, weights, "first", 1) - wanted).max() < 1e-4
-    kernel, bias = (torch.from_numpy(weights[f"block4.{part}"]) for part in ("weight", "bias"))
+    assert np.abs(_convolve(given, known, "first", 1) - wanted).max() < 1e-4
+    kernel, bias = (torch.from_numpy(known[f"block4.{part}"]) for part in ("weight", "bias"))
     wide = torch.nn.functional.conv1d(
         torch.from_numpy(wanted.T)[None], kernel.permute(2, 1, 0), bias, padding=8, dilation=4
     )
-    assert np.abs(_convolve(wanted, weights, "block4", 4) - wide[0].T.numpy()).max() < 1e-3
-    found = forward(given, _weights())
+    assert np.abs(_convolve(wanted, known, "block4", 4) - wide[0].T.numpy()).max() < 1e-3
+    found = forward(given, weights())
     assert found.shape == (300, len(OUTPUTS))
     assert np.all((found >= 0) & (found <= 1))
-    apart = dilations(_weights())
+    apart = dilations(weights())
     assert apart[:8] == [1, 2, 4, 8, 16, 32, 64, 128]
     assert apart == sorted(apart)
 

@@ -641,12 +641,30 @@ def test_a_damaged_folder_is_named(tmp_path: Path, sd: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ['{"steps": 0}', '{"steps": 1.5}', '{"guidance": "much"}', "[1]", "{", '{"steps": true}']
+    "text",
+    [
+        '{"steps": 0}',
+        '{"steps": 1.5}',
+        '{"guidance": "much"}',
+        "[1]",
+        "{",
+        '{"steps": true}',
+        '{"native": 384}',
+        '{"native": [384, 223]}',
+        '{"native": [true, 224]}',
+    ],
 )
 def test_wishes_that_make_no_sense_are_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "reactive.json").write_text(text)
     with pytest.raises(ModelError, match=r"reactive\.json"):
         read_defaults(tmp_path / "reactive.json", "toy")
+
+
+def test_a_folder_may_say_its_size(tmp_path: Path, sd: Path) -> None:
+    folder = shutil.copytree(sd, tmp_path / "model")
+    (folder / "reactive.json").write_text('{"native": [128, 64]}')
+    assert load_model(str(folder)).native_size == (128, 64)
+    assert check_model(str(folder))["native"] == "128x64"
 
 
 def test_half_size_variants_load(tmp_path: Path, sd: Path) -> None:

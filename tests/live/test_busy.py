@@ -20,6 +20,7 @@ from reactive.live.estimate import Estimate
 from reactive.live.material import PreviewOptions, SongMaterial, load_material
 from reactive.live.picture_store import Picture
 from reactive.live.session import Session
+from reactive.live.thread_choice import CALM_TIMES, ThreadChoice
 from reactive.timeline.timeline import FEEDBACK
 from tests.toy import beat_song, write_song
 
@@ -195,3 +196,40 @@ def test_a_feedback_shot_goes_on_though_each_tick_is_outdated(show: Callable[...
     # not the first ticks of shots again and again
     assert len(fed) > 5
     assert len(set(fed)) > 0.6 * len(fed)
+
+
+def test_single_pictures_are_computed_by_one_thread_where_the_machine_is_busy() -> None:
+    choice = ThreadChoice()
+    for _ in range(CALM_TIMES):
+        assert choice.one
+        choice.took(0.09, 0.085)
+    for _ in range(20):
+        assert not choice.one
+        choice.took(0.07, 0.05)
+    choice.took(4.8, 0.7)
+    assert choice.one
+    # it stays so as long as this thread is interrupted
+    for _ in range(50):
+        choice.took(0.25, 0.09)
+    for _ in range(CALM_TIMES - 1):
+        choice.took(0.09, 0.085)
+    choice.took(0.25, 0.09)
+    assert choice.one
+    for _ in range(CALM_TIMES):
+        choice.took(0.09, 0.085)
+    assert not choice.one
+
+
+def test_one_thread_is_meant_for_the_picture_alone() -> None:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        choice = ThreadChoice(clock=lambda: 0.0, processor=lambda: 0.0)
+        with choice.computing():
+            assert torch.get_num_threads() == 1
+        assert torch.get_num_threads() == 2
+        choice.one = False
+        with choice.computing():
+            assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(threads)

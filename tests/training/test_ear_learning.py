@@ -111,12 +111,12 @@ def test_weights_with_attention_are_taken_by_the_program(tmp_path: Path, monkeyp
     save_file(export(Network().state_dict()), tmp_path / "ear.safetensors")
     assert (tmp_path / "ear.safetensors").stat().st_size < 4e6
     monkeypatch.setattr(network, "MODEL", tmp_path / "ear.safetensors")
-    network._weights.cache_clear()
+    network.weights.cache_clear()
     try:
         spectra = fold([band(steady(120, 70), seconds=70)])
         heard = network.activations(spectra)
     finally:
-        network._weights.cache_clear()
+        network.weights.cache_clear()
     assert {len(curve) for curve in heard.values()} == {-(-len(spectra.mel) // 2)}
     assert all(np.all((curve >= 0) & (curve <= 1)) for curve in heard.values())
 
@@ -127,7 +127,7 @@ def test_convolutions_begin_as_the_network_that_ships_and_come_back_as_it() -> N
     given = np.random.default_rng(0).random((900, INPUTS), np.float32)
     with torch.no_grad():
         answers = torch.sigmoid(trained(torch.from_numpy(given.T)[None]))[0].numpy().T
-    assert np.abs(answers - network.forward(given, network._weights())).max() < 1e-4
+    assert np.abs(answers - network.forward(given, network.weights())).max() < 1e-4
     weights = {name: value.astype(np.float32) for name, value in export_convolutions(trained.state_dict()).items()}
     assert network.dilations(weights)[-1] == 512
     assert np.abs(answers - network.forward(given, weights)).max() < 1e-4

@@ -5,9 +5,6 @@
 Goes on from ``last.pt`` in `--out` if it was broken off. New excerpts are seen as they come. The rate of learning falls in a straight
 line to nothing at `--until` (today, by this machine's clock). Every two minutes ``ear.safetensors`` gets the averaged weights as the
 program reads them, ``log.tsv`` a line. Blocks that the given weights lack begin as if they were not there.
-
-``continued.safetensors`` beside this file is where the last such training stood (its figures are in the model's card): begin there
-with `--from`.
 """
 
 from __future__ import annotations
@@ -138,6 +135,7 @@ def main() -> None:
     parser.add_argument(
         "--from", dest="weights", type=Path, default=MODEL, help="weights to begin with (default: those that ship)"
     )
+    parser.add_argument("--peak", type=float, default=PEAK, help=f"the highest rate of learning (default: {PEAK})")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--bfloat16", action="store_true", help="compute in it where that is exact enough")
     given = parser.parse_args()
@@ -149,7 +147,7 @@ def main() -> None:
     network = Network()
     lacking = network.load_state_dict(loaded(given.weights), strict=False)
     logging.info("begun without %s", ", ".join(lacking.missing_keys))
-    optimizer = torch.optim.AdamW(network.parameters(), lr=PEAK, weight_decay=DECAY, betas=(0.9, 0.98))
+    optimizer = torch.optim.AdamW(network.parameters(), lr=given.peak, weight_decay=DECAY, betas=(0.9, 0.98))
     average = {name: value.detach().clone() for name, value in network.state_dict().items()}
     step, began = 0, time.time()
     if (given.out / "last.pt").exists():
@@ -182,7 +180,7 @@ def main() -> None:
     while not stopped and time.time() < end:
         left = (end - time.time()) / max(end - began, 1.0)
         for group in optimizer.param_groups:
-            group["lr"] = PEAK * min(1.0, (step + 1) / WARM_UP) * max(left, 0.003)
+            group["lr"] = given.peak * min(1.0, (step + 1) / WARM_UP) * max(left, 0.003)
         x, y = pool.batch(rng)
         with torch.autocast("cpu", torch.bfloat16, enabled=given.bfloat16):
             logits = network(x)

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from training.ember import autoencoder, checkpoint, critic, denoiser, efficientnet, namer, pairs, schedule
+from training.ember import autoencoder, checkpoint, critic, denoiser, efficientnet, namer, pairs, schedule, text
 
 BATCH = 16
 PEAK = 3e-4
@@ -65,7 +65,7 @@ def train(work: Path, perceptual: Path, *, steps: int, seed: int) -> None:
     views = denoiser.Views(work, rng)
     generator = denoiser.build()
     generator.load_state_dict(denoiser.load(work).state_dict())
-    judge = critic.Critic(views.embeddings.shape[-1]).eval()
+    judge = critic.Critic(text.WIDTH).eval()
     names = namer.load(work, len(views.tags))
     decoder, net = autoencoder.decoder_of(autoencoder.load(work)), efficientnet.load(perceptual, "lite0")
     run = checkpoint.Run(

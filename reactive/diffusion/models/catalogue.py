@@ -150,6 +150,8 @@ def read_defaults(path: Path, name: str) -> dict[str, Any]:
             defaults[key] = data[key]
     if "walk" in data:
         defaults["walk"] = _paces(data["walk"], path, name)
+    if "native" in data:
+        defaults["native"] = _size(data["native"], path, name)
     for key in _WORDS:
         if key in data:
             defaults[key] = str(data[key])
@@ -157,6 +159,18 @@ def read_defaults(path: Path, name: str) -> dict[str, Any]:
         if key in data:
             defaults[key] = data[key]
     return defaults
+
+
+def _size(value: Any, path: Path, name: str) -> tuple[int, int]:
+    """Return the width and height a model was trained for."""
+    sides = value if isinstance(value, list) else []
+    if len(sides) != 2 or any(type(side) is not int or side % 8 or not 64 <= side <= 8192 for side in sides):
+        raise ModelError(
+            f"{path.name} asks for native {value!r}",
+            where=name,
+            remedy="write width and height in pixels, such as [384, 224], each a multiple of 8",
+        )
+    return sides[0], sides[1]
 
 
 def _paces(value: Any, path: Path, name: str) -> float | dict[str, float]:

@@ -106,7 +106,8 @@ def _check_folder(folder: Path, name: str) -> dict[str, Any]:
     formats = _formats(files, name)
     scheduler, defaults, taken = folder_sampling(folder, name, family)
     sampling = read_sampling(scheduler, defaults, name=name, recognized_as=taken, times=family.times)
-    native = _native(folder, family, name)
+    width, height = defaults.get("native", (0, 0))
+    native = f"{width}x{height}" if width else _native(folder, family, name)
     facts: dict[str, Any] = {"kind": "folder", "family": family.name, "path": str(folder)}
     facts |= _facts(sampling, native, formats, sum(file.stat().st_size for file in files))
     pickled = [str(file.relative_to(folder)) for file in sorted(folder.rglob("*")) if file.suffix in PICKLED]
