@@ -148,7 +148,7 @@ def _drums(midi: Midi) -> tuple[dict[str, np.ndarray], str]:
 
 
 def with_markers(analysis: Analysis, path: Path) -> Analysis:
-    """Return the analysis with its sections where the markers of a MIDI or WAV file are, labelled as they are.
+    """Return the analysis with its sections where the markers of a MIDI, WAV or AIFF file are, labelled as they are.
 
     Raises
     ------

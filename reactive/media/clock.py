@@ -49,12 +49,16 @@ class Clock:
         Bytes from which on seconds are added to time stamps; the first is the beginning.
     timed
         Whether each piece of sound has a presentation time.
+    later
+        Seconds that are added to the time stamps of pictures: FFmpeg lets the first one begin with an edit that cuts into the
+        one before it.
     """
 
     origin: Fraction | None = None
     positions: tuple[int, ...] = (0,)
     shifts: tuple[Fraction, ...] = (Fraction(0),)
     timed: bool = False
+    later: Fraction = Fraction(0)
 
     @property
     def joins(self) -> int:
@@ -79,11 +83,14 @@ def read_clock(path: Path, part: tuple[int, int] | None = None) -> Clock:
         sounds, pictures = sound_stream(container), picture_stream(container)
         indices = [stream.index for stream in (sounds, pictures) if stream is not None]
         timed = any(kind in _TIMED for kind in kinds)
-        origin = _origin(container, sounds, pictures) if sounds is not None and pictures is not None else None
+        later = Fraction(0)
+        if "mov" in kinds and pictures is not None and sounds is not None:
+            later = _cut_into(path, part, pictures)
+        origin = _origin(container, sounds, pictures, later) if sounds is not None and pictures is not None else None
     if any(kind in _JOINABLE for kind in kinds):
         positions, shifts = _spans(path, indices, part)
         return Clock(origin, positions, shifts, timed)
-    return Clock(origin, timed=timed)
+    return Clock(origin, timed=timed, later=later)
 
 
 def begin_again(times: int) -> str:
@@ -123,6 +130,8 @@ def clocked_packets(container: Any, stream: Any, clock: Clock, position: int = 0
             shift = round(clock.shift_at(position) / packet.time_base)
             packet.pts = None if packet.pts is None else packet.pts + shift
             packet.dts = None if packet.dts is None else packet.dts + shift
+        elif clock.later and packet.pts is not None and stream.type == "video":
+            packet.pts += round(clock.later / packet.time_base)
         yield packet
 
 
@@ -184,7 +193,27 @@ def decoded_frames(packets: Iterator[Any], context: Any = None, damage: Damage |
         yield from frames
 
 
-def _origin(container: Any, sounds: Any, pictures: Any) -> Fraction | None:
+def _cut_into(path: Path, part: tuple[int, int] | None, pictures: Any) -> Fraction:
+    """Return how much later than FFmpeg says the first picture of an MP4 shows, in seconds: less than a picture's length."""
+    first, base = pictures.start_time, Fraction(pictures.time_base or 0)
+    if first is None or not base:
+        return Fraction(0)
+    length = 1 / Fraction(pictures.average_rate or pictures.guessed_rate or 25)
+    found: int | None = None
+    with open_container(path, part=part, options={"advanced_editlist": "0"}) as container:
+        for packet in _packets(container, container.streams[pictures.index]):
+            if packet.pts is None or packet.dts is None:
+                continue
+            if packet.pts >= first:
+                found = min(packet.pts, packet.pts if found is None else found)
+            # what is shown earlier than this has been read
+            if found is not None and packet.dts > found:
+                break
+    later = Fraction(0) if found is None else (found - first) * base
+    return later if later < length else Fraction(0)
+
+
+def _origin(container: Any, sounds: Any, pictures: Any, later: Fraction) -> Fraction | None:
     """Return when the earlier of sound and pictures begins; None if no picture says when it shows.
 
     Sound that begins less than a picture's length before the pictures gives way to them: encoders put some silence in front, and
@@ -198,7 +227,7 @@ def _origin(container: Any, sounds: Any, pictures: Any) -> Fraction | None:
         container.seek(0)
     if begins is None:
         return None
-    seen = begins * Fraction(pictures.time_base)
+    seen = begins * Fraction(pictures.time_base) + later
     # only the decoder knows what it drops at the start
     first = next(
         (frame for frame in decoded_frames(clocked_packets(container, sounds, Clock())) if frame.pts is not None), None

@@ -79,6 +79,8 @@ class Film:
         Whether its pictures are made of fields.
     decoder
         FFmpeg's name of the decoder with transparency; empty for the usual one.
+    sequential
+        Whether its times are known only to who reads it from its beginning: MPEG-PS whose packets hold several pictures.
     part
         The first byte and the byte after the last of the file that hold it; None for all of it.
     parts, begins
@@ -104,6 +106,7 @@ class Film:
     places: np.ndarray
     interlaced: bool
     decoder: str
+    sequential: bool = False
     part: tuple[int, int] | None = None
     parts: tuple[Film, ...] = ()
     begins: tuple[Fraction, ...] = ()
@@ -215,13 +218,18 @@ def measure_film(path: Path, part: tuple[int, int] | None = None) -> Film:
         if stream is None:
             raise MediaError("has no moving pictures that can be decoded", where=where, remedy=REMEDY)
         width, height = stream.codec_context.width, stream.codec_context.height
-        if not 1 <= width * height <= MAX_PIXELS:
+        if not width * height:
+            # FFmpeg reads no animated WebP
+            what = "is an animated WebP" if container.format.name == "webp_pipe" else "does not say how large it is"
+            raise MediaError(what, where=where, remedy="export it as GIF, APNG or MP4")
+        if width * height > MAX_PIXELS:
             raise MediaError(f"has pictures of {width}x{height} pixels", where=where, remedy="export it smaller")
         shape = stream.sample_aspect_ratio or Fraction(1)
         index, time_base = stream.index, Fraction(stream.time_base or Fraction(1, 1000))
         rate = Fraction(stream.average_rate or stream.guessed_rate or 25)
         decoder = _decoder(stream)
         codec = stream.codec_context.codec
+        is_program = container.format.name == "mpeg"
         leading = container.format.name == "avi" and not codec.intra_only
         transfer = stream.codec_context.color_trc
         sound = sound_stream(container)
@@ -265,6 +273,7 @@ def measure_film(path: Path, part: tuple[int, int] | None = None) -> Film:
         places,
         interlaced,
         decoder,
+        is_program and _shares_packets(path, part, index),
         part,
     )
 
@@ -356,6 +365,13 @@ def _index(
     order = sorted(keys)
     sound_end = _sound_end(path, part, sounding, clock) if sounding is not None else Fraction(0)
     return shown_times, np.array(order, np.int64), np.array([keys[key] for key in order], np.int64), sound_end
+
+
+def _shares_packets(path: Path, part: tuple[int, int] | None, index: int) -> bool:
+    """Return whether pictures are cut out of larger packets, and so have no place of their own in the file."""
+    with open_container(path, kind="video", remedy=REMEDY, part=part) as container:
+        packets = clocked_packets(container, container.streams[index], Clock())
+        return any(packet.pos is None for packet in packets if packet.size)
 
 
 def _sound_end(path: Path, part: tuple[int, int] | None, sounding: int, clock: Clock) -> Fraction:

@@ -26,11 +26,17 @@ MAX_LINES = 5000
 MAX_LETTERS = 300
 _LRC = re.compile(r"\s*\[\s*(\d{1,3}):(\d{1,2})(?::(\d{1,3}))?(?:[.,](\d{1,9}))?\s*\]", re.ASCII)
 _WORD = re.compile(r"[<\[]\s*\d{1,3}(?::\d{1,3}){1,2}(?:[.,]\d{1,9})?\s*[>\]]", re.ASCII)
+# in these scripts no space stands between words
+_EAST = "\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
+_BETWEEN_IDEOGRAPHS = re.compile(rf"(?<=[{_EAST}]){_WORD.pattern}(?=[{_EAST}])", re.ASCII)
 _OFFSET = re.compile(r"\[offset:\s*([+-]?\d{1,7})\s*\]", re.ASCII | re.IGNORECASE)
 # tags such as the artist: ``[ar:A band]``
 _TAG = re.compile(r"\s*\[\s*[A-Za-z#][\w#]{0,20}\s*:[^\]]*\]?\s*$")
-_CUE = r"(?:(\d{1,3}):)?(\d{1,2}):(\d{2})(?:[,.](\d{1,9}))?"
-_SRT = re.compile(rf"{_CUE}\s*-->\s*{_CUE}", re.ASCII)
+# by hand and by machine: one digit for two, spaces between, a shorter arrow
+_CUE = r"(?:(\d{1,3})\s*:\s*)?(\d{1,2})\s*:\s*(\d{1,2})(?:\s*[,.]\s*(\d{1,9}))?"
+_SRT = re.compile(rf"{_CUE}\s*-{{1,3}}>\s*{_CUE}", re.ASCII)
+# YouTube's own, where hours always stand
+_SBV = re.compile(rf"^\s*{_CUE},{_CUE}\s*$", re.ASCII | re.MULTILINE)
 # words that appear one after the other in automatic captions: ``<00:00:01.500><c> there</c>``
 _ROLLING = re.compile(r"<\d{2}:\d{2}:\d{2}\.\d{3}><c>", re.ASCII)
 # between lines that are sung at the same time
@@ -101,7 +107,8 @@ def read_lyrics(text: str) -> tuple[tuple[Line, ...], int]:
 
     Lines that have no time or end before they begin are dropped. Lines of the same time become one, joined by " / ".
     """
-    found, untimed = _srt_lines(text) if _SRT.search(text) else _lrc_lines(text)
+    cues = next((pattern for pattern in (_SRT, _SBV) if pattern.search(text)), None)
+    found, untimed = _srt_lines(text, cues) if cues else _lrc_lines(text)
     kept = [line for line in found if line.text and line.end > line.start]
     lost = sum(bool(line.text) for line in found) - len(kept)
     return tuple(sorted(kept, key=lambda line: line.start)), untimed + lost
@@ -118,7 +125,7 @@ def _lrc_lines(text: str) -> tuple[list[Line], int]:
         while stamp := _LRC.match(row, position):
             stamps.append(max(0.0, _stamped(*stamp.groups()) - earlier))
             position = stamp.end()
-        words = _WORD.sub(" ", row[position:])
+        words = _without_stamps(row[position:])
         untimed += not stamps and bool(_plain(row)) and not _TAG.match(row)
         # if each word has a stamp, the second stamp is the first word's, not a repeat of the line
         marks += [
@@ -131,27 +138,40 @@ def _lrc_lines(text: str) -> tuple[list[Line], int]:
     return [replace(line, end=end) for line, end in zip(lines, ends, strict=False)] + lines[-1:], untimed
 
 
+def _without_stamps(row: str) -> str:
+    """Return a line without the stamps of its words: of syllables where the line has its own spaces, else of words."""
+    spaced = re.search(rf"\s{_WORD.pattern}|{_WORD.pattern}\s", row, re.ASCII)
+    return _WORD.sub("" if spaced else " ", _BETWEEN_IDEOGRAPHS.sub("", row))
+
+
 def _together(marks: list[tuple[float, str]]) -> Iterator[tuple[float, str]]:
     """Yield marks; those of the same time are merged: a line and its translation."""
     for start, group in groupby(marks, key=lambda mark: mark[0]):
         yield start, _BETWEEN.join(dict.fromkeys(words for _, words in group if words))
 
 
-def _srt_lines(text: str) -> tuple[list[Line], int]:
+def _srt_lines(text: str, cues: re.Pattern[str]) -> tuple[list[Line], int]:
     lines: list[Line] = []
     rows = text.splitlines()
-    beyond = sum(bool(_SRT.search(row)) for row in rows[8 * MAX_LINES :])
+    beyond = sum(bool(cues.search(row)) for row in rows[8 * MAX_LINES :])
     rows = rows[: 8 * MAX_LINES]
     # in WebVTT a line of spaces is part of a cue; captions that roll on show each line again above the next
     webvtt, rolls = text.lstrip("\ufeff").startswith("WEBVTT"), bool(_ROLLING.search(text))
     above: list[str] = []
     for number, row in enumerate(rows):
-        if not (stamp := _SRT.search(row)):
+        if not (stamp := cues.search(row)):
             continue
+        followers = rows[number + 1 : number + 12]
         words = []
-        for follower in rows[number + 1 : number + 12]:
-            if not (follower if webvtt else follower.strip()) or _SRT.search(follower):
+        for place, follower in enumerate(followers):
+            after = followers[place + 1] if place + 1 < len(followers) else ""
+            # the number of the next cue, where the empty line before it is missing
+            if cues.search(follower) or (follower.strip().isdigit() and cues.search(after)):
                 break
+            if not (follower if webvtt else follower.strip()):
+                if place or webvtt:
+                    break
+                continue
             words.append(_plain(html.unescape(_MARKUP.sub(" ", follower))))
         start, end = (_seconds(stamp.groups()[side : side + 4]) for side in (0, 4))
         new = [row for row in words if row not in above] if rolls else words

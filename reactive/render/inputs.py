@@ -97,9 +97,9 @@ def read_inputs(song: str | os.PathLike[str], outs: Sequence[Path], settings: Se
     if preset:
         macro_values(preset.preset, settings.macros)
     photos = (*settings.sources.photos, *(shots.photos if shots else ()))
+    background = parse_colour(settings.sources.background, where="--background")
     for photo in photos:
-        read_picture(photo)
-    parse_colour(settings.sources.background, where="--background")
+        read_picture(photo, background=background)
     if settings.colours.lut:
         read_cube(settings.colours.lut)
     found = RenderInputs(preset, lyrics, shots, photos)
