@@ -80,10 +80,12 @@ def export(
       reactive export clip.mp4 --c2pa chain.pem --c2pa-key key.pem -o signed.mp4
     """
     with errors(as_json):
-        from reactive.render.export import Wanted, export_clip
+        from reactive.render.export import ExportOptions, export_clip
         from reactive.video.fitted import parse_bytes
 
-        wanted = Wanted(poster, thumbnail, gif, webp, output, loudness, certificates, key, authority, credits, loop)
+        wanted = ExportOptions(
+            poster, thumbnail, gif, webp, output, loudness, certificates, key, authority, credits, loop
+        )
         if max_size is not None:
             wanted = replace(wanted, max_size=parse_bytes(max_size))
         if loop and output is None:
