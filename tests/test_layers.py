@@ -19,7 +19,7 @@ MAY_IMPORT = {
     "diffusion": {"media", "timeline", "sources"},
     "video": {"media"},
     "score": {"media", "audio"},
-    "exchange": {"timeline", "preset"},
+    "exchange": {"media", "timeline", "preset"},
     "render": {"media", "preset", "audio", "timeline", "sources", "diffusion", "video", "score"},
     "assist": {"media", "preset", "diffusion"},
     "live": {"media", "preset", "audio", "timeline", "sources", "diffusion", "render"},

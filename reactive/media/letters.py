@@ -31,13 +31,21 @@ _PAGES = (
 )
 _JAPANESE = ("cp932", "euc_jp")
 _KANA = 0.25
-_WESTERN, _MAC = "cp1252", "mac_roman"
+_WESTERN, _TURKISH = "cp1252", "cp1254"
+# Western too, of the Macintosh, of DOS, and with the euro
+_RARE = ("mac_roman", "cp850", "iso8859_15")
 _LATIN = ("cp1252", "cp1250", "cp1254")
 # words of Latin letters have hardly more letters with marks than this
 _FOREIGN = 0.7
 # what no word has: an unknown letter, the sign of the guilder, and signs and spaces before a letter where none belong
 _ODD = re.compile(
-    r"[\ufffdƒ†‡ˆ‰˜]|(?<=\w)[–—•…„“‚‹‘]+(?=\w)|(?<!\w)[•…„‚](?=\w)|[¦§¬¯´¸¾¼½¢¤¥±¹²³](?=[^\W\d_])|[√∞∑∏π∫Ω≈∆≠≤≥◊∂⁄]"
+    # unknown letters, controls, boxes, the sign of the guilder
+    r"[\ufffd\x80-\x9fƒ†‡ˆ‰˜\u2500-\u25ff]"
+    # signs within words, and before them
+    r"|(?<=\w)[–—•…„“‚‹‘]+(?=\w)|(?<!\w)[•…„‚](?=\w)"
+    r"|(?<=[^\W\d_])[©®¶×÷¾¼½¢¤¥±](?=[^\W\d_])|[¦§¬¯´¸¾¼½¢¤¥±¹²³©®¶×÷](?=[^\W\d_])"
+    # mathematics
+    r"|[√∞∑∏π∫Ω≈∆≠≤≥◊∂⁄]"
 )
 
 
@@ -46,17 +54,18 @@ def decoded(data: bytes) -> str:
     for mark, encoding in _MARKS:
         if data.startswith(mark):
             return data.decode(encoding, "replace")
+    return data.decode(guessed_page(data) or ("utf-8" if 0 not in data else _wide(data)), "replace")
+
+
+def guessed_page(data: bytes) -> str:
+    """Return the code page that a text is most likely written in; empty where it needs no guess."""
+    if any(data.startswith(mark) for mark, _ in _MARKS) or 0 in data:
+        return ""
     try:
-        text = data.decode("utf-8")
-        # in UTF-16 every other byte of a stamp is 0
-        if "\0" not in text:
-            return text
-        return data.decode(_wide(data), "replace")
+        data.decode("utf-8")
     except UnicodeDecodeError:
-        pass
-    if data.count(0):
-        return data.decode(_wide(data), "replace")
-    return data.decode(likeliest_page(re.sub(rb"[\[<][\d:.,\s]*[\]>]|-->", b"", data)), "replace")
+        return likeliest_page(re.sub(rb"[\[<][\d:.,\s]*[\]>]|-->", b"", data))
+    return ""
 
 
 def names(given: Iterable[bytes]) -> list[str]:
@@ -66,14 +75,14 @@ def names(given: Iterable[bytes]) -> list[str]:
     """
     texts = [_trimmed(data) for data in given]
     old = [data for data in texts if not _is_told(data)]
-    page = likeliest_page(b"\n".join(old), mac=True) if old else ""
+    page = likeliest_page(b"\n".join(old)) if old else ""
     return [
         (decoded(data) if _is_told(data) else data.decode(page, "replace")).strip("\0 \t\r\n\ufeff") for data in texts
     ]
 
 
-def likeliest_page(words: bytes, *, mac: bool = False) -> str:
-    """Return the code page that words are most likely written in; Mac Roman, too, if `mac`."""
+def likeliest_page(words: bytes) -> str:
+    """Return the code page that words are most likely written in."""
     from charset_normalizer import from_bytes
 
     for page in _JAPANESE:
@@ -84,8 +93,9 @@ def likeliest_page(words: bytes, *, mac: bool = False) -> str:
         # hardly any other page has kana where Japanese has
         if sum("\u3040" <= letter <= "\u30ff" for letter in letters) > _KANA * len(letters):
             return page
-    if mac and _oddness(words, _MAC) < _oddness(words, _WESTERN):
-        return _MAC
+    rare = min(_RARE, key=lambda page: _oddness(words, page))
+    if _oddness(words, rare) < _oddness(words, _WESTERN) and not _oddness(words, rare):
+        return rare
     text = words.decode("latin-1")
     share = sum(letter > "\x7f" for letter in text) / max(sum(letter > "@" for letter in text), 1)
     foreign = share > _FOREIGN and re.search(r"[^\x00-\x7f]{3}", text)
@@ -93,7 +103,10 @@ def likeliest_page(words: bytes, *, mac: bool = False) -> str:
     found = {match.encoding: match for match in from_bytes(words, cp_isolation=pages)}
     ranks = {page: (_oddness(words, page), found[page].chaos) for page in pages if page in found}
     usual = [page for page, rank in ranks.items() if rank <= min(ranks.values())]
-    return max(usual, key=lambda page: found[page].coherence, default=_WESTERN)
+    best = max(usual, key=lambda page: found[page].coherence, default=_WESTERN)
+    seen = set(words.decode(_WESTERN, "replace").lower())
+    # what is Icelandic by the one is Turkish by the other
+    return _TURKISH if best == _WESTERN and seen & set("þðý") and not seen & set("áíóúæ") else best
 
 
 def _oddness(words: bytes, page: str) -> int:

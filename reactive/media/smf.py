@@ -54,6 +54,10 @@ def read_events(data: bytes) -> MidiFile:
     number, cut = 0, False
     while position + 8 <= len(data):
         name, length = data[position : position + 4], int.from_bytes(data[position + 4 : position + 8], "big")
+        if name == b"MTrk" and not length:
+            # a recorder that was switched off: up to the next track
+            following = data.find(b"MTrk", position + 8)
+            length = (following if following > 0 else len(data)) - position - 8
         body = data[position + 8 : position + 8 + length]
         if name == b"MTrk":
             whole = _read_track(body, number, found)

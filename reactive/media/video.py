@@ -39,6 +39,8 @@ _EXACT = 0x2000 | 0x4000 | 0x40000
 # taller than PAL means BT.709 where a file does not say
 _SD_ROWS = 576
 _CURSORS = 6
+# FFmpeg's kinds of pictures that need no other: unknown ones of codecs that have no others, and I
+_WHOLE = (0, 1, 5)
 _KEPT = 16
 # a jump over fewer pictures than this is decoded through
 _MAX_FORWARD_FRAMES = 16
@@ -177,13 +179,15 @@ class _Cursor:
         back = 0
         while True:
             target = need - back
-            position = self._go(target) if target > first else self._open()
+            from_start = target <= first or film.sequential
+            position = self._open() if from_start else self._go(target)
             self.frames = shown_frames(film, self.container, self.stream, position)
             self.before, self.last, self.held, self.ahead = first - 1, None, None, None
             self._step()
-            if target <= first:
+            if from_start:
                 return
-            if self.held is not None and self.time <= need:
+            # some programs call pictures key pictures that need others (MPEG-PS)
+            if self.held is not None and self.time <= need and self.held.pict_type in _WHOLE:
                 self.before = self.time - 1
                 return
             # some containers land too late: try earlier, at last from the start
@@ -224,7 +228,7 @@ class _Cursor:
                 position = int(film.places[key])
                 self.container.seek(position, stream=self.stream, unsupported_byte_offset=True)
                 return position
-            stamp = int(film.places[key]) if film.counted else target
+            stamp = int(film.places[key]) if film.counted else target - round(film.clock.later / film.time_base)
             self.container.seek(stamp, stream=self.stream, backward=True)
         except (av.error.FFmpegError, OSError):
             self._open()

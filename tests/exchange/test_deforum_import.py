@@ -190,6 +190,13 @@ def test_windows_letters_are_guessed_and_told(tmp_path: Path) -> None:
     assert "not UTF-8" in imported.without[0]
 
 
+def test_letters_of_other_scripts_are_guessed(tmp_path: Path) -> None:
+    for page, words in (("cp932", "夜に駆ける、夏の海"), ("cp1251", "белый снег летит над городом")):
+        text = json.dumps(SETTINGS | {"prompts": {"0": words}}, ensure_ascii=False)
+        (tmp_path / "s.txt").write_bytes(text.encode(page))
+        assert words_of(tomllib.loads(import_deforum(tmp_path / "s.txt").toml))[0].startswith(words)
+
+
 def test_a_broken_file_is_told_by_its_line(tmp_path: Path) -> None:
     (tmp_path / "s.txt").write_text('{\n "prompts": {\n  "0": "a sea"\n ,\n }\n}')
     with pytest.raises(PresetError, match="line 5, column"):

@@ -137,6 +137,13 @@ def test_a_film_is_laid_over_the_background(tmp_path: Path, name: str, codec: st
     assert over_blue[12, 4] == pytest.approx([0, 0, 250], abs=6)
 
 
+def test_an_animated_webp_is_called_by_its_name(tmp_path: Path) -> None:
+    pictures = [Image.new("RGB", (32, 24), (40 * number, 0, 0)) for number in range(4)]
+    pictures[0].save(tmp_path / "a.webp", save_all=True, append_images=pictures[1:])
+    with pytest.raises(MediaError, match="animated WebP"):
+        open_film(tmp_path / "a.webp")
+
+
 def test_a_transparent_gif_shows_the_background(tmp_path: Path) -> None:
     pictures = []
     for number in range(6):
