@@ -364,6 +364,11 @@ _HEARING = (
         "--beats", "beats_file", type=click.Path(path_type=Path), help="Beats from a text file, one time a line."
     ),
     click.option(
+        "--ear",
+        metavar="NAME",
+        help="Beats as another program hears them: beat-this (extra [beats]; beat-this=CHECKPOINT names its weights) or madmom.",
+    ),
+    click.option(
         "--section",
         "sections",
         multiple=True,
@@ -393,7 +398,7 @@ def hearing_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(command)
     def gathered(
-        *args: Any, beats_file: Path | None, forget_grid: bool, stems: tuple[str, ...], midi: Path | None,
+        *args: Any, beats_file: Path | None, ear: str | None, forget_grid: bool, stems: tuple[str, ...], midi: Path | None,
         markers: Path | None, bpm: float | None, offset_ms: float | None, half: bool, double: bool,
         downbeat: int | None, meter: str | None, sections: tuple[str, ...], **kwargs: Any,
     ) -> Any:  # fmt: skip
@@ -403,7 +408,14 @@ def hearing_options(command: Callable[..., Any]) -> Callable[..., Any]:
             from reactive.audio.hear import HearingOptions
             from reactive.errors import GridError
 
+            if beats_file and ear:
+                raise GridError("beats from a file and from an ear at once", where="--ear", remedy="give one of them")
             beats, downbeats = read_beats(beats_file) if beats_file else (None, None)
+            if ear:
+                from reactive.assist.ears import hear_beats
+                from reactive.media.sound import open_track
+
+                beats, downbeats = hear_beats(open_track(kwargs["song"]), ear)
             named: list[tuple[str, Path]] = []
             for stem in stems:
                 name, _, file = stem.partition("=")
