@@ -134,9 +134,15 @@ def uninterrupted(song: Path, settings: Settings, folder: Path, counter: Counter
     seconds = time.perf_counter() - began
     assert clip.job is not None
     case = Case(
-        song, settings, frame_hashes(out), packet_hashes(out), clip.job, counter.take(PICTURES), counter.take(RENAMES),
+        song,
+        settings,
+        frame_hashes(out),
+        packet_hashes(out),
+        clip.job,
+        counter.take(PICTURES),
+        counter.take(RENAMES),
         seconds,
-    )  # fmt: skip
+    )
     assert case.same(folder / "again.mp4"), "two uninterrupted renders differ"
     return case
 
@@ -266,9 +272,13 @@ def cost(case: Case, folder: Path) -> tuple[float, float]:
         return owner, name, original
 
     watched = [
-        timed(writer, "finish_file"), timed(Journal, "append"), timed(work, "append_tick"), timed(asked, "hash_path"),
-        timed(job, "is_whole"), timed(job, "write_manifest"),
-    ]  # fmt: skip
+        timed(writer, "finish_file"),
+        timed(Journal, "append"),
+        timed(work, "append_tick"),
+        timed(asked, "hash_path"),
+        timed(job, "is_whole"),
+        timed(job, "write_manifest"),
+    ]
     try:
         clip = make_clip(case.song, folder / "cost.mp4", case.settings)
     finally:
@@ -305,9 +315,12 @@ def ray_seconds(case: Case, folder: Path, workers: int) -> tuple[float, list[flo
 
         out = folder / f"ray{workers}.mp4"
         clip = make_clip(
-            case.song, out, case.settings.changed(ray="local", workers=workers, overwrite=True), progress=progress,
+            case.song,
+            out,
+            case.settings.changed(ray="local", workers=workers, overwrite=True),
+            progress=progress,
             rates=lambda each: shown.append(tuple(each)),
-        )  # fmt: skip
+        )
     assert clip.job is not None
     assert case.same(out), f"{workers} workers make another clip"
     out.unlink()
@@ -318,9 +331,15 @@ def ray_seconds(case: Case, folder: Path, workers: int) -> tuple[float, list[flo
 def chosen_settings(options: argparse.Namespace, folder: Path) -> Settings:
     """Return settings for the model: a short, coarse clip across the drop and the destruction that follows it."""
     base = Settings.of(
-        model=options.model, device="cpu", threads=1, segment=SEGMENT, fps=Fraction(options.fps), start=options.start,
-        duration=options.seconds, recipe=False,
-    )  # fmt: skip
+        model=options.model,
+        device="cpu",
+        threads=1,
+        segment=SEGMENT,
+        fps=Fraction(options.fps),
+        start=options.start,
+        duration=options.seconds,
+        recipe=False,
+    )
     if options.model != "toy":
         return base
     from tests.toy import save_toy_model

@@ -47,6 +47,6 @@ def main(arguments: list[str]) -> None:
         if not options.no_memory:
             found = render(
                 folder, "--model", options.model, "--fps", str(LENGTHS[-1] // 25), "--duration", "25", marks=LENGTHS
-            )  # fmt: skip
+            )
             for frames in LENGTHS:
                 line("peak memory", found["peak_mb_at"][frames], f"MB at frame {frames:,}", digits=0)

@@ -48,15 +48,30 @@ SHOTS = 'version = 1\n[shot."drop 1 / shot 2"]\nprompt = ["a door"]\nseed = 7\nl
 WORDS = "[ar:A band]\n[offset:+250]\n[00:00.50]one line\n[00:01.00][00:03.00]two <00:01.20>words\n[00:02,50]\u00e9\n"
 SUBTITLES = "1\n00:00:01,000 --> 00:00:02,500\n<i>a line</i>\n\n2\n00:00:03,000 --> 00:00:04,000\nanother\n"
 DEFORUM = {
-    "W": 512, "H": 512, "max_frames": 120, "fps": 12, "animation_mode": "3D", "zoom": "0: (1.02+0.02*sin(t*3.14/10))",
-    "angle": "0:(0), 30:(0.5)", "translation_x": "0:(0)", "translation_z": "0:(1.5), 60:(max_f/10)",
-    "strength_schedule": "0:(0.65)", "prompts": {"0": "a lake --neg blur", "max_f/2": "a tower (big:1.2)"}, "seed": 4,
-}  # fmt: skip
+    "W": 512,
+    "H": 512,
+    "max_frames": 120,
+    "fps": 12,
+    "animation_mode": "3D",
+    "zoom": "0: (1.02+0.02*sin(t*3.14/10))",
+    "angle": "0:(0), 30:(0.5)",
+    "translation_x": "0:(0)",
+    "translation_z": "0:(1.5), 60:(max_f/10)",
+    "strength_schedule": "0:(0.65)",
+    "prompts": {"0": "a lake --neg blur", "max_f/2": "a tower (big:1.2)"},
+    "seed": 4,
+}
 PARSEQ = {
-    "meta": {"generated_by": "sd_parseq", "version": "0.1.94"}, "options": {"output_fps": 20, "bpm": 120},
-    "prompts": {"format": "v2", "promptList": [{"name": "a", "positive": "a lantern", "negative": "", "allFrames": True}]},
-    "rendered_frames": [{"frame": n, "zoom": 1.02, "angle": 0, "deforum_prompt": "a lantern --neg blur"} for n in range(20)],
-}  # fmt: skip
+    "meta": {"generated_by": "sd_parseq", "version": "0.1.94"},
+    "options": {"output_fps": 20, "bpm": 120},
+    "prompts": {
+        "format": "v2",
+        "promptList": [{"name": "a", "positive": "a lantern", "negative": "", "allFrames": True}],
+    },
+    "rendered_frames": [
+        {"frame": n, "zoom": 1.02, "angle": 0, "deforum_prompt": "a lantern --neg blur"} for n in range(20)
+    ],
+}
 
 
 def made_inputs(folder: Path) -> list[Path]:
@@ -101,15 +116,30 @@ def made_inputs(folder: Path) -> list[Path]:
 
     pillow_heif.from_pillow(picture).save(folder / "photo.heic")
     texts = {
-        "preset.toml": PRESET, "song.shots.toml": SHOTS, "words.lrc": WORDS, "words.srt": SUBTITLES,
-        "words.vtt": "WEBVTT\n\n" + SUBTITLES.replace(",", "."), "deforum.txt": json.dumps(DEFORUM, indent=1),
-        "parseq.json": json.dumps(PARSEQ), "beats.txt": "0.5\t1\n1.0\t2\n1.5\t3\n2.0\t1\n",
-        "song.wav.reactive.json": json.dumps({"version": 1, "song_sha256": "0" * 64, "grid": {"bpm": 120, "beats": [0.5, 1.0]}}),
-        "song.take.json": json.dumps({
-            "version": 1, "song_sha256": "0" * 64, "fps": "24", "seed": 1, "photos": [], "preset": "a", "presets": {"a": PRESET},
-            "changes": [{"time": 0.5, "kind": "control", "name": "walk", "value": 2.0}],
-        }),
-    }  # fmt: skip
+        "preset.toml": PRESET,
+        "song.shots.toml": SHOTS,
+        "words.lrc": WORDS,
+        "words.srt": SUBTITLES,
+        "words.vtt": "WEBVTT\n\n" + SUBTITLES.replace(",", "."),
+        "deforum.txt": json.dumps(DEFORUM, indent=1),
+        "parseq.json": json.dumps(PARSEQ),
+        "beats.txt": "0.5\t1\n1.0\t2\n1.5\t3\n2.0\t1\n",
+        "song.wav.reactive.json": json.dumps(
+            {"version": 1, "song_sha256": "0" * 64, "grid": {"bpm": 120, "beats": [0.5, 1.0]}}
+        ),
+        "song.take.json": json.dumps(
+            {
+                "version": 1,
+                "song_sha256": "0" * 64,
+                "fps": "24",
+                "seed": 1,
+                "photos": [],
+                "preset": "a",
+                "presets": {"a": PRESET},
+                "changes": [{"time": 0.5, "kind": "control", "name": "walk", "value": 2.0}],
+            }
+        ),
+    }
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8")
     (folder / "words16.lrc").write_text(WORDS, encoding="utf-16")
@@ -432,8 +462,10 @@ def main(arguments: list[str]) -> None:
                 f for f in chosen.folder.rglob("*") if f.is_file() and f.stat().st_size <= LARGEST and readers(f)
             )
         counts, faults = _spoil_all(files, chosen, Path(room), began)
-    print(f"{sum(counts.values())} files of {len(files)} inputs in {time.monotonic() - began:.0f} s: "
-          + ", ".join(f"{count} {name}" for name, count in counts.most_common()))  # fmt: skip
+    print(
+        f"{sum(counts.values())} files of {len(files)} inputs in {time.monotonic() - began:.0f} s: "
+        + ", ".join(f"{count} {name}" for name, count in counts.most_common())
+    )
     kinds = Counter((fault.kind, fault.where) for fault in faults)
     for (kind, where), count in kinds.most_common():
         example = next(fault.name for fault in faults if (fault.kind, fault.where) == (kind, where))

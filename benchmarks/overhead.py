@@ -117,10 +117,22 @@ def a_timeline(frames: int, *, feedback: bool, lens: bool) -> Timeline:
         for name in (*INTEGERS, *CURVES)
     }
     return Timeline(
-        song_sha256="", samples=frames * 2000, sample_rate=48_000, fps=FPS, title="overhead", seed=7, harmonics=16,
-        feedback_rate=Fraction(12), feedback_fresh=0.7, prompts=("a sea", "a hill"), phases=("one",), photos=(), cuts=(),
-        columns=columns, feedback_colour=0.5,
-    )  # fmt: skip
+        song_sha256="",
+        samples=frames * 2000,
+        sample_rate=48_000,
+        fps=FPS,
+        title="overhead",
+        seed=7,
+        harmonics=16,
+        feedback_rate=Fraction(12),
+        feedback_fresh=0.7,
+        prompts=("a sea", "a hill"),
+        phases=("one",),
+        photos=(),
+        cuts=(),
+        columns=columns,
+        feedback_colour=0.5,
+    )
 
 
 def busy(run: Callable[[], int], rounds: int = 4) -> float:
@@ -194,9 +206,14 @@ def whole_job(frames: int) -> None:
         original = ModelSpec.load
         ModelSpec.load = lambda self: model  # type: ignore[method-assign]
         settings = Settings.of(
-            timeline=folder / "timeline.json", device="cpu", size=(SIZE, SIZE), imagine_size=(SIZE, SIZE), pace=1.0,
-            segment=SHOT, threads=default_threads(),
-        )  # fmt: skip
+            timeline=folder / "timeline.json",
+            device="cpu",
+            size=(SIZE, SIZE),
+            imagine_size=(SIZE, SIZE),
+            pace=1.0,
+            segment=SHOT,
+            threads=default_threads(),
+        )
         marks: list[float] = []
 
         def loaded(stage: str, done: int, total: int) -> None:

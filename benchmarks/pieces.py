@@ -25,10 +25,28 @@ HYDROGEN = "/usr/share/hydrogen/data/demo_songs"
 OPENMSX = "/usr/share/games/openttd/baseset/openmsx"
 # Hydrogen's instruments as General MIDI drums, by words in their names; the first that fits counts
 GM_DRUMS = (
-    ("kick", 36), ("rimshot", 37), ("stick", 37), ("clap", 39), ("snare", 38), ("floor tom", 43), ("tom low", 43),
-    ("tom mid", 47), ("tom", 48), ("pedal", 44), ("open", 46), ("hat", 42), ("cowbell", 56), ("ride", 51), ("bell", 53),
-    ("crash", 49), ("cymbal", 49), ("splash", 55), ("shaker", 70), ("conga", 63), ("clave", 75),
-)  # fmt: skip
+    ("kick", 36),
+    ("rimshot", 37),
+    ("stick", 37),
+    ("clap", 39),
+    ("snare", 38),
+    ("floor tom", 43),
+    ("tom low", 43),
+    ("tom mid", 47),
+    ("tom", 48),
+    ("pedal", 44),
+    ("open", 46),
+    ("hat", 42),
+    ("cowbell", 56),
+    ("ride", 51),
+    ("bell", 53),
+    ("crash", 49),
+    ("cymbal", 49),
+    ("splash", 55),
+    ("shaker", 70),
+    ("conga", 63),
+    ("clave", 75),
+)
 TICKS_A_QUARTER = 48
 SHORTEST = 60.0
 LEAST_ON_GRID = 0.67

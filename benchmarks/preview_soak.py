@@ -79,15 +79,16 @@ def soak_page(
         until(lambda: driver.execute_script("return reactive.pictures.drawn") > before + 2, 300)
         driver.execute_script(LOOK)
         found = Soak()
-        began = edited = reported = time.monotonic()
+        began = edited = reported = looked = time.monotonic()
         curve: list[tuple[float, float]] = []
         first = driver.execute_script("return reactive.pictures.drawn")
         while (passed := time.monotonic() - began) < 60 * minutes:
             time.sleep(0.5)
+            looked, before = time.monotonic(), looked
             longest, stillest, drawn, at, paused, says = driver.execute_script(LOOK)
             found.longest, found.stillest = max(found.longest, longest), max(found.stillest, stillest)
             found.pictures = drawn - first
-            found.late += 0.5 if says else 0.0
+            found.late += looked - before if says else 0.0
             if time.monotonic() - edited >= EDIT_SECONDS:
                 edited = time.monotonic()
                 found.edits += 1

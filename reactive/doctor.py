@@ -63,15 +63,19 @@ def examine() -> dict[str, str]:
         facts["layout"] = "channels_last"
     else:
         onednn: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
-        build = "no CUDA in this build of torch" if torch.version.cuda is None else "torch sees no CUDA device"
+        build = (
+            "this build of torch uses no graphics card" if torch.version.cuda is None else "torch sees no CUDA device"
+        )
         facts["device"] = f"cpu, {torch.backends.cpu.get_cpu_capability()}: {build}"
         multiplies = multiplies_bfloat16()
         facts["numbers"] = f"{numbers}: " + (
-            "this processor multiplies it" if multiplies else "this processor would compute smaller formats slowly"
+            "this processor has instructions for it" if multiplies else "this processor is slow with smaller formats"
         )
-        facts["layout"] = f"channels_last: convolutions by oneDNN ({_yes(onednn)}) like it best"
+        facts["layout"] = "channels_last: the fastest for convolutions by oneDNN" + (
+            "" if onednn else ", which is missing here"
+        )
     facts["attention"] = attention_kernels(device)
-    facts["tuning"] = "none: kernels chosen by timing could make other bits in the next process"
+    facts["tuning"] = "none: kernels chosen by timing could change the pictures from one run to the next"
     facts["threads"] = f"{default_threads()}: the cores that this process may use"
     memory_here = memory_class(device_memory(device))
     rule = f"model, size and memory (class {memory_here} GB)" if memory_here else "device and size"
@@ -106,7 +110,3 @@ def _upscale() -> str:
     except OutputError:
         return "lanczos; for esrgan pip install 'reactive-clip[upscale]'"
     return f"lanczos, and esrgan on {upscaler_name()}"
-
-
-def _yes(value: bool) -> str:
-    return "there" if value else "missing"

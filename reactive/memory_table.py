@@ -28,7 +28,8 @@ def needs_table(name: str, size: tuple[int, int] | None = None) -> dict[str, Any
     -------
     ``model``, ``size``, ``weights_gib`` by part, ``batches``: for each batch the GiB of network, of decoding at once and in
     slices of one; ``cards``: for each class of memory the batch and slices of ``--batch auto``, the GiB that they need, whether
-    that fits, and whether the text encoders embed on the card.
+    that fits, whether the text encoders embed on the card, and where it does not fit the largest ``smaller`` size that does (None:
+    there is none).
 
     Raises
     ------
@@ -50,6 +51,7 @@ def needs_table(name: str, size: tuple[int, int] | None = None) -> dict[str, Any
     for memory in CARDS:
         shape = shape_by_rule(needs, "cuda", memory, width, height)
         total = needs.total(width, height, shape)
+        fits = total <= budget(memory)
         rows.append(
             {
                 "card": memory,
@@ -57,7 +59,8 @@ def needs_table(name: str, size: tuple[int, int] | None = None) -> dict[str, Any
                 "slices": shape.slices,
                 "needs": _gib(total),
                 "has": _gib(budget(memory)),
-                "fits": total <= budget(memory),
+                "fits": fits,
+                "smaller": None if fits else _smaller(needs, memory, width, height),
                 "texts": "card" if needs.embedding() <= budget(memory) else "cpu",
             }
         )
@@ -72,6 +75,15 @@ def needs_table(name: str, size: tuple[int, int] | None = None) -> dict[str, Any
         "batches": batches,
         "cards": rows,
     }
+
+
+def _smaller(needs: MemoryNeeds, memory: int, width: int, height: int) -> str | None:
+    """Return the largest size of about the same shape with which single pictures fit, not below half; None for none."""
+    for share in range(15, 7, -1):
+        small = (width * share // 1024 * 64, height * share // 1024 * 64)
+        if needs.total(*small, shape_by_rule(needs, "cuda", memory, *small)) <= budget(memory):
+            return f"{small[0]}x{small[1]}"
+    return None
 
 
 def needs_named(name: str) -> tuple[MemoryNeeds, tuple[int, int]]:
@@ -89,13 +101,22 @@ def needs_named(name: str) -> tuple[MemoryNeeds, tuple[int, int]]:
     texts = [read_json(encoder / "config.json", name) for encoder in encoders]
     factor = family.factor(vae)
     needs = MemoryNeeds(
-        network=network, vae=vae, network_bytes=_HALF * _weights(family.parts[family.network], network),
+        network=network,
+        vae=vae,
+        network_bytes=_HALF * _weights(family.parts[family.network], network),
         vae_bytes=vae_number * _weights(str(vae.get("_class_name", "AutoencoderKL")), vae),
-        text_bytes=_HALF * sum(_weights(family.parts[part.name], text) for part, text in zip(encoders, texts, strict=True)),
-        number=_HALF, vae_number=vae_number, factor=factor, twice=told != 1.0,
+        text_bytes=_HALF
+        * sum(_weights(family.parts[part.name], text) for part, text in zip(encoders, texts, strict=True)),
+        number=_HALF,
+        vae_number=vae_number,
+        factor=factor,
+        twice=told != 1.0,
         text_numbers=sum(text_numbers(*text_shape(text)) for text in texts),
-        cost=family.cost, decoding=family.decoding, encoding=family.encoding, tokens=family.text_batch * family.text_tokens,
-    )  # fmt: skip
+        cost=family.cost,
+        decoding=family.decoding,
+        encoding=family.encoding,
+        tokens=family.text_batch * family.text_tokens,
+    )
     return needs, native or family.native(network, factor)
 
 

@@ -464,14 +464,23 @@ def pretended_card() -> Iterator[Card]:
         patch.setattr(torch.Tensor, "cuda", lambda tensor, *args, **options: _to(tensor, "cuda"))
         patch.setattr(torch.Tensor, "pin_memory", _pinned)
         for name, value in {
-            "is_available": lambda: True, "device_count": lambda: 1, "current_device": lambda: 0, "Stream": Stream,
-            "Event": Event, "current_stream": lambda device=None: card.stream, "stream": _on_stream, "graph": _graph,
-            "CUDAGraph": CUDAGraph, "graph_pool_handle": object, "empty_cache": gc.collect,
-            "synchronize": lambda device=None: None, "get_device_name": lambda device=None: "Pretended",
+            "is_available": lambda: True,
+            "device_count": lambda: 1,
+            "current_device": lambda: 0,
+            "Stream": Stream,
+            "Event": Event,
+            "current_stream": lambda device=None: card.stream,
+            "stream": _on_stream,
+            "graph": _graph,
+            "CUDAGraph": CUDAGraph,
+            "graph_pool_handle": object,
+            "empty_cache": gc.collect,
+            "synchronize": lambda device=None: None,
+            "get_device_name": lambda device=None: "Pretended",
             "get_device_properties": lambda device=None: properties,
             "get_device_capability": lambda device=None: (properties.major, properties.minor),
             "mem_get_info": lambda device=None: ((card.limit or 8 * 2**30) - card.used, card.limit or 8 * 2**30),
-        }.items():  # fmt: skip
+        }.items():
             patch.setattr(torch.cuda, name, value)
         torch.__future__.set_overwrite_module_params_on_conversion(True)
         from reactive.diffusion.backend import transfer

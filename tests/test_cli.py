@@ -75,9 +75,19 @@ def test_run_prints_one_json_object(tmp_path: Path, song: Path, toy_model: Path)
     assert done.exit_code == 0, done.output
     summary = json.loads(done.stdout)
     assert {
-        "output", "frames", "fps", "duration", "prompts_used", "model", "device", "analysis_s", "load_s", "render_s", "wall_s",
+        "output",
+        "frames",
+        "fps",
+        "duration",
+        "prompts_used",
+        "model",
+        "device",
+        "analysis_s",
+        "load_s",
+        "render_s",
+        "wall_s",
         "frames_per_s",
-    } <= summary.keys()  # fmt: skip
+    } <= summary.keys()
     assert summary["fps"] == "30000/1001"
     assert summary["frames"] == 120
     assert out.is_file()
@@ -202,9 +212,13 @@ def test_with_json_a_wrong_command_line_is_told_as_json(tmp_path: Path) -> None:
 def test_a_full_stdout_is_said_without_a_traceback(arguments: list[str]) -> None:
     with open("/dev/full", "w") as full:
         done = subprocess.run(
-            [sys.executable, "-m", "reactive", *arguments], stdout=full, stderr=subprocess.PIPE, text=True, cwd=ROOT,
+            [sys.executable, "-m", "reactive", *arguments],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
             check=False,
-        )  # fmt: skip
+        )
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     assert len(done.stderr.splitlines()) == 1
@@ -214,9 +228,19 @@ def test_an_album_goes_on_past_a_song_that_fails(tmp_path: Path, song: Path, toy
     broken = tmp_path / "broken.wav"
     broken.write_bytes(b"no sound")
     arguments = [
-        "run", str(broken), str(song), "--out-dir", str(tmp_path / "clips"), "--model", str(toy_model), "--steps", "1",
-        "--duration", "1", "--json",
-    ]  # fmt: skip
+        "run",
+        str(broken),
+        str(song),
+        "--out-dir",
+        str(tmp_path / "clips"),
+        "--model",
+        str(toy_model),
+        "--steps",
+        "1",
+        "--duration",
+        "1",
+        "--json",
+    ]
     done = invoke(*arguments)
     assert done.exit_code == 1
     first, second = [json.loads(line) for line in done.stdout.splitlines()]

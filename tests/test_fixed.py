@@ -37,8 +37,12 @@ def test_the_order_stays_where_a_plugin_would_change_it(tmp_path: Path) -> None:
     def order(*options: str) -> list[str]:
         command = [sys.executable, "-m", "pytest", "--collect-only", "-c", str(TESTS.parent / "pyproject.toml")]
         said = subprocess.run(
-            [*command, f"--rootdir={tmp_path}", *options, str(tmp_path)], cwd=tmp_path, capture_output=True, text=True, check=True
-        ).stdout  # fmt: skip
+            [*command, f"--rootdir={tmp_path}", *options, str(tmp_path)],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
         return [line.rpartition("::")[2] for line in said.splitlines() if "::" in line]
 
     assert order() == names

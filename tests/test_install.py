@@ -71,9 +71,7 @@ def test_presets_are_found_in_an_editable_install_from_a_foreign_directory(tmp_p
     venv.create(home, with_pip=False)
     python = home / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
     # the new environment borrows the build backend
-    pip(
-        "--python", str(python), "install", "-q", "--no-deps", "--no-build-isolation", "-e", str(ROOT), PYTHONPATH=SITE
-    )  # fmt: skip
+    pip("--python", str(python), "install", "-q", "--no-deps", "--no-build-isolation", "-e", str(ROOT), PYTHONPATH=SITE)
     done = subprocess.run([str(python), "-c", SCRIPT, SITE], cwd=tmp_path, capture_output=True, text=True, check=True)
     module, folder, *names = done.stdout.splitlines()
     assert Path(module) == ROOT / "reactive" / "__init__.py"

@@ -19,7 +19,7 @@ MAY_IMPORT = {
     "diffusion": {"media", "timeline", "sources"},
     "video": {"media"},
     "score": {"media", "audio"},
-    "exchange": {"timeline", "preset"},
+    "exchange": {"media", "timeline", "preset"},
     "render": {"media", "preset", "audio", "timeline", "sources", "diffusion", "video", "score"},
     "assist": {"media", "preset", "diffusion"},
     "live": {"media", "preset", "audio", "timeline", "sources", "diffusion", "render"},
@@ -182,3 +182,13 @@ def test_families_are_named_in_their_own_files_only() -> None:
                 if named or (about and texts):
                     asked.append(f"{file.relative_to(PACKAGE)}:{node.lineno}")
     assert not asked
+
+
+def test_the_formatter_lays_out_every_file() -> None:
+    mark = "# fmt" + ":"
+    root = PACKAGE.parent
+    laid_out = [
+        file for room in ("reactive", "tests", "training", "benchmarks") for file in (root / room).rglob("*.py")
+    ]
+    assert len(laid_out) > 400
+    assert [file for file in laid_out if mark in file.read_text(encoding="utf-8")] == []

@@ -187,9 +187,18 @@ def test_the_steps_make_the_frames_that_run_makes(
     folder: Path, analysis: reactive.Analysis, toy_model: Path, model: reactive.Model, tmp_path: Path
 ) -> None:
     settings = reactive.Settings.of(
-        preset=str(folder / "preset"), model=str(toy_model), steps=1, device="cpu", threads=1, batch=4, codec="ffv1",
-        fps=Fraction(8), imagine_size=SIZE, size=(128, 96), seed=5,
-    )  # fmt: skip
+        preset=str(folder / "preset"),
+        model=str(toy_model),
+        steps=1,
+        device="cpu",
+        threads=1,
+        batch=4,
+        codec="ffv1",
+        fps=Fraction(8),
+        imagine_size=SIZE,
+        size=(128, 96),
+        seed=5,
+    )
     clip = reactive.make_clip(folder / "song.wav", tmp_path / "run.mkv", settings)
     torch.set_num_threads(1)
     timeline = reactive.decide(analysis, folder / "preset", fps=8, seed=5)
@@ -295,9 +304,14 @@ def test_a_video_has_the_rate_length_and_sound_that_was_asked_for(folder: Path, 
     told: list[tuple[str, int, int]] = []
     song = folder / "song.wav"
     out = reactive.write_video(
-        greys(30), tmp_path / "v.mkv", fps=29.97, sound=str(song), start=1.0, codec="ffv1",
+        greys(30),
+        tmp_path / "v.mkv",
+        fps=29.97,
+        sound=str(song),
+        start=1.0,
+        codec="ffv1",
         progress=lambda *what: told.append(what),
-    )  # fmt: skip
+    )
     with av.open(str(out)) as container:
         assert container.streams.video[0].average_rate == Fraction(30000, 1001)
     assert (decoded(out) == np.stack([frame.transpose(1, 2, 0) for frame in greys(30)])).all()

@@ -112,11 +112,13 @@ def test_an_output_of_any_length_that_a_disk_takes_is_written(
 @pytest.mark.parametrize(
     ("command", "name"),
     [
-        (("run", "SONG", "-o"), "o" * 252 + ".mp4"), (("run", "SONG", "--also", "9:16", "-o"), "o" * 250 + ".mp4"),
-        (("shots", "SONG", "-o"), "o" * 252 + ".png"), (("timeline", "SONG", "-o"), "o" * 256),
+        (("run", "SONG", "-o"), "o" * 252 + ".mp4"),
+        (("run", "SONG", "--also", "9:16", "-o"), "o" * 250 + ".mp4"),
+        (("shots", "SONG", "-o"), "o" * 252 + ".png"),
+        (("timeline", "SONG", "-o"), "o" * 256),
         (("analyze", "SONG", "--plot"), "o" * 252 + ".png"),
     ],
-)  # fmt: skip
+)
 def test_an_output_that_is_too_long_is_refused_before_anything_is_done(
     tmp_path: Path, short: Path, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...], name: str
 ) -> None:
@@ -139,10 +141,12 @@ def test_a_file_that_looks_like_an_option_is_told_apart(
 @pytest.mark.parametrize(
     "line",
     [
-        r'font = "C:\Users\band\arial.ttf"', r'font = "C:\new\arial.ttf"', r'font = "C:\Windows\arial.ttf"',
+        r'font = "C:\Users\band\arial.ttf"',
+        r'font = "C:\new\arial.ttf"',
+        r'font = "C:\Windows\arial.ttf"',
         r'font = "D:\band.ttf"',
     ],
-)  # fmt: skip
+)
 def test_windows_paths_in_a_preset_are_explained(tmp_path: Path, line: str) -> None:
     (tmp_path / "p.toml").write_text(
         f'version = 2\ntitle = "P"\n[[phase]]\nname = "a"\nprompts = ["a"]\n[overlay]\n{line}\n'

@@ -70,15 +70,41 @@ def test_every_number_of_every_option_is_of_the_one_strict_type() -> None:
 @pytest.mark.parametrize(
     "arguments",
     [
-        ("--imagine-rate", "nan"), ("--duration", "0"), ("--duration", "nan"), ("--duration", "inf"), ("--start", "nan"),
-        ("--start", "-1"), ("--seed", "-1"), ("--seed", "9" * 30), ("--guidance", "nan"), ("--bpm", "inf"), ("--bpm", "0"),
-        ("--offset-ms", "nan"), ("--downbeat", "0"), ("--meter", "1/0"), ("--meter", "nan"), ("--fps", "nan"),
-        ("--fps", "1/0"), ("--fps", "0"), ("--macro", "storm=nan"), ("--macro", "storm=2"), ("--macro", "storm"),
-        ("--lora", "x.safetensors:9"), ("--size", "nanx2"), ("--size", "0x0"), ("--also", "0:1"), ("--batch", "nan"),
-        ("--lanes", "nan"), ("--lanes", "0"),
-        ("--threads", "-1"), ("--steps", "0"), ("--segment", "1e9"), ("--workers", "nan"), ("--crf", "99"),
+        ("--imagine-rate", "nan"),
+        ("--duration", "0"),
+        ("--duration", "nan"),
+        ("--duration", "inf"),
+        ("--start", "nan"),
+        ("--start", "-1"),
+        ("--seed", "-1"),
+        ("--seed", "9" * 30),
+        ("--guidance", "nan"),
+        ("--bpm", "inf"),
+        ("--bpm", "0"),
+        ("--offset-ms", "nan"),
+        ("--downbeat", "0"),
+        ("--meter", "1/0"),
+        ("--meter", "nan"),
+        ("--fps", "nan"),
+        ("--fps", "1/0"),
+        ("--fps", "0"),
+        ("--macro", "storm=nan"),
+        ("--macro", "storm=2"),
+        ("--macro", "storm"),
+        ("--lora", "x.safetensors:9"),
+        ("--size", "nanx2"),
+        ("--size", "0x0"),
+        ("--also", "0:1"),
+        ("--batch", "nan"),
+        ("--lanes", "nan"),
+        ("--lanes", "0"),
+        ("--threads", "-1"),
+        ("--steps", "0"),
+        ("--segment", "1e9"),
+        ("--workers", "nan"),
+        ("--crf", "99"),
     ],
-)  # fmt: skip
+)
 def test_a_number_that_makes_no_sense_is_a_usage_error_at_once(
     tmp_path: Path, song: Path, arguments: tuple[str, str]
 ) -> None:
@@ -224,8 +250,12 @@ def test_ctrl_c_while_the_program_is_loading(tmp_path: Path, song: Path, at: str
     command = ["run", str(song), "-o", "v.mp4"] if at == "torch" else ["preset", "check", "drift"]
     done = subprocess.run(
         [sys.executable, "-c", INTERRUPTED.format(at=at), "reactive", *command],
-        capture_output=True, text=True, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=False,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        check=False,
+    )
     assert done.returncode == 130, done.stderr
     assert done.stderr == "Stopped; nothing was left behind.\n"
     assert not done.stdout

@@ -54,7 +54,7 @@ BODIES: dict[str, bytes] = {
     "a playlist": b"#EXTM3U\n/etc/passwd\n",
     "one endless line": b"0" * 900_000,
     "a zip": b"PK\x03\x04" + bytes(60),
-}  # fmt: skip
+}
 
 
 def refused(call: Callable[[], Any]) -> str:
@@ -99,8 +99,9 @@ def test_a_grid_that_is_spoilt_is_named_and_left_alone(
     kept = corrections_path(tmp_path / "song.wav")
     kept.write_bytes(BODIES[body])
     assert load_corrections(tmp_path / "song.wav", "0" * 64) == (
-        NO_CORRECTIONS, "song.wav.reactive.json can't be read and is not applied.",
-    )  # fmt: skip
+        NO_CORRECTIONS,
+        "song.wav.reactive.json can't be read and is not applied.",
+    )
 
 
 @pytest.mark.parametrize(
@@ -150,9 +151,17 @@ def test_a_timeline_claims_no_more_than_it_holds(tmp_path: Path, beat_timeline: 
 
 SMALL = 'version = 2\ntitle = "x"\n[[phase]]\nname = "a"\nprompts = ["a"]\n'
 TAKE = {
-    "version": 1, "song_sha256": "0" * 64, "fps": "24", "seed": 1, "photos": [], "preset": "a", "presets": {"a": SMALL}, "changes": [],
-    "lyrics": {"a": [[0.5, 2.0, "a line"]]}, "macros": {"storm": 0.5},
-}  # fmt: skip
+    "version": 1,
+    "song_sha256": "0" * 64,
+    "fps": "24",
+    "seed": 1,
+    "photos": [],
+    "preset": "a",
+    "presets": {"a": SMALL},
+    "changes": [],
+    "lyrics": {"a": [[0.5, 2.0, "a line"]]},
+    "macros": {"storm": 0.5},
+}
 
 
 @pytest.mark.parametrize(

@@ -74,19 +74,35 @@ def save_toy_model(
     tokenizer = CLIPTokenizer(vocab={t: i for i, t in enumerate(tokens)}, merges=[], model_max_length=16)
     text = CLIPTextModel(
         CLIPTextConfig(
-            vocab_size=len(tokens), hidden_size=16, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2,
-            max_position_embeddings=16, eos_token_id=len(tokens) - 1, bos_token_id=len(tokens) - 2, pad_token_id=len(tokens) - 1,
+            vocab_size=len(tokens),
+            hidden_size=16,
+            intermediate_size=32,
+            num_hidden_layers=1,
+            num_attention_heads=2,
+            max_position_embeddings=16,
+            eos_token_id=len(tokens) - 1,
+            bos_token_id=len(tokens) - 2,
+            pad_token_id=len(tokens) - 1,
         )
-    )  # fmt: skip
+    )
     unet = UNet2DConditionModel(
-        sample_size=8, in_channels=4, out_channels=4, block_out_channels=(8, 16), layers_per_block=1,
-        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"), up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
-        cross_attention_dim=16, attention_head_dim=2, norm_num_groups=4,
-    )  # fmt: skip
+        sample_size=8,
+        in_channels=4,
+        out_channels=4,
+        block_out_channels=(8, 16),
+        layers_per_block=1,
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+        cross_attention_dim=16,
+        attention_head_dim=2,
+        norm_num_groups=4,
+    )
     vae = AutoencoderTiny(
-        encoder_block_out_channels=(8,) * 4, decoder_block_out_channels=(8,) * 4,
-        num_encoder_blocks=(0, 0, 0, 1), num_decoder_blocks=(1, 0, 0, 0),
-    )  # fmt: skip
+        encoder_block_out_channels=(8,) * 4,
+        decoder_block_out_channels=(8,) * 4,
+        num_encoder_blocks=(0, 0, 0, 1),
+        num_decoder_blocks=(1, 0, 0, 0),
+    )
     with torch.no_grad():
         # random weights barely show their input; lively ones let tests tell frames apart
         vae.decoder.layers[-1].weight.mul_(6)
@@ -97,9 +113,12 @@ def save_toy_model(
         "rescale_betas_zero_snr": prediction == "v_prediction",
     }
     parts = {
-        "unet": unet, "vae": vae, "text_encoder": text, "tokenizer": tokenizer,
+        "unet": unet,
+        "vae": vae,
+        "text_encoder": text,
+        "tokenizer": tokenizer,
         "scheduler": getattr(diffusers, scheduler)(**options),
-    }  # fmt: skip
+    }
     index = {"_class_name": "StableDiffusionPipeline", "_diffusers_version": diffusers.__version__}
     for name, part in parts.items():
         part.save_pretrained(folder / name)
@@ -165,8 +184,18 @@ def flat_timeline(frames: int, **columns: object):
         kind = np.int64 if name in INTEGERS else np.float64
         made[name] = np.array(np.broadcast_to(given.get(name, usual.get(name, 0)), (frames,)), kind)
     options = {
-        "song_sha256": "", "samples": frames * 100, "sample_rate": 2400, "fps": Fraction(24), "title": "flat", "seed": 7,
-        "harmonics": 8, "feedback_rate": Fraction(12), "feedback_fresh": 0.7, "prompts": ("a red sea", "a blue hill", "a fire"),
-        "phases": ("one",), "photos": (), "cuts": (),
-    } | columns  # fmt: skip
+        "song_sha256": "",
+        "samples": frames * 100,
+        "sample_rate": 2400,
+        "fps": Fraction(24),
+        "title": "flat",
+        "seed": 7,
+        "harmonics": 8,
+        "feedback_rate": Fraction(12),
+        "feedback_fresh": 0.7,
+        "prompts": ("a red sea", "a blue hill", "a fire"),
+        "phases": ("one",),
+        "photos": (),
+        "cuts": (),
+    } | columns
     return Timeline(columns=made, **options)

@@ -93,14 +93,22 @@ def transcribe(track: Track, transcriber: Transcriber, *, language: str | None =
         # it looks at 30 s at a time; after a shorter song silence follows
         short = len(sound) <= processor.feature_extractor.n_samples
         given = processor(
-            sound, sampling_rate=SAMPLE_RATE, return_tensors="pt", truncation=False,
-            padding="max_length" if short else "longest", return_attention_mask=True,
-        )  # fmt: skip
+            sound,
+            sampling_rate=SAMPLE_RATE,
+            return_tensors="pt",
+            truncation=False,
+            padding="max_length" if short else "longest",
+            return_attention_mask=True,
+        )
         told = {"language": language, "task": "transcribe"} if known else {}
         found = model.generate(
-            given["input_features"].to(model.device), attention_mask=given["attention_mask"].to(model.device),
-            return_timestamps=True, return_segments=True, condition_on_prev_tokens=False, **told,
-        )  # fmt: skip
+            given["input_features"].to(model.device),
+            attention_mask=given["attention_mask"].to(model.device),
+            return_timestamps=True,
+            return_segments=True,
+            condition_on_prev_tokens=False,
+            **told,
+        )
     segments = found["segments"][0]
     texts = processor.batch_decode([segment["tokens"] for segment in segments], skip_special_tokens=True)
     heard = [

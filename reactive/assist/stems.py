@@ -114,9 +114,15 @@ def separate(
 
     with torch.inference_mode():
         found = apply_model(
-            separator.model, ((sound - mean) / deviation)[None], shifts=0, split=True, overlap=OVERLAP, device=device,
-            callback=told, callback_arg={},
-        )  # fmt: skip
+            separator.model,
+            ((sound - mean) / deviation)[None],
+            shifts=0,
+            split=True,
+            overlap=OVERLAP,
+            device=device,
+            callback=told,
+            callback_arg={},
+        )
         found = found[0] * deviation + mean
     progress(1.0)
     return {

@@ -197,10 +197,15 @@ class OnlineAnalyzer:
         held = [float(np.sqrt(lasting[self._slices[band]].sum())) for band in ("low", "mid", "high")]
         values = {
             "rms": float(np.sqrt(rows.power[number])),
-            "low": float(bands[0]), "mid": float(bands[1]), "high": float(bands[2]),
-            "harmonic": float(np.sqrt(lasting.sum())), "percussive": float(np.sqrt(striking.sum())),
-            "sustain.low": held[0], "sustain.mid": held[1], "sustain.high": held[2],
-        }  # fmt: skip
+            "low": float(bands[0]),
+            "mid": float(bands[1]),
+            "high": float(bands[2]),
+            "harmonic": float(np.sqrt(lasting.sum())),
+            "percussive": float(np.sqrt(striking.sum())),
+            "sustain.low": held[0],
+            "sustain.mid": held[1],
+            "sustain.high": held[2],
+        }
         levels = {name: self._peaks[name].scaled(value) for name, value in values.items()}
         return levels | {"brightness": self._brightness(float(rows.centroid[number]), levels["rms"])}
 

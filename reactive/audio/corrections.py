@@ -154,9 +154,13 @@ def apply_corrections(analysis: Analysis, corrections: Corrections) -> Analysis:
         beats = np.sort(np.concatenate([beats, (beats[1:] + beats[:-1]) / 2]))
         anchor *= 2
     recount = (
-        corrections.meter or corrections.downbeat or corrections.half or corrections.double or corrections.bpm
+        corrections.meter
+        or corrections.downbeat
+        or corrections.half
+        or corrections.double
+        or corrections.bpm
         or (corrections.beats is not None and not given)
-    )  # fmt: skip
+    )
     if corrections.meter:
         common = bar_size(corrections.meter)
     if corrections.downbeat:
@@ -365,9 +369,10 @@ def save_corrections(song: Path, digest: str, corrections: Corrections, older: s
         except OSError as trouble:
             problem = trouble
     raise GridError(
-        f"can't be written ({problem.strerror if problem else 'no place'})", where=str(corrections_path(song)),
+        f"can't be written ({problem.strerror if problem else 'no place'})",
+        where=str(corrections_path(song)),
         remedy="make its folder writable",
-    )  # fmt: skip
+    )
 
 
 def make_room(song: Path, digest: str, older: str = "") -> str:

@@ -35,13 +35,41 @@ TO_CHANGE = 0.7
 # a third of the tempo, or three times it, is named from this share on
 CLEAR_SHARE = 0.05
 EVIDENCE = (
-    "beats", "ones", "tempo", "slow", "fast", "threes", "twos", "odd", "chords", "bass", "kick", "snare", "backbeat", "parts", "found",
+    "beats",
+    "ones",
+    "tempo",
+    "slow",
+    "fast",
+    "threes",
+    "twos",
+    "odd",
+    "chords",
+    "bass",
+    "kick",
+    "snare",
+    "backbeat",
+    "parts",
+    "found",
     "found one",
-)  # fmt: skip
+)
 WEIGHTS: Mapping[str, float] = {
-    "beats": 4.20, "ones": 2.62, "tempo": -1.00, "slow": -1.42, "fast": -1.27, "threes": -0.34, "twos": -0.68, "odd": -3.62,
-    "chords": 2.46, "bass": 1.67, "kick": -0.21, "snare": -0.13, "backbeat": 2.07, "parts": -0.31, "found": -0.33, "found one": 0.45,
-}  # fmt: skip
+    "beats": 4.20,
+    "ones": 2.62,
+    "tempo": -1.00,
+    "slow": -1.42,
+    "fast": -1.27,
+    "threes": -0.34,
+    "twos": -0.68,
+    "odd": -3.62,
+    "chords": 2.46,
+    "bass": 1.67,
+    "kick": -0.21,
+    "snare": -0.13,
+    "backbeat": 2.07,
+    "parts": -0.31,
+    "found": -0.33,
+    "found one": 0.45,
+}
 
 
 @dataclass(frozen=True)

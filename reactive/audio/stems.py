@@ -65,9 +65,10 @@ def with_stem(analysis: Analysis, name: str, path: Path) -> tuple[Analysis, str]
     told = ""
     if name in ROLES:
         told = (
-            f"{path.name}: {name} comes from this stem." if taken
+            f"{path.name}: {name} comes from this stem."
+            if taken
             else f"{path.name}: nothing begins in this stem, so {name} stays as it was heard."
-        )  # fmt: skip
+        )
     return replace(analysis, onsets=onsets, envelopes=envelopes), told
 
 
@@ -147,7 +148,7 @@ def _drums(midi: Midi) -> tuple[dict[str, np.ndarray], str]:
 
 
 def with_markers(analysis: Analysis, path: Path) -> Analysis:
-    """Return the analysis with its sections where the markers of a MIDI or WAV file are, labelled as they are.
+    """Return the analysis with its sections where the markers of a MIDI, WAV or AIFF file are, labelled as they are.
 
     Raises
     ------

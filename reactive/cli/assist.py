@@ -64,9 +64,15 @@ def stems(song: str, output: Path | None, model: str, device: str, force: bool, 
 @click.option("--force", is_flag=True, help="Replace a file that is there.")
 @json_option
 def lyrics(
-    song: str, output: Path | None, heard: Path | None, language: str | None, model: str, device: str, force: bool,
+    song: str,
+    output: Path | None,
+    heard: Path | None,
+    language: str | None,
+    model: str,
+    device: str,
+    force: bool,
     as_json: bool,
-) -> None:  # fmt: skip
+) -> None:
     """Write the words of SONG with their times as LRC, for a person to correct.
 
     The weights are fetched once by `reactive models pull whisper-small`; nothing is downloaded here.

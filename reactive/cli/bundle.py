@@ -29,8 +29,9 @@ def pack(name: str, output: Path | None, overwrite: bool, as_json: bool) -> None
         packed = bundle.pack(name, out, overwrite=overwrite)
     files = {inside: note.bytes for inside, note in packed.manifest.files.items()}
     if as_json:
-        click.echo(json.dumps({"output": str(out), "name": packed.manifest.name, "files": files,
-                               "left_out": packed.left_out}))  # fmt: skip
+        click.echo(
+            json.dumps({"output": str(out), "name": packed.manifest.name, "files": files, "left_out": packed.left_out})
+        )
         return
     click.echo(f"{printable(str(out))}: {packed.manifest.name}, {len(files)} files, {sum(files.values()):,} bytes")
     if packed.left_out:
@@ -55,9 +56,19 @@ def install(bundle: Path, name: str | None, replace: bool, as_json: bool) -> Non
         done = put(bundle, name=name, replace=replace)
     facts = done.manifest
     if as_json:
-        click.echo(json.dumps({"name": done.name, "folder": str(done.folder), "installed": done.fresh,
-                               "title": facts.title, "author": facts.author, "licence": facts.licence,
-                               "model": facts.model}))  # fmt: skip
+        click.echo(
+            json.dumps(
+                {
+                    "name": done.name,
+                    "folder": str(done.folder),
+                    "installed": done.fresh,
+                    "title": facts.title,
+                    "author": facts.author,
+                    "licence": facts.licence,
+                    "model": facts.model,
+                }
+            )
+        )
         return
     what = "installed" if done.fresh else "was installed already"
     click.echo(f"{done.name} {what}: {printable(facts.title)} by {printable(facts.author)}, {printable(facts.licence)}")

@@ -179,14 +179,20 @@ seed_option = click.option(
 preset_option = click.option("--preset", "-p", default="loop-destroy", show_default=True, help=PRESETS_HELP)
 _PHOTOS = (
     click.option(
-        "--photo", "photos", multiple=True, type=click.Path(path_type=Path),
+        "--photo",
+        "photos",
+        multiple=True,
+        type=click.Path(path_type=Path),
         help="A photograph to feed in; may be repeated.",
     ),
     click.option(
-        "--photos", "photo_folder", metavar="DIR", type=click.Path(path_type=Path),
+        "--photos",
+        "photo_folder",
+        metavar="DIR",
+        type=click.Path(path_type=Path),
         help="A folder of photographs to feed in; captions.tsv, their descriptions or names say what they show.",
     ),
-)  # fmt: skip
+)
 macro_option = click.option(
     "--macro", "macros", multiple=True, metavar="NAME=VALUE", help="Turn a knob of the preset, 0 to 1; may be repeated."
 )
@@ -200,37 +206,47 @@ _VIDEOS = (
         "--video", "videos", multiple=True, type=click.Path(path_type=Path), help="A video to feed in; may be repeated."
     ),
     click.option(
-        "--videos", "video_folder", metavar="DIR", type=click.Path(path_type=Path),
+        "--videos",
+        "video_folder",
+        metavar="DIR",
+        type=click.Path(path_type=Path),
         help="A folder of videos to feed in; they are cut to the song, and captions.tsv or their names say what they show.",
     ),
-)  # fmt: skip
+)
 background_option = click.option(
-    "--background", default="black", show_default=True, metavar="COLOUR",
+    "--background",
+    default="black",
+    show_default=True,
+    metavar="COLOUR",
     help="What shows where photographs and videos are transparent: white, #ff8800 ...",
-)  # fmt: skip
+)
 _WEIGHTS = (
     click.option(
         "--lora", "loras", multiple=True, metavar="FILE[:S]", help="A LoRA and its strength; may be repeated."
     ),
     click.option(
-        "--vae", metavar="NAME",
+        "--vae",
+        metavar="NAME",
         help="Another autoencoder: tiny (for previews), a name, a hub id, a folder or a .safetensors file.",
     ),
-)  # fmt: skip
+)
 _SAMPLING = (
     click.option(
-        "--sampler", type=click.Choice(["ddim", "euler", "lcm", "dpmpp_2m", "flow_euler"]),
+        "--sampler",
+        type=click.Choice(["ddim", "euler", "lcm", "dpmpp_2m", "flow_euler"]),
         help="How the steps are taken. Default: what the model says, or its name.",
     ),
     click.option(
-        "--spacing", type=click.Choice(["trailing", "leading", "linspace"]),
+        "--spacing",
+        type=click.Choice(["trailing", "leading", "linspace"]),
         help="How the times of the steps are laid out. Default: what the model says, or the times that it was trained on.",
     ),
     click.option(
-        "--prediction", type=click.Choice(["epsilon", "v_prediction", "sample", "flow"]),
+        "--prediction",
+        type=click.Choice(["epsilon", "v_prediction", "sample", "flow"]),
         help="What the network predicts. Default: what the model says, or its name.",
     ),
-)  # fmt: skip
+)
 
 
 def weights_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -321,14 +337,21 @@ def _cluster(context: click.Context, parameter: click.Parameter, value: str | No
 
 _RAY = (
     click.option(
-        "--ray", is_flag=False, flag_value="local", metavar="[HOST:PORT]", callback=_cluster,
+        "--ray",
+        is_flag=False,
+        flag_value="local",
+        metavar="[HOST:PORT]",
+        callback=_cluster,
         help="Render by workers of a Ray cluster: on this machine, or of the one at this address (extra [ray]).",
     ),
     click.option(
-        "--workers", default=0, type=IntOption(0, 10_000), metavar="N",
+        "--workers",
+        default=0,
+        type=IntOption(0, 10_000),
+        metavar="N",
         help="With --ray: how many. Default: one a GPU, or one a core.",
     ),
-)  # fmt: skip
+)
 
 
 def ray_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -398,10 +421,22 @@ def hearing_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(command)
     def gathered(
-        *args: Any, beats_file: Path | None, ear: str | None, forget_grid: bool, stems: tuple[str, ...], midi: Path | None,
-        markers: Path | None, bpm: float | None, offset_ms: float | None, half: bool, double: bool,
-        downbeat: int | None, meter: str | None, sections: tuple[str, ...], **kwargs: Any,
-    ) -> Any:  # fmt: skip
+        *args: Any,
+        beats_file: Path | None,
+        ear: str | None,
+        forget_grid: bool,
+        stems: tuple[str, ...],
+        midi: Path | None,
+        markers: Path | None,
+        bpm: float | None,
+        offset_ms: float | None,
+        half: bool,
+        double: bool,
+        downbeat: int | None,
+        meter: str | None,
+        sections: tuple[str, ...],
+        **kwargs: Any,
+    ) -> Any:
         def hearing() -> Any:
             from reactive.audio.beats_file import read_beats
             from reactive.audio.corrections import Corrections

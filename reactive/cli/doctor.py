@@ -49,18 +49,23 @@ def _table(needs: dict[str, Any]) -> str:
         f"{printable(needs['model'])} at {needs['size']} in float16, computed from shapes, in GiB",
         f"weights: {parts} (these leave the card once the prompts are embedded)",
         "",
-        f"{'batch':>5} {'network':>8} {'decoding at once':>17} {'one by one':>11}",
+        "beside the weights, for a batch of pictures:",
+        f"{'batch':>5} {'imagining':>10} {'decoding all at once':>21} {'decoding one by one':>20}",
     ]
     lines += [
-        f"{row['batch']:>5} {row['network']:>8.2f} {row['decoding at once']:>17.2f} {row['one by one']:>11.2f}"
+        f"{row['batch']:>5} {row['network']:>10.2f} {row['decoding at once']:>21.2f} {row['one by one']:>20.2f}"
         for row in needs["batches"]
     ]
-    lines += ["", "--batch auto on a card of"]
-    for row in needs["cards"]:
-        fits = "" if row["fits"] else f": too little memory for {printable(needs['size'])}"
-        texts = "" if row["texts"] == "card" else "; prompts are embedded on the CPU"
-        share = f"needs {row['needs']:.2f} of {row['has']:.2f} free"
-        lines.append(
-            f"{row['card']:>5} GB: batch {row['batch']}, decoded {row['slices']} at a time, {share}{fits}{texts}"
-        )
-    return "\n".join(lines)
+    lines += ["", "--batch auto takes on a card of"]
+    return "\n".join([*lines, *(_card(row, printable(needs["size"])) for row in needs["cards"])])
+
+
+def _card(row: dict[str, Any], size: str) -> str:
+    """Return what fits on a card as a line."""
+    card = f"{row['card']:>5} GB ({row['has']:.2f} to use): "
+    if not row["fits"]:
+        remedy = f"--imagine-size {row['smaller']} fits" if row["smaller"] else "too small at half the size too"
+        return f"{card}does not fit, one picture of {size} needs {row['needs']:.2f}; {remedy}"
+    texts = "" if row["texts"] == "card" else "; prompts are embedded on the CPU"
+    decoded = "all at once" if row["slices"] >= row["batch"] else f"{row['slices']} at a time"
+    return f"{card}batches of {row['batch']}, decoded {decoded}, which need {row['needs']:.2f}{texts}"

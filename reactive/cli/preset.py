@@ -206,9 +206,15 @@ def preset_try(
         # a trial is made anew each time, so its pieces are not kept
         with tempfile.TemporaryDirectory(prefix="reactive-try-") as room:
             settings = Settings.of(
-                preset=name, seed=seed, model=model, steps=steps, duration=seconds, telling=True, overwrite=overwrite,
+                preset=name,
+                seed=seed,
+                model=model,
+                steps=steps,
+                duration=seconds,
+                telling=True,
+                overwrite=overwrite,
                 job=Path(room, "job"),
-            )  # fmt: skip
+            )
             with Progress(not as_json and sys.stderr.isatty()) as report:
                 clip = replace(make_clip(song, out, settings, progress=report), job=None, job_bytes=0)
     if as_json:

@@ -74,9 +74,12 @@ from reactive.errors import ReactiveError
 @click.option("--mjpeg", is_flag=True, help="Print an address that shows the running picture, for OBS.")
 @click.option("--link", is_flag=True, help="Share tempo, beat, start and stop by Ableton Link.")
 @click.option(
-    "--output", "outputs", multiple=True, metavar="KIND[=NAME]",
+    "--output",
+    "outputs",
+    multiple=True,
+    metavar="KIND[=NAME]",
     help="Show the picture to other programs: ndi, camera, syphon or spout; may be repeated.",
-)  # fmt: skip
+)
 @click.option("--output-size", metavar="WxH", help="Size of those outputs. Default: the clip's.")
 @json_option
 def preview(song: str | None, as_json: bool, opening: bool, **options: Any) -> None:
@@ -117,9 +120,14 @@ def preview(song: str | None, as_json: bool, opening: bool, **options: Any) -> N
         from reactive.live.preview import preview as serve
 
         common: dict[str, Any] = {
-            "others": options["others"], "host": options["host"], "port": options["port"], "io_options": io_options,
-            "ready": _teller(song, as_json, io_options), "doing": tell, "begun": _opener(opening),
-        }  # fmt: skip
+            "others": options["others"],
+            "host": options["host"],
+            "port": options["port"],
+            "io_options": io_options,
+            "ready": _teller(song, as_json, io_options),
+            "doing": tell,
+            "begun": _opener(opening),
+        }
         if song is None:
             preview_input(lambda: microphone(options["input_device"]), chosen, **common)
         else:

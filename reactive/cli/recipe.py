@@ -33,9 +33,12 @@ BESIDE = (
 def recipe_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options ``--recipe`` and ``--no-recipe`` to a command."""
     again = click.option(
-        "--recipe", "recipe_of", metavar="CLIP", type=click.Path(path_type=Path),
+        "--recipe",
+        "recipe_of",
+        metavar="CLIP",
+        type=click.Path(path_type=Path),
         help="Make this clip again from the recipe in it; SONG must be its song.",
-    )  # fmt: skip
+    )
     without = click.option("--no-recipe", is_flag=True, help="Write no recipe into the clip.")
     return again(without(command))
 
@@ -71,9 +74,16 @@ def repeat(song: str, output: Path | None, options: dict[str, Any], report: Any)
     ]
     chosen = click.get_current_context().get_parameter_source("model") == ParameterSource.COMMANDLINE
     return repeat_clip(
-        recipe, song, out, places=places, model=options["model"] if chosen else None, vae=options["vae"],
-        loras=[Path(lora) for lora in options["loras"]], overwrite=options["overwrite"], progress=report,
-    )  # fmt: skip
+        recipe,
+        song,
+        out,
+        places=places,
+        model=options["model"] if chosen else None,
+        vae=options["vae"],
+        loras=[Path(lora) for lora in options["loras"]],
+        overwrite=options["overwrite"],
+        progress=report,
+    )
 
 
 @click.command()

@@ -46,9 +46,7 @@ from reactive.cli.common import (
 from reactive.cli.numbers import LONGEST, FloatOption, IntOption
 from reactive.cli.recipe import check_beside, recipe_options, repeat
 
-SUFFIXES = {
-    **dict.fromkeys(("h264", "nvenc", "videotoolbox", "qsv", "amf"), ".mp4"), "prores": ".mov", "ffv1": ".mkv",
-}  # fmt: skip
+SUFFIXES = {**dict.fromkeys(("h264", "nvenc", "videotoolbox", "qsv", "amf"), ".mp4"), "prores": ".mov", "ffv1": ".mkv"}
 
 
 @click.command()

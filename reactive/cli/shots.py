@@ -45,8 +45,12 @@ from reactive.cli.numbers import IntOption
 @lyrics_option
 @video_options
 @click.option(
-    "--shot", "chosen", multiple=True, metavar="NAME|N|TEXT", help="A shot to change: name, number or words of its prompt; repeatable.",
-)  # fmt: skip
+    "--shot",
+    "chosen",
+    multiple=True,
+    metavar="NAME|N|TEXT",
+    help="A shot to change: name, number or words of its prompt; repeatable.",
+)
 @click.option("--at", "times", multiple=True, metavar="M:SS", help="The shot that shows at this time; repeatable.")
 @click.option("--roll", is_flag=True, help="Roll the chosen shots again: another seed.")
 @click.option("--lock/--unlock", default=None, help="Keep the chosen shots as they are now, or let them go.")
@@ -121,18 +125,30 @@ def shots(song: str, as_json: bool, **options: Any) -> None:
             notes += filter(None, [carry_over(file, track)])
             shot_edits = load_shots(file)
         decided = decide(
-            analysis, wanted, fps=rate, seed=options["seed"], photos=options["photos"], videos=options["videos"],
-            macros=knobs, lyrics=lines,
-        )  # fmt: skip
+            analysis,
+            wanted,
+            fps=rate,
+            seed=options["seed"],
+            photos=options["photos"],
+            videos=options["videos"],
+            macros=knobs,
+            lyrics=lines,
+        )
         # the edits of prompts and photographs leave the shots where they are
         plain = shots_of(decided, analysis)
         named = [*options["chosen"], *(shot_at(seconds, plain, decided.fps).name for seconds in times)]
         picked = {shot.number for shot in chosen_shots(named, plain)}
         if changing:
             shot_edits = change_shots(
-                decided, analysis, shot_edits, named, values=_said(options, file), roll=options["roll"],
-                lock=options["lock"], reset=options["reset"],
-            )  # fmt: skip
+                decided,
+                analysis,
+                shot_edits,
+                named,
+                values=_said(options, file),
+                roll=options["roll"],
+                lock=options["lock"],
+                reset=options["reset"],
+            )
             save_shots(shot_edits, file)
         timeline, unknown = apply_shots(decided, analysis, shot_edits)
         for note in notes:
@@ -148,20 +164,37 @@ def shots(song: str, as_json: bool, **options: Any) -> None:
             photos = [*options["photos"], *(file.parent / name for name in shot_photos(shot_edits))]
             with Progress(not as_json and sys.stderr.isatty()) as report:
                 pictures = contact_pictures(
-                    timeline, [shot for shot in found if not picked or shot.number in picked], model=options["model"],
-                    loras=options["loras"], vae=options["vae"], said=said, device=options["device"],
-                    steps=options["steps"], photos=photos, videos=options["videos"], folders=[preset.path.parent], progress=report,
-                )  # fmt: skip
+                    timeline,
+                    [shot for shot in found if not picked or shot.number in picked],
+                    model=options["model"],
+                    loras=options["loras"],
+                    vae=options["vae"],
+                    said=said,
+                    device=options["device"],
+                    steps=options["steps"],
+                    photos=photos,
+                    videos=options["videos"],
+                    folders=[preset.path.parent],
+                    progress=report,
+                )
             draw_sheet(options["output"], timeline, found, pictures, _marks(shot_edits))
     from reactive.timeline.clock import frame_time
 
     seconds = [float(frame_time(shot.start, timeline.fps)) for shot in found]
     if as_json:
         rows = [
-            {"name": shot.name, "start": round(at, 4), "frames": shot.stop - shot.start, "prompts": list(shot.prompts),
-             "grounds": list(shot.grounds), "seed": shot.seed, "feedback": shot.fed_back, "mark": _marks(shot_edits).get(shot.name, "")}
+            {
+                "name": shot.name,
+                "start": round(at, 4),
+                "frames": shot.stop - shot.start,
+                "prompts": list(shot.prompts),
+                "grounds": list(shot.grounds),
+                "seed": shot.seed,
+                "feedback": shot.fed_back,
+                "mark": _marks(shot_edits).get(shot.name, ""),
+            }
             for shot, at in zip(found, seconds, strict=True)
-        ]  # fmt: skip
+        ]
         output = str(options["output"]) if options["output"] else None
         click.echo(json.dumps({"shots": rows, "unknown": unknown, "file": str(file), "output": output}))
         return

@@ -21,9 +21,12 @@ from reactive.errors import ReactiveError
 )
 @click.option("--open/--no-open", "opening", default=True, help="Open the page in the browser.")
 @click.option(
-    "--keep-rendering/--stop-renders", "keep", default=True, show_default=True,
+    "--keep-rendering/--stop-renders",
+    "keep",
+    default=True,
+    show_default=True,
     help="Whether renders go on when the studio ends; stopped ones go on with its next start.",
-)  # fmt: skip
+)
 @json_option
 def studio(folder: Path, as_json: bool, opening: bool, **options: Any) -> None:
     """Make a clip in the browser: drop a song and photographs, choose a preset, look, render, download.

@@ -143,10 +143,14 @@ def timeline(
             click.echo(f"Note: {printable(str(clip))}, which the .otio file refers to, is not there yet.", err=True)
         for path, format_name in zip(exports, formats, strict=True):
             export_timeline(
-                decided, path, kind=format_name, song=_beside(Path(song), path), clip=_beside(clip, path),
+                decided,
+                path,
+                kind=format_name,
+                song=_beside(Path(song), path),
+                clip=_beside(clip, path),
                 tempo=analysis.tempo or 120.0,
                 sections=[(section.start, section.end, section.label) for section in analysis.sections],
-            )  # fmt: skip
+            )
         if plot:
             from reactive.timeline.plot import plot_timeline
 

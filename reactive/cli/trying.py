@@ -35,9 +35,25 @@ SMALL, SHOWN = (192, 112), (384, 224)
 COARSE_CRF, COARSE_SPEED = 26, "ultrafast"
 # what belongs to finished clips
 LEFT_OUT = {
-    "songs", "output", "duration", "start", "codec", "also", "out_dir", "job", "segment", "mixed", "ray", "workers",
-    "recipe_of", "no_recipe", "overwrite", "crf", "encode_speed", "as_json",
-}  # fmt: skip
+    "songs",
+    "output",
+    "duration",
+    "start",
+    "codec",
+    "also",
+    "out_dir",
+    "job",
+    "segment",
+    "mixed",
+    "ray",
+    "workers",
+    "recipe_of",
+    "no_recipe",
+    "overwrite",
+    "crf",
+    "encode_speed",
+    "as_json",
+}
 
 
 @dataclass(frozen=True)
@@ -199,9 +215,14 @@ def _compare(song: str, out: Path, named: list[tuple[str, Path]], clip: Any, set
     first = round(frame_time(nearest_frame(begin, clip.fps), clip.fps) * rate)
     sound = (first, min(first + round(frame_time(clip.frames, clip.fps) * rate), heard.track.samples))
     write_grid(
-        named, out, size=clip.size, fps=clip.fps, codec=video_codec("h264", crf=COARSE_CRF, speed=COARSE_SPEED),
-        track=heard.track, sound=sound,
-    )  # fmt: skip
+        named,
+        out,
+        size=clip.size,
+        fps=clip.fps,
+        codec=video_codec("h264", crf=COARSE_CRF, speed=COARSE_SPEED),
+        track=heard.track,
+        sound=sound,
+    )
 
 
 _taken = {parameter.name for parameter in try_clip.params}

@@ -298,11 +298,14 @@ def _room(size: tuple[int, int]) -> _Room:
         columns, rows = size
         bytes_of, floats_of = np.uint8, np.float32
         known[size] = _Room(
-            np.empty((rows, columns, 4), bytes_of), np.empty((rows, columns), bytes_of),
-            np.empty((rows, columns, 3), bytes_of), np.empty((rows, columns, 3), bytes_of),
-            np.empty(((rows + 1) // 2, (columns + 1) // 2, 3), floats_of), np.empty((rows, columns, 3), floats_of),
+            np.empty((rows, columns, 4), bytes_of),
+            np.empty((rows, columns), bytes_of),
+            np.empty((rows, columns, 3), bytes_of),
+            np.empty((rows, columns, 3), bytes_of),
+            np.empty(((rows + 1) // 2, (columns + 1) // 2, 3), floats_of),
             np.empty((rows, columns, 3), floats_of),
-        )  # fmt: skip
+            np.empty((rows, columns, 3), floats_of),
+        )
     return known[size]
 
 

@@ -25,18 +25,42 @@ _ENDING = re.compile(
 _KINDS = {"A": "down", "down": "down", "B": "up", "up": "up"}
 # longest first: one is the beginning of another
 _PREFIXES = {
-    "lora_unet_": "network", "lora_te1_": "text_encoder", "lora_te2_": "text_encoder_2", "lora_te_": "text_encoder",
-    "model.diffusion_model.": "network", "diffusion_model.": "network", "unet.": "network",
-    "lora_transformer_": "network", "transformer.": "network",
-    "text_encoder_2.": "text_encoder_2", "text_encoder.": "text_encoder",
-}  # fmt: skip
+    "lora_unet_": "network",
+    "lora_te1_": "text_encoder",
+    "lora_te2_": "text_encoder_2",
+    "lora_te_": "text_encoder",
+    "model.diffusion_model.": "network",
+    "diffusion_model.": "network",
+    "unet.": "network",
+    "lora_transformer_": "network",
+    "transformer.": "network",
+    "text_encoder_2.": "text_encoder_2",
+    "text_encoder.": "text_encoder",
+}
 # beginnings of layers where no part is named
 _BARE = {
-    "network": ("down_blocks", "up_blocks", "mid_block", "conv_in.", "conv_out.", "time_embedding", "add_embedding",
-             "input_blocks", "output_blocks", "middle_block", "transformer_blocks", "single_transformer_blocks", "layers.",
-             "noise_refiner", "context_refiner", "context_embedder", "x_embedder", "proj_out"),
+    "network": (
+        "down_blocks",
+        "up_blocks",
+        "mid_block",
+        "conv_in.",
+        "conv_out.",
+        "time_embedding",
+        "add_embedding",
+        "input_blocks",
+        "output_blocks",
+        "middle_block",
+        "transformer_blocks",
+        "single_transformer_blocks",
+        "layers.",
+        "noise_refiner",
+        "context_refiner",
+        "context_embedder",
+        "x_embedder",
+        "proj_out",
+    ),
     "text_encoder": ("text_model", "encoder.layers", "embeddings."),
-}  # fmt: skip
+}
 # what configurations call the network
 _CALLED = {"network": ("unet", "transformer")}
 _WRAPPER = "base_model.model."

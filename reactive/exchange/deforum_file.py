@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 from reactive.errors import PresetError
 from reactive.exchange.parseq_import import Parseq, is_parseq, read_parseq
 from reactive.jsonfile import parse_json
+from reactive.media.letters import decoded, guessed_page
 
 MAX_BYTES = 20_000_000
 REMEDY = "name a settings file that Deforum saved, or a Parseq document"
@@ -59,24 +59,6 @@ def read_settings(path: Path) -> DeforumSettings:
     return DeforumSettings(settings, parseq, deltas, tuple(notes))
 
 
-def decode(data: bytes) -> tuple[str, str]:
-    """Return a text of unknown encoding, and a clause if it had to be guessed ("" if not)."""
-    for mark, name in (
-        (codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
-        (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"),
-    ):  # fmt: skip
-        if data.startswith(mark):
-            return data.decode(name, "replace"), ""
-    if data[1:2] == b"\0":
-        return data.decode("utf-16-le", "replace"), ""
-    if data[:1] == b"\0":
-        return data.decode("utf-16-be", "replace"), ""
-    try:
-        return data.decode("utf-8"), ""
-    except UnicodeDecodeError:
-        return data.decode("cp1252", "replace"), "the file's letters, which are not UTF-8: Windows' own were assumed"
-
-
 def _read(path: Path, notes: list[str]) -> Any:
     where = str(path)
     try:
@@ -84,14 +66,14 @@ def _read(path: Path, notes: list[str]) -> Any:
             raise PresetError("no such file", where=where, remedy=REMEDY)
         if path.stat().st_size > MAX_BYTES:
             raise PresetError(f"is larger than {MAX_BYTES:,} bytes", where=where, remedy=REMEDY)
-        text, guessed = decode(path.read_bytes())
-        data = parse_json(text)
+        raw = path.read_bytes()
+        data = parse_json(decoded(raw))
     except OSError as problem:
         raise PresetError(f"can't be read ({problem.strerror})", where=where, remedy="check the name") from None
     except ValueError as problem:
         raise PresetError(str(problem), where=where, remedy="mend that line, or save the settings again") from None
-    if guessed:
-        notes.append(guessed)
+    if page := guessed_page(raw):
+        notes.append(f"the file's letters, which are not UTF-8: {page} was assumed")
     return data
 
 

@@ -36,11 +36,32 @@ FLAT = ("zoom", "angle", "translation_x", "translation_y")
 DEEP = ("translation_x", "translation_y", "translation_z", "rotation_3d_x", "rotation_3d_y", "rotation_3d_z")
 # what this import reads, or what says nothing about the picture
 _READ = {
-    "prompts", "animation_prompts", "animation_prompts_positive", "animation_prompts_negative", "parseq_manifest",
-    "parseq_use_deltas", "strength_schedule", "strength", *FLAT, *DEEP, "fps", "max_frames", "W", "H",
-    "diffusion_cadence", "animation_mode", "batch_name", "n_batch", "save_settings", "save_samples", "display_samples",
-    "skip_video_creation", "deforum_git_commit_id", "make_gif", "timestring",
-}  # fmt: skip
+    "prompts",
+    "animation_prompts",
+    "animation_prompts_positive",
+    "animation_prompts_negative",
+    "parseq_manifest",
+    "parseq_use_deltas",
+    "strength_schedule",
+    "strength",
+    *FLAT,
+    *DEEP,
+    "fps",
+    "max_frames",
+    "W",
+    "H",
+    "diffusion_cadence",
+    "animation_mode",
+    "batch_name",
+    "n_batch",
+    "save_settings",
+    "save_samples",
+    "display_samples",
+    "skip_video_creation",
+    "deforum_git_commit_id",
+    "make_gif",
+    "timestring",
+}
 _REASONS = {
     "seed": "a clip's seed is given with --seed",
     "seed_schedule": "hard cuts take a new seed by themselves",

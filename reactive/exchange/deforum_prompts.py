@@ -21,6 +21,8 @@ MOST, MAX_DEPTH = 10_000, 20
 _TAG = re.compile(r"<\s*(lora|lyco|hypernet)\s*:\s*([^:<>]{1,200})(?::([^<>]{0,80}))?>", re.IGNORECASE)
 _BACKTICKS = re.compile(r":?\s?`[^`]*`\s?:?")
 _NEGATIVE = re.compile(r"--neg\b", re.IGNORECASE)
+# the web interface begins another part of 75 tokens there
+_BREAK = re.compile(r"\bBREAK\b")
 _ALSO = re.compile(r"\sAND\s")
 _WEIGHT = r"[-+]?(?:\d+\.?\d*|\.\d+)"
 # a text with its weight, as in the notebooks: several of them make a prompt
@@ -99,7 +101,7 @@ def plain_prompt(text: str) -> tuple[str, str, dict[str, None]]:
     """Return a prompt's words, what it keeps away from, and the LoRAs and the like that it names, as they stand there."""
     text = text[:MOST]
     tags = {match[0]: None for match in _TAG.finditer(text)}
-    text = _BACKTICKS.sub(" ", _TAG.sub(" ", text))
+    text = _BREAK.sub(", ", _BACKTICKS.sub(" ", _TAG.sub(" ", text)))
     text, _, away = _NEGATIVE.sub("\0", text, count=1).partition("\0")
     parts = [_weighed(part) for part in _ALSO.split(text)]
     words = ", ".join(word for word, _ in parts if word)

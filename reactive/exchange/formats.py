@@ -11,9 +11,16 @@ from reactive.timeline.timeline import Timeline
 
 FORMATS = ("deforum", "parseq", "csv", "otio", "midi", "srt")
 _SUFFIXES = {
-    ".deforum.json": "deforum", ".deforum.txt": "deforum", ".txt": "deforum", ".parseq.json": "parseq", ".csv": "csv",
-    ".otio": "otio", ".mid": "midi", ".midi": "midi", ".srt": "srt",
-}  # fmt: skip
+    ".deforum.json": "deforum",
+    ".deforum.txt": "deforum",
+    ".txt": "deforum",
+    ".parseq.json": "parseq",
+    ".csv": "csv",
+    ".otio": "otio",
+    ".mid": "midi",
+    ".midi": "midi",
+    ".srt": "srt",
+}
 
 
 def format_of(path: Path, name: str | None = None) -> str:

@@ -31,13 +31,40 @@ Curve = np.ndarray
 _Part = Callable[[Mapping[str, Curve]], Curve]
 
 _PLAIN: dict[str, Callable[..., Curve]] = {
-    "sin": np.sin, "cos": np.cos, "tan": np.tan, "asin": np.arcsin, "acos": np.arccos, "atan": np.arctan,
-    "arcsin": np.arcsin, "arccos": np.arccos, "arctan": np.arctan, "sinh": np.sinh, "cosh": np.cosh, "tanh": np.tanh,
-    "arcsinh": np.arcsinh, "arccosh": np.arccosh, "arctanh": np.arctanh, "exp": np.exp, "expm1": np.expm1,
-    "log": np.log, "log10": np.log10, "log1p": np.log1p, "log2": np.log2, "sqrt": np.sqrt, "abs": np.abs,
-    "fabs": np.abs, "floor": np.floor, "ceil": np.ceil, "round": np.round, "trunc": np.trunc, "sign": np.sign,
-    "int": np.trunc, "float": np.asarray, "radians": np.radians, "degrees": np.degrees,
-}  # fmt: skip
+    "sin": np.sin,
+    "cos": np.cos,
+    "tan": np.tan,
+    "asin": np.arcsin,
+    "acos": np.arccos,
+    "atan": np.arctan,
+    "arcsin": np.arcsin,
+    "arccos": np.arccos,
+    "arctan": np.arctan,
+    "sinh": np.sinh,
+    "cosh": np.cosh,
+    "tanh": np.tanh,
+    "arcsinh": np.arcsinh,
+    "arccosh": np.arccosh,
+    "arctanh": np.arctanh,
+    "exp": np.exp,
+    "expm1": np.expm1,
+    "log": np.log,
+    "log10": np.log10,
+    "log1p": np.log1p,
+    "log2": np.log2,
+    "sqrt": np.sqrt,
+    "abs": np.abs,
+    "fabs": np.abs,
+    "floor": np.floor,
+    "ceil": np.ceil,
+    "round": np.round,
+    "trunc": np.trunc,
+    "sign": np.sign,
+    "int": np.trunc,
+    "float": np.asarray,
+    "radians": np.radians,
+    "degrees": np.degrees,
+}
 
 
 def _where(test: Curve, yes: Curve, no: Curve) -> Curve:
@@ -49,17 +76,33 @@ _FUNCTIONS: dict[str, tuple[int, int, Callable[..., Curve]]] = {
     name: (1, 1, function) for name, function in _PLAIN.items()
 }
 _FUNCTIONS |= {
-    "arctan2": (2, 2, np.arctan2), "atan2": (2, 2, np.arctan2), "pow": (2, 2, np.power), "fmod": (2, 2, np.fmod),
-    "mod": (2, 2, np.mod), "where": (3, 3, _where),
+    "arctan2": (2, 2, np.arctan2),
+    "atan2": (2, 2, np.arctan2),
+    "pow": (2, 2, np.power),
+    "fmod": (2, 2, np.fmod),
+    "mod": (2, 2, np.mod),
+    "where": (3, 3, _where),
     "min": (1, 16, lambda *curves: np.minimum.reduce(np.broadcast_arrays(*curves))),
     "max": (1, 16, lambda *curves: np.maximum.reduce(np.broadcast_arrays(*curves))),
     "clip": (3, 3, lambda value, low, high: np.minimum(np.maximum(value, low), high)),
-}  # fmt: skip
+}
 _OPERATORS: dict[str, Callable[[Curve, Curve], Curve]] = {
-    "+": np.add, "-": np.subtract, "*": np.multiply, "/": np.divide, "//": np.floor_divide, "%": np.mod, "**": np.power,
-    "<": np.less, "<=": np.less_equal, ">": np.greater, ">=": np.greater_equal, "==": np.equal, "!=": np.not_equal,
-    "&": lambda a, b: (a != 0) & (b != 0), "|": lambda a, b: (a != 0) | (b != 0),
-}  # fmt: skip
+    "+": np.add,
+    "-": np.subtract,
+    "*": np.multiply,
+    "/": np.divide,
+    "//": np.floor_divide,
+    "%": np.mod,
+    "**": np.power,
+    "<": np.less,
+    "<=": np.less_equal,
+    ">": np.greater,
+    ">=": np.greater_equal,
+    "==": np.equal,
+    "!=": np.not_equal,
+    "&": lambda a, b: (a != 0) & (b != 0),
+    "|": lambda a, b: (a != 0) | (b != 0),
+}
 _LEVELS = (("|", "or"), ("&", "and"), ("<", "<=", ">", ">=", "==", "!="), ("+", "-"), ("*", "/", "//", "%"))
 _WORDS = {"or": "|", "and": "&"}
 _CONSTANTS = {"pi": math.pi, "tau": math.tau, "e": math.e}

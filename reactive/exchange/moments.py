@@ -43,9 +43,7 @@ def shot_runs(timeline: Timeline) -> list[Run]:
     """Return the stretches between cuts, each with the prompt that it begins with."""
     edges = [0, *(cut for cut in timeline.cuts if 0 < cut < timeline.frames), timeline.frames]
     first = timeline.columns["prompt_to"]
-    return [
-        Run(a, b, timeline.prompts[int(first[a])]) for a, b in zip(edges, edges[1:], strict=False) if b > a
-    ]  # fmt: skip
+    return [Run(a, b, timeline.prompts[int(first[a])]) for a, b in zip(edges, edges[1:], strict=False) if b > a]
 
 
 def moves(timeline: Timeline) -> dict[str, np.ndarray]:

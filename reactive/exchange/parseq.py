@@ -59,9 +59,13 @@ def parseq_text(timeline: Timeline, *, tempo: float = 120.0) -> str:
 
 def _prompt(run: Run, number: int) -> dict[str, object]:
     return {
-        "name": f"Prompt {number + 1}", "positive": escaped(run.text), "negative": escaped(run.negative), "allFrames": False,
-        "from": run.start, "to": run.stop - 1,
-    }  # fmt: skip
+        "name": f"Prompt {number + 1}",
+        "positive": escaped(run.text),
+        "negative": escaped(run.negative),
+        "allFrames": False,
+        "from": run.start,
+        "to": run.stop - 1,
+    }
 
 
 def _keyframes(values: dict[str, np.ndarray]) -> list[dict[str, object]]:

@@ -416,10 +416,16 @@ class Conductor:
         columns["camera_flow"] = min(max(values["camera_flow"], 0.0), 1.0)
         guided = source == FEEDBACK and self.videos and columns["camera_flow"] > 0
         look = self._look = _Look(
-            self._blend.before, self._blend.after, self._blend.weight, self._blend.slerp, self.noise_seed, self.shot, source,
+            self._blend.before,
+            self._blend.after,
+            self._blend.weight,
+            self._blend.slerp,
+            self.noise_seed,
+            self.shot,
+            source,
             1.0 if source == NO_SOURCE else min(max(values["strength"], 0.0), 1.0),
             (self._guides - 1) % self.videos if guided else NO_GUIDE,
-        )  # fmt: skip
+        )
         shown, join, arriving = look, self._join, None
         if join is not None and join.done < len(join.weights):
             shown = join.leaving
@@ -430,11 +436,23 @@ class Conductor:
             )
         texts, negatives = self._texts(shown.before, shown.after, self._next)
         return LiveFrame(
-            frame, frame_time(frame, self.fps), columns | {"walk": self.walk} | _columns(shown),
-            (texts[0], texts[1], texts[2]), (negatives[0], negatives[1], negatives[2]), shown.slerp, shown.seed, shown.shot,
-            self.phase, self._played.feedback.fresh, self._played.feedback.rate, self._played.feedback.colour,
-            self.switches["black"], self.switches["hold"], tuple(palettes), arriving,
-        )  # fmt: skip
+            frame,
+            frame_time(frame, self.fps),
+            columns | {"walk": self.walk} | _columns(shown),
+            (texts[0], texts[1], texts[2]),
+            (negatives[0], negatives[1], negatives[2]),
+            shown.slerp,
+            shown.seed,
+            shown.shot,
+            self.phase,
+            self._played.feedback.fresh,
+            self._played.feedback.rate,
+            self._played.feedback.colour,
+            self.switches["black"],
+            self.switches["hold"],
+            tuple(palettes),
+            arriving,
+        )
 
     def _texts(self, *numbers: int) -> tuple[list[str], list[str]]:
         """Return prompts and what they keep away from, by their numbers in the pools."""
@@ -483,13 +501,12 @@ class Conductor:
         """Tell the next frame's signals how far the phase and the round have come."""
         progress = min(max((bars - self._began_bars) / phase.bars[1], 0.0), 1.0)
         self.signals.conductor_values |= {
-            "phase.progress": progress, "section.progress": progress,
+            "phase.progress": progress,
+            "section.progress": progress,
             "loop.progress": (self.phase + progress) / len(self._played.phase),
-        }  # fmt: skip
+        }
 
 
 def _columns(look: _Look) -> dict[str, float]:
     """Return the columns that a look decides."""
-    return {
-        "weight": look.weight, "source": float(look.source), "strength": look.strength, "guide": float(look.guide),
-    }  # fmt: skip
+    return {"weight": look.weight, "source": float(look.source), "strength": look.strength, "guide": float(look.guide)}

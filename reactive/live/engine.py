@@ -13,6 +13,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
@@ -28,6 +29,7 @@ from reactive.live.estimate import Estimate
 from reactive.live.material import SongMaterial
 from reactive.live.picture_store import Picture, PictureStore, changed_frames
 from reactive.live.stride import StrideControl
+from reactive.live.thread_choice import ThreadChoice
 from reactive.live.transport import Transport
 from reactive.timeline.clock import frame_time, frames_in, nearest_frame
 from reactive.timeline.edges import shot_edges
@@ -42,6 +44,8 @@ LOOKAHEAD_FACTOR, MAX_LOOKAHEAD = 3.0, 30.0
 MAX_SKIPPED_SHARE = 0.5
 # a picture that comes late is wanted where nothing would be seen for so many seconds
 STALE_SECONDS = 1.0
+# where one picture takes longer than so many seconds they are made one by one: the first of a batch would come with its last
+SLOW_PICTURE = 1.0
 # a batch that is not full begins when its first picture will be seen within so many seconds beyond its own making
 FILLING = 0.5
 # how long a seek into a feedback shot may imagine its way there from the start; the batch in flight comes before that
@@ -51,6 +55,8 @@ RATE_WINDOW = 3.0
 MAX_REVIVALS, REVIVAL_SECONDS = 5, 60.0
 # ticks of a feedback shot whose pictures are kept, so that it can go on from one of them after a change
 TICKS_KEPT = 64
+# pictures from before a change that are kept for where nothing newer comes in time
+STOPGAPS = 64
 
 
 @dataclass(frozen=True)
@@ -105,6 +111,15 @@ class _Scene:
     starts: np.ndarray
 
 
+@dataclass(frozen=True)
+class _Work:
+    """One piece of work: what it belongs to, and the call that does it."""
+
+    scene: _Scene
+    epoch: int
+    call: Callable[[], list[tuple[int, np.ndarray]]]
+
+
 class Engine:
     """The generation thread and what it has made.
 
@@ -138,12 +153,19 @@ class Engine:
         self.changed = 0
         # frames that grew out of pictures from before a change: seen once, and imagined again as the clip has them
         self._grown: set[int] = set()
+        # pictures that a change made outdated while they were imagined: where edits come faster than pictures there are no others
+        self._stopgaps: dict[int, Picture] = {}
+        # the last frame whose picture was finished when a change came: pages have it, and show it until a newer one comes
+        self._finished = -1
         # whether the last piece of work was a late picture: those take turns with what can still be in time
         self._turned = False
         self._fresh = -1
+        # when the piece of work that is being done was begun
+        self._began: float | None = None
         self._times: deque[tuple[float, int]] = deque()
         self._batch_time = Estimate(0.3)
         self._tick_time = Estimate(0.1)
+        self._threads = ThreadChoice()
         self._condition = threading.Condition()
         self._running = False
         self._thread = threading.Thread(target=self._work, name="reactive-live", daemon=True)
@@ -218,6 +240,9 @@ class Engine:
                 stale = changed_frames(old.timeline, timeline)
                 if len(old.black) == len(dark):
                     stale |= old.black != dark
+                window = self.window()[0]
+                there = [frame for frame in window if frame in self.store and frame < len(stale) and stale[frame]]
+                self._finished = max([self._finished, *there])
                 self.store.drop(stale)
                 self.changed = int(np.argmax(stale)) if stale.any() else timeline.frames
                 if (ours := self._shot) is not None:
@@ -246,15 +271,36 @@ class Engine:
         passed = [tick for tick in kept if tick[1] < int(here)] if playing else []
         if not exact and not passed:
             return None
-        number, at, picture = exact[-1] if exact else passed[-1]
-        first = int(at) + 1
+        return self._from_tick(ours, scene, exact[-1] if exact else passed[-1], exact=bool(exact))
+
+    def _from_tick(self, ours: _Shot, scene: _Scene, tick: tuple[int, Fraction, torch.Tensor], *, exact: bool) -> _Shot:
+        """Return a shot that goes on from a tick of another; `exact` says that this tick is the clip's very picture."""
+        number, at, picture = tick
+        shot, first = (ours.start, ours.stop), int(at) + 1
         going_on = self._shot_from(
             scene, FeedbackRange(*shot, first, shot[1], number, picture.to(scene.imaginer.model.device))
         )
-        going_on.ticks.extend(tick for tick in kept if tick[0] <= number)
+        going_on.ticks.extend(tick for tick in list(ours.ticks) if tick[0] <= number)
         if not exact:
             self._grown.update(range(first, shot[1]))
         return going_on
+
+    def _adopt(self, shot: _Shot, scene: _Scene) -> None:
+        """Go on from a tick that ended after a change, where the playhead has passed what is known to the new timeline.
+
+        Where changes come faster than ticks, a shot that only went on from ticks before the change would never go on.
+        """
+        current, ours, place = self._scene, self._shot, (shot.start, shot.stop)
+        if current is None or current is scene or ours is shot or not shot.ticks or not self.transport.playing:
+            return
+        if self._feedback_shot(shot.start) != place or (ours is not None and (ours.start, ours.stop) != place):
+            return
+        here = frames_in(self.transport.at(), current.timeline.fps)
+        known = shot.start if ours is None else ours.reached
+        if not known < min(shot.reached, here) or here >= shot.stop:
+            return
+        if shot_ticks(current.timeline, *place) == shot_ticks(scene.timeline, *place):
+            self._shot = self._from_tick(shot, current, shot.ticks[-1], exact=False)
 
     def _shot_from(self, scene: _Scene, wanted: FeedbackRange) -> _Shot:
         """Return a feedback shot in the making, which keeps its last ticks."""
@@ -289,6 +335,8 @@ class Engine:
                     self._shot = None
                 self._late = False
                 self._overdue = None
+                self._stopgaps.clear()
+                self._finished = -1
                 self._prepare = None
             self._condition.notify_all()
             return self.epoch
@@ -336,33 +384,51 @@ class Engine:
 
     def current_picture(self) -> Picture | None:
         """Return the picture that is to be seen at the playhead: the newest that is not later, of the last seconds."""
-        found = self._newest()
+        found, stopgap = self._newest(), self._stopgap()
+        if stopgap is not None and (found is None or stopgap.frame > found):
+            return stopgap
         return None if found is None else self.store.get(found)
 
-    def late_frame(self) -> int | None:
-        """Return the frame of a picture that the playhead has passed and that is still the best there is; None for none.
+    def late_picture(self) -> Picture | None:
+        """Return a picture that the playhead has passed and that is still the best there is; None for none.
 
-        It belongs to the shot at the playhead, or was finished after its time.
+        It belongs to the shot at the playhead, or was finished after its time, or is from before a change.
         """
         scene = self._scene
-        found = self._newest() if self.transport.playing else None
-        if scene is None or found is None:
+        if scene is None or not self.transport.playing:
             return None
+        found = self.current_picture()
+        if found is None or found.frame in (self._overdue, *self._stopgaps):
+            return found
         at = int(frames_in(self.transport.at() + 1e-4, scene.timeline.fps))
-        same = np.searchsorted(scene.starts, [found, at], side="right")
-        return found if same[0] == same[1] or found == self._overdue else None
+        same = np.searchsorted(scene.starts, [found.frame, at], side="right")
+        return found if same[0] == same[1] else None
 
     def _newest(self) -> int | None:
-        """Return the newest finished frame that is not later than the playhead, of as long as is looked ahead."""
+        """Return the newest finished frame that is not later than the playhead.
+
+        It is one of as long as is looked ahead, or the last one that was finished late, however late that was.
+        """
         at = int(frames_in(self.transport.at() + 1e-4, self.timeline.fps))
         oldest = at - int(frames_in(self._lookahead(), self.timeline.fps))
-        return next(
+        found = next(
             (frame for frame in range(min(at, self.timeline.frames - 1), oldest, -1) if frame in self.store), None
         )
+        if found is None and self._overdue is not None and self._overdue <= at and self._overdue in self.store:
+            return self._overdue
+        return found
+
+    def _stopgap(self) -> Picture | None:
+        """Return the newest picture from before a change that is not later than the playhead."""
+        at = int(frames_in(self.transport.at() + 1e-4, self.timeline.fps))
+        passed = [picture for frame, picture in list(self._stopgaps.items()) if frame <= at]
+        return max(passed, key=lambda picture: picture.frame, default=None)
 
     def _lookahead(self) -> float:
         """Return how many seconds ahead are worked at while the song plays."""
-        slowest = max(self._batch_time.seconds, self._tick_time.seconds)
+        began = self._began
+        passed = 0.0 if began is None else time.monotonic() - began
+        slowest = max(self._batch_time.seconds, self._tick_time.seconds, passed)
         # a slow machine must look beyond the batch in hand
         return min(max(AHEAD, LOOKAHEAD_FACTOR * slowest), MAX_LOOKAHEAD)
 
@@ -396,8 +462,8 @@ class Engine:
     def _behind(self, now: float) -> float:
         if not self.transport.playing:
             return 0.0
-        newest, here = self._newest(), self.transport.at(now)
-        stood = self._lookahead() if newest is None else here - float(frame_time(newest, self.timeline.fps))
+        newest, here = self.current_picture(), self.transport.at(now)
+        stood = self._lookahead() if newest is None else here - float(frame_time(newest.frame, self.timeline.fps))
         return max(0.0, min(stood, now - self._since))
 
     # -- what comes next -----------------------------------------------------------------------------------------------
@@ -452,9 +518,9 @@ class Engine:
         if self._turned and (late := self._late_work(scene)) is not None:
             return late
         # the first picture after a jump or an edit comes alone, and so sooner
-        fresh = self._fresh != self.epoch
-        batch = 1 if fresh else scene.imaginer.core.batch
-        makes = (self._tick_time if fresh else self._batch_time).seconds
+        alone = self._fresh != self.epoch or self._slow(scene)
+        batch = 1 if alone else scene.imaginer.core.batch
+        makes = (self._tick_time if alone else self._batch_time).seconds
         lead = frames_in(min(makes, MAX_SKIPPED_SHARE * self._lookahead()), scene.timeline.fps)
         waiting: list[int] = []
         soonest = passed = 0
@@ -470,18 +536,22 @@ class Engine:
                     continue
                 if scene.timeline.columns["source"][frame] == FEEDBACK:
                     if waiting:
-                        return self._imagining(scene, waiting, alone=fresh)
+                        return self._imagining(scene, waiting, alone=alone)
                     if (work := self._ticking(scene, frame)) is not None:
                         return work
                     continue
                 soonest = soonest if waiting else passed + frame - first
                 waiting.append(frame)
                 if len(waiting) == batch:
-                    return self._imagining(scene, waiting, alone=fresh)
+                    return self._imagining(scene, waiting, alone=alone)
             passed += len(run)
         # with time to spare a batch fills up first: one picture would take as long as all of it
         spare = self.transport.playing and soonest > 2 * lead + frames_in(FILLING, scene.timeline.fps)
-        return self._imagining(scene, waiting, alone=fresh) if waiting and not spare else self._late_work(scene)
+        return self._imagining(scene, waiting, alone=alone) if waiting and not spare else self._late_work(scene)
+
+    def _slow(self, scene: _Scene) -> bool:
+        """Return whether one picture takes so long that a batch of them would keep the screen waiting."""
+        return max(self._tick_time.seconds, self._batch_time.seconds / scene.imaginer.core.batch) > SLOW_PICTURE
 
     def _left_behind(self, scene: _Scene) -> bool:
         """Return whether all that can be in time belongs to later shots than the one at the playhead."""
@@ -512,19 +582,26 @@ class Engine:
 
     def _independent(self, scene: _Scene, frames: np.ndarray, *, alone: bool) -> list[tuple[int, np.ndarray]]:
         began = time.monotonic()
-        made = [
-            (frame, picture)
-            for numbers, pictures in scene.imaginer.independent(frames, alone=alone)
-            for frame, picture in zip(numbers.tolist(), _arrays(pictures), strict=True)
-        ]
+        with self._computing(scene) if alone else nullcontext():
+            made = [
+                (frame, picture)
+                for numbers, pictures in scene.imaginer.independent(frames, alone=alone)
+                for frame, picture in zip(numbers.tolist(), _arrays(pictures), strict=True)
+            ]
         passed = time.monotonic() - began
         if alone:
             self._tick_time.took(passed)
+            if self._slow(scene):
+                self.stride_control.imagined(len(frames), passed)
         else:
             self._batch_time.took(passed)
             # one that is not full takes as long as a full one
             self.stride_control.imagined(scene.imaginer.core.batch, passed)
         return made
+
+    def _computing(self, scene: _Scene) -> AbstractContextManager[None]:
+        """Return the context in which a single picture is computed; where a card does that, threads do not matter."""
+        return self._threads.computing() if scene.imaginer.model.device.type == "cpu" else nullcontext()
 
     def _ticking(
         self, scene: _Scene, frame: int, *, late: bool = False
@@ -547,11 +624,12 @@ class Engine:
                 self._late = True
                 return None
         self._shot = ours
-        return lambda: self._tick(ours)
+        return lambda: self._tick(ours, scene)
 
-    def _tick(self, shot: _Shot) -> list[tuple[int, np.ndarray]]:
+    def _tick(self, shot: _Shot, scene: _Scene) -> list[tuple[int, np.ndarray]]:
         began = time.monotonic()
-        step = next(shot.frames, None)
+        with self._computing(scene):
+            step = next(shot.frames, None)
         if step is None:
             shot.reached = shot.stop
             return []
@@ -563,6 +641,8 @@ class Engine:
         # a tick of a shot that is still to come says nothing of the one at the playhead
         if shot.start <= here < shot.stop:
             self._late = self.transport.playing and here > shot.reached
+        with self._condition:
+            self._adopt(shot, scene)
         return list(zip(numbers.tolist(), _arrays(pictures), strict=True))
 
     # -- the thread ----------------------------------------------------------------------------------------------------
@@ -571,19 +651,15 @@ class Engine:
             with self._condition:
                 if not self._running:
                     return
-                scene, work, epoch = self._scene, self._next(), self.epoch
-                if work is None:
+                if (work := self._begin()) is None:
                     self._condition.wait(0.02 if self.transport.playing else 0.2)
                     continue
             try:
                 try:
-                    pictures = work()
+                    self._carry_out(work)
                 except (RuntimeError, MemoryError) as problem:
                     # the calls that failed end here, and let their tensors go
                     self._shrink(problem)
-                    continue
-                self._keep(scene, pictures)
-                self._fresh = epoch
             except Exception as problem:
                 if isinstance(problem, ReactiveError):
                     log.error("the preview's engine stopped: %s", problem)
@@ -592,6 +668,23 @@ class Engine:
                 self.error = problem
                 self.made([])
                 return
+
+    def _begin(self) -> _Work | None:
+        """Return the next piece of work, which begins now; None if there is nothing to do."""
+        call = self._next()
+        if call is None:
+            return None
+        assert self._scene is not None
+        self._began = time.monotonic()
+        return _Work(self._scene, self.epoch, call)
+
+    def _carry_out(self, work: _Work) -> None:
+        """Do a piece of work and keep its pictures."""
+        try:
+            self._keep(work.scene, work.call())
+        finally:
+            self._began = None
+        self._fresh = work.epoch
 
     def _shrink(self, problem: BaseException) -> None:
         """Go on in batches of half the size after memory ran out.
@@ -617,22 +710,35 @@ class Engine:
     def _keep(self, scene: _Scene | None, pictures: list[tuple[int, np.ndarray]]) -> None:
         assert scene is not None
         done = [Picture(frame, to_jpeg(picture, self.stride_control.quality)) for frame, picture in pictures]
+        outdated: list[Picture] = []
         with self._condition:
             current = self._scene
             assert current is not None
             if current is not scene and done:
-                # the timeline changed meanwhile: what looks different now is of no use
-                stale = changed_frames(scene.timeline, current.timeline) | (scene.black != current.black)
-                done = [picture for picture in done if not stale[picture.frame]]
+                # the timeline changed meanwhile, and what looks different now is not kept
+                stale = changed_frames(scene.timeline, current.timeline)
+                if len(scene.black) == len(current.black):
+                    stale |= scene.black != current.black
+                outdated = [picture for picture in done if picture.frame >= len(stale) or stale[picture.frame]]
+                done = [picture for picture in done if picture not in outdated]
             for picture in done:
                 self.store.put(picture)
             at = int(frames_in(self.transport.at() + 1e-4, current.timeline.fps))
+            self._keep_stopgaps(outdated, at)
             if late := [picture.frame for picture in done if picture.frame < at]:
                 self._overdue = max(late)
             # a second later no page asks for them any more
             self._forget_grown({frame for frame in self._grown if frame < at - current.timeline.fps})
             self._times.append((time.monotonic(), len(done)))
         self.made([picture.frame for picture in done])
+
+    def _keep_stopgaps(self, outdated: list[Picture], at: int) -> None:
+        """Keep pictures from before a change until the playhead has a newer one; what pages have themselves is left out."""
+        if self.transport.playing:
+            self._stopgaps |= {picture.frame: picture for picture in outdated if picture.frame > self._finished}
+        newest = max((frame for frame in self._stopgaps if frame <= at), default=0)
+        later = [(frame, picture) for frame, picture in self._stopgaps.items() if frame >= newest]
+        self._stopgaps = dict(later[-STOPGAPS:])
 
 
 def _arrays(pictures: torch.Tensor) -> np.ndarray:

@@ -9,9 +9,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-# the weight of a new measurement, and by how much one alone may exceed what was expected (a machine that slept)
+# the weight of a new measurement, and by how much one alone may exceed what was expected (a machine that slept);
+# a second one like it is believed
 WEIGHT, JUMP, GRACE = 0.3, 3.0, 1.0
-# seconds without a measurement in which half of what lies above the best average is forgotten
+# seconds without work in which half of what lies above the best average is forgotten
 HALF_LIFE = 2.0
 
 
@@ -23,23 +24,30 @@ class Estimate:
     seconds
         What is expected before anything was measured.
     clock
-        Tells the time in seconds.
+        Tells the time in seconds; `time.monotonic` where there is none.
     """
 
-    def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
+    def __init__(self, seconds: float, clock: Callable[[], float] | None = None) -> None:
+        self._clock = clock or (lambda: time.monotonic())
         self._average = self._best = seconds
-        self._told = clock()
+        self._told = self._clock()
+        self._last = seconds
 
     @property
     def seconds(self) -> float:
         """What is expected now; after a measurement it stays for as long as that took, then it falls towards the best."""
-        idle = max(0.0, self._clock() - self._told - self._average)
-        return self._best + (self._average - self._best) * 0.5 ** (idle / HALF_LIFE)
+        return self._expected(self._clock())
 
     def took(self, seconds: float) -> None:
-        """Take note of one piece of work."""
-        expected = self.seconds
-        self._average = (1 - WEIGHT) * expected + WEIGHT * min(seconds, JUMP * expected + GRACE)
+        """Take note of one piece of work, which ends now; while it was being done nothing was forgotten."""
+        now = self._clock()
+        expected = self._expected(now - seconds)
+        believed = min(seconds, max(JUMP * expected + GRACE, self._last))
+        self._average = (1 - WEIGHT) * expected + WEIGHT * believed
+        self._last = seconds
         self._best = min(self._best, self._average)
-        self._told = self._clock()
+        self._told = now
+
+    def _expected(self, now: float) -> float:
+        idle = max(0.0, now - self._told - self._average)
+        return self._best + (self._average - self._best) * 0.5 ** (idle / HALF_LIFE)

@@ -73,9 +73,13 @@ class LiveSession:
         macro_values(first, studio.options.macros)
         self.signals = LiveSignals(source.sample_rate, studio.options.fps)
         self.conductor = Conductor(
-            checked, self.signals, seed=studio.options.seed, photos=len(studio.sources.photos), videos=len(studio.sources.videos),
+            checked,
+            self.signals,
+            seed=studio.options.seed,
+            photos=len(studio.sources.photos),
+            videos=len(studio.sources.videos),
             macros=studio.options.macros,
-        )  # fmt: skip
+        )
         self.renderer = LatestFrameRenderer(studio, made)
         self.revision = 0
         self.row: LiveFrame | None = None
@@ -132,14 +136,26 @@ class LiveSession:
         """Return what a page needs to know once."""
         studio, options = self.studio, self.studio.options
         return {
-            "title": self.source.name, "live": True, "size": list(studio.size), "imagined": list(studio.imagined),
-            "model": options.model.title, "steps": studio.model.steps, "draft": options.draft,
+            "title": self.source.name,
+            "live": True,
+            "size": list(studio.size),
+            "imagined": list(studio.imagined),
+            "model": options.model.title,
+            "steps": studio.model.steps,
+            "draft": options.draft,
             "controls": {
-                name: {"label": c.label, "rest": c.rest, "low": c.low, "high": c.high, "step": c.step, "meaning": c.meaning}
+                name: {
+                    "label": c.label,
+                    "rest": c.rest,
+                    "low": c.low,
+                    "high": c.high,
+                    "step": c.step,
+                    "meaning": c.meaning,
+                }
                 for name, c in CONTROLS.items()
             },
             "presets": list(self.loaded),
-        }  # fmt: skip
+        }
 
     def state(self) -> dict[str, Any]:
         """Return where everything stands."""
@@ -148,11 +164,13 @@ class LiveSession:
             preset = conductor.preset
             knobs = {f"{MACRO}{name}": value for name, value in conductor.knobs().items()}
             return {
-                "revision": self.revision, "preset": conductor.name, "phases": [phase.name for phase in preset.phase],
+                "revision": self.revision,
+                "preset": conductor.name,
+                "phases": [phase.name for phase in preset.phase],
                 "controls": {n: c.rest for n, c in CONTROLS.items()} | knobs | conductor.controls,
                 "macros": {f"{MACRO}{macro.name}": macro.description for macro in preset.macros},
                 **conductor.switches,
-            }  # fmt: skip
+            }
 
     def status(self) -> dict[str, Any]:
         """Return how it fares and what is heard right now."""

@@ -91,15 +91,29 @@ class SongMaterial(Studio):
         batch = self.batch or min(LIVE_BATCH.get(self.device, 4), shape.batch)
         sources = self.options.sources
         grounds = load_grounds(
-            timeline, sources.photos, sources.videos, self.ground_folders, imagined=self.imagined, size=self.size,
-            background=parse_colour(sources.background, where="--background"), like=self._grounds,
-        )  # fmt: skip
+            timeline,
+            sources.photos,
+            sources.videos,
+            self.ground_folders,
+            imagined=self.imagined,
+            size=self.size,
+            background=parse_colour(sources.background, where="--background"),
+            like=self._grounds,
+        )
         self._grounds = grounds or self._grounds
         # one shot plays at a time, so its lane needs no neighbours
         return Imaginer(
-            self.model, timeline, self.sources, size=self.imagined, batch=batch, lanes=1, slices=shape.slices,
-            bank=self.bank, black=black, grounds=grounds,
-        )  # fmt: skip
+            self.model,
+            timeline,
+            self.sources,
+            size=self.imagined,
+            batch=batch,
+            lanes=1,
+            slices=shape.slices,
+            bank=self.bank,
+            black=black,
+            grounds=grounds,
+        )
 
 
 def load_material(
@@ -129,9 +143,7 @@ def song_material(song: str | os.PathLike[str], options: PreviewOptions, studio:
     if (given.photos, given.videos) != (studio.options.sources.photos, studio.options.sources.videos):
         colour = parse_colour(given.background, where="--background")
         sources = load_sources(given.photos, given.videos, size=studio.imagined, background=colour)
-    return SongMaterial(
-        options, studio.model, sources, studio.size, studio.imagined, studio.device, **_heard(song)
-    )  # fmt: skip
+    return SongMaterial(options, studio.model, sources, studio.size, studio.imagined, studio.device, **_heard(song))
 
 
 def _heard(song: str | os.PathLike[str]) -> dict[str, Any]:

@@ -124,9 +124,11 @@ class LiveSignals:
         """Return the levels that run over seconds, and whether the bass has come back."""
         length = frame_length(self.fps)
         for name, source, seconds in (
-            ("loudness", "rms", LOUDNESS_SECONDS), ("energy.level", "rms", ENERGY_SECONDS),
-            ("section.energy", "rms", SECTION_SECONDS), ("bass", "low", LOUDNESS_SECONDS),
-        ):  # fmt: skip
+            ("loudness", "rms", LOUDNESS_SECONDS),
+            ("energy.level", "rms", ENERGY_SECONDS),
+            ("section.energy", "rms", SECTION_SECONDS),
+            ("bass", "low", LOUDNESS_SECONDS),
+        ):
             self._slow[name] += (levels[source] - self._slow[name]) * (1 - float(np.exp(-length / seconds)))
         bass = self._slow["bass"]
         found = {name: self._slow[name] for name in ("loudness", "energy.level", "section.energy")}

@@ -142,9 +142,12 @@ class Playlist:
     def state(self, ready: int | None) -> dict[str, Any]:
         """Return what pages show of the list; `ready` is the number of the song that is loaded beside the one that plays."""
         return {
-            "songs": [song.title for song in self.songs.songs], "song": self.number, "ready": ready,
-            "ending": self.ending, "endings": ENDINGS,
-        }  # fmt: skip
+            "songs": [song.title for song in self.songs.songs],
+            "song": self.number,
+            "ready": ready,
+            "ending": self.ending,
+            "endings": ENDINGS,
+        }
 
     def close(self) -> None:
         """Remove what was written."""

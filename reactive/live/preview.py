@@ -229,12 +229,17 @@ def _preview(
                 server.open_outputs(io_options.outputs)
             say("opening the page")
             address = Address(
-                url=f"{reached}/#{gate.token}", host=host, port=bound, open=not is_loopback(host),
-                here=f"{here}/#{gate.token}", more=tuple(f"{url}/#{gate.token}" for url in others[1:]),
-                mjpeg=f"{reached}{MJPEG}?token={server.view_token.issue()}" if io_options.mjpeg else "", osc=external_io.osc_port,
+                url=f"{reached}/#{gate.token}",
+                host=host,
+                port=bound,
+                open=not is_loopback(host),
+                here=f"{here}/#{gate.token}",
+                more=tuple(f"{url}/#{gate.token}" for url in others[1:]),
+                mjpeg=f"{reached}{MJPEG}?token={server.view_token.issue()}" if io_options.mjpeg else "",
+                osc=external_io.osc_port,
                 input=server.preview.session.source.name if isinstance(server.preview, LivePreview) else "",
                 notes=server.preview.session.material.track.notes if isinstance(server.preview, SongPreview) else (),
-            )  # fmt: skip
+            )
             try:
                 asyncio.run(_serve(server, listener, room, lambda: ready(address), stop))
             finally:

@@ -101,11 +101,18 @@ class Session:
     def _stage(self, presets: Mapping[str, Preset]) -> Stage:
         options = self.material.options
         return Stage(
-            self.material.analysis, self.material.track.samples, options.fps, options.seed, presets,
-            self.material.photo_names, self.material.video_names, self.lyrics, self.macros,
+            self.material.analysis,
+            self.material.track.samples,
+            options.fps,
+            options.seed,
+            presets,
+            self.material.photo_names,
+            self.material.video_names,
+            self.lyrics,
+            self.macros,
             picture_chooser(options.sources.photos, options.sources.videos),
             self.material.footage,
-        )  # fmt: skip
+        )
 
     # -- what the pages are told ---------------------------------------------------------------------------------------
     def hello(self) -> dict[str, Any]:
@@ -121,10 +128,17 @@ class Session:
             "steps": material.model.steps,
             "draft": options.draft,
             "controls": {
-                name: {"label": c.label, "rest": c.rest, "low": c.low, "high": c.high, "step": c.step, "meaning": c.meaning}
+                name: {
+                    "label": c.label,
+                    "rest": c.rest,
+                    "low": c.low,
+                    "high": c.high,
+                    "step": c.step,
+                    "meaning": c.meaning,
+                }
                 for name, c in CONTROLS.items()
             },
-        }  # fmt: skip
+        }
 
     def lanes(self) -> dict[str, Any]:
         """Return what the lanes under the picture show."""
@@ -235,10 +249,18 @@ class Session:
         """Return what was done so far as a take."""
         options, track = self.material.options, self.material.track
         return Take(
-            track.sha256, options.fps, options.seed, self.material.photo_names, self.first,
-            {name: loaded.text for name, loaded in self.loaded.items()}, tuple(self.changes), self.material.video_names,
-            dict(self.macros), {name: lines for name, lines in self.lyrics.items() if lines}, track.file_sha256,
-        )  # fmt: skip
+            track.sha256,
+            options.fps,
+            options.seed,
+            self.material.photo_names,
+            self.first,
+            {name: loaded.text for name, loaded in self.loaded.items()},
+            tuple(self.changes),
+            self.material.video_names,
+            dict(self.macros),
+            {name: lines for name, lines in self.lyrics.items() if lines},
+            track.file_sha256,
+        )
 
     def save_take(self, path: Path) -> None:
         """Write the take."""
@@ -300,9 +322,14 @@ class Session:
         own = is_own(loaded.path)
         stem = loaded.path.parent.name if loaded.path.name == "preset.toml" else loaded.path.stem
         return {
-            "preset": state.preset, "own": own, "path": str(loaded.path) if own else None, "says": list(plan.written),
-            "leaves": list(plan.left_out), "warning": WARNING, "name": _free(stem),
-        }  # fmt: skip
+            "preset": state.preset,
+            "own": own,
+            "path": str(loaded.path) if own else None,
+            "says": list(plan.written),
+            "leaves": list(plan.left_out),
+            "warning": WARNING,
+            "name": _free(stem),
+        }
 
     def save_preset(self, name: str | None = None) -> tuple[int, Path]:
         """Save what was turned into the preset's file, or into a copy under a new name. Returns epoch and file.

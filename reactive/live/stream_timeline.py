@@ -80,11 +80,25 @@ class StreamTimeline:
         columns["seed"] = np.array(seeds, np.int64)
         texts, negatives = zip(*self._texts, strict=True)
         return Timeline(
-            song_sha256="", samples=0, sample_rate=1, fps=self.fps, title="", seed=0, harmonics=DEFAULT_HARMONICS,
-            feedback_rate=Fraction(newest.rate).limit_denominator(1000), feedback_fresh=newest.fresh, prompts=texts, phases=(),
-            photos=self.photos, cuts=(), columns=columns, negatives=negatives if any(negatives) else (),
-            videos=self.videos, feedback_colour=newest.colour, palettes=newest.palettes,
-        )  # fmt: skip
+            song_sha256="",
+            samples=0,
+            sample_rate=1,
+            fps=self.fps,
+            title="",
+            seed=0,
+            harmonics=DEFAULT_HARMONICS,
+            feedback_rate=Fraction(newest.rate).limit_denominator(1000),
+            feedback_fresh=newest.fresh,
+            prompts=texts,
+            phases=(),
+            photos=self.photos,
+            cuts=(),
+            columns=columns,
+            negatives=negatives if any(negatives) else (),
+            videos=self.videos,
+            feedback_colour=newest.colour,
+            palettes=newest.palettes,
+        )
 
     def _row(self, look: LiveFrame | Arriving, shot: int) -> list[float]:
         before, after = (

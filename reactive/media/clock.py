@@ -49,12 +49,16 @@ class Clock:
         From which byte on which seconds are added to time stamps; the first is from the beginning.
     timed
         Whether each piece of sound has a presentation time.
+    later
+        Seconds that are added to the time stamps of pictures: FFmpeg lets the first one begin with an edit that cuts into the
+        one before it.
     """
 
     origin: Fraction | None = None
     positions: tuple[int, ...] = (0,)
     shifts: tuple[Fraction, ...] = (Fraction(0),)
     timed: bool = False
+    later: Fraction = Fraction(0)
 
     @property
     def joins(self) -> int:
@@ -66,24 +70,27 @@ class Clock:
         return self.shifts[int(np.searchsorted(self.positions, position, side="right")) - 1]
 
 
-def read_clock(path: Path) -> Clock:
-    """Return the clock of a sound or video file.
+def read_clock(path: Path, part: tuple[int, int] | None = None) -> Clock:
+    """Return the clock of a sound or video file, or of a part of it: its first byte and the byte after its last.
 
     Raises
     ------
     MediaError
         If it can't be read.
     """
-    with open_container(path) as container:
+    with open_container(path, part=part) as container:
         kinds = container.format.name.split(",")
         sounds, pictures = sound_stream(container), picture_stream(container)
         indices = [stream.index for stream in (sounds, pictures) if stream is not None]
         timed = any(kind in _TIMED for kind in kinds)
-        origin = _origin(container, sounds, pictures) if sounds is not None and pictures is not None else None
+        later = Fraction(0)
+        if "mov" in kinds and pictures is not None and sounds is not None:
+            later = _cut_into(path, part, pictures)
+        origin = _origin(container, sounds, pictures, later) if sounds is not None and pictures is not None else None
     if any(kind in _JOINABLE for kind in kinds):
-        positions, shifts = _spans(path, indices)
+        positions, shifts = _spans(path, indices, part)
         return Clock(origin, positions, shifts, timed)
-    return Clock(origin, timed=timed)
+    return Clock(origin, timed=timed, later=later)
 
 
 def begin_again(times: int) -> str:
@@ -123,6 +130,8 @@ def clocked_packets(container: Any, stream: Any, clock: Clock, position: int = 0
             shift = round(clock.shift_at(position) / packet.time_base)
             packet.pts = None if packet.pts is None else packet.pts + shift
             packet.dts = None if packet.dts is None else packet.dts + shift
+        elif clock.later and packet.pts is not None and stream.type == "video":
+            packet.pts += round(clock.later / packet.time_base)
         yield packet
 
 
@@ -184,15 +193,41 @@ def decoded_frames(packets: Iterator[Any], context: Any = None, damage: Damage |
         yield from frames
 
 
-def _origin(container: Any, sounds: Any, pictures: Any) -> Fraction | None:
+def _cut_into(path: Path, part: tuple[int, int] | None, pictures: Any) -> Fraction:
+    """Return how much later than FFmpeg says the first picture of an MP4 shows, in seconds: less than a picture's length."""
+    first, base = pictures.start_time, Fraction(pictures.time_base or 0)
+    if first is None or not base:
+        return Fraction(0)
+    length = 1 / Fraction(pictures.average_rate or pictures.guessed_rate or 25)
+    found: int | None = None
+    with open_container(path, part=part, options={"advanced_editlist": "0"}) as container:
+        for packet in _packets(container, container.streams[pictures.index]):
+            if packet.pts is None or packet.dts is None:
+                continue
+            if packet.pts >= first:
+                found = min(packet.pts, packet.pts if found is None else found)
+            # what is shown earlier than this has been read
+            if found is not None and packet.dts > found:
+                break
+    later = Fraction(0) if found is None else (found - first) * base
+    return later if later < length else Fraction(0)
+
+
+def _origin(container: Any, sounds: Any, pictures: Any, later: Fraction) -> Fraction | None:
     """Return when the earlier of sound and pictures begins; None if no picture says when it shows.
 
     Sound that begins less than a picture's length before the pictures gives way to them: encoders put some silence in front, and
     pictures then stand on whole frames from second 0 on.
     """
-    if pictures.start_time is None:
+    begins = pictures.start_time
+    if container.format.name == "asf":
+        # FFmpeg tells the start of the stream that begins last
+        frames = decoded_frames(clocked_packets(container, pictures, Clock()))
+        begins = next((frame.pts for frame in frames if frame.pts is not None), None)
+        container.seek(0)
+    if begins is None:
         return None
-    seen = pictures.start_time * Fraction(pictures.time_base)
+    seen = begins * Fraction(pictures.time_base) + later
     # what a decoder leaves out at the start is known only to the decoder
     first = next(
         (frame for frame in decoded_frames(clocked_packets(container, sounds, Clock())) if frame.pts is not None), None
@@ -206,9 +241,11 @@ def _origin(container: Any, sounds: Any, pictures: Any) -> Fraction | None:
     return seen if seen - heard < min(1 / max(rate, Fraction(1)), _LEADING) else min(seen, heard)
 
 
-def _spans(path: Path, indices: list[int]) -> tuple[tuple[int, ...], tuple[Fraction, ...]]:
+def _spans(
+    path: Path, indices: list[int], part: tuple[int, int] | None
+) -> tuple[tuple[int, ...], tuple[Fraction, ...]]:
     """Return from which byte on time stamps need which shift to go on, by reading all packets."""
-    with open_container(path) as container:
+    with open_container(path, part=part) as container:
         streams = [container.streams[index] for index in indices]
         bases = [Fraction(stream.time_base or Fraction(1, 1000)) for stream in streams]
         columns = [[array("q") for _ in range(4)] for _ in streams]

@@ -22,10 +22,20 @@ import soundfile
 
 from reactive.errors import MediaError
 from reactive.media.channels import Layout, layout_of, usual_layout
-from reactive.media.clock import Clock, Damage, begin_again, clocked_packets, decoded_frames, read_clock, sound_stream
+from reactive.media.clock import (
+    Clock,
+    Damage,
+    begin_again,
+    clocked_packets,
+    decoded_frames,
+    picture_stream,
+    read_clock,
+    sound_stream,
+)
+from reactive.media.film import measure_film
 from reactive.media.joined import holds_several_flacs, joined_links
-from reactive.media.riff import sized_wav
 from reactive.media.safe import open_container
+from reactive.media.sized import sized_sound
 from reactive.media.slices import FileSlices
 
 # small enough that little is lost where a damaged file breaks off
@@ -149,7 +159,7 @@ def _is_mpeg(path: Path) -> bool:
 
 def _open_soundfile(path: Path) -> _Handle:
     """Open a file by libsndfile, with a header that knows its length."""
-    sized = sized_wav(path)
+    sized = sized_sound(path)
     # given the file, not its name: libsndfile refuses names that are not UTF-8
     if sized and sized.header:
         return _Handle(FileSlices(path, [sized.header, (sized.first, sized.last)]))
@@ -232,20 +242,37 @@ def _in_vorbis_order(handle: Any) -> bool:
 
 
 def _by_links(path: Path, report: DecodeReport) -> Iterator[Chunk]:
-    """Yield the sound of files in a row one after the other."""
+    """Yield the sound of files in a row one after the other; each sounds as long as it has pictures."""
     links = joined_links(path)
     lost: list[int] = []
     for number, link in enumerate(links, 1):
-        found = False
+        last: Chunk | None = None
+        seconds, lasts = 0.0, _pictured(path, link)
         for chunk in _one_link(path, link, report):
-            found = True
-            yield chunk
-        if not found:
+            room = len(chunk.samples) if lasts is None else round((lasts - seconds) * chunk.rate)
+            last = chunk._replace(samples=chunk.samples[: max(room, 0)])
+            seconds += len(last.samples) / last.rate
+            if len(last.samples):
+                yield last
+        if last is None:
             lost.append(number)
+        elif lasts is not None:
+            yield from _silence(round((lasts - seconds) * last.rate), last)
     if lost:
         report.notes.append(
             f"Part {', '.join(map(str, lost))} of {len(links)} of the file can't be read and is left out."
         )
+
+
+def _pictured(path: Path, link: tuple[int, int]) -> float | None:
+    """Return the seconds that a file in a row lasts if it has moving pictures."""
+    try:
+        with open_container(path, part=link) as container:
+            if picture_stream(container) is None:
+                return None
+        return float(measure_film(path, link).duration)
+    except MediaError:
+        return None
 
 
 def _one_link(path: Path, link: tuple[int, int], report: DecodeReport) -> Iterator[Chunk]:
@@ -261,7 +288,8 @@ def _one_link(path: Path, link: tuple[int, int], report: DecodeReport) -> Iterat
         yield from _by_soundfile(opened, report)
         return
     try:
-        yield from _gathered(_by_ffmpeg(lambda: open_container(path, part=link), Clock(), report))
+        clock = read_clock(path, link)
+        yield from _gathered(_by_ffmpeg(lambda: open_container(path, part=link), clock, report))
     except MediaError:
         return
 

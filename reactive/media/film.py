@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import lru_cache
 from itertools import pairwise
@@ -41,6 +41,8 @@ _LOOKED_AT = 24
 # FFmpeg's own decoders of these leave transparency out
 _ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 _MEASURED = 16
+# of films in a row that count time in different units
+_COMMON_BASE = Fraction(1, 1_000_000)
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,15 @@ class Film:
         Whether its pictures are made of fields.
     decoder
         FFmpeg's name of the decoder that knows its transparency; empty for the usual one.
+    sequential
+        Whether its times are known only to who reads it from its beginning: MPEG-PS whose packets hold several pictures.
+    part
+        The first byte and the byte after the last of the file that hold it; None for all of it.
+    parts, begins
+        The films that follow each other in one file, of which this is all, and the seconds at which each begins; empty for
+        one film.
+    lost
+        Which of the files in a row hold no pictures, counted from 1.
     """
 
     path: Path
@@ -95,6 +106,11 @@ class Film:
     places: np.ndarray
     interlaced: bool
     decoder: str
+    sequential: bool = False
+    part: tuple[int, int] | None = None
+    parts: tuple[Film, ...] = ()
+    begins: tuple[Fraction, ...] = ()
+    lost: tuple[int, ...] = ()
 
     @property
     def duration(self) -> Fraction:
@@ -109,8 +125,10 @@ class Film:
         """What its user should be told (whole sentences)."""
         if self.clock.joins:
             return (f"{self.path.name}: {begin_again(self.clock.joins)}",)
-        if (links := len(joined_links(self.path))) > 1:
-            return (f"{self.path.name}: It is {links} files in a row; the pictures of the first are shown.",)
+        if self.lost:
+            numbers = ", ".join(map(str, self.lost))
+            count = len(self.parts) + len(self.lost)
+            return (f"{self.path.name}: Part {numbers} of {count} of the file holds no pictures and is left out.",)
         return ()
 
     def nearest(self, seconds: Fraction) -> int:
@@ -136,19 +154,82 @@ def open_film(path: str | os.PathLike[str]) -> Film:
 
 @lru_cache(maxsize=_MEASURED)
 def _measured(path: Path, size: int, changed: int) -> Film:
+    links = joined_links(path)
+    if len(links) < 2:
+        return measure_film(path)
+    found: list[Film] = []
+    begins: list[Fraction] = []
+    lost: list[int] = []
+    end = Fraction(0)
+    for number, link in enumerate(links, 1):
+        try:
+            film = measure_film(path, link)
+        except MediaError:
+            # its sound, if it has some, is heard
+            lost.append(number)
+            end += _seconds(path, link)
+            continue
+        found.append(film)
+        begins.append(end)
+        end += film.duration
+    # what is wrong with the whole of it is told
+    return _in_a_row(found, begins, end, tuple(lost)) if found else measure_film(path)
+
+
+def _seconds(path: Path, link: tuple[int, int]) -> Fraction:
+    """Return how long a file in a row lasts, as it says itself; 0 if it can't be opened."""
+    try:
+        with open_container(path, kind="video", part=link) as container:
+            return Fraction(container.duration or 0, av.time_base)
+    except MediaError:
+        return Fraction(0)
+
+
+def _in_a_row(films: list[Film], begins: list[Fraction], end: Fraction, lost: tuple[int, ...]) -> Film:
+    """Return films that follow each other as one: each begins where the one before has ended, sound and pictures."""
+    first = films[0]
+    base = first.time_base if all(film.time_base == first.time_base for film in films) else _COMMON_BASE
+    times: list[np.ndarray] = []
+    for film, begin in zip(films, begins, strict=True):
+        moved = [round((int(time) * film.time_base - film.start + begin) / base) for time in film.times]
+        times.append(np.array(moved, np.int64))
+    shown = np.concatenate(times)
+    return replace(
+        first,
+        times=shown,
+        keys=shown[:1],
+        places=np.zeros(1, np.int64),
+        time_base=base,
+        start=Fraction(0),
+        sound_end=end,
+        interlaced=any(film.interlaced for film in films),
+        part=None,
+        parts=tuple(films),
+        begins=tuple(begins),
+        lost=lost,
+    )
+
+
+def measure_film(path: Path, part: tuple[int, int] | None = None) -> Film:
+    """Measure one film: a file, or the part of it from one byte to another; errors as `open_film` says."""
     where = str(path)
-    with open_container(path, kind="video", remedy=REMEDY) as container:
+    with open_container(path, kind="video", remedy=REMEDY, part=part) as container:
         stream = picture_stream(container)
         if stream is None:
             raise MediaError("has no moving pictures that can be decoded", where=where, remedy=REMEDY)
         width, height = stream.codec_context.width, stream.codec_context.height
-        if not 1 <= width * height <= MAX_PIXELS:
+        if not width * height:
+            # FFmpeg reads no animated WebP
+            what = "is an animated WebP" if container.format.name == "webp_pipe" else "does not say how large it is"
+            raise MediaError(what, where=where, remedy="export it as GIF, APNG or MP4")
+        if width * height > MAX_PIXELS:
             raise MediaError(f"has pictures of {width}x{height} pixels", where=where, remedy="export it smaller")
         shape = stream.sample_aspect_ratio or Fraction(1)
         index, time_base = stream.index, Fraction(stream.time_base or Fraction(1, 1000))
         rate = Fraction(stream.average_rate or stream.guessed_rate or 25)
         decoder = _decoder(stream)
         codec = stream.codec_context.codec
+        is_program = container.format.name == "mpeg"
         leading = container.format.name == "avi" and not codec.intra_only
         transfer = stream.codec_context.color_trc
         sound = sound_stream(container)
@@ -165,20 +246,36 @@ def _measured(path: Path, size: int, changed: int) -> Film:
         )
     across = first.width * (shape if Fraction(1, 8) <= shape <= 8 else 1)
     turns = round(first.rotation / 90) % 4
-    clock = read_clock(path)
+    clock = read_clock(path, part)
     known = [stamp for stamp in stamps if stamp is not None]
     counted = leading or len(known) < len(stamps) or any(late <= early for early, late in pairwise(known))
-    times, keys, places, sound_end = _index(path, index, sounding, clock, where)
+    times, keys, places, sound_end = _index(path, part, index, sounding, clock)
     if counted:
-        times, keys, places = _count(path, index, clock, where)
+        times, keys, places = _count(path, part, index, clock)
     shown = max(1, round(across)), first.height
     width, height = shown[::-1] if turns % 2 else shown
     begins = int(times[0]) * time_base
     start = begins if sounding is None else _start(clock, begins, path)
     return Film(
-        path, width, height, turns, index, times, keys, time_base, start, sound_end, rate, clock, counted, places,
-        interlaced, decoder,
-    )  # fmt: skip
+        path,
+        width,
+        height,
+        turns,
+        index,
+        times,
+        keys,
+        time_base,
+        start,
+        sound_end,
+        rate,
+        clock,
+        counted,
+        places,
+        interlaced,
+        decoder,
+        is_program and _shares_packets(path, part, index),
+        part,
+    )
 
 
 def shown_frames(film: Film, container: Any, stream: Any, position: int = 0) -> Iterator[tuple[int, Any]]:
@@ -242,12 +339,13 @@ def _start(clock: Clock, begins: Fraction, path: Path) -> Fraction:
 
 
 def _index(
-    path: Path, index: int, sounding: int | None, clock: Clock, where: str
+    path: Path, part: tuple[int, int] | None, index: int, sounding: int | None, clock: Clock
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, Fraction]:
     """Return the times of all pictures and key pictures, where these are found, and when the sound ends."""
     times: list[int] = []
     keys: dict[int, int] = {}
-    with open_container(path, kind="video", remedy=REMEDY) as container:
+    where = str(path)
+    with open_container(path, kind="video", remedy=REMEDY, part=part) as container:
         pictures = container.streams[index]
         for packet in clocked_packets(container, pictures, clock):
             shown = packet.pts if packet.pts is not None else packet.dts
@@ -265,12 +363,19 @@ def _index(
     shown_times = np.unique(np.array(times, np.int64))
     keys = keys or {int(shown_times[0]): 0}
     order = sorted(keys)
-    sound_end = _sound_end(path, sounding, clock) if sounding is not None else Fraction(0)
+    sound_end = _sound_end(path, part, sounding, clock) if sounding is not None else Fraction(0)
     return shown_times, np.array(order, np.int64), np.array([keys[key] for key in order], np.int64), sound_end
 
 
-def _sound_end(path: Path, sounding: int, clock: Clock) -> Fraction:
-    with open_container(path, kind="video", remedy=REMEDY) as container:
+def _shares_packets(path: Path, part: tuple[int, int] | None, index: int) -> bool:
+    """Return whether pictures are cut out of larger packets, and so have no place of their own in the file."""
+    with open_container(path, kind="video", remedy=REMEDY, part=part) as container:
+        packets = clocked_packets(container, container.streams[index], Clock())
+        return any(packet.pos is None for packet in packets if packet.size)
+
+
+def _sound_end(path: Path, part: tuple[int, int] | None, sounding: int, clock: Clock) -> Fraction:
+    with open_container(path, kind="video", remedy=REMEDY, part=part) as container:
         stream: Any = container.streams[sounding]
         base = Fraction(stream.time_base or Fraction(1, 1000))
         last = 0
@@ -280,13 +385,15 @@ def _sound_end(path: Path, sounding: int, clock: Clock) -> Fraction:
         return last * base
 
 
-def _count(path: Path, index: int, clock: Clock, where: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _count(
+    path: Path, part: tuple[int, int] | None, index: int, clock: Clock
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return times, keys and places of pictures without presentation times, by decoding them all once."""
     stamps: list[int] = []
     places: list[int] = []
     numbers: list[int] = []
     count = 0
-    with open_container(path, kind="video", remedy=REMEDY) as container:
+    with open_container(path, kind="video", remedy=REMEDY, part=part) as container:
         stream: Any = container.streams[index]
         stream.thread_type = "AUTO"
 
@@ -304,7 +411,7 @@ def _count(path: Path, index: int, clock: Clock, where: str) -> tuple[np.ndarray
             count += 1
     times = np.unique(np.array(stamps, np.int64))[:count]
     if not len(times):
-        raise MediaError("holds no picture that can be decoded", where=where, remedy=REMEDY)
+        raise MediaError("holds no picture that can be decoded", where=str(path), remedy=REMEDY)
     known = min(len(places), len(numbers)) if len(places) == len(numbers) else 1
     within = [number for number in numbers[:known] if number < len(times)] or [0]
     return times, times[within], np.array(places[: len(within)] or [int(times[0])], np.int64)

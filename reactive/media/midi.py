@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from reactive.errors import MediaError
+from reactive.media.letters import names
 from reactive.media.safe import regular_file
-from reactive.media.smf import META, MidiFile, read_events, text_of
+from reactive.media.smf import META, MidiFile, read_events
 
 MAX_FILE_BYTES = 16 << 20
 DRUM_CHANNEL = 9
@@ -86,9 +87,9 @@ def parse_midi(data: bytes, *, where: str = "MIDI") -> Midi:
         (clock.seconds(event.tick), event.data[0] & 0x7F, (event.data[1] & 0x7F) / 127, event.status & 0xF)
         for event in struck
     ]
-    markers = tuple(
-        (clock.seconds(event.tick), text_of(event.data)) for event in metas if event.kind in (_MARKER, _CUE)
-    )
+    told = [event for event in metas if event.kind in (_MARKER, _CUE, _TRACK_NAME)]
+    texts = list(zip(told, names(event.data for event in told), strict=True))
+    markers = tuple((clock.seconds(event.tick), text) for event, text in texts if event.kind != _TRACK_NAME)
     last = max((event.tick for event in file.events if event.status >> 4 in (0x8, 0x9)), default=0)
     signatures = [
         (event.tick, event.data[0], 1 << min(event.data[1], 6))
@@ -103,7 +104,7 @@ def parse_midi(data: bytes, *, where: str = "MIDI") -> Midi:
         downbeats=np.array([clock.seconds(tick) for tick in bar_ticks]),
         beats_per_bar=np.array(sizes, np.int64),
         tracks=np.array([event.track for event in struck], np.int64),
-        names={event.track: text_of(event.data) for event in reversed(metas) if event.kind == _TRACK_NAME},
+        names={event.track: text for event, text in reversed(texts) if event.kind == _TRACK_NAME},
         cut=file.cut,
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import tempfile
 import threading
 import warnings
 from collections.abc import Iterator
@@ -29,6 +30,9 @@ _REDUCED = ("L", "LA", "RGB", "RGBA", "CMYK", "YCbCr", "I", "F")
 # brands of the ISO base media format whose pictures are HEIC (ISO/IEC 23008-12, B.4)
 _HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 BLACK = (0, 0, 0)
+# very large pictures are decoded once, while little else is in memory: before a model is
+_read_before: dict[tuple[str, int, int, tuple[int, int, int]], np.ndarray] = {}
+_MOST_KEPT = 32
 # Pillow's own limit is a global one
 _limit = threading.Lock()
 
@@ -57,7 +61,28 @@ def read_picture(path: str | os.PathLike[str], *, background: tuple[int, int, in
         If it is not a picture of a known format, is damaged, or claims more than 250 million pixels.
     """
     with opened(path) as image:
-        return np.asarray(_srgb(ImageOps.exif_transpose(_reduced(image, Path(path))), background))
+        if image.width * image.height <= LARGE:
+            return np.asarray(_srgb(ImageOps.exif_transpose(image), background))
+        status = os.stat(path)
+        key = os.path.abspath(path), status.st_size, status.st_mtime_ns, background
+        if (kept := _read_before.get(key)) is None:
+            kept = _on_disk(np.asarray(_srgb(ImageOps.exif_transpose(_reduced(image, Path(path))), background)))
+            while len(_read_before) >= _MOST_KEPT:
+                _read_before.pop(next(iter(_read_before)))
+            _read_before[key] = kept
+        return kept
+
+
+def _on_disk(picture: np.ndarray) -> np.ndarray:
+    """Return a picture that lies in a file without a name and takes no memory."""
+    try:
+        with tempfile.TemporaryFile() as file:
+            picture.tofile(file)
+            file.flush()
+            return np.memmap(file, np.uint8, "r", shape=picture.shape)
+    except OSError:
+        # a full disk
+        return picture
 
 
 def centred_window(width: int, height: int, size: tuple[int, int]) -> tuple[int, int, int, int]:
@@ -114,7 +139,7 @@ def opened(path: str | os.PathLike[str]) -> Iterator[Image.Image]:
                     raise MediaError(
                         f"has {image.width}x{image.height} pixels", where=str(path), remedy="scale it down first"
                     )
-                deep = read_deep_tiff(checked) if image.mode.startswith(("I", "F")) and is_tiff(checked) else None
+                deep = read_deep_tiff(checked) if image.format == "TIFF" else None
                 yield image if deep is None else deep
     except UnidentifiedImageError:
         raise MediaError(

@@ -15,8 +15,8 @@ _UNKNOWN = (0, 0xFFFFFFFF, 0xFFFFFFFFFFFFFFFF)
 
 
 @dataclass(frozen=True)
-class SizedWav:
-    """Where the sound of a WAV file lies.
+class SizedSound:
+    """Where the sound of a file lies.
 
     Attributes
     ----------
@@ -34,7 +34,7 @@ class SizedWav:
     missing: int
 
 
-def sized_wav(path: Path) -> SizedWav | None:
+def sized_wav(path: Path) -> SizedSound | None:
     """Return where the sound of a WAV, RF64 or BW64 file lies; None for any other file or one without sound."""
     size = path.stat().st_size
     with path.open("rb") as raw:
@@ -57,7 +57,7 @@ def sized_wav(path: Path) -> SizedWav | None:
     return None
 
 
-def _sized(raw: IO[bytes], form: bytes, first: int, promised: int, size: int) -> SizedWav | None:
+def _sized(raw: IO[bytes], form: bytes, first: int, promised: int, size: int) -> SizedSound | None:
     there = size - first
     if there <= 0:
         return None
@@ -67,8 +67,8 @@ def _sized(raw: IO[bytes], form: bytes, first: int, promised: int, size: int) ->
     else:
         more = there - promised > promised and not _is_chunk(raw, first + promised + promised % 2, size, padded=True)
     if more:
-        return SizedWav(_header(form, there), first, size, 0)
-    return SizedWav(b"", first, first + min(promised, there), max(promised - there, 0))
+        return SizedSound(_header(form, there), first, size, 0)
+    return SizedSound(b"", first, first + min(promised, there), max(promised - there, 0))
 
 
 def _is_chunk(raw: IO[bytes], at: int, size: int, *, padded: bool = False) -> bool:

@@ -11,7 +11,7 @@ import os
 import re
 import stat
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, cast
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 # Containers that hold their own data. Not: concat, hls, dash, image2, sdp, lavfi, which open other things.
 DEMUXERS = (
     "wav,w64,aiff,caf,au,flac,mp3,ogg,aac,ac3,eac3,mov,matroska,avi,mpegts,mpeg,flv,asf,amr,ape,wv,tta,aax,mpc,mpc8,"
-    "gif,webp_pipe,dsf,voc"
+    "gif,apng,webp_pipe,dsf,voc,mxf,dv,ivf,yuv4mpegpipe,dts,dtshd,truehd,tak,rm,nut"
 )
 MAX_STREAMS = 64
 # what an MP4 or MOV begins with
@@ -142,10 +142,11 @@ def open_container(
     kind: str = "sound or video",
     remedy: str = "export it as WAV, FLAC, MP3, OGG or M4A",
     part: tuple[int, int] | None = None,
+    options: Mapping[str, str] | None = None,
 ) -> Iterator[av.container.InputContainer]:
     """Open a media file by FFmpeg without giving FFmpeg its name; an error calls it no `kind` file.
 
-    `part` is the first byte and the byte after the last of what is read; default: all.
+    `part` is the first byte and the byte after the last of what is read; default: all. `options` are the demuxer's own.
 
     Raises
     ------
@@ -160,7 +161,8 @@ def open_container(
     handle: IO[bytes]
     with cast(IO[bytes], FileSlices(checked, [part])) if part else checked.open("rb") as handle:
         try:
-            container = av.open(handle, mode="r", options={"format_whitelist": DEMUXERS, "protocol_whitelist": ""})
+            guards = {"format_whitelist": DEMUXERS, "protocol_whitelist": ""}
+            container = av.open(handle, mode="r", options={**(options or {}), **guards})
         except (av.error.FFmpegError, ValueError, OSError):
             if part is None and _lacks_index(checked):
                 raise MediaError(

@@ -54,6 +54,10 @@ def read_events(data: bytes) -> MidiFile:
     number, cut = 0, False
     while position + 8 <= len(data):
         name, length = data[position : position + 4], int.from_bytes(data[position + 4 : position + 8], "big")
+        if name == b"MTrk" and not length:
+            # a recorder that was switched off: up to the next track
+            following = data.find(b"MTrk", position + 8)
+            length = (following if following > 0 else len(data)) - position - 8
         body = data[position + 8 : position + 8 + length]
         if name == b"MTrk":
             whole = _read_track(body, number, found)
@@ -64,15 +68,6 @@ def read_events(data: bytes) -> MidiFile:
         raise ValueError("is a MIDI file without a track")
     found.sort(key=lambda event: (event.tick, event.track))
     return MidiFile(tuple(found), division, cut)
-
-
-def text_of(data: bytes) -> str:
-    """Return a text event's words: UTF-8 as today's programs write, or else the letters of Windows."""
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        text = data.decode("cp1252", "replace")
-    return text.strip().strip("\0").strip()
 
 
 def _read_track(body: bytes, number: int, found: list[Event]) -> bool:

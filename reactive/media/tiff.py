@@ -1,11 +1,13 @@
-"""TIFF files with more than 8 bits a channel: floats, in colour too, 32 and 64 bits, white as zero.
+"""TIFF files with more than 8 bits a channel: floats of 16, 32 and 64 bits, in colour too, planes, BigTIFF, white as zero.
 
-Pillow reads some of them wrongly and refuses others; OpenCV decodes them. What their numbers mean is decided here.
+Pillow reads some of them wrongly and refuses others. OpenCV unpacks them here, each as if it were one wide grey picture with
+nothing else to it; differences between neighbours, channels and what the numbers mean are seen to in this file.
 """
 
 from __future__ import annotations
 
 import os
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -19,17 +21,26 @@ _LARGEST = 25_000_000
 # light beyond white, as float pictures may hold it, goes up to about here; beyond, 8 or 16 bits were written as floats
 _BRIGHTEST = 16.0
 # tags of TIFF 6.0
-_WIDTH, _HEIGHT, _BITS, _MEANING, _ORIENTATION, _SAMPLE = 256, 257, 258, 262, 274, 339
-_WHITE_IS_ZERO = 0
-_FLOAT = 3
-# OpenCV decodes floats of these sizes
-_FLOAT_BITS = (32, 64)
+_WIDTH, _HEIGHT, _BITS, _COMPRESSION, _MEANING, _FILL, _OFFSETS = 256, 257, 258, 259, 262, 266, 273
+_ORIENTATION, _CHANNELS, _ROWS, _COUNTS, _PLANES, _PREDICTOR = 274, 277, 278, 279, 284, 317
+_TILE_WIDTH, _TILE_HEIGHT, _TILE_OFFSETS, _TILE_COUNTS, _EXTRA, _SAMPLE, _PROFILE = 322, 323, 324, 325, 338, 339, 34675
+_WHITE_IS_ZERO, _GREY, _COLOURS, _INKS = 0, 1, 2, 5
+_SEPARATE = 2
+_BY_NEIGHBOURS, _BY_FLOATS = 2, 3
+_UNSIGNED, _SIGNED, _FLOAT = 1, 2, 3
+_CLEAR = (1, 2)
+# packed without a look at what the numbers are: nothing, LZW, Deflate twice, PackBits
+_PACKED = (1, 5, 8, 32946, 32773)
+_DEEP = (16, 32, 64)
+# samples turned into 8 bits at a time: in between they are floats of 8 bytes
+_AT_ONCE = 4_000_000
+_MARKS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
 def is_tiff(path: Path) -> bool:
-    """Return whether a file begins as a TIFF does."""
+    """Return whether a file begins as a TIFF or a BigTIFF does."""
     with path.open("rb") as raw:
-        return raw.read(4) in (b"II*\0", b"MM\0*")
+        return raw.read(4) in _MARKS
 
 
 def read_deep_tiff(path: Path) -> Image.Image | None:
@@ -38,46 +49,41 @@ def read_deep_tiff(path: Path) -> Image.Image | None:
     Raises
     ------
     MediaError
-        If it holds floats of a size that can't be read, or is too large for floats.
+        If it holds floats that can't be read, or is too large for floats.
     """
     tags = _tags(path)
-    bits, sample = _first(tags.get(_BITS)), _first(tags.get(_SAMPLE))
+    bits, sample = _first(tags.get(_BITS)), _first(tags.get(_SAMPLE), _UNSIGNED)
     pixels = int(_first(tags.get(_WIDTH))) * int(_first(tags.get(_HEIGHT)))
     if bits <= 8 or pixels < 1:
         return None
-    if sample == _FLOAT:
-        if bits not in _FLOAT_BITS:
-            raise MediaError(
-                f"is a TIFF of {bits}-bit floats", where=str(path), remedy="save it with 16 bits or 32-bit floats"
-            )
-        if pixels > _LARGEST:
+    if pixels > _LARGEST:
+        if sample == _FLOAT:
             raise MediaError(
                 f"is a TIFF of {pixels:,} pixels of floats", where=str(path), remedy="save it with 16 bits"
             )
-    elif pixels > _LARGEST:
         return None
-    import cv2
-
-    # it would print its own lines about damaged files
-    log = cv2.utils.logging
-    before = log.setLogLevel(log.LOG_LEVEL_SILENT)
-    try:
-        found = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
-    except cv2.error:
+    channels = max(_first(tags.get(_CHANNELS), 1), 1)
+    meaning = _first(tags.get(_MEANING), _GREY)
+    plain = bits in _DEEP and _first(tags.get(_COMPRESSION), 1) in _PACKED and channels * pixels <= 4 * _LARGEST
+    if plain and meaning in (_WHITE_IS_ZERO, _GREY, _COLOURS, _INKS):
+        found = _samples(path, tags)
+    else:
+        found = _odd_greys(path) if bits < min(_DEEP) else None
+    if found is None:
+        # Pillow reads the rest of 16 bits right
+        if sample != _UNSIGNED or bits not in (12, 16) or _first(tags.get(_PLANES), 1) == _SEPARATE:
+            raise MediaError(
+                f"is a TIFF of {bits} bits, packed in a way that can't be read",
+                where=str(path),
+                remedy="save it with 16 bits, or without compression",
+            )
         return None
-    finally:
-        log.setLogLevel(before)
-    if found is None or found.dtype == np.uint8:
-        return None
-    if found.ndim == 3:
-        # OpenCV's channels stand backwards
-        found = found[..., [2, 1, 0, 3][: found.shape[2]]]
-    small = eight_bits(found)
-    if _first(tags.get(_MEANING), 1) == _WHITE_IS_ZERO:
-        small = 255 - small
-    made = Image.fromarray(small)
+    made = _picture(eight_bits(found), meaning, tags)
     if orientation := tags.get(_ORIENTATION):
         made.getexif()[_ORIENTATION] = orientation
+    # floats are not written by the curve that a profile tells of
+    if sample != _FLOAT and isinstance(profile := tags.get(_PROFILE), bytes):
+        made.info["icc_profile"] = profile
     return made
 
 
@@ -87,25 +93,138 @@ def eight_bits(picture: np.ndarray) -> np.ndarray:
     Whole numbers range to the most that their type holds; of 32 bits only 16 may be used. Floats range to 1, with light beyond
     white clipped, or to 255 or 65535 where whole numbers were written as floats.
     """
-    finite = picture if picture.dtype.kind != "f" else np.nan_to_num(picture, posinf=0.0, neginf=0.0)
-    top = float(finite.max(initial=0))
-    if picture.dtype.kind == "f":
+    floats = picture.dtype.kind == "f"
+    top = float(np.max(picture, initial=0, where=np.isfinite(picture) if floats else True))
+    if floats:
         full = next(
             (limit for limit, most in ((1.0, _BRIGHTEST), (255.0, 255.0), (65535.0, 65535.0)) if top <= most), top
         )
-        finite = np.where(np.isposinf(picture), full, finite)
     else:
         full = float(np.iinfo(picture.dtype).max)
         full = 65535.0 if full > 65535 and top <= 65535 else full
-    small: np.ndarray = np.clip(finite * (255 / full), 0, 255).round().astype(np.uint8)
+    small = np.empty(picture.shape, np.uint8)
+    step = max(_AT_ONCE // max(picture[0].size, 1), 1) if len(picture) else 1
+    for first in range(0, len(picture), step):
+        part: Any = picture[first : first + step]
+        if floats:
+            part = np.nan_to_num(part.astype(np.float64), posinf=full, neginf=0.0)
+        small[first : first + step] = np.clip(part * (255 / full), 0, 255).round()
     return small
+
+
+def _picture(small: np.ndarray, meaning: int, tags: Any) -> Image.Image:
+    """Return 8-bit samples [height, width, channels] as a picture of what they mean."""
+    colours = {_COLOURS: 3, _INKS: 4}.get(meaning, 1)
+    if meaning == _WHITE_IS_ZERO:
+        small[..., :1] = 255 - small[..., :1]
+    if small.shape[2] < colours:
+        colours = 1
+    clear = small.shape[2] > colours and colours < 4 and _first(tags.get(_EXTRA)) in _CLEAR
+    small = np.ascontiguousarray(small[..., : colours + clear])
+    return Image.fromarray(small[..., 0] if small.shape[2] == 1 else small, mode="CMYK" if colours == 4 else None)
+
+
+def _samples(path: Path, tags: Any) -> np.ndarray | None:
+    """Return the numbers of a TIFF, [height, width, channels] of their own type; None if they can't be unpacked."""
+    data = np.fromfile(path, np.uint8)
+    channels, height, width = (max(_first(tags.get(tag), 1), 1) for tag in (_CHANNELS, _HEIGHT, _WIDTH))
+    if _first(tags.get(_PLANES), 1) != _SEPARATE or channels == 1:
+        found = _unpacked(data, tags, channels, 0, 1)
+        return None if found is None else found[:height, :width]
+    planes = [_unpacked(data, tags, 1, number, channels) for number in range(channels)]
+    whole = [plane[:height, :width] for plane in planes if plane is not None]
+    return np.concatenate(whole, axis=2) if len(whole) == channels else None
+
+
+def _unpacked(data: np.ndarray, tags: Any, channels: int, plane: int, planes: int) -> np.ndarray | None:
+    """Return one of some planes, or with one plane all channels side by side, as wide as its tiles are."""
+    tiled = _TILE_WIDTH in tags
+    width, bits = _first(tags.get(_WIDTH)), _first(tags.get(_BITS))
+    across = max(_first(tags.get(_TILE_WIDTH), width), 1)
+    width = -(-width // across) * across
+    mine: dict[int, list[int]] = {}
+    for tag in (_TILE_OFFSETS, _TILE_COUNTS) if tiled else (_OFFSETS, _COUNTS):
+        values = _all(tags.get(tag))
+        each = len(values) // planes
+        mine[tag] = values[each * plane : each * (plane + 1)]
+        if not mine[tag]:
+            return None
+    for tag in (_HEIGHT, _COMPRESSION, _FILL, _ROWS, _TILE_HEIGHT):
+        if tag in tags:
+            mine[tag] = [_first(tags[tag])]
+    mine |= {_WIDTH: [width * channels], _BITS: [bits], _MEANING: [_GREY], _CHANNELS: [1]}
+    mine[_SAMPLE] = [_UNSIGNED if bits == 16 else _FLOAT]
+    if tiled:
+        mine[_TILE_WIDTH] = [across * channels]
+    big = bytes(data[:2]) == b"MM"
+    found = _decoded(_rewritten(data, mine, big=big))
+    if found is None or found.ndim != 2 or found.dtype.itemsize * 8 != bits:
+        return None
+    kind = {_FLOAT: "f", _SIGNED: "i"}.get(_first(tags.get(_SAMPLE), _UNSIGNED), "u")
+    rows = found.reshape(len(found), -1, across, channels)
+    predictor = _first(tags.get(_PREDICTOR), 1)
+    if predictor == _BY_NEIGHBOURS:
+        rows = np.cumsum(rows.view(f"u{bits // 8}"), axis=2, dtype=f"u{bits // 8}")
+    elif predictor == _BY_FLOATS:
+        rows = _summed_bytes(rows, big=big)
+    return rows.view(f"{kind}{bits // 8}").reshape(len(found), -1, channels)
+
+
+def _summed_bytes(rows: np.ndarray, *, big: bool) -> np.ndarray:
+    """Return numbers from the differences of their bytes, upper ones of a row first (Adobe's TIFF Technical Note 3)."""
+    size, shape = rows.dtype.itemsize, rows.shape
+    stored = rows.astype(rows.dtype.newbyteorder(">" if big else "<")).view(np.uint8)
+    stored = stored.reshape(*shape[:2], -1, shape[3])
+    summed = np.cumsum(stored, axis=2, dtype=np.uint8).reshape(*shape[:2], size, -1)
+    return np.ascontiguousarray(np.moveaxis(summed, 2, 3)).view(f">u{size}").astype(f"u{size}").reshape(shape)
+
+
+def _rewritten(data: np.ndarray, tags: dict[int, list[int]], *, big: bool) -> np.ndarray:
+    """Return the bytes of a TIFF with these tags and no others, behind all that was there; a BigTIFF becomes a TIFF."""
+    order = ">" if big else "<"
+    at = len(data) + len(data) % 2
+    table, extra = b"", b""
+    behind = at + 2 + 12 * len(tags) + 4
+    for tag, values in sorted(tags.items()):
+        packed = struct.pack(f"{order}{len(values)}I", *(value & 0xFFFFFFFF for value in values))
+        place = packed if len(packed) == 4 else struct.pack(f"{order}I", behind + len(extra))
+        extra += b"" if len(packed) == 4 else packed
+        table += struct.pack(f"{order}HHI", tag, 4, len(values)) + place
+    head = (b"MM" if big else b"II") + struct.pack(f"{order}HI", 42, at)
+    tail = bytes(at - len(data)) + struct.pack(f"{order}H", len(tags)) + table + bytes(4) + extra
+    whole = np.concatenate([data, np.frombuffer(tail, np.uint8)])
+    whole[:8] = np.frombuffer(head, np.uint8)
+    return whole
+
+
+def _odd_greys(path: Path) -> np.ndarray | None:
+    """Return greys of 10, 12 or 14 bits as OpenCV unpacks them, by the range of 16."""
+    found = _decoded(np.fromfile(path, np.uint8))
+    return found[..., None] if found is not None and found.dtype == np.uint16 and found.ndim == 2 else None
+
+
+def _decoded(data: np.ndarray) -> np.ndarray | None:
+    import cv2
+
+    # it would print its own lines about damaged files
+    log = cv2.utils.logging
+    before = log.setLogLevel(log.LOG_LEVEL_SILENT)
+    try:
+        return cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
+    except cv2.error:
+        return None
+    finally:
+        log.setLogLevel(before)
 
 
 def _tags(path: Path) -> Any:
     """Return the tags of a TIFF's first picture; none if they can't be read."""
     try:
         with path.open("rb") as raw:
-            tags = TiffImagePlugin.ImageFileDirectory_v2(raw.read(8))
+            head = raw.read(8)
+            if head[2:3] == b"+" or head[3:4] == b"+":
+                head += raw.read(8)
+            tags = TiffImagePlugin.ImageFileDirectory_v2(head)
             raw.seek(tags.next or 0, os.SEEK_SET)
             tags.load(raw)
             return dict(tags)
@@ -113,7 +232,11 @@ def _tags(path: Path) -> Any:
         return {}
 
 
+def _all(value: Any) -> list[int]:
+    """Return a tag's numbers."""
+    return [int(item) for item in (value if isinstance(value, tuple) else (value,)) if isinstance(item, int)]
+
+
 def _first(value: Any, default: int = 0) -> int:
     """Return a tag's number, or its first one."""
-    value = value[0] if isinstance(value, tuple) and value else value
-    return int(value) if isinstance(value, int) else default
+    return next(iter(_all(value)), default)

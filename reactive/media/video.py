@@ -39,6 +39,8 @@ _EXACT = 0x2000 | 0x4000 | 0x40000
 # taller than PAL means BT.709 where a file does not say
 _SD_ROWS = 576
 _CURSORS = 6
+# FFmpeg's kinds of pictures that need no other: unknown ones of codecs that have no others, and I
+_WHOLE = (0, 1, 5)
 _KEPT = 16
 # a jump over fewer pictures than this is decoded through
 _MAX_FORWARD_FRAMES = 16
@@ -72,6 +74,10 @@ class FilmReader:
         self.size = (width, height)
         self.window = window or (0, 0, width, height)
         self.background = background
+        self._parts = [
+            FilmReader(part, width=width, height=height, window=window, background=background) for part in film.parts
+        ]
+        self._firsts = np.cumsum([0, *(len(part.times) for part in film.parts)])
         self._cursors: list[_Cursor] = []
         self._kept: OrderedDict[int, np.ndarray] = OrderedDict()
         # files are closed even where nobody does it
@@ -85,6 +91,9 @@ class FilmReader:
         MediaError
             If the file has changed so that nothing can be decoded any more.
         """
+        if self._parts:
+            at = int(np.searchsorted(self._firsts, number, side="right")) - 1
+            return self._parts[at].picture(number - int(self._firsts[at]))
         if number not in self._kept:
             self._kept[number] = self._converted(self._frame(int(self.film.times[number])))
             if len(self._kept) > _KEPT:
@@ -170,13 +179,15 @@ class _Cursor:
         back = 0
         while True:
             target = need - back
-            position = self._go(target) if target > first else self._open()
+            from_start = target <= first or film.sequential
+            position = self._open() if from_start else self._go(target)
             self.frames = shown_frames(film, self.container, self.stream, position)
             self.before, self.last, self.held, self.ahead = first - 1, None, None, None
             self._step()
-            if target <= first:
+            if from_start:
                 return
-            if self.held is not None and self.time <= need:
+            # some programs call pictures key pictures that need others (MPEG-PS)
+            if self.held is not None and self.time <= need and self.held.pict_type in _WHOLE:
                 self.before = self.time - 1
                 return
             # some containers land too late: try earlier, at last from the start
@@ -217,7 +228,7 @@ class _Cursor:
                 position = int(film.places[key])
                 self.container.seek(position, stream=self.stream, unsupported_byte_offset=True)
                 return position
-            stamp = int(film.places[key]) if film.counted else target
+            stamp = int(film.places[key]) if film.counted else target - round(film.clock.later / film.time_base)
             self.container.seek(stamp, stream=self.stream, backward=True)
         except (av.error.FFmpegError, OSError):
             self._open()
@@ -225,7 +236,9 @@ class _Cursor:
 
     def _open(self) -> int:
         self.stack.close()
-        self.container = self.stack.enter_context(open_container(self.film.path, kind="video", remedy=REMEDY))
+        self.container = self.stack.enter_context(
+            open_container(self.film.path, kind="video", remedy=REMEDY, part=self.film.part)
+        )
         self.stream = cast(Any, self.container.streams[self.film.stream])
         self.stream.thread_type = "AUTO"
         # the processor belongs to the core
@@ -297,22 +310,27 @@ def luma_frames(path: Path) -> Iterator[tuple[np.ndarray, Fraction]]:
     film = open_film(path)
     fps = film.rate
     number, small = 0, None
-    with open_container(path) as container:
-        stream: Any = container.streams[film.stream]
-        stream.thread_type = "AUTO"
-        for time, frame in shown_frames(film, container, stream):
-            # a time stamp of nonsense is no hole of hours
-            wanted = min(round((time * film.time_base - film.start) * fps), number + int(_LONGEST_HOLE * fps))
-            before = small
-            small = frame.reformat(
-                width=LUMA_WIDTH, height=LUMA_HEIGHT, format="gray", interpolation="AREA"
-            ).to_ndarray()
-            while number < wanted:
-                yield (small if before is None else before), fps
-                number += 1
-            if number == wanted:
-                yield small, fps
-                number += 1
+    for time, frame in _shown_pictures(film):
+        # a time stamp of nonsense is no hole of hours
+        wanted = min(round(time * fps), number + int(_LONGEST_HOLE * fps))
+        before = small
+        small = frame.reformat(width=LUMA_WIDTH, height=LUMA_HEIGHT, format="gray", interpolation="AREA").to_ndarray()
+        while number < wanted:
+            yield (small if before is None else before), fps
+            number += 1
+        if number == wanted:
+            yield small, fps
+            number += 1
+
+
+def _shown_pictures(film: Film) -> Iterator[tuple[Fraction, Any]]:
+    """Yield the pictures of a film, or of several in a row, with their times in seconds from second 0."""
+    for part, begin in zip(film.parts or (film,), film.begins or (Fraction(0),), strict=True):
+        with open_container(part.path, part=part.part) as container:
+            stream: Any = container.streams[part.stream]
+            stream.thread_type = "AUTO"
+            for time, frame in shown_frames(part, container, stream):
+                yield time * part.time_base - part.start + begin, frame
 
 
 def _frames(path: Path, threads: int = 0) -> Iterator[tuple[av.VideoFrame, Fraction]]:

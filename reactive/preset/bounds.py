@@ -16,14 +16,30 @@ from reactive.preset.schema import Phase, Preset
 Range = tuple[float, float]
 # what a timeline holds these curves within; all others within what any expression may reach
 LIMITS: dict[str, Range] = {
-    "walk": (0.0, 20.0), "strength": (0.0, 1.0), "lens.zoom": (0.5, 8.0), "camera.zoom": (0.05, 20.0),
-    "camera.flow": (0.0, 1.0), "lens.tilt": (-45.0, 45.0), "lens.turn": (-45.0, 45.0),
-    "colour.strength": (0.0, 1.0), "colour.tint": (-1.0, 1.0), "colour.temperature": (-1.0, 1.0),
-    "colour.saturation": (0.0, 4.0), "colour.contrast": (0.0, 4.0),
-    "ground.detail": (0.0, 1.0), "ground.colour": (0.0, 1.0), "ground.light": (0.0, 2.0), "ground.zoom": (1.0, 4.0),
-    "ground.x": (-0.3, 0.3), "ground.y": (-0.3, 0.3), "ground.push": (-1.0, 1.0), "ground.drift": (-1.0, 1.0),
-    "ground.parallax": (-1.0, 1.0), "film.rate": (-8.0, 8.0), "film.jump": (-600.0, 600.0),
-}  # fmt: skip
+    "walk": (0.0, 20.0),
+    "strength": (0.0, 1.0),
+    "lens.zoom": (0.5, 8.0),
+    "camera.zoom": (0.05, 20.0),
+    "camera.flow": (0.0, 1.0),
+    "lens.tilt": (-45.0, 45.0),
+    "lens.turn": (-45.0, 45.0),
+    "colour.strength": (0.0, 1.0),
+    "colour.tint": (-1.0, 1.0),
+    "colour.temperature": (-1.0, 1.0),
+    "colour.saturation": (0.0, 4.0),
+    "colour.contrast": (0.0, 4.0),
+    "ground.detail": (0.0, 1.0),
+    "ground.colour": (0.0, 1.0),
+    "ground.light": (0.0, 2.0),
+    "ground.zoom": (1.0, 4.0),
+    "ground.x": (-0.3, 0.3),
+    "ground.y": (-0.3, 0.3),
+    "ground.push": (-1.0, 1.0),
+    "ground.drift": (-1.0, 1.0),
+    "ground.parallax": (-1.0, 1.0),
+    "film.rate": (-8.0, 8.0),
+    "film.jump": (-600.0, 600.0),
+}
 EVERYWHERE = (-LARGEST, LARGEST)
 _UNIT = (0.0, 1.0)
 

@@ -152,9 +152,10 @@ def install(path: Path, *, name: str | None = None, replace: bool = False) -> In
                 return Installed(target.name, target, manifest, fresh=False)
             if not replace:
                 raise PresetError(
-                    f"another preset called {target.name} is installed", where=where,
+                    f"another preset called {target.name} is installed",
+                    where=where,
                     remedy="choose another name with --as NAME, or pass --replace",
-                )  # fmt: skip
+                )
 
         def fill(folder: Path) -> None:
             for entry in entries.values():
@@ -265,9 +266,10 @@ def _read_manifest(handle: Any, entries: dict[str, ZipEntry], where: str) -> Man
         error = problem.errors(include_url=False, include_input=False)[0]
         key = ".".join(str(part) for part in error["loc"])[:80]
         raise PresetError(
-            f"its manifest is wrong at {key or 'its start'}: {error['msg'][:120]}", where=where,
+            f"its manifest is wrong at {key or 'its start'}: {error['msg'][:120]}",
+            where=where,
             remedy="update reactive-clip, or ask for it again",
-        ) from None  # fmt: skip
+        ) from None
     _check_name(manifest.name, where=where)
     for fact in _FACTS:
         fault = fault_of(getattr(manifest, fact))
@@ -295,8 +297,9 @@ def _take(handle: Any, entry: ZipEntry, folder: Path, manifest: Manifest, where:
         digest = unpack(handle, entry, target, where=where)
     note = manifest.files[entry.name]
     if (digest, entry.size) != (note.sha256, note.bytes):
-        raise PresetError(f'its file "{entry.name}" has another hash than its manifest says', where=where,
-                          remedy="ask for it again")  # fmt: skip
+        raise PresetError(
+            f'its file "{entry.name}" has another hash than its manifest says', where=where, remedy="ask for it again"
+        )
     try:
         check_content(path, entry.name)
     except PresetError as problem:

@@ -135,8 +135,11 @@ def _plain_words(value: list[str]) -> list[str]:
 
 _EXPRESSION = {"anyOf": [{"type": "string", "maxLength": 2000}, {"type": "number"}]}
 Expression = Annotated[
-    str, Field(coerce_numbers_to_str=True), AfterValidator(_expression), WithJsonSchema({**_EXPRESSION, "title": "Expression"})
-]  # fmt: skip
+    str,
+    Field(coerce_numbers_to_str=True),
+    AfterValidator(_expression),
+    WithJsonSchema({**_EXPRESSION, "title": "Expression"}),
+]
 Fit = Annotated[
     str, Field(coerce_numbers_to_str=True), AfterValidator(_fit), WithJsonSchema({**_EXPRESSION, "title": "Expression"})
 ]

@@ -8,7 +8,6 @@ UTF-8 or UTF-16, or of the old code page that they most likely are.
 
 from __future__ import annotations
 
-import codecs
 import hashlib
 import html
 import re
@@ -19,6 +18,7 @@ from itertools import groupby
 from pathlib import Path
 
 from reactive.errors import PresetError
+from reactive.media.letters import decoded
 from reactive.preset.schema import read_bytes
 
 MAX_BYTES = 1_000_000
@@ -26,28 +26,22 @@ MAX_LINES = 5000
 MAX_LETTERS = 300
 _LRC = re.compile(r"\s*\[\s*(\d{1,3}):(\d{1,2})(?::(\d{1,3}))?(?:[.,](\d{1,9}))?\s*\]", re.ASCII)
 _WORD = re.compile(r"[<\[]\s*\d{1,3}(?::\d{1,3}){1,2}(?:[.,]\d{1,9})?\s*[>\]]", re.ASCII)
+# in these scripts no space stands between words
+_EAST = "\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
+_BETWEEN_IDEOGRAPHS = re.compile(rf"(?<=[{_EAST}]){_WORD.pattern}(?=[{_EAST}])", re.ASCII)
 _OFFSET = re.compile(r"\[offset:\s*([+-]?\d{1,7})\s*\]", re.ASCII | re.IGNORECASE)
 # who sings, who wrote it: ``[ar:A band]``
 _TAG = re.compile(r"\s*\[\s*[A-Za-z#][\w#]{0,20}\s*:[^\]]*\]?\s*$")
-_CUE = r"(?:(\d{1,3}):)?(\d{1,2}):(\d{2})(?:[,.](\d{1,9}))?"
-_SRT = re.compile(rf"{_CUE}\s*-->\s*{_CUE}", re.ASCII)
+# by hand and by machine: one digit for two, spaces between, a shorter arrow
+_CUE = r"(?:(\d{1,3})\s*:\s*)?(\d{1,2})\s*:\s*(\d{1,2})(?:\s*[,.]\s*(\d{1,9}))?"
+_SRT = re.compile(rf"{_CUE}\s*-{{1,3}}>\s*{_CUE}", re.ASCII)
+# YouTube's own, where hours always stand
+_SBV = re.compile(rf"^\s*{_CUE},{_CUE}\s*$", re.ASCII | re.MULTILINE)
 # words that appear one after the other in captions made by machine: ``<00:00:01.500><c> there</c>``
 _ROLLING = re.compile(r"<\d{2}:\d{2}:\d{2}\.\d{3}><c>", re.ASCII)
 # between lines that are sung at one time
 _BETWEEN = " / "
 _MARKUP = re.compile(r"<[^<>]{0,100}>|\{\\[^{}]{0,100}\}")
-
-
-_MARKS = (
-    (codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
-    (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"),
-)  # fmt: skip
-# what words were written in before UTF-8: Western, Central European, Cyrillic, Greek, Turkish, Hebrew, Arabic, and the East's
-_PAGES = (
-    "cp1252", "cp1250", "cp1251", "koi8_r", "cp1253", "cp1254", "cp1255", "cp1256", "cp932", "euc_jp", "gb18030", "big5", "cp949",
-)  # fmt: skip
-_JAPANESE = ("cp932", "euc_jp")
-_KANA = 0.25
 
 
 @dataclass(frozen=True)
@@ -103,42 +97,6 @@ def load_lyrics(path: Path) -> tuple[Line, ...]:
     return open_lyrics(path).lines
 
 
-def decoded(data: bytes) -> str:
-    """Return the text of a file of words: by its mark, as UTF-8, as UTF-16 without a mark, or by the likeliest code page."""
-    for mark, encoding in _MARKS:
-        if data.startswith(mark):
-            return data.decode(encoding, "replace")
-    try:
-        text = data.decode("utf-8")
-        # in UTF-16 every other byte of a stamp is 0
-        if "\0" not in text:
-            return text
-        return data.decode("utf-16-le" if data[1::2].count(0) > data[::2].count(0) else "utf-16-be", "replace")
-    except UnicodeDecodeError:
-        pass
-    if data.count(0):
-        return data.decode("utf-16-le" if data[1::2].count(0) > data[::2].count(0) else "utf-16-be", "replace")
-    return data.decode(_page(re.sub(rb"[\[<][\d:.,\s]*[\]>]|-->", b"", data)), "replace")
-
-
-def _page(words: bytes) -> str:
-    """Return the code page that words are most likely written in."""
-    from charset_normalizer import from_bytes
-
-    for page in _JAPANESE:
-        try:
-            letters = [letter for letter in words.decode(page) if letter > "\x7f"]
-        except UnicodeDecodeError:
-            continue
-        # hardly any other page has kana where Japanese has
-        if sum("\u3040" <= letter <= "\u30ff" for letter in letters) > _KANA * len(letters):
-            return page
-    found = {match.encoding: match for match in from_bytes(words, cp_isolation=list(_PAGES))}
-    least = min((match.chaos for match in found.values()), default=0.0)
-    usual = [page for page in _PAGES if page in found and found[page].chaos <= least]
-    return max(usual, key=lambda page: found[page].coherence, default="cp1252")
-
-
 def parse_lyrics(text: str) -> tuple[Line, ...]:
     """Return the lines of an LRC, SRT or WebVTT text in the order of their starts; none if it is neither."""
     return read_lyrics(text)[0]
@@ -149,7 +107,8 @@ def read_lyrics(text: str) -> tuple[tuple[Line, ...], int]:
 
     Dropped is what has no time or ends before it begins. Lines of one time are one, with " / " between them.
     """
-    found, untimed = _srt_lines(text) if _SRT.search(text) else _lrc_lines(text)
+    cues = next((pattern for pattern in (_SRT, _SBV) if pattern.search(text)), None)
+    found, untimed = _srt_lines(text, cues) if cues else _lrc_lines(text)
     kept = [line for line in found if line.text and line.end > line.start]
     lost = sum(bool(line.text) for line in found) - len(kept)
     return tuple(sorted(kept, key=lambda line: line.start)), untimed + lost
@@ -166,7 +125,7 @@ def _lrc_lines(text: str) -> tuple[list[Line], int]:
         while stamp := _LRC.match(row, position):
             stamps.append(max(0.0, _stamped(*stamp.groups()) - earlier))
             position = stamp.end()
-        words = _WORD.sub(" ", row[position:])
+        words = _without_stamps(row[position:])
         untimed += not stamps and bool(_plain(row)) and not _TAG.match(row)
         # where each word has a stamp, the second one is the first word's, and the line is not sung twice
         marks += [
@@ -179,27 +138,40 @@ def _lrc_lines(text: str) -> tuple[list[Line], int]:
     return [replace(line, end=end) for line, end in zip(lines, ends, strict=False)] + lines[-1:], untimed
 
 
+def _without_stamps(row: str) -> str:
+    """Return a line without the stamps of its words: of syllables where the line has its own spaces, else of words."""
+    spaced = re.search(rf"\s{_WORD.pattern}|{_WORD.pattern}\s", row, re.ASCII)
+    return _WORD.sub("" if spaced else " ", _BETWEEN_IDEOGRAPHS.sub("", row))
+
+
 def _together(marks: list[tuple[float, str]]) -> Iterator[tuple[float, str]]:
     """Yield marks, those of one time as one: a line and its translation are both sung there."""
     for start, group in groupby(marks, key=lambda mark: mark[0]):
         yield start, _BETWEEN.join(dict.fromkeys(words for _, words in group if words))
 
 
-def _srt_lines(text: str) -> tuple[list[Line], int]:
+def _srt_lines(text: str, cues: re.Pattern[str]) -> tuple[list[Line], int]:
     lines: list[Line] = []
     rows = text.splitlines()
-    beyond = sum(bool(_SRT.search(row)) for row in rows[8 * MAX_LINES :])
+    beyond = sum(bool(cues.search(row)) for row in rows[8 * MAX_LINES :])
     rows = rows[: 8 * MAX_LINES]
     # in WebVTT a line of spaces is part of a cue; captions that roll on show each line again above the next
     webvtt, rolls = text.lstrip("\ufeff").startswith("WEBVTT"), bool(_ROLLING.search(text))
     above: list[str] = []
     for number, row in enumerate(rows):
-        if not (stamp := _SRT.search(row)):
+        if not (stamp := cues.search(row)):
             continue
+        followers = rows[number + 1 : number + 12]
         words = []
-        for follower in rows[number + 1 : number + 12]:
-            if not (follower if webvtt else follower.strip()) or _SRT.search(follower):
+        for place, follower in enumerate(followers):
+            after = followers[place + 1] if place + 1 < len(followers) else ""
+            # the number of the next cue, where the empty line before it is missing
+            if cues.search(follower) or (follower.strip().isdigit() and cues.search(after)):
                 break
+            if not (follower if webvtt else follower.strip()):
+                if place or webvtt:
+                    break
+                continue
             words.append(_plain(html.unescape(_MARKUP.sub(" ", follower))))
         start, end = (_seconds(stamp.groups()[side : side + 4]) for side in (0, 4))
         new = [row for row in words if row not in above] if rolls else words

@@ -301,9 +301,7 @@ class Lyrics(Strict):
     )
 
 
-Corner = Literal[
-    "top left", "top", "top right", "left", "centre", "right", "bottom left", "bottom", "bottom right"
-]  # fmt: skip
+Corner = Literal["top left", "top", "top right", "left", "centre", "right", "bottom left", "bottom", "bottom right"]
 
 
 class Title(Strict):
@@ -358,6 +356,7 @@ class Preset(Strict):
     ground: Ground | None = Field(None, description="what lies beneath the pictures where a phase does not say")
     feedback: Feedback = Field(Feedback(), description="how a picture is fed back")
     loop: bool = Field(True, description="the walk closes on itself at the end of each round of the phases")
+    motifs: bool = Field(False, description="a section that comes back brings its prompts and pictures back")
     phase: list[Phase] = Field(min_length=1, max_length=64, description="the phases, in their order, round and round")
     pin: list[Pin] = Field([], max_length=200, description="prompts held at one place of the song")
     lyrics: Lyrics = Field(Lyrics(), description="what the lines of the song's words become")
@@ -562,8 +561,19 @@ def _keys_beside(location: tuple[int | str, ...], tables: dict[str, type[BaseMod
     if tables is not None:
         return list(next((tables[str(part)] for part in reversed(location) if part in tables), tables[""]).model_fields)
     known: dict[str, type[BaseModel]] = {
-        "lens": Lens, "camera": Camera, "switch": Switch, "phase": Phase, "feedback": Feedback, "prompts": PromptEntry,
-        "macro": Macro, "pin": Pin, "lyrics": Lyrics, "source": Source, "overlay": Overlay, "colour": Colour, "title": Title,
-    }  # fmt: skip
+        "lens": Lens,
+        "camera": Camera,
+        "switch": Switch,
+        "phase": Phase,
+        "feedback": Feedback,
+        "prompts": PromptEntry,
+        "macro": Macro,
+        "pin": Pin,
+        "lyrics": Lyrics,
+        "source": Source,
+        "overlay": Overlay,
+        "colour": Colour,
+        "title": Title,
+    }
     holder = next((part for part in reversed(location[:-1]) if isinstance(part, str)), None)
     return list(known.get(holder or "", Preset).model_fields)

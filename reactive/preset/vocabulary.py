@@ -38,6 +38,7 @@ SIGNALS: dict[str, str] = {
     "phase.beat": "sawtooth from 0 to 1 over each beat",
     "phase.bar": "sawtooth from 0 to 1 over each bar",
     "section.index": "which section, from 0 for the first to 1 for the last",
+    "section.again": "0 where the music of a section is new; where it comes back 1/2, the next time 2/3, then 3/4",
     "section.progress": "from 0 to 1 over each section",
     "section.energy": "how loud and dense the section is among this song's sections",
     "build": "rises towards a drop before it comes, 0 elsewhere",

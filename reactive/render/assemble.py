@@ -64,9 +64,16 @@ def write_clips(
             pieces, count = limit_pieces(pieces, fps=timeline.fps, size=size, codec=codec)
             held = max(held, count)
         join(
-            pieces, track, path, fps=timeline.fps, container=container, codec=codec, sound=sound, metadata=metadata,
+            pieces,
+            track,
+            path,
+            fps=timeline.fps,
+            container=container,
+            codec=codec,
+            sound=sound,
+            metadata=metadata,
             whole=partial(record_clip, job, request, path),
-        )  # fmt: skip
+        )
         if number == 0:
             flashes = check_pieces(segments.flash_checked_pieces(pieces), timeline.fps)
         for piece, _ in set(pieces) - set(segments.pieces(number)):

@@ -85,9 +85,15 @@ def contact_pictures(
 
     def imagined(batch: int) -> dict[int, np.ndarray]:
         imaginer = Imaginer(
-            loaded, timeline, sources, size=size, batch=batch, slices=shape.slices,
-            prompts=prompts_at(timeline.columns, frames), grounds=grounds,
-        )  # fmt: skip
+            loaded,
+            timeline,
+            sources,
+            size=size,
+            batch=batch,
+            slices=shape.slices,
+            prompts=prompts_at(timeline.columns, frames),
+            grounds=grounds,
+        )
         pictures: dict[int, np.ndarray] = {}
         # a fed-back shot's first picture has no source either
         for chosen, finished in imaginer.independent(frames):

@@ -112,17 +112,23 @@ def export_clip(clip: str | os.PathLike[str], wanted: Wanted, *, overwrite: bool
                 if path:
                     write_loop(path, list(pictures), fps=fps)
                     made[name] = {
-                        "path": str(path), "first": loop.start, "frames": len(pictures),
-                        "duration": round(float(frame_time(len(pictures), fps)), 3), "fps": str(fps),
-                    }  # fmt: skip
+                        "path": str(path),
+                        "first": loop.start,
+                        "frames": len(pictures),
+                        "duration": round(float(frame_time(len(pictures), fps)), 3),
+                        "fps": str(fps),
+                    }
     if wanted.loop and wanted.output:
         made["loop"] = export_loop(clip, wanted.loop, wanted.output)
     elif wanted.max_size and wanted.output:
         fitted = fit_size(clip, wanted.output, wanted.max_size)
         made["output"] = {
-            "path": str(wanted.output), "bytes": fitted.after, "bytes_before": fitted.before, "passes": fitted.passes,
+            "path": str(wanted.output),
+            "bytes": fitted.after,
+            "bytes_before": fitted.before,
+            "passes": fitted.passes,
             "video_kbit_per_s": fitted.rate // 1000,
-        }  # fmt: skip
+        }
     elif wanted.output:
         made |= _rewritten(clip, wanted.output, wanted, identity)
     return made
@@ -139,9 +145,11 @@ def _rewritten(clip: Path, out: Path, wanted: Wanted, identity: Identity | None)
             before, after = with_loudness(clip, source, target=wanted.loudness)
             made["output"] = {
                 "path": str(out),
-                "loudness": _finite(after.integrated), "true_peak": _finite(after.true_peak),
-                "loudness_before": _finite(before.integrated), "true_peak_before": _finite(before.true_peak),
-            }  # fmt: skip
+                "loudness": _finite(after.integrated),
+                "true_peak": _finite(after.true_peak),
+                "loudness_before": _finite(before.integrated),
+                "true_peak_before": _finite(before.true_peak),
+            }
         if identity:
             sign_clip(source, out, identity, title=clip.stem, authority=wanted.authority)
             made["signed"] = {"path": str(out), "by": identity.name, "algorithm": identity.algorithm}

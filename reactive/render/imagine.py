@@ -168,9 +168,14 @@ def imagine(
     # those of one's own have no file, but a number among the files
     films = [Path(video) if isinstance(video, str | os.PathLike) else Path(video_name(video)) for video in videos]
     grounds = load_grounds(
-        timeline, stills, films, [timeline.folder] if timeline.folder else [], imagined=imagined, size=shown,
+        timeline,
+        stills,
+        films,
+        [timeline.folder] if timeline.folder else [],
+        imagined=imagined,
+        size=shown,
         background=colour,
-    )  # fmt: skip
+    )
     wanted = set(range(len(stills) + len(films))) - own.keys()
     files = load_sources(stills, films, size=imagined, background=colour, only=wanted)
     try:

@@ -38,9 +38,13 @@ class FoundJob:
     def to_dict(self) -> dict[str, object]:
         """Return it as plain data for JSON."""
         return {
-            "job": str(self.folder), "clip": self.clip, "state": self.state, "done": self.done,
-            "segments": self.segments, "bytes": self.size,
-        }  # fmt: skip
+            "job": str(self.folder),
+            "clip": self.clip,
+            "state": self.state,
+            "done": self.done,
+            "segments": self.segments,
+            "bytes": self.size,
+        }
 
 
 def is_job(folder: Path) -> bool:

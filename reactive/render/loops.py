@@ -70,9 +70,10 @@ def export_loop(clip: Path, bars: str, out: Path) -> dict[str, object]:
     wanted = first if last is None else last
     if count < wanted:
         raise OutputError(
-            f"has {max(count, 0)} whole bars", where=str(clip), remedy=f"name bars within 1-{count}" if count > 0 else
-            "a loop needs one at least",
-        )  # fmt: skip
+            f"has {max(count, 0)} whole bars",
+            where=str(clip),
+            remedy=f"name bars within 1-{count}" if count > 0 else "a loop needs one at least",
+        )
     begin = first - 1 if last is not None else _best_start(scan, edges, first)
     end = last if last is not None else begin + first
     start, stop = int(edges[begin]), int(edges[end])
@@ -92,9 +93,14 @@ def export_loop(clip: Path, bars: str, out: Path) -> dict[str, object]:
     finally:
         piece.unlink(missing_ok=True)
     return {
-        "path": str(out), "bars": f"{begin + 1}-{end}", "first": start, "frames": stop - start,
-        "duration": round(float(frame_time(stop - start, scan.fps)), 3), "fps": str(scan.fps), "size": f"{size[0]}x{size[1]}",
-    }  # fmt: skip
+        "path": str(out),
+        "bars": f"{begin + 1}-{end}",
+        "first": start,
+        "frames": stop - start,
+        "duration": round(float(frame_time(stop - start, scan.fps)), 3),
+        "fps": str(scan.fps),
+        "size": f"{size[0]}x{size[1]}",
+    }
 
 
 def _best_start(scan: ClipScan, edges: np.ndarray, bars: int) -> int:

@@ -89,10 +89,26 @@ def prepare_render(
     sizes = [size, *(shaped_size(size, wanted) for wanted in shapes)]
     grounds = _ground_files(timeline, settings, inputs)
     spec = RenderSpec(
-        job.folder.absolute(), timeline, negatives_of(timeline, settings.negative), imagined, batch, threads, inputs.photos,
-        settings.sources.videos, codec, output.imagine_rate, resolved.black, output.upscaling, walk, shape.slices, lanes, colour,
-        grounds, composed_size(imagined, sizes), settings.colours.lut,
-    )  # fmt: skip
+        job.folder.absolute(),
+        timeline,
+        negatives_of(timeline, settings.negative),
+        imagined,
+        batch,
+        threads,
+        inputs.photos,
+        settings.sources.videos,
+        codec,
+        output.imagine_rate,
+        resolved.black,
+        output.upscaling,
+        walk,
+        shape.slices,
+        lanes,
+        colour,
+        grounds,
+        composed_size(imagined, sizes),
+        settings.colours.lut,
+    )
     named = [file.path for file in grounds[len(inputs.photos) + len(settings.sources.videos) :]]
     files = (*inputs.photos, *settings.sources.videos, *named)
     hashes = {file: hash_path(file) for file in files}
@@ -104,14 +120,31 @@ def prepare_render(
     recipe = None
     if output.recipe and not settings.sources.take:
         made = settings.changed(
-            size=size, imagine_size=imagined, steps=model.steps, device=device, batch=batch, slices=shape.slices,
-            threads=threads, sampler=model.sampling.sampler, prediction=model.prediction,
-            segment=longest, start=resolved.start, pace=walk, lanes=lanes, dtype=numbers,
-        )  # fmt: skip
+            size=size,
+            imagine_size=imagined,
+            steps=model.steps,
+            device=device,
+            batch=batch,
+            slices=shape.slices,
+            threads=threads,
+            sampler=model.sampling.sampler,
+            prediction=model.prediction,
+            segment=longest,
+            start=resolved.start,
+            pace=walk,
+            lanes=lanes,
+            dtype=numbers,
+        )
         recipe = make_recipe(
-            made, song=song, track=resolved.track, timeline=timeline, model=model, inputs=inputs, hashes=hashes,
+            made,
+            song=song,
+            track=resolved.track,
+            timeline=timeline,
+            model=model,
+            inputs=inputs,
+            hashes=hashes,
             grounds=named,
-        )  # fmt: skip
+        )
     segments = SegmentStore(job, plan, keys, sizes, timeline.fps, codec, output.upscaling)
     by_rule = {"batch": batch, "lanes": lanes, "dtype": numbers}
     job.set_manifest(request.manifest(song, outs[0], plan, by_rule, folder=job.folder))

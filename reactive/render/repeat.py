@@ -76,8 +76,9 @@ def repeat_clip(
         if not track.is_called(*known):
             raise MediaError(
                 f"is another song: sha256 {track.sha256[:12]}, and the clip was made of {recipe.song.short}",
-                where=os.fspath(song), remedy="name that song; `reactive preset extract` gives the preset for others",
-            )  # fmt: skip
+                where=os.fspath(song),
+                remedy="name that song; `reactive preset extract` gives the preset for others",
+            )
     around = [Path(song).parent, Path.cwd(), *places]
     name = model or recipe.model.name
     fused = _loras(recipe, [*loras, *around])
@@ -85,9 +86,10 @@ def repeat_clip(
     weights = hash_weights(name, fused, exchanged)
     if weights != recipe.model.sha256:
         raise ModelError(
-            f"is another model: {weights[:12]}, and the clip was made by {recipe.model.short}", where=f"--model {name}",
+            f"is another model: {weights[:12]}, and the clip was made by {recipe.model.short}",
+            where=f"--model {name}",
             remedy="name that model" + (", its LoRAs and autoencoder" if fused or exchanged else ""),
-        )  # fmt: skip
+        )
     photos = tuple(_find(photo, around, "--photo") for photo in recipe.photos)
     videos = tuple(_find(video, around, "--video") for video in recipe.videos)
     timeline = _find(recipe.timeline, around, "--timeline") if recipe.timeline else None

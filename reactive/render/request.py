@@ -68,8 +68,13 @@ class RenderRequest:
         names = [file.name for file in (*self.settings.sources.photos, *self.settings.sources.videos)]
         lines = [str(line) for line in self.lines]
         return {
-            "song": self.song, "settings": chosen, "preset": preset, "lines": lines, "names": names, "model": self.model,
-        }  # fmt: skip
+            "song": self.song,
+            "settings": chosen,
+            "preset": preset,
+            "lines": lines,
+            "names": names,
+            "model": self.model,
+        }
 
     @cached_property
     def key(self) -> str:
@@ -133,10 +138,11 @@ class RenderRequest:
             return self
         if not self.settings.compute.mixed:
             raise OutputError(
-                f"was begun elsewhere: here it is {changed}", where=str(job.folder),
+                f"was begun elsewhere: here it is {changed}",
+                where=str(job.folder),
                 remedy="go on there, or pass --mixed (pieces then agree to within rounding, feedback only in kind), or "
                 "remove it and begin anew",
-            )  # fmt: skip
+            )
         note = (
             f"pieces of two environments ({changed}): walk and photo frames agree to within rounding, feedback in kind."
         )

@@ -130,9 +130,14 @@ def make_clip(
     if carried and inputs.shots is not None:
         inputs = replace(inputs, shots=open_shots(inputs.shots.path))
     request = RenderRequest(
-        track.sha256, settings, inputs.preset_data, inputs.lines, weights, environment(device, threads),
+        track.sha256,
+        settings,
+        inputs.preset_data,
+        inputs.lines,
+        weights,
+        environment(device, threads),
         song_file=track.file_sha256,
-    )  # fmt: skip
+    )
     known = finished_clip(folder, request, outs)
     if known is not None and not settings.output.overwrite:
         return known
@@ -152,9 +157,18 @@ def make_clip(
         report("loading", 0, 1)
         model = _model_spec(settings, device, job, request).load()
         prepared = prepare_render(
-            song, outs, shapes, settings, model=model, job=job, request=request, resolved=resolved, frames=frames,
-            inputs=inputs, threads=threads,
-        )  # fmt: skip
+            song,
+            outs,
+            shapes,
+            settings,
+            model=model,
+            job=job,
+            request=request,
+            resolved=resolved,
+            frames=frames,
+            inputs=inputs,
+            threads=threads,
+        )
         if tell is not None:
             for note in prepared.notes:
                 tell(note)
@@ -173,9 +187,17 @@ def make_clip(
             report("loading", 1, 1)
             tally = render_missing(executor, segments, request, prepared.spec.batch, report)
             held, flashes = write_clips(
-                song, outs, settings, job=job, request=request, segments=segments, resolved=resolved, inputs=inputs,
-                container=container, recipe=prepared.recipe,
-            )  # fmt: skip
+                song,
+                outs,
+                settings,
+                job=job,
+                request=request,
+                segments=segments,
+                resolved=resolved,
+                inputs=inputs,
+                container=container,
+                recipe=prepared.recipe,
+            )
         except OutputError as problem:
             # what a user knows is the clip, not the hidden piece that could not be written
             if problem.where and not problem.where.startswith((str(folder), str(folder.absolute()))):
@@ -237,9 +259,9 @@ def _read_inputs(song: str | os.PathLike[str], outs: Sequence[Path], settings: S
     if preset:
         macro_values(preset.preset, settings.macros)
     photos = (*settings.sources.photos, *(shots.photos if shots else ()))
+    background = parse_colour(settings.sources.background, where="--background")
     for photo in photos:
-        read_picture(photo)
-    parse_colour(settings.sources.background, where="--background")
+        read_picture(photo, background=background)
     if settings.colours.lut:
         read_cube(settings.colours.lut)
     found = RenderInputs(preset, lyrics, shots, photos)

@@ -85,12 +85,18 @@ def save_take(take: Take, path: Path) -> None:
         If it can't be written.
     """
     head = {
-        "version": VERSION, "song_sha256": take.song_sha256,
-        **({"file_sha256": take.file_sha256} if take.file_sha256 else {}), "fps": format_fps(take.fps), "seed": take.seed,
-        "photos": list(take.photos), "preset": take.preset, "presets": dict(take.presets),
-        "videos": list(take.videos), "macros": dict(take.macros),
+        "version": VERSION,
+        "song_sha256": take.song_sha256,
+        **({"file_sha256": take.file_sha256} if take.file_sha256 else {}),
+        "fps": format_fps(take.fps),
+        "seed": take.seed,
+        "photos": list(take.photos),
+        "preset": take.preset,
+        "presets": dict(take.presets),
+        "videos": list(take.videos),
+        "macros": dict(take.macros),
         "lyrics": {name: [[line.start, line.end, line.text] for line in lines] for name, lines in take.lyrics.items()},
-    }  # fmt: skip
+    }
     lines = [f"  {json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}" for key, value in head.items()]
     changes = [f"    {json.dumps(_plain(change), ensure_ascii=False)}" for change in take.changes]
     lines.append('  "changes": [\n' + ",\n".join(changes) + "\n  ]")
@@ -172,17 +178,27 @@ def perform_take(
     if not track.is_called(take.song_sha256, take.file_sha256):
         raise TimelineError("was recorded over another song", where=where, remedy="name that song")
     for kind, option, files, wanted in (
-        ("photographs", "--photo", photos, take.photos), ("videos", "--video", videos, take.videos),
-    ):  # fmt: skip
+        ("photographs", "--photo", photos, take.photos),
+        ("videos", "--video", videos, take.videos),
+    ):
         if tuple(files) != tuple(wanted):
             names = ", ".join(wanted) or "none"
             raise TimelineError(
                 f"wants the {kind}: {names}", where=where, remedy=f"name them with {option}, in this order"
             )
     stage = Stage(
-        analysis, track.samples, take.fps, take.seed, take.checked_presets(where), take.photos, take.videos,
-        take.lyrics, take.macros, choose, footage,
-    )  # fmt: skip
+        analysis,
+        track.samples,
+        take.fps,
+        take.seed,
+        take.checked_presets(where),
+        take.photos,
+        take.videos,
+        take.lyrics,
+        take.macros,
+        choose,
+        footage,
+    )
     return stage.fold(take.preset, take.changes)
 
 
@@ -226,7 +242,15 @@ def _checked(data: dict[str, Any]) -> Take:
     except TimelineError as problem:
         raise InvalidValue(f"fps: {problem.what}") from None
     return Take(
-        str(data["song_sha256"]), fps, seed, tuple(data["photos"]), data["preset"],
-        presets, tuple(changes), tuple(map(str, data.get("videos", ()))),
-        macros, lyrics, str(data.get("file_sha256", "")),
-    )  # fmt: skip
+        str(data["song_sha256"]),
+        fps,
+        seed,
+        tuple(data["photos"]),
+        data["preset"],
+        presets,
+        tuple(changes),
+        tuple(map(str, data.get("videos", ()))),
+        macros,
+        lyrics,
+        str(data.get("file_sha256", "")),
+    )

@@ -36,9 +36,10 @@ def films_in(folder: Path) -> tuple[Path, ...]:
     """
     try:
         found = sorted(
-            path for path in folder.iterdir()
+            path
+            for path in folder.iterdir()
             if path.suffix.lower() in FILMS and not path.name.startswith(".") and path.is_file()
-        )  # fmt: skip
+        )
     except OSError as problem:
         raise MediaError(
             f"is not a folder that can be read ({problem.strerror})", where=str(folder), remedy="name a folder"

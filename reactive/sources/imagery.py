@@ -24,9 +24,7 @@ from reactive.sources.wording import shared_words, things
 
 FOLDER = Path(__file__).resolve().parent.parent / "data" / "imagery"
 MANIFEST = FOLDER / "manifest.tsv"
-COLUMNS = (
-    "name", "caption", "tags", "author", "licence", "source", "path", "commit", "focus", "sha256",
-)  # fmt: skip
+COLUMNS = ("name", "caption", "tags", "author", "licence", "source", "path", "commit", "focus", "sha256")
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".heic", ".heif", ".avif")
 CAPTIONS = "captions.tsv"
 # how far back a picture must not come again, in prompts
@@ -193,9 +191,10 @@ def pictures_in(folder: Path) -> tuple[Path, ...]:
     """
     try:
         found = sorted(
-            path for path in folder.iterdir()
+            path
+            for path in folder.iterdir()
             if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
-        )  # fmt: skip
+        )
     except OSError as problem:
         raise MediaError(
             f"is not a folder that can be read ({problem.strerror})", where=str(folder), remedy="name a folder"

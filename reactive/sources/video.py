@@ -40,8 +40,11 @@ class VideoSource:
         scale_x, scale_y = width / across, height / down
         whole = max(round(self.film.width * scale_x), width), max(round(self.film.height * scale_y), height)
         window = (
-            min(round(left * scale_x), whole[0] - width), min(round(top * scale_y), whole[1] - height), width, height,
-        )  # fmt: skip
+            min(round(left * scale_x), whole[0] - width),
+            min(round(top * scale_y), whole[1] - height),
+            width,
+            height,
+        )
         self.reader = FilmReader(self.film, width=whole[0], height=whole[1], window=window, background=background)
 
     def number_at(self, seconds: Fraction) -> int:

@@ -38,12 +38,37 @@ _ENDINGS = ("ings", "ing", "ed", "es", "s")
 _NO_PLURAL = ("ss", "us", "is")
 _SIBILANTS = ("s", "x", "z", "ch", "sh")
 _IRREGULAR = {
-    "broken": "break", "fallen": "fall", "burnt": "burn", "leaves": "leaf", "wolves": "wolf", "teeth": "tooth",
-    "skies": "sky", "frozen": "freeze", "snowy": "snow", "misty": "mist", "foggy": "mist", "fog": "mist",
-    "rocky": "rock", "stormy": "storm", "icy": "ice", "starry": "star", "smoky": "smoke", "sandy": "sand",
-    "sunny": "sun", "ruined": "ruin", "moonlit": "moon", "moonlight": "moon", "sunlit": "sun", "sunlight": "sun",
-    "icebergs": "iceberg", "ocean": "sea", "stony": "stone", "glassy": "glass", "wooden": "wood", "woods": "forest",
-}  # fmt: skip
+    "broken": "break",
+    "fallen": "fall",
+    "burnt": "burn",
+    "leaves": "leaf",
+    "wolves": "wolf",
+    "teeth": "tooth",
+    "skies": "sky",
+    "frozen": "freeze",
+    "snowy": "snow",
+    "misty": "mist",
+    "foggy": "mist",
+    "fog": "mist",
+    "rocky": "rock",
+    "stormy": "storm",
+    "icy": "ice",
+    "starry": "star",
+    "smoky": "smoke",
+    "sandy": "sand",
+    "sunny": "sun",
+    "ruined": "ruin",
+    "moonlit": "moon",
+    "moonlight": "moon",
+    "sunlit": "sun",
+    "sunlight": "sun",
+    "icebergs": "iceberg",
+    "ocean": "sea",
+    "stony": "stone",
+    "glassy": "glass",
+    "wooden": "wood",
+    "woods": "forest",
+}
 _VOWEL = re.compile(r"[aeiouy]")
 
 

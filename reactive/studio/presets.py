@@ -34,9 +34,18 @@ def _facts(name: str, ships: bool) -> dict[str, Any]:
     except ReactiveError as problem:
         return {"name": name, "title": name, "problem": str(problem), "ships": ships}
     return {
-        "name": name, "title": preset.title, "words": preset.description, "music": preset.music,
-        "author": preset.author, "licence": preset.licence, "ships": ships, "problem": "",
-        "poster": picture_of(name) is not None, "moving": picture_of(name, moving=True) is not None,
+        "name": name,
+        "title": preset.title,
+        "words": preset.description,
+        "music": preset.music,
+        "author": preset.author,
+        "licence": preset.licence,
+        "ships": ships,
+        "problem": "",
+        "poster": picture_of(name) is not None,
+        "moving": picture_of(name, moving=True) is not None,
         "own": bool(fed_phases(preset)),
-        "knobs": [{"name": macro.name, "words": macro.description, "default": macro.default} for macro in preset.macros],
-    }  # fmt: skip
+        "knobs": [
+            {"name": macro.name, "words": macro.description, "default": macro.default} for macro in preset.macros
+        ],
+    }

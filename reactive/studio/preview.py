@@ -31,10 +31,26 @@ class PreviewProcess:
         project = open_project(folder)
         chosen = project.settings
         command = [
-            sys.executable, "-m", "reactive", "preview", str(song_of(folder, project)), "--json", "--no-open",
-            "--port", "0", "--takes", str(folder), "--preset", preset_of(folder, project.preset),
-            "--fps", chosen.fps, "--seed", str(chosen.seed), "--model", model_of(folder, chosen.model),
-        ]  # fmt: skip
+            sys.executable,
+            "-m",
+            "reactive",
+            "preview",
+            str(song_of(folder, project)),
+            "--json",
+            "--no-open",
+            "--port",
+            "0",
+            "--takes",
+            str(folder),
+            "--preset",
+            preset_of(folder, project.preset),
+            "--fps",
+            chosen.fps,
+            "--seed",
+            str(chosen.seed),
+            "--model",
+            model_of(folder, chosen.model),
+        ]
         for option, value in (
             ("--size", chosen.size),
             ("--imagine-size", chosen.imagine_size),

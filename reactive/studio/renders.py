@@ -212,9 +212,13 @@ def remove_render(folder: Path, number: str) -> None:
         raise ProjectError("is being rendered", where=render.clip, remedy="cancel it first")
     clip = inside(folder, render.clip)
     for file in (
-        clip, *(folder / FOLDER).glob(f"{number} *.mp4"), poster_file(folder, number), progress_file(folder, number),
-        stop_file(folder, number), folder / FOLDER / f".{number}.lock",
-    ):  # fmt: skip
+        clip,
+        *(folder / FOLDER).glob(f"{number} *.mp4"),
+        poster_file(folder, number),
+        progress_file(folder, number),
+        stop_file(folder, number),
+        folder / FOLDER / f".{number}.lock",
+    ):
         file.unlink(missing_ok=True)
     job = job_of(folder, render)
     if (job / "journal").is_file() and not job.is_symlink():
@@ -244,20 +248,32 @@ def start_worker(folder: Path) -> None:
         apart = {"creationflags": 0x00000208}  # DETACHED_PROCESS | CREATE_NEW_PROCESS_GROUP
     with (folder / FOLDER / ".worker.log").open("ab") as log:
         subprocess.Popen(
-            [sys.executable, "-m", "reactive.studio.worker", str(folder)], stdin=subprocess.DEVNULL, stdout=log,
-            stderr=log, **apart,
-        )  # fmt: skip
+            [sys.executable, "-m", "reactive.studio.worker", str(folder)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            **apart,
+        )
 
 
 def render_for_page(folder: Path, render: Render) -> dict[str, Any]:
     """Return what the page shows of a render."""
     chosen = render.project.settings
     shown: dict[str, Any] = {
-        "id": render.id, "state": render.state, "name": Path(render.clip).name, "queued_at": render.queued_at,
-        "problem": render.problem, "preset": render.project.preset, "start": chosen.start, "duration": chosen.duration,
-        "size": chosen.size, "poster": poster_file(folder, render.id).is_file(), "stopping": stop_file(folder, render.id).exists(),
-        "result": render.result, "bytes": 0,
-    }  # fmt: skip
+        "id": render.id,
+        "state": render.state,
+        "name": Path(render.clip).name,
+        "queued_at": render.queued_at,
+        "problem": render.problem,
+        "preset": render.project.preset,
+        "start": chosen.start,
+        "duration": chosen.duration,
+        "size": chosen.size,
+        "poster": poster_file(folder, render.id).is_file(),
+        "stopping": stop_file(folder, render.id).exists(),
+        "result": render.result,
+        "bytes": 0,
+    }
     if render.state == "running":
         shown["progress"] = read_progress(folder, render.id)
     with contextlib.suppress(OSError):

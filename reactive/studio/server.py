@@ -355,6 +355,9 @@ def _no_constant(name: str) -> float:
 
 def _refused(problem: ReactiveError, status: int) -> web.Response:
     told: Mapping[str, str] = {
-        "what": problem.what, "where": problem.where, "remedy": problem.remedy, "text": str(problem),
-    }  # fmt: skip
+        "what": problem.what,
+        "where": problem.where,
+        "remedy": problem.remedy,
+        "text": str(problem),
+    }
     return web.json_response({"ok": False, "error": told}, status=status)

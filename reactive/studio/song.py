@@ -108,9 +108,15 @@ def decide_project(folder: Path, project: Project, song: HeardSong) -> Decided:
     else:
         file = open_preset(settings.preset)
         plain = decide(
-            song.analysis, file.preset, fps=settings.fps, seed=settings.seed, photos=sources.photos,
-            videos=sources.videos, macros=_known_macros(file.preset, settings.macros), lyrics=lyrics_of(file),
-        )  # fmt: skip
+            song.analysis,
+            file.preset,
+            fps=settings.fps,
+            seed=settings.seed,
+            photos=sources.photos,
+            videos=sources.videos,
+            macros=_known_macros(file.preset, settings.macros),
+            lyrics=lyrics_of(file),
+        )
     edits = load_shots(sources.shots) if sources.shots else Shots()
     timeline, _ = apply_shots(plain, song.analysis, edits)
     return Decided(plain, timeline, edits, float(plain.fps))

@@ -342,9 +342,15 @@ class Workshop:
             edits = Shots(song_sha256=track.sha256, file_sha256=track.file_sha256, shot=edits.shot)
         lock = data.get("lock")
         changed = change_shots(
-            self.decided.plain, self.song.analysis, edits, names, values=self._wanted(data), roll=data.get("roll") is True,
-            lock=lock if isinstance(lock, bool) else None, reset=data.get("reset") is True,
-        )  # fmt: skip
+            self.decided.plain,
+            self.song.analysis,
+            edits,
+            names,
+            values=self._wanted(data),
+            roll=data.get("roll") is True,
+            lock=lock if isinstance(lock, bool) else None,
+            reset=data.get("reset") is True,
+        )
         before = self._snapshot()
         file = self.project.shots or SHOTS
         place = inside(self.folder, file)

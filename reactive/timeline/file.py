@@ -44,9 +44,29 @@ MAX_TEXT, MAX_NEGATIVE, MAX_NAMES = 10_000, 20_000, 10_000
 MOST = 1e12
 _REMEDY = "mend it, or write it anew with `reactive timeline`"
 _KEYS = {
-    "version", "song_sha256", "file_sha256", "samples", "sample_rate", "fps", "frames", "title", "seed", "harmonics", "feedback_rate",
-    "feedback_fresh", "phases", "photos", "cuts", "videos", "feedback_colour", "grounds", "palettes", "prompts", "negatives", "columns",
-}  # fmt: skip
+    "version",
+    "song_sha256",
+    "file_sha256",
+    "samples",
+    "sample_rate",
+    "fps",
+    "frames",
+    "title",
+    "seed",
+    "harmonics",
+    "feedback_rate",
+    "feedback_fresh",
+    "phases",
+    "photos",
+    "cuts",
+    "videos",
+    "feedback_colour",
+    "grounds",
+    "palettes",
+    "prompts",
+    "negatives",
+    "columns",
+}
 # curves keep so many digits after the point: far below what a picture shows
 DIGITS = 7
 
@@ -179,11 +199,15 @@ def _checked(data: dict[str, Any]) -> Timeline:
     if len(negatives) not in (0, len(prompts)):
         raise InvalidValue("negatives must be a list as long as prompts")
     for key, values in (
-        ("title", [read_value(data, "title")]), ("song_sha256", [read_value(data, "song_sha256"), data.get("file_sha256", "")]),
+        ("title", [read_value(data, "title")]),
+        ("song_sha256", [read_value(data, "song_sha256"), data.get("file_sha256", "")]),
         ("prompts", prompts),
-        ("negatives", negatives), ("phases", phases), ("photos", photos), ("videos", videos),
+        ("negatives", negatives),
+        ("phases", phases),
+        ("photos", photos),
+        ("videos", videos),
         ("grounds", grounds),
-    ):  # fmt: skip
+    ):
         for text in values:
             if not isinstance(text, str) or any(unicodedata.category(letter) in ("Cc", "Cs") for letter in text):
                 raise InvalidValue(f"{key} must be plain text")

@@ -28,9 +28,14 @@ OWN = "own:"
 NONE = -1
 # the columns that say how a ground is shown, by the key of `[ground]` that each is made by, and what stands where there is none
 SHOWN = {
-    "detail": ("detail", 0.0), "ground_colour": ("colour", 0.0), "ground_light": ("light", 0.0), "ground_zoom": ("zoom", 1.0),
-    "ground_x": ("x", 0.0), "ground_y": ("y", 0.0), "ground_parallax": ("parallax", 0.0),
-}  # fmt: skip
+    "detail": ("detail", 0.0),
+    "ground_colour": ("colour", 0.0),
+    "ground_light": ("light", 0.0),
+    "ground_zoom": ("zoom", 1.0),
+    "ground_x": ("x", 0.0),
+    "ground_y": ("y", 0.0),
+    "ground_parallax": ("parallax", 0.0),
+}
 # and those that are summed up while a ground stays
 MOVES = {"ground_push": "push", "ground_drift": "drift"}
 # how much closer a ground may come by `push` while it stays, and how far it may drift in picture widths

@@ -191,11 +191,17 @@ class Stage:
             controls = dict(state.controls)
             preset = apply_controls(self.presets[state.preset], controls)
             options: dict[str, Any] = {
-                "samples": self.samples, "fps": self.fps, "seed": self.seed + int(controls.get("seed", 0)),
-                "photos": self.photos, "videos": self.videos, "spans": state.spans,
-                "lyrics": self.lyrics.get(state.preset, ()), "macros": self.turned(state),
-                "choose": self.choose, "footage": self.footage,
-            }  # fmt: skip
+                "samples": self.samples,
+                "fps": self.fps,
+                "seed": self.seed + int(controls.get("seed", 0)),
+                "photos": self.photos,
+                "videos": self.videos,
+                "spans": state.spans,
+                "lyrics": self.lyrics.get(state.preset, ()),
+                "macros": self.turned(state),
+                "choose": self.choose,
+                "footage": self.footage,
+            }
             timeline = build_timeline(self.analysis, preset, **options)
             # without closed loops the speed comes out as the preset says
             open_ended = preset.model_copy(update={"loop": False})
@@ -263,8 +269,11 @@ def joined(
     # no ground, those that are fed in, and those with names
     ground_numbers = np.concatenate([np.arange(given), given + ground_number, [-1]])
     renumber = {
-        "prompt_from": prompt_number, "prompt_to": prompt_number, "phase": phase_number, "ground": ground_numbers
-    }  # fmt: skip
+        "prompt_from": prompt_number,
+        "prompt_to": prompt_number,
+        "phase": phase_number,
+        "ground": ground_numbers,
+    }
     palettes, palette_number = _merged(old.palettes, new.palettes)
     # the last one stands for -1, no palette
     palette_number = np.append(palette_number, NO_PALETTE)
@@ -297,9 +306,16 @@ def joined(
     columns["shot"] = np.cumsum(np.isin(np.arange(new.frames), cuts)).astype(np.int64)
     prompts, negatives = (tuple(part) for part in zip(*texts, strict=True))
     return replace(
-        old, title=new.title, prompts=prompts, negatives=negatives if any(negatives) else (), phases=phases,
-        cuts=tuple(cuts), columns=columns, grounds=grounds, palettes=palettes,
-    )  # fmt: skip
+        old,
+        title=new.title,
+        prompts=prompts,
+        negatives=negatives if any(negatives) else (),
+        phases=phases,
+        cuts=tuple(cuts),
+        columns=columns,
+        grounds=grounds,
+        palettes=palettes,
+    )
 
 
 def closed_rounds(timeline: Timeline) -> list[tuple[int, int]]:

@@ -19,7 +19,7 @@ from reactive.audio.plot import (
     plain_texts,
     save,
     use_fonts_for,
-)  # fmt: skip
+)
 from reactive.timeline.clock import frame_length, frame_times
 from reactive.timeline.timeline import FEEDBACK, Timeline
 

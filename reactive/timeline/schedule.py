@@ -73,6 +73,7 @@ def schedule(
     frames: int,
     boundaries: Sequence[float] = (),
     parts: Sequence[str] = (),
+    labels: Sequence[str] = (),
 ) -> list[PromptSwitch]:
     """Return all changes of prompt, in order; the first stands on frame 0.
 
@@ -90,8 +91,11 @@ def schedule(
         Times of drops, at which prompts are cut.
     parts
         What each section is called; a prompt changes where the next section has others to choose from.
+    labels
+        The letter of each section. Where the preset has motifs, a letter that comes back brings its prompts back.
     """
     events: list[PromptSwitch] = []
+    motifs = Motifs(sections, labels if preset.motifs else ())
     for number, stretch in enumerate(spans):
         phase = preset.phase[stretch.phase]
         # the last phase of a loop comes home to the seed it began with, which only a cut can do
@@ -115,10 +119,65 @@ def schedule(
                 if seconds not in fixed or len(events) == 1 or frame == events[-1].frame:
                     continue
                 events.pop()
-            prompt = pools.next(stretch.phase, float(climbs[stretch.phase][frame]), part_at(seconds, sections, parts))
+            height, part = float(climbs[stretch.phase][frame]), part_at(seconds, sections, parts)
+            ladder = phase.order == "ladder"
+            prompt = None if ladder else motifs.recall(stretch.phase, seconds, events[-1].prompt if events else None)
+            if prompt is None:
+                prompt = pools.next(stretch.phase, height, part)
+                motifs.keep(stretch.phase, seconds, prompt)
             event = prompt_switch(phase, number, prompt, grid, seconds, frame, is_cut=is_cut, fps=fps)
             events.append(event if events else replace(event, stop=frame))
     return without_overlaps(events, frames)
+
+
+class Motifs:
+    """Remembers which prompts the music of a section was given, to give them again where it comes back.
+
+    Parameters
+    ----------
+    sections
+        Times at which sections start, in seconds.
+    labels
+        The letter of each section; none: nothing is remembered.
+    """
+
+    def __init__(self, sections: Sequence[float], labels: Sequence[str]) -> None:
+        self.sections = sections
+        self.labels = labels
+        # sections of one letter that follow each other are one visit
+        self.visits = [
+            sum(a != b for a, b in zip(labels[:number], labels[1 : number + 1], strict=True))
+            for number in range(len(labels))
+        ]
+        self.given: dict[tuple[int, str], list[int]] = {}
+        self.turns: dict[tuple[int, int], int] = {}
+
+    def recall(self, phase: int, seconds: float, last: int | None) -> int | None:
+        """Return the prompt that the phase had at this place of the section's music before, or None for a new one.
+
+        Parameters
+        ----------
+        last
+            The prompt that stands before it, which is passed over: a switch is always seen.
+        """
+        if not self.labels:
+            return None
+        number = self._section(seconds)
+        given = self.given.get((phase, self.labels[number]), [])
+        visit = phase, self.visits[number]
+        turn = self.turns.get(visit, 0)
+        while turn < len(given) and given[turn] == last:
+            turn += 1
+        self.turns[visit] = turn + 1
+        return given[turn] if turn < len(given) else None
+
+    def keep(self, phase: int, seconds: float, prompt: int) -> None:
+        """Remember a new prompt as the next of the section's music."""
+        if self.labels:
+            self.given.setdefault((phase, self.labels[self._section(seconds)]), []).append(prompt)
+
+    def _section(self, seconds: float) -> int:
+        return section_at(seconds, self.sections)
 
 
 def prompt_switch(
@@ -165,8 +224,13 @@ def part_at(seconds: float, sections: Sequence[float], parts: Sequence[str]) -> 
     """Return what the section at a time is called; empty if nothing is known."""
     if not parts:
         return ""
+    return parts[section_at(seconds, sections)]
+
+
+def section_at(seconds: float, sections: Sequence[float]) -> int:
+    """Return the number of the section at a time."""
     # half of the smallest frame: a section begins on the frame nearest to it
-    return parts[max(bisect_right(sections, seconds + 0.002) - 1, 0)]
+    return max(bisect_right(sections, seconds + 0.002) - 1, 0)
 
 
 def _pool_changes(pools: Pools, stretch: PhaseSpan, sections: Sequence[float], parts: Sequence[str]) -> list[float]:

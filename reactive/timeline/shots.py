@@ -59,11 +59,16 @@ def shots_of(timeline: Timeline, analysis: Analysis) -> list[Shot]:
         texts = tuple(timeline.prompts[index] for index in _runs(columns["prompt_to"][start:stop]))
         found.append(
             Shot(
-                f"{part} / shot {counts[part]}", number, start, stop, texts,
-                int(columns["seed"][start]), bool(columns["source"][start] == FEEDBACK),
+                f"{part} / shot {counts[part]}",
+                number,
+                start,
+                stop,
+                texts,
+                int(columns["seed"][start]),
+                bool(columns["source"][start] == FEEDBACK),
                 _shown(names, columns["ground"][start:stop], columns["film_time"][start:stop]),
             )
-        )  # fmt: skip
+        )
     return found
 
 

@@ -6,6 +6,7 @@ give the same curves.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from fractions import Fraction
 
 import numpy as np
@@ -103,6 +104,25 @@ def drops(analysis: Analysis) -> list[float]:
     return [moment.start for moment in analysis.moments if moment.kind == "drop"]
 
 
+def returns_of(labels: Sequence[str]) -> np.ndarray:
+    """Return how often each section came before, n as n / (n + 1): 0, 1/2, 2/3 ..., float64 [sections].
+
+    Sections of one label that follow each other count as one: the music has not been away.
+
+    Parameters
+    ----------
+    labels
+        The letter of each section; the same letter is the same music.
+    """
+    seen: dict[str, int] = {}
+    found = []
+    for number, label in enumerate(labels):
+        if number == 0 or labels[number - 1] != label:
+            seen[label] = seen.get(label, -1) + 1
+        found.append(seen[label] / (seen[label] + 1))
+    return np.array(found)
+
+
 def _structure(
     analysis: Analysis, grid: Grid, seconds: np.ndarray, frames: int, fps: Fraction
 ) -> dict[str, np.ndarray]:
@@ -128,6 +148,7 @@ def _structure(
     return {
         "section": hits(starts, np.ones(len(starts)), frames, fps),
         "section.index": inside / max(len(starts) - 1, 1),
+        "section.again": returns_of([section.label for section in analysis.sections])[inside],
         "section.progress": progress,
         "section.energy": energy[inside],
         "drop": hits(np.array([moment.start for moment in dropping]), np.ones(len(dropping)), frames, fps),

@@ -30,35 +30,85 @@ from reactive.timeline.signals import frame_signals
 from reactive.timeline.walk import harmonics_for, walk_of
 
 __all__ = [
-    "CAMERA_ZOOM", "COLOURS", "CURVES", "FARTHEST", "FEEDBACK", "INTEGERS", "NO_PALETTE", "NO_SOURCE", "OPTIONAL",
-    "Timeline", "build_timeline", "in_use",
-]  # fmt: skip
+    "CAMERA_ZOOM",
+    "COLOURS",
+    "CURVES",
+    "FARTHEST",
+    "FEEDBACK",
+    "INTEGERS",
+    "NO_PALETTE",
+    "NO_SOURCE",
+    "OPTIONAL",
+    "Timeline",
+    "build_timeline",
+    "in_use",
+]
 
 # of the finished picture: how far the palette leads it, and the rest of its colours
 COLOURS = {
-    "colour_strength": 1.0, "colour_tint": 0.0, "colour_temperature": 0.0, "colour_saturation": 1.0,
+    "colour_strength": 1.0,
+    "colour_tint": 0.0,
+    "colour_temperature": 0.0,
+    "colour_saturation": 1.0,
     "colour_contrast": 1.0,
-}  # fmt: skip
+}
 NO_PALETTE = -1
 INTEGERS = (
-    "phase", "loop", "shot", "source", "guide", "ground", "prompt_from", "prompt_to", "slerp", "seed",
-    "palette_from", "palette_to",
-)  # fmt: skip
+    "phase",
+    "loop",
+    "shot",
+    "source",
+    "guide",
+    "ground",
+    "prompt_from",
+    "prompt_to",
+    "slerp",
+    "seed",
+    "palette_from",
+    "palette_to",
+)
 CURVES = (
-    "weight", "walk", "speed", "strength", "hit",
-    "lens_zoom", "lens_rotate", "lens_x", "lens_y",
-    "camera_zoom", "camera_rotate", "camera_x", "camera_y",
-    "lens_tilt", "lens_turn", "camera_tilt", "camera_turn", "camera_flow", "dissolve", "morph",
+    "weight",
+    "walk",
+    "speed",
+    "strength",
+    "hit",
+    "lens_zoom",
+    "lens_rotate",
+    "lens_x",
+    "lens_y",
+    "camera_zoom",
+    "camera_rotate",
+    "camera_x",
+    "camera_y",
+    "lens_tilt",
+    "lens_turn",
+    "camera_tilt",
+    "camera_turn",
+    "camera_flow",
+    "dissolve",
+    "morph",
     *COLOURS,
     *SHOWN,
     "film_time",
-)  # fmt: skip
+)
 # columns that a file leaves out where they hold one value throughout, and that value
 OPTIONAL = {
-    "guide": NO_GUIDE, "lens_tilt": 0, "lens_turn": 0, "camera_tilt": 0, "camera_turn": 0, "camera_flow": 0,
-    "dissolve": 0, "morph": 0, "ground": NONE, **{name: rest for name, (_, rest) in SHOWN.items()},
-    "palette_from": NO_PALETTE, "palette_to": NO_PALETTE, **COLOURS, "film_time": SONG_TIME,
-}  # fmt: skip
+    "guide": NO_GUIDE,
+    "lens_tilt": 0,
+    "lens_turn": 0,
+    "camera_tilt": 0,
+    "camera_turn": 0,
+    "camera_flow": 0,
+    "dissolve": 0,
+    "morph": 0,
+    "ground": NONE,
+    **{name: rest for name, (_, rest) in SHOWN.items()},
+    "palette_from": NO_PALETTE,
+    "palette_to": NO_PALETTE,
+    **COLOURS,
+    "film_time": SONG_TIME,
+}
 # degrees in depth beyond which a picture is all but seen from its edge
 STEEPEST = 45.0
 # factors a second that a camera may zoom by
@@ -235,9 +285,19 @@ def build_timeline(
     pools = Pools(preset, seed, frozenset(parts))
     sections = [section.start for section in analysis.sections]
     events = schedule(
-        preset, spans, grid, [evaluate(phase.switch.accent, scope) for phase in preset.phase], _climbs(preset, scope), pools,
-        sections=sections, fps=fps, frames=frames, boundaries=dropped, parts=parts,
-    )  # fmt: skip
+        preset,
+        spans,
+        grid,
+        [evaluate(phase.switch.accent, scope) for phase in preset.phase],
+        _climbs(preset, scope),
+        pools,
+        sections=sections,
+        fps=fps,
+        frames=frames,
+        boundaries=dropped,
+        parts=parts,
+        labels=[section.label for section in analysis.sections],
+    )
     events = _inserted(events, preset, analysis, lyrics, spans, grid, pools, fps, frames, sections, parts)
     columns = _spread(preset, spans, ranges, events, scope, frames)
     columns["hit"] = curves["kick"]

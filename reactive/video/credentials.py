@@ -62,8 +62,11 @@ def load_identity(certificates: Path, key: Path) -> Identity:
     try:
         found = x509.load_pem_x509_certificates(chain)
     except ValueError:
-        raise MediaError("holds no certificate", where=f"{CERTIFICATE} {certificates}", remedy="name a PEM file "
-                         "with the signer's certificate, then those above it") from None  # fmt: skip
+        raise MediaError(
+            "holds no certificate",
+            where=f"{CERTIFICATE} {certificates}",
+            remedy="name a PEM file with the signer's certificate, then those above it",
+        ) from None
     signer, where = found[0], f"{CERTIFICATE} {certificates}"
     now = datetime.datetime.now(datetime.UTC)
     if not signer.not_valid_before_utc <= now <= signer.not_valid_after_utc:
@@ -76,9 +79,10 @@ def load_identity(certificates: Path, key: Path) -> Identity:
         raise MediaError(f"{fault}, not today", where=where, remedy="renew it")
     if signer.issuer == signer.subject:
         raise MediaError(
-            "begins with a certificate that is signed by itself, which C2PA does not allow", where=where,
+            "begins with a certificate that is signed by itself, which C2PA does not allow",
+            where=where,
             remedy="put the signer's own first, then those above it",
-        )  # fmt: skip
+        )
     try:
         private: Any = serialization.load_pem_private_key(_pem(key, KEY), password=None)
     except TypeError:
@@ -88,9 +92,10 @@ def load_identity(certificates: Path, key: Path) -> Identity:
         raise MediaError("holds no private key", where=f"{KEY} {key}", remedy="name a PEM file with one") from None
     if _public(private.public_key()) != _public(signer.public_key()):
         raise MediaError(
-            "is the key of another certificate than the first one", where=f"{KEY} {key}",
+            "is the key of another certificate than the first one",
+            where=f"{KEY} {key}",
             remedy="name the key that belongs to it",
-        )  # fmt: skip
+        )
     plain_key = private.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
@@ -142,10 +147,13 @@ def sign_clip(clip: Path, out: Path, identity: Identity, *, title: str, authorit
         words = plain(" ".join(str(problem).split()))[:200]
         where = AUTHORITY if authority and ("http" in words.lower() or "stamp" in words.lower()) else CERTIFICATE
         raise OutputError(
-            f"the clip can't be signed ({words})", where=where, remedy="use a certificate for signing content "
-            "(extended key usage emailProtection or documentSigning, not signed by itself)" if where == CERTIFICATE
+            f"the clip can't be signed ({words})",
+            where=where,
+            remedy="use a certificate for signing content "
+            "(extended key usage emailProtection or documentSigning, not signed by itself)"
+            if where == CERTIFICATE
             else "check the address, or leave it out",
-        ) from None  # fmt: skip
+        ) from None
     except OSError as problem:
         raise output_error(out, problem) from None
     finally:
@@ -168,9 +176,10 @@ def check_signable(clip: Path, out: Path) -> None:
         raise OutputError(f"must be named with {clip.suffix}", where=str(out), remedy="the container stays as it is")
     if SOURCE_TYPE not in read_tags(clip).get(XMP, ""):
         raise MediaError(
-            "is not marked as made by reactive, so that it was can't be signed", where=str(clip),
+            "is not marked as made by reactive, so that it was can't be signed",
+            where=str(clip),
             remedy="name a clip that `reactive run` wrote",
-        )  # fmt: skip
+        )
 
 
 def manifest_of(title: str, kind: str) -> dict[str, Any]:

@@ -79,9 +79,10 @@ def fit_size(clip: Path, out: Path, limit: int) -> Fitted:
             for attempt in range(_TRIES):
                 if rate < _LEAST * pixels:
                     raise OutputError(
-                        f"{limit / 1e6:.2f} MB is too little for {float(duration):.0f} s of this size", where="--max-size",
+                        f"{limit / 1e6:.2f} MB is too little for {float(duration):.0f} s of this size",
+                        where="--max-size",
                         remedy="allow more, or render a smaller or shorter clip",
-                    )  # fmt: skip
+                    )
                 # statistics of the first pass serve all later ones
                 if not attempt:
                     _encode(clip, None, "null", rate, Path(folder, "log"), 1)
@@ -126,9 +127,7 @@ def _encode(clip: Path, out: Path | None, container: str, rate: int, log: Path, 
     options |= {"b": str(rate), "flags": f"+pass{number}", "stats": str(log)}
     target_name = file_url(out) if out else os.devnull
     moved = {"movflags": "faststart"} if out else {}
-    with open_container(clip) as source, av.open(
-        target_name, "w", format=container, options=moved
-    ) as target:  # fmt: skip
+    with open_container(clip) as source, av.open(target_name, "w", format=container, options=moved) as target:
         video = picture_stream(source)
         fps = Fraction(video.average_rate or 24)
         target.metadata.update(source.metadata)

@@ -13,6 +13,9 @@ import numpy as np
 from reactive.errors import OutputError
 from reactive.video.codec import HARDWARE, video_codec
 
+MAKERS = {"nvenc": "NVIDIA", "videotoolbox": "Apple", "qsv": "Intel", "amf": "AMD"}
+# what FFmpeg says where there is no card or no driver of the encoder's
+_NO_CARD = ("Operation not permitted", "Unknown error occurred", "Function not implemented")
 # larger than the smallest picture that any generation of the encoder takes
 _TRIED = (256, 256)
 
@@ -33,9 +36,9 @@ def encoders_here() -> str:
     """Return in words which encoders open on this machine."""
     found = {kind: encoder_problem(kind) for kind in HARDWARE}
     there = [kind for kind, problem in found.items() if not problem]
-    lacking = ", ".join(f"{kind} ({problem})" for kind, problem in found.items() if problem)
+    lacking = "; ".join(f"{MAKERS[kind]}'s {kind} ({problem})" for kind, problem in found.items() if problem)
     opening = f"x264; --codec {' and '.join(there)} open{'s' if len(there) == 1 else ''} here too" if there else "x264"
-    return f"{opening}; not here: {lacking}" if lacking else opening
+    return f"{opening}. Of graphics cards these do not open: {lacking}" if lacking else opening
 
 
 def nvenc_problem() -> str:
@@ -58,5 +61,6 @@ def encoder_problem(kind: str) -> str:
         frame = av.VideoFrame.from_ndarray(grey, format="rgb24").reformat(format=codec.pixel_format)
         packets = [*context.encode(frame), *context.encode(None)]
     except (av.error.FFmpegError, ValueError, OSError) as problem:
-        return getattr(problem, "strerror", None) or type(problem).__name__
+        reason = getattr(problem, "strerror", None) or type(problem).__name__
+        return f"no {MAKERS[kind]} card with its driver" if reason in _NO_CARD else reason
     return "" if packets else "it gave nothing back"

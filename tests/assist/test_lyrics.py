@@ -53,20 +53,37 @@ def toy_whisper(tmp_path_factory: pytest.TempPathFactory) -> Path:
     extractor = WhisperFeatureExtractor(feature_size=16)
     size = len(tokenizer)
     config = WhisperConfig(
-        vocab_size=size, num_mel_bins=16, d_model=16, encoder_layers=1, decoder_layers=1, encoder_attention_heads=2,
-        decoder_attention_heads=2, encoder_ffn_dim=16, decoder_ffn_dim=16, max_source_positions=1500,
-        max_target_positions=64, pad_token_id=number("<|endoftext|>"), bos_token_id=number("<|endoftext|>"),
-        eos_token_id=number("<|endoftext|>"), decoder_start_token_id=number("<|startoftranscript|>"),
-    )  # fmt: skip
+        vocab_size=size,
+        num_mel_bins=16,
+        d_model=16,
+        encoder_layers=1,
+        decoder_layers=1,
+        encoder_attention_heads=2,
+        decoder_attention_heads=2,
+        encoder_ffn_dim=16,
+        decoder_ffn_dim=16,
+        max_source_positions=1500,
+        max_target_positions=64,
+        pad_token_id=number("<|endoftext|>"),
+        bos_token_id=number("<|endoftext|>"),
+        eos_token_id=number("<|endoftext|>"),
+        decoder_start_token_id=number("<|startoftranscript|>"),
+    )
     torch.manual_seed(0)
     model = WhisperForConditionalGeneration(config)
     model.generation_config = GenerationConfig(
-        decoder_start_token_id=number("<|startoftranscript|>"), eos_token_id=number("<|endoftext|>"),
-        pad_token_id=number("<|endoftext|>"), no_timestamps_token_id=number("<|notimestamps|>"), is_multilingual=True,
+        decoder_start_token_id=number("<|startoftranscript|>"),
+        eos_token_id=number("<|endoftext|>"),
+        pad_token_id=number("<|endoftext|>"),
+        no_timestamps_token_id=number("<|notimestamps|>"),
+        is_multilingual=True,
         lang_to_id={"<|en|>": number("<|en|>"), "<|de|>": number("<|de|>")},
         task_to_id={"translate": number("<|translate|>"), "transcribe": number("<|transcribe|>")},
-        prev_sot_token_id=number("<|startofprev|>"), max_length=40, return_timestamps=False, max_initial_timestamp_index=50,
-    )  # fmt: skip
+        prev_sot_token_id=number("<|startofprev|>"),
+        max_length=40,
+        return_timestamps=False,
+        max_initial_timestamp_index=50,
+    )
     model.save_pretrained(folder)
     WhisperProcessor(extractor, tokenizer).save_pretrained(folder)
     return folder

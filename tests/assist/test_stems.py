@@ -75,9 +75,16 @@ def test_stems_are_those_of_the_librarys_own_call(toy_demucs: Path, short_song: 
     own = Own.__new__(Own)
     own._model, own._samplerate, own._audio_channels = separator.model, RATE, 2
     own.update_parameter(
-        device="cpu", shifts=0, overlap=0.25, split=True, segment=None, jobs=0, progress=False, callback=None,
+        device="cpu",
+        shifts=0,
+        overlap=0.25,
+        split=True,
+        segment=None,
+        jobs=0,
+        progress=False,
+        callback=None,
         callback_arg=None,
-    )  # fmt: skip
+    )
     from reactive.media.sound import resampled, stereo_blocks
 
     sound = np.concatenate(list(resampled(stereo_blocks(track), 11025, RATE, 2)))

@@ -41,11 +41,21 @@ DURATION = 20.0
 def heard() -> Analysis:
     beats = np.arange(0.5, 19.9, 0.5)
     return Analysis(
-        sha256="0" * 64, duration=DURATION, sample_rate=44_100, channels=2, tempo=120.0, beats=beats, downbeats=beats[::4],
-        onsets={"all": Onsets(beats, np.ones(len(beats)))}, sections=(Section(0, 8.6, "A", 0.5), Section(8.6, DURATION, "B", 1.0)),
-        envelopes={"rms": np.ones(1722, np.float32)}, fine=np.ones(100), silent=False,
-        beats_per_bar=np.full(len(beats[::4]), 4), metre="4/4",
-    )  # fmt: skip
+        sha256="0" * 64,
+        duration=DURATION,
+        sample_rate=44_100,
+        channels=2,
+        tempo=120.0,
+        beats=beats,
+        downbeats=beats[::4],
+        onsets={"all": Onsets(beats, np.ones(len(beats)))},
+        sections=(Section(0, 8.6, "A", 0.5), Section(8.6, DURATION, "B", 1.0)),
+        envelopes={"rms": np.ones(1722, np.float32)},
+        fine=np.ones(100),
+        silent=False,
+        beats_per_bar=np.full(len(beats[::4]), 4),
+        metre="4/4",
+    )
 
 
 def test_half_double_and_the_one(heard: Analysis) -> None:
@@ -102,9 +112,19 @@ def test_beats_of_ones_own(heard: Analysis) -> None:
 def test_any_correction_gives_a_grid_that_rises(bpm, offset, level, downbeat, meter) -> None:
     beats = np.arange(0.5, 19.9, 0.5)
     analysis = Analysis(
-        "", DURATION, 44_100, 1, 120.0, beats, beats[::4], {"all": Onsets(beats, np.ones(len(beats)))},
-        (Section(0, DURATION, "A", 1.0),), {}, np.ones(1), False,
-    )  # fmt: skip
+        "",
+        DURATION,
+        44_100,
+        1,
+        120.0,
+        beats,
+        beats[::4],
+        {"all": Onsets(beats, np.ones(len(beats)))},
+        (Section(0, DURATION, "A", 1.0),),
+        {},
+        np.ones(1),
+        False,
+    )
     wanted = Corrections(bpm, offset, level == "half", level == "double", downbeat, meter)
     try:
         grid = grid_of(apply_corrections(analysis, wanted))
@@ -119,8 +139,16 @@ def test_any_correction_gives_a_grid_that_rises(bpm, offset, level, downbeat, me
 
 @pytest.mark.parametrize(
     ("option", "value"),
-    [("bpm", 5), ("bpm", float("nan")), ("offset_ms", 1e9), ("downbeat", 0), ("meter", "four"), ("meter", "0/4"), ("meter", "4/3")],
-)  # fmt: skip
+    [
+        ("bpm", 5),
+        ("bpm", float("nan")),
+        ("offset_ms", 1e9),
+        ("downbeat", 0),
+        ("meter", "four"),
+        ("meter", "0/4"),
+        ("meter", "4/3"),
+    ],
+)
 def test_what_can_not_be_is_refused(option: str, value: object) -> None:
     with pytest.raises(GridError):
         Corrections(**{option: value})

@@ -36,23 +36,40 @@ def heard(letters: str, energies: list[float], drops: tuple[int, ...] = ()) -> A
         for i, (letter, energy) in enumerate(zip(letters, energies, strict=True))
     )
     return Analysis(
-        "0" * 64, duration, 22_050, 1, 120.0, beats, beats[::4], {"all": Onsets(beats, np.ones(len(beats)))}, sections,
-        {}, np.ones(1), silent=False, beats_per_bar=np.full(len(beats[::4]), 4), metre="4/4",
+        "0" * 64,
+        duration,
+        22_050,
+        1,
+        120.0,
+        beats,
+        beats[::4],
+        {"all": Onsets(beats, np.ones(len(beats)))},
+        sections,
+        {},
+        np.ones(1),
+        silent=False,
+        beats_per_bar=np.full(len(beats[::4]), 4),
+        metre="4/4",
         moments=tuple(Moment("drop", i * LENGTH, i * LENGTH + BAR, 1.0) for i in drops),
-    )  # fmt: skip
+    )
 
 
 @pytest.mark.parametrize(
     ("letters", "energies", "drops", "names"),
     [
         # a pop song
-        ("ABCBCDCE", [0.1, 0.4, 0.9, 0.45, 0.95, 0.5, 1.0, 0.2], (), "intro verse chorus verse chorus bridge chorus outro"),
+        (
+            "ABCBCDCE",
+            [0.1, 0.4, 0.9, 0.45, 0.95, 0.5, 1.0, 0.2],
+            (),
+            "intro verse chorus verse chorus bridge chorus outro",
+        ),
         # a rock song that begins with its verse
         ("BCBCDCC", [0.4, 0.9, 0.5, 0.9, 0.3, 1.0, 1.0], (), "verse chorus verse chorus bridge chorus chorus"),
         # a techno track: two drops, each after a break
         ("ABCBCD", [0.2, 0.3, 1.0, 0.3, 1.0, 0.1], (2, 4), "intro verse drop verse drop outro"),
     ],
-)  # fmt: skip
+)
 def test_parts_are_named(letters: str, energies: list[float], drops: tuple[int, ...], names: str) -> None:
     assert part_names(heard(letters, energies, drops)) == tuple(names.split())
 

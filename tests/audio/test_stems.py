@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
 from reactive import grid_of
 from reactive.audio.analysis import Analysis
@@ -30,11 +31,22 @@ TIMES = np.arange(0.5, 5.6, 0.5)
 def heard() -> Analysis:
     nothing = Onsets(np.zeros(0), np.zeros(0))
     return Analysis(
-        "0" * 64, DURATION, 44_100, 1, 0.0, np.zeros(0), np.zeros(0), dict.fromkeys(("all", "low", "mid", "high"), nothing),
+        "0" * 64,
+        DURATION,
+        44_100,
+        1,
+        0.0,
+        np.zeros(0),
+        np.zeros(0),
+        dict.fromkeys(("all", "low", "mid", "high"), nothing),
         (Section(0, DURATION, "A", 1.0),),
-        {name: np.linspace(0.1, 1, 517, dtype=np.float32) for name in ("rms", "low", "mid", "high", "centroid", "flux")},
-        np.ones(100), False,
-    )  # fmt: skip
+        {
+            name: np.linspace(0.1, 1, 517, dtype=np.float32)
+            for name in ("rms", "low", "mid", "high", "centroid", "flux")
+        },
+        np.ones(100),
+        False,
+    )
 
 
 def test_a_stem_replaces_the_guess_and_gives_signals(tmp_path: Path, heard: Analysis) -> None:
@@ -195,6 +207,26 @@ def test_markers_of_an_rf64_file(tmp_path: Path, heard: Analysis) -> None:
     (tmp_path / "song.mid").write_bytes(far)
     assert read_cues(tmp_path / "song.mid") == ((1.0, "Čau"), (2.0, "Verse"))
     assert [s.label for s in with_markers(heard, tmp_path / "song.mid").sections] == ["-", "Čau", "Verse"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "mac_roman"])
+def test_markers_of_an_aiff(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "song.aiff"
+    soundfile.write(path, np.zeros(4 * 44_100), 44_100, format="AIFF")
+    body = b""
+    for number, (sample, text) in enumerate([(0, "Réfrain"), (88_200, "Drop!")], 1):
+        letters = text.encode(encoding)
+        body += struct.pack(">HIB", number, sample, len(letters)) + letters + b"\0" * ((len(letters) + 1) % 2)
+    data = path.read_bytes() + b"MARK" + struct.pack(">IH", 2 + len(body), 2) + body
+    path.write_bytes(data)
+    assert read_cues(path) == ((0.0, "Réfrain"), (2.0, "Drop!"))
+
+
+def test_a_midi_track_without_a_length_is_read(tmp_path: Path) -> None:
+    events = b"\x00\x99\x24\x64" + b"\x60\x99\x26\x64" + b"\x00\xff\x2f\x00"
+    path = tmp_path / "song.mid"
+    path.write_bytes(b"MThd" + struct.pack(">IHHH", 6, 0, 1, 96) + b"MTrk" + bytes(4) + events)
+    assert read_midi(path).notes[:, 0].tolist() == [0.0, 0.5]
 
 
 def test_without_markers_there_is_an_error(tmp_path: Path, heard: Analysis) -> None:

@@ -47,9 +47,11 @@ def test_a_tempo_that_was_not_heard_is_found_exactly(beat_analysis: Any) -> None
     times = 0.21 + truth * np.arange(25)
     onsets = beat_analysis.onsets["all"]
     song = replace(
-        beat_analysis, onsets={"all": replace(onsets, times=times, strengths=np.ones(len(times)))}, beats=np.arange(0, 16, 0.43),
+        beat_analysis,
+        onsets={"all": replace(onsets, times=times, strengths=np.ones(len(times)))},
+        beats=np.arange(0, 16, 0.43),
         downbeats=np.arange(0, 16, 1.72),
-    )  # fmt: skip
+    )
     found = grid_from_taps(song, Corrections(meter="3/4", half=True), human(times[4:16]))
     assert found.bpm == pytest.approx(97.3, abs=0.3)
     assert (found.half, found.meter) == (False, "3/4")

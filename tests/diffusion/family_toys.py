@@ -24,9 +24,14 @@ def byte_tokenizer(kind: str = "Qwen2Tokenizer") -> Any:
     special = ["<pad>", "<eos>", "<bos>", "<unk>", "<|im_start|>", "<|im_end|>", "<|endoftext|>"]
     tokens = {token: number for number, token in enumerate([*special, *byte_letters(), "▁"])}
     made = getattr(transformers, kind)(
-        vocab=tokens, merges=[], pad_token="<pad>", eos_token="<eos>", bos_token="<bos>", unk_token="<unk>",
+        vocab=tokens,
+        merges=[],
+        pad_token="<pad>",
+        eos_token="<eos>",
+        bos_token="<bos>",
+        unk_token="<unk>",
         extra_special_tokens=["<|im_start|>", "<|im_end|>"],
-    )  # fmt: skip
+    )
     made.chat_template = CHAT
     made.padding_side = "right"
     return made
@@ -46,9 +51,17 @@ def qwen3(*, layers: int, language: bool = False) -> Any:
     from transformers import Qwen3Config, Qwen3ForCausalLM, Qwen3Model
 
     config = Qwen3Config(
-        vocab_size=300, hidden_size=16, intermediate_size=16, num_hidden_layers=layers, num_attention_heads=2,
-        num_key_value_heads=1, head_dim=8, pad_token_id=0, bos_token_id=2, eos_token_id=1,
-    )  # fmt: skip
+        vocab_size=300,
+        hidden_size=16,
+        intermediate_size=16,
+        num_hidden_layers=layers,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        head_dim=8,
+        pad_token_id=0,
+        bos_token_id=2,
+        eos_token_id=1,
+    )
     return (Qwen3ForCausalLM if language else Qwen3Model)(config)
 
 
@@ -63,20 +76,34 @@ def klein() -> Any:
     import diffusers
 
     vae = diffusers.AutoencoderKLFlux2(
-        down_block_types=("DownEncoderBlock2D",) * 2, up_block_types=("UpDecoderBlock2D",) * 2, block_out_channels=(8, 8),
-        layers_per_block=1, norm_num_groups=4, latent_channels=4,
-    )  # fmt: skip
+        down_block_types=("DownEncoderBlock2D",) * 2,
+        up_block_types=("UpDecoderBlock2D",) * 2,
+        block_out_channels=(8, 8),
+        layers_per_block=1,
+        norm_num_groups=4,
+        latent_channels=4,
+    )
     with torch.no_grad():
         vae.bn.running_mean.normal_()
         vae.bn.running_var.uniform_(0.5, 2)
     return diffusers.Flux2KleinPipeline(
         transformer=diffusers.Flux2Transformer2DModel(
-            in_channels=16, num_layers=1, num_single_layers=1, attention_head_dim=16, num_attention_heads=2, joint_attention_dim=48,
-            axes_dims_rope=(4, 4, 4, 4), timestep_guidance_channels=16, guidance_embeds=False,
+            in_channels=16,
+            num_layers=1,
+            num_single_layers=1,
+            attention_head_dim=16,
+            num_attention_heads=2,
+            joint_attention_dim=48,
+            axes_dims_rope=(4, 4, 4, 4),
+            timestep_guidance_channels=16,
+            guidance_embeds=False,
         ),
-        vae=vae, text_encoder=qwen3(layers=28, language=True), tokenizer=byte_tokenizer(), is_distilled=True,
+        vae=vae,
+        text_encoder=qwen3(layers=28, language=True),
+        tokenizer=byte_tokenizer(),
+        is_distilled=True,
         scheduler=diffusers.FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True),
-    )  # fmt: skip
+    )
 
 
 def z_image() -> Any:
@@ -84,13 +111,21 @@ def z_image() -> Any:
 
     return diffusers.ZImagePipeline(
         transformer=diffusers.ZImageTransformer2DModel(
-            in_channels=4, dim=32, n_layers=1, n_refiner_layers=1, n_heads=2, n_kv_heads=2, cap_feat_dim=16,
-            axes_dims=[4, 6, 6], axes_lens=[640, 64, 64],
+            in_channels=4,
+            dim=32,
+            n_layers=1,
+            n_refiner_layers=1,
+            n_heads=2,
+            n_kv_heads=2,
+            cap_feat_dim=16,
+            axes_dims=[4, 6, 6],
+            axes_lens=[640, 64, 64],
         ),
         vae=diffusers.AutoencoderKL(**dict(autoencoder().config) | {"shift_factor": 0.1}),
-        text_encoder=qwen3(layers=2), tokenizer=byte_tokenizer(),
+        text_encoder=qwen3(layers=2),
+        tokenizer=byte_tokenizer(),
         scheduler=diffusers.FlowMatchEulerDiscreteScheduler(shift=3.0),
-    )  # fmt: skip
+    )
 
 
 def sana_sprint() -> Any:
@@ -98,24 +133,57 @@ def sana_sprint() -> Any:
     from transformers import Gemma2Config, Gemma2Model
 
     text = Gemma2Model(
-        Gemma2Config(vocab_size=300, hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2,
-                     num_key_value_heads=1, head_dim=8, pad_token_id=0, eos_token_id=1, bos_token_id=2)
-    )  # fmt: skip
+        Gemma2Config(
+            vocab_size=300,
+            hidden_size=16,
+            intermediate_size=16,
+            num_hidden_layers=1,
+            num_attention_heads=2,
+            num_key_value_heads=1,
+            head_dim=8,
+            pad_token_id=0,
+            eos_token_id=1,
+            bos_token_id=2,
+        )
+    )
     return diffusers.SanaSprintPipeline(
         transformer=diffusers.SanaTransformer2DModel(
-            in_channels=4, out_channels=4, num_layers=1, num_attention_heads=2, attention_head_dim=8,
-            num_cross_attention_heads=2, cross_attention_head_dim=8, cross_attention_dim=16, caption_channels=16,
-            sample_size=2, patch_size=1, guidance_embeds=True, qk_norm="rms_norm_across_heads", timestep_scale=1000.0,
+            in_channels=4,
+            out_channels=4,
+            num_layers=1,
+            num_attention_heads=2,
+            attention_head_dim=8,
+            num_cross_attention_heads=2,
+            cross_attention_head_dim=8,
+            cross_attention_dim=16,
+            caption_channels=16,
+            sample_size=2,
+            patch_size=1,
+            guidance_embeds=True,
+            qk_norm="rms_norm_across_heads",
+            timestep_scale=1000.0,
         ),
         vae=diffusers.AutoencoderDC(
-            latent_channels=4, attention_head_dim=4, encoder_block_types=("ResBlock",) * 6, decoder_block_types=("ResBlock",) * 6,
-            encoder_block_out_channels=(8,) * 6, decoder_block_out_channels=(8,) * 6, encoder_layers_per_block=(1,) * 6,
-            decoder_layers_per_block=(1,) * 6, encoder_qkv_multiscales=((),) * 6, decoder_qkv_multiscales=((),) * 6,
-            upsample_block_type="interpolate", downsample_block_type="stride_conv", decoder_norm_types="rms_norm",
-            decoder_act_fns="silu", scaling_factor=0.41407,
+            latent_channels=4,
+            attention_head_dim=4,
+            encoder_block_types=("ResBlock",) * 6,
+            decoder_block_types=("ResBlock",) * 6,
+            encoder_block_out_channels=(8,) * 6,
+            decoder_block_out_channels=(8,) * 6,
+            encoder_layers_per_block=(1,) * 6,
+            decoder_layers_per_block=(1,) * 6,
+            encoder_qkv_multiscales=((),) * 6,
+            decoder_qkv_multiscales=((),) * 6,
+            upsample_block_type="interpolate",
+            downsample_block_type="stride_conv",
+            decoder_norm_types="rms_norm",
+            decoder_act_fns="silu",
+            scaling_factor=0.41407,
         ),
-        text_encoder=text, tokenizer=byte_tokenizer("GemmaTokenizer"), scheduler=diffusers.SCMScheduler(),
-    )  # fmt: skip
+        text_encoder=text,
+        tokenizer=byte_tokenizer("GemmaTokenizer"),
+        scheduler=diffusers.SCMScheduler(),
+    )
 
 
 def sd3() -> Any:
@@ -123,14 +191,26 @@ def sd3() -> Any:
 
     return diffusers.StableDiffusion3Pipeline(
         transformer=diffusers.SD3Transformer2DModel(
-            sample_size=8, in_channels=4, num_layers=1, attention_head_dim=8, num_attention_heads=2, caption_projection_dim=16,
-            joint_attention_dim=32, pooled_projection_dim=32, out_channels=4, pos_embed_max_size=16,
+            sample_size=8,
+            in_channels=4,
+            num_layers=1,
+            attention_head_dim=8,
+            num_attention_heads=2,
+            caption_projection_dim=16,
+            joint_attention_dim=32,
+            pooled_projection_dim=32,
+            out_channels=4,
+            pos_embed_max_size=16,
         ),
         vae=diffusers.AutoencoderKL(**dict(autoencoder().config) | {"shift_factor": 0.1}),
-        text_encoder=text_encoder(projected=True), tokenizer=tokenizer(),
-        text_encoder_2=text_encoder(projected=True, act="gelu"), tokenizer_2=tokenizer("a"),
-        text_encoder_3=t5(32), tokenizer_3=t5_tokenizer(), scheduler=diffusers.FlowMatchEulerDiscreteScheduler(shift=3.0),
-    )  # fmt: skip
+        text_encoder=text_encoder(projected=True),
+        tokenizer=tokenizer(),
+        text_encoder_2=text_encoder(projected=True, act="gelu"),
+        tokenizer_2=tokenizer("a"),
+        text_encoder_3=t5(32),
+        tokenizer_3=t5_tokenizer(),
+        scheduler=diffusers.FlowMatchEulerDiscreteScheduler(shift=3.0),
+    )
 
 
 def flux(*, guidance: bool = True) -> Any:
@@ -138,13 +218,23 @@ def flux(*, guidance: bool = True) -> Any:
 
     return diffusers.FluxPipeline(
         transformer=diffusers.FluxTransformer2DModel(
-            in_channels=16, num_layers=1, num_single_layers=1, attention_head_dim=16, num_attention_heads=2,
-            joint_attention_dim=16, pooled_projection_dim=16, guidance_embeds=guidance, axes_dims_rope=(4, 6, 6),
+            in_channels=16,
+            num_layers=1,
+            num_single_layers=1,
+            attention_head_dim=16,
+            num_attention_heads=2,
+            joint_attention_dim=16,
+            pooled_projection_dim=16,
+            guidance_embeds=guidance,
+            axes_dims_rope=(4, 6, 6),
         ),
         vae=diffusers.AutoencoderKL(**dict(autoencoder().config) | {"shift_factor": 0.1}),
-        text_encoder=text_encoder(), tokenizer=tokenizer(), text_encoder_2=t5(), tokenizer_2=t5_tokenizer(),
+        text_encoder=text_encoder(),
+        tokenizer=tokenizer(),
+        text_encoder_2=t5(),
+        tokenizer_2=t5_tokenizer(),
         scheduler=diffusers.FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=guidance),
-    )  # fmt: skip
+    )
 
 
 def schnell() -> Any:
@@ -157,26 +247,55 @@ def krea2() -> Any:
 
     turned = {"rope_type": "default", "mrope_section": [2, 1, 1], "rope_theta": 1e4}
     text = {
-        "vocab_size": 300, "hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 36, "num_attention_heads": 2,
-        "num_key_value_heads": 1, "head_dim": 8, "pad_token_id": 0, "rope_parameters": turned,
-    }  # fmt: skip
+        "vocab_size": 300,
+        "hidden_size": 16,
+        "intermediate_size": 16,
+        "num_hidden_layers": 36,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 1,
+        "head_dim": 8,
+        "pad_token_id": 0,
+        "rope_parameters": turned,
+    }
     sight = {
-        "depth": 1, "hidden_size": 16, "intermediate_size": 16, "num_heads": 2, "out_hidden_size": 16,
+        "depth": 1,
+        "hidden_size": 16,
+        "intermediate_size": 16,
+        "num_heads": 2,
+        "out_hidden_size": 16,
         "deepstack_visual_indexes": [0],
-    }  # fmt: skip
+    }
     return diffusers.Krea2Pipeline(
         transformer=diffusers.Krea2Transformer2DModel(
-            in_channels=16, num_layers=1, attention_head_dim=16, num_attention_heads=2, num_key_value_heads=1, intermediate_size=32,
-            timestep_embed_dim=16, text_hidden_dim=16, text_num_attention_heads=2, text_num_key_value_heads=2,
-            text_intermediate_size=16, num_layerwise_text_blocks=1, num_refiner_text_blocks=1, axes_dims_rope=(4, 6, 6),
+            in_channels=16,
+            num_layers=1,
+            attention_head_dim=16,
+            num_attention_heads=2,
+            num_key_value_heads=1,
+            intermediate_size=32,
+            timestep_embed_dim=16,
+            text_hidden_dim=16,
+            text_num_attention_heads=2,
+            text_num_key_value_heads=2,
+            text_intermediate_size=16,
+            num_layerwise_text_blocks=1,
+            num_refiner_text_blocks=1,
+            axes_dims_rope=(4, 6, 6),
         ),
         vae=diffusers.AutoencoderKLQwenImage(
-            base_dim=8, z_dim=4, dim_mult=[1, 1], num_res_blocks=1, temperal_downsample=[False],
-            latents_mean=[0.1, -0.2, 0.3, 0.0], latents_std=[1.1, 0.9, 1.3, 0.7],
+            base_dim=8,
+            z_dim=4,
+            dim_mult=[1, 1],
+            num_res_blocks=1,
+            temperal_downsample=[False],
+            latents_mean=[0.1, -0.2, 0.3, 0.0],
+            latents_std=[1.1, 0.9, 1.3, 0.7],
         ),
-        text_encoder=Qwen3VLModel(Qwen3VLConfig(text_config=text, vision_config=sight)), tokenizer=byte_tokenizer(),
-        is_distilled=True, scheduler=diffusers.FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True, max_image_seq_len=6400),
-    )  # fmt: skip
+        text_encoder=Qwen3VLModel(Qwen3VLConfig(text_config=text, vision_config=sight)),
+        tokenizer=byte_tokenizer(),
+        is_distilled=True,
+        scheduler=diffusers.FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True, max_image_seq_len=6400),
+    )
 
 
 TOYS = {

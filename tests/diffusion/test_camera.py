@@ -60,11 +60,13 @@ def test_no_border_comes_into_view_however_the_lens_stands() -> None:
     count = 300
     moves = np.stack(
         [
-            rng.uniform(1, 1.3, count), rng.uniform(-20, 20, count), *rng.uniform(-0.1, 0.1, (2, count)),
+            rng.uniform(1, 1.3, count),
+            rng.uniform(-20, 20, count),
+            *rng.uniform(-0.1, 0.1, (2, count)),
             *rng.uniform(-30, 30, (2, count)) * (rng.random(count) < 0.7),
         ],
         axis=1,
-    )  # fmt: skip
+    )
     moves[:, 0] *= overscan(moves, ASPECT)
     corners = np.array([[x, y, 1] for x in (-1, 1) for y in (-1, 1)], float)
     tight = 0

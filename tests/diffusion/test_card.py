@@ -163,12 +163,17 @@ WEIGHTS = np.zeros(FRAMES)
 WEIGHTS[CUT - 3 : CUT] = (np.arange(3) + 1) / 4
 TWO_SHOTS = {"shot": SHOT, "seed": 7 + SHOT, "prompt_from": SHOT, "prompt_to": 2 - SHOT, "weight": 0.3, "strength": 0.6}
 MOVING = {
-    "lens_zoom": 1.2, "lens_rotate": np.linspace(-5, 5, FRAMES), "lens_tilt": 12.0, "lens_turn": np.linspace(0, 20, FRAMES),
+    "lens_zoom": 1.2,
+    "lens_rotate": np.linspace(-5, 5, FRAMES),
+    "lens_tilt": 12.0,
+    "lens_turn": np.linspace(0, 20, FRAMES),
     "lens_x": 0.05,
-}  # fmt: skip
+}
 CAMERA = {
-    "camera_zoom": np.linspace(0, 0.4, FRAMES), "camera_rotate": np.linspace(0, 20, FRAMES), "camera_tilt": np.linspace(0, 8, FRAMES),
-}  # fmt: skip
+    "camera_zoom": np.linspace(0, 0.4, FRAMES),
+    "camera_rotate": np.linspace(0, 20, FRAMES),
+    "camera_tilt": np.linspace(0, 8, FRAMES),
+}
 
 
 @pytest.fixture(scope="module")

@@ -74,9 +74,11 @@ def test_cards_are_found_without_torch(tmp_path: Path) -> None:
     assert builds.cards(machine(tmp_path / "e")) == ("NVIDIA",)
     assert builds.cards(machine(tmp_path, nvidia_smi="GPU 0: NVIDIA GeForce RTX 3060")) == ("NVIDIA",)
     for name, expected in (
-        ("AMD Radeon RX 7800 XT", ("AMD",)), ("Intel(R) Arc(TM) A770 Graphics", ("Intel",)), ("Intel(R) UHD Graphics", ()),
+        ("AMD Radeon RX 7800 XT", ("AMD",)),
+        ("Intel(R) Arc(TM) A770 Graphics", ("Intel",)),
+        ("Intel(R) UHD Graphics", ()),
         ("NVIDIA GeForce GTX 1650", ("NVIDIA",)),
-    ):  # fmt: skip
+    ):
         assert builds.cards(machine(tmp_path, "Windows", "AMD64", powershell=name + "\r\n")) == expected
     assert builds.cards(machine(tmp_path, "Darwin", "arm64")) == ("Apple",)
     assert builds.cards(machine(tmp_path, "Darwin", "x86_64", sysctl="Apple M2")) == ("Apple",)

@@ -22,10 +22,18 @@ def layers(dtype: torch.dtype) -> nn.Sequential:
     """Return what a small decoder consists of: blocks that keep and that change the number of channels, and plain layers."""
     torch.manual_seed(5)
     made = nn.Sequential(
-        nn.Conv2d(4, 16, 3, padding=1), nn.ReLU(), AutoencoderTinyBlock(16, 16, "relu"), nn.Upsample(scale_factor=2),
-        nn.Conv2d(16, 32, 3, padding=1, bias=False), AutoencoderTinyBlock(32, 32, "relu"), AutoencoderTinyBlock(32, 16, "relu"),
-        nn.Conv2d(16, 16, 3, stride=2, padding=1), nn.ReLU(), nn.Tanh(), nn.Conv2d(16, 3, 1),
-    )  # fmt: skip
+        nn.Conv2d(4, 16, 3, padding=1),
+        nn.ReLU(),
+        AutoencoderTinyBlock(16, 16, "relu"),
+        nn.Upsample(scale_factor=2),
+        nn.Conv2d(16, 32, 3, padding=1, bias=False),
+        AutoencoderTinyBlock(32, 32, "relu"),
+        AutoencoderTinyBlock(32, 16, "relu"),
+        nn.Conv2d(16, 16, 3, stride=2, padding=1),
+        nn.ReLU(),
+        nn.Tanh(),
+        nn.Conv2d(16, 3, 1),
+    )
     made.to(dtype=dtype, memory_format=torch.channels_last)
     return made.eval().requires_grad_(False)
 

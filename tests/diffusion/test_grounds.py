@@ -40,10 +40,16 @@ def model(toy_model: Path) -> Model:
 def a_timeline(**columns: object) -> Timeline:
     source = np.repeat([NO_SOURCE, NO_SOURCE, NO_SOURCE, NO_SOURCE, FEEDBACK], 4)
     chosen = {
-        "source": source, "shot": np.repeat(np.arange(5), 4), "strength": np.where(source == FEEDBACK, 0.5, 1.0),
-        "walk": np.arange(20) * 0.1, "ground": GROUND, "detail": DETAIL, "ground_colour": 0.4, "ground_light": 1.0,
+        "source": source,
+        "shot": np.repeat(np.arange(5), 4),
+        "strength": np.where(source == FEEDBACK, 0.5, 1.0),
+        "walk": np.arange(20) * 0.1,
+        "ground": GROUND,
+        "detail": DETAIL,
+        "ground_colour": 0.4,
+        "ground_light": 1.0,
         "grounds": ("one.png", "two.png"),
-    }  # fmt: skip
+    }
     return flat_timeline(20, **(chosen | columns))
 
 

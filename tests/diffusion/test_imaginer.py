@@ -51,10 +51,16 @@ def model(toy_model: Path) -> Model:
 def timeline() -> Timeline:
     source = np.repeat(SHOTS, EACH)
     return flat_timeline(
-        len(source), source=source, shot=np.repeat(np.arange(len(SHOTS)), EACH), strength=0.4,
-        seed=np.repeat(np.arange(len(SHOTS)), EACH), walk=np.arange(len(source)) * 0.1, lens_zoom=1.1,
-        photos=("a.png",), videos=("own",),
-    )  # fmt: skip
+        len(source),
+        source=source,
+        shot=np.repeat(np.arange(len(SHOTS)), EACH),
+        strength=0.4,
+        seed=np.repeat(np.arange(len(SHOTS)), EACH),
+        walk=np.arange(len(source)) * 0.1,
+        lens_zoom=1.1,
+        photos=("a.png",),
+        videos=("own",),
+    )
 
 
 @pytest.fixture(scope="module")

@@ -20,18 +20,36 @@ TRAILING = {"timestep_spacing": "trailing", "steps_offset": 1}
 CASES: dict[str, dict[str, Any]] = {
     "1.5": {"scheduler": {"kind": "DDIMScheduler", "clip_sample": False, **LEADING}, "steps": 4, "guidance": 5.0},
     "2.1": {
-        "family": "sd2", "steps": 3, "guidance": 4.0,
+        "family": "sd2",
+        "steps": 3,
+        "guidance": 4.0,
         "scheduler": {"kind": "DDIMScheduler", "clip_sample": False, "prediction_type": "v_prediction", **LEADING},
     },
-    "turbo": {"family": "sd2", "scheduler": {"kind": "EulerDiscreteScheduler", **TRAILING}, "steps": 1, "guidance": 1.0},
+    "turbo": {
+        "family": "sd2",
+        "scheduler": {"kind": "EulerDiscreteScheduler", **TRAILING},
+        "steps": 1,
+        "guidance": 1.0,
+    },
     "dpm": {
-        "steps": 5, "guidance": 3.0,
+        "steps": 5,
+        "guidance": 3.0,
         "scheduler": {"kind": "DPMSolverMultistepScheduler", "final_sigmas_type": "zero", **LEADING},
     },
-    "lcm": {"scheduler": {"kind": "LCMScheduler", "clip_sample": False, "steps_offset": 1}, "told": 16, "steps": 1, "guidance": 8.5},
+    "lcm": {
+        "scheduler": {"kind": "LCMScheduler", "clip_sample": False, "steps_offset": 1},
+        "told": 16,
+        "steps": 1,
+        "guidance": 8.5,
+    },
     "xl": {"family": "sdxl", "scheduler": {"kind": "EulerDiscreteScheduler", **LEADING}, "steps": 4, "guidance": 5.0},
-    "xl-turbo": {"family": "sdxl", "scheduler": {"kind": "EulerAncestralDiscreteScheduler", **TRAILING}, "steps": 1, "guidance": 1.0},
-}  # fmt: skip
+    "xl-turbo": {
+        "family": "sdxl",
+        "scheduler": {"kind": "EulerAncestralDiscreteScheduler", **TRAILING},
+        "steps": 1,
+        "guidance": 1.0,
+    },
+}
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
 
@@ -63,9 +81,15 @@ def pipeline_pictures(folder: Path, case: dict[str, Any], drawn: torch.Tensor, n
     pipeline = kind.from_pretrained(folder, local_files_only=True, use_safetensors=True)
     pipeline.set_progress_bar_config(disable=True)
     shown = pipeline(
-        prompt=PROMPTS, negative_prompt=None if negative is None else [negative] * len(PROMPTS), latents=drawn.clone(), height=64,
-        width=64, num_inference_steps=case["steps"], guidance_scale=case["guidance"], output_type="pt",
-    ).images  # fmt: skip
+        prompt=PROMPTS,
+        negative_prompt=None if negative is None else [negative] * len(PROMPTS),
+        latents=drawn.clone(),
+        height=64,
+        width=64,
+        num_inference_steps=case["steps"],
+        guidance_scale=case["guidance"],
+        output_type="pt",
+    ).images
     return shown.mul(255).round().to(torch.uint8)
 
 

@@ -60,11 +60,13 @@ def product(up: torch.Tensor, down: torch.Tensor) -> torch.Tensor:
 
 
 LAYERS = {
-    "network": ("down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_q",
-             "mid_block.attentions.0.transformer_blocks.0.attn2.to_out.0",
-             "up_blocks.0.resnets.1.conv1"),
+    "network": (
+        "down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_q",
+        "mid_block.attentions.0.transformer_blocks.0.attn2.to_out.0",
+        "up_blocks.0.resnets.1.conv1",
+    ),
     "text_encoder": ("encoder.layers.1.self_attn.q_proj",),
-}  # fmt: skip
+}
 KOHYA = {"network": "lora_unet_", "text_encoder": "lora_te_", "text_encoder_2": "lora_te2_"}
 
 
@@ -249,8 +251,12 @@ def numbered(parts: dict[str, Any]) -> tuple[dict[str, torch.Tensor], dict[str, 
     """Return the matrices of a LoRA of 2022 for all attentions and gates, and what each layer's weight must change by."""
     unet = dict(parts["network"].named_modules())
     # blocks down, then up, then between them; in each the gate stood between the attentions
-    blocks = [name for side in ("down_blocks", "up_blocks", "mid_block") for name in unet
-              if name.startswith(side) and name.endswith("transformer_blocks.0")]  # fmt: skip
+    blocks = [
+        name
+        for side in ("down_blocks", "up_blocks", "mid_block")
+        for name in unet
+        if name.startswith(side) and name.endswith("transformer_blocks.0")
+    ]
     attention = ("to_q", "to_k", "to_v", "to_out.0")
     inside = [*(f"attn1.{name}" for name in attention), "ff.net.0.proj", *(f"attn2.{name}" for name in attention)]
     text = dict(parts["text_encoder"].named_modules())
@@ -321,15 +327,27 @@ def test_the_strength_stands_after_a_colon() -> None:
 
 # --- single files -----------------------------------------------------------------------------------------------------
 
-_RESNET = (("norm1", "in_layers.0"), ("conv1", "in_layers.2"), ("norm2", "out_layers.0"), ("conv2", "out_layers.3"),
-           ("time_emb_proj", "emb_layers.1"), ("conv_shortcut", "skip_connection"))  # fmt: skip
+_RESNET = (
+    ("norm1", "in_layers.0"),
+    ("conv1", "in_layers.2"),
+    ("norm2", "out_layers.0"),
+    ("conv2", "out_layers.3"),
+    ("time_emb_proj", "emb_layers.1"),
+    ("conv_shortcut", "skip_connection"),
+)
 
 
 def original_unet_name(key: str, layers: int) -> str:
     """Return the original release's name of a U-Net tensor of diffusers."""
-    stem = {"conv_in": "input_blocks.0.0", "conv_norm_out": "out.0", "conv_out": "out.2", "time_embedding.linear_1": "time_embed.0",
-            "time_embedding.linear_2": "time_embed.2", "add_embedding.linear_1": "label_emb.0.0",
-            "add_embedding.linear_2": "label_emb.0.2"}  # fmt: skip
+    stem = {
+        "conv_in": "input_blocks.0.0",
+        "conv_norm_out": "out.0",
+        "conv_out": "out.2",
+        "time_embedding.linear_1": "time_embed.0",
+        "time_embedding.linear_2": "time_embed.2",
+        "add_embedding.linear_1": "label_emb.0.0",
+        "add_embedding.linear_2": "label_emb.0.2",
+    }
     for ours, theirs in stem.items():
         if key.startswith(ours + "."):
             return key.replace(ours, theirs, 1)
@@ -554,8 +572,9 @@ def test_files_that_are_no_checkpoints_are_refused(tmp_path: Path) -> None:
     refused("[Uu]se --lora", {"lora_unet_x.lora_up.weight": torch.ones(1, 1)})
     whole = {
         "cond_stage_model.transformer.text_model.embeddings.token_embedding.weight": torch.ones(1, 1),
-        "first_stage_model.x": torch.ones(1), "model.diffusion_model.input_blocks.0.0.weight": torch.ones(8, 9, 3, 3),
-    }  # fmt: skip
+        "first_stage_model.x": torch.ones(1),
+        "model.diffusion_model.input_blocks.0.0.weight": torch.ones(8, 9, 3, 3),
+    }
     refused("inpainting", whole)
 
 
@@ -622,12 +641,30 @@ def test_a_damaged_folder_is_named(tmp_path: Path, sd: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ['{"steps": 0}', '{"steps": 1.5}', '{"guidance": "much"}', "[1]", "{", '{"steps": true}']
+    "text",
+    [
+        '{"steps": 0}',
+        '{"steps": 1.5}',
+        '{"guidance": "much"}',
+        "[1]",
+        "{",
+        '{"steps": true}',
+        '{"native": 384}',
+        '{"native": [384, 223]}',
+        '{"native": [true, 224]}',
+    ],
 )
 def test_wishes_that_make_no_sense_are_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "reactive.json").write_text(text)
     with pytest.raises(ModelError, match=r"reactive\.json"):
         read_defaults(tmp_path / "reactive.json", "toy")
+
+
+def test_a_folder_may_say_its_size(tmp_path: Path, sd: Path) -> None:
+    folder = shutil.copytree(sd, tmp_path / "model")
+    (folder / "reactive.json").write_text('{"native": [128, 64]}')
+    assert load_model(str(folder)).native_size == (128, 64)
+    assert check_model(str(folder))["native"] == "128x64"
 
 
 def test_half_size_variants_load(tmp_path: Path, sd: Path) -> None:

@@ -77,9 +77,14 @@ def test_ddim_is_that_of_diffusers() -> None:
     from diffusers import DDIMScheduler
 
     theirs = DDIMScheduler(
-        beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", prediction_type="sample", clip_sample=False,
-        timestep_spacing="trailing", set_alpha_to_one=True,
-    )  # fmt: skip
+        beta_start=0.00085,
+        beta_end=0.012,
+        beta_schedule="scaled_linear",
+        prediction_type="sample",
+        clip_sample=False,
+        timestep_spacing="trailing",
+        set_alpha_to_one=True,
+    )
     theirs.set_timesteps(5)
     schedule = from_alphas_cumprod(theirs.alphas_cumprod)
     z = torch.randn(3, 4, 8, 8, generator=torch.Generator().manual_seed(0))
@@ -166,9 +171,13 @@ def test_the_lens_is_a_function_of_the_frame_alone() -> None:
     pictures = picture().repeat(4, 1, 1, 1).to(torch.uint8)
     rng = np.random.default_rng(0)
     columns = {
-        "lens_zoom": 1 + 0.1 * rng.random(10), "lens_rotate": rng.random(10), "lens_x": 0.01 * rng.random(10), "lens_y": np.zeros(10),
-        "lens_tilt": np.zeros(10), "lens_turn": np.zeros(10),
-    }  # fmt: skip
+        "lens_zoom": 1 + 0.1 * rng.random(10),
+        "lens_rotate": rng.random(10),
+        "lens_x": 0.01 * rng.random(10),
+        "lens_y": np.zeros(10),
+        "lens_tilt": np.zeros(10),
+        "lens_turn": np.zeros(10),
+    }
     together = through_lens(pictures, columns, np.array([1, 5, 2, 7]))
     alone = through_lens(pictures[:1], columns, np.array([2]))
     assert torch.equal(together[2], alone[0])

@@ -19,20 +19,33 @@ from reactive.errors import ModelError
 from tests.diffusion.toys import save_toy
 
 TURBO = [
-    "README.md", "model_index.json", "sd_turbo.safetensors", "scheduler/scheduler_config.json", "text_encoder/config.json",
-    "text_encoder/model.safetensors", "text_encoder/model.fp16.safetensors", "tokenizer/vocab.json", "tokenizer/merges.txt",
-    "unet/config.json", "unet/diffusion_pytorch_model.safetensors", "unet/diffusion_pytorch_model.fp16.safetensors",
-    "unet/diffusion_pytorch_model.non_ema.safetensors", "unet/diffusion_pytorch_model.bin", "vae/config.json",
-    "vae/diffusion_pytorch_model.safetensors", "vae/diffusion_pytorch_model.fp16.safetensors",
-]  # fmt: skip
+    "README.md",
+    "model_index.json",
+    "sd_turbo.safetensors",
+    "scheduler/scheduler_config.json",
+    "text_encoder/config.json",
+    "text_encoder/model.safetensors",
+    "text_encoder/model.fp16.safetensors",
+    "tokenizer/vocab.json",
+    "tokenizer/merges.txt",
+    "unet/config.json",
+    "unet/diffusion_pytorch_model.safetensors",
+    "unet/diffusion_pytorch_model.fp16.safetensors",
+    "unet/diffusion_pytorch_model.non_ema.safetensors",
+    "unet/diffusion_pytorch_model.bin",
+    "vae/config.json",
+    "vae/diffusion_pytorch_model.safetensors",
+    "vae/diffusion_pytorch_model.fp16.safetensors",
+]
 
 
 def test_float16_is_taken_where_the_hub_has_it() -> None:
     weights = [name for name in wanted_files(TURBO) if name.endswith(".safetensors")]
     assert weights == [
-        "text_encoder/model.fp16.safetensors", "unet/diffusion_pytorch_model.fp16.safetensors",
+        "text_encoder/model.fp16.safetensors",
+        "unet/diffusion_pytorch_model.fp16.safetensors",
         "vae/diffusion_pytorch_model.fp16.safetensors",
-    ]  # fmt: skip
+    ]
     full = [name for name in wanted_files(TURBO, full=True) if name.endswith(".safetensors")]
     assert full == [name.replace(".fp16", "") for name in weights]
     assert {"model_index.json", "tokenizer/merges.txt"} <= set(wanted_files(TURBO))

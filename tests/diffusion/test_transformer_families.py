@@ -22,7 +22,7 @@ WITH_PICTURE: dict[str, tuple[str, int, dict[str, Any]]] = {
     "sana-sprint": ("SanaSprintImg2ImgPipeline", 2, {"intermediate_timesteps": None}),
     "sd3": ("StableDiffusion3Img2ImgPipeline", 4, {"sigmas": [1.0, 0.9, 0.5, 0.0014970059880239523]}),
     "flux": ("FluxImg2ImgPipeline", 4, {}),
-}  # fmt: skip
+}
 PROMPTS = ["a red sea", "fire at night by the old bridge", "snow", "a b c", "moon"]
 NEGATIVE = "ugly dog"
 TOLERANCE = 1e-4
@@ -70,8 +70,16 @@ def drawn(model: Any, count: int, size: int) -> torch.Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(7))
 
 
-def ours(model: Any, prompts: list[str], noise: torch.Tensor, *, negative: str = "", source: Any = None, strength: float = 1.0,
-         more: tuple[torch.Tensor, ...] = ()) -> torch.Tensor:  # fmt: skip
+def ours(
+    model: Any,
+    prompts: list[str],
+    noise: torch.Tensor,
+    *,
+    negative: str = "",
+    source: Any = None,
+    strength: float = 1.0,
+    more: tuple[torch.Tensor, ...] = (),
+) -> torch.Tensor:
     size = noise.shape[-1] * model.vae_scale_factor
     bank = PromptBank(model, prompts, negatives=[negative] * len(prompts))
     core = ExactCore(model, bank, batch=len(prompts), width=size, height=size)

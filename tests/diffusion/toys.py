@@ -25,10 +25,18 @@ def text_encoder(*, projected: bool = False, act: str = "quick_gelu", width: int
     from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
     config = CLIPTextConfig(
-        vocab_size=len(TOKENS), hidden_size=width, intermediate_size=32, num_hidden_layers=3, num_attention_heads=2,
-        max_position_embeddings=16, eos_token_id=len(TOKENS) - 1, bos_token_id=len(TOKENS) - 2, pad_token_id=len(TOKENS) - 1,
-        hidden_act=act, projection_dim=width,
-    )  # fmt: skip
+        vocab_size=len(TOKENS),
+        hidden_size=width,
+        intermediate_size=32,
+        num_hidden_layers=3,
+        num_attention_heads=2,
+        max_position_embeddings=16,
+        eos_token_id=len(TOKENS) - 1,
+        bos_token_id=len(TOKENS) - 2,
+        pad_token_id=len(TOKENS) - 1,
+        hidden_act=act,
+        projection_dim=width,
+    )
     return (CLIPTextModelWithProjection if projected else CLIPTextModel)(config)
 
 
@@ -38,13 +46,22 @@ def autoencoder(*, tiny: bool = False, channels: int = 4) -> Any:
 
     if tiny:
         return AutoencoderTiny(
-            encoder_block_out_channels=(8,) * 4, decoder_block_out_channels=(8,) * 4,
-            num_encoder_blocks=(0, 0, 0, 1), num_decoder_blocks=(1, 0, 0, 0), latent_channels=channels,
-        )  # fmt: skip
+            encoder_block_out_channels=(8,) * 4,
+            decoder_block_out_channels=(8,) * 4,
+            num_encoder_blocks=(0, 0, 0, 1),
+            num_decoder_blocks=(1, 0, 0, 0),
+            latent_channels=channels,
+        )
     return AutoencoderKL(
-        down_block_types=("DownEncoderBlock2D",) * 4, up_block_types=("UpDecoderBlock2D",) * 4, block_out_channels=(8,) * 4,
-        layers_per_block=1, norm_num_groups=4, latent_channels=channels, sample_size=64, scaling_factor=0.18215,
-    )  # fmt: skip
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
+        block_out_channels=(8,) * 4,
+        layers_per_block=1,
+        norm_num_groups=4,
+        latent_channels=channels,
+        sample_size=64,
+        scaling_factor=0.18215,
+    )
 
 
 def save_toy(
@@ -70,18 +87,32 @@ def save_toy(
         more = {"attention_head_dim": (2, 4), "use_linear_projection": True, "upcast_attention": True}
     if xl:
         more = {
-            "attention_head_dim": (2, 4), "use_linear_projection": True, "transformer_layers_per_block": (1, 2),
-            "addition_embed_type": "text_time", "addition_time_embed_dim": 8, "projection_class_embeddings_input_dim": 32 + 6 * 8,
-        }  # fmt: skip
+            "attention_head_dim": (2, 4),
+            "use_linear_projection": True,
+            "transformer_layers_per_block": (1, 2),
+            "addition_embed_type": "text_time",
+            "addition_time_embed_dim": 8,
+            "projection_class_embeddings_input_dim": 32 + 6 * 8,
+        }
     unet = diffusers.UNet2DConditionModel(
-        sample_size=8, block_out_channels=(8, 16), layers_per_block=2, norm_num_groups=4, cross_attention_dim=48 if xl else 16,
-        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"), up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
-        time_cond_proj_dim=told, **more,
-    )  # fmt: skip
+        sample_size=8,
+        block_out_channels=(8, 16),
+        layers_per_block=2,
+        norm_num_groups=4,
+        cross_attention_dim=48 if xl else 16,
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+        time_cond_proj_dim=told,
+        **more,
+    )
     options = {
-        "kind": "DDIMScheduler", "steps_offset": 1, "beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear",
+        "kind": "DDIMScheduler",
+        "steps_offset": 1,
+        "beta_start": 0.00085,
+        "beta_end": 0.012,
+        "beta_schedule": "scaled_linear",
         **({"clip_sample": False} if scheduler is None else scheduler),
-    }  # fmt: skip
+    }
     kind = options.pop("kind")
     parts: dict[str, Any] = {
         "unet": unet,

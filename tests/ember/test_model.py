@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -75,17 +76,20 @@ def test_neighbouring_noises_give_neighbouring_pictures(core: Core) -> None:
     assert float(near_change.max()) < 3 * float(near_change.min())
 
 
-def test_diffusers_itself_loads_and_runs_it() -> None:
-    from diffusers import StableDiffusionPipeline
+def test_diffusers_itself_loads_and_runs_it_with_no_option() -> None:
+    from diffusers import StableDiffusionImg2ImgPipeline, StableDiffusionPipeline
 
-    pipeline = StableDiffusionPipeline.from_pretrained(
-        EMBER, local_files_only=True, use_safetensors=True, dtype=torch.float32, safety_checker=None
-    )
+    pipeline = StableDiffusionPipeline.from_pretrained(EMBER)
+    # one number format, or the parts could not work together
+    assert {part.dtype for part in (pipeline.unet, pipeline.vae, pipeline.text_encoder)} == {torch.float32}
     pipeline.set_progress_bar_config(disable=True)
-    generator = torch.Generator().manual_seed(0)
-    image = pipeline(
-        "fire at night", num_inference_steps=2, guidance_scale=1.0, generator=generator, height=224, width=384
-    ).images[0]
+    options = {"num_inference_steps": 2, "guidance_scale": 1.0, "generator": torch.Generator().manual_seed(0)}
+    image = pipeline("fire at night", height=224, width=384, **options).images[0]
     assert image.size == (384, 224)
+    again = StableDiffusionImg2ImgPipeline.from_pretrained(EMBER)
+    again.set_progress_bar_config(disable=True)
+    other = again("snow", image=image, strength=0.5, **options).images[0]
+    assert other.size == image.size
+    assert np.abs(np.asarray(other, float) - np.asarray(image, float)).mean() > 2
     index = json.loads((EMBER / "model_index.json").read_text())
     assert index["_class_name"] == "StableDiffusionPipeline"

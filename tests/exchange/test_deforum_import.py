@@ -20,13 +20,22 @@ from reactive.preset.schema import load_preset
 from tests.examples import scaled
 
 SETTINGS: dict[str, Any] = {
-    "W": 512, "H": 512, "fps": 15, "max_frames": 240, "animation_mode": "2D", "diffusion_cadence": 2,
+    "W": 512,
+    "H": 512,
+    "fps": 15,
+    "max_frames": 240,
+    "animation_mode": "2D",
+    "diffusion_cadence": 2,
     "prompts": {"0": "a sea at night --neg people", "60": "a red sky", "120": "a tower"},
     "animation_prompts_positive": "film grain",
-    "zoom": "0: (1.02)", "angle": "0: (0), 100: (0), 101: (2), 102: (0)", "translation_x": "0: (10*sin(t))",
+    "zoom": "0: (1.02)",
+    "angle": "0: (0), 100: (0), 101: (2), 102: (0)",
+    "translation_x": "0: (10*sin(t))",
     "strength_schedule": "0: (0.65), 59: (0.65), 60: (0.2), 61: (0.65)",
-    "seed_behavior": "iter", "color_coherence": "LAB", "noise_schedule": "0: (0.02)",
-}  # fmt: skip
+    "seed_behavior": "iter",
+    "color_coherence": "LAB",
+    "noise_schedule": "0: (0.02)",
+}
 
 
 def made(tmp_path: Path, **changes: Any):
@@ -41,8 +50,10 @@ def test_prompts_strength_and_zoom_become_a_preset(tmp_path: Path) -> None:
     preset = load_preset(tmp_path / "p.toml")
     (phase,) = preset.phase
     assert [getattr(prompt, "text", prompt) for prompt in phase.prompts] == [
-        "a sea at night, film grain", "a red sky, film grain", "a tower, film grain",
-    ]  # fmt: skip
+        "a sea at night, film grain",
+        "a red sky, film grain",
+        "a tower, film grain",
+    ]
     assert phase.prompts[0].negative == "people"
     assert preset.notes == ()
     assert phase.mode == "feedback"
@@ -99,9 +110,14 @@ def words_of(preset: dict[str, Any]) -> list[str]:
 
 
 DEEP = {
-    "animation_mode": "3D", "zoom": "0: (1.04)", "translation_z": "0: (10)", "translation_x": "0: (0)",
-    "rotation_3d_z": "0: (0.3)", "rotation_3d_y": "0: (0.1)", "angle": "0: (5)",
-}  # fmt: skip
+    "animation_mode": "3D",
+    "zoom": "0: (1.04)",
+    "translation_z": "0: (10)",
+    "translation_x": "0: (0)",
+    "rotation_3d_z": "0: (0.3)",
+    "rotation_3d_y": "0: (0.1)",
+    "angle": "0: (5)",
+}
 
 
 def test_in_3d_translation_z_is_the_dolly_and_zoom_is_not_used(tmp_path: Path) -> None:
@@ -134,9 +150,16 @@ def test_modes_that_never_move_say_so_and_are_not_fed_back(tmp_path: Path) -> No
 
 
 OLD = {
-    "prompts": [], "animation_prompts": {"0": "a lake", "40": "a tower"}, "width": 512, "height": 768,
-    "animation_mode": "2D", "max_frames": 120, "diffusion_cadence": "3", "translation_x": "0:(8)", "zoom": "0:(1.04)",
-}  # fmt: skip
+    "prompts": [],
+    "animation_prompts": {"0": "a lake", "40": "a tower"},
+    "width": 512,
+    "height": 768,
+    "animation_mode": "2D",
+    "max_frames": 120,
+    "diffusion_cadence": "3",
+    "translation_x": "0:(8)",
+    "zoom": "0:(1.04)",
+}
 
 
 def test_settings_of_2022_are_read(tmp_path: Path) -> None:
@@ -167,6 +190,13 @@ def test_windows_letters_are_guessed_and_told(tmp_path: Path) -> None:
     assert "not UTF-8" in imported.without[0]
 
 
+def test_letters_of_other_scripts_are_guessed(tmp_path: Path) -> None:
+    for page, words in (("cp932", "夜に駆ける、夏の海"), ("cp1251", "белый снег летит над городом")):
+        text = json.dumps(SETTINGS | {"prompts": {"0": words}}, ensure_ascii=False)
+        (tmp_path / "s.txt").write_bytes(text.encode(page))
+        assert words_of(tomllib.loads(import_deforum(tmp_path / "s.txt").toml))[0].startswith(words)
+
+
 def test_a_broken_file_is_told_by_its_line(tmp_path: Path) -> None:
     (tmp_path / "s.txt").write_text('{\n "prompts": {\n  "0": "a sea"\n ,\n }\n}')
     with pytest.raises(PresetError, match="line 5, column"):
@@ -176,11 +206,14 @@ def test_a_broken_file_is_told_by_its_line(tmp_path: Path) -> None:
 def test_max_f_and_formulas_are_computed(tmp_path: Path) -> None:
     preset = tomllib.loads(
         made(
-            tmp_path, max_frames=300, zoom='0:(1.0), "max_f/2":(1.05), "max_f-1":(1.0)', angle="0: (2*(t>=0))",
+            tmp_path,
+            max_frames=300,
+            zoom='0:(1.0), "max_f/2":(1.05), "max_f-1":(1.0)',
+            angle="0: (2*(t>=0))",
             translation_x="0: (5.12*cos(6.28*t/30)**9)",
             prompts={"0": "a lake", "150": "ice", "max_f/4": "a tower", '"max_f-20"': "a field"},
         ).toml
-    )  # fmt: skip
+    )
     assert [words.split(",")[0] for words in words_of(preset)] == ["a lake", "a tower", "ice", "a field"]
     rest, _, swing = preset["camera"]["zoom"].split()[:3]
     assert float(rest) == pytest.approx(1.025**15, rel=0.01)
@@ -191,30 +224,49 @@ def test_max_f_and_formulas_are_computed(tmp_path: Path) -> None:
 
 def test_prompts_come_as_plain_words_and_loras_are_named(tmp_path: Path) -> None:
     prompts = {
-        "0": "a `where(cos(t)>0, 1, 0)`:lake", "30": "(ice:1.3) <lora:cold:0.7>", "60": "((sea)), [mist] and [dawn:night:0.5]",
-        "90": "a sea:0.6 people:-0.4", "120": "a \\(real\\) lake, 16:9 --neg (cars:1.2)",
-    }  # fmt: skip
+        "0": "a `where(cos(t)>0, 1, 0)`:lake",
+        "30": "(ice:1.3) <lora:cold:0.7>",
+        "60": "((sea)), [mist] and [dawn:night:0.5]",
+        "90": "a sea:0.6 people:-0.4",
+        "120": "a \\(real\\) lake, 16:9 --neg (cars:1.2)",
+    }
     imported = made(tmp_path, prompts=prompts, animation_prompts_positive="")
     phase = tomllib.loads(imported.toml)["phase"][0]
     assert phase["prompts"] == [
-        "a lake", "ice", "sea, mist and dawn, night", {"text": "a sea", "negative": "people"},
+        "a lake",
+        "ice",
+        "sea, mist and dawn, night",
+        {"text": "a sea", "negative": "people"},
         {"text": "a (real) lake, 16:9", "negative": "cars"},
-    ]  # fmt: skip
+    ]
     assert "<lora:cold:0.7>: give it with --lora cold.safetensors:0.7" in imported.without
 
 
 def parseq(**changes: Any) -> dict[str, Any]:
     rows = [
-        {"frame": n, "zoom": 1.02**n, "zoom_delta": 1.02, "angle": n, "angle_delta": 1.0, "strength": 0.7, "seed": 5,
-         "deforum_prompt": "a lantern --neg people" if n < 60 else "a lighthouse"}
+        {
+            "frame": n,
+            "zoom": 1.02**n,
+            "zoom_delta": 1.02,
+            "angle": n,
+            "angle_delta": 1.0,
+            "strength": 0.7,
+            "seed": 5,
+            "deforum_prompt": "a lantern --neg people" if n < 60 else "a lighthouse",
+        }
         for n in range(120)
-    ]  # fmt: skip
-    listed = [{"positive": "a lighthouse", "negative": "", "from": 60, "to": 119},
-              {"positive": "a lantern ${bpm}", "negative": "people", "from": 0, "to": 59}]  # fmt: skip
+    ]
+    listed = [
+        {"positive": "a lighthouse", "negative": "", "from": 60, "to": 119},
+        {"positive": "a lantern ${bpm}", "negative": "people", "from": 0, "to": 59},
+    ]
     return {
-        "options": {"output_fps": 30}, "prompts": {"format": "v2", "enabled": True, "promptList": listed},
-        "managedFields": ["zoom", "angle", "strength"], "keyframes": [{"frame": 0, "zoom": 1}], "rendered_frames": rows,
-    } | changes  # fmt: skip
+        "options": {"output_fps": 30},
+        "prompts": {"format": "v2", "enabled": True, "promptList": listed},
+        "managedFields": ["zoom", "angle", "strength"],
+        "keyframes": [{"frame": 0, "zoom": 1}],
+        "rendered_frames": rows,
+    } | changes
 
 
 def test_parseq_drives_its_settings(tmp_path: Path) -> None:

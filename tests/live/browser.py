@@ -15,10 +15,19 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 FLAGS = (
-    "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run",
-    "--autoplay-policy=no-user-gesture-required", "--disable-dev-shm-usage", "--mute-audio",
-    "--disable-component-update", "--disable-default-apps", "--disable-sync", "--no-default-browser-check",
-)  # fmt: skip
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--no-first-run",
+    "--autoplay-policy=no-user-gesture-required",
+    "--disable-dev-shm-usage",
+    "--mute-audio",
+    "--disable-component-update",
+    "--disable-default-apps",
+    "--disable-sync",
+    "--no-default-browser-check",
+)
 
 
 def chromium() -> tuple[str, str] | None:

@@ -103,9 +103,18 @@ def row(frame: int, source: int) -> LiveFrame:
         "camera_zoom": 0.01 * frame,
     }
     return LiveFrame(
-        frame=frame, seconds=Fraction(frame, 12), columns=columns, prompts=("a sea", "a hill", "a fire"), negatives=("", "", ""),
-        seed=3, shot=1, slerp=True, phase=0, fresh=0.5, rate=12.0,
-    )  # fmt: skip
+        frame=frame,
+        seconds=Fraction(frame, 12),
+        columns=columns,
+        prompts=("a sea", "a hill", "a fire"),
+        negatives=("", "", ""),
+        seed=3,
+        shot=1,
+        slerp=True,
+        phase=0,
+        fresh=0.5,
+        rate=12.0,
+    )
 
 
 @pytest.fixture

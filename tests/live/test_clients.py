@@ -95,8 +95,11 @@ def test_of_what_passes_only_the_newest_waits() -> None:
         client.queue({"t": "epoch", "epoch": 1, "n": 3})
         assert await client.flush()
         assert [(m["t"], m.get("rate", m.get("time"))) for m in client.socket.took] == [  # type: ignore[attr-defined]
-            ("status", 999), ("clock", 999), ("clock", 5), ("epoch", None),
-        ]  # fmt: skip
+            ("status", 999),
+            ("clock", 999),
+            ("clock", 5),
+            ("epoch", None),
+        ]
         for number in range(MAX_WAITING + 1):
             client.queue({"t": "saved", "path": str(number)})
         assert client.transport.aborted  # type: ignore[union-attr]

@@ -130,14 +130,18 @@ def test_going_back_overwrites_what_was_recorded_of_the_same_slider(session: Ses
 @pytest.mark.parametrize(
     "data",
     [
-        {}, {"kind": "control"}, {"kind": "control", "time": "x", "name": "walk"},
+        {},
+        {"kind": "control"},
+        {"kind": "control", "time": "x", "name": "walk"},
         {"kind": "control", "time": 1, "name": "none", "value": 1},
-        {"kind": "prompt", "time": 1, "name": "a", "text": ""}, {"kind": "prompt", "time": 1, "name": "a", "text": "b\x00"},
-        {"kind": "phase", "time": 1, "value": 77}, {"kind": "preset", "time": 1, "name": "/etc/passwd"},
+        {"kind": "prompt", "time": 1, "name": "a", "text": ""},
+        {"kind": "prompt", "time": 1, "name": "a", "text": "b\x00"},
+        {"kind": "phase", "time": 1, "value": 77},
+        {"kind": "preset", "time": 1, "name": "/etc/passwd"},
         {"kind": "control", "time": 1, "name": "macro.none", "value": 1},
         {"kind": "prompt", "time": 1, "name": "a", "text": "x" * 5000},
     ],
-)  # fmt: skip
+)
 def test_what_is_no_change_leaves_everything_as_it_was(session: Session, data: dict[str, Any]) -> None:
     before = session.performance
     with pytest.raises((TimelineError, PresetError)):

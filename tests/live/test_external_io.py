@@ -105,9 +105,11 @@ def test_a_jump_tells_no_beats_in_between(beat_analysis: Any, beat_timeline: Any
     transport = types.SimpleNamespace(playing=True, place=0.0)
     transport.at = lambda: transport.place
     session = types.SimpleNamespace(
-        engine=types.SimpleNamespace(transport=transport), material=types.SimpleNamespace(analysis=beat_analysis),
-        performance=types.SimpleNamespace(timeline=beat_timeline), prompt_at=lambda frame: "a sea",
-    )  # fmt: skip
+        engine=types.SimpleNamespace(transport=transport),
+        material=types.SimpleNamespace(analysis=beat_analysis),
+        performance=types.SimpleNamespace(timeline=beat_timeline),
+        prompt_at=lambda frame: "a sea",
+    )
     cues = SongCues(session)  # type: ignore[arg-type]
 
     def beats(place: float) -> list[Any]:

@@ -62,7 +62,7 @@ def test_a_song_leads_the_session_to_its_tempo_and_bar_and_then_lets_it_be() -> 
     link = Session(100.0)
     link.beat = 17.3
     seconds = 5.1
-    for _ in range(200):
+    for _ in range(1200):
         lead_session(link, bar_place(GRID, seconds))
         seconds += 0.02
         link.passed(0.02)
@@ -112,7 +112,7 @@ def test_a_page_that_can_not_play_stops_the_session_again() -> None:
     both = StartStop(link)
     both.turn(False, heard.append)
     link.playing = True
-    for _ in range(200):
+    for _ in range(1200):
         both.turn(False, heard.append)
     assert len(heard) == 1
     assert not link.playing
@@ -202,14 +202,14 @@ def test_two_real_sessions_on_this_machine_agree() -> None:
 
     async def whole() -> bool:
         one, other = joined_session(120.0), joined_session(90.0)
-        for _ in range(200):
+        for _ in range(1200):
             if one.num_peers and other.num_peers:
                 break
             await asyncio.sleep(0.05)
         else:
             return False
         lead_session(one, BarPlace(2.5, 4.0, 137.0))
-        for _ in range(200):
+        for _ in range(1200):
             off = (one.phase - other.phase + 2) % 4 - 2
             if abs(other.tempo - 137) < 0.1 and abs(off) < 0.05:
                 return True

@@ -191,9 +191,13 @@ def test_photographs_change_within_a_phase_as_the_preset_says(preset: Path, orde
 def test_wrong_changes_are_refused_in_a_line(preset: Path) -> None:
     conductor = Conductor({"p": load_preset(preset)}, LiveSignals(RATE, FPS))
     for change in (
-        Change(0, "phase", value=9), Change(0, "preset", "q"), Change(0, "control", "door", 1), Change(0, "control", "macro.no", 1),
-        Change(0, "control", "macro.push", 2), Change(0, "nothing"),
-    ):  # fmt: skip
+        Change(0, "phase", value=9),
+        Change(0, "preset", "q"),
+        Change(0, "control", "door", 1),
+        Change(0, "control", "macro.no", 1),
+        Change(0, "control", "macro.push", 2),
+        Change(0, "nothing"),
+    ):
         with pytest.raises(ReactiveError):
             conductor.change(change)
 
@@ -246,11 +250,20 @@ def fed_back(count: int, **columns: float) -> list[LiveFrame]:
     rest = {"strength": 0.5, "source": float(FEEDBACK), "lens_zoom": 1.0, "guide": -1.0}
     return [
         LiveFrame(
-            frame, Fraction(frame, 24), rest | {name: by * frame for name, by in columns.items()}, ("a sea", "a sea", "a hill"),
-            ("", "", ""), False, 5, 1, 0, 0.5, 12.0,
+            frame,
+            Fraction(frame, 24),
+            rest | {name: by * frame for name, by in columns.items()},
+            ("a sea", "a sea", "a hill"),
+            ("", "", ""),
+            False,
+            5,
+            1,
+            0,
+            0.5,
+            12.0,
         )
         for frame in range(count)
-    ]  # fmt: skip
+    ]
 
 
 def test_a_stream_has_the_ticks_of_the_clip(toy_studio: Studio) -> None:

@@ -106,9 +106,15 @@ def test_messages_move_macros_and_press_buttons() -> None:
     assert Action("control", "walk", 2.5) in done
     presses = [action for action in done if action.kind != "control"]
     assert presses == [
-        Action("next"), Action("phase", value=2.0), Action("black", value=1.0), Action("black", value=0.0), Action("hold", value=-1.0),
-        Action("tap"), Action("prompt", text="a red door"), Action("preset", "drift", 4.0),
-    ]  # fmt: skip
+        Action("next"),
+        Action("phase", value=2.0),
+        Action("black", value=1.0),
+        Action("black", value=0.0),
+        Action("hold", value=-1.0),
+        Action("tap"),
+        Action("prompt", text="a red door"),
+        Action("preset", "drift", 4.0),
+    ]
     assert (counts.taken, counts.unknown, counts.wrong, counts.refused) == (10, 0, 0, 0)
 
 
@@ -128,10 +134,20 @@ def test_what_is_wrong_is_counted_and_does_nothing() -> None:
         deep = b"#bundle\0" + struct.pack(">QI", 1, len(deep)) + deep
     nan = [packet("/reactive/macro/storm", value) for value in (math.nan, math.inf, -math.inf)]
     wrong = [
-        *nan, b"", b"\0", b"#bundle\0", b"/reactive/next", packet("/reactive/macro/storm", "much"), packet("/reactive/macro/storm"),
-        packet("/reactive/phase", True), packet("/reactive/prompt", "two\nlines"), packet("/reactive/prompt", "x" * 600),
-        packet("/reactive/prompt", 3), packet("/reactive/preset", ""), np.random.default_rng(1).bytes(300),
-    ]  # fmt: skip
+        *nan,
+        b"",
+        b"\0",
+        b"#bundle\0",
+        b"/reactive/next",
+        packet("/reactive/macro/storm", "much"),
+        packet("/reactive/macro/storm"),
+        packet("/reactive/phase", True),
+        packet("/reactive/prompt", "two\nlines"),
+        packet("/reactive/prompt", "x" * 600),
+        packet("/reactive/prompt", 3),
+        packet("/reactive/preset", ""),
+        np.random.default_rng(1).bytes(300),
+    ]
     unknown = [
         packet(address)
         for address in ("/other/next", "/reactive/", "/reactive/files", "/reactive/next/x", "/reactive/control/door")
@@ -197,9 +213,11 @@ def test_of_a_fader_only_the_newest_value_waits() -> None:
 
     asyncio.run(whole())
     assert done == [
-        Action("control", "macro.storm", 0.5), Action("control", "macro.storm", 0.99), Action("control", "walk", 0.99),
+        Action("control", "macro.storm", 0.5),
+        Action("control", "macro.storm", 0.99),
+        Action("control", "walk", 0.99),
         Action("next"),
-    ]  # fmt: skip
+    ]
 
 
 def test_what_the_performance_refuses_is_counted() -> None:

@@ -83,18 +83,24 @@ def fake_cyndilib(calls: Calls) -> dict[str, types.ModuleType]:
             calls.note("close")
 
     module = types.ModuleType("cyndilib")
-    module.__dict__.update(
-        Sender=Sender, VideoSendFrame=VideoSendFrame, FourCC=types.SimpleNamespace(RGBX="RGBX")
-    )  # fmt: skip
+    module.__dict__.update(Sender=Sender, VideoSendFrame=VideoSendFrame, FourCC=types.SimpleNamespace(RGBX="RGBX"))
     return {"cyndilib": module}
 
 
 def fake_pyvirtualcam(calls: Calls) -> dict[str, types.ModuleType]:
     class Camera:
         def __init__(
-            self, width: int, height: int, fps: float, *, fmt: Any = None, device: str | None = None,
-            backend: str | None = None, print_fps: bool = False, **kw: Any,
-        ) -> None:  # fmt: skip
+            self,
+            width: int,
+            height: int,
+            fps: float,
+            *,
+            fmt: Any = None,
+            device: str | None = None,
+            backend: str | None = None,
+            print_fps: bool = False,
+            **kw: Any,
+        ) -> None:
             calls.note("size", (width, height))
             calls.note("fps", fps)
             calls.note("name", device)
@@ -167,8 +173,11 @@ def fake_spout(calls: Calls) -> dict[str, types.ModuleType]:
 
 
 FAKES: dict[str, Callable[[Calls], dict[str, types.ModuleType]]] = {
-    "ndi": fake_cyndilib, "camera": fake_pyvirtualcam, "syphon": fake_syphon, "spout": fake_spout,
-}  # fmt: skip
+    "ndi": fake_cyndilib,
+    "camera": fake_pyvirtualcam,
+    "syphon": fake_syphon,
+    "spout": fake_spout,
+}
 
 
 @pytest.fixture

@@ -33,8 +33,13 @@ def test_the_pages_scripts_pass_their_units(tmp_path: Path) -> None:
     units = sorted(path.name for path in UNITS.glob("*.test.js"))
     assert len(units) >= 6
     done = subprocess.run(
-        [NODE, "--test", "--test-reporter=tap", *units], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300
-    )  # fmt: skip
+        [NODE, "--test", "--test-reporter=tap", *units],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
     passed = re.search(r"^# pass (\d+)$", done.stdout, re.MULTILINE)
     assert passed is not None

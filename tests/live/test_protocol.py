@@ -86,11 +86,21 @@ def test_what_a_page_sends_is_read_as_its_model() -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "", "[]", "{}", '{"t": 3}', '{"t": "nothing"}', '{"t": "seek", "time": 1}', '{"t": "credit", "n": true}',
-        '{"t": "clock", "time": NaN}', '{"t": "clock", "time": 1e999}', f'{{"t": "clock", "time": 1{"0" * 400}}}',
-        '{"t": "grid", "action": "tap", "taps": [null]}', '{"t": "keep", "name": 3}', "[" * 100_000,
+        "",
+        "[]",
+        "{}",
+        '{"t": 3}',
+        '{"t": "nothing"}',
+        '{"t": "seek", "time": 1}',
+        '{"t": "credit", "n": true}',
+        '{"t": "clock", "time": NaN}',
+        '{"t": "clock", "time": 1e999}',
+        f'{{"t": "clock", "time": 1{"0" * 400}}}',
+        '{"t": "grid", "action": "tap", "taps": [null]}',
+        '{"t": "keep", "name": 3}',
+        "[" * 100_000,
     ],
-)  # fmt: skip
+)
 def test_what_is_no_message_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="valid"):
         read_message(text)

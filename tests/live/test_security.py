@@ -146,11 +146,19 @@ def test_cross_site_forms_and_embeds_are_refused(visit: Any) -> None:
 @pytest.mark.parametrize(
     "path",
     [
-        "/page/../server.py", "/page/%2e%2e/server.py", "/page/..%2fserver.py", "/page/%2e%2e%2fserver.py", "/page/..%5cserver.py",
-        "/page/%252e%252e%252fserver.py", "/page//etc/passwd", "/page/%2fetc%2fpasswd", "/page/main.js%00.html", "/page/.",
+        "/page/../server.py",
+        "/page/%2e%2e/server.py",
+        "/page/..%2fserver.py",
+        "/page/%2e%2e%2fserver.py",
+        "/page/..%5cserver.py",
+        "/page/%252e%252e%252fserver.py",
+        "/page//etc/passwd",
+        "/page/%2fetc%2fpasswd",
+        "/page/main.js%00.html",
+        "/page/.",
         "/../../etc/passwd",
     ],
-)  # fmt: skip
+)
 def test_no_path_reaches_the_file_system(visit: Any, path: str) -> None:
     async def visiting(client: aiohttp.ClientSession, origin: str, token: str) -> tuple[int, str]:
         from yarl import URL

@@ -240,11 +240,18 @@ def test_a_nudge_moves_the_grid_and_a_new_start_finds_it(session: Session, toy_m
 @pytest.mark.parametrize(
     "data",
     [
-        {}, {"action": "none"}, {"action": "nudge"}, {"action": "nudge", "ms": "1"}, {"action": "one"},
-        {"action": "tap", "taps": 3}, {"action": "tap", "taps": [1, 2]}, {"action": "tap", "taps": [1.0] * 8},
-        {"action": "tap", "taps": ["a"] * 8}, {"action": "meter", "meter": "9/1"},
+        {},
+        {"action": "none"},
+        {"action": "nudge"},
+        {"action": "nudge", "ms": "1"},
+        {"action": "one"},
+        {"action": "tap", "taps": 3},
+        {"action": "tap", "taps": [1, 2]},
+        {"action": "tap", "taps": [1.0] * 8},
+        {"action": "tap", "taps": ["a"] * 8},
+        {"action": "meter", "meter": "9/1"},
     ],
-)  # fmt: skip
+)
 def test_what_is_no_correction_leaves_everything_as_it_was(session: Session, data: dict[str, Any]) -> None:
     before, analysis = session.performance, session.material.analysis
     with pytest.raises(GridError):

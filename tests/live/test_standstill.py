@@ -135,20 +135,20 @@ def test_a_feedback_shot_that_is_too_slow_goes_on_late(engine: Engine) -> None:
         engine._keep(engine._scene, work())
     # it is shown although its time is over, since nothing newer is there
     play(engine, middle)
-    late = engine.late_frame()
+    late = engine.late_picture()
     assert late is not None
-    assert start <= late <= middle
+    assert start <= late.frame <= middle
 
 
 def test_a_late_picture_of_another_shot_is_shown_only_if_it_was_made_late(engine: Engine) -> None:
     start, stop = fed(engine)
     play(engine, stop + 5)
     engine.store.put(Picture(stop - 1, b"jpeg"))
-    assert engine.late_frame() is None
+    assert engine.late_picture() is None
     engine._overdue = stop - 1
-    assert engine.late_frame() == stop - 1
+    assert engine.late_picture() == Picture(stop - 1, b"jpeg")
     engine.store.put(Picture(stop + 3, b"jpeg"))
-    assert engine.late_frame() == stop + 3
+    assert engine.late_picture() == Picture(stop + 3, b"jpeg")
     assert start < stop
 
 

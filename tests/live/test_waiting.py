@@ -49,11 +49,11 @@ def test_it_says_what_is_being_done_and_makes_room(listener: Any) -> None:
             async with client.get(f"{origin}/song") as answer:
                 assert answer.status == 503
             async with client.ws_connect(f"{origin}/ws", headers={"Origin": origin}) as socket:
-                said = [await socket.receive_json(timeout=20)]
+                said = [await socket.receive_json(timeout=240)]
                 room.say("loading ember")
-                said.append(await socket.receive_json(timeout=20))
+                said.append(await socket.receive_json(timeout=240))
                 closing = asyncio.get_running_loop().run_in_executor(None, room.close)
-                while (message := await socket.receive(20)).type == aiohttp.WSMsgType.TEXT:
+                while (message := await socket.receive(240)).type == aiohttp.WSMsgType.TEXT:
                     pass
                 assert message.type == aiohttp.WSMsgType.CLOSE
                 await closing
@@ -79,7 +79,7 @@ def test_what_went_wrong_is_its_last_word(listener: Any) -> None:
                 pass
             async with client.ws_connect(f"{origin}/ws", headers={"Origin": origin}) as socket:
                 ready.set()
-                while (message := await socket.receive(20)).type == aiohttp.WSMsgType.TEXT:
+                while (message := await socket.receive(240)).type == aiohttp.WSMsgType.TEXT:
                     said.append(message.json())
 
     async def whole() -> None:

@@ -15,10 +15,16 @@ FPS = 25
 EVENT = 1.0
 SIZE = (64, 48)
 CODECS = {
-    ".mp4": ("libx264", "aac"), ".mov": ("libx264", "pcm_s16le"), ".mkv": ("libx264", "aac"), ".ts": ("libx264", "ac3"),
-    ".avi": ("mpeg4", "pcm_s16le"), ".webm": ("libvpx-vp9", "libopus"), ".mpg": ("mpeg2video", "mp2"), ".flv": ("libx264", "aac"),
+    ".mp4": ("libx264", "aac"),
+    ".mov": ("libx264", "pcm_s16le"),
+    ".mkv": ("libx264", "aac"),
+    ".ts": ("libx264", "ac3"),
+    ".avi": ("mpeg4", "pcm_s16le"),
+    ".webm": ("libvpx-vp9", "libopus"),
+    ".mpg": ("mpeg2video", "mp2"),
+    ".flv": ("libx264", "aac"),
     ".asf": ("mpeg4", "wmav2"),
-}  # fmt: skip
+}
 
 
 def save_film(

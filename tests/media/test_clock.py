@@ -5,6 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
@@ -17,7 +18,7 @@ from tests.toy import save_video
 
 CLOSE = 0.005
 # what only the container's own presentation times tell
-TIMED = [".mp4", ".mov", ".mkv", ".ts", ".webm", ".flv"]
+TIMED = [".mp4", ".mov", ".mkv", ".ts", ".webm", ".flv", ".asf"]
 
 
 def click_times(path: Path) -> list[float]:
@@ -99,6 +100,32 @@ def test_what_begins_late_does_so(tmp_path: Path, suffix: str, sound_from: float
     assert [abs(number / FPS - click) < 0.5 / FPS for number in seen] == [True]
 
 
+@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv", ".ts"])
+@pytest.mark.parametrize("begin", [0.7, 1.1])
+@pytest.mark.parametrize("sound_later", [0.0, 0.35])
+def test_a_film_that_was_cut_without_being_encoded_stays_in_time(
+    tmp_path: Path, suffix: str, begin: float, sound_later: float
+) -> None:
+    # in MP4 and MOV the edit begins within a picture, which is not shown
+    given = save_film(tmp_path / "given.mp4", seconds=3.0, event=2.0)
+    path = tmp_path / f"cut{suffix}"
+    with av.open(str(given)) as source, av.open(str(path), "w") as target:
+        streams = {stream.index: target.add_stream_from_template(stream) for stream in source.streams}
+        source.seek(round(begin * 1e6), backward=True)
+        for packet in source.demux():
+            if packet.dts is None or packet.pts is None:
+                continue
+            is_sound = packet.stream.type == "audio"
+            if is_sound and packet.pts * packet.time_base < begin:
+                continue
+            moved = round((sound_later * is_sound - begin) / packet.time_base)
+            packet.pts, packet.dts = packet.pts + moved, packet.dts + moved
+            packet.stream = streams[packet.stream_index]
+            target.mux(packet)
+    (click,), (flash,) = click_times(path), flash_times(path)
+    assert click - flash == pytest.approx(sound_later, abs=CLOSE)
+
+
 @pytest.mark.parametrize("suffix", [".mkv", ".ts", ".mp4"])
 def test_a_hole_in_the_sound_is_silence_of_its_length(tmp_path: Path, suffix: str) -> None:
     path = save_film(tmp_path / f"film{suffix}", hole=(0.3, 0.7))
@@ -161,10 +188,30 @@ def test_time_stamps_of_nonsense_do_not_become_hours_of_silence(tmp_path: Path) 
     assert open_track(path).duration < 700
 
 
-def test_pictures_of_mp4_files_in_a_row_are_those_of_the_first_and_a_line_says_so(tmp_path: Path) -> None:
+@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv", ".webm", ".avi", ".flv", ".asf"])
+def test_films_in_a_row_go_on_in_sound_and_pictures(tmp_path: Path, suffix: str) -> None:
+    data = b"".join(
+        save_film(tmp_path / f"part{suffix}", seconds=seconds, event=event).read_bytes()
+        for seconds, event in ((1.6, 0.4), (2.0, 1.0), (1.2, 0.8))
+    )
+    path = tmp_path / f"row{suffix}"
+    path.write_bytes(data)
+    clicks, flashes = click_times(path), flash_times(path)
+    assert flashes == pytest.approx([0.4, 2.6, 4.4], abs=0.15)
+    assert clicks == pytest.approx(flashes, abs=CLOSE)
+    film = open_film(path)
+    assert len(film.times) == 120
+    # what `score` sees, frame by frame
+    seen = [number / FPS for number, (luma, _) in enumerate(luma_frames(path)) if luma.mean() > 127]
+    assert seen == pytest.approx(flashes, abs=0.5 / FPS + CLOSE)
+    assert open_track(path).duration == pytest.approx(float(film.duration), abs=CLOSE)
+
+
+def test_a_film_in_a_row_that_is_spoilt_is_named(tmp_path: Path) -> None:
     data = save_film(tmp_path / "film.mp4").read_bytes()
-    (tmp_path / "two.mp4").write_bytes(data + data)
-    assert open_film(tmp_path / "two.mp4").notes == (
-        "two.mp4: It is 2 files in a row; the pictures of the first are shown.",
+    spoilt = data.replace(b"avc1", b"xxxx")
+    (tmp_path / "three.mp4").write_bytes(data + spoilt + data)
+    assert open_film(tmp_path / "three.mp4").notes == (
+        "three.mp4: Part 2 of 3 of the file holds no pictures and is left out.",
     )
     assert not open_film(tmp_path / "film.mp4").notes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import zlib
 from fractions import Fraction
 from pathlib import Path
 
@@ -120,10 +121,13 @@ def save_clear(path: Path, codec: str, pixel_format: str, **options: str) -> Pat
 @pytest.mark.parametrize(
     ("name", "codec", "pixel_format"),
     [
-        ("a.mov", "prores_ks", "yuva444p10le"), ("a.webm", "libvpx-vp9", "yuva420p"),
-        ("a.mkv", "ffv1", "yuva420p"), ("b.mov", "png", "rgba"), ("c.mov", "qtrle", "argb"),
+        ("a.mov", "prores_ks", "yuva444p10le"),
+        ("a.webm", "libvpx-vp9", "yuva420p"),
+        ("a.mkv", "ffv1", "yuva420p"),
+        ("b.mov", "png", "rgba"),
+        ("c.mov", "qtrle", "argb"),
     ],
-)  # fmt: skip
+)
 def test_a_film_is_laid_over_the_background(tmp_path: Path, name: str, codec: str, pixel_format: str) -> None:
     film = open_film(save_clear(tmp_path / name, codec, pixel_format))
     over_black = FilmReader(film, width=64, height=48).picture(5).astype(int)
@@ -131,6 +135,13 @@ def test_a_film_is_laid_over_the_background(tmp_path: Path, name: str, codec: st
     assert over_black[24, 56] == pytest.approx([255, 133, 1], abs=12)
     over_blue = FilmReader(film, width=32, height=24, background=(0, 0, 250)).picture(5).astype(int)
     assert over_blue[12, 4] == pytest.approx([0, 0, 250], abs=6)
+
+
+def test_an_animated_webp_is_called_by_its_name(tmp_path: Path) -> None:
+    pictures = [Image.new("RGB", (32, 24), (40 * number, 0, 0)) for number in range(4)]
+    pictures[0].save(tmp_path / "a.webp", save_all=True, append_images=pictures[1:])
+    with pytest.raises(MediaError, match="animated WebP"):
+        open_film(tmp_path / "a.webp")
 
 
 def test_a_transparent_gif_shows_the_background(tmp_path: Path) -> None:
@@ -184,9 +195,21 @@ def test_a_progressive_film_is_left_alone(tmp_path: Path) -> None:
 GREYS = np.linspace(0, 1, 192)
 DEEP = [
     # type, sample format of TIFF, channels, what white is written as
-    ("f4", 3, 1, 1.0), ("f8", 3, 1, 1.0), ("f4", 3, 3, 1.0), ("f4", 3, 4, 1.0), ("f4", 3, 3, 255.0),
-    ("u2", 1, 1, 65535), ("u2", 1, 3, 65535), ("u4", 1, 1, 65535), ("u4", 1, 1, 2**32 - 1), ("i2", 2, 1, 32767),
-]  # fmt: skip
+    ("f2", 3, 1, 1.0),
+    ("f2", 3, 3, 1.0),
+    ("f2", 3, 4, 1.0),
+    ("u2", 1, 2, 65535),
+    ("f4", 3, 1, 1.0),
+    ("f8", 3, 1, 1.0),
+    ("f4", 3, 3, 1.0),
+    ("f4", 3, 4, 1.0),
+    ("f4", 3, 3, 255.0),
+    ("u2", 1, 1, 65535),
+    ("u2", 1, 3, 65535),
+    ("u4", 1, 1, 65535),
+    ("u4", 1, 1, 2**32 - 1),
+    ("i2", 2, 1, 32767),
+]
 
 
 @pytest.mark.parametrize(("kind", "sample", "channels", "white"), DEEP)
@@ -195,8 +218,8 @@ def test_a_tiff_of_many_bits_keeps_its_greys(
     tmp_path: Path, kind: str, sample: int, channels: int, white: float, order: str
 ) -> None:
     given = np.repeat(np.tile(GREYS * white, (24, 1))[..., None], channels, axis=2)
-    if channels == 4:
-        given[..., 3] = white
+    if channels in (2, 4):
+        given[..., -1] = white
     save_tiff(tmp_path / "a.tif", given.astype(kind), sample, order=order)
     shown = read_picture(tmp_path / "a.tif")
     assert shown.shape == (24, 192, 3)
@@ -221,33 +244,79 @@ def test_what_is_no_number_in_a_float_tiff_spoils_no_other_point(tmp_path: Path)
     assert np.abs(shown[12] - 255 * GREYS).max() <= 2
 
 
-def test_floats_of_16_bits_are_named(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    save_tiff(tmp_path / "a.tif", np.zeros((24, 192, 3), np.float16), 3)
-    with pytest.raises(MediaError, match="TIFF of 16-bit floats"):
+@pytest.mark.parametrize(("kind", "sample", "white"), [("f2", 3, 1.0), ("f4", 3, 1.0), ("u2", 1, 65535)])
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("way", ["planes", "differences"])
+def test_planes_and_differences_of_a_tiff_come_out_as_colours(
+    tmp_path: Path, kind: str, sample: int, white: float, order: str, way: str
+) -> None:
+    colours = np.stack([GREYS, GREYS / 2, 1 - GREYS], 1)
+    given = (np.tile(colours, (24, 1, 1)) * white).astype(kind)
+    save_tiff(tmp_path / "a.tif", given, sample, order=order, planes=way == "planes", differ=way == "differences")
+    assert np.abs(read_picture(tmp_path / "a.tif")[12].astype(float) - 255 * colours).max() <= 2
+
+
+def test_floats_that_are_packed_in_an_unknown_way_are_named(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    save_tiff(tmp_path / "a.tif", np.zeros((24, 192, 3), np.float16), 3, packing=50000)
+    with pytest.raises(MediaError, match="TIFF of 16 bits, packed"):
         read_picture(tmp_path / "a.tif")
     assert capfd.readouterr().err == ""
 
 
-def save_tiff(path: Path, given: np.ndarray, sample: int, *, order: str = "<", meaning: int | None = None) -> None:
-    """Write a TIFF of one strip by the letter (TIFF 6.0), in ways that Pillow does not write."""
+def save_tiff(
+    path: Path,
+    given: np.ndarray,
+    sample: int,
+    *,
+    order: str = "<",
+    meaning: int | None = None,
+    planes: bool = False,
+    differ: bool = False,
+    packing: int = 1,
+) -> None:
+    """Write a TIFF of one strip (or one a plane) by the letter (TIFF 6.0), in ways that Pillow does not write."""
     rows, columns, channels = given.shape
-    data = given.astype(given.dtype.newbyteorder(order)).tobytes()
-    bits = 8 * given.dtype.itemsize
-    meaning = (1 if channels == 1 else 2) if meaning is None else meaning
+    ordered = given.astype(given.dtype.newbyteorder(order))
+    parts = [ordered[..., number].tobytes() for number in range(channels)] if planes else [ordered.tobytes()]
+    if differ:
+        packing, parts = 8, [zlib.compress(differences(given, order))]
+    meaning = (1 if channels <= 2 else 2) if meaning is None else meaning
     tags = [
-        (256, 4, [columns]), (257, 4, [rows]), (258, 3, [bits] * channels), (259, 3, [1]), (262, 3, [meaning]), (273, 4, [0]),
-        (277, 3, [channels]), (278, 4, [rows]), (279, 4, [len(data)]), *([(338, 3, [2])] if channels == 4 else []),
+        (256, 4, [columns]),
+        (257, 4, [rows]),
+        (258, 3, [8 * given.dtype.itemsize] * channels),
+        (259, 3, [packing]),
+        (262, 3, [meaning]),
+        (273, 4, [0] * len(parts)),
+        (277, 3, [channels]),
+        (278, 4, [rows]),
+        (279, 4, [len(part) for part in parts]),
+        (284, 3, [2 if planes else 1]),
+        *([(317, 3, [3 if sample == 3 else 2])] if differ else []),
+        *([(338, 3, [2])] if channels in (2, 4) else []),
         (339, 3, [sample] * channels),
-    ]  # fmt: skip
+    ]
     after = 8 + 2 + 12 * len(tags) + 4
     places = {tag: after + 16 * number for number, (tag, _, values) in enumerate(tags)}
     begins = after + 16 * len(tags)
     entries, extra = b"", b""
     for tag, form, values in tags:
-        values = [begins] if tag == 273 else values
+        values = [begins + sum(map(len, parts[:at])) for at in range(len(parts))] if tag == 273 else values
         packed = struct.pack(f"{order}{len(values)}{'H' if form == 3 else 'I'}", *values).ljust(4, b"\0")
         inline = packed if len(packed) == 4 else struct.pack(f"{order}I", places[tag])
         entries += struct.pack(f"{order}HHI", tag, form, len(values)) + inline
         extra += packed.ljust(16, b"\0")
     head = (b"II" if order == "<" else b"MM") + struct.pack(f"{order}HIH", 42, 8, len(tags))
-    path.write_bytes(head + entries + bytes(4) + extra + data)
+    path.write_bytes(head + entries + bytes(4) + extra + b"".join(parts))
+
+
+def differences(given: np.ndarray, order: str) -> bytes:
+    """Return what TIFF's predictors leave of a picture: of whole numbers, or of the bytes of floats, upper ones first."""
+    rows, columns, channels = given.shape
+    if given.dtype.kind != "f":
+        left = np.diff(given, axis=1, prepend=np.zeros((rows, 1, channels), given.dtype))
+        return left.astype(given.dtype.newbyteorder(order)).tobytes()
+    size = given.dtype.itemsize
+    whole = np.ascontiguousarray(given.astype(given.dtype.newbyteorder(">"))).view(np.uint8)
+    upper_first = np.moveaxis(whole.reshape(rows, columns * channels, size), 2, 1).reshape(rows, -1, channels)
+    return np.diff(upper_first, axis=1, prepend=np.zeros((rows, 1, channels), np.uint8)).tobytes()

@@ -57,10 +57,29 @@ def zip_bytes(parts: list[Part], *, count: int | None = None, comment: bytes = b
         body += struct.pack("<4s5H3L2H", b"PK\x03\x04", 20, part.flags, method, 0, 33, crc, packed, size, len(local), 0)
         body += local + raw
         values = {"crc": crc, "packed": packed, "size": size} | part.listed
-        listing += struct.pack(
-            "<4s6H3L5H2L", b"PK\x01\x02", 0x0314, 20, part.flags, method, 0, 33, values["crc"], values["packed"],
-            values["size"], len(name), 0, 0, 0, 0, part.mode << 16, offset,
-        ) + name  # fmt: skip
+        listing += (
+            struct.pack(
+                "<4s6H3L5H2L",
+                b"PK\x01\x02",
+                0x0314,
+                20,
+                part.flags,
+                method,
+                0,
+                33,
+                values["crc"],
+                values["packed"],
+                values["size"],
+                len(name),
+                0,
+                0,
+                0,
+                0,
+                part.mode << 16,
+                offset,
+            )
+            + name
+        )
     number = len(parts) if count is None else count
     end = struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, number, number, len(listing), len(body), len(comment))
     return bytes(body + listing) + end + comment
@@ -70,9 +89,17 @@ def manifest_of(files: dict[str, bytes], /, **changes: Any) -> bytes:
     """Return a manifest that fits files, with changes."""
     notes = {name: {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)} for name, data in files.items()}
     facts = {
-        "format": "reactive-bundle", "version": 1, "name": "tide", "title": "Tide", "description": "Waves",
-        "author": "A band", "licence": "CC0-1.0", "model": "", "reactive": "0.1.0", "files": notes,
-    }  # fmt: skip
+        "format": "reactive-bundle",
+        "version": 1,
+        "name": "tide",
+        "title": "Tide",
+        "description": "Waves",
+        "author": "A band",
+        "licence": "CC0-1.0",
+        "model": "",
+        "reactive": "0.1.0",
+        "files": notes,
+    }
     return json.dumps(facts | changes).encode()
 
 

@@ -85,9 +85,16 @@ def test_what_is_packed_comes_back(tmp_path: Path, folder: Path) -> None:
     assert done.fresh
     assert done.name == "tide"
     assert tree(done.folder) == [
-        "README.md", "manifest.json", "photos", "photos/band.jpg", "poster.jpg", "preset.toml", "song.lrc",
-        "style.safetensors", "waves.mp4",
-    ]  # fmt: skip
+        "README.md",
+        "manifest.json",
+        "photos",
+        "photos/band.jpg",
+        "poster.jpg",
+        "preset.toml",
+        "song.lrc",
+        "style.safetensors",
+        "waves.mp4",
+    ]
     for name in tree(done.folder):
         if (done.folder / name).is_file() and name != "manifest.json":
             assert (done.folder / name).read_bytes() == (folder / name).read_bytes(), name
@@ -110,8 +117,14 @@ def test_the_same_folder_gives_the_same_bytes(tmp_path: Path, folder: Path) -> N
         manifest = json.loads(archive.read("manifest.json"))
     assert manifest["licence"] == "CC0-1.0"
     assert manifest["files"].keys() == {
-        "README.md", "photos/band.jpg", "poster.jpg", "preset.toml", "song.lrc", "style.safetensors", "waves.mp4",
-    }  # fmt: skip
+        "README.md",
+        "photos/band.jpg",
+        "poster.jpg",
+        "preset.toml",
+        "song.lrc",
+        "style.safetensors",
+        "waves.mp4",
+    }
     (folder / "song.lrc").write_text("[00:01.00]three\n")
     assert pack(str(folder), tmp_path / "c.reactive").path.read_bytes() != first
 
@@ -193,11 +206,36 @@ def test_what_can_not_be_shared_is_not_packed(tmp_path: Path, folder: Path, chan
 
 def hostile_names() -> list[str]:
     return [
-        "../evil.txt", "photos/../../evil.txt", "/etc/evil.txt", "C:/evil.txt", "C:evil.txt", "..\\evil.txt", "\\\\host\\evil.txt",
-        "con.txt", "photos/NUL.txt", "com1.txt", "LPT9.jpg", "aux", "e\u0301.txt", "evil.txt ", "evil.", ".hidden.txt", "a//b.txt",
-        "./a.txt", "a\x1b[31m.txt", "a\u202etxt.exe.txt", "<b>.txt", "a\nb.txt", "a" * 200 + ".txt", "a/b/c/d/e/f.txt", "photos/",
-        "a\x00b.txt", "a?.txt", "", "~evil.txt:stream",
-    ]  # fmt: skip
+        "../evil.txt",
+        "photos/../../evil.txt",
+        "/etc/evil.txt",
+        "C:/evil.txt",
+        "C:evil.txt",
+        "..\\evil.txt",
+        "\\\\host\\evil.txt",
+        "con.txt",
+        "photos/NUL.txt",
+        "com1.txt",
+        "LPT9.jpg",
+        "aux",
+        "e\u0301.txt",
+        "evil.txt ",
+        "evil.",
+        ".hidden.txt",
+        "a//b.txt",
+        "./a.txt",
+        "a\x1b[31m.txt",
+        "a\u202etxt.exe.txt",
+        "<b>.txt",
+        "a\nb.txt",
+        "a" * 200 + ".txt",
+        "a/b/c/d/e/f.txt",
+        "photos/",
+        "a\x00b.txt",
+        "a?.txt",
+        "",
+        "~evil.txt:stream",
+    ]
 
 
 def hostile_bundles() -> dict[str, bytes]:
@@ -284,8 +322,12 @@ def hostile_bundles() -> dict[str, bytes]:
         "preset with an escape": raw_preset(PRESET.replace("a grey sea", "\\u001b[2J")),
         "preset with NaN": raw_preset(PRESET + "[feedback]\nrate = nan\n"),
         "preset with infinity": raw_preset(PRESET + "[feedback]\nfresh = -inf\n"),
-        "deep expression": raw_preset(PRESET.replace("[[phase]]", f'walk = "{"(" * 10_000}1{")" * 10_000}"\n[[phase]]')),
-        "endless expression": raw_preset(PRESET.replace("[[phase]]", f'walk = "smooth({"smooth(" * 30}rms"\n[[phase]]')),
+        "deep expression": raw_preset(
+            PRESET.replace("[[phase]]", f'walk = "{"(" * 10_000}1{")" * 10_000}"\n[[phase]]')
+        ),
+        "endless expression": raw_preset(
+            PRESET.replace("[[phase]]", f'walk = "smooth({"smooth(" * 30}rms"\n[[phase]]')
+        ),
         "deep arrays": raw_preset(PRESET + f"x = {'[' * 50_000}\n"),
         "endless key": raw_preset(PRESET + ".".join("a" * 300_000) + " = 1\n"),
         "endless quoted key": raw_preset(PRESET + ".".join(['"!"'] * 300_000) + " = 1\n"),
@@ -316,7 +358,9 @@ def hostile_bundles() -> dict[str, bytes]:
         "SVG as a picture": bundle_bytes({"poster.png": b"<svg xmlns='http://www.w3.org/2000/svg'/>"}),
         "ffconcat as a video": bundle_bytes({"clip.mp4": b"ffconcat version 1.0\nfile '/etc/passwd'\n"}),
         "m3u8 as a video": bundle_bytes({"clip.mp4": b"#EXTM3U\n#EXTINF:1,\n/etc/passwd\n#EXT-X-ENDLIST\n"}),
-        "mpd as a video": bundle_bytes({"clip.mkv": b'<?xml version="1.0"?><MPD xmlns="urn:mpeg:dash:schema:mpd:2011"/>'}),
+        "mpd as a video": bundle_bytes(
+            {"clip.mkv": b'<?xml version="1.0"?><MPD xmlns="urn:mpeg:dash:schema:mpd:2011"/>'}
+        ),
         "playlist": bundle_bytes({"list.m3u8": b"#EXTM3U\n"}),
         "program": bundle_bytes({"setup.py": b"print(1)"}),
         "font that is none": bundle_bytes({"a.ttf": b"MZ" + bytes(100)}),
@@ -324,7 +368,7 @@ def hostile_bundles() -> dict[str, bytes]:
         "text with HTML": bundle_bytes({"README.md": b"<iframe src=x>"}),
         "words with an escape": bundle_bytes({"song.lrc": b"[00:01.00]\x1b[2J"}),
         "words of a gigabyte": bundle_bytes({"song.lrc": b"x" * 1_100_000}),
-    }  # fmt: skip
+    }
 
 
 def raw_preset(text: str | bytes) -> bytes:

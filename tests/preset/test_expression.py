@@ -67,15 +67,19 @@ def test_any_text_parses_or_is_refused_in_words(text: str) -> None:
         parse(text)
 
 
-@given(st.recursive(
-    st.one_of(st.sampled_from(sorted(SIGNALS)), st.floats(0, 100, allow_nan=False).map(lambda value: f"{value:.3f}")),
-    lambda inner: st.one_of(
-        st.tuples(inner, st.sampled_from("+-*/"), inner).map(lambda p: f"({p[0]} {p[1]} {p[2]})"),
-        inner.map(lambda text: f"ease({text})"),
-        inner.map(lambda text: f"decay({text}, 0.3)"),
-    ),
-    max_leaves=12,
-))  # fmt: skip
+@given(
+    st.recursive(
+        st.one_of(
+            st.sampled_from(sorted(SIGNALS)), st.floats(0, 100, allow_nan=False).map(lambda value: f"{value:.3f}")
+        ),
+        lambda inner: st.one_of(
+            st.tuples(inner, st.sampled_from("+-*/"), inner).map(lambda p: f"({p[0]} {p[1]} {p[2]})"),
+            inner.map(lambda text: f"ease({text})"),
+            inner.map(lambda text: f"decay({text}, 0.3)"),
+        ),
+        max_leaves=12,
+    )
+)
 def test_whatever_is_built_by_the_grammar_parses(text: str) -> None:
     parse(text)
 

@@ -71,17 +71,91 @@ prompts = ["storm {high|low}"]
 zoom = "1.2"
 """
 TOKENS = [
-    "", "(", ")" * 50, "[", "]", "{", "}", '"', '"""', "'", "\\", "\\u001b", "\x1b[2J", "\x00", "\u202e", "\n", "\r", "=", ".",
+    "",
+    "(",
+    ")" * 50,
+    "[",
+    "]",
+    "{",
+    "}",
+    '"',
+    '"""',
+    "'",
+    "\\",
+    "\\u001b",
+    "\x1b[2J",
+    "\x00",
+    "\u202e",
+    "\n",
+    "\r",
+    "=",
+    ".",
     "a." * 40,
-    "nan", "-inf", "1e400", "9" * 400, "-1", "0x_", "true", "null", "<script>", "../../", "C:\\", "smooth(" * 60, "{{", "}}", "{}",
-    "{material}", "[[phase]]", "[[phase]]\n", "[lens]\n", "version = 3\n", "macro.", "/0", "**", ",", "#", "é", "\ud7ff", "😀" * 30,
-    "1979-05-27T07:32:00Z", "drop 0", "bars", "1/0 bar", "x" * 3000,
-]  # fmt: skip
+    "nan",
+    "-inf",
+    "1e400",
+    "9" * 400,
+    "-1",
+    "0x_",
+    "true",
+    "null",
+    "<script>",
+    "../../",
+    "C:\\",
+    "smooth(" * 60,
+    "{{",
+    "}}",
+    "{}",
+    "{material}",
+    "[[phase]]",
+    "[[phase]]\n",
+    "[lens]\n",
+    "version = 3\n",
+    "macro.",
+    "/0",
+    "**",
+    ",",
+    "#",
+    "é",
+    "\ud7ff",
+    "😀" * 30,
+    "1979-05-27T07:32:00Z",
+    "drop 0",
+    "bars",
+    "1/0 bar",
+    "x" * 3000,
+]
 VALUES: list[Any] = [
-    None, True, -1, 0, 1 << 70, 1.5, float("nan"), float("inf"), -1e308, "", "x", "1 + ", "(" * 500, "\x1b", "<b>", "9" * 5000, "{a}",
+    None,
+    True,
+    -1,
+    0,
+    1 << 70,
+    1.5,
+    float("nan"),
+    float("inf"),
+    -1e308,
+    "",
+    "x",
+    "1 + ",
+    "(" * 500,
+    "\x1b",
+    "<b>",
+    "9" * 5000,
+    "{a}",
     [],
-    [[]], ["a"] * 6000, {}, {"a": {}}, {"text": 1}, [1, 2], [None], ["x" * 5000], {"x" * 5000: 1}, "2 bars", "walk",
-]  # fmt: skip
+    [[]],
+    ["a"] * 6000,
+    {},
+    {"a": {}},
+    {"text": 1},
+    [1, 2],
+    [None],
+    ["x" * 5000],
+    {"x" * 5000: 1},
+    "2 bars",
+    "walk",
+]
 seen: Counter[str] = Counter()
 
 fuzzed = settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
@@ -174,10 +248,28 @@ def test_malformed_tables() -> None:
 
 
 NAMES = [
-    "a.txt", "A.txt", "photos/b.txt", "../evil.txt", "/evil.txt", "C:evil.txt", "nul.txt", "a.txt/b.txt", "x.svg", "y.py",
+    "a.txt",
+    "A.txt",
+    "photos/b.txt",
+    "../evil.txt",
+    "/evil.txt",
+    "C:evil.txt",
+    "nul.txt",
+    "a.txt/b.txt",
+    "x.svg",
+    "y.py",
     "z.safetensors",
-    "p.png", "v.mp4", "w.lrc", "f.ttf", PRESET_FILE, "manifest.json", "a\u202e.txt", "e\u0301.txt", "e" * 200 + ".txt", "<b>.txt",
-]  # fmt: skip
+    "p.png",
+    "v.mp4",
+    "w.lrc",
+    "f.ttf",
+    PRESET_FILE,
+    "manifest.json",
+    "a\u202e.txt",
+    "e\u0301.txt",
+    "e" * 200 + ".txt",
+    "<b>.txt",
+]
 HEADER = tensors(b'{"a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]}}', bytes(4))
 BODIES = [
     b"fine words\n",
@@ -191,14 +283,26 @@ BODIES = [
     b"x" * 5000,
 ]
 FIELDS: dict[str, list[Any]] = {
-    "deflate": [True], "flags": [0, 1, 8, 0x801, 0x841, 0xFFFF], "method": [0, 1, 8, 12, 99], "crc": [0, 1 << 31],
-    "mode": [0, 0o120777, 0o040755, 0o020666, 0o100777], "size": [0, 1, 1 << 31], "packed": [0, 1, 1 << 31], "offset": [0, 7, 1 << 30],
-    "local_name": [b"../e.t"], "listed": [{"size": 3}, {"packed": 3}, {"crc": 3}],
-}  # fmt: skip
+    "deflate": [True],
+    "flags": [0, 1, 8, 0x801, 0x841, 0xFFFF],
+    "method": [0, 1, 8, 12, 99],
+    "crc": [0, 1 << 31],
+    "mode": [0, 0o120777, 0o040755, 0o020666, 0o100777],
+    "size": [0, 1, 1 << 31],
+    "packed": [0, 1, 1 << 31],
+    "offset": [0, 7, 1 << 30],
+    "local_name": [b"../e.t"],
+    "listed": [{"size": 3}, {"packed": 3}, {"crc": 3}],
+}
 MANIFEST: dict[str, list[Any]] = {
-    "name": ["other", "../evil", "loop-destroy", "con", "", 7, "x" * 300], "version": [2, "1", None], "title": ["\x1b", "<b>", 3],
-    "reactive": ["0.0.1", "99", "x"], "files": [{}, [], {"a": {"sha256": "0" * 64, "bytes": -1}}], "surprise": [1], "format": ["zip"],
-}  # fmt: skip
+    "name": ["other", "../evil", "loop-destroy", "con", "", 7, "x" * 300],
+    "version": [2, "1", None],
+    "title": ["\x1b", "<b>", 3],
+    "reactive": ["0.0.1", "99", "x"],
+    "files": [{}, [], {"a": {"sha256": "0" * 64, "bytes": -1}}],
+    "surprise": [1],
+    "format": ["zip"],
+}
 one_field = st.sampled_from([(key, value) for key, values in FIELDS.items() for value in values])
 one_claim = st.sampled_from([(key, value) for key, values in MANIFEST.items() for value in values])
 
@@ -265,12 +369,23 @@ def test_malformed_bundles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert (tmp_path / "outside.txt").read_text() == "untouched"
 
 
-RECIPE = json.dumps({
-    "format": "reactive-recipe", "version": 1, "reactive": "0.1.0", "libraries": {"torch": "2.13.0"}, "machine": "Linux x86_64",
-    "song": {"name": "song.wav", "sha256": "0" * 64}, "preset": None, "timeline": None, "lyrics": None,
-    "model": {"name": "ember", "sha256": "1" * 64}, "photos": [{"name": "a.jpg", "sha256": "2" * 64}],
-    "settings": {"fps": "24", "size": [64, 64], "seed": 3, "macros": {"storm": 0.5}}, "decided": "3" * 64,
-})  # fmt: skip
+RECIPE = json.dumps(
+    {
+        "format": "reactive-recipe",
+        "version": 1,
+        "reactive": "0.1.0",
+        "libraries": {"torch": "2.13.0"},
+        "machine": "Linux x86_64",
+        "song": {"name": "song.wav", "sha256": "0" * 64},
+        "preset": None,
+        "timeline": None,
+        "lyrics": None,
+        "model": {"name": "ember", "sha256": "1" * 64},
+        "photos": [{"name": "a.jpg", "sha256": "2" * 64}],
+        "settings": {"fps": "24", "size": [64, 64], "seed": 3, "macros": {"storm": 0.5}},
+        "decided": "3" * 64,
+    }
+)
 
 
 @settings(fuzzed, max_examples=scaled(RECIPES))

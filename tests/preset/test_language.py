@@ -75,7 +75,10 @@ def test_prompts_may_be_texts_or_tables() -> None:
 @pytest.mark.parametrize(
     ("more", "words"),
     [
-        ({"words": {"stone": ["a"]}, "pin": [{"at": "drop 1", "prompt": "{ston}"}]}, ["pin.1.prompt", "Did you mean stone"]),
+        (
+            {"words": {"stone": ["a"]}, "pin": [{"at": "drop 1", "prompt": "{ston}"}]},
+            ["pin.1.prompt", "Did you mean stone"],
+        ),
         ({"pin": [{"at": "dorp 1", "prompt": "x"}]}, ["pin.1.at", "Did you mean drop"]),
         ({"pin": [{"at": "drop 1", "prompt": "x", "hold": "2 frames"}]}, ["hold", "2 bars"]),
         ({"pin": [{"at": "drop 1", "promt": "x"}]}, ["unknown key pin.1.promt", "prompt"]),
@@ -91,7 +94,7 @@ def test_prompts_may_be_texts_or_tables() -> None:
         ({"lyrics": {"file": "../x.lrc"}}, ["plain file name"]),
         ({"lyrics": {"file": "C:\\x.lrc"}}, ["plain file name"]),
     ],
-)  # fmt: skip
+)
 def test_loose_ends_are_named(more: dict[str, Any], words: list[str]) -> None:
     with pytest.raises(PresetError) as caught:
         check_preset(small(**more), where="my.toml")

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from reactive.preset.lyrics import Line, decoded, load_lyrics, open_lyrics, parse_lyrics
+from reactive.media.letters import decoded
+from reactive.preset.lyrics import Line, load_lyrics, open_lyrics, parse_lyrics
 
 
 def told(text: str) -> list[tuple[float, str]]:
@@ -26,10 +27,15 @@ def test_several_stamps_with_spaces_between_them() -> None:
 @pytest.mark.parametrize(
     ("stamp", "seconds"),
     [
-        ("[0:00:01.50]", 1.5), ("[1:00:01.5]", 3601.5), ("[00:03,50]", 3.5), ("[00:05.123456]", 5.123456), ("[00:02:25]", 2.25),
-        ("[ 00:04 ]", 4.0), ("[100:00.00]", 6000.0),
+        ("[0:00:01.50]", 1.5),
+        ("[1:00:01.5]", 3601.5),
+        ("[00:03,50]", 3.5),
+        ("[00:05.123456]", 5.123456),
+        ("[00:02:25]", 2.25),
+        ("[ 00:04 ]", 4.0),
+        ("[100:00.00]", 6000.0),
     ],
-)  # fmt: skip
+)
 def test_every_style_of_stamp(stamp: str, seconds: float) -> None:
     assert told(f"{stamp}words") == [(seconds, "words")]
 
@@ -105,3 +111,43 @@ def test_captions_that_roll_show_each_line_once() -> None:
 def test_a_line_of_spaces_ends_a_block_of_srt() -> None:
     text = "1\n00:00:01,000 --> 00:00:02,000\none\n \n2\n00:00:03,000 --> 00:00:04,000\ntwo\n"
     assert [line.text for line in parse_lyrics(text)] == ["one", "two"]
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("1\n0:0:1,0 --> 0:0:2,5\none\n", [(1.0, 2.5, "one")]),
+        ("1\n00:00:01,000 -> 00:00:02,000\none\n", [(1.0, 2.0, "one")]),
+        ("1\n00: 00: 01, 000 --> 00: 00: 02, 000\none\n", [(1.0, 2.0, "one")]),
+        (
+            "1\n00:00:01,000 --> 00:00:02,000\none\n2\n00:00:03,000 --> 00:00:04,000\n\n24 hours\n",
+            [(1.0, 2.0, "one"), (3.0, 4.0, "24 hours")],
+        ),
+        ("0:00:01.000,0:00:02.000\none\n\n0:00:03.000,0:00:04.000\ntwo\n", [(1.0, 2.0, "one"), (3.0, 4.0, "two")]),
+    ],
+    ids=["digits", "arrow", "spaces", "blank lines", "sbv"],
+)
+def test_captions_as_they_are_found(text: str, lines: list[tuple[float, float, str]]) -> None:
+    assert [(line.start, line.end, line.text) for line in parse_lyrics(text)] == lines
+
+
+def test_stamps_of_syllables_leave_words_whole() -> None:
+    (line,) = parse_lyrics("[00:01.00]<00:01.00>sil<00:01.20>ver <00:01.40>rain")
+    assert line.text == "silver rain"
+    (line,) = parse_lyrics("[00:01.00]<00:01.00>夜<00:01.20>に<00:01.40>駆ける")
+    assert line.text == "夜に駆ける"
+    (line,) = parse_lyrics("[00:01.00]silver<00:01.40>rain")
+    assert line.text == "silver rain"
+
+
+@pytest.mark.parametrize(
+    ("page", "words"),
+    [
+        ("mac_roman", "l’été indien, über den Flüssen"),
+        ("cp850", "l'été à Köln, die Flüsse"),
+        ("cp1254", "Güneş doğuyor, ışık"),
+        ("iso8859_15", "l'été à Köln, l'œuvre"),
+    ],
+)
+def test_rarer_code_pages(page: str, words: str) -> None:
+    assert decoded(f"[00:01.00]{words}".encode(page)) == f"[00:01.00]{words}"

@@ -25,15 +25,19 @@ def killed_cases(cases: Sequence[tuple[str, int, Path]], song: Path, settings: A
     told = work / "cases.pickle"
     told.write_bytes(pickle.dumps((cases, song, settings)))
     done = subprocess.run(
-        [sys.executable, "-m", "tests.render.killed", "cases", str(told)], cwd=ROOT, capture_output=True, text=True, check=True
-    )  # fmt: skip
+        [sys.executable, "-m", "tests.render.killed", "cases", str(told)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     return [int(status) for status in done.stdout.split()]
 
 
 def signalled(what: str, count: int, number: int, *arguments: str) -> tuple[int, str]:
     """Run the command line and send it a signal at a call; return its exit code and what it said."""
     command = [sys.executable, "-m", "tests.render.killed", "command", what, str(count), str(number), *arguments]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300)
     return done.returncode, done.stderr
 
 
@@ -47,9 +51,12 @@ def _signal_at(what: str, count: int, number: int) -> None:
 
     owner: Any
     owner, name = {
-        "imagine": (Core, "imagine"), "replace": (os, "replace"), "fsync": (os, "fsync"), "append": (Journal, "append"),
+        "imagine": (Core, "imagine"),
+        "replace": (os, "replace"),
+        "fsync": (os, "fsync"),
+        "append": (Journal, "append"),
         "write": (SegmentEncoder, "write"),
-    }[what]  # fmt: skip
+    }[what]
     original = getattr(owner, name)
     left = count
 

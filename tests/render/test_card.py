@@ -56,9 +56,11 @@ def given(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     (folder / "preset.toml").write_text(PRESET)
     film = [np.full((90, 160, 3), 10 * number, np.uint8) for number in range(24)]
     return {
-        "song": write_song(folder / "song.wav", beat_song(6)), "preset": folder / "preset.toml", "photo": folder / "band.png",
+        "song": write_song(folder / "song.wav", beat_song(6)),
+        "preset": folder / "preset.toml",
+        "photo": folder / "band.png",
         "video": save_video(folder / "film.mp4", film),
-    }  # fmt: skip
+    }
 
 
 def frames(path: Path) -> np.ndarray:
@@ -72,9 +74,20 @@ def test_run_gives_on_a_card_the_clip_of_the_cpu(
     made = []
     for device in (cuda, "cpu"):
         settings = Settings.of(
-            preset=str(given["preset"]), photos=(given["photo"],), model=str(toy_model), steps=1, device=device, threads=1,
-            batch=4, seed=3, codec="ffv1", dtype="float32", imagine_size=(64, 64), size=(64, 64), segment=24,
-        )  # fmt: skip
+            preset=str(given["preset"]),
+            photos=(given["photo"],),
+            model=str(toy_model),
+            steps=1,
+            device=device,
+            threads=1,
+            batch=4,
+            seed=3,
+            codec="ffv1",
+            dtype="float32",
+            imagine_size=(64, 64),
+            size=(64, 64),
+            segment=24,
+        )
         clip = make_clip(given["song"], tmp_path / f"{device}.mkv", settings)
         assert clip.device == device
         made.append(frames(clip.output))

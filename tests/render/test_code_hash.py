@@ -71,12 +71,21 @@ def test_what_decides_nothing_changes_nothing(copy: Path, change: Callable[[Path
 @pytest.mark.parametrize(
     "name",
     [
-        "diffusion/core.py", "diffusion/sampling/noise.py", "timeline/timeline.py", "audio/network.py", "preset/schema.py",
-        "sources/photo.py", "media/video.py", "video/segment.py", "render/workers/segment_renderer.py",
-        "render/overlay.py", "score/limit.py",
-        "audio/model/rhythm.safetensors", "diffusion/models/configs/sd1/unet/config.json",
+        "diffusion/core.py",
+        "diffusion/sampling/noise.py",
+        "timeline/timeline.py",
+        "audio/network.py",
+        "preset/schema.py",
+        "sources/photo.py",
+        "media/video.py",
+        "video/segment.py",
+        "render/workers/segment_renderer.py",
+        "render/overlay.py",
+        "score/limit.py",
+        "audio/model/rhythm.safetensors",
+        "diffusion/models/configs/sd1/unet/config.json",
     ],
-)  # fmt: skip
+)
 def test_what_decides_pictures_changes_the_hash(copy: Path, name: str) -> None:
     with (copy / name).open("ab") as file:
         file.write(b"\n")

@@ -93,9 +93,8 @@ def imagined(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 def same(clip, other) -> bool:
     return all(
-        packets(a) == packets(b)
-        for a, b in zip((clip.output, *clip.also), (other.output, *other.also), strict=True)
-    )  # fmt: skip
+        packets(a) == packets(b) for a, b in zip((clip.output, *clip.also), (other.output, *other.also), strict=True)
+    )
 
 
 def copied(whole, folder: Path) -> Path:
@@ -153,9 +152,27 @@ def test_the_command_killed_three_times_equals_uninterrupted(
 ) -> None:
     out = tmp_path / "clip.mp4"
     command = [
-        "run", str(song), "-o", str(out), "--preset", chosen.preset, "--model", chosen.model.name,
-        "--steps", "1", "--device", "cpu", "--threads", "1", "--batch", "4", "--segment", "12", "--also", "9:16",
-    ]  # fmt: skip
+        "run",
+        str(song),
+        "-o",
+        str(out),
+        "--preset",
+        chosen.preset,
+        "--model",
+        chosen.model.name,
+        "--steps",
+        "1",
+        "--device",
+        "cpu",
+        "--threads",
+        "1",
+        "--batch",
+        "4",
+        "--segment",
+        "12",
+        "--also",
+        "9:16",
+    ]
     kept = 0
     for records in (8, 5, 6):
         code, said = signalled("append", records, signal.SIGKILL, *command)
@@ -430,9 +447,16 @@ def test_pieces_of_fed_back_shots_join_at_any_frame_rate(tmp_path: Path, toy_mod
     for segment in (3, 1000):
         # several pictures are fed back within one frame of the clip
         settings = Settings.of(
-            preset=str(preset), model=str(toy_model), steps=1, fps=Fraction(6), codec="ffv1", segment=segment, threads=1,
-            device="cpu", batch=2,
-        )  # fmt: skip
+            preset=str(preset),
+            model=str(toy_model),
+            steps=1,
+            fps=Fraction(6),
+            codec="ffv1",
+            segment=segment,
+            threads=1,
+            device="cpu",
+            batch=2,
+        )
         out = tmp_path / f"{segment}.mkv"
         assert make_clip(song, out, settings).frames == 24
         with av.open(str(out)) as container:

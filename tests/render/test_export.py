@@ -45,9 +45,15 @@ def make(folder: Path, level: float, name: str = "clip") -> Path:
             encoder.write(scene(k))
     out = folder / f"{name}.mp4"
     join(
-        [(folder / f"{name}.mkv", FRAMES)], track, out, fps=FPS, container="mp4", codec=codec,
-        sound=(0, track.samples), metadata={"title": "A song", "comment": "made with reactive", **TAGS},
-    )  # fmt: skip
+        [(folder / f"{name}.mkv", FRAMES)],
+        track,
+        out,
+        fps=FPS,
+        container="mp4",
+        codec=codec,
+        sound=(0, track.samples),
+        metadata={"title": "A song", "comment": "made with reactive", **TAGS},
+    )
     return out
 
 
@@ -69,9 +75,7 @@ def packets(path: Path) -> list[tuple[int, bytes]]:
 
 
 def test_stills_show_a_picture_of_the_clip(tmp_path: Path, clip: Path) -> None:
-    made = export(
-        str(clip), "--poster", str(tmp_path / "p.png"), "--thumbnail", str(tmp_path / "t.jpg")
-    )  # fmt: skip
+    made = export(str(clip), "--poster", str(tmp_path / "p.png"), "--thumbnail", str(tmp_path / "t.jpg"))
     frame = made["poster"]["frame"]
     # green joins in late, so the later pictures have more colour
     assert frame > 100

@@ -80,9 +80,14 @@ def test_a_run_warns_of_flashes_and_holds_them_back(
 
     monkeypatch.setattr("reactive.diffusion.imaginer.independent_frames", strobe)
     options = {
-        "preset": str(tmp_path / "one.toml"), "model": str(toy_model), "steps": 1, "device": "cpu", "threads": 2,
-        "size": (64, 64), "duration": 2.0,
-    }  # fmt: skip
+        "preset": str(tmp_path / "one.toml"),
+        "model": str(toy_model),
+        "steps": 1,
+        "device": "cpu",
+        "threads": 2,
+        "size": (64, 64),
+        "duration": 2.0,
+    }
     wild = make_clip(song, tmp_path / "wild.mp4", Settings.of(**options))
     safe = make_clip(song, tmp_path / "safe.mp4", Settings.of(**options, flash_safe=True))
     assert wild.held_back == 0

@@ -44,9 +44,17 @@ def settings(tmp_path: Path, toy_model: Path) -> Settings:
     picture(2).save(folder / "two.png")
     write_song(tmp_path / "song.wav", beat_song(4))
     return Settings.of(
-        preset=str(folder), model=str(toy_model), steps=1, device="cpu", threads=2, batch=4, codec="ffv1", segment=24,
-        imagine_size=(64, 48), size=(128, 96),
-    )  # fmt: skip
+        preset=str(folder),
+        model=str(toy_model),
+        steps=1,
+        device="cpu",
+        threads=2,
+        batch=4,
+        codec="ffv1",
+        segment=24,
+        imagine_size=(64, 48),
+        size=(128, 96),
+    )
 
 
 def frames(path: Path) -> np.ndarray:

@@ -38,9 +38,15 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
             picture[:, k * SIZE[0] // frames :, :] = 200
             encoder.write(picture)
     join(
-        [(folder / "piece.mkv", frames)], track, folder / "clip.mp4", fps=FPS, container="mp4", codec=codec,
-        sound=(0, track.samples), metadata={XMP: xmp_packet()},
-    )  # fmt: skip
+        [(folder / "piece.mkv", frames)],
+        track,
+        folder / "clip.mp4",
+        fps=FPS,
+        container="mp4",
+        codec=codec,
+        sound=(0, track.samples),
+        metadata={XMP: xmp_packet()},
+    )
     return folder / "clip.mp4"
 
 

@@ -114,9 +114,13 @@ def test_a_cluster_begun_here_is_reached_from_here_only_and_with_its_token(joine
         "except Exception as problem:\n    sys.exit(type(problem).__name__)"
     )
     done = subprocess.run(
-        [sys.executable, "-c", stranger, ray.get_runtime_context().gcs_address], capture_output=True, text=True, check=False,
-        env=os.environ | {"RAY_AUTH_TOKEN": "0" * 64}, timeout=600,
-    )  # fmt: skip
+        [sys.executable, "-c", stranger, ray.get_runtime_context().gcs_address],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"RAY_AUTH_TOKEN": "0" * 64},
+        timeout=600,
+    )
     assert "Authentication" in done.stderr
     assert done.returncode == 1
 

@@ -69,9 +69,16 @@ def room(tmp_path_factory: pytest.TempPathFactory, toy_model: Path) -> Path:
 
 def chosen(folder: Path, toy_model: Path, **changes) -> Settings:
     values = {
-        "preset": str(folder / "photo.toml"), "photos": (folder / "band.png",), "model": str(toy_model), "steps": 1,
-        "device": "cpu", "threads": 1, "batch": 4, "seed": 5, "macros": {"storm": 0.8},
-    }  # fmt: skip
+        "preset": str(folder / "photo.toml"),
+        "photos": (folder / "band.png",),
+        "model": str(toy_model),
+        "steps": 1,
+        "device": "cpu",
+        "threads": 1,
+        "batch": 4,
+        "seed": 5,
+        "macros": {"storm": 0.8},
+    }
     return Settings.of(**(values | changes))
 
 
@@ -123,9 +130,7 @@ def test_credits_name_the_librarys_pictures_and_not_the_bands_own(tmp_path: Path
 
 
 def test_the_clip_again_bit_for_bit(tmp_path: Path, room: Path, toy_model: Path) -> None:
-    done = repeat_clip(
-        read_recipe(room / "clip.mp4"), room / "song.wav", tmp_path / "again.mp4", model=str(toy_model)
-    )  # fmt: skip
+    done = repeat_clip(read_recipe(room / "clip.mp4"), room / "song.wav", tmp_path / "again.mp4", model=str(toy_model))
     assert done.differs == ()
     before, after = contents(room / "clip.mp4"), contents(tmp_path / "again.mp4")
     assert len(before[0]) == 72
@@ -207,7 +212,7 @@ def test_what_is_missing_or_another_is_named_by_hash(tmp_path: Path, room: Path,
     shutil.copy(room / "band.png", alone / "renamed.png")
     done = repeat_clip(
         recipe, alone / "song.wav", tmp_path / "y.mp4", model=str(toy_model), places=[alone / "renamed.png"]
-    )  # fmt: skip
+    )
     assert done.differs == ()
     assert not (tmp_path / "x.mp4").exists()
 
@@ -253,11 +258,22 @@ def test_recipes_of_strangers_are_refused_in_one_line(tmp_path: Path, room: Path
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("steps", 10**9), ("batch", 10**9), ("batch", "8"), ("threads", -1), ("seed", -1), ("size", [10**6, 10**6]), ("size", 7),
-        ("codec", "rawvideo"), ("speed", "x"), ("device", "cuda:99; rm"), ("fps", "1/0"), ("duration", -1.0), ("unknown", 1),
+        ("steps", 10**9),
+        ("batch", 10**9),
+        ("batch", "8"),
+        ("threads", -1),
+        ("seed", -1),
+        ("size", [10**6, 10**6]),
+        ("size", 7),
+        ("codec", "rawvideo"),
+        ("speed", "x"),
+        ("device", "cuda:99; rm"),
+        ("fps", "1/0"),
+        ("duration", -1.0),
+        ("unknown", 1),
         ("macros", {"none": 0.5}),
     ],
-)  # fmt: skip
+)
 def test_settings_of_strangers_stay_within_bounds(
     tmp_path: Path, room: Path, toy_model: Path, name: str, value: object
 ) -> None:

@@ -75,7 +75,7 @@ def test_an_excerpt_shows_the_very_frames_of_the_whole(
 ) -> None:
     part = make_clip(
         short_song, tmp_path / "part.mkv", settings(toy_model, codec="ffv1", start=start, duration=duration)
-    )  # fmt: skip
+    )
     first = round(start * 24)
     shown = pictures(part.output)
     assert np.array_equal(shown, pictures(whole.output)[first : first + len(shown)])
@@ -122,7 +122,7 @@ def test_a_photograph_is_fed_in(tmp_path: Path, toy_model: Path, short_song: Pat
     options = {"preset": str(preset), "codec": "ffv1", "duration": 0.5}
     with_photo = make_clip(
         short_song, tmp_path / "with.mkv", settings(toy_model, photos=(tmp_path / "band.jpg",), **options)
-    )  # fmt: skip
+    )
     without = make_clip(short_song, tmp_path / "without.mkv", settings(toy_model, **options))
     shown = pictures(with_photo.output)
     # at strength 0 nothing but the photograph is seen, so nothing moves

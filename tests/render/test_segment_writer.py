@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from fractions import Fraction
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import av
@@ -50,9 +52,14 @@ class Written:
         self.told: list[tuple[int, list[JobFile]]] = []
         self.frames = 0
         self.writer = SegmentWriter(
-            pieces(count), folder, fps=Fraction(24), codec=video_codec("h264"), done=self.count,
-            finished=lambda index, entries: self.told.append((index, entries)), **options,
-        )  # fmt: skip
+            pieces(count),
+            folder,
+            fps=Fraction(24),
+            codec=video_codec("h264"),
+            done=self.count,
+            finished=lambda index, entries: self.told.append((index, entries)),
+            **options,
+        )
 
     def count(self, frames: int) -> None:
         self.frames += frames
@@ -202,6 +209,44 @@ def test_what_one_thread_meets_is_raised_and_nothing_half_written_stays(
         written.lanes(3)
     written.writer.abandon()
     assert not [file for file in (tmp_path / "full").rglob("*") if file.is_file()]
+
+
+@pytest.mark.parametrize("moment", range(1, 80, 3))
+def test_an_interruption_at_any_moment_of_waiting_lets_everybody_go(tmp_path: Path, moment: int) -> None:
+    written = Written(tmp_path / "stopped", 3, threads=2)
+    left = moment
+
+    def interrupt(frame: FrameType, event: str, given: object) -> Any:
+        nonlocal left
+        del given
+        if frame.f_locals.get("self") is not written.writer.changed:
+            return interrupt
+        if event in ("line", "return"):
+            left -= 1
+            if left == 0:
+                sys.settrace(None)
+                raise KeyboardInterrupt
+        return interrupt
+
+    outcome: list[str] = []
+
+    def work() -> None:
+        sys.settrace(interrupt)
+        try:
+            written.lanes(3)
+            outcome.append("whole")
+        except KeyboardInterrupt:
+            outcome.append("stopped")
+        finally:
+            sys.settrace(None)
+            written.writer.abandon()
+            outcome.append("left")
+
+    worker = threading.Thread(target=work, daemon=True)
+    worker.start()
+    worker.join(60)
+    assert outcome in (["whole", "left"], ["stopped", "left"])
+    assert outcome[0] == "whole" or not list((tmp_path / "stopped").rglob(".*.partial"))
 
 
 def test_a_spool_gives_back_what_it_was_given(tmp_path: Path) -> None:

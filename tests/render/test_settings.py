@@ -24,12 +24,25 @@ from reactive.render.store.cache_keys import digest
 pytestmark = pytest.mark.fast
 
 CHOICES: dict[str, Any] = {
-    "preset": "nocturne", "fps": Fraction(30000, 1001), "size": (1280, 720), "steps": 2, "guidance": 1.5, "seed": 7,
-    "start": 1.5, "duration": 4.0, "macros": {"depth": 0.25}, "palette": ("#200010", "#ffffff"), "lanes": 3,
-    "codec": "prores", "also": ("9:16",), "negative": "text", "title": "T", "upscale": 2,
+    "preset": "nocturne",
+    "fps": Fraction(30000, 1001),
+    "size": (1280, 720),
+    "steps": 2,
+    "guidance": 1.5,
+    "seed": 7,
+    "start": 1.5,
+    "duration": 4.0,
+    "macros": {"depth": 0.25},
+    "palette": ("#200010", "#ffffff"),
+    "lanes": 3,
+    "codec": "prores",
+    "also": ("9:16",),
+    "negative": "text",
+    "title": "T",
+    "upscale": 2,
     "loras": ("a.safetensors:0.5",),
     "hearing": HearingOptions(corrections=Corrections(bpm=120.0, beats=(0.5, 1.0), downbeats=())),
-}  # fmt: skip
+}
 # what version 0.1.0 wrote into a job's manifest for these choices, before settings had parts
 OLD_MANIFEST = """{"preset": "nocturne", "fps": "30000/1001", "size": [1280, 720], "imagine_size": null, "model": "ember",
 "loras": ["a.safetensors:0.5"], "vae": null, "guidance": 1.5, "negative": "text", "dtype": "auto", "compile": false, "steps": 2,
@@ -79,10 +92,12 @@ def test_stored_settings_come_back_equal_and_files_by_full_names(
 
 
 @given(
-    seed=st.integers(0, 1 << 63), crf=st.integers(0, 51), start=st.floats(0, 1e6),
+    seed=st.integers(0, 1 << 63),
+    crf=st.integers(0, 51),
+    start=st.floats(0, 1e6),
     macros=st.dictionaries(st.text(max_size=5), st.floats(0, 1), max_size=3),
     size=st.none() | st.tuples(*[st.integers(8, 4096).map(lambda half: 2 * half)] * 2),
-)  # fmt: skip
+)
 def test_any_choices_come_back_equal(**choices: Any) -> None:
     settings = Settings.of(**choices)
     assert Settings.from_data(json.loads(json.dumps(settings.to_data()))) == settings
@@ -102,12 +117,18 @@ def test_every_choice_has_one_plain_name() -> None:
 @pytest.mark.parametrize(
     ("choices", "place"),
     [
-        ({"duration": -1.0}, "duration"), ({"model": 3}, "model"), ({"hearing": {"tempo": 3}}, "hearing"),
-        ({"steps": 0}, "steps"), ({"stepps": 1}, "stepps"), ({"sampler": "x"}, "sampler"),
-        ({"duration": float("nan")}, "duration"), ({"palette": ["red"]}, "palette"),
-        ({"upscale": 3}, "upscale"), ({"photos": [3]}, "photos"),
+        ({"duration": -1.0}, "duration"),
+        ({"model": 3}, "model"),
+        ({"hearing": {"tempo": 3}}, "hearing"),
+        ({"steps": 0}, "steps"),
+        ({"stepps": 1}, "stepps"),
+        ({"sampler": "x"}, "sampler"),
+        ({"duration": float("nan")}, "duration"),
+        ({"palette": ["red"]}, "palette"),
+        ({"upscale": 3}, "upscale"),
+        ({"photos": [3]}, "photos"),
     ],
-)  # fmt: skip
+)
 def test_what_can_not_be_is_refused_and_named(choices: dict[str, Any], place: str) -> None:
     with pytest.raises(SettingsError) as problem:
         Settings.of(**choices)

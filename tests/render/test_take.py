@@ -19,9 +19,10 @@ def test_a_take_is_rendered_with_its_blackout(tmp_path: Path, toy_model: Path, b
     save_take(take, tmp_path / "song.take.json")
     assert load_take(tmp_path / "song.take.json") == take
     clip = make_clip(
-        beat_wav, tmp_path / "clip.mkv",
+        beat_wav,
+        tmp_path / "clip.mkv",
         Settings.of(model=str(toy_model), steps=1, codec="ffv1", duration=1.5, take=tmp_path / "song.take.json"),
-    )  # fmt: skip
+    )
     shown = pictures(clip.output)
     assert len(shown) == 18
     assert shown[:12].max() > 60

@@ -44,8 +44,15 @@ def song(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def clip(song: Path, out: Path, toy_model: Path, **changes) -> Clip:
     chosen = {
         "preset": str(song.parent / "paint.toml"),
-        "model": str(toy_model), "steps": 1, "device": "cpu", "threads": 1, "batch": 4, "seed": 3, "codec": "ffv1", "duration": 0.5,
-    }  # fmt: skip
+        "model": str(toy_model),
+        "steps": 1,
+        "device": "cpu",
+        "threads": 1,
+        "batch": 4,
+        "seed": 3,
+        "codec": "ffv1",
+        "duration": 0.5,
+    }
     return make_clip(song, out, Settings.of(**(chosen | changes)))
 
 

@@ -23,9 +23,14 @@ def level(luminance: float) -> tuple[int, int, int]:
 
 
 def strobe(
-    a: tuple[int, int, int], b: tuple[int, int, int], *, hertz: float, fps: Fraction = FPS, seconds: float = 3.0,
+    a: tuple[int, int, int],
+    b: tuple[int, int, int],
+    *,
+    hertz: float,
+    fps: Fraction = FPS,
+    seconds: float = 3.0,
     area: float = 1.0,
-) -> Iterator[np.ndarray]:  # fmt: skip
+) -> Iterator[np.ndarray]:
     """Yield pictures whose lowest `area` turns from a to b and back `hertz` times a second."""
     lit = round(area * GRID[1])
     for k in range(round(seconds * fps)):

@@ -45,9 +45,16 @@ def given(tmp_path_factory: pytest.TempPathFactory, toy_model: Path) -> tuple[Pa
     pictures = [np.stack([(x * 2 + 9 * k) % 256, y * 2, 255 - y * 2], axis=2).astype(np.uint8) for k in range(20)]
     video = save_video(folder / "film.mp4", pictures, fps=12)
     return song, Settings.of(
-        preset=str(folder / "preset.toml"), videos=(video,), model=str(toy_model), steps=1, device="cpu", threads=1, batch=4,
-        codec="ffv1", fps=Fraction(12),
-    )  # fmt: skip
+        preset=str(folder / "preset.toml"),
+        videos=(video,),
+        model=str(toy_model),
+        steps=1,
+        device="cpu",
+        threads=1,
+        batch=4,
+        codec="ffv1",
+        fps=Fraction(12),
+    )
 
 
 def changed(settings: Settings, **changes) -> Settings:

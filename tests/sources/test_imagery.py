@@ -86,10 +86,22 @@ def test_a_picture_is_found_by_its_name() -> None:
 @pytest.mark.fast
 @pytest.mark.parametrize(
     ("one", "other"),
-    [("towers", "tower"), ("waves", "wave"), ("cities", "city"), ("burning", "burned"), ("running", "runs"),
-     ("ruined", "ruins"), ("misty", "fog"), ("branches", "branch"), ("glasses", "glass"), ("frozen", "freezing"),
-     ("broken", "breaking"), ("leaves", "leaf"), ("churches", "church")],
-)  # fmt: skip
+    [
+        ("towers", "tower"),
+        ("waves", "wave"),
+        ("cities", "city"),
+        ("burning", "burned"),
+        ("running", "runs"),
+        ("ruined", "ruins"),
+        ("misty", "fog"),
+        ("branches", "branch"),
+        ("glasses", "glass"),
+        ("frozen", "freezing"),
+        ("broken", "breaking"),
+        ("leaves", "leaf"),
+        ("churches", "church"),
+    ],
+)
 def test_forms_of_a_word_meet(one: str, other: str) -> None:
     assert stem(one) == stem(other)
 

@@ -21,9 +21,14 @@ def timeline_of(analysis, *phases: dict, photos: int = 0, videos: int = 0, seed:
         {"name": f"p{i}", "prompts": ["a sea", "a hill"], "bars": [1, 64], **p} for i, p in enumerate(phases)
     ]
     return build_timeline(
-        analysis, check_preset(data, where="x"), samples=16 * 44_100, fps=FPS, seed=seed,
-        photos=tuple(f"{n}.jpg" for n in range(photos)), videos=tuple(f"{n}.mp4" for n in range(videos)),
-    )  # fmt: skip
+        analysis,
+        check_preset(data, where="x"),
+        samples=16 * 44_100,
+        fps=FPS,
+        seed=seed,
+        photos=tuple(f"{n}.jpg" for n in range(photos)),
+        videos=tuple(f"{n}.mp4" for n in range(videos)),
+    )
 
 
 def runs(column: np.ndarray) -> list[int]:

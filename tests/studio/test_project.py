@@ -52,9 +52,21 @@ def test_the_second_of_two_changes_to_one_revision_is_refused(tmp_path: Path) ->
 
 @pytest.mark.parametrize(
     "path",
-    ["/etc/passwd", "../song.wav", "photos/../../x", "C:/x", "a\\b", "~/x", ".hidden/x", "a//b", "x/./y", "con.wav",
-     "a\nb", "a\u202eb"],
-)  # fmt: skip
+    [
+        "/etc/passwd",
+        "../song.wav",
+        "photos/../../x",
+        "C:/x",
+        "a\\b",
+        "~/x",
+        ".hidden/x",
+        "a//b",
+        "x/./y",
+        "con.wav",
+        "a\nb",
+        "a\u202eb",
+    ],
+)
 def test_paths_that_lead_elsewhere_are_refused_with_the_key(tmp_path: Path, path: str) -> None:
     (tmp_path / "project.toml").write_text(f"version = 1\nsong = {json.dumps(path)}\n", encoding="utf-8")
     with pytest.raises(ProjectError):

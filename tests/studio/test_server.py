@@ -138,9 +138,14 @@ def test_uploads_stay_in_the_project_whatever_they_are_called(tmp_path: Path) ->
 def test_what_is_not_what_its_name_says_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
     async def work(at: Visit) -> None:
         for place, name, data in (
-            ("song", "a.wav", png()), ("picture", "a.jpg", b"<script>alert(1)</script>"), ("picture", "a.mp4", png()),
-            ("song", "a.exe", b"MZ"), ("bundle", "a.reactive", b"PK\x03\x04"), ("picture", "a.png", b""), ("secrets", "a.png", png()),
-        ):  # fmt: skip
+            ("song", "a.wav", png()),
+            ("picture", "a.jpg", b"<script>alert(1)</script>"),
+            ("picture", "a.mp4", png()),
+            ("song", "a.exe", b"MZ"),
+            ("bundle", "a.reactive", b"PK\x03\x04"),
+            ("picture", "a.png", b""),
+            ("secrets", "a.png", png()),
+        ):
             status, told = await at.post(f"/upload?as={place}&name={name}", data)
             assert status == 422, (place, name, told)
             assert told["error"]["text"].endswith(".")
@@ -204,9 +209,13 @@ def test_pictures_of_other_folders_and_links_are_not_shown(tmp_path: Path) -> No
 def test_messages_that_are_none_are_refused(tmp_path: Path) -> None:
     async def work(at: Visit) -> None:
         for data in (
-            {"do": "eval"}, {"do": "preset"}, {"do": "preset", "name": 7, "revision": 0}, {"do": "grid", "revision": 1e400},
-            {"do": "shot", "revision": 0, "names": []}, {"do": ["preset"], "revision": 0},
-        ):  # fmt: skip
+            {"do": "eval"},
+            {"do": "preset"},
+            {"do": "preset", "name": 7, "revision": 0},
+            {"do": "grid", "revision": 1e400},
+            {"do": "shot", "revision": 0, "names": []},
+            {"do": ["preset"], "revision": 0},
+        ):
             assert (await at.post("/do", data))[0] in (400, 422), data
         assert (await at.post("/do", b"[" * 100_000))[0] in (400, 413, 415)
         assert (await at.post("/do", {"do": "preset", "name": "x" * 20_000}))[0] in (400, 413)

@@ -22,7 +22,7 @@ from reactive.timeline.clock import (
     parse_fps,
     sound_range,
     tick_positions,
-)  # fmt: skip
+)
 
 RATES = [Fraction(24), Fraction(25), Fraction(24000, 1001), Fraction(30000, 1001), Fraction(7500, 133), Fraction(60)]
 
@@ -41,10 +41,18 @@ def test_what_is_no_rate_is_refused(text: str) -> None:
 @pytest.mark.parametrize(
     ("rate", "exact"),
     [
-        (24, "24"), (24.0, "24"), (23.976, "24000/1001"), (29.97, "30000/1001"), (30000 / 1001, "30000/1001"), (12.5, "25/2"),
-        ("59.94", "60000/1001"), (Fraction(7500, 133), "7500/133"), (np.int64(25), "25"), (np.float64(29.97), "30000/1001"),
+        (24, "24"),
+        (24.0, "24"),
+        (23.976, "24000/1001"),
+        (29.97, "30000/1001"),
+        (30000 / 1001, "30000/1001"),
+        (12.5, "25/2"),
+        ("59.94", "60000/1001"),
+        (Fraction(7500, 133), "7500/133"),
+        (np.int64(25), "25"),
+        (np.float64(29.97), "30000/1001"),
     ],
-)  # fmt: skip
+)
 def test_rates_are_given_as_python_writes_them(rate: int | float | str | Fraction, exact: str) -> None:
     assert as_fps(rate) == Fraction(exact)
 
@@ -109,11 +117,19 @@ def test_a_tick_moves_onto_a_hit() -> None:
 @pytest.mark.parametrize(
     ("text", "fps"),
     [
-        ("23.976", "24000/1001"), ("23.98", "24000/1001"), ("29.97", "30000/1001"), ("47.952", "48000/1001"),
-        ("59.94", "60000/1001"), ("119.88", "120000/1001"), ("24", "24"), ("24.0", "24"), ("2997/100", "2997/100"),
-        ("12.5", "25/2"), ("29.5", "59/2"),
+        ("23.976", "24000/1001"),
+        ("23.98", "24000/1001"),
+        ("29.97", "30000/1001"),
+        ("47.952", "48000/1001"),
+        ("59.94", "60000/1001"),
+        ("119.88", "120000/1001"),
+        ("24", "24"),
+        ("24.0", "24"),
+        ("2997/100", "2997/100"),
+        ("12.5", "25/2"),
+        ("29.5", "59/2"),
     ],
-)  # fmt: skip
+)
 def test_what_is_called_29_97_is_the_exact_ntsc_rate(text: str, fps: str) -> None:
     assert parse_fps(text) == Fraction(fps)
     assert bool(ntsc_note(text)) == (Fraction(text) != Fraction(fps))

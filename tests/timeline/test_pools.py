@@ -31,8 +31,12 @@ def test_weights_are_shares_of_a_shuffle() -> None:
     prompts = [{"text": "often", "weight": 3}, {"text": "rare", "weight": 0.5}, "once", "one", "uno"]
     seen = drawn(Pools(made(prompts), 0), 650)
     assert {text: seen.count(text) for text in set(seen)} == {
-        "often": 300, "rare": 50, "once": 100, "one": 100, "uno": 100
-    }  # fmt: skip
+        "often": 300,
+        "rare": 50,
+        "once": 100,
+        "one": 100,
+        "uno": 100,
+    }
     assert all(a != b for a, b in zip(seen, seen[1:], strict=False))
 
 

@@ -127,9 +127,14 @@ def test_own_photographs_come_before_videos(beat_analysis) -> None:
         ],
     }
     plain = build_timeline(
-        beat_analysis, check_preset(data, where="x"), samples=16 * 44_100, fps=FPS, seed=0,
-        photos=("a.jpg",), videos=("v.mp4",),
-    )  # fmt: skip
+        beat_analysis,
+        check_preset(data, where="x"),
+        samples=16 * 44_100,
+        fps=FPS,
+        seed=0,
+        photos=("a.jpg",),
+        videos=("v.mp4",),
+    )
     shots = shots_of(plain, beat_analysis)
     shot_edits = Shots(
         shot={shots[1].name: ShotEdit(photo="door.jpg", strength=0.3), "nowhere / shot 1": ShotEdit(seed=1)}
@@ -153,10 +158,12 @@ def test_a_shots_file_says_the_same(tmp_path: Path) -> None:
     shots = Shots(
         song_sha256="ab",
         shot={
-            'drop 1 / shot 2 "é" \\': ShotEdit(prompt=["a \\ \"door\"", "schön 🜂"], photo="d.jpg", seed=7, rolls=2, locked=True),
+            'drop 1 / shot 2 "é" \\': ShotEdit(
+                prompt=['a \\ "door"', "schön 🜂"], photo="d.jpg", seed=7, rolls=2, locked=True
+            ),
             "section 1 / shot 1": ShotEdit(strength=0.25),
         },
-    )  # fmt: skip
+    )
     path = shots_path(tmp_path / "song.wav")
     save_shots(shots, path)
     assert path.name == "song.shots.toml"

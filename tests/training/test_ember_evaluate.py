@@ -54,3 +54,15 @@ def test_what_is_seen_is_the_centred_square():
     picture[..., 20:60] = 1.0
     assert evaluate.seen(picture, 20).shape == (1, 3, 20, 20)
     torch.testing.assert_close(evaluate.seen(picture, 20), torch.ones(1, 3, 20, 20))
+
+
+def test_several_models_stand_side_by_side():
+    first = {"psnr_db": 27.123456, "steps_1": {"fidelity": 0.1}}
+    second = {"psnr_db": 28.0, "more": 3}
+    lines = evaluate.table({"ember": first, "/somewhere/other": second}).splitlines()
+    assert lines[0].split() == ["ember", "other"]
+    assert [line.split() for line in lines[1:]] == [
+        ["psnr_db", "27.123", "28.000"],
+        ["steps_1", "fidelity", "0.100"],
+        ["more", "3"],
+    ]

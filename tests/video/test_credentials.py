@@ -45,8 +45,16 @@ def certificate(
     """Return a certificate as PEM: of a signer, or of an authority `above` it; `days` below 0 is out of date."""
     start = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=90)
     usage = dict.fromkeys(
-        ("content_commitment", "key_encipherment", "data_encipherment", "key_agreement", "encipher_only", "decipher_only"), False
-    )  # fmt: skip
+        (
+            "content_commitment",
+            "key_encipherment",
+            "data_encipherment",
+            "key_agreement",
+            "encipher_only",
+            "decipher_only",
+        ),
+        False,
+    )
     made = (
         x509.CertificateBuilder()
         .subject_name(named(name))
@@ -95,9 +103,15 @@ def room(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("other.mp4", {}),
     ):
         join(
-            [(folder / "piece.mkv", 6)], track, folder / name, fps=Fraction(6), container=name[-3:], codec=codec,
-            sound=(0, track.samples), metadata=tags,
-        )  # fmt: skip
+            [(folder / "piece.mkv", 6)],
+            track,
+            folder / name,
+            fps=Fraction(6),
+            container=name[-3:],
+            codec=codec,
+            sound=(0, track.samples),
+            metadata=tags,
+        )
     (folder / "clip.mkv").write_bytes((folder / "piece.mkv").read_bytes())
     return folder
 

@@ -43,6 +43,6 @@ def test_doctor_names_those_that_open(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(nvenc, "encoder_problem", found.__getitem__)
     told = encoders_here()
     assert "--codec nvenc and qsv open here too" in told
-    assert "amf (no device)" in told
+    assert "AMD's amf (no device)" in told
     monkeypatch.setattr(nvenc, "encoder_problem", lambda kind: "no device")
-    assert encoders_here().startswith("x264; not here: nvenc (no device)")
+    assert encoders_here().startswith("x264. Of graphics cards these do not open: NVIDIA's nvenc (no device)")

@@ -32,9 +32,15 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for _ in range(FRAMES):
             encoder.write(random.integers(0, 255, (SIZE[1], SIZE[0], 3), np.uint8))
     join(
-        [(folder / "piece.mkv", FRAMES)], track, folder / "clip.mp4", fps=FPS, container="mp4", codec=codec,
-        sound=(0, track.samples), metadata={"title": "A song", XMP: xmp_packet(), RECIPE: "{}"},
-    )  # fmt: skip
+        [(folder / "piece.mkv", FRAMES)],
+        track,
+        folder / "clip.mp4",
+        fps=FPS,
+        container="mp4",
+        codec=codec,
+        sound=(0, track.samples),
+        metadata={"title": "A song", XMP: xmp_packet(), RECIPE: "{}"},
+    )
     return folder / "clip.mp4"
 
 

@@ -43,8 +43,10 @@ def drawn(text: str, font: ImageFont.FreeTypeFont) -> np.ndarray:
 def test_each_letter_is_drawn_by_a_font_that_has_it(narrow: ImageFont.FreeTypeFont) -> None:
     runs = runs_of("light \u0416\u00e9x", narrow)
     assert [(run.text, Path(str(run.font.path)).stem) for run in runs] == [
-        ("light ", "cmr10"), ("\u0416\u00e9", "DejaVuSans"), ("x", "cmr10"),
-    ]  # fmt: skip
+        ("light ", "cmr10"),
+        ("\u0416\u00e9", "DejaVuSans"),
+        ("x", "cmr10"),
+    ]
     assert is_plain("light", narrow)
     assert length_of("light \u0416", narrow) > length_of("light ", narrow)
     # a mark stays with its letter, a space with what stands before it

@@ -24,12 +24,18 @@ UNCLEAR = ("afro-cuban", "blues34", "blues68", "68ballad", "none", "metronome", 
 # tempo in beats a minute, by the first word that is in a style's name
 TEMPI = (
     (("slow", "ballad", "bald", "hymn", "lullaby", "bolero", "spiritual", "ambient", "desert", "serenade"), (52, 105)),
-    (("fast", "quick", "vienese", "bebop", "jive", "twist", "polka", "charleston", "dixie", "bluegrass", "gypsy"), (130, 240)),
-    (("punk", "ska", "metal", "mtl", "thr", "dnb", "rave", "samba", "merengue", "zydeco", "ragtime", "hrk"), (120, 225)),
+    (
+        ("fast", "quick", "vienese", "bebop", "jive", "twist", "polka", "charleston", "dixie", "bluegrass", "gypsy"),
+        (130, 240),
+    ),
+    (
+        ("punk", "ska", "metal", "mtl", "thr", "dnb", "rave", "samba", "merengue", "zydeco", "ragtime", "hrk"),
+        (120, 225),
+    ),
     (("swing", "jazz", "bigband", "shuffle", "boog", "bogg", "blues", "foxtrot", "western", "50s"), (85, 215)),
     (("house", "trance", "techno", "dance", "disco"), (110, 155)),
     (("hip", "r&b", "rb", "rnb", "funk", "soul", "trip"), (70, 125)),
-)  # fmt: skip
+)
 USUAL = (70, 180)
 QUALITIES = ("", "", "", "m", "m", "7", "m7", "M7", "dim", "sus4", "5")
 ROOTS = ("C", "Db", "D", "Eb", "E", "F", "Gb", "G", "Ab", "A", "Bb", "B")

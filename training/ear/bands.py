@@ -96,9 +96,14 @@ def roots_of(score: Score) -> np.ndarray:
 def bass_line(score: Score, roots: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Return a bass on the roots: held, on beats, in eighths, off the beat, or syncopated."""
     patterns = {
-        "held": (0.0,), "beats": (0.0, 1.0), "eighths": (0.0, 0.5, 1.0, 1.5), "off": (0.5, 1.5), "dotted": (0.0, 0.75, 1.5),
-        "pushed": (0.0, 1.5), "sixteenths": tuple(np.arange(0, 2, 0.25)),
-    }  # fmt: skip
+        "held": (0.0,),
+        "beats": (0.0, 1.0),
+        "eighths": (0.0, 0.5, 1.0, 1.5),
+        "off": (0.5, 1.5),
+        "dotted": (0.0, 0.75, 1.5),
+        "pushed": (0.0, 1.5),
+        "sixteenths": tuple(np.arange(0, 2, 0.25)),
+    }
     pattern = patterns[str(rng.choice(list(patterns), p=[0.14, 0.2, 0.26, 0.08, 0.14, 0.12, 0.06]))]
     level, octave = rng.uniform(70, 115), rng.random() < 0.15
     length = rng.uniform(0.3, 0.95)

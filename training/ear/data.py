@@ -46,9 +46,18 @@ ROLES = {
 FLOOR, STEPS = -110.0, 2.0
 # how many excerpts of a hundred are of each kind
 SHARES = {
-    "band": 33, "pop": 5, "drummers": 12, "sheets": 11, "games": 8, "modules": 6, "strings": 7, "classical": 4, "grooves": 8,
-    "styles": 4, "none": 2,
-}  # fmt: skip
+    "band": 33,
+    "pop": 5,
+    "drummers": 12,
+    "sheets": 11,
+    "games": 8,
+    "modules": 6,
+    "strings": 7,
+    "classical": 4,
+    "grooves": 8,
+    "styles": 4,
+    "none": 2,
+}
 
 # sound stems and their truth: beats, opens, drum notes [n, 5]
 Made = tuple[list[np.ndarray], np.ndarray, np.ndarray, np.ndarray]
@@ -277,9 +286,18 @@ def _none(sources: Sources, rng: np.random.Generator) -> Made:
 
 
 MAKERS: dict[str, Callable[[Sources, np.random.Generator], Made]] = {
-    "band": _band, "pop": _pop, "drummers": _drummers, "sheets": _sheets, "games": _games, "modules": _modules,
-    "strings": _strings, "classical": _classical, "grooves": _grooves, "styles": _styles, "none": _none,
-}  # fmt: skip
+    "band": _band,
+    "pop": _pop,
+    "drummers": _drummers,
+    "sheets": _sheets,
+    "games": _games,
+    "modules": _modules,
+    "strings": _strings,
+    "classical": _classical,
+    "grooves": _grooves,
+    "styles": _styles,
+    "none": _none,
+}
 
 
 def write(path: Path, made: Made, kind: str) -> float:

@@ -20,9 +20,18 @@ from training.ear.data import FLOOR, STEPS
 
 # how often an example is of each kind
 SHARES = {
-    "band": 0.24, "pop": 0.08, "drummers": 0.12, "sheets": 0.09, "games": 0.08, "modules": 0.10, "strings": 0.13,
-    "classical": 0.06, "grooves": 0.05, "styles": 0.02, "none": 0.03,
-}  # fmt: skip
+    "band": 0.30,
+    "pop": 0.06,
+    "drummers": 0.12,
+    "sheets": 0.11,
+    "games": 0.09,
+    "modules": 0.09,
+    "strings": 0.08,
+    "classical": 0.05,
+    "grooves": 0.06,
+    "styles": 0.04,
+    "none": 0.03,
+}
 POWERS = (10 ** ((np.arange(256) / STEPS + FLOOR) / 10)).astype(np.float32) * (np.arange(256) > 0)
 # tempi that the change of pace keeps to
 SLOWEST, FASTEST = 48.0, 225.0

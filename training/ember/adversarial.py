@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from training.ember import autoencoder, checkpoint, critic, denoiser, efficientnet, namer, pairs, schedule
+from training.ember import autoencoder, checkpoint, critic, denoiser, efficientnet, namer, pairs, schedule, text
 
 BATCH = 16
 PEAK = 3e-4
@@ -65,19 +65,25 @@ def train(work: Path, perceptual: Path, *, steps: int, seed: int) -> None:
     views = denoiser.Views(work, rng)
     generator = denoiser.build()
     generator.load_state_dict(denoiser.load(work).state_dict())
-    judge = critic.Critic(views.embeddings.shape[-1]).eval()
+    judge = critic.Critic(text.WIDTH).eval()
     names = namer.load(work, len(views.tags))
     decoder, net = autoencoder.decoder_of(autoencoder.load(work)), efficientnet.load(perceptual, "lite0")
     run = checkpoint.Run(
-        work / "generator.pt", generator, rng,
-        steps=steps, peak=PEAK, decay=0.997, weight_decay=0.0, floor=0.1, betas=BETAS,
-    )  # fmt: skip
+        work / "generator.pt",
+        generator,
+        rng,
+        steps=steps,
+        peak=PEAK,
+        decay=0.997,
+        weight_decay=0.0,
+        floor=0.1,
+        betas=BETAS,
+    )
     if run.step == 0:
         checkpoint.save(work / "start.pt", average=generator.state_dict())
     judging = checkpoint.Run(
-        work / "critic.pt", judge, rng,
-        steps=steps, peak=CRITIC_PEAK, decay=0.99, floor=0.1, betas=BETAS,
-    )  # fmt: skip
+        work / "critic.pt", judge, rng, steps=steps, peak=CRITIC_PEAK, decay=0.99, floor=0.1, betas=BETAS
+    )
     led = pairs.load(work)
 
     def look(latents: torch.Tensor, near: bool) -> list[torch.Tensor]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import distributed, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from reactive.diffusion.backend.allocator import keep_freed_memory
@@ -85,6 +85,28 @@ def cosine(step: int, steps: int, *, peak: float, warm_up: int = 200, floor: flo
     return peak * (floor + (1 - floor) * 0.5 * (1 + float(np.cos(np.pi * min(1.0, progress)))))
 
 
+def join() -> tuple[int, int]:
+    """Return this process's number and how many train together: one, or what ``torchrun`` started."""
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    if processes == 1:
+        return 0, 1
+    if not distributed.is_initialized():
+        distributed.init_process_group("gloo")
+    return distributed.get_rank(), processes
+
+
+def share_gradients(module: nn.Module) -> None:
+    """Put the mean of all processes' gradients in place of each one's."""
+    if not (distributed.is_available() and distributed.is_initialized()):
+        return
+    gradients = [value.grad for value in module.parameters() if value.grad is not None]
+    flat = torch.cat([gradient.flatten() for gradient in gradients])
+    distributed.all_reduce(flat)
+    flat /= distributed.get_world_size()
+    for gradient, mean in zip(gradients, flat.split([one.numel() for one in gradients]), strict=True):
+        gradient.copy_(mean.view_as(gradient))
+
+
 class Run:
     """One module's training: AdamW under a cosine, gradients clipped at 1, resumed from and saved to one file.
 
@@ -105,11 +127,21 @@ class Run:
         floor: float = 0.02,
         betas: tuple[float, float] = (0.9, 0.99),
         save_every: int = 100,
+        save_seconds: float = 0.0,
+        fresh: int = 0,
     ) -> None:
+        """Read the last checkpoint, or begin.
+
+        `save_seconds`: save by the clock and not every `save_every` steps. `fresh`: the number of this process; all but the first read
+        the checkpoint, draw by numbers of their own and never write.
+        """
+        self.save_seconds, self.fresh = save_seconds, fresh
         self.path, self.module, self.rng = path, module, rng
         self.steps, self.peak, self.floor, self.save_every = steps, peak, floor, save_every
         self.average = Average(module, decay)
-        self.optimiser = torch.optim.AdamW(module.parameters(), lr=peak, betas=betas, weight_decay=weight_decay)
+        self.optimiser = torch.optim.AdamW(
+            module.parameters(), lr=peak, betas=betas, weight_decay=weight_decay, fused=True
+        )
         self.first = self.step = 0
         self.losses: list[float] = []
         if (state := load(path)) is not None:
@@ -118,10 +150,14 @@ class Run:
             # a file that `restore` wrote begins anew at step 0
             if "optimiser" in state:
                 self.optimiser.load_state_dict(state["optimiser"])
-                restore_random_state(rng, state["random"])
+                if fresh:
+                    rng.bit_generator.state = np.random.default_rng([fresh, state["step"]]).bit_generator.state
+                    torch.manual_seed(1000 * state["step"] + fresh)
+                else:
+                    restore_random_state(rng, state["random"])
             self.first = self.step = state["step"]
         keep_freed_memory()
-        self.began = time.perf_counter()
+        self.began = self.saved = time.perf_counter()
 
     def __iter__(self) -> Iterator[int]:
         """Return the numbers of the steps that are left."""
@@ -136,19 +172,25 @@ class Run:
         """Take one step down `loss`; return whether the run was saved."""
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
+        share_gradients(self.module)
         torch.nn.utils.clip_grad_norm_(self.module.parameters(), 1.0)
         self.optimiser.step()
-        self.average.update(self.module)
         self.losses.append(loss.item())
         self.step += 1
+        if self.fresh:
+            return False
+        self.average.update(self.module)
         if self.step % 50 == 0:
             pace = (self.step - self.first) / (time.perf_counter() - self.began)
             print(
                 f"{self.path.stem}: step {self.step} loss {np.mean(self.losses[-50:]):.4f} {pace:.2f} steps/s",
                 flush=True,
             )
-        if self.step % self.save_every and self.step != self.steps:
+        now = time.perf_counter()
+        due = now - self.saved > self.save_seconds if self.save_seconds else self.step % self.save_every == 0
+        if not due and self.step != self.steps:
             return False
+        self.saved = now
         save(
             self.path,
             model=self.module.state_dict(),

@@ -1,8 +1,9 @@
 """The pictures ember learns from: manifest, split, crops.
 
-The manifest (``manifest.tsv`` beside this file) names every picture with its Debian package, the path in it, author and
-licence as the package's debian/copyright says them, captions and tags. Pictures whose number is divisible by 8 are held out
-for evaluation and never trained on. Only what is CC or in the public domain stands in it.
+The manifest (``manifest.tsv`` beside this file) names every picture with its source (a Debian package or a GitHub repository),
+the path in it, the commit, author, licence and the evidence for it, captions and tags. Of the first collection (``0123.jpg``)
+pictures whose number is divisible by 8 are held out for evaluation and never trained on, of the second (``c0123.jpg``) those
+whose number is divisible by 10. Only what is CC or in the public domain stands in it.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import torch
 from PIL import Image
 
 MANIFEST = Path(__file__).with_name("manifest.tsv")
-HELD_OUT_EVERY = 8
+HELD_OUT_EVERY = {"": 8, "c": 10}
 
 
 @dataclass(frozen=True)
@@ -33,12 +34,13 @@ class Captioned:
 def manifest_rows(path: Path = MANIFEST) -> list[dict[str, str]]:
     """Return the manifest's rows."""
     with path.open(newline="", encoding="utf-8") as handle:
-        return list(csv.DictReader(handle, delimiter="\t"))
+        return list(csv.DictReader(handle, delimiter="\t", quoting=csv.QUOTE_NONE))
 
 
 def is_held_out(name: str) -> bool:
-    """Return whether the picture ``name`` (``0123.jpg``) belongs to the evaluation split."""
-    return int(Path(name).stem) % HELD_OUT_EVERY == 0
+    """Return whether the picture ``name`` (``0123.jpg``, ``c0123.jpg``) belongs to the evaluation split."""
+    number = Path(name).stem.lstrip("c")
+    return int(number) % HELD_OUT_EVERY[Path(name).stem.removesuffix(number)] == 0
 
 
 def load(pictures: Path, *, held_out: bool) -> list[Captioned]:

@@ -1,11 +1,11 @@
 """Judge a model from held-out pictures: the figures of ember's card.
 
-    python -m training.ember.evaluate --pictures DIR --perceptual DIR [--model NAME] [--json OUT.json]
+    python -m training.ember.evaluate --pictures DIR --perceptual DIR [--model NAME ...] [--json OUT.json]
 
 `--pictures` is what ``training.ember.gather`` gathers, `--perceptual` holds the weights of SqueezeNet, LPIPS and
-EfficientNet-Lite1 (see ``squeezenet`` and ``efficientnet`` in ``training/ember``). Real pictures whose number is divisible
-by 8 are held out from all training of the model. The tag classifier learns from real training pictures only, never from
-anything a model painted, and sees by a net that no training of ember uses.
+EfficientNet-Lite1 (see ``squeezenet`` and ``efficientnet`` in ``training/ember``). Only held-out pictures judge (see
+``data``). Several models stand in one table, each judged by the same pictures, prompts and seeds. The tag classifier learns
+from real training pictures only, never from anything a model painted, and sees by a net that no training of ember uses.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from reactive.diffusion.core import Core, FrameRequest, from_bytes
 from reactive.diffusion.models.conditioning import PromptBank
 from reactive.diffusion.models.load import Model, default_batch, load_model
 from reactive.diffusion.sampling.noise import NoisePath
-from training.ember import data, efficientnet
+from training.ember import composed, data, efficientnet, fidelity
 from training.ember.autoencoder import psnr
 from training.ember.squeezenet import Lpips, load_lpips
 
@@ -41,6 +41,11 @@ NAMED_AT = 224
 VIEWS = 16
 # a slow walk: one unit of the walk, after which nothing is left of a picture, in so many seconds
 WALK_SECONDS = 8
+# seeds of each prompt of colour fidelity
+COLOUR_SEEDS = 6
+STRENGTHS = (0.1, 0.2, 0.3, 0.4, 0.5)
+# held-out pictures that image to image and composing are judged by
+SHOWN = 32
 
 
 @dataclass(frozen=True)
@@ -190,11 +195,10 @@ def walk_smoothness(model: Model, lpips: Lpips, prompt: str, *, frames: int = 96
     for first in range(0, frames, core.batch):
         requests = [
             FrameRequest(
-                0, 0, 0.0, 1.0,
-                tuple(path.at(7 + i, frame / 24 / WALK_SECONDS) for i in range(core.noises_per_picture)),
+                0, 0, 0.0, 1.0, tuple(path.at(7 + i, frame / 24 / WALK_SECONDS) for i in range(core.noises_per_picture))
             )
             for frame in range(first, min(first + core.batch, frames))
-        ]  # fmt: skip
+        ]
         pictures.append(seen(from_bytes(core.imagine(requests))))
     whole = torch.cat(pictures)
     change = torch.cat(
@@ -237,15 +241,101 @@ def pace(model: Model) -> dict[str, float]:
     return fastest
 
 
-def evaluate(name: str, pictures: Path, perceptual: Path, *, step_counts: tuple[int, ...]) -> dict[str, object]:
-    """Return every figure of the model's card."""
+@torch.inference_mode()
+def image_to_image(model: Model, lpips: Lpips, items: list[data.Captioned]) -> dict[str, float]:
+    """Return for each of `STRENGTHS` PSNR in dB, LPIPS and edge energy against the source, each picture under its caption."""
+    width, height = model.native_size
+    core = Core(
+        model,
+        PromptBank(model, [item.caption for item in items]),
+        batch=default_batch("cpu", width, height),
+        width=width,
+        height=height,
+    )
+    path = NoisePath(model.channels, height // model.vae_scale_factor, width // model.vae_scale_factor, 4)
+    sources = data.to_tensor([data.centre_crop(item.picture, width=width, height=height) for item in items])
+    figures = {}
+    for strength in STRENGTHS:
+        made = []
+        for first in range(0, len(items), core.batch):
+            requests = [
+                FrameRequest(
+                    i,
+                    i,
+                    0.0,
+                    strength,
+                    tuple(path.at(i + 100_000 * step, 0.0) for step in range(core.noises_per_picture)),
+                    sources[i],
+                )
+                for i in range(first, min(first + core.batch, len(items)))
+            ]
+            made.append(core.imagine(requests))
+        pictures = torch.cat(made)
+        again = from_bytes(pictures)
+        figures[f"psnr_db {strength}"] = float(psnr(again, sources).mean())
+        distances = [lpips(a, b) for a, b in zip(torch.split(again, 8), torch.split(sources, 8), strict=True)]
+        figures[f"lpips {strength}"] = float(torch.cat(distances).mean())
+        edges = [composed.edge_energy(picture) for picture in as_pictures(pictures)]
+        true = [composed.edge_energy(data.centre_crop(item.picture, width=width, height=height)) for item in items]
+        figures[f"edges {strength}"] = float(np.median(np.array(edges) / np.maximum(true, 1e-9)))
+    return figures
+
+
+def as_pictures(painted: torch.Tensor) -> list[np.ndarray]:
+    """Return uint8 [n, 3, h, w] as pictures uint8 [h, w, 3]."""
+    return list(painted.permute(0, 2, 3, 1).contiguous().numpy())
+
+
+def light_and_colour(model: Model, items: list[data.Captioned]) -> dict[str, object]:
+    """Return colour fidelity, sharpness of what is painted, and the figures of composed frames."""
+    painted = paint(model, [asked.prompt for asked in fidelity.ASKED], seeds=COLOUR_SEEDS)
+    several = painted.permute(0, 1, 3, 4, 2).contiguous().numpy()
+    right = fidelity.judge(several)
+    width, height = model.native_size
+    paintings = as_pictures(paint(model, [item.caption for item in items], seeds=1)[:, 0])
+    true = [composed.edge_energy(data.centre_crop(item.picture, width=width, height=height)) for item in items]
+    sharp = np.median([composed.edge_energy(painting) for painting in paintings]) / np.median(true)
+    # a painting of other words than the ground's: where both have one colour there is nothing to take
+    others = [*paintings[1:], paintings[0]]
+    return {
+        "colour_fidelity": float(np.mean(list(right.values()))),
+        "colours_right_by_prompt": {prompt: round(share, 2) for prompt, share in right.items()},
+        "sharpness_of_real": float(sharp),
+        **composed.judge(others, [item.picture for item in items]),
+    }
+
+
+@dataclass(frozen=True)
+class Judges:
+    """What judges a model: the nets, the pictures, and what is the same for all models."""
+
+    lpips: Lpips
+    net: nn.Module
+    tags: list[str]
+    classifier: TagClassifier
+    plain: Real
+    unseen: Real
+    held_out: list[data.Captioned]
+    of_real: dict[str, object]
+
+    @property
+    def spreads(self) -> list[float]:
+        """The diversity of real pictures of each tag."""
+        rng = np.random.default_rng(1)
+        together = [
+            torch.cat(
+                [self.plain.pictures[self.plain.tags[:, i] > 0], self.unseen.pictures[self.unseen.tags[:, i] > 0]]
+            )
+            for i in range(len(self.tags))
+        ]
+        return [spread(self.lpips, pictures, rng) for pictures in together]
+
+
+def make_judges(pictures: Path, perceptual: Path) -> Judges:
+    """Learn from the training split what judges, and judge the held-out pictures themselves."""
     rng = np.random.default_rng(0)
     lpips = load_lpips(perceptual)
     learned, held_out = data.load(pictures, held_out=False), data.load(pictures, held_out=True)
-    model = load_model(name)
-    decibel, distance = reconstruction(model, lpips, held_out)
-    figures: dict[str, object] = {"psnr_db": decibel, "lpips": distance}
-
     tags = tags_to_ask(learned, held_out)
     net = efficientnet.load(perceptual, "lite1")
     classifier = TagClassifier(real_pictures(net, learned, tags, size=NAMED_AT, views=VIEWS, rng=rng))
@@ -256,10 +346,9 @@ def evaluate(name: str, pictures: Path, perceptual: Path, *, step_counts: tuple[
     hits = judged.tags.gather(1, guess[:, None])[:, 0][known]
     # as strictly as what is painted: of the real pictures with a tag, those for which just this tag is named first
     asked = [float((guess[judged.tags[:, i] > 0] == i).float().mean()) for i in range(len(tags))]
-
     plain = real_pictures(lpips.features, learned, tags, size=SEEN, views=1, rng=rng)
     unseen = real_pictures(lpips.features, held_out, tags, size=SEEN, views=1, rng=rng)
-    figures |= {
+    of_real: dict[str, object] = {
         "tags": tags,
         "classifier_accuracy_real": float(hits.mean()),
         "classifier_fidelity_real": float(np.mean(asked)),
@@ -267,29 +356,36 @@ def evaluate(name: str, pictures: Path, perceptual: Path, *, step_counts: tuple[
         "frechet_real_against_real": frechet(plain.features, unseen.features),
         "nearest_real": float(nearest(unseen.features, plain.features).median()),
     }
-    real_spread = {
-        tag: spread(
-            lpips, torch.cat([plain.pictures[plain.tags[:, i] > 0], unseen.pictures[unseen.tags[:, i] > 0]]), rng
-        )
-        for i, tag in enumerate(tags)
-    }
+    return Judges(lpips, net, tags, classifier, plain, unseen, held_out, of_real)
+
+
+def evaluate(name: str, judges: Judges, *, step_counts: tuple[int, ...]) -> dict[str, object]:
+    """Return every figure of a model's card."""
+    rng = np.random.default_rng(0)
+    lpips, tags = judges.lpips, judges.tags
+    model = load_model(name)
+    decibel, distance = reconstruction(model, lpips, judges.held_out)
+    figures: dict[str, object] = {"psnr_db": decibel, "lpips": distance}
+    some = judges.held_out[:: max(1, len(judges.held_out) // SHOWN)][:SHOWN]
+    figures |= light_and_colour(model, some)
+    figures["image_to_image"] = image_to_image(model, lpips, some)
     for steps in step_counts:
         painted = paint(load_model(name, steps=steps), tags, seeds=SEEDS)
         parts = [from_bytes(part) for part in torch.split(painted.flatten(0, 1), 16)]
-        found = torch.cat([features_of(net, seen(part, NAMED_AT)) for part in parts])
-        named = classifier.scores(found).argmax(1).view(len(tags), SEEDS)
+        found = torch.cat([features_of(judges.net, seen(part, NAMED_AT)) for part in parts])
+        named = judges.classifier.scores(found).argmax(1).view(len(tags), SEEDS)
         right = (named == torch.arange(len(tags))[:, None]).float().mean(1)
         small = torch.cat([seen(part) for part in parts])
         ratios = [
-            spread(lpips, some, rng) / real_spread[tag]
-            for some, tag in zip(torch.split(small, SEEDS), tags, strict=True)
+            spread(lpips, pictures, rng) / real
+            for pictures, real in zip(torch.split(small, SEEDS), judges.spreads, strict=True)
         ]
         found = features_of(lpips.features, small)
-        closest = nearest(found, plain.features)
+        closest = nearest(found, judges.plain.features)
         figures[f"steps_{steps}"] = {
             "fidelity": float(right.mean()),
             "fidelity_by_tag": {tag: round(float(value), 2) for tag, value in zip(tags, right, strict=True)},
-            "frechet": frechet(found, unseen.features),
+            "frechet": frechet(found, judges.unseen.features),
             "diversity_of_real": float(np.mean(ratios)),
             "nearest_median": float(closest.median()),
             "nearest_smallest": float(closest.min()),
@@ -298,24 +394,44 @@ def evaluate(name: str, pictures: Path, perceptual: Path, *, step_counts: tuple[
     return figures | {"walk_lpips": change, "walk_jump": jump} | pace(model)
 
 
+def rows_of(figures: dict[str, object]) -> dict[str, str]:
+    """Return the figures as lines of a table: name and text."""
+    rows = {}
+    for name, value in figures.items():
+        for key, one in value.items() if isinstance(value, dict) else [("", value)]:
+            rows[f"{name} {key}".strip()] = f"{one:.3f}" if isinstance(one, float) else str(one)
+    return rows
+
+
+def table(judged: dict[str, dict[str, object]]) -> str:
+    """Return the figures of several models side by side, a row a figure, a column a model."""
+    columns = {name: rows_of(figures) for name, figures in judged.items()}
+    names = list(dict.fromkeys(row for rows in columns.values() for row in rows))
+    lines = ["  ".join([f"{'':<44}", *(f"{Path(name).name[-14:]:>14}" for name in columns)])]
+    lines += ["  ".join([f"{row:<44}", *(f"{rows.get(row, ''):>14}" for rows in columns.values())]) for row in names]
+    return "\n".join(lines)
+
+
 def main() -> None:
     """Parse the command line, judge and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pictures", type=Path, required=True, help="folder with the manifest's pictures")
     parser.add_argument("--perceptual", type=Path, required=True, help="folder with the nets that judge")
-    parser.add_argument("--model", default="ember", help="a model's name or folder")
+    parser.add_argument("--model", action="append", help="a model's name or folder; several times: one table (ember)")
     parser.add_argument("--steps", type=int, nargs="+", default=[1, 2, 4], help="step counts to judge")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--json", type=Path, help="write the figures to this file too")
+    parser.add_argument("--json", type=Path, help="write the figures to this file too, after each model")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    figures = evaluate(arguments.model, arguments.pictures, arguments.perceptual, step_counts=tuple(arguments.steps))
-    if arguments.json:
-        arguments.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
-    for name, value in figures.items():
-        for key, one in value.items() if isinstance(value, dict) else [("", value)]:
-            text = f"{one:.3f}" if isinstance(one, float) else str(one)
-            print(f"{f'{name} {key}'.strip():<36} {text}")
+    judges = make_judges(arguments.pictures, arguments.perceptual)
+    judged: dict[str, dict[str, object]] = {}
+    print("\n".join(f"{row:<44}  {text}" for row, text in rows_of(judges.of_real).items()), flush=True)
+    for name in arguments.model or ["ember"]:
+        judged[name] = evaluate(name, judges, step_counts=tuple(arguments.steps))
+        if arguments.json:
+            text = json.dumps({"real": judges.of_real, **judged}, indent=1)
+            arguments.json.write_text(text + "\n", encoding="utf-8")
+    print(table(judged))
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from training.ember import autoencoder, data, denoiser, schedule, text
 
 # what the folder says of itself beyond diffusers' own files; any model folder may hold such a file
 # (the walk's pace as `python -m benchmarks walk` measured it)
-SIDECAR = {"steps": 1, "guidance": 1.0, "walk": {"384x224/1": 1.0}}
+SIDECAR = {"native": [384, 224], "steps": 1, "guidance": 1.0, "walk": {"384x224/1": 1.0}}
 
 
 def blended(work: Path, weights: str, share: float) -> UNet2DConditionModel:
@@ -56,14 +56,27 @@ def export(work: Path, out: Path, *, weights: str, share: float = 1.0) -> None:
     # older tools read the two files that newer ones fold into tokenizer.json
     for name in ("vocab.json", "merges.txt"):
         shutil.copyfile(work / "tokenizer" / name, out / "tokenizer" / name)
+    settle(out)
     (out / "reactive.json").write_text(json.dumps(SIDECAR, indent=2) + "\n")
     (out / "ATTRIBUTION.tsv").write_text(attribution())
 
 
+def settle(out: Path) -> None:
+    """Let stock tools read the folder without a word: one number format for all parts, and no setting that diffusers ignores.
+
+    Transformers loads in the format that a configuration names, diffusers in float32.
+    """
+    for part, changes in (("text_encoder", {"dtype": "float32"}), ("vae", {"block_out_channels": None})):
+        file = out / part / "config.json"
+        settings = json.loads(file.read_text(encoding="utf-8")) | changes
+        kept = {name: value for name, value in settings.items() if name not in changes or value is not None}
+        file.write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
+
+
 def attribution() -> str:
-    """Return the list of the pictures trained on: file, package, path, author and licence, tab-separated."""
+    """Return the list of the pictures trained on: file, source, path, version, author and licence, tab-separated."""
     rows = [row for row in data.manifest_rows() if not data.is_held_out(row["file"])]
-    columns = ("file", "debian_package", "path_in_package", "author", "licence")
+    columns = ("file", "source", "path", "version", "author", "licence")
     return "".join("\t".join(line) + "\n" for line in (columns, *([row[name] for name in columns] for row in rows)))
 
 

@@ -1,15 +1,20 @@
-"""Gather the pictures that the manifest names out of their Debian packages, scaled as training wants them.
+"""Gather the pictures that the manifest names from their sources, scaled as training wants them.
 
     python -m training.ember.gather --out DIR
 
-Needs Debian's ``apt-get`` and ``dpkg-deb``. Pictures that are there already are not fetched again.
+Needs Debian's ``apt-get`` and ``dpkg-deb`` for what Debian packages hold, and the network for what lies in GitHub
+repositories, of which each file is taken at the commit that the manifest names. Pictures that are there already are not
+fetched again.
 """
 
 from __future__ import annotations
 
 import argparse
+import io
 import subprocess
 import tempfile
+import urllib.parse
+import urllib.request
 from collections import defaultdict
 from pathlib import Path
 
@@ -29,21 +34,43 @@ def scaled(image: Image.Image) -> Image.Image:
     return flat.resize((round(flat.width * share), round(flat.height * share)), Image.Resampling.LANCZOS)
 
 
+def address(repository: str, commit: str, path: str) -> str:
+    """Return where a file of a GitHub repository at a commit can be fetched."""
+    return f"https://raw.githubusercontent.com/{repository}/{commit}/{urllib.parse.quote(path)}"
+
+
+def from_package(package: str, files: list[tuple[str, str]], out: Path) -> None:
+    """Fetch a Debian package, take pictures (name, path in it) out, scale and save them."""
+    with tempfile.TemporaryDirectory() as temporary:
+        subprocess.run(["apt-get", "download", "-q", package], cwd=temporary, check=True)
+        archive = next(Path(temporary).glob("*.deb"))
+        subprocess.run(["dpkg-deb", "-x", str(archive), "unpacked"], cwd=temporary, check=True)
+        for name, path in files:
+            with Image.open(Path(temporary) / "unpacked" / path.lstrip("/")) as image:
+                scaled(image).save(out / name, quality=QUALITY)
+
+
+def from_address(url: str, target: Path) -> None:
+    """Fetch one picture, scale and save it."""
+    with urllib.request.urlopen(url, timeout=60) as answer, Image.open(io.BytesIO(answer.read())) as image:
+        scaled(image).save(target, quality=QUALITY)
+
+
 def gather(out: Path) -> None:
-    """Fetch every package with missing pictures, take them out, scale and save them."""
+    """Fetch every picture that is missing, scale and save it."""
     out.mkdir(parents=True, exist_ok=True)
-    wanted: dict[str, list[tuple[str, str]]] = defaultdict(list)
+    packages: dict[str, list[tuple[str, str]]] = defaultdict(list)
     for row in manifest_rows():
-        if not (out / row["file"]).exists():
-            wanted[row["debian_package"]].append((row["file"], row["path_in_package"]))
-    for package, files in sorted(wanted.items()):
-        with tempfile.TemporaryDirectory() as temporary:
-            subprocess.run(["apt-get", "download", "-q", package], cwd=temporary, check=True)
-            archive = next(Path(temporary).glob("*.deb"))
-            subprocess.run(["dpkg-deb", "-x", str(archive), "unpacked"], cwd=temporary, check=True)
-            for name, path in files:
-                with Image.open(Path(temporary) / "unpacked" / path.lstrip("/")) as image:
-                    scaled(image).save(out / name, quality=QUALITY)
+        if (out / row["file"]).exists():
+            continue
+        kind, _, name = row["source"].partition(":")
+        if kind == "debian":
+            packages[name].append((row["file"], row["path"]))
+        else:
+            from_address(address(name, row["version"], row["path"]), out / row["file"])
+            print(f"{name}: {row['path']}", flush=True)
+    for package, files in sorted(packages.items()):
+        from_package(package, files, out)
         print(f"{package}: {len(files)} pictures", flush=True)
 
 

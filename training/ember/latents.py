@@ -1,8 +1,8 @@
 """Encode everything to latents once: crops of the pictures, procedural scenes, and what is said of them.
 
-    python -m training.ember.latents --pictures DIR --work DIR
+    python -m training.ember.latents --pictures DIR --work DIR [--half]
 
-Writes ``WORK/latents.pt``: per shape the latents (float16), the index of each one's texts and tags and whether it is real.
+Writes ``WORK/latents.pt``: per shape the latents (float16), the texts and tags of each and whether it is real.
 """
 
 from __future__ import annotations
@@ -13,28 +13,50 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from training.ember import autoencoder, data, scenes, text
+from training.ember import autoencoder, checkpoint, colours, data, scenes
 
 # (width, height) in pixels: 16:9, 1:1 and 9:16 around 90k pixels
 SHAPES = ((384, 224), (304, 304), (224, 384))
+# half of that per side, a quarter of the work, for the first and longest part of the training
+HALF = ((192, 112), (152, 152), (112, 192))
 # how many views of each picture, how many scenes of each kind, per shape
-VIEWS = (24, 8, 8)
-SCENES = (56, 16, 16)
+VIEWS = (20, 3, 3)
+SCENES = (40, 6, 6)
+# the share of views with other hues, described by them: so colour words are learnt apart from things
+RECOLOURED = 0.2
 
 
-def texts_of(item: data.Captioned) -> list[str]:
-    """Return the different ways in which a picture is described; training draws one of them each time.
+def texts_of(captions: list[str], tags: tuple[str, ...], picture: np.ndarray) -> list[str]:
+    """Return the different ways in which a view is described; training draws one of them each time.
 
-    A single word is a prompt too, so each tag stands alone as well.
+    Captions lose colour words that the view does not show; half the texts name the colours that it does. A single word is a
+    prompt too, so each tag stands alone as well.
     """
-    joined = ", ".join(item.tags)
-    return [item.caption, item.long_caption, joined, item.caption + ", " + joined, *item.tags]
+    found = colours.shares(picture)
+    colour, joined = colours.phrase(found), ", ".join(tags)
+    shown = [text for caption in captions if (text := colours.only_shown(caption, found))]
+    plain = [*shown, joined, *(f"{text}, {joined}" for text in shown[:1]), *tags]
+    return [text for text in (*plain, *coloured(shown, tags, colour)) if text]
 
 
-def texts_of_scene(scene: scenes.Scene) -> list[str]:
-    """Return the different ways in which a scene is described."""
-    joined = ", ".join(scene.tags)
-    return [scene.caption, joined, scene.caption + ", " + joined, *scene.tags]
+def coloured(captions: list[str], tags: tuple[str, ...], colour: str) -> list[str]:
+    """Return descriptions that name the colours `colour`, or none where it is empty."""
+    if not colour:
+        return []
+    return [
+        colour,
+        *(f"{colour}, {text}" for text in captions),
+        *(f"{text}, {colour}" for text in captions),
+        *(f"{colour} {tag}" for tag in tags),
+    ]
+
+
+def recoloured(item: data.Captioned, picture: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, list[str]]:
+    """Return a view with other hues and the texts that name them, or as it was where it has no colours."""
+    turned = colours.recoloured(picture, rng)
+    captions = [colours.without_colours(text) for text in (item.caption, item.long_caption)]
+    texts = coloured([text for text in captions if text], item.tags, colours.phrase(colours.shares(turned)))
+    return (turned, texts) if texts else (picture, texts_of([item.caption, item.long_caption], item.tags, picture))
 
 
 @torch.inference_mode()
@@ -45,57 +67,50 @@ def encode(model: torch.nn.Module, pictures: list[np.ndarray]) -> torch.Tensor:
     return torch.cat(parts)
 
 
-def gather(pictures: Path, work: Path, *, seed: int, rendered: Path | None) -> None:
-    """Encode views of every training picture and scenes of every kind, with their text embeddings."""
+def gather(
+    pictures: Path, work: Path, *, seed: int, rendered: Path | None, sizes: tuple[tuple[int, int], ...] = SHAPES
+) -> None:
+    """Encode views of every training picture and scenes of every kind, and note how each can be described."""
     rng = np.random.default_rng(seed)
     model = autoencoder.load(work)
     learned = data.load(pictures, held_out=False)
-    phrases: list[list[str]] = []
-    tags: list[tuple[str, ...]] = []
     shapes = {}
-    for (width, height), views, count in zip(SHAPES, VIEWS, SCENES, strict=True):
-        latents, labels, real = [], [], []
+    for (width, height), views, count in zip(sizes, VIEWS, SCENES, strict=True):
+        latents, texts, tags, real = [], [], [], []
         for item in learned:
-            latents.append(
-                encode(model, [data.random_crop(item.picture, rng, width=width, height=height) for _ in range(views)])
-            )
-            labels += [len(phrases)] * views
+            seen = []
+            for _ in range(views):
+                picture = data.random_crop(item.picture, rng, width=width, height=height)
+                if rng.random() < RECOLOURED:
+                    picture, named = recoloured(item, picture, rng)
+                else:
+                    named = texts_of([item.caption, item.long_caption], item.tags, picture)
+                seen.append(picture)
+                texts.append(named)
+            latents.append(encode(model, seen))
+            tags += [list(item.tags)] * views
             real += [True] * views
-            phrases.append(texts_of(item))
-            tags.append(item.tags)
+        print(f"{width}x{height}: {len(learned)} pictures", flush=True)
         for kind in scenes.KINDS:
             made = [scene_of(kind, number, width, height, rendered) for number in range(count)]
             latents.append(encode(model, [scene.picture for scene in made]))
-            for scene in made:
-                labels.append(len(phrases))
-                phrases.append(texts_of_scene(scene))
-                tags.append(scene.tags)
+            texts += [texts_of([scene.caption], scene.tags, scene.picture) for scene in made]
+            tags += [list(scene.tags) for scene in made]
             real += [False] * count
-            print(f"{width}x{height} {kind}: {count} scenes", flush=True)
+        print(f"{width}x{height}: {count} scenes of each kind", flush=True)
         shapes[(height // 8, width // 8)] = {
             "latents": torch.cat(latents),
-            "labels": torch.tensor(labels),
+            "texts": texts,
+            "tags": tags,
             "real": torch.tensor(real),
         }
     everything = torch.cat([shape["latents"].float().flatten() for shape in shapes.values()])
-    scale = 1.0 / float(everything.std())
-    # embeddings repeat (tags, captions), so each text is embedded once
-    unique = sorted({phrase for group in phrases for phrase in group} | {""})
-    position = {phrase: i for i, phrase in enumerate(unique)}
-    tokenizer, encoder = text.load(work)
-    torch.save(
-        {
-            "shapes": shapes,
-            "scale": scale,
-            "texts": unique,
-            "embeddings": text.embed(tokenizer, encoder, unique).half(),
-            "choices": [[position[phrase] for phrase in group] for group in phrases],
-            "empty": position[""],
-            "tags": tags,
-        },
-        work / "latents.pt",
-    )
-    print(f"latents: scale {scale:.3f}, {sum(len(s['labels']) for s in shapes.values())} views, {len(unique)} texts")
+    # a denoiser that goes on at another size must meet the same scale
+    kept = work / "latents.pt"
+    before = torch.load(kept, weights_only=True) if kept.exists() else {}
+    scale = before.get("scale", 1.0 / float(everything.std()))
+    checkpoint.save(kept, shapes=shapes, scale=scale)
+    print(f"latents: scale {scale:.3f}, {sum(len(s['texts']) for s in shapes.values())} views")
 
 
 def scene_of(kind: str, number: int, width: int, height: int, rendered: Path | None) -> scenes.Scene:
@@ -105,7 +120,7 @@ def scene_of(kind: str, number: int, width: int, height: int, rendered: Path | N
         with np.load(kept) as stored:
             return scenes.Scene(stored["picture"], str(stored["caption"]), tuple(str(tag) for tag in stored["tags"]))
     # each shape shows other scenes than its siblings
-    scene = scenes.render(kind, seed=number * len(SHAPES) + SHAPES.index((width, height)), width=width, height=height)
+    scene = scenes.render(kind, seed=number * 4 + (width >= height) + (width > height), width=width, height=height)
     if kept is not None:
         kept.parent.mkdir(parents=True, exist_ok=True)
         np.savez(kept, picture=scene.picture, caption=scene.caption, tags=np.array(scene.tags))
@@ -118,18 +133,20 @@ def main() -> None:
     parser.add_argument("--pictures", type=Path, help="folder with the manifest's pictures")
     parser.add_argument("--work", type=Path, required=True, help="folder of the checkpoints")
     parser.add_argument("--rendered", type=Path, help="folder that keeps rendered scenes for the next time")
+    parser.add_argument("--half", action="store_true", help="half the size per side, to begin with")
     parser.add_argument("--only-render", action="store_true", help="render the scenes into --rendered and stop")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
+    sizes = HALF if arguments.half else SHAPES
     if arguments.only_render:
-        for (width, height), count in zip(SHAPES, SCENES, strict=True):
+        for (width, height), count in zip(sizes, SCENES, strict=True):
             for kind in scenes.KINDS:
                 for number in range(count):
                     scene_of(kind, number, width, height, arguments.rendered)
         return
-    gather(arguments.pictures, arguments.work, seed=arguments.seed, rendered=arguments.rendered)
+    gather(arguments.pictures, arguments.work, seed=arguments.seed, rendered=arguments.rendered, sizes=sizes)
 
 
 if __name__ == "__main__":

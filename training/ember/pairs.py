@@ -52,7 +52,7 @@ def make(work: Path, *, count: int, seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
     views = denoiser.Views(work, np.random.default_rng(seed))
     net = denoiser.load(work)
-    empty = views.embeddings[views.empty].float()
+    empty = views.embed([""])
     kept = []
     for which, share in enumerate(denoiser.SHAPE_WEIGHTS):
         rows: list[Pairs] = []

@@ -40,16 +40,33 @@ class Build:
 
 BUILDS = (
     Build(
-        "NVIDIA", ("Linux",), "cuda",
+        "NVIDIA",
+        ("Linux",),
+        "cuda",
         "the plain `pip install` brings CUDA 13, which needs a driver of version 580 or later; for an older driver choose Linux, "
         "Pip and an earlier CUDA",
     ),
-    Build("NVIDIA", ("Windows",), "cuda", "the plain `pip install` brings a build for the CPU only: choose Windows, Pip and CUDA"),
+    Build(
+        "NVIDIA",
+        ("Windows",),
+        "cuda",
+        "the plain `pip install` brings a build for the CPU only: choose Windows, Pip and CUDA",
+    ),
     Build("AMD", ("Linux",), "cuda", "the plain `pip install` brings a build for NVIDIA: choose Linux, Pip and ROCm"),
     Build("AMD", ("Windows",), "cuda", "look whether ROCm can be chosen for Windows; where it can't, the CPU is used"),
-    Build("Intel", ("Linux", "Windows"), "xpu", "the plain `pip install` brings no build for it: choose your system, Pip and XPU"),
-    Build("Apple", ("Darwin",), "mps", "the plain `pip install` is the right one, in a Python built for arm64 and not for x86_64"),
-)  # fmt: skip
+    Build(
+        "Intel",
+        ("Linux", "Windows"),
+        "xpu",
+        "the plain `pip install` brings no build for it: choose your system, Pip and XPU",
+    ),
+    Build(
+        "Apple",
+        ("Darwin",),
+        "mps",
+        "the plain `pip install` is the right one, in a Python built for arm64 and not for x86_64",
+    ),
+)
 
 
 def table() -> str:

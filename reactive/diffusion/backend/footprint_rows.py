@@ -12,9 +12,16 @@ _WAITING = 7
 
 
 def rows_cost(
-    config: Config, latents: int, *, layers: int, text: int, patch: int = 1, forward: float = 4.0, linear: bool = False,
+    config: Config,
+    latents: int,
+    *,
+    layers: int,
+    text: int,
+    patch: int = 1,
+    forward: float = 4.0,
+    linear: bool = False,
     written: bool = False,
-) -> Cost:  # fmt: skip
+) -> Cost:
     """Return what one evaluation of a transformer costs for one picture.
 
     Parameters

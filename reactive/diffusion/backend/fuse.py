@@ -80,9 +80,20 @@ class ConvolutionAddReLU(nn.Module):
         """Return relu(convolution(x) + other), [n, c, height, width]."""
         layer = self.convolution
         return torch.ops.mkldnn._convolution_pointwise.binary(
-            x, other, layer.weight, layer.bias, layer.padding, layer.stride, layer.dilation, layer.groups,
-            "add", 1.0, "relu", [], "",
-        )  # fmt: skip
+            x,
+            other,
+            layer.weight,
+            layer.bias,
+            layer.padding,
+            layer.stride,
+            layer.dilation,
+            layer.groups,
+            "add",
+            1.0,
+            "relu",
+            [],
+            "",
+        )
 
 
 class Block(nn.Module):

@@ -37,9 +37,13 @@ def in_float32(model: Model) -> Iterator[Model]:
     if model.dtype == model.vae_dtype == torch.float32:
         raise _not_finite(model)
     yield replace(
-        model, network=_in_float32(model.network), vae=_in_float32(model.vae), dtype=torch.float32, vae_dtype=torch.float32,
+        model,
+        network=_in_float32(model.network),
+        vae=_in_float32(model.vae),
+        dtype=torch.float32,
+        vae_dtype=torch.float32,
         graphs=None,
-    )  # fmt: skip
+    )
 
 
 def require_finite(pictures: torch.Tensor, model: Model) -> None:
@@ -71,6 +75,7 @@ def _in_float32(part: nn.Module) -> nn.Module:
 
 def _not_finite(model: Model) -> ModelError:
     return ModelError(
-        "makes pictures that are no numbers, even in float32", where=model.name,
+        "makes pictures that are no numbers, even in float32",
+        where=model.name,
         remedy="use another model, --vae or --lora; its weights are damaged or do not fit together",
-    )  # fmt: skip
+    )

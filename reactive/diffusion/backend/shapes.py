@@ -133,15 +133,23 @@ def needs_of(model: Model) -> MemoryNeeds:
     """Return what a loaded model needs."""
     encoders, family = model.text_encoders, model.family
     return MemoryNeeds(
-        network=model.network.config, vae=model.vae.config, network_bytes=_bytes(model.network), vae_bytes=_bytes(model.vae),
+        network=model.network.config,
+        vae=model.vae.config,
+        network_bytes=_bytes(model.network),
+        vae_bytes=_bytes(model.vae),
         text_bytes=model.texts.weights if model.texts else sum(map(_bytes, encoders)),
-        number=model.dtype.itemsize, vae_number=model.vae_dtype.itemsize,
-        factor=model.vae_scale_factor, twice=model.guidance > 1.0 and not model.tells_guidance,
+        number=model.dtype.itemsize,
+        vae_number=model.vae_dtype.itemsize,
+        factor=model.vae_scale_factor,
+        twice=model.guidance > 1.0 and not model.tells_guidance,
         written=model.device.type in WRITES_ATTENTION,
         text_numbers=sum(text_numbers(*text_shape(part.config.to_dict())) for part in encoders)
         + sum(text_numbers(*text_shape(config)) for config in (model.texts.configs if model.texts else ())),
-        cost=family.cost, decoding=family.decoding, encoding=family.encoding, tokens=family.text_batch * family.text_tokens,
-    )  # fmt: skip
+        cost=family.cost,
+        decoding=family.decoding,
+        encoding=family.encoding,
+        tokens=family.text_batch * family.text_tokens,
+    )
 
 
 def text_shape(config: Config) -> tuple[int, int]:

@@ -121,9 +121,10 @@ def _from_file(file: Path, name: str, dtype: torch.dtype, channels: int, config:
         raise unloadable(problem, name) from None
     if not found or "encoder.conv_in.weight" not in keys:
         raise ModelError(
-            "is no autoencoder of the Stable Diffusion family", where=f"--vae {name}",
+            "is no autoencoder of the Stable Diffusion family",
+            where=f"--vae {name}",
             remedy='name one, or use "tiny", a hub id or a folder',
-        )  # fmt: skip
+        )
     _check_channels(found, channels, name)
     try:
         # a local folder as config keeps the loader from looking for one on the network

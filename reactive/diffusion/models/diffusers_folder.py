@@ -79,9 +79,10 @@ def _load_part(part: str, kind: str, folder: Path, dtype: torch.dtype) -> Any:
     made: Any = getattr(importlib.import_module(library), name)
     if getattr(made, "_keep_in_fp32_modules", None) and library == "diffusers" and not find_spec("accelerate"):
         raise ModelError(
-            "its network is loaded by the package accelerate, which is not here", where=name,
+            "its network is loaded by the package accelerate, which is not here",
+            where=name,
             remedy="pip install 'reactive-clip[large]'",
-        )  # fmt: skip
+        )
     if part.startswith("tokenizer"):
         return made.from_pretrained(folder, local_files_only=True)
     number_format = {"dtype" if library == "transformers" else "torch_dtype": dtype}

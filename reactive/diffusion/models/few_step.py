@@ -15,9 +15,15 @@ _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 _STEPS = re.compile(r"(\d{1,2})[-_ ]?steps?(?![a-z])", re.IGNORECASE)
 # keys of a safetensors file's metadata that name a model, those of the model itself before those of its training
 _NAMING = (
-    "modelspec.title", "modelspec.architecture", "modelspec.implementation", "modelspec.tags", "general.name",
-    "ss_output_name", "ss_base_model_version", "ss_sd_model_name",
-)  # fmt: skip
+    "modelspec.title",
+    "modelspec.architecture",
+    "modelspec.implementation",
+    "modelspec.tags",
+    "general.name",
+    "ss_output_name",
+    "ss_base_model_version",
+    "ss_sd_model_name",
+)
 # words around "turbo" in the names of the original files; anything else is a model merged with one
 _PLAIN = {"sd", "sdxl", "xl", "turbo", "sdturbo", "sdxlturbo", "stable", "diffusion", "fp", "v", "model", "safetensors"}
 # what follows "hyper" where it is the distillation and not the first half of a word such as hyper-realism

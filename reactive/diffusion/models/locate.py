@@ -98,9 +98,10 @@ def cached_files(entry: CatalogueEntry) -> Path:
         found += [Path(hf_hub_download(entry.hub, name, local_files_only=True)) for name in entry.files]
     except (LocalEntryNotFoundError, HFValidationError, OSError):
         raise ModelError(
-            "is not on this machine, and nothing is downloaded unasked", where=entry.name,
+            "is not on this machine, and nothing is downloaded unasked",
+            where=entry.name,
             remedy=f"fetch it once with `reactive models pull {entry.name}`, then run this again",
-        ) from None  # fmt: skip
+        ) from None
     return found[0].parent
 
 

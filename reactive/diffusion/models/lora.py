@@ -28,9 +28,13 @@ from reactive.files import hash_file
 from reactive.jsonfile import parse_json
 
 _OTHER_KINDS = {
-    "hada_": "LoHa", "lokr_": "LoKr", "dora_scale": "DoRA", "lora_magnitude_vector": "DoRA", "oft_": "OFT",
+    "hada_": "LoHa",
+    "lokr_": "LoKr",
+    "dora_scale": "DoRA",
+    "lora_magnitude_vector": "DoRA",
+    "oft_": "OFT",
     "lora_mid": "LoCon",
-}  # fmt: skip
+}
 # where diffusers keeps PEFT's configuration since 0.34
 _TOLD = "lora_adapter_metadata"
 
@@ -129,9 +133,10 @@ def fuse(lora: Lora, modules: dict[str, Any]) -> int:
         named = named_layers(layers, modules, _metadata(lora.path))
         if named is None:
             raise ModelError(
-                "it numbers its layers, and they are not those of this model", where=where,
+                "it numbers its layers, and they are not those of this model",
+                where=where,
                 remedy="use a LoRA made for this family of models",
-            )  # fmt: skip
+            )
         layers = named
     pending: list[tuple[torch.nn.Parameter, torch.Tensor]] = []
     names = {part: _flat_names(module) for part, module in modules.items() if part in PARTS}
@@ -141,15 +146,17 @@ def fuse(lora: Lora, modules: dict[str, Any]) -> int:
         target = known_layers.get(_flat(layer)) or known_layers.get(_diffusers_name(_flat(layer), blocks))
         if target is None or not {"up", "down"} <= matrices.keys():
             raise ModelError(
-                f"it changes a layer that this model has not: {part} {layer}", where=where,
+                f"it changes a layer that this model has not: {part} {layer}",
+                where=where,
                 remedy="use a LoRA made for this family of models",
-            )  # fmt: skip
+            )
         change = _change(matrices, target.weight.shape)
         if change is None:
             raise ModelError(
-                f"its layer {layer} has another width than the model's", where=where,
+                f"its layer {layer} has another width than the model's",
+                where=where,
                 remedy="use a LoRA made for this family of models",
-            )  # fmt: skip
+            )
         pending.append((target.weight, change))
     # only now, so that what does not fit leaves the model as it was
     with torch.no_grad():
@@ -252,13 +259,19 @@ def _flat_names(module: Any) -> dict[str, Any]:
 
 
 _RESNET = {
-    "in_layers_2": "conv1", "out_layers_3": "conv2", "emb_layers_1": "time_emb_proj", "skip_connection": "conv_shortcut",
-}  # fmt: skip
+    "in_layers_2": "conv1",
+    "out_layers_3": "conv2",
+    "emb_layers_1": "time_emb_proj",
+    "skip_connection": "conv_shortcut",
+}
 _STEM = {
-    "input_blocks_0_0": "conv_in", "out_2": "conv_out", "time_embed_0": "time_embedding_linear_1",
-    "time_embed_2": "time_embedding_linear_2", "label_emb_0_0": "add_embedding_linear_1",
+    "input_blocks_0_0": "conv_in",
+    "out_2": "conv_out",
+    "time_embed_0": "time_embedding_linear_1",
+    "time_embed_2": "time_embedding_linear_2",
+    "label_emb_0_0": "add_embedding_linear_1",
     "label_emb_0_2": "add_embedding_linear_2",
-}  # fmt: skip
+}
 
 
 def _diffusers_name(name: str, layers: int) -> str:

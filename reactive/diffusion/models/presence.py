@@ -43,9 +43,10 @@ def wanted_files(listing: Iterable[str], *, full: bool = False) -> list[str]:
         wanted += half if halved or not plain else plain
         wanted += [name for name in indices if (_HALF in name) == (halved or not plain)]
         wanted += [
-            name for name in inside
+            name
+            for name in inside
             if name.endswith(_SMALL) and not name.endswith(".index.json") and (pipeline or name.endswith("config.json"))
-        ]  # fmt: skip
+        ]
     return sorted(set(wanted))
 
 

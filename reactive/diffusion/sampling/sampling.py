@@ -147,8 +147,10 @@ def read_sampling(
     # on the circle of a trigonometric flow both are the way along it
     prediction = str(defaults.get("prediction", "v_prediction" if told == "trigflow" else told))
     for option, value, allowed in (
-        ("sampler", sampler, SAMPLERS), ("prediction", prediction, PREDICTIONS), ("spacing", spacing, SPACINGS),
-    ):  # fmt: skip
+        ("sampler", sampler, SAMPLERS),
+        ("prediction", prediction, PREDICTIONS),
+        ("spacing", spacing, SPACINGS),
+    ):
         if value not in allowed:
             where = f"--{option} {value}" if option in overrides else name
             raise ModelError(f'asks for "{value}"', where=where, remedy=f"known are {', '.join(allowed)}")

@@ -46,9 +46,14 @@ class Microphone:
         self.lost = 0
         try:
             self._stream = sounddevice.InputStream(
-                device=chosen["index"], channels=1, samplerate=self.sample_rate, blocksize=BLOCK, dtype="float32",
-                latency="low", callback=self._heard,
-            )  # fmt: skip
+                device=chosen["index"],
+                channels=1,
+                samplerate=self.sample_rate,
+                blocksize=BLOCK,
+                dtype="float32",
+                latency="low",
+                callback=self._heard,
+            )
             self._stream.start()
         except sounddevice.PortAudioError as problem:
             raise MediaError(
@@ -121,14 +126,16 @@ def _sounddevice() -> Any:
         import sounddevice
     except ImportError:
         raise MediaError(
-            "hearing a live input needs sounddevice", where="--input mic",
+            "hearing a live input needs sounddevice",
+            where="--input mic",
             remedy="install it with `pip install 'reactive-clip[mic]'`",
-        ) from None  # fmt: skip
+        ) from None
     except OSError:
         raise MediaError(
-            "hearing a live input needs the PortAudio library", where="--input mic",
+            "hearing a live input needs the PortAudio library",
+            where="--input mic",
             remedy="install it, on Debian or Ubuntu with `apt install libportaudio2`",
-        ) from None  # fmt: skip
+        ) from None
     return sounddevice
 
 

@@ -58,8 +58,12 @@ class OutputFeed:
     """
 
     def __init__(
-        self, specs: Sequence[OutputSpec], picture: Callable[[], TimedPicture | None], size: tuple[int, int], fps: Fraction
-    ) -> None:  # fmt: skip
+        self,
+        specs: Sequence[OutputSpec],
+        picture: Callable[[], TimedPicture | None],
+        size: tuple[int, int],
+        fps: Fraction,
+    ) -> None:
         self.specs = tuple(specs)
         self._picture = picture
         self._size, self._fps = size, fps

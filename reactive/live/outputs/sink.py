@@ -120,9 +120,10 @@ def check_available(spec: OutputSpec) -> None:
         )
     if kind.library not in sys.modules and importlib.util.find_spec(kind.library) is None:
         raise OutputError(
-            f"{kind.label} needs {kind.library}", where=f"--output {spec.kind}",
+            f"{kind.label} needs {kind.library}",
+            where=f"--output {spec.kind}",
             remedy=f"install it with `pip install 'reactive-clip[{kind.extra}]'`",
-        )  # fmt: skip
+        )
 
 
 def open_sink(spec: OutputSpec, size: tuple[int, int], fps: Fraction) -> Sink:

@@ -27,7 +27,8 @@ def bound_socket(host: str, port: int) -> socket.socket:
     except OSError as problem:
         listener.close()
         raise OutputError(
-            f"can't listen there ({problem.strerror or problem})", where=f"{host}:{port}",
+            f"can't listen there ({problem.strerror or problem})",
+            where=f"{host}:{port}",
             remedy="choose another --port, or 0 for any free one",
-        ) from None  # fmt: skip
+        ) from None
     return listener

@@ -45,8 +45,12 @@ class LivePreview:
         self.clients = server.clients
         self.session = session
         self.known: dict[str, Command] = {
-            "credit": self._take_credit, "change": self._turn, "next": self._next, "tap": self._tap, "one": self._one,
-        }  # fmt: skip
+            "credit": self._take_credit,
+            "change": self._turn,
+            "next": self._next,
+            "tap": self._tap,
+            "one": self._one,
+        }
 
     @property
     def fps(self) -> Fraction:
@@ -102,9 +106,7 @@ class LivePreview:
             if self.session.renderer.died:
                 await self.server.run(self.session.renderer.revive)
             if self.clients.all:
-                await self.server.send({
-                    "t": "status", **self.session.status(), "outputs": self.server.output_status(),
-                })  # fmt: skip
+                await self.server.send({"t": "status", **self.session.status(), "outputs": self.server.output_status()})
 
     async def _reload(self) -> None:
         while True:

@@ -179,9 +179,26 @@ class ChooseEnding(PageMessage):
 
 
 _PageMessage: TypeAlias = Union[  # noqa: UP007 a union of so many reads better so
-    TakeCredit, TellClock, Seek, SetLoop, TakeOver, MakeChange, Undo, Forget, Prepare, SaveTake, CorrectGrid, AskToKeep, Keep,
-    NextPhase, Tap, One, ChooseSong, SongEnded, ChooseEnding,
-]  # fmt: skip
+    TakeCredit,
+    TellClock,
+    Seek,
+    SetLoop,
+    TakeOver,
+    MakeChange,
+    Undo,
+    Forget,
+    Prepare,
+    SaveTake,
+    CorrectGrid,
+    AskToKeep,
+    Keep,
+    NextPhase,
+    Tap,
+    One,
+    ChooseSong,
+    SongEnded,
+    ChooseEnding,
+]
 PAGE_MESSAGES: tuple[type[BaseModel], ...] = get_args(_PageMessage)
 
 
@@ -452,8 +469,24 @@ def _kind(message: Mapping[str, Any]) -> str:
 
 _LIVE: dict[str, type[BaseModel]] = {"live hello": LiveHello, "live state": LiveState, "live status": LiveStatus}
 _SONG: tuple[type[BaseModel], ...] = (
-    Hello, State, Status, Problem, Role, Epoch, Clock, Back, Play, Begin, GoOn, Marked, Reloaded, KeepPlan, Kept, Saved, Starting,
-)  # fmt: skip
+    Hello,
+    State,
+    Status,
+    Problem,
+    Role,
+    Epoch,
+    Clock,
+    Back,
+    Play,
+    Begin,
+    GoOn,
+    Marked,
+    Reloaded,
+    KeepPlan,
+    Kept,
+    Saved,
+    Starting,
+)
 SERVER_MESSAGES: tuple[type[BaseModel], ...] = (*_SONG, *_LIVE.values())
 _BY_KIND = {name: model for model in _SONG for name in get_args(model.model_fields["t"].annotation)} | _LIVE
 _READ: TypeAdapter[PageMessage] = TypeAdapter(Annotated[_PageMessage, Field(discriminator="t")])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from fractions import Fraction
@@ -20,6 +20,7 @@ from reactive.live.control.external_io import CueSource
 from reactive.live.control.remote import Action
 from reactive.live.openmp import run_and_release_openmp_pool
 from reactive.live.outputs.feed import TimedPicture
+from reactive.live.picture_store import Picture
 from reactive.live.playlist import Playlist, PreparedSong
 from reactive.live.session import Session, error_message
 from reactive.live.song import last_bars
@@ -261,14 +262,23 @@ class SongPreview:
             status = engine.status()
             shot = status.shot
             fps = engine.timeline.fps
-            await self.server.send({
-                "t": "status", "rate": round(status.rate, 1), "ahead": round(status.ahead, 2),
-                "stride": status.stride.as_integer_ratio(), "behind": round(status.behind, 2),
-                "late": status.late, "prepared": status.prepared, "quality": engine.stride_control.quality,
-                "shot": [float(frame_time(edge, fps)) for edge in shot] if shot else None,
-                "failed": str(engine.error) if engine.error else None, "note": engine.note, "kept": len(engine.store),
-                "outputs": self.server.output_status(),
-            })  # fmt: skip
+            await self.server.send(
+                {
+                    "t": "status",
+                    "rate": round(status.rate, 1),
+                    "ahead": round(status.ahead, 2),
+                    "stride": status.stride.as_integer_ratio(),
+                    "behind": round(status.behind, 2),
+                    "late": status.late,
+                    "prepared": status.prepared,
+                    "quality": engine.stride_control.quality,
+                    "shot": [float(frame_time(edge, fps)) for edge in shot] if shot else None,
+                    "failed": str(engine.error) if engine.error else None,
+                    "note": engine.note,
+                    "kept": len(engine.store),
+                    "outputs": self.server.output_status(),
+                }
+            )
             transport = engine.transport
             viewers = [client for client in self.clients.all.values() if client is not self.clients.holder]
             if viewers:
@@ -324,29 +334,31 @@ class SongPreview:
                 client.epoch = engine.epoch
                 client.sent.clear()
             waiting = False
-            runs = engine.window()
-            late = engine.late_frame()
-            if late is not None and not any(late <= frame <= runs[0].start for frame in client.sent):
-                runs.insert(0, range(late, late + 1))
-            for run in runs:
-                for frame in run:
-                    if frame in client.sent or frame not in engine.store:
-                        continue
-                    if client.credit <= 0:
-                        waiting = True
-                        break
-                    picture = engine.store.get(frame)
-                    if picture is None:
-                        continue
-                    client.sent.add(frame)
-                    client.credit -= 1
-                    seconds = float(frame_time(frame, engine.timeline.fps))
-                    if not await client.send_picture(pack_picture(client.epoch, frame, seconds, picture.jpeg)):
-                        return
-                    if client.epoch != engine.epoch or engine is not self.session.engine:
-                        # what follows is of another time; begin again
-                        client.wake.set()
-                        break
+            for picture in self._due(client):
+                if client.credit <= 0:
+                    waiting = True
+                    break
+                client.sent.add(picture.frame)
+                client.credit -= 1
+                seconds = float(frame_time(picture.frame, engine.timeline.fps))
+                if not await client.send_picture(pack_picture(client.epoch, picture.frame, seconds, picture.jpeg)):
+                    return
+                if client.epoch != engine.epoch or engine is not self.session.engine:
+                    # what follows is of another time; begin again
+                    client.wake.set()
+                    break
             if client is self.clients.holder:
                 engine.stride_control.delivered(waiting and engine.transport.playing)
             engine.set_wanted(self.clients.wants_pictures)
+
+    def _due(self, client: Client) -> Iterator[Picture]:
+        """Yield the pictures that a page lacks, soonest first; where the playhead has nothing newer, one that is late."""
+        engine = self.session.engine
+        window = engine.window()
+        late = engine.late_picture()
+        if late is not None and not any(late.frame <= frame <= window[0].start for frame in client.sent):
+            yield late
+        for run in window:
+            for frame in run:
+                if frame not in client.sent and (picture := engine.store.get(frame)) is not None:
+                    yield picture

@@ -124,9 +124,11 @@ class WaitingRoom:
 
     async def _send(self, ws: web.WebSocketResponse) -> None:
         data: dict[str, Any] = {
-            "t": "starting", "doing": self._doing, "passed": round(time.monotonic() - self._began, 1),
+            "t": "starting",
+            "doing": self._doing,
+            "passed": round(time.monotonic() - self._began, 1),
             "failed": self._failed,
-        }  # fmt: skip
+        }
         async with asyncio.timeout(SEND_SECONDS):
             await ws.send_str(write_message(data))
 

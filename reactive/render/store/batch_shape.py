@@ -38,9 +38,13 @@ def job_shape(
         What is asked for; 0: by rule.
     """
     about = {
-        "model": model.sha256, "imagined": list(imagined), "steps": model.steps, "guidance": model.guidance,
-        "environment": dict(environment), "asked": [batch, slices],
-    }  # fmt: skip
+        "model": model.sha256,
+        "imagined": list(imagined),
+        "steps": model.steps,
+        "guidance": model.guidance,
+        "environment": dict(environment),
+        "asked": [batch, slices],
+    }
     begun = job.last("shape")
     if begun is not None and begun["of"] == about:
         return BatchShape(begun["batch"], begun["slices"], begun["memory"])

@@ -16,11 +16,27 @@ PACKAGE = Path(__file__).resolve().parents[2]
 # where a clip is decided, rendered and written
 _ROOTS = ("render.resolve", "render.workers.segment_renderer", "render.assemble")
 # what these import keeps books of a render, or says what is wrong; no picture depends on it
-_ASIDE = frozenset({
-    "__init__", "errors", "files", "render.request", "render.store.segments", "render.clip", "render.store.code_hash", "render.inputs",
-    "render.store.job", "render.store.journal", "render.store.cache_keys", "render.store.lease", "render.recipe", "render.settings",
-    "preset.describe", "preset.installed", "timeline.report",
-})  # fmt: skip
+_ASIDE = frozenset(
+    {
+        "__init__",
+        "errors",
+        "files",
+        "render.request",
+        "render.store.segments",
+        "render.clip",
+        "render.store.code_hash",
+        "render.inputs",
+        "render.store.job",
+        "render.store.journal",
+        "render.store.cache_keys",
+        "render.store.lease",
+        "render.recipe",
+        "render.settings",
+        "preset.describe",
+        "preset.installed",
+        "timeline.report",
+    }
+)
 # weights, vocabularies and configurations that the code beside them reads
 _DATA = (".json", ".safetensors", ".txt")
 

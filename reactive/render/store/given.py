@@ -79,9 +79,10 @@ def found_again(
         path = find_file(text, noted.get(text), places)
         if path is None:
             raise MediaError(
-                "is not where it was, nor beside the job", where=text,
+                "is not where it was, nor beside the job",
+                where=text,
                 remedy="name the folder that it is in with --look-in, or run the same `reactive run` again where it is",
-            )  # fmt: skip
+            )
         notes.append(f"{Path(text).name} is taken from {path}.")
         return str(path)
 

@@ -80,9 +80,10 @@ class Job:
             self._lock.acquire()
         except Timeout:
             raise OutputError(
-                f"is being rendered by another run ({_holder(folder)})", where=str(folder),
+                f"is being rendered by another run ({_holder(folder)})",
+                where=str(folder),
                 remedy="wait until it is done, or choose another clip with -o",
-            ) from None  # fmt: skip
+            ) from None
         except OSError as problem:
             raise output_error(folder, problem) from None
         try:

@@ -70,9 +70,10 @@ class Lease:
         held = lease_of(folder)
         if held is not None and held.host != socket.gethostname() and _alive(folder, held):
             raise OutputError(
-                f"is being rendered by another machine ({held})", where=str(folder),
+                f"is being rendered by another machine ({held})",
+                where=str(folder),
                 remedy="wait until it is done, or choose another clip with -o",
-            )  # fmt: skip
+            )
         self._renew()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._keep, name="lease", daemon=True)
@@ -88,9 +89,10 @@ class Lease:
         """
         if self.taken is not None:
             raise OutputError(
-                f"was taken over by another run ({self.taken})", where=str(self.folder),
+                f"was taken over by another run ({self.taken})",
+                where=str(self.folder),
                 remedy="it goes on there; nothing is lost",
-            )  # fmt: skip
+            )
 
     def close(self) -> None:
         """Let go of it."""

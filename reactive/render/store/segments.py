@@ -154,6 +154,7 @@ def check_space(segments: SegmentStore, outs: Sequence[Path], spec: RenderSpec) 
     free = shutil.disk_usage(segments.job.folder).free
     if free < needed:
         raise OutputError(
-            f"needs about {needed / 1e6:.0f} MB, and {free / 1e6:.0f} MB are free", where=str(outs[0]),
+            f"needs about {needed / 1e6:.0f} MB, and {free / 1e6:.0f} MB are free",
+            where=str(outs[0]),
             remedy="free some space, or choose another place with -o or --job",
-        )  # fmt: skip
+        )

@@ -67,11 +67,13 @@ def cluster(address: str, *, room: int) -> Iterator[None]:
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
     if address == LOCAL:
         options |= {
-            "include_dashboard": False, "num_cpus": max(room, default_threads()), "object_store_memory": _OBJECTS,
+            "include_dashboard": False,
+            "num_cpus": max(room, default_threads()),
+            "object_store_memory": _OBJECTS,
             "_node_ip_address": "127.0.0.1",
             # Ray would have its workers give way to everything else on the machine
             "_system_config": {"worker_niceness": 0},
-        }  # fmt: skip
+        }
     ray = require_ray()
     if ray.is_initialized():
         yield
@@ -125,9 +127,10 @@ def refuse_idle_gpus(ray: Any) -> None:
     """
     if any(node["Resources"].get("GPU", 0) >= 1 for node in ray.nodes() if node["Alive"]):
         raise OutputError(
-            "its workers have GPUs, and this machine has none", where="Ray",
+            "its workers have GPUs, and this machine has none",
+            where="Ray",
             remedy="start this command on one of their machines, or pass --device cpu",
-        )  # fmt: skip
+        )
 
 
 def first_line(problem: BaseException) -> str:

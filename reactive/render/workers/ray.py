@@ -159,9 +159,11 @@ class RayExecutor:
             # once through the object store, and not with the worker's beginning, where its loss would forbid another
             self.job = self.ray.put(Assignment(self.spec, self.model_spec, prompts))
             self.kind = self.ray.remote(RayWorker).options(
-                num_cpus=self._cores(), num_gpus=1 if self._gpu() else 0,
-                max_restarts=RESTARTS, max_task_retries=RETRIES,
-            )  # fmt: skip
+                num_cpus=self._cores(),
+                num_gpus=1 if self._gpu() else 0,
+                max_restarts=RESTARTS,
+                max_task_retries=RETRIES,
+            )
             for _ in range(count):
                 self._start_worker()
             while not self.workers:
@@ -195,9 +197,10 @@ class RayExecutor:
         who = f"the worker on {told.host}"
         if not told.sees_job:
             raise OutputError(
-                f"{who} does not see the job folder {self.spec.folder}", where="Ray",
+                f"{who} does not see the job folder {self.spec.folder}",
+                where="Ray",
                 remedy="put it on a path that all workers share, with --job or -o",
-            )  # fmt: skip
+            )
         if told.sha256 != self.sha256:
             raise ModelError(
                 f"is another model for {who}", where=self.model_spec.name, remedy="bring the same files there"
@@ -252,8 +255,9 @@ class RayExecutor:
         if max((self.lost[number] for number in numbers), default=0) >= LOSSES:
             raise OutputError(
                 "was lost with every worker that tried it; perhaps their memory does not hold it",
-                where=f"Ray, segment {numbers[0]}", remedy="run it again with a smaller --batch or fewer --workers",
-            )  # fmt: skip
+                where=f"Ray, segment {numbers[0]}",
+                remedy="run it again with a smaller --batch or fewer --workers",
+            )
         self.workers.remove(worker)
         self.ray.kill(worker.actor)
         self._start_worker()

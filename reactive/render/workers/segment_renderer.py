@@ -94,11 +94,20 @@ class SegmentRenderer:
             else None
         )
         self.imaginer = Imaginer(
-            model, replace(spec.timeline, negatives=spec.negatives), self.sources, size=spec.imagined, batch=shape,
-            lanes=spec.lane_count(shape), slices=spec.slices, prompts=prompts, pace=spec.pace, rate=spec.rate,
-            black=spec.black, grounds=self.grounds,
+            model,
+            replace(spec.timeline, negatives=spec.negatives),
+            self.sources,
+            size=spec.imagined,
+            batch=shape,
+            lanes=spec.lane_count(shape),
+            slices=spec.slices,
+            prompts=prompts,
+            pace=spec.pace,
+            rate=spec.rate,
+            black=spec.black,
+            grounds=self.grounds,
             lut=read_cube(spec.lut) if spec.lut else None,
-        )  # fmt: skip
+        )
 
     @property
     def batch(self) -> int:
@@ -147,11 +156,16 @@ class SegmentRenderer:
             finished(tasks[index].number, entries)
 
         writer = SegmentWriter(
-            [task.piece for task in tasks], spec.folder, fps=spec.timeline.fps, codec=spec.codec,
-            finished=complete, done=done, upscale=self._larger(),
+            [task.piece for task in tasks],
+            spec.folder,
+            fps=spec.timeline.fps,
+            codec=spec.codec,
+            finished=complete,
+            done=done,
+            upscale=self._larger(),
             # a network that makes pictures larger has all threads to itself
             threads=1 if spec.upscaling.method == "esrgan" and spec.upscaling.factor > 1 else spec.threads,
-        )  # fmt: skip
+        )
 
         def ticked(wanted: FeedbackRange, tick: int, picture: torch.Tensor) -> None:
             run = by_first[wanted.first]
@@ -195,9 +209,8 @@ class SegmentRenderer:
             # so short a segment that no tick lies in it hands over what it was handed
             self._use_tick(run, tick, picture, writer)
         return FeedbackRange(
-            start, stop, first.segment.start, last.segment.stop, tick, picture,
-            self._saved_ticks(run, tick + 1, writer),
-        )  # fmt: skip
+            start, stop, first.segment.start, last.segment.stop, tick, picture, self._saved_ticks(run, tick + 1, writer)
+        )
 
     def _saved_ticks(self, run: _Chain, tick: int, writer: SegmentWriter) -> Iterator[torch.Tensor]:
         """Yield the pictures of ticks that an interrupted run left in the first segment's trail."""

@@ -155,7 +155,10 @@ class SegmentWriter:
         self.streams = 0
         self.idle = 0
         self.closed = False
-        self.changed = threading.Condition()
+        # a condition's own `with` runs in Python: a Ctrl-C can come between its lock and its body and leave it locked for ever,
+        # so the lock itself is taken, which no signal comes between
+        self.lock = threading.RLock()
+        self.changed = threading.Condition(self.lock)
         # who is told of progress is not told by two threads at once
         self.telling = threading.Lock()
         self.threads: list[threading.Thread] = []
@@ -182,7 +185,16 @@ class SegmentWriter:
         turned = pictures if pictures.device.type == "cpu" else pictures.permute(0, 2, 3, 1).contiguous()
         batch = _Batch(to_host(turned), len(wanted))
         first = min(wanted)
-        with self.changed:
+        try:
+            self._queue(found, batch, first, few=few)
+        except RuntimeError as problem:
+            # what a Ctrl-C becomes that comes just where waiting lets go of the lock
+            if isinstance(problem.__context__, KeyboardInterrupt):
+                raise problem.__context__ from None
+            raise
+
+    def _queue(self, found: Sequence[int | None], batch: _Batch, first: int, *, few: bool) -> None:
+        with self.lock:
             self.changed.wait_for(
                 lambda: (
                     self.error is not None
@@ -215,7 +227,7 @@ class SegmentWriter:
         # the next frame of each piece in hand
         hand: dict[int, int] = {}
         while left or hand:
-            with self.changed:
+            with self.lock:
                 behind = {index: self.open[index].behind if index in self.open else 0 for index in hand}
             index = min(behind, key=behind.__getitem__, default=None)
             if index is None or (left and len(hand) < self.max_threads and behind[index] >= size):
@@ -246,16 +258,18 @@ class SegmentWriter:
 
     def abandon(self) -> None:
         """Stop at once; pieces that are not complete are dropped."""
-        with self.changed:
+        with self.lock:
             self.error = self.error or KeyboardInterrupt()
         self._stop()
 
     def _stop(self) -> None:
-        with self.changed:
+        with self.lock:
             self.closed = True
             self.changed.notify_all()
         for thread in self.threads:
-            thread.join()
+            # one that a Ctrl-C kept from starting has nothing to wait for
+            with contextlib.suppress(RuntimeError):
+                thread.join()
         for held in self.open.values():
             for encoder in held.encoders or ():
                 # unfinished pieces are of no use; on a full disk even closing fails
@@ -281,7 +295,7 @@ class SegmentWriter:
 
     def _work(self) -> None:
         while True:
-            with self.changed:
+            with self.lock:
                 self.idle += 1
                 self.changed.wait_for(lambda: self._ready() is not None or self.error is not None or self._all_taken())
                 self.idle -= 1
@@ -294,9 +308,9 @@ class SegmentWriter:
             try:
                 self._encode(index, held, taken)
             except BaseException as problem:
-                with self.changed:
+                with self.lock:
                     self.error = self.error or problem
-            with self.changed:
+            with self.lock:
                 held.busy = False
                 self.changed.notify_all()
 
@@ -339,7 +353,7 @@ class SegmentWriter:
     def _begin(self, index: int, held: _OpenPiece) -> bool:
         """Open a piece's streams; return whether the encoder has them free."""
         files = self.pieces[index].files
-        with self.changed:
+        with self.lock:
             if not self._has_room(index):
                 return False
             others = self.streams
@@ -356,7 +370,7 @@ class SegmentWriter:
                 with contextlib.suppress(Exception):
                     encoder.container.close()
                 encoder.path.unlink(missing_ok=True)
-            with self.changed:
+            with self.lock:
                 self.streams -= len(files)
                 if self.sessions is None or not others:
                     raise
@@ -373,14 +387,14 @@ class SegmentWriter:
         larger = self.upscale(picture) if self.upscale is not None else picture
         for encoder in held.encoders:
             encoder.write(larger)
-        with self.changed:
+        with self.lock:
             held.written += 1
             held.behind -= 1
         with self.telling:
             self.done(1)
 
     def _encoded(self, batch: _Batch) -> None:
-        with self.changed:
+        with self.lock:
             batch.left -= 1
             if not batch.left:
                 self.batches -= 1
@@ -405,7 +419,7 @@ class SegmentWriter:
                 self.finished(index, entries)
         except OSError as problem:
             raise output_error(self.folder, problem) from None
-        with self.changed:
+        with self.lock:
             self.streams -= len(piece.files)
             del self.open[index]
             self.changed.notify_all()

@@ -322,9 +322,11 @@ def choose(first: torch.Tensor, one: Conditioning, other: Conditioning) -> Condi
 
 
 def _between(
-    before: Conditioning, after: Conditioning, share: torch.Tensor,
+    before: Conditioning,
+    after: Conditioning,
+    share: torch.Tensor,
     way: Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor],
-) -> Conditioning:  # fmt: skip
+) -> Conditioning:
     before, after = _same_length(before, after)
     tokens = way(before.tokens, after.tokens, _rows(share, before.tokens))
     pooled = mask = None

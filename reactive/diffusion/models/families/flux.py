@@ -35,10 +35,13 @@ def _ask(model: FamilyModel, z: torch.Tensor, time: torch.Tensor, conditioning: 
     height, width = z.shape[-2:]
     places = torch.cartesian_prod(torch.zeros(1, dtype=torch.long), torch.arange(height), torch.arange(width))
     asked: dict[str, Any] = {
-        "z": z, "timestep": time / 1000, "encoder_hidden_states": conditioning.tokens,
-        "pooled_projections": conditioning.pooled, "img_ids": places.to(z.device, z.dtype),
+        "z": z,
+        "timestep": time / 1000,
+        "encoder_hidden_states": conditioning.tokens,
+        "pooled_projections": conditioning.pooled,
+        "img_ids": places.to(z.device, z.dtype),
         "txt_ids": torch.zeros(conditioning.tokens.shape[1], 3, device=z.device, dtype=z.dtype),
-    }  # fmt: skip
+    }
     if _tells_guidance(model.network.config):
         asked["guidance"] = torch.full((len(z),), model.guidance, device=z.device)
     return asked
@@ -70,9 +73,13 @@ FLUX = Family(
     name="flux",
     pipelines=("FluxPipeline", "FluxImg2Img"),
     parts={
-        "transformer": "diffusers.FluxTransformer2DModel", "vae": "", "text_encoder": "transformers.CLIPTextModel",
-        "tokenizer": "transformers.CLIPTokenizer", "text_encoder_2": "transformers.T5EncoderModel",
-        "tokenizer_2": "transformers.T5TokenizerFast", "scheduler": "",
+        "transformer": "diffusers.FluxTransformer2DModel",
+        "vae": "",
+        "text_encoder": "transformers.CLIPTextModel",
+        "tokenizer": "transformers.CLIPTokenizer",
+        "text_encoder_2": "transformers.T5EncoderModel",
+        "tokenizer_2": "transformers.T5TokenizerFast",
+        "scheduler": "",
     },
     embed=_embed,
     ask=_ask,
@@ -92,4 +99,4 @@ FLUX = Family(
     text_tokens=512,
     large_texts=True,
     bfloat16=True,
-)  # fmt: skip
+)

@@ -36,9 +36,12 @@ def _ask(model: FamilyModel, z: torch.Tensor, time: torch.Tensor, conditioning: 
     places = torch.cartesian_prod(zero, torch.arange(height), torch.arange(width), zero)
     words = torch.cartesian_prod(zero, zero, zero, torch.arange(conditioning.tokens.shape[1]))
     return {
-        "z": z, "timestep": time / 1000, "encoder_hidden_states": conditioning.tokens,
-        "img_ids": places.to(z.device).expand(count, -1, -1), "txt_ids": words.to(z.device).expand(count, -1, -1),
-    }  # fmt: skip
+        "z": z,
+        "timestep": time / 1000,
+        "encoder_hidden_states": conditioning.tokens,
+        "img_ids": places.to(z.device).expand(count, -1, -1),
+        "txt_ids": words.to(z.device).expand(count, -1, -1),
+    }
 
 
 def _answer(network: Any, inputs: dict[str, Any]) -> torch.Tensor:
@@ -85,8 +88,11 @@ FLUX2_KLEIN = Family(
     name="flux2-klein",
     pipelines=("Flux2Klein",),
     parts={
-        "transformer": "diffusers.Flux2Transformer2DModel", "vae": "", "text_encoder": "transformers.Qwen3ForCausalLM",
-        "tokenizer": "transformers.AutoTokenizer", "scheduler": "",
+        "transformer": "diffusers.Flux2Transformer2DModel",
+        "vae": "",
+        "text_encoder": "transformers.Qwen3ForCausalLM",
+        "tokenizer": "transformers.AutoTokenizer",
+        "scheduler": "",
     },
     embed=_embed,
     ask=_ask,
@@ -105,4 +111,4 @@ FLUX2_KLEIN = Family(
     text_tokens=512,
     large_texts=True,
     bfloat16=True,
-)  # fmt: skip
+)

@@ -37,9 +37,12 @@ def _ask(model: FamilyModel, z: torch.Tensor, time: torch.Tensor, conditioning: 
     places = torch.cartesian_prod(zero, torch.arange(z.shape[-2]), torch.arange(z.shape[-1]))
     words = torch.zeros(conditioning.tokens.shape[1], 3, dtype=torch.long)
     return {
-        "z": z, "timestep": time / 1000, "encoder_hidden_states": conditioning.tokens,
-        "encoder_attention_mask": conditioning.mask, "position_ids": torch.cat([words, places]).float().to(z.device),
-    }  # fmt: skip
+        "z": z,
+        "timestep": time / 1000,
+        "encoder_hidden_states": conditioning.tokens,
+        "encoder_attention_mask": conditioning.mask,
+        "position_ids": torch.cat([words, places]).float().to(z.device),
+    }
 
 
 def _answer(network: Any, inputs: dict[str, Any]) -> torch.Tensor:
@@ -72,9 +75,7 @@ def _defaults(index: Mapping[str, Any], config: Config, name: str) -> dict[str, 
     # pipelines count guidance from 0 here
     if not index.get("is_distilled"):
         return {"steps": 28, "guidance": 5.5}
-    return {
-        "steps": 8, "guidance": 1.0, "scheduler": {"use_dynamic_shifting": False, "shift": math.exp(_DISTILLED)},
-    }  # fmt: skip
+    return {"steps": 8, "guidance": 1.0, "scheduler": {"use_dynamic_shifting": False, "shift": math.exp(_DISTILLED)}}
 
 
 def _shift(config: Mapping[str, Any], patches: int, steps: int) -> float:
@@ -89,8 +90,11 @@ KREA2 = Family(
     name="krea2",
     pipelines=("Krea2Pipeline",),
     parts={
-        "transformer": "diffusers.Krea2Transformer2DModel", "vae": "", "text_encoder": "transformers.Qwen3VLModel",
-        "tokenizer": "transformers.AutoTokenizer", "scheduler": "",
+        "transformer": "diffusers.Krea2Transformer2DModel",
+        "vae": "",
+        "text_encoder": "transformers.Qwen3VLModel",
+        "tokenizer": "transformers.AutoTokenizer",
+        "scheduler": "",
     },
     embed=_embed,
     ask=_ask,
@@ -110,4 +114,4 @@ KREA2 = Family(
     text_tokens=512,
     large_texts=True,
     bfloat16=True,
-)  # fmt: skip
+)

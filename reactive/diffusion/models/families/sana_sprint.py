@@ -33,9 +33,12 @@ def _ask(model: FamilyModel, z: torch.Tensor, time: torch.Tensor, conditioning: 
     scale = float(model.network.config.guidance_embeds_scale)
     guidance = torch.full((len(z),), model.guidance * scale, device=z.device, dtype=model.dtype)
     return {
-        "z": z, "angle": angle, "encoder_hidden_states": conditioning.tokens,
-        "encoder_attention_mask": conditioning.mask, "guidance": guidance,
-    }  # fmt: skip
+        "z": z,
+        "angle": angle,
+        "encoder_hidden_states": conditioning.tokens,
+        "encoder_attention_mask": conditioning.mask,
+        "guidance": guidance,
+    }
 
 
 def _answer(network: Any, inputs: dict[str, Any]) -> torch.Tensor:
@@ -68,8 +71,11 @@ SANA_SPRINT = Family(
     name="sana-sprint",
     pipelines=("SanaSprint",),
     parts={
-        "transformer": "diffusers.SanaTransformer2DModel", "vae": "", "text_encoder": "transformers.Gemma2Model",
-        "tokenizer": "transformers.AutoTokenizer", "scheduler": "",
+        "transformer": "diffusers.SanaTransformer2DModel",
+        "vae": "",
+        "text_encoder": "transformers.Gemma2Model",
+        "tokenizer": "transformers.AutoTokenizer",
+        "scheduler": "",
     },
     embed=_embed,
     ask=_ask,
@@ -85,4 +91,4 @@ SANA_SPRINT = Family(
     text_tokens=300,
     large_texts=True,
     bfloat16=True,
-)  # fmt: skip
+)

@@ -24,9 +24,11 @@ def _embed(model: FamilyModel, texts: list[str]) -> Conditioning:
 def _ask(model: FamilyModel, z: torch.Tensor, time: torch.Tensor, conditioning: Conditioning) -> dict[str, Any]:
     del model
     return {
-        "hidden_states": z, "timestep": time, "encoder_hidden_states": conditioning.tokens,
+        "hidden_states": z,
+        "timestep": time,
+        "encoder_hidden_states": conditioning.tokens,
         "pooled_projections": conditioning.pooled,
-    }  # fmt: skip
+    }
 
 
 def _times(config: Mapping[str, Any], steps: int) -> Sequence[float]:
@@ -53,10 +55,15 @@ SD3 = Family(
     name="sd3",
     pipelines=("StableDiffusion3Pipeline", "StableDiffusion3Img2Img"),
     parts={
-        "transformer": "diffusers.SD3Transformer2DModel", "vae": "",
-        "text_encoder": "transformers.CLIPTextModelWithProjection", "tokenizer": "transformers.CLIPTokenizer",
-        "text_encoder_2": "transformers.CLIPTextModelWithProjection", "tokenizer_2": "transformers.CLIPTokenizer",
-        "text_encoder_3": "transformers.T5EncoderModel", "tokenizer_3": "transformers.T5TokenizerFast", "scheduler": "",
+        "transformer": "diffusers.SD3Transformer2DModel",
+        "vae": "",
+        "text_encoder": "transformers.CLIPTextModelWithProjection",
+        "tokenizer": "transformers.CLIPTokenizer",
+        "text_encoder_2": "transformers.CLIPTextModelWithProjection",
+        "tokenizer_2": "transformers.CLIPTokenizer",
+        "text_encoder_3": "transformers.T5EncoderModel",
+        "tokenizer_3": "transformers.T5TokenizerFast",
+        "scheduler": "",
     },
     embed=_embed,
     ask=_ask,
@@ -68,4 +75,4 @@ SD3 = Family(
     text_batch=1,
     text_tokens=333,
     large_texts=True,
-)  # fmt: skip
+)

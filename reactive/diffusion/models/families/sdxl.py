@@ -29,9 +29,7 @@ def _embed(model: FamilyModel, texts: list[str]) -> Conditioning:
 def _embed_weighted(model: FamilyModel, texts: list[str]) -> Conditioning:
     """As `_embed`, of texts with weights, or longer than the encoders take at once."""
     sides = []
-    for tokenizer, encoder in (
-        (model.tokenizer, model.text_encoder), (model.tokenizer_2, model.text_encoder_2),
-    ):  # fmt: skip
+    for tokenizer, encoder in ((model.tokenizer, model.text_encoder), (model.tokenizer_2, model.text_encoder_2)):
 
         def encode(ids: torch.Tensor, encoder: Any = encoder) -> tuple[torch.Tensor, torch.Tensor | None]:
             found = encoder(ids, output_hidden_states=True)
@@ -60,8 +58,11 @@ SDXL = Family(
     pipelines=("StableDiffusionXLPipeline", "StableDiffusionXLImg2Img"),
     network="unet",
     parts={
-        "unet": "diffusers.UNet2DConditionModel", "vae": "", **CLIP,
-        "text_encoder_2": "transformers.CLIPTextModelWithProjection", "tokenizer_2": "transformers.CLIPTokenizer",
+        "unet": "diffusers.UNet2DConditionModel",
+        "vae": "",
+        **CLIP,
+        "text_encoder_2": "transformers.CLIPTextModelWithProjection",
+        "tokenizer_2": "transformers.CLIPTokenizer",
         "scheduler": "",
     },
     embed=_embed,
@@ -71,4 +72,4 @@ SDXL = Family(
     exact_autoencoder=_overflows,
     few_step="sdxl",
     single_files=("sdxl",),
-)  # fmt: skip
+)

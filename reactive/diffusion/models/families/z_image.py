@@ -58,8 +58,11 @@ Z_IMAGE = Family(
     name="z-image",
     pipelines=("ZImagePipeline", "ZImageImg2Img"),
     parts={
-        "transformer": "diffusers.ZImageTransformer2DModel", "vae": "", "text_encoder": "transformers.Qwen3Model",
-        "tokenizer": "transformers.AutoTokenizer", "scheduler": "",
+        "transformer": "diffusers.ZImageTransformer2DModel",
+        "vae": "",
+        "text_encoder": "transformers.Qwen3Model",
+        "tokenizer": "transformers.AutoTokenizer",
+        "scheduler": "",
     },
     embed=_embed,
     ask=_ask,
@@ -75,4 +78,4 @@ Z_IMAGE = Family(
     bfloat16=True,
     # each item's text has a length of its own
     graphs=False,
-)  # fmt: skip
+)

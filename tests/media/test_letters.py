@@ -1,0 +1,41 @@
+"""Short texts of old encodings: markers and names of tracks."""
+
+from __future__ import annotations
+
+import pytest
+
+from reactive.media.letters import decoded, names
+
+WESTERN = [["Réfrain"], ["Brücke", "Überleitung"], ["Canción", "Señal"], ["Été"], ["Pont", "Couplet à deux"], ["Naïve"]]
+
+
+@pytest.mark.parametrize("page", ["cp1252", "mac_roman", "utf-8", "utf-16", "utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("words", WESTERN, ids=lambda words: words[0])
+def test_names_of_western_songs(words: list[str], page: str) -> None:
+    assert names([word.encode(page) for word in words]) == words
+
+
+@pytest.mark.parametrize(
+    ("page", "words"),
+    [
+        ("cp932", ["Aメロ", "サビ", "間奏"]),
+        ("cp932", ["歌", "前奏"]),
+        ("euc_jp", ["サビ", "間奏"]),
+        ("cp1251", ["Куплет"]),
+        ("cp1250", ["Zażółć gęślą", "Refren"]),
+        ("cp1253", ["Ρεφρέν"]),
+        ("utf-16", ["サビ"]),
+    ],
+)
+def test_names_of_other_scripts(page: str, words: list[str]) -> None:
+    assert names([word.encode(page) for word in words]) == words
+
+
+def test_zeros_at_the_end_are_no_letters() -> None:
+    assert names([b"Verse\0", b"Drop\0\0rest", "Né".encode("utf-16") + b"\0\0", b""]) == ["Verse", "Drop", "Né", ""]
+
+
+def test_a_text_that_nobody_can_tell_is_text_all_the_same() -> None:
+    for data in (bytes(range(256)), b"\xff", b"\x80\x81\x82", b"\xfe\xff\xd8"):
+        assert isinstance(decoded(data), str)
+        assert len(names([data])) == 1
