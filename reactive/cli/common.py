@@ -450,7 +450,10 @@ def hearing_options(command: Callable[..., Any]) -> Callable[..., Any]:
                 from reactive.assist.ears import hear_beats
                 from reactive.media.sound import open_track
 
-                beats, downbeats = hear_beats(open_track(kwargs["song"]), ear)
+                songs = kwargs["songs"] if "songs" in kwargs else (kwargs["song"],)
+                if len(songs) > 1:
+                    raise GridError("an ear hears one song at a time", where="--ear", remedy="give one song")
+                beats, downbeats = hear_beats(open_track(songs[0]), ear)
             named: list[tuple[str, Path]] = []
             for stem in stems:
                 name, _, file = stem.partition("=")

@@ -175,3 +175,13 @@ def test_the_grid_of_an_ear_is_followed_and_kept(song: Path, tmp_path: Path, bea
     both = CliRunner().invoke(main, ["analyze", str(song), "--ear", ear, "--beats", str(song)])
     assert both.exit_code != 0
     assert "at once" in both.output
+
+
+def test_run_takes_an_ear_for_one_song(song: Path, beat_this: type[Recorded]) -> None:
+    several = CliRunner().invoke(main, ["run", str(song), str(song), "--ear", "beat-this"])
+    assert several.exit_code != 0
+    assert "one song at a time" in several.output
+    # the weights are looked for, so the song was reached
+    alone = CliRunner().invoke(main, ["run", str(song), "--ear", "beat-this=missing.ckpt"])
+    assert alone.exit_code != 0
+    assert "no weights of Beat This!" in alone.output
