@@ -49,7 +49,7 @@ _PUBLIC = {
     "score_clip": "reactive.score.sync",
     "score_flashes": "reactive.score.flash",
     "export_clip": "reactive.render.export",
-    "Wanted": "reactive.render.export",
+    "ExportOptions": "reactive.render.export",
     "ReactiveError": "reactive.errors",
 }
 __all__ = sorted([*_PUBLIC, "__version__"])

@@ -13,7 +13,7 @@ from reactive.preset.library import get_preset as get_preset
 from reactive.preset.schema import Preset as Preset
 from reactive.preset.schema import load_preset as load_preset
 from reactive.render.decide import decide as decide
-from reactive.render.export import Wanted as Wanted
+from reactive.render.export import ExportOptions as ExportOptions
 from reactive.render.export import export_clip as export_clip
 from reactive.render.imagine import Frames as Frames
 from reactive.render.imagine import imagine as imagine

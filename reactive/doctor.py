@@ -62,7 +62,7 @@ def examine() -> dict[str, str]:
         facts["numbers"] = f"{numbers}: what checkpoints are published in; the autoencoder of XL in float32"
         facts["layout"] = "channels_last"
     else:
-        onednn: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+        onednn: bool = torch.backends.mkldnn.is_available()
         build = (
             "this build of torch uses no graphics card" if torch.version.cuda is None else "torch sees no CUDA device"
         )

@@ -26,7 +26,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
-def test_shots_are_listed_changed_and_heeded(folder: Path, toy_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_shots_are_listed_changed_and_rendered(folder: Path, toy_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
     shots = json.loads(invoke("shots", "song.wav", "--json").stdout)["shots"]
     assert shots[0]["name"] == "section 1 / shot 1"

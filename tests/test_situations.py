@@ -150,14 +150,14 @@ def test_the_folder_of_the_clip_vanishes(
 ) -> None:
     from reactive.render import run
 
-    stick, rendering = tmp_path / "stick", run.render_missing
+    stick, rendering = tmp_path / "stick", run.imagine_missing
     stick.mkdir()
 
     def pulled(*arguments: object) -> object:
         shutil.rmtree(stick)
         return rendering(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(run, "render_missing", pulled)
+    monkeypatch.setattr(run, "imagine_missing", pulled)
     refused(invoke("run", song, "-o", stick / "v.mp4", "--model", toy_model, "--steps", 1), 1, "v.mp4")
     assert not list(tmp_path.iterdir())
 

@@ -20,22 +20,22 @@ from reactive.preset.lyrics import Line
 DEFAULT_MODEL = "whisper-small"
 SAMPLE_RATE = 16_000
 LONGEST_LINE = 300
-# a line that is said so often in a row is what Whisper hears in music without words
+# a line repeated this often in a row is Whisper's output for music without words
 MAX_REPEATS = 4
-# shorter pauses between lines need no line that ends the one before
+# seconds; after a shorter pause no empty line is needed to end a line
 PAUSE_SECONDS = 1.5
 
 
 @dataclass(frozen=True)
 class Transcriber:
-    """A loaded Whisper: the network, and what makes its input and reads its output."""
+    """A loaded Whisper: the network, and its processor for inputs and outputs."""
 
     model: Any
     processor: Any
 
     @property
     def languages(self) -> tuple[str, ...]:
-        """The languages that it knows, as ``en``; empty for one of English alone."""
+        """The languages that it knows, as ``en``; empty for a model of English only."""
         told = getattr(self.model.generation_config, "lang_to_id", None) or {}
         return tuple(sorted(token.strip("<|>") for token in told))
 
@@ -46,7 +46,7 @@ def load_transcriber(name: str = DEFAULT_MODEL, *, device: str = "cpu") -> Trans
     Raises
     ------
     ModelError
-        If it isn't there, or is no Whisper.
+        If it is missing, or is not a Whisper model.
     """
     from transformers import WhisperForConditionalGeneration, WhisperProcessor
 
@@ -59,7 +59,7 @@ def load_transcriber(name: str = DEFAULT_MODEL, *, device: str = "cpu") -> Trans
                 folder, local_files_only=True, use_safetensors=True, dtype=torch.float32
             )
     except Exception as problem:
-        # whatever is missing or damaged, transformers says it by an error of its own
+        # transformers raises various errors for missing or damaged files
         said = " ".join(str(problem).split())[:160]
         raise ModelError(f"can't be loaded as Whisper ({said})", where=str(folder), remedy="fetch it again") from None
     return Transcriber(model.eval().to(device), processor)
@@ -71,7 +71,7 @@ def transcribe(track: Track, transcriber: Transcriber, *, language: str | None =
     Parameters
     ----------
     language
-        As ``en``; None to hear which one it is.
+        As ``en``; None to detect it.
 
     Raises
     ------
@@ -90,7 +90,7 @@ def transcribe(track: Track, transcriber: Transcriber, *, language: str | None =
     model, processor = transcriber.model, transcriber.processor
     with warnings.catch_warnings(), torch.inference_mode():
         warnings.simplefilter("ignore")
-        # it looks at 30 s at a time; after a shorter song silence follows
+        # it processes 30 s at a time; shorter songs are padded with silence
         short = len(sound) <= processor.feature_extractor.n_samples
         given = processor(
             sound,
@@ -118,7 +118,7 @@ def transcribe(track: Track, transcriber: Transcriber, *, language: str | None =
 
 
 def clean_lines(heard: Iterable[tuple[float, float, str]], duration: float) -> list[Line]:
-    """Return lines in their order, within the song, without empty ones and without what is repeated again and again."""
+    """Return lines in their order, within the song, without empty ones and without repeated ones."""
     lines: list[Line] = []
     repeats = 0
     for start, end, text in sorted(heard):
@@ -133,7 +133,7 @@ def clean_lines(heard: Iterable[tuple[float, float, str]], duration: float) -> l
         else:
             repeats = 0
         if lines and start < lines[-1].end:
-            # two lines don't sound at once
+            # lines must not overlap
             lines[-1] = Line(lines[-1].start, max(start, lines[-1].start), lines[-1].text)
         lines.append(Line(start, end, plain))
     return [line for line in lines if line.end > line.start]
@@ -157,5 +157,5 @@ def _stamp(seconds: float) -> str:
 
 
 def song_words(path: Path) -> Path:
-    """Return where a song's words are written by default: beside it, with the suffix .lrc."""
+    """Return the default path of a song's words: beside it, with the suffix .lrc."""
     return path.with_suffix(".lrc")

@@ -18,14 +18,14 @@ from reactive.files import replacing
 from reactive.media.sound import Track, resampled, stereo_blocks, write_wav
 
 DEFAULT_MODEL = "htdemucs"
-# how far neighbouring pieces overlap, as a share of a piece
+# overlap of neighbouring pieces, as a share of a piece
 OVERLAP = 0.25
 SIGNATURE = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
 
 
 @dataclass(frozen=True)
 class Separator:
-    """A loaded Demucs model: the library's own bag of models, and the names of what it tells apart."""
+    """A loaded Demucs model: the library's own bag of models, and the names of its stems."""
 
     model: Any
     sources: tuple[str, ...]
@@ -39,7 +39,7 @@ def load_separator(name: str = DEFAULT_MODEL) -> Separator:
     Raises
     ------
     ModelError
-        If Demucs is not installed, or the weights aren't there or are of another kind.
+        If Demucs is not installed, or the weights are missing or of another kind.
     """
     try:
         import demucs.hf as hub
@@ -66,7 +66,7 @@ def load_separator(name: str = DEFAULT_MODEL) -> Separator:
     except ModelError:
         raise
     except Exception as problem:
-        # yaml, safetensors and Demucs have errors of their own kinds
+        # yaml, safetensors and Demucs raise their own errors
         said = " ".join(str(problem).split())[:160]
         raise ModelError(f"can't be loaded ({said})", where=str(folder), remedy="fetch it again") from None
     bag.eval()
@@ -74,7 +74,7 @@ def load_separator(name: str = DEFAULT_MODEL) -> Separator:
 
 
 def _check_class(file: Path) -> None:
-    """Refuse a file whose class is not one of Demucs' own: the library would import whatever it names."""
+    """Refuse a file whose class is not one of Demucs' own: the library would import any named class."""
     from safetensors import safe_open
 
     with safe_open(str(file), framework="pt") as opened:
@@ -93,7 +93,7 @@ def separate(
     Parameters
     ----------
     progress
-        Told the share that is done.
+        Called with the share that is done.
     """
     from demucs.apply import apply_model
 
@@ -103,7 +103,7 @@ def separate(
     sound = torch.from_numpy(whole.T.copy())
     if separator.channels == 1:
         sound = sound.mean(0, keepdim=True)
-    # as Demucs was taught: the mono sum has mean 0 and deviation 1
+    # as in Demucs' training: the mono sum has mean 0 and deviation 1
     mono = sound.mean(0)
     mean, deviation = mono.mean(), mono.std() + 1e-8
     length, models = sound.shape[1], len(separator.model.models)
@@ -132,7 +132,7 @@ def separate(
 
 
 def write_stems(stems: dict[str, np.ndarray], rate: int, folder: Path) -> dict[str, Path]:
-    """Write stems as 16-bit WAVs into a folder; return them by name. A stem beyond full scale is made quieter as a whole.
+    """Write stems as 16-bit WAVs into a folder; return them by name. A stem that exceeds full scale is scaled down.
 
     Raises
     ------

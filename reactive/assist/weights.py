@@ -1,4 +1,4 @@
-"""Where the weights of stems and lyrics lie. Only ``reactive models pull`` downloads."""
+"""Find the weights of stems and lyrics. Only ``reactive models pull`` downloads."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def find_weights(name: str, kind: str) -> Path:
     Raises
     ------
     ModelError
-        If it isn't there, or is for something else.
+        If it is missing, or is for something else.
     """
     if Path(name).is_dir():
         return Path(name)

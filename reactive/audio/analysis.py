@@ -1,4 +1,4 @@
-"""Hear a whole song: the one function that the rest of the program calls."""
+"""Analyse a whole song: `analyze`, the one function that the rest of the program calls."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from reactive.audio.spectrum import FRAMES_PER_SECOND, HOP, RATE, Spectra, loud_
 from reactive.audio.structure import Moment, Section, find_moments, find_sections
 from reactive.media.sound import Track
 
-# 60 dB below full scale: what never rises above it is silence
+# 60 dB below full scale: a song that never rises above it is silent
 SILENCE_POWER = 1e-6
-# every song is brought to one level before it is judged, so that a quiet master is heard as a loud one
+# every song is scaled to one level first, so that a quiet master gives the result of a loud one
 COMMON_POWER = 0.05
 
 
 @dataclass(frozen=True)
 class Analysis:
-    """What was heard. Times in seconds from the first sample.
+    """The analysis of a song. Times in seconds from the first sample.
 
     Attributes
     ----------
     sha256, duration, sample_rate, channels
-        Which song, and how it is stored.
+        The song's hash and format.
     tempo
         Beats a minute, 0 if there is no beat.
     beats, downbeats
@@ -49,9 +49,9 @@ class Analysis:
     silent
         Whether nothing in the song rises above -60 dBFS.
     beats_per_bar
-        Of the bar that each downbeat opens, int64.
+        Beats of the bar that each downbeat opens, int64.
     metre
-        The commonest metre as ``4/4``, or an empty text.
+        The most frequent metre as ``4/4``, or an empty text.
     confidence
         How clearly the beat was heard, in [0, 1].
     key
@@ -63,7 +63,7 @@ class Analysis:
     corrected
         Whether a person corrected the grid.
     doubt
-        How sure hearing is of the level of the beat and of the "one", and what else it might be.
+        How certain the level of the beat and the "one" are, and the second best answer.
     """
 
     sha256: str
@@ -136,12 +136,12 @@ class Analysis:
 
 
 def analyze(track: Track) -> Analysis:
-    """Hear a song from end to end: one short-time spectrum answers every question.
+    """Analyse a song; everything is computed from one short-time spectrum.
 
     Raises
     ------
     MediaError
-        If the song can't be read any more.
+        If the song can no longer be read.
 
     Examples
     --------
@@ -203,7 +203,7 @@ def analyze(track: Track) -> Analysis:
 
 
 def metre_of(beats_per_bar: np.ndarray) -> str:
-    """Return the commonest metre; bars of two beats are 6/8, which is counted in two."""
+    """Return the most frequent metre; bars of two beats are 6/8, which is counted in two."""
     if not len(beats_per_bar):
         return ""
     size = int(np.bincount(beats_per_bar).argmax())

@@ -1,8 +1,8 @@
 """The rhythm network with bar-level context: convolutions around each row, attention over 48 s of the song between them.
 
-Rows and inputs as in `network`. Convolutions at 43 rows a second (`FRONT`, `BACK`: dilations) hear the strokes; of each four rows
-one token is made, and four layers of self-attention with rotary positions (Su et al. 2021) compare the tokens of a window with
-each other: so what a bar is can be told from bars long before and after, in the manner of "Beat This!" (Foscarin, Schlüter and
+Rows and inputs as in `network`. Convolutions at 43 rows a second (`FRONT`, `BACK`: dilations) detect strokes; every four rows
+become one token, and four layers of self-attention with rotary positions (Su et al. 2021) compare the tokens of a window with
+each other: so bars can be found from bars long before and after, in the manner of "Beat This!" (Foscarin, Schlüter and
 Widmer, ISMIR 2024), though smaller and without its attention over frequencies. Computed by numpy alone.
 """
 
@@ -17,13 +17,13 @@ TAPS, STRIDE = 3, 4
 HEADS, LAYERS = 4, 4
 # rotary positions turn at 1 to 1 / BASE radians a token
 BASE = 1000.0
-# rows that are heard at once, and how many at either end only serve the others
+# rows of a window, and how many at either end are only context
 WINDOW, MARGIN = 2048, 320
 TINY = 1e-6
 
 
 def windows(rows: int) -> list[tuple[slice, slice]]:
-    """Return stretches of at most WINDOW rows that cover a song, and of each the rows to keep."""
+    """Return windows of at most WINDOW rows that cover a song, and the rows of each to keep."""
     found = []
     hop = WINDOW - 2 * MARGIN
     last = max(rows - WINDOW, 0)
@@ -38,7 +38,7 @@ def windows(rows: int) -> list[tuple[slice, slice]]:
 def forward(given: np.ndarray, weights: Mapping[str, np.ndarray]) -> np.ndarray:
     """Return the logits, float32 [rows, outputs], of one window of inputs [rows, inputs].
 
-    `weights` holds by layer name ``.weight`` [in, out] (taps side by side in `in`), ``.bias`` [out] and norms' ``.scale``.
+    `weights` has by layer name ``.weight`` [in, out] (taps side by side in `in`), ``.bias`` [out] and norms' ``.scale``.
     """
     rows = len(given)
     x = _linear(_taps(given, 1), weights, "first")
@@ -90,7 +90,7 @@ def _block(x: np.ndarray, weights: Mapping[str, np.ndarray], name: str, dilation
 
 
 def _taps(x: np.ndarray, dilation: int) -> np.ndarray:
-    """Return each row beside those `dilation` before and after it, [rows, 3 * channels]; zeros lie beyond the ends."""
+    """Return each row beside those `dilation` before and after it, [rows, 3 * channels]; with zeros beyond the ends."""
     padded = np.pad(x, ((dilation, dilation), (0, 0)))
     return np.concatenate([padded[tap * dilation : tap * dilation + len(x)] for tap in range(TAPS)], axis=1)
 

@@ -1,7 +1,7 @@
-"""Find the one path of beats and bars through a song that agrees best with what the rhythm network heard.
+"""Find the path of beats and bars through a song that agrees best with the rhythm network's activations.
 
-A path is a row of beats, each with its place in a bar and the interval that led to it. Its score adds up, for each
-beat, the log odds that a beat (or a downbeat) lies there, less what changes of tempo and metre cost. The best path of
+A path is a sequence of beats, each with its place in a bar and the interval that led to it. Its score adds up, for each
+beat, the log odds of a beat (or downbeat) there, minus the costs of changes of tempo and metre. The best path of
 all is found exactly, by dynamic programming over (time, place in the bar, interval): a semi-Markov form of the
 bar-pointer model (Whiteley, Cemgil and Godsill 2006; Krebs, Böck and Widmer 2015). Times count in steps of HOP / RATE.
 """
@@ -17,7 +17,7 @@ from reactive.audio.spectrum import FRAMES_PER_SECOND
 # intervals between beats, in steps: 258 to 49 beats a minute
 SHORTEST, LONGEST = 20, 105
 METRES = (4, 3, 2, 5, 7)
-# what a metre rarer than 4/4 costs a song once and each of its bars, and what each change of metre costs
+# costs of a metre rarer than 4/4, once for the song and for each bar, and of each change of metre
 METRE_COST = {4: 0.0, 3: 2.0, 2: 8.0, 5: 6.0, 7: 6.0}
 BAR_COST = {4: 0.0, 3: 0.3, 2: 1.2, 5: 1.0, 7: 1.0}
 CHANGE_COST = 12.0
@@ -25,21 +25,20 @@ CHANGE_COST = 12.0
 TEMPO_SPREAD = 0.035
 LEAP_COST = 9.0
 NEIGHBOURS = 3
-# the usual tempo, how far others are from it in octaves, and how much that counts for each beat
+# the usual tempo, the spread around it in octaves, and the weight of that at each beat
 USUAL_TEMPO, TEMPO_OCTAVES = 115.0, 1.0
 TEMPO_WEIGHT = 0.25
-# odds are held within these: no single beat decides a song
+# odds are clipped to these, so that no single beat decides a song
 MIN_LOG_ODDS, MAX_LOG_ODDS = -3.5, 3.5
 # of music that is still being played so much of the search is kept
 MEMORY = round(6 * FRAMES_PER_SECOND)
-# longer songs are decoded in passages, each begun where the one before was still sure
-# of music that is still being played so much is kept
+# longer songs are decoded in passages; each begins where the one before was certain
 PASSAGE, UNSURE = round(150 * FRAMES_PER_SECOND), round(30 * FRAMES_PER_SECOND)
 
 
 @dataclass(frozen=True)
 class BeatPath:
-    """Beats as steps (rising), each one's place in its bar from 0, the beats of that bar, and the mean score of a beat."""
+    """Beats as steps (rising), each one's position in its bar from 0, the beats of that bar, and the mean score of a beat."""
 
     steps: np.ndarray
     places: np.ndarray
@@ -193,7 +192,7 @@ def _tempo_cost() -> np.ndarray:
 
 
 def _bends() -> np.ndarray:
-    """Return what it costs, float32 [shifts, intervals], that the interval before was longer by each shift."""
+    """Return the cost, float32 [shifts, intervals], of each shift from the interval before."""
     shifts = np.arange(-NEIGHBOURS, NEIGHBOURS + 1)
     before = _INTERVALS + shifts[:, None]
     bend = 0.5 * (np.log(np.maximum(before, 1) / _INTERVALS) / TEMPO_SPREAD) ** 2
@@ -203,7 +202,7 @@ def _bends() -> np.ndarray:
 def _trace(
     value: np.ndarray, gain: np.ndarray, bend: np.ndarray, given: tuple[int, int] | None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Follow the best path back from the song's last beat, which lies anywhere in its last long interval."""
+    """Follow the best path back from the song's last beat, which is somewhere in its last long interval."""
     count, sizes = value.shape[:2]
     tail = value[max(count - LONGEST, 0) :]
     step, interval, state = (int(i) for i in np.unravel_index(int(tail.argmax()), tail.shape))

@@ -21,7 +21,7 @@ def read_beats(path: str | os.PathLike[str]) -> tuple[tuple[float, ...], tuple[f
     Raises
     ------
     GridError
-        If a line does not begin with a time, times do not rise, or there are fewer than two; it names the line.
+        If a line does not begin with a time, times do not rise, or there are fewer than two; the message has the line's number.
     MediaError
         If the file can't be opened.
     """

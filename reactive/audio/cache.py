@@ -1,7 +1,7 @@
-"""Keep what was heard in the user's cache folder, so that a song is heard once.
+"""Store analyses in the user's cache folder, so that a song is analysed once.
 
-One `.npz` a song, by the hash of its bytes and the version of hearing: arrays and one JSON text, nothing pickled. A file
-that can't be read is as good as none, and where nothing can be written nothing is kept.
+One `.npz` a song, named by the hash of its bytes and the version of the analysis: arrays and one JSON text, nothing pickled.
+A file that can't be read is ignored, and errors of writing are too.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from reactive.files import cache_root, hash_file, replacing
 from reactive.media.safe import regular_file
 from reactive.media.sound import Track, open_track
 
-# counts up with every change of what is heard
+# increases with every change of the analysis
 VERSION = 7
 MAX_SONGS = 64
 _ARRAYS = ("beats", "downbeats", "beats_per_bar", "fine", "chroma")
@@ -47,7 +47,7 @@ def cache_folder() -> Path:
 
 
 def hear_once(path: str | os.PathLike[str]) -> tuple[Track, Analysis]:
-    """Return a song and what is heard in it, from the cache if it was heard before.
+    """Return a song and its analysis, from the cache if it is there.
 
     Raises
     ------
@@ -60,10 +60,10 @@ def hear_once(path: str | os.PathLike[str]) -> tuple[Track, Analysis]:
     try:
         return _load(kept, checked)
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
-        # not there, cut short, or of another making
+        # missing, cut short, or of another version
         track = open_track(checked)
         analysis = analyze(track)
-    # a file that changed meanwhile belongs to no hash
+    # a file that changed meanwhile does not have this hash
     if track.file_sha256 == digest:
         _save(kept, track, analysis)
     return track, analysis
@@ -106,7 +106,7 @@ def _save(kept: Path, track: Track, analysis: Analysis) -> None:
             np.savez(handle, plain=np.array(json.dumps(plain)), **arrays)
         _prune(kept.parent)
     except OSError:
-        # a full or read-only disk costs time, not the clip
+        # a full or read-only disk only means that the song is analysed again
         return
 
 

@@ -1,7 +1,7 @@
-"""Hear music that is still being played: onsets, levels and the beat, from the past alone.
+"""Analyse music that is still being played: onsets, levels and the beat, from the past alone.
 
-A song can be measured against its own loud moments; a stream only against those that have come so far. So levels are
-divided by a peak that fades slowly, and an onset is what rises clearly above the last half second.
+A song can be scaled by its own loud moments; a stream only by those so far. So levels are
+divided by a peak that fades slowly, and an onset is a clear rise above the last half second.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from reactive.audio.streaming import ROW_DELAY, SpectrumRows, StreamingSpectrum
 
 # below this power there is silence: no onset, no level (-60 dBFS)
 SILENCE = 1e-6
-# peaks fade by half in so many seconds
+# seconds in which peaks fade by half
 PEAK_HALF_LIFE_SECONDS = 20.0
 RISE_ROWS = 2
-# an onset rises so much above the mean of the last half second, in units of its spread and of the strong ones
+# how far an onset rises above the mean of the last half second, in units of its spread and of strong onsets
 MEDIAN_ROWS = round(0.5 * FRAMES_PER_SECOND)
 MIN_SPREADS, MIN_SHARE = 3.6, 0.22
-# onsets are not closer than this
+# least seconds between onsets
 MIN_ONSET_ROWS = round(0.06 * FRAMES_PER_SECOND)
-# an onset is told one row after its peak
+# an onset is reported one row after its peak
 ONSET_DELAY = ROW_DELAY + HOP / RATE
 # the rise of the spectrum comes before the attack is in the middle of the window
 EARLY = 0.012
@@ -36,7 +36,7 @@ FINE_ROWS = round(0.4 * FRAMES_PER_SECOND)
 
 @dataclass(frozen=True)
 class OnlineOnset:
-    """An onset: its time in the stream in seconds, when it could be told, its band, and its strength in [0, 1]."""
+    """An onset: its time in the stream in seconds, when it was known, its band, and its strength in [0, 1]."""
 
     time: float
     known_at: float
@@ -46,20 +46,20 @@ class OnlineOnset:
 
 @dataclass(frozen=True)
 class OnlineRow:
-    """What was heard at one row of the spectrum.
+    """The analysis of one row of the spectrum.
 
     Attributes
     ----------
     known_at
-        Time in the stream, in seconds, from which on this is known.
+        Time in the stream, in seconds, at which this is known.
     levels
         rms, low, mid, high, brightness, flux, harmonic, percussive, sustain.low, sustain.mid, sustain.high in [0, 1].
     chroma
         How strongly each pitch class from C sounds, float [12] in [0, 1].
     onsets
-        Those that are known from here on.
+        Those that became known with this row.
     position
-        Where the music is in its metre at `known_at`.
+        The position in the metre at `known_at`.
     power
         Total power.
     """
@@ -81,23 +81,23 @@ class FadingPeak:
     fade: float = 0.5 ** (1 / (PEAK_HALF_LIFE_SECONDS * FRAMES_PER_SECOND))
 
     def scaled(self, value: float) -> float:
-        """Take a value in; return it as a share of the peak."""
+        """Update the peak with a value; return the value as a share of it."""
         self.value = max(value, self.value * self.fade, self.floor)
         return min(max(value / self.value, 0.0), 1.0)
 
 
 class OnlineAnalyzer:
-    """Hears a stream block by block.
+    """Analyses a stream block by block.
 
     Parameters
     ----------
     sample_rate
-        Of the blocks.
+        Sample rate of the blocks.
     network
         Whether the rhythm network listens too; without it beats are followed by onset strength alone.
     """
 
-    # from a sound to the picture's knowing of it: half a window and a row
+    # seconds from a sound until it is known: half a window and a row
     latency = ONSET_DELAY
 
     def __init__(self, sample_rate: int, *, network: bool = True) -> None:
@@ -110,7 +110,7 @@ class OnlineAnalyzer:
         )
         self._past = np.zeros((len(BANDS), MEDIAN_ROWS))
         self._strong = {band: FadingPeak(0.3) for band in BANDS}
-        # of each band: the strength before, the share that may be a peak or 0, rows since the last onset
+        # for each band: the last strength, the strength of a possible peak or 0, rows since the last onset
         self._before = dict.fromkeys(BANDS, 0.0)
         self._peak = dict.fromkeys(BANDS, 0.0)
         self._since = dict.fromkeys(BANDS, MIN_ONSET_ROWS)
@@ -124,7 +124,7 @@ class OnlineAnalyzer:
         self._pitch = FadingPeak(1e-4)
 
     def feed(self, block: np.ndarray) -> list[OnlineRow]:
-        """Take a block in, float [n] or [n, channels]; return what is known from it on, row by row."""
+        """Add a block, float [n] or [n, channels]; return the rows that it completes."""
         rows = self.spectrum.feed(block)
         return [self._hear(rows, number) for number in range(len(rows))]
 
@@ -145,16 +145,16 @@ class OnlineAnalyzer:
         return OnlineRow(row * HOP / RATE + ROW_DELAY, levels, self._chroma(rows.chroma[number]), onsets, place, power)
 
     def _onsets(self, row: int, power: float) -> tuple[tuple[OnlineOnset, ...], dict[str, float], dict[str, float]]:
-        """Return the onsets whose peak was the row before this one, and of each band the strength now, about 0 to 1.
+        """Return the onsets whose peak was the row before this one, and each band's strength now, about 0 to 1.
 
-        The last is 0 where the strength does not stand out of the last half second.
+        A strength is 0 if it does not stand out from the last half second.
         """
         self._loud.scaled(float(self._mels[-1].max()))
         scale = np.float32(COMPRESSION / self._loud.value)
-        # both rows by the same measure, or a louder passage would look like an onset
+        # both rows on the same scale, or a louder passage would look like an onset
         rise = np.maximum(np.log1p(self._mels[-1] * scale) - np.log1p(self._mels[-1 - RISE_ROWS] * scale), 0.0)
         order = np.sort(self._past, axis=1)
-        # strong onsets among the last half second do not widen what is usual there
+        # strong onsets of the last half second do not count for the usual spread
         middle, spread = order[:, MEDIAN_ROWS // 2], order[:, round(0.84 * MEDIAN_ROWS)] - order[:, MEDIAN_ROWS // 2]
         found: list[OnlineOnset] = []
         strengths, clear = dict.fromkeys(BANDS, 0.0), dict.fromkeys(BANDS, 0.0)
@@ -172,16 +172,16 @@ class OnlineAnalyzer:
             self._peak[band] = clear[band] if strength > self._before[band] else 0.0
             self._before[band] = self._past[number, row % MEDIAN_ROWS] = strength
         if found and self._since["all"] > MIN_ONSET_ROWS:
-            # what is clear in one band may be little of the whole
+            # an onset that is clear in one band may be weak in the whole
             loudest = max(found, key=lambda onset: onset.strength)
             found.append(replace(loudest, band="all"))
             self._since["all"] = 0
         return tuple(found), strengths, clear
 
     def _onset(self, row: int, band: str, strength: float) -> OnlineOnset:
-        """Return an onset near a row, its time refined where the sound itself rises clearly."""
+        """Return an onset near a row, its time refined if the sound rises clearly."""
         fine = np.concatenate(self._fine)
-        # the envelope ends with the newest sample, half a window beyond the row that is being heard
+        # the envelope ends with the newest sample, half a window after the current row
         newest = (row + 1) * HOP / RATE + ROW_DELAY
         begins = newest - len(fine) * (HOP / RATE) / self._fine[0].size
         guess = row * HOP / RATE + EARLY
@@ -191,7 +191,7 @@ class OnlineAnalyzer:
     def _levels(self, rows: SpectrumRows, number: int) -> dict[str, float]:
         """Return the levels at a row, each against its own peak so far."""
         bands = np.sqrt(rows.bands[number])
-        # what sounds on was there a tenth of a second ago; what strikes was not
+        # sustained sound was there a tenth of a second ago; strokes were not
         lasting = np.median(np.stack(self._mels), axis=0)
         striking = np.maximum(self._mels[-1] - lasting, 0.0)
         held = [float(np.sqrt(lasting[self._slices[band]].sum())) for band in ("low", "mid", "high")]
@@ -210,7 +210,7 @@ class OnlineAnalyzer:
         return levels | {"brightness": self._brightness(float(rows.centroid[number]), levels["rms"])}
 
     def _brightness(self, centroid: float, level: float) -> float:
-        """Return the centroid on a logarithmic scale between the darkest and the brightest of late."""
+        """Return the centroid on a logarithmic scale between the recent darkest and brightest."""
         if level < 0.05 or centroid < 20:
             return 0.0
         octave = float(np.log2(centroid))
@@ -223,7 +223,7 @@ class OnlineAnalyzer:
         return min(max((octave - self._bright[0]) / max(self._bright[1] - self._bright[0], 0.5), 0.0), 1.0)
 
     def _chroma(self, power: np.ndarray) -> np.ndarray:
-        """Return how strongly each pitch class sounds, both registers together, against the strongest of late."""
+        """Return how strongly each pitch class sounds, both registers together, relative to the recent strongest."""
         size = np.sqrt(power[:12] + power[12:])
         self._pitch.scaled(float(size.max()))
         return np.clip(size / self._pitch.value, 0.0, 1.0)

@@ -1,8 +1,8 @@
-"""A grid that a person corrects: tempo, offset, half or double tempo, the "one", the metre, or all beats from a file.
+"""Corrections of the grid: tempo, offset, half or double tempo, the "one", the metre, or all beats from a file.
 
 Corrections are kept beside the song as ``<song>.reactive.json`` (in the user's data folder where that can't be written)
-with the song's hashes; they are laid over an analysis and never change the song. Those for another song are not applied, and
-get another name before this song's are written.
+with the song's hashes; they are applied to an analysis and never change the song. Those of another song are not applied, and
+are renamed before this song's are written.
 """
 
 from __future__ import annotations
@@ -40,24 +40,24 @@ MOST_ASIDE = 50
 
 @dataclass(frozen=True)
 class Corrections:
-    """What a person says about the grid; None and False say nothing.
+    """Corrections of the grid; None and False mean no correction.
 
     Attributes
     ----------
     bpm
         Steady tempo in beats a minute; its phase is taken from the onsets.
     offset_ms
-        How much later the grid lies, in ms.
+        By how many ms the grid is moved later.
     half, double
-        Every second beat only, or one more between any two.
+        Keep every second beat only, or add one between any two.
     downbeat
         The number, from 1, of a beat that is a "one".
     meter
         As ``3/4``, all through the song.
     beats, downbeats
-        Beat times in seconds instead of those heard, and which of them are "ones" (may be empty).
+        Beat times in seconds that replace the analysed ones, and which of them are "ones" (may be empty).
     sections
-        What sections are called, by letter or number: ``C=chorus``, ``3=drop``.
+        Names of sections, by letter or number: ``C=chorus``, ``3=drop``.
     """
 
     bpm: float | None = None
@@ -71,7 +71,7 @@ class Corrections:
     sections: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
-        """Check every value; GridError names the one that can't be."""
+        """Check every value; GridError names the one that is not possible."""
         if self.bpm is not None and not SLOWEST <= self.bpm <= FASTEST:
             raise GridError(f"{self.bpm:g} is no tempo", where="--bpm", remedy="give 20 to 400 beats a minute")
         if self.offset_ms is not None and not abs(self.offset_ms) <= MAX_OFFSET_MS:
@@ -86,7 +86,7 @@ class Corrections:
             object.__setattr__(self, "sections", check_names(self.sections))
 
     def __bool__(self) -> bool:
-        """Whether anything is said."""
+        """Whether there is any correction."""
         return any(getattr(self, item.name) not in (None, False) for item in fields(self))
 
 
@@ -99,7 +99,7 @@ def bar_size(meter: str) -> int:
     Raises
     ------
     GridError
-        If it is no metre.
+        If it is not a metre.
     """
     upper, _, lower = meter.partition("/")
     if not (upper.isdecimal() and lower in ("2", "4", "8", "16") and 1 <= int(upper) <= 32):
@@ -109,7 +109,7 @@ def bar_size(meter: str) -> int:
 
 
 def merge_corrections(saved: Corrections, given: Corrections) -> Corrections:
-    """Return what was saved, with what is now given in its place."""
+    """Return the saved corrections, replaced by the given ones."""
     said = {item.name: getattr(given, item.name) for item in fields(given)}
     new = {name: value for name, value in said.items() if value not in (None, False)}
     if given.half or given.double:
@@ -117,7 +117,7 @@ def merge_corrections(saved: Corrections, given: Corrections) -> Corrections:
     if given.beats is not None:
         new["downbeats"] = given.downbeats
     if given.sections:
-        # the later of two names for one section counts
+        # of two names for one section the later one counts
         new["sections"] = (*(saved.sections or ()), *given.sections)
     return replace(saved, **new)
 
@@ -191,7 +191,7 @@ def apply_corrections(analysis: Analysis, corrections: Corrections) -> Analysis:
 
 
 def steady_beats(bpm: float, onsets: Onsets, duration: float) -> np.ndarray:
-    """Return beats at a steady tempo whose phase suits the onsets best: most strength within some 20 ms."""
+    """Return beats at a steady tempo with the phase that fits the onsets best: most strength within some 20 ms."""
     period = 60 / bpm
     phases = np.arange(0, period, 0.002)
     if not len(onsets.times):
@@ -235,12 +235,12 @@ def _on_bars(sections: tuple[Section, ...], downbeats: np.ndarray) -> tuple[Sect
 
 
 def corrections_path(song: Path) -> Path:
-    """Return where corrections of a song are kept."""
+    """Return the path of a song's corrections."""
     return song.with_name(name_beside(song.name, SUFFIX))
 
 
 def _set_aside(song: Path, mark: str) -> Path:
-    """Return where the grid of another song of this name lies since this one has its own."""
+    """Return the path to which the grid of another song of this name is moved."""
     return song.with_name(name_beside(song.name, f".{mark[:12]}{SUFFIX}"))
 
 
@@ -252,14 +252,14 @@ def _saved_apart(digest: str) -> Path:
 
 
 def _places(song: Path, digests: tuple[str, ...]) -> list[Path]:
-    """Return where a song's grid may be kept; some that are of another song may be among them."""
+    """Return the paths at which a song's grid may be; some may have another song's."""
     aside = [_set_aside(song, digest) for digest in digests if digest]
     aside += sorted(song.parent.glob(f"{glob.escape(song.name)}.*{SUFFIX}"))[:MOST_ASIDE]
     return [corrections_path(song), *aside, *(_saved_apart(digest) for digest in digests if digest)]
 
 
 def load_corrections(song: Path, digest: str, older: str = "") -> tuple[Corrections, str]:
-    """Return what was saved for a song, and one sentence about what is there but not applied (mostly empty).
+    """Return the corrections saved for a song, and a sentence about a file that is not applied (usually empty).
 
     Parameters
     ----------
@@ -283,7 +283,7 @@ def load_corrections(song: Path, digest: str, older: str = "") -> tuple[Correcti
 
 
 def grid_file(song: Path, digest: str, older: str = "") -> Path | None:
-    """Return the file in which the grid of a song is kept; None if there is none."""
+    """Return the file with a song's grid; None if there is none."""
     for path in _places(song, (digest, older)):
         try:
             if _belongs(_contents(path), (digest, older)):
@@ -304,7 +304,7 @@ def _contents(path: Path) -> Any:
 
 
 def _belongs(data: Any, digests: tuple[str, ...]) -> bool:
-    """Return whether what a file says is said of a song with one of these hashes."""
+    """Return whether a file's contents belong to a song with one of these hashes."""
     named = (data["song_sha256"], data.get("file_sha256"))
     return any(digest and digest in named for digest in digests)
 
@@ -336,9 +336,9 @@ def _rising(times: list[float]) -> tuple[float, ...]:
 
 
 def save_corrections(song: Path, digest: str, corrections: Corrections, older: str = "") -> Path | None:
-    """Keep corrections beside the song, or in the user's data folder; empty ones remove what was kept.
+    """Save corrections beside the song, or in the user's data folder; empty ones remove the saved ones.
 
-    The grid of another song of this name is set aside first, see `make_room`.
+    The grid of another song of this name is renamed first, see `make_room`.
 
     Parameters
     ----------
@@ -348,7 +348,7 @@ def save_corrections(song: Path, digest: str, corrections: Corrections, older: s
     Raises
     ------
     GridError
-        If they can be written in neither place.
+        If they can't be written in either place.
     """
     digests = (digest, older)
     if not corrections:
@@ -376,11 +376,11 @@ def save_corrections(song: Path, digest: str, corrections: Corrections, older: s
 
 
 def make_room(song: Path, digest: str, older: str = "") -> str:
-    """Give the grid of another song of this name another name, under which that song finds it again.
+    """Rename the grid of another song of this name, so that that song still finds it.
 
     Returns
     -------
-    What to tell of it, a sentence; empty if nothing was in the way.
+    A sentence about it; empty if nothing was renamed.
     """
     beside = corrections_path(song)
     try:

@@ -1,7 +1,7 @@
-"""Which beat is the one, by where the music changes: parts of a song begin with a bar.
+"""Find the "one" by where the music changes: parts of a song begin with a bar.
 
-The rhythm network hears less than a minute to either side, in which a song that leans on its third beat may sound as if it
-began there. Over the whole song its parts tell: if nearly all strong changes fall on the same other beat of the bar, that
+The rhythm network sees less than a minute to either side, in which a song that stresses its third beat may seem to
+begin there. The parts of the whole song tell more: if nearly all strong changes fall on the same other beat of the bar, that
 beat is the one.
 """
 
@@ -15,16 +15,16 @@ from reactive.audio.rhythm import Rhythm
 from reactive.audio.spectrum import FRAMES_PER_SECOND, Spectra
 from reactive.audio.structure import features_between
 
-# a change is looked for in so many beats on either side; two of them are at least so many beats apart
+# beats on either side that are compared for a change; least beats between two changes
 REACH, MIN_BEATS_BETWEEN = 16, 8
-# changes weaker than this share of the song's strongest say nothing
+# changes weaker than this share of the song's strongest are ignored
 MIN_CHANGE_SHARE = 0.3
-# so many changes, and so much of their weight, must agree on another beat; the middle of the bar is the likelier mistake
+# how many changes, and which share of their weight, must agree on another beat; half a bar is the likeliest error
 MIN_CHANGES, MIN_AGREEMENT = 4, 0.75
 MIN_CHANGES_MIDDLE, MIN_AGREEMENT_MIDDLE = 3, 0.7
-# what is left on the beat that was heard as the one
+# the largest share of weight that may remain on the old "one"
 MAX_REMAINING_SHARE = 0.3
-# share of bars that are of one size: with others among them there is no common place to move to
+# share of bars that must have one size: else there is no common beat to move to
 MIN_STEADY_SHARE = 0.9
 
 

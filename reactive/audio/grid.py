@@ -1,7 +1,7 @@
 """The grid that pictures follow: beats and bars over the whole song, with or without a beat in it.
 
 Positions are counted in beats and bars from the first of them; between two the count rises linearly, and before the
-first and after the last it goes on at the nearest pace. So every moment of the song has a place in the metre.
+first and after the last it continues at the nearest pace. So every moment of the song has a position in the metre.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Harmony: what sounds on, what strikes, which pitch classes sound, and the key."""
+"""Harmony: sustained and percussive sound, pitch classes, and the key."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from reactive.audio.spectrum import Spectra, mel_edges, row_chunks
 MAJOR = (6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88)
 MINOR = (6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17)
 PITCHES = ("C", "C#", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B")
-# medians over 0.4 s of time and over nine mel bands tell what lasts from what strikes
+# medians over 0.4 s of time and over nine mel bands separate sustained from percussive sound
 LASTING_ROWS, BROAD_BANDS = 17, 9
-# below this correlation no key is named
+# least correlation for a key
 CLEAR_KEY = 0.5
 
 

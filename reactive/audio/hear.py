@@ -1,4 +1,4 @@
-"""Hear a song as its band wants it heard: from the cache if it can be, corrected by hand, with stems and markers."""
+"""The analysis of a song with its band's corrections, stems and markers; from the cache if possible."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ from reactive.errors import GridError
 from reactive.media.identity import carry_over
 from reactive.media.sound import Track
 
-# files are stored by their full names, since a job may go on from another folder
+# files are stored with absolute paths, since a job may be resumed from another folder
 File = Annotated[Path, PlainSerializer(lambda path: str(path.absolute()), when_used="json")]
 
 
 class HearingOptions(BaseModel):
-    """What a person adds to what is heard.
+    """What a person adds to the analysis.
 
     Attributes
     ----------
     corrections
-        Of the grid; they are kept for the next time.
+        Corrections of the grid; they are saved for the next time.
     forget
-        Drop the corrections kept before.
+        Drop the saved corrections.
     stems
         Names and files.
     midi
@@ -46,7 +46,7 @@ class HearingOptions(BaseModel):
     markers
         A MIDI or WAV file whose markers are the song's sections.
     settled, save
-        Whether `corrections` hold those kept before too, see `merge_saved`, and whether they are kept once applied.
+        Whether `corrections` include the saved ones already, see `merge_saved`, and whether they are saved once applied.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -65,7 +65,7 @@ DEFAULT_HEARING = HearingOptions()
 
 @dataclass(frozen=True)
 class Heard:
-    """A song, what was heard in it, and what its user should be told (whole sentences)."""
+    """A song, its analysis, and sentences for its user."""
 
     track: Track
     analysis: Analysis
@@ -73,7 +73,7 @@ class Heard:
 
 
 def merge_saved(track: Track, options: HearingOptions) -> tuple[HearingOptions, tuple[str, ...]]:
-    """Return options whose corrections include those kept for the song, and a sentence for its user if there is one."""
+    """Return options whose corrections include those saved for the song, and sentences for its user."""
     if options.settled:
         return options, ()
     names = (track.path, track.sha256, track.file_sha256)
@@ -87,14 +87,14 @@ def merge_saved(track: Track, options: HearingOptions) -> tuple[HearingOptions, 
 
 
 def hear(song: str | os.PathLike[str], options: HearingOptions = DEFAULT_HEARING) -> Heard:
-    """Hear a song and apply what its user adds; given corrections are kept beside the song.
+    """Analyse a song and apply what its user adds; given corrections are saved beside the song.
 
     Raises
     ------
     MediaError
         If the song, a stem or a MIDI file can't be read.
     GridError
-        If a correction can't be applied or kept.
+        If a correction can't be applied or saved.
     """
     track, analysis = hear_once(song)
     merged, saved_notes = merge_saved(track, options)
@@ -111,7 +111,7 @@ def hear(song: str | os.PathLike[str], options: HearingOptions = DEFAULT_HEARING
         kept = save_corrections(track.path, track.sha256, merged.corrections, track.file_sha256)
         if kept:
             notes.append(f"The grid is kept in {kept}.")
-    # stems and markers know better than any guess
+    # stems and markers replace what was estimated
     from reactive.audio.stems import with_markers, with_midi, with_stem
 
     for name, path in options.stems:

@@ -1,8 +1,8 @@
-"""Which level is the beat and which beat is the "one": every reading of a song weighed by all that speaks for it.
+"""Which level is the beat and which beat is the "one": every reading of a song weighed by all evidence.
 
-The search (`bars`) finds the path that the network likes best, moment by moment. A song can be counted in other ways along the
+The search (`bars`) finds the path with the best score, moment by moment. A song can be counted in other ways along the
 same path: at half or twice the tempo, in threes instead of fours, with the bar begun on another beat. Each such `Reading` is weighed
-over the whole song by `evidence`: what the network hears at the beats it counts and at those it leaves out, how common its tempo and
+over the whole song by `evidence`: the network's activations at the beats it counts and at those it leaves out, how common its tempo and
 metre are, and whether harmony, bass, kick, snare and the song's parts change where it has its "ones". The weights of the evidence
 are those of a conditional logit (McFadden 1974), fitted by `training/ear/weigh.py`; so the share of a reading is a probability.
 """
@@ -22,15 +22,15 @@ from reactive.audio.structure import features_between
 
 # tempi that a reading may have, beats a minute
 SLOWEST, FASTEST = 40.0, 260.0
-# of fewer bars than these, or with bars of many sizes, nothing is weighed
+# songs with fewer bars than these, or with bars of many sizes, are not weighed
 MIN_BARS, STEADY = 6, 0.85
 SIZES = (4, 3, 2, 5, 7)
-# log odds are held within these, as in the search
+# log odds are clipped to these, as in the search
 MAX_ODDS = 3.5
-# the network hears so near to a beat, in rows of the spectrum
+# how near to a beat an activation counts, in rows of the spectrum
 NEAR_ROWS = 3
 USUAL_TEMPO = 118.0
-# a reading other than the one that was found must be so much likelier
+# least probability of a reading that replaces the one that was found
 TO_CHANGE = 0.7
 # a third of the tempo, or three times it, is named from this share on
 CLEAR_SHARE = 0.05
@@ -124,7 +124,7 @@ SURE = Doubt(1.0, 1.0, "", "")
 def choose_reading(
     rhythm: Rhythm, heard: Mapping[str, np.ndarray], onsets: Onsets, spectra: Spectra
 ) -> tuple[Rhythm, Doubt]:
-    """Return the likeliest reading of a song, and how sure that is.
+    """Return the most likely reading of a song, and how certain it is.
 
     Parameters
     ----------
@@ -133,7 +133,7 @@ def choose_reading(
     heard
         Activations of the network.
     onsets
-        Of the whole spectrum; added beats lie on them.
+        Onsets of the whole spectrum; added beats are placed on them.
     spectra
         The song's spectra.
     """
@@ -167,7 +167,7 @@ def apply_reading(rhythm: Rhythm, reading: Reading) -> Rhythm:
 
 
 def readings(rhythm: Rhythm, onsets: Onsets) -> list[Reading]:
-    """Return the ways to count a song along the beats that were found; none where its bars are few or of many sizes."""
+    """Return the ways to count a song along the beats that were found; none if its bars are few or of many sizes."""
     beats, sizes = rhythm.beats, rhythm.beats_per_bar
     if len(sizes) < MIN_BARS or len(beats) < 8 * MIN_BEATS:
         return []
@@ -177,7 +177,7 @@ def readings(rhythm: Rhythm, onsets: Onsets) -> list[Reading]:
     first = int(np.searchsorted(beats, rhythm.downbeats[0]))
     found: list[Reading] = []
     for count in SIZES:
-        # bars of another size would have to be counted anew from each change: only steady songs get here
+        # only songs with bars of one size get here: else each change would need a new count
         for one in range(count):
             place = (first + one) % count
             same = count == size and one == 0
@@ -203,11 +203,11 @@ def _other_levels(beats: np.ndarray, onsets: Onsets) -> list[tuple[float, np.nda
 
 
 def evidence(every: Sequence[Reading], heard: Mapping[str, np.ndarray], spectra: Spectra) -> np.ndarray:
-    """Return what speaks for each reading, float64 [readings, evidence]; columns as `EVIDENCE` names them."""
+    """Return the evidence for each reading, float64 [readings, evidence]; columns as in `EVIDENCE`."""
     fine = every[0].beats
     lattices = {id(reading.beats): reading.beats for reading in every}
     at = {key: _sampled(beats, heard, spectra) for key, beats in lattices.items()}
-    # beats that a slower reading leaves out, and those that only a faster one counts, are weighed on one common lattice
+    # all readings are compared on the beats of the fastest one
     common = np.interp(np.arange(2 * len(fine) - 1) / 2, np.arange(len(fine)), fine)
     odds = _odds(_near(heard["beat"], common))
     rows = []

@@ -12,7 +12,7 @@ import numpy as np
 from reactive.media.loudness import OFFSET, SURROUND, k_weighting
 
 LOUDNESS_RATE = 10.0
-# what lies below is silence: the standard's absolute gate
+# the standard's absolute gate: below is silence
 SILENCE_LUFS = -70.0
 
 

@@ -1,9 +1,9 @@
-"""The rhythm network: a small temporal convolutional network that says where beats, bars and drums are.
+"""The rhythm network: a small temporal convolutional network that finds beats, bars and drums.
 
 Row i of its inputs and outputs lies at ``(2 i + 1/2) * HOP / RATE`` seconds: 43 rows a second, each made of two rows of
 the mel spectrum and the chroma around them. Layers: two convolutions over 3 rows, then residual blocks of dilated
-convolutions over 5 rows (1, 2, 4 ... rows apart: 128 lets each answer see 12 s to either side, 512 some 47 s), then one linear
-layer (in the manner of Davies and Böck, EUSIPCO 2019). Computed by numpy alone; `training/ear` holds how it came about.
+convolutions over 5 rows (1, 2, 4 ... rows apart: 128 gives each output 12 s of context to either side, 512 some 47 s), then one linear
+layer (in the manner of Davies and Böck, EUSIPCO 2019). Computed by numpy alone; `training/ear` has its training.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ COMPRESSION = 1000.0
 
 
 def inputs(spectra: Spectra) -> np.ndarray:
-    """Return what the network takes, float32 [ceil(t / 2), 152], about 0 to 1."""
+    """Return the network's input, float32 [ceil(t / 2), 152], about 0 to 1."""
     rows = -(-len(spectra.mel) // 2)
     return _inputs(spectra, slice(0, rows), loud_level(spectra.mel), _pitch_floor(spectra))
 
 
 def activations(spectra: Spectra) -> dict[str, np.ndarray]:
-    """Return by output name how likely it is at each row, float32 [ceil(t / 2)] in [0, 1]."""
+    """Return the probability of each output by name, float32 [ceil(t / 2)] in [0, 1]."""
     known = weights()
     loud, floor = loud_level(spectra.mel), _pitch_floor(spectra)
     rows = -(-len(spectra.mel) // 2)
-    # one matrix over all taps: the network with attention; a matrix a tap: the one before it
+    # weights with one matrix for all taps are of the network with attention; with one for each tap, of the older one
     attends = known["first.weight"].ndim == 2
-    # as far as an answer can depend on what lies before and after
+    # the context on which an output can depend
     margin = 2 * sum(dilations(known)) + 2
     stretches = attention.windows(rows) if attends else row_chunks(rows, margin)
     parts = []
@@ -73,14 +73,14 @@ def _pitch_floor(spectra: Spectra) -> np.ndarray:
 
 
 def dilations(weights: Mapping[str, np.ndarray]) -> list[int]:
-    """Return how far apart the rows of each residual block are, in the order in which they are computed."""
+    """Return how far apart the rows of each residual block are, in order."""
     return sorted(int(found[1]) for name in weights if (found := re.fullmatch(r"block(\d+)\.weight", name)))
 
 
 def forward(given: np.ndarray, weights: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Return the network's answers, float32 [rows, outputs] in [0, 1], to `inputs` [rows, 152].
+    """Return the network's outputs, float32 [rows, outputs] in [0, 1], to `inputs` [rows, 152].
 
-    `weights` holds by layer name ``.weight`` [taps, in, out] and ``.bias`` [out].
+    `weights` has by layer name ``.weight`` [taps, in, out] and ``.bias`` [out].
     """
     x = _elu(_convolve(given, weights, "first", 1))
     x = _elu(_convolve(x, weights, "second", 1))

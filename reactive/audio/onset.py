@@ -1,7 +1,7 @@
-"""Onsets: where something begins, in the whole spectrum and in three bands.
+"""Onsets in the whole spectrum and in three bands.
 
 Onset strength is the half-wave rectified rise of the compressed mel spectrum (librosa's `onset_strength_multi`). A
-peak of it says that something began nearby; the fine envelope then says where within some milliseconds. Times are in
+peak means an onset nearby; the fine envelope then gives its time to some milliseconds. Times are in
 seconds, strengths in [0, 1] with 1 at the song's strong onsets.
 """
 
@@ -26,9 +26,9 @@ from reactive.audio.spectrum import (
 BANDS = ("all", "low", "mid", "high")
 # compression: log(1 + COMPRESSION * power / loud power); a gain of the whole song cancels out
 COMPRESSION = 1000.0
-# an attack is sought this far around a peak of onset strength
+# how far around a peak of onset strength an attack is searched
 SEARCH_SECONDS = 0.05
-# the strong onsets of this far around set the scale, down to this share of the song's strong ones
+# how far around strong onsets set the scale, and its least share of the song's strong ones
 NEARBY_SECONDS = 4.0
 WEAKEST = 0.4
 
@@ -67,7 +67,7 @@ def onset_strength(spectra: Spectra) -> np.ndarray:
         for stretch, keep in row_chunks(len(spectra.mel), 4)
     ]
     strength = np.concatenate(parts, axis=1)
-    # a song of one click has no percentile worth the name
+    # a song of one click has no useful percentile
     highest = strength.max(axis=1, keepdims=True)
     strong = np.maximum(np.percentile(strength, 99.5, axis=1, keepdims=True), 0.2 * highest)
     width = round(2 * NEARBY_SECONDS * FRAMES_PER_SECOND)
@@ -77,7 +77,7 @@ def onset_strength(spectra: Spectra) -> np.ndarray:
 
 
 def pick(strength: np.ndarray, *, threshold: float = 0.12) -> np.ndarray:
-    """Return the rows where onset strength [t] peaks clearly above its surroundings."""
+    """Return the rows at which onset strength [t] has clear peaks."""
     import librosa
 
     if not strength.any():
@@ -91,7 +91,7 @@ def pick(strength: np.ndarray, *, threshold: float = 0.12) -> np.ndarray:
 
 
 def attack(fine: np.ndarray, seconds: np.ndarray) -> np.ndarray:
-    """Move times to where the fine envelope rises most steeply near them, where it does rise clearly.
+    """Move times to the steepest rise of the fine envelope near them, if there is a clear one.
 
     Parameters
     ----------
@@ -102,7 +102,7 @@ def attack(fine: np.ndarray, seconds: np.ndarray) -> np.ndarray:
     """
     reach = int(SEARCH_SECONDS * RATE / FINE_HOP)
     floor = max(float(np.percentile(fine, 99)) * 1e-2, 1e-6) if len(fine) else 1e-6
-    # rise of the log envelope over three steps (9 ms): steady under gain, blind to slow swells
+    # rise of the log envelope over three steps (9 ms): independent of gain, insensitive to slow swells
     level = np.log(fine + floor)
     rise = np.zeros_like(level)
     rise[2:] = level[2:] - np.minimum(level[1:-1], level[:-2])

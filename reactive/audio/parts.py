@@ -1,7 +1,7 @@
-"""What a band calls the parts of its song: intro, verse, chorus, bridge, drop, outro. Times in seconds.
+"""Names for the parts of a song: intro, verse, chorus, bridge, drop, outro. Times in seconds.
 
-Names are guesses by repetition, loudness and drops, and by the song's words where they are given. What a person or a marker
-says comes first.
+Names are estimated from repetition, loudness and drops, and from the song's words if they are given. Names by a person or a
+marker come first.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from reactive.errors import GridError
 PARTS = ("intro", "verse", "chorus", "bridge", "drop", "outro")
 # a drop this strong opens a part called "drop": the bass rises by 12 dB, or everything by 8
 STRONG_DROP = 0.66
-# a drop belongs to the section that starts within so many seconds of it
+# seconds between a drop and the start of its section, at most
 NEAR = 0.05
-# share of a part's lines that are sung elsewhere too, from which on it is a chorus
+# least share of a part's lines that are repeated elsewhere in a chorus
 REPEATED_LINES = 0.5
 _MARKER = re.compile(
     r"\s*(intro|verse|strophe|chorus|refrain|hook|bridge|middle ?8|drop|outro|coda|ending)\b", re.IGNORECASE | re.ASCII
@@ -62,7 +62,7 @@ def song_parts(analysis: Analysis, lines: Sequence[SungLine] = ()) -> tuple[Part
     Parameters
     ----------
     analysis
-        What was heard; sections that a person has named keep that name.
+        The analysis; sections that a person has named keep that name.
     lines
         The song's words, which tell a chorus from a verse.
     """
@@ -70,7 +70,7 @@ def song_parts(analysis: Analysis, lines: Sequence[SungLine] = ()) -> tuple[Part
     bars = grid_of(analysis).bars
     found = []
     for section, name in zip(analysis.sections, names, strict=True):
-        # an edge lies on a bar line but for rounding
+        # edges are on bar lines, except for rounding
         first, stop = (np.searchsorted(bars, [section.start + NEAR, section.end - NEAR], side="right")).tolist()
         found.append(
             Part(name, section.label, section.start, section.end, max(int(first), 1), max(int(stop), int(first), 1))
@@ -114,19 +114,19 @@ def part_names(analysis: Analysis, lines: Sequence[SungLine] = ()) -> tuple[str,
 
 
 def boundaries(analysis: Analysis) -> list[float]:
-    """Return the times, rising, at which something big happens in the song: drops and the ends of build-ups."""
+    """Return the times, rising, of the song's big changes: drops and the ends of build-ups."""
     times = {moment.start for moment in analysis.moments if moment.kind == "drop"}
     times |= {moment.end for moment in analysis.moments if moment.kind == "build"}
     return sorted(time for time in times if 0 < time < analysis.duration)
 
 
 def check_names(told: Sequence[str]) -> tuple[str, ...]:
-    """Return ``C=chorus`` or ``3=drop`` as they are kept, the later of two for one section alone.
+    """Return ``C=chorus`` or ``3=drop`` in normal form; of two for one section only the later.
 
     Raises
     ------
     GridError
-        If a text is not of that form.
+        If a text does not have that form.
     """
     kept: dict[str, str] = {}
     for text in told:
@@ -140,7 +140,7 @@ def check_names(told: Sequence[str]) -> tuple[str, ...]:
 def name_sections(analysis: Analysis, told: Sequence[str]) -> tuple[Analysis, tuple[str, ...]]:
     """Return the analysis with sections named by letter or number, and the letters and numbers that it does not have.
 
-    A number goes before a letter, so one chorus of several can be called something else.
+    A number takes precedence over a letter, so one chorus of several can have another name.
     """
     names = {key.upper(): name for key, _, name in (text.partition("=") for text in told)}
     sections = []
@@ -152,7 +152,7 @@ def name_sections(analysis: Analysis, told: Sequence[str]) -> tuple[Analysis, tu
 
 
 def _from_marker(label: str) -> str:
-    """Return the name that a marker's text begins with, in our words; empty if it is none."""
+    """Return the name that a marker's text begins with, in our terms; empty if there is none."""
     match = _MARKER.match(label)
     word = match.group(1).lower() if match else ""
     return "bridge" if word.startswith("middle") else _SYNONYMS.get(word, word)
@@ -169,7 +169,7 @@ def _sung(sections: Sequence[Section], lines: Sequence[SungLine]) -> list[list[s
 
 
 def _chorus(sections: Sequence[Section], dropped: set[int], sung: Sequence[Sequence[str]]) -> str:
-    """Return the letter of the chorus: its words come again, or it comes again and is the loudest; empty if none is."""
+    """Return the letter of the chorus: its words come again, or it comes again and is the loudest; empty if there is none."""
     count = Counter(section.label for section in sections)
     energy: dict[str, float] = defaultdict(float)
     for section in sections:
@@ -184,13 +184,13 @@ def _chorus(sections: Sequence[Section], dropped: set[int], sung: Sequence[Seque
         return max(shares, key=lambda label: (shares[label], energy[label]))
     falling = {sections[number].label for number in dropped}
     again = [label for label in count if count[label] > 1 and label not in falling]
-    # of what comes again, the louder and more frequent is the chorus, if it is louder than the song as a whole
+    # the loudest and most frequent repeated section, if it is louder than the whole song
     best = max(again, key=lambda label: energy[label] + 0.05 * min(count[label], 4), default="")
     return best if best and energy[best] > float(np.mean([section.energy for section in sections])) else ""
 
 
 def _verse(sections: Sequence[Section], chorus: str, dropped: set[int]) -> str:
-    """Return the letter of the verse: of those that come again beside the chorus the one that lasts longest, else any."""
+    """Return the letter of the verse: of the other repeated sections the longest one, else any."""
     falling = {sections[number].label for number in dropped}
     lasts: dict[str, float] = defaultdict(float)
     for section in sections:

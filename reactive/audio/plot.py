@@ -1,4 +1,4 @@
-"""Draw what was heard: the waveform coloured by band, beats and bars, onsets, sections. For a person to look at."""
+"""Draw an analysis: the waveform coloured by band, beats and bars, onsets, sections."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from reactive.errors import OutputError
 from reactive.media.fonts import font_with, usual_font
 
 BACKGROUND, INK, FAINT = "#14151a", "#e8e6e1", "#5a5d68"
-# low, mid, high: warm to cold, told apart by brightness too
+# low, mid, high: warm to cold, also different in brightness
 BAND_COLOURS = ("#d9482b", "#f0b43c", "#dff1ff")
 SECTION_COLOURS = ("#4f6d7a", "#9a6d38", "#6b4f7a", "#4f7a5c", "#7a4f58", "#56647a", "#7a744f", "#3f7a78")
 BREAK_COLOUR = "#3f6f9f"
-# how tall low, mid and high are drawn where they are loud
+# heights of low, mid and high at their loud level
 BAND_REACH = (0.95, 0.62, 0.3)
 COLUMNS = 2600
 FORMATS = (".png", ".svg", ".pdf")
@@ -31,13 +31,13 @@ def plain_texts() -> Iterator[None]:
     import matplotlib
 
     with matplotlib.rc_context({"text.parse_math": False}), warnings.catch_warnings():
-        # a letter that no font has is drawn as a box
+        # a letter that is in no font is drawn as a box
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         yield
 
 
 def use_fonts_for(text: str) -> None:
-    """Let what is drawn from now on take letters that the usual font lacks from installed fonts."""
+    """For a text with letters that the default font lacks, use installed fonts from now on."""
     import matplotlib
     from matplotlib.font_manager import FontProperties, fontManager
 
@@ -73,7 +73,7 @@ def plot_analysis(analysis: Analysis, path: Path, *, title: str) -> None:
     roles = [role for role in named if role in analysis.onsets] or ["low", "mid", "high"]
     for row, (role, colour) in enumerate(zip(roles, BAND_COLOURS, strict=False)):
         found = analysis.onsets[role]
-        # each hit a stroke as high as it is strong: four minutes of them stay readable
+        # each hit is a line as high as its strength, which stays readable over four minutes
         onsets.vlines(found.times, row - 0.42, row - 0.42 + 0.84 * found.strengths, colors=colour, linewidth=0.7)
     onsets.set_yticks(range(len(roles)), roles)
     onsets.set_ylim(-0.6, len(roles) - 0.4)
@@ -91,7 +91,7 @@ def panels(analysis: Analysis, *, title: str, ratios: tuple[float, ...], path: P
     from matplotlib.figure import Figure
     from matplotlib.ticker import FuncFormatter
 
-    # long songs get a wider sheet, so that bars stay apart
+    # long songs get a wider figure, so that bars stay apart
     width = float(np.clip(analysis.duration / 12, 12, 40))
     figure = Figure(figsize=(width, 1.25 * sum(ratios) + 0.9), facecolor=BACKGROUND, layout="constrained")
     FigureCanvasAgg(figure)
@@ -113,14 +113,14 @@ def panels(analysis: Analysis, *, title: str, ratios: tuple[float, ...], path: P
 
 
 def draw_waveform(axis: Any, analysis: Analysis) -> None:
-    """Draw the waveform as DJs' players do: peaks in grey, over them low, mid and high as three shapes of one middle."""
+    """Draw the waveform as DJs' players do: peaks in grey, over them low, mid and high, centred."""
     count = max(min(COLUMNS, len(analysis.fine)), 1)
     seconds = (np.arange(count) + 0.5) * (analysis.duration / count)
     peaks = _columns(analysis.fine, count, np.max)
     axis.fill_between(seconds, -peaks, peaks, color=FAINT, alpha=0.45, linewidth=0, step="mid")
     for band, colour, reach in zip(("low", "mid", "high"), BAND_COLOURS, BAND_REACH, strict=True):
         level = _columns(analysis.envelopes[band], count, np.max)
-        # each band against its own loud level: highs are always weaker than lows; within the peaks, as they sound
+        # each band relative to its own loud level, since highs are always weaker than lows, but within the peaks
         height = np.minimum(reach * level / max(float(np.percentile(level, 98)), 1e-9), 1.0) * np.minimum(
             1.0, 1.15 * peaks
         )

@@ -1,6 +1,6 @@
 """Follow the beat of music that is still being played: tempo and place in the beat, at first from onset strength alone.
 
-A hidden Markov model whose states are (rows in a beat, place in the beat): the place moves on by one each row, the
+A hidden Markov model whose states are (rows in a beat, position in the beat): the position advances by one each row, the
 tempo may change a little at each beat, and onsets are expected at the beat and not elsewhere (Whiteley, Cemgil and
 Godsill, ISMIR 2006; states as in Krebs, Böck and Widmer, ISMIR 2015). Only the forward pass is computed, so what it says
 depends on the past alone. A clock that turns evenly and is drawn towards that says where the beat is *now*, ahead of the
@@ -20,27 +20,27 @@ from reactive.audio.rhythm import BEATS_PER_BAR, PULSE_SECONDS
 from reactive.audio.spectrum import FRAMES_PER_SECOND
 
 SLOWEST, FASTEST = 55.0, 215.0
-# how firmly a tempo keeps from beat to beat
+# how stable the tempo is from beat to beat
 STEADY = 200.0
 # onsets belong to the first 1/16 of a beat
 SHARE = 16
-# with no other reason this tempo is likeliest, in beats a minute; spread in octaves
+# prior of the tempo: its centre in beats a minute, and its spread in octaves
 LIKELY, SPREAD = 118.0, 0.5
-# how much that counts at each beat
+# the weight of the prior at each beat
 USUAL = 0.3
-# how likely an onset is at a beat: with none heard, and how much more with the strongest. The first is hardly less than
+# likelihood of a beat without an onset, and its increase with the strongest onset. The first is hardly less than
 # that of no onset elsewhere, since beats are often silent
 SILENT_BEAT, SURE = 0.05, 0.6
-# how fast the clock is drawn to what was heard, each row, and how far it looks around the likeliest tempo
+# how fast the clock is pulled to the result at each row, and how far around the likeliest tempo it looks
 PULL, SAME_TEMPO = 0.06, 0.06
-# a beat is followed once it is this clear, and until it is less than that
+# clarity at which following a beat begins, and below which it ends
 CLEAR, LOST = 0.4, 0.22
 CLEAR_SECONDS = 1.2
-# so many seconds back an onset still speaks for a beat, and how much must speak for it
+# seconds over which onsets support a beat, and the least support
 SUPPORT_SECONDS, SUPPORT = 3.0, 1.5
-# of each row's belief so much is forgotten
+# share of the beliefs that is forgotten at each row
 DOUBT = 1e-3
-# of the memory of how heavy each beat of the bar is
+# share of the memory of each beat's weight that is kept
 FADE = 0.88
 # the network's path is followed from the first mean score of its beats on, and until it is less than the second; to another tempo
 # than onsets have from the third on: songs reach 0.3 to 1.3, bare clicks -0.5 to 0.45
@@ -56,7 +56,7 @@ FEWEST_TAPS, TAP_PAUSE = 3, 2.5
 
 @dataclass(frozen=True)
 class MetricalPosition:
-    """Where the music is in its metre.
+    """The position in the metre.
 
     Attributes
     ----------
@@ -82,7 +82,7 @@ class OnlineBeatTracker:
     Parameters
     ----------
     lead
-        By how many seconds the clock is ahead of the rows that it hears: their own delay.
+        By how many seconds the clock is ahead of the rows: their own delay.
     """
 
     def __init__(self, lead: float = 0.0) -> None:
@@ -95,7 +95,7 @@ class OnlineBeatTracker:
         place = np.arange(len(self._of)) - self._first[self._of]
         self._turn = place / self.lengths[self._of]
         self._at_beat = self._turn < 1 / SHARE
-        # the middle of the rows at the beat is the beat
+        # the beat is in the middle of its rows
         centre = (np.ceil(self.lengths / SHARE) - 1) / 2 / self.lengths
         self._around = np.exp(2j * np.pi * (self._turn - centre[self._of]))
         ratio = self.lengths[None, :] / self.lengths[:, None]
@@ -113,7 +113,7 @@ class OnlineBeatTracker:
         self.clarity = 0.0
         self.rows = 0
         self._length = PULSE_SECONDS / BEATS_PER_BAR * FRAMES_PER_SECOND
-        # beats that have passed at the row heard last
+        # beats that have passed at the last row
         self._beats = 0.0
         self._heavy = np.zeros(BEATS_PER_BAR)
         self._downbeat_phase = 0
@@ -149,22 +149,22 @@ class OnlineBeatTracker:
             self._take_over(told, *place)
         self._low = max(self._low * 0.7, low)
         if np.floor(self._beats - 0.08) > np.floor(before - 0.08):
-            # just after the beat, so that its own stroke is heard
+            # just after the beat, so that its own stroke is included
             self._weigh(int(np.floor(self._beats)))
         self.rows += 1
         return self.position()
 
     def position(self) -> MetricalPosition:
-        """Return where the music is now."""
+        """Return the position now."""
         beats = self._beats + self.lead / self._length
         bars = (beats - self._downbeat_phase) / BEATS_PER_BAR
         return MetricalPosition(beats, bars, 60 * FRAMES_PER_SECOND / self._length, self.heard)
 
     def _take_over(self, told: float, phase: float, tempo: float) -> None:
-        """Go with another clock: `told` are the beats that were told at the last row, of which none is counted twice."""
+        """Follow another clock: `told` are the beats that were reported at the last row, so that none is counted twice."""
         self._length = 60 * FRAMES_PER_SECOND / tempo
         lead = self.lead / self._length
-        # the place in a bar of that phase that is nearest to where the music was heard
+        # the position of that phase in a bar that is nearest to the last one
         place = phase + self._downbeat_phase
         bar = round((self._beats + lead - place) / BEATS_PER_BAR)
         beats = place + BEATS_PER_BAR * bar
@@ -174,7 +174,7 @@ class OnlineBeatTracker:
         self.heard, self.clarity, self._downbeat_is_set = True, CLEAR, True
 
     def tap(self, seconds: float) -> bool:
-        """Take a tap of a person on the beat, at a time on any steady clock; True once taps set the tempo."""
+        """Register a tap on the beat, at a time on any steady clock; True once taps set the tempo."""
         if self._taps and not 60 / FASTEST * 0.8 < seconds - self._taps[-1] < TAP_PAUSE:
             self._taps = []
         self._taps = [*self._taps, seconds][-8:]
@@ -182,7 +182,7 @@ class OnlineBeatTracker:
             return False
         length = (self._taps[-1] - self._taps[0]) / (len(self._taps) - 1) * FRAMES_PER_SECOND
         length = float(np.clip(length, self.lengths[0], self.lengths[-1]))
-        # the beat is now; the rows that were heard are older than that
+        # the beat is now; the rows are older
         place = np.mod(self._turn + self.lead / length + 0.5, 1.0) - 0.5
         near = np.abs(self.lengths[self._of] / length - 1)
         self.belief = np.exp(-0.5 * (place / 0.04) ** 2 - 0.5 * (near / 0.02) ** 2) + 1e-9
@@ -198,7 +198,7 @@ class OnlineBeatTracker:
         self._downbeat_is_set = True
 
     def _forward(self, strength: float) -> None:
-        """Move all beliefs on by one row and weigh them by what was heard."""
+        """Advance all beliefs by one row and weigh them by the onset strength."""
         belief = self.belief
         ends = belief[self._last] @ self._change
         belief = np.roll(belief, 1)
@@ -211,9 +211,9 @@ class OnlineBeatTracker:
         self.belief = (1 - DOUBT) * belief + DOUBT * self._unknown
 
     def _follow(self) -> None:
-        """Turn the clock on by one row, drawn to where the beat was heard."""
+        """Advance the clock by one row, pulled towards the estimated beat."""
         mass = np.add.reduceat(self.belief, self._first)
-        # neighbouring lengths are one tempo
+        # neighbouring lengths count as one tempo
         smooth = np.convolve(mass, [0.5, 1, 1, 1, 0.5], mode="same")
         best = self.lengths[int(smooth.argmax())]
         near = np.abs(self.lengths / best - 1) < SAME_TEMPO

@@ -1,4 +1,4 @@
-"""Tempo, beats, bars and metre, from what the rhythm network heard. Times in seconds, tempo in beats a minute."""
+"""Tempo, beats, bars and metre, from the rhythm network's activations. Times in seconds, tempo in beats a minute."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from reactive.audio.bars import BeatPath, best_path
 from reactive.audio.onset import Onsets
 from reactive.audio.spectrum import HOP, RATE
 
-# songs without a beat get an even pulse of so many seconds a bar, four beats in it
+# songs without a beat get an even pulse: seconds a bar, with four beats
 PULSE_SECONDS = 2.0
 BEATS_PER_BAR = 4
 # mean log odds of the best path's beats, below which there is no beat worth following: excerpts without a beat reach -2.7 at
@@ -19,17 +19,17 @@ BEATS_PER_BAR = 4
 NO_PULSE = -2.3
 UNSURE_PULSE, CLEAR_PULSE = -1.3, 2.0
 MIN_BEATS = 4
-# a beat heard with this probability within so many steps of the song's start is the grid's first
+# probability, and steps from the song's start, of a beat that becomes the grid's first
 FIRST_BEAT, FIRST_STEPS = 0.5, 3
-# an attack so near to a beat is the beat
+# a beat is moved to an attack this near, in seconds
 NEAR_SECONDS = 0.03
-# the network answers so much too late or early, as measured by `python -m benchmarks rhythm`
+# the network's mean error in seconds, as measured by `python -m benchmarks rhythm`
 BIAS_SECONDS = 0.0
 
 
 @dataclass(frozen=True)
 class Rhythm:
-    """What was heard of the metre.
+    """Tempo, beats and bars of a song.
 
     Attributes
     ----------
@@ -38,7 +38,7 @@ class Rhythm:
     beats, downbeats
         Times, rising.
     beats_per_bar
-        Of the bar that each downbeat opens, int64.
+        Beats of the bar that each downbeat opens, int64.
     confidence
         How clearly the beat was heard, in [0, 1].
     """
@@ -54,14 +54,14 @@ NO_RHYTHM = Rhythm(0.0, np.zeros(0), np.zeros(0), np.zeros(0, np.int64), 0.0)
 
 
 def track_beats(heard: Mapping[str, np.ndarray], onsets: Onsets, rows: int) -> Rhythm:
-    """Follow beats and bars.
+    """Find beats and bars.
 
     Parameters
     ----------
     heard
         Activations ``beat`` and ``downbeat`` of `network.activations`.
     onsets
-        Onsets with refined times; a beat with an attack beside it lies on the attack.
+        Onsets with refined times; a beat near an attack is moved to it.
     rows
         How many rows the song's spectrum has.
     """
@@ -73,7 +73,7 @@ def track_beats(heard: Mapping[str, np.ndarray], onsets: Onsets, rows: int) -> R
     if len(path.steps) < MIN_BEATS or path.score < NO_PULSE:
         return NO_RHYTHM
     path = with_first_beat(path, beat)
-    # to a tenth of a millisecond: rounding noise of another level of the master stays below
+    # to a tenth of a millisecond, above the rounding noise between masters of different level
     beats = np.round(snap_to_onsets(between_steps(beat, path.steps) - BIAS_SECONDS, onsets), 4)
     opens = path.places == 0
     return Rhythm(
@@ -88,7 +88,7 @@ def track_beats(heard: Mapping[str, np.ndarray], onsets: Onsets, rows: int) -> R
 def with_first_beat(path: BeatPath, beat: np.ndarray) -> BeatPath:
     """Return the path with the beat at the very start of a song, if one was heard there and the path's pace leads to it.
 
-    The best path may step over it to a place just before the song, where a beat costs nothing.
+    The best path may skip it for a beat just before the song, which costs nothing.
     """
     before = int(path.steps[0]) - int(np.median(np.diff(path.steps[:9])))
     if abs(before) > FIRST_STEPS or beat[: FIRST_STEPS + 1].max() < FIRST_BEAT:
@@ -113,7 +113,7 @@ def between_steps(curve: np.ndarray, steps: np.ndarray) -> np.ndarray:
 
 
 def snap_to_onsets(beats: np.ndarray, onsets: Onsets) -> np.ndarray:
-    """Move each beat to the strongest onset beside it, if there is one; order and distinctness are kept."""
+    """Move each beat to the strongest onset beside it, if there is one; beats stay in order and distinct."""
     moved = beats.copy()
     for number, beat in enumerate(beats):
         first, last = np.searchsorted(onsets.times, (beat - NEAR_SECONDS, beat + NEAR_SECONDS))

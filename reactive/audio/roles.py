@@ -1,4 +1,4 @@
-"""Onsets by role: kick, snare and whatever sounds like a hat, from the network's activations. Times in seconds."""
+"""Onsets by role: kick, snare, and hats and the like, from the network's activations. Times in seconds."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from reactive.audio.network import FRAME_SECONDS
 from reactive.audio.onset import Onsets
 from reactive.audio.spectrum import FRAMES_PER_SECOND
 
-# each role with the band of onset strength that tells how strong a hit is: all, low, mid, high
+# the band of onset strength that gives each role's strength: all, low, mid, high
 ROLES = {"kick": 1, "snare": 2, "hat": 3}
-# a peak counts from half the song's clear peaks, within these limits
+# a peak must reach half of the song's clear peaks, within these limits
 THRESHOLDS = (0.2, 0.45)
-# an onset of any kind so near is the same event, and better placed in time
+# an onset of any kind this near is the same event, with a more exact time
 SAME_SECONDS = 0.03
 WEAKEST = 0.1
 

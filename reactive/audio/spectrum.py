@@ -1,7 +1,7 @@
-"""One pass over the song: the short-time spectrum, folded into what every later question needs.
+"""One pass over the song: the short-time spectrum, reduced to the features of the analysis.
 
 Conventions: the song is mixed to mono and resampled to 22050 Hz; row i of every matrix is centred on sample ``i * HOP``
-of that, so its time is ``i * HOP / RATE`` seconds. Spectra are folded block by block, so memory grows only with the
+of that, so its time is ``i * HOP / RATE`` seconds. Spectra are reduced block by block, so memory grows only with the
 small features, not with the sound.
 """
 
@@ -22,28 +22,28 @@ FRAMES_PER_SECOND = RATE / HOP
 MELS = 64
 # band edges in Hz: kick and bass | voice, snare, chords | hats and air
 LOW_EDGE, HIGH_EDGE = 150.0, 2500.0
-# the fine envelope: 2.9 ms a value, to find where an attack really begins
+# the fine envelope: 2.9 ms a value, to find the exact beginning of an attack
 FINE_HOP = 64
 # pitch is read from the sound at a quarter of the rate, in windows four times as long: 186 ms each 46 ms
 PITCH_STEP = 4
 PITCH_HOP = 256
-# bass from A1 up, what lies above from A3 up, and the end, in Hz
+# edges of the bass from A1, of the upper register from A3, and the end, in Hz
 PITCHED = (53.0, 214.0, 2000.0)
 _STRETCH = 1 << 18
 _FFT_ROWS = 512
-# 3 minutes and some
+# some 3 minutes
 CHUNK_ROWS = 1 << 14
-# what lies below is no sound, in Hz
+# lower edge of audible sound, in Hz
 LOWEST = 20.0
-# channels whose mean keeps less than this share of their power cancel each other
+# if the mean of the channels keeps less than this share of their power, they cancel each other
 CANCELLED = 0.02
-# the mel spectrum is gathered in blocks of so many rows, 36 MB: large enough that the system takes each back at once
+# rows of a block of the mel spectrum, 36 MB: large enough that its memory is returned to the system at once
 BLOCK_ROWS = 140_000
 
 
 @dataclass(frozen=True)
 class Spectra:
-    """What the one pass keeps, t rows.
+    """The features of the one pass, t rows.
 
     Attributes
     ----------
@@ -56,7 +56,7 @@ class Spectra:
     centroid
         float32 [t], spectral centroid in Hz, 0 in silence.
     chroma
-        float32 [t / 4, 24], power by pitch class from C, of the bass and of what lies above; each row four of the others.
+        float32 [t / 4, 24], power by pitch class from C, of the bass and of the upper register; one row for four of the others.
     fine
         float32 [t * 4], peak of the absolute mono signal in steps of 64 samples.
     loudness
@@ -75,7 +75,7 @@ class Spectra:
 def scaled(spectra: Spectra, gain: float) -> Spectra:
     """Return the spectra of the same song, its samples multiplied by `gain`.
 
-    The mel spectrum is scaled where it lies, since hours of it should not be held twice: what was given is used up.
+    The mel spectrum is scaled in place to save memory, so the argument must not be used afterwards.
     """
     power = np.float32(gain * gain)
     return replace(
@@ -89,9 +89,9 @@ def scaled(spectra: Spectra, gain: float) -> Spectra:
 
 
 def row_chunks(rows: int, margin: int) -> Iterator[tuple[slice, slice]]:
-    """Yield stretches of rows with `margin` more on either side, and which part of each to keep.
+    """Yield ranges of rows with `margin` more on either side, and the part of each to keep.
 
-    So what needs a lot of memory a row needs it for a few minutes of the song at a time.
+    So a computation that needs much memory for each row runs on a few minutes of the song at a time.
     """
     for first in range(0, rows, CHUNK_ROWS):
         begin, stop = max(first - margin, 0), min(first + CHUNK_ROWS + margin, rows)
@@ -99,7 +99,7 @@ def row_chunks(rows: int, margin: int) -> Iterator[tuple[slice, slice]]:
 
 
 def loud_level(curves: np.ndarray) -> float:
-    """Return the 99.9th percentile of power over a whole song, of every nth row where it is long; at least -30 dB."""
+    """Return the 99.9th percentile of power over a whole song, of every nth row for long songs; at least -30 dB."""
     step = max(1, len(curves) // 40_000)
     return max(float(np.percentile(curves[::step], 99.9)), 1e-3 * float(curves.max())) if len(curves) else 0.0
 
@@ -119,14 +119,14 @@ def times(rows: int) -> np.ndarray:
 
 
 def measure(track: Track) -> Spectra:
-    """Decode the song once, fold it, and meter its loudness on the way."""
+    """Decode the song once, compute its features, and meter its loudness on the way."""
     energies: list[np.ndarray] = []
     spectra = fold(mono(track, energies))
     return replace(spectra, loudness=momentary(energies).astype(np.float32))
 
 
 def fold(chunks: Iterable[np.ndarray]) -> Spectra:
-    """Fold mono sound at 22050 Hz: a spectrum in Hann windows of 46 ms each 11.6 ms, and one of 186 ms for pitch.
+    """Compute the features of mono sound at 22050 Hz: a spectrum in Hann windows of 46 ms each 11.6 ms, and one of 186 ms for pitch.
 
     Parameters
     ----------
@@ -161,7 +161,7 @@ def fold(chunks: Iterable[np.ndarray]) -> Spectra:
 
 
 class _Rows:
-    """An array float32 [rows, columns] that grows, gathered in blocks that the system takes back as they are joined."""
+    """An array float32 [rows, columns] that grows, in blocks whose memory is freed as they are joined."""
 
     def __init__(self, columns: int) -> None:
         self.columns, self.count = columns, 0
@@ -179,7 +179,7 @@ class _Rows:
             rows = rows[len(part) :]
 
     def joined(self) -> np.ndarray:
-        """Return all rows as one array; nothing is left here, so hours of music are not held twice."""
+        """Return all rows as one array; this object is empty afterwards, to save memory."""
         whole = np.empty((self.count, self.columns), np.float32)
         for first in range(0, self.count, BLOCK_ROWS):
             part = whole[first : first + BLOCK_ROWS]
@@ -189,7 +189,7 @@ class _Rows:
 
 
 def power_basis() -> np.ndarray:
-    """Return float32 [bins, 69]: what makes of a power spectrum 64 mel powers, three bands, their sum, its first moment."""
+    """Return float32 [bins, 69]: the matrix from a power spectrum to 64 mel powers, three bands, their sum, and its first moment."""
     import librosa
 
     frequencies = np.fft.rfftfreq(WINDOW, 1 / RATE)
@@ -218,7 +218,7 @@ def window_power(frames: np.ndarray) -> np.ndarray:
 
 
 def pitch_classes(frequencies: np.ndarray) -> np.ndarray:
-    """Return float32 [bins, 24]: each bin's share in the pitch classes from C, of the bass and of what lies above."""
+    """Return float32 [bins, 24]: each bin's share in the pitch classes from C, of the bass and of the upper register."""
     basis = np.zeros((len(frequencies), 24), np.float32)
     for number, frequency in enumerate(frequencies):
         if not PITCHED[0] <= frequency < PITCHED[2]:
@@ -242,7 +242,7 @@ def mono(track: Track, energies: list[np.ndarray]) -> Iterator[np.ndarray]:
 
 
 def _one_channel(block: np.ndarray) -> np.ndarray:
-    """Return the mean of the channels, or the loudest of them where they cancel each other out."""
+    """Return the mean of the channels, or the loudest of them if they cancel each other out."""
     mean: np.ndarray = block.mean(axis=1)
     power = np.square(block).mean(axis=0)
     if block.shape[1] > 1 and np.square(mean).mean() < CANCELLED * power.max():
@@ -251,7 +251,7 @@ def _one_channel(block: np.ndarray) -> np.ndarray:
 
 
 def _without_offset(chunks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-    """Yield the chunks through a high pass at 20 Hz, which takes a constant offset away and nothing that is heard."""
+    """Yield the chunks through a high pass at 20 Hz, which removes a constant offset and nothing audible."""
     from scipy.signal import butter, sosfilt, sosfilt_zi
 
     sections = butter(2, LOWEST, "highpass", fs=RATE, output="sos")
@@ -265,7 +265,7 @@ def _without_offset(chunks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
 
 
 def _overlapping(chunks: Iterable[np.ndarray], fine: list[np.ndarray]) -> Iterator[tuple[np.ndarray, bool]]:
-    """Yield stretches whose windows tile the padded song, and whether each is the slower sound for pitch.
+    """Yield pieces whose windows tile the padded song, and whether each is the slower sound for pitch.
 
     Appends the fine peak envelope on the way.
     """

@@ -27,7 +27,7 @@ DRUM_ROLES = {
     "hat": (42, 44, 46, 49, 51, 52, 53, 54, 55, 57, 59, 69, 70),
 }
 LONGEST_LABEL = 24
-# names that programs and drummers give to tracks of one drum, and of several
+# usual names of tracks of one drum, and of several
 ROLE_NAMES = {
     "kick": re.compile(r"\b(kick|kik|bass ?drum|bd)", re.IGNORECASE),
     "snare": re.compile(r"\b(snare|snr|sd\b|clap|rim ?shot)", re.IGNORECASE),
@@ -39,9 +39,9 @@ DRUM_NAMES = re.compile(
 
 
 def with_stem(analysis: Analysis, name: str, path: Path) -> tuple[Analysis, str]:
-    """Return the analysis with a stem's onsets and level under ``stem.<name>``, and a sentence about what that replaces.
+    """Return the analysis with a stem's onsets and level under ``stem.<name>``, and a sentence about what it replaces.
 
-    A stem called kick, snare or hat takes the place of what was heard of that role, if anything begins in it.
+    A stem called kick, snare or hat replaces that role's onsets, if it has any.
 
     Raises
     ------
@@ -75,7 +75,7 @@ def with_stem(analysis: Analysis, name: str, path: Path) -> tuple[Analysis, str]
 def with_midi(analysis: Analysis, path: Path) -> tuple[Analysis, str]:
     """Return the analysis with a MIDI file's notes, all as ``midi.<channel>``, and a sentence about what they replace.
 
-    Drums take the place of those roles that they hold a note of; the other roles stay as they were heard.
+    Drums replace those roles that they have notes of; the other roles stay as analysed.
 
     Raises
     ------
@@ -113,10 +113,10 @@ def _and(names: list[str]) -> str:
 
 
 def _drums(midi: Midi) -> tuple[dict[str, np.ndarray], str]:
-    """Return by role which notes are drums (bool [n]), and where they were found.
+    """Return for each role which notes are its drum (bool [n]), and where they were found.
 
     Channel 10 is that of drums. Programs that export each track to channel 1 name the tracks: one named after a role is
-    that role, one named as drums is read by its pitches; beside such tracks, one of a single drum's pitch is that drum.
+    that role, one named as drums is read by its pitches; and with such tracks, one of a single drum's pitch is that drum.
     """
     pitches, channels = midi.notes[:, 1], midi.notes[:, 3]
     on_ten = channels == DRUM_CHANNEL
@@ -155,9 +155,9 @@ def with_markers(analysis: Analysis, path: Path) -> Analysis:
     MediaError
         If the file can't be read.
     GridError
-        If it holds no markers within the song.
+        If it has no markers within the song.
     """
-    # what is inside decides, not the name
+    # the contents decide, not the name
     with regular_file(path).open("rb") as handle:
         head = handle.read(12)
     sound = head[:4] in (b"RIFF", b"RF64", b"BW64") and head[8:] == b"WAVE"

@@ -1,4 +1,4 @@
-"""The short-time spectrum of sound that is still coming: block by block, the rows that `spectrum.fold` makes of a song.
+"""The short-time spectrum of a stream: block by block, the rows that `spectrum.fold` gives for a song.
 
 Row i is centred on sample ``i * HOP`` at 22050 Hz and is known once half a window more has come: `ROW_DELAY` seconds
 later. Nothing depends on what comes after that, and the size of the blocks makes no difference.
@@ -27,7 +27,7 @@ ROW_DELAY = WINDOW / 2 / RATE
 # pitch needs a window four times as long, and changes slowly
 PITCH_WINDOW = WINDOW * PITCH_STEP
 PITCH_EVERY = 4
-# so many rows of the fine envelope in a row of the spectrum
+# rows of the fine envelope for each row of the spectrum
 FINE = HOP // FINE_HOP
 
 
@@ -51,19 +51,19 @@ class SpectrumRows:
 
 
 class StreamingSpectrum:
-    """Folds a stream.
+    """Computes the spectrum of a stream.
 
     Parameters
     ----------
     sample_rate
-        Of the blocks.
+        Sample rate of the blocks.
     """
 
     def __init__(self, sample_rate: int) -> None:
         import soxr
         from scipy.signal import butter
 
-        # a short filter: what is gained in purity by a long one is lost in time
+        # a short filter: a longer one would be purer but later
         self._resampler: soxr.ResampleStream | None = None
         if sample_rate != RATE:
             self._resampler = soxr.ResampleStream(sample_rate, RATE, 1, dtype="float32", quality="QQ")
@@ -76,13 +76,13 @@ class StreamingSpectrum:
         self.rows = 0
 
     def close(self) -> None:
-        """Let go of the resampler, which must not outlive the interpreter's own end."""
+        """Free the resampler, which must not outlive the interpreter."""
         self._resampler = None
 
     def feed(self, block: np.ndarray) -> SpectrumRows:
-        """Take a block in, float [n] or [n, channels] in [-1, 1]; return the rows that it completes, perhaps none.
+        """Add a block, float [n] or [n, channels] in [-1, 1]; return the rows that it completes, perhaps none.
 
-        What is no number counts as silence.
+        NaN and infinite values count as silence.
         """
         from scipy.signal import sosfilt
 
@@ -94,7 +94,7 @@ class StreamingSpectrum:
             sosfilt(self._sections, slower, zi=self._state) if len(slower) else (slower, self._state)
         )
         sound = np.concatenate([self._past, filtered.astype(np.float32)])
-        # the first of `sound` is where the long window of the next row begins
+        # `sound` begins with the long window of the next row
         count = max((len(sound) - PITCH_WINDOW) // HOP + 1, 0)
         first = self.rows
         if not count:

@@ -1,4 +1,4 @@
-"""Structure: sections and which of them are alike, build-ups, drops, breaks and silences. Times in seconds."""
+"""Structure: sections and their similarity, build-ups, drops, breaks and silences. Times in seconds."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ KERNEL_BARS = 8
 MIN_BARS = 4
 # songs shorter than this many bars may have shorter sections
 SHORT_SONG, MIN_BARS_SHORT = 24, 2
-# sections whose mean features are nearer than this (correlation distance) bear the same letter
+# sections whose mean features are nearer than this (correlation distance) have the same letter
 SAME = 0.35
 
 
@@ -22,7 +22,7 @@ SAME = 0.35
 class Section:
     """A passage: start and end in seconds, a letter shared by passages that sound alike, energy in [0, 1].
 
-    `part` is what a person calls it, as ``chorus``; empty if nobody has named it.
+    `part` is the name that a person gave it, as ``chorus``; empty without one.
     """
 
     start: float
@@ -34,7 +34,7 @@ class Section:
 
 @dataclass(frozen=True)
 class Moment:
-    """Something that a section's letter does not say: ``build``, ``drop``, ``break`` or ``silence``, strength in [0, 1].
+    """An event in the song's structure: ``build``, ``drop``, ``break`` or ``silence``, strength in [0, 1].
 
     A build ends where its drop begins; a drop ends with its first bar.
     """
@@ -45,17 +45,17 @@ class Moment:
     strength: float
 
 
-# a drop: bass comes in by so much over the bars before, or everything does, and the song is near its loudest, in dB
+# a drop: in dB, how much bass or everything rises over the bars before, and how near to its loudest the song is
 BASS_RISE, WHOLE_RISE, NEAR_LOUDEST = 6.0, 4.0, 6.0
-# a break: this far below the song's loud bars, in bass or as a whole, for at least so many bars
+# a break: dB below the song's loud bars, in bass or as a whole, and least number of bars
 BREAK_DEPTH, BREAK_BARS = 9.0, 2
 BUILD_BARS = 8
-# silence: this far below the song's loud moments, for at least so long
+# silence: dB below the song's loud moments, and least seconds
 SILENT_DEPTH, SILENT_SECONDS = 45.0, 0.8
 
 
 def find_sections(spectra: Spectra, bars: np.ndarray, duration: float) -> list[Section]:
-    """Divide the song at the strongest changes that last, on bar lines.
+    """Divide the song at its strongest lasting changes, on bar lines.
 
     Foote's checkerboard novelty on a bar-by-bar self-similarity (Foote 2000), then average-linkage clustering of the
     sections' means for the letters.
@@ -65,7 +65,7 @@ def find_sections(spectra: Spectra, bars: np.ndarray, duration: float) -> list[S
     spectra
         The song's spectra.
     bars
-        Bar starts in seconds (any regular pulse will do), rising.
+        Bar starts in seconds (any regular pulse works), rising.
     duration
         The song's length in seconds.
     """
@@ -103,7 +103,7 @@ def find_moments(spectra: Spectra, bars: np.ndarray, sections: list[Section], du
     if len(edges) < 6:
         return found
     loud, loud_bass = np.percentile(whole, 90), np.percentile(bass, 90)
-    # a song without a bass of its own can't drop it
+    # a song without bass can't drop it
     has_bass = loud_bass > loud - 20
     starts = np.searchsorted(edges, [section.start + 1e-6 for section in sections], side="right") - 1
     for section, bar in zip(sections[1:], starts[1:].tolist(), strict=True):
@@ -118,7 +118,7 @@ def find_moments(spectra: Spectra, bars: np.ndarray, sections: list[Section], du
         found.append(Moment("build", float(edges[first]), section.start, min(enough / 3, 1.0)))
     low = (whole < loud - BREAK_DEPTH) | (has_bass & (bass < loud_bass - BREAK_DEPTH) & (whole < loud - 3))
     for first, last in _runs(low):
-        # before the music has begun and after it has ended nothing breaks off
+        # before the music begins and after it ends there are no breaks
         if last - first >= BREAK_BARS and first > 0 and last < len(low):
             depth = float(np.clip((loud - whole[first:last].mean()) / 24, 0.2, 1.0))
             found.append(Moment("break", float(edges[first]), float(edges[last]), depth))
@@ -165,7 +165,7 @@ def _without_slivers(edges: np.ndarray) -> np.ndarray:
 
 
 def features_between(spectra: Spectra, edges: np.ndarray) -> np.ndarray:
-    """Return timbre, its motion and chroma between each two of rising times [n + 1], float64 [n, d], each about as weighty."""
+    """Return timbre, its motion and chroma between each two of rising times [n + 1], float64 [n, d], each of similar weight."""
     rows = np.round(edges * FRAMES_PER_SECOND).astype(int)
     spans = [(min(a, len(spectra.mel) - 1), max(b, a + 1)) for a, b in zip(rows, rows[1:], strict=False)]
     scale = np.float32(1000 / max(loud_level(spectra.mel), 1e-12))
@@ -176,7 +176,7 @@ def features_between(spectra: Spectra, edges: np.ndarray) -> np.ndarray:
     chroma = chroma.reshape(-1, 2, 12)
     chroma = (chroma / np.maximum(np.linalg.norm(chroma, axis=2, keepdims=True), 1e-12)).reshape(-1, 24)
     parts = [timbre, 0.7 * motion, 1.0 * chroma]
-    # each group weighs the same whatever its size and spread
+    # each group has the same weight whatever its size and spread
     scaled = [part / max(float(part.std(axis=0).mean()) * np.sqrt(part.shape[1]), 1e-9) for part in parts]
     return np.concatenate(scaled, axis=1)
 
@@ -207,7 +207,7 @@ def _boundaries(features: np.ndarray, fewest: int) -> list[int]:
 
 
 def _letters(means: np.ndarray) -> list[str]:
-    """Return A, B, ... by likeness, in order of first appearance."""
+    """Return A, B, ... by similarity, in order of first appearance."""
     from scipy.cluster.hierarchy import fcluster, linkage
 
     if len(means) == 1:
@@ -227,7 +227,7 @@ def _letter(index: int) -> str:
 
 
 def level_ranks(levels: list[float]) -> list[float]:
-    """Map levels in dB to [0, 1]: half by level (at most 24 dB below the top), half by rank, so that all spread out."""
+    """Map levels in dB to [0, 1]: half by level (at most 24 dB below the top), half by rank, so that they spread out."""
     values = np.array(levels)
     if len(values) == 1:
         return [1.0]

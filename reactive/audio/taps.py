@@ -1,7 +1,7 @@
-"""A grid that a person taps along: the tempo of the taps, and the grid that it means.
+"""A grid from a person's taps: their tempo, and the grid that they mean.
 
-People tap the level that they feel (every beat, every second one) within some 30 ms; the song itself knows the exact
-times. So taps choose among what was heard where they fit it, and else the steady tempo near them that suits the onsets best.
+People tap at the level that they feel (every beat, every second one), to within some 30 ms; the analysis has exact
+times. So taps choose among the analysed beats if they fit them, else the steady tempo near them that fits the onsets best.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from reactive.audio.onset import Onsets
 from reactive.errors import GridError
 
 MIN_TAPS, MAX_TAPS = 4, 64
-# how far a tapped tempo may lie from a heard one to mean it, and how far beats are looked for around a tapped tempo
+# how far a tapped tempo may be from an analysed one, and how far around a tapped tempo beats are searched
 SAME, AROUND = 0.06, 0.02
 # a beat this far (in periods) from the taps is not the one that was tapped
 MAX_TAP_ERROR = 0.15
-# how far from the taps a steady grid's beats are looked for, and how exactly beats are expected, in seconds
+# how far from the taps a steady grid's beats are searched, and how exact beats are, in seconds
 REACH, EXACT = 0.08, 0.02
 
 
@@ -31,9 +31,9 @@ def grid_from_taps(analysis: Analysis, corrections: Corrections, taps: Sequence[
     Parameters
     ----------
     analysis
-        What was heard, uncorrected.
+        The analysis without corrections.
     corrections
-        What holds so far; its metre is kept.
+        The corrections so far; their metre is kept.
 
     Raises
     ------
@@ -57,7 +57,7 @@ def grid_from_taps(analysis: Analysis, corrections: Corrections, taps: Sequence[
 
 
 def tap_period(taps: Sequence[float]) -> tuple[float, float]:
-    """Return the seconds from tap to tap and the time of the first one, by least squares; a missed tap does no harm.
+    """Return the seconds from tap to tap and the time of the first one, by least squares; a missed tap is allowed.
 
     Raises
     ------
@@ -96,7 +96,7 @@ def _level(analysis: Analysis, heard: Corrections, period: float, first: float) 
 
 def _steady(onsets: Onsets, duration: float, period: float, first: float) -> tuple[float, float]:
     """Return the tempo near the taps whose beats meet most onset strength, and the time of its beat at the first tap."""
-    # so fine that the song's last beat moves by no more than beats are exact
+    # steps so fine that the song's last beat moves by less than the exactness of beats
     steps = max(1, int(np.ceil(AROUND * duration / EXACT)))
     periods = period * (1 + AROUND * np.arange(-steps, steps + 1) / steps)
     if not len(onsets.times):
@@ -112,7 +112,7 @@ def _steady(onsets: Onsets, duration: float, period: float, first: float) -> tup
 
 
 def _lateness(beats: np.ndarray, taps: Sequence[float]) -> float:
-    """Return how much later than the beats the taps lie, in seconds: the median, as people hurry and dawdle."""
+    """Return how much later than the beats the taps lie, in seconds: the median, since single taps vary."""
     times = np.asarray(taps, np.float64)
     after = np.clip(np.searchsorted(beats, times), 1, len(beats) - 1)
     away = times[:, None] - np.stack([beats[after - 1], beats[after]], axis=1)

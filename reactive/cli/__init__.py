@@ -1,4 +1,4 @@
-"""The command ``reactive``: parse, call the library, print. Heavy imports stand inside the commands."""
+"""The command ``reactive``: parse, call the library, print. Heavy imports are inside the commands."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``reactive analyze``: what is heard in a song."""
+"""``reactive analyze``: the analysis of a song."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``reactive stems`` and ``reactive lyrics``: what larger models hear in a song, as files that other commands take."""
+"""``reactive stems`` and ``reactive lyrics``: stems and words from larger models, as files that other commands take."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def lyrics(
 
 
 def _teller(*, shown: bool) -> Callable[[float], None]:
-    """Return what tells each tenth that is done, on stderr."""
+    """Return a callback that prints each tenth of progress on stderr."""
     told = 0
 
     def tell(share: float) -> None:

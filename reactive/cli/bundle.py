@@ -16,7 +16,7 @@ from reactive.cli.common import errors, json_option, printable
 @click.option("--overwrite", is_flag=True, help="Replace a bundle that exists.")
 @json_option
 def pack(name: str, output: Path | None, overwrite: bool, as_json: bool) -> None:
-    """Write preset NAME (a name, a folder or a file) with all that belongs to it as one file to send.
+    """Write preset NAME (a name, a folder or a file) with all its files as one file to send.
 
     \b
     Example:
@@ -40,11 +40,11 @@ def pack(name: str, output: Path | None, overwrite: bool, as_json: bool) -> None
 
 @click.command()
 @click.argument("bundle", type=click.Path(path_type=Path))
-@click.option("--as", "name", metavar="NAME", help="The name that it gets here.")
+@click.option("--as", "name", metavar="NAME", help="The name to install it under.")
 @click.option("--replace", is_flag=True, help="Replace another preset of that name that you installed.")
 @json_option
 def install(bundle: Path, name: str | None, replace: bool, as_json: bool) -> None:
-    """Install a BUNDLE that somebody sent, after checking all that is in it.
+    """Install a BUNDLE that somebody sent, after checking its contents.
 
     \b
     Example:
@@ -119,7 +119,7 @@ def export(name: str, output: Path | None, as_json: bool) -> None:
 @click.argument("new")
 @json_option
 def fork(name: str, new: str, as_json: bool) -> None:
-    """Install a copy of preset NAME called NEW, which says where it comes from, to make it your own.
+    """Install a copy of preset NAME called NEW, with a note of its origin, to change it.
 
     \b
     Example:

@@ -13,14 +13,16 @@ from reactive.cli.numbers import FloatOption
 
 _OPTIONS = (
     click.option(
-        "--palette", metavar="COLOURS", help='Lead pictures to these colours: "#200010,dark red,white", dark to light.'
+        "--palette",
+        metavar="COLOURS",
+        help='Move pictures towards these colours: "#200010,dark red,white", dark to light.',
     ),
     click.option(
         "--palette-strength",
         default=1.0,
         show_default=True,
         type=FloatOption(0, 1),
-        help="How far pictures are led there.",
+        help="How strongly, 0 to 1.",
     ),
     click.option(
         "--saturation",
@@ -49,7 +51,7 @@ def chosen_colours(options: dict[str, Any]) -> dict[str, Any]:
     Raises
     ------
     PresetError
-        If the palette names what is no colour.
+        If the palette has something that is not a colour.
     """
     from reactive.preset.palette import parse_palette
 

@@ -28,15 +28,15 @@ PRESETS_HELP = "Name of a preset that ships, or the path of a preset file or fol
 
 
 def yield_processors() -> None:
-    """Let threads that wait for each other sleep soon, since an encoder wants the processors too; before torch is loaded.
+    """Let waiting threads sleep soon, since an encoder needs the processors too; call it before torch is loaded.
 
-    libgomp's threads otherwise wait busily for milliseconds: a render of ember on two processors gains 6 %.
+    libgomp's threads otherwise spin for milliseconds: a render of ember on two processors gains 6 %.
     """
     os.environ.setdefault("GOMP_SPINCOUNT", "5000")
 
 
 def printable(text: str) -> str:
-    """Return text without control characters, which a file name or tag could smuggle into the terminal."""
+    """Return text without control characters, which a file name or tag could send to the terminal."""
     return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
@@ -49,14 +49,14 @@ def fail(error: ReactiveError, as_json: bool, code: int = FAILED) -> NoReturn:
 
 
 class Terminated(KeyboardInterrupt):
-    """The program was asked to end by SIGTERM or SIGHUP."""
+    """SIGTERM or SIGHUP was received."""
 
 
 NOTHING_LEFT = "nothing was left behind"
 
 
 def stopped(as_json: bool, code: int, kept: str = NOTHING_LEFT) -> NoReturn:
-    """Say that the program was interrupted and what of its work there is to go on with, and exit."""
+    """Print that the program was interrupted and what can be resumed, and exit."""
     if as_json:
         click.echo(json.dumps({"error": {"what": "stopped", "where": "", "remedy": kept}}))
     click.echo(f"Stopped; {printable(kept)}.", err=True)
@@ -67,7 +67,7 @@ def stopped(as_json: bool, code: int, kept: str = NOTHING_LEFT) -> NoReturn:
 def errors(
     as_json: bool = False, code: int = FAILED, *, stopping: Callable[[], str] = lambda: NOTHING_LEFT
 ) -> Iterator[None]:
-    """Turn what a user caused into one line and an exit code; `stopping` says what an interruption leaves."""
+    """Turn a user's error into one line and an exit code; `stopping` returns what an interruption leaves."""
     try:
         yield
     except ReactiveError as error:
@@ -75,7 +75,7 @@ def errors(
     except KeyboardInterrupt as interruption:
         stopped(as_json, TERMINATED if isinstance(interruption, Terminated) else INTERRUPTED, stopping())
     except (MemoryError, RuntimeError, OSError, ImportError) as problem:
-        # what can't be printed is the program's to say, see `Program`
+        # `Program` reports output that can't be printed
         if isinstance(problem, OSError) and problem.filename is None and not _prints():
             raise
         told = foreseen(problem)
@@ -94,7 +94,7 @@ def _prints() -> bool:
 
 
 def frame_rate(text: str) -> Fraction:
-    """Return the frame rate that an option names; where that is not the very number, a line says so, once a command."""
+    """Return the frame rate of an option; if it is not exactly the given number, print a line, once a command."""
     from reactive.timeline.clock import ntsc_note, parse_fps
 
     fps = parse_fps(text)
@@ -106,7 +106,7 @@ def frame_rate(text: str) -> Fraction:
 
 
 class Progress:
-    """A progress bar with frames a second and time left, on stderr; silent where nobody looks."""
+    """A progress bar with frames a second and time left, on stderr; silent if it is not a terminal."""
 
     def __init__(self, shown: bool) -> None:
         self.bar: Any = None
@@ -116,7 +116,7 @@ class Progress:
         self.notes: list[str] = []
 
     def __enter__(self) -> Callable[[str, int, int], None]:
-        """Return the callback that the library reports to."""
+        """Return the progress callback for the library."""
         if self.shown:
             from rich.console import Console
             from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
@@ -257,14 +257,14 @@ def weights_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def sampling_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options that say how a model is sampled."""
+    """Add the options of sampling."""
     for option in reversed(_SAMPLING):
         command = option(command)
     return command
 
 
 def check_loras(options: Mapping[str, Any]) -> None:
-    """Refuse a LoRA's strength that makes no sense; what needs torch is loaded only if there is one."""
+    """Refuse an invalid strength of a LoRA; torch is only loaded if there is one."""
     if options["loras"]:
         from reactive.diffusion.models.lora import parse_lora
 
@@ -309,7 +309,7 @@ def _gathering(
     folder: str,
     read: Callable[[Path], tuple[Path, ...]],
 ) -> Callable[..., Any]:
-    """Add options of which one names files and one a folder of them; the command gets all as `files`."""
+    """Add one option for files and one for a folder of them; the command gets all as `files`."""
 
     @functools.wraps(command)
     def gathered(*args: Any, **kwargs: Any) -> Any:
@@ -325,7 +325,7 @@ def _gathering(
 
 
 def _cluster(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
-    """Check the address of a cluster: what follows ``--ray`` may be a song."""
+    """Check the address of a cluster: the text after ``--ray`` may be a song."""
     if (
         value is None
         or value in ("local", "auto")
@@ -365,7 +365,7 @@ song_argument = click.argument("song", type=click.Path())
 
 
 def _metre(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
-    """Check a metre before anything is heard."""
+    """Check a metre before the song is analysed."""
     if value is not None and not re.fullmatch(r"([1-9]|[12][0-9]|3[0-2])/(2|4|8|16)", value):
         raise click.BadParameter(f'"{printable(value[:60])}" is no metre. Write it as 3/4, 4/4, 5/4 or 6/8.')
     return value
@@ -398,7 +398,7 @@ _HEARING = (
         metavar="C=NAME",
         help="Call the sections of letter C, or section 3, by a name, as C=chorus or 3=drop; repeatable.",
     ),
-    click.option("--forget-grid", is_flag=True, help="Drop the corrections and names kept for this song."),
+    click.option("--forget-grid", is_flag=True, help="Drop the corrections and names saved for this song."),
     click.option(
         "--stem",
         "stems",
@@ -414,7 +414,7 @@ _HEARING = (
 
 
 def hearing_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options that correct and complete what is heard; the command gets them as one callable `hearing`.
+    """Add the options that correct and complete the analysis; the command gets them as one callable `hearing`.
 
     Called inside `errors`, it reads the files that they name and returns `reactive.audio.hear.HearingOptions`.
     """
@@ -495,7 +495,7 @@ def shots_file(song: str, given: Path | None, ignored: bool) -> Path | None:
 
 
 def refuse_to_overwrite_inputs(outputs: list[Path | None], inputs: list[Path]) -> None:
-    """Refuse to write a report over what it is made from."""
+    """Refuse to write a report over one of its inputs."""
     from reactive.errors import OutputError
     from reactive.render.outputs import check_name
 

@@ -1,4 +1,4 @@
-"""``reactive doctor``: what would be used on this machine."""
+"""``reactive doctor``: the device and libraries of this machine."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from reactive.cli.common import errors, json_option, printable
 
 
 @click.command()
-@click.option("--model", metavar="NAME", help="Say what this model needs of a card's memory instead.")
-@click.option("--imagine-size", metavar="WxH", help="With --model: at this size. Default: what it was made for.")
+@click.option("--model", metavar="NAME", help="Print how much of a card's memory this model needs instead.")
+@click.option("--imagine-size", metavar="WxH", help="With --model: at this size. Default: its native size.")
 @json_option
 def doctor(model: str | None, imagine_size: str | None, as_json: bool) -> None:
-    """Say what reactive would use on this machine, and what is missing; with --model, what a model needs on cards.
+    """Print what reactive uses on this machine, and what is missing; with --model, how much memory a model needs.
 
     \b
     Examples:
@@ -43,7 +43,7 @@ def doctor(model: str | None, imagine_size: str | None, as_json: bool) -> None:
 
 
 def _table(needs: dict[str, Any]) -> str:
-    """Return what a model needs as lines."""
+    """Return a model's memory needs as lines."""
     parts = ", ".join(f"{part} {size:.2f}" for part, size in needs["weights_gib"].items())
     lines = [
         f"{printable(needs['model'])} at {needs['size']} in float16, computed from shapes, in GiB",

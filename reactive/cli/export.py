@@ -1,4 +1,4 @@
-"""``reactive export``: what people post, from a finished clip."""
+"""``reactive export``: files to post, made from a finished clip."""
 
 from __future__ import annotations
 
@@ -19,9 +19,12 @@ from reactive.cli.numbers import FloatOption
 @click.option("--gif", type=click.Path(path_type=Path), help="A loop of a few seconds that closes on itself.")
 @click.option("--webp", type=click.Path(path_type=Path), help="The same loop as WebP: smaller, in full colour.")
 @click.option(
-    "--loudness", type=FloatOption(-70, 0), metavar="LUFS", help="Bring the sound to this loudness, for instance -14."
+    "--loudness",
+    type=FloatOption(-70, 0),
+    metavar="LUFS",
+    help="Set the sound to this loudness in LUFS, for instance -14.",
 )
-@click.option("--loop", metavar="BARS|A-B", help="A silent MP4 that goes round: bars A to B, or the best so many.")
+@click.option("--loop", metavar="BARS|A-B", help="A silent MP4 that loops: bars A to B, or the best N bars.")
 @click.option(
     "--max-size", metavar="100MB", help="The clip in a file of at most this size, encoded again in two passes."
 )
@@ -37,10 +40,10 @@ from reactive.cli.numbers import FloatOption
     "--c2pa-key", "key", metavar="PEM", type=click.Path(path_type=Path), help="The private key of that certificate."
 )
 @click.option(
-    "--c2pa-time", "authority", metavar="URL", help="Ask this time-stamping authority for the time of signing."
+    "--c2pa-time", "authority", metavar="URL", help="Get the time of signing from this time-stamping authority."
 )
 @click.option("--credits", is_flag=True, help="Print whose photographs it shows; your own are left out.")
-@click.option("--overwrite", is_flag=True, help="Replace what exists.")
+@click.option("--overwrite", is_flag=True, help="Replace files that exist.")
 @json_option
 def export(
     clip: Path,
@@ -59,12 +62,12 @@ def export(
     overwrite: bool,
     as_json: bool,
 ) -> None:
-    """Make poster, thumbnail, loops, a clip of known loudness or size or a signed one from CLIP, without rendering again.
+    """Make poster, thumbnail, loops, a clip of a given loudness or size, or a signed one from CLIP, without rendering again.
 
     The loudness is the song's integrated one (ITU-R BS.1770), reached by one gain for all of it and only as far as its
     true peaks stay below -1 dBTP. A signature is a C2PA manifest which says that the clip was made by generative AI; it is
     made by a certificate of your own and covers the whole file, so sign last. --loop counts the bars of CLIP's own sound
-    from 1; of a number of bars, those are taken that join best, and the joint is faded over a third of a second. A clip
+    from 1; of a number of bars, the ones that join best are chosen, and the joint is faded over a third of a second. A clip
     that is under --max-size already is copied; else its pictures get the rate that the size allows, and its sound stays.
 
     \b
@@ -77,10 +80,12 @@ def export(
       reactive export clip.mp4 --c2pa chain.pem --c2pa-key key.pem -o signed.mp4
     """
     with errors(as_json):
-        from reactive.render.export import Wanted, export_clip
+        from reactive.render.export import ExportOptions, export_clip
         from reactive.video.fitted import parse_bytes
 
-        wanted = Wanted(poster, thumbnail, gif, webp, output, loudness, certificates, key, authority, credits, loop)
+        wanted = ExportOptions(
+            poster, thumbnail, gif, webp, output, loudness, certificates, key, authority, credits, loop
+        )
         if max_size is not None:
             wanted = replace(wanted, max_size=parse_bytes(max_size))
         if loop and output is None:

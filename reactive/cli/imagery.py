@@ -47,7 +47,7 @@ def imagery_list(as_json: bool) -> None:
 @click.argument("words", metavar="NAME|WORDS", nargs=-1, required=True)
 @json_option
 def imagery_show(words: tuple[str, ...], as_json: bool) -> None:
-    """Say all of the photograph called NAME, or which ones fit WORDS, as `ground = "match"` would choose them.
+    """Print everything about the photograph called NAME, or which ones fit WORDS, as `ground = "match"` would choose them.
 
     \b
     Examples:
@@ -80,7 +80,7 @@ def imagery_show(words: tuple[str, ...], as_json: bool) -> None:
 
 
 def _facts(entry: Entry) -> dict[str, Any]:
-    """Return what is known of a picture, as plain data."""
+    """Return the facts about a picture as plain data."""
     return {
         "name": entry.name,
         "caption": entry.caption,

@@ -1,4 +1,4 @@
-"""``reactive jobs`` and ``reactive resume``: what renders have left to go on with."""
+"""``reactive jobs`` and ``reactive resume``: list, clean and resume renders."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def jobs_clean(places: tuple[Path, ...], everything: bool, as_json: bool) -> Non
     type=click.Path(path_type=Path),
     help="A folder in which files that were moved are found by name and hash; may be repeated.",
 )
-@click.option("--mixed", is_flag=True, help="Go on although versions, device or threads differ from the beginning's.")
+@click.option("--mixed", is_flag=True, help="Go on although versions, device or threads have changed.")
 @ray_options
 @json_option
 def resume(

@@ -56,14 +56,12 @@ def _card(memory: int) -> str:
 
 @models.command("pull")
 @click.argument("name")
-@click.option(
-    "--full", is_flag=True, help="Fetch float32 weights even where the hub has float16 ones of half the size."
-)
+@click.option("--full", is_flag=True, help="Fetch float32 weights even if the hub has float16 ones of half the size.")
 @json_option
 def models_pull(name: str, full: bool, as_json: bool) -> None:
     """Download NAME (a short name or a hub id); a download that was cut off goes on.
 
-    Weights come in float16 where the hub has them so: half the download, and what a card computes with anyway.
+    Weights are fetched in float16 if the hub has them: half the download, and the format that a card uses anyway.
     No other command downloads anything. Only safetensors, configuration and vocabulary are fetched.
 
     \b
@@ -81,7 +79,7 @@ def models_pull(name: str, full: bool, as_json: bool) -> None:
 @click.argument("path")
 @json_option
 def models_check(path: str, as_json: bool) -> None:
-    """Say what the model at PATH (a folder, a file, or a name) is and how it would be used, or why it can't be.
+    """Print what the model at PATH (a folder, a file, or a name) is and how it would be used, or why it can't be.
 
     \b
     Example:

@@ -1,4 +1,4 @@
-"""The numbers that options take: plain digits within a range. No nan, no infinity, nothing that only Python calls a number."""
+"""The numbers that options take: plain digits within a range. No NaN, no infinity, no notations that only Python knows."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import click
 
 _WHOLE = re.compile(r"[+-]?[0-9]{1,30}")
 _REAL = re.compile(r"[+-]?(?:[0-9]{1,30}(?:\.[0-9]{0,30})?|\.[0-9]{1,30})(?:[eE][+-]?[0-9]{1,2})?")
-# seeds are kept in 63 bits
+# seeds have 63 bits
 MAX_SEED = 2**63 - 1
 # no song is longer than a day
 LONGEST = 86_400.0

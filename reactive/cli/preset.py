@@ -116,7 +116,7 @@ def preset_new(name: str, source: str, folder: Path, as_json: bool) -> None:
 @seed_option
 @json_option
 def preset_check(name: str, song: str | None, seed: int, as_json: bool) -> None:
-    """Check preset NAME (a name or a path); with SONG, say in words what it will do to that song.
+    """Check preset NAME (a name or a path); with SONG, describe what it does to that song.
 
     \b
     Example:
@@ -171,7 +171,7 @@ def _report(opened: Any, song: str, seed: int) -> Any:
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="The clip. Default: ./<song>-<preset>.mp4.")
 @click.option("--seconds", default=10.0, show_default=True, type=FloatOption(0.1, 600), help="How long it is.")
 @click.option("--model", default="ember", show_default=True, help="As in `reactive run`.")
-@click.option("--steps", type=IntOption(1, 200), help="Evaluations a picture. Default: what the model wants.")
+@click.option("--steps", type=IntOption(1, 200), help="Evaluations a picture. Default: the model's own.")
 @seed_option
 @click.option("--overwrite", is_flag=True, help="Replace an existing clip, once the new one is complete.")
 @json_option
@@ -203,7 +203,7 @@ def preset_try(
         from reactive.render.run import make_clip
         from reactive.render.settings import Settings
 
-        # a trial is made anew each time, so its pieces are not kept
+        # a trial is rendered again each time, so its pieces are not kept
         with tempfile.TemporaryDirectory(prefix="reactive-try-") as room:
             settings = Settings.of(
                 preset=name,

@@ -47,12 +47,12 @@ from reactive.errors import ReactiveError
 @macro_option
 @lyrics_option
 @click.option("--size", metavar="WxH", help="Size of the clip that is previewed. Default: as `reactive run` has it.")
-@click.option("--imagine-size", metavar="WxH", help="Size that the model works at. Default: what it was made for.")
+@click.option("--imagine-size", metavar="WxH", help="Size that the model works at. Default: its native size.")
 @click.option("--model", default="ember", show_default=True, help="As in `reactive run`.")
 @weights_options
-@click.option("--steps", type=IntOption(1, 200), help="Evaluations a picture. Default: what the model wants.")
+@click.option("--steps", type=IntOption(1, 200), help="Evaluations a picture. Default: the model's own.")
 @sampling_options
-@click.option("--draft", is_flag=True, help="Half the size: sooner, and not what the final clip shows.")
+@click.option("--draft", is_flag=True, help="Half the size: faster, and different from the final clip.")
 @click.option("--device", type=click.Choice(DEVICES), default="auto", show_default=True, help=DEVICES_HELP)
 @click.option("--threads", default=0, type=IntOption(0, 512), help="CPU threads. Default: one a core.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at; 0.0.0.0 for phones too.")
@@ -63,15 +63,15 @@ from reactive.errors import ReactiveError
 @click.option(
     "--takes", type=click.Path(path_type=Path), default=Path(), help="Folder for takes. Default: the one you are in."
 )
-@click.option("--input", "live", type=click.Choice(["mic"]), help="Hear a live input in place of a song.")
+@click.option("--input", "live", type=click.Choice(["mic"]), help="Hear a live input instead of a song.")
 @click.option("--input-device", metavar="N", help="Which input: its number, or part of its name.")
-@click.option("--osc-in", metavar="[HOST:]PORT", help="Be moved by OSC at this port of this machine.")
-@click.option("--osc-out", metavar="[HOST:]PORT", help="Tell beats, sections and phases by OSC.")
+@click.option("--osc-in", metavar="[HOST:]PORT", help="Receive OSC at this port of this machine.")
+@click.option("--osc-out", metavar="[HOST:]PORT", help="Send beats, sections and phases by OSC.")
 @click.option("--midi", metavar="PORT", help='Be moved by MIDI: part of the port\'s name, or "any".')
 @click.option(
     "--midi-map", "mapping", multiple=True, metavar="cc1=NAME", help="What MIDI moves, or a TOML file; may be repeated."
 )
-@click.option("--mjpeg", is_flag=True, help="Print an address that shows the running picture, for OBS.")
+@click.option("--mjpeg", is_flag=True, help="Print an address that shows the current picture, for OBS.")
 @click.option("--link", is_flag=True, help="Share tempo, beat, start and stop by Ableton Link.")
 @click.option(
     "--output",
@@ -94,7 +94,7 @@ def preview(song: str | None, as_json: bool, opening: bool, **options: Any) -> N
       reactive preview song.wav --midi nano --midi-map cc1=macro.storm --midi-map note36=next
       reactive preview song.wav --output ndi=Drums --output camera --output-size 1920x1080
     """
-    # the first word comes before torch is loaded, which takes seconds
+    # the first message comes before torch is loaded, which takes seconds
     tell = _progress(shown=not as_json)
     tell("starting")
     with errors(as_json):
@@ -135,7 +135,7 @@ def preview(song: str | None, as_json: bool, opening: bool, **options: Any) -> N
 
 
 def _progress(*, shown: bool) -> Callable[[str], None]:
-    """Return what tells on stderr what is being done, each with the seconds since the start."""
+    """Return a callback that prints on stderr what is being done, with the seconds since the start."""
     began = time.monotonic()
 
     def tell(what: str) -> None:
@@ -146,7 +146,7 @@ def _progress(*, shown: bool) -> Callable[[str], None]:
 
 
 def _opener(opening: bool) -> Callable[[str], None]:
-    """Return what opens the page in the browser, if that is wanted."""
+    """Return a callback that opens the page in the browser, if that is wanted."""
 
     def begun(url: str) -> None:
         if opening:
@@ -158,7 +158,7 @@ def _opener(opening: bool) -> Callable[[str], None]:
 
 
 def _teller(song: str | None, as_json: bool, io_options: Any) -> Any:
-    """Return what tells the user where the preview is and what it opens."""
+    """Return a callback that prints the preview's addresses and ports."""
     from reactive.live.control.osc import exposure_warning
 
     def ready(address: Any) -> None:
@@ -204,7 +204,7 @@ def _io_options(options: dict[str, Any]) -> Any:
     mapped = read_mapping(options["mapping"])
     port = options["midi"]
     if options["mapping"] and port is None:
-        # a mapping alone says that MIDI is wanted
+        # a mapping alone enables MIDI
         port = "any"
     if port == "any":
         port = mapped.port

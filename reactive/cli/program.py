@@ -28,12 +28,12 @@ from reactive.errors import ReactiveError, system_error
 
 def _terminate(number: int, frame: Any) -> None:
     del number, frame
-    # an orderly exit: what is half-written is removed on the way out
+    # an orderly exit, which removes half-written files
     raise Terminated
 
 
 class _Stopped(Exception):
-    """An interruption on its way past click, which would print an empty line and forget which one it was."""
+    """An interruption that must pass click, which would print an empty line and lose its kind."""
 
     def __init__(self, code: int) -> None:
         super().__init__(code)
@@ -65,11 +65,11 @@ class Program(click.Group):
             return super().main(args, prog_name, complete_var, standalone_mode=False, **options)
         given = sys.argv[1:] if args is None else list(args)
         if args is None:
-            # the real program, not one that a test calls
+            # the real program, not a call from a test
             open_closed()
         for name in ("SIGTERM", "SIGHUP"):
             if hasattr(signal, name):
-                # only the main thread may; a test runner's other threads do without
+                # only the main thread can set handlers
                 with contextlib.suppress(ValueError):
                     signal.signal(getattr(signal, name), _terminate)
         try:
@@ -98,7 +98,7 @@ class Program(click.Group):
 
 
 def _usage(error: click.UsageError, given: Sequence[str]) -> NoReturn:
-    """Say in one line what is wrong with a command line, and where its help is."""
+    """Print one line about an invalid command line, with the command of its help."""
     path = error.ctx.command_path if error.ctx else "reactive"
     remedy = printable(_dashed(given)) or f"See `{path} --help`"
     click.echo(f"Error: {printable(error.format_message().rstrip('.'))}. {remedy}.", err=True)
@@ -106,7 +106,7 @@ def _usage(error: click.UsageError, given: Sequence[str]) -> NoReturn:
 
 
 def _dashed(given: Sequence[str]) -> str:
-    """Return what to write for a file whose name begins like an option; empty if none of that name is there."""
+    """Return how to write a file whose name begins like an option; empty if there is no such file."""
     for argument in given[: given.index("--")] if "--" in given else given:
         if argument.startswith("-") and os.path.isfile(argument):
             return f"Write the file as ./{argument}, or put -- before it"
@@ -114,14 +114,14 @@ def _dashed(given: Sequence[str]) -> str:
 
 
 def _wants_json(error: click.UsageError, given: Sequence[str]) -> bool:
-    """Return whether a wrong command line asks for JSON; some commands' --json names a file instead."""
+    """Return whether an invalid command line has --json as a flag; some commands' --json names a file instead."""
     parameters = error.ctx.command.params if error.ctx else []
     flags = [p for p in parameters if isinstance(p, click.Option) and "--json" in p.opts]
     return "--json" in given and all(option.is_flag for option in flags)
 
 
 def _stdout_failed(problem: OSError) -> None:
-    """Say that stdout can't be written, and keep Python from trying it again at exit."""
+    """Report that stdout can't be written, and keep Python from trying again at exit."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     with contextlib.suppress(OSError, ValueError):
         os.dup2(nowhere, sys.stdout.fileno())

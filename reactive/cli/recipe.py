@@ -12,7 +12,7 @@ from click.core import ParameterSource
 
 from reactive.cli.common import errors, json_option, printable
 
-# what may be said beside --recipe: where things are, not what the clip is
+# options allowed with --recipe: where files are, not what the clip is
 BESIDE = (
     "songs",
     "output",
@@ -93,7 +93,7 @@ def repeat(song: str, output: Path | None, options: dict[str, Any], report: Any)
 )
 @json_option
 def extract(clip: Path, output: Path | None, as_json: bool) -> None:
-    """Give back the preset that CLIP was made with; with --json, the whole recipe.
+    """Print the preset that CLIP was made with; with --json, the whole recipe.
 
     \b
     Example:

@@ -54,10 +54,8 @@ SUFFIXES = {**dict.fromkeys(("h264", "nvenc", "videotoolbox", "qsv", "amf"), ".m
 @preset_option
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="The clip to write. Default: ./<song>.mp4.")
 @fps_option
-@click.option(
-    "--size", metavar="WxH", help="Size of the clip. Default: the model's picture, doubled where it is small."
-)
-@click.option("--imagine-size", metavar="WxH", help="Size that the model works at. Default: what it was made for.")
+@click.option("--size", metavar="WxH", help="Size of the clip. Default: the model's picture, doubled if it is small.")
+@click.option("--imagine-size", metavar="WxH", help="Size that the model works at. Default: its native size.")
 @click.option(
     "--model",
     default="ember",
@@ -65,7 +63,7 @@ SUFFIXES = {**dict.fromkeys(("h264", "nvenc", "videotoolbox", "qsv", "amf"), ".m
     help="A name of `reactive models list`, a folder or a .safetensors file.",
 )
 @weights_options
-@click.option("--guidance", type=FloatOption(0, 50), help="How hard prompts lead. Default: what the model wants.")
+@click.option("--guidance", type=FloatOption(0, 50), help="How strongly prompts lead. Default: the model's own.")
 @click.option("--negative", default="", metavar="TEXT", help="What guidance leads away from.")
 @click.option(
     "--dtype",
@@ -77,7 +75,7 @@ SUFFIXES = {**dict.fromkeys(("h264", "nvenc", "videotoolbox", "qsv", "amf"), ".m
 @click.option(
     "--compile", "compiled", is_flag=True, help="Compile the model first: minutes, then somewhat faster pictures."
 )
-@click.option("--steps", type=IntOption(1, 200), help="Evaluations a picture. Default: what the model wants.")
+@click.option("--steps", type=IntOption(1, 200), help="Evaluations a picture. Default: the model's own.")
 @sampling_options
 @seed_option
 @click.option(
@@ -98,7 +96,7 @@ SUFFIXES = {**dict.fromkeys(("h264", "nvenc", "videotoolbox", "qsv", "amf"), ".m
     "--imagine-rate",
     type=FloatOption(1, 240),
     metavar="R",
-    help="Imagine R pictures a second and draw the rest by optical flow. Default: every frame.",
+    help="Imagine R pictures a second and interpolate the rest by optical flow. Default: every frame.",
 )
 @click.option(
     "--upscale",
@@ -154,7 +152,7 @@ SUFFIXES = {**dict.fromkeys(("h264", "nvenc", "videotoolbox", "qsv", "amf"), ".m
 def run(songs: tuple[str, ...], output: Path | None, as_json: bool, hearing: Callable[[], Any], **options: Any) -> None:
     """Make a finished clip of each SONG; run again, it goes on where it was interrupted.
 
-    A folder that `reactive studio` made is taken in place of a song: what its project.toml says holds where no option says otherwise.
+    A folder that `reactive studio` made can be given instead of a song: its project.toml has the settings that no option overrides.
 
     \b
     Examples:
@@ -192,7 +190,7 @@ def run(songs: tuple[str, ...], output: Path | None, as_json: bool, hearing: Cal
     with errors(as_json, stopping=lambda: going_on(options["job"], out)):
         from reactive.media.safe import regular_file
 
-        # a mistyped name is said at once, not after seconds of loading
+        # a mistyped name is reported at once, not after seconds of loading
         regular_file(song)
         from reactive.render.run import make_clip
 
@@ -225,7 +223,7 @@ def run(songs: tuple[str, ...], output: Path | None, as_json: bool, hearing: Cal
 
 
 def print_clip(clip: Any) -> None:
-    """Print what a clip is and what it took."""
+    """Print a clip's facts and how long it took."""
     summary = clip.to_dict()
     if clip.already:
         click.echo(f"{printable(str(clip.output))} is there already, made by this very command; nothing was done.")
@@ -258,7 +256,7 @@ def print_clip(clip: Any) -> None:
 
 
 def going_on(given: Path | None, out: Path = Path()) -> str:
-    """Return what an interrupted render leaves in the job folder that was given or lies beside the clip, and how to go on."""
+    """Return what an interrupted render left in its job folder, and how to resume it."""
     # the library may still be loading: nothing heavy is imported
     from reactive.files import name_beside
 
@@ -290,7 +288,7 @@ def _project(folder: Path) -> tuple[tuple[str, ...], Any]:
 
 
 def _said_by_options(settings: Any) -> dict[str, Any]:
-    """Return the choices that the command line makes itself, by their plain names."""
+    """Return the choices that are on the command line, by their plain names."""
     names = {"compiled": "compile", "encode_speed": "speed", "photo_folder": "photos"}
     context = click.get_current_context()
     given = [

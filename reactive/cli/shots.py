@@ -169,7 +169,7 @@ def shots(song: str, as_json: bool, **options: Any) -> None:
                     model=options["model"],
                     loras=options["loras"],
                     vae=options["vae"],
-                    said=said,
+                    overrides=said,
                     device=options["device"],
                     steps=options["steps"],
                     photos=photos,

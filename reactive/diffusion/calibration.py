@@ -1,8 +1,8 @@
-"""How fast a walk must go on a model so that presets feel alike on all of them.
+"""The pace of a walk on each model, so that presets feel alike on all of them.
 
-The timeline's walk is counted in units of noise: one unit, and nothing is left of it. How much of that is seen depends on
-the model, so the noise path is walked at one pace per (weights, imagine-size, steps): the pace at which the middle one of a few
-prompts changes as fast as the reference says. Change is the distance in L*a*b* of pictures scaled down to a few pixels, which
+The timeline's walk is measured in units in which noise is replaced completely. The visible change depends on
+the model, so the noise path is walked at one pace per (weights, imagine-size, steps): the pace at which the median of a few
+prompts changes as fast as the reference. Change is the distance in L*a*b* of pictures scaled down to a few pixels, which
 is what an eye follows; grain is not.
 """
 
@@ -47,26 +47,26 @@ PROMPTS = (
     "abstract waves of colour",
 )
 SLOWEST, FASTEST = 0.25, 4.0
-# a slow model is judged by fewer prompts and seeds
+# a slow model is measured with fewer prompts and seeds
 SECONDS = 25.0
-# one comparison a batch, so that even a slow model is soon done with the first
+# one comparison a batch, so that even a slow model soon has a result
 PAIR = 2
-# prompts that change so much more or less than the middle one are told
+# prompts that differ from the median by more than this share are reported
 MAX_DEVIATION = 0.25
 
 
 @dataclass(frozen=True)
 class PaceMeasurement:
-    """What was measured of a model's walk.
+    """A measurement of a model's walk.
 
     Attributes
     ----------
     pace
         By how much the walk is made faster, rounded to two digits, within 0.25 and 4.
     outliers
-        Prompts whose change lies beyond 25 % of the middle one's, each with its share of that.
+        Prompts whose change differs from the median by more than 25 %, each with its ratio to it.
     pictures
-        How many pictures it was judged by.
+        The number of pictures that were compared.
     """
 
     pace: float
@@ -87,13 +87,13 @@ def change_of(
     Parameters
     ----------
     step
-        How far the two pictures that are compared lie apart.
+        Walk between the two compared pictures.
     seconds
-        No batch is begun that would not be done by then, but for the first; prompts that none was left for are NaN.
+        No batch after the first begins that would take longer; prompts without a result are NaN.
     """
     model = core.model
     path = NoisePath(model.channels, core.height // model.vae_scale_factor, core.width // model.vae_scale_factor, 16)
-    # one seed after the other, so that time that runs out costs no prompt before it costs a second seed
+    # seed by seed, so that every prompt gets a first seed before the time is over
     pairs = [(prompt, seed) for seed in seeds for prompt in range(prompts)]
     requests = [
         FrameRequest(p, p, 0.0, 1.0, walk_noises(path, seed, walk, core.noises_per_picture))
@@ -116,7 +116,7 @@ def change_of(
 
 
 def measure_pace(model: Model, *, width: int, height: int, seconds: float = SECONDS) -> PaceMeasurement:
-    """Measure the pace for a model at an imagine-size, in about so many seconds at most.
+    """Measure the pace for a model at an imagine-size, in about `seconds` seconds at most.
 
     Raises
     ------
@@ -138,17 +138,17 @@ def measure_pace(model: Model, *, width: int, height: int, seconds: float = SECO
 
 
 def outliers(change: np.ndarray, prompts: Sequence[str]) -> tuple[tuple[str, float], ...]:
-    """Return the prompts whose change lies beyond 25 % of the middle one's, each with its share of that."""
+    """Return the prompts whose change differs from the median by more than 25 %, each with its ratio to it."""
     middle = float(np.nanmedian(change))
-    # what was not measured is no outlier
+    # a prompt that was not measured is not an outlier
     beyond = np.flatnonzero(np.abs(change / middle - 1) > MAX_DEVIATION)
     return tuple((prompts[index], float(change[index] / middle)) for index in beyond.tolist())
 
 
 def known_pace(model: Model, *, width: int, height: int) -> float | None:
-    """Return a model's pace where its folder says it, or it was measured on this machine before; else None.
+    """Return a model's pace if its folder has it, or it was measured on this machine before; else None.
 
-    A folder says it in ``reactive.json``: ``"walk": {"384x224/1": 1.0}``, from size and steps to pace, or one number for all.
+    A folder has it in ``reactive.json``: ``"walk": {"384x224/1": 1.0}``, from size and steps to pace, or one number for all.
     """
     if isinstance(model.walk_pace, float):
         return model.walk_pace
@@ -160,7 +160,7 @@ def known_pace(model: Model, *, width: int, height: int) -> float | None:
 
 
 def pace_of(model: Model, *, width: int, height: int) -> float:
-    """Return a model's pace: what is known of it, or what is measured now."""
+    """Return a model's pace: the known one, or a new measurement."""
     known = known_pace(model, width=width, height=height)
     if known is not None:
         return known
@@ -171,7 +171,7 @@ def pace_of(model: Model, *, width: int, height: int) -> float:
 def save_pace(model: Model, pace: float, *, width: int, height: int) -> float:
     """Keep a measured pace on this machine, and return it."""
     kept = _kept(model, width, height)
-    # a cache that can't be written costs a measurement each time, nothing else
+    # without a writable cache it is measured each time
     with contextlib.suppress(OSError):
         kept.parent.mkdir(parents=True, exist_ok=True)
         write_text(kept, json.dumps(pace))

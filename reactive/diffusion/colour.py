@@ -1,8 +1,8 @@
 """Colour coherence of feedback: a picture fed back again and again keeps to the palette of its prompts.
 
-A prompt's palette is the mean and deviation, in CIE L*a*b*, of the picture that it gives from pure noise. What is fed back is
-led there by a little each time, so colours neither drift off nor burn in, nor stay what the first picture had: where
-prompts blend, so do their palettes. Statistics are carried over as Reinhard et al. do (Color Transfer between Images,
+A prompt's palette is the mean and deviation, in CIE L*a*b*, of the picture that it gives from pure noise. Fed-back pictures
+are moved towards it a little each time, so colours neither drift nor burn in, nor stay those of the first picture: where
+prompts blend, their palettes do too. Statistics are transferred as by Reinhard et al. (Color Transfer between Images,
 2001), never whole histograms, which would paint one picture's patches into another.
 """
 
@@ -12,7 +12,7 @@ import torch
 
 from reactive.diffusion.backend.products import times_columns
 
-# how far one tick may lead: steps of L*a*b*, of which 2 are just seen, and a factor of contrast
+# limits of one tick: steps of L*a*b*, of which 2 are just visible, and a factor of contrast
 MAX_SHIFT = 4.0
 MAX_STRETCH = 1.06
 # of linear sRGB, IEC 61966-2-1, white D65
@@ -22,7 +22,7 @@ _TO_XYZ = torch.tensor(
 _WHITE = _TO_XYZ.sum(dim=1, keepdim=True)
 _TO_LAB = torch.tensor([[0.0, 116.0, 0.0], [500.0, -500.0, 0.0], [0.0, 200.0, -200.0]])
 _FROM_LAB = torch.linalg.inv(_TO_LAB)
-# where the cube root of CIE Lab gives way to a straight line
+# below this the cube root of CIE Lab is replaced by a straight line
 _KNEE = 6 / 29
 
 
@@ -38,7 +38,7 @@ def to_lab(pictures: torch.Tensor) -> torch.Tensor:
 
 
 def from_lab(lab: torch.Tensor) -> torch.Tensor:
-    """Return L*a*b* pictures as sRGB in [-1, 1]; what lies outside of it is clipped."""
+    """Return L*a*b* pictures as sRGB in [-1, 1]; values outside of it are clipped."""
     shifted = torch.cat([lab[:, :1] + 16, lab[:, 1:]], dim=1)
     root = _mixed(_FROM_LAB, shifted)
     stimulus = torch.where(root > _KNEE, root.pow(3), 3 * _KNEE**2 * (root - 4 / 29))
@@ -58,7 +58,7 @@ def _statistics(lab: torch.Tensor) -> torch.Tensor:
 
 
 def led_to(pictures: torch.Tensor, palettes: torch.Tensor, firmness: float) -> torch.Tensor:
-    """Return pictures in [-1, 1] led towards palettes by one tick's worth.
+    """Return pictures in [-1, 1] moved towards palettes by one tick's step.
 
     Parameters
     ----------
@@ -67,10 +67,10 @@ def led_to(pictures: torch.Tensor, palettes: torch.Tensor, firmness: float) -> t
     palettes
         float32 [n, 2, 3].
     firmness
-        Share of the way to go, 0 to 1, within the limits of a tick.
+        Share of the distance, 0 to 1, within the limits of a tick.
     """
     lab = to_lab(pictures)
-    # one by one: sums of a picture must not depend on how many there are
+    # one by one: sums of a picture must not depend on the batch size
     found = torch.cat([_statistics(lab[i : i + 1]) for i in range(len(lab))])
     mean, deviation = (part[:, :, None, None] for part in found.unbind(dim=1))
     wanted, spread = (part[:, :, None, None].to(lab.device) for part in palettes.unbind(dim=1))

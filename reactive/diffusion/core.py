@@ -22,7 +22,7 @@ from reactive.diffusion.sampling.sampling import sample
 
 @dataclass(frozen=True)
 class FrameRequest:
-    """What one picture shall be.
+    """The request for one picture.
 
     Attributes
     ----------
@@ -75,22 +75,22 @@ class Core:
         threads = torch.get_num_threads()
         alone = model.device.type != "cpu" or model.compiled
         self.splitter = BatchSplitter(1 if alone else part_count(batch, threads), threads)
-        # how many were imagined so far, and how many of them again in float32, for the report
+        # pictures imagined so far, and those of them that were imagined again in float32
         self.pictures = 0
         self.retried = 0
-        # called once, while the device computes the next batch: what the host can do meanwhile
+        # called once while the device computes the next batch, for work of the host
         self.host_work: Callable[[], None] | None = None
 
     @torch.inference_mode()
     def imagine(self, requests: list[FrameRequest]) -> torch.Tensor:
         """Return the pictures of at most `batch` requests, uint8 [n, 3, height, width] on the model's device.
 
-        Where the number format overflows, a picture is imagined again in float32: as ever, its bits depend on nothing but itself.
+        If the number format overflows, a picture is imagined again in float32; its bits still depend on nothing but itself.
 
         Raises
         ------
         ModelError
-            If pictures are no numbers even then.
+            If pictures have NaN or infinite values even then.
         """
         self.pictures += len(requests)
         count = len(requests)
@@ -99,7 +99,7 @@ class Core:
         meanwhile, self.host_work = self.host_work, None
         if meanwhile is not None and self.model.device.type != "cpu":
             meanwhile()
-        # one look a batch
+        # one check a batch
         if not self._all_finite(good[:count]):
             with in_float32(self.model) as exact:
                 exactly = self.splitter.run(lambda part: (self._decoded(exact, part),), padded)[0][:count]
@@ -109,12 +109,12 @@ class Core:
         return pictures[:count]
 
     def _all_finite(self, good: torch.Tensor) -> bool:
-        """Return whether all pictures are numbers; waits for the device."""
+        """Return whether all pictures are finite; waits for the device."""
         return bool(good.all())
 
     @torch.inference_mode()
     def _decoded(self, model: Model, padded: list[FrameRequest]) -> torch.Tensor:
-        """Return pictures as the model decodes them, [n, 3, height, width] in about [-1, 1]: a full batch, or a hand's part."""
+        """Return pictures as the model decodes them, [n, 3, height, width] in about [-1, 1]: a full batch, or one thread's part."""
         before, after = np.array([r.prompt_from for r in padded]), np.array([r.prompt_to for r in padded])
         weight = np.array([r.weight for r in padded])
         conditioning = self.bank.mix(before, after, weight, np.array([r.slerp for r in padded])).to(model.dtype)
@@ -128,7 +128,7 @@ class Core:
         latents = sample(model.sampling, denoise, strength, self._encoded(model, padded), noises)
         pictures = self._in_slices(model.decode, latents)
         if model.device.type == "cpu" and not bool((good := is_finite(latents)).all()):
-            # a ReLU within a convolution takes what is no number for 0, and a broken picture would pass for a dark one
+            # a fused ReLU turns NaN into 0, so a broken picture would look like a dark one
             pictures[~good] = torch.nan
         return pictures
 
@@ -136,7 +136,7 @@ class Core:
         """Return the latents of the sources, zeros where there is none; None if no request has one."""
         if all(request.source is None for request in requests):
             return None
-        # sources run through the encoder in the batch's shape too
+        # sources are encoded in the batch's shape too
         empty = torch.zeros(3, self.height, self.width)
         given = torch.tensor([r.source is not None for r in requests]).to(model.device).view(-1, 1, 1, 1)
         pictures = self._stack(model, [empty if r.source is None else r.source for r in requests])
@@ -144,7 +144,7 @@ class Core:
         return torch.where(given, encoded, torch.zeros_like(encoded))
 
     def _in_slices(self, compute: Callable[[torch.Tensor], torch.Tensor], batch: torch.Tensor) -> torch.Tensor:
-        """Return what an autoencoder makes of a batch, in slices of one shape: the last one is filled up with its last item."""
+        """Run an autoencoder on a batch in slices of one shape; the last one is padded with its last item."""
         if not 0 < self.slices < len(batch):
             return compute(batch)
         parts = []
@@ -154,13 +154,13 @@ class Core:
         return torch.cat(parts)
 
     def _stack(self, model: Model, tensors: list[torch.Tensor]) -> torch.Tensor:
-        # float32 whatever the model's format: samplers compute in it, and networks are given what they want
+        # float32 whatever the model's format: samplers compute in it, and networks convert their inputs
         together = stacked(tensors, model.device).float()
         return together.contiguous(memory_format=torch.channels_last)
 
 
 def _finished(pictures: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return decoded pictures as `to_bytes` has them, and which of them consist of numbers."""
+    """Return decoded pictures as `to_bytes` has them, and which of them are finite."""
     return to_bytes(pictures), is_finite(pictures)
 
 
@@ -172,7 +172,7 @@ def to_bytes(pictures: torch.Tensor) -> torch.Tensor:
     """Return pictures in [-1, 1] as uint8 in 0..255, rounded."""
     if pictures.device.type != "cpu":
         return _scaled(pictures).to(torch.uint8)
-    # on a processor one picture after the other, which stays in its cache; numpy converts five times as fast as torch
+    # on a processor picture by picture, which fits its cache; numpy converts five times as fast as torch
     result = torch.empty_like(pictures, dtype=torch.uint8)
     with np.errstate(invalid="ignore"):
         for picture, place in zip(pictures, result, strict=True):

@@ -1,6 +1,6 @@
 """Independent frames: from the timeline's columns to requests, batch after batch, in any order.
 
-A frame without a source, or with a photograph or a video's picture, depends on nothing but its own columns and, in a
+A frame without a source, or with a photograph or a video's picture, depends only on its own columns and, in a
 dissolve or morph, on those of the frame at which the next shot begins.
 """
 
@@ -41,7 +41,7 @@ def independent_frames(
     Parameters
     ----------
     frames
-        Frame numbers [n]; or runs of them, each asked for when the batches before it are under way.
+        Frame numbers [n]; or runs of them, each taken when the batches before it are being computed.
 
     Yields
     ------
@@ -60,7 +60,7 @@ def independent_pictures(
         weights = scene.timeline.columns["dissolve"][chosen]
         if weights.any():
             pictures = pictures.clone()
-            # numbers, not a mask: a mask would have to be counted, which waits for the device
+            # indices, not a mask: counting a mask would wait for the device
             dissolving = torch.from_numpy(np.flatnonzero(weights > 0)).to(pictures.device)
             theirs = next_shot_pictures(core, scene, chosen[weights > 0].tolist())
             pictures[dissolving] = dissolved(pictures[dissolving], theirs, weights[weights > 0])

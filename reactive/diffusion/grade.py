@@ -1,11 +1,11 @@
 """The colours of the finished picture: temperature, tint, contrast, saturation, palette and colour table, in that order.
 
-What is asked for becomes one table of colours, worked out in OKLab (Ottosson, "A perceptual color space for image processing", 2020)
+The settings become one table of colours, computed in OKLab (Ottosson, "A perceptual color space for image processing", 2020)
 and applied between its entries by tetrahedra (Kasson et al., "Performing color space conversions with three-dimensional linear
-interpolation", 1995). All of that is arithmetic of whole numbers, so a processor and a card give the very same picture.
+interpolation", 1995). All of that is arithmetic of whole numbers, so a processor and a card give the same picture.
 
-A palette leads each colour to a blend of the palette's own: lightness decides first which, hue second. The picture's dark
-places become the palette's darkest colours and its light places the lightest ones, so shapes stay.
+A palette moves each colour towards a blend of the palette's colours, chosen by lightness first and hue second. Dark
+places get the palette's darkest colours and light places the lightest ones, so shapes stay.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from reactive.timeline.timeline import COLOURS, NO_PALETTE
 
 Palette = tuple[str, ...]
 
-# entries along a side: 255 is 17 times 15 and 51 times 5, so every entry stands on a colour of 8 bits
+# entries along a side: 255 is 17 times 15 and 51 times 5, so every entry is a colour of 8 bits
 _SIDE, _FINE = 18, 52
-# settings are rounded to so many steps, finer than a person sees: a table, which costs more than a picture, serves many frames
+# settings are rounded to this many steps, finer than visible: a table costs more than a picture, so frames share it
 _STEPS = 128
 # an entry times a cell's width is a value of 8 bits with so many digits behind its point; the three of a colour lie in fields of
 # one number of 64 bits, so that each corner costs one multiplication
@@ -53,15 +53,15 @@ _BETWEEN, _NEAR, _HUE, _RANGE, _KEPT = 8, 0.07, 0.3, 0.4, 0.3
 
 
 class ColourTable(Protocol):
-    """A table that a person brings, as `reactive.media.cube` reads one."""
+    """A colour table of the user, as `reactive.media.cube` reads one."""
 
     def applied(self, colours: np.ndarray) -> np.ndarray:
-        """Return what it makes of sRGB colours float64 [n, 3] in [0, 1]."""
+        """Apply it to sRGB colours float64 [n, 3] in [0, 1]."""
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What is asked of one picture's colours; a palette is texts ``#rrggbb``, and gives way to `after` by `weight`.
+    """The colour settings of one picture; a palette is texts ``#rrggbb``, and is blended with `after` by `weight`.
 
     `strength` is the palette's, 0 to 1; `tint` (green to magenta) and `temperature` (cold to warm) are -1 to 1;
     `saturation` and `contrast` 0 to 4, 1 as it is.
@@ -88,7 +88,7 @@ class Setting:
 def setting_of(
     columns: Mapping[str, np.ndarray], palettes: Sequence[Palette], frame: int, lut: ColourTable | None = None
 ) -> Setting:
-    """Return what a timeline's columns ask of one frame's colours, rounded so that like frames share a table."""
+    """Return one frame's colour settings from the timeline's columns, rounded so that similar frames share a table."""
     strength, tint, temperature, saturation, contrast = (
         round(float(columns[name][frame]) * _STEPS) / _STEPS for name in COLOURS
     )
@@ -105,9 +105,9 @@ def coloured(
     frames: np.ndarray,
     lut: ColourTable | None = None,
 ) -> torch.Tensor:
-    """Return finished pictures uint8 [n, 3, height, width] in the colours that are asked of their frames.
+    """Return finished pictures uint8 [n, 3, height, width] with the colour settings of their frames applied.
 
-    Where nothing is asked, the pictures themselves are returned.
+    Without settings the pictures themselves are returned.
 
     Parameters
     ----------
@@ -147,7 +147,7 @@ def through_table(picture: torch.Tensor, setting: Setting) -> torch.Tensor:
 
 @cache
 def _kernel() -> Callable[..., None]:
-    """Return the compiled loop over pixels; numba comes with librosa, and is loaded only where colours are asked for.
+    """Return the compiled loop over pixels; numba comes with librosa, and is loaded only when colours change.
 
     Compiling costs about a second, so the result is kept on disk, beside this file or in the user's cache.
     """
@@ -162,7 +162,7 @@ def _kernel() -> Callable[..., None]:
             high = low + across
             kr, kg, kb = keys[0, r], keys[1, g], keys[2, b]
             # from the cell's lowest corner to its highest, along the axis of the largest part first: a key has the part
-            # above its axis's stride, so sorting takes no branches, which no processor foresees in a noisy picture
+            # above its axis's stride, so sorting needs no branches, which would be mispredicted in noisy pictures
             most, least = max(kr, max(kg, kb)), min(kr, min(kg, kb))
             middle = (kr + kg + kb - most - least) >> shift
             second, third = low + (most & stride), high - (least & stride)
@@ -179,13 +179,13 @@ def _kernel() -> Callable[..., None]:
     try:
         compiled = numba.njit(nogil=True, cache=True)(apply)
     except RuntimeError:
-        # neither this folder nor the user's cache can be written
+        # neither this folder nor the user's cache is writable
         compiled = numba.njit(nogil=True)(apply)
     return cast(Callable[..., None], compiled)
 
 
 def on_card(picture: torch.Tensor, setting: Setting) -> torch.Tensor:
-    """Return what `through_table` does, by the same whole numbers, on a card."""
+    """Do what `through_table` does on a card, with the same integer arithmetic."""
     table, side = table_of(setting)
     entries = torch.from_numpy(table).to(picture.device)
     place, part = (torch.from_numpy(values).to(picture.device) for values in _grid(side))
@@ -201,7 +201,7 @@ def on_card(picture: torch.Tensor, setting: Setting) -> torch.Tensor:
 
 @cache
 def _grid(side: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return for each of 256 values its cell, int32, and how far it lies within, int32 0 to the cell's width."""
+    """Return for each of 256 values its cell, int32, and its position within, int32 0 to the cell's width."""
     width = 255 // (side - 1)
     place = np.minimum(np.arange(256) // width, side - 2)
     return place.astype(np.int32), (np.arange(256) - place * width).astype(np.int32)
@@ -226,7 +226,7 @@ def packed(setting: Setting) -> tuple[np.ndarray, int]:
 
 
 def graded_colours(colours: np.ndarray, setting: Setting) -> np.ndarray:
-    """Return what a setting makes of colours float64 [n, 3], sRGB in [0, 1]; what leaves the gamut is clipped."""
+    """Apply a setting to colours float64 [n, 3], sRGB in [0, 1], clipped to the gamut."""
     lab = to_oklab(colours)
     light = np.clip(lab[:, 0], 0, 1)
     if setting.contrast != 1:
@@ -235,7 +235,7 @@ def graded_colours(colours: np.ndarray, setting: Setting) -> np.ndarray:
         lab[:, 0] = light = up / (up + down)
     lab[:, 1:] *= setting.saturation
     for amount, (a, b) in ((setting.temperature, _WARM), (setting.tint, _MAGENTA)):
-        # black is black by any light
+        # black stays black
         lab[:, 1] += amount * a * light
         lab[:, 2] += amount * b * light
     if setting.strength > 0 and (setting.before or setting.after):
@@ -248,7 +248,7 @@ def graded_colours(colours: np.ndarray, setting: Setting) -> np.ndarray:
 
 
 def led_to(lab: np.ndarray, palette: Palette) -> np.ndarray:
-    """Return colours in OKLab [n, 3] as a palette has them; without colours in it, as they are."""
+    """Return colours in OKLab [n, 3] moved to a palette; unchanged for an empty one."""
     if not palette:
         return lab.copy()
     own = to_oklab(np.array([_rgb(colour) for colour in palette]) / 255)
@@ -280,6 +280,6 @@ def to_oklab(colours: np.ndarray) -> np.ndarray:
 
 
 def from_oklab(lab: np.ndarray) -> np.ndarray:
-    """Return OKLab colours as sRGB in [0, 1]; what leaves the gamut is clipped."""
+    """Return OKLab colours as sRGB in [0, 1]; clipped to the gamut."""
     linear = np.clip((lab @ _FROM_LAB.T) ** 3 @ _FROM_LMS.T, 0, 1)
     return np.where(linear <= 0.0031308, linear * 12.92, 1.055 * linear ** (1 / 2.4) - 0.055)

@@ -1,6 +1,6 @@
-"""Lay grounds beneath finished pictures: which file, in which size, ready when it is first seen, and the last few kept.
+"""Put grounds beneath finished pictures: load each file in the right size before it is first seen, and keep the last few.
 
-What a frame's ground is stands in the timeline; how it is laid beneath a picture in `compose`.
+The timeline decides a frame's ground; `compose` combines it with a picture.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from reactive.sources.video import VideoSource
 from reactive.timeline.clock import frame_time
 from reactive.timeline.timeline import Timeline
 
-# so many photographs are kept ready: those of a join, and of a batch that spans several shots
+# photographs that are kept ready: those of a join, and of a batch that spans several shots
 _KEPT = 8
-# a film's pictures are read only so much larger than the clip: each is shown once
+# how much larger than the clip a film's pictures are read: each is shown once
 _FILM_ROOM = 1.25
 _STILL = np.eye(3)
 
@@ -47,7 +47,7 @@ class Grounds:
     background
         Red, green and blue, 0 to 255, that show where a picture is transparent.
     like
-        Grounds of another timeline: what they hold ready in the same size is shared, and closed once.
+        Grounds of another timeline: pictures that are ready in the same size are shared, and closed once.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class Grounds:
         numbers
             Frame numbers [n].
         pictures
-            What the model made of them, through the lens, uint8 [n, 3, height, width].
+            The model's pictures, through the lens, uint8 [n, 3, height, width].
 
         Raises
         ------
@@ -94,7 +94,7 @@ class Grounds:
             yield numbers[chosen], self._composed(numbers[chosen], part) if grounded else part
 
     def close(self) -> None:
-        """Let go of films and threads."""
+        """Close films and threads."""
         for film in self._films.values():
             film.close()
         self._films.clear()
@@ -105,7 +105,7 @@ class Grounds:
     def _composed(self, numbers: np.ndarray, pictures: torch.Tensor) -> torch.Tensor:
         maps, moving = lens_maps(self.columns, numbers, self.imagined[0] / self.imagined[1])
         lenses = [lens if moves else _STILL for lens, moves in zip(maps, moving, strict=True)]
-        # films are read one picture after the other; what is computed from them is not
+        # films are read in order; what is computed from them is parallel
         given = [(self._ground(frame), self.terms(frame)) for frame in numbers.tolist()]
         if pictures.device.type != "cpu":
             # one by one: a picture's bits must not depend on its neighbours
@@ -139,7 +139,7 @@ class Grounds:
         )
 
     def _ground(self, frame: int) -> Ground:
-        """Return a frame's ground, made ready."""
+        """Return a frame's prepared ground."""
         file = self.files[int(self.columns["ground"][frame])]
         film, shown = None, 0
         if file.film:
@@ -181,14 +181,35 @@ def load_grounds(
     background: tuple[int, int, int] = BLACK,
     like: Grounds | None = None,
 ) -> Grounds | None:
-    """Return the grounds of a timeline, None where no frame shows one.
+    """Return the grounds of a timeline, None if no frame shows one.
 
     Parameters
     ----------
     photos, videos, folders
         As in `sources.ground.ground_files`.
     like
-        Grounds for another timeline of the same files: what they hold ready is handed on.
+        Grounds for another timeline of the same files: pictures that are ready are shared.
+
+    Raises
+    ------
+    MediaError
+        If a file is not there.
+    """
+    files = grounds_of(timeline, photos, videos, folders)
+    if not files:
+        return None
+    return Grounds(timeline, files, imagined=imagined, size=size, background=background, like=like)
+
+
+def grounds_of(
+    timeline: Timeline, photos: Sequence[Path], videos: Sequence[Path], folders: Sequence[Path]
+) -> tuple[GroundFile, ...]:
+    """Return the files that a timeline numbers as grounds; none if no frame shows one.
+
+    Parameters
+    ----------
+    photos, videos, folders
+        As in `sources.ground.ground_files`.
 
     Raises
     ------
@@ -196,6 +217,5 @@ def load_grounds(
         If a file is not there.
     """
     if not (timeline.columns["ground"] >= 0).any():
-        return None
-    files = ground_files(photos, videos, timeline.grounds, folders)
-    return Grounds(timeline, files, imagined=imagined, size=size, background=background, like=like)
+        return ()
+    return ground_files(photos, videos, timeline.grounds, folders)

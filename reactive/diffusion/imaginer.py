@@ -6,17 +6,20 @@ A clip, a preview, live input, a contact sheet and other people's code all make 
     for picture in imaginer.frames():
         ...
 
-`frames` yields the song in order. `independent` and `feedback` yield the two kinds of frames for those who write pieces or work ahead
-of a playhead. Every frame passes `_finish` last: a stage after the model's picture belongs there. How one batch is computed
-stands in `core`; how requests are made in `frames` (no frame needs another) and `lanes` (each picture grows out of the one before it).
+`open_imaginer` opens one together with the photographs, films and grounds that it reads, and closes them again.
+`frames` yields the song in order. `independent` and `feedback` yield the two kinds of frames for code that writes pieces or works
+ahead of a playhead. Every frame passes `_finish` last: stages after the model's picture belong there. `core` computes one
+batch; requests are made in `frames` (independent frames) and `lanes` (each picture is made from the one before it).
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -31,13 +34,15 @@ from reactive.diffusion.lanes import FeedbackRange, OnTick, OpenShot, lane_frame
 from reactive.diffusion.models.conditioning import PromptBank
 from reactive.diffusion.models.model import Model
 from reactive.diffusion.motion.interpolate import sparse_frames
-from reactive.diffusion.scene import NO_SOURCES, Sources, scene_inputs
+from reactive.diffusion.scene import NO_SOURCES, MovingSource, Sources, load_sources, scene_inputs
+from reactive.media.picture import BLACK
+from reactive.sources.ground import GroundFile
 from reactive.timeline.edges import shot_edges
 from reactive.timeline.timeline import FEEDBACK, Timeline
 
 # frame numbers [n] and their pictures, uint8 [n, 3, height, width] on the model's device; all of a yield in one size
 Frames = Iterator[tuple[np.ndarray, torch.Tensor]]
-# bytes of finished frames that may wait for their turn while feedback shots are imagined side by side
+# bytes of finished frames that may wait while feedback shots are imagined side by side
 _WAITING = 256 << 20
 
 
@@ -63,17 +68,17 @@ class Imaginer:
     prompts
         Numbers of the prompts that will be shown; only they are embedded. Default: all that frames show.
     bank
-        Prompts that are embedded already; `prompts` is not read then.
+        Prompts that are embedded already; `prompts` is ignored then.
     pace
         The pace of the model's walk. Default: what is known or measured of the model.
     rate
-        Pictures a second that are imagined where feedback does not decide, the rest drawn between them; 0: every frame.
+        Pictures a second that are imagined outside feedback shots; the frames between are interpolated. 0: every frame.
     black
         Which frames are black, bool [frames]; None: none is.
     lut
         A colour table for all frames.
     grounds
-        What lies beneath the frames; those that show some of it come in the size that it has. It stays the caller's to close.
+        The grounds; frames that show one come in the grounds' size. They stay the caller's to close.
 
     Raises
     ------
@@ -133,12 +138,12 @@ class Imaginer:
         return sum(core.retried for core in {self.core, self.lane_core})
 
     def independent(self, frames: np.ndarray | Iterable[np.ndarray], *, alone: bool = False) -> Frames:
-        """Yield frames that need no other, with their numbers, in the order asked for.
+        """Yield frames that need no other, with their numbers, in the requested order.
 
         Parameters
         ----------
         frames
-            Frame numbers [n], rising where `rate` is set; or runs of them, each asked for when the batches before it are under way.
+            Frame numbers [n], rising where `rate` is set; or runs of them, each taken when the batches before it are being computed.
         alone
             Whether they are imagined in batches of `lanes`.
         """
@@ -152,12 +157,12 @@ class Imaginer:
             yield from self._finished(numbers, pictures)
 
     def feedback(self, ranges: Sequence[FeedbackRange], *, on_tick: OnTick | None = None) -> Frames:
-        """Yield what is wanted of feedback shots, as `lanes.lane_frames` does: numbers rise within each shot."""
+        """Yield the wanted frames of feedback shots, as `lanes.lane_frames` does: numbers rise within each shot."""
         for numbers, pictures in lane_frames(self.lane_core, self.scene, ranges, on_tick=on_tick):
             yield from self._finished(numbers, pictures)
 
     def follow(self, timeline: Timeline, *, first: int, bank: PromptBank) -> None:
-        """Go on with a timeline that is still growing, with the same noise and sources.
+        """Continue with a growing timeline, with the same noise and sources.
 
         Parameters
         ----------
@@ -181,7 +186,7 @@ class Imaginer:
         Parameters
         ----------
         tick
-            Whether it grows anew out of the last picture, or is that picture moved on.
+            Whether it is made from the last picture, or is that picture moved on.
         """
         shown = step(self.lane_core, self.scene, shot, frame, tick=tick)
         return self._finish(np.array([frame]), shown[None])[0]
@@ -189,7 +194,7 @@ class Imaginer:
     def frames(self, start: int = 0, stop: int | None = None) -> Iterator[np.ndarray]:
         """Yield the frames [start, stop) in order, uint8 [3, height, width].
 
-        Feedback shots are imagined side by side as far as 256 MB hold their frames, so memory is flat in the number of frames.
+        Feedback shots are imagined side by side as far as 256 MB hold their frames, so memory does not grow with the number of frames.
         """
         edges = shot_edges(self.timeline.columns)
         end = self.timeline.frames if stop is None else min(stop, self.timeline.frames)
@@ -225,7 +230,7 @@ class Imaginer:
         return chosen
 
     def _finished(self, numbers: np.ndarray, pictures: torch.Tensor) -> Frames:
-        """Yield frames with their grounds beneath them, in runs of one size, as they are seen."""
+        """Yield frames with their grounds beneath them, in runs of one size, as they are shown."""
         if self.grounds is None:
             yield numbers, self._finish(numbers, pictures)
             return
@@ -233,7 +238,7 @@ class Imaginer:
             yield part, self._finish(part, shown)
 
     def _finish(self, numbers: np.ndarray, pictures: torch.Tensor) -> torch.Tensor:
-        """Return frames as they are seen: the last stage of every picture, whoever asked for it.
+        """Return frames as they are shown: the last stage of every picture.
 
         Parameters
         ----------
@@ -247,6 +252,80 @@ class Imaginer:
             return pictures
         dark = torch.from_numpy(self.black[numbers]).to(pictures.device).view(-1, 1, 1, 1)
         return torch.where(dark, torch.zeros_like(pictures), pictures)
+
+
+@contextmanager
+def open_imaginer(
+    model: Model,
+    timeline: Timeline,
+    photos: Sequence[Path] = (),
+    videos: Sequence[Path | MovingSource] = (),
+    *,
+    size: tuple[int, int],
+    grounds: Sequence[GroundFile] = (),
+    composed: tuple[int, int] | None = None,
+    background: tuple[int, int, int] = BLACK,
+    only: Collection[int] | None = None,
+    batch: int = 0,
+    lanes: int = 0,
+    slices: int | None = None,
+    prompts: Iterable[int] | None = None,
+    pace: float | None = None,
+    rate: float = 0.0,
+    black: np.ndarray | None = None,
+    lut: ColourTable | None = None,
+) -> Iterator[Imaginer]:
+    """Open an `Imaginer` with the files that it reads, and close them when the block ends.
+
+    Parameters
+    ----------
+    photos, videos
+        Photographs, and films or frames of one's own, in the order of the timeline's numbers. Frames of one's own stay the
+        caller's to close.
+    grounds, composed
+        The files that the timeline numbers as grounds, and the size of frames that show one. Default: `size`.
+    background
+        Red, green and blue, 0 to 255, that show where a picture is transparent.
+    only
+        The numbers of the photographs and films that are needed; the others are not read. Default: all.
+    size, batch, lanes, slices, prompts, pace, rate, black, lut
+        As `Imaginer` has them.
+
+    Raises
+    ------
+    MediaError
+        If a photograph or film can't be read.
+    ModelError
+        If memory does not hold the text encoders.
+    """
+    own = {len(photos) + place: video for place, video in enumerate(videos) if not isinstance(video, Path)}
+    # frames of one's own have a number among the films, and no file
+    films = [video if isinstance(video, Path) else Path() for video in videos]
+    wanted = set(range(len(photos) + len(films))) if only is None else set(only)
+    files = load_sources(photos, films, size=size, background=background, only=wanted - own.keys())
+    beneath = None
+    try:
+        if grounds:
+            beneath = Grounds(timeline, grounds, imagined=size, size=composed or size, background=background)
+        yield Imaginer(
+            model,
+            timeline,
+            Sources(files.photos, {**files.videos, **own}),
+            size=size,
+            batch=batch,
+            lanes=lanes,
+            slices=slices,
+            prompts=prompts,
+            pace=pace,
+            rate=rate,
+            black=black,
+            lut=lut,
+            grounds=beneath,
+        )
+    finally:
+        files.close()
+        if beneath is not None:
+            beneath.close()
 
 
 class _Ahead:

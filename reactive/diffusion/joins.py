@@ -1,9 +1,9 @@
-"""Joins: how two shots meet where a cut shall not be hard.
+"""Joins: dissolves and morphs between two shots.
 
-A join ends on its cut. In a dissolve the shot to come begins early, as a handle that no feedback needs: its first picture's
-prompts, seed and source on the walk of the moment, which on the cut is that very first picture. In a morph
-there is one picture, whose noise, prompts, source and strength turn from one shot's to the other's. Both are
-functions of the frame and of what the next shot begins with.
+A join ends on its cut. In a dissolve the next shot begins early, without feedback: its first picture's
+prompts, seed and source with the current walk, which on the cut is exactly that first picture. In a morph
+there is one picture, whose noise, prompts, source and strength move from one shot's to the other's. Both are
+functions of the frame and of the next shot's first frame.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ def next_shot(columns: dict[str, np.ndarray], frame: int) -> int:
 
 
 def prompts_at(columns: dict[str, np.ndarray], frames: np.ndarray) -> set[int]:
-    """Return the prompts that frames [n] are made of, those of the shot to come included where a join is under way."""
+    """Return the prompts that frames [n] are made of, including those of the next shot during a join."""
     joining = frames[(columns["dissolve"][frames] > 0) | (columns["morph"][frames] > 0)]
-    # the shots to come are few, their joins long
+    # there are few shots, and joins are long
     coming = [
         next_shot(columns, int(frame)) for frame in joining[np.unique(columns["shot"][joining], return_index=True)[1]]
     ]
@@ -74,14 +74,14 @@ def dissolved(ours: torch.Tensor, theirs: torch.Tensor, weights: np.ndarray) -> 
 
 
 def morphed(scene: SceneInputs, own: FrameRequest, frame: int, position: int | Fraction | None = None) -> FrameRequest:
-    """Return a frame's request turned towards the next shot by the timeline's column `morph`; 0 leaves it as it is."""
+    """Return a frame's request moved towards the next shot by the timeline's column `morph`; 0 leaves it unchanged."""
     weight = float(scene.timeline.columns["morph"][frame])
     if weight <= 0:
         return own
     other = next_shot_request(scene, frame, len(own.noises), position)
     sources = [request.source for request in (own, other) if request.source is not None]
     if len(sources) == 2:
-        # a fed-back picture lies on the device, a photograph on the host
+        # a fed-back picture is on the device, a photograph on the host
         sources[1] = sources[1].to(sources[0].device)
     return replace(
         own,
@@ -92,13 +92,13 @@ def morphed(scene: SceneInputs, own: FrameRequest, frame: int, position: int | F
         slerp=False,
         strength=own.strength + (other.strength - own.strength) * weight,
         noises=tuple(_turned(a, b, weight) for a, b in zip(own.noises, other.noises, strict=True)),
-        # where only one has a source, the other's strength 1 hides it
+        # if only one has a source, the other's strength 1 hides it
         source=torch.lerp(sources[0], sources[-1], weight) if sources else None,
     )
 
 
 def _turned(first: torch.Tensor, second: torch.Tensor, weight: float) -> torch.Tensor:
-    """Return noise between two noises, of unit variance: a match cut's are one and the same, others are independent."""
+    """Return noise between two noises, of unit variance: those of a match cut are equal, others are independent."""
     if torch.equal(first, second):
         return first
     angle = weight * math.pi / 2

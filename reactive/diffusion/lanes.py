@@ -1,6 +1,6 @@
-"""Feedback: each picture grows out of the one before it, many shots side by side.
+"""Feedback: each picture is made from the one before it, many shots side by side.
 
-A shot's pictures lie on ticks of its own rate. Within a shot they follow one another, but shots do not wait for each
+A shot's pictures are on ticks at their own rate. Within a shot they follow one another, but shots do not wait for each
 other: each is a lane, and the lanes of one batch move forward together. Frames between two ticks are the blend of both,
 each moved by the camera to the frame's moment.
 """
@@ -29,7 +29,7 @@ from reactive.timeline.timeline import Timeline
 
 @dataclass(frozen=True)
 class FeedbackRange:
-    """What is wanted of a feedback shot, and where it goes on from.
+    """The wanted frames of a feedback shot, and the picture to continue from.
 
     Attributes
     ----------
@@ -38,9 +38,9 @@ class FeedbackRange:
     first, until
         The frames [first, until) that are wanted.
     tick, picture
-        Number and picture (uint8 [3, height, width]) of the last tick that is known; -1 and None at the shot's start.
+        Number and picture (uint8 [3, height, width]) of the last known tick; -1 and None at the shot's start.
     saved_pictures
-        Pictures of the ticks that follow it, as far as an earlier run kept them.
+        Pictures of the following ticks that an earlier run kept.
     """
 
     start: int
@@ -55,20 +55,20 @@ class FeedbackRange:
 _STILL = np.eye(3)
 # frames between ticks that are moved together
 _MAX_WARPED_TOGETHER = 8
-# told each newly imagined picture: the passage, the tick's number, uint8 [3, height, width] on the host
+# called with each newly imagined picture: the range, the tick's number, uint8 [3, height, width] on the host
 OnTick = Callable[[FeedbackRange, int, torch.Tensor], None]
 
 
 @dataclass
 class Lane:
-    """A passage being rendered: its ticks, how many are done, and the last two pictures (uint8 [3, h, w])."""
+    """A range in progress: its ticks, how many are done, and the last two pictures (uint8 [3, h, w])."""
 
     wanted: FeedbackRange
     ticks: list[Fraction]
     done: int = 0
     before: torch.Tensor | None = None
     last: torch.Tensor | None = None
-    # what can be had again from the timeline: the video's motion to a tick, and the next shot's pictures in a dissolve
+    # cached values: the video's motion to a tick, and the next shot's pictures in a dissolve
     flow: tuple[int, torch.Tensor | None] = (0, None)
     next_shot: dict[int, torch.Tensor] = field(default_factory=dict)
 
@@ -79,7 +79,7 @@ class Lane:
 
 
 def shot_ticks(timeline: Timeline, start: int, stop: int) -> list[Fraction]:
-    """Return where, counted in frames, the ticks of the feedback shot [start, stop) lie."""
+    """Return the positions in frames of the ticks of the feedback shot [start, stop)."""
     hits = np.flatnonzero(timeline.columns["hit"] > 0)
     return tick_positions(start, stop, timeline.fps, timeline.feedback_rate, hits)
 
@@ -94,7 +94,7 @@ def feedback_frames(
     shots
         Frame ranges (start, stop).
     until
-        Frames from this one on are not wanted; ticks lie as in the whole shot all the same.
+        Frames from this one on are not wanted; ticks are still those of the whole shot.
 
     Yields
     ------
@@ -107,25 +107,25 @@ def feedback_frames(
 def lane_frames(
     core: Core, scene: SceneInputs, ranges: Sequence[FeedbackRange], *, on_tick: OnTick | None = None
 ) -> Iterator[tuple[np.ndarray, torch.Tensor]]:
-    """Imagine passages of feedback shots as lanes of one batch.
+    """Imagine ranges of feedback shots as lanes of one batch.
 
-    A passage that goes on from a tick's picture has the very bits of the whole shot: a tick depends on nothing but the
+    A range that continues from a tick's picture has the bits of the whole shot: a tick depends only on the
     picture before it and the timeline.
 
     Parameters
     ----------
     ranges
-        What is wanted; no two of the same shot may overlap.
+        The wanted ranges; no two of the same shot may overlap.
     on_tick
-        Told each picture that was imagined, before the frames that it completes are yielded.
+        Called with each imagined picture before the frames that it completes are yielded.
 
     Yields
     ------
-    Wanted frame numbers [n] of one passage, rising within it, and their finished pictures, uint8 [n, 3, height, width].
+    Wanted frame numbers [n] of one range, rising within it, and their finished pictures, uint8 [n, 3, height, width].
     """
     timeline = scene.timeline
     waiting = [Lane(p, shot_ticks(timeline, p.start, p.stop), done=p.tick + 1, last=p.picture) for p in ranges]
-    # long ones first: the batch then stays full until near the end
+    # long ones first, so that the batch stays full until near the end
     waiting.sort(key=lambda lane: (lane.wanted.first - lane.wanted.until, lane.wanted.start))
     active: list[Lane] = []
     palettes = Palettes(core, scene)
@@ -141,7 +141,7 @@ def lane_frames(
         if not active:
             return
         pictures = _imagine_ticks(core, scene, palettes, active)
-        # one copy for all lanes: the device is waited for once a batch, not once a picture
+        # one copy for all lanes, to wait for the device once a batch, not once a picture
         on_host = pictures if on_tick is None else to_host(pictures).wait()
         if on_tick is not None:
             for lane, copy in zip(active, on_host, strict=True):
@@ -152,14 +152,14 @@ def lane_frames(
 
 @dataclass
 class OpenShot:
-    """A feedback shot of music that is still being played: its ticks come one by one, and nobody knows its end.
+    """A feedback shot of music that is still being played: its ticks come one by one, and its end is not known.
 
     Attributes
     ----------
     lane
-        What was imagined of it so far.
+        Its pictures so far.
     palettes
-        Those of its prompts.
+        The palettes of its prompts.
     """
 
     lane: Lane
@@ -167,7 +167,7 @@ class OpenShot:
 
 
 def open_shot(core: Core, scene: SceneInputs, start: int) -> OpenShot:
-    """Return a feedback shot that begins at a frame and of which nothing is imagined yet."""
+    """Return a feedback shot that begins at a frame without pictures yet."""
     return OpenShot(Lane(FeedbackRange(start, start + 1, start, start + 1), []), Palettes(core, scene))
 
 
@@ -177,12 +177,12 @@ def step(core: Core, scene: SceneInputs, shot: OpenShot, frame: int, *, tick: bo
     Parameters
     ----------
     scene
-        With a timeline that reaches to `frame` at least, and one frame further where the next shot is coming in.
+        With a timeline that reaches to `frame` at least, and one frame further during a join.
     frame
-        Later than the one before.
+        The frame, later than the one before.
     tick
-        Whether a new picture grows out of the last one. Else the last one is shown as camera and video have moved it since: what
-        lies beyond it, to be blended with, is not known yet.
+        Whether a new picture is made from the last one. Else the last one is shown as camera and video have moved it since: the
+        next tick, to blend with, is not known yet.
     """
     lane, shot.palettes.scene = shot.lane, scene
     lane.wanted = replace(lane.wanted, stop=frame + 1, first=frame, until=frame + 1)
@@ -217,7 +217,7 @@ def _moved_on(scene: SceneInputs, lane: Lane, frame: int) -> torch.Tensor:
 def _advance(
     core: Core, scene: SceneInputs, lanes: Sequence[Lane], pictures: Sequence[torch.Tensor]
 ) -> Iterator[tuple[np.ndarray, torch.Tensor]]:
-    """Take each lane's next picture in; yield the wanted frames that it completes."""
+    """Add each lane's next picture; yield the wanted frames that it completes."""
     completed = []
     for lane, picture in zip(lanes, pictures, strict=True):
         lane.before, lane.last = lane.last, picture
@@ -232,7 +232,7 @@ def _advance(
 
 
 def _tick_requests(core: Core, scene: SceneInputs, lanes: Sequence[Lane]) -> list[FrameRequest]:
-    """Return what each lane's next tick shall be, its source the last picture as the camera moves it until then."""
+    """Return the request of each lane's next tick; its source is the last picture as the camera moves it until then."""
     moved = iter(_moved_to_tick(scene, [lane for lane in lanes if lane.last is not None]))
     return [_tick_request(core, scene, lane, None if lane.last is None else next(moved)) for lane in lanes]
 
@@ -251,7 +251,7 @@ def _moved_to_tick(scene: SceneInputs, lanes: Sequence[Lane]) -> Iterable[torch.
         for lane in lanes
     ]
     flows = [_flow(scene, lane, lane.done) for lane in lanes]
-    # all lanes at once: the resampling of one picture keeps one processor busy, that of many all of them
+    # all lanes at once: resampling one picture uses one processor, many use all of them
     return resample(from_bytes(pictures), np.stack(maps), flows=flows).clamp(-1, 1)
 
 
@@ -262,8 +262,8 @@ def _tick_request(core: Core, scene: SceneInputs, lane: Lane, source: torch.Tens
     columns = timeline.columns
     noises = scene.noises(frame, core.noises_per_picture)
     if source is not None:
-        # one slowly moving noise, added again and again, would burn in
-        fresh = scene.noise.fresh(int(columns["seed"][frame]), lane.wanted.start, lane.done)
+        # the same slowly moving noise, added again and again, would burn in
+        fresh = scene.noise.fresh(int(columns["seed"][frame]), scene.first + lane.wanted.start, lane.done)
         share = timeline.feedback_fresh
         noises = (math.sqrt(1 - share) * noises[0] + math.sqrt(share) * fresh, *noises[1:])
     own = FrameRequest(
@@ -284,24 +284,24 @@ def _tick_frame(lane: Lane, ahead: int = 0) -> int:
 
 
 def _draw_ahead(scene: SceneInputs, lanes: Sequence[Lane]) -> None:
-    """Have the fresh noise of the ticks after the next ones drawn while those are imagined."""
+    """Draw the fresh noise of the ticks after the next ones in the background."""
     seeds = scene.timeline.columns["seed"]
     scene.noise.draw_ahead(
-        (int(seeds[_tick_frame(lane, 1)]), lane.wanted.start, lane.done + 1)
+        (int(seeds[_tick_frame(lane, 1)]), scene.first + lane.wanted.start, lane.done + 1)
         for lane in lanes
         if lane.done + 1 < len(lane.ticks)
     )
 
 
 def _flow(scene: SceneInputs, lane: Lane, number: int) -> torch.Tensor | None:
-    """Return what a guiding video's motion does between a tick and the one before it, as `resample` takes it."""
+    """Return a guiding video's motion between a tick and the one before it, as `resample` takes it."""
     if lane.flow[0] != number:
         lane.flow = number, guiding_flow(scene, lane.wanted.start, lane.ticks[number - 1], lane.ticks[number])
     return lane.flow[1]
 
 
 def _frames_behind(lane: Lane) -> np.ndarray:
-    """Return the frames that lie after the tick before last, up to the last one."""
+    """Return the frames after the tick before last, up to the last one."""
     last = lane.ticks[lane.done - 1]
     if lane.done == 1:
         return np.array([lane.wanted.start]) if last == lane.wanted.start else np.zeros(0, np.int64)
@@ -310,7 +310,7 @@ def _frames_behind(lane: Lane) -> np.ndarray:
 
 
 def _dissolving(core: Core, scene: SceneInputs, lane: Lane, frames: np.ndarray, shown: torch.Tensor) -> torch.Tensor:
-    """Return a lane's frames, uint8 [n, 3, height, width], with the next shot coming in over those that dissolve."""
+    """Return a lane's frames, uint8 [n, 3, height, width], with the next shot blended over those that dissolve."""
     columns = scene.timeline.columns
     weights = columns["dissolve"][frames]
     if not weights.any():
@@ -334,7 +334,7 @@ def _between(core: Core, scene: SceneInputs, completed: Sequence[tuple[Lane, np.
     """Return for each lane frames between its last two ticks through the lens, uint8 [n, 3, height, width]."""
     wanted = [(lane, int(frame)) for lane, frames in completed for frame in frames]
     shown: list[torch.Tensor] = []
-    # some at a time: slow ticks have many frames between them, and not every machine has room for those of all lanes
+    # some at a time: slow ticks have many frames between them, too many for memory with all lanes
     at_once = max(core.batch, _MAX_WARPED_TOGETHER)
     for first in range(0, len(wanted), at_once):
         shown += _through_camera_and_lens(scene, wanted[first : first + at_once])
@@ -380,7 +380,7 @@ def _through_camera_and_lens(scene: SceneInputs, wanted: Sequence[tuple[Lane, in
 
 @dataclass(frozen=True)
 class WarpedTick:
-    """A tick's picture on its way to a frame: uint8 [3, height, width], camera and lens [3, 3], flow as `resample` takes it."""
+    """A tick's picture with its moves to a frame: uint8 [3, height, width], camera and lens [3, 3], flow as `resample` takes it."""
 
     picture: torch.Tensor
     camera: np.ndarray

@@ -1,4 +1,4 @@
-"""The names that LoRA files give to their matrices, of every program and year, and the strength that they tell apart.
+"""The names of matrices in LoRA files of all programs and years, and the strengths in their configurations.
 
 ========================================================================= ==========================================
 ``unet.<layer>.lora_A.weight``, with an adapter's name before ``weight``  diffusers and PEFT
@@ -37,7 +37,7 @@ _PREFIXES = {
     "text_encoder_2.": "text_encoder_2",
     "text_encoder.": "text_encoder",
 }
-# beginnings of layers where no part is named
+# beginnings of layers if no part is named
 _BARE = {
     "network": (
         "down_blocks",
@@ -61,16 +61,16 @@ _BARE = {
     ),
     "text_encoder": ("text_model", "encoder.layers", "embeddings."),
 }
-# what configurations call the network
+# names of the network in configurations
 _CALLED = {"network": ("unet", "transformer")}
 _WRAPPER = "base_model.model."
-# diffusers of 2023 named a text encoder's projections as those of the other network
+# diffusers of 2023 named a text encoder's projections like the network's
 _TEXT_NAMES = {"to_q": "q_proj", "to_k": "k_proj", "to_v": "v_proj", "to_out": "out_proj"}
 PARTS = ("network", "text_encoder", "text_encoder_2")
 
 
 def name_of(key: str) -> tuple[str, str, str] | None:
-    """Return part, layer and kind (``up``, ``down``, ``alpha``) of a matrix; None if the name is of no LoRA."""
+    """Return part, layer and kind (``up``, ``down``, ``alpha``) of a matrix; None if it is not a LoRA's name."""
     ending = _ENDING.search(key)
     if ending is None:
         return None
@@ -96,14 +96,14 @@ def _part(layer: str) -> tuple[str, str]:
 
 @dataclass(frozen=True)
 class Strength:
-    """What a configuration of PEFT's says about a part: alpha, that of single layers, and how it is divided by the rank."""
+    """The strength of a part in a PEFT configuration: alpha, that of single layers, and how it is divided by the rank."""
 
     alpha: float | None = None
     patterns: dict[str, float] = field(default_factory=dict)
     by_root: bool = False
 
     def alpha_of(self, layer: str, rank: int) -> float | None:
-        """Return the alpha of a layer so that alpha / rank is its strength, or None where nothing is said."""
+        """Return the alpha of a layer so that alpha / rank is its strength, or None if there is none."""
         fitting = [alpha for name, alpha in self.patterns.items() if layer == name or layer.endswith(f".{name}")]
         alpha = fitting[0] if fitting else self.alpha
         if alpha is None:
@@ -113,12 +113,12 @@ class Strength:
 
 
 def strengths_of(config: dict[str, Any]) -> dict[str, Strength]:
-    """Return by part what a configuration says; keys may begin with the part, as in ``unet.lora_alpha``.
+    """Return a configuration's strengths by part; keys may begin with the part, as in ``unet.lora_alpha``.
 
     Raises
     ------
     ValueError
-        If an alpha is no finite number.
+        If an alpha is not a finite number.
     """
     found: dict[str, Strength] = {}
     for part in PARTS:

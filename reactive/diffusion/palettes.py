@@ -1,7 +1,7 @@
-"""The palettes that feedback keeps to, prompt by prompt and shot by shot.
+"""The palettes of feedback, for each prompt and shot.
 
 A prompt's palette in a shot is that of the picture it gives from pure noise at the frame where the shot first shows it. So
-palettes follow from the timeline alone, and a shot that is gone on with has those it had.
+palettes depend on the timeline alone, and a resumed shot has the same ones.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from reactive.diffusion.colour import led_to, palette
 from reactive.diffusion.core import Core, FrameRequest, from_bytes
 from reactive.diffusion.scene import SceneInputs
 
-# a prompt of a shot, and the frame where the shot first shows it
+# a prompt of a shot, and the frame at which the shot first shows it
 Key = tuple[int, int]
 _KEPT = 512
 
 
 class Palettes:
-    """Hands out palettes, imagining each prompt's own picture where it is first asked for."""
+    """Provides palettes; imagines each prompt's own picture when it is first needed."""
 
     def __init__(self, core: Core, scene: SceneInputs) -> None:
         self.core = core
@@ -31,13 +31,13 @@ class Palettes:
         self._known: OrderedDict[Key, torch.Tensor] = OrderedDict()
 
     def learn(self, keys: Sequence[Key]) -> None:
-        """Imagine what is not known yet, in full batches."""
+        """Imagine missing ones in full batches."""
         missing = [key for key in dict.fromkeys(keys) if key not in self._known]
         for first in range(0, len(missing), self.core.batch):
             chosen = missing[first : first + self.core.batch]
             pictures = self.core.imagine([self._request(*key) for key in chosen])
             for key, picture in zip(chosen, pictures, strict=True):
-                # one by one: sums of a picture must not depend on how many there are
+                # one by one: sums of a picture must not depend on the batch size
                 self._known[key] = palette(from_bytes(picture)[None])[0]
         for key in keys:
             self._known.move_to_end(key)
@@ -45,7 +45,7 @@ class Palettes:
             self._known.popitem(last=False)
 
     def mixed(self, before: Key, after: Key, weight: float) -> torch.Tensor:
-        """Return the palette, float32 [2, 3], of a blend of two prompts that `learn` has just been told of."""
+        """Return the palette, float32 [2, 3], of a blend of two prompts that `learn` has seen."""
         return torch.lerp(self._known[before], self._known[after], weight)
 
     def _request(self, prompt: int, frame: int) -> FrameRequest:
@@ -55,7 +55,7 @@ class Palettes:
 def keep_palette(
     palettes: Palettes, requests: list[FrameRequest], places: Sequence[tuple[int, int]]
 ) -> list[FrameRequest]:
-    """Return requests whose fed-back pictures are led towards the palettes of their prompts.
+    """Return requests whose fed-back pictures are moved towards the palettes of their prompts.
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ def keep_palette(
         palettes.mixed(keys[number][0], keys[number][1], float(columns["weight"][places[number][1]])) for number in led
     ]
     sources = [source for number in led if (source := requests[number].source) is not None]
-    # a card takes all at once; one picture at a time stays in a processor's cache
+    # all at once on a card; on a processor picture by picture, which fits its cache
     at_once = 1 if sources[0].device.type == "cpu" else len(led)
     result = list(requests)
     for first in range(0, len(led), at_once):

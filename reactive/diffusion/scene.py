@@ -1,8 +1,8 @@
-"""What requests are made from: a timeline, its noise, and the sources that it shows, at the size that the model works at.
+"""The inputs of requests: a timeline, its noise, and its sources at the size that the model works at.
 
-`load_sources` is the one loader of photographs and films. Whoever has frames of their own hands `Sources` pictures as arrays and
-anything that keeps to `MovingSource`. The next stop is `frames`, where a frame's request is made, and `imaginer`, which strings
-everything together.
+`load_sources` is the one loader of photographs and films. Other code can pass `Sources` with its own arrays and
+with objects that implement `MovingSource`. Continue with `frames`, which makes a frame's request, and `imaginer`, which combines
+everything.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ class MovingSource(Protocol):
         """Return the picture at a time of the song, uint8 [height, width, 3] at the imagine-size."""
 
     def number_at(self, seconds: Fraction) -> int:
-        """Return the number of that picture; it falls where the source begins again."""
+        """Return the number of that picture; it falls when the source begins again."""
 
     def picture(self, number: int) -> np.ndarray:
         """Return the picture of a number, uint8 [height, width, 3]."""
 
     def close(self) -> object:
-        """Let go of what is open."""
+        """Close open files."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Sources:
     videos: Mapping[int, MovingSource] = field(default_factory=dict)
 
     def close(self) -> None:
-        """Let go of the films."""
+        """Close the films."""
         for video in self.videos.values():
             video.close()
 
@@ -113,18 +113,18 @@ def as_source(picture: np.ndarray) -> torch.Tensor:
 
 @dataclass(frozen=True)
 class SceneInputs:
-    """What requests are made from: the timeline, its noise, and the photographs and videos at imagine-size.
+    """The inputs of requests: the timeline, its noise, and the photographs and videos at imagine-size.
 
     Attributes
     ----------
     timeline
-        What every frame shall be.
+        What is decided for every frame.
     noise
-        The path that its walk goes.
+        The noise path of its walk.
     photos, videos
         As in `Sources`.
     first
-        The number that the timeline's first frame has in the song, where the timeline is a part of a stream.
+        The number that the timeline's first frame has in the song, if the timeline is part of a stream.
     """
 
     timeline: Timeline
@@ -152,7 +152,7 @@ class SceneInputs:
         return self.seconds(position) if times[frame] < 0 else Fraction(float(times[frame]))
 
     def noises(self, frame: int, count: int, *, seed: int | None = None) -> tuple[torch.Tensor, ...]:
-        """Return the noise of a frame's walk, one for each of `count` steps; `seed` stands in for the frame's own."""
+        """Return the noise of a frame's walk, one for each of `count` steps; `seed` replaces the frame's own."""
         columns = self.timeline.columns
         own = int(columns["seed"][frame]) if seed is None else seed
         return walk_noises(self.noise, own, float(columns["walk"][frame]), count)
@@ -166,7 +166,7 @@ def scene_inputs(
     *,
     pace: float | None = None,
 ) -> SceneInputs:
-    """Return what requests are made from, for a core's model and imagine-size.
+    """Return the inputs of requests for a core's model and imagine-size.
 
     Parameters
     ----------

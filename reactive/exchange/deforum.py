@@ -13,7 +13,7 @@ from reactive.timeline.clock import frame_length
 from reactive.timeline.timeline import Timeline
 
 WIDTH, HEIGHT = 1024, 576
-# without a backslash they would be emphasis
+# characters that mean emphasis without a backslash
 _BRACKETS = re.compile(r"([()\[\]])")
 
 
@@ -50,11 +50,11 @@ def deforum_text(timeline: Timeline) -> str:
 
 
 def with_negative(run: Run) -> str:
-    """Return a prompt as Deforum takes it, what it keeps away from behind ``--neg``."""
+    """Return a prompt for Deforum, with its negative after ``--neg``."""
     text, negative = escaped(run.text), escaped(run.negative)
     return f"{text} --neg {negative}" if negative else text
 
 
 def escaped(text: str) -> str:
-    """Return words whose brackets are no emphasis."""
+    """Return words with brackets escaped, so that they do not mean emphasis."""
     return _BRACKETS.sub(r"\\\1", text)

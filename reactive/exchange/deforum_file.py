@@ -16,7 +16,7 @@ MAX_BYTES = 20_000_000
 REMEDY = "name a settings file that Deforum saved, or a Parseq document"
 # the notebooks of 2022 and their local copies
 _OLD_NAMES = {"width": "W", "height": "H"}
-# tables in which programs that run Deforum from outside keep its settings
+# tables in which other programs keep Deforum's settings
 _INSIDE = ("deforum_settings", "settings", "args", "anim_args", "video_args", "deforum_args", "animation_args")
 _ADDRESS = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]+://")
 

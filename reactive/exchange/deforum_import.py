@@ -1,11 +1,11 @@
 """Deforum settings and Parseq documents to a preset: prompts, strength and moves, with a list of what has no counterpart.
 
-A preset names musical roles, never frames, so a schedule can't be taken over key by key: what it rests at becomes the
-resting value, and how far it swings from there follows the kick. Formulas are computed by a small reader of our own.
+A preset names musical roles, never frames, so a schedule can't be copied key by key: its resting
+value is kept, and its swing follows the kick. Formulas are computed by our own small parser.
 
 What Deforum's modes move by (its documentation): 2D by `zoom`, `angle` and `translation_x`, `_y`; 3D by `translation_x`,
 `_y`, `_z` and `rotation_3d_x`, `_y`, `_z`, and never by `zoom` or `angle`; the others don't move. In 3D a unit is 1/200 of a
-depth that lies between about 1 and 2.6, so moving forward by `z` makes what is at depth 2 larger by 1 / (1 - z / 400).
+depth that lies between about 1 and 2.6, so moving forward by `z` enlarges content at depth 2 by 1 / (1 - z / 400).
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from reactive.preset.schema import MAX_PROMPTS, check_preset
 from reactive.timeline.timeline import CAMERA_ZOOM
 
 MAX_FRAMES = 10_000_000
-# so many frames of a schedule are looked at, evenly spread where there are more
+# frames of a schedule that are sampled, evenly spread if there are more
 SAMPLES = 20_000
 LENGTHS = ((0.5, "2 beats"), (1, "1 bar"), (2, "2 bars"), (4, "4 bars"), (8, "8 bars"), (16, "16 bars"))
 # translation_z at which what is at the depth that counts would be reached, and how near to it a move may come
 REACHED, NEAREST = 400.0, 300.0
 FLAT = ("zoom", "angle", "translation_x", "translation_y")
 DEEP = ("translation_x", "translation_y", "translation_z", "rotation_3d_x", "rotation_3d_y", "rotation_3d_z")
-# what this import reads, or what says nothing about the picture
+# keys that this import reads, or that do not affect the picture
 _READ = {
     "prompts",
     "animation_prompts",
@@ -77,7 +77,7 @@ _REASONS = {
 
 @dataclass(frozen=True)
 class Imported:
-    """A preset as TOML, and what of the settings has no counterpart in it, one clause each."""
+    """A preset as TOML, and the settings without a counterpart, one clause each."""
 
     toml: str
     without: tuple[str, ...]
@@ -96,7 +96,7 @@ def import_deforum(path: Path, *, tempo: float = 120.0) -> Imported:
     Raises
     ------
     PresetError
-        If it can't be read or is no such file.
+        If it can't be read or is not such a file.
     """
     read = read_settings(path)
     settings, parseq = read.settings, read.parseq
@@ -119,7 +119,7 @@ def import_deforum(path: Path, *, tempo: float = 120.0) -> Imported:
     beat = 60 / tempo
     holds = np.diff(keys) / fps / (4 * beat) if len(keys) > 1 else np.array([4.0])
     every = min(LENGTHS, key=lambda length: abs(math.log(length[0] / max(float(np.median(holds)), 0.01))))[1]
-    # still pictures and blends of prompts come from noise, each by itself
+    # still pictures and blends of prompts are made from noise
     fed_back = mode in ("2D", "3D", "Video Input")
     lines = [
         "# Made from Deforum settings by `reactive preset import-deforum`.",
@@ -166,7 +166,7 @@ def import_deforum(path: Path, *, tempo: float = 120.0) -> Imported:
     text = "\n".join(lines)
     import tomllib
 
-    # what leaves here is a preset
+    # check that the result is a valid preset
     check_preset(tomllib.loads(text), where=str(path))
     return Imported(text, tuple(without))
 
@@ -232,7 +232,7 @@ def _curves(
 def _curve(
     read: DeforumSettings, name: str, at: np.ndarray, names: dict[str, float], without: list[str]
 ) -> np.ndarray | None:
-    """Return a schedule's values at some frames, or None where there is none that can be read."""
+    """Return a schedule's values at some frames, or None if there is none that can be read."""
     if read.parseq:
         field = name.removesuffix("_schedule")
         known = read.parseq.moves if read.use_deltas else {}
@@ -255,7 +255,7 @@ def _curve(
 
 
 def _list_unread(settings: dict[str, Any], without: list[str]) -> None:
-    """Add the settings that nothing was made of: those with a remedy one by one, the rest together."""
+    """Add the settings that were not used: those with a remedy one by one, the rest together."""
     bare = []
     for key in sorted(settings.keys() - _READ):
         if settings[key] in (None, "", False, [], {}):
@@ -272,9 +272,9 @@ def _list_unread(settings: dict[str, Any], without: list[str]) -> None:
 def _driven(
     curve: np.ndarray | None, default: float, to_preset: Callable[[np.ndarray], np.ndarray], *, share: float = 0.5
 ) -> str:
-    """Return an expression that rests where the curve rests and swings on kicks as far as it swings.
+    """Return an expression with the curve's resting value and its swing on kicks.
 
-    The `share` of the frames, in percent, that lie furthest out on either side is passed over.
+    The `share` of the frames, in percent, furthest out on either side is ignored.
     """
     values = np.asarray(to_preset(np.array([default]) if curve is None else curve), np.float64)
     rest = float(np.median(values))

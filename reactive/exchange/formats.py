@@ -1,4 +1,4 @@
-"""The formats of the hand-over, by name or by a file's suffix, and the one way to write them."""
+"""The export formats, by name or by a file's suffix, and the one function that writes them."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ _SUFFIXES = {
 
 
 def format_of(path: Path, name: str | None = None) -> str:
-    """Return the format that is named, or that a file's suffix asks for.
+    """Return the named format, or that of a file's suffix.
 
     Raises
     ------
     OutputError
-        If the suffix does not tell.
+        If the suffix is not known.
     """
     if name:
         return name
@@ -56,9 +56,9 @@ def export_timeline(
     Parameters
     ----------
     timeline
-        What to write.
+        The timeline to write.
     path
-        Where.
+        The file.
     kind
         One of `FORMATS`.
     song, clip

@@ -8,7 +8,7 @@
     power      = value ("**" signed)?
     value      = number | name | name "(" formula ("," formula)* ")" | "(" formula ")"
 
-As everywhere here, a text becomes a small tree of our own and nothing is handed to Python to run. The names are those of
+A text is parsed to a small tree of our own; Python never evaluates it. The names are those of
 numexpr, which Deforum computes with, and of Python's ``math``.
 """
 
@@ -71,7 +71,7 @@ def _where(test: Curve, yes: Curve, no: Curve) -> Curve:
     return np.asarray(np.where(test != 0, yes, no))
 
 
-# fewest and most arguments, and what is computed of them
+# least and most arguments, and the function
 _FUNCTIONS: dict[str, tuple[int, int, Callable[..., Curve]]] = {
     name: (1, 1, function) for name, function in _PLAIN.items()
 }
@@ -116,12 +116,12 @@ def compute(text: str, names: Mapping[str, Curve | float]) -> Curve:
     text
         The formula, at most 2000 characters.
     names
-        What the names stand for: ``t`` and others.
+        Values of names: ``t`` and others.
 
     Raises
     ------
     ValueError
-        If it is no formula, reads an unknown name, is too large, or has no finite value somewhere.
+        If it is not a formula, reads an unknown name, is too large, or has no finite value somewhere.
     """
     if len(text) > MAX_LENGTH:
         raise ValueError(f"has {len(text)} characters, more than {MAX_LENGTH}")

@@ -25,7 +25,7 @@ def midi_bytes(timeline: Timeline, *, tempo: float = 120.0) -> bytes:
     Parameters
     ----------
     timeline
-        What to write.
+        The timeline to write.
     tempo
         Beats a minute that the file states; times are true in seconds whatever it is.
 
@@ -59,7 +59,7 @@ def midi_bytes(timeline: Timeline, *, tempo: float = 120.0) -> bytes:
         note = PHASES + timeline.phases.index(run.text) % 60
         phases.append((at(run.start), mido.Message("note_on", channel=HELD, note=note, velocity=96)))
         phases.append((at(run.stop), mido.Message("note_off", channel=HELD, note=note)))
-    # the standard's texts are Latin-1; today's programs read UTF-8
+    # the standard's texts are Latin-1, but current programs read UTF-8
     file = mido.MidiFile(type=1, ticks_per_beat=TICKS, charset="utf-8")
     head = [(0, mido.MetaMessage("set_tempo", tempo=microseconds)), *marks]
     for name, events in (("reactive: prompts", head), ("reactive: hits", notes), ("reactive: phases", phases)):

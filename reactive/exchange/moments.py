@@ -1,4 +1,4 @@
-"""What other tools want to know of a timeline: which prompt is seen when, how the picture moves, what is kept of it."""
+"""A timeline for other tools: which prompt is shown when, how the picture moves, and how much of it is kept."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import numpy as np
 
 from reactive.timeline.timeline import FARTHEST, FEEDBACK, NO_SOURCE, Timeline
 
-# what a tool that always feeds back shall keep of a picture that here only walks: Deforum's own default
+# how much a tool that always feeds back keeps of a walk's pictures: Deforum's own default
 KEPT_IN_A_WALK = 0.65
 
 
 @dataclass(frozen=True)
 class Run:
-    """Frames [start, stop) that share a text; `negative` is what a prompt keeps away from."""
+    """Frames [start, stop) that share a text; `negative` is the prompt's negative."""
 
     start: int
     stop: int
@@ -40,7 +40,7 @@ def phase_runs(timeline: Timeline) -> list[Run]:
 
 
 def shot_runs(timeline: Timeline) -> list[Run]:
-    """Return the stretches between cuts, each with the prompt that it begins with."""
+    """Return the ranges between cuts, each with its first prompt."""
     edges = [0, *(cut for cut in timeline.cuts if 0 < cut < timeline.frames), timeline.frames]
     first = timeline.columns["prompt_to"]
     return [Run(a, b, timeline.prompts[int(first[a])]) for a, b in zip(edges, edges[1:], strict=False) if b > a]
@@ -78,12 +78,12 @@ def kept(timeline: Timeline) -> np.ndarray:
 
 
 def seeds(timeline: Timeline) -> np.ndarray:
-    """Return each frame's seed as other tools can hold it: the lower 32 bits, int64 [frames]."""
+    """Return each frame's seed for other tools: the lower 32 bits, int64 [frames]."""
     return np.mod(timeline.columns["seed"], 2**32)
 
 
 def _edges(values: np.ndarray) -> list[tuple[int, int]]:
-    """Return the stretches (start, stop) over which whole numbers hold."""
+    """Return the ranges (start, stop) of equal whole numbers."""
     edges = [0, *(np.flatnonzero(np.diff(values)) + 1).tolist(), len(values)]
     return list(zip(edges, edges[1:], strict=False))
 

@@ -20,7 +20,7 @@ def otio_text(
     Parameters
     ----------
     timeline
-        What to write.
+        The timeline to write.
     song
         The song's file, referenced by its track, as a path relative to the timeline's.
     clip
@@ -85,7 +85,7 @@ def otio_text(
 
 
 def _film(timeline: Timeline, frame: int) -> dict[str, Any]:
-    """Return the film that a frame shows and the second of it; nothing where there is none, or one at the song's own time."""
+    """Return the film that a frame shows and the second of it; None without a film, or for one at the song's own time."""
     second = float(timeline.columns["film_time"][frame])
     if second < 0:
         return {}

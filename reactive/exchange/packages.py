@@ -1,4 +1,4 @@
-"""Packages that only the hand-over needs: the extra `exchange`."""
+"""Packages that only exports need: the extra `exchange`."""
 
 from __future__ import annotations
 

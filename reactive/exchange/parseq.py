@@ -18,7 +18,7 @@ FIELDS = ("seed", "strength", "zoom", "angle", "translation_x", "translation_y")
 
 
 def parseq_text(timeline: Timeline, *, tempo: float = 120.0) -> str:
-    """Return a Parseq document: rendered frames for Deforum, keyframes to go on editing, prompts by frame.
+    """Return a Parseq document: rendered frames for Deforum, keyframes for editing, prompts by frame.
 
     Parseq's movements are absolute: `zoom` is the running product of the frames' factors, `angle` and the translations
     running sums; their ``_delta`` is the move from frame to frame.
@@ -31,7 +31,7 @@ def parseq_text(timeline: Timeline, *, tempo: float = 120.0) -> str:
         "translation_y": move["y"] * HEIGHT,
     }
     values = {"seed": seeds(timeline).astype(np.float64), "strength": kept(timeline)}
-    # a product over a whole song may leave what numbers can hold, and JSON knows no infinity
+    # a product over a whole song may overflow, and JSON has no infinity
     values["zoom"] = np.exp(np.clip(np.cumsum(np.log(deltas["zoom"])), -_FARTHEST, _FARTHEST))
     values |= {name: np.cumsum(deltas[name]) for name in ("angle", "translation_x", "translation_y")}
     rounded = {name: np.round(curve, 6).tolist() for name, curve in values.items()}

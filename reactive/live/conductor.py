@@ -1,7 +1,7 @@
-"""Conduct a preset to music that is still being played: which phase and prompt, how fast the walk, how the lens moves.
+"""Decide a preset's frames for music that is still being played: phase, prompt, pace of the walk, lens.
 
 What `timeline` decides for a whole song is decided here frame by frame: expressions are evaluated on what was heard so far;
-a phase ends on a bar line, once it has lasted its fewest bars and the next one fits better, or its most bars are over;
+a phase ends on a bar line, once it has lasted its minimum of bars and the next one fits better, or its maximum of bars;
 prompts change on beats and bars as the phase's `switch` says. The same stream and changes give the same frames.
 """
 
@@ -20,7 +20,7 @@ from reactive.errors import TimelineError
 from reactive.live.online_analysis import LiveSignals
 from reactive.preset.bounds import LIMITS
 from reactive.preset.macros import macro_values
-from reactive.preset.schema import Phase, Preset, parse_length
+from reactive.preset.schema import Film, Phase, Preset, parse_length
 from reactive.preset.vocabulary import MACRO
 from reactive.timeline.clock import frame_length, frame_time, frames_in
 from reactive.timeline.controls import CONTROLS, apply_controls, check_control
@@ -34,13 +34,35 @@ from reactive.timeline.walk import MAX_SPEED
 
 # the next phase must fit better than this one by so much, over the last seconds
 BETTER, FIT_SECONDS = 0.05, 4.0
-# so long a silence is shown as a walk: nothing is fed back
+# after this many seconds of silence a walk is shown: nothing is fed back
 SILENCE_SECONDS = 2.0
+
+
+def left_out(preset: Preset) -> tuple[str, ...]:
+    """Return in words what a preset uses and a live input does not support; empty if it supports everything.
+
+    Examples
+    --------
+    >>> from reactive.preset.library import get_preset
+    >>> left_out(get_preset("loop-destroy"))
+    ('grounds beneath the pictures',)
+    """
+    overlay = preset.overlay
+    uses = {
+        "grounds beneath the pictures": preset.ground is not None or any(phase.ground for phase in preset.phase),
+        "pinned prompts": bool(preset.pin),
+        "prompts from the song's words": "lyrics" in preset.model_fields_set,
+        "titles and logo": bool(overlay.title or overlay.logo or overlay.lyrics),
+        "cuts of films to the music": any(
+            film != Film() for film in (preset.film, *(p.film for p in preset.phase)) if film
+        ),
+    }
+    return tuple(what for what, used in uses.items() if used)
 
 
 @dataclass(frozen=True)
 class Arriving:
-    """What a shot begins with that is still coming in over the one before: as `LiveFrame` has it."""
+    """The first frame of a shot that is still blending in over the one before; fields as in `LiveFrame`."""
 
     columns: dict[str, float]
     prompts: tuple[str, str]
@@ -60,21 +82,21 @@ class LiveFrame:
     columns
         As the timeline's columns, one value each; the camera as running sums.
     prompts
-        The texts that give way to one another, and the one that is likely next.
+        The two texts that are blended, and the one that is likely next.
     negatives
-        What each of them keeps away from.
+        What each of them avoids.
     palettes
         The palettes that columns number.
     seed
-        Of the noise.
+        The seed of the noise.
     shot
-        Changes where a fed-back picture starts anew.
+        A number that changes when feedback starts again.
     fresh, rate, colour
-        The preset's feedback: share of new noise, pictures a second, and how firmly colours are kept.
+        The preset's feedback: share of new noise, pictures a second, and how strongly colours are kept.
     black, hold
         Whether it is black, or the picture stands still.
     arriving
-        The shot to come while a dissolve or morph is under way. A cut can't be foretold, so a join begins on it and ends after it.
+        The next shot during a dissolve or morph. A cut can't be predicted, so a join begins on it and ends after it.
     """
 
     frame: int
@@ -97,7 +119,7 @@ class LiveFrame:
 
 @dataclass
 class _Blend:
-    """A change of prompt in course: its numbers in the pools, and the weights of its frames."""
+    """A change of prompt in progress: its indices in the pools, and the weights of its frames."""
 
     before: int
     after: int
@@ -112,7 +134,7 @@ class _Blend:
 
 @dataclass(frozen=True)
 class _Look:
-    """What a shot shows at a frame: numbers of its prompts in the pools, their mix, seed, shot, source and strength."""
+    """What a shot shows at a frame: indices of its prompts in the pools, their mix, seed, shot, source and strength."""
 
     before: int
     after: int
@@ -127,7 +149,7 @@ class _Look:
 
 @dataclass
 class _Join:
-    """A dissolve or morph in course: what the shot that leaves showed last, and the weights of the one that comes."""
+    """A dissolve or morph in progress: the last look of the old shot, and the weights of the new one."""
 
     kind: str
     leaving: _Look
@@ -188,7 +210,7 @@ class Conductor:
 
     def _load(self, name: str) -> None:
         self.name = name
-        # a join speaks of prompts by their numbers in the pools
+        # a join has indices of the old preset's pools
         self._look = self._join = None
         self.preset = self.presets[name]
         self._pools = Pools(self.preset, self.seed)
@@ -197,14 +219,14 @@ class Conductor:
         self._blend.before = self._blend.after
         self._next = self._pools.next(0)
 
-    # -- what people ask for -------------------------------------------------------------------------------------------
+    # -- changes by people -------------------------------------------------------------------------------------------
     def change(self, change: Change) -> None:
-        """Take a change in; it holds from the next frame on. Its time is ignored: live is now.
+        """Apply a change from the next frame on. Its time is ignored.
 
         Raises
         ------
         ReactiveError
-            If it is not one that can be made.
+            If the change is not possible.
         """
         kind, name, value = change.kind, change.name, change.value
         if kind == "control" and name.startswith(MACRO):
@@ -235,14 +257,14 @@ class Conductor:
         self._pending = (self.phase + 1) % len(self.preset.phase)
 
     def reload(self, name: str, preset: Preset) -> None:
-        """Take another text of a preset; the phase goes on where it has one of that number."""
+        """Replace a preset by a new version; the current phase goes on if the new one has a phase of that number."""
         self.presets[name] = preset
         if name == self.name:
             self._load(name)
             self._begin(min(self.phase, len(preset.phase) - 1), is_cut=False)
 
     def knobs(self) -> dict[str, float]:
-        """Return where the preset's own knobs stand; those of other presets are left aside."""
+        """Return the values of the preset's own macros, without those of other presets."""
         known = {macro.name for macro in self.preset.macros}
         return macro_values(self.preset, {name: value for name, value in self.macros.items() if name in known})
 
@@ -272,13 +294,13 @@ class Conductor:
         return row
 
     def _crossed(self, bars: float, beats: float) -> tuple[bool, bool]:
-        """Return whether a bar and a beat begin with this frame; the pulse of music without a beat counts too."""
+        """Return whether a bar and a beat begin with this frame; the even pulse of music without a beat counts too."""
         before = getattr(self, "_place", (bars, beats))
         self._place = (bars, beats)
         return math.floor(bars) > math.floor(before[0]), math.floor(beats) > math.floor(before[1])
 
     def _over(self, phase: Phase, bars: float, scope: object) -> bool:
-        """Return whether a phase ends on this bar line."""
+        """Return whether the phase ends on this bar line."""
         lasted = round(bars - self._began_bars)
         if lasted < phase.bars[0] or len(self._played.phase) < 2:
             return False
@@ -336,7 +358,7 @@ class Conductor:
         return float(evaluate(phase.climb, scope)[-1])
 
     def _change_to(self, prompt: int, phase: Phase, *, is_cut: bool) -> None:
-        """Let the prompt being shown give way to another one, at once or over some beats."""
+        """Change to another prompt, at once or over some beats."""
         if is_cut:
             self._join = self._joined(phase)
             self._blend = _Blend(prompt, prompt)
@@ -350,16 +372,18 @@ class Conductor:
         self._blend = _Blend(self._main(), prompt, blend_weights(count), slerp=phase.switch.how == "slerp")
 
     def _joined(self, phase: Phase) -> _Join | None:
-        """Return the join that a phase's cuts begin, if it wants one and there is a shot to leave."""
+        """Return the join that a phase's cuts begin; None if it has none or no shot was shown yet."""
         if phase.switch.join == "cut" or self._look is None:
             return None
         over = parse_length(phase.switch.join_over)
         count = self._frames_of(over.count * (BEATS_PER_BAR if over.unit == "bar" else 1))
         weights = ease((np.arange(count) + 1) / (count + 1))
-        return _Join(phase.switch.join, self._look, weights) if count else None
+        # `through` goes through a ground, and a live input has none
+        kind = "morph" if phase.switch.join == "through" else phase.switch.join
+        return _Join(kind, self._look, weights) if count else None
 
     def _frames_of(self, beats: float) -> int:
-        """Return how many frames so many beats last at the present tempo."""
+        """Return how many frames a number of beats lasts at the current tempo."""
         tempo = self.signals.now.position.tempo if self.signals.now else 120.0
         return round(frames_in(beats * 60 / tempo, self.fps))
 
@@ -367,7 +391,7 @@ class Conductor:
         return self._blend.after if self._blend.weight >= 0.5 else self._blend.before
 
     def _cross(self, name: str, seconds: float) -> None:
-        """Pass to another preset: its prompts and moves begin, and the prompt fades over."""
+        """Change to another preset: its prompts and moves begin, and the prompt cross-fades."""
         text = self._text(self._main())
         negative, palette = self._pools.negatives[self._main()], self._pools.palettes[self._main()]
         self._load(name)
@@ -455,7 +479,7 @@ class Conductor:
         )
 
     def _texts(self, *numbers: int) -> tuple[list[str], list[str]]:
-        """Return prompts and what they keep away from, by their numbers in the pools."""
+        """Return prompts and their negatives, by their indices in the pools."""
         return [self._text(number) for number in numbers], [self._pools.negatives[number] for number in numbers]
 
     def _palette(self, phase: Phase, number: int) -> tuple[str, ...]:
@@ -473,7 +497,7 @@ class Conductor:
         return derive(self.seed + int(self.controls.get("seed", CONTROLS["seed"].rest)), self._seeds)
 
     def _source(self, phase: Phase) -> int:
-        """Return the number of the photograph or video of this phase, or that it has none or feeds back."""
+        """Return the number of this phase's photograph or video, NO_SOURCE or FEEDBACK."""
         if phase.mode == "feedback":
             return FEEDBACK
         still, moving = list(range(self.photos)), list(range(self.photos, self.photos + self.videos))
@@ -490,7 +514,7 @@ class Conductor:
         return pool[turn % len(pool)]
 
     def _turns(self, phase: Phase) -> int:
-        """Return how many times the source has changed within the phase; music that is being played has no sections."""
+        """Return how many times the source has changed within the phase; a live input has no sections."""
         if phase.source.every in ("phase", "section"):
             return 0
         every = parse_length(phase.source.every)
@@ -498,7 +522,7 @@ class Conductor:
         return int((self.signals.beats - self._began_beats + 0.02) / length)
 
     def _tell(self, phase: Phase, bars: float) -> None:
-        """Tell the next frame's signals how far the phase and the round have come."""
+        """Set the progress of phase and round in the next frame's signals."""
         progress = min(max((bars - self._began_bars) / phase.bars[1], 0.0), 1.0)
         self.signals.conductor_values |= {
             "phase.progress": progress,

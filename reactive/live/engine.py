@@ -1,8 +1,8 @@
 """Imagine ahead of the playhead, in a thread of its own.
 
-The song is known, so the engine always works at what will be seen soonest: independent frames in small batches, on a
-stride that the machine can keep up with; feedback shots tick by tick from their start. What is too late is left out,
-but never everything: one late picture is better than none.
+The song is known, so the engine always works on what will be seen soonest: independent frames in small batches, on a
+stride that the machine can keep up with; feedback shots tick by tick from their start. Pictures that would be too late are skipped,
+but never all of them: one late picture is better than none.
 """
 
 from __future__ import annotations
@@ -36,24 +36,24 @@ from reactive.timeline.edges import shot_edges
 from reactive.timeline.timeline import FEEDBACK, Timeline
 
 log = logging.getLogger(__name__)
-# how far ahead of the playhead it works, in seconds; while paused it prepares the beginning of what comes
+# seconds ahead of the playhead that it works; while paused it prepares the frames after the playhead
 AHEAD, AHEAD_PAUSED = 2.5, 1.0
-# a slow machine looks further, so many times as far as one piece of work takes, but no further than so many seconds
+# a slow machine looks further ahead: this many times the duration of one batch, at most this many seconds
 LOOKAHEAD_FACTOR, MAX_LOOKAHEAD = 3.0, 30.0
-# which share of that may be skipped as too near
+# the share of that which may be skipped as too near
 MAX_SKIPPED_SHARE = 0.5
-# a picture that comes late is wanted where nothing would be seen for so many seconds
+# a late picture is imagined if there would be no new one for this many seconds
 STALE_SECONDS = 1.0
 # where one picture takes longer than so many seconds they are made one by one: the first of a batch would come with its last
 SLOW_PICTURE = 1.0
-# a batch that is not full begins when its first picture will be seen within so many seconds beyond its own making
+# a partial batch begins if its first picture is due this many seconds after it would be done
 FILLING = 0.5
-# how long a seek into a feedback shot may imagine its way there from the start; the batch in flight comes before that
+# seconds that a seek into a feedback shot may take to imagine from the shot's start, after the current batch
 CATCH_UP = 0.5
 RATE_WINDOW = 3.0
-# a thread that dies so often within so many seconds is not started again
+# a thread that dies this often within this many seconds is not restarted
 MAX_REVIVALS, REVIVAL_SECONDS = 5, 60.0
-# ticks of a feedback shot whose pictures are kept, so that it can go on from one of them after a change
+# ticks of a feedback shot whose pictures are kept, so that it can continue from one of them after a change
 TICKS_KEPT = 64
 # pictures from before a change that are kept for where nothing newer comes in time
 STOPGAPS = 64
@@ -61,7 +61,7 @@ STOPGAPS = 64
 
 @dataclass(frozen=True)
 class Status:
-    """How the engine fares.
+    """The state of the engine.
 
     Attributes
     ----------
@@ -70,7 +70,7 @@ class Status:
     ahead
         Seconds from the playhead to the last picture of the unbroken run in front of it.
     stride
-        Every how-manieth frame is imagined.
+        Every `stride`-th frame is imagined.
     behind
         Seconds for which the song plays without a new picture at its playhead; 0 while it is paused.
     late
@@ -92,7 +92,7 @@ class Status:
 
 @dataclass
 class _Shot:
-    """A feedback shot in the making, with its last ticks: number, frame and picture, uint8 [3, height, width]."""
+    """A feedback shot in progress, with its last ticks: number, frame and picture, uint8 [3, height, width]."""
 
     start: int
     stop: int
@@ -103,7 +103,7 @@ class _Shot:
 
 @dataclass(frozen=True)
 class _Scene:
-    """What a revision of the timeline is imagined with."""
+    """An imaginer and the timeline that it was made for."""
 
     timeline: Timeline
     black: np.ndarray
@@ -121,12 +121,12 @@ class _Work:
 
 
 class Engine:
-    """The generation thread and what it has made.
+    """The imagining thread and its pictures.
 
     Parameters
     ----------
     material
-        What it works with.
+        Song, model and sources.
     made
         Called from the thread after each piece of work, with the frames that are new.
     """
@@ -139,7 +139,7 @@ class Engine:
         self.transport = Transport(material.track.duration)
         self.epoch = 0
         self.error: BaseException | None = None
-        # what a user should know of how it goes on
+        # a note for the user
         self.note: str | None = None
         self.wanted = True
         self._scene: _Scene | None = None
@@ -149,15 +149,15 @@ class Engine:
         # the newest frame that was finished after its time, and when the playhead last jumped or began to move
         self._overdue: int | None = None
         self._since = time.monotonic()
-        # the first frame that the last change of the timeline made look different
+        # the first frame that the last change of the timeline affects
         self.changed = 0
-        # frames that grew out of pictures from before a change: seen once, and imagined again as the clip has them
+        # frames that continue pictures from before a change: shown once, then imagined again as in the clip
         self._grown: set[int] = set()
         # pictures that a change made outdated while they were imagined: where edits come faster than pictures there are no others
         self._stopgaps: dict[int, Picture] = {}
         # the last frame whose picture was finished when a change came: pages have it, and show it until a newer one comes
         self._finished = -1
-        # whether the last piece of work was a late picture: those take turns with what can still be in time
+        # whether the last piece of work was a late picture: those take turns with work that is in time
         self._turned = False
         self._fresh = -1
         # when the piece of work that is being done was begun
@@ -171,14 +171,14 @@ class Engine:
         self._thread = threading.Thread(target=self._work, name="reactive-live", daemon=True)
         self._revivals: deque[float] = deque(maxlen=MAX_REVIVALS)
 
-    # -- what others ask for -------------------------------------------------------------------------------------------
+    # -- called by others ----------------------------------------------------------------------------------------------
     def start(self) -> None:
         """Start the thread."""
         self._running = True
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop the thread after the piece of work in hand."""
+        """Stop the thread after its current piece of work."""
         with self._condition:
             self._running = False
             self._condition.notify_all()
@@ -191,7 +191,7 @@ class Engine:
         return self._running and not self._thread.is_alive()
 
     def revive(self) -> bool:
-        """Start the thread again where it has died, whatever it died of; the pictures that it made are kept.
+        """Restart the thread if it has died for any reason; its pictures are kept.
 
         Returns whether it did. A thread that dies `MAX_REVIVALS` times within `REVIVAL_SECONDS` stays dead.
         """
@@ -205,7 +205,7 @@ class Engine:
             problem, self.error = self.error, None
             scene = self._scene
             assert scene is not None
-            # whatever was half done may be what it died of
+            # half-done work may be the cause
             self._shot, self._prepare, self._fresh = None, None, -1
             self._scene = replace(scene, imaginer=self.material.imaginer(scene.timeline, scene.black))
             self.note = f"the engine stopped ({problem or 'no reason was given'}) and was started again."
@@ -221,7 +221,7 @@ class Engine:
         return self._scene.timeline
 
     def set_timeline(self, timeline: Timeline, black: np.ndarray | None = None) -> int:
-        """Change to another timeline; pictures that it leaves as they were are kept. Returns the new epoch.
+        """Change to another timeline; pictures that it does not affect are kept. Returns the new epoch.
 
         Parameters
         ----------
@@ -231,7 +231,7 @@ class Engine:
             Frames that are black, bool [frames]; None for none.
         """
         dark = np.zeros(timeline.frames, bool) if black is None else black
-        # prompts are embedded before the lock is taken: the batch in flight goes on meanwhile
+        # prompts are embedded before the lock is taken, so that the current batch goes on
         imaginer = self.material.imaginer(timeline, dark)
         scene = _Scene(timeline, dark, imaginer, np.array(shot_edges(timeline.columns)[:-1]))
         with self._condition:
@@ -255,10 +255,10 @@ class Engine:
             return self.epoch
 
     def _going_on(self, ours: _Shot, old: _Scene, scene: _Scene, different: int) -> _Shot | None:
-        """Return a shot that goes on after a change whose first effect is on the frame `different`; None: from its start.
+        """Return a shot that continues after a change whose first effect is on the frame `different`; None: begin again.
 
-        It goes on from the last tick before that frame, with the very pictures of the clip. Where none is kept and the song
-        plays, it goes on from the picture at the playhead: to begin again would leave the picture still for long.
+        It continues from the last tick before that frame, with the pictures of the clip. If none is kept and the song plays, it
+        continues from the picture at the playhead, since beginning again would freeze the picture for long.
         """
         shot = (ours.start, ours.stop)
         ticks = shot_ticks(scene.timeline, *shot)
@@ -303,19 +303,19 @@ class Engine:
             self._shot = self._from_tick(shot, current, shot.ticks[-1], exact=False)
 
     def _shot_from(self, scene: _Scene, wanted: FeedbackRange) -> _Shot:
-        """Return a feedback shot in the making, which keeps its last ticks."""
+        """Return a feedback shot that keeps its last ticks."""
         ticks: deque[tuple[int, Fraction, torch.Tensor]] = deque(maxlen=TICKS_KEPT)
         places = shot_ticks(scene.timeline, wanted.start, wanted.stop)
 
         def ticked(_: FeedbackRange, number: int, picture: torch.Tensor) -> None:
-            # a picture of its own: what it is a part of holds those of the whole batch
+            # a copy: the original is a view of the whole batch
             ticks.append((number, places[number], picture.clone()))
 
         frames = scene.imaginer.feedback([wanted], on_tick=ticked)
         return _Shot(wanted.start, wanted.stop, frames, wanted.first, ticks)
 
     def _forget_grown(self, frames: set[int]) -> None:
-        """Drop frames that grew out of pictures from before a change, so that they are imagined as the clip has them."""
+        """Drop frames that continue pictures from before a change, so that they are imagined as in the clip."""
         if frames:
             self._grown -= frames
             stale = np.zeros(self.timeline.frames, bool)
@@ -342,7 +342,7 @@ class Engine:
             return self.epoch
 
     def set_wanted(self, wanted: bool) -> None:
-        """Say whether anybody takes pictures at present."""
+        """Set whether any page takes pictures now."""
         if wanted != self.wanted:
             with self._condition:
                 self.wanted = wanted
@@ -357,7 +357,7 @@ class Engine:
                 self._shot = None
             ours = self._shot
             if ours and self._prepare == (ours.start, ours.stop):
-                # of what was made before, something may have had to make room
+                # earlier frames may have been dropped from the store
                 begun = range(ours.start, ours.reached)
                 self._shot = None if any(number not in self.store for number in begun) else ours
             self._condition.notify_all()
@@ -366,7 +366,7 @@ class Engine:
     def seek_target(self, frame: int, *, playing: bool = False) -> int:
         """Return where a seek to a frame should land: in a feedback shot too far in to catch up soon, its start.
 
-        `playing` says that the music goes on meanwhile, so that there is ever more to catch up with.
+        If `playing`, the music goes on meanwhile, so there is more to catch up with.
         """
         shot = self._feedback_shot(frame)
         if shot is None or frame in self.store:
@@ -383,7 +383,7 @@ class Engine:
         return frame if work < CATCH_UP * gained else shot[0]
 
     def current_picture(self) -> Picture | None:
-        """Return the picture that is to be seen at the playhead: the newest that is not later, of the last seconds."""
+        """Return the picture to show at the playhead: the newest of the last seconds that is not later."""
         found, stopgap = self._newest(), self._stopgap()
         if stopgap is not None and (found is None or stopgap.frame > found):
             return stopgap
@@ -407,7 +407,7 @@ class Engine:
     def _newest(self) -> int | None:
         """Return the newest finished frame that is not later than the playhead.
 
-        It is one of as long as is looked ahead, or the last one that was finished late, however late that was.
+        It is one within the look-ahead, or the last one that was finished late, however late that was.
         """
         at = int(frames_in(self.transport.at() + 1e-4, self.timeline.fps))
         oldest = at - int(frames_in(self._lookahead(), self.timeline.fps))
@@ -425,15 +425,15 @@ class Engine:
         return max(passed, key=lambda picture: picture.frame, default=None)
 
     def _lookahead(self) -> float:
-        """Return how many seconds ahead are worked at while the song plays."""
+        """Return how many seconds the engine works ahead while the song plays."""
         began = self._began
         passed = 0.0 if began is None else time.monotonic() - began
         slowest = max(self._batch_time.seconds, self._tick_time.seconds, passed)
-        # a slow machine must look beyond the batch in hand
+        # a slow machine must look beyond the current batch
         return min(max(AHEAD, LOOKAHEAD_FACTOR * slowest), MAX_LOOKAHEAD)
 
     def status(self) -> Status:
-        """Return how it fares."""
+        """Return the state of the engine."""
         now = time.monotonic()
         while self._times and self._times[0][0] < now - RATE_WINDOW:
             self._times.popleft()
@@ -480,7 +480,7 @@ class Engine:
         assert scene is not None
         fps, frames = scene.timeline.fps, scene.timeline.frames
         here = transport.at()
-        # what shows at a time is the newest frame that is not later; times from a browser are rounded
+        # the newest frame that is not later is shown; times from a browser are rounded
         first = min(int(frames_in(here + 1e-4, fps)), frames - 1)
         ahead = self._lookahead() if transport.playing else AHEAD_PAUSED
         last = min(frames, first + 1 + int(frames_in(ahead, fps)))
@@ -507,17 +507,17 @@ class Engine:
             return None
         if self._prepare is not None:
             ours = self._shot
-            # a shot larger than the store ends too: what had to make room is not made again
+            # so that a shot larger than the store ends: dropped frames are not made again
             begun = ours.reached if ours and (ours.start, ours.stop) == self._prepare else self._prepare[0]
             missing = next((frame for frame in range(begun, self._prepare[1]) if frame not in self.store), None)
             if missing is not None:
                 return self._ticking(scene, missing)
             self._prepare = None
-        # a shot that can't be followed would stand still until everything ahead of it is made
+        # a shot that is too slow to follow would freeze until everything ahead of it is made
         self._turned = not self._turned and self._left_behind(scene)
         if self._turned and (late := self._late_work(scene)) is not None:
             return late
-        # the first picture after a jump or an edit comes alone, and so sooner
+        # the first picture after a jump or an edit is a batch of its own, so it comes sooner
         alone = self._fresh != self.epoch or self._slow(scene)
         batch = 1 if alone else scene.imaginer.core.batch
         makes = (self._tick_time if alone else self._batch_time).seconds
@@ -529,7 +529,7 @@ class Engine:
             if not self.transport.playing:
                 frames = [first, *self.shown_frames(first + 1, run.stop)]
             else:
-                # what would come too late is left out, but not at the head of a loop's next round
+                # frames that would be too late are skipped, but not at the start of a loop's next round
                 frames = self.shown_frames(first + (0 if part else 1 + int(lead)), run.stop)
             for frame in frames:
                 if frame in self.store:
@@ -545,7 +545,7 @@ class Engine:
                 if len(waiting) == batch:
                     return self._imagining(scene, waiting, alone=alone)
             passed += len(run)
-        # with time to spare a batch fills up first: one picture would take as long as all of it
+        # with time to spare a batch is filled first: one picture takes as long as all of them
         spare = self.transport.playing and soonest > 2 * lead + frames_in(FILLING, scene.timeline.fps)
         return self._imagining(scene, waiting, alone=alone) if waiting and not spare else self._late_work(scene)
 
@@ -554,7 +554,7 @@ class Engine:
         return max(self._tick_time.seconds, self._batch_time.seconds / scene.imaginer.core.batch) > SLOW_PICTURE
 
     def _left_behind(self, scene: _Scene) -> bool:
-        """Return whether all that can be in time belongs to later shots than the one at the playhead."""
+        """Return whether only pictures of later shots can be in time."""
         here = self.window()[0].start
         if self._feedback_shot(here) is not None:
             return True
@@ -564,7 +564,7 @@ class Engine:
         return bool(one != other)
 
     def _late_work(self, scene: _Scene) -> Callable[[], list[tuple[int, np.ndarray]]] | None:
-        """Return the work of one picture that comes late, where nothing would be seen soon; None where that is not so."""
+        """Return the work of one late picture if no new one is due soon, else None."""
         if not self.transport.playing:
             return None
         run = self.window()[0]
@@ -595,7 +595,7 @@ class Engine:
                 self.stride_control.imagined(len(frames), passed)
         else:
             self._batch_time.took(passed)
-            # one that is not full takes as long as a full one
+            # a partial batch takes as long as a full one
             self.stride_control.imagined(scene.imaginer.core.batch, passed)
         return made
 
@@ -606,9 +606,9 @@ class Engine:
     def _ticking(
         self, scene: _Scene, frame: int, *, late: bool = False
     ) -> Callable[[], list[tuple[int, np.ndarray]]] | None:
-        """Return the work of one tick towards a frame of a feedback shot, or None if that frame can't be had in time.
+        """Return the work of one tick towards a frame of a feedback shot, or None if that frame can't be in time.
 
-        `late` takes it all the same.
+        With `late` it is returned anyway.
         """
         shot = self._feedback_shot(frame)
         assert shot is not None
@@ -619,7 +619,7 @@ class Engine:
             per_tick = frames_in(1.0, scene.timeline.fps) / float(scene.timeline.feedback_rate)
             arrives = (frame - ours.reached) / per_tick * self._tick_time.seconds
             here = frames_in(self.transport.at(), scene.timeline.fps)
-            # the shot would be over before its picture arrives: the next one is worth more
+            # the shot would be over before its picture is done: the next shot matters more
             if here < frame and here + frames_in(arrives, scene.timeline.fps) > shot[1]:
                 self._late = True
                 return None
@@ -638,7 +638,7 @@ class Engine:
         passed = time.monotonic() - began
         self._tick_time.took(passed)
         here = frames_in(self.transport.at(), self.timeline.fps)
-        # a tick of a shot that is still to come says nothing of the one at the playhead
+        # a tick of a later shot says nothing about the one at the playhead
         if shot.start <= here < shot.stop:
             self._late = self.transport.playing and here > shot.reached
         with self._condition:
@@ -658,7 +658,7 @@ class Engine:
                 try:
                     self._carry_out(work)
                 except (RuntimeError, MemoryError) as problem:
-                    # the calls that failed end here, and let their tensors go
+                    # the failed calls end here, which frees their tensors
                     self._shrink(problem)
             except Exception as problem:
                 if isinstance(problem, ReactiveError):
@@ -687,20 +687,20 @@ class Engine:
         self._fresh = work.epoch
 
     def _shrink(self, problem: BaseException) -> None:
-        """Go on in batches of half the size after memory ran out.
+        """Halve the batch size after memory ran out.
 
         Raises
         ------
         OutputError
-            If they are single pictures already.
+            If the batch is a single picture already.
         BaseException
-            The problem itself, if it is another one.
+            The problem itself, if it is not a lack of memory.
         """
         material = self.material
         with self._condition:
             scene = self._scene
             assert scene is not None
-            # a shot in the making holds pictures, and the batch that failed may be its own
+            # a shot in progress holds pictures, and its own batch may have failed
             self._shot = None
             material.batch = smaller_batch(problem, scene.imaginer.core.batch, material.model)
             self._scene = replace(scene, imaginer=material.imaginer(scene.timeline, scene.black))
@@ -727,7 +727,7 @@ class Engine:
             self._keep_stopgaps(outdated, at)
             if late := [picture.frame for picture in done if picture.frame < at]:
                 self._overdue = max(late)
-            # a second later no page asks for them any more
+            # no page asks for them after a second
             self._forget_grown({frame for frame in self._grown if frame < at - current.timeline.fps})
             self._times.append((time.monotonic(), len(done)))
         self.made([picture.frame for picture in done])

@@ -1,7 +1,7 @@
-"""How long the next piece of work will take: an average of what was measured, which is forgotten with time.
+"""An estimate of how long the next piece of work takes: an average of measurements, which fades with time.
 
-An average that only new work can lower is a trap: where it says that everything would come too late, nothing is
-begun, and so it is never lowered again. A preview stood still for 11 of 16 minutes that way.
+An average that only new work can lower is a trap: if it predicts that everything would be late, no work
+begins and it is never lowered again. That froze a preview for 11 of 16 minutes.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-# the weight of a new measurement, and by how much one alone may exceed what was expected (a machine that slept);
+# the weight of a new measurement, and how far one may exceed the estimate (a machine may have slept);
 # a second one like it is believed
 WEIGHT, JUMP, GRACE = 0.3, 3.0, 1.0
 # seconds without work in which half of what lies above the best average is forgotten
@@ -22,7 +22,7 @@ class Estimate:
     Parameters
     ----------
     seconds
-        What is expected before anything was measured.
+        The estimate before the first measurement.
     clock
         Tells the time in seconds; `time.monotonic` where there is none.
     """
@@ -35,7 +35,7 @@ class Estimate:
 
     @property
     def seconds(self) -> float:
-        """What is expected now; after a measurement it stays for as long as that took, then it falls towards the best."""
+        """The estimate now; after a measurement it stays for as long as that took, then it falls towards the best."""
         return self._expected(self._clock())
 
     def took(self, seconds: float) -> None:

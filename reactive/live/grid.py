@@ -20,7 +20,7 @@ METRES = ("2/4", "3/4", "4/4", "5/4", "6/8", "7/4")
 
 
 def saved_grid(track: Track, raw: Analysis) -> tuple[Corrections, Analysis]:
-    """Return the corrections kept for a song and the analysis with them; such as can't be applied are left aside."""
+    """Return the corrections saved for a song and the corrected analysis; those that can't be applied are ignored."""
     kept, _ = load_corrections(track.path, track.sha256, track.file_sha256)
     try:
         return kept, apply_corrections(raw, kept)
@@ -43,9 +43,9 @@ def correct_grid(raw: Analysis, now: Corrections, data: Mapping[str, Any]) -> Co
     Raises
     ------
     GridError
-        If the action can't be taken in this song.
+        If the action is not possible in this song.
     ValueError
-        If it is none.
+        If it is not an action.
     """
     action, values = data.get("action"), dict(data)
     if action == "nudge":
@@ -84,7 +84,7 @@ def grid_for_page(analysis: Analysis, corrections: Corrections) -> dict[str, Any
 
 
 def _level(raw: Analysis, now: Corrections, action: str) -> Corrections:
-    """Half or double what holds; the other one, or the same once more, takes it back. The "one" stays where it is."""
+    """Halve or double the tempo; the opposite action, or the same once more, undoes it. The "one" stays where it is."""
     if now.bpm is not None:
         new = replace(now, bpm=now.bpm * (0.5 if action == "half" else 2.0), half=False, double=False, downbeat=None)
     else:
@@ -102,7 +102,7 @@ def _one(raw: Analysis, now: Corrections, time: float) -> Corrections:
     plain = replace(now, offset_ms=None, downbeat=None)
     wanted = time - (now.offset_ms or 0.0) / 1000
     if now.half:
-        # of the beats that half left out one may be meant: then the others are kept instead
+        # one of the beats that half left out may be meant: then those are kept instead of the others
         every = apply_corrections(raw, replace(plain, half=False)).beats
         chosen = _number(every, wanted) - 1
         there = apply_corrections(raw, plain).beats

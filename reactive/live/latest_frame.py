@@ -1,7 +1,7 @@
 """Imagine what is being heard: always the newest frame, one picture at a time, in a thread of its own.
 
-There is nothing to work ahead of, so what counts is how old a picture is when it is ready: frames that came while
-another was imagined are left out. Pictures are made by the Imaginer that makes those of clips, from a timeline that grows by a
+It can't work ahead, so the age of a picture when it is ready counts: frames that arrive while another is imagined are
+skipped. The Imaginer of clips makes the pictures, from a timeline that grows by a
 frame at a time (`stream_timeline`); between two ticks of feedback the last picture moves on, since the next is not known yet.
 """
 
@@ -31,7 +31,7 @@ from reactive.timeline.timeline import FEEDBACK
 
 log = logging.getLogger(__name__)
 QUALITY = 85
-# embedded prompts that are kept; beyond, only those in use
+# embedded prompts that are kept; with more, only those in use are
 MAX_TEXTS = 400
 
 
@@ -55,12 +55,12 @@ class _Feedback:
 
 
 class LatestFrameRenderer:
-    """The imagining thread.
+    """The thread that imagines the newest frame.
 
     Parameters
     ----------
     studio
-        What it works with.
+        Model and sources.
     made
         Called from the thread after each picture.
     """
@@ -91,7 +91,7 @@ class LatestFrameRenderer:
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop the thread after the picture in hand."""
+        """Stop the thread after its current picture."""
         with self._condition:
             self._running = False
             self._condition.notify_all()
@@ -104,7 +104,7 @@ class LatestFrameRenderer:
         return self._running and not self._thread.is_alive()
 
     def revive(self) -> bool:
-        """Start the thread again where it has died, as the engine of a song does; returns whether it did."""
+        """Restart the thread if it has died, as the engine of a song does; returns whether it did."""
         with self._condition:
             if not self._running or self._thread.is_alive():
                 return False
@@ -125,7 +125,7 @@ class LatestFrameRenderer:
             self._condition.notify_all()
 
     def set_wanted(self, wanted: bool) -> None:
-        """Say whether anybody looks."""
+        """Set whether anybody looks."""
         with self._condition:
             self._wanted = wanted
             self._condition.notify_all()
@@ -159,7 +159,7 @@ class LatestFrameRenderer:
                         self.hear(passed)
                     jpeg = self._finished(row)
                 except (RuntimeError, MemoryError) as problem:
-                    # one picture at a time already: one line
+                    # the batch is one picture already, so this is an error of one line
                     smaller_batch(problem, 1, self.studio.model)
                     raise
             except Exception as problem:
@@ -180,14 +180,14 @@ class LatestFrameRenderer:
             self.made()
 
     def _finished(self, row: LiveFrame) -> bytes | None:
-        """Return a frame's JPEG; None if the picture stands still."""
+        """Return a frame's JPEG; None if the picture is held."""
         if row.hold and self.shown is not None:
             return None
         array = self.imagine(row).permute(1, 2, 0).contiguous().cpu().numpy()
         return to_jpeg(array * np.uint8(0) if row.black else array, QUALITY)
 
     def hear(self, row: LiveFrame) -> None:
-        """Take note of a frame, whether it is imagined or left out: what is fed back rests on all of them."""
+        """Record a frame, whether it is imagined or skipped: feedback depends on all of them."""
         if self._stream.append(row):
             self._feedback = None
 
@@ -204,10 +204,10 @@ class LatestFrameRenderer:
         return imaginer.step(self._feedback.shot, frame, tick=tick)
 
     def _prepared(self, row: LiveFrame) -> Imaginer:
-        """Return what makes pictures, with the stream so far and its prompts embedded."""
+        """Return the imaginer, with the stream so far and its prompts embedded."""
         studio, timeline = self.studio, self._stream.timeline()
         old = self._bank if self._bank is not None and len(self._bank.texts) < MAX_TEXTS else None
-        # the one that is likely next is embedded before it is needed
+        # the likely next prompt is embedded before it is needed
         texts, negatives = [*timeline.prompts, row.prompts[2]], (*timeline.negatives, row.negatives[2])
         if self._bank is None or (texts, negatives) != self._texts:
             kept = negatives if len(negatives) == len(texts) and any(negatives) else ()

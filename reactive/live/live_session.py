@@ -1,6 +1,6 @@
 """A preview of music that is still being played: an input, a conductor, and pictures of the newest sound.
 
-Free of the network, as `session` is; here there is no song, so no place to seek, nothing ahead, and no take.
+It does not know the network, like `session`. There is no song, so no seeking, no working ahead, and no take.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from reactive.errors import TimelineError
-from reactive.live.conductor import Conductor, LiveFrame
+from reactive.live.conductor import Conductor, LiveFrame, left_out
 from reactive.live.latest_frame import LatestFrameRenderer
 from reactive.live.material import Studio
 from reactive.live.online_analysis import LiveSignals
@@ -56,6 +56,11 @@ class LiveSession:
         Called from a thread after each picture.
     presets
         Names or paths of the presets that can be shown; the first is shown at the start.
+
+    Attributes
+    ----------
+    notes
+        What a live input leaves out of each preset: one sentence a preset.
     """
 
     def __init__(self, studio: Studio, source: SoundInput, made: Callable[[], None], presets: tuple[str, ...]) -> None:
@@ -68,8 +73,13 @@ class LiveSession:
             name = given if given not in self.loaded else f"{given} ({len(self.loaded)})"
             checked[name] = file.preset
             self.loaded[name] = LoadedPreset(file.path, file.text)
+        self.notes = tuple(
+            f"{name}: a live input leaves out {', '.join(missing)}."
+            for name, preset in checked.items()
+            if (missing := left_out(preset))
+        )
         first = checked[next(iter(checked))]
-        # a knob that the first preset has not is said before anything begins
+        # an unknown macro is reported before anything begins
         macro_values(first, studio.options.macros)
         self.signals = LiveSignals(source.sample_rate, studio.options.fps)
         self.conductor = Conductor(
@@ -85,18 +95,18 @@ class LiveSession:
         self.row: LiveFrame | None = None
         self.ended = False
         self.error: BaseException | None = None
-        # the conductor is asked by commands and by the ear's thread
+        # commands and the hearing thread both call the conductor
         self._lock = threading.Lock()
         self._stopping = False
         self._ear = threading.Thread(target=self._listen, name="reactive-ear", daemon=True)
 
     def start(self) -> None:
-        """Begin to hear and to imagine."""
+        """Start hearing and imagining."""
         self.renderer.start()
         self._ear.start()
 
     def close(self) -> None:
-        """Stop both, and let go of the input."""
+        """Stop both, and close the input."""
         self._stopping = True
         self.source.close()
         self.renderer.stop()
@@ -131,9 +141,9 @@ class LiveSession:
             "whole": self.source.latency + ear + picture,
         }
 
-    # -- what the pages are told ---------------------------------------------------------------------------------------
+    # -- messages for the pages ----------------------------------------------------------------------------------------
     def hello(self) -> dict[str, Any]:
-        """Return what a page needs to know once."""
+        """Return the first message for a page."""
         studio, options = self.studio, self.studio.options
         return {
             "title": self.source.name,
@@ -158,7 +168,7 @@ class LiveSession:
         }
 
     def state(self) -> dict[str, Any]:
-        """Return where everything stands."""
+        """Return the state for a page."""
         with self._lock:
             conductor = self.conductor
             preset = conductor.preset
@@ -173,7 +183,7 @@ class LiveSession:
             }
 
     def status(self) -> dict[str, Any]:
-        """Return how it fares and what is heard right now."""
+        """Return speed, latency and what is heard now."""
         with self._lock:
             now, row = self.signals.now, self.row
             levels = {name: round(self.signals.value(name), 3) for name in LEVELS}
@@ -191,12 +201,12 @@ class LiveSession:
 
     # -- commands ------------------------------------------------------------------------------------------------------
     def change(self, data: Mapping[str, Any]) -> None:
-        """Take a change in; it holds from now on.
+        """Apply a change from now on.
 
         Raises
         ------
         ReactiveError
-            If it is none that can be made.
+            If the change is not possible.
         """
         try:
             change: Change = check_change({**data, "time": 0.0})
@@ -212,7 +222,7 @@ class LiveSession:
             self.conductor.next_phase()
 
     def tap(self, seconds: float | None = None) -> bool:
-        """Take a tap on the beat; True once taps set the tempo."""
+        """Register a tap on the beat; True once taps set the tempo."""
         with self._lock:
             return self.signals.analyzer.beat_tracker.tap(time.monotonic() if seconds is None else seconds)
 
@@ -222,12 +232,12 @@ class LiveSession:
             self.signals.analyzer.beat_tracker.set_downbeat()
 
     def reload(self) -> bool:
-        """Look whether a preset's file was saved anew, and if so play it. Returns whether one was.
+        """Reload a preset whose file was saved. Returns whether there was one.
 
         Raises
         ------
         PresetError
-            If the new text is no preset; the old one goes on, and the error is raised once.
+            If the new text is not a preset; the old one goes on, and the error is raised once.
         """
         changed = False
         for name, loaded in self.loaded.items():

@@ -1,4 +1,4 @@
-"""What a preview works with: song, analysis, model and cores, loaded once, of the very recipe that `reactive run` would use."""
+"""Song, analysis, model and sources of a preview, loaded once, with the settings that `reactive run` would use."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ from reactive.render.sizes import imagine_size, output_size
 from reactive.timeline.films import Footage
 from reactive.timeline.timeline import Timeline
 
-# an edit waits for the batch in flight, so live batches are small; pictures agree across shapes (see DESIGN, bits)
+# an edit waits for the current batch, so live batches are small; pictures of other batch shapes differ by rounding only
 LIVE_BATCH = {"cpu": 4, "cuda": 8}
 
 
 class PreviewOptions(Settings):
-    """The settings of a preview; a `draft` is smaller, and promises no equality with the final clip."""
+    """The settings of a preview; a `draft` is smaller and need not equal the final clip."""
 
     draft: bool = False
 
 
 @dataclass
 class Studio:
-    """What pictures are made with, whatever music they are made to."""
+    """Model and sources, which do not depend on the music."""
 
     options: PreviewOptions
     model: Model
@@ -64,28 +64,28 @@ class Studio:
 
     @cached_property
     def footage(self) -> tuple[Footage | None, ...]:
-        """What moves in the videos."""
+        """How much moves in each video over time."""
         return footage_of(self.options.sources.videos)
 
 
 @dataclass
 class SongMaterial(Studio):
-    """Everything that stays while timelines come and go."""
+    """A song with a studio: everything that stays the same while timelines change."""
 
     track: Track
     analysis: Analysis
-    # what was heard before anybody corrected it, and how it is corrected
+    # the analysis before corrections, and the corrections
     raw: Analysis
     corrections: Corrections = NO_CORRECTIONS
     bank: PromptBank | None = None
-    # smaller than the rule's where memory did not hold that
+    # smaller than the rule's if memory did not hold that
     batch: int = 0
-    # where presets lie that name pictures beside them
+    # folders of presets that have grounds beside them
     ground_folders: list[Path] = field(default_factory=list)
     _grounds: Grounds | None = None
 
     def imaginer(self, timeline: Timeline, black: np.ndarray | None = None) -> Imaginer:
-        """Return what makes the frames of a timeline; prompts that are embedded already are not embedded again."""
+        """Return the imaginer of a timeline; prompts that are embedded already are not embedded again."""
         self.bank = PromptBank.extended(self.bank, self.model, timeline.prompts, timeline.negatives)
         shape = shape_of(self.model, *self.imagined)
         batch = self.batch or min(LIVE_BATCH.get(self.device, 4), shape.batch)
@@ -101,7 +101,7 @@ class SongMaterial(Studio):
             like=self._grounds,
         )
         self._grounds = grounds or self._grounds
-        # one shot plays at a time, so its lane needs no neighbours
+        # one shot plays at a time, so one lane is enough
         return Imaginer(
             self.model,
             timeline,
@@ -119,12 +119,12 @@ class SongMaterial(Studio):
 def load_material(
     song: str | os.PathLike[str], options: PreviewOptions, say: Callable[[str], None] = lambda what: None
 ) -> SongMaterial:
-    """Hear the song and load the model; `say` is told what is being done.
+    """Hear the song and load the model; `say` is called with what is being done.
 
     Raises
     ------
     ReactiveError
-        For anything that is wrong with what was given.
+        If an input can't be used.
     """
     say(f"hearing {Path(song).name}")
     heard = _heard(song)
@@ -132,12 +132,12 @@ def load_material(
 
 
 def song_material(song: str | os.PathLike[str], options: PreviewOptions, studio: Studio) -> SongMaterial:
-    """Hear another song, for which the model of a studio is used again; its photographs and videos are its own.
+    """Hear another song and reuse a studio's model; its photographs and videos are its own.
 
     Raises
     ------
     ReactiveError
-        For anything that is wrong with what was given.
+        If an input can't be used.
     """
     given, sources = options.sources, studio.sources
     if (given.photos, given.videos) != (studio.options.sources.photos, studio.options.sources.videos):
@@ -147,19 +147,19 @@ def song_material(song: str | os.PathLike[str], options: PreviewOptions, studio:
 
 
 def _heard(song: str | os.PathLike[str]) -> dict[str, Any]:
-    """Return a song's track and analysis, with the grid's corrections that are kept beside it."""
+    """Return a song's track and analysis, with the corrections of the grid that are saved beside it."""
     track, raw = hear_once(song)
     corrections, analysis = saved_grid(track, raw)
     return {"track": track, "analysis": analysis, "raw": raw, "corrections": corrections}
 
 
 def load_studio(options: PreviewOptions, say: Callable[[str], None] = lambda what: None) -> Studio:
-    """Load the model, and read photographs and videos at the imagine-size; `say` is told what is being done.
+    """Load the model, and read photographs and videos at the imagine-size; `say` is called with what is being done.
 
     Raises
     ------
     ReactiveError
-        For anything that is wrong with what was given.
+        If an input can't be used.
     """
     device = choose_device(options.model.device)
     torch.set_num_threads(options.compute.threads or default_threads())

@@ -1,8 +1,8 @@
-"""Signals of music that is still being played: what `timeline.signals` says of a song, as far as a stream can tell it.
+"""Signals of music that is still being played: those of `timeline.signals` that a stream can have.
 
 Frame k holds what was known by ``(k + 1) / fps`` seconds of the stream, so nothing depends on what comes later. The last
-seconds are kept, so that a preset's expressions are evaluated as they are for a song, and their last value is now. What
-only a whole song can tell (`build`, `song.progress`, `section.index`) rests at 0.
+seconds are kept, so that a preset's expressions are evaluated as they are for a song, and their last value is now. Signals
+that need a whole song (`build`, `song.progress`, `section.index`) stay at 0.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from reactive.timeline.clock import frame_length, frame_time, frames_in
 from reactive.timeline.evaluate import Scope
 from reactive.timeline.signals import NAMES
 
-# how far back expressions reach
+# seconds that expressions can look back
 MEMORY_SECONDS = 8.0
 HITS = {"all": "onset", "low": "onset.low", "mid": "onset.mid", "high": "onset.high"}
 ROLES = {"kick": "onset.low", "snare": "onset.mid", "hat": "onset.high"}
 LOUDNESS_SECONDS, ENERGY_SECONDS, SECTION_SECONDS = 0.5, 2.0, 8.0
-# the bass was away if its level lay below the first for so many seconds; its return above the second is a drop
+# the bass was away if its level was below the first for this many seconds; its return above the second is a drop
 AWAY, BACK, AWAY_SECONDS = 0.25, 0.6, 3.0
 
 
@@ -33,7 +33,7 @@ class LiveSignals:
     Parameters
     ----------
     sample_rate
-        Of the blocks.
+        Sample rate of the blocks.
     fps
         Frames a second.
     """
@@ -53,7 +53,7 @@ class LiveSignals:
         self._slow = {"loudness": 0.0, "energy.level": 0.0, "section.energy": 0.0, "bass": 0.0}
         self._away = 0.0
         self.silent_frames = 0
-        # what only the conductor knows: progress of phases and rounds, and whether one begins
+        # set by the conductor: progress of phases and rounds, and whether one begins
         self.conductor_values: dict[str, float] = {}
 
     def steps(self, block: np.ndarray) -> Iterator[int]:
@@ -85,7 +85,7 @@ class LiveSignals:
         return float(self._curves[self._index[name], -1])
 
     def _take(self, row: OnlineRow) -> None:
-        """Take note of a row of the spectrum; hits wait for the frame to be complete."""
+        """Add a row of the spectrum; hits wait until the frame is complete."""
         before = self.now
         for onset in row.onsets:
             name = HITS[onset.band]
@@ -100,7 +100,7 @@ class LiveSignals:
         self.now = row
 
     def _complete(self) -> None:
-        """Make the newest frame of what is known."""
+        """Complete the newest frame."""
         row = self.now
         self._curves = np.roll(self._curves, -1, axis=1)
         self._bars, self._beats = np.roll(self._bars, -1), np.roll(self._beats, -1)
@@ -121,7 +121,7 @@ class LiveSignals:
         self.frames += 1
 
     def _drawn_out(self, levels: dict[str, float]) -> dict[str, float]:
-        """Return the levels that run over seconds, and whether the bass has come back."""
+        """Return the levels that are averaged over seconds, and whether the bass has come back."""
         length = frame_length(self.fps)
         for name, source, seconds in (
             ("loudness", "rms", LOUDNESS_SECONDS),
@@ -133,7 +133,7 @@ class LiveSignals:
         bass = self._slow["bass"]
         found = {name: self._slow[name] for name in ("loudness", "energy.level", "section.energy")}
         found["drop"] = float(self._away >= AWAY_SECONDS and bass > BACK)
-        # what is far below the loud passages and without bass is a break
+        # far below the loud passages and without bass is a break
         found["break"] = max(0.0, 1 - self._slow["energy.level"] / 0.4) if self._away >= AWAY_SECONDS else 0.0
         if bass < AWAY and self.frames > 0:
             self._away += length

@@ -12,7 +12,7 @@ from reactive.timeline.edges import shot_edges
 from reactive.timeline.timeline import FEEDBACK, Timeline
 
 MAX_BYTES = 96 * 2**20
-# columns that are for people, or whose meaning is compared in another way
+# columns that are only shown, or that are compared in another way
 JOIN_FRAMES = 600
 TOLD = {"prompt_from", "prompt_to", "phase", "loop", "shot", "speed", "ground"}
 
@@ -35,7 +35,7 @@ class PictureStore:
         self._lock = threading.Lock()
 
     def put(self, picture: Picture) -> None:
-        """Keep a picture; the ones that were not used for longest make room."""
+        """Add a picture; the least recently used ones are dropped."""
         with self._lock:
             old = self._pictures.pop(picture.frame, None)
             self.bytes += len(picture.jpeg) - (len(old.jpeg) if old else 0)
@@ -74,7 +74,7 @@ def changed_frames(old: Timeline, new: Timeline) -> np.ndarray:
     different = np.zeros(new.frames, bool)
     for name in new.columns.keys() - TOLD:
         was, now = old.columns[name], new.columns[name]
-        # of the camera's running sums only the steps show
+        # the camera's columns are running sums, so their steps are compared
         different |= (np.diff(now - was, prepend=0.0) != 0) if name.startswith("camera_") else now != was
     for name in ("prompt_from", "prompt_to"):
         before = np.array(old.prompts, object)[old.columns[name]]
@@ -92,6 +92,6 @@ def changed_frames(old: Timeline, new: Timeline) -> np.ndarray:
 
 
 def _ground_names(timeline: Timeline) -> np.ndarray:
-    """Return what lies beneath each frame by name, object [frames]; nothing is the last one."""
+    """Return the name of each frame's ground, object [frames]; empty for none."""
     names = [*timeline.photos, *timeline.videos, *timeline.grounds, ""]
     return np.asarray(np.array(names, object)[timeline.columns["ground"]])

@@ -1,6 +1,6 @@
-"""The songs of a preview as it plays them: one is shown, and the next is heard and loaded meanwhile. Free of the network.
+"""The set list of a preview: one song is shown, and the next is heard and loaded meanwhile. It does not know the network.
 
-All songs share one model. A song's changes are kept while another one plays, so coming back to it finds it as it was left.
+All songs share one model. A song's changes are kept while another one plays.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from reactive.timeline.perform import Change
 
 @dataclass(frozen=True)
 class PreparedSong:
-    """A song that can begin at once: its number in the list, its session, whose engine rests, and its sound for browsers."""
+    """A song that can begin at once: its number in the list, its session, whose engine is paused, and its sound for browsers."""
 
     number: int
     session: Session
@@ -43,7 +43,7 @@ class Playlist:
         self.songs = songs
         self.ending = songs.ending
         self.number = 0
-        # counts every song that began, so that a page can tell one from the other
+        # counts the songs that began, so that a page can tell them apart
         self.begun = 0
         self._made = made
         self._studio: Studio | None = None
@@ -56,7 +56,7 @@ class Playlist:
         Raises
         ------
         ReactiveError
-            For anything that is wrong with what was given.
+            If an input can't be used.
         """
         song = self.songs.songs[0]
         material = load_material(song.file, song.options, say)
@@ -65,7 +65,7 @@ class Playlist:
         return self._prepared(0, Session(material, self._made, song.presets))
 
     def prepare(self, number: int) -> PreparedSong:
-        """Hear a song and decide its frames; this takes seconds, and nothing that plays is touched.
+        """Hear a song and decide its frames; this takes seconds and does not affect what plays.
 
         Raises
         ------
@@ -86,23 +86,23 @@ class Playlist:
         return PreparedSong(number, session, wav)
 
     def begin(self, prepared: PreparedSong, before: PreparedSong) -> None:
-        """Take note that a song begins in the place of another one."""
+        """Begin a song in place of another one."""
         self._changes[before.number] = list(before.session.changes)
         self.number = prepared.number
         self.begun += 1
 
     def let_go(self, before: PreparedSong) -> None:
-        """Stop a song that is no longer shown, after the picture in hand."""
+        """Stop a song that is no longer shown, after its current picture."""
         before.session.close()
         before.wav.unlink(missing_ok=True)
 
     def checked(self, number: int) -> int:
-        """Return the number of a song that is there.
+        """Check the number of a song and return it.
 
         Raises
         ------
         TimelineError
-            If it is not.
+            If there is no such song.
         """
         if not 0 <= number < len(self.songs.songs):
             raise TimelineError(f"there is no song {number + 1}", remedy=f"there are {len(self.songs.songs)}")
@@ -140,7 +140,7 @@ class Playlist:
         self.ending = ending
 
     def state(self, ready: int | None) -> dict[str, Any]:
-        """Return what pages show of the list; `ready` is the number of the song that is loaded beside the one that plays."""
+        """Return the list for pages; `ready` is the number of the song that is loaded in addition to the one that plays."""
         return {
             "songs": [song.title for song in self.songs.songs],
             "song": self.number,
@@ -150,5 +150,5 @@ class Playlist:
         }
 
     def close(self) -> None:
-        """Remove what was written."""
+        """Remove temporary files."""
         self._folder.cleanup()

@@ -1,4 +1,4 @@
-"""A preview from start to end: gather what it needs, listen, and serve until it is told to stop."""
+"""A preview from start to end: load everything, listen, and serve until it is stopped."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from reactive.live.web.live_preview import LivePreview
 from reactive.live.web.login import RequestGuard
 from reactive.live.web.mjpeg import PATH as MJPEG
 from reactive.live.web.security import Gate, PerAddress, is_loopback, kept_key
-from reactive.live.web.server import LOGIN_BURST, LOGINS, Server
+from reactive.live.web.server import LOGIN_BURST, LOGINS, Preview, Server
 from reactive.live.web.song_preview import SongPreview
 from reactive.live.web.waiting import WaitingRoom
 
@@ -38,28 +38,28 @@ USUAL_PORT = 7373
 
 @dataclass(frozen=True)
 class Address:
-    """Where a preview is reached.
+    """The addresses of a preview.
 
     Attributes
     ----------
     url
-        Opens the page, from other machines too where they can reach it.
+        Opens the page, also from other machines if they can reach it.
     here
         Opens it in this machine's own browser.
     more
-        Further addresses for other machines, where this one has several networks.
+        Further addresses for other machines, if this one has several networks.
     host, port
-        What it listens at.
+        The address that it listens at.
     open
         Whether other machines can reach it.
     mjpeg
         The address for programs that mix video, or an empty text.
     osc
-        The port that OSC is heard at, or None.
+        The port that receives OSC, or None.
     input
         The name of the live input, or an empty text.
     notes
-        What is to be told of the song's file (whole sentences).
+        Sentences for the user: about the song's file, or about what a live input leaves out of a preset.
     """
 
     url: str
@@ -94,12 +94,12 @@ def preview(
     Parameters
     ----------
     song, options
-        What is shown: a song's file, or a set list (`setlist.toml`).
+        A song's file or a set list (`setlist.toml`), and the settings.
     others
-        Presets beside the first one, to fade to.
+        Further presets, to fade to.
     host, port
-        Where to listen; port 0 means any free one, None the usual one if it is free. What a browser keeps for the page
-        (MIDI controls, the screen's delay) belongs to its port, and a page finds a server again only where it was.
+        Where to listen; port 0 means any free one, None the usual one if it is free. A browser stores the page's data (MIDI
+        controls, the screen's delay) by port, and an open page reconnects to the same port only.
     takes
         Folder in which takes are saved.
     keys
@@ -107,18 +107,18 @@ def preview(
     io_options
         OSC, MIDI and MJPEG.
     begun
-        Called with the page's address for this machine as soon as it can be opened, where it says what is being done.
+        Called with the page's address on this machine as soon as it can be opened; the page shows the progress of loading.
     doing
-        Told what is being done until the preview is ready.
+        Called with what is being done until the preview is ready.
     ready
         Called once the preview is ready.
     stop
-        Asked ten times a second whether to end.
+        Called ten times a second; returns whether to end.
 
     Raises
     ------
     ReactiveError
-        For anything that is wrong with what was given.
+        If an input can't be used.
     """
 
     def make(gate: Gate, external_io: ExternalIO, say: Callable[[str], None]) -> Server:
@@ -155,12 +155,12 @@ def preview_input(
     Parameters
     ----------
     open_source
-        Opens the input; called before the model is loaded, so that what is wrong with it is said at once.
+        Opens the input; called before the model is loaded, so that its errors show at once.
 
     Raises
     ------
     ReactiveError
-        For anything that is wrong with what was given.
+        If an input can't be used.
     """
 
     def make(gate: Gate, external_io: ExternalIO, say: Callable[[str], None]) -> Server:
@@ -202,7 +202,7 @@ def _preview(
     ready: Callable[[Address], None],
     stop: Callable[[], bool],
 ) -> None:
-    # a port that is taken is said at once, not after seconds of hearing and loading
+    # an error about the port must show at once, not after seconds of hearing and loading
     with (
         contextlib.closing(_listener(host, port)) as listener,
         contextlib.closing(ExternalIO(io_options)) as external_io,
@@ -214,7 +214,7 @@ def _preview(
             keys = platformdirs.user_state_path("reactive")
         gate = Gate(host, bound, key=kept_key(keys, bound))
         here, others = local_url(host, bound), () if is_loopback(host) else network_urls(host, bound)
-        # what other machines can open serves this one too, but a browser trusts its own machine's name with more
+        # the network address works here too, but browsers allow more on localhost
         reached = others[0] if others else here
         with WaitingRoom(RequestGuard(gate, index, PerAddress(LOGINS, LOGIN_BURST)), listener) as room:
 
@@ -238,13 +238,20 @@ def _preview(
                 mjpeg=f"{reached}{MJPEG}?token={server.view_token.issue()}" if io_options.mjpeg else "",
                 osc=external_io.osc_port,
                 input=server.preview.session.source.name if isinstance(server.preview, LivePreview) else "",
-                notes=server.preview.session.material.track.notes if isinstance(server.preview, SongPreview) else (),
+                notes=_notes(server.preview),
             )
             try:
                 asyncio.run(_serve(server, listener, room, lambda: ready(address), stop))
             finally:
                 if server.outputs is not None:
                     server.outputs.close()
+
+
+def _notes(shown: Preview) -> tuple[str, ...]:
+    """Return sentences for the user about what is shown."""
+    if isinstance(shown, SongPreview):
+        return shown.session.material.track.notes
+    return shown.session.notes if isinstance(shown, LivePreview) else ()
 
 
 def _listener(host: str, port: int | None) -> socket.socket:
@@ -264,7 +271,7 @@ async def _serve(
     ending = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
-        # Windows and threads know no such handlers; there Ctrl-C interrupts as ever
+        # Windows and other threads have no such handlers; there Ctrl-C raises KeyboardInterrupt
         with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
             loop.add_signal_handler(number, ending.set)
     try:

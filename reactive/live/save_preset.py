@@ -1,7 +1,7 @@
-"""Save what was turned into the preset: which keys of its file change, what can't be said there, and the new text.
+"""Save live changes into the preset: which keys of its file change, what can't be saved there, and the new text.
 
-A preset has no playhead, so what was changed at some time holds from the start once it is saved. Phase jumps, freezes,
-crossfades and the seed are not a preset's to know; they stay in the take.
+A preset has no playhead, so a change that was made at some time holds from the start once it is saved. Phase jumps, freezes,
+crossfades and the seed can't be part of a preset; they stay in the take.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ EVENTS = {
 
 @dataclass(frozen=True)
 class SavePlan:
-    """What saving into a preset does.
+    """The effect of saving into a preset.
 
     Attributes
     ----------
     edits
         The file's new values.
     written, left_out
-        In words: what will be written, and what will not.
+        Descriptions of what will be written, and of what will not.
     prompts, controls
         The texts and the controls whose changes are written.
     """
@@ -52,7 +52,7 @@ class SavePlan:
 
 
 def is_own(path: Path) -> bool:
-    """Return whether a preset's file is its user's to change: those that ship with the program are not."""
+    """Return whether a preset's file may be changed: those that ship with the program may not."""
     return not path.resolve().is_relative_to(shipped_folder().resolve())
 
 
@@ -98,18 +98,18 @@ def plan_save(preset: Preset, state: State, changes: Sequence[Change]) -> SavePl
 
 
 def edited_preset(text: str, preset: Preset, plan: SavePlan, *, where: str) -> tuple[str, Preset]:
-    """Return a preset's text with a plan's edits, and the preset that it says.
+    """Return a preset's text with a plan's edits, and the parsed preset.
 
     Raises
     ------
     PresetError
-        If the text can't be edited so that it says what was played.
+        If the text can't be edited so that it gives what was played.
     """
     version_1 = parse_toml(text, where=where).get("version") == 1
     edits = [_for_version_1(edit) for edit in plan.edits] if version_1 else plan.edits
     new = edited(text, edits, where=where)
     made = check_preset(parse_toml(new, where=where), where=where)
-    # what is written is what was meant, and nothing else has changed
+    # check that the new text gives the intended preset, and nothing else has changed
     if made.model_dump() != _with(preset, plan.edits).model_dump():
         raise PresetError("can't be edited safely", where=where, remedy="change it in an editor, or save a take")
     return new, made
@@ -121,7 +121,7 @@ def remaining_changes(changes: Sequence[Change], plan: SavePlan) -> list[Change]
     left = []
     for change in changes:
         if change.kind == "prompt" and change.name in gone:
-            # an edit of this edit names the text that it found
+            # a later edit of the same prompt names the text that it replaced
             gone.add(change.text)
         elif change.kind != "control" or change.name not in plan.controls:
             left.append(change)
@@ -129,7 +129,7 @@ def remaining_changes(changes: Sequence[Change], plan: SavePlan) -> list[Change]
 
 
 def _places(preset: Preset, shown: str) -> list[tuple[str | int, ...]]:
-    """Return the keys of the plain prompts that show as a text."""
+    """Return the keys of the plain prompts that are shown as a text."""
 
     def shows(text: str) -> bool:
         plain = text.replace("{{", "{").replace("}}", "}")
@@ -174,6 +174,6 @@ def _short(text: str) -> str:
 
 
 def remaining_macros(macros: Mapping[str, float], state: State) -> dict[str, float]:
-    """Return the macros given at the start without those that the preset's file now says."""
+    """Return the macros given at the start without those that the preset's file now has."""
     turned = {name.removeprefix(MACRO) for name, _ in state.controls if name.startswith(MACRO)}
     return {name: value for name, value in macros.items() if name not in turned}

@@ -1,7 +1,7 @@
-"""One preview: a song, a performance in the making, and the engine that shows it. Free of the network.
+"""A preview of a song: the song, the performance so far, and the engine that shows it. It does not know the network.
 
-Commands come as checked data; each returns what the pages must be told. Methods may be slow (a timeline is decided
-anew), so the server calls them from a thread, one at a time.
+Commands come as checked data; each returns what to send to the pages. Methods may be slow (the timeline is decided
+again), so the server calls them from a thread, one at a time.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ from reactive.timeline.clock import frame_time, nearest_frame
 from reactive.timeline.controls import CONTROLS
 from reactive.timeline.perform import Change, Performance, Stage
 
-# kinds of change of which the latest one on the same name counts from there on
+# kinds of change that replace the earlier one of the same name
 LATCHED = ("control", "prompt", "freeze", "hold", "black")
 MAX_CHANGES = 20_000
 
 
 @dataclass
 class LoadedPreset:
-    """A preset that is loaded: where its file is, its text, and as what that file was last looked at (None: not yet)."""
+    """A loaded preset: its file, its text, and the file's last known state (None: not read yet)."""
 
     path: Path
     text: str
@@ -48,12 +48,12 @@ class LoadedPreset:
 
 
 def file_state_of(path: Path) -> tuple[int, int, int] | None:
-    """Return what changes when a file is written, or None where there is none: an editor may write by renaming."""
+    """Return a value that changes when a file is written (editors may also replace it); None if it is missing."""
     try:
         status = path.stat()
     except OSError:
         return None
-    # clocks of file systems tick slowly: two saves may bear the same time
+    # the clock of a file system is coarse: two saves may have the same time
     return status.st_mtime_ns, status.st_size, status.st_ino
 
 
@@ -76,7 +76,7 @@ class Session:
         self.changes: list[Change] = []
         self.revision = 0
         self.saved = True
-        # what is wrong with a preset's file as it stands now
+        # the error in a preset's current file
         self.problem: ReactiveError | None = None
         self.macros = dict(material.options.macros)
         self.lyrics: dict[str, tuple[Line, ...]] = {}
@@ -95,7 +95,7 @@ class Session:
         self.engine.set_timeline(self.performance.timeline, self.performance.black)
 
     def _tell_folders(self) -> None:
-        """Say where grounds of loaded presets lie, the first one's first."""
+        """Set the folders of the loaded presets' grounds, the first preset's first."""
         self.material.ground_folders = [loaded.path.parent for loaded in self.loaded.values()]
 
     def _stage(self, presets: Mapping[str, Preset]) -> Stage:
@@ -114,9 +114,9 @@ class Session:
             self.material.footage,
         )
 
-    # -- what the pages are told ---------------------------------------------------------------------------------------
+    # -- messages for the pages ----------------------------------------------------------------------------------------
     def hello(self) -> dict[str, Any]:
-        """Return what a page needs to know once."""
+        """Return the first message for a page."""
         material, options = self.material, self.material.options
         return {
             "title": material.track.path.stem,
@@ -141,13 +141,13 @@ class Session:
         }
 
     def lanes(self) -> dict[str, Any]:
-        """Return what the lanes under the picture show."""
+        """Return the data of the lanes under the picture."""
         return {"revision": self.revision, "song": analysis_for_page(self.material.analysis)} | timeline_for_page(
             self.performance.timeline
         )
 
     def state(self) -> dict[str, Any]:
-        """Return where everything stands."""
+        """Return the state for a page."""
         state = self.performance.state
         preset = self.stage.presets[state.preset]
         macros = {f"macro.{name}": value for name, value in macro_values(preset, self.stage.turned(state)).items()}
@@ -169,14 +169,14 @@ class Session:
 
     # -- the transport -------------------------------------------------------------------------------------------------
     def clock(self, position: float, playing: bool) -> None:
-        """Take note of where the page's song is."""
+        """Set the position of the page's song."""
         moved = replace(
             self.engine.transport, position=self._inside(position), playing=playing, updated_at=time.monotonic()
         )
         self.engine.set_transport(moved, jumped=False)
 
     def seek(self, position: float, playing: bool) -> tuple[int, float]:
-        """Go to a song time. Returns the new epoch and where it really went (a long feedback shot restarts)."""
+        """Go to a song time. Returns the new epoch and the actual position (a long feedback shot restarts)."""
         timeline = self.engine.timeline
         wanted = self._inside(position)
         frame = min(nearest_frame(wanted, timeline.fps), timeline.frames - 1)
@@ -200,12 +200,12 @@ class Session:
 
     # -- changes -------------------------------------------------------------------------------------------------------
     def change(self, data: Mapping[str, Any]) -> int:
-        """Fold in a live change. Returns the new epoch.
+        """Apply a live change. Returns the new epoch.
 
         Raises
         ------
         ReactiveError
-            If it is none that can be made; then everything stays as it was.
+            If it is not possible; then nothing changes.
         """
         try:
             change = check_change(dict(data))
@@ -217,18 +217,18 @@ class Session:
         if not self.changes or change.time >= self.changes[-1].time:
             kept, performance = self.changes, self.stage.apply(self.performance, change)
         else:
-            # going back and turning something overwrites what was recorded of it from there on
+            # a change at an earlier time overwrites the recorded ones of the same name after it
             kept = [c for c in self.changes if c.time < change.time or not _same(c, change)]
             performance = self.stage.fold(self.first, [*kept, change])
         return self._set_performance(sorted([*kept, change], key=lambda c: c.time), performance)
 
     def forget(self, back: bool = False) -> int:
-        """Take back the last change, or all of them. Returns the new epoch."""
+        """Undo the last change, or all of them. Returns the new epoch."""
         changes = self.changes[:-1] if back else []
         return self._set_performance(changes, self.stage.fold(self.first, changes))
 
     def replay(self, changes: Iterable[Change]) -> int:
-        """Play by changes that were made before; such as can't be made any more are left out. Returns the new epoch."""
+        """Apply earlier changes; those that are no longer possible are left out. Returns the new epoch."""
         return self._restage(self.stage, list(changes))
 
     def _set_performance(self, changes: list[Change], performance: Performance) -> int:
@@ -238,7 +238,7 @@ class Session:
         return epoch
 
     def prompt_at(self, frame: int) -> str:
-        """Return the text that weighs most at a frame."""
+        """Return the prompt with the largest weight at a frame."""
         timeline = self.performance.timeline
         columns, frame = timeline.columns, min(max(frame, 0), timeline.frames - 1)
         main = "prompt_to" if columns["weight"][frame] >= 0.5 else "prompt_from"
@@ -246,7 +246,7 @@ class Session:
 
     # -- files ---------------------------------------------------------------------------------------------------------
     def take(self) -> Take:
-        """Return what was done so far as a take."""
+        """Return the changes so far as a take."""
         options, track = self.material.options, self.material.track
         return Take(
             track.sha256,
@@ -268,12 +268,12 @@ class Session:
         self.saved = True
 
     def reload(self) -> int | None:
-        """Look whether a preset's file was saved anew, and if so show it. Returns the new epoch, or None.
+        """Reload a preset whose file was saved. Returns the new epoch, or None.
 
         Raises
         ------
         ReactiveError
-            If the new text is no preset; the old one goes on, and the error is raised once.
+            If the new text is not a preset; the old one stays, and the error is raised once.
         """
         presets = dict(self.stage.presets)
         texts: dict[str, str] = {}
@@ -301,7 +301,7 @@ class Session:
         return epoch
 
     def _restage(self, stage: Stage, changes: list[Change]) -> int:
-        """Fold changes over another stage; such as it knows nothing of, for instance phases that are gone, are left out."""
+        """Apply changes to another stage; those that it can't have, for instance of phases that are gone, are left out."""
         while True:
             try:
                 performance = stage.fold(self.first, changes)
@@ -313,9 +313,9 @@ class Session:
         self.stage = stage
         return self._set_performance(changes, performance)
 
-    # -- the preset that is played -------------------------------------------------------------------------------------
+    # -- saving into the preset ----------------------------------------------------------------------------------------
     def save_plan(self) -> dict[str, Any]:
-        """Return what saving into the preset would do, for a person to agree to."""
+        """Return what saving into the preset would do, for a person to confirm."""
         state = self.performance.state
         loaded = self.loaded[state.preset]
         plan = plan_save(self.stage.presets[state.preset], state, self.changes)
@@ -332,12 +332,12 @@ class Session:
         }
 
     def save_preset(self, name: str | None = None) -> tuple[int, Path]:
-        """Save what was turned into the preset's file, or into a copy under a new name. Returns epoch and file.
+        """Save changes into the preset's file, or into a copy under a new name. Returns epoch and file.
 
         Parameters
         ----------
         name
-            Of the copy, among the user's own presets; None for the preset itself.
+            Name of the copy, among the user's own presets; None for the preset itself.
 
         Raises
         ------
@@ -358,7 +358,7 @@ class Session:
         new, preset = edited_preset(text, self.stage.presets[played], plan, where=where)
         path = loaded.path if name is None else fork(str(loaded.path), name)
         if name is not None:
-            # a copy begins with a line of its own
+            # the header of a copy
             new, preset = edited_preset(read_preset(path), self.stage.presets[played], plan, where=str(path))
         write_over(path, new)
         called = played if name is None else name
@@ -377,12 +377,12 @@ class Session:
 
     # -- the grid ------------------------------------------------------------------------------------------------------
     def correct(self, data: Mapping[str, Any]) -> int:
-        """Correct the grid by one action of the page, keep it for this song, and decide anew. Returns the new epoch.
+        """Correct the grid by one action of the page, save it for this song, and decide the timeline again. Returns the new epoch.
 
         Raises
         ------
         GridError
-            If that can't be done; then everything stays as it was.
+            If that is not possible; then nothing changes.
         """
         material = self.material
         if material.raw is None:
@@ -421,5 +421,5 @@ def _free(stem: str) -> str:
 
 
 def error_message(error: ReactiveError) -> dict[str, Any]:
-    """Return an error as the pages show it."""
+    """Return an error as a message for the pages."""
     return {"t": "error", "what": error.what, "where": error.where, "remedy": error.remedy, "text": str(error)}

@@ -14,7 +14,7 @@
     photos = ["band.jpg"]
     lyrics = "single.lrc"
 
-Paths are relative to the file. What a song does not say is as the command line says.
+Paths are relative to the file. Settings that a song does not have are those of the command line.
 """
 
 from __future__ import annotations
@@ -78,12 +78,12 @@ def single(song: Path, options: PreviewOptions, others: tuple[str, ...]) -> SetL
 
 
 def read_set_list(path: Path, options: PreviewOptions, others: tuple[str, ...] = ()) -> SetList:
-    """Read a set list; `options` and `others` are what holds for all songs.
+    """Read a set list; `options` and `others` hold for all songs.
 
     Raises
     ------
     ReactiveError
-        If it is none, or a file or a preset that it names is not there: an evening must not find that out.
+        If it is not a set list, or a file or preset of it is missing: that must not show up on stage.
     """
     where = str(path)
     data = parse_toml(read_text(path, limit=MAX_BYTES, remedy="a set list is a small text file"), where=where)
@@ -129,7 +129,7 @@ def _song(entry: dict[str, Any], number: int, path: Path, options: PreviewOption
     fading = tuple(_preset(path, name) for name in entry["with"]) if "with" in entry else others
     song = SetSong(file, str(entry.get("title") or file.stem), options.changed(**changes), fading)
     first, *_ = [open_preset(name, option=where).preset for name in song.presets]
-    # a macro that the preset has not is said here too
+    # an unknown macro is reported here too
     macro_values(first, song.options.macros)
     return song
 

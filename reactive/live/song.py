@@ -17,7 +17,7 @@ from reactive.errors import MediaError
 from reactive.media.sound import Track, heard_blocks
 from reactive.timeline.timeline import Timeline
 
-# a WAV file counts its bytes in 32 bits
+# a WAV file has its size in 32 bits
 MAX_WAV = 4_000_000_000
 PEAKS = 4000
 
@@ -69,9 +69,9 @@ def analysis_for_page(analysis: Analysis) -> dict[str, Any]:
 
 
 def last_bars(analysis: Analysis, count: int = 8) -> tuple[float, float]:
-    """Return start and end, in seconds, of a song's last whole bars that sound: what pictures go on with after it."""
+    """Return start and end, in seconds, of a song's last whole bars that sound: they are repeated after its end."""
     loud = np.asarray(analysis.envelopes["rms"], np.float64)
-    # what fades out below a twentieth of the song's peak is over
+    # the song is over once it is below a twentieth of its peak
     sounding = np.flatnonzero(loud > 0.05 * max(loud.max(initial=0.0), 1e-9))
     over = analysis.duration * (int(sounding[-1]) + 1) / len(loud) if len(sounding) else analysis.duration
     bars = [float(bar) for bar in grid_of(analysis).bars if 0 <= bar <= over + 1e-6]
@@ -89,7 +89,7 @@ def timeline_for_page(timeline: Timeline) -> dict[str, Any]:
         "strength": _curve(columns["strength"]),
         "zoom": _curve(columns["lens_zoom"] - 1),
         "kick": _curve(columns["hit"]),
-        # what moves the last picture on where no new one comes
+        # moves the last picture while no new one comes
         "rotate": _curve(columns["lens_rotate"]),
         "x": _curve(columns["lens_x"]),
         "y": _curve(columns["lens_y"]),

@@ -1,6 +1,6 @@
-"""The frames of a live input as a timeline that grows: what makes a clip's pictures then makes a stream's, too.
+"""The frames of a live input as a growing timeline, so that the same code makes the pictures of clips and streams.
 
-It holds the shot that is being played and, while a join is under way, one row more: what the next shot begins with.
+It holds the shot that is being played and, while a join is under way, one more row: the beginning of the next shot.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from reactive.live.conductor import Arriving, LiveFrame
 from reactive.timeline.timeline import CURVES, FEEDBACK, INTEGERS, OPTIONAL, Timeline
 from reactive.timeline.walk import DEFAULT_HARMONICS
 
-# rows that a shot may have; a fed-back one restarts every few bars, so only music without any gets there
+# rows of a shot at most; feedback restarts every few bars, so only music without bars gets there
 MAX_ROWS = 8192
 _NAMES = (*INTEGERS, *CURVES)
 _REST = dict.fromkeys(_NAMES, 0.0) | OPTIONAL
@@ -22,7 +22,7 @@ _REST = dict.fromkeys(_NAMES, 0.0) | OPTIONAL
 
 @dataclass
 class StreamTimeline:
-    """The shot that is being played, frame after frame.
+    """The frames of the current shot.
 
     Attributes
     ----------
@@ -43,7 +43,7 @@ class StreamTimeline:
     _newest: LiveFrame | None = None
 
     def append(self, frame: LiveFrame) -> bool:
-        """Add the next frame; what was missed in between is taken to be like it. Returns whether a shot begins with it."""
+        """Add the next frame; missed frames before it are filled with copies. Returns whether a shot begins with it."""
         before, self._newest = self._newest, frame
         fed_back = frame.columns["source"] == FEEDBACK
         begins = (
@@ -51,7 +51,7 @@ class StreamTimeline:
             or not before.frame <= frame.frame < self.first + MAX_ROWS
             or (before.shot, before.columns["source"]) != (frame.shot, frame.columns["source"])
         )
-        # only what is fed back rests on frames before it
+        # only feedback depends on earlier frames
         if begins or not fed_back:
             self._rows, self._texts, self.first = [], {}, frame.frame
         row = self._row(frame, 0)
@@ -64,7 +64,7 @@ class StreamTimeline:
         return len(self._rows) - 1
 
     def timeline(self) -> Timeline:
-        """Return what is known so far."""
+        """Return the timeline so far."""
         newest = self._newest
         assert newest is not None
         rows = list(self._rows)

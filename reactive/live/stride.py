@@ -1,6 +1,6 @@
-"""How large a share of the final frames can be imagined in time: every one, five in six, three in four ...
+"""Chooses the share of the final frames that can be imagined in time: every one, five in six, three in four ...
 
-The share falls at once when pictures come late and rises only after a while of plenty, so it does not flutter.
+The share falls at once when pictures come late and rises only after a while with time to spare, so it does not flutter.
 """
 
 from __future__ import annotations
@@ -9,22 +9,22 @@ import math
 import time
 from fractions import Fraction
 
-# every how-manieth frame; small steps, or a machine that nearly keeps up would show half of what it could; the large ones
-# spread what a very slow machine makes over the time that it takes, in place of a burst and a stop
+# frames per picture; small steps, so that a machine that nearly keeps up does not drop to half its rate; the large ones
+# spread the pictures of a very slow machine evenly, without bursts and stops
 STRIDES = (
     *(Fraction(6, n) for n in (6, 5)),
     *(Fraction(n, 6) for n in (8, 9, 12, 15, 18, 24, 36, 48, 72, 96, 144, 216, 288)),
 )
-# what counts as plenty: so many times the pictures a second that the next finer stride needs, for so long
+# time to spare: this many times the pictures a second that the next finer stride needs, for this many seconds
 PLENTY_FACTOR, PLENTY_SECONDS = 1.08, 2.0
-# with so many times what it needs a stride is passed over at once: a machine that was busy for a while is itself again
+# with this many times the needed rate a stride is skipped at once: a busy machine is free again
 SKIP_FACTOR = 1.5
 # JPEG qualities, best first
 QUALITIES = (90, 80, 68)
 
 
 class StrideControl:
-    """Chooses the stride from the measured speed of the engine, and JPEG's quality from how the page keeps up.
+    """Chooses the stride from the measured speed of the engine, and JPEG's quality from whether the page keeps up.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ class StrideControl:
 
     @property
     def stride(self) -> Fraction:
-        """Every how-manieth frame is imagined."""
+        """Frames per imagined picture."""
         return STRIDES[self.level]
 
     def frames(self, first: int, last: int) -> list[int]:
@@ -60,7 +60,7 @@ class StrideControl:
         return QUALITIES[self.quality_level]
 
     def imagined(self, pictures: int, seconds: float, now: float | None = None) -> None:
-        """Take note of a batch: so many pictures in so many seconds; a batch that is not full takes as long as a full one."""
+        """Register a batch: its pictures and its seconds; a partial batch takes as long as a full one."""
         now = time.monotonic() if now is None else now
         speed = pictures / max(seconds, 1e-6)
         self.speed = speed if self.speed == 0 else 0.75 * self.speed + 0.25 * speed
@@ -79,7 +79,7 @@ class StrideControl:
             self._plenty_since = None
 
     def delivered(self, waiting: bool) -> None:
-        """Take note of whether a finished picture had to wait for the page."""
+        """Register whether a finished picture had to wait for the page."""
         self._starved = min(self._starved + 4, 400) if waiting else max(self._starved - 1, 0)
         if self._starved >= 200 and self.quality_level < len(QUALITIES) - 1:
             self.quality_level, self._starved = self.quality_level + 1, 0

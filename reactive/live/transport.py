@@ -1,4 +1,4 @@
-"""Where the song is: what the page last said, carried on by this machine's clock."""
+"""The position in the song: the page's last report, extrapolated by this machine's clock."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Transport:
-    """The playhead as the page last told it.
+    """The playhead as the page last reported it.
 
     Attributes
     ----------
     position
-        Song time in seconds when it was told.
+        Song time in seconds at that moment.
     playing
         Whether it moves.
     updated_at
-        When it was told, by `time.monotonic`.
+        The moment, by `time.monotonic`.
     loop
         Start and end in seconds of the section that is repeated, or None.
     duration
@@ -34,7 +34,7 @@ class Transport:
         """Return the playhead's song time."""
         if not self.playing:
             return self.position
-        # a page that fell silent is not followed for ever
+        # a page that stopped reporting is not followed for ever
         passed = min(max((time.monotonic() if now is None else now) - self.updated_at, 0.0), 5.0)
         there = self.position + passed
         if self.loop and self.position < self.loop[1] <= there:
@@ -42,7 +42,7 @@ class Transport:
         return min(there, self.duration)
 
     def until_loop_ends(self, now: float | None = None) -> float | None:
-        """Return the seconds until the loop's end is reached, 0 where that has passed; None while nothing is repeated."""
+        """Return the seconds until the loop's end is reached, 0 if that has passed; None while nothing is repeated."""
         if not self.playing or self.loop is None:
             return None
         passed = (time.monotonic() if now is None else now) - self.updated_at

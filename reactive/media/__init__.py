@@ -1,1 +1,1 @@
-"""Open, probe and decode files: the only room that reads by PyAV, soundfile or Pillow."""
+"""Open, probe and decode files: the only package that reads with PyAV, soundfile or Pillow."""

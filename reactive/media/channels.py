@@ -1,4 +1,4 @@
-"""What a song's channels are, by name, and how they become two.
+"""The channels of a song by name, and their mix to two.
 
 Conventions: sound is float32 [samples, channels]; a layout is a tuple of FFmpeg's channel names in the order of the columns
 ("FL" front left, "FC" front centre, "LFE" low frequencies, "BL" back left, "SL" side left, "BC" back centre ...).
@@ -14,7 +14,7 @@ Layout = tuple[str, ...]
 
 MONO: Layout = ("FC",)
 STEREO: Layout = ("FL", "FR")
-# where a file does not say which channel is which: the order that WAV and FLAC define for so many
+# for files without a layout: the order that WAV and FLAC define for each number of channels
 _USUAL: dict[int, Layout] = {
     1: MONO,
     2: STEREO,
@@ -26,7 +26,7 @@ _USUAL: dict[int, Layout] = {
     8: ("FL", "FR", "FC", "LFE", "BL", "BR", "SL", "SR"),
 }
 _HALF = float(np.sqrt(0.5))
-# ITU-R BS.775-4, table 2, and its principle for what it does not name: the share that goes left and right
+# ITU-R BS.775-4, table 2, and by its principle for other channels: shares of left and right
 _SHARES: dict[str, tuple[float, float]] = {
     "FL": (1.0, 0.0),
     "FR": (0.0, 1.0),
@@ -76,7 +76,7 @@ _NAMES: dict[Layout, str] = {
 
 
 def usual_layout(count: int) -> Layout:
-    """Return what so many channels usually are; more than eight are told apart by their numbers only."""
+    """Return the usual layout of a number of channels; more than eight only have numbers."""
     return _USUAL.get(count) or tuple(f"{number}" for number in range(count))
 
 
@@ -88,7 +88,7 @@ def layout_of(given: Any) -> Layout:
 
 
 def layout_name(layout: Layout) -> str:
-    """Return what people call a layout, for instance ``5.1``."""
+    """Return the common name of a layout, for instance ``5.1``."""
     if layout in _NAMES:
         return _NAMES[layout]
     low = sum(name.startswith("LFE") for name in layout)
@@ -112,15 +112,15 @@ def fold_matrix(layout: Layout) -> np.ndarray:
     """Return the share of each channel in left and right, float32 [channels, 2]."""
     shares = [_SHARES.get(name, (0.5, 0.5)) for name in layout]
     if not any(name in ("FL", "FR", "DL", "DR") for name in layout):
-        # without sides the centre is all there is
+        # without sides there is only the centre
         shares = [(1.0, 1.0) if name == "FC" else share for name, share in zip(layout, shares, strict=True)]
     return np.array(shares, np.float32)
 
 
 def placed(block: np.ndarray, layout: Layout, target: Layout) -> np.ndarray:
-    """Return a block, float32 [n, channels], in another layout: each channel in its place, mono on both sides.
+    """Return a block, float32 [n, channels], in another layout: each channel at its place, mono on both sides.
 
-    What has no place there is folded down first.
+    Channels without a place there are folded down first.
     """
     if layout == target:
         return block
@@ -130,6 +130,6 @@ def placed(block: np.ndarray, layout: Layout, target: Layout) -> np.ndarray:
         block, layout = to_stereo(block, layout), STEREO
     out = np.zeros((len(block), len(target)), np.float32)
     for column, name in enumerate(layout):
-        # a target without left and right takes them in its first two channels
+        # a target without left and right gets them in its first two channels
         out[:, target.index(name) if name in target else min(column, len(target) - 1)] = block[:, column]
     return out

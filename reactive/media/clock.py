@@ -1,6 +1,6 @@
 """One clock for all streams of a file: seconds from its first sound or picture, whichever comes first.
 
-Every stream's own presentation times count, so sound or pictures that begin late do so. Recordings that were joined byte by
+Every stream's own presentation times count, so late sound or pictures begin late. Recordings that were joined byte by
 byte begin their times again; what follows goes on where everything before it has ended, sound and pictures by the same shift.
 """
 
@@ -19,34 +19,34 @@ import numpy as np
 
 from reactive.media.safe import open_container
 
-# containers whose parts can be joined byte by byte
+# containers whose files can be joined byte by byte
 _JOINABLE = ("mpegts", "mpeg", "flv")
-# those that keep a time for each piece of sound; in the others what follows goes on
+# containers with a time for each piece of sound; in others sound is continuous
 _TIMED = (*_JOINABLE, "mov", "matroska", "asf")
 # time stamps of one stream that go back by more, in seconds, begin again
 _BACK = 0.1
 # and those of all streams at once that leap by more were not recorded in one go
 _LEAP = 10.0
-# so many damaged packets in a row are the end of a file
+# damaged packets in a row that mean the end of a file
 _DAMAGED = 64
-# so many packets in a row that can't be decoded, to the end, are of another codec
+# undecodable packets in a row, up to the end, that mean another codec
 _OTHER_CODEC = 8
-# streams begin together if no more lies between, in seconds: the rounding of containers that count milliseconds
+# seconds between streams that begin together: the rounding of containers with milliseconds
 _TOGETHER = Fraction(2, 1000)
-# sound before the first picture is no more than an encoder's silence up to so many seconds
+# seconds of sound before the first picture that count as an encoder's silence
 _LEADING = Fraction(1, 20)
 
 
 @dataclass(frozen=True)
 class Clock:
-    """How a file's time stamps become seconds.
+    """The conversion of a file's time stamps to seconds.
 
     Attributes
     ----------
     origin
         Time stamp, in seconds, that is second 0; None for the first sound.
     positions, shifts
-        From which byte on which seconds are added to time stamps; the first is from the beginning.
+        Bytes from which on seconds are added to time stamps; the first is the beginning.
     timed
         Whether each piece of sound has a presentation time.
     later
@@ -62,11 +62,11 @@ class Clock:
 
     @property
     def joins(self) -> int:
-        """How many times the file's times begin again."""
+        """How often the file's times begin again."""
         return len(self.positions) - 1
 
     def shift_at(self, position: int) -> Fraction:
-        """Return the seconds to add to a time stamp that stands at a byte of the file."""
+        """Return the seconds to add to a time stamp at a byte of the file."""
         return self.shifts[int(np.searchsorted(self.positions, position, side="right")) - 1]
 
 
@@ -101,14 +101,14 @@ def begin_again(times: int) -> str:
 
 
 def sound_stream(container: Any) -> Any:
-    """Return a file's sound: the first stream that can be decoded and says how it sounds, or None."""
+    """Return a file's sound: the first stream that can be decoded and has a rate and channels, or None."""
     # a stream of a codec that FFmpeg doesn't know has no context
     streams = [stream for stream in container.streams.audio if stream.codec_context is not None]
     return next((stream for stream in streams if stream.codec_context.sample_rate), streams[0] if streams else None)
 
 
 def picture_stream(container: Any) -> Any:
-    """Return a file's moving pictures or None: a song's cover and a codec that FFmpeg doesn't know are none."""
+    """Return a file's moving pictures or None: a song's cover and unknown codecs do not count."""
     streams = [stream for stream in container.streams.video if stream.codec_context is not None]
     return next((stream for stream in streams if not is_cover(stream)), None)
 
@@ -119,9 +119,9 @@ def is_cover(stream: Any) -> bool:
 
 
 def clocked_packets(container: Any, stream: Any, clock: Clock, position: int = 0) -> Iterator[Any]:
-    """Yield a stream's packets to the end, their time stamps moved by the clock's shifts; what can't be read is skipped.
+    """Yield a stream's packets to the end, their time stamps moved by the clock's shifts; unreadable parts are skipped.
 
-    `position` is the byte at which the container stands.
+    `position` is the container's current byte.
     """
     for packet in _packets(container, stream):
         if clock.joins and packet.size:
@@ -137,18 +137,18 @@ def clocked_packets(container: Any, stream: Any, clock: Clock, position: int = 0
 
 @dataclass
 class Damage:
-    """What of a stream could not be decoded.
+    """The parts of a stream that could not be decoded.
 
     Attributes
     ----------
     codec, recorded
         Its codec, by FFmpeg's name, and whether its container may change that midway.
     seconds
-        How much there was of it.
+        Their duration.
     last, last_seconds
-        How many packets at the very end, and how much they hold.
+        The number of undecoded packets at the very end, and their duration.
     last_good
-        At which byte the last packet that was decoded stands.
+        The byte of the last decoded packet.
     """
 
     codec: str = ""
@@ -160,7 +160,7 @@ class Damage:
 
     @property
     def is_other_codec(self) -> bool:
-        """Return whether nothing could be decoded from some point on, as if another codec went on there."""
+        """Return whether nothing could be decoded from some point on, as after a change of codec."""
         return self.recorded and self.last >= _OTHER_CODEC
 
     def note(self, packet: Any, decoded: bool) -> None:
@@ -175,9 +175,9 @@ class Damage:
 
 
 def decoded_frames(packets: Iterator[Any], context: Any = None, damage: Damage | None = None) -> Iterator[Any]:
-    """Yield what can be decoded of packets, by their own decoder or another; damaged ones are skipped, as players do.
+    """Yield the frames of packets, by their own decoder or another; damaged packets are skipped, as in players.
 
-    `damage` is filled with what was skipped.
+    `damage` counts what was skipped.
     """
     for packet in packets:
         try:
@@ -228,7 +228,7 @@ def _origin(container: Any, sounds: Any, pictures: Any, later: Fraction) -> Frac
     if begins is None:
         return None
     seen = begins * Fraction(pictures.time_base) + later
-    # what a decoder leaves out at the start is known only to the decoder
+    # only the decoder knows what it drops at the start
     first = next(
         (frame for frame in decoded_frames(clocked_packets(container, sounds, Clock())) if frame.pts is not None), None
     )
@@ -265,17 +265,17 @@ def _spans(
 
 
 def _packets(container: Any, streams: Any) -> Iterator[Any]:
-    """Yield the packets of a stream or several; damaged places are skipped, and many in a row are the end."""
+    """Yield the packets of a stream or several; damaged ones are skipped, and many in a row mean the end."""
     packets, failed = container.demux(streams), 0
     while failed < _DAMAGED:
         try:
             packet = next(packets, None)
         except av.error.InvalidDataError:
-            # an iterator that has raised is over; another one reads on from where the file stands
+            # an iterator that has raised is finished; a new one continues at the file's position
             packets, failed = container.demux(streams), failed + 1
             continue
         except (av.error.FFmpegError, OSError, ValueError, IndexError):
-            # IndexError: PyAV 18 stumbles at a file's end over a stream that began midway
+            # IndexError: PyAV 18 raises it at the end of a file with a stream that began midway
             return
         if packet is None:
             return

@@ -14,7 +14,7 @@ from reactive.errors import MediaError
 from reactive.media.safe import read_text
 
 MAX_BYTES = 40_000_000
-# the format's own limits are 256 and 65,536; larger tables than these are never met and cost seconds to read
+# the format's own limits are 256 and 65,536; larger tables than these are not in use and take seconds to read
 MAX_SIDE = 100
 MAX_CURVE = 65_536
 _REMEDY = "export it anew as a .cube file from the program that made it"
@@ -29,7 +29,7 @@ class Cube:
     values
         float32 [n, n, n, 3] by red, green, blue; or three curves, float32 [n, 3].
     low, high
-        The colours, float32 [3], at which the table's first and last entries stand.
+        The colours, float32 [3], of the table's first and last entries.
     """
 
     values: np.ndarray
@@ -37,7 +37,7 @@ class Cube:
     high: np.ndarray
 
     def applied(self, colours: np.ndarray) -> np.ndarray:
-        """Return what the table makes of colours float [n, 3] in [0, 1], straight between its entries."""
+        """Apply the table to colours float [n, 3] in [0, 1], linearly between its entries."""
         from scipy.ndimage import map_coordinates
 
         side = len(self.values)
@@ -54,7 +54,7 @@ def read_cube(path: str | os.PathLike[str]) -> Cube:
     Raises
     ------
     MediaError
-        If it can't be read, or is no `.cube` file.
+        If it can't be read, or is not a `.cube` file.
     """
     where = os.fspath(path)
     text = read_text(path, limit=MAX_BYTES)

@@ -1,7 +1,7 @@
 """Decode a file's sound piece by piece, as it comes: whatever its container, with every change of rate and channels.
 
-libsndfile reads what it can (WAV, FLAC, OGG ...), FFmpeg the rest (MP3, M4A, a video's sound). Where a container says when each
-piece sounds, holes become silence. Memory is flat in the length of the song.
+libsndfile reads what it can (WAV, FLAC, OGG ...), FFmpeg the rest (MP3, M4A, a video's sound). If a container has times for each
+piece, gaps become silence. Memory does not grow with the length of the song.
 """
 
 from __future__ import annotations
@@ -38,21 +38,21 @@ from reactive.media.safe import open_container
 from reactive.media.sized import sized_sound
 from reactive.media.slices import FileSlices
 
-# small enough that little is lost where a damaged file breaks off
+# small enough that little is lost at the end of a damaged file
 BLOCK = 1 << 15
 RATES = (1_000, 768_000)
 MAX_CHANNELS = 256
-# FFmpeg's names of containers whose sound may go on by another codec, as recordings of television do
+# FFmpeg's names of containers whose sound may change its codec, as recordings of television do
 _RECORDED = ("mpegts", "mpeg")
-# with so many bytes left a FLAC holds more than its header says; less are tags
+# bytes after its end with which a FLAC has more sound than in its header; fewer are tags
 _UNREAD = 1 << 15
-# so much that can't be decoded is worth a word, in seconds
+# seconds of undecodable sound that are reported
 _DAMAGED = 0.5
-# FFmpeg's names of what has its length in a header; for others it guesses by the bit rate
+# FFmpeg's names of formats with the length in a header; for others it is a guess from the bit rate
 _PROMISING = ("mov", "flac", "wav", "w64", "aiff", "caf", "ape", "tta", "wv")
-# libsndfile's number for a length that the header does not know
+# libsndfile's number for an unknown length
 _UNKNOWN_LENGTH = 1 << 62
-# the order of Ogg's channels where it is not the usual one (Vorbis I, 4.3.9; RFC 7845, 5.1.1.2)
+# the order of Ogg's channels if it is not the usual one (Vorbis I, 4.3.9; RFC 7845, 5.1.1.2)
 _VORBIS: dict[int, Layout] = {
     3: ("FL", "FC", "FR"),
     4: ("FL", "FR", "BL", "BR"),
@@ -61,20 +61,20 @@ _VORBIS: dict[int, Layout] = {
     7: ("FL", "FC", "FR", "SL", "SR", "BC", "LFE"),
     8: ("FL", "FC", "FR", "SL", "SR", "BL", "BR", "LFE"),
 }
-# what a piece may be early or late by before it counts, in seconds: time stamps are rounded, some recorders' tremble
+# seconds that a piece may be early or late without an effect: time stamps are rounded, some recorders' jitter
 _HOLE, _OVERLAP = (0.010, 0.020), 0.040
-# how sound begins is known to the millisecond; by more than the second number only if following pieces agree
+# least seconds of lateness at the beginning; more than the second number counts only if following pieces agree
 _EXACT, _FIRST = 0.002, 0.1
-# so many pieces have to agree on it
+# pieces that have to agree on it
 _AGREEING = 8
-# further back, time stamps begin again
+# a jump back by more seconds means that time stamps begin again
 _RESTART = 0.5
-# more silence than this, in seconds, is no hole but a broken time stamp
+# longest gap in seconds; more means a broken time stamp
 MAX_SILENCE = 600.0
 
 
 class Chunk(NamedTuple):
-    """A piece of sound: float32 [n, channels], samples a second, and what each channel is."""
+    """A piece of sound: float32 [n, channels], samples a second, and its layout."""
 
     samples: np.ndarray
     rate: int
@@ -83,7 +83,7 @@ class Chunk(NamedTuple):
 
 @dataclass
 class DecodeReport:
-    """What a decoder found odd on its way: whole sentences, the seconds that headers promise (0: unknown), and a break.
+    """Irregularities that a decoder found: sentences, the duration in headers (0: unknown), and a break.
 
     `bounded` samples are whole numbers in the file, so none can be NaN or beyond full scale.
     """
@@ -95,7 +95,7 @@ class DecodeReport:
 
 
 def choose_reader(path: Path) -> str:
-    """Return which way a file is read: ``soundfile``, ``links`` (several files in a row) or ``av``.
+    """Return the reader of a file: ``soundfile``, ``links`` (several files in a row) or ``av``.
 
     Raises
     ------
@@ -107,7 +107,7 @@ def choose_reader(path: Path) -> str:
             return "links"
         try:
             with _open_soundfile(path) as handle:
-                # what each of many channels is, only FFmpeg tells, but for Ogg's own order
+                # only FFmpeg has the layout of many channels, except for Ogg's own order
                 plain = handle.channels <= 2 or _in_vorbis_order(handle)
                 if plain and 0 < handle.frames < _UNKNOWN_LENGTH and not holds_several_flacs(path):
                     return "soundfile"
@@ -132,9 +132,9 @@ def chunks(path: Path, reader: str, report: DecodeReport | None = None) -> Itera
     Parameters
     ----------
     path, reader
-        The file, and the way that `choose_reader` chose.
+        The file, and the reader that `choose_reader` chose.
     report
-        Filled with what is found odd.
+        Gets the irregularities that are found.
     """
     report = report if report is not None else DecodeReport()
     if reader == "soundfile":
@@ -149,8 +149,8 @@ def chunks(path: Path, reader: str, report: DecodeReport | None = None) -> Itera
 def _is_mpeg(path: Path) -> bool:
     """Return whether a file looks like MPEG audio.
 
-    libsndfile would hand it to libmpg123, which prints its complaints about a damaged file and gives up where FFmpeg
-    reads on. Of a whole file both give the same samples.
+    libsndfile would use libmpg123, which prints messages about a damaged file and stops where FFmpeg
+    continues. For an intact file both give the same samples.
     """
     with path.open("rb") as raw:
         head = raw.read(3)
@@ -160,17 +160,17 @@ def _is_mpeg(path: Path) -> bool:
 def _open_soundfile(path: Path) -> _Handle:
     """Open a file by libsndfile, with a header that knows its length."""
     sized = sized_sound(path)
-    # given the file, not its name: libsndfile refuses names that are not UTF-8
+    # by file object: libsndfile refuses names that are not UTF-8
     if sized and sized.header:
         return _Handle(FileSlices(path, [sized.header, (sized.first, sized.last)]))
     return _Handle(_Steady(io.FileIO(path)), missing=sized.missing / (sized.last - sized.first) if sized else 0.0)
 
 
 class _Steady(io.BufferedReader):
-    """A file that stays where it is when told to go to where nothing is, as a damaged header may tell libsndfile to."""
+    """A file that ignores impossible seeks, which a damaged header may cause in libsndfile."""
 
     def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
-        """Move to a byte, if there can be one of that number."""
+        """Move to a byte, if the position is possible."""
         try:
             return super().seek(offset, whence)
         except (OSError, ValueError, OverflowError):
@@ -190,7 +190,7 @@ class _Handle(AbstractContextManager[Any]):
             raise
 
     def unread(self) -> int:
-        """Return how many bytes behind the decoder's place there are."""
+        """Return how many bytes there are after the decoder's position."""
         place = self.raw.tell()
         rest = self.raw.seek(0, io.SEEK_END) - place
         self.raw.seek(place)
@@ -225,10 +225,10 @@ def _by_soundfile(opened: Callable[[], _Handle], report: DecodeReport) -> Iterat
         count = 0
         while True:
             try:
-                # a place of its own for each block spares python-soundfile some looking around
+                # a buffer for each block saves python-soundfile some work
                 block = handle.read(out=np.empty((BLOCK, handle.channels), np.float32))
             except soundfile.LibsndfileError:
-                # a file cut short: what could be read is the song
+                # a file that was cut short: the readable part is the song
                 block = np.zeros((0, 1), np.float32)
             if not len(block):
                 report.broke_off |= count < handle.frames or (handle.format == "FLAC" and reader.unread() > _UNREAD)
@@ -295,7 +295,7 @@ def _one_link(path: Path, link: tuple[int, int], report: DecodeReport) -> Iterat
 
 
 def _whole(path: Path, report: DecodeReport) -> Iterator[Chunk]:
-    """Yield short pieces of a file's sound, also of what goes on by another codec, as recordings of television may."""
+    """Yield short pieces of a file's sound, also after a change of codec, as in recordings of television."""
     clock, first, lost = read_clock(path), 0, 0.0
     while True:
         damage = Damage()
@@ -323,7 +323,7 @@ def _codec_from(path: Path, first: int) -> str:
 def _by_ffmpeg(
     opened: Callable[[], AbstractContextManager[Any]], clock: Clock, report: DecodeReport, damage: Damage | None = None
 ) -> Iterator[Chunk]:
-    """Yield short pieces of the first sound stream, with silence for its holes."""
+    """Yield short pieces of the first sound stream, with silence for its gaps."""
     with opened() as container:
         stream = sound_stream(container)
         if stream is None:
@@ -374,7 +374,7 @@ def _pieces(frames: Iterator[Any]) -> Iterator[tuple[Chunk, float | None]]:
 
 
 def _in_time(pieces: Iterator[tuple[Chunk, float | None]], clock: Clock, report: DecodeReport) -> Iterator[Chunk]:
-    """Yield pieces with silence where none sounds, by their presentation times."""
+    """Yield pieces with silence between them, by their presentation times."""
     origin = None if clock.origin is None else float(clock.origin)
     ahead: deque[tuple[Chunk, float | None]] = deque()
     position, silence, restarts = 0.0, 0.0, 0
@@ -398,7 +398,7 @@ def _in_time(pieces: Iterator[tuple[Chunk, float | None]], clock: Clock, report:
                 yield from _silence(round(ahead_by * chunk.rate), chunk)
                 position += ahead_by
             elif -_FIRST <= ahead_by < -_EXACT:
-                # what lies before the file's second 0
+                # sound before the file's second 0
                 drop = round(-ahead_by * chunk.rate)
         punctual = begins is None or origin is None or abs(begins - origin - position) <= _HOLE[0]
         late = 0.0 if punctual else _lateness(ahead, position, origin)
@@ -448,7 +448,7 @@ def _silence(count: int, like: Chunk) -> Iterator[Chunk]:
 
 
 def _gathered(pieces: Iterator[Chunk]) -> Iterator[Chunk]:
-    """Yield larger pieces: FFmpeg's frames are short, and blocks are what everything downstream is made for."""
+    """Yield larger pieces: FFmpeg's frames are short, and later steps expect larger blocks."""
     waiting: list[np.ndarray] = []
     held, form = 0, (0, Layout())
     for chunk in pieces:

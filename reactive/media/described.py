@@ -1,4 +1,4 @@
-"""What a photograph's own file says that it shows: the description that programs write as XMP, IPTC or EXIF."""
+"""Read the description in a photograph's file: XMP, IPTC or EXIF."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from PIL import ExifTags, Image, ImageFile, IptcImagePlugin
 from reactive.media.picture import opened
 from reactive.media.safe import plain
 
-# what cameras write into the field of their own accord
+# texts that cameras write into the field by default
 _SAYS_NOTHING = re.compile(
     r"^\W*(olympus digital camera|sony dsc|samsung|kodak|dcim|default|screenshot|created with .*)?\W*$"
 )
 _DC = "{http://purl.org/dc/elements/1.1/}"
 _RDF = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}"
-# a packet of a stranger's: no more is looked at
+# bytes of an untrusted packet that are read at most
 _LARGEST = 1_000_000
 _LONGEST = 500
 
 
 def read_description(path: str | os.PathLike[str]) -> str:
-    """Return the description in a photograph's file, of at most 500 characters; empty where there is none.
+    """Return the description in a photograph's file, of at most 500 characters; empty if there is none.
 
     XMP's ``dc:description`` and ``dc:title`` come first, then IPTC's caption (2:120), then EXIF's ImageDescription.
 

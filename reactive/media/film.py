@@ -1,7 +1,7 @@
 """Measure a video: when each of its pictures shows, by the file's one clock, and which can be decoded by themselves.
 
 Times come from the packets, without decoding. Where a container has no presentation times (AVI, some ASF), pictures are decoded
-once and take the packets' decoding times in the order in which they come out, which is the order they are shown in.
+once and take the packets' decoding times in output order, which is the order of display.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ MAX_FRAMES = 24 * 3600 * 240
 REMEDY = "export it as MP4 with H.264"
 # transfer functions whose pictures need tone mapping: SMPTE ST 2084 and ARIB STD-B67, as ITU-T H.273 numbers them
 HDR = {16: "PQ", 18: "HLG"}
-# so many of the first pictures are looked at
+# number of first pictures that are examined
 _LOOKED_AT = 24
-# FFmpeg's own decoders of these leave transparency out
+# FFmpeg's own decoders of these drop transparency
 _ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 _MEASURED = 16
 # of films in a row that count time in different units
@@ -58,7 +58,7 @@ class Film:
     turns
         Quarter turns counter-clockwise that bring its coded pictures upright.
     stream
-        Index of the stream that holds them.
+        Index of their stream.
     times, keys
         When its pictures show, and those that can be decoded by themselves: int64, rising, in units of `time_base`.
     time_base
@@ -70,15 +70,15 @@ class Film:
     rate
         Pictures a second, on average.
     clock
-        How the file's time stamps become these times.
+        The conversion of the file's time stamps to these times.
     counted
         Whether pictures have no presentation times of their own.
     places
-        Where each key picture is found: its byte if times begin again, else its decoding time stamp; int64.
+        The position of each key picture: its byte if times begin again, else its decoding time stamp; int64.
     interlaced
         Whether its pictures are made of fields.
     decoder
-        FFmpeg's name of the decoder that knows its transparency; empty for the usual one.
+        FFmpeg's name of the decoder with transparency; empty for the usual one.
     sequential
         Whether its times are known only to who reads it from its beginning: MPEG-PS whose packets hold several pictures.
     part
@@ -115,14 +115,14 @@ class Film:
     @property
     def duration(self) -> Fraction:
         """Length in seconds: to the end of its last picture, or of its sound if that is later."""
-        # the last picture stays as long as most do
+        # the last picture has the usual duration
         last = int(np.median(np.diff(self.times))) if len(self.times) > 1 else max(1, round(1 / self.time_base / 25))
         seen = (int(self.times[-1]) + max(last, 1)) * self.time_base
         return max(seen, self.sound_end) - self.start
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What its user should be told (whole sentences)."""
+        """Sentences for the user."""
         if self.clock.joins:
             return (f"{self.path.name}: {begin_again(self.clock.joins)}",)
         if self.lost:
@@ -140,12 +140,12 @@ class Film:
 
 
 def open_film(path: str | os.PathLike[str]) -> Film:
-    """Measure a video; of the last few the measure is kept as long as the file does not change.
+    """Measure a video; the last few results are cached until the file changes.
 
     Raises
     ------
     MediaError
-        If it can't be read as a video, is HDR, holds no whole picture, or is beyond 64 million pixels a picture.
+        If it can't be read as a video, is HDR, has no whole picture, or has more than 64 million pixels a picture.
     """
     checked = regular_file(path)
     status = checked.stat()
@@ -279,7 +279,7 @@ def measure_film(path: Path, part: tuple[int, int] | None = None) -> Film:
 
 
 def shown_frames(film: Film, container: Any, stream: Any, position: int = 0) -> Iterator[tuple[int, Any]]:
-    """Yield pictures with their times, in the order they are shown, from where the container stands: a byte, if known."""
+    """Yield pictures with their times in display order, from the container's position (a byte, if known)."""
     packets = clocked_packets(container, stream, film.clock, position)
     context = av.CodecContext.create(film.decoder, "r") if film.decoder else None
     if not film.counted:
@@ -353,7 +353,7 @@ def _index(
                 continue
             if packet.is_keyframe:
                 keys.setdefault(shown, int((packet.pos if clock.joins else packet.dts) or 0))
-            # decoded for the sake of others, not shown
+            # decoded for other pictures, not shown
             if not packet.is_discard:
                 times.append(shown)
             if len(times) > MAX_FRAMES:

@@ -1,6 +1,6 @@
-"""Fonts that have the letters of a text: DejaVu, which travels with matplotlib, or those that are installed here.
+"""Fonts that have the letters of a text: DejaVu, which comes with matplotlib, or installed ones.
 
-Where one font lacks a letter, the next one that has it draws it. A chain begins with the font that was chosen; the usual font
+A letter that a font lacks is drawn by the next font that has it. A chain begins with the chosen font; the default font
 follows, then the installed ones.
 """
 
@@ -11,10 +11,10 @@ from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
-# fonts that have a box, or nothing, for every letter there is
+# fonts with a box, or nothing, for every letter
 _NO_LETTERS = ("lastresort", "adobeblank")
 _FANCY = ("bold", "italic", "oblique", "light", "thin", "black", "mono", "condensed", "narrow", "serif")
-# a letter is tried out at this height, in pixels
+# height in pixels at which a letter is tested
 _TRIAL = 24
 MOST_NAMED = 12
 
@@ -49,7 +49,7 @@ def font_with(letter: str, first: Path | None = None) -> Path | None:
     Parameters
     ----------
     first
-        What the chain begins with. Default: the usual font.
+        The first font of the chain. Default: DejaVu Sans.
     """
     code = ord(letter)
     if first is not None and code in letters_of(first):
@@ -58,7 +58,7 @@ def font_with(letter: str, first: Path | None = None) -> Path | None:
 
 
 def missing_letters(texts: Iterable[str], font: Path | None = None) -> str:
-    """Return the letters, each once, that no font has of those in which the texts would be written.
+    """Return the letters of texts, each once, that no font of the chain has.
 
     Parameters
     ----------
@@ -74,14 +74,14 @@ def missing_letters(texts: Iterable[str], font: Path | None = None) -> str:
 def no_font_for(
     letters: str, remedy: str = "name a font that has them with `font` in [overlay], or install one"
 ) -> str:
-    """Return the sentence that tells of letters which no font has."""
+    """Return the sentence about letters that no font has."""
     shown = ", ".join(f"{letter} (U+{ord(letter):04X})" for letter in letters[:MOST_NAMED])
     more = f" and {len(letters) - MOST_NAMED} more" if len(letters) > MOST_NAMED else ""
     return f"No font here has {shown}{more}; boxes stand in their places: {remedy}."
 
 
 def needed(text: str) -> set[int]:
-    """Return the code points of a text that have to be drawn."""
+    """Return the code points of a text that are drawn."""
     return {
         ord(letter)
         for letter in text
@@ -113,7 +113,7 @@ def _installed_with(letter: str) -> Path | None:
 
 
 def _draws(font: Path, letter: str) -> bool:
-    """Return whether Pillow can draw a letter by a font: of fonts that are bitmaps or layers of colour it sees nothing."""
+    """Return whether Pillow can draw a letter by a font: it can't use bitmap or colour fonts."""
     from PIL import ImageFont
 
     try:

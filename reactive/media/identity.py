@@ -1,4 +1,4 @@
-"""Files that belong to a song name it by its sound, and by the bytes that its file had; older ones only by those bytes."""
+"""Files that belong to a song have the hash of its sound and of its file's bytes; older ones only the latter."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from pathlib import Path
 from reactive.files import write_bytes
 from reactive.media.sound import Track
 
-# larger than any grid, shots file or take; a timeline of hours is left as it is
+# larger than any grid, shots file or take; very long timelines are not changed
 LARGEST = 200 << 20
 
 
 def carry_over(path: Path, track: Track) -> str:
-    """Let an older file (JSON or TOML) that names a song by its bytes name its sound too; all else in it stays as it is.
+    """Add the hash of a song's sound to an older file (JSON or TOML) that has only that of its bytes.
 
     Returns
     -------
-    What to tell of it, a sentence; empty if there was nothing to do, or the file can't be written.
+    A sentence for the user; empty if there was nothing to do, or the file can't be written.
     """
     try:
         if path.stat().st_size > LARGEST:
@@ -39,6 +39,6 @@ def carry_over(path: Path, track: Track) -> str:
             return ""
         write_bytes(path, new)
     except OSError:
-        # it is recognised all the same, as long as the song's file stays as it is
+        # it is still recognised as long as the song's file does not change
         return ""
     return f"{path.name} named this song by its file; it names its sound now, so that a new tag loses nothing."

@@ -1,4 +1,4 @@
-"""Whole pictures out of fields: FFmpeg's Bob Weaver filter, from three decoded pictures, so the same at every access."""
+"""Deinterlacing by FFmpeg's Bob Weaver filter, from three decoded pictures, so that random access gives the same result."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import av.filter
 
 
 def deinterlaced(before: Any, frame: Any, after: Any) -> Any:
-    """Return an interlaced frame as a whole picture; `before` and `after` are its neighbours, None where there is none."""
+    """Return an interlaced frame as a whole picture; `before` and `after` are its neighbours, None if there is none."""
     pictures = [other for other in (before, frame, after) if other is not None and _alike(other, frame)]
     wanted = pictures.index(frame)
     graph = av.filter.Graph()
@@ -31,7 +31,7 @@ def deinterlaced(before: Any, frame: Any, after: Any) -> Any:
         while len(found) <= wanted:
             found.append(graph.vpull())
     except (av.error.FFmpegError, ValueError, EOFError):
-        # a format that the filter does not know: with its fields
+        # the filter does not support the format: keep the fields
         return frame
     finally:
         for picture, stamp in zip(pictures, stamps, strict=True):

@@ -1,7 +1,7 @@
 """How loud a song is: integrated loudness and true peak by ITU-R BS.1770-5.
 
-Conventions: loudness in LUFS, peaks in dBTP (decibels of full scale, between the samples). Memory is flat: of the whole
-song only one power for each tenth of a second is kept.
+Conventions: loudness in LUFS, peaks in dBTP (decibels of full scale, between the samples). Only one power
+for each tenth of a second is kept in memory.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ ABSOLUTE_GATE, RELATIVE_GATE = -70.0, -10.0
 # gating blocks of 400 ms, a new one each 100 ms
 STEPS_A_BLOCK = 4
 OVERSAMPLING = 4
-# behind the listener: left and right surround count more; the low-frequency channel does not count
+# channels behind the listener count more; the low-frequency channel does not count
 SURROUND = {5: (1.0, 1.0, 1.0, 1.41, 1.41), 6: (1.0, 1.0, 1.0, 0.0, 1.41, 1.41)}
 SILENCE = -np.inf
 
@@ -94,7 +94,7 @@ def _lufs(power: float) -> float:
 def k_weighting(rate: int) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
     """Return the two filters of K-weighting, each (numerator, denominator), for any sample rate.
 
-    The recommendation gives coefficients at 48 kHz; these are its analogue prototypes brought to `rate` by the bilinear
+    The recommendation gives coefficients at 48 kHz; these are its analogue prototypes converted to `rate` by the bilinear
     transform, and equal to them at 48 kHz to within rounding.
     """
     gain, quality, frequency = 3.999843853973347, 0.7071752369554196, 1681.974450955533
@@ -132,7 +132,7 @@ class _Peak:
 
         joined = np.concatenate([self.tail, block.astype(np.float64)])
         between = upfirdn(self.taps, joined, up=OVERSAMPLING, axis=0)
-        # the run-in and run-out of the filter belong to the neighbouring blocks
+        # the ends of the filtered block belong to the neighbouring blocks
         edge = len(self.taps) // 2 + 24 * OVERSAMPLING
         inner = between[edge:-edge] if len(between) > 2 * edge else between[:0]
         for values in (np.abs(inner), np.abs(block)):

@@ -12,9 +12,9 @@ from reactive.media.letters import names
 from reactive.media.safe import regular_file
 
 MAX_CUES = 10_000
-# no list of labels is longer
+# limit of a list of labels, in bytes
 MAX_CHUNK_BYTES = 4 << 20
-# a size that stands in the chunk ds64 (EBU Tech 3306: RF64, BW64)
+# a size that is in the chunk ds64 (EBU Tech 3306: RF64, BW64)
 ELSEWHERE = 0xFFFFFFFF
 
 
@@ -92,7 +92,7 @@ def _aiff_markers(handle: IO[bytes]) -> tuple[tuple[float, str], ...]:
 
 
 def _long_sizes(body: bytes) -> dict[bytes, int]:
-    """Return the sizes of chunks that are too large for four bytes: of the sound, and those of the table behind it."""
+    """Return the sizes of chunks that are too large for four bytes: of the sound, and those of the table after it."""
     sizes = {b"data": struct.unpack_from("<Q", body, 8)[0]}
     count = struct.unpack_from("<I", body, 24)[0] if len(body) >= 28 else 0
     for number in range(min(count, (len(body) - 28) // 12)):

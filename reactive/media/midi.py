@@ -14,17 +14,17 @@ from reactive.media.smf import META, MidiFile, read_events
 
 MAX_FILE_BYTES = 16 << 20
 DRUM_CHANNEL = 9
-# the standard's defaults, where a file says nothing: 120 beats a minute, 4/4
+# the standard's defaults: 120 beats a minute, 4/4
 DEFAULT_TEMPO = 500_000
 MAX_BEATS = 200_000
 _TRACK_NAME, _MARKER, _CUE, _TEMPO, _SIGNATURE = 0x03, 0x06, 0x07, 0x51, 0x58
-# a second's frames by what a division in film time calls them: 29 is 30 drop-frame
+# frames a second by their code in a division: 29 is 30 drop-frame
 _FILM = {24: 24.0, 25: 25.0, 29: 30_000 / 1001, 30: 30.0}
 
 
 @dataclass(frozen=True)
 class Midi:
-    """What a MIDI file says.
+    """The contents of a MIDI file.
 
     Attributes
     ----------
@@ -36,7 +36,7 @@ class Midi:
         The grid from tick 0 to the last note, in seconds. A beat is the unit of the time signature, or three of them
         in 6/8, 9/8 and 12/8.
     beats_per_bar
-        Of the bar that each downbeat begins, int64, as long as `downbeats`.
+        Beats of the bar that each downbeat begins, int64, as long as `downbeats`.
     tracks
         The track of each note, int64 [n].
     names
@@ -61,7 +61,7 @@ def read_midi(path: str | os.PathLike[str]) -> Midi:
     Raises
     ------
     MediaError
-        If it is no MIDI file, or is larger than 16 MiB.
+        If it is not a MIDI file, or is larger than 16 MiB.
     """
     checked = regular_file(path)
     if checked.stat().st_size > MAX_FILE_BYTES:
@@ -70,7 +70,7 @@ def read_midi(path: str | os.PathLike[str]) -> Midi:
 
 
 def parse_midi(data: bytes, *, where: str = "MIDI") -> Midi:
-    """Return what the bytes of a MIDI file say; `where` names them in errors, which are those of `read_midi`."""
+    """Parse the bytes of a MIDI file; `where` names them in errors, which are those of `read_midi`."""
     try:
         file = read_events(data)
     except ValueError:
@@ -110,12 +110,12 @@ def parse_midi(data: bytes, *, where: str = "MIDI") -> Midi:
 
 
 def _clock(file: MidiFile, tempos: list[tuple[int, int]], where: str) -> tuple[_Clock, int]:
-    """Return what turns ticks into seconds, and the ticks of a quarter."""
+    """Return the conversion from ticks to seconds, and the ticks of a quarter."""
     if not file.division & 0x8000:
         if not file.division:
             raise MediaError("is not a MIDI file that can be read", where=where, remedy="export it again")
         return _Clock(tempos, file.division), file.division
-    # film time: ticks are parts of a frame, and no tempo changes their length
+    # film time: ticks are parts of a frame, independent of the tempo
     rate, parts = _FILM.get(256 - (file.division >> 8), 0.0), file.division & 0xFF
     if not rate or not parts:
         raise MediaError("counts time in unknown film frames", where=where, remedy="export it with ticks per beat")

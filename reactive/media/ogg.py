@@ -10,13 +10,13 @@ _FIRST = 0x02
 
 
 def ogg_links(path: Path) -> list[tuple[int, int]]:
-    """Return (first byte, byte after the last) of each link of a chained Ogg file; nothing for another kind of file."""
+    """Return (first byte, byte after the last) of each link of a chained Ogg file; empty for another kind of file."""
     with path.open("rb") as raw:
         if raw.read(4) != b"OggS":
             return []
         with mmap.mmap(raw.fileno(), 0, access=mmap.ACCESS_READ) as data:
             starts = _starts(data)
-            # no page says that a stream begins: a damaged file
+            # no first page of a stream: a damaged file
             return list(zip(starts, [*starts[1:], len(data)], strict=True)) if starts else []
 
 
@@ -30,7 +30,7 @@ def _starts(data: mmap.mmap) -> list[int]:
             at = data.find(b"OggS", at + 1)
             continue
         is_first = bool(flags & _FIRST)
-        # the first pages of all streams of a link stand together
+        # the first pages of all streams of a link are together
         if is_first and not before_was_first:
             starts.append(at)
         before_was_first = is_first

@@ -1,4 +1,4 @@
-"""Read a photograph: any format Pillow reads safely, by what is inside and not by its name, turned upright, as sRGB."""
+"""Read a photograph: any format that Pillow reads safely, by its contents and not by its name, turned upright, as sRGB."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from reactive.media.tiff import eight_bits, is_tiff, read_deep_tiff
 
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "AVIF", "HEIF")
 MAX_PIXELS = 250_000_000
-# no clip needs more: what is larger is read at a half, a third ... of its size
+# no clip needs more pixels: larger pictures are read at a half, a third ... of their size
 LARGE = 50_000_000
-# PNG files up to so many bytes are read by FFmpeg where they are large: three bytes a pixel, Pillow takes four
+# large PNG files up to this many bytes are read by FFmpeg, with three bytes a pixel; Pillow needs four
 _IN_MEMORY = 150_000_000
 _FFMPEG_READS = ("1", "L", "LA", "P", "RGB", "RGBA")
 _REDUCED = ("L", "LA", "RGB", "RGBA", "CMYK", "YCbCr", "I", "F")
@@ -38,7 +38,7 @@ _limit = threading.Lock()
 
 
 def check_picture(path: str | os.PathLike[str]) -> tuple[int, int]:
-    """Return width and height that a photograph claims, without decoding it.
+    """Return the width and height in a photograph's header, without decoding it.
 
     Raises
     ------
@@ -52,7 +52,7 @@ def check_picture(path: str | os.PathLike[str]) -> tuple[int, int]:
 def read_picture(path: str | os.PathLike[str], *, background: tuple[int, int, int] = BLACK) -> np.ndarray:
     """Return a photograph as uint8 [height, width, 3] sRGB, turned upright by its EXIF orientation.
 
-    An embedded colour profile is used, 16 bits and floats become 8 bits by their own range, and what is transparent shows
+    An embedded colour profile is used, 16 bits and floats become 8 bits by their own range, and transparent parts show
     `background` (red, green, blue). Beyond 50 million pixels it is made smaller by a whole number while it is read.
 
     Raises
@@ -96,7 +96,7 @@ def centred_window(width: int, height: int, size: tuple[int, int]) -> tuple[int,
 
 
 def read_transparent(path: str | os.PathLike[str]) -> np.ndarray:
-    """Return a drawing, for instance a logo, as uint8 [height, width, 4]: sRGB and how firm each point is.
+    """Return a drawing, for instance a logo, as uint8 [height, width, 4]: sRGB and opacity.
 
     Raises
     ------
@@ -113,7 +113,7 @@ def parse_colour(text: str, *, where: str) -> tuple[int, int, int]:
     Raises
     ------
     MediaError
-        If it is no such colour.
+        If it is not a colour.
     """
     try:
         red, green, blue = ImageColor.getrgb(text)[:3]
@@ -126,7 +126,7 @@ def parse_colour(text: str, *, where: str) -> tuple[int, int, int]:
 
 @contextmanager
 def opened(path: str | os.PathLike[str]) -> Iterator[Image.Image]:
-    """Yield a picture whose header was read and whose size was checked; what its file does wrong becomes a `MediaError`."""
+    """Yield a picture whose header was read and whose size was checked; errors in its file become a `MediaError`."""
     checked = regular_file(path)
     heic = _is_heic(checked)
     if heic:
@@ -206,7 +206,7 @@ def _reduced(image: Image.Image, path: Path) -> Image.Image:
     if image.mode in _REDUCED:
         made = image if step == 1 else image.reduce(step)
     else:
-        # palettes and 16 bits can't be averaged as they stand, and converted they would take four times the room
+        # palettes and 16 bits can't be averaged directly, and converting first would take four times the memory
         made = image.resize(size, Image.Resampling.NEAREST)
     if orientation:
         made.getexif()[0x0112] = orientation
@@ -243,7 +243,7 @@ def _shallow(image: Image.Image) -> Image.Image:
 
 
 def _srgb(image: Image.Image, background: tuple[int, int, int]) -> Image.Image:
-    """Return a picture as 8-bit sRGB, laid over a colour where it is transparent."""
+    """Return a picture as 8-bit sRGB, over a colour where it is transparent."""
     profile = image.info.get("icc_profile")
     firm: Image.Image | None = None
     if image.mode.startswith(("I", "F")):
@@ -266,6 +266,6 @@ def _by_profile(image: Image.Image, profile: bytes | None) -> Image.Image:
             converted = ImageCms.profileToProfile(image, given, ImageCms.createProfile("sRGB"), outputMode="RGB")
             return converted or image.convert("RGB")
         except (ImageCms.PyCMSError, OSError, ValueError):
-            # a damaged profile: the numbers as they stand
+            # a damaged profile is ignored
             return image.convert("RGB")
     return image.convert("RGB")

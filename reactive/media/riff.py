@@ -1,6 +1,6 @@
-"""WAV files whose header does not know how long they are: written to a pipe, by a recorder that was switched off, or beyond 4 GB.
+"""WAV files without a valid length in the header: written to a pipe, by a recorder that was switched off, or larger than 4 GB.
 
-libsndfile believes a length of 0; so such a file is read behind a header with the right one. See also EBU Tech 3306 (RF64).
+libsndfile accepts a length of 0, so such a file is read with a corrected header in front. See also EBU Tech 3306 (RF64).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class SizedSound:
     first, last
         The sound's first byte and the byte after its last.
     missing
-        How many bytes the header promises beyond the end of the file.
+        How many bytes the file is shorter than its header says.
     """
 
     header: bytes
@@ -35,7 +35,7 @@ class SizedSound:
 
 
 def sized_wav(path: Path) -> SizedSound | None:
-    """Return where the sound of a WAV, RF64 or BW64 file lies; None for any other file or one without sound."""
+    """Return the position of the sound in a WAV, RF64 or BW64 file; None for any other file or one without sound."""
     size = path.stat().st_size
     with path.open("rb") as raw:
         kind = raw.read(12)
@@ -61,7 +61,7 @@ def _sized(raw: IO[bytes], form: bytes, first: int, promised: int, size: int) ->
     there = size - first
     if there <= 0:
         return None
-    # with nothing promised another chunk may follow at once; with much promised the rest would have to be most of the file
+    # a length of 0 may be true if another chunk follows; a large one only if the rest is most of the file
     if promised in _UNKNOWN:
         more = not _is_chunk(raw, first, size)
     else:
@@ -72,7 +72,7 @@ def _sized(raw: IO[bytes], form: bytes, first: int, promised: int, size: int) ->
 
 
 def _is_chunk(raw: IO[bytes], at: int, size: int, *, padded: bool = False) -> bool:
-    """Return whether a chunk's name and a length that fits stand at a byte, or if `padded`, zeros."""
+    """Return whether there is a chunk's name with a valid length at a byte, or if `padded`, zeros."""
     raw.seek(at)
     name, length = raw.read(4), int.from_bytes(raw.read(4), "little")
     if name == bytes(4):

@@ -1,7 +1,7 @@
-"""Read a zip file of a stranger: one strict reader, so nothing in it can mean one thing here and another elsewhere.
+"""Read untrusted zip files strictly, so that no file can be read in two ways by two programs.
 
-Only what a plain archive needs is understood: entries that are stored or deflated and lie one after another from the
-first byte on, a list of them, and its end. Everything about an entry is checked before a byte of it is written, and
+Only plain archives are accepted: entries that are stored or deflated, one after another from the
+first byte on, then the central directory and its end. Everything about an entry is checked before a byte of it is written, and
 what is unpacked can't exceed what was announced.
 Source of the layout: PKWARE's APPNOTE 6.3.
 """
@@ -23,7 +23,7 @@ from reactive.media.safe import fault_of
 MAX_ARCHIVE = 2_000_000_000
 MAX_TOTAL = 2_000_000_000
 MAX_FILES = 1000
-# text may well shrink to a hundredth; what shrinks more is built to fill a disk
+# text may shrink to a hundredth; more means that the entry was built to fill a disk
 MAX_RATIO = 200
 MAX_NAME = 120
 MAX_DEPTH = 4
@@ -67,12 +67,12 @@ def name_fault(name: str) -> str | None:
 
 
 def folded(name: str) -> str:
-    """Return what two names have in common when some system takes them for one."""
+    """Return a form of a name that is equal for names that some system does not tell apart."""
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
 
 
 def collision(names: list[str]) -> str | None:
-    """Return a name that some system can't hold beside the others (case, Unicode, a file where a folder is), or None."""
+    """Return a name that clashes with another on some system (case, Unicode, a file where a folder is), or None."""
     spelled: dict[str, tuple[str, bool]] = {}
     for name in names:
         parts = name.split("/")
@@ -85,7 +85,7 @@ def collision(names: list[str]) -> str | None:
 
 
 def read_entries(handle: BinaryIO, *, where: str) -> tuple[ZipEntry, ...]:
-    """Return the files of an archive in order, after checking all that is said about them.
+    """Return the files of an archive in order, after checking everything that it says about them.
 
     Parameters
     ----------
@@ -97,7 +97,7 @@ def read_entries(handle: BinaryIO, *, where: str) -> tuple[ZipEntry, ...]:
     Raises
     ------
     PresetError
-        If it is no plain zip file, or an entry is unsafe: its name, kind, size, place, encryption or method.
+        If it is not a plain zip file, or an entry is unsafe: its name, kind, size, position, encryption or method.
     """
     size = handle.seek(0, 2)
     if size > MAX_ARCHIVE:
@@ -149,7 +149,7 @@ def unpack(handle: BinaryIO, entry: ZipEntry, target: BinaryIO, *, where: str) -
             if not raw:
                 break
             left -= len(raw)
-            # one byte above what was announced is enough to know that it lied
+            # one byte more than announced is enough to refuse it
             data = inflater.decompress(raw, entry.size - written + 1) if inflater else raw
             written += len(data)
             if written > entry.size or (inflater and (inflater.unconsumed_tail or inflater.unused_data)):
@@ -167,12 +167,12 @@ def unpack(handle: BinaryIO, entry: ZipEntry, target: BinaryIO, *, where: str) -
 
 
 def _end(handle: BinaryIO, size: int, where: str) -> tuple[int, int, int]:
-    """Return the number of entries, and length and place of their list."""
+    """Return the number of entries, and size and position of the central directory."""
     if size < _END_SIZE:
         raise _damaged(where)
     handle.seek(size - _END_SIZE)
     sign, disk, disk_listed, here, count, listed, start, comment = struct.unpack("<4s4H2LH", handle.read(_END_SIZE))
-    # a comment could hide a second end, and with it a second list
+    # a comment could hide a second end and so a second directory
     if sign != _END or disk or disk_listed or here != count or comment or start + listed + _END_SIZE != size:
         raise _damaged(where)
     if not 1 <= count <= MAX_FILES or listed > MAX_FILES * (_LISTED_SIZE + 4 * MAX_NAME):
@@ -192,7 +192,7 @@ def _name(raw: bytes, flags: int, where: str) -> str:
 
 
 def _check_kind(name: str, flags: int, method: int, attributes: int, where: str) -> None:
-    # bits 0 and 6: encrypted; 13: masked. Bit 3: sizes stand behind the data, where no reader can trust them
+    # bits 0 and 6: encrypted; 13: masked. Bit 3: sizes follow the data, so they can't be checked before
     if flags & 0x2041:
         raise PresetError(f'its entry "{name}" is encrypted', where=where, remedy=_REMEDY)
     if flags & 0x08 or method not in (_STORED, _DEFLATED):
@@ -203,7 +203,7 @@ def _check_kind(name: str, flags: int, method: int, attributes: int, where: str)
 
 
 def _local(handle: BinaryIO, offset: int, listed: tuple[int, ...], raw: bytes, name: str, where: str) -> int:
-    """Return where the bytes of an entry begin, after checking that its own header says what the list says."""
+    """Return where the bytes of an entry begin, after checking that its own header agrees with the directory."""
     handle.seek(offset)
     head = handle.read(_LOCAL_SIZE)
     if len(head) < _LOCAL_SIZE or head[:4] != _LOCAL:

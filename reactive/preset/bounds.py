@@ -1,7 +1,7 @@
-"""Expressions that are always held at a limit, whatever the song: found by the range that each expression can take.
+"""Find expressions that are always clipped at a limit, whatever the song, by interval arithmetic.
 
-Every signal lies in [0, 1], so the range of an expression follows from its parts (interval arithmetic). The range found
-is never narrower than the true one: what is named here is held throughout.
+Every signal is in [0, 1], so the range of an expression follows from its parts. The range found
+is never narrower than the true one, so an expression that is reported is always clipped.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from reactive.preset.expression import LARGEST, Call, Node, Number, Operation, S
 from reactive.preset.schema import Phase, Preset
 
 Range = tuple[float, float]
-# what a timeline holds these curves within; all others within what any expression may reach
+# the limits of these curves in a timeline; all others have the limits of any expression
 LIMITS: dict[str, Range] = {
     "walk": (0.0, 20.0),
     "strength": (0.0, 1.0),
@@ -45,7 +45,7 @@ _UNIT = (0.0, 1.0)
 
 
 def held_expressions(preset: Preset) -> list[str]:
-    """Return a sentence for each of a preset's expressions that is always held at a limit, or always divides by 0."""
+    """Return a sentence for each expression that is always clipped at a limit, or always divides by 0."""
     said: dict[str, None] = {}
     for key, name, text in _expressions(preset):
         node = parse(text)
@@ -60,7 +60,7 @@ def held_expressions(preset: Preset) -> list[str]:
 
 
 def _expressions(preset: Preset) -> Iterator[tuple[str, str, str]]:
-    """Yield where an expression stands, the curve that it makes, and its text."""
+    """Yield each expression's key, the curve that it makes, and its text."""
     holders: list[tuple[str, Preset | Phase]] = [("", preset)]
     holders += [(f"{phase.name}: ", phase) for phase in preset.phase]
     for head, holder in holders:
@@ -108,7 +108,7 @@ def _operation(operator: str, left: Range, right: Range) -> Range:
     if right == (0.0, 0.0):
         return 0.0, 0.0
     if right[0] <= 0 <= right[1]:
-        # near 0 a divisor makes anything large; at 0 the result is 0
+        # a divisor near 0 can give any value; at 0 the result is 0
         return (0.0, 0.0) if left == (0.0, 0.0) else (-math.inf, math.inf)
     return _hull([a / b for a, b in product(left, right)])
 
@@ -145,7 +145,7 @@ def _call(node: Call, curves: list[Range]) -> Range:
     if name == "smooth":
         return curves[0]
     if name in ("decay", "swell"):
-        # a tail dies away to 0
+        # a tail decays to 0
         return min(0.0, lows[0]), max(0.0, highs[0])
     return _UNIT
 

@@ -1,8 +1,8 @@
-"""Bundles: a preset and all that belongs to it in one file that a band can send.
+"""Bundles: a preset with all its files in one file that a band can send.
 
-A bundle is a zip file that holds ``manifest.json`` and then the files of the preset's folder by name, stored and dated
-alike, so the same folder always gives the same bytes. An installed bundle is data: every file is checked by what is in
-it before the preset appears under its name, and it appears whole or not at all.
+A bundle is a zip file that holds ``manifest.json`` and then the files of the preset's folder by name, uncompressed and
+with one fixed date, so the same folder always gives the same bytes. A bundle is only data: the contents of every file are
+checked before the preset appears under its name, and it appears complete or not at all.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ Words = Annotated[str, Field(max_length=4000)]
 
 
 class FileNote(BaseModel):
-    """What a manifest says of a file."""
+    """A file's entry in a manifest."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -50,7 +50,7 @@ class FileNote(BaseModel):
 
 
 class Manifest(BaseModel):
-    """What a bundle says of itself: `model` is the stronger model that suits it, `reactive` the version that it needs."""
+    """A bundle's manifest: `model` is the stronger model that suits it, `reactive` the version that it needs."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -68,7 +68,7 @@ class Manifest(BaseModel):
 
 @dataclass(frozen=True)
 class Packed:
-    """A bundle that was written: how many files are in it, and which files of the folder are not."""
+    """A written bundle: its manifest, and the files of the folder that were left out."""
 
     path: Path
     manifest: Manifest
@@ -77,7 +77,7 @@ class Packed:
 
 @dataclass(frozen=True)
 class Installed:
-    """A preset in the user's folder; `fresh` is False if the very same was there already."""
+    """A preset in the user's folder; `fresh` is False if the same one was installed already."""
 
     name: str
     folder: Path
@@ -133,9 +133,9 @@ def install(path: Path, *, name: str | None = None, replace: bool = False) -> In
     path
         The bundle's file.
     name
-        What it shall be called here.
+        The name to install it under. Default: its own.
     replace
-        Whether another preset of that name, which a person installed, gives way.
+        Whether to replace another installed preset of that name.
 
     Raises
     ------
@@ -188,7 +188,7 @@ def remove(name: str) -> Path:
         if folder.is_symlink():
             folder.unlink()
             return folder
-        # out of sight in one step, so that half a preset is never found
+        # hidden in one step, so that a half-removed preset is never found
         hidden = Path(tempfile.mkdtemp(prefix=f".{name}.", dir=folder.parent))
         os.replace(folder, hidden / name)
     except OSError as problem:
@@ -212,12 +212,12 @@ def export(name: str, folder: Path) -> list[str]:
 
 
 def fork(name: str, new: str) -> Path:
-    """Install a copy of a preset under a new name, with a line that says where it comes from; return its file.
+    """Install a copy of a preset under a new name, with a line that names the original; return its file.
 
     Raises
     ------
     PresetError
-        If there is no such preset, or the new name is taken or no name.
+        If there is no such preset, or the new name is taken or not valid.
     """
     file = find_preset(name, option="")
     files = files_of(file.parent)[0] if file.name == PRESET_FILE else {PRESET_FILE: file}
@@ -255,7 +255,7 @@ def _info(name: str) -> zipfile.ZipInfo:
 
 
 def _read_manifest(handle: Any, entries: dict[str, ZipEntry], where: str) -> Manifest:
-    """Return the manifest of an archive after checking that it names exactly what is there."""
+    """Return the manifest of an archive after checking that it lists exactly its files."""
     if MANIFEST not in entries or entries[MANIFEST].size > MAX_MANIFEST:
         raise PresetError("has no manifest", where=where, remedy="ask for a bundle written by `reactive preset pack`")
     text = io.BytesIO()
@@ -338,7 +338,7 @@ def _copy(files: dict[str, Path], folder: Path) -> None:
 
 
 def _appear(target: Path, fill: Callable[[Path], None], *, replace: bool = False) -> None:
-    """Make a folder under its name only once it is complete; what was there is kept until then.
+    """Create a folder under its final name only when it is complete; an old one is kept until then.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What may be in a preset's folder, and the check of each kind by its contents rather than by its name."""
+"""The kinds of files that a preset's folder may have, and a check of each by its contents, not only its name."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _FONT_SIGNS = (b"\x00\x01\x00\x00", b"OTTO", b"true")
 
 
 def kind_of(name: str) -> str | None:
-    """Return what a file of a bundle is by its name: preset, picture, video, words, text, font or tensors, else None."""
+    """Return the kind of a bundle's file by its name: preset, picture, video, words, text, font or tensors, else None."""
     if name == PRESET_FILE:
         return "preset"
     if name in LICENCES:
@@ -39,19 +39,19 @@ def kind_of(name: str) -> str | None:
 
 
 def check_content(path: Path, name: str) -> None:
-    """Check that a file holds what its name promises.
+    """Check that a file's contents fit its name.
 
     Parameters
     ----------
     path
         Where it is now.
     name
-        What it is called in the bundle.
+        Its name in the bundle.
 
     Raises
     ------
     PresetError, MediaError
-        If it is of no kind that a bundle may hold, is something else, or claims too much.
+        If its kind is not allowed, its contents do not fit, or it is too large.
     """
     kind = kind_of(name)
     if kind is None:
@@ -79,21 +79,21 @@ def check_content(path: Path, name: str) -> None:
                 raise MediaError("is not a font", where=name, remedy="leave it out")
         else:
             fault = fault_of(read_text(path, limit=MAX_TEXT), keep="\n\t")
-            # SubRip marks italics by <i>; whoever shows the words strips that
+            # SubRip marks italics by <i>, which is stripped before words are shown
             if fault and (kind == "text" or "control" in fault):
                 raise PresetError(fault, where=name, remedy="write plain text")
     except MediaError as problem:
-        # the reader knows where the file lies now; the user knows what it is called
+        # errors have the name in the bundle, not the temporary path
         raise PresetError(problem.what, where=name, remedy=problem.remedy) from None
 
 
 def check_texts(path: Path, name: str) -> Any:
-    """Return the preset of a file after checking that every text in it may be shown anywhere.
+    """Return a file's preset after checking that every text in it can safely be shown.
 
     Raises
     ------
     PresetError
-        If it is no preset, or a text in it holds control characters or HTML.
+        If it is not a preset, or a text in it has control characters or HTML.
     """
     data = parse_toml(read_preset(path), where=name)
     for text in _texts(data):
@@ -118,12 +118,12 @@ def _texts(data: Any) -> Iterator[str]:
 def files_of(folder: Path) -> tuple[dict[str, Path], list[str]]:
     """Return the files of a preset's folder that a bundle may hold, by name and sorted, and names of those left out.
 
-    Hidden files and the manifest of an installed bundle are passed over.
+    Hidden files and the manifest of an installed bundle are skipped.
 
     Raises
     ------
     PresetError
-        If there are links among them, too many of them, too much in them, or names that not every system can hold.
+        If there are links, too many files, too many bytes, or names that not every system allows.
     """
     found: dict[str, Path] = {}
     left: list[str] = []

@@ -9,7 +9,7 @@ from reactive.preset.schema import Phase, Preset
 from reactive.preset.template import variety
 
 WIDTH = 110
-# names and kinds of music wrap beyond so many letters
+# letters at which names and kinds of music wrap
 CELL = 28
 SAMPLE_PROMPTS = 3
 MODES = {
@@ -55,7 +55,7 @@ def _at(rows: list[str], number: int) -> str:
 
 
 def preset_page(name: str, preset: Preset) -> str:
-    """Return all that a band wants to know about a preset before it tries it."""
+    """Return a page about a preset for a band that may try it."""
     lines = [f"{preset.title} ({name})"]
     lines += textwrap.wrap(preset.description, WIDTH)
     facts = {

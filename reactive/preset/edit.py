@@ -55,13 +55,13 @@ def _set(holder: Any, key: Key, value: str | float, table: Any) -> None:
         holder = holder[part]
     last = key[-1]
     if isinstance(last, int) and isinstance(holder[last], dict):
-        # a prompt that says more than its text
+        # a prompt that is a table, with more than its text
         holder, last = holder[last], "text"
     holder[last] = value
 
 
 def write_over(path: Path, text: str) -> None:
-    """Write a preset's file anew; it is whole at any time, keeps its permissions, and a link stays one.
+    """Overwrite a preset's file atomically; it keeps its permissions, and a link stays a link.
 
     Raises
     ------

@@ -4,8 +4,8 @@
     term       = factor (("*" | "/") factor)*
     factor     = "-" factor | number | name | name "(" expression ("," expression)* ")" | "(" expression ")"
 
-A text is parsed to a small tree; nothing is ever handed to Python to run. Length, depth and size are limited, so a
-preset from a stranger can't cost more than its share.
+A text is parsed to a small tree; Python never evaluates it. Length, depth and size are limited, so an
+untrusted preset can't use much time or memory.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ MAX_LENGTH = 2000
 MAX_DEPTH = 40
 MAX_NODES = 400
 LARGEST = 1e6
-# what a curve's constants may be, so that no expression costs more than its share
+# limits of constants, so that no expression is expensive
 CONSTANTS = {"seconds": (0.001, 600.0), "bars": (1 / 64, 4096.0), "exponent": (0.01, 100.0)}
 _TOKEN = re.compile(r"\s*(?:(\d+\.?\d*(?:[eE][+-]?\d+)?|\.\d+)|([A-Za-z_][\w.]*)|(.))", re.DOTALL)
 
@@ -73,7 +73,7 @@ def parse(text: str, *, forbidden: Set[str] = frozenset(), macros: Set[str] | No
     forbidden
         Signals that exist but are not known where this expression is evaluated.
     macros
-        Names of the preset's macros, read as ``macro.NAME``; None takes any name for known.
+        Names of the preset's macros, read as ``macro.NAME``; None accepts any name.
 
     Raises
     ------
@@ -259,7 +259,7 @@ def fold(node: Node) -> float | None:
 
 
 def usage(name: str) -> str:
-    """Return how a function is called, for instance ``decay(curve, seconds)``."""
+    """Return a function's signature, for instance ``decay(curve, seconds)``."""
     function = FUNCTIONS[name]
     curves = ["curve"] * function.curves[0] + (["..."] if function.curves[1] > function.curves[0] else [])
     return f"{name}({', '.join([*curves, *function.constants])})"

@@ -17,10 +17,10 @@ from reactive.preset.template import parse_template
 from reactive.preset.vocabulary import AFTER_PHASES
 
 MAX_WORDS = 1000
-# of all expressions of a preset together; the largest that ships has three hundred
+# parts of all expressions of a preset together; the largest shipped preset has three hundred
 MAX_PARTS = 4000
 NAME = r"[a-z][a-z0-9_]{0,39}"
-# what a ground out of the library that ships is called: library:NAME
+# prefix of a ground from the shipped library: library:NAME
 LIBRARY = "library:"
 _SPAN = re.compile(r"^\s*(\d+(?:/\d+)?|\d*\.\d+)\s*(beats?|bars?)\s*$", re.ASCII)
 
@@ -39,7 +39,7 @@ def parse_length(text: str) -> MusicalLength:
     Raises
     ------
     ValueError
-        If it is no such length; the message carries the remedy behind a bar.
+        If it is not such a length; the message has the remedy after a bar.
     """
     match = _SPAN.match(text) if len(text) <= 40 else None
     if not match:
@@ -65,7 +65,7 @@ def _parsed(text: str, info: ValidationInfo, forbidden: Set[str]) -> str:
         tree = parse(text, forbidden=forbidden, macros=context.get("macros"))
     except PresetError as problem:
         raise ValueError(f"{problem.what}|{problem.remedy}") from None
-    # each expression is limited by itself; a thousand of them must not take for ever either
+    # each expression is limited, and so are all of them together
     context["parts"] = context.get("parts", 0) + parts_of(tree)
     if context["parts"] > MAX_PARTS:
         raise ValueError(f"brings the preset's expressions to more than {MAX_PARTS} parts|write them more simply")
@@ -74,7 +74,7 @@ def _parsed(text: str, info: ValidationInfo, forbidden: Set[str]) -> str:
 
 def _text(value: str) -> str:
     if any(unicodedata.category(letter) in ("Cc", "Cs", "Co") for letter in value):
-        # what "C:\new\band" becomes in TOML
+        # TOML reads "C:\new\band" with control characters
         path = re.match(r"[A-Za-z]:.*[\t\n\b\f\r\x1b]", value, re.DOTALL)
         remedy = "write paths of Windows in '...', or with / for each \\" if path else "write plain text"
         raise ValueError(f"holds control characters|{remedy}")
@@ -103,7 +103,7 @@ def _ground_change(value: str) -> str:
 
 
 def _ground(value: str) -> str:
-    """Check what names a ground: `match`, `none`, `library:NAME`, or a file in the preset's folder."""
+    """Check the name of a ground: `match`, `none`, `library:NAME`, or a file in the preset's folder."""
     name = value.removeprefix(LIBRARY)
     if name != value and re.fullmatch(r"[\w.-]{1,100}", name) is None:
         raise ValueError(

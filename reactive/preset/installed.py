@@ -1,4 +1,4 @@
-"""Where presets that a band installed are kept: the platform's folder for a user's data."""
+"""The folder of installed presets: the platform's folder for user data."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def user_presets() -> Path:
 def installed_names() -> list[str]:
     """Return the names of installed presets, sorted."""
     try:
-        # what begins with a dot is being installed or removed
+        # names that begin with a dot are being installed or removed
         found = [entry.name for entry in user_presets().iterdir() if not entry.name.startswith(".")]
     except OSError:
         return []

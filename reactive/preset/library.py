@@ -1,4 +1,4 @@
-"""Where presets are found: inside the package, beside it in a checkout, among the installed ones, or by path."""
+"""Find presets: inside the package, beside it in a checkout, among the installed ones, or by path."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from reactive.preset.schema import Preset, parse_preset, read_preset
 
 @dataclass(frozen=True)
 class PresetFile:
-    """A preset as it was read, once: its file, the text that was in it, and what that text says."""
+    """A preset that was read once: its file, its text, and the parsed preset."""
 
     path: Path
     text: str
@@ -28,7 +28,7 @@ def shipped_folder() -> Path:
     Raises
     ------
     PresetError
-        If the installation holds none.
+        If the installation has none.
     """
     package = Path(__file__).resolve().parent.parent
     inside, beside = package / "shipped_presets", package.parent / "presets"
@@ -50,7 +50,7 @@ def names() -> list[str]:
 
 
 def find_preset(name: str, *, option: str = "--preset") -> Path:
-    """Return the file of a preset given by name, by folder or by file; errors name the `option` that gave it.
+    """Return the file of a preset given by name, by folder or by file; errors name the `option`.
 
     Raises
     ------
@@ -81,7 +81,7 @@ def open_preset(name: str, *, option: str = "--preset") -> PresetFile:
     Raises
     ------
     PresetError
-        If there is none, it can't be read, or it says something that a preset can't say.
+        If there is none, it can't be read, or it is not valid.
     """
     path = find_preset(name, option=option)
     text = read_preset(path)
@@ -89,7 +89,7 @@ def open_preset(name: str, *, option: str = "--preset") -> PresetFile:
 
 
 def get_preset(name: str, *, option: str = "--preset") -> Preset:
-    """Find, read and check a preset given by name or path; errors name the `option` that gave it.
+    """Find, read and check a preset given by name or path; errors name the `option`.
 
     Raises
     ------
@@ -120,6 +120,6 @@ def open_lyrics_of(file: PresetFile, given: Path | None = None) -> LyricsFile | 
 
 
 def lyrics_of(file: PresetFile, given: Path | None = None) -> tuple[Line, ...]:
-    """Return the lines of the song's words, none where there are none; as `open_lyrics_of` otherwise."""
+    """Return the lines of the song's words, none if there are none; otherwise as `open_lyrics_of` otherwise."""
     words = open_lyrics_of(file, given)
     return words.lines if words else ()

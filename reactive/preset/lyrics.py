@@ -1,9 +1,9 @@
-"""The words of a song with their times: LRC, SRT and WebVTT files as they are found, read with limits, as plain lines.
+"""The words of a song with their times: reads LRC, SRT and WebVTT files of all kinds, with limits, as plain lines.
 
 LRC: ``[01:02.50]a line``, also ``[01:02]``, ``[01:02,50]``, ``[01:02:50]`` and with hours ``[0:01:02.50]``; several stamps before
 a line; ``[offset:+250]`` in milliseconds (positive: earlier); stamps of single words, ``<01:02.80>`` or ``[01:02.80]``, are left
-out; an empty line ends the one before. SRT and WebVTT: blocks with ``00:01:02,500 --> 00:01:05,000``, hours or not. Letters are
-UTF-8 or UTF-16, or of the old code page that they most likely are.
+out; an empty line ends the one before. SRT and WebVTT: blocks with ``00:01:02,500 --> 00:01:05,000``, hours or not. The encoding
+is UTF-8, UTF-16, or the most likely old code page.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ _WORD = re.compile(r"[<\[]\s*\d{1,3}(?::\d{1,3}){1,2}(?:[.,]\d{1,9})?\s*[>\]]", 
 _EAST = "\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
 _BETWEEN_IDEOGRAPHS = re.compile(rf"(?<=[{_EAST}]){_WORD.pattern}(?=[{_EAST}])", re.ASCII)
 _OFFSET = re.compile(r"\[offset:\s*([+-]?\d{1,7})\s*\]", re.ASCII | re.IGNORECASE)
-# who sings, who wrote it: ``[ar:A band]``
+# tags such as the artist: ``[ar:A band]``
 _TAG = re.compile(r"\s*\[\s*[A-Za-z#][\w#]{0,20}\s*:[^\]]*\]?\s*$")
 # by hand and by machine: one digit for two, spaces between, a shorter arrow
 _CUE = r"(?:(\d{1,3})\s*:\s*)?(\d{1,2})\s*:\s*(\d{1,2})(?:\s*[,.]\s*(\d{1,9}))?"
 _SRT = re.compile(rf"{_CUE}\s*-{{1,3}}>\s*{_CUE}", re.ASCII)
 # YouTube's own, where hours always stand
 _SBV = re.compile(rf"^\s*{_CUE},{_CUE}\s*$", re.ASCII | re.MULTILINE)
-# words that appear one after the other in captions made by machine: ``<00:00:01.500><c> there</c>``
+# words that appear one after the other in automatic captions: ``<00:00:01.500><c> there</c>``
 _ROLLING = re.compile(r"<\d{2}:\d{2}:\d{2}\.\d{3}><c>", re.ASCII)
-# between lines that are sung at one time
+# between lines that are sung at the same time
 _BETWEEN = " / "
 _MARKUP = re.compile(r"<[^<>]{0,100}>|\{\\[^{}]{0,100}\}")
 
@@ -55,7 +55,7 @@ class Line:
 
 @dataclass(frozen=True)
 class LyricsFile:
-    """A file of words as it was read, once: the sha256 of its bytes, its lines, and how many with words were dropped.
+    """A file of words that was read once: the sha256 of its bytes, its lines, and how many lines with words were dropped.
 
     The lines stand in the order of their starts; the last line of an LRC file ends at infinity.
     """
@@ -67,7 +67,7 @@ class LyricsFile:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a user should be told, each a sentence."""
+        """Sentences for the user."""
         if not self.dropped:
             return ()
         lost = "1 line is" if self.dropped == 1 else f"{self.dropped} lines are"
@@ -105,7 +105,7 @@ def parse_lyrics(text: str) -> tuple[Line, ...]:
 def read_lyrics(text: str) -> tuple[tuple[Line, ...], int]:
     """Return the lines of an LRC, SRT or WebVTT text in the order of their starts, and how many lines with words are dropped.
 
-    Dropped is what has no time or ends before it begins. Lines of one time are one, with " / " between them.
+    Lines that have no time or end before they begin are dropped. Lines of the same time become one, joined by " / ".
     """
     cues = next((pattern for pattern in (_SRT, _SBV) if pattern.search(text)), None)
     found, untimed = _srt_lines(text, cues) if cues else _lrc_lines(text)
@@ -127,7 +127,7 @@ def _lrc_lines(text: str) -> tuple[list[Line], int]:
             position = stamp.end()
         words = _without_stamps(row[position:])
         untimed += not stamps and bool(_plain(row)) and not _TAG.match(row)
-        # where each word has a stamp, the second one is the first word's, and the line is not sung twice
+        # if each word has a stamp, the second stamp is the first word's, not a repeat of the line
         marks += [
             (stamp, _plain(words))
             for stamp in (stamps[:1] if "[" in row[position:] and words != row[position:] else stamps)
@@ -145,7 +145,7 @@ def _without_stamps(row: str) -> str:
 
 
 def _together(marks: list[tuple[float, str]]) -> Iterator[tuple[float, str]]:
-    """Yield marks, those of one time as one: a line and its translation are both sung there."""
+    """Yield marks; those of the same time are merged: a line and its translation."""
     for start, group in groupby(marks, key=lambda mark: mark[0]):
         yield start, _BETWEEN.join(dict.fromkeys(words for _, words in group if words))
 
@@ -194,7 +194,7 @@ def _seconds(parts: tuple[str | None, ...]) -> float:
 
 def _plain(text: str) -> str:
     """Return text without markup and control characters, at most 300 letters."""
-    # words and markup may hide stamps in each other
+    # repeated, since words and markup may be nested
     text = _MARKUP.sub(" ", _WORD.sub(" ", text))
     kept = "".join(" " if unicodedata.category(letter) in ("Cc", "Cs", "Co") else letter for letter in text)
     return " ".join(kept.split())[:MAX_LETTERS]

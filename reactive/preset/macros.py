@@ -1,4 +1,4 @@
-"""A preset's knobs as a person turns them: ``storm=0.8``."""
+"""Values for a preset's macros: ``storm=0.8``."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def parse_macros(texts: Iterable[str]) -> dict[str, float]:
 
 
 def macro_values(preset: Preset, turned: Mapping[str, float] | None = None) -> dict[str, float]:
-    """Return where each of the preset's macros stands: its default, unless it is turned.
+    """Return the value of each of the preset's macros: its default, unless it is in `turned`.
 
     Raises
     ------

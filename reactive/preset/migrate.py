@@ -1,4 +1,4 @@
-"""Presets of older versions: each step turns plain data of one version into the next and says what it changed."""
+"""Presets of older versions: each step turns plain data of one version into the next and reports what it changed."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ VERSION = 2
 
 
 def migrate(data: dict[str, Any], *, where: str) -> tuple[dict[str, Any], list[str]]:
-    """Return a preset's data as the present version writes it, and what was changed, in sentences without a full stop.
+    """Return a preset's data in the current version, and what was changed, in sentences without a full stop.
 
-    What is wrong in the data stays wrong; it is the schema that says so.
+    Invalid data stays invalid; the schema reports it.
 
     Raises
     ------
     PresetError
-        If the version is one that this program does not know.
+        If the version is not known.
     """
     version = data.get("version")
     if not isinstance(version, int) or isinstance(version, bool) or version == VERSION:
@@ -34,7 +34,7 @@ def migrate(data: dict[str, Any], *, where: str) -> tuple[dict[str, Any], list[s
 
 
 def _from_1(data: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """Version 2 calls a hit a cut and a blend a fade, fades over a beat unless told, and gives braces a meaning."""
+    """Version 2 calls a hit a cut and a blend a fade, fades over a beat by default, and gives braces a meaning."""
     notes = ['it is of version 1: "hit" is read as "cut", "blend" as "fade" over "1 bar" unless it says otherwise']
     data["version"] = 2
     braces = False

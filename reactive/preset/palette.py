@@ -1,4 +1,4 @@
-"""Colours by name or number, as a band writes them."""
+"""Colours by name or by hexadecimal number."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def colour_code(text: str) -> str:
     Raises
     ------
     ValueError
-        If it is no such colour; the message carries the remedy behind a bar.
+        If it is not such a colour; the message has the remedy after a bar.
     """
     from PIL import ImageColor
 
@@ -30,7 +30,7 @@ def parse_palette(text: str, *, where: str) -> tuple[str, ...]:
     Raises
     ------
     PresetError
-        If one is no colour, or there are none or too many.
+        If one is not a colour, or there are none or too many.
     """
     names = [name.strip() for name in text.split(",")]
     if len(names) > MAX_COLOURS:

@@ -1,4 +1,4 @@
-"""Which presets take photographs and videos, and what a person should know who gives some, or none."""
+"""Which presets take photographs and videos, and notes for a user who gives some, or none."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ FED = ("photo", "video")
 
 
 def taking_photographs() -> list[str]:
-    """Return the names of the presets that take photographs, sorted; one that can't be read takes none."""
+    """Return the names of the presets that take photographs, sorted; presets that can't be read are left out."""
     found = []
     for name in names():
         try:
@@ -23,12 +23,12 @@ def taking_photographs() -> list[str]:
 
 
 def fed_phases(preset: Preset) -> list[str]:
-    """Return the names of the phases that show photographs or videos which are fed in: either stands in for the other."""
+    """Return the names of the phases that show photographs or videos that are fed in; either can replace the other."""
     return [phase.name for phase in preset.phase if phase.mode in FED or _own_ground(preset, phase)]
 
 
 def source_notes(preset: Preset, *, photos: int, videos: int) -> list[str]:
-    """Return a sentence if sources are given to a preset that takes none, or none to one that has nothing in their place."""
+    """Return a sentence if sources are given to a preset that takes none, or none to one that needs them."""
     if (photos or videos) and not fed_phases(preset):
         what = "photographs" if photos else "videos"
         others = ", ".join(taking_photographs())

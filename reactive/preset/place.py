@@ -1,4 +1,4 @@
-"""Places in a song, named by what a listener calls them: ``drop 1``, ``last section``, ``bloom 2``, ``start``."""
+"""Places in a song by their usual names: ``drop 1``, ``last section``, ``bloom 2``, ``start``."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _NUMBERED = re.compile(r"(?:(first|last) )?(.+?)(?: (\d{1,4}))?", re.ASCII)
 
 @dataclass(frozen=True)
 class Place:
-    """One of the stretches of a kind.
+    """One passage of a kind.
 
     `kind` is ``drop``, ``section``, ``loop``, ``start`` or the name of a phase; `number` counts from 1, and -1 is the last.
     """
@@ -31,7 +31,7 @@ def parse_place(text: str, phases: Sequence[str]) -> Place:
     Raises
     ------
     PresetError
-        If nothing is called so; near names are suggested, `where` is left to the caller.
+        If there is no such place; similar names are suggested. The caller sets `where`.
     """
     wanted = " ".join(text.split())
     if wanted == START:

@@ -1,4 +1,4 @@
-"""The language written down from the code that checks it: a JSON Schema for editors, and the tables of `presets/README.md`."""
+"""The language's reference, generated from the code: a JSON Schema for editors, and the tables of `presets/README.md`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from reactive.preset.schema import Preset
 from reactive.preset.vocabulary import FUNCTIONS, OWN_SIGNALS, SIGNALS
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
-# in which order a reader meets the tables, how each is headed, and how its keys are called
+# the tables in reading order, with their headings and the prefixes of their keys
 TABLES = {
     "Preset": ("The preset", ""),
     "Phase": ("`[[phase]]`", "phase."),

@@ -1,4 +1,4 @@
-"""Begin a preset of one's own: a commented copy of another."""
+"""Create a new preset as a commented copy of another."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ GUIDE = """\
 
 
 def new_preset(name: str, *, source: str, folder: Path) -> Path:
-    """Write a preset of one's own that begins as a commented copy of another; return its file.
+    """Write a new preset as a commented copy of another; return its file.
 
     Parameters
     ----------
     name
-        Small letters, digits and hyphens; the preset's folder is called so.
+        Small letters, digits and hyphens; also the name of the preset's folder.
     source
         Name or path of the preset to begin from.
     folder
@@ -53,7 +53,7 @@ def new_preset(name: str, *, source: str, folder: Path) -> Path:
     Raises
     ------
     PresetError
-        If the name will not do, the folder exists already, the source can't be found or read, or nothing can be written there.
+        If the name is not valid, the folder exists already, the source can't be found or read, or nothing can be written there.
     """
     if not _NAME.fullmatch(name):
         raise PresetError(
@@ -65,7 +65,7 @@ def new_preset(name: str, *, source: str, folder: Path) -> Path:
     file = open_preset(source, option="--from")
     base = file.preset
     text = _begun(name, file.text, f'"{base.title}" ({base.licence or "no licence given"}, {base.author or "unnamed"})')
-    # what is written is what can be read
+    # check that the new preset can be read
     check_preset(tomllib.loads(text), where=str(target / PRESET_FILE))
     try:
         with tempfile.TemporaryDirectory(prefix=f".{name}.", dir=folder) as work:

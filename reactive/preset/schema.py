@@ -1,4 +1,4 @@
-"""What a preset may say: TOML, checked key by key. Errors name the file, the key, the value and the remedy."""
+"""The schema of presets: TOML, checked key by key. Errors name the file, the key, the value and the remedy."""
 
 from __future__ import annotations
 
@@ -183,16 +183,16 @@ class Film(Strict):
     again: Length | None = Field(None, description="after how many bars or beats a shot begins again; default: never")
 
 
-# how an entry, a pin or a list says that there is no ground, and that the library shall choose one
+# names for no ground, and for one that the library chooses
 NO_GROUND, MATCH = "none", "match"
 
 
 class PromptEntry(Strict):
-    """A prompt of a pool; a plain text stands for one with nothing else said."""
+    """A prompt of a pool; a plain text is one with all other keys at their defaults."""
 
     text: Template = Field(description="the prompt; `{name}` and `{a|b}` are gaps that are filled anew each time")
     weight: float = Field(1.0, ge=0.05, le=20, description="how often it comes beside the others; 2 is twice as often")
-    negative: Text = Field("", description="what this prompt keeps away from, added to the phase's `negative`")
+    negative: Text = Field("", description="what this prompt avoids, added to the phase's `negative`")
     palette: Palette = Field((), description="its own palette, in place of the phase's")
     parts: Parts = Field(
         (), description='the parts of the song that it belongs to, as `["chorus"]`; where a song has none of them, any'
@@ -237,7 +237,7 @@ class Phase(Strict):
     )
     climb: Expression = Field("loudness", description="the height on the ladder, 0 the first prompt, 1 the last")
     words: dict[Name, Words] = Field({}, description="lists for this phase's gaps, before the preset's own")
-    negative: Text = Field("", description="what this phase keeps away from, added to the preset's `negative`")
+    negative: Text = Field("", description="what this phase avoids, added to the preset's `negative`")
     switch: Switch = Field(Switch(), description="when and how prompts change")
     walk: Expression | None = Field(None, description="walk speed in this phase")
     strength: Expression | None = Field(None, description="denoise strength in this phase")
@@ -278,7 +278,7 @@ class Pin(Strict):
         description='where: "start", "drop 1", "section 3", "last section", "loop 2", or a phase: "bloom 2"'
     )
     prompt: Template = Field(description="the prompt, with gaps as in a pool")
-    negative: Text = Field("", description="what it keeps away from, added to the preset's `negative`")
+    negative: Text = Field("", description="what it avoids, added to the preset's `negative`")
     ground: GroundName | None = Field(None, description="its ground, as in `phase.prompts.ground`")
     how: How = Field("cut", description="how it comes, as in `switch.how`")
     over: Length | None = Field(None, description="how long a fade or slerp takes, as in `switch.over`")
@@ -286,7 +286,7 @@ class Pin(Strict):
 
 
 class Lyrics(Strict):
-    """What the lines of a song's words become, where an LRC or SRT file gives them."""
+    """What the lines of a song's words become, if an LRC or SRT file has them."""
 
     file: Text = Field("", description="an LRC or SRT file in the preset's folder, for a preset made for one song")
     prompts: Pool = Field(
@@ -330,7 +330,7 @@ class Overlay(Strict):
 
 
 class Preset(Strict):
-    """All that a band writes."""
+    """A preset."""
 
     version: Literal[2] = Field(description="the language's version")
     title: Text = Field(description="its name for people")
@@ -341,7 +341,7 @@ class Preset(Strict):
     music: Text = Field("", description="the music it was made for")
     model: Text = Field("", description="a stronger model that suits it")
     style: Text = Field("", description="words added to every prompt")
-    negative: Text = Field("", description="what every prompt keeps away from; heeded by models that use guidance")
+    negative: Text = Field("", description="what every prompt avoids; works with models that use guidance")
     variables: dict[Name, Words] = Field(
         {}, description="texts for gaps; of a list, the seed picks one for the whole clip"
     )
@@ -352,8 +352,10 @@ class Preset(Strict):
     lens: Lens = Field(Lens(), description="the lens where a phase has none of its own")
     camera: Camera = Field(Camera(), description="the camera where a phase has none of its own")
     colour: Colour = Field(Colour(), description="the colours where a phase has none of its own")
-    film: Film = Field(Film(), description="how films run where a phase does not say")
-    ground: Ground | None = Field(None, description="what lies beneath the pictures where a phase does not say")
+    film: Film = Field(Film(), description="how films run in phases without a `film` of their own")
+    ground: Ground | None = Field(
+        None, description="what lies beneath the pictures in phases without a `ground` of their own"
+    )
     feedback: Feedback = Field(Feedback(), description="how a picture is fed back")
     loop: bool = Field(True, description="the walk closes on itself at the end of each round of the phases")
     motifs: bool = Field(False, description="a section that comes back brings its prompts and pictures back")
@@ -371,7 +373,7 @@ class Preset(Strict):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What was changed when an older version was read."""
+        """Sentences about what was changed when an older version was read."""
         return self._notes
 
     @model_validator(mode="after")
@@ -393,7 +395,7 @@ def load_preset(path: str | os.PathLike[str]) -> Preset:
     Raises
     ------
     PresetError
-        If it can't be read, is not TOML, or says something a preset can't say.
+        If it can't be read, is not TOML, or is not valid.
 
     Examples
     --------
@@ -413,7 +415,7 @@ def parse_preset(text: str, *, where: str) -> Preset:
     Raises
     ------
     PresetError
-        If it is not TOML, or says something a preset can't say.
+        If it is not TOML, or is not valid.
     """
     return check_preset(parse_toml(text, where=where), where=where)
 
@@ -424,7 +426,7 @@ def read_preset(path: Path) -> str:
     Raises
     ------
     PresetError
-        If it can't be read, is no regular file, too large, or not UTF-8.
+        If it can't be read, is not a regular file, too large, or not UTF-8.
     """
     return read_text(path, limit=MAX_BYTES, remedy="a preset is a small text file")
 
@@ -435,13 +437,13 @@ def read_bytes(path: Path, *, limit: int, remedy: str) -> bytes:
     Raises
     ------
     PresetError
-        If it can't be read, is no regular file, or holds more than `limit` bytes.
+        If it can't be read, is not a regular file, or holds more than `limit` bytes.
     """
     where = str(path)
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):
-            raise PresetError("is no regular file", where=where, remedy=remedy)
+            raise PresetError("is not a regular file", where=where, remedy=remedy)
         if status.st_size > limit:
             raise PresetError(f"is larger than {limit:,} bytes", where=where, remedy=remedy)
         return path.read_bytes()
@@ -455,7 +457,7 @@ def read_text(path: Path, *, limit: int, remedy: str) -> str:
     Raises
     ------
     PresetError
-        If it can't be read, is no regular file, holds more than `limit` bytes, or is not UTF-8.
+        If it can't be read, is not a regular file, holds more than `limit` bytes, or is not UTF-8.
     """
     try:
         return read_bytes(path, limit=limit, remedy=remedy).decode("utf-8-sig")
@@ -469,7 +471,7 @@ def check_preset(data: dict[str, Any], *, where: str) -> Preset:
     Raises
     ------
     PresetError
-        For the first thing that is wrong, with key, value and remedy.
+        For the first problem, with key, value and remedy.
     """
     data, notes = migrate(data, where=where)
     try:
@@ -489,7 +491,7 @@ def _macro_names(data: dict[str, Any]) -> frozenset[str]:
 
 
 def _loose_ends(preset: Preset) -> Iterator[PresetError]:
-    """Yield what is wrong between tables that are right by themselves: gaps without words, pins to nowhere."""
+    """Yield errors between tables that are valid by themselves: gaps without words, pins without a place."""
     shared = {**preset.variables, **preset.words}
     if both := sorted(set(preset.variables) & set(preset.words)):
         yield PresetError(f"{both[0]} is among variables and words", remedy="keep one of them")
@@ -527,9 +529,9 @@ def _gaps_without_words(key: str, text: str, known: list[str]) -> Iterator[Prese
 
 
 def translate(problem: ValidationError, where: str, tables: dict[str, type[BaseModel]] | None = None) -> PresetError:
-    """Return what pydantic found as an error of ours: the first thing wrong, with key, value and remedy.
+    """Return pydantic's error as one of ours: the first problem, with key, value and remedy.
 
-    `tables` names the models by the keys that hold them ("" the top), where they are not a preset's.
+    `tables` maps keys to models ("" for the top) if they are not a preset's.
     """
     # an unknown key is often the cause of a missing one, so it is named first
     errors = sorted(problem.errors(), key=lambda error: error["type"] != "extra_forbidden")
@@ -557,7 +559,7 @@ def translate(problem: ValidationError, where: str, tables: dict[str, type[BaseM
 
 
 def _keys_beside(location: tuple[int | str, ...], tables: dict[str, type[BaseModel]] | None) -> list[str]:
-    """Return the keys that the table holding an unknown key does know."""
+    """Return the valid keys of the table that has an unknown key."""
     if tables is not None:
         return list(next((tables[str(part)] for part in reversed(location) if part in tables), tables[""]).model_fields)
     known: dict[str, type[BaseModel]] = {

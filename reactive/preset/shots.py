@@ -1,4 +1,4 @@
-"""What a band wants of single shots: a TOML file beside the song, laid over the timeline.
+"""Edits of single shots: a TOML file beside the song, applied to the timeline.
 
 version = 1
 song_sha256 = "..."
@@ -38,7 +38,7 @@ def _listed(value: Any) -> Any:
 
 
 class ShotEdit(Strict):
-    """What is wanted of one shot; what is not said stays as the preset decides."""
+    """The edit of one shot; keys that are missing stay as the preset decides."""
 
     prompt: Annotated[
         list[Word], Field(max_length=500), BeforeValidator(_listed, json_schema_input_type=str | list[str])
@@ -62,7 +62,7 @@ class Shots(Strict):
 
 @dataclass(frozen=True)
 class ShotsFile:
-    """A shots file as it was read, once: the text that was in it, and what that text says."""
+    """A shots file that was read once: its text, and its parsed contents."""
 
     path: Path
     text: str
@@ -80,7 +80,7 @@ def shots_path(song: Path) -> Path:
 
 
 def load_shots(path: Path) -> Shots:
-    """Return what a shots file says; as `open_shots` otherwise."""
+    """Return a shots file's contents; otherwise as `open_shots`."""
     return open_shots(path).shots
 
 
@@ -90,7 +90,7 @@ def open_shots(path: Path) -> ShotsFile:
     Raises
     ------
     PresetError
-        If it can't be read, is not TOML, or says something that such a file can't say.
+        If it can't be read, is not TOML, or is not valid.
     """
     where = str(path)
     text = read_text(path, limit=MAX_BYTES, remedy="a shots file is a small text file")
@@ -119,7 +119,7 @@ def changed_edit(edit: ShotEdit, **said: Any) -> ShotEdit:
     Raises
     ------
     PresetError
-        If a value is none that such a key may have.
+        If a value is not valid for its key.
     """
     try:
         return ShotEdit.model_validate({**edit.model_dump(), **said})
@@ -154,5 +154,5 @@ def _toml(value: Any) -> str:
 
 
 def _quoted(text: str) -> str:
-    # JSON's escapes are TOML's, as long as letters beyond ASCII are written as they are; DEL TOML wants escaped
+    # JSON's escapes are valid TOML if non-ASCII letters are not escaped; TOML also requires DEL escaped
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007F")

@@ -1,4 +1,4 @@
-"""Prompts with gaps: ``{material} cathedral`` draws a word of a list, ``{a|b}`` one of those written there.
+"""Prompts with gaps: ``{material} cathedral`` takes a word from a list, ``{a|b}`` one of the two.
 
     template = (text | "{" name "}" | "{" text ("|" text)+ "}" | "{{" | "}}")*
 
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from reactive.errors import PresetError
 
-# the gap that a line of the song's words fills
+# the gap that is filled with a line of the song's words
 LINE = "line"
 _NAME = re.compile(r"[a-z][a-z0-9_]*", re.ASCII)
 _PIECE = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]|[^{}]+")
@@ -22,7 +22,7 @@ _PIECE = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]|[^{}]+")
 
 @dataclass(frozen=True)
 class Gap:
-    """A gap that is filled by a word of the list `name`, or by one of `choices` where there is no name."""
+    """A gap that is filled by a word of the list `name`, or by one of `choices` if it has no name."""
 
     name: str
     choices: tuple[str, ...] = ()
@@ -34,7 +34,7 @@ def parse_template(text: str) -> tuple[str | Gap, ...]:
     Raises
     ------
     PresetError
-        If a brace has no partner or a gap is neither a name nor a choice; `where` is left to the caller.
+        If a brace has no partner or a gap is neither a name nor a choice; the caller sets `where`.
     """
     parts: list[str | Gap] = []
     for match in _PIECE.finditer(text):
@@ -92,5 +92,5 @@ def variety(text: str, words: Mapping[str, Sequence[str]]) -> int:
 
 
 def escaped(text: str) -> str:
-    """Return plain text as the template that says the same."""
+    """Return plain text as a template, with braces escaped."""
     return text.replace("{", "{{").replace("}", "}}")

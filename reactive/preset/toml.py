@@ -1,4 +1,4 @@
-"""Parse TOML of a stranger: what would cost the parser more than its share is refused before it begins."""
+"""Parse untrusted TOML: input that would take the parser very long is refused first."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from reactive.errors import PresetError
 MAX_DOTS = 16
 # tomllib's time and memory grow with the square of a key's length: 200,000 dots take all the memory of a machine
 _CHAIN = re.compile(r"(?<![\w-])(?:[\w-]+[ \t]*\.[ \t]*){" + str(MAX_DOTS) + "}")
-# a string that nothing closes ends with its line or the text: each letter is looked at once, and tomllib stops there too
+# an unclosed string ends with its line or the text, as in tomllib, so each letter is scanned once
 _STRING = re.compile(
     r'"""(?:\\.|[^\\])*?(?:"""|\\?\Z)|\'\'\'.*?(?:\'\'\'|\Z)|"(?:\\.|[^"\\\n])*+"?|\'[^\'\n]*+\'?|#[^\n]*+', re.DOTALL
 )
 
 
 def parse_toml(text: str, *, where: str) -> dict[str, Any]:
-    """Return what a TOML text says; `where` names it in errors.
+    """Return the contents of a TOML text; `where` names it in errors.
 
     Raises
     ------
     PresetError
         If it is not TOML, is nested too deeply, or has keys of too many parts.
     """
-    # a string counts as one part of a key; what stands in it does not
+    # a string counts as one part of a key, whatever is in it
     if _CHAIN.search(_STRING.sub(lambda found: "" if found[0].startswith("#") else "s", text)):
         raise PresetError(f"has a key of more than {MAX_DOTS} parts", where=where, remedy="write it more simply")
     try:

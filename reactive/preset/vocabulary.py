@@ -1,7 +1,7 @@
 """The names that a preset's expressions may use: every signal with its meaning, every function with its parameters.
 
 Signals are curves in [0, 1] sampled at video frames. *Hits* are zero except at the frame nearest to an event, where they
-hold the event's strength; `decay` gives them a tail.
+have the event's strength; `decay` gives them a tail.
 """
 
 from __future__ import annotations
@@ -55,13 +55,13 @@ SIGNALS: dict[str, str] = {
     "song.progress": "from 0 to 1 over the song",
 }
 
-# what stems and MIDI of the band's own bring in: stem.NAME, stem.NAME.hit, midi.CHANNEL; 0 for a song without them
+# signals from the band's own stems and MIDI: stem.NAME, stem.NAME.hit, midi.CHANNEL; 0 for a song without them
 OWN = ("stem.", "midi.")
 
 # a preset's own knobs are read as macro.NAME
 MACRO = "macro."
 
-# how those of no fixed name are written
+# how signals without a fixed name are written
 OWN_SIGNALS: dict[str, str] = {
     "stem.NAME": "level of a stem that was given by `--stem NAME=FILE`; 0 without it",
     "stem.NAME.hit": "hit: an onset of that stem",

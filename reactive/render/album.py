@@ -19,7 +19,7 @@ from reactive.render.settings import Progress, Rates, Settings
 def make_album(
     songs: Sequence[tuple[str, Path, Settings]], *, progress: Progress | None = None, rates: Rates | None = None
 ) -> Iterator[tuple[str, Clip | ReactiveError]]:
-    """Make a clip of each song; those that are there already are left as they are.
+    """Make a clip of each song; clips that exist already are left as they are.
 
     Parameters
     ----------
@@ -44,12 +44,12 @@ def make_album(
                 taken[out] = song
                 yield song, make_clip(song, out, settings, progress=progress, rates=rates)
             except Exception as problem:
-                # whatever it is, the songs after it are rendered
+                # whatever went wrong, the songs after it are rendered
                 yield song, foreseen(problem) or _reported(problem, song, out)
 
 
 def _reported(problem: Exception, song: str, out: Path) -> ReactiveError:
-    """Return a fault of the program as one song's error, with its traceback in a file to report."""
+    """Return a bug of the program as one song's error; its traceback is written to a file that can be reported."""
     report = out.with_name(name_beside(out.name, ".error.txt"))
     text = "".join(traceback.format_exception(problem))
     try:

@@ -1,4 +1,4 @@
-"""Make clips of finished pieces: overlay, flash limits, join with the sound."""
+"""Make clips of finished segments: lay the overlay over them, limit flashes, join them with the sound."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def write_clips(
     """
     timeline, track, codec = resolved.timeline, resolved.track, segments.codec
     first, last = segments.plan.first, segments.plan.last
-    # where a clip's own tags are made
+    # tags of the container, of which players show the first
     title = os.fsencode(Path(song).stem).decode("utf-8", "replace")
     metadata = {"title": title, "comment": f"made with reactive, preset {timeline.title}", **clip_tags(recipe)}
     sound = sound_range(
@@ -108,7 +108,7 @@ def overlay_marks(
 ) -> list[OverlayMark]:
     """Return what is laid over the finished pictures: the preset's overlay, and what the settings add to it.
 
-    An edited timeline has no preset to say more than the logo.
+    An edited timeline has no preset, so only the logo can be laid over it.
     """
     overlay, folder = Overlay(), None
     if inputs.preset:

@@ -1,4 +1,4 @@
-"""What a render gives back: the finished clip, and what it took."""
+"""The result of a render: the finished clip, and how long each stage took."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from reactive.timeline.clock import format_fps
 
 @dataclass(frozen=True)
 class Clip:
-    """A finished clip and what it took: durations in seconds."""
+    """A finished clip and how long each stage took, in seconds."""
 
     output: Path
     frames: int

@@ -25,7 +25,7 @@ BACKGROUND, INK = (16, 18, 22), (235, 235, 230)
 
 
 def grid_shape(count: int) -> tuple[int, int]:
-    """Return columns and rows for so many clips: as square as can be, wider rather than taller."""
+    """Return columns and rows for `count` clips: as square as possible, wider rather than taller."""
     columns = math.ceil(math.sqrt(count))
     return columns, math.ceil(count / columns)
 

@@ -12,12 +12,11 @@ from PIL import Image, ImageDraw, ImageFont
 
 from reactive.diffusion.backend.out_of_memory import in_batches_that_fit
 from reactive.diffusion.backend.shapes import shape_of
-from reactive.diffusion.grounds import load_grounds
-from reactive.diffusion.imaginer import Imaginer
+from reactive.diffusion.grounds import grounds_of
+from reactive.diffusion.imaginer import open_imaginer
 from reactive.diffusion.joins import prompts_at
 from reactive.diffusion.models.load import choose_device, default_threads, load_model
 from reactive.diffusion.sampling.sampling import NO_OVERRIDES
-from reactive.diffusion.scene import load_sources
 from reactive.errors import OutputError
 from reactive.files import replacing
 from reactive.media.fonts import font_for
@@ -30,7 +29,7 @@ from reactive.video.lettering import Font, length_of, write_line
 
 ACROSS, TILE, CAPTION, GAP = 6, (240, 135), 42, 6
 BACKGROUND, INK, FAINT = (16, 18, 22), (235, 235, 230), (150, 155, 165)
-# a shot is shown where its first prompt stands alone, yet before it has moved far
+# the share of a shot at which it is shown: its first prompt is alone there, and it has not moved far
 WITHIN = 0.4
 
 
@@ -50,7 +49,7 @@ def contact_pictures(
     steps: int | None = None,
     loras: Sequence[str] = (),
     vae: str | None = None,
-    said: Mapping[str, str] = NO_OVERRIDES,
+    overrides: Mapping[str, str] = NO_OVERRIDES,
     device: str = "auto",
     threads: int = 0,
     progress: Callable[[str, int, int], None] | None = None,
@@ -62,8 +61,8 @@ def contact_pictures(
     photos, videos
         The files that the timeline names, in its order.
     folders
-        Where presets lie whose grounds lie beside them.
-    model, loras, vae, steps, said, device
+        Folders of presets that have grounds beside them.
+    model, loras, vae, steps, overrides, device
         As `load_model` has them.
 
     Raises
@@ -74,40 +73,37 @@ def contact_pictures(
     report = progress or (lambda stage, done, total: None)
     place = choose_device(device)
     torch.set_num_threads(threads or default_threads())
-    loaded = load_model(model, device=place, steps=steps, loras=loras, vae=vae, overrides=said)
+    loaded = load_model(model, device=place, steps=steps, loras=loras, vae=vae, overrides=overrides)
     size = imagine_size(loaded.native_size, (16, 9))
     frames = np.array([telling_frame(shot) for shot in shots])
     by_frame = {int(frame): shot.number for frame, shot in zip(frames, shots, strict=True)}
     shape = shape_of(loaded, *size)
     shown = set(timeline.columns["source"][frames].tolist())
-    sources = load_sources(photos, videos, size=size, only=shown)
-    grounds = load_grounds(timeline, photos, videos, folders, imagined=size, size=output_size(size))
+    grounds = grounds_of(timeline, photos, videos, folders)
 
     def imagined(batch: int) -> dict[int, np.ndarray]:
-        imaginer = Imaginer(
+        pictures: dict[int, np.ndarray] = {}
+        with open_imaginer(
             loaded,
             timeline,
-            sources,
+            photos,
+            videos,
             size=size,
+            grounds=grounds,
+            composed=output_size(size),
+            only=shown,
             batch=batch,
             slices=shape.slices,
             prompts=prompts_at(timeline.columns, frames),
-            grounds=grounds,
-        )
-        pictures: dict[int, np.ndarray] = {}
-        # a fed-back shot's first picture has no source either
-        for chosen, finished in imaginer.independent(frames):
-            for frame, picture in zip(chosen.tolist(), finished.permute(0, 2, 3, 1).cpu().numpy(), strict=True):
-                pictures[by_frame[frame]] = picture
-            report("imagining", len(pictures), len(frames))
+        ) as imaginer:
+            # a fed-back shot's first picture has no source either
+            for chosen, finished in imaginer.independent(frames):
+                for frame, picture in zip(chosen.tolist(), finished.permute(0, 2, 3, 1).cpu().numpy(), strict=True):
+                    pictures[by_frame[frame]] = picture
+                report("imagining", len(pictures), len(frames))
         return pictures
 
-    try:
-        return in_batches_that_fit(imagined, min(shape.batch, len(frames)), loaded)
-    finally:
-        sources.close()
-        if grounds:
-            grounds.close()
+    return in_batches_that_fit(imagined, min(shape.batch, len(frames)), loaded)
 
 
 def check_sheet(path: Path) -> None:
@@ -125,7 +121,7 @@ def check_sheet(path: Path) -> None:
 def draw_sheet(
     path: Path, timeline: Timeline, shots: Sequence[Shot], pictures: Mapping[int, np.ndarray], marks: Mapping[str, str]
 ) -> None:
-    """Write a contact sheet of all shots; those without a picture keep the one that the sheet has already.
+    """Write a contact sheet of all shots; shots without a picture keep the one that the sheet has already.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Decide a clip: what was heard and a preset become a timeline, with everything in it as a person writes it."""
+"""Decide a clip: an analysis and a preset become a timeline. The arguments are those that a person would write."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def decide(
         The song's words: an LRC, SRT or WebVTT file, or lines. Default: the file in the preset's folder, if there is one.
     signals
         Curves of one's own that the preset reads, by names that begin with ``stem.``: float [frames] in [0, 1], or a
-        function that returns them for the frames' times in seconds. A preset reads 0 where nobody gives them.
+        function that returns them for the frames' times in seconds. A preset reads 0 for a signal that is not given.
 
     Returns
     -------
@@ -67,9 +67,9 @@ def decide(
     Raises
     ------
     PresetError
-        If the preset can't be found or used, or a macro is not its own.
+        If the preset can't be found or used, or does not have one of the macros.
     TimelineError
-        If the frame rate is none, or a signal has another length or leaves 0..1.
+        If the frame rate is not valid, or a signal has another length or leaves 0..1.
     MediaError
         If a photograph or film can't be read.
 
@@ -126,7 +126,7 @@ def _curves(signals: Mapping[str, Curve], analysis: Analysis, fps: Fraction) -> 
     curves = {}
     for name, given in signals.items():
         if not name.startswith(_STEM) or name == _STEM:
-            raise TimelineError("is no name for a signal of one's own", where=name, remedy=f"call it {_STEM}{name}")
+            raise TimelineError("is not a name for a signal of your own", where=name, remedy=f"call it {_STEM}{name}")
         curve = np.asarray(given(frame_times(frames, fps)) if callable(given) else given, np.float64)
         if curve.shape != (frames,):
             raise TimelineError(

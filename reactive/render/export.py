@@ -1,4 +1,4 @@
-"""What people post, from a finished clip and without rendering again: poster, thumbnail, loop, known loudness, signature."""
+"""Files to post, made from a finished clip without rendering it again: poster, thumbnail, loop, set loudness, signature."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ TARGETS = (-40.0, -5.0)
 
 
 @dataclass(frozen=True)
-class Wanted:
+class ExportOptions:
     """What is to be made; None where it is not wanted. `loudness` is in LUFS and goes with `output`.
 
     `certificates` and `key` sign `output` (PEM files); `authority` is the address of a time-stamping authority. `credits`
-    asks for the photographs of the library that the clip shows, by its recipe. `max_size` is in bytes and `loop` names bars of
+    lists the photographs of the library that the clip shows, by its recipe. `max_size` is in bytes and `loop` names bars of
     the clip; either goes with `output` alone.
     """
 
@@ -61,7 +61,7 @@ class Wanted:
         return [path for path in every if path is not None]
 
 
-def export_clip(clip: str | os.PathLike[str], wanted: Wanted, *, overwrite: bool = False) -> dict[str, object]:
+def export_clip(clip: str | os.PathLike[str], wanted: ExportOptions, *, overwrite: bool = False) -> dict[str, object]:
     """Make what is wanted from a finished clip; return what was made as plain data for JSON.
 
     Raises
@@ -73,7 +73,7 @@ def export_clip(clip: str | os.PathLike[str], wanted: Wanted, *, overwrite: bool
     --------
     >>> import reactive
     >>> from pathlib import Path
-    >>> made = reactive.export_clip("clip.mp4", reactive.Wanted(thumbnail=Path("small.jpg")))
+    >>> made = reactive.export_clip("clip.mp4", reactive.ExportOptions(thumbnail=Path("small.jpg")))
     >>> Path("small.jpg").is_file()
     True
     """
@@ -134,7 +134,7 @@ def export_clip(clip: str | os.PathLike[str], wanted: Wanted, *, overwrite: bool
     return made
 
 
-def _rewritten(clip: Path, out: Path, wanted: Wanted, identity: Identity | None) -> dict[str, object]:
+def _rewritten(clip: Path, out: Path, wanted: ExportOptions, identity: Identity | None) -> dict[str, object]:
     """Write the clip with another loudness, signed, or both; return what was made."""
     made: dict[str, object] = {}
     source, between = clip, out.with_name(name_beside(f".{out.stem}", f".{os.getpid()}.louder{out.suffix}"))
@@ -158,7 +158,7 @@ def _rewritten(clip: Path, out: Path, wanted: Wanted, identity: Identity | None)
     return made
 
 
-def _check(clip: Path, wanted: Wanted, overwrite: bool) -> None:
+def _check(clip: Path, wanted: ExportOptions, overwrite: bool) -> None:
     paths = wanted.paths()
     if (wanted.certificates is None) != (wanted.key is None):
         raise OutputError(f"{CERTIFICATE} and {KEY} go together", where=str(clip), remedy="name both PEM files")

@@ -1,7 +1,7 @@
 """Safe to watch: a second pass over the finished pieces, in the order of the song, that holds flashing within its limits.
 
 Pieces are rendered out of order, and what may be shown of a picture depends on the second before it, so it can't be
-decided while rendering; nor from planned hits, since only finished pictures tell how bright they are. In this pass a
+decided while rendering; nor from planned hits, since only finished pictures show how bright they are. In this pass a
 piece in which nothing needs holding back stays as it is, bit for bit; any other is encoded again. The result depends on
 the pieces alone, not on the order in which they were made.
 """

@@ -1,4 +1,4 @@
-"""What moves in the films that are fed in, so that a timeline can cut them to the song."""
+"""How much moves in the films that are fed in, so that a timeline can cut them to the song."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Video = str | os.PathLike[str] | MovingSource
 
 
 def footage_of(videos: Sequence[Video]) -> tuple[Footage | None, ...]:
-    """Return what moves in each film; None for frames of one's own, which follow the song's time themselves.
+    """Return how much moves in each film over time; None for frames of one's own, which follow the song's time themselves.
 
     Raises
     ------
@@ -26,7 +26,7 @@ def footage_of(videos: Sequence[Video]) -> tuple[Footage | None, ...]:
 
 
 def films_of(videos: Sequence[Video]) -> tuple[Path, ...]:
-    """Return the files among videos; frames of one's own have no words, so they end the list of those that can be chosen."""
+    """Return the files among videos up to the first that is frames of one's own: those have no words to choose them by."""
     found = []
     for video in videos:
         if not isinstance(video, str | os.PathLike):

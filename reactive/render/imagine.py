@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 
-from reactive.diffusion.grounds import load_grounds
-from reactive.diffusion.imaginer import Imaginer
+from reactive.diffusion.grounds import grounds_of
+from reactive.diffusion.imaginer import open_imaginer
 from reactive.diffusion.joins import prompts_at
 from reactive.diffusion.models.model import Model
-from reactive.diffusion.scene import Sources, load_sources
 from reactive.errors import MediaError, TimelineError
 from reactive.media.picture import parse_colour
 from reactive.render.decide import video_name
@@ -39,7 +39,7 @@ class Frames(Iterator[np.ndarray]):
     first
         The number that the first frame has in the song.
     total
-        How many there are, those that were taken already included.
+        How many there are, including those that were taken already.
     size
         Width and height in pixels.
     """
@@ -77,7 +77,7 @@ class Frames(Iterator[np.ndarray]):
         """
 
         def changed() -> Iterator[np.ndarray]:
-            # to close the changed frames closes these as well, and with them the films that they are read from
+            # closing the changed frames closes these too, and with them the films that they are read from
             try:
                 for picture in self:
                     yield change(picture)
@@ -87,7 +87,7 @@ class Frames(Iterator[np.ndarray]):
         return Frames(changed(), fps=self.fps, first=self.first, total=self.total, size=self.size)
 
     def close(self) -> None:
-        """Let go of what is open before the last frame is taken; no frame comes after that."""
+        """Close the files before the last frame is taken; no frame comes after that."""
         if isinstance(self._pictures, Generator):
             self._pictures.close()
         self._pictures = iter(())
@@ -107,7 +107,7 @@ def imagine(
     background: str = "black",
     progress: Progress | None = None,
 ) -> Frames:
-    """Imagine a timeline's frames; they are made while they are taken, and memory is flat in their number.
+    """Imagine a timeline's frames; each is made when it is taken, so memory does not grow with their number.
 
     Parameters
     ----------
@@ -144,9 +144,9 @@ def imagine(
     MediaError
         If a file can't be read.
     OutputError
-        If a size can't be.
+        If a size is not possible.
     ModelError
-        If memory does not hold the model's texts.
+        If memory runs out while the prompts are embedded.
 
     Examples
     --------
@@ -163,47 +163,34 @@ def imagine(
     imagined, shown = clip_sizes(model, size=_parsed(size, "size"), imagined=_parsed(imagine_size, "imagine_size"))
     colour = parse_colour(background, where="background")
     stills = [Path(photo) for photo in photos]
-    own = {len(stills) + place: video for place, video in enumerate(videos) if not isinstance(video, str | os.PathLike)}
-    _check_grounds(timeline, own)
-    # those of one's own have no file, but a number among the files
-    films = [Path(video) if isinstance(video, str | os.PathLike) else Path(video_name(video)) for video in videos]
-    grounds = load_grounds(
-        timeline,
-        stills,
-        films,
-        [timeline.folder] if timeline.folder else [],
-        imagined=imagined,
-        size=shown,
-        background=colour,
-    )
-    wanted = set(range(len(stills) + len(films))) - own.keys()
-    files = load_sources(stills, films, size=imagined, background=colour, only=wanted)
-    try:
-        # a feedback shot begins before an excerpt that shows only its end
-        begin = shot_around(timeline.columns, first)[0]
-        imaginer = Imaginer(
+    moving = [Path(video) if isinstance(video, str | os.PathLike) else video for video in videos]
+    _check_grounds(timeline, [len(stills) + place for place, video in enumerate(moving) if not isinstance(video, Path)])
+    # frames of one's own have no file, but a number among the files
+    films = [video if isinstance(video, Path) else Path(video_name(video)) for video in moving]
+    # a feedback shot begins before an excerpt that shows only its end
+    begin = shot_around(timeline.columns, first)[0]
+    opened = ExitStack()
+    imaginer = opened.enter_context(
+        open_imaginer(
             model,
             timeline,
-            Sources(files.photos, {**files.videos, **own}),
+            stills,
+            moving,
             size=imagined,
+            grounds=grounds_of(timeline, stills, films, [timeline.folder] if timeline.folder else []),
+            composed=shown,
+            background=colour,
             batch=batch,
             prompts=prompts_at(timeline.columns, np.arange(begin, last)),
-            grounds=grounds,
         )
-    except BaseException:
-        files.close()
-        raise
+    )
     report = progress or (lambda stage, done, total: None)
 
     def made() -> Iterator[np.ndarray]:
-        try:
+        with opened:
             for done, picture in enumerate(imaginer.frames(first, last), 1):
                 yield _fitted(picture, shown)
                 report("imagining", done, last - first)
-        finally:
-            files.close()
-            if grounds:
-                grounds.close()
 
     return Frames(made(), fps=timeline.fps, first=first, total=last - first, size=shown)
 

@@ -1,14 +1,26 @@
-"""What was given beside the song, read once: what is rendered and what the recipe says come from the same bytes."""
+"""The files that are given beside the song, read once, so that the clip and its recipe come from the same bytes."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from reactive.preset.library import PresetFile
+from reactive.media.cube import read_cube
+from reactive.media.fonts import missing_letters, no_font_for
+from reactive.media.picture import parse_colour, read_picture, read_transparent
+from reactive.media.video import open_film
+from reactive.preset.library import PresetFile, open_lyrics_of, open_preset
 from reactive.preset.lyrics import Line, LyricsFile
-from reactive.preset.schema import Preset
-from reactive.preset.shots import Shots, ShotsFile
+from reactive.preset.macros import macro_values
+from reactive.preset.photographs import source_notes
+from reactive.preset.schema import Overlay, Preset
+from reactive.preset.shots import Shots, ShotsFile, open_shots
+from reactive.render.outputs import check_output
+from reactive.render.overlay import load_font
+from reactive.render.settings import Settings
+from reactive.render.take import load_take
 
 
 @dataclass(frozen=True)
@@ -18,15 +30,15 @@ class RenderInputs:
     Attributes
     ----------
     preset
-        The preset; None where an edited timeline or a take stands in its place.
+        The preset; None if an edited timeline or a take replaces it.
     lyrics
-        The song's words, of a file that was given or of the preset's folder; None for none.
+        The song's words, from a file that was given or from the preset's folder; None if there are none.
     shots
         Edits of single shots; None if there are none.
     photos
         All photographs in the order of their numbers: those that were given, then those that the edits name.
     notes
-        What is to be told of the files, each a sentence.
+        Sentences about the files, for the user.
     """
 
     preset: PresetFile | None = None
@@ -41,6 +53,11 @@ class RenderInputs:
         return self.preset.preset if self.preset else None
 
     @property
+    def preset_path(self) -> Path | None:
+        """The preset's file."""
+        return self.preset.path if self.preset else None
+
+    @property
     def lines(self) -> tuple[Line, ...]:
         """The lines of the song's words."""
         return self.lyrics.lines if self.lyrics else ()
@@ -49,3 +66,64 @@ class RenderInputs:
     def shot_edits(self) -> Shots | None:
         """The edits of single shots."""
         return self.shots.shots if self.shots else None
+
+
+def read_inputs(song: str | os.PathLike[str], outs: Sequence[Path], settings: Settings) -> RenderInputs:
+    """Read all files but the song, so that a broken one is reported before seconds of hearing and loading.
+
+    Parameters
+    ----------
+    song
+        The song; only its name is looked at.
+    outs
+        The clips that will be written.
+    settings
+        Names the files.
+
+    Raises
+    ------
+    ReactiveError
+        If a file can't be read, or a clip can't be written where it is meant to be.
+    """
+    written = [path for path in (settings.sources.timeline, settings.sources.take) if path]
+    inputs = [Path(song), *settings.sources.photos, *settings.sources.videos, *written]
+    for path in outs:
+        check_output(path, inputs, overwrite=True)
+    if settings.sources.take:
+        load_take(settings.sources.take)
+    preset = None if written else open_preset(settings.preset)
+    lyrics = open_lyrics_of(preset, settings.sources.lyrics) if preset else None
+    shots = open_shots(settings.sources.shots) if preset and settings.sources.shots else None
+    if preset:
+        macro_values(preset.preset, settings.macros)
+    photos = (*settings.sources.photos, *(shots.photos if shots else ()))
+    background = parse_colour(settings.sources.background, where="--background")
+    for photo in photos:
+        read_picture(photo, background=background)
+    if settings.colours.lut:
+        read_cube(settings.colours.lut)
+    found = RenderInputs(preset, lyrics, shots, photos)
+    shown = _check_overlay(settings, found)
+    notes = [note for video in settings.sources.videos for note in open_film(video).notes]
+    fed = source_notes(preset.preset, photos=len(photos), videos=len(settings.sources.videos)) if preset else []
+    return replace(found, notes=(*notes, *(lyrics.notes if lyrics else ()), *shown, *fed))
+
+
+def _check_overlay(settings: Settings, inputs: RenderInputs) -> list[str]:
+    """Read what is laid over the pictures; return a sentence for the user if no font has one of its letters."""
+    overlay, folder = (
+        (inputs.preset.preset.overlay, inputs.preset.path.parent) if inputs.preset else (Overlay(), Path())
+    )
+    logo = settings.overlay.logo or (folder / overlay.logo if overlay.logo else None)
+    if logo:
+        read_transparent(logo)
+    font = folder / overlay.font if overlay.font else None
+    if font:
+        load_font(font, 12)
+    texts = [settings.overlay.title, *(title.text for title in overlay.title)]
+    if settings.overlay.show_lyrics or overlay.lyrics:
+        texts += [line.text for line in inputs.lines]
+    lacking = missing_letters((text for text in texts if text), font)
+    if not lacking:
+        return []
+    return [no_font_for(lacking)]

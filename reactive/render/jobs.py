@@ -1,4 +1,4 @@
-"""Job folders from outside: list them, clean them, go on with one."""
+"""Job folders: list them, clean them, resume one."""
 
 from __future__ import annotations
 
@@ -118,26 +118,26 @@ def resume_job(
     progress: Progress | None = None,
     rates: Rates | None = None,
 ) -> Clip:
-    """Go on with a job, wherever its folder and what it was given have been moved to.
+    """Resume a job, also if its folder or its files were moved.
 
     Parameters
     ----------
     folder
-        The job folder; a clip that stood beside it is written beside it.
+        The job folder; a clip that was beside it is written beside it.
     song
         Where the song is now; default: where it was, or beside the job.
     look_in
-        Folders in which the song, photographs, words, presets and models that are not where they were are looked for, by
+        Folders to search for the song, photographs, words, presets and models that were moved, by
         name and hash, after the job's own.
     mixed
         Go on although versions, device or threads differ.
     ray, workers
-        A Ray cluster whose workers go on with it, as `Settings` has them.
+        A Ray cluster whose workers render it, as `Settings` has them.
 
     Raises
     ------
     ReactiveError
-        If it is no job, its song or another file of it can't be found or is another one, and whatever `make_clip` raises.
+        If it is not a job, or a file of it is missing or was changed; and whatever `make_clip` raises.
     """
     folder = Path(os.path.abspath(folder))
     manifest = read_manifest(folder) if folder.is_dir() else None
@@ -158,7 +158,7 @@ def resume_job(
             "holds settings that can't be used here", where=str(folder), remedy="update reactive-clip, or begin it anew"
         ) from None
     out = Path(manifest["out"])
-    # a clip that stood beside its job stands beside it now
+    # a clip that was beside its job is beside it now
     if job_folder(folder.with_name(out.name)) == folder:
         out = folder.with_name(out.name)
     settings = settings.changed(job=folder, mixed=mixed, ray=ray, workers=workers)
@@ -167,14 +167,14 @@ def resume_job(
 
 
 def stored_settings(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a manifest's settings by the names of today, those that this version does not know left out."""
-    # what older versions called it; and a job begun before lanes had a shape of their own goes on as it was
+    """Return a manifest's settings by today's names, without those that this version does not know."""
+    # its name in older versions; and a job that began before lanes had a shape of their own keeps that
     older = {"hearing": manifest["settings"].get("wishes", {}), "lanes": -1}
     return {name: value for name, value in (older | manifest["settings"]).items() if name in Settings.names()}
 
 
 def _find_song(manifest: Mapping[str, Any], places: Places) -> Path:
-    """Return where a job's song is now; where it was, if it is nowhere."""
+    """Return where a job's song is now, or where it was if it is not found."""
     told = Path(manifest["song"])
     near = places.now / os.path.relpath(told, places.before)
     for path in (told, near, *(folder / told.name for folder in (places.now, *places.more))):
@@ -186,7 +186,7 @@ def _find_song(manifest: Mapping[str, Any], places: Places) -> Path:
 
 
 def _check_song(path: Path, manifest: Mapping[str, Any]) -> None:
-    """Refuse what is not the song of a job, by its bytes or its sound."""
+    """Check by bytes, or else by sound, that a file is the song of a job."""
     try:
         regular_file(path)
     except MediaError as problem:

@@ -1,4 +1,4 @@
-"""A silent clip that goes round for ever: whole bars of a finished clip, faded over the joint."""
+"""A silent clip that loops without a visible joint: whole bars of a finished clip, cross-faded at the end."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def parse_bars(text: str) -> tuple[int, int | None]:
     Raises
     ------
     OutputError
-        If it names none.
+        If it does not.
     """
     match = re.fullmatch(r"(\d{1,5})(?:-(\d{1,5}))?", text.strip(), re.ASCII)
     first, last = (int(part) if part else None for part in match.groups()) if match else (0, None)
@@ -44,14 +44,14 @@ def parse_bars(text: str) -> tuple[int, int | None]:
 
 
 def export_loop(clip: Path, bars: str, out: Path) -> dict[str, object]:
-    """Write bars of a clip as a silent MP4 whose end runs over into its beginning; return what was made.
+    """Write bars of a clip as a silent MP4 whose end runs into its beginning; return what was made.
 
     Parameters
     ----------
     clip
         A finished clip; bars are those of its own sound.
     bars
-        As `parse_bars` takes them; of a number of bars, those are chosen that join best.
+        As `parse_bars` takes them; if only their number is given, the bars that join best are chosen.
     out
         The MP4 to write.
 
@@ -104,7 +104,7 @@ def export_loop(clip: Path, bars: str, out: Path) -> dict[str, object]:
 
 
 def _best_start(scan: ClipScan, edges: np.ndarray, bars: int) -> int:
-    """Return the number of the bar, from 0, from which so many bars join themselves best."""
+    """Return the number of the bar, from 0, at which `bars` bars begin that loop best."""
     flat = scan.small.reshape(len(scan.small), -1).astype(np.float32)
     starts = np.arange(len(edges) - bars)
     ends = np.minimum(edges[starts + bars], len(flat) - 1)
@@ -113,7 +113,7 @@ def _best_start(scan: ClipScan, edges: np.ndarray, bars: int) -> int:
 
 
 def looped(clip: Path, scan: ClipScan, start: int, stop: int) -> Iterator[np.ndarray]:
-    """Yield the frames [start, stop) of a clip, uint8 [height, width, 3], so that they can go round.
+    """Yield the frames [start, stop) of a clip, uint8 [height, width, 3], so that they loop.
 
     The end fades into the frames that lead up to the start; where there are none, the start grows out of those that follow
     the end. A whole clip has neither, and stays as it is.

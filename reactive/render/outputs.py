@@ -1,4 +1,4 @@
-"""Where a clip or what is made from it may be written."""
+"""Checks of the place that a clip, or a file made from it, is written to."""
 
 from __future__ import annotations
 

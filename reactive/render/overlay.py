@@ -1,6 +1,6 @@
 """Titles, a logo and the song's words over a finished clip: a pass over its pieces, before it is joined.
 
-What is drawn depends on the frame's number alone. A piece over which nothing stands is left as it is, bit for bit; any other
+What is drawn depends on the frame's number alone. A piece with nothing over it is left as it is, bit for bit; any other
 is encoded again.
 """
 
@@ -98,7 +98,7 @@ def load_font(path: Path | None, height: int, *, text: str = "") -> Font:
     Raises
     ------
     MediaError
-        If the file is no font.
+        If the file is not a font.
     """
     if path is None:
         return ImageFont.truetype(str(font_for(text)), height)
@@ -117,7 +117,7 @@ def overlay_pieces(
     size: tuple[int, int],
     codec: Codec,
 ) -> list[tuple[Path, int]]:
-    """Return the pieces of a clip with marks laid over them; those that are replaced stand beside the old ones.
+    """Return the pieces of a clip with marks laid over them; those that are encoded again are written beside the old ones.
 
     Parameters
     ----------

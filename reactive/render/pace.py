@@ -10,8 +10,8 @@ from reactive.render.store.job import Job
 def job_pace(job: Job, model: Model, requested: float, *, imagined: tuple[int, int]) -> tuple[float, tuple[str, ...]]:
     """Return the pace of a clip's walk, and what a user should know about it.
 
-    What a recipe says comes first, then what the job was begun with, what the model's folder says, and what was measured on
-    this machine before. Only where none of them knows it is it measured, which takes half a minute at most.
+    The recipe's pace comes first, then that which the job began with, that of the model's folder, and that which was measured on
+    this machine before. If none of them has it, it is measured, which takes half a minute at most.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""From what was decided to what is rendered: the model, sizes, plan, keys, and what the job folder says of itself."""
+"""From the timeline to the render's plan: sizes, batch, segments, cache keys, recipe, and the job's manifest."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from reactive.diffusion.grounds import grounds_of
 from reactive.diffusion.models.model import Model
 from reactive.media.picture import BLACK, parse_colour
 from reactive.render.inputs import RenderInputs
@@ -24,14 +25,13 @@ from reactive.render.store.job import Job
 from reactive.render.store.segments import SegmentStore
 from reactive.render.workers.lane_count import lane_lengths, lanes_for
 from reactive.render.workers.segment_renderer import expected_rate
-from reactive.sources.ground import GroundFile, ground_files
 from reactive.timeline.excerpt import excerpt_frames
 from reactive.timeline.timeline import Timeline
 
 
 @dataclass(frozen=True)
 class PreparedRender:
-    """All that an executor needs, the segments that it fills, the recipe that the clip carries, and notes for the user."""
+    """What an executor needs, the segments that it fills, the recipe that the clip carries, and notes for the user."""
 
     model_spec: ModelSpec
     spec: RenderSpec
@@ -70,7 +70,7 @@ def prepare_render(
     Raises
     ------
     OutputError
-        If a size can't be, or the disk fails.
+        If a size is not possible, or the disk fails.
     """
     timeline, device = resolved.timeline, model.device.type
     output, compute = settings.output, settings.compute
@@ -87,7 +87,8 @@ def prepare_render(
     colour = parse_colour(settings.sources.background, where="--background")
     walk, notes = job_pace(job, model, compute.pace, imagined=imagined)
     sizes = [size, *(shaped_size(size, wanted) for wanted in shapes)]
-    grounds = _ground_files(timeline, settings, inputs)
+    beside = [path.parent for path in (settings.sources.timeline, settings.sources.take, inputs.preset_path) if path]
+    grounds = grounds_of(timeline, inputs.photos, settings.sources.videos, beside)
     spec = RenderSpec(
         job.folder.absolute(),
         timeline,
@@ -112,7 +113,7 @@ def prepare_render(
     named = [file.path for file in grounds[len(inputs.photos) + len(settings.sources.videos) :]]
     files = (*inputs.photos, *settings.sources.videos, *named)
     hashes = {file: hash_path(file) for file in files}
-    # pieces made over black keep the names that they had before there was another colour
+    # pieces made over black keep the keys that they had before other colours could be chosen
     under = "" if colour == BLACK else f" over {settings.sources.background}"
     contents = {number: hashes[file] + under for number, file in enumerate(files)}
     keys = picture_keys(plan, spec.visible_timeline(), cache_key_inputs(model, spec, request.environment), contents)
@@ -151,16 +152,6 @@ def prepare_render(
     # workers of other kinds must not choose another number format
     model_spec = settings.model.changed(device=device, dtype=numbers)
     return PreparedRender(model_spec, spec, segments, recipe, (*model_notes(model, imagined), *notes))
-
-
-def _ground_files(timeline: Timeline, settings: Settings, inputs: RenderInputs) -> tuple[GroundFile, ...]:
-    """Return the files of grounds by their numbers; none where no frame shows one."""
-    if not (timeline.columns["ground"] >= 0).any():
-        return ()
-    beside = [path.parent for path in (settings.sources.timeline, settings.sources.take) if path]
-    if inputs.preset:
-        beside.append(inputs.preset.path.parent)
-    return ground_files(inputs.photos, settings.sources.videos, timeline.grounds, beside)
 
 
 def prompts_between(timeline: Timeline, first: int, last: int) -> set[int]:

@@ -1,7 +1,7 @@
 """The recipe of a clip: all that decides it, as plain data that travels in the clip's own file.
 
 Files are named by base name and sha256, never by path, so a recipe tells nothing of the machine that it was made on. The
-preset stands in it whole: a clip gives its preset back.
+whole preset is in it, so a preset can be extracted from a clip.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from reactive.timeline.timeline import Timeline
 
 LIBRARIES = ("torch", "diffusers", "transformers", "av", "numpy", "librosa")
-# what names files stands in the recipe by hash; the rest of these decides nothing in the finished clip
+# files are in the recipe by hash; the other settings of these decide nothing in the finished clip
 FILES = ("preset", "timeline", "model", "photos", "videos", "lyrics", "shots", "logo", "lut", "hearing")
 ASIDE = ("overwrite", "recipe", "telling", "job", "mixed", "also", "ray", "workers")
 MAX_FILES = 1000
@@ -51,7 +51,7 @@ Plain = bool | int | float | str | None
 
 
 class Strict(BaseModel):
-    """Data of strangers: no key beyond these, no number that is not finite."""
+    """Data from untrusted files: no other keys, no infinite or NaN numbers."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -89,7 +89,7 @@ class Recipe(Strict):
     timeline: Named | None
     lyrics: Named | None
     model: Named
-    # what is exchanged or fused into it; clips of before these had their hashes name them in `settings` only
+    # what is exchanged or fused into it; older clips name them in `settings` only, without hashes
     loras: list[Named] = Field([], max_length=MAX_FILES)
     vae: Named | None = None
     photos: list[Named] = Field(max_length=MAX_FILES)
@@ -126,7 +126,7 @@ def make_recipe(
     Parameters
     ----------
     settings
-        How it is made, what is chosen by rule replaced by what was chosen.
+        How it is made, with each choice by rule replaced by what was chosen.
     song, track
         The song's file and what was read from it.
     timeline
@@ -186,19 +186,19 @@ def clip_tags(recipe: Recipe | None) -> dict[str, str]:
     tags = {XMP: xmp_packet()}
     if recipe is not None:
         text = recipe.model_dump_json()
-        # a preset of 2 MB fits; what no reader would take is not written
+        # a preset of 2 MB fits; no reader takes more
         if len(text.encode()) <= MAX_TAG:
             tags[RECIPE] = text
     return tags
 
 
 def read_recipe(clip: str | os.PathLike[str]) -> Recipe:
-    """Return the recipe that a clip carries, checked like the work of a stranger.
+    """Return the recipe that a clip carries, checked like any untrusted file.
 
     Raises
     ------
     MediaError
-        If it is not a clip, carries none, or carries one that says what a recipe can't say.
+        If it is not a clip, or its recipe is missing or not valid.
     """
     text = read_tags(clip).get(RECIPE)
     if text is None:
@@ -239,7 +239,7 @@ def read_recipe(clip: str | os.PathLike[str]) -> Recipe:
 
 
 def differences(then: Recipe, now: Recipe) -> list[str]:
-    """Return in words what differs between two recipes: what may make two clips differ."""
+    """Return in words what differs between two recipes and may make their clips differ."""
     before = {"reactive": then.reactive, "machine": then.machine, **then.libraries, **then.settings}
     after = {"reactive": now.reactive, "machine": now.machine, **now.libraries, **now.settings}
     found = [
@@ -268,7 +268,7 @@ def differences(then: Recipe, now: Recipe) -> list[str]:
 
 
 def timeline_hash(timeline: Timeline) -> str:
-    """Return one sha256 over all that a timeline says of its frames."""
+    """Return one sha256 over everything that a timeline decides for its frames."""
     digest = hashlib.sha256(
         repr((str(timeline.fps), timeline.seed, timeline.prompts, timeline.cuts, *timeline.grounds)).encode()
     )

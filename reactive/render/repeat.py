@@ -30,7 +30,7 @@ from reactive.sources.imagery import library
 
 @dataclass(frozen=True)
 class RepeatedClip:
-    """A clip that was made again, and in words what differs from the first time; nothing, if it is the very same."""
+    """A clip that was made again, and in words what differs from the first time; empty if nothing does."""
 
     clip: Clip
     differs: tuple[str, ...]
@@ -63,12 +63,12 @@ def repeat_clip(
     model, vae
         Where the model and its exchanged autoencoder are, if they are folders or files.
     loras
-        Where its LoRAs are, in any order, besides `places`.
+        Where its LoRAs are, in any order, in addition to `places`.
 
     Raises
     ------
     ReactiveError
-        If the song, the model or a file is missing or another one; each is named by its hash.
+        If the song, the model or a file is missing or was changed; the message has its hash.
     """
     known = [digest for digest in (recipe.song.sha256, recipe.song_file) if digest]
     if hash_file(regular_file(song)) not in known:
@@ -110,7 +110,7 @@ def repeat_clip(
                 if ground.sha256 not in shipped:
                     shutil.copyfile(_find(ground, around, "--photo"), folder / ground.name)
         if recipe.shots:
-            # a folder of its own, so that no photograph's name meets another file's
+            # a folder of its own, so that a photograph and another file can't have the same name
             beside = Path(room, "shots", "photos")
             beside.mkdir(parents=True)
             for photo in recipe.shot_photos:
@@ -178,7 +178,7 @@ def _autoencoder(recipe: Recipe, places: Sequence[Path]) -> str | None:
 
 
 def _hearing_options(recipe: Recipe, around: list[Path]) -> HearingOptions:
-    """Return what was told of the song beside hearing it; what is kept beside the song here does not count."""
+    """Return the corrections and files that the recipe has for the song; those saved beside the song on this machine are ignored."""
     try:
         grid: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value for name, value in recipe.grid.items()
@@ -196,18 +196,18 @@ def _hearing_options(recipe: Recipe, around: list[Path]) -> HearingOptions:
 
 
 def _settings(recipe: Recipe) -> Settings:
-    """Return what a recipe says by the names of `Settings.of`; what names files is not among it.
+    """Return a recipe's settings by the names of `Settings.of`, without those that name files.
 
     Raises
     ------
     ReactiveError
-        If it holds settings that this version does not know, or values that can't be.
+        If it holds settings that this version does not know, or values that are not possible.
     """
     known = set(Settings.names()) - {*FILES, *ASIDE}
     for name in recipe.settings:
         if name not in known:
             raise ReactiveError(f"the recipe has a setting {name[:40]}", remedy="update reactive-clip")
-    # what clips had before recipes said it
+    # the value of clips that are older than the setting
     said: dict[str, Any] = {"lanes": -1, **recipe.settings}
     if said.get("dtype") == "auto" and said.get("device") == "cpu":
         said["dtype"] = "float32"
@@ -224,7 +224,7 @@ def _find(wanted: Named, places: Iterable[Path], option: str) -> Path:
     Raises
     ------
     MediaError
-        If it is nowhere.
+        If it is not found.
     """
     for place in places:
         candidate = place / wanted.name if place.is_dir() else place

@@ -1,4 +1,4 @@
-"""What was asked for, as a hash: whether a clip is already there, and whether a job may go on."""
+"""A render's request as a hash: it tells whether a clip exists already, and whether a job may go on."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ if TYPE_CHECKING:
     from reactive.render.clip import Clip
     from reactive.render.settings import Settings
 
-# settings that do not change the clip, and those that stand in another part of the request
+# settings that do not change the clip, and those that are in another part of the request
 _ASIDE = ("overwrite", "job", "mixed", "ray", "workers", "preset", "model")
-# where a job is and who renders it is said anew each time
+# where a job is and who renders it is given again each time
 _NOT_STORED = ("job", "mixed", "ray", "workers")
 
 
 @dataclass(frozen=True)
 class RenderRequest:
-    """A request: the song's hash, settings, preset, words, the model's hash, and what bits rest on here.
+    """A request: the song's hash, settings, preset, words, the model's hash, and the environment that decides bits.
 
     `song_file` is the hash of the bytes of the song's file, by which older jobs know it.
     """
@@ -51,15 +51,15 @@ class RenderRequest:
         chosen = {
             name: plain(value)
             for name, value in self.settings.choices().items()
-            # what jobs did not say before there was a rule for lanes
+            # a setting that jobs did not have before there was a rule for lanes
             if name not in _ASIDE and not (name == "lanes" and self.settings.compute.lanes < 0)
         }
-        # the name that jobs have always had for it, so that older ones are known again
+        # the name that the first versions gave it, so that their jobs are recognised
         chosen["wishes"] = hearing = chosen.pop("hearing")
-        # a correction that jobs did not know before changes their hash only where it is given
+        # a correction that older jobs did not have changes the hash only if it is given
         if hearing["corrections"]["sections"] is None:
             del hearing["corrections"]["sections"]
-        # which weights these name is part of the model's hash
+        # the weights behind these names are part of the model's hash
         if self.settings.model.loras:
             chosen["loras"] = [parse_lora(text)[1] for text in self.settings.model.loras]
         if self.settings.model.vae:
@@ -90,12 +90,12 @@ class RenderRequest:
         *,
         folder: Path,
     ) -> dict[str, Any]:
-        """Return what a job `folder` says of itself: enough to go on with it, and what its exactness rests on.
+        """Return the manifest of a job `folder`: enough to resume it, and the environment that decides its bits.
 
         `chosen` is what was chosen by rule: batch, lanes and number format.
         """
         told = {name: value for name, value in self.settings.to_data().items() if name not in _NOT_STORED}
-        # wherever it goes on from, the files are those of where it was begun
+        # full paths, since the job may be resumed from another folder
         settings = named_in_full(told)
         return {
             "request": self.key,
@@ -126,7 +126,7 @@ class RenderRequest:
         Raises
         ------
         OutputError
-            If the job was begun with other versions, on another device or with other threads, and that was not allowed.
+            If the job was begun with other versions, on another device or with other threads, and `mixed` is not set.
         """
         before, done = job.last("manifest"), job.last("done")
         begun = any(name.startswith("segments") for name in job.entries)
@@ -170,12 +170,12 @@ def finished_clip(folder: Path, request: RenderRequest, outs: list[Path]) -> Cli
 
 
 def record_clip(job: Job, request: RenderRequest, out: Path, whole: Path) -> None:
-    """Write to the journal which clip is about to take its name."""
+    """Write to the journal that a complete clip is about to be renamed to its final name."""
     record = {"name": out.name, "request": request.key, "sha256": hash_path(whole), "bytes": whole.stat().st_size}
     job.journal.append({"clip": record})
 
 
 def segments_done(folder: Path) -> int:
-    """Return how many segments a job's journal tells of."""
+    """Return how many segments a job's journal lists."""
     records, _ = read_journal(folder / "journal")
     return sum(name.startswith("segments") for name in entries_of(records))

@@ -1,21 +1,18 @@
-"""Hear the song and decide its timeline, or take an edited one."""
+"""The timeline of a render: decided from what was heard and the preset, performed from a take, or loaded as it was edited."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from reactive.audio.analysis import Analysis
-from reactive.audio.hear import hear
+from reactive.audio.hear import Heard
 from reactive.errors import TimelineError
 from reactive.media.sound import Track
-from reactive.preset.lyrics import Line
-from reactive.preset.schema import Preset
-from reactive.preset.shots import Shots
 from reactive.render.decide import decide
 from reactive.render.footage import footage_of
+from reactive.render.inputs import RenderInputs
 from reactive.render.settings import Settings
 from reactive.render.take import perform_take
 from reactive.sources.ground import picture_chooser
@@ -28,8 +25,23 @@ from reactive.timeline.timeline import Timeline
 
 @dataclass(frozen=True)
 class ResolvedTimeline:
-    """The timeline, where an excerpt begins in seconds, the song, what was heard (None: an edited timeline), notes, and how
-    black each frame of a take is."""
+    """The timeline of a render and what it comes from.
+
+    Attributes
+    ----------
+    timeline
+        What is decided for every frame of the song.
+    start
+        Second of the song at which the clip begins.
+    track
+        The song.
+    analysis
+        What was heard; None for an edited timeline.
+    notes
+        Sentences for the user.
+    black
+        How black each frame of a take is, float [frames] in [0, 1]; None where none is.
+    """
 
     timeline: Timeline
     start: float
@@ -39,14 +51,28 @@ class ResolvedTimeline:
     black: np.ndarray | None = None
 
 
-def resolve_timeline(
-    track: Track, preset: Preset | None, lines: Sequence[Line], shot_edits: Shots | None, settings: Settings
-) -> ResolvedTimeline:
-    """Hear the song and decide its timeline."""
-    if settings.sources.timeline:
+def resolve_timeline(track: Track, heard: Heard | None, inputs: RenderInputs, settings: Settings) -> ResolvedTimeline:
+    """Decide the timeline, or load the one that was edited.
+
+    Parameters
+    ----------
+    track
+        The song.
+    heard
+        What was heard in it; None if an edited timeline is rendered.
+    inputs
+        The preset, the words and the edits of single shots.
+    settings
+        Name the timeline or take that stands in the preset's place, if there is one.
+
+    Raises
+    ------
+    ReactiveError
+        If an edited timeline or a take belongs to another song, or an edit or a source can't be used.
+    """
+    if heard is None:
         edited = recoloured(edited_timeline(settings, track), settings.colours.colours)
         return ResolvedTimeline(edited, settings.start, track, notes=track.notes)
-    heard = hear(track.path, settings.hearing)
     black = None
     if settings.sources.take:
         photos, videos = (
@@ -63,19 +89,19 @@ def resolve_timeline(
         )
         timeline, black = performance.timeline, performance.black
     else:
-        assert preset is not None
+        assert inputs.preset_data is not None
         timeline = decide(
             heard.analysis,
-            preset,
+            inputs.preset_data,
             fps=settings.fps,
             seed=settings.seed,
             photos=settings.sources.photos,
             videos=settings.sources.videos,
             macros=settings.macros,
-            lyrics=lines,
+            lyrics=inputs.lines,
         )
-    if shot_edits:
-        timeline, _ = apply_shots(timeline, heard.analysis, shot_edits)
+    if inputs.shot_edits:
+        timeline, _ = apply_shots(timeline, heard.analysis, inputs.shot_edits)
     timeline = recoloured(timeline, settings.colours.colours)
     start = settings.start
     if settings.telling:
@@ -84,7 +110,7 @@ def resolve_timeline(
 
 
 def edited_timeline(settings: Settings, track: Track) -> Timeline:
-    """Load the timeline that was asked for and check that it belongs to this song and these photographs."""
+    """Load the timeline that the settings name and check that it belongs to this song and these photographs."""
     assert settings.sources.timeline is not None
     timeline = load_timeline(settings.sources.timeline)
     where = str(settings.sources.timeline)

@@ -51,12 +51,12 @@ FrameRate = Annotated[Fraction, PlainValidator(as_fps), PlainSerializer(str, whe
 Size = Annotated[tuple[int, int], AfterValidator(_size)]
 Seconds = Annotated[float, Field(ge=0, le=1e6)]
 Colour = Annotated[str, Field(pattern="^#[0-9a-f]{6}$")]
-# what chooses a place in the model's code takes any text there and is checked where the model is known
+# checked when the model is loaded, since which values are possible depends on it
 Name = Annotated[str, Field(max_length=4096)]
 
 
 class Part(BaseModel):
-    """Settings that answer one question; frozen, and without names that are not known."""
+    """A group of settings; frozen, and with no other names."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -71,7 +71,7 @@ class ModelSpec(Part):
     device
         ``auto`` for the best there is.
     steps, guidance
-        None: what the model asks for.
+        None: the model's defaults.
     loras
         LoRA files or short names, each with an optional strength, fused in this order.
     vae
@@ -81,7 +81,7 @@ class ModelSpec(Part):
     compile
         Whether the networks are compiled first.
     sampler, spacing, prediction
-        How the model is sampled where it does not say so itself, or says it wrong.
+        How the model is sampled if its own files do not say so, or are wrong.
     """
 
     name: Name = "ember"
@@ -102,7 +102,7 @@ class ModelSpec(Part):
         return Path(self.name).name or self.name
 
     def changed(self, **changes: Any) -> Self:
-        """Return these settings with others in some places."""
+        """Return these settings with some changed."""
         return type(self).model_validate({**dict(self), **changes})
 
     def load(self) -> Model:
@@ -111,9 +111,9 @@ class ModelSpec(Part):
         Raises
         ------
         ModelError
-            If it isn't there or can't be used.
+            If it is missing or can't be used.
         """
-        # settings are read where no model is loaded
+        # settings are read where torch is not loaded
         from reactive.diffusion.models.load import load_model
 
         told = {"sampler": self.sampler, "spacing": self.spacing, "prediction": self.prediction}
@@ -166,7 +166,7 @@ class ColourSettings(Part):
     palette
         Colours ``#rrggbb``, dark to light, in place of the preset's.
     palette_strength
-        How far pictures are led to the palette.
+        How strongly pictures are moved towards the palette, 0 to 1.
     saturation, contrast
         1 leaves them as they are.
     temperature, tint
@@ -190,7 +190,7 @@ class ColourSettings(Part):
 
 
 class OverlaySettings(Part):
-    """What is laid over the finished pictures, beside the preset's own overlay."""
+    """What is laid over the finished pictures, in addition to the preset's own overlay."""
 
     title: str = ""
     logo: File | None = None
@@ -220,15 +220,15 @@ class Output(Part):
     imagine_size
         The size that the model works at.
     imagine_rate
-        Pictures a second that are imagined where feedback does not decide, the rest being drawn between them; 0: every frame.
+        Pictures a second that are imagined outside feedback shots; the frames between them are interpolated. 0: every frame.
     upscale, upscaler
         How many times as large finished pictures are made, by ``lanczos`` or ``esrgan``.
     also
         Further shapes of the same render, as ``9:16``.
     flash_safe
-        Whether flashing is held within what is safe to watch.
+        Whether flashing is kept within the limits of what is safe to watch.
     recipe
-        Whether the clip carries all that decides it.
+        Whether the clip carries everything that is needed to make it again.
     overwrite
         Whether a clip that exists is replaced.
     """
@@ -250,7 +250,7 @@ class Output(Part):
 
 
 class Compute(Part):
-    """Who computes, and in which portions; 0 means by rule.
+    """Who computes, and in batches of which size; 0 means by rule.
 
     Attributes
     ----------
@@ -259,7 +259,7 @@ class Compute(Part):
     slices
         Pictures that are encoded or decoded at once.
     lanes
-        Feedback shots that are imagined at once; -1: as many as a batch (what clips had before there was a rule).
+        Feedback shots that are imagined at once; -1: as many as a batch (as in clips from before there was a rule).
     threads
         CPU threads of a worker.
     segment
@@ -302,15 +302,15 @@ class Settings(Part):
     macros
         Where the preset's knobs stand, 0 to 1, by name.
     negative
-        What guidance leads away from, beside what the preset says.
+        What guidance leads away from, in addition to the preset's own.
     start, duration
         Seconds of the song; without `duration`, to its end.
     telling
-        Whether the excerpt begins where it tells most, around the drop, instead of at `start`.
+        Whether the excerpt begins at the most telling place, around the drop, instead of at `start`.
     hearing
         What a person adds to what is heard.
     model, sources, colours, overlay, encoding, output, compute
-        The other parts, see there.
+        The other groups; see their classes.
 
     Examples
     --------
@@ -348,9 +348,9 @@ class Settings(Part):
         Raises
         ------
         SettingsError
-            If a name is not known, or a value can't be.
+            If a name is not known, or a value is not possible.
         ReactiveError
-            If a frame rate, a size or a correction of the grid can't be.
+            If a frame rate, a size or a correction of the grid is not possible.
         """
         try:
             return cls.model_validate(_nested(cls, choices))
@@ -375,14 +375,14 @@ class Settings(Part):
 
     @classmethod
     def from_data(cls, data: Mapping[str, Any]) -> Self:
-        """Return settings from what `to_data` gave; what is left out stands at its default.
+        """Return settings from what `to_data` gave; missing ones have their defaults.
 
         Raises
         ------
         SettingsError
-            If a name is not known, or a value can't be; nothing is converted.
+            If a name is not known, or a value is not possible; nothing is converted.
         ReactiveError
-            If a frame rate, a size or a correction of the grid can't be.
+            If a frame rate, a size or a correction of the grid is not possible.
         """
         try:
             return cls.model_validate_json(json.dumps(_nested(cls, data)), strict=True)
@@ -416,10 +416,10 @@ def _value(settings: Settings, place: tuple[str | None, str]) -> Any:
 
 
 def _settings_error(problem: ValidationError) -> SettingsError:
-    """Return the first thing that pydantic found, named as a person named it."""
+    """Return the first error that pydantic found, with the setting's plain name."""
     found = problem.errors(include_url=False)[0]
     own = [str(place) for place in found["loc"]]
-    # a choice that is not known has no part; the model's name is called model
+    # an unknown choice has no group; the model's name is called model
     name = own[0] if len(own) < 2 or own[:2] == ["model", "name"] else own[1]
     if own[0] in ("hearing", "macros"):
         name = own[0]
@@ -431,7 +431,7 @@ def _settings_error(problem: ValidationError) -> SettingsError:
 
 
 def _nested(kind: type[Settings], choices: Mapping[str, Any]) -> dict[str, Any]:
-    """Return choices by their plain names as pydantic takes them; what is not known stays, so that it is refused there."""
+    """Return choices by their plain names as pydantic takes them; unknown names stay, so that it refuses them."""
     places, nested = _places(kind), dict[str, Any]()
     for name, value in choices.items():
         part, field = places.get(name, (None, name))

@@ -13,7 +13,7 @@ from reactive.errors import OutputError
 
 _SIZE = re.compile(r"(\d{1,5})[xX×](\d{1,5})", re.ASCII)
 _SHAPE = re.compile(r"(\d{1,2}):(\d{1,2})", re.ASCII)
-# the clip of a small model is doubled, so that players do not blur a stamp
+# the clip of a small model is doubled, since players blur small clips
 SMALL = 640
 LARGEST = 8192
 
@@ -24,7 +24,7 @@ def parse_size(text: str, option: str, *, multiple: int = 2) -> tuple[int, int]:
     Raises
     ------
     OutputError
-        If it is no size, not a multiple of `multiple`, or not within 16 to 8192 pixels.
+        If it is not a size, not a multiple of `multiple`, or not within 16 to 8192 pixels.
     """
     match = _SIZE.fullmatch(text)
     if not match:
@@ -99,7 +99,7 @@ def output_size(imagined: tuple[int, int], *, upscale: int = 1) -> tuple[int, in
 def clip_sizes(
     model: Model, *, size: tuple[int, int] | None, imagined: tuple[int, int] | None, upscale: int = 1
 ) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Return the size that a model works at, and that of its finished frames, where one or both are not given.
+    """Return the size that a model works at, and that of its finished frames, if one or both are not given.
 
     Raises
     ------
@@ -123,7 +123,7 @@ def parse_shape(text: str) -> tuple[int, int]:
     Raises
     ------
     OutputError
-        If it is none, or beyond 4:1.
+        If it is not a shape, or beyond 4:1.
     """
     match = _SHAPE.fullmatch(text.strip())
     width, height = (int(match.group(1)), int(match.group(2))) if match else (0, 0)
@@ -140,7 +140,7 @@ def shaped_size(size: tuple[int, int], shape: tuple[int, int]) -> tuple[int, int
 
 
 def composed_size(imagined: tuple[int, int], sizes: Sequence[tuple[int, int]]) -> tuple[int, int]:
-    """Return the size of pictures that lie over a ground: the clip's own, or for several shapes that of all of them together.
+    """Return the size of pictures that lie over a ground: the clip's own, or for several shapes one that covers them all.
 
     Parameters
     ----------
@@ -156,5 +156,5 @@ def composed_size(imagined: tuple[int, int], sizes: Sequence[tuple[int, int]]) -
 
 
 def shaped_name(out: Path, shape: tuple[int, int]) -> Path:
-    """Return where a clip's other shape is written: ``clip.9x16.mp4``."""
+    """Return the path of a clip's other shape: ``clip.9x16.mp4``."""
     return out.with_name(f"{out.stem}.{shape[0]}x{shape[1]}{out.suffix}")

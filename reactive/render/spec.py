@@ -1,4 +1,4 @@
-"""What all workers of a render are told once: plain data that travels to other machines.
+"""What all workers of a render get once: plain data that can be sent to other machines.
 
 The settings that it is made of are in `settings`; how the model is loaded is `settings.ModelSpec`.
 """
@@ -19,7 +19,7 @@ from reactive.video.upscale import NO_UPSCALING, Upscaling
 
 @dataclass(frozen=True)
 class RenderSpec:
-    """What all workers of a job are told once: plain data that travels to other machines.
+    """What all workers of a job get once: plain data that can be sent to other machines.
 
     Attributes
     ----------
@@ -38,7 +38,7 @@ class RenderSpec:
     codec
         How pieces are encoded.
     rate
-        Pictures a second that are imagined where feedback does not decide; 0: every frame.
+        Pictures a second that are imagined outside feedback shots; 0: every frame.
     black
         How black each frame of the song is, 0 to 1; None: none is.
     upscaling
@@ -78,10 +78,10 @@ class RenderSpec:
     lut: Path | None = None
 
     def lane_count(self, batch: int) -> int:
-        """Return the shape of a batch of lanes where a batch has another shape than was planned, since memory ran out."""
+        """Return the shape of a batch of lanes if a batch is smaller than planned, because memory ran out."""
         return min(self.lanes or batch, batch)
 
     def visible_timeline(self) -> Timeline:
-        """Return the timeline with all that a picture shows of it: negatives, and how black it is."""
+        """Return the timeline with everything that decides its pictures: negatives too, and how black each frame is."""
         more = {} if self.black is None else {"black": self.black}
         return replace(self.timeline, negatives=self.negatives, columns={**self.timeline.columns, **more})

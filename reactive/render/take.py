@@ -41,7 +41,7 @@ class Take:
     preset
         Name of the preset that it begins with, among `presets`.
     presets
-        The texts (TOML) of all presets that were loaded, by name: a take needs nothing beside it but the song.
+        The texts (TOML) of all presets that were loaded, by name: a take needs no other file but the song.
     changes
         What was changed, in order of time.
     videos, macros
@@ -132,7 +132,7 @@ def load_take(path: Path) -> Take:
         take = _checked(data)
         take.checked_presets(where)
     except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as problem:
-        # Python's own words would tell a user nothing
+        # Python's own message would not help a user
         what = str(problem) if isinstance(problem, InvalidValue) else "holds values of the wrong kind"
         raise TimelineError(what, where=where, remedy=remedy) from None
     return take

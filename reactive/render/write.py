@@ -45,7 +45,7 @@ def write_video(
     ----------
     frames
         uint8 [3, height, width], sRGB, all of one size, its sides even numbers. They are taken one after the other, so memory
-        is flat in their number.
+        does not grow with their number.
     path
         ``.mp4``, ``.mov`` or ``.mkv``.
     fps
@@ -57,7 +57,7 @@ def write_video(
     codec, crf, speed
         ``h264`` (by x264, of that quality and preset), ``prores`` in ``.mov``, ``ffv1`` in ``.mkv``, or an encoder of a card.
     progress
-        Told ``"writing"``, how many frames are encoded, and how many there are, 0 where nobody knows.
+        Called with ``"writing"``, how many frames are encoded, and how many there are (0 if that is not known).
 
     Returns
     -------
@@ -67,11 +67,11 @@ def write_video(
     Raises
     ------
     OutputError
-        If it can't be written, or frames are not what they must be; nothing is left behind then.
+        If it can't be written, or a frame has a wrong dtype, shape or size; nothing is left behind then.
     MediaError
         If the sound can't be read.
     TimelineError
-        If the frame rate is none.
+        If the frame rate is not valid.
 
     Examples
     --------
@@ -98,7 +98,7 @@ def write_video(
     if start is not None:
         first = nearest_frame(start, rate)
     elif known:
-        # of an excerpt; in seconds, should its frames be shown at another rate
+        # the first frame of an excerpt, in seconds, since its frames may be shown at another rate
         first = nearest_frame(frame_time(known.first, known.fps), rate)
     whole = frame_count(track.samples, track.sample_rate, rate) if track else 0
     if track and not 0 <= first < whole:

@@ -1,6 +1,6 @@
-"""Which picture of a clip shows it best, and which stretch of it joins its own beginning best.
+"""Find a clip's best picture, and the range that loops best.
 
-Everything is judged on small pictures, so a long clip takes little memory.
+Only small pictures are kept, so a long clip takes little memory.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 from reactive.errors import MediaError
 from reactive.media.video import rgb_frames
 
-# what a picture is judged by, and what is kept of each to compare it with others: width and height
+# sizes (width, height) of pictures for rating, and of those kept for comparison
 JUDGED, KEPT = (160, 90), (16, 9)
 LOOP_SECONDS = (2.0, 5.0)
 # frames that a change of scene spoils on either side of it
@@ -24,14 +24,14 @@ _NEAR_CUT = 3
 
 @dataclass(frozen=True)
 class ClipScan:
-    """A clip at a glance.
+    """Small pictures and ratings of a clip.
 
     Attributes
     ----------
     fps
         Frames a second.
     appeal
-        How much there is to see in each frame, float64 [frames].
+        How interesting each frame looks, float64 [frames].
     small
         Tiny pictures, uint8 [frames, 9, 16, 3].
     """
@@ -43,7 +43,7 @@ class ClipScan:
 
 @dataclass(frozen=True)
 class Loop:
-    """Frames [start, stop) that can follow themselves: the frame `stop` looks like the frame `start`."""
+    """Frames [start, stop) that loop: the frame `stop` looks like the frame `start`."""
 
     start: int
     stop: int
@@ -71,7 +71,7 @@ def scan_clip(path: str | os.PathLike[str]) -> ClipScan:
 
 
 def appeal_of(picture: np.ndarray) -> float:
-    """Return how much there is to see in a picture, uint8 [height, width, 3]: colour times contrast times detail.
+    """Rate how interesting a picture looks, uint8 [height, width, 3]: colour times contrast times detail.
 
     Colour by Hasler and Süsstrunk, "Measuring colourfulness in natural images" (2003). A flat picture has 0.
     """
@@ -84,7 +84,7 @@ def appeal_of(picture: np.ndarray) -> float:
 
 
 def best_frame(scan: ClipScan) -> int:
-    """Return the frame with most to see in it, away from changes of scene and from the first and last quarter second."""
+    """Return the best frame, away from changes of scene and from the first and last quarter second."""
     steps = np.abs(np.diff(scan.small.astype(np.int16), axis=0)).mean(axis=(1, 2, 3))
     cut = np.concatenate([[False], steps > 4 * max(float(np.median(steps)), 1.0) if len(steps) else []])
     near = np.convolve(cut, np.ones(2 * _NEAR_CUT + 1), mode="same")[: len(cut)] > 0
@@ -96,11 +96,11 @@ def best_frame(scan: ClipScan) -> int:
 
 
 def best_loop(scan: ClipScan, *, seconds: tuple[float, float] = LOOP_SECONDS) -> Loop:
-    """Return the stretch of the clip, between `seconds` long, that joins itself best.
+    """Return the range of the clip, of a length within `seconds`, that loops best.
 
     Compared are the two frames that would follow each other at the joint with those that do in the clip: the frame after
-    the end with the first, and the last with the one before the first, so that movement goes on too. A still clip has no
-    better or worse, so of equals the liveliest wins.
+    the end with the first, and the last with the one before the first, so that movement goes on too. In a still clip
+    all are equal, so the liveliest one is chosen.
     """
     frames = len(scan.small)
     shortest, longest = (max(2, round(s * scan.fps)) for s in seconds)
@@ -122,7 +122,7 @@ def best_loop(scan: ClipScan, *, seconds: tuple[float, float] = LOOP_SECONDS) ->
 
 
 def closed(pictures: np.ndarray, before: np.ndarray) -> np.ndarray:
-    """Return a loop whose end runs over into its beginning by a cross-fade.
+    """Return a loop whose end cross-fades into its beginning.
 
     Parameters
     ----------

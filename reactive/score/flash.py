@@ -44,20 +44,20 @@ _XYZ = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.
 
 @dataclass(frozen=True)
 class Limits:
-    """From where on it counts.
+    """The limits of flashing.
 
     Attributes
     ----------
     swing
         Change of luminance in cd/m2.
     darker
-        The darker picture's luminance in cd/m2 must lie below this.
+        The darker picture's luminance in cd/m2 must be below this.
     hue
         Distance in u'v' from or to a saturated red.
     area
         Share of the screen that must be exceeded.
     transitions
-        So many within a second are still harmless: two a flash.
+        The most transitions within a second that are harmless: two a flash.
     """
 
     swing: float = 20.0
@@ -69,7 +69,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Points:
-    """What is known of every point of the grid, arrays [points].
+    """The state of every point of the grid, arrays [points].
 
     Attributes
     ----------
@@ -124,7 +124,7 @@ class FlashEvents:
 
 @dataclass(frozen=True)
 class FlashState:
-    """Everything that judging the next picture depends on."""
+    """The state that judging the next picture depends on."""
 
     frame: int
     general: FlashEvents
@@ -133,7 +133,7 @@ class FlashState:
 
 @dataclass(frozen=True)
 class Kind:
-    """What was found of one kind of flash.
+    """The result for one kind of flash.
 
     Attributes
     ----------
@@ -175,7 +175,7 @@ class Flashes:
         return {"passes": self.passes, "general": self.general.to_dict(), "red": self.red.to_dict()}
 
     def sentence(self) -> str:
-        """Return what a person should know, one line."""
+        """Return the result in one line."""
         if self.passes:
             return "no more than three flashes within any second (ITU-R BT.1702)"
         worst = max((self.general, self.red), key=lambda kind: kind.flashes if kind.stretches else -1)
@@ -236,7 +236,7 @@ def first_state(picture: np.ndarray) -> FlashState:
 
 
 def next_state(state: FlashState, picture: np.ndarray, fps: Fraction, limits: Limits) -> FlashState:
-    """Return the viewer's state after one more picture; nothing that was handed in changes."""
+    """Return the viewer's state after one more picture; the arguments do not change."""
     frame = state.frame + 1
     light, share, hue = _light_and_hue(picture)
     general = _luminance_turns(state.general.points, light, frame, limits)
@@ -313,7 +313,7 @@ def _next_events(before: FlashEvents, points: Points, frame: int, fps: Fraction,
     up, down = float(rising.mean()), float(falling.mean())
     if max(up, down) <= limits.area:
         return FlashEvents(points, events)
-    # what made an event is used up
+    # transitions of an event count only once
     if up > limits.area:
         points = replace(points, rose=np.where(rising, _NEVER, points.rose))
     if down > limits.area:

@@ -1,7 +1,7 @@
-"""Hold a clip within the limits of flashing: how much of each picture may be shown, decided in the order of the frames.
+"""Keep a clip within the limits of flashing: how much of each picture may be shown, decided in the order of the frames.
 
 A picture that would make one transition too many within a second (see `score/flash.py`) is mixed with the one shown
-before it, with just so much of the new one as makes no transition. What is held back shows as soon as the second has
+before it, with as much of the new one as makes no transition. The rest appears as soon as the second has
 passed: a cut too many becomes a dissolve, a strobe a faint flicker. A clip that keeps the limits is not touched.
 """
 
@@ -13,9 +13,9 @@ import numpy as np
 
 from reactive.score.flash import FlashState, Limits, first_state, next_state
 
-# stricter than what is judged: encoding changes pictures a little, and may move a transition by a frame
+# stricter than the limits that are judged: encoding changes pictures a little, and may move a transition by a frame
 STRICTER = Limits(swing=17.0, darker=170.0, hue=0.17, area=0.2, transitions=5)
-# halvings on the way to the share that just fits
+# bisection steps for the largest share that fits
 _STEPS = 5
 
 
@@ -27,7 +27,7 @@ class Limiter:
     fps
         Frames a second.
     limits
-        What must be kept.
+        The limits of flashing.
     """
 
     def __init__(self, fps: Fraction, limits: Limits = STRICTER) -> None:
@@ -52,7 +52,7 @@ class Limiter:
             self.eye, self.shown = after, picture
             return 1.0
         share, shown, step = 0.0, self.shown, 0.5
-        # the picture that stands has no transition in it, so share 0 always fits
+        # the shown picture has no transition, so share 0 always fits
         after = next_state(self.eye, self.shown, self.fps, self.limits)
         for _ in range(_STEPS):
             trial = mixed(self.shown, picture, share + step)

@@ -19,9 +19,9 @@ from reactive.errors import MediaError
 from reactive.media.sound import open_track
 from reactive.media.video import luma_frames
 
-# what a person sees as movement: this share of full scale, as a mean over the picture
+# least visible movement: this share of full scale, as a mean over the picture
 VISIBLE = 0.8 / 255
-# further away, the beat before or after would be mistaken for the one that is meant
+# a larger lag would match the beat before or after
 MAX_LAG_SECONDS = 0.2
 POP = 4.0
 # a frame within this many frames of an onset belongs to the hit
@@ -31,12 +31,12 @@ LOUD = 0.25
 
 @dataclass(frozen=True)
 class Score:
-    """What was measured.
+    """The measured score.
 
     Attributes
     ----------
     frames, fps
-        Of the clip.
+        Number of frames and rate of the clip.
     lag_ms
         Where change and onsets agree best; positive: the picture is late.
     correlation
@@ -79,12 +79,12 @@ def score_clip(path: str | os.PathLike[str], *, cuts: tuple[int, ...] = ()) -> S
     path
         A video with sound.
     cuts
-        Frames where the timeline plans a cut; they are no pops.
+        Frames where the timeline plans a cut; they do not count as pops.
 
     Raises
     ------
     MediaError
-        If it is no video with sound, or too short to judge.
+        If it is not a video with sound, or too short to judge.
 
     Examples
     --------

@@ -1,7 +1,7 @@
-"""Films before they are cut: which there are in a folder, and how much moves in them, looked at once and kept.
+"""Films before they are cut: those in a folder, and how much moves in them, measured once and cached.
 
-Movement is the mean change of brightness from one look to the next, eight looks a second. Of a long film only stretches are
-looked at, spread over it, so that an hour of footage takes no longer than three minutes of it.
+Movement is the mean change of brightness between samples, eight a second. In a long film only parts are
+measured, spread over it, so that an hour of footage takes no longer than three minutes of it.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from reactive.media.video import FilmReader, open_film
 FILMS = (".mp4", ".mov", ".mkv", ".webm", ".m4v", ".avi", ".mts", ".m2ts", ".ts", ".mpg", ".mpeg", ".3gp", ".wmv")
 MOST = 500
 LOOKS_A_SECOND = 8
-# no more of a film is looked at than this, in stretches of so many seconds
+# seconds of a film that are measured at most, in parts of this many seconds
 LOOKED_AT_SECONDS, STRETCH_SECONDS = 180.0, 6.0
 _SMALL = 64
 _VERSION = 1
 
 
 def films_in(folder: Path) -> tuple[Path, ...]:
-    """Return the films of a folder by name; what is hidden or no film is left out.
+    """Return the films of a folder by name; hidden and other files are left out.
 
     Raises
     ------
     MediaError
-        If it is not a folder that can be read, or holds no film or more than 500.
+        If it is not a folder that can be read, or has no film or more than 500.
     """
     try:
         found = sorted(
@@ -60,7 +60,7 @@ def movement_of(path: Path) -> tuple[float, np.ndarray]:
 
     Returns
     -------
-    Seconds, and float32 [looks], eight a second: mean change of brightness, 0 to 1; nan where nobody looked.
+    Seconds, and float32 [looks], eight a second: mean change of brightness, 0 to 1; nan where it was not measured.
 
     Raises
     ------
@@ -82,7 +82,7 @@ def movement_of(path: Path) -> tuple[float, np.ndarray]:
         with replacing(kept) as part, part.open("wb") as handle:
             np.save(handle, found)
     except OSError:
-        # a cache that can't be written only costs time
+        # without a writable cache it is measured each time
         pass
     return seconds, found
 
@@ -119,7 +119,7 @@ def _look(film: Film, seconds: float) -> np.ndarray:
             before = picture
     finally:
         reader.close()
-    # the first look of a stretch has none before it
+    # the first sample of a part has none before it
     first = np.flatnonzero(np.isnan(movement[:-1]) & ~np.isnan(movement[1:]))
     movement[first] = np.where(looked_at[first], movement[first + 1], movement[first])
     return movement

@@ -1,4 +1,4 @@
-"""Photographs as grounds: at the output's size and larger, cropped as a source is, and where one comes closer to."""
+"""Photographs as grounds: at the output's size and larger, cropped like a source, with the point to zoom in on."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from reactive.sources.footage import FILMS
 from reactive.sources.imagery import Entry, find_picture, library, match, own_pictures
 from reactive.sources.saliency import best_window, saliency
 
-# what a ground out of the library that ships is called in presets and timelines
+# prefix of a ground from the shipped library in presets and timelines
 LIBRARY = "library:"
-# and one of the band's own that was chosen by words
+# prefix of the band's own picture that was chosen by words
 OWN = "own:"
 
-# one never comes closer to a very corner
+# the focus is kept away from the corners
 _CORNER = 0.7
 
 
 @dataclass(frozen=True)
 class GroundFile:
-    """A file that lies beneath pictures.
+    """The file of a ground.
 
     Attributes
     ----------
@@ -37,7 +37,7 @@ class GroundFile:
     film
         Whether it is a film.
     focus
-        What matters in a photograph, as shares of its width and height from the upper left corner; None: what stands out.
+        What matters in a photograph, as shares of its width and height from the upper left corner; None: by saliency.
     """
 
     path: Path
@@ -52,11 +52,11 @@ class GroundPicture:
     Attributes
     ----------
     exact
-        uint8 [height, width, 3] in the size that was asked for.
+        uint8 [height, width, 3] in the requested size.
     larger
         The same, larger.
     focus
-        What stands out, in half widths and half heights from the centre.
+        The focus, in half widths and half heights from the centre.
     """
 
     exact: np.ndarray
@@ -74,7 +74,7 @@ def ground_files(
     names
         As `timeline.grounds` has them: ``library:NAME``, or files in one of `folders`.
     folders
-        Where presets lie, or what stands in their place; the first that has a file counts.
+        Folders of presets, or of timelines; the first with the file counts.
 
     Raises
     ------
@@ -95,7 +95,7 @@ def ground_files(
 
 
 def picture_chooser(photos: Sequence[Path], films: Sequence[Path] = ()) -> Callable[[str, Sequence[str]], str | None]:
-    """Return what picks a picture for a prompt by words: the band's own that fit, else the library's; None where none fits.
+    """Return a function that chooses a picture for a prompt by words: the band's own if one fits, else the library's, else None.
 
     It is called with a prompt and the names of pictures that must not come again yet, and names pictures ``own:NUMBER``, by the
     place of the photograph, or of the film after them, from 0 on, or ``library:NAME``.
@@ -110,7 +110,7 @@ def picture_chooser(photos: Sequence[Path], films: Sequence[Path] = ()) -> Calla
         )
 
     def choose(prompt: str, taken: Sequence[str]) -> str | None:
-        # a band of whose pictures nothing is known sees these, and not the library's
+        # if none of the band's pictures has words, only these are used, not the library's
         if (photos or films) and not own():
             return None
         if found := match(prompt, own(), taken=taken):
@@ -131,14 +131,14 @@ def load_ground(
     focus: tuple[float, float] | None = None,
     background: tuple[int, int, int] = BLACK,
 ) -> GroundPicture:
-    """Return a photograph as a ground, cropped by the very window that `load_photo` takes.
+    """Return a photograph as a ground, cropped by the same window as in `load_photo`.
 
     Parameters
     ----------
     room
         How much larger than `width` and `height` the larger copy is.
     focus
-        What matters in the photograph, as shares of its width and height from the upper left corner. Default: what stands out.
+        What matters in the photograph, as shares of its width and height from the upper left corner. Default: by saliency.
 
     Raises
     ------
@@ -161,7 +161,7 @@ def load_ground(
 
 
 def _standing_out(salience: np.ndarray) -> tuple[float, float]:
-    """Return the middle of what stands out most, as shares of width and height."""
+    """Return the centre of the most salient part, as shares of width and height."""
     weight = salience**2
     rows, columns = (np.arange(count) + 0.5 for count in salience.shape)
     total = float(weight.sum())

@@ -1,7 +1,7 @@
 """Photographs by name and by words: the library that ships, and the band's own.
 
 Every picture of the library is CC0 or in the public domain, so that a clip may be posted and sold without conditions; the
-manifest beside them says whose each is and where that can be checked.
+manifest beside them has each one's author and source.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ MANIFEST = FOLDER / "manifest.tsv"
 COLUMNS = ("name", "caption", "tags", "author", "licence", "source", "path", "commit", "focus", "sha256")
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".heic", ".heif", ".avif")
 CAPTIONS = "captions.tsv"
-# how far back a picture must not come again, in prompts
+# prompts before a picture may come again
 APART = 8
 MOST = 500
-# below these a picture shows something else than the prompt says
+# least scores of a picture that fits
 WORDS = 0.35
 MEANING = 0.6
-# names that cameras, phones and programs give: they say nothing
+# names that cameras, phones and programs give, without meaning
 _CAMERA = re.compile(
     r"^(img|dsc[fn]?|dscn|pxl|mvimg|photo|image|picture|screenshot|scan|vid|gopr|dji|whatsapp image|untitled|[a-z]?)"
     r"[\s_\-.()0-9]*(wa|at|hdr|edit|copy|am|pm|night|portrait)?[\s_\-.()0-9~]*$"
@@ -49,15 +49,15 @@ class Entry:
     Attributes
     ----------
     name
-        What it is called: in the library a short word or two, of a band's own its file name.
+        Its name: in the library a short word or two, for a band's own its file name.
     path
         The file.
     caption, tags
         What it shows; a band's own may have neither.
     author, licence, source
-        Whose it is, by which licence, and where that can be checked; empty for a band's own.
+        Its author, licence and source; empty for a band's own.
     focus
-        Where the eye goes, x and y from 0 to 1 of the whole picture; None where nobody looked.
+        The point of interest, x and y from 0 to 1 of the whole picture; None if it is not known.
     sha256
         The hash of the library's file; empty for a band's own.
     """
@@ -74,12 +74,12 @@ class Entry:
 
     @property
     def own(self) -> bool:
-        """Whether it is the band's own, which no credits name."""
+        """Whether it is the band's own, which credits leave out."""
         return not self.licence
 
     @property
     def words(self) -> str:
-        """All that is said of it."""
+        """All its words."""
         return ", ".join(filter(None, (self.caption, *self.tags)))
 
 
@@ -92,9 +92,9 @@ class Match:
     entry
         The picture.
     score
-        How well it fits, 0 to 1; by words and by meaning are two scales, and in turns nothing is known (0).
+        How well it fits, 0 to 1; words and meaning have two scales; 0 for pictures in turn.
     how
-        By the words that they share, by what they mean, or because it was its turn.
+        By shared words, by meaning, or in turn.
     """
 
     entry: Entry
@@ -140,7 +140,7 @@ def find_picture(name: str) -> Entry:
     Raises
     ------
     MediaError
-        If there is none; the remedy names one that is nearly called so.
+        If there is none; the remedy has a similar name.
     """
     from difflib import get_close_matches
 
@@ -155,10 +155,10 @@ def find_picture(name: str) -> Entry:
 
 
 def own_pictures(paths: Iterable[Path]) -> tuple[Entry, ...]:
-    """Return a band's own photographs with what is known of each.
+    """Return a band's own photographs with their captions.
 
     A caption comes from ``captions.tsv`` beside the file (file name, tab, caption), else from the description in the file
-    (XMP, IPTC or EXIF), else from its name, unless that is one that a camera gave.
+    (XMP, IPTC or EXIF), else from its name, unless a camera gave it.
 
     Raises
     ------
@@ -177,17 +177,17 @@ def own_pictures(paths: Iterable[Path]) -> tuple[Entry, ...]:
 
 
 def _described(path: Path) -> str:
-    # films say nothing of themselves that programs agree on
+    # films have no common format of descriptions
     return "" if path.suffix.lower() in FILMS else read_description(path)
 
 
 def pictures_in(folder: Path) -> tuple[Path, ...]:
-    """Return the photographs of a folder by name; what is hidden or no picture is left out.
+    """Return the photographs of a folder by name; hidden and other files are left out.
 
     Raises
     ------
     MediaError
-        If it is not a folder that can be read, or holds no photograph or more than 500.
+        If it is not a folder that can be read, or has no photograph or more than 500.
     """
     try:
         found = sorted(
@@ -211,10 +211,10 @@ def pictures_in(folder: Path) -> tuple[Path, ...]:
 
 
 def ranked(prompt: str, entries: Sequence[Entry]) -> Iterator[Match]:
-    """Yield the pictures that show what a prompt says, best first; none where none does.
+    """Yield the pictures that fit a prompt, best first.
 
-    First those that share words with it: rare ones count more, and words of colour and light not at all, since these are the
-    painting's. Then those whose words mean nearly the same to ember's text encoder.
+    First those that share words with it: rare ones count more, and words of colour and light not at all, since these come from the
+    painting. Then those whose words mean nearly the same to ember's text encoder.
 
     Parameters
     ----------
@@ -242,7 +242,7 @@ def ranked(prompt: str, entries: Sequence[Entry]) -> Iterator[Match]:
 
 
 def match(prompt: str, entries: Sequence[Entry], *, taken: Collection[str] = ()) -> Match | None:
-    """Return the picture that fits a prompt best (see `ranked`), or None where none does.
+    """Return the picture that fits a prompt best (see `ranked`), or None if none does.
 
     Parameters
     ----------
@@ -259,9 +259,9 @@ def match_all(
 ) -> list[Match | None]:
     """Return a picture for each prompt in the order in which they are shown; none comes twice within 8 prompts.
 
-    The band's own come before the library: what fits of them is taken, and the library only where none does. Of own pictures
-    of which nothing is known, none can fit; they take turns where neither own nor library has anything, and everywhere where
-    the band says nothing of any.
+    The band's own come before the library: those that fit are used, and the library only if none does. Own pictures
+    without words can't fit; they are used in turn if nothing else fits, and always if no own picture
+    has words.
 
     Parameters
     ----------
@@ -292,7 +292,7 @@ def _vectors(texts: tuple[str, ...]) -> np.ndarray:
 
 @cache
 def _mean() -> np.ndarray:
-    """Return what the library's texts have in common."""
+    """Return the mean vector of the library's texts."""
     return _vectors(tuple(entry.words for entry in library())).mean(axis=0)
 
 
@@ -302,7 +302,7 @@ def _pair(text: str) -> tuple[float, float]:
 
 
 def _captions(folder: Path) -> dict[str, str]:
-    """Return the captions that a table in a folder gives, by file name."""
+    """Return the captions in a folder's table, by file name."""
     path = folder / CAPTIONS
     if not path.is_file():
         return {}
@@ -317,7 +317,7 @@ def _captions(folder: Path) -> dict[str, str]:
 
 
 def _said_by_name(stem: str) -> str:
-    """Return what a file's name says of the picture; nothing where a camera gave it."""
+    """Return the words in a file's name; empty if a camera gave it."""
     if _CAMERA.match(stem.lower()):
         return ""
     spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", stem)

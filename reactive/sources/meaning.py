@@ -1,8 +1,8 @@
-"""What the words of a short text mean, as one vector: the mean of the embeddings that ember's text encoder has of them.
+"""The meaning of a short text as one vector: the mean of its words' embeddings in ember's text encoder.
 
-That encoder learned to put sentences where a large sentence encoder puts them. The mean of its tokens' embeddings, over the words
+That encoder was trained to imitate a large sentence encoder. The mean of its tokens' embeddings, over the words
 that name things, finds fitting pictures more often than its pooled output does: of the one or two pictures that were chosen by
-eye for each of 204 prompts it has one first for 26 % of them, the pooled output for 15 %. And no network has to be run.
+eye for each of 204 prompts it has one first for 26 % of them, the pooled output for 15 %. And it needs no network.
 """
 
 from __future__ import annotations

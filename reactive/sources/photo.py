@@ -1,4 +1,4 @@
-"""Photographs at imagine-size: cropped to the frame's shape around what matters, never stretched."""
+"""Photographs at imagine-size: cropped to the frame's shape around its salient part, never stretched."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from reactive.sources.saliency import best_window, saliency
 def load_photo(
     path: str | os.PathLike[str], *, width: int, height: int, background: tuple[int, int, int] = BLACK
 ) -> np.ndarray:
-    """Return a photograph as uint8 [height, width, 3], cropped to the shape where most of it stands out.
+    """Return a photograph as uint8 [height, width, 3], cropped to the shape around its most salient part.
 
-    What is transparent shows `background`: red, green and blue, 0 to 255.
+    Transparent parts show `background`: red, green and blue, 0 to 255.
 
     Raises
     ------

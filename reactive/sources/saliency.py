@@ -1,7 +1,7 @@
-"""What matters in a picture: where the eye goes first, and the window of a shape that holds most of it.
+"""Saliency of a picture, and the window of a given shape with most of it.
 
-The spectral residual (Hou & Zhang, Saliency Detection: A Spectral Residual Approach, CVPR 2007): what a picture's spectrum
-holds beyond its own smooth trend is what stands out. Taken of light and of two colour differences.
+The spectral residual (Hou & Zhang, Saliency Detection: A Spectral Residual Approach, CVPR 2007): the part of a picture's spectrum
+above its smooth trend is salient. Computed for light and two colour differences.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-# the map's longer side; the paper's scale, at which things stand out and texture does not
+# the map's longer side; the paper's scale, at which objects are salient and texture is not
 SIDE = 64
 # columns of red, green, blue: light, red against green, blue against yellow
 _CHANNELS = np.array([[1 / 3, 1.0, -0.5], [1 / 3, -1.0, -0.5], [1 / 3, 0.0, 1.0]])
-# how much a window at the very edge must hold more than one in the middle
+# how much more saliency a window at the edge needs than one in the middle
 _TO_THE_MIDDLE = 0.1
 
 
@@ -33,14 +33,14 @@ def saliency(picture: np.ndarray) -> np.ndarray:
     small = np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BOX), np.float64)
     found = np.zeros(small.shape[:2])
     for channel in np.moveaxis(small @ _CHANNELS, 2, 0):
-        # a flat channel has nothing but rounding to find
+        # a flat channel has only rounding noise
         if channel.std() < 1:
             continue
         spectrum = np.fft.fft2(channel)
         logarithm = np.log(np.abs(spectrum) + 1e-9)
         residual = logarithm - uniform_filter(logarithm, 3, mode="wrap")
         found += np.abs(np.fft.ifft2(np.exp(residual + 1j * np.angle(spectrum)))) ** 2 * channel.std()
-    # the transform wraps round, so edges that do not meet seem to stand out
+    # the transform wraps around, so opposite edges that differ seem salient
     margin = 2
     found[:margin], found[-margin:], found[:, :margin], found[:, -margin:] = 0, 0, 0, 0
     found = gaussian_filter(found, 2.5, mode="constant")
@@ -49,9 +49,9 @@ def saliency(picture: np.ndarray) -> np.ndarray:
 
 
 def best_window(salience: np.ndarray, size: tuple[int, int], aspect: float) -> tuple[int, int, int, int]:
-    """Return left, top, width and height of the largest window of an aspect ratio, placed over what stands out.
+    """Return left, top, width and height of the largest window of an aspect ratio, placed over the most salient part.
 
-    A mild pull to the middle decides where nothing does.
+    A mild preference for the middle breaks ties.
 
     Parameters
     ----------
@@ -69,7 +69,7 @@ def best_window(salience: np.ndarray, size: tuple[int, int], aspect: float) -> t
 
 
 def _slide(profile: np.ndarray, length: int, size: int) -> int:
-    """Return where a window of `size` pixels out of `length` holds most of a profile."""
+    """Return the position of the window of `size` pixels out of `length` with most of a profile."""
     free = length - size
     if free <= 0:
         return 0

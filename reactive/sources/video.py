@@ -1,4 +1,4 @@
-"""Videos as sources: any picture of them at a time of the song, at imagine-size, cropped around what matters."""
+"""Videos as sources: any picture of them at a time of the song, at imagine-size, cropped around the salient part."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from reactive.media.picture import BLACK
 from reactive.media.video import Film, FilmReader, open_film
 from reactive.sources.saliency import SIDE, best_window, saliency
 
-# pictures looked at to place the window: one window a video, since one that moved would move the picture
+# pictures for placing the window: one window a video, since a moving one would move the picture
 _LOOKS = 7
 
 
 class VideoSource:
-    """A video that is read at song time; where the song is longer, it begins again.
+    """A video that is read at song time; if the song is longer, it begins again.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ class VideoSource:
         return self.reader.picture(number)
 
     def close(self) -> None:
-        """Let go of the file; it also goes with the object."""
+        """Close the file; this also happens when the object is deleted."""
         self.reader.close()
 
 

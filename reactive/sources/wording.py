@@ -1,4 +1,4 @@
-"""How far two short texts speak of the same things, by the words that they share.
+"""Similarity of two short texts by shared words.
 
 Each text is a set of stems; stems that few of the texts have count more (the inverse document frequency of Spärck Jones,
 A Statistical Interpretation of Term Specificity, 1972), and texts are compared by the cosine of their weights.
@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
 
-# words that name no thing: grammar; and colour, light and manner, which are the painting's and not the photograph's
+# words that do not name things: grammar; and colour, light and manner, which belong to the painting, not the photograph
 _NO_THING = frozenset(
     """
     a about above across air double after against all along among an and another around as at away back be before behind being below
@@ -73,7 +73,7 @@ _VOWEL = re.compile(r"[aeiouy]")
 
 
 def stem(word: str) -> str:
-    """Return what a lower-case English word has in common with its plural and its verb's forms."""
+    """Return the stem of a lower-case English word: common to its plural and its verb forms."""
     if word in _IRREGULAR:
         return _without_e(_IRREGULAR[word])
     if word.endswith(("ies", "ied")) and len(word) > 4:
@@ -84,7 +84,7 @@ def stem(word: str) -> str:
             continue
         if ending == "s" and word.endswith(_NO_PLURAL):
             continue
-        # waves: the e is the word's own
+        # waves: the e belongs to the word
         if ending == "es" and not root.endswith(_SIBILANTS):
             continue
         if ending not in ("es", "s") and len(root) > 3 and root[-1] == root[-2] and root[-1] not in "lsz":
@@ -108,7 +108,7 @@ def shared_words(prompt: str, texts: Sequence[str]) -> list[float]:
     """Return for each of several texts how far it shares a prompt's words, 0 (none) to 1 (all, and no others)."""
     sets, weights, lengths = _weighed(tuple(texts))
     asked = stems(prompt)
-    # a word that no text has weighs as much as one that a single text has: it says that they speak of something else
+    # a word in no text has the weight of one in a single text: it lowers the similarity
     rare = math.log(len(sets) + 1)
     length = math.sqrt(sum(weights.get(word, rare) ** 2 for word in asked))
     scores = []
@@ -119,7 +119,7 @@ def shared_words(prompt: str, texts: Sequence[str]) -> list[float]:
 
 
 def _without_e(root: str) -> str:
-    # so that wave, waves and waving meet
+    # so that wave, waves and waving have one stem
     return root[:-1] if root.endswith("e") and len(root) > 3 else root
 
 

@@ -25,7 +25,7 @@ USUAL_PORT = 7374
 
 @dataclass(frozen=True)
 class StudioAddress:
-    """Where a studio is reached: by this machine's own browser, and by others in its networks."""
+    """The addresses of a studio: on this machine, and in its networks."""
 
     here: str
     more: tuple[str, ...]
@@ -48,7 +48,7 @@ def studio(
     Parameters
     ----------
     folder
-        The project's folder; a project is begun where there is none.
+        The project's folder; a project is created if there is none.
     host, port
         Where to listen; port 0 means any free one, None the usual one if it is free.
     keys
@@ -58,7 +58,7 @@ def studio(
     ready
         Called once the page can be opened.
     stop
-        Asked ten times a second whether to end.
+        Called ten times a second; returns whether to end.
 
     Raises
     ------
@@ -85,7 +85,7 @@ def studio(
             if not keep_rendering:
                 for render in renders.list_renders(folder):
                     if render.state == "running":
-                        # a render that is to go on with the next start stays in the line
+                        # a render that continues with the next start stays in the queue
                         renders.stop_file(folder, render.id).write_text("wait")
 
 
@@ -106,7 +106,7 @@ async def _serve(
     ending = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
-        # Windows and threads know no such handlers; there Ctrl-C interrupts as ever
+        # Windows and other threads have no such handlers; there Ctrl-C raises KeyboardInterrupt
         with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
             loop.add_signal_handler(number, ending.set)
     try:

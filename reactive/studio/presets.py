@@ -1,4 +1,4 @@
-"""The presets as the page shows them: words, poster, and a moving picture where there is one."""
+"""The presets for the page: description, poster, and a moving picture if there is one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def presets_for_page() -> list[dict[str, Any]]:
 
 
 def picture_of(name: str, *, moving: bool = False) -> Path | None:
-    """Return a preset's poster, or its moving picture; None where there is none."""
+    """Return a preset's poster, or its moving picture; None if there is none."""
     if name not in names():
         return None
     folder = find_preset(name).parent

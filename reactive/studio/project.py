@@ -2,7 +2,7 @@
 
 project.toml        what belongs together; every path is relative to this folder
 song.flac           the song, and beside it its corrected grid
-photos/             photographs, their captions, and what is wanted of single shots
+photos/             photographs, their captions, and edits of single shots
 films/              films
 renders/            the queue of renders, finished clips, and the jobs that they go on from
 """
@@ -35,7 +35,7 @@ class ProjectError(ReactiveError):
 
 
 class ConflictError(ProjectError):
-    """Somebody else changed the project meanwhile."""
+    """Another page or person changed the project meanwhile."""
 
 
 def _relative(text: str) -> str:
@@ -45,7 +45,7 @@ def _relative(text: str) -> str:
 
 
 def path_fault(text: str) -> str | None:
-    """Return what makes a text unfit as a path within a project, or None."""
+    """Return why a text can't be a path within a project, or None."""
     parts = PurePosixPath(text).parts
     if text.startswith(("/", "~")) or "\\" in text or ":" in text:
         return "is no path relative to the project"
@@ -90,7 +90,7 @@ class Choices(BaseModel):
 
 
 class Project(BaseModel):
-    """What a project's file says.
+    """The contents of a project's file.
 
     Attributes
     ----------
@@ -129,7 +129,7 @@ def inside(folder: Path, path: str) -> Path:
     Raises
     ------
     ProjectError
-        If it is no relative path, or a part of it is a symbolic link.
+        If it is not a relative path, or a part of it is a symbolic link.
     """
     if fault := path_fault(path):
         raise ProjectError(fault, where=path[:200], remedy="copy the file into the project's folder")
@@ -149,7 +149,7 @@ def open_project(folder: Path) -> Project:
     Raises
     ------
     ProjectError
-        If there is none, it can't be read, or says something that a project can't say.
+        If there is none, it can't be read, or is not valid.
     """
     file = folder / FILE
     if file.is_symlink():
@@ -164,7 +164,7 @@ def open_project(folder: Path) -> Project:
 
 
 def new_project(folder: Path) -> Project:
-    """Begin a project in a folder, which is made if it is not there.
+    """Create a project in a folder, which is created if it is missing.
 
     Raises
     ------
@@ -186,7 +186,7 @@ def save_project(folder: Path, changed: Project, *, revision: int) -> Project:
     Raises
     ------
     ConflictError
-        If the file holds another revision: somebody else changed it meanwhile.
+        If the file has another revision, because it was changed meanwhile.
     ProjectError
         If it can't be written.
     """
@@ -212,7 +212,7 @@ def changed_project(project: Project, **values: Any) -> Project:
     Raises
     ------
     ProjectError
-        If a value can't be.
+        If a value is not valid.
     """
     try:
         return Project.model_validate({**project.model_dump(), **values})
@@ -226,9 +226,9 @@ def render_settings(folder: Path, project: Project, **more: Any) -> Any:
     Raises
     ------
     ReactiveError
-        If a file leads out of the project or a setting can't be.
+        If a file is outside the project or a setting is not valid.
     """
-    # what renders is loaded where it is needed: the page is there before
+    # imported here, so that the page opens before torch is loaded
     from reactive.render.settings import Settings
     from reactive.render.sizes import parse_size
 
@@ -283,7 +283,7 @@ def _fps(text: str) -> Any:
 
 
 def _write(folder: Path, project: Project) -> None:
-    """Write the file; what a person added to it as a comment at its head stays."""
+    """Write the file; a person's comment at its head is kept."""
     data = project.model_dump(mode="json", exclude_none=True)
     settings = {name: value for name, value in data.pop("settings").items() if name != "macros"}
     lines = [HEADER, *(f"{name} = {_toml(value)}" for name, value in data.items()), "", "[settings]"]
@@ -299,7 +299,7 @@ def _toml(value: Any) -> str:
 
     if isinstance(value, list | tuple):
         return "[" + ", ".join(map(_toml, value)) + "]"
-    # JSON's escapes are TOML's, as long as letters beyond ASCII are written as they are; DEL TOML wants escaped
+    # JSON's escapes are valid TOML if non-ASCII letters are not escaped; TOML also requires DEL escaped
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007F")
 
 

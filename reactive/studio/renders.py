@@ -31,7 +31,7 @@ FOLDER = "renders"
 LOCK = ".worker.lock"
 MAX_RENDERS = 500
 MAX_BYTES = 2_000_000
-# frames a second of a machine on which nothing was measured yet, a guess; and what loading takes
+# guesses before anything was measured: frames a second, and seconds of loading
 GUESSED_RATE, LOAD_SECONDS = 6.0, 10.0
 State = Literal["queued", "running", "paused", "done", "failed", "cancelled"]
 WAITING: tuple[State, ...] = ("queued", "running")
@@ -39,16 +39,16 @@ _ID = re.compile(r"[0-9]{3,6}")
 
 
 class Render(BaseModel):
-    """One render: the project as it was when it was queued, and what became of it.
+    """One render: the project when it was queued, and its result.
 
     Attributes
     ----------
     id, state
-        Its number in the queue, and where it stands.
+        Its number in the queue, and its state.
     project
-        What is rendered; its shots file is a copy that nobody changes.
+        The project; its shots file is a copy that does not change.
     corrections
-        The grid as it was.
+        The corrections of the grid then.
     clip
         The clip's file within the project.
     queued_at
@@ -56,7 +56,7 @@ class Render(BaseModel):
     problem
         Why it failed.
     result
-        What `Clip.to_dict` says, and what was measured.
+        The `Clip.to_dict`, and the score.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -72,7 +72,7 @@ class Render(BaseModel):
 
 
 def queue_render(folder: Path, project: Project, corrections: dict[str, Any]) -> Render:
-    """Put a project, as it is now, in the line.
+    """Queue a project in its current state.
 
     Raises
     ------
@@ -103,7 +103,7 @@ def queue_render(folder: Path, project: Project, corrections: dict[str, Any]) ->
 
 
 def list_renders(folder: Path) -> list[Render]:
-    """Return the renders of a project, oldest first; files that are none are left out."""
+    """Return the renders of a project, oldest first; other files are left out."""
     place = folder / FOLDER
     if place.is_symlink() or not place.is_dir():
         return []
@@ -121,7 +121,7 @@ def read_render(folder: Path, number: str) -> Render:
     Raises
     ------
     ProjectError
-        If there is none of that number, or its file is spoilt.
+        If there is none of that number, or its file is damaged.
     """
     if not _ID.fullmatch(number):
         raise ProjectError("is no render", where=number[:40])
@@ -142,7 +142,7 @@ def write_render(folder: Path, render: Render) -> None:
 
 
 def set_state(folder: Path, number: str, state: State, **more: Any) -> Render:
-    """Note where a render stands now."""
+    """Set a render's state."""
     with FileLock(folder / FOLDER / f".{number}.lock", timeout=10):
         changed = read_render(folder, number).model_copy(update={"state": state, **more})
         write_render(folder, changed)
@@ -150,12 +150,12 @@ def set_state(folder: Path, number: str, state: State, **more: Any) -> Render:
 
 
 def stop_file(folder: Path, number: str) -> Path:
-    """Return the file that asks the process that renders to stop: it holds ``pause`` or ``cancel``."""
+    """Return the file that stops the rendering process: it contains ``pause`` or ``cancel``."""
     return folder / FOLDER / f".{number}.stop"
 
 
 def progress_file(folder: Path, number: str) -> Path:
-    """Return the file in which the process that renders says how far it is."""
+    """Return the file with the rendering process's progress."""
     return folder / FOLDER / f".{number}.progress"
 
 
@@ -171,7 +171,7 @@ def job_of(folder: Path, render: Render) -> Path:
 
 
 def read_progress(folder: Path, number: str) -> dict[str, Any]:
-    """Return how far a render is: ``stage``, ``done``, ``total``, ``began`` and ``rate``; empty where nothing is known."""
+    """Return a render's progress: ``stage``, ``done``, ``total``, ``began`` and ``rate``; empty if it is not known."""
     try:
         data = parse_json(progress_file(folder, number).read_bytes())
     except (OSError, ValueError):
@@ -180,7 +180,7 @@ def read_progress(folder: Path, number: str) -> dict[str, Any]:
 
 
 def pause_render(folder: Path, number: str, how: Literal["pause", "cancel"]) -> Render:
-    """Pause a render, or give it up; what is finished of it stays until it is removed."""
+    """Pause a render, or cancel it; its finished parts stay until it is removed."""
     render = read_render(folder, number)
     if render.state not in (*WAITING, "paused"):
         return render
@@ -191,7 +191,7 @@ def pause_render(folder: Path, number: str, how: Literal["pause", "cancel"]) -> 
 
 
 def resume_render(folder: Path, number: str) -> Render:
-    """Put a paused, cancelled or failed render in the line again; it goes on where it stopped."""
+    """Queue a paused, cancelled or failed render again; it goes on where it stopped."""
     render = read_render(folder, number)
     if render.state not in ("paused", "cancelled", "failed"):
         return render
@@ -229,7 +229,7 @@ def remove_render(folder: Path, number: str) -> None:
 
 
 def is_working(folder: Path) -> bool:
-    """Return whether a process renders this project's queue."""
+    """Return whether a process is rendering this project's queue."""
     if not (folder / FOLDER).is_dir():
         return False
     try:
@@ -240,7 +240,7 @@ def is_working(folder: Path) -> bool:
 
 
 def start_worker(folder: Path) -> None:
-    """Start a process that renders what is in the line, unless there is one; it outlives the caller."""
+    """Start a process that renders the queue, unless there is one; it outlives the caller."""
     if is_working(folder) or not any(render.state in WAITING for render in list_renders(folder)):
         return
     apart: dict[str, Any] = {"start_new_session": True}
@@ -257,7 +257,7 @@ def start_worker(folder: Path) -> None:
 
 
 def render_for_page(folder: Path, render: Render) -> dict[str, Any]:
-    """Return what the page shows of a render."""
+    """Return a render for the page."""
     chosen = render.project.settings
     shown: dict[str, Any] = {
         "id": render.id,
@@ -282,7 +282,7 @@ def render_for_page(folder: Path, render: Render) -> dict[str, Any]:
 
 
 def rates_file() -> Path:
-    """Return where is kept how fast this machine renders."""
+    """Return the file of this machine's measured rates."""
     import platformdirs
 
     return Path(platformdirs.user_state_path("reactive")) / "rates.json"
@@ -298,7 +298,7 @@ def known_rates() -> dict[str, float]:
 
 
 def note_rate(key: str, rate: float) -> None:
-    """Keep a measured rate; the newest counts half."""
+    """Save a measured rate; the newest counts half."""
     rates = known_rates()
     rates[key] = round((rate + rates.get(key, rate)) / 2, 4)
     with contextlib.suppress(OSError):
@@ -307,6 +307,6 @@ def note_rate(key: str, rate: float) -> None:
 
 
 def rate_key(project: Project) -> str:
-    """Return what a measured rate belongs to."""
+    """Return the key of a measured rate: model and size."""
     chosen = project.settings
     return f"{Path(chosen.model).name}/{chosen.steps or 0}/{chosen.imagine_size or 'own'}/{chosen.size or 'own'}"

@@ -1,4 +1,4 @@
-"""The studio's server: the preview's guards before every address, commands as JSON, files as they are dropped."""
+"""The studio's server: the preview's access control on every route, commands as JSON, uploads of dropped files."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ LOGINS, LOGIN_BURST = 5.0, 20.0
 ASKS, ASK_BURST = 20.0, 200.0
 MAX_UPLOADS = 4
 CHUNK = 1 << 20
-# room that stays free on the disk
+# bytes that must stay free on the disk
 SPARE = 200_000_000
 QUEUE_SECONDS = 0.5
 
@@ -44,11 +44,11 @@ class StudioServer:
     Attributes
     ----------
     gate
-        Who is let in.
+        The access control.
     folder
         The project's folder.
     opener
-        Opens a preview of the project and returns its address; None where there is none.
+        Opens a preview of the project and returns its address; None if there is none.
     """
 
     gate: Gate
@@ -57,7 +57,7 @@ class StudioServer:
     logins: PerAddress = field(default_factory=lambda: PerAddress(LOGINS, LOGIN_BURST))
     asks: PerAddress = field(default_factory=lambda: PerAddress(ASKS, ASK_BURST))
     clients: Clients = field(default_factory=Clients)
-    # one for what changes the project, one for the ear, some for what only looks
+    # one thread for changes, one for the analysis, some for reading
     worker: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "studio-commands"))
     ear: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "studio-ear"))
     looker: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(2, "studio-looks"))
@@ -65,7 +65,7 @@ class StudioServer:
     uploads: int = 0
 
     def __post_init__(self) -> None:
-        """Open the project, or begin one."""
+        """Open the project, or create one."""
         self.workshop = Workshop(self.folder, self.tell)
 
     def application(self) -> web.Application:
@@ -91,7 +91,7 @@ class StudioServer:
         return app
 
     def tell(self, data: dict[str, Any]) -> None:
-        """Tell all pages; from any thread."""
+        """Send a message to all pages, from any thread."""
         if self.loop is not None and not self.loop.is_closed():
             with contextlib.suppress(RuntimeError):
                 self.loop.call_soon_threadsafe(self._send, data)
@@ -110,7 +110,7 @@ class StudioServer:
         del app
         self.loop = asyncio.get_running_loop()
         hearing = self.loop.run_in_executor(self.ear, self.workshop.hear)
-        # what a killed server or process left goes on
+        # continue renders that a killed server or process left
         await self.run(self.looker, renders.start_worker, self.folder)
         watching = asyncio.create_task(self._watch())
         yield
@@ -122,7 +122,7 @@ class StudioServer:
             pool.shutdown(wait=False, cancel_futures=True)
 
     async def _watch(self) -> None:
-        """Tell pages where the renders stand, whenever that changes."""
+        """Send pages the state of the renders whenever it changes."""
         told = ""
         while True:
             if self.clients.all:
@@ -148,7 +148,7 @@ class StudioServer:
             self._send(await self.run(self.looker, self.workshop.state), client)
             self._send(await self.run(self.looker, self.workshop.queue), client)
             async for message in ws:
-                # a page only listens here; what it wants done it posts
+                # a page only listens here; its commands are posted
                 if message.type != WSMsgType.TEXT or not client.allowance.take():
                     await ws.close(code=1008)
         finally:
@@ -164,7 +164,7 @@ class StudioServer:
             if not await client.flush():
                 return
 
-    # -- what pages look at --------------------------------------------------------------------------------------------
+    # -- data for pages ------------------------------------------------------------------------------------------------
     async def _presets(self, request: web.Request) -> web.StreamResponse:
         del request
         from reactive.studio.presets import presets_for_page
@@ -245,7 +245,7 @@ class StudioServer:
             files = {"clip": inside(self.folder, render.clip), "poster": renders.poster_file(self.folder, number)}
             files["recipe"] = renders.job_of(self.folder, render) / "manifest.json"
             for place, name in enumerate(render.result.get("files", [])[1:], 1):
-                # names that a stranger's file may hold are looked up as names within the folder, never joined as paths
+                # names from untrusted files are looked up in the folder, never joined as paths
                 files[f"shape{place}"] = inside(self.folder, f"{renders.FOLDER}/{Path(str(name)).name}")
         except ReactiveError as problem:
             return _refused(problem, 404)
@@ -258,7 +258,7 @@ class StudioServer:
             headers["Content-Disposition"] = f"attachment; filename*=UTF-8''{quote(name)}"
         return web.FileResponse(file, headers=headers)
 
-    # -- what pages ask for --------------------------------------------------------------------------------------------
+    # -- commands of pages ---------------------------------------------------------------------------------------------
     async def _data(self, request: web.Request) -> dict[str, Any]:
         if request.content_type != "application/json":
             raise web.HTTPUnsupportedMediaType(text="JSON only")

@@ -1,4 +1,4 @@
-"""The project's song as the page draws and plays it: heard, its grid, and the timeline that the project decides."""
+"""The project's song for the page: its analysis, its grid, and the project's timeline."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from reactive.timeline.timeline import Timeline
 
 @dataclass(frozen=True)
 class HeardSong:
-    """A song, what was heard in it before anybody corrected it, how it is corrected, and what holds."""
+    """A song, its analysis before corrections, the corrections, and the corrected analysis."""
 
     track: Track
     raw: Analysis
@@ -39,7 +39,7 @@ class HeardSong:
 
 @dataclass(frozen=True)
 class Decided:
-    """A project's timeline: as the preset decides it, with what is wanted of single shots, and these wishes."""
+    """A project's timeline: the preset's own, the one with edits of single shots, and these edits."""
 
     plain: Timeline
     timeline: Timeline
@@ -48,7 +48,7 @@ class Decided:
 
 
 def hear_song(path: Path, wav: Path, say: Callable[[str], None]) -> HeardSong:
-    """Hear a song and write it as browsers play it; `say` is told what is being done.
+    """Hear a song and write it as browsers play it; `say` is called with what is being done.
 
     Raises
     ------
@@ -65,12 +65,12 @@ def hear_song(path: Path, wav: Path, say: Callable[[str], None]) -> HeardSong:
 
 
 def corrected(song: HeardSong, data: dict[str, Any]) -> HeardSong:
-    """Return a song whose grid is corrected by one action of the page, and keep that beside the song.
+    """Return a song whose grid is corrected by one action of the page, and save that beside the song.
 
     Raises
     ------
     GridError
-        If that can't be done; then everything stays as it was.
+        If that is not possible; then nothing changes.
     """
     try:
         return with_corrections(song, correct_grid(song.raw, song.corrections, data))
@@ -79,14 +79,14 @@ def corrected(song: HeardSong, data: dict[str, Any]) -> HeardSong:
 
 
 def with_corrections(song: HeardSong, corrections: Corrections) -> HeardSong:
-    """Return a song with this grid, which is kept beside it."""
+    """Return a song with these corrections, which are saved beside it."""
     analysis = apply_corrections(song.raw, corrections)
     save_corrections(song.track.path, song.track.sha256, corrections, song.track.file_sha256)
     return replace(song, corrections=corrections, analysis=analysis)
 
 
 def kept_grid(song: HeardSong) -> Path | None:
-    """Return the file in which a song's grid is kept."""
+    """Return the file of a song's corrections."""
     return grid_file(song.track.path, song.track.sha256, song.track.file_sha256)
 
 
@@ -123,13 +123,13 @@ def decide_project(folder: Path, project: Project, song: HeardSong) -> Decided:
 
 
 def _known_macros(preset: Any, macros: dict[str, float]) -> dict[str, float]:
-    """Return the knobs that a preset has; another preset's are left where they are."""
+    """Return the values of a preset's own macros, without those of other presets."""
     known = {macro.name for macro in preset.macros}
     return {name: value for name, value in macros.items() if name in known}
 
 
 def song_for_page(song: HeardSong) -> dict[str, Any]:
-    """Return what the page tells of a song in words and draws of its waveform."""
+    """Return a song's description and waveform for the page."""
     analysis = song.analysis
     return {
         "title": song.track.path.stem,
@@ -142,7 +142,7 @@ def song_for_page(song: HeardSong) -> dict[str, Any]:
 
 
 def timeline_lanes(decided: Decided, analysis: Analysis) -> dict[str, Any]:
-    """Return what the timeline's lanes show, with its shots and where each picture is seen."""
+    """Return the data of the timeline's lanes, with its shots and the times of each picture."""
     lanes = timeline_for_page(decided.timeline)
     del lanes["curves"]
     return lanes | {
@@ -153,7 +153,7 @@ def timeline_lanes(decided: Decided, analysis: Analysis) -> dict[str, Any]:
 
 
 def shot_pairs(decided: Decided, analysis: Analysis) -> list[tuple[Shot, Shot]]:
-    """Return each shot as the preset decides it, with its name, beside the same shot as it is now."""
+    """Return each shot as the preset decides it, with its name, and the same shot with edits."""
     plain, now = (shots_of(timeline, analysis) for timeline in (decided.plain, decided.timeline))
     return list(zip(plain, now, strict=True))
 
@@ -192,5 +192,5 @@ def _places(timeline: Timeline) -> dict[str, list[list[float]]]:
 
 
 def error_for_page(error: ReactiveError) -> dict[str, Any]:
-    """Return an error as the page shows it."""
+    """Return an error for the page."""
     return {"what": error.what, "where": error.where, "remedy": error.remedy, "text": str(error)}

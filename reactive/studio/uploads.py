@@ -1,4 +1,4 @@
-"""What is dropped into the page: its name, its kind and its size are checked like those of every other file."""
+"""Files that are dropped into the page: checks of name, kind and size."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ SONGS = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a", ".aac", ".aif", ".aif
 PHOTOS = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".heic", ".heif", ".avif", ".gif")
 FILMS = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mpg", ".mpeg", ".ts", ".mts")
 _ODD = re.compile(r'[<>:"/\\|?*%#\x00-\x1f]')
-# bytes of a name: room for what is written beside a file
+# bytes of a name: leaves room for endings of files beside it
 LONGEST = 120
 
 
 @dataclass(frozen=True)
 class Kind:
-    """What may be dropped at one place: how it may end, how large it may be, and the folder that it goes to."""
+    """A kind of upload: allowed suffixes, largest size, and its folder."""
 
     suffixes: tuple[str, ...]
     most: int
@@ -44,7 +44,7 @@ def kind_of(name: str, wanted: str) -> str:
     Raises
     ------
     ProjectError
-        If its name ends like nothing that is expected there.
+        If its suffix is not allowed there.
     """
     suffix = Path(name).suffix.lower()
     kinds = ("photo", "film") if wanted == "picture" else (wanted,)
@@ -57,7 +57,7 @@ def kind_of(name: str, wanted: str) -> str:
 
 
 def safe_name(name: str) -> str:
-    """Return a name that every system can hold and that leads nowhere else, as near as possible to the given one."""
+    """Return a name that is valid on every system, as near as possible to the given one."""
     last = re.split(r"[/\\]", unicodedata.normalize("NFC", name))[-1]
     cleaned = _ODD.sub("-", plain(last)).strip(" .-")
     stem, suffix = Path(cleaned).stem.strip(" .") or "file", Path(cleaned).suffix.lower()
@@ -68,7 +68,7 @@ def safe_name(name: str) -> str:
 
 
 def free_place(folder: Path, name: str) -> Path:
-    """Return where a file of this name can go in a folder without replacing another."""
+    """Return a path for a file of this name in a folder that does not replace another."""
     wanted = folder / name
     taken = (wanted, *(folder / f"{wanted.stem}-{count}{wanted.suffix}" for count in range(2, 10_000)))
     return next(place for place in taken if not place.exists() and not place.is_symlink())

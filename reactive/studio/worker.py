@@ -1,6 +1,6 @@
 """The process that renders a project's queue: ``python -m reactive.studio.worker FOLDER``. One at a time for a folder.
 
-It belongs to no page and no server. Whatever ends it, what it finished stays in the job folder, and the next one goes on.
+It does not depend on a page or a server. However it ends, its finished parts stay in the job folder, and the next one continues.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from reactive.studio import renders
 from reactive.studio.project import render_settings, song_of
 from reactive.studio.renders import Render
 
-# how often is written how far a render is, and looked whether it shall stop
+# seconds between writes of progress and checks for a stop
 TELL_SECONDS = 0.25
 NICE = 5
 
 
 class StopError(BaseException):
-    """The page asked for a pause, or gave the render up; no error, so nothing on the way takes it for one."""
+    """The page paused or cancelled the render. Not an Exception, so that no code handles it as an error."""
 
     def __init__(self, how: str) -> None:
         super().__init__(how)
@@ -36,11 +36,11 @@ class StopError(BaseException):
 
 
 def work(folder: Path) -> None:
-    """Render what is in the line, oldest first, until nothing is left; do nothing where another process does so."""
+    """Render the queue, oldest first, until it is empty; do nothing if another process does."""
     try:
         with FileLock(folder / renders.FOLDER / renders.LOCK, timeout=0):
             while waiting := [one for one in renders.list_renders(folder) if one.state in renders.WAITING]:
-                # what a killed process left goes first
+                # a render that a killed process left comes first
                 waiting.sort(key=lambda one: (one.state != "running", one.id))
                 _render(folder, waiting[0])
     except (Timeout, StopError):
@@ -109,7 +109,7 @@ def _draw_poster(clip: Path, poster: Path, frames: int) -> None:
 
 
 class _Teller:
-    """Writes how far a render is, and stops it when that is asked for."""
+    """Writes a render's progress, and stops it on request."""
 
     def __init__(self, folder: Path, number: str) -> None:
         self.progress = renders.progress_file(folder, number)
@@ -136,7 +136,7 @@ class _Teller:
 
 def main() -> None:
     """Render the queue of the folder that the command line names."""
-    # waits of threads are short, since an encoder wants the processors too; the page's server goes before
+    # threads wait briefly, since an encoder needs the processors too; the page's server has priority
     os.environ.setdefault("GOMP_SPINCOUNT", "5000")
     if hasattr(os, "nice"):
         with contextlib.suppress(OSError):

@@ -1,7 +1,7 @@
-"""What the page may do to a project: each command checks, changes the files and says what is new. Free of the network.
+"""The page's commands on a project: each one checks, changes files and reports what is new. It does not know the network.
 
-Commands are carried out one at a time in a thread. A command names the revision that its page saw; where the project has
-another by now, nothing is changed and the page looks again.
+Commands are carried out one at a time in a thread. A command names the revision that its page saw; if the project has
+another by now, nothing is changed and the page reloads.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ MAX_CAPTION = 300
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What undo goes back to: the project, the wishes for single shots, and the grid."""
+    """A state that undo restores: the project, the edits of single shots, and the grid."""
 
     project: Project
     shots: str | None
@@ -55,12 +55,12 @@ class Snapshot:
 
 
 class Workshop:
-    """A project that is being worked on.
+    """An open project.
 
     Parameters
     ----------
     folder
-        The project's folder; a project is begun in it where there is none.
+        The project's folder; a project is created in it if there is none.
     tell
         Called from any thread with a message for all pages.
     """
@@ -91,9 +91,9 @@ class Workshop:
             "redo": lambda data: self._back(self.redos, self.undos),
         }
 
-    # -- what the pages are told ---------------------------------------------------------------------------------------
+    # -- messages for the pages ----------------------------------------------------------------------------------------
     def state(self) -> dict[str, Any]:
-        """Return where the project stands."""
+        """Return the project's state."""
         project = self.project
         captions = self.captions()
         return {
@@ -117,12 +117,12 @@ class Workshop:
         }
 
     def queue(self) -> dict[str, Any]:
-        """Return where the renders stand, newest first."""
+        """Return the state of the renders, newest first."""
         listed = [renders.render_for_page(self.folder, one) for one in renders.list_renders(self.folder)]
         return {"t": "renders", "renders": listed[::-1], "working": renders.is_working(self.folder)}
 
     def lanes(self) -> dict[str, Any]:
-        """Return what the page draws: the song, and the timeline where the preset can be used.
+        """Return the data that the page draws: the song, and the timeline if the preset can be used.
 
         Raises
         ------
@@ -151,9 +151,9 @@ class Workshop:
 
     # -- the song ------------------------------------------------------------------------------------------------------
     def hear(self) -> None:
-        """Hear the project's song, if there is one, and decide its timeline; pages are told meanwhile.
+        """Analyse the project's song, if there is one, and decide its timeline; pages get the progress.
 
-        What is chosen meanwhile does not wait for it.
+        Other commands do not wait for it.
         """
         with self._lock:
             self.song, self.decided, self.failed, self._lanes = None, None, None, None
@@ -205,7 +205,7 @@ class Workshop:
         ConflictError
             If the page saw another revision.
         ReactiveError, ValueError, KeyError, TypeError
-            If it can't be done, or is no command.
+            If it can't be done, or is not a command.
         """
         with self._lock:
             command = self.known[data["do"]]
@@ -214,7 +214,7 @@ class Workshop:
             self.tell(self.state())
 
     def _look(self, revision: int) -> None:
-        """Read the project anew if its file was changed, and refuse a page that saw another revision."""
+        """Reload the project if its file was changed, and refuse a page that saw another revision."""
         now = open_project(self.folder)
         if now != self.project:
             self.project = now
@@ -258,7 +258,7 @@ class Workshop:
             from reactive.studio.song import with_corrections
 
             self.song = with_corrections(self.song, wanted.corrections)
-        # files that were added stay in the folder, so what names them comes back as it was
+        # added files stay in the folder, so restored settings can refer to them
         self.project = save_project(self.folder, wanted.project, revision=self.project.revision)
         self._redecide()
 
@@ -286,7 +286,7 @@ class Workshop:
         file, project = _text(data, "file", 400), self.project
         if file not in (*project.photos, *project.videos):
             raise ProjectError("is not in the project", where=file[:80])
-        # the file itself stays where it is, so that it can be taken back
+        # the file itself stays, so that undo works
         self._save(
             photos=tuple(photo for photo in project.photos if photo != file),
             videos=tuple(video for video in project.videos if video != file),
@@ -305,7 +305,7 @@ class Workshop:
         write_text(place, "".join(f"{name}\t{text}\n" for name, text in sorted(captions.items()) if text))
 
     def _library(self, data: dict[str, Any]) -> None:
-        """Copy a photograph that ships into the project, with what it shows."""
+        """Copy a shipped photograph into the project, with its caption."""
         from reactive.sources.imagery import find_picture
 
         entry = find_picture(_text(data, "name", 100))
@@ -328,7 +328,7 @@ class Workshop:
         self._save(before=before, grid=kept.name if kept and beside else "")
 
     def _shot(self, data: dict[str, Any]) -> None:
-        """Change what is wanted of some shots, in the project's shots file."""
+        """Change edits of some shots in the project's shots file."""
         from reactive.preset.shots import Shots, save_shots
         from reactive.timeline.shots import change_shots
 
@@ -371,13 +371,13 @@ class Workshop:
             file = _text(data, "photo", 400)
             if file and file not in self.project.photos:
                 raise ProjectError("is not in the project", where=file[:80], remedy="drop it first")
-            # a shots file names pictures that lie beside it
+            # a shots file names pictures beside it
             values["photo"] = Path(file).name if file else ""
         return values
 
     # -- files ---------------------------------------------------------------------------------------------------------
     def receive(self, partial: Path, name: str, kind: str) -> dict[str, Any]:
-        """Take an uploaded file into the project after looking at what is in it; `partial` is gone afterwards.
+        """Add an uploaded file to the project after checking its contents; `partial` is removed.
 
         Raises
         ------
@@ -409,7 +409,7 @@ class Workshop:
         file = place.relative_to(self.folder).as_posix()
         project = self.project
         if kind == "song":
-            # wishes for the shots of another song are not this one's
+            # edits of another song's shots do not apply
             self.song, self.decided = None, None
             self._save(song=file, grid="", shots="" if file != project.song else project.shots, take="")
         elif kind == "photo":
@@ -418,7 +418,7 @@ class Workshop:
             self._save(videos=tuple(dict.fromkeys((*project.videos, file))))
 
     def _check(self, partial: Path, name: str, kind: str) -> None:
-        """Open a file as what it shall be; errors call it by its own name."""
+        """Open a file as its kind; errors have its own name."""
         try:
             if kind == "song":
                 from reactive.media.sound import open_track
@@ -481,7 +481,7 @@ class Workshop:
 
     # -- renders -------------------------------------------------------------------------------------------------------
     def render(self, data: dict[str, Any]) -> None:
-        """Carry out what the page asks of the queue: ``start``, ``pause``, ``resume``, ``cancel`` or ``remove``."""
+        """Carry out a command on the queue: ``start``, ``pause``, ``resume``, ``cancel`` or ``remove``."""
         what = data["what"]
         with self._lock:
             if what == "start":
@@ -506,7 +506,7 @@ class Workshop:
         self.tell(self.queue())
 
     def newest_picture(self, name: str) -> bytes | None:
-        """Return the newest finished picture of a render as JPEG, or None where there is none yet."""
+        """Return the newest finished picture of a render as JPEG, or None if there is none yet."""
         from PIL import Image
 
         from reactive.media.video import rgb_frames
@@ -529,7 +529,7 @@ class Workshop:
         return written.getvalue()
 
     def estimate(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """Return how long a render will take and how much room it needs, before it is begun."""
+        """Estimate how long a render takes and how much disk it needs."""
         from reactive.render.sizes import parse_size
         from reactive.video.codec import BYTES_A_PIXEL
 
@@ -558,7 +558,7 @@ class Workshop:
 
 @contextlib.contextmanager
 def upload_place(folder: Path) -> Iterator[Path]:
-    """Yield a hidden place within the project to which an upload is written; what is left there goes at the end."""
+    """Yield a hidden path in the project for an upload; it is removed at the end if it still exists."""
     place = folder / ".studio"
     if place.is_symlink():
         raise ProjectError("is a symbolic link", where=".studio", remedy="remove it")

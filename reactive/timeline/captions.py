@@ -1,4 +1,4 @@
-"""What is written over the finished pictures, and when: titles at places of the song, lines while they are sung."""
+"""Texts over the finished pictures and their times: titles at places of the song, lines while they are sung."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from reactive.timeline.report import spans_of
 from reactive.timeline.schedule import musical_seconds
 from reactive.timeline.timeline import Timeline
 
-# a line of an LRC file has no end of its own; nobody reads longer than this
+# longest time in seconds of a line without an end of its own
 LONGEST_LINE = 8.0
 
 
 @dataclass(frozen=True)
 class Caption:
-    """A text from `start` to `end` in seconds, where it stands, and its letters' height in picture heights."""
+    """A text from `start` to `end` in seconds, its corner, and its letters' height in picture heights."""
 
     start: float
     end: float
@@ -34,13 +34,13 @@ class Caption:
 def captions_of(
     overlay: Overlay, timeline: Timeline, analysis: Analysis, *, title: str = "", lyrics: Sequence[Line] = ()
 ) -> list[Caption]:
-    """Return what an overlay writes over a song's clip, in order of time.
+    """Return the texts that an overlay writes over a song's clip, in order of time.
 
     Parameters
     ----------
     title
-        The song's name; without one, texts that hold ``{title}`` are left out. With one and no text of the preset's that
-        holds it, it stands at the beginning by itself.
+        The song's name; without one, texts with ``{title}`` are left out. If no text of the preset has ``{title}``, the name
+        is shown at the beginning.
     lyrics
         The lines of the song's words, written if the overlay shows them.
     """

@@ -14,7 +14,7 @@ import numpy as np
 
 from reactive.errors import TimelineError
 
-# what is called 29.97 is 30000/1001 (SMPTE ST 12-1): a thousandth less than these, to within how people round
+# 29.97 means 30000/1001 (SMPTE ST 12-1): rates a thousandth below these, within the usual rounding
 _NTSC = (12, 15, 24, 30, 48, 60, 72, 90, 96, 120, 144, 240)
 _ROUNDED = Fraction(6, 1000)
 _RATE = re.compile(r"\d{1,9}(?:\.\d{1,6})?(?:/\d{1,9})?", re.ASCII)
@@ -23,12 +23,12 @@ _RATE = re.compile(r"\d{1,9}(?:\.\d{1,6})?(?:/\d{1,9})?", re.ASCII)
 def parse_fps(text: str) -> Fraction:
     """Parse ``24``, ``29.97`` or ``30000/1001`` to a frame rate between 1 and 240.
 
-    ``23.976``, ``29.97``, ``59.94`` and their like, with a point, mean the exact NTSC rates; `ntsc_note` says so.
+    ``23.976``, ``29.97``, ``59.94`` and the like, with a point, mean the exact NTSC rates; `ntsc_note` tells the user.
 
     Raises
     ------
     TimelineError
-        If it is no such number.
+        If it is not one.
     """
     remedy = "write for instance 24, 25 or 30000/1001"
     if not _RATE.fullmatch(text):
@@ -50,7 +50,7 @@ def as_fps(rate: int | float | str | Fraction) -> Fraction:
     Raises
     ------
     TimelineError
-        If it is no such number.
+        If it is not one.
     """
     return parse_fps(f"{rate:.6f}" if isinstance(rate, float) else str(rate))
 
@@ -63,7 +63,7 @@ def _ntsc(text: str) -> Fraction:
 
 
 def ntsc_note(text: str) -> str:
-    """Return the sentence that says what a frame rate was taken for, if that is not what stands there; else nothing."""
+    """Return a sentence about how a frame rate was read, if it is not the number that was written; else an empty text."""
     fps = parse_fps(text)
     return f"{text} frames a second are taken as exactly {fps} (NTSC)." if "." in text and fps != Fraction(text) else ""
 
@@ -74,7 +74,7 @@ def format_fps(fps: Fraction) -> str:
 
 
 def frame_count(samples: int, sample_rate: int, fps: Fraction) -> int:
-    """Return how many frames a song of so many samples takes: its end is covered, by less than one frame."""
+    """Return how many frames cover a song of so many samples; the last one ends less than one frame after it."""
     exact = Fraction(samples, sample_rate) * fps
     return max(1, -(-exact.numerator // exact.denominator))
 
@@ -153,5 +153,5 @@ def tick_positions(start: int, stop: int, fps: Fraction, rate: Fraction, hits: n
         nearest = round(Fraction(hit - start) / step)
         if 0 < nearest < count - 1 and ticks[nearest - 1] < hit < ticks[nearest + 1]:
             ticks[nearest] = Fraction(hit)
-    # a hit on the last frame makes the tick beyond it needless
+    # with a hit on the last frame no tick is needed after it
     return ticks[:-1] if count > 1 and ticks[-2] >= stop - 1 else ticks

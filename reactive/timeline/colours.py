@@ -1,4 +1,4 @@
-"""The colours of a whole clip, laid over those that a preset asks for."""
+"""Colour settings of a whole clip, combined with the preset's own."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from reactive.timeline.timeline import Timeline
 
 @dataclass(frozen=True)
 class Colours:
-    """What is asked of all frames.
+    """The settings for all frames.
 
     Attributes
     ----------
     palette
         Colours ``#rrggbb`` in place of the preset's own palettes; empty leaves those.
     strength
-        How far pictures are led to the palette, 0 to 1; times the preset's own where the palette is the preset's.
+        How strongly pictures are moved towards the palette, 0 to 1; multiplied by the preset's own if the palette is the preset's.
     saturation, contrast
-        Times the preset's own.
+        Multiplied by the preset's own.
     temperature, tint
         Added to the preset's own.
     """
@@ -35,7 +35,7 @@ class Colours:
 
 
 def recoloured(timeline: Timeline, colours: Colours) -> Timeline:
-    """Return a timeline whose colours are changed as asked; the timeline itself if nothing is."""
+    """Return a timeline with changed colours, or the timeline itself if nothing changes."""
     if colours == Colours():
         return timeline
     columns = dict(timeline.columns)

@@ -1,4 +1,4 @@
-"""What a person can turn while a clip plays: each control is a change of the preset itself, so it can be saved into it."""
+"""The sliders of a preview: each control changes the preset itself, so it can be saved into it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from reactive.preset.schema import Camera, Colour, Lens, Phase, Preset, Switch, 
 
 @dataclass(frozen=True)
 class Control:
-    """A slider: its name for people, where it rests, how far it goes, and what it does."""
+    """A slider: its label, its rest position, its range, and what it does."""
 
     label: str
     rest: float
@@ -39,7 +39,7 @@ CONTROLS: dict[str, Control] = {
 }
 
 
-# what turning an expression makes of it
+# the forms that an expression has after it was turned
 _TIMES = re.compile(r"\((.*)\) \* ([0-9.]+)", re.DOTALL)
 _PLUS = re.compile(r"\((.*)\) \+ (?:([0-9.]+)|\(0 - ([0-9.]+)\))", re.DOTALL)
 
@@ -62,9 +62,9 @@ def check_control(name: str, value: float) -> float:
 
 
 def apply_controls(preset: Preset, controls: Mapping[str, float]) -> Preset:
-    """Return a preset as its controls stand; at rest it is the preset itself.
+    """Return a preset with its controls applied; at rest it is the preset itself.
 
-    `seed` is not the preset's to know and is left alone.
+    `seed` is not part of a preset and is ignored.
     """
     changes = changed_keys(preset, controls)
     if not changes:
@@ -111,7 +111,7 @@ def changed_keys(preset: Preset, controls: Mapping[str, float]) -> dict[str, dic
 
 
 def _times(text: str, by: float) -> str:
-    """Return an expression times a number; what was turned before is turned once, not wrapped again and again."""
+    """Return an expression times a number; an earlier factor is replaced, not wrapped again."""
     if (match := _inside(_TIMES, text)) is not None:
         text, by = match[1], by * float(match[2])
     return f"({text}) * {by:g}"
@@ -136,12 +136,12 @@ def _inside(form: re.Pattern[str], text: str) -> re.Match[str] | None:
 
 
 def _moved(moves: Lens | Camera, times: float) -> dict[str, str]:
-    """Return the expressions of a lens or camera, as far from rest as `times` says."""
+    """Return the expressions of a lens or camera, with their distance from rest multiplied by `times`."""
     keys = {}
     for name in type(moves).model_fields:
         text = getattr(moves, name)
         if name == "zoom" and text != "1":
-            # away from 1, which is where a zoom rests
+            # the distance from 1, the rest position of a zoom
             scaled = text.startswith("1 + ") and _inside(_TIMES, text[4:])
             keys[name] = "1 + " + _times(text[4:] if scaled else f"({text}) - 1", times)
         elif name in ("rotate", "x", "y", "shake", "tilt", "turn") and text != "0":

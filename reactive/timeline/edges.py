@@ -1,7 +1,7 @@
-"""Where shots begin and end: the one rule for everybody who divides a clip.
+"""Where shots begin and end: the one rule for all code that divides a clip.
 
-A shot is a run of frames of one number in the column `shot`. What is rendered is divided further wherever the source changes, which
-only an edited timeline lets happen within a shot.
+A shot is a run of frames of one number in the column `shot`. For rendering they are divided further wherever the source changes, which
+happens within a shot only in edited timelines.
 """
 
 from __future__ import annotations

@@ -13,17 +13,17 @@ from reactive.preset.expression import Call, Node, Number, Operation, Signal, pa
 from reactive.preset.vocabulary import OWN
 from reactive.timeline.clock import frames_in
 
-# beyond this a value is a mistake of the preset's, and infinities must not reach the picture
+# values are clipped to this: larger ones are a mistake of the preset, and infinities must not reach the picture
 LIMIT = 1e6
 # a live preview evaluates the same texts for every frame
 _parsed = lru_cache(2048)(parse)
-# frames of a Gaussian's deviation up to which it is laid over the curve frame by frame
+# largest standard deviation, in frames, of a Gaussian that is convolved directly
 LONG = 600
 
 
 @dataclass(frozen=True)
 class Scope:
-    """What an expression is evaluated against.
+    """The inputs of an expression.
 
     Attributes
     ----------
@@ -45,7 +45,7 @@ def evaluate(expression: str, scope: Scope) -> np.ndarray:
 
     Division by zero gives 0. The text must be one that `parse` accepts.
     """
-    # what overflows on the way is limited at the end
+    # overflows on the way are clipped at the end
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         curve = _value(_parsed(expression), scope)
     return np.clip(np.nan_to_num(curve, nan=0.0, posinf=LIMIT, neginf=-LIMIT), -LIMIT, LIMIT)
@@ -125,7 +125,7 @@ def smooth(curve: np.ndarray, frames: float) -> np.ndarray:
     deviation = max(frames, 1e-3) / 4
     if deviation <= LONG:
         return np.asarray(gaussian_filter1d(curve, deviation, mode="nearest", truncate=4.0))
-    # the same weights by way of the spectrum: minutes of smoothing over hours of song cost no more than seconds of it
+    # the same by FFT: smoothing by minutes costs no more than by seconds
     from scipy.signal import fftconvolve
 
     reach = int(4 * deviation + 0.5)
@@ -142,7 +142,7 @@ def decay(curve: np.ndarray, frames: float) -> np.ndarray:
     with np.errstate(divide="ignore"):
         logarithm = np.log(np.maximum(curve, 0)) + slope
     tail = np.exp(np.maximum.accumulate(logarithm) - slope)
-    # a tail below a thousandth moves nothing that a person sees, and must not last for ever
+    # a tail below a thousandth is invisible, and must not last for ever
     return np.where(tail < 1e-3, np.maximum(curve, 0), tail)
 
 
@@ -161,7 +161,7 @@ def hold(curve: np.ndarray, seed: int) -> np.ndarray:
 
 
 def random_turns(turns: np.ndarray, seed: int) -> np.ndarray:
-    """Return a uniform value in [0, 1) for each whole turn, int [n]; keyed by turn, wherever the song starts."""
+    """Return a uniform value in [0, 1) for each whole turn, int [n]; keyed by turn, independent of where an excerpt starts."""
     if not len(turns):
         return np.zeros(0)
     first = int(turns.min())

@@ -1,4 +1,4 @@
-"""Excerpts: which frames they have, and the moment of a song that tells most about a preset."""
+"""Excerpts: their frames, and the moment of a song that shows most of a preset."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from reactive.timeline.clock import nearest_frame
 from reactive.timeline.signals import drops
 from reactive.timeline.timeline import Timeline
 
-# so much of the excerpt lies before the drop, so that one hears and sees what it breaks
+# share of the excerpt before the drop, so that it comes as a change
 BEFORE_DROP = 0.3
 
 

@@ -34,12 +34,12 @@ from reactive.timeline.clock import format_fps, frame_count, parse_fps
 from reactive.timeline.grounds import CLOSEST, FARTHEST_DRIFT, SHOWN
 from reactive.timeline.timeline import COLOURS, CURVES, INTEGERS, OPTIONAL, STEEPEST, Timeline
 
-# 2 knows videos, joins, depth and the palette of feedback, 3 grounds; what needs none of them is written as the earlier one
+# version 2 has videos, joins, depth and the palette of feedback, 3 has grounds; the earliest possible version is written
 VERSIONS = (1, 2, 3)
 MAX_BYTES = 500_000_000
 MAX_PROMPTS = 100_000
 MAX_FRAMES = 24 * 3600 * 240
-# letters of a prompt or name, as presets have them with all that is added to a prompt
+# letters of a prompt or name, with everything that a preset adds to a prompt
 MAX_TEXT, MAX_NEGATIVE, MAX_NAMES = 10_000, 20_000, 10_000
 MOST = 1e12
 _REMEDY = "mend it, or write it anew with `reactive timeline`"
@@ -67,7 +67,7 @@ _KEYS = {
     "negatives",
     "columns",
 }
-# curves keep so many digits after the point: far below what a picture shows
+# digits after the point of curves: finer than visible in a picture
 DIGITS = 7
 
 
@@ -145,7 +145,7 @@ def load_timeline(path: str | os.PathLike[str]) -> Timeline:
     Raises
     ------
     TimelineError
-        With what is wrong, where, and what to do.
+        With the problem, its place and the remedy.
 
     Examples
     --------
@@ -177,7 +177,7 @@ def load_timeline(path: str | os.PathLike[str]) -> Timeline:
     except InvalidValue as problem:
         raise TimelineError(str(problem), where=where, remedy=_REMEDY) from None
     except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError):
-        # whatever else is no timeline: Python's own words would tell a user nothing
+        # any other error in the data: Python's own message would not help a user
         raise TimelineError("holds values of the wrong kind", where=where, remedy=_REMEDY) from None
 
 
@@ -270,10 +270,10 @@ def _columns(
         raise InvalidValue("columns must be a table")
     if unknown := sorted(given.keys() - {*CURVES, *INTEGERS}):
         raise InvalidValue(f"holds unknown columns: {', '.join(quoted(name) for name in unknown[:5])}")
-    # files of older programs have none: every mix was straight
+    # older files do not have it: every mix was straight
     given = {"slerp": [[0, 0]], **given}
     columns: dict[str, np.ndarray] = {}
-    # curves first: they are as long as the file, so a small one can't claim a frame count that takes all memory
+    # curves first: they are as long as the timeline, so a small file can't claim a huge number of frames
     for name in CURVES:
         if name in OPTIONAL and name not in given:
             columns[name] = np.full(frames, float(OPTIONAL[name]))
@@ -326,7 +326,7 @@ def _columns(
 
 
 def _ground_limits(name: str) -> tuple[float, float]:
-    """Return what a column of the grounds may hold: what its expression may, and what push and drift add to that."""
+    """Return the limits of a column of the grounds: those of its expression, widened by push and drift."""
     low, high = LIMITS[f"ground.{SHOWN[name][0]}"]
     if name == "ground_zoom":
         return low, high * CLOSEST

@@ -1,8 +1,8 @@
 """Which part of a film each shot shows: its strongest movement falls on the shot's strongest hit, calm parts on calm bars.
 
 A film that lasts as long as the song was made to it, and is shown at the song's own time. Every other film is cut: each shot
-begins at a place of its own, and none comes again before the rest of the film was shown. How the film runs from there on is the
-preset's to say (`[film]`): its rate, jumps, and after how many bars or beats a shot begins again.
+begins at another place, and no place comes again before the rest of the film was shown. The preset's `[film]` decides how the
+film runs from there: its rate, jumps, and after how many bars or beats a shot begins again.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from reactive.timeline.clock import frame_length, frame_time, nearest_frame
 from reactive.timeline.phases import PhaseSpan
 from reactive.timeline.schedule import times_every
 
-# what the column `film_time` holds where a film is shown at the song's own time, or none is
+# value of `film_time` where a film is shown at the song's own time, or there is none
 SONG_TIME = -1.0
-# a film whose length is nearer than this to the song's was made to it
+# seconds; a film whose length is closer than this to the song's was made to it
 SAME_LENGTH_SECONDS = 2.0
-# how much a part that was shown counts against it, for each time that it was: more than all the rest
+# penalty of a part for each time that it was shown: more than all other terms
 _SHOWN = 4.0
 
 
 @dataclass(frozen=True)
 class Footage:
-    """What is known of a film before it is cut.
+    """The properties of a film that decide its cuts.
 
     Attributes
     ----------
@@ -40,7 +40,7 @@ class Footage:
     rate
         Values of `movement` a second.
     movement
-        How much its pictures change, float [n], 0 or more; nan where nobody looked.
+        How much its pictures change, float [n], 0 or more; nan where it was not measured.
     """
 
     duration: float
@@ -49,7 +49,7 @@ class Footage:
 
 
 def film_expressions(preset: Preset, phase: Phase) -> dict[str, str]:
-    """Return the expressions that say how a film runs in a phase, by the column that each makes."""
+    """Return the expressions of how a film runs in a phase, by the column that each makes."""
     film: Film = phase.film or preset.film
     return {"film_rate": film.rate, "film_jump": film.jump}
 
@@ -76,7 +76,7 @@ def place_films(
     cuts
         Frames at which shots begin, rising.
     footage
-        What is known of each film by its number in the columns `source` and `ground`; those not in it are shown at song time.
+        The properties of each film by its number in the columns `source` and `ground`; those not in it are shown at song time.
     """
     frames = len(columns["source"])
     made = np.full(frames, SONG_TIME)
@@ -100,18 +100,18 @@ def place_films(
         )
         hit = int(np.argmax(strength[first:stop])) if strength[first:stop].any() else 0
         begin = parts[number].take(moved, hit, float(curves["energy.level"][first:stop].mean()))
-        # as a timeline's file keeps it, so that what is read back shows the same pictures
+        # rounded as in a timeline's file, so that a saved timeline gives the same pictures
         made[first:stop] = np.round(_folded(begin + moved, parts[number].film.duration), 6)
     return made
 
 
 class _Parts:
-    """Hands out parts of one film."""
+    """Chooses parts of one film."""
 
     def __init__(self, film: Footage) -> None:
         self.film = film
         moving = np.nan_to_num(film.movement.astype(np.float64), nan=0.0)
-        # by rank: a hand before the lens must not make all the rest look still
+        # by rank: one very strong movement must not make the rest look still
         ranks = np.argsort(np.argsort(moving, kind="stable"), kind="stable")
         self.rank = (ranks + 0.5) / max(len(moving), 1)
         self.known = np.isfinite(film.movement)
@@ -135,9 +135,9 @@ class _Parts:
         low, high = float(moved.min()), float(moved.max())
         begins = np.arange(count) / self.film.rate
         whole = begins[(begins + low >= 0) & (begins + high <= self.film.duration)]
-        # a film that is shorter than the shot is shown to and fro
+        # a film shorter than the shot runs forwards and backwards
         begins = whole if len(whole) else begins[:1] - min(low, 0.0)
-        # of a long shot so many moments are looked at
+        # moments of a long shot that are compared
         looks = np.unique(np.linspace(0, len(moved) - 1, 48).round().astype(int))
         at = self._places(begins[:, None] + moved[looks])
         level = self.rank[at].mean(axis=1)
@@ -156,7 +156,7 @@ class _Parts:
 
 
 def _moved(steps: np.ndarray, jumps: np.ndarray, restarts: Sequence[int]) -> np.ndarray:
-    """Return how far a film has run at each frame of a shot, in seconds from its begin [n]."""
+    """Return how far a film has run at each frame of a shot, in seconds from its beginning [n]."""
     moved = np.concatenate([[0.0], np.cumsum(steps[:-1])]) + np.cumsum(np.concatenate([[0.0], jumps[1:]]))
     for begin in restarts:
         moved[begin:] -= moved[begin]
@@ -184,8 +184,8 @@ def _restarts(
 
 
 def _folded(seconds: np.ndarray, duration: float) -> np.ndarray:
-    """Return times within a film: what runs over an end runs back from it."""
-    # the last picture's own time is the film's end less what it stays; a hair is enough
+    """Return times within a film: beyond an end it runs backwards."""
+    # slightly less than the film's end, so that the last picture is shown
     last = max(duration - 1e-3, 1e-6)
     within = np.mod(seconds, 2 * last)
     return np.where(within > last, 2 * last - within, within)

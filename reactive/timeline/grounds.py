@@ -1,7 +1,7 @@
-"""Where grounds lie: which photograph or film lies beneath each frame, how it is shown, and how one gives way to the next.
+"""Place grounds: which photograph or film is beneath each frame, how it is shown, and how one changes to the next.
 
-A ground changes on a hard cut at once. Everywhere else it goes through the painting: its detail falls to nothing, it changes
-unseen, and the new one's detail rises. So two photographs are never seen at once.
+A ground changes on a hard cut at once. Everywhere else its detail falls to 0, it changes
+unseen behind the painting, and the new one's detail rises. So two photographs are never seen at once.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from reactive.timeline.phases import PhaseSpan
 from reactive.timeline.placement import changes_within
 from reactive.timeline.schedule import PromptSwitch, musical_seconds
 
-# what a photograph that is fed in is called where it was chosen by words
+# prefix of a photograph that is fed in and was chosen by words
 OWN = "own:"
-# what the column `ground` holds where there is none
+# value of the column `ground` for none
 NONE = -1
-# the columns that say how a ground is shown, by the key of `[ground]` that each is made by, and what stands where there is none
+# columns of how a ground is shown: the key of `[ground]` that each comes from, and its value without a ground
 SHOWN = {
     "detail": ("detail", 0.0),
     "ground_colour": ("colour", 0.0),
@@ -36,22 +36,22 @@ SHOWN = {
     "ground_y": ("y", 0.0),
     "ground_parallax": ("parallax", 0.0),
 }
-# and those that are summed up while a ground stays
+# keys that are summed up while a ground stays
 MOVES = {"ground_push": "push", "ground_drift": "drift"}
-# how much closer a ground may come by `push` while it stays, and how far it may drift in picture widths
+# limits of `push` (in scale) and `drift` (in picture widths) while a ground stays
 CLOSEST, FARTHEST_DRIFT = 1.5, 0.16
-# a picture out of the library does not come again within so many
+# number of pictures from the library before one may come again
 APART = 8
-# counters of the generator that shuffles grounds and turns their drift lie beyond those of sources
+# counters of the random generator for order and drift, after those of sources
 _SHUFFLE, _TURN = 1 << 21, 1 << 22
 
-# names a picture that fits a prompt, none of those taken last: ``library:NAME``, or ``own:NUMBER`` of a photograph that is fed
-# in; None where nothing fits
+# chooses a picture that fits a prompt, except the recent ones: ``library:NAME``, or ``own:NUMBER`` of a photograph that is
+# fed in; None if nothing fits
 Choose = Callable[[str, Sequence[str]], str | None]
 
 
 def ground_expressions(preset: Preset, phase: Phase) -> dict[str, str]:
-    """Return the expressions of a phase's ground by the column that each makes; without one those that show nothing."""
+    """Return the expressions of a phase's ground by the column that each makes; without a ground those that show nothing."""
     table = phase.ground or preset.ground
     rest = {**{name: f"{value:g}" for name, (_, value) in SHOWN.items()}, **dict.fromkeys(MOVES, "0")}
     keys = {**{name: key for name, (key, _) in SHOWN.items()}, **MOVES}
@@ -79,9 +79,9 @@ def place_grounds(
     ranges
         The frames [first, stop) of each span.
     columns
-        The timeline's columns so far, with those of `ground_expressions` as the expressions say.
+        The timeline's columns so far, with the values of `ground_expressions`.
     turns
-        Hands out the grounds.
+        Chooses the grounds.
     cuts
         Frames at which shots begin, rising.
     """
@@ -99,7 +99,7 @@ def place_grounds(
             overs[_middle(own[0])] = own[0].stop - own[0].frame
             continue
         over = max(2, round(frames_in(musical_seconds(grid, parse_length(table.over)), fps)))
-        # on a blend of prompts a ground changes where both weigh alike
+        # during a blend of prompts a ground changes where both have the same weight
         begins = {_middle(event): max(event.stop - event.frame, over) for event in own}
         if table.every != "prompt":
             entry = _middle(own[0])
@@ -108,33 +108,33 @@ def place_grounds(
         for frame, lasts in begins.items():
             if frame < frames:
                 ground[frame:], overs[frame] = turns.next(stretch.phase, table, int(columns["prompt_to"][frame])), lasts
-        # what a picture is made from is its own ground: so image to image keeps its sharpness
+        # a source is its own ground, so that image to image keeps its sharpness
         fed = np.arange(first, stop)[columns["source"][first:stop] >= 0]
         ground[fed] = columns["source"][fed]
     dip, hidden = _changes(preset, columns, ground, overs, cuts)
     made = _shown(columns, ground, cuts, fps, seed)
     made["detail"] = made["detail"] * dip
-    # what a picture is made from changes while nothing of it is kept
+    # a source changes at the moment at which nothing of it is kept
     made["strength"] = np.where(hidden < 1, 1 - (1 - columns["strength"]) * hidden, columns["strength"])
     return made
 
 
 class Turns:
-    """Hands out grounds by number: each phase's in its order, the user's own first.
+    """Chooses grounds by number: each phase's in its order, the user's own first.
 
     Parameters
     ----------
     prompts, named
-        All prompts by number, and what each names as its ground.
+        All prompts by number, and the ground of each, if it has one.
     given
         How many photographs and videos are fed in: grounds are numbered as sources are, and after them those with names.
     choose
-        Picks a picture of the library for a prompt; None: there is no library.
+        Picks a picture of the library for a prompt; None: no library.
 
     Attributes
     ----------
     names
-        The names of those handed out that are not fed in, in the order of their numbers.
+        The names of the chosen grounds that are not fed in, in the order of their numbers.
     """
 
     def __init__(
@@ -148,7 +148,7 @@ class Turns:
         self.taken: list[str] = []
 
     def next(self, phase: int, table: Ground, prompt: int) -> int:
-        """Return the ground that comes next in a phase, under a prompt; `NONE` where none does."""
+        """Return the ground that comes next in a phase, under a prompt; `NONE` if there is none."""
         name = self.named[prompt]
         if name == NO_GROUND:
             return NONE
@@ -173,7 +173,7 @@ class Turns:
         return self.given + self.names.index(name)
 
     def _turn(self, phase: int, table: Ground, kind: str, count: int) -> int:
-        # the user's own go on from phase to phase, where they come in turn
+        # in sequence, the user's own continue from phase to phase
         counter = phase if kind == "show" or table.order == "shuffle" else -1
         place = self.shown.get(counter, 0)
         self.shown[counter] = place + 1
@@ -183,7 +183,7 @@ class Turns:
         return int(np.random.Generator(np.random.Philox(key=key)).permutation(count)[place % count])
 
     def _match(self, prompt: int) -> str | None:
-        # a prompt that comes again brings its picture back
+        # a prompt that comes again has the same picture
         if prompt not in self.matched:
             self.matched[prompt] = self.choose(self.prompts[prompt], self.taken[-APART:]) if self.choose else None
             if (name := self.matched[prompt]) is not None:
@@ -198,7 +198,7 @@ def _middle(event: PromptSwitch) -> int:
 def _changes(
     preset: Preset, columns: Mapping[str, np.ndarray], ground: np.ndarray, overs: np.ndarray, cuts: Sequence[int]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Lay changes of ground into joins, and return how much of detail and of strength's keeping each frame has, [frames] each."""
+    """Place changes of ground within joins; return each frame's factors of detail and of how much of a source is kept, [frames]."""
     frames = len(ground)
     dip, hidden = np.ones(frames), np.ones(frames)
     joining = (columns["dissolve"] > 0) | (columns["morph"] > 0)
@@ -216,7 +216,7 @@ def _changes(
     for change in (np.flatnonzero(np.diff(ground)) + 1).tolist():
         place = int(np.searchsorted(cuts, change, side="right"))
         before, after = cuts[place - 1] if place else 0, cuts[place] if place < len(cuts) else frames
-        # on a cut it changes at once; within a join the dip is there already
+        # on a cut it changes at once; within a join there is a dip already
         if change not in (0, before) and not joining[change]:
             half = max(1, int(overs[change]) // 2)
             _lower(dip, max(change - half, before), change, min(change + half, after))
@@ -224,7 +224,7 @@ def _changes(
 
 
 def _lower(curve: np.ndarray, begin: int, middle: int, stop: int) -> None:
-    """Let a curve fall to nothing from `begin` to `middle` and rise again until `stop`."""
+    """Let a curve fall to 0 from `begin` to `middle` and rise again until `stop`."""
     falling, rising = np.arange(begin, middle), np.arange(middle, stop)
     curve[begin:middle] *= ease((middle - falling - 0.5) / max(middle - begin, 1))
     curve[middle:stop] *= ease((rising - middle + 0.5) / max(stop - middle, 1))
@@ -233,7 +233,7 @@ def _lower(curve: np.ndarray, begin: int, middle: int, stop: int) -> None:
 def _shown(
     columns: Mapping[str, np.ndarray], ground: np.ndarray, cuts: Sequence[int], fps: Fraction, seed: int
 ) -> dict[str, np.ndarray]:
-    """Return `ground` and the columns of `SHOWN`, with what is summed up while a ground stays."""
+    """Return `ground` and the columns of `SHOWN`, with sums over the time that a ground stays."""
     made = {"ground": ground}
     for name, (key, rest) in SHOWN.items():
         made[name] = np.where(ground >= 0, np.clip(columns[name], *LIMITS[f"ground.{key}"]), rest)
@@ -247,16 +247,16 @@ def _shown(
         nearer = _kept(
             np.cumsum(np.clip(columns["ground_push"][here], *LIMITS["ground.push"]) * step), math.log(CLOSEST)
         )
-        # who backs away begins close, so that there is always something to see
+        # backing away begins close, so that the ground always covers the picture
         made["ground_zoom"][here] *= np.exp(nearer - nearer.min())
         aside = _kept(np.cumsum(np.clip(columns["ground_drift"][here], *LIMITS["ground.drift"]) * step), FARTHEST_DRIFT)
         way = np.random.Generator(np.random.Philox(key=[seed % 2**63, _TURN + number])).choice([-1.0, 1.0])
-        # through the middle, halfway
+        # centred on the middle of the stay
         made["ground_x"][here] += way * (aside - (aside[0] + aside[-1]) / 2)
     return made
 
 
 def _kept(sums: np.ndarray, most: float) -> np.ndarray:
-    """Return running sums, made smaller as a whole where they reach further than `most`."""
+    """Return running sums, scaled down if they exceed `most`."""
     reach = float(sums.max() - sums.min())
     return sums if reach <= most else sums * (most / reach)

@@ -1,7 +1,7 @@
 """Prompts at places and times of their own: pins and the lines of a song's words take over from the pools for a while.
 
-The joins that hold the clip together (a phase's beginning, a restart of feedback) stay where they are, with the inserted
-prompt; other switches under it are left out, and after it the pool goes on.
+Fixed joins (a phase's beginning, a restart of feedback) stay where they are, with the inserted
+prompt; other switches during it are left out, and after it the pool continues.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from reactive.timeline.places import find_place
 from reactive.timeline.pools import Pools
 from reactive.timeline.schedule import MIN_HIT_SECONDS, PromptSwitch, blend_seconds, musical_seconds, without_overlaps
 
-# a pool whose next switch comes so soon after an inserted prompt simply waits for it
+# seconds; if the pool's next switch is this soon after an inserted prompt, the prompt stays until then
 WAIT_BEATS = 2.0
 
 
@@ -41,7 +41,7 @@ class Insertion:
 def pin_insertions(
     preset: Preset, analysis: Analysis, spans: Sequence[PhaseSpan], grid: Grid, pools: Pools
 ) -> list[Insertion]:
-    """Return the preset's pins where this song has their places, in order of time."""
+    """Return the preset's pins whose places this song has, in order of time."""
     names = [phase.name for phase in preset.phase]
     found = []
     for pin in preset.pin:
@@ -71,7 +71,7 @@ def line_insertions(
         prompt = pools.take(template.text, template.negative, line.text, template.ground)
         over = 0.0 if table.how == "cut" else blend_seconds(grid, table.how, table.over)
         found.append(Insertion(line.start, min(line.end, line.start + longest, duration), prompt, table.how, over))
-    # two singers at once: the later line takes over
+    # overlapping lines: the later one takes over
     ends = [later.start for later in found[1:]] + [duration]
     return [replace(one, end=min(one.end, end)) for one, end in zip(found, ends, strict=True)]
 
@@ -87,12 +87,12 @@ def insert(
     fps: Fraction,
     frames: int,
 ) -> list[PromptSwitch]:
-    """Return the schedule with prompts inserted, in order; a later insertion goes over an earlier one.
+    """Return the schedule with prompts inserted, in order; a later insertion replaces an earlier one.
 
     Parameters
     ----------
     events
-        The schedule; the first event stands on frame 0.
+        The schedule; the first event is on frame 0.
     fixed
         Called with an event and the one before it: whether it has to stay where it is.
     resume
@@ -108,7 +108,7 @@ def insert(
         inside = [event for event in events if first <= event.frame < stop]
         after = [event for event in events if event.frame >= stop]
         structure = [e for i, e in enumerate(events) if e in inside and fixed(e, events[i - 1] if i else None)]
-        # a cut just before would make two of them closer than eyes bear
+        # a cut just before would make two cuts too close
         before = [
             e for i, e in enumerate(before) if e.frame <= near or fixed(e, before[i - 1] if i else None) or e.frame == 0
         ]
@@ -118,7 +118,7 @@ def insert(
         entry = PromptSwitch(first, end, cut, False, number, insertion.prompt, slerp=insertion.how == "slerp")
         held = bool(before) and before[-1].frame > near and cut
         if held:
-            # that join can't move: what is inserted begins with it
+            # that join can't move, so the insertion begins with it
             before[-1] = replace(before[-1], prompt=insertion.prompt)
         head = [] if held or (structure and structure[0].frame == first) else [entry]
         kept = [replace(event, prompt=insertion.prompt) for event in structure]
@@ -131,6 +131,6 @@ def insert(
 
 
 def span_at(spans: Sequence[PhaseSpan], frame: int, fps: Fraction) -> int:
-    """Return the number of the span that a frame lies in."""
+    """Return the number of the span with a frame."""
     starts = [nearest_frame(stretch.start, fps) for stretch in spans]
     return max(i for i, start in enumerate(starts) if start <= frame or i == 0)

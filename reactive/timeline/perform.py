@@ -1,7 +1,7 @@
-"""Fold live changes into a timeline: each holds from its frame on, and what was played before it never changes.
+"""Apply live changes to a timeline: each holds from its frame on, and frames before it never change.
 
-`start` decides the song as the preset alone would; `apply` folds one change into what is there. Preview and final render
-fold the same changes by these functions, so they have the same columns.
+`start` decides the song by the preset alone; `apply` applies one change. Preview and final render
+use the same functions, so they have the same columns.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from reactive.timeline.timeline import FEEDBACK, NO_PALETTE, NO_SOURCE, Timeline
 from reactive.timeline.walk import walk_of
 
 KINDS = ("control", "prompt", "phase", "preset", "freeze", "hold", "black")
-# a phase that was jumped to lasts at least so long before the next one takes its turn
+# least seconds of a phase that was jumped to
 SHORTEST_BARS = 2.0
 MAX_CROSSFADE = 60.0
 _FROZEN = (
@@ -66,7 +66,7 @@ class Change:
         ``control`` (name, value), ``prompt`` (name: the old text, text: the new one), ``phase`` (value: its number), ``preset`` (name;
         value: seconds of crossfade), ``freeze``, ``hold`` or ``black`` (value: 1 on, 0 off).
     name, value, text
-        As the kind needs them.
+        Depending on the kind.
     """
 
     time: float
@@ -78,7 +78,7 @@ class Change:
 
 @dataclass(frozen=True)
 class State:
-    """Where everything stands that changes can move."""
+    """Everything that changes can set."""
 
     preset: str
     controls: tuple[tuple[str, float], ...] = ()
@@ -91,7 +91,7 @@ class State:
 
 @dataclass(frozen=True)
 class Performance:
-    """A timeline with the changes folded in so far; `black` bool [frames], `raw` the walk's speed before loops close."""
+    """A timeline with the changes so far; `black` bool [frames], `raw` the walk's speed before loops are closed."""
 
     timeline: Timeline
     black: np.ndarray
@@ -101,9 +101,9 @@ class Performance:
 
 @dataclass
 class Stage:
-    """What changes are folded over: the song, and the presets by name.
+    """The inputs of a performance: the song, and the presets by name.
 
-    Decisions for recent states are kept, so moving a slider to and fro costs little.
+    Timelines of recent states are cached, so moving a slider to and fro is cheap.
     """
 
     analysis: Analysis
@@ -120,7 +120,7 @@ class Stage:
     _decided: dict[State, tuple[Timeline, np.ndarray]] = field(default_factory=dict)
 
     def start(self, preset: str) -> Performance:
-        """Return the song as a preset alone decides it."""
+        """Return the song as the preset decides it, without changes."""
         state = State(preset)
         timeline, raw = self._decide(state)
         return Performance(timeline, np.zeros(timeline.frames, bool), raw, state)
@@ -138,7 +138,7 @@ class Stage:
         Raises
         ------
         ReactiveError
-            If the change is not one that can be made.
+            If the change is not possible.
         """
         old, before = performance.timeline, performance.state
         at = min(max(nearest_frame(change.time, old.fps), 0), old.frames - 1)
@@ -169,7 +169,7 @@ class Stage:
             return replace(state, controls=tuple(sorted(controls.items())))
         if change.kind == "prompt":
             prompts = dict(state.prompts)
-            # an edit of an edit changes the first text
+            # an edit of an edited prompt changes the original text
             first = next((old for old, new in prompts.items() if new == change.name), change.name)
             return replace(state, prompts=tuple((prompts | {first: change.text}).items()))
         if change.kind == "preset":
@@ -184,7 +184,7 @@ class Stage:
         raise TimelineError(f'"{change.kind[:40]}" is no live change', remedy=f"there are {', '.join(KINDS)}")
 
     def _decide(self, state: State) -> tuple[Timeline, np.ndarray]:
-        """Return what a state alone would decide over the whole song, and the walk's speed before any loop closes."""
+        """Return the timeline of a state over the whole song, and the walk's speed before loops are closed."""
         if state not in self._decided:
             while len(self._decided) >= 24:
                 self._decided.pop(next(iter(self._decided)))
@@ -203,7 +203,7 @@ class Stage:
                 "footage": self.footage,
             }
             timeline = build_timeline(self.analysis, preset, **options)
-            # without closed loops the speed comes out as the preset says
+            # without closed loops the speed is the preset's own
             open_ended = preset.model_copy(update={"loop": False})
             raw = build_timeline(self.analysis, open_ended, **options).columns["speed"] if preset.loop else None
             told = dict(state.prompts)
@@ -212,7 +212,7 @@ class Stage:
         return self._decided[state]
 
     def turned(self, state: State) -> dict[str, float]:
-        """Return where the preset's own knobs stand; those of other presets are left aside."""
+        """Return the values of the preset's own macros, without those of other presets."""
         at = {name.removeprefix(MACRO): value for name, value in state.controls if name.startswith(MACRO)}
         known = {macro.name for macro in self.presets[state.preset].macros}
         return {name: value for name, value in (dict(self.macros) | at).items() if name in known}
@@ -236,7 +236,7 @@ class Stage:
         if kept:
             kept[-1] = replace(kept[-1], end=here)
         loop = kept[-1].loop if kept else 0
-        # going back in the round, or staying, begins another one
+        # a jump backwards, or to the same phase, begins another round
         loop += bool(kept) and phase <= kept[-1].phase
         for number, (start, end) in enumerate(zip(starts, [*starts[1:], self.analysis.duration], strict=True)):
             turn = phase + number
@@ -249,7 +249,7 @@ def joined(
 ) -> Timeline:
     """Return a timeline that is `old` before frame `at` and `new` from there on.
 
-    The walk and the camera go on from where they were, and loops are closed anew over the rest only.
+    The walk and the camera continue from where they were, and loops are closed again over the rest only.
 
     Parameters
     ----------
@@ -258,7 +258,7 @@ def joined(
     rounds
         The frame ranges of loops to close.
     over
-        Over so many frames prompts and moves pass from one to the other.
+        Frames over which prompts and moves cross-fade.
     """
     if at == 0 and over == 0:
         return new
@@ -266,7 +266,7 @@ def joined(
     phases, phase_number = _merged(old.phases, new.phases)
     given = len(old.photos) + len(old.videos)
     grounds, ground_number = _merged(old.grounds, new.grounds)
-    # no ground, those that are fed in, and those with names
+    # order: no ground, those that are fed in, those with names
     ground_numbers = np.concatenate([np.arange(given), given + ground_number, [-1]])
     renumber = {
         "prompt_from": prompt_number,
@@ -275,7 +275,7 @@ def joined(
         "ground": ground_numbers,
     }
     palettes, palette_number = _merged(old.palettes, new.palettes)
-    # the last one stands for -1, no palette
+    # the last one is for -1, no palette
     palette_number = np.append(palette_number, NO_PALETTE)
     renumber |= {"palette_from": palette_number, "palette_to": palette_number}
     share = np.ones(new.frames - at)
@@ -319,7 +319,7 @@ def joined(
 
 
 def closed_rounds(timeline: Timeline) -> list[tuple[int, int]]:
-    """Return the frame ranges of the rounds in which every phase had its turn."""
+    """Return the frame ranges of the rounds that have every phase."""
     loop, phase = timeline.columns["loop"], timeline.columns["phase"]
     rounds = []
     for number in np.unique(loop).tolist():
@@ -330,7 +330,7 @@ def closed_rounds(timeline: Timeline) -> list[tuple[int, int]]:
 
 
 def _crossfade(columns: dict[str, np.ndarray], old: Timeline, at: int, over: int) -> None:
-    """Let the prompt shown at `at` give way to the one that the new columns show `over` frames later."""
+    """Cross-fade from the prompt shown at `at` to the one that the new columns show `over` frames later."""
     main = "prompt_to" if old.columns["weight"][at] >= 0.5 else "prompt_from"
     arrival = "prompt_to" if columns["weight"][at + over] >= 0.5 else "prompt_from"
     columns["prompt_from"][at : at + over] = old.columns[main][at]
@@ -338,14 +338,14 @@ def _crossfade(columns: dict[str, np.ndarray], old: Timeline, at: int, over: int
     columns["weight"][at : at + over] = blend_weights(over)
     columns["palette_from"][at : at + over] = old.columns[main.replace("prompt", "palette")][at]
     columns["palette_to"][at : at + over] = columns[arrival.replace("prompt", "palette")][at + over]
-    # the old ground stays until the middle, and where another one comes it changes unseen
+    # the old ground stays until the middle, and changes unseen there
     middle = at + over // 2
     if over > 1 and old.columns["ground"][at] != columns["ground"][middle]:
         columns["ground"][at:middle] = old.columns["ground"][at]
         columns["detail"][at : at + over] *= np.abs(np.linspace(-1, 1, over))
     source, seed = columns["source"], columns["seed"]
     if old.columns["source"][at] == NO_SOURCE == source[at + over]:
-        # a walk that goes on as a walk keeps its noise until the new preset cuts
+        # a walk that stays a walk keeps its noise until the new preset's first cut
         same = np.flatnonzero(seed[at:] != seed[at + over])
         same = same[same > over]
         stop = at + int(same[0]) if len(same) else len(seed)
@@ -357,7 +357,7 @@ def _crossfade(columns: dict[str, np.ndarray], old: Timeline, at: int, over: int
 
 
 def _held(old: Timeline, timeline: Timeline, at: int, *, whole: bool) -> Timeline:
-    """Return a timeline whose walk and prompts stand still from `at` on; with `whole` nothing moves at all."""
+    """Return a timeline whose walk and prompts are frozen from `at` on; with `whole` everything is."""
     columns = {name: column.copy() for name, column in timeline.columns.items()}
     prompt_number, phase_number = _merged(_texts(timeline), _texts(old))[1], _merged(timeline.phases, old.phases)[1]
     index = {"prompt_from": prompt_number, "prompt_to": prompt_number, "phase": phase_number}
@@ -372,10 +372,10 @@ def _held(old: Timeline, timeline: Timeline, at: int, *, whole: bool) -> Timelin
     for name in names:
         value = old.columns[name][at]
         columns[name][at:] = index[name][value] if name in index else value
-    # as the running sum of a speed of 0 has it
+    # as a running sum of speed 0
     columns["walk"][at:], columns["speed"][at:] = columns["walk"][max(at - 1, 0)], 0.0
     if whole and columns["source"][at] == FEEDBACK:
-        # at strength 0 a fed-back picture stays what it is
+        # at strength 0 a fed-back picture does not change
         columns["strength"][at:] = 0.0
         columns["hit"][at:] = 0.0
     return replace(timeline, cuts=tuple(cut for cut in old.cuts if cut <= at), columns=columns)
@@ -393,12 +393,12 @@ def _spans(timeline: Timeline, duration: float) -> list[PhaseSpan]:
 
 
 def _texts(timeline: Timeline) -> tuple[tuple[str, str], ...]:
-    """Return each prompt with what it keeps away from."""
+    """Return each prompt with its negative."""
     return tuple(zip(timeline.prompts, timeline.negatives or ("",) * len(timeline.prompts), strict=True))
 
 
 def _merged(first: tuple[Any, ...], second: tuple[Any, ...]) -> tuple[tuple[Any, ...], np.ndarray]:
-    """Return both lists as one, and where each of the second's entries stands in it."""
+    """Return both lists merged, and the index of each of the second's entries."""
     if first == second:
         return first, np.arange(len(second))
     names = list(first)

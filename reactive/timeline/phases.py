@@ -1,8 +1,8 @@
-"""Lay the preset's phases over the song: always in their order, round and round, where each fits best.
+"""Place the preset's phases over the song: always in their order, repeatedly, where each fits best.
 
 The song is cut into blocks of a few bars that respect its sections. A dynamic programme chooses where the next phase
-begins, so that the phases' own `fits` curves, the sections' boundaries and the asked-for lengths agree best. Phases that name
-parts of the song lie there alone; the others share what is left, in their order.
+begins, so that the phases' `fits` curves, the sections' boundaries and the wanted lengths agree best. Phases that name
+parts of the song are placed only there; the others share the rest, in their order.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ from reactive.audio.grid import Grid
 from reactive.audio.structure import Section
 from reactive.preset.schema import Phase
 
-# a change of phase on a section's start is worth this many well-fitting bars; elsewhere it costs
+# bonus, in well-fitting bars, of a change of phase on a section's start, and its cost elsewhere
 ON_SECTION, OFF_SECTION = 6.0, -4.0
-# on a drop it is worth this much
+# its bonus on a drop
 ON_DROP = 12.0
-# a drop and the edge it lies on are at most so many seconds apart
+# most seconds between a drop and its edge
 NEAR = 0.05
-# each bar too short or too long costs this much
+# cost of each bar that a phase is too short or too long
 WRONG_LENGTH = 3.0
 BLOCK_BARS = 4
 
 
 @dataclass(frozen=True)
 class PhaseSpan:
-    """A stretch of the song in one phase: phase number, round of the loop, start and end in seconds."""
+    """A passage in one phase: phase number, round of the loop, start and end in seconds."""
 
     phase: int
     loop: int
@@ -65,9 +65,9 @@ def lay_phases(
     duration
         The song's length in seconds.
     parts
-        What each section is called; empty if nothing is known.
+        The name of each section; empty if names are not known.
     boundaries
-        Times of drops, on which a phase begins by preference.
+        Times of drops, at which phases preferably begin.
     """
     if placed := _by_part(phases, fits, seconds, sections, parts):
         return _numbered(_with_rest(placed, phases, fits, seconds, grid, sections, parts, duration, boundaries))
@@ -101,7 +101,7 @@ def _with_rest(
     duration: float,
     boundaries: Sequence[float],
 ) -> list[_Stretch]:
-    """Return stretches: the sections that are placed, and between them the phases that name none of this song's parts."""
+    """Return passages: the placed sections, and between them the phases that name none of this song's parts."""
     free = [index for index, phase in enumerate(phases) if not set(phase.parts) & set(parts)] or list(
         range(len(phases))
     )
@@ -126,7 +126,7 @@ def _with_rest(
 
 
 def _numbered(stretches: Sequence[_Stretch]) -> list[PhaseSpan]:
-    """Return stretches as spans with their rounds: going back in the order of phases begins another."""
+    """Return passages as spans with their rounds: a step back in the order of phases begins another round."""
     spans: list[PhaseSpan] = []
     for phase, start, end in stretches:
         loop = spans[-1].loop + (phase <= spans[-1].phase) if spans else 0
@@ -144,7 +144,7 @@ def _lay(
     end: float,
     boundaries: Sequence[float],
 ) -> list[_Stretch]:
-    """Return the phases of `order`, round and round, laid over adjoining sections up to `end` where they fit best."""
+    """Return the phases of `order`, repeatedly, placed over adjoining sections up to `end` where they fit best."""
     begin = sections[0].start
     chosen = [phases[index] for index in order]
     first, last = grid.bar_position(np.array([begin, end])).tolist()
@@ -164,7 +164,7 @@ def _lay(
 
 
 def _limits(phases: list[Phase], bars: float) -> tuple[np.ndarray, float]:
-    """Return fewest and most bars of each phase, and by how much a short song shortens them to fit one round in."""
+    """Return minimum and maximum bars of each phase, and the factor by which a short song shortens them to fit one round."""
     limits = np.array([phase.bars for phase in phases], float)
     scale = min(1.0, bars / max(limits[:, 0].sum() * 1.25, 1.0))
     return np.maximum(limits * scale, 1.0), scale
@@ -197,7 +197,7 @@ def _block_means(fits: np.ndarray, seconds: np.ndarray, edges: np.ndarray) -> np
 def _best_path(gain: np.ndarray, bars: np.ndarray, change: np.ndarray, limits: np.ndarray, *, whole: bool) -> list[int]:
     """Return for each block the number of phases begun so far, less one; the path with the greatest gain.
 
-    `change` is what it is worth to begin a phase at each block; `whole` asks for an end in the last phase.
+    `change` is the gain of beginning a phase at each block; `whole` requires an end in the last phase.
 
     Semi-Markov Viterbi: `best[e]` holds, for each phase that ends at edge e, the best score up to there.
     """
@@ -208,10 +208,10 @@ def _best_path(gain: np.ndarray, bars: np.ndarray, change: np.ndarray, limits: n
     origin = np.zeros((blocks + 1, phases), int)
     for end in range(1, blocks + 1):
         for phase in range(phases):
-            # twice the longest wanted length is as far back as is worth looking
+            # look back at most twice the longest wanted length
             first = int(np.searchsorted(length, length[end] - 2 * limits[phase, 1] - 1))
             begins = np.arange(min(first, end - 1), end)
-            # what a phase begins on: the song's start for the first one, elsewhere the end of the phase before it
+            # a phase begins at the song's start or at the end of the phase before it
             before = best[begins, phase - 1] + change[begins]
             if begins[0] == 0:
                 before[0] = 0.0 if phase == 0 else -np.inf
@@ -224,7 +224,7 @@ def _best_path(gain: np.ndarray, bars: np.ndarray, change: np.ndarray, limits: n
             if scores[winner] > -np.inf:
                 best[end, phase], origin[end, phase] = scores[winner], begins[winner]
     spans: list[tuple[int, int]] = []
-    # a song too short for more gets a whole round all the same
+    # even a very short song gets a whole round
     complete = whole and np.isfinite(best[blocks, -1])
     end, phase = blocks, phases - 1 if complete else int(best[blocks].argmax())
     while end > 0:

@@ -1,4 +1,4 @@
-"""Where sources and joins lie: which photograph or video each frame is made from, and how two shots meet."""
+"""Place sources and joins: which photograph or video each frame is made from, and how two shots are joined."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from reactive.timeline.evaluate import ease
 from reactive.timeline.phases import PhaseSpan
 from reactive.timeline.schedule import MIN_HIT_SECONDS, times_every
 
-# what the column `source` holds where it is no photograph's or video's number
+# values of the column `source` that are not numbers of photographs or videos
 NO_SOURCE, FEEDBACK = -1, -2
-# what the column `guide` holds where no video's motion moves a fed-back picture
+# value of the column `guide` where no video's motion moves a fed-back picture
 NO_GUIDE = -1
-# counters of the generator that shuffles sources lie beyond those of prompts
+# counters of the random generator for the order of sources, after those of prompts
 _SHUFFLE = 1 << 20
 
 
@@ -35,8 +35,8 @@ def place_sources(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return each frame's source, and the number of the video whose motion guides feedback, int64 [frames] each.
 
-    Photographs are numbered from 0 on, videos after them. Those of a kind follow one another wherever the preset asks for
-    that kind; a kind that no phase asks for takes its turns where the other is asked for. Without any, it is a walk.
+    Photographs are numbered from 0 on, videos after them. Those of a kind follow one another in the phases of
+    that kind; a kind that has no phase is mixed into the phases of the other. Without sources, it is a walk.
 
     Parameters
     ----------
@@ -81,7 +81,7 @@ def _pools(preset: Preset, photos: int, videos: int) -> dict[str, list[int]]:
 
 
 def _chosen(phase: Phase, number: int, pool: list[int], seed: int) -> list[int]:
-    """Return the sources that a phase shows, in its order; a band that has fewer than it names sees them go round."""
+    """Return the sources that a phase shows, in its order; if there are fewer than it names, they repeat."""
     if not pool:
         return []
     chosen = [pool[(use - 1) % len(pool)] for use in phase.source.use] or list(pool)
@@ -93,7 +93,7 @@ def _chosen(phase: Phase, number: int, pool: list[int], seed: int) -> list[int]:
 def changes_within(
     every: str, stretch: PhaseSpan, grid: Grid, sections: list[float], first: int, stop: int, fps: Fraction
 ) -> list[int]:
-    """Return the frames within a span, which has the frames [first, stop), at which the next picture comes."""
+    """Return the frames within a span, which has the frames [first, stop), at which the next source comes."""
     if every == "phase":
         return []
     if every == "section":
@@ -112,12 +112,12 @@ def changes_within(
 def place_joins(
     preset: Preset, phase: np.ndarray, blending: np.ndarray, cuts: list[int], grid: Grid, fps: Fraction
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the weights of the shot to come in dissolves and in morphs, float64 [frames] each, 0 where there are none.
+    """Return the weights of the next shot in dissolves and in morphs, float64 [frames] each, 0 where there are none.
 
-    A join `through` is a morph here: what it does beyond that is `grounds` to say.
+    A join `through` is a morph here; `grounds` does the rest of it.
 
-    A join ends on its cut, so that the new shot stands alone on the beat; it never begins before its own shot does, and a
-    morph not before a blend of prompts has ended. The phase that a cut leads into says what kind it is.
+    A join ends on its cut, so that the new shot is alone on the beat; it never begins before its own shot does, and a
+    morph not before a blend of prompts has ended. The phase after the cut decides its kind.
 
     Parameters
     ----------
@@ -136,7 +136,7 @@ def place_joins(
         length = parse_length(switch.join_over)
         marks = grid.bars if length.unit == "bar" else grid.beats
         pace = float(np.median(np.diff(marks))) if len(marks) > 1 else 0.5
-        # the shot's first frame is its own: a fed-back shot begins there
+        # not on the shot's first frame: a fed-back shot begins there
         if switch.join in ("morph", "through"):
             mixed = np.flatnonzero(blending[before:cut])
             before += int(mixed[-1]) if len(mixed) else 0

@@ -1,4 +1,4 @@
-"""Where in this song a preset's places lie: drops, sections, rounds of the loop, phases."""
+"""Find a preset's places in a song: drops, sections, rounds of the loop, phases."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from reactive.timeline.signals import drops
 def find_place(
     place: Place, analysis: Analysis, spans: Sequence[PhaseSpan], phases: Sequence[str]
 ) -> tuple[float, float] | None:
-    """Return start and end in seconds of a place, or None where the song has none such.
+    """Return start and end in seconds of a place, or None if the song does not have it.
 
     A drop lasts as long as the section that it opens.
 

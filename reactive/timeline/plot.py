@@ -24,7 +24,7 @@ from reactive.timeline.clock import frame_length, frame_times
 from reactive.timeline.timeline import FEEDBACK, Timeline
 
 PHASE_COLOURS = ("#3d6b8e", "#c98a2b", "#a63a2e", "#4d7f62", "#75529a", "#8a8d93")
-# names of prompts are written where they hold at least this share of the sheet
+# least width of a prompt, as a share of the figure, for its name
 READABLE = 1 / 60
 
 

@@ -1,7 +1,7 @@
-"""Hand out prompts: each phase's pool in its order, gaps filled, every text with the negative one that belongs to it.
+"""Choose prompts: each phase's pool in its order, with gaps filled, and with the negative of each.
 
-What comes is a function of the preset, the seed and how often was asked before; each list of words has a shuffle of its own, so
-a change in one pool leaves the others alone.
+The result depends on the preset, the seed and the number of earlier calls; each list of words has its own shuffle, so
+a change in one pool does not affect the others.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from reactive.preset.template import LINE, Gap, fill, is_plain
 
 
 class Pools:
-    """Hands out each phase's prompts, every one before any comes again, across rounds of the loop.
+    """Chooses each phase's prompts, every one before any comes again, across rounds of the loop.
 
     Attributes
     ----------
     prompts, negatives, grounds, palettes
-        All texts that have a number, what each keeps away from, what each names as its ground, None for nothing, and the
-        colours of its own, if it has some.
+        All texts by number, the negative of each, its ground (None for none), and its own
+        palette, if it has one.
     """
 
     def __init__(self, preset: Preset, seed: int, parts: Set[str] = frozenset()) -> None:
         self.preset = preset
-        # what the song's parts are called: a prompt for parts that it does not have may come anywhere
+        # the names of the song's parts: a prompt for parts that it does not have may come anywhere
         self.parts = parts
         self.seed = seed % 2**63
         self.prompts: list[str] = []
@@ -41,7 +41,7 @@ class Pools:
         self.made: dict[tuple[str, str, str | None, tuple[str, ...]], int] = {}
         self.bags: dict[str, Iterator[int]] = {}
         self.rung: dict[int, int] = {}
-        # a plain prompt has its number from the start, so an edited timeline can name any of them
+        # plain prompts get numbers at the start, so that an edited timeline can use any of them
         for number, phase in enumerate(preset.phase):
             for place, entry in enumerate(phase.prompts):
                 if is_plain(entry.text):
@@ -58,9 +58,9 @@ class Pools:
         phase
             The number of the phase.
         height
-            Where a ladder stands now, 0..1.
+            The current height on a ladder, 0..1.
         part
-            What the part of the song is called: prompts for it come alone there, and those for other parts don't.
+            The name of the part of the song: only prompts for it come there, if there are any, and none for other parts.
         """
         chosen = self.preset.phase[phase]
         places = self.places(phase, part)
@@ -78,14 +78,14 @@ class Pools:
         )
 
     def places(self, phase: int, part: str) -> tuple[int, ...]:
-        """Return the places in a phase's pool that may come in a part of the song."""
+        """Return the indices in a phase's pool that may come in a part of the song."""
         wanted = [self.parts & set(entry.parts) for entry in self.preset.phase[phase].prompts]
         named = tuple(place for place, names in enumerate(wanted) if part in names)
         plain = tuple(place for place, names in enumerate(wanted) if not names)
         return named or plain or tuple(range(len(wanted)))
 
     def take(self, template: str, negative: str = "", line: str | None = None, ground: str | None = None) -> int:
-        """Return the number of a prompt that is in no phase's pool: a pin's, or one made of a line of the song's words."""
+        """Return the number of a prompt outside the pools: a pin's, or one made from a line of the song's words."""
         return self._filled(template, _joined(self.preset.negative, negative), {}, template, line, ground=ground)
 
     def _add(self, text: str, negative: str, ground: str | None, palette: tuple[str, ...] = ()) -> int:
@@ -133,7 +133,7 @@ class Pools:
         return values[int(np.random.Generator(np.random.Philox(key=[self.seed, _key(name)])).integers(len(values)))]
 
     def _turn(self, phase: int, places: tuple[int, ...]) -> int:
-        """Return the next of some places of a phase's pool; each choice of places has a shuffle of its own."""
+        """Return the next of some indices of a phase's pool; each set of indices has its own shuffle."""
         key = (phase, places)
         if key not in self.orders:
             weights = [self.preset.phase[phase].prompts[place].weight for place in places]
@@ -146,7 +146,7 @@ class Pools:
         edges = np.cumsum(weights) / weights.sum()
         rung = min(int(np.searchsorted(edges, height, side="right")), len(weights) - 1)
         if places[rung] == self.rung.get(phase) and len(weights) > 1:
-            # the same height again: a step towards where it leans, so that a switch is always seen
+            # the same height again: take a neighbour, so that a switch is always visible
             middle = edges[rung] - weights[rung] / weights.sum() / 2
             step = 1 if height >= middle else -1
             rung = rung + step if 0 <= rung + step < len(weights) else rung - step
@@ -155,7 +155,7 @@ class Pools:
 
 
 def fill_plain(text: str) -> str:
-    """Return a template without gaps as the text that it says."""
+    """Return the text of a template without gaps."""
     return text.replace("{{", "{").replace("}}", "}")
 
 
@@ -168,7 +168,7 @@ def _joined(*texts: str) -> str:
 
 
 def _key(name: str) -> int:
-    # from 2**32 on, apart from the numbers of phases
+    # from 2**32 on, separate from the numbers of phases
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:7]) | 1 << 32
 
 
@@ -179,9 +179,9 @@ def _in_turn(weights: Sequence[float]) -> Iterator[int]:
 
 
 def _shuffled(weights: Sequence[float], key: list[int]) -> Iterator[int]:
-    """Yield places for ever: of weight w, each round holds w of each on average.
+    """Yield indices for ever; a round has each one as often as its weight, on average.
 
-    Each round has another order, and none comes again before half of the others have come, where the weights allow it.
+    Each round has another order, and none comes again before half of the others, if the weights allow it.
     """
     random = np.random.Generator(np.random.Philox(key=key))
     recent: deque[int] = deque(maxlen=len(weights) // 2)
@@ -191,11 +191,11 @@ def _shuffled(weights: Sequence[float], key: list[int]) -> Iterator[int]:
         random.shuffle(order)
         places = order.tolist()
         while places:
-            # what makes up half of the rest has to come now, or it would come twice running in the end
+            # one that makes up half of the rest must come now, or it would come twice in a row at the end
             often = next(
                 (p for p in set(places) if 2 * places.count(p) > len(places) and p not in [*recent][-1:]), None
             )
-            # otherwise the first that has rested, or the one that came longest ago
+            # otherwise the first that has rested, or the least recent one
             place = often if often is not None else min(places, key=lambda p: _last(recent, p))
             places.remove(place)
             recent.append(place)
@@ -203,7 +203,7 @@ def _shuffled(weights: Sequence[float], key: list[int]) -> Iterator[int]:
 
 
 def _last(recent: Sequence[int], place: int) -> int:
-    """Return the position of a place's last occurrence, -1 where there is none."""
+    """Return the position of an index's last occurrence, -1 if there is none."""
     return max((position for position, other in enumerate(recent) if other == place), default=-1)
 
 

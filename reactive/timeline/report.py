@@ -1,4 +1,4 @@
-"""What a preset will do to a song, in words: how often it switches, when it is busiest, what of it never comes."""
+"""A report of what a preset does to a song: how often it switches, when it is busiest, which parts never come."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from reactive.timeline.places import find_place
 from reactive.timeline.signals import drops, frame_signals
 from reactive.timeline.timeline import FEEDBACK, Timeline
 
-# a signal that stays below this all through the song moves nothing
+# a signal that stays below this throughout the song has no effect
 STILL = 0.02
 
 
@@ -33,11 +33,11 @@ class PresetReport:
     frames, seconds
         The clip's length.
     switches, cuts, fades
-        Changes of prompt, and how many of them are hard cuts and blends.
+        Changes of prompt, and the numbers of hard cuts and blends among them.
     shortest, typical
         How long a prompt holds, in seconds: the shortest time and the median.
     busiest, busiest_switches, busiest_kicks
-        The second (counted from the song's start) in which most happens, and what.
+        The busiest second (from the song's start), and its switches and kicks.
     phases
         For each phase: seconds shown, times it comes, prompts shown, prompts its pool can make.
     unreached
@@ -45,15 +45,15 @@ class PresetReport:
     unseen_pins
         Pins whose place this song does not have.
     still
-        Signals that the preset reads but that never move in this song.
+        Signals that the preset reads but that never change in this song.
     drops, rounds, fed_back
-        Drops heard, rounds of the loop, share of frames that grow out of the one before.
+        Drops heard, rounds of the loop, share of frames that are fed back.
     beat
-        Beats a minute, 0 where none was heard.
+        Beats a minute, 0 without a beat.
     prompts_shown, prompts_possible
         Different prompts in the clip, and how many the preset can make.
     grounds
-        For each picture that lies beneath frames, by name: seconds for which it does.
+        Seconds for which each picture is beneath frames, by name.
     """
 
     frames: int
@@ -85,7 +85,7 @@ class PresetReport:
 
 
 def preset_report(timeline: Timeline, preset: Preset, analysis: Analysis) -> PresetReport:
-    """Say what a preset does to a song, given the timeline that it makes of it."""
+    """Return a report on a preset and a song, given their timeline."""
     columns = timeline.columns
     switches, blends = _switches(timeline)
     length = frame_length(timeline.fps)
@@ -188,7 +188,7 @@ def _unseen_pins(timeline: Timeline, preset: Preset, analysis: Analysis) -> list
 
 
 def spans_of(timeline: Timeline) -> list[PhaseSpan]:
-    """Return the stretches of a timeline in one phase each."""
+    """Return the passages of a timeline in one phase each."""
     phase, loop = timeline.columns["phase"], timeline.columns["loop"]
     edges = [0, *(np.flatnonzero((np.diff(phase) != 0) | (np.diff(loop) != 0)) + 1).tolist(), timeline.frames]
     length = frame_length(timeline.fps)
@@ -207,7 +207,7 @@ def _still(timeline: Timeline, preset: Preset, analysis: Analysis) -> list[str]:
 
 
 def expressions(preset: Preset) -> list[str]:
-    """Return every expression that a preset holds and a phase of it uses."""
+    """Return every expression of a preset that one of its phases uses."""
     found = []
     for phase in preset.phase:
         found += [phase.fits, phase.switch.accent, phase.walk or preset.walk]

@@ -1,7 +1,7 @@
-"""The prompt schedule: which prompt gives way to which, when, and whether by a hard cut or a blend.
+"""The prompt schedule: which prompt follows which, when, and by a hard cut or a blend.
 
 A switch is a *hit* (a hard cut on a beat or bar) or a *blend* over at least a beat. Hits are never closer than 0.35 s,
-and a prompt holds at least two beats unless the preset says `strobe`. Which prompt comes is for `pools` to say.
+and a prompt holds at least two beats unless the preset has `strobe`. `pools` chooses the prompts.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from reactive.timeline.pools import Pools
 
 MIN_HIT_SECONDS = 0.35
 MIN_HOLD_BEATS = 2
-# feedback restarts at the latest after so many bars, so that it neither burns in nor drifts away
+# most bars before feedback restarts, so that it neither burns in nor drifts away
 MAX_FEEDBACK_BARS = 8
-# how long a blend takes unless the preset says; cuts become blends where no beat was heard
+# default lengths of blends; cuts become blends if there is no beat
 DEFAULT_OVER = {"cut": "1 bar", "fade": "1 beat", "slerp": "1 bar"}
-# share of the blend's easing that lingers around the middle, where few-step models change most
+# share of the easing that slows down around the middle, where few-step models change most
 LINGER = 0.7
 
 
@@ -38,7 +38,7 @@ class PromptSwitch:
     Attributes
     ----------
     frame, stop
-        First frame of the change, and the frame from which the new prompt stands alone (equal for a hit).
+        First frame of the change, and the first frame with the new prompt alone (equal for a hit).
     is_cut
         Whether it is a hard cut.
     match
@@ -75,7 +75,7 @@ def schedule(
     parts: Sequence[str] = (),
     labels: Sequence[str] = (),
 ) -> list[PromptSwitch]:
-    """Return all changes of prompt, in order; the first stands on frame 0.
+    """Return all changes of prompt, in order; the first is on frame 0.
 
     Parameters
     ----------
@@ -90,7 +90,7 @@ def schedule(
     boundaries
         Times of drops, at which prompts are cut.
     parts
-        What each section is called; a prompt changes where the next section has others to choose from.
+        The name of each section; a prompt changes where the next section has other prompts to choose from.
     labels
         The letter of each section. Where the preset has motifs, a letter that comes back brings its prompts back.
     """
@@ -98,7 +98,7 @@ def schedule(
     motifs = Motifs(sections, labels if preset.motifs else ())
     for number, stretch in enumerate(spans):
         phase = preset.phase[stretch.phase]
-        # the last phase of a loop comes home to the seed it began with, which only a cut can do
+        # the last phase of a loop returns to the seed that it began with, which only a cut can do
         last = len(preset.phase) - 1
         came_home = stretch.phase == 0 and stretch.loop > 0 and preset.phase[last].switch.how == "cut"
         homecoming = preset.loop and last > 0 and (stretch.phase == last or came_home)
@@ -115,7 +115,7 @@ def schedule(
             if frame >= frames:
                 continue
             if events and not _far_enough(events[-1], frame, is_cut, phase, grid, fps):
-                # a phase's own beginning and a feedback restart take the place of what came just before
+                # a phase's beginning and a feedback restart replace a switch just before them
                 if seconds not in fixed or len(events) == 1 or frame == events[-1].frame:
                     continue
                 events.pop()
@@ -183,7 +183,7 @@ class Motifs:
 def prompt_switch(
     phase: Phase, number: int, prompt: int, grid: Grid, seconds: float, frame: int, *, is_cut: bool, fps: Fraction
 ) -> PromptSwitch:
-    """Return the change to `prompt` at `frame` as a phase makes it: a hit, or the blend that its `switch` describes."""
+    """Return a phase's change to `prompt` at `frame`: a hit, or the blend of its `switch`."""
     stop = frame
     if not is_cut:
         stop = max(frame + 1, nearest_frame(seconds + blend_seconds(grid, phase.switch.how, phase.switch.over), fps))
@@ -204,7 +204,7 @@ def _marks(
 ) -> dict[float, bool]:
     """Return the times of a span's switches and whether each is a hit.
 
-    Where no beat was heard there is nothing to hit: all switches are blends, except that feedback restarts.
+    Without a beat all switches are blends, except restarts of feedback.
     """
     is_cut = phase.switch.how == "cut" and grid.heard
     every = parse_length(phase.switch.every)
@@ -221,7 +221,7 @@ def _marks(
 
 
 def part_at(seconds: float, sections: Sequence[float], parts: Sequence[str]) -> str:
-    """Return what the section at a time is called; empty if nothing is known."""
+    """Return the name of the section at a time; empty if it is not known."""
     if not parts:
         return ""
     return parts[section_at(seconds, sections)]
@@ -229,7 +229,7 @@ def part_at(seconds: float, sections: Sequence[float], parts: Sequence[str]) -> 
 
 def section_at(seconds: float, sections: Sequence[float]) -> int:
     """Return the number of the section at a time."""
-    # half of the smallest frame: a section begins on the frame nearest to it
+    # half of the shortest frame: a section begins on the nearest frame
     return max(bisect_right(sections, seconds + 0.002) - 1, 0)
 
 
@@ -256,7 +256,7 @@ def times_every(grid: Grid, stretch: PhaseSpan, count: float, unit: str) -> list
     marks = grid.bars if unit == "bar" else grid.beats
     if len(marks) < 2:
         return []
-    # a span starts on a bar line; counting from the nearest whole mark keeps every switch on the grid
+    # a span starts on a bar line; counting from the nearest whole bar or beat keeps every switch on the grid
     position = grid.bar_position if unit == "bar" else grid.beat_position
     start, end = position(np.array([stretch.start, stretch.end])).tolist()
     positions = np.arange(round(start) + count, min(end - 1e-6, len(marks) - 0.5), count)
@@ -264,7 +264,7 @@ def times_every(grid: Grid, stretch: PhaseSpan, count: float, unit: str) -> list
 
 
 def blend_seconds(grid: Grid, how: str, over: str | None) -> float:
-    """Return how many seconds a blend takes: a beat at least; unless told, a beat for a fade and a bar for a slerp."""
+    """Return how many seconds a blend takes: at least a beat; by default a beat for a fade and a bar for a slerp."""
     beat = float(np.median(np.diff(grid.beats)))
     return max(musical_seconds(grid, parse_length(over or DEFAULT_OVER[how])), beat)
 
@@ -283,7 +283,7 @@ def _far_enough(last: PromptSwitch, frame: int, is_cut: bool, phase: Phase, grid
     if phase.switch.strobe:
         return frame > last.frame
     beats = grid.beat_position(np.array([float(frame_time(last.frame, fps)), float(frame_time(frame, fps))]))
-    # a quarter of a beat of tolerance: beats are not exactly as long as each other
+    # a quarter of a beat of tolerance: beats vary in length
     return bool(beats[1] - beats[0] > MIN_HOLD_BEATS - 0.25)
 
 
@@ -296,8 +296,8 @@ def without_overlaps(events: list[PromptSwitch], frames: int) -> list[PromptSwit
 def blend_weights(count: int) -> np.ndarray:
     """Return the weights of a blend's frames, float64 [count], rising in (0, 1).
 
-    Few-step models change most while the weight is near a half, so the weight hurries through the ends and lingers in
-    the middle: the picture then changes evenly.
+    Few-step models change most while the weight is near a half, so the weight moves fast at the ends and slowly in
+    the middle, and the picture changes evenly.
     """
     share = (np.arange(count) + 1) / (count + 1)
     return (1 - LINGER) * share + LINGER * (0.5 + 4 * (share - 0.5) ** 3)

@@ -1,4 +1,4 @@
-"""Shots by name (``drop 1 / shot 2``), and what a band wants of single ones laid over a timeline."""
+"""Shots by name (``drop 1 / shot 2``), and edits of single ones applied to a timeline."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from reactive.timeline.grounds import NONE
 from reactive.timeline.signals import drops
 from reactive.timeline.timeline import FEEDBACK, Timeline, derive
 
-# numbers beyond those that a timeline derives its own seeds by
+# numbers of derived seeds, after those that a timeline uses itself
 FIRST_ROLL = 1 << 20
-# what makes a shot the one that it is: moved with its beginning
+# columns that belong to a shot and move with its beginning
 SHOT_COLUMNS = ("shot", "prompt_from", "prompt_to", "weight", "seed", "source", "ground", "strength")
 
 
@@ -29,8 +29,8 @@ SHOT_COLUMNS = ("shot", "prompt_from", "prompt_to", "weight", "seed", "source", 
 class Shot:
     """A run of frames [start, stop) between two joins.
 
-    `name` holds as long as the song's sections and the preset's cuts do: the part of the song that the shot starts in, and its
-    number there. `prompts` are the texts it shows, in order, `grounds` the names of the pictures and films beneath it.
+    `name` is the part of the song that the shot starts in, and its number there; it is stable as long as the song's sections and
+    the preset's cuts are. `prompts` are the texts it shows, in order, `grounds` the names of the pictures and films beneath it.
     """
 
     name: str
@@ -51,7 +51,7 @@ def shots_of(timeline: Timeline, analysis: Analysis) -> list[Shot]:
     names = (*timeline.photos, *timeline.videos, *timeline.grounds)
     found = []
     for number, (start, stop) in enumerate(zip(edges, edges[1:], strict=False)):
-        # a section's first frame may show half a frame before the section begins
+        # a section's first frame may be half a frame before the section begins
         moment = (start + 0.5) * frame_length(timeline.fps)
         part = [name for time, name in parts if time <= moment or time == parts[0][0]][-1]
         counts[part] = counts.get(part, 0) + 1
@@ -73,7 +73,7 @@ def shots_of(timeline: Timeline, analysis: Analysis) -> list[Shot]:
 
 
 def _parts(analysis: Analysis) -> list[tuple[float, str]]:
-    """Return the starts of the song's parts and what they are called: drops by their number, the rest by the section's."""
+    """Return the starts and names of the song's parts: drops by their number, the rest by the section's."""
     falling = drops(analysis)
     return [
         (section.start, f"drop {falling.index(section.start) + 1}" if section.start in falling else f"section {number}")
@@ -82,7 +82,7 @@ def _parts(analysis: Analysis) -> list[tuple[float, str]]:
 
 
 def _shown(names: Sequence[str], ground: np.ndarray, film_time: np.ndarray) -> tuple[str, ...]:
-    """Return the names of grounds in their order; of a film that is cut, with the second that it shows first."""
+    """Return the names of grounds in order; for a film that is cut, with the second of the film at which it begins."""
     starts = np.concatenate([[0], np.flatnonzero(np.diff(ground)) + 1]).tolist()
     return tuple(
         names[ground[start]] + (f" from {film_time[start]:.1f} s" if film_time[start] >= 0 else "")
@@ -102,7 +102,7 @@ def find_shot(name: str, shots: Sequence[Shot]) -> Shot:
     Raises
     ------
     TimelineError
-        If there is none; near names are suggested.
+        If there is none; similar names are suggested.
     """
     wanted = " ".join(name.split())
     for shot in shots:
@@ -130,12 +130,12 @@ def shot_at(seconds: float, shots: Sequence[Shot], fps: Fraction) -> Shot:
 
 
 def chosen_shots(names: Sequence[str], shots: Sequence[Shot]) -> list[Shot]:
-    """Return the shots that names choose, each once: by name, by number, or all whose prompt holds the text.
+    """Return the shots that names choose, each once: by name, by number, or all whose prompt contains the text.
 
     Raises
     ------
     TimelineError
-        If a name chooses none; near names are suggested.
+        If a name chooses none; similar names are suggested.
     """
     chosen: dict[int, Shot] = {}
     for name in names:
@@ -165,7 +165,7 @@ def change_shots(
     Parameters
     ----------
     timeline
-        As the preset decides it, without edits.
+        The preset's timeline, without edits.
     names
         The shots to change, by name, number or a text of their prompt.
     values
@@ -173,16 +173,16 @@ def change_shots(
     roll
         Give each another seed.
     lock
-        True keeps each as it is now: its prompts and its seed; False lets it go.
+        True keeps each as it is now: its prompts and its seed; False unlocks it.
     reset
-        Forget what was wanted before.
+        Drop earlier edits.
 
     Raises
     ------
     TimelineError
         If the edits belong to another song, a shot does not exist, or it is rolled while it is locked.
     PresetError
-        If a value is none that its key may have.
+        If a value is not valid for its key.
     """
     _check_song(timeline, edits)
     table = dict(edits.shot)
@@ -206,7 +206,7 @@ def change_shots(
 
 
 def apply_shots(timeline: Timeline, analysis: Analysis, edits: Shots) -> tuple[Timeline, list[str]]:
-    """Return the timeline with edits laid over it, and the names that it has no shot for.
+    """Return the timeline with edits applied, and the names without a shot.
 
     Photographs that edits name follow those of the timeline, in the order of `preset.shots.shot_photos`; videos come after.
 
@@ -235,7 +235,7 @@ def apply_shots(timeline: Timeline, analysis: Analysis, edits: Shots) -> tuple[T
         if edit.photo:
             columns["source"][here] = len(timeline.photos) + photos.index(edit.photo)
             columns["strength"][here] = edit.strength
-            # where the shot has a ground, it is what it grows out of
+            # if the shot has a ground, the photograph replaces it
             columns["ground"][here] = np.where(columns["ground"][here] >= 0, columns["source"][here], NONE)
     cuts = _move_starts(columns, list(shots.values()), analysis, edits, timeline)
     made = replace(
@@ -252,7 +252,7 @@ def apply_shots(timeline: Timeline, analysis: Analysis, edits: Shots) -> tuple[T
 def _move_starts(
     columns: Mapping[str, np.ndarray], shots: Sequence[Shot], analysis: Analysis, edits: Shots, timeline: Timeline
 ) -> tuple[int, ...]:
-    """Let shots begin some beats later or earlier, and return where the cuts are then; every shot keeps a frame at least."""
+    """Move the beginnings of shots by some beats, and return the new cuts; every shot keeps at least one frame."""
     beats = grid_of(analysis).beats
     starts = [shot.start for shot in shots]
     for place, shot in enumerate(shots):
@@ -264,7 +264,7 @@ def _move_starts(
         stop = shots[place + 1].start if place + 1 < len(shots) else timeline.frames
         starts[place] = min(max(nearest_frame(float(beat), timeline.fps), starts[place - 1] + 1), stop - 1)
         old, new = shot.start, starts[place]
-        # what a shot is, is taken from its own nearest frame; the walk, the light and the phase go on as they were
+        # a shot's columns are taken from its nearest frame; walk, light and phase stay as they were
         here, like = (slice(old, new), old - 1) if new > old else (slice(new, old), old)
         for name in SHOT_COLUMNS:
             columns[name][here] = columns[name][like]
@@ -279,7 +279,7 @@ def _check_song(timeline: Timeline, shot_edits: Shots) -> None:
 
 
 def _show(columns: Mapping[str, np.ndarray], here: slice, first: int, count: int) -> None:
-    """Put prompts `first`.. in the place of a shot's own, one for each that it showed; the last stays on."""
+    """Replace a shot's prompts by `first` and the following ones, one for each; the last one stays."""
     after, weight = columns["prompt_to"][here], columns["weight"][here]
     turn = np.concatenate([[0], np.cumsum(np.diff(after) != 0)])
     place = np.minimum(turn, count - 1)

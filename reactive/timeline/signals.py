@@ -1,4 +1,4 @@
-"""Signals: what was heard, as named curves in [0, 1], one value a frame, calibrated to the song itself.
+"""Signals: the analysis as named curves in [0, 1], one value a frame, calibrated to the song itself.
 
 Each continuous signal is divided by a high percentile of its own song, so a quiet and a loud master of the same music
 give the same curves.
@@ -18,7 +18,7 @@ from reactive.timeline.clock import frame_length, frame_times, nearest_frames
 ROLES = ("kick", "snare", "hat")
 BAND_OF = {"kick": "low", "snare": "mid", "hat": "high"}
 LASTING = ("harmonic", "percussive", "sustain.low", "sustain.mid", "sustain.high")
-# a hit's strength is worth hearing from here on
+# least strength of a hit
 KICK = 0.2
 NAMES = ("c", "cs", "d", "eb", "e", "f", "fs", "g", "ab", "a", "bb", "b")
 # loudness in LU below the song's loud moments at which `energy.level` reaches 0, at least
@@ -63,12 +63,12 @@ def frame_signals(analysis: Analysis, grid: Grid, *, frames: int, fps: Fraction)
     if analysis.silent:
         moving = ("phase.beat", "phase.bar", "song.progress", "section.progress")
         signals = {name: curve if name in moving else np.zeros(frames) for name, curve in signals.items()}
-    # rounding noise must not decide what is a tie: masters of one song at other levels give the same timeline
+    # rounded, so that masters of one song at other levels give the same timeline
     return {name: np.round(curve, 4) for name, curve in signals.items()}
 
 
 def _signal_of(onsets: str) -> str:
-    """Return the name of the signal that onsets make: roles and MIDI as they are, a stem's beside its level."""
+    """Return the name of the signal that onsets make: roles and MIDI as they are, a stem's in addition to its level."""
     if onsets in ROLES or onsets.startswith("midi."):
         return onsets
     if onsets.startswith("stem."):
@@ -91,7 +91,7 @@ def interval_means(curve: np.ndarray, rate: float, seconds: np.ndarray, length: 
 
 
 def hits(times: np.ndarray, strengths: np.ndarray, frames: int, fps: Fraction) -> np.ndarray:
-    """Return a curve that holds each event's strength at the frame nearest to it (the strongest wins), 0 elsewhere."""
+    """Return a curve with each event's strength at the nearest frame (the strongest counts), 0 elsewhere."""
     curve = np.zeros(frames)
     at = nearest_frames(times, fps)
     inside = (at >= 0) & (at < frames)
@@ -136,7 +136,7 @@ def _structure(
     for moment in analysis.moments:
         here = (seconds >= moment.start) & (seconds < moment.end)
         if moment.kind == "build":
-            # steepest at its end, so that what it drives is at its height when the drop comes
+            # steepest at its end, so that its effect is strongest when the drop comes
             first, last = grid.bar_position(np.array([moment.start, moment.end])).tolist()
             rise = np.clip((bars - first) / max(last - first, 1e-6), 0, 1)
             build = np.where(here, np.maximum(build, rise * rise), build)
@@ -164,7 +164,7 @@ def _chroma(analysis: Analysis, seconds: np.ndarray, length: float) -> dict[str,
     if not len(analysis.chroma):
         return {name: np.zeros(len(seconds)) for name in names}
     rate = analysis.envelope_rate / 4
-    # a row lasts longer than a frame; between two rows the curve goes straight
+    # a row lasts longer than a frame; values between rows are interpolated
     at = np.arange(len(analysis.chroma)) / rate
     return {name: np.clip(np.interp(seconds, at, analysis.chroma[:, row]), 0, 1) for row, name in enumerate(names)}
 
@@ -172,9 +172,9 @@ def _chroma(analysis: Analysis, seconds: np.ndarray, length: float) -> dict[str,
 def _energy(analysis: Analysis, seconds: np.ndarray, length: float) -> np.ndarray:
     """Return momentary loudness, smoothed over some bars, between the song's quiet and its loud passages."""
     loudness = analysis.envelopes.get("loudness", np.zeros(1))
-    # silence is as quiet as the quietest music, whatever the master's level
+    # silence counts as the quietest music, whatever the master's level
     heard = np.maximum(loudness, loudness.max() - DEEPEST)
-    # in decibels there is no 0 beyond the song's ends
+    # in decibels 0 is loud, so the curve is extended beyond the song's ends
     smooth = _smoothed(
         np.interp(seconds * analysis.envelope_rate, np.arange(len(heard)), heard), SMOOTH_SECONDS / length
     )

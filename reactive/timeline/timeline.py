@@ -44,7 +44,7 @@ __all__ = [
     "in_use",
 ]
 
-# of the finished picture: how far the palette leads it, and the rest of its colours
+# colour columns and their neutral values: the palette's strength, and the grading
 COLOURS = {
     "colour_strength": 1.0,
     "colour_tint": 0.0,
@@ -92,7 +92,7 @@ CURVES = (
     *SHOWN,
     "film_time",
 )
-# columns that a file leaves out where they hold one value throughout, and that value
+# columns that a file leaves out if they have this value throughout
 OPTIONAL = {
     "guide": NO_GUIDE,
     "lens_tilt": 0,
@@ -109,17 +109,17 @@ OPTIONAL = {
     **COLOURS,
     "film_time": SONG_TIME,
 }
-# degrees in depth beyond which a picture is all but seen from its edge
+# largest rotation in depth, in degrees: beyond it a picture is seen almost edge-on
 STEEPEST = 45.0
-# factors a second that a camera may zoom by
+# limits of a camera's zoom a second
 CAMERA_ZOOM = LIMITS["camera.zoom"]
-# and the logarithm of what it may zoom by between two moments, since an edited timeline may jump anywhere
+# limit of the log zoom between two moments, since an edited timeline may jump
 FARTHEST = float(np.log(1e4))
 
 
 @dataclass(frozen=True)
 class Timeline:
-    """What every frame shall be.
+    """What is decided for every frame.
 
     Attributes
     ----------
@@ -147,25 +147,25 @@ class Timeline:
         One array [frames] for each name in `INTEGERS` (int64) and `CURVES` (float64). `weight` is that of `prompt_to`, mixed
         straight, or along the arc where `slerp` is 1; lens: scale, degrees, picture widths, picture heights, degrees in
         depth; camera: the running sums of log scale, degrees, widths, heights and degrees in depth, so a move from one
-        frame to another is a difference; `dissolve` and `morph` are the weight of the shot to come; `guide` numbers the
-        video, from 0 on, by whose motion times `camera_flow` a fed-back picture moves; `ground` numbers what lies beneath as
-        `source` does, then `grounds`, -1 for nothing, and `detail` and the columns ``ground_`` say how it is shown;
+        frame to another is a difference; `dissolve` and `morph` are the weight of the next shot; `guide` numbers the
+        video, from 0 on, by whose motion times `camera_flow` a fed-back picture moves; `ground` numbers the ground as
+        `source` does, then `grounds`, -1 for none, and `detail` and the columns ``ground_`` decide how it is shown;
         `film_time` is the second of the film that is shown, -1 for the song's own time;
-        `palette_from` and `palette_to` number the palettes that prompts bring along, -1 for none.
+        `palette_from` and `palette_to` number the palettes of prompts, -1 for none.
     negatives
-        What each prompt keeps away from, one text for each of `prompts`; empty if there are none.
+        The negative of each of `prompts`; empty if there are none.
     videos
         Base names of the videos, which `source` numbers after the photographs.
     feedback_colour
-        How firmly feedback keeps to the palette of its prompts, 0 to 1.
+        How strongly feedback keeps to the palette of its prompts, 0 to 1.
     grounds
         Names of the pictures that `ground` numbers after photographs and videos: files beside the preset, or ``library:NAME``.
     file_sha256
         Hash of the bytes of the song's file; the song is recognised by either hash.
     palettes
-        Colours ``#rrggbb`` that finished pictures are led to.
+        Colours ``#rrggbb`` that finished pictures are moved towards.
     folder
-        Where the files lie that `grounds` names, as far as it is known; a timeline's file does not hold it.
+        The folder of the files in `grounds`, if it is known; it is not stored in a timeline's file.
     """
 
     song_sha256: str
@@ -197,7 +197,7 @@ class Timeline:
 
 
 def in_use(columns: Mapping[str, np.ndarray]) -> list[str]:
-    """Return the names of columns without the optional ones that hold what they hold unless asked, sorted."""
+    """Return the names of columns, sorted, without the optional ones that have their default value throughout."""
     return sorted(name for name in columns if name not in OPTIONAL or (columns[name] != OPTIONAL[name]).any())
 
 
@@ -222,9 +222,9 @@ def build_timeline(
     Parameters
     ----------
     analysis
-        What was heard.
+        The song's analysis.
     preset
-        What the band wrote.
+        The preset.
     samples
         The song's length in samples, which decides the number of frames.
     fps
@@ -240,13 +240,13 @@ def build_timeline(
     lyrics
         The lines of the song's words, which become prompts at their times.
     spans
-        Where each phase lies, if that is decided already. Default: where it fits best.
+        The spans of the phases, if they are decided already. Default: where each fits best.
     choose
         Picks a picture of the library for a prompt where the preset says ``match``. Default: none is picked.
     signals
         Further curves that expressions may read, each float64 [frames] in [0, 1], by names that begin with ``stem.``.
     footage
-        What moves in each of `videos`, so that it is cut to the song; None, or nothing: it is shown at the song's own time.
+        How much moves in each of `videos`, so that it is cut to the song; None, or left out: it is shown at the song's own time.
 
     Raises
     ------
@@ -306,7 +306,7 @@ def build_timeline(
     columns["source"], columns["guide"] = place_sources(
         preset, spans, ranges, photos=len(photos), videos=len(videos), grid=grid, sections=sections, fps=fps, seed=seed
     )
-    # in a pure walk there is nothing to keep of a source
+    # a pure walk has no source to keep
     columns["strength"] = np.where(columns["source"] == NO_SOURCE, 1.0, np.clip(columns["strength"], 0.0, 1.0))
     loops = _closed_loops(preset, spans, ranges) if preset.loop else []
     harmonics = harmonics_for(np.clip(columns["speed"], 0, None), loops, fps)
@@ -350,7 +350,7 @@ def build_timeline(
 
 
 def _calm(preset: Preset) -> Preset:
-    """Return the preset as it shows silence: nothing is fed back, so nothing restarts."""
+    """Return the preset for a silent song: without feedback, so nothing restarts."""
     calm = [phase.model_copy(update={"mode": "walk"}) if phase.mode == "feedback" else phase for phase in preset.phase]
     return preset.model_copy(update={"phase": calm})
 
@@ -381,7 +381,7 @@ def _inserted(
         return events
 
     def fixed(event: PromptSwitch, before: PromptSwitch | None) -> bool:
-        # a phase's beginning, and the cuts at which feedback starts anew
+        # a phase's beginning, and the cuts at which feedback starts again
         fed_back = preset.phase[spans[event.span].phase].mode == "feedback"
         return before is None or event.span != before.span or (event.is_cut and fed_back)
 
@@ -396,7 +396,7 @@ def _inserted(
 
 
 def _progress(spans: list[PhaseSpan], ranges: list[tuple[int, int]], frames: int) -> dict[str, np.ndarray]:
-    """Return the signals that are known once the phases are laid."""
+    """Return the signals that are known once the phases are placed."""
     phase, loop = np.zeros(frames), np.zeros(frames)
     for first, stop in ranges:
         phase[first:stop] = (np.arange(stop - first) + 0.5) / max(stop - first, 1)
@@ -417,7 +417,7 @@ def _spread(
 ) -> dict[str, np.ndarray]:
     """Return phase, loop and all modulated columns, each phase's own expression in its own spans.
 
-    Where one phase blends into the next, so do their expressions: the lens must not jump where the picture does not.
+    Where one phase blends into the next, their expressions do too: the lens must not jump where the picture does not.
     """
     phase, loop = np.zeros(frames, np.int64), np.zeros(frames, np.int64)
     for stretch, (first, stop) in zip(spans, ranges, strict=True):
@@ -443,7 +443,7 @@ def _spread(
 
 
 def expressions(preset: Preset, phase: Phase) -> dict[str, str]:
-    """Return the expressions that hold in a phase, by the column that each makes; shakes are columns of their own yet."""
+    """Return the expressions that hold in a phase, by the column that each makes; shakes are still columns of their own."""
     lens: Lens = phase.lens or preset.lens
     camera: Camera = phase.camera or preset.camera
     colour: Colour = phase.colour or preset.colour
@@ -492,7 +492,7 @@ def _prompt_columns(events: list[PromptSwitch], frames: int) -> dict[str, np.nda
 def _palettes(
     preset: Preset, spans: list[PhaseSpan], events: list[PromptSwitch], pools: Pools, columns: dict[str, np.ndarray]
 ) -> tuple[tuple[str, ...], ...]:
-    """Write the columns of palettes, which give way to one another as prompts do, and return the palettes."""
+    """Set the columns of palettes, which blend as prompts do, and return the palettes."""
     before, after = (np.full(len(columns["phase"]), NO_PALETTE) for _ in range(2))
     numbers: dict[tuple[str, ...], int] = {(): NO_PALETTE}
     current = NO_PALETTE
@@ -508,7 +508,7 @@ def _palettes(
 
 
 def _closed_loops(preset: Preset, spans: list[PhaseSpan], ranges: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Return the frame ranges of the rounds in which every phase had its turn."""
+    """Return the frame ranges of the rounds that have every phase."""
     loops = []
     for number in sorted({stretch.loop for stretch in spans}):
         parts = [(s, part) for s, part in zip(spans, ranges, strict=True) if s.loop == number]
@@ -527,7 +527,7 @@ def _seeds(
 ) -> np.ndarray:
     """Return each frame's noise seed: a new one at each hard cut, the home seed from a round's last phase to its first.
 
-    So what a loop ends on is what it begins with.
+    So a loop ends with what it begins with.
     """
     home = derive(seed, 0)
     seeds = np.full(frames, home, np.int64)

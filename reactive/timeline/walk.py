@@ -15,7 +15,7 @@ from reactive.timeline.clock import frame_length
 DEFAULT_HARMONICS = 16
 HARMONICS = (4, 64)
 MAX_SPEED = 20.0
-# a loop closes within its last quarter; where that would need too much haste or delay, within more of it
+# a loop closes within its last quarter, or within more of it if that would change the speed too much
 EASED_SHARES = (0.25, 0.5, 1.0)
 BEND = (-0.75, 1.5)
 
@@ -23,7 +23,7 @@ BEND = (-0.75, 1.5)
 def harmonics_for(speed: np.ndarray, loops: list[tuple[int, int]], fps: Fraction) -> int:
     """Return M such that the period 2 M lies near the natural length of this song's loops.
 
-    A closing loop then needs its speed bent only a little, however short the song is.
+    Then a loop is closed by a small change of its speed, however short the song is.
     """
     if not loops:
         return DEFAULT_HARMONICS
@@ -39,8 +39,8 @@ def walk_of(
     """Return the walk, float64 [frames], and the speed that leads to it.
 
     ``walk[k] = walk[k-1] + speed[k] / fps``, from 0. In the last quarter of each closed loop the speed is eased, so that the
-    frame after the loop stands on a multiple of the period. A loop that can't be closed without a
-    visible lurch stays open.
+    frame after the loop is at a multiple of the period. A loop that can't be closed without a
+    visible jump in speed stays open.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ def walk_of(
     fps
         Frames a second.
     fixed
-        How many frames have been played already: their speed stays as it is, and only what follows is eased.
+        Frames that have been played already: their speed stays as it is, and only later frames are eased.
     """
     bent = speed.astype(np.float64)
     bent[fixed:] = np.clip(bent[fixed:], 0.0, MAX_SPEED)
@@ -62,7 +62,7 @@ def walk_of(
     for first, stop in loops:
         if stop <= fixed:
             continue
-        # frame k moves by speed[k]; the frame after the loop (`stop`) is the one that has to land
+        # frame k moves by speed[k]; the frame after the loop (`stop`) must be at a multiple of the period
         landing = min(stop, len(bent) - 1)
         total = float(bent[1 : landing + 1].sum() * step)
         for share in EASED_SHARES:

@@ -1,4 +1,4 @@
-"""Which codecs a clip may have, and what they are given. Thread counts are fixed: x264's output depends on them."""
+"""The codecs of a clip and their options. Thread counts are fixed: x264's output depends on them."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from pathlib import Path
 from reactive.errors import OutputError
 
 SPEEDS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow")
-# encoders of H.264 that a card or a chip has: NVIDIA, Apple, Intel, AMD
+# hardware encoders of H.264: NVIDIA, Apple, Intel, AMD
 HARDWARE = {"nvenc": "h264_nvenc", "videotoolbox": "h264_videotoolbox", "qsv": "h264_qsv", "amf": "h264_amf"}
 CODECS = ("h264", *HARDWARE, "prores", "ffv1")
-# streams that are encoded at once by one of those: NVIDIA's driver allows 8 on cards for the home, the others fewer usefully
+# streams that these encode at once: NVIDIA's driver allows 8 on consumer cards, the others gain from fewer
 SESSIONS = 8
 _CONTAINERS = {
     **dict.fromkeys(("h264", *HARDWARE), (".mp4", ".mov", ".mkv")),
@@ -33,11 +33,11 @@ class Codec:
     name
         FFmpeg's encoder.
     pixel_format
-        What it is given.
+        The pixel format of its input.
     options
         Its private options.
     reorder
-        By how many frames decoding runs ahead of showing: 2 for x264's pyramid of B-frames.
+        By how many frames decoding is ahead of display: 2 for x264's pyramid of B-frames.
     """
 
     name: str
@@ -47,7 +47,7 @@ class Codec:
 
     @property
     def sessions(self) -> int | None:
-        """How many streams it encodes at once: cards have a limit, processors (None) have none."""
+        """How many streams it encodes at once: a number for cards, None for processors, which have no limit."""
         return SESSIONS if self.name in HARDWARE.values() else None
 
 
@@ -94,12 +94,12 @@ def video_codec(kind: str, *, speed: str = "veryfast", crf: int = 18) -> Codec:
 
 
 def container_format(out: Path, kind: str) -> str:
-    """Return FFmpeg's name of the container that a file name asks for.
+    """Return FFmpeg's name of a file name's container.
 
     Raises
     ------
     OutputError
-        If the codec can't stand in it.
+        If the codec can't be in it.
     """
     allowed = _CONTAINERS[kind]
     if out.suffix.lower() not in allowed:

@@ -1,8 +1,8 @@
 """Content Credentials: a signed C2PA manifest in a finished clip, which says that it was made by generative AI.
 
-The signature covers the whole file, pictures, sound and recipe, and is made by a certificate of the user's own; whoever
-checks it sees whose it is. Needs `c2pa-python` (extra ``c2pa``). Nothing is asked of the network unless a time authority
-is named.
+The signature covers the whole file, pictures, sound and recipe, and is made by a certificate of the user's own; anyone who
+checks it sees the signer. Needs `c2pa-python` (extra ``c2pa``). The network is only used if a time authority
+is given.
 Source: C2PA Technical Specification 2.2, "Actions" and "Certificate profile".
 """
 
@@ -28,7 +28,7 @@ CERTIFICATE, KEY, AUTHORITY = "--c2pa", "--c2pa-key", "--c2pa-time"
 MAX_PEM = 1_000_000
 _TYPES = {".mp4": "video/mp4", ".mov": "video/quicktime"}
 _CURVES = {"secp256r1": "es256", "secp384r1": "es384", "secp521r1": "es512"}
-# nothing from outside is fetched, no picture is added, and what was written is read back
+# fetch nothing, add no picture, and read back what was written
 _RULES = {
     "verify": {"verify_after_sign": True, "verify_trust": False, "remote_manifest_fetch": False, "ocsp_fetch": False},
     "builder": {"thumbnail": {"enabled": False}},
@@ -37,7 +37,7 @@ _RULES = {
 
 @dataclass(frozen=True)
 class Identity:
-    """Who signs: PEM of the certificates (the signer's first) and of its private key, the algorithm, the name in it."""
+    """The signer: PEM of the certificates (the signer's first) and of its private key, the algorithm, the name in it."""
 
     certificates: bytes
     key: bytes
@@ -112,16 +112,16 @@ def sign_clip(clip: Path, out: Path, identity: Identity, *, title: str, authorit
     out
         Where the signed one is written; it appears there only when it is complete. May be `clip` itself.
     identity
-        Who signs.
+        The signer.
     title
-        What the manifest calls the clip.
+        The clip's title in the manifest.
     authority
-        The address of a time-stamping authority (RFC 3161), asked for the time of signing; None: no network at all.
+        The address of a time-stamping authority (RFC 3161), for the time of signing; None: no network.
 
     Raises
     ------
     MediaError
-        If the clip is not one of reactive's, or of a container that can't carry a manifest.
+        If reactive did not make the clip, or its container can't have a manifest.
     OutputError
         If it can't be signed or written.
     """
@@ -161,12 +161,12 @@ def sign_clip(clip: Path, out: Path, identity: Identity, *, title: str, authorit
 
 
 def check_signable(clip: Path, out: Path) -> None:
-    """Check that a clip can carry a manifest and that the manifest would be true.
+    """Check that a clip can have a manifest and that the manifest would be true.
 
     Raises
     ------
     MediaError
-        If it is none of reactive's, or of another container than MP4 and MOV, or `out` is of another than the clip.
+        If reactive did not make it, its container is not MP4 or MOV, or `out` has another container.
     """
     if regular_file(clip).suffix.lower() not in _TYPES:
         raise MediaError(
@@ -183,7 +183,7 @@ def check_signable(clip: Path, out: Path) -> None:
 
 
 def manifest_of(title: str, kind: str) -> dict[str, Any]:
-    """Return what is signed beside the hash of the file: what made the clip, and how."""
+    """Return the manifest that is signed together with the file's hash: what made the clip, and how."""
     made_by = {"name": "reactive", "version": __version__}
     action = {"action": "c2pa.created", "digitalSourceType": SOURCE_TYPE, "softwareAgent": made_by}
     return {

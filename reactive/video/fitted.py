@@ -1,4 +1,4 @@
-"""Bring a finished clip under a size: H.264 again in two passes, at the rate that the size allows; the sound is copied."""
+"""Reduce a finished clip to a size: H.264 again in two passes, at the rate that the size allows; the sound is copied."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from reactive.video.codec import X264_THREADS, container_format, video_codec
 from reactive.video.segment import encoder_options, file_url, output_error, tag
 
 UNITS = {"kb": 1000, "mb": 1000**2, "gb": 1000**3, "kib": 1024, "mib": 1024**2, "gib": 1024**3}
-# of the size, what is left for the container's own tables; and how often the second pass may miss
+# share of the size for the container's own tables, and how often the second pass is tried
 _HEADROOM, _TRIES = 0.985, 4
 # bits a pixel below which H.264 shows blocks rather than pictures
 _LEAST = 0.004
@@ -44,7 +44,7 @@ def parse_bytes(text: str) -> int:
     Raises
     ------
     OutputError
-        If it is no such size.
+        If it is not a size.
     """
     match = re.fullmatch(r"\s*(\d{1,9}(?:\.\d{1,6})?)\s*([kmg]i?b)\s*", text.lower(), re.ASCII)
     size = int(Fraction(match[1]) * UNITS[match[2]]) if match else 0
@@ -83,7 +83,7 @@ def fit_size(clip: Path, out: Path, limit: int) -> Fitted:
                         where="--max-size",
                         remedy="allow more, or render a smaller or shorter clip",
                     )
-                # statistics of the first pass serve all later ones
+                # all later passes use the statistics of the first
                 if not attempt:
                     _encode(clip, None, "null", rate, Path(folder, "log"), 1)
                 _encode(clip, partial, container, rate, Path(folder, "log"), 2)
@@ -120,7 +120,7 @@ def _measured(clip: Path) -> tuple[Fraction, float, int]:
 
 
 def _encode(clip: Path, out: Path | None, container: str, rate: int, log: Path, number: int) -> None:
-    """Encode a clip's pictures in one pass of two; without `out` only what the first pass learns is kept."""
+    """Encode a clip's pictures in one of two passes; without `out` only the first pass's statistics are kept."""
     codec = video_codec("h264", speed="medium")
     options = encoder_options(codec)
     del options["crf"]

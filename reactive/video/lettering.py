@@ -1,7 +1,7 @@
 """Lines of text in several fonts and both directions of writing, drawn by Pillow.
 
-A line that one font can write is left to Pillow (and to Raqm, where Pillow has it: shaping and the order of letters). Any other is
-cut into runs of one font and one direction each, which are laid side by side in the order in which they are read.
+Pillow draws a line that one font can write (with Raqm, if it is there: shaping and the order of letters). Any other line is
+cut into runs of one font and one direction each, which are placed side by side in reading order.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from reactive.media.fonts import font_with, letters_of
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 _RIGHT, _LEFT = ("R", "AL", "RLE", "RLO", "RLI"), ("L", "EN", "AN", "LRE", "LRO", "LRI")
 _BRACKETS = str.maketrans("()[]{}<>\u00ab\u00bb", ")(][}{><\u00bb\u00ab")
-# what belongs to the letter before it: marks, joiners, variation selectors, tones of skin
+# characters that belong to the letter before: marks, joiners, variation selectors, skin tones
 _FOLLOWING = ("Mn", "Me", "Mc", "Cf", "Sk")
 _own: WeakKeyDictionary[ImageFont.FreeTypeFont, frozenset[int]] = WeakKeyDictionary()
 
@@ -43,12 +43,12 @@ def shapes() -> bool:
 
 
 def is_plain(text: str, font: Font) -> bool:
-    """Return whether a line is written by one font, in an order that Pillow knows."""
+    """Return whether Pillow can draw a line with one font in the right order."""
     return len(_fonts(text, font)) <= 1 and (shapes() or not any(map(_is_right, text)))
 
 
 def runs_of(text: str, font: Font) -> list[Run]:
-    """Return a line's runs as they stand from left to right."""
+    """Return a line's runs from left to right."""
     if is_plain(text, font):
         return [Run(text, font, False)]
     right = _directions(text)
@@ -83,7 +83,7 @@ def write_line(draw: ImageDraw.ImageDraw, corner: tuple[float, float], text: str
 
 
 def metrics(font: Font) -> tuple[int, int]:
-    """Return how far a font reaches above and below its baseline, in pixels."""
+    """Return a font's ascent and descent in pixels."""
     if isinstance(font, ImageFont.FreeTypeFont):
         return font.getmetrics()
     return int(font.getbbox("A")[3]), 0
@@ -94,7 +94,7 @@ def _fonts(text: str, font: Font) -> set[int]:
 
 
 def _chosen(text: str, font: Font) -> list[Font]:
-    """Return the font of each letter; what belongs to the letter before it has that one's."""
+    """Return the font of each letter; combining characters have that of their letter."""
     if not isinstance(font, ImageFont.FreeTypeFont):
         return [font] * len(text)
     known = _letters(font)
@@ -131,7 +131,7 @@ def _is_right(letter: str) -> bool:
 
 
 def _begins_right(text: str) -> bool:
-    """Return whether a line is read from right to left: its first letter with a direction says so."""
+    """Return whether a line is read from right to left, by its first letter with a direction."""
     return next((_is_right(letter) for letter in text if unicodedata.bidirectional(letter) in ("L", "R", "AL")), False)
 
 
@@ -153,7 +153,7 @@ def _directions(text: str) -> list[bool]:
 
 
 def _visual(text: str, rightward: bool) -> str:
-    """Return a run as Pillow has to be given it: where it knows no directions, from left to right as it is seen."""
+    """Return a run as Pillow needs it: without Raqm, in visual order from left to right."""
     if not rightward or shapes():
         return text
     clusters: list[str] = []

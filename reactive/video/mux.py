@@ -19,10 +19,10 @@ from reactive.media.tags import append_boxes
 from reactive.video.codec import HARDWARE, Codec
 from reactive.video.segment import file_url, output_error
 
-# what players and editors play; at 96 kHz, which AAC knows too, many are silent
+# sample rates that players and editors support; many are silent at 96 kHz, which AAC allows too
 AAC_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
 AAC_BITS = 256_000
-# what stands beside lossless or intermediate pictures
+# codec and sample format of the sound by container
 _SOUND = {"mp4": ("aac", "fltp"), "mov": ("pcm_s24le", "s32"), "matroska": ("flac", "s16")}
 
 
@@ -47,7 +47,7 @@ def join(
     track
         The song; None for a silent clip.
     out
-        The clip to write; what stands there is replaced at the last moment.
+        The clip to write; an existing file is replaced at the last moment.
     fps
         Frames a second.
     container
@@ -59,7 +59,7 @@ def join(
     metadata
         Tags of the container; XMP and RECIPE reach MP4 and MOV as boxes of their own.
     whole
-        Told the complete file just before it takes its name.
+        Called with the complete file just before it is renamed.
     """
     partial = partial_path(out)
     try:
@@ -105,7 +105,7 @@ def _write(
     packets = sound_packets(audio, track, rate, sample_format, sound)
     waiting = next(packets, None)
     for packet in _video_packets(pieces, video, fps, codec.reorder):
-        # pictures and sound side by side in the file, as players read them
+        # pictures and sound interleaved, as players read them
         while (
             waiting is not None
             and waiting.dts is not None
@@ -145,7 +145,7 @@ def _in_frames(pts: int | None, time_base: Fraction, fps: Fraction) -> int:
 
 
 def aac_rate(rate: int) -> int:
-    """Return the sample rate at which a song becomes AAC: its own, a whole part of it, or the next that there is."""
+    """Return the sample rate at which a song becomes AAC: its own, a fraction of it, or the next higher one."""
     if rate > AAC_RATES[-1]:
         return next((part for part in (48_000, 44_100) if rate % part == 0), AAC_RATES[-1])
     return next(known for known in AAC_RATES if known >= rate)

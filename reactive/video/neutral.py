@@ -1,4 +1,4 @@
-"""A clip's sound brought to another level; its pictures are copied, not encoded again."""
+"""Set a clip's sound to another loudness; its pictures are copied, not encoded again."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from reactive.video.mux import AAC_BITS, aac_rate, sound_packets
 from reactive.video.segment import file_url, output_error
 
 PEAK = -1.0
-# lossy sound overshoots a little; so often it is tried again, lower by the overshoot
+# lossy sound overshoots a little; number of further tries, each lower by the overshoot
 TRIES = 3
 _FORMATS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}
 # encoder and sample format by the codec that the clip's sound has
@@ -38,7 +38,7 @@ def neutral_gain(loudness: Loudness, target: float, *, peak: float = PEAK) -> fl
 def with_loudness(clip: Path, out: Path, *, target: float) -> tuple[Loudness, Loudness]:
     """Write a clip with its sound at `target` LUFS, true peaks below -1 dBTP; return its loudness before and after.
 
-    The gain is one for the whole song: nothing is compressed. Where the peaks don't allow the target it stays quieter.
+    There is one gain for the whole song, without compression. If the peaks don't allow the target it stays quieter.
     What was written is measured again, and written again if its peaks came out too high.
 
     Raises
@@ -77,7 +77,7 @@ def with_loudness(clip: Path, out: Path, *, target: float) -> tuple[Loudness, Lo
 def _remux(clip: Path, track: Track, out: Path, container: str, gain: float) -> None:
     boxed = container in ("mp4", "mov")
     options = {"movflags": "faststart"} if boxed else {}
-    # the recipe and the mark of generative AI go with the clip
+    # keep the recipe and the mark of generative AI
     tags = read_tags(clip) if boxed else {}
     with open_container(clip) as source, av.open(file_url(out), "w", format=container, options=options) as target:
         pictures, sound = picture_stream(source), sound_stream(source)
@@ -99,7 +99,7 @@ def _remux(clip: Path, track: Track, out: Path, container: str, gain: float) -> 
                 continue
             shown = packet.dts * packet.time_base
             packet.stream = video
-            # pictures and sound side by side in the file, as players read them
+            # pictures and sound interleaved, as players read them
             while waiting is not None and waiting.dts is not None and waiting.dts * waiting.time_base <= shown:
                 target.mux(waiting)
                 waiting = next(packets, None)

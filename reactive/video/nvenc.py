@@ -1,4 +1,4 @@
-"""H.264 by a card's or chip's own encoder, where it really opens: FFmpeg lists NVIDIA's on cards that have none (an H100)."""
+"""Hardware encoders of H.264, tested by opening them: FFmpeg lists NVIDIA's even on cards without one (an H100)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def check_encoder(kind: str) -> None:
     Raises
     ------
     OutputError
-        If it is that of a card, which does not open.
+        If it is a hardware encoder that does not open.
     """
     if kind in HARDWARE and (problem := encoder_problem(kind)):
         raise OutputError(f"the card's encoder does not open ({problem})", where=f"--codec {kind}", remedy="use h264")

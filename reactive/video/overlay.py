@@ -11,9 +11,9 @@ from PIL import Image, ImageDraw
 
 from reactive.video.lettering import Font, Run, is_plain, length_of, metrics, runs_of
 
-# from the picture's edge, in picture heights
+# distance from the picture's edge, in picture heights
 MARGIN = 0.06
-# a text is broken where it would take more of the picture's width
+# largest share of the picture's width before a text is broken
 WIDEST = 0.86
 OUTLINE = 14
 

@@ -22,7 +22,7 @@ from reactive.video.codec import X264_THREADS, Codec
 
 
 def output_error(path: Path, problem: Exception) -> OutputError:
-    """Return what a user reads when writing fails, for instance on a full disk."""
+    """Return the error for a failed write, for instance on a full disk."""
     reason = getattr(problem, "strerror", None) or str(problem)
     full = getattr(problem, "errno", None) == 28
     remedy = "free some space and run it again" if full else "check that the folder exists and may be written"
@@ -30,7 +30,7 @@ def output_error(path: Path, problem: Exception) -> OutputError:
 
 
 def encoder_versions() -> dict[str, str]:
-    """Return the versions that a piece's bytes rest on."""
+    """Return the versions that decide a piece's bytes."""
     numbers = {name: ".".join(map(str, av.library_versions[name])) for name in ("libavcodec", "libswscale")}
     return {"av": av.__version__, **numbers}
 
@@ -91,7 +91,7 @@ class SegmentEncoder:
         context.thread_count = X264_THREADS
         tag(context, codec.pixel_format)
         self.stream = stream
-        # one for all pictures: to set one up takes as long as to convert a picture
+        # one for all pictures: creating one takes as long as converting a picture
         self.converter = VideoReformatter()
 
     def open(self) -> None:
@@ -110,7 +110,7 @@ class SegmentEncoder:
     def write(self, picture: np.ndarray) -> None:
         """Encode one picture, uint8 [height, width, 3] sRGB, cropped to the output's shape and scaled to its size."""
         frame: Any = av.VideoFrame.from_numpy_buffer(np.ascontiguousarray(crop_to(picture, self.size)), format="rgb24")
-        # what the converter is told of the input: full-range RGB
+        # the input is full-range RGB
         frame.color_range = ColorRange.JPEG
         converted = to_video(frame, self.size, self.codec.pixel_format, self.converter)
         converted.pts, converted.time_base = self.frames, self.time_base
@@ -137,7 +137,7 @@ class SegmentEncoder:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Finish the piece, or on an error just let go of the file."""
+        """Finish the piece, or on an error just close the file."""
         if kind is None:
             self.close()
         else:
@@ -145,7 +145,7 @@ class SegmentEncoder:
 
 
 def tag(context: Any, pixel_format: str) -> None:
-    """Tag an encoder's output as BT.709 (an RGB format carries no matrix)."""
+    """Tag an encoder's output as BT.709 (an RGB format has no matrix)."""
     rgb = pixel_format.startswith("bgr")
     context.color_range = int(ColorRange.JPEG if rgb else ColorRange.MPEG)
     context.colorspace = 0 if rgb else int(Colorspace.ITU709)
@@ -154,9 +154,9 @@ def tag(context: Any, pixel_format: str) -> None:
 
 
 def to_video(frame: Any, size: tuple[int, int], pixel_format: str, converter: VideoReformatter | None = None) -> Any:
-    """Scale an RGB frame bicubically and convert it to a pixel format, BT.709 limited range where that has one.
+    """Scale an RGB frame bicubically and convert it to a pixel format, BT.709 limited range if that format has one.
 
-    A `converter` spares setting one up for every frame.
+    A `converter` avoids creating one for every frame.
     """
     rgb = pixel_format.startswith("bgr")
     options: dict[str, Any] = {"width": size[0], "height": size[1], "format": pixel_format}
@@ -164,7 +164,7 @@ def to_video(frame: Any, size: tuple[int, int], pixel_format: str, converter: Vi
     if not rgb:
         options |= {"dst_colorspace": Colorspace.ITU709, "dst_color_range": ColorRange.MPEG}
         options["src_color_range"] = ColorRange.JPEG
-    # threads of its own would be set up for every frame too
+    # its threads would be created for every frame too
     return (converter or VideoReformatter()).reformat(frame, **options, threads=1)
 
 

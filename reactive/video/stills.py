@@ -22,17 +22,17 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "PNG": {"optimize": True},
     "WEBP": {"quality": 88, "method": 4},
 }
-# what a GIF's clock can count
+# steps of a GIF's delays
 CENTISECOND = Fraction(1, 100)
 
 
 def picture_format(path: Path, formats: dict[str, str] = PICTURES) -> str:
-    """Return Pillow's name of the format that a file name asks for.
+    """Return Pillow's name of a file name's format.
 
     Raises
     ------
     OutputError
-        If it asks for none of `formats`.
+        If it is none of `formats`.
     """
     kind = formats.get(path.suffix.lower())
     if kind is None:
@@ -83,10 +83,10 @@ def _marked(kind: str, xmp: str) -> dict[str, Any]:
 
 
 def write_loop(path: Path, pictures: Sequence[np.ndarray], *, fps: Fraction) -> None:
-    """Write pictures, uint8 [height, width, 3] each, as a GIF or WebP that goes round for ever.
+    """Write pictures, uint8 [height, width, 3] each, as a GIF or WebP that loops for ever.
 
-    A GIF counts hundredths of a second, WebP thousandths: the pictures' lengths differ by one such step where that keeps
-    the loop as long as it should be.
+    A GIF counts hundredths of a second, WebP thousandths: the pictures' durations differ by one such step if that keeps
+    the loop's total exact.
 
     Raises
     ------

@@ -23,9 +23,9 @@ from reactive.errors import OutputError
 
 FACTORS = (1, 2, 4)
 METHODS = ("lanczos", "esrgan")
-# a network sees windows of this size, with so much around them that no seam shows
+# side of a network's windows, and the margin around them that hides seams
 TILE, AROUND = 384, 12
-# what ncnn calls a graphics card that is really the processor
+# ncnn's names of software renderers
 _SOFTWARE = 3
 
 # uint8 [height, width, 3] to uint8 [factor height, factor width, 3]
@@ -34,7 +34,7 @@ Upscale = Callable[[np.ndarray], np.ndarray]
 
 @dataclass(frozen=True)
 class Upscaling:
-    """How many times as large finished pictures are made, and in which of `METHODS`; 1: they stay as they are."""
+    """The factor by which finished pictures are enlarged, and one of `METHODS`; 1: not at all."""
 
     factor: int = 1
     method: str = "lanczos"
@@ -44,12 +44,12 @@ NO_UPSCALING = Upscaling()
 
 
 def check_upscaling(upscaling: Upscaling) -> None:
-    """Check that pictures can be made larger so on this machine.
+    """Check that pictures can be enlarged this way on this machine.
 
     Raises
     ------
     OutputError
-        If the way or factor is not known, or needs packages that are not installed.
+        If the method or factor is not known, or needs packages that are not installed.
     """
     if upscaling.method not in METHODS or upscaling.factor not in FACTORS:
         raise OutputError(
@@ -66,7 +66,7 @@ def check_upscaling(upscaling: Upscaling) -> None:
 
 
 def upscaling_key(upscaling: Upscaling) -> list[Any]:
-    """Return what the bits of larger pictures rest on, as plain data; empty where nothing is made larger."""
+    """Return what decides the bits of enlarged pictures, as plain data; empty without upscaling."""
     if upscaling.factor == 1:
         return []
     key: list[Any] = [upscaling.method, upscaling.factor]
@@ -76,12 +76,12 @@ def upscaling_key(upscaling: Upscaling) -> list[Any]:
 
 
 def upscaler(upscaling: Upscaling, *, threads: int = 1) -> Upscale:
-    """Return the function that makes a picture, uint8 [height, width, 3], as much larger as wished.
+    """Return the function that makes a picture, uint8 [height, width, 3], larger by the chosen factor.
 
     Parameters
     ----------
     upscaling
-        How.
+        Factor and method.
     threads
         CPU threads of the network.
 
@@ -99,7 +99,7 @@ def upscaler(upscaling: Upscaling, *, threads: int = 1) -> Upscale:
 
 
 def device_name() -> str:
-    """Return where the network runs: the name of a graphics card that ncnn reaches through Vulkan, or ``cpu``."""
+    """Return the network's device: the name of a graphics card that ncnn reaches through Vulkan, or ``cpu``."""
     card = _card()
     return "cpu" if card is None else card[1]
 
@@ -119,7 +119,7 @@ def _models() -> Path | None:
 @cache
 def _card() -> tuple[int, str] | None:
     """Return number and name of the first real graphics card; None if there is none."""
-    # without Vulkan's loader ncnn would complain on the terminal
+    # without Vulkan's loader ncnn would print errors
     if find_library("vulkan") is None and find_library("vulkan-1") is None:
         return None
     import ncnn
@@ -169,9 +169,9 @@ def in_windows(
     picture
         uint8 [height, width, 3].
     window
-        Makes one window `factor` times as large.
+        Enlarges one window by `factor`.
     tile, around
-        A window's side, and how much of its surroundings it sees beside that, in pixels.
+        A window's side, and the margin around it, in pixels.
     """
     height, width = picture.shape[:2]
     result = np.empty((factor * height, factor * width, 3), np.uint8)

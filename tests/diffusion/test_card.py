@@ -297,7 +297,7 @@ def test_a_card_that_gives_no_numbers_in_float16_is_noticed(card: Card, toy_mode
     card.half_is_broken = True
     model = load_model(str(toy_model), device="cuda", steps=1)
     assert model.dtype == model.vae_dtype == torch.float32
-    assert "no numbers in float16" in model.notes[0]
+    assert "NaN in float16" in model.notes[0]
     with pytest.raises(ModelError, match="--dtype float32"):
         load_model(str(toy_model), device="cuda", dtype="float16")
     assert load_model(str(toy_model), device="cuda", dtype="bfloat16").dtype == torch.bfloat16

@@ -1,4 +1,4 @@
-"""LoRA files, single files, pickles, wishes, the catalogue and the commands around them."""
+"""LoRA files, single files, pickles, defaults, the catalogue and the commands around them."""
 
 from __future__ import annotations
 
@@ -215,7 +215,7 @@ def test_several_loras_change_the_model_and_its_hash(tmp_path: Path, xl: Path) -
     weights = [dict(m.network.named_modules())[layer].weight for m in (plain, both)]
     assert not torch.equal(*weights)
     assert len({plain.sha256, both.sha256, load_model(str(xl), loras=(f"{first}:0.6", str(second))).sha256}) == 3
-    # the second one's wishes are followed
+    # the second one's defaults count
     assert (both.steps, both.guidance, both.consistency) == (3, 1.5, True)
 
 

@@ -166,10 +166,10 @@ def test_the_command_line_says_what_it_opens(told: dict[str, Any], beat_wav: Pat
     assert "Other machines can reach this page" in done.output
     assert "can look, and no more: http://x/mjpeg?token=m" in done.output
     assert "Every machine on this network can send OSC" in done.output
-    wishes = told["io_options"]
-    assert wishes.osc_in == ("0.0.0.0", 9000)
-    assert wishes.osc_out == ("127.0.0.1", 9001)
-    assert (wishes.midi, wishes.mjpeg) == ("", True)
+    io_options = told["io_options"]
+    assert io_options.osc_in == ("0.0.0.0", 9000)
+    assert io_options.osc_out == ("127.0.0.1", 9001)
+    assert (io_options.midi, io_options.mjpeg) == ("", True)
     done = CliRunner().invoke(main, ["preview", str(beat_wav), "--no-open", "--osc-in", "9000"])
     assert "Every machine" not in done.output
     assert "Other machines" not in done.output

@@ -14,7 +14,7 @@ from reactive.audio.hear import hear
 from reactive.errors import OutputError
 from reactive.media.sound import open_track
 from reactive.media.tags import XMP, read_tags
-from reactive.render.export import Wanted, export_clip
+from reactive.render.export import ExportOptions, export_clip
 from reactive.render.loops import parse_bars
 from reactive.timeline.clock import nearest_frames
 from reactive.video.codec import video_codec
@@ -59,7 +59,7 @@ def pictures(path: Path) -> np.ndarray:
 @pytest.mark.parametrize("bars", ["2-3", "1-2", "1"])
 def test_bars_go_round_without_a_jump(clip: Path, tmp_path: Path, bars: str) -> None:
     out = tmp_path / "loop.mp4"
-    made = export_clip(clip, Wanted(loop=bars, output=out))["loop"]
+    made = export_clip(clip, ExportOptions(loop=bars, output=out))["loop"]
     assert isinstance(made, dict)
     found = pictures(out)
     first, last = (int(part) for part in str(made["bars"]).split("-"))
@@ -75,9 +75,9 @@ def test_bars_go_round_without_a_jump(clip: Path, tmp_path: Path, bars: str) -> 
 
 def test_bars_that_are_not_there(clip: Path, tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="whole bars"):
-        export_clip(clip, Wanted(loop="90-95", output=tmp_path / "loop.mp4"))
+        export_clip(clip, ExportOptions(loop="90-95", output=tmp_path / "loop.mp4"))
     with pytest.raises(OutputError, match=r"\.mp4"):
-        export_clip(clip, Wanted(loop="1", output=tmp_path / "loop.gif"))
+        export_clip(clip, ExportOptions(loop="1", output=tmp_path / "loop.gif"))
     assert not list(tmp_path.iterdir())
 
 

@@ -350,7 +350,7 @@ def test_files_that_are_saved_meanwhile_change_neither_clip_nor_recipe(
 
     def saved_meanwhile(*arguments):
         for name in texts:
-            (tmp_path / name).write_text("neither a preset, nor words, nor wishes")
+            (tmp_path / name).write_text("neither a preset, nor words, nor edits")
         return decide(*arguments)
 
     monkeypatch.setattr(run, "resolve_timeline", saved_meanwhile)

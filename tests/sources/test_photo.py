@@ -76,7 +76,7 @@ def test_transparent_and_deep_pictures(tmp_path: Path) -> None:
     assert np.abs(shown[..., 0].astype(int) - (ramp / 257).round()).max() <= 1
 
 
-def test_a_phones_orientation_is_heeded(tmp_path: Path) -> None:
+def test_a_phone_s_orientation_is_applied(tmp_path: Path) -> None:
     picture = np.zeros((20, 40, 3), np.uint8)
     picture[:10] = 255
     exif = Image.Exif()

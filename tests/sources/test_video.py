@@ -64,7 +64,7 @@ def test_many_lanes_read_one_video_with_few_open_files(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("turn", [90, 180, 270])
-def test_the_rotation_flag_is_heeded(tmp_path: Path, turn: int) -> None:
+def test_the_rotation_flag_is_applied(tmp_path: Path, turn: int) -> None:
     picture = np.zeros((64, 96, 3), np.uint8)
     picture[:20, :30] = (250, 40, 40)
     path = save_video(tmp_path / "a.mp4", [picture] * 4, turn=turn)

@@ -1,4 +1,4 @@
-"""Shots by name, and wishes for single ones."""
+"""Shots by name, and edits of single ones."""
 
 from __future__ import annotations
 

@@ -38,9 +38,10 @@ GAMMA = 5.0
 REMEMBERED = 12_000
 
 
-def build() -> UNet2DConditionModel:
+def build() -> torch.nn.Module:
     """Return the untrained denoiser: 4.1 GFLOP at the latent of 384x224."""
-    net = UNet2DConditionModel(
+    # diffusers' types lead to its stand-ins for a machine without torch
+    net: Any = UNet2DConditionModel(
         sample_size=NATIVE,
         in_channels=4,
         out_channels=4,
@@ -53,7 +54,8 @@ def build() -> UNet2DConditionModel:
         attention_head_dim=4,
         norm_num_groups=8,
     )
-    return net.to(memory_format=torch.channels_last)
+    made: torch.nn.Module = net.to(memory_format=torch.channels_last)
+    return made
 
 
 @dataclass(frozen=True)
@@ -143,7 +145,7 @@ def train(work: Path, *, steps: int, peak: float, seed: int) -> None:
         run.descend((weights(times) * wrong).mean())
 
 
-def load(work: Path, name: str = "denoiser.pt") -> UNet2DConditionModel:
+def load(work: Path, name: str = "denoiser.pt") -> torch.nn.Module:
     """Return the averaged denoiser of the last checkpoint, in evaluation mode."""
     state = checkpoint.load(work / name)
     if state is None:

@@ -131,7 +131,7 @@ class TagClassifier:
             loss = functional.binary_cross_entropy_with_logits(x @ self.weight + self.bias, real.tags, weight=weights)
             loss = loss + decay * self.weight.square().sum(0).mean()
             optimiser.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             optimiser.step()
 
     def scores(self, features: torch.Tensor) -> torch.Tensor:

@@ -13,9 +13,10 @@ import argparse
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import torch
-from diffusers import StableDiffusionPipeline, UNet2DConditionModel
+from diffusers import StableDiffusionPipeline
 
 from training.ember import autoencoder, data, denoiser, schedule, text
 
@@ -24,7 +25,7 @@ from training.ember import autoencoder, data, denoiser, schedule, text
 SIDECAR = {"native": [384, 224], "steps": 1, "guidance": 1.0, "walk": {"384x224/1": 1.0}}
 
 
-def blended(work: Path, weights: str, share: float) -> UNet2DConditionModel:
+def blended(work: Path, weights: str, share: float) -> torch.nn.Module:
     """Return the denoiser that lies `share` of the way from ``start.pt`` to `weights`."""
     net = denoiser.load(work, weights)
     if share < 1:
@@ -36,10 +37,10 @@ def blended(work: Path, weights: str, share: float) -> UNet2DConditionModel:
 def export(work: Path, out: Path, *, weights: str, share: float = 1.0) -> None:
     """Assemble the pipeline from the checkpoints and save it to `out`, keeping the card that stands there."""
     tokenizer, encoder = text.load(work)
-    vae = autoencoder.load(work)
+    vae: Any = autoencoder.load(work)
     scale = float(torch.load(work / "latents.pt", weights_only=True)["scale"])
     vae.register_to_config(scaling_factor=scale)
-    pipeline = StableDiffusionPipeline(
+    pipeline: Any = StableDiffusionPipeline(
         vae=vae,
         text_encoder=encoder,
         tokenizer=tokenizer,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -74,7 +75,7 @@ def gather(
     rng = np.random.default_rng(seed)
     model = autoencoder.load(work)
     learned = data.load(pictures, held_out=False)
-    shapes = {}
+    shapes: dict[tuple[int, int], dict[str, Any]] = {}
     for (width, height), views, count in zip(sizes, VIEWS, SCENES, strict=True):
         latents, texts, tags, real = [], [], [], []
         for item in learned:

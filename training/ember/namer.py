@@ -30,6 +30,8 @@ class Namer(nn.Module):
     def __init__(self, tags: int) -> None:
         super().__init__()
         width = 2 * sum(efficientnet.WIDTHS[-2:])
+        self.mean: torch.Tensor
+        self.std: torch.Tensor
         self.register_buffer("mean", torch.zeros(width))
         self.register_buffer("std", torch.ones(width))
         self.linear = nn.Linear(width, tags)
@@ -56,7 +58,8 @@ def train(work: Path, perceptual: Path, *, seed: int) -> None:
     rng = np.random.default_rng(seed)
     views, net = denoiser.Views(work, rng), efficientnet.load(perceptual, "lite0")
     decoder = autoencoder.decoder_of(autoencoder.load(work))
-    features, named = [], []
+    features: list[torch.Tensor] = []
+    named: list[torch.Tensor] = []
     while 16 * len(features) < VIEWS:
         batch = views.draw(16, dropout=0.0)
         with torch.inference_mode(), checkpoint.quick_forward():
@@ -66,9 +69,9 @@ def train(work: Path, perceptual: Path, *, seed: int) -> None:
             print(f"namer: {16 * len(features)} of {VIEWS} views", flush=True)
     x, y = torch.cat(features).clone(), torch.cat(named)
     namer = Namer(len(views.tags))
-    namer.mean.copy_(x.mean(0))  # type: ignore[operator]
-    namer.std.copy_(x.std(0).clamp_min(1e-6))  # type: ignore[operator]
-    standard = (x - namer.mean) / namer.std  # type: ignore[operator]
+    namer.mean.copy_(x.mean(0))
+    namer.std.copy_(x.std(0).clamp_min(1e-6))
+    standard = (x - namer.mean) / namer.std
     prior = (y.mean(0) + 1e-4).log()
     optimiser = torch.optim.Adam(namer.linear.parameters(), lr=0.01)
     for _ in range(STEPS):

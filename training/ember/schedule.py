@@ -28,7 +28,8 @@ def scheduler() -> LCMScheduler:
     )
 
 
-_ALPHAS_CUMPROD: torch.Tensor = scheduler().alphas_cumprod
+# diffusers sets it by name
+_ALPHAS_CUMPROD: torch.Tensor = vars(scheduler())["alphas_cumprod"]
 ALPHAS = _ALPHAS_CUMPROD.clamp(0, 1).sqrt()
 
 

@@ -13,6 +13,7 @@ import argparse
 import json
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -113,7 +114,8 @@ def train_tokenizer(texts: list[str], folder: Path) -> CLIPTokenizer:
 def load_tokenizer(folder: Path) -> CLIPTokenizer:
     """Return the CLIPTokenizer of vocab.json and merges.txt in `folder`."""
     vocabulary = json.loads((folder / "vocab.json").read_text(encoding="utf-8"))
-    merges = [
+    # pairs, as transformers hands them to its tokenizer, though it declares texts
+    merges: Any = [
         tuple(line.split(" ")) for line in (folder / "merges.txt").read_text(encoding="utf-8").splitlines()[1:] if line
     ]
     return CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=LENGTH)

@@ -1,8 +1,8 @@
-"""Keep freed memory for the next batch instead of handing it back to the system each time.
+"""Keep freed memory for the next batch instead of returning it to the system each time.
 
 A batch's activations are tens of megabytes apiece. glibc takes blocks of that size from the kernel and returns them when
 they are freed, so every layer pays for fresh, zeroed pages; measured on two cores, ember's decoder then needs 1.5 times as
-long. The peak stays what it is: the same blocks are used again.
+long. The peak does not change, since the same blocks are used again.
 """
 
 from __future__ import annotations
@@ -10,15 +10,15 @@ from __future__ import annotations
 import ctypes
 import sys
 
-# names and numbers of glibc's malloc.h
+# options of mallopt in glibc's malloc.h
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX = -1, -2, -4
 _KEPT, _PAD = 2**31 - 1, 64 * 2**20
 
 
 def keep_freed_memory() -> bool:
-    """Tell the C library to keep what is freed, for the whole process; return whether it could be told.
+    """Tell the C library to keep what is freed, for the whole process; return whether that worked.
 
-    Only glibc is known to need it; elsewhere nothing happens.
+    Only glibc needs it; elsewhere nothing happens.
     """
     if not sys.platform.startswith("linux"):
         return False

@@ -1,6 +1,6 @@
-"""Which torch sees which card: the one table that README shows and `reactive doctor` reads, and which cards a machine has.
+"""Which build of torch supports which card (the one table for the documentation and `reactive doctor`), and the cards of a machine.
 
-Cards are found without torch: by what the system lists of its hardware. Nothing is run that needs more than a user's rights.
+Cards are found without torch, from the system's list of hardware; no special rights are needed.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from pathlib import Path
 import torch
 
 GET_STARTED = "https://pytorch.org/get-started/locally/"
-# numbers of the makers on the PCI bus
+# vendor numbers on the PCI bus
 _VENDORS = {"0x10de": "NVIDIA", "0x1002": "AMD", "0x8086": "Intel"}
-# what Windows calls the graphics of Intel's processors, which torch computes on no faster than on the processor
+# names in Windows of Intel's integrated graphics, which are no faster for torch than the processor
 _INTEL_CARDS = ("arc", "data center gpu", "flex")
 
 
@@ -77,7 +77,7 @@ def table() -> str:
 
 @dataclass(frozen=True)
 class Machine:
-    """What is known of a machine without torch; tests put their own in its place.
+    """The properties of a machine that can be found without torch; tests replace it.
 
     Attributes
     ----------
@@ -86,9 +86,9 @@ class Machine:
     processor
         As `platform.machine` has it.
     root
-        Where the file system begins.
+        The root of the file system.
     run
-        Returns what a program prints, empty where there is none or it fails.
+        Returns a program's output; empty if it is missing or fails.
     """
 
     system: str
@@ -103,7 +103,7 @@ def this_machine() -> Machine:
 
 
 def cards(machine: Machine) -> tuple[str, ...]:
-    """Return the makers of the cards that a machine has: any of NVIDIA, AMD, Intel and Apple, each once."""
+    """Return the vendors of a machine's cards: any of NVIDIA, AMD, Intel and Apple, each once."""
     found: list[str] = []
     if machine.system == "Darwin":
         # under Rosetta the processor calls itself x86_64
@@ -120,14 +120,14 @@ def cards(machine: Machine) -> tuple[str, ...]:
 
 
 def driver(machine: Machine) -> int:
-    """Return the first number of NVIDIA's driver, 0 where it can't be found out."""
+    """Return the first number of NVIDIA's driver, 0 if it is not known."""
     told = machine.run("nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader").strip()
     head = told.splitlines()[0].partition(".")[0] if told else ""
     return int(head) if head.isdigit() else 0
 
 
 def line_for(machine: Machine, seen: tuple[str, ...]) -> str:
-    """Return the line of the table that fits a card which torch does not use; empty where there is none.
+    """Return the line of the table for a card that torch does not use; empty if there is none.
 
     Parameters
     ----------
@@ -142,21 +142,21 @@ def line_for(machine: Machine, seen: tuple[str, ...]) -> str:
 
 
 def advice(machine: Machine | None = None) -> str:
-    """Return how to get a torch that uses this machine's card; empty where it does, or there is none."""
+    """Return how to get a torch that uses this machine's card; empty if it does, or there is no card."""
     kinds = [kind for kind in ("cuda", "xpu") if getattr(torch, kind).is_available()]
     kinds += ["mps"] if torch.backends.mps.is_available() else []
     return "" if kinds else line_for(machine or this_machine(), tuple(kinds))
 
 
 def _on_the_bus(folder: Path) -> list[str]:
-    """Return the makers of the cards that Linux drives; of Intel's only those that are no part of the processor."""
+    """Return the vendors of the cards with a Linux driver; of Intel's only those that are not part of the processor."""
     found = []
     for vendor in sorted(folder.glob("card*/device/vendor")):
         try:
             maker = _VENDORS.get(vendor.read_text(encoding="ascii").strip().lower(), "")
         except (OSError, UnicodeDecodeError):
             continue
-        # graphics inside the processor sit on bus 0
+        # integrated graphics are on bus 0
         inside = vendor.parent.resolve().name.startswith("0000:00:")
         if maker and not (maker == "Intel" and inside):
             found.append(maker)

@@ -1,7 +1,7 @@
-"""torch.compile for those who ask for it: it needs a C++ compiler and minutes before the first picture.
+"""torch.compile, which is optional: it needs a C++ compiler and minutes before the first picture.
 
 Measured on a busy machine with AVX-512, one thread, ember at 384x224 in batches of 8: 1.17 times as fast as eager channels_last,
-which is why it is not what happens unasked. Without oneDNN eager reached 0.5 times, OpenVINO 0.93 times
+too little to be the default. Without oneDNN eager reached 0.5 times, OpenVINO 0.93 times
 (`python -m benchmarks backends`).
 """
 
@@ -25,7 +25,7 @@ def check_compiler(device: str) -> None:
     Raises
     ------
     ModelError
-        If what torch.compile writes its kernels with is missing: Triton on CUDA, else a C++ compiler.
+        If the compiler of its kernels is missing: Triton on CUDA, else a C++ compiler.
     """
     if device == "cuda":
         if importlib.util.find_spec("triton") is None:
@@ -44,7 +44,7 @@ def check_compiler(device: str) -> None:
 
 
 def compile_networks(modules: dict[str, Any], device: str) -> None:
-    """Put compiled networks in the places of a model's network, encoder and decoder; each compiles when it is first called.
+    """Replace a model's network, encoder and decoder by compiled ones; each compiles when it is first called.
 
     Without autotuning: kernels that are chosen by timing could make other bits in the next process.
     """

@@ -1,4 +1,4 @@
-"""Where and how precisely a model computes. Each choice is one small function, so that each can be told and tested."""
+"""Choose device, number format and backend settings of a model. Each choice is one small function that can be tested."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ def has_device(kind: str) -> bool:
 
 
 def choose_device(requested: str) -> str:
-    """Return the kind of device for ``auto``, which is the best there is, or for a kind that is asked for.
+    """Return the kind of device for ``auto``, which is the best there is, or for a requested kind.
 
     Raises
     ------
     ModelError
-        If a kind is asked for that torch does not see.
+        If torch does not see the requested kind.
     """
     if requested == "auto":
         return next((kind for kind in CARDS if has_device(kind)), "cpu")
@@ -49,7 +49,7 @@ def _module(kind: str) -> Any:
 
 
 def device_name(kind: str) -> str:
-    """Return what a device is called: bits rest on it."""
+    """Return a device's name, on which bits depend."""
     if kind in ("cuda", "xpu"):
         return str(_module(kind).get_device_name())
     if kind == "mps":
@@ -58,20 +58,20 @@ def device_name(kind: str) -> str:
 
 
 def device_memory(kind: str) -> int:
-    """Return the bytes of memory that a card has for us, of an Apple chip those that it recommends; 0 for the CPU."""
+    """Return the bytes of a card's memory, for an Apple chip the recommended limit; 0 for the CPU."""
     if kind in ("cuda", "xpu"):
         return int(_module(kind).get_device_properties(0).total_memory)
     return int(torch.mps.recommended_max_memory()) if kind == "mps" else 0
 
 
 def synchronize(kind: str) -> None:
-    """Wait until a device has done all that it was given."""
+    """Wait until a device has finished all its work."""
     if kind in CARDS:
         _module(kind).synchronize()
 
 
 def free_memory() -> None:
-    """Give back what torch keeps of freed memory, on every card that it sees."""
+    """Return the memory that torch caches on every card to the system."""
     for kind in CARDS:
         if has_device(kind):
             _module(kind).empty_cache()
@@ -80,13 +80,13 @@ def free_memory() -> None:
 def choose_dtype(kind: str, requested: str = "auto") -> torch.dtype:
     """Return the number format for a kind of device.
 
-    float16 on cards: checkpoints of this family are published and checked in it, and it keeps three bits more than bfloat16.
+    float16 on cards: checkpoints are published and tested in it, and it keeps three bits more than bfloat16.
     bfloat16 on CPUs that multiply it; float32 on others, which compute the smaller formats slowly.
 
     Raises
     ------
     ModelError
-        If the wish is none of auto, float32, float16 and bfloat16.
+        If it is not auto, float32, float16 or bfloat16.
     """
     if requested == "auto":
         if kind == "cpu":
@@ -100,11 +100,11 @@ def choose_dtype(kind: str, requested: str = "auto") -> torch.dtype:
 def multiplies_bfloat16() -> bool:
     """Return whether this CPU multiplies bfloat16 itself (AMX or AVX512-BF16) and torch's convolutions make use of it.
 
-    A processor that only takes the format, and computes in float32, would be slower by the conversions.
+    A processor that converts the format and computes in float32 would be slower.
     """
     capabilities = torch.cpu.get_capabilities()
     multiplies = bool(capabilities.get("amx_bf16") or capabilities.get("avx512_bf16"))
-    onednn: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    onednn: bool = torch.backends.mkldnn.is_available()
     return multiplies and onednn and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
@@ -114,7 +114,7 @@ def autoencoder_dtype(overflows: bool, dtype: torch.dtype) -> torch.dtype:
 
 
 def prepare_backend(kind: str) -> None:
-    """Set what belongs to a process once: on CUDA, TF32 for what stays in float32, and no autotuning; on CPU, memory.
+    """Set options of the whole process: on CUDA, TF32 for what stays in float32, and no autotuning; on CPU, memory.
 
     Autotuning would choose kernels by timing, so two processes could make different bits.
     """
@@ -127,9 +127,9 @@ def prepare_backend(kind: str) -> None:
 
 
 def place_part(part: Any, device: torch.device, dtype: torch.dtype, *, images: bool) -> Any:
-    """Return a part ready for inference on a device; those that see images get the channels_last layout."""
+    """Return a part ready for inference on a device; those that process images get the channels_last layout."""
     part.to(device=device, dtype=dtype).eval().requires_grad_(False)
-    # kernels of films have five dimensions, for which there is no such layout
+    # kernels for films have five dimensions, which have no such layout
     images = images and all(weight.dim() < 5 for weight in part.parameters())
     return part.to(memory_format=torch.channels_last) if images else part
 
@@ -149,7 +149,7 @@ def attention_kernels(kind: str) -> str:
 
 
 def default_threads() -> int:
-    """Return how many CPU threads a job uses unless told: the cores this process may run on."""
+    """Return the default number of CPU threads of a job: the cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

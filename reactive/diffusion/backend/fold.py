@@ -1,7 +1,7 @@
 """The same autoencoder with fewer multiplications: convolutions beside a change of size are folded into the small side of it.
 
-Nearest-neighbour upsampling by 2 shows every pixel four times, so a 3x3 convolution behind it multiplies the same number
-several times. For each of the four phases of the result the taps that meet the same pixel can be added up beforehand
+Nearest-neighbour upsampling by 2 repeats every pixel four times, so a 3x3 convolution after it multiplies the same number
+several times. For each of the four phases of the result the taps on the same pixel can be added beforehand
 (the sub-pixel convolution of Shi et al., arXiv 1609.05158, read backwards):
 
 * upsampling and one 3x3 convolution are four 2x2 convolutions of the small picture: 2.25 times fewer multiplications;
@@ -11,8 +11,8 @@ several times. For each of the four phases of the result the taps that meet the 
 The encoder's first convolutions, which halve the picture with nothing between them, are likewise one convolution with a
 longer stride: from three colours straight to the small side, without the large maps of many channels.
 
-The results are equal but for rounding. Kernels are put together in float64 on the host, whatever device the weights lie on,
-and come back to where they were.
+The results are equal except for rounding. Kernels are combined in float64 on the host, whatever the device of the weights,
+and moved back to it.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ def fold_decoder(layers: nn.Sequential) -> nn.Sequential:
     Parameters
     ----------
     layers
-        A sequence as of diffusers' ``DecoderTiny``. Whatever in it is not foldable stays as it is; the weights of what
-        stays are shared, not copied.
+        A sequence as of diffusers' ``DecoderTiny``. Layers that can't be folded stay as they are; their
+        weights are shared, not copied.
     """
     folded: list[nn.Module] = []
     rest = list(layers)
@@ -63,7 +63,7 @@ def fold_encoder(layers: nn.Sequential) -> nn.Sequential:
     Parameters
     ----------
     layers
-        A sequence as of diffusers' ``EncoderTiny``. The weights of what stays are shared, not copied.
+        A sequence as of diffusers' ``EncoderTiny``. The weights of other layers are shared, not copied.
     """
     run: list[nn.Conv2d] = []
     for layer in layers:
@@ -81,7 +81,7 @@ class DownsampleOnce(nn.Module):
 
     def __init__(self, convolutions: list[nn.Conv2d]) -> None:
         super().__init__()
-        # the outermost pixels see the zeros that later convolutions are padded with, so they go the long way
+        # the outermost pixels see the zero padding of later convolutions, so they are computed without folding
         self.plain = nn.Sequential(*convolutions)
         first = convolutions[0]
         kernel, bias = _exact(first.weight), _bias(first)
@@ -102,7 +102,7 @@ class DownsampleOnce(nn.Module):
 
     @property
     def saves(self) -> bool:
-        """Whether it multiplies less often than the convolutions one after the other."""
+        """Whether it needs fewer multiplications than the separate convolutions."""
         return self.weight.numel() < self.multiplied
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -149,7 +149,7 @@ class UpsampleTwice(nn.Module):
         super().__init__()
         assert isinstance(first, nn.Conv2d)
         assert isinstance(second, nn.Conv2d)
-        # the outermost pixels see the zeros that the second convolution is padded with, so they go the long way
+        # the outermost pixels see the zero padding of the second convolution, so they are computed without folding
         self.plain = nn.Sequential(upsample, first, second)
         # the two kernels one after the other are one of 5x5
         swapped = _exact(first.weight).transpose(0, 1)
@@ -171,7 +171,7 @@ class UpsampleTwice(nn.Module):
 def _phases(kernel: torch.Tensor, taps: torch.Tensor, *, order: str = "phases") -> torch.Tensor:
     """Return the kernels of the four phases, float64 [4 out, in, k, k], of a kernel float64 [out, in, t, t] behind an upsampling.
 
-    They come phase by phase, or with `order` "pixels" as ``pixel_shuffle`` wants them.
+    They are ordered by phase, or with `order` "pixels" as for ``pixel_shuffle``.
     """
     folded = torch.einsum("oiyx,pay,qbx->pqoiab", kernel, taps, taps)
     if order == "pixels":
@@ -180,12 +180,12 @@ def _phases(kernel: torch.Tensor, taps: torch.Tensor, *, order: str = "phases") 
 
 
 def _exact(weight: torch.Tensor) -> torch.Tensor:
-    """Return a weight in float64 on the host: not every device has float64, and the taps above lie on the host too."""
+    """Return a weight in float64 on the host: not every device has float64, and the taps above are on the host too."""
     return weight.detach().cpu().double()
 
 
 def _kept(folded: torch.Tensor, like: torch.Tensor) -> nn.Parameter:
-    """Return what was folded as a weight of the device and number format of another."""
+    """Return a folded kernel as a weight with the device and number format of another."""
     made = folded.to(like.device, like.dtype)
     made = made.contiguous(memory_format=torch.channels_last) if made.dim() == 4 else made
     return nn.Parameter(made, requires_grad=False)

@@ -1,9 +1,9 @@
-"""How much memory a model needs, by arithmetic on the shapes of its configuration: no card is asked, nothing is measured.
+"""How much memory a model needs, by arithmetic on the shapes of its configuration: without a card or a measurement.
 
-Counted are tensors that live at once where diffusers' own blocks run plainly: a convolution keeps its input and its result, a
-residual block also what it adds at its end, a skip connection waits for the way up. The unit is one number a picture; tests
-hold the sums to what the blocks allocate. Attention is counted as kernels that never write its matrix do it, but for devices
-that have none.
+It counts tensors that exist at the same time in diffusers' own blocks: a convolution keeps its input and its result, a
+residual block also what it adds at its end, a skip connection waits for the up path. The unit is one number a picture; tests
+compare the sums with what the blocks allocate. Attention is counted for kernels that never write its matrix, except on devices
+without them.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _FEED_FORWARD = 21
 
 @dataclass(frozen=True)
 class Cost:
-    """What one picture costs a network: numbers that live at once, and floating-point operations."""
+    """The cost of one picture: numbers in memory at the same time, and floating-point operations."""
 
     peak: float
     flops: float
@@ -54,19 +54,19 @@ class _Walk:
 
 
 def decoder_cost(config: Config, latents: int, *, written: bool = False) -> Cost:
-    """Return what decoding one picture of so many latents costs, in an autoencoder of a configuration."""
+    """Return the cost of decoding one picture of `latents` latents."""
     return _tiny_cost(config, latents) if "num_decoder_blocks" in config else _decoder(config, latents, written)
 
 
 def encoder_cost(config: Config, latents: int, *, written: bool = False) -> Cost:
-    """Return what encoding one picture into so many latents costs."""
+    """Return the cost of encoding one picture into `latents` latents."""
     if "num_encoder_blocks" in config:
         return _tiny_cost(config, latents, encoder=True)
     widths, layers = config["block_out_channels"], int(config.get("layers_per_block", 1))
     walk, pixels, given = _Walk(), latents * 4.0 ** (len(widths) - 1), int(widths[0])
     walk.convolution(3, given, pixels, pixels, 0)
     for level, width in enumerate(widths):
-        # the block's input waits until the block is through
+        # the block's input stays until the block is done
         held = given * pixels
         for layer in range(layers):
             walk.resnet(given if layer == 0 else width, width, pixels, 0 if layer == 0 else held)
@@ -121,7 +121,7 @@ def _tiny_cost(config: Config, latents: int, *, encoder: bool = False) -> Cost:
 
 
 def network_cost(config: Config, latents: int, *, tokens: int = 77, written: bool = False) -> Cost:
-    """Return what one evaluation of a U-Net costs for one picture of so many latents.
+    """Return the cost of one evaluation of a U-Net for one picture of `latents` latents.
 
     Parameters
     ----------
@@ -175,7 +175,7 @@ def network_cost(config: Config, latents: int, *, tokens: int = 77, written: boo
         entered = given * pixels
         for _ in range(layers + 1):
             skip = skips.pop() / pixels
-            # skips of a block are let go when the block is through; the joined input is a copy
+            # skips of a block are freed when the block is done; the joined input is a copy
             walk.resnet(round(given + skip), width, pixels, kept + entered)
             if crosses:
                 attend(level, kept + entered)

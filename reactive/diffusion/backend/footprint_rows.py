@@ -1,7 +1,7 @@
-"""What networks of rows cost, transformers first: places attend to each other and to the text, in one width throughout.
+"""Costs of transformers and the like: positions attend to each other and to the text, with one width throughout.
 
 As in `footprint` the unit is one number a picture. These sums are estimates: a layer keeps its input, its normed input, query, key,
-value and result, and within its feed-forward two projections; no test holds them to what blocks allocate.
+value and result, and within its feed-forward two projections; no test compares them with what blocks allocate.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def rows_cost(
     linear: bool = False,
     written: bool = False,
 ) -> Cost:
-    """Return what one evaluation of a transformer costs for one picture.
+    """Return the cost of one evaluation of a transformer for one picture.
 
     Parameters
     ----------
@@ -51,23 +51,23 @@ def rows_cost(
 
 
 def packed_decoder_cost(config: Config, latents: int, *, written: bool = False) -> Cost:
-    """Return what decoding costs where two by two of an autoencoder's latents are one of the network's."""
+    """Return the cost of decoding if two by two of the autoencoder's latents are one of the network's."""
     return decoder_cost(config, 4 * latents, written=written)
 
 
 def packed_encoder_cost(config: Config, latents: int, *, written: bool = False) -> Cost:
-    """Return what encoding costs where two by two of an autoencoder's latents are one of the network's."""
+    """Return the cost of encoding if two by two of the autoencoder's latents are one of the network's."""
     return encoder_cost(config, 4 * latents, written=written)
 
 
 def film_autoencoder_cost(config: Config, latents: int, *, written: bool = False) -> Cost:
-    """Return what either half of an autoencoder of films costs for a single picture, where latents are packed two by two."""
+    """Return the cost of either half of an autoencoder of films for a single picture, with latents packed two by two."""
     shape = {"block_out_channels": [int(config["base_dim"]) * factor for factor in config["dim_mult"]]}
     return decoder_cost(shape | {"layers_per_block": config["num_res_blocks"]}, 4 * latents, written=written)
 
 
 def deep_autoencoder_cost(config: Config, latents: int, *, written: bool = False) -> Cost:
-    """Return what either half of a deep-compression autoencoder costs: residual blocks on levels that halve."""
+    """Return the cost of either half of a deep-compression autoencoder: residual blocks on levels that halve."""
     del written
     widths, layers = config["decoder_block_out_channels"], config["decoder_layers_per_block"]
     pixels = [latents * 4.0 ** (len(widths) - 1 - level) for level in range(len(widths))]

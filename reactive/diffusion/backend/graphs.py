@@ -1,10 +1,10 @@
-"""CUDA graphs: a network of static shapes is recorded once and replayed, which spares the processor every kernel launch.
+"""CUDA graphs: a network of static shapes is recorded once and replayed, which saves every kernel launch.
 
-Batches have one fixed shape, so a graph a network is enough. A replay runs the very kernels of the plain call on the very
-memory, so its bits are the plain call's. On the CPU nothing is recorded; the bookkeeping is the same and tested there.
+Batches have one fixed shape, so a graph a network is enough. A replay runs the same kernels as the plain call on the same
+memory, so its bits are the same. On the CPU nothing is recorded; the bookkeeping is the same and tested there.
 
-All graphs of a model share one pool of memory, since no two of them run at once: what one computes on the way lies where
-another has its own. A result is copied out before the next replay, which may write over it.
+All graphs of a model share one pool of memory, since no two of them run at once: their intermediate results use the
+same memory. A result is copied out before the next replay, which may write over it.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from reactive.errors import out_of_memory
 # tensors by name, some of them grouped under a name of their own
 NamedTensors = dict[str, Any]
 Compute = Callable[[NamedTensors], torch.Tensor]
-# makes a graph: given what computes, its inputs' fixed memory and the pool that it may use, returns how to replay it and
-# where the result then lies
+# makes a graph from a function, the fixed memory of its inputs and a pool; returns the replay function and the memory of
+# the result
 Recorder = Callable[[Compute, NamedTensors, Any], tuple[Callable[[], None], torch.Tensor]]
-# shapes kept for each network: a preview has batches of several
+# shapes kept for each network: a preview has several batch sizes
 _KEPT = 3
 
 
@@ -58,9 +58,9 @@ class Graphs:
         self._lock = threading.Lock()
 
     def run(self, name: str, compute: Compute, inputs: NamedTensors) -> torch.Tensor:
-        """Return what `compute` makes of `inputs`, by replay where it was recorded for such shapes.
+        """Return what `compute` makes of `inputs`, by replay if it was recorded for such shapes.
 
-        The first call of a shape records it. What can't be recorded is computed plainly, now and later.
+        The first call of a shape records it. A function that can't be recorded is always called.
         """
         key = (name, _shapes(inputs))
         with self._lock:
@@ -79,10 +79,10 @@ class Graphs:
         return compute(inputs)
 
     def forget(self) -> None:
-        """Forget all graphs, so that their memory is free: those of a batch that was given up leave room for a smaller one."""
+        """Forget all graphs, so that their memory is free: after a failed batch that leaves room for a smaller one."""
         with self._lock:
             self.known.clear()
-            # a pool whose last graph is gone can't be used again
+            # a pool without graphs can't be used again
             self._pool = None
 
     def _recorded(self, compute: Compute, inputs: NamedTensors) -> Graph | None:
@@ -93,7 +93,7 @@ class Graphs:
             replay, output = self.record(compute, held, self._pool)
         except RuntimeError as problem:
             if out_of_memory(problem):
-                # a smaller batch is the answer to that
+                # the caller tries a smaller batch
                 raise
             return None
         return Graph(held, replay, output)
@@ -116,7 +116,7 @@ def record_cuda(compute: Compute, inputs: NamedTensors, pool: Any) -> tuple[Call
 
 
 def graphs_for(kind: str) -> Graphs | None:
-    """Return where a model's graphs are kept on a kind of device; None where there are none."""
+    """Return an empty `Graphs` for a kind of device; None if it has no graphs."""
     cuda: Any = torch.cuda
     return Graphs(record_cuda, cuda.graph_pool_handle) if kind == "cuda" else None
 

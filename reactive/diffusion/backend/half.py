@@ -7,13 +7,13 @@ from torch.nn import functional
 
 from reactive.errors import ModelError
 
-# ones times weights of 1 / channels: inside the border each tap of a 3x3 kernel adds 1
+# ones times weights of 1 / channels: away from the border each tap of a 3x3 kernel adds 1
 _CHANNELS, _SIDE, _TRUTH = 64, 32, 9.0
 
 
 @torch.inference_mode()
 def half_works(device: torch.device) -> bool:
-    """Return whether one convolution of a network's usual shape gives what it must in float16."""
+    """Return whether one convolution of a network's usual shape gives the right result in float16."""
     picture = torch.ones((1, _CHANNELS, _SIDE, _SIDE), dtype=torch.float16, device=device)
     weight = torch.full((_CHANNELS, _CHANNELS, 3, 3), 1 / _CHANNELS, dtype=torch.float16, device=device)
     picture, weight = (part.contiguous(memory_format=torch.channels_last) for part in (picture, weight))
@@ -25,28 +25,26 @@ def half_works(device: torch.device) -> bool:
 def usable_dtype(
     device: torch.device, dtype: torch.dtype, requested: str, name: str
 ) -> tuple[torch.dtype, tuple[str, ...]]:
-    """Return the number format to load a model in, and what a user should know of it.
+    """Return the number format to load a model in, and a note for the user.
 
     Parameters
     ----------
     dtype
-        What was chosen.
+        The chosen format.
     requested
-        What the user asked for; ``auto`` leaves it to us.
+        The format that the user requested; ``auto`` for none.
     name
         The model's, for messages.
 
     Raises
     ------
     ModelError
-        If float16 was asked for and the card does not compute it.
+        If float16 was requested and the card does not compute it.
     """
     if device.type == "cpu" or dtype != torch.float16 or half_works(device):
         return dtype, ()
     if requested != "auto":
         raise ModelError(
-            "this card gives no numbers in float16", where=f"{name}, --dtype {requested}", remedy="use --dtype float32"
+            "this card gives NaN in float16", where=f"{name}, --dtype {requested}", remedy="use --dtype float32"
         )
-    return torch.float32, (
-        "this card gives no numbers in float16, so float32 is used: half the speed, twice the memory.",
-    )
+    return torch.float32, ("this card gives NaN in float16, so float32 is used: half the speed, twice the memory.",)

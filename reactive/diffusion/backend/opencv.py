@@ -8,9 +8,9 @@ from typing import Any
 
 @cache
 def opencv() -> Any:
-    """Return the module ``cv2``, on one thread: whoever calls it has threads of their own."""
+    """Return the module ``cv2``, on one thread: callers have their own threads."""
     import cv2
 
-    # how some of its functions divide a picture depends on the number of threads, and so would its bits
+    # some of its functions divide a picture by the number of threads, which would change bits
     cv2.setNumThreads(1)
     return cv2

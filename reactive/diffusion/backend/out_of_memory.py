@@ -1,4 +1,4 @@
-"""When memory runs out: what the failed attempt held is let go, and half the batch is tried; the same everywhere."""
+"""When memory runs out: free what the failed attempt held and try half the batch, in one way for all callers."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ REMEDY = "use a smaller --imagine-size or a smaller model, or close what else ne
 
 
 def smaller_batch(problem: BaseException, batch: int, model: Model | None) -> int:
-    """Return half a batch that memory did not hold, and free what it left behind.
+    """Return half of a batch size that memory did not hold, and free what the attempt left behind.
 
     Parameters
     ----------
     problem
-        What was raised.
+        The exception.
     batch
         How many pictures the batch held.
     model
-        Whose recorded graphs are forgotten; None where another process has it.
+        The model whose recorded graphs are dropped; None if another process has it.
 
     Raises
     ------
     OutputError
         If the batch is a single picture already.
     BaseException
-        The problem itself, if it is another one.
+        The problem itself, if it is not a lack of memory.
     """
     if not out_of_memory(problem):
         raise problem
@@ -46,7 +46,7 @@ def smaller_batch(problem: BaseException, batch: int, model: Model | None) -> in
 
 
 def in_batches_that_fit(work: Callable[[int], T], batch: int, model: Model) -> T:
-    """Return what `work` makes with batches of a size, or of half of it, and so on, where memory does not hold that.
+    """Return what `work` makes with batches of a size, or half of it, and so on, as memory allows.
 
     Raises
     ------
@@ -61,10 +61,10 @@ def in_batches_that_fit(work: Callable[[int], T], batch: int, model: Model) -> T
 
 
 def free_failed_attempt(problem: BaseException, model: Model | None = None) -> None:
-    """Free what a failed attempt left behind: variables of its calls, recorded graphs, and what torch keeps for later."""
+    """Free what a failed attempt left behind: variables of its calls, recorded graphs, and torch's cache."""
     seen: BaseException | None = problem
     while seen is not None:
-        # the calls that failed would hold their tensors as long as the exception lives
+        # the failed calls hold their tensors as long as the exception exists
         traceback.clear_frames(seen.__traceback__)
         seen = seen.__cause__ or seen.__context__
     if model is not None and model.graphs is not None:
@@ -75,7 +75,7 @@ def free_failed_attempt(problem: BaseException, model: Model | None = None) -> N
 
 @contextlib.contextmanager
 def reported_in_one_line(what: str, where: str) -> Iterator[None]:
-    """Turn a lack of memory into one line, where no smaller batch can help.
+    """Turn a lack of memory into one line, for work that has no smaller batch.
 
     Raises
     ------
@@ -92,7 +92,7 @@ def reported_in_one_line(what: str, where: str) -> Iterator[None]:
 
 
 def loading(load: Callable[P, T]) -> Callable[P, T]:
-    """Make a function that loads what its first argument names say in one line that memory ran out."""
+    """Decorate a loading function, whose first argument is a name, to report a lack of memory in one line."""
 
     @functools.wraps(load)
     def loaded(*args: P.args, **options: P.kwargs) -> T:

@@ -1,4 +1,4 @@
-"""Pictures that are no numbers: half formats overflow in some models, and float32 does not."""
+"""Pictures with NaN or infinite values: half formats overflow in some models, float32 does not."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from reactive.errors import ModelError
 
 
 def is_finite(pictures: torch.Tensor) -> torch.Tensor:
-    """Return which pictures [n, ...] consist of finite numbers, bool [n]."""
-    # what is no number reaches the least or the greatest; a fifth of the time of looking at each, and no memory
+    """Return which pictures [n, ...] are finite, bool [n]."""
+    # NaN and infinity reach the minimum or maximum; a fifth of the time of testing each value, and no memory
     within = tuple(range(1, pictures.dim()))
     return torch.isfinite(pictures.amin(within)) & torch.isfinite(pictures.amax(within))
 
 
 @contextmanager
 def in_float32(model: Model) -> Iterator[Model]:
-    """Hold a copy of a model in float32 for a while.
+    """Hold a copy of a model in float32 within a block.
 
     The model's own weights stay where they are: recorded graphs read them at their addresses. The copy is not recorded.
 
     Raises
     ------
     ModelError
-        If it is in float32 already, so that nothing is left to try.
+        If it is in float32 already, so that there is nothing left to try.
     """
     if model.dtype == model.vae_dtype == torch.float32:
         raise _not_finite(model)
@@ -47,23 +47,23 @@ def in_float32(model: Model) -> Iterator[Model]:
 
 
 def require_finite(pictures: torch.Tensor, model: Model) -> None:
-    """Check that pictures consist of finite numbers.
+    """Check that pictures are finite.
 
     Raises
     ------
     ModelError
-        If they don't.
+        If they are not.
     """
     if not bool(is_finite(pictures).all()):
         raise _not_finite(model)
 
 
 def _in_float32(part: nn.Module) -> nn.Module:
-    """Return a copy of a part whose weights are float32; no copy in its own format is made on the way."""
+    """Return a copy of a part whose weights are float32; without a copy in its own format."""
     held: dict[int, Any] = {}
     for weight in chain(part.parameters(), part.buffers()):
         exact = weight.detach().float() if weight.is_floating_point() else weight.detach().clone()
-        # what is in float32 already would be the same memory
+        # weights that are in float32 already would share memory
         exact = exact.clone() if exact.data_ptr() == weight.data_ptr() else exact
         held[id(weight)] = nn.Parameter(exact, requires_grad=False) if isinstance(weight, nn.Parameter) else exact
     for module in part.modules():
@@ -75,7 +75,7 @@ def _in_float32(part: nn.Module) -> nn.Module:
 
 def _not_finite(model: Model) -> ModelError:
     return ModelError(
-        "makes pictures that are no numbers, even in float32",
+        "makes pictures with NaN or infinite values, even in float32",
         where=model.name,
         remedy="use another model, --vae or --lora; its weights are damaged or do not fit together",
     )

@@ -1,6 +1,6 @@
 """Products with small matrices in full float32.
 
-On CUDA matrix products of float32 run in TF32, with the 10 bits of float16: the networks gain speed, but a place in a picture
+On CUDA matrix products of float32 run in TF32, with the 10 bits of float16: the networks gain speed, but a coordinate in a picture
 1,280 pixels wide would be off by half a pixel, and a palette by a tenth of a step of L*a*b*.
 """
 
@@ -18,7 +18,7 @@ def rows_times(rows: torch.Tensor, matrix: torch.Tensor) -> torch.Tensor:
     Parameters
     ----------
     matrix
-        On the host, wherever the rows lie.
+        On the host, whatever the device of the rows.
     """
     if rows.device.type == "cpu":
         return rows @ matrix

@@ -1,4 +1,4 @@
-"""How many pictures a batch holds and how many are decoded at once: a fixed rule, never of free memory.
+"""How many pictures a batch holds and how many are decoded at once: by a fixed rule, independent of free memory.
 
 On the CPU it is a rule of the size alone. On a card it is one of the model's shapes, the size and the class of the card's
 memory, so that two cards of a class make the same batches. Batch and slice are written to job and recipe.
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
 GIB = 2**30
 CLASSES = (4, 6, 8, 12, 16, 24, 40, 80)
-# a card of a class says that it has a little less: an error-correcting one of 16 GB has 14.6 GiB
+# cards report less than their class: one of 16 GB with error correction has 14.6 GiB
 _NEARLY = 0.91
-# texts are embedded in chunks of so many tokens
+# tokens of a chunk of texts that is embedded at once
 _TEXT_TOKENS = 32 * 77
 
 
@@ -42,18 +42,18 @@ class BatchShape:
 
 @dataclass(frozen=True)
 class MemoryNeeds:
-    """What a model's parts need.
+    """The memory that a model's parts need.
 
     Attributes
     ----------
     network, vae
-        Their configurations.
+        Configurations of the parts.
     network_bytes, vae_bytes, text_bytes
-        Their weights; those of all text encoders together.
+        Bytes of their weights; all text encoders together.
     number, vae_number
         Bytes of a number in the network and in the autoencoder.
     factor
-        Pixels a latent, on a side.
+        Pixels of a latent, on a side.
     twice
         Whether guidance evaluates each picture twice.
     written
@@ -61,7 +61,7 @@ class MemoryNeeds:
     text_numbers
         Numbers that embedding one token keeps alive.
     cost, decoding, encoding
-        What one picture of so many latents costs each of them.
+        The cost of one picture for each of them, by its number of latents.
     tokens
         Tokens of the texts that are embedded at once.
     """
@@ -83,20 +83,20 @@ class MemoryNeeds:
     tokens: int = _TEXT_TOKENS
 
     def evaluation(self, width: int, height: int, batch: int) -> int:
-        """Return the bytes that one evaluation of the network needs beyond weights."""
+        """Return the bytes that one evaluation of the network needs besides weights."""
         cost = self.cost(self.network, self._latents(width, height), written=self.written)
         return int(cost.peak * self.number * batch * (2 if self.twice else 1))
 
     def autoencoder(self, width: int, height: int, slices: int, batch: int) -> int:
-        """Return the bytes that decoding, or encoding, a batch in slices needs beyond weights."""
+        """Return the bytes that decoding, or encoding, a batch in slices needs besides weights."""
         latents = self._latents(width, height)
         costs = (cost(self.vae, latents, written=self.written).peak for cost in (self.decoding, self.encoding))
-        # the batch's pictures: as they are decoded, and twice in float32 while they become bytes
+        # the batch's pictures: decoded, and twice in float32 during conversion to bytes
         finished = 3 * width * height * batch * (self.vae_number + 8)
         return int(max(costs) * self.vae_number * (slices or batch)) + finished
 
     def total(self, width: int, height: int, shape: BatchShape) -> int:
-        """Return the bytes that rendering needs at most: the text encoders have left by then."""
+        """Return the most bytes that rendering needs, after the text encoders are freed."""
         batch = shape.batch
         work = max(self.evaluation(width, height, batch), self.autoencoder(width, height, shape.slices, batch))
         return self.network_bytes + self.vae_bytes + work
@@ -118,19 +118,19 @@ class MemoryNeeds:
 
 
 def memory_class(total: int) -> int:
-    """Return the class in GB of a card of so many bytes; cards below the smallest belong to it, 0 stands for no card."""
+    """Return the class in GB of a card of so many bytes; cards below the smallest class belong to it; 0 for no card."""
     if total <= 0:
         return 0
     return max((size for size in CLASSES if total >= _NEARLY * size * GIB), default=CLASSES[0])
 
 
 def budget(memory: int) -> int:
-    """Return the bytes of a class that are ours: the driver, the screen and gaps between blocks have the rest."""
+    """Return the usable bytes of a class; the rest is for the driver, the screen and fragmentation."""
     return int((0.9 * memory - 0.4) * GIB)
 
 
 def needs_of(model: Model) -> MemoryNeeds:
-    """Return what a loaded model needs."""
+    """Return the memory that a loaded model needs."""
     encoders, family = model.text_encoders, model.family
     return MemoryNeeds(
         network=model.network.config,
@@ -159,7 +159,7 @@ def text_shape(config: Config) -> tuple[int, int]:
 
 
 def text_numbers(width: int, layers: int) -> int:
-    """Return how many numbers embedding a token keeps alive: each layer's result, and a layer's own."""
+    """Return how many numbers embedding a token keeps alive: each layer's result, and one layer's intermediate ones."""
     return width * (layers + 1 + 10)
 
 
@@ -195,7 +195,7 @@ def shape_of(model: Model, width: int, height: int, *, batch: int = 0, slices: i
     Parameters
     ----------
     batch, slices
-        What is asked for; 0: by rule.
+        The requested shape; 0: by rule.
     """
     needs = needs_of(model)
     found = shape_by_rule(needs, model.device.type, model.memory, width, height)
@@ -203,7 +203,7 @@ def shape_of(model: Model, width: int, height: int, *, batch: int = 0, slices: i
         return BatchShape(found.batch, slices or found.slices, found.memory)
     if slices or not found.memory:
         return BatchShape(batch, slices, found.memory)
-    # a batch of the user's own is still decoded in slices that fit beside it
+    # a requested batch is still decoded in slices that fit
     fitting, room = batch, budget(found.memory)
     while fitting > 1 and needs.total(width, height, BatchShape(batch, fitting)) > room:
         fitting //= 2

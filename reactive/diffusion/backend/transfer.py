@@ -1,6 +1,6 @@
-"""Between host and device without waiting: pinned memory, a stream of its own for what leaves, and an event to wait for.
+"""Copies between host and device without waiting: pinned memory, a separate stream to the host, and an event to wait for.
 
-On the CPU the same functions hand tensors on as they are.
+On the CPU the same functions return tensors unchanged.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ import torch
 
 @dataclass(frozen=True)
 class HostCopy:
-    """A tensor on its way to the host; `arrived` is the event that it is there, None where it is there already."""
+    """A tensor that is being copied to the host; `arrived` is the event of its arrival, None if it is there already."""
 
     tensor: torch.Tensor
     arrived: Any = None
 
     def wait(self) -> torch.Tensor:
-        """Return the tensor on the host; waits for its copy only, not for what the device was given since."""
+        """Return the tensor on the host; waits for its copy only, not for later work of the device."""
         if self.arrived is not None:
             self.arrived.synchronize()
         return self.tensor
 
 
 def to_host(tensor: torch.Tensor) -> HostCopy:
-    """Begin to copy a tensor to the host, while the device goes on with the next batch."""
+    """Start copying a tensor to the host while the device goes on with the next batch."""
     if tensor.device.type != "cuda":
         return HostCopy(tensor.cpu())
     stream = _copies(tensor.device)
@@ -37,7 +37,7 @@ def to_host(tensor: torch.Tensor) -> HostCopy:
     with cuda.stream(stream):
         held = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
         held.copy_(tensor, non_blocking=True)
-        # its memory is not given away before the copy has read it
+        # its memory must not be reused before it is copied
         tensor.record_stream(stream)
         arrived: Any = cuda.Event()
         arrived.record(stream)
@@ -45,7 +45,7 @@ def to_host(tensor: torch.Tensor) -> HostCopy:
 
 
 def stacked(tensors: Sequence[torch.Tensor], device: torch.device) -> torch.Tensor:
-    """Return tensors stacked on a device: those of the host travel in one pinned copy that nobody waits for."""
+    """Return tensors stacked on a device: those of the host are copied together, pinned and asynchronously."""
     if device.type == "cuda" and all(tensor.device.type == "cpu" for tensor in tensors):
         return torch.stack(list(tensors)).pin_memory().to(device, non_blocking=True)
     return torch.stack([tensor.to(device, non_blocking=True) for tensor in tensors])

@@ -1,4 +1,4 @@
-"""Autoencoders: the model's own, or a small one in its place for previews."""
+"""Autoencoders: the model's own, or a small replacement for previews."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from reactive.diffusion.models.marks import without_marks
 from reactive.diffusion.models.pickles import refuse_pickle, require_safetensors, safe_options, unloadable
 from reactive.errors import ModelError
 
-# those whose latents a family knows, the tiny ones among them
+# classes with known latents, the tiny ones included
 CLASSES = ("AutoencoderTiny", "AutoencoderKL", "AutoencoderKLFlux2", "AutoencoderKLQwenImage", "AutoencoderDC")
-# the one for XL that does not overflow in float16 says so in its name only
+# the one for XL that does not overflow in float16 is known by its name only
 _FIXED = re.compile(r"fp16[-_. ]?fix", re.IGNORECASE)
 
 
@@ -34,7 +34,7 @@ def find_autoencoder(name: str, family: Family) -> Path:
     Raises
     ------
     ModelError
-        If it isn't there, or belongs to another family.
+        If it is missing, or belongs to another family.
     """
     where = f"--vae {name}"
     if (Path(name) / "config.json").is_file():
@@ -78,7 +78,7 @@ def load_autoencoder(folder: Path, name: str, dtype: torch.dtype, channels: int,
     Raises
     ------
     ModelError
-        If it can't be loaded, is of a class not known here, or its latents don't fit.
+        If it can't be loaded, has an unknown class, or its latents don't fit.
     """
     import diffusers
 

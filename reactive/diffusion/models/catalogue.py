@@ -33,23 +33,23 @@ class CatalogueEntry:
     name, hub
         The short name, and the id of its repository on the Hugging Face hub.
     kind
-        ``model``, ``lora`` or ``vae``; ``stems`` or ``lyrics`` for what hears those.
+        ``model``, ``lora`` or ``vae``; ``stems`` or ``lyrics`` for models that extract those.
     family
         Which models it belongs to.
     about, licence
-        For people.
+        A description, and the licence in words.
     file
-        The one file that is meant, where a repository holds many.
+        The file, if the repository has several.
     files
-        All files that are needed, of what is no diffusion model.
+        All needed files, for entries that are not diffusion models.
     native
         Pixels of a side.
     config
-        Which shipped configuration describes it, where that is not the family's first.
+        The shipped configuration that describes it, if that is not the family's first.
     card
         The smallest card in GB, of 6, 8, 12, 16, 24 and 40, that makes its pictures at its native size by ``doctor``'s table.
     sell
-        Whether a band may sell what it makes with it, in a word: yes, limited or no. The licence itself decides.
+        Whether a band may sell what it makes with it, in one word: yes, limited or no. The licence itself decides.
     defaults
         The defaults that its author set.
     """
@@ -84,12 +84,12 @@ def _read_entries() -> tuple[CatalogueEntry, ...]:
 ENTRIES = _read_entries()
 
 
-# what makes the best pictures of those that may be sold and fit, by the card's memory in GB
+# the model with the best pictures that may be sold, by the least memory of the card in GB
 _RECOMMENDED = ((16, "z-image-turbo"), (12, "flux2-klein"), (6, "lcm"))
 
 
 def recommended(memory: int) -> CatalogueEntry | None:
-    """Return the model that is recommended for a card of so many GB; None where it can do no more than ember."""
+    """Return the model that is recommended for a card of so many GB; None if only ember fits."""
     name = next((name for least, name in _RECOMMENDED if memory >= least), "")
     return find_entry(name)
 
@@ -100,7 +100,7 @@ def small_autoencoder(family: str) -> CatalogueEntry | None:
 
 
 def find_entry(name: str) -> CatalogueEntry | None:
-    """Return what goes by a short name, or by the hub id of an entry that is a whole repository."""
+    """Return the entry of a short name, or of the hub id of a whole repository."""
     for entry in ENTRIES:
         if name == entry.name or (name == entry.hub and not entry.file):
             return entry
@@ -113,7 +113,7 @@ def read_json(path: Path, name: str) -> dict[str, Any]:
     Raises
     ------
     ModelError
-        If it can't be read or is no object.
+        If it can't be read or is not an object.
     """
     try:
         data = parse_json(path.read_bytes())
@@ -128,7 +128,7 @@ def read_json(path: Path, name: str) -> dict[str, Any]:
 
 
 def read_defaults(path: Path, name: str) -> dict[str, Any]:
-    """Return the defaults in a JSON file, none if there is no such file; keys that are no defaults are ignored.
+    """Return the defaults in a JSON file, none if there is no such file; other keys are ignored.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What a model on disk is, and whether it can be used, without loading its weights."""
+"""Find out what a model on disk is and whether it can be used, without loading its weights."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from reactive.errors import ModelError
 
 
 def check_model(name: str) -> dict[str, Any]:
-    """Return what a model is: kind, family, size, steps, guidance, sampler, prediction, notes.
+    """Return a model's properties: kind, family, size, steps, guidance, sampler, prediction, notes.
 
     Parameters
     ----------
@@ -28,7 +28,7 @@ def check_model(name: str) -> dict[str, Any]:
     Raises
     ------
     ModelError
-        If it can't be used, and why.
+        If it can't be used; the message says why.
     """
     entry = find_entry(name)
     if entry is not None and entry.kind == "vae":

@@ -1,4 +1,4 @@
-"""What the network attends to: every prompt is embedded once, and a frame's mix is a blend of two embeddings."""
+"""Conditioning: every prompt is embedded once, and a frame's mix is a blend of two embeddings."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ class PromptBank:
     Parameters
     ----------
     model
-        Whose text encoders embed them.
+        The model with the text encoders.
     prompts
         The texts; a frame names them by index.
     used
-        Indices of those that will be asked for; only they are embedded. Default: all.
+        Indices of the prompts that will be used; only they are embedded. Default: all.
     negatives
-        What each prompt keeps away from, as many as there are prompts; empty for none. Only guidance heeds them.
+        The negative of each prompt; empty for none. They have an effect with guidance only.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class PromptBank:
     def extended(
         cls, bank: PromptBank | None, model: Model, prompts: Sequence[str], negatives: Sequence[str] = ()
     ) -> PromptBank:
-        """Return a bank of all `prompts`; what an earlier bank of the same model knows is not embedded again."""
+        """Return a bank of all `prompts`; prompts of an earlier bank of the same model are not embedded again."""
         if bank is None or (any(negatives) and model.guidance != 1.0) or bank.negatives is not None:
             return cls(model, prompts, negatives=negatives)
         known = {text: row for row, text in enumerate(bank.texts)}
@@ -88,7 +88,7 @@ class PromptBank:
         return choose(chosen, turn(start, stop, share), mixed)
 
     def mix_negative(self, before: np.ndarray, after: np.ndarray, weight: np.ndarray) -> Conditioning:
-        """Return what the prompts keep away from, mixed as they are; where none says, the empty text."""
+        """Return the negatives, mixed like the prompts; the empty text for prompts without one."""
         if self.negatives is None:
             return self.empty.expand(len(before))
         return blend(*self._ends(self.negatives, before, after, weight))
@@ -96,7 +96,7 @@ class PromptBank:
     def _ends(
         self, table: Conditioning, before: np.ndarray, after: np.ndarray, weight: np.ndarray
     ) -> tuple[Conditioning, Conditioning, torch.Tensor]:
-        # in a half format a slow blend would go in steps
+        # in a half format a slow blend would have visible steps
         start = table[torch.from_numpy(self.row[before])].to(torch.float32)
         stop = table[torch.from_numpy(self.row[after])].to(torch.float32)
         return start, stop, torch.from_numpy(np.asarray(weight, np.float32)).to(self.device)
@@ -106,7 +106,7 @@ class PromptBank:
 def _embed(model: Model, prompts: list[str]) -> Conditioning:
     """Return the conditioning of each text, as the family's pipelines compute it.
 
-    Each text runs in a batch of one shape, so that its embedding does not depend on which others there are.
+    Each text runs in a batch of one shape, so that its embedding does not depend on the others.
     """
     if model.texts is not None:
         return _embed_large(model, model.texts, prompts)
@@ -121,7 +121,7 @@ def _embed(model: Model, prompts: list[str]) -> Conditioning:
 
 
 def _embed_large(model: Model, texts: LargeTexts, prompts: list[str]) -> Conditioning:
-    """Return the conditioning of each text: as kept on this machine, or by encoders that are loaded for it and let go again."""
+    """Return the conditioning of each text: from this machine's cache, or by encoders that are loaded and freed again."""
     device = embedding_device(model)
     number_format = model.dtype if device.type == model.device.type else torch.float32
     known = dict(zip(prompts, kept(texts, number_format, prompts), strict=True))
@@ -133,7 +133,7 @@ def _embed_large(model: Model, texts: LargeTexts, prompts: list[str]) -> Conditi
                 known[prompt] = embedded = model.family.embed(reader, [unweighted(prompt)])
                 keep(texts, number_format, prompt, embedded)
             del reader
-    # in the order of the prompts; all of them are known by now
+    # in the order of the prompts; all of them are known now
     found = [part.to(model.dtype, model.device) for prompt in prompts if (part := known[prompt]) is not None]
     return join(*found)
 
@@ -142,7 +142,7 @@ def _negative(model: Model, texts: list[str]) -> Conditioning:
     embedded = _embed(model, texts)
     if not model.zero_negative:
         return embedded
-    # such models were trained with nothing at all in place of a missing text
+    # such models were trained with zeros for a missing text
     said = torch.tensor([bool(text) for text in texts]).to(model.device)
     pooled = None if embedded.pooled is None else torch.zeros_like(embedded.pooled)
     return choose(said, embedded, Conditioning(torch.zeros_like(embedded.tokens), pooled, embedded.mask))

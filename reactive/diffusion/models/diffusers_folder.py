@@ -25,7 +25,7 @@ from reactive.errors import ModelError
 
 @dataclass(frozen=True)
 class ModelParts:
-    """What a folder or file holds, before it is put in place: modules by part, configuration, hash."""
+    """The contents of a folder or file before they become a `Model`: modules by part, configuration, hash."""
 
     family: Family
     modules: dict[str, Any]
@@ -42,7 +42,7 @@ def folder_family(folder: Path, index: dict[str, Any], name: str) -> Family:
     Raises
     ------
     ModelError
-        If it is not known here, or a part is missing.
+        If it is not known, or a part is missing.
     """
     pipeline = str(index.get("_class_name"))
     family = family_of(pipeline)
@@ -56,7 +56,7 @@ def folder_family(folder: Path, index: dict[str, Any], name: str) -> Family:
 
 
 def weighty_parts(family: Family) -> list[str]:
-    """Return the folders of a family that hold weights."""
+    """Return the folders of a family that have weights."""
     return [part for part in family.parts if part == family.network or part.startswith(("vae", "text_encoder"))]
 
 
@@ -74,7 +74,7 @@ def _load_parts(folder: Path, name: str, family: Family, parts: Sequence[str], d
 
 
 def _load_part(part: str, kind: str, folder: Path, dtype: torch.dtype) -> Any:
-    """Load one part by its class; nothing is downloaded and no code of the folder's is run."""
+    """Load one part by its class; nothing is downloaded and no code in the folder is run."""
     library, _, name = kind.partition(".")
     made: Any = getattr(importlib.import_module(library), name)
     if getattr(made, "_keep_in_fp32_modules", None) and library == "diffusers" and not find_spec("accelerate"):
@@ -118,9 +118,9 @@ def load_folder(folder: Path, name: str, dtype: torch.dtype) -> ModelParts:
 
 
 def folder_sampling(folder: Path, name: str, family: Family) -> tuple[dict[str, Any], dict[str, Any], str]:
-    """Return a folder's scheduler configuration, the defaults its author wrote, and what its name says it is; empty for nothing.
+    """Return a folder's scheduler configuration, its author's defaults, and its kind by its name; empty if there is none.
 
-    Many folders of few-step models still hold the scheduler of the model that they were distilled from.
+    Many folders of few-step models still have the scheduler of the model that they were distilled from.
     """
     scheduler = read_json(folder / "scheduler" / "scheduler_config.json", name)
     own = read_defaults(folder / "reactive.json", name)
@@ -133,6 +133,6 @@ def folder_sampling(folder: Path, name: str, family: Family) -> tuple[dict[str, 
     few = few_step_of([("by its name", Path(name).name)], family.few_step)
     if few is None:
         return scheduler, own, ""
-    # a folder's own configuration knows its size
+    # a folder's own configuration has its size
     few_defaults = {key: value for key, value in few.defaults.items() if key != "native"}
     return {**scheduler, **few.scheduler}, {**few_defaults, **own}, f"{few.name} ({few.by})"

@@ -1,4 +1,4 @@
-"""Fetch models from the Hugging Face hub: the only place of reactive that downloads, and only when asked."""
+"""Fetch models from the Hugging Face hub: the only module of reactive that downloads, and only for `reactive models pull`."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from reactive.errors import ModelError
 
 
 def pull(name: str, *, full: bool = False) -> Path:
-    """Download a model, LoRA or autoencoder, or go on with a download that was cut off; return where it lies.
+    """Download a model, LoRA or autoencoder, or resume a download; return its path.
 
     Parameters
     ----------
     name
         A short name or a hub id.
     full
-        Whether weights are fetched in full precision even where the hub has them in half.
+        Whether weights are fetched in full precision even if the hub has them in half.
 
     Raises
     ------
     ModelError
-        If there is none of that name, or it can't be had.
+        If there is none of that name, or it can't be downloaded.
     """
     from huggingface_hub import hf_hub_download, list_repo_files, snapshot_download
     from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, HFValidationError, RepositoryNotFoundError
 
-    # whichever library the hub's client stands on, this is the base of what it raises without a connection
+    # base class of errors without a connection, whichever library the hub's client uses
     client_error: type[Exception] = HfHubHTTPError.__bases__[0]
     entry = find_entry(name)
     hub = entry.hub if entry else name

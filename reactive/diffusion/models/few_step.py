@@ -1,6 +1,6 @@
-"""Few-step models by their names: which distillation a file is of, and the sampler and times that it was trained on.
+"""Recognise few-step models by their names: the distillation, and the sampler and times that it was trained on.
 
-A single file carries no scheduler configuration. What its metadata and its name say is read here; a file that says nothing is
+A single file has no scheduler configuration, so its metadata and its name are read; without a hint it is
 an ordinary model. Sources: the model cards of SD-Turbo, SDXL-Turbo, SDXL-Lightning, Hyper-SD, LCM, TCD, PCM and DMD2.
 """
 
@@ -38,13 +38,13 @@ class FewStep:
     Attributes
     ----------
     name
-        For people.
+        A name for messages.
     scheduler
         Its scheduler, by the names of diffusers' ``scheduler_config.json``.
     defaults
         Steps, guidance and times, as a ``reactive.json`` has them.
     by
-        Where it was read, in words.
+        Where the hint was found, in words.
     """
 
     name: str
@@ -59,22 +59,22 @@ def trailing_times(steps: int, levels: int = 1000) -> tuple[int, ...]:
 
 
 def names_in(metadata: Mapping[str, str], file: str) -> list[tuple[str, str]]:
-    """Return what names a model, each with where it was read: its metadata first, then its file name."""
+    """Return the names of a model, each with its origin: its metadata first, then its file name."""
     told = [("by its metadata", str(metadata[key])[:200]) for key in _NAMING if metadata.get(key)]
     return [*told, ("by its name", file)]
 
 
 def few_step_of(names: Sequence[tuple[str, str]], kind: str, *, lora: bool = False) -> FewStep | None:
-    """Return the distillation that the first telling name speaks of, None if none does.
+    """Return the distillation in the first name that has one, else None.
 
     Parameters
     ----------
     names
         As `names_in` returns them.
     kind
-        ``sd1``, ``sd2`` or ``sdxl``; empty where it is not known.
+        ``sd1``, ``sd2`` or ``sdxl``; empty if it is not known.
     lora
-        Whether it is a LoRA, whose name may just as well speak of a subject such as lightning.
+        Whether it is a LoRA, whose name may also mean a subject such as lightning.
     """
     for by, name in names:
         counted = [int(number) for _, text in names for number in _STEPS.findall(text)]
@@ -85,7 +85,7 @@ def few_step_of(names: Sequence[tuple[str, str]], kind: str, *, lora: bool = Fal
 
 
 def predicted_by_name(name: str, kind: str) -> str | None:
-    """Return what a name says that a network predicts: ``v_prediction``, ``epsilon``, or None where it says nothing."""
+    """Return a network's prediction by its name: ``v_prediction``, ``epsilon``, or None if it is not in the name."""
     words = _words(name)
     if "vpred" in words or _follow(words, "v", {"pred", "prediction", "parameterization"}):
         return "v_prediction"
@@ -149,7 +149,7 @@ def _is_hyper(words: list[str], steps: int) -> bool:
 
 def _hyper(words: list[str], steps: int, xl: bool) -> FewStep:
     if steps == 1 and xl and "unet" in words:
-        # the one checkpoint that is asked at one time only (its card)
+        # the one checkpoint that is evaluated at one time only (its card)
         return FewStep("Hyper-SDXL of 1 step", {"_class_name": "LCMScheduler"}, {"guidance": 1.0, "timesteps": (800,)})
     if steps == 1:
         return FewStep("Hyper-SD of 1 to 8 steps", {"_class_name": "TCDScheduler"}, {"steps": 1, "guidance": 1.0})

@@ -1,6 +1,6 @@
-"""Text encoders the size of language models: opened when prompts are embedded, then let go; what they said is kept.
+"""Text encoders of the size of language models: loaded when prompts are embedded, then freed; embeddings are cached.
 
-An embedding is a file named by a hash of text, encoder and number format, so a second run of the same prompts opens no encoder.
+An embedding is a file named by a hash of text, encoder and number format, so a second run of the same prompts loads no encoder.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class LargeTexts:
 
     @contextmanager
     def opened(self, device: torch.device, dtype: torch.dtype) -> Iterator[Mapping[str, Any]]:
-        """Hold encoders and tokenizers, ready on a device, for as long as it takes."""
+        """Hold encoders and tokenizers on a device within a block."""
         # weights that are made in inference mode could not be moved
         with torch.inference_mode(False), torch.no_grad():
             parts = dict(self.load(dtype))
@@ -62,12 +62,12 @@ class LargeTexts:
 
 
 def kept(texts: LargeTexts, dtype: torch.dtype, prompts: Sequence[str]) -> list[Conditioning | None]:
-    """Return what is kept of each prompt's embedding on this machine, None for those that have to be embedded."""
+    """Return each prompt's cached embedding, None for those that have to be embedded."""
     return [_read(_file(texts, dtype, prompt)) for prompt in prompts]
 
 
 def keep(texts: LargeTexts, dtype: torch.dtype, prompt: str, embedded: Conditioning) -> None:
-    """Keep a prompt's embedding; where nothing can be written, nothing is kept."""
+    """Cache a prompt's embedding, if the cache can be written."""
     from safetensors.torch import save_file
 
     parts = {"tokens": embedded.tokens, "pooled": embedded.pooled, "mask": embedded.mask}

@@ -1,4 +1,4 @@
-"""Load a model: any checkpoint of a family known here comes into one shape.
+"""Load a model: any checkpoint of a known family becomes a `Model`.
 
 A model is a diffusers folder, a hub id that was fetched before, or a single ``.safetensors`` file. Only safetensors are
 read, nothing is downloaded, and no code from a model is run.
@@ -68,9 +68,9 @@ def load_model(
     device
         ``cpu``, ``cuda``, ``mps`` or ``xpu``; ``auto`` for the best there is.
     steps
-        Evaluations a picture; default: what the model wants.
+        Evaluations a picture; default: the model's own.
     guidance
-        Classifier-free guidance; default: what the model wants.
+        Classifier-free guidance; default: the model's own.
     loras
         LoRA files or short names, each with an optional strength (``film.safetensors:0.8``), fused in this order.
     vae
@@ -84,12 +84,12 @@ def load_model(
     compiled
         Whether its networks are compiled by torch.compile, which takes minutes at their first call.
     overrides
-        Sampler, spacing and prediction where the user says them, by these names; they count more than what the model says.
+        Sampler, spacing and prediction that the user chose, by these names; they override the model's own.
 
     Raises
     ------
     ModelError
-        If it isn't there, is incomplete, holds pickles instead of safetensors, or is of a family not known here.
+        If it is missing, incomplete, has pickles instead of safetensors, or is of an unknown family.
 
     Examples
     --------
@@ -139,7 +139,7 @@ def load_model(
     for part, module in modules.items():
         if isinstance(module, torch.nn.Module):
             exact = vae_format if part == "vae" else number_format
-            # text encoders wait on the host until there are prompts to embed
+            # text encoders stay on the host until there are prompts to embed
             at = torch.device("cpu") if part.startswith("text") and where.type in OWN_MEMORY else where
             modules[part] = place_part(module, at, exact, images=part in ("network", "vae"))
     for half, fold in ((modules["vae"].decoder, fold_decoder), (modules["vae"].encoder, fold_encoder)):
@@ -212,7 +212,7 @@ def _chained(sha256: str, what: str) -> str:
 
 
 def _quiet() -> None:
-    """What the libraries say while loading is not for the user of a clip."""
+    """Silence the messages of libraries while loading."""
     from diffusers.utils import logging
     from transformers.utils import logging as transformers_logging
 

@@ -1,4 +1,4 @@
-"""Where a model is on this machine, and which one it is: names to folders and files, and the hash of what is in them."""
+"""Find models on this machine: from names to folders and files, and the hash of their contents."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def find_model(name: str) -> Path:
     Raises
     ------
     ModelError
-        If it isn't there, or is a pickle; nothing is downloaded.
+        If it is missing, or is a pickle; nothing is downloaded.
     """
     path = FOLDERS.get(name, Path(name))
     if (path / "model_index.json").is_file():
@@ -57,7 +57,7 @@ def cached(hub: str, name: str, where: str, file: str = "") -> Path:
     Raises
     ------
     ModelError
-        If it isn't.
+        If it is not there.
     """
     from huggingface_hub import hf_hub_download, snapshot_download
     from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
@@ -88,7 +88,7 @@ def cached_files(entry: CatalogueEntry) -> Path:
     Raises
     ------
     ModelError
-        If one isn't.
+        If one is missing.
     """
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError

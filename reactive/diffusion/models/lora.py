@@ -1,6 +1,6 @@
 """LoRA files, fused into a model's weights: W + scale x (alpha / rank) x up @ down (Hu et al. 2021, arXiv 2106.09685).
 
-The names that files give to their matrices stand in `lora_keys`. Layers are named as in diffusers or, for XL also, as in the
+The names of matrices in files are in `lora_keys`. Layers are named as in diffusers or, for XL also, as in the
 original release (``input_blocks_4_1_...``).
 """
 
@@ -41,7 +41,7 @@ _TOLD = "lora_adapter_metadata"
 
 @dataclass(frozen=True)
 class Lora:
-    """A LoRA file that is on this machine: where, how strong, a hash of its bytes, the defaults it sets for the model, and notes."""
+    """A LoRA file on this machine: path, strength, a hash of its bytes, the defaults it sets for the model, and notes."""
 
     name: str
     path: Path
@@ -76,7 +76,7 @@ def find_lora(name: str, scale: float = 1.0) -> Lora:
     Raises
     ------
     ModelError
-        If it isn't there, or is no safetensors file.
+        If it is missing, or is not a safetensors file.
     """
     path, where, entry = weights_in(Path(name)), f"--lora {name}", find_entry(name)
     if not path.is_file() and entry is not None and entry.kind == "lora":
@@ -90,7 +90,7 @@ def find_lora(name: str, scale: float = 1.0) -> Lora:
     if config := _config_beside(path):
         # it decides the strength
         sha256 = hashlib.sha256(f"{sha256} {hash_file(config)}".encode()).hexdigest()
-    # files of weights in folders are all named alike
+    # files of weights in folders all have the same name
     title = Path(name).resolve().name if Path(name).is_dir() else path.name
     few = few_step_of([("by its name", title.removesuffix(path.suffix))], "", lora=True) if entry is None else None
     defaults = dict(entry.defaults) if entry else lora_defaults(few) if few else {}
@@ -99,7 +99,7 @@ def find_lora(name: str, scale: float = 1.0) -> Lora:
 
 
 def lora_defaults(few: FewStep) -> dict[str, Any]:
-    """Return the defaults that a few-step LoRA sets for the model that it is fused into, whose scheduler stays the model's own."""
+    """Return the defaults that a few-step LoRA sets for the model that it is fused into, which keeps its own scheduler."""
     defaults = dict(few.defaults) | {"sampler": CLASSES[few.scheduler["_class_name"]][0]}
     if "timestep_spacing" in few.scheduler:
         defaults["spacing"] = few.scheduler["timestep_spacing"]
@@ -158,7 +158,7 @@ def fuse(lora: Lora, modules: dict[str, Any]) -> int:
                 remedy="use a LoRA made for this family of models",
             )
         pending.append((target.weight, change))
-    # only now, so that what does not fit leaves the model as it was
+    # only now, so that a LoRA that does not fit leaves the model unchanged
     with torch.no_grad():
         for weight, change in pending:
             weight.copy_((weight.float() + lora.scale * change).to(weight.dtype))
@@ -171,7 +171,7 @@ def read_layers(path: Path, where: str) -> dict[tuple[str, str], dict[str, torch
     Raises
     ------
     ModelError
-        If it can't be read or holds something else.
+        If it can't be read or is not a LoRA.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -213,7 +213,7 @@ def _metadata(path: Path) -> dict[str, str]:
 
 
 def _strengths(path: Path, metadata: dict[str, str], where: str) -> dict[str, Strength]:
-    """Return what a file's metadata, or PEFT's configuration beside it, says about alpha."""
+    """Return the strengths in a file's metadata, or in PEFT's configuration beside it."""
     beside = _config_beside(path)
     try:
         config = parse_json(beside.read_bytes() if beside else metadata.get(_TOLD, "{}"))
@@ -244,7 +244,7 @@ def _change(matrices: Mapping[str, torch.Tensor], shape: torch.Size) -> torch.Te
 
 
 def _flat(layer: str) -> str:
-    # to_out's linear layer stands in a list of two; older files leave its number out
+    # to_out's linear layer is in a list of two; older files leave out its index
     flat = layer.replace(".", "_").removeprefix("text_model_")
     return flat + "_0" if flat.endswith("to_out") else flat
 

@@ -1,6 +1,6 @@
 """Folders of models whose JSON and text files begin with a byte-order mark, as editors on Windows write it.
 
-The libraries that load models don't know the mark; such a folder is shown to them without it.
+The libraries that load models do not accept the mark, so they get a copy of the folder without it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _MARKS = (codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 @contextmanager
 def without_marks(folder: Path) -> Iterator[Path]:
-    """Yield a folder as it is, or one of the same contents without marks as long as the context lasts."""
+    """Yield a folder as it is, or within the block a copy without marks."""
     marked = [file for file in folder.iterdir() if file.suffix in (".json", ".txt") and _is_marked(file)]
     if not marked:
         yield folder
@@ -49,13 +49,13 @@ def _text(file: Path) -> str:
         try:
             return json.dumps(parse_json(data))
         except ValueError:
-            # whoever loads it says what is wrong
+            # the loader reports the error
             return data.decode("utf-8", "replace")
     return data.decode("utf-8-sig" if data.startswith(codecs.BOM_UTF8) else "utf-16", "replace")
 
 
 def _stand_in(file: Path, place: Path) -> None:
-    """Give a file a second name; where the system has no links, a copy."""
+    """Link a file to a second name, or copy it if the system has no links."""
     try:
         os.symlink(file.resolve(), place)
     except OSError:

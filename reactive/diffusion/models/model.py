@@ -1,4 +1,4 @@
-"""A loaded model: its parts, and the few things that the core asks of it. All families have this one shape."""
+"""A loaded model: its parts, and the few methods that the core needs, the same for all families."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ class Model:
     Attributes
     ----------
     name, sha256
-        What the user called it, and a hash over its weights and configuration, LoRAs and exchanged parts included.
+        The name that the user gave, and a hash over its weights and configuration, including LoRAs and exchanged parts.
     family
-        How it is spoken to.
+        Its family.
     network, vae, text_encoder, tokenizer, text_encoder_2, tokenizer_2, text_encoder_3, tokenizer_3
-        The parts; None where the family has none.
+        The parts; None if the family has none.
     sampling
         How its pictures are sampled.
     guidance
@@ -40,7 +40,7 @@ class Model:
     dtype, vae_dtype
         Number formats of the network and of the autoencoder.
     walk_pace
-        The pace of its walk where its folder says it: one number, or one for each "384x224/1" (size and steps).
+        The pace of its walk, if its folder has it: one number, or one for each "384x224/1" (size and steps).
     graphs
         The recorded graphs of its networks on CUDA; None elsewhere.
     compiled
@@ -48,11 +48,11 @@ class Model:
     memory
         Class of its card's memory in GB, see `shapes`; 0 on the CPU.
     texts
-        Text encoders the size of language models, which are loaded when prompts are embedded; None where they are among the parts.
+        Text encoders the size of language models, which are loaded when prompts are embedded; None if they are among the parts.
     scheduler
         The configuration of its scheduler.
     notes
-        What a user should know of how it was loaded, each a sentence.
+        Sentences for the user about how it was loaded.
     """
 
     name: str
@@ -109,12 +109,12 @@ class Model:
 
     @property
     def step(self) -> int:
-        """Pixels in which sizes go, on a side."""
+        """Multiple of pixels that sizes must have, on a side."""
         return self.vae_scale_factor * self.family.step
 
     @property
     def tells_guidance(self) -> bool:
-        """Whether the network is told its guidance, so that it is evaluated once."""
+        """Whether guidance is an input of the network, so that it is evaluated once."""
         return self.family.tells_guidance(self.network.config)
 
     @property
@@ -124,7 +124,7 @@ class Model:
         return tuple(encoder for encoder in encoders if encoder is not None)
 
     def at_size(self, width: int, height: int) -> Model:
-        """Return the model with its times shifted as they should be for a size in pixels."""
+        """Return the model with its times shifted for a size in pixels."""
         if self.family.shift is None:
             return self
         patches = (width // self.step) * (height // self.step)
@@ -132,10 +132,10 @@ class Model:
         return replace(self, sampling=replace(self.sampling, schedule=replace(self.schedule, shift=shift)))
 
     def predict_x0(self, z: torch.Tensor, tau: torch.Tensor, conditioning: Conditioning | torch.Tensor) -> torch.Tensor:
-        """Return the clean latents that the network believes in, float32.
+        """Return the network's prediction of the clean latents, float32.
 
-        The network computes in its own number format; what is made of its answer is float32, since a small alpha magnifies
-        every rounding: at SD-Turbo's one step 15 times.
+        The network computes in its own number format; its output is converted to float32, since a small alpha magnifies
+        rounding: at SD-Turbo's one step 15 times.
 
         Parameters
         ----------
@@ -144,7 +144,7 @@ class Model:
         tau
             Train times [n] in 0..T.
         conditioning
-            What the network attends to; tokens alone [n, tokens, width] where the family needs no more.
+            The conditioning; tokens alone [n, tokens, width] if the family needs no more.
         """
         if isinstance(conditioning, torch.Tensor):
             conditioning = Conditioning(conditioning)
@@ -169,9 +169,9 @@ class Model:
         Parameters
         ----------
         conditioning
-            Of n items.
+            For n items.
         negative
-            Of as many; not used at guidance 1, nor where the network is told its guidance.
+            For as many; unused at guidance 1, or if guidance is an input of the network.
         """
         if self.guidance <= 1.0 or self.tells_guidance:
             return self.predict_x0(z, tau, conditioning)
@@ -201,7 +201,7 @@ class Model:
         latents: torch.Tensor = (
             encoded.latent_dist.mode()
             if hasattr(encoded, "latent_dist")
-            # of autoencoders without a spread
+            # for autoencoders without a distribution
             else encoded.latents
             if hasattr(encoded, "latents")
             else encoded.latent
@@ -211,7 +211,7 @@ class Model:
     def _decoder(self, inputs: NamedTensors) -> torch.Tensor:
         latents = inputs["latents"]
         if self.family.film_autoencoder:
-            # pictures are films of one
+            # a picture is a film of one frame
             latents = latents.unsqueeze(2)
         decoded: torch.Tensor = self.vae.decode(latents, return_dict=False)[0]
         return decoded.squeeze(2) if self.family.film_autoencoder else decoded

@@ -1,7 +1,7 @@
 """LoRAs of 2022, whose matrices are numbered (``unet:0:up``) in the order in which their program walked through the network.
 
-That order follows from which classes of layers were changed, which the file's metadata names, and from how diffusers built its
-blocks then: the feed-forward layer stood between the two attentions. Where that does not fit, today's order is tried.
+That order follows from the classes of the changed layers, which are in the file's metadata, and from the order of diffusers'
+blocks then: the feed-forward layer was between the two attentions. If that does not fit, today's order is tried.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ import torch
 from reactive.jsonfile import parse_json
 
 _NUMBERED = re.compile(r"(?P<part>unet|text_encoder):(?P<number>\d{1,5}):(?P<kind>up|down)")
-# what was changed where a file does not say
+# the changed classes if a file does not name them
 _USUAL = {"network": ("CrossAttention", "Attention", "GEGLU"), "text_encoder": ("CLIPAttention",)}
 _THEN = ("attn1", "ff", "attn2")
 
 
 def numbered_name(key: str) -> tuple[str, str, str] | None:
-    """Return part, layer (``#0``) and kind of a numbered matrix; None if the name is another."""
+    """Return part, layer (``#0``) and kind of a numbered matrix; None for other names."""
     found = _NUMBERED.fullmatch(key)
     if found is None:
         return None
@@ -48,7 +48,7 @@ def named_layers(
 
 
 def _targets(part: str, metadata: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the classes that were changed, by the names that they had."""
+    """Return the classes that were changed, by their names then."""
     try:
         told = parse_json(metadata.get("unet" if part == "network" else part, ""))
     except ValueError:
@@ -57,7 +57,7 @@ def _targets(part: str, metadata: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def _walk(module: Any, targets: tuple[str, ...], *, then: bool) -> Iterator[tuple[str, Any]]:
-    """Yield the layers with weights within modules of some classes, in the order of their program."""
+    """Yield the layers with weights within modules of some classes, in the order of that program."""
     for name, ancestor in _modules(module, "", then=then):
         if _is_one(type(ancestor).__name__, targets):
             for inner, layer in ancestor.named_modules():
@@ -76,7 +76,7 @@ def _modules(module: Any, name: str, *, then: bool) -> Iterator[tuple[str, Any]]
 
 
 def _is_one(kind: str, targets: tuple[str, ...]) -> bool:
-    # diffusers called its attention so until 0.15; transformers has one class for each way to compute it
+    # diffusers' name of attention until 0.15; transformers has one class for each implementation
     if kind == "Attention" and "CrossAttention" in targets:
         return True
     return kind in targets or (kind.startswith("CLIP") and kind.endswith("Attention") and "CLIPAttention" in targets)

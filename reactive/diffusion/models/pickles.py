@@ -1,4 +1,4 @@
-"""Pickled checkpoints are refused: loading one can run any program that its author hid in it."""
+"""Pickled checkpoints are refused: loading one can run any code in it."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ def is_pickle(path: Path) -> bool:
 
 
 def refuse_pickle(path: Path, name: str) -> None:
-    """Check that a file is no pickle.
+    """Check that a file is not a pickle.
 
     Raises
     ------
     ModelError
-        If it is; it names the command that converts it.
+        If it is; the message has the command that converts it.
     """
     if is_pickle(path):
         raise ModelError(
@@ -47,7 +47,7 @@ def require_safetensors(folder: Path, name: str) -> None:
     Raises
     ------
     ModelError
-        If it holds none.
+        If it has none.
     """
     if any(folder.glob("*.safetensors")):
         return
@@ -62,7 +62,7 @@ def require_safetensors(folder: Path, name: str) -> None:
 
 
 def conversion(path: Path) -> str:
-    """Return the advice that turns a pickle into safetensors without running what is in it."""
+    """Return advice on converting a pickle to safetensors without running its code."""
     target = path.with_suffix(".safetensors")
     names = {"pytorch_model": "model.safetensors", "diffusion_pytorch_model": "diffusion_pytorch_model.safetensors"}
     target = target.with_name(names.get(path.stem, target.name))
@@ -75,7 +75,7 @@ def conversion(path: Path) -> str:
 
 
 def safe_options(folder: Path) -> dict[str, Any]:
-    """Return what every loader is told: this machine only, safetensors only, and which variant there is."""
+    """Return the options of every loader: this machine only, safetensors only, and the variant."""
     options: dict[str, Any] = {"local_files_only": True, "use_safetensors": True}
     names = [file.name for file in folder.glob("*.safetensors")]
     if names and all(".fp16" in name for name in names):

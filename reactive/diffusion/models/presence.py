@@ -1,4 +1,4 @@
-"""Whether a model's folder is whole: every part that it names, with its configuration and every file of its weights."""
+"""Check that a model's folder is complete: every part that it names, with its configuration and every file of its weights."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ _SMALL = (".json", ".txt", ".jinja")
 def wanted_files(listing: Iterable[str], *, full: bool = False) -> list[str]:
     """Return which files of a hub repository make up a model, LoRA folder or autoencoder, sorted.
 
-    Of weights that are there in half precision (``fp16``) only those are taken: half the download, and what a card computes
-    with anyway. A part of which only some files are in half precision is taken in its full one.
+    If weights are available in half precision (``fp16``), only those are taken: half the download, and the format that a card
+    uses anyway. A part with only some files in half precision is taken in full precision.
 
     Parameters
     ----------
     listing
         All files of the repository, by their names in it.
     full
-        Whether full precision is wanted even so.
+        Whether full precision is wanted anyway.
     """
     names = [name for name in listing if not any(word in name.lower() for word in _UNWANTED)]
     pipeline = "model_index.json" in names
@@ -51,9 +51,9 @@ def wanted_files(listing: Iterable[str], *, full: bool = False) -> list[str]:
 
 
 def missing_files(folder: Path) -> str:
-    """Return in words what a model's folder, or an autoencoder's, lacks; empty if it is whole.
+    """Return in words what is missing in a model's folder, or an autoencoder's; empty if it is complete.
 
-    A download that was cut off leaves such folders, and so does a copy.
+    Interrupted downloads and copies leave such folders.
     """
     index = _object(folder / "model_index.json")
     if index is None:
@@ -87,7 +87,7 @@ def _weights_missing(part: Path, folder: Path) -> str:
     if lacking and not any(file.name not in named for file in found):
         return f"{inside}{lacking[0]} is missing"
     if not found:
-        # pickles are told of by those who load
+        # pickles are reported by the loader
         pickled = any(file.suffix in (".bin", ".ckpt", ".pt") for file in part.iterdir())
         return "" if pickled else f"{where if where != '.' else 'it'} has no weights"
     cut = next((file for file in found if not is_complete_file(file)), None)
@@ -95,7 +95,7 @@ def _weights_missing(part: Path, folder: Path) -> str:
 
 
 def is_complete_file(path: Path) -> bool:
-    """Return whether a safetensors file is as long as its header says; one that can't be read is left to the loader."""
+    """Return whether a safetensors file is as long as its header says; the loader reports one that can't be read."""
     try:
         size = path.stat().st_size
         with path.open("rb") as handle:
@@ -110,7 +110,7 @@ def is_complete_file(path: Path) -> bool:
 
 
 def _complete(half: list[str]) -> bool:
-    """Return whether numbered files of half precision are all listed: ``-00001-of-00003`` names how many there are."""
+    """Return whether numbered files of half precision are all listed: ``-00001-of-00003`` has their number."""
     numbered = [name.rpartition("-of-")[2] for name in half if "-of-" in name]
     if not numbered:
         return True

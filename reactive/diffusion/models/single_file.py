@@ -1,6 +1,6 @@
 """Single ``.safetensors`` files in the layout of the original releases, described by configurations that ship here.
 
-Which family a file belongs to is read from the names of its tensors; nothing is looked up anywhere.
+A file's family is recognised by the names of its tensors, without any network access.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _PAD = {"sd1": ("<|endoftext|>",), "sd2": ("!",), "sdxl": ("<|endoftext|>", "!")
 
 @dataclass(frozen=True)
 class Header:
-    """What the beginning of a single file tells: configuration, family, defaults, scheduler, and what it is taken for."""
+    """The contents of a single file's header: configuration, family, defaults, scheduler, and its kind."""
 
     config: str
     family: Family
@@ -58,7 +58,7 @@ class Header:
 
     @property
     def recognized_as(self) -> str:
-        """What the file is taken for, and why, in words."""
+        """The file's assumed kind and the reason, in words."""
         if self.few is not None:
             return f"{self.few.name} ({self.few.by})"
         return f"an ordinary {_NAMES[self.config]}" + (
@@ -66,7 +66,7 @@ class Header:
         )
 
     def scheduler(self, shipped: Mapping[str, Any]) -> dict[str, Any]:
-        """Return its scheduler's configuration, from the one that ships for its kind."""
+        """Return its scheduler's configuration, based on the one that ships for its kind."""
         changed = dict(self.few.scheduler) if self.few is not None else {}
         if self.zero_terminal:
             changed["rescale_betas_zero_snr"] = True
@@ -74,12 +74,12 @@ class Header:
 
 
 def read_header(path: Path, name: str) -> Header:
-    """Return what a single file is, without reading its weights.
+    """Read a single file's header, without its weights.
 
     Raises
     ------
     ModelError
-        If it can't be read or is no whole checkpoint of a family known here.
+        If it can't be read or is not a whole checkpoint of a known family.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -120,7 +120,7 @@ def read_header(path: Path, name: str) -> Header:
     elif found[0] == "sd2" and defaults.get("prediction") == "epsilon":
         # of Stable Diffusion 2 the models that predict the noise are those of 512 pixels
         defaults["native"] = (512, 512)
-    # the user's word counts more than the file's
+    # the user's choice overrides the file's
     defaults |= read_defaults(path.with_suffix(".json"), name)
     guessed = found[0] == "sd2" and few is None and "prediction" not in defaults
     return Header(found[0], found[1], defaults, "ztsnr" in keys, few, guessed)
@@ -141,7 +141,7 @@ def load_file(path: Path, name: str, dtype: torch.dtype, config: Path | None = N
     Raises
     ------
     ModelError
-        If it is none, or does not fit its description.
+        If it is not a checkpoint, or does not fit its description.
     """
     import diffusers
 
@@ -193,7 +193,7 @@ def hash_single(path: Path, config: Path) -> str:
 
 @contextmanager
 def _todays_names(path: Path) -> Iterator[Path]:
-    """Give a file whose tensors have today's names: the file itself, or a copy that lasts as long as it is needed."""
+    """Give a file whose tensors have today's names: the file itself, or a copy within the block."""
     with path.open("rb") as handle:
         size = int.from_bytes(handle.read(8), "little")
         header = json.loads(handle.read(size))
@@ -212,7 +212,7 @@ def _todays_names(path: Path) -> Iterator[Path]:
 
 
 def _tokenizers(config: str) -> dict[str, Any]:
-    """Return CLIP's tokenizers for a kind of file; they differ in what fills up a short text."""
+    """Return CLIP's tokenizers for a kind of file; they differ in the padding of short texts."""
     from transformers import CLIPTokenizer
 
     build: Any = CLIPTokenizer
@@ -231,7 +231,7 @@ def _tokenizers(config: str) -> dict[str, Any]:
 def byte_letters() -> list[str]:
     """Return the printable letter that stands for each byte, in the order of CLIP's vocabulary.
 
-    Bytes that print stand for themselves; the others follow, as the letters from code 256 on.
+    Printable bytes are themselves; the others are the letters from code 256 on.
     """
     printing = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
     others = 256 - len(printing)

@@ -1,6 +1,6 @@
-"""Text encoders lie on the card only while prompts are embedded; a preview that needs new prompts calls them back.
+"""Text encoders are on the card only while prompts are embedded; a preview that needs new prompts moves them there again.
 
-Where a card has no room for them beside the network they stay on the host and compute there in float32.
+If they do not fit beside the network they stay on the host and compute there in float32.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ import torch
 from reactive.diffusion.backend.shapes import budget, needs_of
 from reactive.diffusion.models.model import Model
 
-# cards with a memory of their own; an Apple chip's is the host's, so nothing is won by leaving it
+# cards with memory of their own; an Apple chip shares the host's, so moving would gain nothing
 OWN_MEMORY = ("cuda", "xpu")
 _moving = threading.Lock()
 
 
 @contextmanager
 def on_device(model: Model) -> Iterator[None]:
-    """Hold a model's text encoders where they embed, for as long as it takes."""
+    """Hold a model's text encoders on the embedding device within a block."""
     if model.device.type not in OWN_MEMORY:
         yield
         return
@@ -39,7 +39,7 @@ def on_device(model: Model) -> Iterator[None]:
 
 
 def embedding_device(model: Model) -> torch.device:
-    """Return where prompts are embedded: on the host where a card has no room for the encoders beside the network."""
+    """Return the device for embedding prompts: the host if the encoders do not fit beside the network."""
     if model.device.type not in OWN_MEMORY or not model.memory:
         return model.device
     return model.device if needs_of(model).embedding() <= budget(model.memory) else torch.device("cpu")

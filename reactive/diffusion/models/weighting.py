@@ -7,7 +7,7 @@ r"""Weights within prompts, as the web interfaces read them, and texts longer th
 ``\(``, ``\[``     the bracket itself
 =================  ==================================================================
 
-Brackets hold each other. One that is never closed, or closes nothing, is a letter like others.
+Brackets can be nested. An unmatched one is an ordinary letter.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ import torch
 _UP, _DOWN = 1.1, 1 / 1.1
 _PART = re.compile(r"\\[()\[\]\\]|:\s*(?P<weight>\d+(?:\.\d*)?|\.\d+)\s*\)|[()\[\]]|[^\\()\[\]:]+|.", re.DOTALL)
 _MOST = 10.0
-# what encodes numbers of tokens [n, length]: vectors [n, length, width], and one vector a text or None
+# encodes token ids [n, length] as vectors [n, length, width], and one vector a text or None
 Encoder = Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor | None]]
 
 
 def weighted_pieces(text: str) -> list[tuple[str, float]]:
-    """Return a prompt's pieces of text, each with its weight; neighbours of one weight are one piece."""
+    """Return a prompt's pieces of text, each with its weight; neighbours of equal weight are merged."""
     pieces: list[tuple[str, float]] = []
     opened: list[tuple[str, int]] = []
 
@@ -42,7 +42,7 @@ def weighted_pieces(text: str) -> list[tuple[str, float]]:
         letters = found.group()
         if letters in ("(", "["):
             opened.append((letters, len(pieces)))
-            # stands for itself unless it is closed
+            # an ordinary letter unless it is closed
             pieces.append((letters, 1.0))
         elif found["weight"] is not None:
             close("(", letters, min(float(found["weight"]), _MOST))
@@ -67,7 +67,7 @@ def unweighted(text: str) -> str:
 
 
 def is_plain(tokenizer: Any, texts: list[str]) -> bool:
-    """Return whether texts have no brackets and fit into what an encoder takes at once."""
+    """Return whether texts have no brackets and fit into an encoder's length."""
     if any(set(text) & set("()[]\\") for text in texts):
         return False
     return all(len(ids) <= tokenizer.model_max_length for ids in tokenizer(texts)["input_ids"])

@@ -1,7 +1,7 @@
 """Moves of a whole picture: zoom, rotation, shift and tilt in depth, one resampling each.
 
-`resample` is what camera and lens share. The camera moves a picture before it is fed back; its path over time is a running
-sum (log zoom, degrees, widths, heights, degrees in depth), so the move between any two moments is a difference.
+Camera and lens share `resample`. The camera moves a picture before it is fed back; its path over time is a running
+sum (log zoom, degrees, widths, heights, degrees in depth), so the move between two moments is a difference.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from reactive.diffusion.backend.products import rows_times
 from reactive.timeline.timeline import FARTHEST, STEEPEST
 
 PATH = ("camera_zoom", "camera_rotate", "camera_x", "camera_y", "camera_tilt", "camera_turn")
-# how far the eye stands from the picture, in half diagonals: near enough for depth to be seen
+# distance of the eye from the picture, in half diagonals: near enough to see depth
 _EYE = 2.0
-# what lies beyond the horizon of a tilted picture is never asked for
+# least depth: places beyond the horizon of a tilted picture are not sampled
 _HORIZON = 1e-2
 _CORNERS = np.array([[x, y, 1.0] for y in (-1, 1) for x in (-1, 1)])
 
 
 def inverse_map(move: Sequence[float] | np.ndarray, aspect: float) -> np.ndarray:
-    """Return the map float64 [3, 3] from a place in the moved picture to where in the picture it comes from.
+    """Return the map float64 [3, 3] from a place in the moved picture to its origin in the picture.
 
-    Places are half widths and half heights from the centre, x to the right and y down, in homogeneous coordinates.
+    Coordinates are half widths and half heights from the centre, x to the right and y down, in homogeneous coordinates.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ def inverse_map(move: Sequence[float] | np.ndarray, aspect: float) -> np.ndarray
 
 
 def _tilted(tilt: float, turn: float, aspect: float) -> np.ndarray:
-    """Return the map from a flat picture to how the eye sees it tilted about its centre."""
+    """Return the map from a flat picture to its view when tilted about its centre."""
     up, side = (math.radians(max(-STEEPEST, min(STEEPEST, angle))) for angle in (tilt, turn))
     eye = _EYE * math.hypot(1.0, aspect)
     # where the picture's two axes point in space (right, down, away), in half heights
@@ -69,7 +69,7 @@ def _tilted(tilt: float, turn: float, aspect: float) -> np.ndarray:
 
 
 def warp(pictures: torch.Tensor, moves: np.ndarray, *, mode: str = "bicubic") -> torch.Tensor:
-    """Move pictures about their centre; what comes in from beyond an edge is mirrored.
+    """Move pictures about their centre; places beyond an edge are mirrored.
 
     Parameters
     ----------
@@ -120,7 +120,7 @@ def resample(
             mirrored[number] = True
         elif (total[2] != (0.0, 0.0, 1.0)).any():
             grid[number] = _mapped(total, pictures)
-    # where nothing beyond an edge is seen, the mirror need not be computed: a third of the time
+    # if no place is beyond an edge, mirroring is not needed: a third of the time
     if mirrored.all() or not mirrored.any():
         return _sampled(pictures, grid, mirrored=bool(mirrored.any()), mode=mode)
     result = torch.empty_like(pictures)
@@ -143,7 +143,7 @@ def _inside(maps: np.ndarray) -> np.ndarray:
 
 
 def _affine(maps: np.ndarray, pictures: torch.Tensor) -> torch.Tensor:
-    """Return where each place comes from by the affine part of maps [n, 3, 3], float32 [n, height, width, 2]."""
+    """Return each place's origin by the affine part of maps [n, 3, 3], float32 [n, height, width, 2]."""
     theta = torch.from_numpy(maps[:, :2].astype(np.float32)).to(pictures.device)
     x, y = _axes(pictures)
     rows = y[None, :, None] * theta[:, None, :, 1] + theta[:, None, :, 2]
@@ -159,7 +159,7 @@ def _axes(pictures: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def _mapped(matrix: np.ndarray, pictures: torch.Tensor) -> torch.Tensor:
-    """Return where each place of a picture comes from by a map, float32 [height, width, 2]."""
+    """Return the origin of each place of a picture by a map, float32 [height, width, 2]."""
     x, y = _axes(pictures)
     places = torch.stack([x[None].expand(len(y), -1), y[:, None].expand(-1, len(x))], dim=-1)
     return _through(places, matrix)

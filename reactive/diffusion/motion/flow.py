@@ -1,6 +1,6 @@
-"""Optical flow: how a video's content moves, and pictures between two others.
+"""Optical flow: a video's motion, and interpolation between two pictures.
 
-Dense inverse search (Kroeger et al., Fast Optical Flow using Dense Inverse Search, ECCV 2016), as OpenCV has it.
+Dense inverse search (Kroeger et al., Fast Optical Flow using Dense Inverse Search, ECCV 2016), by OpenCV.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from reactive.diffusion.backend.opencv import opencv
 
 
 def flow_between(first: np.ndarray, second: np.ndarray) -> torch.Tensor:
-    """Return for each place of the first picture where its content is in the second.
+    """Return the motion from each place of the first picture to its content in the second.
 
     Parameters
     ----------
@@ -26,7 +26,7 @@ def flow_between(first: np.ndarray, second: np.ndarray) -> torch.Tensor:
     """
     cv2 = opencv()
     grey = [np.asarray(cv2.cvtColor(np.ascontiguousarray(p), cv2.COLOR_RGB2GRAY)) for p in (first, second)]
-    # below this size there is nothing to search in
+    # the search needs at least this size
     if min(grey[0].shape) < 16:
         return torch.zeros(2, *grey[0].shape)
     search = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
@@ -34,7 +34,7 @@ def flow_between(first: np.ndarray, second: np.ndarray) -> torch.Tensor:
 
 
 class Between:
-    """The way from one picture to another, along which any picture between them can be had.
+    """Interpolates between two pictures.
 
     Parameters
     ----------
@@ -50,8 +50,8 @@ class Between:
     def at(self, share: float) -> torch.Tensor:
         """Return the picture at `share` of the way, uint8 [3, height, width].
 
-        Both ends are drawn to the moment by their flows, taken as even motion (Jiang et al., Super SloMo, CVPR 2018),
-        and mixed; where the two flows contradict each other nothing moved that can be followed, so there it is a dissolve.
+        Both ends are moved to the moment by their flows, assuming even motion (Jiang et al., Super SloMo, CVPR 2018),
+        and mixed; where the two flows contradict each other motion is unknown, so there it is a dissolve.
         """
         if share <= 0 or share >= 1:
             return (self.first if share <= 0 else self.second).clone()
@@ -69,12 +69,12 @@ def _agreement(forward: torch.Tensor, backward: torch.Tensor) -> torch.Tensor:
     gap = (forward + back).square().sum(0, keepdim=True)
     size = forward.square().sum(0, keepdim=True) + back.square().sum(0, keepdim=True)
     rough = torch.exp(-gap / (0.1 * size + 2))
-    # a seam between trust and doubt would be seen
+    # smoothed, since an edge would be visible
     return functional.avg_pool2d(rough[None], 9, stride=1, padding=4, count_include_pad=False)[0]
 
 
 def _drawn(picture: torch.Tensor, flow: torch.Tensor) -> torch.Tensor:
-    """Return what lies at each place plus its flow, float32 [c, height, width]."""
+    """Return a picture sampled at each place plus its flow, float32 [c, height, width]."""
     height, width = flow.shape[-2:]
     y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
     grid = torch.stack([(x + flow[0] + 0.5) * 2 / width - 1, (y + flow[1] + 0.5) * 2 / height - 1], dim=2)

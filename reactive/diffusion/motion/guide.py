@@ -1,4 +1,4 @@
-"""A video that guides feedback: what moves in it carries the fed-back picture along."""
+"""A video that guides feedback: its motion moves the fed-back picture."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from reactive.diffusion.scene import SceneInputs
 
 
 def guiding_flow(scene: SceneInputs, shot: int, start: Fraction, stop: Fraction) -> torch.Tensor | None:
-    """Return how many pixels right and down each place's content comes from, float32 [2, height, width]; None if nothing moves.
+    """Return by how many pixels right and down each place's content is moved, float32 [2, height, width]; None if nothing moves.
 
     Parameters
     ----------
@@ -28,7 +28,7 @@ def guiding_flow(scene: SceneInputs, shot: int, start: Fraction, stop: Fraction)
         return None
     video = scene.videos[len(timeline.photos) + number]
     early, late = (video.number_at(scene.seconds(position)) for position in (start, stop))
-    # where the video begins again, nothing moved from its last picture to its first
+    # there is no motion from the video's last picture to its first
     if late <= early:
         return None
     return share * flow_between(video.picture(late), video.picture(early))

@@ -1,6 +1,6 @@
-"""Fewer pictures than frames: some frames are imagined, the rest are drawn between them by optical flow.
+"""Fewer pictures than frames: some frames are imagined, the rest are interpolated by optical flow.
 
-Only what the model imagines is thinned out; the lens moves every frame, so a kick is as sharp as ever. Every hit, and the
+Only the model's pictures are fewer; the lens moves every frame, so a kick is as sharp as ever. Every hit, and the
 first and last frame of every shot, are imagined.
 """
 
@@ -37,9 +37,9 @@ def imagined_frames(timeline: Timeline, start: int, stop: int, rate: Fraction) -
 def sparse_frames(
     core: Core, scene: SceneInputs, frames: np.ndarray, rate: Fraction
 ) -> Iterator[tuple[np.ndarray, torch.Tensor]]:
-    """Imagine independent frames, `rate` a second, and draw the rest between them.
+    """Imagine independent frames, `rate` a second, and interpolate the rest.
 
-    What is imagined follows from the whole timeline, so an excerpt has the very frames of the whole clip.
+    The imagined frames follow from the whole timeline, so an excerpt has the same frames as the whole clip.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ def sparse_frames(
 
 
 def _keys(timeline: Timeline, frames: np.ndarray, rate: Fraction) -> np.ndarray:
-    """Return all frames to imagine: those of each shot that lie around what is wanted of it."""
+    """Return all frames to imagine: those of each shot around its wanted frames."""
     shot = timeline.columns["shot"]
     parts = []
     for number in np.unique(shot[frames]):

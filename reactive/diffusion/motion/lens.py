@@ -8,16 +8,16 @@ import torch
 from reactive.diffusion.motion.camera import inverse_map, resample
 
 LENS = ("lens_zoom", "lens_rotate", "lens_x", "lens_y", "lens_tilt", "lens_turn")
-# zooms from here down to nothing show the mirrored edge
+# zooms below this show the mirrored edge
 WIDE = 0.95
 _STILL = np.array([1.0, 0.0, 0.0, 0.0, 0.0, 0.0])
 _CORNERS = np.array([[-1, -1, 1], [1, -1, 1], [-1, 1, 1], [1, 1, 1]], np.float64)
 
 
 def through_lens(pictures: torch.Tensor, columns: dict[str, np.ndarray], frames: np.ndarray) -> torch.Tensor:
-    """Return pictures uint8 [n, 3, height, width] as their frames' lens shows them.
+    """Return pictures uint8 [n, 3, height, width] through their frames' lens.
 
-    A shift, turn or tilt would show the mirrored edge, so the lens comes closer by just as much as hides it.
+    A shift, turn or tilt would show the mirrored edge, so the lens zooms in just enough to hide it.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ def overscan(moves: np.ndarray, aspect: float) -> np.ndarray:
     needed = np.maximum(reach_x, reach_y)
     for number in np.flatnonzero(np.any(moves[:, 4:] != 0, axis=1)):
         needed[number] = _reach(moves[number], aspect)
-    # a lens that the preset opens clearly wider than the picture is meant to show the mirror; no jump on the way there
+    # a preset that zooms out clearly wants the mirror; the transition has no jump
     wide = 1 + (needed - 1) * np.clip((moves[:, 0] - WIDE) / (1 - WIDE), 0, 1)
     return np.where(moves[:, 0] >= 1, np.maximum(needed / moves[:, 0], 1.0), wide)
 

@@ -1,8 +1,8 @@
-"""The noise that a walk passes through: a closed, infinitely smooth path of unit variance.
+"""The noise of a walk: a closed, infinitely smooth path of unit variance.
 
     noise(w) = sum over k = 1..M of (A_k cos(2 pi k w / P) + B_k sin(2 pi k w / P)) / sqrt(M),  P = 2 M
 
-A_k and B_k are standard normal, drawn by a counter-based generator keyed by (seed, k), so any frame's noise can be had at
+A_k and B_k are standard normal, drawn by a counter-based generator keyed by (seed, k), so any frame's noise can be computed at
 any time on any machine. Each element is exactly N(0, 1) at every w, and two points one unit of w apart are
 uncorrelated (their correlation is the Dirichlet kernel, which for large M is sinc).
 """
@@ -18,20 +18,20 @@ import torch
 
 from reactive.diffusion.backend.parallel import one_thread
 
-# fresh noise of feedback ticks lies beyond all harmonics of a seed
+# counters of fresh noise for feedback ticks, after all harmonics of a seed
 _FRESH = 1 << 32
-# seeds of a picture's further steps lie so many bits above its own
+# bit shift of the seeds of a picture's further steps
 _SISTER = 48
 # the lanes of a batch may each have a seed of their own
 _KEPT_SEEDS = 48
 # bytes of coefficients that a device keeps beside its model
 _ON_DEVICE = 256 << 20
-# threads that draw what will be asked for next
+# threads that draw noise ahead
 _DRAWING = 2
 
 
 class NoisePath:
-    """Noise of one shape for any seed and walk; the coefficients of the last few seeds are kept.
+    """Noise of one shape for any seed and walk; the coefficients of the last few seeds are cached.
 
     Parameters
     ----------
@@ -40,10 +40,10 @@ class NoisePath:
     harmonics
         M of the timeline: the path closes after 2 M of its walk.
     pace
-        How fast a model's walk must go, see `calibration`: with so many times M harmonics in the same period, the noise
-        moves so many times as fast and still closes where the timeline says.
+        How fast a model's walk must go, see `calibration`: with `pace` times M harmonics in the same period, the noise
+        moves `pace` times as fast and still closes with the timeline.
     device
-        Where noise is computed: reading 8 MB of coefficients a picture at 1024x1024, a processor needs 0.4 ms and more, a
+        The device that computes noise: reading 8 MB of coefficients a picture at 1024x1024, a processor needs 0.4 ms and more, a
         GPU a hundredth of that.
     """
 
@@ -70,13 +70,13 @@ class NoisePath:
         """Return noise(walk) for a seed, float32 [channels, height, width] on the path's device."""
         angles = np.arange(1, self.harmonics + 1) * (np.pi * walk / self.half_period)
         basis = np.concatenate([np.cos(angles), np.sin(angles)]) / np.sqrt(self.harmonics)
-        # one product of fixed shape an item: its bits can't depend on what else is in a batch
+        # one product of fixed shape an item, so that its bits do not depend on the batch
         row = torch.from_numpy(basis.astype(np.float32))
         if self.device.type == "cpu":
-            # so small a product is done before a second thread has begun; beside an encoder two wait for each other for long
+            # one thread: the product is so small that a second thread would only add waiting
             with one_thread():
                 return (row[None] @ self._of(seed)).view(self.shape)
-        # no matrix product: on a GPU those may round to TF32
+        # no matrix product: a GPU may compute it in TF32
         return (self._on_device(seed) * row.to(self.device)[:, None]).sum(0).view(self.shape)
 
     def fresh(self, seed: int, shot: int, tick: int) -> torch.Tensor:
@@ -86,9 +86,9 @@ class NoisePath:
         return noise.to(self.device, non_blocking=True)
 
     def draw_ahead(self, ticks: Iterable[tuple[int, int, int]]) -> None:
-        """Begin to draw what `fresh` will be asked for (seed, shot, tick), while something else is computed."""
+        """Start drawing noise that `fresh` will need (seed, shot, tick), in the background."""
         wanted = set(ticks)
-        # what is not wanted any more is not kept for ever
+        # drop noise that was not used
         self._drawing = {key: future for key, future in self._drawing.items() if key in wanted}
         for key in sorted(wanted - self._drawing.keys()):
             if self._pool is None:
@@ -123,7 +123,7 @@ class NoisePath:
 def walk_noises(path: NoisePath, seed: int, walk: float, count: int) -> tuple[torch.Tensor, ...]:
     """Return the noise of a walk, and for further steps that of sister seeds on the same walk.
 
-    This is the one rule for what a seed means to a picture: sisters move as smoothly as the first, so a clip of several steps does
+    This is the one rule from seeds to noise: sister seeds move as smoothly as the first, so a clip of several steps does
     not flicker.
     """
     return tuple(path.at(seed + (step << _SISTER), walk) for step in range(count))

@@ -1,8 +1,8 @@
 """Samplers as plain functions: each item of a batch has a noise level of its own.
 
-A denoiser is a callable ``(z, tau) -> x0`` that returns the clean latent it believes in; noise is handed in. All items of
-a batch take the same number of evaluations, so strengths can differ within it. Where two times of an item are the same, it
-waits: its latents stay as they are.
+A denoiser is a callable ``(z, tau) -> x0`` that returns the predicted clean latent; noise is an argument. All items of
+a batch take the same number of evaluations, so strengths can differ within it. If two times of an item are equal, it
+waits: its latents stay unchanged.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ def levels(start: torch.Tensor, steps: int) -> torch.Tensor:
 def sample_ddim(denoise: Denoiser, z: torch.Tensor, taus: torch.Tensor, schedule: NoiseSchedule) -> torch.Tensor:
     """Follow the deterministic path (DDIM, Song et al. 2020, arXiv 2010.02502).
 
-    Euler's method on the probability flow, in sigma as in flow matching, is this same step: the noise that the network
-    believes in is kept, and the clean latent and it are mixed anew.
+    Euler's method on the probability flow, in sigma as in flow matching, is this same step: the predicted noise
+    is kept and mixed with the predicted clean latent again.
 
     Parameters
     ----------
@@ -69,7 +69,7 @@ def sample_dpmpp_2m(denoise: Denoiser, z: torch.Tensor, taus: torch.Tensor, sche
         shrink = _wide(sigma_later / sigma.clamp_min(1e-12), z)
         moved = shrink * (z - _wide(alpha, z) * aim) + _wide(alpha_later, z) * aim
         z = _unless_waiting(now, later, z, moved)
-        # an item that waited has not moved, so its next step is its first
+        # an item that waited has no history, so its next step is its first
         waited = now == later
         before, reached = x0, torch.where(waited, torch.inf, here)
     return z
@@ -90,8 +90,8 @@ def sample_consistency(
     noises
         New noise for each step after the first, each shaped like z.
     scaling
-        By what the times are stretched in the boundary condition, under which the network's answer gives way to z itself as
-        the time goes to 0; 0 for none. It concerns only the lowest of a thousand levels.
+        Factor of the times in the boundary condition, by which the network's output is replaced by z itself as
+        the time goes to 0; 0 for none. It only affects the lowest of a thousand levels.
     """
     for step, (now, later) in enumerate(zip(taus, taus[1:], strict=False)):
         x0 = denoise(z, now)
@@ -110,7 +110,7 @@ def boundary(time: torch.Tensor, scaling: float) -> tuple[torch.Tensor, torch.Te
     spread, stretched = 0.5, time.double() * scaling
     keep = spread**2 / (stretched**2 + spread**2)
     answer = stretched / (stretched**2 + spread**2).sqrt()
-    # far from 0 the answer alone counts, to the last bit
+    # far from 0 only the output counts, to the last bit
     far = keep < 1e-6
     return torch.where(far, 0.0, keep).float(), torch.where(far, 1.0, answer).float()
 
@@ -122,7 +122,7 @@ def _log_ratio(schedule: NoiseSchedule, tau: torch.Tensor) -> torch.Tensor:
 
 def _unless_waiting(now: torch.Tensor, later: torch.Tensor, z: torch.Tensor, moved: torch.Tensor) -> torch.Tensor:
     waiting = now == later
-    # times are known on the host, so the common case costs the device nothing
+    # times are on the host, so the common case needs no work of the device
     return torch.where(waiting.to(z.device).view(-1, 1, 1, 1), z, moved) if bool(waiting.any()) else moved
 
 

@@ -1,7 +1,7 @@
-"""How a model's pictures are sampled: read once from what the model says of itself, then run for each batch.
+"""How a model's pictures are sampled: settings are read once from the model's files, then `sample` runs for each batch.
 
-A folder's ``scheduler_config.json`` supplies betas, prediction type, spacing and shift. What else a model wants (steps,
-guidance, another sampler, the only times that it knows) stands in its defaults: ``reactive.json`` in its folder, a JSON file beside
+A folder's ``scheduler_config.json`` supplies betas, prediction type, spacing and shift. Other settings (steps,
+guidance, another sampler, the only valid times) are its defaults: ``reactive.json`` in its folder, a JSON file beside
 a single file or a LoRA, or the catalogue.
 """
 
@@ -21,7 +21,7 @@ from reactive.errors import ModelError
 SAMPLERS = ("ddim", "euler", "lcm", "dpmpp_2m", "flow_euler")
 PREDICTIONS = ("epsilon", "v_prediction", "sample", "flow")
 SPACINGS = ("trailing", "leading", "linspace")
-# class of scheduler: sampler, and what gets lost where the sampler is only the nearest
+# class of scheduler: sampler, and the difference if the sampler is only the nearest one
 CLASSES = {
     "DDIMScheduler": ("ddim", ""),
     "EulerDiscreteScheduler": ("euler", ""),
@@ -65,15 +65,15 @@ class Sampling:
     fixed
         Whether the network is valid at these times only.
     full
-        Whether strength 1 begins with noise of unit variance even where the schedule ends short of it.
+        Whether strength 1 begins with noise of unit variance even if the schedule ends below it.
     scaling
         Time scaling of a consistency model's boundary condition; 0 for none.
     guidance
-        Classifier-free guidance that the model wants; 1 for none.
+        The model's default classifier-free guidance; 1 for none.
     notes
-        What a user may want to know, each a short sentence.
+        Short sentences for the user.
     spacing
-        How the times of N steps are laid out; empty where the model names them itself.
+        How the times of N steps are laid out; empty if the model has its own.
     """
 
     sampler: str
@@ -89,7 +89,7 @@ class Sampling:
 
     @property
     def steps(self) -> int:
-        """Evaluations a picture (of each of the two starts that are blended, where times are fixed)."""
+        """Evaluations a picture (for each of the two blended starts, if times are fixed)."""
         return len(self.grid) - 1
 
 
@@ -114,18 +114,18 @@ def read_sampling(
     name
         The model's name, for messages.
     steps
-        Evaluations that the user asks for.
+        Evaluations that the user chose.
     overrides
-        Sampler, spacing and prediction as the user says them, by these names; they count more than anything else.
+        Sampler, spacing and prediction that the user chose, by these names; they override everything else.
     recognized_as
-        What the model was taken for, where that was guessed; it becomes a note.
+        The assumed kind of model, if it was guessed; it becomes a note.
     times
-        Returns the shares of strength 1's time at which N steps are taken, by `config`; None: as the scheduler lays them out.
+        Returns the shares of strength 1's time at which N steps are taken, by `config`; None: the scheduler's own.
 
     Raises
     ------
     ModelError
-        If the scheduler is of a kind that can't be stood in for, or something in it makes no sense.
+        If the scheduler can't be replaced by a known sampler, or its configuration is not valid.
     """
     kind = str(config.get("_class_name", ""))
     if kind not in CLASSES:
@@ -135,7 +135,7 @@ def read_sampling(
             remedy="use a model with one of " + ", ".join(CLASSES),
         )
     if "spacing" in overrides:
-        # the model's own times are a spacing too, and the user wants another
+        # the model's own times are a spacing too, which the user overrides
         defaults = {key: value for key, value in defaults.items() if key not in ("timesteps", "trained")}
     defaults = {**defaults, **overrides}
     nearest, lost = CLASSES[kind]
@@ -144,7 +144,7 @@ def read_sampling(
     notes += [f"{option} is not followed" for option in _NOT_FOLLOWED if config.get(option)]
     spacing = str(defaults.get("spacing", _spacing(config, kind)))
     told = str(config.get("prediction_type", "epsilon"))
-    # on the circle of a trigonometric flow both are the way along it
+    # for a trigonometric flow both mean the direction along the circle
     prediction = str(defaults.get("prediction", "v_prediction" if told == "trigflow" else told))
     for option, value, allowed in (
         ("sampler", sampler, SAMPLERS),
@@ -181,7 +181,7 @@ def read_sampling(
             f"{name} is taken for {recognized_as}: {sampler}, {laid}, {prediction}, {count} {'step' if count == 1 else 'steps'}, "
             f"guidance {guidance:g} (--sampler, --spacing, --prediction, --steps and --guidance say otherwise)",
         )
-    # a sampler that is not its scheduler's own begins as the scheduler of that name does
+    # another sampler begins as its own scheduler does
     own_sigma = kind.startswith(_OWN_SIGMA) if sampler == nearest else sampler == "euler"
     return Sampling(
         sampler=sampler,
@@ -202,12 +202,12 @@ def read_sampling(
 def _check_kind(
     schedule: NoiseSchedule, sampler: str, prediction: str, overrides: Mapping[str, str], name: str
 ) -> None:
-    """Check that sampler and prediction go with the kind of noise levels, which no option changes.
+    """Check that sampler and prediction fit the kind of noise levels, which no option can change.
 
     Raises
     ------
     ModelError
-        If they don't.
+        If they do not.
     """
     for option, value, word in (("sampler", sampler, "flow_euler"), ("prediction", prediction, "flow")):
         if option == "sampler" and schedule.flow:
@@ -220,7 +220,7 @@ def _check_kind(
 
 
 def _trained_grid(taus: torch.Tensor, trained: Any, levels: int, name: str) -> torch.Tensor:
-    """Return the trained times nearest to a grid's own, where there are enough of them; else the grid as it is."""
+    """Return the trained times nearest to a grid's own, if there are enough of them; else the grid unchanged."""
     known = _fixed_grid(trained, levels, None, name)[:-1]
     wanted = taus[:-1]
     if len(wanted) > len(known):
@@ -243,14 +243,14 @@ def sample(
     Parameters
     ----------
     strength
-        [n] in 0..1, on the host: 0 gives `encoded` back, 1 ignores it.
+        [n] in 0..1, on the host: 0 returns `encoded`, 1 ignores it.
     encoded
         Latents of the sources [n, c, h, w], zeros where there is none; None if no item has one.
     noises
         Noise latents [n, c, h, w]: the first for the start, one more for each further step of a consistency model.
     """
     if not sampling.fixed:
-        # shares of strength 1's times: a start between two levels has all its times between
+        # a start between two levels is a blend of the two
         share = sampling.grid / sampling.grid[0]
         taus = share[:, None] * (strength.double() * sampling.grid[0])[None]
         return _chain(sampling, denoise, strength, taus, encoded, noises)
@@ -270,7 +270,7 @@ def neighbours(strength: torch.Tensor, times: torch.Tensor) -> tuple[torch.Tenso
     strength
         [n] in 0..1.
     times
-        The known times, falling to 0, [steps + 1]; the first stands for strength 1.
+        The known times, falling to 0, [steps + 1]; the first is strength 1.
     """
     rising = times.flip(0).double()
     tau = strength.double() * rising[-1]
@@ -280,7 +280,7 @@ def neighbours(strength: torch.Tensor, times: torch.Tensor) -> tuple[torch.Tenso
 
 
 def _from_level(level: torch.Tensor, times: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the strengths [n] of levels [n], and times [steps + 1, n] that wait at the level and then fall through the rest."""
+    """Return the strengths [n] of levels [n], and times [steps + 1, n] that stay at the level and then fall through the rest."""
     first = len(times) - 1 - level
     rows = torch.arange(len(times))[:, None].maximum(first[None])
     return times[first] / times[0], times[rows]
@@ -311,7 +311,7 @@ def _noise_levels(config: Mapping[str, Any], sampler: str, name: str) -> NoiseSc
         return from_flow(int(config.get("num_train_timesteps", 1000)), float(config.get("shift", 1.0)))
     if config["_class_name"] == "SCMScheduler":
         return from_angle(int(config.get("num_train_timesteps", 1000)))
-    # only the betas are wanted, and every class of the family makes them alike
+    # only the betas are needed, which every class computes alike
     source: Any = diffusers.LCMScheduler if sampler == "lcm" else diffusers.DDIMScheduler
     try:
         scheduler = source.from_config(dict(config))
@@ -321,13 +321,13 @@ def _noise_levels(config: Mapping[str, Any], sampler: str, name: str) -> NoiseSc
 
 
 def _spacing(config: Mapping[str, Any], kind: str) -> str:
-    """Return the configured spacing, or what the class does unless told."""
+    """Return the configured spacing, or the class's default."""
     unless = "leading" if kind in ("DDIMScheduler", "DDPMScheduler", "PNDMScheduler") else "linspace"
     return str(config.get("timestep_spacing", unless))
 
 
 def _few_step(config: Mapping[str, Any], kind: str) -> bool:
-    """Whether a scheduler is set up as those of models distilled to a few steps along the path are (turbo, Lightning)."""
+    """Whether a scheduler is configured like those of models distilled to a few steps (turbo, Lightning)."""
     ordinary = not config.get("rescale_betas_zero_snr") and config.get("prediction_type", "epsilon") != "v_prediction"
     return kind.startswith("Euler") and config.get("timestep_spacing") == "trailing" and ordinary
 

@@ -1,8 +1,8 @@
-"""How much noise stands for which strength: one continuous table for every family of models.
+"""From strength to noise: one continuous schedule for every family of models.
 
 ``z = alpha x0 + sigma n``. Train time tau runs from 0 (no noise at all) to T (the model's noisiest level); strength s is
 tau = s T. Between the model's own discrete levels the angle atan2(sigma, alpha) is interpolated, which stays finite even
-where the last level is pure noise.
+if the last level is pure noise.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ class NoiseSchedule:
         return len(self.angles) - 1
 
     def start(self, strength: torch.Tensor, first: float, *, full: bool) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return how much source and how much noise, float32 [n], the latents of a strength begin with.
+        """Return the amounts of source and noise, float32 [n], in the first latents of a strength.
 
-        At strength 0 it is the source alone. Many schedules end short of pure noise; what would be left of the source there
-        fades out towards strength 1, so that a source can come in without a pop.
+        At strength 0 it is the source alone. Many schedules end before pure noise; the rest of the source
+        fades out towards strength 1, so that a source can begin without a jump.
 
         Parameters
         ----------
@@ -50,13 +50,13 @@ class NoiseSchedule:
         first
             Train time of strength 1.
         full
-            Whether strength 1 begins with noise of unit variance even where the schedule ends short of it.
+            Whether strength 1 begins with noise of unit variance even if the schedule ends below it.
         """
         alpha, sigma = self.alpha_sigma(strength * first)
         left = float(self.alpha_sigma(torch.tensor([float(first)]))[0])
         if left == 0:
             return alpha, sigma
-        # the high power leaves all but the strongest starts as the schedule has them
+        # the high power changes only the strongest starts
         alpha = (alpha - left * strength.float() ** 8).clamp_min(0)
         return alpha, (1 - alpha**2).sqrt() if full else sigma
 
@@ -74,7 +74,7 @@ class NoiseSchedule:
         return alpha.float(), sigma.float()
 
     def network_time(self, tau: torch.Tensor) -> torch.Tensor:
-        """Return what the network is told for train times tau: the level's index, for flow models sigma times T."""
+        """Return the network's time input for train times tau: the level's index, for flow models sigma times T."""
         if self.flow:
             return self.alpha_sigma(tau)[1] * self.steps
         return (tau - 1).clamp_min(0).float()
@@ -112,7 +112,7 @@ def grid(
     Parameters
     ----------
     sampler
-        ``lcm`` and ``dpmpp_2m`` divide the range in ways of their own.
+        ``lcm`` and ``dpmpp_2m`` have their own divisions of the range.
     spacing
         ``trailing``, ``leading`` or ``linspace``, as in a scheduler's ``timestep_spacing`` (Lin et al. 2023, arXiv 2305.08891,
         table 2).
@@ -123,7 +123,7 @@ def grid(
     offset
         Added to the times of ``leading``.
     origin
-        How many times a consistency model was distilled on.
+        The number of times on which a consistency model was distilled.
     """
     if sampler == "lcm" and steps <= origin:
         known = np.arange(origin, 0, -1) * (levels // origin)

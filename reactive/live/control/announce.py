@@ -1,4 +1,4 @@
-"""What is told over OSC while the music plays: beats, bars, sections, phases, prompts and tempo.
+"""The OSC messages that are sent while the music plays: beats, bars, sections, phases, prompts and tempo.
 
 `/reactive/beat N` (its number in the bar, from 1), `/reactive/bar N` (counted from 1), `/reactive/section I LABEL`,
 `/reactive/phase I NAME`, `/reactive/prompt TEXT`, `/reactive/tempo BPM`.
@@ -21,12 +21,12 @@ from reactive.live.session import Session
 from reactive.timeline.clock import frames_in
 
 Cue = tuple[str, tuple[float | int | str, ...]]
-# a playhead that moved on by more than this was moved by hand: beats in between were not heard
+# seconds; a playhead that moved by more has jumped, and the beats in between were not heard
 JUMP_SECONDS = 0.35
 
 
 class SongCues:
-    """Tells what a song's playhead has come to since it was last asked."""
+    """Finds what a song's playhead has passed since the last call."""
 
     def __init__(self, session: Session) -> None:
         self.session = session
@@ -34,13 +34,13 @@ class SongCues:
         self._state: dict[str, Cue] = {}
 
     def show(self, session: Session) -> None:
-        """Tell of another song from here on."""
+        """Announce another song from now on."""
         self.session = session
         self._last = None
         self._state = {}
 
     def cues(self) -> Iterator[Cue]:
-        """Yield what is new; where the playhead was moved or stands still, only what has become different."""
+        """Yield what is new; after a jump or while paused, only what has changed."""
         transport = self.session.engine.transport
         now = transport.at()
         analysis = self.session.material.analysis
@@ -89,7 +89,7 @@ class SongCues:
 
 
 class LiveCues:
-    """Tells what a live input has come to since it was last asked."""
+    """Finds what is new of a live input since the last call."""
 
     def __init__(self, session: LiveSession) -> None:
         self.session = session
@@ -103,7 +103,7 @@ class LiveCues:
             names = self.session.conductor.preset.phase
             name = names[min(row.phase, len(names) - 1)].name
             text = row.prompts[1 if row.columns["weight"] >= 0.5 else 0]
-            # what begins with a phase is the nearest to a section that a stream has
+            # a stream has no sections; a phase is the nearest to one
             found: list[Cue] = [
                 ("phase", (row.phase, name)),
                 ("section", (self.session.conductor.phases_begun, name)),
@@ -124,7 +124,7 @@ class LiveCues:
             yield "beat", (number,)
 
     async def join(self, link: Any, put: Callable[[Action], None]) -> None:
-        """Follow a Link session's beat and tempo as long as anybody else is in it; the picture stands still while it is stopped."""
+        """Follow a Link session's beat and tempo as long as anybody else is in it; the picture is held while it is stopped."""
         both = StartStop(link)
         tracker = self.session.signals.analyzer.beat_tracker
 

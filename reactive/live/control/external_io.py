@@ -1,4 +1,4 @@
-"""The other ways in and out of a preview: OSC in, OSC out, MIDI in. Ports are opened first, so that what is wrong is said at once."""
+"""The other inputs and outputs of a preview: OSC in, OSC out, MIDI in. Ports are opened first, so that errors show at once."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from reactive.live.control.osc import OscReceiver, OscSender, bound_datagrams, c
 from reactive.live.control.remote import Action, Counts, Remote
 from reactive.live.outputs.sink import OutputSpec, check_available
 
-# how often is looked whether a beat has come: well below what a person notices
+# seconds between checks for a new beat: too short for a person to notice
 POLL_SECONDS = 0.005
-# of a Link session that nobody else is in yet
+# beats a minute of a Link session that nobody else has joined
 LINK_TEMPO = 120.0
 
 
 @dataclass(frozen=True)
 class ExternalIOOptions:
-    """Which ways are wanted.
+    """The inputs and outputs to open.
 
     Attributes
     ----------
     osc_in, osc_out
         Host and port, or None.
     midi
-        Part of a port's name, empty for the first one; None for no MIDI.
+        Part of a port's name, empty for the first port; None for no MIDI.
     mapped
-        What MIDI moves.
+        The controls that MIDI moves.
     mjpeg
-        Whether an address for MJPEG is given out at the start.
+        Whether an MJPEG address is issued at the start.
     outputs
         Sinks of frames for other programs.
     link
@@ -51,29 +51,29 @@ class ExternalIOOptions:
 
 
 class CueSource(Protocol):
-    """Knows what has happened since it was last asked."""
+    """Finds the cues of a song or a live input that are new."""
 
     def cues(self) -> Iterator[Cue]:
-        """Yield it."""
+        """Yield the cues since the last call."""
         ...
 
     def join(self, link: Any, put: Callable[[Action], None]) -> Coroutine[Any, Any, None]:
-        """Return what keeps it in step with an Ableton Link session."""
+        """Return a coroutine that keeps it in step with an Ableton Link session."""
         ...
 
 
 class ExternalIO:
-    """Opened ways.
+    """The inputs and outputs that are open.
 
     Parameters
     ----------
     options
-        Which.
+        Which ones.
 
     Raises
     ------
     ReactiveError
-        If something is missing, or a port can't be opened.
+        If a library is missing, or a port can't be opened.
     """
 
     def __init__(self, options: ExternalIOOptions) -> None:
@@ -103,7 +103,7 @@ class ExternalIO:
 
     @property
     def osc_port(self) -> int | None:
-        """The port that OSC is heard at."""
+        """The port that receives OSC."""
         return int(self._osc_socket.getsockname()[1]) if self._osc_socket else None
 
     def _from_thread(self, action: Action) -> None:
@@ -141,7 +141,7 @@ class ExternalIO:
             await asyncio.sleep(POLL_SECONDS)
 
     def close(self) -> None:
-        """Let go of all ports."""
+        """Close all ports."""
         for way in (self._midi, self._osc_sender, self._osc_socket):
             if way is not None:
                 way.close()

@@ -21,17 +21,17 @@ from reactive.errors import OutputError
 from reactive.live.control.remote import Action
 
 POLL_SECONDS = 0.02
-# the session is moved only where it is further off than this; a page tells its place within a few milliseconds
+# the session is moved only if it is off by more than this; the page's position is known to a few milliseconds
 NEAR_SECONDS, NEAR_TEMPO = 0.03, 0.05
 SLOWEST, FASTEST = 20.0, 999.0
 QUANTUM = 4.0
-# how many looks a page has to answer a start or stop: two seconds
+# how many polls a page has to answer a start or stop: two seconds
 ANSWER_TURNS = 100
 
 
 @dataclass(frozen=True)
 class BarPlace:
-    """A place in a bar: `phase` in beats since the bar began, `quantum` beats of the bar, `tempo` in beats a minute."""
+    """A position in a bar: `phase` in beats since the bar began, `quantum` beats of the bar, `tempo` in beats a minute."""
 
     phase: float
     quantum: float
@@ -53,7 +53,7 @@ def check_link() -> None:
 
 
 def joined_session(tempo: float) -> Any:
-    """Return aalink's session, joined; call it where an event loop runs. It ends when nothing refers to it."""
+    """Join a Link session and return aalink's object; call it in a running event loop. It leaves when nothing refers to it."""
     import aalink
 
     link = aalink.Link(min(max(tempo, SLOWEST), FASTEST))
@@ -64,7 +64,7 @@ def joined_session(tempo: float) -> Any:
 
 
 def bar_place(grid: Grid, seconds: float) -> BarPlace | None:
-    """Return where in its bar a song is; None where no beat was heard, or before the first one and after the last."""
+    """Return a song's position in its bar; None if no beat was heard, before the first one and after the last."""
     beats, bars = grid.beats, grid.bars
     if not grid.heard or len(beats) < 2 or not beats[0] <= seconds < beats[-1]:
         return None
@@ -79,14 +79,14 @@ def bar_place(grid: Grid, seconds: float) -> BarPlace | None:
 
 
 def session_place(link: Any) -> BarPlace | None:
-    """Return where in its bar the session is; None while nobody else is in it."""
+    """Return the session's position in its bar; None while nobody else is in it."""
     if link.num_peers < 1:
         return None
     return BarPlace(float(link.phase), float(link.quantum), float(link.tempo))
 
 
 class StartStop:
-    """Start and stop of the session and of the preview, of which the one that changed last counts."""
+    """Keeps start and stop of the session and of the preview in step; the one that changed last counts."""
 
     def __init__(self, link: Any) -> None:
         self.link = link
@@ -95,14 +95,14 @@ class StartStop:
         self._waiting = 0
 
     def turn(self, own: bool | None, put: Callable[[Action], None]) -> None:
-        """Pass on what has changed.
+        """Pass changes on.
 
         Parameters
         ----------
         own
             Whether the preview plays; None where it has no start and stop of its own.
         put
-            Given ``play`` where the session was started or stopped by another program.
+            Called with ``play`` if another program started or stopped the session.
         """
         session = bool(self.link.playing)
         if session != self._session:
@@ -112,10 +112,10 @@ class StartStop:
                 self._own, self._waiting = own, ANSWER_TURNS
                 return
         if own is None or own == self._own:
-            # until the page has answered, its old state says nothing
+            # the page's state is old until it has answered
             self._waiting = max(0, self._waiting - 1)
             if self._waiting == 1 and own is not None and own != session:
-                # the page could not: a browser may refuse to play before anybody has touched it
+                # a browser may refuse to play before anybody has clicked in it
                 self.link.playing = self._session = own
             return
         known, self._own, self._waiting = self._own is not None, own, 0
@@ -124,7 +124,7 @@ class StartStop:
 
 
 def lead_session(link: Any, place: BarPlace | None) -> None:
-    """Bring a session to a song's tempo and bar, as far as it is not there."""
+    """Set a session to a song's tempo and bar if it is not there yet."""
     if place is None:
         return
     tempo = min(max(place.tempo, SLOWEST), FASTEST)
@@ -135,12 +135,12 @@ def lead_session(link: Any, place: BarPlace | None) -> None:
     off = (place.phase - float(link.phase) + place.quantum / 2) % place.quantum - place.quantum / 2
     if abs(off) * 60 / tempo > NEAR_SECONDS:
         beat = float(link.beat) + off
-        # to the very phase: reading and setting are moments apart
+        # by phase: time passes between reading and setting
         link.force_beat(math.floor(beat / place.quantum) * place.quantum + place.phase)
 
 
 async def poll(work: Callable[[], None]) -> None:
-    """Do something again and again until cancelled."""
+    """Call a function again and again until cancelled."""
     while True:
         work()
         await asyncio.sleep(POLL_SECONDS)

@@ -11,9 +11,9 @@ import numpy as np
 
 from reactive.errors import MediaError
 
-# 11.6 ms at 44100 Hz; what a block holds waits for its last sample
+# 11.6 ms at 44100 Hz; a block is delivered when its last sample is there
 BLOCK = 512
-# if the rest of the program falls so far behind, the oldest sound is let go
+# blocks that may wait; beyond, the oldest are dropped
 MAX_WAITING = 64
 
 
@@ -28,9 +28,9 @@ class Microphone:
     Attributes
     ----------
     sample_rate, name
-        Of the device.
+        The device's own.
     latency
-        From a sound to the block that holds it, in seconds, as the system tells it.
+        Seconds from a sound to its block, as the system reports it.
 
     Raises
     ------
@@ -71,13 +71,13 @@ class Microphone:
             yield block
 
     def close(self) -> None:
-        """Let go of the device."""
+        """Close the device."""
         self._stream.close()
         put_newest(self._blocks, None)
 
 
 def put_newest(blocks: queue.Queue[np.ndarray | None], block: np.ndarray | None) -> None:
-    """Put a block into a queue; where it is full the oldest makes room."""
+    """Put a block into a queue; if it is full the oldest block is dropped."""
     while True:
         try:
             blocks.put_nowait(block)
@@ -90,12 +90,12 @@ def put_newest(blocks: queue.Queue[np.ndarray | None], block: np.ndarray | None)
 
 
 def chosen_input(devices: list[dict[str, Any]], default: int, wanted: str | None) -> dict[str, Any]:
-    """Return the device that is wanted: by number, by part of its name, or the default.
+    """Return the chosen device: by number, by part of its name, or the default.
 
     Raises
     ------
     MediaError
-        If there is none; the message lists those there are.
+        If there is none; the message lists the devices.
     """
     inputs = [{**device, "index": number} for number, device in enumerate(devices) if device["max_input_channels"] > 0]
     if not inputs:
@@ -113,7 +113,7 @@ def chosen_input(devices: list[dict[str, Any]], default: int, wanted: str | None
 def paced(
     blocks: Iterator[np.ndarray], sample_rate: int, *, clock: Callable[[], float] = time.monotonic
 ) -> Iterator[np.ndarray]:
-    """Yield blocks as slowly as they would come from a device."""
+    """Yield blocks at the pace at which a device would deliver them."""
     began, samples = clock(), 0
     for block in blocks:
         samples += len(block)

@@ -1,4 +1,4 @@
-"""MIDI in (extra [midi]): which controller or note moves what, and the port that they come from.
+"""MIDI in (extra [midi]): the mapping from controllers and notes to actions, and the port.
 
 A mapping is given as ``cc1=macro.storm`` or ``note36=next``, or in a small TOML file::
 
@@ -34,20 +34,20 @@ TARGETS = (
 
 @dataclass(frozen=True)
 class MidiMapping:
-    """What controllers and notes move, by ``cc`` or ``note`` and number; and part of the port's name, or nothing."""
+    """What controllers and notes move, by ``cc`` or ``note`` and number; and part of the port's name, or an empty text."""
 
     entries: Mapping[tuple[str, int], Action] = field(default_factory=dict)
     port: str = ""
 
     def action(self, message: Any) -> Action | None:
-        """Return what a message (of mido) asks for, whatever its channel; None for nothing."""
+        """Return the action of a message (of mido) on any channel; None for none."""
         if message.type == "control_change":
             found = self.entries.get(("cc", message.control))
             if found is None:
                 return None
             if found.kind == "control":
                 return replace(found, value=message.value / 127)
-            # a button that sends controllers: 127 pressed, 0 let go
+            # a button that sends controllers: 127 pressed, 0 released
             return found if message.value >= 64 else None
         if message.type == "note_on" and message.velocity > 0:
             found = self.entries.get(("note", message.note))
@@ -63,7 +63,7 @@ def read_mapping(texts: Iterable[str]) -> MidiMapping:
     Raises
     ------
     ReactiveError
-        If one is neither, or names nothing that can be moved.
+        If one is neither, or names an unknown action.
     """
     ways: dict[tuple[str, int], Action] = {}
     port = ""
@@ -98,12 +98,12 @@ def _entry(way: str, name: str, *, where: str) -> dict[tuple[str, int], Action]:
 
 
 def chosen_port(there: list[str], wanted: str) -> str:
-    """Return the name of the port that is wanted: the first whose name holds it, or the first of all.
+    """Return the first port whose name contains `wanted`, or the first of all.
 
     Raises
     ------
     MediaError
-        If there is none; the message lists those there are.
+        If there is none; the message lists the ports.
     """
     if not there:
         raise MediaError("there is no MIDI input", where="--midi", remedy="plug a controller in, and switch it on")
@@ -114,7 +114,7 @@ def chosen_port(there: list[str], wanted: str) -> str:
 
 
 def open_port(wanted: str, mapped: MidiMapping, put: Callable[[Action], None]) -> Any:
-    """Open a MIDI input, whose messages are put from a thread of its own; close it with its `close`.
+    """Open a MIDI input; it calls `put` from a thread of its own until its `close`.
 
     Raises
     ------
@@ -141,7 +141,7 @@ def open_port(wanted: str, mapped: MidiMapping, put: Callable[[Action], None]) -
     except ReactiveError:
         raise
     except Exception as problem:
-        # rtmidi raises what its system's driver says, as errors of its own kind
+        # rtmidi raises the driver's errors as its own class
         raise MediaError(
             f"this machine has no MIDI ({_short(problem)})", where="--midi", remedy="plug a controller in"
         ) from None

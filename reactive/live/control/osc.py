@@ -1,7 +1,7 @@
-"""OSC in and out (extra [osc]): `/reactive/...` messages move the performance, and tell beats, sections and phases.
+"""OSC in and out (extra [osc]): `/reactive/...` messages control the performance, and report beats, sections and phases.
 
-OSC has no passwords, so the listener binds this machine alone unless told otherwise, and it can only play: no file, no
-path and no other address is within its reach.
+OSC has no passwords, so by default only this machine can reach the listener, and it can only play: it has no access to files,
+paths or other addresses.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ RATE, BURST = 400.0, 800.0
 
 
 def read_packet(data: bytes) -> list[tuple[str, list[Any]]]:
-    """Return the messages of a packet, those of bundles in their order, whatever their times.
+    """Return the messages of a packet; those of bundles in order, ignoring their times.
 
     Raises
     ------
     ValueError
-        If it is no OSC packet.
+        If it is not an OSC packet.
     """
     from pythonosc.osc_packet import OscPacket, ParseError
 
@@ -46,12 +46,12 @@ def read_packet(data: bytes) -> list[tuple[str, list[Any]]]:
 
 
 def action_of(address: str, arguments: list[Any]) -> Action | None:
-    """Return what a message asks for; None if its address is not known.
+    """Return the action of a message; None if its address is not known.
 
     Raises
     ------
     ValueError
-        If the address is known and its arguments are not such as it needs.
+        If the address is known and its arguments are wrong.
     """
     if not address.startswith(ROOT):
         return None
@@ -65,12 +65,12 @@ def action_of(address: str, arguments: list[Any]) -> Action | None:
     if name:
         return None
     if kind in SWITCHES:
-        # without an argument it is turned over
+        # without an argument it toggles
         return Action(SWITCHES[kind], value=float(_number(arguments) >= 0.5) if arguments else -1.0)
     if kind == "play":
         return Action(kind, value=float(_number(arguments) >= 0.5) if arguments else -1.0)
     if kind in ("next", "tap", "one", "next_song", "previous_song"):
-        # buttons send 1 when pressed and 0 when let go
+        # buttons send 1 when pressed and 0 when released
         return Action(kind.replace("_", "-")) if not arguments or _number(arguments) >= 0.5 else Action("nothing")
     if kind in NUMBERED:
         return Action(kind, value=float(round(_number(arguments))))
@@ -98,14 +98,14 @@ def _text(arguments: list[Any]) -> str:
 
 
 class OscReceiver(asyncio.DatagramProtocol):
-    """Takes datagrams in.
+    """Receives datagrams.
 
     Parameters
     ----------
     put
-        Given each action.
+        Called with each action.
     counts
-        Counts what is not one.
+        Counts invalid messages.
     """
 
     def __init__(self, put: Callable[[Action], None], counts: Counts) -> None:
@@ -114,7 +114,7 @@ class OscReceiver(asyncio.DatagramProtocol):
         self.allowance = Allowance(RATE, BURST)
 
     def datagram_received(self, data: bytes, address: tuple[Any, ...]) -> None:
-        """Take one datagram in; whatever is wrong with it is counted, and nothing else happens."""
+        """Handle one datagram; errors are counted and have no other effect."""
         del address
         if len(data) > MAX_DATAGRAM:
             self.counts.long += 1
@@ -128,7 +128,7 @@ class OscReceiver(asyncio.DatagramProtocol):
             self.counts.wrong += 1
             return
         for number, (where, arguments) in enumerate(messages):
-            # a bundle is no way round the limit
+            # the messages of a bundle count singly
             if number and not self.allowance.take():
                 self.counts.flood += 1
                 continue
@@ -143,11 +143,11 @@ class OscReceiver(asyncio.DatagramProtocol):
                 self.put(action)
 
     def error_received(self, problem: Exception) -> None:
-        """Pass over what the network says of answers that we never send."""
+        """Ignore network errors; we never send answers."""
 
 
 class OscSender:
-    """Sends OSC messages to one address; what can't be sent is lost, as with OSC it may be.
+    """Sends OSC messages to one address; those that can't be sent are dropped, as OSC allows.
 
     Raises
     ------
@@ -177,7 +177,7 @@ class OscSender:
             self._socket.sendto(builder.build().dgram, self.address)
 
     def close(self) -> None:
-        """Let go of the socket."""
+        """Close the socket."""
         self._socket.close()
 
 
@@ -223,12 +223,12 @@ def parse_address(text: str, option: str, *, host: str = "127.0.0.1") -> tuple[s
 
 
 def check_installed() -> None:
-    """Say what is missing.
+    """Check that python-osc is installed.
 
     Raises
     ------
     ReactiveError
-        If python-osc is not installed.
+        If it is not.
     """
     try:
         import pythonosc  # noqa: F401
@@ -239,7 +239,7 @@ def check_installed() -> None:
 
 
 def exposure_warning(place: tuple[str, int]) -> str:
-    """Return what a user is told of a listener that others can reach; empty if none can."""
+    """Return a warning about a listener that other machines can reach; empty if none can."""
     if is_loopback(place[0]):
         return ""
     return f"Every machine on this network can send OSC to port {place[1]} and so play; OSC knows no password."

@@ -1,7 +1,7 @@
-"""What OSC and MIDI may ask for, as plain actions, and their way into the performance one after another.
+"""The actions that OSC and MIDI can trigger, and the queue that carries them out one after another.
 
-A fader sends hundreds of values a second, and each is a change that takes time: so of each fader only the newest value
-waits, while presses of buttons wait in their order.
+A fader sends hundreds of values a second, and each change takes time: so only the newest value of each fader is queued,
+while presses of buttons are queued in order.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ LONGEST_NAME = 64
 
 @dataclass(frozen=True)
 class Action:
-    """One thing that is asked for.
+    """One action.
 
     Attributes
     ----------
     kind
         ``control`` (name: a control, or ``macro.NAME``), ``phase`` (value: its number from 0), ``preset`` (name; value:
-        seconds of crossfade), ``prompt`` (text), ``black``, ``hold``, ``freeze`` (value: 1 on, 0 off, below 0 to turn over),
+        seconds of crossfade), ``prompt`` (text), ``black``, ``hold``, ``freeze`` (value: 1 on, 0 off, below 0 to toggle),
         ``next``, ``tap``, ``one``; ``play`` (value as of the switches);
         ``next-song``, ``previous-song``, ``song`` (value: its number from 0).
     share
-        Whether a control's value is a share, 0 to 1, of its whole way.
+        Whether a control's value is a share, 0 to 1, of its range.
     """
 
     kind: str
@@ -47,7 +47,7 @@ class Action:
 
 @dataclass
 class Counts:
-    """What came: taken, of an unknown address, not understood, too many at once, too long, or refused by the performance."""
+    """Counts of messages: accepted, with an unknown address, not understood, too many at once, too long, refused by the performance."""
 
     taken: int = 0
     unknown: int = 0
@@ -58,7 +58,7 @@ class Counts:
 
 
 def target(text: str) -> Action | None:
-    """Return the action that a name stands for: ``macro.storm``, ``walk``, ``phase.2``, ``blackout``, ``next``; None for none."""
+    """Return the action of a name: ``macro.storm``, ``walk``, ``phase.2``, ``blackout``, ``next``; None if there is none."""
     name = text.strip()
     if len(name) > LONGEST_NAME or not name.isprintable():
         return None
@@ -90,14 +90,14 @@ def placed(action: Action) -> Action:
 
 @dataclass
 class Remote:
-    """Actions on their way into the performance.
+    """The queue of actions.
 
     Attributes
     ----------
     act
         Carries out one action.
     counts
-        What came.
+        Counts of messages.
     """
 
     act: Callable[[Action], Awaitable[None]]
@@ -107,7 +107,7 @@ class Remote:
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
 
     def put(self, action: Action) -> None:
-        """Take an action in; call it from the event loop."""
+        """Queue an action; call it from the event loop."""
         if not math.isfinite(action.value):
             self.counts.wrong += 1
             return
@@ -121,7 +121,7 @@ class Remote:
         self._wake.set()
 
     async def run(self) -> None:
-        """Carry out what comes, for ever."""
+        """Carry out actions as they come, until cancelled."""
         while True:
             await self._wake.wait()
             self._wake.clear()

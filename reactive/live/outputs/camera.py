@@ -24,5 +24,5 @@ class CameraSink:
         self._camera.send(frame)
 
     def close(self) -> None:
-        """Let go of the device."""
+        """Close the device."""
         self._camera.close()

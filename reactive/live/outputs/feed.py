@@ -1,7 +1,7 @@
-"""The running picture on its way to all outputs, at a steady rate, from a thread of its own.
+"""Sends the current picture to all outputs at a steady rate, from a thread of its own.
 
 Other programs expect a frame every 1/fps seconds whether a new picture is ready or not, so the last one is sent again
-until the next comes. An output that fails is closed and said; the others go on, and so does the preview.
+until the next comes. An output that fails is closed and reported; the others and the preview go on.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ OPEN_SECONDS, CLOSE_SECONDS = 30.0, 10.0
 
 @dataclass(frozen=True)
 class TimedPicture:
-    """The picture to be seen now: its JPEG, and its time in the song in seconds."""
+    """The current picture: its JPEG, and its time in the song in seconds."""
 
     jpeg: bytes
     seconds: float
@@ -50,9 +50,9 @@ class OutputFeed:
     Parameters
     ----------
     specs
-        Which.
+        Which outputs.
     picture
-        Returns what is to be seen now, the very same JPEG object while it stands still; None before there is any.
+        Returns the current picture, with the same JPEG object while it is unchanged; None before there is any.
     size, fps
         Of the clip.
     """
@@ -79,7 +79,7 @@ class OutputFeed:
         Raises
         ------
         OutputError
-            If one can't be opened; then none is.
+            If one can't be opened; then all are closed.
         """
         self._thread.start()
         if not self._opened.wait(OPEN_SECONDS):
@@ -89,7 +89,7 @@ class OutputFeed:
             raise self._problem
 
     def close(self) -> None:
-        """Stop, and close all outputs; more than once does no harm."""
+        """Stop, and close all outputs; calling it again is harmless."""
         self._ending.set()
         if self._thread.is_alive():
             self._thread.join(CLOSE_SECONDS)
@@ -102,7 +102,7 @@ class OutputFeed:
         ]
 
     def _run(self) -> None:
-        # opened, used and closed here: OpenGL and Metal belong to one thread
+        # opened, used and closed in this thread: OpenGL and Metal require that
         try:
             for spec in self.specs:
                 sink = open_sink(spec, self._size, self._fps)
@@ -161,7 +161,7 @@ def _close(one: _Output) -> None:
 
 
 def covering(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Return the largest centred part of a picture, uint8 [height, width, 3], that has a size's shape, at that size."""
+    """Return the largest centred part of a picture, uint8 [height, width, 3], that has the shape of `size`, scaled to it."""
     height, width = picture.shape[:2]
     scale = max(size[0] / width, size[1] / height)
     across, down = min(width, max(1, round(size[0] / scale))), min(height, max(1, round(size[1] / scale)))

@@ -24,7 +24,7 @@ class NdiSink:
         self._frame.set_resolution(width, height)
         self._frame.set_frame_rate(wanted.fps)
         self._frame.set_fourcc(FourCC.RGBX)
-        # the feed keeps the time, so NDI must not wait for its own clock
+        # the feed sets the pace, so NDI must not wait for its own clock
         self._sender = Sender(wanted.name, clock_video=False, clock_audio=False)
         self._sender.set_video_frame(self._frame)
         self._sender.open()

@@ -1,4 +1,4 @@
-"""What an output is: a sink of finished frames at a fixed size and rate, each with its time in the song.
+"""The interface of outputs: a sink of finished frames at a fixed size and rate, each with its time in the song.
 
 To add one, write a class with `send` and `close` in a module of its own, and name it in `KINDS`.
 """
@@ -21,20 +21,20 @@ LONGEST_NAME = 100
 
 
 class Sink(Protocol):
-    """Another program's way to the frames. A class of one is called with an `OutputFormat` and opens at once."""
+    """Passes frames to another program. Its class is called with an `OutputFormat` and opens at once."""
 
     def send(self, frame: np.ndarray, seconds: float) -> None:
         """Show a frame, uint8 RGB [height, width, 3], contiguous; `seconds` is its time in the song."""
         ...
 
     def close(self) -> None:
-        """Let go of everything."""
+        """Close it."""
         ...
 
 
 @dataclass(frozen=True)
 class OutputFormat:
-    """What a sink is opened with: its name for other programs, width and height in pixels, and frames a second."""
+    """The arguments of a sink: its name for other programs, width and height in pixels, and frames a second."""
 
     name: str
     size: tuple[int, int]
@@ -64,14 +64,14 @@ SYSTEMS = {"darwin": "macOS", "win32": "Windows"}
 
 @dataclass(frozen=True)
 class OutputSpec:
-    """An output that was asked for.
+    """A requested output.
 
     Attributes
     ----------
     kind
         A key of `KINDS`.
     name
-        What other programs know it by; of a virtual camera its device. Empty: the usual one.
+        Its name in other programs; for a virtual camera its device. Empty: the default.
     size
         Width and height in pixels; None for the clip's own.
     """
@@ -87,7 +87,7 @@ def parse_output(text: str, size: tuple[int, int] | None = None) -> OutputSpec:
     Raises
     ------
     OutputError
-        If it names no kind of output.
+        If it is not a kind of output.
     """
     kind, _, name = text.partition("=")
     if kind not in KINDS:
@@ -132,18 +132,18 @@ def open_sink(spec: OutputSpec, size: tuple[int, int], fps: Fraction) -> Sink:
     Parameters
     ----------
     size
-        Of the clip, where the output has none of its own.
+        The clip's size, if the output has none of its own.
 
     Raises
     ------
     OutputError
-        If it can't be opened; the message holds what its library says.
+        If it can't be opened; the message has the library's own.
     """
     check_available(spec)
     kind = KINDS[spec.kind]
     wanted = OutputFormat(spec.name or DEFAULT_NAME, spec.size or size, fps)
     if spec.kind == "camera":
-        # its name is a device, and the library finds one where none is given
+        # its name is a device; without one the library finds one
         wanted = OutputFormat(spec.name, wanted.size, fps)
     make = getattr(importlib.import_module(kind.module), kind.attribute)
     try:
@@ -151,7 +151,7 @@ def open_sink(spec: OutputSpec, size: tuple[int, int], fps: Fraction) -> Sink:
     except OutputError:
         raise
     except Exception as problem:
-        # each library has errors of its own kind
+        # each library raises its own errors
         said = " ".join(str(problem).split())[:200].rstrip(".") or type(problem).__name__
         raise OutputError(
             f"{kind.label} can't be opened ({said})", where=f"--output {spec.kind}", remedy=REMEDIES[spec.kind]

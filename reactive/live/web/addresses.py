@@ -1,4 +1,4 @@
-"""At which addresses a preview is reached: by this machine, and by a phone in the same network."""
+"""The addresses of a preview: on this machine, and for a phone in the same network."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import ipaddress
 import socket
 
 EVERYWHERE = ("", "0.0.0.0", "::")
-# one address beyond each kind of network that a home, a club or a phone's hotspot has, and one of the internet's
+# one address in each private network range, and one on the internet: the route there shows our own address
 BEYOND_4 = ("192.0.2.1", "192.168.255.254", "10.255.255.254", "172.31.255.254")
 BEYOND_6 = ("2001:db8::1", "fd00::1")
 
@@ -19,18 +19,18 @@ def local_url(host: str, port: int) -> str:
 
 
 def network_urls(host: str, port: int) -> tuple[str, ...]:
-    """Return the page's addresses for other machines, the likeliest first; none where nothing is known of a network."""
+    """Return the page's addresses for other machines, the most likely first; none without a network."""
     if host not in EVERYWHERE:
         return (_url(host, port),)
     return tuple(_url(address, port) for address in _own(host))
 
 
 def _own(host: str) -> list[str]:
-    """Return the addresses that this machine's packets would carry on their way out; nothing is sent."""
+    """Return the source addresses that this machine would send from; nothing is sent."""
     found: list[str] = []
     family, beyond = (socket.AF_INET6, BEYOND_6) if host == "::" else (socket.AF_INET, BEYOND_4)
     for target in beyond:
-        # a machine without a way there says so, and has no such address
+        # without a route there the machine has no such address
         with contextlib.suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:
             probe.connect((target, 9))
             address = str(probe.getsockname()[0])

@@ -1,8 +1,8 @@
-"""The pages that are connected: who holds the transport, what each may still be sent, and what it has.
+"""The connected pages: which one holds the transport, and which pictures each can take and has.
 
-A page grants credits, one for each picture it can take. So a slow page never grows a queue: what it does not ask for is
-not sent, and what has become late is left out. What a page is told waits in a line of its own, so one that does not read
-delays nobody else.
+A page grants credits, one for each picture it can take. So there is no queue for a slow page: pictures without credit are
+not sent, and late ones are skipped. Messages wait in a queue per page, so one that does not read
+does not delay others.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from aiohttp import web
 from reactive.live.web.protocol import MAX_CREDIT
 from reactive.live.web.security import Allowance
 
-# what one page may ask a second, and at once; a server that got no processor for some seconds reads what came meanwhile at once
+# messages of a page a second, and at once: after a stall the server reads many at once
 MESSAGES, BURST = 120.0, 1200.0
 MAX_CLIENTS = 32
-# a write of which nothing goes out for longer means that the page is gone
+# seconds without progress of a write after which the page counts as gone
 SEND_SECONDS = 10.0
-# an unanswered ping is waited for half as long
+# seconds between pings; one without answer for half as long ends the connection
 HEARTBEAT_SECONDS = 60.0
-# messages of which only the newest counts, and how many others may wait for a page that does not read
+# messages of which only the newest is kept, and how many others may wait for a page
 NEWEST = ("status", "clock", "state", "role")
 MAX_WAITING = 256
 GOODBYE_SECONDS = 1.0
@@ -42,11 +42,11 @@ class Client:
     kind
         ``page``, or ``output`` for a window without controls, which never holds the transport.
     credit
-        How many pictures it can take at present.
+        How many pictures it can take now.
     epoch, sent
-        The epoch it was told last, and the frames that it has of it.
+        The last epoch that was sent to it, and the frames of that epoch that it has.
     transport
-        Its connection, or None where there is none yet.
+        Its connection, or None if there is none yet.
     """
 
     socket: web.WebSocketResponse
@@ -61,8 +61,8 @@ class Client:
     _waiting: OrderedDict[object, str] = field(default_factory=OrderedDict)
 
     def queue(self, data: dict[str, Any], text: str | None = None) -> None:
-        """Put a message in its line; `text` is the message as JSON where that is known already."""
-        # a clock that brings an epoch is an answer, which no later one makes up for
+        """Queue a message; `text` is the message as JSON if that is known already."""
+        # a clock with an epoch is an answer, which a later one does not replace
         key = data["t"] if data["t"] in NEWEST and "epoch" not in data else object()
         self._waiting.pop(key, None)
         self._waiting[key] = json.dumps(data) if text is None else text
@@ -71,7 +71,7 @@ class Client:
         self.wake.set()
 
     async def flush(self) -> bool:
-        """Send what waits; return whether the page takes it."""
+        """Send queued messages; return whether the page takes them."""
         while self._waiting:
             _, text = self._waiting.popitem(last=False)
             if not await self._send(text):
@@ -79,18 +79,18 @@ class Client:
         return True
 
     async def send_picture(self, message: bytes) -> bool:
-        """Send a picture, after what waits; return whether the page takes it."""
+        """Send a picture after the queued messages; return whether the page takes it."""
         return await self.flush() and await self._send(message)
 
     async def _send(self, message: str | bytes) -> bool:
         before = 0 if self.transport is None else self.transport.get_write_buffer_size()
         sending = self.socket.send_str(message) if isinstance(message, str) else self.socket.send_bytes(message)
         try:
-            # not wait_for, which in Python 3.11 may swallow that its task is cancelled
+            # not wait_for, which in Python 3.11 may swallow a cancellation
             async with asyncio.timeout(SEND_SECONDS):
                 await sending
         except TimeoutError:
-            # the message lies in the connection's buffer; where anything went out, the page reads, only not fast enough
+            # the message is in the connection's buffer; if any of it went out, the page reads, only slowly
             if self.transport is not None and self.transport.get_write_buffer_size() < before + len(message):
                 return True
             self.drop()
@@ -101,13 +101,13 @@ class Client:
         return True
 
     def drop(self) -> None:
-        """Let go of a page that does not read; it comes back by itself, and then it is told everything anew."""
+        """Disconnect a page that does not read; it reconnects by itself and gets everything again."""
         self._waiting.clear()
         if self.transport is not None:
             self.transport.abort()
 
     def grant(self, pictures: int) -> None:
-        """Let it be sent more pictures."""
+        """Add credit for more pictures."""
         self.credit = min(self.credit + pictures, MAX_CREDIT)
         self.wake.set()
 
@@ -118,7 +118,7 @@ class Clients:
     def __init__(self) -> None:
         self.all: dict[int, Client] = {}
         self.holder: Client | None = None
-        # programs that look at MJPEG; they take whatever there is
+        # programs that watch MJPEG; they take every picture
         self.watchers = 0
         self._numbers = itertools.count(1)
 
@@ -139,20 +139,20 @@ class Clients:
         return True
 
     def wake(self) -> None:
-        """Let every page's sender look for new pictures."""
+        """Wake every page's sender to look for new pictures."""
         for client in self.all.values():
             client.wake.set()
 
     @property
     def wants_pictures(self) -> bool:
-        """Whether any page can take pictures, or another program looks.
+        """Whether any page can take pictures, or another program watches.
 
         The page that plays may be hidden behind the projector's window, and then it takes none.
         """
         return bool(self.watchers) or any(client.credit > 0 for client in self.all.values())
 
     async def close(self) -> None:
-        """Say goodbye to all pages at once; one that does not answer soon is let go."""
+        """Close the connections of all pages at once; one that does not answer soon is dropped."""
 
         async def part(client: Client) -> None:
             with contextlib.suppress(ConnectionError, RuntimeError, TimeoutError):

@@ -1,4 +1,4 @@
-"""What a page may ask for. Only the page that holds the transport moves it; every page with controls may turn them."""
+"""The commands of a page. Only the page that holds the transport moves it; every page with controls may turn them."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ from reactive.live.web.protocol import (
 from reactive.live.web.server import Server
 from reactive.timeline.clock import frame_time, frames_in, nearest_frame
 
-# each takes the model of its own message
+# each takes the model of its message
 Command = Callable[[Client, Any], Awaitable[None]]
-# an output window only looks
+# an output window can only watch
 LOOKING = ("credit",)
 HOLDING = ("clock", "seek", "loop", "ended")
 
@@ -42,12 +42,12 @@ async def carry_out(known: Mapping[str, Command], clients: Clients, client: Clie
     Parameters
     ----------
     known
-        What may be asked for.
+        The known commands.
 
     Raises
     ------
     ValueError
-        If it is no known message.
+        If the message is not known.
     ReactiveError
         If it can't be done.
     """
@@ -60,14 +60,14 @@ async def carry_out(known: Mapping[str, Command], clients: Clients, client: Clie
 
 
 class SongCommands:
-    """What pages may ask for while a song is previewed.
+    """The commands of pages while a song is previewed.
 
     Parameters
     ----------
     server
-        Whose pages ask.
+        The server of the pages.
     session
-        What is played.
+        The session that is played.
     takes
         Folder in which takes are saved.
     """
@@ -76,7 +76,7 @@ class SongCommands:
         self.server = server
         self.session = session
         self.takes = takes
-        # when the page was last told to go back to a loop's start, until it does
+        # when the page was told to go back to a loop's start, until it does
         self.loop_sent_at: float | None = None
         self.known: dict[str, Command] = {
             "credit": self._credit,
@@ -99,7 +99,7 @@ class SongCommands:
         await carry_out(self.known, self.server.clients, client, message)
 
     async def act(self, action: Action) -> None:
-        """Carry out what came by OSC or MIDI, at the playhead.
+        """Carry out an action of OSC or MIDI at the playhead.
 
         Raises
         ------
@@ -109,7 +109,7 @@ class SongCommands:
         session = self.session
         here = session.engine.transport.at()
         if action.kind in ("tap", "one"):
-            # what a song's grid becomes of it is for the page that plays to say
+            # the page that plays decides what becomes of the song's grid
             holder = self.server.clients.holder
             if holder is not None:
                 await self.server.send({"t": action.kind, "time": here}, holder)
@@ -130,7 +130,7 @@ class SongCommands:
         await self.edited(await self.server.run(session.change, data))
 
     async def _play(self, value: float) -> None:
-        """Let the page that holds the transport play (1), pause (0), or turn over (below 0): the sound is in the page."""
+        """Let the page that holds the transport play (1), pause (0), or toggle (below 0): the sound plays in the page."""
         holder = self.server.clients.holder
         if holder is None:
             raise TimelineError("no page is open to play the song", remedy="open the preview's address")
@@ -146,7 +146,7 @@ class SongCommands:
         self.session.clock(message.time, message.playing)
 
     async def _seek(self, client: Client, message: Seek) -> None:
-        # what a page could take before is forgotten with the pictures that it drops
+        # the page drops its pictures, and with them its credit
         client.credit = message.credit
         self.loop_sent_at = None
         epoch, landed = self.session.seek(message.time, message.playing)
@@ -167,7 +167,7 @@ class SongCommands:
 
     async def _change(self, client: Client, message: MakeChange) -> None:
         del client
-        # what waits for its turn is not overtaken: changes are folded in their order
+        # changes are applied in order, so a new one must not overtake
         epoch = await self.server.run(self.session.change, message.model_dump(exclude_none=True))
         await self.edited(epoch)
 
@@ -190,7 +190,7 @@ class SongCommands:
         del client, message
         session, server = self.session, self.server
         stem = session.material.track.path.stem
-        # the page has no say in where it goes
+        # the page can't choose the path
         names = [f"{stem}.take.json", *(f"{stem}.{count}.take.json" for count in range(2, 10_000))]
         path = next(path for name in names if not (path := self.takes / name).exists())
         await server.run(session.save_take, path)
@@ -212,9 +212,9 @@ class SongCommands:
         await self.edited(epoch)
 
     async def edited(self, epoch: int) -> None:
-        """Tell all pages of a new epoch and where everything stands."""
+        """Send all pages a new epoch and the state."""
         engine = self.session.engine
-        # what was sent of the time before the change stays as good as it was
+        # pictures from before the change stay valid
         since = float(frame_time(engine.changed, engine.timeline.fps))
         await self.server.send({"t": "epoch", "epoch": epoch, "n": -1, "since": since})
         self.server.clients.wake()

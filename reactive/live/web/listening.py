@@ -1,4 +1,4 @@
-"""The socket that a server listens at."""
+"""The listening socket of a server."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def bound_socket(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
-        # so a restart finds its port free at once; Windows means something else by it and would share a port in use
+        # so that a restart can bind at once; on Windows the option would share a port in use
         if os.name != "nt":
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))

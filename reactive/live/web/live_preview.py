@@ -1,4 +1,4 @@
-"""A live input's preview on the network: the same doors as for a song, and a page with the running picture alone."""
+"""A live input's preview on the network: the same server as for a song, and a page with only the current picture."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ RELOAD_SECONDS = 0.25
 
 
 class LivePreview:
-    """Music that is heard as it is played.
+    """The preview of a live input.
 
     Parameters
     ----------
     server
-        Whose pages look.
+        The server of the pages.
     session
-        What is heard.
+        The live session.
     """
 
     index: ClassVar[str] = "live.html"
@@ -58,18 +58,18 @@ class LivePreview:
         return self.session.studio.options.fps
 
     def hello(self) -> dict[str, Any]:
-        """Return what a page needs to know once."""
+        """Return the first message for a page."""
         return self.session.hello()
 
     def state(self) -> dict[str, Any]:
-        """Return where everything stands."""
+        """Return the state for a page."""
         return self.session.state()
 
     def add_routes(self, app: web.Application) -> None:
         """Add nothing: there is no song."""
 
     def cues(self) -> CueSource:
-        """Return what knows what OSC tells."""
+        """Return the source of OSC cues."""
         return LiveCues(self.session)
 
     @property
@@ -83,20 +83,20 @@ class LivePreview:
         return None if shown is None else TimedPicture(shown.jpeg, float(frame_time(shown.frame, self.fps)))
 
     def update_wanted(self) -> None:
-        """Imagine as long as anybody looks."""
+        """Imagine while anybody watches."""
         self.session.renderer.set_wanted(bool(self.clients.all or self.clients.watchers))
 
     async def holder_left(self) -> None:
-        """Do nothing: the music plays whether anybody looks or not."""
+        """Do nothing: the music plays whether anybody watches or not."""
 
     @asynccontextmanager
     async def begun(self) -> AsyncIterator[None]:
-        """Begin to hear and to imagine."""
+        """Start hearing and imagining."""
         self.session.start()
         yield
 
     def work(self) -> Sequence[Coroutine[Any, Any, None]]:
-        """Return what goes on as long as it plays."""
+        """Return the background tasks."""
         return self._status(), self._reload()
 
     async def _status(self) -> None:
@@ -144,7 +144,7 @@ class LivePreview:
         await carry_out(self.known, self.clients, client, message)
 
     async def act(self, action: Action) -> None:
-        """Carry out what came by OSC or MIDI.
+        """Carry out an action of OSC or MIDI.
 
         Raises
         ------
@@ -161,7 +161,7 @@ class LivePreview:
             await self.server.run(session.one)
             return
         if action.kind == "play":
-            # there is nothing to stop but the picture
+            # only the picture can be stopped
             held = session.conductor.switches["hold"]
             action = Action("hold", value=float(not held if action.value < 0 else action.value < 0.5))
         if action.kind == "next":

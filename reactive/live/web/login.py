@@ -1,4 +1,4 @@
-"""The doors that the preview and its waiting room share: what a request must bring, the page's files, the login."""
+"""What the preview and its waiting room share: checks of requests, the page's files, the login."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 @dataclass
 class RequestGuard:
-    """What stands before everything else.
+    """Checks every request.
 
     Attributes
     ----------
     gate
-        Who is known.
+        Knows names, origins and secrets.
     index
         The file that ``/`` shows.
     logins
-        How often each address may try a token.
+        Limits the login attempts of each address.
     own
-        Paths that have a token of their own, and what tells whether a request brings it.
+        Paths with a token of their own, and a function that checks a request's token.
     """
 
     gate: Gate
@@ -45,7 +45,7 @@ class RequestGuard:
 
     @web.middleware
     async def guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Let nobody in who may not, and give every answer its headers."""
+        """Refuse requests that are not allowed, and add security headers to every answer."""
         try:
             self._check(request)
             response = await handler(request)
@@ -62,16 +62,16 @@ class RequestGuard:
             raise web.HTTPForbidden(text="unknown host")
         if origin is not None and not self.gate.knows_origin(origin, host):
             raise web.HTTPForbidden(text="foreign origin")
-        # another site may link to the page itself, which holds no secret, and to nothing else
+        # another site may link to the page itself, which has no secret, but to nothing else
         site = request.headers.get("Sec-Fetch-Site", "none")
         navigating = request.path == "/" and request.headers.get("Sec-Fetch-Mode", "navigate") == "navigate"
         if site in ("cross-site", "same-site") and not navigating:
             raise web.HTTPForbidden(text="foreign site")
-        # a browser always says where these come from
+        # a browser always sends the origin of these
         if origin is None and (request.method != "GET" or request.path == "/ws"):
             raise web.HTTPForbidden(text="no origin")
         if request.path in self.own:
-            # its token opens nothing else, and the page's cookie does not open it
+            # its token is valid for nothing else, and the page's cookie is not valid for it
             if not self.own[request.path](request):
                 raise web.HTTPUnauthorized(text="this address is no longer, or was never, to be looked at")
             return
@@ -84,7 +84,7 @@ class RequestGuard:
 
     async def _file(self, request: web.Request) -> web.StreamResponse:
         name = request.match_info.get("name", self.index)
-        # names are looked up in a listing, never joined to a path
+        # names are looked up in a list, never joined to a path
         file = {entry.name: entry for entry in PAGE.iterdir() if entry.suffix in TYPES}.get(name)
         if file is None:
             raise web.HTTPNotFound(text="no such file")
@@ -93,7 +93,7 @@ class RequestGuard:
     async def _login(self, request: web.Request) -> web.StreamResponse:
         if request.content_type != "application/json":
             raise web.HTTPUnsupportedMediaType(text="JSON only")
-        # who is in already is never locked out by what others try
+        # a logged-in browser is not locked out by the attempts of others
         known = self._knows(request)
         if not known and not self.logins.take(request.remote or ""):
             raise web.HTTPTooManyRequests(text="too many attempts")

@@ -1,7 +1,7 @@
-"""The running picture as MJPEG, for programs that mix video, such as OBS: its own address with a token that only looks.
+"""The current picture as MJPEG, for programs that mix video, such as OBS: its own address with a view-only token.
 
-It carries no times, so it serves to show, not to play. The token opens this address and nothing else, the page's cookie
-does not open it, and it can be revoked: that ends every stream at once.
+It has no time stamps. The token is valid for this address only, the page's cookie is not valid for it,
+and it can be revoked: that ends every stream at once.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from reactive.live.web.security import HEADERS
 PATH = "/mjpeg"
 BOUNDARY = "reactive-picture"
 MAX_STREAMS = 4
-# a picture that stands still is sent again so often, so that nobody takes the stream for dead
+# seconds after which an unchanged picture is sent again, so that the stream does not seem dead
 STILL_SECONDS = 1.0
 SEND_SECONDS = 10.0
 
 
 class ViewToken:
-    """The token that lets programs look; there is none until it is issued."""
+    """The view-only token; there is none until it is issued."""
 
     def __init__(self) -> None:
         self._token: str | None = None
@@ -33,13 +33,13 @@ class ViewToken:
         self.streams = 0
 
     def issue(self) -> str:
-        """Return a new token; the old one is worth nothing any more."""
+        """Return a new token; the old one becomes invalid."""
         self.generation += 1
         self._token = secrets.token_urlsafe(24)
         return self._token
 
     def revoke(self) -> None:
-        """End what the token allows."""
+        """Make the token invalid."""
         self.generation += 1
         self._token = None
 
@@ -57,16 +57,16 @@ async def stream(
     watching: Callable[[int], None],
     fps: float,
 ) -> web.StreamResponse:
-    """Send pictures until the program goes or the token is revoked. What comes too fast for it is left out.
+    """Send pictures until the program goes or the token is revoked. Pictures that come too fast for it are skipped.
 
     Parameters
     ----------
     picture
-        Returns the JPEG that shows now; the very same object while it stands still.
+        Returns the current JPEG; the same object while it is unchanged.
     watching
-        Told +1 when a program begins to look and -1 when it goes.
+        Called with +1 when a program connects and -1 when it leaves.
     fps
-        At most so many pictures a second.
+        The most pictures a second.
     """
     if allowed.streams >= MAX_STREAMS:
         raise web.HTTPServiceUnavailable(text="too many streams")

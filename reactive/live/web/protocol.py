@@ -34,7 +34,7 @@ Count = Annotated[int, _within(0, 2**31)]
 
 
 class PageMessage(BaseModel):
-    """What a page sends; fields that are not known are left out of it."""
+    """What a page sends; unknown fields are ignored."""
 
     model_config = ConfigDict(frozen=True, strict=True, allow_inf_nan=False)
     t: str
@@ -48,7 +48,7 @@ class TakeCredit(PageMessage):
 
 
 class TellClock(PageMessage):
-    """The page's song is at `time`; only the page that holds the transport is believed."""
+    """The page's song is at `time`; only the page that holds the transport counts."""
 
     t: Literal["clock"]
     time: float
@@ -80,7 +80,7 @@ class TakeOver(PageMessage):
 
 
 class MakeChange(PageMessage):
-    """A live change from song time `time` on; `reactive.render.take.check_change` says what it may be."""
+    """A live change from song time `time` on; `reactive.render.take.check_change` checks it."""
 
     t: Literal["change"]
     kind: str
@@ -110,7 +110,7 @@ class Prepare(PageMessage):
 
 
 class SaveTake(PageMessage):
-    """Write what was done so far as a take; the page has no say in where."""
+    """Write the changes so far as a take; the page can't choose the path."""
 
     t: Literal["save take"]
 
@@ -133,7 +133,7 @@ class AskToKeep(PageMessage):
 
 
 class Keep(PageMessage):
-    """Save what was turned into the preset, or into a copy called `name`."""
+    """Save changes into the preset, or into a copy called `name`."""
 
     t: Literal["keep"]
     name: str | None = None
@@ -158,7 +158,7 @@ class One(PageMessage):
 
 
 class ChooseSong(PageMessage):
-    """Go to song `number` of the set list, from 0, or by so many as `step` says."""
+    """Go to song `number` of the set list, from 0, or by `step` songs."""
 
     t: Literal["song"]
     number: int | None = None
@@ -166,7 +166,7 @@ class ChooseSong(PageMessage):
 
 
 class SongEnded(PageMessage):
-    """The song is over; only the page that holds the transport is believed."""
+    """The song is over; only the page that holds the transport counts."""
 
     t: Literal["ended"]
 
@@ -178,7 +178,7 @@ class ChooseEnding(PageMessage):
     ending: str
 
 
-_PageMessage: TypeAlias = Union[  # noqa: UP007 a union of so many reads better so
+_PageMessage: TypeAlias = Union[  # noqa: UP007 a union of this many is easier to read this way
     TakeCredit,
     TellClock,
     Seek,
@@ -220,7 +220,7 @@ class Control(ServerMessage):
 
 
 class Hello(ServerMessage):
-    """What a page needs to know once, of a song."""
+    """The first message about a song."""
 
     t: Literal["hello"]
     title: str
@@ -236,7 +236,7 @@ class Hello(ServerMessage):
 
 
 class LiveHello(ServerMessage):
-    """What a page needs to know once, of music that is being played."""
+    """The first message about a live input."""
 
     t: Literal["hello"]
     live: Literal[True]
@@ -251,7 +251,7 @@ class LiveHello(ServerMessage):
 
 
 class Problem(ServerMessage):
-    """Something could not be done; `text` is the one line for a person, `about` says that a file is wrong."""
+    """An error; `text` is the line for a person, `about` says that a file is wrong."""
 
     t: Literal["error"]
     what: str
@@ -275,7 +275,7 @@ class Grid(ServerMessage):
 
 
 class State(ServerMessage):
-    """Where everything stands, of a song."""
+    """The state of a song."""
 
     t: Literal["state"]
     revision: int
@@ -299,7 +299,7 @@ class State(ServerMessage):
 
 
 class LiveState(ServerMessage):
-    """Where everything stands, of music that is being played."""
+    """The state of a live input."""
 
     t: Literal["state"]
     revision: int
@@ -313,7 +313,7 @@ class LiveState(ServerMessage):
 
 
 class OutputStatus(ServerMessage):
-    """How another way out of the preview fares: its kind, size, the frames that it took, and what went wrong."""
+    """The state of an output: its kind, size, the frames that it got, and its error."""
 
     kind: str
     size: list[int]
@@ -322,7 +322,7 @@ class OutputStatus(ServerMessage):
 
 
 class Status(ServerMessage):
-    """How the engine fares: pictures a second, seconds ahead of the song, and what it can't follow."""
+    """The state of the engine: pictures a second, seconds ahead of the song, and whether it is late."""
 
     t: Literal["status"]
     rate: float
@@ -340,7 +340,7 @@ class Status(ServerMessage):
 
 
 class LiveStatus(ServerMessage):
-    """How the live input fares, and what is heard right now."""
+    """The state of the live input, and what is heard now."""
 
     t: Literal["status"]
     rate: float
@@ -363,7 +363,7 @@ class Role(ServerMessage):
 
 
 class Epoch(ServerMessage):
-    """Pictures of other epochs are void, those before song time `since` excepted; `n` is the page's jump that this answers."""
+    """Pictures of other epochs are invalid, except those before song time `since`; `n` is the page's jump that this answers."""
 
     t: Literal["epoch"]
     epoch: int
@@ -382,21 +382,21 @@ class Clock(ServerMessage):
 
 
 class Back(ServerMessage):
-    """A loop's end has come: go back to `time`."""
+    """The loop's end is reached: go back to `time`."""
 
     t: Literal["back"]
     time: float
 
 
 class Play(ServerMessage):
-    """Play, or pause: a controller says so."""
+    """Play or pause, by a controller."""
 
     t: Literal["play"]
     playing: bool
 
 
 class Begin(ServerMessage):
-    """A song begins: play it from its start, or stand there."""
+    """A song begins: play it from its start, or stop there."""
 
     t: Literal["begin"]
     playing: bool
@@ -418,7 +418,7 @@ class Marked(ServerMessage):
 
 
 class Reloaded(ServerMessage):
-    """The preset's file was saved anew and is played now."""
+    """The preset's file was saved and is loaded now."""
 
     t: Literal["reloaded"]
 
@@ -461,7 +461,7 @@ class Starting(ServerMessage):
 
 
 def _kind(message: Mapping[str, Any]) -> str:
-    """Return which model a message has: those of live input have names of their own."""
+    """Return the name of a message's model: those of a live input have their own."""
     kind = str(message.get("t"))
     is_live = (kind == "hello" and "live" in message) or (kind == "state" and "presets" not in message)
     return f"live {kind}" if is_live or (kind == "status" and "latency" in message) else kind
@@ -511,7 +511,7 @@ def read_message(text: str) -> PageMessage:
     Raises
     ------
     ValueError
-        If it is none.
+        If it is not one.
     """
     return _READ.validate_json(text)
 
@@ -522,7 +522,7 @@ def write_message(data: Mapping[str, Any]) -> str:
     Raises
     ------
     ValueError
-        If the protocol has no such message, which is a fault of the program.
+        If the protocol has no such message, which is a bug.
     """
     model = _BY_KIND.get(_kind(data))
     if model is None:
@@ -546,7 +546,7 @@ def number(data: Mapping[str, Any], key: str, low: float = -math.inf, high: floa
 
 
 def page_script() -> str:
-    """Return `page/protocol.js`: the kinds of value that each field of each message has, and where things stand in a picture's head."""
+    """Return `page/protocol.js`: the kinds of value that each field of each message has, and the positions in a picture's header."""
     places = {"version": 0, "epoch": 4, "frame": 8, "time": 16, "size": HEAD.size}
     return f"""\
 // What goes over the WebSocket, as the server's models say it. Written by `python -m reactive.live.web.protocol`: change it there.

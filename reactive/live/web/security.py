@@ -1,6 +1,6 @@
-"""Who may speak to the preview: names, origins, the token, the cookie, limits. Every answer carries strict headers.
+"""Access control of the preview: host names, origins, the token, the cookie, limits. Every answer has strict headers.
 
-The page is opened by an address whose fragment holds a random token. A fragment is never sent, so the page posts it once
+The page's address has a random token in its fragment. A fragment is never sent, so the page posts it once
 and gets a cookie that scripts can't read and other sites can't send. Names of hosts are checked, so that a foreign
 name that resolves to this machine (DNS rebinding) gets nothing.
 """
@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 from reactive.errors import OutputError
 
 KEY_DAYS = 7
-# how many addresses' attempts are remembered
+# addresses whose attempts are remembered
 MAX_ADDRESSES = 1024
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
@@ -50,16 +50,16 @@ def is_loopback(host: str) -> bool:
 
 @dataclass(frozen=True)
 class Gate:
-    """Decides by names and secrets.
+    """Checks host names, origins and secrets.
 
     Attributes
     ----------
     host, port
         What the server is bound to.
     token
-        What the address's fragment holds.
+        The secret in the address's fragment.
     key
-        What the cookie holds.
+        The secret in the cookie.
     """
 
     host: str
@@ -69,13 +69,13 @@ class Gate:
 
     @property
     def cookie(self) -> str:
-        """The cookie's name; cookies don't tell ports apart, so it holds the port."""
+        """The cookie's name; cookies do not depend on the port, so the name has it."""
         return f"reactive-{self.port}"
 
     def knows_host(self, host: str | None) -> bool:
         """Return whether a Host header names this server.
 
-        A literal address can't be rebound; of names only localhost is known.
+        An IP address can't be rebound; the only name that is accepted is localhost.
         """
         try:
             parts = urlsplit(f"//{host}")
@@ -106,7 +106,7 @@ class Gate:
 
 
 def kept_key(folder: Path, port: int) -> str:
-    """Return the key that a port's cookie holds, the same for a week, so that a page outlives a restart of the server.
+    """Return the secret of a port's cookie; it stays the same for a week, so that a page survives a restart of the server.
 
     It is kept in a file that only its owner can read.
 
@@ -125,7 +125,7 @@ def kept_key(folder: Path, port: int) -> str:
             if private and fresh and len(str(data["key"])) >= 32:
                 return str(data["key"])
     except (ValueError, KeyError, TypeError, OSError):
-        # whatever is wrong with the old one, a new one takes its place
+        # a key that can't be used is replaced
         pass
     key = secrets.token_urlsafe(32)
     partial = folder / f".{file.name}.{secrets.token_hex(4)}"
@@ -142,14 +142,14 @@ def kept_key(folder: Path, port: int) -> str:
 
 
 class Allowance:
-    """So many things a second, with a reserve for bursts.
+    """A rate limit with a reserve for bursts (token bucket).
 
     Parameters
     ----------
     rate, burst
-        How many a second in the long run, and how many at once.
+        Events a second in the long run, and at once.
     clock
-        Tells the time in seconds.
+        Returns the time in seconds.
     """
 
     def __init__(self, rate: float, burst: float, clock: Callable[[], float] = time.monotonic) -> None:
@@ -171,7 +171,7 @@ class Allowance:
 
 
 class PerAddress:
-    """An allowance for each address, so that what a stranger tries takes nothing from anybody else.
+    """A rate limit for each address, so that one machine's attempts do not affect others.
 
     Parameters
     ----------
@@ -188,14 +188,14 @@ class PerAddress:
         place = _network(address)
         allowance = self._known.pop(place, None) or Allowance(*self._limits)
         self._known[place] = allowance
-        # the ones that were not heard of for longest make room
+        # the least recently seen ones are dropped
         while len(self._known) > MAX_ADDRESSES:
             self._known.popitem(last=False)
         return allowance.take()
 
 
 def _network(address: str) -> str:
-    """Return what one person holds: an IPv4 address, or the /64 in which an IPv6 host takes addresses as it likes."""
+    """Return the unit of one user: an IPv4 address, or an IPv6 /64, within which a host may choose addresses."""
     try:
         known = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:

@@ -1,4 +1,4 @@
-"""The preview's server: doors, pages and what they are told. What is shown stands in `song_preview` and `live_preview`."""
+"""The preview's server: routes, pages and their messages. What is shown is in `song_preview` and `live_preview`."""
 
 from __future__ import annotations
 
@@ -29,25 +29,25 @@ from reactive.live.web.protocol import MAX_MESSAGE, PageMessage, read_message, w
 from reactive.live.web.security import HEADERS, Gate, PerAddress
 
 log = logging.getLogger(__name__)
-# attempts to log in a second, and at once, from one address
+# login attempts a second, and at once, from one address
 LOGINS, LOGIN_BURST = 5.0, 20.0
 
 
 class Shown(Protocol):
-    """A session as the server knows it."""
+    """A session, as far as the server needs it."""
 
     def close(self) -> None:
         """Stop it."""
 
 
 class Preview(Protocol):
-    """What a server shows: a song (`song_preview`), or music that is still being played (`live_preview`)."""
+    """The preview of a server: a song (`song_preview`), or music that is still being played (`live_preview`)."""
 
     index: ClassVar[str]
 
     @property
     def session(self) -> Shown:
-        """What is played."""
+        """The session that is played."""
 
     @property
     def fps(self) -> Fraction:
@@ -55,65 +55,65 @@ class Preview(Protocol):
 
     @property
     def size(self) -> tuple[int, int]:
-        """Width and height of what is shown."""
+        """Width and height of the pictures."""
 
     def hello(self) -> dict[str, Any]:
-        """Return what a page needs to know once."""
+        """Return the first message for a page."""
 
     def state(self) -> dict[str, Any]:
-        """Return where everything stands."""
+        """Return the state for a page."""
 
     def add_routes(self, app: web.Application) -> None:
-        """Add doors of its own."""
+        """Add its own routes."""
 
     def begun(self) -> AbstractAsyncContextManager[None]:
-        """Begin to play."""
+        """Start playing."""
 
     def work(self) -> Sequence[Coroutine[Any, Any, None]]:
-        """Return what goes on as long as it plays."""
+        """Return the background tasks."""
 
     async def handle(self, client: Client, message: PageMessage) -> None:
         """Carry out a page's message; ValueError if there is none of that kind, ReactiveError if it can't be done."""
 
     async def act(self, action: Action) -> None:
-        """Carry out what came by OSC or MIDI; ReactiveError if it can't be done."""
+        """Carry out an action of OSC or MIDI; ReactiveError if it can't be done."""
 
     def cues(self) -> CueSource:
-        """Return what knows what OSC tells."""
+        """Return the source of OSC cues."""
 
     def picture(self) -> TimedPicture | None:
-        """Return what is to be seen now."""
+        """Return the current picture."""
 
     def update_wanted(self) -> None:
-        """Imagine as long as somebody looks."""
+        """Imagine while somebody watches."""
 
     async def holder_left(self) -> None:
-        """Take note that the page that held the transport is gone."""
+        """Handle the loss of the page that held the transport."""
 
     async def send_pictures(self, client: Client) -> None:
-        """Send a page what it is told, and pictures as far as its credit goes, until it is gone."""
+        """Send a page messages, and pictures as far as its credit goes, until it is gone."""
 
 
 @dataclass
 class Server:
-    """A preview on the network of this machine: who may look, the pages that do, and what each is told.
+    """Serves a preview on this machine's network: access, connected pages, and their messages.
 
     Attributes
     ----------
     gate
-        Who is let in.
+        The access control.
     preview
-        What is shown; set before `application` is asked for.
+        The preview; set before `application` is called.
     """
 
     gate: Gate
     preview: Preview = field(init=False)
     clients: Clients = field(default_factory=Clients)
     logins: PerAddress = field(default_factory=lambda: PerAddress(LOGINS, LOGIN_BURST))
-    # commands change the performance one after another, outside the event loop
+    # commands run one after another, outside the event loop
     worker: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "reactive-commands"))
     loop: asyncio.AbstractEventLoop | None = None
-    # other ways in and out, and the token of MJPEG
+    # other inputs and outputs, and the token of MJPEG
     external_io: ExternalIO | None = None
     view_token: ViewToken = field(default_factory=ViewToken)
     outputs: OutputFeed | None = None
@@ -135,12 +135,12 @@ class Server:
         return app
 
     def viewers_changed(self, more: int) -> None:
-        """Take note of programs that begin to look, or go."""
+        """Count programs that connect or leave."""
         self.clients.watchers += more
         self.preview.update_wanted()
 
     def made(self) -> None:
-        """Take note of new pictures; called from the thread that imagines."""
+        """Wake the pages for new pictures; called from the imagining thread."""
         if self.loop is not None and not self.loop.is_closed():
             with contextlib.suppress(RuntimeError):
                 self.loop.call_soon_threadsafe(self.clients.wake)
@@ -154,13 +154,13 @@ class Server:
             If one can't be opened.
         """
         if specs:
-            # asked anew each time: a set list changes what is shown
+            # read each time: a set list changes the preview
             feed = OutputFeed(specs, lambda: self.preview.picture(), self.preview.size, self.preview.fps)
             feed.open()
             self.outputs = feed
 
     def output_status(self) -> list[dict[str, Any]]:
-        """Return how the outputs fare."""
+        """Return the state of the outputs."""
         return [] if self.outputs is None else self.outputs.status()
 
     async def run(self, call: Callable[..., Any], *arguments: Any) -> Any:
@@ -170,13 +170,13 @@ class Server:
         )
 
     async def send(self, data: dict[str, Any], *clients: Client) -> None:
-        """Send JSON to some pages, or to all; nobody waits for one that does not read."""
+        """Send JSON to some pages, or to all; no page waits for another."""
         text = write_message(data)
         for client in clients or list(self.clients.all.values()):
             client.queue(data, text)
 
     async def send_state(self) -> None:
-        """Tell all pages where everything stands."""
+        """Send all pages the state."""
         await self.send({"t": "state", **self.preview.state()})
 
     async def send_roles(self) -> None:
@@ -220,7 +220,7 @@ class Server:
         yield
         await asyncio.get_running_loop().run_in_executor(None, self.outputs.close)
 
-    # -- doors ---------------------------------------------------------------------------------------------------------
+    # -- routes --------------------------------------------------------------------------------------------------------
     async def _mjpeg(self, request: web.Request) -> web.StreamResponse:
         def jpeg() -> bytes | None:
             shown = self.preview.picture()
@@ -229,7 +229,7 @@ class Server:
         return await stream(request, self.view_token, jpeg, self.viewers_changed, float(self.preview.fps))
 
     async def _issue(self, request: web.Request) -> web.StreamResponse:
-        """Give out an address for MJPEG; the one before is worth nothing any more."""
+        """Issue an address for MJPEG; the one before becomes invalid."""
         return web.json_response({"url": f"http://{request.host}{MJPEG}?token={self.view_token.issue()}"})
 
     async def _revoke(self, request: web.Request) -> web.StreamResponse:

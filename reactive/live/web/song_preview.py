@@ -1,4 +1,4 @@
-"""A song's preview on the network: the song itself, pictures ahead of the playhead, loops, and presets that are saved anew."""
+"""A song's preview on the network: its sound, pictures ahead of the playhead, loops, and reloaded presets."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ from reactive.timeline.clock import frame_time
 
 STATUS_SECONDS = 0.5
 RELOAD_SECONDS = 0.25
-# how often at least is looked whether a loop's end has come, and how long the page is waited for to go back
+# longest time between checks for a loop's end, and how long the page may take to go back
 LOOP_SECONDS, LOOP_ANSWER = 0.05, 1.0
 
 
 class SongPreview:
-    """A song that is previewed.
+    """The preview of a song or a set list.
 
     Parameters
     ----------
     server
-        Whose pages look.
+        The server of the pages.
     playlist
         The songs.
     shown
@@ -61,7 +61,7 @@ class SongPreview:
         self.commands = SongCommands(server, shown.session, takes)
         self.commands.known |= {"song": self._choose_song, "ended": self._song_is_over, "ending": self._choose_ending}
         self._cues = SongCues(shown.session)
-        # the song that is loaded beside the one that plays, or on its way, and what loads it
+        # the loaded or loading next song, and the task that loads it
         self._next: asyncio.Task[PreparedSong] | None = None
         self._next_number: int | None = None
         self._loader = ThreadPoolExecutor(1, "reactive-next-song")
@@ -74,11 +74,11 @@ class SongPreview:
         return self.shown.session
 
     def hello(self) -> dict[str, Any]:
-        """Return what a page needs to know once of a song."""
+        """Return the first message for a page."""
         return {**self.session.hello(), "song": self.playlist.begun}
 
     def state(self) -> dict[str, Any]:
-        """Return where everything stands."""
+        """Return the state for a page."""
         loaded = (
             self._next is not None and self._next.done() and not self._next.cancelled() and not self._next.exception()
         )
@@ -90,7 +90,7 @@ class SongPreview:
         return self.session.material.options.fps
 
     def add_routes(self, app: web.Application) -> None:
-        """Add the song, and what the page draws of it."""
+        """Add routes for the song and for the data that the page draws."""
         app.router.add_get("/song", self._song)
         app.router.add_get("/lanes", self._lanes)
 
@@ -99,7 +99,7 @@ class SongPreview:
         await self.commands.handle(client, message)
 
     async def act(self, action: Action) -> None:
-        """Carry out what came by OSC or MIDI."""
+        """Carry out an action of OSC or MIDI."""
         if action.kind == "song":
             await self.show_song(self.playlist.checked(int(action.value)))
         elif action.kind in ("next-song", "previous-song"):
@@ -108,7 +108,7 @@ class SongPreview:
             await self.commands.act(action)
 
     def cues(self) -> CueSource:
-        """Return what knows what OSC tells."""
+        """Return the source of OSC cues."""
         return self._cues
 
     @property
@@ -117,13 +117,13 @@ class SongPreview:
         return self.session.material.size
 
     def picture(self) -> TimedPicture | None:
-        """Return what is to be seen now."""
+        """Return the current picture."""
         engine = self.session.engine
         shown = engine.current_picture()
         return None if shown is None else TimedPicture(shown.jpeg, float(frame_time(shown.frame, engine.timeline.fps)))
 
     def update_wanted(self) -> None:
-        """Imagine as long as somebody can take pictures."""
+        """Imagine while somebody can take pictures."""
         self.session.engine.set_wanted(self.clients.wants_pictures)
 
     async def holder_left(self) -> None:
@@ -132,7 +132,7 @@ class SongPreview:
 
     @asynccontextmanager
     async def begun(self) -> AsyncIterator[None]:
-        """Begin to imagine, and load the next song."""
+        """Start imagining, and load the next song."""
         self.session.engine.set_wanted(False)
         self.session.engine.start()
         self._load_next()
@@ -166,7 +166,7 @@ class SongPreview:
         def loaded(task: asyncio.Task[PreparedSong]) -> None:
             if task.cancelled():
                 return
-            # what is wrong is said now, while there is time to do something about it
+            # an error is reported now, while there is time to fix it
             problem = task.exception()
             told = (
                 self.server.send(error_message(problem))
@@ -183,7 +183,7 @@ class SongPreview:
         return self._next
 
     async def show_song(self, number: int, playing: bool | None = None) -> None:
-        """Go to a song of the list; what plays goes on until it is loaded.
+        """Go to a song of the list; the current one goes on until it is loaded.
 
         Parameters
         ----------
@@ -209,7 +209,7 @@ class SongPreview:
             self.playlist.begin(prepared, before)
             self.commands.session, self.commands.loop_sent_at = prepared.session, None
             self._cues.show(prepared.session)
-            # pages tell old pictures from new ones by the epoch, which only grows
+            # pages tell old pictures from new ones by the epoch, which must only grow
             new.epoch += old.epoch + 1
             old.set_wanted(False)
             for client in self.clients.all.values():
@@ -249,7 +249,7 @@ class SongPreview:
             await self.server.send({"t": "go on", "a": start, "b": end}, client)
 
     def work(self) -> Sequence[Coroutine[Any, Any, None]]:
-        """Return what goes on as long as it plays."""
+        """Return the background tasks."""
         return self._status(), self._reload(), self._keep_loop()
 
     async def _status(self) -> None:
@@ -285,7 +285,7 @@ class SongPreview:
                 await self.server.send({"t": "clock", "time": transport.at(), "playing": transport.playing}, *viewers)
 
     async def _keep_loop(self) -> None:
-        """Send the page that plays back when a loop's end has come; a hidden page's own timers would not notice."""
+        """Send the page that plays back when a loop's end has come; a hidden page's timers are too slow."""
         now = asyncio.get_running_loop().time
         while True:
             left = self.session.engine.transport.until_loop_ends()
@@ -323,7 +323,7 @@ class SongPreview:
         return response
 
     async def send_pictures(self, client: Client) -> None:
-        """Send a page what it is told, and the pictures that it will show next, soonest first, as far as its credit goes."""
+        """Send a page messages, and the pictures that it will show next, soonest first, as far as its credit goes."""
         while True:
             await client.wake.wait()
             client.wake.clear()
@@ -344,7 +344,7 @@ class SongPreview:
                 if not await client.send_picture(pack_picture(client.epoch, picture.frame, seconds, picture.jpeg)):
                     return
                 if client.epoch != engine.epoch or engine is not self.session.engine:
-                    # what follows is of another time; begin again
+                    # the playhead jumped; begin again
                     client.wake.set()
                     break
             if client is self.clients.holder:

@@ -1,7 +1,7 @@
-"""The waiting room: the page is there from the first moment, and says what the preview is doing until it is ready.
+"""The waiting room: the page can be opened at once, and shows what the preview is doing until it is ready.
 
-Loading holds the main thread, so the room is served from a thread of its own, on a copy of the very socket that the
-preview listens at afterwards: who comes between the two waits in the socket's line and is not turned away.
+Loading holds the main thread, so the room is served from a thread of its own, on a copy of the socket that the
+preview listens at afterwards: a connection between the two waits in the socket's queue and is not refused.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from reactive.live.web.login import RequestGuard
 from reactive.live.web.protocol import MAX_MESSAGE, write_message
 from reactive.live.web.security import HEADERS
 
-# how long a page has to take the last word, and the room to close
+# seconds for a page to take the last message, and for the room to close
 CLOSING_SECONDS = 1.0
 
 
 class WaitingRoom:
-    """A server that knows nothing yet but what is being done; a context that serves as long as it lasts.
+    """A server that only shows what is being done; use it in a `with` block.
 
     Parameters
     ----------
     doors
-        Who gets in.
+        Checks requests.
     listener
         The listening socket; it stays open.
     """
@@ -49,7 +49,7 @@ class WaitingRoom:
         self._thread = threading.Thread(target=self._serve, name="reactive-waiting-room", daemon=True)
 
     def __enter__(self) -> WaitingRoom:
-        """Open it."""
+        """Start serving."""
         self._thread.start()
         self._open.wait(10)
         return self
@@ -57,20 +57,20 @@ class WaitingRoom:
     def __exit__(
         self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close it; what went wrong is its last word."""
+        """Stop serving; an error is its last message."""
         del kind, trace
         if isinstance(problem, ReactiveError):
             self._failed = str(problem)
         self.close()
 
     def say(self, doing: str) -> None:
-        """Tell all pages what is being done now; from any thread."""
+        """Send all pages what is being done now; call it from any thread."""
         self._doing, self._began = doing, time.monotonic()
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._tell)
 
     def close(self) -> None:
-        """Close it; more than once does no harm."""
+        """Stop serving; calling it again is harmless."""
         if self._thread.is_alive() and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._ending.set)
             self._thread.join(10 * CLOSING_SECONDS)
@@ -110,7 +110,7 @@ class WaitingRoom:
         self._sockets.add(ws)
         try:
             await self._send(ws)
-            # whatever a page asks for has to wait for the preview
+            # commands have to wait for the preview
             async for _ in ws:
                 pass
         finally:
@@ -135,5 +135,5 @@ class WaitingRoom:
     async def _goodbye(self, ws: web.WebSocketResponse) -> None:
         async with asyncio.timeout(CLOSING_SECONDS):
             await self._send(ws)
-            # the page comes back, and finds the preview
+            # the page reconnects, and finds the preview
             await ws.close(code=1012)

@@ -1,4 +1,4 @@
-"""The shape of a job's batches, written down with it, and what a user should know of the model before it renders."""
+"""The shape of a job's batches, stored with the job, and what a user should know about the model before it renders."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def job_shape(
 ) -> BatchShape:
     """Return the shape of a job's batches, and write it to the job's journal.
 
-    What is asked for comes first, then what the job was begun with in the same environment, then the rule: a job that goes on
+    A requested shape comes first, then that which the job began with in the same environment, then the rule: a job that is resumed
     with `mixed` on another card keeps its shape, so that its pieces keep their keys.
 
     Parameters
@@ -33,9 +33,9 @@ def job_shape(
     imagined
         Width and height that the model works at.
     environment
-        What bits rest on, as the request has it.
+        The environment that decides bits, as the request has it.
     batch, slices
-        What is asked for; 0: by rule.
+        The requested ones; 0: by rule.
     """
     about = {
         "model": model.sha256,
@@ -55,7 +55,7 @@ def job_shape(
 
 
 def model_notes(model: Model, imagined: tuple[int, int]) -> tuple[str, ...]:
-    """Return what a user should know of a model before it renders, each a sentence."""
+    """Return sentences about a model that a user should know before it renders."""
     notes = [*model.notes, *(f"{note}." for note in model.sampling.notes)]
     needs = needs_of(model)
     entry = small_autoencoder(model.family.name)

@@ -1,4 +1,4 @@
-"""Keys: the hash of all that decides a segment's pictures, so that what did not change is never rendered again."""
+"""Cache keys: a hash of everything that decides a segment's pictures, so that a segment that did not change is not rendered again."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from reactive.video.segment import encoder_versions
 from reactive.video.upscale import NO_UPSCALING, Upscaling, upscaling_key
 
 _LIBRARIES = ("torch", "diffusers", "transformers", "numpy", "scipy", "librosa", "soxr", "soundfile", "pillow")
-# columns that no picture reads, and those whose numbers stand for a text
+# columns that no picture reads, and those whose numbers are indices of texts
 _UNUSED_COLUMNS = ("phase", "loop", "shot", "speed", "hit")
 _PROMPTS = ("prompt_from", "prompt_to")
 # bytes of a file whose hash is kept while the program runs
@@ -52,11 +52,11 @@ def digest(data: Any) -> str:
 def hash_path(path: Path) -> str:
     """Return one hash over the bytes of a file, or over the weights, vocabularies and configurations of a model's folder.
 
-    What else lies in such a folder (a README, posters, what a download leaves behind) decides nothing.
+    Other files in such a folder (a README, posters, leftovers of a download) decide nothing.
     """
     if path.is_file():
         status = path.stat()
-        # models and films are read once; small files may be saved twice within a tick of the disk's clock
+        # only large files are cached: a small one may be saved twice within the resolution of the disk's clock
         if status.st_size < _LARGE:
             return hash_file(path)
         return _hash_large(path, status.st_size, status.st_mtime_ns)
@@ -77,7 +77,7 @@ def model_hash(settings: Settings) -> str:
     Raises
     ------
     ModelError
-        If the model isn't there.
+        If the model is missing.
     """
     more = [Path(parse_lora(text)[0]) for text in settings.model.loras]
     if settings.model.vae:
@@ -91,7 +91,7 @@ def model_hash(settings: Settings) -> str:
 
 
 def environment(device: str, threads: int) -> dict[str, Any]:
-    """Return what else a picture's bits rest on: versions, device and threads."""
+    """Return what else decides a picture's bits: versions, device and threads."""
     on_cpu = device.startswith("cpu")
     return {
         "reactive": f"{__version__}+{code_hash()}",
@@ -105,7 +105,7 @@ def environment(device: str, threads: int) -> dict[str, Any]:
 
 
 def plain(value: Any) -> Any:
-    """Return a setting as plain data; files and folders stand for what is in them, not for their names."""
+    """Return a setting as plain data; files and folders become hashes of their contents, not names."""
     if isinstance(value, Path):
         return hash_path(value)
     if isinstance(value, Fraction):
@@ -122,7 +122,7 @@ def plain(value: Any) -> Any:
 
 
 def cache_key_inputs(model: Model, spec: RenderSpec, environment: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what all pictures of a clip rest on."""
+    """Return what decides all pictures of a clip."""
     return {
         "model": model.sha256,
         "steps": model.steps,
@@ -135,7 +135,7 @@ def cache_key_inputs(model: Model, spec: RenderSpec, environment: Mapping[str, A
         "batch": [spec.batch, spec.slices],
         "harmonics": spec.timeline.harmonics,
         "feedback": [spec.timeline.feedback_fresh, spec.timeline.feedback_colour],
-        # left out where lanes have the shape of any batch, as they had before
+        # left out if lanes have the shape of any batch, as they had at first
         **({} if spec.lane_count(spec.batch) == spec.batch else {"lanes": spec.lanes}),
         "rate": spec.rate,
         **({"lut": hash_path(spec.lut)} if spec.lut else {}),
@@ -149,12 +149,12 @@ def cache_key_inputs(model: Model, spec: RenderSpec, environment: Mapping[str, A
 def picture_keys(plan: Plan, timeline: Timeline, inputs: Mapping[str, Any], sources: Mapping[int, str]) -> list[str]:
     """Return the key of each segment's pictures.
 
-    A segment of a feedback shot holds the key of all that came before it in its shot.
+    The key of a segment of a feedback shot covers everything before it in its shot.
 
     Parameters
     ----------
     inputs
-        What all pictures of the clip rest on: model, sizes, batch, environment.
+        What decides all pictures of the clip: model, sizes, batch, environment.
     sources
         The hash of each picture and video, by its number in the columns `source` and `inputs`.
     """
@@ -163,7 +163,7 @@ def picture_keys(plan: Plan, timeline: Timeline, inputs: Mapping[str, Any], sour
     keys = []
     for segment in plan.segments:
         if segment.shot is None:
-            # what is drawn between pictures rests on those around it, somewhere in the shot
+            # interpolated frames depend on the pictures around them, which may be anywhere in the shot
             reach = shot_around(timeline.columns, segment.start) if inputs["rate"] else (segment.start, segment.stop)
             seen = [_content(timeline, *reach, sources, camera=None)]
             seen += [hits_of(timeline, *reach)] if inputs["rate"] else []
@@ -194,7 +194,7 @@ def file_key(
 
 
 def last_tick_before(ticks: Sequence[Fraction], frame: int) -> int:
-    """Return the number of the last tick before a frame: what a segment hands over to the one that begins there.
+    """Return the number of the last tick before a frame: the segment that begins there starts from it.
 
     Where several ticks lie in the frame before (a clip of fewer frames a second than pictures fed back) it is the first of
     them: with it the segment is complete, and the next one goes on with the others.
@@ -208,7 +208,7 @@ def first_tick_at(ticks: Sequence[Fraction], frame: int) -> int:
 
 
 def segment_ticks(segment: Segment, ticks: Sequence[Fraction]) -> tuple[int, int]:
-    """Return the numbers of the first and the last tick that a segment needs beyond its predecessor's last."""
+    """Return the numbers of the first and the last tick that a segment needs after its predecessor's last."""
     return last_tick_before(ticks, segment.start) + 1, first_tick_at(ticks, segment.stop - 1)
 
 
@@ -222,7 +222,7 @@ def _fed_back(
 ) -> list[Any]:
     """Return what decides frames [begin, end) of a feedback shot, given all before them."""
     last = first_tick_at(ticks, end - 1)
-    # the last tick may lie beyond the frames, and the camera's path is read up to it
+    # the last tick may be after the frames, and the camera's path is read up to it
     reach = min(max(end, int(ticks[last] + Fraction(1, 2)) + 1), shot[1])
     camera = (begin, max(end, int(ticks[last]) + 2))
     places = [str(tick) for tick in ticks[: last + 1] if tick > begin - 1]
@@ -237,7 +237,7 @@ def _content(
     columns, texts = timeline.columns, timeline.prompts
     prompts = [list(pair) for pair in zip(texts, timeline.negatives, strict=True)] if timeline.negatives else texts
     if any(columns[name][begin:end].any() for name in ("dissolve", "morph")):
-        # the shot to come is seen already, as it begins
+        # a join shows the beginning of the next shot already
         opening = next_shot(columns, begin)
         parts.append(_content_at(columns, min(opening, timeline.frames - 1), prompts, sources))
     for name in in_use(timeline.columns):
@@ -263,7 +263,7 @@ def _content(
 def _content_at(
     columns: Mapping[str, np.ndarray], frame: int, prompts: Sequence[Any], sources: Mapping[int, str]
 ) -> list[Any]:
-    """Return what a shot's first frame tells of the pictures that a join shows before it."""
+    """Return the part of a shot's first frame that decides the pictures that a join shows before it."""
     source = int(columns["source"][frame])
     named = [prompts[int(columns[name][frame])] for name in _PROMPTS]
     numbers = [
@@ -276,7 +276,7 @@ def _content_at(
 
 
 def _named(column: np.ndarray, text: Any) -> list[Any]:
-    """Return a column of numbers as the texts that they stand for, and where each is shown."""
+    """Return a column of indices as its texts, and where each is shown."""
     numbers, places = np.unique(column, return_inverse=True)
     texts = [text(number) for number in numbers.tolist()]
     # the order of texts, not of their numbers: a prompt that moves in the preset is still the same prompt
@@ -287,6 +287,6 @@ def _named(column: np.ndarray, text: Any) -> list[Any]:
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    """Return in words how two environments differ; nothing if they don't."""
+    """Return in words how two environments differ; empty if they do not."""
     names = sorted({*before, *now})
     return ", ".join(f"{n} {now.get(n)}, not {before.get(n)}" for n in names if before.get(n) != now.get(n))

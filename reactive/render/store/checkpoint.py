@@ -1,7 +1,7 @@
-"""The trail of a feedback segment in hand: the pictures of its ticks, so that an interrupted run loses none of them.
+"""The checkpoint of a feedback segment in progress: the pictures of its ticks, so that an interrupted run loses none of them.
 
 Lanes move forward together, so many segments are open at once. Each tick's picture is appended as it is imagined, with a
-checksum; a record cut short or changed ends the trail. It goes when its segment is finished.
+checksum; reading stops at a record that was cut short or changed. The file is removed when its segment is finished.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _HEAD = struct.Struct("<II")
 
 
 def append_tick(path: Path, tick: int, picture: torch.Tensor, *, anew: bool) -> None:
-    """Add a tick's picture, uint8 [3, height, width], to a trail; `anew` begins it.
+    """Add a tick's picture, uint8 [3, height, width], to a checkpoint; `anew` begins a new one.
 
     Raises
     ------
@@ -31,9 +31,9 @@ def append_tick(path: Path, tick: int, picture: torch.Tensor, *, anew: bool) -> 
 
 
 def read_checkpoint(path: Path, first: int, shape: tuple[int, int, int]) -> Iterator[torch.Tensor]:
-    """Yield the pictures of the ticks from `first` on, as far as the trail holds them unharmed.
+    """Yield the pictures of the ticks from `first` on, up to the first record that is missing or damaged.
 
-    What can't be read is cut off, so that the trail can be gone on with.
+    The rest is cut off, so that new records can be appended.
     """
     size = shape[0] * shape[1] * shape[2]
     try:

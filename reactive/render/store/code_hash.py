@@ -1,8 +1,8 @@
-"""Which code this is: one hash over the source and weights that decide pictures, and nothing else.
+"""The version of the code: one hash over the source and weights that decide pictures, and nothing else.
 
 It is part of every key, so it must change when a picture may change, and must not change when none can: bytecode, dates,
-READMEs, training code, the preview and the command line stand outside. What decides pictures is found by following the
-imports from where a clip is decided, rendered and written.
+READMEs, training code, the preview and the command line do not count. The modules that decide pictures are found by following
+the imports from where a clip is decided, rendered and written.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 PACKAGE = Path(__file__).resolve().parents[2]
 # where a clip is decided, rendered and written
 _ROOTS = ("render.resolve", "render.workers.segment_renderer", "render.assemble")
-# what these import keeps books of a render, or says what is wrong; no picture depends on it
+# bookkeeping of a render and error messages; no picture depends on them
 _ASIDE = frozenset(
     {
         "__init__",
@@ -48,7 +48,7 @@ def code_hash() -> str:
 
 
 def hash_of(package: Path) -> str:
-    """Return the hash of a copy of the package, wherever it stands and however its lines end."""
+    """Return the hash of a copy of the package, wherever it is and however its lines end."""
     found = hashlib.sha256()
     for file in deciding_files(package):
         data = file.read_bytes()

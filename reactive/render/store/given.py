@@ -1,4 +1,4 @@
-"""The files that a job was given: named in full, noted by their hashes, and found again where they have been moved since."""
+"""The files that a job was given: named by full path, recorded with their hashes, and found again if they were moved."""
 
 from __future__ import annotations
 
@@ -16,35 +16,35 @@ from reactive.preset.installed import PRESET_FILE
 from reactive.preset.library import find_preset
 from reactive.render.store.cache_keys import hash_path
 
-# what a folder to look in may hold before the rest of it is left unseen
+# entries of a folder that are searched at most
 MOST_FILES = 50_000
 _ONE, _MANY = ("timeline", "take", "lyrics", "shots", "logo"), ("photos", "videos")
 
-# a setting's path to what stands in its place
+# maps a setting's path to its new one
 Change = Callable[[str], str]
 
 
 def named_in_full(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a manifest's settings with presets, models, LoRAs and autoencoders that are files named from the root on.
+    """Return a manifest's settings with presets, models, LoRAs and autoencoders that are files named by full path.
 
-    What is no file here is the name of one that ships, or of a model on the hub, and stays as it is.
+    A name that is not a file here is that of a preset that ships or of a model on the hub, and stays.
     """
     return _changed(settings, lambda path: path, _in_full, _preset_in_full)
 
 
 def noted_files(settings: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return what tells each file and folder that a manifest's settings name, by its path: its hash, and its bytes (-1: a folder)."""
+    """Return the hash and size in bytes (-1: a folder) of each file that a manifest's settings name, by its path."""
     noted: dict[str, dict[str, Any]] = {}
 
     def note(text: str) -> str:
         path = Path(text)
         if path.is_absolute() and text not in noted:
-            # a preset's folder is known by the preset in it
+            # a preset's folder is identified by the preset in it
             file = path / PRESET_FILE if (path / PRESET_FILE).is_file() else path
             try:
                 noted[text] = {"sha256": hash_path(file), "bytes": file.stat().st_size if file.is_file() else -1}
             except OSError:
-                # a file that went meanwhile is not found again either
+                # a file that was removed meanwhile can't be identified later
                 noted.pop(text, None)
         return text
 
@@ -54,7 +54,7 @@ def noted_files(settings: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 @dataclass(frozen=True)
 class Places:
-    """Where to look: the folder that the job stood in when it was begun, the one that it stands in now, and more folders."""
+    """Where to search: the folder that held the job at first, the one that holds it now, and more folders."""
 
     before: Path
     now: Path
@@ -64,12 +64,12 @@ class Places:
 def found_again(
     settings: Mapping[str, Any], noted: Mapping[str, Mapping[str, Any]], places: Places
 ) -> tuple[dict[str, Any], list[str]]:
-    """Return a manifest's settings with each file that is not where it was at its new place, and a sentence for each.
+    """Return a manifest's settings with the new path of each file that was moved, and a sentence about each.
 
     Raises
     ------
     MediaError
-        If a file is nowhere; it says where it was.
+        If a file is not found; the message says where it was.
     """
     notes: list[str] = []
 
@@ -87,7 +87,7 @@ def found_again(
         return str(path)
 
     def find_named(text: str) -> str:
-        # older jobs have names as they were typed
+        # older jobs have paths as they were typed
         given_as_path = text in noted or Path(text).suffix in (".toml", ".safetensors")
         return find(text) if given_as_path and text not in FOLDERS else text
 
@@ -95,7 +95,7 @@ def found_again(
 
 
 def find_file(text: str, noted: Mapping[str, Any] | None, places: Places) -> Path | None:
-    """Return where a file or folder is now: as far from the job as it was, else of its name, else any of its hash."""
+    """Return where a file or folder is now: at the same place relative to the job, else by its name, else by its hash."""
     told = Path(text)
     folders = [places.now, *places.more]
     near = [places.now / os.path.relpath(told, places.before)] if told.is_absolute() else []
@@ -104,13 +104,13 @@ def find_file(text: str, noted: Mapping[str, Any] | None, places: Places) -> Pat
             return candidate
     if not noted:
         return None
-    # beside the job only what lies right there: its folder may be a home
+    # beside the job only that folder itself is searched: it may be a home directory
     seen = [*_entries(places.now), *(file for folder in places.more for file in _tree(folder))]
     return next((path for path in seen if _is(path, noted, strictly=noted["bytes"] < 0, name=told.name)), None)
 
 
 def _is(path: Path, noted: Mapping[str, Any], *, strictly: bool = False, name: str = "") -> bool:
-    """Return whether a file or folder is the one that was noted; `strictly` only if it has its name too."""
+    """Return whether a file or folder is the recorded one; with `strictly` only if its name is the same too."""
     try:
         file = path / PRESET_FILE if (path / PRESET_FILE).is_file() else path
         if strictly and path.name != name:

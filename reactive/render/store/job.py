@@ -1,15 +1,15 @@
-"""The job folder: what a render has finished so far, safe from anything that may happen to the process or the machine.
+"""The job folder: what a render has finished so far, safe from a crash of the process or the machine.
 
     <OUT>.reactive-job/
         manifest.json   the recipe: song, settings, environment (also a line of the journal)
         journal         one line for each finished file with its sha256, fsynced, never rewritten
         segments/       pieces of video, named by the hash of all that decides them
-        flashes/        what each piece is judged by: its pictures, very small
+        flashes/        small pictures of each piece, by which flashes are judged
         states/         the last picture of a feedback segment, which the next one grows out of
-        trails/         pictures of the feedback segments in hand
+        trails/         checkpoints of the feedback segments in progress
         lock, lease     held by the run that works on it
 
-A file counts only if the journal names it and its hash agrees. Files are written beside their place, fsynced and
+A file counts only if the journal names it and its hash agrees. Files are written under a temporary name, fsynced and
 renamed.
 """
 
@@ -37,12 +37,12 @@ from reactive.video.segment import output_error
 
 SUFFIX = ".reactive-job"
 FOLDERS = ("segments", "states", "trails")
-# where older jobs have none
+# for older jobs, which have none
 ADDED_FOLDERS = ("flashes",)
 
 
 def job_folder(out: Path, job: Path | None = None) -> Path:
-    """Return where the job of a clip lies: beside it, unless told."""
+    """Return the folder of a clip's job: `job` if it is given, else one beside the clip."""
     return job or out.with_name(name_beside(out.name, SUFFIX))
 
 
@@ -71,7 +71,7 @@ class Job:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        # a folder that this run made, and in which it finished nothing, goes again
+        # a folder that this run made is removed again if it finished nothing in it
         self.created = not folder.exists()
         try:
             for name in (*FOLDERS, *ADDED_FOLDERS):
@@ -100,14 +100,14 @@ class Job:
         self._checked: dict[str, bool] = {}
 
     def _give_up(self) -> None:
-        """Leave nothing of a job that could not be opened."""
+        """Remove what was made of a job that could not be opened."""
         self._lock.release()
         if self.created:
             shutil.rmtree(self.folder, ignore_errors=True)
 
     @property
     def owner(self) -> str:
-        """What stands in the lease of this run and of no other."""
+        """The text in this run's lease, which no other run has."""
         return self._lease.owner
 
     def _sweep(self) -> None:
@@ -119,18 +119,18 @@ class Job:
                     file.unlink(missing_ok=True)
 
     def is_intact(self, name: str) -> bool:
-        """Return whether a file is finished and holds the very bytes that it was finished with."""
+        """Return whether a file is finished and has the bytes that it was finished with."""
         if name not in self._checked:
             self._checked[name] = name in self.entries and is_whole(self.folder, self.entries[name])
         return self._checked[name]
 
     def accept(self, entry: JobFile) -> None:
-        """Note a finished file, which has been written by `finish_file`.
+        """Add a finished file, written by `finish_file`, to the journal.
 
         Raises
         ------
         OutputError
-            If another machine has taken the job over, since this one was not heard of for long.
+            If another machine has taken the job over because this one did not renew its lease.
         """
         self._lease.check()
         self.journal.append({"file": entry.name, "sha256": entry.sha256, "bytes": entry.size})
@@ -138,7 +138,7 @@ class Job:
         self._checked[entry.name] = True
 
     def keep(self, name: str, data: bytes) -> None:
-        """Write a small file and note it."""
+        """Write a small file and add it to the journal."""
         write_bytes(self.folder / name, data, durable=True)
         self.accept(JobFile(name, hash_file(self.folder / name), len(data)))
 
@@ -147,7 +147,7 @@ class Job:
         return next((record[kind] for record in reversed(self.journal.records) if kind in record), None)
 
     def set_manifest(self, manifest: dict[str, Any]) -> None:
-        """Write the recipe, to the manifest and to the journal, so that either can be lost."""
+        """Write the manifest to its file and to the journal, so that either may be lost."""
         if self.last("manifest") != manifest:
             self.journal.append({"manifest": manifest})
         try:
@@ -156,7 +156,7 @@ class Job:
             raise output_error(self.folder / "manifest.json", problem) from None
 
     def close(self) -> None:
-        """Let go of the folder; one without a finished segment is removed if this run made it."""
+        """Release the folder; if this run made it and finished no segment, it is removed."""
         self.journal.close()
         self._lease.close()
         worth = any(name.startswith("segments") for name in self.entries) or _holds_any(self.folder / "trails")
@@ -175,12 +175,12 @@ class Job:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Let go of the folder."""
+        """Release the folder."""
         self.close()
 
 
 def _holds_any(folder: Path) -> bool:
-    """Return whether there is anything in a folder; one that is gone, with a stick that was pulled, holds nothing."""
+    """Return whether a folder has anything in it; a folder that is gone (a disk was unplugged) has nothing."""
     try:
         return any(folder.iterdir())
     except OSError:
@@ -193,13 +193,13 @@ def _holder(folder: Path) -> str:
 
 
 def sweep(outs: Sequence[Path]) -> None:
-    """Remove what a killed run left of clips that it was just writing; only who holds the clips' job may."""
+    """Remove the temporary files that a killed run left of its clips; only the holder of the clips' job may do so."""
     for out in outs:
         sweep_partials(out)
 
 
 def finish_file(folder: Path, name: str, partial: Path) -> JobFile:
-    """Bring a file to its place for good: fsync, hash, rename; return its entry for the journal.
+    """Finish a file: fsync, hash, rename; return its entry for the journal.
 
     Raises
     ------
@@ -217,7 +217,7 @@ def entries_of(records: list[dict[str, Any]]) -> dict[str, JobFile]:
     """Return the finished files that a journal names."""
     found = {}
     for record in records:
-        # names of our own making only: a journal from elsewhere must not point out of its folder
+        # only names that we write ourselves: a journal from elsewhere must not point out of its folder
         if (
             "file" in record
             and Path(record["file"]).name == record["file"].split("/")[-1]
@@ -228,7 +228,7 @@ def entries_of(records: list[dict[str, Any]]) -> dict[str, JobFile]:
 
 
 def is_whole(folder: Path, entry: JobFile) -> bool:
-    """Return whether a file holds the bytes that the journal says."""
+    """Return whether a file has the bytes that the journal lists."""
     path = folder / entry.name
     try:
         return path.stat().st_size == entry.size and hash_file(path) == entry.sha256
@@ -242,7 +242,7 @@ def write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
 
 
 def read_manifest(folder: Path) -> dict[str, Any] | None:
-    """Return a job's recipe: from its manifest, or where that is damaged, from its journal."""
+    """Return a job's manifest: from its file, or if that is damaged, from its journal."""
     try:
         data = parse_json((folder / "manifest.json").read_bytes())
         if digest(data["manifest"]) == data["sha256"]:

@@ -1,6 +1,6 @@
 """The journal of a job: one JSON record a line, each with its own checksum, only ever appended to.
 
-A line that was cut short or changed is noticed and left out; what it told of is then done again.
+A line that was cut short or changed is detected and ignored; its work is done again.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _DIGITS = 16
 
 
 def read_journal(path: Path) -> tuple[list[dict[str, Any]], int]:
-    """Return the records that are whole, in order, and how many lines were damaged. No file: no records."""
+    """Return the records that are whole, in order, and how many lines were damaged. A missing file has no records."""
     try:
         lines = path.read_bytes().split(b"\n")
     except FileNotFoundError:
@@ -44,7 +44,7 @@ def read_journal(path: Path) -> tuple[list[dict[str, Any]], int]:
 
 
 class Journal:
-    """A journal open for appending; a damaged one is first written anew with what is whole of it.
+    """A journal open for appending; a damaged one is rewritten first with its intact lines.
 
     Raises
     ------
@@ -57,7 +57,7 @@ class Journal:
         self.records, self.damaged = read_journal(path)
         if self.damaged:
             write_bytes(path, b"".join(map(_line, self.records)), durable=True)
-        # unbuffered: what a full disk refused must not come again when the journal is closed
+        # unbuffered: bytes that a full disk refused must not be written when the journal is closed
         self._handle: IO[bytes] = path.open("ab", buffering=0)
 
     def append(self, record: dict[str, Any]) -> None:

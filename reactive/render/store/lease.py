@@ -1,6 +1,6 @@
-"""The lease of a job: who works on it, renewed while they do, for folders that several machines share.
+"""The lease of a job: which run works on it. It is renewed meanwhile, for folders that several machines share.
 
-On one machine the operating system's lock decides. Where it does not reach, the lease does: whoever wants the job of
+On one machine the operating system's lock decides. Across machines the lease decides: a run that wants the job of
 another machine watches that machine's lease for a while. Only whether it changes counts, never a clock, since clocks of machines
 and file servers differ and jump.
 """
@@ -20,7 +20,7 @@ from pathlib import Path
 from reactive.errors import OutputError
 from reactive.files import write_text
 
-# a lease is renewed every few seconds, and believed dead when it was not for several times as long
+# seconds between renewals, and without one after which a lease counts as dead
 RENEWED = 5.0
 WATCHED = 20.0
 NAME = "lease"
@@ -28,7 +28,7 @@ NAME = "lease"
 
 @dataclass(frozen=True)
 class LeaseHolder:
-    """What a lease says: machine, process, whose it is, and how often it was renewed."""
+    """The contents of a lease: machine, process, owner, and how often it was renewed."""
 
     host: str
     process: int
@@ -36,12 +36,12 @@ class LeaseHolder:
     turn: int
 
     def __str__(self) -> str:
-        """Return who holds it, for a person."""
+        """Return the holder in words."""
         return f"{self.host}, process {self.process}"
 
 
 def lease_of(folder: Path) -> LeaseHolder | None:
-    """Return what a job's lease says; None if there is none that can be read."""
+    """Return the contents of a job's lease; None if there is none that can be read."""
     try:
         record = json.loads((folder / NAME).read_text())
         return LeaseHolder(
@@ -85,7 +85,7 @@ class Lease:
         Raises
         ------
         OutputError
-            If somebody has, who did not hear of this run for long.
+            If another run has, because this one did not renew its lease.
         """
         if self.taken is not None:
             raise OutputError(
@@ -95,7 +95,7 @@ class Lease:
             )
 
     def close(self) -> None:
-        """Let go of it."""
+        """Release it."""
         self._stop.set()
         self._thread.join()
         if self.taken is None:
@@ -107,7 +107,7 @@ class Lease:
             if held is not None and held.owner != self.owner:
                 self.taken = held
                 return
-            # a full or lost disk is noticed where it matters
+            # a full or lost disk is reported by whoever writes to it
             with contextlib.suppress(OSError):
                 self._renew()
 

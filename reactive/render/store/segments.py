@@ -1,4 +1,4 @@
-"""What of a plan is done and what is missing: plan, keys and job folder side by side."""
+"""Which segments of a plan are done and which are missing: plan, cache keys and job folder together."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class SegmentStore:
         ]
 
     def flash_check_name(self, number: int) -> str:
-        """Return the name of the file that keeps what flashes of a segment are judged by, in the clip's own shape."""
+        """Return the name of the file with the small pictures by which a segment's flashes are judged, in the clip's own shape."""
         return f"flashes/{Path(self.files[number][0]).stem}"
 
     def missing(self) -> list[SegmentTask]:
@@ -64,7 +64,7 @@ class SegmentStore:
         return [task for number in range(len(self.plan.segments)) if (task := self.task(number)).piece.files]
 
     def task(self, number: int) -> SegmentTask:
-        """Return what is missing of a segment, as things stand now; no files if nothing is."""
+        """Return what is missing of a segment now; a task without files if nothing is."""
         segment = self.plan.segments[number]
         # two shapes of one size are one file
         wanted = {
@@ -89,7 +89,7 @@ class SegmentStore:
         )
 
     def accept(self, number: int, entries: list[JobFile]) -> None:
-        """Note the files of a finished segment; its trail goes once the journal tells of them."""
+        """Record the files of a finished segment; its checkpoint is removed once the journal has them."""
         for entry in entries:
             self.job.accept(entry)
         if self.plan.segments[number].shot is not None:
@@ -103,7 +103,7 @@ class SegmentStore:
         ]
 
     def flash_checked_pieces(self, pieces: Sequence[tuple[Path, int]]) -> list[tuple[Path, int, Path | None]]:
-        """Return the clip's pieces, some of which may have been encoded again, each with what is left to judge it by."""
+        """Return the clip's pieces, each with the small pictures by which its flashes are judged."""
         own = self.pieces(0)
         found: list[tuple[Path, int, Path | None]] = []
         for number, (piece, before) in enumerate(zip(pieces, own, strict=True)):
@@ -113,7 +113,7 @@ class SegmentStore:
         return found
 
     def frames_done(self) -> int:
-        """Return how many frames of the clip need no rendering."""
+        """Return how many frames of the clip are rendered already."""
         missing = {task.number for task in self.missing()}
         return sum(s.stop - s.start for number, s in enumerate(self.plan.segments) if number not in missing)
 
@@ -123,13 +123,13 @@ class SegmentStore:
 
 
 def feedback_bytes(segments: SegmentStore, spec: RenderSpec) -> int:
-    """Return how many bytes the uncompressed pictures of feedback segments take: states for good, trails while in hand."""
+    """Return how many bytes the uncompressed pictures of feedback segments take: states, and checkpoints of those in progress."""
     tasks = [task for task in segments.missing() if task.segment.shot is not None]
     ticks = math.ceil(frame_time(segments.plan.longest, spec.timeline.fps) * spec.timeline.feedback_rate) + 1
     pictures = (
         sum(task.piece.state is not None for task in tasks) + min(len(tasks), spec.lane_count(spec.batch)) * ticks
     )
-    # lanes that find no stream of a card's encoder free keep a piece's pictures in a file
+    # lanes that wait for a free stream of a card's encoder keep a piece's pictures in a file
     if (streams := segments.codec.sessions) is not None:
         pictures += max(0, min(len(tasks), spec.lane_count(spec.batch)) - streams) * segments.plan.longest
     return pictures * 3 * spec.imagined[0] * spec.imagined[1]
@@ -141,7 +141,7 @@ def check_space(segments: SegmentStore, outs: Sequence[Path], spec: RenderSpec) 
     Raises
     ------
     OutputError
-        If it surely does not.
+        If it certainly does not.
     """
     quality = int(segments.codec.options.get("crf", 18))
     a_pixel = BYTES_A_PIXEL[segments.codec.name] * (

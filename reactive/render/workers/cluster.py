@@ -1,7 +1,7 @@
-"""Clusters of Ray: begin one on this machine, or join one that is there.
+"""Ray clusters: start one on this machine, or join a running one.
 
-Ray runs any code that reaches it. A cluster that is begun here is therefore reached from this machine only, with a token that
-nobody else knows, and without a dashboard; of a cluster that is there already the token is asked.
+Ray runs any code that reaches it. A cluster that is started here can therefore be reached from this machine only, with a secret
+token and without a dashboard; a running cluster's token has to be given.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from reactive.diffusion.models.load import default_threads
 from reactive.errors import OutputError
 
 LOCAL = "local"
-# nothing large goes through Ray
+# bytes of Ray's object store: nothing large goes through it
 _OBJECTS = 100 << 20
 
 
 def require_ray() -> Any:
-    """Return the module Ray, set up so that it reports nothing to its makers and writes nothing on our stdout.
+    """Return the module Ray, set up so that it sends no usage statistics and writes nothing to our stdout.
 
     Raises
     ------
@@ -32,7 +32,7 @@ def require_ray() -> Any:
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_AUTH_MODE", "token")
-    # what it says of workers that die would stand on our stdout
+    # its messages about workers that die would go to our stdout
     os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".")
     try:
         import ray
@@ -46,23 +46,23 @@ def require_ray() -> Any:
 
 @contextlib.contextmanager
 def cluster(address: str, *, room: int) -> Iterator[None]:
-    """Start a cluster on this machine, or join one that is there, and leave it again; one that was joined already stays.
+    """Start a cluster on this machine or join a running one, and leave it at the end; one that was joined before stays joined.
 
     Parameters
     ----------
     address
         ``local``, or where the cluster is.
     room
-        Cores that a cluster on this machine has at least.
+        The least number of cores of a cluster on this machine.
 
     Raises
     ------
     OutputError
-        If it can't be reached, or does not take our token.
+        If it can't be reached, or refuses our token.
     """
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
     if address == LOCAL and "ray" not in sys.modules:
-        # reached from this machine only: Ray takes its own address for this one's, unless there can be no others
+        # reachable from this machine only: else Ray listens on the machine's own address
         os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
     if address == LOCAL:
@@ -71,7 +71,7 @@ def cluster(address: str, *, room: int) -> Iterator[None]:
             "num_cpus": max(room, default_threads()),
             "object_store_memory": _OBJECTS,
             "_node_ip_address": "127.0.0.1",
-            # Ray would have its workers give way to everything else on the machine
+            # Ray would give its workers the lowest priority on the machine
             "_system_config": {"worker_niceness": 0},
         }
     ray = require_ray()
@@ -82,7 +82,7 @@ def cluster(address: str, *, room: int) -> Iterator[None]:
     before = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(address=address, **options)
-    # Ray raises anything here, a bare Exception where the machine is too busy
+    # Ray raises all kinds of errors here, a bare Exception if the machine is too busy
     except Exception as problem:
         remedy = "start one with `ray start --head`, and give its token in RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH"
         if address == LOCAL:
@@ -100,12 +100,12 @@ def cluster(address: str, *, room: int) -> Iterator[None]:
 
 
 def room_for(ray: Any, *, gpu: bool, cores: int) -> int:
-    """Return how many workers a cluster has room for.
+    """Return how many workers fit into a cluster.
 
     Raises
     ------
     OutputError
-        If for none.
+        If none does.
     """
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     room = sum(
@@ -123,7 +123,7 @@ def refuse_idle_gpus(ray: Any) -> None:
     Raises
     ------
     OutputError
-        If it has some.
+        If it has idle ones.
     """
     if any(node["Resources"].get("GPU", 0) >= 1 for node in ray.nodes() if node["Alive"]):
         raise OutputError(
@@ -134,5 +134,5 @@ def refuse_idle_gpus(ray: Any) -> None:
 
 
 def first_line(problem: BaseException) -> str:
-    """Return the first line of what Ray says, which says much."""
+    """Return the first line of an error of Ray; they are long."""
     return next((line.strip() for line in str(problem).splitlines() if line.strip()), type(problem).__name__)[:200]

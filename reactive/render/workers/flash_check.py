@@ -1,7 +1,7 @@
-"""Watch for flashes while pieces are written: each finished piece leaves its pictures as small as they are judged.
+"""Check for flashes while pieces are written: each finished piece leaves small copies of its pictures for the check.
 
-Decoding a clip again only to judge it takes longer than the judging. What a piece leaves is taken from its own encoded
-pictures, so the verdict is that of the finished clip. Where it is missing (pieces of an older job, or pieces that were
+Decoding a clip again only to judge it takes longer than the judging. The copies are taken from the encoded
+pictures, so the result is that of the finished clip. If they are missing (pieces of an older job, or pieces that were
 encoded again with something laid over them) the piece itself is decoded.
 """
 
@@ -38,7 +38,7 @@ def unpack_pictures(data: bytes) -> np.ndarray:
     Raises
     ------
     ValueError
-        If it is not what was packed.
+        If it is not packed pictures.
     """
     try:
         frames, height, width = _HEAD.unpack(data[: _HEAD.size])
@@ -48,7 +48,7 @@ def unpack_pictures(data: bytes) -> np.ndarray:
 
 
 def check_pieces(pieces: Iterable[tuple[Path, int, Path | None]], fps: Fraction) -> Flashes:
-    """Judge a clip by its pieces, in order: each one's file, its number of frames, and what `flash_check_data` left of it."""
+    """Judge a clip by its pieces, in order: each one's file, its number of frames, and its `flash_check_data`."""
 
     def pictures() -> Iterator[np.ndarray]:
         for path, frames, left in pieces:

@@ -1,4 +1,4 @@
-"""How many lanes of feedback a batch holds: the shape of a fixed ladder that a timeline's own shots fill.
+"""How many feedback shots (lanes) a batch holds: the one of a few fixed shapes that a timeline's shots fill best.
 
 A batch costs its whole shape, full or not, and a timeline has only so many feedback shots, of different lengths. So lanes
 have a shape of their own, chosen once for the whole timeline: an excerpt, a resumed run and another machine's worker have
@@ -15,7 +15,7 @@ from reactive.render.plan import make_plan
 from reactive.timeline.timeline import Timeline
 
 LANE_COUNTS = (1, 2, 4, 8, 16)
-# what a batch costs beside its pictures, in pictures: a graphics card is not busy with few, a processor is
+# the fixed cost of a batch, in pictures: a graphics card is not busy with few, a processor is
 _FIXED = {"cpu": 0.5}
 _FIXED_CARD = 4.0
 
@@ -27,7 +27,7 @@ def lane_lengths(timeline: Timeline) -> list[int]:
 
 
 def rounds(lengths: Sequence[int], lanes: int) -> int:
-    """Return how many batches lanes of these lengths take, so many side by side, the longest first."""
+    """Return how many batches lanes of these lengths take, `lanes` side by side, the longest first."""
     ends = [0] * lanes
     for length in sorted(lengths, reverse=True):
         heapq.heapreplace(ends, ends[0] + length)
@@ -41,7 +41,7 @@ def filled(lengths: Sequence[int], lanes: int) -> float:
 
 
 def lanes_for(lengths: Sequence[int], *, batch: int, device: str) -> int:
-    """Return the shape of the ladder, at most `batch`, in which lanes of these lengths cost least; the smaller one of equals.
+    """Return the shape, at most `batch`, in which lanes of these lengths cost least; the smallest if several do.
 
     A fixed rule of the timeline and the kind of device: it decides bits.
     """

@@ -1,4 +1,4 @@
-"""The seam between a render and those who carry it out: this process, or workers of a Ray cluster.
+"""The interface between a render and its executors: this process, or workers of a Ray cluster.
 
 Both take the same missing segments of the same plan, write into the same job folder, and render by the same `SegmentRenderer`.
 """
@@ -21,7 +21,7 @@ from reactive.render.workers.segment_renderer import SegmentRenderer, used_promp
 
 @dataclass
 class Tally:
-    """What a render took: pictures imagined, how many of them again in float32, and what a user should know."""
+    """What a render did: pictures imagined, how many of them again in float32, and notes for the user."""
 
     pictures: int = 0
     retried: int = 0
@@ -29,7 +29,7 @@ class Tally:
 
 
 class Executor(Protocol):
-    """Who renders segments.
+    """Renders segments.
 
     Attributes
     ----------
@@ -40,7 +40,7 @@ class Executor(Protocol):
     model: Model | None
 
     def render(self, segments: SegmentStore, *, batch: int, done: Callable[[int], None], tally: Tally) -> None:
-        """Render all that is missing, in batches of one shape; note each segment in the books as it is finished.
+        """Render all that is missing, in batches of one shape; record each segment as soon as it is finished.
 
         Raises
         ------
@@ -51,7 +51,7 @@ class Executor(Protocol):
         """
 
     def close(self) -> None:
-        """Let go of everything."""
+        """Free everything that it holds."""
 
 
 class LocalExecutor:
@@ -74,15 +74,15 @@ class LocalExecutor:
             renderer.close()
 
     def close(self) -> None:
-        """Let go of the model and its memory."""
+        """Free the model and its memory."""
         self.model = None
         free_memory()
 
 
-def render_missing(
+def imagine_missing(
     executor: Executor, segments: SegmentStore, request: RenderRequest, batch: int, report: Progress
 ) -> Tally:
-    """Render what is missing; where memory runs out, go on in smaller batches and note it in the journal.
+    """Render what is missing; where memory runs out, go on in smaller batches and record that in the journal.
 
     Raises
     ------
@@ -113,7 +113,7 @@ def render_missing(
     report("rendering", total, total)
     if tally.retried:
         tally.notes += (
-            f"{tally.retried} pictures came out as no numbers (an overflow of the number format) and were imagined again in "
+            f"{tally.retried} pictures had NaN or infinite values (an overflow of the number format) and were imagined again in "
             "float32; --dtype bfloat16 or float32 avoids it.",
         )
     return tally

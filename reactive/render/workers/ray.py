@@ -25,18 +25,18 @@ from reactive.render.workers.ray_worker import (
 )
 from reactive.render.workers.scheduler import SegmentScheduler
 
-# a worker that dies is begun again so often, and what it had in hand is tried again so often
+# how often a dead worker is started again, and how often its task is tried again
 RESTARTS = 4
 RETRIES = 2
-# the same segment may be lost with so many workers in turn before it is taken to be the cause
+# a segment counts as the cause after it was lost with so many workers in turn
 LOSSES = 3
-# once one worker is ready, others that start with it are waited for so many seconds; later ones join in
+# seconds to wait for the other workers once one is ready; later ones join
 _TOGETHER = 60.0
 
 
 @dataclass
 class _WorkerHandle:
-    """A worker of the cluster: its handle, what it has in hand, and the frames and seconds that it has rendered."""
+    """A worker of the cluster: its handle, its current segments, and the frames and seconds that it has rendered."""
 
     actor: Any
     numbers: list[int] = field(default_factory=list)
@@ -50,21 +50,21 @@ class RayExecutor:
     Parameters
     ----------
     address
-        ``local`` for workers on this machine, ``auto`` or HOST:PORT for a cluster that is there.
+        ``local`` for workers on this machine, ``auto`` or HOST:PORT for a running cluster.
     spec, model_spec
-        The job; its folder and all files lie on paths that all workers share.
+        The job; its folder and all its files are on paths that all workers share.
     prompts
         Numbers of the prompts that missing segments may show.
     owner
-        Who holds the job's lease.
+        The owner in the job's lease.
     sha256, environment
-        The model's hash and what bits rest on, which workers must agree with unless `mixed`.
+        The model's hash and the environment, which must be the same for workers unless `mixed`.
     workers
-        How many; 0: as many as there is room for.
+        How many; 0: as many as fit.
     anywhere
-        Whether the device was left to us: a cluster's GPUs must not lie idle then since this machine has none.
+        Whether the device is chosen by rule: then a cluster's GPUs must not stay idle because this machine has none.
     rates
-        Told the frames a second of each worker.
+        Called with the frames a second of each worker.
 
     Raises
     ------
@@ -94,7 +94,7 @@ class RayExecutor:
         self.notes: tuple[str, ...] = ()
         self.lost: dict[int, int] = {}
         self.workers: list[_WorkerHandle] = []
-        # workers that are still loading, by what they will tell
+        # workers that are still loading, by the reference of their answer
         self.starting: dict[Any, _WorkerHandle] = {}
         # workers hold models of their own
         self.model: Model | None = None
@@ -136,12 +136,12 @@ class RayExecutor:
         self.notes = ()
         if memory:
             raise MemoryError
-        # a worker that wrote nothing it was asked for would be asked for ever
+        # else a worker that wrote nothing would get the same task for ever
         if segments.missing():
             raise OutputError("workers left pieces unfinished", where=str(self.spec.folder), remedy="run it again")
 
     def close(self) -> None:
-        """Let go of the workers, and of the cluster if it was begun here."""
+        """Release the workers, and stop the cluster if it was started here."""
         with contextlib.suppress(Exception):
             for worker in (*self.workers, *self.starting.values()):
                 self.ray.kill(worker.actor)
@@ -154,9 +154,9 @@ class RayExecutor:
         return 1 if self._gpu() else self.spec.threads
 
     def _begin(self, prompts: frozenset[int], count: int) -> None:
-        """Begin the workers, and wait until those that are there are ready."""
+        """Start the workers, and wait until those that can start are ready."""
         with self._failures():
-            # once through the object store, and not with the worker's beginning, where its loss would forbid another
+            # once through the object store: as an argument of the constructor, its loss would prevent a restart
             self.job = self.ray.put(Assignment(self.spec, self.model_spec, prompts))
             self.kind = self.ray.remote(RayWorker).options(
                 num_cpus=self._cores(),
@@ -178,7 +178,7 @@ class RayExecutor:
         self.starting[worker.actor.ready.remote(self.job, self.owner)] = worker
 
     def _accept_worker(self, reference: Any) -> None:
-        """Take in a worker that is ready.
+        """Accept a worker that is ready.
 
         Raises
         ------
@@ -225,12 +225,12 @@ class RayExecutor:
         done: Callable[[int], None],
         tally: Tally,
     ) -> bool:
-        """Note what a worker did; return whether memory ran out."""
+        """Record what a worker did; return whether memory ran out."""
         numbers, worker.numbers = worker.numbers, []
         try:
             result: WorkResult = self.ray.get(reference)
         except self.ray.exceptions.RayActorError:
-            # begun again and tried again in vain: another takes its place
+            # restarted and retried in vain: another worker replaces it
             self._replace(worker, numbers, scheduler)
             return False
         for number, entries in result.pieces:
@@ -266,7 +266,7 @@ class RayExecutor:
 
     @contextlib.contextmanager
     def _failures(self) -> Iterator[None]:
-        """Turn what Ray itself raises into one line."""
+        """Turn errors of Ray itself into one line."""
         try:
             yield
         except self.ray.exceptions.RayTaskError:

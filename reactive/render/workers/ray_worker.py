@@ -1,7 +1,7 @@
-"""What runs in a worker's process: a model, held from segment to segment of one job.
+"""A worker's process: it keeps a model loaded from segment to segment of one job.
 
 It returns names and hashes of what it wrote, never pictures. A segment is the same bits whoever renders it and however often, so
-one whose worker died is simply rendered again, from the trail that the dead one left.
+one whose worker died is simply rendered again, from the checkpoint that the dead one left.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from reactive.render.workers.segment_renderer import SegmentRenderer, SegmentTas
 
 @dataclass(frozen=True)
 class WorkerInfo:
-    """What a worker is: machine, process, the model's hash, what its bits rest on, and whether it sees the job folder."""
+    """A worker: machine, process, the model's hash, its environment, and whether it sees the job folder."""
 
     host: str
     process: int
@@ -41,7 +41,7 @@ class WorkerInfo:
 
 @dataclass(frozen=True)
 class WorkResult:
-    """What a worker did: finished segments and their files, and why it stopped, if it did.
+    """What a worker did: finished segments and their files, and why it stopped if it failed.
 
     `problem` is what, where and remedy of an error that a user can do something about; `memory` says that memory ran out.
     """
@@ -56,7 +56,7 @@ class WorkResult:
 
 @dataclass(frozen=True)
 class Assignment:
-    """What a worker is told with each call, since it may have been begun again: the job, the model, and the prompts."""
+    """The arguments of each call, since a worker may have been restarted: the job, the model, and the prompts."""
 
     spec: RenderSpec
     model_spec: ModelSpec
@@ -64,13 +64,13 @@ class Assignment:
 
 
 class RayWorker:
-    """What runs in a worker's process. It knows nothing until it is called, so that it can be begun again at any time."""
+    """Runs in a worker's process. It has no state until it is called, so it can be restarted at any time."""
 
     def __init__(self) -> None:
         self.renderer: SegmentRenderer | None = None
 
     def ready(self, job: Assignment, owner: str) -> WorkerInfo | tuple[str, str, str]:
-        """Load the model and tell of this worker, or what, where and remedy of what is wrong."""
+        """Load the model and describe this worker, or return what, where and remedy of an error."""
         try:
             renderer = self._renderer(job, job.spec.batch)
         except ReactiveError as problem:
@@ -82,7 +82,7 @@ class RayWorker:
         )
 
     def render(self, job: Assignment, tasks: Sequence[SegmentTask], batch: int) -> WorkResult:
-        """Render segments into the job folder; those that are finished count, whatever becomes of the others."""
+        """Render segments into the job folder; finished ones count even if another fails."""
         began = time.perf_counter()
         finished: list[tuple[int, tuple[JobFile, ...]]] = []
         problem: tuple[str, str, str] | None = None
@@ -119,7 +119,7 @@ class RayWorker:
 
 
 def with_absolute_paths(spec: RenderSpec) -> RenderSpec:
-    """Return an order whose files are named from the root, since workers stand elsewhere."""
+    """Return a spec with absolute paths, since workers run in other folders."""
     photos, videos = (tuple(path.absolute() for path in files) for files in (spec.photos, spec.videos))
     return replace(spec, folder=spec.folder.absolute(), photos=photos, videos=videos)
 

@@ -1,8 +1,8 @@
-"""Deal missing segments out to workers: which can be rendered now, and which side by side.
+"""Hand missing segments out to workers: which can be rendered now, and which side by side.
 
-Independent segments are dealt one piece of work at a time. Feedback segments of a shot follow one another, each growing out of the
-state that the one before it left in the job folder; the next ones of many shots are lanes of one batch, so they are dealt
-together.
+Independent segments are handed out one piece of work at a time. Feedback segments of a shot follow one another, each growing out of the
+state that the one before it left in the job folder; the next ones of many shots are lanes of one batch, so they are handed
+out together.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from reactive.render.workers.segment_renderer import SegmentTask, chains
 
 
 class SegmentScheduler:
-    """Segments of a plan, by number, that are still to be dealt.
+    """Segments of a plan, by number, that no worker has yet.
 
     Parameters
     ----------
-    todos
+    tasks
         What is missing, in the plan's order.
     batch
-        Pictures a batch: lanes that move forward at no further cost.
+        Pictures of a batch: as many lanes cost no more than one.
     longest
-        Frames of the plan's longest segment: no more than so many independent ones are dealt at once.
+        Frames of the plan's longest segment: at most so many independent ones are handed out at once.
     """
 
     def __init__(self, tasks: Sequence[SegmentTask], *, batch: int, longest: int) -> None:
@@ -31,14 +31,14 @@ class SegmentScheduler:
         self.frames = {task.number: task.segment.stop - task.segment.start for task in tasks}
         self.single = [task.number for task in tasks if task.segment.shot is None]
         self.chains = [[task.number for _, task in chain] for _, chain in chains(tasks)]
-        # chains whose next segment is in some worker's hand, by that segment
+        # chains whose next segment a worker has, by that segment
         self.in_progress: dict[int, list[int]] = {}
 
     def take(self) -> list[int]:
         """Return numbers of segments that can be rendered now by one worker, in order; none if it has to wait."""
-        # the shot with most before it first: they are the longest way to go
+        # the shots with most segments left first: they take longest
         ready = sorted(self.chains, key=lambda chain: (-sum(self.frames[n] for n in chain), chain[0]))
-        # half a batch of lanes costs a whole one, so lanes wait for others that are on the way while there is other work
+        # half a batch of lanes costs as much as a whole one, so lanes wait for others while there is other work
         if ready and (len(ready) >= self.batch or not self.in_progress or not self.single):
             chosen = ready[: self.batch]
             for chain in chosen:
@@ -53,7 +53,7 @@ class SegmentScheduler:
         return taken
 
     def finished(self, number: int) -> None:
-        """Note that a segment that was taken is done: what grows out of it can be taken."""
+        """Mark a segment as done: the one that continues it can be taken."""
         rest = self.in_progress.pop(number, [number])[1:]
         if rest:
             self.chains.append(rest)

@@ -1,20 +1,19 @@
-"""A worker: holds the model and renders the segments it is given into the job folder. Local and Ray runs share it."""
+"""Renders segments into the job folder with one model. Local and Ray runs share it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
 import torch
 
-from reactive.diffusion.grounds import Grounds
-from reactive.diffusion.imaginer import Imaginer
+from reactive.diffusion.imaginer import open_imaginer
 from reactive.diffusion.joins import prompts_at
 from reactive.diffusion.lanes import FeedbackRange, shot_ticks
 from reactive.diffusion.models.model import Model
-from reactive.diffusion.scene import load_sources
 from reactive.media.cube import read_cube
 from reactive.render.plan import Segment
 from reactive.render.spec import RenderSpec
@@ -41,9 +40,9 @@ class SegmentTask:
     piece
         What is written.
     checkpoint
-        Name of the file that keeps a feedback segment's ticks while it is in hand.
+        Name of the file that keeps a feedback segment's ticks while it is in progress.
     before
-        Name of the state that it goes on from, if that is there; else its shot is begun anew.
+        Name of the state that it continues from, if that exists; else its shot starts again.
     """
 
     number: int
@@ -55,7 +54,7 @@ class SegmentTask:
 
 @dataclass
 class _Chain:
-    """Missing segments of one shot that follow each other, rendered as one passage; `current` is the one in hand."""
+    """Missing segments of one shot that follow each other, rendered in one go; `current` is the one in progress."""
 
     tasks: list[tuple[int, SegmentTask]]
     ticks: list[Fraction]
@@ -64,7 +63,7 @@ class _Chain:
 
 
 class SegmentRenderer:
-    """A model made ready for a job's clip.
+    """A model with everything that it needs for a job's clip.
 
     Parameters
     ----------
@@ -75,7 +74,7 @@ class SegmentRenderer:
     prompts
         Numbers of the prompts that its segments may show.
     batch
-        Another batch shape than the order's, where memory does not hold that.
+        A smaller batch than that of `spec`, if memory does not hold that.
 
     Raises
     ------
@@ -87,26 +86,26 @@ class SegmentRenderer:
         self.model = model
         self.spec = spec
         shape = batch or spec.batch
-        self.sources = load_sources(spec.photos, spec.videos, size=spec.imagined, background=spec.background)
-        self.grounds = (
-            Grounds(spec.timeline, spec.grounds, imagined=spec.imagined, size=spec.composed, background=spec.background)
-            if spec.grounds
-            else None
-        )
-        self.imaginer = Imaginer(
-            model,
-            replace(spec.timeline, negatives=spec.negatives),
-            self.sources,
-            size=spec.imagined,
-            batch=shape,
-            lanes=spec.lane_count(shape),
-            slices=spec.slices,
-            prompts=prompts,
-            pace=spec.pace,
-            rate=spec.rate,
-            black=spec.black,
-            grounds=self.grounds,
-            lut=read_cube(spec.lut) if spec.lut else None,
+        self._opened = ExitStack()
+        self.imaginer = self._opened.enter_context(
+            open_imaginer(
+                model,
+                replace(spec.timeline, negatives=spec.negatives),
+                spec.photos,
+                spec.videos,
+                size=spec.imagined,
+                grounds=spec.grounds,
+                composed=spec.composed,
+                background=spec.background,
+                batch=shape,
+                lanes=spec.lane_count(shape),
+                slices=spec.slices,
+                prompts=prompts,
+                pace=spec.pace,
+                rate=spec.rate,
+                black=spec.black,
+                lut=read_cube(spec.lut) if spec.lut else None,
+            )
         )
 
     @property
@@ -125,10 +124,8 @@ class SegmentRenderer:
         return self.imaginer.retried
 
     def close(self) -> None:
-        """Let go of the videos."""
-        self.sources.close()
-        if self.grounds:
-            self.grounds.close()
+        """Close the films."""
+        self._opened.close()
 
     def render(self, tasks: Sequence[SegmentTask], *, finished: Finished, done: Callable[[int], None]) -> None:
         """Render segments into the job folder.
@@ -138,16 +135,16 @@ class SegmentRenderer:
         tasks
             What is missing, in the plan's order.
         finished
-            Told the number in the plan of each segment that is complete on disk, and its files; not on this thread.
+            Called, from another thread, with the number and the files of each segment that is complete on disk.
         done
-            Told how many frames were just encoded; not on this thread.
+            Called, from another thread, with how many frames were just encoded.
 
         Raises
         ------
         OutputError
             If the disk is full or fails.
         ModelError
-            If the model makes pictures that are no numbers.
+            If the model makes pictures with NaN or infinite values.
         """
         spec, imaginer = self.spec, self.imaginer
         runs = [_Chain(chain, shot_ticks(spec.timeline, *shot)) for shot, chain in chains(tasks)]
@@ -163,7 +160,7 @@ class SegmentRenderer:
             finished=complete,
             done=done,
             upscale=self._larger(),
-            # a network that makes pictures larger has all threads to itself
+            # an upscaling network uses all threads
             threads=1 if spec.upscaling.method == "esrgan" and spec.upscaling.factor > 1 else spec.threads,
         )
 
@@ -173,7 +170,7 @@ class SegmentRenderer:
             self._use_tick(run, tick, picture, writer)
 
         try:
-            # lanes first: each has an encoder open, so a machine that lacks the memory says so at once, not after an hour
+            # lanes first: each has an encoder open, so too little memory shows at once, not after an hour
             by_first = {run.tasks[0][1].segment.start: run for run in runs}
             ranges = [self._feedback_range(run, writer) for run in runs]
             for numbers, pictures in imaginer.feedback(ranges, on_tick=ticked):
@@ -193,12 +190,12 @@ class SegmentRenderer:
             raise
 
     def _larger(self) -> Upscale:
-        """Return what makes pictures larger; those with a ground beneath them have the clip's size already."""
+        """Return what upscales pictures; those with a ground beneath them have the clip's size already."""
         upscale, imagined = upscaler(self.spec.upscaling, threads=self.spec.threads), self.spec.imagined
         return lambda picture: upscale(picture) if picture.shape[1::-1] == imagined else picture
 
     def _feedback_range(self, run: _Chain, writer: SegmentWriter) -> FeedbackRange:
-        """Return what a run wants of its shot, going on from the last state and the trail of its first segment."""
+        """Return the part of its shot that a chain needs, from the last state and the checkpoint of its first segment on."""
         first, last = run.tasks[0][1], run.tasks[-1][1]
         assert first.segment.shot is not None
         start, stop = first.segment.shot
@@ -206,17 +203,17 @@ class SegmentRenderer:
         if first.before is not None:
             tick = last_tick_before(run.ticks, first.segment.start)
             picture = read_state(self.spec.folder / first.before).to(self.model.device)
-            # so short a segment that no tick lies in it hands over what it was handed
+            # a segment too short for a tick passes on the state that it began with
             self._use_tick(run, tick, picture, writer)
         return FeedbackRange(
             start, stop, first.segment.start, last.segment.stop, tick, picture, self._saved_ticks(run, tick + 1, writer)
         )
 
     def _saved_ticks(self, run: _Chain, tick: int, writer: SegmentWriter) -> Iterator[torch.Tensor]:
-        """Yield the pictures of ticks that an interrupted run left in the first segment's trail."""
+        """Yield the pictures of ticks that an interrupted run left in the first segment's checkpoint."""
         shape = (3, self.spec.imagined[1], self.spec.imagined[0])
-        trail = self.spec.folder / run.tasks[0][1].checkpoint
-        for picture in read_checkpoint(trail, tick, shape):
+        path = self.spec.folder / run.tasks[0][1].checkpoint
+        for picture in read_checkpoint(path, tick, shape):
             run.begun = True
             self._use_tick(run, tick, picture, writer)
             yield picture.to(self.model.device)
@@ -231,7 +228,7 @@ class SegmentRenderer:
         run.begun = True
 
     def _use_tick(self, run: _Chain, tick: int, picture: torch.Tensor, writer: SegmentWriter) -> None:
-        """Hand a tick's picture to the segments that end after it, and go on to the next segment after the last tick."""
+        """Give a tick's picture to the segments that end after it, and go on to the next segment after the last tick."""
         for index, task in run.tasks[run.current :]:
             if task.piece.state is not None and tick == last_tick_before(run.ticks, task.segment.stop):
                 writer.hand_over(index, state_bytes(picture))
@@ -242,10 +239,10 @@ class SegmentRenderer:
 
 
 def expected_rate(model: Model, imagined: tuple[int, int]) -> float:
-    """Return about how many pictures a second a model makes, by a rule that never varies: it divides the clip.
+    """Estimate how many pictures a second a model makes, by a fixed rule, since it decides where the clip is divided.
 
     The cost is that of the network at its native size for the families known (a ninth of weights times latents), the
-    speed a modest machine's.
+    speed that of a modest machine.
     """
     weights = sum(parameter.numel() for parameter in model.network.parameters())
     latents = imagined[0] * imagined[1] / model.vae_scale_factor**2
@@ -267,7 +264,7 @@ def used_prompts(timeline: Timeline, tasks: Sequence[SegmentTask]) -> set[int]:
 
 
 def chains(tasks: Sequence[SegmentTask]) -> list[tuple[tuple[int, int], list[tuple[int, SegmentTask]]]]:
-    """Return the missing feedback segments in runs that grow out of each other: their shot, and each with its place."""
+    """Return the missing feedback segments in runs that continue each other: their shot, and each with its index."""
     found: list[tuple[tuple[int, int], list[tuple[int, SegmentTask]]]] = []
     for index, task in enumerate(tasks):
         shot = task.segment.shot

@@ -31,7 +31,7 @@ from reactive.video.upscale import Upscale
 
 # batches that may wait for each thread: enough to keep both sides busy, few enough to keep memory flat
 _WAITING = 4
-# beyond so many threads, whatever imagines pictures is slower
+# more threads than this slow down imagining
 MAX_THREADS = 16
 
 
@@ -46,10 +46,10 @@ class Piece:
     files
         For each shape of the clip that is missing: the file's name within the job folder, and its size in pixels.
     state
-        Name of the file that hands its last picture over; None where nothing follows.
+        Name of the file that keeps its last picture for the next segment; None if none follows.
     flash_check
-        Name of the file that keeps what flashes are judged by, and of the file of `files` that it is taken from; None where
-        it is there.
+        Name of the file with the small pictures by which flashes are judged, and of the file of `files` that they are taken from;
+        None if it exists already.
     """
 
     start: int
@@ -59,19 +59,19 @@ class Piece:
     flash_check: tuple[str, str] | None = None
 
 
-# told each finished piece, by its number, and the files that it consists of
+# called with the number of each finished piece and its files
 Finished = Callable[[int, list[JobFile]], None]
 
 
 @dataclass
 class _Batch:
-    """Pictures on their way to the host, and how many of them are not encoded yet."""
+    """Pictures that are being copied to the host, and how many of them are not encoded yet."""
 
     pictures: HostCopy
     left: int
 
     def picture(self, slot: int) -> np.ndarray:
-        """Return a picture, uint8 [height, width, 3]; waits until it is there."""
+        """Return a picture, uint8 [height, width, 3]; waits until it is copied."""
         whole = self.pictures.wait()
         if whole.shape[-1] == 3:
             return whole[slot].numpy()
@@ -88,13 +88,13 @@ class _Batch:
 
 @dataclass
 class _OpenPiece:
-    """A piece in hand: its frames that wait, its encoders once they are open, and the file of frames that came before."""
+    """A piece in progress: waiting frames, its encoders once they are open, and a file of earlier frames."""
 
     waiting: deque[tuple[_Batch, int]] = field(default_factory=deque)
     encoders: list[SegmentEncoder] | None = None
     spool: Spool | None = None
     busy: bool = False
-    # frames that were handed over and are not encoded yet, and those that are
+    # frames that were received and are not encoded yet, and those that are
     behind: int = 0
     written: int = 0
 
@@ -102,7 +102,7 @@ class _OpenPiece:
 class SegmentWriter:
     """Routes finished frames to the piece they belong to, in threads of its own.
 
-    Frames of one piece have to come in order; different pieces may come in any. Frames of no piece are ignored.
+    Frames of one piece have to come in order; pieces may come in any order. Frames of no piece are ignored.
 
     Parameters
     ----------
@@ -113,9 +113,9 @@ class SegmentWriter:
     fps, codec
         Of the clip.
     upscale
-        Makes each picture as large as the clip wants it before it is cropped and scaled.
+        Upscales each picture before it is cropped and scaled to the clip's size.
     finished
-        Told each piece that is complete and safely on the disk; called from one of the writer's threads, never from two at
+        Called with each piece that is complete and safely on the disk, from one of the writer's threads, never from two at
         once.
     done
         Called with the number of frames just encoded, never by two threads at once.
@@ -145,12 +145,12 @@ class SegmentWriter:
         self.max_threads = max(1, min(threads, MAX_THREADS))
         self.starts = np.array([piece.start for piece in pieces])
         self.stops = np.array([piece.stop for piece in pieces])
-        # in the order in which their first frame came
+        # in the order of their first frames
         self.open: dict[int, _OpenPiece] = {}
         self.states: dict[int, bytes] = {}
         self.error: BaseException | None = None
         self.batches = 0
-        # streams that the encoder may have open at once, and has
+        # streams that the encoder may have open at once, and how many it has
         self.sessions = codec.sessions
         self.streams = 0
         self.idle = 0
@@ -159,17 +159,17 @@ class SegmentWriter:
         # so the lock itself is taken, which no signal comes between
         self.lock = threading.RLock()
         self.changed = threading.Condition(self.lock)
-        # who is told of progress is not told by two threads at once
+        # progress is not reported by two threads at once
         self.telling = threading.Lock()
         self.threads: list[threading.Thread] = []
 
     def put(self, frames: np.ndarray, pictures: torch.Tensor, *, few: bool = False) -> None:
-        """Hand over finished pictures, uint8 [n, 3, height, width]; waits while the encoders are behind.
+        """Queue finished pictures, uint8 [n, 3, height, width]; waits while the encoders are behind.
 
         Parameters
         ----------
         few
-            Wait too until no more pieces than threads are in hand, so that an interruption loses no more than those.
+            Also wait until no more pieces than threads are in progress, so that an interruption loses no more than those.
 
         Raises
         ------
@@ -218,13 +218,13 @@ class SegmentWriter:
             self.changed.notify_all()
 
     def runs(self, indices: Sequence[int], size: int) -> Iterator[np.ndarray]:
-        """Yield the frames of pieces in runs of at most `size`, so that the encoders have work and few pieces are in hand.
+        """Yield the frames of pieces in runs of at most `size`, so that the encoders have work and few pieces are in progress.
 
-        Another piece is begun only where each one in hand has a whole run waiting for its encoder: an interruption loses
-        what is in hand.
+        Another piece begins only when each one in progress has a whole run waiting for its encoder: an interruption loses
+        those in progress.
         """
         left = deque(indices)
-        # the next frame of each piece in hand
+        # the next frame of each piece in progress
         hand: dict[int, int] = {}
         while left or hand:
             with self.lock:
@@ -281,7 +281,7 @@ class SegmentWriter:
         self.open.clear()
 
     def _open_count(self, own: int) -> int:
-        """Return how many pieces beside one are in hand; those that wait for a card's stream may have to wait for this one."""
+        """Return how many other pieces are in progress; those that wait for a card's stream may have to wait for this one."""
         return sum(index != own and held.spool is None for index, held in self.open.items())
 
     def _check(self) -> None:
@@ -315,7 +315,7 @@ class SegmentWriter:
                 self.changed.notify_all()
 
     def _ready(self) -> int | None:
-        """Return a piece that a thread can go on with, the one begun first."""
+        """Return the earliest piece that a thread can go on with."""
         for index, held in self.open.items():
             if not held.busy and (held.waiting or (held.spool is not None and self._has_room(index))):
                 return index
@@ -374,7 +374,7 @@ class SegmentWriter:
                 self.streams -= len(files)
                 if self.sessions is None or not others:
                     raise
-                # fewer than its makers say: others use the card too
+                # fewer than documented: other programs use the card too
                 self.sessions = others
             return False
         held.encoders = encoders
@@ -426,6 +426,6 @@ class SegmentWriter:
 
 
 def partial_path(folder: Path, name: str) -> Path:
-    """Return where a file of a job is written before it is complete; each process of each machine has its own place."""
+    """Return where a file of a job is written before it is complete; each process of each machine has its own."""
     path = folder / name
     return path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.partial")

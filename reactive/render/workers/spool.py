@@ -11,7 +11,7 @@ from reactive.video.segment import output_error
 
 
 class Spool:
-    """A file of pictures; nothing of it stays once it is closed.
+    """A file of pictures, which is removed when it is closed.
 
     Parameters
     ----------

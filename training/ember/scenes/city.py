@@ -245,7 +245,7 @@ def _person(x: float, y: float, s: float, rng: np.random.Generator, raised: bool
     head = list(zip((x + 0.19 * s * np.cos(t)).tolist(), (y + 0.25 * s * np.sin(t)).tolist(), strict=True))
     side = [(0.08, -0.15), (0.10, -0.30), (0.34, -0.38), (0.45, -0.52), (0.48, -1.9)]
     body = [(x + u * s, y + v * s) for u, v in side] + [(x - u * s, y + v * s) for u, v in reversed(side)]
-    arms = []
+    arms: list[Stroke] = []
     if raised:
         for turn in (-1, 1) if rng.random() < 0.5 else (pick(rng, [-1, 1]),):
             e = between(rng, -0.1, 0.45) * turn

@@ -102,7 +102,6 @@ def _flame(f: Frame, rng: np.random.Generator, a: str, b: str) -> Scene:
     p = rng.uniform(-1, 1, (2, n)).astype(np.float32)
     tone = rng.random(n).astype(np.float32)
     h, w = f.shape
-    hits, hue = np.zeros(h * w), np.zeros(h * w)
     fold = int(rng.integers(2, 7)) if chance(rng, 0.4) else 1
     pts, tones = [], []
     for it in range(42):

@@ -1,4 +1,4 @@
-"""The families of models that are known: one file each, after the seam in `family`."""
+"""The families of models that are known: one file each, with the interface of `family`."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""The seam between models and everything else: what a family of models is asked, and what its texts become.
+"""The interface between models and everything else: what a family of models provides.
 
-A family is one file beside this one. It says which parts its folders have, how texts become what the network attends to, what
-the network is asked and what its answer means, how pictures become latents, and which steps, guidance and times were published
-for it. Schedules, samplers and the core are the same for all families; nothing outside a family's file asks for its name.
+A family is one file beside this one. It defines the parts of its folders, how texts become conditioning, the
+network's inputs and the meaning of its output, how pictures become latents, and the published steps, guidance and
+times. Schedules, samplers and the core are the same for all families; no code outside a family's file checks its name.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from reactive.diffusion.backend.footprint import Config, Cost, decoder_cost, enc
 
 
 class FamilyModel(Protocol):
-    """What a family reads of a loaded model: its parts, its guidance, and how many pixels a latent has on a side."""
+    """The properties of a loaded model that a family reads: its parts, its guidance, and how many pixels a latent has on a side."""
 
     @property
     def network(self) -> Any: ...
@@ -57,16 +57,16 @@ class FamilyModel(Protocol):
 
 @dataclass(frozen=True)
 class Conditioning:
-    """What the network attends to.
+    """The conditioning of some texts.
 
     Attributes
     ----------
     tokens
         One vector a token, [n, tokens, width], or several, [n, tokens, layers, width].
     pooled
-        One vector a text, [n, width]; None in families that have none.
+        One vector a text, [n, width]; None in families without it.
     mask
-        Which tokens count, bool [n, tokens]; None where all of them do.
+        Which tokens count, bool [n, tokens]; None if all of them do.
     """
 
     tokens: torch.Tensor
@@ -74,7 +74,7 @@ class Conditioning:
     mask: torch.Tensor | None = None
 
     def __getitem__(self, rows: torch.Tensor | slice) -> Conditioning:
-        """Return some of the texts, in the order asked for."""
+        """Return some of the texts, in the given order."""
         return Conditioning(*(None if part is None else part[rows] for part in self._parts()))  # type: ignore[arg-type]
 
     def to(self, dtype: torch.dtype, device: torch.device | None = None) -> Conditioning:
@@ -105,14 +105,14 @@ class Conditioning:
 
 
 def scaled_latents(vae: Any, latents: torch.Tensor) -> torch.Tensor:
-    """Return an autoencoder's latents shifted and scaled as the network knows them."""
+    """Return an autoencoder's latents shifted and scaled for the network."""
     shift = getattr(vae.config, "shift_factor", None) or 0.0
     scaled: torch.Tensor = (latents - shift) * vae.config.scaling_factor
     return scaled
 
 
 def plain_latents(vae: Any, latents: torch.Tensor) -> torch.Tensor:
-    """Return the network's latents as the autoencoder decodes them."""
+    """Return the network's latents as the autoencoder takes them."""
     shift = getattr(vae.config, "shift_factor", None) or 0.0
     plain: torch.Tensor = latents / vae.config.scaling_factor + shift
     return plain
@@ -135,7 +135,7 @@ def halvings(config: Config) -> int:
 
 
 def shift_by_size(config: Mapping[str, Any], patches: int, steps: int) -> float:
-    """Return how times are shifted for a number of patches, as a flow scheduler's configuration says."""
+    """Return how times are shifted for a number of patches, by a flow scheduler's configuration."""
     del steps
     if not config.get("use_dynamic_shifting"):
         return float(config.get("shift", 1.0))
@@ -146,7 +146,7 @@ def shift_by_size(config: Mapping[str, Any], patches: int, steps: int) -> float:
 
 
 def pipeline_of(name: str, model: FamilyModel) -> Any:
-    """Return one of diffusers' pipelines with a model's text encoders and nothing else, which knows how texts are embedded."""
+    """Return one of diffusers' pipelines with a model's text encoders and nothing else, for embedding texts."""
     import diffusers
 
     kind: Any = getattr(diffusers, name)
@@ -156,7 +156,7 @@ def pipeline_of(name: str, model: FamilyModel) -> Any:
 
 
 def fixed_native(config: Config, factor: int) -> tuple[int, int]:
-    """Return 1024 by 1024, for networks whose configuration does not say what they were made for."""
+    """Return 1024 by 1024, for networks whose configuration does not have a native size."""
     del config, factor
     return 1024, 1024
 
@@ -188,7 +188,7 @@ def _no_guidance(config: Config) -> bool:
 
 @dataclass(frozen=True)
 class Family:
-    """How one kind of model is spoken to.
+    """One kind of model: its parts, inputs, outputs and published settings.
 
     Attributes
     ----------
@@ -203,16 +203,16 @@ class Family:
     embed
         Texts to conditioning, as the family's own pipelines compute it.
     ask
-        What the network is asked for latents z in the network's number format, times [n] and conditioning; values are tensors, or
+        The network's inputs for latents z in its number format, times [n] and conditioning; values are tensors, or
         groups of them.
     answer
-        The network's prediction [n, c, h, w] for what it is asked.
+        The network's prediction [n, c, h, w] for these inputs.
     latents, plain
-        An autoencoder's latents as the network knows them, and back.
+        From an autoencoder's latents to the network's, and back.
     factor
         Pixels a latent, on a side, by the autoencoder's configuration.
     step
-        Latents in which sizes go, on a side.
+        Multiple of latents that sizes must have, on a side.
     native
         Width and height in pixels that a network was made for, by its configuration and the factor.
     channels
@@ -220,28 +220,28 @@ class Family:
     vae_channels
         Number of an autoencoder's own channels, by the network's configuration.
     prediction
-        What the answer is, where the scheduler's configuration does not say.
+        The kind of prediction, if the scheduler's configuration does not have it.
     tells_guidance
-        Whether the network is told its guidance, by its configuration, rather than evaluated twice.
+        Whether guidance is an input of the network, by its configuration, rather than a second evaluation.
     defaults
-        Steps, guidance and what else was published, by ``model_index.json``, the network's configuration and the model's name;
+        Steps, guidance and other published defaults, by ``model_index.json``, the network's configuration and the model's name;
         ``scheduler`` are changes of the scheduler's configuration.
     times
-        Shares of strength 1's time at which N steps are taken, by the scheduler's configuration; None: as the scheduler says.
+        Shares of strength 1's time at which N steps are taken, by the scheduler's configuration; None: as in the scheduler.
     shift
         How times are shifted for a number of latents and of steps, by the scheduler's configuration.
     zero_negative
-        Whether an empty negative prompt is zeros rather than an embedded empty text, unless the folder says.
+        Whether an empty negative prompt is zeros rather than an embedded empty text, unless the folder decides.
     exact_autoencoder
         Whether an autoencoder overflows in float16, by its configuration.
     few_step
-        Kind of model by which few-step models are known by name; None: they are not looked for.
+        Kind of model for recognising few-step models by name; None: they are not searched.
     single_files
         Configurations of single files that are of this family; the first describes an autoencoder's.
     text_batch
         Texts that are embedded at once.
     text_tokens
-        Tokens that a text has at most.
+        The most tokens of a text.
     large_texts
         Whether the text encoder is a language model: loaded for the clip's prompts, then freed.
     bfloat16
@@ -249,9 +249,9 @@ class Family:
     graphs
         Whether its network can be recorded as a graph.
     film_autoencoder
-        Whether its autoencoder knows films, of which a picture is one of a single frame.
+        Whether its autoencoder is one of films, for which a picture is a film of one frame.
     cost, decoding, encoding
-        What one picture of so many latents costs network, decoder and encoder.
+        The cost of one picture for network, decoder and encoder, by its number of latents.
     """
 
     name: str
@@ -350,14 +350,14 @@ def _rows(values: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
 
 
 def along_arc(start: torch.Tensor, stop: torch.Tensor, share: torch.Tensor) -> torch.Tensor:
-    """Return each token's vector turned from `start` to `stop` at an even pace, its length changing straight (slerp).
+    """Return each token's vector rotated from `start` to `stop` at an even pace, its length interpolated linearly (slerp).
 
     Parameters
     ----------
     start, stop
         [..., width].
     share
-        In [0, 1], shaped to go with them.
+        In [0, 1], broadcastable to them.
     """
     first, last = start.float(), stop.float()
     lengths = first.norm(dim=-1, keepdim=True), last.norm(dim=-1, keepdim=True)
@@ -365,6 +365,6 @@ def along_arc(start: torch.Tensor, stop: torch.Tensor, share: torch.Tensor) -> t
     angle = (one * two).sum(-1, keepdim=True).clamp(-1, 1).acos()
     sine = angle.sin()
     turned = (((1 - share) * angle).sin() * one + (share * angle).sin() * two) / sine.clamp_min(1e-6)
-    # nearly the same direction: the chord is the arc
+    # nearly the same direction: interpolate linearly
     turned = torch.where(sine < 1e-3, torch.lerp(one, two, share.float()), turned)
     return (turned * torch.lerp(lengths[0], lengths[1], share.float())).to(start.dtype)

@@ -28,7 +28,7 @@ def _embed(model: FamilyModel, texts: list[str]) -> Conditioning:
 
 
 def _ask(model: FamilyModel, z: torch.Tensor, time: torch.Tensor, conditioning: Conditioning) -> dict[str, Any]:
-    # `time` counts a thousand levels of the angle from 0; half a circle's half is pure noise
+    # `time` counts a thousand levels of the angle from 0; a quarter of a circle is pure noise
     angle = (time + 1) / 1000 * (math.pi / 2)
     scale = float(model.network.config.guidance_embeds_scale)
     guidance = torch.full((len(z),), model.guidance * scale, device=z.device, dtype=model.dtype)
@@ -42,7 +42,7 @@ def _ask(model: FamilyModel, z: torch.Tensor, time: torch.Tensor, conditioning: 
 
 
 def _answer(network: Any, inputs: dict[str, Any]) -> torch.Tensor:
-    """The network was made for a straight flow: its question and answer are turned into those of the circle."""
+    """The network was trained for a straight flow: its input and output are converted to the trigonometric one."""
     asked = dict(inputs)
     z, angle = asked.pop("z").float(), asked.pop("angle").view(-1, 1, 1, 1)
     time = angle.sin() / (angle.cos() + angle.sin())

@@ -16,7 +16,7 @@ CLIP = {"text_encoder": "transformers.CLIPTextModel", "tokenizer": "transformers
 
 
 def clip_tokens(tokenizer: Any, texts: list[str], device: torch.device) -> torch.Tensor:
-    """Return the numbers of texts' tokens [n, 77], filled up or cut."""
+    """Return the texts' token ids [n, 77], padded or cut."""
     length = tokenizer.model_max_length
     found = tokenizer(texts, padding="max_length", truncation=True, max_length=length, return_tensors="pt")
     ids: torch.Tensor = found["input_ids"].to(device)
@@ -24,7 +24,7 @@ def clip_tokens(tokenizer: Any, texts: list[str], device: torch.device) -> torch
 
 
 def ask_unet(model: FamilyModel, z: torch.Tensor, time: torch.Tensor, conditioning: Conditioning) -> dict[str, Any]:
-    """Return what a U-Net is asked, with its guidance where it was distilled to be told."""
+    """Return a U-Net's inputs, with guidance if it was distilled with it."""
     asked: dict[str, Any] = {"sample": z, "timestep": time, "encoder_hidden_states": conditioning.tokens}
     if conditioning.mask is not None:
         asked["encoder_attention_mask"] = conditioning.mask
@@ -35,15 +35,15 @@ def ask_unet(model: FamilyModel, z: torch.Tensor, time: torch.Tensor, conditioni
 
 
 def told_by_time(config: Config) -> bool:
-    """Return whether a U-Net is told its guidance beside the time."""
+    """Return whether guidance is an input of a U-Net, beside the time."""
     return bool(config.get("time_cond_proj_dim"))
 
 
 @lru_cache(maxsize=32)
 def guidance_embedding(guidance: float, width: int) -> torch.Tensor:
-    """Return the sines and cosines [1, width] that tell a guidance-distilled network its guidance.
+    """Return the sines and cosines [1, width] that encode guidance for a guidance-distilled network.
 
-    Such networks (LCM, Luo et al. 2023) were taught what classifier-free guidance would have done.
+    Such networks (LCM, Luo et al. 2023) were trained on the result of classifier-free guidance.
     """
     half = width // 2
     rates = torch.exp(torch.arange(half, dtype=torch.float32) * -(math.log(10_000.0) / (half - 1)))

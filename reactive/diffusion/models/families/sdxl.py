@@ -41,7 +41,7 @@ def _embed_weighted(model: FamilyModel, texts: list[str]) -> Conditioning:
 
 
 def _ask(model: FamilyModel, z: torch.Tensor, time: torch.Tensor, conditioning: Conditioning) -> dict[str, Any]:
-    """Original size, crop and aim: the picture is told to be whole, and of just the size that it has."""
+    """Original size, crop and target size: an uncropped picture of its own size."""
     height, width = z.shape[-2] * model.vae_scale_factor, z.shape[-1] * model.vae_scale_factor
     ids = torch.tensor([[height, width, 0, 0, height, width]], dtype=torch.float32).to(z.device)
     told = {"text_embeds": conditioning.pooled, "time_ids": ids.expand(len(z), -1)}
@@ -49,7 +49,7 @@ def _ask(model: FamilyModel, z: torch.Tensor, time: torch.Tensor, conditioning: 
 
 
 def _overflows(config: Config) -> bool:
-    """The full autoencoder overflows in float16 and says so; one that was mended says that it does not."""
+    """The full autoencoder's configuration says that it overflows in float16; that of a fixed one says that it does not."""
     return bool(config.get("force_upcast", "decoder_block_out_channels" not in config))
 
 

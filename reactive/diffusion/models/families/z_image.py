@@ -34,7 +34,7 @@ def _ask(model: FamilyModel, z: torch.Tensor, time: torch.Tensor, conditioning: 
 
 
 def _answer(network: Any, inputs: dict[str, Any]) -> torch.Tensor:
-    """Items go in as a list, each with as many tokens as it has; the network believes in the way from noise to picture."""
+    """Items are a list, each with its own number of tokens; the network predicts the direction from noise to picture."""
     pictures = list(inputs["z"].unsqueeze(2).unbind())
     texts = [tokens[mask] for tokens, mask in zip(inputs["tokens"], inputs["mask"], strict=True)]
     found = network(pictures, inputs["time"], texts, return_dict=False)[0]
