@@ -1,11 +1,10 @@
-"""Follow the beat of music that is still being played: tempo and place in the beat, at first from onset strength alone.
+"""Follow the beat of music that is still being played: tempo and phase, from onset strength alone.
 
 A hidden Markov model whose states are (rows in a beat, position in the beat): the position advances by one each row, the
 tempo may change a little at each beat, and onsets are expected at the beat and not elsewhere (Whiteley, Cemgil and
-Godsill, ISMIR 2006; states as in Krebs, Böck and Widmer, ISMIR 2015). Only the forward pass is computed, so what it says
-depends on the past alone. A clock that turns evenly and is drawn towards that says where the beat is *now*, ahead of the
-delay of the spectrum. From the first seconds on, and as long as it hears a beat, the clock is drawn to what the rhythm network
-follows (`online_network`): it knows the "one", and keeps its level where onsets leave it open. Rows as in `spectrum`: 86 a second.
+Godsill, ISMIR 2006; states as in Krebs, Böck and Widmer, ISMIR 2015). Only the forward pass is computed, so its result
+depends on the past alone. A clock that runs evenly and is pulled towards the result gives the position *now*, ahead of the
+delay of the spectrum. Rows as in `spectrum`: 86 a second.
 """
 
 from __future__ import annotations
@@ -15,7 +14,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from reactive.audio.online_network import Followed
 from reactive.audio.rhythm import BEATS_PER_BAR, PULSE_SECONDS
 from reactive.audio.spectrum import FRAMES_PER_SECOND
 
@@ -42,15 +40,6 @@ SUPPORT_SECONDS, SUPPORT = 3.0, 1.5
 DOUBT = 1e-3
 # share of the memory of each beat's weight that is kept
 FADE = 0.88
-# the network's path is followed from the first mean score of its beats on, and until it is less than the second; to another tempo
-# than onsets have from the third on: songs reach 0.3 to 1.3, bare clicks -0.5 to 0.45
-SURE_SCORE, LOST_SCORE, CONVINCING_SCORE = -0.8, -1.5, 0.5
-# the network says which beat it is, onsets so near to it, in beats, when exactly
-SAME_BEAT = 0.12
-# another tempo than that of the clock must have been heard so long, and by how much (natural logarithm) tempi differ
-STUBBORN_SECONDS, OTHER_TEMPO = 4.0, 0.12
-# once a bar has been counted, another beat must have been the "one" so long
-STUBBORN_ONE_SECONDS = 4.0
 FEWEST_TAPS, TAP_PAUSE = 3, 2.5
 
 
@@ -120,31 +109,14 @@ class OnlineBeatTracker:
         self._downbeat_is_set = False
         self._low = 0.0
         self._taps: list[float] = []
-        # whether the network's path is followed, whether a person tapped its tempo, and for how many rows another tempo or another
-        # "one" than those of the clock have been heard
-        self._guided = self._tapped = False
-        self._other_rows = self._other_one_rows = 0
-        # whether the network has said which beat is the "one"
-        self._counted = False
-        # another clock that is followed while it returns something: beats since its bar began, and beats a minute
+        # another clock that is followed while it returns a value: beats since its bar began, and beats a minute
         self.clock: Callable[[], tuple[float, float] | None] | None = None
 
-    def update(self, strength: float, low: float = 0.0, followed: Followed | None = None) -> MetricalPosition:
-        """Take one row in; return where the music is `lead` later.
-
-        Parameters
-        ----------
-        strength, low
-            Onset strength, 0 to 1, of the whole and of the low band.
-        followed
-            What the rhythm network follows, if it follows a beat by now.
-        """
+    def update(self, strength: float, low: float = 0.0) -> MetricalPosition:
+        """Update with the onset strength of one row, 0 to 1, and of its low band; return the position `lead` later."""
         self._forward(min(max(strength, 0.0), 1.0))
         before, told = self._beats, self.position().beats
-        if followed is not None and self._listens_to(followed):
-            self._be_guided(followed)
-        else:
-            self._follow()
+        self._follow()
         if self.clock is not None and (place := self.clock()) is not None:
             self._take_over(told, *place)
         self._low = max(self._low * 0.7, low)
@@ -189,7 +161,7 @@ class OnlineBeatTracker:
         self.belief /= self.belief.sum()
         self._length = length
         self._beats = round(self._beats + self.lead / length) - self.lead / length
-        self.heard, self.clarity, self._support, self._tapped = True, 0.8, 2 * SUPPORT, True
+        self.heard, self.clarity, self._support = True, 0.8, 2 * SUPPORT
         return True
 
     def set_downbeat(self) -> None:
@@ -231,59 +203,8 @@ class OnlineBeatTracker:
         else:
             self._beats += 1 / self._length
 
-    def _listens_to(self, followed: Followed) -> bool:
-        """Whether the clock goes with the network's path: it is clear, and no person tapped another tempo."""
-        other = abs(np.log(followed.interval / self._length)) > OTHER_TEMPO
-        score = LOST_SCORE if self._guided else SURE_SCORE
-        if other and not self._guided:
-            score = CONVINCING_SCORE
-        if followed.score < score or (other and self._tapped):
-            self._guided = False
-        elif not self._guided:
-            self._guided, self._other_rows, self._other_one_rows = True, 0, 0
-            if other:
-                self._length = followed.interval
-        return self._guided
-
-    def _be_guided(self, followed: Followed) -> None:
-        """Turn the clock on by one row, drawn to the network's path; another tempo, another "one" must last to be taken."""
-        self.heard, self.clarity = True, max(self.clarity, CLEAR)
-        if abs(np.log(followed.interval / self._length)) > OTHER_TEMPO:
-            self._other_rows += 1
-            if followed.score < CONVINCING_SCORE or self._other_rows < STUBBORN_SECONDS * FRAMES_PER_SECOND:
-                self._beats += 1 / self._length
-                return
-            self._length = followed.interval
-        self._other_rows = 0
-        self._length += 0.05 * (followed.interval - self._length)
-        # beats of the path that have passed at this row
-        passed = (self.rows - followed.row) / followed.interval
-        off = (passed - self._beats) % 1.0
-        off -= off >= 0.5
-        exact = self._onset_offset()
-        if exact is not None and abs((exact - off + 0.5) % 1.0 - 0.5) < SAME_BEAT:
-            off = exact
-        self._beats += float(np.clip(1 / self._length + PULL * off, 0.0, 2 / self._length))
-        if followed.size != BEATS_PER_BAR or abs(off) > 0.25 or self._downbeat_is_set:
-            return
-        # the clock's beats since those of the path were counted from a "one"
-        phase = round(self._beats - passed - followed.place) % BEATS_PER_BAR
-        self._other_one_rows = self._other_one_rows + 1 if phase != self._downbeat_phase else 0
-        if self._other_one_rows > STUBBORN_ONE_SECONDS * FRAMES_PER_SECOND or not self._counted:
-            self._downbeat_phase, self._other_one_rows, self._counted = phase, 0, True
-
-    def _onset_offset(self) -> float | None:
-        """Return how far the beats of the onsets lie behind those of the clock, in beats, if they are clear at its tempo."""
-        near = (np.abs(self.lengths / self._length - 1) < SAME_TEMPO)[self._of]
-        vector = complex((self.belief[near] * self._around[near]).sum())
-        if abs(vector) < CLEAR:
-            return None
-        return float((np.angle(vector) / (2 * np.pi) - self._beats + 0.5) % 1.0 - 0.5)
-
     def _weigh(self, beat: int) -> None:
-        """Learn which beat of the bar is the heaviest: that is the first, unless a person or the network said so."""
-        if self._guided and self._counted:
-            return
+        """Learn which beat of the bar is the strongest: that is the first, unless a person set it."""
         self._heavy[beat % BEATS_PER_BAR] = FADE * self._heavy[beat % BEATS_PER_BAR] + (1 - FADE) * self._low
         heaviest = int(self._heavy.argmax())
         if not self._downbeat_is_set and self._heavy[heaviest] > 1.25 * self._heavy[self._downbeat_phase] + 0.02:

@@ -137,9 +137,13 @@ def test_madmom_is_asked_in_its_own_terms(song: Path, monkeypatch: pytest.Monkey
 
 @pytest.mark.parametrize(
     ("ear", "told", "kind"),
-    [("drummer", "there is no ear", ModelError), ("madmom=x", "takes no checkpoint", ModelError), ("deaf", "hears no beat", GridError),
-     ("broken", "failed \\(out of rhythm\\)", ModelError)],
-)  # fmt: skip
+    [
+        ("drummer", "there is no ear", ModelError),
+        ("madmom=x", "takes no checkpoint", ModelError),
+        ("deaf", "hears no beat", GridError),
+        ("broken", "failed \\(out of rhythm\\)", ModelError),
+    ],
+)
 def test_what_an_ear_can_not_do_is_one_line(
     song: Path, ear: str, told: str, kind: type[ReactiveError], monkeypatch: pytest.MonkeyPatch
 ) -> None:

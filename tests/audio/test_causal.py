@@ -5,13 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from reactive.audio.bars import OnlineBars, best_path
 from reactive.audio.causal import OnlineAnalyzer, OnlineRow
-from reactive.audio.online_network import Followed
 from reactive.audio.pulse import OnlineBeatTracker
 from reactive.audio.spectrum import FRAMES_PER_SECOND, fold
 from reactive.audio.streaming import ROW_DELAY, StreamingSpectrum
-from tests.audio.genres import genre, straight
 
 RATE = 44_100
 
@@ -133,71 +130,3 @@ def test_taps_set_tempo_and_place() -> None:
         pulse.update(0.0)
     pulse.set_downbeat()
     assert round(pulse.position().beats) % 4 == pulse._downbeat_phase
-
-
-def test_a_band_is_followed_with_its_ones_after_a_few_seconds() -> None:
-    beats = straight(116, 14)
-    song = genre(beats, 4, {"kick": (0.0, 2.0), "snare": (1.0, 3.0), "hat": tuple(np.arange(0, 4, 0.5))})
-    moments = heard(song, rate=RATE // 2)
-    known = np.array([m.known_at for m in moments])
-    bars = np.array([m.position.bars for m in moments])
-    told = known[1:][np.floor(bars[1:] + 1e-6) > np.floor(bars[:-1] + 1e-6)]
-    told = told[(told > 8) & (told < beats[-1])]
-    ones = beats[::4]
-    assert len(told) >= 7
-    assert np.median(np.abs(told[:, None] - ones[None]).min(axis=1)) < 0.04
-    assert all(m.position.tempo == pytest.approx(116, rel=0.03) for m in moments if m.known_at > 8)
-
-
-def test_the_search_goes_on_as_activations_come() -> None:
-    rng = np.random.default_rng(3)
-    beat = 0.1 * rng.random(1400)
-    beat[20::50] = 0.9
-    downbeat = np.zeros(1400)
-    downbeat[70::200] = 0.8
-    bars = OnlineBars()
-    assert not len(bars.path().steps)
-    for first in range(0, 1400, 33):
-        bars.feed(beat[first : first + 33], downbeat[first : first + 33])
-    whole, end = best_path(beat, downbeat), bars.path()
-    assert bars.steps == 1400
-    count = len(end.steps) - 1
-    assert count > 6
-    for name in ("steps", "places", "metres"):
-        assert np.array_equal(getattr(whole, name)[-count:], getattr(end, name)[-count:])
-
-
-def follow(
-    tracker: OnlineBeatTracker, interval: float, seconds: float, score: float, first: float = 0.0
-) -> list[float]:
-    """Tell a tracker of a path with a beat at row `first` and a "one" there; return the tempi it tells."""
-    tempi = []
-    for _ in range(round(seconds * FRAMES_PER_SECOND)):
-        number = np.floor((tracker.rows - first) / interval)
-        path = Followed(first + number * interval, interval, int(number % 4), 4, score)
-        tempi.append(tracker.update(0.0, 0.0, path).tempo)
-    return tempi
-
-
-def test_another_tempo_must_be_clear_and_last() -> None:
-    tracker = OnlineBeatTracker()
-    assert follow(tracker, 43.0, 3, 1.0)[-1] == pytest.approx(60 * FRAMES_PER_SECOND / 43, rel=0.01)
-    assert tracker.position().bars % 1 == pytest.approx((tracker.rows / 43 / 4) % 1, abs=0.02)
-    # a moment of another tempo, and a long one that is not clear, are not followed
-    assert follow(tracker, 86.0, 1, 1.0)[-1] == pytest.approx(60 * FRAMES_PER_SECOND / 43, rel=0.01)
-    assert follow(tracker, 86.0, 10, 0.0)[-1] == pytest.approx(60 * FRAMES_PER_SECOND / 43, rel=0.01)
-    assert follow(tracker, 86.0, 6, 1.0)[-1] == pytest.approx(60 * FRAMES_PER_SECOND / 86, rel=0.01)
-
-
-def test_a_tapped_tempo_and_a_persons_one_stand_against_the_network() -> None:
-    tracker = OnlineBeatTracker()
-    follow(tracker, 43.0, 3, 1.0)
-    tempo = 60 * FRAMES_PER_SECOND / 86
-    for tap in range(4):
-        tracker.tap(tap * 60 / tempo)
-    tracker.set_downbeat()
-    set_to = tracker._downbeat_phase
-    follow(tracker, 43.0, 2, 1.0)
-    assert not tracker._guided
-    follow(tracker, 86.0, 12, 1.0, first=tracker.rows + 86.0)
-    assert tracker._downbeat_phase == set_to
