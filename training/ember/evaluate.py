@@ -38,7 +38,8 @@ ENOUGH = 7
 # side of the squares that SqueezeNet and the classifier see, the same for real and painted pictures
 SEEN = 160
 NAMED_AT = 224
-VIEWS = 16
+# crops of each training picture that the classifier learns from
+VIEWS = 5
 # a slow walk: one unit of the walk, after which nothing is left of a picture, in so many seconds
 WALK_SECONDS = 8
 # seeds of each prompt of colour fidelity
