@@ -3,8 +3,8 @@
     python -m training.ember.gather --out DIR
 
 Needs Debian's ``apt-get`` and ``dpkg-deb`` for what Debian packages hold, and the network for what lies in GitHub
-repositories, of which each file is taken at the commit, or by the hash, that the manifest names. Pictures that are there already are not
-fetched again.
+repositories, of which each file is taken at the commit, or by the hash, that the manifest names. Pictures that are there
+already are not fetched again.
 """
 
 from __future__ import annotations
