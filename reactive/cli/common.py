@@ -387,6 +387,11 @@ _HEARING = (
         "--beats", "beats_file", type=click.Path(path_type=Path), help="Beats from a text file, one time a line."
     ),
     click.option(
+        "--ear",
+        metavar="NAME",
+        help="Beats as another program hears them: beat-this (extra [beats]; beat-this=CHECKPOINT names its weights) or madmom.",
+    ),
+    click.option(
         "--section",
         "sections",
         multiple=True,
@@ -418,6 +423,7 @@ def hearing_options(command: Callable[..., Any]) -> Callable[..., Any]:
     def gathered(
         *args: Any,
         beats_file: Path | None,
+        ear: str | None,
         forget_grid: bool,
         stems: tuple[str, ...],
         midi: Path | None,
@@ -437,7 +443,17 @@ def hearing_options(command: Callable[..., Any]) -> Callable[..., Any]:
             from reactive.audio.hear import HearingOptions
             from reactive.errors import GridError
 
+            if beats_file and ear:
+                raise GridError("beats from a file and from an ear at once", where="--ear", remedy="give one of them")
             beats, downbeats = read_beats(beats_file) if beats_file else (None, None)
+            if ear:
+                from reactive.assist.ears import hear_beats
+                from reactive.media.sound import open_track
+
+                songs = kwargs["songs"] if "songs" in kwargs else (kwargs["song"],)
+                if len(songs) > 1:
+                    raise GridError("an ear hears one song at a time", where="--ear", remedy="give one song")
+                beats, downbeats = hear_beats(open_track(songs[0]), ear)
             named: list[tuple[str, Path]] = []
             for stem in stems:
                 name, _, file = stem.partition("=")

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from training.ember.data import is_held_out, manifest_rows
+from training.ember.gather import address, from_address
 
 # GPL asks for sources that no photograph has, and what Debian says of the whole package only is no answer
 FREE = re.compile(r"public domain|CC0-1\.0|CC-BY(-SA)?(-[234]\.[0135])?")
@@ -27,10 +30,10 @@ def test_every_picture_is_free_and_somebodys_and_can_be_checked() -> None:
         if kind == "debian":
             assert row["path"].startswith("/usr/share/"), row
         else:
-            # a repository, a path in it and the commit
+            # a repository, a path in it, and the commit or the file's own hash
             assert kind == "github", row
             assert re.fullmatch(r"[\w.-]+/[\w.-]+", name), row
-            assert re.fullmatch(r"[0-9a-f]{40}", row["version"]), row
+            assert re.fullmatch(r"(blob )?[0-9a-f]{40}", row["version"]), row
             assert not row["path"].startswith("/"), row
 
 
@@ -52,3 +55,27 @@ def test_every_eighth_and_every_tenth_picture_is_held_out() -> None:
     ]
     held_out = sum(is_held_out(row["file"]) for row in manifest_rows())
     assert 100 < held_out < 150
+
+
+@pytest.mark.fast
+def test_what_is_exported_names_every_picture_trained_on() -> None:
+    export = pytest.importorskip("training.ember.export", reason="ember's training needs the extra [train]")
+    rows = [line.split("\t") for line in export.attribution().splitlines()]
+    assert rows[0][-2:] == ["author", "licence"]
+    assert all(all(row) and len(row) == len(rows[0]) for row in rows)
+    assert len(rows) - 1 == sum(not is_held_out(row["file"]) for row in manifest_rows())
+
+
+@pytest.mark.fast
+def test_a_repositorys_file_is_taken_at_its_commit_or_by_its_hash() -> None:
+    commit = "0" * 40
+    assert address("a/b", commit, "c d/e.jpg") == f"https://raw.githubusercontent.com/a/b/{commit}/c%20d/e.jpg"
+    assert address("a/b", f"blob {commit}", "e.jpg") == f"https://api.github.com/repos/a/b/git/blobs/{commit}"
+
+
+@pytest.mark.fast
+def test_a_fetched_picture_is_scaled(tmp_path: Path) -> None:
+    Image.new("RGB", (1600, 800), (200, 30, 10)).save(tmp_path / "large.png")
+    from_address((tmp_path / "large.png").as_uri(), tmp_path / "small.jpg")
+    with Image.open(tmp_path / "small.jpg") as image:
+        assert image.size == (768, 384)

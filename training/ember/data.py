@@ -1,9 +1,10 @@
 """The pictures ember learns from: manifest, split, crops.
 
-The manifest (``manifest.tsv`` beside this file) names every picture with its source (a Debian package or a GitHub repository),
-the path in it, the commit, author, licence and the evidence for it, captions and tags. Of the first collection (``0123.jpg``)
-pictures whose number is divisible by 8 are held out for evaluation and never trained on, of the second (``c0123.jpg``) those
-whose number is divisible by 10. Only what is CC or in the public domain stands in it.
+The manifest (``manifest.tsv`` beside this file) names every picture with its source (a Debian package or a GitHub
+repository), the path in it, the commit (or "blob" and the file's hash), author, licence and the evidence for it, captions and
+tags. Of the first collection (``0123.jpg``) pictures whose number is divisible by 8 are held out for evaluation and never
+trained on, of the second (``c0123.jpg``) those whose number is divisible by 10. Only what is CC or in the public domain stands
+in it.
 """
 
 from __future__ import annotations

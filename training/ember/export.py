@@ -78,7 +78,9 @@ def attribution() -> str:
     """Return the list of the pictures trained on: file, source, path, version, author and licence, tab-separated."""
     rows = [row for row in data.manifest_rows() if not data.is_held_out(row["file"])]
     columns = ("file", "source", "path", "version", "author", "licence")
-    return "".join("\t".join(line) + "\n" for line in (columns, *([row[name] for name in columns] for row in rows)))
+    return "".join(
+        "\t".join(line) + "\n" for line in (columns, *([row[name] or "-" for name in columns] for row in rows))
+    )
 
 
 def main() -> None:

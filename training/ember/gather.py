@@ -3,8 +3,8 @@
     python -m training.ember.gather --out DIR
 
 Needs Debian's ``apt-get`` and ``dpkg-deb`` for what Debian packages hold, and the network for what lies in GitHub
-repositories, of which each file is taken at the commit that the manifest names. Pictures that are there already are not
-fetched again.
+repositories, of which each file is taken at the commit, or by the hash, that the manifest names. Pictures that are there
+already are not fetched again.
 """
 
 from __future__ import annotations
@@ -34,9 +34,11 @@ def scaled(image: Image.Image) -> Image.Image:
     return flat.resize((round(flat.width * share), round(flat.height * share)), Image.Resampling.LANCZOS)
 
 
-def address(repository: str, commit: str, path: str) -> str:
-    """Return where a file of a GitHub repository at a commit can be fetched."""
-    return f"https://raw.githubusercontent.com/{repository}/{commit}/{urllib.parse.quote(path)}"
+def address(repository: str, version: str, path: str) -> str:
+    """Return where a file of a GitHub repository can be fetched: at a commit, or as "blob" and its hash name it."""
+    if version.startswith("blob "):
+        return f"https://api.github.com/repos/{repository}/git/blobs/{version.removeprefix('blob ')}"
+    return f"https://raw.githubusercontent.com/{repository}/{version}/{urllib.parse.quote(path)}"
 
 
 def from_package(package: str, files: list[tuple[str, str]], out: Path) -> None:
@@ -52,7 +54,9 @@ def from_package(package: str, files: list[tuple[str, str]], out: Path) -> None:
 
 def from_address(url: str, target: Path) -> None:
     """Fetch one picture, scale and save it."""
-    with urllib.request.urlopen(url, timeout=60) as answer, Image.open(io.BytesIO(answer.read())) as image:
+    # a file named by its hash comes as it is only if one asks for that
+    request = urllib.request.Request(url, headers={"Accept": "application/vnd.github.raw, */*"})
+    with urllib.request.urlopen(request, timeout=60) as answer, Image.open(io.BytesIO(answer.read())) as image:
         scaled(image).save(target, quality=QUALITY)
 
 
