@@ -53,7 +53,7 @@ def test_uses_are_counted(tmp_path: Path) -> None:
 
 
 def test_the_held_out_split_wants_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("benchmarks.rhythm._lacking", lambda *_: [])
+    monkeypatch.setattr("benchmarks.rhythm.lacking", lambda *_: [])
     with pytest.raises(SystemExit, match="say what for"):
         main(["--split", "held-out"])
     monkeypatch.setattr("benchmarks.rhythm.uses", lambda: 3)
