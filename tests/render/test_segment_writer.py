@@ -187,6 +187,26 @@ def test_independent_pieces_on_a_card_of_few_streams_all_come(
     assert written.packets() == plain
 
 
+def test_the_only_stream_goes_to_the_piece_that_opens_it_first(
+    tmp_path: Path, plain: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Card(monkeypatch, 1)
+    opened, taken = SegmentEncoder.open, threading.Event()
+
+    def late(encoder: SegmentEncoder) -> None:
+        # the first piece asks first, and another has the stream before it
+        if "0.mkv" in encoder.path.name and not taken.is_set():
+            assert taken.wait(60)
+        opened(encoder)
+        taken.set()
+
+    monkeypatch.setattr(SegmentEncoder, "open", late)
+    written = Written(tmp_path / "late", 5, threads=3)
+    written.writer.sessions = 8
+    written.lanes(5)
+    assert written.packets() == plain
+
+
 def test_a_card_without_any_stream_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Card(monkeypatch, 0)
     written = Written(tmp_path / "none", 2, threads=2)

@@ -153,6 +153,8 @@ class SegmentWriter:
         # streams that the encoder may have open at once, and how many it has
         self.sessions = codec.sessions
         self.streams = 0
+        # how many pieces ever had their streams
+        self.begun = 0
         self.idle = 0
         self.closed = False
         # a condition's own `with` runs in Python: a Ctrl-C can come between its lock and its body and leave it locked for ever,
@@ -356,7 +358,7 @@ class SegmentWriter:
         with self.lock:
             if not self._has_room(index):
                 return False
-            others = self.streams
+            others, begun = self.streams, self.begun
             self.streams += len(files)
         encoders: list[SegmentEncoder] = []
         try:
@@ -372,11 +374,15 @@ class SegmentWriter:
                 encoder.path.unlink(missing_ok=True)
             with self.lock:
                 self.streams -= len(files)
+                # a piece that was begun meanwhile may have taken the stream
+                others = max(others, self.streams, int(self.begun > begun))
                 if self.sessions is None or not others:
                     raise
                 # fewer than documented: other programs use the card too
-                self.sessions = others
+                self.sessions = min(self.sessions, others)
             return False
+        with self.lock:
+            self.begun += 1
         held.encoders = encoders
         return True
 
