@@ -1,8 +1,9 @@
-"""How long hearing takes, and in what memory: `python -m benchmarks hearing [--no-memory] [--rounds N]`.
+"""How long hearing takes, and in what memory: `python -m benchmarks hearing [--no-memory] [--rounds N] [--kinds FOLDER]`.
 
 The song that ships, repeated or cut to 266 s of stereo at 44100 Hz, is heard in a warm process, by `reactive analyze` in
 fresh ones (without and with what was heard before), and, three hours of it, in one more whose peak memory is told. Two
-processor cores at most are used.
+processor cores at most are used. With `--kinds`, the folder of scores that `ear_split.tsv` names, the table of
+`python -m benchmarks rhythm` follows: how well each kind of music is heard, librosa beside it.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import Any
 import numpy as np
 import soundfile
 
+from benchmarks import rhythm
 from benchmarks.measure import SONG, line
 
 SECONDS, RATE = 266.0, 44_100
@@ -74,7 +76,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks hearing", description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--no-memory", action="store_true", help="leave out the three hours of music")
+    parser.add_argument("--kinds", type=Path, metavar="FOLDER", help="print how well each kind of music is heard too")
     given = parser.parse_args(arguments)
+    if given.kinds and (absent := rhythm.lacking("validation", given.kinds)):
+        sys.exit("missing: " + "; ".join(absent))
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:CORES])
     from reactive.audio.analysis import analyze
@@ -108,3 +113,5 @@ def main(arguments: list[str] | None = None) -> None:
             run = in_process(song, environment)
             told(f"peak memory, {HOURS:g} h", [float(run["peak"])], MEMORY, "MB")
             line(f"hearing {HOURS:g} h", float(run["took"]), "s")
+    if given.kinds:
+        rhythm.main(["--hearing", str(given.kinds), "--others", "librosa"])
