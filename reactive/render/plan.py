@@ -18,7 +18,8 @@ SHORTEST = 12
 class Segment:
     """A run of frames [start, stop) of one shot, encoded to one piece.
 
-    `grid` is where the whole shot's segments divide, at or before `start`: an excerpt may begin in the middle of a segment.
+    `grid` is the frame at which this segment begins when the whole shot is rendered: at or before `start`, since an excerpt may begin
+    in the middle of a segment.
     `shot` holds the whole feedback shot's frames (start, stop); None where frames are independent.
     """
 

@@ -100,14 +100,14 @@ def schedule(
         phase = preset.phase[stretch.phase]
         # the last phase of a loop returns to the seed that it began with, which only a cut can do
         last = len(preset.phase) - 1
-        came_home = stretch.phase == 0 and stretch.loop > 0 and preset.phase[last].switch.how == "cut"
-        homecoming = preset.loop and last > 0 and (stretch.phase == last or came_home)
+        restarted = stretch.phase == 0 and stretch.loop > 0 and preset.phase[last].switch.how == "cut"
+        loop_turn = preset.loop and last > 0 and (stretch.phase == last or restarted)
         dropped = [
             time for time in boundaries if phase.switch.drops and grid.heard and stretch.start <= time < stretch.end
         ]
         turns = _pool_changes(pools, stretch, sections, parts)
         fixed = {stretch.start, *_restarts(phase, stretch, grid, sections), *dropped, *turns}
-        marks = _marks(phase, stretch, grid, accents[stretch.phase], sections, fps, frames, homecoming)
+        marks = _marks(phase, stretch, grid, accents[stretch.phase], sections, fps, frames, loop_turn)
         hit = phase.switch.how == "cut" and grid.heard
         marks = dict.fromkeys(turns, hit) | marks | dict.fromkeys(dropped, True)
         for seconds, is_cut in sorted(marks.items()):
@@ -200,16 +200,16 @@ def _marks(
     sections: list[float],
     fps: Fraction,
     frames: int,
-    homecoming: bool,
+    loop_turn: bool,
 ) -> dict[float, bool]:
-    """Return the times of a span's switches and whether each is a hit.
+    """Return the times of a span's switches and whether each is a cut.
 
     Without a beat all switches are blends, except restarts of feedback.
     """
     is_cut = phase.switch.how == "cut" and grid.heard
     every = parse_length(phase.switch.every)
     regular = times_every(grid, stretch, every.count, every.unit)
-    marks = {stretch.start: is_cut or (homecoming and grid.heard)} | dict.fromkeys(regular, is_cut)
+    marks = {stretch.start: is_cut or (loop_turn and grid.heard)} | dict.fromkeys(regular, is_cut)
     beats = grid.beats[(grid.beats > stretch.start) & (grid.beats < stretch.end)]
     at = np.clip(nearest_frames(beats, fps), 0, frames - 1)
     if grid.heard:

@@ -21,7 +21,7 @@ LASTING = ("harmonic", "percussive", "sustain.low", "sustain.mid", "sustain.high
 # least strength of a hit
 KICK = 0.2
 NAMES = ("c", "cs", "d", "eb", "e", "f", "fs", "g", "ab", "a", "bb", "b")
-# loudness in LU below the song's loud moments at which `energy.level` reaches 0, at least
+# `energy.level` is 0 at this many LU below the song's loud moments, or at more if the song's own range is wider
 LEAST_RANGE = 6.0
 DEEPEST = 40.0
 SMOOTH_SECONDS = 4.0

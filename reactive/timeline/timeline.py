@@ -197,7 +197,7 @@ class Timeline:
 
 
 def in_use(columns: Mapping[str, np.ndarray]) -> list[str]:
-    """Return the names of columns, sorted, without the optional ones that have their default value throughout."""
+    """Return the sorted names of the columns that a timeline needs: optional ones only where a value differs from the default."""
     return sorted(name for name in columns if name not in OPTIONAL or (columns[name] != OPTIONAL[name]).any())
 
 

@@ -58,7 +58,7 @@ class ExactCore(Core):
 
     @torch.inference_mode()
     def exact(self, requests: list[FrameRequest]) -> torch.Tensor:
-        return self._decoded(self.model, requests).float()
+        return self.model.decode(self._latents(self.model, requests)).float()
 
 
 def side_of(model: Any) -> int:

@@ -17,8 +17,8 @@ from reactive.live.web.protocol import (
     PAGE_MESSAGES,
     PAGE_SCRIPT,
     SERVER_MESSAGES,
-    Keep,
     MakeChange,
+    SavePreset,
     Seek,
     TakeCredit,
     page_script,
@@ -72,7 +72,7 @@ def test_what_a_page_sends_is_read_as_its_model() -> None:
     assert read_message('{"t": "seek", "time": 2, "n": 1, "credit": 8, "more": 1}') == Seek(
         t="seek", time=2.0, n=1, credit=8
     )
-    assert read_message('{"t": "keep"}') == Keep(t="keep")
+    assert read_message('{"t": "keep"}') == SavePreset(t="keep")
     change = read_message('{"t": "change", "kind": "black", "value": 1}')
     assert isinstance(change, MakeChange)
     assert change.model_dump(exclude_none=True) == {"t": "change", "kind": "black", "value": 1.0}

@@ -50,7 +50,7 @@ class BatchSplitter:
     def __init__(self, parts: int, threads: int) -> None:
         self.parts = parts
         self.threads = threads
-        self._pool = ThreadPoolExecutor(parts, "reactive-hand") if parts > 1 else None
+        self._pool = ThreadPoolExecutor(parts, "reactive-part") if parts > 1 else None
 
     def run(self, call: Callable[[list[T]], tuple[torch.Tensor, ...]], items: Sequence[T]) -> tuple[torch.Tensor, ...]:
         """Return the tensors that `call` returns for each part of `items`, joined in order."""

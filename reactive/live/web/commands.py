@@ -11,13 +11,13 @@ from reactive.live.control.remote import Action
 from reactive.live.session import Session
 from reactive.live.web.clients import Client, Clients
 from reactive.live.web.protocol import (
-    AskToKeep,
+    AskSavePlan,
     CorrectGrid,
     Forget,
-    Keep,
     MakeChange,
     PageMessage,
     Prepare,
+    SavePreset,
     SaveTake,
     Seek,
     SetLoop,
@@ -201,11 +201,11 @@ class SongCommands:
         del client
         await self.edited(await self.server.run(self.session.correct, message.model_dump(exclude_none=True)))
 
-    async def _may_keep(self, client: Client, message: AskToKeep) -> None:
+    async def _may_keep(self, client: Client, message: AskSavePlan) -> None:
         del message
         await self.server.send({"t": "keep?", **await self.server.run(self.session.save_plan)}, client)
 
-    async def _keep(self, client: Client, message: Keep) -> None:
+    async def _keep(self, client: Client, message: SavePreset) -> None:
         del client
         epoch, path = await self.server.run(self.session.save_preset, message.name)
         await self.server.send({"t": "kept", "path": str(path)})

@@ -126,13 +126,13 @@ class CorrectGrid(PageMessage):
     meter: str | None = None
 
 
-class AskToKeep(PageMessage):
+class AskSavePlan(PageMessage):
     """What would saving into the preset do?"""
 
     t: Literal["keep?"]
 
 
-class Keep(PageMessage):
+class SavePreset(PageMessage):
     """Save changes into the preset, or into a copy called `name`."""
 
     t: Literal["keep"]
@@ -190,8 +190,8 @@ _PageMessage: TypeAlias = Union[  # noqa: UP007 a union of this many is easier t
     Prepare,
     SaveTake,
     CorrectGrid,
-    AskToKeep,
-    Keep,
+    AskSavePlan,
+    SavePreset,
     NextPhase,
     Tap,
     One,

@@ -156,7 +156,7 @@ def picture_keys(plan: Plan, timeline: Timeline, inputs: Mapping[str, Any], sour
     inputs
         What decides all pictures of the clip: model, sizes, batch, environment.
     sources
-        The hash of each picture and video, by its number in the columns `source` and `inputs`.
+        The hash of each picture and video, by its number in the timeline's column `source` and in its `inputs`.
     """
     base = digest(dict(inputs))
     chains: dict[tuple[int, int], str] = {}

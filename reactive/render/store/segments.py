@@ -66,7 +66,7 @@ class SegmentStore:
     def task(self, number: int) -> SegmentTask:
         """Return what is missing of a segment now; a task without files if nothing is."""
         segment = self.plan.segments[number]
-        # two shapes of one size are one file
+        # two shapes of the same size share one file
         wanted = {
             name: size
             for name, size in zip(self.files[number], self.sizes, strict=True)
