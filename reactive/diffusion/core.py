@@ -1,7 +1,8 @@
 """The one equation, batched: z = add_noise(encode(source), noise(walk), sigma(strength)); picture = decode(denoise(z)).
 
-Every batch has one fixed shape, and so has each part of it that a thread computes; short ones are padded. So a picture's
-bits depend on weights, dtype, device kind, threads and that shape, never on its slot or its neighbours.
+Every batch has one fixed shape, and so has each part of it that a thread computes; a batch with fewer requests is filled
+up with copies of the last. So a picture's bits depend on weights, dtype, device kind, threads and that shape, never on its slot or its
+neighbours.
 """
 
 from __future__ import annotations
@@ -74,8 +75,9 @@ class Core:
         self.height = height
         self.noises_per_picture = model.steps if model.consistency else 1
         threads = torch.get_num_threads()
-        alone = model.device.type != "cpu" or model.compiled
-        self.splitter = BatchSplitter(1 if alone else part_count(batch, threads), threads)
+        # a card, or a compiled network, computes the whole batch at once
+        undivided = model.device.type != "cpu" or model.compiled
+        self.splitter = BatchSplitter(1 if undivided else part_count(batch, threads), threads)
         # pictures imagined so far, and those of them that were imagined again in float32
         self.pictures = 0
         self.retried = 0

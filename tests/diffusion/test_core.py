@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from reactive.diffusion.backend.overflow import is_finite
 from reactive.diffusion.core import Core, FrameRequest, from_bytes, to_bytes
 from reactive.diffusion.frames import independent_frames
 from reactive.diffusion.lanes import feedback_frames
@@ -207,3 +208,23 @@ def test_feedback_does_feed_back(scene, beat_timeline) -> None:
 def test_bytes_and_back() -> None:
     values = torch.arange(256, dtype=torch.uint8).view(1, 1, 16, 16)
     assert torch.equal(to_bytes(from_bytes(values)), values)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_pictures_become_bytes(layout: torch.memory_format, dtype: torch.dtype) -> None:
+    pictures = torch.linspace(-1.3, 1.3, 2 * 3 * 7 * 5).view(2, 3, 7, 5).to(dtype).contiguous(memory_format=layout)
+    exact = (pictures.double().clamp(-1, 1) + 1) * 127.5
+    found = to_bytes(pictures)
+    assert found.dtype == torch.uint8
+    assert float((found.double() - exact).abs().max()) <= 0.5 + 1e-4
+    assert (found.amin(), found.amax()) == (0, 255)
+
+
+def test_a_broken_picture_is_told_from_a_good_one() -> None:
+    pictures = torch.full((4, 3, 8, 8), 1e4)
+    pictures[1, 0, 3, 3] = torch.nan
+    pictures[2, 1, 0, 0], pictures[2, 1, 0, 1] = torch.inf, -torch.inf
+    assert is_finite(pictures).tolist() == [True, False, False, True]
+    # half precision would overflow in the sum
+    assert is_finite(pictures[:1].half()).tolist() == [True]
