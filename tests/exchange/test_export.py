@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from reactive.errors import OutputError, ReactiveError
 from reactive.exchange import packages as needs
 from reactive.exchange.formats import FORMATS, export_timeline, format_of
-from reactive.exchange.moments import kept, moves, phase_runs, prompt_runs, seeds, shot_runs
+from reactive.exchange.moments import kept_share, moves, phase_runs, prompt_runs, seeds, shot_runs
 from reactive.exchange.schedule import keys_of, read_schedule, write_schedule, write_steps
 from reactive.timeline.timeline import FEEDBACK, Timeline
 from tests.examples import scaled
@@ -55,7 +55,7 @@ def test_deforum_schedules_follow_the_timeline(tmp_path: Path, beat_timeline: Ti
     assert np.abs(drawn(data["zoom"], frames) - move["zoom"]).max() < 1e-3
     assert np.abs(drawn(data["angle"], frames) - move["rotate"]).max() < 1e-2
     assert np.abs(drawn(data["translation_x"], frames) - move["x"] * data["W"]).max() < 0.1
-    assert np.abs(drawn(data["strength_schedule"], frames) - kept(beat_timeline)).max() < 0.02
+    assert np.abs(drawn(data["strength_schedule"], frames) - kept_share(beat_timeline)).max() < 0.02
     assert np.array_equal(drawn(data["seed_schedule"], frames), seeds(beat_timeline))
     assert {int(k): v for k, v in data["prompts"].items()} == {r.start: r.text for r in prompt_runs(beat_timeline)}
 

@@ -57,7 +57,7 @@ def test_formulas_are_computed(text: str, value: np.ndarray) -> None:
     ],
 )
 def test_other_expressions_are_refused(text: str) -> None:
-    with pytest.raises(ValueError, match=r"^(is|has|reads|calls|gives) "):
+    with pytest.raises(ValueError, match=r"^(is|has|uses|calls|gives) "):
         compute(text, {"t": T})
 
 

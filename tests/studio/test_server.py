@@ -166,7 +166,7 @@ def test_an_upload_larger_than_announced_is_aborted(tmp_path: Path, monkeypatch:
 
     from reactive.studio import server, uploads
 
-    small = {name: replace(kind, most=1000) for name, kind in uploads.KINDS.items()}
+    small = {name: replace(kind, max_bytes=1000) for name, kind in uploads.KINDS.items()}
     monkeypatch.setattr(server, "KINDS", small)
 
     async def work(at: Visit) -> None:
