@@ -1,4 +1,4 @@
-"""The core on a model of toy width: the one equation, whatever the slot, the neighbours or the batch."""
+"""The core with a model of toy width: results do not depend on slot, neighbours or batch."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_a_picture_has_the_same_bits_in_any_slot_beside_any_neighbours(model) ->
     alone = core.imagine([wanted])[0]
     for slot in range(4):
         assert torch.equal(core.imagine([*others[:slot], wanted, *others[slot:]])[slot], alone)
-    # a guard that frames do differ from one another
+    # frames must differ from one another, or the test proves nothing
     assert not torch.equal(core.imagine([others[0]])[0], alone)
 
 
@@ -71,7 +71,7 @@ def test_batch_shapes_agree_within_rounding(model) -> None:
         assert (small.int() - large[i].int()).abs().max() <= 1
 
 
-def test_prompt_seed_and_mix_all_show(model) -> None:
+def test_prompt_seed_and_mix_change_the_picture(model) -> None:
     core = core_of(model)
     base = request(core, 1)
     mixed = FrameRequest(0, 1, 0.5, 1.0, base.noises)
@@ -118,7 +118,7 @@ def test_any_scheduler_of_the_family_renders(tmp_path: Path, kind: str, predicti
     assert not torch.equal(pictures[0], pictures[1])
 
 
-def test_what_is_no_model_is_refused(tmp_path: Path, toy_model: Path) -> None:
+def test_a_folder_that_is_not_a_model_is_refused(tmp_path: Path, toy_model: Path) -> None:
     with pytest.raises(ModelError, match="no such model"):
         load_model("nothing-of-that-name")
     with pytest.raises(ModelError, match="models pull"):
@@ -156,7 +156,7 @@ def test_bytes_are_rounded_and_clipped(layout: torch.memory_format) -> None:
     assert to_bytes(drawn.bfloat16()).dtype == torch.uint8
 
 
-def test_independent_frames_can_be_had_in_any_order(scene, beat_timeline) -> None:
+def test_independent_frames_can_be_made_in_any_order(scene, beat_timeline) -> None:
     core, scenes = scene
     frames = np.flatnonzero(beat_timeline.columns["source"] != FEEDBACK)[:10]
     forward = {
@@ -180,7 +180,7 @@ def feedback_shots(timeline) -> list[tuple[int, int]]:
     return [(int(np.flatnonzero(shot == n)[0]), int(np.flatnonzero(shot == n)[-1]) + 1) for n in numbers]
 
 
-def test_lanes_give_what_one_shot_alone_gives(scene, beat_timeline) -> None:
+def test_lanes_give_the_same_as_single_shots(scene, beat_timeline) -> None:
     core, scenes = scene
     shots = feedback_shots(beat_timeline)[:3]
     assert len(shots) >= 2
@@ -196,7 +196,7 @@ def test_lanes_give_what_one_shot_alone_gives(scene, beat_timeline) -> None:
                 assert torch.equal(picture, together[frame]), frame
 
 
-def test_feedback_does_feed_back(scene, beat_timeline) -> None:
+def test_feedback_uses_the_previous_frame(scene, beat_timeline) -> None:
     core, scenes = scene
     start, stop = max(feedback_shots(beat_timeline), key=lambda shot: shot[1] - shot[0])
     pictures = torch.cat([p for _, p in feedback_frames(core, scenes, [(start, stop)])]).float()
