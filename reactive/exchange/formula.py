@@ -1,4 +1,4 @@
-"""Formulas as Deforum's schedules hold them: arithmetic of the frame ``t``, the last frame ``max_f`` and the seed ``s``.
+"""Formulas of Deforum's schedules: arithmetic of the frame ``t``, the last frame ``max_f`` and the seed ``s``.
 
     formula    = either ("|" either)*            either     = compared ("&" compared)*
     compared   = sum (("<" | "<=" | ">" | ">=" | "==" | "!=") sum)?
@@ -8,8 +8,8 @@
     power      = value ("**" signed)?
     value      = number | name | name "(" formula ("," formula)* ")" | "(" formula ")"
 
-A text is parsed to a small tree of our own; Python never evaluates it. The names are those of
-numexpr, which Deforum computes with, and of Python's ``math``.
+Formulas are parsed here and never evaluated as Python code. The names are those of numexpr, which Deforum uses, and of
+Python's ``math``.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def _where(test: Curve, yes: Curve, no: Curve) -> Curve:
     return np.asarray(np.where(test != 0, yes, no))
 
 
-# least and most arguments, and the function
+# minimum and maximum number of arguments, and the function
 _FUNCTIONS: dict[str, tuple[int, int, Callable[..., Curve]]] = {
     name: (1, 1, function) for name, function in _PLAIN.items()
 }
@@ -109,14 +109,14 @@ _CONSTANTS = {"pi": math.pi, "tau": math.tau, "e": math.e}
 
 
 def compute(text: str, names: Mapping[str, Curve | float]) -> Curve:
-    """Return a formula's values, float64, as long as the longest of the names that it reads.
+    """Return a formula's values, float64, as long as the longest array that it uses.
 
     Parameters
     ----------
     text
         The formula, at most 2000 characters.
     names
-        Values of names: ``t`` and others.
+        The values of ``t`` and other names.
 
     Raises
     ------
@@ -157,7 +157,7 @@ class _Reader:
         return sign or _WORDS.get(name or "", "")
 
     def level(self, number: int, depth: int) -> _Part:
-        """Return operations of a level of precedence, the loosest first."""
+        """Return the operations of a level of precedence, starting with the lowest."""
         if number == len(_LEVELS):
             return self.signed(depth)
         part = self.level(number + 1, depth)
@@ -196,7 +196,7 @@ class _Reader:
             if self.sign() == "(":
                 return self.call(plain, depth)
             if plain not in self.names:  # type: ignore[operator]
-                raise ValueError(f"reads {name[:40]}, which is not known here")
+                raise ValueError(f"uses the unknown name {name[:40]}")
             return lambda names: names[plain]
         if sign == "(":
             part = self.level(0, depth + 1)
@@ -206,15 +206,15 @@ class _Reader:
 
     def call(self, name: str, depth: int) -> _Part:
         if name not in _FUNCTIONS:
-            raise ValueError(f"calls {name[:40]}(), which is not known here")
-        fewest, most, function = _FUNCTIONS[name]
+            raise ValueError(f"calls the unknown function {name[:40]}()")
+        minimum, maximum, function = _FUNCTIONS[name]
         self.expect("(")
         parts = [self.level(0, depth + 1)]
         while self.sign() == ",":
             self.at += 1
             parts.append(self.level(0, depth + 1))
         self.expect(")")
-        if not fewest <= len(parts) <= most:
+        if not minimum <= len(parts) <= maximum:
             raise ValueError(f"gives {name}() {len(parts)} values")
         return lambda names: function(*(np.asarray(part(names), np.float64) for part in parts))
 
