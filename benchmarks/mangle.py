@@ -3,7 +3,8 @@
     python -m benchmarks mangle [FOLDER] [--count N] [--seed N] [--minutes M] [--keep FOLDER]
 
 The files are made here; those of at most 1 MB in FOLDER join them. A file is right to be read or refused by one of the project's own
-errors; a traceback, more than 10 s or more than 1.5 GB is told with the place, and --keep keeps the file. Exit 1 if any was.
+errors; a traceback, a line on stderr, more than 10 s or more than 1.5 GB is told with the place, and --keep keeps the file. Exit 1
+if any was.
 """
 
 from __future__ import annotations
@@ -401,12 +402,21 @@ def tried(path: Path) -> tuple[str, Fault | None]:
 def _work(pipe: Any) -> None:
     """Read files whose names come through a pipe, until an empty one comes; the process is thrown away when one is too much."""
     warnings.simplefilter("ignore")
-    null = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, 2)
+    # libraries in C print past Python
+    printed = tempfile.TemporaryFile(buffering=0)
+    os.dup2(printed.fileno(), 2)
     while name := pipe.recv():
         began = time.process_time()
-        result = tried(Path(name))
-        pipe.send((*result, time.process_time() - began, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024))
+        taken, fault = tried(Path(name))
+        seconds = time.process_time() - began
+        sys.stderr.flush()
+        if printed.tell():
+            printed.seek(0)
+            text = printed.read(200).decode(errors="replace").partition("\n")[0]
+            fault = fault or Fault(f"printed: {text[:80]}", "", Path(name).name)
+            printed.seek(0)
+            printed.truncate()
+        pipe.send((taken, fault, seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024))
 
 
 class _Worker:

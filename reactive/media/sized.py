@@ -5,8 +5,7 @@ libsndfile believes a length of 0, and one that is too short; so such a file is 
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import IO
+from typing import BinaryIO
 
 from reactive.media.riff import SizedSound, sized_wav
 
@@ -19,21 +18,20 @@ _BEFORE_AIFF, _BEFORE_CAF = 8, 4
 _NEARLY_UNKNOWN = 0xFFFFFF00
 
 
-def sized_sound(path: Path) -> SizedSound | None:
-    """Return where the sound of a WAV, RF64, AIFF, AU or CAF file lies, if its header has to be mended or is WAV's."""
-    size = path.stat().st_size
-    with path.open("rb") as raw:
-        head = raw.read(28)
-        if head[:4] == b".snd":
-            return _sized_au(raw, head, size)
-        if head[:4] == b"FORM" and head[8:12] in (b"AIFF", b"AIFC"):
-            return _sized_aiff(raw, size)
-        if head[:4] == b"caff":
-            return _sized_caf(raw, size)
-    return sized_wav(path)
+def sized_sound(raw: BinaryIO, size: int) -> SizedSound | None:
+    """Return where the sound of a WAV, RF64, AIFF, AU or CAF file of so many bytes lies, if its header must be mended or is WAV's."""
+    raw.seek(0)
+    head = raw.read(28)
+    if head[:4] == b".snd":
+        return _sized_au(raw, head, size)
+    if head[:4] == b"FORM" and head[8:12] in (b"AIFF", b"AIFC"):
+        return _sized_aiff(raw, size)
+    if head[:4] == b"caff":
+        return _sized_caf(raw, size)
+    return sized_wav(raw, size)
 
 
-def _sized_au(raw: IO[bytes], head: bytes, size: int) -> SizedSound | None:
+def _sized_au(raw: BinaryIO, head: bytes, size: int) -> SizedSound | None:
     first, promised = int.from_bytes(head[4:8], "big"), int.from_bytes(head[8:12], "big")
     if not 24 <= first < min(size, _LONGEST_HEADER):
         return None
@@ -47,7 +45,7 @@ def _sized_au(raw: IO[bytes], head: bytes, size: int) -> SizedSound | None:
     return SizedSound(known[:8] + min(there, _NEARLY_UNKNOWN).to_bytes(4, "big") + known[12:], first, size, 0)
 
 
-def _sized_aiff(raw: IO[bytes], size: int) -> SizedSound | None:
+def _sized_aiff(raw: BinaryIO, size: int) -> SizedSound | None:
     """Return where an AIFF's sound lies if it is the last chunk and promises next to nothing."""
     at, common = 12, 0
     for _ in range(_MOST_CHUNKS):
@@ -77,7 +75,7 @@ def _sized_aiff(raw: IO[bytes], size: int) -> SizedSound | None:
     return SizedSound(bytes(header), first, first + whole * each, 0)
 
 
-def _sized_caf(raw: IO[bytes], size: int) -> SizedSound | None:
+def _sized_caf(raw: BinaryIO, size: int) -> SizedSound | None:
     at = 8
     for _ in range(_MOST_CHUNKS):
         head = _at(raw, at, 12)
@@ -97,14 +95,14 @@ def _sized_caf(raw: IO[bytes], size: int) -> SizedSound | None:
     return SizedSound(header[:-8] + (size - first).to_bytes(8, "big"), first, size, 0)
 
 
-def _is_chunk(raw: IO[bytes], at: int, size: int, *, wide: bool = False) -> bool:
+def _is_chunk(raw: BinaryIO, at: int, size: int, *, wide: bool = False) -> bool:
     """Return whether a chunk's name and a length that fits stand at a byte."""
     head = _at(raw, at, 12 if wide else 8)
     name, length = head[:4], int.from_bytes(head[4:], "big")
     return name.isascii() and name.decode().isprintable() and at + len(head) + length <= size
 
 
-def _at(raw: IO[bytes], at: int, count: int) -> bytes:
+def _at(raw: BinaryIO, at: int, count: int) -> bytes:
     if not 0 <= at < _FARTHEST:
         return b""
     raw.seek(at)

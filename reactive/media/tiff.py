@@ -1,13 +1,15 @@
-"""TIFF files with more than 8 bits a channel: floats of 16, 32 and 64 bits, in colour too, planes, BigTIFF, white as zero.
+"""TIFF files with more than 8 bits a channel or signed numbers: floats of 16, 32 and 64 bits, planes, BigTIFF, white as zero.
 
-Pillow reads some of them wrongly and refuses others. OpenCV unpacks them here, each as if it were one wide grey picture with
-nothing else to it; differences between neighbours, channels and what the numbers mean are seen to in this file.
+Pillow reads some of them wrongly and refuses others. It only unpacks them here, each as if its bytes were one wide grey picture;
+the order of bytes, differences between neighbours, channels and what the numbers mean are seen to in this file.
 """
 
 from __future__ import annotations
 
+import io
 import os
 import struct
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +29,13 @@ _TILE_WIDTH, _TILE_HEIGHT, _TILE_OFFSETS, _TILE_COUNTS, _EXTRA, _SAMPLE, _PROFIL
 _WHITE_IS_ZERO, _GREY, _COLOURS, _INKS = 0, 1, 2, 5
 _SEPARATE = 2
 _BY_NEIGHBOURS, _BY_FLOATS = 2, 3
-_UNSIGNED, _SIGNED, _FLOAT = 1, 2, 3
+_UNSIGNED, _SIGNED, _FLOAT, _UNDEFINED = 1, 2, 3, 4
 _CLEAR = (1, 2)
-# packed without a look at what the numbers are: nothing, LZW, Deflate twice, PackBits
-_PACKED = (1, 5, 8, 32946, 32773)
+# packed without a look at what the numbers are: nothing, LZW, Deflate twice, PackBits, LZMA, Zstandard
+_PACKED = (1, 5, 8, 32946, 32773, 34925, 50000)
 _DEEP = (16, 32, 64)
+# the share of negative numbers that may be noise about black
+_FEW = 0.01
 # samples turned into 8 bits at a time: in between they are floats of 8 bytes
 _AT_ONCE = 4_000_000
 _MARKS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -44,27 +48,29 @@ def is_tiff(path: Path) -> bool:
 
 
 def read_deep_tiff(path: Path) -> Image.Image | None:
-    """Return a TIFF of more than 8 bits a channel as an 8-bit picture; None where it is of another kind or very large.
+    """Return a TIFF that Pillow would not read right as an 8-bit picture; None where it does, or it is very large.
 
     Raises
     ------
     MediaError
-        If it holds floats that can't be read, or is too large for floats.
+        If it holds floats or signed numbers that can't be read, or too many of them.
     """
-    tags = _tags(path)
+    tags = tiff_tags(path)
     bits, sample = _first(tags.get(_BITS)), _first(tags.get(_SAMPLE), _UNSIGNED)
+    # 4 is "undefined" (TIFF 6.0, section 19)
+    sample = _UNSIGNED if sample == _UNDEFINED else sample
     pixels = int(_first(tags.get(_WIDTH))) * int(_first(tags.get(_HEIGHT)))
-    if bits <= 8 or pixels < 1:
+    if bits < 8 or (bits == 8 and sample != _SIGNED) or pixels < 1:
         return None
     if pixels > _LARGEST:
-        if sample == _FLOAT:
-            raise MediaError(
-                f"is a TIFF of {pixels:,} pixels of floats", where=str(path), remedy="save it with 16 bits"
-            )
+        if sample != _UNSIGNED:
+            kind = "floats" if sample == _FLOAT else "signed numbers"
+            remedy = "save it with 16 bits a channel, none of them for a sign"
+            raise MediaError(f"is a TIFF of {pixels:,} pixels of {kind}", where=str(path), remedy=remedy)
         return None
     channels = max(_first(tags.get(_CHANNELS), 1), 1)
     meaning = _first(tags.get(_MEANING), _GREY)
-    plain = bits in _DEEP and _first(tags.get(_COMPRESSION), 1) in _PACKED and channels * pixels <= 4 * _LARGEST
+    plain = bits in (8, *_DEEP) and _first(tags.get(_COMPRESSION), 1) in _PACKED and channels * pixels <= 4 * _LARGEST
     if plain and meaning in (_WHITE_IS_ZERO, _GREY, _COLOURS, _INKS):
         found = _samples(path, tags)
     else:
@@ -90,10 +96,11 @@ def read_deep_tiff(path: Path) -> Image.Image | None:
 def eight_bits(picture: np.ndarray) -> np.ndarray:
     """Return a picture of any numbers as uint8, by their own range; what is not a number is black.
 
-    Whole numbers range to the most that their type holds; of 32 bits only 16 may be used. Floats range to 1, with light beyond
-    white clipped, or to 255 or 65535 where whole numbers were written as floats.
+    Whole numbers range from 0 to the most that their type holds, or from its least where many are negative; of 32 bits only 16
+    may be used. Floats range to 1, with light beyond white clipped, or to 255 or 65535 where whole numbers were written as floats.
     """
     floats = picture.dtype.kind == "f"
+    low = 0.0
     top = float(np.max(picture, initial=0, where=np.isfinite(picture) if floats else True))
     if floats:
         full = next(
@@ -102,13 +109,16 @@ def eight_bits(picture: np.ndarray) -> np.ndarray:
     else:
         full = float(np.iinfo(picture.dtype).max)
         full = 65535.0 if full > 65535 and top <= 65535 else full
+        if picture.dtype.kind == "i" and np.count_nonzero(picture < 0) > _FEW * picture.size:
+            low = float(np.iinfo(picture.dtype).min)
+            full = -low
     small = np.empty(picture.shape, np.uint8)
     step = max(_AT_ONCE // max(picture[0].size, 1), 1) if len(picture) else 1
     for first in range(0, len(picture), step):
         part: Any = picture[first : first + step]
         if floats:
             part = np.nan_to_num(part.astype(np.float64), posinf=full, neginf=0.0)
-        small[first : first + step] = np.clip(part * (255 / full), 0, 255).round()
+        small[first : first + step] = np.clip((part - low) * (255 / (full - low)), 0, 255).round()
     return small
 
 
@@ -144,7 +154,7 @@ def _unpacked(data: np.ndarray, tags: Any, channels: int, plane: int, planes: in
     width = -(-width // across) * across
     mine: dict[int, list[int]] = {}
     for tag in (_TILE_OFFSETS, _TILE_COUNTS) if tiled else (_OFFSETS, _COUNTS):
-        values = _all(tags.get(tag))
+        values = tiff_numbers(tags.get(tag))
         each = len(values) // planes
         mine[tag] = values[each * plane : each * (plane + 1)]
         if not mine[tag]:
@@ -152,22 +162,23 @@ def _unpacked(data: np.ndarray, tags: Any, channels: int, plane: int, planes: in
     for tag in (_HEIGHT, _COMPRESSION, _FILL, _ROWS, _TILE_HEIGHT):
         if tag in tags:
             mine[tag] = [_first(tags[tag])]
-    mine |= {_WIDTH: [width * channels], _BITS: [bits], _MEANING: [_GREY], _CHANNELS: [1]}
-    mine[_SAMPLE] = [_UNSIGNED if bits == 16 else _FLOAT]
+    size = bits // 8
+    mine |= {_WIDTH: [width * channels * size], _BITS: [8], _MEANING: [_GREY], _CHANNELS: [1]}
     if tiled:
-        mine[_TILE_WIDTH] = [across * channels]
+        mine[_TILE_WIDTH] = [across * channels * size]
     big = bytes(data[:2]) == b"MM"
-    found = _decoded(_rewritten(data, mine, big=big))
-    if found is None or found.ndim != 2 or found.dtype.itemsize * 8 != bits:
+    stored = _bytes(_rewritten(data, mine, big=big))
+    if stored is None:
         return None
     kind = {_FLOAT: "f", _SIGNED: "i"}.get(_first(tags.get(_SAMPLE), _UNSIGNED), "u")
+    found = stored.view(f"{'>' if big else '<'}u{size}").astype(f"u{size}")
     rows = found.reshape(len(found), -1, across, channels)
     predictor = _first(tags.get(_PREDICTOR), 1)
     if predictor == _BY_NEIGHBOURS:
-        rows = np.cumsum(rows.view(f"u{bits // 8}"), axis=2, dtype=f"u{bits // 8}")
+        rows = np.cumsum(rows, axis=2, dtype=rows.dtype)
     elif predictor == _BY_FLOATS:
         rows = _summed_bytes(rows, big=big)
-    return rows.view(f"{kind}{bits // 8}").reshape(len(found), -1, channels)
+    return rows.view(f"{kind}{size}").reshape(len(found), -1, channels)
 
 
 def _summed_bytes(rows: np.ndarray, *, big: bool) -> np.ndarray:
@@ -197,27 +208,35 @@ def _rewritten(data: np.ndarray, tags: dict[int, list[int]], *, big: bool) -> np
     return whole
 
 
+def _bytes(data: np.ndarray) -> np.ndarray | None:
+    """Return the unpacked bytes of a grey TIFF of 8 bits, [height, width]; None if they can't be unpacked."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            # not by `Image.open`, which knows a limit of its own
+            with TiffImagePlugin.TiffImageFile(io.BytesIO(data.data)) as image:
+                return np.array(image)
+    except (OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError, EOFError, RuntimeError):
+        return None
+
+
 def _odd_greys(path: Path) -> np.ndarray | None:
     """Return greys of 10, 12 or 14 bits as OpenCV unpacks them, by the range of 16."""
-    found = _decoded(np.fromfile(path, np.uint8))
-    return found[..., None] if found is not None and found.dtype == np.uint16 and found.ndim == 2 else None
-
-
-def _decoded(data: np.ndarray) -> np.ndarray | None:
     import cv2
 
     # it would print its own lines about damaged files
     log = cv2.utils.logging
     before = log.setLogLevel(log.LOG_LEVEL_SILENT)
     try:
-        return cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
+        found = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error:
         return None
     finally:
         log.setLogLevel(before)
+    return found[..., None] if found is not None and found.dtype == np.uint16 and found.ndim == 2 else None
 
 
-def _tags(path: Path) -> Any:
+def tiff_tags(path: Path) -> Any:
     """Return the tags of a TIFF's first picture; none if they can't be read."""
     try:
         with path.open("rb") as raw:
@@ -232,11 +251,11 @@ def _tags(path: Path) -> Any:
         return {}
 
 
-def _all(value: Any) -> list[int]:
+def tiff_numbers(value: Any) -> list[int]:
     """Return a tag's numbers."""
     return [int(item) for item in (value if isinstance(value, tuple) else (value,)) if isinstance(item, int)]
 
 
 def _first(value: Any, default: int = 0) -> int:
     """Return a tag's number, or its first one."""
-    return next(iter(_all(value)), default)
+    return next(iter(tiff_numbers(value)), default)
