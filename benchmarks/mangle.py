@@ -403,20 +403,20 @@ def _work(pipe: Any) -> None:
     """Read files whose names come through a pipe, until an empty one comes; the process is thrown away when one is too much."""
     warnings.simplefilter("ignore")
     # libraries in C print past Python
-    printed = tempfile.TemporaryFile(buffering=0)
-    os.dup2(printed.fileno(), 2)
-    while name := pipe.recv():
-        began = time.process_time()
-        taken, fault = tried(Path(name))
-        seconds = time.process_time() - began
-        sys.stderr.flush()
-        if printed.tell():
-            printed.seek(0)
-            text = printed.read(200).decode(errors="replace").partition("\n")[0]
-            fault = fault or Fault(f"printed: {text[:80]}", "", Path(name).name)
-            printed.seek(0)
-            printed.truncate()
-        pipe.send((taken, fault, seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024))
+    with tempfile.TemporaryFile(buffering=0) as printed:
+        os.dup2(printed.fileno(), 2)
+        while name := pipe.recv():
+            began = time.process_time()
+            taken, fault = tried(Path(name))
+            seconds = time.process_time() - began
+            sys.stderr.flush()
+            if printed.tell():
+                printed.seek(0)
+                text = printed.read(200).decode(errors="replace").partition("\n")[0]
+                fault = fault or Fault(f"printed: {text[:80]}", "", Path(name).name)
+                printed.seek(0)
+                printed.truncate()
+            pipe.send((taken, fault, seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024))
 
 
 class _Worker:

@@ -7,10 +7,10 @@ from typing import Any
 import click
 
 
-class Filled(click.ParamType):
+class Filled(click.ParamType[Any]):
     """Another type of an option, without the empty text."""
 
-    def __init__(self, inner: click.ParamType) -> None:
+    def __init__(self, inner: click.ParamType[Any]) -> None:
         self.inner = inner
         self.name = inner.name
 

@@ -81,8 +81,10 @@ def _whole(*curves: Curve) -> list[np.ndarray]:
     if all(curve.dtype == bool for curve in curves):
         return list(curves)
     curves = tuple(curve.astype(np.float64) for curve in curves)
-    if any(not (np.isfinite(curve) & (np.abs(curve) < _MOST_BITS) & (curve == np.round(curve))).all() for curve in curves):
-        raise ValueError("combines the bits of numbers that are not whole")
+    if any(
+        not (np.isfinite(curve) & (np.abs(curve) < _MOST_BITS) & (curve == np.round(curve))).all() for curve in curves
+    ):
+        raise ValueError("reads the bits of numbers that are not whole")
     return [curve.astype(np.int64) for curve in curves]
 
 
@@ -205,7 +207,7 @@ class _Reader:
             self.at += 1
             part = self.two(sign, part, self.level(number + 1, depth))
             if signs is _COMPARED and self.sign() in _COMPARED:
-                raise _InARow("compares three numbers in a row")
+                raise _InARow("has three numbers compared in a row")
         return part
 
     def negated(self, number: int, depth: int) -> _Part:

@@ -43,10 +43,11 @@ def reduced_by_bands(image: Image.Image, path: Path, step: int) -> Image.Image |
 
 def _bmp_bands(image: Image.Image, path: Path, step: int) -> Iterator[tuple[int, Image.Image]] | None:
     """Return bands and their first rows; the file's last row is often the picture's first."""
-    if len(image.tile) != 1 or image.tile[0][0] != "raw":
+    # where Pillow's own reader of the format finds the pixels
+    tiles: Any = getattr(image, "tile", [])
+    if len(tiles) != 1 or tiles[0][0] != "raw":
         return None
-    _, _, offset, arguments = image.tile[0]
-    raw_mode, stride, direction = arguments  # type: ignore[misc]
+    _, _, offset, (raw_mode, stride, direction) = tiles[0]
     height, width, mode = image.height, image.width, image.mode
     rows = -(-_ROWS // step) * step
 
@@ -77,7 +78,9 @@ def _tiff_bands(image: Image.Image, path: Path, step: int) -> Iterator[tuple[int
     if not tiled and tiff_numbers(tags.get(_COMPRESSION, 1)) == [_PLAIN]:
         # rows one behind the other may be divided anywhere
         line = width * channels
-        offsets = [first + line * row for first, count in zip(offsets, counts, strict=True) for row in range(count // line)]
+        offsets = [
+            first + line * row for first, count in zip(offsets, counts, strict=True) for row in range(count // line)
+        ]
         each, counts = 1, [line] * len(offsets)
     together = step * max(-(-_ROWS // (step * max(each, 1))), 1)
     if each < 1 or len(offsets) < across * -(-height // each) or together * each * width * channels > _LARGEST_BAND:

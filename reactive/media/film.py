@@ -230,10 +230,12 @@ def measure_film(path: Path, part: tuple[int, int] | None = None) -> Film:
             raise MediaError(f"has pictures of {width}x{height} pixels", where=where, remedy="export it smaller")
         shape = stream.sample_aspect_ratio or Fraction(1)
         index, time_base = stream.index, Fraction(stream.time_base or Fraction(1, 1000))
-        rate = Fraction(stream.average_rate or stream.guessed_rate or 25)
+        is_program, is_bare = container.format.name == "mpeg", container.format.name in _BARE
+        # the average of a bare stream is always 25
+        told = (stream.guessed_rate, stream.average_rate) if is_bare else (stream.average_rate, stream.guessed_rate)
+        rate = Fraction(told[0] or told[1] or 25)
         decoder = _decoder(stream)
         codec = stream.codec_context.codec
-        is_program, is_bare = container.format.name == "mpeg", container.format.name in _BARE
         leading = container.format.name == "avi" and not codec.intra_only
         transfer = stream.codec_context.color_trc
         sound = sound_stream(container)
@@ -253,7 +255,13 @@ def measure_film(path: Path, part: tuple[int, int] | None = None) -> Film:
     clock = read_clock(path, part)
     known = [stamp for stamp in stamps if stamp is not None]
     shares = is_program and _shares_packets(path, part, index)
-    counted = leading or is_bare or shares or len(known) < len(stamps) or any(late <= early for early, late in pairwise(known))
+    counted = (
+        leading
+        or is_bare
+        or shares
+        or len(known) < len(stamps)
+        or any(late <= early for early, late in pairwise(known))
+    )
     step = max(1, round(1 / (rate * time_base))) if is_bare else 0
     if shares:
         times = _displayed(path, part, index, clock)

@@ -95,10 +95,10 @@ def likeliest_page(words: bytes) -> str:
 
     for page, known in _PART_NAMES.items():
         try:
-            foreign = [letter for letter in words.decode(page) if letter > "\x7f"]
+            letters = [letter for letter in words.decode(page) if letter > "\x7f"]
         except UnicodeDecodeError:
             continue
-        if foreign and all(letter in known for letter in foreign):
+        if letters and all(letter in known for letter in letters):
             return page
     for page in _JAPANESE:
         try:

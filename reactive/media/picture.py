@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageCms, ImageColor, ImageOps, UnidentifiedImageError
@@ -224,7 +225,7 @@ def _reduced_by_ffmpeg(image: Image.Image, path: Path, codec: str, size: tuple[i
     import av.error
     from av.video.reformatter import Interpolation
 
-    context = av.CodecContext.create(codec, "r")
+    context: Any = av.CodecContext.create(codec, "r")
     context.thread_count = 1
     try:
         frames = [*context.decode(av.Packet(path.read_bytes())), *context.decode(None)]

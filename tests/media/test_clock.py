@@ -172,7 +172,13 @@ def test_no_picture_of_an_avi_is_lost(tmp_path: Path, codec: str, b_frames: int)
         assert float(again.picture(number).mean()) == shown[number]
 
 
-BARE = [("h264", "libx264"), ("hevc", "libx265"), ("mpeg2video", "mpeg2video"), ("mpeg1video", "mpeg1video"), ("m4v", "mpeg4")]
+BARE = [
+    ("h264", "libx264"),
+    ("hevc", "libx265"),
+    ("mpeg2video", "mpeg2video"),
+    ("mpeg1video", "mpeg1video"),
+    ("m4v", "mpeg4"),
+]
 
 
 @pytest.mark.parametrize(("form", "codec"), BARE)
@@ -195,20 +201,20 @@ def test_pictures_without_a_container_are_all_shown(
             frame.pts, frame.time_base = number, Fraction(1, fps)
             target.mux(stream.encode(frame))
         target.mux(stream.encode(None))
+    with av.open(str(path)) as container:
+        whole = [frame.to_ndarray(format="gray").mean() for frame in container.decode(video=0)]
     film = open_film(path)
-    assert len(film.times) == 40
-    if codec not in ("libx264", "libx265"):
-        # the others say their rate in the stream
-        assert float(film.duration) == pytest.approx(40 / fps, abs=0.001)
+    assert len(film.times) == len(whole) == 40
+    assert float(film.duration) == pytest.approx(40 / fps, abs=0.001)
     reader = FilmReader(film, width=64, height=48)
     shown = [float(reader.picture(number).mean()) for number in range(40)]
-    assert np.all(np.diff(shown) > 2)
+    # flat pictures that rise: by how much, the encoder decides
+    assert np.all((np.diff(shown) > 0) == (np.diff(whole) > 0))
     again = FilmReader(film, width=64, height=48)
     for number in np.random.default_rng(0).permutation(40)[:12].tolist():
         assert float(again.picture(number).mean()) == shown[number]
-    assert [round(float(luma.mean())) for luma, _ in luma_frames(path)] == sorted(
-        round(float(luma.mean())) for luma, _ in luma_frames(path)
-    )
+    lumas = [float(luma.mean()) for luma, rate in luma_frames(path) if rate == fps]
+    assert lumas == pytest.approx(whole, abs=2)
 
 
 @pytest.mark.parametrize("seconds", [1, 4])

@@ -50,7 +50,9 @@ def clip_of(folder: Path, film: Path, model: Path, out: str) -> Path:
     return make_clip(film, folder / out, settings).output
 
 
-@pytest.mark.parametrize(("told", "exact"), [("29.97", "30000/1001"), ("23.976", "24000/1001"), ("59.94", "60000/1001")])
+@pytest.mark.parametrize(
+    ("told", "exact"), [("29.97", "30000/1001"), ("23.976", "24000/1001"), ("59.94", "60000/1001")]
+)
 def test_a_clip_at_an_ntsc_rate_has_it_exactly_and_a_line_says_so(
     tmp_path: Path, toy_model: Path, told: str, exact: str
 ) -> None:
