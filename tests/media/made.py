@@ -36,8 +36,11 @@ def save_film(
     pictures_from: float = 0.0,
     hole: tuple[float, float] | None = None,
     b_frames: int = 2,
+    held: bool = False,
 ) -> Path:
     """Save a film whose picture is white for one frame, and whose sound clicks, at each `event` second; AVI begins both at 0.
+
+    With `held`, the picture changes between black and white at each of them instead.
 
     What lies before `sound_from` or `pictures_from` is not in the file, nor is the sound of `hole`.
     """
@@ -53,7 +56,7 @@ def save_film(
         sound: Any = target.add_stream(sound_codec, rate=RATE, layout="stereo")
         if sound_codec == "wmav2":
             sound.bit_rate = 128_000
-        packets = [*_pictures(pictures, seconds, events, pictures_from)]
+        packets = [*_pictures(pictures, seconds, events, pictures_from, held=held)]
         packets += [packet for packet in _sound(sound, seconds, events, sound_from) if not _within(packet, hole)]
         packets.sort(key=lambda packet: (packet.dts if packet.dts is not None else 0) * packet.time_base)
         for packet in packets:
@@ -65,10 +68,11 @@ def _within(packet: Any, hole: tuple[float, float] | None) -> bool:
     return hole is not None and packet.pts is not None and hole[0] <= float(packet.pts * packet.time_base) < hole[1]
 
 
-def _pictures(stream: Any, seconds: float, events: Sequence[float], begin: float) -> list[Any]:
+def _pictures(stream: Any, seconds: float, events: Sequence[float], begin: float, *, held: bool) -> list[Any]:
     packets: list[Any] = []
     for number in range(round(begin * FPS), round(seconds * FPS)):
-        level = 255 if number in [round(event * FPS) for event in events] else 0
+        frames = [round(event * FPS) for event in events]
+        level = 255 if (sum(frame <= number for frame in frames) % 2 if held else number in frames) else 0
         frame: Any = av.VideoFrame.from_ndarray(np.full((SIZE[1], SIZE[0], 3), level, np.uint8), format="rgb24")
         frame.pts, frame.time_base = number, Fraction(1, FPS)
         packets += stream.encode(frame)
