@@ -1,9 +1,9 @@
-"""Print the figures that README quotes, measured in this run on this machine.
+"""Measure the figures that the README quotes, on this machine.
 
     python -m benchmarks [job|core|...] [options]
 
-Without a name: `job`, the stages of the whole way from the song that ships to its clip. `--help` behind a name says more.
-Ratios of one run matter more than absolute figures: machines are noisy.
+Without a name: `job`, all stages from the bundled song to its clip. `NAME --help` explains a benchmark.
+Compare ratios within one run rather than absolute figures: machines are noisy.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ HERE = Path(__file__).parent
 
 def main(arguments: list[str]) -> None:
     """Run the benchmark that the first argument names."""
-    # what else stands here only serves them
+    # the other modules of this folder are helpers
     names = sorted(file.stem for file in HERE.glob("[!_]*.py") if "\ndef main(" in file.read_text(encoding="utf-8"))
     if arguments[:1] in (["-h"], ["--help"]):
         print(f"{__doc__}\nBenchmarks: {', '.join(names)}")

@@ -1,10 +1,10 @@
-"""Which way of computing is quickest here: eager in both memory formats, without oneDNN, torch.compile, OpenVINO.
+"""Compare the speed of backends: eager in both memory formats, without oneDNN, torch.compile, OpenVINO.
 
 python -m benchmarks backends [--model NAME] [--rounds N] [--no-compile] [--threads N]
 
-Denoiser and decoder over one full batch, all contestants on the same tensors and in turn. torch.compile needs a C++ compiler,
-OpenVINO its wheel (pip install openvino); what is missing here is left out and named. Pictures of each way are compared with
-eager's, since a way that draws something else has won nothing.
+Denoiser and decoder run over one full batch; all backends get the same tensors and take turns. torch.compile needs a C++
+compiler, OpenVINO its wheel (pip install openvino); backends missing here are listed and skipped. The pictures of each are
+compared with eager's.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from benchmarks.measure import in_turn, line
 from reactive.diffusion.models.load import default_threads
 
 
-class Bare(torch.nn.Module):
+class DenoiseDecode(torch.nn.Module):
     """Denoiser and decoder of a model as one module: latents, times and embeddings to pictures."""
 
     def __init__(self, nets: Nets) -> None:
@@ -48,80 +48,82 @@ def main(arguments: list[str]) -> None:
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
     nets = Nets.load(options.model)
-    bare = Bare(nets).eval()
+    module = DenoiseDecode(nets).eval()
     tokens = getattr(nets.embeddings, "tokens", nets.embeddings)
-    given = (nets.z, nets.tau, tokens)
-    plain = tuple(tensor.contiguous() for tensor in given)
-    ways: dict[str, Callable[[], torch.Tensor]] = {
-        "eager": lambda: bare(*given),
-        "no oneDNN": lambda: _plain_aten(bare, given),
+    inputs = (nets.z, nets.tau, tokens)
+    contiguous = tuple(tensor.contiguous() for tensor in inputs)
+    backends: dict[str, Callable[[], torch.Tensor]] = {
+        "eager": lambda: module(*inputs),
+        "no oneDNN": lambda: _plain_aten(module, inputs),
     }
     if not options.no_compile:
-        _add(ways, "torch.compile", lambda: _compiled(bare, given))
-    _add(ways, "OpenVINO", lambda: _openvino(bare, plain))
-    ways["eager, contiguous"] = _contiguous(options.model)
+        _add(backends, "torch.compile", lambda: _compiled(module, inputs))
+    _add(backends, "OpenVINO", lambda: _openvino(module, contiguous))
+    backends["eager, contiguous"] = _contiguous(options.model)
     with torch.inference_mode():
-        right = bare(*given)
-        for name, way in ways.items():
-            line(f"{name} differs by", 127.5 * float((way() - right).abs().max()), "levels of 255 at most", digits=3)
-        times = in_turn(ways, rounds=options.rounds, warm_up=1)
+        reference = module(*inputs)
+        for name, run in backends.items():
+            difference = 127.5 * float((run() - reference).abs().max())
+            line(f"{name} differs by", difference, "levels of 255 at most", digits=3)
+        times = in_turn(backends, rounds=options.rounds, warm_up=1)
     for name, seconds in times.items():
         rate = nets.batch / seconds
         line(name, rate, f"pictures/s, {times['eager'] / seconds:.2f} times eager channels_last")
 
 
 def _add(
-    ways: dict[str, Callable[[], torch.Tensor]], name: str, make: Callable[[], Callable[[], torch.Tensor]]
+    backends: dict[str, Callable[[], torch.Tensor]], name: str, make: Callable[[], Callable[[], torch.Tensor]]
 ) -> None:
-    """Add a way that may not be there on this machine, with the time it takes to make it ready."""
+    """Add a backend and print how long its setup takes; skip it if this machine lacks it."""
     began = time.perf_counter()
     try:
-        ways[name] = make()
+        backends[name] = make()
     except Exception as problem:
         print(f"{name}: left out ({type(problem).__name__}: {' '.join(str(problem).split())[:100]})", flush=True)
         return
     line(f"{name} ready", time.perf_counter() - began, "s")
 
 
-def _plain_aten(bare: Bare, given: tuple[torch.Tensor, ...]) -> torch.Tensor:
+def _plain_aten(module: DenoiseDecode, inputs: tuple[torch.Tensor, ...]) -> torch.Tensor:
     with torch.backends.mkldnn.flags(enabled=False):
-        return bare(*given)
+        return module(*inputs)
 
 
 def _contiguous(name: str) -> Callable[[], torch.Tensor]:
     nets = Nets.load(name)
     for part in (nets.model.network, nets.model.vae):
         part.to(memory_format=torch.contiguous_format)
-    bare, tokens = Bare(nets).eval(), getattr(nets.embeddings, "tokens", nets.embeddings)
+    module, tokens = DenoiseDecode(nets).eval(), getattr(nets.embeddings, "tokens", nets.embeddings)
     z = nets.z.contiguous()
-    return lambda: bare(z, nets.tau, tokens)
+    return lambda: module(z, nets.tau, tokens)
 
 
 @torch.inference_mode()
-def _compiled(bare: Bare, given: tuple[torch.Tensor, ...]) -> Callable[[], torch.Tensor]:
-    unet, decoder = torch.compile(bare.model.network), torch.compile(bare.model.vae.decoder)
-    own = bare.model.network, bare.model.vae.decoder
+def _compiled(module: DenoiseDecode, inputs: tuple[torch.Tensor, ...]) -> Callable[[], torch.Tensor]:
+    model = module.model
+    network, decoder = torch.compile(model.network), torch.compile(model.vae.decoder)
+    original = model.network, model.vae.decoder
 
-    def way() -> torch.Tensor:
-        object.__setattr__(bare.model, "network", unet)
-        bare.model.vae.decoder = decoder
+    def run() -> torch.Tensor:
+        object.__setattr__(model, "network", network)
+        model.vae.decoder = decoder
         try:
-            return bare(*given)
+            return module(*inputs)
         finally:
-            object.__setattr__(bare.model, "network", own[0])
-            bare.model.vae.decoder = own[1]
+            object.__setattr__(model, "network", original[0])
+            model.vae.decoder = original[1]
 
-    way()
-    return way
+    run()
+    return run
 
 
 @torch.inference_mode()
-def _openvino(bare: Bare, given: tuple[torch.Tensor, ...]) -> Callable[[], torch.Tensor]:
+def _openvino(module: DenoiseDecode, inputs: tuple[torch.Tensor, ...]) -> Callable[[], torch.Tensor]:
     import openvino
 
-    shapes = [list(tensor.shape) for tensor in given]
-    converted = openvino.convert_model(bare, example_input=given, input=shapes)
+    shapes = [list(tensor.shape) for tensor in inputs]
+    converted = openvino.convert_model(module, example_input=inputs, input=shapes)
     options = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": str(torch.get_num_threads())}
     compiled = openvino.Core().compile_model(converted, "CPU", options)
-    arrays = [np.ascontiguousarray(tensor.numpy()) for tensor in given]
+    arrays = [np.ascontiguousarray(tensor.numpy()) for tensor in inputs]
     return lambda: torch.from_numpy(compiled(arrays)[0])

@@ -1,4 +1,4 @@
-"""Scores of beats, one piece at a time and over many: F-measure, continuity, wrong level and wrong phase, bootstrap intervals."""
+"""Beat tracking scores of one piece and of many: F-measure, continuity, wrong level or phase, bootstrap intervals."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import warnings
 
 import numpy as np
 
-# beats before this moment do not count, as is usual
+# seconds; earlier beats are not scored, as is usual in beat tracking evaluation
 TRIM = 5.0
-# a piece is heard on another level or phase if that fits so well, and so much better than the truth
+# a piece was heard on another level or phase if that one's CMLt is above FITS and exceeds the true one's by BETTER
 FITS, BETTER = 0.5, 0.15
-# the bar is heard on another beat if its beats are right and its "one" is not
-BEATS_RIGHT, ONE_WRONG = 0.8, 0.4
+# the downbeat is on a wrong beat if beat F is above the first figure and downbeat F below the second
+BEATS_RIGHT, DOWNBEATS_WRONG = 0.8, 0.4
 RESAMPLES = 2000
 
 
 def beat_scores(truth: np.ndarray, found: np.ndarray) -> tuple[float, float, float]:
-    """Return F-measure, CMLt and AMLt of beats; nan for fewer than two true ones."""
+    """Return F-measure, CMLt and AMLt of beats; nan if the truth has fewer than two."""
     import mir_eval
 
     truth, found = (mir_eval.beat.trim_beats(np.asarray(times, float), TRIM) for times in (truth, found))
@@ -29,7 +29,7 @@ def beat_scores(truth: np.ndarray, found: np.ndarray) -> tuple[float, float, flo
 
 
 def onset_f(truth: np.ndarray, found: np.ndarray) -> float:
-    """Return the F-measure of onsets within 50 ms; nan where fewer than five are played."""
+    """Return the F-measure of onsets within 50 ms; nan if the truth has fewer than five."""
     import mir_eval
 
     truth = np.unique(np.round(truth, 3))
@@ -39,7 +39,7 @@ def onset_f(truth: np.ndarray, found: np.ndarray) -> float:
 
 
 def bias_ms(truth: np.ndarray, found: np.ndarray) -> float:
-    """Return by how many ms beats within 70 ms of the truth lie late, in the median."""
+    """Return the median delay in ms of the beats that lie within 70 ms of a true one."""
     if not len(truth) or not len(found):
         return float("nan")
     nearest = truth[np.abs(found[:, None] - truth[None]).argmin(axis=1)]
@@ -56,7 +56,7 @@ def misheard(
     thirds = [beats[:-1] + np.diff(beats) * share for share in (1 / 3, 2 / 3)]
     levels = [np.sort(np.concatenate([beats, middle])), np.sort(np.concatenate([beats, *thirds]))]
     levels += [beats[first::step] for step in (2, 3, 4) for first in range(step)]
-    # three beats in the time of two, as dotted or swung music is heard
+    # three beats in the time of two: a frequent error on dotted or swung rhythms
     levels.append(
         np.sort(
             np.concatenate(
@@ -68,12 +68,14 @@ def misheard(
     off = beat_scores(middle, found)[1]
     level = bool(best > max(FITS, right + BETTER) and best >= off)
     phase = bool(off > max(FITS, right + BETTER) and off > best)
-    one = beat_scores(beats, found)[0] > BEATS_RIGHT and beat_scores(downbeats, found_downbeats)[0] < ONE_WRONG
-    return level, phase, bool(one)
+    downbeat = (
+        beat_scores(beats, found)[0] > BEATS_RIGHT and beat_scores(downbeats, found_downbeats)[0] < DOWNBEATS_WRONG
+    )
+    return level, phase, bool(downbeat)
 
 
 def interval(values: np.ndarray) -> tuple[float, float]:
-    """Return the 95 % interval of the mean over pieces by bootstrap; nan for none. The same values give the same interval."""
+    """Return the 95 % bootstrap interval of the mean over pieces; nan without values. The random seed is fixed."""
     values = values[~np.isnan(values)]
     if not len(values):
         return float("nan"), float("nan")

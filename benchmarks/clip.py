@@ -1,9 +1,9 @@
-"""The acceptance clip, in one `reactive run`: 4 min 26 s at 7500/133 frames a second, 6 photographs and 2 videos fed in.
+"""Render the acceptance clip in one `reactive run`: 4 min 26 s at 7500/133 frames/s from 6 photographs and 2 videos.
 
 python -m benchmarks clip [--seconds 266] [--model NAME] [--folder DIR] [-- OPTIONS OF reactive run]
 
-266 s are 15,000 frames and 250 prompts. The benchmark makes song, preset, photographs and videos itself. A short form, for
-instance --seconds 20, shows that all works and says nothing of the bars. --folder keeps what was made.
+266 s are 15,000 frames and 250 prompts. The benchmark creates song, preset, photographs and videos itself. A short run, for
+instance --seconds 20, only tests that everything works. --folder keeps the files.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ SECONDS = 266.0
 # memory is compared between these numbers of frames
 EARLY, LATE = 1000, 15_000
 FLAT_MB = 50.0
-WANTED_PROMPTS = 250
+FULL_PROMPTS = 250
 
 
 def main(arguments: list[str]) -> None:
@@ -35,7 +35,7 @@ def main(arguments: list[str]) -> None:
     )
     parser.add_argument("--seconds", type=float, default=SECONDS)
     parser.add_argument("--model", default="ember")
-    parser.add_argument("--folder", type=Path, help="where to work; kept then")
+    parser.add_argument("--folder", type=Path, help="keep all files in this folder")
     parser.add_argument("more", nargs="*", help="further options of reactive run, behind --")
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory(prefix="reactive-clip-") as temporary:
@@ -48,23 +48,23 @@ def _clip(folder: Path, seconds: float, model: str, more: list[str]) -> None:
     began = time.perf_counter()
     material = make_material(folder, seconds=seconds)
     line("making the material", time.perf_counter() - began, "s, not part of the clip")
-    whole = round(seconds * Fraction(FPS))
-    # a short form compares memory early with memory at its end
-    early, late = min(EARLY, max(1, whole // 15)), min(LATE, whole)
-    words = ["--model", model, "--fps", FPS, *material.options(), *more]
-    print(f"reactive run {material.song.name} {' '.join(_short(word) for word in words)}")
+    total = round(seconds * Fraction(FPS))
+    # a short run compares an early frame with its last one
+    early, late = min(EARLY, max(1, total // 15)), min(LATE, total)
+    arguments = ["--model", model, "--fps", FPS, *material.options(), *more]
+    print(f"reactive run {material.song.name} {' '.join(_short(word) for word in arguments)}")
     began = time.perf_counter()
-    done = render(folder, *words, song=material.song, marks=(early, late))
+    done = render(folder, *arguments, song=material.song, marks=(early, late))
     wall = time.perf_counter() - began
     frames = int(done["frames"])
-    line("wall time", wall, f"s, the start of Python included, for {done['duration']:g} s of song", digits=1)
+    line("wall time", wall, f"s, including the start of Python, for {done['duration']:g} s of song", digits=1)
     line("  hearing", done["analysis_s"], "s")
     line("  loading", done["load_s"], "s")
     line("  rendering", done["render_s"], f"s, {done['frames_per_s']:g} frames/s")
-    line("  watching for flashes", done["wall_s"] - done["analysis_s"] - done["load_s"] - done["render_s"], "s")
+    line("  checking flashes", done["wall_s"] - done["analysis_s"] - done["load_s"] - done["render_s"], "s")
     line("frames", frames, f"of {done['size']} at {done['fps']} frames/s", digits=0)
     line("pictures", done["pictures"], f"imagined at {done['imagine_size']}", digits=0)
-    line("prompts shown", done["prompts_used"], f"(the whole clip: {WANTED_PROMPTS})", digits=0)
+    line("prompts shown", done["prompts_used"], f"(the whole clip: {FULL_PROMPTS})", digits=0)
     line("sources shown", done["photos_shown"], "photographs and videos of 8", digits=0)
     line("peak memory", done["peak_mb"], "MB, the whole command", digits=0)
     at = done["peak_mb_at"]
@@ -82,6 +82,6 @@ def _short(word: str) -> str:
 def _score(clip: Path) -> None:
     """Print what `reactive score` finds in the finished file."""
     command = [sys.executable, "-m", "reactive", "score", str(clip), "--json"]
-    told = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True)
-    for name, value in json.loads(told.stdout).items():
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True)
+    for name, value in json.loads(done.stdout).items():
         print(f"score {name:<18}{value if not isinstance(value, dict) else json.dumps(value)}")

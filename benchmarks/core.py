@@ -1,11 +1,11 @@
-"""The core against diffusers' own pipeline, the bare nets and the machine, on the same weights, size and steps.
+"""Compare the core with diffusers' own pipeline, the bare networks and the matrix-multiply peak: same weights, size, steps.
 
 python -m benchmarks core [--model NAME] [--device auto|cpu|cuda] [--dtype auto|float32|float16|bfloat16] [--rounds N]
                           [--no-render] [--no-memory]
 
-On a processor that multiplies bfloat16, or with --dtype bfloat16, it prints bfloat16 beside float32.
+On a processor with bfloat16 arithmetic, or with --dtype bfloat16, bfloat16 and float32 are compared.
 
-With everything it takes about a quarter of an hour on two cores, most of it for the 15,000 frames whose memory is watched.
+The full run takes about a quarter of an hour on two cores, most of it for the memory of 15,000 frames.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ from reactive.video.segment import SegmentEncoder
 
 PROMPTS = ("a sea at night", "a tower in the fog")
 LANE_FRAMES = 48
-# pictures by which number formats are compared
-ALIKE = 24
-# of the song that ships
-LONG = 10
-# seconds of the song whose render is timed: long enough that what is done once does not weigh
+# number of pictures for the comparison of number formats
+COMPARED_PICTURES = 24
+# repetitions of the bundled song
+REPEATS = 10
+# seconds of the song whose render is timed: long enough that one-time costs do not matter
 RENDERED = 60.0
-# frames encoded to see what that costs, and frames whose memory is compared
+# frames encoded for the timing, and frames between which memory is compared
 ENCODED = 96
 MEMORY = (1000, 15_000)
 MEMORY_FPS = Fraction(7500, 133)
@@ -59,7 +59,7 @@ def _fused_flops(x: Any, second: Any, third: Any, *_: Any, out_shape: Any, **mor
 
 @dataclass(frozen=True)
 class Nets:
-    """A model with one full batch of requests, and the same batch as the bare nets take it."""
+    """A model with one full batch: as requests for the core, and as tensors for the bare networks."""
 
     model: Model
     core: Core
@@ -87,10 +87,10 @@ class Nets:
         z = z.contiguous(memory_format=torch.channels_last)
         embeddings = core.bank.mix(np.zeros(batch, int), np.ones(batch, int), np.full(batch, 0.5))
         embeddings = embeddings.to(model.dtype)
-        # a replayed graph shows the counter nothing
+        # the counter sees nothing inside a replayed CUDA graph
         plain = replace(model, graphs=None)
         nets = cls(plain, core, requests, z, torch.full((batch,), float(model.schedule.steps)), embeddings, gflop=0.0)
-        # the counter does not know convolutions that take a ReLU in; of one that adds as well the weights come third
+        # PyTorch's counter lacks oneDNN's fused convolutions; those with an addition have the weights as third argument
         fused = {}
         if hasattr(torch.ops.mkldnn, "_convolution_pointwise"):
             fused[torch.ops.mkldnn._convolution_pointwise] = _fused_flops
@@ -104,7 +104,7 @@ class Nets:
         return len(self.requests)
 
     def imagine(self) -> torch.Tensor:
-        """Imagine one batch by the core."""
+        """Imagine one batch with the core."""
         return self.core.imagine(self.requests)
 
     @torch.inference_mode()
@@ -122,7 +122,7 @@ class Nets:
 
     @torch.inference_mode()
     def bare(self) -> torch.Tensor:
-        """Run denoiser and decoder over one batch, and nothing else."""
+        """Run only denoiser and decoder over one batch."""
         return self.model.decode(self.denoise())
 
     def from_photo(self) -> torch.Tensor:
@@ -138,7 +138,7 @@ class Nets:
 
 
 def pipelines(nets: Nets) -> dict[str, object]:
-    """Return diffusers' own pipeline on the same folder, in its plain memory format and in channels_last."""
+    """Return diffusers' own pipeline with the same model, in contiguous and in channels_last memory format."""
     from diffusers import StableDiffusionPipeline
 
     made = {}
@@ -198,11 +198,11 @@ def main(arguments: list[str]) -> None:
         prog="benchmarks core", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--model", default="ember")
-    parser.add_argument("--device", default="auto", help="auto, the default, takes the best there is")
+    parser.add_argument("--device", default="auto", help="default: auto, the best available")
     parser.add_argument("--dtype", choices=["auto", *DTYPES], default="auto")
     parser.add_argument("--rounds", type=int, default=12)
-    parser.add_argument("--no-render", action="store_true", help="leave out the renders of the song that ships")
-    parser.add_argument("--no-memory", action="store_true", help="leave out the render of 15,000 frames")
+    parser.add_argument("--no-render", action="store_true", help="skip the renders of the bundled song")
+    parser.add_argument("--no-memory", action="store_true", help="skip the render of 15,000 frames")
     options = parser.parse_args(arguments)
     torch.set_num_threads(default_threads())
     device = choose_device(options.device)
@@ -234,7 +234,7 @@ def main(arguments: list[str]) -> None:
     line("core / bare", 100 * rate["core"] / rate["bare"], "% (bar 95)")
     line("bare / peak", 100 * rate["bare"] * nets.gflop / peak, "% of the matrix-multiply peak (bar 60)")
     if device == "cpu" and nets.model.dtype == torch.bfloat16:
-        _beside_float32(nets, options.model, options.rounds)
+        _compare_float32(nets, options.model, options.rounds)
     _lanes(nets, options.rounds, rate)
     _occupancy(nets)
     if not options.no_render:
@@ -243,8 +243,8 @@ def main(arguments: list[str]) -> None:
         _memory(options.model, device)
 
 
-def _beside_float32(nets: Nets, name: str, rounds: int) -> None:
-    """Print bfloat16 beside float32 on this processor: matrices, the core and its parts in turn, and how alike pictures are."""
+def _compare_float32(nets: Nets, name: str, rounds: int) -> None:
+    """Compare bfloat16 with float32 on this processor: speed of matrices, core and its parts; PSNR between the pictures."""
     exact = Nets.load(name, dtype="float32")
     both = {"float32": exact, "bfloat16": nets}
     calls = {
@@ -266,7 +266,7 @@ def _beside_float32(nets: Nets, name: str, rounds: int) -> None:
         nets.core.width // nets.model.vae_scale_factor,
         16,
     )
-    for first in range(0, ALIKE, nets.batch):
+    for first in range(0, COMPARED_PICTURES, nets.batch):
         requests = [
             replace(request, noises=tuple(path.at(step, 0.5 * (first + i)) for step in range(len(request.noises))))
             for i, request in enumerate(nets.requests)
@@ -295,10 +295,10 @@ def _lanes(nets: Nets, rounds: int, rate: dict[str, float]) -> None:
 
 
 class Idle(Core):
-    """A core that imagines nothing and counts how full its batches are: which lanes move together rests on the plan alone."""
+    """A core without networks that counts how full its batches are: the grouping of lanes depends on the plan alone."""
 
     def __init__(self, nets: Nets, lanes: int) -> None:
-        # small, since every frame between two ticks is still resampled
+        # a small size, because frames between two ticks are still resampled
         super().__init__(nets.model, nets.core.bank, batch=lanes, width=64, height=64)
         self.batches = 0
 
@@ -311,13 +311,13 @@ class Idle(Core):
 
 
 def _occupancy(nets: Nets) -> None:
-    """Print how full the batches of loop-destroy's feedback are, for the song that ships and for ten times as long a song."""
+    """Print how full loop-destroy's feedback batches are, for the bundled song and for one ten times as long."""
     import soundfile
 
     with tempfile.TemporaryDirectory() as temporary:
         long = Path(temporary) / "long.wav"
         samples, sample_rate = soundfile.read(SONG)
-        soundfile.write(long, np.tile(samples, (LONG, 1)), sample_rate)
+        soundfile.write(long, np.tile(samples, (REPEATS, 1)), sample_rate)
         for song in (SONG, long):
             timeline = _timeline(song)
             shots = make_plan(timeline, first=0, last=timeline.frames).shots
@@ -349,12 +349,10 @@ def _renders(nets: Nets, core: float, device: str) -> None:
 
 
 def encoding(nets: Nets, size: str) -> float:
-    """Return the seconds that encoding takes a frame, scaling included and nothing else running."""
+    """Return the seconds that encoding takes a frame, including scaling, with nothing else running."""
     width, height = map(int, size.split("x"))
-    path = nets.core.width, nets.core.height
-    walk = NoisePath(
-        nets.model.channels, path[1] // nets.model.vae_scale_factor, path[0] // nets.model.vae_scale_factor, 16
-    )
+    factor = nets.model.vae_scale_factor
+    walk = NoisePath(nets.model.channels, nets.core.height // factor, nets.core.width // factor, 16)
     pictures: list[np.ndarray] = []
     for first in range(0, ENCODED, nets.batch):
         requests = [

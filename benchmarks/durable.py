@@ -1,9 +1,9 @@
-"""Whether renders survive: killed at seeded random moments and at every rename, damaged file by file, and what that costs.
+"""Test resuming: renders killed at seeded random moments and at every rename, or with damaged files; and what it costs.
 
     python -m benchmarks durable [--model ember|toy|FOLDER] [--only kills,damage,resume,cost,ray] [--seed N] [--kills N]
 
-Each case is resumed and compared with the uninterrupted clip: every decoded frame's hash and every packet. `--model toy` has random
-weights and is quick. Needs fork; the last part needs the extra [ray] and two cores, one for each worker, otherwise idle.
+Each case is resumed and compared with the uninterrupted clip: the hash of every decoded frame and every packet. `--model toy`
+has random weights and is quick. Needs fork; the last part needs the extra [ray] and two idle cores, one for each worker.
 """
 
 from __future__ import annotations
@@ -38,33 +38,33 @@ from reactive.render.store.journal import Journal, read_journal
 
 PARTS = ("kills", "damage", "resume", "cost", "ray")
 SEGMENT = 12
-# prints how long it took from the process's start to the first frame, without the time in which the model is loaded
-_FIRST = """
+# prints the time from the start of the process to the first frame, without the loading of the model
+_FIRST_FRAME = """
 import json, sys, time
 from pathlib import Path
-seen, before = {}, float(sys.argv[1])
+times, before = {}, float(sys.argv[1])
 from reactive.render.jobs import resume_job
 def progress(stage, done, total):
     now = time.time(), time.process_time()
-    seen.setdefault((stage, done > 0 if stage != "rendering" else "start"), now)
-    if stage == "rendering" and done > seen.setdefault("there", done) and "first" not in seen:
-        seen["first"] = now
+    times.setdefault((stage, done > 0 if stage != "rendering" else "start"), now)
+    if stage == "rendering" and done > times.setdefault("reused", done) and "first" not in times:
+        times["first"] = now
 clip = resume_job(Path(sys.argv[2]), progress=progress)
-loading = [after - first for first, after in zip(seen["loading", False], seen["loading", True])]
-first = [seen["first"][0] - before, seen["first"][1]]
+loading = [after - first for first, after in zip(times["loading", False], times["loading", True])]
+first = [times["first"][0] - before, times["first"][1]]
 print(json.dumps({"first": first[0] - loading[0], "work": first[1] - loading[1], "loading": loading[0], "reused": clip.reused,
     "frames": clip.frames}))
 """
 
 
 class Counter:
-    """Numbers that a killed process leaves to the one that forked it."""
+    """Counters in shared memory: the parent can read them after the child was killed."""
 
     def __init__(self) -> None:
         self.shared = mmap.mmap(-1, 16)
 
     def add(self, place: int, count: int) -> int:
-        """Add to a number and return it."""
+        """Add to a counter and return it."""
         self.shared.seek(8 * place)
         number = int.from_bytes(self.shared.read(8), "little") + count
         self.shared.seek(8 * place)
@@ -72,7 +72,7 @@ class Counter:
         return number
 
     def take(self, place: int) -> int:
-        """Return a number and set it to 0."""
+        """Return a counter and set it to 0."""
         number = self.add(place, 0)
         self.add(place, -number)
         return number
@@ -83,7 +83,7 @@ PICTURES, RENAMES = 0, 1
 
 @dataclass(frozen=True)
 class Case:
-    """The clip that all cases are compared with: song, settings, what it consists of, and what it took."""
+    """The uninterrupted clip that all cases are compared with: song, settings, hashes, counts and time."""
 
     song: Path
     settings: Settings
@@ -112,7 +112,7 @@ def packet_hashes(clip: Path) -> list[tuple[str, int | None, str]]:
 
 
 def forked(work: Callable[[], object]) -> int:
-    """Do something in a fork of this process; return its number."""
+    """Run `work` in a fork of this process; return its process ID."""
     pid = os.fork()
     if pid == 0:
         torch.set_num_threads(1)
@@ -124,7 +124,7 @@ def forked(work: Callable[[], object]) -> int:
 
 
 def uninterrupted(song: Path, settings: Settings, folder: Path, counter: Counter) -> Case:
-    """Render in this process, which warms it, and once more in a fork, which tells the time."""
+    """Render once in this process to warm it up, and once more in a fork for the timing."""
     folder.mkdir()
     out = folder / "clip.mp4"
     clip = make_clip(song, out, settings)
@@ -148,7 +148,7 @@ def uninterrupted(song: Path, settings: Settings, folder: Path, counter: Counter
 
 
 def kills(case: Case, folder: Path, counter: Counter, *, count: int, seed: int) -> Iterator[tuple[str, bool, int]]:
-    """Kill and resume; yield what was done, whether the clip is the same, and how many pictures were lost."""
+    """Kill and resume; yield a description, whether the clip is the same, and the number of lost pictures."""
     draw = random.Random(seed)
     moments = [draw.uniform(0, case.seconds) for _ in range(count)]
     for number, moment in enumerate(moments):
@@ -214,7 +214,10 @@ def half_done(case: Case, folder: Path, counter: Counter) -> Path:
 
 
 def damage(case: Case, job: Path, folder: Path, seed: int) -> Iterator[tuple[str, bool, int]]:
-    """Truncate each file of a job, and flip one bit of each; yield what, whether the clip is the same, frames used again."""
+    """Damage a job's files in turn; yield a description, whether the clip is the same, and the number of reused frames.
+
+    Each file is once truncated and once gets one bit flipped.
+    """
     draw = random.Random(seed)
     for path in sorted(path for path in job.rglob("*") if path.is_file() and path.stat().st_size):
         for harm in ("truncated", "flipped"):
@@ -231,7 +234,7 @@ def damage(case: Case, job: Path, folder: Path, seed: int) -> Iterator[tuple[str
 
 
 def resume_time(case: Case, folder: Path) -> dict[str, float]:
-    """Return seconds to the first frame of a job that is done to nine tenths, in a process of its own."""
+    """Return the seconds to the first frame of a job that is 90 % done, resumed in a new process."""
     out = folder / "clip.mp4"
     shutil.copytree(case.job, job_folder(out))
     pieces = [
@@ -240,7 +243,7 @@ def resume_time(case: Case, folder: Path) -> dict[str, float]:
     for name in pieces[-max(1, len(pieces) // 10) :]:
         (job_folder(out) / name).unlink()
     done = subprocess.run(
-        [sys.executable, "-c", _FIRST, str(time.time()), str(job_folder(out))],
+        [sys.executable, "-c", _FIRST_FRAME, str(time.time()), str(job_folder(out))],
         capture_output=True,
         text=True,
         check=True,
@@ -250,11 +253,10 @@ def resume_time(case: Case, folder: Path) -> dict[str, float]:
 
 
 def cost(case: Case, folder: Path) -> tuple[float, float]:
-    """Return the seconds that journal, hashes, trails and syncing took of a render, and the render's own."""
-    from reactive.render import request as asked
+    """Return the seconds that journal, hashes, checkpoints and syncing took, and the seconds of the whole render."""
+    from reactive.render import request
     from reactive.render.store import job
-    from reactive.render.workers import segment_renderer as work
-    from reactive.render.workers import segment_writer as writer
+    from reactive.render.workers import segment_renderer, segment_writer
 
     spent = [0.0]
 
@@ -271,25 +273,25 @@ def cost(case: Case, folder: Path) -> tuple[float, float]:
         setattr(owner, name, run)
         return owner, name, original
 
-    watched = [
-        timed(writer, "finish_file"),
+    patched = [
+        timed(segment_writer, "finish_file"),
         timed(Journal, "append"),
-        timed(work, "append_tick"),
-        timed(asked, "hash_path"),
+        timed(segment_renderer, "append_tick"),
+        timed(request, "hash_path"),
         timed(job, "is_whole"),
         timed(job, "write_manifest"),
     ]
     try:
         clip = make_clip(case.song, folder / "cost.mp4", case.settings)
     finally:
-        for owner, name, original in watched:
+        for owner, name, original in patched:
             setattr(owner, name, original)
     return spent[0], clip.render_s
 
 
 @contextmanager
 def pinned(cores: list[int]) -> Iterator[Callable[[], None]]:
-    """Yield what binds each worker below this process to a core of its own, once they are there."""
+    """Yield a function that binds each started worker of this process to a core of its own."""
     from tests.render.cluster import renderers
 
     def pin() -> None:
@@ -301,17 +303,17 @@ def pinned(cores: list[int]) -> Iterator[Callable[[], None]]:
 
 
 def ray_seconds(case: Case, folder: Path, workers: int) -> tuple[float, list[float]]:
-    """Return seconds from the first segment's beginning to the last one's end, and each worker's frames a second."""
-    seen: list[float] = []
-    shown: list[tuple[float, ...]] = [()]
+    """Return the seconds from the start of the first segment to the end of the last, and each worker's frames a second."""
+    times: list[float] = []
+    worker_rates: list[tuple[float, ...]] = [()]
     cores = sorted(os.sched_getaffinity(0))[:workers]
     with pinned(cores) as pin:
 
         def progress(stage: str, done: int, total: int) -> None:
             if stage == "rendering":
-                if not seen:
+                if not times:
                     pin()
-                seen.append(time.perf_counter())
+                times.append(time.perf_counter())
 
         out = folder / f"ray{workers}.mp4"
         clip = make_clip(
@@ -319,17 +321,17 @@ def ray_seconds(case: Case, folder: Path, workers: int) -> tuple[float, list[flo
             out,
             case.settings.changed(ray="local", workers=workers, overwrite=True),
             progress=progress,
-            rates=lambda each: shown.append(tuple(each)),
+            rates=lambda rates: worker_rates.append(tuple(rates)),
         )
     assert clip.job is not None
     assert case.same(out), f"{workers} workers make another clip"
     out.unlink()
     shutil.rmtree(clip.job)
-    return seen[-1] - seen[0], list(shown[-1])
+    return times[-1] - times[0], list(worker_rates[-1])
 
 
-def chosen_settings(options: argparse.Namespace, folder: Path) -> Settings:
-    """Return settings for the model: a short, coarse clip across the drop and the destruction that follows it."""
+def make_settings(options: argparse.Namespace, folder: Path) -> Settings:
+    """Return settings of a short clip at a low frame rate that covers the drop and the "destroy" phase after it."""
     base = Settings.of(
         model=options.model,
         device="cpu",
@@ -348,7 +350,7 @@ def chosen_settings(options: argparse.Namespace, folder: Path) -> Settings:
 
 
 def counting(counter: Counter) -> None:
-    """Count pictures and renames of this process and its forks."""
+    """Patch this process so that it and its forks count pictures and renames."""
     imagine, rename = Core.imagine, os.replace
 
     def imagined(core: Core, requests: list[Any]) -> torch.Tensor:
@@ -374,7 +376,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--fps", default="8")
     parser.add_argument("--start", type=float, default=12.0)
     parser.add_argument("--seconds", type=float, default=8.0)
-    parser.add_argument("--rounds", type=int, default=2, help="of the Ray part; the fastest counts")
+    parser.add_argument("--rounds", type=int, default=2, help="of the Ray part; the fastest one counts")
     options = parser.parse_args(arguments)
     parts = options.only.split(",")
     torch.set_num_threads(1)
@@ -383,7 +385,7 @@ def main(arguments: list[str]) -> None:
     wrong = 0
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        case = uninterrupted(SONG, chosen_settings(options, folder), folder / "whole", counter)
+        case = uninterrupted(SONG, make_settings(options, folder), folder / "whole", counter)
         print(f"{len(case.frames)} frames, {case.pictures} pictures, {case.renames} renames, {case.seconds:.1f} s")
         if "kills" in parts:
             worst, cases, differ = 0, 0, 0

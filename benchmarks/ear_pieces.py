@@ -1,8 +1,8 @@
-"""The pieces of `ear_split.tsv` as sound with known beats, rendered with a soundfont that nothing was trained on.
+"""Render the pieces of `ear_split.tsv`, whose beats are known, with a soundfont that is not used for training.
 
-Kinds: pop (piano arrangements), band (the same by a band with a drummer of the split), drummers alone, sheets (lead sheets
-accompanied by MMA), games, rock, electronic (tracker modules), strings and classical. A MIDI file is written anew with one tempo before
-FluidSynth gets it, since it drifts over many tempo events (up to 51 ms after 350 of them).
+Kinds: pop (piano arrangements), band (the same arranged for a band with a drummer of the split), drummers (drums only),
+sheets (lead sheets accompanied by MMA), games, rock, electronic (tracker modules), strings and classical. MIDI files are
+rewritten with one tempo, since FluidSynth drifts over many tempo events (up to 51 ms after 350 of them).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ KICKS, SNARES = (35, 36), (37, 38, 39, 40)
 
 @dataclass(frozen=True)
 class Known:
-    """A piece as sound: its WAV, and the truth in seconds; drum times are None where nobody knows them."""
+    """A rendered piece: its WAV, and the true times in seconds; times of drums are None if unknown."""
 
     kind: str
     name: str
@@ -41,7 +41,7 @@ class Known:
 
 
 def render_split(split: str, hearing: Path, folder: Path, *, seconds: float, word: str = "") -> Iterator[Known]:
-    """Yield the pieces of a split whose kind or name holds `word`; what lies in `folder` already is not rendered again."""
+    """Yield the pieces of a split whose kind or name contains `word`; renders that exist in `folder` are reused."""
     for piece in named(split):
         if word in piece.kind or word in piece.name:
             yield (
@@ -52,7 +52,7 @@ def render_split(split: str, hearing: Path, folder: Path, *, seconds: float, wor
 
 
 def render_debian(held_out: Sequence[bool], folder: Path, *, seconds: float, word: str = "") -> Iterator[Known]:
-    """Yield the older pieces, MIDI and drum songs of Debian's packages, see `pieces`."""
+    """Yield the MIDI files and drum songs of Debian's packages, see `pieces`."""
     for piece in gather():
         if piece.held_out in held_out and word in piece.name:
             yield _known(piece.name.split()[0], piece.name, score_of(piece.midi, piece.name), folder, seconds)
@@ -64,29 +64,29 @@ def _score(piece: Named, hearing: Path, folder: Path, seconds: float) -> Known:
     else:
         score = read_score(hearing / piece.source / piece.name)
     if piece.kind == "strings":
-        score = instrument_swapped(score, "strings", _drawn(piece))
+        score = instrument_swapped(score, "strings", _rng(piece))
     elif piece.kind == "band":
-        # enough bars for the seconds that are heard
+        # enough bars for the seconds that are rendered
         score = bars_of(score, 0, round(1.3 * seconds * score.tempo / 60 / score.size))
-        score = arranged(score, _drummers(piece.split, hearing), _drawn(piece))
+        score = arranged(score, _drummers(piece.split, hearing), _rng(piece))
     return _known(piece.kind, f"{piece.source} {piece.name}", score, folder, seconds)
 
 
 def _known(kind: str, name: str, score: Score, folder: Path, seconds: float) -> Known:
-    place = folder / f"{hashlib.sha256(f'{kind} {name} {seconds}'.encode()).hexdigest()[:16]}.wav"
-    if not place.exists():
-        _synthesize(score, place, seconds)
+    wav = folder / f"{hashlib.sha256(f'{kind} {name} {seconds}'.encode()).hexdigest()[:16]}.wav"
+    if not wav.exists():
+        _synthesize(score, wav, seconds)
     first, last = score.notes[0, 0] - 0.07, min(score.notes[-1, 0] + 0.07, seconds)
     beats, bars = (marks[(marks >= first) & (marks <= last)] for marks in (score.beats, score.downbeats))
     drums = score.notes[(score.notes[:, 4] == DRUMS) & (score.notes[:, 0] < last)]
     kicks, snares = (drums[np.isin(drums[:, 2], pitches), 0] for pitches in (KICKS, SNARES))
-    return Known(kind, name, place, beats, bars, kicks, snares)
+    return Known(kind, name, wav, beats, bars, kicks, snares)
 
 
 def _module(piece: Named, hearing: Path, folder: Path, seconds: float) -> Known:
     path = hearing / piece.source / piece.name
-    place = folder / f"{hashlib.sha256(f'{piece.name} {seconds}'.encode()).hexdigest()[:16]}.wav"
-    if not place.exists():
+    wav = folder / f"{hashlib.sha256(f'{piece.name} {seconds}'.encode()).hexdigest()[:16]}.wav"
+    if not wav.exists():
         command = [
             "openmpt123",
             "--batch",
@@ -99,31 +99,31 @@ def _module(piece: Named, hearing: Path, folder: Path, seconds: float) -> Known:
             str(RATE),
         ]
         done = subprocess.run([*command, "--end-time", str(seconds), str(path)], check=True, capture_output=True)
-        _write(place, np.frombuffer(done.stdout, "<i2"))
+        _write(wav, np.frombuffer(done.stdout, "<i2"))
     table = np.loadtxt(path.with_suffix(".beats"))
     table = table[table[:, 0] <= seconds]
-    return Known(piece.kind, f"{piece.source} {piece.name}", place, table[:, 0], table[table[:, 1] == 1, 0], None, None)
+    return Known(piece.kind, f"{piece.source} {piece.name}", wav, table[:, 0], table[table[:, 1] == 1, 0], None, None)
 
 
-def _synthesize(score: Score, place: Path, seconds: float) -> None:
+def _synthesize(score: Score, wav: Path, seconds: float) -> None:
     import soundfile
 
     with tempfile.TemporaryDirectory() as scratch:
-        midi, whole = Path(scratch, "piece.mid"), Path(scratch, "piece.wav")
+        midi, rendered = Path(scratch, "piece.mid"), Path(scratch, "piece.wav")
         cut = score.notes[score.notes[:, 0] < seconds]
         midi.write_bytes(to_midi(Score(cut, score.controls, score.beats, score.opens, score.name)))
-        command = ["fluidsynth", "-ni", "-q", "-F", str(whole), "-r", str(RATE), "-g", "0.4", SOUNDFONT, str(midi)]
+        command = ["fluidsynth", "-ni", "-q", "-F", str(rendered), "-r", str(RATE), "-g", "0.4", SOUNDFONT, str(midi)]
         subprocess.run(command, check=True, capture_output=True)
-        sound = soundfile.read(whole, frames=round(seconds * RATE), dtype="int16", always_2d=True)[0]
-    _write(place, np.round(sound.astype(np.int32).mean(axis=1)).astype(np.int16))
+        sound = soundfile.read(rendered, frames=round(seconds * RATE), dtype="int16", always_2d=True)[0]
+    _write(wav, np.round(sound.astype(np.int32).mean(axis=1)).astype(np.int16))
 
 
-def _write(place: Path, samples: np.ndarray) -> None:
+def _write(wav: Path, samples: np.ndarray) -> None:
     import soundfile
 
-    partly = place.with_suffix(".part")
-    soundfile.write(partly, samples, RATE, format="WAV", subtype="PCM_16")
-    partly.replace(place)
+    partial = wav.with_suffix(".part")
+    soundfile.write(partial, samples, RATE, format="WAV", subtype="PCM_16")
+    partial.replace(wav)
 
 
 @cache
@@ -133,9 +133,9 @@ def _debian() -> dict[str, bytes]:
 
 @cache
 def _drummers(split: str, hearing: Path) -> tuple[Groove, ...]:
-    """Return what the drummers of a split played."""
-    wanted = {"held-out": ("drummers",), "validation": ("drummers", "drummers-validation")}[split]
-    own = {piece.name.split("_")[0] for piece in named(split) if piece.kind in wanted}
+    """Return the grooves of a split's drummers."""
+    kinds = {"held-out": ("drummers",), "validation": ("drummers", "drummers-validation")}[split]
+    own = {piece.name.split("_")[0] for piece in named(split) if piece.kind in kinds}
     names = [piece.name for piece in named() if piece.source == "groove" and piece.name.split("_")[0] in own]
     found = []
     for name in names:
@@ -146,5 +146,5 @@ def _drummers(split: str, hearing: Path) -> tuple[Groove, ...]:
     return tuple(found)
 
 
-def _drawn(piece: Named) -> np.random.Generator:
+def _rng(piece: Named) -> np.random.Generator:
     return np.random.default_rng(list(hashlib.sha256(piece.name.encode()).digest()[:8]))

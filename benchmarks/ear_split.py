@@ -1,7 +1,7 @@
-"""Which pieces judge the ear and which tune it: the names in `ear_split.tsv`, set aside by source before any training.
+"""The pieces for testing and for tuning the beat tracker, listed in `ear_split.tsv`: set aside by source before training.
 
-Splits: ``held-out`` is measured at most three times, each use is written to `ear_log.md`; ``validation`` is for tuning, as often
-as wanted; ``reserved`` comes from the same drummers, song books and packages as those two. Training uses none of the three.
+Splits: ``held-out`` may be measured at most three times, and each use is recorded in `ear_log.md`; ``validation`` is for
+tuning without a limit; ``reserved`` has the same drummers, song books and packages as those two. Training uses none of them.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 SPLIT, LOG = HERE / "ear_split.tsv", HERE / "ear_log.md"
-MOST_USES = 3
+MAX_USES = 3
 
 
 @dataclass(frozen=True)
 class Named:
-    """A piece by name: `source` is the folder that holds it, or ``debian`` for the pieces of `pieces.gather`."""
+    """A piece's name; `source` is its folder, or ``debian`` for the pieces of `pieces.gather`."""
 
     split: str
     kind: str
@@ -28,14 +28,14 @@ class Named:
 
 
 def named(split: str | None = None) -> list[Named]:
-    """Return the pieces of a split, or all that the list names."""
+    """Return the pieces of a split; default: all pieces."""
     with SPLIT.open(encoding="utf-8", newline="") as handle:
         every = [Named(**row) for row in csv.DictReader(handle, delimiter="\t")]
     return [piece for piece in every if split in (None, piece.split)]
 
 
 def not_for_training() -> frozenset[tuple[str, str]]:
-    """Return source and name of every piece that nothing may be trained on."""
+    """Return source and name of every piece that must not be used for training."""
     return frozenset((piece.source, piece.name) for piece in named())
 
 
@@ -45,7 +45,7 @@ def uses(log: Path = LOG) -> int:
 
 
 def log_use(what: str, pieces: int, figures: Sequence[float], log: Path = LOG) -> None:
-    """Write a use of the held-out split down: beat F, CMLt, AMLt, downbeat F."""
+    """Record a use of the held-out split; `figures` are beat F, CMLt, AMLt, downbeat F."""
     cells = [str(uses(log) + 1), datetime.date.today().isoformat(), what, str(pieces), *(f"{x:.3f}" for x in figures)]
     with log.open("a", encoding="utf-8") as handle:
         handle.write(f"| {' | '.join(cells)} |\n")

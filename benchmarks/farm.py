@@ -1,10 +1,9 @@
-"""Arithmetic for many clips a day: processors, disk and network, from rates measured here and from those that are given.
+"""Calculate the machines for many clips a day: processors, disk and network, from measured and stated rates.
 
     python -m benchmarks farm [--clips 1000] [--minutes 4] [--size 1280x720] [--fps 24] [--rate PICTURES_A_SECOND_OF_A_GPU ...]
 
-Measured on this machine in seconds of one core: hearing, encoding, hashing, scoring, and bytes of a piece a pixel. What a GPU does
-can't be measured without one: `--rate` says it (several for a table), and what `reactive run --json` prints as frames_per_s on
-yours is the figure to give.
+Measured on this machine in seconds of one core: analysis, encoding, hashing, flash check, and a segment's bytes a pixel.
+`--rate` states the speed of a GPU (several values give a table): `reactive run --json` prints it as frames_per_s.
 """
 
 from __future__ import annotations
@@ -31,29 +30,29 @@ from reactive.video.codec import video_codec
 from reactive.video.segment import SegmentEncoder
 
 DAY = 86_400
-# machines are looked after, songs end, and not every second is rendered
-BUSY = 0.7
+# share of the time in which a machine renders: the rest is maintenance and gaps between songs
+UTILISATION = 0.7
 
 
 @dataclass(frozen=True)
 class Rates:
-    """What one core does, and what a clip weighs.
+    """Speed of one core, and size of a clip.
 
-    `hear` seconds of work a second of song, `encode` and `watch` frames a second, `hash` bytes a second, `pixel` bytes a pixel.
+    `analyze` seconds of work a second of song, `encode` and `score` frames a second, `hash` bytes a second, `pixel` bytes a pixel.
     """
 
-    hear: float
+    analyze: float
     encode: float
-    watch: float
+    score: float
     hash: float
     pixel: float
 
 
 @dataclass(frozen=True)
 class Need:
-    """What a number of clips a day needs.
+    """Requirements of a number of clips a day.
 
-    `frames` a second all day, `gpus`, `cores`, bytes of a clip, and bytes a second to and from the shared disk.
+    `frames` a second around the clock, `gpus`, `cores`, bytes of a `clip`, bytes a second to and from the shared disk.
     """
 
     frames: float
@@ -64,26 +63,26 @@ class Need:
 
 
 def plan(rates: Rates, *, clips: int, seconds: float, size: tuple[int, int], fps: float, rate: float) -> Need:
-    """Return what `clips` clips of `seconds` each need a day where a GPU makes `rate` finished frames a second."""
+    """Return the requirements of `clips` clips of `seconds` each a day, if a GPU finishes `rate` frames a second."""
     frames = clips * seconds * fps / DAY
     clip = size[0] * size[1] * rates.pixel * seconds * fps
     cores = (
         frames / rates.encode
-        + frames / rates.watch
-        + clips * seconds * rates.hear / DAY
+        + frames / rates.score
+        + clips * seconds * rates.analyze / DAY
         + 3 * clips * clip / rates.hash / DAY
     )
-    # a piece is written, read to be joined, written as a clip, and read twice: hashed and watched
-    return Need(frames, math.ceil(frames / (rate * BUSY)), cores / BUSY, clip, 5 * clips * clip / DAY)
+    # a segment is written, read to be joined, written as part of the clip, and read twice: for hash and flash check
+    return Need(frames, math.ceil(frames / (rate * UTILISATION)), cores / UTILISATION, clip, 5 * clips * clip / DAY)
 
 
 def measured(size: tuple[int, int], folder: Path) -> Rates:
-    """Measure on a real clip of ember scaled to the size, in seconds of a processor, which other load hardly changes."""
+    """Measure on a real clip of ember scaled to the size, in processor time, which other load hardly changes."""
     torch.set_num_threads(1)
     track = open_track(SONG)
     began = time.process_time()
     analyze(track)
-    hear = (time.process_time() - began) / track.duration
+    analysis = (time.process_time() - began) / track.duration
     done = render(folder, "--duration", "4", "--start", "8", "--threads", "1", "--size", f"{size[0]}x{size[1]}")
     clip = Path(str(done["output"]))
     pictures = _decoded(clip)
@@ -96,14 +95,14 @@ def measured(size: tuple[int, int], folder: Path) -> Rates:
     pixel = (folder / "piece.mkv").stat().st_size / (len(pictures) * size[0] * size[1])
     began = time.process_time()
     score_flashes(clip)
-    watch = len(pictures) / (time.process_time() - began)
+    score = len(pictures) / (time.process_time() - began)
     big = folder / "big"
     with big.open("wb") as handle:
         handle.write(os.urandom(64 << 20))
         flush_to_disk(handle)
     began = time.process_time()
     hash_path(big)
-    return Rates(hear, encode, watch, (64 << 20) / (time.process_time() - began), pixel)
+    return Rates(analysis, encode, score, (64 << 20) / (time.process_time() - began), pixel)
 
 
 def _decoded(clip: Path) -> Sequence[np.ndarray]:
@@ -122,7 +121,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--minutes", type=float, default=4.0)
     parser.add_argument("--size", default="1280x720")
     parser.add_argument("--fps", type=float, default=24.0)
-    parser.add_argument("--pixel", type=float, help="bytes a pixel of your clips; default: those of ember's soft ones")
+    parser.add_argument("--pixel", type=float, help="bytes a pixel of your clips; default: those of ember's clips")
     parser.add_argument("--rate", type=float, nargs="*", default=[10.0, 25.0, 50.0, 100.0])
     options = parser.parse_args(arguments)
     size = parse_size(options.size, "--size")
@@ -132,9 +131,9 @@ def main(arguments: list[str]) -> None:
         rates = measured(size, Path(temporary))
     if options.pixel:
         rates = replace(rates, pixel=options.pixel)
-    line("hearing", 60 * rates.hear, "s of a core a minute of song")
+    line("hearing", 60 * rates.analyze, "s of a core a minute of song")
     line("encoding", rates.encode, f"frames/s of a core at {options.size}")
-    line("watching for flashes", rates.watch, "frames/s of a core")
+    line("checking flashes", rates.score, "frames/s of a core")
     line("hashing", rates.hash / 1e6, "MB/s of a core", digits=0)
     line("a piece", rates.pixel, "bytes a pixel", digits=3)
     print(f"{options.clips} clips a day of {options.minutes:g} min, {options.size} at {options.fps:g} frames/s:")

@@ -1,10 +1,10 @@
-"""Synthesise the song that ships with the project: "First Light", 26 s, 120 beats a minute, out of nothing but numpy.
+"""Synthesise the bundled song with numpy and scipy: "First Light", 26 s, 120 beats a minute.
 
     python -m benchmarks.first_light reactive/data/first-light.ogg
 
-Thirteen bars: four that build up (pad, hats, a riser), four after the drop (kick, clap, bass, arpeggio), three in which
-it is torn apart (distorted bass, broken drums), two in which only the pad is left. Beat k lies at exactly k / 2
-seconds, downbeats at whole multiples of 2 seconds.
+Thirteen bars: four build up (pad, hats, a riser), four follow the drop (kick, clap, bass, arpeggio), three are broken
+(distorted bass, irregular drums), two have only the pad. Beat k lies at exactly k / 2 seconds, downbeats at multiples of
+2 seconds.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def saw(frequency: float, seconds: float, *, voices: int = 1, rng: np.random.Gen
 
 
 def swept(sound: np.ndarray, start: float, stop: float) -> np.ndarray:
-    """Return a sound through a low pass that opens from `start` to `stop` Hz."""
+    """Return a sound filtered by a low pass whose cutoff moves from `start` to `stop` Hz."""
     pieces, state = [], None
     parts = np.array_split(sound, 64)
     for i, part in enumerate(parts):
@@ -63,7 +63,7 @@ def swept(sound: np.ndarray, start: float, stop: float) -> np.ndarray:
 
 
 def compose(seed: int = 7, *, root: float = ROOT, beat_length: float = BEAT) -> np.ndarray:
-    """Return the song, float64 [samples, 2], with the key's A at `root` Hz and so many seconds a beat."""
+    """Return the song, float64 [samples, 2], with the key's A at `root` Hz and `beat_length` seconds a beat."""
     rng = np.random.default_rng(seed)
     length = int(BARS * 4 * beat_length * RATE)
     drums, music, wet = (np.zeros((length, 2)) for _ in range(3))
@@ -95,7 +95,7 @@ def compose(seed: int = 7, *, root: float = ROOT, beat_length: float = BEAT) -> 
         for step in steps:
             hat = noise_hit(rng, length=0.09, decay=0.02 if step % 1 else 0.012, low=7000, high=16000)
             add(drums, hat, bar * 4 + step, 0.45, pan=0.25)
-    # a snare roll that grows denser into the drop
+    # a snare roll that gets denser towards the drop
     for step in [*np.arange(12, 14, 0.5), *np.arange(14, 15, 0.25), *np.arange(15, 16, 0.125)]:
         add(drums, noise_hit(rng, length=0.12, decay=0.035, low=400, high=6000), step, 0.1 + 0.25 * (step - 12) / 4)
 
@@ -160,7 +160,7 @@ def main() -> None:
     out = Path(sys.argv[1])
     song = compose().astype(np.float32)
     with soundfile.SoundFile(out, "w", RATE, 2, format="OGG", subtype="VORBIS") as handle:
-        # libsndfile's Vorbis encoder wants small helpings
+        # libsndfile's Vorbis encoder fails on large blocks
         for first in range(0, len(song), 8192):
             handle.write(song[first : first + 8192])
     print(f"{out}: {len(song) / RATE:.1f} s")

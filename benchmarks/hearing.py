@@ -1,8 +1,8 @@
-"""How long hearing takes, and in what memory: `python -m benchmarks hearing [--no-memory] [--rounds N]`.
+"""Time and memory of the analysis: `python -m benchmarks hearing [--no-memory] [--rounds N]`.
 
-The song that ships, repeated or cut to 266 s of stereo at 44100 Hz, is heard in a warm process, by `reactive analyze` in
-fresh ones (without and with what was heard before), and, three hours of it, in one more whose peak memory is told. Two
-processor cores at most are used.
+The bundled song, repeated to 266 s of stereo at 44100 Hz, is analysed in a warm process and by `reactive analyze` in new
+processes (without and with the cache); three hours of it are analysed in a process whose peak memory is printed. At most two
+processor cores are used.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _IN_PROCESS = (
 
 
 def write_song(path: Path, seconds: float) -> None:
-    """Write the song that ships again and again, as a 16-bit stereo WAV of so many seconds."""
+    """Write the bundled song, repeated, as a 16-bit stereo WAV of a length in seconds."""
     sound = soundfile.read(SONG, dtype="int16", always_2d=True)[0]
     sound = np.repeat(sound, 2, axis=1) if sound.shape[1] == 1 else sound
     left = round(seconds * RATE)
@@ -48,7 +48,7 @@ def write_song(path: Path, seconds: float) -> None:
 
 
 def in_process(song: Path, environment: dict[str, str]) -> dict[str, Any]:
-    """Hear a song in a fresh process; return the seconds of hearing, peak MB, and which heavy packages were imported."""
+    """Analyse a song in a new process; return the seconds, peak MB, and which heavy packages were imported."""
     command = [sys.executable, "-c", _IN_PROCESS, str(song)]
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
     return dict(json.loads(done.stdout.splitlines()[-1]))
@@ -63,18 +63,18 @@ def command_seconds(song: Path, environment: dict[str, str]) -> float:
     return time.perf_counter() - began
 
 
-def told(name: str, values: list[float], bar: float, unit: str) -> None:
-    """Print the least of some figures and their bar."""
+def print_least(name: str, values: list[float], bar: float, unit: str) -> None:
+    """Print the least of several figures and its bar."""
     least = min(values)
     line(name, least, f"{unit}, bar {bar:g}: {'kept' if least <= bar else 'MISSED'}", digits=2 if unit == "s" else 0)
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Measure and print; the quickest of some rounds counts."""
+    """Measure and print; the fastest of several rounds counts."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks hearing", description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--no-memory", action="store_true", help="leave out the three hours of music")
-    given = parser.parse_args(arguments)
+    parser.add_argument("--no-memory", action="store_true", help="skip the three hours of music")
+    options = parser.parse_args(arguments)
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:CORES])
     from reactive.audio.analysis import analyze
@@ -85,26 +85,26 @@ def main(arguments: list[str] | None = None) -> None:
         write_song(song, SECONDS)
         track = open_track(song)
         warm = []
-        for _ in range(given.rounds + 1):
+        for _ in range(options.rounds + 1):
             began = time.perf_counter()
             analyze(track)
             warm.append(time.perf_counter() - began)
-        told("warm process", warm[1:], WARM, "s")
+        print_least("warm process", warm[1:], WARM, "s")
         cold = []
-        for number in range(given.rounds):
+        for number in range(options.rounds):
             environment = os.environ | {"REACTIVE_CACHE": str(Path(folder, f"cache{number}"))}
             cold.append(command_seconds(song, environment))
-        told("cold, as a command", cold, COLD, "s")
-        told("heard before, command", [command_seconds(song, environment) for _ in cold], CACHED_COMMAND, "s")
+        print_least("cold, as a command", cold, COLD, "s")
+        print_least("cached, command", [command_seconds(song, environment) for _ in cold], CACHED_COMMAND, "s")
         before = [in_process(song, environment) for _ in cold]
-        told("heard before, in process", [float(run["took"]) for run in before], CACHED, "s")
+        print_least("cached, in process", [float(run["took"]) for run in before], CACHED, "s")
         print(
             "imported by then:",
             ", ".join({str(name) for run in before for name in run["loaded"]}) or "no librosa, no torch",
         )
-        if not given.no_memory:
+        if not options.no_memory:
             write_song(song, HOURS * 3600)
             environment["REACTIVE_CACHE"] = str(Path(folder, "cache-long"))
             run = in_process(song, environment)
-            told(f"peak memory, {HOURS:g} h", [float(run["peak"])], MEMORY, "MB")
+            print_least(f"peak memory, {HOURS:g} h", [float(run["peak"])], MEMORY, "MB")
             line(f"hearing {HOURS:g} h", float(run["took"]), "s")

@@ -1,4 +1,4 @@
-"""The stages of the whole job for the song that ships, and memory as the number of frames grows.
+"""Times of all stages of a job for the bundled song, and memory against the number of frames.
 
 python -m benchmarks job [--model NAME] [--no-memory]
 """
@@ -15,7 +15,7 @@ from benchmarks.core import Nets
 from benchmarks.measure import in_turn, line, matmul_peak, render
 from reactive.diffusion.models.load import default_threads
 
-# frames of one render at which memory is compared
+# numbers of frames after which memory is compared
 LENGTHS = (1000, 5000)
 
 
@@ -25,7 +25,7 @@ def main(arguments: list[str]) -> None:
         prog="benchmarks job", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--model", default="ember")
-    parser.add_argument("--no-memory", action="store_true", help="leave out the long render")
+    parser.add_argument("--no-memory", action="store_true", help="skip the long render")
     options = parser.parse_args(arguments)
     torch.set_num_threads(default_threads())
     peak = matmul_peak()
@@ -33,8 +33,8 @@ def main(arguments: list[str]) -> None:
     nets = Nets.load(options.model)
     times = in_turn({"core": nets.imagine, "bare": nets.bare}, rounds=12)
     rate = nets.batch / times["core"]
-    line("bare nets", nets.batch / times["bare"], "pictures/s")
-    line("core", rate, f"pictures/s, {times['bare'] / times['core']:.0%} of the bare nets")
+    line("bare networks", nets.batch / times["bare"], "pictures/s")
+    line("core", rate, f"pictures/s, {times['bare'] / times['core']:.0%} of the bare networks")
     line("core", 100 * rate * nets.gflop / peak, "% of the matrix-multiply peak", digits=0)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)

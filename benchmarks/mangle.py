@@ -1,10 +1,10 @@
-"""Whether any file can break the program: small files flipped, cut and joined at random, each read by what a user would name it to.
+"""Fuzz the file readers: small files with flipped, cut and joined bytes, each opened as a user would.
 
     python -m benchmarks mangle [FOLDER] [--count N] [--seed N] [--minutes M] [--keep FOLDER]
 
-The files are made here; those of at most 1 MB in FOLDER join them. A file is right to be read or refused by one of the project's own
-errors; a traceback, a line on stderr, more than 10 s or more than 1.5 GB is told with the place, and --keep keeps the file. Exit 1
-if any was.
+The files are generated; those of at most 1 MB in FOLDER are added. A file must be read, or refused with one of the project's
+own errors. A traceback, a line on stderr, more than 10 s or more than 1.5 GB is reported with its place in the code; --keep saves
+the file. The exit code is then 1.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ from typing import Any
 
 import numpy as np
 
-LARGEST = 1 << 20
-SECONDS, BYTES = 10.0, 1_500_000_000
-# other programs may take the processor meanwhile: what counts is the process's own time, and at last the clock
-PATIENCE = 60.0
-# songs longer than this are decoded and not heard, in seconds: hearing is the same for every file
-HEARD = 8.0
+MAX_FILE_BYTES = 1 << 20
+MAX_SECONDS, MAX_MEMORY = 10.0, 1_500_000_000
+# the limit above is for processor time; this one, in wall-clock seconds, finds processes that hang
+TIMEOUT = 60.0
+# longer songs, in seconds, are decoded but not analysed, since the analysis does not depend on the format
+MAX_ANALYZED = 8.0
 SOUNDS = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".m4a", ".aac", ".ac3", ".aiff", ".caf", ".w64")
 FILMS = (".mp4", ".mov", ".mkv", ".ts", ".avi", ".webm", ".mpg", ".flv", ".asf", ".gif")
 PHOTOS = (".png", ".jpg", ".tif", ".webp", ".avif", ".heic", ".gif", ".bmp")
@@ -76,7 +76,7 @@ PARSEQ = {
 
 
 def made_inputs(folder: Path) -> list[Path]:
-    """Write small files of every kind that is read, and return them."""
+    """Write small files of every supported kind, and return their paths."""
     import soundfile
     from PIL import Image
 
@@ -175,18 +175,18 @@ def _midi() -> bytes:
     return b"MThd" + bytes((0, 0, 0, 6, 0, 0, 0, 1, 0, 96)) + b"MTrk" + len(track).to_bytes(4, "big") + track
 
 
-# --- how a file is spoilt ---------------------------------------------------------------------------------------------
+# --- damaging a file ---------------------------------------------------------------------------------------------
 def mangled(data: bytes, other: bytes, draw: random.Random) -> bytes:
-    """Return a file's bytes flipped, cut or joined with another's, at most 1 MB."""
+    """Return a file's bytes with random damage, at most 1 MB: flipped, cut, or joined with another file's."""
     way = draw.choice(("flip", "flip", "flip", "cut", "hole", "twice", "join", "splice", "head"))
     size = len(data)
     if way == "flip":
         new = bytearray(data)
-        # headers are where files say what they are
-        reach = size if draw.random() < 0.5 else min(size, 256)
+        # half of the damage goes to the header
+        limit = size if draw.random() < 0.5 else min(size, 256)
         for _ in range(draw.choice((1, 1, 2, 4, 16, 64))):
             if size:
-                at = draw.randrange(reach)
+                at = draw.randrange(limit)
                 new[at] = draw.choice((new[at] ^ 1 << draw.randrange(8), draw.randrange(256), 0, 255))
         return bytes(new)
     first, last = sorted((draw.randint(0, size), draw.randint(0, size)))
@@ -195,16 +195,16 @@ def mangled(data: bytes, other: bytes, draw: random.Random) -> bytes:
     if way == "hole":
         return data[:first] + data[last:]
     if way == "twice":
-        return (data[:last] + data[first:])[:LARGEST]
+        return (data[:last] + data[first:])[:MAX_FILE_BYTES]
     if way == "head":
         return data[last:] or data[:1]
     at = draw.randint(0, len(other))
-    return (data + other if way == "join" else data[:first] + other[at:])[:LARGEST]
+    return (data + other if way == "join" else data[:first] + other[at:])[:MAX_FILE_BYTES]
 
 
-# --- what reads it ----------------------------------------------------------------------------------------------------
+# --- the readers ----------------------------------------------------------------------------------------------------
 def readers(path: Path) -> list[Callable[[], Any]]:
-    """Return what a user would name a file of such a name to."""
+    """Return the functions that open a file of this name."""
     name, suffix = path.name, path.suffix.lower()
     found: list[Callable[[], Any]] = []
     if suffix in (*SOUNDS, *FILMS):
@@ -247,7 +247,7 @@ def _hear(path: Path) -> None:
     track = open_track(path)
     for block in stereo_blocks(track):
         assert np.isfinite(block).all()
-    if 0 < track.duration < HEARD:
+    if 0 < track.duration < MAX_ANALYZED:
         analyze(track)
 
 
@@ -315,7 +315,7 @@ def _deforum(path: Path) -> None:
     from reactive.exchange.deforum_import import import_deforum
     from reactive.preset.schema import parse_preset
 
-    # what is made of it is a preset
+    # the result must be a valid preset
     parse_preset(import_deforum(path).toml, where=path.name)
 
 
@@ -372,7 +372,7 @@ def _font(path: Path) -> None:
 # --- the run ----------------------------------------------------------------------------------------------------------
 @dataclass(frozen=True)
 class Fault:
-    """What a file did: the kind, where, and the file's name."""
+    """A failure: what happened, where in the code, and the file's name."""
 
     kind: str
     where: str
@@ -380,27 +380,27 @@ class Fault:
 
 
 def tried(path: Path) -> tuple[str, Fault | None]:
-    """Return how a file was taken (``read`` or ``refused``), and what went wrong, if anything did."""
+    """Return whether a file was ``read`` or ``refused``, and the failure, if there was one."""
     from reactive.errors import ReactiveError
 
-    taken = "read"
+    outcome = "read"
     for reader in readers(path):
         try:
             reader()
         except ReactiveError as problem:
-            taken = "refused"
+            outcome = "refused"
             if "\n" in str(problem) or len(str(problem)) > 3000:
-                return taken, Fault("more than a line", str(problem)[:80], path.name)
+                return outcome, Fault("more than a line", str(problem)[:80], path.name)
         except Exception as problem:
             frames = traceback.extract_tb(problem.__traceback__)
             own = [frame for frame in frames if f"{os.sep}reactive{os.sep}" in frame.filename] or frames
             where = f"{Path(own[-1].filename).name}:{own[-1].lineno} {own[-1].name}"
-            return taken, Fault(f"{type(problem).__name__}: {str(problem)[:100]}", where, path.name)
-    return taken, None
+            return outcome, Fault(f"{type(problem).__name__}: {str(problem)[:100]}", where, path.name)
+    return outcome, None
 
 
 def _work(pipe: Any) -> None:
-    """Read files whose names come through a pipe, until an empty one comes; the process is thrown away when one is too much."""
+    """Read the files whose names come through a pipe, until an empty name comes."""
     warnings.simplefilter("ignore")
     # libraries in C print past Python
     with tempfile.TemporaryFile(buffering=0) as printed:
@@ -420,7 +420,7 @@ def _work(pipe: Any) -> None:
 
 
 class _Worker:
-    """A process that reads files, started anew after each that was too much."""
+    """A process that reads files; it is replaced after a file that exceeded a limit."""
 
     def __init__(self) -> None:
         self.pipe, end = multiprocessing.get_context("fork").Pipe()
@@ -429,21 +429,21 @@ class _Worker:
         end.close()
 
     def take(self, path: Path) -> tuple[str, Fault | None, int]:
-        """Return what `tried` gives, and the process's most bytes of memory so far."""
+        """Return the result of `tried`, and the process's peak memory in bytes."""
         self.pipe.send(str(path))
-        if not self.pipe.poll(PATIENCE):
+        if not self.pipe.poll(TIMEOUT):
             self.end()
-            return "hung", Fault(f"more than {PATIENCE:g} s", "", path.name), 0
+            return "hung", Fault(f"more than {TIMEOUT:g} s", "", path.name), 0
         try:
-            taken, fault, seconds, memory = self.pipe.recv()
+            outcome, fault, seconds, memory = self.pipe.recv()
         except EOFError:
             self.end()
             return "died", Fault(f"the process died (exit {self.process.exitcode})", "", path.name), 0
-        if seconds > SECONDS and fault is None:
+        if seconds > MAX_SECONDS and fault is None:
             fault = Fault(f"{seconds:.0f} s of a processor", "", path.name)
-        if memory > BYTES and fault is None:
+        if memory > MAX_MEMORY and fault is None:
             fault = Fault(f"{memory / 1e9:.1f} GB", "", path.name)
-        return taken, fault, memory
+        return outcome, fault, memory
 
     def end(self) -> None:
         """Stop the process."""
@@ -453,25 +453,28 @@ class _Worker:
 
 
 def main(arguments: list[str]) -> None:
-    """Spoil files and read them."""
+    """Damage files and read them."""
     parser = argparse.ArgumentParser(prog="benchmarks mangle", description=__doc__.splitlines()[0])
     parser.add_argument("folder", nargs="?", type=Path, help="further inputs")
     parser.add_argument("--count", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--minutes", type=float, default=10.0)
-    parser.add_argument("--keep", type=Path, help="where files that break something are kept")
-    chosen = parser.parse_args(arguments)
+    parser.add_argument("--keep", type=Path, help="folder for the files that cause a failure")
+    options = parser.parse_args(arguments)
     began = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="reactive-mangle-") as room:
-        given = Path(room, "given")
-        given.mkdir()
-        os.environ["REACTIVE_DATA"], os.environ["REACTIVE_CACHE"] = str(Path(room, "data")), str(Path(room, "cache"))
-        files = made_inputs(given)
-        if chosen.folder:
+    with tempfile.TemporaryDirectory(prefix="reactive-mangle-") as temporary:
+        folder = Path(temporary)
+        inputs = folder / "inputs"
+        inputs.mkdir()
+        os.environ["REACTIVE_DATA"], os.environ["REACTIVE_CACHE"] = str(folder / "data"), str(folder / "cache")
+        files = made_inputs(inputs)
+        if options.folder:
             files += sorted(
-                f for f in chosen.folder.rglob("*") if f.is_file() and f.stat().st_size <= LARGEST and readers(f)
+                f
+                for f in options.folder.rglob("*")
+                if f.is_file() and f.stat().st_size <= MAX_FILE_BYTES and readers(f)
             )
-        counts, faults = _spoil_all(files, chosen, Path(room), began)
+        counts, faults = _damage_all(files, options, folder, began)
     print(
         f"{sum(counts.values())} files of {len(files)} inputs in {time.monotonic() - began:.0f} s: "
         + ", ".join(f"{count} {name}" for name, count in counts.most_common())
@@ -483,7 +486,7 @@ def main(arguments: list[str]) -> None:
     sys.exit(1 if faults else 0)
 
 
-def _spoil_all(files: list[Path], chosen: Any, room: Path, began: float) -> tuple[Counter[str], list[Fault]]:
+def _damage_all(files: list[Path], options: Any, folder: Path, began: float) -> tuple[Counter[str], list[Fault]]:
     counts: Counter[str] = Counter()
     faults: list[Fault] = []
     most = 0
@@ -492,31 +495,31 @@ def _spoil_all(files: list[Path], chosen: Any, room: Path, began: float) -> tupl
         by_suffix.setdefault(file.suffix, []).append(file)
     import torch
 
-    # a process forked from one with threads at work waits for them for ever
+    # a fork of a process with running threads can deadlock
     torch.set_num_threads(1)
-    # what every file needs is loaded once, before processes are forked
+    # imports are done once, before processes are forked
     for file in files[:60]:
         tried(file)
     worker = _Worker()
-    for number in range(chosen.count):
-        if time.monotonic() - began > 60 * chosen.minutes:
-            print(f"stopped after {number} files: the time is over")
+    for number in range(options.count):
+        if time.monotonic() - began > 60 * options.minutes:
+            print(f"stopped after {number} files: the time limit is reached")
             break
-        draw = random.Random(f"{chosen.seed} {number}")
+        draw = random.Random(f"{options.seed} {number}")
         file = draw.choice(files)
         other = draw.choice(by_suffix[file.suffix] if draw.random() < 0.6 else files)
-        path = room / f"{number}-{file.name}"
+        path = folder / f"{number}-{file.name}"
         path.write_bytes(mangled(file.read_bytes(), other.read_bytes(), draw))
-        taken, fault, memory = worker.take(path)
-        counts[taken] += 1
+        outcome, fault, memory = worker.take(path)
+        counts[outcome] += 1
         most = max(most, memory)
         if fault is not None:
             faults.append(fault)
-            if chosen.keep:
-                chosen.keep.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(path, chosen.keep / path.name)
-        if taken in ("hung", "died") or memory > BYTES:
-            if taken not in ("hung", "died"):
+            if options.keep:
+                options.keep.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(path, options.keep / path.name)
+        if outcome in ("hung", "died") or memory > MAX_MEMORY:
+            if outcome not in ("hung", "died"):
                 worker.end()
             worker = _Worker()
         path.unlink()

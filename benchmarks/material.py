@@ -1,4 +1,4 @@
-"""What the acceptance clip is made of: a song, six photographs and two videos, the same on every machine, out of numpy."""
+"""The inputs of the acceptance clip, the same on every machine: a synthesised song, six photographs and two videos."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from PIL import Image, ImageDraw, ImageFilter
 from benchmarks.first_light import BARS, RATE, ROOT, compose
 from reactive.preset.library import find_preset
 
-# quick enough that 250 prompts of two beats each fit into 4 min 26 s
+# fast enough for 250 prompts of two beats each in 4 min 26 s
 TEMPO = 174
 BEAT = 60 / TEMPO
-# each round of the song builds, blooms, is torn apart and begins again; the next one in another key
+# semitones by which each round of the song is transposed
 KEYS = (0, 3, -2, 5, 0, -4, 2, -5)
 PHOTOS = 6
 PHOTO_SIZE = (1500, 1000)
-# width, height, frames a second, seconds: a wide one and an old one, neither at the clip's rate
+# width, height, frames a second, seconds: 16:9 and 4:3, neither at the clip's frame rate
 FILMS = ((1280, 720, Fraction(25), 12), (640, 480, Fraction(30000, 1001), 10))
 
 
 @dataclass(frozen=True)
 class Material:
-    """The files that a clip is made of."""
+    """The files of a clip."""
 
     song: Path
     preset: Path
@@ -36,19 +36,19 @@ class Material:
     videos: tuple[Path, ...]
 
     def options(self) -> list[str]:
-        """Return the options of `reactive run` that name tempo and preset and feed the pictures in."""
-        given = [("--photo", photo) for photo in self.photos] + [("--video", video) for video in self.videos]
+        """Return the options of `reactive run` for tempo, preset, photographs and videos."""
+        sources = [("--photo", photo) for photo in self.photos] + [("--video", video) for video in self.videos]
         return [
             "--bpm",
             str(TEMPO),
             "--preset",
             str(self.preset),
-            *(word for option, path in given for word in (option, str(path))),
+            *(word for option, path in sources for word in (option, str(path))),
         ]
 
 
 def make_material(folder: Path, *, seconds: float) -> Material:
-    """Write a song of so many seconds, the preset, the photographs and the videos into a folder."""
+    """Write a song of `seconds`, the preset, the photographs and the videos into a folder."""
     song = folder / "acceptance.wav"
     soundfile.write(song, long_song(seconds), RATE, subtype="PCM_16")
     photos = []
@@ -65,9 +65,9 @@ def make_material(folder: Path, *, seconds: float) -> Material:
 
 
 def acceptance_preset(path: Path) -> Path:
-    """Write loop-destroy as the clip wants it: its prompts each for two beats, photographs and videos changing on bars."""
+    """Write a variant of loop-destroy with a new prompt every two beats and new photographs and videos on bars."""
     text = find_preset("loop-destroy").read_text(encoding="utf-8")
-    for shipped, wanted in (
+    for original, changed in (
         ('title = "Loop, destroy"', 'title = "Acceptance"'),
         ('every = "2 bars"', 'every = "2 beats"'),
         ('every = "1 bar"', 'every = "2 beats"'),
@@ -77,15 +77,15 @@ def acceptance_preset(path: Path) -> Path:
         ("bars = [4, 16]", "bars = [4, 8]"),
         ('mode = "photo"\n', 'mode = "photo"\nsource = { every = "1 bar" }\n'),
     ):
-        if shipped not in text:
-            raise ValueError(f"loop-destroy has changed: it has no {shipped}")
-        text = text.replace(shipped, wanted)
+        if original not in text:
+            raise ValueError(f"loop-destroy has changed: it has no {original}")
+        text = text.replace(original, changed)
     path.write_text(text, encoding="utf-8")
     return path
 
 
 def long_song(seconds: float) -> np.ndarray:
-    """Return a song, float32 [samples, 2]: the song that ships, quicker, round after round, each in another key."""
+    """Return a song, float32 [samples, 2]: the bundled song at TEMPO, repeated in different keys."""
     rounds = math.ceil(seconds / (BARS * 4 * BEAT))
     roots = [ROOT * 2 ** (KEYS[number % len(KEYS)] / 12) for number in range(rounds)]
     parts = [compose(7 + number, root=root, beat_length=BEAT) for number, root in enumerate(roots)]
@@ -93,7 +93,7 @@ def long_song(seconds: float) -> np.ndarray:
 
 
 def photograph(number: int, size: tuple[int, int]) -> np.ndarray:
-    """Return a picture, uint8 [height, width, 3]: a sky, a ground, a figure beside the middle, soft and grainy like a photograph."""
+    """Return a picture, uint8 [height, width, 3]: sky, ground and a figure off the centre, blurred and with grain."""
     width, height = size
     rng = np.random.default_rng(100 + number)
     top, bottom, ground, figure = rng.integers(20, 235, (4, 3))
@@ -107,12 +107,12 @@ def photograph(number: int, size: tuple[int, int]) -> np.ndarray:
     x, tall = width * (0.25 + 0.5 * rng.random()), height * (0.3 + 0.2 * rng.random())
     draw.ellipse((x - tall / 8, line - tall, x + tall / 8, line - tall * 0.75), fill=tuple(figure.tolist()))
     draw.rectangle((x - tall / 7, line - tall * 0.75, x + tall / 7, line + tall * 0.2), fill=tuple(figure.tolist()))
-    soft = np.asarray(picture.filter(ImageFilter.GaussianBlur(width / 500)), np.float32)
-    return (soft + rng.normal(0, 5, soft.shape)).clip(0, 255).astype(np.uint8)
+    blurred = np.asarray(picture.filter(ImageFilter.GaussianBlur(width / 500)), np.float32)
+    return (blurred + rng.normal(0, 5, blurred.shape)).clip(0, 255).astype(np.uint8)
 
 
 def write_film(path: Path, number: int, size: tuple[int, int], fps: Fraction, frames: int) -> None:
-    """Write a video of discs that circle before a drifting sky."""
+    """Write a video of discs that circle in front of a moving sky."""
     width, height = size
     sky = photograph(50 + number, (2 * width, height))
     with av.open(str(path), "w") as container:
@@ -125,7 +125,7 @@ def write_film(path: Path, number: int, size: tuple[int, int], fps: Fraction, fr
             for disc in range(3):
                 angle = 2 * math.pi * (frame / (20 + 9 * disc) + disc / 3)
                 x, y = width / 2 + width / 4 * math.cos(angle), height / 2 + height / 4 * math.sin(angle)
-                reach = height / (8 + 4 * disc)
-                draw.ellipse((x - reach, y - reach, x + reach, y + reach), fill=(250 - 80 * disc, 90 * disc, 60))
+                radius = height / (8 + 4 * disc)
+                draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=(250 - 80 * disc, 90 * disc, 60))
             container.mux(stream.encode(av.VideoFrame.from_ndarray(np.asarray(picture), format="rgb24")))
         container.mux(stream.encode())

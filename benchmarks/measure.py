@@ -1,4 +1,4 @@
-"""How everything here is measured: warm-up excluded, contestants in turn, the fastest round counts."""
+"""Measurement helpers: warm-up is excluded, contestants take turns, the fastest round counts."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SONG = ROOT / "reactive" / "data" / "first-light.ogg"
 def in_turn(contestants: Mapping[str, Callable[[], object]], *, rounds: int, warm_up: int = 2) -> dict[str, float]:
     """Return the seconds of each contestant's fastest round.
 
-    They run in turn, so that a noisy moment of the machine does not fall on one of them alone.
+    They take turns, so that noise of the machine affects all of them.
     """
     fastest = dict.fromkeys(contestants, float("inf"))
     for number in range(warm_up + rounds):
@@ -34,27 +34,27 @@ def in_turn(contestants: Mapping[str, Callable[[], object]], *, rounds: int, war
 
 
 def matmul_peak(device: str = "cpu", dtype: torch.dtype = torch.float32) -> float:
-    """Return a device's matrix-multiply peak in GFLOP/s, on the CPU with torch's threads."""
+    """Return a device's matrix-multiply peak in GFLOP/s; the CPU uses torch's number of threads."""
     size = 2048 if device == "cpu" else 8192
     a, b = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
     return 2 * size**3 / in_turn({"matmul": lambda: a @ b}, rounds=12)["matmul"] / 1e9
 
 
 def render(folder: Path, *options: str, song: Path = SONG, marks: Sequence[int] = ()) -> dict[str, Any]:
-    """Render a song in a process of its own.
+    """Render a song in a new process.
 
     Parameters
     ----------
     marks
-        Numbers of frames at which the peak memory so far is noted.
+        Numbers of finished frames at which the peak memory is recorded.
 
     Returns
     -------
-    The command's summary, with the process's peak memory as ``peak_mb``, and as ``peak_mb_at`` by marks.
+    The command's summary, with the process's peak memory as ``peak_mb``, and by mark as ``peak_mb_at``.
     """
     command = ["run", str(song), "-o", str(folder / "clip.mp4"), "--overwrite", "--json", *options]
-    words = [sys.executable, "-m", "benchmarks.watched", ",".join(map(str, marks)), *command]
-    done = subprocess.run(words, capture_output=True, text=True, cwd=ROOT)
+    arguments = [sys.executable, "-m", "benchmarks.watched", ",".join(map(str, marks)), *command]
+    done = subprocess.run(arguments, capture_output=True, text=True, cwd=ROOT)
     if done.returncode:
         sys.exit(f"reactive {' '.join(command)}: {done.stderr.strip() or done.stdout.strip()}")
     found = json.loads(done.stdout.splitlines()[-1])

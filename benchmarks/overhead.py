@@ -1,12 +1,11 @@
-"""What a frame costs beside the network: networks that cost nothing, at 512x512.
+"""Cost of a frame apart from the networks, measured with networks that do nothing, at 512x512.
 
 python -m benchmarks overhead [--device cpu|cuda] [--frames N] [--no-job]
 
-On a large GPU these rule. The first figures are the processor time that the thread which drives the device needs a frame:
-requests, batches, lens, camera and palettes. Where no GPU is, pictures of 32x32 stand in for one: every call is made, and
-next to nothing is computed by it. `noise` is what a frame's noise costs where it is computed, at full size. `whole job`
-writes a clip of 512x512 on this processor: pieces encoded (x264 veryfast), judged for flashes, and joined with the song;
-its pictures are drawn beforehand and its lens is still, since moving pictures is the device's work.
+This cost dominates on a large GPU. The first figures are the main thread's processor time a frame: requests, batches, lens,
+camera and palettes. Without a GPU, pictures of 32x32 are used, so that every call is made but computes almost nothing.
+`noise` is the cost of a frame's noise at full size. `whole job` writes a clip of 512x512 on this processor: segments encoded
+(x264 veryfast), checked for flashes, and joined with the song; its pictures are drawn beforehand, without camera or lens.
 """
 
 from __future__ import annotations
@@ -42,16 +41,16 @@ SMALL = 32
 FPS = Fraction(24)
 BATCH = 16
 SHOT = 96
-# pictures that the free decoder shows in turn, of a scene that moves
+# number of different pictures that the free decoder returns in turn
 DRAWN = 96
 WALK_BAR, LANES_BAR, NOISE_BAR, JOB_BAR = 0.35, 0.7, 0.2, 200.0
 
 
 class Free:
-    """Networks that cost nothing: latents are taken as they are, pictures were drawn beforehand."""
+    """A network that costs nothing: it returns latents unchanged and pictures drawn beforehand."""
 
     def __init__(self, config: dict[str, Any], channels: int, factor: int, drawn: torch.Tensor) -> None:
-        # that of the network it stands for, since memory and shares of time are computed from it
+        # the replaced network's configuration, which estimates of memory and time need
         self.config = FrozenDict({**config, "scaling_factor": 1.0, "shift_factor": 0.0})
         self.channels = channels
         self.side = drawn.shape[-1] // factor
@@ -63,11 +62,11 @@ class Free:
         return iter(())
 
     def buffers(self) -> Iterator[torch.Tensor]:
-        """Return what belongs to the weights: nothing."""
+        """Return the buffers: none."""
         return iter(())
 
     def __call__(self, sample: torch.Tensor, **more: Any) -> tuple[torch.Tensor]:
-        """Return latents as they are."""
+        """Return the latents unchanged."""
         return (sample,)
 
     def encode(self, pictures: torch.Tensor) -> Any:
@@ -76,7 +75,7 @@ class Free:
         return SimpleNamespace(latents=nothing.expand(len(pictures), self.channels, self.side, self.side))
 
     def decode(self, latents: torch.Tensor, **more: Any) -> tuple[torch.Tensor]:
-        """Return the next pictures that were drawn."""
+        """Return the next of the drawn pictures."""
         count = len(latents)
         first = self.shown % (len(self.drawn) - count + 1)
         self.shown += count
@@ -84,7 +83,7 @@ class Free:
 
 
 def draw(count: int, device: str, size: int) -> torch.Tensor:
-    """Return pictures of a texture that moves a little from one to the next, float32 [count, 3, size, size] in [-1, 1]."""
+    """Return pictures of a slowly moving texture, float32 [count, 3, size, size] in [-1, 1]."""
     path = NoisePath(3, size // 8, size // 8, 8)
     small = torch.stack([path.at(1, 0.02 * number) for number in range(count)])
     fine = NoisePath(3, size // 2, size // 2, 2).at(2, 0.0)
@@ -106,14 +105,20 @@ def a_timeline(frames: int, *, feedback: bool, lens: bool) -> Timeline:
     """Return a timeline of shots of 4 s: a walk, or feedback with a camera and palettes."""
     time_of = np.arange(frames) / float(FPS)
     shot = np.arange(frames) // SHOT
-    usual: dict[str, Any] = {"strength": 1, "lens_zoom": 1, "seed": 7, "walk": 0.4 * time_of, **OPTIONAL}
-    usual |= {"source": FEEDBACK if feedback else NO_SOURCE, "prompt_to": 1, "weight": 0.5, "shot": shot, "speed": 0.4}
+    defaults: dict[str, Any] = {"strength": 1, "lens_zoom": 1, "seed": 7, "walk": 0.4 * time_of, **OPTIONAL}
+    defaults |= {
+        "source": FEEDBACK if feedback else NO_SOURCE,
+        "prompt_to": 1,
+        "weight": 0.5,
+        "shot": shot,
+        "speed": 0.4,
+    }
     if feedback:
-        usual |= {"strength": 0.6, "seed": 7 + shot, "camera_zoom": 0.1 * time_of, "camera_rotate": 2 * time_of}
+        defaults |= {"strength": 0.6, "seed": 7 + shot, "camera_zoom": 0.1 * time_of, "camera_rotate": 2 * time_of}
     if lens:
-        usual |= {"lens_zoom": 1.05 + 0.04 * np.sin(7 * time_of), "lens_rotate": np.sin(time_of)}
+        defaults |= {"lens_zoom": 1.05 + 0.04 * np.sin(7 * time_of), "lens_rotate": np.sin(time_of)}
     columns = {
-        name: np.array(np.broadcast_to(usual.get(name, 0), (frames,)), np.int64 if name in INTEGERS else np.float64)
+        name: np.array(np.broadcast_to(defaults.get(name, 0), (frames,)), np.int64 if name in INTEGERS else np.float64)
         for name in (*INTEGERS, *CURVES)
     }
     return Timeline(
@@ -136,7 +141,7 @@ def a_timeline(frames: int, *, feedback: bool, lens: bool) -> Timeline:
 
 
 def busy(run: Callable[[], int], rounds: int = 4) -> float:
-    """Return the milliseconds of this thread's processor time a frame, the least of a few rounds after one that warms up."""
+    """Return this thread's processor time a frame in milliseconds: the least of several rounds after a warm-up."""
     found = []
     for _ in range(rounds + 1):
         began = time.thread_time()
@@ -146,7 +151,7 @@ def busy(run: Callable[[], int], rounds: int = 4) -> float:
 
 
 def main_thread(device: str, frames: int) -> None:
-    """Print what the main thread needs a frame."""
+    """Print the main thread's time a frame."""
     size = SMALL if device == "cpu" else SIZE
     model = load_model("ember", device=device, dtype="float32")
     bank = PromptBank(model, ("a sea", "a hill"))
@@ -172,7 +177,7 @@ def main_thread(device: str, frames: int) -> None:
 
 
 def noise(device: str) -> None:
-    """Print what the noise of a frame costs the main thread at the sizes of SD and SDXL."""
+    """Print the main thread's time for a frame's noise at the sizes of SD and SDXL."""
     for name, side in (("noise 512x512", 64), ("noise 1024x1024", 128)):
         path = NoisePath(4, side, side, 16, device=device)
 
@@ -181,11 +186,11 @@ def noise(device: str) -> None:
                 path.at(7, 0.01 * number)
             return 64
 
-        line(name, busy(walked), f"ms a frame on {device} (bar {NOISE_BAR} where a GPU computes it)", digits=3)
+        line(name, busy(walked), f"ms a frame on {device} (bar {NOISE_BAR} on a GPU)", digits=3)
 
 
 def whole_job(frames: int) -> None:
-    """Print how many frames a second a whole job makes on this processor, and what each needs of it."""
+    """Print the frames a second of a whole job on this processor, and its processor time a frame."""
     import reactive.render.run as run
     from reactive import Settings, make_clip
     from reactive.render.settings import ModelSpec
@@ -202,7 +207,7 @@ def whole_job(frames: int) -> None:
             a_timeline(frames, feedback=False, lens=False), song_sha256=track.sha256, samples=track.samples
         )
         save_timeline(timeline, folder / "timeline.json")
-        # nothing is loaded but the free networks
+        # the free networks replace the loaded model
         original = ModelSpec.load
         ModelSpec.load = lambda self: model  # type: ignore[method-assign]
         settings = Settings.of(
@@ -227,10 +232,10 @@ def whole_job(frames: int) -> None:
             ModelSpec.load = original  # type: ignore[method-assign]
     cores = marks[-1] - marks[0]
     rate = clip.frames / clip.render_s
-    text = f"frames/s, encoded, judged and joined, {settings.compute.threads} threads (bar {JOB_BAR:.0f} on two cores)"
+    text = f"frames/s, encoded, checked and joined, {settings.compute.threads} threads (bar {JOB_BAR:.0f} on two cores)"
     line("whole job", rate, text)
-    line("  processor", 1000 * cores / clip.frames, "ms of one core a frame, of which x264 has most", digits=2)
-    line("  at best", settings.compute.threads * clip.frames / cores, "frames/s if nothing else ran on these cores")
+    line("  processor", 1000 * cores / clip.frames, "ms of one core a frame, most of it for x264", digits=2)
+    line("  at best", settings.compute.threads * clip.frames / cores, "frames/s if nothing else runs on these cores")
 
 
 def main(arguments: list[str]) -> None:
@@ -240,7 +245,7 @@ def main(arguments: list[str]) -> None:
     )
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--frames", type=int, default=1536)
-    parser.add_argument("--no-job", action="store_true", help="leave out the clip")
+    parser.add_argument("--no-job", action="store_true", help="skip the clip")
     options = parser.parse_args(arguments)
     keep_freed_memory()
     torch.set_num_threads(1)

@@ -1,8 +1,8 @@
-"""Pieces whose beats are known: MIDI of Debian's `freedoom` and `openttd-openmsx`, drum songs of its `hydrogen-data`.
+"""Pieces with known beats: MIDI of Debian's `freedoom` and `openttd-openmsx`, drum songs of its `hydrogen-data`.
 
-Half of the first and of the last kind may be tuned and trained on ("tuned"), by the hash of the piece's name; the
-others, and everything of `openttd-openmsx`, are held out. Files whose notes lie on their own written grid no more often
-than by chance (their tempo is a player's clock rate, or they were played freely) tell nothing and are left out.
+Half of the first and last kind, by the hash of the piece's name, may be used for tuning and training ("tuned"); the rest,
+and all of `openttd-openmsx`, are held out. Files whose notes lie on their written grid no more often than by chance (their
+tempo is a player's clock rate, or they were played freely) are left out.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from reactive.media.midi import parse_midi
 WADS = ("/usr/share/games/doom/freedoom1.wad", "/usr/share/games/doom/freedoom2.wad")
 HYDROGEN = "/usr/share/hydrogen/data/demo_songs"
 OPENMSX = "/usr/share/games/openttd/baseset/openmsx"
-# Hydrogen's instruments as General MIDI drums, by words in their names; the first that fits counts
+# General MIDI drums of Hydrogen's instruments, by words in their names; the first match counts
 GM_DRUMS = (
     ("kick", 36),
     ("rimshot", 37),
@@ -48,13 +48,13 @@ GM_DRUMS = (
     ("clave", 75),
 )
 TICKS_A_QUARTER = 48
-SHORTEST = 60.0
-LEAST_ON_GRID = 0.67
+MIN_SECONDS = 60.0
+MIN_ON_GRID = 0.67
 
 
 @dataclass(frozen=True)
 class Piece:
-    """A MIDI file by name; `held_out` if nothing was tuned on it."""
+    """A MIDI file with its name; `held_out` if it was not used for tuning."""
 
     name: str
     midi: bytes
@@ -62,7 +62,7 @@ class Piece:
 
 
 def missing() -> list[str]:
-    """Return what the benchmark of rhythm needs and this machine lacks, each with the way to get it."""
+    """Return what this machine lacks for the benchmark `rhythm`, each with how to install it."""
     found = missing_tools(SOUNDFONT)
     if not any(Path(wad).exists() for wad in WADS):
         found.append("Freedoom's music (Debian: apt-get install freedoom)")
@@ -72,7 +72,7 @@ def missing() -> list[str]:
 
 
 def missing_tools(soundfont: str) -> list[str]:
-    """Return which tools to render and to compare this machine lacks, each with the way to get it."""
+    """Return the rendering and scoring tools that this machine lacks, each with how to install it."""
     import importlib.util
     import shutil
 
@@ -89,7 +89,7 @@ SOUNDFONT = "/usr/share/sounds/sf2/TimGM6mb.sf2"
 
 
 def gather() -> list[Piece]:
-    """Return every piece that is there, by name; the same music under two names only once."""
+    """Return all installed pieces, sorted by name, without duplicates."""
     found: dict[bytes, str] = {}
     for wad in WADS:
         if Path(wad).exists():
@@ -99,14 +99,14 @@ def gather() -> list[Piece]:
         found.setdefault(_hydrogen(path), f"hydrogen {path.stem}")
     for path in sorted(Path(OPENMSX).glob("*.mid")):
         found.setdefault(path.read_bytes(), f"openmsx {path.stem}")
-    pieces = [Piece(name, data, held_out(name)) for data, name in found.items() if on_grid(data) >= LEAST_ON_GRID]
+    pieces = [Piece(name, data, held_out(name)) for data, name in found.items() if on_grid(data) >= MIN_ON_GRID]
     return sorted(pieces, key=lambda piece: piece.name)
 
 
 def on_grid(midi: bytes) -> float:
     """Return the share of notes that lie within 0.045 beats of a sixteenth or triplet of the written grid.
 
-    Notes that know nothing of it reach 0.54.
+    Random notes reach 0.54.
     """
     known = parse_midi(midi)
     inside = np.interp(known.notes[:, 0], known.beats, np.arange(len(known.beats))) % 1
@@ -115,20 +115,20 @@ def on_grid(midi: bytes) -> float:
 
 
 def held_out(name: str) -> bool:
-    """Whether nothing may be tuned or trained on a piece of this name."""
+    """Return whether a piece of this name must not be used for tuning or training."""
     return name.startswith("openmsx") or hashlib.sha256(name.encode()).digest()[0] % 2 == 0
 
 
 def render(midi: bytes, path: Path, *, seconds: float) -> None:
-    """Render the beginning of a MIDI file to a stereo WAV at 44100 Hz by fluidsynth."""
+    """Render the beginning of a MIDI file to a stereo WAV at 44100 Hz with FluidSynth."""
     import soundfile
 
     with tempfile.TemporaryDirectory() as folder:
-        score, whole = Path(folder, "piece.mid"), Path(folder, "piece.wav")
+        score, rendered = Path(folder, "piece.mid"), Path(folder, "piece.wav")
         score.write_bytes(midi)
-        command = ["fluidsynth", "-ni", "-q", "-F", str(whole), "-r", "44100", "-g", "0.4", SOUNDFONT, str(score)]
+        command = ["fluidsynth", "-ni", "-q", "-F", str(rendered), "-r", "44100", "-g", "0.4", SOUNDFONT, str(score)]
         subprocess.run(command, check=True, capture_output=True)
-        with soundfile.SoundFile(whole) as handle:
+        with soundfile.SoundFile(rendered) as handle:
             soundfile.write(path, handle.read(round(seconds * 44100), dtype="int16"), 44100)
 
 
@@ -145,7 +145,7 @@ def _lumps(wad: Path) -> list[tuple[str, bytes]]:
 
 
 def _hydrogen(path: Path) -> bytes:
-    """Return a drum song of Hydrogen as MIDI, played round and round for a minute; without its swing and its chance."""
+    """Return a Hydrogen drum song as MIDI, repeated for a minute, without its swing and random variation."""
     import mido
 
     root = ElementTree.parse(path).getroot()
@@ -162,12 +162,12 @@ def _hydrogen(path: Path) -> bytes:
         patterns[node.findtext("name")] = (int(node.findtext("size", "192")), notes)
     events: list[tuple[float, int, int]] = []
     now = 0
-    while now / TICKS_A_QUARTER * 60 / tempo < SHORTEST:
+    while now / TICKS_A_QUARTER * 60 / tempo < MIN_SECONDS:
         for group in root.iterfind("patternSequence/group"):
-            chosen = [patterns[name.text] for name in group.iterfind("patternID")]
-            for _, notes in chosen:
+            group_patterns = [patterns[name.text] for name in group.iterfind("patternID")]
+            for _, notes in group_patterns:
                 events += [(now + at, note, max(1, min(127, round(127 * level)))) for at, note, level in notes]
-            now += max(size for size, _ in chosen)
+            now += max(size for size, _ in group_patterns)
     track = mido.MidiTrack([mido.MetaMessage("set_tempo", tempo=round(6e7 / tempo))])
     before = 0.0
     for at, note, velocity in sorted(events):

@@ -1,4 +1,4 @@
-"""Clients of a preview without a browser: one that plays and counts, ones that only look, are slow, or vanish."""
+"""Clients of a preview without a browser: a player that counts pictures, viewers, slow ones, ones that disconnect."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ import aiohttp
 
 from reactive.live.web.protocol import MAX_CREDIT, unpack_picture
 
-TELL_SECONDS = 0.1
-# credit is given back in bundles, as the page does once a frame of the screen
-BUNDLE = 8
+CLOCK_SECONDS = 0.1
+# pictures whose credit is returned in one message, as the page does once a screen refresh
+CREDIT_BATCH = 8
 
 
 @contextlib.asynccontextmanager
 async def connected(url: str, *, kind: str = "page") -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
-    """Log in with the token in a preview's address, and open its socket."""
+    """Log in with the token in a preview's address, and open its web socket."""
     parts = urlsplit(url)
     origin = f"http://{parts.netloc}"
     async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as client:
@@ -38,18 +38,18 @@ async def connected(url: str, *, kind: str = "page") -> AsyncIterator[aiohttp.Cl
 
 @dataclass
 class Player:
-    """A page without a page: it plays the song, grants credit, and counts pictures.
+    """Imitates the page: it plays the song, grants credit, and counts pictures.
 
     Attributes
     ----------
     socket
-        Its connection.
+        The connection.
     duration
-        The song's length in seconds, once it is told.
+        The song's length in seconds; infinity until the server sends it.
     pictures
-        How many came since `play`.
+        Pictures received.
     late
-        How many of them had passed already.
+        Pictures that arrived after their time.
     """
 
     socket: aiohttp.ClientWebSocketResponse
@@ -57,35 +57,35 @@ class Player:
     pictures: int = 0
     late: int = 0
     revision: int = -1
-    _asked: int = 0
+    _request: int = 0
     _playing: bool = False
     _base: float = 0.0
     _began: float = 0.0
-    _told: float = 0.0
+    _clock_sent: float = 0.0
     _epoch: int = -1
     _owed: int = 0
-    _heard: int = 0
+    _answered: int = 0
 
     @property
     def now(self) -> float:
-        """Where its song is, in seconds."""
+        """The playback position in seconds."""
         return self._base + (time.monotonic() - self._began if self._playing else 0.0)
 
     async def go(self, position: float, *, playing: bool) -> None:
-        """Seek."""
-        self._asked += 1
+        """Seek to a position, playing or paused."""
+        self._request += 1
         self._base, self._began, self._playing = position, time.monotonic(), playing
         self._owed = 0
         await self.socket.send_json(
-            {"t": "seek", "time": position, "playing": playing, "n": self._asked, "credit": MAX_CREDIT}
+            {"t": "seek", "time": position, "playing": playing, "n": self._request, "credit": MAX_CREDIT}
         )
 
     async def step(self) -> float | None:
-        """Take one message in; return the song time of a picture that counts, None for anything else."""
+        """Receive one message; return the song time of a current picture, None for any other message."""
         if self._playing and self.now >= self.duration:
             await self.go(0.0, playing=True)
-        if self._playing and time.monotonic() - self._told > TELL_SECONDS:
-            self._told = time.monotonic()
+        if self._playing and time.monotonic() - self._clock_sent > CLOCK_SECONDS:
+            self._clock_sent = time.monotonic()
             await self.socket.send_json({"t": "clock", "time": self.now, "playing": True})
         try:
             message = await self.socket.receive(timeout=0.05)
@@ -95,14 +95,14 @@ class Player:
         if message.type in (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED, aiohttp.WSMsgType.ERROR):
             raise ConnectionError("the server closed the connection")
         if message.type == aiohttp.WSMsgType.TEXT:
-            self._told_by_server(message.json())
+            self._receive_json(message.json())
             return None
         epoch, _, song_time, _ = unpack_picture(message.data)
         self._owed += 1
-        if self._owed >= BUNDLE:
+        if self._owed >= CREDIT_BATCH:
             await self._pay()
-        # what was sent before the answer to the last seek is of another time
-        if self._heard != self._asked or epoch < self._epoch:
+        # pictures sent before the answer to the last seek are outdated
+        if self._answered != self._request or epoch < self._epoch:
             return None
         self.pictures += 1
         self.late += song_time < self.now - 0.1
@@ -113,14 +113,14 @@ class Player:
             await self.socket.send_json({"t": "credit", "n": self._owed})
             self._owed = 0
 
-    def _told_by_server(self, data: dict[str, Any]) -> None:
+    def _receive_json(self, data: dict[str, Any]) -> None:
         if data["t"] == "hello":
             self.duration = data["duration"]
         elif data["t"] == "epoch":
             self._epoch = max(self._epoch, data["epoch"])
-            if data["n"] == self._asked:
-                self._heard = self._asked
-                # a long feedback shot is shown from its start
+            if data["n"] == self._request:
+                self._answered = self._request
+                # the server may move a seek back to the start of a feedback shot
                 self._base += data["time"] - self._base if not self._playing else min(data["time"] - self._base, 0.0)
 
     async def ready(self) -> None:
@@ -129,7 +129,7 @@ class Player:
             await self.step()
 
     async def until_shown(self, position: float, *, playing: bool, patience: float = 60.0) -> float:
-        """Seek and return the seconds until there is a picture to show: one whose time has come but is not long past."""
+        """Seek; return the seconds until a picture is due: its time has come, at most half a second ago."""
         await self.go(position, playing=playing)
         began = time.monotonic()
         waiting: list[float] = []
@@ -142,7 +142,7 @@ class Player:
         return math.nan
 
     async def play(self, seconds: float) -> float:
-        """Play on for a while; return the pictures a second."""
+        """Play for some seconds; return the pictures a second."""
         began, before = time.monotonic(), self.pictures
         while time.monotonic() - began < seconds:
             await self.step()
@@ -150,7 +150,7 @@ class Player:
 
 
 async def look(url: str, ending: asyncio.Event, *, nap: float = 0.0) -> int:
-    """Look on as a viewer until told to end, napping before each message if slow; return the pictures that came."""
+    """View until `ending` is set, with a sleep of `nap` seconds before each message; return the number of pictures."""
     came = 0
     async with connected(url, kind="output") as socket:
         await socket.send_json({"t": "credit", "n": MAX_CREDIT})
@@ -168,13 +168,13 @@ async def look(url: str, ending: asyncio.Event, *, nap: float = 0.0) -> int:
 
 
 async def vanish(url: str, ending: asyncio.Event, *, every: float = 1.0) -> int:
-    """Come again and again, ask for pictures, and go without a word; return how often."""
+    """Connect repeatedly, request pictures, and drop the connection; return how often."""
     times = 0
     while not ending.is_set():
         async with connected(url, kind="output") as socket:
             await socket.send_json({"t": "credit", "n": MAX_CREDIT})
             await asyncio.sleep(every / 2)
-            # the connection breaks off, as of a phone that leaves the room
+            # abort without a closing message, like a phone that loses its network
             connection = socket._response.connection
             if connection is not None and connection.transport is not None:
                 connection.transport.abort()
@@ -187,10 +187,10 @@ async def vanish(url: str, ending: asyncio.Event, *, every: float = 1.0) -> int:
 async def soak(
     url: str, minutes: float, memory: Callable[[], float], report: Callable[[float, float, int], None]
 ) -> list[tuple[float, float]]:
-    """Play round and round with seeks, edits and vanishing pages; return (minutes passed, MB) twice a minute."""
+    """Play in a loop with seeks, edits and disconnecting clients; return (minutes passed, MB) twice a minute."""
     curve: list[tuple[float, float]] = []
     ending = asyncio.Event()
-    strangers = asyncio.create_task(vanish(url, ending, every=6.0))
+    vanishing = asyncio.create_task(vanish(url, ending, every=6.0))
     async with connected(url) as socket:
         player = Player(socket)
         await player.ready()
@@ -210,5 +210,5 @@ async def soak(
                 curve.append((passed, memory()))
                 report(*curve[-1], player.pictures)
     ending.set()
-    await strangers
+    await vanishing
     return curve

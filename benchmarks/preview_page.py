@@ -1,4 +1,4 @@
-"""The preview's page in a real Chromium, which measures itself: pictures shown, sound against picture, seeks."""
+"""Measure the preview's page in Chromium: pictures shown, offset between sound and picture, seeks."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SEEKS = (3.0, 15.0, 9.0, 1.0, 20.0, 6.0)
 
 
 def watch(url: str, folder: Path, seconds: float) -> dict[str, float]:
-    """Play for so many seconds and return what the page measured.
+    """Play for some seconds and return the page's measurements.
 
     Returns
     -------
@@ -30,7 +30,7 @@ def watch(url: str, folder: Path, seconds: float) -> dict[str, float]:
         drawn, began = 0, time.monotonic()
         while time.monotonic() - began < seconds:
             time.sleep(0.5)
-            # the page keeps the last offsets only
+            # the page keeps only the latest offsets, so they are collected twice a second
             new, more = driver.execute_script(
                 "const o = reactive.pictures.offsets, d = reactive.pictures.drawn;"
                 "reactive.pictures.offsets = []; reactive.pictures.drawn = 0;"
@@ -57,7 +57,7 @@ def watch(url: str, folder: Path, seconds: float) -> dict[str, float]:
 
 
 def _first_picture(driver: Any) -> float:
-    """Press play where nothing is imagined yet; return the seconds until a picture is drawn."""
+    """Press play at a position without pictures; return the seconds until a picture is drawn."""
     return float(
         driver.execute_async_script(
             """

@@ -1,4 +1,4 @@
-"""The preview's page in a real Chromium on a busy machine, for a quarter of an hour: does the picture ever stand still?"""
+"""Measure how long the picture stands still in the preview's page in Chromium on a busy machine."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from pathlib import Path
 from benchmarks.preview_page import READY
 
 EDIT_SECONDS = 10.0
-# what the server's memory is compared with: at the end of so many minutes
+# minutes after which the growth of the server's memory is measured
 SETTLED = 5.0
 REPORT_SECONDS = 60.0
 LOOK = """
-const dog = reactive.watchdog, told = [
+const dog = reactive.watchdog, status = [
   dog.longest, dog.stillest, reactive.pictures.drawn, reactive.clock.time, reactive.audio.paused,
   document.getElementById("late").hidden ? "" : document.getElementById("late").textContent,
 ];
 dog.longest = dog.stillest = 0;
 if (reactive.audio.ended || reactive.audio.paused) { reactive.seek(0); reactive.audio.play().catch(() => null); }
-return told;
+return status;
 """
 EDIT = """
 const slider = document.getElementById("control-walk");
@@ -34,7 +34,7 @@ slider.oninput();
 
 @dataclass
 class Soak:
-    """What was found: seconds without a new picture and without any movement (the longest), pictures, MB by minute."""
+    """Results: longest seconds without a new picture and without movement, seconds late, pictures, edits, MB by minute."""
 
     longest: float = 0.0
     stillest: float = 0.0
@@ -45,14 +45,14 @@ class Soak:
 
     @property
     def grown(self) -> float:
-        """By how many MB the memory grew after it had settled; nan where it ran too short for that."""
+        """MB by which the memory grew after the first minutes; nan if the run was too short."""
         after = [mb for minute, mb in self.memory if minute >= SETTLED]
         return max(after[1:]) - after[0] if len(after) > 1 else float("nan")
 
 
 @contextlib.contextmanager
 def busy(count: int) -> Iterator[None]:
-    """Keep so many processes computing beside it."""
+    """Keep `count` other processes busy."""
     loops = [subprocess.Popen([sys.executable, "-c", "while True: sum(range(10**6))"]) for _ in range(count)]
     try:
         yield
@@ -65,9 +65,9 @@ def busy(count: int) -> Iterator[None]:
 def soak_page(
     url: str, folder: Path, minutes: float, others: int, memory: Callable[[], float], report: Callable[[str], None]
 ) -> Soak:
-    """Play in Chromium with busy processes beside it and an edit every 10 s; return what was found.
+    """Play in Chromium with other busy processes and an edit every 10 s; return the results.
 
-    The seconds after play until the first picture are left out: they are measured as `first picture after play`.
+    The seconds until the first picture are not counted: `first picture after play` measures them.
     """
     from tests.live.browser import browsing, until
 

@@ -1,12 +1,14 @@
-"""How well rhythm is heard: `python -m benchmarks rhythm --hearing FOLDER [--split validation] [--weights FILE] [--others NAME ...]`.
+"""Accuracy of beats, downbeats and drums.
 
-Renders pieces of known beats (`ear_pieces`), hears each, and compares by mir_eval: means by kind with 95 % intervals over
-pieces (bootstrap), the shares of pieces heard on a wrong level, off the beat, or with the bar on a wrong beat; beside it
-librosa, and madmom and Beat This! where they are installed. For the first two splits `--hearing` names the folder of scores
-whose pieces `ear_split.tsv` lists; `debian` and `tuned` are the older pieces, of Debian's packages alone. What is missing on
-this machine is said; nothing is installed.
+    python -m benchmarks rhythm --hearing FOLDER [--split validation] [--weights FILE] [--others NAME ...]
 
-The split `held-out` is measured at most three times, with `--use "what for"`; each use is written to `ear_log.md`.
+Renders pieces with known beats (`ear_pieces`), analyses each, and scores with mir_eval: means by kind, 95 % bootstrap
+intervals over pieces, and the shares of pieces heard on a wrong metrical level, off the beat, or with the downbeat on a wrong
+beat; also for librosa, and for madmom and Beat This! if they are installed. For the first two splits `--hearing` names the
+folder of scores that `ear_split.tsv` lists; `debian` and `tuned` are pieces of Debian's packages. Missing tools are listed;
+nothing is installed.
+
+The split `held-out` may be measured three times, with `--use "purpose"`; each use is recorded in `ear_log.md`.
 """
 
 from __future__ import annotations
@@ -25,32 +27,32 @@ import numpy as np
 
 from benchmarks.beat_scores import beat_scores, bias_ms, interval, misheard, onset_f
 from benchmarks.ear_pieces import Known, render_debian, render_split
-from benchmarks.ear_split import MOST_USES, log_use, uses
+from benchmarks.ear_split import MAX_USES, log_use, uses
 from benchmarks.other_ears import hear_by, installed
 from benchmarks.pieces import missing, missing_tools
 
 COLUMNS = ("F", "CMLt", "AMLt", "down F", "bias ms", "level", "off", "one", "kick F", "snare F")
-# a piece counts as heard better by so much F
+# difference in F above which a piece counts as better
 MARGIN = 1e-9
 
 
 @dataclass(frozen=True)
 class Ear:
-    """An ear's results: a row of `COLUMNS` for each piece."""
+    """A program's results: a row of `COLUMNS` for each piece."""
 
     name: str
     rows: np.ndarray
 
 
 def row_of(piece: Known, beats: np.ndarray, downbeats: np.ndarray) -> list[float]:
-    """Return the columns of one piece, those of drums left nan."""
-    level, phase, one = misheard(piece.beats, piece.downbeats, beats, downbeats)
+    """Return the columns of one piece; those of drums are nan."""
+    level, phase, downbeat = misheard(piece.beats, piece.downbeats, beats, downbeats)
     row = [*beat_scores(piece.beats, beats), beat_scores(piece.downbeats, downbeats)[0], bias_ms(piece.beats, beats)]
-    return [*row, float(level), float(phase), float(one), float("nan"), float("nan")]
+    return [*row, float(level), float(phase), float(downbeat), float("nan"), float("nan")]
 
 
 def own_ear(pieces: list[Known]) -> tuple[Ear, float]:
-    """Return what `reactive` hears, and the seconds that hearing took for each second of sound."""
+    """Return the results of `reactive`, and its analysis time in seconds for each second of sound."""
     from reactive.audio.analysis import analyze
     from reactive.media.sound import open_track
 
@@ -69,22 +71,24 @@ def own_ear(pieces: list[Known]) -> tuple[Ear, float]:
 
 
 def other_ear(name: str, pieces: list[Known], python: str) -> Ear:
-    """Return what another program hears."""
+    """Return another program's results."""
     heard = hear_by(name, [piece.path for piece in pieces], python)
     return Ear(name, np.array([row_of(piece, *found) for piece, found in zip(pieces, heard, strict=True)]))
 
 
 def report(pieces: list[Known], ears: list[Ear]) -> str:
-    """Return the tables: by kind and over all, an ear a line."""
+    """Return the tables as text: for each kind and for all pieces, one line a program."""
     kinds = np.array([piece.kind for piece in pieces])
     lines = [f"{'':<44}" + "".join(f"{name:>9}" for name in COLUMNS)]
     for kind in [*sorted(set(kinds)), "all"]:
-        chosen = np.ones(len(kinds), bool) if kind == "all" else kinds == kind
+        selected = np.ones(len(kinds), bool) if kind == "all" else kinds == kind
         for ear in ears:
             with warnings.catch_warnings():
-                # a column of nothing has no mean
+                # columns without values give a warning
                 warnings.simplefilter("ignore")
-                lines.append(_line(f"{kind}, {chosen.sum()} pieces: {ear.name}", np.nanmean(ear.rows[chosen], axis=0)))
+                lines.append(
+                    _line(f"{kind}, {selected.sum()} pieces: {ear.name}", np.nanmean(ear.rows[selected], axis=0))
+                )
     lines.append("95 % intervals of the means over all pieces:")
     for ear in ears:
         spans = [interval(ear.rows[:, column]) for column in range(4)]
@@ -104,7 +108,7 @@ def _line(name: str, row: np.ndarray) -> str:
 
 
 def lacking(split: str, hearing: Path | None) -> list[str]:
-    """Return what this machine lacks to render a split."""
+    """Return what this machine lacks for rendering a split."""
     if split in ("debian", "tuned"):
         return missing()
     from benchmarks.pieces import SOUNDFONT, WADS
@@ -126,8 +130,8 @@ def main(arguments: list[str] | None = None) -> None:
     )
     parser.add_argument("--split", choices=["validation", "held-out", "debian", "tuned"], default="validation")
     parser.add_argument("--hearing", type=Path, help="the folder of scores that ear_split.tsv names")
-    parser.add_argument("--use", help="what a use of the held-out split is for, for its log")
-    parser.add_argument("--pieces", default="", help="only pieces whose kind or name holds this word")
+    parser.add_argument("--use", help="purpose of using the held-out split, for its log")
+    parser.add_argument("--pieces", default="", help="only pieces whose kind or name contains this word")
     parser.add_argument("--seconds", type=float, default=100.0, help="of each piece (default: 100)")
     parser.add_argument("--weights", type=Path, help="of the rhythm network (default: those that ship)")
     parser.add_argument(
@@ -137,49 +141,49 @@ def main(arguments: list[str] | None = None) -> None:
         metavar="NAME",
         help="librosa, madmom, beat-this=CHECKPOINT",
     )
-    parser.add_argument("--python", default=sys.executable, help="the interpreter that has the others installed")
-    parser.add_argument("--renders", type=Path, help="keep the rendered sound in this folder for the next time")
+    parser.add_argument("--python", default=sys.executable, help="the interpreter in which the others are installed")
+    parser.add_argument("--renders", type=Path, help="keep the rendered sound in this folder and reuse it")
     parser.add_argument("--json", type=Path, help="write every piece's figures to this file")
-    given = parser.parse_args(arguments)
-    if absent := lacking(given.split, given.hearing):
+    options = parser.parse_args(arguments)
+    if absent := lacking(options.split, options.hearing):
         sys.exit("missing: " + "; ".join(absent))
-    if given.split == "held-out" and not given.use:
-        sys.exit('the held-out split may be measured three times only: say what for with --use "..."')
-    if given.split == "held-out" and uses() >= MOST_USES:
+    if options.split == "held-out" and not options.use:
+        sys.exit('the held-out split may be measured three times only: state the purpose with --use "..."')
+    if options.split == "held-out" and uses() >= MAX_USES:
         sys.exit(
-            f"the held-out split has been measured {MOST_USES} times (benchmarks/ear_log.md): set a new one aside by source"
+            f"the held-out split has been measured {MAX_USES} times (benchmarks/ear_log.md): set a new one aside by source"
         )
-    if given.weights:
+    if options.weights:
         from reactive.audio import network
 
-        network.MODEL = given.weights
+        network.MODEL = options.weights
     with tempfile.TemporaryDirectory() as scratch:
-        folder = given.renders or Path(scratch)
+        folder = options.renders or Path(scratch)
         folder.mkdir(parents=True, exist_ok=True)
-        if given.split in ("debian", "tuned"):
-            found = render_debian([given.split == "debian"], folder, seconds=given.seconds, word=given.pieces)
+        if options.split in ("debian", "tuned"):
+            found = render_debian([options.split == "debian"], folder, seconds=options.seconds, word=options.pieces)
         else:
-            found = render_split(given.split, given.hearing, folder, seconds=given.seconds, word=given.pieces)
+            found = render_split(options.split, options.hearing, folder, seconds=options.seconds, word=options.pieces)
         pieces = list(found)
         if not pieces:
-            sys.exit(f"no piece of the split {given.split} has {given.pieces!r} in its name")
+            sys.exit(f"no piece of the split {options.split} has {options.pieces!r} in its name")
         own, pace = own_ear(pieces)
         ears = [own]
-        for name in given.others:
-            if installed(name, given.python):
-                ears.append(other_ear(name, pieces, given.python))
+        for name in options.others:
+            if installed(name, options.python):
+                ears.append(other_ear(name, pieces, options.python))
             else:
-                print(f"{name} is not installed in {given.python}: left out")
+                print(f"{name} is not installed in {options.python}: skipped")
     print("\n" + report(pieces, ears))
     print(f"hearing took {pace:.4f} s a second of sound")
-    if given.split == "held-out":
-        log_use(given.use, len(pieces), np.nanmean(own.rows[:, :4], axis=0).tolist())
-    if given.json:
+    if options.split == "held-out":
+        log_use(options.use, len(pieces), np.nanmean(own.rows[:, :4], axis=0).tolist())
+    if options.json:
         table = [
             {"kind": piece.kind, "name": piece.name, **{ear.name: ear.rows[at].tolist() for ear in ears}}
             for at, piece in enumerate(pieces)
         ]
-        given.json.write_text(json.dumps({"columns": COLUMNS, "pieces": table}, indent=1), encoding="utf-8")
+        options.json.write_text(json.dumps({"columns": COLUMNS, "pieces": table}, indent=1), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,13 +1,13 @@
-"""How well structure is heard: `python -m benchmarks structure [--songs N] [--seed N] [--modules FOLDER]`.
+"""Accuracy of sections: `python -m benchmarks structure [--songs N] [--seed N] [--modules FOLDER]`.
 
-With `--modules`, a folder of tracker modules each with a `.sections` file beside it (seconds and name of each pattern as it is played):
-whole real songs, whose order of patterns is the truth. Patterns are shorter than what a listener calls a part and often differ in one
-instrument only, so beside F the precision is told: how many of the boundaries heard lie where a pattern begins.
+With `--modules`, a folder of tracker modules, each with a `.sections` file (seconds and name of each pattern in playing order):
+real songs whose order of patterns is the truth. Patterns are shorter than a song's sections and often differ in one instrument
+only, so the precision is printed too: the share of found boundaries that lie where a pattern begins.
 
-Otherwise assembles songs from parts in a known order, renders them by fluidsynth, hears them, and compares by mir_eval: F-measure
-of boundaries within 0.5 s (the song's own ends not counted) and pairwise F-measure of labels. A part is eight or
-sixteen bars of a loop of four; it comes back with other velocities and some notes missing. Half of the songs have a
-groove of its own for each letter, the others one groove whose instruments come and go (verse, chorus, break).
+Otherwise songs are assembled from parts in a known order, rendered with FluidSynth, analysed, and scored with mir_eval:
+F-measure of boundaries within 0.5 s (without the song's start and end) and pairwise F-measure of labels. A part is a
+four-bar loop played for eight or sixteen bars; repeats have other velocities and some notes missing. Half of the songs have
+a separate groove for each letter, the others one groove whose instruments change (verse, chorus, break).
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from benchmarks.pieces import SOUNDFONT, missing_tools, render
 from training.ear.compose import DRUMS, Note, compose
 from training.ear.scores import played_by
 
-# no letter follows itself: where a part ends and begins again nothing changes
+# no letter follows itself, since there would be no audible boundary
 ORDERS = ("ABABCB", "ABCBD", "ABACAB", "ABCABC", "ABAC", "DABABCBD", "ABACABA", "ABCBA")
 LOOP_BARS = 4
-# which channels of a groove play in each letter: drums, bass, chords, tune, pad; and the shift of its chords in semitones
+# for each letter, the channels that play (drums, bass, chords, melody, pad) and the transposition in semitones
 LAYERS = {
     "A": ((DRUMS, 0, 1), 0),
     "B": ((DRUMS, 0, 1, 2, 3), 5),
@@ -39,13 +39,13 @@ LAYERS = {
 }
 CHANNELS = [channel for channel in range(16) if channel != DRUMS]
 SEED = 4_000
-# tracker modules: kinds of files, how much of each is heard, and fewest patterns played
+# tracker modules: file suffixes, seconds analysed, and the minimum number of patterns
 MODULES = (".mod", ".s3m", ".xm", ".it")
 MOST_SECONDS, FEWEST_PARTS = 240, 4
 
 
 def loop(rng: np.random.Generator) -> tuple[list[Note], dict[int, int]]:
-    """Return four bars of a groove in 4/4, counted in beats, and its programs by channel."""
+    """Return a four-bar groove in 4/4 with times in beats, and its programs by channel."""
     while True:
         piece = compose(rng, 30.0)
         steps = np.diff(piece.beats)
@@ -86,7 +86,7 @@ def song(rng: np.random.Generator, order: str, *, layered: bool) -> tuple[bytes,
 
 @dataclass(frozen=True)
 class Measured:
-    """Boundaries within 0.5 s: precision and F; F within 3 s; pairwise F of labels; and the letters that were heard."""
+    """Boundaries within 0.5 s: precision and F (`near`); F within 3 s (`wide`); pairwise F of labels (`alike`); labels found."""
 
     precision: float
     near: float
@@ -96,7 +96,7 @@ class Measured:
 
 
 def compare(path: Path, marks: np.ndarray, letters: Sequence[str]) -> Measured:
-    """Hear a song and compare its sections with the truth: `marks` are where parts begin and where the last one ends."""
+    """Analyse a song and score its sections: `marks` are the true starts of parts and the end of the last one."""
     import mir_eval
 
     from reactive.audio.analysis import analyze
@@ -114,14 +114,14 @@ def compare(path: Path, marks: np.ndarray, letters: Sequence[str]) -> Measured:
 
 
 def module_order(path: Path) -> tuple[np.ndarray, list[str]]:
-    """Return when each pattern of a module begins, and its name; a pattern that follows itself counts as one."""
+    """Return the start and name of each pattern of a module; a pattern that follows itself is merged."""
     rows = [line.split("\t") for line in path.read_text(encoding="utf-8").splitlines() if line]
     kept = [row for number, row in enumerate(rows) if number == 0 or row[1] != rows[number - 1][1]]
     return np.array([float(start) for start, _ in kept]), [name for _, name in kept]
 
 
 def measure_modules(folder: Path, scratch: Path) -> list[tuple[str, Measured]]:
-    """Return what is heard in each module below a folder; those of fewer than four patterns are left out."""
+    """Return the scores of each module in a folder and its subfolders, without those of fewer than four patterns."""
     import soundfile
 
     measured = []
@@ -155,7 +155,7 @@ def measure_modules(folder: Path, scratch: Path) -> list[tuple[str, Measured]]:
 
 
 def measure_assembled(songs: int, seed: int, scratch: Path) -> list[tuple[str, Measured]]:
-    """Return what is heard in songs assembled from parts."""
+    """Return the scores of songs assembled from parts."""
     measured = []
     for number in range(songs):
         order, layered = ORDERS[number // 2 % len(ORDERS)], number % 2 == 1
@@ -178,12 +178,12 @@ def main(arguments: list[str] | None = None) -> None:
         prog="python -m benchmarks structure", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--songs", type=int, default=16)
-    parser.add_argument("--seed", type=int, default=SEED, help="of the first song; each song has a seed of its own")
+    parser.add_argument("--seed", type=int, default=SEED, help="of the first song; each next song has the next seed")
     parser.add_argument(
         "--modules", type=Path, metavar="FOLDER", help="measure the tracker modules of this folder instead"
     )
-    given = parser.parse_args(arguments)
-    if given.modules:
+    options = parser.parse_args(arguments)
+    if options.modules:
         lacking = [] if shutil.which("openmpt123") else ["openmpt123 (Debian: apt-get install openmpt123)"]
     else:
         lacking = missing_tools(SOUNDFONT)
@@ -192,11 +192,11 @@ def main(arguments: list[str] | None = None) -> None:
     columns = ("precision", "F 0.5 s", "F 3 s", "pairwise F")
     print(f"{'song':<30}" + "".join(f"{column:>12}" for column in columns) + "   heard")
     with tempfile.TemporaryDirectory() as scratch:
-        if given.modules:
-            measured = measure_modules(given.modules, Path(scratch))
+        if options.modules:
+            measured = measure_modules(options.modules, Path(scratch))
         else:
-            measured = measure_assembled(given.songs, given.seed, Path(scratch))
+            measured = measure_assembled(options.songs, options.seed, Path(scratch))
     if not measured:
-        sys.exit(f"no module with a .sections file of {FEWEST_PARTS} patterns or more lies in {given.modules}")
+        sys.exit(f"no module with a .sections file of {FEWEST_PARTS} patterns or more lies in {options.modules}")
     means = np.mean([(row.precision, row.near, row.wide, row.alike) for _, row in measured], axis=0)
     print(_line(f"mean of {len(measured)}", Measured(*(float(mean) for mean in means), "")))

@@ -1,7 +1,7 @@
-"""``python -m benchmarks.studio``: how smoothly the studio's timeline scrolls and zooms, by the page's own frame times.
+"""``python -m benchmarks.studio``: frame times of the studio's timeline while it scrolls and zooms.
 
-A song of ten minutes with 1,000 shots is put into the page; then it is scrolled and zoomed at each frame for some seconds. Told are
-the median and 95th percentile of the time between frames, and of the time that the page takes to draw one (bar: p95 of 20 ms).
+The page gets a song of ten minutes with 1,000 shots, which is then scrolled and zoomed at every frame for some seconds. Prints
+the median and 95th percentile of the time between frames, and of the time to draw one (bar: p95 of 20 ms).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Whether a walk is seen to go equally fast whatever the prompt: the change a unit of walk of each prompt of a preset.
+"""Test whether a walk looks equally fast for all prompts: the visible change a unit of walk for each prompt of a preset.
 
 python -m benchmarks walk [--model NAME] [--device auto|cpu|cuda] [--preset NAME] [--prompts N]
 """
@@ -25,7 +25,7 @@ def main(arguments: list[str]) -> None:
         prog="benchmarks walk", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--model", default="ember")
-    parser.add_argument("--device", default="auto", help="auto, the default, takes the best there is")
+    parser.add_argument("--device", default="auto", help="default: auto, the best available")
     parser.add_argument("--preset", default="loop-destroy")
     parser.add_argument("--prompts", type=int, default=40, help="how many prompts, evenly over the phases")
     parser.add_argument("--threads", type=int, default=default_threads())
@@ -44,7 +44,7 @@ def main(arguments: list[str]) -> None:
     core = Core(model, PromptBank(model, texts), batch=batch, width=width, height=height)
     change = change_of(core, len(texts)) * used
     middle = float(np.median(change))
-    line("pace measured", measured.pace, f"times, by {measured.pictures} pictures; {used:g} is used", digits=2)
+    line("pace measured", measured.pace, f"times, from {measured.pictures} pictures; {used:g} is used", digits=2)
     line("measuring took", took, "s (bar 30)")
     line("median change", middle, f"L*a*b* a unit of walk, reference {REFERENCE:g}")
     near = float(np.mean(np.abs(change / middle - 1) <= MAX_DEVIATION))

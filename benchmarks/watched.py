@@ -1,9 +1,9 @@
-"""Run `reactive run` in this very process and say how much memory it had taken when so many frames were done.
+"""Run `reactive run` in this process and print its peak memory at given numbers of finished frames.
 
 python -m benchmarks.watched 1000,15000 run song.wav ...
 
-Prints one JSON object: the command's own summary (with --json among its words), the process's peak in MB, and the peak by
-frames done. Used by `benchmarks.measure.render`, so that what the benchmark itself holds is not counted.
+Prints one JSON object: the command's summary (it needs --json), the process's peak in MB, and the peak by finished frames.
+`benchmarks.measure.render` uses it so that the benchmark's own memory is not counted.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from typing import Any
 
 
 def peak_mb() -> float:
-    """Return the most memory that this process has held so far, in MB."""
+    """Return the peak memory of this process in MB."""
     try:
         lines = Path("/proc/self/status").read_text().splitlines()
-        # what a process reports to its parent may be the parent's own peak, inherited
+        # ru_maxrss may be inherited from the parent process
         return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM"))
     except (OSError, StopIteration):
         import resource
@@ -49,7 +49,7 @@ def watch() -> None:
 
         return make(song, out, settings, progress=report, **more)
 
-    # the command looks it up when it is called
+    # the command looks up make_clip when it is called
     rendering.make_clip = watched
     done = CliRunner().invoke(command, sys.argv[2:])
     if done.exit_code:

@@ -1,4 +1,4 @@
-"""Pages of the site that are written elsewhere: each is read from the one file that holds it when the site is built."""
+"""Pages of the site from files elsewhere in the repository, read when the site is built."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ REPOSITORY_LINK = re.compile(r"\]\((?!https?://|#|mailto:)([^)]+)\)")
 
 
 def on_files(files: Files, config: Any) -> Files:
-    """Add the pages that are written elsewhere."""
+    """Add the pages from files elsewhere."""
     for page, source in PAGES.items():
         text = (ROOT / source).read_text(encoding="utf-8")
         files.append(File.generated(config, page, content=_relinked(text, page, source)))
@@ -28,10 +28,7 @@ def on_files(files: Files, config: Any) -> Files:
 
 
 def _relinked(text: str, page: str, source: str) -> str:
-    """Return text whose links to other pages of the site lead there; other links become plain text.
-
-    A link to a file that is no page of the site can't be followed on the site.
-    """
+    """Return a text with links adapted to the site; links to files that are not on the site become plain text."""
     sites = {(ROOT / path).resolve(): name for name, path in PAGES.items()}
     docs = ROOT / "docs"
     up = "../" * page.count("/")
@@ -50,7 +47,7 @@ def _relinked(text: str, page: str, source: str) -> str:
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
-    """Lead links to files of the repository to the pages that show them, so that links work on the site and in a checkout."""
+    """Replace links to files of the repository by links to their pages, so that links work on the site and in a checkout."""
     up = "../" * page.file.src_uri.count("/")
     for name, source in PAGES.items():
         markdown = markdown.replace(f"](../{up}{source})", f"]({up}{name})")

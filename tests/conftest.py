@@ -12,24 +12,24 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
-# What the person who runs the tests has set, heard and installed is neither seen nor touched.
+# Settings, caches and installed files of the person who runs the tests are neither read nor changed.
 for _name in [name for name in os.environ if name.startswith(("REACTIVE_", "RAY_"))]:
     del os.environ[_name]
 _own = tempfile.TemporaryDirectory(prefix="reactive-tests-")
 os.environ["REACTIVE_CACHE"] = str(Path(_own.name) / "cache")
 os.environ["REACTIVE_DATA"] = str(Path(_own.name) / "data")
 os.environ["HF_HUB_OFFLINE"] = os.environ["TRANSFORMERS_OFFLINE"] = "1"
-# Terminals differ, and what is printed must not.
+# The output must not depend on the terminal.
 os.environ["COLUMNS"] = "120"
 for _name in ("NO_COLOR", "FORCE_COLOR", "CLICOLOR_FORCE", "TTY_COMPATIBLE"):
     os.environ.pop(_name, None)
-# The bits of a picture depend on the number of threads, so the number never depends on the machine.
+# A picture's last bits depend on the number of threads, so this number is fixed.
 THREADS = 1
 os.environ["OMP_NUM_THREADS"] = str(THREADS)
-# Neither do they depend on what else the processor can multiply: models run in float32 unless a test says otherwise.
+# They also depend on the processor's number formats: models run in float32 unless a test says otherwise.
 os.environ["ONEDNN_MAX_CPU_ISA"] = "AVX2"
 
-# The same examples each time, whatever the machine; `--hypothesis-profile random` takes others, `long` ten times as many.
+# Hypothesis takes the same examples each time; `--hypothesis-profile random` takes others, `long` ten times as many.
 _common = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow, HealthCheck.differing_executors]}
 settings.register_profile("fixed", derandomize=True, database=None, **_common)
 settings.register_profile("random", derandomize=False, database=None, print_blob=True, **_common)
@@ -38,7 +38,7 @@ settings.load_profile("fixed")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Let nothing see the cards of this machine, also no command that a test starts, unless it is they that are tested."""
+    """Hide this machine's GPUs, also from commands that a test starts, unless GPU tests are selected."""
     if "gpu" not in (config.option.markexpr or ""):
         os.environ["CUDA_VISIBLE_DEVICES"] = os.environ["HIP_VISIBLE_DEVICES"] = "-1"
         os.environ["ONEAPI_DEVICE_SELECTOR"] = "*:cpu"
@@ -46,17 +46,17 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture(autouse=True)
 def _own_threads(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Begin each test with the same number of threads, whatever the one before it has set, and on a CPU."""
+    """Start each test with the same number of threads, and on a CPU."""
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(THREADS)
         if "gpu" not in (request.config.option.markexpr or ""):
-            # no variable hides Apple's cards
+            # no environment variable hides Apple's GPU
             monkeypatch.setattr(sys.modules["torch"].backends.mps, "is_available", lambda: False)
 
 
 @pytest.fixture(scope="session")
 def toy_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A diffusers folder of toy width with random weights, whose walk is never measured: that would depend on the machine."""
+    """A diffusers folder of toy width with random weights; its pace of the walk is not measured, since that depends on the machine."""
     from tests.toy import save_toy_model
 
     folder = save_toy_model(tmp_path_factory.mktemp("toy-model"))
@@ -92,7 +92,7 @@ def beat_timeline(beat_analysis):
 
 @pytest.fixture
 def card() -> Iterator[Any]:
-    """A pretended CUDA card, whose books a test can read."""
+    """A pretended CUDA card whose counters a test can read."""
     from tests.pretended import pretended_card
 
     with pretended_card() as pretended:
@@ -115,7 +115,7 @@ def cuda(request: pytest.FixtureRequest) -> Iterator[str]:
         yield "cuda"
 
 
-# rooms whose tests need no model and no clip; the slow ones among them are left out
+# folders whose tests need neither model nor clip; slow tests among them are left out
 FAST = (
     "exchange",
     "media",
@@ -130,7 +130,7 @@ FAST = (
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that a first change is tried with: ``pytest -m fast`` is done within a minute on two cores."""
+    """Mark the fast tests: ``pytest -m fast`` takes less than a minute on two cores."""
     here = Path(__file__).parent
     for item in items:
         room = item.path.relative_to(here).parts[0]

@@ -1,7 +1,7 @@
-"""How much work something costs, in units of this machine: a slow or busy machine takes longer for both, so the ratio stays.
+"""Limit the cost of code relative to this machine's speed: a slow or busy machine takes longer for both, so the ratio is stable.
 
-One unit is a fixed piece of work in Python and in C, 50 to 70 ms on the machine that the limits were found on. Only the
-calling thread is counted.
+One unit is a fixed piece of work in Python and in C, 50 to 70 ms on the machine where the limits were measured. Only the
+calling thread's processor time counts.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from functools import cache
 
 @contextmanager
 def at_most(units: float) -> Iterator[None]:
-    """Fail if what is done within costs more than so many units."""
+    """Fail if the body of the `with` block costs more than `units` units."""
     one, began = unit(), time.thread_time()
     yield
     took = (time.thread_time() - began) / one

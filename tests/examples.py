@@ -1,13 +1,13 @@
-"""How many examples hypothesis takes where a test says so itself: as many as it says, times what the profile wants."""
+"""The number of hypothesis examples of a test that sets its own, scaled by the profile."""
 
 from __future__ import annotations
 
 from hypothesis import settings
 
-# what hypothesis takes unless told, which the profiles `fixed` and `random` leave as it is
+# hypothesis's default, which the profiles `fixed` and `random` leave unchanged
 USUAL = 100
 
 
 def scaled(count: int) -> int:
-    """Return a number of examples under the profile that is loaded."""
+    """Return a number of examples scaled by the loaded profile."""
     return max(1, count * settings.default.max_examples // USUAL)

@@ -1,9 +1,9 @@
-"""A pretended CUDA card, so that what only a GPU runs is tested on any machine.
+"""A pretended CUDA card, so that GPU-only code is tested on any machine.
 
-A tensor on the card (`OnCard`) says that it lies on ``cuda:0``, and holds a tensor of the CPU that is really computed with.
-So pictures come out, and what a card refuses is refused here in its own words: an operation that mixes devices, numpy on a
-tensor of the card, a graph that waits for the device while it is recorded, a replay that reads memory that was given back, and
-more memory than there is. A copy to pinned memory arrives no sooner than its event is waited for.
+A tensor on the card (`OnCard`) reports the device ``cuda:0``, and holds a CPU tensor that does the computing. So pictures are
+produced, and what a card refuses is refused with the same messages: an operation that mixes devices, numpy on a tensor of the
+card, a graph that waits for the device while it is recorded, a replay that reads freed memory, and more memory than there is. A
+copy to pinned memory arrives only when its event is waited for.
 
 Not pretended: kernels, their rounding and their speed.
 """
@@ -27,24 +27,24 @@ aten = torch.ops.aten
 CARD = torch.device("cuda", 0)
 _FACTORIES = ("arange", "as_tensor", "empty", "eye", "full", "linspace", "ones", "rand", "randn", "tensor", "zeros")
 _LIKE = ("empty_like", "full_like", "ones_like", "rand_like", "randn_like", "zeros_like")
-# these take the indices of a tensor on the card from the host too
+# these operations also take indices on the host for a tensor on the card
 _INDEXED = (aten.index.Tensor, aten.index_put_.default, aten.index_put.default, aten._index_put_impl_.default)
-# these hand a value to the host, which waits for it
+# these return a value to the host, which has to wait for it
 _WAITS = (aten._local_scalar_dense.default, aten.equal.default, aten.is_nonzero.default, aten.nonzero.default)
 _plain_to = torch.Tensor.to
 
 
 class Card:
-    """What the card was asked for and what is in its memory.
+    """Counts the operations on the card and the memory in use.
 
     Attributes
     ----------
     ops
         How often each operation ran, by name and number format.
     waits
-        How often the host waited for a value, but for events.
+        How often the host waited for a value, without waits for events.
     used, limit
-        Bytes in use, and how many there are; None for no end.
+        Bytes in use, and in all; None for no limit.
     captures
         Pool and error mode of each graph that was recorded.
     """
@@ -55,7 +55,7 @@ class Card:
         self.used = 0
         self.limit: int | None = None
         self.captures: list[tuple[Any, str]] = []
-        # whether convolutions in float16 give NaN, as those of some cards do
+        # whether convolutions in float16 return NaN, as on some cards
         self.half_is_broken = False
         self.hip = False
         self.lock = threading.RLock()
@@ -66,7 +66,7 @@ class Card:
 
     @property
     def tape(self) -> Tape | None:
-        """The graph that this thread records at present."""
+        """The graph that this thread is recording."""
         return getattr(self.local, "tape", None)
 
     @property
@@ -77,13 +77,13 @@ class Card:
         return self.local.stream
 
     def wait(self, what: str) -> None:
-        """Note that the host waits for a value, which no recorded graph may do."""
+        """Count a wait of the host for a value; it is an error in a recorded graph."""
         if self.tape is not None:
             raise RuntimeError(f"operation not permitted when stream is capturing: {what}")
         self.waits += 1
 
     def take(self, tensor: OnCard) -> None:
-        """Count a tensor's memory as used until nothing on the card has it."""
+        """Count a tensor's memory as used until the last reference to it on the card is gone."""
         place, size = tensor.held.untyped_storage().data_ptr(), tensor.held.untyped_storage().nbytes()
         with self.lock:
             if not self._alive[place]:
@@ -107,14 +107,14 @@ _card = Card()
 
 
 class OnCard(torch.Tensor):
-    """A tensor on the card; `held` is where its numbers are."""
+    """A tensor on the card; `held` is its CPU tensor."""
 
     held: torch.Tensor
     __torch_function__ = torch._C._disabled_torch_function_impl
 
     @staticmethod
     def __new__(cls, held: torch.Tensor) -> OnCard:
-        """Wrap a tensor of the CPU, which nobody else may write to."""
+        """Wrap a CPU tensor that has no other owner."""
         made: OnCard = torch.Tensor._make_wrapper_subclass(  # type: ignore[attr-defined]
             cls, held.shape, strides=held.stride(), dtype=held.dtype, device="cpu"
         )
@@ -172,7 +172,7 @@ class OnCard(torch.Tensor):
 
     @classmethod
     def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Compute on the CPU what the card would compute, or refuse it."""
+        """Compute on the CPU what the card would compute, or raise its error."""
         kwargs = kwargs or {}
         _refuse_mixing(func, args, kwargs)
         masks = func in _INDEXED and any(part is not None and part.dtype == torch.bool for part in args[1])
@@ -180,7 +180,7 @@ class OnCard(torch.Tensor):
             _card.wait(str(func))
         if func is aten.copy_.default and not all(isinstance(part, OnCard) for part in args[:2]):
             return _copied(*args[:2], non_blocking=bool(kwargs.get("non_blocking", (*args, False, False)[2])))
-        # views of what was made outside of inference mode must not become inference tensors
+        # views of tensors made outside of inference mode must not become inference tensors
         with torch.inference_mode(False), torch.no_grad():
             return cls._computed(func, args, kwargs)
 
@@ -208,7 +208,7 @@ def _held(part: Any) -> Any:
 
 
 def _each(change: Callable[[Any], Any], parts: Any) -> Any:
-    """Return what an operation takes or gives, each of its parts changed; torch's own trees take ten times as long."""
+    """Map a function over the arguments or results of an operation; torch's own pytree takes ten times as long."""
     if type(parts) in (tuple, list):
         return type(parts)(_each(change, part) for part in parts)
     if type(parts) is dict:
@@ -217,7 +217,7 @@ def _each(change: Callable[[Any], Any], parts: Any) -> Any:
 
 
 def _tensors(parts: Any) -> list[torch.Tensor]:
-    """Return all tensors in what an operation takes or gives."""
+    """Return all tensors in an operation's arguments or results."""
     if isinstance(parts, torch.Tensor):
         return [parts]
     if type(parts) in (tuple, list):
@@ -230,12 +230,12 @@ def _tensors(parts: Any) -> list[torch.Tensor]:
 def _wrapped(part: Any, given: dict[int, Any]) -> Any:
     if not isinstance(part, torch.Tensor):
         return part
-    # what an operation writes into is returned as it was given
+    # an output argument is returned as it was passed in
     return given[id(part)] if id(part) in given else OnCard(part)
 
 
 def _refuse_mixing(func: Any, args: Any, kwargs: Any) -> None:
-    """Refuse what lies on the host beside what lies on the card, but for single numbers and indices, as torch does."""
+    """Refuse to mix tensors of host and card, except for single numbers and indices, as torch does."""
     if func is aten.copy_.default:
         return
     checked = args
@@ -251,7 +251,7 @@ def _refuse_mixing(func: Any, args: Any, kwargs: Any) -> None:
 
 
 def _copied(target: torch.Tensor, source: torch.Tensor, *, non_blocking: bool) -> torch.Tensor:
-    """Copy between host and card; what goes to pinned memory arrives when its event is waited for."""
+    """Copy between host and card; a copy to pinned memory arrives when its event is waited for."""
     host = source if isinstance(target, OnCard) else target
     pinned = getattr(host, "pinned", False)
     if not pinned:
@@ -300,7 +300,7 @@ def _to(tensor: torch.Tensor, *args: Any, **options: Any) -> torch.Tensor:
 
 
 class Stream:
-    """A stream: what was copied on it and has not arrived."""
+    """A stream with the copies that have not arrived yet."""
 
     def __init__(self, device: Any = None, **options: Any) -> None:
         self.coming: list[Callable[[], Any]] = []
@@ -313,7 +313,7 @@ class Stream:
 
 
 class Event:
-    """An event: what has arrived once it was waited for."""
+    """An event; waiting for it makes the copies before it arrive."""
 
     def __init__(self, **options: Any) -> None:
         self.coming: list[Callable[[], Any]] = []
@@ -334,7 +334,7 @@ def arrive(coming: list[Callable[[], Any]]) -> None:
 
 
 class Tape:
-    """A recorded graph: operations on fixed memory. What it computes into stays its own; what it reads is only referred to."""
+    """A recorded graph: operations on fixed memory. It owns its outputs and only refers to its inputs."""
 
     def __init__(self) -> None:
         self.steps: list[Callable[[], None]] = []
@@ -346,7 +346,7 @@ class Tape:
         plain_args, plain_options = _each(_held, args), _each(_held, kwargs)
         outputs = [part for part in _tensors(result) if isinstance(part, OnCard)]
         read = {part.held.untyped_storage().data_ptr() for part in tensors}
-        # a view of fixed memory needs no copy, and what is written in place is there already
+        # a view of fixed memory needs no copy, and an in-place result is already there
         fresh = [part.held.untyped_storage().data_ptr() not in read for part in outputs]
         self.own |= {id(part): part for part in outputs}
         held = [part.held for part in outputs]
@@ -362,7 +362,7 @@ class Tape:
         self.steps.append(step)
 
     def keep(self, made: OnCard) -> None:
-        """Take in what a factory made."""
+        """Record a tensor made by a factory function."""
         self.own[id(made)] = made
         value = made.held.clone()
 
@@ -414,7 +414,7 @@ def _on_stream(stream: Stream) -> Iterator[None]:
 
 
 def _factory(original: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
-    """Return a function that makes tensors on the card where that is asked for."""
+    """Return a factory function that makes tensors on the card if that device is passed."""
 
     def make(*args: Any, **options: Any) -> torch.Tensor:
         pinned = options.pop("pin_memory", False)
@@ -449,10 +449,10 @@ def _pinned(tensor: torch.Tensor, *args: Any) -> torch.Tensor:
 
 @contextmanager
 def pretended_card() -> Iterator[Card]:
-    """Pretend that there is one card, as long as the context lasts; models loaded on it are of no use afterwards."""
+    """Pretend that there is one card within the context; models loaded on it can't be used afterwards."""
     global _card
     _card = card = Card()
-    # a context like torch.device("meta") remembers which functions make tensors: those of torch, not those below
+    # a context like torch.device("meta") stores the set of factory functions: it must be torch's own, not the ones below
     _device_constructors()
     precision, tf32 = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
     overwrites = torch.__future__.get_overwrite_module_params_on_conversion()

@@ -53,7 +53,7 @@ def test_every_command_has_help_an_example_and_a_place_in_the_guide() -> None:
                 assert parameter.help, (path, parameter.name)
 
 
-def test_help_and_presets_load_nothing_heavy() -> None:
+def test_help_and_presets_import_no_heavy_packages() -> None:
     script = """
 import sys
 from click.testing import CliRunner
@@ -150,7 +150,7 @@ def test_analyze_timeline_and_score_work_together(tmp_path: Path, song: Path, to
         (["preset", "check", "missing.toml"], 1, "missing.toml"),
     ],
 )
-def test_mistakes_get_one_line_and_a_code(
+def test_errors_are_one_line_with_an_exit_code(
     song: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], code: int, word: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -163,7 +163,7 @@ def test_mistakes_get_one_line_and_a_code(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_reports_never_overwrite_what_they_are_made_from(tmp_path: Path) -> None:
+def test_reports_never_overwrite_their_inputs(tmp_path: Path) -> None:
     song = write_song(tmp_path / "song.wav", beat_song(1))
     before = song.read_bytes()
     for arguments in (["timeline", str(song), "-o", str(song)], ["analyze", str(song), "--json", str(song)]):
@@ -185,11 +185,11 @@ def test_an_interrupted_render_leaves_nothing(tmp_path: Path, toy_model: Path, n
     out = tmp_path / "out"
     out.mkdir()
     arguments = ["run", str(long_song), "--model", str(toy_model), "-o", str(out / "clip.mp4")]
-    # a picture of the second piece or a later one is about to be written
+    # a picture of the second segment or a later one is about to be written
     returned, said = signalled("write", 100, number, *arguments)
     assert returned == code, said
     assert "Traceback" not in said
-    # what is finished stays, and only that
+    # finished segments stay, and nothing else
     assert "Stopped" in said
     assert [path for path in out.iterdir() if not path.name.endswith(".reactive-job")] == []
     if list(out.iterdir()):
@@ -197,7 +197,7 @@ def test_an_interrupted_render_leaves_nothing(tmp_path: Path, toy_model: Path, n
         assert not list(out.glob("*/segments/.*"))
 
 
-def test_with_json_a_wrong_command_line_is_told_as_json(tmp_path: Path) -> None:
+def test_with_json_usage_errors_are_json(tmp_path: Path) -> None:
     done = invoke("run", "--json", "song.wav", "--device", "tpu")
     assert done.exit_code == 2
     assert "tpu" in json.loads(done.stdout)["error"]["what"]
@@ -209,7 +209,7 @@ def test_with_json_a_wrong_command_line_is_told_as_json(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
 @pytest.mark.parametrize("arguments", [["--help"], ["preset", "list"], ["preset", "list", "--json"]])
-def test_a_full_stdout_is_said_without_a_traceback(arguments: list[str]) -> None:
+def test_a_full_stdout_is_reported_without_a_traceback(arguments: list[str]) -> None:
     with open("/dev/full", "w") as full:
         done = subprocess.run(
             [sys.executable, "-m", "reactive", *arguments],
@@ -224,7 +224,7 @@ def test_a_full_stdout_is_said_without_a_traceback(arguments: list[str]) -> None
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_an_album_goes_on_past_a_song_that_fails(tmp_path: Path, song: Path, toy_model: Path) -> None:
+def test_an_album_continues_after_a_song_that_fails(tmp_path: Path, song: Path, toy_model: Path) -> None:
     broken = tmp_path / "broken.wav"
     broken.write_bytes(b"no sound")
     arguments = [

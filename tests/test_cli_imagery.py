@@ -39,7 +39,7 @@ def test_list_names_every_picture() -> None:
 
 
 @pytest.mark.fast
-def test_show_says_all_of_one_picture() -> None:
+def test_show_prints_everything_about_one_picture() -> None:
     done = invoke("imagery", "show", "lighthouse")
     assert done.exit_code == 0
     for word in ("caption", "author", "CC0", "https://", "lighthouse.webp"):
@@ -56,7 +56,7 @@ def test_show_finds_pictures_by_words() -> None:
     assert "no photograph" in invoke("imagery", "show", "xyzzy").output.lower()
 
 
-def test_a_folder_of_photographs_is_fed_in(tmp_path: Path) -> None:
+def test_a_folder_of_photographs_is_used(tmp_path: Path) -> None:
     write_song(tmp_path / "song.wav", beat_song(4))
     (tmp_path / "photo.toml").write_text(PRESET)
     folder = tmp_path / "pictures"

@@ -21,7 +21,7 @@ def invoke(*arguments: str):
     return CliRunner().invoke(main, ["preset", *arguments])
 
 
-def test_the_table_names_every_preset_within_its_width(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_table_lists_every_preset_within_its_width(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "110")
     done = invoke("list")
     assert done.exit_code == 0, done.output
@@ -80,7 +80,7 @@ def test_a_new_preset_is_a_commented_copy(tmp_path: Path, monkeypatch: pytest.Mo
     assert sorted(entry.name for entry in tmp_path.iterdir()) == sorted(f"my-{source}" for source in names())
 
 
-def test_check_says_what_a_preset_does_to_a_song(tmp_path: Path) -> None:
+def test_check_describes_a_preset_on_a_song(tmp_path: Path) -> None:
     song = write_song(tmp_path / "song.wav", beat_song(8))
     done = invoke("check", "loop-destroy", str(song))
     assert done.exit_code == 0, done.output
@@ -101,7 +101,7 @@ def test_try_renders_the_loudest_moment(tmp_path: Path, toy_model: Path, monkeyp
     clip = json.loads(done.stdout)
     assert clip["duration"] == pytest.approx(2, abs=0.1)
     assert (tmp_path / "song-drift.mp4").is_file()
-    # the pieces of a trial are not kept
+    # segments of a trial are not kept
     assert clip["job"] is None
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["song-drift.mp4", "song.wav"]
     again = invoke("try", "drift", "song.wav", "--model", str(toy_model))
@@ -124,7 +124,7 @@ def test_run_takes_lyrics_and_macros(tmp_path: Path, toy_model: Path) -> None:
     pairs = zip(rgb_pairs(plain, size=(32, 18)), rgb_pairs(titled, size=(32, 18)), strict=True)
     change = [np.abs(one[0].astype(int) - two[0]).mean(axis=2) for one, two in pairs]
     assert len(change) == 24
-    # the title stands in the lower left corner, the line in the middle below; above there is nothing
+    # the title is in the lower left corner, the line at the bottom in the middle; above them there is nothing
     assert max(part[120:, :160].max() for part in change) > 60
     assert max(part[:60].max() for part in change) < 40
     for wrong, word in ((["--macro", "laen=1"], "lean"), (["--lyrics", "missing.lrc"], "missing.lrc")):
@@ -133,7 +133,7 @@ def test_run_takes_lyrics_and_macros(tmp_path: Path, toy_model: Path) -> None:
         assert word in done.output
 
 
-def test_every_preset_that_ships_has_a_small_poster() -> None:
+def test_every_bundled_preset_has_a_small_poster() -> None:
     from PIL import Image
 
     from reactive.preset.library import shipped_folder

@@ -42,7 +42,7 @@ def test_shots_are_listed_changed_and_rendered(folder: Path, toy_model: Path, mo
     assert changed["shots"][1]["seed"] != shots[1]["seed"]
     after = np.asarray(Image.open("sheet.png")).astype(int)
     moved = np.abs(after - before).max(axis=2) > 0
-    # only the second tile is another picture
+    # only the second tile has changed
     assert moved[:, 250:490].any()
     assert not moved[:, :246].any()
     assert not moved[:, 500:].any()
@@ -86,7 +86,7 @@ def test_shots_are_listed_changed_and_rendered(folder: Path, toy_model: Path, mo
         (["--shots", "song.wav"], 1, "song.wav"),
     ],
 )
-def test_mistakes_get_one_line(
+def test_errors_are_one_line(
     folder: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], code: int, word: str
 ) -> None:
     monkeypatch.chdir(folder)

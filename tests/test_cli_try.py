@@ -35,7 +35,7 @@ def test_seeds_are_ranges_and_lists() -> None:
             parse_seeds(wrong)
 
 
-def test_every_combination_has_a_caption_of_what_differs() -> None:
+def test_captions_name_the_options_that_differ() -> None:
     told = {"presets": "", "preset": "drift", "seed": 4, "seeds": "", "macros": ("calm=0.2", "glow=0,1")}
     found = variants(told)
     assert [one.caption for one in found] == ["glow=0", "glow=1"]
@@ -52,7 +52,7 @@ def test_every_combination_has_a_caption_of_what_differs() -> None:
         variants({**told, "seeds": "1-36"})
 
 
-def test_two_seeds_play_beside_each_other(folder: Path, toy_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_seeds_play_side_by_side(folder: Path, toy_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
     size = "x".join(map(str, SIZE))
     small = ["--fps", "4", "--duration", "1.5", "--size", size, "--imagine-size", size, "--steps", "1"]
@@ -86,7 +86,7 @@ def test_two_seeds_play_beside_each_other(folder: Path, toy_model: Path, monkeyp
         (["song.wav", "--seeds", "1-2", "--sheet", "sheet.txt"], 1, "sheet.txt"),
     ],
 )
-def test_mistakes_get_one_line(
+def test_errors_are_one_line(
     folder: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], code: int, word: str
 ) -> None:
     monkeypatch.chdir(folder)

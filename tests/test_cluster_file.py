@@ -1,4 +1,4 @@
-"""The cluster file in the guide is one that Ray accepts, with eight GPUs, a token and no dashboard."""
+"""Ray accepts the guide's cluster file, which has eight GPUs, a token and no dashboard."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ def song(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_song(tmp_path_factory.mktemp("song") / "song.wav", beat_song(4))
 
 
-def test_every_script_is_tried_and_told_of() -> None:
+def test_every_script_is_tested_and_documented() -> None:
     found = {path.stem for path in EXAMPLES.glob("*.py")}
     assert found == {*SCRIPTS, "first_clip", "make_notebook"}
     page = (EXAMPLES / "README.md").read_text(encoding="utf-8")
@@ -51,7 +51,7 @@ def test_afterglow_fades_and_never_darkens() -> None:
 
 
 @pytest.mark.skipif(bool(MISSING), reason=f"{', '.join(MISSING)}: not installed (extra dev)")
-def test_the_notebook_is_the_script_and_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_notebook_matches_its_script_and_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import nbformat
     from nbclient import NotebookClient
 

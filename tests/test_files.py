@@ -1,4 +1,4 @@
-"""Files are written whole or not at all."""
+"""Files are written completely or not at all."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import pytest
 from reactive.files import hash_file, partial_path, replacing, sweep_partials, write_bytes, write_text
 
 
-def test_a_file_appears_whole_under_its_name(tmp_path: Path) -> None:
+def test_a_file_appears_complete_under_its_name(tmp_path: Path) -> None:
     path = tmp_path / "clip.json"
     write_text(path, "new\nlines\n", durable=True)
     assert path.read_bytes() == b"new\nlines\n"
     assert [found.name for found in tmp_path.iterdir()] == ["clip.json"]
 
 
-def test_an_error_leaves_what_was_there_and_nothing_else(tmp_path: Path) -> None:
+def test_an_error_leaves_only_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "clip.json"
     path.write_text("old")
 
@@ -52,12 +52,12 @@ def test_long_and_odd_names_can_be_written(tmp_path: Path, name: str) -> None:
     assert len(os.fsencode(partial_path(path).name)) <= 255
 
 
-def test_two_writers_have_two_places(tmp_path: Path) -> None:
+def test_two_writers_use_different_temporary_files(tmp_path: Path) -> None:
     assert partial_path(tmp_path / "a") != partial_path(tmp_path / "a")
 
 
 @pytest.mark.parametrize("name", ["clip.mp4", "b" * 240 + ".mp4", "[x]*.mp4"])
-def test_what_a_killed_process_left_of_a_file_is_swept_and_nothing_else(tmp_path: Path, name: str) -> None:
+def test_only_temporary_files_of_killed_processes_are_deleted(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     partial_path(path).write_bytes(b"half")
     other = tmp_path / ".other.host.1.0.partial"

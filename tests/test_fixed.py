@@ -12,7 +12,7 @@ from hypothesis import settings
 TESTS = Path(__file__).resolve().parent
 
 
-def test_the_profile_of_every_day_draws_the_same_examples() -> None:
+def test_the_default_profile_draws_the_same_examples() -> None:
     fixed = settings.get_profile("fixed")
     assert fixed.derandomize
     assert fixed.deadline is None

@@ -1,4 +1,4 @@
-"""What is installed is whole: as a wheel, in an editable install, and from a foreign working directory."""
+"""A wheel and an editable install are complete, and work from another working directory."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 SITE = str(Path(importlib.util.find_spec("click").origin).parent.parent)
-# the package itself needs nothing to be imported, so it is found before the libraries are put on the path
+# the package's import path comes before the libraries are added, so the package must import without them
 SCRIPT = (
     "import reactive, sys; sys.path.append(sys.argv[1]); "
     "from reactive.preset.library import names, shipped_folder; print(reactive.__file__, shipped_folder(), *names(), sep='\\n')"
@@ -70,7 +70,7 @@ def test_presets_are_found_in_an_editable_install_from_a_foreign_directory(tmp_p
     home = tmp_path / "venv"
     venv.create(home, with_pip=False)
     python = home / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
-    # the new environment borrows the build backend
+    # the new environment uses this one's build backend
     pip("--python", str(python), "install", "-q", "--no-deps", "--no-build-isolation", "-e", str(ROOT), PYTHONPATH=SITE)
     done = subprocess.run([str(python), "-c", SCRIPT, SITE], cwd=tmp_path, capture_output=True, text=True, check=True)
     module, folder, *names = done.stdout.splitlines()

@@ -1,4 +1,4 @@
-"""The rooms of the house may import only what stands below them."""
+"""Packages may import only packages of lower layers, without circles."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def modules() -> dict[str, Path]:
 
 
 def import_graph(named: dict[str, Path]) -> dict[str, set[str]]:
-    """Which modules each one imports, at its top, within a function or for types only."""
+    """Return the modules that each module imports: at its top, within functions, and for types only."""
     graph: dict[str, set[str]] = {}
     for name, file in named.items():
         graph[name] = set()
@@ -64,13 +64,13 @@ def import_graph(named: dict[str, Path]) -> dict[str, set[str]]:
             if isinstance(node, ast.Import):
                 graph[name] |= {alias.name for alias in node.names} & named.keys()
             elif isinstance(node, ast.ImportFrom):
-                # what is imported may be a module of its own, or stand in one
+                # an imported name may be a module, or a name in one
                 wanted = (f"{node.module}.{alias.name}" for alias in node.names)
                 graph[name] |= {full if full in named else node.module or "" for full in wanted} & named.keys()
     return graph
 
 
-def test_imports_go_round_in_no_circle_not_even_for_types() -> None:
+def test_there_are_no_import_circles_not_even_for_types() -> None:
     graph = import_graph(modules())
     assert sum(map(len, graph.values())) > 500
     try:
@@ -79,7 +79,7 @@ def test_imports_go_round_in_no_circle_not_even_for_types() -> None:
         pytest.fail(" <- ".join(circle.args[1]))
 
 
-def test_the_test_of_circles_sees_imports_for_types_and_within_functions(tmp_path: Path) -> None:
+def test_the_circle_test_covers_imports_for_types_and_within_functions(tmp_path: Path) -> None:
     (tmp_path / "a.py").write_text("from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from b import B\n")
     (tmp_path / "b.py").write_text("def b():\n    import a\n")
     graph = import_graph({name: tmp_path / f"{name}.py" for name in "ab"})
@@ -87,7 +87,7 @@ def test_the_test_of_circles_sees_imports_for_types_and_within_functions(tmp_pat
 
 
 @pytest.mark.parametrize("room", sorted(MAY_IMPORT))
-def test_a_room_imports_only_rooms_below_it(room: str) -> None:
+def test_a_package_imports_only_lower_layers(room: str) -> None:
     allowed = MAY_IMPORT[room] | ALWAYS | {room}
     for file in (PACKAGE / room).rglob("*.py"):
         for name in imports(file):
@@ -111,7 +111,7 @@ def test_only_media_reads_by_soundfile_and_the_library_never_prints() -> None:
         room = file.relative_to(PACKAGE).parts[0]
         names = {name.split(".")[0] for name in imports(file)}
         assert "soundfile" not in names or room == "media", file
-        # video writes by PyAV; sources only scale what media has read
+        # video writes with PyAV; sources only scale decoded pictures
         assert "av" not in names or room in ("media", "video"), file
         text = file.read_text(encoding="utf-8")
         for word in ("print(", "eval(", "exec(", "yaml.load", "trust_remote_code=True"):
@@ -122,7 +122,7 @@ def test_only_media_reads_by_soundfile_and_the_library_never_prints() -> None:
 
 
 def _is_rate(node: ast.expr) -> bool:
-    """Whether an expression is frames a second, as it is or as another kind of number."""
+    """Return whether an expression is a number of frames a second, also if converted to another number type."""
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and len(node.args) == 1:
         return node.func.id in ("float", "Fraction", "int", "round") and _is_rate(node.args[0])
     name = node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else ""
@@ -130,7 +130,7 @@ def _is_rate(node: ast.expr) -> bool:
 
 
 def rate_arithmetic(text: str) -> list[str]:
-    """All that is multiplied with or divided by frames a second."""
+    """Return all multiplications with and divisions by frames a second."""
     operators = (ast.Mult, ast.Div, ast.FloorDiv, ast.Mod)
     return [
         ast.unparse(node)
@@ -143,7 +143,7 @@ def rate_arithmetic(text: str) -> list[str]:
 
 def test_only_the_clock_multiplies_by_frames_a_second() -> None:
     assert len(rate_arithmetic("a = seconds * fps; b = frame / float(self.fps); c = 1 / film._fps; d = fps + 1")) == 3
-    # media, video and score stand below the clock; the other two reckon with speeds, not with times
+    # media, video and score are layers below the clock; the other two calculate speeds, not times
     below, speeds = ("media", "video", "score"), ("live/stride.py", "exchange/deforum_import.py")
     own = {"timeline/clock.py", *speeds}
     found = {}
@@ -155,12 +155,12 @@ def test_only_the_clock_multiplies_by_frames_a_second() -> None:
             and (told := rate_arithmetic(file.read_text(encoding="utf-8")))
         ):
             found[name] = told
-    # what changes the rate itself, or waits a share of a frame
+    # expressions that change the rate itself, or wait for a fraction of a frame
     assert found == {"render/export.py": ["fps / every"], "live/web/mjpeg.py": ["0.25 / fps", "0.9 / fps"]}
 
 
 def test_families_are_named_in_their_own_files_only() -> None:
-    """Whoever asks which family a model is has put into the wrong place what a family's file should say."""
+    """Code that depends on a model's family belongs in the family's own file."""
     from reactive.diffusion.models.families import FAMILIES
 
     home = PACKAGE / "diffusion" / "models" / "families"

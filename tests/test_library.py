@@ -1,4 +1,4 @@
-"""What others call: every public name is listed, typed, described and has an example that runs; the steps make the same clip."""
+"""The public Python interface: every name is listed, typed, documented and has a tested example; the steps make the same clip."""
 
 from __future__ import annotations
 
@@ -84,13 +84,13 @@ def sound_of(path: Path) -> np.ndarray:
 
 
 def stubs() -> dict[str, str]:
-    """Which module the stubs take each name from."""
+    """Return the module from which the stubs import each name."""
     tree = ast.parse((ROOT / "reactive" / "__init__.pyi").read_text(encoding="utf-8"))
     found = [node for node in tree.body if isinstance(node, ast.ImportFrom)]
     return {alias.asname: node.module for node in found for alias in node.names if alias.asname == alias.name}
 
 
-def test_every_public_name_is_listed_and_there() -> None:
+def test_every_public_name_is_listed_and_exists() -> None:
     assert {"open_track", "analyze", "decide", "load_model", "imagine", "write_video"} <= set(FUNCTIONS)
     assert set(NAMES) <= set(dir(reactive))
     assert not hasattr(reactive, "imagine_all")
@@ -102,7 +102,7 @@ def test_names_are_listed_before_anything_is_imported() -> None:
     assert done.stdout.split() == ["True", "False"]
 
 
-def test_editors_are_told_the_same_names() -> None:
+def test_the_stubs_have_the_same_names() -> None:
     told = stubs()
     assert sorted(told) == sorted(NAMES)
     for name, module in told.items():
@@ -136,7 +136,7 @@ def test_the_example_of_a_method_runs() -> None:
     assert not doctest.DocTestRunner().run(example, out=said.append).failed, "".join(said)
 
 
-def test_a_preset_is_given_by_name_by_path_or_as_it_was_read(analysis: reactive.Analysis, folder: Path) -> None:
+def test_a_preset_may_be_a_name_a_path_or_an_object(analysis: reactive.Analysis, folder: Path) -> None:
     by_path = reactive.decide(analysis, folder / "preset", fps=8)
     by_text = reactive.decide(analysis, str(folder / "preset" / "preset.toml"), fps="8")
     read = reactive.decide(analysis, reactive.load_preset(folder / "preset" / "preset.toml"), fps=Fraction(8))
@@ -150,7 +150,7 @@ def test_a_preset_is_given_by_name_by_path_or_as_it_was_read(analysis: reactive.
         reactive.decide(analysis, "no-such-preset")
 
 
-def test_ones_own_signals_drive_what_the_preset_says(analysis: reactive.Analysis, folder: Path) -> None:
+def test_own_signals_can_be_used_in_a_preset(analysis: reactive.Analysis, folder: Path) -> None:
     times: list[np.ndarray] = []
 
     def tide(seconds: np.ndarray) -> np.ndarray:
@@ -176,7 +176,7 @@ def test_ones_own_signals_drive_what_the_preset_says(analysis: reactive.Analysis
         ({"stem.tide": np.full(32, np.nan)}, "leaves 0 to 1"),
     ],
 )
-def test_a_signal_that_is_none_is_refused(
+def test_an_invalid_signal_is_refused(
     signals: dict[str, np.ndarray], words: str, analysis: reactive.Analysis, folder: Path
 ) -> None:
     with pytest.raises(TimelineError, match=words):
@@ -206,7 +206,7 @@ def test_the_steps_make_the_frames_that_run_makes(
     out = reactive.write_video(frames, tmp_path / "steps.mkv", sound=folder / "song.wav", codec="ffv1")
     ours, runs = decoded(out), decoded(clip.output)
     assert ours.shape == (32, 96, 128, 3)
-    # the photograph beside the preset is seen
+    # the photograph beside the preset is visible
     assert ours.std() > 20
     assert (ours == runs).all()
     assert (sound_of(out) == sound_of(clip.output)).all()
@@ -223,7 +223,7 @@ def moving(frames: int, **columns: object) -> Timeline:
     return flat_timeline(frames, walk=np.arange(frames) * 0.2, **columns)
 
 
-def test_an_excerpt_has_the_frames_of_the_whole(model: reactive.Model) -> None:
+def test_an_excerpt_has_the_same_frames_as_the_full_clip(model: reactive.Model) -> None:
     source = np.repeat([NO_SOURCE, FEEDBACK, NO_SOURCE], 8)
     timeline = moving(24, source=source, shot=np.repeat(np.arange(3), 8), strength=0.5)
     told: list[tuple[str, int, int]] = []
@@ -243,14 +243,14 @@ def test_frames_have_one_size_cropped_and_scaled(model: reactive.Model) -> None:
     plain = np.stack(list(reactive.imagine(timeline, model, size=(64, 64))))
     wide = np.stack(list(reactive.imagine(timeline, model, size=(128, 64), imagine_size=(64, 64))))
     assert wide.shape == (2, 3, 64, 128)
-    # twice as large, without the upper and the lower quarter
+    # scaled to twice the size, without the upper and the lower quarter
     assert wide[:, :, ::2, ::2].astype(float) == pytest.approx(plain[:, :, 16:48].astype(float), abs=60)
     assert abs(wide.mean() - plain[:, :, 16:48].mean()) < 2
     with pytest.raises(OutputError, match="in steps of 8 pixels"):
         reactive.imagine(timeline, model, imagine_size=(60, 60))
 
 
-def test_only_the_files_of_the_timeline_are_taken(model: reactive.Model) -> None:
+def test_sources_that_the_timeline_does_not_use_are_refused(model: reactive.Model) -> None:
     timeline = moving(2, photos=("a.png",))
     with pytest.raises(TimelineError, match=r"photos: the timeline was made for the photos: a\.png"):
         reactive.imagine(timeline, model)
@@ -259,7 +259,7 @@ def test_only_the_files_of_the_timeline_are_taken(model: reactive.Model) -> None
 
 
 class Light:
-    """Frames of one's own, brighter by song time."""
+    """Own frames that get brighter with song time."""
 
     closed = False
 
@@ -276,7 +276,7 @@ class Light:
         self.closed = True
 
 
-def test_frames_of_ones_own_are_a_source_and_stay_the_callers(model: reactive.Model) -> None:
+def test_own_frames_are_a_source_and_are_not_closed(model: reactive.Model) -> None:
     light = Light()
     timeline = moving(6, source=0, strength=0.0, videos=("Light",))
     frames = np.stack(list(reactive.imagine(timeline, model, videos=[light], size=(64, 64))))
@@ -288,7 +288,7 @@ def test_frames_of_ones_own_are_a_source_and_stay_the_callers(model: reactive.Mo
         reactive.imagine(moving(6, ground=0, detail=1.0, videos=("Light",)), model, videos=[light])
 
 
-def test_no_frame_is_imagined_before_it_is_taken(model: reactive.Model) -> None:
+def test_frames_are_imagined_lazily(model: reactive.Model) -> None:
     told: list[int] = []
     frames = reactive.imagine(
         moving(600), model, size=(64, 64), batch=2, progress=lambda stage, done, total: told.append(done)
@@ -300,7 +300,7 @@ def test_no_frame_is_imagined_before_it_is_taken(model: reactive.Model) -> None:
     assert list(frames) == []
 
 
-def test_a_video_has_the_rate_length_and_sound_that_was_asked_for(folder: Path, tmp_path: Path) -> None:
+def test_a_video_has_the_requested_rate_length_and_sound(folder: Path, tmp_path: Path) -> None:
     told: list[tuple[str, int, int]] = []
     song = folder / "song.wav"
     out = reactive.write_video(
@@ -316,7 +316,7 @@ def test_a_video_has_the_rate_length_and_sound_that_was_asked_for(folder: Path, 
         assert container.streams.video[0].average_rate == Fraction(30000, 1001)
     assert (decoded(out) == np.stack([frame.transpose(1, 2, 0) for frame in greys(30)])).all()
     assert told == [("writing", done, 0) for done in range(1, 31)]
-    # from the frame nearest to the first second on, for 30 frames
+    # 30 frames from the one nearest to second 1
     first, last = (round(frame * Fraction(1001, 30000) * 44_100) for frame in (30, 60))
     heard, track = sound_of(out), beat_song(4)
     assert heard.shape[-1] == 2 * (last - first) or heard.shape[-1] == last - first
@@ -324,7 +324,7 @@ def test_a_video_has_the_rate_length_and_sound_that_was_asked_for(folder: Path, 
     assert samples[:, 0] / 2**15 == pytest.approx(track[first:last, 0], abs=1e-3)
 
 
-def test_pieces_are_joined_without_a_seam(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_segments_are_joined_seamlessly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(write, "_PIECE", 7)
     out = reactive.write_video(greys(30), tmp_path / "v.mp4", fps=12)
     with av.open(str(out)) as container:
@@ -354,7 +354,7 @@ def breaking() -> Iterator[np.ndarray]:
     raise ValueError("the filter broke")
 
 
-def test_what_stood_there_stays_when_frames_break_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_existing_file_stays_when_the_frames_raise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(write, "_PIECE", 7)
     out = tmp_path / "v.mp4"
     out.write_text("before")
@@ -377,7 +377,7 @@ def test_what_stood_there_stays_when_frames_break_off(tmp_path: Path, monkeypatc
         ([np.zeros((3, 48, 64), np.uint8)], {"codec": "ffv1"}, r"\.mkv"),
     ],
 )
-def test_what_can_t_be_written_is_refused_in_one_line(
+def test_unwritable_outputs_are_refused_in_one_line(
     frames: list[np.ndarray], options: dict[str, object], words: str, tmp_path: Path
 ) -> None:
     with pytest.raises(OutputError, match=words) as refused:
@@ -386,14 +386,14 @@ def test_what_can_t_be_written_is_refused_in_one_line(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_song_that_is_over_is_refused(folder: Path, tmp_path: Path) -> None:
+def test_a_start_after_the_end_of_the_song_is_refused(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="within the song"):
         reactive.write_video(greys(3), tmp_path / "v.mp4", fps=24, sound=folder / "song.wav", start=9)
     with pytest.raises(OutputError, match="made from"):
         reactive.write_video(greys(3), folder / "clip.mp4", fps=24, sound=folder / "clip.mp4")
 
 
-def test_changed_frames_close_those_that_they_are_made_of() -> None:
+def test_changed_frames_close_their_source() -> None:
     left: list[str] = []
 
     def pictures() -> Iterator[np.ndarray]:

@@ -1,4 +1,4 @@
-"""Nothing is lost by a name: long and odd names, retagged songs, moved files; each works or is refused in one line at once."""
+"""Long and odd names, retagged songs and moved files work, or are refused at once in one line."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def refused(result: Result, *words: str, code: int = 1) -> None:
         assert word in result.stderr
 
 
-def ones(song: Path) -> list[float]:
+def downbeats(song: Path) -> list[float]:
     done("analyze", song, "--json", song.parent / "heard.json")
     return json.loads((song.parent / "heard.json").read_text())["downbeats"]
 
@@ -80,13 +80,13 @@ def test_a_song_of_any_name_is_heard_drawn_and_rendered(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     song = Path(shutil.copy(short, tmp_path / f"{name}.wav"))
-    before = ones(song)
+    before = downbeats(song)
     done("analyze", song, "--downbeat", "3", "--plot", "heard.png")
-    after = ones(song)
+    after = downbeats(song)
     assert abs(before[0] - after[0]) > 0.2
     done("timeline", song, "--plot", "t.svg")
     if "&" in name:
-        # matplotlib writes letters as shapes, by their code points: a formula would hold no "$"
+        # matplotlib writes letters as glyphs by their code points: math mode would swallow the "$"
         assert Path("t.svg").read_text().count("DejaVuSans-24") >= 2
     done("run", song, *small)
     assert (tmp_path / f"{name}.mp4").is_file()
@@ -94,7 +94,7 @@ def test_a_song_of_any_name_is_heard_drawn_and_rendered(
 
 
 @pytest.mark.parametrize("size", [240, 245, 255])
-def test_an_output_of_any_length_that_a_disk_takes_is_written(
+def test_an_output_of_any_length_that_the_file_system_allows_is_written(
     tmp_path: Path, short: Path, small: tuple[str, ...], size: int
 ) -> None:
     out = tmp_path / ("o" * (size - 4) + ".mp4")
@@ -120,7 +120,7 @@ def test_an_output_of_any_length_that_a_disk_takes_is_written(
         (("analyze", "SONG", "--plot"), "o" * 252 + ".png"),
     ],
 )
-def test_an_output_that_is_too_long_is_refused_before_anything_is_done(
+def test_a_too_long_output_name_is_refused_at_once(
     tmp_path: Path, short: Path, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...], name: str
 ) -> None:
     monkeypatch.setattr("reactive.audio.hear.hear", None)
@@ -128,7 +128,7 @@ def test_an_output_that_is_too_long_is_refused_before_anything_is_done(
     assert not list(tmp_path.iterdir())
 
 
-def test_a_file_that_looks_like_an_option_is_told_apart(
+def test_a_file_name_that_looks_like_an_option_is_recognised(
     tmp_path: Path, short: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -163,13 +163,13 @@ def test_a_retagged_song_keeps_grid_shots_timeline_and_job(
     samples = beat_song(4)
     song = encoded(Path("w.mp3"), samples, "libmp3lame")
     done("analyze", song, "--downbeat", "2")
-    grid = ones(song)
+    grid = downbeats(song)
     done("shots", song, "--shot", "1", "--prompt", "a white door", "--lock")
     done("timeline", song, "-o", "t.json")
     done("run", song, *small, "-o", "a.mp4")
     done("run", song, *small, "-o", "b.mp4", "--timeline", "t.json")
     encoded(song, samples, "libmp3lame", title="Now with a title")
-    assert ones(song) == grid
+    assert downbeats(song) == grid
     assert "locked" in done("shots", song).output
     for arguments in (("-o", "a.mp4"), ("-o", "b.mp4", "--timeline", "t.json")):
         assert json.loads(done("run", song, *small, *arguments, "--json").stdout)["already"]
@@ -177,19 +177,19 @@ def test_a_retagged_song_keeps_grid_shots_timeline_and_job(
     assert json.loads(done("resume", "a.mp4.reactive-job", "--json").stdout)["reused"] == 4
     again = done("run", song, "--recipe", "a.mp4", "--model", small[1], "-o", "again.mp4")
     assert "Made again." in again.output
-    # another song of this name neither gets these nor overwrites them
+    # another song of this name neither uses these files nor overwrites them
     encoded(song, samples[::-1], "libmp3lame")
-    assert ones(song) != grid
+    assert downbeats(song) != grid
     shots = Path("w.shots.toml").read_text()
     refused(invoke("shots", song, "--shot", "1", "--prompt", "a red door"), "another song", "--shots")
     assert Path("w.shots.toml").read_text() == shots
     said = done("analyze", song, "--bpm", "100").stderr
     assert "another song" in said
     encoded(song, samples, "libmp3lame")
-    assert ones(song) == grid
+    assert downbeats(song) == grid
 
 
-def test_files_that_name_the_song_by_its_bytes_are_recognised_and_moved_over(
+def test_files_with_the_songs_file_hash_are_recognised_and_updated(
     tmp_path: Path, short: Path, small: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from reactive import open_track
@@ -198,19 +198,19 @@ def test_files_that_name_the_song_by_its_bytes_are_recognised_and_moved_over(
     shutil.copy(short, "w.wav")
     track = open_track("w.wav")
     done("analyze", "w.wav", "--downbeat", "2")
-    grid = ones(Path("w.wav"))
+    grid = downbeats(Path("w.wav"))
     done("shots", "w.wav", "--shot", "1", "--prompt", "a white door", "--lock")
     done("timeline", "w.wav", "-o", "t.json")
     kept = {name: Path(name).read_text() for name in ("w.wav.reactive.json", "w.shots.toml", "t.json")}
     for name, text in kept.items():
-        # as older versions wrote them
+        # in the format of older versions
         lines = [line for line in text.splitlines() if "file_sha256" not in line]
         Path(name).write_text("\n".join(lines).replace(track.sha256, track.file_sha256))
         if name.endswith(".reactive.json"):
             assert json.loads(Path(name).read_text())["song_sha256"] == track.file_sha256
     said = done("analyze", "w.wav").stderr
     assert "w.wav.reactive.json named this song by its file" in said
-    assert ones(Path("w.wav")) == grid
+    assert downbeats(Path("w.wav")) == grid
     assert "w.shots.toml named" in done("shots", "w.wav").stderr
     assert load_shots(Path("w.shots.toml")).song_sha256 == track.sha256
     assert "t.json named" in done("run", "w.wav", *small, "--timeline", "t.json", "-o", "t.mp4").stderr
@@ -220,8 +220,8 @@ def test_files_that_name_the_song_by_its_bytes_are_recognised_and_moved_over(
 
 # --- moved files ------------------------------------------------------------------------------------------------------
 @pytest.fixture
-def begun(tmp_path: Path, short: Path, toy_model: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with a render that was interrupted, everything in it named as one does who stands in it."""
+def interrupted_job(tmp_path: Path, short: Path, toy_model: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with an interrupted render, whose inputs were named by relative paths."""
     folder = tmp_path / "j"
     (folder / "pictures").mkdir(parents=True)
     monkeypatch.chdir(folder)
@@ -276,30 +276,30 @@ def reused(*arguments: object) -> int:
     return json.loads(done("resume", *arguments, "--json").stdout)["reused"]
 
 
-def test_a_job_goes_on_from_any_folder(begun: Path) -> None:
+def test_a_job_resumes_from_any_folder(interrupted_job: Path) -> None:
     assert reused("j/d.mp4.reactive-job") >= 4
-    assert (begun / "d.mp4").is_file()
+    assert (interrupted_job / "d.mp4").is_file()
 
 
-def test_a_job_that_moved_with_its_files_finds_them(begun: Path) -> None:
-    begun.rename(begun.with_name("k"))
+def test_a_job_that_moved_with_its_files_finds_them(interrupted_job: Path) -> None:
+    interrupted_job.rename(interrupted_job.with_name("k"))
     assert reused("k/d.mp4.reactive-job") >= 4
     assert Path("k/d.mp4").is_file()
 
 
-def test_renamed_files_are_found_by_their_bytes(begun: Path, tmp_path: Path) -> None:
+def test_renamed_files_are_found_by_their_bytes(interrupted_job: Path, tmp_path: Path) -> None:
     stray = tmp_path / "elsewhere" / "deep"
     stray.mkdir(parents=True)
-    (begun / "pictures" / "plain.png").rename(stray / "IMG_0001.png")
-    # one of that name that is another picture
-    Image.fromarray(np.zeros((64, 64, 3), np.uint8)).save(begun / "plain.png")
-    (begun / "photo.toml").rename(begun / "other.toml")
-    (begun / "words.lrc").rename(stray / "w.lrc")
-    (begun / "song.wav").rename(stray / "track 1.wav")
-    refused(invoke("resume", begun / "d.mp4.reactive-job"), "--song")
-    refused(invoke("resume", begun / "d.mp4.reactive-job", "--song", stray / "track 1.wav"), "--look-in")
-    refused(invoke("resume", begun / "d.mp4.reactive-job", "--look-in", tmp_path / "none"), "--look-in")
-    said = done("resume", begun / "d.mp4.reactive-job", "--look-in", tmp_path / "elsewhere")
+    (interrupted_job / "pictures" / "plain.png").rename(stray / "IMG_0001.png")
+    # a different picture with the same name
+    Image.fromarray(np.zeros((64, 64, 3), np.uint8)).save(interrupted_job / "plain.png")
+    (interrupted_job / "photo.toml").rename(interrupted_job / "other.toml")
+    (interrupted_job / "words.lrc").rename(stray / "w.lrc")
+    (interrupted_job / "song.wav").rename(stray / "track 1.wav")
+    refused(invoke("resume", interrupted_job / "d.mp4.reactive-job"), "--song")
+    refused(invoke("resume", interrupted_job / "d.mp4.reactive-job", "--song", stray / "track 1.wav"), "--look-in")
+    refused(invoke("resume", interrupted_job / "d.mp4.reactive-job", "--look-in", tmp_path / "none"), "--look-in")
+    said = done("resume", interrupted_job / "d.mp4.reactive-job", "--look-in", tmp_path / "elsewhere")
     assert "IMG_0001.png" in said.stderr
     assert "used again" in said.stdout
 
@@ -346,8 +346,8 @@ def test_everything_that_is_named_is_found_by_its_bytes_under_another_name(
     assert moved["loras"][1].endswith(":0.5")
 
 
-def test_the_manifest_of_before_says_less_and_still_goes_on(begun: Path, toy_model: Path) -> None:
-    folder = begun / "d.mp4.reactive-job"
+def test_a_job_with_an_older_manifest_resumes(interrupted_job: Path, toy_model: Path) -> None:
+    folder = interrupted_job / "d.mp4.reactive-job"
     manifest = read_manifest(folder)
     assert manifest is not None
     for key in ("files", "folder", "song_bytes"):
@@ -358,18 +358,18 @@ def test_the_manifest_of_before_says_less_and_still_goes_on(begun: Path, toy_mod
     assert reused(folder) >= 4
 
 
-def test_a_file_that_is_nowhere_is_named(begun: Path) -> None:
-    (begun / "pictures" / "plain.png").unlink()
+def test_a_missing_file_is_named(interrupted_job: Path) -> None:
+    (interrupted_job / "pictures" / "plain.png").unlink()
     with pytest.raises(MediaError, match=r"plain\.png") as caught:
-        resume_job(begun / "d.mp4.reactive-job")
+        resume_job(interrupted_job / "d.mp4.reactive-job")
     assert "reactive run" in caught.value.remedy
-    # an edited file is taken as it is: what it changes is made anew
-    shutil.copy(begun / "d.mp4.reactive-job" / "manifest.json", begun / "pictures" / "plain.png")
-    refused(invoke("resume", begun / "d.mp4.reactive-job"), "plain.png")
+    # an edited file is accepted; only segments that it affects are rendered again
+    shutil.copy(interrupted_job / "d.mp4.reactive-job" / "manifest.json", interrupted_job / "pictures" / "plain.png")
+    refused(invoke("resume", interrupted_job / "d.mp4.reactive-job"), "plain.png")
 
 
 # --- albums -----------------------------------------------------------------------------------------------------------
-def test_any_fault_is_one_songs_error_with_a_file_to_report(
+def test_an_internal_error_fails_one_song_and_writes_a_report(
     tmp_path: Path, short: Path, toy_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     songs = [Path(shutil.copy(short, tmp_path / f"{name}.wav")) for name in ("a", "b", "c")]

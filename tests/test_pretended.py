@@ -1,4 +1,4 @@
-"""The pretended card refuses what a card refuses: otherwise the tests that run on it would show nothing."""
+"""The pretended card refuses what a real card refuses; otherwise the tests that use it would prove nothing."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def here(*shape: int) -> torch.Tensor:
     return torch.arange(1.0, 1 + torch.Size(shape).numel()).view(shape).to("cuda")
 
 
-def test_numbers_are_computed_and_devices_are_told(card: Card) -> None:
+def test_values_are_computed_and_devices_reported(card: Card) -> None:
     made = torch.ones(2, 3, device="cuda") * 2 + torch.zeros_like(here(2, 3))
     assert made.device == torch.device("cuda", 0)
     assert made.is_cuda
@@ -48,7 +48,7 @@ def test_devices_do_not_mix(card: Card, mix) -> None:
     mix(here(2, 3), torch.ones(2, 3, device="cuda"))
 
 
-def test_single_numbers_and_indices_of_the_host_are_taken(card: Card) -> None:
+def test_single_numbers_and_indices_of_the_host_are_accepted(card: Card) -> None:
     assert (here(2) * torch.tensor(2.0)).cpu().tolist() == [2, 4]
     x = here(3)
     assert x[torch.tensor([2, 0])].cpu().tolist() == [3, 1]
@@ -60,7 +60,7 @@ def test_single_numbers_and_indices_of_the_host_are_taken(card: Card) -> None:
         x.numpy()
 
 
-def test_what_is_copied_to_pinned_memory_is_there_when_it_was_waited_for(card: Card) -> None:
+def test_a_copy_to_pinned_memory_arrives_when_its_event_is_waited_for(card: Card) -> None:
     leaving = to_host(here(3))
     leaving.tensor.fill_(-1)
     assert leaving.wait().tolist() == [1, 2, 3]
@@ -73,7 +73,7 @@ def recorded(module: nn.Module, x: torch.Tensor, mode: str = "thread_local"):
     return graph, result
 
 
-def test_a_replay_computes_from_the_memory_that_was_recorded(card: Card) -> None:
+def test_a_replay_reads_the_recorded_memory(card: Card) -> None:
     layer, x = nn.Linear(3, 2).to("cuda").requires_grad_(False), here(4, 3)
     graph, result = recorded(layer, x)
     x.copy_(torch.ones(4, 3))
@@ -83,13 +83,13 @@ def test_a_replay_computes_from_the_memory_that_was_recorded(card: Card) -> None
         layer.weight.mul_(2)
     graph.replay()
     assert torch.equal(result.cpu(), layer(x).cpu())
-    # the weights move: their old memory is gone
+    # the weights move: their old memory is freed
     layer.to(torch.float16)
     with pytest.raises(RuntimeError, match="given back"):
         graph.replay()
 
 
-def test_a_recorded_graph_waits_for_nothing(card: Card) -> None:
+def test_a_wait_in_a_recorded_graph_is_an_error(card: Card) -> None:
     for waiting in (
         lambda x: x.sum().item(),
         lambda x: x.cpu(),
@@ -100,7 +100,7 @@ def test_a_recorded_graph_waits_for_nothing(card: Card) -> None:
             recorded(waiting, here(3))
 
 
-def test_while_one_thread_records_others_wait_only_in_a_mode_of_the_thread(card: Card) -> None:
+def test_other_threads_may_wait_during_recording_only_in_thread_local_mode(card: Card) -> None:
     def elsewhere(x: torch.Tensor) -> torch.Tensor:
         failed = []
 
@@ -123,7 +123,7 @@ def test_while_one_thread_records_others_wait_only_in_a_mode_of_the_thread(card:
         recorded(elsewhere, here(3), "global")
 
 
-def test_memory_is_counted_and_ends(card: Card) -> None:
+def test_memory_is_counted_and_limited(card: Card) -> None:
     before = card.used
     x = here(1000)
     assert card.used == before + 4000

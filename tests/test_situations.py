@@ -1,4 +1,4 @@
-"""Hostile and unlucky situations: each has its right exit code, says at most one line, and leaves nothing behind."""
+"""Adverse situations: each has the right exit code, prints at most one line, and leaves no files behind."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def options(group: click.Group = main, path: tuple[str, ...] = ()) -> Iterator[t
 NO_NUMBERS = ("nan", "inf", "-inf", "1e999", "1" * 400, "1_0", "0x10", "٣", "", " ", "1,5", "--", "1\n2", "1e")
 
 
-def test_every_number_of_every_option_is_of_the_one_strict_type() -> None:
+def test_every_number_option_uses_the_strict_type() -> None:
     numbers = [(path, option) for path, option in options() if option.type.name in ("float", "integer")]
     numbers += [(path, option) for path, option in options() if isinstance(option.type, IntOption | FloatOption)]
     assert len(numbers) > 30
@@ -112,9 +112,7 @@ def test_every_number_of_every_option_is_of_the_one_strict_type() -> None:
         ("--logo", " "),
     ],
 )
-def test_a_number_that_makes_no_sense_is_a_usage_error_at_once(
-    tmp_path: Path, song: Path, arguments: tuple[str, str]
-) -> None:
+def test_an_invalid_number_is_a_usage_error_at_once(tmp_path: Path, song: Path, arguments: tuple[str, str]) -> None:
     output = () if arguments[0] == "-o" else ("-o", tmp_path / "v.mp4")
     refused(invoke("run", song, *output, *arguments), 2, arguments[0])
     assert not list(tmp_path.iterdir())
@@ -134,7 +132,7 @@ def test_no_option_that_names_something_takes_an_empty_text() -> None:
 
 
 # --- files that are not what they should be ---------------------------------------------------------------------------
-def test_a_missing_logo_is_told_before_anything_is_made(tmp_path: Path, song: Path) -> None:
+def test_a_missing_logo_is_reported_before_rendering(tmp_path: Path, song: Path) -> None:
     refused(invoke("run", song, "-o", tmp_path / "v.mp4", "--logo", tmp_path / "none.png"), 1, "none.png")
     (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\nnothing")
     refused(invoke("run", song, "-o", tmp_path / "v.mp4", "--logo", tmp_path / "broken.png"), 1, "broken.png")
@@ -162,7 +160,7 @@ def test_a_font_that_is_none_is_told_before_anything_is_made(tmp_path: Path, son
         (("timeline", "SONG", "--preset", "aurora"), "--preset"),
     ],
 )
-def test_the_option_that_is_wrong_is_the_one_that_is_named(song: Path, command: tuple[str, ...], word: str) -> None:
+def test_an_error_names_the_wrong_option(song: Path, command: tuple[str, ...], word: str) -> None:
     done = invoke(*(str(song) if part == "SONG" else part for part in command))
     refused(done, 1, word)
     assert ("--preset" in done.stderr) == ("--preset" in command)
@@ -170,7 +168,7 @@ def test_the_option_that_is_wrong_is_the_one_that_is_named(song: Path, command: 
 
 @pytest.mark.parametrize("name", ["journal", "manifest.json"])
 @pytest.mark.slow
-def test_a_folder_in_place_of_a_jobs_file(tmp_path: Path, song: Path, toy_model: Path, name: str) -> None:
+def test_a_folder_in_place_of_a_job_file_is_reported(tmp_path: Path, song: Path, toy_model: Path, name: str) -> None:
     (tmp_path / "job" / name).mkdir(parents=True)
     done = invoke("run", song, "-o", tmp_path / "v.mp4", "--job", tmp_path / "job", "--model", toy_model, "--steps", 1)
     refused(done, 1, name)
@@ -178,7 +176,7 @@ def test_a_folder_in_place_of_a_jobs_file(tmp_path: Path, song: Path, toy_model:
 
 
 @pytest.mark.slow
-def test_the_folder_of_the_clip_vanishes(
+def test_a_deleted_output_folder_is_reported(
     tmp_path: Path, song: Path, toy_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from reactive.render import run
@@ -195,7 +193,7 @@ def test_the_folder_of_the_clip_vanishes(
     assert not list(tmp_path.iterdir())
 
 
-def test_threads_that_can_not_be_started(
+def test_a_failed_thread_start_is_reported(
     tmp_path: Path, song: Path, toy_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def none(self: threading.Thread) -> None:
@@ -206,7 +204,7 @@ def test_threads_that_can_not_be_started(
     assert not list(tmp_path.iterdir())
 
 
-def test_what_is_written_may_be_read_as_the_umask_has_it(tmp_path: Path, song: Path) -> None:
+def test_outputs_have_the_permissions_of_the_umask(tmp_path: Path, song: Path) -> None:
     if os.name == "nt":
         pytest.skip("no umask")
     for mask, mode in ((0o022, 0o644), (0o077, 0o600)):
@@ -250,7 +248,7 @@ def shell(line: str, cwd: Path) -> subprocess.CompletedProcess[str]:
         ("reactive preset list --json >/dev/full", 1),
     ],
 )
-def test_streams_that_are_closed_or_full(tmp_path: Path, line: str, code: int) -> None:
+def test_closed_or_full_output_streams_are_handled(tmp_path: Path, line: str, code: int) -> None:
     done = shell(line, tmp_path)
     assert done.returncode == code, done.stderr
     assert len(done.stderr.splitlines()) <= 1, done.stderr

@@ -1,4 +1,4 @@
-"""Every small file that a stranger may send, spoilt in every way: refused in one line, at once, with nothing left behind."""
+"""Damaged files of every small kind are refused in one line, at once, and leave nothing behind."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ BODIES: dict[str, bytes] = {
 
 
 def refused(call: Callable[[], Any]) -> str:
-    """Return the one line in which a call is refused, soon."""
+    """Return the one-line error of a call that must be refused quickly."""
     with at_most(50), pytest.raises(ReactiveError) as caught:
         call()
     assert 0 < len(str(caught.value)) < 2500
@@ -67,7 +67,7 @@ def refused(call: Callable[[], Any]) -> str:
 
 @pytest.mark.parametrize("body", BODIES)
 @pytest.mark.parametrize("kind", READERS)
-def test_what_is_spoilt_is_refused(tmp_path: Path, kind: str, body: str) -> None:
+def test_damaged_files_are_refused(tmp_path: Path, kind: str, body: str) -> None:
     if (kind, body) == ("shots", "nothing"):
         pytest.skip("a shots file without edits is valid")
     path = tmp_path / "sent.txt"
@@ -81,7 +81,7 @@ def test_what_is_spoilt_is_refused(tmp_path: Path, kind: str, body: str) -> None
 @pytest.mark.parametrize("kind", READERS)
 def test_a_gigabyte_a_folder_and_a_pipe_are_refused(tmp_path: Path, kind: str) -> None:
     large = tmp_path / "large.txt"
-    # a hole: as large as said, but nothing on the disk
+    # a sparse file: the stated size without data on disk
     with large.open("wb") as handle:
         handle.truncate(1 << 30)
     refused(lambda: READERS[kind](large))
@@ -92,9 +92,7 @@ def test_a_gigabyte_a_folder_and_a_pipe_are_refused(tmp_path: Path, kind: str) -
 
 
 @pytest.mark.parametrize("body", BODIES)
-def test_a_grid_that_is_spoilt_is_named_and_left_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: str
-) -> None:
+def test_a_damaged_grid_is_named_and_left_unchanged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: str) -> None:
     monkeypatch.setenv("REACTIVE_DATA", str(tmp_path / "data"))
     kept = corrections_path(tmp_path / "song.wav")
     kept.write_bytes(BODIES[body])
@@ -115,7 +113,7 @@ def test_a_grid_that_is_spoilt_is_named_and_left_alone(
         [],
     ],
 )
-def test_numbers_of_a_grid_are_plain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, grid: Any) -> None:
+def test_invalid_numbers_of_a_grid_are_not_applied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, grid: Any) -> None:
     monkeypatch.setenv("REACTIVE_DATA", str(tmp_path / "data"))
     corrections_path(tmp_path / "song.wav").write_text(json.dumps({"song_sha256": "0" * 64, "grid": grid}))
     found, note = load_corrections(tmp_path / "song.wav", "0" * 64)
@@ -124,7 +122,7 @@ def test_numbers_of_a_grid_are_plain(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def timelines(good: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return timelines that are spoilt, by what is wrong with them."""
+    """Return damaged timelines by the kind of damage."""
     first = next(name for name in INTEGERS if name in good["columns"])
     many = {**good, "prompts": ["x"] * 1_000_000}
     return {
@@ -140,7 +138,7 @@ def timelines(good: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 @pytest.mark.parametrize("case", list(timelines({"prompts": [], "columns": {INTEGERS[0]: 0}})))
-def test_a_timeline_claims_no_more_than_it_holds(tmp_path: Path, beat_timeline: Timeline, case: str) -> None:
+def test_inconsistent_timelines_are_refused(tmp_path: Path, beat_timeline: Timeline, case: str) -> None:
     path = tmp_path / "t.json"
     path.write_text(timeline_to_text(beat_timeline))
     assert load_timeline(path).frames == beat_timeline.frames
@@ -184,7 +182,7 @@ TAKE = {
         {"changes": [{}] * 300_000},
     ],
 )
-def test_a_take_is_held_to_the_same_limits(tmp_path: Path, change: dict[str, Any]) -> None:
+def test_a_take_has_the_same_limits(tmp_path: Path, change: dict[str, Any]) -> None:
     path = tmp_path / "take.json"
     path.write_text(json.dumps(TAKE))
     assert load_take(path).seed == 1
@@ -192,7 +190,7 @@ def test_a_take_is_held_to_the_same_limits(tmp_path: Path, change: dict[str, Any
     refused(lambda: load_take(path))
 
 
-def test_strings_are_passed_over_in_one_go_and_keys_are_still_counted() -> None:
+def test_strings_are_skipped_at_once_and_keys_are_still_counted() -> None:
     dots = ".".join("a" * 40)
     assert parse_toml(f'a = "{dots} = 1"\nb = \'{dots}\'\nc = """{dots}\n{dots}"""  # {dots}\n', where="x")["b"] == dots
     for text in (f"{dots} = 1", f'a = "x"\n{dots} = 1', f'a = """x"""\n["b".{dots}]', f"a = 'x' # it's\n{dots} = 1"):

@@ -1,4 +1,4 @@
-"""What `doctor` says of TF32."""
+"""TF32 as reported by `doctor`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from reactive.doctor import tf32
 
 @pytest.mark.parametrize(
     ("hip", "major", "word"),
-    # an AMD card's "capability" counts generations of its own: 9.4 is an MI300
+    # the "capability" of an AMD card counts AMD's own generations: 9.4 is an MI300
     [
         (None, 8, "on for"),
         (None, 9, "on for"),
@@ -17,5 +17,5 @@ from reactive.doctor import tf32
         ("6.4", 9, "none: it is a format of NVIDIA's"),
     ],
 )
-def test_tf32_is_told_by_maker_and_generation(hip: str | None, major: int, word: str) -> None:
+def test_tf32_depends_on_vendor_and_generation(hip: str | None, major: int, word: str) -> None:
     assert tf32(hip, major).startswith(word)

@@ -1,4 +1,4 @@
-"""Small things with known truth that the tests are made of: songs, pictures, a model of toy width."""
+"""Small test data with known truth: songs, pictures, a model of toy width."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def save_toy_model(
         num_decoder_blocks=(1, 0, 0, 0),
     )
     with torch.no_grad():
-        # random weights barely show their input; lively ones let tests tell frames apart
+        # random weights hardly react to their input; scaled ones let tests distinguish frames
         vae.decoder.layers[-1].weight.mul_(6)
         unet.conv_out.weight.mul_(4)
     options = {
@@ -151,7 +151,7 @@ def save_video(
         stream.pix_fmt = pixel_format
         stream.codec_context.gop_size = key_every
         if codec == "mpeg4":
-            # enough that no picture is skipped
+            # high enough that no picture is skipped
             stream.bit_rate = 20_000_000
         if b_frames is not None:
             stream.codec_context.max_b_frames = b_frames
@@ -172,7 +172,7 @@ def save_video(
 
 
 def flat_timeline(frames: int, **columns: object):
-    """Return a timeline of so many frames at 24 frames/s: one prompt, pure walk, nothing moving, but for what is given."""
+    """Return a timeline of `frames` frames at 24 frames/s: one prompt, pure walk, nothing moving, except for the given columns."""
     from fractions import Fraction
 
     from reactive.timeline.timeline import CURVES, INTEGERS, NO_SOURCE, OPTIONAL, Timeline

@@ -1,1 +1,1 @@
-"""How the weights that ship were made. Not part of the wheel."""
+"""Tools that made the bundled weights, pictures and tables. Not part of the wheel."""

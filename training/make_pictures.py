@@ -1,7 +1,7 @@
-"""Make README's pictures: ``python -m training.make_pictures``.
+"""Make the README's pictures: ``python -m training.make_pictures``.
 
-The song that ships is rendered by loop-destroy with ember. Twelve frames of it, evenly spaced, become
-`reactive/data/first-light.jpg`; some seconds of it become the moving picture `docs/first-light.webp`.
+The bundled song is rendered with loop-destroy and ember. Twelve evenly spaced frames become
+`reactive/data/first-light.jpg`; some seconds become the animation `docs/first-light.webp`.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from training.make_posters import SONG, command
 ROOT = Path(__file__).resolve().parents[1]
 SHEET, MOVING = ROOT / "reactive" / "data" / "first-light.jpg", ROOT / "docs" / "first-light.webp"
 COLUMNS, ROWS, WIDTH, HEIGHT = 4, 3, 320, 180
-# of the moving picture: seconds of the clip, frames a second, size, and the most bytes that a page should load
-FROM, TO, RATE, SIZE, MOST = 8.0, 14.0, 12, (480, 270), 3_000_000
+# of the animation: start and end in the clip in seconds, frames a second, size, and maximum bytes
+FROM, TO, RATE, SIZE, MAX_BYTES = 8.0, 14.0, 12, (480, 270), 3_000_000
 
 
 def main() -> None:
@@ -48,9 +48,9 @@ def main() -> None:
             quality=quality,
             method=4,
         )
-        if MOVING.stat().st_size <= MOST:
+        if MOVING.stat().st_size <= MAX_BYTES:
             return
-    raise SystemExit(f"{MOVING} is larger than {MOST} bytes")
+    raise SystemExit(f"{MOVING} is larger than {MAX_BYTES} bytes")
 
 
 if __name__ == "__main__":

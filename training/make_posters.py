@@ -1,6 +1,6 @@
-"""Render the posters of the presets that ship: ``python -m training.make_posters [NAME ...]``.
+"""Render the posters of the bundled presets: ``python -m training.make_posters [NAME ...]``.
 
-Each is made by the command line with ember from the song that ships: four moments of its clip, spread over its phases.
+Each is made by the command line with ember from the bundled song: four frames of its clip, spread over its phases.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def command(*arguments: str) -> None:
 
 
 def moments(path: Path) -> list[int]:
-    """Return four frames of a timeline: the middles of prompts, at least one of each phase, spread over the song."""
+    """Return four frames of a timeline: the middles of prompts, at least one in each phase, spread over the song."""
     timeline = load_timeline(path)
     prompt, phase = timeline.columns["prompt_to"], timeline.columns["phase"]
     edges = [0, *(np.flatnonzero((np.diff(prompt) != 0) | (np.diff(phase) != 0)) + 1).tolist(), timeline.frames]

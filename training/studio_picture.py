@@ -1,4 +1,4 @@
-"""The picture of the studio that README shows: ``python -m training.studio_picture`` (Chromium and selenium)."""
+"""Make the README's picture of the studio: ``python -m training.studio_picture`` (Chromium and selenium)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SHOT = 1
 
 
 def main() -> None:
-    """Open a studio with the song that ships, choose a shot, and write ``docs/studio.webp``."""
+    """Open a studio with the bundled song, select a shot, and write ``docs/studio.webp``."""
     from tests.live.browser import browsing, until
 
     with tempfile.TemporaryDirectory() as folder:

@@ -1,4 +1,4 @@
-"""Write the tables of presets/README.md anew from the code: ``python -m training.write_reference``."""
+"""Regenerate the tables of presets/README.md from the code: ``python -m training.write_reference``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ MARK = "<!-- reference: written by python -m training.write_reference -->\n"
 
 
 def page() -> str:
-    """Return the page with its tables as the code has them."""
+    """Return the page with its tables regenerated."""
     before, mark, _ = PAGE.read_text(encoding="utf-8").partition(MARK)
     return before + mark + "\n" + reference()
 

@@ -108,7 +108,7 @@ def timeline(
         lines = words.lines if words else ()
         for note in words.notes if words else ():
             click.echo(printable(note), err=True)
-        wishes_file = shots_file(song, shots, no_shots)
+        shots_path = shots_file(song, shots, no_shots)
         formats = [format_of(path, kind) for path in exports]
         refuse_to_overwrite_inputs(
             [output, plot, *exports], [Path(song), *photos, *videos, *([lyrics] if lyrics else [])]
@@ -128,14 +128,14 @@ def timeline(
         decided = decide(
             analysis, wanted, fps=rate, seed=seed, photos=photos, videos=videos, macros=turned, lyrics=lines
         )
-        if wishes_file:
+        if shots_path:
             from reactive.media.identity import carry_over
             from reactive.preset.shots import load_shots
             from reactive.timeline.shots import apply_shots
 
-            if note := carry_over(wishes_file, track):
+            if note := carry_over(shots_path, track):
                 click.echo(printable(note), err=True)
-            decided = apply_shots(decided, analysis, load_shots(wishes_file))[0]
+            decided = apply_shots(decided, analysis, load_shots(shots_path))[0]
         if output:
             save_timeline(decided, output)
         clip = rendered or Path(f"{Path(song).stem}.mp4")

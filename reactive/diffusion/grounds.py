@@ -69,7 +69,7 @@ class Grounds:
         same = like is not None and (like.size, like.imagined, like.background) == (size, imagined, background)
         self._ready: OrderedDict[tuple[GroundFile, int], Ground] = like._ready if like and same else OrderedDict()
         self._films: dict[GroundFile, VideoSource] = like._films if like and same else {}
-        self._hands: ThreadPoolExecutor | None = like._hands if like else None
+        self._threads: ThreadPoolExecutor | None = like._threads if like else None
 
     def beneath(self, numbers: np.ndarray, pictures: torch.Tensor) -> Iterator[tuple[np.ndarray, torch.Tensor]]:
         """Yield finished pictures in runs of one size: those without a ground, or without detail, as they are.
@@ -98,9 +98,9 @@ class Grounds:
         for film in self._films.values():
             film.close()
         self._films.clear()
-        if self._hands is not None:
-            self._hands.shutdown()
-            self._hands = None
+        if self._threads is not None:
+            self._threads.shutdown()
+            self._threads = None
 
     def _composed(self, numbers: np.ndarray, pictures: torch.Tensor) -> torch.Tensor:
         maps, moving = lens_maps(self.columns, numbers, self.imagined[0] / self.imagined[1])
@@ -120,9 +120,9 @@ class Grounds:
             ground, terms = given[place]
             return compose(ground, pictures[place].permute(1, 2, 0).numpy(), terms, self.size, lenses[place])
 
-        if self._hands is None:
-            self._hands = ThreadPoolExecutor(max(1, torch.get_num_threads()), thread_name_prefix="compose")
-        made = np.stack(list(self._hands.map(whole, range(len(given)))))
+        if self._threads is None:
+            self._threads = ThreadPoolExecutor(max(1, torch.get_num_threads()), thread_name_prefix="compose")
+        made = np.stack(list(self._threads.map(whole, range(len(given)))))
         return torch.from_numpy(made).permute(0, 3, 1, 2)
 
     def terms(self, frame: int) -> Terms:

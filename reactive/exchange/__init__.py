@@ -1,1 +1,1 @@
-"""Hand over: timelines to other tools, and their settings to presets."""
+"""Export of timelines to other tools, and import of their settings as presets."""

@@ -1,4 +1,4 @@
-"""Deforum settings: prompts, strength, zoom, angle, translation and seed as schedules. Frames as in the clip."""
+"""Export as Deforum settings: prompts, strength, zoom, angle, translation and seed as schedules, by frames of the clip."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 
 import numpy as np
 
-from reactive.exchange.moments import Run, kept, moves, prompt_runs, seeds
+from reactive.exchange.moments import Run, kept_share, moves, prompt_runs, seeds
 from reactive.exchange.schedule import write_schedule, write_steps
 from reactive.timeline.clock import frame_length
 from reactive.timeline.timeline import Timeline
@@ -20,10 +20,10 @@ _BRACKETS = re.compile(r"([()\[\]])")
 def deforum_text(timeline: Timeline) -> str:
     """Return a settings file for Deforum in its 2D mode.
 
-    Deforum feeds every picture back, so the smooth walk of noise has no counterpart there: between cuts it keeps a part of
-    each picture instead. Deforum's `strength` is the share that is kept, here it is the share that is imagined anew.
+    Deforum uses feedback for every picture and has no smooth walk of noise, so between cuts a part of each picture is kept
+    instead. Deforum's `strength` is the share that is kept, ours is the share that is imagined anew.
     """
-    move, share = moves(timeline), kept(timeline)
+    move, share = moves(timeline), kept_share(timeline)
     rate = 1 / frame_length(timeline.fps)
     settings = {
         "W": WIDTH,
@@ -56,5 +56,5 @@ def with_negative(run: Run) -> str:
 
 
 def escaped(text: str) -> str:
-    """Return words with brackets escaped, so that they do not mean emphasis."""
+    """Return a text with its brackets escaped, so that they do not mean emphasis."""
     return _BRACKETS.sub(r"\\\1", text)

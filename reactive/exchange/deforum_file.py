@@ -1,4 +1,4 @@
-"""Deforum settings on disk: in any encoding, of any year, alone or with a Parseq document inside or beside them."""
+"""Read Deforum settings files: any encoding, any year, alone or with a Parseq document inside or beside them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from reactive.media.letters import decoded, guessed_page
 
 MAX_BYTES = 20_000_000
 REMEDY = "name a settings file that Deforum saved, or a Parseq document"
-# the notebooks of 2022 and their local copies
+# names in the notebooks of 2022 and their local copies
 _OLD_NAMES = {"width": "W", "height": "H"}
 # tables in which other programs keep Deforum's settings
 _INSIDE = ("deforum_settings", "settings", "args", "anim_args", "video_args", "deforum_args", "animation_args")
@@ -23,7 +23,7 @@ _ADDRESS = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]+://")
 
 @dataclass(frozen=True)
 class DeforumSettings:
-    """A file's settings, the Parseq document that drives them (or None), whether its differences count, and notes."""
+    """A file's settings, the Parseq document that controls them (or None), whether its deltas are used, and notes."""
 
     settings: dict[str, Any]
     parseq: Parseq | None
@@ -49,12 +49,12 @@ def read_settings(path: Path) -> DeforumSettings:
     manifest = settings.get("parseq_manifest")
     parseq = _driver(manifest, path, notes) if manifest else None
     if not ({"prompts", "animation_prompts"} & settings.keys()) and not (parseq and parseq.prompts):
-        raise PresetError("holds no prompts of Deforum's", where=where, remedy=REMEDY)
+        raise PresetError("holds no Deforum prompts", where=where, remedy=REMEDY)
     if parseq:
         notes = [*notes, *parseq.notes]
         fps = settings.get("fps")
         if parseq.fps and isinstance(fps, (int, float)) and abs(parseq.fps - fps) > 0.01:
-            notes.append(f"Parseq's {parseq.fps:g} frames a second: Deforum's {fps:g} are taken")
+            notes.append(f"Parseq's {parseq.fps:g} frames a second: Deforum's {fps:g} are used")
     deltas = settings.get("parseq_use_deltas", True) is not False
     return DeforumSettings(settings, parseq, deltas, tuple(notes))
 
@@ -71,14 +71,14 @@ def _read(path: Path, notes: list[str]) -> Any:
     except OSError as problem:
         raise PresetError(f"can't be read ({problem.strerror})", where=where, remedy="check the name") from None
     except ValueError as problem:
-        raise PresetError(str(problem), where=where, remedy="mend that line, or save the settings again") from None
+        raise PresetError(str(problem), where=where, remedy="correct that line, or save the settings again") from None
     if page := guessed_page(raw):
-        notes.append(f"the file's letters, which are not UTF-8: {page} was assumed")
+        notes.append(f"the file's encoding, which is not UTF-8: {page} was assumed")
     return data
 
 
 def _flat(data: Any) -> dict[str, Any]:
-    """Return the settings as one table under the names of today."""
+    """Return the settings as one table with current names."""
     if isinstance(data, list) and data:
         data = data[0]
     if not isinstance(data, dict):
@@ -95,7 +95,7 @@ def _flat(data: Any) -> dict[str, Any]:
 
 
 def _driver(manifest: Any, path: Path, notes: list[str]) -> Parseq | None:
-    """Return the Parseq document that settings hold, or that lies beside them; an address is never opened."""
+    """Return the Parseq document inside the settings or in a file beside them; an address is never opened."""
     where = f"{path}: parseq_manifest"
     if isinstance(manifest, str):
         text = manifest.strip()
@@ -106,23 +106,23 @@ def _driver(manifest: Any, path: Path, notes: list[str]) -> Parseq | None:
                 raise PresetError(str(problem), where=where, remedy="save the settings again") from None
         elif _ADDRESS.match(text):
             notes.append(
-                f"Parseq at {text[:200]} drives this file, and no address is opened: save what is there and import "
-                "that; what follows are Deforum's own prompts and curves"
+                f"Parseq at {text[:200]}, which controls this file: addresses are not opened, so save the document and "
+                "import it; Deforum's own prompts and curves are used"
             )
             return None
         else:
-            # a name counts by its last part, beside the settings: nothing else on the disk is opened
+            # only a file beside the settings is opened, so folders in the name are ignored
             beside = path.parent / re.split(r"[\\/]", text)[-1]
             if not beside.is_file():
                 notes.append(
-                    f"Parseq's document {text[:200]} drives this file and is not beside it: put it there; what follows "
-                    "are Deforum's own prompts and curves"
+                    f"Parseq's document {text[:200]}, which controls this file and is not beside it: put it there; "
+                    "Deforum's own prompts and curves are used"
                 )
                 return None
             manifest = _read(beside, notes)
             where = str(beside)
     if not is_parseq(manifest):
-        raise PresetError("is no Parseq document", where=where, remedy="export it again in Parseq")
+        raise PresetError("is not a Parseq document", where=where, remedy="export it again in Parseq")
     return _parseq(manifest, where)
 
 

@@ -1,11 +1,11 @@
-"""Deforum settings and Parseq documents to a preset: prompts, strength and moves, with a list of what has no counterpart.
+"""Convert Deforum settings and Parseq documents to a preset: prompts, strength and moves, with a list of unsupported settings.
 
-A preset names musical roles, never frames, so a schedule can't be copied key by key: its resting
-value is kept, and its swing follows the kick. Formulas are computed by our own small parser.
+A preset refers to musical roles, never to frames, so a schedule can't be copied key by key: its median is kept, and its
+variation follows the kick. Formulas are computed by our own small parser.
 
-What Deforum's modes move by (its documentation): 2D by `zoom`, `angle` and `translation_x`, `_y`; 3D by `translation_x`,
-`_y`, `_z` and `rotation_3d_x`, `_y`, `_z`, and never by `zoom` or `angle`; the others don't move. In 3D a unit is 1/200 of a
-depth that lies between about 1 and 2.6, so moving forward by `z` enlarges content at depth 2 by 1 / (1 - z / 400).
+Deforum's modes use these settings (its documentation): 2D `zoom`, `angle` and `translation_x`, `_y`; 3D `translation_x`, `_y`,
+`_z` and `rotation_3d_x`, `_y`, `_z`, but not `zoom` or `angle`; the others don't move. In 3D one unit is 1/200 of a depth
+between about 1 and 2.6, so moving forward by `z` enlarges content at depth 2 by 1 / (1 - z / 400).
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ MAX_FRAMES = 10_000_000
 # frames of a schedule that are sampled, evenly spread if there are more
 SAMPLES = 20_000
 LENGTHS = ((0.5, "2 beats"), (1, "1 bar"), (2, "2 bars"), (4, "4 bars"), (8, "8 bars"), (16, "16 bars"))
-# translation_z at which what is at the depth that counts would be reached, and how near to it a move may come
-REACHED, NEAREST = 400.0, 300.0
+# translation_z that would reach content at depth 2, and the limit of a move
+DEPTH, MAX_FORWARD = 400.0, 300.0
 FLAT = ("zoom", "angle", "translation_x", "translation_y")
 DEEP = ("translation_x", "translation_y", "translation_z", "rotation_3d_x", "rotation_3d_y", "rotation_3d_z")
 # keys that this import reads, or that do not affect the picture
@@ -91,7 +91,7 @@ def import_deforum(path: Path, *, tempo: float = 120.0) -> Imported:
     path
         The settings.
     tempo
-        Beats a minute of the song that the settings were made for: how long prompts hold is told in bars.
+        Beats a minute of the song that the settings were made for, to convert the duration of prompts to bars.
 
     Raises
     ------
@@ -103,7 +103,7 @@ def import_deforum(path: Path, *, tempo: float = 120.0) -> Imported:
     without = list(read.notes)
     fps = _finite(settings.get("fps"), (parseq.fps if parseq else None) or 15.0, (1, 240))
     if "fps" not in settings and not (parseq and parseq.fps):
-        without.append("fps, which the file does not say: 15 frames a second are assumed")
+        without.append("fps, which the file does not state: 15 frames a second are assumed")
     frames = int(_finite(settings.get("max_frames"), 0, (0, MAX_FRAMES)))
     names = {"max_f": float(max(frames - 1, 0)), "s": _finite(settings.get("seed"), 0.0, (-1, 2**53))}
     prompts = _prompts(read, str(path), names)
@@ -119,8 +119,8 @@ def import_deforum(path: Path, *, tempo: float = 120.0) -> Imported:
     beat = 60 / tempo
     holds = np.diff(keys) / fps / (4 * beat) if len(keys) > 1 else np.array([4.0])
     every = min(LENGTHS, key=lambda length: abs(math.log(length[0] / max(float(np.median(holds)), 0.01))))[1]
-    # still pictures and blends of prompts are made from noise
-    fed_back = mode in ("2D", "3D", "Video Input")
+    # Deforum's other modes make still pictures and prompt blends from noise
+    uses_feedback = mode in ("2D", "3D", "Video Input")
     lines = [
         "# Made from Deforum settings by `reactive preset import-deforum`.",
         *(f"# Without a counterpart: {_plain(clause)}" for clause in without),
@@ -147,7 +147,7 @@ def import_deforum(path: Path, *, tempo: float = 120.0) -> Imported:
         "",
         "[[phase]]",
         'name = "deforum"',
-        f'mode = "{"feedback" if fed_back else "walk"}"',
+        f'mode = "{"feedback" if uses_feedback else "walk"}"',
         'order = "sequence"',
         f'strength = "{_driven(curves["strength_schedule"], 0.65, lambda s: 1 - np.clip(s, 0, 1), share=2)}"',
         "prompts = [",
@@ -173,14 +173,14 @@ def import_deforum(path: Path, *, tempo: float = 120.0) -> Imported:
 
 def _prompts(read: DeforumSettings, where: str, names: dict[str, float]) -> Prompts:
     settings, parseq = read.settings, read.parseq
-    given = settings.get("animation_prompts") or settings.get("prompts")
+    table = settings.get("animation_prompts") or settings.get("prompts")
     if isinstance(settings.get("prompts"), dict) and settings["prompts"]:
-        given = settings["prompts"]
+        table = settings["prompts"]
     if parseq and parseq.prompts is not None:
-        given = parseq.prompts
+        table = parseq.prompts
     common = str(settings.get("animation_prompts_positive") or "")
     try:
-        prompts = read_prompts(given, names, common=common)
+        prompts = read_prompts(table, names, common=common)
     except ValueError as problem:
         raise PresetError(str(problem), where=where, remedy='write {"0": "a sea", "96": "a sky"}') from None
     if not prompts.frames:
@@ -191,11 +191,11 @@ def _prompts(read: DeforumSettings, where: str, names: dict[str, float]) -> Prom
 
 
 def _mode(read: DeforumSettings) -> str:
-    """Return the animation mode; a Parseq document by itself is of the mode whose fields it moves."""
-    told = read.settings.get("animation_mode")
-    if isinstance(told, str):
-        return next((mode for mode in ("2D", "3D", "Video Input") if mode.lower() == told.strip().lower()), told)
-    if told is None and read.parseq:
+    """Return the animation mode; that of a Parseq document alone follows from the fields that it moves."""
+    stated = read.settings.get("animation_mode")
+    if isinstance(stated, str):
+        return next((mode for mode in ("2D", "3D", "Video Input") if mode.lower() == stated.strip().lower()), stated)
+    if stated is None and read.parseq:
         moving = {name for name, curve in read.parseq.moves.items() if np.ptp(curve) > 0 or abs(curve[0] - 1) > 1e-9}
         return "3D" if moving & set(DEEP[2:]) and not moving & set(FLAT[:2]) else "2D"
     return "2D"
@@ -204,7 +204,7 @@ def _mode(read: DeforumSettings) -> str:
 def _curves(
     read: DeforumSettings, mode: str, length: int, names: dict[str, float], without: list[str]
 ) -> dict[str, np.ndarray | None]:
-    """Return the curves that the mode moves by under the names of 2D's, beside rotations in depth and the strength."""
+    """Return the curves used by the mode under 2D's names, with the 3D rotations and the strength."""
     at = np.unique(np.linspace(0, length - 1, min(length, SAMPLES)).astype(np.int64))
     moved = {"2D": FLAT, "3D": DEEP}.get(mode, ())
     curves: dict[str, np.ndarray | None] = dict.fromkeys((*FLAT, *DEEP))
@@ -224,7 +224,7 @@ def _curves(
         without.append("the camera's rotation_3d_x and _y: the picture tilts and turns about its centre instead")
     forward = curves["translation_z"]
     if forward is not None:
-        curves["zoom"] = 1 / (1 - np.clip(forward, -1e6, NEAREST) / REACHED)
+        curves["zoom"] = 1 / (1 - np.clip(forward, -1e6, MAX_FORWARD) / DEPTH)
     curves["angle"] = curves["rotation_3d_z"]
     return curves
 
@@ -232,21 +232,21 @@ def _curves(
 def _curve(
     read: DeforumSettings, name: str, at: np.ndarray, names: dict[str, float], without: list[str]
 ) -> np.ndarray | None:
-    """Return a schedule's values at some frames, or None if there is none that can be read."""
+    """Return a schedule's values at the frames `at`, or None if it is missing or invalid."""
     if read.parseq:
         field = name.removesuffix("_schedule")
         known = read.parseq.moves if read.use_deltas else {}
         drawn = known.get(field, read.parseq.values.get(field))
         if drawn is not None:
             return drawn
-    given = read.settings.get(name)
-    if given is None or given == "":
+    schedule = read.settings.get(name)
+    if schedule is None or schedule == "":
         return None
-    if isinstance(given, (int, float)):
-        value = _finite(given, math.nan, (-1e6, 1e6))
+    if isinstance(schedule, (int, float)):
+        value = _finite(schedule, math.nan, (-1e6, 1e6))
         return None if math.isnan(value) else np.full(1, value)
     try:
-        curve, fault = draw_schedule(str(given), at, names)
+        curve, fault = draw_schedule(str(schedule), at, names)
     except ValueError as problem:
         curve, fault = None, str(problem)
     if fault:
@@ -255,26 +255,26 @@ def _curve(
 
 
 def _list_unread(settings: dict[str, Any], without: list[str]) -> None:
-    """Add the settings that were not used: those with a remedy one by one, the rest together."""
-    bare = []
+    """Add the unused settings to `without`: those with a remedy one by one, the rest together."""
+    others = []
     for key in sorted(settings.keys() - _READ):
         if settings[key] in (None, "", False, [], {}):
             continue
         if reason := _REASONS.get(key):
             without.append(f"{key}: {reason}")
         else:
-            bare.append(key)
+            others.append(key)
     without.append("the frames of the prompts: they follow the song's bars")
-    if bare:
-        without.append(f"Deforum's own {', '.join(bare)}")
+    if others:
+        without.append(f"Deforum's own {', '.join(others)}")
 
 
 def _driven(
     curve: np.ndarray | None, default: float, to_preset: Callable[[np.ndarray], np.ndarray], *, share: float = 0.5
 ) -> str:
-    """Return an expression with the curve's resting value and its swing on kicks.
+    """Return an expression with the curve's median and its largest deviation on kicks.
 
-    The `share` of the frames, in percent, furthest out on either side is ignored.
+    The extreme `share` of the frames, in percent, is ignored on either side.
     """
     values = np.asarray(to_preset(np.array([default]) if curve is None else curve), np.float64)
     rest = float(np.median(values))
@@ -287,9 +287,9 @@ def _driven(
 
 
 def _zoom_a_second(zoom: np.ndarray, fps: float) -> np.ndarray:
-    """Return the factor that a factor a frame makes of a second, within what a camera may do.
+    """Return a zoom factor a second from one a frame, within the camera's limits.
 
-    The power is taken as a logarithm, which is limited first: 20 to the power of 240 frames is no number.
+    The logarithm is limited before the power is taken: 20 to the power of 240 would overflow.
     """
     low, high = CAMERA_ZOOM
     return np.exp(np.clip(np.log(np.clip(zoom, low, high)) * fps, math.log(low), math.log(high)))
@@ -308,5 +308,5 @@ def _plain(text: str) -> str:
 
 
 def _quoted(text: str) -> str:
-    # what JSON escapes, TOML escapes the same way
+    # JSON's escapes are valid in TOML
     return json.dumps(_plain(text), ensure_ascii=False)

@@ -1,4 +1,4 @@
-"""The export formats, by name or by a file's suffix, and the one function that writes them."""
+"""The export formats, by name or file suffix, and the function that writes them."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def format_of(path: Path, name: str | None = None) -> str:
         if path.name.lower().endswith(suffix):
             return kind
     raise OutputError(
-        "does not tell which format is wanted", where=str(path), remedy=f"add --format with one of {', '.join(FORMATS)}"
+        "has no suffix of a known format", where=str(path), remedy=f"add --format with one of {', '.join(FORMATS)}"
     )
 
 

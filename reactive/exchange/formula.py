@@ -1,4 +1,4 @@
-"""Formulas as Deforum's schedules hold them: arithmetic of the frame ``t``, the last frame ``max_f`` and the seed ``s``.
+"""Formulas of Deforum's schedules: arithmetic of the frame ``t``, the last frame ``max_f`` and the seed ``s``.
 
     formula    = all ("or" all)*                 all        = negated ("and" negated)*
     negated    = "not" negated | compared
@@ -12,8 +12,8 @@
 
 Where that leaves two comparisons in a row, as in ``t>=10 & t<20``, ``&`` and ``|`` bind more loosely than comparisons.
 
-A text is parsed to a small tree of our own; Python never evaluates it. The names are those of
-numexpr, which Deforum computes with, and of Python's ``math``.
+Formulas are parsed here and never evaluated as Python code. The names are those of numexpr, which Deforum uses, and of
+Python's ``math``.
 """
 
 from __future__ import annotations
@@ -77,18 +77,18 @@ def _where(test: Curve, yes: Curve, no: Curve) -> Curve:
 
 
 def _whole(*curves: Curve) -> list[np.ndarray]:
-    """Return numbers as the whole numbers whose bits are combined; comparisons alone stay true or false."""
+    """Return values as integers whose bits can be combined; comparisons alone stay true or false."""
     if all(curve.dtype == bool for curve in curves):
         return list(curves)
     curves = tuple(curve.astype(np.float64) for curve in curves)
     if any(
         not (np.isfinite(curve) & (np.abs(curve) < _MOST_BITS) & (curve == np.round(curve))).all() for curve in curves
     ):
-        raise ValueError("reads the bits of numbers that are not whole")
+        raise ValueError("uses the bits of numbers that are not whole")
     return [curve.astype(np.int64) for curve in curves]
 
 
-# least and most arguments, and the function
+# minimum and maximum number of arguments, and the function
 _FUNCTIONS: dict[str, tuple[int, int, Callable[..., Curve]]] = {
     name: (1, 1, function) for name, function in _PLAIN.items()
 }
@@ -134,14 +134,14 @@ _CONSTANTS = {"pi": math.pi, "tau": math.tau, "e": math.e}
 
 
 def compute(text: str, names: Mapping[str, Curve | float]) -> Curve:
-    """Return a formula's values, float64, as long as the longest of the names that it reads.
+    """Return a formula's values, float64, as long as the longest array that it uses.
 
     Parameters
     ----------
     text
         The formula, at most 2000 characters.
     names
-        Values of names: ``t`` and others.
+        The values of ``t`` and other names.
 
     Raises
     ------
@@ -196,7 +196,7 @@ class _Reader:
         return sign or (name if name in _WORDS else "")
 
     def level(self, number: int, depth: int) -> _Part:
-        """Return operations of a level of precedence, the loosest first."""
+        """Return the operations of a level of precedence, starting with the lowest."""
         if number == len(self.levels):
             return self.signed(depth)
         signs = self.levels[number]
@@ -249,7 +249,7 @@ class _Reader:
             if self.sign() == "(":
                 return self.call(plain, depth)
             if plain not in self.names:
-                raise ValueError(f"reads {name[:40]}, which is not known here")
+                raise ValueError(f"uses the unknown name {name[:40]}")
             return lambda names: names[plain]
         if sign == "(":
             part = self.level(0, depth + 1)
@@ -259,15 +259,15 @@ class _Reader:
 
     def call(self, name: str, depth: int) -> _Part:
         if name not in _FUNCTIONS:
-            raise ValueError(f"calls {name[:40]}(), which is not known here")
-        fewest, most, function = _FUNCTIONS[name]
+            raise ValueError(f"calls the unknown function {name[:40]}()")
+        minimum, maximum, function = _FUNCTIONS[name]
         self.expect("(")
         parts = [self.level(0, depth + 1)]
         while self.sign() == ",":
             self.at += 1
             parts.append(self.level(0, depth + 1))
         self.expect(")")
-        if not fewest <= len(parts) <= most:
+        if not minimum <= len(parts) <= maximum:
             raise ValueError(f"gives {name}() {len(parts)} values")
         return lambda names: function(*(np.asarray(part(names), np.float64) for part in parts))
 

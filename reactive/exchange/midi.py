@@ -1,4 +1,4 @@
-"""MIDI cues: cuts, kicks, prompts and phases as notes and markers, for lights and other machines."""
+"""MIDI cues: cuts, kicks, prompts and phases as notes and markers, for lights and other devices."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from reactive.timeline.clock import frame_time
 from reactive.timeline.timeline import Timeline
 
 TICKS = 960
-# General MIDI drums on channel 10: bass drum, snare, crash; phases from C4 on channel 1, held while they last
+# General MIDI drums on channel 10: bass drum, snare, crash; phases are held notes from C4 on channel 1
 KICK, PROMPT, CUT, PHASES = 36, 38, 49, 60
 DRUMS, HELD = 9, 0
 LENGTH = Fraction(1, 20)
@@ -27,7 +27,7 @@ def midi_bytes(timeline: Timeline, *, tempo: float = 120.0) -> bytes:
     timeline
         The timeline to write.
     tempo
-        Beats a minute that the file states; times are true in seconds whatever it is.
+        Beats a minute stated in the file; times in seconds do not depend on it.
 
     Raises
     ------
@@ -72,7 +72,7 @@ def midi_bytes(timeline: Timeline, *, tempo: float = 120.0) -> bytes:
 def _track(mido: object, name: str, events: list[tuple[int, object]]) -> object:
     track = mido.MidiTrack([mido.MetaMessage("track_name", name=name)])  # type: ignore[attr-defined]
     now = 0
-    # a note ends before the next one of the same moment begins
+    # at the same time note-offs come before note-ons
     for time, message in sorted(events, key=lambda event: (event[0], getattr(event[1], "type", "") != "note_off")):
         track.append(message.copy(time=time - now))  # type: ignore[attr-defined]
         now = time

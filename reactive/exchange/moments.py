@@ -1,4 +1,4 @@
-"""A timeline for other tools: which prompt is shown when, how the picture moves, and how much of it is kept."""
+"""A timeline in terms of other tools: the prompt of each frame, the picture's move, and the share of it that is kept."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import numpy as np
 
 from reactive.timeline.timeline import FARTHEST, FEEDBACK, NO_SOURCE, Timeline
 
-# how much a tool that always feeds back keeps of a walk's pictures: Deforum's own default
-KEPT_IN_A_WALK = 0.65
+# share kept between pictures of a walk in a tool that always uses feedback: Deforum's default
+WALK_KEPT_SHARE = 0.65
 
 
 @dataclass(frozen=True)
@@ -23,18 +23,18 @@ class Run:
 
 
 def prompt_runs(timeline: Timeline) -> list[Run]:
-    """Return the prompts in the order they are seen: in a blend, the new one from where it outweighs the old."""
+    """Return the prompts in order of appearance; in a blend the new one starts where its weight reaches 0.5."""
     columns = timeline.columns
-    seen = np.where(columns["weight"] >= 0.5, columns["prompt_to"], columns["prompt_from"])
-    edges = _edges(seen)
+    shown = np.where(columns["weight"] >= 0.5, columns["prompt_to"], columns["prompt_from"])
+    edges = _edges(shown)
     negatives = timeline.negatives or ("",) * len(timeline.prompts)
-    return [Run(a, b, timeline.prompts[int(seen[a])], negatives[int(seen[a])]) for a, b in edges]
+    return [Run(a, b, timeline.prompts[int(shown[a])], negatives[int(shown[a])]) for a, b in edges]
 
 
 def phase_runs(timeline: Timeline) -> list[Run]:
-    """Return the preset's phases in the order they come."""
+    """Return the preset's phases in order of appearance."""
     phase = timeline.columns["phase"]
-    # the same phase in the next round is another run
+    # the same phase in the next cycle is another run
     edges = _edges(phase + len(timeline.phases) * timeline.columns["loop"])
     return [Run(a, b, timeline.phases[int(phase[a])]) for a, b in edges]
 
@@ -47,7 +47,7 @@ def shot_runs(timeline: Timeline) -> list[Run]:
 
 
 def moves(timeline: Timeline) -> dict[str, np.ndarray]:
-    """Return the picture's move from the frame before to each, float64 [frames]: camera and lens together.
+    """Return the picture's move from the previous frame to each frame, float64 [frames]: camera and lens together.
 
     `zoom` is a factor, `rotate` degrees counter-clockwise, `x` and `y` shares of width and height. On a cut, and on the
     first frame, nothing moves.
@@ -65,14 +65,14 @@ def moves(timeline: Timeline) -> dict[str, np.ndarray]:
     return moved
 
 
-def kept(timeline: Timeline) -> np.ndarray:
-    """Return how much of the picture before each keeps, float64 [frames] in 0..1: nothing on a cut.
+def kept_share(timeline: Timeline) -> np.ndarray:
+    """Return the share of the previous picture that each frame keeps, float64 [frames] in 0..1; 0 on a cut.
 
-    Where a picture is fed in or back that is one less its denoise strength. A walk keeps nothing here, since its noise
-    moves smoothly; a tool that can't do that has to keep some.
+    For frames with a source or feedback this is 1 minus the strength. In a walk our own pictures keep nothing, since the
+    noise moves smoothly; tools without such noise need to keep a part.
     """
     columns = timeline.columns
-    share = np.where(columns["source"] == NO_SOURCE, KEPT_IN_A_WALK, 1 - columns["strength"])
+    share = np.where(columns["source"] == NO_SOURCE, WALK_KEPT_SHARE, 1 - columns["strength"])
     share[[0, *(cut for cut in timeline.cuts if 0 <= cut < timeline.frames)]] = 0.0
     return np.clip(share, 0.0, 1.0)
 
@@ -83,7 +83,7 @@ def seeds(timeline: Timeline) -> np.ndarray:
 
 
 def _edges(values: np.ndarray) -> list[tuple[int, int]]:
-    """Return the ranges (start, stop) of equal whole numbers."""
+    """Return the ranges (start, stop) of equal integers."""
     edges = [0, *(np.flatnonzero(np.diff(values)) + 1).tolist(), len(values)]
     return list(zip(edges, edges[1:], strict=False))
 

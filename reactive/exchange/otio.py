@@ -1,4 +1,4 @@
-"""OpenTimelineIO: the shots as clips on a track, the song under them, sections, phases and prompts as markers."""
+"""OpenTimelineIO: shots as clips on a video track, the song on an audio track, sections, phases and prompts as markers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def otio_text(
     song
         The song's file, referenced by its track, as a path relative to the timeline's.
     clip
-        The rendered clip, which every shot refers to, likewise; empty if there is none.
+        The rendered clip that every shot refers to, as such a path; empty if there is none.
     sections
         The song's sections as (start, end, label), in seconds.
 
@@ -70,13 +70,13 @@ def otio_text(
         otio.schema.Clip(name=song or "song", media_reference=refer(song), source_range=span(0, timeline.frames))
     )
     document.tracks.extend([pictures, sound])
-    heard = [
+    section_runs = [
         Run(nearest_frame(start, timeline.fps), min(nearest_frame(end, timeline.fps), timeline.frames), label)
         for start, end, label in sections
     ]
     colours = otio.schema.MarkerColor
     for runs, kind, colour in (
-        (heard, "section", colours.BLUE),
+        (section_runs, "section", colours.BLUE),
         (phase_runs(timeline), "phase", colours.PURPLE),
         (prompt_runs(timeline), "prompt", colours.GREEN),
     ):
@@ -85,7 +85,7 @@ def otio_text(
 
 
 def _film(timeline: Timeline, frame: int) -> dict[str, Any]:
-    """Return the film that a frame shows and the second of it; None without a film, or for one at the song's own time."""
+    """Return the film of a frame and its position in seconds; empty without a film, or for one at song time."""
     second = float(timeline.columns["film_time"][frame])
     if second < 0:
         return {}

@@ -1,4 +1,4 @@
-"""Parseq: every frame with its values and their differences, as Deforum reads it, and the prompts as a list."""
+"""Export as a Parseq document: every frame with its values and deltas for Deforum, and the prompts as a list."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ import json
 import numpy as np
 
 from reactive.exchange.deforum import HEIGHT, WIDTH, escaped, with_negative
-from reactive.exchange.moments import Run, kept, moves, prompt_runs, seeds
+from reactive.exchange.moments import Run, kept_share, moves, prompt_runs, seeds
 from reactive.exchange.schedule import keys_of
 from reactive.timeline.clock import frame_length
 from reactive.timeline.timeline import Timeline
 
-# the largest running product of zooms, as a logarithm: 1e12
-_FARTHEST = float(np.log(1e12))
+# logarithm of the largest running product of zooms, 1e12
+_MAX_LOG_ZOOM = float(np.log(1e12))
 FIELDS = ("seed", "strength", "zoom", "angle", "translation_x", "translation_y")
 
 
 def parseq_text(timeline: Timeline, *, tempo: float = 120.0) -> str:
     """Return a Parseq document: rendered frames for Deforum, keyframes for editing, prompts by frame.
 
-    Parseq's movements are absolute: `zoom` is the running product of the frames' factors, `angle` and the translations
+    Parseq's moves are cumulative: `zoom` is the running product of the frames' factors, `angle` and the translations are
     running sums; their ``_delta`` is the move from frame to frame.
     """
     move = moves(timeline)
@@ -30,9 +30,9 @@ def parseq_text(timeline: Timeline, *, tempo: float = 120.0) -> str:
         "translation_x": move["x"] * WIDTH,
         "translation_y": move["y"] * HEIGHT,
     }
-    values = {"seed": seeds(timeline).astype(np.float64), "strength": kept(timeline)}
+    values = {"seed": seeds(timeline).astype(np.float64), "strength": kept_share(timeline)}
     # a product over a whole song may overflow, and JSON has no infinity
-    values["zoom"] = np.exp(np.clip(np.cumsum(np.log(deltas["zoom"])), -_FARTHEST, _FARTHEST))
+    values["zoom"] = np.exp(np.clip(np.cumsum(np.log(deltas["zoom"])), -_MAX_LOG_ZOOM, _MAX_LOG_ZOOM))
     values |= {name: np.cumsum(deltas[name]) for name in ("angle", "translation_x", "translation_y")}
     rounded = {name: np.round(curve, 6).tolist() for name, curve in values.items()}
     stepped = {f"{name}_delta": np.round(curve, 6).tolist() for name, curve in deltas.items()}

@@ -1,4 +1,4 @@
-"""Parseq documents: curves and prompts, from the frames that Parseq rendered, or from its keys where there are none."""
+"""Read Parseq documents: curves and prompts, from the rendered frames or, if there are none, from the keyframes."""
 
 from __future__ import annotations
 
@@ -9,29 +9,29 @@ from typing import Any
 import numpy as np
 
 MAX_ROWS = 500_000
-# a field's move from frame to frame: of a factor the ratio, of the others the difference
+# moves from frame to frame are ratios of FACTORS and differences of SUMS
 FACTORS = ("zoom",)
 SUMS = ("angle", "translation_x", "translation_y", "translation_z", "rotation_3d_x", "rotation_3d_y", "rotation_3d_z")
 PLAIN = ("strength", "seed")
-_GAP = re.compile(r"\$\{[^{}]*\}")
+_VARIABLE = re.compile(r"\$\{[^{}]*\}")
 
 
 @dataclass(frozen=True)
 class Parseq:
-    """What a document says.
+    """The contents of a document.
 
     Attributes
     ----------
     frames
-        How many there are.
+        Number of frames.
     fps
-        Frames a second; None where it does not say.
+        Frames a second; None if not stated.
     moves, values
-        Curves of one number a frame, by field: the moves from frame to frame (``_delta``), and the values themselves.
+        Curves with one number a frame, by field: moves from frame to frame (``_delta``), and the values themselves.
     prompts
-        Texts by frame with ``--neg``; None where Parseq leaves the prompts to Deforum.
+        Texts by frame with ``--neg``; None if Deforum's prompts are used.
     notes
-        What was assumed, one clause each.
+        Assumptions, one clause each.
     """
 
     frames: int
@@ -48,18 +48,18 @@ def is_parseq(data: Any) -> bool:
 
 
 def read_parseq(data: dict[str, Any]) -> Parseq:
-    """Return what a Parseq document says.
+    """Return the contents of a Parseq document.
 
     Raises
     ------
     ValueError
-        If its frames make no sense.
+        If it has no frames, or too many.
     """
     rows = _rows(data.get("rendered_frames"))
     notes: tuple[str, ...] = ()
     if not rows:
         rows = _rows(data.get("keyframes"))
-        notes = ("Parseq's frames, which this document holds no more than keys of: straight lines join the keys",)
+        notes = ("Parseq's frames, of which this document holds only the keys: they are interpolated linearly",)
     if not rows:
         raise ValueError("is a Parseq document without frames")
     frames = int(rows[-1]["frame"]) + 1
@@ -78,13 +78,13 @@ def read_parseq(data: dict[str, Any]) -> Parseq:
     return Parseq(frames, rate if rate and rate > 0 else None, moves, values, _prompts(data, rows), notes)
 
 
-def _rows(given: Any) -> list[dict[str, Any]]:
-    """Return the rows with a frame's number, rising."""
-    if not isinstance(given, list):
+def _rows(table: Any) -> list[dict[str, Any]]:
+    """Return the valid rows, sorted by frame; rows without a frame get their index."""
+    if not isinstance(table, list):
         return []
-    if len(given) > MAX_ROWS:
+    if len(table) > MAX_ROWS:
         raise ValueError(f"holds more than {MAX_ROWS:,} frames")
-    rows = [row for row in given if isinstance(row, dict) and 0 <= (_number(row.get("frame")) or 0) < MAX_ROWS]
+    rows = [row for row in table if isinstance(row, dict) and 0 <= (_number(row.get("frame")) or 0) < MAX_ROWS]
     for number, row in enumerate(rows):
         if _number(row.get("frame")) is None:
             rows[number] = {**row, "frame": number}
@@ -99,7 +99,7 @@ def _curve(rows: list[dict[str, Any]], name: str, at: np.ndarray) -> np.ndarray 
 
 
 def _steps(curve: np.ndarray, *, factor: bool) -> np.ndarray:
-    """Return the moves between a curve's frames; the first frame moves as the second does."""
+    """Return the moves between a curve's frames; the first frame has the second one's."""
     held = np.maximum(np.abs(curve), 1e-6)
     steps = held[1:] / held[:-1] if factor else np.diff(curve)
     rest = np.full(1, 1.0 if factor else 0.0)
@@ -107,21 +107,21 @@ def _steps(curve: np.ndarray, *, factor: bool) -> np.ndarray:
 
 
 def _prompts(data: dict[str, Any], rows: list[dict[str, Any]]) -> dict[str, str] | None:
-    given = data.get("prompts")
-    if isinstance(given, dict) and given.get("enabled") is False:
+    table = data.get("prompts")
+    if isinstance(table, dict) and table.get("enabled") is False:
         return None
-    listed = given.get("promptList") if isinstance(given, dict) else given
-    if isinstance(given, dict) and not isinstance(listed, list):
-        # the first versions knew one prompt
-        listed = [given]
+    listed = table.get("promptList") if isinstance(table, dict) else table
+    if isinstance(table, dict) and not isinstance(listed, list):
+        # the first versions of Parseq had a single prompt
+        listed = [table]
     found: dict[str, str] = {}
-    common = given.get("commonPrompt") if isinstance(given, dict) else None
-    place = str(given.get("commonPromptPos", "append")) if isinstance(given, dict) else ""
+    common = table.get("commonPrompt") if isinstance(table, dict) else None
+    position = str(table.get("commonPromptPos", "append")) if isinstance(table, dict) else ""
     for prompt in listed if isinstance(listed, list) else []:
         if not isinstance(prompt, dict):
             continue
         positive, negative = (
-            _joined(prompt.get(side), common.get(side) if isinstance(common, dict) else "", place)
+            _joined(prompt.get(side), common.get(side) if isinstance(common, dict) else "", position)
             for side in ("positive", "negative")
         )
         start = 0 if prompt.get("allFrames") else max(int(_number(prompt.get("from")) or 0), 0)
@@ -139,9 +139,9 @@ def _prompts(data: dict[str, Any], rows: list[dict[str, Any]]) -> dict[str, str]
     return found or None
 
 
-def _joined(own: Any, common: Any, place: str) -> str:
-    own, common = (_GAP.sub("", text).strip(" ,\n") if isinstance(text, str) else "" for text in (own, common))
-    parts = [common, own] if place == "prepend" else [own, common]
+def _joined(own: Any, common: Any, position: str) -> str:
+    own, common = (_VARIABLE.sub("", text).strip(" ,\n") if isinstance(text, str) else "" for text in (own, common))
+    parts = [common, own] if position == "prepend" else [own, common]
     return ", ".join(part for part in parts if part)
 
 

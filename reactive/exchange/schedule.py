@@ -1,4 +1,4 @@
-"""Schedules as Deforum writes them: ``0: (1.0), 24: (1.02)``, straight lines between the keys."""
+"""Deforum's schedules: ``0: (1.0), 24: (1.02)``, linear between the keys."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ import numpy as np
 from reactive.exchange.formula import compute
 
 _KEY = re.compile(r"""\s*("[^":]{1,200}"|'[^':]{1,200}'|[^:"',]{1,200}?)\s*:""")
-# a key where a comma should have stood before it
+# the next key, if the comma before it is missing
 _NEXT = re.compile(r"""\s*(?:"[^":]{1,200}"|'[^':]{1,200}'|\d{1,9})\s*:""")
 _COMMA = re.compile(r"\s*,?\s*")
 _NUMBER = re.compile(r"\s*[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?\s*", re.ASCII)
 MAX_KEYS = 20_000
 MAX_FORMULAS = 1000
 MAX_FRAME = 1e9
-# no schedule of a picture goes further
-MOST = 1e6
+# limit of a schedule's values
+MAX_VALUE = 1e6
 
 
 def keys_of(curve: np.ndarray, tolerance: float) -> list[int]:
-    """Return the frames that must be keys so that straight lines between them stay within `tolerance` of the curve.
+    """Return the frames of keys between which linear interpolation stays within `tolerance` of the curve.
 
     Source: Douglas and Peucker (1973), with the vertical distance.
     """
     last = len(curve) - 1
-    chosen = {0, last}
+    keys = {0, last}
     waiting = [(0, last)]
     while waiting:
         first, end = waiting.pop()
@@ -40,9 +40,9 @@ def keys_of(curve: np.ndarray, tolerance: float) -> list[int]:
         worst = int(away.argmax())
         if away[worst] > tolerance:
             middle = first + 1 + worst
-            chosen.add(middle)
+            keys.add(middle)
             waiting += [(first, middle), (middle, end)]
-    return sorted(chosen)
+    return sorted(keys)
 
 
 def write_schedule(curve: np.ndarray, *, tolerance: float, digits: int = 4) -> str:
@@ -51,16 +51,16 @@ def write_schedule(curve: np.ndarray, *, tolerance: float, digits: int = 4) -> s
 
 
 def write_steps(values: np.ndarray) -> str:
-    """Return whole numbers that hold and then jump: a key on each side of a jump, since tools draw lines between keys."""
+    """Return a schedule of integers that jump: with a key on each side of a jump, since tools interpolate between keys."""
     jumps = np.flatnonzero(np.diff(values)) + 1
     frames = sorted({0, *jumps.tolist(), *(jumps - 1).tolist()})
     return ", ".join(f"{frame}: ({int(values[frame])})" for frame in frames)
 
 
 def read_schedule(text: str) -> list[tuple[str, str]]:
-    """Return a schedule's keys in the order they are written: where, and the value or formula, both as texts.
+    """Return a schedule's keys in written order as pairs of texts: the frame, and the value or formula.
 
-    Keys may be formulas and stand in quotation marks; a comma between keys, or the brackets around a value, may be missing.
+    Keys may be formulas or quoted; a comma between keys, or the brackets around a value, may be missing.
 
     Raises
     ------
@@ -87,23 +87,23 @@ def read_schedule(text: str) -> list[tuple[str, str]]:
 
 
 def draw_schedule(text: str, at: np.ndarray, names: Mapping[str, float]) -> tuple[np.ndarray | None, str]:
-    """Return a schedule's values at some frames, and what of it could not be taken ("" if nothing).
+    """Return a schedule's values at some frames, and the first error as a clause ("" if none).
 
-    Numbers are joined by straight lines; a formula holds from its key to the next one. Before the first key and behind
-    the last, a number stays as it is.
+    Numbers are interpolated linearly; a formula applies from its key to the next one. Before the first key and after the last
+    one the value is constant.
 
     Parameters
     ----------
     text
         The schedule.
     at
-        The frames, int64, rising, from 0 on.
+        The frames, int64, ascending, from 0 on.
     names
-        What ``max_f`` and ``s`` stand for.
+        The values of ``max_f`` and ``s``.
 
     Returns
     -------
-    The values as float64, None where there is no key that can be read, and a clause.
+    The values as float64, None without a valid key, and the clause.
 
     Raises
     ------
@@ -135,7 +135,7 @@ def draw_schedule(text: str, at: np.ndarray, names: Mapping[str, float]) -> tupl
         except ValueError as problem:
             fault = fault or f"the value {formula[:60]} at {frame} {problem}"
             curve[begin:end] = held
-    return np.clip(curve, -MOST, MOST), fault
+    return np.clip(curve, -MAX_VALUE, MAX_VALUE), fault
 
 
 def _value(text: str, names: Mapping[str, float]) -> float:
@@ -146,21 +146,21 @@ def _value(text: str, names: Mapping[str, float]) -> float:
 
 
 def key_frame(text: str, names: Mapping[str, float]) -> int:
-    """Return the frame that a key names: a number, or a formula of ``max_f``.
+    """Return the frame of a key: a number, or a formula of ``max_f``.
 
     Raises
     ------
     ValueError
-        If it names none.
+        If it is not a frame.
     """
     frame = _value(text.strip().strip("\"'").strip(), names)
     if not 0 <= frame < MAX_FRAME:
-        raise ValueError("is no frame")
+        raise ValueError("is not a frame")
     return int(frame)
 
 
 def _end(text: str, start: int, stop: str = ",") -> int:
-    """Return where a value ends: at the next `stop` that stands in no bracket and no quotation marks, or behind the text."""
+    """Return the end of a value: the next `stop` outside of brackets and quotation marks, or the end of the text."""
     depth, quote = 0, ""
     for position in range(start, len(text)):
         letter = text[position]

@@ -1,4 +1,4 @@
-"""SRT: the prompts as subtitles, to see in any player what was asked for when."""
+"""SRT: the prompts as subtitles, so that any player shows the prompt of each moment."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from reactive.timeline.timeline import Timeline
 
 
 def srt_text(timeline: Timeline) -> str:
-    """Return the prompts, each from the frame it is first seen on to the next one's."""
+    """Return the prompts as subtitles, each from its first frame to the next prompt's."""
     blocks = []
     for number, run in enumerate(prompt_runs(timeline), 1):
         start, end = (_stamp(frame_time(frame, timeline.fps)) for frame in (run.start, run.stop))

@@ -1,1 +1,1 @@
-"""Previews in the browser while the track plays."""
+"""Previews in the browser, of a song or of a live input."""

@@ -1,8 +1,8 @@
-"""Decide a preset's frames for music that is still being played: phase, prompt, pace of the walk, lens.
+"""Compute a preset's frames for a live input: phase, prompt, pace of the walk, lens.
 
-What `timeline` decides for a whole song is decided here frame by frame: expressions are evaluated on what was heard so far;
-a phase ends on a bar line, once it has lasted its minimum of bars and the next one fits better, or its maximum of bars;
-prompts change on beats and bars as the phase's `switch` says. The same stream and changes give the same frames.
+The counterpart of `timeline` for music without a known future: expressions are evaluated on the sound so far; a phase ends
+on a bar line, after its minimum of bars if the next one fits better, or after its maximum of bars; prompts change on beats
+and bars by the phase's `switch`. The same stream and changes give the same frames.
 """
 
 from __future__ import annotations
@@ -32,24 +32,24 @@ from reactive.timeline.schedule import DEFAULT_OVER, MAX_FEEDBACK_BARS, MIN_HIT_
 from reactive.timeline.timeline import COLOURS, NO_PALETTE, derive, expressions
 from reactive.timeline.walk import MAX_SPEED
 
-# the next phase must fit better than this one by so much, over the last seconds
-BETTER, FIT_SECONDS = 0.05, 4.0
-# after this many seconds of silence a walk is shown: nothing is fed back
+# difference in fit, averaged over the last seconds, at which the next phase starts
+MIN_GAIN, FIT_SECONDS = 0.05, 4.0
+# after this many seconds of silence a walk is shown instead of feedback
 SILENCE_SECONDS = 2.0
 
 
 def left_out(preset: Preset) -> tuple[str, ...]:
-    """Return in words what a preset uses and a live input does not support; empty if it supports everything.
+    """Return descriptions of a preset's features that a live input does not support.
 
     Examples
     --------
     >>> from reactive.preset.library import get_preset
     >>> left_out(get_preset("loop-destroy"))
-    ('grounds beneath the pictures',)
+    ('grounds under the pictures',)
     """
     overlay = preset.overlay
     uses = {
-        "grounds beneath the pictures": preset.ground is not None or any(phase.ground for phase in preset.phase),
+        "grounds under the pictures": preset.ground is not None or any(phase.ground for phase in preset.phase),
         "pinned prompts": bool(preset.pin),
         "prompts from the song's words": "lyrics" in preset.model_fields_set,
         "titles and logo": bool(overlay.title or overlay.logo or overlay.lyrics),
@@ -62,7 +62,7 @@ def left_out(preset: Preset) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Arriving:
-    """The first frame of a shot that is still blending in over the one before; fields as in `LiveFrame`."""
+    """The first frame of a shot that blends in over the previous one; fields as in `LiveFrame`."""
 
     columns: dict[str, float]
     prompts: tuple[str, str]
@@ -73,30 +73,30 @@ class Arriving:
 
 @dataclass(frozen=True)
 class LiveFrame:
-    """What is decided for a frame.
+    """The values of a frame.
 
     Attributes
     ----------
     frame
-        Its number since the stream began.
+        Its number since the start of the stream.
     columns
-        As the timeline's columns, one value each; the camera as running sums.
+        One value of each of the timeline's columns; camera columns are running sums.
     prompts
-        The two texts that are blended, and the one that is likely next.
+        The two blended texts, and the likely next one.
     negatives
-        What each of them avoids.
+        Their negatives.
     palettes
-        The palettes that columns number.
+        The palettes to which columns refer by index.
     seed
         The seed of the noise.
     shot
         A number that changes when feedback starts again.
     fresh, rate, colour
-        The preset's feedback: share of new noise, pictures a second, and how strongly colours are kept.
+        The preset's feedback: share of new noise, pictures a second, and strength of the colour correction.
     black, hold
-        Whether it is black, or the picture stands still.
+        Whether it is black, or repeats the previous picture.
     arriving
-        The next shot during a dissolve or morph. A cut can't be predicted, so a join begins on it and ends after it.
+        The next shot during a dissolve or morph. A cut can't be predicted, so a join starts on it.
     """
 
     frame: int
@@ -134,7 +134,7 @@ class _Blend:
 
 @dataclass(frozen=True)
 class _Look:
-    """What a shot shows at a frame: indices of its prompts in the pools, their mix, seed, shot, source and strength."""
+    """A shot's state at a frame: indices of its prompts in the pools, their mix, seed, shot, source and strength."""
 
     before: int
     after: int
@@ -149,7 +149,7 @@ class _Look:
 
 @dataclass
 class _Join:
-    """A dissolve or morph in progress: the last look of the old shot, and the weights of the new one."""
+    """A dissolve or morph in progress: the old shot's last state, and the weights of the new one."""
 
     kind: str
     leaving: _Look
@@ -158,20 +158,20 @@ class _Join:
 
 
 class Conductor:
-    """Decides frame after frame.
+    """Computes one frame after the other.
 
     Parameters
     ----------
     presets
-        By name; the first is played at the start.
+        By name; the first one is played at the start.
     signals
-        What is heard.
+        The analysed sound.
     seed
-        Decides prompt order, noise and shake.
+        Determines prompt order, noise and shake.
     photos, videos
-        How many photographs and videos there are.
+        Numbers of photographs and videos.
     macros
-        Where the preset's knobs stand, by name.
+        Values of the preset's macros, by name.
     """
 
     def __init__(
@@ -250,14 +250,14 @@ class Conductor:
         elif kind in self.switches:
             self.switches[kind] = bool(value)
         else:
-            raise TimelineError(f'"{kind[:40]}" is no live change', remedy="reload the page")
+            raise TimelineError(f'"{kind[:40]}" is not a live change', remedy="reload the page")
 
     def next_phase(self) -> None:
-        """Begin the next phase at the next frame."""
+        """Start the next phase at the next frame."""
         self._pending = (self.phase + 1) % len(self.preset.phase)
 
     def reload(self, name: str, preset: Preset) -> None:
-        """Replace a preset by a new version; the current phase goes on if the new one has a phase of that number."""
+        """Replace a preset by a new version; the current phase continues if the new one has a phase of that number."""
         self.presets[name] = preset
         if name == self.name:
             self._load(name)
@@ -270,7 +270,7 @@ class Conductor:
 
     # -- frame by frame ------------------------------------------------------------------------------------------------
     def step(self, frame: int) -> LiveFrame:
-        """Decide the frame that has just been heard."""
+        """Return the frame whose sound has just been analysed."""
         beats, bars = self.signals.beats, self.signals.bars
         phase = self._played.phase[self.phase]
         scope = self.signals.scope({f"{MACRO}{name}": value for name, value in self.knobs().items()})
@@ -290,11 +290,11 @@ class Conductor:
             self._blend.done += 1
             if self._join is not None:
                 self._join.done += 1
-        self._tell(phase, bars)
+        self._set_progress(phase, bars)
         return row
 
     def _crossed(self, bars: float, beats: float) -> tuple[bool, bool]:
-        """Return whether a bar and a beat begin with this frame; the even pulse of music without a beat counts too."""
+        """Return whether a bar and a beat start with this frame; the regular pulse of music without a beat counts too."""
         before = getattr(self, "_place", (bars, beats))
         self._place = (bars, beats)
         return math.floor(bars) > math.floor(before[0]), math.floor(beats) > math.floor(before[1])
@@ -309,10 +309,10 @@ class Conductor:
         window = int(frames_in(FIT_SECONDS, self.fps))
         following = self._played.phase[(self.phase + 1) % len(self._played.phase)]
         here, there = (float(evaluate(p.fits, scope)[-window:].mean()) for p in (phase, following))  # type: ignore[arg-type]
-        return there > here + BETTER
+        return there > here + MIN_GAIN
 
     def _begin(self, number: int, *, is_cut: bool) -> None:
-        """Begin a phase with its first prompt."""
+        """Start a phase with its first prompt."""
         if number <= self.phase and self.signals.frames:
             self.round += 1
         self.phase = number
@@ -333,7 +333,7 @@ class Conductor:
         every = parse_length(phase.switch.every)
         length = every.count * (BEATS_PER_BAR if every.unit == "bar" else 1)
         held = beats - self._switched_beats
-        # counted from the phase's beginning, so that changes stay on the grid
+        # counted from the phase's start, so that changes stay on the grid
         due = math.floor((beats - self._began_beats + 0.02) / length) > math.floor(
             (self._switched_beats - self._began_beats + 0.02) / length
         )
@@ -372,18 +372,18 @@ class Conductor:
         self._blend = _Blend(self._main(), prompt, blend_weights(count), slerp=phase.switch.how == "slerp")
 
     def _joined(self, phase: Phase) -> _Join | None:
-        """Return the join that a phase's cuts begin; None if it has none or no shot was shown yet."""
+        """Return the join that starts with a phase's cut; None if it has none or no shot was shown yet."""
         if phase.switch.join == "cut" or self._look is None:
             return None
         over = parse_length(phase.switch.join_over)
         count = self._frames_of(over.count * (BEATS_PER_BAR if over.unit == "bar" else 1))
         weights = ease((np.arange(count) + 1) / (count + 1))
-        # `through` goes through a ground, and a live input has none
+        # `through` needs a ground, which a live input does not have
         kind = "morph" if phase.switch.join == "through" else phase.switch.join
         return _Join(kind, self._look, weights) if count else None
 
     def _frames_of(self, beats: float) -> int:
-        """Return how many frames a number of beats lasts at the current tempo."""
+        """Return the duration of beats in frames at the current tempo."""
         tempo = self.signals.now.position.tempo if self.signals.now else 120.0
         return round(frames_in(beats * 60 / tempo, self.fps))
 
@@ -391,7 +391,7 @@ class Conductor:
         return self._blend.after if self._blend.weight >= 0.5 else self._blend.before
 
     def _cross(self, name: str, seconds: float) -> None:
-        """Change to another preset: its prompts and moves begin, and the prompt cross-fades."""
+        """Change to another preset: its prompts and moves start, and the prompt cross-fades."""
         text = self._text(self._main())
         negative, palette = self._pools.negatives[self._main()], self._pools.palettes[self._main()]
         self._load(name)
@@ -424,8 +424,8 @@ class Conductor:
         lens_shake, camera_shake = self._random.uniform(-1, 1, 2), self._random.uniform(-1, 1, 2)
         columns = {name: values[name] for name in values if name.startswith("lens_") and name != "lens_shake"}
         for name in ("zoom", "tilt", "turn"):
-            least, most = LIMITS[f"lens.{name}"]
-            columns[f"lens_{name}"] = min(max(columns[f"lens_{name}"], least), most)
+            low, high = LIMITS[f"lens.{name}"]
+            columns[f"lens_{name}"] = min(max(columns[f"lens_{name}"], low), high)
         columns["lens_x"] += values["lens_shake"] * lens_shake[0]
         columns["lens_y"] += values["lens_shake"] * lens_shake[1]
         columns |= self._camera
@@ -454,9 +454,13 @@ class Conductor:
         if join is not None and join.done < len(join.weights):
             shown = join.leaving
             columns[join.kind] = float(join.weights[join.done])
-            pair, keep_away = self._texts(look.before, look.after)
+            pair, negative_pair = self._texts(look.before, look.after)
             arriving = Arriving(
-                columns | _columns(look), (pair[0], pair[1]), (keep_away[0], keep_away[1]), look.slerp, look.seed
+                columns | _columns(look),
+                (pair[0], pair[1]),
+                (negative_pair[0], negative_pair[1]),
+                look.slerp,
+                look.seed,
             )
         texts, negatives = self._texts(shown.before, shown.after, self._next)
         return LiveFrame(
@@ -483,17 +487,17 @@ class Conductor:
         return [self._text(number) for number in numbers], [self._pools.negatives[number] for number in numbers]
 
     def _palette(self, phase: Phase, number: int) -> tuple[str, ...]:
-        """Return the palette of a prompt, or else of the phase."""
+        """Return the palette of a prompt, or if it has none, of the phase."""
         return self._pools.palettes[number] or tuple((phase.colour or self._played.colour).palette)
 
     @property
     def phases_begun(self) -> int:
-        """How many phases have begun so far."""
+        """The number of phases started so far."""
         return self._sources
 
     @property
     def noise_seed(self) -> int:
-        """The seed of the present shot's noise."""
+        """The seed of the current shot's noise."""
         return derive(self.seed + int(self.controls.get("seed", CONTROLS["seed"].rest)), self._seeds)
 
     def _source(self, phase: Phase) -> int:
@@ -508,21 +512,21 @@ class Conductor:
             return NO_SOURCE
         turn = self._sources - 1 + self._turns(phase)
         if phase.source.order == "shuffle":
-            # another order each time round, and the same one for the same seed
+            # a new order in each cycle, reproducible from the seed
             order = np.random.default_rng((self.seed, turn // len(pool))).permutation(len(pool))
             return pool[int(order[turn % len(pool)])]
         return pool[turn % len(pool)]
 
     def _turns(self, phase: Phase) -> int:
-        """Return how many times the source has changed within the phase; a live input has no sections."""
+        """Return the number of changes of the source within the phase; a live input has no sections."""
         if phase.source.every in ("phase", "section"):
             return 0
         every = parse_length(phase.source.every)
         length = every.count * (BEATS_PER_BAR if every.unit == "bar" else 1)
         return int((self.signals.beats - self._began_beats + 0.02) / length)
 
-    def _tell(self, phase: Phase, bars: float) -> None:
-        """Set the progress of phase and round in the next frame's signals."""
+    def _set_progress(self, phase: Phase, bars: float) -> None:
+        """Set the progress of phase and cycle in the next frame's signals."""
         progress = min(max((bars - self._began_bars) / phase.bars[1], 0.0), 1.0)
         self.signals.conductor_values |= {
             "phase.progress": progress,
@@ -532,5 +536,5 @@ class Conductor:
 
 
 def _columns(look: _Look) -> dict[str, float]:
-    """Return the columns that a look decides."""
+    """Return the columns of a shot's state."""
     return {"weight": look.weight, "source": float(look.source), "strength": look.strength, "guide": float(look.guide)}

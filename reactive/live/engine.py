@@ -1,8 +1,8 @@
-"""Imagine ahead of the playhead, in a thread of its own.
+"""Imagine a song's frames ahead of the playhead, in a thread of its own.
 
-The song is known, so the engine always works on what will be seen soonest: independent frames in small batches, on a
-stride that the machine can keep up with; feedback shots tick by tick from their start. Pictures that would be too late are skipped,
-but never all of them: one late picture is better than none.
+The song is known, so the engine always works on the frames that are shown soonest: independent frames in small batches, with
+a stride that the machine can keep up with; feedback shots tick by tick from their start. Pictures that would be too late are
+skipped, but not all of them: one late picture is better than none.
 """
 
 from __future__ import annotations
@@ -36,27 +36,27 @@ from reactive.timeline.edges import shot_edges
 from reactive.timeline.timeline import FEEDBACK, Timeline
 
 log = logging.getLogger(__name__)
-# seconds ahead of the playhead that it works; while paused it prepares the frames after the playhead
+# seconds of look-ahead while the song plays, and while it is paused
 AHEAD, AHEAD_PAUSED = 2.5, 1.0
-# a slow machine looks further ahead: this many times the duration of one batch, at most this many seconds
+# a slow machine looks further ahead: a multiple of the duration of one batch, at most this many seconds
 LOOKAHEAD_FACTOR, MAX_LOOKAHEAD = 3.0, 30.0
-# the share of that which may be skipped as too near
+# largest share of the look-ahead that may be skipped because it would be too late
 MAX_SKIPPED_SHARE = 0.5
 # a late picture is imagined if there would be no new one for this many seconds
 STALE_SECONDS = 1.0
-# where one picture takes longer than so many seconds they are made one by one: the first of a batch would come with its last
+# if a picture takes longer than this many seconds, pictures are made one by one, since a batch would delay the first one
 SLOW_PICTURE = 1.0
-# a partial batch begins if its first picture is due this many seconds after it would be done
+# a partial batch is started if its first picture is due within this many seconds after the batch would be done
 FILLING = 0.5
-# seconds that a seek into a feedback shot may take to imagine from the shot's start, after the current batch
+# a seek into a feedback shot lands at its start if imagining up to the target would take longer than this many seconds
 CATCH_UP = 0.5
 RATE_WINDOW = 3.0
 # a thread that dies this often within this many seconds is not restarted
 MAX_REVIVALS, REVIVAL_SECONDS = 5, 60.0
-# ticks of a feedback shot whose pictures are kept, so that it can continue from one of them after a change
-TICKS_KEPT = 64
-# pictures from before a change that are kept for where nothing newer comes in time
-STOPGAPS = 64
+# number of ticks of a feedback shot that are kept, so that it can continue from one of them after a change
+MAX_TICKS = 64
+# number of pictures from before a change that are kept for times without newer ones
+MAX_STOPGAPS = 64
 
 
 @dataclass(frozen=True)
@@ -68,17 +68,17 @@ class Status:
     rate
         New pictures a second over the last seconds.
     ahead
-        Seconds from the playhead to the last picture of the unbroken run in front of it.
+        Seconds from the playhead to the last picture of the unbroken run ahead of it.
     stride
         Every `stride`-th frame is imagined.
     behind
-        Seconds for which the song plays without a new picture at its playhead; 0 while it is paused.
+        Seconds for which the song has played without a new picture at its playhead; 0 while it is paused.
     late
         Whether the feedback shot at the playhead can't be imagined in time.
     shot
         The feedback shot at the playhead as (start, stop) frames, or None.
     prepared
-        Share of the shot being pre-rendered that is done, or None.
+        Finished share of the shot that is being pre-rendered, or None.
     """
 
     rate: float
@@ -113,7 +113,7 @@ class _Scene:
 
 @dataclass(frozen=True)
 class _Work:
-    """One piece of work: what it belongs to, and the call that does it."""
+    """One piece of work: its scene and epoch, and the call that does it."""
 
     scene: _Scene
     epoch: int
@@ -121,14 +121,14 @@ class _Work:
 
 
 class Engine:
-    """The imagining thread and its pictures.
+    """The thread that imagines, and its pictures.
 
     Parameters
     ----------
     material
         Song, model and sources.
     made
-        Called from the thread after each piece of work, with the frames that are new.
+        Called from the thread after each piece of work, with the new frames.
     """
 
     def __init__(self, material: SongMaterial, made: Callable[[list[int]], None]) -> None:
@@ -146,21 +146,21 @@ class Engine:
         self._shot: _Shot | None = None
         self._prepare: tuple[int, int] | None = None
         self._late = False
-        # the newest frame that was finished after its time, and when the playhead last jumped or began to move
+        # the newest frame that was finished after its time, and the time of the playhead's last jump or start
         self._overdue: int | None = None
         self._since = time.monotonic()
         # the first frame that the last change of the timeline affects
         self.changed = 0
         # frames that continue pictures from before a change: shown once, then imagined again as in the clip
         self._grown: set[int] = set()
-        # pictures that a change made outdated while they were imagined: where edits come faster than pictures there are no others
+        # pictures outdated by a change while they were imagined: if edits come faster than pictures there are no others
         self._stopgaps: dict[int, Picture] = {}
-        # the last frame whose picture was finished when a change came: pages have it, and show it until a newer one comes
+        # the last frame that was finished at the time of a change: pages have it, and show it until a newer one comes
         self._finished = -1
-        # whether the last piece of work was a late picture: those take turns with work that is in time
+        # whether the last piece of work was a late picture: they alternate with work that is in time
         self._turned = False
         self._fresh = -1
-        # when the piece of work that is being done was begun
+        # start of the current piece of work
         self._began: float | None = None
         self._times: deque[tuple[float, int]] = deque()
         self._batch_time = Estimate(0.3)
@@ -187,13 +187,13 @@ class Engine:
 
     @property
     def died(self) -> bool:
-        """Whether the thread has ended though nobody stopped it."""
+        """Whether the thread has ended without being stopped."""
         return self._running and not self._thread.is_alive()
 
     def revive(self) -> bool:
-        """Restart the thread if it has died for any reason; its pictures are kept.
+        """Restart the thread if it has died, keeping its pictures; return whether it was restarted.
 
-        Returns whether it did. A thread that dies `MAX_REVIVALS` times within `REVIVAL_SECONDS` stays dead.
+        After `MAX_REVIVALS` deaths within `REVIVAL_SECONDS` it is not restarted.
         """
         with self._condition:
             if not self._running or self._thread.is_alive():
@@ -205,7 +205,7 @@ class Engine:
             problem, self.error = self.error, None
             scene = self._scene
             assert scene is not None
-            # half-done work may be the cause
+            # unfinished work may be the cause
             self._shot, self._prepare, self._fresh = None, None, -1
             self._scene = replace(scene, imaginer=self.material.imaginer(scene.timeline, scene.black))
             self.note = f"the engine stopped ({problem or 'no reason was given'}) and was started again."
@@ -216,22 +216,22 @@ class Engine:
 
     @property
     def timeline(self) -> Timeline:
-        """The timeline being shown."""
+        """The current timeline."""
         assert self._scene is not None
         return self._scene.timeline
 
     def set_timeline(self, timeline: Timeline, black: np.ndarray | None = None) -> int:
-        """Change to another timeline; pictures that it does not affect are kept. Returns the new epoch.
+        """Change to another timeline, keeping unaffected pictures; return the new epoch.
 
         Parameters
         ----------
         timeline
-            What to imagine.
+            The new timeline.
         black
             Frames that are black, bool [frames]; None for none.
         """
         dark = np.zeros(timeline.frames, bool) if black is None else black
-        # prompts are embedded before the lock is taken, so that the current batch goes on
+        # prompts are embedded before the lock is taken, so that the current batch continues
         imaginer = self.material.imaginer(timeline, dark)
         scene = _Scene(timeline, dark, imaginer, np.array(shot_edges(timeline.columns)[:-1]))
         with self._condition:
@@ -249,16 +249,16 @@ class Engine:
                     if ours.stop > timeline.frames:
                         self._shot = None
                     elif (different := np.flatnonzero(stale[ours.start : ours.stop])).size:
-                        self._shot = self._going_on(ours, old, scene, ours.start + int(different[0]))
+                        self._shot = self._continued(ours, old, scene, ours.start + int(different[0]))
             self.epoch += 1
             self._condition.notify_all()
             return self.epoch
 
-    def _going_on(self, ours: _Shot, old: _Scene, scene: _Scene, different: int) -> _Shot | None:
-        """Return a shot that continues after a change whose first effect is on the frame `different`; None: begin again.
+    def _continued(self, ours: _Shot, old: _Scene, scene: _Scene, different: int) -> _Shot | None:
+        """Return a shot that continues after a change that first affects frame `different`; None to restart it.
 
-        It continues from the last tick before that frame, with the pictures of the clip. If none is kept and the song plays, it
-        continues from the picture at the playhead, since beginning again would freeze the picture for long.
+        It continues from the last tick before that frame, with the clip's exact pictures. If there is none and the song plays,
+        it continues from the picture at the playhead, since a restart would freeze the picture for long.
         """
         shot = (ours.start, ours.stop)
         ticks = shot_ticks(scene.timeline, *shot)
@@ -274,21 +274,21 @@ class Engine:
         return self._from_tick(ours, scene, exact[-1] if exact else passed[-1], exact=bool(exact))
 
     def _from_tick(self, ours: _Shot, scene: _Scene, tick: tuple[int, Fraction, torch.Tensor], *, exact: bool) -> _Shot:
-        """Return a shot that goes on from a tick of another; `exact` says that this tick is the clip's very picture."""
+        """Return a shot that continues from a tick of another; `exact`: the tick is the clip's exact picture."""
         number, at, picture = tick
         shot, first = (ours.start, ours.stop), int(at) + 1
-        going_on = self._shot_from(
+        continued = self._shot_from(
             scene, FeedbackRange(*shot, first, shot[1], number, picture.to(scene.imaginer.model.device))
         )
-        going_on.ticks.extend(tick for tick in list(ours.ticks) if tick[0] <= number)
+        continued.ticks.extend(tick for tick in list(ours.ticks) if tick[0] <= number)
         if not exact:
             self._grown.update(range(first, shot[1]))
-        return going_on
+        return continued
 
     def _adopt(self, shot: _Shot, scene: _Scene) -> None:
-        """Go on from a tick that ended after a change, where the playhead has passed what is known to the new timeline.
+        """Continue from a tick that finished after a change, if the playhead has passed the ticks before the change.
 
-        Where changes come faster than ticks, a shot that only went on from ticks before the change would never go on.
+        If changes come faster than ticks, a shot that continues only from ticks before the change would never advance.
         """
         current, ours, place = self._scene, self._shot, (shot.start, shot.stop)
         if current is None or current is scene or ours is shot or not shot.ticks or not self.transport.playing:
@@ -303,8 +303,8 @@ class Engine:
             self._shot = self._from_tick(shot, current, shot.ticks[-1], exact=False)
 
     def _shot_from(self, scene: _Scene, wanted: FeedbackRange) -> _Shot:
-        """Return a feedback shot that keeps its last ticks."""
-        ticks: deque[tuple[int, Fraction, torch.Tensor]] = deque(maxlen=TICKS_KEPT)
+        """Return a new feedback shot, which keeps its last ticks."""
+        ticks: deque[tuple[int, Fraction, torch.Tensor]] = deque(maxlen=MAX_TICKS)
         places = shot_ticks(scene.timeline, wanted.start, wanted.stop)
 
         def ticked(_: FeedbackRange, number: int, picture: torch.Tensor) -> None:
@@ -323,7 +323,7 @@ class Engine:
             self.store.drop(stale)
 
     def set_transport(self, transport: Transport, *, jumped: bool) -> int:
-        """Follow the playhead; a jump raises the epoch. Returns the epoch."""
+        """Set the playhead; a jump increments the epoch. Return the epoch."""
         with self._condition:
             if jumped or (transport.playing and not self.transport.playing):
                 self._since = time.monotonic()
@@ -342,14 +342,14 @@ class Engine:
             return self.epoch
 
     def set_wanted(self, wanted: bool) -> None:
-        """Set whether any page takes pictures now."""
+        """Set whether any page is receiving pictures."""
         if wanted != self.wanted:
             with self._condition:
                 self.wanted = wanted
                 self._condition.notify_all()
 
     def prepare(self, frame: int) -> tuple[int, int] | None:
-        """Pre-render the feedback shot around a frame; returns its range, or None if there is none."""
+        """Pre-render the feedback shot at a frame; return its range, or None if there is none."""
         with self._condition:
             self._prepare = self._feedback_shot(frame)
             if self._grown:
@@ -364,9 +364,9 @@ class Engine:
             return self._prepare
 
     def seek_target(self, frame: int, *, playing: bool = False) -> int:
-        """Return where a seek to a frame should land: in a feedback shot too far in to catch up soon, its start.
+        """Return the target of a seek to a frame: the start of its feedback shot if catching up would take too long.
 
-        If `playing`, the music goes on meanwhile, so there is more to catch up with.
+        If `playing`, the music continues meanwhile, so there is more to catch up with.
         """
         shot = self._feedback_shot(frame)
         if shot is None or frame in self.store:
@@ -383,16 +383,16 @@ class Engine:
         return frame if work < CATCH_UP * gained else shot[0]
 
     def current_picture(self) -> Picture | None:
-        """Return the picture to show at the playhead: the newest of the last seconds that is not later."""
+        """Return the picture to show at the playhead: the newest of the last seconds."""
         found, stopgap = self._newest(), self._stopgap()
         if stopgap is not None and (found is None or stopgap.frame > found):
             return stopgap
         return None if found is None else self.store.get(found)
 
     def late_picture(self) -> Picture | None:
-        """Return a picture that the playhead has passed and that is still the best there is; None for none.
+        """Return a picture before the playhead that is the best available one; None if there is none.
 
-        It belongs to the shot at the playhead, or was finished after its time, or is from before a change.
+        It belongs to the shot at the playhead, was finished after its time, or is from before a change.
         """
         scene = self._scene
         if scene is None or not self.transport.playing:
@@ -407,7 +407,7 @@ class Engine:
     def _newest(self) -> int | None:
         """Return the newest finished frame that is not later than the playhead.
 
-        It is one within the look-ahead, or the last one that was finished late, however late that was.
+        It is within the look-ahead of the playhead, or the last one that was finished late.
         """
         at = int(frames_in(self.transport.at() + 1e-4, self.timeline.fps))
         oldest = at - int(frames_in(self._lookahead(), self.timeline.fps))
@@ -429,7 +429,7 @@ class Engine:
         began = self._began
         passed = 0.0 if began is None else time.monotonic() - began
         slowest = max(self._batch_time.seconds, self._tick_time.seconds, passed)
-        # a slow machine must look beyond the current batch
+        # must extend beyond the current batch on a slow machine
         return min(max(AHEAD, LOOKAHEAD_FACTOR * slowest), MAX_LOOKAHEAD)
 
     def status(self) -> Status:
@@ -468,19 +468,19 @@ class Engine:
 
     # -- what comes next -----------------------------------------------------------------------------------------------
     def shown_frames(self, first: int, last: int) -> list[int]:
-        """Return the frames in [first, last) that lie on the stride or begin a shot."""
+        """Return the frames in [first, last) that lie on the stride or start a shot."""
         scene = self._scene
         assert scene is not None
         lo, hi = np.searchsorted(scene.starts, [first, last])
         return sorted({*self.stride_control.frames(first, last), *scene.starts[lo:hi].tolist()})
 
     def window(self) -> list[range]:
-        """Return the runs of frames that will be seen next, soonest first; after a loop's end those of its start."""
+        """Return the runs of frames that are shown next, soonest first; after a loop's end those of its start."""
         scene, transport = self._scene, self.transport
         assert scene is not None
         fps, frames = scene.timeline.fps, scene.timeline.frames
         here = transport.at()
-        # the newest frame that is not later is shown; times from a browser are rounded
+        # the newest frame up to the playhead is shown; the tolerance is for rounded times of browsers
         first = min(int(frames_in(here + 1e-4, fps)), frames - 1)
         ahead = self._lookahead() if transport.playing else AHEAD_PAUSED
         last = min(frames, first + 1 + int(frames_in(ahead, fps)))
@@ -501,23 +501,23 @@ class Engine:
         return int(scene.starts[index]), stop
 
     def _next(self) -> Callable[[], list[tuple[int, np.ndarray]]] | None:
-        """Return the next piece of work, chosen under the lock; None if there is nothing to do."""
+        """Return the next piece of work; None if there is nothing to do. The caller holds the lock."""
         scene = self._scene
         if scene is None or (not self.wanted and self._prepare is None):
             return None
         if self._prepare is not None:
             ours = self._shot
-            # so that a shot larger than the store ends: dropped frames are not made again
+            # dropped frames are not made again, so a shot larger than the store ends
             begun = ours.reached if ours and (ours.start, ours.stop) == self._prepare else self._prepare[0]
             missing = next((frame for frame in range(begun, self._prepare[1]) if frame not in self.store), None)
             if missing is not None:
                 return self._ticking(scene, missing)
             self._prepare = None
-        # a shot that is too slow to follow would freeze until everything ahead of it is made
+        # otherwise a shot that is too slow would freeze until everything after it is made
         self._turned = not self._turned and self._left_behind(scene)
         if self._turned and (late := self._late_work(scene)) is not None:
             return late
-        # the first picture after a jump or an edit is a batch of its own, so it comes sooner
+        # the first picture after a jump or an edit is made alone, so that it comes sooner
         alone = self._fresh != self.epoch or self._slow(scene)
         batch = 1 if alone else scene.imaginer.core.batch
         makes = (self._tick_time if alone else self._batch_time).seconds
@@ -529,7 +529,7 @@ class Engine:
             if not self.transport.playing:
                 frames = [first, *self.shown_frames(first + 1, run.stop)]
             else:
-                # frames that would be too late are skipped, but not at the start of a loop's next round
+                # frames that would be too late are skipped, but not at the start of a loop's next repetition
                 frames = self.shown_frames(first + (0 if part else 1 + int(lead)), run.stop)
             for frame in frames:
                 if frame in self.store:
@@ -545,16 +545,16 @@ class Engine:
                 if len(waiting) == batch:
                     return self._imagining(scene, waiting, alone=alone)
             passed += len(run)
-        # with time to spare a batch is filled first: one picture takes as long as all of them
+        # if there is time a batch is filled first: it takes as long for one picture as for all
         spare = self.transport.playing and soonest > 2 * lead + frames_in(FILLING, scene.timeline.fps)
         return self._imagining(scene, waiting, alone=alone) if waiting and not spare else self._late_work(scene)
 
     def _slow(self, scene: _Scene) -> bool:
-        """Return whether one picture takes so long that a batch of them would keep the screen waiting."""
+        """Return whether pictures take so long that they are made one by one."""
         return max(self._tick_time.seconds, self._batch_time.seconds / scene.imaginer.core.batch) > SLOW_PICTURE
 
     def _left_behind(self, scene: _Scene) -> bool:
-        """Return whether only pictures of later shots can be in time."""
+        """Return whether no picture of the current shot can be in time."""
         here = self.window()[0].start
         if self._feedback_shot(here) is not None:
             return True
@@ -600,16 +600,13 @@ class Engine:
         return made
 
     def _computing(self, scene: _Scene) -> AbstractContextManager[None]:
-        """Return the context in which a single picture is computed; where a card does that, threads do not matter."""
+        """Return the context for computing a single picture; it sets the number of threads on a CPU."""
         return self._threads.computing() if scene.imaginer.model.device.type == "cpu" else nullcontext()
 
     def _ticking(
         self, scene: _Scene, frame: int, *, late: bool = False
     ) -> Callable[[], list[tuple[int, np.ndarray]]] | None:
-        """Return the work of one tick towards a frame of a feedback shot, or None if that frame can't be in time.
-
-        With `late` it is returned anyway.
-        """
+        """Return the work of one tick towards a frame of a feedback shot; None if that frame can't be in time and not `late`."""
         shot = self._feedback_shot(frame)
         assert shot is not None
         ours = self._shot
@@ -619,7 +616,7 @@ class Engine:
             per_tick = frames_in(1.0, scene.timeline.fps) / float(scene.timeline.feedback_rate)
             arrives = (frame - ours.reached) / per_tick * self._tick_time.seconds
             here = frames_in(self.transport.at(), scene.timeline.fps)
-            # the shot would be over before its picture is done: the next shot matters more
+            # the shot would end before its picture is done, so the next shot is more important
             if here < frame and here + frames_in(arrives, scene.timeline.fps) > shot[1]:
                 self._late = True
                 return None
@@ -638,7 +635,7 @@ class Engine:
         passed = time.monotonic() - began
         self._tick_time.took(passed)
         here = frames_in(self.transport.at(), self.timeline.fps)
-        # a tick of a later shot says nothing about the one at the playhead
+        # ticks of a later shot do not matter for lateness
         if shot.start <= here < shot.stop:
             self._late = self.transport.playing and here > shot.reached
         with self._condition:
@@ -658,7 +655,7 @@ class Engine:
                 try:
                     self._carry_out(work)
                 except (RuntimeError, MemoryError) as problem:
-                    # the failed calls end here, which frees their tensors
+                    # outside of the failed calls, so that their tensors are freed
                     self._shrink(problem)
             except Exception as problem:
                 if isinstance(problem, ReactiveError):
@@ -670,7 +667,7 @@ class Engine:
                 return
 
     def _begin(self) -> _Work | None:
-        """Return the next piece of work, which begins now; None if there is nothing to do."""
+        """Return the next piece of work and start its timer; None if there is nothing to do."""
         call = self._next()
         if call is None:
             return None
@@ -679,7 +676,7 @@ class Engine:
         return _Work(self._scene, self.epoch, call)
 
     def _carry_out(self, work: _Work) -> None:
-        """Do a piece of work and keep its pictures."""
+        """Do a piece of work and store its pictures."""
         try:
             self._keep(work.scene, work.call())
         finally:
@@ -694,17 +691,17 @@ class Engine:
         OutputError
             If the batch is a single picture already.
         BaseException
-            The problem itself, if it is not a lack of memory.
+            `problem` itself, if it is not a lack of memory.
         """
         material = self.material
         with self._condition:
             scene = self._scene
             assert scene is not None
-            # a shot in progress holds pictures, and its own batch may have failed
+            # a shot in progress uses memory, and its own batch may have failed
             self._shot = None
             material.batch = smaller_batch(problem, scene.imaginer.core.batch, material.model)
             self._scene = replace(scene, imaginer=material.imaginer(scene.timeline, scene.black))
-            self.note = f"memory ran out; pictures are imagined in batches of {material.batch} from here on."
+            self.note = f"memory ran out; pictures are imagined in batches of {material.batch} from now on."
             log.warning(self.note)
 
     def _keep(self, scene: _Scene | None, pictures: list[tuple[int, np.ndarray]]) -> None:
@@ -715,7 +712,7 @@ class Engine:
             current = self._scene
             assert current is not None
             if current is not scene and done:
-                # the timeline changed meanwhile, and what looks different now is not kept
+                # the timeline has changed meanwhile: affected pictures are not stored
                 stale = changed_frames(scene.timeline, current.timeline)
                 if len(scene.black) == len(current.black):
                     stale |= scene.black != current.black
@@ -727,18 +724,18 @@ class Engine:
             self._keep_stopgaps(outdated, at)
             if late := [picture.frame for picture in done if picture.frame < at]:
                 self._overdue = max(late)
-            # no page asks for them after a second
+            # pages do not request frames older than a second
             self._forget_grown({frame for frame in self._grown if frame < at - current.timeline.fps})
             self._times.append((time.monotonic(), len(done)))
         self.made([picture.frame for picture in done])
 
     def _keep_stopgaps(self, outdated: list[Picture], at: int) -> None:
-        """Keep pictures from before a change until the playhead has a newer one; what pages have themselves is left out."""
+        """Keep pictures from before a change until there is a newer one, without those that pages already have."""
         if self.transport.playing:
             self._stopgaps |= {picture.frame: picture for picture in outdated if picture.frame > self._finished}
         newest = max((frame for frame in self._stopgaps if frame <= at), default=0)
         later = [(frame, picture) for frame, picture in self._stopgaps.items() if frame >= newest]
-        self._stopgaps = dict(later[-STOPGAPS:])
+        self._stopgaps = dict(later[-MAX_STOPGAPS:])
 
 
 def _arrays(pictures: torch.Tensor) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The grid as the page corrects it: nudge, tap, half, double, the "one", the metre. Kept as `reactive analyze` keeps it."""
+"""The page's corrections of the grid: nudge, tap, half, double, downbeat, metre. Saved like those of `reactive analyze`."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ METRES = ("2/4", "3/4", "4/4", "5/4", "6/8", "7/4")
 
 
 def saved_grid(track: Track, raw: Analysis) -> tuple[Corrections, Analysis]:
-    """Return the corrections saved for a song and the corrected analysis; those that can't be applied are ignored."""
-    kept, _ = load_corrections(track.path, track.sha256, track.file_sha256)
+    """Return a song's saved corrections and the corrected analysis; corrections that can't be applied are ignored."""
+    saved, _ = load_corrections(track.path, track.sha256, track.file_sha256)
     try:
-        return kept, apply_corrections(raw, kept)
+        return saved, apply_corrections(raw, saved)
     except GridError:
         return NO_CORRECTIONS, raw
 
 
 def correct_grid(raw: Analysis, now: Corrections, data: Mapping[str, Any]) -> Corrections:
-    """Return the corrections after one action of the page.
+    """Return the corrections after an action of the page.
 
     Parameters
     ----------
     raw
-        What was heard, uncorrected.
+        The analysis without corrections.
     now
         The corrections so far.
     data
-        ``action``, one of ACTIONS, with ``ms``, ``time``, ``taps`` (seconds) or ``meter`` where it needs them.
+        ``action``, one of ACTIONS, with its ``ms``, ``time``, ``taps`` (seconds) or ``meter``.
 
     Raises
     ------
@@ -54,7 +54,7 @@ def correct_grid(raw: Analysis, now: Corrections, data: Mapping[str, Any]) -> Co
     if action in ("half", "double"):
         return _level(raw, now, action)
     if action == "one":
-        return _one(raw, now, number(values, "time", 0, raw.duration))
+        return _set_downbeat(raw, now, number(values, "time", 0, raw.duration))
     if action == "tap":
         taps = values.get("taps")
         if not isinstance(taps, list) or len(taps) > MAX_TAPS:
@@ -70,7 +70,7 @@ def correct_grid(raw: Analysis, now: Corrections, data: Mapping[str, Any]) -> Co
 
 
 def grid_for_page(analysis: Analysis, corrections: Corrections) -> dict[str, Any]:
-    """Return what the page shows of the grid."""
+    """Return the grid's data for the page."""
     return {
         "tempo": round(float(analysis.tempo), 2),
         "meter": analysis.metre,
@@ -84,7 +84,7 @@ def grid_for_page(analysis: Analysis, corrections: Corrections) -> dict[str, Any
 
 
 def _level(raw: Analysis, now: Corrections, action: str) -> Corrections:
-    """Halve or double the tempo; the opposite action, or the same once more, undoes it. The "one" stays where it is."""
+    """Halve or double the tempo; the opposite action, or the same again, undoes it. The downbeat stays in place."""
     if now.bpm is not None:
         new = replace(now, bpm=now.bpm * (0.5 if action == "half" else 2.0), half=False, double=False, downbeat=None)
     else:
@@ -93,24 +93,26 @@ def _level(raw: Analysis, now: Corrections, action: str) -> Corrections:
         new = replace(now, half=on and action == "half", double=on and action == "double", downbeat=None)
     if now.downbeat is None:
         return new
-    ones = apply_corrections(raw, replace(now, offset_ms=None)).downbeats
-    return replace(new, downbeat=_number(apply_corrections(raw, replace(new, offset_ms=None)).beats, float(ones[0])))
+    downbeats = apply_corrections(raw, replace(now, offset_ms=None)).downbeats
+    return replace(
+        new, downbeat=_number(apply_corrections(raw, replace(new, offset_ms=None)).beats, float(downbeats[0]))
+    )
 
 
-def _one(raw: Analysis, now: Corrections, time: float) -> Corrections:
-    """Make the beat nearest to a time a "one"."""
+def _set_downbeat(raw: Analysis, now: Corrections, time: float) -> Corrections:
+    """Make the beat nearest to a time a downbeat."""
     plain = replace(now, offset_ms=None, downbeat=None)
-    wanted = time - (now.offset_ms or 0.0) / 1000
+    target = time - (now.offset_ms or 0.0) / 1000
     if now.half:
-        # one of the beats that half left out may be meant: then those are kept instead of the others
+        # if the nearest beat was removed by half, the removed beats replace the others
         every = apply_corrections(raw, replace(plain, half=False)).beats
-        chosen = _number(every, wanted) - 1
-        there = apply_corrections(raw, plain).beats
-        if np.abs(there - every[chosen]).min() > 1e-3:
-            others = tuple(float(beat) for beat in every[chosen % 2 :: 2])
+        nearest = _number(every, target) - 1
+        current = apply_corrections(raw, plain).beats
+        if np.abs(current - every[nearest]).min() > 1e-3:
+            others = tuple(float(beat) for beat in every[nearest % 2 :: 2])
             plain = replace(plain, half=False, bpm=None, beats=others, downbeats=())
             now = replace(plain, offset_ms=now.offset_ms)
-    return replace(now, downbeat=_number(apply_corrections(raw, plain).beats, wanted))
+    return replace(now, downbeat=_number(apply_corrections(raw, plain).beats, target))
 
 
 def _number(beats: np.ndarray, time: float) -> int:

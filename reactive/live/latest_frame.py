@@ -1,8 +1,8 @@
-"""Imagine what is being heard: always the newest frame, one picture at a time, in a thread of its own.
+"""Imagine a live input: always the newest frame, one picture at a time, in a thread of its own.
 
-It can't work ahead, so the age of a picture when it is ready counts: frames that arrive while another is imagined are
-skipped. The Imaginer of clips makes the pictures, from a timeline that grows by a
-frame at a time (`stream_timeline`); between two ticks of feedback the last picture moves on, since the next is not known yet.
+It can't work ahead, so the latency of pictures matters: frames that arrive while another is imagined are skipped. The
+Imaginer of clips makes the pictures, from a timeline that grows frame by frame (`stream_timeline`); between two ticks of
+feedback the last picture is moved, since the next is not known yet.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from reactive.timeline.timeline import FEEDBACK
 
 log = logging.getLogger(__name__)
 QUALITY = 85
-# embedded prompts that are kept; with more, only those in use are
+# number of embedded prompts above which the cache is reset to those in use
 MAX_TEXTS = 400
 
 
 @dataclass(frozen=True)
 class ShownFrame:
-    """A finished picture: its number, when its sound was heard (`time.monotonic`), how old it was when done, and its JPEG."""
+    """A finished picture: its number, its frame, arrival of its sound (`time.monotonic`), age when finished, and JPEG."""
 
     number: int
     frame: int
@@ -48,7 +48,7 @@ class ShownFrame:
 
 @dataclass
 class _Feedback:
-    """The fed-back shot being played, and the time of its last tick in seconds."""
+    """The current feedback shot, and the time of its last tick in seconds."""
 
     shot: OpenShot
     at: Fraction
@@ -100,11 +100,11 @@ class LatestFrameRenderer:
 
     @property
     def died(self) -> bool:
-        """Whether the thread has ended though nobody stopped it."""
+        """Whether the thread has ended without being stopped."""
         return self._running and not self._thread.is_alive()
 
     def revive(self) -> bool:
-        """Restart the thread if it has died, as the engine of a song does; returns whether it did."""
+        """Restart the thread if it has died, like a song's engine; return whether it was restarted."""
         with self._condition:
             if not self._running or self._thread.is_alive():
                 return False
@@ -119,13 +119,13 @@ class LatestFrameRenderer:
             return True
 
     def request(self, row: LiveFrame, heard: float) -> None:
-        """Make this the frame to imagine next; `heard` is when its newest sound came, by `time.monotonic`."""
+        """Request a frame as the next to imagine; `heard` is the arrival of its newest sound, by `time.monotonic`."""
         with self._condition:
             self._rows.append((row, heard))
             self._condition.notify_all()
 
     def set_wanted(self, wanted: bool) -> None:
-        """Set whether anybody looks."""
+        """Set whether any page or output receives pictures."""
         with self._condition:
             self._wanted = wanted
             self._condition.notify_all()
@@ -138,7 +138,7 @@ class LatestFrameRenderer:
 
     @property
     def age(self) -> float:
-        """The median time from a sound's arrival to the finished picture, in seconds; 0 before there is one."""
+        """The median time from a sound's arrival to the finished picture, in seconds; 0 before the first one."""
         ages = sorted(self._ages)
         return ages[len(ages) // 2] if ages else 0.0
 
@@ -155,11 +155,11 @@ class LatestFrameRenderer:
             row, heard = rows[-1]
             try:
                 try:
-                    for passed, _ in rows:
-                        self.hear(passed)
+                    for arrived, _ in rows:
+                        self.hear(arrived)
                     jpeg = self._finished(row)
                 except (RuntimeError, MemoryError) as problem:
-                    # the batch is one picture already, so this is an error of one line
+                    # the batch is a single picture already, so this raises a one-line error if memory ran out
                     smaller_batch(problem, 1, self.studio.model)
                     raise
             except Exception as problem:
@@ -192,7 +192,7 @@ class LatestFrameRenderer:
             self._feedback = None
 
     def imagine(self, row: LiveFrame) -> torch.Tensor:
-        """Return the picture of the frame that was heard last, uint8 [3, height, width]."""
+        """Return the picture of the last recorded frame, uint8 [3, height, width]."""
         imaginer, frame = self._prepared(row), self._stream.last
         if row.columns["source"] != FEEDBACK:
             return next(imaginer.independent(np.array([frame])))[1][0]

@@ -1,6 +1,6 @@
-"""A preview of music that is still being played: an input, a conductor, and pictures of the newest sound.
+"""A preview of a live input: the sound, a conductor, and pictures of the newest frame.
 
-It does not know the network, like `session`. There is no song, so no seeking, no working ahead, and no take.
+Independent of the network, like `session`. There is no song, so no seeking, no working ahead, and no take.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ LEVELS = ("rms", "low", "mid", "high", "kick", "onset", "energy.level", "phase.b
 
 @dataclass(frozen=True)
 class SoundInput:
-    """Where the sound comes from: its name, blocks as they come, their sample rate, and how late they are in seconds."""
+    """A source of sound: its name, blocks as they arrive, their sample rate, and their delay in seconds."""
 
     name: str
     blocks: Iterable[np.ndarray]
@@ -44,7 +44,7 @@ class SoundInput:
 
 
 class LiveSession:
-    """Music being heard, and pictures that follow it.
+    """A live input and its pictures.
 
     Parameters
     ----------
@@ -55,12 +55,12 @@ class LiveSession:
     made
         Called from a thread after each picture.
     presets
-        Names or paths of the presets that can be shown; the first is shown at the start.
+        Names or paths of the available presets; the first one is shown at the start.
 
     Attributes
     ----------
     notes
-        What a live input leaves out of each preset: one sentence a preset.
+        One sentence for each preset with features that a live input does not support.
     """
 
     def __init__(self, studio: Studio, source: SoundInput, made: Callable[[], None], presets: tuple[str, ...]) -> None:
@@ -68,9 +68,9 @@ class LiveSession:
         self.source = source
         self.loaded: dict[str, LoadedPreset] = {}
         checked: dict[str, Preset] = {}
-        for given in presets:
-            file = open_preset(given, option="--with" if checked else "--preset")
-            name = given if given not in self.loaded else f"{given} ({len(self.loaded)})"
+        for source_name in presets:
+            file = open_preset(source_name, option="--with" if checked else "--preset")
+            name = source_name if source_name not in self.loaded else f"{source_name} ({len(self.loaded)})"
             checked[name] = file.preset
             self.loaded[name] = LoadedPreset(file.path, file.text)
         self.notes = tuple(
@@ -79,7 +79,7 @@ class LiveSession:
             if (missing := left_out(preset))
         )
         first = checked[next(iter(checked))]
-        # an unknown macro is reported before anything begins
+        # raises an error for unknown macros
         macro_values(first, studio.options.macros)
         self.signals = LiveSignals(source.sample_rate, studio.options.fps)
         self.conductor = Conductor(
@@ -95,22 +95,22 @@ class LiveSession:
         self.row: LiveFrame | None = None
         self.ended = False
         self.error: BaseException | None = None
-        # commands and the hearing thread both call the conductor
+        # commands and the listening thread both call the conductor
         self._lock = threading.Lock()
         self._stopping = False
-        self._ear = threading.Thread(target=self._listen, name="reactive-ear", daemon=True)
+        self._listener = threading.Thread(target=self._listen, name="reactive-listener", daemon=True)
 
     def start(self) -> None:
-        """Start hearing and imagining."""
+        """Start listening and imagining."""
         self.renderer.start()
-        self._ear.start()
+        self._listener.start()
 
     def close(self) -> None:
         """Stop both, and close the input."""
         self._stopping = True
         self.source.close()
         self.renderer.stop()
-        self._ear.join(timeout=5)
+        self._listener.join(timeout=5)
         self.signals.analyzer.spectrum.close()
 
     def _listen(self) -> None:
@@ -131,14 +131,14 @@ class LiveSession:
 
     @property
     def latency(self) -> dict[str, float]:
-        """From a sound to its picture, in seconds: of the device, of the ear (onsets; beats are foretold), of imagining."""
-        ear = self.signals.analyzer.latency
+        """Seconds from a sound to its picture: of the device, the analysis (of onsets; beats are predicted), and imagining."""
+        analysis = self.signals.analyzer.latency
         picture = self.renderer.age
         return {
             "input": self.source.latency,
-            "ear": ear,
+            "ear": analysis,
             "picture": picture,
-            "whole": self.source.latency + ear + picture,
+            "whole": self.source.latency + analysis + picture,
         }
 
     # -- messages for the pages ----------------------------------------------------------------------------------------
@@ -183,7 +183,7 @@ class LiveSession:
             }
 
     def status(self) -> dict[str, Any]:
-        """Return speed, latency and what is heard now."""
+        """Return speed, latency and the current signals."""
         with self._lock:
             now, row = self.signals.now, self.row
             levels = {name: round(self.signals.value(name), 3) for name in LEVELS}
@@ -217,12 +217,12 @@ class LiveSession:
             self.revision += 1
 
     def next_phase(self) -> None:
-        """Begin the next phase."""
+        """Start the next phase."""
         with self._lock:
             self.conductor.next_phase()
 
     def tap(self, seconds: float | None = None) -> bool:
-        """Register a tap on the beat; True once taps set the tempo."""
+        """Register a tap on the beat; return whether taps set the tempo."""
         with self._lock:
             return self.signals.analyzer.beat_tracker.tap(time.monotonic() if seconds is None else seconds)
 
@@ -232,12 +232,12 @@ class LiveSession:
             self.signals.analyzer.beat_tracker.set_downbeat()
 
     def reload(self) -> bool:
-        """Reload a preset whose file was saved. Returns whether there was one.
+        """Reload presets whose files were saved; return whether there was one.
 
         Raises
         ------
         PresetError
-            If the new text is not a preset; the old one goes on, and the error is raised once.
+            If the new text is not a preset; the old one continues, and the error is raised once.
         """
         changed = False
         for name, loaded in self.loaded.items():

@@ -31,12 +31,12 @@ from reactive.render.sizes import imagine_size, output_size
 from reactive.timeline.films import Footage
 from reactive.timeline.timeline import Timeline
 
-# an edit waits for the current batch, so live batches are small; pictures of other batch shapes differ by rounding only
+# small, because an edit waits for the current batch; other batch sizes change pictures only by rounding
 LIVE_BATCH = {"cpu": 4, "cuda": 8}
 
 
 class PreviewOptions(Settings):
-    """The settings of a preview; a `draft` is smaller and need not equal the final clip."""
+    """The settings of a preview; a `draft` is smaller and may differ from the final clip."""
 
     draft: bool = False
 
@@ -64,13 +64,13 @@ class Studio:
 
     @cached_property
     def footage(self) -> tuple[Footage | None, ...]:
-        """How much moves in each video over time."""
+        """The amount of motion in each video over time."""
         return footage_of(self.options.sources.videos)
 
 
 @dataclass
 class SongMaterial(Studio):
-    """A song with a studio: everything that stays the same while timelines change."""
+    """A song with model and sources: everything that stays the same while timelines change."""
 
     track: Track
     analysis: Analysis
@@ -78,14 +78,14 @@ class SongMaterial(Studio):
     raw: Analysis
     corrections: Corrections = NO_CORRECTIONS
     bank: PromptBank | None = None
-    # smaller than the rule's if memory did not hold that
+    # set to a smaller batch after memory ran out; 0: the default
     batch: int = 0
-    # folders of presets that have grounds beside them
+    # folders of presets, which may hold grounds
     ground_folders: list[Path] = field(default_factory=list)
     _grounds: Grounds | None = None
 
     def imaginer(self, timeline: Timeline, black: np.ndarray | None = None) -> Imaginer:
-        """Return the imaginer of a timeline; prompts that are embedded already are not embedded again."""
+        """Return the imaginer of a timeline; only new prompts are embedded."""
         self.bank = PromptBank.extended(self.bank, self.model, timeline.prompts, timeline.negatives)
         shape = shape_of(self.model, *self.imagined)
         batch = self.batch or min(LIVE_BATCH.get(self.device, 4), shape.batch)
@@ -119,7 +119,7 @@ class SongMaterial(Studio):
 def load_material(
     song: str | os.PathLike[str], options: PreviewOptions, say: Callable[[str], None] = lambda what: None
 ) -> SongMaterial:
-    """Hear the song and load the model; `say` is called with what is being done.
+    """Analyse the song and load the model; `say` is called with a description of each step.
 
     Raises
     ------
@@ -132,29 +132,29 @@ def load_material(
 
 
 def song_material(song: str | os.PathLike[str], options: PreviewOptions, studio: Studio) -> SongMaterial:
-    """Hear another song and reuse a studio's model; its photographs and videos are its own.
+    """Analyse another song, with a studio's model and the song's own photographs and videos.
 
     Raises
     ------
     ReactiveError
         If an input can't be used.
     """
-    given, sources = options.sources, studio.sources
-    if (given.photos, given.videos) != (studio.options.sources.photos, studio.options.sources.videos):
-        colour = parse_colour(given.background, where="--background")
-        sources = load_sources(given.photos, given.videos, size=studio.imagined, background=colour)
+    files, sources = options.sources, studio.sources
+    if (files.photos, files.videos) != (studio.options.sources.photos, studio.options.sources.videos):
+        colour = parse_colour(files.background, where="--background")
+        sources = load_sources(files.photos, files.videos, size=studio.imagined, background=colour)
     return SongMaterial(options, studio.model, sources, studio.size, studio.imagined, studio.device, **_heard(song))
 
 
 def _heard(song: str | os.PathLike[str]) -> dict[str, Any]:
-    """Return a song's track and analysis, with the corrections of the grid that are saved beside it."""
+    """Return a song's track and analysis, with its saved corrections of the grid."""
     track, raw = hear_once(song)
     corrections, analysis = saved_grid(track, raw)
     return {"track": track, "analysis": analysis, "raw": raw, "corrections": corrections}
 
 
 def load_studio(options: PreviewOptions, say: Callable[[str], None] = lambda what: None) -> Studio:
-    """Load the model, and read photographs and videos at the imagine-size; `say` is called with what is being done.
+    """Load the model, and read photographs and videos at the imagine-size; `say` is called with a description of each step.
 
     Raises
     ------
@@ -165,7 +165,7 @@ def load_studio(options: PreviewOptions, say: Callable[[str], None] = lambda wha
     torch.set_num_threads(options.compute.threads or default_threads())
     say(f"loading {options.model.title}")
     model = options.model.changed(device=device).load()
-    output, given = options.output, options.sources
+    output, files = options.output, options.sources
     imagined = output.imagine_size or imagine_size(model.native_size, output.size or (16, 9))
     if options.draft and not output.imagine_size:
         imagined = _halved(imagined, model.vae_scale_factor)
@@ -177,15 +177,15 @@ def load_studio(options: PreviewOptions, say: Callable[[str], None] = lambda wha
                 where="--imagine-size",
                 remedy=f"use {imagined[0] // step * step}x{imagined[1] // step * step}",
             )
-    if given.photos or given.videos:
+    if files.photos or files.videos:
         say("reading photographs and videos")
-    colour = parse_colour(given.background, where="--background")
-    sources = load_sources(given.photos, given.videos, size=imagined, background=colour)
+    colour = parse_colour(files.background, where="--background")
+    sources = load_sources(files.photos, files.videos, size=imagined, background=colour)
     size = output.size or output_size(imagined)
     return Studio(options, model, sources, size, imagined, device)
 
 
 def _halved(size: tuple[int, int], factor: int) -> tuple[int, int]:
-    """Return about half a size, in steps that networks of a few levels can halve again."""
+    """Return about half of a size, rounded so that networks with several levels can halve it again."""
     step = factor * 8
     return max(step, round(size[0] / 2 / step) * step), max(step, round(size[1] / 2 / step) * step)

@@ -12,9 +12,10 @@ from reactive.timeline.edges import shot_edges
 from reactive.timeline.timeline import FEEDBACK, Timeline
 
 MAX_BYTES = 96 * 2**20
-# columns that are only shown, or that are compared in another way
+# frames before a change that may show it in a join
 JOIN_FRAMES = 600
-TOLD = {"prompt_from", "prompt_to", "phase", "loop", "shot", "speed", "ground"}
+# columns that do not affect the picture, or that are compared in another way
+NOT_COMPARED = {"prompt_from", "prompt_to", "phase", "loop", "shot", "speed", "ground"}
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class Picture:
 
 
 class PictureStore:
-    """Keeps the pictures that were used last; safe to use from several threads."""
+    """Keeps the most recently used pictures; thread-safe."""
 
     def __init__(self, limit: int = MAX_BYTES) -> None:
         self.limit = limit
@@ -58,7 +59,7 @@ class PictureStore:
         return len(self._pictures)
 
     def drop(self, stale: np.ndarray) -> None:
-        """Forget frames whose place in `stale` (bool [frames]) is True."""
+        """Remove the frames for which `stale` (bool [frames]) is True."""
         with self._lock:
             for frame in [frame for frame in self._pictures if frame >= len(stale) or stale[frame]]:
                 self.bytes -= len(self._pictures.pop(frame).jpeg)
@@ -72,7 +73,7 @@ def changed_frames(old: Timeline, new: Timeline) -> np.ndarray:
     if old.frames != new.frames or old.harmonics != new.harmonics or old.columns.keys() != new.columns.keys():
         return np.ones(new.frames, bool)
     different = np.zeros(new.frames, bool)
-    for name in new.columns.keys() - TOLD:
+    for name in new.columns.keys() - NOT_COMPARED:
         was, now = old.columns[name], new.columns[name]
         # the camera's columns are running sums, so their steps are compared
         different |= (np.diff(now - was, prepend=0.0) != 0) if name.startswith("camera_") else now != was
@@ -81,7 +82,7 @@ def changed_frames(old: Timeline, new: Timeline) -> np.ndarray:
         different |= np.array(new.prompts, object)[new.columns[name]] != before
     different |= _ground_names(old) != _ground_names(new)
     if different.any():
-        # in a join a frame shows the beginning of the next shot too
+        # in a join a frame also shows the start of the next shot
         joining = (new.columns["dissolve"] > 0) | (new.columns["morph"] > 0)
         different |= joining & (np.arange(new.frames) >= int(np.argmax(different)) - JOIN_FRAMES)
     edges = shot_edges(new.columns, by_source=False)

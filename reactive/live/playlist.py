@@ -1,4 +1,4 @@
-"""The set list of a preview: one song is shown, and the next is heard and loaded meanwhile. It does not know the network.
+"""The set list of a preview: while one song is shown, the next one is analysed and loaded. Independent of the network.
 
 All songs share one model. A song's changes are kept while another one plays.
 """
@@ -21,7 +21,7 @@ from reactive.timeline.perform import Change
 
 @dataclass(frozen=True)
 class PreparedSong:
-    """A song that can begin at once: its number in the list, its session, whose engine is paused, and its sound for browsers."""
+    """A song that can start at once: its number in the list, its session with a paused engine, and its sound for browsers."""
 
     number: int
     session: Session
@@ -29,21 +29,21 @@ class PreparedSong:
 
 
 class Playlist:
-    """A set list being played.
+    """A set list in progress.
 
     Parameters
     ----------
     songs
         The list.
     made
-        Called from an engine's thread with the frames that are new.
+        Called from an engine's thread with the new frames.
     """
 
     def __init__(self, songs: SetList, made: Callable[[list[int]], None]) -> None:
         self.songs = songs
         self.ending = songs.ending
         self.number = 0
-        # counts the songs that began, so that a page can tell them apart
+        # number of started songs, by which a page distinguishes them
         self.begun = 0
         self._made = made
         self._studio: Studio | None = None
@@ -51,7 +51,7 @@ class Playlist:
         self._folder = tempfile.TemporaryDirectory(prefix="reactive-preview-")
 
     def first(self, say: Callable[[str], None] = lambda what: None) -> PreparedSong:
-        """Load model and first song.
+        """Load the model and the first song.
 
         Raises
         ------
@@ -61,11 +61,11 @@ class Playlist:
         song = self.songs.songs[0]
         material = load_material(song.file, song.options, say)
         self._studio = material
-        say("deciding every frame")
+        say("computing the timeline")
         return self._prepared(0, Session(material, self._made, song.presets))
 
     def prepare(self, number: int) -> PreparedSong:
-        """Hear a song and decide its frames; this takes seconds and does not affect what plays.
+        """Analyse a song and compute its timeline; this takes seconds and does not affect the current song.
 
         Raises
         ------
@@ -86,18 +86,18 @@ class Playlist:
         return PreparedSong(number, session, wav)
 
     def begin(self, prepared: PreparedSong, before: PreparedSong) -> None:
-        """Begin a song in place of another one."""
+        """Start a song in place of another one."""
         self._changes[before.number] = list(before.session.changes)
         self.number = prepared.number
         self.begun += 1
 
     def let_go(self, before: PreparedSong) -> None:
-        """Stop a song that is no longer shown, after its current picture."""
+        """Close a song that is no longer shown, after its current picture."""
         before.session.close()
         before.wav.unlink(missing_ok=True)
 
     def checked(self, number: int) -> int:
-        """Check the number of a song and return it.
+        """Return the number of a song after checking it.
 
         Raises
         ------
@@ -119,7 +119,7 @@ class Playlist:
         number = self.number + step
         if not 0 <= number < len(self.songs.songs):
             what = "this is the last song" if step > 0 else "this is the first song"
-            raise TimelineError(what, remedy="choose one of the list")
+            raise TimelineError(what, remedy="choose one from the list")
         return number
 
     @property
@@ -128,7 +128,7 @@ class Playlist:
         return self.number + 1 if self.number + 1 < len(self.songs.songs) else None
 
     def end_with(self, ending: object) -> None:
-        """Choose what follows when a song is over.
+        """Set what follows after the end of a song.
 
         Raises
         ------
@@ -140,7 +140,7 @@ class Playlist:
         self.ending = ending
 
     def state(self, ready: int | None) -> dict[str, Any]:
-        """Return the list for pages; `ready` is the number of the song that is loaded in addition to the one that plays."""
+        """Return the list for pages; `ready` is the number of the song that is loaded in advance, if any."""
         return {
             "songs": [song.title for song in self.songs.songs],
             "song": self.number,

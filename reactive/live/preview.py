@@ -1,4 +1,4 @@
-"""A preview from start to end: load everything, listen, and serve until it is stopped."""
+"""Run a preview: load everything, listen, and serve until it is stopped."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from reactive.live.web.waiting import WaitingRoom
 
 NO_EXTERNAL_IO = ExternalIOOptions()
 
-USUAL_PORT = 7373
+DEFAULT_PORT = 7373
 
 
 @dataclass(frozen=True)
@@ -45,11 +45,11 @@ class Address:
     url
         Opens the page, also from other machines if they can reach it.
     here
-        Opens it in this machine's own browser.
+        Opens the page in a browser of this machine.
     more
         Further addresses for other machines, if this one has several networks.
     host, port
-        The address that it listens at.
+        The address at which it listens.
     open
         Whether other machines can reach it.
     mjpeg
@@ -59,7 +59,7 @@ class Address:
     input
         The name of the live input, or an empty text.
     notes
-        Sentences for the user: about the song's file, or about what a live input leaves out of a preset.
+        Sentences for the user: about the song's file, or about a preset's features that a live input does not support.
     """
 
     url: str
@@ -98,20 +98,20 @@ def preview(
     others
         Further presets, to fade to.
     host, port
-        Where to listen; port 0 means any free one, None the usual one if it is free. A browser stores the page's data (MIDI
+        Where to listen; port 0 means any free one, None the default one if it is free, else any. A browser stores the page's data (MIDI
         controls, the screen's delay) by port, and an open page reconnects to the same port only.
     takes
         Folder in which takes are saved.
     keys
-        Folder in which the cookie's key is kept from one start to the next. Default: the user's state folder.
+        Folder of the cookie's key, which is kept between starts. Default: the user's state folder.
     io_options
         OSC, MIDI and MJPEG.
     begun
         Called with the page's address on this machine as soon as it can be opened; the page shows the progress of loading.
     doing
-        Called with what is being done until the preview is ready.
+        Called with a description of each step until the preview is ready.
     ready
-        Called once the preview is ready.
+        Called when the preview is ready.
     stop
         Called ten times a second; returns whether to end.
 
@@ -150,12 +150,12 @@ def preview_input(
     ready: Callable[[Address], None] = lambda address: None,
     stop: Callable[[], bool] = lambda: False,
 ) -> None:
-    """Serve a preview of a live input until SIGINT or SIGTERM; as `preview` otherwise.
+    """Serve a preview of a live input until SIGINT or SIGTERM; other parameters as in `preview`.
 
     Parameters
     ----------
     open_source
-        Opens the input; called before the model is loaded, so that its errors show at once.
+        Opens the input; called before the model is loaded, so that errors are reported at once.
 
     Raises
     ------
@@ -202,7 +202,7 @@ def _preview(
     ready: Callable[[Address], None],
     stop: Callable[[], bool],
 ) -> None:
-    # an error about the port must show at once, not after seconds of hearing and loading
+    # listen first: an error about the port must be reported at once, not after seconds of analysis and loading
     with (
         contextlib.closing(_listener(host, port)) as listener,
         contextlib.closing(ExternalIO(io_options)) as external_io,
@@ -214,7 +214,7 @@ def _preview(
             keys = platformdirs.user_state_path("reactive")
         gate = Gate(host, bound, key=kept_key(keys, bound))
         here, others = local_url(host, bound), () if is_loopback(host) else network_urls(host, bound)
-        # the network address works here too, but browsers allow more on localhost
+        # the network address also works on this machine, but browsers allow more features on localhost
         reached = others[0] if others else here
         with WaitingRoom(RequestGuard(gate, index, PerAddress(LOGINS, LOGIN_BURST)), listener) as room:
 
@@ -248,7 +248,7 @@ def _preview(
 
 
 def _notes(shown: Preview) -> tuple[str, ...]:
-    """Return sentences for the user about what is shown."""
+    """Return the preview's sentences for the user."""
     if isinstance(shown, SongPreview):
         return shown.session.material.track.notes
     return shown.session.notes if isinstance(shown, LivePreview) else ()
@@ -258,7 +258,7 @@ def _listener(host: str, port: int | None) -> socket.socket:
     if port is not None:
         return bound_socket(host, port)
     try:
-        return bound_socket(host, USUAL_PORT)
+        return bound_socket(host, DEFAULT_PORT)
     except OutputError:
         return bound_socket(host, 0)
 
@@ -271,7 +271,7 @@ async def _serve(
     ending = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
-        # Windows and other threads have no such handlers; there Ctrl-C raises KeyboardInterrupt
+        # on Windows and in other threads handlers can't be set; there Ctrl-C raises KeyboardInterrupt
         with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
             loop.add_signal_handler(number, ending.set)
     try:

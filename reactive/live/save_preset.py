@@ -1,6 +1,6 @@
-"""Save live changes into the preset: which keys of its file change, what can't be saved there, and the new text.
+"""Save live changes into the preset: the changed keys of its file, what can't be saved there, and the new text.
 
-A preset has no playhead, so a change that was made at some time holds from the start once it is saved. Phase jumps, freezes,
+A preset has no time, so a change made at some moment applies from the song's start after it is saved. Phase jumps, freezes,
 crossfades and the seed can't be part of a preset; they stay in the take.
 """
 
@@ -39,9 +39,9 @@ class SavePlan:
     edits
         The file's new values.
     written, left_out
-        Descriptions of what will be written, and of what will not.
+        Descriptions of what is written, and of what is not.
     prompts, controls
-        The texts and the controls whose changes are written.
+        The texts and controls whose changes are written.
     """
 
     edits: tuple[Edit, ...]
@@ -52,12 +52,12 @@ class SavePlan:
 
 
 def is_own(path: Path) -> bool:
-    """Return whether a preset's file may be changed: those that ship with the program may not."""
+    """Return whether a preset's file may be changed: bundled ones may not."""
     return not path.resolve().is_relative_to(shipped_folder().resolve())
 
 
 def plan_save(preset: Preset, state: State, changes: Sequence[Change]) -> SavePlan:
-    """Return what of a performance's state can be saved into a preset."""
+    """Return the plan of saving a performance's state into a preset."""
     controls = dict(state.controls)
     edits: list[Edit] = []
     says: list[str] = []
@@ -87,14 +87,14 @@ def plan_save(preset: Preset, state: State, changes: Sequence[Change]) -> SavePl
             says.append(f'the prompt "{_short(old)}" becomes "{_short(own)}"')
             written.add(old)
         else:
-            leaves.append(f'the prompt "{_short(old)}": it is no plain text of this preset')
+            leaves.append(f'the prompt "{_short(old)}": it is not a plain text of this preset')
     if controls.get("seed"):
         leaves.append(f"the seed: give --seed when you render, {controls['seed']:g} more than now")
     found = [label for kind, label in EVENTS.items() if any(change.kind == kind for change in changes)]
     if found:
         leaves.append(f"{', '.join(found)}: moments of this song, which a take keeps")
-    turned = {*CONTROLS, *(MACRO + macro.name for macro in preset.macros)} - {"seed"}
-    return SavePlan(tuple(edits), tuple(says), tuple(leaves), frozenset(written), frozenset(turned))
+    written_controls = {*CONTROLS, *(MACRO + macro.name for macro in preset.macros)} - {"seed"}
+    return SavePlan(tuple(edits), tuple(says), tuple(leaves), frozenset(written), frozenset(written_controls))
 
 
 def edited_preset(text: str, preset: Preset, plan: SavePlan, *, where: str) -> tuple[str, Preset]:
@@ -103,25 +103,25 @@ def edited_preset(text: str, preset: Preset, plan: SavePlan, *, where: str) -> t
     Raises
     ------
     PresetError
-        If the text can't be edited so that it gives what was played.
+        If the text can't be edited so that it gives the intended preset.
     """
     version_1 = parse_toml(text, where=where).get("version") == 1
     edits = [_for_version_1(edit) for edit in plan.edits] if version_1 else plan.edits
     new = edited(text, edits, where=where)
     made = check_preset(parse_toml(new, where=where), where=where)
-    # check that the new text gives the intended preset, and nothing else has changed
+    # check that nothing else has changed
     if made.model_dump() != _with(preset, plan.edits).model_dump():
         raise PresetError("can't be edited safely", where=where, remedy="change it in an editor, or save a take")
     return new, made
 
 
 def remaining_changes(changes: Sequence[Change], plan: SavePlan) -> list[Change]:
-    """Return the changes that a saved plan leaves in the take."""
+    """Return the changes that stay in the take after a plan was saved."""
     gone = set(plan.prompts)
     left = []
     for change in changes:
         if change.kind == "prompt" and change.name in gone:
-            # a later edit of the same prompt names the text that it replaced
+            # later edits of the same prompt refer to this edit's text
             gone.add(change.text)
         elif change.kind != "control" or change.name not in plan.controls:
             left.append(change)
@@ -129,7 +129,7 @@ def remaining_changes(changes: Sequence[Change], plan: SavePlan) -> list[Change]
 
 
 def _places(preset: Preset, shown: str) -> list[tuple[str | int, ...]]:
-    """Return the keys of the plain prompts that are shown as a text."""
+    """Return the keys of the plain prompts that give a text."""
 
     def shows(text: str) -> bool:
         plain = text.replace("{{", "{").replace("}}", "}")
@@ -145,12 +145,12 @@ def _places(preset: Preset, shown: str) -> list[tuple[str | int, ...]]:
 
 
 def _without_style(text: str, style: str) -> str:
-    """Return a prompt without the style that every prompt gets anyway."""
+    """Return a prompt without the style that is appended to every prompt."""
     return text.removesuffix(f", {style}") if style else text
 
 
 def _with(preset: Preset, edits: Sequence[Edit]) -> Preset:
-    """Return a preset with edits applied to the data itself."""
+    """Return a preset with edits applied to its data."""
     data = preset.model_dump()
     for edit in edits:
         holder = data
@@ -174,6 +174,6 @@ def _short(text: str) -> str:
 
 
 def remaining_macros(macros: Mapping[str, float], state: State) -> dict[str, float]:
-    """Return the macros given at the start without those that the preset's file now has."""
-    turned = {name.removeprefix(MACRO) for name, _ in state.controls if name.startswith(MACRO)}
-    return {name: value for name, value in macros.items() if name not in turned}
+    """Return the macros set at the start without those that are now saved in the preset's file."""
+    saved = {name.removeprefix(MACRO) for name, _ in state.controls if name.startswith(MACRO)}
+    return {name: value for name, value in macros.items() if name not in saved}

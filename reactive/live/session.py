@@ -1,7 +1,7 @@
-"""A preview of a song: the song, the performance so far, and the engine that shows it. It does not know the network.
+"""A preview of a song: the song, the performance so far, and its engine. Independent of the network.
 
-Commands come as checked data; each returns what to send to the pages. Methods may be slow (the timeline is decided
-again), so the server calls them from a thread, one at a time.
+Commands come as validated data; each returns what to send to the pages. Methods may be slow (they recompute the timeline),
+so the server calls them from a thread, one at a time.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from reactive.timeline.clock import frame_time, nearest_frame
 from reactive.timeline.controls import CONTROLS
 from reactive.timeline.perform import Change, Performance, Stage
 
-# kinds of change that replace the earlier one of the same name
+# kinds of change that replace an earlier one of the same name
 LATCHED = ("control", "prompt", "freeze", "hold", "black")
 MAX_CHANGES = 20_000
 
@@ -65,9 +65,9 @@ class Session:
     material
         Song and model.
     made
-        Called from the engine's thread with the frames that are new.
+        Called from the engine's thread with the new frames.
     presets
-        Names or paths of the presets that can be shown; the first is shown at the start.
+        Names or paths of the available presets; the first one is shown at the start.
     """
 
     def __init__(self, material: SongMaterial, made: Callable[[list[int]], None], presets: tuple[str, ...]) -> None:
@@ -81,21 +81,21 @@ class Session:
         self.macros = dict(material.options.macros)
         self.lyrics: dict[str, tuple[Line, ...]] = {}
         checked: dict[str, Preset] = {}
-        for given in presets:
-            file = open_preset(given, option="--with" if checked else "--preset")
-            name = given if given not in self.loaded else f"{given} ({len(self.loaded)})"
+        for source_name in presets:
+            file = open_preset(source_name, option="--with" if checked else "--preset")
+            name = source_name if source_name not in self.loaded else f"{source_name} ({len(self.loaded)})"
             checked[name] = file.preset
             self.lyrics[name] = lyrics_of(file, material.options.sources.lyrics)
             self.loaded[name] = LoadedPreset(file.path, file.text)
         self.first = next(iter(checked))
         self.stage = self._stage(checked)
-        self._tell_folders()
+        self._set_ground_folders()
         self.performance: Performance = self.stage.start(self.first)
         self.engine = Engine(material, made)
         self.engine.set_timeline(self.performance.timeline, self.performance.black)
 
-    def _tell_folders(self) -> None:
-        """Set the folders of the loaded presets' grounds, the first preset's first."""
+    def _set_ground_folders(self) -> None:
+        """Set the folders of the loaded presets' grounds, starting with the first preset."""
         self.material.ground_folders = [loaded.path.parent for loaded in self.loaded.values()]
 
     def _stage(self, presets: Mapping[str, Preset]) -> Stage:
@@ -169,24 +169,24 @@ class Session:
 
     # -- the transport -------------------------------------------------------------------------------------------------
     def clock(self, position: float, playing: bool) -> None:
-        """Set the position of the page's song."""
+        """Set the page's playback position."""
         moved = replace(
             self.engine.transport, position=self._inside(position), playing=playing, updated_at=time.monotonic()
         )
         self.engine.set_transport(moved, jumped=False)
 
     def seek(self, position: float, playing: bool) -> tuple[int, float]:
-        """Go to a song time. Returns the new epoch and the actual position (a long feedback shot restarts)."""
+        """Seek to a song time; return the new epoch and the actual position (a long feedback shot restarts)."""
         timeline = self.engine.timeline
-        wanted = self._inside(position)
-        frame = min(nearest_frame(wanted, timeline.fps), timeline.frames - 1)
+        target = self._inside(position)
+        frame = min(nearest_frame(target, timeline.fps), timeline.frames - 1)
         start = self.engine.seek_target(frame, playing=playing)
-        landed = wanted if start == frame else float(frame_time(start, timeline.fps))
+        landed = target if start == frame else float(frame_time(start, timeline.fps))
         moved = replace(self.engine.transport, position=landed, playing=playing, updated_at=time.monotonic())
         return self.engine.set_transport(moved, jumped=True), landed
 
     def loop(self, section: tuple[float, float] | None) -> None:
-        """Repeat a section, or none."""
+        """Repeat a section; None to stop repeating."""
         if section is not None:
             begin, end = sorted((self._inside(section[0]), self._inside(section[1])))
             section = (begin, end) if end - begin >= 0.25 else None
@@ -200,12 +200,12 @@ class Session:
 
     # -- changes -------------------------------------------------------------------------------------------------------
     def change(self, data: Mapping[str, Any]) -> int:
-        """Apply a live change. Returns the new epoch.
+        """Apply a live change; return the new epoch.
 
         Raises
         ------
         ReactiveError
-            If it is not possible; then nothing changes.
+            If it is not possible; nothing is changed.
         """
         try:
             change = check_change(dict(data))
@@ -213,7 +213,7 @@ class Session:
             raise TimelineError(str(problem), remedy="reload the page") from None
         change = replace(change, time=self._inside(change.time))
         if len(self.changes) >= MAX_CHANGES:
-            raise TimelineError("the take is full", remedy="save it and begin another")
+            raise TimelineError("the take is full", remedy="save it and start another")
         if not self.changes or change.time >= self.changes[-1].time:
             kept, performance = self.changes, self.stage.apply(self.performance, change)
         else:
@@ -223,12 +223,12 @@ class Session:
         return self._set_performance(sorted([*kept, change], key=lambda c: c.time), performance)
 
     def forget(self, back: bool = False) -> int:
-        """Undo the last change, or all of them. Returns the new epoch."""
+        """Undo all changes, or only the last one if `back`; return the new epoch."""
         changes = self.changes[:-1] if back else []
         return self._set_performance(changes, self.stage.fold(self.first, changes))
 
     def replay(self, changes: Iterable[Change]) -> int:
-        """Apply earlier changes; those that are no longer possible are left out. Returns the new epoch."""
+        """Apply earlier changes, without those that are no longer possible; return the new epoch."""
         return self._restage(self.stage, list(changes))
 
     def _set_performance(self, changes: list[Change], performance: Performance) -> int:
@@ -268,7 +268,7 @@ class Session:
         self.saved = True
 
     def reload(self) -> int | None:
-        """Reload a preset whose file was saved. Returns the new epoch, or None.
+        """Reload presets whose files were saved; return the new epoch, or None if there was none.
 
         Raises
         ------
@@ -301,7 +301,7 @@ class Session:
         return epoch
 
     def _restage(self, stage: Stage, changes: list[Change]) -> int:
-        """Apply changes to another stage; those that it can't have, for instance of phases that are gone, are left out."""
+        """Apply changes to another stage, without those that are not possible there, for instance of removed phases."""
         while True:
             try:
                 performance = stage.fold(self.first, changes)
@@ -315,7 +315,7 @@ class Session:
 
     # -- saving into the preset ----------------------------------------------------------------------------------------
     def save_plan(self) -> dict[str, Any]:
-        """Return what saving into the preset would do, for a person to confirm."""
+        """Return the effect of saving into the preset, for confirmation."""
         state = self.performance.state
         loaded = self.loaded[state.preset]
         plan = plan_save(self.stage.presets[state.preset], state, self.changes)
@@ -332,7 +332,7 @@ class Session:
         }
 
     def save_preset(self, name: str | None = None) -> tuple[int, Path]:
-        """Save changes into the preset's file, or into a copy under a new name. Returns epoch and file.
+        """Save changes into the preset's file, or into a copy under a new name; return epoch and file.
 
         Parameters
         ----------
@@ -358,13 +358,13 @@ class Session:
         new, preset = edited_preset(text, self.stage.presets[played], plan, where=where)
         path = loaded.path if name is None else fork(str(loaded.path), name)
         if name is not None:
-            # the header of a copy
+            # a copy has another header
             new, preset = edited_preset(read_preset(path), self.stage.presets[played], plan, where=str(path))
         write_over(path, new)
         called = played if name is None else name
         self.loaded = {(called if one == played else one): of for one, of in self.loaded.items()}
         self.loaded[called] = LoadedPreset(path, new)
-        self._tell_folders()
+        self._set_ground_folders()
         self.lyrics = {(called if one == played else one): of for one, of in self.lyrics.items()}
         presets = {(called if one == played else one): of for one, of in self.stage.presets.items()}
         self.first = called if self.first == played else self.first
@@ -377,12 +377,12 @@ class Session:
 
     # -- the grid ------------------------------------------------------------------------------------------------------
     def correct(self, data: Mapping[str, Any]) -> int:
-        """Correct the grid by one action of the page, save it for this song, and decide the timeline again. Returns the new epoch.
+        """Correct the grid by an action of the page, save the correction, and recompute the timeline; return the new epoch.
 
         Raises
         ------
         GridError
-            If that is not possible; then nothing changes.
+            If that is not possible; nothing is changed.
         """
         material = self.material
         if material.raw is None:
@@ -414,7 +414,7 @@ def _same(one: Change, other: Change) -> bool:
 
 
 def _free(stem: str) -> str:
-    """Return a name for a copy that no preset has."""
+    """Return an unused name for a copy of a preset."""
     base = re.sub(r"[^a-z0-9]+", "-", stem.lower()).strip("-")[:40] or "preset"
     taken = set(names())
     return next(name for number in count(1) if (name := f"my-{base}" + f"-{number}" * (number > 1)) not in taken)

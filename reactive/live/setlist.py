@@ -1,4 +1,4 @@
-"""A set list: the songs of an evening in their order, each with its preset, in one TOML file::
+"""A set list: songs in order, each with its preset, in one TOML file::
 
     title = "Friday"
     ending = "next"
@@ -32,7 +32,7 @@ from reactive.preset.schema import read_text
 from reactive.preset.toml import parse_toml
 
 MAX_BYTES, MAX_SONGS = 256_000, 500
-# what follows when a song is over
+# what follows after the end of a song
 ENDINGS = {
     "next": "the next song; after the last one pictures go on without sound",
     "repeat": "the same song again",
@@ -45,7 +45,7 @@ _TEXTS = ("file", "preset", "lyrics", "title")
 
 @dataclass(frozen=True)
 class SetSong:
-    """A song of the list: its file, its title, settings of its own, and the presets to fade to."""
+    """A song of the list: its file, title, settings, and the presets to fade to."""
 
     file: Path
     title: str
@@ -54,13 +54,13 @@ class SetSong:
 
     @property
     def presets(self) -> tuple[str, ...]:
-        """All presets that it loads, its own first."""
+        """All its presets, its own first."""
         return (self.options.preset, *self.others)
 
 
 @dataclass(frozen=True)
 class SetList:
-    """The songs in their order, and what follows when one is over (a key of `ENDINGS`)."""
+    """The songs in order, and what follows after the end of each (a key of `ENDINGS`)."""
 
     title: str
     songs: tuple[SetSong, ...]
@@ -73,17 +73,17 @@ def is_set_list(path: Path) -> bool:
 
 
 def single(song: Path, options: PreviewOptions, others: tuple[str, ...]) -> SetList:
-    """Return a list of one song, which stops when it is over."""
+    """Return a list of one song, with a stop at its end."""
     return SetList(song.stem, (SetSong(song, song.stem, options, others),), "stop")
 
 
 def read_set_list(path: Path, options: PreviewOptions, others: tuple[str, ...] = ()) -> SetList:
-    """Read a set list; `options` and `others` hold for all songs.
+    """Read a set list; `options` and `others` are the defaults of all songs.
 
     Raises
     ------
     ReactiveError
-        If it is not a set list, or a file or preset of it is missing: that must not show up on stage.
+        If it is not a set list, or one of its files or presets is missing or invalid.
     """
     where = str(path)
     data = parse_toml(read_text(path, limit=MAX_BYTES, remedy="a set list is a small text file"), where=where)
@@ -91,12 +91,12 @@ def read_set_list(path: Path, options: PreviewOptions, others: tuple[str, ...] =
     ending, title = data.get("ending", "next"), data.get("title", path.stem)
     if not isinstance(ending, str) or ending not in ENDINGS:
         raise PresetError(f'ending = "{ending}" is not known', where=where, remedy=f"write {', '.join(ENDINGS)}")
-    given = data.get("song")
-    if not isinstance(given, list) or not given or not all(isinstance(entry, dict) for entry in given):
+    entries = data.get("song")
+    if not isinstance(entries, list) or not entries or not all(isinstance(entry, dict) for entry in entries):
         raise PresetError("has no songs", where=where, remedy='write [[song]] and file = "song.wav" for each')
-    if len(given) > MAX_SONGS:
-        raise PresetError(f"has {len(given)} songs", where=where, remedy=f"at most {MAX_SONGS} are read")
-    songs = tuple(_song(entry, number, path, options, others) for number, entry in enumerate(given, 1))
+    if len(entries) > MAX_SONGS:
+        raise PresetError(f"has {len(entries)} songs", where=where, remedy=f"write at most {MAX_SONGS}")
+    songs = tuple(_song(entry, number, path, options, others) for number, entry in enumerate(entries, 1))
     return SetList(str(title), songs, ending)
 
 
@@ -104,24 +104,24 @@ def _song(entry: dict[str, Any], number: int, path: Path, options: PreviewOption
     where = f"{path}, song {number}"
     _known(entry, (*_TEXTS, *_LISTS, "macros"), where)
     if wrong := [key for key in _TEXTS if not isinstance(entry.get(key, ""), str)]:
-        raise PresetError(f"{wrong[0]} is no text", where=where, remedy=f'write {wrong[0]} = "..."')
+        raise PresetError(f"{wrong[0]} is not a text", where=where, remedy=f'write {wrong[0]} = "..."')
     for key in _LISTS:
         if not isinstance(entry.get(key, []), list) or not all(isinstance(item, str) for item in entry.get(key, [])):
-            raise PresetError(f"{key} is no list of texts", where=where, remedy=f'write {key} = ["..."]')
+            raise PresetError(f"{key} is not a list of texts", where=where, remedy=f'write {key} = ["..."]')
     if not entry.get("file"):
         raise PresetError("has no file", where=where, remedy='write file = "song.wav"')
-    file = _there(path, entry["file"], where)
+    file = _existing_file(path, entry["file"], where)
     changes: dict[str, Any] = {}
     if "preset" in entry:
         changes["preset"] = _preset(path, entry["preset"])
     for key in ("photos", "videos"):
         if key in entry:
-            changes[key] = tuple(_there(path, item, where) for item in entry[key])
+            changes[key] = tuple(_existing_file(path, item, where) for item in entry[key])
     if "lyrics" in entry:
-        changes["lyrics"] = _there(path, entry["lyrics"], where)
+        changes["lyrics"] = _existing_file(path, entry["lyrics"], where)
     if "macros" in entry:
         if not isinstance(entry["macros"], dict):
-            raise PresetError("macros is no table", where=where, remedy="write macros = { storm = 0.5 }")
+            raise PresetError("macros is not a table", where=where, remedy="write macros = { storm = 0.5 }")
         try:
             changes["macros"] = parse_macros([f"{name}={value}" for name, value in entry["macros"].items()])
         except PresetError as problem:
@@ -129,7 +129,7 @@ def _song(entry: dict[str, Any], number: int, path: Path, options: PreviewOption
     fading = tuple(_preset(path, name) for name in entry["with"]) if "with" in entry else others
     song = SetSong(file, str(entry.get("title") or file.stem), options.changed(**changes), fading)
     first, *_ = [open_preset(name, option=where).preset for name in song.presets]
-    # an unknown macro is reported here too
+    # raises an error for unknown macros
     macro_values(first, song.options.macros)
     return song
 
@@ -139,7 +139,7 @@ def _known(table: dict[str, Any], keys: tuple[str, ...], where: str) -> None:
         raise PresetError(f'"{unknown[0]}" is not known', where=where, remedy=f"there are {', '.join(keys)}")
 
 
-def _there(path: Path, name: str, where: str) -> Path:
+def _existing_file(path: Path, name: str, where: str) -> Path:
     file = path.parent / name
     try:
         regular_file(file)
@@ -149,6 +149,6 @@ def _there(path: Path, name: str, where: str) -> Path:
 
 
 def _preset(path: Path, name: str) -> str:
-    """Return a preset's name, or its path from here where it is a file beside the list."""
+    """Return a preset's name, or its path if it is a file or folder beside the list."""
     beside = path.parent / name
     return str(beside) if name.endswith(".toml") or beside.is_dir() else name

@@ -1,6 +1,6 @@
-"""The song as a browser can play it, and as the page draws it.
+"""The song's sound for browsers, and its data for the page.
 
-Browsers decode compressed sound with delays of their own, so the page gets the very samples that were analysed, as WAV.
+Browsers decode compressed sound with different delays, so the page gets exactly the analysed samples, as WAV.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from reactive.errors import MediaError
 from reactive.media.sound import Track, heard_blocks
 from reactive.timeline.timeline import Timeline
 
-# a WAV file has its size in 32 bits
+# the size in a WAV header has 32 bits
 MAX_WAV = 4_000_000_000
 PEAKS = 4000
 
@@ -43,7 +43,7 @@ def write_wav(track: Track, path: Path) -> None:
 
 
 def analysis_for_page(analysis: Analysis) -> dict[str, Any]:
-    """Return what the page draws of the song itself: peaks and brightness of the waveform, beats, bars, sections."""
+    """Return the song's data for the page: peaks and brightness of the waveform, beats, bars, sections."""
     grid = grid_of(analysis)
     fine = np.asarray(analysis.fine, np.float64)
     fine = fine.max(axis=tuple(range(1, fine.ndim))) if fine.ndim > 1 else fine
@@ -69,19 +69,19 @@ def analysis_for_page(analysis: Analysis) -> dict[str, Any]:
 
 
 def last_bars(analysis: Analysis, count: int = 8) -> tuple[float, float]:
-    """Return start and end, in seconds, of a song's last whole bars that sound: they are repeated after its end."""
+    """Return start and end, in seconds, of a song's last complete audible bars, which are repeated after its end."""
     loud = np.asarray(analysis.envelopes["rms"], np.float64)
-    # the song is over once it is below a twentieth of its peak
+    # inaudible: below a twentieth of the peak
     sounding = np.flatnonzero(loud > 0.05 * max(loud.max(initial=0.0), 1e-9))
-    over = analysis.duration * (int(sounding[-1]) + 1) / len(loud) if len(sounding) else analysis.duration
-    bars = [float(bar) for bar in grid_of(analysis).bars if 0 <= bar <= over + 1e-6]
+    end = analysis.duration * (int(sounding[-1]) + 1) / len(loud) if len(sounding) else analysis.duration
+    bars = [float(bar) for bar in grid_of(analysis).bars if 0 <= bar <= end + 1e-6]
     if len(bars) < 2:
         return 0.0, analysis.duration
     return bars[max(0, len(bars) - 1 - count)], bars[-1]
 
 
 def timeline_for_page(timeline: Timeline) -> dict[str, Any]:
-    """Return what the page draws of a timeline: runs of phases and prompts, cuts, and curves of the running values."""
+    """Return a timeline's data for the page: runs of phases and prompts, cuts, and curves."""
     columns = timeline.columns
     main = np.where(columns["weight"] >= 0.5, columns["prompt_to"], columns["prompt_from"])
     curves = {
@@ -89,7 +89,7 @@ def timeline_for_page(timeline: Timeline) -> dict[str, Any]:
         "strength": _curve(columns["strength"]),
         "zoom": _curve(columns["lens_zoom"] - 1),
         "kick": _curve(columns["hit"]),
-        # moves the last picture while no new one comes
+        # for moving the last picture while there is no new one
         "rotate": _curve(columns["lens_rotate"]),
         "x": _curve(columns["lens_x"]),
         "y": _curve(columns["lens_y"]),
@@ -108,7 +108,7 @@ def timeline_for_page(timeline: Timeline) -> dict[str, Any]:
 
 
 def _runs(column: np.ndarray) -> list[list[int]]:
-    """Return a column as [frame, value] from that frame on."""
+    """Return a column as pairs [first frame, value]."""
     starts = np.concatenate([[0], np.flatnonzero(np.diff(column)) + 1])
     return [[int(start), int(column[start])] for start in starts]
 
@@ -120,7 +120,7 @@ def _curve(column: np.ndarray) -> dict[str, Any]:
 
 
 def _fewer(curve: np.ndarray, count: int) -> np.ndarray:
-    """Return the largest values in `count` equal parts of a curve."""
+    """Return the maximum of each of `count` equal parts of a curve."""
     if not len(curve):
         return np.zeros(count)
     edges = np.linspace(0, len(curve), count + 1)

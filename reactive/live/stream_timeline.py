@@ -1,6 +1,6 @@
-"""The frames of a live input as a growing timeline, so that the same code makes the pictures of clips and streams.
+"""The frames of a live input as a growing timeline, so that clips and streams share the code that makes pictures.
 
-It holds the shot that is being played and, while a join is under way, one more row: the beginning of the next shot.
+It holds the current shot and, during a join, one more row: the start of the next shot.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from reactive.live.conductor import Arriving, LiveFrame
 from reactive.timeline.timeline import CURVES, FEEDBACK, INTEGERS, OPTIONAL, Timeline
 from reactive.timeline.walk import DEFAULT_HARMONICS
 
-# rows of a shot at most; feedback restarts every few bars, so only music without bars gets there
+# maximum rows of a shot; only reached in music without bars, since feedback restarts every few bars
 MAX_ROWS = 8192
 _NAMES = (*INTEGERS, *CURVES)
 _REST = dict.fromkeys(_NAMES, 0.0) | OPTIONAL
@@ -29,9 +29,9 @@ class StreamTimeline:
     fps
         Frames a second.
     photos, videos
-        Names of the photographs and videos that `source` numbers.
+        Names of the photographs and videos to which `source` refers by index.
     first
-        The number of its first frame since the stream began.
+        The number of its first frame since the start of the stream.
     """
 
     fps: Fraction
@@ -43,7 +43,7 @@ class StreamTimeline:
     _newest: LiveFrame | None = None
 
     def append(self, frame: LiveFrame) -> bool:
-        """Add the next frame; missed frames before it are filled with copies. Returns whether a shot begins with it."""
+        """Add the next frame, filling missed frames with copies; return whether a shot starts with it."""
         before, self._newest = self._newest, frame
         fed_back = frame.columns["source"] == FEEDBACK
         begins = (
@@ -60,7 +60,7 @@ class StreamTimeline:
 
     @property
     def last(self) -> int:
-        """The place of the newest frame in the timeline."""
+        """The index of the newest frame in the timeline."""
         return len(self._rows) - 1
 
     def timeline(self) -> Timeline:

@@ -1,6 +1,6 @@
-"""Chooses the share of the final frames that can be imagined in time: every one, five in six, three in four ...
+"""Select the share of the final frames that can be imagined in time: every one, five in six, three in four ...
 
-The share falls at once when pictures come late and rises only after a while with time to spare, so it does not flutter.
+The share falls at once when pictures are late and rises only after some time with spare capacity, so it does not oscillate.
 """
 
 from __future__ import annotations
@@ -9,22 +9,22 @@ import math
 import time
 from fractions import Fraction
 
-# frames per picture; small steps, so that a machine that nearly keeps up does not drop to half its rate; the large ones
-# spread the pictures of a very slow machine evenly, without bursts and stops
+# frames per picture; small steps, so that a machine that almost keeps up does not drop to half its rate; large ones, which
+# spread the pictures of a very slow machine evenly
 STRIDES = (
     *(Fraction(6, n) for n in (6, 5)),
     *(Fraction(n, 6) for n in (8, 9, 12, 15, 18, 24, 36, 48, 72, 96, 144, 216, 288)),
 )
-# time to spare: this many times the pictures a second that the next finer stride needs, for this many seconds
+# spare capacity: this factor of the rate that the next finer stride needs, for this many seconds
 PLENTY_FACTOR, PLENTY_SECONDS = 1.08, 2.0
-# with this many times the needed rate a stride is skipped at once: a busy machine is free again
+# at this factor of the needed rate strides are skipped: a busy machine has become free
 SKIP_FACTOR = 1.5
 # JPEG qualities, best first
 QUALITIES = (90, 80, 68)
 
 
 class StrideControl:
-    """Chooses the stride from the measured speed of the engine, and JPEG's quality from whether the page keeps up.
+    """Selects the stride by the measured speed of the engine, and the JPEG quality by whether the page keeps up.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ class StrideControl:
         return STRIDES[self.level]
 
     def frames(self, first: int, last: int) -> list[int]:
-        """Return the frames in [first, last) that lie on the stride: each multiple of it, rounded up."""
+        """Return the frames in [first, last) on the stride: its multiples, rounded up."""
         number = (first - 1) // self.stride + 1
         frames = []
         while (frame := math.ceil(number * self.stride)) < last:
@@ -56,11 +56,11 @@ class StrideControl:
 
     @property
     def quality(self) -> int:
-        """JPEG's quality."""
+        """The JPEG quality."""
         return QUALITIES[self.quality_level]
 
     def imagined(self, pictures: int, seconds: float, now: float | None = None) -> None:
-        """Register a batch: its pictures and its seconds; a partial batch takes as long as a full one."""
+        """Record a batch: its number of pictures and its duration; a partial batch takes as long as a full one."""
         now = time.monotonic() if now is None else now
         speed = pictures / max(seconds, 1e-6)
         self.speed = speed if self.speed == 0 else 0.75 * self.speed + 0.25 * speed
@@ -79,7 +79,7 @@ class StrideControl:
             self._plenty_since = None
 
     def delivered(self, waiting: bool) -> None:
-        """Register whether a finished picture had to wait for the page."""
+        """Record whether a finished picture had to wait for the page."""
         self._starved = min(self._starved + 4, 400) if waiting else max(self._starved - 1, 0)
         if self._starved >= 200 and self.quality_level < len(QUALITIES) - 1:
             self.quality_level, self._starved = self.quality_level + 1, 0

@@ -1,4 +1,4 @@
-"""The position in the song: the page's last report, extrapolated by this machine's clock."""
+"""The position in the song: the page's last report, extrapolated with this machine's clock."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ class Transport:
         """Return the playhead's song time."""
         if not self.playing:
             return self.position
-        # a page that stopped reporting is not followed for ever
+        # a page that stopped reporting is extrapolated for at most 5 seconds
         passed = min(max((time.monotonic() if now is None else now) - self.updated_at, 0.0), 5.0)
-        there = self.position + passed
-        if self.loop and self.position < self.loop[1] <= there:
-            return self.loop[0] + (there - self.loop[0]) % max(self.loop[1] - self.loop[0], 0.05)
-        return min(there, self.duration)
+        reached = self.position + passed
+        if self.loop and self.position < self.loop[1] <= reached:
+            return self.loop[0] + (reached - self.loop[0]) % max(self.loop[1] - self.loop[0], 0.05)
+        return min(reached, self.duration)
 
     def until_loop_ends(self, now: float | None = None) -> float | None:
-        """Return the seconds until the loop's end is reached, 0 if that has passed; None while nothing is repeated."""
+        """Return the seconds until the end of the loop, at least 0; None without a loop or while paused."""
         if not self.playing or self.loop is None:
             return None
         passed = (time.monotonic() if now is None else now) - self.updated_at

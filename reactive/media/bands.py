@@ -10,7 +10,7 @@ from typing import Any
 
 from PIL import Image, TiffImagePlugin
 
-from reactive.media.tiff import tiff_numbers, tiff_tags
+from reactive.media.tiff import tiff_integers, tiff_tags
 
 # rows of a band, at least, and bytes that it takes, at most: a strip that is packed as one can't be divided
 _ROWS, _LARGEST_BAND = 192, 100_000_000
@@ -66,16 +66,16 @@ def _tiff_bands(image: Image.Image, path: Path, step: int) -> Iterator[tuple[int
     """Return bands and their first rows: some strips, or rows of tiles, as a TIFF of their own."""
     tags = tiff_tags(path)
     tiled = _TILE_WIDTH in tags
-    width, height, channels = (max(tiff_numbers(tags.get(tag, 1))[0], 1) for tag in (_WIDTH, _HEIGHT, _CHANNELS))
-    bits, planes = tiff_numbers(tags.get(_BITS)), tiff_numbers(tags.get(_PLANES, 1))
+    width, height, channels = (max(tiff_integers(tags.get(tag, 1))[0], 1) for tag in (_WIDTH, _HEIGHT, _CHANNELS))
+    bits, planes = tiff_integers(tags.get(_BITS)), tiff_integers(tags.get(_PLANES, 1))
     offsets, counts = (
-        tiff_numbers(tags.get(tag)) for tag in ((_TILE_OFFSETS, _TILE_COUNTS) if tiled else (_OFFSETS, _COUNTS))
+        tiff_integers(tags.get(tag)) for tag in ((_TILE_OFFSETS, _TILE_COUNTS) if tiled else (_OFFSETS, _COUNTS))
     )
     if (set(bits), planes) != ({8}, [1]) or len(offsets) != len(counts) or not offsets:
         return None
-    each = tiff_numbers(tags.get(_TILE_HEIGHT if tiled else _ROWS_A_STRIP, height))[0]
-    across = -(-width // max(tiff_numbers(tags.get(_TILE_WIDTH, width))[0], 1)) if tiled else 1
-    if not tiled and tiff_numbers(tags.get(_COMPRESSION, 1)) == [_PLAIN]:
+    each = tiff_integers(tags.get(_TILE_HEIGHT if tiled else _ROWS_A_STRIP, height))[0]
+    across = -(-width // max(tiff_integers(tags.get(_TILE_WIDTH, width))[0], 1)) if tiled else 1
+    if not tiled and tiff_integers(tags.get(_COMPRESSION, 1)) == [_PLAIN]:
         # rows one behind the other may be divided anywhere
         line = width * channels
         offsets = [
@@ -122,7 +122,7 @@ def _small_tiff(order: str, tags: dict[int, Any], parts: list[bytes], *, tiled: 
     table, extra = b"", b""
     for tag, value in sorted(all_tags.items()):
         # numbers as four bytes each (4), anything else as it is (7)
-        numbers = tiff_numbers(value)
+        numbers = tiff_integers(value)
         packed = value if isinstance(value, bytes) else struct.pack(f"{order}{len(numbers)}I", *numbers)
         inside = packed.ljust(4, b"\0") if len(packed) <= 4 else struct.pack(f"{order}I", behind + len(extra))
         count = len(packed) if isinstance(value, bytes) else len(numbers)

@@ -15,16 +15,16 @@ _UNKNOWN = (0, 0xFFFFFFFF, 0xFFFFFFFFFFFFFFFF)
 
 @dataclass(frozen=True)
 class SizedSound:
-    """Where the sound of a file lies.
+    """The byte range of a file's samples, and the header to read them with.
 
     Attributes
     ----------
     header
         Bytes to put before the sound; empty if the file's own header is right.
     first, last
-        The sound's first byte and the byte after its last.
+        The first byte of the samples and the byte after the last.
     missing
-        How many bytes the file is shorter than its header says.
+        Number of bytes that the header announces and the file lacks.
     """
 
     header: bytes
@@ -34,43 +34,45 @@ class SizedSound:
 
 
 def sized_wav(raw: BinaryIO, size: int) -> SizedSound | None:
-    """Return the position of the sound in a WAV, RF64 or BW64 file of so many bytes; None for any other or one without sound."""
+    """Return the byte range of the samples in a WAV, RF64 or BW64 file of `size` bytes; None for any other or one without sound."""
     raw.seek(0)
     kind = raw.read(12)
     if kind[:4] not in (b"RIFF", b"RF64", b"BW64") or kind[8:] != b"WAVE":
         return None
-    wide, form = 0, b""
+    ds64_length, format_chunk = 0, b""
     while len(head := raw.read(8)) == 8:
         name, length = head[:4], int.from_bytes(head[4:], "little")
         first = raw.tell()
         if name == b"data":
             large = length == 0xFFFFFFFF and kind[:4] != b"RIFF"
-            return _sized(raw, form, first, wide if large else length, size) if form else None
+            announced = ds64_length if large else length
+            return _sized(raw, format_chunk, first, announced, size) if format_chunk else None
         if name == b"ds64":
-            wide = int.from_bytes(raw.read(16)[8:], "little")
+            ds64_length = int.from_bytes(raw.read(16)[8:], "little")
         elif name == b"fmt ":
-            form = raw.read(min(length, _LONGEST_FORMAT))
+            format_chunk = raw.read(min(length, _LONGEST_FORMAT))
         # chunks begin at even bytes
         raw.seek(first + length + length % 2)
     return None
 
 
-def _sized(raw: BinaryIO, form: bytes, first: int, promised: int, size: int) -> SizedSound | None:
-    there = size - first
-    if there <= 0:
+def _sized(raw: BinaryIO, format_chunk: bytes, first: int, announced: int, size: int) -> SizedSound | None:
+    present = size - first
+    if present <= 0:
         return None
-    # a length of 0 may be true if another chunk follows; a large one only if the rest is most of the file
-    if promised in _UNKNOWN:
-        more = not _is_chunk(raw, first, size)
+    # a length of 0 is right if another chunk follows; other lengths are doubted only if most of the file comes after
+    if announced in _UNKNOWN:
+        is_wrong = not _is_chunk(raw, first, size)
     else:
-        more = there - promised > promised and not _is_chunk(raw, first + promised + promised % 2, size, padded=True)
-    if more:
-        return SizedSound(_header(form, there), first, size, 0)
-    return SizedSound(b"", first, first + min(promised, there), max(promised - there, 0))
+        next_chunk = first + announced + announced % 2
+        is_wrong = present - announced > announced and not _is_chunk(raw, next_chunk, size, padded=True)
+    if is_wrong:
+        return SizedSound(_header(format_chunk, present), first, size, 0)
+    return SizedSound(b"", first, first + min(announced, present), max(announced - present, 0))
 
 
 def _is_chunk(raw: BinaryIO, at: int, size: int, *, padded: bool = False) -> bool:
-    """Return whether there is a chunk's name with a valid length at a byte, or if `padded`, zeros."""
+    """Return whether a chunk's name with a valid length stands at byte `at`, or zeros if `padded`."""
     raw.seek(at)
     name, length = raw.read(4), int.from_bytes(raw.read(4), "little")
     if name == bytes(4):
@@ -78,11 +80,11 @@ def _is_chunk(raw: BinaryIO, at: int, size: int, *, padded: bool = False) -> boo
     return name.isascii() and name.decode().isprintable() and at + 8 + length <= size
 
 
-def _header(form: bytes, length: int) -> bytes:
-    form += bytes(len(form) % 2)
-    described = b"fmt " + struct.pack("<I", len(form)) + form
+def _header(format_chunk: bytes, length: int) -> bytes:
+    format_chunk += bytes(len(format_chunk) % 2)
+    described = b"fmt " + struct.pack("<I", len(format_chunk)) + format_chunk
     if length < 0xFFFFFFFF - 1000:
-        whole = struct.pack("<I", length + len(described) + 12)
-        return b"RIFF" + whole + b"WAVE" + described + b"data" + struct.pack("<I", length)
-    wide = b"ds64" + struct.pack("<IQQQI", 28, length + len(described) + 48, length, 0, 0)
-    return b"RF64\xff\xff\xff\xffWAVE" + wide + described + b"data\xff\xff\xff\xff"
+        riff_size = struct.pack("<I", length + len(described) + 12)
+        return b"RIFF" + riff_size + b"WAVE" + described + b"data" + struct.pack("<I", length)
+    ds64 = b"ds64" + struct.pack("<IQQQI", 28, length + len(described) + 48, length, 0, 0)
+    return b"RF64\xff\xff\xff\xffWAVE" + ds64 + described + b"data\xff\xff\xff\xff"

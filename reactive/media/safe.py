@@ -1,8 +1,8 @@
-"""Open a file so that its contents can't make anything else be opened.
+"""Open a file so that its contents can't cause another file or address to be opened.
 
-FFmpeg given a name may follow what the file says: a playlist opens its neighbours or the network. So names are checked
-here, only regular files are opened, and FFmpeg gets an already opened file object and an allow-list of demuxers.
-Texts of strangers are read here too: never more than a limit, UTF-8 only, and nothing in them that steers a terminal.
+FFmpeg, called with a file name, follows references in the file: a playlist opens other files or the network. So names
+are checked here, only regular files are opened, and FFmpeg gets an open file object and an allow-list of demuxers.
+Untrusted texts are read here too: up to a size limit, UTF-8 only, without terminal control characters.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from reactive.media.slices import FileSlices
 if TYPE_CHECKING:
     import av.container
 
-# Containers that hold their own data. Not: concat, hls, dash, image2, sdp, lavfi, which open other things.
+# Containers that hold their own data. Not: concat, hls, dash, image2, sdp, lavfi, which open other files or devices.
 DEMUXERS = (
     "wav,w64,aiff,caf,au,flac,mp3,ogg,aac,ac3,eac3,mov,matroska,avi,mpegts,mpeg,flv,asf,amr,ape,wv,tta,aax,mpc,mpc8,"
     "gif,apng,webp_pipe,dsf,voc,mxf,dv,ivf,yuv4mpegpipe,dts,dtshd,truehd,tak,rm,nut,"
     "h264,hevc,mpegvideo,m4v,obu"
 )
 MAX_STREAMS = 64
-# what an MP4 or MOV begins with
+# types of the first box of an MP4 or MOV
 _FIRST_BOXES = (b"ftyp", b"wide", b"mdat", b"free", b"skip")
 _URL = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]+:(//|[^\\/])")
 _TAG = re.compile(r"<\s*[/!?A-Za-z]")
-# these turn the direction of writing, so a name can be made to look like another
-_TURNS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+# bidirectional control characters, which can make one name look like another
+_BIDI_CONTROLS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
 def regular_file(path: str | os.PathLike[str]) -> Path:
@@ -55,7 +55,7 @@ def regular_file(path: str | os.PathLike[str]) -> Path:
     except OSError as problem:
         raise MediaError(f"can't be read ({problem.strerror})", where=text, remedy="check the name") from None
     except ValueError:
-        raise MediaError("is no name that a file can have", where=text, remedy="check the name") from None
+        raise MediaError("is not a valid file name", where=text, remedy="check the name") from None
     if stat.S_ISDIR(status.st_mode):
         raise MediaError("is a folder, not a file", where=text, remedy="name a file in it")
     if not stat.S_ISREG(status.st_mode):
@@ -68,17 +68,17 @@ def regular_file(path: str | os.PathLike[str]) -> Path:
 
 
 def read_bytes(path: str | os.PathLike[str], *, limit: int) -> bytes:
-    """Return the bytes of a regular file that holds at most `limit` of them.
+    """Return the content of a regular file of at most `limit` bytes.
 
     Raises
     ------
     MediaError
-        If it is no readable regular file, or is larger.
+        If it is not a readable regular file, or is larger.
     """
     checked = regular_file(path)
     try:
         with checked.open("rb") as handle:
-            # measured while reading: a file may grow after its size was asked for
+            # checked while reading: the file may grow after its size was read
             data = handle.read(limit + 1)
     except OSError as problem:
         raise MediaError(f"can't be read ({problem.strerror})", where=str(path)) from None
@@ -88,7 +88,7 @@ def read_bytes(path: str | os.PathLike[str], *, limit: int) -> bytes:
 
 
 def read_text(path: str | os.PathLike[str], *, limit: int) -> str:
-    """Return the text of a small file: UTF-8 (with or without a mark at its start), line ends as ``\\n``.
+    """Return the text of a small file: UTF-8 (with or without a byte order mark), line ends as ``\\n``.
 
     Raises
     ------
@@ -106,23 +106,24 @@ def read_text(path: str | os.PathLike[str], *, limit: int) -> str:
 
 
 def plain(text: str, *, keep: str = "") -> str:
-    """Return text without what steers a terminal or turns the direction of writing; letters of `keep` stay."""
+    """Return text without control and bidirectional characters, except those in `keep`."""
     return "".join(
         letter
         for letter in text
-        if letter in keep or (unicodedata.category(letter) not in ("Cc", "Cs", "Zl", "Zp") and letter not in _TURNS)
+        if letter in keep
+        or (unicodedata.category(letter) not in ("Cc", "Cs", "Zl", "Zp") and letter not in _BIDI_CONTROLS)
     )
 
 
 def fault_of(text: str, *, keep: str = "") -> str | None:
-    """Return what makes a text of a stranger unfit to be shown (``holds ...``), or None if it is plain words."""
+    """Return why an untrusted text must not be shown (``holds ...``), or None if it is plain text."""
     if plain(text, keep=keep) != text:
         return "holds control characters"
     return "holds HTML" if _TAG.search(text) else None
 
 
 def _lacks_index(path: Path) -> bool:
-    """Return whether an MP4 or MOV file ends before the box that says where its sound and pictures lie."""
+    """Return whether an MP4 or MOV file ends before its index (the moov box)."""
     size, at = path.stat().st_size, 0
     with path.open("rb") as raw:
         while at < size:
@@ -145,16 +146,16 @@ def open_container(
     part: tuple[int, int] | None = None,
     options: Mapping[str, str] | None = None,
 ) -> Iterator[av.container.InputContainer]:
-    """Open a media file by FFmpeg without giving FFmpeg its name; an error calls it no `kind` file.
+    """Open a media file with FFmpeg without passing FFmpeg its name; errors say that it is not a `kind` file.
 
-    `part` is the first byte and the byte after the last of what is read; default: all. `options` are the demuxer's own.
+    `part` is the range of bytes to read (first, byte after the last); default: all. `options` go to the demuxer.
 
     Raises
     ------
     MediaError
         If no allowed demuxer recognises it, or it has too many streams.
     """
-    # FFmpeg is loaded where it is needed: most commands about presets do without
+    # imported here because most commands about presets do not need FFmpeg
     import av
     import av.error
 

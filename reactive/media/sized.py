@@ -1,6 +1,6 @@
-"""Files of plain samples whose header does not know how long they are: of a recorder that was switched off, or from a pipe.
+"""Uncompressed files whose header states a wrong length: from a recorder that was switched off, or from a pipe.
 
-libsndfile believes a length of 0, and one that is too short; so such a file is read behind a header with the right one.
+libsndfile accepts a length of 0, or one that is too short, so such a file is read with a corrected header in front.
 """
 
 from __future__ import annotations
@@ -9,17 +9,21 @@ from typing import BinaryIO
 
 from reactive.media.riff import SizedSound, sized_wav
 
-# more than this, and a header lies
+# values above these limits are treated as damage
 _LONGEST_HEADER = 1 << 20
 _MOST_CHUNKS = 1000
-_FARTHEST = 1 << 43
-# offset and block size stand before the samples of an AIFF, the number of edits before those of a CAF
-_BEFORE_AIFF, _BEFORE_CAF = 8, 4
-_NEARLY_UNKNOWN = 0xFFFFFF00
+_MAX_OFFSET = 1 << 43
+# bytes between chunk header and samples: offset and block size in AIFF, edit count in CAF
+_AIFF_PREFIX, _CAF_PREFIX = 8, 4
+# larger lengths stand for an unknown one in AU
+_MAX_AU_LENGTH = 0xFFFFFF00
 
 
 def sized_sound(raw: BinaryIO, size: int) -> SizedSound | None:
-    """Return where the sound of a WAV, RF64, AIFF, AU or CAF file of so many bytes lies, if its header must be mended or is WAV's."""
+    """Return the byte range of the samples of a WAV or RF64 file, or of an AIFF, AU or CAF file with a wrong header.
+
+    `size` is the number of bytes in the file.
+    """
     raw.seek(0)
     head = raw.read(28)
     if head[:4] == b".snd":
@@ -32,21 +36,22 @@ def sized_sound(raw: BinaryIO, size: int) -> SizedSound | None:
 
 
 def _sized_au(raw: BinaryIO, head: bytes, size: int) -> SizedSound | None:
-    first, promised = int.from_bytes(head[4:8], "big"), int.from_bytes(head[8:12], "big")
+    first, announced = int.from_bytes(head[4:8], "big"), int.from_bytes(head[8:12], "big")
     if not 24 <= first < min(size, _LONGEST_HEADER):
         return None
-    there = size - first
-    # another file may follow
-    more = promised >= _NEARLY_UNKNOWN or (there - promised > promised and _at(raw, first + promised, 4) != b".snd")
-    if not more:
+    present = size - first
+    # several AU files may stand in a row
+    is_too_short = present - announced > announced and _at(raw, first + announced, 4) != b".snd"
+    if announced < _MAX_AU_LENGTH and not is_too_short:
         return None
     raw.seek(0)
-    known = raw.read(first)
-    return SizedSound(known[:8] + min(there, _NEARLY_UNKNOWN).to_bytes(4, "big") + known[12:], first, size, 0)
+    header = raw.read(first)
+    length = min(present, _MAX_AU_LENGTH).to_bytes(4, "big")
+    return SizedSound(header[:8] + length + header[12:], first, size, 0)
 
 
 def _sized_aiff(raw: BinaryIO, size: int) -> SizedSound | None:
-    """Return where an AIFF's sound lies if it is the last chunk and promises next to nothing."""
+    """Return the byte range of an AIFF's samples if they are the last chunk and its stated length is 0."""
     at, common = 12, 0
     for _ in range(_MOST_CHUNKS):
         head = _at(raw, at, 8)
@@ -58,21 +63,21 @@ def _sized_aiff(raw: BinaryIO, size: int) -> SizedSound | None:
         elif name == b"SSND":
             break
         at += 8 + length + length % 2
-    first = at + 8 + _BEFORE_AIFF
+    first = at + 8 + _AIFF_PREFIX
     described = _at(raw, common + 8, 18)
     channels, bits = int.from_bytes(described[:2], "big"), int.from_bytes(described[6:8], "big")
-    each = channels * ((bits + 7) // 8)
-    if not common or not each or length > _BEFORE_AIFF or not first < size or first > _LONGEST_HEADER:
+    frame_bytes = channels * ((bits + 7) // 8)
+    if not common or not frame_bytes or length > _AIFF_PREFIX or not first < size or first > _LONGEST_HEADER:
         return None
     if _is_chunk(raw, at + 8 + length, size):
         return None
     raw.seek(0)
     header = bytearray(raw.read(first))
-    whole = min((size - first) // each, 0xFFFFFF00 // each)
-    header[4:8] = (first - 8 + whole * each).to_bytes(4, "big")
-    header[common + 10 : common + 14] = whole.to_bytes(4, "big")
-    header[at + 4 : at + 8] = (_BEFORE_AIFF + whole * each).to_bytes(4, "big")
-    return SizedSound(bytes(header), first, first + whole * each, 0)
+    frames = min((size - first) // frame_bytes, 0xFFFFFF00 // frame_bytes)
+    header[4:8] = (first - 8 + frames * frame_bytes).to_bytes(4, "big")
+    header[common + 10 : common + 14] = frames.to_bytes(4, "big")
+    header[at + 4 : at + 8] = (_AIFF_PREFIX + frames * frame_bytes).to_bytes(4, "big")
+    return SizedSound(bytes(header), first, first + frames * frame_bytes, 0)
 
 
 def _sized_caf(raw: BinaryIO, size: int) -> SizedSound | None:
@@ -86,7 +91,7 @@ def _sized_caf(raw: BinaryIO, size: int) -> SizedSound | None:
             break
         at += 12 + max(length, 0)
     first = at + 12
-    if not 0 <= length <= _BEFORE_CAF or first > _LONGEST_HEADER or size - first <= _BEFORE_CAF:
+    if not 0 <= length <= _CAF_PREFIX or first > _LONGEST_HEADER or size - first <= _CAF_PREFIX:
         return None
     if _is_chunk(raw, first + length, size, wide=True):
         return None
@@ -96,14 +101,14 @@ def _sized_caf(raw: BinaryIO, size: int) -> SizedSound | None:
 
 
 def _is_chunk(raw: BinaryIO, at: int, size: int, *, wide: bool = False) -> bool:
-    """Return whether a chunk's name and a length that fits stand at a byte."""
+    """Return whether a chunk's name with a valid length stands at byte `at`; `wide` for CAF's 8-byte lengths."""
     head = _at(raw, at, 12 if wide else 8)
     name, length = head[:4], int.from_bytes(head[4:], "big")
     return name.isascii() and name.decode().isprintable() and at + len(head) + length <= size
 
 
 def _at(raw: BinaryIO, at: int, count: int) -> bytes:
-    if not 0 <= at < _FARTHEST:
+    if not 0 <= at < _MAX_OFFSET:
         return b""
     raw.seek(at)
     return raw.read(count)

@@ -1,4 +1,4 @@
-"""Parts of a file as a file: what a decoder is given where a file is several in a row, or its header lies."""
+"""Parts of a file as one file object, for files that are several in a row or whose header is wrong."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Any
 
 
 class FileSlices(io.RawIOBase):
-    """A readable file made of bytes and of stretches of another file, one after the other.
+    """A readable file made of bytes and of ranges of another file, one after the other.
 
     Parameters
     ----------
     path
-        The other file.
+        The file that the ranges are read from.
     parts
-        Bytes as they are, or (first byte, byte after the last).
+        Literal bytes, or ranges (first byte, byte after the last).
     """
 
     def __init__(self, path: Path, parts: Sequence[bytes | tuple[int, int]]) -> None:
@@ -36,13 +36,13 @@ class FileSlices(io.RawIOBase):
         return True
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Move to a byte, as a file does."""
+        """Move to a byte and return its position."""
         base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
         self._at = max(base + offset, 0)
         return self._at
 
     def tell(self) -> int:
-        """Return the next byte's number."""
+        """Return the position of the next byte."""
         return self._at
 
     def readinto(self, buffer: Any) -> int:
@@ -64,6 +64,6 @@ class FileSlices(io.RawIOBase):
         return 0
 
     def close(self) -> None:
-        """Close the other file too."""
+        """Close this file and the file behind it."""
         self._raw.close()
         super().close()

@@ -1,7 +1,7 @@
-"""The events of a standard MIDI file, also inside a RIFF (.rmi). A file cut short gives what is whole of it.
+"""The events of a standard MIDI file, also inside a RIFF (.rmi). Of a truncated file, the complete events are read.
 
-Read here and not by a library: mido refuses a whole file for one unusual event, for instance a key signature of 8 flats or a
-time signature of 3 bytes, and tells no track's name of which encoding. Source: Standard MIDI Files 1.0 (MMA RP-001).
+Not read by mido, which rejects a file for one unusual event (a key signature of 8 flats, a time signature of 3 bytes)
+and does not return the raw bytes of a track's name. Source: Standard MIDI Files 1.0 (MMA RP-001).
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 MAX_EVENTS = 2_000_000
-# data bytes of channel messages by the upper half of their first byte
+# number of data bytes of channel messages, by the upper four bits of the status byte
 _LENGTHS = {0x8: 2, 0x9: 2, 0xA: 2, 0xB: 2, 0xC: 1, 0xD: 1, 0xE: 2}
 _SYSTEM = {0xF1: 1, 0xF2: 2, 0xF3: 1}
 META = 0xFF
@@ -17,7 +17,7 @@ META = 0xFF
 
 @dataclass(frozen=True)
 class Event:
-    """An event: its tick from the start, its track, its first byte, a meta event's type (else 0), and its data."""
+    """An event: tick from the start, track, status byte, type if it is a meta event (else 0), data."""
 
     tick: int
     track: int
@@ -28,7 +28,7 @@ class Event:
 
 @dataclass(frozen=True)
 class MidiFile:
-    """Events by tick, in a track's order where ticks are the same; the header's time division; whether the end is missing."""
+    """Events sorted by tick and track; the header's time division; whether the file is truncated."""
 
     events: tuple[Event, ...]
     division: int
@@ -36,17 +36,17 @@ class MidiFile:
 
 
 def read_events(data: bytes) -> MidiFile:
-    """Return the events of the bytes of a MIDI file.
+    """Return the events of a MIDI file from its bytes.
 
     Raises
     ------
     ValueError
-        If it is no MIDI file.
+        If it is not a MIDI file, or has no track.
     """
-    # inside a RIFF, or behind the 128 bytes of an old Macintosh's header
+    # it may lie inside a RIFF, or behind the 128 bytes of a MacBinary header
     start = data.find(b"MThd", 0, 256 if data[:4] != b"RIFF" else 4096)
     if start < 0 or len(data) < start + 14:
-        raise ValueError("is no MIDI file")
+        raise ValueError("is not a MIDI file")
     size = int.from_bytes(data[start + 4 : start + 8], "big")
     division = int.from_bytes(data[start + 12 : start + 14], "big")
     position = start + 8 + max(size, 6)
@@ -55,13 +55,13 @@ def read_events(data: bytes) -> MidiFile:
     while position + 8 <= len(data):
         name, length = data[position : position + 4], int.from_bytes(data[position + 4 : position + 8], "big")
         if name == b"MTrk" and not length:
-            # a recorder that was switched off: up to the next track
+            # from a recorder that was switched off: read up to the next track
             following = data.find(b"MTrk", position + 8)
             length = (following if following > 0 else len(data)) - position - 8
         body = data[position + 8 : position + 8 + length]
         if name == b"MTrk":
-            whole = _read_track(body, number, found)
-            cut |= not whole or len(body) < length
+            is_complete = _read_track(body, number, found)
+            cut |= not is_complete or len(body) < length
             number += 1
         position += 8 + length
     if not number:
@@ -71,7 +71,7 @@ def read_events(data: bytes) -> MidiFile:
 
 
 def _read_track(body: bytes, number: int, found: list[Event]) -> bool:
-    """Add a track's events to those found; return whether it could be read to its end."""
+    """Append a track's events to `found`; return whether the track could be read to its end."""
     position = tick = status = 0
     while position < len(body) and len(found) < MAX_EVENTS:
         delta, position = _variable(body, position)
@@ -92,7 +92,7 @@ def _read_track(body: bytes, number: int, found: list[Event]) -> bool:
             length = _LENGTHS.get(status >> 4, _SYSTEM.get(status, 0))
             kind, data = 0, body[position : position + length]
             if not length and status < 0xF0:
-                # data without a message before it
+                # data bytes without a status byte before them
                 return False
         position += length
         if position > len(body):
@@ -104,7 +104,7 @@ def _read_track(body: bytes, number: int, found: list[Event]) -> bool:
 
 
 def _variable(body: bytes, position: int) -> tuple[int, int]:
-    """Return a number of seven bits a byte, and the position behind it."""
+    """Return a variable-length number (7 bits a byte) and the position after it."""
     value = 0
     for _ in range(4):
         if position >= len(body):

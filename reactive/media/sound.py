@@ -1,6 +1,6 @@
-"""A song: measured once by decoding it to the end, then read in blocks, float32, from its very first audible sample.
+"""A song: measured once by decoding it to the end, then read in blocks of float32 from its first audible sample.
 
-Whatever changes on the way, a song has one sample rate and one layout: those of most of it, with room for all channels.
+Where sample rate or layout change within a file, it is read at the most common rate, in the layout with most channels.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from reactive.media.channels import STEREO, Layout, layout_name, placed, to_ster
 from reactive.media.decode import RATES, Chunk, DecodeReport, choose_reader, chunks
 from reactive.media.safe import regular_file
 
-# 18 dB above full scale: no honest float file goes beyond
+# 18 dB above full scale: valid float files stay below
 LOUDEST = 8.0
 MAX_HOURS = 24
-# what surround is folded to at most, 0.1 dB below full scale
+# highest peak of surround folded to stereo, 0.1 dB below full scale
 _CEILING = 10 ** (-0.1 / 20)
-# channels that sound for less than this share of a song are folded into the others
-_SELDOM = 0.01
-# a header may be so much too long, in seconds, before it is worth a word
-_SHORTER = 0.5
+# a layout with less than this share of a song's samples does not decide the song's layout
+_MIN_LAYOUT_SHARE = 0.01
+# the header's length may exceed the real one by this many seconds without a note
+_LENGTH_TOLERANCE = 0.5
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Track:
     path
         The file.
     sha256
-        Hash of the decoded sound: the song's identity, which no tag, cover or name changes.
+        Hash of the decoded sound: the song's identity, which tags, cover and file name do not change.
     sample_rate
         Samples a second.
     channels
@@ -52,16 +52,16 @@ class Track:
     samples
         Number of samples of each channel.
     reader
-        Which way it is decoded, see `choose_reader`.
+        The decoder, see `choose_reader`.
     layout
-        What each channel is, by FFmpeg's names.
+        FFmpeg's name for each channel.
     gain
-        What its sound is multiplied by when it is folded to stereo, so that nothing clips: at most 1.
+        Factor (at most 1) applied when the sound is folded to stereo, so that it does not clip.
     notes
-        What its user should be told (whole sentences).
+        Messages to show to the user (full sentences).
     file_sha256
-        Hash of the file's bytes, by which a song is recognised too: older versions knew no other, and other decoders may
-        decode compressed sound to other last bits.
+        Hash of the file's bytes, by which a song is recognised too: older versions stored only this one, and other
+        decoders may decode compressed sound with other last bits.
     """
 
     path: Path
@@ -81,7 +81,7 @@ class Track:
         return self.samples / self.sample_rate
 
     def is_called(self, *digests: str) -> bool:
-        """Return whether one of some hashes is that of its sound or its file; empty ones are nobody's."""
+        """Return whether one of the hashes is that of the song's sound or file; empty hashes never match."""
         return any(digest and digest in (self.sha256, self.file_sha256) for digest in digests)
 
 
@@ -102,9 +102,9 @@ def open_track(path: str | os.PathLike[str]) -> Track:
     """
     checked = regular_file(path)
     reader = choose_reader(checked)
-    # the file's bytes are hashed while its sound is decoded: both let Python's other threads run
-    with ThreadPoolExecutor(1) as beside:
-        file_digest = beside.submit(hash_file, checked)
+    # the file is hashed in a second thread while its sound is decoded: both release the GIL
+    with ThreadPoolExecutor(1) as pool:
+        file_digest = pool.submit(hash_file, checked)
         return _measured(checked, reader, file_digest)
 
 
@@ -112,7 +112,7 @@ def _measured(checked: Path, reader: str, file_digest: Future[str]) -> Track:
     where = str(checked)
     found = _survey(checked, reader)
     if reader == "soundfile" and found.report.broke_off:
-        # where libsndfile gives up, FFmpeg may read on
+        # FFmpeg may decode further than libsndfile
         try:
             other = _survey(checked, "av")
         except MediaError:
@@ -138,7 +138,7 @@ def _measured(checked: Path, reader: str, file_digest: Future[str]) -> Track:
 def blocks(track: Track, *, start: int = 0, stop: int | None = None) -> Iterator[np.ndarray]:
     """Yield the song's samples from `start` to `stop` (default: its end) as float32 [n, channels] in about [-1, 1].
 
-    Samples that are not finite (NaN, infinity) come out as silence, absurd ones are clipped.
+    NaN and infinite samples are replaced by 0; others are clipped to 18 dB above full scale.
     """
     stop = track.samples if stop is None else stop
     position = 0
@@ -146,24 +146,24 @@ def blocks(track: Track, *, start: int = 0, stop: int | None = None) -> Iterator
         first, last = max(start - position, 0), min(stop - position, len(block))
         position += len(block)
         if last > first:
-            yield _sane(block[first:last])
+            yield _bounded(block[first:last])
         if position >= stop:
             return
 
 
 def heard_blocks(track: Track) -> Iterator[np.ndarray]:
-    """Yield the song as it is heard with as few channels as it needs: float32 [n, 1] if it is mono, else [n, 2]."""
+    """Yield the song as float32 [n, 1] if it is mono, else folded to stereo [n, 2]."""
     return blocks(track) if track.channels == 1 else stereo_blocks(track)
 
 
 def stereo_blocks(track: Track, *, start: int = 0, stop: int | None = None) -> Iterator[np.ndarray]:
-    """Yield the song as it is heard, float32 [n, 2]: mono on both sides, surround folded without clipping."""
+    """Yield the song in stereo, float32 [n, 2]: mono on both channels, surround folded without clipping."""
     for block in blocks(track, start=start, stop=stop):
         yield to_stereo(block, track.layout, gain=track.gain)
 
 
 class _Survey:
-    """What one pass over a file's sound finds out."""
+    """Properties of a file's sound, gathered in one pass over it."""
 
     def __init__(self) -> None:
         self.lengths: Counter[tuple[int, Layout]] = Counter()
@@ -176,10 +176,10 @@ class _Survey:
         self._form = ""
 
     def add(self, chunk: Chunk) -> None:
-        """Take in a piece of the song."""
+        """Add a chunk of the song."""
         self.lengths[chunk.rate, chunk.layout] += len(chunk.samples)
         self._hash(chunk)
-        # extremes show in no time whether a closer look is needed: they are NaN if any sample is
+        # minimum and maximum are NaN if any sample is, so this cheap test finds all chunks that need the slow one
         if not self.report.bounded and not _is_bounded(chunk.samples):
             bad = np.flatnonzero(~(np.abs(chunk.samples) <= LOUDEST).all(axis=1))
             if len(bad):
@@ -199,24 +199,24 @@ class _Survey:
         self.digest.update(np.ascontiguousarray(chunk.samples, "<f4").reshape(-1).view(np.uint8).data)
 
     def form(self) -> tuple[int, Layout]:
-        """Return the sample rate of most of the song, and the layout with most channels that is no accident."""
+        """Return the most common sample rate, and the layout with most channels among those of at least 1 % of the song."""
         rates: Counter[int] = Counter()
         layouts: Counter[Layout] = Counter()
         for (rate, layout), count in self.lengths.items():
             rates[rate] += count
             layouts[layout] += count
-        usual = [layout for layout, count in layouts.items() if count >= _SELDOM * layouts.total()]
+        usual = [layout for layout, count in layouts.items() if count >= _MIN_LAYOUT_SHARE * layouts.total()]
         return rates.most_common(1)[0][0], max(usual, key=lambda layout: (len(layout), layouts[layout]))
 
     def notes(self, rate: int, layout: Layout, gain: float) -> tuple[str, ...]:
-        """Return what a user should be told."""
+        """Return the messages to show to the user."""
         notes = list(self.report.notes)
         if len(self.lengths) > 1:
             forms = ", ".join(f"{layout_name(names)} at {hertz} Hz" for hertz, names in self.lengths)
             notes.append(
                 f"The sound changes on the way ({forms}); all of it is heard as {layout_name(layout)} at {rate} Hz."
             )
-        if self.report.promised > self.seconds + max(_SHORTER, 0.01 * self.report.promised):
+        if self.report.promised > self.seconds + max(_LENGTH_TOLERANCE, 0.01 * self.report.promised):
             notes.append(f"The file promises {self.report.promised:.1f} s of sound and holds {self.seconds:.1f} s.")
         if self.wrong:
             where = f"samples between {self.wrong_from:.3f} s and {self.wrong_to:.3f} s are"
@@ -240,8 +240,8 @@ def _survey(path: Path, reader: str) -> _Survey:
 
 
 def _folded_peak(chunk: Chunk) -> float:
-    # so small that nothing clips
-    small = to_stereo(_sane(chunk.samples), chunk.layout, gain=1 / (LOUDEST * len(chunk.layout)))
+    # scaled down before folding so that nothing clips
+    small = to_stereo(_bounded(chunk.samples), chunk.layout, gain=1 / (LOUDEST * len(chunk.layout)))
     return float(np.abs(small).max(initial=0.0)) * LOUDEST * len(chunk.layout)
 
 
@@ -249,25 +249,25 @@ def _is_bounded(samples: np.ndarray) -> bool:
     return bool(samples.max(initial=0) <= LOUDEST and samples.min(initial=0) >= -LOUDEST)
 
 
-def _sane(block: np.ndarray) -> np.ndarray:
-    # nearly every block is, and looking costs a fraction of mending
+def _bounded(block: np.ndarray) -> np.ndarray:
+    # nearly all blocks are within bounds, and the test costs a fraction of the repair
     if _is_bounded(block):
         return block
     return np.clip(np.nan_to_num(block, nan=0.0, posinf=0.0, neginf=0.0), -LOUDEST, LOUDEST)
 
 
 def _conformed(parts: Iterator[Chunk], rate: int, layout: Layout) -> Iterator[np.ndarray]:
-    """Yield a song's pieces at one sample rate and in one layout, float32 [n, channels]."""
-    for given, run in groupby(parts, key=lambda chunk: chunk.rate):
-        blocks_of = (placed(chunk.samples, chunk.layout, layout) for chunk in run)
-        yield from blocks_of if given == rate else resampled(blocks_of, given, rate, len(layout))
+    """Yield a song's chunks at one sample rate and in one layout, float32 [n, channels]."""
+    for chunk_rate, run in groupby(parts, key=lambda chunk: chunk.rate):
+        converted = (placed(chunk.samples, chunk.layout, layout) for chunk in run)
+        yield from converted if chunk_rate == rate else resampled(converted, chunk_rate, rate, len(layout))
 
 
-def resampled(parts: Iterable[np.ndarray], given: int, rate: int, channels: int) -> Iterator[np.ndarray]:
-    """Yield sound, float32 [n, channels] in parts, at another sample rate; its beginning stays in place."""
-    stream = soxr.ResampleStream(given, rate, channels, dtype="float32", quality="VHQ")
+def resampled(parts: Iterable[np.ndarray], source_rate: int, rate: int, channels: int) -> Iterator[np.ndarray]:
+    """Yield sound, float32 [n, channels] in parts, resampled without a delay at its start."""
+    stream = soxr.ResampleStream(source_rate, rate, channels, dtype="float32", quality="VHQ")
     for part in parts:
-        out = stream.resample_chunk(np.ascontiguousarray(_sane(part), np.float32))
+        out = stream.resample_chunk(np.ascontiguousarray(_bounded(part), np.float32))
         if len(out):
             yield out.reshape(-1, channels)
     out = stream.resample_chunk(np.zeros((0, channels), np.float32), last=True)

@@ -1,8 +1,7 @@
-"""What a clip says of itself in its file: boxes of MP4 and MOV, tags of Matroska.
+"""Metadata that a clip carries in its file: boxes of MP4 and MOV, tags of Matroska.
 
-FFmpeg drops keys it does not know from MP4, so what must reach the file whole stands in boxes of type ``uuid`` behind
-all others, where players pass over it. XMP has an identifier of its own there (XMP specification, part 3, 2020), which
-other tools read.
+FFmpeg drops unknown keys from MP4, so XMP and the recipe are written as boxes of type ``uuid`` after all others, which
+players skip. The identifier of XMP's box is a standard that other tools read (XMP specification, part 3, 2020).
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ _HEAD = 24
 
 
 def append_boxes(path: Path, tags: Mapping[str, str]) -> None:
-    """Append texts to an MP4 or MOV file as boxes; other names than XMP and RECIPE are passed over."""
+    """Append the texts XMP and RECIPE to an MP4 or MOV file as boxes; other names are ignored."""
     with path.open("ab") as handle:
         for name, identifier in _IDENTIFIERS.items():
             if name in tags:
@@ -37,7 +36,7 @@ def append_boxes(path: Path, tags: Mapping[str, str]) -> None:
 
 
 def read_tags(path: str | os.PathLike[str]) -> dict[str, str]:
-    """Return the texts XMP and RECIPE that a clip carries.
+    """Return a clip's texts XMP and RECIPE, as far as it has them.
 
     Raises
     ------

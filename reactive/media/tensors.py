@@ -1,6 +1,6 @@
-"""Check a safetensors file by its header, without loading it: eight bytes of length, a JSON object, then raw numbers.
+"""Check a safetensors file by its header, without loading it: 8 bytes of length, a JSON object, then raw numbers.
 
-Whatever carries that name but is something else, a pickle for instance, is refused before any library sees it.
+Files of another format under that name, for instance pickles, are refused before a library opens them.
 Source: the format's description in the safetensors project.
 """
 
@@ -17,7 +17,7 @@ from reactive.media.safe import regular_file
 MAX_HEADER = 16_000_000
 MAX_TENSORS = 100_000
 MAX_AXES = 16
-# bits of one number
+# bits per number
 _BITS = {
     "BOOL": 8,
     "U8": 8,
@@ -44,7 +44,7 @@ def check_tensors(path: str | os.PathLike[str]) -> int:
     Raises
     ------
     MediaError
-        If it is something else under that name, its header is too large, or header and data don't match.
+        If it is of another format, its header is too large, or header and data don't match.
     """
     checked = regular_file(path)
     with checked.open("rb") as handle:
@@ -55,7 +55,7 @@ def check_tensors(path: str | os.PathLike[str]) -> int:
         try:
             header = json.loads(handle.read(length).decode("utf-8"))
         except (ValueError, RecursionError):
-            raise MediaError("is not safetensors: its header is no JSON", where=str(path), remedy=_REMEDY) from None
+            raise MediaError("is not safetensors: its header is not JSON", where=str(path), remedy=_REMEDY) from None
     fault = _fault(header, size - 8 - length)
     if fault:
         raise MediaError(f"is not safetensors: {fault}", where=str(path), remedy=_REMEDY)
@@ -65,10 +65,10 @@ def check_tensors(path: str | os.PathLike[str]) -> int:
 def _fault(header: Any, size: int) -> str | None:
     """Return what is wrong with a header that describes `size` bytes, or None."""
     if not isinstance(header, dict):
-        return "its header is no table"
+        return "its header is not a JSON object"
     notes = header.pop("__metadata__", {})
     if not isinstance(notes, dict) or not all(isinstance(note, str) for note in notes.values()):
-        return "its notes are no texts"
+        return "its metadata are not texts"
     if not 1 <= len(header) <= MAX_TENSORS:
         return f"it holds {len(header)} tensors"
     spans: list[tuple[int, int]] = []
@@ -79,7 +79,7 @@ def _fault(header: Any, size: int) -> str | None:
         spans.append(span)
     end = 0
     for start, stop in sorted(spans):
-        # no holes and no overlap, so nothing can hide in it
+        # without gaps and overlaps no other data can be hidden in the file
         if start != end:
             return "its tensors overlap or leave holes"
         end = stop
@@ -87,14 +87,16 @@ def _fault(header: Any, size: int) -> str | None:
 
 
 def _span(tensor: Any) -> tuple[int, int] | None:
-    """Return where a tensor begins and ends, or None if its description is wrong."""
+    """Return the byte range of a tensor, or None if its description is wrong."""
     if not isinstance(tensor, dict) or tensor.keys() != {"dtype", "shape", "data_offsets"}:
         return None
     bits, shape, offsets = _BITS.get(str(tensor["dtype"])), tensor["shape"], tensor["data_offsets"]
-    whole = isinstance(shape, list) and isinstance(offsets, list) and len(offsets) == 2 and len(shape) <= MAX_AXES
+    is_well_formed = (
+        isinstance(shape, list) and isinstance(offsets, list) and len(offsets) == 2 and len(shape) <= MAX_AXES
+    )
     if (
         bits is None
-        or not whole
+        or not is_well_formed
         or not all(type(number) is int and 0 <= number < 1 << 62 for number in shape + offsets)
     ):
         return None

@@ -1,8 +1,8 @@
-"""Read the pictures of a video: in the order they are shown, or any of them at any time.
+"""Read the pictures of a video: in presentation order, or by random access.
 
-A film is measured once by reading its packets (see `media/film.py`), so every picture's time is known exactly, whatever
-its frame rate, and a file cut short ends where it ends. Random access decodes from the key picture before, by a few open
-cursors, so memory is flat and what is asked for in order is decoded once.
+A film is measured once by reading its packets (see `media/film.py`), so every picture's time is known exactly at any
+frame rate, and of a truncated file the part that is there is read. Random access decodes from the key picture before, with
+a few open cursors, so memory use is constant and pictures requested in order are decoded once.
 """
 
 from __future__ import annotations
@@ -32,22 +32,22 @@ __all__ = ["Film", "FilmReader", "luma_frames", "open_film", "rgb_frames", "rgb_
 
 LUMA_WIDTH, LUMA_HEIGHT = 160, 90
 _UNSPECIFIED = 2
-# in seconds
-_LONGEST_HOLE = 600
-# swscale: full chroma on the way and exact rounding, without which all colours come out 2 of 255 too dark
+# in seconds; longer gaps between time stamps are treated as errors
+_MAX_GAP = 600
+# swscale flags: full chroma interpolation and accurate rounding; without them colours are 2 of 255 too dark
 _EXACT = 0x2000 | 0x4000 | 0x40000
-# taller than PAL means BT.709 where a file does not say
+# files without a stated matrix are BT.709 if they are taller than PAL
 _SD_ROWS = 576
 _CURSORS = 6
-# FFmpeg's kinds of pictures that need no other: unknown ones of codecs that have no others, and I
-_WHOLE = (0, 1, 5)
-_KEPT = 16
-# a jump over fewer pictures than this is decoded through
+# FFmpeg's picture types that decode alone: I, SI, and "none" of codecs without types
+_INTRA = (0, 1, 5)
+_CACHED_PICTURES = 16
+# to skip fewer pictures than this, a cursor decodes on instead of seeking
 _MAX_FORWARD_FRAMES = 16
 
 
 class FilmReader:
-    """Hands out any picture of a film at one size.
+    """Random access to a film's pictures at one size.
 
     Parameters
     ----------
@@ -56,9 +56,9 @@ class FilmReader:
     width, height
         Size in pixels to which the whole upright picture is scaled.
     window
-        Left, top, width and height of the part of it that is wanted. Default: all.
+        Left, top, width and height of the part to return. Default: all.
     background
-        Red, green and blue, 0 to 255, that show where the film is transparent.
+        Red, green and blue, 0 to 255, laid behind transparent pictures.
     """
 
     def __init__(
@@ -79,27 +79,27 @@ class FilmReader:
         ]
         self._firsts = np.cumsum([0, *(len(part.times) for part in film.parts)])
         self._cursors: list[_Cursor] = []
-        self._kept: OrderedDict[int, np.ndarray] = OrderedDict()
-        # files are closed even where nobody does it
+        self._cache: OrderedDict[int, np.ndarray] = OrderedDict()
+        # closes the files also if the caller does not
         self.close = weakref.finalize(self, _close_all, self._cursors)
 
     def picture(self, number: int) -> np.ndarray:
-        """Return a picture by its number, uint8 [height, width, 3] sRGB; a damaged one is replaced by the next.
+        """Return a picture by its index, uint8 [height, width, 3] sRGB; a damaged one is replaced by the next.
 
         Raises
         ------
         MediaError
-            If the file has changed so that nothing can be decoded any more.
+            If the file has changed and can no longer be decoded.
         """
         if self._parts:
             at = int(np.searchsorted(self._firsts, number, side="right")) - 1
             return self._parts[at].picture(number - int(self._firsts[at]))
-        if number not in self._kept:
-            self._kept[number] = self._converted(self._frame(int(self.film.times[number])))
-            if len(self._kept) > _KEPT:
-                self._kept.popitem(last=False)
-        self._kept.move_to_end(number)
-        return self._kept[number]
+        if number not in self._cache:
+            self._cache[number] = self._converted(self._frame(int(self.film.times[number])))
+            if len(self._cache) > _CACHED_PICTURES:
+                self._cache.popitem(last=False)
+        self._cache.move_to_end(number)
+        return self._cache[number]
 
     def _frame(self, wanted: int) -> Any:
         ready = [
@@ -115,7 +115,7 @@ class FilmReader:
             else:
                 cursor = self._cursors[0]
             cursor.seek(wanted)
-        # the one used longest ago is the first to be taken for something else
+        # the least recently used cursor comes first and is reused first
         self._cursors[:] = [other for other in self._cursors if other is not cursor] + [cursor]
         return cursor.frame(wanted)
 
@@ -123,7 +123,7 @@ class FilmReader:
         times, keys = self.film.times, self.film.keys
         start = cursor.time if cursor.held is not None else cursor.before
         key = keys[max(int(np.searchsorted(keys, wanted, side="right")) - 1, 0)]
-        # within one group of pictures there is no shorter way than through
+        # within one group of pictures decoding on is the shortest way
         return 0 if key <= start else int(np.searchsorted(times, wanted) - np.searchsorted(times, start))
 
     def _converted(self, frame: Any) -> np.ndarray:
@@ -135,7 +135,7 @@ class FilmReader:
         if frame.colorspace == _UNSPECIFIED:
             matrix["src_colorspace"] = Colorspace.ITU709 if frame.height > _SD_ROWS else Colorspace.ITU601
         if is_transparent(frame):
-            # at its own size: what lies behind an edge must not shine through when it is scaled
+            # composited before scaling: hidden colours next to an edge would bleed into it
             frame, matrix = over(frame.reformat(format="rgba", interpolation=_EXACT | 4, **matrix), self.background), {}
         upright = np.rot90(frame.reformat(**options, **matrix).to_ndarray(), self.film.turns)
         left, top, across, down = self.window
@@ -143,16 +143,16 @@ class FilmReader:
 
 
 def is_transparent(frame: Any) -> bool:
-    """Return whether a frame says how firm each point is."""
+    """Return whether a frame has an alpha channel or a palette, which may hold alpha."""
     return frame.format.has_palette or any(part.is_alpha for part in frame.format.components)
 
 
 def over(frame: Any, background: tuple[int, int, int]) -> Any:
-    """Return an RGBA frame, straight alpha, laid over a colour, as an RGB frame."""
+    """Return an RGBA frame (straight alpha) composited over a colour, as an RGB frame."""
     picture = frame.to_ndarray()
-    firm = picture[..., 3:].astype(np.uint16)
+    alpha = picture[..., 3:].astype(np.uint16)
     colour = np.array(background, np.uint16)
-    mixed = (picture[..., :3] * firm + colour * (255 - firm) + 127) // 255
+    mixed = (picture[..., :3] * alpha + colour * (255 - alpha) + 127) // 255
     made: Any = av.VideoFrame.from_ndarray(mixed.astype(np.uint8), format="rgb24")
     made.color_range = ColorRange.JPEG
     return made
@@ -160,7 +160,7 @@ def over(frame: Any, background: tuple[int, int, int]) -> Any:
 
 @dataclass
 class _Cursor:
-    """An open decoder: the picture it holds, those beside it, and the time of the one before."""
+    """An open decoder: its current picture, the ones before and after it, and the time of the one before."""
 
     film: Film
     before: int = 0
@@ -172,9 +172,9 @@ class _Cursor:
     frames: Iterator[tuple[int, Any]] = field(default_factory=lambda: iter(()))
 
     def seek(self, wanted: int) -> None:
-        """Stand before the picture of a time, so that `frame` finds it."""
+        """Seek so that `frame` can decode forward to the picture at a time."""
         film, first = self.film, int(self.film.times[0])
-        # an interlaced picture takes something of the one before it
+        # deinterlacing needs the picture before
         need = wanted - 1 if film.interlaced and wanted > first else wanted
         back = 0
         while True:
@@ -186,15 +186,15 @@ class _Cursor:
             self._step()
             if from_start:
                 return
-            # some programs call pictures key pictures that need others (MPEG-PS)
-            if self.held is not None and self.time <= need and self.held.pict_type in _WHOLE:
+            # some files mark pictures as key pictures that depend on others (MPEG-PS)
+            if self.held is not None and self.time <= need and self.held.pict_type in _INTRA:
                 self.before = self.time - 1
                 return
-            # some containers land too late: try earlier, at last from the start
+            # some containers seek too far forward: try earlier, in the end from the start
             back = max(2 * back, round(1 / film.time_base))
 
     def frame(self, wanted: int) -> Any:
-        """Return the first picture at or after a time, or the last of all; without its fields, if it is interlaced."""
+        """Return the first picture at or after a time, or the film's last one; interlaced pictures are deinterlaced."""
         while self.held is not None and self.time < wanted:
             before = self.time
             if not self._step():
@@ -218,13 +218,13 @@ class _Cursor:
         return True
 
     def _go(self, target: int) -> int:
-        """Go to the key picture before a time; return the byte that it stands at, 0 if that is not known."""
+        """Seek to the key picture before a time; return its byte position, 0 if unknown."""
         self._open()
         film = self.film
         key = max(int(np.searchsorted(film.keys, target, side="right")) - 1, 0)
         try:
             if film.clock.joins:
-                # times begin again, so only bytes lead there
+                # time stamps restart within the file, so only byte positions are unique
                 position = int(film.places[key])
                 self.container.seek(position, stream=self.stream, unsupported_byte_offset=True)
                 return position
@@ -241,7 +241,7 @@ class _Cursor:
         )
         self.stream = cast(Any, self.container.streams[self.film.stream])
         self.stream.thread_type = "AUTO"
-        # the processor belongs to the core
+        # most threads are left to the diffusion model
         self.stream.codec_context.thread_count = 2
         return 0
 
@@ -256,9 +256,9 @@ def rgb_frames(
     path
         The video.
     size
-        Width and height that the pictures are brought to; as they are if not given.
+        Width and height to scale to. Default: the video's.
     threads
-        Threads that decode; 0 for as many as there are processors.
+        Decoder threads; 0 for one per processor.
 
     Raises
     ------
@@ -271,36 +271,36 @@ def rgb_frames(
 
 
 def rgb_pairs(path: Path, *, size: tuple[int, int]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield each frame as sRGB twice: as it is, and brought to `size`; see `rgb_frames`."""
+    """Yield each frame as sRGB twice: in its own size, and scaled to `size`; see `rgb_frames`."""
     for frame, _ in _frames(path):
         yield to_rgb(frame, None), to_rgb(frame, size)
 
 
 def to_rgb(frame: av.VideoFrame, size: tuple[int, int] | None, converter: VideoReformatter | None = None) -> np.ndarray:
-    """Return a decoded frame as sRGB, uint8 [height, width, 3]; what does not say otherwise is BT.709.
+    """Return a decoded frame as sRGB, uint8 [height, width, 3]; YUV frames are BT.709 unless tagged BT.601.
 
-    A `converter` spares setting one up for every frame.
+    Pass a `converter` to reuse it between frames.
     """
     width, height = size or (frame.width, frame.height)
-    # what shrinks is averaged, or fine texture would flicker
-    way = Interpolation.AREA if width < frame.width or height < frame.height else Interpolation.BICUBIC
+    # averaged when shrinking: other filters make fine texture flicker
+    interpolation = Interpolation.AREA if width < frame.width or height < frame.height else Interpolation.BICUBIC
     options: dict[str, Colorspace | ColorRange] = {}
     if not frame.format.is_rgb:
         standard = {int(Colorspace.SMPTE170M), int(Colorspace.ITU601)}
-        given = int(frame.colorspace)
-        options = {"src_colorspace": Colorspace(given) if given in standard else Colorspace.ITU709}
+        tagged = int(frame.colorspace)
+        options = {"src_colorspace": Colorspace(tagged) if tagged in standard else Colorspace.ITU709}
         full = int(frame.color_range) == int(ColorRange.JPEG)
         options |= {"src_color_range": ColorRange.JPEG if full else ColorRange.MPEG, "dst_color_range": ColorRange.JPEG}
     scaled = (converter or VideoReformatter()).reformat(
-        frame, width=width, height=height, format="rgb24", interpolation=way, threads=1, **options
+        frame, width=width, height=height, format="rgb24", interpolation=interpolation, threads=1, **options
     )
     return scaled.to_ndarray()
 
 
 def luma_frames(path: Path) -> Iterator[tuple[np.ndarray, Fraction]]:
-    """Yield the luma, uint8 [90, 160], that is seen at each frame of an even rate from the file's second 0, with that rate.
+    """Yield the luma, uint8 [90, 160], at a constant frame rate from the file's second 0, with that rate.
 
-    Before the first picture it is seen already, and over a hole the one before it stays.
+    The time before the first picture shows that picture; gaps repeat the picture before.
 
     Raises
     ------
@@ -311,8 +311,8 @@ def luma_frames(path: Path) -> Iterator[tuple[np.ndarray, Fraction]]:
     fps = film.rate
     number, small = 0, None
     for time, frame in _shown_pictures(film):
-        # a time stamp of nonsense is no hole of hours
-        wanted = min(round(time * fps), number + int(_LONGEST_HOLE * fps))
+        # limits what a wrong time stamp can do
+        wanted = min(round(time * fps), number + int(_MAX_GAP * fps))
         before = small
         small = frame.reformat(width=LUMA_WIDTH, height=LUMA_HEIGHT, format="gray", interpolation="AREA").to_ndarray()
         while number < wanted:
@@ -324,7 +324,7 @@ def luma_frames(path: Path) -> Iterator[tuple[np.ndarray, Fraction]]:
 
 
 def _shown_pictures(film: Film) -> Iterator[tuple[Fraction, Any]]:
-    """Yield the pictures of a film, or of several in a row, with their times in seconds from second 0."""
+    """Yield the pictures of a film, or of several joined films, with their times in seconds."""
     for part, begin in zip(film.parts or (film,), film.begins or (Fraction(0),), strict=True):
         with open_container(part.path, part=part.part) as container:
             stream: Any = container.streams[part.stream]
@@ -345,7 +345,7 @@ def _frames(path: Path, threads: int = 0) -> Iterator[tuple[av.VideoFrame, Fract
             for frame in container.decode(stream):
                 yield frame, fps
         except av.error.FFmpegError:
-            # a video cut short ends where it ends
+            # a truncated video: its readable part was yielded
             return
 
 

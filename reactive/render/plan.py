@@ -16,15 +16,16 @@ SHORTEST = 12
 
 @dataclass(frozen=True)
 class Segment:
-    """A run of frames [start, stop) of one shot, encoded to one piece.
+    """A run of frames [start, stop) of one shot, encoded to one file, a piece.
 
-    `grid` is where the whole shot's segments divide, at or before `start`: an excerpt may begin in the middle of a segment.
+    `full_start` is the frame at which this segment begins when the whole shot is rendered: at or before `start`, since an
+    excerpt may begin in the middle of a segment.
     `shot` holds the whole feedback shot's frames (start, stop); None where frames are independent.
     """
 
     start: int
     stop: int
-    grid: int
+    full_start: int
     shot: tuple[int, int] | None = None
 
 
@@ -37,7 +38,7 @@ class Plan:
     first, last
         The frames [first, last) of the clip.
     longest
-        Frames of the longest piece.
+        Frames of the longest segment.
     segments
         Runs of frames that cover them, in order.
     independent
@@ -66,11 +67,11 @@ def make_plan(timeline: Timeline, *, first: int, last: int, longest: int = 0) ->
         if shown >= end:
             continue
         fed_back = (start, stop) if source[start] == FEEDBACK else None
-        # pieces are counted from the shot's own start, so an excerpt has the pieces of the whole clip
-        for piece in range(start, stop, longest):
-            begin, finish = max(piece, shown), min(piece + longest, end)
+        # segments are counted from the shot's own start, so an excerpt has the segments of the whole clip
+        for full_start in range(start, stop, longest):
+            begin, finish = max(full_start, shown), min(full_start + longest, end)
             if begin < finish:
-                segments.append(Segment(begin, finish, piece, fed_back))
+                segments.append(Segment(begin, finish, full_start, fed_back))
         if fed_back:
             shots.append(fed_back)
         else:
@@ -85,6 +86,6 @@ def segment_frames(timeline: Timeline, pictures_per_second: float) -> int:
     Parameters
     ----------
     pictures_per_second
-        How fast the model is, by a fixed rule: what divides a clip must not vary from run to run.
+        How fast the model is: an estimate by its kind, not a measurement, so that every run divides the clip alike.
     """
     return max(SHORTEST, min(int(frames_in(SEGMENT_SECONDS, timeline.fps)), int(SEGMENT_SECONDS * pictures_per_second)))

@@ -130,8 +130,8 @@ class RenderRequest:
         """
         before, done = job.last("manifest"), job.last("done")
         begun = any(name.startswith("segments") for name in job.entries)
-        wishes = [digest(self.content), *([digest({**self.content, "song": self.song_file})] if self.song_file else [])]
-        if not begun or before is None or before["wish"] not in wishes:
+        known = [digest(self.content), *([digest({**self.content, "song": self.song_file})] if self.song_file else [])]
+        if not begun or before is None or before["wish"] not in known:
             return self
         changed = differences(before["environment"], self.environment)
         if not changed or (done is not None and done["request"] == before["request"]):

@@ -1,1 +1,1 @@
-"""Judge a finished clip."""
+"""Measurements of a finished clip: sync with the music, flashes, best picture and loop."""

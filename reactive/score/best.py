@@ -15,10 +15,10 @@ import numpy as np
 from reactive.errors import MediaError
 from reactive.media.video import rgb_frames
 
-# sizes (width, height) of pictures for rating, and of those kept for comparison
-JUDGED, KEPT = (160, 90), (16, 9)
+# sizes (width, height) of pictures for rating, and for comparison
+RATED_SIZE, COMPARED_SIZE = (160, 90), (16, 9)
 LOOP_SECONDS = (2.0, 5.0)
-# frames that a change of scene spoils on either side of it
+# frames on either side of a cut that are excluded
 _NEAR_CUT = 3
 
 
@@ -60,11 +60,12 @@ def scan_clip(path: str | os.PathLike[str]) -> ClipScan:
     appeal: list[float] = []
     small: list[np.ndarray] = []
     fps = Fraction(0)
-    for picture, rate in rgb_frames(Path(path), size=JUDGED):
+    for picture, rate in rgb_frames(Path(path), size=RATED_SIZE):
         fps = rate
         appeal.append(appeal_of(picture))
-        height, width = JUDGED[1] // KEPT[1], JUDGED[0] // KEPT[0]
-        small.append(picture.reshape(KEPT[1], height, KEPT[0], width, 3).mean(axis=(1, 3)).round().astype(np.uint8))
+        height, width = RATED_SIZE[1] // COMPARED_SIZE[1], RATED_SIZE[0] // COMPARED_SIZE[0]
+        blocks = picture.reshape(COMPARED_SIZE[1], height, COMPARED_SIZE[0], width, 3)
+        small.append(blocks.mean(axis=(1, 3)).round().astype(np.uint8))
     if not small:
         raise MediaError("holds no pictures", where=str(path), remedy="name a finished clip")
     return ClipScan(fps, np.array(appeal), np.stack(small))
@@ -98,9 +99,9 @@ def best_frame(scan: ClipScan) -> int:
 def best_loop(scan: ClipScan, *, seconds: tuple[float, float] = LOOP_SECONDS) -> Loop:
     """Return the range of the clip, of a length within `seconds`, that loops best.
 
-    Compared are the two frames that would follow each other at the joint with those that do in the clip: the frame after
-    the end with the first, and the last with the one before the first, so that movement goes on too. In a still clip
-    all are equal, so the liveliest one is chosen.
+    The frames at the joint are compared with those that follow each other in the clip: the frame after the end with the
+    first, and the last with the one before the first, so that motion continues too. In a still clip all loops are equal, so
+    loops with more motion are preferred.
     """
     frames = len(scan.small)
     shortest, longest = (max(2, round(s * scan.fps)) for s in seconds)

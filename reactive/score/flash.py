@@ -1,14 +1,13 @@
-"""Is it safe to watch? Flashes of a clip by ITU-R BT.1702, counted as a screen shows them.
+"""Photosensitive safety: the flashes of a clip by ITU-R BT.1702, as a screen shows them.
 
-Conventions. Luminance is that of a screen whose white has 200 cd/m2, by a power law of 2.2. A *transition* of a point is a
-change by 20 cd/m2 or more between one extreme and the next, where the darker of the two lies below 160 cd/m2; or a change
-from or to a saturated red (a share of red of 0.8 or more among linear R, G and B, more than 0.2 away in u'v'). A
-transition of the screen is one of more than a quarter of its points within a tenth of a second. A flash is a pair of
-opposing transitions; more than three flashes within a second must not be: six transitions pass, the seventh begins a
-fourth flash.
+Conventions. Luminance is that of a screen with a white of 200 cd/m2 and a gamma of 2.2. A *transition* of a point is a
+change by 20 cd/m2 or more between one extreme and the next, where the darker of the two is below 160 cd/m2; or a change
+from or to a saturated red (a share of red of 0.8 or more among linear R, G and B, more than 0.2 away in u'v'). A transition
+of the screen is one of more than a quarter of its points within a tenth of a second. A flash is a pair of opposing
+transitions. More than three flashes within a second fail: six transitions pass, the seventh starts a fourth flash.
 
 Flashes in different places count together, and a cut that brightens one part and darkens another is one transition.
-Regular patterns are not judged, and this is no certificate.
+Regular patterns are not checked, and this is not a certificate.
 
 Source: Recommendation ITU-R BT.1702; for red, WCAG 2.2, general flash and red flash thresholds.
 """
@@ -27,7 +26,7 @@ import numpy as np
 from reactive.errors import MediaError
 from reactive.media.video import rgb_frames
 
-# points that the screen is judged by, across and down
+# number of points that are compared, horizontally and vertically
 GRID = (96, 54)
 WHITE = 200.0
 GAMMA = 2.2
@@ -35,8 +34,8 @@ CONCURRENT = Fraction(1, 10)
 SECOND = Fraction(1)
 SATURATED = 0.8
 LUMA = np.array([0.2126, 0.7152, 0.0722], np.float32)
-# a trace of white, so that black and nearly black have no hue
-TRACE = 0.005
+# white added to every colour, so that black and nearly black have no hue
+WHITE_OFFSET = 0.005
 _LINEAR = ((np.arange(256) / 255) ** GAMMA).astype(np.float32)
 _NEVER = np.iinfo(np.int32).min // 2
 _XYZ = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]], np.float32)
@@ -57,7 +56,7 @@ class Limits:
     area
         Share of the screen that must be exceeded.
     transitions
-        The most transitions within a second that are harmless: two a flash.
+        The most transitions allowed within a second: two a flash.
     """
 
     swing: float = 20.0
@@ -78,7 +77,7 @@ class Points:
     low, high
         The extremes since then: in cd/m2, or for red as share of red.
     rose, fell
-        Frames of the last transitions that no transition of the screen has used up.
+        Frames of each point's last transitions that have not yet counted in a transition of the screen.
     low_hue, high_hue
         For red: u'v' [points, 2] at the extremes.
     """
@@ -124,7 +123,7 @@ class FlashEvents:
 
 @dataclass(frozen=True)
 class FlashState:
-    """The state that judging the next picture depends on."""
+    """The state that the check of the next picture depends on."""
 
     frame: int
     general: FlashEvents
@@ -138,11 +137,11 @@ class Kind:
     Attributes
     ----------
     flashes
-        Most flashes within a second; halves are a flash that has begun.
+        Most flashes within a second; a half is a flash that has started.
     area
         The greatest share of the screen that a transition covered, 0 if there was none.
     stretches
-        Where there are more than three within a second: (start, end) in seconds.
+        Times with more than three within a second: (start, end) in seconds.
     """
 
     flashes: float
@@ -160,7 +159,7 @@ class Kind:
 
 @dataclass(frozen=True)
 class Flashes:
-    """How a clip flashes: luminance (`general`) and saturated red."""
+    """The flashes of a clip: of luminance (`general`) and of saturated red."""
 
     general: Kind
     red: Kind
@@ -190,7 +189,7 @@ class Flashes:
 
 
 def score_flashes(path: str | os.PathLike[str]) -> Flashes:
-    """Judge a finished clip.
+    """Count the flashes of a finished clip.
 
     Raises
     ------
@@ -211,7 +210,7 @@ def score_flashes(path: str | os.PathLike[str]) -> Flashes:
 
 
 def count_flashes(pictures: Iterable[np.ndarray], fps: Fraction, *, limits: Limits | None = None) -> Flashes:
-    """Judge pictures, uint8 [height, width, 3] sRGB of one small size, shown at `fps`."""
+    """Count the flashes of pictures, uint8 [height, width, 3] sRGB of one small size, shown at `fps`."""
     state: FlashState | None = None
     limits = limits or Limits()
     general, red = _Tally(), _Tally()
@@ -223,7 +222,7 @@ def count_flashes(pictures: Iterable[np.ndarray], fps: Fraction, *, limits: Limi
 
 
 def first_state(picture: np.ndarray) -> FlashState:
-    """Return the state in which a clip's first picture, uint8 [height, width, 3], leaves the viewer."""
+    """Return the state after a clip's first picture, uint8 [height, width, 3]."""
     light, share, hue = _light_and_hue(picture)
     none = np.zeros(len(light), np.int8)
     never = np.full(len(light), _NEVER, np.int32)
@@ -236,7 +235,7 @@ def first_state(picture: np.ndarray) -> FlashState:
 
 
 def next_state(state: FlashState, picture: np.ndarray, fps: Fraction, limits: Limits) -> FlashState:
-    """Return the viewer's state after one more picture; the arguments do not change."""
+    """Return the state after one more picture; the arguments are not changed."""
     frame = state.frame + 1
     light, share, hue = _light_and_hue(picture)
     general = _luminance_turns(state.general.points, light, frame, limits)
@@ -251,7 +250,7 @@ def next_state(state: FlashState, picture: np.ndarray, fps: Fraction, limits: Li
 def _light_and_hue(picture: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return luminance in cd/m2, share of red and u'v' of each point: float32 [points], [points], [points, 2]."""
     linear = _LINEAR[picture.reshape(-1, 3)]
-    tinted = linear + np.float32(TRACE)
+    tinted = linear + np.float32(WHITE_OFFSET)
     x, y, z = _XYZ @ tinted.T
     below = x + 15 * y + 3 * z
     hue = np.stack([4 * x / below, 9 * y / below], axis=1)
@@ -263,11 +262,11 @@ def _luminance_turns(points: Points, light: np.ndarray, frame: int, limits: Limi
     up = (points.turned != 1) & (light - low >= limits.swing) & (low < limits.darker)
     down = (points.turned != -1) & (high - light >= limits.swing) & (light < limits.darker) & ~up
     if not (up.any() or down.any()):
-        # most pictures of a clip, in a third of the time
+        # the case of most pictures, in a third of the time
         return Points(points.turned, low, high, points.rose, points.fell)
     return Points(
         np.where(up, 1, np.where(down, -1, points.turned)).astype(np.int8),
-        # the search for the next extreme begins anew
+        # the search for the next extreme starts again
         np.where(up | down, light, low),
         np.where(up | down, light, high),
         np.where(up, frame, points.rose),

@@ -1,8 +1,7 @@
-"""Do the pictures move with the music? Measured on the finished file, as a viewer gets it.
+"""Measure on a finished file how well the pictures move with the music.
 
-Conventions: picture change at frame k is the mean absolute difference of luma between frames k - 1 and k, so a cut that
-first shows on frame k is a change at k. The song's onsets come from the clip's own sound. Positive lag: the picture is
-late.
+Conventions: picture change at frame k is the mean absolute difference of luma between frames k - 1 and k, so a cut whose
+first frame is k is a change at k. The song's onsets come from the clip's own sound. With a positive lag the picture is late.
 """
 
 from __future__ import annotations
@@ -19,9 +18,9 @@ from reactive.errors import MediaError
 from reactive.media.sound import open_track
 from reactive.media.video import luma_frames
 
-# least visible movement: this share of full scale, as a mean over the picture
+# smallest visible motion: mean change over the picture, as a share of full scale
 VISIBLE = 0.8 / 255
-# a larger lag would match the beat before or after
+# a larger lag would match the previous or next beat
 MAX_LAG_SECONDS = 0.2
 POP = 4.0
 # a frame within this many frames of an onset belongs to the hit
@@ -38,15 +37,15 @@ class Score:
     frames, fps
         Number of frames and rate of the clip.
     lag_ms
-        Where change and onsets agree best; positive: the picture is late.
+        Lag of the best correlation between change and onsets; positive: the picture is late.
     correlation
-        How well they agree there, -1..1.
+        The correlation at this lag, -1..1.
     dead_s
         The longest stretch, in seconds, without visible change while the song is loud.
     pops
-        Frames that change more than 4 times as much as their surroundings with no onset or planned cut to explain it.
+        Frames that change more than 4 times as much as their surroundings without an onset or planned cut.
     boil
-        Mean change between hits over mean change on hits; 1 means that hits do not show.
+        Mean change between hits over mean change on hits; 1 means that hits are invisible.
     """
 
     frames: int
@@ -84,7 +83,7 @@ def score_clip(path: str | os.PathLike[str], *, cuts: tuple[int, ...] = ()) -> S
     Raises
     ------
     MediaError
-        If it is not a video with sound, or too short to judge.
+        If it is not a video with sound, or too short.
 
     Examples
     --------
@@ -146,27 +145,27 @@ def loud_frames(analysis: Analysis, frames: int, fps: Fraction) -> np.ndarray:
 
 
 def best_lag(change: np.ndarray, onsets: np.ndarray, fps: Fraction) -> tuple[float, float]:
-    """Return the lag in seconds at which change follows onsets most closely, and the correlation there.
+    """Return the lag in seconds with the highest correlation between change and onsets, and the correlation.
 
-    The logarithm of change is compared, so that a few hard cuts do not outweigh everything else. Between whole frames
-    the peak is found by a parabola. Without any onset or change both are 0.
+    The logarithm of change is used, so that a few hard cuts do not outweigh everything else. A parabola gives the peak
+    between frames. Without any onset or change both are 0.
     """
     moved = np.log(np.maximum(change, VISIBLE / 4))
     moved[0] = moved[1]
-    # slow swells say nothing about timing
+    # slow changes carry no timing information
     moved = moved - _local_mean(moved, int(float(fps)))
     wanted = onsets - _local_mean(onsets, int(float(fps)))
     if moved.std() < 1e-9 or wanted.std() < 1e-9:
         return 0.0, 0.0
-    reach = min(int(MAX_LAG_SECONDS * float(fps)), len(change) // 2)
-    scores = np.array([_correlation(moved, wanted, lag) for lag in range(-reach, reach + 1)])
+    max_lag = min(int(MAX_LAG_SECONDS * float(fps)), len(change) // 2)
+    scores = np.array([_correlation(moved, wanted, lag) for lag in range(-max_lag, max_lag + 1)])
     best = int(scores.argmax())
     shift = 0.0
     if 0 < best < len(scores) - 1:
         left, middle, right = scores[best - 1 : best + 2]
         curve = left - 2 * middle + right
         shift = 0.5 * (left - right) / curve if curve < 0 else 0.0
-    return (best - reach + float(np.clip(shift, -0.5, 0.5))) / float(fps), float(scores[best])
+    return (best - max_lag + float(np.clip(shift, -0.5, 0.5))) / float(fps), float(scores[best])
 
 
 def dead_stretch(change: np.ndarray, loud: np.ndarray) -> int:
@@ -180,18 +179,18 @@ def dead_stretch(change: np.ndarray, loud: np.ndarray) -> int:
 
 
 def pops(change: np.ndarray, explained: np.ndarray) -> list[int]:
-    """Return the frames whose change exceeds 4 times the local median and that nothing explains.
+    """Return the frames whose change exceeds 4 times the local median without an explanation.
 
-    What a hit sets off may die away over some frames: as long as each changes less than the one before it, none of them jumps.
+    The motion after a hit may decay over some frames: frames that change less than the one before them are no pops.
     """
     from scipy.ndimage import median_filter
 
     local = np.maximum(median_filter(change, 25, mode="nearest"), VISIBLE)
     jump = (change > POP * local) & ~explained
-    dying = explained.copy()
+    decaying = explained.copy()
     for frame in range(1, len(change)):
-        dying[frame] |= dying[frame - 1] and change[frame] < change[frame - 1]
-    return [int(frame) for frame in np.flatnonzero(jump & ~dying)]
+        decaying[frame] |= decaying[frame - 1] and change[frame] < change[frame - 1]
+    return [int(frame) for frame in np.flatnonzero(jump & ~decaying)]
 
 
 def boil(change: np.ndarray, onsets: np.ndarray) -> float:
@@ -218,9 +217,9 @@ def _local_mean(values: np.ndarray, width: int) -> np.ndarray:
     return np.asarray(uniform_filter1d(values, max(width, 3), mode="nearest"))
 
 
-def _near(marks: np.ndarray, reach: int) -> np.ndarray:
+def _near(marks: np.ndarray, distance: int) -> np.ndarray:
     near = marks.copy()
-    for step in range(1, reach + 1):
+    for step in range(1, distance + 1):
         near[step:] |= marks[:-step]
         near[:-step] |= marks[step:]
     return near

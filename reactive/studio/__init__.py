@@ -1,1 +1,1 @@
-"""The studio: one page for the whole way from a song to a finished clip, over a project that is a folder."""
+"""The studio: a page for everything from a song to a finished clip; a project is a folder."""

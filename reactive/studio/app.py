@@ -1,4 +1,4 @@
-"""A studio from start to end: open the project, listen, and serve until it is told to stop."""
+"""Run a studio: open the project, listen, and serve until it is stopped."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from reactive.studio import renders
 from reactive.studio.preview import PreviewProcess
 from reactive.studio.server import StudioServer
 
-USUAL_PORT = 7374
+DEFAULT_PORT = 7374
 
 
 @dataclass(frozen=True)
 class StudioAddress:
-    """The addresses of a studio: on this machine, and in its networks."""
+    """The addresses of a studio: on this machine (`here`), and in its networks (`more`)."""
 
     here: str
     more: tuple[str, ...]
@@ -50,20 +50,20 @@ def studio(
     folder
         The project's folder; a project is created if there is none.
     host, port
-        Where to listen; port 0 means any free one, None the usual one if it is free.
+        Where to listen; port 0 means any free one, None the default one if it is free, else any.
     keys
-        Folder in which the cookie's key is kept. Default: the user's state folder.
+        Folder of the cookie's key. Default: the user's state folder.
     keep_rendering
-        Whether renders go on when the studio ends; otherwise they pause, and go on with the next start.
+        Whether renders continue when the studio ends; otherwise they pause, and resume with the next start.
     ready
-        Called once the page can be opened.
+        Called when the page can be opened.
     stop
         Called ten times a second; returns whether to end.
 
     Raises
     ------
     ReactiveError
-        If the folder can't be used, or the address can't be listened at.
+        If the folder can't be used, or the server can't listen at the address.
     """
     folder = folder.absolute()
     with contextlib.closing(_listener(host, port)) as listener:
@@ -85,7 +85,7 @@ def studio(
             if not keep_rendering:
                 for render in renders.list_renders(folder):
                     if render.state == "running":
-                        # a render that continues with the next start stays in the queue
+                        # "wait" leaves the render in the queue, so that it resumes with the next start
                         renders.stop_file(folder, render.id).write_text("wait")
 
 
@@ -93,7 +93,7 @@ def _listener(host: str, port: int | None) -> socket.socket:
     if port is not None:
         return bound_socket(host, port)
     try:
-        return bound_socket(host, USUAL_PORT)
+        return bound_socket(host, DEFAULT_PORT)
     except OutputError:
         return bound_socket(host, 0)
 
@@ -106,7 +106,7 @@ async def _serve(
     ending = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
-        # Windows and other threads have no such handlers; there Ctrl-C raises KeyboardInterrupt
+        # on Windows and in other threads handlers can't be set; there Ctrl-C raises KeyboardInterrupt
         with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
             loop.add_signal_handler(number, ending.set)
     try:

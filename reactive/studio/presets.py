@@ -1,4 +1,4 @@
-"""The presets for the page: description, poster, and a moving picture if there is one."""
+"""The presets for the page: description, poster, and an animation if there is one."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from reactive.preset.library import find_preset, names, open_preset, shipped_nam
 from reactive.preset.photographs import fed_phases
 
 POSTERS = ("poster.jpg", "poster.png", "poster.webp")
-MOVING = ("moving.webp", "moving.gif")
+ANIMATIONS = ("moving.webp", "moving.gif")
 
 
 def presets_for_page() -> list[dict[str, Any]]:
-    """Return all presets by name; one that can't be used says why."""
+    """Return all presets, sorted by name; those that can't be used have a `problem`."""
     shipped = set(shipped_names())
     return [_facts(name, name in shipped) for name in names()]
 
 
 def picture_of(name: str, *, moving: bool = False) -> Path | None:
-    """Return a preset's poster, or its moving picture; None if there is none."""
+    """Return a preset's poster, or its animation; None if there is none."""
     if name not in names():
         return None
     folder = find_preset(name).parent
-    found = (folder / file for file in (MOVING if moving else POSTERS))
+    found = (folder / file for file in (ANIMATIONS if moving else POSTERS))
     return next((file for file in found if file.is_file() and not file.is_symlink()), None)
 
 

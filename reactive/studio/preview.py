@@ -1,4 +1,4 @@
-"""The preview of a project, in a process of its own: the same page as `reactive preview` opens."""
+"""Run `reactive preview` of a project in a process of its own."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class PreviewProcess:
         self.process: subprocess.Popen[str] | None = None
 
     def open(self, folder: Path) -> dict[str, Any]:
-        """Start a preview of a project as it is now, and return its address; one that ran before ends.
+        """Start a preview of a project in its current state, and return its address; a running preview is ended.
 
         Raises
         ------
@@ -29,7 +29,7 @@ class PreviewProcess:
         """
         self.close()
         project = open_project(folder)
-        chosen = project.settings
+        settings = project.settings
         command = [
             sys.executable,
             "-m",
@@ -45,16 +45,16 @@ class PreviewProcess:
             "--preset",
             preset_of(folder, project.preset),
             "--fps",
-            chosen.fps,
+            settings.fps,
             "--seed",
-            str(chosen.seed),
+            str(settings.seed),
             "--model",
-            model_of(folder, chosen.model),
+            model_of(folder, settings.model),
         ]
         for option, value in (
-            ("--size", chosen.size),
-            ("--imagine-size", chosen.imagine_size),
-            ("--steps", chosen.steps),
+            ("--size", settings.size),
+            ("--imagine-size", settings.imagine_size),
+            ("--steps", settings.steps),
         ):
             command += [option, str(value)] if value else []
         for option, files in (("--photo", project.photos), ("--video", project.videos)):
@@ -69,10 +69,10 @@ class PreviewProcess:
         except (ValueError, KeyError, TypeError):
             what = json.loads(line)["error"]["what"] if '"error"' in line else "did not start"
             self.close()
-            raise ProjectError(str(what), where="the preview", remedy="look at the song and the preset") from None
+            raise ProjectError(str(what), where="the preview", remedy="check the song and the preset") from None
 
     def close(self) -> None:
-        """End the preview that runs."""
+        """End the running preview."""
         if self.process is None:
             return
         self.process.terminate()

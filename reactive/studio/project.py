@@ -1,10 +1,10 @@
-"""A project: a folder that a person can read and move, and what its ``project.toml`` says.
+"""A project: a folder that can be moved, with its file ``project.toml``.
 
-project.toml        what belongs together; every path is relative to this folder
-song.flac           the song, and beside it its corrected grid
+project.toml        files and settings; every path is relative to this folder
+song.flac           the song, with its corrected grid beside it
 photos/             photographs, their captions, and edits of single shots
 films/              films
-renders/            the queue of renders, finished clips, and the jobs that they go on from
+renders/            the queue of renders, finished clips, and their jobs
 """
 
 from __future__ import annotations
@@ -48,28 +48,28 @@ def path_fault(text: str) -> str | None:
     """Return why a text can't be a path within a project, or None."""
     parts = PurePosixPath(text).parts
     if text.startswith(("/", "~")) or "\\" in text or ":" in text:
-        return "is no path relative to the project"
+        return "is not a path relative to the project"
     if not parts or any(part in ("..", ".") or part.startswith(".") for part in text.split("/")) or "//" in text:
-        return "leads out of the project or to something hidden"
+        return "leads out of the project or to a hidden file"
     if len(text) > 400 or plain(text) != text or any(_WINDOWS.fullmatch(part) or len(part) > 200 for part in parts):
-        return "is no name that every system can hold"
+        return "is not a valid name on every system"
     return None
 
 
 RelativePath = Annotated[str, AfterValidator(_relative)]
 
 
-class Choices(BaseModel):
-    """How the clip is made: the settings of `reactive run` that the studio offers, by the same names.
+class ProjectSettings(BaseModel):
+    """Settings of the clip: those of `reactive run` that the studio offers, with the same names.
 
     Attributes
     ----------
     model
         A name of ``reactive models list``, or a folder within the project.
     size
-        Of the clip, ``WxH``; empty: what suits the model.
+        Of the clip, ``WxH``; empty: the model's default.
     also
-        Further shapes of the same render.
+        Further aspect ratios of the same render.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -95,13 +95,13 @@ class Project(BaseModel):
     Attributes
     ----------
     revision
-        Rises by one with each change, so that two pages don't overwrite each other.
+        Incremented with each change, so that two pages don't overwrite each other's changes.
     song, photos, videos, grid, shots, take
-        Files, relative to the project; empty where there is none.
+        Files, relative to the project; empty if there is none.
     preset
-        The name of a preset, or the path of one within the project.
+        The name of a preset, or its path within the project.
     settings
-        How the clip is made.
+        Settings of the clip.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -115,7 +115,7 @@ class Project(BaseModel):
     grid: RelativePath = ""
     shots: RelativePath = ""
     take: RelativePath = ""
-    settings: Choices = Choices()
+    settings: ProjectSettings = ProjectSettings()
 
 
 def is_project(folder: Path) -> bool:
@@ -124,7 +124,7 @@ def is_project(folder: Path) -> bool:
 
 
 def inside(folder: Path, path: str) -> Path:
-    """Return a project's path as a full one, after checking that nothing on the way leads out of the project.
+    """Return a project's path as a full path, after checking that it stays inside the project.
 
     Raises
     ------
@@ -144,7 +144,7 @@ def inside(folder: Path, path: str) -> Path:
 
 
 def open_project(folder: Path) -> Project:
-    """Read and check a project.
+    """Read and validate a project.
 
     Raises
     ------
@@ -155,12 +155,12 @@ def open_project(folder: Path) -> Project:
     if file.is_symlink():
         raise ProjectError("is a symbolic link", where=str(file), remedy="copy the file itself there")
     if not file.is_file():
-        raise ProjectError("holds no project", where=str(folder), remedy="begin one with `reactive studio FOLDER`")
+        raise ProjectError("holds no project", where=str(folder), remedy="create one with `reactive studio FOLDER`")
     data = parse_toml(read_text(file, limit=MAX_BYTES), where=str(file))
     try:
         return Project.model_validate(data)
     except ValidationError as problem:
-        raise _told(problem, str(file)) from None
+        raise _validation_error(problem, str(file)) from None
 
 
 def new_project(folder: Path) -> Project:
@@ -181,7 +181,7 @@ def new_project(folder: Path) -> Project:
 
 
 def save_project(folder: Path, changed: Project, *, revision: int) -> Project:
-    """Write a project as the revision after `revision`, and return it.
+    """Write a project with the revision after `revision`, and return it.
 
     Raises
     ------
@@ -195,7 +195,7 @@ def save_project(folder: Path, changed: Project, *, revision: int) -> Project:
             now = open_project(folder)
             if now.revision != revision:
                 raise ConflictError(
-                    "was changed by somebody else meanwhile", where="the project", remedy="look at it and try again"
+                    "was changed by somebody else meanwhile", where="the project", remedy="check it and try again"
                 )
             saved = changed.model_copy(update={"revision": revision + 1})
             _write(folder, saved)
@@ -207,7 +207,7 @@ def save_project(folder: Path, changed: Project, *, revision: int) -> Project:
 
 
 def changed_project(project: Project, **values: Any) -> Project:
-    """Return a project with other values, checked.
+    """Return a project with changed values, validated.
 
     Raises
     ------
@@ -217,11 +217,11 @@ def changed_project(project: Project, **values: Any) -> Project:
     try:
         return Project.model_validate({**project.model_dump(), **values})
     except ValidationError as problem:
-        raise _told(problem, FILE) from None
+        raise _validation_error(problem, FILE) from None
 
 
 def render_settings(folder: Path, project: Project, **more: Any) -> Any:
-    """Return what `reactive run` does with a project, as `reactive.render.settings.Settings`.
+    """Return a project's settings for `reactive run` as `reactive.render.settings.Settings`.
 
     Raises
     ------
@@ -232,16 +232,16 @@ def render_settings(folder: Path, project: Project, **more: Any) -> Any:
     from reactive.render.settings import Settings
     from reactive.render.sizes import parse_size
 
-    chosen = project.settings
+    settings = project.settings
     sizes = {
-        name: parse_size(text, name) if (text := getattr(chosen, name)) else None for name in ("size", "imagine_size")
+        name: parse_size(text, name) if (text := getattr(settings, name)) else None for name in ("size", "imagine_size")
     }
-    plain_names = chosen.model_dump(exclude={"size", "imagine_size", "model", "fps"})
+    plain_names = settings.model_dump(exclude={"size", "imagine_size", "model", "fps"})
     return Settings.of(
         **plain_names,
         **sizes,
-        fps=_fps(chosen.fps),
-        model=model_of(folder, chosen.model),
+        fps=_fps(settings.fps),
+        model=model_of(folder, settings.model),
         preset=preset_of(folder, project.preset),
         photos=tuple(inside(folder, photo) for photo in project.photos),
         videos=tuple(inside(folder, video) for video in project.videos),
@@ -252,13 +252,13 @@ def render_settings(folder: Path, project: Project, **more: Any) -> Any:
 
 
 def model_of(folder: Path, name: str) -> str:
-    """Return the model that a project names: a folder or file within it, else a name."""
+    """Return a project's model: a folder or file within the project, else a name."""
     own = inside(folder, name)
     return str(own) if own.exists() else name
 
 
 def preset_of(folder: Path, name: str) -> str:
-    """Return the preset that a project names: a folder or file within it, else a name."""
+    """Return a project's preset: a folder or file within the project, else a name."""
     own = inside(folder, name)
     return str(own) if ("/" in name or name.endswith(".toml")) and own.exists() else name
 
@@ -269,7 +269,7 @@ def song_of(folder: Path, project: Project) -> Path:
     Raises
     ------
     ProjectError
-        If it has none yet.
+        If it has none.
     """
     if not project.song:
         raise ProjectError("has no song yet", where=str(folder), remedy="drop one into the studio's page")
@@ -283,7 +283,7 @@ def _fps(text: str) -> Any:
 
 
 def _write(folder: Path, project: Project) -> None:
-    """Write the file; a person's comment at its head is kept."""
+    """Write the project's file."""
     data = project.model_dump(mode="json", exclude_none=True)
     settings = {name: value for name, value in data.pop("settings").items() if name != "macros"}
     lines = [HEADER, *(f"{name} = {_toml(value)}" for name, value in data.items()), "", "[settings]"]
@@ -303,14 +303,12 @@ def _toml(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007F")
 
 
-def _told(problem: ValidationError, where: str) -> ProjectError:
+def _validation_error(problem: ValidationError, where: str) -> ProjectError:
     found: Mapping[str, Any] = problem.errors(include_url=False)[0]
     name = ".".join(str(part) for part in found["loc"])[:80]
     what = "is not known" if found["type"] == "extra_forbidden" else str(found["msg"]).removeprefix("Value error, ")
-    return ProjectError(f"{name}: {what[:300]}", where=where, remedy="mend that line")
+    return ProjectError(f"{name}: {what[:300]}", where=where, remedy="correct that line")
 
 
 def _unwritable(folder: Path, problem: OSError) -> ProjectError:
-    return ProjectError(
-        f"can't be written ({problem.strerror})", where=str(folder), remedy="choose a folder that you may write to"
-    )
+    return ProjectError(f"can't be written ({problem.strerror})", where=str(folder), remedy="choose a writable folder")

@@ -1,10 +1,10 @@
-"""The queue of renders: one small file for each, in the project's folder, so that it outlives the page and the server.
+"""The queue of renders: one small file for each in the project's folder, independent of page and server.
 
 renders/
-    001.json            what is rendered, frozen when it was queued, and how far it is
-    001 song.mp4        the clip, and beside it its job, poster and score
-    .001.progress       written by the process that renders
-    .001.stop           asks that process to pause or to give up
+    001.json            the project when it was queued, the render's state and result
+    001 song.mp4        the clip, with its job and poster beside it
+    .001.progress       progress of the rendering process
+    .001.stop           tells that process to pause or cancel
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ FOLDER = "renders"
 LOCK = ".worker.lock"
 MAX_RENDERS = 500
 MAX_BYTES = 2_000_000
-# guesses before anything was measured: frames a second, and seconds of loading
-GUESSED_RATE, LOAD_SECONDS = 6.0, 10.0
+# estimates before the first measurement: frames a second, and seconds of loading
+DEFAULT_RATE, LOAD_SECONDS = 6.0, 10.0
 State = Literal["queued", "running", "paused", "done", "failed", "cancelled"]
 WAITING: tuple[State, ...] = ("queued", "running")
 _ID = re.compile(r"[0-9]{3,6}")
@@ -48,7 +48,7 @@ class Render(BaseModel):
     project
         The project; its shots file is a copy that does not change.
     corrections
-        The corrections of the grid then.
+        The corrections of the grid at that time.
     clip
         The clip's file within the project.
     queued_at
@@ -103,7 +103,7 @@ def queue_render(folder: Path, project: Project, corrections: dict[str, Any]) ->
 
 
 def list_renders(folder: Path) -> list[Render]:
-    """Return the renders of a project, oldest first; other files are left out."""
+    """Return the renders of a project, oldest first; other files are ignored."""
     place = folder / FOLDER
     if place.is_symlink() or not place.is_dir():
         return []
@@ -124,14 +124,14 @@ def read_render(folder: Path, number: str) -> Render:
         If there is none of that number, or its file is damaged.
     """
     if not _ID.fullmatch(number):
-        raise ProjectError("is no render", where=number[:40])
+        raise ProjectError("is not a render", where=number[:40])
     file = inside(folder, f"{FOLDER}/{number}.json")
     try:
         if file.stat().st_size > MAX_BYTES:
             raise ValueError("is too large")
         return Render.model_validate(parse_json(file.read_bytes()))
     except FileNotFoundError:
-        raise ProjectError("there is no such render", where=number, remedy="look at the list again") from None
+        raise ProjectError("there is no such render", where=number, remedy="reload the list") from None
     except (OSError, ValueError, ValidationError):
         raise ProjectError("can't be read", where=f"{FOLDER}/{number}.json", remedy="remove it") from None
 
@@ -171,7 +171,7 @@ def job_of(folder: Path, render: Render) -> Path:
 
 
 def read_progress(folder: Path, number: str) -> dict[str, Any]:
-    """Return a render's progress: ``stage``, ``done``, ``total``, ``began`` and ``rate``; empty if it is not known."""
+    """Return a render's progress: ``stage``, ``done``, ``total``, ``began`` and ``rate``; empty if unknown."""
     try:
         data = parse_json(progress_file(folder, number).read_bytes())
     except (OSError, ValueError):
@@ -191,7 +191,7 @@ def pause_render(folder: Path, number: str, how: Literal["pause", "cancel"]) -> 
 
 
 def resume_render(folder: Path, number: str) -> Render:
-    """Queue a paused, cancelled or failed render again; it goes on where it stopped."""
+    """Queue a paused, cancelled or failed render again; it resumes where it stopped."""
     render = read_render(folder, number)
     if render.state not in ("paused", "cancelled", "failed"):
         return render
@@ -240,25 +240,25 @@ def is_working(folder: Path) -> bool:
 
 
 def start_worker(folder: Path) -> None:
-    """Start a process that renders the queue, unless there is one; it outlives the caller."""
+    """Start a process that renders the queue, unless one is running; it survives the caller."""
     if is_working(folder) or not any(render.state in WAITING for render in list_renders(folder)):
         return
-    apart: dict[str, Any] = {"start_new_session": True}
+    detached: dict[str, Any] = {"start_new_session": True}
     if os.name == "nt":
-        apart = {"creationflags": 0x00000208}  # DETACHED_PROCESS | CREATE_NEW_PROCESS_GROUP
+        detached = {"creationflags": 0x00000208}  # DETACHED_PROCESS | CREATE_NEW_PROCESS_GROUP
     with (folder / FOLDER / ".worker.log").open("ab") as log:
         subprocess.Popen(
             [sys.executable, "-m", "reactive.studio.worker", str(folder)],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            **apart,
+            **detached,
         )
 
 
 def render_for_page(folder: Path, render: Render) -> dict[str, Any]:
     """Return a render for the page."""
-    chosen = render.project.settings
+    settings = render.project.settings
     shown: dict[str, Any] = {
         "id": render.id,
         "state": render.state,
@@ -266,9 +266,9 @@ def render_for_page(folder: Path, render: Render) -> dict[str, Any]:
         "queued_at": render.queued_at,
         "problem": render.problem,
         "preset": render.project.preset,
-        "start": chosen.start,
-        "duration": chosen.duration,
-        "size": chosen.size,
+        "start": settings.start,
+        "duration": settings.duration,
+        "size": settings.size,
         "poster": poster_file(folder, render.id).is_file(),
         "stopping": stop_file(folder, render.id).exists(),
         "result": render.result,
@@ -289,7 +289,7 @@ def rates_file() -> Path:
 
 
 def known_rates() -> dict[str, float]:
-    """Return the frames a second that were measured on this machine, by model and size."""
+    """Return the frames a second measured on this machine, by model and size."""
     try:
         data = json.loads(rates_file().read_text(encoding="utf-8"))
         return {str(name): float(rate) for name, rate in data.items() if float(rate) > 0}
@@ -297,8 +297,8 @@ def known_rates() -> dict[str, float]:
         return {}
 
 
-def note_rate(key: str, rate: float) -> None:
-    """Save a measured rate; the newest counts half."""
+def save_rate(key: str, rate: float) -> None:
+    """Save a measured rate, averaged with the saved one."""
     rates = known_rates()
     rates[key] = round((rate + rates.get(key, rate)) / 2, 4)
     with contextlib.suppress(OSError):
@@ -308,5 +308,6 @@ def note_rate(key: str, rate: float) -> None:
 
 def rate_key(project: Project) -> str:
     """Return the key of a measured rate: model and size."""
-    chosen = project.settings
-    return f"{Path(chosen.model).name}/{chosen.steps or 0}/{chosen.imagine_size or 'own'}/{chosen.size or 'own'}"
+    settings = project.settings
+    sizes = f"{settings.imagine_size or 'own'}/{settings.size or 'own'}"
+    return f"{Path(settings.model).name}/{settings.steps or 0}/{sizes}"

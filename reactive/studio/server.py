@@ -1,4 +1,4 @@
-"""The studio's server: the preview's access control on every route, commands as JSON, uploads of dropped files."""
+"""The studio's web server: the preview's access control on every route, commands as JSON, uploads of files."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ from reactive.studio.workshop import Workshop, upload_place
 INDEX = "studio.html"
 LOGINS, LOGIN_BURST = 5.0, 20.0
 # commands and uploads a second, and at once, from one address
-ASKS, ASK_BURST = 20.0, 200.0
+REQUESTS, REQUEST_BURST = 20.0, 200.0
 MAX_UPLOADS = 4
 CHUNK = 1 << 20
 # bytes that must stay free on the disk
-SPARE = 200_000_000
+MIN_FREE = 200_000_000
 QUEUE_SECONDS = 0.5
 
 
 @dataclass
 class StudioServer:
-    """A studio on the network of this machine.
+    """The server of a project.
 
     Attributes
     ----------
@@ -48,19 +48,19 @@ class StudioServer:
     folder
         The project's folder.
     opener
-        Opens a preview of the project and returns its address; None if there is none.
+        Opens a preview of the project and returns its address; None if previews are unavailable.
     """
 
     gate: Gate
     folder: Path
     opener: Callable[[Path], Any] | None = None
     logins: PerAddress = field(default_factory=lambda: PerAddress(LOGINS, LOGIN_BURST))
-    asks: PerAddress = field(default_factory=lambda: PerAddress(ASKS, ASK_BURST))
+    requests: PerAddress = field(default_factory=lambda: PerAddress(REQUESTS, REQUEST_BURST))
     clients: Clients = field(default_factory=Clients)
-    # one thread for changes, one for the analysis, some for reading
+    # one thread for changes, one for the analysis, two for reading
     worker: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "studio-commands"))
-    ear: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "studio-ear"))
-    looker: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(2, "studio-looks"))
+    analyzer: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "studio-analyzer"))
+    reader: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(2, "studio-reading"))
     loop: asyncio.AbstractEventLoop | None = None
     uploads: int = 0
 
@@ -70,9 +70,9 @@ class StudioServer:
 
     def application(self) -> web.Application:
         """Return the aiohttp application."""
-        doors = RequestGuard(self.gate, INDEX, self.logins)
-        app = web.Application(middlewares=[doors.guard], client_max_size=MAX_MESSAGE)
-        doors.add_routes(app)
+        guard = RequestGuard(self.gate, INDEX, self.logins)
+        app = web.Application(middlewares=[guard.guard], client_max_size=MAX_MESSAGE)
+        guard.add_routes(app)
         router = app.router
         router.add_get("/ws", self._socket)
         router.add_get("/presets", self._presets)
@@ -102,37 +102,37 @@ class StudioServer:
             client.queue(data, text)
 
     async def run(self, pool: ThreadPoolExecutor, call: Callable[..., Any], *arguments: Any) -> Any:
-        """Run a slow call beside the event loop."""
+        """Run a slow call in a thread of `pool`."""
         return await asyncio.get_running_loop().run_in_executor(pool, run_and_release_openmp_pool, call, *arguments)
 
     # -- life ----------------------------------------------------------------------------------------------------------
     async def _life(self, app: web.Application) -> AsyncIterator[None]:
         del app
         self.loop = asyncio.get_running_loop()
-        hearing = self.loop.run_in_executor(self.ear, self.workshop.hear)
-        # continue renders that a killed server or process left
-        await self.run(self.looker, renders.start_worker, self.folder)
+        analysis = self.loop.run_in_executor(self.analyzer, self.workshop.hear)
+        # resume renders of a killed server or process
+        await self.run(self.reader, renders.start_worker, self.folder)
         watching = asyncio.create_task(self._watch())
         yield
         watching.cancel()
-        hearing.cancel()
+        analysis.cancel()
         await asyncio.gather(watching, return_exceptions=True)
         await self.clients.close()
-        for pool in (self.worker, self.ear, self.looker):
+        for pool in (self.worker, self.analyzer, self.reader):
             pool.shutdown(wait=False, cancel_futures=True)
 
     async def _watch(self) -> None:
         """Send pages the state of the renders whenever it changes."""
-        told = ""
+        sent = ""
         while True:
             if self.clients.all:
-                queue = await self.run(self.looker, self.workshop.queue)
+                queue = await self.run(self.reader, self.workshop.queue)
                 text = json.dumps(queue)
-                if text != told:
-                    told = text
+                if text != sent:
+                    sent = text
                     self._send(queue)
             else:
-                told = ""
+                sent = ""
             await asyncio.sleep(QUEUE_SECONDS)
 
     async def _socket(self, request: web.Request) -> web.StreamResponse:
@@ -145,10 +145,10 @@ class StudioServer:
         client.transport = request.transport
         sender = asyncio.create_task(self._keep_sending(client))
         try:
-            self._send(await self.run(self.looker, self.workshop.state), client)
-            self._send(await self.run(self.looker, self.workshop.queue), client)
+            self._send(await self.run(self.reader, self.workshop.state), client)
+            self._send(await self.run(self.reader, self.workshop.queue), client)
             async for message in ws:
-                # a page only listens here; its commands are posted
+                # pages only receive here; their commands are posted
                 if message.type != WSMsgType.TEXT or not client.allowance.take():
                     await ws.close(code=1008)
         finally:
@@ -169,7 +169,7 @@ class StudioServer:
         del request
         from reactive.studio.presets import presets_for_page
 
-        return web.json_response(await self.run(self.looker, presets_for_page))
+        return web.json_response(await self.run(self.reader, presets_for_page))
 
     async def _library(self, request: web.Request) -> web.StreamResponse:
         del request
@@ -182,7 +182,7 @@ class StudioServer:
                 for entry in library()
             ]
 
-        return web.json_response(await self.run(self.looker, listed))
+        return web.json_response(await self.run(self.reader, listed))
 
     async def _lanes(self, request: web.Request) -> web.StreamResponse:
         del request
@@ -191,7 +191,7 @@ class StudioServer:
             return json.dumps(self.workshop.lanes(), separators=(",", ":"))
 
         try:
-            text = await self.run(self.looker, written)
+            text = await self.run(self.reader, written)
         except ReactiveError as problem:
             return _refused(problem, 404)
         response = web.json_response(text=text)
@@ -211,12 +211,12 @@ class StudioServer:
             if name := request.query.get("library"):
                 from reactive.sources.imagery import find_picture
 
-                place = (await self.run(self.looker, find_picture, name)).path
+                place = (await self.run(self.reader, find_picture, name)).path
             elif file in (*project.photos, *project.videos):
                 place = inside(self.folder, file)
             else:
                 raise web.HTTPNotFound(text="no such picture")
-            data = await self.run(self.looker, self.workshop.thumbnail, place)
+            data = await self.run(self.reader, self.workshop.thumbnail, place)
         except (ReactiveError, OSError, IndexError):
             raise web.HTTPNotFound(text="no such picture") from None
         return web.Response(body=data, content_type="image/jpeg")
@@ -227,18 +227,18 @@ class StudioServer:
         def found() -> Path | None:
             return picture_of(request.match_info["name"], moving="moving" in request.query)
 
-        file = await self.run(self.looker, found)
+        file = await self.run(self.reader, found)
         if file is None:
             raise web.HTTPNotFound(text="no poster")
         return web.FileResponse(file)
 
     async def _render_file(self, request: web.Request) -> web.StreamResponse:
-        """Send a render's clip, another shape of it, its poster, its recipe, or its newest picture."""
+        """Send a render's clip, another aspect ratio of it, its poster, its recipe, or its newest picture."""
         number, what = request.match_info["id"], request.match_info["what"]
         try:
-            render = await self.run(self.looker, renders.read_render, self.folder, number)
+            render = await self.run(self.reader, renders.read_render, self.folder, number)
             if what == "picture":
-                data = await self.run(self.looker, self.workshop.newest_picture, number)
+                data = await self.run(self.reader, self.workshop.newest_picture, number)
                 if data is None:
                     return web.Response(status=204)
                 return web.Response(body=data, content_type="image/jpeg")
@@ -262,7 +262,7 @@ class StudioServer:
     async def _data(self, request: web.Request) -> dict[str, Any]:
         if request.content_type != "application/json":
             raise web.HTTPUnsupportedMediaType(text="JSON only")
-        if not self.asks.take(request.remote or ""):
+        if not self.requests.take(request.remote or ""):
             raise web.HTTPTooManyRequests(text="too much at once")
         try:
             data = json.loads(await request.text(), parse_constant=_no_constant)
@@ -274,7 +274,7 @@ class StudioServer:
 
     async def _carried_out(self, call: Callable[..., Any], *arguments: Any) -> web.StreamResponse:
         try:
-            told = await self.run(self.worker, call, *arguments)
+            result = await self.run(self.worker, call, *arguments)
         except ConflictError as problem:
             return _refused(problem, 409)
         except ReactiveError as problem:
@@ -285,7 +285,7 @@ class StudioServer:
             if (known := foreseen(problem)) is None:
                 raise
             return _refused(known, 422)
-        return web.json_response({"ok": True, "revision": self.workshop.project.revision, **(told or {})})
+        return web.json_response({"ok": True, "revision": self.workshop.project.revision, **(result or {})})
 
     async def _do(self, request: web.Request) -> web.StreamResponse:
         return await self._carried_out(self.workshop.carry_out, await self._data(request))
@@ -295,8 +295,8 @@ class StudioServer:
 
     async def _estimate(self, request: web.Request) -> web.StreamResponse:
         data = await self._data(request)
-        given = data.get("settings")
-        return await self._carried_out(self.workshop.estimate, given if isinstance(given, dict) else {})
+        settings = data.get("settings")
+        return await self._carried_out(self.workshop.estimate, settings if isinstance(settings, dict) else {})
 
     async def _preview(self, request: web.Request) -> web.StreamResponse:
         await self._data(request)
@@ -305,19 +305,19 @@ class StudioServer:
         return await self._carried_out(self.opener, self.folder)
 
     async def _upload(self, request: web.Request) -> web.StreamResponse:
-        """Take a dropped file: its bytes are the body, its name and place are in the query."""
-        if not self.asks.take(request.remote or ""):
+        """Receive a file: its bytes are the body, its name and purpose are in the query."""
+        if not self.requests.take(request.remote or ""):
             raise web.HTTPTooManyRequests(text="too much at once")
         name, wanted = request.query.get("name", ""), request.query.get("as", "")
         try:
             kind = kind_of(name[:500], wanted)
-            limit = KINDS[kind].most
+            limit = KINDS[kind].max_bytes
             if (request.content_length or 0) > limit:
                 raise ProjectError(
                     f"is larger than {limit // 1_000_000:,} MB", where=name[:80], remedy="make it smaller"
                 )
-            if shutil.disk_usage(self.folder).free - (request.content_length or 0) < SPARE:
-                raise ProjectError("finds no room on the disk", where=name[:80], remedy="free some space")
+            if shutil.disk_usage(self.folder).free - (request.content_length or 0) < MIN_FREE:
+                raise ProjectError("does not fit on the disk", where=name[:80], remedy="free some space")
             if self.uploads >= MAX_UPLOADS:
                 raise web.HTTPTooManyRequests(text="too many files at once")
         except ReactiveError as problem:
@@ -332,7 +332,7 @@ class StudioServer:
         finally:
             self.uploads -= 1
         if kind == "song" and answer.status == 200:
-            asyncio.get_running_loop().run_in_executor(self.ear, self.workshop.hear)
+            asyncio.get_running_loop().run_in_executor(self.analyzer, self.workshop.hear)
         return answer
 
     async def _save(self, request: web.Request, partial: Path, limit: int, name: str) -> None:
@@ -344,20 +344,20 @@ class StudioServer:
                     raise ProjectError(
                         f"is larger than {limit // 1_000_000:,} MB", where=name[:80], remedy="make it smaller"
                     )
-                await self.run(self.looker, handle.write, chunk)
+                await self.run(self.reader, handle.write, chunk)
         if not size:
             raise ProjectError("is empty (0 bytes)", where=name[:80], remedy="export or copy it again")
 
 
 def _no_constant(name: str) -> float:
-    raise ValueError(f"{name} is no number")
+    raise ValueError(f"{name} is not a number")
 
 
 def _refused(problem: ReactiveError, status: int) -> web.Response:
-    told: Mapping[str, str] = {
+    error: Mapping[str, str] = {
         "what": problem.what,
         "where": problem.where,
         "remedy": problem.remedy,
         "text": str(problem),
     }
-    return web.json_response({"ok": False, "error": told}, status=status)
+    return web.json_response({"ok": False, "error": error}, status=status)

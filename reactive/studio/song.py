@@ -39,7 +39,7 @@ class HeardSong:
 
 @dataclass(frozen=True)
 class Decided:
-    """A project's timeline: the preset's own, the one with edits of single shots, and these edits."""
+    """A project's timeline: without (`plain`) and with edits of single shots, and these edits."""
 
     plain: Timeline
     timeline: Timeline
@@ -48,14 +48,14 @@ class Decided:
 
 
 def hear_song(path: Path, wav: Path, say: Callable[[str], None]) -> HeardSong:
-    """Hear a song and write it as browsers play it; `say` is called with what is being done.
+    """Analyse a song and write it as WAV for browsers; `say` is called with a description of each step.
 
     Raises
     ------
     ReactiveError
         If it can't be read.
     """
-    say("listening for beats, bars and parts")
+    say("listening for beats, bars and sections")
     track, raw = hear_once(path)
     say("preparing the song for the page")
     wav.parent.mkdir(parents=True, exist_ok=True)
@@ -65,12 +65,12 @@ def hear_song(path: Path, wav: Path, say: Callable[[str], None]) -> HeardSong:
 
 
 def corrected(song: HeardSong, data: dict[str, Any]) -> HeardSong:
-    """Return a song whose grid is corrected by one action of the page, and save that beside the song.
+    """Return a song with its grid corrected by an action of the page; the correction is saved beside the song.
 
     Raises
     ------
     GridError
-        If that is not possible; then nothing changes.
+        If that is not possible; nothing is changed.
     """
     try:
         return with_corrections(song, correct_grid(song.raw, song.corrections, data))
@@ -79,7 +79,7 @@ def corrected(song: HeardSong, data: dict[str, Any]) -> HeardSong:
 
 
 def with_corrections(song: HeardSong, corrections: Corrections) -> HeardSong:
-    """Return a song with these corrections, which are saved beside it."""
+    """Return a song with corrections, and save them beside it."""
     analysis = apply_corrections(song.raw, corrections)
     save_corrections(song.track.path, song.track.sha256, corrections, song.track.file_sha256)
     return replace(song, corrections=corrections, analysis=analysis)
@@ -91,7 +91,7 @@ def kept_grid(song: HeardSong) -> Path | None:
 
 
 def decide_project(folder: Path, project: Project, song: HeardSong) -> Decided:
-    """Decide every frame of a project's clip.
+    """Compute the timeline of a project's clip.
 
     Raises
     ------
@@ -148,12 +148,12 @@ def timeline_lanes(decided: Decided, analysis: Analysis) -> dict[str, Any]:
     return lanes | {
         "fps": decided.fps,
         "shots": [_shot(shot, now, decided) for shot, now in shot_pairs(decided, analysis)],
-        "pictures": _places(decided.timeline),
+        "pictures": _picture_spans(decided.timeline),
     }
 
 
 def shot_pairs(decided: Decided, analysis: Analysis) -> list[tuple[Shot, Shot]]:
-    """Return each shot as the preset decides it, with its name, and the same shot with edits."""
+    """Return each shot twice: without edits, and with edits."""
     plain, now = (shots_of(timeline, analysis) for timeline in (decided.plain, decided.timeline))
     return list(zip(plain, now, strict=True))
 
@@ -176,8 +176,8 @@ def _shot(plain: Shot, now: Shot, decided: Decided) -> dict[str, Any]:
     }
 
 
-def _places(timeline: Timeline) -> dict[str, list[list[float]]]:
-    """Return the seconds [start, end] at which each photograph and film is seen, by name."""
+def _picture_spans(timeline: Timeline) -> dict[str, list[list[float]]]:
+    """Return the times [start, end] in seconds at which each photograph and film is visible, by name."""
     names = (*timeline.photos, *timeline.videos, *timeline.grounds)
     found: dict[str, list[list[float]]] = {}
     for column in ("source", "ground"):

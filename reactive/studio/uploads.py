@@ -1,4 +1,4 @@
-"""Files that are dropped into the page: checks of name, kind and size."""
+"""Uploaded files: checks of name, kind and size."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ SONGS = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a", ".aac", ".aif", ".aif
 PHOTOS = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".heic", ".heif", ".avif", ".gif")
 FILMS = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mpg", ".mpeg", ".ts", ".mts")
 _ODD = re.compile(r'[<>:"/\\|?*%#\x00-\x1f]')
-# bytes of a name: leaves room for endings of files beside it
-LONGEST = 120
+# bytes of a name, short enough for longer names of files beside it
+MAX_NAME_BYTES = 120
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Kind:
     """A kind of upload: allowed suffixes, largest size, and its folder."""
 
     suffixes: tuple[str, ...]
-    most: int
+    max_bytes: int
     folder: str
     word: str
 
@@ -39,7 +39,7 @@ KINDS: Mapping[str, Kind] = {
 
 
 def kind_of(name: str, wanted: str) -> str:
-    """Return the kind of a file that was dropped where `wanted` (``song``, ``picture`` or ``bundle``) is expected.
+    """Return the kind of a file that was uploaded as `wanted` (``song``, ``picture`` or ``bundle``).
 
     Raises
     ------
@@ -53,22 +53,22 @@ def kind_of(name: str, wanted: str) -> str:
             return kind
     shown = ", ".join(KINDS[kinds[0]].suffixes[:5]) if kinds[0] in KINDS else "nothing"
     word = " or ".join(KINDS[kind].word for kind in kinds if kind in KINDS) or "file"
-    raise ProjectError(f"is no {word}", where=_shown(name), remedy=f"drop a file that ends in {shown} or the like")
+    raise ProjectError(f"is not a {word}", where=_shown(name), remedy=f"drop a file with a suffix such as {shown}")
 
 
 def safe_name(name: str) -> str:
-    """Return a name that is valid on every system, as near as possible to the given one."""
+    """Return a name similar to `name` that is valid on every system."""
     last = re.split(r"[/\\]", unicodedata.normalize("NFC", name))[-1]
     cleaned = _ODD.sub("-", plain(last)).strip(" .-")
     stem, suffix = Path(cleaned).stem.strip(" .") or "file", Path(cleaned).suffix.lower()
-    while len(stem.encode()) > LONGEST - len(suffix):
+    while len(stem.encode()) > MAX_NAME_BYTES - len(suffix):
         stem = stem[:-1]
     made = f"{stem.rstrip(' .')}{suffix}"
     return made if path_fault(made) is None else f"file-{made}"
 
 
 def free_place(folder: Path, name: str) -> Path:
-    """Return a path for a file of this name in a folder that does not replace another."""
+    """Return a path in a folder for a file of this name, with a number added if the name is taken."""
     wanted = folder / name
     taken = (wanted, *(folder / f"{wanted.stem}-{count}{wanted.suffix}" for count in range(2, 10_000)))
     return next(place for place in taken if not place.exists() and not place.is_symlink())

@@ -1,6 +1,6 @@
-"""The process that renders a project's queue: ``python -m reactive.studio.worker FOLDER``. One at a time for a folder.
+"""The process that renders a project's queue: ``python -m reactive.studio.worker FOLDER``. At most one runs for a folder.
 
-It does not depend on a page or a server. However it ends, its finished parts stay in the job folder, and the next one continues.
+It depends on neither page nor server. If it is killed, finished segments stay in the job folder, and the next one resumes.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from reactive.studio.project import render_settings, song_of
 from reactive.studio.renders import Render
 
 # seconds between writes of progress and checks for a stop
-TELL_SECONDS = 0.25
+PROGRESS_SECONDS = 0.25
 NICE = 5
 
 
@@ -36,11 +36,11 @@ class StopError(BaseException):
 
 
 def work(folder: Path) -> None:
-    """Render the queue, oldest first, until it is empty; do nothing if another process does."""
+    """Render the queue, oldest first, until it is empty; do nothing if another process is doing so."""
     try:
         with FileLock(folder / renders.FOLDER / renders.LOCK, timeout=0):
             while waiting := [one for one in renders.list_renders(folder) if one.state in renders.WAITING]:
-                # a render that a killed process left comes first
+                # a render interrupted by a killed process comes first
                 waiting.sort(key=lambda one: (one.state != "running", one.id))
                 _render(folder, waiting[0])
     except (Timeout, StopError):
@@ -50,9 +50,9 @@ def work(folder: Path) -> None:
 def _render(folder: Path, render: Render) -> None:
     number = render.id
     renders.set_state(folder, number, "running")
-    teller = _Teller(folder, number)
+    progress = _ProgressFile(folder, number)
     try:
-        result = _make(folder, render, teller)
+        result = _make(folder, render, progress)
     except StopError as stop:
         kinds: dict[str, renders.State] = {"pause": "paused", "wait": "queued"}
         renders.set_state(folder, number, kinds.get(stop.how, "cancelled"))
@@ -62,8 +62,8 @@ def _render(folder: Path, render: Render) -> None:
         known = foreseen(problem)
         if known is None:
             traceback.print_exc()
-        told = str(known) if known else f"the program failed ({type(problem).__name__}); renders/.worker.log says where"
-        renders.set_state(folder, number, "failed", problem=told)
+        text = str(known) if known else f"the program failed ({type(problem).__name__}); see renders/.worker.log"
+        renders.set_state(folder, number, "failed", problem=text)
     else:
         renders.set_state(folder, number, "done", result=result, problem="")
     finally:
@@ -71,8 +71,8 @@ def _render(folder: Path, render: Render) -> None:
         renders.progress_file(folder, number).unlink(missing_ok=True)
 
 
-def _make(folder: Path, render: Render, teller: _Teller) -> dict[str, Any]:
-    """Render a clip, judge it, and draw its poster."""
+def _make(folder: Path, render: Render, progress: _ProgressFile) -> dict[str, Any]:
+    """Render a clip, score it, and write its poster."""
     from reactive.audio.corrections import Corrections
     from reactive.audio.hear import HearingOptions
     from reactive.render.run import make_clip
@@ -84,20 +84,20 @@ def _make(folder: Path, render: Render, teller: _Teller) -> dict[str, Any]:
     hearing = HearingOptions(corrections=Corrections(**corrections), settled=True)
     out = folder / render.clip
     settings = render_settings(folder, render.project, hearing=hearing, overwrite=True)
-    clip = make_clip(song_of(folder, render.project), out, settings, progress=teller)
+    clip = make_clip(song_of(folder, render.project), out, settings, progress=progress)
     if clip.frames > clip.reused and not clip.already:
-        renders.note_rate(renders.rate_key(render.project), (clip.frames - clip.reused) / max(clip.render_s, 1e-3))
-    teller("judging", 0, 1)
+        renders.save_rate(renders.rate_key(render.project), (clip.frames - clip.reused) / max(clip.render_s, 1e-3))
+    progress("judging", 0, 1)
     result: dict[str, Any] = {"clip": clip.to_dict(), "files": [path.name for path in (clip.output, *clip.also)]}
     with contextlib.suppress(Exception):
         result["score"] = score_clip(out).to_dict()
     result["flashes"] = clip.flashes.sentence()
     result["safe"] = clip.flashes.passes
-    _draw_poster(out, renders.poster_file(folder, render.id), clip.frames)
+    _write_poster(out, renders.poster_file(folder, render.id), clip.frames)
     return result
 
 
-def _draw_poster(clip: Path, poster: Path, frames: int) -> None:
+def _write_poster(clip: Path, poster: Path, frames: int) -> None:
     from itertools import islice
 
     from reactive.media.video import rgb_frames
@@ -108,35 +108,35 @@ def _draw_poster(clip: Path, poster: Path, frames: int) -> None:
         write_picture(poster, picture, longest=640)
 
 
-class _Teller:
+class _ProgressFile:
     """Writes a render's progress, and stops it on request."""
 
     def __init__(self, folder: Path, number: str) -> None:
-        self.progress = renders.progress_file(folder, number)
+        self.file = renders.progress_file(folder, number)
         self.stop = renders.stop_file(folder, number)
         self.stage = ""
         self.first = 0
-        self.began = self.told = 0.0
+        self.began = self.written = 0.0
 
     def __call__(self, stage: str, done: int, total: int) -> None:
         now = time.monotonic()
         if stage != self.stage:
-            self.stage, self.began, self.first, self.told = stage, now, done, 0.0
+            self.stage, self.began, self.first, self.written = stage, now, done, 0.0
         if self.stop.exists():
             how = self.stop.read_text(encoding="utf-8", errors="replace").strip()
             raise StopError(how or "pause")
-        if now - self.told < TELL_SECONDS and done < total:
+        if now - self.written < PROGRESS_SECONDS and done < total:
             return
-        self.told = now
+        self.written = now
         passed = now - self.began
         rate = (done - self.first) / passed if passed > 0.5 and done > self.first else 0.0
         data = {"stage": stage, "done": done, "total": total, "rate": round(rate, 3)}
-        write_text(self.progress, json.dumps(data))
+        write_text(self.file, json.dumps(data))
 
 
 def main() -> None:
-    """Render the queue of the folder that the command line names."""
-    # threads wait briefly, since an encoder needs the processors too; the page's server has priority
+    """Render the queue of the folder on the command line."""
+    # short spinning, because encoders need the processors too; a low priority favours the page's server
     os.environ.setdefault("GOMP_SPINCOUNT", "5000")
     if hasattr(os, "nice"):
         with contextlib.suppress(OSError):

@@ -1,7 +1,7 @@
-"""The page's commands on a project: each one checks, changes files and reports what is new. It does not know the network.
+"""The page's commands on a project: each one validates, changes files and reports the new state. Independent of the network.
 
-Commands are carried out one at a time in a thread. A command names the revision that its page saw; if the project has
-another by now, nothing is changed and the page reloads.
+Commands are carried out one at a time in a thread. A command states the revision known to its page; if the project has
+another one, nothing is changed and the page reloads.
 """
 
 from __future__ import annotations
@@ -135,14 +135,14 @@ class Workshop:
             if self.song is None:
                 raise ProjectError("has no song yet", where="the project", remedy="drop one first")
             if self._lanes is None or self._lanes[0] != self.project.revision:
-                told: dict[str, Any] = {"revision": self.project.revision, "song": song_for_page(self.song)}
+                data: dict[str, Any] = {"revision": self.project.revision, "song": song_for_page(self.song)}
                 if self.decided is not None:
-                    told |= timeline_lanes(self.decided, self.song.analysis)
-                self._lanes = self.project.revision, told
+                    data |= timeline_lanes(self.decided, self.song.analysis)
+                self._lanes = self.project.revision, data
             return self._lanes[1]
 
     def captions(self) -> dict[str, str]:
-        """Return the captions that were written, by the photographs' names."""
+        """Return the captions by the photographs' names."""
         with contextlib.suppress(OSError, ReactiveError):
             text = inside(self.folder, CAPTIONS).read_text(encoding="utf-8")
             rows = (line.split("\t", 1) for line in text.splitlines())
@@ -151,21 +151,21 @@ class Workshop:
 
     # -- the song ------------------------------------------------------------------------------------------------------
     def hear(self) -> None:
-        """Analyse the project's song, if there is one, and decide its timeline; pages get the progress.
+        """Analyse the project's song, if there is one, and compute its timeline; pages get the progress.
 
-        Other commands do not wait for it.
+        Other commands do not wait for the analysis.
         """
         with self._lock:
             self.song, self.decided, self.failed, self._lanes = None, None, None, None
             file = self.project.song
         if not file:
             return
-        self._say("loading the ear")
+        self._say("loading the analysis")
         try:
             from reactive.studio.song import hear_song
 
             song = hear_song(inside(self.folder, file), self.wav, self._say)
-            self._say("laying out the pictures over the song")
+            self._say("computing the timeline")
             with self._lock:
                 if file == self.project.song:
                     self.song = song
@@ -177,7 +177,7 @@ class Workshop:
 
     @property
     def wav(self) -> Path:
-        """The song as browsers play it."""
+        """The song as WAV for browsers."""
         return self.folder / ".studio" / "song.wav"
 
     def _say(self, doing: str) -> None:
@@ -203,18 +203,18 @@ class Workshop:
         Raises
         ------
         ConflictError
-            If the page saw another revision.
+            If the page has another revision.
         ReactiveError, ValueError, KeyError, TypeError
             If it can't be done, or is not a command.
         """
         with self._lock:
             command = self.known[data["do"]]
-            self._look(int(number(data, "revision", 0, 2**53)))
+            self._check_revision(int(number(data, "revision", 0, 2**53)))
             command(data)
             self.tell(self.state())
 
-    def _look(self, revision: int) -> None:
-        """Reload the project if its file was changed, and refuse a page that saw another revision."""
+    def _check_revision(self, revision: int) -> None:
+        """Reload the project if its file was changed, and refuse a command from a page with another revision."""
         now = open_project(self.folder)
         if now != self.project:
             self.project = now
@@ -222,7 +222,7 @@ class Workshop:
             self.tell(self.state())
         if now.revision != revision:
             raise ConflictError(
-                "was changed in another page meanwhile", where="the project", remedy="look at it and try again"
+                "was changed in another page meanwhile", where="the project", remedy="check it and try again"
             )
 
     def _redecide(self) -> None:
@@ -248,18 +248,18 @@ class Workshop:
     def _back(self, source: list[Snapshot], target: list[Snapshot]) -> None:
         if not source:
             return
-        wanted, now = source.pop(), self._snapshot()
+        restored, now = source.pop(), self._snapshot()
         target.append(now)
-        if wanted.project.shots and wanted.shots is not None:
-            write_text(inside(self.folder, wanted.project.shots), wanted.shots)
-        elif self.project.shots and wanted.shots is None:
+        if restored.project.shots and restored.shots is not None:
+            write_text(inside(self.folder, restored.project.shots), restored.shots)
+        elif self.project.shots and restored.shots is None:
             inside(self.folder, self.project.shots).unlink(missing_ok=True)
-        if self.song is not None and wanted.corrections is not None and wanted.corrections != now.corrections:
+        if self.song is not None and restored.corrections is not None and restored.corrections != now.corrections:
             from reactive.studio.song import with_corrections
 
-            self.song = with_corrections(self.song, wanted.corrections)
+            self.song = with_corrections(self.song, restored.corrections)
         # added files stay in the folder, so restored settings can refer to them
-        self.project = save_project(self.folder, wanted.project, revision=self.project.revision)
+        self.project = save_project(self.folder, restored.project, revision=self.project.revision)
         self._redecide()
 
     def _preset(self, data: dict[str, Any]) -> None:
@@ -267,19 +267,21 @@ class Workshop:
         from reactive.studio.project import preset_of
 
         name = _text(data, "name", 200)
-        wanted = changed_project(self.project, preset=name)
-        open_preset(preset_of(self.folder, wanted.preset))
+        changed = changed_project(self.project, preset=name)
+        # raises an error if the preset is not valid
+        open_preset(preset_of(self.folder, changed.preset))
         self._save(preset=name)
 
     def _settings(self, data: dict[str, Any]) -> None:
-        given = data["settings"]
-        if not isinstance(given, dict):
+        settings = data["settings"]
+        if not isinstance(settings, dict):
             raise ValueError("settings")
-        merged = {**self.project.settings.model_dump(), **given}
-        wanted = changed_project(self.project, settings=merged)
+        merged = {**self.project.settings.model_dump(), **settings}
+        changed = changed_project(self.project, settings=merged)
         from reactive.studio.project import render_settings
 
-        render_settings(self.folder, wanted)
+        # raises an error if the settings are not valid
+        render_settings(self.folder, changed)
         self._save(settings=merged)
 
     def _remove(self, data: dict[str, Any]) -> None:
@@ -305,7 +307,7 @@ class Workshop:
         write_text(place, "".join(f"{name}\t{text}\n" for name, text in sorted(captions.items()) if text))
 
     def _library(self, data: dict[str, Any]) -> None:
-        """Copy a shipped photograph into the project, with its caption."""
+        """Copy a bundled photograph into the project, with its caption."""
         from reactive.sources.imagery import find_picture
 
         entry = find_picture(_text(data, "name", 100))
@@ -314,7 +316,7 @@ class Workshop:
         if not place.exists():
             shutil.copyfile(entry.path, place)
         self._write_captions({place.name: entry.caption} | self.captions())
-        self._take("photo", place)
+        self._add_file("photo", place)
 
     def _grid(self, data: dict[str, Any]) -> None:
         from reactive.studio.song import corrected, kept_grid
@@ -328,7 +330,7 @@ class Workshop:
         self._save(before=before, grid=kept.name if kept and beside else "")
 
     def _shot(self, data: dict[str, Any]) -> None:
-        """Change edits of some shots in the project's shots file."""
+        """Change the edits of shots in the project's shots file."""
         from reactive.preset.shots import Shots, save_shots
         from reactive.timeline.shots import change_shots
 
@@ -346,7 +348,7 @@ class Workshop:
             self.song.analysis,
             edits,
             names,
-            values=self._wanted(data),
+            values=self._shot_values(data),
             roll=data.get("roll") is True,
             lock=lock if isinstance(lock, bool) else None,
             reset=data.get("reset") is True,
@@ -358,7 +360,7 @@ class Workshop:
         save_shots(changed, place)
         self._save(before=before, shots=file)
 
-    def _wanted(self, data: dict[str, Any]) -> dict[str, object]:
+    def _shot_values(self, data: dict[str, Any]) -> dict[str, object]:
         values: dict[str, object] = {}
         if "prompt" in data:
             text = plain(_text(data, "prompt", 1000)).strip()
@@ -371,18 +373,18 @@ class Workshop:
             file = _text(data, "photo", 400)
             if file and file not in self.project.photos:
                 raise ProjectError("is not in the project", where=file[:80], remedy="drop it first")
-            # a shots file names pictures beside it
+            # a shots file refers to pictures in its own folder
             values["photo"] = Path(file).name if file else ""
         return values
 
     # -- files ---------------------------------------------------------------------------------------------------------
     def receive(self, partial: Path, name: str, kind: str) -> dict[str, Any]:
-        """Add an uploaded file to the project after checking its contents; `partial` is removed.
+        """Add an uploaded file to the project after checking its contents; `partial` is moved or removed.
 
         Raises
         ------
         ReactiveError
-            If it is not what its name says, or can't be read.
+            If its content does not match its name, or it can't be read.
         """
         with self._lock:
             try:
@@ -397,7 +399,7 @@ class Workshop:
                 os.replace(partial, target)
                 now = open_project(self.folder)
                 self.project = now
-                self._take(kind, target)
+                self._add_file(kind, target)
                 self.tell(self.state())
                 return {"file": target.relative_to(self.folder).as_posix()}
             except OSError as problem:
@@ -405,7 +407,7 @@ class Workshop:
             finally:
                 partial.unlink(missing_ok=True)
 
-    def _take(self, kind: str, place: Path) -> None:
+    def _add_file(self, kind: str, place: Path) -> None:
         file = place.relative_to(self.folder).as_posix()
         project = self.project
         if kind == "song":
@@ -418,7 +420,7 @@ class Workshop:
             self._save(videos=tuple(dict.fromkeys((*project.videos, file))))
 
     def _check(self, partial: Path, name: str, kind: str) -> None:
-        """Open a file as its kind; errors have its own name."""
+        """Open a file as its kind; errors name the uploaded file."""
         try:
             if kind == "song":
                 from reactive.media.sound import open_track
@@ -486,13 +488,14 @@ class Workshop:
         with self._lock:
             if what == "start":
                 if self.song is None:
-                    raise ProjectError("is still being heard", where="the song", remedy="wait a moment")
-                given = data.get("settings") or {}
-                wanted = changed_project(self.project, settings={**self.project.settings.model_dump(), **given})
+                    raise ProjectError("is still being analysed", where="the song", remedy="wait a moment")
+                settings = data.get("settings") or {}
+                queued = changed_project(self.project, settings={**self.project.settings.model_dump(), **settings})
                 from reactive.studio.project import render_settings
 
-                render_settings(self.folder, wanted)
-                renders.queue_render(self.folder, wanted, asdict(self.song.corrections))
+                # raises an error if the settings are not valid
+                render_settings(self.folder, queued)
+                renders.queue_render(self.folder, queued, asdict(self.song.corrections))
             else:
                 name = _text(data, "id", 6)
                 actions: dict[str, Callable[[], object]] = {
@@ -528,30 +531,30 @@ class Workshop:
         image.save(written, "JPEG", quality=80)
         return written.getvalue()
 
-    def estimate(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """Estimate how long a render takes and how much disk it needs."""
+    def estimate(self, changes: Mapping[str, Any]) -> dict[str, Any]:
+        """Estimate the time and disk space of a render with changed settings."""
         from reactive.render.sizes import parse_size
         from reactive.video.codec import BYTES_A_PIXEL
 
-        wanted = changed_project(self.project, settings={**self.project.settings.model_dump(), **given})
-        chosen = wanted.settings
+        project = changed_project(self.project, settings={**self.project.settings.model_dump(), **changes})
+        settings = project.settings
         with self._lock:
-            whole = self.song.track.duration if self.song else 0.0
-        seconds = max(min(chosen.duration or whole, whole - chosen.start), 0.0)
-        top, _, bottom = chosen.fps.partition("/")
+            duration = self.song.track.duration if self.song else 0.0
+        seconds = max(min(settings.duration or duration, duration - settings.start), 0.0)
+        top, _, bottom = settings.fps.partition("/")
         frames = round(seconds * float(top) / float(bottom or 1))
-        size = parse_size(chosen.size, "size") if chosen.size else (768, 432)
-        pixels = size[0] * size[1] * (1 + len(chosen.also))
-        room = 2 * frames * pixels * BYTES_A_PIXEL["libx264"] * 2 ** ((18 - chosen.crf) / 6)
-        rate = renders.known_rates().get(renders.rate_key(wanted))
+        size = parse_size(settings.size, "size") if settings.size else (768, 432)
+        pixels = size[0] * size[1] * (1 + len(settings.also))
+        space = 2 * frames * pixels * BYTES_A_PIXEL["libx264"] * 2 ** ((18 - settings.crf) / 6)
+        rate = renders.known_rates().get(renders.rate_key(project))
         free = shutil.disk_usage(self.folder).free
         return {
-            "seconds": round(frames / (rate or renders.GUESSED_RATE) + renders.LOAD_SECONDS, 1),
+            "seconds": round(frames / (rate or renders.DEFAULT_RATE) + renders.LOAD_SECONDS, 1),
             "frames": frames,
             "measured": rate is not None,
-            "bytes": int(room),
+            "bytes": int(space),
             "free": free,
-            "fits": room < free,
+            "fits": space < free,
             "length": round(seconds, 2),
         }
 

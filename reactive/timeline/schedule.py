@@ -84,11 +84,11 @@ def schedule(
     accents
         For each phase, the curve of its switch's `accent`, float64 [frames].
     climbs
-        For each phase, the height on its ladder, float64 [frames].
+        For each phase whose prompts are an ordered list (`order = "ladder"`), the place on that list from 0 to 1, float64 [frames].
     sections
         Times at which sections start; feedback restarts there.
     boundaries
-        Times of drops, at which prompts are cut.
+        Times of drops and of the ends of build-ups, at which prompts are cut.
     parts
         The name of each section; a prompt changes where the next section has other prompts to choose from.
     labels
@@ -96,36 +96,36 @@ def schedule(
     """
     events: list[PromptSwitch] = []
     motifs = Motifs(sections, labels if preset.motifs else ())
-    for number, stretch in enumerate(spans):
-        phase = preset.phase[stretch.phase]
-        # the last phase of a loop returns to the seed that it began with, which only a cut can do
+    for number, span in enumerate(spans):
+        phase = preset.phase[span.phase]
+        # the last phase of a loop returns to the noise seed that it began with, which only a cut can do
         last = len(preset.phase) - 1
-        came_home = stretch.phase == 0 and stretch.loop > 0 and preset.phase[last].switch.how == "cut"
-        homecoming = preset.loop and last > 0 and (stretch.phase == last or came_home)
-        dropped = [
-            time for time in boundaries if phase.switch.drops and grid.heard and stretch.start <= time < stretch.end
-        ]
-        turns = _pool_changes(pools, stretch, sections, parts)
-        fixed = {stretch.start, *_restarts(phase, stretch, grid, sections), *dropped, *turns}
-        marks = _marks(phase, stretch, grid, accents[stretch.phase], sections, fps, frames, homecoming)
-        hit = phase.switch.how == "cut" and grid.heard
-        marks = dict.fromkeys(turns, hit) | marks | dict.fromkeys(dropped, True)
+        restarted = span.phase == 0 and span.loop > 0 and preset.phase[last].switch.how == "cut"
+        returns_to_first_seed = preset.loop and last > 0 and (span.phase == last or restarted)
+        dropped = [time for time in boundaries if phase.switch.drops and grid.heard and span.start <= time < span.end]
+        pool_changes = _pool_changes(pools, span, sections, parts)
+        fixed = {span.start, *_restarts(phase, span, grid, sections), *dropped, *pool_changes}
+        marks = _marks(phase, span, grid, accents[span.phase], sections, fps, frames, returns_to_first_seed)
+        cuts = phase.switch.how == "cut" and grid.heard
+        # the later ones win: a drop always cuts
+        marks = dict.fromkeys(pool_changes, cuts) | marks | dict.fromkeys(dropped, True)
         for seconds, is_cut in sorted(marks.items()):
             frame = 0 if not events else nearest_frame(seconds, fps)
             if frame >= frames:
                 continue
             if events and not _far_enough(events[-1], frame, is_cut, phase, grid, fps):
-                # a phase's beginning and a feedback restart replace a switch just before them
+                # these replace a switch just before them: a phase's beginning, a feedback restart, a drop, a section with other prompts
                 if seconds not in fixed or len(events) == 1 or frame == events[-1].frame:
                     continue
                 events.pop()
-            height, part = float(climbs[stretch.phase][frame]), part_at(seconds, sections, parts)
+            height, part = float(climbs[span.phase][frame]), part_at(seconds, sections, parts)
             ladder = phase.order == "ladder"
-            prompt = None if ladder else motifs.recall(stretch.phase, seconds, events[-1].prompt if events else None)
+            prompt = None if ladder else motifs.recall(span.phase, seconds, events[-1].prompt if events else None)
             if prompt is None:
-                prompt = pools.next(stretch.phase, height, part)
-                motifs.keep(stretch.phase, seconds, prompt)
+                prompt = pools.next(span.phase, height, part)
+                motifs.keep(span.phase, seconds, prompt)
             event = prompt_switch(phase, number, prompt, grid, seconds, frame, is_cut=is_cut, fps=fps)
+            # the first prompt has nothing to blend from
             events.append(event if events else replace(event, stop=frame))
     return without_overlaps(events, frames)
 
@@ -150,7 +150,7 @@ class Motifs:
             for number in range(len(labels))
         ]
         self.given: dict[tuple[int, str], list[int]] = {}
-        self.turns: dict[tuple[int, int], int] = {}
+        self.next_index: dict[tuple[int, int], int] = {}
 
     def recall(self, phase: int, seconds: float, last: int | None) -> int | None:
         """Return the prompt that the phase had at this place of the section's music before, or None for a new one.
@@ -165,11 +165,11 @@ class Motifs:
         number = self._section(seconds)
         given = self.given.get((phase, self.labels[number]), [])
         visit = phase, self.visits[number]
-        turn = self.turns.get(visit, 0)
-        while turn < len(given) and given[turn] == last:
-            turn += 1
-        self.turns[visit] = turn + 1
-        return given[turn] if turn < len(given) else None
+        index = self.next_index.get(visit, 0)
+        while index < len(given) and given[index] == last:
+            index += 1
+        self.next_index[visit] = index + 1
+        return given[index] if index < len(given) else None
 
     def keep(self, phase: int, seconds: float, prompt: int) -> None:
         """Remember a new prompt as the next of the section's music."""
@@ -183,7 +183,7 @@ class Motifs:
 def prompt_switch(
     phase: Phase, number: int, prompt: int, grid: Grid, seconds: float, frame: int, *, is_cut: bool, fps: Fraction
 ) -> PromptSwitch:
-    """Return a phase's change to `prompt` at `frame`: a hit, or the blend of its `switch`."""
+    """Return a phase's change to `prompt` at `frame`: a cut, or the blend of its `switch`."""
     stop = frame
     if not is_cut:
         stop = max(frame + 1, nearest_frame(seconds + blend_seconds(grid, phase.switch.how, phase.switch.over), fps))
@@ -194,29 +194,29 @@ def prompt_switch(
 
 def _marks(
     phase: Phase,
-    stretch: PhaseSpan,
+    span: PhaseSpan,
     grid: Grid,
     accent: np.ndarray,
     sections: list[float],
     fps: Fraction,
     frames: int,
-    homecoming: bool,
+    returns_to_first_seed: bool,
 ) -> dict[float, bool]:
-    """Return the times of a span's switches and whether each is a hit.
+    """Return the times of a span's switches and whether each is a cut.
 
     Without a beat all switches are blends, except restarts of feedback.
     """
     is_cut = phase.switch.how == "cut" and grid.heard
     every = parse_length(phase.switch.every)
-    regular = times_every(grid, stretch, every.count, every.unit)
-    marks = {stretch.start: is_cut or (homecoming and grid.heard)} | dict.fromkeys(regular, is_cut)
-    beats = grid.beats[(grid.beats > stretch.start) & (grid.beats < stretch.end)]
+    regular = times_every(grid, span, every.count, every.unit)
+    marks = {span.start: is_cut or (returns_to_first_seed and grid.heard)} | dict.fromkeys(regular, is_cut)
+    beats = grid.beats[(grid.beats > span.start) & (grid.beats < span.end)]
     at = np.clip(nearest_frames(beats, fps), 0, frames - 1)
     if grid.heard:
         marks |= dict.fromkeys(beats[accent[at] > 0.5].tolist(), True)
     if phase.mode == "feedback":
-        marks[stretch.start] = True
-        marks |= dict.fromkeys(_restarts(phase, stretch, grid, sections), True)
+        marks[span.start] = True
+        marks |= dict.fromkeys(_restarts(phase, span, grid, sections), True)
     return marks
 
 
@@ -233,34 +233,34 @@ def section_at(seconds: float, sections: Sequence[float]) -> int:
     return max(bisect_right(sections, seconds + 0.002) - 1, 0)
 
 
-def _pool_changes(pools: Pools, stretch: PhaseSpan, sections: Sequence[float], parts: Sequence[str]) -> list[float]:
+def _pool_changes(pools: Pools, span: PhaseSpan, sections: Sequence[float], parts: Sequence[str]) -> list[float]:
     """Return the times inside a span where a section begins that has other prompts to choose from."""
-    allowed = [pools.places(stretch.phase, part) for part in parts]
+    allowed = [pools.places(span.phase, part) for part in parts]
     return [
         time
         for number, time in enumerate(sections)
-        if number and parts and stretch.start < time < stretch.end and allowed[number] != allowed[number - 1]
+        if number and parts and span.start < time < span.end and allowed[number] != allowed[number - 1]
     ]
 
 
-def _restarts(phase: Phase, stretch: PhaseSpan, grid: Grid, sections: list[float]) -> list[float]:
+def _restarts(phase: Phase, span: PhaseSpan, grid: Grid, sections: list[float]) -> list[float]:
     """Return the times at which a feedback phase starts anew after its beginning."""
     if phase.mode != "feedback":
         return []
-    within = [time for time in sections if stretch.start < time < stretch.end]
-    return [*times_every(grid, stretch, MAX_FEEDBACK_BARS, "bar"), *within]
+    within = [time for time in sections if span.start < time < span.end]
+    return [*times_every(grid, span, MAX_FEEDBACK_BARS, "bar"), *within]
 
 
-def times_every(grid: Grid, stretch: PhaseSpan, count: float, unit: str) -> list[float]:
+def times_every(grid: Grid, span: PhaseSpan, count: float, unit: str) -> list[float]:
     """Return the times inside a span that lie whole multiples of `count` beats or bars after its start."""
     marks = grid.bars if unit == "bar" else grid.beats
     if len(marks) < 2:
         return []
     # a span starts on a bar line; counting from the nearest whole bar or beat keeps every switch on the grid
     position = grid.bar_position if unit == "bar" else grid.beat_position
-    start, end = position(np.array([stretch.start, stretch.end])).tolist()
+    start, end = position(np.array([span.start, span.end])).tolist()
     positions = np.arange(round(start) + count, min(end - 1e-6, len(marks) - 0.5), count)
-    return [float(time) for time in np.interp(positions, np.arange(len(marks)), marks) if time > stretch.start + 1e-6]
+    return [float(time) for time in np.interp(positions, np.arange(len(marks)), marks) if time > span.start + 1e-6]
 
 
 def blend_seconds(grid: Grid, how: str, over: str | None) -> float:

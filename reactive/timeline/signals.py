@@ -17,12 +17,14 @@ from reactive.timeline.clock import frame_length, frame_times, nearest_frames
 
 ROLES = ("kick", "snare", "hat")
 BAND_OF = {"kick": "low", "snare": "mid", "hat": "high"}
-LASTING = ("harmonic", "percussive", "sustain.low", "sustain.mid", "sustain.high")
-# least strength of a hit
-KICK = 0.2
+# levels beside the three bands: what sounds on, and what strikes
+LEVELS = ("harmonic", "percussive", "sustain.low", "sustain.mid", "sustain.high")
+# weaker drum strokes count as none
+LEAST_DRUM_STRENGTH = 0.2
 NAMES = ("c", "cs", "d", "eb", "e", "f", "fs", "g", "ab", "a", "bb", "b")
-# loudness in LU below the song's loud moments at which `energy.level` reaches 0, at least
+# `energy.level` is 0 at this many LU below the song's loud moments, or at more if the song's own range is wider
 LEAST_RANGE = 6.0
+# anything quieter than this many LU below the loud moments counts as this quiet
 DEEPEST = 40.0
 SMOOTH_SECONDS = 4.0
 
@@ -42,16 +44,20 @@ def frame_signals(analysis: Analysis, grid: Grid, *, frames: int, fps: Fraction)
         "flux": np.clip(level["flux"], 0, 1),
         "energy.level": _energy(analysis, seconds, length),
     }
-    for name in ("low", "mid", "high", *LASTING):
+    for name in ("low", "mid", "high", *LEVELS):
         signals[name] = _scaled(level.get(name, np.zeros(frames)), 98)
     for name, onsets in analysis.onsets.items():
-        strengths = np.where(onsets.strengths >= KICK, onsets.strengths, 0.0) if name in ROLES else onsets.strengths
+        strengths = (
+            np.where(onsets.strengths >= LEAST_DRUM_STRENGTH, onsets.strengths, 0.0)
+            if name in ROLES
+            else onsets.strengths
+        )
         signals[_signal_of(name)] = hits(onsets.times, strengths, frames, fps)
     for name in analysis.envelopes:
         if name.startswith("stem."):
             signals[name] = _scaled(level[name], 98)
     for role in ROLES:
-        signals.setdefault(role, signals["onset.low" if role == "kick" else f"onset.{BAND_OF[role]}"])
+        signals.setdefault(role, signals[f"onset.{BAND_OF[role]}"])
     signals |= _chroma(analysis, seconds, length)
     heard = 1.0 if grid.heard else 0.0
     signals["beat"] = hits(grid.beats, np.full(len(grid.beats), heard), frames, fps)

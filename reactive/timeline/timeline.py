@@ -113,7 +113,7 @@ OPTIONAL = {
 STEEPEST = 45.0
 # limits of a camera's zoom a second
 CAMERA_ZOOM = LIMITS["camera.zoom"]
-# limit of the log zoom between two moments, since an edited timeline may jump
+# an edited timeline may jump: the zoom between two frames is limited to 10,000-fold (its logarithm)
 FARTHEST = float(np.log(1e4))
 
 
@@ -132,7 +132,7 @@ class Timeline:
     seed
         The seed everything random was drawn from.
     harmonics
-        M of the noise path.
+        Number of harmonics of the noise path (M in `diffusion/sampling/noise.py`).
     feedback_rate, feedback_fresh
         Fed-back pictures a second, and the share of new noise in each.
     prompts
@@ -197,7 +197,7 @@ class Timeline:
 
 
 def in_use(columns: Mapping[str, np.ndarray]) -> list[str]:
-    """Return the names of columns, sorted, without the optional ones that have their default value throughout."""
+    """Return the sorted names of the columns that a timeline needs: optional ones only where a value differs from the default."""
     return sorted(name for name in columns if name not in OPTIONAL or (columns[name] != OPTIONAL[name]).any())
 
 
@@ -272,14 +272,14 @@ def build_timeline(
     bars = grid.bar_position(seconds)
     song = Scope(curves, bars, fps)
     fits = np.stack([evaluate(phase.fits, song) for phase in preset.phase])
-    parts, dropped = part_names(analysis, lyrics), boundaries(analysis)
+    parts, drop_times = part_names(analysis, lyrics), boundaries(analysis)
     spans = list(
         spans
         or lay_phases(
-            preset.phase, fits, seconds, grid, analysis.sections, analysis.duration, parts=parts, boundaries=dropped
+            preset.phase, fits, seconds, grid, analysis.sections, analysis.duration, parts=parts, boundaries=drop_times
         )
     )
-    edges = [nearest_frame(stretch.start, fps) for stretch in spans] + [frames]
+    edges = [nearest_frame(span.start, fps) for span in spans] + [frames]
     ranges = [(min(a, frames), min(b, frames)) for a, b in zip(edges, edges[1:], strict=False)]
     scope = Scope(curves | _progress(spans, ranges, frames), bars, fps)
     pools = Pools(preset, seed, frozenset(parts))
@@ -294,12 +294,12 @@ def build_timeline(
         sections=sections,
         fps=fps,
         frames=frames,
-        boundaries=dropped,
+        boundaries=drop_times,
         parts=parts,
         labels=[section.label for section in analysis.sections],
     )
     events = _inserted(events, preset, analysis, lyrics, spans, grid, pools, fps, frames, sections, parts)
-    columns = _spread(preset, spans, ranges, events, scope, frames)
+    columns = _expression_columns(preset, spans, ranges, events, scope, frames)
     columns["hit"] = curves["kick"]
     columns |= _prompt_columns(events, frames)
     palettes = _palettes(preset, spans, events, pools, columns)
@@ -385,14 +385,14 @@ def _inserted(
         fed_back = preset.phase[spans[event.span].phase].mode == "feedback"
         return before is None or event.span != before.span or (event.is_cut and fed_back)
 
-    def resume(frame: int, number: int) -> PromptSwitch:
+    def prompt_after(frame: int, number: int) -> PromptSwitch:
         phase = preset.phase[spans[number].phase]
         seconds = float(frame_time(frame, fps))
         prompt = pools.next(spans[number].phase, part=part_at(seconds, sections, parts))
         is_cut = phase.switch.how == "cut" and grid.heard and phase.mode != "feedback"
         return prompt_switch(phase, number, prompt, grid, seconds, frame, is_cut=is_cut, fps=fps)
 
-    return insert(events, insertions, spans, grid, fixed=fixed, resume=resume, fps=fps, frames=frames)
+    return insert(events, insertions, spans, grid, fixed=fixed, resume=prompt_after, fps=fps, frames=frames)
 
 
 def _progress(spans: list[PhaseSpan], ranges: list[tuple[int, int]], frames: int) -> dict[str, np.ndarray]:
@@ -400,14 +400,14 @@ def _progress(spans: list[PhaseSpan], ranges: list[tuple[int, int]], frames: int
     phase, loop = np.zeros(frames), np.zeros(frames)
     for first, stop in ranges:
         phase[first:stop] = (np.arange(stop - first) + 0.5) / max(stop - first, 1)
-    for number in {stretch.loop for stretch in spans}:
-        parts = [part for stretch, part in zip(spans, ranges, strict=True) if stretch.loop == number]
-        first, stop = parts[0][0], parts[-1][1]
+    for number in {span.loop for span in spans}:
+        within = [frames_of for span, frames_of in zip(spans, ranges, strict=True) if span.loop == number]
+        first, stop = within[0][0], within[-1][1]
         loop[first:stop] = (np.arange(stop - first) + 0.5) / max(stop - first, 1)
     return {"phase.progress": phase, "loop.progress": loop}
 
 
-def _spread(
+def _expression_columns(
     preset: Preset,
     spans: list[PhaseSpan],
     ranges: list[tuple[int, int]],
@@ -420,11 +420,12 @@ def _spread(
     Where one phase blends into the next, their expressions do too: the lens must not jump where the picture does not.
     """
     phase, loop = np.zeros(frames, np.int64), np.zeros(frames, np.int64)
-    for stretch, (first, stop) in zip(spans, ranges, strict=True):
-        phase[first:stop], loop[first:stop] = stretch.phase, stretch.loop
+    for span, (first, stop) in zip(spans, ranges, strict=True):
+        phase[first:stop], loop[first:stop] = span.phase, span.loop
     columns: dict[str, np.ndarray] = {"phase": phase, "loop": loop}
+    # where one phase blends into the next
     entries = [b for a, b in zip(events, events[1:], strict=False) if b.span != a.span and not b.is_cut]
-    texts = [expressions(preset, part) for part in preset.phase]
+    texts = [expressions(preset, phase_of) for phase_of in preset.phase]
     everywhere = np.arange(frames)
     for name in texts[0]:
         # an expression that several phases share is evaluated once
@@ -508,12 +509,12 @@ def _palettes(
 
 
 def _closed_loops(preset: Preset, spans: list[PhaseSpan], ranges: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Return the frame ranges of the rounds that have every phase."""
+    """Return the frame ranges of the loops that have every phase."""
     loops = []
-    for number in sorted({stretch.loop for stretch in spans}):
-        parts = [(s, part) for s, part in zip(spans, ranges, strict=True) if s.loop == number]
-        if len(parts) == len(preset.phase) and parts[-1][1][1] > parts[0][1][0]:
-            loops.append((parts[0][1][0], parts[-1][1][1]))
+    for number in sorted({span.loop for span in spans}):
+        within = [part for span, part in zip(spans, ranges, strict=True) if span.loop == number]
+        if len(within) == len(preset.phase) and within[-1][1] > within[0][0]:
+            loops.append((within[0][0], within[-1][1]))
     return loops
 
 
@@ -525,19 +526,19 @@ def _seeds(
     frames: int,
     seed: int,
 ) -> np.ndarray:
-    """Return each frame's noise seed: a new one at each hard cut, the home seed from a round's last phase to its first.
+    """Return each frame's noise seed: a new one at each hard cut, the first one from a loop's last phase to the next loop's first.
 
     So a loop ends with what it begins with.
     """
-    home = derive(seed, 0)
-    seeds = np.full(frames, home, np.int64)
+    first_seed = derive(seed, 0)
+    seeds = np.full(frames, first_seed, np.int64)
     last = len(preset.phase) - 1
-    current, taken, span_before = home, 0, 0
+    current, taken, span_before = first_seed, 0, 0
     for event in events:
         phase = spans[event.span].phase
         entering = event.span != span_before
         if event.is_cut and entering and preset.loop and phase in (0, last):
-            current = home
+            current = first_seed
         elif event.is_cut and not event.match and event.frame > 0:
             taken += 1
             current = derive(seed, taken)
@@ -553,7 +554,7 @@ def derive(seed: int, number: int) -> int:
 
 
 def _cuts(events: list[PromptSwitch], columns: dict[str, np.ndarray]) -> list[int]:
-    """Return the frames at which the picture is meant to jump: hits, and wherever source or seed change."""
+    """Return the frames at which the picture is meant to jump: cuts, and wherever source or seed change."""
     changed = (np.diff(columns["source"]) != 0) | (np.diff(columns["seed"]) != 0)
     return sorted(
         {event.frame for event in events if event.is_cut and event.frame > 0}

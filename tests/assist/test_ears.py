@@ -1,4 +1,4 @@
-"""Other ears, by fakes of the libraries' own interfaces: what they say becomes the song's grid; what can't be is said in one line."""
+"""Other beat trackers, tested with fakes of their libraries: their beats become the song's grid; failures are one line."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ def song(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 class Recorded:
-    """What the fakes were given."""
+    """The arguments that the fakes received."""
 
     given: dict[str, Any]
 
 
 @pytest.fixture
 def beat_this(monkeypatch: pytest.MonkeyPatch) -> type[Recorded]:
-    """Put a package in Beat This!'s place: its class takes a checkpoint's path and then sound with its rate."""
+    """Install a fake package of Beat This!: its class takes a checkpoint's path and then sound with its rate."""
 
     class Audio2Beats:
         def __init__(
@@ -63,7 +63,7 @@ def checkpoint(folder: Path) -> Path:
     return path
 
 
-def test_beat_this_hears_the_whole_song_at_its_rate(song: Path, tmp_path: Path, beat_this: type[Recorded]) -> None:
+def test_beat_this_gets_the_full_song_at_its_rate(song: Path, tmp_path: Path, beat_this: type[Recorded]) -> None:
     beats, ones = hear_beats(open_track(song), f"beat-this={checkpoint(tmp_path)}")
     assert beats == pytest.approx(BEATS)
     assert ones == pytest.approx(BEATS[1::4])
@@ -74,7 +74,7 @@ def test_beat_this_hears_the_whole_song_at_its_rate(song: Path, tmp_path: Path, 
     assert beat_this.given["dbn"] is False
 
 
-def test_the_weights_that_beat_this_fetched_itself_are_found(
+def test_weights_downloaded_by_beat_this_are_found(
     song: Path, tmp_path: Path, beat_this: type[Recorded], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
@@ -90,7 +90,7 @@ class Harmful:
         return (Path.touch, (Path("harm-was-done"),))
 
 
-def test_a_checkpoint_that_holds_code_is_refused(
+def test_a_checkpoint_with_code_is_refused(
     song: Path, tmp_path: Path, beat_this: type[Recorded], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -102,7 +102,7 @@ def test_a_checkpoint_that_holds_code_is_refused(
     assert not (tmp_path / "harm-was-done").exists()
 
 
-def test_madmom_is_asked_in_its_own_terms(song: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_madmom_gets_its_own_parameters(song: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Signal:
         def __init__(self, data: np.ndarray, sample_rate: int, num_channels: int) -> None:
             self.data, self.form = data, (sample_rate, num_channels)
@@ -144,7 +144,7 @@ def test_madmom_is_asked_in_its_own_terms(song: Path, monkeypatch: pytest.Monkey
         ("broken", "failed \\(out of rhythm\\)", ModelError),
     ],
 )
-def test_what_an_ear_can_not_do_is_one_line(
+def test_a_failure_of_a_beat_tracker_is_one_line(
     song: Path, ear: str, told: str, kind: type[ReactiveError], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(sound: np.ndarray) -> Any:
@@ -158,7 +158,7 @@ def test_what_an_ear_can_not_do_is_one_line(
         hear_beats(open_track(song), ear)
 
 
-def test_a_package_that_is_missing_is_named(song: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_package_is_named(song: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "beat_this", None)
     monkeypatch.setitem(sys.modules, "madmom", None)
     for ear, remedy in (("beat-this", "reactive-clip\\[beats\\]"), ("madmom", "madmom can't be loaded")):
@@ -166,7 +166,7 @@ def test_a_package_that_is_missing_is_named(song: Path, monkeypatch: pytest.Monk
             hear_beats(open_track(song), ear)
 
 
-def test_the_grid_of_an_ear_is_followed_and_kept(song: Path, tmp_path: Path, beat_this: type[Recorded]) -> None:
+def test_the_grid_of_a_beat_tracker_is_used_and_cached(song: Path, tmp_path: Path, beat_this: type[Recorded]) -> None:
     ear = f"beat-this={checkpoint(tmp_path)}"
     told = CliRunner().invoke(main, ["analyze", str(song), "--ear", ear, "--json", "-"])
     assert told.exit_code == 0, told.output
@@ -181,11 +181,11 @@ def test_the_grid_of_an_ear_is_followed_and_kept(song: Path, tmp_path: Path, bea
     assert "at once" in both.output
 
 
-def test_run_takes_an_ear_for_one_song(song: Path, beat_this: type[Recorded]) -> None:
+def test_run_takes_an_ear_only_for_one_song(song: Path, beat_this: type[Recorded]) -> None:
     several = CliRunner().invoke(main, ["run", str(song), str(song), "--ear", "beat-this"])
     assert several.exit_code != 0
     assert "one song at a time" in several.output
-    # the weights are looked for, so the song was reached
+    # the error is about the weights, so the song was read
     alone = CliRunner().invoke(main, ["run", str(song), "--ear", "beat-this=missing.ckpt"])
     assert alone.exit_code != 0
     assert "no weights of Beat This!" in alone.output

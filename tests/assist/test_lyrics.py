@@ -1,4 +1,4 @@
-"""Words by a toy Whisper of transformers' own classes; lines as a person and the LRC reader want them."""
+"""Transcription of lyrics with a toy Whisper of transformers' own classes, and lines as the LRC reader expects them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ WORDS = ("we", "sing", "all", "night", "of", "light")
 
 @pytest.fixture(scope="module")
 def toy_whisper(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A Whisper of one layer with a vocabulary of a few words and its time stamps, saved as the real ones are."""
+    """A Whisper of one layer with a vocabulary of a few words and its time stamps, saved like a real one."""
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
     from transformers import (
@@ -100,14 +100,14 @@ def test_a_whisper_is_loaded_and_generates_from_a_song(toy_whisper: Path, sung: 
     transcriber = load_transcriber(str(toy_whisper))
     assert transcriber.languages == ("de", "en")
     lines = transcribe(open_track(sung), transcriber, language="en")
-    # random weights say nothing that means anything, but lie within the song and in order
+    # random weights give meaningless words, but within the song and in order
     assert all(0 <= line.start < line.end <= 5.0 for line in lines)
     assert [line.start for line in lines] == sorted(line.start for line in lines)
     with pytest.raises(ModelError, match='language "xx"'):
         transcribe(open_track(sung), transcriber, language="xx")
 
 
-def test_what_the_network_says_becomes_lines_with_its_times(
+def test_the_networks_output_becomes_timed_lines(
     toy_whisper: Path, sung: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     transcriber = load_transcriber(str(toy_whisper))
@@ -129,7 +129,7 @@ def test_what_the_network_says_becomes_lines_with_its_times(
     monkeypatch.setattr(transcriber.model, "generate", generate)
     lines = transcribe(open_track(sung), transcriber, language="de")
     assert lines == [Line(0.5, 2.0, "we sing all night"), Line(2.0, 3.5, "of light")]
-    # it looks at 30 s, in pictures of 10 ms
+    # the network takes 30 s at a time, in frames of 10 ms
     assert asked["shape"] == (1, 16, 3000)
     assert (asked["language"], asked["task"], asked["return_timestamps"]) == ("de", "transcribe", True)
 
@@ -147,7 +147,7 @@ def test_lines_are_in_order_within_the_song_and_read_back(heard: list[tuple[floa
     assert all(line.text in WORDS for line in lines)
 
 
-def test_what_is_heard_in_music_without_words_is_left_out() -> None:
+def test_hallucinations_on_instrumental_music_are_removed() -> None:
     lines = clean_lines([(float(at), at + 1.0, "Thank you.") for at in range(20)], 40.0)
     assert len(lines) == 4
 
@@ -160,7 +160,7 @@ def test_lrc_is_read_back_as_it_was_written(tmp_path: Path) -> None:
     assert dropped == 0
     assert [line.text for line in read] == [line.text for line in lines]
     assert [line.start for line in read] == pytest.approx([line.start for line in lines], abs=0.006)
-    # the pause after the second line is one
+    # the second line ends where the pause begins
     assert read[1].end == pytest.approx(4.0, abs=0.006)
     assert path.read_text().splitlines()[-1] == "[01:05.00]"
 
@@ -183,7 +183,7 @@ def test_the_command_line(toy_whisper: Path, sung: Path, tmp_path: Path, monkeyp
     assert "no words were heard" in none.output
 
 
-def test_what_is_not_there_or_no_whisper_is_one_line(
+def test_a_missing_or_wrong_model_is_one_line(
     sung: Path, toy_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "nothing"))

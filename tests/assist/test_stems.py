@@ -1,4 +1,4 @@
-"""Stems by toy weights of Demucs' own classes: loaded as published ones are, and the very numbers of the library's own call."""
+"""Stem separation with toy weights of Demucs' own classes: loaded like published ones, with the exact output of Demucs' own call."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SOURCES = ("drums", "bass", "other", "vocals")
 
 @pytest.fixture(scope="module")
 def toy_demucs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny HTDemucs, saved as the hub has the real one."""
+    """A tiny HTDemucs, saved as on the hub."""
     pytest.importorskip("demucs", reason="the extra [stems] is not installed")
     return saved(tmp_path_factory.mktemp("demucs"))
 
@@ -59,7 +59,7 @@ def short_song(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_stems_are_those_of_the_librarys_own_call(toy_demucs: Path, short_song: Path) -> None:
+def test_stems_match_the_librarys_own_call(toy_demucs: Path, short_song: Path) -> None:
     import torch
     from demucs.api import Separator as Own
 
@@ -94,7 +94,7 @@ def test_stems_are_those_of_the_librarys_own_call(toy_demucs: Path, short_song: 
         assert np.allclose(found[name], wanted[name].numpy().T, atol=1e-6)
 
 
-def test_stems_are_written_and_taken_by_the_command_line(toy_demucs: Path, short_song: Path, tmp_path: Path) -> None:
+def test_stems_are_written_and_used_by_the_command_line(toy_demucs: Path, short_song: Path, tmp_path: Path) -> None:
     song = tmp_path / "song.wav"
     song.write_bytes(short_song.read_bytes())
     run = CliRunner().invoke
@@ -112,7 +112,7 @@ def test_stems_are_written_and_taken_by_the_command_line(toy_demucs: Path, short
     assert {f"stem.{name}" for name in SOURCES} <= set(json.loads(heard.stdout)["envelopes"])
 
 
-def test_a_loud_stem_is_made_quieter_as_a_whole(tmp_path: Path) -> None:
+def test_a_loud_stem_is_scaled_not_clipped(tmp_path: Path) -> None:
     sound = np.linspace(-2, 2, 800, dtype=np.float32).reshape(400, 2)
     written = write_stems({"bass": sound, "drums": sound / 4}, RATE, tmp_path / "out")
     loud, quiet = (soundfile.read(written[name], dtype="float32")[0] for name in ("bass", "drums"))
@@ -131,7 +131,7 @@ def test_weights_of_another_class_are_refused_before_they_are_loaded(
         load_separator(str(folder))
 
 
-def test_a_list_may_name_no_file_elsewhere(tmp_path: Path, toy_demucs: Path) -> None:
+def test_a_list_must_not_name_files_of_other_folders(tmp_path: Path, toy_demucs: Path) -> None:
     inner = tmp_path / "inner"
     inner.mkdir()
     saved(tmp_path)
@@ -140,7 +140,7 @@ def test_a_list_may_name_no_file_elsewhere(tmp_path: Path, toy_demucs: Path) -> 
         load_separator(str(inner))
 
 
-def test_what_is_not_there_is_one_line(short_song: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_weights_are_one_line(short_song: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "nothing"))
     run = CliRunner().invoke

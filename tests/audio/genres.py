@@ -1,4 +1,4 @@
-"""Songs in the manner of some genres, made by formula: drums on named places of a bar, bass and chords on roots that change with it."""
+"""Synthesised songs of several genres: drums at given positions of a bar, bass and chords on roots that change with the bar."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ def genre(
     Parameters
     ----------
     beats
-        Times in seconds; the first is a "one".
+        Times in seconds; the first is a downbeat.
     size
         Beats of a bar.
     places
-        By drum (kick, snare, hat), where in a bar it is struck, in beats from 0.
+        By drum (kick, snare, hat), its positions in a bar, in beats from 0.
     chord_beats
-        So many beats each chord holds; a bar if None.
+        Length of each chord in beats; a bar if None.
     arpeggio
-        So many notes of the chord a beat, one after the other; 0 for none.
+        Number of single chord notes a beat; 0 for none.
     """
     count = np.arange(len(beats))
     length = float(np.median(np.diff(beats)))

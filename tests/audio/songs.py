@@ -1,4 +1,4 @@
-"""Songs of known beats, made by formula: drums, bass and chords in any metre."""
+"""Synthesised songs with known beats: drums, bass and chords in any metre."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ def note(pitch: float, seconds: float) -> np.ndarray:
 
 
 def band(beats: np.ndarray, size: int = 4, *, seconds: float, drums: bool = True, parts: int = 2) -> np.ndarray:
-    """Return a song with a kick on each "one" (and in the middle of even bars), snares between, hats on parts of beats,
+    """Return a song with a kick on each downbeat (and in the middle of even bars), snares between, hats on parts of beats,
     a bass note on each beat and a chord that changes with the bar, float32 mono.
 
     Parameters
     ----------
     beats
-        Beat times in seconds; the first is a "one".
+        Beat times in seconds; the first is a downbeat.
     size
         Beats of a bar.
     """

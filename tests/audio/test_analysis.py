@@ -1,4 +1,4 @@
-"""Hearing, on songs whose truth is known."""
+"""The analysis, on songs with known truth."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def matched(found: np.ndarray, truth: np.ndarray, within: float) -> float:
 
 
 @pytest.mark.parametrize("rate", [8000, 22050, 44100, 96000])
-def test_clicks_are_heard_where_they_are_at_any_rate(tmp_path: Path, rate: int) -> None:
+def test_clicks_are_found_at_their_times_at_any_sample_rate(tmp_path: Path, rate: int) -> None:
     times = np.arange(0.5, 12, 0.5)
     analysis = hear(tmp_path, clicks(times, seconds=12.5, rate=rate), rate)
     onsets = analysis.onsets["all"].times
@@ -48,7 +48,7 @@ def test_downbeats_lie_on_harmonic_change(beat_analysis) -> None:
     assert np.all(np.minimum(bars, 2.0 - bars) < 0.06)
 
 
-def test_sections_cover_the_song_and_tell_quiet_from_loud(beat_analysis) -> None:
+def test_sections_cover_the_song_and_separate_quiet_from_loud(beat_analysis) -> None:
     sections = beat_analysis.sections
     assert sections[0].start == 0
     assert sections[-1].end == pytest.approx(16.0)
@@ -58,7 +58,7 @@ def test_sections_cover_the_song_and_tell_quiet_from_loud(beat_analysis) -> None
     assert sections[-1].energy > sections[0].energy
 
 
-def test_a_louder_master_is_heard_the_same(tmp_path: Path) -> None:
+def test_a_louder_master_gives_the_same_analysis(tmp_path: Path) -> None:
     song = beat_song(12)
     quiet = hear(tmp_path, song * 0.2, subtype="FLOAT")
     loud = hear(tmp_path, song * 0.8, subtype="FLOAT")
@@ -67,7 +67,7 @@ def test_a_louder_master_is_heard_the_same(tmp_path: Path) -> None:
         assert len(quiet.onsets[band].times) == len(loud.onsets[band].times)
 
 
-def test_silence_is_said_to_be_silent(tmp_path: Path) -> None:
+def test_silence_is_reported_as_silent(tmp_path: Path) -> None:
     analysis = hear(tmp_path, np.zeros(3 * RATE, np.float32))
     assert analysis.silent
     assert analysis.tempo == 0
@@ -87,14 +87,14 @@ def test_a_drone_has_no_beat_but_a_grid(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("samples", [1, 100, 4410])
-def test_a_tenth_of_a_second_is_a_song_too(tmp_path: Path, samples: int) -> None:
+def test_a_song_of_a_tenth_of_a_second_is_analysed(tmp_path: Path, samples: int) -> None:
     analysis = hear(tmp_path, np.full(samples, 0.3, np.float32))
     assert analysis.duration == pytest.approx(samples / RATE)
     assert analysis.sections[-1].end == pytest.approx(analysis.duration)
 
 
 @pytest.mark.parametrize("spoil", ["offset", "clip", "lead"])
-def test_spoilt_songs_keep_their_beat(tmp_path: Path, spoil: str) -> None:
+def test_degraded_songs_keep_their_beat(tmp_path: Path, spoil: str) -> None:
     song = beat_song(20)
     lead = 0.0
     if spoil == "offset":
@@ -110,7 +110,7 @@ def test_spoilt_songs_keep_their_beat(tmp_path: Path, spoil: str) -> None:
     assert np.median(np.minimum(phase, 0.5 - phase)) < 0.03
 
 
-def test_plain_data_has_what_it_promises(beat_analysis) -> None:
+def test_plain_data_has_the_documented_fields(beat_analysis) -> None:
     data = beat_analysis.to_dict()
     assert {"duration", "sample_rate", "tempo", "beats", "downbeats", "onsets", "sections"} <= data.keys()
     assert set(data["onsets"]) == {"all", "low", "mid", "high", "kick", "snare", "hat"}
@@ -127,6 +127,6 @@ def test_a_grid_covers_the_whole_song(beat_analysis) -> None:
     assert np.all(np.diff(grid.beat_position(seconds)) > 0)
 
 
-def test_beats_go_on_to_both_ends() -> None:
+def test_beats_continue_to_both_ends() -> None:
     beats = extend_beats(np.arange(4.0, 8.0, 0.5), 12.0)
     assert beats == pytest.approx(np.arange(0.0, 12.0, 0.5))

@@ -1,4 +1,4 @@
-"""Hearing a stream: known clicks are found in time, and nothing depends on what has not been heard yet."""
+"""Streaming analysis: known clicks are found in time, and no result depends on later sound."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def heard(sound: np.ndarray, block: int = 512, rate: int = RATE) -> list[OnlineR
 
 
 @pytest.mark.parametrize(("noise", "hertz"), [(0.002, 1500.0), (0.03, 1500.0), (0.03, 70.0)])
-def test_clicks_are_onsets_within_five_milliseconds_and_told_within_fifty(noise: float, hertz: float) -> None:
+def test_clicks_are_onsets_within_five_milliseconds_and_reported_within_fifty(noise: float, hertz: float) -> None:
     sound, times = clicks(120, 8, noise=noise, hertz=hertz)
     found = [onset for row in heard(sound) for onset in row.onsets if onset.band == "all"]
     at = np.array([onset.time for onset in found])
@@ -57,7 +57,7 @@ def test_the_tempo_is_found_within_four_seconds_and_beats_lie_on_the_clicks(bpm:
     crossed = known[1:][np.floor(beats[1:]) > np.floor(beats[:-1])]
     crossed = crossed[crossed < times[-1] + 0.1]
     assert len(crossed) >= 8 * bpm / 60 - 2
-    # a beat is told as it comes, not when its sound has been through the spectrum
+    # a beat is reported when it is predicted, not after its sound has been analysed
     assert np.abs(crossed[:, None] - times[None]).min(axis=1).max() < 0.025
     assert (np.diff([m.position.beats for m in moments]) >= 0).all()
 
@@ -68,30 +68,30 @@ def test_noise_and_silence_have_no_beat() -> None:
     silence = heard(np.zeros(3 * RATE, np.float32))
     assert not any(m.onsets or m.position.heard for m in silence)
     assert max(max(m.levels.values()) for m in silence) == 0.0
-    # the pulse goes on all the same
+    # the pulse continues
     assert silence[-1].position.beats > 5
 
 
 @pytest.mark.parametrize("rate", [22_050, 44_100])
-def test_what_is_heard_does_not_depend_on_what_comes_later(rate: int) -> None:
+def test_results_do_not_depend_on_later_sound(rate: int) -> None:
     sound, _ = clicks(120, 4, noise=0.01)
     sound = sound[:: RATE // rate]
     cut = int(2.5 * rate)
     other = sound.copy()
     other[cut:] = np.random.default_rng(9).uniform(-1, 1, len(other) - cut)
     one, two = heard(sound, rate=rate), heard(other, rate=rate)
-    # a row is known at `known`: by then just so much sound has come
+    # a row is complete at `known`: exactly this much sound has arrived by then
     same = [(a, b) for a, b in zip(one, two, strict=True) if a.known_at < 2.5 - 0.02]
     assert len(same) > 2.3 * FRAMES_PER_SECOND
     for a, b in same:
         assert a.levels == b.levels
         assert a.onsets == b.onsets
         assert a.position == b.position
-    # and the rest is different, or this says nothing
+    # the rest must differ, or the test proves nothing
     assert one[-1].levels != two[-1].levels
 
 
-def test_the_size_of_the_blocks_makes_no_difference() -> None:
+def test_the_block_size_does_not_change_the_result() -> None:
     sound, _ = clicks(120, 3, noise=0.01)
     whole, parts = heard(sound, block=len(sound)), heard(sound, block=300)
     assert len(parts) == pytest.approx(len(whole), abs=1)
@@ -124,7 +124,7 @@ def test_taps_set_tempo_and_place() -> None:
     assert pulse.position().tempo == pytest.approx(100, abs=0.5)
     assert pulse.position().beats % 1.0 == pytest.approx(0.0, abs=0.01)
     assert pulse.position().heard
-    # a long pause begins anew
+    # a long pause restarts the tapping
     assert not pulse.tap(9.0)
     for _ in range(30):
         pulse.update(0.0)

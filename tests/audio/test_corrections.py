@@ -1,4 +1,4 @@
-"""A grid that a person puts right, and where that is kept."""
+"""A grid that a person corrects, and where the correction is stored."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def heard() -> Analysis:
     )
 
 
-def test_half_double_and_the_one(heard: Analysis) -> None:
+def test_half_double_and_downbeat_corrections(heard: Analysis) -> None:
     half = apply_corrections(heard, Corrections(half=True))
     assert half.tempo == pytest.approx(60)
     assert set(half.beats) < set(heard.beats)
@@ -81,7 +81,7 @@ def test_metre_tempo_and_offset(heard: Analysis) -> None:
     assert late.beats == pytest.approx(heard.beats + 0.025)
     steady = apply_corrections(heard, Corrections(bpm=60))
     assert np.diff(steady.beats) == pytest.approx(1.0)
-    # its phase is that of the onsets
+    # its phase follows the onsets
     assert np.abs(np.mod(steady.beats + 0.25, 0.5) - 0.25).max() < 0.005
 
 
@@ -92,7 +92,7 @@ def test_sections_follow_the_bars(heard: Analysis) -> None:
     assert fixed.corrected
 
 
-def test_beats_of_ones_own(heard: Analysis) -> None:
+def test_own_beats(heard: Analysis) -> None:
     beats = tuple(np.arange(1.0, 19.0, 0.7).tolist())
     fixed = apply_corrections(heard, Corrections(beats=beats, downbeats=beats[::3]))
     assert fixed.beats == pytest.approx(beats)
@@ -109,7 +109,7 @@ def test_beats_of_ones_own(heard: Analysis) -> None:
     st.one_of(st.none(), st.integers(1, 10)),
     st.sampled_from([None, "3/4", "6/8", "7/4"]),
 )
-def test_any_correction_gives_a_grid_that_rises(bpm, offset, level, downbeat, meter) -> None:
+def test_any_correction_gives_an_ascending_grid(bpm, offset, level, downbeat, meter) -> None:
     beats = np.arange(0.5, 19.9, 0.5)
     analysis = Analysis(
         "",
@@ -129,7 +129,7 @@ def test_any_correction_gives_a_grid_that_rises(bpm, offset, level, downbeat, me
     try:
         grid = grid_of(apply_corrections(analysis, wanted))
     except GridError:
-        # a slow grid may have fewer beats than the one that is asked for
+        # a slow grid may have fewer beats than the requested one
         return
     assert np.all(np.diff(grid.beats) > 0)
     assert np.all(np.diff(grid.bars) > 0)
@@ -149,7 +149,7 @@ def test_any_correction_gives_a_grid_that_rises(bpm, offset, level, downbeat, me
         ("meter", "4/3"),
     ],
 )
-def test_what_can_not_be_is_refused(option: str, value: object) -> None:
+def test_impossible_corrections_are_refused(option: str, value: object) -> None:
     with pytest.raises(GridError):
         Corrections(**{option: value})
 
@@ -158,7 +158,7 @@ def test_metres() -> None:
     assert [bar_size(text) for text in ("4/4", "3/4", "5/4", "6/8", "9/8", "12/8", "7/8")] == [4, 3, 5, 2, 3, 4, 7]
 
 
-def test_corrections_are_kept_beside_the_song_and_add_up(tmp_path: Path) -> None:
+def test_corrections_are_stored_beside_the_song_and_accumulate(tmp_path: Path) -> None:
     song = tmp_path / "song.wav"
     song.write_bytes(b"x")
     first = merge_corrections(Corrections(), Corrections(half=True, beats=(1.0, 2.0)))
@@ -174,7 +174,7 @@ def test_corrections_are_kept_beside_the_song_and_add_up(tmp_path: Path) -> None
     assert not corrections_path(song).exists()
 
 
-def test_those_of_another_song_are_named_and_left_alone(tmp_path: Path) -> None:
+def test_corrections_of_another_song_are_named_and_left_unchanged(tmp_path: Path) -> None:
     song = tmp_path / "song.wav"
     save_corrections(song, "a" * 64, Corrections(half=True))
     loaded, note = load_corrections(song, "b" * 64)
@@ -185,20 +185,20 @@ def test_those_of_another_song_are_named_and_left_alone(tmp_path: Path) -> None:
 def test_another_song_of_this_name_keeps_its_grid(tmp_path: Path) -> None:
     song = tmp_path / "song.wav"
     save_corrections(song, "a" * 64, Corrections(half=True), "c" * 64)
-    # neither forgetting nor correcting this song touches that of the other one
+    # neither resetting nor correcting this song changes the other one's file
     save_corrections(song, "b" * 64, Corrections())
     assert load_corrections(song, "a" * 64)[0].half
     note = make_room(song, "b" * 64)
     assert "another song" in note
     assert save_corrections(song, "b" * 64, Corrections(bpm=99)) == corrections_path(song)
     assert load_corrections(song, "b" * 64) == (Corrections(bpm=99), "")
-    # when the other song is back under this name its grid is found, by either of its hashes
+    # when the other song has this name again its grid is found, by either of its hashes
     for digests in (("a" * 64,), ("d" * 64, "c" * 64)):
         assert load_corrections(song, *digests)[0].half
     assert make_room(song, "b" * 64) == ""
 
 
-def test_a_grid_that_can_not_be_read_is_kept_aside(tmp_path: Path) -> None:
+def test_an_unreadable_grid_is_renamed(tmp_path: Path) -> None:
     song = tmp_path / "song.wav"
     corrections_path(song).write_text('{"song_sha256": "aa", oops')
     assert "can't be read" in make_room(song, "b" * 64)
@@ -214,7 +214,7 @@ def test_a_grid_is_recognised_by_either_hash(tmp_path: Path) -> None:
     assert load_corrections(song, "a" * 64, "x" * 64)[0].half
     assert load_corrections(song, "y" * 64, "b" * 64)[0].half
     assert not load_corrections(song, "y" * 64, "x" * 64)[0].half
-    # older files hold that of the file only
+    # older files have the hash of the file only
     save_corrections(song, "b" * 64, Corrections(double=True))
     assert load_corrections(song, "y" * 64, "b" * 64)[0].double
 
@@ -242,7 +242,7 @@ def test_the_longest_name_of_a_song_has_room_for_its_grid(tmp_path: Path) -> Non
     "text",
     ["", "[]", "{", '{"song_sha256": "a", "grid": {"beats": [2, 1]}}', '{"song_sha256": "a", "grid": {"bpm": 1}}'],
 )
-def test_a_damaged_file_is_named_and_left_alone(tmp_path: Path, text: str) -> None:
+def test_a_damaged_file_is_named_and_left_unchanged(tmp_path: Path, text: str) -> None:
     song = tmp_path / "song.wav"
     corrections_path(song).write_text(text, encoding="utf-8")
     loaded, note = load_corrections(song, "a")
@@ -250,9 +250,11 @@ def test_a_damaged_file_is_named_and_left_alone(tmp_path: Path, text: str) -> No
     assert note
 
 
-def test_a_read_only_folder_keeps_them_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_corrections_in_a_read_only_folder_are_stored_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("REACTIVE_DATA", str(tmp_path / "data"))
-    # a file where the folder should be: nobody can write into it, whatever their rights
+    # a file in place of the folder, so that nobody can write into it
     (tmp_path / "file").write_text("")
     song = tmp_path / "file" / "song.wav"
     kept = save_corrections(song, "c" * 64, Corrections(bpm=99))
@@ -265,7 +267,7 @@ def test_files_of_beats(tmp_path: Path) -> None:
     path = tmp_path / "beats.txt"
     path.write_text("# tapped\n0.5\t1.1\n1.0\t1.2\n\n1.5\t2.1\n", encoding="utf-8")
     assert read_beats(path) == ((0.5, 1.0, 1.5), (0.5, 1.5))
-    # as Beat This! writes them, an upbeat first
+    # in Beat This!'s format, with an upbeat first
     path.write_text("0.48\t4\n0.96\t1\n1.44\t2\n1.92\t3\n2.4\t4\n2.88\t1\n", encoding="utf-8")
     assert read_beats(path)[1] == (0.96, 2.88)
     path.write_text("0.5\n1\n", encoding="utf-8")
@@ -290,7 +292,7 @@ def test_clicks_are_heard_where_the_grid_is(tmp_path: Path, heard: Analysis) -> 
     assert list(tmp_path.glob(".*")) == []
 
 
-def test_a_song_heard_before_needs_neither_librosa_nor_torch(tmp_path: Path) -> None:
+def test_a_cached_song_needs_neither_librosa_nor_torch(tmp_path: Path) -> None:
     import os
     import subprocess
 

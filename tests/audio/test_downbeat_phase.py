@@ -1,4 +1,4 @@
-"""The one moves to where the parts begin, only if they agree, and never else."""
+"""The downbeat moves to where the sections begin, only if they agree."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ def heard(first: int, *, size: int = 4) -> Rhythm:
 
 
 @pytest.mark.parametrize("first", [1, 2, 3])
-def test_a_one_that_the_parts_do_not_begin_with_moves(spectra: Spectra, first: int) -> None:
+def test_a_downbeat_that_disagrees_with_the_sections_moves(spectra: Spectra, first: int) -> None:
     moved = correct_downbeat_phase(heard(first), spectra)
     assert np.array_equal(moved.downbeats, moved.beats[::4])
     assert (moved.beats_per_bar == 4).all()
     assert len(moved.downbeats) == len(moved.beats_per_bar)
 
 
-def test_a_one_that_they_begin_with_stays(spectra: Spectra) -> None:
+def test_a_downbeat_that_agrees_with_the_sections_stays(spectra: Spectra) -> None:
     assert correct_downbeat_phase(heard(0), spectra) is not None
     assert np.array_equal(correct_downbeat_phase(heard(0), spectra).downbeats, heard(0).downbeats)
 

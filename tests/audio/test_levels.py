@@ -1,4 +1,4 @@
-"""The level of the beat and its "one", over whole songs: what is weighed, what is chosen, and how doubt is told."""
+"""Metrical level and downbeat over complete songs: evidence, decision, and how uncertainty is reported."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ BACKBEAT = {"kick": (0.0, 2.0), "snare": (1.0, 3.0), "hat": tuple(np.arange(0, 4
 
 
 def found(beats: np.ndarray, first: int = 0, size: int = 4) -> Rhythm:
-    """Return beats as the search gives them."""
+    """Return beats in the form of the search's result."""
     opens = np.arange(first, len(beats), size)
     tempo = 60 / float(np.median(np.diff(beats)))
     return Rhythm(tempo, beats, beats[opens], np.full(len(opens), size), 1.0)
 
 
 def heard(song: np.ndarray, *, size: int = 4, beats: np.ndarray) -> tuple[dict[str, np.ndarray], Spectra]:
-    """Return what a network that hears well says of beats and bars, and the song's spectra."""
+    """Return the activations of an accurate network, and the song's spectra."""
     from reactive.audio.spectrum import fold
 
     spectra = fold([song])
@@ -43,7 +43,7 @@ def heard(song: np.ndarray, *, size: int = 4, beats: np.ndarray) -> tuple[dict[s
     return curves, spectra
 
 
-def test_every_reading_is_counted_in_whole_bars() -> None:
+def test_every_reading_has_complete_bars() -> None:
     rhythm = found(straight(120, 16))
     every = readings(rhythm, NO_ONSETS)
     assert sum(reading.found_one for reading in every) == 1
@@ -56,7 +56,7 @@ def test_every_reading_is_counted_in_whole_bars() -> None:
     assert np.array_equal(apply_reading(rhythm, same).downbeats, rhythm.downbeats)
 
 
-def test_without_bars_or_with_bars_of_many_sizes_nothing_is_weighed() -> None:
+def test_without_bars_of_one_size_there_is_no_decision() -> None:
     beats = straight(120, 16)
     mixed = Rhythm(120.0, beats, beats[::4], np.resize([4, 3], 16), 1.0)
     empty: dict[str, np.ndarray] = {}
@@ -65,7 +65,7 @@ def test_without_bars_or_with_bars_of_many_sizes_nothing_is_weighed() -> None:
     assert choose_reading(mixed, empty, NO_ONSETS, spectra) == (mixed, SURE)
 
 
-def test_evidence_speaks_for_the_right_reading() -> None:
+def test_evidence_is_highest_for_the_right_reading() -> None:
     beats = straight(120, 16)
     curves, spectra = heard(genre(beats, 4, BACKBEAT), beats=beats)
     every = readings(found(beats), NO_ONSETS)
@@ -81,7 +81,7 @@ def test_evidence_speaks_for_the_right_reading() -> None:
 
 
 @pytest.mark.parametrize("first", [1, 2, 3])
-def test_a_one_that_all_evidence_speaks_against_moves(first: int) -> None:
+def test_a_downbeat_against_all_evidence_moves(first: int) -> None:
     beats = straight(120, 24)
     curves, spectra = heard(genre(beats, 4, BACKBEAT), beats=beats)
     moved, doubt = choose_reading(found(beats, first), curves, NO_ONSETS, spectra)
@@ -90,7 +90,7 @@ def test_a_one_that_all_evidence_speaks_against_moves(first: int) -> None:
     assert 0 <= doubt.level <= 1
 
 
-def test_half_the_tempo_of_what_the_network_hears_is_put_right() -> None:
+def test_half_the_tempo_of_the_networks_beats_is_corrected() -> None:
     beats = straight(120, 24)
     curves, spectra = heard(genre(beats, 4, BACKBEAT), beats=beats)
     moved, doubt = choose_reading(found(beats[::2]), curves, NO_ONSETS, spectra)
@@ -103,13 +103,13 @@ def hear(folder: Path, song: np.ndarray):
     return analyze(open_track(write_song(folder / "song.wav", song, RATE)))
 
 
-def test_drum_and_bass_is_not_heard_at_half_its_tempo(tmp_path: Path) -> None:
+def test_drum_and_bass_is_not_found_at_half_its_tempo(tmp_path: Path) -> None:
     beats = straight(174, 28)
     song = genre(beats, 4, {"kick": (0.0, 2.5), "snare": (1.0, 3.0), "hat": tuple(np.arange(0, 4, 0.5))})
     assert hear(tmp_path, song).tempo == pytest.approx(174, rel=0.02)
 
 
-def test_half_time_at_140_is_heard_so_or_named(tmp_path: Path) -> None:
+def test_half_time_at_140_is_found_or_reported_as_uncertain(tmp_path: Path) -> None:
     beats = straight(140, 24)
     song = genre(beats, 4, {"kick": (0.0, 1.5), "snare": (2.0,), "hat": tuple(np.arange(0, 4, 0.5))})
     analysis = hear(tmp_path, song)
@@ -128,7 +128,7 @@ def test_a_ballad_is_not_doubled(tmp_path: Path) -> None:
     assert hear(tmp_path, song).tempo == pytest.approx(68, rel=0.02)
 
 
-def test_a_waltz_has_threes(tmp_path: Path) -> None:
+def test_a_waltz_has_three_beats_a_bar(tmp_path: Path) -> None:
     beats = straight(108, 24, 3)
     song = genre(beats, 3, {"kick": (0.0,), "hat": (1.0, 2.0)})
     analysis = hear(tmp_path, song)
@@ -157,7 +157,7 @@ def test_triplets_and_shuffles_are_counted_in_their_beats(tmp_path: Path, shape:
     assert hear(tmp_path, song).tempo == pytest.approx(112, rel=0.02)
 
 
-def test_analyze_tells_its_doubt_and_a_correction_ends_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_analyze_reports_uncertainty_until_a_correction(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from click.testing import CliRunner
 
     from reactive.cli import main
@@ -167,6 +167,6 @@ def test_analyze_tells_its_doubt_and_a_correction_ends_it(tmp_path: Path, monkey
     told = CliRunner().invoke(main, ["analyze", str(song)])
     assert told.exit_code == 0
     assert "sure of the tempo by" in told.output
-    # the same from the cache, and nothing of it once a person has said how it is
+    # the same from the cache, and no uncertainty after a person's correction
     assert "sure of the tempo by" in CliRunner().invoke(main, ["analyze", str(song)]).output
     assert "sure of the tempo by" not in CliRunner().invoke(main, ["analyze", str(song), "--half"]).output

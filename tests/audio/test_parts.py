@@ -1,4 +1,4 @@
-"""Parts of a song: names by repetition, loudness, drops and words, and what a person says instead."""
+"""Names of sections, from repetition, loudness, drops and lyrics, and corrections by a person."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_parts_are_named(letters: str, energies: list[float], drops: tuple[int, 
     assert part_names(heard(letters, energies, drops)) == tuple(names.split())
 
 
-def test_words_tell_a_chorus_that_is_quieter_than_the_verse() -> None:
+def test_lyrics_identify_a_chorus_quieter_than_the_verse() -> None:
     analysis = heard("BCBCB", [0.9, 0.5, 0.9, 0.5, 0.95])
     assert part_names(analysis)[0] == "chorus"
     words = [("one door", 0), ("we go home", 1), ("two roads", 2), ("We go home!", 3), ("three seas", 4)]
@@ -91,7 +91,7 @@ def test_parts_have_the_numbers_of_their_bars() -> None:
     assert [(part.first_bar, part.last_bar) for part in parts] == [(1, 8), (9, 16), (17, 24)]
 
 
-def test_a_marker_says_what_a_part_is() -> None:
+def test_a_marker_names_a_section() -> None:
     analysis = heard("AB", [0.2, 1.0])
     sections = tuple(
         replace(s, label=label) for s, label in zip(analysis.sections, ("Verse 1", "Refrain"), strict=True)
@@ -99,12 +99,12 @@ def test_a_marker_says_what_a_part_is() -> None:
     assert part_names(replace(analysis, sections=sections)) == ("verse", "chorus")
 
 
-def test_a_person_has_the_last_word(tmp_path: Path) -> None:
+def test_a_persons_names_take_precedence(tmp_path: Path) -> None:
     analysis = heard("ABAB", [0.2, 1.0, 0.3, 0.9])
     told = Corrections(sections=("b=Hook", "3=bridge"))
     named = apply_corrections(analysis, told)
     assert part_names(named)[1:] == ("hook", "bridge", "hook")
-    # names alone leave the grid as it was heard
+    # names alone leave the detected grid unchanged
     assert not named.corrected
     np.testing.assert_array_equal(named.beats, analysis.beats)
     song = tmp_path / "song.wav"
@@ -116,6 +116,6 @@ def test_a_person_has_the_last_word(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["chorus", "C=", "=chorus"])
-def test_what_names_no_section_is_refused(text: str) -> None:
+def test_a_name_without_a_section_is_refused(text: str) -> None:
     with pytest.raises(GridError, match="names no section"):
         Corrections(sections=(text,))

@@ -1,4 +1,4 @@
-"""Beats, bars and metre on songs whose truth is known, and on those that have none."""
+"""Beats, bars and metre on songs with known truth, and on sound without a beat."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_tempo_beats_and_bars(tmp_path: Path, tempo: float, size: int, parts: in
     assert abs(np.median(heard.beats - nearest)) < 0.010
 
 
-def test_at_60_the_level_may_be_doubled_but_beats_lie_on_the_music(tmp_path: Path) -> None:
+def test_at_60_the_level_may_be_doubled_but_the_beats_are_right(tmp_path: Path) -> None:
     heard = hear(tmp_path, band(steady(60, 20), seconds=20, parts=4))
     # kick, snare, kick, snare at 60 is a half-time groove at 120 too
     assert min(abs(heard.tempo - 60), abs(heard.tempo - 120)) < 2
@@ -71,7 +71,7 @@ def test_rubato_is_followed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("spoil", ["silence before", "clipped", "offset", "8 kHz", "stereo out of phase"])
-def test_what_is_done_to_a_song_does_not_move_its_beat(tmp_path: Path, spoil: str) -> None:
+def test_degrading_a_song_does_not_move_its_beats(tmp_path: Path, spoil: str) -> None:
     beats, rate, lead = steady(120, 16), RATE, 0.0
     song = band(beats, seconds=16)
     if spoil == "silence before":
@@ -92,7 +92,7 @@ def test_what_is_done_to_a_song_does_not_move_its_beat(tmp_path: Path, spoil: st
     assert agreement(heard.beats[heard.beats > lead], beats + lead) > 0.95
 
 
-def test_what_has_no_beat_gets_a_smooth_pulse(tmp_path: Path) -> None:
+def test_sound_without_a_beat_gets_a_regular_pulse(tmp_path: Path) -> None:
     rng = np.random.default_rng(3)
     t = np.arange(16 * RATE) / RATE
     swell = sum(np.sin(2 * np.pi * f * t + rng.uniform(0, 6)) * (1 + np.sin(0.3 * t + f)) for f in (82, 123, 196, 247))
@@ -113,7 +113,7 @@ def test_one_click_is_no_beat(tmp_path: Path) -> None:
     assert heard.onsets["all"].times[0] == pytest.approx(4.0, abs=0.01)
 
 
-def test_roles_are_told_apart(tmp_path: Path) -> None:
+def test_drum_roles_are_distinguished(tmp_path: Path) -> None:
     beats = steady(110, 16)
     heard = hear(tmp_path, band(beats, seconds=16))
     assert agreement(heard.onsets["kick"].times, beats[::2], 0.05) > 0.8
@@ -132,7 +132,7 @@ def pulses(tempo: float, size: int, seconds: float) -> tuple[np.ndarray, np.ndar
 
 
 @pytest.mark.parametrize(("tempo", "size"), [(62, 4), (97.3, 3), (140, 5), (180, 7), (215, 4)])
-def test_the_search_finds_the_path_that_was_laid(tempo: float, size: int) -> None:
+def test_the_search_finds_the_constructed_path(tempo: float, size: int) -> None:
     path = best_path(*pulses(tempo, size, 30))
     truth = np.round(steady(tempo, 30) * FRAMES_PER_SECOND)
     assert agreement(path.steps, truth, 1) > 0.97
@@ -142,7 +142,7 @@ def test_the_search_finds_the_path_that_was_laid(tempo: float, size: int) -> Non
 
 
 @pytest.mark.parametrize(("heard", "first"), [(0.9, 0), (0.1, 86)])
-def test_a_beat_at_the_very_start_belongs_to_the_grid_if_it_was_heard(heard: float, first: int) -> None:
+def test_an_audible_beat_at_the_start_belongs_to_the_grid(heard: float, first: int) -> None:
     steps = np.arange(86, 900, 86)
     count = len(steps)
     path = BeatPath(steps, np.arange(count) % 4, np.full(count, 4), 1.0)
@@ -152,10 +152,10 @@ def test_a_beat_at_the_very_start_belongs_to_the_grid_if_it_was_heard(heard: flo
     found = with_first_beat(path, beat)
     assert found.steps[0] == first
     assert np.all(np.diff(found.steps) == 86)
-    # it is the last beat of the bar before
+    # it is the last beat of the previous bar
     assert found.places[0] == (3 if heard > 0.5 else 0)
     assert len(found.places) == len(found.metres) == len(found.steps)
-    # half a beat away is no beat of this grid
+    # half a beat earlier is not on this grid
     shifted = BeatPath(steps - 40, path.places, path.metres, 1.0)
     assert with_first_beat(shifted, beat) is shifted
 
@@ -167,20 +167,20 @@ def test_a_song_that_begins_with_a_beat_has_it(tmp_path: Path) -> None:
     assert agreement(heard.beats, beats) > 0.97
 
 
-def test_passages_of_a_long_song_join_without_a_seam() -> None:
+def test_passages_of_a_long_song_join_seamlessly() -> None:
     path = best_path(*pulses(120, 4, 400))
     assert np.abs(np.diff(path.steps) - 0.5 * FRAMES_PER_SECOND).max() < 2
     assert np.all(np.diff(path.places) % 4 == 1)
 
 
 @pytest.mark.parametrize("count", [0, 1, 30, LONGEST])
-def test_the_search_bears_songs_of_any_length(count: int) -> None:
+def test_the_search_handles_songs_of_any_length(count: int) -> None:
     path = best_path(np.full(count, 0.1), np.full(count, 0.05))
     assert len(path.steps) == len(path.places) == len(path.metres)
     assert np.all(np.diff(path.steps) > 0)
 
 
-def test_the_network_is_a_row_of_dilated_convolutions() -> None:
+def test_the_network_is_a_stack_of_dilated_convolutions() -> None:
     torch = pytest.importorskip("torch")
     known = {name: value for name, value in weights().items() if name.startswith(("first", "block4"))}
     given = np.random.default_rng(0).random((300, INPUTS), np.float32)
@@ -202,6 +202,6 @@ def test_the_network_is_a_row_of_dilated_convolutions() -> None:
     assert apart == sorted(apart)
 
 
-def test_what_the_network_takes_does_not_know_the_gain() -> None:
+def test_the_networks_input_does_not_depend_on_the_gain() -> None:
     song = band(steady(120, 6), seconds=6)
     assert np.abs(inputs(fold([song])) - inputs(fold([4 * song]))).max() < 1e-4

@@ -1,4 +1,4 @@
-"""Stems, MIDI and markers of the band's own."""
+"""Stems, MIDI and markers provided by the band."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def heard() -> Analysis:
     )
 
 
-def test_a_stem_replaces_the_guess_and_gives_signals(tmp_path: Path, heard: Analysis) -> None:
+def test_a_stem_replaces_the_estimate_and_gives_signals(tmp_path: Path, heard: Analysis) -> None:
     kick = write_song(tmp_path / "kick.wav", clicks(TIMES, seconds=DURATION))
     full, told = with_stem(heard, "kick", kick)
     assert told == "kick.wav: kick comes from this stem."
@@ -59,7 +59,7 @@ def test_a_stem_replaces_the_guess_and_gives_signals(tmp_path: Path, heard: Anal
     scope = Scope(signals, np.zeros(144), Fraction(24))
     assert evaluate("stem.kick.hit", scope).max() > 0
     assert evaluate("stem.kick", scope).max() == 1
-    # a song without that stem renders the same preset
+    # the same preset also works for a song without that stem
     assert not evaluate("stem.vocals + midi.3", scope).any()
 
 
@@ -109,13 +109,13 @@ def test_the_grid_of_a_midi_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "data", [b"", b"MThd", b"RIFF1234WAVE", b"MThd\0\0\0\6\0\1\0\1\0\0MTrk\xff\xff\xff\xff", bytes(range(256))]
 )
-def test_what_is_no_midi_file_is_said_to_be_none(data: bytes) -> None:
+def test_a_file_that_is_not_midi_is_refused(data: bytes) -> None:
     with pytest.raises(MediaError):
         parse_midi(data)
 
 
 def events(*parts: bytes, division: int = 480) -> bytes:
-    """Return a MIDI file of one track for each part, its end left to be added."""
+    """Return a MIDI file with one track for each part, without end events."""
     tracks = [part + b"\x00\xff\x2f\x00" for part in parts]
     head = b"MThd" + struct.pack(">IHHH", 6, 1, len(tracks), division)
     return head + b"".join(b"MTrk" + struct.pack(">I", len(track)) + track for track in tracks)
@@ -123,14 +123,14 @@ def events(*parts: bytes, division: int = 480) -> bytes:
 
 def named(name: str | bytes, *pitches: int, channel: int = 0) -> bytes:
     text = name.encode() if isinstance(name, str) else name
-    # each note lasts 60 ticks and is 480 from the next
+    # each note lasts 60 ticks, and the next one starts 480 ticks after it
     notes = b"".join(
         bytes([0, 0x90 | channel, p, 100, 60, 0x80 | channel, p, 0, 0x83, 0x24, 0xB0 | channel, 1, 0]) for p in pitches
     )
     return b"\x00\xff\x03" + bytes([len(text)]) + text + notes
 
 
-def test_an_event_that_other_readers_refuse_does_not_spoil_the_file() -> None:
+def test_unusual_events_do_not_make_the_file_unreadable() -> None:
     odd = (
         b"\x00\xff\x59\x02\x09\x00"  # nine sharps
         b"\x00\xff\x58\x03\x03\x02\x18"  # a time signature of three bytes
@@ -144,7 +144,7 @@ def test_an_event_that_other_readers_refuse_does_not_spoil_the_file() -> None:
     assert not read.cut
 
 
-def test_film_time_rmi_and_a_cut_file() -> None:
+def test_smpte_time_rmi_and_truncated_files() -> None:
     plain = events(named("x", 36, 38))
     film = parse_midi(events(named("x", 36, 38), division=0xE728))
     # 25 frames of 40 ticks a second
@@ -205,7 +205,7 @@ def test_markers_of_an_rf64_file(tmp_path: Path, heard: Analysis) -> None:
     size = struct.unpack_from("<I", plain, at)[0]
     long = b"ds64" + struct.pack("<IQQQI", 28, len(plain), size, size // 2, 0)
     far = b"RF64\xff\xff\xff\xffWAVE" + long + plain[12:at] + b"\xff\xff\xff\xff" + plain[at + 4 :]
-    # what is inside decides, not the name
+    # the content decides, not the name
     (tmp_path / "song.mid").write_bytes(far)
     assert read_cues(tmp_path / "song.mid") == ((1.0, "Čau"), (2.0, "Verse"))
     assert [s.label for s in with_markers(heard, tmp_path / "song.mid").sections] == ["-", "Čau", "Verse"]

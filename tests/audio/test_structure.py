@@ -1,4 +1,4 @@
-"""Sections, moments, harmony and loudness, and that the level of a master changes nothing."""
+"""Sections, moments, harmony and loudness, independent of the level of the master."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PART = BARS * 4 * 60 / TEMPO
 
 
 def part(kind: str) -> np.ndarray:
-    """Return eight bars of one of three kinds: all instruments, chords and a tune only, or drums with a high riff."""
+    """Return eight bars of one of three kinds: all instruments, chords and melody only, or drums with a high riff."""
     beats = np.arange(0, PART - 1e-6, 60 / TEMPO)
     if kind == "A":
         return band(beats, seconds=PART)
@@ -66,10 +66,10 @@ def test_letters_repeat_where_the_music_does(assembled: tuple[str, Analysis]) ->
     assert 2 * precision * recall / (precision + recall) >= 0.75
 
 
-def test_a_drop_is_heard_and_the_build_comes_before_it(assembled: tuple[str, Analysis]) -> None:
+def test_a_drop_is_found_with_the_build_before_it(assembled: tuple[str, Analysis]) -> None:
     _, heard = assembled
     drops = [moment.start for moment in heard.moments if moment.kind == "drop"]
-    # after B everything comes back
+    # after B all instruments play again
     assert any(abs(time - 2 * PART) < 0.5 for time in drops)
     frames, fps = round(heard.duration * 24), Fraction(24)
     signals = frame_signals(heard, grid_of(heard), frames=frames, fps=fps)
@@ -132,7 +132,7 @@ def test_the_key_is_heard(tmp_path: Path) -> None:
 @pytest.mark.parametrize("level", [-23.0, -40.0])
 def test_momentary_loudness_of_the_standard_tone(rate: int, level: float) -> None:
     t = np.arange(3 * rate) / rate
-    # a stereo tone of 1 kHz at so many dBFS has as many LUFS (EBU Tech 3341, case 1)
+    # a stereo tone of 1 kHz at x dBFS has x LUFS (EBU Tech 3341, case 1)
     tone = 10 ** (level / 20) * np.sin(2 * np.pi * 1000 * t)
     energies: list[np.ndarray] = []
     blocks = np.array_split(np.stack([tone, tone], axis=1).astype(np.float32), 7)

@@ -1,4 +1,4 @@
-"""Taps choose among what was heard; where they fit nothing, the steady tempo near them that suits the onsets."""
+"""Taps select one of the detected levels; where none matches, the steady tempo near them that fits the onsets."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def human(times: np.ndarray, seed: int = 1) -> list[float]:
 
 
 @pytest.mark.parametrize("step", [1, 2, 0.5])
-def test_taps_on_a_heard_level_choose_it(beat_analysis: Any, step: float) -> None:
+def test_taps_on_a_detected_level_select_it(beat_analysis: Any, step: float) -> None:
     beats = beat_analysis.beats
     period = float(np.median(np.diff(beats)))
     taps = human(beats[6] + period * step * np.arange(8))
@@ -38,11 +38,11 @@ def test_taps_between_the_beats_move_the_grid(beat_analysis: Any) -> None:
     found = grid_from_taps(beat_analysis, NO_CORRECTIONS, (beats[5:15] + period / 2).tolist())
     away = np.abs(apply_corrections(beat_analysis, found).beats[:, None] - beats[5:15] - period / 2).min(axis=0)
     assert away.max() < 0.02
-    # once there, tapping along again leaves it alone
+    # tapping along again then changes nothing
     assert grid_from_taps(beat_analysis, found, human(beats[5:15] + period / 2)) == found
 
 
-def test_a_tempo_that_was_not_heard_is_found_exactly(beat_analysis: Any) -> None:
+def test_a_tempo_that_was_not_detected_is_found_exactly(beat_analysis: Any) -> None:
     truth = 60 / 97.3
     times = 0.21 + truth * np.arange(25)
     onsets = beat_analysis.onsets["all"]
@@ -59,12 +59,12 @@ def test_a_tempo_that_was_not_heard_is_found_exactly(beat_analysis: Any) -> None
     assert np.abs(beats[:, None] - times).min(axis=0).max() < 0.025
 
 
-def test_a_missed_tap_does_no_harm() -> None:
+def test_a_missed_tap_changes_nothing() -> None:
     times = 3 + 0.5 * np.array([0, 1, 2, 4, 5, 6, 9])
     assert tap_period(times.tolist()) == pytest.approx((0.5, 3.0))
 
 
 @pytest.mark.parametrize("taps", [[], [1, 2, 3], [1, 1, 1, 1], [0, 0.5, 1.2, 1.4, 2.3, 2.6], [0, 9, 18, 27]])
-def test_what_is_no_tempo_is_refused(taps: list[float]) -> None:
+def test_taps_without_a_tempo_are_refused(taps: list[float]) -> None:
     with pytest.raises(GridError):
         tap_period(taps)

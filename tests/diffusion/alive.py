@@ -1,4 +1,4 @@
-"""Measure how many bytes of tensors live at once while something is computed, on any device, meta included."""
+"""Measure the peak bytes of live tensors during a computation, on any device, including meta."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch.utils._pytree import tree_flatten
 
 
 class Alive(TorchDispatchMode):
-    """Counts the storages that operations make until nobody holds them any more."""
+    """Counts the storages made by operations until they are freed."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -42,12 +42,12 @@ class Alive(TorchDispatchMode):
 
 
 def peak_bytes(compute: Callable[[], Any], *, fused: bool = True) -> int:
-    """Return the most bytes that lived at once, beyond what was there before.
+    """Return the peak bytes of live tensors, without those that existed before.
 
     Parameters
     ----------
     fused
-        Whether attention is stood in for by a kernel that writes nothing but its result, as cards have one.
+        Whether attention is replaced by a kernel that writes only its result, as on GPUs.
     """
     with torch.inference_mode(), Alive() as alive:
         if fused:

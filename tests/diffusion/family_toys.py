@@ -1,4 +1,4 @@
-"""Toy models of the families with transformers: random weights through each family's own classes, saved by its own pipeline."""
+"""Toy models of the transformer families: random weights in each family's own classes, saved by its own pipeline."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CHAT = (
 
 
 def byte_tokenizer(kind: str = "Qwen2Tokenizer") -> Any:
-    """A tokenizer of single bytes, with the chat template that pipelines ask for."""
+    """A tokenizer of single bytes, with the chat template that pipelines need."""
     import transformers
 
     from reactive.diffusion.models.single_file import byte_letters
@@ -38,7 +38,7 @@ def byte_tokenizer(kind: str = "Qwen2Tokenizer") -> Any:
 
 
 def t5_tokenizer() -> Any:
-    """A tokenizer of single letters as T5 has one."""
+    """A tokenizer of single letters in T5's format."""
     from transformers import T5TokenizerFast
 
     letters = [chr(code) for code in range(ord("a"), ord("z") + 1)]
@@ -310,7 +310,7 @@ TOYS = {
 
 
 def save_family(folder: Path, name: str) -> Any:
-    """Save a toy of a family; return its pipeline, whose weights are lively enough to tell pictures apart."""
+    """Save a toy of a family; return its pipeline, whose weights are scaled so that pictures differ clearly."""
     torch.manual_seed(0)
     pipeline = TOYS[name]()
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""bfloat16 is chosen on processors that multiply it, as torch tells, and pictures stay what they are."""
+"""bfloat16 is selected on processors that support it, as reported by torch, and pictures stay nearly the same."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def pretend(monkeypatch: pytest.MonkeyPatch, told: dict[str, object], *, support
         ({}, True, False),
     ],
 )
-def test_torch_is_asked(
+def test_the_choice_follows_torch(
     monkeypatch: pytest.MonkeyPatch, told: dict[str, object], supported: bool, multiplies: bool
 ) -> None:
     pretend(monkeypatch, told, supported=supported)
@@ -41,7 +41,7 @@ def test_torch_is_asked(
     assert choose_dtype("cpu", "float32") == torch.float32
 
 
-def test_the_whole_model_is_loaded_in_it(monkeypatch: pytest.MonkeyPatch, toy_model: Path) -> None:
+def test_all_of_the_model_is_loaded_in_bfloat16(monkeypatch: pytest.MonkeyPatch, toy_model: Path) -> None:
     monkeypatch.setattr(device, "multiplies_bfloat16", lambda: True)
     model = load_model(str(toy_model), steps=1)
     assert model.dtype == model.vae_dtype == torch.bfloat16
@@ -50,7 +50,7 @@ def test_the_whole_model_is_loaded_in_it(monkeypatch: pytest.MonkeyPatch, toy_mo
 
 
 @pytest.mark.slow
-def test_ember_s_pictures_are_those_of_float32() -> None:
+def test_embers_pictures_are_close_to_float32() -> None:
     path = NoisePath(4, 16, 24, 16)
     pictures = []
     for numbers in ("float32", "bfloat16"):

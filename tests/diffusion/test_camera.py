@@ -1,4 +1,4 @@
-"""Moves: zoom, turn, shift and tilt in depth, composed in one resampling."""
+"""Camera moves: zoom, rotation, shift and tilt in depth, combined in one resampling."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ def test_a_tilt_leans_the_top_away_and_a_turn_the_right_side() -> None:
     assert across(20, tilted) < 80 < across(70, tilted)
     turned = [1.0, 0, 0, 0, 0, 25.0]
     left, right = (warp(spot(20, c), np.array([turned]), mode="bilinear")[0, 0] for c in (30, 130))
-    # further from the horizon line on the near side
+    # further from the horizon on the near side
     assert 45 - place(left)[0] > 25 > 45 - place(right)[0]
-    # the middle stays where it is
+    # the centre stays in place
     for move in (tilted, turned):
         assert place(warp(spot(45, 80), np.array([move]), mode="bilinear")[0, 0]) == (45, 80)
 
 
-def test_no_tilt_is_the_flat_move_and_a_little_tilt_nearly() -> None:
+def test_a_tilt_of_zero_is_the_flat_move_and_small_tilts_are_close_to_it() -> None:
     rng = np.random.default_rng(0)
     for _ in range(20):
         flat = [rng.uniform(0.7, 2), rng.uniform(-40, 40), *rng.uniform(-0.2, 0.2, 2)]
@@ -55,7 +55,7 @@ def test_no_tilt_is_the_flat_move_and_a_little_tilt_nearly() -> None:
         assert nearly / nearly[2, 2] == pytest.approx(inverse_map(flat, ASPECT), abs=1e-5)
 
 
-def test_no_border_comes_into_view_however_the_lens_stands() -> None:
+def test_no_border_is_visible_in_any_lens_position() -> None:
     rng = np.random.default_rng(1)
     count = 300
     moves = np.stack(
@@ -75,11 +75,11 @@ def test_no_border_comes_into_view_however_the_lens_stands() -> None:
         reach = np.abs(seen[:, :2] / seen[:, 2:]).max()
         assert reach <= 1 + 1e-9
         tight += reach > 1 - 1e-6
-    # no closer than it has to be
+    # the zoom is not larger than necessary
     assert tight > count / 4
 
 
-def test_camera_and_lens_in_one_resampling_are_both_in_turn() -> None:
+def test_one_resampling_equals_camera_then_lens() -> None:
     picture = smooth_picture()
     camera, lens = [1.1, 4, 0.03, -0.02, 6, 0], [1.15, -3, 0.01, 0.02, 0, 8]
     maps, through = (inverse_map(move, ASPECT)[None] for move in (camera, lens))
@@ -88,13 +88,13 @@ def test_camera_and_lens_in_one_resampling_are_both_in_turn() -> None:
     assert float((once - twice)[..., 8:-8, 8:-8].abs().max()) < 1.0
 
 
-def test_a_flow_carries_and_sharpness_survives() -> None:
+def test_a_flow_moves_the_picture_and_keeps_it_sharp() -> None:
     picture = smooth_picture()
     still = inverse_map([1, 0, 0, 0], ASPECT)[None]
     flow = torch.stack([torch.full((90, 160), 8.0), torch.full((90, 160), -5.0)])
     moved = resample(picture, still, flows=[flow])
     assert torch.allclose(moved[..., 10:80, 10:140], picture[..., 5:75, 18:148], atol=0.5)
-    # the flow of the unlensed picture, seen through the lens
+    # the flow of the picture before the lens, seen through the lens
     lens = inverse_map([1.3, 10, 0, 0], ASPECT)[None]
     both = resample(picture, still, lens=lens, flows=[flow])
     assert float((both - resample(moved, lens))[..., 20:-20, 20:-20].abs().max()) < 1.5
@@ -108,7 +108,7 @@ def test_an_item_does_not_depend_on_its_neighbours() -> None:
         assert torch.equal(resample(pictures[:1], maps[number : number + 1])[0], together[number])
 
 
-def test_a_path_that_jumps_is_a_move_of_finite_size() -> None:
+def test_a_jumping_path_is_a_move_of_limited_size() -> None:
     columns = {name: np.zeros(4) for name in PATH} | {"camera_zoom": np.array([0.0, 1e6, -1e6, 0.1])}
     zooms = [move_between(columns, frame, frame + 1)[0] for frame in range(3)]
     assert zooms == [pytest.approx(1e4), pytest.approx(1e-4), pytest.approx(1e4)]

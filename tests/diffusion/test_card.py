@@ -1,4 +1,4 @@
-"""All that a clip is made of, on a card: nothing mixes devices, and the pictures are those of the CPU.
+"""All parts of a render on a GPU: devices are not mixed, and the pictures match those of the CPU.
 
 They run on a pretended card everywhere, and on a real one with `pytest -m gpu`.
 """
@@ -33,7 +33,7 @@ from tests.pretended import Card, OnCard
 from tests.toy import flat_timeline, save_toy_model, save_video
 
 PROMPTS = ("a red sea", "a blue hill", "a fire")
-# on a real card TF32 and other kernels round otherwise
+# on a real card TF32 and other kernels round differently
 NEAR = 3.0
 
 
@@ -43,13 +43,13 @@ def threads() -> None:
 
 
 def apart(first: torch.Tensor, second: torch.Tensor) -> float:
-    """The mean difference in steps of 8 bits."""
+    """Return the mean difference in steps of 8 bits."""
     assert first.shape == second.shape
     return float((first.float() - second.float()).abs().mean())
 
 
 def requests(model: Model) -> list[FrameRequest]:
-    """No source and a photograph, straight mixes and slerp, weak and full strength."""
+    """Return requests without a source and with a photograph, linear mixes and slerp, weak and full strength."""
     generator = torch.Generator().manual_seed(1)
     count = model.steps if model.consistency else 1
     noises = [tuple(torch.randn(model.channels, 8, 8, generator=generator) for _ in range(count)) for _ in range(4)]
@@ -63,7 +63,7 @@ def requests(model: Model) -> list[FrameRequest]:
 
 
 def imagined(folder: Path, device: str, **options: Any) -> tuple[torch.Tensor, Model]:
-    """Two batches, so that what was recorded is replayed too."""
+    """Return two batches, so that recorded graphs are also replayed."""
     model = load_model(str(folder), device=device, **({"dtype": "float32"} | options))
     negatives = ("grey", "", "dull") if model.guidance > 1 else ()
     core = Core(model, PromptBank(model, PROMPTS, negatives=negatives), batch=4, width=64, height=64)
@@ -74,7 +74,7 @@ def imagined(folder: Path, device: str, **options: Any) -> tuple[torch.Tensor, M
 
 
 def recorded(model: Model) -> dict[str, bool]:
-    """Which networks were recorded, and not computed plainly."""
+    """Return the networks that were recorded as graphs."""
     assert model.graphs is not None
     return {key[0]: graph is not None for key, graph in model.graphs.known.items()}
 
@@ -89,7 +89,7 @@ SCHEDULERS = {
 
 
 @pytest.mark.parametrize("sampler", ["lcm", "ddim", "euler", "dpmpp_2m"])
-def test_every_sampler_gives_on_a_card_what_it_gives_on_the_cpu(cuda: str, tmp_path: Path, sampler: str) -> None:
+def test_every_sampler_gives_the_same_on_a_card_as_on_the_cpu(cuda: str, tmp_path: Path, sampler: str) -> None:
     folder = save_toy(tmp_path / "model", scheduler=SCHEDULERS[sampler])
     guidance = 1.0 if sampler == "lcm" else 3.0
     on_card, model = imagined(folder, cuda, steps=2, guidance=guidance)
@@ -127,30 +127,28 @@ def test_every_family_runs_on_a_card(cuda: str, tmp_path: Path, family: str, tol
     assert apart(on_card, imagined(folder, "cpu", steps=2, guidance=4.0)[0]) < NEAR
 
 
-def test_float16_is_what_a_card_takes_and_its_pictures_are_near(cuda: str, toy_model: Path) -> None:
+def test_a_card_uses_float16_and_its_pictures_are_close(cuda: str, toy_model: Path) -> None:
     on_card, model = imagined(toy_model, cuda, steps=2, dtype="auto")
     assert model.dtype == torch.float16
     assert model.notes == ()
     assert apart(on_card, imagined(toy_model, "cpu", steps=2)[0]) < NEAR
 
 
-def test_kernels_folded_where_the_weights_lie_would_mix_devices(
-    card: Card, toy_model: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The fault that stopped the default command on every GPU, put back."""
+def test_folding_on_the_card_would_mix_devices(card: Card, toy_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reproduces the error that broke the default command on every GPU."""
     monkeypatch.setattr(fold, "_exact", lambda weight: weight.detach().double())
     with pytest.raises(RuntimeError, match="same device"):
         load_model(str(toy_model), device="cuda")
 
 
-def test_a_batch_waits_once_and_the_card_knows_no_float64(card: Card, toy_model: Path) -> None:
+def test_a_batch_waits_once_and_uses_no_float64(card: Card, toy_model: Path) -> None:
     model = load_model(str(toy_model), device="cuda", steps=2)
     assert all(isinstance(weight, OnCard) for weight in model.network.parameters())
     core = Core(model, PromptBank(model, PROMPTS), batch=4, width=64, height=64)
     core.imagine(requests(model))
     before = card.waits
     core.imagine(requests(model))
-    # whether all pictures are numbers
+    # for the check that all pictures are finite
     assert card.waits - before == 1
     assert card.ops
     assert not [name for name, dtype in card.ops if dtype == torch.float64]
@@ -183,7 +181,7 @@ def photo() -> torch.Tensor:
 
 
 def shown(model: Model, timeline: Timeline, photo: torch.Tensor, videos: dict[int, VideoSource]) -> torch.Tensor:
-    """Every frame of a timeline of two shots, as a render makes them."""
+    """Return every frame of a timeline of two shots, as in a render."""
     core = Core(model, PromptBank(model, timeline.prompts), batch=3, width=64, height=64)
     scene = scene_inputs(timeline, core, {0: photo} if timeline.photos else {}, videos, pace=1.0)
     found: dict[int, torch.Tensor] = {}
@@ -200,7 +198,7 @@ def _shot(core: Core, scene: SceneInputs, start: int, stop: int) -> Any:
     return independent_frames(core, scene, np.arange(start, stop))
 
 
-def alike(
+def assert_similar(
     cuda: str, toy_model: Path, timeline: Timeline, photo: torch.Tensor, videos: Sequence[Path] = ()
 ) -> torch.Tensor:
     made = []
@@ -222,7 +220,7 @@ def alike(
         (-1, 0, "dissolve"),
         (0, -1, "morph"),
         (FEEDBACK, 0, "dissolve"),
-        # the fed-back picture lies on the card, the photograph on the host
+        # the fed-back picture is on the card, the photograph on the host
         (FEEDBACK, 0, "morph"),
         (0, FEEDBACK, "morph"),
         (FEEDBACK, FEEDBACK, "dissolve"),
@@ -233,7 +231,7 @@ def test_joins_of_all_kinds_run_on_a_card(
 ) -> None:
     columns = {**TWO_SHOTS, **MOVING, **CAMERA, "source": np.where(SHOT == 1, after, before), join: WEIGHTS}
     timeline = flat_timeline(FRAMES, photos=("photo.png",), feedback_colour=0.4, **columns)
-    pictures = alike(cuda, toy_model, timeline, photo)
+    pictures = assert_similar(cuda, toy_model, timeline, photo)
     assert apart(pictures[0], pictures[-1]) > 1
 
 
@@ -245,7 +243,7 @@ def test_feedback_led_by_palettes_and_a_video_runs_on_a_card(
     path = save_video(tmp_path / "film.mp4", film)
     columns = {**TWO_SHOTS, **CAMERA, "source": FEEDBACK, "guide": 0, "camera_flow": 0.8}
     timeline = flat_timeline(FRAMES, videos=(path.name,), feedback_colour=0.5, **columns)
-    alike(cuda, toy_model, timeline, photo, [path])
+    assert_similar(cuda, toy_model, timeline, photo, [path])
 
 
 def test_a_video_and_pictures_between_others_run_on_a_card(cuda: str, toy_model: Path, tmp_path: Path) -> None:
@@ -264,10 +262,10 @@ def test_a_video_and_pictures_between_others_run_on_a_card(cuda: str, toy_model:
     assert apart(*made) < NEAR
 
 
-def test_places_and_colours_are_not_computed_by_matrix_products_of_the_card(
+def test_positions_and_colours_use_no_matrix_products_on_the_card(
     card: Card, toy_model: Path, photo: torch.Tensor
 ) -> None:
-    """They run in TF32 there: a place in a wide picture would be off by half a pixel."""
+    """These products would use TF32: a position in a wide picture would be off by half a pixel."""
     from reactive.diffusion.colour import led_to, palette
     from reactive.diffusion.motion.camera import inverse_map, resample
 
@@ -293,7 +291,7 @@ def test_the_pace_of_a_walk_is_measured_on_a_card(cuda: str, toy_model: Path) ->
     assert paces[0].pictures == paces[1].pictures
 
 
-def test_a_card_that_gives_no_numbers_in_float16_is_noticed(card: Card, toy_model: Path) -> None:
+def test_a_card_that_gives_nan_in_float16_is_detected(card: Card, toy_model: Path) -> None:
     card.half_is_broken = True
     model = load_model(str(toy_model), device="cuda", steps=1)
     assert model.dtype == model.vae_dtype == torch.float32
@@ -309,14 +307,14 @@ def addresses(model: Model) -> list[int]:
 
 
 def loud(model: Model, times: float) -> list[FrameRequest]:
-    """Requests, the second of whose noise is so many times too loud; float16 ends at 65,504."""
+    """Return requests, the second with noise scaled far beyond the range of float16, which ends at 65,504."""
     return [
         replace(request, noises=tuple(noise * (times if number == 1 else 1) for noise in request.noises))
         for number, request in enumerate(requests(model))
     ]
 
 
-def test_after_an_overflow_weights_lie_where_graphs_read_them(cuda: str, toy_model: Path) -> None:
+def test_after_an_overflow_weights_are_back_at_their_recorded_addresses(cuda: str, toy_model: Path) -> None:
     model = load_model(str(toy_model), device=cuda, steps=1)
     core = Core(model, PromptBank(model, PROMPTS), batch=4, width=64, height=64)
     calm, before = core.imagine(requests(model)), addresses(model)
@@ -325,11 +323,11 @@ def test_after_an_overflow_weights_lie_where_graphs_read_them(cuda: str, toy_mod
     assert addresses(model) == before
     for slot in (0, 2, 3):
         assert torch.equal(mixed[slot], calm[slot])
-    # a replay, from weights that did not move
+    # a replay with weights that did not move
     assert torch.equal(core.imagine(requests(model)), calm)
 
 
-def test_weights_that_moved_under_a_graph_would_be_noticed(card: Card, toy_model: Path) -> None:
+def test_moved_weights_under_a_graph_are_detected(card: Card, toy_model: Path) -> None:
     model = load_model(str(toy_model), device="cuda", steps=1)
     core = Core(model, PromptBank(model, PROMPTS), batch=4, width=64, height=64)
     core.imagine(requests(model))
@@ -351,7 +349,7 @@ def test_graphs_share_a_pool_and_are_recorded_for_one_thread(card: Card, toy_mod
     assert model.graphs is not None
     model.graphs.forget()
     core.imagine(requests(model))
-    # a pool whose last graph is gone is gone too
+    # a pool is freed with its last graph
     assert len({id(pool) for pool, _ in card.captures}) == 2
 
 
@@ -363,7 +361,7 @@ def test_the_benchmarks_of_core_and_walk_run_on_a_card(
     from benchmarks.core import Idle, Nets
 
     on_card, plain = (Nets.load(str(toy_model), device, dtype="float32") for device in (cuda, "cpu"))
-    # multiplications are counted though graphs hide them
+    # operations are counted although graphs hide them
     assert on_card.gflop == pytest.approx(plain.gflop)
     for measured in (on_card.imagine, on_card.bare, on_card.from_photo, on_card.encode):
         assert measured().device.type == cuda

@@ -1,4 +1,4 @@
-"""Families with transformers on a card: nothing mixes devices, and the pictures are those of the CPU."""
+"""Transformer families on a GPU: devices are not mixed, and the pictures match those of the CPU."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ pytestmark = [
 
 
 def imagined(folder: Path, device: str) -> torch.Tensor:
-    """Return pictures without a source, of a blend, and of a photograph."""
+    """Return pictures without a source, of a blend, and from a photograph."""
     model = load_model(str(folder), device=device, dtype="float32", steps=2)
     side = 4 * model.step
     core = Core(model, PromptBank(model, PROMPTS), batch=4, width=side, height=side)
@@ -34,7 +34,7 @@ def imagined(folder: Path, device: str) -> torch.Tensor:
         FrameRequest(1, 2, 0.6, 1.0, noises[1], slerp=True),
         FrameRequest(0, 1, 0.3, 0.55, noises[2], photo),
     ]
-    # twice, so that what was recorded is replayed too
+    # twice, so that recorded graphs are also replayed
     pictures = [core.imagine(wanted) for _ in range(2)]
     assert all(part.device.type == device for part in pictures)
     return torch.cat(pictures).cpu()

@@ -1,4 +1,4 @@
-"""Colour coherence: conversions against their definition, and what leading a picture does."""
+"""Colour coherence: conversions against their definition, and the effect of the correction."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_there_and_back() -> None:
     assert torch.allclose(from_lab(to_lab(given)), given, atol=2e-3)
 
 
-def test_one_tick_leads_only_so_far() -> None:
+def test_one_tick_corrects_only_partly() -> None:
     start, goal = picture(0, (-0.6, -0.5, -0.4), 0.1), palette(picture(1, (0.5, 0.2, -0.3), 0.3))
     moved = palette(led_to(start, goal, 1.0)) - palette(start)
     assert float(moved[0, 0].abs().max()) <= MAX_SHIFT + 0.3
@@ -46,7 +46,7 @@ def test_one_tick_leads_only_so_far() -> None:
     assert 0 < float(gently[0, 0, 0]) < float(moved[0, 0, 0])
 
 
-def test_many_ticks_arrive_and_stay() -> None:
+def test_many_ticks_converge() -> None:
     current, goal = picture(0, (-0.5, -0.4, -0.3), 0.15), palette(picture(1, (0.2, 0.1, -0.1), 0.25))
     for _ in range(60):
         current = led_to(current, goal, 0.6)
@@ -56,7 +56,7 @@ def test_many_ticks_arrive_and_stay() -> None:
     assert torch.allclose(again, current, atol=2e-3)
 
 
-def test_a_flat_picture_keeps_being_a_picture() -> None:
+def test_a_flat_picture_stays_finite() -> None:
     flat = torch.zeros(1, 3, 16, 16)
     led = led_to(flat, palette(picture(1)), 1.0)
     assert torch.isfinite(led).all()

@@ -1,4 +1,4 @@
-"""Composing: a photograph beneath the picture, lit by what was painted."""
+"""Composing: a photograph under the painting, lit by the painting."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ PHOTO = Terms(detail=1, colour=1, light=0)
 
 @cache
 def photograph(seed: int) -> Image.Image:
-    """Return something like a photograph: a bright sky, dark rough ground, a tower with windows."""
+    """Return a synthetic photograph: a bright sky, dark rough ground, a tower with windows."""
     rng = np.random.default_rng(seed)
     width, height = 640, 400
     y, x = np.mgrid[0 : 1 : height * 1j, 0 : 1 : width * 1j]
@@ -44,12 +44,12 @@ def photograph(seed: int) -> Image.Image:
 
 
 def scene(width: int, height: int, seed: int = 0) -> np.ndarray:
-    """Return the photograph in a size, uint8 [height, width, 3]."""
+    """Return the synthetic photograph in a given size, uint8 [height, width, 3]."""
     return np.asarray(photograph(seed).resize((width, height), Image.Resampling.LANCZOS))
 
 
 def painted(seed: int = 1, *, level: float = 0.5, patch: int = 8) -> np.ndarray:
-    """Return a painting of soft colours with the patches of a small model, uint8 [rows, columns, 3]."""
+    """Return a soft painting with the block patterns of a small model, uint8 [rows, columns, 3]."""
     rng = np.random.default_rng(seed)
     wide, fine = rng.random((3, 4, 3)), rng.random((FRAME[1] // patch, FRAME[0] // patch, 3))
     field = np.kron(np.kron(wide, np.ones((4, 4, 1)))[:10, :16], np.ones((patch, patch, 1)))
@@ -72,17 +72,17 @@ def light_of(picture: np.ndarray) -> np.ndarray:
 
 
 def edges(picture: np.ndarray) -> float:
-    """Return the energy of edges over the mean luminance, both of display values."""
+    """Return the edge energy over the mean luminance, both of display values."""
     grey = picture @ [0.2126, 0.7152, 0.0722]
     return float(np.hypot(np.diff(grey, axis=0)[:, :-1], np.diff(grey, axis=1)[:-1]).mean() / grey.mean())
 
 
-def test_with_all_its_detail_and_colour_and_without_light_the_frame_is_the_photograph() -> None:
+def test_with_full_detail_and_colour_and_without_light_the_frame_is_the_photograph() -> None:
     ground = made_ground()
     assert np.array_equal(compose(ground, painted(), PHOTO, SIZE, STILL), window(ground))
 
 
-def test_the_exact_window_goes_over_into_the_resampled_one_without_a_jump() -> None:
+def test_the_exact_window_and_the_resampled_one_match_at_their_transition() -> None:
     ground = made_ground()
     still, moved = (compose(ground, painted(), Terms(1, 1, 0, zoom=zoom), SIZE, STILL) for zoom in (1.0, 1.001))
     difference = still.astype(float) - moved
@@ -96,7 +96,7 @@ def test_at_a_detail_of_seven_tenths_edges_are_as_strong_as_the_photographs(seed
     assert edges(frame) >= 0.85 * edges(window(ground))
 
 
-def test_as_detail_falls_the_painting_comes_step_by_step() -> None:
+def test_the_painting_appears_gradually_as_detail_falls() -> None:
     ground, painting = made_ground(), painted()
     alone = compose(ground, painting, Terms(0.0), SIZE, STILL).astype(float)
     distances = [
@@ -105,13 +105,13 @@ def test_as_detail_falls_the_painting_comes_step_by_step() -> None:
     ]
     assert distances == sorted(distances)
     assert distances[1] < 0.5 * distances[-1]
-    # at detail 0 it is the painting, enlarged
+    # at detail 0 it is the enlarged painting
     top, bottom = (FRAME[1] - 72) // 2, (FRAME[1] + 72) // 2
     assert np.abs(alone[::2, ::2].mean(axis=(0, 1)) - painting[top:bottom].mean(axis=(0, 1))).max() < 2
 
 
 @given(st.floats(0, 1), st.floats(0, 1))
-def test_every_scale_of_the_ground_grows_with_detail_and_the_finest_leads(one: float, other: float) -> None:
+def test_every_scale_of_the_ground_grows_with_detail_and_the_finest_most(one: float, other: float) -> None:
     less, more = shares(min(one, other)), shares(max(one, other))
     assert all(a <= b for a, b in zip(less, more, strict=True))
     assert all(a >= b for a, b in zip(less, less[1:], strict=False))
@@ -128,7 +128,7 @@ def test_black_stays_black_and_a_painting_without_light_does_not_turn_the_pictur
     assert light_of(night).mean() > 0.3 * light_of(window(ground)).mean()
 
 
-def test_light_takes_the_paintings_colour_to_its_own_place() -> None:
+def test_light_has_the_paintings_colour_at_its_position() -> None:
     painting = np.zeros((FRAME[1], FRAME[0], 3), np.uint8)
     painting[:, : FRAME[0] // 2] = [220, 40, 30]
     painting[:, FRAME[0] // 2 :] = [30, 60, 220]
@@ -139,7 +139,7 @@ def test_light_takes_the_paintings_colour_to_its_own_place() -> None:
 
 
 def test_colours_that_would_clip_keep_their_shapes() -> None:
-    # a bright ramp under a hard, neon light
+    # a bright ramp under a saturated light
     ramp = np.tile(np.linspace(180, 255, SIZE[0]).round().astype(np.uint8)[None, :, None], (160, 1, 3))
     ground = prepare_ground(ramp)
     painting = np.full((FRAME[1], FRAME[0], 3), 90, np.uint8)
@@ -147,25 +147,25 @@ def test_colours_that_would_clip_keep_their_shapes() -> None:
     frame = compose(ground, painting, Terms(1.0, light=1.3), SIZE, STILL)
     row = frame[72].astype(float).max(axis=-1)
     assert (row >= 255).mean() < 0.02
-    # brighter stays brighter, also in the very light
+    # the order of brightness is kept, also within that light
     assert frame[72, 150:170, 1].mean() > frame[72, 100:120, 1].mean() + 1
 
 
-def test_a_flat_sky_shows_nothing_of_the_paintings_patches() -> None:
+def test_a_flat_sky_does_not_show_the_paintings_block_pattern() -> None:
     flat = np.full((160, 256, 3), 150, np.uint8)
     rng = np.random.default_rng(4)
-    # of ember's own size: an eighth of a picture's 48 latents across
+    # in ember's size: an eighth of a picture that is 48 latents wide
     patches = np.kron(rng.integers(90, 170, (20, 32, 1)), np.ones((4, 4, 3))).astype(np.uint8)
     frame = compose(prepare_ground(flat), patches, Terms(1.0), SIZE, STILL).astype(float)
     painting = compose(prepare_ground(flat), patches, Terms(0.0), SIZE, STILL).astype(float)
     assert np.abs(np.diff(frame[..., 1], axis=1)).max() < 0.15 * np.abs(np.diff(painting[..., 1], axis=1)).max()
 
 
-def test_a_frame_is_the_same_again_and_the_light_follows_the_painting_smoothly() -> None:
+def test_a_frame_is_reproducible_and_the_light_follows_the_painting_smoothly() -> None:
     ground = made_ground()
     first, again = (compose(ground, painted(), Terms(0.6), SIZE, STILL) for _ in range(2))
     assert np.array_equal(first, again)
-    # a painting that brightens by a little brightens the frame by a little: nothing pumps
+    # a small change in the painting's brightness gives a small change in the frame's
     levels = [light_of(compose(ground, painted(level=level), Terms(0.8), SIZE, STILL)).mean() for level in (0.5, 0.51)]
     assert abs(levels[1] / levels[0] - 1) < 0.05
 
@@ -190,12 +190,12 @@ def test_torch_makes_the_same_picture_as_opencv(terms: Terms, move: list[float] 
     assert (difference > 2).mean() < 0.01
 
 
-def test_a_larger_picture_is_the_same_picture() -> None:
+def test_a_larger_frame_shows_the_same_picture() -> None:
     small = compose(made_ground(), painted(), Terms(0.5), SIZE, STILL).astype(float)
     double = (2 * SIZE[0], 2 * SIZE[1])
     large = compose(made_ground(size=double), painted(), Terms(0.5), double, STILL).astype(float)
     reduced = large.reshape(SIZE[1], 2, SIZE[0], 2, 3).mean(axis=(1, 3))
-    # grain and windows differ, which are drawn in pixels
+    # grain and blur windows, which are in pixels, differ
     assert np.abs(reduced[:90, :130] - small[:90, :130]).mean() < 4
 
 
@@ -207,7 +207,7 @@ def test_a_larger_picture_is_the_same_picture() -> None:
     st.floats(-0.7, 0.7),
     st.floats(-0.7, 0.7),
 )
-def test_no_edge_of_a_ground_ever_comes_into_view(
+def test_no_edge_of_a_ground_is_ever_visible(
     zoom: float, x: float, y: float, parallax: float, across: float, down: float
 ) -> None:
     places = ground_map(Terms(zoom=zoom, x=x, y=y, parallax=parallax), (across, down))

@@ -1,4 +1,4 @@
-"""The core on a model of toy width: the one equation, whatever the slot, the neighbours or the batch."""
+"""The core with a model of toy width: results do not depend on slot, neighbours or batch."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from reactive.diffusion.backend.overflow import is_finite
 from reactive.diffusion.core import Core, FrameRequest, from_bytes, to_bytes
 from reactive.diffusion.frames import independent_frames
 from reactive.diffusion.lanes import feedback_frames
@@ -58,7 +59,7 @@ def test_a_picture_has_the_same_bits_in_any_slot_beside_any_neighbours(model) ->
     alone = core.imagine([wanted])[0]
     for slot in range(4):
         assert torch.equal(core.imagine([*others[:slot], wanted, *others[slot:]])[slot], alone)
-    # a guard that frames do differ from one another
+    # frames must differ from one another, or the test proves nothing
     assert not torch.equal(core.imagine([others[0]])[0], alone)
 
 
@@ -70,7 +71,7 @@ def test_batch_shapes_agree_within_rounding(model) -> None:
         assert (small.int() - large[i].int()).abs().max() <= 1
 
 
-def test_prompt_seed_and_mix_all_show(model) -> None:
+def test_prompt_seed_and_mix_change_the_picture(model) -> None:
     core = core_of(model)
     base = request(core, 1)
     mixed = FrameRequest(0, 1, 0.5, 1.0, base.noises)
@@ -117,7 +118,7 @@ def test_any_scheduler_of_the_family_renders(tmp_path: Path, kind: str, predicti
     assert not torch.equal(pictures[0], pictures[1])
 
 
-def test_what_is_no_model_is_refused(tmp_path: Path, toy_model: Path) -> None:
+def test_a_folder_that_is_not_a_model_is_refused(tmp_path: Path, toy_model: Path) -> None:
     with pytest.raises(ModelError, match="no such model"):
         load_model("nothing-of-that-name")
     with pytest.raises(ModelError, match="models pull"):
@@ -155,7 +156,7 @@ def test_bytes_are_rounded_and_clipped(layout: torch.memory_format) -> None:
     assert to_bytes(drawn.bfloat16()).dtype == torch.uint8
 
 
-def test_independent_frames_can_be_had_in_any_order(scene, beat_timeline) -> None:
+def test_independent_frames_can_be_made_in_any_order(scene, beat_timeline) -> None:
     core, scenes = scene
     frames = np.flatnonzero(beat_timeline.columns["source"] != FEEDBACK)[:10]
     forward = {
@@ -179,7 +180,7 @@ def feedback_shots(timeline) -> list[tuple[int, int]]:
     return [(int(np.flatnonzero(shot == n)[0]), int(np.flatnonzero(shot == n)[-1]) + 1) for n in numbers]
 
 
-def test_lanes_give_what_one_shot_alone_gives(scene, beat_timeline) -> None:
+def test_lanes_give_the_same_as_single_shots(scene, beat_timeline) -> None:
     core, scenes = scene
     shots = feedback_shots(beat_timeline)[:3]
     assert len(shots) >= 2
@@ -195,7 +196,7 @@ def test_lanes_give_what_one_shot_alone_gives(scene, beat_timeline) -> None:
                 assert torch.equal(picture, together[frame]), frame
 
 
-def test_feedback_does_feed_back(scene, beat_timeline) -> None:
+def test_feedback_uses_the_previous_frame(scene, beat_timeline) -> None:
     core, scenes = scene
     start, stop = max(feedback_shots(beat_timeline), key=lambda shot: shot[1] - shot[0])
     pictures = torch.cat([p for _, p in feedback_frames(core, scenes, [(start, stop)])]).float()
@@ -207,3 +208,23 @@ def test_feedback_does_feed_back(scene, beat_timeline) -> None:
 def test_bytes_and_back() -> None:
     values = torch.arange(256, dtype=torch.uint8).view(1, 1, 16, 16)
     assert torch.equal(to_bytes(from_bytes(values)), values)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_pictures_become_bytes(layout: torch.memory_format, dtype: torch.dtype) -> None:
+    pictures = torch.linspace(-1.3, 1.3, 2 * 3 * 7 * 5).view(2, 3, 7, 5).to(dtype).contiguous(memory_format=layout)
+    exact = (pictures.double().clamp(-1, 1) + 1) * 127.5
+    found = to_bytes(pictures)
+    assert found.dtype == torch.uint8
+    assert float((found.double() - exact).abs().max()) <= 0.5 + 1e-4
+    assert (found.amin(), found.amax()) == (0, 255)
+
+
+def test_a_broken_picture_is_told_from_a_good_one() -> None:
+    pictures = torch.full((4, 3, 8, 8), 1e4)
+    pictures[1, 0, 3, 3] = torch.nan
+    pictures[2, 1, 0, 0], pictures[2, 1, 0, 1] = torch.inf, -torch.inf
+    assert is_finite(pictures).tolist() == [True, False, False, True]
+    # half precision would overflow in the sum
+    assert is_finite(pictures[:1].half()).tolist() == [True]

@@ -1,4 +1,4 @@
-"""Devices: which is taken, what is said where torch sees no card, and that nothing on a card is float64."""
+"""Devices: which one is used, the hint if torch does not see a GPU, and that nothing on a GPU is float64."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.diffusion.test_footprint import requests
 README = Path(__file__).resolve().parents[2] / "README.md"
 
 
-def test_readme_shows_the_table_that_doctor_reads() -> None:
+def test_the_guide_has_the_table_that_doctor_uses() -> None:
     text = README.read_text(encoding="utf-8")
     assert builds.table() in text
     assert builds.GET_STARTED in text
@@ -66,7 +66,7 @@ def test_cards_are_found_without_torch(tmp_path: Path) -> None:
     assert builds.cards(machine(tmp_path / "none")) == ()
     assert builds.cards(machine(on_the_bus(tmp_path / "a", "0x1002", "0000:03:00.0"))) == ("AMD",)
     assert builds.cards(machine(on_the_bus(tmp_path / "b", "0x8086", "0000:03:00.0"))) == ("Intel",)
-    # graphics within the processor are no card
+    # integrated graphics do not count as a card
     assert builds.cards(machine(on_the_bus(tmp_path / "c", "0x8086", "0000:00:02.0"))) == ()
     assert builds.cards(machine(on_the_bus(tmp_path / "d", "0x1234", "0000:03:00.0"))) == ()
     (tmp_path / "e/proc/driver/nvidia").mkdir(parents=True)
@@ -85,7 +85,7 @@ def test_cards_are_found_without_torch(tmp_path: Path) -> None:
     assert builds.cards(machine(tmp_path, "Darwin", "x86_64", sysctl="Intel(R) Core(TM) i5")) == ()
 
 
-def test_the_line_that_fits_is_said_only_where_torch_does_not_use_the_card(tmp_path: Path) -> None:
+def test_the_hint_is_printed_only_if_torch_does_not_use_the_card(tmp_path: Path) -> None:
     windows = machine(tmp_path, "Windows", "AMD64", nvidia_smi="552.22\n", powershell="NVIDIA GeForce RTX 4070\n")
     told = builds.line_for(windows, ())
     assert "choose Windows, Pip and CUDA" in told
@@ -104,7 +104,7 @@ def test_the_line_that_fits_is_said_only_where_torch_does_not_use_the_card(tmp_p
 
 
 class NoFloat64(TorchDispatchMode):
-    """Refuses float64 beside what lies on the pretended card: weights, and all that is computed from what is there."""
+    """Refuses float64 on the pretended card: weights and all computed tensors."""
 
     def __init__(self, there: list[torch.Tensor]) -> None:
         super().__init__()
@@ -119,7 +119,7 @@ class NoFloat64(TorchDispatchMode):
         if any(part in self.there for part in given):
             made = [part for part in tree_flatten(result)[0] if isinstance(part, torch.Tensor)]
             self.looked += 1
-            # a single number of the host is handed over as an argument
+            # a scalar of the host is passed as an argument
             bad = [
                 part for part in (*given, *made) if part.dtype == torch.float64 and (part.dim() or part in self.there)
             ]
@@ -130,7 +130,7 @@ class NoFloat64(TorchDispatchMode):
         return result
 
 
-def test_the_guard_sees_float64() -> None:
+def test_the_guard_detects_float64() -> None:
     weight = torch.ones(3)
     with NoFloat64([weight]):
         assert (weight * 2.0).dtype == torch.float32
@@ -143,7 +143,7 @@ def test_the_guard_sees_float64() -> None:
     "scheduler", ["LCMScheduler", "EulerDiscreteScheduler", "DPMSolverMultistepScheduler", "DDIMScheduler"]
 )
 def test_nothing_on_a_card_is_float64(tmp_path: Path, scheduler: str) -> None:
-    """An Apple chip has no float64: from embedding to the lens none may come near what lies on the card."""
+    """Apple GPUs have no float64: from embedding to lens no tensor on the card may use it."""
     from reactive.diffusion.colour import to_lab
     from reactive.diffusion.motion.camera import warp
     from tests.toy import flat_timeline, save_toy_model

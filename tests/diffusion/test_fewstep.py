@@ -1,4 +1,4 @@
-"""Few-step models: what a file's metadata and name say, and the times of N steps against diffusers' own schedulers."""
+"""Few-step models: detection by metadata and file name, and the times of N steps against diffusers' own schedulers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:Depreca
 
 
 def sampling_of(file: str, family: str, steps: int | None = None, **said: str) -> Sampling:
-    """Return how a single file of this name is sampled."""
+    """Return the sampling of a single file with this name."""
     from reactive.diffusion.models.catalogue import read_json
 
     found = few_step_of(names_in({}, file), family)
@@ -55,7 +55,7 @@ def times(sampling: Sampling) -> list[int]:
         ("dreamshaper_8LCM", "sd1", None, "lcm", "epsilon", [999, 759, 499, 259]),
     ],
 )
-def test_a_name_tells_sampler_and_times(
+def test_a_name_determines_sampler_and_times(
     file: str, family: str, steps: int | None, sampler: str, prediction: str, expected: list[int]
 ) -> None:
     found = sampling_of(file, family, steps)
@@ -75,11 +75,11 @@ def test_a_name_tells_sampler_and_times(
         "sd_xl_base_1.0",
     ],
 )
-def test_an_ordinary_name_tells_nothing(file: str) -> None:
+def test_an_ordinary_name_changes_nothing(file: str) -> None:
     assert few_step_of(names_in({}, file), "sd1") is None
 
 
-def test_metadata_counts_before_the_name_and_a_subject_is_no_distillation() -> None:
+def test_metadata_overrides_the_name_and_a_subject_is_not_a_distillation() -> None:
     told = few_step_of(names_in({"modelspec.title": "SDXL-Lightning 8-step"}, "my_turbo"), "sdxl")
     assert told is not None
     assert (told.name, told.by) == ("SDXL-Lightning of 8 steps", "by its metadata")
@@ -98,8 +98,8 @@ SCHEDULERS = {
 
 
 @pytest.mark.parametrize("file", sorted(SCHEDULERS))
-def test_a_family_is_sampled_as_its_card_says(file: str) -> None:
-    """The card's scheduler of diffusers, run by itself on the same noise, gives the same latents."""
+def test_a_family_is_sampled_as_on_its_model_card(file: str) -> None:
+    """The scheduler named on the model card, run by diffusers on the same noise, gives the same latents."""
     family, kind, options, counts = SCHEDULERS[file]
     for steps in counts:
         scheduler = kind(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", **options)
@@ -112,13 +112,13 @@ def test_a_family_is_sampled_as_its_card_says(file: str) -> None:
 
 
 @pytest.mark.parametrize(("file", "asked"), [("dmd2_sdxl_4step", [999, 749, 499, 249]), ("lcm_xl", None)])
-def test_consistency_models_are_asked_at_the_times_of_diffusers(file: str, asked: list[int] | None) -> None:
+def test_consistency_models_use_the_times_of_diffusers(file: str, asked: list[int] | None) -> None:
     scheduler = diffusers.LCMScheduler()
     scheduler.set_timesteps(timesteps=asked) if asked else scheduler.set_timesteps(4)
     assert times(sampling_of(file, "sdxl")) == [int(time) for time in scheduler.timesteps]
 
 
-def test_the_user_says_otherwise() -> None:
+def test_the_users_options_take_precedence() -> None:
     found = sampling_of(
         "sdxl_lightning_4step", "sdxl", 6, spacing="leading", sampler="dpmpp_2m", prediction="v_prediction"
     )
@@ -135,8 +135,8 @@ def test_the_user_says_otherwise() -> None:
         sampling_of("sd_turbo", "sd2", prediction="flow")
 
 
-def test_names_and_catalogue_say_the_same() -> None:
-    """What is fetched by a short name and the same file lying about are one model."""
+def test_names_and_catalogue_agree() -> None:
+    """A model fetched by its short name and the same file under its own name get the same settings."""
     checked = 0
     for entry in ENTRIES:
         if entry.file and entry.kind == "lora":
@@ -151,7 +151,7 @@ def test_names_and_catalogue_say_the_same() -> None:
     assert dict(turbo.defaults) == {**entry.defaults, "native": (entry.native, entry.native)}
 
 
-def test_options_name_what_there_is() -> None:
+def test_options_list_the_available_samplers() -> None:
     from reactive.cli.run import run
     from reactive.diffusion.sampling.sampling import PREDICTIONS, SAMPLERS, SPACINGS
 

@@ -1,4 +1,4 @@
-"""Optical flow: known motion is found, pictures between two lie on the way."""
+"""Optical flow: known motion is found, and interpolated pictures lie on the path."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 
 
 def texture(seed: int = 0, height: int = 120, width: int = 200) -> np.ndarray:
-    """Return a lively picture with room on all sides, uint8 [height, width, 3]."""
+    """Return a detailed picture with margins, uint8 [height, width, 3]."""
     generator = torch.Generator().manual_seed(seed)
     coarse = torch.randn(1, 3, height // 8, width // 8, generator=generator)
     smooth = torch.nn.functional.interpolate(coarse, (height, width), mode="bicubic")[0]
@@ -29,7 +29,7 @@ def test_a_known_motion_is_found(right: int, down: int) -> None:
     assert torch.equal(flow_between(first, second), flow_between(first, second))
 
 
-def test_what_lies_between_is_half_way() -> None:
+def test_the_interpolated_picture_is_half_way() -> None:
     from reactive.diffusion.motion.flow import Between
 
     whole = texture()
@@ -43,7 +43,7 @@ def test_what_lies_between_is_half_way() -> None:
     assert torch.equal(way.at(1.0), last)
 
 
-def test_pictures_that_have_nothing_in_common_dissolve() -> None:
+def test_unrelated_pictures_dissolve() -> None:
     from reactive.diffusion.motion.flow import Between
 
     first, last = (torch.from_numpy(texture(seed)).permute(2, 0, 1) for seed in (0, 1))
@@ -51,5 +51,5 @@ def test_pictures_that_have_nothing_in_common_dissolve() -> None:
     shares = np.linspace(0, 1, 9)
     pictures = torch.stack([way.at(float(share)) for share in shares]).float()
     steps = pictures.diff(dim=0).abs().mean(dim=(1, 2, 3))
-    # no step stands out: nothing pops
+    # no step is larger than the others
     assert float(steps.max()) < 2.5 * float(steps.median())

@@ -1,4 +1,4 @@
-"""A folded autoencoder computes what the autoencoder computes."""
+"""A folded autoencoder computes the same as the original."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_one_convolution_is_the_same(bias: bool, size: tuple[int, int]) -> None:
 
 @pytest.mark.parametrize("bias", [False, True])
 @pytest.mark.parametrize("size", [(2, 2), (3, 5), (8, 4)])
-def test_two_convolutions_are_the_same_up_to_the_picture_s_edge(bias: bool, size: tuple[int, int]) -> None:
+def test_two_convolutions_are_the_same_up_to_the_border(bias: bool, size: tuple[int, int]) -> None:
     torch.manual_seed(2)
     plain = nn.Sequential(up(), convolution(6, 8, bias=bias), convolution(8, 3)).requires_grad_(False)
     folded = fold_decoder(plain)
@@ -40,7 +40,7 @@ def test_two_convolutions_are_the_same_up_to_the_picture_s_edge(bias: bool, size
     assert torch.allclose(folded(x), plain(x), atol=1e-5)
 
 
-def test_a_whole_decoder_is_the_same() -> None:
+def test_a_complete_decoder_is_the_same() -> None:
     torch.manual_seed(3)
     vae = AutoencoderTiny(
         encoder_block_out_channels=(8,) * 4,
@@ -57,7 +57,7 @@ def test_a_whole_decoder_is_the_same() -> None:
     assert torch.allclose(folded(x), plain, atol=1e-5)
 
 
-def test_what_can_not_be_folded_stays() -> None:
+def test_layers_that_can_not_be_folded_stay() -> None:
     layers = nn.Sequential(
         nn.Upsample(scale_factor=2, mode="bilinear"),
         convolution(4, 4),
@@ -77,7 +77,7 @@ def halving(channels: int, *, bias: bool) -> nn.Conv2d:
 
 @pytest.mark.parametrize("bias", [False, True])
 @pytest.mark.parametrize("size", [(4, 4), (8, 12), (16, 32), (9, 14)])
-def test_halving_twice_is_the_same_up_to_the_picture_s_edge(bias: bool, size: tuple[int, int]) -> None:
+def test_halving_twice_is_the_same_up_to_the_border(bias: bool, size: tuple[int, int]) -> None:
     torch.manual_seed(4)
     plain = nn.Sequential(
         convolution(3, 8), halving(8, bias=bias), halving(8, bias=bias), nn.ReLU(), halving(8, bias=True)
@@ -88,7 +88,7 @@ def test_halving_twice_is_the_same_up_to_the_picture_s_edge(bias: bool, size: tu
     assert torch.allclose(folded(x), plain(x), atol=1e-5)
 
 
-def test_a_whole_encoder_is_the_same() -> None:
+def test_a_complete_encoder_is_the_same() -> None:
     torch.manual_seed(5)
     vae = AutoencoderTiny(
         encoder_block_out_channels=(8,) * 4,
@@ -108,9 +108,9 @@ def test_a_whole_encoder_is_the_same() -> None:
     "layers",
     [
         nn.Sequential(convolution(3, 8), nn.ReLU(), halving(8, bias=False)),
-        # many channels at either end: one large kernel would cost more than two small ones
+        # many channels at both ends: one large kernel would cost more than two small ones
         nn.Sequential(halving(32, bias=False), halving(32, bias=False)),
     ],
 )
-def test_an_encoder_that_gains_nothing_stays(layers: nn.Sequential) -> None:
+def test_an_encoder_without_a_gain_stays(layers: nn.Sequential) -> None:
     assert fold_encoder(layers) is layers

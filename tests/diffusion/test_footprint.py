@@ -1,4 +1,4 @@
-"""The arithmetic of memory against what blocks allocate, the rule of batches, slices, and text encoders that leave."""
+"""Memory estimates against actual allocations, the batch size, decoding in slices, and offloading of text encoders."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def on_meta(config: dict[str, Any]) -> Any:
 @pytest.mark.parametrize(
     ("kind", "height", "width"), [("sd1", 64, 64), ("sd2", 48, 88), ("sdxl", 128, 128), ("ember", 28, 48)]
 )
-def test_the_arithmetic_is_what_the_blocks_allocate_at_full_width(kind: str, height: int, width: int) -> None:
+def test_the_estimate_matches_the_blocks_allocation_at_full_width(kind: str, height: int, width: int) -> None:
     half = {"device": "meta", "dtype": torch.float16}
     config = described(kind, "unet")
     network, latents = on_meta(config), torch.empty(2, 4, height, width, **half)
@@ -66,7 +66,7 @@ def test_the_arithmetic_is_what_the_blocks_allocate_at_full_width(kind: str, hei
     assert encoder_cost(config, height * width).peak * 2 * 2 == pytest.approx(measured, rel=0.1)
 
 
-def test_a_toy_decoder_needs_on_the_cpu_what_arithmetic_says() -> None:
+def test_a_toy_decoder_allocates_the_estimate_on_the_cpu() -> None:
     from tests.diffusion.toys import autoencoder
 
     toy, latents = autoencoder().eval(), torch.randn(3, 4, 16, 16)
@@ -81,8 +81,8 @@ def needs(kind: str = "sd2", **more: Any) -> MemoryNeeds:
     return MemoryNeeds(network=described(kind, "unet"), vae=described(kind, "vae"), **sizes, **{**plain, **more})
 
 
-def test_decoding_sixteen_needs_what_was_measured_by_shapes() -> None:
-    # 768 channels alive in a picture's size: 6.2 GiB in float16, 12.4 in float32
+def test_the_estimate_of_decoding_sixteen_matches_the_measurement() -> None:
+    # 768 channels at a picture's size: 6.2 GiB in float16, 12.4 in float32
     for kind, expected in (("sd2", 6.2), ("sdxl", 12.4)):
         numbers = needs(kind)
         latents = 704 * 384 // 64
@@ -90,7 +90,7 @@ def test_decoding_sixteen_needs_what_was_measured_by_shapes() -> None:
         assert peak == pytest.approx(expected, abs=0.05)
 
 
-def test_the_decoder_is_three_quarters_of_sd_turbos_arithmetic() -> None:
+def test_the_decoder_is_three_quarters_of_sd_turbos_operations() -> None:
     assert needs().decoding_share(512, 512, 1) == pytest.approx(0.758, abs=0.005)
     assert needs(twice=True).decoding_share(512, 512, 20) < 0.1
 
@@ -99,11 +99,11 @@ def test_the_decoder_is_three_quarters_of_sd_turbos_arithmetic() -> None:
     ("gib", "expected"),
     [(0, 0), (2, 4), (3.9, 4), (5.8, 6), (7.6, 8), (9.9, 8), (14.6, 16), (23.6, 24), (79.1, 80), (141, 80)],
 )
-def test_a_card_belongs_to_the_class_that_it_is_sold_as(gib: float, expected: int) -> None:
+def test_a_card_belongs_to_its_advertised_memory_class(gib: float, expected: int) -> None:
     assert memory_class(int(gib * GIB)) == expected
 
 
-def test_the_rule_grows_with_memory_fits_and_leaves_cpus_alone() -> None:
+def test_the_batch_grows_with_memory_fits_and_is_unchanged_on_cpus() -> None:
     for kind in ("sd2", "sdxl"):
         before = 0
         for memory in CLASSES:
@@ -147,21 +147,21 @@ def test_slices_change_no_picture_and_do_not_depend_on_neighbours(toy_model: Pat
         one, other = whole.imagine(wanted), sliced.imagine(wanted)
         assert (one.int() - other.int()).abs().max() <= 1
         assert one.float().std() > 5
-        # the last slice is filled up, and an item's bits do not depend on the slice that it stands in
+        # the last slice is padded, and an item's bits do not depend on its slice
         assert torch.equal(sliced.imagine(wanted[::-1]).flip(0), other)
     finally:
         torch.set_num_threads(threads)
 
 
-def test_a_batch_of_ones_own_is_decoded_in_slices_that_fit(toy_model: Path) -> None:
+def test_a_user_set_batch_is_decoded_in_slices_that_fit(toy_model: Path) -> None:
     model = load_model(str(toy_model))
     assert shape_of(model, 64, 64) == BatchShape(8)
     assert shape_of(model, 64, 64, batch=3) == BatchShape(3)
     assert shape_of(model, 64, 64, batch=3, slices=2) == BatchShape(3, 2)
 
 
-def test_text_encoders_leave_the_card_and_come_back(toy_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The card's place is taken by `meta`, whose tensors hold nothing: only where things lie is looked at."""
+def test_text_encoders_are_offloaded_and_return(toy_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`meta` replaces the card: its tensors hold no data, and only devices are checked."""
     from dataclasses import replace
 
     from reactive.diffusion.models import text_encoders as texts
@@ -176,7 +176,7 @@ def test_text_encoders_leave_the_card_and_come_back(toy_model: Path, monkeypatch
         with texts.on_device(card):
             assert moves[-1] == ("cuda", card.dtype)
         assert moves[-1] == ("cpu", card.dtype)
-    # no room: they stay, and compute in float32
+    # without free memory they stay on the CPU, in float32
     monkeypatch.setattr(texts, "budget", lambda memory: 0)
     with texts.on_device(card):
         assert moves[-1] == ("cpu", torch.float32)

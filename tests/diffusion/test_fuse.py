@@ -1,4 +1,4 @@
-"""A ReLU taken into the convolution before it changes no bit in float32, and next to nothing in bfloat16."""
+"""A ReLU fused into the preceding convolution changes no bit in float32, and almost nothing in bfloat16."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.skipif(
 
 
 def layers(dtype: torch.dtype) -> nn.Sequential:
-    """Return what a small decoder consists of: blocks that keep and that change the number of channels, and plain layers."""
+    """Return the layers of a small decoder: blocks that keep or change the number of channels, and plain layers."""
     torch.manual_seed(5)
     made = nn.Sequential(
         nn.Conv2d(4, 16, 3, padding=1),
@@ -49,12 +49,12 @@ def test_float32_keeps_every_bit(count: int, height: int, width: int) -> None:
     assert kinds.count(ConvolutionReLU) == 2
     assert kinds.count(Block) == 3
     assert nn.ReLU not in kinds
-    # weights are shared, so nothing is kept twice
+    # weights are shared and not stored twice
     assert {p.data_ptr() for p in fused.parameters()} == {p.data_ptr() for p in plain.parameters()}
 
 
 def test_bfloat16_is_rounded_less_often() -> None:
-    """In a process of its own: the other tests' processor is told to be an older one."""
+    """Runs in a process of its own, because the other tests disable newer processor instructions."""
     environment = {name: value for name, value in os.environ.items() if name != "ONEDNN_MAX_CPU_ISA"}
     command = [sys.executable, "-c", "from tests.diffusion.test_fuse import print_errors; print_errors()"]
     said = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout.split()
@@ -66,7 +66,7 @@ def test_bfloat16_is_rounded_less_often() -> None:
 
 
 def print_errors() -> None:
-    """Print the error of fused and of plain layers in bfloat16, and how large the right numbers are."""
+    """Print the errors of fused and of plain layers in bfloat16, and the magnitude of the exact values."""
     if not can_fuse(torch.bfloat16):
         print("none")
         return
@@ -78,13 +78,13 @@ def print_errors() -> None:
     print(float(errors[0]), float(errors[1]), float(right.std()))
 
 
-def test_what_can_not_be_fused_stays_as_it_is() -> None:
+def test_layers_that_can_not_be_fused_stay() -> None:
     block = AutoencoderTinyBlock(8, 8, "silu")
     other = nn.Sequential(nn.ReLU(), nn.Conv2d(8, 8, 3, padding=1, padding_mode="reflect"), nn.ReLU(), block, nn.SiLU())
     assert list(fuse_relu(other)) == list(other)
 
 
-def test_weights_that_are_no_numbers_are_left_to_the_plain_layers() -> None:
+def test_weights_with_nan_stay_in_the_plain_layers() -> None:
     made = layers(torch.float32)
     assert finite_weights(made)
     made[0].weight[0, 0, 0, 0] = torch.nan

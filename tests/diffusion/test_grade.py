@@ -1,4 +1,4 @@
-"""The colours of finished pictures: nothing where nothing is asked, the same on any device, palettes that hold."""
+"""Colour grading of finished pictures: no change without settings, the same on any device, palettes that stay fixed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PALETTE = ("#200010", "#d01030", "#f0e0d0")
 
 @pytest.fixture(scope="module")
 def picture() -> torch.Tensor:
-    """Every kind of colour, with edges and noise, uint8 [3, 96, 160]."""
+    """Return a picture of many colours, with edges and noise, uint8 [3, 96, 160]."""
     random = torch.Generator().manual_seed(4)
     rough = torch.nn.functional.interpolate(torch.rand(1, 3, 6, 10, generator=random), (96, 160), mode="bilinear")[0]
     noisy = rough * 255 + torch.randn(rough.shape, generator=random) * 6
@@ -36,15 +36,15 @@ def columns(frames: int, **given: float) -> dict[str, np.ndarray]:
     return {name: np.full(frames, value) for name, value in values.items()}
 
 
-def test_nothing_asked_is_the_picture_itself(picture: torch.Tensor) -> None:
+def test_without_settings_the_picture_is_unchanged(picture: torch.Tensor) -> None:
     pictures = torch.stack([picture, picture.flip(1)])
     assert coloured(pictures, columns(2), (), np.array([0, 1])) is pictures
-    # a palette of which nothing is wanted asks for nothing either
+    # a palette with weight 0 changes nothing either
     none = columns(2, palette_from=0, palette_to=0, colour_strength=0)
     assert coloured(pictures, none, (PALETTE,), np.array([0, 1])) is pictures
 
 
-def test_a_frame_that_asks_for_nothing_keeps_its_bits_beside_one_that_does(picture: torch.Tensor) -> None:
+def test_an_ungraded_frame_keeps_its_bits_beside_a_graded_one(picture: torch.Tensor) -> None:
     two = columns(2)
     two["colour_saturation"] = np.array([1.0, 0.0])
     kept, grey = coloured(torch.stack([picture, picture]), two, (), np.array([0, 1]))
@@ -62,21 +62,21 @@ def test_a_frame_that_asks_for_nothing_keeps_its_bits_beside_one_that_does(pictu
         Setting(lut=Cube(np.random.default_rng(1).random((5, 5, 5, 3), np.float32), np.zeros(3), np.ones(3))),
     ],
 )
-def test_the_table_is_what_the_formula_says_and_the_same_on_a_card(picture: torch.Tensor, setting: Setting) -> None:
+def test_the_table_matches_the_formula_and_is_the_same_on_a_card(picture: torch.Tensor, setting: Setting) -> None:
     made = through_table(picture, setting)
     assert torch.equal(on_card(picture, setting), made)
     flat = picture.flatten(1).T.numpy()
     exact = graded_colours(flat / 255, setting) * 255
     apart = np.abs(made.flatten(1).T.numpy() - exact)
-    # between entries of the table a curve is a straight line
+    # between entries the table interpolates linearly
     assert np.percentile(apart, 95) < 5, np.percentile(apart, [50, 90, 95, 99])
     assert apart.mean() < 1.5
 
 
-def test_a_setting_that_changes_nothing_leaves_every_value_alone() -> None:
+def test_a_neutral_setting_changes_no_value() -> None:
     values = torch.arange(256, dtype=torch.uint8)
     every = torch.stack([values.repeat(256), values.repeat_interleave(256), values.flip(0).repeat(256)])
-    # so little warmth that no table entry moves
+    # a warmth too small to change any table entry
     assert torch.equal(through_table(every.view(3, 256, 256), Setting(temperature=1e-7)).view(3, -1), every)
 
 
@@ -116,16 +116,16 @@ def test_contrast_keeps_black_and_white_and_order() -> None:
         (("#ff0000", "#00ff00", "#0000ff"), 0.6),
     ],
 )
-def test_a_palette_leads_every_colour_to_it(picture: torch.Tensor, palette: tuple[str, ...], share: float) -> None:
+def test_a_palette_moves_every_colour_towards_it(picture: torch.Tensor, palette: tuple[str, ...], share: float) -> None:
     made = through_table(picture, Setting(palette, palette))
     assert share_within(made, palette) > max(share, share_within(picture, palette))
-    # shapes stay: what was lighter is still lighter, on the whole
+    # the order of lightness is mostly kept, so shapes stay
     before, after = (p.float().mean(0).flatten() for p in (picture, made))
     if len(palette) == 3 and palette is PALETTE:
         assert torch.corrcoef(torch.stack([before, after]))[0, 1] > 0.8
 
 
-def test_a_palette_gives_way_to_another_evenly(picture: torch.Tensor) -> None:
+def test_a_palette_changes_to_another_evenly(picture: torch.Tensor) -> None:
     other = ("#001020", "#1060d0", "#e0f0ff")
     means = [through_table(picture, Setting(PALETTE, other, weight=w)).float().mean((1, 2)) for w in (0, 0.5, 1)]
     assert means[0][0] > means[1][0] > means[2][0]
@@ -134,7 +134,7 @@ def test_a_palette_gives_way_to_another_evenly(picture: torch.Tensor) -> None:
 
 
 def share_within(picture: torch.Tensor, palette: tuple[str, ...], apart: float = 25) -> float:
-    """Return the share of pixels at most so far (CIE76) from a palette's colours or the lines between neighbours."""
+    """Return the share of pixels within a CIE76 distance of a palette's colours or of the lines between neighbours."""
     lab = to_lab(picture[None].float() / 127.5 - 1)[0].flatten(1).T
     codes = torch.tensor([[int(c[i : i + 2], 16) for i in (1, 3, 5)] for c in palette])
     own = to_lab((codes.float() / 127.5 - 1).T.reshape(1, 3, 1, -1))[0, :, 0].T

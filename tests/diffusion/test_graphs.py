@@ -1,4 +1,4 @@
-"""The bookkeeping of recorded networks and of copies to the host, which is the same on every device."""
+"""Recording and replay of networks, and copies to the host: the logic that is the same on every device."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from reactive.errors import ModelError
 
 
 class Recorder:
-    """Stands in for CUDA: a replay computes anew from the fixed memory, into the fixed memory."""
+    """Stands in for CUDA: a replay recomputes from fixed memory into fixed memory."""
 
     def __init__(self) -> None:
         self.made = 0
@@ -29,7 +29,7 @@ class Recorder:
         return lambda: output.copy_(compute(inputs)), output
 
 
-def test_a_shape_is_recorded_once_and_replayed_with_what_is_given() -> None:
+def test_a_shape_is_recorded_once_and_replayed_with_new_inputs() -> None:
     recorder = Recorder()
     graphs = Graphs(recorder)
 
@@ -43,7 +43,7 @@ def test_a_shape_is_recorded_once_and_replayed_with_what_is_given() -> None:
         assert torch.equal(result, compute(given))
         kept.append(result)
     assert recorder.made == 1
-    # a result is not written over by the next replay
+    # the next replay must not overwrite a result
     assert [float(result[0, 0]) for result in kept] == [1, 3, 5]
     graphs.run("net", compute, {"x": torch.zeros(4, 3), "more": {"y": torch.ones(4, 3)}})
     graphs.run("other", compute, {"x": torch.zeros(4, 3), "more": {"y": torch.ones(4, 3)}})
@@ -53,7 +53,7 @@ def test_a_shape_is_recorded_once_and_replayed_with_what_is_given() -> None:
     assert len(graphs.known) == 4
 
 
-def test_what_can_not_be_recorded_is_computed_plainly() -> None:
+def test_without_recording_the_network_runs_directly() -> None:
     tried = []
 
     def refuse(compute, inputs, pool):
@@ -72,7 +72,7 @@ def test_what_can_not_be_recorded_is_computed_plainly() -> None:
         Graphs(full).run("net", lambda named: named["x"], {"x": torch.zeros(2)})
 
 
-def test_a_model_gives_the_same_bits_by_replay(toy_model: Path) -> None:
+def test_replay_gives_the_same_bits(toy_model: Path) -> None:
     plain = load_model(str(toy_model), steps=2)
     assert plain.graphs is None
     assert graphs_for("cpu") is None
@@ -92,7 +92,7 @@ def test_a_model_gives_the_same_bits_by_replay(toy_model: Path) -> None:
     assert recorder.made == 3
 
 
-def test_tensors_arrive_as_they_left() -> None:
+def test_copies_to_the_host_are_exact() -> None:
     pictures = torch.arange(24, dtype=torch.uint8).view(2, 3, 4)
     leaving = to_host(pictures)
     assert leaving.arrived is None
@@ -100,7 +100,7 @@ def test_tensors_arrive_as_they_left() -> None:
     assert torch.equal(stacked(list(pictures), torch.device("cpu")), pictures)
 
 
-def test_recorded_on_a_card_the_bits_are_the_plain_ones(cuda: str, toy_model: Path) -> None:
+def test_on_a_card_replay_gives_the_same_bits_as_direct_calls(cuda: str, toy_model: Path) -> None:
     model = load_model(str(toy_model), device=cuda, steps=2)
     assert model.graphs is not None
     noises = tuple(torch.randn(4, 8, 8, generator=torch.Generator().manual_seed(i)) for i in range(2))
@@ -109,15 +109,13 @@ def test_recorded_on_a_card_the_bits_are_the_plain_ones(cuda: str, toy_model: Pa
         core = Core(one, PromptBank(one, ("a red sea", "a hill")), batch=2, width=64, height=64)
         pictures.append(to_host(core.imagine([FrameRequest(0, 1, 0.5, 1.0, noises)] * 2)).wait())
     assert torch.equal(*pictures)
-    # the network and the decoder were recorded, not computed plainly
+    # network and decoder were recorded
     assert [graph is not None for graph in model.graphs.known.values()] == [True, True]
 
 
-def test_compiled_networks_stand_in_the_places_of_the_plain_ones(
-    toy_model: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_compiled_networks_replace_the_plain_ones(toy_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     compile_ = torch.compile
-    # the compiler itself takes a minute; what it is given is traced and run as it is
+    # the compiler itself takes a minute, so its input is traced and run uncompiled
     monkeypatch.setattr(torch, "compile", lambda part, **options: compile_(part, backend="eager", **options))
     plain, made = (load_model(str(toy_model), steps=1, compiled=wanted) for wanted in (False, True))
     assert (plain.compiled, made.compiled) == (False, True)
@@ -140,7 +138,7 @@ def test_without_a_compiler_nothing_is_compiled(monkeypatch: pytest.MonkeyPatch)
         compiled.check_compiler("cpu")
 
 
-def test_on_cuda_it_is_triton_that_compiles(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_on_cuda_triton_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compiled.shutil, "which", lambda name: "cl.exe" if name == "cl" else None)
     monkeypatch.setattr(compiled.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ModelError, match=r"--compile.*no Triton"):

@@ -1,4 +1,4 @@
-"""Grounds beneath the Imaginer's frames: only where they are seen, in the clip's size, the same in any batch."""
+"""Grounds under the Imaginer's frames: only where they are visible, in the clip's size, independent of the batch."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from reactive.timeline.timeline import FEEDBACK, NO_SOURCE, Timeline
 from tests.toy import flat_timeline
 
 IMAGINED, SIZE = (64, 64), (160, 90)
-# without a ground, without detail, two walks over a photograph, a fed-back shot over another
+# no ground, a ground without detail, two walks over a photograph, a feedback shot over another
 GROUND = np.repeat([-1, 0, 0, 0, 1], 4)
 DETAIL = np.repeat([0.0, 0.0, 0.5, 1.0, 0.8], 4)
 
@@ -65,7 +65,7 @@ def made(model: Model, timeline: Timeline, grounds: Grounds | None, *, batch: in
     return list(Imaginer(model, timeline, size=IMAGINED, batch=batch, pace=1.0, grounds=grounds).frames())
 
 
-def test_without_a_ground_or_its_detail_a_frame_is_what_it_was_and_elsewhere_it_has_the_clips_size(
+def test_frames_without_visible_ground_are_unchanged_and_others_have_the_clips_size(
     model: Model, grounds: Grounds
 ) -> None:
     plain, composed = made(model, a_timeline(), None), made(model, a_timeline(), grounds)
@@ -74,7 +74,7 @@ def test_without_a_ground_or_its_detail_a_frame_is_what_it_was_and_elsewhere_it_
 
 
 def test_a_frame_does_not_depend_on_its_batch(model: Model, grounds: Grounds) -> None:
-    # batches of one shape, begun elsewhere
+    # batches of one shape that start at another frame
     whole = made(model, a_timeline(), grounds)
     imaginer = Imaginer(model, a_timeline(), size=IMAGINED, batch=4, pace=1.0, grounds=grounds)
     found = {
@@ -86,7 +86,7 @@ def test_a_frame_does_not_depend_on_its_batch(model: Model, grounds: Grounds) ->
     assert all(np.array_equal(found[frame], whole[frame]) for frame in found)
 
 
-def test_held_still_nothing_flickers(model: Model, grounds: Grounds) -> None:
+def test_without_motion_nothing_flickers(model: Model, grounds: Grounds) -> None:
     frames = made(model, a_timeline(walk=0.5), grounds)
     assert all(np.array_equal(frames[8], frame) for frame in frames[9:12])
     assert all(np.array_equal(frames[12], frame) for frame in frames[13:16])
@@ -110,7 +110,7 @@ def test_the_lens_moves_the_ground_too(model: Model, folder: Path) -> None:
         assert grounds is not None
         pictures.append(made(model, timeline, grounds)[0].astype(float))
         grounds.close()
-    # what was 0.1 widths left of a place is there now, 1.3 times as large
+    # a point 0.1 widths from the centre is now 1.3 times as far away
     centre = pictures[1][:, 45, 80]
     assert np.abs(centre - pictures[0][:, 45, round(80 - 0.1 * 160 / 1.3)]).max() < 12
 

@@ -1,4 +1,4 @@
-"""One Imaginer for everybody: frames in order are the frames of clips and previews, and memory is flat."""
+"""One Imaginer for clips, previews and the library: frames come in order, and memory is bounded."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from reactive.timeline.timeline import FEEDBACK, NO_SOURCE, Timeline
 from tests.toy import flat_timeline
 
 SIZE = (64, 64)
-# a walk, three fed-back shots around it, a photograph and own frames
+# a walk, three feedback shots around it, a photograph and own frames
 SHOTS = (NO_SOURCE, FEEDBACK, FEEDBACK, NO_SOURCE, FEEDBACK, 0, 1)
 EACH = 6
 
 
 class OwnFrames:
-    """Frames of one's own: a light that rises with the time of the song."""
+    """Own frames that get brighter with song time."""
 
     def at(self, seconds: Fraction) -> np.ndarray:
         return self.picture(self.number_at(seconds))
@@ -78,14 +78,14 @@ def made(model: Model, timeline: Timeline, sources: Sources) -> np.ndarray:
     return frames
 
 
-def test_frames_come_in_order_and_all_of_them(made: np.ndarray, timeline: Timeline) -> None:
+def test_all_frames_come_in_order(made: np.ndarray, timeline: Timeline) -> None:
     assert made.shape == (timeline.frames, 3, SIZE[1], SIZE[0])
     assert made.dtype == np.uint8
-    # every shot moves, so a frame out of its place would differ
+    # every shot moves, so a misplaced frame would differ
     assert all((a != b).any() for a, b in itertools.pairwise(made))
 
 
-def test_they_are_the_frames_of_those_who_ask_for_pieces(
+def test_frames_are_the_same_when_requested_in_pieces(
     made: np.ndarray, model: Model, timeline: Timeline, sources: Sources
 ) -> None:
     imaginer = Imaginer(model, timeline, sources, size=SIZE, batch=3, pace=1.0)
@@ -93,7 +93,7 @@ def test_they_are_the_frames_of_those_who_ask_for_pieces(
     shots = list(itertools.pairwise(edges))
     fed_back = [shot for shot, source in zip(shots, SHOTS, strict=True) if source == FEEDBACK]
     seen: dict[int, torch.Tensor] = {}
-    # from the last shot to the first: no order changes a bit
+    # from the last shot to the first: the order changes no bit
     for shot in reversed(fed_back):
         for numbers, pictures in imaginer.feedback([FeedbackRange(*shot, *shot)]):
             seen |= zip(numbers.tolist(), pictures, strict=True)
@@ -103,7 +103,7 @@ def test_they_are_the_frames_of_those_who_ask_for_pieces(
     assert all(np.array_equal(seen[frame].numpy(), made[frame]) for frame in range(timeline.frames))
 
 
-def test_little_room_for_waiting_frames_changes_none(
+def test_a_small_buffer_changes_no_frame(
     made: np.ndarray, model: Model, timeline: Timeline, sources: Sources, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(imaginer_module, "_WAITING", 0)
@@ -111,14 +111,14 @@ def test_little_room_for_waiting_frames_changes_none(
     assert all(np.array_equal(frame, known) for frame, known in zip(frames, made, strict=True))
 
 
-def test_an_excerpt_has_the_frames_of_the_whole(
+def test_an_excerpt_has_the_same_frames_as_the_full_clip(
     made: np.ndarray, model: Model, timeline: Timeline, sources: Sources
 ) -> None:
     frames = Imaginer(model, timeline, sources, size=SIZE, batch=3, pace=1.0).frames(9, 29)
     assert np.array_equal(np.stack(list(frames)), made[9:29])
 
 
-def test_nothing_is_imagined_before_it_is_asked_for(model: Model, timeline: Timeline, sources: Sources) -> None:
+def test_frames_are_imagined_lazily(model: Model, timeline: Timeline, sources: Sources) -> None:
     imaginer = Imaginer(model, timeline, sources, size=SIZE, batch=3, pace=1.0)
     frames = imaginer.frames()
     assert isinstance(frames, Iterator)
@@ -136,7 +136,7 @@ def test_black_frames_are_black_in_every_mode(
     assert np.array_equal(frames[~black], made[~black])
 
 
-def test_one_rule_divides_a_timeline_into_shots() -> None:
+def test_shots_of_a_timeline() -> None:
     shot, source = np.array([0, 0, 0, 1, 1, 2]), np.array([-1, -1, 0, 0, 0, 0])
     columns = {"shot": shot, "source": source}
     assert shot_edges(columns) == [0, 2, 3, 5, 6]

@@ -43,7 +43,7 @@ def scene_of(model, timeline, **sources) -> tuple[Core, SceneInputs]:
 
 
 def rendered(core: Core, scene: SceneInputs, start: int, stop: int) -> torch.Tensor:
-    """Return frames [start, stop), which are all of one kind."""
+    """Return frames [start, stop) of one kind."""
     if scene.timeline.columns["source"][start] == FEEDBACK:
         parts = list(feedback_frames(core, scene, [(start, stop)]))
     else:
@@ -58,9 +58,7 @@ def apart(first: torch.Tensor, second: torch.Tensor) -> float:
 @pytest.mark.parametrize("before", [-1, FEEDBACK])
 @pytest.mark.parametrize("after", [-1, FEEDBACK])
 @pytest.mark.parametrize("kind", ["dissolve", "morph"])
-def test_a_join_leads_from_one_shot_to_the_very_first_picture_of_the_next(
-    model, kind: str, before: int, after: int
-) -> None:
+def test_a_join_ends_at_the_first_picture_of_the_next_shot(model, kind: str, before: int, after: int) -> None:
     columns = {**TWO_SHOTS, "source": np.where(AFTER == 1, after, before), "strength": 0.6, "walk": 0.0}
     core, scene = scene_of(model, flat_timeline(FRAMES, **columns, **{kind: WEIGHTS}))
     _, hard = scene_of(model, flat_timeline(FRAMES, **columns))
@@ -75,14 +73,14 @@ def test_a_join_leads_from_one_shot_to_the_very_first_picture_of_the_next(
         assert apart(joined[-1], expected) < 0.6
 
 
-def test_a_morph_turns_the_noise_and_keeps_its_variance(model) -> None:
+def test_a_morph_rotates_the_noise_and_keeps_its_variance(model) -> None:
     core, scene = scene_of(model, flat_timeline(FRAMES, **TWO_SHOTS, morph=WEIGHTS))
     for frame in range(CUT - LENGTH, CUT):
         request = frame_request(scene, frame, core.noises_per_picture)
         assert (request.prompt_from, request.prompt_to) == (0, 1)
         assert request.weight == pytest.approx(WEIGHTS[frame])
         assert float(request.noises[0].std()) == pytest.approx(1, abs=0.15)
-    # a match cut's noise is one and the same on both sides
+    # in a match cut both sides have the same noise
     _, matched = scene_of(model, flat_timeline(FRAMES, **{**TWO_SHOTS, "seed": 7}, morph=WEIGHTS))
     own = frame_request(scene_of(model, flat_timeline(FRAMES, **{**TWO_SHOTS, "seed": 7}))[1], CUT - 2, 1)
     assert torch.equal(frame_request(matched, CUT - 2, 1).noises[0], own.noises[0])
@@ -104,7 +102,7 @@ def test_a_morph_into_a_photograph_fades_the_photograph_in(model) -> None:
     assert morphed(scene, own, 3) is own
 
 
-def test_joins_do_not_depend_on_how_frames_are_asked_for(model) -> None:
+def test_joins_do_not_depend_on_the_requested_ranges(model) -> None:
     core, scene = scene_of(model, flat_timeline(FRAMES, **TWO_SHOTS, dissolve=WEIGHTS))
     whole = rendered(core, scene, 0, CUT)
     for frame in (0, CUT - LENGTH, CUT - 1):
@@ -113,7 +111,7 @@ def test_joins_do_not_depend_on_how_frames_are_asked_for(model) -> None:
 
 
 class Drifting:
-    """Stands in for a core whose model darkens and tints what it is fed a little each time."""
+    """A core whose model darkens and tints its input a little each time."""
 
     batch, noises_per_picture = 4, 1
 
@@ -136,16 +134,16 @@ def test_feedback_keeps_to_the_palette_of_its_prompt(model) -> None:
     assert away[1] < 0.3 * away[0]
 
 
-def test_a_palette_belongs_to_the_prompt_not_to_the_first_picture() -> None:
+def test_a_palette_belongs_to_the_prompt() -> None:
     columns = {"prompt_from": np.array([0, 0, 0, 0, 1, 1, 0, 0]), "prompt_to": np.array([0, 0, 1, 1, 1, 1, 0, 0])}
     assert first_shown(columns, 0, 0, 3) == 0
     assert first_shown(columns, 1, 0, 5) == 2
-    # shown again after something else: from there on
+    # when the prompt is shown again, correction starts from its palette
     assert first_shown(columns, 0, 0, 7) == 6
     assert first_shown(columns, 0, 1, 2) == 1
 
 
-def test_a_video_carries_feedback_along(model, tmp_path: Path) -> None:
+def test_a_videos_motion_moves_the_feedback(model, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     coarse = torch.from_numpy(rng.uniform(40, 215, (1, 3, 12, 24)))
     wide = (
@@ -161,12 +159,12 @@ def test_a_video_carries_feedback_along(model, tmp_path: Path) -> None:
     core, scene = scene_of(model, flat_timeline(24, **options, camera_flow=1.0), videos={0: video})
     flow = guiding_flow(scene, 0, Fraction(4), Fraction(6))
     assert flow is not None
-    # 2 pixels a frame to the right of a picture 96 wide, seen 64 wide: its content comes from the left
+    # 2 pixels a frame to the right of a picture 96 wide, of which 64 are visible: its content comes from the left
     assert float(flow[0, 8:-8, 8:-8].median()) == pytest.approx(-2 * 2 * 64 / 96, abs=0.4)
     _, half = scene_of(model, flat_timeline(24, **options, camera_flow=0.5), videos={0: video})
     assert torch.allclose(guiding_flow(half, 0, Fraction(4), Fraction(6)) * 2, flow)
     _, still = scene_of(model, flat_timeline(24, **options), videos={0: video})
     assert guiding_flow(still, 0, Fraction(4), Fraction(6)) is None
-    # where the video begins again there is no motion
+    # no motion where the video starts again
     assert guiding_flow(scene, 0, Fraction(29), Fraction(31)) is None
     assert apart(rendered(core, scene, 0, 24)[-1], rendered(core, still, 0, 24)[-1]) > 0.3

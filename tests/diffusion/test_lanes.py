@@ -1,4 +1,4 @@
-"""How lanes share batches: which move together follows from the shots alone, so pictures may be stand-ins."""
+"""Batches of lanes: which lanes share a batch depends only on the shots, so stand-in pictures suffice."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.toy import flat_timeline
 
 
 class Painter:
-    """Stands in for a core and notes how full its batches are."""
+    """Stands in for a core and records how full its batches are."""
 
     batch, noises_per_picture = 4, 1
 
@@ -26,26 +26,26 @@ class Painter:
 
 
 def shots_of(*lengths: int) -> tuple[SceneInputs, list[tuple[int, int]]]:
-    """Feedback shots of so many frames, one after the other; a tick every second frame."""
+    """Return feedback shots of the given numbers of frames in a row; a tick every second frame."""
     edges = np.cumsum([0, *lengths])
     shot = np.repeat(np.arange(len(lengths)), lengths)
     timeline = flat_timeline(int(edges[-1]), shot=shot, source=FEEDBACK, strength=0.5)
     return SceneInputs(timeline, NoisePath(4, 2, 3, 8), {}), list(zip(edges.tolist(), edges[1:].tolist(), strict=False))
 
 
-def test_a_lane_that_is_done_makes_room_for_the_next() -> None:
+def test_a_finished_lane_is_reused_for_the_next_shot() -> None:
     scene, shots = shots_of(48, 12, 12, 12, 12, 24, 12, 12, 24, 12)
     core = Painter()
     seen = [frame for frames, _ in feedback_frames(core, scene, shots) for frame in frames.tolist()]
     assert sorted(seen) == list(range(shots[-1][1]))
     ticks = [len(shot_ticks(scene.timeline, *shot)) for shot in shots]
     assert sum(core.filled) == sum(ticks)
-    # no schedule of whole shots is shorter than the longest of them
+    # no schedule is shorter than its longest shot
     assert len(core.filled) <= max(max(ticks), -(-sum(ticks) // 4)) + 2
     assert sum(core.filled) / (4 * len(core.filled)) >= 0.7
 
 
-def test_batches_stay_full_while_many_shots_wait() -> None:
+def test_batches_are_full_while_many_shots_wait() -> None:
     scene, shots = shots_of(*[24] * 30)
     core = Painter()
     for _ in feedback_frames(core, scene, shots):

@@ -1,4 +1,4 @@
-"""Every family at toy width, the whole path through the core, against diffusers' own pipelines on the same weights."""
+"""Every family at toy width through the core, against diffusers' own pipelines with the same weights."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def test_a_family_gives_the_pictures_of_its_own_pipeline(tmp_path: Path, name: s
     theirs = pipeline_pictures(folder, case, drawn[0], None)
     assert ours.shape == (3, 3, 64, 64)
     assert (ours.int() - theirs.int()).abs().max() <= 2
-    # guards: pictures differ from one another, and have some contrast
+    # pictures must differ from one another and have some contrast
     assert (ours[0].int() - ours[1].int()).abs().float().mean() > 0.5
     assert ours.float().std() > 5
     if case["guidance"] > 1 and name != "lcm":
@@ -116,14 +116,14 @@ def test_a_family_gives_the_pictures_of_its_own_pipeline(tmp_path: Path, name: s
         assert not torch.equal(led, ours)
 
 
-def test_a_guidance_distilled_model_is_told_its_guidance(tmp_path: Path) -> None:
+def test_a_guidance_distilled_model_gets_its_guidance(tmp_path: Path) -> None:
     folder = save_toy(tmp_path / "model", scheduler={"kind": "LCMScheduler"}, told=16)
     calm, keen = (load_model(str(folder), steps=2, guidance=guidance) for guidance in (1.0, 9.0))
     drawn = noises(2, 2)
     assert not torch.equal(imagine(calm, PROMPTS[:2], drawn), imagine(keen, PROMPTS[:2], drawn))
 
 
-def test_a_family_model_wanders_and_takes_sources(tmp_path: Path) -> None:
+def test_a_family_model_walks_and_uses_sources(tmp_path: Path) -> None:
     model = load_model(str(save_toy(tmp_path / "model", family="sdxl")), steps=2, guidance=2.0)
     bank = PromptBank(model, PROMPTS)
     core = Core(model, bank, batch=4, width=96, height=64)
@@ -138,7 +138,7 @@ def test_a_family_model_wanders_and_takes_sources(tmp_path: Path) -> None:
     assert (free - alone).abs().max() <= 1
 
 
-def test_another_autoencoder_can_stand_in_for_previews(tmp_path: Path) -> None:
+def test_another_autoencoder_can_be_used_for_previews(tmp_path: Path) -> None:
     from reactive.errors import ModelError
 
     folder = save_toy(tmp_path / "model")
@@ -159,7 +159,7 @@ def test_another_autoencoder_can_stand_in_for_previews(tmp_path: Path) -> None:
         load_model(str(folder), vae="nothing")
 
 
-def test_known_times_are_kept_to(tmp_path: Path) -> None:
+def test_only_known_times_are_used(tmp_path: Path) -> None:
     folder = save_toy(tmp_path / "model", scheduler={"kind": "DDIMScheduler"})
     (folder / "reactive.json").write_text('{"timesteps": [999, 499], "guidance": 1.0, "other": 1}')
     model = load_model(str(folder))
@@ -170,11 +170,11 @@ def test_known_times_are_kept_to(tmp_path: Path) -> None:
     core = Core(model, PromptBank(model, PROMPTS), batch=4, width=64, height=64)
     source = torch.zeros(3, 64, 64)
     core.imagine([FrameRequest(0, 0, 0.0, s, (noises(1)[0, 0],), source) for s in (0.3, 0.5, 0.8, 1.0)])
-    # 0 is asked for where an item waits, and its answer is not used
+    # items that have finished pass time 0, and their result is not used
     assert asked == {0.0, 499.0, 999.0}
 
 
-def test_sixteen_bit_numbers_run_too(tmp_path: Path) -> None:
+def test_sixteen_bit_formats_run(tmp_path: Path) -> None:
     folder = save_toy(tmp_path / "model", family="sdxl")
     exact = imagine(load_model(str(folder), steps=2), PROMPTS, noises(3)).float()
     model = load_model(str(folder), steps=2, dtype="bfloat16")

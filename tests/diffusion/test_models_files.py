@@ -1,4 +1,4 @@
-"""LoRA files, single files, pickles, defaults, the catalogue and the commands around them."""
+"""LoRA files, single files, pickles, defaults, the catalogue and the commands for them."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ KOHYA = {"network": "lora_unet_", "text_encoder": "lora_te_", "text_encoder_2": 
 def write_lora(
     path: Path, parts: dict[str, Any], naming: str, layers: dict[str, tuple[str, ...]], alpha: float = 1.0
 ) -> dict:
-    """Write a LoRA in a naming; return what each layer's weight must change by."""
+    """Write a LoRA with a naming scheme; return the expected change of each layer's weight."""
     tensors, changes, seed = {}, {}, 0
     for part, names in layers.items():
         for layer in names:
@@ -135,7 +135,7 @@ def test_names_of_the_original_release_are_understood() -> None:
         assert _diffusers_name(original, 2) == ours
 
 
-def test_names_of_every_program_and_year_are_one_layer() -> None:
+def test_names_of_all_programs_map_to_the_same_layer() -> None:
     layer = "down_blocks.2.attentions.0.transformer_blocks.0.attn1.to_q"
     for key, kind in (
         (f"unet.{layer}.lora_A.weight", "down"),
@@ -189,11 +189,11 @@ def test_alpha_is_read_from_metadata_and_from_the_folder(tmp_path: Path, sd: Pat
     plain = find_lora(str(folder)).sha256
     (folder / "adapter_config.json").write_text("\ufeff" + json.dumps({"lora_alpha": 2, "r": 4}), encoding="utf-8")
     assert alpha(folder / "adapter_model.safetensors") == 2
-    # what decides the strength decides the clip
+    # values that affect the strength affect the clip
     assert find_lora(str(folder)).sha256 != plain
     assert check_model(str(folder))["kind"] == "lora"
     assert find_lora(str(folder)).notes == ()
-    # a folder's name tells what its weights are, whose own name is always the same
+    # a folder's name identifies its weights, whose file name is always the same
     few = folder.rename(tmp_path / "Hyper-SD15-1step-lora")
     assert "is taken for" in find_lora(str(few)).notes[0]
     assert find_lora(str(few)).defaults["steps"] == 1
@@ -215,11 +215,11 @@ def test_several_loras_change_the_model_and_its_hash(tmp_path: Path, xl: Path) -
     weights = [dict(m.network.named_modules())[layer].weight for m in (plain, both)]
     assert not torch.equal(*weights)
     assert len({plain.sha256, both.sha256, load_model(str(xl), loras=(f"{first}:0.6", str(second))).sha256}) == 3
-    # the second one's defaults count
+    # the defaults of the second one are used
     assert (both.steps, both.guidance, both.consistency) == (3, 1.5, True)
 
 
-def test_loras_that_do_not_fit_leave_the_model_as_it_was(tmp_path: Path, sd: Path) -> None:
+def test_loras_that_do_not_match_leave_the_model_unchanged(tmp_path: Path, sd: Path) -> None:
     parts = parts_of(sd)
     layer = LAYERS["network"][0]
     weight = dict(parts["network"].named_modules())[layer].weight
@@ -248,9 +248,9 @@ def test_loras_that_do_not_fit_leave_the_model_as_it_was(tmp_path: Path, sd: Pat
 
 
 def numbered(parts: dict[str, Any]) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    """Return the matrices of a LoRA of 2022 for all attentions and gates, and what each layer's weight must change by."""
+    """Return a LoRA of 2022 for all attentions and gates, and the expected change of each layer's weight."""
     unet = dict(parts["network"].named_modules())
-    # blocks down, then up, then between them; in each the gate stood between the attentions
+    # order of blocks: down, up, middle; in each the gate comes between the attentions
     blocks = [
         name
         for side in ("down_blocks", "up_blocks", "mid_block")
@@ -288,7 +288,7 @@ def test_a_lora_of_2022_that_numbers_its_layers(tmp_path: Path, sd: Path, told: 
     assert fuse(find_lora(str(file), 0.5), parts) == len(changes)
     for key, (layer, change) in changes.items():
         assert torch.allclose(layer.weight, before[key] + 0.5 * change, atol=1e-5), key
-    # of another model it would land anywhere
+    # for another model the numbering would not match
     for lost in ("unet:0:up", "text_encoder:1:down"):
         save_file({key: value for key, value in tensors.items() if key != lost}, file)
         with pytest.raises(ModelError, match="numbers its layers"):
@@ -338,7 +338,7 @@ _RESNET = (
 
 
 def original_unet_name(key: str, layers: int) -> str:
-    """Return the original release's name of a U-Net tensor of diffusers."""
+    """Return the original release's name for a U-Net tensor of diffusers."""
     stem = {
         "conv_in": "input_blocks.0.0",
         "conv_norm_out": "out.0",
@@ -366,14 +366,14 @@ def original_unet_name(key: str, layers: int) -> str:
     if kind == "downsamplers":
         return f"input_blocks.{base + layers + 1}.0.{rest.replace('conv', 'op')}"
     if kind == "upsamplers":
-        # it follows the attention, if the level has one
+        # it follows the attention, if this level has one
         return f"output_blocks.{base + layers}.{2 if int(level) == 0 else 1}.{rest}"
     block = f"input_blocks.{base + number + 1}" if side == "down_blocks" else f"output_blocks.{base + number}"
     return f"{block}.{1 if kind == 'attentions' else 0}.{rest}"
 
 
 def original_vae_name(key: str, levels: int) -> str:
-    """Return the original release's name of an autoencoder tensor of diffusers."""
+    """Return the original release's name for an autoencoder tensor of diffusers."""
     key = re.sub(r"encoder\.down_blocks\.(\d+)\.resnets\.(\d+)", r"encoder.down.\1.block.\2", key)
     key = re.sub(r"encoder\.down_blocks\.(\d+)\.downsamplers\.0", r"encoder.down.\1.downsample", key)
     key = re.sub(
@@ -394,7 +394,7 @@ def original_vae_name(key: str, levels: int) -> str:
 
 
 def open_clip(state: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
-    """Return a text encoder's tensors as OpenCLIP names and joins them."""
+    """Return a text encoder's tensors with OpenCLIP's names and merged matrices."""
     out: dict[str, torch.Tensor] = {}
     names = {"token_embedding.weight": "token_embedding.weight", "position_embedding.weight": "positional_embedding"}
     for key, value in state.items():
@@ -423,7 +423,7 @@ def open_clip(state: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Te
 
 
 def write_single(folder: Path, path: Path, kind: str, **extra: torch.Tensor) -> Path:
-    """Write a toy folder's weights as one file in the layout of the original release."""
+    """Write a toy folder's weights as a single file with the original release's names."""
     model = load_model(str(folder), steps=1)
     tensors = {
         "model.diffusion_model." + original_unet_name(key, 2): value
@@ -451,14 +451,12 @@ def write_single(folder: Path, path: Path, kind: str, **extra: torch.Tensor) -> 
 
 
 @pytest.mark.parametrize(("kind", "family"), [("sd1", "sd"), ("sd1 of 2022", "sd"), ("sdxl", "sdxl")])
-def test_a_single_file_is_the_folder_that_it_was_made_of(
-    tmp_path: Path, sd: Path, xl: Path, kind: str, family: str
-) -> None:
+def test_a_single_file_equals_its_folder(tmp_path: Path, sd: Path, xl: Path, kind: str, family: str) -> None:
     folder = xl if family == "sdxl" else sd
     kind, _, year = kind.partition(" of ")
     file = write_single(folder, tmp_path / "one.safetensors", kind)
     if year:
-        # the first releases named the text encoder's layers so
+        # names of the text encoder's layers in the first releases
         old = {key.replace("transformer.text_model.", "transformer."): value for key, value in load_file(file).items()}
         save_file(old, file)
     header = read_header(file, "one")
@@ -481,7 +479,7 @@ def test_a_single_file_is_the_folder_that_it_was_made_of(
     assert told["steps"] == 2
 
 
-def test_what_a_file_says_of_its_prediction_is_followed(tmp_path: Path, xl: Path) -> None:
+def test_a_files_prediction_type_is_used(tmp_path: Path, xl: Path) -> None:
     file = write_single(xl, tmp_path / "v.safetensors", "sdxl", v_pred=torch.ones(1), ztsnr=torch.ones(1))
     model = load_model(str(file), config=xl)
     assert model.prediction == "v_prediction"
@@ -490,7 +488,7 @@ def test_what_a_file_says_of_its_prediction_is_followed(tmp_path: Path, xl: Path
 
 
 def _heads(kind: str) -> dict[str, torch.Tensor]:
-    """Return the keys by which a whole checkpoint of a family is recognised, with next to nothing in them."""
+    """Return the keys that identify a single-file checkpoint of a family, with tiny tensors."""
     sign = next(sign for sign, config, _ in _SIGNS if config == kind)
     shapes = {_INPUT: (8, 4, 3, 3), sign: (8,), "first_stage_model.decoder.conv_in.bias": (8,)}
     return {key: torch.zeros(shape) for key, shape in shapes.items()}
@@ -507,9 +505,7 @@ def _heads(kind: str) -> dict[str, torch.Tensor]:
         ("dreamy", "sd1", "512x512"),
     ],
 )
-def test_a_single_file_is_asked_at_the_size_that_it_was_made_for(
-    tmp_path: Path, name: str, kind: str, native: str
-) -> None:
+def test_a_single_file_is_used_at_its_native_size(tmp_path: Path, name: str, kind: str, native: str) -> None:
     from reactive.memory_table import needs_table
 
     path = tmp_path / f"{name}.safetensors"
@@ -518,19 +514,19 @@ def test_a_single_file_is_asked_at_the_size_that_it_was_made_for(
     assert needs_table(str(path))["size"] == native
 
 
-def test_a_single_file_may_say_its_size_itself(tmp_path: Path) -> None:
+def test_a_single_file_may_state_its_size(tmp_path: Path) -> None:
     save_file(_heads("sdxl"), tmp_path / "a.safetensors", metadata={"modelspec.resolution": "768x640"})
     assert check_model(str(tmp_path / "a.safetensors"))["native"] == "768x640"
 
 
 @pytest.mark.parametrize("entry", [entry for entry in ENTRIES if entry.kind == "model"], ids=lambda entry: entry.name)
-def test_what_a_model_needs_is_told_at_its_own_size(entry: CatalogueEntry) -> None:
+def test_requirements_are_stated_at_the_native_size(entry: CatalogueEntry) -> None:
     from reactive.memory_table import needs_named
 
     assert needs_named(entry.name)[1] == (entry.native, entry.native)
 
 
-def test_configurations_that_ship_have_the_sizes_of_the_releases() -> None:
+def test_bundled_configurations_have_the_sizes_of_the_releases() -> None:
     from diffusers import AutoencoderKL, UNet2DConditionModel
     from transformers import CLIPTextConfig, CLIPTextModelWithProjection
 
@@ -546,7 +542,7 @@ def test_configurations_that_ship_have_the_sizes_of_the_releases() -> None:
     assert sum(p.numel() for p in second.parameters()) == 694_659_840
 
 
-def test_the_tokenizer_that_ships_is_that_of_clip() -> None:
+def test_the_bundled_tokenizer_is_that_of_clip() -> None:
     first, second = _tokenizers("sdxl").values()
     text = "A photo of an astronaut riding a horse"
     # as published with the first release
@@ -555,7 +551,7 @@ def test_the_tokenizer_that_ships_is_that_of_clip() -> None:
     assert second(text, padding="max_length", max_length=12)["input_ids"] == [*words, 0, 0]
 
 
-def test_files_that_are_no_checkpoints_are_refused(tmp_path: Path) -> None:
+def test_files_that_are_not_checkpoints_are_refused(tmp_path: Path) -> None:
     def refused(word: str, tensors: dict[str, torch.Tensor] | None, name: str = "x.safetensors") -> None:
         path = tmp_path / name
         if tensors is None:
@@ -611,7 +607,7 @@ def test_the_conversion_command_works(tmp_path: Path) -> None:
     assert load_file(tmp_path / "it's old.safetensors")["a"].tolist() == [0.0, 1.0, 2.0]
 
 
-def test_a_folder_with_pickles_only_is_refused_and_strays_are_told(tmp_path: Path, sd: Path) -> None:
+def test_a_folder_with_pickles_only_is_refused_and_other_pickles_are_mentioned(tmp_path: Path, sd: Path) -> None:
     folder = shutil.copytree(sd, tmp_path / "model")
     (folder / "unet" / "diffusion_pytorch_model.bin").write_bytes(b"")
     told = check_model(str(folder))
@@ -654,13 +650,13 @@ def test_a_damaged_folder_is_named(tmp_path: Path, sd: Path) -> None:
         '{"native": [true, 224]}',
     ],
 )
-def test_wishes_that_make_no_sense_are_refused(tmp_path: Path, text: str) -> None:
+def test_invalid_defaults_are_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "reactive.json").write_text(text)
     with pytest.raises(ModelError, match=r"reactive\.json"):
         read_defaults(tmp_path / "reactive.json", "toy")
 
 
-def test_a_folder_may_say_its_size(tmp_path: Path, sd: Path) -> None:
+def test_a_folder_may_state_its_size(tmp_path: Path, sd: Path) -> None:
     folder = shutil.copytree(sd, tmp_path / "model")
     (folder / "reactive.json").write_text('{"native": [128, 64]}')
     assert load_model(str(folder)).native_size == (128, 64)
@@ -675,7 +671,7 @@ def test_half_size_variants_load(tmp_path: Path, sd: Path) -> None:
     assert load_model(str(folder)).network.config.sample_size == 8
 
 
-def test_the_catalogue_is_sound(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_catalogue_is_valid(capsys: pytest.CaptureFixture[str]) -> None:
     names = [entry.name for entry in ENTRIES]
     assert len(set(names)) == len(names) >= 10
     listed = CliRunner().invoke(main, ["models", "list"])
@@ -687,7 +683,7 @@ def test_the_catalogue_is_sound(capsys: pytest.CaptureFixture[str]) -> None:
         find_model("lightning")
 
 
-def test_check_prints_what_a_model_is(sd: Path) -> None:
+def test_check_describes_a_model(sd: Path) -> None:
     done = CliRunner().invoke(main, ["models", "check", str(sd)])
     assert done.exit_code == 0
     assert "epsilon" in done.output
@@ -698,7 +694,7 @@ def test_check_prints_what_a_model_is(sd: Path) -> None:
     assert len(missing.output.strip().splitlines()) == 1
 
 
-def test_pull_fetches_safe_files_only_and_tells_what_went_wrong(sd: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pull_fetches_only_safe_files_and_reports_errors(sd: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import huggingface_hub
 
     asked: dict[str, Any] = {}

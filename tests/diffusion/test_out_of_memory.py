@@ -1,4 +1,4 @@
-"""Memory that runs out: one line, and half the batch, wherever it happens."""
+"""Out of memory: the batch is halved, and if that does not help there is a one-line error."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ FULL = "CUDA out of memory. Tried to allocate 2.00 GiB."
         (ValueError("out of memory"), False),
     ],
 )
-def test_a_lack_of_memory_is_told_from_other_errors(problem: BaseException, lacks: bool) -> None:
+def test_out_of_memory_errors_are_recognised(problem: BaseException, lacks: bool) -> None:
     assert out_of_memory(problem) == lacks
 
 
-def test_a_failed_capture_does_not_hide_it() -> None:
+def test_out_of_memory_is_recognised_during_capture() -> None:
     def capture() -> None:
         try:
             raise torch.OutOfMemoryError(FULL)
@@ -73,7 +73,7 @@ def test_batches_are_halved_until_they_fit(toy_model: Path) -> None:
         smaller_batch(other, 8, model)
 
 
-def test_what_the_failed_batch_held_is_let_go() -> None:
+def test_a_failed_batch_frees_its_tensors() -> None:
     kept = []
 
     def fail() -> None:
@@ -94,7 +94,7 @@ def batch_of(model, count: int) -> list[FrameRequest]:
     return [FrameRequest(0, 1, 0.1 * number, 1.0, (noise,)) for number in range(count)]
 
 
-def test_graphs_of_a_batch_that_was_given_up_leave_their_memory(card: Card, toy_model: Path) -> None:
+def test_graphs_of_a_failed_batch_free_their_memory(card: Card, toy_model: Path) -> None:
     model = load_model(str(toy_model), device="cuda", steps=1)
     bank = PromptBank(model, ("a red sea", "a hill"))
 
@@ -110,7 +110,7 @@ def test_graphs_of_a_batch_that_was_given_up_leave_their_memory(card: Card, toy_
     large = imagine(8) - loaded
     assert large > 3 * small
     free_failed_attempt(MemoryError(), model)
-    # room for the small batch, but not beside what a large one leaves behind
+    # memory suffices for the small batch, but not beside the remains of the large one
     card.limit = loaded + 2 * small
     tried = []
 
@@ -163,7 +163,7 @@ def test_while_loading_it_is_one_line(toy_model: Path, monkeypatch: pytest.Monke
         PromptBank(model, ("a sea",))
 
 
-def test_while_the_walk_is_measured_single_pictures_do(toy_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_measuring_the_pace_falls_back_to_single_pictures(toy_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     original = Core.imagine
     model = load_model(str(toy_model), steps=1)
     usual = measure_pace(model, width=64, height=64)
@@ -179,7 +179,7 @@ def test_while_the_walk_is_measured_single_pictures_do(toy_model: Path, monkeypa
     assert measured.pictures == usual.pictures
 
 
-def test_what_no_other_place_catches_the_command_line_says_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_line_reports_uncaught_out_of_memory_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit), errors():
         raise torch.OutOfMemoryError(FULL)
     said = capsys.readouterr().err.strip()

@@ -1,4 +1,4 @@
-"""Pictures that overflow a half format are imagined again in float32; all others keep their bits."""
+"""Pictures that overflow a half-precision format are imagined again in float32; others keep their bits."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from reactive.diffusion.models.conditioning import PromptBank
 from reactive.diffusion.models.load import Model, load_model
 from reactive.errors import ModelError
 
-# latents beyond this overflow in the decoder that is made below
+# larger latents overflow in the decoder made below
 PROMPTS = ("a red sea", "a blue hill")
 
 
@@ -24,7 +24,7 @@ def core_of(model: Model) -> Core:
 
 
 def requests(model: Model, loud: float) -> list[FrameRequest]:
-    """Return three requests, the middle one of whose noise is so many times too loud."""
+    """Return three requests, the middle one with noise scaled up."""
     generator = torch.Generator().manual_seed(3)
     noises = torch.randn(3, model.channels, 8, 8, generator=generator)
     return [
@@ -47,12 +47,12 @@ def test_only_what_overflows_is_imagined_again_and_the_weights_come_back(toy_mod
     assert next(half.vae.parameters()).dtype == torch.float16
     whole = load_model(str(toy_model), steps=1)
     exact = core_of(replace(whole)).imagine(requests(whole, 1e5))
-    # weights of half the digits, so nearly the same picture
+    # the copy has half-precision weights, so the picture is only nearly the same
     assert (mixed[1].float() - exact[1].float()).abs().mean() < 4
     assert torch.equal(core.imagine(requests(half, 1.0)), calm)
 
 
-def test_the_exact_copy_of_a_compiled_network_is_plain_and_lies_elsewhere(toy_model: Path) -> None:
+def test_the_exact_copy_of_a_compiled_network_is_uncompiled_and_separate(toy_model: Path) -> None:
     half = load_model(str(toy_model), steps=1, dtype="float16")
     compiled = replace(half, network=torch.compile(half.network, backend="eager"))
     half.vae.decoder = torch.compile(half.vae.decoder, backend="eager")
@@ -67,14 +67,14 @@ def test_the_exact_copy_of_a_compiled_network_is_plain_and_lies_elsewhere(toy_mo
         assert exact.decode(noise).dtype == torch.float32
 
 
-def test_what_is_no_number_is_seen_wherever_it_is() -> None:
+def test_nan_is_detected_at_any_position() -> None:
     pictures = torch.zeros(4, 3, 5, 7)
     pictures[1, 2, 4, 6], pictures[2, 0, 0, 0], pictures[3, 1, 2, 3] = torch.nan, torch.inf, -torch.inf
     for made in (pictures, pictures.contiguous(memory_format=torch.channels_last), pictures.half()):
         assert finite(made).tolist() == [True, False, False, False]
 
 
-def test_a_model_of_no_numbers_is_said(toy_model: Path) -> None:
+def test_a_model_that_gives_only_nan_is_reported(toy_model: Path) -> None:
     model = load_model(str(toy_model), steps=1)
     with torch.no_grad():
         next(model.network.parameters())[:] = float("nan")

@@ -1,4 +1,4 @@
-"""Hands compute the same whatever their number, raise what they met, and leave the caller's threads as they were."""
+"""Worker threads give the same result in any number, raise their errors, and leave the caller's thread count unchanged."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def test_parts_are_equal_and_large_enough(batch: int, threads: int) -> None:
 
 
 @pytest.mark.parametrize("parts", [1, 2, 4])
-def test_order_and_values_stay(parts: int) -> None:
+def test_order_and_values_are_kept(parts: int) -> None:
     before = torch.get_num_threads()
     sizes: list[int] = []
 
@@ -34,7 +34,7 @@ def test_order_and_values_stay(parts: int) -> None:
     assert torch.get_num_threads() == before
 
 
-def test_what_a_hand_meets_is_raised_and_the_caller_s_threads_stay() -> None:
+def test_errors_of_a_thread_are_raised_and_the_thread_count_is_restored() -> None:
     before = torch.get_num_threads()
 
     def call(part: list[int]) -> tuple[torch.Tensor]:

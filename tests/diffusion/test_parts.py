@@ -20,7 +20,7 @@ def test_noise_has_unit_variance_everywhere_on_its_path() -> None:
 
 
 @pytest.mark.parametrize("harmonics", [4, 16, 40])
-def test_the_path_is_closed_and_one_unit_decorrelates(harmonics: int) -> None:
+def test_the_path_is_closed_and_decorrelates_within_one_unit(harmonics: int) -> None:
     path = NoisePath(4, 28, 48, harmonics)
     start = path.at(7, 3.3).flatten()
     assert torch.allclose(path.at(7, 3.3 + 2 * harmonics).flatten(), start, atol=1e-4)
@@ -97,7 +97,7 @@ def test_ddim_is_that_of_diffusers() -> None:
     assert torch.allclose(sample_ddim(linear_model, z, taus, schedule), expected, atol=1e-4)
 
 
-def test_each_item_has_a_level_of_its_own() -> None:
+def test_each_item_has_its_own_level() -> None:
     schedule = from_alphas_cumprod(alphas())
     z = torch.randn(3, 4, 8, 8, generator=torch.Generator().manual_seed(0))
     starts = torch.tensor([1000.0, 600.0, 250.0])
@@ -135,7 +135,7 @@ def test_shift_moves_the_picture_right_and_down() -> None:
     assert (row, column) == (36 + 9, 64 + 32)
 
 
-def test_zoom_brings_the_middle_closer_and_turns_are_counter_clockwise() -> None:
+def test_zoom_enlarges_the_centre_and_rotation_is_counter_clockwise() -> None:
     dot = torch.zeros(1, 1, 65, 129)
     dot[0, 0, 32, 80] = 1
     closer = warp(dot, np.array([[2.0, 0, 0, 0]]), mode="bilinear")[0, 0]
@@ -160,14 +160,14 @@ def test_the_lens_hides_the_mirrored_edge() -> None:
     assert factors[0] == 1
     assert np.all(factors[1:3] > 1)
     assert factors[3] == 1
-    # a border of another colour beyond the picture must not come in
+    # a border of another colour outside the picture must not become visible
     inner = torch.full((1, 1, 72, 128), 100.0)
     frame = torch.nn.functional.pad(inner, (0, 0, 0, 0))
     shown = warp(frame, np.array([[factors[1], 3.0, 0, 0]]))
     assert torch.allclose(shown, torch.full_like(shown, 100.0), atol=0.1)
 
 
-def test_the_lens_is_a_function_of_the_frame_alone() -> None:
+def test_the_lens_depends_only_on_the_frame() -> None:
     pictures = picture().repeat(4, 1, 1, 1).to(torch.uint8)
     rng = np.random.default_rng(0)
     columns = {

@@ -1,4 +1,4 @@
-"""What is made of a network's answer is float32, whatever the network computes in: only the answer's own rounding is left."""
+"""All calculations with a network's output are in float32: the only rounding is that of the network's number format."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from reactive.diffusion.models.load import load_model
 from reactive.diffusion.models.model import Model
 from reactive.diffusion.sampling.sampling import read_sampling, sample
 
-# SD-Turbo's: its noisiest level still holds 7 % of the picture, so rounding is magnified 15 times
+# SD-Turbo's noisiest level still holds 7 % of the picture, so rounding errors are magnified 15 times
 TURBO = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "timestep_spacing": "trailing"}
 HALVES = [torch.bfloat16, torch.float16]
 
 
 class Perfect:
-    """A network that knows the clean latents, and answers as exactly as its number format allows."""
+    """A network that knows the clean latents, and predicts them as exactly as its number format allows."""
 
     def __init__(self, truth: torch.Tensor, dtype: torch.dtype) -> None:
         self.truth, self.dtype = truth, dtype
@@ -61,7 +61,7 @@ def truth() -> torch.Tensor:
 
 @pytest.mark.parametrize("dtype", HALVES)
 @pytest.mark.parametrize("guidance", [1.0, 3.0])
-def test_at_one_step_of_sd_turbo_only_the_answer_is_rounded(
+def test_in_one_step_of_sd_turbo_only_the_networks_output_is_rounded(
     toy_model: Path, truth: torch.Tensor, dtype: torch.dtype, guidance: float
 ) -> None:
     model, network = perfect(toy_model, truth, dtype, 1)
@@ -74,11 +74,11 @@ def test_at_one_step_of_sd_turbo_only_the_answer_is_rounded(
     words = Conditioning(torch.zeros(4, 1, 1, dtype=dtype))
     found = model.predict_x0_guided(z, tau, words, words)
     assert found.dtype == torch.float32
-    # what the format's rounding of the noise alone costs
+    # the error of rounding the noise to the format
     least = rms((noise.to(dtype).float() - noise) * sigma / alpha)
     error = rms(found - truth)
     assert error < 1.05 * least
-    # 0.057 in bfloat16, were the rest computed in it too
+    # it would be 0.057 in bfloat16 if the rest used that format too
     assert error == pytest.approx({torch.bfloat16: 0.0231, torch.float16: 0.00275}[dtype], rel=0.05)
 
 
@@ -105,12 +105,12 @@ def test_samplers_step_in_float32(toy_model: Path, truth: torch.Tensor, dtype: t
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
-def test_latents_and_prompts_are_float32_up_to_the_networks(toy_model: Path, dtype: str) -> None:
+def test_latents_and_prompts_are_float32_until_the_networks(toy_model: Path, dtype: str) -> None:
     model = load_model(str(toy_model), steps=1, dtype=dtype)
     with torch.inference_mode():
         assert model.encode(torch.zeros(1, 3, 64, 64)).dtype == torch.float32
         mixed = PromptBank(model, ("a sea", "a hill")).mix(
             *(torch.arange(2).numpy() * 0 + i for i in (0, 1)), torch.tensor([0.5, 0.501]).numpy()
         )
-    # a thousandth of a blend is seen: eight bits would swallow it
+    # a difference of a thousandth in a blend must have an effect; with 8 bits it would be lost
     assert not torch.equal(mixed.tokens[0], mixed.tokens[1])

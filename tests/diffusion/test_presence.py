@@ -1,4 +1,4 @@
-"""What `models pull` takes of a hub's listing, folders that are there in part, and autoencoders by file and hub id."""
+"""Which files `models pull` takes from a hub, incomplete folders, and autoencoders by file and hub id."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ TURBO = [
 ]
 
 
-def test_float16_is_taken_where_the_hub_has_it() -> None:
+def test_float16_is_fetched_if_the_hub_has_it() -> None:
     weights = [name for name in wanted_files(TURBO) if name.endswith(".safetensors")]
     assert weights == [
         "text_encoder/model.fp16.safetensors",
@@ -66,7 +66,7 @@ def test_float16_is_taken_where_the_hub_has_it() -> None:
 
 @pytest.fixture
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A hub of one toy model with weights in both precisions, and the folder that fetches land in."""
+    """A hub with one toy model in both precisions, and the download folder."""
     folder = save_toy(tmp_path / "hub")
     for file in [*folder.glob("*/*.safetensors")]:
         half = {key: value.half() if value.is_floating_point() else value for key, value in load_file(file).items()}
@@ -106,7 +106,7 @@ def test_a_pulled_model_is_half_the_size_and_loads(hub: Path) -> None:
         (lambda folder: shards(folder / "unet"), "model-2.safetensors is missing"),
     ],
 )
-def test_a_folder_that_is_there_in_part_is_not_there(hub: Path, spoil: Any, told: str) -> None:
+def test_an_incomplete_folder_does_not_count_as_present(hub: Path, spoil: Any, told: str) -> None:
     pull("someone/toy")
     assert missing_files(hub) == ""
     spoil(hub)
@@ -136,7 +136,7 @@ def shards(folder: Path) -> None:
     (folder / "model.safetensors.index.json").write_text(json.dumps(index))
 
 
-def test_an_autoencoder_is_exchanged_by_file_and_by_hub_id(tmp_path: Path, hub: Path) -> None:
+def test_an_autoencoder_is_replaced_by_file_and_by_hub_id(tmp_path: Path, hub: Path) -> None:
     from tests.diffusion.test_models_files import original_vae_name
 
     pull("someone/toy", full=True)

@@ -11,7 +11,7 @@ from reactive.diffusion.sampling.samplers import sample_consistency, sample_ddim
 from reactive.diffusion.sampling.sampling import Sampling, neighbours, read_sampling, sample
 from reactive.errors import ModelError
 
-# diffusers' own schedulers still speak to numpy in the old way
+# diffusers' own schedulers cause numpy's deprecation warnings
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 BETAS = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
 
@@ -23,7 +23,7 @@ def network(z: torch.Tensor, time: torch.Tensor | float) -> torch.Tensor:
 
 
 def clean(sampling: Sampling, z: torch.Tensor, tau: torch.Tensor) -> torch.Tensor:
-    """What a model makes of the network's output."""
+    """Return the clean latents that a model derives from the network's output."""
     output = network(z, sampling.schedule.network_time(tau))
     alpha, sigma = (v.view(-1, 1, 1, 1) for v in sampling.schedule.alpha_sigma(tau))
     if sampling.prediction == "v_prediction":
@@ -38,7 +38,7 @@ def noise(seed: int, count: int = 3) -> torch.Tensor:
 
 
 def theirs(scheduler, start: torch.Tensor, generator: torch.Generator | None = None) -> torch.Tensor:
-    """Run a scheduler of diffusers as its pipelines do."""
+    """Run a scheduler of diffusers as in its pipelines."""
     z = start * getattr(scheduler, "init_noise_sigma", 1.0)
     options = {"generator": generator} if generator else {}
     for time in scheduler.timesteps:
@@ -75,7 +75,7 @@ def test_a_sampler_is_that_of_diffusers(kind: str, spacing: str, steps: int, pre
     scheduler, sampling = both(kind, steps, timestep_spacing=spacing, prediction_type=prediction, **extra, **offset)
     assert sampling.grid[:-1].tolist() == pytest.approx([float(t) + 1 for t in scheduler.timesteps], abs=1e-3)
     if kind == "DDIMScheduler" and (spacing == "linspace" or (spacing == "trailing" and 1000 % steps)):
-        # diffusers steps by T // steps, which is not to its own next time there
+        # there diffusers steps by T // steps, which is not its next time
         return
     expected = theirs(scheduler, noise(1))
     assert torch.allclose(ours(sampling, noise(1)), expected, atol=2e-4, rtol=2e-4)
@@ -119,7 +119,7 @@ def test_the_boundary_condition_is_that_of_diffusers() -> None:
 
 
 @pytest.mark.parametrize("kind", ["EulerDiscreteScheduler", "DPMSolverMultistepScheduler", "LCMScheduler"])
-def test_items_of_a_batch_do_not_touch_each_other(kind: str) -> None:
+def test_items_of_a_batch_are_independent(kind: str) -> None:
     _, sampling = both(kind, 4)
     start, source = noise(4, 5), noise(9, 5)
     more = [noise(20 + i, 5) for i in range(3)]
@@ -182,11 +182,11 @@ def test_latents_change_smoothly_with_strength(kind: str, defaults: dict, steps:
     result = sample(sampling, denoise, strength, source, noises)
     change = result.diff(dim=0).flatten(1).norm(dim=1)
     whole = float((result[-1] - result[0]).norm())
-    # no step of a four-hundredth covers more than a twentieth of the way
+    # a step of 1/400 never covers more than 1/20 of the way
     assert float(change.max()) < max(whole, float(change.sum()) / 3) / 20
     assert torch.equal(result[0], source[0])
     if defaults:
-        # the network is never asked at a time that it does not know (an item that waits at 0 is not asked for its answer)
+        # the network is only evaluated at known times (items that wait pass 0, and their result is not used)
         assert set(torch.cat(asked).tolist()) <= {0.0, *(float(t) + 1 for t in times)}
 
 
@@ -198,7 +198,7 @@ def test_neighbours_are_the_known_levels_around_a_strength() -> None:
     assert weight.tolist() == pytest.approx([0.0, 0.4, 1.0, 0.4, 1.0], abs=1e-6)
 
 
-def test_other_schedulers_go_to_the_nearest_and_say_so() -> None:
+def test_other_schedulers_map_to_the_nearest_with_a_message() -> None:
     note = read_sampling({"_class_name": "UniPCMultistepScheduler", **BETAS}, {}, name="toy")
     assert note.sampler == "dpmpp_2m"
     assert "UniPC" in note.notes[0]
@@ -222,12 +222,12 @@ def test_other_schedulers_go_to_the_nearest_and_say_so() -> None:
         ({"_class_name": "DDIMScheduler"}, {"timesteps": [999, 499]}, 4, "--steps 2"),
     ],
 )
-def test_what_makes_no_sense_is_refused(config: dict, defaults: dict, steps: int | None, word: str) -> None:
+def test_invalid_combinations_are_refused(config: dict, defaults: dict, steps: int | None, word: str) -> None:
     with pytest.raises(ModelError, match=word):
         read_sampling(config, defaults, name="toy", steps=steps)
 
 
-def test_functions_agree_where_they_must() -> None:
+def test_samplers_agree_with_one_evaluation() -> None:
     _, sampling = both("DDIMScheduler", 1)
     taus = torch.tensor([[1000.0], [0.0]], dtype=torch.float64)
     results = [
@@ -235,6 +235,6 @@ def test_functions_agree_where_they_must() -> None:
         for follow in (sample_ddim, sample_dpmpp_2m)
     ]
     jumped = sample_consistency(lambda z, tau: clean(sampling, z, tau), noise(1, 1), taus, sampling.schedule, [])
-    # with one evaluation every sampler is the network's own answer
+    # with one evaluation every sampler returns the network's own output
     assert torch.allclose(results[0], results[1], atol=1e-4)
     assert torch.allclose(results[0], jumped, atol=1e-4)

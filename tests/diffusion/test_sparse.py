@@ -1,4 +1,4 @@
-"""Fewer pictures than frames: which are imagined, and what is drawn between them."""
+"""Fewer pictures than frames: which frames are imagined, and what is interpolated between them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ HITS[[7, 8, 33]] = 1
 
 
 class Painter:
-    """Stands in for a core: its pictures are as bright as the second prompt's weight, whatever the batch."""
+    """Stands in for a core: pictures are as bright as the weight of the second prompt, in any batch."""
 
     batch, noises_per_picture = 4, 1
 
@@ -46,7 +46,7 @@ def test_hits_and_both_ends_of_a_shot_are_imagined(rate) -> None:
     assert len(keys) <= min(45, 45 * rate / 24 + 6)
 
 
-def test_every_frame_is_there_and_lies_on_the_way() -> None:
+def test_every_frame_exists_and_is_interpolated() -> None:
     scene, core = scene_of(), Painter()
     got = list(sparse_frames(core, scene, np.arange(FRAMES), Fraction(6)))
     frames = np.concatenate([numbers for numbers, _ in got])
@@ -60,7 +60,7 @@ def test_every_frame_is_there_and_lies_on_the_way() -> None:
 
 
 @pytest.mark.parametrize(("first", "last"), [(0, 13), (14, 15), (20, 47)])
-def test_an_excerpt_has_the_frames_of_the_whole(first: int, last: int) -> None:
+def test_an_excerpt_has_the_same_frames_as_the_full_clip(first: int, last: int) -> None:
     shots = {"shot": (np.arange(FRAMES) >= 30).astype(int)}
     whole = torch.cat([p for _, p in sparse_frames(Painter(), scene_of(**shots), np.arange(FRAMES), Fraction(5))])
     part = list(sparse_frames(Painter(), scene_of(**shots), np.arange(first, last), Fraction(5)))
@@ -68,7 +68,7 @@ def test_an_excerpt_has_the_frames_of_the_whole(first: int, last: int) -> None:
     assert torch.equal(torch.cat([pictures for _, pictures in part]), whole[first:last])
 
 
-def test_nothing_is_drawn_across_a_cut() -> None:
+def test_nothing_is_interpolated_across_a_cut() -> None:
     jump = np.where(np.arange(FRAMES) < 30, 0.2, 0.9)
     timeline = flat_timeline(FRAMES, weight=jump, shot=(np.arange(FRAMES) >= 30).astype(int))
     scene = SceneInputs(timeline, NoisePath(4, 4, 6, 8), {})

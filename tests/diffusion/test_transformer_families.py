@@ -1,4 +1,4 @@
-"""Families with transformers at toy width, the whole path through the core, against diffusers' own pipelines."""
+"""Transformer families at toy width through the core, against diffusers' own pipelines."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from reactive.diffusion.models.conditioning import PromptBank
 from reactive.diffusion.models.load import load_model
 from tests.diffusion.family_toys import TOYS, save_family
 
-# the pipeline that begins with a picture, and how 2 of its 4 steps (1 of 2) are those of strength 0.5
+# the image-to-image pipeline, and the number of steps that gives strength 0.5
 WITH_PICTURE: dict[str, tuple[str, int, dict[str, Any]]] = {
     "z-image": ("ZImageImg2ImgPipeline", 4, {}),
     "sana-sprint": ("SanaSprintImg2ImgPipeline", 2, {"intermediate_timesteps": None}),
@@ -54,11 +54,11 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 class ExactCore(Core):
-    """A core that gives its pictures as they are decoded, before they become bytes."""
+    """A core that returns its decoded pictures before they are converted to bytes."""
 
     @torch.inference_mode()
     def exact(self, requests: list[FrameRequest]) -> torch.Tensor:
-        return self._decoded(self.model, requests).float()
+        return self.model.decode(self._latents(self.model, requests)).float()
 
 
 def side_of(model: Any) -> int:
@@ -93,7 +93,7 @@ def ours(
 
 
 def as_latents(name: str, noise: torch.Tensor) -> torch.Tensor:
-    """Noise as a pipeline takes it: FLUX.1 wants it as a row of tokens."""
+    """Noise in the pipeline's shape: FLUX.1 takes it as a sequence of tokens."""
     return noise.flatten(2).transpose(1, 2) if name in ("flux", "schnell", "krea2") else noise
 
 
@@ -105,9 +105,9 @@ def theirs(pipeline: Any, name: str, prompts: list[str], steps: int, guidance: f
         given |= {"use_resolution_binning": False}
         given |= {} if steps == 2 else {"intermediate_timesteps": None}
     if name == "flux2-klein":
-        # distilled ones are never led by their pipeline
+        # pipelines use no guidance with distilled models
         pipeline.register_to_config(is_distilled=guidance == 1)
-    # its pipeline counts guidance from 0
+    # this pipeline's guidance counts from 0
     guidance -= 1 if name in ("z-image", "krea2") else 0
     with torch.no_grad():
         shown = pipeline(
@@ -135,14 +135,14 @@ def test_a_family_gives_the_pictures_of_its_own_pipeline(saved: Any, name: str, 
         )
         assert mine.shape == (count, 3, size, size)
         assert (mine.clamp(-1, 1) - given).abs().max() < TOLERANCE
-        # guards: pictures have contrast, differ from one another and hear the prompt
+        # pictures must have contrast, differ from one another and react to the prompt
         assert mine.std() > 0.02
         same = ours(model, ["moon"] * count, noise)
         assert (same[0] - mine[0]).abs().max() > 10 * TOLERANCE
 
 
 @pytest.mark.parametrize("name", WITH_PICTURE)
-def test_a_source_is_changed_as_by_the_pipeline_that_begins_with_a_picture(
+def test_a_source_is_used_as_in_the_image_to_image_pipeline(
     saved: Any, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import diffusers
@@ -157,7 +157,7 @@ def test_a_source_is_changed_as_by_the_pipeline_that_begins_with_a_picture(
     mine = ours(model, PROMPTS, noise, source=source * 2 - 1, strength=0.5)
     other = getattr(diffusers, kind)(**pipeline.components)
     other.set_progress_bar_config(disable=True)
-    # what is drawn there is handed in here: the noise, and the middle of what the autoencoder believes in
+    # the pipeline's random values are passed in: the noise, and the mean of the encoder's distribution
     plain = torch.nn.functional.pixel_shuffle(noise, 2) if name == "flux" else noise
     monkeypatch.setattr(sys.modules[type(other).__module__], "randn_tensor", lambda *_, **__: plain.clone())
     monkeypatch.setattr(DiagonalGaussianDistribution, "sample", lambda self, generator=None: self.mode())
@@ -165,12 +165,12 @@ def test_a_source_is_changed_as_by_the_pipeline_that_begins_with_a_picture(
         other, name, PROMPTS, steps, model.guidance, image=source, strength=0.5, height=size, width=size, **told
     )
     assert (mine.clamp(-1, 1) - given).abs().max() < TOLERANCE
-    # guard: source and noise both show
+    # source and noise must both have an effect
     assert (mine - ours(model, PROMPTS, noise)).abs().max() > 10 * TOLERANCE
 
 
 @pytest.mark.parametrize("name", ["flux2-klein", "z-image", "sana-sprint", "sd3", "flux"])
-def test_strength_moves_the_picture_smoothly_and_items_do_not_depend_on_each_other(saved: Any, name: str) -> None:
+def test_the_picture_changes_smoothly_with_strength_and_items_are_independent(saved: Any, name: str) -> None:
     model = load_model(str(saved(name)[0]), steps=1, dtype="float32")
     size = side_of(model)
     noise = drawn(model, 1, size)[0]
@@ -179,9 +179,9 @@ def test_strength_moves_the_picture_smoothly_and_items_do_not_depend_on_each_oth
     strengths = (0.0, 0.5, 0.5001, 0.501, 1.0)
     pictures = core.exact([FrameRequest(0, 0, 0.0, strength, (noise,), source) for strength in strengths])
     ways = [float((one - other).abs().mean()) for one, other in zip(pictures, pictures[1:], strict=False)]
-    # random weights hear the time keenly: a hundred times less of it, and the picture hardly moves
+    # random weights react strongly to the time: with a hundredth of it the picture hardly changes
     assert ways[1] < ways[2] / 2 < ways[0] / 4
-    # at strength 0 it is what the autoencoder makes of the source, at 1 what there is without one
+    # strength 0 is the source through the autoencoder, strength 1 a picture without a source
     kept = model.decode(model.encode(source[None])).float()[0]
     assert (pictures[0] - kept).abs().max() < 1e-3
     mixed = [FrameRequest(1, 1, 0.0, 1.0, (noise,)), FrameRequest(0, 0, 0.0, 1.0, (noise,))]
@@ -190,7 +190,7 @@ def test_strength_moves_the_picture_smoothly_and_items_do_not_depend_on_each_oth
     assert (alone[0] - alone[1]).abs().max() > TOLERANCE
 
 
-def test_a_large_encoder_is_loaded_once_for_a_clips_prompts_and_what_it_said_is_kept(
+def test_a_large_encoder_is_loaded_once_and_its_embeddings_are_cached(
     saved: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("REACTIVE_CACHE", str(tmp_path))
@@ -211,7 +211,7 @@ def test_a_large_encoder_is_loaded_once_for_a_clips_prompts_and_what_it_said_is_
     assert torch.equal(first.embeddings.mask, again.embeddings.mask)
     PromptBank(model, [*PROMPTS, "one more"])
     assert len(opened) == 3
-    # another encoder says something else
+    # another encoder gives other embeddings
     other = replace(model, texts=replace(model.texts, sha256="other"))
     PromptBank(other, PROMPTS[:1])
     assert len(opened) == 5
@@ -243,7 +243,7 @@ def test_a_lora_of_a_transformer_is_fused(saved: Any, tmp_path: Path) -> None:
         assert changed.sha256 != plain.sha256
 
 
-def test_the_catalogue_names_the_smallest_card_by_the_table_of_doctor() -> None:
+def test_the_catalogue_names_the_smallest_card_of_doctors_table() -> None:
     from reactive.diffusion.backend.shapes import BatchShape, budget
     from reactive.diffusion.models.catalogue import ENTRIES, recommended
     from reactive.memory_table import needs_named

@@ -1,4 +1,4 @@
-"""Weights within prompts and long prompts: grammar, vectors, and texts that do not depend on their neighbours."""
+"""Weights within prompts and long prompts: syntax, vectors, and texts independent of their neighbours."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_weights_and_long_prompts(tmp_path: Path, family: str) -> None:
     )
     assert torch.allclose(plain, same, atol=1e-5)
     ratio = strong / plain
-    # three letters of the one word weigh half as much again as those of the other
+    # three letters of one word weigh 1.5 times as much as those of the other
     assert torch.allclose(ratio[1:4] / ratio[4:7], torch.full_like(ratio[1:4], 1.5), atol=1e-2)
     long = "a b c d e f g h i j k l m n o p q r s"
     bank = PromptBank(model, ["snow", long, f"{long} t u"])

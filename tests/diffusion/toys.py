@@ -1,4 +1,4 @@
-"""Toy models of every family, random weights through the family's own classes, saved as diffusers save theirs."""
+"""Toy models of every family: random weights in the family's own classes, saved in diffusers' format."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def save_toy(
     if xl:
         parts |= {"text_encoder_2": text_encoder(projected=True, act="gelu", width=32), "tokenizer_2": tokenizer("a")}
     with torch.no_grad():
-        # random weights barely show their input; lively ones let tests tell pictures apart
+        # random weights hardly react to their input; scaled ones let tests distinguish pictures
         unet.conv_out.weight.mul_(3)
         parts["vae"].decoder.conv_out.weight.mul_(4)
     pipeline = "StableDiffusionXLPipeline" if xl else "StableDiffusionPipeline"

@@ -1,4 +1,4 @@
-"""The model that ships: an ordinary diffusers folder, small, and led by its words."""
+"""The bundled model: an ordinary diffusers folder, small, and controlled by prompts."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_the_folder_is_small_and_holds_no_pickle() -> None:
     assert all(all(row.split("\t")) for row in rows)
 
 
-def test_nothing_held_out_was_trained_on() -> None:
+def test_no_held_out_picture_was_used_for_training() -> None:
     for row in (EMBER / "ATTRIBUTION.tsv").read_text(encoding="utf-8").splitlines()[1:]:
         assert not is_held_out(row.split("\t")[0])
 
@@ -76,11 +76,11 @@ def test_neighbouring_noises_give_neighbouring_pictures(core: Core) -> None:
     assert float(near_change.max()) < 3 * float(near_change.min())
 
 
-def test_diffusers_itself_loads_and_runs_it_with_no_option() -> None:
+def test_diffusers_loads_and_runs_it_without_options() -> None:
     from diffusers import StableDiffusionImg2ImgPipeline, StableDiffusionPipeline
 
     pipeline = StableDiffusionPipeline.from_pretrained(EMBER)
-    # one number format, or the parts could not work together
+    # one dtype for all parts, or they could not work together
     assert {part.dtype for part in (pipeline.unet, pipeline.vae, pipeline.text_encoder)} == {torch.float32}
     pipeline.set_progress_bar_config(disable=True)
     options = {"num_inference_steps": 2, "guidance_scale": 1.0, "generator": torch.Generator().manual_seed(0)}

@@ -1,4 +1,4 @@
-"""Deforum settings to presets."""
+"""Import of Deforum settings as presets."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_prompts_strength_and_zoom_become_a_preset(tmp_path: Path) -> None:
     assert preset.feedback.rate == 7.5
 
 
-def test_what_has_no_counterpart_is_listed(tmp_path: Path) -> None:
+def test_settings_without_a_counterpart_are_listed(tmp_path: Path) -> None:
     imported = made(tmp_path, translation_x="0: (rand())")
     listed = "\n".join(imported.without)
     for word in (
@@ -81,7 +81,7 @@ def test_what_has_no_counterpart_is_listed(tmp_path: Path) -> None:
         assert clause in imported.toml
 
 
-def test_a_swing_follows_the_kick(tmp_path: Path) -> None:
+def test_an_oscillation_follows_the_kick(tmp_path: Path) -> None:
     imported = made(
         tmp_path, strength_schedule="0: (0.7), 10: (0.3), 20: (0.7), 30: (0.7), 100: (0.7), 120: (0.2), 140: (0.7)"
     )
@@ -90,7 +90,7 @@ def test_a_swing_follows_the_kick(tmp_path: Path) -> None:
     assert "decay(kick" in strength
 
 
-def test_what_reactive_exports_comes_back(tmp_path: Path, beat_timeline) -> None:
+def test_exported_settings_can_be_imported(tmp_path: Path, beat_timeline) -> None:
     from reactive.exchange.formats import export_timeline
     from reactive.exchange.moments import prompt_runs
 
@@ -123,7 +123,7 @@ DEEP = {
 def test_in_3d_translation_z_is_the_dolly_and_zoom_is_not_used(tmp_path: Path) -> None:
     imported = made(tmp_path, **DEEP)
     camera = tomllib.loads(imported.toml)["camera"]
-    # a unit is 1/200 of a depth of about 2
+    # one unit is 1/200 of a depth of about 2
     assert float(camera["zoom"]) == pytest.approx((1 / (1 - 10 / 400)) ** 15, rel=1e-3)
     assert float(camera["rotate"]) == pytest.approx(4.5)
     assert float(camera["turn"]) == pytest.approx(1.5)
@@ -134,14 +134,14 @@ def test_in_3d_translation_z_is_the_dolly_and_zoom_is_not_used(tmp_path: Path) -
     assert "turn" not in flat
 
 
-def test_without_translation_z_3d_stands_still_and_backwards_it_shrinks(tmp_path: Path) -> None:
+def test_3d_without_translation_z_is_still_and_negative_values_shrink(tmp_path: Path) -> None:
     assert tomllib.loads(made(tmp_path, animation_mode="3D").toml)["camera"]["zoom"] == "1"
     back = made(tmp_path, animation_mode="3D", translation_z="0: (-10)")
     assert float(tomllib.loads(back.toml)["camera"]["zoom"]) < 1
     assert float(tomllib.loads(made(tmp_path, animation_mode="3D", translation_z="0: (1e9)").toml)["camera"]["zoom"])
 
 
-def test_modes_that_never_move_say_so_and_are_not_fed_back(tmp_path: Path) -> None:
+def test_modes_without_motion_are_reported_and_use_no_feedback(tmp_path: Path) -> None:
     imported = made(tmp_path, animation_mode="Interpolation")
     preset = tomllib.loads(imported.toml)
     assert preset["camera"]["zoom"] == "1"
@@ -177,12 +177,12 @@ def test_settings_of_2022_are_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"])
-def test_any_encoding_keeps_its_letters(tmp_path: Path, encoding: str) -> None:
+def test_every_encoding_is_decoded(tmp_path: Path, encoding: str) -> None:
     text = json.dumps(SETTINGS | {"prompts": {"0": "a fox 🦊 in Žižkov"}}, ensure_ascii=False)
     assert words_of(preset_of(tmp_path, text.encode(encoding))) == ["a fox 🦊 in Žižkov, film grain"]
 
 
-def test_windows_letters_are_guessed_and_told(tmp_path: Path) -> None:
+def test_windows_code_pages_are_guessed_and_reported(tmp_path: Path) -> None:
     text = json.dumps(SETTINGS | {"prompts": {"0": "a café “at night”"}}, ensure_ascii=False)
     (tmp_path / "s.txt").write_bytes(text.encode("cp1252"))
     imported = import_deforum(tmp_path / "s.txt")
@@ -197,7 +197,7 @@ def test_letters_of_other_scripts_are_guessed(tmp_path: Path) -> None:
         assert words_of(tomllib.loads(import_deforum(tmp_path / "s.txt").toml))[0].startswith(words)
 
 
-def test_a_broken_file_is_told_by_its_line(tmp_path: Path) -> None:
+def test_an_invalid_file_is_reported_with_its_line(tmp_path: Path) -> None:
     (tmp_path / "s.txt").write_text('{\n "prompts": {\n  "0": "a sea"\n ,\n }\n}')
     with pytest.raises(PresetError, match="line 5, column"):
         import_deforum(tmp_path / "s.txt")
@@ -222,7 +222,7 @@ def test_max_f_and_formulas_are_computed(tmp_path: Path) -> None:
     assert "decay(kick" in preset["camera"]["x"]
 
 
-def test_prompts_come_as_plain_words_and_loras_are_named(tmp_path: Path) -> None:
+def test_prompt_weights_are_removed_and_loras_are_named(tmp_path: Path) -> None:
     prompts = {
         "0": "a `where(cos(t)>0, 1, 0)`:lake",
         "30": "(ice:1.3) <lora:cold:0.7>",
@@ -277,7 +277,7 @@ def test_parseq_drives_its_settings(tmp_path: Path) -> None:
         assert preset["phase"][0]["prompts"][0]["negative"] == "people"
         assert float(preset["camera"]["zoom"]) == pytest.approx(1.02**30, rel=1e-3)
         assert float(preset["camera"]["rotate"]) == 30
-        # what Parseq does not manage stays Deforum's
+        # settings that Parseq does not control keep Deforum's values
         assert float(preset["camera"]["y"]) == pytest.approx(0.3)
     own = preset_of(tmp_path, json.dumps(held | {"parseq_manifest": parseq(prompts={"enabled": False})}))
     assert words_of(own) == ["a sea at night", "a red sky", "a tower"]
@@ -285,7 +285,7 @@ def test_parseq_drives_its_settings(tmp_path: Path) -> None:
     assert "kick" in preset_of(tmp_path, json.dumps(absolute))["camera"]["rotate"]
 
 
-def test_a_parseq_document_is_read_by_itself_and_without_its_frames(tmp_path: Path) -> None:
+def test_a_parseq_document_is_read_alone_and_without_rendered_frames(tmp_path: Path) -> None:
     preset = preset_of(tmp_path, json.dumps(parseq()), "p.json")
     assert words_of(preset) == ["a lantern", "a lighthouse"]
     assert float(preset["camera"]["zoom"]) == pytest.approx(1.02**30, rel=1e-3)
@@ -296,9 +296,9 @@ def test_a_parseq_document_is_read_by_itself_and_without_its_frames(tmp_path: Pa
     assert "keys" in imported.without[0]
 
 
-def test_parseq_behind_an_address_is_told_first_and_a_name_is_read_beside(tmp_path: Path) -> None:
+def test_a_parseq_url_is_reported_and_a_file_name_is_read(tmp_path: Path) -> None:
     imported = made(tmp_path, parseq_manifest="https://example.invalid/p.json")
-    assert imported.without[0].startswith("Parseq at https://example.invalid/p.json drives this file")
+    assert imported.without[0].startswith("Parseq at https://example.invalid/p.json, which controls this file")
     assert "not beside it" in made(tmp_path, parseq_manifest="C:\\me\\p.json").without[0]
     (tmp_path / "p.json").write_text(json.dumps(parseq()))
     for name in ("p.json", "C:\\me\\p.json", "/etc/p.json"):
@@ -307,7 +307,7 @@ def test_parseq_behind_an_address_is_told_first_and_a_name_is_read_beside(tmp_pa
         made(tmp_path, parseq_manifest={"a": 1})
 
 
-def test_brackets_of_an_exported_prompt_come_back(tmp_path: Path, beat_timeline) -> None:
+def test_brackets_of_an_exported_prompt_are_restored(tmp_path: Path, beat_timeline) -> None:
     from dataclasses import replace
 
     from reactive.exchange.formats import export_timeline
@@ -335,7 +335,7 @@ def test_brackets_of_an_exported_prompt_come_back(tmp_path: Path, beat_timeline)
         "\x00",
     ],
 )
-def test_what_is_no_settings_file_is_refused_in_one_line(tmp_path: Path, text: str) -> None:
+def test_other_files_are_refused_in_one_line(tmp_path: Path, text: str) -> None:
     (tmp_path / "s.txt").write_text(text)
     done = CliRunner().invoke(
         main, ["preset", "import-deforum", str(tmp_path / "s.txt"), "-o", str(tmp_path / "p.toml")]
@@ -367,7 +367,7 @@ def test_the_command_writes_and_lists(tmp_path: Path) -> None:
         (1, 240, 1.0),
     ],
 )
-def test_a_zoom_a_frame_becomes_one_a_second_within_what_a_camera_does(
+def test_a_zoom_a_frame_becomes_one_a_second_within_the_cameras_limits(
     tmp_path: Path, zoom: float, fps: float, expected: float
 ) -> None:
     preset = tomllib.loads(made(tmp_path, zoom=f"0: ({zoom})", fps=fps).toml)
@@ -376,8 +376,8 @@ def test_a_zoom_a_frame_becomes_one_a_second_within_what_a_camera_does(
 
 @pytest.mark.parametrize("name", ["zoom", "angle", "translation_x", "strength_schedule", "fps", "max_frames", "W"])
 @pytest.mark.parametrize("number", [10**400, -(10**400), 1e308, -1e308, 5e-324])
-def test_numbers_beyond_all_bounds_are_no_accident(tmp_path: Path, name: str, number: float) -> None:
-    # whatever is given for one, all others at their largest
+def test_extreme_numbers_are_handled(tmp_path: Path, name: str, number: float) -> None:
+    # each value is tried with all others at their maximum
     others = {"fps": 240, "W": 16, "H": 16, "zoom": "0: (20)", "angle": "0: (999999)", "translation_y": "0: (999999)"}
     assert tomllib.loads(made(tmp_path, **(others | {name: number})).toml)["version"] == 2
 
@@ -399,5 +399,5 @@ def test_odd_settings_give_a_preset_or_one_clear_error(tmp_path_factory: pytest.
     folder = tmp_path_factory.getbasetemp() / "odd"
     folder.mkdir(exist_ok=True)
     with suppress(PresetError):
-        # anything else that is raised fails the test
+        # any other exception fails the test
         assert tomllib.loads(made(folder, **changes).toml)["version"] == 2

@@ -1,4 +1,4 @@
-"""Each format, read back by a reader that is not ours."""
+"""Each export format, read back by an independent reader."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from reactive.errors import OutputError, ReactiveError
 from reactive.exchange import packages as needs
 from reactive.exchange.formats import FORMATS, export_timeline, format_of
-from reactive.exchange.moments import kept, moves, phase_runs, prompt_runs, seeds, shot_runs
+from reactive.exchange.moments import kept_share, moves, phase_runs, prompt_runs, seeds, shot_runs
 from reactive.exchange.schedule import keys_of, read_schedule, write_schedule, write_steps
 from reactive.timeline.timeline import FEEDBACK, Timeline
 from tests.examples import scaled
@@ -33,7 +33,7 @@ def exported(timeline: Timeline, path: Path, kind: str) -> Path:
 
 
 def drawn(schedule: str, frames: int) -> np.ndarray:
-    """Return a schedule as Deforum draws it, by a parser of the test's own."""
+    """Return a schedule as Deforum evaluates it, by the test's own parser."""
     pairs = [(int(k), float(v)) for k, v in re.findall(r"(\d+): \((-?[\d.e+-]+)\)", schedule)]
     return np.interp(np.arange(frames), [k for k, _ in pairs], [v for _, v in pairs])
 
@@ -55,7 +55,7 @@ def test_deforum_schedules_follow_the_timeline(tmp_path: Path, beat_timeline: Ti
     assert np.abs(drawn(data["zoom"], frames) - move["zoom"]).max() < 1e-3
     assert np.abs(drawn(data["angle"], frames) - move["rotate"]).max() < 1e-2
     assert np.abs(drawn(data["translation_x"], frames) - move["x"] * data["W"]).max() < 0.1
-    assert np.abs(drawn(data["strength_schedule"], frames) - kept(beat_timeline)).max() < 0.02
+    assert np.abs(drawn(data["strength_schedule"], frames) - kept_share(beat_timeline)).max() < 0.02
     assert np.array_equal(drawn(data["seed_schedule"], frames), seeds(beat_timeline))
     assert {int(k): v for k, v in data["prompts"].items()} == {r.start: r.text for r in prompt_runs(beat_timeline)}
 
@@ -91,7 +91,7 @@ def test_the_table_holds_every_frame(tmp_path: Path, beat_timeline: Timeline) ->
     assert int(rows[100]["seed"]) == int(beat_timeline.columns["seed"][100])
 
 
-def test_a_prompt_is_no_formula_in_a_table(tmp_path: Path, beat_timeline: Timeline) -> None:
+def test_a_prompt_is_not_a_spreadsheet_formula(tmp_path: Path, beat_timeline: Timeline) -> None:
     from dataclasses import replace
 
     evil = replace(beat_timeline, prompts=("=1+1",) * len(beat_timeline.prompts))
@@ -99,7 +99,7 @@ def test_a_prompt_is_no_formula_in_a_table(tmp_path: Path, beat_timeline: Timeli
         assert {row["prompt_to"] for row in csv.DictReader(handle)} == {"'=1+1"}
 
 
-def test_otio_holds_shots_song_and_markers(tmp_path: Path, beat_timeline: Timeline) -> None:
+def test_otio_has_shots_song_and_markers(tmp_path: Path, beat_timeline: Timeline) -> None:
     otio = pytest.importorskip("opentimelineio", reason="needs the extra exchange")
     read = otio.adapters.read_from_file(str(exported(beat_timeline, tmp_path / "t.otio", "otio")))
     pictures, sound = read.tracks
@@ -126,7 +126,7 @@ def test_otio_shots_refer_to_the_rendered_clip(tmp_path: Path, beat_timeline: Ti
     assert sound[0].media_reference.target_url == "songs/beat.wav"
 
 
-def test_midi_cues_come_at_their_times(tmp_path: Path, beat_timeline: Timeline) -> None:
+def test_midi_cues_have_their_times(tmp_path: Path, beat_timeline: Timeline) -> None:
     mido = pytest.importorskip("mido", reason="needs the extra exchange")
     file = mido.MidiFile(exported(beat_timeline, tmp_path / "t.mid", "midi"), charset="utf-8")
     now, notes, marks = 0.0, {}, []
@@ -146,7 +146,7 @@ def test_midi_cues_come_at_their_times(tmp_path: Path, beat_timeline: Timeline) 
     assert file.length == pytest.approx(16.0, abs=0.1)
 
 
-def test_subtitles_tell_the_prompts(tmp_path: Path, beat_timeline: Timeline) -> None:
+def test_subtitles_show_the_prompts(tmp_path: Path, beat_timeline: Timeline) -> None:
     text = exported(beat_timeline, tmp_path / "t.srt", "srt").read_text(encoding="utf-8")
     blocks = [block.splitlines() for block in text.strip().split("\n\n")]
     runs = prompt_runs(beat_timeline)
@@ -167,7 +167,7 @@ def test_every_format_takes_any_frame_rate(tmp_path: Path, beat_analysis, fps: F
         assert exported(timeline, tmp_path / kind, kind).stat().st_size > 500
 
 
-def test_a_suffix_tells_the_format() -> None:
+def test_the_suffix_determines_the_format() -> None:
     found = [
         format_of(Path(name))
         for name in ("a.txt", "a.parseq.json", "a.deforum.json", "a.csv", "a.OTIO", "a.mid", "a.srt")
@@ -178,7 +178,7 @@ def test_a_suffix_tells_the_format() -> None:
         format_of(Path("a.json"))
 
 
-def test_what_is_missing_or_can_not_be_written_is_told(
+def test_missing_packages_and_unwritable_files_are_reported(
     tmp_path: Path, beat_timeline: Timeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(OutputError, match="can't be written"):
@@ -196,7 +196,7 @@ def test_what_is_missing_or_can_not_be_written_is_told(
 
 @settings(max_examples=scaled(60))
 @given(st.lists(st.floats(-5, 5, width=32), min_size=2, max_size=80), st.sampled_from([0.0, 0.01, 0.5]))
-def test_keys_keep_a_curve_within_its_tolerance(values: list[float], tolerance: float) -> None:
+def test_keyframes_keep_a_curve_within_its_tolerance(values: list[float], tolerance: float) -> None:
     curve = np.array(values)
     keys = keys_of(curve, tolerance)
     line = np.interp(np.arange(len(curve)), keys, curve[keys])
@@ -206,7 +206,7 @@ def test_keys_keep_a_curve_within_its_tolerance(values: list[float], tolerance: 
     assert [float(value) for _, value in read] == pytest.approx(curve[keys].tolist(), abs=1e-3)
 
 
-def test_schedules_are_read_and_refused_without_keys() -> None:
+def test_schedules_are_parsed_and_refused_without_keyframes() -> None:
     assert read_schedule("0:(1.0),12 : (sin(2*(t)))\n, 30: (0.5)") == [
         ("0", "1.0"),
         ("12", "sin(2*(t))"),
@@ -219,9 +219,7 @@ def test_schedules_are_read_and_refused_without_keys() -> None:
             read_schedule(wrong)
 
 
-def test_a_camera_that_jumps_or_never_stops_is_written_in_finite_numbers(
-    tmp_path: Path, beat_timeline: Timeline
-) -> None:
+def test_extreme_cameras_are_written_as_finite_numbers(tmp_path: Path, beat_timeline: Timeline) -> None:
     count = beat_timeline.frames
     for path in (np.arange(count) * 5.0, np.arange(count) * -5.0, np.arange(count) % 2 * 1e6):
         columns = beat_timeline.columns | {"camera_zoom": path, "source": np.full(count, FEEDBACK)}

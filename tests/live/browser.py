@@ -1,4 +1,4 @@
-"""A real Chromium without a window, driven over WebDriver; and a preview running in a process of its own."""
+"""A headless Chromium driven over WebDriver, and a preview in a process of its own."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ FLAGS = (
 
 
 def chromium() -> tuple[str, str] | None:
-    """Return the programs of Chromium and its driver, or None where one is missing."""
+    """Return the paths of Chromium and its driver, or None if one is missing."""
     browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     driver = shutil.which("chromedriver")
     return (browser, driver) if browser and driver else None
@@ -39,7 +39,7 @@ def chromium() -> tuple[str, str] | None:
 
 @contextlib.contextmanager
 def browsing(profile: Path, *, size: tuple[int, int] = (1440, 900)) -> Iterator[Any]:
-    """Open a Chromium with a fresh profile."""
+    """Start a Chromium with a new profile."""
     from selenium import webdriver
 
     found = chromium()
@@ -93,7 +93,7 @@ def previewing(song: Path, folder: Path, *options: str, port: int = 0) -> Iterat
 
 
 def until(check: Callable[[], Any], seconds: float = 240.0) -> Any:
-    """Return what `check` returns once that is true; fail after a while."""
+    """Return the first true result of `check`; fail after a timeout."""
     end = time.monotonic() + seconds
     while True:
         found = check()

@@ -1,4 +1,4 @@
-"""A preview in a thread of its own, with the toy model."""
+"""A preview in its own thread, with the toy model."""
 
 from __future__ import annotations
 
@@ -94,13 +94,13 @@ def serving(beat_wav: Path, toy_model: Path, live_preset: Path, tmp_path_factory
 
 @pytest.fixture
 def stopped(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Allowances that never refill, as if no time passed: whoever is slow is not let in for it."""
+    """Rate limits that never refill, as if no time passed, so that a slow client is not let in by them."""
     take = Allowance.take
     monkeypatch.setattr(Allowance, "take", lambda own, now=None: take(own, own.updated_at if now is None else now))
 
 
 @pytest.fixture(scope="module")
 def served(serving: Callable[..., Any]) -> Iterator[tuple[Address, Path]]:
-    """A preview that a module's tests share."""
+    """A preview shared by a module's tests."""
     with serving() as found:
         yield found

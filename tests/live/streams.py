@@ -1,4 +1,4 @@
-"""Music that is made up as it goes: a kick on each beat and a hat between, without a sound card."""
+"""Synthetic live music: a kick on each beat and a hat between, without a sound card."""
 
 from __future__ import annotations
 

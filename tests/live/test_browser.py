@@ -1,4 +1,4 @@
-"""The page in a real Chromium: plays, pauses, seeks, loops, edits, saves a take, and says nothing to the console."""
+"""The page in Chromium: playing, pausing, seeking, looping, editing, saving a take, without console messages."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def opened(served: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tu
                 "return Boolean(window.reactive && reactive.lanes.data && reactive.panel.state)"
             )
         )
-        # on a slow machine the song would be over before a test has seen what it waits for
+        # on a slow machine the song would end before a test has seen its condition
         driver.execute_script("reactive.audio.loop = true")
         yield driver, folder, address.port
 
@@ -58,11 +58,11 @@ def pixels(driver: Any) -> list[int]:
 
 
 def notice(driver: Any) -> str:
-    """Return what was said last, whether it still shows or not."""
+    """Return the last notice, visible or not."""
     return driver.find_element("id", "notice-text").get_property("textContent")
 
 
-# where the song is sent to: where it stands when somebody looks depends on the machine
+# the target of seeks: the position at the time of reading depends on the machine
 LANDINGS = """
     window.landed = [];
     const place = Object.getOwnPropertyDescriptor(HTMLMediaElement.prototype, "currentTime");
@@ -75,14 +75,14 @@ LANDINGS = """
 
 
 def shown_there(driver: Any) -> None:
-    """Wait until the picture of the playhead's own moment is on the canvas."""
+    """Wait until the picture of the playhead's position is on the canvas."""
     until(
         lambda: (
             abs(driver.execute_script("return reactive.pictures.shown?.time ?? -9") - driver.execute_script(TIME))
             < 0.06
         )
     )
-    # shown is noted before it is painted
+    # `shown` is set before painting
     driver.execute_async_script("requestAnimationFrame(() => requestAnimationFrame(arguments[0]))")
 
 
@@ -91,7 +91,7 @@ def apart(one: list[int], other: list[int]) -> float:
     return sum(abs(a - b) for a, b in zip(one, other, strict=True)) / len(one)
 
 
-def test_it_shows_a_picture_before_it_plays_and_the_token_is_gone(opened: Any) -> None:
+def test_it_shows_a_picture_before_playing_and_removes_the_token(opened: Any) -> None:
     driver, _, _ = opened
     until(lambda: driver.execute_script(DRAWN) > 0)
     assert urlsplit(driver.current_url).fragment == ""
@@ -114,7 +114,7 @@ def test_it_plays_and_pauses(opened: Any) -> None:
 
 
 @pytest.mark.parametrize("seconds", [12.3, 1.0, 6.7])
-def test_a_seek_shows_the_picture_of_that_moment(opened: Any, seconds: float) -> None:
+def test_a_seek_shows_the_picture_of_that_position(opened: Any, seconds: float) -> None:
     driver, _, _ = opened
     still(driver)
     driver.execute_script("reactive.seek(arguments[0])", seconds)
@@ -122,7 +122,7 @@ def test_a_seek_shows_the_picture_of_that_moment(opened: Any, seconds: float) ->
     assert driver.execute_script("return reactive.pictures.shown.epoch") > 0
 
 
-def test_arrows_go_by_bars(opened: Any) -> None:
+def test_arrow_keys_seek_by_bars(opened: Any) -> None:
     driver, _, _ = opened
     still(driver)
     driver.execute_script("reactive.seek(4.5)")
@@ -140,14 +140,14 @@ def test_a_section_repeats(opened: Any) -> None:
     try:
         driver.execute_script(f"reactive.seek(2.0); reactive.setLoop([2.0, 2.8]); {LANDINGS} reactive.audio.play()")
         before = driver.execute_script("return reactive.pictures.asked")
-        # it goes back again and again, each time to where the section begins
+        # it repeats, each time from the start of the section
         until(lambda: driver.execute_script("return reactive.pictures.asked") > before + 2)
         assert all(abs(time - 2.0) < 0.5 for time in driver.execute_script("return landed"))
     finally:
         driver.execute_script("delete reactive.audio.currentTime; reactive.setLoop(null); reactive.audio.pause()")
 
 
-def test_a_slider_changes_the_picture_and_undo_takes_it_back(opened: Any) -> None:
+def test_a_slider_changes_the_picture_and_undo_restores_it(opened: Any) -> None:
     driver, _, _ = opened
     still(driver)
     driver.execute_script("reactive.seek(1.0)")
@@ -159,7 +159,7 @@ def test_a_slider_changes_the_picture_and_undo_takes_it_back(opened: Any) -> Non
     assert driver.execute_script("return reactive.pictures.epoch") > epoch
     driver.find_element("id", "undo").click()
     until(lambda: state(driver)["changes"] == 0)
-    # as good as equal: JPEG's quality may have changed meanwhile
+    # nearly equal: the JPEG quality may have changed
     until(lambda: apart(pixels(driver), before) < 1.5)
 
 
@@ -201,7 +201,7 @@ def test_the_grid_is_corrected_by_keys(opened: Any, beat_wav: Path) -> None:
         body.send_keys("]", ".", ".", "d")
         until(lambda: state(driver)["grid"]["offset"] == 20 and not state(driver)["grid"]["double"])
         assert corrections_path(beat_wav).is_file()
-        # taps at every second beat of 120 a minute; the song stands still, so the clock is moved
+        # taps on every second beat at 120 a minute; the song is paused, so the clock is moved
         told = driver.execute_script("""
             let time = 2.02;
             reactive.grid.now = () => time;
@@ -218,7 +218,7 @@ def test_the_grid_is_corrected_by_keys(opened: Any, beat_wav: Path) -> None:
     until(lambda: driver.execute_script("return reactive.lanes.data.song.bars") == bars)
 
 
-def test_midi_is_learned_and_plays(opened: Any) -> None:
+def test_midi_controls_can_be_learned_and_used(opened: Any) -> None:
     driver, _, _ = opened
     still(driver)
     driver.execute_script("""
@@ -236,7 +236,7 @@ def test_midi_is_learned_and_plays(opened: Any) -> None:
     driver.execute_script(turn, 0x90, 36, 100)
     driver.execute_script(turn, 0x80, 36, 0)
     driver.find_element("id", "midi-learn").click()
-    # choosing them pressed nothing
+    # selecting a control must not trigger it
     assert state(driver)["changes"] == 0
     assert driver.execute_script("return JSON.parse(localStorage.getItem('reactive.midi'))") == {
         "control 3/21": "control-walk",
@@ -254,7 +254,7 @@ def test_midi_is_learned_and_plays(opened: Any) -> None:
     until(lambda: state(driver)["changes"] == 0)
 
 
-def test_what_was_turned_is_saved_into_a_copy_of_the_preset(
+def test_changed_controls_are_saved_into_a_copy_of_the_preset(
     opened: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, live_preset: Path
 ) -> None:
     driver, _, _ = opened
@@ -278,7 +278,7 @@ def test_what_was_turned_is_saved_into_a_copy_of_the_preset(
     assert "* 2" in (tmp_path / "presets" / "louder" / "preset.toml").read_text()
     assert live_preset.read_text() == before
     until(lambda: state(driver)["changes"] == 0 and state(driver)["preset"] == "louder")
-    # the copy is what is played now: an error in it is said, until it is mended
+    # the copy is played now: an error in it is shown until it is fixed
     copy = tmp_path / "presets" / "louder" / "preset.toml"
     text = copy.read_text()
     copy.write_text(text.replace("version = 2", "version = 2\nwlak = 3"))
@@ -315,19 +315,19 @@ def test_the_server_keeps_the_loop_of_a_hidden_page(opened: Any) -> None:
     driver.execute_async_script("setTimeout(arguments[0], 4000)")
     driver.close()
     driver.switch_to.window(page)
-    # how soon it jumps back is the machine's affair, that it does, and to where, is not
+    # the time of the jump depends on the machine; the jump and its target do not
     until(lambda: len(driver.execute_script("return landed")) >= 3)
     assert all(abs(time - 2.0) < 0.5 for time in driver.execute_script("return landed"))
     driver.execute_script("delete reactive.audio.currentTime; reactive.setLoop(null); reactive.audio.pause()")
 
 
-def test_the_last_picture_moves_on_and_it_is_said(opened: Any) -> None:
+def test_the_last_picture_keeps_moving_and_a_message_is_shown(opened: Any) -> None:
     driver, _, _ = opened
     still(driver)
     driver.execute_script("reactive.seek(1.0)")
     until(lambda: driver.execute_script("return reactive.pictures.shown"))
     try:
-        # from now on no picture comes
+        # from here on no picture arrives
         driver.execute_script("""
             window.worst = 0;
             window.looking = setInterval(() => {
@@ -341,7 +341,7 @@ def test_the_last_picture_moves_on_and_it_is_said(opened: Any) -> None:
         assert "behind" in driver.find_element("id", "late").text
         until(lambda: apart(pixels(driver), before) > 1)
         assert driver.execute_script("return reactive.watchdog.longest") > 3
-        # the figure counts what was due
+        # the number counts the pictures that were due
         until(lambda: driver.execute_script("return worst") > 1000)
     finally:
         driver.execute_script(
@@ -351,7 +351,7 @@ def test_the_last_picture_moves_on_and_it_is_said(opened: Any) -> None:
     until(lambda: not driver.find_element("id", "late").is_displayed())
 
 
-def test_the_lens_of_a_standing_picture_is_a_function_of_the_song_s_time(opened: Any) -> None:
+def test_the_lens_of_a_still_picture_depends_on_the_songs_time(opened: Any) -> None:
     driver, _, _ = opened
     lens = driver.execute_async_script("""
         const done = arguments[0];
@@ -366,11 +366,11 @@ def test_the_lens_of_a_standing_picture_is_a_function_of_the_song_s_time(opened:
     assert lens[1]["zoom"] == pytest.approx(1.06)
     assert lens[3]["zoom"] == pytest.approx(1.06 * 1.1)
     assert (lens[3]["degrees"], lens[4]["degrees"]) == (3, -3)
-    # it never goes so far back that an edge would come into view
+    # it never zooms out so far that an edge becomes visible
     assert lens[4]["zoom"] == 1
 
 
-def test_it_finds_a_restarted_server_again(opened: Any, serving: Any, tmp_path: Path) -> None:
+def test_it_reconnects_to_a_restarted_server(opened: Any, serving: Any, tmp_path: Path) -> None:
     driver, _, _ = opened
     page = driver.current_window_handle
     driver.switch_to.new_window("tab")
@@ -392,7 +392,7 @@ def test_it_finds_a_restarted_server_again(opened: Any, serving: Any, tmp_path: 
             assert "not saved" in notice(driver)
     finally:
         driver.get("about:blank")
-        # that the server was away is in the console
+        # the connection errors are in the console
         driver.get_log("browser")
         driver.close()
         driver.switch_to.window(page)
@@ -424,6 +424,6 @@ def test_it_fits_a_phone(opened: Any) -> None:
         )
         assert small in ([], ["notice-close"])
     finally:
-        # the next test may come in any order
+        # tests may run in any order
         driver.set_window_size(before["width"], before["height"])
         until(lambda: driver.execute_script("return innerWidth") > 500)

@@ -1,4 +1,4 @@
-"""A preview on a machine that is far too slow, on a pretended clock: pictures keep coming, however often somebody edits."""
+"""A preview on a machine that is far too slow, with a simulated clock: pictures keep coming however often somebody edits."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ import torch
 pytest.importorskip("aiohttp", reason="the extra [preview] is not installed")
 
 from reactive.diffusion.imaginer import Imaginer
-from reactive.live.engine import STOPGAPS, Engine
+from reactive.live.engine import MAX_STOPGAPS, Engine
 from reactive.live.estimate import Estimate
 from reactive.live.material import PreviewOptions, SongMaterial, load_material
 from reactive.live.picture_store import Picture
 from reactive.live.session import Session
-from reactive.live.thread_choice import CALM_TIMES, ThreadChoice
+from reactive.live.thread_choice import IDLE_PICTURES, ThreadChoice
 from reactive.timeline.timeline import FEEDBACK
 from tests.toy import beat_song, write_song
 
 SECONDS = 120.0
-# how often the page tells its clock and looks for pictures, in seconds
+# seconds after which the page reports its clock and looks for pictures
 LOOK = 0.1
 
 
@@ -37,16 +37,16 @@ def material(toy_model: Path, live_preset: Path, tmp_path_factory: pytest.TempPa
 
 
 class Show:
-    """A song that is played to a page, on a clock that only the engine's work moves.
+    """Simulates a song played to a page, with a clock that only the engine's work advances.
 
     Parameters
     ----------
     seconds
-        What each picture takes.
+        Seconds for each picture.
     edits
-        An edit comes every so many seconds; 0: none.
+        Seconds between edits; 0: none.
     decides
-        How long it takes until an edit has become a timeline.
+        Seconds until an edit has become a timeline.
     """
 
     def __init__(self, session: Session, seconds: float, *, edits: float = 0.0, decides: float = 0.0) -> None:
@@ -68,7 +68,7 @@ class Show:
         return self.now - self._begun
 
     def advance(self, seconds: float) -> None:
-        """Let time pass: the page tells where the song is, looks for a picture, and somebody turns a knob."""
+        """Advance the clock: the page reports its position, looks for a picture, and an edit may be due."""
         end = self.now + seconds
         while self.now < end:
             self.now = min(self.now + LOOK, end)
@@ -80,13 +80,13 @@ class Show:
                 self.edited += 1
                 self._next_edit += self.edits
             picture, epoch = self.engine.current_picture(), self.engine.epoch
-            # as the page has it: nothing that goes back, but after an edit
+            # as in the page, no older picture is shown, except after an edit
             if picture is not None and (epoch, picture.frame) > self._last and picture is not self._picture:
                 self.seen.append((self.passed, picture.frame))
                 self._last, self._picture = (epoch, picture.frame), picture
 
     def play(self, seconds: float) -> None:
-        """Let the engine work for so long."""
+        """Let the engine work for some seconds."""
         self.session.seek(0.0, True)
         while self.passed < seconds:
             with self.engine._condition:
@@ -104,14 +104,14 @@ class Show:
 
 @pytest.fixture
 def show(material: SongMaterial, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Show]]:
-    """A function that makes a show whose pictures cost nothing but pretended time."""
+    """A function that makes a `Show` whose pictures cost only simulated time."""
     current: list[Show] = []
 
     def picture() -> torch.Tensor:
         return torch.zeros(3, 16, 16, dtype=torch.uint8)
 
     def independent(imaginer: Imaginer, frames: Any, *, alone: bool = False) -> Iterator[Any]:
-        # one that is not full takes as long as a full one
+        # a partly filled batch takes as long as a full one
         current[0].advance(current[0].seconds * (1 if alone else imaginer.core.batch))
         yield np.array(frames), torch.stack([picture()] * len(frames))
 
@@ -154,12 +154,12 @@ def test_pictures_keep_coming(show: Callable[..., Show], seconds: float, edits: 
     source = shown.engine.timeline.columns["source"]
     assert (source == FEEDBACK).any()
     assert (source != FEEDBACK).any()
-    # the first pieces of work, a batch among them, show how slow it is; from then on each brings a picture in time, but where an
-    # edit has just come
+    # the first pieces of work, among them a batch, measure the speed; after that each gives a picture in time, except right after an
+    # edit
     assert shown.longest(10 + 5 * seconds, 110) <= 2.5 * seconds + 2, shown.seen
 
 
-def test_a_jump_forgets_what_was_late_and_what_an_edit_left_over(show: Callable[..., Show]) -> None:
+def test_a_seek_resets_lateness_and_outdated_pictures(show: Callable[..., Show]) -> None:
     shown = show(3.0, edits=2.0, decides=1.0)
     shown.play(40)
     engine = shown.engine
@@ -171,16 +171,16 @@ def test_a_jump_forgets_what_was_late_and_what_an_edit_left_over(show: Callable[
     assert engine.current_picture() is None
 
 
-def test_pictures_from_before_an_edit_are_few_and_make_way_for_new_ones(show: Callable[..., Show]) -> None:
+def test_outdated_pictures_are_few_and_are_replaced(show: Callable[..., Show]) -> None:
     shown = show(0.4, edits=0.5)
     shown.play(30)
     engine = shown.engine
     assert shown.edited > 50
-    assert len(engine._stopgaps) <= STOPGAPS
-    # what the playhead has passed is not kept, but the last one
+    assert len(engine._stopgaps) <= MAX_STOPGAPS
+    # pictures before the playhead are dropped, except the last one
     here = shown.passed * 24
     assert sum(frame <= here for frame in engine._stopgaps) <= 1
-    # left alone, it shows what the timeline says now
+    # without further edits it shows the current timeline
     shown.edits = 0.0
     shown.play(45)
     found = engine.current_picture()
@@ -188,19 +188,19 @@ def test_pictures_from_before_an_edit_are_few_and_make_way_for_new_ones(show: Ca
     assert found is engine.store.get(found.frame)
 
 
-def test_a_feedback_shot_goes_on_though_each_tick_is_outdated(show: Callable[..., Show]) -> None:
+def test_a_feedback_shot_continues_although_each_tick_is_outdated(show: Callable[..., Show]) -> None:
     shown = show(3.0, edits=2.0, decides=0.5)
     shown.play(110)
     source = shown.engine.timeline.columns["source"]
     fed = [frame for _, frame in shown.seen if source[frame] == FEEDBACK]
-    # not the first ticks of shots again and again
+    # the first ticks of shots are not repeated again and again
     assert len(fed) > 5
     assert len(set(fed)) > 0.6 * len(fed)
 
 
-def test_single_pictures_are_computed_by_one_thread_where_the_machine_is_busy() -> None:
+def test_single_pictures_use_one_thread_on_a_busy_machine() -> None:
     choice = ThreadChoice()
-    for _ in range(CALM_TIMES):
+    for _ in range(IDLE_PICTURES):
         assert choice.one
         choice.took(0.09, 0.085)
     for _ in range(20):
@@ -211,16 +211,16 @@ def test_single_pictures_are_computed_by_one_thread_where_the_machine_is_busy() 
     # it stays so as long as this thread is interrupted
     for _ in range(50):
         choice.took(0.25, 0.09)
-    for _ in range(CALM_TIMES - 1):
+    for _ in range(IDLE_PICTURES - 1):
         choice.took(0.09, 0.085)
     choice.took(0.25, 0.09)
     assert choice.one
-    for _ in range(CALM_TIMES):
+    for _ in range(IDLE_PICTURES):
         choice.took(0.09, 0.085)
     assert not choice.one
 
 
-def test_one_thread_is_meant_for_the_picture_alone() -> None:
+def test_the_single_thread_applies_only_to_the_picture() -> None:
     threads = torch.get_num_threads()
     torch.set_num_threads(2)
     try:

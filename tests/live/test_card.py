@@ -1,4 +1,4 @@
-"""The preview's two engines on a card, and what they do when its memory runs out."""
+"""The preview's two engines on a GPU, also when its memory runs out."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_the_engine_imagines_walk_and_feedback_on_a_card(material: SongMaterial,
         session.close()
 
 
-def test_when_memory_runs_out_the_engine_goes_on_in_smaller_batches(
+def test_out_of_memory_makes_the_engine_use_smaller_batches(
     material: SongMaterial, live_preset: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     original = Core.imagine
@@ -79,7 +79,7 @@ def test_when_memory_runs_out_the_engine_goes_on_in_smaller_batches(
         until(lambda: engine.note is not None or engine.error is not None)
         assert material.batch in (1, 2)
         assert f"batches of {material.batch}" in str(engine.note)
-        # an edit keeps to it
+        # an edit keeps the smaller batch
         assert material.imaginer(engine.timeline).core.batch == material.batch
         room[0] = 0
         session.seek(4.0, True)
@@ -122,7 +122,7 @@ def stage(cuda: str, options: PreviewOptions) -> Studio:
     return load_studio(options.changed(device=cuda))
 
 
-def test_what_is_heard_is_imagined_on_a_card(stage: Studio) -> None:
+def test_a_live_input_is_imagined_on_a_card(stage: Studio) -> None:
     imagining = LatestFrameRenderer(stage, lambda: None)
     pictures = []
     for frame, source in ((0, -1), (1, FEEDBACK), (2, FEEDBACK)):
@@ -132,9 +132,7 @@ def test_what_is_heard_is_imagined_on_a_card(stage: Studio) -> None:
     assert len(set(pictures)) == 3
 
 
-def test_a_live_input_that_memory_does_not_hold_says_so_in_one_line(
-    stage: Studio, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_live_input_out_of_memory_is_one_line(stage: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(self, requests):
         raise torch.OutOfMemoryError(FULL)
 

@@ -1,4 +1,4 @@
-"""Pages are served side by side: one that does not read delays nobody, and only the newest of what passes waits for it."""
+"""Pages are served independently: a page that does not read delays no other, and for outdated messages only the newest is kept."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Transport:
 
 
 class Socket:
-    """A page's socket; a deaf one takes nothing."""
+    """A page's socket; if `deaf`, it never finishes sending."""
 
     def __init__(self, *, deaf: bool = False) -> None:
         self.deaf = deaf
@@ -46,7 +46,7 @@ class Socket:
         self.took.append(message)
 
 
-def test_one_that_does_not_read_delays_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_page_that_does_not_read_delays_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("reactive.live.web.clients.SEND_SECONDS", 0.2)
 
     async def whole() -> None:
@@ -60,21 +60,21 @@ def test_one_that_does_not_read_delays_nobody(monkeypatch: pytest.MonkeyPatch) -
         assert await heard.flush()
         assert heard.socket.took == [{"t": "saved", "path": "a"}]  # type: ignore[attr-defined]
         assert not stuck.done()
-        # in the end it is let go, and comes back by itself
+        # in the end it is disconnected, and reconnects by itself
         assert not await stuck
         assert deaf.transport.aborted  # type: ignore[union-attr]
 
     asyncio.run(whole())
 
 
-def test_a_connection_that_moves_on_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_connection_that_makes_progress_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("reactive.live.web.clients.SEND_SECONDS", 0.05)
 
     async def whole() -> None:
         clients = Clients()
         client = clients.add(Socket(deaf=True), "page")  # type: ignore[arg-type]
         client.transport = Transport()  # type: ignore[assignment]
-        # less lies in the buffer than was written: it was this machine that had no time
+        # the buffer holds less than was written, so this machine was slow, not the page
         monkeypatch.setattr(client.transport, "get_write_buffer_size", lambda: 0)
         assert await client.send_picture(b"picture")
         assert not client.transport.aborted  # type: ignore[union-attr]
@@ -82,7 +82,7 @@ def test_a_connection_that_moves_on_is_kept(monkeypatch: pytest.MonkeyPatch) -> 
     asyncio.run(whole())
 
 
-def test_of_what_passes_only_the_newest_waits() -> None:
+def test_of_replaceable_messages_only_the_newest_is_kept() -> None:
     async def whole() -> None:
         clients = Clients()
         client = clients.add(Socket(), "page")  # type: ignore[arg-type]
@@ -90,7 +90,7 @@ def test_of_what_passes_only_the_newest_waits() -> None:
         for number in range(1000):
             client.queue({"t": "status", "rate": number})
             client.queue({"t": "clock", "time": number})
-        # an answer is never passed over
+        # an answer is never dropped
         client.queue({"t": "clock", "time": 5, "epoch": 1})
         client.queue({"t": "epoch", "epoch": 1, "n": 3})
         assert await client.flush()

@@ -1,4 +1,4 @@
-"""What the engine shows is what the final clip shows; what it works at is what will be seen soonest."""
+"""The engine shows the frames of the final clip, and computes first what is shown soonest."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_the_final_clip_shows_what_the_preview_showed(session: Session, tmp_path
     assert final.prompts == live.prompts
     assert all(np.array_equal(final.columns[name], column) for name, column in live.columns.items())
 
-    # as `run` imagines: its own bank and batch
+    # like `run`: its own prompt bank and batch
     width, height = material.imagined
     core = Core(
         material.model,
@@ -96,7 +96,7 @@ def test_the_final_clip_shows_what_the_preview_showed(session: Session, tmp_path
     assert np.abs(ours[0].astype(int) - ours[-1]).mean() > 2
 
 
-def test_the_engine_works_ahead_and_a_seek_brings_what_is_there(session: Session) -> None:
+def test_the_engine_works_ahead_and_a_seek_sends_finished_pictures(session: Session) -> None:
     session.seek(2.0, False)
     until(lambda: 48 in session.engine.store)
     session.seek(4.0, True)
@@ -108,7 +108,7 @@ def test_the_engine_works_ahead_and_a_seek_brings_what_is_there(session: Session
     until(lambda: fed in session.engine.store)
 
 
-def test_an_edit_keeps_what_was_before_it(session: Session) -> None:
+def test_an_edit_keeps_earlier_pictures(session: Session) -> None:
     session.seek(0.5, False)
     until(lambda: 12 in session.engine.store and any(frame in session.engine.store for frame in range(26, 40)))
     before = session.engine.store.get(12)
@@ -118,7 +118,7 @@ def test_an_edit_keeps_what_was_before_it(session: Session) -> None:
     assert session.engine.store.get(30) is None or session.state()["changes"] == 1
 
 
-def test_going_back_overwrites_what_was_recorded_of_the_same_slider(session: Session) -> None:
+def test_going_back_overwrites_recorded_changes_of_the_same_slider(session: Session) -> None:
     session.change({"kind": "control", "time": 4.0, "name": "walk", "value": 2.0})
     session.change({"kind": "control", "time": 5.0, "name": "camera", "value": 2.0})
     session.change({"kind": "control", "time": 3.0, "name": "walk", "value": 0.5})
@@ -142,7 +142,7 @@ def test_going_back_overwrites_what_was_recorded_of_the_same_slider(session: Ses
         {"kind": "prompt", "time": 1, "name": "a", "text": "x" * 5000},
     ],
 )
-def test_what_is_no_change_leaves_everything_as_it_was(session: Session, data: dict[str, Any]) -> None:
+def test_an_invalid_change_changes_nothing(session: Session, data: dict[str, Any]) -> None:
     before = session.performance
     with pytest.raises((TimelineError, PresetError)):
         session.change(data)
@@ -200,7 +200,7 @@ def test_the_store_holds_no_more_than_its_limit() -> None:
     assert (94 in store, 95 in store, store.bytes) == (True, False, 500)
 
 
-def test_the_share_falls_at_once_and_rises_slowly() -> None:
+def test_the_estimate_falls_at_once_and_rises_slowly() -> None:
     pace = StrideControl(24.0)
     pace.imagined(4, 1.0, now=0.0)
     assert pace.stride >= 6
@@ -212,7 +212,7 @@ def test_the_share_falls_at_once_and_rises_slowly() -> None:
     assert pace.stride == 1
 
 
-def test_the_stride_s_frames_do_not_depend_on_where_one_begins_to_look() -> None:
+def test_the_strides_frames_do_not_depend_on_the_start() -> None:
     pace = StrideControl(24.0)
     for level, stride in enumerate(STRIDES):
         pace.level = level
@@ -223,10 +223,10 @@ def test_the_stride_s_frames_do_not_depend_on_where_one_begins_to_look() -> None
         assert {b - a for a, b in itertools.pairwise(whole)} <= {math.floor(stride), math.ceil(stride)}
 
 
-def test_with_time_to_spare_a_batch_fills_up_first(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
-    # the playhead stands while we look
+def test_a_batch_is_filled_first_if_there_is_time(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    # the playhead does not move during this test
     monkeypatch.setattr(Transport, "at", lambda transport, now=None: transport.position)
-    # its thread is never started
+    # its thread is not started
     engine = Session(session.material, lambda frames: None, (session.material.options.preset,)).engine
     calm = engine.timeline.columns["source"] != FEEDBACK
     first = next(n for n in range(engine.timeline.frames - 80) if calm[n : n + 80].all())
@@ -237,7 +237,7 @@ def test_with_time_to_spare_a_batch_fills_up_first(session: Session, monkeypatch
     for frame in everything:
         engine.store.put(Picture(frame, b"jpeg"))
     assert engine._next() is None
-    # one picture is missing: soon it is urgent, late in the window it is not
+    # one picture is missing: near the playhead it is urgent, late in the window it is not
     near, far = first + 12, first + 50
     engine.store.drop(np.isin(np.arange(engine.timeline.frames), [far]))
     assert engine._next() is None
@@ -245,7 +245,7 @@ def test_with_time_to_spare_a_batch_fills_up_first(session: Session, monkeypatch
     assert engine._next() is not None
 
 
-def test_what_runs_in_passing_leaves_no_helpers() -> None:
+def test_short_lived_threads_leave_no_openmp_pool() -> None:
     def compute() -> float:
         return float((torch.ones(2_000_000) * 2).sum())
 
@@ -256,7 +256,7 @@ def test_what_runs_in_passing_leaves_no_helpers() -> None:
         torch.set_num_threads(2)
         before = helpers()
         assert run_and_release_openmp_pool(compute) == 4_000_000
-        # threads of other tests may end meanwhile; only new ones count
+        # threads of other tests may end meanwhile, so only new ones count
         counts.append(len(helpers() - before))
         compute()
         counts.append(len(helpers() - before))
@@ -269,20 +269,20 @@ def test_what_runs_in_passing_leaves_no_helpers() -> None:
     thread.start()
     thread.join()
     torch.set_num_threads(threads)
-    # the second time nobody let go of them
+    # without the release they remain
     assert counts == [0, 1]
     with pytest.raises(ZeroDivisionError):
         run_and_release_openmp_pool(divmod, 7, 0)
 
 
-def test_the_playhead_goes_on_and_round() -> None:
+def test_the_playhead_advances_and_loops() -> None:
     assert Transport(10.0, 2.0, False, 100.0).at(105.0) == 2.0
     assert Transport(10.0, 2.0, True, 100.0).at(101.5) == 3.5
     assert Transport(10.0, 9.5, True, 100.0).at(101.5) == 10.0
     assert Transport(10.0, 3.5, True, 100.0, (2.0, 4.0)).at(101.0) == pytest.approx(2.5)
 
 
-def test_messages_survive_the_way() -> None:
+def test_messages_are_encoded_and_decoded() -> None:
     assert unpack_picture(pack_picture(3, 77, 1.25, b"jpeg")) == (3, 77, 1.25, b"jpeg")
     assert number({"a": 5}, "a", 0, 3) == 3
     for wrong in ({"a": True}, {"a": "1"}, {}, {"a": float("inf")}):

@@ -1,4 +1,4 @@
-"""OSC in and out of a running preview of a song, and what the command line says."""
+"""OSC input and output of a running preview of a song, and the messages of the command line."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ from reactive.live.transport import Transport
 from tests.live.test_osc import packet
 
 
-def test_osc_plays_a_song_and_is_told_its_beats(serving: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    # the playhead stands where the page told it, and the page waits until it was looked at: no clock is in it
+def test_osc_controls_a_song_and_receives_its_beats(serving: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    # the page sets the playhead and waits until it was read, so the test needs no clock
     monkeypatch.setattr(Transport, "at", lambda transport, now=None: transport.position)
     looked: list[float] = []
     look = SongCues.cues
@@ -93,7 +93,7 @@ def test_osc_plays_a_song_and_is_told_its_beats(serving: Any, monkeypatch: pytes
             break
     ear.close()
     beats = [arguments[0] for where, arguments in told if where == "/reactive/beat"]
-    # 120 beats a minute: 2.4 s hold four or five
+    # at 120 beats a minute 2.4 s have four or five
     assert 4 <= len(beats) <= 5
     assert all(b == a % 4 + 1 for a, b in zip(beats, beats[1:], strict=False))
     assert any(where == "/reactive/phase" and arguments[1] in ("calm", "wild") for where, arguments in told)
@@ -101,7 +101,7 @@ def test_osc_plays_a_song_and_is_told_its_beats(serving: Any, monkeypatch: pytes
     assert any(where == "/reactive/tempo" and abs(arguments[0] - 120) < 2 for where, arguments in told)
 
 
-def test_a_jump_tells_no_beats_in_between(beat_analysis: Any, beat_timeline: Any) -> None:
+def test_a_seek_sends_no_beats_in_between(beat_analysis: Any, beat_timeline: Any) -> None:
     transport = types.SimpleNamespace(playing=True, place=0.0)
     transport.at = lambda: transport.place
     session = types.SimpleNamespace(
@@ -127,7 +127,7 @@ def test_a_jump_tells_no_beats_in_between(beat_analysis: Any, beat_timeline: Any
 
 @pytest.fixture
 def told(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """What the command line hands to the preview, which is not started."""
+    """The arguments that the command line passes to the preview, which is not started."""
     found: dict[str, Any] = {}
 
     def serve(song: Any, options: Any, **more: Any) -> None:
@@ -148,7 +148,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     return found
 
 
-def test_the_command_line_says_what_it_opens(told: dict[str, Any], beat_wav: Path) -> None:
+def test_the_command_line_prints_the_opened_connections(told: dict[str, Any], beat_wav: Path) -> None:
     options = [
         "--no-open",
         "--osc-in",

@@ -1,4 +1,4 @@
-"""A feedback shot that can't be followed is said, and can be made beforehand."""
+"""A feedback shot that is too slow for real time is reported, and can be made beforehand."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from reactive.diffusion.imaginer import Imaginer
 from reactive.live.engine import CATCH_UP
 from reactive.live.estimate import Estimate
 from reactive.live.material import PreviewOptions, load_material
-from reactive.live.preview import USUAL_PORT, _listener
+from reactive.live.preview import DEFAULT_PORT, _listener
 from reactive.live.session import Session
 
 TICK = 0.12
-# where it is set, each tick waits until it is let go on
+# while it is set, each tick waits for its release
 STEPS: threading.Semaphore | None = None
 
 
 @pytest.fixture
 def slow(beat_wav: Path, toy_model: Path, live_preset: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Session]:
-    """A session whose feedback takes longer than the song."""
+    """A session whose feedback is slower than real time."""
     real = Imaginer.feedback
 
     def dawdling(*arguments: Any, **more: Any) -> Iterator[Any]:
@@ -46,13 +46,13 @@ def slow(beat_wav: Path, toy_model: Path, live_preset: Path, monkeypatch: pytest
     session.close()
 
 
-def test_it_is_said_and_can_be_made_beforehand(slow: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_is_reported_and_can_be_made_beforehand(slow: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     engine = slow.engine
     fed = engine.timeline.columns["source"] == -2
     first = int(np.flatnonzero(fed)[0])
     shot = engine._feedback_shot(first)
     assert shot is not None
-    # long enough that its ticks, one by one, come later than the music
+    # long enough that its ticks arrive later than the music
     assert (shot[1] - shot[0]) / 24 < (shot[1] - shot[0]) / 2 * TICK
     slow.seek(first / 24, True)
     end = time.monotonic() + 240
@@ -63,7 +63,7 @@ def test_it_is_said_and_can_be_made_beforehand(slow: Session, monkeypatch: pytes
         time.sleep(0.05)
     assert engine.status().shot == shot
     slow.clock(first / 24, False)
-    # nobody takes pictures meanwhile, and it goes on all the same
+    # it continues although no page takes pictures
     engine.set_wanted(False)
     steps = threading.Semaphore(0)
     monkeypatch.setattr("tests.live.test_late.STEPS", steps)
@@ -72,7 +72,7 @@ def test_it_is_said_and_can_be_made_beforehand(slow: Session, monkeypatch: pytes
     end = time.monotonic() + 240
     while (share := engine.status().prepared) is not None:
         assert time.monotonic() < end
-        # it is looked at before each step, however fast or slow the steps are
+        # checked before each step, so it does not depend on the speed of the steps
         shares.add(round(share, 2))
         steps.release()
         time.sleep(0.05)
@@ -80,7 +80,7 @@ def test_it_is_said_and_can_be_made_beforehand(slow: Session, monkeypatch: pytes
     assert all(frame in engine.store for frame in range(*shot))
     assert not engine.status().late
     assert engine.prepare(0) is None
-    # prepared, it is there at once wherever one goes in it
+    # after preparation it is available at once at any position
     assert engine.seek_target(shot[1] - 1) == shot[1] - 1
 
 
@@ -99,11 +99,11 @@ def test_a_shot_larger_than_the_store_ends_too(slow: Session, monkeypatch: pytes
 
 
 def test_a_seek_restarts_a_shot_sooner_while_the_music_plays(slow: Session) -> None:
-    # another engine on the same material, whose thread is never started
+    # a second engine on the same material, whose thread is not started
     engine = Session(slow.material, lambda frames: None, (slow.material.options.preset,)).engine
     first = int(np.flatnonzero(engine.timeline.columns["source"] == -2)[0])
     rate = float(engine.timeline.feedback_rate)
-    # half of the time goes into keeping up, so the way there takes twice as long
+    # half of the time is needed to keep up, so catching up takes twice as long
     engine._tick_time = Estimate(0.5 / rate)
     near = first + int(0.5 * CATCH_UP * engine.timeline.fps)
     far = first + int(1.5 * CATCH_UP * engine.timeline.fps)
@@ -112,12 +112,12 @@ def test_a_seek_restarts_a_shot_sooner_while_the_music_plays(slow: Session) -> N
     assert [engine.seek_target(frame, playing=True) for frame in (near, far)] == [near, first]
 
 
-def test_a_usual_port_that_is_taken_gives_way_to_a_free_one() -> None:
+def test_a_free_port_is_used_if_the_default_is_taken() -> None:
     first = _listener("127.0.0.1", None)
     try:
         second = _listener("127.0.0.1", None)
         try:
-            assert second.getsockname()[1] not in (USUAL_PORT, first.getsockname()[1])
+            assert second.getsockname()[1] not in (DEFAULT_PORT, first.getsockname()[1])
         finally:
             second.close()
     finally:

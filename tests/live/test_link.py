@@ -25,7 +25,7 @@ from reactive.live.control.remote import Action, target
 
 
 class Session:
-    """aalink's own attributes, with a clock that a test moves."""
+    """Imitates aalink's attributes, with a clock that a test moves."""
 
     def __init__(self, tempo: float = 120.0) -> None:
         self.tempo, self.beat, self.quantum = tempo, 0.0, 4.0
@@ -49,7 +49,7 @@ GRID = Grid(np.arange(0.5, 20.0, 0.5), np.arange(0.5, 20.0, 2.0), heard=True)
 WALTZ = Grid(np.arange(0.0, 18.0, 0.4), np.arange(0.0, 18.0, 1.2), heard=True)
 
 
-def test_a_songs_place_in_its_bar() -> None:
+def test_a_songs_position_in_its_bar() -> None:
     assert bar_place(GRID, 0.75) == BarPlace(pytest.approx(0.5), 4.0, pytest.approx(120))
     assert bar_place(GRID, 4.0) == BarPlace(pytest.approx(3.0), 4.0, pytest.approx(120))
     assert bar_place(WALTZ, 1.4) == BarPlace(pytest.approx(0.5), 3.0, pytest.approx(150))
@@ -58,7 +58,7 @@ def test_a_songs_place_in_its_bar() -> None:
     assert bar_place(Grid(GRID.beats, GRID.bars, heard=False), 3.0) is None
 
 
-def test_a_song_leads_the_session_to_its_tempo_and_bar_and_then_lets_it_be() -> None:
+def test_a_song_sets_the_sessions_tempo_and_bar_once() -> None:
     link = Session(100.0)
     link.beat = 17.3
     seconds = 5.1
@@ -70,7 +70,7 @@ def test_a_song_leads_the_session_to_its_tempo_and_bar_and_then_lets_it_be() -> 
     place = bar_place(GRID, seconds)
     assert place is not None
     assert link.phase == pytest.approx(place.phase, abs=0.01)
-    # moved once, not at every look: other programs hear each move
+    # set once, not every time: other programs hear each change
     assert len(link.forced) == 1
     lead_session(link, None)
     assert len(link.forced) == 1
@@ -87,7 +87,7 @@ def test_start_and_stop_go_both_ways_without_an_echo() -> None:
     link, heard = Session(), []
     both = StartStop(link)
     both.turn(False, heard.append)
-    # another program starts: the page is told, and answers later
+    # another program starts: the page gets a message, and answers later
     link.playing = True
     both.turn(False, heard.append)
     both.turn(False, heard.append)
@@ -95,7 +95,7 @@ def test_start_and_stop_go_both_ways_without_an_echo() -> None:
     assert link.playing
     both.turn(True, heard.append)
     assert link.playing
-    # the page pauses: the session is told, and that is no news to the page
+    # the page pauses: the session is stopped, which is not reported back to the page
     both.turn(False, heard.append)
     assert not link.playing
     both.turn(False, heard.append)
@@ -118,7 +118,7 @@ def test_a_page_that_can_not_play_stops_the_session_again() -> None:
     assert not link.playing
 
 
-def test_nobody_else_in_the_session_is_followed_by_nobody() -> None:
+def test_without_other_programs_nothing_is_followed() -> None:
     link = Session()
     link.num_peers = 0
     assert session_place(link) is None
@@ -142,14 +142,14 @@ def test_a_followed_clock_gives_its_own_phase_and_never_counts_a_beat_twice(
     places = []
     for _ in range(600):
         row += 1
-        # somebody in the session moves its beat
+        # another program moves the session's beat
         moved = jump if row > 300 else 0.0
         places.append(tracker.update(0.0))
     beats = np.array([place.beats for place in places])
     assert np.all(np.diff(beats) >= -1e-9)
     assert all(place.heard for place in places)
     assert places[-1].tempo == pytest.approx(tempo)
-    # after at most half a beat of waiting the phase is the session's
+    # after at most half a beat the phase matches the session's
     off = (places[-1].bars * 4 - clock()[0] + 2) % 4 - 2
     assert off == pytest.approx(0, abs=1e-6)
     tracker.clock = None
@@ -157,7 +157,7 @@ def test_a_followed_clock_gives_its_own_phase_and_never_counts_a_beat_twice(
     assert abs(after.beats - beats[-1]) < 0.2
 
 
-def test_a_live_input_follows_as_long_as_it_is_joined() -> None:
+def test_a_live_input_follows_while_it_is_joined() -> None:
     link, heard = Session(140.0), []
     tracker = OnlineBeatTracker()
     analyzer = types.SimpleNamespace(beat_tracker=tracker)
@@ -179,7 +179,7 @@ def test_a_live_input_follows_as_long_as_it_is_joined() -> None:
     assert tracker.clock is None
 
 
-def test_a_song_that_plays_leads(beat_analysis: Any) -> None:
+def test_a_playing_song_leads(beat_analysis: Any) -> None:
     link = Session(90.0)
     transport = types.SimpleNamespace(playing=True, at=lambda: 5.0)
     session: Any = types.SimpleNamespace(
@@ -220,7 +220,7 @@ def test_two_real_sessions_on_this_machine_agree() -> None:
         pytest.skip("this machine's network has no multicast")
 
 
-def test_play_is_an_action_of_osc_and_midi() -> None:
+def test_osc_and_midi_have_an_action_play() -> None:
     assert target("play") == Action("play", value=-1.0)
     assert action_of("/reactive/play", [1]) == Action("play", value=1.0)
     assert action_of("/reactive/play", [0.0]) == Action("play", value=0.0)

@@ -1,4 +1,4 @@
-"""The page of a live input in a real Chromium: the picture runs, keys play it, and the address for OBS is given and taken."""
+"""The page of a live input in Chromium: the picture runs, keys control it, and the address for OBS is issued and revoked."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A live input: what is decided follows what was heard and nothing that comes later, and pictures follow that."""
+"""A live input: decisions depend only on past sound, and pictures follow the decisions."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def preset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def conducted(
+def conduct(
     preset: Path, sound: np.ndarray, *, changes: dict[int, Change] | None = None, size: int = 512
 ) -> list[LiveFrame]:
     signals = LiveSignals(RATE, FPS)
@@ -95,7 +95,7 @@ def conducted(
 
 @pytest.fixture(scope="module")
 def rows(preset: Path) -> list[LiveFrame]:
-    return conducted(preset, beat_stream(16)[0])
+    return conduct(preset, beat_stream(16)[0])
 
 
 def test_frames_come_at_their_rate_and_numbers_are_finite(rows: list[LiveFrame]) -> None:
@@ -105,7 +105,7 @@ def test_frames_come_at_their_rate_and_numbers_are_finite(rows: list[LiveFrame])
     assert all(b.columns["walk"] > a.columns["walk"] for a, b in itertools.pairwise(rows))
 
 
-def test_the_lens_is_close_after_a_kick_and_back_before_the_next(rows: list[LiveFrame]) -> None:
+def test_the_lens_zooms_in_after_a_kick_and_returns_before_the_next(rows: list[LiveFrame]) -> None:
     zoom = np.array([row.columns["lens_zoom"] for row in rows])
     kicks = beat_stream(16)[1]
     kicks = kicks[(kicks > 4) & (kicks < 14)]
@@ -116,7 +116,7 @@ def test_the_lens_is_close_after_a_kick_and_back_before_the_next(rows: list[Live
     assert np.median(before) < 1.03
 
 
-def test_phases_take_turns_on_bars_and_cuts_lie_on_beats(rows: list[LiveFrame]) -> None:
+def test_phases_change_on_bars_and_cuts_lie_on_beats(rows: list[LiveFrame]) -> None:
     phases = [(row.frame, row.phase) for a, row in itertools.pairwise(rows) if row.phase != a.phase]
     assert [phase for _, phase in phases][:3] == [1, 2, 0]
     # 2 bars of 2 s, up to 3, 1
@@ -132,10 +132,10 @@ def test_phases_take_turns_on_bars_and_cuts_lie_on_beats(rows: list[LiveFrame]) 
     assert all(b.shot > a.shot for a, b in itertools.pairwise(rows) if b.phase == 1 and a.phase != 1)
 
 
-def test_what_is_decided_does_not_depend_on_what_comes_later(preset: Path, rows: list[LiveFrame]) -> None:
+def test_decisions_do_not_depend_on_later_sound(preset: Path, rows: list[LiveFrame]) -> None:
     sound = beat_stream(16)[0]
     sound[6 * RATE :] = np.random.default_rng(2).uniform(-1, 1, len(sound) - 6 * RATE)
-    other = conducted(preset, sound[: 8 * RATE], size=777)
+    other = conduct(preset, sound[: 8 * RATE], size=777)
     same = int(5.9 * 24)
     for a, b in zip(rows[:same], other[:same], strict=True):
         assert a.prompts == b.prompts
@@ -155,7 +155,7 @@ def test_changes_hold_from_their_frame_on(preset: Path, rows: list[LiveFrame]) -
         110: Change(0, "control", "walk", 0.0),
         120: Change(0, "prompt", "snow", text="a blue house"),
     }
-    moved = conducted(preset, sound, changes=changes)
+    moved = conduct(preset, sound, changes=changes)
     assert moved[23].columns == rows[23].columns
     assert (
         moved[40].columns["walk"] - moved[30].columns["walk"]
@@ -171,7 +171,7 @@ def test_changes_hold_from_their_frame_on(preset: Path, rows: list[LiveFrame]) -
 
 
 @pytest.mark.parametrize("order", ["sequence", "shuffle"])
-def test_photographs_change_within_a_phase_as_the_preset_says(preset: Path, order: str) -> None:
+def test_photographs_change_within_a_phase_as_in_the_preset(preset: Path, order: str) -> None:
     conductor = Conductor({"p": load_preset(preset)}, LiveSignals(RATE, FPS), seed=3, photos=3)
     source = Source.model_validate({"every": "2 beats", "order": order})
     phase = conductor.preset.phase[0].model_copy(update={"mode": "photo", "source": source})
@@ -181,14 +181,14 @@ def test_photographs_change_within_a_phase_as_the_preset_says(preset: Path, orde
         conductor._began_beats = conductor.signals.beats - beat
         seen.append(conductor._source(phase))
     assert seen[::2] == seen[1::2]
-    # each comes once before any comes again
+    # each is shown once before any is repeated
     assert sorted(seen[:6:2]) == sorted(seen[6::2]) == [0, 1, 2]
     assert order == "shuffle" or seen[::2] == [0, 1, 2, 0, 1, 2]
     still = phase.model_copy(update={"source": Source()})
     assert len({conductor._source(still) for conductor._began_beats in range(-8, 1)}) == 1
 
 
-def test_wrong_changes_are_refused_in_a_line(preset: Path) -> None:
+def test_invalid_changes_are_refused_in_one_line(preset: Path) -> None:
     conductor = Conductor({"p": load_preset(preset)}, LiveSignals(RATE, FPS))
     for change in (
         Change(0, "phase", value=9),
@@ -202,13 +202,13 @@ def test_wrong_changes_are_refused_in_a_line(preset: Path) -> None:
             conductor.change(change)
 
 
-def test_silence_feeds_nothing_back_and_every_preset_that_ships_can_be_played() -> None:
+def test_silence_uses_no_feedback_and_every_bundled_preset_can_be_played() -> None:
     from reactive.preset.library import find_preset, shipped_names
 
     sound = np.concatenate([beat_stream(1)[0], np.zeros(3 * RATE, np.float32)])
     for name in shipped_names():
-        # what needs no silence is heard for a moment only
-        rows = conducted(find_preset(name), sound if name == "forge" else sound[:RATE])
+        # only one preset needs the silence; a moment of sound suffices for the others
+        rows = conduct(find_preset(name), sound if name == "forge" else sound[:RATE])
         assert rows
         if name == "forge":
             assert rows[-1].columns["source"] == -1
@@ -227,10 +227,10 @@ def test_pictures_follow_the_rows(toy_studio: Studio, rows: list[LiveFrame]) -> 
     assert (imagined(renderer, rows[10]) == one).all()
     assert (imagined(renderer, rows[40]) != one).any()
     fed = [row for row in rows if row.phase == 1][:12]
-    # the lens moves every frame, and here only what is fed back is looked at
+    # the lens moves every frame, so only the fed-back pictures are compared
     still = [replace(row, columns=row.columns | {"lens_zoom": 1.0, "lens_rotate": 0.0}) for row in fed]
     first, *rest = [imagined(renderer, row) for row in still]
-    # 12 ticks a second of 24 frames: every second picture is the last one moved, and this camera stands still
+    # 12 ticks a second at 24 frames: every second picture is the last one moved, and this camera is still
     assert (rest[0] == first).all()
     assert all((b != a).any() for a, b in itertools.pairwise([first, *rest[1::2]]))
     assert renderer._feedback is not None
@@ -240,13 +240,13 @@ def test_pictures_follow_the_rows(toy_studio: Studio, rows: list[LiveFrame]) -> 
 
 
 def imagined(renderer: LatestFrameRenderer, row: LiveFrame) -> torch.Tensor:
-    """What a renderer shows of a frame that has just been heard."""
+    """Return the renderer's picture of a frame that was just analysed."""
     renderer.hear(row)
     return renderer.imagine(row)
 
 
 def fed_back(count: int, **columns: float) -> list[LiveFrame]:
-    """Frames of one fed-back shot whose every second is a tick; the columns rise by as much with each frame."""
+    """Return frames of one feedback shot with a tick every second frame; the columns rise evenly."""
     rest = {"strength": 0.5, "source": float(FEEDBACK), "lens_zoom": 1.0, "guide": -1.0}
     return [
         LiveFrame(
@@ -267,7 +267,7 @@ def fed_back(count: int, **columns: float) -> list[LiveFrame]:
 
 
 def test_a_stream_has_the_ticks_of_the_clip(toy_studio: Studio) -> None:
-    # what a live input feeds back is what `reactive run` feeds back, camera, colours and all
+    # a live input feeds back like `reactive run`, including camera and colours
     rows = [replace(row, colour=0.5) for row in fed_back(9, camera_zoom=0.01, camera_rotate=0.5, walk=0.05)]
     renderer = LatestFrameRenderer(toy_studio, lambda: None)
     stream = [imagined(renderer, row) for row in rows]
@@ -287,7 +287,7 @@ def imagined_all(renderer: LatestFrameRenderer, rows: list[LiveFrame]) -> list[t
     return [imagined(renderer, row) for row in rows]
 
 
-def test_a_video_carries_a_live_input_along(toy_studio: Studio) -> None:
+def test_a_videos_motion_moves_a_live_inputs_feedback(toy_studio: Studio) -> None:
     width, height = toy_studio.imagined
     noise = np.random.default_rng(0).integers(0, 255, (height // 8, width // 4, 3), np.uint8)
     wide = np.kron(noise, np.ones((8, 8, 1), np.uint8))[:height]
@@ -312,7 +312,7 @@ def test_a_video_carries_a_live_input_along(toy_studio: Studio) -> None:
     carried = [replace(row, columns=row.columns | {"guide": 0.0, "camera_flow": 1.0}) for row in rows]
     still, moved = (imagined_all(LatestFrameRenderer(stage, lambda: None), some) for some in (rows, carried))
     assert torch.equal(still[0], moved[0])
-    # a frame between two ticks is the last one moved: its content has gone left by the film's four pixels
+    # a frame between two ticks is the last tick moved: its content has gone left by the film's four pixels
     assert torch.equal(still[1], still[0])
     ahead, behind = moved[1][:, :, : width // 2].float(), moved[0].float()
     left, right = ((ahead - behind[:, :, shift : shift + width // 2]).abs().mean() for shift in (4, 0))
@@ -328,7 +328,7 @@ def test_a_join_begins_on_its_cut_and_ends_after_it(
 ) -> None:
     file = tmp_path / "joined.toml"
     file.write_text(JOINED.replace("{kind}", kind))
-    joined = conducted(file, beat_stream(8)[0])
+    joined = conduct(file, beat_stream(8)[0])
     cuts = [b.frame for a, b in itertools.pairwise(rows[: len(joined)]) if b.phase == a.phase == 0 and b.shot != a.shot]
     first = next(cut for cut in cuts if joined[cut].arriving is not None)
     length = next(n for n in itertools.count() if joined[first + n].arriving is None)
@@ -339,7 +339,7 @@ def test_a_join_begins_on_its_cut_and_ends_after_it(
     assert 0 < weights[0] < 0.1
     assert weights[-1] > 0.9
     during = joined[first : first + length]
-    # what leaves is seen on, what arrives is what is there afterwards
+    # the outgoing picture stays visible, and the incoming one is that of the frames after the join
     assert {row.shot for row in during} == {joined[first - 1].shot}
     assert {row.seed for row in during} == {joined[first - 1].seed}
     after = joined[first + length]
@@ -391,7 +391,7 @@ def test_a_jam_end_to_end(serving: Any, preset: Path) -> None:
                     status = next(message for message in reversed(told) if message["t"] == "status")
                     assert 0.03 < status["latency"]["ear"] < 0.06
                     assert status["latency"]["whole"] > status["latency"]["picture"] > 0
-                    # what is not asked for is not sent, and a seek is nothing here
+                    # messages are only sent on request, and a seek has no effect here
                     await socket.send_json({"t": "seek", "time": 0})
                     while (await socket.receive(240)).type not in (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED):
                         pass
@@ -401,7 +401,7 @@ def test_a_jam_end_to_end(serving: Any, preset: Path) -> None:
     assert closed
 
 
-def test_beats_and_phases_are_told(toy_studio: Studio, preset: Path) -> None:
+def test_beats_and_phases_are_sent(toy_studio: Studio, preset: Path) -> None:
     session = LiveSession(toy_studio, SoundInput("x", (), RATE), lambda: None, (str(preset),))
     cues, told = LiveCues(session), []
     for block in blocks(beat_stream(12)[0]):
@@ -416,7 +416,7 @@ def test_beats_and_phases_are_told(toy_studio: Studio, preset: Path) -> None:
     assert ("tempo", (120,)) in told or ("tempo", (121,)) in told or ("tempo", (119,)) in told
 
 
-def test_the_preset_is_reloaded_and_an_error_leaves_the_old_one(toy_studio: Studio, tmp_path: Path) -> None:
+def test_the_preset_is_reloaded_and_kept_on_an_error(toy_studio: Studio, tmp_path: Path) -> None:
     file = tmp_path / "own.toml"
     file.write_text(PRESET)
     session = LiveSession(toy_studio, SoundInput("x", (), RATE), lambda: None, (str(file),))
@@ -439,7 +439,7 @@ DEVICES: list[dict[str, Any]] = [
 ]
 
 
-def test_inputs_are_chosen_by_number_or_name() -> None:
+def test_inputs_are_selected_by_number_or_name() -> None:
     assert chosen_input(DEVICES, 2, None)["index"] == 2
     assert chosen_input(DEVICES, -1, None)["index"] == 1
     assert chosen_input(DEVICES, 1, "2")["name"] == "USB Microphone"
@@ -495,7 +495,7 @@ def test_a_microphone_yields_blocks_until_it_is_closed(monkeypatch: pytest.Monke
     assert microphone.latency == pytest.approx(0.02 + 512 / 44_100)
 
 
-def test_a_full_queue_lets_the_oldest_go() -> None:
+def test_a_full_queue_drops_the_oldest() -> None:
     waiting: queue.Queue[np.ndarray | None] = queue.Queue(2)
     for number in range(5):
         put_newest(waiting, np.full(1, number))

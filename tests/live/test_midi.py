@@ -1,4 +1,4 @@
-"""MIDI: what a mapping says, what messages then ask for, and what is said where there is no port."""
+"""MIDI: mappings, the commands of messages, and errors without a port."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_a_mapping_file_and_the_command_line(tmp_path: Path) -> None:
     assert mapped.action(mido.Message("sysex", data=[1, 2])) is None
 
 
-def test_a_knob_goes_the_whole_way_of_its_control() -> None:
+def test_a_knob_covers_the_full_range_of_its_control() -> None:
     assert placed(Action("control", "strength", 0.0, share=True)).value == -0.5
     assert placed(Action("control", "strength", 1.0, share=True)).value == 0.5
     assert placed(Action("control", "macro.storm", 0.3, share=True)) == Action("control", "macro.storm", 0.3)
@@ -59,7 +59,7 @@ def test_a_knob_goes_the_whole_way_of_its_control() -> None:
 @pytest.mark.parametrize(
     "wrong", ["cc128=walk", "cc=walk", "knob1=walk", "cc1=door", "cc1=", "cc1=macro.", "note36=/etc/passwd"]
 )
-def test_wrong_mappings_are_said(wrong: str) -> None:
+def test_invalid_mappings_are_reported(wrong: str) -> None:
     with pytest.raises(ReactiveError) as caught:
         read_mapping([wrong])
     assert caught.value.remedy
@@ -68,7 +68,7 @@ def test_wrong_mappings_are_said(wrong: str) -> None:
 @pytest.mark.parametrize(
     "text", ["[cc]\n1 = 'door'", "[cc]\n999 = 'walk'", "[keys]\n1 = 'walk'", "cc = 3", "[cc", "x = 1"]
 )
-def test_wrong_files_are_said(tmp_path: Path, text: str) -> None:
+def test_invalid_mapping_files_are_reported(tmp_path: Path, text: str) -> None:
     file = tmp_path / "map.toml"
     file.write_text(text)
     with pytest.raises(ReactiveError) as caught:
@@ -88,7 +88,7 @@ def test_ports() -> None:
     assert "Through" in caught.value.remedy
 
 
-def test_a_port_puts_what_it_hears(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_port_queues_received_messages(monkeypatch: pytest.MonkeyPatch) -> None:
     opened: dict[str, Any] = {}
     monkeypatch.setitem(sys.modules, "rtmidi", object())
     monkeypatch.setattr(mido, "get_input_names", lambda: ["fake"])

@@ -1,4 +1,4 @@
-"""OSC: real datagrams on the loopback move the performance and tell what happens; what is wrong is counted and nothing else."""
+"""OSC: real datagrams on the loopback control the performance and report events; invalid ones are only counted."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Nobody:
 
 
 def received(packets: list[bytes], *, refuse: bool = False) -> tuple[list[Action], Any]:
-    """Send datagrams to a real listener on the loopback; return what it was asked for, and its counts."""
+    """Send datagrams to a real listener on the loopback; return the received commands and its counters."""
     done: list[Action] = []
     arrived = 0
     take = OscReceiver.datagram_received
@@ -69,7 +69,7 @@ def received(packets: list[bytes], *, refuse: bool = False) -> tuple[list[Action
             async with asyncio.timeout(240):
                 for number, data in enumerate(packets, 1):
                     sender.sendto(data, ("127.0.0.1", external_io.osc_port))
-                    # one after another, so that the system never has to drop any
+                    # one at a time, so that the system never drops any
                     while arrived < number:
                         await asyncio.sleep(0)
                 assert external_io._remote is not None
@@ -128,7 +128,7 @@ def test_a_bundle_is_its_messages() -> None:
     assert done == [Action("phase", value=1.0), Action("phase", value=2.0)]
 
 
-def test_what_is_wrong_is_counted_and_does_nothing() -> None:
+def test_invalid_messages_are_counted_and_ignored() -> None:
     deep = packet("/reactive/next")
     for _ in range(80):
         deep = b"#bundle\0" + struct.pack(">QI", 1, len(deep)) + deep
@@ -163,7 +163,7 @@ def test_what_is_wrong_is_counted_and_does_nothing() -> None:
         assert all(address == "/reactive/next" for address, _ in read_packet(deep))
 
 
-def test_random_bytes_never_do_more_than_be_counted() -> None:
+def test_random_bytes_are_only_counted() -> None:
     random = np.random.default_rng(7)
     good = bytearray(packet("/reactive/macro/storm", 0.5))
     for _ in range(600):
@@ -177,13 +177,13 @@ def test_random_bytes_never_do_more_than_be_counted() -> None:
             pass
 
 
-def test_a_flood_is_cut_off(stopped: None) -> None:
+def test_a_flood_is_limited(stopped: None) -> None:
     _, counts = received([packet("/reactive/macro/storm", number / 3000) for number in range(3000)])
     assert counts.taken == BURST
     assert counts.flood == 3000 - BURST
 
 
-def test_of_a_fader_only_the_newest_value_waits() -> None:
+def test_of_a_faders_values_only_the_newest_is_queued() -> None:
     done: list[Action] = []
 
     async def whole() -> None:
@@ -197,7 +197,7 @@ def test_of_a_fader_only_the_newest_value_waits() -> None:
         remote = Remote(slowly)
         task = asyncio.create_task(remote.run())
         remote.put(Action("control", "macro.storm", 0.5))
-        # while this one is carried out a hundred of each come
+        # during each command a hundred of each kind arrive
         await begun.wait()
         for number in range(100):
             remote.put(Action("control", "macro.storm", number / 100))
@@ -220,7 +220,7 @@ def test_of_a_fader_only_the_newest_value_waits() -> None:
     ]
 
 
-def test_what_the_performance_refuses_is_counted() -> None:
+def test_refused_commands_are_counted() -> None:
     done, counts = received([packet("/reactive/phase", 99)], refuse=True)
     assert not done
     assert counts.refused == 1
@@ -234,7 +234,7 @@ def test_names_of_targets() -> None:
         assert target(wrong) is None
 
 
-def test_what_is_told_arrives() -> None:
+def test_sent_messages_arrive() -> None:
     listener = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     listener.bind(("127.0.0.1", 0))
     listener.settimeout(240)
@@ -247,7 +247,7 @@ def test_what_is_told_arrives() -> None:
     listener.close()
 
 
-def test_the_listener_binds_this_machine_unless_told_otherwise() -> None:
+def test_the_listener_binds_the_loopback_by_default() -> None:
     assert parse_address("9000", "--osc-in") == ("127.0.0.1", 9000)
     assert parse_address("0.0.0.0:9000", "--osc-in") == ("0.0.0.0", 9000)
     assert parse_address("[::1]:9000", "--osc-in") == ("::1", 9000)

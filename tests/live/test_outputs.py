@@ -1,4 +1,4 @@
-"""Outputs: every library's own calls, frames at the chosen size with the song's time, and one that fails alone."""
+"""Outputs: the libraries' own calls, frames in the configured size with the song's time, and failures of a single output."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ FPS = Fraction(30000, 1001)
 
 
 class Calls(list[tuple[str, Any]]):
-    """What a fake library was asked, in order, and by which threads."""
+    """Records the calls of a fake library in order, with their threads."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -182,7 +182,7 @@ FAKES: dict[str, Callable[[Calls], dict[str, types.ModuleType]]] = {
 
 @pytest.fixture
 def library(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Calls]:
-    """A function that puts a fake library in the place of the real one and returns what is asked of it."""
+    """A function that installs a fake library and returns the record of its calls."""
 
     def put(kind: str) -> Calls:
         calls = Calls()
@@ -221,7 +221,7 @@ def test_a_frame_reaches_the_library_in_its_own_form(kind: str, library: Callabl
         assert calls.named("fps") == [FPS]
 
 
-def test_the_fakes_have_the_interface_of_the_libraries_that_are_installed() -> None:
+def test_the_fakes_match_the_interface_of_the_installed_libraries() -> None:
     camera = pytest.importorskip("pyvirtualcam")
     fake = fake_pyvirtualcam(Calls())["pyvirtualcam"]
     own, real = (inspect.signature(module.Camera.__init__).parameters for module in (fake, camera))
@@ -256,16 +256,16 @@ def test_the_feed_sends_at_the_chosen_size_with_the_songs_time(library: Callable
     assert calls.named("name") == ["reactive"]
     assert np.allclose(frames[-1][..., :3], (0, 0, 200), atol=6)
     assert calls.named("metadata")[-1] == b'<reactive time="2.500"/>'
-    # a picture that stands still is sent again and again
+    # a still picture is sent repeatedly
     assert any(np.allclose(frame[..., :3], (200, 0, 0), atol=6) for frame in frames)
     assert calls[-1][0] == "close"
-    # graphics libraries belong to the thread that opened them
+    # graphics libraries must be used in the thread that opened them
     assert len(calls.threads) == 1
     assert calls.threads != {threading.get_ident()}
     assert feed.status()[0]["sent"] == len(frames)
 
 
-def test_an_output_that_fails_is_closed_and_said_and_the_others_go_on(library: Callable[[str], Calls]) -> None:
+def test_a_failed_output_is_closed_and_reported_and_the_others_continue(library: Callable[[str], Calls]) -> None:
     good, bad = library("ndi"), library("camera")
 
     def refuse(self: Any, frame: np.ndarray) -> None:
@@ -287,7 +287,7 @@ def test_an_output_that_fails_is_closed_and_said_and_the_others_go_on(library: C
     assert len(good.named("frame")) >= 5
 
 
-def test_a_device_that_is_missing_is_one_line(library: Callable[[str], Calls]) -> None:
+def test_a_missing_device_is_one_line(library: Callable[[str], Calls]) -> None:
     library("camera")
 
     def refuse(self: Any, *given: Any, **named: Any) -> None:
@@ -309,7 +309,7 @@ def test_the_largest_centred_part_is_shown() -> None:
 
 
 @pytest.mark.parametrize("text", ["window", "ndi2", "", "=name", "ndi=" + "x" * 101, "ndi=a\nb"])
-def test_what_is_no_output_is_refused(text: str) -> None:
+def test_an_unknown_output_is_refused(text: str) -> None:
     with pytest.raises(OutputError):
         parse_output(text)
 
@@ -325,7 +325,7 @@ def test_names_and_systems() -> None:
         assert hasattr(importlib.import_module(kind.module), kind.attribute)
 
 
-def test_a_missing_library_is_said_before_anything_begins(beat_wav: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_library_is_reported_at_once(beat_wav: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name, package=None: None)
     for name in ("cyndilib",):
         monkeypatch.delitem(sys.modules, name, raising=False)
@@ -343,7 +343,7 @@ def ndi(library: Callable[[str], Calls]) -> Calls:
 
 
 def test_a_preview_shows_its_pictures_to_an_output(serving: Any, ndi: Calls) -> None:
-    # nobody but the output looks, and the pictures are imagined all the same
+    # without a page watching the pictures are imagined for the output
     options = ExternalIOOptions(outputs=(OutputSpec("ndi", "", (96, 54)),))
     with serving(io_options=options) as (address, _):
         parts = urlsplit(address.url)

@@ -1,4 +1,4 @@
-"""The page's scripts one by one, by node's own test runner (`tests/live/page`)."""
+"""Unit tests of the page's scripts with node's test runner (`tests/live/page`)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from reactive.live.web.protocol import PAGE_SCRIPT
 
 NODE = shutil.which("node")
 UNITS = Path(__file__).resolve().parent / "page"
-# mocked timers are as old as that
+# the first version with mocked timers
 OLDEST = 20
 
 

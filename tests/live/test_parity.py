@@ -1,4 +1,4 @@
-"""The same frames are the same pictures, whether a preview or a live input shows them or a clip is rendered of them."""
+"""The same frames give the same pictures in a preview, in a live input and in a rendered clip."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ how = "cut"
 
 
 class Film:
-    """A film of one's own: a picture that moves to the left with the song's time."""
+    """Own frames: a picture that moves to the left with the song's time."""
 
     def __init__(self) -> None:
         noise = np.random.default_rng(5).integers(0, 255, (8, 64, 3), np.uint8)
@@ -101,12 +101,12 @@ def mode(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, Path]:
 
 
 def sources_of(mode: str) -> set[int]:
-    """What the column `source` holds in a mode, with one photograph (0) and one film (1)."""
+    """Return the values of the column `source` in a mode, with one photograph (0) and one film (1)."""
     return {"walk": {-1}, "photo": {0}, "video": {1}, "feedback": {FEEDBACK}}[mode]
 
 
 def whole_stream(rows: list[LiveFrame]) -> Timeline:
-    """What a stream showed, as the timeline of a clip."""
+    """Return the timeline of a clip with the same frames as a live stream."""
     texts: dict[str, int] = {}
     columns: dict[str, list[float]] = {}
     for row in rows:
@@ -132,10 +132,10 @@ def test_a_live_input_shows_the_pictures_of_the_clip(mode: tuple[str, Path], stu
     for row in rows:
         renderer.hear(row)
         live.append(renderer.imagine(row))
-    # a batch of one, as the live input has
+    # a batch of one, like the live input's
     clip = list(Imaginer(studio.model, whole_stream(rows), studio.sources, size=SIZE, batch=1).frames())
     assert len(clip) == len(live) == len(rows) > 60
-    # between two ticks a live input does not know the next one yet; a cut is a tick whenever it comes
+    # between two ticks a live input does not know the next one yet; every cut is a tick
     begun, compared = 0, 0
     for frame, row in enumerate(rows):
         if frame and row.shot != rows[frame - 1].shot:
@@ -175,22 +175,22 @@ def test_a_preview_shows_the_pictures_of_the_clip(
     )
     assert len(preview) == len(clip) == 24
     assert len({picture.tobytes() for picture in clip}) > 12
-    # another batch shape rounds otherwise, and what is fed back carries that on
+    # another batch shape rounds differently, and feedback propagates the difference
     apart = [int(np.abs(one.astype(int) - other).max()) for one, other in zip(preview, clip, strict=True)]
     assert max(apart) <= (24 if name == "feedback" else 2)
 
 
-def test_what_a_live_input_can_not_do_is_said(tmp_path: Path) -> None:
+def test_features_that_a_live_input_lacks_are_reported(tmp_path: Path) -> None:
     assert left_out(load_preset_text(tmp_path, PRESET.replace("{mode}", "walk"))) == ()
     more = '[ground]\n[[pin]]\nat = "drop 1"\nprompt = "a lamp"\n[lyrics]\nhow = "cut"\n[overlay]\nlyrics = true\n[film]\nrate = "2"\n'
     assert left_out(load_preset_text(tmp_path, PRESET.replace("{mode}", "walk") + more)) == (
-        "grounds beneath the pictures",
+        "grounds under the pictures",
         "pinned prompts",
         "prompts from the song's words",
         "titles and logo",
         "cuts of films to the music",
     )
-    assert all("grounds beneath the pictures" in left_out(get_preset(name)) for name in shipped_names())
+    assert all("grounds under the pictures" in left_out(get_preset(name)) for name in shipped_names())
 
 
 def load_preset_text(folder: Path, text: str) -> object:

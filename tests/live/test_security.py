@@ -1,4 +1,4 @@
-"""Who gets in: names, origins, token, cookie, paths, limits, headers."""
+"""Access control of the web server: host names, origins, token, cookie, paths, limits, headers."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Visit = Callable[[aiohttp.ClientSession, str, str], Awaitable[Any]]
 
 @pytest.fixture
 def visit(served: Any) -> Callable[[Visit], Any]:
-    """Run a visit: a coroutine of a client session, the server's origin and the token."""
+    """Run `visit`, a coroutine that gets a client session, the server's origin and the token."""
     address, _ = served
     parts = urlsplit(address.url)
 
@@ -46,7 +46,7 @@ def visit(served: Any) -> Callable[[Visit], Any]:
 async def log_in(client: aiohttp.ClientSession, origin: str, token: str) -> aiohttp.ClientResponse:
     while True:
         answer = await client.post(f"{origin}/login", json={"token": token}, headers={"Origin": origin})
-        # one server serves all tests, and lets nobody try tokens as fast as they come
+        # one server is shared by all tests and limits the rate of logins
         if answer.status != 429:
             return answer
         await asyncio.sleep(0.2)
@@ -57,7 +57,7 @@ async def status(client: aiohttp.ClientSession, url: str, **headers: str) -> int
         return response.status
 
 
-def test_the_token_buys_a_cookie_that_scripts_and_other_sites_do_not_get(visit: Any) -> None:
+def test_the_token_gives_a_cookie_hidden_from_scripts_and_other_sites(visit: Any) -> None:
     async def visiting(client: aiohttp.ClientSession, origin: str, token: str) -> None:
         assert (await log_in(client, origin, "wrong")).status == 403
         assert await status(client, f"{origin}/song") == 401
@@ -74,7 +74,7 @@ def test_the_token_buys_a_cookie_that_scripts_and_other_sites_do_not_get(visit: 
 
 
 @pytest.mark.parametrize("path", ["/song", "/lanes", "/ws", "/song?token=x", "/unknown"])
-def test_nothing_without_the_cookie(visit: Any, path: str) -> None:
+def test_nothing_is_accessible_without_the_cookie(visit: Any, path: str) -> None:
     async def visiting(client: aiohttp.ClientSession, origin: str, token: str) -> int:
         return await status(client, origin + path, Origin=origin, Cookie="reactive-1=guess")
 
@@ -99,7 +99,7 @@ def test_a_foreign_host_is_refused_even_with_the_cookie(visit: Any, host: str) -
         name = host.replace("PORT", str(urlsplit(origin).port))
         return [await status(client, origin + path, Host=name) for path in ("/", "/song")]
 
-    # an empty Host is refused by the parser already
+    # an empty Host is refused by the HTTP parser
     assert set(visit(visiting)) <= {403, 400}
 
 
@@ -224,7 +224,7 @@ def test_ranges_are_served_one_at_a_time(visit: Any) -> None:
         ('{"t": "nothing"}', 1007),
         ('{"t": "seek", "time": NaN, "n": 1, "credit": 1}', 1007),
         ('{"t": "credit", "n": "many"}', 1007),
-        # a whole number that no float holds, in a command's own number and in a list that is read later
+        # an integer too large for a float, as a command's own number and in a list that is validated later
         (f'{{"t": "clock", "time": 1{"0" * 400}, "playing": true}}', 1007),
         (f'{{"t": "grid", "action": "tap", "taps": [-1{"0" * 400}]}}', 1007),
         ('{"t": "clock", "time": 1e999, "playing": true}', 1007),
@@ -244,7 +244,7 @@ def test_wrong_messages_close_the_socket(visit: Any, message: str | bytes, code:
 
 
 def test_a_flood_closes_the_socket(visit: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    # messages' own allowances never refill, as if no time passed; the login's do, since other tests share the server
+    # the rate limit of messages never refills, as if no time passed; that of logins does, since tests share the server
     monkeypatch.setattr(clients, "Allowance", lambda rate, burst: Allowance(rate, burst, clock=lambda: 0.0))
 
     async def visiting(client: aiohttp.ClientSession, origin: str, token: str) -> int | None:
@@ -264,7 +264,7 @@ def test_a_flood_closes_the_socket(visit: Any, monkeypatch: pytest.MonkeyPatch) 
     assert visit(visiting) == 1008
 
 
-def test_an_output_window_only_looks(visit: Any) -> None:
+def test_an_output_window_can_only_view(visit: Any) -> None:
     async def visiting(client: aiohttp.ClientSession, origin: str, token: str) -> int | None:
         await log_in(client, origin, token)
         async with client.ws_connect(f"{origin}/ws?kind=output", headers={"Origin": origin}) as socket:
@@ -284,7 +284,7 @@ def test_names_of_hosts() -> None:
     for host in ("192.168.1.4:8000", "band.local:8000", "localhost:80", "[::1", None, "127.0.0.1:8000/x"):
         assert not near.knows_host(host)
     assert far.knows_host("192.168.1.4:8000")
-    # a name may be rebound to any address, a literal address may not
+    # a name may be rebound to any address, a literal address can't
     assert not far.knows_host("band.local:8000")
     assert Gate("band.local", 8000).knows_host("band.local:8000")
     assert is_loopback("localhost")
@@ -292,7 +292,7 @@ def test_names_of_hosts() -> None:
     assert Gate("127.0.0.1", 1).token != Gate("127.0.0.1", 1).token
 
 
-def test_the_key_is_kept_privately_for_a_while(tmp_path: Path) -> None:
+def test_the_key_is_stored_privately_and_expires(tmp_path: Path) -> None:
     key = kept_key(tmp_path / "state", 8000)
     file = tmp_path / "state" / "preview-8000.json"
     assert kept_key(tmp_path / "state", 8000) == key
@@ -315,12 +315,12 @@ def test_an_allowance_refills() -> None:
     assert not allowance.take(0.11)
 
 
-def test_what_a_stranger_tries_takes_nothing_from_others() -> None:
+def test_a_clients_failed_logins_do_not_limit_others() -> None:
     now = 0.0
     logins = PerAddress(1, 3, lambda: now)
     assert [logins.take("192.168.1.9") for _ in range(5)] == [True, True, True, False, False]
     assert logins.take("192.168.1.4")
-    # the same host by its IPv6 name of an IPv4 address, and one that takes addresses of its own network as it likes
+    # the same host by its IPv4-mapped IPv6 address, and one that uses many addresses of its own network
     assert not logins.take("::ffff:192.168.1.9")
     assert [logins.take(f"2001:db8::{number}") for number in range(4)] == [True, True, True, False]
     assert logins.take("2001:db8:0:1::1")
@@ -331,7 +331,7 @@ def test_what_a_stranger_tries_takes_nothing_from_others() -> None:
     assert len(logins._known) <= 1024
 
 
-def test_who_is_in_is_not_locked_out_by_wrong_tokens(visit: Any) -> None:
+def test_a_logged_in_client_is_not_locked_out_by_wrong_tokens(visit: Any) -> None:
     async def visiting(client: aiohttp.ClientSession, origin: str, token: str) -> tuple[set[int], int]:
         await log_in(client, origin, token)
         tried = set()
@@ -343,14 +343,14 @@ def test_who_is_in_is_not_locked_out_by_wrong_tokens(visit: Any) -> None:
             return tried, answer.status
 
     tried, own = visit(visiting)
-    # how many come through is for the machine's speed to say
+    # the number that succeeds depends on the machine's speed
     assert tried <= {403, 429}
     assert own == 200
 
 
-def test_the_address_that_a_phone_can_open(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_address_for_a_phone(monkeypatch: pytest.MonkeyPatch) -> None:
     class Probe:
-        """A socket whose machine has two networks."""
+        """A socket of a machine with two networks."""
 
         def __init__(self, *kind: Any) -> None:
             self.target = ""
@@ -378,7 +378,7 @@ def test_the_address_that_a_phone_can_open(monkeypatch: pytest.MonkeyPatch) -> N
     assert network_urls("0.0.0.0", 7373) == ("http://192.168.1.4:7373", "http://10.8.0.2:7373")
 
 
-def test_a_port_that_is_taken_is_said() -> None:
+def test_a_taken_port_is_reported() -> None:
     first = bound_socket("127.0.0.1", 0)
     try:
         with pytest.raises(OutputError, match="can't listen"):
@@ -388,7 +388,7 @@ def test_a_port_that_is_taken_is_said() -> None:
 
 
 async def issued(client: aiohttp.ClientSession, origin: str, token: str) -> str:
-    """Log in, and return a new address for MJPEG."""
+    """Log in, and return a newly issued MJPEG address."""
     await log_in(client, origin, token)
     async with client.post(f"{origin}/viewing", headers={"Origin": origin}) as response:
         assert response.status == 200
@@ -396,7 +396,7 @@ async def issued(client: aiohttp.ClientSession, origin: str, token: str) -> str:
 
 
 async def wake(client: aiohttp.ClientSession, origin: str) -> aiohttp.ClientWebSocketResponse:
-    """Connect a page that has a picture made."""
+    """Connect a page for which a picture is made."""
     socket = await client.ws_connect(f"{origin}/ws", headers={"Origin": origin})
     await socket.send_json({"t": "take over"})
     await socket.send_json({"t": "seek", "time": 1.0, "playing": False, "n": 1, "credit": 4})
@@ -411,9 +411,9 @@ async def part(stream: aiohttp.StreamReader) -> bytes:
     return await stream.readexactly(length)
 
 
-def test_mjpeg_shows_the_picture_to_its_own_token_alone(visit: Any) -> None:
+def test_mjpeg_needs_its_own_token(visit: Any) -> None:
     async def visiting(client: aiohttp.ClientSession, origin: str, token: str) -> None:
-        # until an address is given out there is none; neither the page's token nor its cookie opens it
+        # before an address is issued there is none; the page's token and cookie do not open the stream
         for query in ("", "?token=", f"?token={token}", "?token=None"):
             assert await status(client, f"{origin}/mjpeg{query}") == 401
         url = await issued(client, origin, token)
@@ -428,7 +428,7 @@ def test_mjpeg_shows_the_picture_to_its_own_token_alone(visit: Any) -> None:
             assert not stranger.cookie_jar
             picture = await part(response.content)
             assert picture[:2] == b"\xff\xd8"
-            # a picture that stands still is sent again
+            # a still picture is sent repeatedly
             assert (await part(response.content))[:2] == b"\xff\xd8"
         await socket.close()
 
@@ -455,7 +455,7 @@ def test_the_mjpeg_token_opens_nothing_else_and_can_be_revoked(visit: Any) -> No
                     assert answer.status == 405
             async with stranger.post(f"{origin}/login", json={"token": own}, headers={"Origin": origin}) as answer:
                 assert answer.status in (403, 429)
-            # names and origins are looked at here too
+            # names and origins are checked here too
             assert await status(stranger, url, Host="evil.example") == 403
             assert await status(stranger, url, Origin="null") == 403
             assert await status(stranger, url, **{"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"}) == 403
@@ -463,7 +463,7 @@ def test_the_mjpeg_token_opens_nothing_else_and_can_be_revoked(visit: Any) -> No
                 await part(response.content)
                 async with client.delete(f"{origin}/viewing", headers={"Origin": origin}) as answer:
                     assert answer.status == 200
-                # a stream that runs ends at once
+                # a running stream ends at once
                 await asyncio.wait_for(response.content.read(), 240)
             assert await status(stranger, url) == 401
             again = await issued(client, origin, token)
@@ -474,7 +474,7 @@ def test_the_mjpeg_token_opens_nothing_else_and_can_be_revoked(visit: Any) -> No
     visit(visiting)
 
 
-def test_there_are_only_so_many_streams(visit: Any) -> None:
+def test_the_number_of_streams_is_limited(visit: Any) -> None:
     async def visiting(client: aiohttp.ClientSession, origin: str, token: str) -> int:
         url = await issued(client, origin, token)
         streams: list[aiohttp.ClientResponse] = []
@@ -484,7 +484,7 @@ def test_there_are_only_so_many_streams(visit: Any) -> None:
                 if stream.status == 200:
                     streams.append(stream)
                 else:
-                    # one that was open before has not heard yet that its address is worth nothing any more
+                    # an already open stream has not noticed yet that its address was revoked
                     stream.close()
                     await asyncio.sleep(0.05)
         last = await status(client, url)
@@ -495,7 +495,7 @@ def test_there_are_only_so_many_streams(visit: Any) -> None:
     assert visit(visiting) == 503
 
 
-def test_there_are_only_so_many_pages(visit: Any) -> None:
+def test_the_number_of_pages_is_limited(visit: Any) -> None:
     async def visiting(client: aiohttp.ClientSession, origin: str, token: str) -> int:
         await log_in(client, origin, token)
         sockets = []
@@ -512,8 +512,8 @@ def test_there_are_only_so_many_pages(visit: Any) -> None:
     assert visit(visiting) == 503
 
 
-def test_tokens_can_not_be_tried_as_fast_as_they_come(serving: Any, stopped: None) -> None:
-    # a server of its own, since nobody else could log in afterwards
+def test_the_rate_of_login_attempts_is_limited(serving: Any, stopped: None) -> None:
+    # a server of its own, because afterwards logins are blocked
     with serving() as (address, _):
         origin = f"http://127.0.0.1:{address.port}"
 
@@ -530,7 +530,7 @@ def test_tokens_can_not_be_tried_as_fast_as_they_come(serving: Any, stopped: Non
         assert asyncio.run(attempts()) == [403] * int(LOGIN_BURST) + [429] * 10
 
 
-def test_a_page_has_no_say_in_where_a_take_goes(visit: Any, served: Any, tmp_path: Path) -> None:
+def test_a_page_can_not_choose_the_path_of_a_take(visit: Any, served: Any, tmp_path: Path) -> None:
     goal = tmp_path / "stolen.json"
 
     async def visiting(client: aiohttp.ClientSession, origin: str, token: str) -> str:
@@ -551,7 +551,7 @@ def test_a_page_has_no_say_in_where_a_take_goes(visit: Any, served: Any, tmp_pat
     saved.unlink()
 
 
-def test_it_binds_this_machine_and_no_other_address(served: Any) -> None:
+def test_it_binds_only_the_loopback(served: Any) -> None:
     address, _ = served
     assert address.host == "127.0.0.1"
     assert not address.open
@@ -560,7 +560,7 @@ def test_it_binds_this_machine_and_no_other_address(served: Any) -> None:
     own.close()
 
 
-def test_beyond_this_machine_the_token_is_needed_all_the_same(serving: Any) -> None:
+def test_other_machines_need_the_token_too(serving: Any) -> None:
     with serving(host="0.0.0.0") as (address, _):
         assert address.open
         parts = urlsplit(address.url)
@@ -577,7 +577,7 @@ def test_beyond_this_machine_the_token_is_needed_all_the_same(serving: Any) -> N
         assert asyncio.run(whole()) == [401, 401, 401, 401, 403]
 
 
-def test_the_osc_listener_binds_this_machine() -> None:
+def test_the_osc_listener_binds_the_loopback() -> None:
     pytest.importorskip("pythonosc", reason="the extra [osc] is not installed")
     from reactive.live.control.external_io import ExternalIO, ExternalIOOptions
     from reactive.live.control.osc import parse_address

@@ -1,4 +1,4 @@
-"""What was turned is saved into the preset, comments kept; the grid is corrected and everything decided anew."""
+"""Changed controls are saved into the preset with comments kept; the grid is corrected and the timeline rebuilt."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ prompt = "a lamp"
 
 @pytest.fixture(scope="module")
 def material(beat_wav: Path, toy_model: Path, tmp_path_factory: pytest.TempPathFactory) -> SongMaterial:
-    # a copy, since corrections are kept beside the song
+    # a copy, because corrections are stored beside the song
     song = tmp_path_factory.mktemp("song") / "song.wav"
     song.write_bytes(beat_wav.read_bytes())
     return load_material(song, PreviewOptions.of(model=str(toy_model), steps=1, threads=1, fps=Fraction(24)))
@@ -83,7 +83,7 @@ def turn(session: Session, name: str, value: float, time: float = 3.0) -> None:
     session.change({"kind": "control", "time": time, "name": name, "value": value})
 
 
-def test_what_was_turned_is_written_and_everything_else_stays(session: Session) -> None:
+def test_changed_controls_are_written_and_everything_else_stays(session: Session) -> None:
     path = session.loaded[session.first].path
     os.chmod(path, 0o640)
     turn(session, "walk", 2.0)
@@ -117,7 +117,7 @@ def test_what_was_turned_is_written_and_everything_else_stays(session: Session) 
     assert [entry.text for entry in preset.phase[0].prompts][:2] == ["a {{pond}}", "a tree"]
     assert preset.phase[0].prompts[1].weight == 2
     assert preset.pin[0].prompt == "a torch"
-    # the sliders are at rest again, and the song is what it was with them turned, from its start on
+    # the sliders are reset, and the clip is the same as with the changed sliders from its start
     assert [change.kind for change in session.changes] == ["control", "black"]
     assert session.state()["controls"]["walk"] == 1.0
     now = session.stage._decide(session.performance.state)[0]
@@ -131,7 +131,7 @@ def test_what_was_turned_is_written_and_everything_else_stays(session: Session) 
         session.save_preset()
 
 
-def test_turning_again_and_again_does_not_pile_up(session: Session) -> None:
+def test_repeated_changes_do_not_accumulate(session: Session) -> None:
     path = session.loaded[session.first].path
     for value in (2.0, 1.5):
         turn(session, "walk", value)
@@ -163,7 +163,7 @@ def test_a_shipped_preset_is_forked_and_never_written(session: Session, data: Pa
     assert load_preset(path).walk == f"({load_preset(shipped).walk}) * 3"
     assert session.state()["presets"] == [session.first, "my-drift"]
     assert session.state()["preset"] == "my-drift"
-    # from now on it is one's own, and its name is taken
+    # from now on it is the user's own preset, and its name is taken
     assert session.save_plan()["own"]
     turn(session, "walk", 2.0)
     with pytest.raises(PresetError, match="installed already"):
@@ -180,13 +180,13 @@ def test_a_file_that_changed_meanwhile_is_not_overwritten(session: Session) -> N
     assert "a pond" in path.read_text()
 
 
-def test_an_error_in_the_file_is_kept_in_sight_until_it_is_mended(session: Session) -> None:
+def test_an_error_in_the_file_is_shown_until_it_is_fixed(session: Session) -> None:
     path = session.loaded[session.first].path
     path.write_text(OWN.replace('"fire", "smoke"', '"fire", 3'))
     with pytest.raises(PresetError, match="prompts"):
         session.reload()
     assert session.state()["problem"]["remedy"]
-    # everything goes on with the old text
+    # everything continues with the old text
     turn(session, "walk", 2.0)
     assert session.state()["changes"] == 1
     path.write_text(OWN)
@@ -194,7 +194,7 @@ def test_an_error_in_the_file_is_kept_in_sight_until_it_is_mended(session: Sessi
     assert session.state()["problem"] is None
 
 
-def test_half_and_double_keep_the_one_and_take_each_other_back(session: Session) -> None:
+def test_half_and_double_keep_the_downbeat_and_are_inverse(session: Session) -> None:
     song, analysis = session.material.track.path, session.material.analysis
     tempo, beats = analysis.tempo, len(analysis.beats)
     bars = session.performance.timeline.columns["phase"].copy()
@@ -205,7 +205,7 @@ def test_half_and_double_keep_the_one_and_take_each_other_back(session: Session)
     assert np.abs(session.material.analysis.downbeats - analysis.beats[2]).min() < 0.02
     assert not np.array_equal(session.performance.timeline.columns["phase"], bars)
     assert session.state()["grid"]["half"]
-    # the beat that half left out can be the one
+    # the beat that "half" removed can become the downbeat
     session.correct({"action": "one", "time": float(analysis.beats[5])})
     assert np.abs(session.material.analysis.downbeats - analysis.beats[5]).min() < 1e-6
     assert session.material.analysis.tempo == pytest.approx(tempo / 2, rel=0.02)
@@ -221,7 +221,7 @@ def test_half_and_double_keep_the_one_and_take_each_other_back(session: Session)
     assert not session.material.corrections
 
 
-def test_a_nudge_moves_the_grid_and_a_new_start_finds_it(session: Session, toy_model: Path) -> None:
+def test_a_nudge_moves_the_grid_and_is_kept_after_a_restart(session: Session, toy_model: Path) -> None:
     first = session.material.raw.beats[4]  # type: ignore[union-attr]
     for _ in range(3):
         session.correct({"action": "nudge", "ms": 10})
@@ -252,7 +252,7 @@ def test_a_nudge_moves_the_grid_and_a_new_start_finds_it(session: Session, toy_m
         {"action": "meter", "meter": "9/1"},
     ],
 )
-def test_what_is_no_correction_leaves_everything_as_it_was(session: Session, data: dict[str, Any]) -> None:
+def test_an_invalid_correction_changes_nothing(session: Session, data: dict[str, Any]) -> None:
     before, analysis = session.performance, session.material.analysis
     with pytest.raises(GridError):
         session.correct(data)

@@ -1,4 +1,4 @@
-"""A set list: read with every file checked, the next song loaded while this one plays, changes kept, endings kept."""
+"""A set list: every file is checked when it is read, the next song is loaded in advance, changes to songs are kept."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def click_song(path: Path, tempo: float, seconds: float = 4.0) -> Path:
 
 @pytest.fixture(scope="module")
 def evening(tmp_path_factory: pytest.TempPathFactory, live_preset: Path) -> Path:
-    """A set list of three songs with presets beside it."""
+    """A set list of three songs with their presets."""
     folder = tmp_path_factory.mktemp("evening")
     for number, tempo in enumerate((120, 100, 140), 1):
         click_song(folder / f"{number}.wav", tempo)
@@ -82,16 +82,16 @@ def test_a_list_is_read_with_paths_beside_it(evening: Path) -> None:
         ("[[song]]\npreset = 'forge'", "song 1: has no file"),
         ("[[song]]\nfile = 'none.wav'", "none.wav: no such file"),
         ("[[song]]\nfile = '1.wav'\npreset = 'nowhere'", "nowhere"),
-        ("[[song]]\nfile = '1.wav'\nwith = 'forge'", "with is no list"),
+        ("[[song]]\nfile = '1.wav'\nwith = 'forge'", "with is not a list"),
         ("[[song]]\nfile = '1.wav'\nsong = 2", '"song" is not known'),
         ("[[song]]\nfile = '1.wav'\nmacros = { storm = 7 }", "storm"),
         ("[[song]]\nfile = '1.wav'\nphotos = ['no.jpg']", "no.jpg: no such file"),
-        ("[[song]]\nfile = 3", "file is no text"),
+        ("[[song]]\nfile = 3", "file is not a text"),
         ("ending = 'bang'\n[[song]]\nfile = '1.wav'", "is not known"),
         ("band = 'x'\n[[song]]\nfile = '1.wav'", '"band" is not known'),
     ],
 )
-def test_what_is_wrong_is_said_before_the_evening(evening: Path, text: str, said: str) -> None:
+def test_errors_are_reported_when_the_list_is_read(evening: Path, text: str, said: str) -> None:
     wrong = evening.parent / "wrong.toml"
     wrong.write_text(text)
     with pytest.raises(ReactiveError, match=said) as caught:
@@ -102,7 +102,7 @@ def test_what_is_wrong_is_said_before_the_evening(evening: Path, text: str, said
     assert "Traceback" not in done.output
 
 
-def test_one_song_is_a_list_of_one(beat_wav: Path) -> None:
+def test_a_single_song_is_a_list_of_one(beat_wav: Path) -> None:
     songs = single(beat_wav, settings(), ())
     assert (len(songs.songs), songs.ending) == (1, "stop")
 
@@ -114,7 +114,7 @@ def playlist(evening: Path, toy_model: Path) -> Any:
     made.close()
 
 
-def test_the_next_song_is_loaded_beside_this_one_by_the_same_model(playlist: Playlist) -> None:
+def test_the_next_song_is_loaded_in_advance_with_the_same_model(playlist: Playlist) -> None:
     first = playlist.first()
     other = playlist.prepare(1)
     assert other.session.material.model is first.session.material.model
@@ -135,7 +135,7 @@ def test_the_next_song_is_loaded_beside_this_one_by_the_same_model(playlist: Pla
         playlist.checked(8)
 
 
-def test_coming_back_finds_a_song_as_it_was_left(playlist: Playlist) -> None:
+def test_going_back_to_a_song_keeps_its_changes(playlist: Playlist) -> None:
     first = playlist.first()
     first.session.change({"time": 1.0, "kind": "control", "name": "walk", "value": 2.0})
     other = playlist.prepare(1)
@@ -147,10 +147,10 @@ def test_coming_back_finds_a_song_as_it_was_left(playlist: Playlist) -> None:
     assert all(np.array_equal(before.columns[name], after.columns[name]) for name in before.columns)
 
 
-def test_pictures_go_on_over_the_last_bars_that_sound(beat_analysis: Any) -> None:
+def test_pictures_continue_over_the_last_audible_bars(beat_analysis: Any) -> None:
     start, end = last_bars(beat_analysis, 2)
     assert 0 <= start < end <= beat_analysis.duration + 1e-6
-    # 120 beats a minute: two bars of four
+    # at 120 beats a minute: two bars of four
     assert end - start == pytest.approx(4.0, abs=0.1)
 
 
@@ -165,7 +165,7 @@ def engine(beat_wav: Path, toy_model: Path, live_preset: Path) -> Any:
 
 
 def kill(thread: threading.Thread) -> None:
-    """End a thread from outside, as nothing that it runs expects."""
+    """End a thread with an exception that its code does not expect."""
     assert (
         ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident or 0), ctypes.py_object(SystemExit)) == 1
     )
@@ -173,7 +173,7 @@ def kill(thread: threading.Thread) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_a_killed_engine_keeps_its_pictures_and_comes_back(engine: Engine) -> None:
+def test_a_killed_engine_keeps_its_pictures_and_restarts(engine: Engine) -> None:
     until(lambda: len(engine.store) > 2)
     kept = engine.current_picture()
     assert kept is not None
@@ -190,7 +190,7 @@ def test_a_killed_engine_keeps_its_pictures_and_comes_back(engine: Engine) -> No
     assert "started again" in str(engine.note)
 
 
-def test_an_engine_that_fails_again_and_again_says_why(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_engine_that_fails_repeatedly_reports_why(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(self: Engine, scene: Any, frames: Any, *, alone: bool) -> Any:
         raise ValueError("the driver is gone")
 
@@ -206,7 +206,7 @@ def test_an_engine_that_fails_again_and_again_says_why(engine: Engine, monkeypat
 
 # -- served ------------------------------------------------------------------------------------------------------------
 class Page:
-    """A page that plays a set list: it answers as the real one does, and keeps what it was told."""
+    """Imitates a page that plays a set list, and records the messages it receives."""
 
     def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         self.socket = socket
@@ -226,7 +226,7 @@ class Page:
                     return message.json()
 
     async def since(self, mark: int, check: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
-        """Return the first message that fits, of those that were told after the first `mark` or will be."""
+        """Return the first matching message after number `mark`, waiting for it if necessary."""
         return next((message for message in self.told[mark:] if check(message)), None) or await self.until(check)
 
     async def seek(self, time: float, number: int) -> int:
@@ -254,7 +254,7 @@ async def sound(client: aiohttp.ClientSession, origin: str) -> int:
             return file.getnframes()
 
 
-def test_an_evening_of_three_songs(serving: Any, evening: Path) -> None:
+def test_a_set_of_three_songs(serving: Any, evening: Path) -> None:
     async def visit(page: Page, client: aiohttp.ClientSession, origin: str) -> None:
         hello = await page.until(lambda m: m["t"] == "hello")
         assert hello["title"] == "1"
@@ -268,14 +268,14 @@ def test_an_evening_of_three_songs(serving: Any, evening: Path) -> None:
         again = await page.until(lambda m: m["t"] == "hello")
         assert (again["title"], again["song"]) == ("2", hello["song"] + 1)
         assert (await page.until(lambda m: m["t"] == "begin"))["playing"] is False
-        # nothing of the song before is taken for one of this: epochs only grow
+        # no picture of the previous song is taken for one of this song: epochs only increase
         assert await page.seek(0.5, 2) > before
         page.pictures.clear()
         await page.until(lambda m: m["t"] == "status" and bool(page.pictures))
         assert all(epoch > before for epoch, _ in page.pictures)
         assert await sound(client, origin) == frames
-        # over: the third one plays at once; over again: pictures go on
-        # how soon it is ready beside the pictures is the machine's affair
+        # after the end the third song starts at once
+        # the time until it is ready depends on the machine
         await page.since(mark, lambda m: m["t"] == "state" and m["ready"] == 2)
         await page.socket.send_json({"t": "ended"})
         assert (await page.until(lambda m: m["t"] == "begin"))["playing"] is True
@@ -295,7 +295,7 @@ def test_an_evening_of_three_songs(serving: Any, evening: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_a_killed_engine_comes_back_by_itself(serving: Any, beat_wav: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_killed_engine_restarts_by_itself(serving: Any, beat_wav: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     engines: list[Engine] = []
     start = Engine.start
 

@@ -1,4 +1,4 @@
-"""A preview that never stands still: something is always imagined, and what is said of it is true."""
+"""A preview whose picture never stands still: something is always imagined, and its messages are correct."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from reactive.timeline.timeline import FEEDBACK, Timeline
 
 @pytest.fixture(scope="module")
 def session(beat_wav: Path, toy_model: Path, live_preset: Path) -> Session:
-    """A session whose engine's thread is never started."""
+    """A session whose engine thread is not started."""
     options = PreviewOptions.of(preset=str(live_preset), model=str(toy_model), steps=1, threads=1, fps=Fraction(24))
     return Session(load_material(beat_wav, options), lambda frames: None, (str(live_preset),))
 
 
 @pytest.fixture
 def engine(session: Session) -> Engine:
-    """An engine of its own, with nothing imagined yet."""
+    """A separate engine without pictures."""
     preset = session.material.options.preset
     return Session(session.material, lambda frames: None, (preset,)).engine
 
@@ -48,7 +48,7 @@ def calm(engine: Engine) -> int:
 
 @pytest.fixture
 def standing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the song stand where `play` puts it, however long the machine takes for a picture."""
+    """Pin the song at the position set by `play`, however long a picture takes on this machine."""
     now = time.monotonic()
     monkeypatch.setattr("reactive.live.transport.time.monotonic", lambda: now)
 
@@ -70,13 +70,13 @@ class Time:
         return self.now
 
 
-def test_an_estimate_is_forgotten_with_time() -> None:
+def test_an_estimate_decays_with_time() -> None:
     clock = Time()
     estimate = Estimate(0.2, clock)
     for _ in range(40):
         estimate.took(6.0)
     assert estimate.seconds == pytest.approx(6.0, rel=0.01)
-    # no longer than the work itself takes
+    # not longer than the work itself takes
     clock.now += 6.0
     assert estimate.seconds == pytest.approx(6.0, rel=0.01)
     clock.now += HALF_LIFE
@@ -85,7 +85,7 @@ def test_an_estimate_is_forgotten_with_time() -> None:
     assert estimate.seconds == pytest.approx(0.2, rel=0.01)
 
 
-def test_one_hold_up_says_little_about_what_comes_next() -> None:
+def test_a_single_delay_changes_the_estimate_little() -> None:
     estimate = Estimate(0.2, Time())
     estimate.took(300.0)
     assert estimate.seconds < 1.0
@@ -101,13 +101,13 @@ def test_something_is_imagined_however_long_a_picture_takes(engine: Engine, seco
     assert engine._next() is not None
     window = engine.window()[0]
     assert len(window) <= MAX_LOOKAHEAD * 24 + 2
-    # what is skipped ends well within what is looked at
+    # skipped frames end well within the examined range
     lead = min(seconds, MAX_SKIPPED_SHARE * engine._lookahead()) * 24
     assert lead < 0.6 * MAX_LOOKAHEAD * 24
 
 
-def test_only_one_late_picture_is_made_where_none_could_be_in_time(engine: Engine) -> None:
-    # the song's last frames: whatever is begun comes after its time
+def test_if_no_picture_can_be_in_time_only_one_late_one_is_made(engine: Engine) -> None:
+    # at the song's last frames every new picture is late
     last = engine.timeline.frames - 12
     if engine.timeline.columns["source"][last] == FEEDBACK:
         pytest.skip("the song ends in a feedback shot")
@@ -121,11 +121,11 @@ def test_only_one_late_picture_is_made_where_none_could_be_in_time(engine: Engin
     assert engine._next() is None
 
 
-def test_a_feedback_shot_that_is_too_slow_goes_on_late(engine: Engine) -> None:
+def test_a_feedback_shot_that_is_too_slow_continues_late(engine: Engine) -> None:
     start, stop = fed(engine)
     engine._tick_time = Estimate(50.0)
     middle = start + 8
-    # more than a second of it is still to come
+    # more than a second of it remains
     assert stop - middle > 30
     engine._fresh = engine.epoch
     for _ in range(2):
@@ -133,7 +133,7 @@ def test_a_feedback_shot_that_is_too_slow_goes_on_late(engine: Engine) -> None:
         work = engine._next()
         assert work is not None
         engine._keep(engine._scene, work())
-    # it is shown although its time is over, since nothing newer is there
+    # it is shown although it is late, because there is no newer one
     play(engine, middle)
     late = engine.late_picture()
     assert late is not None
@@ -152,14 +152,14 @@ def test_a_late_picture_of_another_shot_is_shown_only_if_it_was_made_late(engine
     assert start < stop
 
 
-def test_it_says_how_far_behind_it_is(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_delay_is_reported(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     now = time.monotonic()
     frame = calm(engine)
     engine.set_transport(Transport(engine.transport.duration, frame / 24, False, now), jumped=True)
     assert engine.status().behind == 0
     engine.transport = Transport(engine.transport.duration, (frame + 48) / 24, True, now)
     engine._since = now - 1.5
-    # the song stands at that moment, however long the test takes
+    # the song is pinned there, however long the test takes
     monkeypatch.setattr("reactive.live.transport.time.monotonic", lambda: now)
     assert engine._behind(now) == pytest.approx(1.5)
     engine.store.put(Picture(frame + 24, b"jpeg"))
@@ -168,7 +168,7 @@ def test_it_says_how_far_behind_it_is(engine: Engine, monkeypatch: pytest.Monkey
     assert engine._behind(now) == pytest.approx(0.0)
 
 
-def test_a_machine_that_was_busy_is_itself_again_within_seconds() -> None:
+def test_estimates_recover_within_seconds_after_load() -> None:
     pace = StrideControl(24.0)
     for number in range(20):
         pace.imagined(4, 20.0, now=20.0 * number)
@@ -180,7 +180,7 @@ def test_a_machine_that_was_busy_is_itself_again_within_seconds() -> None:
         assert now < 406.0
 
 
-def test_an_edit_says_from_where_on_it_shows(session: Session) -> None:
+def test_an_edit_reports_where_it_becomes_visible(session: Session) -> None:
     session.change({"kind": "control", "time": 2.0, "name": "seed", "value": 9.0})
     changed = session.engine.changed
     session.forget()
@@ -196,7 +196,7 @@ def test_the_loop_s_end_is_known() -> None:
 
 
 def work(engine: Engine) -> list[int]:
-    """Do the next piece of work of an engine whose thread is not started; return the frames that are new."""
+    """Do the next piece of work of an engine whose thread is not started; return the new frames."""
     piece = engine._next()
     if piece is None:
         return []
@@ -206,7 +206,7 @@ def work(engine: Engine) -> list[int]:
 
 
 def pictures_of(engine: Engine, frames: range) -> list[bytes]:
-    """Return the pictures of frames, those that are missing imagined from their shot's start."""
+    """Return the pictures of frames; missing ones are imagined from the start of their shot."""
     assert engine.prepare(frames.start) is not None
     while engine.status().prepared is not None:
         work(engine)
@@ -214,14 +214,14 @@ def pictures_of(engine: Engine, frames: range) -> list[bytes]:
 
 
 def changed(timeline: Timeline, name: str, first: int) -> Timeline:
-    """Return a timeline with another value of a column from a frame on."""
+    """Return a timeline with a changed column from a frame on."""
     columns = {**timeline.columns, name: timeline.columns[name].copy()}
     columns[name][first:] = 0.31
     return replace(timeline, columns=columns)
 
 
 @pytest.mark.usefixtures("standing")
-def test_a_change_within_a_feedback_shot_goes_on_from_the_picture_at_the_playhead(engine: Engine) -> None:
+def test_a_change_within_a_feedback_shot_continues_from_the_picture_at_the_playhead(engine: Engine) -> None:
     start, stop = fed(engine)
     engine.wanted = True
     at = start + 20
@@ -229,24 +229,24 @@ def test_a_change_within_a_feedback_shot_goes_on_from_the_picture_at_the_playhea
     while at + 6 not in engine.store:
         assert work(engine)
     play(engine, at)
-    # a slider that changes the whole shot
+    # a slider that changes all of the shot
     engine.set_timeline(changed(engine.timeline, "strength", start))
     assert not any(frame in engine.store for frame in range(start, stop))
     made = work(engine) + work(engine)
     assert made
     assert at - 6 < min(made) <= at + 1
-    # the music goes on, and the shot goes on with it
+    # the song plays on, and the shot continues
     play(engine, at + 10)
     while at + 20 not in engine.store:
         assert (new := work(engine))
         assert min(new) > at - 6
-    # seen again, it is what the clip shows
+    # when it is shown again, it matches the clip
     shown = range(at + 1, at + 20)
     assert pictures_of(engine, shown) == pictures_of(another(engine), shown)
 
 
 @pytest.mark.usefixtures("standing")
-def test_a_change_later_in_a_feedback_shot_leaves_what_comes_before_it(engine: Engine) -> None:
+def test_a_change_later_in_a_feedback_shot_keeps_earlier_pictures(engine: Engine) -> None:
     start, _ = fed(engine)
     engine.wanted = True
     at = start + 20
@@ -266,7 +266,7 @@ def test_a_change_later_in_a_feedback_shot_leaves_what_comes_before_it(engine: E
 
 
 def another(engine: Engine) -> Engine:
-    """Return another engine that shows the same timeline and has imagined nothing."""
+    """Return another engine with the same timeline and no pictures."""
     session = Session(engine.material, lambda frames: None, (engine.material.options.preset,))
     session.engine.set_timeline(engine.timeline)
     return session.engine

@@ -1,4 +1,4 @@
-"""The waiting room: there from the first moment, behind the same doors, and it says what is being done."""
+"""The loading page: available from the start, with the same access control, and it shows the progress."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def room_of(listener: Any) -> tuple[WaitingRoom, Gate, str]:
     return WaitingRoom(RequestGuard(gate, "index.html", PerAddress(5, 20)), listener), gate, f"http://127.0.0.1:{port}"
 
 
-def test_it_says_what_is_being_done_and_makes_room(listener: Any) -> None:
+def test_it_shows_the_progress_and_passes_its_socket_on(listener: Any) -> None:
     room, gate, origin = room_of(listener)
 
     async def visiting() -> list[Any]:
@@ -64,11 +64,11 @@ def test_it_says_what_is_being_done_and_makes_room(listener: Any) -> None:
     assert [message["t"] for message in said] == ["starting", "starting"]
     assert said[1]["doing"] == "loading ember"
     assert said[1]["failed"] is None
-    # the socket is the preview's now
+    # the listening socket stays open for the preview
     assert listener.fileno() >= 0
 
 
-def test_what_went_wrong_is_its_last_word(listener: Any) -> None:
+def test_an_error_is_its_last_message(listener: Any) -> None:
     room, gate, origin = room_of(listener)
     said: list[Any] = []
 

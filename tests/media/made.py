@@ -1,4 +1,4 @@
-"""Files of known truth for the tests of media: flashes with clicks in any container, sound in any layout."""
+"""Media files with known truth for the tests: flashes with clicks in any container, sound in any layout."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ def save_film(
     b_frames: int = 2,
     held: bool = False,
 ) -> Path:
-    """Save a film whose picture is white for one frame, and whose sound clicks, at each `event` second; AVI begins both at 0.
+    """Save a film with a white picture and a click at each `event` in seconds; in AVI both streams start at 0.
 
     With `held`, the picture changes between black and white at each of them instead.
 
-    What lies before `sound_from` or `pictures_from` is not in the file, nor is the sound of `hole`.
+    Sound before `sound_from`, pictures before `pictures_from` and sound within `hole` are omitted from the file.
     """
     events = [event] if isinstance(event, int | float) else list(event)
     picture_codec, sound_codec = CODECS[path.suffix]
@@ -104,7 +104,7 @@ def _sound(stream: Any, seconds: float, events: Sequence[float], begin: float) -
 def save_sound(
     path: Path, sound: np.ndarray, codec: str, *, rate: int = RATE, layout: str = "stereo", **options: str
 ) -> Path:
-    """Save float32 [n, channels] by an encoder of FFmpeg, in the container that the name tells."""
+    """Save float32 [n, channels] with an FFmpeg encoder, in the container of the file's suffix."""
     with av.open(str(path), "w") as target:
         stream: Any = target.add_stream(codec, rate=rate, layout=layout, options=options)
         form = av.AudioResampler(

@@ -1,4 +1,4 @@
-"""Sound and pictures by one clock: a flash and a click at the same time stay together, however the file begins or breaks."""
+"""Sound and pictures share one clock: a flash and a click at the same time stay together, however the file starts or breaks off."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.media.made import CODECS, EVENT, FPS, save_film
 from tests.toy import save_video
 
 CLOSE = 0.005
-# what only the container's own presentation times tell
+# formats with reliable presentation times only in the container
 TIMED = [".mp4", ".mov", ".mkv", ".ts", ".webm", ".flv", ".asf"]
 
 
@@ -42,9 +42,7 @@ def flash_times(path: Path) -> list[float]:
 @pytest.mark.parametrize(
     ("suffix", "pictures", "sound"), [(".mp4", b"avc1", b""), (".mkv", b"V_MPEG4/ISO/AVC", b"A_AAC")]
 )
-def test_a_codec_that_nobody_knows_is_as_if_its_stream_were_not_there(
-    tmp_path: Path, suffix: str, pictures: bytes, sound: bytes
-) -> None:
+def test_a_stream_with_an_unknown_codec_is_ignored(tmp_path: Path, suffix: str, pictures: bytes, sound: bytes) -> None:
     path = save_film(tmp_path / f"film{suffix}")
     data = path.read_bytes()
     path.write_bytes(data.replace(pictures, b"X" * len(pictures)))
@@ -53,7 +51,7 @@ def test_a_codec_that_nobody_knows_is_as_if_its_stream_were_not_there(
         with pytest.raises(MediaError, match="pictures"):
             refusing(path)
     if not sound:
-        # MP4 says the codec of its sound in two places
+        # MP4 names the codec of its sound in two places
         return
     path.write_bytes(data.replace(sound, b"X" * len(sound)))
     assert len(flash_times(path)) == 1
@@ -71,10 +69,10 @@ def test_a_flash_and_a_click_stay_together(tmp_path: Path, suffix: str, b_frames
 
 
 @pytest.mark.parametrize("suffix", list(CODECS))
-def test_pictures_stand_on_whole_frames_so_that_score_and_clip_see_them_in_time(tmp_path: Path, suffix: str) -> None:
+def test_score_and_clip_show_pictures_on_their_frames(tmp_path: Path, suffix: str) -> None:
     path = save_film(tmp_path / f"film{suffix}")
     (click,) = click_times(path)
-    # `score` sees an even row of frames, and a clip at the film's own rate asks for the picture nearest to each
+    # `score` needs a constant frame rate, and a clip at the film's own rate takes the nearest picture for each frame
     seen = [number / FPS for number, (luma, _) in enumerate(luma_frames(path)) if luma.mean() > 127]
     assert len(seen) == 1
     assert abs(seen[0] - click) < CLOSE
@@ -88,14 +86,16 @@ def test_pictures_stand_on_whole_frames_so_that_score_and_clip_see_them_in_time(
 
 @pytest.mark.parametrize("suffix", TIMED)
 @pytest.mark.parametrize(("sound_from", "pictures_from"), [(0.64, 0.0), (0.0, 0.8)])
-def test_what_begins_late_does_so(tmp_path: Path, suffix: str, sound_from: float, pictures_from: float) -> None:
+def test_streams_that_start_late_keep_their_start(
+    tmp_path: Path, suffix: str, sound_from: float, pictures_from: float
+) -> None:
     path = save_film(tmp_path / f"film{suffix}", sound_from=sound_from, pictures_from=pictures_from)
     (click,), (flash,) = click_times(path), flash_times(path)
     assert abs(click - flash) < CLOSE
     assert flash == pytest.approx(EVENT, abs=0.06)
     film = open_film(path)
     assert film.nearest(Fraction(0)) == 0
-    # what `score` sees, frame by frame
+    # `score`'s frames, one by one
     seen = [number for number, (luma, _) in enumerate(luma_frames(path)) if luma.mean() > 127]
     assert [abs(number / FPS - click) < 0.5 / FPS for number in seen] == [True]
 
@@ -103,10 +103,10 @@ def test_what_begins_late_does_so(tmp_path: Path, suffix: str, sound_from: float
 @pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv", ".ts"])
 @pytest.mark.parametrize("begin", [0.7, 1.1])
 @pytest.mark.parametrize("sound_later", [0.0, 0.35])
-def test_a_film_that_was_cut_without_being_encoded_stays_in_time(
+def test_a_film_cut_without_encoding_stays_in_sync(
     tmp_path: Path, suffix: str, begin: float, sound_later: float
 ) -> None:
-    # in MP4 and MOV the edit begins within a picture, which is not shown
+    # in MP4 and MOV the edit starts within a picture, which is not shown
     given = save_film(tmp_path / "given.mp4", seconds=3.0, event=2.0)
     path = tmp_path / f"cut{suffix}"
     with av.open(str(given)) as source, av.open(str(path), "w") as target:
@@ -127,7 +127,7 @@ def test_a_film_that_was_cut_without_being_encoded_stays_in_time(
 
 
 @pytest.mark.parametrize("suffix", [".mkv", ".ts", ".mp4"])
-def test_a_hole_in_the_sound_is_silence_of_its_length(tmp_path: Path, suffix: str) -> None:
+def test_a_gap_in_the_sound_becomes_silence_of_its_length(tmp_path: Path, suffix: str) -> None:
     path = save_film(tmp_path / f"film{suffix}", hole=(0.3, 0.7))
     (click,), (flash,) = click_times(path), flash_times(path)
     assert abs(click - flash) < CLOSE
@@ -136,7 +136,7 @@ def test_a_hole_in_the_sound_is_silence_of_its_length(tmp_path: Path, suffix: st
 
 @pytest.mark.parametrize("suffix", [".ts", ".mpg"])
 @pytest.mark.parametrize("parts", [2, 3])
-def test_joined_recordings_go_on(tmp_path: Path, suffix: str, parts: int) -> None:
+def test_joined_recordings_are_continuous(tmp_path: Path, suffix: str, parts: int) -> None:
     one = save_film(tmp_path / f"one{suffix}", event=0.4, seconds=1.0)
     path = tmp_path / f"joined{suffix}"
     path.write_bytes(one.read_bytes() * parts)
@@ -149,7 +149,7 @@ def test_joined_recordings_go_on(tmp_path: Path, suffix: str, parts: int) -> Non
     film = open_film(path)
     assert "begin again" in film.notes[0]
     assert any("begin again" in note for note in open_track(path).notes)
-    # any picture at any time
+    # random access to any picture
     reader = FilmReader(film, width=32, height=24)
     forward = [reader.picture(number).copy() for number in range(len(film.times))]
     again = FilmReader(film, width=32, height=24)
@@ -233,12 +233,12 @@ def test_no_picture_is_lost_where_several_share_a_packet(
     assert abs(click - flash) < CLOSE
 
 
-def test_score_hears_and_sees_by_the_same_clock(tmp_path: Path) -> None:
+def test_score_uses_one_clock_for_sound_and_pictures(tmp_path: Path) -> None:
     given = save_film(tmp_path / "film.mkv", seconds=3.0, sound_from=0.6)
     assert abs(score_clip(given).lag_ms) < 30
 
 
-def test_time_stamps_of_nonsense_do_not_become_hours_of_silence(tmp_path: Path) -> None:
+def test_wrong_time_stamps_do_not_become_hours_of_silence(tmp_path: Path) -> None:
     path = save_film(tmp_path / "film.mkv")
     data = bytearray(path.read_bytes())
     # the time stamp of the last cluster (element E7 of 1F43B675) becomes years
@@ -250,7 +250,7 @@ def test_time_stamps_of_nonsense_do_not_become_hours_of_silence(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv", ".webm", ".avi", ".flv", ".asf"])
-def test_films_in_a_row_go_on_in_sound_and_pictures(tmp_path: Path, suffix: str) -> None:
+def test_concatenated_films_are_continuous_in_sound_and_pictures(tmp_path: Path, suffix: str) -> None:
     data = b"".join(
         save_film(tmp_path / f"part{suffix}", seconds=seconds, event=event).read_bytes()
         for seconds, event in ((1.6, 0.4), (2.0, 1.0), (1.2, 0.8))
@@ -262,13 +262,13 @@ def test_films_in_a_row_go_on_in_sound_and_pictures(tmp_path: Path, suffix: str)
     assert clicks == pytest.approx(flashes, abs=CLOSE)
     film = open_film(path)
     assert len(film.times) == 120
-    # what `score` sees, frame by frame
+    # `score`'s frames, one by one
     seen = [number / FPS for number, (luma, _) in enumerate(luma_frames(path)) if luma.mean() > 127]
     assert seen == pytest.approx(flashes, abs=0.5 / FPS + CLOSE)
     assert open_track(path).duration == pytest.approx(float(film.duration), abs=CLOSE)
 
 
-def test_a_film_in_a_row_that_is_spoilt_is_named(tmp_path: Path) -> None:
+def test_a_damaged_film_among_concatenated_ones_is_named(tmp_path: Path) -> None:
     data = save_film(tmp_path / "film.mp4").read_bytes()
     spoilt = data.replace(b"avc1", b"xxxx")
     (tmp_path / "three.mp4").write_bytes(data + spoilt + data)

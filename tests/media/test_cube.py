@@ -1,4 +1,4 @@
-"""Colour tables: what is read is what was written, and what is none is refused in one line."""
+"""Colour lookup tables: they are read exactly, and invalid ones are refused in one line."""
 
 from __future__ import annotations
 
@@ -49,6 +49,6 @@ def test_curves_and_their_range(tmp_path: Path) -> None:
         ("\n", "LUT_3D_SIZE"),
     ],
 )
-def test_what_is_no_table_is_refused(tmp_path: Path, text: str, said: str) -> None:
+def test_invalid_tables_are_refused(tmp_path: Path, text: str, said: str) -> None:
     with pytest.raises(MediaError, match=said):
         read_cube(written(tmp_path, text))

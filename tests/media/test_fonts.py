@@ -1,4 +1,4 @@
-"""Fonts by what they have: a letter is drawn, or named before anything is rendered."""
+"""Coverage of fonts: letters are drawn, or named before rendering starts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from reactive.media.fonts import font_for, letters_of, missing_letters, usual_fo
 from reactive.render.overlay import load_font
 
 
-def test_the_usual_font_writes_europe() -> None:
+def test_the_default_font_covers_european_languages() -> None:
     words = "Café – Größe ñ ø ç ł — £ € • ’ Ελλάδα Москва"
     assert font_for(words) == usual_font()
     assert missing_letters([words]) == ""
@@ -20,7 +20,7 @@ def test_the_usual_font_writes_europe() -> None:
 
 
 def test_a_letter_that_no_font_has_is_named_once() -> None:
-    # private use: nobody has it
+    # private use area: in no font
     assert missing_letters(["a \ue123\ue123", "b \ue123"], usual_font()) == "\ue123"
     assert ord("a") in letters_of(usual_font())
     assert letters_of(usual_font().with_name("gone.ttf")) == frozenset()

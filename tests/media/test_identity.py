@@ -1,4 +1,4 @@
-"""A song is its decoded sound: tags, covers, names and lossless formats change nothing, another sample does."""
+"""A song is identified by its decoded sound: tags, covers, names and lossless formats do not matter, a different sample does."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ RATE = 44_100
 
 
 def tagged(data: bytes, size: int) -> bytes:
-    """Return an MP3 file's bytes behind an ID3v2 tag of `size` empty bytes."""
+    """Return an MP3 file's bytes after an ID3v2 tag of `size` zero bytes."""
     count = bytes((size >> shift) & 0x7F for shift in (21, 14, 7, 0))
     return b"ID3\x04\x00\x00" + count + bytes(size) + data
 
 
 def encoded(path: Path, song: np.ndarray, codec: str, **metadata: str) -> Path:
-    """Write stereo samples by PyAV; a fixed encoder makes the same packets each time."""
+    """Write stereo samples with PyAV; the encoder settings are fixed, so packets are always the same."""
     with av.open(str(path), "w") as container:
         rate = 48_000 if codec == "libopus" else RATE
         stream = container.add_stream(codec, rate=rate)
@@ -47,7 +47,7 @@ def samples() -> np.ndarray:
     return beat_song(2)
 
 
-def test_a_wav_with_more_in_it_is_the_same_song(tmp_path: Path, samples: np.ndarray) -> None:
+def test_a_wav_with_additional_chunks_is_the_same_song(tmp_path: Path, samples: np.ndarray) -> None:
     soundfile.write(tmp_path / "a.wav", samples, RATE)
     with soundfile.SoundFile(tmp_path / "b.wav", "w", RATE, 2) as file:
         file.title, file.artist = "A song", "A band"
@@ -66,7 +66,7 @@ def test_lossless_formats_of_the_same_samples_are_the_same_song(tmp_path: Path, 
     assert len({open_track(tmp_path / name).sha256 for name in ("a.wav", "b.flac", "c.aiff")}) == 1
 
 
-def test_a_sample_a_rate_or_a_channel_makes_another_song(tmp_path: Path, samples: np.ndarray) -> None:
+def test_another_sample_rate_or_channel_is_another_song(tmp_path: Path, samples: np.ndarray) -> None:
     louder = samples.copy()
     louder[1000, 0] += 0.01
     soundfile.write(tmp_path / "a.wav", samples, RATE)
@@ -100,7 +100,9 @@ def test_an_id3_tag_of_any_size_changes_nothing(tmp_path: Path, samples: np.ndar
         ("t.shots.toml", '# words\nversion = 1\nsong_sha256 = "OLD"\n\n[shot."a"]\nseed = 7\n', tomllib.loads),
     ],
 )
-def test_files_of_before_are_carried_over_once(tmp_path: Path, samples: np.ndarray, name: str, text: str, read) -> None:
+def test_files_of_older_versions_are_converted_once(
+    tmp_path: Path, samples: np.ndarray, name: str, text: str, read
+) -> None:
     soundfile.write(tmp_path / "song.wav", samples, RATE)
     track = open_track(tmp_path / "song.wav")
     file = tmp_path / name

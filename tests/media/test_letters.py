@@ -1,4 +1,4 @@
-"""Short texts of old encodings: markers and names of tracks."""
+"""Short texts in old encodings: markers and track names."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ def test_western_words_are_no_names_of_the_east(word: str) -> None:
     assert names([word.encode("cp1252")]) == [word]
 
 
-def test_zeros_at_the_end_are_no_letters() -> None:
+def test_zero_bytes_at_the_end_are_removed() -> None:
     assert names([b"Verse\0", b"Drop\0\0rest", "Né".encode("utf-16") + b"\0\0", b""]) == ["Verse", "Drop", "Né", ""]
 
 
-def test_a_text_that_nobody_can_tell_is_text_all_the_same() -> None:
+def test_an_undetectable_encoding_still_gives_text() -> None:
     for data in (bytes(range(256)), b"\xff", b"\x80\x81\x82", b"\xfe\xff\xd8"):
         assert isinstance(decoded(data), str)
         assert len(names([data])) == 1

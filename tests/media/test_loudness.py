@@ -39,7 +39,7 @@ def test_stereo_tones_have_their_level() -> None:
     assert measure(cut(both), rate=48_000, channels=2).integrated == pytest.approx(-23.0, abs=0.1)
 
 
-def test_what_is_much_quieter_does_not_count() -> None:
+def test_much_quieter_parts_are_gated() -> None:
     # EBU Tech 3341, test signal 3: 10 s at -36, 60 s at -23, 10 s at -36 dBFS give -23 LUFS
     song = np.concatenate([tone(-36, seconds=10), tone(-23, seconds=60), tone(-36, seconds=10)])
     assert measure(cut(np.repeat(song[:, None], 2, axis=1)), rate=48_000, channels=2).integrated == pytest.approx(

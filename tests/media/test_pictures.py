@@ -1,4 +1,4 @@
-"""Pictures of every kind: what is inside decides, by its own range, over a background, at any size, whole out of fields."""
+"""Pictures of every kind: detected by content, scaled by their range, over a background, at any size, deinterlaced."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_a_dark_picture_of_16_bits_stays_dark(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not features.check("avif"), reason="Pillow without AVIF")
 @pytest.mark.parametrize("name", ["a.avif", "a.jpg", "no ending"])
-def test_avif_whatever_its_name(tmp_path: Path, name: str) -> None:
+def test_avif_is_read_under_any_name(tmp_path: Path, name: str) -> None:
     scene = Image.fromarray((np.repeat(RAMP[..., None], 3, axis=2) * 255).astype(np.uint8))
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -49,7 +49,7 @@ def test_avif_whatever_its_name(tmp_path: Path, name: str) -> None:
     assert shown[-4:].mean() > shown[:4].mean() + 200
 
 
-def test_heic_is_read_or_called_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_heic_is_read_or_named_in_the_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "IMG_0001.jpg"
     path.write_bytes(b"\x00\x00\x00\x18ftypheic\x00\x00\x00\x00mif1heic" + bytes(200))
     with pytest.raises(MediaError, match=r"HEIC picture|damaged"):
@@ -71,7 +71,7 @@ def test_heic_is_read(tmp_path: Path) -> None:
     assert np.abs(shown.astype(int) - np.asarray(scene)).mean() < 6
 
 
-def test_what_is_transparent_shows_the_background(tmp_path: Path) -> None:
+def test_transparent_areas_show_the_background(tmp_path: Path) -> None:
     Image.new("RGBA", (8, 8), (250, 20, 20, 0)).save(tmp_path / "clear.png")
     Image.new("RGBA", (8, 8), (200, 200, 200, 128)).save(tmp_path / "half.png")
     assert read_picture(tmp_path / "clear.png").max() == 0
@@ -164,7 +164,7 @@ def test_a_picture_that_can_not_be_divided_is_read_whole(tmp_path: Path, monkeyp
 
 
 def save_clear(path: Path, codec: str, pixel_format: str, **options: str) -> Path:
-    """Save a film of 12 pictures: orange, not there on the left, firm on the right."""
+    """Save a film of 12 orange pictures, transparent on the left, opaque on the right."""
     shown = np.zeros((48, 64, 4), np.uint8)
     shown[...] = (255, 133, 1, 0)
     shown[:, 32:, 3] = 255
@@ -198,7 +198,7 @@ def test_a_film_is_laid_over_the_background(tmp_path: Path, name: str, codec: st
     assert over_blue[12, 4] == pytest.approx([0, 0, 250], abs=6)
 
 
-def test_an_animated_webp_is_called_by_its_name(tmp_path: Path) -> None:
+def test_an_animated_webp_is_named_in_the_error(tmp_path: Path) -> None:
     pictures = [Image.new("RGB", (32, 24), (40 * number, 0, 0)) for number in range(4)]
     pictures[0].save(tmp_path / "a.webp", save_all=True, append_images=pictures[1:])
     with pytest.raises(MediaError, match="animated WebP"):
@@ -217,8 +217,8 @@ def test_a_transparent_gif_shows_the_background(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("codec", ["mpeg2video", "libx264"])
-def test_fields_become_whole_pictures(tmp_path: Path, codec: str) -> None:
-    """A bar that moves between the two fields of a picture has a comb's edges; the whole picture has none."""
+def test_interlaced_pictures_are_deinterlaced(tmp_path: Path, codec: str) -> None:
+    """A bar that moves between two fields gives comb edges in the interlaced picture; the deinterlaced one has none."""
     path = tmp_path / "a.mkv"
     with av.open(str(path), "w") as target:
         options = {"x264-params": "tff=1", "crf": "8"} if codec == "libx264" else {"flags": "+ildct+ilme", "qmax": "2"}
@@ -246,7 +246,7 @@ def test_fields_become_whole_pictures(tmp_path: Path, codec: str) -> None:
         assert np.array_equal(again.picture(number), shown[number]), number
 
 
-def test_a_progressive_film_is_left_alone(tmp_path: Path) -> None:
+def test_a_progressive_film_is_not_deinterlaced(tmp_path: Path) -> None:
     film = open_film(save_video(tmp_path / "a.mp4", [np.full((48, 64, 3), 9 * n, np.uint8) for n in range(12)]))
     assert not film.interlaced
     assert film.decoder == ""
@@ -255,7 +255,7 @@ def test_a_progressive_film_is_left_alone(tmp_path: Path) -> None:
 
 GREYS = np.linspace(0, 1, 192)
 DEEP = [
-    # type, sample format of TIFF, channels, what white is written as
+    # TIFF's meaning of values, sample format, channels, and the value of white
     ("f2", 3, 1, 1.0),
     ("f2", 3, 3, 1.0),
     ("f2", 3, 4, 1.0),
@@ -317,8 +317,8 @@ def test_a_tiff_of_16_bits_keeps_its_greys_however_it_is_packed(tmp_path: Path, 
 
 def test_a_signed_tiff_too_large_for_its_numbers_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     save_tiff(tmp_path / "a.tif", np.zeros((24, 192, 1), np.int16), 2)
-    monkeypatch.setattr(tiff, "_LARGEST", 1000)
-    with pytest.raises(MediaError, match="4,608 pixels of signed numbers"):
+    monkeypatch.setattr(tiff, "_MAX_PIXELS", 1000)
+    with pytest.raises(MediaError, match="4,608 pixels of signed integers"):
         read_picture(tmp_path / "a.tif")
 
 
@@ -330,7 +330,7 @@ def test_a_tiff_whose_white_is_zero_is_not_a_negative(tmp_path: Path, kind: str)
     assert np.abs(read_picture(tmp_path / "a.tif")[12, :, 0] - 255 * GREYS).max() <= 2
 
 
-def test_what_is_no_number_in_a_float_tiff_spoils_no_other_point(tmp_path: Path) -> None:
+def test_nan_in_a_float_tiff_affects_no_other_pixel(tmp_path: Path) -> None:
     given = np.tile(GREYS, (24, 1)).astype(np.float32)
     given[0, :3] = np.nan, np.inf, -np.inf
     Image.fromarray(given).save(tmp_path / "a.tif")
@@ -342,7 +342,7 @@ def test_what_is_no_number_in_a_float_tiff_spoils_no_other_point(tmp_path: Path)
 @pytest.mark.parametrize(("kind", "sample", "white"), [("f2", 3, 1.0), ("f4", 3, 1.0), ("u2", 1, 65535)])
 @pytest.mark.parametrize("order", ["<", ">"])
 @pytest.mark.parametrize("way", ["planes", "differences"])
-def test_planes_and_differences_of_a_tiff_come_out_as_colours(
+def test_planar_and_predicted_tiffs_have_the_right_colours(
     tmp_path: Path, kind: str, sample: int, white: float, order: str, way: str
 ) -> None:
     colours = np.stack([GREYS, GREYS / 2, 1 - GREYS], 1)
@@ -351,7 +351,7 @@ def test_planes_and_differences_of_a_tiff_come_out_as_colours(
     assert np.abs(read_picture(tmp_path / "a.tif")[12].astype(float) - 255 * colours).max() <= 2
 
 
-def test_floats_that_are_packed_in_an_unknown_way_are_named(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_floats_with_an_unknown_compression_are_named(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     save_tiff(tmp_path / "a.tif", np.zeros((24, 192, 3), np.float16), 3, packing=50002)
     with pytest.raises(MediaError, match="TIFF of 16 bits, packed"):
         read_picture(tmp_path / "a.tif")
@@ -389,7 +389,7 @@ def save_tiff(
     differ: bool = False,
     packing: int = 1,
 ) -> None:
-    """Write a TIFF of one strip (or one a plane) by the letter (TIFF 6.0), in ways that Pillow does not write."""
+    """Write a TIFF of one strip (or one a plane) following TIFF 6.0, in variants that Pillow does not write."""
     rows, columns, channels = given.shape
     ordered = given.astype(given.dtype.newbyteorder(order))
     parts = [ordered[..., number].tobytes() for number in range(channels)] if planes else [ordered.tobytes()]
@@ -426,7 +426,7 @@ def save_tiff(
 
 
 def differences(given: np.ndarray, order: str) -> bytes:
-    """Return what TIFF's predictors leave of a picture: of whole numbers, or of the bytes of floats, upper ones first."""
+    """Apply TIFF's predictors to a picture: differences of integers, or of the bytes of floats, most significant first."""
     rows, columns, channels = given.shape
     if given.dtype.kind != "f":
         left = np.diff(given, axis=1, prepend=np.zeros((rows, 1, channels), given.dtype))

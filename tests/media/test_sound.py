@@ -1,4 +1,4 @@
-"""Decoding: every format, from the first sample, to the last, flat in memory."""
+"""Decoding of sound: every format, from the first sample to the last, in constant memory."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def everything(path: Path) -> tuple[np.ndarray, int]:
 
 
 @pytest.mark.parametrize("name", ["clap.wav", "clap.flac", "clap.ogg", "clap.mp3", "clap.m4a", "clap.opus", "clap.mkv"])
-def test_a_clap_is_found_where_it_is(tmp_path: Path, name: str) -> None:
+def test_a_clap_is_found_at_its_time(tmp_path: Path, name: str) -> None:
     rate = 48_000 if name.endswith("opus") else RATE
     song = clap_song(rate)
     codec = {"mp3": "libmp3lame", "m4a": "aac", "opus": "libopus", "mkv": "aac"}.get(name.split(".")[1])
@@ -64,14 +64,14 @@ def test_any_rate_and_any_number_of_channels(tmp_path: Path, rate: int, channels
     assert (track.sample_rate, track.channels, track.samples) == (rate, channels, rate)
 
 
-def test_a_range_is_the_same_samples_as_in_the_whole(tmp_path: Path) -> None:
+def test_a_range_has_the_same_samples_as_the_full_song(tmp_path: Path) -> None:
     track = open_track(write_song(tmp_path / "song.flac", np.random.default_rng(0).uniform(-0.5, 0.5, 700_000)))
     whole = np.concatenate(list(blocks(track)))
     part = np.concatenate(list(blocks(track, start=123_457, stop=600_001)))
     assert np.array_equal(part, whole[123_457:600_001])
 
 
-def test_samples_that_are_not_numbers_are_silence(tmp_path: Path) -> None:
+def test_nan_samples_become_silence(tmp_path: Path) -> None:
     song = np.full(RATE, 0.1, np.float32)
     song[100:200], song[300] = np.nan, np.inf
     track = open_track(write_song(tmp_path / "nan.wav", song, subtype="FLOAT"))
@@ -89,7 +89,7 @@ def test_a_truncated_mp3_is_read_as_far_as_it_goes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", ["cut", "holes"])
-def test_a_damaged_mp3_is_read_in_silence(tmp_path: Path, capfd: pytest.CaptureFixture[str], damage: str) -> None:
+def test_a_damaged_mp3_is_read_without_messages(tmp_path: Path, capfd: pytest.CaptureFixture[str], damage: str) -> None:
     path = write_song(tmp_path / "song.mp3", clicks(np.arange(0, 20, 0.5), seconds=20), format="MP3")
     content = bytearray(path.read_bytes())
     if damage == "cut":
@@ -99,7 +99,7 @@ def test_a_damaged_mp3_is_read_in_silence(tmp_path: Path, capfd: pytest.CaptureF
     path.write_bytes(content)
     capfd.readouterr()
     track = open_track(path)
-    # what follows a hole is read too
+    # the sound after a gap is read too
     assert track.duration == pytest.approx(10 if damage == "cut" else 20, abs=1.0)
     assert capfd.readouterr() == ("", "")
 
@@ -113,7 +113,7 @@ def test_a_damaged_mp3_is_read_in_silence(tmp_path: Path, capfd: pytest.CaptureF
         ("list.mp4", b"#EXTM3U\n#EXTINF:10,\n/etc/passwd\n", "not a sound"),
     ],
 )
-def test_what_is_no_sound_is_refused_in_one_line(tmp_path: Path, name: str, content: bytes, word: str) -> None:
+def test_files_without_sound_are_refused_in_one_line(tmp_path: Path, name: str, content: bytes, word: str) -> None:
     path = tmp_path / name
     path.write_bytes(content)
     with pytest.raises(MediaError, match=word) as caught:
@@ -122,7 +122,7 @@ def test_what_is_no_sound_is_refused_in_one_line(tmp_path: Path, name: str, cont
     assert name in str(caught.value)
 
 
-def test_names_that_are_no_regular_files_are_refused(tmp_path: Path) -> None:
+def test_paths_that_are_not_regular_files_are_refused(tmp_path: Path) -> None:
     import os
 
     os.mkfifo(tmp_path / "pipe.wav")

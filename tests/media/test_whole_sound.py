@@ -1,4 +1,4 @@
-"""All of a song's sound: lengths that headers don't know, several streams in a row, formats that change, surround, NaN."""
+"""Complete sound: lengths missing in headers, concatenated streams, changing formats, surround, NaN."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def heard(track: Track) -> np.ndarray:
 
 
 def strongest(samples: np.ndarray, rate: int) -> float:
-    """Return the strongest frequency in Hz, to within 1 / length."""
+    """Return the strongest frequency in Hz, with a resolution of 1 / length."""
     mono = samples.mean(axis=1)
     return float(np.argmax(np.abs(np.fft.rfft(mono * np.hanning(len(mono))))) * rate / len(mono))
 
@@ -37,7 +37,7 @@ def rms(samples: np.ndarray) -> list[float]:
 
 @pytest.mark.parametrize("value", [0, 36, 0xFFFFFFFF, 0xFFFFFFFE, 0x7FFFFFFF])
 @pytest.mark.parametrize("both", [True, False])
-def test_a_wav_of_unknown_length_is_read_whole(tmp_path: Path, value: int, both: bool) -> None:
+def test_a_wav_of_unknown_length_is_read_completely(tmp_path: Path, value: int, both: bool) -> None:
     path = tmp_path / "a.wav"
     song = tone(440, 2, channels=(1, 0.5))
     soundfile.write(path, song, RATE)
@@ -53,7 +53,7 @@ def test_a_wav_of_unknown_length_is_read_whole(tmp_path: Path, value: int, both:
 
 
 @pytest.mark.parametrize("value", [0, 0xFFFFFFFFFFFFFFFF])
-def test_an_rf64_of_unknown_length_is_read_whole(tmp_path: Path, value: int) -> None:
+def test_an_rf64_of_unknown_length_is_read_completely(tmp_path: Path, value: int) -> None:
     path = tmp_path / "a.wav"
     soundfile.write(path, tone(440, 1), RATE, format="RF64")
     data = bytearray(path.read_bytes())
@@ -88,7 +88,7 @@ def promised_caf(data: bytearray) -> None:
     [("AU", promised_au), ("AU", promised_short_au), ("AIFF", promised_aiff), ("CAF", promised_caf)],
 )
 @pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24", "FLOAT"])
-def test_a_recording_that_was_never_finished_is_read_whole(
+def test_an_unfinished_recording_is_read_completely(
     tmp_path: Path, form: str, spoil: Callable[[bytearray], None], subtype: str
 ) -> None:
     song = tone(440, 2, channels=(1.0, 0.5), level=0.5)
@@ -102,7 +102,7 @@ def test_a_recording_that_was_never_finished_is_read_whole(
     assert np.abs(heard(track)[: 2 * RATE] - song[: track.samples]).max() < 1e-3
 
 
-def test_what_follows_the_sound_is_no_sound(tmp_path: Path) -> None:
+def test_chunks_after_the_samples_are_not_sound(tmp_path: Path) -> None:
     path = tmp_path / "a.wav"
     soundfile.write(path, tone(440, 0.01), RATE)
     chunk = b"LIST" + struct.pack("<I", 4000) + bytes(4000)
@@ -110,7 +110,7 @@ def test_what_follows_the_sound_is_no_sound(tmp_path: Path) -> None:
     assert open_track(path).samples == RATE // 100
 
 
-def test_a_header_that_promises_more_is_said(tmp_path: Path) -> None:
+def test_a_header_with_a_too_large_length_is_reported(tmp_path: Path) -> None:
     path = tmp_path / "a.wav"
     soundfile.write(path, tone(440, 6), RATE)
     path.write_bytes(path.read_bytes()[: 44 + RATE // 5 * 2])
@@ -154,7 +154,7 @@ def test_a_chained_ogg_is_read_to_its_end(tmp_path: Path, suffix: str, codec: st
         assert strongest(samples[number * RATE : (number + 1) * RATE], RATE) == pytest.approx(hertz, abs=5)
 
 
-def test_a_link_that_is_spoilt_is_named(tmp_path: Path) -> None:
+def test_a_damaged_link_of_a_chained_ogg_is_named(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "part.ogg", tone(440, 1), RATE, format="OGG", subtype="VORBIS")
     part = (tmp_path / "part.ogg").read_bytes()
     spoilt = bytearray(part)
@@ -166,7 +166,7 @@ def test_a_link_that_is_spoilt_is_named(tmp_path: Path) -> None:
     assert "Part 2 of 3" in track.notes[0]
 
 
-def test_an_ogg_whose_pages_do_not_say_where_it_begins_is_refused_or_read(tmp_path: Path) -> None:
+def test_an_ogg_without_start_pages_is_refused_or_read(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "a.ogg", tone(440, 1), RATE, format="OGG", subtype="VORBIS")
     data = bytearray((tmp_path / "a.ogg").read_bytes())
     data[5] &= ~0x02
@@ -191,7 +191,7 @@ def test_a_format_that_changes_midway(
 ) -> None:
     counts = {"mono": 1, "stereo": 2, "5.1": 6}
     joined = b""
-    # the second half is the longer one, so its rate counts
+    # the second half is longer, so its rate is used
     for (rate, layout), hertz, seconds in ((first, 440, 2.0), (second, 880, 2.2)):
         seconds = 4.2 - seconds if first[0] == form[0] != second[0] else seconds
         song = tone(hertz, seconds, rate=rate, channels=(1.0,) * counts[layout], level=0.3)
@@ -205,7 +205,7 @@ def test_a_format_that_changes_midway(
     assert strongest(samples[: track.sample_rate], track.sample_rate) == pytest.approx(440, abs=3)
     assert strongest(samples[-track.sample_rate :], track.sample_rate) == pytest.approx(880, abs=3)
     assert "changes on the way" in track.notes[0]
-    # neither half is louder for being folded or spread
+    # folding or spreading must not make a half louder
     stereo = np.concatenate(list(stereo_blocks(track)))
     mono = rms(stereo[RATE // 2 : RATE])
     assert mono[0] == pytest.approx(mono[1], abs=0.01)
@@ -262,7 +262,7 @@ def test_files_that_were_joined_byte_by_byte_are_read_to_the_end(
         begin += seconds
 
 
-def test_a_recording_that_goes_on_by_another_codec_is_read_to_the_end(tmp_path: Path) -> None:
+def test_a_recording_that_continues_in_another_codec_is_read_to_the_end(tmp_path: Path) -> None:
     parts = [
         save_sound(tmp_path / f"{number}.ts", tone(hertz, 1.5, channels=(1.0, 1.0)), codec).read_bytes()
         for number, (hertz, codec) in enumerate([(440, "mp2"), (880, "aac"), (660, "ac3")])
@@ -276,9 +276,9 @@ def test_a_recording_that_goes_on_by_another_codec_is_read_to_the_end(tmp_path: 
     assert not any("decoded" in note for note in track.notes)
 
 
-def test_sound_that_can_not_be_decoded_is_told(tmp_path: Path) -> None:
+def test_undecodable_sound_is_reported(tmp_path: Path) -> None:
     data = bytearray(save_sound(tmp_path / "a.mkv", tone(440, 3, channels=(1.0, 1.0)), "ac3").read_bytes())
-    # no piece of the last third begins as AC-3 does
+    # no part of the last third starts like AC-3
     at = 2 * len(data) // 3
     while (at := data.find(b"\x0b\x77", at)) >= 0:
         data[at : at + 2] = b"xx"
@@ -288,7 +288,7 @@ def test_sound_that_can_not_be_decoded_is_told(tmp_path: Path) -> None:
     assert any(note.startswith("About 1.") and "can't be decoded" in note for note in track.notes)
 
 
-def test_a_flac_that_holds_more_than_its_header_says_is_read_whole(tmp_path: Path) -> None:
+def test_a_flac_longer_than_its_header_says_is_read_completely(tmp_path: Path) -> None:
     song = np.random.default_rng(0).uniform(-0.5, 0.5, (3 * RATE, 2)).astype(np.float32)
     path = save_sound(tmp_path / "a.flac", song, "flac")
     data = bytearray(path.read_bytes())
@@ -299,7 +299,7 @@ def test_a_flac_that_holds_more_than_its_header_says_is_read_whole(tmp_path: Pat
 
 
 @pytest.mark.parametrize("suffix", ["m4a", "mov"])
-def test_an_mp4_without_its_index_is_called_cut_short(tmp_path: Path, suffix: str) -> None:
+def test_an_mp4_without_its_index_is_reported_as_truncated(tmp_path: Path, suffix: str) -> None:
     path = save_sound(tmp_path / f"a.{suffix}", tone(440, 2, channels=(1.0, 1.0)), "aac")
     data = path.read_bytes()
     path.write_bytes(data[: data.rindex(b"moov") - 4])
@@ -325,7 +325,7 @@ def test_surround_is_folded_by_the_containers_own_layout(
         )
 
 
-def test_oggs_channels_stand_in_its_own_order(tmp_path: Path) -> None:
+def test_ogg_has_its_own_channel_order(tmp_path: Path) -> None:
     # left, centre, right, back left, back right, low
     for column, (left, right) in enumerate([(1, 0), (0.707, 0.707), (0, 1), (0.707, 0), (0, 0.707), (0, 0)]):
         song = tone(440, 0.3, channels=[float(other == column) for other in range(6)])
@@ -336,7 +336,7 @@ def test_oggs_channels_stand_in_its_own_order(tmp_path: Path) -> None:
         assert rms(found) == pytest.approx([wanted * left, wanted * right], abs=0.02)
 
 
-def test_a_fold_never_clips_and_one_gain_holds_for_the_whole_song(tmp_path: Path) -> None:
+def test_folding_never_clips_and_uses_one_gain_for_the_song(tmp_path: Path) -> None:
     song = np.concatenate([tone(440, 0.5, channels=(1,) * 6, level=0.1), tone(440, 0.5, channels=(1,) * 6, level=0.95)])
     track = open_track(save_sound(tmp_path / "a.wav", song, "pcm_s16le", layout="5.1"))
     folded = np.concatenate(list(stereo_blocks(track)))
@@ -344,13 +344,13 @@ def test_a_fold_never_clips_and_one_gain_holds_for_the_whole_song(tmp_path: Path
     quiet, loud = rms(folded[: RATE // 2])[0], rms(folded[RATE // 2 :])[0]
     assert loud / quiet == pytest.approx(9.5, rel=0.01)
     assert "dB quieter" in track.notes[0]
-    # the preview plays the very same
+    # the preview plays the same samples
     write_wav(track, tmp_path / "heard.wav")
     played, _ = soundfile.read(tmp_path / "heard.wav", dtype="float32")
     assert np.abs(played - folded).max() < 1e-4
 
 
-def test_layouts_meet_without_loss() -> None:
+def test_layouts_are_combined_without_loss() -> None:
     block = np.random.default_rng(0).uniform(-0.2, 0.2, (10, 2)).astype(np.float32)
     wide = placed(block, STEREO, usual_layout(6))
     assert np.allclose(to_stereo(wide, usual_layout(6)), block)
@@ -358,7 +358,7 @@ def test_layouts_meet_without_loss() -> None:
     assert fold_matrix(("FC", "LFE"))[0].tolist() == [1, 1]
 
 
-def test_samples_that_are_no_numbers_are_counted_and_placed(tmp_path: Path) -> None:
+def test_nan_samples_are_counted_and_located(tmp_path: Path) -> None:
     song = tone(440, 1)
     song[RATE // 4] = np.nan
     song[RATE // 2 : RATE // 2 + 10] = np.inf
@@ -368,7 +368,7 @@ def test_samples_that_are_no_numbers_are_counted_and_placed(tmp_path: Path) -> N
     assert np.isfinite(heard(track)).all()
 
 
-def test_an_ordinary_song_has_nothing_to_tell(tmp_path: Path) -> None:
+def test_an_ordinary_song_has_no_notes(tmp_path: Path) -> None:
     for name in ("a.wav", "a.flac", "a.ogg"):
         soundfile.write(tmp_path / name, tone(440, 1, channels=(1, 0.5)), RATE)
         assert open_track(tmp_path / name).notes == ()

@@ -1,4 +1,4 @@
-"""Bundles as an attacker would write them: zip files made byte by byte, with each field at will."""
+"""Malicious bundles: zip files built byte by byte, with every field under control."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ prompts = ["a grey sea"]
 
 @dataclass
 class Part:
-    """An entry; what is None follows from the data."""
+    """A zip entry; fields that are None are derived from the data."""
 
     name: str | bytes
     data: bytes
@@ -40,7 +40,7 @@ class Part:
 
 
 def zip_bytes(parts: list[Part], *, count: int | None = None, comment: bytes = b"", before: bytes = b"") -> bytes:
-    """Return a zip file of parts."""
+    """Return a zip file made of parts."""
     body, listing = bytearray(before), bytearray()
     for part in parts:
         name = part.name.encode() if isinstance(part.name, str) else part.name
@@ -86,7 +86,7 @@ def zip_bytes(parts: list[Part], *, count: int | None = None, comment: bytes = b
 
 
 def manifest_of(files: dict[str, bytes], /, **changes: Any) -> bytes:
-    """Return a manifest that fits files, with changes."""
+    """Return a manifest for files, with changes."""
     notes = {name: {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)} for name, data in files.items()}
     facts = {
         "format": "reactive-bundle",
@@ -104,17 +104,17 @@ def manifest_of(files: dict[str, bytes], /, **changes: Any) -> bytes:
 
 
 def bundle_bytes(files: dict[str, bytes] | None = None, /, *extra: Part, **changes: Any) -> bytes:
-    """Return a bundle of a small preset, of more files and of entries that its manifest does not know."""
+    """Return a bundle of a small preset, with additional files and with entries that its manifest does not list."""
     every = {"preset.toml": PRESET.encode(), **(files or {})}
     parts = [Part("manifest.json", manifest_of(every, **changes)), *(Part(name, data) for name, data in every.items())]
     return zip_bytes([*parts, *extra])
 
 
 def tree(folder: Path) -> list[str]:
-    """Return all that is in a folder, sorted."""
+    """Return all paths in a folder, sorted."""
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*"))
 
 
 def tensors(header: bytes, data: bytes = b"") -> bytes:
-    """Return a safetensors file of a header and its data."""
+    """Return a safetensors file made of a header and its data."""
     return struct.pack("<Q", len(header)) + header + data

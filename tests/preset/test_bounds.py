@@ -1,4 +1,4 @@
-"""Expressions that are always held at a limit are named; those that only sometimes reach it are not."""
+"""Expressions that are always clipped at a limit are named; those that reach it only sometimes are not."""
 
 from __future__ import annotations
 
@@ -41,26 +41,26 @@ def preset(**changes: object):
         ({"phase": [{"name": "calm", "prompts": ["a"], "walk": "-1"}]}, "calm: walk"),
     ],
 )
-def test_what_is_always_held_is_named(changes: dict[str, object], said: str) -> None:
+def test_always_clipped_expressions_are_named(changes: dict[str, object], said: str) -> None:
     assert said in "\n".join(held_expressions(preset(**changes)))
 
 
 @pytest.mark.parametrize("text", ["0.4", "20", "0", "rms * 30", "2 - 3 * rms", "1 / rms", "max(-1, rms)", "abs(-3)"])
-def test_what_is_free_somewhere_is_not_named(text: str) -> None:
+def test_sometimes_clipped_expressions_are_not_named(text: str) -> None:
     assert held_expressions(preset(walk=text)) == []
 
 
-def test_presets_that_ship_are_never_held() -> None:
+def test_bundled_presets_are_never_always_clipped() -> None:
     for name in shipped_names():
         assert held_expressions(get_preset(name)) == [], name
 
 
-def test_limits_are_those_of_the_timeline() -> None:
+def test_limits_match_the_timelines() -> None:
     assert LIMITS["walk"][1] == MAX_SPEED
     assert LIMITS["lens.tilt"] == (-STEEPEST, STEEPEST)
 
 
-def test_the_command_says_it(tmp_path) -> None:
+def test_the_command_reports_it(tmp_path) -> None:
     path = tmp_path / "p.toml"
     path.write_text('version = 2\ntitle = "x"\nwalk = "-5"\n[[phase]]\nname = "a"\nprompts = ["a sea"]\n')
     done = CliRunner().invoke(main, ["preset", "check", str(path)])

@@ -1,4 +1,4 @@
-"""Bundles: what is packed comes back, the same bytes each time; what is unsafe is refused in one line and leaves nothing."""
+"""Bundles: packing and installing is lossless, packing is reproducible; unsafe bundles are refused in one line without traces."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.preset.hostile import PRESET, Part, bundle_bytes, manifest_of, tensor
 
 @pytest.fixture(autouse=True)
 def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder for installed presets of each test's own."""
+    """A separate folder of installed presets for each test."""
     monkeypatch.setenv("REACTIVE_DATA", str(tmp_path / "data"))
     return tmp_path / "data"
 
@@ -76,7 +76,7 @@ def bundle(tmp_path: Path, raw: bytes) -> Path:
     return path
 
 
-def test_what_is_packed_comes_back(tmp_path: Path, folder: Path) -> None:
+def test_packing_and_installing_keeps_everything(tmp_path: Path, folder: Path) -> None:
     (folder / "notes.docx").write_bytes(b"notes")
     packed = pack(str(folder), tmp_path / "a.reactive")
     assert packed.manifest.name == "tide"
@@ -100,7 +100,7 @@ def test_what_is_packed_comes_back(tmp_path: Path, folder: Path) -> None:
             assert (done.folder / name).read_bytes() == (folder / name).read_bytes(), name
     assert get_preset("tide").author == "A band"
     assert "tide" in names()
-    # an installed preset packs to the very bundle that it came from
+    # an installed preset packs to exactly the original bundle
     again = pack("tide", tmp_path / "b.reactive")
     assert again.path.read_bytes() == packed.path.read_bytes()
     assert tree(user_presets()) == sorted(["tide", *(f"tide/{name}" for name in tree(done.folder))])
@@ -130,7 +130,7 @@ def test_the_same_folder_gives_the_same_bytes(tmp_path: Path, folder: Path) -> N
 
 
 @pytest.mark.parametrize("name", shipped_names())
-def test_presets_that_ship_can_be_packed_and_installed_under_another_name(tmp_path: Path, name: str) -> None:
+def test_bundled_presets_can_be_packed_and_installed_under_another_name(tmp_path: Path, name: str) -> None:
     packed = pack(name, tmp_path / "shipped.reactive")
     with pytest.raises(PresetError, match="ships with reactive"):
         install(packed.path)
@@ -155,7 +155,7 @@ def test_taken_names(tmp_path: Path, data: Path) -> None:
     assert install(another, name="tide-2").name == "tide-2"
     assert install(another, replace=True).fresh
     assert "green" in find_preset("tide").read_text()
-    # what a person changed by hand is theirs and is not written over
+    # a preset edited by hand is not overwritten
     find_preset("tide").write_text(PRESET)
     with pytest.raises(PresetError, match="another preset called tide"):
         install(another)
@@ -197,7 +197,7 @@ def test_export_and_fork(tmp_path: Path) -> None:
         (lambda f: (f / "aux.jpg").write_bytes(jpeg()), "reserved"),
     ],
 )
-def test_what_can_not_be_shared_is_not_packed(tmp_path: Path, folder: Path, change, words: str) -> None:
+def test_unshareable_presets_are_not_packed(tmp_path: Path, folder: Path, change, words: str) -> None:
     change(folder)
     with pytest.raises(PresetError, match=words):
         pack(str(folder), tmp_path / "a.reactive")
@@ -239,7 +239,7 @@ def hostile_names() -> list[str]:
 
 
 def hostile_bundles() -> dict[str, bytes]:
-    """Return every attack by name."""
+    """Return all malicious bundles by name."""
     text = b"harmless"
     link = Part("photos", b"/etc", mode=0o120777)
     device = Part("tty.txt", b"", mode=0o020666)
@@ -377,11 +377,11 @@ def raw_preset(text: str | bytes) -> bytes:
 
 
 ATTACKS = hostile_bundles()
-# units of work that refusing one may cost
+# units of work allowed for refusing one
 WORK = 80
 
 
-def test_the_attacks_differ_from_a_bundle_that_is_accepted(tmp_path: Path) -> None:
+def test_malicious_bundles_differ_from_an_accepted_one(tmp_path: Path) -> None:
     assert len(ATTACKS) > 100
     assert install(bundle(tmp_path, bundle_bytes({"README.md": b"fine", "photos/a.jpg": jpeg()}))).fresh
     deflated = Part("README.md", b"fine words " * 40, deflate=True)

@@ -1,4 +1,4 @@
-"""The language of modulations: what it accepts, what it refuses, and that it stays small."""
+"""The expression language: what it accepts, what it refuses, and its size limit."""
 
 from __future__ import annotations
 
@@ -50,19 +50,19 @@ def test_the_tree_names_signals_and_fills_defaults() -> None:
         ("+".join(["1"] * 900), "parts"),
     ],
 )
-def test_what_is_refused_and_why(text: str, words: str) -> None:
+def test_invalid_expressions_are_refused_with_a_reason(text: str, words: str) -> None:
     with pytest.raises(PresetError) as caught:
         parse(text)
     assert words in str(caught.value).lower()
 
 
-def test_signals_not_known_yet_are_refused_where_they_are_not() -> None:
+def test_signals_that_are_unavailable_there_are_refused() -> None:
     with pytest.raises(PresetError, match="not known yet"):
         parse("loop.progress", forbidden={"loop.progress"})
 
 
 @given(st.text(max_size=60))
-def test_any_text_parses_or_is_refused_in_words(text: str) -> None:
+def test_any_text_parses_or_is_refused_with_a_message(text: str) -> None:
     with contextlib.suppress(PresetError):
         parse(text)
 
@@ -80,11 +80,11 @@ def test_any_text_parses_or_is_refused_in_words(text: str) -> None:
         max_leaves=12,
     )
 )
-def test_whatever_is_built_by_the_grammar_parses(text: str) -> None:
+def test_expressions_built_by_the_grammar_parse(text: str) -> None:
     parse(text)
 
 
-def test_every_function_says_what_it_does() -> None:
+def test_every_function_has_a_description() -> None:
     for name, function in FUNCTIONS.items():
         assert function.meaning, name
         assert len(function.constants) == len(function.defaults)

@@ -1,4 +1,4 @@
-"""More than 10,000 malformed presets, bundles and recipes: each is accepted or refused in words, quickly, and nothing lands outside."""
+"""More than 10,000 malformed presets, bundles and recipes: each is accepted or refused with a message, quickly, without stray files."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tests.preset.hostile import PRESET, Part, bundle_bytes, manifest_of, tensor
 from tests.render.test_recipe import with_recipe
 
 TEXTS, TABLES, BUNDLES, RECIPES = 4000, 3000, 3500, 500
-# units of work that one may cost
+# units of work allowed for one
 WORK = 50
 RICH = """version = 2
 title = "Rich"
@@ -170,7 +170,7 @@ def edited(text: str, changes: list[tuple[int, int, str]]) -> str:
 
 
 def taken(kind: str, call: Any) -> Any:
-    """Return what a call gives, or None if it refuses in words; count what happened."""
+    """Return a call's result, or None if it refuses with a message; count the outcomes."""
     result, error = None, None
     with at_most(WORK):
         try:
@@ -181,7 +181,7 @@ def taken(kind: str, call: Any) -> Any:
         seen[f"{kind}: taken"] += 1
     else:
         assert 0 < len(str(error)) < 3000
-        # the shape of the message: names and numbers left out
+        # the shape of the message, without names and numbers
         seen[f"{kind}: " + re.sub(r'".*"|\d+|=.*?:', "", error.what)[:40]] += 1
     return result
 
@@ -233,7 +233,7 @@ def check_tables(changes: list[tuple[tuple[Any, ...], int]]) -> None:
                 target = target[key]
             except (LookupError, TypeError):
                 target = None
-        # an earlier change may have taken the place of what this one is in
+        # an earlier change may have replaced the parent of this one
         with contextlib.suppress(LookupError, TypeError):
             target[path[-1]] = VALUES[number]
     taken("table", lambda: check_preset(data, where="fuzzed"))
@@ -341,7 +341,7 @@ def check_bundles(
     if done is None:
         assert tree(presets) == []
     else:
-        # whole, and nothing beside it
+        # complete, and no other files
         assert [path.name for path in presets.iterdir()] == [done.folder.name]
         assert {name for name in tree(done.folder) if (done.folder / name).is_file()} == {
             *done.manifest.files,

@@ -1,4 +1,4 @@
-"""The language beyond single keys: gaps, places, macros, the song's words, old versions, and its reference."""
+"""The language beyond single keys: template variables, positions, macros, lyrics, old versions, and its reference."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def small(**more: Any) -> dict[str, Any]:
     return {"version": 2, "title": "Small", "phase": [{"name": "one", "prompts": ["a grey sea"]}], **more}
 
 
-def test_templates_are_text_and_gaps() -> None:
+def test_templates_are_text_and_variables() -> None:
     assert parse_template("a {red|blue} {thing}") == ("a ", Gap("", ("red", "blue")), " ", Gap("thing"))
     assert parse_template("{{a}}") == ("{", "a", "}")
     assert fill("{a} sea, {b|c}", lambda number, gap: gap.name or gap.choices[number]) == "a sea, c"
@@ -47,12 +47,12 @@ def test_broken_templates_are_refused(text: str) -> None:
 
 
 @given(st.text(max_size=60))
-def test_escaped_text_says_itself(text: str) -> None:
+def test_escaped_text_is_unchanged(text: str) -> None:
     assert is_plain(escaped(text))
     assert "".join(str(part) for part in parse_template(escaped(text))) == text
 
 
-def test_places_have_numbers() -> None:
+def test_positions_have_numbers() -> None:
     assert parse_place("drop 2", []) == Place("drop", 2)
     assert parse_place("last section", []) == Place("section", -1)
     assert parse_place("first loop", []) == Place("loop", 1)
@@ -95,7 +95,7 @@ def test_prompts_may_be_texts_or_tables() -> None:
         ({"lyrics": {"file": "C:\\x.lrc"}}, ["plain file name"]),
     ],
 )
-def test_loose_ends_are_named(more: dict[str, Any], words: list[str]) -> None:
+def test_inconsistent_presets_are_refused(more: dict[str, Any], words: list[str]) -> None:
     with pytest.raises(PresetError) as caught:
         check_preset(small(**more), where="my.toml")
     for word in words:
@@ -141,7 +141,7 @@ def test_version_1_is_read_as_before_with_a_note() -> None:
     assert check_preset(small(), where="new").notes == ()
 
 
-def test_macros_stand_at_their_defaults_unless_turned() -> None:
+def test_macros_have_their_defaults_unless_changed() -> None:
     preset = check_preset(small(macro=[{"name": "storm", "default": 0.3}, {"name": "fog"}]), where="x")
     assert macro_values(preset) == {"storm": 0.3, "fog": 0.5}
     assert macro_values(preset, parse_macros(["storm=1"])) == {"storm": 1.0, "fog": 0.5}
@@ -182,7 +182,7 @@ def test_lyrics_files_are_limited(tmp_path: Path) -> None:
             load_lyrics(tmp_path / name)
 
 
-def test_the_page_says_what_the_code_says() -> None:
+def test_the_reference_page_matches_the_code() -> None:
     assert PAGE.read_text(encoding="utf-8") == page(), "run python -m training.write_reference"
     for name in [*SIGNALS, *OWN_SIGNALS, *FUNCTIONS]:
         assert f"| `{name}" in reference(), name
@@ -192,7 +192,7 @@ def test_the_page_says_what_the_code_says() -> None:
 
 
 def tables(model: type[BaseModel], way: str = "") -> Iterator[tuple[str, str]]:
-    """Yield every table of a preset with where it stands, and every key of it."""
+    """Yield every table of a preset with its path, and each of its keys."""
     for key, field in model.model_fields.items():
         yield way, key
         outer = [field.annotation, *get_args(field.annotation)]
@@ -206,7 +206,7 @@ def test_every_key_of_every_table_is_on_the_page() -> None:
     found = set(tables(Preset))
     assert {("phase.source.", "every"), ("overlay.title.", "text"), ("phase.prompts.", "weight")} <= found
     for way, key in found:
-        # lens, camera, ground and colours have one table for the preset and its phases; a line's templates are a pool like a phase's
+        # lens, camera, ground and colours have one table for preset and phases; a line's templates are a pool like a phase's
         for table in ("lens.", "camera.", "ground.", "colour.", "film."):
             way = table if way == f"phase.{table}" else way
         way = "phase.prompts." if way == "lyrics.prompts." else way
@@ -225,7 +225,7 @@ def test_the_examples_in_the_documentation_are_valid() -> None:
     found = {}
     for file in (PAGE, *(PAGE.parent.parent / "docs" / "guide").glob("*.md")):
         for text in re.findall(r"```toml\n(.*?)```", file.read_text(encoding="utf-8"), re.DOTALL):
-            # the guide shows a file of MIDI controllers too; presets say their version
+            # the guide also shows a MIDI mapping file; presets state their version
             if "version" in (data := tomllib.loads(text)):
                 found[file] = check_preset(data, where=file.name)
     assert len(found) == 2

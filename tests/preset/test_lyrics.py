@@ -1,4 +1,4 @@
-"""Words of songs as they are found: stamps in every style, SRT and WebVTT, and the code pages of the last decades."""
+"""Lyrics files as found on the internet: all styles of time stamps, SRT and WebVTT, and old code pages."""
 
 from __future__ import annotations
 
@@ -11,17 +11,21 @@ from reactive.media.letters import decoded
 from reactive.preset.lyrics import Line, load_lyrics, open_lyrics, parse_lyrics
 
 
-def told(text: str) -> list[tuple[float, str]]:
+def timed_lines(text: str) -> list[tuple[float, str]]:
     return [(line.start, line.text) for line in parse_lyrics(text)]
 
 
-def test_stamps_of_words_never_reach_the_words() -> None:
+def test_word_time_stamps_are_removed_from_the_text() -> None:
     text = "[00:01.00]silver [00:01.40]rain [00:02.00]falls\n[00:03.00][00:03.10]on [00:03.50]the <00:03.80> roof\n[00:05.00]end"
-    assert told(text) == [(1.0, "silver rain falls"), (3.0, "on the roof"), (5.0, "end")]
+    assert timed_lines(text) == [(1.0, "silver rain falls"), (3.0, "on the roof"), (5.0, "end")]
 
 
 def test_several_stamps_with_spaces_between_them() -> None:
-    assert told("[00:01.00] [00:05.00] chorus\n[00:03.00] verse") == [(1.0, "chorus"), (3.0, "verse"), (5.0, "chorus")]
+    assert timed_lines("[00:01.00] [00:05.00] chorus\n[00:03.00] verse") == [
+        (1.0, "chorus"),
+        (3.0, "verse"),
+        (5.0, "chorus"),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -36,16 +40,16 @@ def test_several_stamps_with_spaces_between_them() -> None:
         ("[100:00.00]", 6000.0),
     ],
 )
-def test_every_style_of_stamp(stamp: str, seconds: float) -> None:
-    assert told(f"{stamp}words") == [(seconds, "words")]
+def test_every_style_of_time_stamp(stamp: str, seconds: float) -> None:
+    assert timed_lines(f"{stamp}words") == [(seconds, "words")]
 
 
-def test_web_captions() -> None:
+def test_webvtt() -> None:
     text = (
         "WEBVTT\n\n00:01.000 --> 00:02.500\nsilver &amp; rain\n\n00:03.000 --> 00:04.500 align:start position:0%\n"
         "<c.yellow>on <00:03.500>the roof</c>\n\nNOTE a remark\n\n01:00:05.000 --> 01:00:06.000\nend\n"
     )
-    assert told(text) == [(1.0, "silver & rain"), (3.0, "on the roof"), (3605.0, "end")]
+    assert timed_lines(text) == [(1.0, "silver & rain"), (3.0, "on the roof"), (3605.0, "end")]
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16-le", "utf-16-be", "utf-16", "utf-32"])
@@ -91,19 +95,19 @@ def test_lines_that_are_dropped_are_counted(tmp_path: Path, text: str, kept: int
     assert all(str(dropped) in note and "w.lrc" in note for note in words.notes)
 
 
-def test_a_line_and_its_translation_are_one(tmp_path: Path) -> None:
+def test_a_line_and_its_translation_are_merged(tmp_path: Path) -> None:
     lines = parse_lyrics("[00:01.00]夜に駆ける\n[00:03.00]two\n[00:01.00]Into the night\n[00:03.00]two\n")
     assert [(line.start, line.text) for line in lines] == [(1.0, "夜に駆ける / Into the night"), (3.0, "two")]
 
 
-def test_captions_that_roll_show_each_line_once() -> None:
+def test_rolling_captions_give_each_line_once() -> None:
     lines = parse_lyrics(
         "WEBVTT\nKind: captions\n\n00:00:01.000 --> 00:00:03.000 align:start position:0%\n \nhello<00:00:01.500><c> there</c>\n\n"
         "00:00:03.000 --> 00:00:03.010\nhello there\n \n\n"
         "00:00:03.010 --> 00:00:05.000\nhello there\nsecond<00:00:04.000><c> line</c>\n"
     )
     assert [(line.start, line.text) for line in lines] == [(1.0, "hello there"), (3.01, "second line")]
-    # others may sing a line twice
+    # other songs may repeat a line
     twice = "WEBVTT\n\n00:01.000 --> 00:02.000\nla la\n\n00:02.000 --> 00:03.000\nla la\n"
     assert [line.text for line in parse_lyrics(twice)] == ["la la", "la la"]
 
@@ -127,11 +131,11 @@ def test_a_line_of_spaces_ends_a_block_of_srt() -> None:
     ],
     ids=["digits", "arrow", "spaces", "blank lines", "sbv"],
 )
-def test_captions_as_they_are_found(text: str, lines: list[tuple[float, float, str]]) -> None:
+def test_captions_of_various_programs(text: str, lines: list[tuple[float, float, str]]) -> None:
     assert [(line.start, line.end, line.text) for line in parse_lyrics(text)] == lines
 
 
-def test_stamps_of_syllables_leave_words_whole() -> None:
+def test_syllable_time_stamps_do_not_split_words() -> None:
     (line,) = parse_lyrics("[00:01.00]<00:01.00>sil<00:01.20>ver <00:01.40>rain")
     assert line.text == "silver rain"
     (line,) = parse_lyrics("[00:01.00]<00:01.00>夜<00:01.20>に<00:01.40>駆ける")

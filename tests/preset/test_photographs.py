@@ -1,4 +1,4 @@
-"""Who gives photographs to a preset that takes none is told which do; who gives none to one that wants some, too."""
+"""Messages for photographs given to a preset without a place for them, and for missing photographs."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ def preset(*phases: dict[str, Any], **more: Any) -> Preset:
     return check_preset({"version": 2, "title": "Made", "phase": made, **more}, where="x")
 
 
-def test_every_preset_that_ships_takes_photographs() -> None:
+def test_every_bundled_preset_uses_photographs() -> None:
     assert set(taking_photographs()) >= set(shipped_names())
     assert all(len(fed_phases(made)) == len(made.phase) for made in map(get_preset, shipped_names()))
 
 
-def test_what_is_said_to_one_that_takes_none() -> None:
+def test_the_message_of_a_preset_without_photographs() -> None:
     for painted in (preset({}), preset({}, ground={"show": ["library:tower"], "own": False})):
         assert source_notes(painted, photos=0, videos=0) == []
         (said,) = source_notes(painted, photos=1, videos=0)
@@ -29,12 +29,12 @@ def test_what_is_said_to_one_that_takes_none() -> None:
         assert "videos" in said
 
 
-def test_what_is_said_where_none_are_given() -> None:
+def test_the_message_without_photographs() -> None:
     some = preset({"mode": "photo"}, {}, {"mode": "video"})
     assert source_notes(some, photos=2, videos=0) == []
     assert source_notes(some, photos=0, videos=1) == []
     (said,) = source_notes(some, photos=0, videos=0)
     assert "--photo" in said
     assert all(name in said for name in ("p0", "p2"))
-    # a library stands in for them
+    # the bundled library replaces them
     assert source_notes(preset({"mode": "photo"}, ground={"show": ["match"]}), photos=0, videos=0) == []

@@ -1,4 +1,4 @@
-"""Presets: what they may say, and how errors are told."""
+"""The preset schema and its error messages."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_a_missing_key_is_named() -> None:
         check_preset({"version": 1, "phase": SMALL["phase"]}, where="my.toml")
 
 
-def test_broken_files_are_told_in_one_line(tmp_path: Path) -> None:
+def test_broken_files_are_reported_in_one_line(tmp_path: Path) -> None:
     for name, content in [("a.toml", b"title = "), ("b.toml", b"\xff\xfe\x00"), ("c.toml", b"x = " + b"[" * 5000)]:
         (tmp_path / name).write_bytes(content)
         with pytest.raises(PresetError) as caught:
@@ -89,12 +89,12 @@ def test_lengths() -> None:
             parse_length(text)
 
 
-def test_near_names_are_suggested() -> None:
+def test_similar_names_are_suggested() -> None:
     with pytest.raises(PresetError, match="loop-destroy"):
         find_preset("loop-destory")
 
 
-def test_every_preset_that_ships_is_valid() -> None:
+def test_every_bundled_preset_is_valid() -> None:
     assert "loop-destroy" in names()
     for name in names():
         preset = get_preset(name)
@@ -102,12 +102,12 @@ def test_every_preset_that_ships_is_valid() -> None:
         assert preset.licence
 
 
-def test_loop_destroy_is_the_clip_it_says() -> None:
+def test_loop_destroy_matches_its_description() -> None:
     preset = get_preset("loop-destroy")
     assert [phase.name for phase in preset.phase] == ["build", "bloom", "destroy", "restart"]
     prompts = [prompt for phase in preset.phase for prompt in phase.prompts]
     assert len(set(prompts)) == len(prompts) >= 40
-    # each stands on a photograph
+    # each has a ground
     assert all(prompt.ground for prompt in prompts)
     assert all("kick" in (phase.lens or preset.lens).zoom for phase in preset.phase)
     assert any(phase.mode == "feedback" and phase.camera and phase.strength for phase in preset.phase)

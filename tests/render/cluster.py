@@ -1,4 +1,4 @@
-"""Look at the processes of a Ray cluster from outside, by Linux's /proc."""
+"""Inspect the processes of a Ray cluster in Linux's /proc."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from pathlib import Path
 
 
 def descendants(process: int) -> set[int]:
-    """Return a process and all that descend from it."""
+    """Return a process and all its descendants."""
     parents: dict[int, int] = {}
     for place in Path("/proc").iterdir():
         if place.name.isdigit():
             try:
-                # a name in brackets may hold anything
+                # the name in brackets may contain any character
                 parents[int(place.name)] = int((place / "stat").read_text().rpartition(")")[2].split()[1])
             except OSError:
                 continue
@@ -23,7 +23,7 @@ def descendants(process: int) -> set[int]:
 
 
 def renderers(process: int) -> list[int]:
-    """Return the processes below one that render for Ray."""
+    """Return a process's descendants that render for Ray."""
     found = []
     for child in sorted(descendants(process)):
         try:
@@ -35,7 +35,7 @@ def renderers(process: int) -> list[int]:
 
 
 def listening(process: int) -> set[str]:
-    """Return the addresses, in /proc's hexadecimal, on which a process or its descendants listen."""
+    """Return the addresses, in /proc's hexadecimal form, on which a process or its descendants listen."""
     sockets = set()
     for child in descendants(process):
         try:

@@ -1,6 +1,6 @@
 """Renders in a process of their own that gets a signal at a moment counted in calls, never in seconds.
 
-A process is begun for it, since what ran before in the process of the tests has left threads, and those do not survive a fork.
+A new process is started because threads of the test process would not survive a fork.
 
     python -m tests.render.killed command WHAT COUNT SIGNAL ARGUMENT...   the command line
     python -m tests.render.killed cases FILE                              many renders, each in a fork: see `killed_cases`
@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def killed_cases(cases: Sequence[tuple[str, int, Path]], song: Path, settings: Any, work: Path) -> list[int]:
-    """Render a song once for each case (what is counted, up to which call, the clip); return how each process ended."""
+    """Render a song once for each case (kind of call, number of the call, clip); return how each process ended."""
     told = work / "cases.pickle"
     told.write_bytes(pickle.dumps((cases, song, settings)))
     done = subprocess.run(
@@ -35,15 +35,15 @@ def killed_cases(cases: Sequence[tuple[str, int, Path]], song: Path, settings: A
 
 
 def signalled(what: str, count: int, number: int, *arguments: str) -> tuple[int, str]:
-    """Run the command line and send it a signal at a call; return its exit code and what it said."""
+    """Run the command line and send it a signal at a call; return its exit code and output."""
     command = [sys.executable, "-m", "tests.render.killed", "command", what, str(count), str(number), *arguments]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300)
     return done.returncode, done.stderr
 
 
 def _signal_at(what: str, count: int, number: int) -> None:
-    """Send this process a signal at the `count`-th call of something."""
-    # a process that was begun in the background ignores Ctrl-C unless told otherwise
+    """Send this process a signal at the `count`-th call of a kind."""
+    # a process started in the background ignores Ctrl-C by default
     signal.signal(signal.SIGINT, signal.default_int_handler)
     from reactive.diffusion.core import Core
     from reactive.render.store.journal import Journal
@@ -77,7 +77,7 @@ def _cases(file: Path) -> None:
     from reactive import load_model, make_clip
 
     torch.set_num_threads(1)
-    # what is loaded once is there in each fork
+    # models are loaded once and inherited by each fork
     load_model(settings.model.name, device="cpu", steps=1)
     for what, count, out in cases:
         pid = os.fork()

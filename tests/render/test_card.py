@@ -1,4 +1,4 @@
-"""The whole way of `run` and `shots` on a card, as the library has it, against the CPU."""
+"""Complete `run` and `shots` on a GPU with the library's code, compared with the CPU."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def frames(path: Path) -> np.ndarray:
         return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]).astype(int)
 
 
-def test_run_gives_on_a_card_the_clip_of_the_cpu(
+def test_run_gives_the_same_clip_on_a_card_as_on_the_cpu(
     cuda: str, tmp_path: Path, toy_model: Path, given: dict[str, Path]
 ) -> None:
     made = []

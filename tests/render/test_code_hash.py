@@ -1,4 +1,4 @@
-"""The hash of the code changes with what decides pictures, and with nothing else."""
+"""The hash of the code changes with code that affects pictures, and only then."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def with_other_code_around_it(package: Path) -> None:
 @pytest.mark.parametrize(
     "change", [compiled, touched, with_other_line_ends, with_other_words_about_it, with_other_code_around_it]
 )
-def test_what_decides_nothing_changes_nothing(copy: Path, change: Callable[[Path], None]) -> None:
+def test_irrelevant_changes_keep_the_hash(copy: Path, change: Callable[[Path], None]) -> None:
     change(copy)
     assert hash_of(copy) == code_hash()
 
@@ -86,26 +86,26 @@ def test_what_decides_nothing_changes_nothing(copy: Path, change: Callable[[Path
         "diffusion/models/configs/sd1/unet/config.json",
     ],
 )
-def test_what_decides_pictures_changes_the_hash(copy: Path, name: str) -> None:
+def test_changes_that_affect_pictures_change_the_hash(copy: Path, name: str) -> None:
     with (copy / name).open("ab") as file:
         file.write(b"\n")
     assert hash_of(copy) != code_hash()
 
 
-def test_every_module_that_is_named_is_there() -> None:
+def test_every_listed_module_exists() -> None:
     for name in {*code._ROOTS, *code._ASIDE}:
         assert (PACKAGE / f"{name.replace('.', '/')}.py").is_file(), name
 
 
-def test_weights_and_vocabularies_of_the_deciding_rooms_are_in_it() -> None:
+def test_weights_and_vocabularies_of_the_listed_packages_are_included() -> None:
     names = {file.relative_to(PACKAGE).as_posix() for file in deciding_files(PACKAGE)}
     data = {name for name in names if not name.endswith(".py")}
     assert {name.rpartition(".")[2] for name in data} == {"json", "safetensors", "txt"}
-    # ember is a model like any other, with a hash of its own
+    # ember is a model like any other, with its own hash
     assert not any(name.startswith(("ember/", "live/", "cli/")) or "/train/" in name for name in names)
 
 
-def test_a_model_is_its_weights_vocabulary_and_configuration(tmp_path: Path) -> None:
+def test_a_models_hash_covers_weights_vocabulary_and_configuration(tmp_path: Path) -> None:
     model = tmp_path / "model"
     (model / "unet").mkdir(parents=True)
     (model / "unet" / "config.json").write_text("{}")

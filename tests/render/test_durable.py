@@ -1,4 +1,4 @@
-"""Renders that survive: interrupted and resumed equals uninterrupted, bit for bit."""
+"""Durable renders: interrupted and resumed equals uninterrupted, bit for bit."""
 
 from __future__ import annotations
 
@@ -73,13 +73,13 @@ def chosen(tmp_path_factory: pytest.TempPathFactory, toy_model: Path) -> Setting
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory, song: Path, chosen: Settings):
-    """The clip that was never interrupted."""
+    """The uninterrupted clip."""
     return make_clip(song, tmp_path_factory.mktemp("whole") / "clip.mp4", chosen)
 
 
 @pytest.fixture
 def imagined(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Counts the pictures that are imagined from here on."""
+    """Count the pictures that are imagined from here on."""
     counted: list[int] = []
     original = Core.imagine
 
@@ -115,7 +115,7 @@ def test_the_plan_has_feedback_that_crosses_segments(whole) -> None:
         assert sum(1 for _ in container.decode(stream)) == whole.frames
 
 
-def test_the_same_command_again_says_that_the_clip_is_there(song: Path, chosen: Settings, whole, imagined) -> None:
+def test_the_same_command_again_reports_the_existing_clip(song: Path, chosen: Settings, whole, imagined) -> None:
     before = whole.output.stat().st_mtime_ns
     again = make_clip(song, whole.output, chosen)
     assert again.already
@@ -132,7 +132,7 @@ def test_killed_at_any_moment_and_resumed_equals_uninterrupted(
     tmp_path: Path, song: Path, chosen: Settings, whole
 ) -> None:
     draw = random.Random(1)
-    # a moment is a number of calls of what the render lives on: batches, fsyncs, renames
+    # a moment is a number of calls: batches, fsyncs, renames
     cases = []
     for case in range(6):
         out = tmp_path / str(case) / "clip.mp4"
@@ -218,7 +218,7 @@ def test_an_interrupted_run_loses_no_tick_and_at_most_a_segment(
 
 
 @pytest.mark.parametrize("harm", ["truncate", "flip", "remove"])
-def test_harm_to_any_file_of_a_job_is_noticed_and_repaired(
+def test_damage_to_any_file_of_a_job_is_detected_and_repaired(
     tmp_path: Path, song: Path, chosen: Settings, whole, harm: str
 ) -> None:
     names = sorted(path.relative_to(whole.job) for path in whole.job.rglob("*") if path.is_file())
@@ -242,7 +242,7 @@ def test_harm_to_any_file_of_a_job_is_noticed_and_repaired(
         assert same(make_clip(song, out, chosen), whole), name
 
 
-def test_a_changed_prompt_renders_only_what_shows_it(
+def test_a_changed_prompt_renders_only_its_frames(
     tmp_path: Path, song: Path, chosen: Settings, whole, imagined
 ) -> None:
     out = copied(whole, tmp_path)
@@ -260,17 +260,17 @@ def test_a_changed_prompt_renders_only_what_shows_it(
     assert same(back, whole)
 
 
-def test_another_shape_later_renders_the_same_pictures(tmp_path: Path, song: Path, chosen: Settings, whole) -> None:
+def test_another_aspect_ratio_reuses_the_same_pictures(tmp_path: Path, song: Path, chosen: Settings, whole) -> None:
     out = copied(whole, tmp_path)
     clip = make_clip(song, out, chosen.changed(also=("9:16", "1:1")))
     assert packets(clip.output) == packets(whole.output)
     assert packets(clip.also[0]) == packets(whole.also[0])
     assert clip.also[1].name == "clip.1x1.mp4"
-    # the toy's clip is square itself
+    # the toy's clip is already square
     assert packets(clip.also[1]) == packets(whole.output)
 
 
-def test_what_a_killed_run_left_half_written_goes(
+def test_partial_files_of_a_killed_run_are_deleted(
     tmp_path: Path, song: Path, chosen: Settings, whole, imagined
 ) -> None:
     out = copied(whole, tmp_path)
@@ -288,10 +288,10 @@ def test_what_a_killed_run_left_half_written_goes(
     assert other.exists()
 
 
-def test_a_job_without_its_lock_and_lease_goes_on_elsewhere(
+def test_a_job_without_its_lock_and_lease_resumes_elsewhere(
     tmp_path: Path, song: Path, chosen: Settings, whole, imagined
 ) -> None:
-    # as it was copied from a machine that died, to another folder and under another clock
+    # as if copied from a dead machine to another folder, under another clock
     out = copied(whole, tmp_path / "moved")
     (job_folder(out) / "lock").unlink(missing_ok=True)
     for path in job_folder(out).rglob("*"):
@@ -305,22 +305,20 @@ def test_a_job_without_its_lock_and_lease_goes_on_elsewhere(
     assert same(clip, whole)
 
 
-def test_two_runs_on_one_job_do_not_meet(tmp_path: Path, song: Path, chosen: Settings) -> None:
+def test_two_runs_of_one_job_exclude_each_other(tmp_path: Path, song: Path, chosen: Settings) -> None:
     out = tmp_path / "clip.mp4"
     with Job(job_folder(out)), pytest.raises(OutputError, match="another run"):
         make_clip(song, out, chosen)
 
 
-def test_a_job_of_before_lanes_had_a_shape_keeps_its_own(
-    tmp_path: Path, song: Path, chosen: Settings, imagined
-) -> None:
+def test_a_job_older_than_lane_counts_keeps_its_own(tmp_path: Path, song: Path, chosen: Settings, imagined) -> None:
     out = tmp_path / "clip.mp4"
     before = make_clip(song, out, chosen.changed(lanes=-1))
     manifest = read_manifest(before.job)
     assert (manifest["batch"], manifest["lanes"]) == (4, 4)
-    # CPUs that multiply bfloat16 compute in it
+    # CPUs with bfloat16 compute in it
     assert manifest["dtype"] in ("float32", "bfloat16")
-    # as such jobs have it
+    # as in jobs of older versions
     del manifest["settings"]["lanes"]
     write_manifest(before.job, manifest)
     journal = [record for record in read_journal(before.job / "journal")[0] if "manifest" not in record]
@@ -344,7 +342,7 @@ def test_another_environment_is_refused_or_allowed(
     original = Core.imagine
 
     def interrupted(self, requests):
-        # a piece is on the disk, whichever thread was faster
+        # a segment is on the disk, whichever thread was faster
         if segments_done(job_folder(out)):
             raise KeyboardInterrupt
         return original(self, requests)
@@ -362,7 +360,7 @@ def test_another_environment_is_refused_or_allowed(
     assert "rounding" in clip.notes[0]
 
 
-def test_out_of_memory_goes_on_in_smaller_batches(
+def test_out_of_memory_continues_in_smaller_batches(
     tmp_path: Path, song: Path, chosen: Settings, whole, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     original = Core.imagine
@@ -378,7 +376,7 @@ def test_out_of_memory_goes_on_in_smaller_batches(
     assert "batches of 2" in clip.notes[0]
 
 
-def test_a_full_disk_pauses_and_what_is_done_stays(
+def test_a_full_disk_stops_the_render_and_keeps_finished_segments(
     tmp_path: Path, song: Path, chosen: Settings, whole, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from reactive.video import segment
@@ -405,7 +403,7 @@ def test_a_full_disk_pauses_and_what_is_done_stays(
         make_clip(song, tmp_path / "other.mp4", chosen)
 
 
-def test_a_journal_is_mended(tmp_path: Path) -> None:
+def test_a_damaged_journal_is_repaired(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "journal")
     for number in range(4):
         journal.append({"number": number})
@@ -424,7 +422,7 @@ def test_a_journal_is_mended(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
-def test_a_journal_on_a_full_disk_says_so_and_can_be_gone_on_with(tmp_path: Path) -> None:
+def test_a_journal_on_a_full_disk_reports_it_and_stays_usable(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "journal")
     journal.append({"number": 0})
     with open("/dev/full", "ab", buffering=0) as full:
@@ -436,7 +434,7 @@ def test_a_journal_on_a_full_disk_says_so_and_can_be_gone_on_with(tmp_path: Path
     assert [record["number"] for record in read_journal(journal.path)[0]] == [0]
 
 
-def test_pieces_of_fed_back_shots_join_at_any_frame_rate(tmp_path: Path, toy_model: Path) -> None:
+def test_segments_of_feedback_shots_join_at_any_frame_rate(tmp_path: Path, toy_model: Path) -> None:
     song = write_song(tmp_path / "song.wav", beat_song(4))
     preset = tmp_path / "fast.toml"
     preset.write_text(

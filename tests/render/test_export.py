@@ -1,4 +1,4 @@
-"""What is made from a finished clip, read back."""
+"""Exports of a finished clip, read back."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def packets(path: Path) -> list[tuple[int, bytes]]:
 def test_stills_show_a_picture_of_the_clip(tmp_path: Path, clip: Path) -> None:
     made = export(str(clip), "--poster", str(tmp_path / "p.png"), "--thumbnail", str(tmp_path / "t.jpg"))
     frame = made["poster"]["frame"]
-    # green joins in late, so the later pictures have more colour
+    # green increases over time, so later pictures are more colourful
     assert frame > 100
     with Image.open(tmp_path / "p.png") as poster:
         assert poster.size == SIZE
@@ -85,12 +85,12 @@ def test_stills_show_a_picture_of_the_clip(tmp_path: Path, clip: Path) -> None:
     with Image.open(tmp_path / "t.jpg") as small:
         assert small.format == "JPEG"
         assert max(small.size) <= 320
-    # the mark of generative AI goes with every picture
+    # every picture carries the marker of generative AI
     for name in ("p.png", "t.jpg"):
         assert b"trainedAlgorithmicMedia" in (tmp_path / name).read_bytes()
 
 
-def test_a_loop_closes_on_itself(tmp_path: Path, clip: Path) -> None:
+def test_a_loop_is_seamless(tmp_path: Path, clip: Path) -> None:
     made = export(str(clip), "--gif", str(tmp_path / "l.gif"), "--webp", str(tmp_path / "l.webp"))
     for name in ("gif", "webp"):
         with Image.open(tmp_path / f"l.{name}") as loop:
@@ -106,7 +106,7 @@ def test_a_loop_closes_on_itself(tmp_path: Path, clip: Path) -> None:
 
 
 @pytest.mark.parametrize("target", [-14.0, -23.0])
-def test_sound_comes_to_the_target_and_pictures_stay(tmp_path: Path, clip: Path, target: float) -> None:
+def test_sound_reaches_the_target_and_pictures_are_unchanged(tmp_path: Path, clip: Path, target: float) -> None:
     out = tmp_path / "neutral.mp4"
     made = export(str(clip), "--loudness", str(target), "-o", str(out))["output"]
     after = song_loudness(open_track(out))
@@ -121,7 +121,7 @@ def test_sound_comes_to_the_target_and_pictures_stay(tmp_path: Path, clip: Path,
         assert float(found.duration - given.duration) / av.time_base == pytest.approx(0, abs=0.03)
 
 
-def test_peaks_hold_the_gain_back(tmp_path: Path) -> None:
+def test_peaks_limit_the_gain(tmp_path: Path) -> None:
     quiet = make(tmp_path, 0.9, "loud")
     made = export(str(quiet), "--loudness", "-5", "-o", str(tmp_path / "out.mp4"))["output"]
     assert made["true_peak"] <= -1.0
@@ -140,7 +140,7 @@ def test_peaks_hold_the_gain_back(tmp_path: Path) -> None:
         (["--poster", "CLIP"], "made from"),
     ],
 )
-def test_mistakes_get_one_line_and_leave_nothing(
+def test_errors_are_one_line_and_leave_no_files(
     tmp_path: Path, clip: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], word: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -152,7 +152,7 @@ def test_mistakes_get_one_line_and_leave_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_exists_is_kept_unless_told(tmp_path: Path, clip: Path) -> None:
+def test_existing_files_are_kept_unless_overwrite(tmp_path: Path, clip: Path) -> None:
     poster = tmp_path / "p.jpg"
     poster.write_bytes(b"precious")
     assert CliRunner().invoke(main, ["export", str(clip), "--poster", str(poster)]).exit_code == 1

@@ -1,4 +1,4 @@
-"""Flashes judged by what pieces leave: the verdict of the finished clip, whatever of it was lost."""
+"""The flash check from measurements stored with segments: the result is that of the finished clip, also if some are lost."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FPS = Fraction(24)
 
 
 def strobe(folder: Path, frames: int, number: int) -> Path:
-    """Write a piece that goes from black to white and back every third frame."""
+    """Write a segment that alternates between black and white every third frame."""
     path = folder / f"{number}.mkv"
     with SegmentEncoder(path, size=(128, 72), fps=FPS, codec=video_codec("h264")) as encoder:
         for frame in range(frames):
@@ -26,7 +26,7 @@ def strobe(folder: Path, frames: int, number: int) -> Path:
     return path
 
 
-def test_the_verdict_is_that_of_the_pictures_as_they_were_encoded(tmp_path: Path) -> None:
+def test_the_result_is_that_of_the_encoded_pictures(tmp_path: Path) -> None:
     pieces, seen = [], []
     for number, frames in enumerate((30, 1, 41)):
         path = strobe(tmp_path, frames, number)
@@ -37,7 +37,7 @@ def test_the_verdict_is_that_of_the_pictures_as_they_were_encoded(tmp_path: Path
     expected = count_flashes(seen, FPS)
     assert not expected.passes
     assert check_pieces(pieces, FPS) == expected
-    # what is lost, damaged or of another piece is decoded again
+    # lost, damaged or mismatched measurements are replaced by decoding the segment
     pieces[0][2].unlink()
     pieces[1][2].write_bytes(b"harm")
     pieces[2][2].write_bytes(pack_pictures(seen[:5]))
@@ -45,7 +45,7 @@ def test_the_verdict_is_that_of_the_pictures_as_they_were_encoded(tmp_path: Path
     assert check_pieces([(path, frames, None) for path, frames, _ in pieces], FPS) == expected
 
 
-def test_what_is_left_needs_no_piece(tmp_path: Path) -> None:
+def test_stored_measurements_need_no_segment(tmp_path: Path) -> None:
     path = strobe(tmp_path, 24, 0)
     left = tmp_path / "left"
     left.write_bytes(flash_check_data(path))
@@ -53,7 +53,7 @@ def test_what_is_left_needs_no_piece(tmp_path: Path) -> None:
     assert not check_pieces([(path, 24, left)], FPS).passes
 
 
-def test_pictures_are_packed_whole() -> None:
+def test_packing_pictures_is_lossless() -> None:
     pictures = np.random.default_rng(1).integers(0, 255, (3, GRID[1], GRID[0], 3), np.uint8)
     assert np.array_equal(unpack_pictures(pack_pictures(list(pictures))), pictures)
     for harm in (b"", b"x" * 40, pack_pictures(list(pictures))[:-9]):

@@ -1,4 +1,4 @@
-"""The pass over finished pieces, and a run that flashes."""
+"""The pass that limits flashes in finished segments, and a run with flashes."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def flat(value: int | tuple[int, int, int]) -> np.ndarray:
 
 
 @pytest.mark.parametrize("colour", [(220, 220, 220), (255, 0, 0)])
-def test_pieces_that_flash_are_held_back_and_others_left_alone(tmp_path: Path, colour: tuple[int, int, int]) -> None:
+def test_only_segments_that_flash_are_limited(tmp_path: Path, colour: tuple[int, int, int]) -> None:
     calm = [flat((20, 90, 40))] * 24
     wild = [flat(colour if (k // 2) % 2 else (10, 10, 40)) for k in range(48)]
     pieces = [write_piece(tmp_path / f"{i}.mkv", part) for i, part in enumerate([calm, wild[:24], wild[24:], calm * 2])]
@@ -51,13 +51,13 @@ def test_pieces_that_flash_are_held_back_and_others_left_alone(tmp_path: Path, c
 
     assert not count_flashes(joined(pieces), FPS).passes
     assert count_flashes(joined(safe), FPS).passes
-    # again gives the very same pictures
+    # repeating it gives exactly the same pictures
     shown = joined(safe)
     again, _ = limit_pieces(pieces, fps=FPS, size=SIZE, codec=video_codec("h264"))
     assert np.array_equal(joined(again), shown)
 
 
-def test_colours_survive_the_pass(tmp_path: Path) -> None:
+def test_the_pass_keeps_colours(tmp_path: Path) -> None:
     wanted = flat((200, 60, 120))
     pieces = [write_piece(tmp_path / "a.mkv", [flat((k % 2) * 255) for k in range(24)] + [wanted] * 48)]
     safe, _ = limit_pieces(pieces, fps=FPS, size=SIZE, codec=video_codec("h264"))
@@ -65,7 +65,7 @@ def test_colours_survive_the_pass(tmp_path: Path) -> None:
     assert np.abs(last.astype(int) - wanted).max() <= 4
 
 
-def test_a_run_warns_of_flashes_and_holds_them_back(
+def test_a_run_warns_of_flashes_and_limits_them(
     tmp_path: Path, toy_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     song = write_song(tmp_path / "song.wav", beat_song(3))
@@ -94,7 +94,7 @@ def test_a_run_warns_of_flashes_and_holds_them_back(
     assert not wild.flashes.passes
     assert safe.held_back > 0
     assert safe.flashes.passes
-    # judged by what the pieces left, and by the pieces that were encoded again
+    # checked from stored measurements, and from the segments that were encoded again
     assert score_flashes(wild.output) == wild.flashes
     assert score_flashes(safe.output) == safe.flashes
     assert safe.frames == wild.frames == 48

@@ -1,4 +1,4 @@
-"""Clips with grounds: rendered in the clip's size, told in the recipe, made again when a picture changes."""
+"""Clips with grounds: rendered in the clip's size, listed in the recipe, rendered again when a picture changes."""
 
 from __future__ import annotations
 
@@ -62,30 +62,30 @@ def frames(path: Path) -> np.ndarray:
         return np.stack([f.to_ndarray(format="rgb24") for f in container.decode(container.streams.video[0])])
 
 
-def test_a_clip_shows_its_grounds_and_says_so(tmp_path: Path, settings: Settings) -> None:
+def test_a_clip_shows_its_grounds_and_lists_them(tmp_path: Path, settings: Settings) -> None:
     clip = make_clip(tmp_path / "song.wav", tmp_path / "clip.mkv", settings)
     shown = frames(clip.output).astype(float)
     assert shown.shape[1:] == (96, 128, 3)
     wanted = [np.asarray(picture(seed).resize((128, 96), Image.Resampling.LANCZOS), float) for seed in (1, 2)]
-    # the first bar shows the first picture, the second the second, beyond what video's colours cost
+    # the first bar shows the first picture, the second bar the second, within the accuracy of video colours
     assert np.abs(shown[20] - wanted[0]).mean() < 4
     assert np.abs(shown[70] - wanted[1]).mean() < 4
     recipe = read_recipe(clip.output)
     assert [ground.name for ground in recipe.grounds] == ["one.png", "two.png"]
 
 
-def test_only_what_another_picture_changes_is_made_again(tmp_path: Path, settings: Settings) -> None:
+def test_only_frames_of_a_changed_picture_are_rendered_again(tmp_path: Path, settings: Settings) -> None:
     kept = settings.changed(job=tmp_path / "job")
     make_clip(tmp_path / "song.wav", tmp_path / "clip.mkv", kept)
     picture(3).save(Path(settings.preset) / "two.png")
     again = make_clip(tmp_path / "song.wav", tmp_path / "clip.mkv", kept.changed(overwrite=True))
-    # the first bar stays as it is
+    # the first bar is unchanged
     assert 0 < again.reused < again.frames
     assert np.abs(frames(again.output)[70] - np.asarray(picture(3).resize((128, 96)), float)).mean() < 6
     shutil.rmtree(tmp_path / "job")
 
 
-def test_several_shapes_are_cut_out_of_one_picture_that_is_large_enough() -> None:
+def test_several_aspect_ratios_are_cropped_from_one_large_enough_picture() -> None:
     assert composed_size((384, 224), [(768, 432)]) == (768, 432)
     width, height = composed_size((384, 224), [(768, 432), (432, 768)])
     assert height == 768

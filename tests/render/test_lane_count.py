@@ -1,4 +1,4 @@
-"""Lanes have the shape that a timeline's own shots fill."""
+"""The number of lanes follows from the lengths of a timeline's shots."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.toy import flat_timeline
 @pytest.mark.parametrize(
     ("lengths", "batch", "device", "shape"),
     [
-        # loop-destroy and lift-off over the song that ships
+        # loop-destroy and lift-off on the bundled song
         ([13] * 8, 16, "cuda", 8),
         ([49, 49, 49, 25], 16, "cuda", 4),
         ([49, 49, 49, 25], 8, "cpu", 4),
@@ -24,11 +24,11 @@ from tests.toy import flat_timeline
         ([], 12, "cpu", 12),
     ],
 )
-def test_the_shape_that_costs_least(lengths: list[int], batch: int, device: str, shape: int) -> None:
+def test_the_cheapest_lane_count(lengths: list[int], batch: int, device: str, shape: int) -> None:
     assert lanes_for(lengths, batch=batch, device=device) == shape
 
 
-def test_rounds_and_how_full_they_are() -> None:
+def test_rounds_and_their_occupancy() -> None:
     assert rounds([5, 3, 3], 2) == 6
     assert filled([5, 3, 3], 2) == 11 / 12
     assert filled([7], 4) == 0.25
@@ -36,12 +36,12 @@ def test_rounds_and_how_full_they_are() -> None:
 
 
 @given(st.lists(st.integers(1, 200), min_size=1, max_size=40), st.integers(1, 64), st.sampled_from(["cpu", "cuda"]))
-def test_a_shape_of_the_ladder_within_the_batch(lengths: list[int], batch: int, device: str) -> None:
+def test_a_standard_lane_count_within_the_batch(lengths: list[int], batch: int, device: str) -> None:
     shape = lanes_for(lengths, batch=batch, device=device)
     assert shape in LANE_COUNTS
     assert shape <= batch
     assert max(lengths) <= rounds(lengths, shape) <= sum(lengths)
-    # the order in which shots come does not matter
+    # the order of the shots does not matter
     assert lanes_for(lengths[::-1], batch=batch, device=device) == shape
 
 
@@ -49,5 +49,5 @@ def test_lengths_are_those_of_the_whole_timeline() -> None:
     shot = [0] * 48 + [1] * 24 + [2] * 24
     source = [FEEDBACK] * 48 + [-1] * 24 + [FEEDBACK] * 24
     timeline = flat_timeline(96, shot=shot, source=source)
-    # 12 a second of 24 frames: one every other frame, and one at the end
+    # 12 a second at 24 frames: every other frame, and one at the end
     assert lane_lengths(timeline) == pytest.approx([24, 12], abs=1)

@@ -1,4 +1,4 @@
-"""Leases of shared folders: another machine's counts as long as it is renewed, whatever any clock says."""
+"""Leases of shared folders: another machine's lease is valid as long as it is renewed, independent of clocks."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from reactive.render.store.lease import RENEWED, WATCHED, LeaseHolder, lease_of
 
 @dataclass
 class Clock:
-    """A clock that only moves while somebody sleeps; `meanwhile` is what others do in that time."""
+    """A clock that advances only in `sleep`; `meanwhile` runs other machines' actions in that time."""
 
     now: float = 0.0
     meanwhile: Callable[[], None] = lambda: None
@@ -59,7 +59,7 @@ TIMES = pytest.mark.parametrize("file_time", [1.0, 4e9], ids=["an hour before", 
 @TIMES
 def test_a_lease_that_is_renewed_holds_under_any_clock(folder: Path, clock: Clock, file_time: float) -> None:
     turns = iter(range(1, 100))
-    # the other machine comes to it just in time
+    # the other machine renews it just in time
     clock.meanwhile = lambda: write(folder, next(turns), file_time=file_time) if clock.now > WATCHED - RENEWED else None
     write(folder, 0, file_time=file_time)
     with pytest.raises(OutputError, match="elsewhere, process 7"):
@@ -68,7 +68,7 @@ def test_a_lease_that_is_renewed_holds_under_any_clock(folder: Path, clock: Cloc
 
 
 @TIMES
-def test_a_dead_machines_lease_goes_after_a_while(folder: Path, clock: Clock, file_time: float) -> None:
+def test_a_dead_machines_lease_expires(folder: Path, clock: Clock, file_time: float) -> None:
     write(folder, 3, file_time=file_time)
     with Job(folder) as job:
         assert WATCHED <= clock.now < WATCHED + RENEWED
@@ -78,7 +78,7 @@ def test_a_dead_machines_lease_goes_after_a_while(folder: Path, clock: Clock, fi
     assert lease_of(folder) is None
 
 
-def test_this_machines_dead_lease_is_no_hindrance(folder: Path, clock: Clock) -> None:
+def test_a_dead_process_of_this_machine_does_not_block(folder: Path, clock: Clock) -> None:
     with Job(folder) as job:
         held = lease_of(folder)
     assert held == LeaseHolder(held.host, os.getpid(), job.owner, held.turn) if held else False
@@ -87,14 +87,12 @@ def test_this_machines_dead_lease_is_no_hindrance(folder: Path, clock: Clock) ->
         assert clock.now == 0
 
 
-def test_a_run_that_was_taken_over_stops_and_leaves_the_others_lease(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_whose_lease_was_taken_over_stops(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lease, "RENEWED", 0.01)
     with Job(folder) as job:
         job.accept(JobFile("states/one", "0" * 64, 1))
         for turn in range(10_000):
-            # our own renewal may have come between, as may any
+            # our own renewal may have happened in between
             write(folder, turn)
             job._lease._thread.join(0.02)
             if job._lease.taken:

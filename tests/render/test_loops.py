@@ -1,4 +1,4 @@
-"""Loops of whole bars, read back: length, silence, and a joint that does not show."""
+"""Loops of complete bars, read back: length, silence, and a seamless joint."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ FPS, SIZE, SECONDS = Fraction(24), (96, 54), 8
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A song of clear bars under a bright bar that wanders from left to right and never comes back."""
+    """A song of clear bars, under a bright bar that moves from left to right and never repeats."""
     folder = tmp_path_factory.mktemp("loop")
     track = open_track(write_song(folder / "song.wav", beat_song(SECONDS)))
     codec, frames = video_codec("h264"), int(SECONDS * FPS)
@@ -57,7 +57,7 @@ def pictures(path: Path) -> np.ndarray:
 
 
 @pytest.mark.parametrize("bars", ["2-3", "1-2", "1"])
-def test_bars_go_round_without_a_jump(clip: Path, tmp_path: Path, bars: str) -> None:
+def test_bars_loop_without_a_jump(clip: Path, tmp_path: Path, bars: str) -> None:
     out = tmp_path / "loop.mp4"
     made = export_clip(clip, ExportOptions(loop=bars, output=out))["loop"]
     assert isinstance(made, dict)
@@ -73,7 +73,7 @@ def test_bars_go_round_without_a_jump(clip: Path, tmp_path: Path, bars: str) -> 
     assert not list(tmp_path.glob(".*"))
 
 
-def test_bars_that_are_not_there(clip: Path, tmp_path: Path) -> None:
+def test_bars_outside_the_song_are_refused(clip: Path, tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="whole bars"):
         export_clip(clip, ExportOptions(loop="90-95", output=tmp_path / "loop.mp4"))
     with pytest.raises(OutputError, match=r"\.mp4"):
@@ -82,6 +82,6 @@ def test_bars_that_are_not_there(clip: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "0", "5-2", "a", "3-", "-4", "0-4"])
-def test_what_names_no_bars(text: str) -> None:
+def test_invalid_ranges_of_bars_are_refused(text: str) -> None:
     with pytest.raises(OutputError, match="names no bars"):
         parse_bars(text)

@@ -1,4 +1,4 @@
-"""Captions of a song, and the pass that lays them over the pieces of a clip."""
+"""A song's captions, and the pass that draws them over the segments of a clip."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_titles_stand_at_their_places(beat_analysis) -> None:
     assert found[1].end == pytest.approx(16)
 
 
-def test_lines_show_only_if_asked_and_not_for_ever(beat_analysis) -> None:
+def test_lines_show_only_on_request_and_for_a_limited_time(beat_analysis) -> None:
     lines = (Line(1.0, 2.5, "one"), Line(3.0, float("inf"), "two"), Line(99.0, 100.0, "never"))
     assert captions(beat_analysis, lyrics=lines) == []
     made = preset(lyrics=True)
@@ -74,12 +74,12 @@ def test_lines_show_only_if_asked_and_not_for_ever(beat_analysis) -> None:
         ({"logo_place": "middle"}, "overlay.logo_place"),
     ],
 )
-def test_mistakes_are_named(overlay: dict, word: str) -> None:
+def test_errors_are_named(overlay: dict, word: str) -> None:
     with pytest.raises(PresetError, match=word):
         preset(**overlay)
 
 
-def test_only_pieces_with_something_over_them_change(tmp_path: Path) -> None:
+def test_only_segments_with_captions_change(tmp_path: Path) -> None:
     codec = video_codec("ffv1", speed="veryfast", crf=18)
     pieces = []
     for number in range(3):
@@ -92,7 +92,7 @@ def test_only_pieces_with_something_over_them_change(tmp_path: Path) -> None:
         Overlay(), [Caption(5.25, 5.75, "HELLO", "centre", 0.3)], font=None, logo=None, fps=FPS, frames=9999, size=SIZE
     )
     before = [hashlib.sha256(path.read_bytes()).hexdigest() for path, _ in pieces]
-    # the first piece begins with frame 96: the text stands over 126..138, in the second piece
+    # the first segment starts with frame 96: the text covers frames 126 to 138, in the second segment
     made = overlay_pieces(pieces, marks, first=96, fps=FPS, size=SIZE, codec=codec)
     assert [path for path, _ in made] == [pieces[0][0], tmp_path / "1.over.mkv", pieces[2][0]]
     assert [hashlib.sha256(path.read_bytes()).hexdigest() for path, _ in pieces] == before
@@ -103,7 +103,7 @@ def test_only_pieces_with_something_over_them_change(tmp_path: Path) -> None:
     assert bright[6] < max(bright)
 
 
-def test_a_logo_stands_all_through(tmp_path: Path) -> None:
+def test_a_logo_is_shown_in_every_frame(tmp_path: Path) -> None:
     Image.new("RGBA", (40, 20), (0, 255, 0, 255)).save(tmp_path / "logo.png")
     overlay = Overlay(logo_strength=1.0, logo_size=0.2)
     (mark,) = make_marks(overlay, [], font=None, logo=tmp_path / "logo.png", fps=FPS, frames=50, size=SIZE)
@@ -113,7 +113,7 @@ def test_a_logo_stands_all_through(tmp_path: Path) -> None:
         make_marks(overlay, [], font=None, logo=tmp_path / "fake.png", fps=FPS, frames=50, size=SIZE)
 
 
-def test_a_font_is_a_font(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_font_is_refused(tmp_path: Path) -> None:
     (tmp_path / "bad.ttf").write_text("not a font")
     with pytest.raises(MediaError, match="not a font"):
         load_font(tmp_path / "bad.ttf", 20)
@@ -123,7 +123,7 @@ def test_a_font_is_a_font(tmp_path: Path) -> None:
     assert load_font(font, 30).getlength("abc") > load_font(font, 15).getlength("abc") > 0
 
 
-def test_a_title_that_no_frame_shows_is_said(beat_analysis, beat_timeline) -> None:
+def test_a_title_outside_the_clip_is_reported(beat_analysis, beat_timeline) -> None:
     titled = Settings.of(title="First Light")
 
     def said(settings: Settings, first: int, last: int) -> list[str]:

@@ -1,4 +1,4 @@
-"""Workers of a Ray cluster make the very clip that one process makes, whatever happens to them."""
+"""Workers of a Ray cluster make exactly the clip that one process makes, whatever happens to them."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ def chosen(tmp_path_factory: pytest.TempPathFactory, toy_model: Path) -> Setting
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory, song: Path, chosen: Settings):
-    """The clip that this process makes."""
+    """The clip made by this process."""
     return make_clip(song, tmp_path_factory.mktemp("whole") / "clip.mp4", chosen)
 
 
 @pytest.fixture(scope="module")
 def joined() -> Iterator[None]:
-    """A cluster on this machine, begun as `reactive run --ray` begins it."""
+    """A cluster on this machine, started like `reactive run --ray` does."""
     if importlib.util.find_spec("ray") is None:
         pytest.skip("the extra [ray] is not installed")
     from reactive.render.workers.cluster import LOCAL, cluster
@@ -58,10 +58,10 @@ def joined() -> Iterator[None]:
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("default")
-def test_a_worker_killed_mid_way_changes_nothing(
+def test_a_killed_worker_changes_nothing(
     tmp_path: Path, song: Path, chosen: Settings, whole, joined, monkeypatch: pytest.MonkeyPatch, capfd
 ) -> None:
-    # on a busy machine the second worker may be long in coming
+    # on a busy machine the second worker may start late
     monkeypatch.setattr(executor, "_TOGETHER", 600.0)
     killed: list[int] = []
     shown: list[list[float]] = []
@@ -82,10 +82,10 @@ def test_a_worker_killed_mid_way_changes_nothing(
     assert steps == sorted(steps)
     assert steps[-1] == whole.frames
     assert len(shown[-1]) == 2
-    # where it was rendered is no part of what was asked for
+    # the place of rendering is not part of the request
     assert make_clip(song, out, chosen).already
     assert not {"ray", "workers"} & read_manifest(clip.job)["settings"].keys()
-    # nor is anything said that was not asked for
+    # and no unnecessary messages are printed
     assert capfd.readouterr().out == ""
     assert not list((clip.job / "trails").iterdir())
 
@@ -103,7 +103,7 @@ def test_a_worker_that_differs_is_refused(
 
 @pytest.mark.slow
 @pytest.mark.skipif(not ON_LINUX, reason="looks into /proc")
-def test_a_cluster_begun_here_is_reached_from_here_only_and_with_its_token(joined) -> None:
+def test_a_local_cluster_accepts_only_local_connections_with_its_token(joined) -> None:
     import ray
 
     found = listening(os.getpid())
@@ -125,7 +125,7 @@ def test_a_cluster_begun_here_is_reached_from_here_only_and_with_its_token(joine
     assert done.returncode == 1
 
 
-def test_without_ray_it_says_what_to_install(
+def test_without_ray_the_error_names_what_to_install(
     tmp_path: Path, song: Path, chosen: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
@@ -133,7 +133,7 @@ def test_without_ray_it_says_what_to_install(
         make_clip(song, tmp_path / "clip.mp4", chosen.changed(ray="local"))
 
 
-def test_a_song_behind_ray_is_not_taken_for_an_address(song: Path) -> None:
+def test_a_song_after_ray_is_not_taken_for_an_address(song: Path) -> None:
     done = CliRunner().invoke(main, ["run", "--ray", str(song)])
     assert done.exit_code == 2
     assert "behind the songs" in done.output

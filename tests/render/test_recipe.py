@@ -1,4 +1,4 @@
-"""Recipes: what a clip carries, and the same clip again from it, bit for bit."""
+"""Recipes: what a clip carries, and how the same clip is made from it, bit for bit."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def contents(path: Path) -> tuple[np.ndarray, list[bytes]]:
 
 @pytest.fixture(scope="module")
 def room(tmp_path_factory: pytest.TempPathFactory, toy_model: Path) -> Path:
-    """A folder with a song, a photograph, a preset and the clip that was made of them."""
+    """A folder with a song, a photograph, a preset and the clip made from them."""
     folder = tmp_path_factory.mktemp("secret-folder")
     write_song(folder / "song.wav", beat_song(3))
     y, x = np.mgrid[0:90, 0:160]
@@ -82,7 +82,7 @@ def chosen(folder: Path, toy_model: Path, **changes) -> Settings:
     return Settings.of(**(values | changes))
 
 
-def test_a_clip_gives_its_preset_back(room: Path) -> None:
+def test_the_preset_is_restored_from_a_clip(room: Path) -> None:
     recipe = read_recipe(room / "clip.mp4")
     assert recipe.preset is not None
     assert recipe.preset.text == PRESET
@@ -97,24 +97,24 @@ def test_a_clip_gives_its_preset_back(room: Path) -> None:
     assert {"torch", "diffusers", "av"} <= recipe.libraries.keys()
 
 
-def test_a_recipe_tells_nothing_of_the_machine(room: Path, toy_model: Path) -> None:
+def test_a_recipe_contains_nothing_about_the_machine(room: Path, toy_model: Path) -> None:
     text = read_tags(room / "clip.mp4")[RECIPE]
     raw = (room / "clip.mp4").read_bytes()
     for secret in (str(room), str(room.parent), str(toy_model), "secret-folder", str(Path.home())):
         assert secret not in text
         assert secret.encode() not in raw
-    # short ones stand in many a word
+    # short ones occur within other words
     for secret in (getpass.getuser(), socket.gethostname()):
         assert len(secret) <= 4 or secret not in text
 
 
-def test_every_setting_is_in_the_recipe_or_decides_nothing(room: Path) -> None:
+def test_every_setting_that_affects_the_clip_is_in_the_recipe(room: Path) -> None:
     kept = set(read_recipe(room / "clip.mp4").settings)
     names = set(Settings.names())
     assert kept == names - {*FILES, *ASIDE}
 
 
-def test_credits_name_the_librarys_pictures_and_not_the_bands_own(tmp_path: Path, room: Path, toy_model: Path) -> None:
+def test_credits_list_only_the_bundled_librarys_pictures(tmp_path: Path, room: Path, toy_model: Path) -> None:
     lighthouse = find_picture("lighthouse")
     out = tmp_path / "clip.mp4"
     make_clip(room / "song.wav", out, chosen(room, toy_model, photos=(lighthouse.path, room / "band.png")))
@@ -129,7 +129,7 @@ def test_credits_name_the_librarys_pictures_and_not_the_bands_own(tmp_path: Path
     assert own.output == "It shows no photograph of the library.\n"
 
 
-def test_the_clip_again_bit_for_bit(tmp_path: Path, room: Path, toy_model: Path) -> None:
+def test_the_clip_is_reproduced_bit_for_bit(tmp_path: Path, room: Path, toy_model: Path) -> None:
     done = repeat_clip(read_recipe(room / "clip.mp4"), room / "song.wav", tmp_path / "again.mp4", model=str(toy_model))
     assert done.differs == ()
     before, after = contents(room / "clip.mp4"), contents(tmp_path / "again.mp4")
@@ -137,7 +137,7 @@ def test_the_clip_again_bit_for_bit(tmp_path: Path, room: Path, toy_model: Path)
     assert np.array_equal(before[0], after[0])
     assert before[1] == after[1]
     assert len(set(before[1])) > 72
-    # another seed is another clip, so equality says something
+    # another seed gives another clip, so equality is meaningful
     other = make_clip(room / "song.wav", tmp_path / "other.mp4", chosen(room, toy_model, seed=6))
     assert not np.array_equal(contents(other.output)[0], before[0])
     found = differences(read_recipe(room / "clip.mp4"), read_recipe(other.output))
@@ -145,7 +145,7 @@ def test_the_clip_again_bit_for_bit(tmp_path: Path, room: Path, toy_model: Path)
     assert "another timeline was decided" in found
 
 
-def test_colours_of_the_whole_clip_travel_in_it(tmp_path: Path, room: Path, toy_model: Path) -> None:
+def test_colours_of_the_clip_are_in_the_recipe(tmp_path: Path, room: Path, toy_model: Path) -> None:
     look = tmp_path / "look.cube"
     look.write_text("LUT_1D_SIZE 2\n1 0 0\n0 1 1\n")
     asked = {"palette": ("#200010", "#d01030"), "palette_strength": 0.5, "saturation": 1.5, "lut": look}
@@ -153,7 +153,7 @@ def test_colours_of_the_whole_clip_travel_in_it(tmp_path: Path, room: Path, toy_
     clip = make_clip(room / "song.wav", tmp_path / "clip.mp4", coloured)
     plain = make_clip(room / "song.wav", tmp_path / "plain.mp4", chosen(room, toy_model, duration=0.5))
     pictures = [frames_of(path) for path in (clip.output, plain.output)]
-    # red runs from white to black in this table
+    # in this lookup table red runs from white to black
     assert pictures[0][..., 0].mean() > pictures[1][..., 0].mean() + 20
     recipe = read_recipe(clip.output)
     assert recipe.settings["palette"] == ["#200010", "#d01030"]
@@ -172,7 +172,7 @@ def frames_of(clip: Path) -> np.ndarray:
 
 
 @pytest.mark.parametrize("suffix", [".mov", ".mkv"])
-def test_other_containers_carry_it_as_well(tmp_path: Path, room: Path, toy_model: Path, suffix: str) -> None:
+def test_other_containers_carry_it_too(tmp_path: Path, room: Path, toy_model: Path, suffix: str) -> None:
     out = tmp_path / f"clip{suffix}"
     make_clip(room / "song.wav", out, chosen(room, toy_model, duration=0.5))
     recipe = read_recipe(out)
@@ -182,10 +182,10 @@ def test_other_containers_carry_it_as_well(tmp_path: Path, room: Path, toy_model
     assert contents(out)[1] == contents(done.clip.output)[1]
 
 
-def test_the_mark_of_generative_ai_is_read_by_others(tmp_path: Path, room: Path, toy_model: Path) -> None:
+def test_other_programs_read_the_marker_of_generative_ai(tmp_path: Path, room: Path, toy_model: Path) -> None:
     make_clip(room / "song.wav", tmp_path / "bare.mp4", chosen(room, toy_model, duration=0.3, recipe=False))
     for clip in (room / "clip.mp4", tmp_path / "bare.mp4"):
-        # FFmpeg's own reader of XMP
+        # FFmpeg's own XMP reader
         with av.open(str(clip), options={"export_xmp": "1"}) as container:
             assert SOURCE_TYPE in container.metadata["xmp"]
             assert container.metadata["title"] == "song"
@@ -195,7 +195,7 @@ def test_the_mark_of_generative_ai_is_read_by_others(tmp_path: Path, room: Path,
     assert b"a grey sea" not in (tmp_path / "bare.mp4").read_bytes()
 
 
-def test_what_is_missing_or_another_is_named_by_hash(tmp_path: Path, room: Path, toy_model: Path) -> None:
+def test_missing_or_different_inputs_are_named_with_their_hash(tmp_path: Path, room: Path, toy_model: Path) -> None:
     recipe = read_recipe(room / "clip.mp4")
     other = write_song(tmp_path / "song.wav", beat_song(2))
     with pytest.raises(MediaError, match=recipe.song.sha256[:12]):
@@ -242,7 +242,7 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("case", HOSTILE)
-def test_recipes_of_strangers_are_refused_in_one_line(tmp_path: Path, room: Path, case: str) -> None:
+def test_malicious_recipes_are_refused_in_one_line(tmp_path: Path, room: Path, case: str) -> None:
     change = HOSTILE[case]
     data = json.loads(read_tags(room / "clip.mp4")[RECIPE])
     text = change if isinstance(change, str) else json.dumps(data | {change[0]: change[1]})
@@ -274,7 +274,7 @@ def test_recipes_of_strangers_are_refused_in_one_line(tmp_path: Path, room: Path
         ("macros", {"none": 0.5}),
     ],
 )
-def test_settings_of_strangers_stay_within_bounds(
+def test_settings_of_untrusted_recipes_are_limited(
     tmp_path: Path, room: Path, toy_model: Path, name: str, value: object
 ) -> None:
     data = json.loads(read_tags(room / "clip.mp4")[RECIPE])
@@ -285,7 +285,7 @@ def test_settings_of_strangers_stay_within_bounds(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_boxes_of_strangers_cost_nothing(tmp_path: Path) -> None:
+def test_malicious_boxes_are_cheap_to_refuse(tmp_path: Path) -> None:
     def refused(raw: bytes) -> str:
         path = tmp_path / "c.mp4"
         path.write_bytes(struct.pack(">I4s4sI", 16, b"ftyp", b"isom", 0) + raw)
@@ -336,7 +336,7 @@ def test_the_commands(tmp_path: Path, room: Path, toy_model: Path) -> None:
     assert said("preset", "extract", str(tmp_path / "n.mp4")).exit_code == 1
 
 
-def test_files_that_are_saved_meanwhile_change_neither_clip_nor_recipe(
+def test_files_saved_during_a_render_change_neither_clip_nor_recipe(
     tmp_path: Path, room: Path, toy_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     texts = {

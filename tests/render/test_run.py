@@ -1,4 +1,4 @@
-"""Whole renders with a model of toy width, read back from the finished file."""
+"""Complete renders with a model of toy width, read back from the finished file."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def leftovers(folder: Path) -> list[str]:
     return sorted(entry.name for entry in folder.rglob("*") if "partial" in entry.name)
 
 
-def test_a_clip_is_whole(whole) -> None:
+def test_a_clip_is_complete(whole) -> None:
     assert whole.frames == 240
     assert whole.output.is_file()
     assert len(pictures(whole.output)) == 240
@@ -70,7 +70,7 @@ def test_the_same_recipe_gives_the_same_frames_bit_for_bit(
 
 
 @pytest.mark.parametrize(("start", "duration"), [(0.0, 1.5), (2.2, 1.1), (7.0, 2.0), (9.9, 5.0)])
-def test_an_excerpt_shows_the_very_frames_of_the_whole(
+def test_an_excerpt_has_exactly_the_frames_of_the_full_clip(
     tmp_path: Path, toy_model: Path, short_song: Path, whole, start: float, duration: float
 ) -> None:
     part = make_clip(
@@ -92,7 +92,7 @@ def test_a_saved_timeline_renders_the_same_clip(tmp_path: Path, toy_model: Path,
     save_timeline(timeline, tmp_path / "t.json")
     again = make_clip(short_song, tmp_path / "t.mkv", settings(toy_model, codec="ffv1", timeline=tmp_path / "t.json"))
     difference = pictures(again.output).astype(int) - pictures(whole.output).astype(int)
-    # the file keeps seven digits
+    # the file stores seven digits
     assert np.abs(difference).mean() < 0.1
     other = write_song(tmp_path / "other.wav", beat_song(9))
     with pytest.raises(TimelineError, match="another song"):
@@ -111,7 +111,7 @@ def test_the_picture_moves_with_the_clicks(tmp_path: Path, toy_model: Path, fps:
     assert score.frames == clip.frames
 
 
-def test_a_photograph_is_fed_in(tmp_path: Path, toy_model: Path, short_song: Path) -> None:
+def test_a_photograph_is_used(tmp_path: Path, toy_model: Path, short_song: Path) -> None:
     y, x = np.mgrid[0:300, 0:500]
     photo = np.stack([x % 256, y % 256, (x + y) % 256], axis=2).astype(np.uint8)
     Image.fromarray(photo).save(tmp_path / "band.jpg")
@@ -125,12 +125,12 @@ def test_a_photograph_is_fed_in(tmp_path: Path, toy_model: Path, short_song: Pat
     )
     without = make_clip(short_song, tmp_path / "without.mkv", settings(toy_model, **options))
     shown = pictures(with_photo.output)
-    # at strength 0 nothing but the photograph is seen, so nothing moves
+    # at strength 0 only the photograph is visible, so nothing moves
     assert np.array_equal(shown[0], shown[-1])
     assert not np.array_equal(shown[0], pictures(without.output)[0])
 
 
-def test_silence_makes_a_calm_clip_and_says_so(tmp_path: Path, toy_model: Path) -> None:
+def test_silence_gives_a_calm_clip_and_a_message(tmp_path: Path, toy_model: Path) -> None:
     song = write_song(tmp_path / "silence.wav", np.zeros(4 * RATE, np.float32))
     clip = make_clip(song, tmp_path / "silence.mkv", settings(toy_model, codec="ffv1"))
     assert clip.silent
@@ -155,9 +155,7 @@ def failing(kind: type[ReactiveError], song: Path, out: Path, chosen: Settings) 
     return str(caught.value)
 
 
-def test_what_goes_wrong_is_told_in_one_line_and_leaves_nothing(
-    tmp_path: Path, toy_model: Path, short_song: Path
-) -> None:
+def test_errors_are_reported_in_one_line_and_leave_no_files(tmp_path: Path, toy_model: Path, short_song: Path) -> None:
     ours = settings(toy_model)
     out = tmp_path / "out.mp4"
     assert "no such file" in failing(MediaError, tmp_path / "missing.wav", out, ours)
@@ -175,7 +173,7 @@ def test_what_goes_wrong_is_told_in_one_line_and_leaves_nothing(
     assert out.read_bytes() == b"precious"
 
 
-def test_an_error_in_the_encoder_stops_the_render_and_keeps_what_was_there(
+def test_an_encoder_error_stops_the_render_and_keeps_the_old_clip(
     tmp_path: Path, toy_model: Path, short_song: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from reactive.video import segment
@@ -191,7 +189,7 @@ def test_an_error_in_the_encoder_stops_the_render_and_keeps_what_was_there(
         with pytest.raises(OutputError, match="No space left"):
             make_clip(short_song, out, chosen)
     assert out.read_bytes() == b"precious"
-    # ticks that were imagined before the error was met are not lost, and the next run needs no more than the same words
+    # ticks imagined before the error are not lost, and the same command resumes
     assert {entry.name for entry in tmp_path.iterdir()} <= {"out.mp4", "out.mp4.reactive-job"}
     assert make_clip(short_song, out, chosen).frames > 0
     assert out.read_bytes() != b"precious"

@@ -1,4 +1,4 @@
-"""Segments are dealt out so that chains keep their order, lanes share batches, and nothing is lost."""
+"""The scheduler keeps the order within shots, fills batches with lanes, and loses no segment."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from reactive.render.workers.segment_writer import Piece
 LONG = 12
 
 
-def todos(shots: list[tuple[bool, int]]) -> list[SegmentTask]:
-    """Return the segments of shots: whether each is feedback, and how many frames it has."""
+def segment_tasks(shots: list[tuple[bool, int]]) -> list[SegmentTask]:
+    """Return the segments of shots, each given as (is it feedback, number of frames)."""
     made: list[SegmentTask] = []
     start = 0
     for fed_back, frames in shots:
@@ -28,9 +28,9 @@ def todos(shots: list[tuple[bool, int]]) -> list[SegmentTask]:
 
 
 @pytest.mark.parametrize("workers", [1, 2, 5])
-def test_everything_is_dealt_once_and_in_the_order_of_its_shot(workers: int) -> None:
+def test_every_segment_is_scheduled_once_in_the_order_of_its_shot(workers: int) -> None:
     draw = random.Random(workers)
-    missing = todos([(draw.random() < 0.6, draw.randrange(5, 60)) for _ in range(20)])
+    missing = segment_tasks([(draw.random() < 0.6, draw.randrange(5, 60)) for _ in range(20)])
     scheduler = SegmentScheduler(missing, batch=4, longest=LONG)
     hands: list[list[int]] = []
     done: list[int] = []
@@ -48,33 +48,33 @@ def test_everything_is_dealt_once_and_in_the_order_of_its_shot(workers: int) -> 
             assert done.index(before.number) < done.index(after.number)
 
 
-def test_lanes_share_a_batch_and_wait_for_each_other_while_there_is_other_work() -> None:
-    missing = todos([(True, 24), (True, 36), (True, 12), (False, 30)])
+def test_lanes_share_a_batch_and_wait_while_there_is_other_work() -> None:
+    missing = segment_tasks([(True, 24), (True, 36), (True, 12), (False, 30)])
     scheduler = SegmentScheduler(missing, batch=2, longest=LONG)
-    # the two longest ways first
+    # the two longest shots first
     assert scheduler.take() == [0, 2]
-    # the third shot's only lane would waste half a batch
+    # the third shot's single lane would leave half a batch empty
     assert scheduler.take() == [6]
     scheduler.finished(0)
     assert scheduler.take() == [1, 5]
     assert scheduler.take() == [7]
     assert scheduler.take() == [8]
-    # nothing else is left: better a lane alone than none
+    # nothing else remains, so one lane alone is scheduled
     scheduler.finished(2)
     assert scheduler.take() == [3]
     assert scheduler.take() == []
 
 
-def test_no_more_than_a_segment_of_independent_frames_is_in_one_hand() -> None:
-    missing = todos([(False, 4), (False, 5), (False, 6), (False, 30)])
+def test_a_worker_gets_at_most_one_segment_of_independent_frames() -> None:
+    missing = segment_tasks([(False, 4), (False, 5), (False, 6), (False, 30)])
     scheduler = SegmentScheduler(missing, batch=4, longest=LONG)
     assert scheduler.take() == [0, 1]
     assert scheduler.take() == [2]
     assert scheduler.take() == [3]
 
 
-def test_what_was_lost_comes_back() -> None:
-    missing = todos([(True, 24), (False, 12)])
+def test_lost_segments_are_scheduled_again() -> None:
+    missing = segment_tasks([(True, 24), (False, 12)])
     scheduler = SegmentScheduler(missing, batch=4, longest=LONG)
     taken = scheduler.take()
     assert taken == [0]

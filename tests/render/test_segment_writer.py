@@ -1,4 +1,4 @@
-"""Pieces written side by side: the same packets whatever the threads, few in hand, and no more streams than a card has."""
+"""Segments written in parallel: the same packets with any number of threads, few open segments, at most the GPU's number of streams."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def picture(frame: int) -> torch.Tensor:
 
 
 class Written:
-    """A writer in a folder, and what it told."""
+    """A writer in a folder, and the progress it reported."""
 
     def __init__(self, folder: Path, count: int, **options: int) -> None:
         for name in FOLDERS:
@@ -68,14 +68,14 @@ class Written:
         self.writer.put(np.array(frames), torch.stack([picture(frame) for frame in frames]), **options)
 
     def lanes(self, count: int) -> None:
-        """Hand over one frame of each piece at a time, as lanes do, and wait for the last."""
+        """Write one frame of each segment in turn, as lanes do, and wait for the end."""
         for step in range(LENGTH):
             for piece in range(count):
                 self.put([LENGTH * piece + step])
         self.writer.finish()
 
     def packets(self) -> dict[str, list[tuple[int | None, bytes]]]:
-        """Return the packets of each finished piece; the files' own headers carry random numbers."""
+        """Return the packets of each finished segment; the files' own headers contain random numbers."""
         found = {}
         for file in sorted((self.folder / "segments").iterdir()):
             with av.open(str(file)) as container:
@@ -85,7 +85,7 @@ class Written:
 
 @pytest.fixture
 def plain(tmp_path: Path) -> dict[str, Any]:
-    """The pieces as one thread writes them, one after the other."""
+    """The segments written by one thread, one after the other."""
     written = Written(tmp_path / "plain", 5)
     for frame in range(5 * LENGTH):
         written.put([frame])
@@ -104,22 +104,22 @@ def test_threads_change_no_packet(tmp_path: Path, plain: dict[str, Any], threads
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-def test_no_more_independent_pieces_are_in_hand_than_threads(
-    tmp_path: Path, plain: dict[str, Any], threads: int
-) -> None:
+def test_at_most_one_independent_segment_a_thread_is_open(tmp_path: Path, plain: dict[str, Any], threads: int) -> None:
     written = Written(tmp_path / "few", 5, threads=threads)
     for run in written.writer.runs(range(5), 4):
         written.put(run.tolist(), few=True)
-        # the one that ends and the one that begins may share a batch
+        # the one that ends and the one that starts may share a batch
         assert len(written.writer.open) <= threads + 1
     written.writer.finish()
     assert written.packets() == plain
 
 
-def test_another_piece_is_begun_only_where_encoders_are_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_segment_is_started_only_if_encoders_are_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     written = Written(tmp_path / "quick", 3, threads=2)
     runs = written.writer.runs(range(3), 2)
-    # nothing waits: one piece after the other
+    # nothing is waiting: one segment after the other
     assert [next(runs).tolist() for _ in range(4)] == [[0, 1], [2, 3], [4, 5], [6, 7]]
     stopped = threading.Event()
     original = SegmentEncoder.write
@@ -137,7 +137,7 @@ def test_another_piece_is_begun_only_where_encoders_are_behind(tmp_path: Path, m
 
 
 class Card:
-    """A card that encodes so many streams at once."""
+    """A GPU with a limited number of encoder streams."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, streams: int) -> None:
         self.streams, self.now, self.most = streams, 0, 0
@@ -161,7 +161,7 @@ class Card:
 
 
 @pytest.mark.parametrize(("told", "real"), [(2, 8), (8, 2), (1, 1)])
-def test_pieces_queue_for_the_streams_of_a_card(
+def test_segments_queue_for_the_streams_of_a_card(
     tmp_path: Path, plain: dict[str, Any], monkeypatch: pytest.MonkeyPatch, told: int, real: int
 ) -> None:
     card = Card(monkeypatch, real)
@@ -174,7 +174,7 @@ def test_pieces_queue_for_the_streams_of_a_card(
 
 
 @pytest.mark.parametrize("real", [1, 2, 8])
-def test_independent_pieces_on_a_card_of_few_streams_all_come(
+def test_independent_segments_on_a_card_with_few_streams_all_finish(
     tmp_path: Path, plain: dict[str, Any], monkeypatch: pytest.MonkeyPatch, real: int
 ) -> None:
     Card(monkeypatch, real)
@@ -187,14 +187,14 @@ def test_independent_pieces_on_a_card_of_few_streams_all_come(
     assert written.packets() == plain
 
 
-def test_the_only_stream_goes_to_the_piece_that_opens_it_first(
+def test_the_only_stream_goes_to_the_segment_that_opens_it_first(
     tmp_path: Path, plain: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Card(monkeypatch, 1)
     opened, taken = SegmentEncoder.open, threading.Event()
 
     def late(encoder: SegmentEncoder) -> None:
-        # the first piece asks first, and another has the stream before it
+        # the first segment requests the stream first, but another one opens it before
         if "0.mkv" in encoder.path.name and not taken.is_set():
             assert taken.wait(60)
         opened(encoder)
@@ -207,7 +207,7 @@ def test_the_only_stream_goes_to_the_piece_that_opens_it_first(
     assert written.packets() == plain
 
 
-def test_a_card_without_any_stream_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_card_without_streams_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Card(monkeypatch, 0)
     written = Written(tmp_path / "none", 2, threads=2)
     written.writer.sessions = 8
@@ -217,7 +217,7 @@ def test_a_card_without_any_stream_says_so(tmp_path: Path, monkeypatch: pytest.M
     assert not list((tmp_path / "none").rglob("*.mkv*"))
 
 
-def test_what_one_thread_meets_is_raised_and_nothing_half_written_stays(
+def test_an_error_in_a_thread_is_raised_and_leaves_no_partial_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(self: SegmentEncoder, given: np.ndarray) -> None:
@@ -232,7 +232,7 @@ def test_what_one_thread_meets_is_raised_and_nothing_half_written_stays(
 
 
 @pytest.mark.parametrize("moment", range(1, 80, 3))
-def test_an_interruption_at_any_moment_of_waiting_lets_everybody_go(tmp_path: Path, moment: int) -> None:
+def test_an_interruption_while_waiting_releases_all_threads(tmp_path: Path, moment: int) -> None:
     written = Written(tmp_path / "stopped", 3, threads=2)
     left = moment
 
@@ -269,7 +269,7 @@ def test_an_interruption_at_any_moment_of_waiting_lets_everybody_go(tmp_path: Pa
     assert outcome[0] == "whole" or not list((tmp_path / "stopped").rglob(".*.partial"))
 
 
-def test_a_spool_gives_back_what_it_was_given(tmp_path: Path) -> None:
+def test_a_spool_returns_its_contents(tmp_path: Path) -> None:
     spool = Spool(tmp_path / "frames")
     given = [picture(frame).permute(1, 2, 0).numpy() for frame in range(3)]
     for one in given:

@@ -1,4 +1,4 @@
-"""Settings: parts of pydantic that are stored by plain names, also as older versions stored them."""
+"""Settings: nested pydantic models, stored under flat names, including those of older versions."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ CHOICES: dict[str, Any] = {
     "loras": ("a.safetensors:0.5",),
     "hearing": HearingOptions(corrections=Corrections(bpm=120.0, beats=(0.5, 1.0), downbeats=())),
 }
-# what version 0.1.0 wrote into a job's manifest for these choices, before settings had parts
+# as stored by version 0.1.0 in a job's manifest for these settings, when settings were flat
 OLD_MANIFEST = """{"preset": "nocturne", "fps": "30000/1001", "size": [1280, 720], "imagine_size": null, "model": "ember",
 "loras": ["a.safetensors:0.5"], "vae": null, "guidance": 1.5, "negative": "text", "dtype": "auto", "compile": false, "steps": 2,
 "sampler": null, "spacing": null, "prediction": null, "seed": 7, "start": 1.5, "duration": 4.0, "photos": [], "videos": [],
@@ -60,14 +60,14 @@ OLD_MANIFEST = """{"preset": "nocturne", "fps": "30000/1001", "size": [1280, 720
 def test_manifests_of_older_versions_give_the_same_settings() -> None:
     old = {"settings": json.loads(OLD_MANIFEST)}
     assert Settings.from_data(stored_settings(old)) == Settings.of(**CHOICES)
-    # a name of a later version is left out, and lanes that were never chosen stay as they were
+    # a name of a later version is ignored, and a lane count that was never set stays unset
     old["settings"] |= {"of_tomorrow": 1}
     del old["settings"]["lanes"]
     assert Settings.from_data(stored_settings(old)) == Settings.of(**CHOICES | {"lanes": -1})
 
 
-def test_requests_have_the_hashes_that_older_versions_noted() -> None:
-    # by which a job or a finished clip is known again
+def test_requests_have_the_hashes_of_older_versions() -> None:
+    # which identify a job or a finished clip
     for settings, known in (
         (Settings(), "36d90278e29299d3582645fb8f84ff3d3c41a966"),
         (Settings.of(**CHOICES), "a07463e7780156c779883505f0e08e46f015bd71"),
@@ -75,9 +75,7 @@ def test_requests_have_the_hashes_that_older_versions_noted() -> None:
         assert digest(RenderRequest("s", settings, None, (), "m", {}).content) == known
 
 
-def test_stored_settings_come_back_equal_and_files_by_full_names(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_stored_settings_are_restored_with_absolute_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     hearing = HearingOptions(stems=(("voice", Path("voice.wav")),), midi=Path("notes.mid"))
     settings = Settings.of(**CHOICES | {"photos": [Path("a.jpg")], "job": Path("job"), "hearing": hearing})
@@ -98,14 +96,14 @@ def test_stored_settings_come_back_equal_and_files_by_full_names(
     macros=st.dictionaries(st.text(max_size=5), st.floats(0, 1), max_size=3),
     size=st.none() | st.tuples(*[st.integers(8, 4096).map(lambda half: 2 * half)] * 2),
 )
-def test_any_choices_come_back_equal(**choices: Any) -> None:
+def test_any_settings_are_restored(**choices: Any) -> None:
     settings = Settings.of(**choices)
     assert Settings.from_data(json.loads(json.dumps(settings.to_data()))) == settings
     assert settings.changed(seed=(choices["seed"] + 1) % 9) != settings
     assert {name: settings.choices()[name] for name in choices} == choices
 
 
-def test_every_choice_has_one_plain_name() -> None:
+def test_every_setting_has_one_flat_name() -> None:
     names = Settings.names()
     assert len(names) == len(set(names)) == len(Settings().to_data())
     assert {"preset", "model", "steps", "photos", "palette", "title", "codec", "size", "batch", "hearing"} <= set(names)
@@ -129,7 +127,7 @@ def test_every_choice_has_one_plain_name() -> None:
         ({"photos": [3]}, "photos"),
     ],
 )
-def test_what_can_not_be_is_refused_and_named(choices: dict[str, Any], place: str) -> None:
+def test_invalid_values_are_refused_and_named(choices: dict[str, Any], place: str) -> None:
     with pytest.raises(SettingsError) as problem:
         Settings.of(**choices)
     assert problem.value.where == place
@@ -142,7 +140,7 @@ def test_stored_values_are_not_converted() -> None:
             Settings.from_data({name: value})
 
 
-def test_rates_sizes_and_grids_have_errors_of_their_own() -> None:
+def test_rates_sizes_and_grids_have_specific_errors() -> None:
     with pytest.raises(TimelineError, match="frame"):
         Settings.of(fps="fast")
     with pytest.raises(OutputError, match="16 to 8192"):

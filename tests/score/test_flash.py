@@ -1,4 +1,4 @@
-"""Flashes, on synthetic pictures on either side of each limit."""
+"""Flash detection, on synthetic pictures on both sides of each limit."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ RED = (255, 0, 0)
 
 
 def level(luminance: float) -> tuple[int, int, int]:
-    """Return the grey whose screen luminance is nearest to so many cd/m2."""
+    """Return the grey whose screen luminance is nearest to a value in cd/m2."""
     value = round(255 * (luminance / WHITE) ** (1 / 2.2))
     return value, value, value
 
@@ -31,7 +31,7 @@ def strobe(
     seconds: float = 3.0,
     area: float = 1.0,
 ) -> Iterator[np.ndarray]:
-    """Yield pictures whose lowest `area` turns from a to b and back `hertz` times a second."""
+    """Yield pictures whose lower `area` alternates between a and b `hertz` times a second."""
     lit = round(area * GRID[1])
     for k in range(round(seconds * fps)):
         picture = np.full((GRID[1], GRID[0], 3), a, np.uint8)
@@ -66,7 +66,7 @@ def test_only_more_than_a_quarter_of_the_screen_counts() -> None:
 
 
 def test_saturated_red_counts_whatever_its_luminance() -> None:
-    # as bright as each other, so only the hue flashes
+    # of equal luminance, so that only the hue flashes
     grey = level(WHITE * 0.2126)
     found = count_flashes(strobe(grey, RED, hertz=6), FPS)
     assert found.red.stretches != ()
@@ -75,7 +75,7 @@ def test_saturated_red_counts_whatever_its_luminance() -> None:
     assert not passes(grey, RED, hertz=4)
     assert passes(grey, RED, hertz=3)
     assert passes(grey, RED, hertz=6, area=13 / 54)
-    # a red that is not saturated, and a hue too near to count
+    # an unsaturated red, and a hue that is too close
     assert count_flashes(strobe(grey, (200, 110, 110), hertz=6), FPS).red.flashes == 0
     assert count_flashes(strobe((255, 100, 60), RED, hertz=6), FPS).red.flashes == 0
 
@@ -87,7 +87,7 @@ def test_a_fade_counts_like_a_jump() -> None:
     assert not found.passes
 
 
-def test_where_it_flashes_is_told() -> None:
+def test_the_position_of_flashes_is_reported() -> None:
     calm = [np.full((GRID[1], GRID[0], 3), 90, np.uint8)] * 48
     found = count_flashes([*calm, *strobe(level(0), level(150), hertz=6, seconds=2), *calm], FPS)
     ((start, end),) = found.general.stretches
@@ -108,13 +108,13 @@ def test_cuts_between_pictures_are_one_transition_each() -> None:
     assert not count_flashes(eight, FPS).passes
 
 
-def test_opposite_halves_that_flash_in_turn_count_as_flashing() -> None:
+def test_alternating_halves_count_as_flashing() -> None:
     halves = np.zeros((GRID[1], GRID[0], 3), np.uint8)
     halves[: GRID[1] // 2] = 200
     assert not count_flashes([halves if (k // 2) % 2 else halves[::-1] for k in range(48)], FPS).passes
 
 
-def test_looking_leaves_what_it_was_given() -> None:
+def test_checking_does_not_change_the_pictures() -> None:
     first, second = list(strobe(level(0), level(100), hertz=12, seconds=0.2))[:2]
     state = first_state(first)
     once, again = next_state(state, second, FPS, Limits()), next_state(state, second, FPS, Limits())
@@ -132,13 +132,13 @@ def limited(pictures: list[np.ndarray], fps: Fraction = FPS) -> tuple[list[np.nd
 
 @pytest.mark.parametrize("hertz", [4, 6, 8, 12])
 @pytest.mark.parametrize("pair", [(level(0), level(200)), (level(WHITE * 0.2126), RED), ((0, 0, 120), RED)])
-def test_what_is_limited_passes(hertz: float, pair: tuple[tuple[int, int, int], tuple[int, int, int]]) -> None:
+def test_limited_pictures_pass(hertz: float, pair: tuple[tuple[int, int, int], tuple[int, int, int]]) -> None:
     pictures = list(strobe(*pair, hertz=hertz, seconds=2))
     assert not count_flashes(pictures, FPS).passes
     shown, shares = limited(pictures)
     assert count_flashes(shown, FPS).passes
     assert 0 <= min(shares) < 1
-    # before the limit is reached nothing is held back
+    # before the limit is reached nothing is changed
     assert shares[:4] == [1.0] * 4
 
 
@@ -150,11 +150,11 @@ def test_limited_noise_and_cuts_pass() -> None:
     assert count_flashes(limited(pictures)[0], FPS).passes
 
 
-def test_a_clip_within_the_limits_is_not_touched() -> None:
+def test_a_clip_within_the_limits_is_unchanged() -> None:
     assert set(limited(list(strobe(level(0), level(200), hertz=2)))[1]) == {1.0}
 
 
-def test_what_is_held_back_shows_after_a_second() -> None:
+def test_a_limited_change_is_complete_after_a_second() -> None:
     pictures = list(strobe(level(0), level(150), hertz=12, seconds=1))
     pictures += [np.full_like(pictures[0], 200)] * 48
     shown, _ = limited(pictures)

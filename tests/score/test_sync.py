@@ -1,4 +1,4 @@
-"""The score, on clips whose lag is known."""
+"""The sync score, on clips with a known lag."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FPS = Fraction(24)
 
 
 def click_times(seconds: float) -> np.ndarray:
-    """Return irregular times, so that no beat can be mistaken for another."""
+    """Return irregular times, so that no beat can be confused with another."""
     return np.cumsum(np.random.default_rng(0).uniform(0.3, 0.8, int(seconds / 0.56)))
 
 
@@ -53,7 +53,7 @@ def test_the_lag_of_a_clip_is_found(tmp_path: Path, delay: float) -> None:
     assert score.frames == 14 * 24
 
 
-def test_hits_that_show_boil_little(tmp_path: Path) -> None:
+def test_boil_is_low_where_hits_are_visible(tmp_path: Path) -> None:
     score = score_clip(flashing_clip(tmp_path, delay=0.0))
     assert score.boil < 0.2
     assert not score.pops
@@ -68,7 +68,7 @@ def test_dead_stretches_count_only_while_it_is_loud() -> None:
     assert dead_stretch(change, loud) == 10
 
 
-def test_pops_are_jumps_that_nothing_explains() -> None:
+def test_pops_are_jumps_without_a_hit() -> None:
     change = np.full(100, 0.01)
     change[[30, 60]] = 0.2
     explained = np.zeros(100, bool)
@@ -77,20 +77,20 @@ def test_pops_are_jumps_that_nothing_explains() -> None:
     assert pops(change, explained) == [30]
 
 
-def test_what_a_hit_sets_off_may_die_away_but_not_jump_again() -> None:
+def test_a_hits_motion_may_decay_but_not_jump_again() -> None:
     change, explained = np.full(100, 0.01), np.zeros(100, bool)
     change[40:46] = [0.5, 0.3, 0.2, 0.1, 0.3, 0.1]
     explained[40] = True
     assert pops(change, explained) == [44, 45]
 
 
-def test_boil_is_one_where_hits_do_not_show() -> None:
+def test_boil_is_one_where_hits_are_invisible() -> None:
     onsets = np.zeros(200)
     onsets[::12] = 1.0
     assert boil(np.full(200, 0.05), onsets) == pytest.approx(1.0)
 
 
-def test_what_is_no_clip_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_clip_is_refused(tmp_path: Path) -> None:
     song = write_song(tmp_path / "song.wav", clicks([0.5], seconds=2))
     with pytest.raises(MediaError, match="no moving pictures"):
         score_clip(song)

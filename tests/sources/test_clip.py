@@ -1,4 +1,4 @@
-"""Videos fed in, joins and drawn frames in finished clips, read back from the file."""
+"""Videos, joins and interpolated frames in finished clips, read back from the file."""
 
 from __future__ import annotations
 
@@ -62,9 +62,9 @@ def changed(settings: Settings, **changes) -> Settings:
     return settings.changed(**changes)
 
 
-def test_a_video_that_was_made_to_the_song_is_shown_at_song_time(tmp_path: Path, given) -> None:
+def test_a_video_of_the_songs_length_is_shown_at_song_time(tmp_path: Path, given) -> None:
     song, settings = given
-    # 54 pictures are 4.5 s, as long as the song but for half a second; every 20 they come again
+    # 54 pictures are 4.5 s, half a second shorter than the song; every 20 they repeat
     y, x = np.mgrid[0:96, 0:128]
     pictures = [
         np.stack([(x * 2 + 9 * (k % 20)) % 256, y * 2, 255 - y * 2], axis=2).astype(np.uint8) for k in range(54)
@@ -75,7 +75,7 @@ def test_a_video_that_was_made_to_the_song_is_shown_at_song_time(tmp_path: Path,
         song, tmp_path / "a.mkv", changed(settings, preset=str(tmp_path / "p.toml"), videos=(film,), duration=2.5)
     )
     found = shown(clip.output).astype(int)
-    # at strength 0 nothing but the video is seen, and the shots' edges change nothing in it
+    # at strength 0 only the video is visible, so the shots' edges have no effect
     apart = np.abs(found[0] - found[7]).mean()
     assert max(np.abs(found[0] - found[20]).mean(), np.abs(found[7] - found[27]).mean()) < 0.5 * apart
     assert clip.photos_shown == 1
@@ -87,20 +87,20 @@ def test_a_video_of_another_length_is_cut_to_the_song(tmp_path: Path, given) -> 
     (tmp_path / "p.toml").write_text(PRESET.replace('join = "dissolve"', ""))
     ours = changed(settings, preset=str(tmp_path / "p.toml"), duration=4.0)
     found = shown(make_clip(song, tmp_path / "a.mkv", ours).output).astype(int)
-    # a shot lasts a bar, 24 frames, and begins at a place of its own
+    # a shot lasts a bar, 24 frames, and starts at its own position in the film
     assert not np.array_equal(found[0], found[24])
-    # the film has 20 pictures: what runs over its end runs back from it, so a shot shows pictures twice
+    # the film has 20 pictures: past its end it runs backwards, so a shot shows pictures twice
     first = found[:24].reshape(24, -1)
     assert len(np.unique(first, axis=0)) <= 20
     assert np.array_equal(found, shown(make_clip(song, tmp_path / "b.mkv", changed(ours, batch=3)).output))
 
 
-def test_an_excerpt_that_ends_within_a_join_is_that_of_the_whole(tmp_path: Path, given) -> None:
+def test_an_excerpt_that_ends_within_a_join_matches_the_full_clip(tmp_path: Path, given) -> None:
     song, settings = given
     (tmp_path / "p.toml").write_text(PRESET.replace('"video"', '"walk"').replace("match = true", ""))
     ours = changed(settings, preset=str(tmp_path / "p.toml"))
     whole = shown(make_clip(song, tmp_path / "w.mkv", ours).output)
-    # bars begin every 24 frames, and a join takes the 12 before
+    # bars start every 24 frames, and a join takes the 12 before
     part = shown(make_clip(song, tmp_path / "p.mkv", changed(ours, start=0.5, duration=1.0)).output)
     assert np.array_equal(part, whole[6:18])
     assert not np.array_equal(whole[17], whole[23])
@@ -119,7 +119,7 @@ def test_fewer_pictures_than_frames(tmp_path: Path, given) -> None:
     assert shown(fewer.output).shape == shown(every.output).shape
 
 
-def test_a_broken_video_is_named_before_anything_is_heard(tmp_path: Path, given) -> None:
+def test_a_broken_video_is_named_before_the_analysis(tmp_path: Path, given) -> None:
     song, settings = given
     (tmp_path / "broken.mp4").write_bytes(b"\0" * 500)
     with pytest.raises(MediaError, match=r"broken\.mp4: is not a video"):

@@ -1,4 +1,4 @@
-"""Films of a folder, and how much moves in them."""
+"""Films of a folder, and the motion in them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from reactive.sources.footage import LOOKED_AT_SECONDS, films_in, movement_of
 
 
 def film(path: Path, seconds: float, moving: tuple[float, float], fps: int = 8) -> Path:
-    """Write a film whose pictures flicker between two times and stand still elsewhere."""
+    """Write a film that flickers between two times and is still elsewhere."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream("mpeg4", rate=fps)
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
@@ -25,7 +25,7 @@ def film(path: Path, seconds: float, moving: tuple[float, float], fps: int = 8) 
     return path
 
 
-def test_movement_is_where_pictures_change(tmp_path: Path) -> None:
+def test_motion_is_found_where_pictures_change(tmp_path: Path) -> None:
     seconds, movement = movement_of(film(tmp_path / "a.mp4", 4, (1.5, 2.5)))
     assert seconds == pytest.approx(4, abs=0.2)
     assert movement.dtype == np.float32
@@ -35,7 +35,7 @@ def test_movement_is_where_pictures_change(tmp_path: Path) -> None:
     assert movement[outside].max() < 0.02
 
 
-def test_what_was_looked_at_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_measurements_are_cached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = film(tmp_path / "a.mp4", 2, (0.5, 1))
     first = movement_of(path)
     monkeypatch.setattr("reactive.sources.footage._look", lambda *given: pytest.fail("looked again"))
@@ -44,7 +44,7 @@ def test_what_was_looked_at_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert np.array_equal(again[1], first[1], equal_nan=True)
 
 
-def test_of_a_long_film_stretches_are_looked_at(tmp_path: Path) -> None:
+def test_a_long_film_is_sampled(tmp_path: Path) -> None:
     _, movement = movement_of(film(tmp_path / "long.mp4", 400, (0, 0), fps=2))
     looked = np.isfinite(movement)
     assert 0.9 * LOOKED_AT_SECONDS * 8 < looked.sum() < 1.1 * LOOKED_AT_SECONDS * 8
@@ -52,7 +52,7 @@ def test_of_a_long_film_stretches_are_looked_at(tmp_path: Path) -> None:
     assert all(part.any() for part in np.array_split(looked, 10))
 
 
-def test_a_folder_gives_its_films_by_name(tmp_path: Path) -> None:
+def test_films_of_a_folder_are_sorted_by_name(tmp_path: Path) -> None:
     for name in ("b.mp4", "a.MOV", ".hidden.mp4", "notes.txt"):
         (tmp_path / name).write_bytes(b"x")
     assert [path.name for path in films_in(tmp_path)] == ["a.MOV", "b.mp4"]

@@ -1,4 +1,4 @@
-"""The library of photographs: free, somebody's, small enough to ship, and found by words."""
+"""The bundled library of photographs: freely licensed, with authors, small, and searchable by words."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from reactive.sources import imagery
 from reactive.sources.imagery import Entry, find_picture, library, match, match_all, own_pictures, pictures_in, ranked
 from reactive.sources.wording import shared_words, stem, stems
 
-# nothing that asks a band for anything: no attribution, no share-alike
+# licences without conditions for a band: no attribution, no share-alike
 FREE = re.compile(
     r"CC0-1\.0|public domain( \((US government: [^()]+|.*died over 70 years ago)\))?(; edition CC0-1\.0)?"
 )
@@ -42,7 +42,7 @@ SHELF = (
 
 
 @pytest.mark.fast
-def test_every_picture_is_free_somebodys_and_can_be_checked() -> None:
+def test_every_picture_has_a_free_licence_an_author_and_a_source() -> None:
     with imagery.MANIFEST.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
     assert 150 <= len(rows) <= 300
@@ -58,7 +58,7 @@ def test_every_picture_is_free_somebodys_and_can_be_checked() -> None:
         assert re.fullmatch(r"[a-z]+(-[a-z]+)*", row["name"]), row
 
 
-def test_every_picture_opens_and_is_the_one_that_was_looked_at() -> None:
+def test_every_picture_opens_and_is_unchanged() -> None:
     with imagery.MANIFEST.open(encoding="utf-8", newline="") as file:
         hashes = {row["name"]: row["sha256"] for row in csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)}
     entries = library()
@@ -71,7 +71,7 @@ def test_every_picture_opens_and_is_the_one_that_was_looked_at() -> None:
             assert image.format == "WEBP", one.name
         assert width * 9 == height * 16, one.name
         assert 600 < width <= 1280, one.name
-    # one of each kind is decoded whole
+    # one of each kind is fully decoded
     for one in entries[:: len(entries) // 8]:
         assert read_picture(one.path).std() > 5, one.name
 
@@ -102,18 +102,18 @@ def test_a_picture_is_found_by_its_name() -> None:
         ("churches", "church"),
     ],
 )
-def test_forms_of_a_word_meet(one: str, other: str) -> None:
+def test_forms_of_a_word_match(one: str, other: str) -> None:
     assert stem(one) == stem(other)
 
 
 @pytest.mark.fast
 @pytest.mark.parametrize(("one", "other"), [("sing", "s"), ("moss", "moth"), ("bed", "b"), ("stage", "star")])
-def test_other_words_do_not(one: str, other: str) -> None:
+def test_different_words_do_not_match(one: str, other: str) -> None:
     assert stem(one) != stem(other)
 
 
 @pytest.mark.fast
-def test_colour_light_and_grammar_name_no_thing() -> None:
+def test_words_for_colour_light_and_grammar_are_ignored() -> None:
     assert stems("glowing crimson light over the black and golden darkness") == frozenset()
     assert stems("a crimson tower over black water") == {stem("tower"), stem("water")}
 
@@ -127,7 +127,7 @@ def test_rare_words_count_more() -> None:
 
 
 @pytest.mark.fast
-def test_the_picture_with_the_prompts_words_is_taken() -> None:
+def test_the_picture_with_the_prompts_words_is_selected() -> None:
     found = match("violet storm above a burning ship", SHELF)
     assert found is not None
     assert (found.entry.name, found.how) == ("ship", "words")
@@ -135,7 +135,7 @@ def test_the_picture_with_the_prompts_words_is_taken() -> None:
     assert other is None or other.entry.name != "ship"
 
 
-def test_meaning_is_asked_where_no_word_is_shared(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_embeddings_are_used_if_no_word_matches(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(imagery, "MEANING", 0.5)
     found = match("urban skyscrapers", SHELF)
     assert found is not None
@@ -143,13 +143,13 @@ def test_meaning_is_asked_where_no_word_is_shared(monkeypatch: pytest.MonkeyPatc
     assert imagery.MEANING <= found.score <= 1
 
 
-def test_where_nothing_fits_there_is_no_picture() -> None:
+def test_without_a_match_there_is_no_picture() -> None:
     assert match("a plate of noodles", SHELF) is None
     assert match("", SHELF) is None
     assert match("a bridge", ()) is None
 
 
-def test_no_picture_comes_twice_within_eight_prompts() -> None:
+def test_no_picture_repeats_within_eight_prompts() -> None:
     prompts = ["a lighthouse on rocks", "a ruined temple", "city towers at night", "a bridge"] * 6
     names = [found.entry.name for found in match_all(prompts) if found]
     assert len(names) == len(prompts)
@@ -157,7 +157,7 @@ def test_no_picture_comes_twice_within_eight_prompts() -> None:
         assert name not in names[max(place - imagery.APART + 1, 0) : place]
 
 
-def test_the_bands_own_come_first() -> None:
+def test_the_bands_own_pictures_come_first() -> None:
     own = (entry("ours.jpg", "our old lighthouse"),)
     first, other = match_all(["a lighthouse", "a galaxy of stars"], own)
     assert first is not None
@@ -167,7 +167,7 @@ def test_the_bands_own_come_first() -> None:
 
 
 @pytest.mark.fast
-def test_pictures_that_nothing_is_known_of_take_turns() -> None:
+def test_pictures_without_metadata_take_turns() -> None:
     own = tuple(Entry(f"IMG_{number}.jpg", Path(f"IMG_{number}.jpg")) for number in range(3))
     found = match_all(["a lighthouse", "a bridge", "a ship", "a forest"], own)
     assert [one.entry.name if one else None for one in found] == ["IMG_0.jpg", "IMG_1.jpg", "IMG_2.jpg", "IMG_0.jpg"]
@@ -175,7 +175,7 @@ def test_pictures_that_nothing_is_known_of_take_turns() -> None:
 
 
 @pytest.mark.fast
-def test_what_is_known_of_the_bands_own(tmp_path: Path) -> None:
+def test_metadata_of_the_bands_own_pictures(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x010E] = "the drummer's van in the snow"
     xmp = (
@@ -207,7 +207,7 @@ def test_what_is_known_of_the_bands_own(tmp_path: Path) -> None:
 
 
 @pytest.mark.fast
-def test_a_packet_that_defines_entities_is_not_read(tmp_path: Path) -> None:
+def test_xmp_with_entity_definitions_is_not_read(tmp_path: Path) -> None:
     bomb = (
         b'<!DOCTYPE x [<!ENTITY a "aaaa">]><x xmlns:dc="http://purl.org/dc/elements/1.1/"><dc:title>&a;</dc:title></x>'
     )
@@ -216,7 +216,7 @@ def test_a_packet_that_defines_entities_is_not_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.fast
-def test_a_folder_without_photographs_is_told(tmp_path: Path) -> None:
+def test_a_folder_without_photographs_is_reported(tmp_path: Path) -> None:
     with pytest.raises(MediaError, match="holds no photograph"):
         pictures_in(tmp_path)
     with pytest.raises(MediaError, match="not a folder"):
@@ -226,7 +226,7 @@ def test_a_folder_without_photographs_is_told(tmp_path: Path) -> None:
         own_pictures([photograph(tmp_path / "a.jpg")])
 
 
-def test_ranked_goes_from_words_to_meaning_and_down() -> None:
+def test_ranked_sorts_by_words_then_by_embeddings() -> None:
     found = list(ranked("ruined temple columns", library()))
     ways = [one.how for one in found]
     assert ways == sorted(ways, reverse=True)

@@ -1,4 +1,4 @@
-"""Photographs: read with their colours, cropped around what matters."""
+"""Photographs: colour management, and cropping to the salient area."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from reactive.sources.saliency import best_window, saliency
 
 
 def scene(left: int) -> np.ndarray:
-    """Return a wide, gently shaded picture of fine even grain with one small figure in it."""
+    """Return a wide, smooth picture with fine even grain and one small figure."""
     rng = np.random.default_rng(0)
     picture = np.linspace(90, 150, 400)[None, :, None] + rng.normal(0, 6, (200, 400, 1))
     picture = np.repeat(picture, 3, axis=2)
@@ -25,7 +25,7 @@ def scene(left: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("left", [10, 60, 180, 300, 365])
-def test_the_window_holds_the_figure(left: int) -> None:
+def test_the_crop_contains_the_figure(left: int) -> None:
     picture = scene(left)
     found = saliency(picture)
     assert found.sum() == pytest.approx(1)
@@ -52,7 +52,7 @@ def test_a_photograph_is_never_stretched(tmp_path: Path) -> None:
     assert abs(np.ptp(rows) - np.ptp(columns)) <= 1
 
 
-def test_colours_are_read_as_they_were_meant(tmp_path: Path) -> None:
+def test_colour_profiles_are_applied(tmp_path: Path) -> None:
     plain = Image.new("RGB", (8, 8), (200, 120, 60))
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     plain.save(tmp_path / "same.png", icc_profile=profile)
@@ -88,7 +88,7 @@ def test_a_phone_s_orientation_is_applied(tmp_path: Path) -> None:
     assert shown[:, :5].mean() < 15
 
 
-def test_what_is_no_photograph_is_named(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_photograph_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(b"no picture")
     with pytest.raises(MediaError, match=r"a\.jpg: is not a picture"):
         load_photo(tmp_path / "a.jpg", width=64, height=64)

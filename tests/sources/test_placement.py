@@ -1,4 +1,4 @@
-"""Where the preset places photographs, videos and joins."""
+"""Where the preset uses photographs, videos and joins."""
 
 from __future__ import annotations
 
@@ -44,11 +44,11 @@ def test_photographs_change_on_bars(beat_analysis) -> None:
     changes = np.flatnonzero(np.diff(source)) + 1
     bars = np.round(grid_of(beat_analysis).bars * 24)
     assert all(np.abs(bars - change).min() <= 1 for change in changes)
-    # the picture jumps there, so a shot begins there
+    # the picture jumps there, so a shot starts there
     assert set(changes.tolist()) <= set(timeline.cuts)
 
 
-def test_only_those_named_and_in_a_shuffled_order(beat_analysis) -> None:
+def test_only_named_photographs_in_shuffled_order(beat_analysis) -> None:
     used = timeline_of(beat_analysis, {"mode": "photo", "source": {"every": "1 bar", "use": [2, 5]}}, photos=4)
     assert set(used.columns["source"]) == {1, 0}
     orders = {
@@ -68,9 +68,9 @@ def test_only_those_named_and_in_a_shuffled_order(beat_analysis) -> None:
     assert all(sorted(order) == list(range(6)) for order in orders)
 
 
-def test_videos_have_phases_of_their_own_or_join_the_photographs(beat_analysis) -> None:
+def test_videos_have_their_own_phases_or_are_mixed_with_photographs(beat_analysis) -> None:
     own = timeline_of(beat_analysis, {"mode": "video"}, photos=2, videos=2)
-    # photographs that no phase asks for take their turns too
+    # photographs not assigned to a phase are used too
     assert set(own.columns["source"]) <= {2, 3, 0, 1}
     assert own.columns["source"][0] == 2
     joined = timeline_of(beat_analysis, {"mode": "photo", "source": {"every": "1 bar"}}, photos=1, videos=2)
@@ -105,7 +105,7 @@ def test_joins_end_on_their_cuts(beat_analysis, kind: str) -> None:
     assert np.count_nonzero(weight) == 12 * len(timeline.cuts)
 
 
-def test_the_file_keeps_what_is_new_and_only_that(tmp_path: Path, beat_analysis) -> None:
+def test_the_file_stores_new_columns_only_if_used(tmp_path: Path, beat_analysis) -> None:
     rich = timeline_of(
         beat_analysis,
         {

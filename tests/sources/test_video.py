@@ -1,4 +1,4 @@
-"""Videos as sources: the right picture at every time, whatever the file is like."""
+"""Videos as sources: the right picture at every time, for any kind of file."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.toy import save_video
 
 
 def counted(count: int, width: int = 128, height: int = 72) -> list[np.ndarray]:
-    """Pictures that tell their number by their grey."""
+    """Return pictures whose grey level encodes their number."""
     return [np.full((height, width, 3), 10 + 3 * number, np.uint8) for number in range(count)]
 
 
@@ -42,13 +42,13 @@ def test_any_picture_at_any_time(tmp_path: Path, name: str, codec: str, pixel_fo
     assert float(source.film.duration) == pytest.approx(float(60 / rate), rel=0.01)
     forward = [source.at(k / rate).copy() for k in range(60)]
     assert [number_of(picture) for picture in forward] == list(range(60))
-    # random access gives the very same pictures
+    # random access gives exactly the same pictures
     again = VideoSource(path, width=64, height=36)
     for k in np.random.default_rng(0).permutation(60).tolist():
         assert np.array_equal(again.at(k / rate), forward[k]), k
-    # the song goes on: the video begins again
+    # after the end of the video it repeats
     assert number_of(source.at(source.film.duration + 7 / rate)) == 7
-    # between two pictures the nearer one shows
+    # between two pictures the nearer one is shown
     assert number_of(source.at(Fraction(104, 10) / rate)) == 10
     assert number_of(source.at(Fraction(106, 10) / rate)) == 11
 
@@ -75,7 +75,7 @@ def test_the_rotation_flag_is_applied(tmp_path: Path, turn: int) -> None:
     assert np.abs(shown.astype(int) - expected).mean() < 8
 
 
-def test_the_window_stays_where_things_happen(tmp_path: Path) -> None:
+def test_the_crop_contains_the_motion(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     pictures = []
     for k in range(12):
@@ -98,7 +98,7 @@ def test_hdr_is_refused(tmp_path: Path, transfer: int, name: str) -> None:
     assert "hdr.mp4" in str(caught.value)
 
 
-def test_what_is_no_video_is_named(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_video_is_named(tmp_path: Path) -> None:
     for name, data in (("a.mp4", b"nothing of the kind"), ("list.mp4", b"ffconcat version 1.0\nfile other.mp4\n")):
         (tmp_path / name).write_bytes(data)
         with pytest.raises(MediaError, match=f"{name}: is not a video file.*H.264"):
@@ -109,12 +109,12 @@ def test_what_is_no_video_is_named(tmp_path: Path) -> None:
         open_film("https://example.org/a.mp4")
 
 
-def test_a_song_is_no_video(beat_wav: Path) -> None:
+def test_a_song_is_not_a_video(beat_wav: Path) -> None:
     with pytest.raises(MediaError, match="no moving pictures"):
         open_film(beat_wav)
 
 
-def test_a_video_cut_short_ends_where_it_ends(tmp_path: Path) -> None:
+def test_a_truncated_video_ends_early(tmp_path: Path) -> None:
     whole = save_video(tmp_path / "a.mkv", counted(60))
     part = tmp_path / "part.mkv"
     data = whole.read_bytes()
@@ -127,7 +127,7 @@ def test_a_video_cut_short_ends_where_it_ends(tmp_path: Path) -> None:
     assert number_of(source.at(source.film.duration)) == 0
 
 
-def test_a_damaged_video_still_shows_pictures(tmp_path: Path) -> None:
+def test_a_damaged_video_still_gives_pictures(tmp_path: Path) -> None:
     data = bytearray(save_video(tmp_path / "a.ts", counted(60)).read_bytes())
     middle = len(data) // 2
     data[middle : middle + 600] = bytes(600)

@@ -1,4 +1,4 @@
-"""The studio in a real Chromium: from an empty folder to a downloaded clip, by few clicks, by keyboard alone, on a phone."""
+"""The studio in Chromium: from an empty folder to a downloaded clip, in few clicks, by keyboard only, on a phone."""
 
 from __future__ import annotations
 
@@ -72,8 +72,8 @@ def photos(tmp_path: Path) -> list[Path]:
     return made
 
 
-def nothing_wrong(driver: Any, url: str) -> None:
-    """No word in the console, and no request to anybody but the studio."""
+def assert_no_messages_or_foreign_requests(driver: Any, url: str) -> None:
+    """Fail if there are console messages, or requests to other hosts than the studio."""
     assert [entry for entry in driver.get_log("browser") if entry["level"] == "SEVERE"] == []
     base = url.split("/#")[0]
     asked = []
@@ -134,7 +134,7 @@ def test_from_an_empty_folder_to_a_downloaded_clip_in_twelve_clicks(
         click('.renders a[href$="/clip?download"]')
         clip = until(lambda: list((tmp_path / "down").glob("*.mp4")))[0]
         assert driver.execute_script("return window.presses") <= 12
-        nothing_wrong(driver, url)
+        assert_no_messages_or_foreign_requests(driver, url)
     frames = list(rgb_frames(clip))
     assert len(frames) == 240
     assert frames[0][0].shape == (432, 768, 3)
@@ -159,10 +159,10 @@ def test_every_step_fits_a_phone(project: Path, photos: list[Path], beat_wav: Pa
             for tab in driver.find_elements("css selector", ".steps button"):
                 assert tab.rect["x"] >= 0, tab.text
                 assert tab.rect["x"] + tab.rect["width"] <= 390, tab.text
-        nothing_wrong(driver, url)
+        assert_no_messages_or_foreign_requests(driver, url)
 
 
-def test_two_pages_see_what_the_other_does_and_hostile_names_stay_text(project: Path, tmp_path: Path) -> None:
+def test_two_pages_stay_in_sync_and_malicious_names_stay_text(project: Path, tmp_path: Path) -> None:
     with studio(project) as (url, _), browsing(tmp_path / "profile", size=(1280, 800)) as driver:
         evil = tmp_path / "<img src=x onerror=window.evil=1>.png"
         Image.new("RGB", (32, 32), "red").save(evil)
@@ -181,4 +181,4 @@ def test_two_pages_see_what_the_other_does_and_hostile_names_stay_text(project: 
         until(lambda: driver.find_elements("css selector", "#pictures img"))
         assert driver.execute_script("return window.evil") is None
         assert "<img src=x" not in open_project(project).photos[0]
-        nothing_wrong(driver, url)
+        assert_no_messages_or_foreign_requests(driver, url)

@@ -1,4 +1,4 @@
-"""A project's file and folder: what it says comes back, and nothing in it leads anywhere else."""
+"""A project's file and folder: saving and loading are lossless, and paths can't leave the folder."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from reactive.studio.uploads import free_place, kind_of, safe_name
 pytestmark = pytest.mark.fast
 
 
-def test_a_project_comes_back_as_it_was_written(tmp_path: Path) -> None:
+def test_a_saved_project_is_restored(tmp_path: Path) -> None:
     project = new_project(tmp_path / "clip")
     settings = {
         "fps": "30000/1001",
@@ -67,7 +67,7 @@ def test_the_second_of_two_changes_to_one_revision_is_refused(tmp_path: Path) ->
         "a\u202eb",
     ],
 )
-def test_paths_that_lead_elsewhere_are_refused_with_the_key(tmp_path: Path, path: str) -> None:
+def test_paths_outside_the_folder_are_refused_with_the_key(tmp_path: Path, path: str) -> None:
     (tmp_path / "project.toml").write_text(f"version = 1\nsong = {json.dumps(path)}\n", encoding="utf-8")
     with pytest.raises(ProjectError):
         open_project(tmp_path)
@@ -92,23 +92,23 @@ def test_symbolic_links_are_refused(tmp_path: Path) -> None:
 
 
 @given(st.text(min_size=1, max_size=300))
-def test_any_name_becomes_one_that_stays_in_its_folder(name: str) -> None:
+def test_any_name_becomes_a_safe_file_name(name: str) -> None:
     made = safe_name(name)
     assert path_fault(made) is None
     assert "/" not in made
     assert len(made.encode()) < 200
 
 
-def test_names_keep_their_words_and_no_file_is_replaced(tmp_path: Path) -> None:
+def test_names_stay_readable_and_no_file_is_replaced(tmp_path: Path) -> None:
     assert safe_name("../../etc/Our Söng (final).WAV") == "Our Söng (final).wav"
     assert safe_name('<img src=x onerror="alert(1)">.jpg') == "img src=x onerror=-alert(1)--.jpg"
     (tmp_path / "a.jpg").touch()
     assert free_place(tmp_path, "a.jpg").name == "a-2.jpg"
 
 
-def test_what_is_dropped_at_the_wrong_place_is_refused_in_a_sentence() -> None:
+def test_a_file_dropped_at_the_wrong_place_is_refused_in_a_sentence() -> None:
     assert kind_of("x.MOV", "picture") == "film"
-    with pytest.raises(ProjectError, match="is no song"):
+    with pytest.raises(ProjectError, match="is not a song"):
         kind_of("virus.exe", "song")
     with pytest.raises(ProjectError):
         kind_of("song.wav", "secrets")

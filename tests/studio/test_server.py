@@ -1,4 +1,4 @@
-"""Every address of the studio has the preview's guards; uploads, commands and the queue are checked like files."""
+"""All addresses of the studio have the preview's access control; uploads, commands and the queue are validated."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ POSTS = ("/do", "/render", "/estimate", "/preview", "/upload?as=song&name=a.wav"
 
 
 class Visit:
-    """A studio in this process, and somebody who is let in."""
+    """A studio in this process with a logged-in client."""
 
     def __init__(self, server: StudioServer, session: ClientSession, base: str) -> None:
         self.server, self.session, self.base = server, session, base
@@ -91,7 +91,7 @@ def png(seed: int = 0) -> bytes:
     return written.getvalue()
 
 
-def test_nobody_without_the_token_gets_anything(tmp_path: Path) -> None:
+def test_nothing_is_accessible_without_the_token(tmp_path: Path) -> None:
     async def work(at: Visit) -> None:
         for path in GETS:
             assert (await at.get(path, Origin=at.base))[0] == 401, path
@@ -135,7 +135,7 @@ def test_uploads_stay_in_the_project_whatever_they_are_called(tmp_path: Path) ->
     visit(tmp_path / "clip", work)
 
 
-def test_what_is_not_what_its_name_says_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
+def test_a_file_that_does_not_match_its_name_is_refused_and_deleted(tmp_path: Path) -> None:
     async def work(at: Visit) -> None:
         for place, name, data in (
             ("song", "a.wav", png()),
@@ -161,12 +161,12 @@ def test_what_is_not_what_its_name_says_is_refused_and_leaves_nothing(tmp_path: 
     visit(tmp_path / "clip", work)
 
 
-def test_an_upload_that_is_larger_than_it_says_is_cut_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_upload_larger_than_announced_is_aborted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from dataclasses import replace
 
     from reactive.studio import server, uploads
 
-    small = {name: replace(kind, most=1000) for name, kind in uploads.KINDS.items()}
+    small = {name: replace(kind, max_bytes=1000) for name, kind in uploads.KINDS.items()}
     monkeypatch.setattr(server, "KINDS", small)
 
     async def work(at: Visit) -> None:
@@ -206,7 +206,7 @@ def test_pictures_of_other_folders_and_links_are_not_shown(tmp_path: Path) -> No
     visit(tmp_path / "clip", work)
 
 
-def test_messages_that_are_none_are_refused(tmp_path: Path) -> None:
+def test_invalid_messages_are_refused(tmp_path: Path) -> None:
     async def work(at: Visit) -> None:
         for data in (
             {"do": "eval"},
@@ -228,7 +228,7 @@ def test_messages_that_are_none_are_refused(tmp_path: Path) -> None:
     visit(tmp_path / "clip", work)
 
 
-def test_a_page_that_saw_an_older_revision_changes_nothing(tmp_path: Path) -> None:
+def test_a_change_to_an_older_revision_is_refused(tmp_path: Path) -> None:
     async def work(at: Visit) -> None:
         first = await at.post("/do", {"do": "preset", "name": "drift", "revision": 0})
         assert first == (200, {"ok": True, "revision": 1})
@@ -240,7 +240,7 @@ def test_a_page_that_saw_an_older_revision_changes_nothing(tmp_path: Path) -> No
     visit(tmp_path / "clip", work)
 
 
-def test_the_whole_way_by_messages(beat_wav: Path, tmp_path: Path) -> None:
+def test_from_upload_to_clip_by_messages(beat_wav: Path, tmp_path: Path) -> None:
     async def work(at: Visit) -> None:
         assert (await at.post("/upload?as=song&name=song.wav", beat_wav.read_bytes()))[0] == 200
         await at.post("/upload?as=picture&name=sea.png", png(1))

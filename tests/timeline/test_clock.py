@@ -1,4 +1,4 @@
-"""Time is exact."""
+"""Exact conversion between seconds, frames and samples."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ RATES = [Fraction(24), Fraction(25), Fraction(24000, 1001), Fraction(30000, 1001
 
 
 @pytest.mark.parametrize("fps", RATES)
-def test_rates_survive_text(fps: Fraction) -> None:
+def test_rates_are_restored_from_text(fps: Fraction) -> None:
     assert parse_fps(format_fps(fps)) == fps
 
 
 @pytest.mark.parametrize("text", ["0", "-24", "24/0", "abc", "1e3", "24fps", "", "1000", "nan", "24/1/1", "0.5"])
-def test_what_is_no_rate_is_refused(text: str) -> None:
+def test_invalid_rates_are_refused(text: str) -> None:
     with pytest.raises(TimelineError, match="frame"):
         parse_fps(text)
 
@@ -53,17 +53,17 @@ def test_what_is_no_rate_is_refused(text: str) -> None:
         (np.float64(29.97), "30000/1001"),
     ],
 )
-def test_rates_are_given_as_python_writes_them(rate: int | float | str | Fraction, exact: str) -> None:
+def test_rates_may_be_python_numbers(rate: int | float | str | Fraction, exact: str) -> None:
     assert as_fps(rate) == Fraction(exact)
 
 
 @pytest.mark.parametrize("rate", [0, -24, 1000, float("nan"), float("inf"), True, "fast", Fraction(1, 2)])
-def test_a_number_that_is_no_rate_is_refused(rate: int | float | str | Fraction) -> None:
+def test_a_number_that_is_not_a_rate_is_refused(rate: int | float | str | Fraction) -> None:
     with pytest.raises(TimelineError, match="frame"):
         as_fps(rate)
 
 
-def test_sound_goes_with_its_frames_and_to_the_very_end() -> None:
+def test_sound_covers_its_frames_and_reaches_the_end() -> None:
     fps = Fraction(24)
     song = {"frames": 25, "samples": 44_500, "sample_rate": 44_100}
     assert sound_range(0, 12, fps, **song) == (0, 22_050)
@@ -98,7 +98,7 @@ def test_nothing_drifts_over_three_hours() -> None:
     st.integers(1, 60),
     st.lists(st.integers(0, 900), max_size=20),
 )
-def test_ticks_rise_span_the_shot_and_meet_hits(
+def test_ticks_increase_span_the_shot_and_align_with_hits(
     start: int, length: int, fps: Fraction, rate: int, hits: list[int]
 ) -> None:
     stop = start + length
@@ -130,6 +130,6 @@ def test_a_tick_moves_onto_a_hit() -> None:
         ("29.5", "59/2"),
     ],
 )
-def test_what_is_called_29_97_is_the_exact_ntsc_rate(text: str, fps: str) -> None:
+def test_29_97_means_the_exact_ntsc_rate(text: str, fps: str) -> None:
     assert parse_fps(text) == Fraction(fps)
     assert bool(ntsc_note(text)) == (Fraction(text) != Fraction(fps))

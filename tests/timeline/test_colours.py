@@ -1,4 +1,4 @@
-"""Colours on the timeline: by phase, by prompt, for the whole clip, in files and played live."""
+"""Colours on the timeline: by phase, by prompt, for the complete clip, in files and live."""
 
 from __future__ import annotations
 
@@ -77,13 +77,13 @@ def test_palettes_come_with_phases_and_prompts(beat_analysis, preset: Preset) ->
     assert (columns["colour_saturation"][wild] == 0.25).all()
 
 
-def test_a_preset_without_colours_asks_for_none(beat_analysis, preset: Preset) -> None:
+def test_a_preset_without_colours_has_neutral_columns(beat_analysis, preset: Preset) -> None:
     timeline = made(beat_analysis, plain(preset))
     assert timeline.palettes == ()
     assert not {"palette_from", "palette_to", *COLOURS} & set(in_use(timeline.columns))
 
 
-def test_a_file_keeps_them(beat_analysis, preset: Preset, tmp_path: Path) -> None:
+def test_a_file_stores_them(beat_analysis, preset: Preset, tmp_path: Path) -> None:
     timeline = made(beat_analysis, preset)
     save_timeline(timeline, tmp_path / "t.json")
     read = load_timeline(tmp_path / "t.json")
@@ -96,7 +96,7 @@ def test_a_file_keeps_them(beat_analysis, preset: Preset, tmp_path: Path) -> Non
         load_timeline(tmp_path / "t.json")
 
 
-def test_the_whole_clip(beat_analysis, preset: Preset, beat_timeline: Timeline) -> None:
+def test_colours_of_the_complete_clip(beat_analysis, preset: Preset, beat_timeline: Timeline) -> None:
     assert recoloured(beat_timeline, Colours()) is beat_timeline
     palette = parse_palette("#200010, dark red ,white", where="--palette")
     assert palette == ("#200010", "#8b0000", "#ffffff")
@@ -110,7 +110,7 @@ def test_the_whole_clip(beat_analysis, preset: Preset, beat_timeline: Timeline) 
         parse_palette("#200010,blurple", where="--palette")
 
 
-def test_sliders_turn_the_presets_own(beat_analysis, preset: Preset) -> None:
+def test_sliders_change_the_presets_colours(beat_analysis, preset: Preset) -> None:
     knobs = apply_controls(preset, {"saturation": 2.0, "temperature": 0.5, "palette": 0.0})
     assert knobs.colour.strength == "(2 * loudness) * 0"
     assert knobs.phase[1].colour is not None
@@ -120,7 +120,7 @@ def test_sliders_turn_the_presets_own(beat_analysis, preset: Preset) -> None:
     assert (columns["colour_temperature"] == 0.5).all()
 
 
-def test_played_live_the_past_stays_and_palettes_find_their_numbers(beat_analysis, preset: Preset) -> None:
+def test_live_changes_keep_the_past_and_map_palettes(beat_analysis, preset: Preset) -> None:
     other = preset.model_copy(
         update={"title": "Other", "colour": preset.colour.model_copy(update={"palette": ["#00ff00"]})}
     )

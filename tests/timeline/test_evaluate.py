@@ -1,4 +1,4 @@
-"""Expressions on whole arrays."""
+"""Evaluation of expressions on arrays."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def scope(frames: int = 240) -> Scope:
     return Scope({name: rng.random(frames) for name in SIGNALS}, np.linspace(0, 5, frames), FPS)
 
 
-def test_arithmetic_is_arithmetic() -> None:
+def test_arithmetic() -> None:
     at = scope()
     expected = 0.5 + 2 * at.signals["rms"] - at.signals["low"] / 4
     assert evaluate("0.5 + 2 * rms - low / 4", at) == pytest.approx(expected)
@@ -48,7 +48,7 @@ def test_decay_falls_to_a_tenth_in_its_time() -> None:
 
 
 @given(arrays(np.float64, st.integers(1, 200), elements=st.floats(0, 1)), st.floats(0.1, 100))
-def test_decay_never_falls_below_its_curve_and_never_invents(curve: np.ndarray, frames: float) -> None:
+def test_decay_stays_between_its_curve_and_the_past_maximum(curve: np.ndarray, frames: float) -> None:
     tail = decay(curve, frames)
     assert np.all(tail >= curve - 1e-9)
     assert tail.max() <= curve.max() + 1e-9
@@ -73,7 +73,7 @@ def test_smooth_keeps_the_mean_and_has_no_delay() -> None:
     assert flat == pytest.approx(flat[::-1])
 
 
-def test_lfo_turns_once_in_its_bars() -> None:
+def test_lfo_has_one_period_in_its_bars() -> None:
     at = scope(240)
     curve = evaluate("lfo(2)", at)
     assert curve == pytest.approx(0.5 - 0.5 * np.cos(np.pi * at.bars))
@@ -97,7 +97,7 @@ def test_wander_is_smooth_and_does_not_depend_on_where_it_starts() -> None:
         "1 / pow(0, 0.01)",
     ],
 )
-def test_what_overflows_on_the_way_ends_within_the_limits(text: str) -> None:
+def test_intermediate_overflow_is_clipped_to_the_limits(text: str) -> None:
     assert np.isfinite(evaluate(text, Scope({"kick": np.linspace(0, 1, 24)}, np.arange(24.0), FPS))).all()
 
 
@@ -105,7 +105,7 @@ def test_hold_jumps_with_each_hit_and_holds_between() -> None:
     hits = np.zeros(100)
     hits[[10, 30, 31, 70]] = [0.2, 1.0, 0.5, 0.7]
     curve = hold(hits, 3)
-    # two frames in a row are one hit
+    # hits on two consecutive frames count as one
     parts = [curve[:10], curve[10:30], curve[30:70], curve[70:]]
     assert all(len(set(part)) == 1 for part in parts)
     assert len(set(curve)) == 4

@@ -1,4 +1,4 @@
-"""Grounds: which picture lies beneath each frame, how it is shown, and how one gives way to the next."""
+"""Grounds: which picture lies under each frame, how it is shown, and how pictures change."""
 
 from __future__ import annotations
 
@@ -36,24 +36,24 @@ def runs(column: np.ndarray) -> list[int]:
     return column[np.flatnonzero(np.diff(column, prepend=-9))].tolist()
 
 
-def test_a_preset_without_grounds_leaves_the_columns_at_rest(beat_analysis: Any) -> None:
+def test_a_preset_without_grounds_has_neutral_columns(beat_analysis: Any) -> None:
     made = timeline(beat_analysis, preset())
     for name in ("ground", *SHOWN):
         assert (made.columns[name] == OPTIONAL[name]).all()
     assert made.grounds == ()
 
 
-def test_pictures_come_in_turn_with_each_prompt(beat_analysis: Any) -> None:
+def test_pictures_take_turns_with_each_prompt(beat_analysis: Any) -> None:
     made = timeline(beat_analysis, preset(ground={"show": ["sea.jpg", "library:tower"]}))
     assert made.grounds == ("sea.jpg", "library:tower")
     assert runs(made.columns["ground"])[:4] == [0, 1, 0, 1]
-    # they change on the hard cuts of the prompts, with all their detail
+    # they change on hard cuts between prompts, with full detail
     changes = np.flatnonzero(np.diff(made.columns["ground"])) + 1
     assert set(changes.tolist()) <= set(made.cuts)
     assert (made.columns["detail"] == 1).all()
 
 
-def test_a_prompt_names_its_own_ground_and_none_is_none(beat_analysis: Any) -> None:
+def test_a_prompt_may_name_its_ground_or_none(beat_analysis: Any) -> None:
     prompts = [{"text": "a", "ground": "a.jpg"}, {"text": "b", "ground": "none"}, "c"]
     made = timeline(beat_analysis, preset(ground={"show": "sea.jpg"}, prompts=prompts))
     shown = {
@@ -64,7 +64,7 @@ def test_a_prompt_names_its_own_ground_and_none_is_none(beat_analysis: Any) -> N
     assert (made.columns["detail"][made.columns["ground"] == NONE] == 0).all()
 
 
-def test_what_the_user_gives_comes_first_and_may_be_kept_out(beat_analysis: Any) -> None:
+def test_the_users_pictures_come_first_and_can_be_excluded(beat_analysis: Any) -> None:
     given = {"photos": ("one.jpg", "two.jpg"), "videos": ("film.mp4",)}
     made = timeline(beat_analysis, preset(ground={"show": "sea.jpg"}), **given)
     assert runs(made.columns["ground"])[:4] == [0, 1, 2, 0]
@@ -80,7 +80,7 @@ def test_a_source_is_its_own_ground(beat_analysis: Any) -> None:
     assert np.array_equal(made.columns["ground"], made.columns["source"])
 
 
-def test_match_asks_for_each_prompt_once_and_tells_what_was_taken(beat_analysis: Any) -> None:
+def test_match_is_called_once_a_prompt_and_reports_the_selection(beat_analysis: Any) -> None:
     asked: list[tuple[str, tuple[str, ...]]] = []
 
     def choose(prompt: str, taken: Any) -> str | None:
@@ -93,11 +93,11 @@ def test_match_asks_for_each_prompt_once_and_tells_what_was_taken(beat_analysis:
     assert all(len(taken) <= APART for _, taken in asked)
     assert made.grounds == ("library:a", "library:c")
     assert NONE in made.columns["ground"]
-    # without a library the frame stays paint
+    # without a library the frame has no ground
     assert (timeline(beat_analysis, preset(ground={"show": "match"})).columns["ground"] == NONE).all()
 
 
-def test_between_blended_prompts_a_ground_goes_through_the_painting(beat_analysis: Any) -> None:
+def test_between_blended_prompts_a_ground_fades_out_and_in(beat_analysis: Any) -> None:
     made = timeline(
         beat_analysis, preset(ground={"show": ["a.jpg", "b.jpg"]}, switch={"how": "fade", "over": "2 beats"})
     )
@@ -112,7 +112,7 @@ def test_between_blended_prompts_a_ground_goes_through_the_painting(beat_analysi
 
 
 @pytest.mark.parametrize("join", ["dissolve", "morph", "through"])
-def test_a_join_carries_the_change_and_lands_on_its_cut(beat_analysis: Any, join: str) -> None:
+def test_a_change_during_a_join_ends_on_its_cut(beat_analysis: Any, join: str) -> None:
     switch = {"join": join, "join_over": "2 beats"}
     made = timeline(beat_analysis, preset(ground={"show": ["a.jpg", "b.jpg"]}, switch=switch))
     ground, detail = made.columns["ground"], made.columns["detail"]
@@ -126,7 +126,7 @@ def test_a_join_carries_the_change_and_lands_on_its_cut(beat_analysis: Any, join
         assert ground[cut] == ground[change]
 
 
-def test_through_lets_go_of_the_source_where_it_changes(beat_analysis: Any) -> None:
+def test_through_removes_the_source_where_it_changes(beat_analysis: Any) -> None:
     switch = {"join": "through", "join_over": "2 beats"}
     made = timeline(
         beat_analysis,
@@ -140,7 +140,7 @@ def test_through_lets_go_of_the_source_where_it_changes(beat_analysis: Any) -> N
     assert strength[weight == 0].max() == pytest.approx(0.3)
 
 
-def test_who_pushes_in_comes_closer_until_the_picture_changes(beat_analysis: Any) -> None:
+def test_push_in_zooms_until_the_picture_changes(beat_analysis: Any) -> None:
     table = {"show": ["a.jpg", "b.jpg"], "push": "0.05", "drift": "0.02"}
     made = timeline(beat_analysis, preset(ground=table))
     zoom, x = made.columns["ground_zoom"], made.columns["ground_x"]
@@ -150,16 +150,16 @@ def test_who_pushes_in_comes_closer_until_the_picture_changes(beat_analysis: Any
         assert zoom[begin] == pytest.approx(1.0, abs=0.01)
         assert zoom[stop - 1] == pytest.approx(np.exp(0.05 * (stop - begin) / 24), rel=0.01)
         assert np.abs(x[begin:stop]).max() == pytest.approx(0.01 * (stop - begin) / 24, rel=0.1)
-    # backing away begins close
+    # moving back starts enlarged
     away = timeline(beat_analysis, preset(ground=table | {"push": "-0.05"}))
     assert away.columns["ground_zoom"].min() == pytest.approx(1.0)
     assert away.columns["ground_zoom"][0] > 1.05
-    # and none leaves the picture behind
+    # neither shows the picture's edge
     fast = timeline(beat_analysis, preset(ground=table | {"push": "1"}))
     assert fast.columns["ground_zoom"].max() <= CLOSEST * 1.001
 
 
-def test_a_timeline_with_grounds_is_read_back_as_it_was(beat_analysis: Any, tmp_path: Any) -> None:
+def test_a_timeline_with_grounds_is_restored_from_its_file(beat_analysis: Any, tmp_path: Any) -> None:
     table = {"show": ["a.jpg", "library:b"], "detail": "0.5 + 0.5 * decay(kick, 0.2)", "push": "0.02"}
     made = timeline(beat_analysis, preset(ground=table))
     save_timeline(made, tmp_path / "made.json")
@@ -186,6 +186,6 @@ def test_live_changes_keep_grounds_by_name(beat_analysis: Any) -> None:
 
 
 @pytest.mark.parametrize("name", ["../a.jpg", "a/b.jpg", "library:../x", "http://x", ".hidden"])
-def test_a_ground_is_a_plain_name(name: str) -> None:
+def test_a_ground_must_be_a_plain_name(name: str) -> None:
     with pytest.raises(PresetError, match="ground"):
         preset(ground={"show": [name]})

@@ -1,4 +1,4 @@
-"""Pins, the song's words and macros in the timeline; what a preset will do, in words."""
+"""Pins, lyrics and macros in the timeline, and the text report of a preset."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def held(timeline: Timeline, text: str) -> tuple[int, int]:
     return at[0], at[-1] + 1
 
 
-def test_a_pin_holds_its_place(beat_analysis) -> None:
+def test_a_pin_keeps_its_position(beat_analysis) -> None:
     plain = made(beat_analysis)
     pinned = made(beat_analysis, pin=[{"at": "start", "prompt": "a red door", "hold": "2 bars"}])
     first, stop = held(pinned, "a red door")
@@ -53,13 +53,13 @@ def test_a_pin_holds_its_place(beat_analysis) -> None:
     assert np.diff(whole.cuts).min() >= 0.35 * 24
 
 
-def test_a_pin_without_its_place_changes_nothing(beat_analysis) -> None:
+def test_a_pin_without_its_section_changes_nothing(beat_analysis) -> None:
     plain = made(beat_analysis)
     pinned = made(beat_analysis, pin=[{"at": "drop 99", "prompt": "a red door"}])
     assert prompts(plain) == prompts(pinned)
 
 
-def test_a_pin_in_feedback_keeps_the_restarts(beat_analysis) -> None:
+def test_a_pin_in_feedback_keeps_restarts(beat_analysis) -> None:
     fed = {"mode": "feedback"}
     plain = made(beat_analysis, phase=fed)
     pinned = made(beat_analysis, phase=fed, pin=[{"at": "section 2", "prompt": "a red door", "hold": "section"}])
@@ -79,7 +79,7 @@ def test_lines_become_prompts_at_their_times(beat_analysis) -> None:
     assert held(timeline, "a ship comes in")[0] == 72
     assert held(timeline, "a ship comes in")[1] >= 5 * 24 - 1
     assert held(timeline, "the moon {is} full")[0] == round(7.1 * 24)
-    # four bars of two seconds at the most
+    # at most four bars of two seconds
     assert held(timeline, "the moon {is} full")[1] <= (7.1 + 8 + 1.1) * 24
     assert "never" not in prompts(timeline)
     weight = timeline.columns["weight"][72:84]
@@ -106,7 +106,7 @@ def test_a_ladder_follows_the_song(beat_analysis) -> None:
     assert len(seen) >= 5
 
 
-def test_macros_turn_what_reads_them(beat_analysis) -> None:
+def test_macros_change_the_expressions_that_use_them(beat_analysis) -> None:
     more = {"macro": [{"name": "close", "default": 0.2}], "lens": {"zoom": "1 + macro.close"}}
     assert made(beat_analysis, **more).columns["lens_zoom"] == pytest.approx(1.2)
     assert made(beat_analysis, macros={"close": 0.9}, **more).columns["lens_zoom"] == pytest.approx(1.9)
@@ -114,21 +114,21 @@ def test_macros_turn_what_reads_them(beat_analysis) -> None:
         made(beat_analysis, macros={"clsoe": 0.9}, **more)
 
 
-def test_negatives_and_slerps_survive_the_file(beat_analysis, tmp_path) -> None:
+def test_negatives_and_slerps_are_stored_in_the_file(beat_analysis, tmp_path) -> None:
     timeline = made(beat_analysis, negative="text", phase={"switch": {"how": "slerp"}})
     assert set(timeline.negatives) == {"text"}
     save_timeline(timeline, tmp_path / "t.json")
     again = load_timeline(tmp_path / "t.json")
     assert again.negatives == timeline.negatives
     assert np.array_equal(again.columns["slerp"], timeline.columns["slerp"])
-    # a file of an older program has no such column
+    # a file of an older version lacks this column
     text = (tmp_path / "t.json").read_text()
     older = "\n".join(line for line in text.splitlines() if '"slerp"' not in line)
     (tmp_path / "old.json").write_text(older)
     assert not load_timeline(tmp_path / "old.json").columns["slerp"].any()
 
 
-def test_every_preset_that_ships_suits_a_song(beat_analysis) -> None:
+def test_every_bundled_preset_works_with_a_song(beat_analysis) -> None:
     assert len(names()) >= 11
     for name in names():
         preset = get_preset(name)
@@ -161,7 +161,7 @@ def test_the_report_counts_what_the_timeline_holds(beat_analysis) -> None:
         assert word in text
 
 
-def test_the_report_names_what_never_comes(beat_analysis) -> None:
+def test_the_report_names_unused_entries(beat_analysis) -> None:
     data = {
         "version": 2,
         "title": "x",
@@ -182,7 +182,7 @@ def test_the_report_names_what_never_comes(beat_analysis) -> None:
     assert "This song has no drop 9" in "\n".join(sentences(report))
 
 
-def test_the_telling_moment_lies_in_the_song(beat_analysis) -> None:
+def test_the_representative_moment_lies_in_the_song(beat_analysis) -> None:
     start = telling_start(beat_analysis, 5.0)
     assert 0 <= start <= 11
     assert telling_start(beat_analysis, 100.0) == 0

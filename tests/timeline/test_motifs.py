@@ -1,4 +1,4 @@
-"""A section that comes back brings its prompts back."""
+"""A repeated section repeats its prompts."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LETTERS = "ABACB"
 
 @pytest.fixture
 def song() -> Analysis:
-    """A song whose first two sections come back."""
+    """A song whose first two sections are repeated."""
     analysis = heard(LETTERS, [0.5] * 5)
     curve = np.ones(round(analysis.duration * analysis.envelope_rate), np.float32)
     names = ("rms", "low", "mid", "high", "centroid", "flux", "loudness")
@@ -40,13 +40,13 @@ def timeline_of(analysis: Analysis, *, motifs: bool, count: int = 30, order: str
 
 
 def in_section(timeline: Timeline, number: int) -> list[int]:
-    """Return the prompts of a section in their order, a second after it began on."""
+    """Return a section's prompts in order, from one second after its start."""
     here = timeline.columns["prompt_to"][int((number * LENGTH + 1) * 24) : int(((number + 1) * LENGTH - 1) * 24)]
     changes = [0, *(np.flatnonzero(np.diff(here)) + 1).tolist()]
     return here[changes].tolist()
 
 
-def test_what_comes_back_brings_its_prompts_back(song: Analysis) -> None:
+def test_a_repeated_section_repeats_its_prompts(song: Analysis) -> None:
     made = timeline_of(song, motifs=True)
     first, second, again, other, back = (in_section(made, number) for number in range(5))
     assert len(first) > 2
@@ -58,12 +58,12 @@ def test_what_comes_back_brings_its_prompts_back(song: Analysis) -> None:
     assert not set(other) & set(first + second)
 
 
-def test_without_motifs_new_prompts_come(song: Analysis) -> None:
+def test_without_motifs_prompts_are_new(song: Analysis) -> None:
     made = timeline_of(song, motifs=False)
     assert not set(in_section(made, 0)) & set(in_section(made, 2))
 
 
-def test_a_ladder_keeps_to_its_height(song: Analysis) -> None:
+def test_a_ladder_keeps_its_height(song: Analysis) -> None:
     plain, kept = (timeline_of(song, motifs=motifs, order="ladder") for motifs in (False, True))
     np.testing.assert_array_equal(plain.columns["prompt_to"], kept.columns["prompt_to"])
 
@@ -81,6 +81,6 @@ def test_no_prompt_is_recalled_after_itself(visits: list[tuple[int, int]], label
         last = prompt
 
 
-def test_how_often_music_came_before() -> None:
+def test_the_number_of_earlier_repetitions() -> None:
     np.testing.assert_allclose(returns_of("ABAACA"), [0, 0, 1 / 2, 1 / 2, 0, 2 / 3])
     assert returns_of("").shape == (0,)

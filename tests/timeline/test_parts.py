@@ -1,4 +1,4 @@
-"""Phases and prompts that follow the song's parts, and the drop that no preset passes by."""
+"""Phases and prompts that follow the song's sections, and drops, which every preset reacts to."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ FPS = Fraction(24)
 
 
 def timeline_of(analysis: Analysis, phases: Sequence[dict[str, object]]) -> Timeline:
-    """Return the timeline that some phases make."""
+    """Return the timeline of some phases."""
     preset = check_preset({"version": 2, "title": "x", "phase": list(phases)}, where="x")
     return build_timeline(analysis, preset, samples=analysis.samples, fps=FPS, seed=1)
 
 
 def shown(timeline: Timeline, section: int) -> set[str]:
-    """Return the prompts that stand alone within a section."""
+    """Return the unblended prompts within a section."""
     here = slice(int((section * LENGTH + 3) * 24), int(((section + 1) * LENGTH - 1) * 24))
     return {timeline.prompts[index] for index in timeline.columns["prompt_to"][here]}
 
 
 @pytest.fixture
 def pop() -> Analysis:
-    """A song with verse and chorus by turns."""
+    """A song with alternating verse and chorus."""
     analysis = heard("ABCBCDCE", [0.1, 0.4, 0.9, 0.45, 0.95, 0.5, 1.0, 0.2])
     curve = np.ones(round(analysis.duration * analysis.envelope_rate), np.float32)
     names = ("rms", "low", "mid", "high", "centroid", "flux", "loudness")
@@ -51,7 +51,7 @@ def test_prompts_follow_verse_and_chorus(pop: Analysis) -> None:
         assert shown(made, number) == {"verse": {"sea"}, "chorus": {"fire"}}.get(name, {"sky"}), (number, name)
 
 
-def test_phases_follow_parts_and_the_others_share_the_rest(pop: Analysis) -> None:
+def test_phases_follow_sections_and_the_others_share_the_rest(pop: Analysis) -> None:
     phases = [
         {"name": "calm", "prompts": ["sea"]},
         {"name": "loud", "prompts": ["fire"], "parts": ["chorus"]},
@@ -64,7 +64,7 @@ def test_phases_follow_parts_and_the_others_share_the_rest(pop: Analysis) -> Non
         assert made.phases[here] == wanted.get(name, "calm"), (number, name)
 
 
-def test_parts_that_a_song_lacks_change_nothing(pop: Analysis) -> None:
+def test_sections_that_a_song_lacks_change_nothing(pop: Analysis) -> None:
     plain = [{"name": "a", "prompts": ["sea", "sky"]}, {"name": "b", "prompts": ["fire"]}]
     told = [
         {"name": "a", "prompts": [{"text": "sea", "parts": ["solo"]}, "sky"]},
@@ -75,13 +75,13 @@ def test_parts_that_a_song_lacks_change_nothing(pop: Analysis) -> None:
         np.testing.assert_array_equal(before.columns[name], after.columns[name], err_msg=name)
 
 
-# tempo, bars before the drop, how quiet they are
+# tempo, bars before the drop, loudness before it
 SONGS = [(90, 8, 0.25), (100, 12, 0.2), (110, 8, 0.3), (120, 16, 0.25), (128, 12, 0.3), (140, 16, 0.2)]
 
 
 @pytest.fixture(scope="module", params=SONGS, ids=lambda song: f"{song[0]} bpm")
 def dropped(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[float, Analysis]:
-    """A song with a drop, and when that is."""
+    """A song with a drop, and the time of the drop."""
     tempo, bars, level = request.param
     beat = 60 / tempo
     drop = 0.5 + bars * 4 * beat
@@ -94,7 +94,7 @@ def dropped(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     return drop, analyze(open_track(path))
 
 
-def test_no_preset_passes_a_drop_by(dropped: tuple[float, Analysis]) -> None:
+def test_every_preset_reacts_to_a_drop(dropped: tuple[float, Analysis]) -> None:
     drop, analysis = dropped
     for name in shipped_names():
         made = build_timeline(analysis, get_preset(name), samples=analysis.samples, fps=FPS, seed=1)

@@ -1,4 +1,4 @@
-"""Live changes: what was played never changes, and the same changes give the same columns."""
+"""Live changes: past frames never change, and the same changes give the same columns."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def stage(beat_analysis) -> Stage:
 
 
 def shown(timeline: Timeline, first: int, last: int) -> dict[str, list[object]]:
-    """What decides the picture of each frame, with prompts as texts and camera sums as steps."""
+    """Return what determines each frame's picture, with prompts as texts and camera sums as steps."""
     looks: dict[str, list[object]] = {}
     for name, column in timeline.columns.items():
         if name in ("phase", "prompt_from", "prompt_to"):
@@ -58,14 +58,14 @@ def same(one: Performance, two: Performance, first: int, last: int) -> bool:
     )
 
 
-def test_without_changes_it_is_the_presets_own_timeline(stage: Stage, beat_timeline) -> None:
+def test_without_changes_it_is_the_presets_timeline(stage: Stage, beat_timeline) -> None:
     timeline = stage.start("main").timeline
     assert timeline.prompts == beat_timeline.prompts
     assert all(np.array_equal(timeline.columns[name], column) for name, column in beat_timeline.columns.items())
 
 
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: f"{change.kind} {change.name}".strip())
-def test_a_change_holds_from_its_frame_on_and_never_before(stage: Stage, change: Change) -> None:
+def test_a_change_applies_from_its_frame_on(stage: Stage, change: Change) -> None:
     before, after = stage.start("main"), stage.fold("main", [change])
     frame = 24 * 5
     assert same(before, after, 0, frame)
@@ -76,7 +76,7 @@ def test_a_change_holds_from_its_frame_on_and_never_before(stage: Stage, change:
     assert np.allclose(np.diff(walk), after.timeline.columns["speed"][1:] / 24)
 
 
-def test_strength_changes_where_a_picture_is_fed_back(stage: Stage) -> None:
+def test_strength_applies_to_feedback(stage: Stage) -> None:
     before, after = (
         stage.start("main").timeline,
         stage.fold("main", [Change(0.0, "control", "strength", -0.2)]).timeline,
@@ -87,7 +87,7 @@ def test_strength_changes_where_a_picture_is_fed_back(stage: Stage) -> None:
     assert np.array_equal(after.columns["strength"][~fed], before.columns["strength"][~fed])
 
 
-def test_later_changes_leave_earlier_ones_as_they_were(stage: Stage) -> None:
+def test_later_changes_keep_earlier_ones(stage: Stage) -> None:
     changes = [
         Change(1.0 + index, change.kind, change.name, change.value, change.text) for index, change in enumerate(CHANGES)
     ]
@@ -99,7 +99,7 @@ def test_later_changes_leave_earlier_ones_as_they_were(stage: Stage) -> None:
     assert same(whole, stage.fold("main", reversed(changes)), 0, 384)
 
 
-def test_a_loop_is_closed_over_the_rest_only(stage: Stage) -> None:
+def test_a_loop_is_closed_over_the_remaining_frames_only(stage: Stage) -> None:
     before = stage.start("main").timeline
     after = stage.fold("main", [Change(4.0, "control", "walk", 1.2)]).timeline
     period = 2 * before.harmonics
@@ -109,7 +109,7 @@ def test_a_loop_is_closed_over_the_rest_only(stage: Stage) -> None:
         assert abs(landing / period - round(landing / period)) < 0.02
 
 
-def test_freeze_stands_still_and_goes_on_from_there(stage: Stage) -> None:
+def test_freeze_stops_the_motion_and_continues_from_there(stage: Stage) -> None:
     changes = [Change(2.0, "freeze", value=1.0), Change(4.0, "freeze", value=0.0)]
     timeline = stage.fold("main", changes).timeline
     walk = timeline.columns["walk"]
@@ -118,14 +118,14 @@ def test_freeze_stands_still_and_goes_on_from_there(stage: Stage) -> None:
     assert len(np.unique(timeline.columns["lens_zoom"][48:96])) > 10
 
 
-def test_hold_stands_still_altogether(stage: Stage) -> None:
+def test_hold_stops_everything(stage: Stage) -> None:
     timeline = stage.fold("main", [Change(2.0, "hold", value=1.0), Change(3.0, "control", "walk", 3.0)]).timeline
     for name, column in timeline.columns.items():
         if name not in ("hit", "speed"):
             assert len(np.unique(column[48:])) == 1, name
 
 
-def test_an_edited_prompt_is_shown_from_then_on(stage: Stage) -> None:
+def test_an_edited_prompt_applies_from_then_on(stage: Stage) -> None:
     timeline = stage.start("main").timeline
     text = timeline.prompts[timeline.columns["prompt_to"][60]]
     edited = stage.fold("main", [Change(2.0, "prompt", text, text="a blue door")]).timeline
@@ -136,7 +136,7 @@ def test_an_edited_prompt_is_shown_from_then_on(stage: Stage) -> None:
     assert twice.prompts[twice.columns["prompt_to"][60]] == "a red door"
 
 
-def test_a_jump_begins_the_phase_here_and_goes_round_from_there(stage: Stage) -> None:
+def test_a_jump_starts_the_phase_here_and_continues_the_cycle(stage: Stage) -> None:
     timeline = stage.fold("main", [Change(4.5, "phase", value=3.0)]).timeline
     phases = [timeline.phases[number] for number in timeline.columns["phase"]]
     assert phases[108] == "restart"
@@ -146,7 +146,7 @@ def test_a_jump_begins_the_phase_here_and_goes_round_from_there(stage: Stage) ->
     assert len(following) > 1
 
 
-def test_a_crossfade_passes_from_prompt_to_prompt(stage: Stage) -> None:
+def test_a_crossfade_blends_between_prompts(stage: Stage) -> None:
     timeline = stage.fold("main", [Change(2.0, "preset", "other", 2.0)]).timeline
     weight = timeline.columns["weight"][48:96]
     assert (np.diff(weight) > 0).all()
@@ -154,12 +154,12 @@ def test_a_crossfade_passes_from_prompt_to_prompt(stage: Stage) -> None:
     assert timeline.title == "Other"
 
 
-def test_controls_at_rest_are_the_preset_itself() -> None:
+def test_neutral_controls_change_nothing() -> None:
     preset = get_preset("loop-destroy")
     assert apply_controls(preset, {name: control.rest for name, control in CONTROLS.items()}) is preset
 
 
-def test_what_is_no_change_is_refused(stage: Stage) -> None:
+def test_invalid_changes_are_refused(stage: Stage) -> None:
     for change in (Change(1, "control", "volume", 1), Change(1, "control", "walk", float("nan"))):
         with pytest.raises(PresetError):
             stage.fold("main", [change])

@@ -1,4 +1,4 @@
-"""Laying phases: the sweep finds what trying everything finds."""
+"""Placement of phases: dynamic programming finds the same as exhaustive search."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.effort import at_most
 
 
 def score(order: tuple[int, ...], gain: np.ndarray, bars: np.ndarray, change: np.ndarray, limits: np.ndarray) -> float:
-    """Return the worth of phases that begin at the blocks `order`, the first at block 0."""
+    """Return the score of phases that start at the blocks `order`, the first at block 0."""
     total, edges = 0.0, [*order, len(bars)]
     for number, (begin, end) in enumerate(zip(edges, edges[1:], strict=False)):
         phase = number % len(gain)
@@ -37,10 +37,10 @@ def test_the_best_of_all_paths_is_found(seed: int) -> None:
     assert score(starts, gain, bars, change, limits) == pytest.approx(best)
 
 
-def test_hours_of_music_take_a_moment() -> None:
+def test_hours_of_music_are_fast() -> None:
     rng = np.random.default_rng(0)
     bars = np.full(3000, 4.0)
-    # one loop more in Python took 23 times as long at 700 blocks, and grows with the square
+    # one more Python loop was 23 times as slow at 700 blocks, and grows with the square
     with at_most(150):
         order = _best_path(
             rng.random((4, 3000)) * 4, bars, rng.choice([-4.0, 6.0], 3000), np.array([[8.0, 4096.0]] * 4), whole=False

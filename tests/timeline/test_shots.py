@@ -1,4 +1,4 @@
-"""Shots by name, and edits of single ones."""
+"""Named shots, and edits of single shots."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from reactive.timeline.timeline import CURVES, INTEGERS, NO_SOURCE
 FPS = Fraction(24)
 
 
-def test_shots_have_names_that_count_within_parts_of_the_song(beat_timeline, beat_analysis) -> None:
+def test_shots_are_numbered_within_sections(beat_timeline, beat_analysis) -> None:
     shots = shots_of(beat_timeline, beat_analysis)
     assert shots[0].name == "section 1 / shot 1"
     assert len({shot.name for shot in shots}) == len(shots) == beat_timeline.columns["shot"].max() + 1
@@ -36,7 +36,7 @@ def test_shots_are_found_by_name_or_number(beat_timeline, beat_analysis) -> None
         find_shot("secton 1 / shot 1", shots)
 
 
-def test_shots_are_chosen_by_time_and_by_words_of_their_prompts(beat_timeline, beat_analysis) -> None:
+def test_shots_are_selected_by_time_and_by_words_of_their_prompts(beat_timeline, beat_analysis) -> None:
     shots = shots_of(beat_timeline, beat_analysis)
     for shot in shots:
         assert shot_at(shot.start / 24, shots, FPS) == shot
@@ -49,7 +49,7 @@ def test_shots_are_chosen_by_time_and_by_words_of_their_prompts(beat_timeline, b
         chosen_shots(["a green submarine"], shots)
 
 
-def test_a_wish_changes_its_shot_and_nothing_else(beat_timeline, beat_analysis) -> None:
+def test_an_edit_changes_only_its_shot(beat_timeline, beat_analysis) -> None:
     shot = shots_of(beat_timeline, beat_analysis)[2]
     shot_edits = change_shots(
         beat_timeline, beat_analysis, Shots(), [shot.name], values={"prompt": "a red door", "seed": 5}
@@ -66,7 +66,7 @@ def test_a_wish_changes_its_shot_and_nothing_else(beat_timeline, beat_analysis) 
     assert shots_of(made, beat_analysis)[2].prompts == ("a red door",)
 
 
-def test_rolling_gives_another_seed_each_time(beat_timeline, beat_analysis) -> None:
+def test_rerolling_gives_another_seed_each_time(beat_timeline, beat_analysis) -> None:
     shot_edits, seeds = Shots(), set()
     for _ in range(3):
         shot_edits = change_shots(beat_timeline, beat_analysis, shot_edits, ["1"], roll=True)
@@ -149,12 +149,12 @@ def test_own_photographs_come_before_videos(beat_analysis) -> None:
     assert (after != NO_SOURCE).any()
 
 
-def test_wishes_for_another_song_are_refused(beat_timeline, beat_analysis) -> None:
+def test_edits_for_another_song_are_refused(beat_timeline, beat_analysis) -> None:
     with pytest.raises(TimelineError, match="another song"):
         apply_shots(beat_timeline, beat_analysis, Shots(song_sha256="0" * 64))
 
 
-def test_a_shots_file_says_the_same(tmp_path: Path) -> None:
+def test_a_shots_file_stores_the_edits(tmp_path: Path) -> None:
     shots = Shots(
         song_sha256="ab",
         shot={
@@ -185,7 +185,7 @@ def test_a_shots_file_says_the_same(tmp_path: Path) -> None:
         ("shots = 1", "Did you mean shot"),
     ],
 )
-def test_a_spoilt_shots_file_is_refused_in_one_line(tmp_path: Path, text: str, word: str) -> None:
+def test_an_invalid_shots_file_is_refused_in_one_line(tmp_path: Path, text: str, word: str) -> None:
     path = tmp_path / "a.shots.toml"
     path.write_text(text)
     with pytest.raises(PresetError) as caught:
@@ -195,7 +195,7 @@ def test_a_spoilt_shots_file_is_refused_in_one_line(tmp_path: Path, text: str, w
     assert str(path) in str(caught.value)
 
 
-def test_a_wish_takes_only_what_it_knows() -> None:
+def test_unknown_edits_are_refused() -> None:
     assert changed_edit(ShotEdit(), prompt="x").prompt == ["x"]
     with pytest.raises(PresetError, match="control"):
         changed_edit(ShotEdit(), prompt=["\x1b"])

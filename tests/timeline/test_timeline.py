@@ -1,4 +1,4 @@
-"""The timeline: what is decided for each frame of a song."""
+"""The timeline: the values of each frame of a song."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_every_column_has_a_value_for_each_frame(beat_timeline) -> None:
         assert np.isfinite(column).all()
 
 
-def test_the_same_seed_decides_the_same_and_another_does_not(beat_analysis, beat_timeline) -> None:
+def test_the_same_seed_gives_the_same_timeline_and_another_does_not(beat_analysis, beat_timeline) -> None:
     preset = get_preset("loop-destroy")
     again = build_timeline(beat_analysis, preset, samples=16 * 44_100, fps=FPS, seed=3)
     other = build_timeline(beat_analysis, preset, samples=16 * 44_100, fps=FPS, seed=4)
@@ -38,7 +38,7 @@ def test_the_same_seed_decides_the_same_and_another_does_not(beat_analysis, beat
     assert not np.array_equal(other.columns["prompt_to"], beat_timeline.columns["prompt_to"])
 
 
-def test_phases_go_round_in_their_order(beat_timeline) -> None:
+def test_phases_repeat_in_their_order(beat_timeline) -> None:
     phase = beat_timeline.columns["phase"]
     order = phase[np.flatnonzero(np.diff(phase, prepend=-1) != 0)]
     assert order[0] == 0
@@ -70,7 +70,7 @@ def test_feedback_shots_are_at_most_eight_bars_long(beat_timeline) -> None:
         assert (shot == number).sum() <= 8 * 2 * 24 + 1
 
 
-def test_photographs_appear_where_the_preset_asks(beat_analysis) -> None:
+def test_photographs_appear_where_the_preset_uses_them(beat_analysis) -> None:
     preset = get_preset("loop-destroy")
     with_photo = build_timeline(beat_analysis, preset, samples=16 * 44_100, fps=FPS, seed=0, photos=("a.jpg",))
     without = build_timeline(beat_analysis, preset, samples=16 * 44_100, fps=FPS, seed=0)
@@ -80,7 +80,7 @@ def test_photographs_appear_where_the_preset_asks(beat_analysis) -> None:
     assert np.all(without.columns["strength"][without.columns["source"] == NO_SOURCE] == 1)
 
 
-def test_the_walk_only_goes_forward_and_closes_each_loop() -> None:
+def test_the_walk_never_goes_back_and_closes_each_loop() -> None:
     rng = np.random.default_rng(0)
     speed = 0.3 + 0.5 * rng.random(2400)
     loops = [(0, 1100), (1100, 2300)]
@@ -95,7 +95,7 @@ def test_the_walk_only_goes_forward_and_closes_each_loop() -> None:
     assert np.array_equal(bent[untouched], speed[untouched])
 
 
-def test_a_switch_of_loudness_leaves_the_timeline_alone(tmp_path: Path) -> None:
+def test_the_level_of_the_master_does_not_change_the_timeline(tmp_path: Path) -> None:
     song = beat_song(12)
     made = []
     for name, gain in (("a.wav", 0.25), ("b.wav", 0.9)):
@@ -155,7 +155,7 @@ def test_prompts_hold_two_beats_unless_strobe(beat_analysis) -> None:
     assert len(fast.cuts) > len(calm.cuts)
 
 
-def test_a_timeline_file_says_the_same(tmp_path: Path, beat_timeline) -> None:
+def test_a_timeline_is_restored_from_its_file(tmp_path: Path, beat_timeline) -> None:
     path = tmp_path / "timeline.json"
     save_timeline(beat_timeline, path)
     again = load_timeline(path)
@@ -184,7 +184,7 @@ def test_a_timeline_file_says_the_same(tmp_path: Path, beat_timeline) -> None:
         ("{", ""),
     ],
 )
-def test_a_spoilt_timeline_is_refused_in_one_line(tmp_path: Path, beat_timeline, old: str, new: str) -> None:
+def test_an_invalid_timeline_is_refused_in_one_line(tmp_path: Path, beat_timeline, old: str, new: str) -> None:
     path = tmp_path / "timeline.json"
     save_timeline(beat_timeline, path)
     path.write_text(path.read_text().replace(old, new, 1))
@@ -230,7 +230,7 @@ def test_a_spoilt_timeline_is_refused_in_one_line(tmp_path: Path, beat_timeline,
         ("columns.speed", [-1] * 384, "speed"),
     ],
 )
-def test_a_timeline_edited_into_nonsense_is_refused_in_plain_words(
+def test_a_nonsensical_timeline_is_refused_in_plain_words(
     tmp_path: Path, beat_timeline, key: str, value: object, word: str
 ) -> None:
     import json
@@ -251,7 +251,7 @@ def test_a_timeline_edited_into_nonsense_is_refused_in_plain_words(
     with pytest.raises(TimelineError) as caught:
         load_timeline(path)
     assert word in str(caught.value)
-    # none of Python's own words
+    # no messages of Python itself
     for own in ("Fraction", "C long", "dict", "int()", "NoneType", "str", "numpy"):
         assert own not in caught.value.what
     assert len(str(caught.value)) < 400

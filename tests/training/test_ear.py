@@ -1,4 +1,4 @@
-"""What the rhythm network learns from: truth that moves along with the music, and nothing that judges it."""
+"""Training material of the rhythm network: the truth moves with the music, and no test piece is used."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def piano(bars: int = 16, tempo: float = 120.0) -> Score:
 
 
 def on_beats(score: Score, channel: int) -> np.ndarray:
-    """Return how far each note of a channel lies from the nearest beat, in beats."""
+    """Return the distance of each note of a channel from the nearest beat, in beats."""
     times = score.notes[score.notes[:, 4] == channel, 0]
     place = np.interp(times, score.beats, np.arange(len(score.beats)))
     return np.abs(place - np.round(place))
@@ -58,7 +58,7 @@ def test_composed_beats_are_counted_in_bars_of_their_metre() -> None:
 
 
 @pytest.mark.skipif(not available(), reason="MMA is not installed")
-def test_a_style_of_mma_keeps_the_time_that_is_told() -> None:
+def test_a_style_of_mma_keeps_the_stated_tempo() -> None:
     piece = accompany(np.random.default_rng(4), 10.0)
     written = parse_midi(piece.midi)
     assert piece.beats[: len(written.beats)] == pytest.approx(written.beats[: len(piece.beats)], abs=0.002)
@@ -66,7 +66,9 @@ def test_a_style_of_mma_keeps_the_time_that_is_told() -> None:
     assert len(written.notes) > 20
 
 
-def test_without_the_styles_of_mma_one_is_told_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_styles_of_mma_the_error_names_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(mma, "LIBRARY", tmp_path)
     mma.styles.cache_clear()
     try:
@@ -76,7 +78,7 @@ def test_without_the_styles_of_mma_one_is_told_what_to_install(tmp_path: Path, m
         mma.styles.cache_clear()
 
 
-def test_a_score_comes_back_from_its_midi_with_one_tempo() -> None:
+def test_a_score_is_restored_from_its_midi_with_one_tempo() -> None:
     score = retimed(piano(), np.cumsum(np.linspace(0.4, 0.7, 64)))
     notes = parse_midi(to_midi(score)).notes
     assert notes[:, 0] == pytest.approx(score.notes[:, 0], abs=0.001)
@@ -84,17 +86,17 @@ def test_a_score_comes_back_from_its_midi_with_one_tempo() -> None:
     assert not len(parse_midi(to_midi(score, drums=True)).notes)
 
 
-def test_what_is_played_at_other_times_stays_on_its_beats() -> None:
+def test_notes_move_with_their_beats() -> None:
     for seed in range(8):
         score = played(piano(), np.random.default_rng(seed), loose=seed % 2 == 0)
         assert np.all(np.diff(score.beats) > 0.1)
-        # the hand's own error is 7 ms in the mean
+        # the human timing error is 7 ms on average
         assert np.median(on_beats(score, 0)) < 0.06
         assert len(score.opens) in (16, 17)
         assert set(np.diff(score.opens)) == {4}
 
 
-def test_swing_moves_what_lies_between_beats_only() -> None:
+def test_swing_moves_only_notes_between_beats() -> None:
     score = piano()
     half = score.notes + np.array([0.25, 0, 0, 0, 0])
     swinging = swung(replace(score, notes=np.concatenate([score.notes, half])), 2 / 3)
@@ -103,7 +105,7 @@ def test_swing_moves_what_lies_between_beats_only() -> None:
     assert np.array_equal(swinging.beats, score.beats)
 
 
-def test_a_bar_of_sticks_counts_as_a_bar() -> None:
+def test_a_count_in_is_a_bar() -> None:
     score = counted_in(piano(), np.random.default_rng(0))
     assert len(score.beats) == 68
     assert score.opens[:3].tolist() == [0, 4, 8]
@@ -151,7 +153,7 @@ def test_a_drummer_keeps_kick_and_snare_on_their_beats() -> None:
 
 
 @pytest.mark.parametrize("size", [2, 3, 4, 5, 7])
-def test_patterns_by_rule_fill_their_bar(size: int) -> None:
+def test_rule_based_patterns_fill_their_bar(size: int) -> None:
     groove = by_rule(np.random.default_rng(size), size, triplets=False)
     assert groove.size == size
     assert np.all((groove.hits[:, 0] >= 0) & (groove.hits[:, 0] < size))

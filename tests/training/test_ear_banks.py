@@ -1,4 +1,4 @@
-"""Pieces put together from banks of notes: every note at its time, as long, as high and as loud as it is written."""
+"""Pieces mixed from banks of notes: every note has its time, length, pitch and loudness."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SAMPLES = 4 * RATE
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Return a folder with the bank of an instrument that plays sines, and of drums that click."""
+    """Return a folder with banks of an instrument of sines and of drums of clicks."""
     t = np.arange(round(SLOT * RATE)) / RATE
     sines = [np.sin(2 * np.pi * 440 * 2 ** ((pitch - 69) / 12) * t) for pitch in PITCHES]
     for program in (0, 5):
@@ -34,7 +34,7 @@ def score(notes: list[tuple[float, float, float, float, float]], controls: list[
     return Score(np.array(notes), np.array(controls, float).reshape(-1, 4), np.zeros(0), np.zeros(0, int), "toy")
 
 
-def test_a_note_begins_and_ends_where_it_is_written(folder: Path) -> None:
+def test_a_note_starts_and_ends_at_its_times(folder: Path) -> None:
     sound = play(score([(1.0, 0.5, 69, 100, 0)]), FONT, SAMPLES, folder, np.random.default_rng(0))
     assert not sound[: RATE - 1].any()
     assert np.abs(sound[RATE : RATE + 200]).max() > 0.2
@@ -42,7 +42,7 @@ def test_a_note_begins_and_ends_where_it_is_written(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("pitch", [63, 64, 65, 69])
-def test_notes_between_those_of_the_bank_have_their_own_pitch(folder: Path, pitch: int) -> None:
+def test_notes_between_recorded_pitches_have_the_right_pitch(folder: Path, pitch: int) -> None:
     sound = play(score([(0.0, 2.0, pitch, 100, 0)]), FONT, SAMPLES, folder, np.random.default_rng(0))
     power = np.abs(np.fft.rfft(sound[: 2 * RATE] * np.hanning(2 * RATE)))
     assert power.argmax() / 2 == pytest.approx(440 * 2 ** ((pitch - 69) / 12), rel=0.003)
@@ -55,11 +55,11 @@ def test_velocity_and_volume_make_notes_louder(folder: Path) -> None:
 
     assert level(50, []) == pytest.approx(level(100, []) / 4, rel=0.01)
     assert level(100, [(0.5, 3, 7, 50)]) == pytest.approx(level(100, []) / 4, rel=0.01)
-    # what is told later, or to others, changes nothing
+    # later messages, or messages for other channels, change nothing
     assert level(100, [(1.5, 3, 7, 50), (0.0, 4, 7, 50), (0.0, 3, -1, 5)]) == pytest.approx(level(100, []))
 
 
-def test_drums_are_played_by_their_own_bank(folder: Path) -> None:
+def test_drums_are_played_from_their_own_bank(folder: Path) -> None:
     sounds = drum_set(FONT, 0, folder)
     assert list(sounds) == [36]
     both = score([(0.5, 0.1, 36, 127, DRUMS), (1.0, 0.1, 60, 100, 0)])
@@ -68,7 +68,7 @@ def test_drums_are_played_by_their_own_bank(folder: Path) -> None:
     assert np.flatnonzero(hit).tolist() == [round(0.5 * RATE)]
 
 
-def test_a_pattern_that_follows_itself_is_one_part(tmp_path: Path) -> None:
+def test_a_repeated_pattern_is_one_part(tmp_path: Path) -> None:
     (tmp_path / "a.sections").write_text("0.0\tp0\n4.0\tp0\n8.0\tp1\n12.0\tp0\n", encoding="utf-8")
     starts, names = module_order(tmp_path / "a.sections")
     assert starts.tolist() == [0.0, 8.0, 12.0]

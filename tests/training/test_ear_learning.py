@@ -1,4 +1,4 @@
-"""How the rhythm network learns: what it is shown, what it should say, and that the program computes the network that was trained."""
+"""Training of the rhythm network: inputs and targets, and that the program computes the trained network."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from training.ear.net import EVENT, Network, export, tolerant_loss
 from training.ear.tune import Network as Convolutions
 from training.ear.tune import Pool, loaded, loss_of
 from training.ear.tune import export as export_convolutions
-from training.ear.weigh import Table, chosen, fit, of_excerpt
+from training.ear.weigh import Table, fit, of_excerpt, selected_fit
 
 SECONDS = 60.0
 
@@ -35,13 +35,13 @@ def excerpt(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_power_is_kept_to_a_quarter_of_a_decibel() -> None:
+def test_power_is_stored_to_a_quarter_of_a_decibel() -> None:
     power = 10 ** np.linspace(-10.9, 1.7, 500)
     assert np.abs(10 * np.log10(POWERS[stored(power)] / power)).max() < 0.26
     assert POWERS[stored(np.zeros(1))] == 0
 
 
-def test_what_is_shown_lies_under_what_is_wanted(excerpt: Path) -> None:
+def test_inputs_are_aligned_with_targets(excerpt: Path) -> None:
     with np.load(excerpt / "band-00007.npz") as kept:
         held = {name: kept[name] for name in kept.files}
     steep = []
@@ -55,11 +55,11 @@ def test_what_is_shown_lies_under_what_is_wanted(excerpt: Path) -> None:
         hits = hits[(hits > 3) & (hits < attention.WINDOW - 3)]
         near = np.stack([rise[hits + step] for step in (-1, 0, 1)]).max(axis=0)
         steep.append(near.mean() / max(rise.mean(), 1e-9))
-    # noise and rooms may hide a few, at any pace and pitch the others rise where the beats are
+    # noise and rooms may mask a few; the others rise at the beats at any tempo and pitch
     assert np.median(steep) > 2
 
 
-def test_drums_that_are_silent_are_not_wanted(excerpt: Path) -> None:
+def test_silent_drums_have_no_targets(excerpt: Path) -> None:
     with np.load(excerpt / "band-00007.npz") as kept:
         held = {name: kept[name] for name in kept.files}
     held["mel"] = held["mel"][:1]
@@ -75,7 +75,7 @@ def test_targets_are_triangles_around_events() -> None:
     assert wanted[8:13, 0] == pytest.approx([0, 0.5, 1, 0.5, 0])
 
 
-def test_excerpts_are_found_as_they_come(excerpt: Path) -> None:
+def test_new_excerpts_are_found(excerpt: Path) -> None:
     examples = Examples(excerpt)
     assert examples.look() == 1
     x, y = examples.batch(2, np.random.default_rng(1))
@@ -84,7 +84,7 @@ def test_excerpts_are_found_as_they_come(excerpt: Path) -> None:
     assert short.shape == (1, 512, INPUTS)
 
 
-def test_every_hundred_excerpts_hold_each_kind_by_its_share() -> None:
+def test_every_hundred_excerpts_have_the_shares_of_kinds() -> None:
     kinds = kinds_in_order(200)
     assert all(kinds[:100].count(kind) == share for kind, share in SHARES.items())
     assert kinds[:100] != kinds[100:]
@@ -99,12 +99,12 @@ def test_the_program_computes_the_network_that_was_trained() -> None:
         wanted = trained(padded)[0].numpy()
     weights = {name: value.astype(np.float32) for name, value in export(trained.state_dict()).items()}
     found = attention.forward(given, weights) + np.log(EVENT)
-    # the rows added at the end reach a few before it
+    # the padding at the end affects a few rows before it
     assert np.abs(found[:580] - wanted[:580]).max() < 2e-2
     assert sum(value.size for value in weights.values()) < 1_000_000
 
 
-def test_weights_with_attention_are_taken_by_the_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_program_uses_weights_with_attention(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from safetensors.numpy import save_file
 
     torch.manual_seed(1)
@@ -121,7 +121,7 @@ def test_weights_with_attention_are_taken_by_the_program(tmp_path: Path, monkeyp
     assert all(np.all((curve >= 0) & (curve <= 1)) for curve in heard.values())
 
 
-def test_convolutions_begin_as_the_network_that_ships_and_come_back_as_it() -> None:
+def test_convolutional_weights_are_loaded_and_exported_unchanged() -> None:
     trained = Convolutions().eval()
     trained.load_state_dict(loaded(network.MODEL), strict=False)
     given = np.random.default_rng(0).random((900, INPUTS), np.float32)
@@ -133,7 +133,7 @@ def test_convolutions_begin_as_the_network_that_ships_and_come_back_as_it() -> N
     assert np.abs(answers - network.forward(given, weights)).max() < 1e-4
 
 
-def test_what_is_kept_ready_is_shown_in_other_colours(excerpt: Path) -> None:
+def test_pooled_windows_are_varied(excerpt: Path) -> None:
     pool = Pool(excerpt)
     pool.examples.look()
     rng = np.random.default_rng(0)
@@ -146,7 +146,7 @@ def test_what_is_kept_ready_is_shown_in_other_colours(excerpt: Path) -> None:
     assert len(pool.windows) > before
 
 
-def test_an_event_that_is_missed_costs_thrice_and_what_is_unknown_nothing() -> None:
+def test_a_missed_event_has_three_times_the_loss_and_unknown_none() -> None:
     wanted = torch.zeros(1, len(OUTPUTS), 40)
     logits = torch.zeros_like(wanted)
     quiet = loss_of(logits, wanted)
@@ -165,7 +165,7 @@ def test_windows_cover_a_song_once(rows: int) -> None:
     assert np.all(kept == 1)
 
 
-def test_a_peak_beside_its_event_costs_little_more_than_one_on_it() -> None:
+def test_a_peak_beside_its_event_has_little_more_loss_than_one_on_it() -> None:
     wanted = torch.from_numpy(targets(60, {name: np.array([20.25, 40.25]) * FRAME_SECONDS for name in OUTPUTS}))[None]
 
     def cost(shift: int) -> float:
@@ -173,7 +173,7 @@ def test_a_peak_beside_its_event_costs_little_more_than_one_on_it() -> None:
         logits[:, [20 + shift, 40 + shift]] = 6.0
         return float(tolerant_loss(logits, wanted).sum())
 
-    # the shape of the peak still counts a little
+    # the shape of the peak still has a small weight
     assert cost(0) < cost(1) < 3 * cost(0)
     assert cost(4) > 5 * cost(1)
     unknown = wanted.clone()
@@ -181,14 +181,14 @@ def test_a_peak_beside_its_event_costs_little_more_than_one_on_it() -> None:
     assert torch.isfinite(tolerant_loss(torch.zeros(1, 60, len(OUTPUTS)), unknown)).all()
 
 
-def test_truth_that_is_late_is_noticed() -> None:
+def test_a_delayed_truth_is_detected() -> None:
     beats = steady(120, 20)
     mel = stored(fold([band(beats, seconds=20)]).mel)[None]
     assert abs(np.median(distances(mel, beats))) < 0.010
     assert np.median(distances(mel, beats - 0.04)) == pytest.approx(0.04, abs=0.010)
 
 
-def test_weights_are_fitted_to_what_speaks_for_the_right_reading() -> None:
+def test_fitted_weights_prefer_the_right_reading() -> None:
     rng = np.random.default_rng(3)
     tables = []
     for _ in range(80):
@@ -198,11 +198,11 @@ def test_weights_are_fitted_to_what_speaks_for_the_right_reading() -> None:
         tables.append(Table(table, np.eye(6)[right], int(rng.integers(6))))
     fitted = fit(tables, np.zeros(3))
     assert fitted[0] > 4 * np.abs(fitted[1:]).max()
-    fits = [chosen(table, fitted) for table in tables]
+    fits = [selected_fit(table, fitted) for table in tables]
     assert np.mean(fits) > np.mean([table.fits[table.found] for table in tables]) + 0.4
 
 
-def test_an_excerpt_is_weighed_as_a_song_is(excerpt: Path) -> None:
+def test_an_excerpt_gives_the_evidence_of_a_song(excerpt: Path) -> None:
     table = of_excerpt(excerpt / "band-00007.npz")
     assert table is not None
     assert table.evidence.shape == (len(table.fits), len(EVIDENCE))

@@ -1,4 +1,4 @@
-"""How the benchmark of rhythm counts: wrong levels, wrong phases, wrong "ones", intervals, and other ears beside it."""
+"""The rhythm benchmark's scores: wrong levels, wrong phases, wrong downbeats, intervals, and other programs."""
 
 from __future__ import annotations
 
@@ -34,7 +34,9 @@ MIDDLE = (BEATS[1:] + BEATS[:-1]) / 2
     ],
     ids=["right", "a little late", "half", "half, off", "double", "off the beat", "wrong one", "nothing to do with it"],
 )
-def test_how_a_piece_was_misheard_is_told(found: np.ndarray, ones: np.ndarray, wrong: tuple[bool, bool, bool]) -> None:
+def test_wrong_level_phase_and_downbeat_are_detected(
+    found: np.ndarray, ones: np.ndarray, wrong: tuple[bool, bool, bool]
+) -> None:
     assert misheard(BEATS, ONES, found, ones) == wrong
 
 
@@ -45,7 +47,7 @@ def test_scores_of_the_truth_are_perfect() -> None:
     assert bias_ms(BEATS, BEATS + 0.012) == pytest.approx(12)
 
 
-def test_intervals_hold_the_mean_and_narrow_with_more_pieces() -> None:
+def test_intervals_contain_the_mean_and_narrow_with_more_pieces() -> None:
     values = np.random.default_rng(0).uniform(0, 1, 400)
     wide, narrow = interval(values[:20]), interval(values)
     assert wide[0] < values[:20].mean() < wide[1]
@@ -54,7 +56,7 @@ def test_intervals_hold_the_mean_and_narrow_with_more_pieces() -> None:
     assert np.isnan(interval(np.array([np.nan]))).all()
 
 
-def test_the_report_tells_kinds_intervals_and_who_is_better() -> None:
+def test_the_report_has_kinds_intervals_and_comparisons() -> None:
     pieces = [Known(kind, kind, Path("x.wav"), BEATS, ONES, None, None) for kind in ("pop", "rock")]
     good = np.array([row_of(piece, BEATS, ONES) for piece in pieces])
     bad = np.array([row_of(piece, BEATS[::2], BEATS[::4]) for piece in pieces])
@@ -66,7 +68,7 @@ def test_the_report_tells_kinds_intervals_and_who_is_better() -> None:
     assert "F 1.000 to 1.000" in told
 
 
-def test_another_ear_is_asked_in_a_process_of_its_own(tmp_path: Path) -> None:
+def test_another_program_runs_in_a_process_of_its_own(tmp_path: Path) -> None:
     song = write_song(tmp_path / "song.wav", band(steady(120, 12), seconds=12), RATE)
     assert installed("librosa", sys.executable)
     ((beats, downbeats),) = hear_by("librosa", [Path(song)], sys.executable)

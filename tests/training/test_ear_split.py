@@ -1,4 +1,4 @@
-"""Pieces that judge the ear are set aside, and stay so."""
+"""Pieces for testing the beat tracker are set aside and not used in training."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def test_the_held_out_split_is_large_and_of_many_kinds() -> None:
     assert len(set(every)) == len(every)
 
 
-def test_no_drummer_plays_on_both_sides() -> None:
+def test_no_drummer_is_in_two_splits() -> None:
     drummers = {
         split: {piece.name.split("_")[0] for piece in ear_split.named(split) if piece.source == "groove"}
         for split in ("held-out", "validation")
@@ -29,7 +29,7 @@ def test_no_drummer_plays_on_both_sides() -> None:
     assert not drummers["held-out"] & drummers["validation"]
 
 
-def test_training_never_sees_what_the_split_names(tmp_path: Path) -> None:
+def test_training_never_uses_pieces_of_the_split(tmp_path: Path) -> None:
     held = next(piece for piece in ear_split.named("held-out") if piece.source == "pop909")
     (tmp_path / "pop909").mkdir()
     for name in (held.name, "a song of no split.mid"):
@@ -52,9 +52,9 @@ def test_uses_are_counted(tmp_path: Path) -> None:
     assert "| a trial | 83 | 0.900 |" in log.read_text()
 
 
-def test_the_held_out_split_wants_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_held_out_split_needs_a_purpose(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("benchmarks.rhythm.lacking", lambda *_: [])
-    with pytest.raises(SystemExit, match="say what for"):
+    with pytest.raises(SystemExit, match="state the purpose"):
         main(["--split", "held-out"])
     monkeypatch.setattr("benchmarks.rhythm.uses", lambda: 3)
     with pytest.raises(SystemExit, match="3 times"):

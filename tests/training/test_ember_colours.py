@@ -1,4 +1,4 @@
-"""Colour words, what a crop shows of them, and the judge of colours: by pictures of known colour."""
+"""Colour words, the colours of a crop, and the colour fidelity measure, on pictures of known colour."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ pytest.importorskip("scipy", reason="ember's evaluation needs scipy")
 
 from training.ember import colours, composed, fidelity
 
-# what a painter would mix for some of the prompts, sRGB
+# typical colours for some of the prompts, sRGB
 KNOWN = {
     "crimson smoke over a broken city": "#7c1626",
     "canyon walls glowing orange": "#d8751e",
@@ -47,7 +47,7 @@ def plain(code: str, size: tuple[int, int] = (28, 48)) -> np.ndarray:
 
 
 def test_oklab_of_known_colours_and_back() -> None:
-    # by the space's author: white is (1, 0, 0), pure red (0.628, 0.225, 0.126)
+    # from the author of the space: white is (1, 0, 0), pure red (0.628, 0.225, 0.126)
     np.testing.assert_allclose(colours.oklab(np.uint8([255, 255, 255])), (1, 0, 0), atol=1e-3)
     np.testing.assert_allclose(colours.oklab(np.uint8([255, 0, 0])), (0.628, 0.225, 0.126), atol=1e-3)
     picture = np.random.default_rng(0).integers(0, 256, (9, 7, 3)).astype(np.uint8)
@@ -61,7 +61,7 @@ def test_a_plain_picture_has_its_name(name: str) -> None:
     assert colours.phrase(found) == name
 
 
-def test_what_is_clear_is_named_before_what_is_grey_and_specks_are_not() -> None:
+def test_chromatic_colours_are_named_before_greys_and_specks_are_not() -> None:
     picture = np.concatenate([plain("#808286"), plain(colours.COLOURS["dark blue"]), plain(colours.COLOURS["amber"])])
     picture[:2, :2] = (255, 0, 0)
     assert colours.phrase(colours.shares(picture)) == "amber, dark blue and grey"
@@ -72,11 +72,11 @@ def test_captions_keep_only_the_colours_of_their_crop() -> None:
     caption = "blue and white waves below a red cliff, green trees and yellow"
     assert colours.only_shown(caption, found) == "blue and white waves below a cliff, trees"
     assert colours.without_colours("blue white nebula") == "nebula"
-    # a reddish brown word within another word stays
+    # a colour word within another word stays
     assert colours.without_colours("a tangled redwood") == "a tangled redwood"
 
 
-def test_other_hues_keep_the_lightness() -> None:
+def test_rotated_hues_keep_the_lightness() -> None:
     picture = np.concatenate([plain("#7a5233"), plain("#35623c")])
     turned = colours.recoloured(picture, np.random.default_rng(1))
     before, after = colours.oklab(picture), colours.oklab(turned)
@@ -86,8 +86,8 @@ def test_other_hues_keep_the_lightness() -> None:
 
 
 def test_forty_prompts_and_their_own_colours_are_right() -> None:
-    assert len(fidelity.ASKED) == len({asked.prompt for asked in fidelity.ASKED}) == 40
-    asked = {one.prompt: one for one in fidelity.ASKED}
+    assert len(fidelity.COLOUR_PROMPTS) == len({asked.prompt for asked in fidelity.COLOUR_PROMPTS}) == 40
+    asked = {one.prompt: one for one in fidelity.COLOUR_PROMPTS}
     for prompt, code in KNOWN.items():
         assert fidelity.is_right(asked[prompt], plain(code)), prompt
 
@@ -106,21 +106,22 @@ def test_forty_prompts_and_their_own_colours_are_right() -> None:
         ("starry night", "#5c1214"),
     ],
 )
-def test_what_misses_the_words_is_wrong(prompt: str, code: str) -> None:
-    (asked,) = [one for one in fidelity.ASKED if one.prompt == prompt]
+def test_pictures_of_other_colours_are_wrong(prompt: str, code: str) -> None:
+    (asked,) = [one for one in fidelity.COLOUR_PROMPTS if one.prompt == prompt]
     assert not fidelity.is_right(asked, plain(code))
 
 
 def test_no_single_colour_is_right_for_half_the_prompts() -> None:
     best = max(
-        sum(fidelity.is_right(asked, plain(code)) for asked in fidelity.ASKED) for code in colours.COLOURS.values()
+        sum(fidelity.is_right(asked, plain(code)) for asked in fidelity.COLOUR_PROMPTS)
+        for code in colours.COLOURS.values()
     )
     assert best <= 14
 
 
 def test_shares_are_counted_by_prompt() -> None:
     painted = np.zeros((40, 2, 4, 6, 3), np.uint8)
-    (snow,) = [i for i, one in enumerate(fidelity.ASKED) if one.prompt == "snow on the roofs of a village"]
+    (snow,) = [i for i, one in enumerate(fidelity.COLOUR_PROMPTS) if one.prompt == "snow on the roofs of a village"]
     painted[snow, 1] = 235
     right = fidelity.judge(painted)
     assert (right["snow on the roofs of a village"], right["fire"], right["a gate of black stone"]) == (0.5, 0.0, 1.0)
@@ -134,7 +135,7 @@ def test_edges_of_a_picture_do_not_depend_on_its_light() -> None:
     assert composed.edge_energy(np.kron(fine, np.ones((2, 2, 1), np.uint8))) < 0.7 * composed.edge_energy(fine)
 
 
-def test_how_far_a_frame_is_painted() -> None:
+def test_the_share_of_the_paintings_colour() -> None:
     ground, painting = plain("#808080"), plain("#a03030")
     assert composed.painted_share(ground, painting, ground) == pytest.approx(0)
     assert composed.painted_share(painting, painting, ground) == pytest.approx(1)

@@ -1,4 +1,4 @@
-"""The pictures that ember learns from: whose each is, by which licence, and where that can be checked."""
+"""The pictures that ember is trained on: authors, licences, and where they can be verified."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from PIL import Image
 from training.ember.data import is_held_out, manifest_rows
 from training.ember.gather import address, from_address
 
-# GPL asks for sources that no photograph has, and what Debian says of the whole package only is no answer
+# the GPL asks for sources that photographs do not have, and a licence stated for the package alone is not evidence
 FREE = re.compile(r"public domain|CC0-1\.0|CC-BY(-SA)?(-[234]\.[0135])?")
 
 
 @pytest.mark.fast
-def test_every_picture_is_free_and_somebodys_and_can_be_checked() -> None:
+def test_every_picture_has_a_free_licence_an_author_and_a_source() -> None:
     rows = manifest_rows()
     assert len(rows) > 1100
     assert len({row["file"] for row in rows}) == len(rows)
@@ -30,7 +30,7 @@ def test_every_picture_is_free_and_somebodys_and_can_be_checked() -> None:
         if kind == "debian":
             assert row["path"].startswith("/usr/share/"), row
         else:
-            # a repository, a path in it, and the commit or the file's own hash
+            # a repository, a path in it, and the commit or the file's hash
             assert kind == "github", row
             assert re.fullmatch(r"[\w.-]+/[\w.-]+", name), row
             assert re.fullmatch(r"(blob )?[0-9a-f]{40}", row["version"]), row
@@ -38,8 +38,8 @@ def test_every_picture_is_free_and_somebodys_and_can_be_checked() -> None:
 
 
 @pytest.mark.fast
-def test_packages_whose_pictures_are_under_the_gpl_are_not_trained_on() -> None:
-    # of the first of these two wallpapers state a licence of their own
+def test_packages_with_pictures_under_the_gpl_are_not_used() -> None:
+    # in the first of these, two wallpapers have their own licence
     named = {row["source"]: row["evidence"] for row in manifest_rows()}
     assert not {"debian:mate-backgrounds", "debian:stellarium-data"} & set(named)
     assert "CC-BY-SA" in named.get("debian:plasma-workspace-wallpapers", "CC-BY-SA")
@@ -58,7 +58,7 @@ def test_every_eighth_and_every_tenth_picture_is_held_out() -> None:
 
 
 @pytest.mark.fast
-def test_what_is_exported_names_every_picture_trained_on() -> None:
+def test_the_export_lists_every_training_picture() -> None:
     export = pytest.importorskip("training.ember.export", reason="ember's training needs the extra [train]")
     rows = [line.split("\t") for line in export.attribution().splitlines()]
     assert rows[0][-2:] == ["author", "licence"]
@@ -67,7 +67,7 @@ def test_what_is_exported_names_every_picture_trained_on() -> None:
 
 
 @pytest.mark.fast
-def test_a_repositorys_file_is_taken_at_its_commit_or_by_its_hash() -> None:
+def test_a_repositorys_file_is_fetched_by_its_commit_or_hash() -> None:
     commit = "0" * 40
     assert address("a/b", commit, "c d/e.jpg") == f"https://raw.githubusercontent.com/a/b/{commit}/c%20d/e.jpg"
     assert address("a/b", f"blob {commit}", "e.jpg") == f"https://api.github.com/repos/a/b/git/blobs/{commit}"

@@ -1,4 +1,4 @@
-"""How ember is trained: split, schedule, checkpoints that resume exactly, and the critic."""
+"""Training of ember: split, schedule, checkpoints that resume exactly, and the critic."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def _slim(monkeypatch):
 
 @pytest.fixture
 def work(tmp_path):
-    """A work folder with six views of three texts, small enough for a step or two."""
+    """A work folder with six views of three texts, small enough for one or two steps."""
     torch.manual_seed(0)
     shape = {
         "latents": torch.randn(6, 4, 8, 16).half(),
@@ -51,7 +51,7 @@ def work(tmp_path):
     return tmp_path
 
 
-def test_held_out_pictures_are_never_learnt_and_licences_are_named():
+def test_held_out_pictures_are_not_used_and_licences_are_listed():
     rows = data.manifest_rows()
     learnt = {row["file"] for row in rows if not data.is_held_out(row["file"])}
     judged = {row["file"] for row in rows if data.is_held_out(row["file"])}
@@ -61,8 +61,8 @@ def test_held_out_pictures_are_never_learnt_and_licences_are_named():
     assert all(row["licence"] for row in rows)
 
 
-def test_schedule_keeps_variance_and_gives_the_picture_back():
-    # the first of the scheduler's times is not quite free of noise
+def test_the_schedule_keeps_variance_and_restores_the_picture():
+    # the first of the scheduler's times still has a little noise
     ratio = torch.linspace(0.03, 1, 50)
     times = schedule.time_of(ratio)
     alpha, sigma = schedule.alpha_sigma(times)
@@ -70,11 +70,11 @@ def test_schedule_keeps_variance_and_gives_the_picture_back():
     torch.testing.assert_close((sigma / (alpha + sigma)).flatten(), ratio, atol=2e-3, rtol=0)
     picture, noise = torch.randn(50, 4, 2, 2), torch.randn(50, 4, 2, 2)
     velocity = alpha * noise - sigma * picture
-    found = schedule.clean(schedule.renoise(picture, noise, times), velocity, times)
+    found = schedule.predict_x0(schedule.renoise(picture, noise, times), velocity, times)
     torch.testing.assert_close(found, picture, atol=1e-5, rtol=0)
 
 
-def test_training_resumed_equals_training_in_one_go(tmp_path):
+def test_resumed_training_equals_uninterrupted_training(tmp_path):
     def train(path, steps):
         torch.manual_seed(3)
         rng = np.random.default_rng(3)
@@ -98,7 +98,7 @@ def test_training_resumed_equals_training_in_one_go(tmp_path):
 
 
 def random_state(name):
-    """The entries of a file of EfficientNet-Lite `name`, at random."""
+    """Return random entries of an EfficientNet-Lite file `name`."""
     generator = torch.Generator().manual_seed(0)
     net = efficientnet.EfficientNetFeatures(efficientnet.MORE[name])
     state = {}
@@ -126,7 +126,7 @@ def test_efficientnet_folds_the_normalisations(tmp_path, name, blocks):
     net = efficientnet.load(tmp_path, name)
     assert sum(len(stage) for stage in net.stages) == blocks
     picture = torch.rand(2, 3, 65, 96) * 2 - 1
-    # TensorFlow's SAME at stride 2: an odd side is padded on both ends, an even one at its end
+    # TensorFlow's SAME at stride 2: an odd side is padded at both ends, an even one at its end
     padded = nn.functional.pad(picture, (0, 1, 1, 1))
     x = nn.functional.conv2d(padded, state["_conv_stem.weight"], stride=2)
     mean, var, weight, bias = (state[f"_bn0.{key}"] for key in ("running_mean", "running_var", "weight", "bias"))
@@ -147,7 +147,7 @@ def test_efficientnet_of_another_depth_is_refused(tmp_path):
         efficientnet.load(tmp_path, "lite0")
 
 
-def test_the_critic_sees_parts_and_windows_of_what_there_is():
+def test_the_critic_gets_parts_and_windows():
     rng = np.random.default_rng(0)
     latents = torch.arange(30.0 * 40).view(1, 1, 30, 40).repeat(8, 4, 1, 1)
     near = critic.parts(latents, rng)
@@ -159,13 +159,13 @@ def test_the_critic_sees_parts_and_windows_of_what_there_is():
     assert critic.parts(latents[:, :, :9], rng).shape == (8, 4, 9, 9)
     pictures = torch.rand(4, 3, 48, 80, requires_grad=True)
     shown = critic.windows(pictures, rng)
-    assert shown.shape == (4, 3, critic.SEEN, critic.SEEN)
+    assert shown.shape == (4, 3, critic.INPUT_SIDE, critic.INPUT_SIDE)
     shown.sum().backward()
-    # a square of a wide picture does not cover it
+    # a square of a wide picture covers only a part
     assert 0 < float((pictures.grad != 0).float().mean()) < 0.7
 
 
-def test_the_critic_follows_the_real_scale_and_tells_every_place_where_to_go():
+def test_the_critic_updates_its_scale_and_has_gradients_everywhere():
     torch.manual_seed(0)
     judge = critic.Critic(WIDTH).eval()
     maps = [5 + 3 * torch.randn(6, width, 8, 8) for width in efficientnet.WIDTHS]
@@ -181,11 +181,11 @@ def test_the_critic_follows_the_real_scale_and_tells_every_place_where_to_go():
     assert all(p.grad is not None for p in judge.parameters())
 
 
-def test_pairs_lead_from_their_noise_along_the_guided_path():
+def test_pairs_follow_the_guided_path_from_their_noise():
     seen = []
 
     class Ideal(nn.Module):
-        """A denoiser that knows the picture: 0.5 with its text (of ones), -0.5 without."""
+        """A denoiser that predicts the picture: 0.5 with its text (of ones), -0.5 without."""
 
         def forward(self, z, times, texts):
             seen.append(len(z))
@@ -196,25 +196,25 @@ def test_pairs_lead_from_their_noise_along_the_guided_path():
 
     z = torch.randn(3, 4, 6, 8)
     painted = pairs.paint(Ideal(), z, torch.ones(3, 77, WIDTH), torch.zeros(1, 77, WIDTH))
-    # guidance goes as far beyond the text's picture as it is told
+    # guidance moves beyond the text's picture by its scale
     expected = -0.5 + pairs.GUIDANCE
     torch.testing.assert_close(painted, torch.full_like(z, expected), atol=0.05, rtol=0)
     assert seen == [6] * pairs.STEPS
 
 
-def test_the_anchor_holds_colours_and_layout_and_lets_strokes_be():
+def test_the_coarse_target_ignores_fine_strokes():
     torch.manual_seed(0)
     picture = torch.randn(2, 4, 8, 16)
     strokes = torch.tensor([1.0, -1.0]).repeat(8).expand(2, 4, 8, 16)
     coarse = adversarial.coarse
-    assert float(adversarial.off(coarse(picture + strokes), coarse(picture)).max()) < 1e-6
-    assert float(adversarial.off(coarse(picture + 1), coarse(picture)).min()) > 0.9
+    assert float(adversarial.huber(coarse(picture + strokes), coarse(picture)).max()) < 1e-6
+    assert float(adversarial.huber(coarse(picture + 1), coarse(picture)).min()) > 0.9
     push, pull = torch.tensor([0.0, 1000.0]), torch.tensor([3.0, 4.0])
-    expected = torch.tensor([0.6 * adversarial.ANCHOR, 1 + 0.8 * adversarial.ANCHOR])
+    expected = torch.tensor([0.6 * adversarial.TARGET_WEIGHT, 1 + 0.8 * adversarial.TARGET_WEIGHT])
     torch.testing.assert_close(adversarial.balanced(push, pull), expected)
 
 
-def test_views_name_the_tags_of_their_texts(work):
+def test_views_have_the_tags_of_their_texts(work):
     views = denoiser.Views(work, np.random.default_rng(0))
     assert views.tags == ["a", "b", "c"]
     for _ in range(10):
@@ -228,7 +228,7 @@ def test_views_name_the_tags_of_their_texts(work):
     assert float(views.draw(6, dropout=1.0).named.sum()) == 0
 
 
-def test_a_right_name_costs_less_than_a_wrong_one():
+def test_a_right_tag_has_less_loss_than_a_wrong_one():
     named = torch.eye(3)[[0, 1]]
     assert float(namer.misnaming(10 * named, named)) < 0.01
     assert float(namer.misnaming(10 * torch.eye(3)[[2, 2]], named)) > 5
@@ -236,7 +236,7 @@ def test_a_right_name_costs_less_than_a_wrong_one():
 
 @pytest.fixture
 def perceptual(tmp_path_factory):
-    """A folder with an EfficientNet that sees at random."""
+    """A folder with an EfficientNet of random weights."""
     folder = tmp_path_factory.mktemp("perceptual")
     torch.save(random_state("lite0"), folder / "efficientnet-lite0.pth")
     return folder
@@ -245,8 +245,8 @@ def perceptual(tmp_path_factory):
 def test_denoiser_namer_and_adversary_take_steps_and_resume(work, perceptual, monkeypatch):
     monkeypatch.setattr(denoiser, "BATCH", 2)
     monkeypatch.setattr(adversarial, "BATCH", 4)
-    monkeypatch.setattr(adversarial, "WHOLE_WAY", 2)
-    monkeypatch.setattr(adversarial, "AGAIN", 1)
+    monkeypatch.setattr(adversarial, "FROM_NOISE", 2)
+    monkeypatch.setattr(adversarial, "SECOND_STEP", 1)
     monkeypatch.setattr(pairs, "BATCH", 2)
     monkeypatch.setattr(pairs, "STEPS", 2)
     monkeypatch.setattr(namer, "VIEWS", 32)
@@ -269,7 +269,7 @@ def test_denoiser_namer_and_adversary_take_steps_and_resume(work, perceptual, mo
 
 
 @pytest.mark.parametrize("kind", ["mountains", "mandala", "neon"])
-def test_scenes_are_their_numbers_alone(kind):
+def test_scenes_depend_only_on_their_arguments(kind):
     one, same, other = (scenes.render(kind, seed=seed, width=64, height=48) for seed in (5, 5, 6))
     assert one.picture.shape == (48, 64, 3)
     assert one.picture.dtype == np.uint8

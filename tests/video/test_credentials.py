@@ -1,4 +1,4 @@
-"""Content Credentials, signed by a certificate made for the test and read back by the library of those who defined them."""
+"""Content Credentials signed with a certificate made for the test, and verified with the reference library."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def named(name: str) -> Any:
 def certificate(
     key: Any, issuer: str, signing: Any, *, name: str = "signer", above: bool = False, days: int = 30
 ) -> bytes:
-    """Return a certificate as PEM: of a signer, or of an authority `above` it; `days` below 0 is out of date."""
+    """Return a certificate as PEM: of a signer, or of an authority `above` it; with `days` below 0 it is expired."""
     start = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=90)
     usage = dict.fromkeys(
         (
@@ -121,7 +121,7 @@ def export(*arguments: str):
 
 
 def signed(room: Path, out: Path, clip: str = "clip.mp4", *more: str) -> dict[str, Any]:
-    """Sign a clip by the command line; return what it says."""
+    """Sign a clip with the command line; return its output."""
     pems = ["--c2pa", str(room / "chain.pem"), "--c2pa-key", str(room / "key.pem")]
     done = export(str(room / clip), *pems, "-o", str(out), "--json", *more)
     assert done.exit_code == 0, done.output
@@ -134,14 +134,14 @@ def packets(path: Path) -> list[bytes]:
 
 
 @pytest.mark.parametrize("name", ["clip.mp4", "clip.mov"])
-def test_a_signed_clip_says_who_made_it_and_how(tmp_path: Path, room: Path, name: str) -> None:
+def test_a_signed_clip_states_who_made_it_and_how(tmp_path: Path, room: Path, name: str) -> None:
     out = tmp_path / f"out{name[-4:]}"
     told = signed(room, out, name)["signed"]
     assert told == {"path": str(out), "by": "CN=signer,O=A band", "algorithm": "es256"}
     with c2pa.Reader(str(out)) as reader:
         manifest = reader.get_active_manifest()
         assert reader.get_validation_state() == "Valid"
-        # the one thing amiss: nobody vouches for a certificate that a test made
+        # the only remark: the test's certificate is not trusted
         assert [fault["code"] for fault in json.loads(reader.json())["validation_status"]] == [
             "signingCredential.untrusted"
         ]
@@ -150,7 +150,7 @@ def test_a_signed_clip_says_who_made_it_and_how(tmp_path: Path, room: Path, name
     assert manifest["signature_info"]["common_name"] == "signer"
     actions = {entry["label"]: entry["data"] for entry in manifest["assertions"]}["c2pa.actions.v2"]["actions"]
     assert [(action["action"], action["digitalSourceType"]) for action in actions] == [("c2pa.created", SOURCE_TYPE)]
-    # the recipe, the mark, pictures and sound are what they were
+    # recipe, marker, pictures and sound are unchanged
     assert read_tags(out) == read_tags(room / name)
     assert packets(out) == packets(room / name)
     assert [entry.name for entry in tmp_path.iterdir()] == [out.name]
@@ -165,14 +165,14 @@ def test_a_change_of_the_recipe_breaks_the_signature(tmp_path: Path, room: Path)
         assert reader.get_validation_state() == "Invalid"
 
 
-def test_loudness_and_signature_go_together(tmp_path: Path, room: Path) -> None:
+def test_loudness_and_signature_can_be_combined(tmp_path: Path, room: Path) -> None:
     out = tmp_path / "out.mp4"
     told = signed(room, out, "clip.mp4", "--loudness", "-20")
     assert told["output"]["loudness"] == pytest.approx(-20, abs=0.3)
     with c2pa.Reader(str(out)) as reader:
         assert reader.get_validation_state() == "Valid"
     assert read_tags(out)[RECIPE] == "{}"
-    # signed again, with the same name: the new signature takes the place of the old one
+    # signed again under the same name: the new signature replaces the old one
     pems = ["--c2pa", str(room / "chain.pem"), "--c2pa-key", str(room / "key.pem")]
     assert export(str(out), *pems, "-o", str(tmp_path / "twice.mp4")).exit_code == 0
     with c2pa.Reader(str(tmp_path / "twice.mp4")) as reader:
@@ -188,7 +188,7 @@ KINDS = {
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_key_decides_the_algorithm(tmp_path: Path, room: Path, kind: str) -> None:
+def test_the_key_determines_the_algorithm(tmp_path: Path, room: Path, kind: str) -> None:
     key = KINDS[kind]()
     (tmp_path / "chain.pem").write_bytes(certificate(key, "root", ROOT) + ABOVE)
     (tmp_path / "key.pem").write_bytes(private(key))
@@ -199,7 +199,7 @@ def test_the_key_decides_the_algorithm(tmp_path: Path, room: Path, kind: str) ->
         assert reader.get_validation_state() == "Valid"
 
 
-def test_keys_as_openssl_writes_them_will_do(tmp_path: Path, room: Path) -> None:
+def test_keys_in_openssls_formats_are_accepted(tmp_path: Path, room: Path) -> None:
     (tmp_path / "key.pem").write_bytes(private(KEY, style=serialization.PrivateFormat.TraditionalOpenSSL))
     assert credentials.load_identity(room / "chain.pem", tmp_path / "key.pem").algorithm == "es256"
 
@@ -215,7 +215,7 @@ def test_keys_as_openssl_writes_them_will_do(tmp_path: Path, room: Path) -> None
         (CHAIN, private(KEY, password=b"secret"), "locked by a password"),
         (b"", private(KEY), "is empty"),
         (CHAIN, private(dsa.generate_private_key(1024)), "another certificate"),
-        # an authority's certificate that is not signed by itself: the library's own check
+        # an authority's certificate that is not self-signed: checked by the library
         (certificate(KEY, "root", ROOT, above=True) + ABOVE, private(KEY), "can't be signed"),
     ],
 )
@@ -229,7 +229,7 @@ def test_a_wrong_certificate_is_one_clear_line(
 
 
 def refused(room: Path, word: str, *arguments: str, clip: str = "clip.mp4") -> None:
-    """Check that a command line is refused in one line and leaves nothing in this folder."""
+    """Check that a command line is refused in one line and leaves no files in this folder."""
     before = sorted(entry.name for entry in Path().iterdir())
     done = export(str(room / clip), *arguments)
     assert done.exit_code == 1, done.output
@@ -239,7 +239,7 @@ def refused(room: Path, word: str, *arguments: str, clip: str = "clip.mp4") -> N
     assert sorted(entry.name for entry in Path().iterdir()) == before
 
 
-def test_what_can_not_be_signed_is_told(tmp_path: Path, room: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_that_can_not_be_signed_are_reported(tmp_path: Path, room: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     pems = ["--c2pa", str(room / "chain.pem"), "--c2pa-key", str(room / "key.pem")]
     refused(room, "not marked as made by reactive", *pems, "-o", "out.mp4", clip="other.mp4")
@@ -250,7 +250,7 @@ def test_what_can_not_be_signed_is_told(tmp_path: Path, room: Path, monkeypatch:
     refused(room, "-o goes with", *pems)
     refused(room, "no such file", "--c2pa", "none.pem", *pems[2:], "-o", "out.mp4")
     refused(room, "--c2pa-time", "--c2pa-time", "http://127.0.0.1:9", "--poster", "p.jpg")
-    # asked for, an authority that does not answer is named, and no half-signed clip stays
+    # an unreachable timestamp authority is named, and no half-signed clip stays
     refused(room, "--c2pa-time: the clip can't be signed", *pems, "--c2pa-time", "http://127.0.0.1:9", "-o", "out.mp4")
 
     def missing(name: str) -> None:

@@ -1,4 +1,4 @@
-"""Write, read back, compare: rate, length, colours and sound of real files."""
+"""Encoded files read back and compared: rate, length, colours and sound."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def write_clip(
     name: str = "clip.mp4",
     crf: int = 18,
 ) -> Path:
-    """Write a clip of segments with the given numbers of frames; frame k is filled with colour k."""
+    """Write a clip of segments with the given numbers of frames; frame k has colour k."""
     track = open_track(song)
     codec = video_codec(kind, crf=crf)
     pieces, shown = [], 0
@@ -76,7 +76,7 @@ def test_time_stamps_are_exact_and_continuous_over_segments(
     with av.open(str(path)) as container:
         sound = sum(frame.samples for frame in container.decode(container.streams.audio[0])) / RATE
         assert container.streams.audio[0].layout.name == "stereo"
-        # the decoder is allowed its last, padded frame of 1024 samples
+        # the decoder may return the last, padded frame of 1024 samples
         assert abs(sound - 3.0) <= max(float(1 / fps), 1024 / RATE)
         assert container.duration / 1_000_000 == pytest.approx(3.0, abs=1.01 * max(float(1 / fps), 1024 / RATE))
 
@@ -106,7 +106,7 @@ def test_lossless_is_lossless(tmp_path: Path, song: Path) -> None:
     assert all((pictures[k] == COLOURS[k % len(COLOURS)]).all() for k in range(72))
 
 
-def test_prores_stands_in_mov_only(tmp_path: Path, song: Path) -> None:
+def test_prores_needs_mov(tmp_path: Path, song: Path) -> None:
     path = write_clip(tmp_path, song, fps=Fraction(25), frames=[75], kind="prores", name="clip.mov")
     _, pictures = decoded(path)
     assert len(pictures) == 75
@@ -116,7 +116,7 @@ def test_prores_stands_in_mov_only(tmp_path: Path, song: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["clap.wav", "clap.mp3", "clap.m4a", "clap.ogg"])
-def test_a_clap_is_where_it_was_in_the_finished_clip(tmp_path: Path, name: str) -> None:
+def test_a_clap_keeps_its_time_in_the_finished_clip(tmp_path: Path, name: str) -> None:
     codec = {"mp3": "libmp3lame", "m4a": "aac"}.get(name.split(".")[1])
     given = encode(tmp_path / name, clap_song(), codec) if codec else write_song(tmp_path / name, clap_song())
     track = open_track(given)
@@ -128,14 +128,14 @@ def test_a_clap_is_where_it_was_in_the_finished_clip(tmp_path: Path, name: str) 
 
 
 @pytest.mark.parametrize("rate", [8000, 44100, 192000])
-def test_any_sample_rate_finds_its_place(tmp_path: Path, rate: int) -> None:
+def test_sound_of_any_sample_rate_is_in_sync(tmp_path: Path, rate: int) -> None:
     given = write_song(tmp_path / "song.wav", clap_song(rate), rate)
     clip = open_track(write_clip(tmp_path, given, fps=Fraction(24), frames=[72]))
     found = first_loud(np.concatenate(list(blocks(clip))), clip.sample_rate)
     assert abs(found - CLAP) < 0.0015
 
 
-def test_segments_joined_are_the_same_packets_whenever_made(tmp_path: Path, song: Path) -> None:
+def test_joined_segments_have_the_same_packets_whenever_made(tmp_path: Path, song: Path) -> None:
     paths = []
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
@@ -154,7 +154,7 @@ def test_the_same_pictures_give_the_same_bytes_whatever_was_in_memory(tmp_path: 
     pictures = [np.kron(picture, np.ones((14, 14, 1), np.uint8)) for picture in small]
     found = set()
     for number in range(3):
-        # what was freed is what an encoder's buffers hold at first
+        # freed memory is the initial content of an encoder's buffers
         litter = [bytes([value]) * 300_000 for value in rng.integers(0, 256, 40)]
         del litter
         path = tmp_path / f"{number}.mkv"
@@ -166,7 +166,7 @@ def test_the_same_pictures_give_the_same_bytes_whatever_was_in_memory(tmp_path: 
     assert len(found) == 1
 
 
-def test_a_folder_that_is_not_there_is_said_so(tmp_path: Path) -> None:
+def test_a_missing_folder_is_reported(tmp_path: Path) -> None:
     encoder = SegmentEncoder(tmp_path / "no" / "a.mkv", size=(64, 64), fps=Fraction(24), codec=video_codec("h264"))
     encoder.write(np.zeros((64, 64, 3), np.uint8))
     with pytest.raises(OutputError, match="can't be written"):
@@ -180,7 +180,7 @@ def test_cropping_never_stretches() -> None:
     assert crop_to(picture, (1080, 1920)).shape == (224, 126, 3)
 
 
-def test_an_encoder_that_does_not_open_is_said_before_anything_is_rendered(tmp_path: Path, song: Path) -> None:
+def test_an_encoder_that_does_not_open_is_reported_before_rendering(tmp_path: Path, song: Path) -> None:
     if not nvenc_problem():
         pytest.skip("this card has an encoder")
     check_encoder("h264")
@@ -190,7 +190,7 @@ def test_an_encoder_that_does_not_open_is_said_before_anything_is_rendered(tmp_p
 
 
 @pytest.mark.skipif(bool(nvenc_problem()), reason="no NVIDIA encoder opens here")
-def test_pieces_of_a_card_join_as_they_are(tmp_path: Path, song: Path) -> None:
+def test_segments_of_a_card_are_joined_unchanged(tmp_path: Path, song: Path) -> None:
     track, codec = open_track(song), video_codec("nvenc")
     pieces = []
     for number in range(2):
@@ -218,7 +218,7 @@ def test_pieces_of_a_card_join_as_they_are(tmp_path: Path, song: Path) -> None:
         (176_400, 44_100),
     ],
 )
-def test_aac_is_what_players_play(rate: int, wanted: int) -> None:
+def test_aac_gets_a_supported_sample_rate(rate: int, wanted: int) -> None:
     assert aac_rate(rate) == wanted
 
 

@@ -1,4 +1,4 @@
-"""Encoders of cards: which there are, what they are given, and what is said where they do not open."""
+"""Hardware encoders: the available ones, their options, and messages if they do not open."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from reactive.video.nvenc import check_encoder, encoder_problem, encoders_here
 
 
 @pytest.mark.parametrize("kind", sorted(HARDWARE))
-def test_a_card_s_pieces_join_and_its_streams_are_bounded(kind: str) -> None:
+def test_a_cards_segments_can_be_joined_and_its_streams_are_limited(kind: str) -> None:
     codec = video_codec(kind, crf=20)
     assert codec.name == HARDWARE[kind]
-    # without B-frames the order of decoding is that of showing
+    # without B-frames decoding order equals presentation order
     assert codec.reorder == 0
     assert codec.options["bf"] == "0"
     assert codec.sessions == 8
@@ -24,12 +24,12 @@ def test_a_card_s_pieces_join_and_its_streams_are_bounded(kind: str) -> None:
     assert container_format(Path("clip.mp4"), kind) == "mp4"
 
 
-def test_processors_have_no_bound() -> None:
+def test_cpu_encoders_have_no_limit() -> None:
     assert [video_codec(kind).sessions for kind in CODECS if kind not in HARDWARE] == [None] * 3
 
 
 @pytest.mark.parametrize("kind", sorted(HARDWARE))
-def test_an_encoder_that_this_build_lacks_is_told(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+def test_an_encoder_that_this_build_lacks_is_reported(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
     encoder_problem.cache_clear()
     monkeypatch.setattr(nvenc.av, "codecs_available", {"libx264"})
     with pytest.raises(OutputError, match=rf"not in this build.*--codec {kind}|--codec {kind}.*not in this build"):
@@ -38,7 +38,7 @@ def test_an_encoder_that_this_build_lacks_is_told(monkeypatch: pytest.MonkeyPatc
     encoder_problem.cache_clear()
 
 
-def test_doctor_names_those_that_open(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_doctor_lists_the_encoders_that_open(monkeypatch: pytest.MonkeyPatch) -> None:
     found = {"nvenc": "", "qsv": "", "amf": "no device", "videotoolbox": "not in this build of FFmpeg"}
     monkeypatch.setattr(nvenc, "encoder_problem", found.__getitem__)
     told = encoders_here()

@@ -1,4 +1,4 @@
-"""Clips brought under a size: read back, with the same frames, sound and tags."""
+"""Clips reduced below a file size: read back, with the same frames, sound and tags."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FPS, SIZE, FRAMES = Fraction(24000, 1001), (160, 90), 72
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A clip full of noise, which costs many bits."""
+    """A clip of noise, which needs many bits."""
     folder = tmp_path_factory.mktemp("fitted")
     track = open_track(write_song(folder / "song.wav", beat_song(3)))
     codec, random = video_codec("h264"), np.random.default_rng(3)
@@ -52,7 +52,7 @@ def seen(path: Path) -> tuple[list[Fraction], list[Fraction], str]:
         return shown, heard, container.metadata.get("title", "")
 
 
-def test_it_keeps_below_the_size_and_all_else_stays(clip: Path, tmp_path: Path) -> None:
+def test_it_stays_below_the_size_and_keeps_everything_else(clip: Path, tmp_path: Path) -> None:
     limit = clip.stat().st_size // 2
     made = fit_size(clip, tmp_path / "small.mp4", limit)
     assert limit * 0.75 < (tmp_path / "small.mp4").stat().st_size == made.after <= limit
@@ -62,13 +62,13 @@ def test_it_keeps_below_the_size_and_all_else_stays(clip: Path, tmp_path: Path) 
     assert [path.name for path in tmp_path.iterdir()] == ["small.mp4"]
 
 
-def test_one_that_is_small_enough_is_copied(clip: Path, tmp_path: Path) -> None:
+def test_a_small_enough_clip_is_copied(clip: Path, tmp_path: Path) -> None:
     made = fit_size(clip, tmp_path / "same.mp4", clip.stat().st_size)
     assert made.passes == 0
     assert (tmp_path / "same.mp4").read_bytes() == clip.read_bytes()
 
 
-def test_too_small_a_size_is_refused_and_leaves_nothing(clip: Path, tmp_path: Path) -> None:
+def test_a_too_small_size_is_refused_without_files(clip: Path, tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="too little"):
         fit_size(clip, tmp_path / "small.mp4", 20_000)
     assert not list(tmp_path.iterdir())
@@ -80,6 +80,6 @@ def test_sizes(text: str, size: int) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "100", "MB", "-5MB", "1e9MB", "0MB", "5 TB"])
-def test_what_is_no_size(text: str) -> None:
+def test_invalid_sizes_are_refused(text: str) -> None:
     with pytest.raises(OutputError, match="is no size"):
         parse_bytes(text)

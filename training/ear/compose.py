@@ -1,7 +1,7 @@
-"""Compose grooves by rule: drums, bass, chords and a tune over a metre whose beats and bars are known exactly.
+"""Compose grooves by rule: drums, bass, chords and a melody in a metre with exactly known beats and bars.
 
-Everything is counted in beats first and turned into seconds by a tempo curve at the end, so that swing, human timing
-and changes of tempo never touch the truth.
+Everything is composed in beats and converted to seconds by a tempo curve at the end, so swing, human timing and tempo
+changes do not affect the truth.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ KICK, SNARE, CLAP, SIDE, CLOSED, OPEN, PEDAL, RIDE, CRASH, SHAKER = 36, 38, 39, 
 TOMS = (50, 47, 45, 43)
 DRUMS = 9
 SCALES = ((0, 2, 4, 5, 7, 9, 11), (0, 2, 3, 5, 7, 8, 10), (0, 2, 3, 5, 7, 9, 10), (0, 3, 5, 7, 10))
-# General MIDI programs (from 0) by what they play
+# General MIDI programs (from 0) by part
 BASSES = (32, 33, 34, 35, 36, 37, 38, 39, 43, 58)
 CHORDS = (0, 1, 2, 4, 5, 6, 11, 16, 17, 19, 21, *range(24, 31), 46, 48, 50, 51, 61, 62, 63, 80, 81, *range(88, 91), 95)
 LEADS = (0, 11, 12, 22, 25, 26, 29, 30, 40, 52, 54, 56, 59, 65, 66, 68, 71, 73, 75, 79, 80, 81, 82, 84, 87, 104)
@@ -42,11 +42,11 @@ class Piece:
     downbeats: np.ndarray
     metre: Metre
     style: str
-    # a slot in beats -> hits, kept while composing
+    # notes and times in beats, used while composing
     raw: list[Note] = field(default_factory=list)
 
 
-# Patterns of one 4/4 bar on a grid of sixteenths; x hits, o soft, - rests. Each: kick, snare, hat.
+# Patterns of one 4/4 bar on a grid of sixteenths; x hit, o soft hit, - rest. Each: kick, snare, hat.
 STYLES: dict[str, tuple[tuple[float, float], list[tuple[str, str, str]]]] = {
     "house": (
         (112, 140),
@@ -245,7 +245,7 @@ def compose(rng: np.random.Generator, seconds: float) -> Piece:
 
 
 def _swing(rng: np.random.Generator, style: str, metre: Metre) -> float:
-    """Return where in a beat its second half begins: 0.5 straight, 2/3 triplets."""
+    """Return the position of the offbeat in a beat: 0.5 straight, 2/3 triplets."""
     if metre.parts == 3:
         return 0.5
     if style == "jazz":
@@ -254,7 +254,7 @@ def _swing(rng: np.random.Generator, style: str, metre: Metre) -> float:
 
 
 def _sections(rng: np.random.Generator, bars: int) -> list[dict[str, float]]:
-    """Return for each bar what plays: drums, kick, snare, hat, bass, chords, lead, as probabilities 0 or 1, and fills."""
+    """Return for each bar which parts play (drums, kick, snare, hat, bass, chords, lead; 0 or 1), and where fills are."""
     plan: list[dict[str, float]] = []
     while len(plan) < bars:
         length = int(rng.choice([2, 4, 4, 8]))
@@ -275,7 +275,7 @@ def _sections(rng: np.random.Generator, bars: int) -> list[dict[str, float]]:
 
 
 def _slot(beat: float, swing: float) -> float:
-    """Move what lies inside a beat by swing; whole beats stay."""
+    """Apply swing to a position between beats; beats themselves stay."""
     whole, inside = divmod(beat, 1.0)
     return whole + (inside * swing / 0.5 if inside < 0.5 else swing + (inside - 0.5) * (1 - swing) / 0.5)
 
@@ -325,7 +325,7 @@ def _drums(
         if on["first"] and on["crash"] and on["kick"]:
             _add(piece, bar * metre.beats, 0.1, CRASH, rng.uniform(80, 120), DRUMS)
         if rng.random() < 0.03:
-            # a stray hit anywhere
+            # an additional random hit
             _add(
                 piece,
                 bar * metre.beats + rng.uniform(0, metre.beats),
@@ -337,7 +337,7 @@ def _drums(
 
 
 def _invented(rng: np.random.Generator, metre: Metre) -> tuple[str, str, str]:
-    """Return a pattern drawn at random, with strong places likelier, backbeat or not."""
+    """Return a random pattern with hits more likely on strong positions, with or without a backbeat."""
     slots = metre.beats * metre.parts
     lines = []
     for density in (rng.uniform(0.1, 0.35), rng.uniform(0.05, 0.2), rng.uniform(0.3, 0.9)):
@@ -366,7 +366,7 @@ def _harmony(
     }
     chips = rng.random() < 0.08
     if chips:
-        # the voices of a games console
+        # voices of a game console
         piece.programs = {0: 38, 1: 80, 2: 80, 3: 81}
     heavy = piece.style in ("metal", "punk") and rng.random() < 0.8
     if heavy:
@@ -462,7 +462,7 @@ def _add(piece: Piece, beat: float, length: float, pitch: int, velocity: float, 
 
 
 def _timed(rng: np.random.Generator, piece: Piece, bars: int, tempo: float, *, tight: bool) -> Piece:
-    """Turn beats into seconds: steady, drifting, or with one change of tempo; human timing on top."""
+    """Convert beats to seconds: steady, drifting, or with one tempo change; human timing is added."""
     count = bars * piece.metre.beats + 1
     pace = np.full(count, 60 / tempo)
     kind = rng.random()

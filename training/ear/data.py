@@ -1,11 +1,11 @@
-"""Make what the network learns from: bands, drummers, songs and grooves, rendered and measured, a file an excerpt.
+"""Make the training excerpts: bands, drummers, songs and grooves, rendered and measured, one file an excerpt.
 
     python -m training.ear.data --work FOLDER --hearing FOLDER [--hours N]
 
-`--hearing` names the folder of scores (its own README tells what they are). Nothing that `benchmarks/ear_split.tsv` names is used.
-Excerpts come in mixed order, are numbered (the number is the seed) and kept, so a run that was broken off goes on.
+`--hearing` is the folder of scores (described in its README). Pieces listed in `benchmarks/ear_split.tsv` are not used.
+Excerpts of all kinds are mixed; the number of an excerpt is its seed, and existing files are kept, so an interrupted run resumes.
 
-A file holds, without compression: ``mel`` uint8 [stems, t, 64] and ``chroma`` uint8 [stems, t / 4, 24], power of each stem in
+A file holds, uncompressed: ``mel`` uint8 [stems, t, 64] and ``chroma`` uint8 [stems, t / 4, 24], power of each stem in
 half decibels (see `stored`); ``beats`` seconds, ``opens`` indices of downbeats, ``kick``, ``snare``, ``hat`` seconds.
 """
 
@@ -44,7 +44,7 @@ ROLES = {
 }
 # half decibels above -110 dB
 FLOOR, STEPS = -110.0, 2.0
-# how many excerpts of a hundred are of each kind
+# number of excerpts of each kind in a hundred
 SHARES = {
     "band": 33,
     "pop": 5,
@@ -60,7 +60,7 @@ SHARES = {
 }
 
 # sound stems and their truth: beats, opens, drum notes [n, 5]
-Made = tuple[list[np.ndarray], np.ndarray, np.ndarray, np.ndarray]
+Rendered = tuple[list[np.ndarray], np.ndarray, np.ndarray, np.ndarray]
 
 
 def stored(power: np.ndarray) -> np.ndarray:
@@ -70,15 +70,15 @@ def stored(power: np.ndarray) -> np.ndarray:
 
 
 class Sources:
-    """The scores by kind; `hearing` is the folder that holds them, `kept` where those that were read are kept."""
+    """The scores by kind; `hearing` is their folder, `kept` the folder of the cache."""
 
     def __init__(self, hearing: Path, kept: Path) -> None:
         self.hearing, self.kept = hearing, kept
         self.forbidden = not_for_training()
 
-    @cache  # noqa: B019, one object a process
+    @cache  # noqa: B019, there is one object in a process
     def files(self, *folders: str, suffix: str = ".mid") -> list[Path]:
-        """Return the files of some folders that may be learnt from."""
+        """Return the files of some folders that may be used for training."""
         every = [(folder, path) for folder in folders for path in sorted((self.hearing / folder).rglob(f"*{suffix}"))]
         return [
             path
@@ -86,19 +86,19 @@ class Sources:
             if (folder, str(path.relative_to(self.hearing / folder))) not in self.forbidden
         ]
 
-    def one(self, rng: np.random.Generator, *folders: str) -> Score:
-        """Return a score of some folders, drawn at random; those that nobody would tap to are passed over."""
+    def random_score(self, rng: np.random.Generator, *folders: str) -> Score:
+        """Return a random score of some folders, skipping those with an unusable metre or tempo."""
         files = self.files(*folders)
         for _ in range(50):
             try:
                 return kept_score(files[rng.integers(len(files))], self.kept)
             except ValueError as problem:
-                logging.info("passed over: %s", problem)
-        raise ValueError(f"no score to learn from in {', '.join(folders)} of {self.hearing}")
+                logging.info("skipped: %s", problem)
+        raise ValueError(f"no usable score in {', '.join(folders)} of {self.hearing}")
 
     @cache  # noqa: B019
     def grooves(self) -> tuple[Groove, ...]:
-        """Return what the drummers played."""
+        """Return the drummers' grooves."""
         found = []
         for path in self.files("groove"):
             try:
@@ -121,7 +121,7 @@ class Sources:
 
 
 def excerpt(score: Score, rng: np.random.Generator) -> Score:
-    """Return some bars of about 64 s out of a score."""
+    """Return about 64 s of a score, in full bars."""
     bar = score.size * 60 / score.tempo
     count = max(round(SECONDS / bar), 4)
     spare = len(score.opens) - 1 - count
@@ -129,8 +129,8 @@ def excerpt(score: Score, rng: np.random.Generator) -> Score:
     return bars_of(score, first, count)
 
 
-def heard(sources: Sources, score: Score, rng: np.random.Generator, *, rough: float = 0.2) -> Made:
-    """Return a score as sound."""
+def rendered(sources: Sources, score: Score, rng: np.random.Generator, *, rough: float = 0.2) -> Rendered:
+    """Return a score rendered as sound."""
     score = sounding_part(score)
     seconds = min(float(score.beats[-1]) + 2.0, 1.5 * SECONDS)
     drums = score.notes[score.notes[:, 4] == DRUMS]
@@ -138,16 +138,16 @@ def heard(sources: Sources, score: Score, rng: np.random.Generator, *, rough: fl
 
 
 def transposed(score: Score, rng: np.random.Generator) -> Score:
-    """Return the score some semitones higher or lower; drums stay."""
+    """Return the score transposed by some semitones; drums stay."""
     notes = score.notes.copy()
     notes[notes[:, 4] != DRUMS, 2] += int(rng.integers(-5, 7))
     return replace(score, notes=notes)
 
 
-def _band(sources: Sources, rng: np.random.Generator) -> Made:
-    score = transposed(excerpt(sources.one(rng, "pop909"), rng), rng)
+def _band(sources: Sources, rng: np.random.Generator) -> Rendered:
+    score = transposed(excerpt(sources.random_score(rng, "pop909"), rng), rng)
     style = str(rng.choice(["pop", "rock", "electronic", "acoustic", "jazz"], p=[0.3, 0.27, 0.22, 0.12, 0.09]))
-    return heard(
+    return rendered(
         sources,
         played(arranged(score, sources.grooves(), rng, style=style), rng, loose=False),
         rng,
@@ -155,58 +155,60 @@ def _band(sources: Sources, rng: np.random.Generator) -> Made:
     )
 
 
-def _pop(sources: Sources, rng: np.random.Generator) -> Made:
-    score = transposed(excerpt(sources.one(rng, "pop909"), rng), rng)
-    return heard(sources, played(score, rng, loose=True), rng, rough=0.05)
+def _pop(sources: Sources, rng: np.random.Generator) -> Rendered:
+    score = transposed(excerpt(sources.random_score(rng, "pop909"), rng), rng)
+    return rendered(sources, played(score, rng, loose=True), rng, rough=0.05)
 
 
-def _drummers(sources: Sources, rng: np.random.Generator) -> Made:
-    score = excerpt(sources.one(rng, "groove"), rng)
-    return heard(sources, played(score, rng, loose=False), rng, rough=0.35)
+def _drummers(sources: Sources, rng: np.random.Generator) -> Rendered:
+    score = excerpt(sources.random_score(rng, "groove"), rng)
+    return rendered(sources, played(score, rng, loose=False), rng, rough=0.35)
 
 
-def _sheets(sources: Sources, rng: np.random.Generator) -> Made:
-    score = transposed(excerpt(sources.one(rng, "openewld-mma"), rng), rng)
+def _sheets(sources: Sources, rng: np.random.Generator) -> Rendered:
+    score = transposed(excerpt(sources.random_score(rng, "openewld-mma"), rng), rng)
     kind = rng.random()
     if kind < 0.35:
         score = arranged(replace(score, notes=score.notes[score.notes[:, 4] != DRUMS]), sources.grooves(), rng)
     elif kind < 0.7:
         score = instrument_swapped(score, str(rng.choice(list(STYLES))), rng)
-    return heard(sources, played(score, rng, loose=not (score.notes[:, 4] == DRUMS).any()), rng)
+    return rendered(sources, played(score, rng, loose=not (score.notes[:, 4] == DRUMS).any()), rng)
 
 
-def _games(sources: Sources, rng: np.random.Generator) -> Made:
+def _games(sources: Sources, rng: np.random.Generator) -> Rendered:
     score = transposed(excerpt(_game(sources, rng), rng), rng)
     if rng.random() < 0.35 and (score.notes[:, 4] != DRUMS).any():
         score = instrument_swapped(score, str(rng.choice(list(STYLES))), rng)
-    return heard(sources, played(score, rng, loose=False), rng, rough=0.3)
+    return rendered(sources, played(score, rng, loose=False), rng, rough=0.3)
 
 
-def _strings(sources: Sources, rng: np.random.Generator) -> Made:
-    score = transposed(excerpt(sources.one(rng, "mutopia", "openscore-lieder"), rng), rng)
+def _strings(sources: Sources, rng: np.random.Generator) -> Rendered:
+    score = transposed(excerpt(sources.random_score(rng, "mutopia", "openscore-lieder"), rng), rng)
     score = instrument_swapped(score, "strings" if rng.random() < 0.7 else "orchestra", rng)
-    return heard(sources, played(score, rng, loose=True), rng, rough=0.02)
+    return rendered(sources, played(score, rng, loose=True), rng, rough=0.02)
 
 
-def _classical(sources: Sources, rng: np.random.Generator) -> Made:
-    score = transposed(excerpt(sources.one(rng, "mutopia", "openscore-lieder"), rng), rng)
+def _classical(sources: Sources, rng: np.random.Generator) -> Rendered:
+    score = transposed(excerpt(sources.random_score(rng, "mutopia", "openscore-lieder"), rng), rng)
     if rng.random() < 0.4:
         score = arranged(score, sources.grooves(), rng)
-    return heard(sources, played(score, rng, loose=not (score.notes[:, 4] == DRUMS).any()), rng, rough=0.05)
+    return rendered(sources, played(score, rng, loose=not (score.notes[:, 4] == DRUMS).any()), rng, rough=0.05)
 
 
 def _game(sources: Sources, rng: np.random.Generator) -> Score:
     debian = sources.debian()
-    return debian[rng.integers(len(debian))] if debian and rng.random() < 0.5 else sources.one(rng, "simutrans")
+    return (
+        debian[rng.integers(len(debian))] if debian and rng.random() < 0.5 else sources.random_score(rng, "simutrans")
+    )
 
 
-def _modules(sources: Sources, rng: np.random.Generator) -> Made:
+def _modules(sources: Sources, rng: np.random.Generator) -> Rendered:
     files = [
         path for suffix in (".it", ".xm", ".mod", ".s3m") for path in sources.files("modules-permissive", suffix=suffix)
     ]
     path = files[rng.integers(len(files))]
     table = np.loadtxt(path.with_suffix(".beats"))
-    # libopenmpt's own change of tempo is rounded to whole samples a tick, 1 % and more off: only the pitch changes here
+    # libopenmpt rounds a changed tempo to samples a tick, an error of 1 % and more, so only the pitch is changed
     sound = module_sound(path, int(rng.integers(-3, 4)), sources.kept / "modules")
     beats = table[:, 0]
     length = min(len(sound) / RATE, SECONDS)
@@ -218,7 +220,7 @@ def _modules(sources: Sources, rng: np.random.Generator) -> Made:
 
 
 def module_sound(path: Path, semitones: int, folder: Path) -> np.ndarray:
-    """Return a tracker module as libopenmpt renders it, its samples so much higher, float32 mono at 22050 Hz; kept in `folder`."""
+    """Return a tracker module rendered by libopenmpt with transposed samples, float32 mono at 22050 Hz; cached in `folder`."""
     place = folder / f"{path.stem}{semitones:+d}.npy"
     if not place.exists():
         folder.mkdir(parents=True, exist_ok=True)
@@ -235,15 +237,15 @@ def module_sound(path: Path, semitones: int, folder: Path) -> np.ndarray:
         ]
         command += ["--end-time", "200", "--pitch", f"{2 ** (semitones / 12):.6f}", str(path)]
         done = subprocess.run(command, check=True, capture_output=True, timeout=3600)
-        partly = place.with_suffix(f".{os.getpid()}.part")
-        with partly.open("wb") as handle:
+        partial = place.with_suffix(f".{os.getpid()}.part")
+        with partial.open("wb") as handle:
             np.save(handle, np.frombuffer(done.stdout, "<i2"))
-        partly.replace(place)
+        partial.replace(place)
     sound: np.ndarray = np.load(place).astype(np.float32) / 32768
     return sound
 
 
-def _grooves(sources: Sources, rng: np.random.Generator) -> Made:
+def _grooves(sources: Sources, rng: np.random.Generator) -> Rendered:
     piece = compose(rng, SECONDS)
     controls = np.array([(0.0, channel, -1, program) for channel, program in piece.programs.items()], float).reshape(
         -1, 4
@@ -251,18 +253,18 @@ def _grooves(sources: Sources, rng: np.random.Generator) -> Made:
     notes = np.array(sorted(piece.notes), float)
     opens = np.searchsorted(piece.beats, piece.downbeats - 1e-6)
     score = Score(notes, controls, piece.beats, opens, piece.style)
-    return heard(sources, score, rng, rough=0.6 if piece.style in ("metal", "punk", "rock") else 0.2)
+    return rendered(sources, score, rng, rough=0.6 if piece.style in ("metal", "punk", "rock") else 0.2)
 
 
-def _styles(sources: Sources, rng: np.random.Generator) -> Made:
+def _styles(sources: Sources, rng: np.random.Generator) -> Rendered:
     piece = accompany.accompany(rng, SECONDS)
     score = score_of(piece.midi, piece.style)
     score = replace(score, beats=piece.beats, opens=np.searchsorted(piece.beats, piece.downbeats - 1e-6))
-    return heard(sources, played(transposed(score, rng), rng, loose=False), rng)
+    return rendered(sources, played(transposed(score, rng), rng, loose=False), rng)
 
 
-def _none(sources: Sources, rng: np.random.Generator) -> Made:
-    """Return what has no beat: noise that swells, held chords that come at any time, single sounds here and there."""
+def _none(sources: Sources, rng: np.random.Generator) -> Rendered:
+    """Return sound without a beat: swelling noise, held chords at random times, isolated sounds."""
     samples = round(SECONDS * RATE)
     kind = rng.random()
     sound = np.zeros(samples, np.float32)
@@ -285,7 +287,7 @@ def _none(sources: Sources, rng: np.random.Generator) -> Made:
     return [sound], np.zeros(0), np.zeros(0, int), np.zeros((0, 5))
 
 
-MAKERS: dict[str, Callable[[Sources, np.random.Generator], Made]] = {
+MAKERS: dict[str, Callable[[Sources, np.random.Generator], Rendered]] = {
     "band": _band,
     "pop": _pop,
     "drummers": _drummers,
@@ -300,12 +302,12 @@ MAKERS: dict[str, Callable[[Sources, np.random.Generator], Made]] = {
 }
 
 
-def write(path: Path, made: Made, kind: str) -> float:
+def write(path: Path, rendered: Rendered, kind: str) -> float:
     """Measure the stems and write an excerpt; return its length in seconds."""
-    sounds, beats, opens, drums = made
+    sounds, beats, opens, drums = rendered
     spectra = [fold([sound]) for sound in sounds]
     roles = {role: np.unique(drums[np.isin(drums[:, 2], pitches), 0]) for role, pitches in ROLES.items()}
-    # a module's drums are unknown: nan says so
+    # the drums of a module are unknown: nan
     roles = {role: np.full(1, np.nan) for role in ROLES} if kind == "modules" else roles
     held: dict[str, Any] = {
         "mel": np.stack([stored(one.mel) for one in spectra]),
@@ -314,35 +316,35 @@ def write(path: Path, made: Made, kind: str) -> float:
         "opens": opens.astype(np.int32),
         **{role: times.astype(np.float32) for role, times in roles.items()},
     }
-    partly = path.with_suffix(".part")
-    with partly.open("wb") as handle:
+    partial = path.with_suffix(".part")
+    with partial.open("wb") as handle:
         np.savez(handle, **held)
-    os.replace(partly, path)
+    os.replace(partial, path)
     return len(sounds[0]) / RATE
 
 
 def kinds_in_order(count: int) -> list[str]:
-    """Return the kind of each excerpt: in every hundred as many of each as `SHARES` says."""
+    """Return the kind of each excerpt; every hundred follows `SHARES`."""
     hundred = [kind for kind, share in SHARES.items() for _ in range(share)]
     rng = np.random.default_rng(22)
     return [kind for _ in range(-(-count // len(hundred))) for kind in rng.permutation(hundred)][:count]
 
 
 def main() -> None:
-    """Write what is not there yet."""
+    """Write the missing excerpts."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, required=True, help="where the excerpts go")
     parser.add_argument("--hearing", type=Path, required=True, help="the folder of scores")
     parser.add_argument("--hours", type=float, default=80.0)
     parser.add_argument("--part", default="0/1", help="of several processes, this one: 0/2 and 1/2 share the work")
-    given = parser.parse_args()
+    options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    given.work.mkdir(parents=True, exist_ok=True)
-    sources = Sources(given.hearing, given.work / "kept")
-    turn, parts = (int(number) for number in given.part.split("/"))
+    options.work.mkdir(parents=True, exist_ok=True)
+    sources = Sources(options.hearing, options.work / "kept")
+    turn, parts = (int(number) for number in options.part.split("/"))
     seconds = 0.0
-    for number, kind in enumerate(kinds_in_order(round(given.hours * 3600 / SECONDS))):
-        path = given.work / f"{kind}-{number:05d}.npz"
+    for number, kind in enumerate(kinds_in_order(round(options.hours * 3600 / SECONDS))):
+        path = options.work / f"{kind}-{number:05d}.npz"
         failed = path.with_suffix(".left-out")
         if number % parts != turn or path.exists() or failed.exists():
             continue

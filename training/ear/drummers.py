@@ -1,7 +1,7 @@
-"""Drummers for any song: recorded ones near its tempo, bar for bar, or patterns by rule in metres that none recorded.
+"""Drum parts for any song: recorded drummers near its tempo, or rule-based patterns in metres without recordings.
 
-A library of what drummers played (`Groove`), counted in beats. `drum_part` lays it under a score in blocks of bars: whole, half or
-double time, with fills, breaks, hats alone, and crashes where a block begins.
+A library of recorded drum parts (`Groove`) has times in beats. `drum_part` adds drums to a score in blocks of bars: normal, half
+or double time, with fills, breaks, hats only, and crashes at the start of blocks.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ import numpy as np
 from training.ear.compose import CLOSED, CRASH, KICK, OTHERS, RIDE, SNARE, STYLES, TOMS
 from training.ear.scores import DRUMS, Score, moved
 
-# what electronic kits send beside General MIDI's numbers
+# General MIDI drums of the additional numbers that electronic kits send
 GENERAL = {22: 42, 26: 46, 58: 43, 40: 38}
-# how far a drummer is sped up or slowed, in octaves
+# maximum change of a drummer's tempo, in octaves
 NEAR = 0.3
 SHARES = {"same": 0.86, "half": 0.09, "double": 0.05}
 
 
 @dataclass(frozen=True)
 class Groove:
-    """What a drummer played: hits float64 [n, 3] (beat, pitch, velocity), beats of a bar, bars, beats a minute."""
+    """A recorded drum part: hits float64 [n, 3] (beat, pitch, velocity), beats of a bar, bars, beats a minute."""
 
     hits: np.ndarray
     size: int
@@ -32,14 +32,14 @@ class Groove:
     name: str
 
     def bar(self, number: int) -> np.ndarray:
-        """Return the hits of a bar, counted from its first beat; a stroke just before it is left out."""
+        """Return the hits of a bar, with times from its first beat, without a hit just before it."""
         first = number % self.bars * self.size
         inside = (self.hits[:, 0] >= first - 0.04) & (self.hits[:, 0] < first + self.size - 0.04)
         return self.hits[inside] - np.array([first, 0, 0])
 
 
 def groove_of(score: Score) -> Groove:
-    """Return a score for drums, counted in beats."""
+    """Return a drum score with times in beats."""
     drums = score.notes[score.notes[:, 4] == DRUMS]
     place = moved(drums[:, 0], score.beats, np.arange(len(score.beats), dtype=float)) - score.opens[0]
     pitch = [GENERAL.get(int(note), int(note)) for note in drums[:, 2]]
@@ -49,7 +49,7 @@ def groove_of(score: Score) -> Groove:
 
 
 def by_rule(rng: np.random.Generator, size: int, *, triplets: bool) -> Groove:
-    """Return a groove of one bar from the patterns of `compose`, swung or not."""
+    """Return a groove of one bar from the patterns of `compose`, with or without swing."""
     if size == 4 and not triplets:
         style = list(STYLES)[rng.integers(len(STYLES))]
         patterns, parts = STYLES[style][1], 4
@@ -70,9 +70,9 @@ def by_rule(rng: np.random.Generator, size: int, *, triplets: bool) -> Groove:
 
 
 def drum_part(score: Score, library: Sequence[Groove], rng: np.random.Generator) -> np.ndarray:
-    """Return notes of a drummer for the score, float64 [n, 5], times in its seconds."""
+    """Return a drum part for the score, float64 [n, 5], times in seconds of the score."""
     kind = str(rng.choice(list(SHARES), p=list(SHARES.values())))
-    # so many beats of the score pass at each of the groove's
+    # number of beats of the score for each beat of the groove
     stretch = {"same": 1.0, "half": 2.0, "double": 0.5}[kind]
     if kind != "same" and score.size != 4:
         stretch = 1.0
@@ -115,7 +115,7 @@ def drum_part(score: Score, library: Sequence[Groove], rng: np.random.Generator)
 
 
 def in_triplets(score: Score) -> bool:
-    """Whether notes between beats lie on thirds of them rather than on quarters."""
+    """Return whether notes between beats lie on thirds rather than quarters of a beat."""
     place = moved(score.notes[:, 0], score.beats, np.arange(len(score.beats), dtype=float)) % 1
     between = (place > 0.1) & (place < 0.9)
     if between.sum() < 8:
@@ -128,8 +128,8 @@ def in_triplets(score: Score) -> bool:
 
 
 def _block(groove: Groove, first: int, bars: int, stretch: float, size: int) -> np.ndarray:
-    """Return so many bars of the score from bar `first` of the groove on, in beats of the score."""
-    # double time: two bars of the groove in one; half time: half of one
+    """Return `bars` bars of the score, taken from bar `first` of the groove on, in beats of the score."""
+    # double time: two bars of the groove in one bar of the score; half time: half a bar
     count = max(int(np.ceil(bars / stretch)), 1)
     parts = [groove.bar(first + number) + np.array([number * size, 0, 0]) for number in range(count)]
     block = np.concatenate(parts) * np.array([stretch, 1, 1])
@@ -138,7 +138,7 @@ def _block(groove: Groove, first: int, bars: int, stretch: float, size: int) -> 
 
 
 def _with_fill(block: np.ndarray, bars: int, size: int, rng: np.random.Generator) -> np.ndarray:
-    """Return the block with snare and toms in its last beats."""
+    """Return the block with a fill of snare and toms in its last beats."""
     beats = float(rng.choice([1, 2, 2, min(size, 4)]))
     begin = bars * size - beats
     kept = block[(block[:, 0] < begin - 0.04) | (block[:, 1] == KICK)]

@@ -1,7 +1,7 @@
-"""Draw what the network sees: windows of the excerpts, at other paces and pitches, mixed and coloured anew each time.
+"""Draw training examples: windows of the excerpts with random tempo, pitch, mix and timbre.
 
-Stems are kept as power, and powers of sounds that know nothing of each other add up; so drums too loud or too soft, other
-colours, rooms, compressors, hiss, clicks and crowds cost next to nothing here and need no new rendering.
+Stems are stored as power, and the powers of independent sounds add up. So changes of drum level, timbre, room, compression,
+hiss, clicks and crowd noise need no new rendering.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from reactive.audio.network import FRAME_SECONDS, OUTPUTS, inputs
 from reactive.audio.spectrum import FRAMES_PER_SECOND, MELS, RATE, Spectra
 from training.ear.data import FLOOR, STEPS
 
-# how often an example is of each kind
+# probability of each kind
 SHARES = {
     "band": 0.30,
     "pop": 0.06,
@@ -33,7 +33,7 @@ SHARES = {
     "none": 0.03,
 }
 POWERS = (10 ** ((np.arange(256) / STEPS + FLOOR) / 10)).astype(np.float32) * (np.arange(256) > 0)
-# tempi that the change of pace keeps to
+# limits of the tempo after a change of pace
 SLOWEST, FASTEST = 48.0, 225.0
 
 
@@ -45,7 +45,7 @@ class Examples:
     kinds: dict[str, list[Path]] = field(default_factory=dict)
 
     def look(self) -> int:
-        """Look for excerpts that are new; return how many there are."""
+        """Look for new excerpts; return how many there are in all."""
         every = sorted(self.folder.glob("*-[0-9]*.npz"))
         found: dict[str, list[Path]] = {kind: [] for kind in SHARES}
         for path in every:
@@ -56,32 +56,34 @@ class Examples:
         return sum(map(len, self.kinds.values()))
 
     def draw(self, rng: np.random.Generator, rows: int = WINDOW) -> tuple[np.ndarray, np.ndarray]:
-        """Return inputs [rows, 152] and targets [rows, outputs], float32; nan where the truth is not known."""
+        """Return inputs [rows, 152] and targets [rows, outputs], float32; unknown targets are nan."""
         names = list(self.kinds)
         shares = np.array([SHARES[kind] for kind in names])
         paths = self.kinds[names[rng.choice(len(names), p=shares / shares.sum())]]
         for _ in range(20):
             try:
-                with np.load(paths[rng.integers(len(paths))]) as held:
-                    return example({name: held[name] for name in held.files}, rng, rows)
+                with np.load(paths[rng.integers(len(paths))]) as stored_arrays:
+                    return example({name: stored_arrays[name] for name in stored_arrays.files}, rng, rows)
             except (OSError, ValueError, KeyError, zipfile.BadZipFile):
                 continue
         raise ValueError(f"the excerpts in {self.folder} can't be read")
 
     def batch(self, count: int, rng: np.random.Generator, rows: int = WINDOW) -> tuple[np.ndarray, np.ndarray]:
-        """Return so many examples, stacked."""
+        """Return `count` examples, stacked."""
         x, y = zip(*(self.draw(rng, rows) for _ in range(count)), strict=True)
         return np.stack(x), np.stack(y)
 
 
-def example(held: dict[str, np.ndarray], rng: np.random.Generator, rows: int = WINDOW) -> tuple[np.ndarray, np.ndarray]:
-    """Return one window of an excerpt, `rows` (a multiple of four) long, as the network is shown it, and what it shall answer."""
-    mel, chroma = held["mel"], held["chroma"]
-    pace = _pace(held["beats"], rng) if rng.random() < 0.6 else 1.0
-    # in seconds of the excerpt; now and then its beginning or its end lies inside the window
+def example(
+    stored_arrays: dict[str, np.ndarray], rng: np.random.Generator, rows: int = WINDOW
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return input and target of one window of an excerpt, `rows` (a multiple of four) long."""
+    mel, chroma = stored_arrays["mel"], stored_arrays["chroma"]
+    pace = _pace(stored_arrays["beats"], rng) if rng.random() < 0.6 else 1.0
+    # seconds of the excerpt; some windows extend beyond its start or end
     length = rows * FRAME_SECONDS * pace
-    whole = mel.shape[1] / FRAMES_PER_SECOND
-    start = float(rng.uniform(-2, max(whole - length + 2, -1)))
+    duration = mel.shape[1] / FRAMES_PER_SECOND
+    start = float(rng.uniform(-2, max(duration - length + 2, -1)))
     power = _sampled(mel, start * FRAMES_PER_SECOND, pace, 2 * rows)
     pitch = _sampled(chroma, start * FRAMES_PER_SECOND / 4, pace, rows // 2)
     power, pitch, silent = _mixed(power, pitch, rng)
@@ -90,35 +92,35 @@ def example(held: dict[str, np.ndarray], rng: np.random.Generator, rows: int = W
         power = power @ _shift(semitones)
         pitch = np.roll(pitch.reshape(-1, 2, 12), semitones, axis=2).reshape(-1, 24)
     power = _coloured(power, rng)
-    events = {"beat": held["beats"], "downbeat": held["beats"][held["opens"]]}
-    events |= {role: held[role] for role in ("kick", "snare", "hat")}
+    events = {"beat": stored_arrays["beats"], "downbeat": stored_arrays["beats"][stored_arrays["opens"]]}
+    events |= {role: stored_arrays[role] for role in ("kick", "snare", "hat")}
     if silent:
-        # of what is not heard nothing is wanted; a module's drums stay unknown
+        # silenced drums have no events; the drums of a module stay unknown
         events |= {role: events[role][np.isnan(events[role])] for role in ("kick", "snare", "hat")}
-    wanted = targets(rows, {name: (times - start) / pace for name, times in events.items()})
+    target = targets(rows, {name: (times - start) / pace for name, times in events.items()})
     none = np.zeros(0, np.float32)
-    given = inputs(Spectra(power, none, none, none, pitch, none, none))
-    return given, wanted
+    features = inputs(Spectra(power, none, none, none, pitch, none, none))
+    return features, target
 
 
 def targets(rows: int, events: dict[str, np.ndarray]) -> np.ndarray:
-    """Return float32 [rows, outputs]: a triangle two rows to each side around every event; nan for a role that holds nan."""
-    wanted = np.zeros((rows, len(OUTPUTS)), np.float32)
+    """Return float32 [rows, outputs]: triangles of two rows to each side of every event; all nan for a role with nan."""
+    values = np.zeros((rows, len(OUTPUTS)), np.float32)
     for column, name in enumerate(OUTPUTS):
         if np.isnan(events[name]).any():
-            wanted[:, column] = np.nan
+            values[:, column] = np.nan
             continue
         at = events[name] / FRAME_SECONDS - 0.25
         for step in range(-2, 4):
             index = np.floor(at).astype(int) + step
             inside = (index >= 0) & (index < rows)
             height = np.maximum(0.0, 1 - np.abs(index - at) / 2)
-            np.maximum.at(wanted[:, column], index[inside], height[inside])
-    return wanted
+            np.maximum.at(values[:, column], index[inside], height[inside])
+    return values
 
 
 def _pace(beats: np.ndarray, rng: np.random.Generator) -> float:
-    """Return how many seconds of the excerpt pass in one of the window."""
+    """Return the seconds of the excerpt in one second of the window."""
     if len(beats) < 2:
         return 1.0
     tempo = 60 / float(np.median(np.diff(beats)))
@@ -128,7 +130,7 @@ def _pace(beats: np.ndarray, rng: np.random.Generator) -> float:
 
 
 def _sampled(codes: np.ndarray, first: float, pace: float, rows: int) -> np.ndarray:
-    """Return power float32 [stems, rows, columns] at rows `first`, `first` + `pace`, ..; nothing lies beyond the ends."""
+    """Return power float32 [stems, rows, columns] at rows `first`, `first` + `pace`, ..; 0 beyond the ends."""
     at = first + pace * np.arange(rows)
     index = np.floor(at).astype(int)
     share = (at - index).astype(np.float32)[None, :, None]
@@ -141,7 +143,7 @@ def _sampled(codes: np.ndarray, first: float, pace: float, rows: int) -> np.ndar
 
 
 def _mixed(power: np.ndarray, pitch: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, bool]:
-    """Return the sum of the stems, each with a level and a colour of its own, and whether the drums are silent."""
+    """Return the sum of the stems with random levels and timbres, and whether the drums are silent."""
     levels = [1.0, 10 ** (float(np.clip(rng.normal(0, 6), -14, 14)) / 10)][: len(power)]
     silent = False
     if len(power) == 2 and (odd := rng.random()) < 0.08:
@@ -157,7 +159,7 @@ def _mixed(power: np.ndarray, pitch: np.ndarray, rng: np.random.Generator) -> tu
 
 @cache
 def _shift(semitones: int) -> np.ndarray:
-    """Return float32 [64, 64] that moves mel power up by so many semitones."""
+    """Return the float32 [64, 64] matrix that shifts mel power up by some semitones."""
     import librosa
 
     centres = librosa.mel_frequencies(n_mels=MELS + 2, fmin=30.0, fmax=RATE / 2)[1:-1]
@@ -172,7 +174,7 @@ def _shift(semitones: int) -> np.ndarray:
 
 
 def _coloured(power: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Return the mix as it might come from a room, a compressor, a bad line, an old record or a crowd."""
+    """Return the mix with a random recording condition: room, compressor, bad line, old record or crowd."""
     from scipy.signal import lfilter
 
     loud = float(np.percentile(power[::8], 99.5)) + 1e-12
@@ -197,7 +199,7 @@ def _coloured(power: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         grain = rng.exponential(1.0, power.shape)
         power = power + loud * 10 ** rng.uniform(-5, -1.5) * slope * swell[:, None] * grain
     if rng.random() < 0.06:
-        # clicks of a record: broad and short
+        # clicks of a record: broadband and short
         rows = rng.integers(0, len(power), rng.poisson(len(power) / FRAMES_PER_SECOND * rng.uniform(0.5, 8)))
         np.add.at(power, rows, loud * 10 ** rng.uniform(-4, -1.5) * rng.exponential(1.0, (len(rows), 1)))
     return np.asarray(power, np.float32)

@@ -1,15 +1,15 @@
-"""Train the rhythm network on the excerpts that `data` writes; go on from where it was broken off.
+"""Train the rhythm network on the excerpts of `data`; an interrupted run resumes.
 
     python -m training.ear.fit --work FOLDER --out FOLDER --hours N [--threads N] [--compile] [--bfloat16]
 
-New excerpts are seen as they come, so training may begin while `data` still works. The rate of learning rises, then falls in a
-straight line to nothing over `--hours` of running in all, pauses of a run included; windows are half as long in the first half. Every
-two minutes `--out` gets ``last.pt`` (network, optimisers, average, step, seconds: what a later run goes on from), ``ear.safetensors``
-(the averaged weights as the program reads them) and a line in ``log.tsv``.
+New excerpts are used as they appear, so training may begin while `data` still runs. The learning rate warms up, then falls
+linearly to 0 over `--hours` of wall-clock time of all runs; windows have half the length in the first half. Every two
+minutes `--out` gets ``last.pt`` (network, optimisers, average, step, seconds: the state to resume from), ``ear.safetensors``
+(the averaged weights in the program's format) and a line in ``log.tsv``.
 
-Matrices learn by Muon (Jordan 2024; Liu et al. 2025), all else by AdamW. `--bfloat16` computes in it where that is exact enough: a step
-of 8 windows takes 0.9 instead of 1.3 seconds of one core that has matrix units (AMX). On a machine that does other things too set
-``OMP_WAIT_POLICY=passive``: threads that spin for each other take four times the processor's time.
+Matrices are trained with Muon (Jordan 2024; Liu et al. 2025), all else with AdamW. `--bfloat16` uses it where it is exact enough:
+a step of 8 windows takes 0.9 instead of 1.3 seconds on one core with matrix units (AMX). On a machine with other load, set
+``OMP_WAIT_POLICY=passive``: threads that wait actively use four times the processor time.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ PEAK, PEAK_MATRICES, WARM_UP = 2e-3, 0.015, 150
 DECAY = 0.02
 AVERAGE = 0.998
 SAVE_SECONDS, LOOK_STEPS = 120.0, 100
-# share of the time in which windows are half as long and twice as many
+# share of the training time with windows of half the length, twice as many in a batch
 SHORT = 0.5
 
 Batch = tuple[torch.Tensor, torch.Tensor]
 
 
-class Drawn(IterableDataset[Batch]):
-    """Batches from a step on, the step being the seed: a run that goes on draws what it would have drawn."""
+class SeededBatches(IterableDataset[Batch]):
+    """Endless batches from a step on; the step is the seed, so a resumed run draws the same batches."""
 
     def __init__(self, work: Path, step: int, rows: int) -> None:
         self.examples, self.step, self.rows = Examples(work), step, rows
@@ -61,12 +61,12 @@ class Drawn(IterableDataset[Batch]):
 
 
 def rate_at(step: int, progress: float) -> float:
-    """Return the share of the learning rate at a step and a share in [0, 1] of the time that there is."""
+    """Return the factor of the learning rate at a step, at a `progress` in [0, 1] of the training time."""
     return min(1.0, (step + 1) / WARM_UP) * max(1.0 - progress, 0.002)
 
 
 def optimizers(network: Network) -> list[torch.optim.Optimizer]:
-    """Return Muon for the matrices between the first and the last layer, AdamW for what is left."""
+    """Return Muon for the matrices between the first and the last layer, AdamW for the other parameters."""
     inner = {
         name
         for name, value in network.named_parameters()
@@ -88,7 +88,7 @@ def save(
     step: int,
     seconds: float,
 ) -> None:
-    """Write what a later run goes on from, and the averaged weights for the program."""
+    """Write the state to resume from, and the averaged weights for the program."""
     from safetensors.numpy import save_file
 
     state = {
@@ -98,36 +98,36 @@ def save(
         "step": step,
         "seconds": seconds,
     }
-    partly = out / "last.part"
-    torch.save(state, partly)
-    partly.replace(out / "last.pt")
+    partial = out / "last.part"
+    torch.save(state, partial)
+    partial.replace(out / "last.pt")
     save_file(export(average), out / "ear.part")
     (out / "ear.part").replace(out / "ear.safetensors")
 
 
 def main() -> None:
-    """Train for so many hours, or until stopped."""
+    """Train for some hours, or until stopped."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, required=True, help="the folder of excerpts")
     parser.add_argument("--out", type=Path, required=True, help="where checkpoints and the log go")
-    parser.add_argument("--hours", type=float, required=True, help="of training in all, runs before included")
+    parser.add_argument("--hours", type=float, required=True, help="of training in all, including earlier runs")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument(
         "--compile", action="store_true", help="let torch.compile fuse the steps (needs a C++ compiler)"
     )
     parser.add_argument("--bfloat16", action="store_true")
-    given = parser.parse_args()
+    options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    torch.set_num_threads(given.threads)
-    given.out.mkdir(parents=True, exist_ok=True)
+    torch.set_num_threads(options.threads)
+    options.out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(0)
     network = Network()
     learners = optimizers(network)
     peaks = [group["lr"] for learner in learners for group in learner.param_groups]
     average = {name: value.detach().clone() for name, value in network.state_dict().items()}
     step, before = 0, 0.0
-    if (given.out / "last.pt").exists():
-        kept = torch.load(given.out / "last.pt", weights_only=True)
+    if (options.out / "last.pt").exists():
+        kept = torch.load(options.out / "last.pt", weights_only=True)
         network.load_state_dict(kept["network"])
         for learner, state in zip(learners, kept["optimizers"], strict=True):
             learner.load_state_dict(state)
@@ -136,26 +136,28 @@ def main() -> None:
     counts = torch.tensor(WEIGHTS)
 
     def loss_of(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        with torch.autocast("cpu", torch.bfloat16, enabled=given.bfloat16):
+        with torch.autocast("cpu", torch.bfloat16, enabled=options.bfloat16):
             logits = network(x)
         return tolerant_loss(logits, y)
 
-    compute = torch.compile(loss_of) if given.compile else loss_of
+    compute = torch.compile(loss_of) if options.compile else loss_of
     began = saved = time.monotonic()
     losses: list[np.ndarray] = []
-    # a kind stop (SIGTERM, as a shutdown sends) keeps what was learnt since the last save
+    # SIGTERM, as sent at shutdown, saves before it stops
     stopped: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, _: stopped.append(number))
     batches, rows = iter(()), 0
     while not stopped:
         seconds = before + time.monotonic() - began
-        progress = seconds / (3600 * given.hours)
+        progress = seconds / (3600 * options.hours)
         if progress >= 1:
             break
         wanted = WINDOW // 2 if progress < SHORT else WINDOW
         if rows != wanted:
             rows = wanted
-            batches = iter(DataLoader(Drawn(given.work, step, rows), batch_size=None, num_workers=1, prefetch_factor=4))
+            batches = iter(
+                DataLoader(SeededBatches(options.work, step, rows), batch_size=None, num_workers=1, prefetch_factor=4)
+            )
         groups = [group for learner in learners for group in learner.param_groups]
         for group, peak in zip(groups, peaks, strict=True):
             group["lr"] = peak * rate_at(step, progress)
@@ -172,16 +174,16 @@ def main() -> None:
         losses.append(loss.detach().numpy())
         step += 1
         if time.monotonic() - saved > SAVE_SECONDS:
-            save(given.out, network, average, learners, step, seconds)
+            save(options.out, network, average, learners, step, seconds)
             means = np.mean(losses, axis=0)
-            found = Examples(given.work).look()
-            with (given.out / "log.tsv").open("a", encoding="utf-8") as log:
+            found = Examples(options.work).look()
+            with (options.out / "log.tsv").open("a", encoding="utf-8") as log:
                 figures = "\t".join(f"{name} {value:.4f}" for name, value in zip(OUTPUTS, means, strict=True))
                 log.write(f"{time.strftime('%F %T')}\t{step}\t{found} excerpts\t{figures}\n")
             logging.info("step %d, %d excerpts, loss %.4f", step, found, float(means @ np.array(WEIGHTS)))
             losses.clear()
             saved = time.monotonic()
-    save(given.out, network, average, learners, step, before + time.monotonic() - began)
+    save(options.out, network, average, learners, step, before + time.monotonic() - began)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import numpy as np
 from reactive.audio.spectrum import RATE
 
 FOLDER = Path("/usr/share/hydrogen/data/drumkits")
-# General MIDI drums by words in an instrument's name; the first that fits counts
+# General MIDI drums by words in an instrument's name; the first match counts
 WORDS = (
     ("kick", 36),
     ("bassdrum", 36),
@@ -39,7 +39,7 @@ WORDS = (
     ("maraca", 70),
     ("tambourine", 54),
 )
-# what plays for a drum that a kit lacks
+# substitutes for drums that a kit lacks
 NEAREST = {
     35: 36,
     40: 38,
@@ -71,19 +71,19 @@ NEAREST = {
     58: 43,
 }
 
-# velocity up to which each layer plays, and its sound
+# highest velocity of each layer, and its sound
 Layers = list[tuple[float, np.ndarray]]
 
 
 @cache
 def kits() -> list[str]:
-    """Return the names of kits that have at least a kick, a snare and a hat."""
+    """Return the names of the kits that have at least a kick, a snare and a hat."""
     names = sorted(path.parent.name for path in FOLDER.glob("*/drumkit.xml"))
     return [name for name in names if {36, 38, 42} <= set(_described(name))]
 
 
 def play(sounds: dict[int, Layers], hits: np.ndarray, samples: int) -> np.ndarray:
-    """Return so many samples of hits, rows of (seconds, pitch, velocity 1 to 127), played by a kit's `sounds` (see `loaded`)."""
+    """Return `samples` samples of hits, rows of (seconds, pitch, velocity 1 to 127), played with `sounds` (see `loaded`)."""
     mix = np.zeros(samples, np.float32)
     for start, pitch, velocity in hits:
         drum = int(pitch)
@@ -105,7 +105,7 @@ def play(sounds: dict[int, Layers], hits: np.ndarray, samples: int) -> np.ndarra
 def _described(kit: str) -> dict[int, list[tuple[float, Path]]]:
     root = ElementTree.parse(FOLDER / kit / "drumkit.xml").getroot()
     for element in root.iter():
-        # some kits name a namespace
+        # some kits use an XML namespace
         element.tag = element.tag.rpartition("}")[2]
     found: dict[int, list[tuple[float, Path]]] = defaultdict(list)
     for instrument in root.iter("instrument"):
@@ -134,7 +134,7 @@ def loaded(kit: str) -> dict[int, Layers]:
         for most, path in layers:
             sound, rate = soundfile.read(path, dtype="float32", always_2d=True)
             mono = soxr.resample(sound.mean(axis=1), rate, RATE)[: 2 * RATE]
-            # silence before the stroke would make every hit late
+            # silence at the start would delay every hit
             loud = np.flatnonzero(np.abs(mono) > 0.02 * np.abs(mono).max(initial=1e-9))
             loaded.setdefault(drum, []).append((most, mono[loud[0] :] if len(loud) else mono))
     return loaded

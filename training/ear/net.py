@@ -1,4 +1,4 @@
-"""The network that `reactive.audio.attention` computes, for training; and its loss."""
+"""The network that `reactive.audio.attention` computes, for training, and its loss."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from reactive.audio.network import INPUTS, OUTPUTS
 
 CHANNELS, WIDTH, INNER = 80, 128, 256
 DROPOUT = 0.1
-# how much each output counts: beats and bars are what the network is for
+# weight of each output in the loss: beats and downbeats are the main purpose
 WEIGHTS = (1.0, 1.0, 0.3, 0.3, 0.2)
-# how much an event counts against a row without one; the search takes it back out
+# weight of rows with an event relative to rows without; `export` removes it from the bias
 EVENT = 3.0
-# rows beside an event learn the shape of a peak by so much
+# weight of the rows beside an event, which learn the shape of the peak
 SHAPE = 0.3
 
 
 class Norm(nn.Module):
-    """Each row divided by its root mean square, times a scale a channel."""
+    """RMS normalisation of each row, with a learned scale for each channel."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -33,7 +33,7 @@ class Norm(nn.Module):
 
 
 class Block(nn.Module):
-    """A dilated convolution over three rows and a linear layer, added to what goes in."""
+    """A residual block: a dilated convolution over three rows and a linear layer."""
 
     def __init__(self, channels: int, dilation: int) -> None:
         super().__init__()
@@ -44,7 +44,7 @@ class Block(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return [batch, rows, channels] of the same shape."""
-        inner = F.dropout(F.relu(self.wide(taps(self.norm(x), self.dilation))), DROPOUT, self.training)
+        inner = F.dropout(F.relu(self.wide(neighbours(self.norm(x), self.dilation))), DROPOUT, self.training)
         return x + self.narrow(inner)
 
 
@@ -62,8 +62,8 @@ class Layer(nn.Module):
         batch, tokens, width = x.shape
         mixed = self.mix(self.norm(x)).view(batch, tokens, 3, HEADS, width // HEADS).permute(2, 0, 3, 1, 4)
         query, key = _turned(mixed[0], turn), _turned(mixed[1], turn)
-        heard = F.scaled_dot_product_attention(query, key, mixed[2], dropout_p=0.0)
-        x = x + F.dropout(self.back(heard.transpose(1, 2).reshape(batch, tokens, width)), DROPOUT, self.training)
+        attended = F.scaled_dot_product_attention(query, key, mixed[2], dropout_p=0.0)
+        x = x + F.dropout(self.back(attended.transpose(1, 2).reshape(batch, tokens, width)), DROPOUT, self.training)
         inner = F.relu(self.wide(self.norm2(x)))
         return x + F.dropout(self.narrow(inner), DROPOUT, self.training)
 
@@ -87,10 +87,10 @@ class Network(nn.Module):
         for name, table in zip(("cosine", "sine"), rotations(WINDOW // STRIDE, width // HEADS), strict=True):
             self.register_buffer(name, torch.from_numpy(table), persistent=False)
 
-    def forward(self, given: torch.Tensor) -> torch.Tensor:
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
         """Return logits [batch, rows, outputs] for inputs [batch, rows, 152]; rows are a multiple of four, at most WINDOW."""
-        batch, rows, _ = given.shape
-        x = self.first(taps(given, 1))
+        batch, rows, _ = features.shape
+        x = self.first(neighbours(features, 1))
         for block in self.front:
             x = block(x)
         tokens = self.down(x.reshape(batch, rows // STRIDE, -1))
@@ -103,8 +103,8 @@ class Network(nn.Module):
         return self.last(self.last_norm(x))
 
 
-def taps(x: torch.Tensor, dilation: int) -> torch.Tensor:
-    """Return each row beside those `dilation` before and after it, [batch, rows, 3 * channels]."""
+def neighbours(x: torch.Tensor, dilation: int) -> torch.Tensor:
+    """Return each row with those `dilation` before and after it, [batch, rows, 3 * channels]."""
     padded = F.pad(x, (0, 0, dilation, dilation))
     rows = x.shape[1]
     return torch.cat([padded[:, tap * dilation : tap * dilation + rows] for tap in range(TAPS)], dim=2)
@@ -118,8 +118,8 @@ def _turned(x: torch.Tensor, turn: tuple[torch.Tensor, torch.Tensor]) -> torch.T
 def tolerant_loss(logits: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
     """Return the loss by output, [outputs], of logits against triangles around events [batch, rows, outputs]; nan is unknown.
 
-    An event is met by a peak on its row or the next to it (the shift-tolerant loss of "Beat This!"); rows further than two from
-    any event should be silent; those between learn the triangle's shape a little.
+    An event may be met by a peak on its row or a neighbouring one (the shift-tolerant loss of "Beat This!"); rows more than two
+    from any event should be 0; those between learn the triangle's shape with a small weight.
     """
     logits = logits.float()
     known = ~torch.isnan(wanted)
@@ -132,7 +132,7 @@ def tolerant_loss(logits: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
 
 
 def export(state: dict[str, torch.Tensor]) -> dict[str, np.ndarray]:
-    """Return weights as `attention.forward` takes them, float16; the weight of events is taken out of the last bias."""
+    """Return weights as `attention.forward` takes them, float16; the weight of events is removed from the last bias."""
     written = {}
     for name, value in state.items():
         array = value.detach().float().numpy()

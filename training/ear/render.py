@@ -1,4 +1,4 @@
-"""Make MIDI files heard: fluidsynth with any General MIDI soundfont; and drums by formula.
+"""Render MIDI files with FluidSynth and a General MIDI soundfont, and drums by formula.
 
 Audio is float32 mono at 22050 Hz.
 """
@@ -16,7 +16,7 @@ from reactive.audio.spectrum import RATE
 
 
 def synthesize(data: bytes, soundfont: Path, *, rate: int = RATE, reverb: bool = True) -> np.ndarray:
-    """Render a MIDI file by fluidsynth to float32 mono."""
+    """Render a MIDI file with FluidSynth to float32 mono."""
     with tempfile.TemporaryDirectory() as folder:
         score, sound = Path(folder, "piece.mid"), Path(folder, "piece.wav")
         score.write_bytes(data)
@@ -29,7 +29,7 @@ def synthesize(data: bytes, soundfont: Path, *, rate: int = RATE, reverb: bool =
 
 
 def drums_by_formula(hits: np.ndarray, samples: int, rng: np.random.Generator) -> np.ndarray:
-    """Render hits, rows of (seconds, pitch, velocity): swept sines, ringing tones and noise, drawn anew for each piece."""
+    """Render hits, rows of (seconds, pitch, velocity): swept sines, ringing tones and noise with random parameters."""
     kit: dict[int, np.ndarray] = {}
     mix = np.zeros(samples, np.float32)
     style = rng.uniform(0, 1, 8)

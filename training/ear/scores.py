@@ -1,7 +1,7 @@
-"""Scores to learn from: notes and their metre, read from MIDI files whose grid is known to be right. Times in seconds.
+"""Scores for training: notes and their metre, read from MIDI files with a reliable grid. Times are in seconds.
 
-A score can be played at any other tempo (`retimed`), in part (`bars_of`) and by other instruments; its beats and bars follow
-exactly, since everything moves along with them.
+A score can be played at another tempo (`retimed`), in part (`bars_of`) and with other instruments; beats and bars move with
+the notes.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ import numpy as np
 from reactive.media.midi import parse_midi
 
 DRUMS = 9
-# what a channel is told beside notes: bend, volume, pan, expression, pedal
+# controllers that are kept: bend, volume, pan, expression, pedal
 CONTROLS = (7, 10, 11, 64)
 NOTE_COLUMNS = 5
-# beats of a bar that the search knows too, and tempi that people tap to
+# beats of a bar and tempi that the beat tracker supports
 SIZES, TEMPI = (2, 3, 4, 5, 6, 7), (38.0, 262.0)
 
 
@@ -34,9 +34,9 @@ class Score:
     controls
         float64 [m, 4]: time, channel, controller (or -1 for a program, -2 for a bend), value; by time.
     beats
-        Times, rising.
+        Times, ascending.
     opens
-        Indices into `beats` of those that open a bar, rising, int64.
+        Indices into `beats` of the downbeats, ascending, int64.
     name
         For messages.
     """
@@ -49,12 +49,12 @@ class Score:
 
     @property
     def downbeats(self) -> np.ndarray:
-        """Times of the downbeats."""
+        """Times of the downbeats in seconds."""
         return self.beats[self.opens]
 
     @property
     def size(self) -> int:
-        """The commonest number of beats in a bar."""
+        """The most common number of beats in a bar."""
         return int(np.bincount(np.diff(self.opens)).argmax()) if len(self.opens) > 1 else 4
 
     @property
@@ -69,13 +69,13 @@ def read_score(path: Path) -> Score:
     Raises
     ------
     ValueError
-        If it has too few notes or beats, or a metre or tempo that nobody would tap.
+        If it has too few notes or beats, or an unsupported metre or tempo.
     """
     return score_of(path.read_bytes(), path.stem)
 
 
 def kept_score(path: Path, folder: Path) -> Score:
-    """Return the score in a MIDI file, from `folder` if it was read before: mido takes a tenth of a second a file.
+    """Return the score in a MIDI file, cached in `folder`: mido takes a tenth of a second a file.
 
     Raises
     ------
@@ -88,15 +88,15 @@ def kept_score(path: Path, folder: Path) -> Score:
             return Score(held["notes"], held["controls"], held["beats"], held["opens"], path.stem)
     score = read_score(path)
     folder.mkdir(parents=True, exist_ok=True)
-    partly = place.with_suffix(f".{os.getpid()}.part")
-    with partly.open("wb") as handle:
+    partial = place.with_suffix(f".{os.getpid()}.part")
+    with partial.open("wb") as handle:
         np.savez(handle, notes=score.notes, controls=score.controls, beats=score.beats, opens=score.opens)
-    partly.replace(place)
+    partial.replace(place)
     return score
 
 
 def score_of(data: bytes, name: str) -> Score:
-    """Return the score in the bytes of a MIDI file; errors as in `read_score`."""
+    """Return the score of a MIDI file from its bytes; errors as in `read_score`."""
     import mido
 
     known = parse_midi(data, where=name)
@@ -122,16 +122,18 @@ def score_of(data: bytes, name: str) -> Score:
     notes += [(start, 0.5, pitch, velocity, channel) for (channel, pitch), (start, velocity) in sounding.items()]
     table = np.array(sorted(notes), float).reshape(-1, NOTE_COLUMNS)
     if len(table) < 20 or len(known.downbeats) < 3:
-        raise ValueError(f"{name}: next to nothing is played")
+        raise ValueError(f"{name}: has too few notes or beats")
     opens = np.searchsorted(known.beats, known.downbeats - 1e-6)
     score = Score(table, np.array(sorted(controls), float).reshape(-1, 4), known.beats, opens, name)
     if score.size not in SIZES or not TEMPI[0] < score.tempo < TEMPI[1]:
-        raise ValueError(f"{name}: nobody taps {score.size} beats a bar at {score.tempo:.0f} beats a minute")
+        raise ValueError(
+            f"{name}: unsupported metre or tempo: {score.size} beats a bar at {score.tempo:.0f} beats a minute"
+        )
     return score
 
 
 def moved(times: np.ndarray, old: np.ndarray, new: np.ndarray) -> np.ndarray:
-    """Return times that lie between beats `new` as `times` do between beats `old`; before and after, the pace goes on."""
+    """Return times mapped from beats `old` to beats `new`; outside of them the tempo of the nearest beats is used."""
     inside = np.interp(times, old, new)
     early = new[0] + (times - old[0]) * (new[1] - new[0]) / (old[1] - old[0])
     late = new[-1] + (times - old[-1]) * (new[-1] - new[-2]) / (old[-1] - old[-2])
@@ -140,7 +142,7 @@ def moved(times: np.ndarray, old: np.ndarray, new: np.ndarray) -> np.ndarray:
 
 
 def retimed(score: Score, beats: np.ndarray) -> Score:
-    """Return the score played so that its beats fall on other times, as many as it has."""
+    """Return the score with its beats moved to the times `beats`, as many as it has."""
     notes, controls = score.notes.copy(), score.controls.copy()
     ends = moved(notes[:, 0] + notes[:, 1], score.beats, beats)
     notes[:, 0] = moved(notes[:, 0], score.beats, beats)
@@ -150,9 +152,9 @@ def retimed(score: Score, beats: np.ndarray) -> Score:
 
 
 def bars_of(score: Score, first: int, count: int) -> Score:
-    """Return some bars of a score, begun at time 0; what its channels were told before holds.
+    """Return some bars of a score, starting at time 0, with the controller values that hold at their start.
 
-    What sounds up to half a beat before the first bar (an upbeat) is left out, so nothing begins before time 0.
+    An upbeat of up to half a beat before the first bar is left out, so nothing starts before time 0.
     """
     first = int(np.clip(first, 0, max(len(score.opens) - 2, 0)))
     last = min(first + count, len(score.opens) - 1)
@@ -174,7 +176,7 @@ def bars_of(score: Score, first: int, count: int) -> Score:
 
 
 def sounding_part(score: Score) -> Score:
-    """Return the score with the beats that lie between its first and its last note."""
+    """Return the score with only the beats between its first and last note."""
     first, last = score.notes[:, 0].min() - 0.07, score.notes[:, 0].max() + 0.07
     kept = np.flatnonzero((score.beats >= first) & (score.beats <= last))
     opens = np.searchsorted(kept, score.opens[np.isin(score.opens, kept)])
@@ -182,7 +184,7 @@ def sounding_part(score: Score) -> Score:
 
 
 def to_midi(score: Score, *, drums: bool | None = None) -> bytes:
-    """Return the score as a MIDI file with one tempo, times to a millisecond: so FluidSynth can't drift.
+    """Return the score as a MIDI file with one tempo, times to a millisecond, since FluidSynth drifts over tempo changes.
 
     `drums` True keeps only the drum channel, False only the others, None all.
     """
@@ -191,7 +193,7 @@ def to_midi(score: Score, *, drums: bool | None = None) -> bytes:
     def wanted(channel: float) -> bool:
         return drums is None or (channel == DRUMS) == drums
 
-    # a second is 1000 ticks: half a second a beat of 500 ticks; order at one time: off, controls, on
+    # a beat of half a second has 500 ticks, so a tick is 1 ms; at one time note-offs come first, then controllers, then note-ons
     events: list[tuple[int, int, mido.Message]] = []
     for time, channel, kind, value in score.controls:
         if wanted(channel):

@@ -1,4 +1,4 @@
-"""Make scores heard, drums apart from the rest: FluidSynth with soundfonts, sampled kits, or drums by formula; then spoilt.
+"""Render scores, drums separate from the rest: FluidSynth with soundfonts, sampled kits, or drums by formula; then degraded.
 
 Audio is float32 mono at 22050 Hz. FluidSynth gets files of one tempo, since it drifts over many changes of tempo.
 """
@@ -17,17 +17,17 @@ from training.ear.scores import DRUMS, Score, to_midi
 from training.ear.spoil import compressed, driven, roomy, through_mp3
 
 FOLDERS = ("/usr/share/sounds/sf2", "/usr/share/sounds/sf3")
-# TimGM6mb is left out: the benchmark renders with it
+# TimGM6mb is not used, because the benchmark renders with it
 FONTS = {"FluidR3_GM.sf2": 0.4, "MuseScore_General_Lite.sf3": 0.25, "sf_GMbank.sf2": 0.25, "OPL-3_FM_128M.sf2": 0.1}
 DRUM_FONTS = ("Black_Pearl_4_LV2.sf2", "Red_Zeppelin_4_LV2.sf2")
 # drum sets of General MIDI 2 / GS: standard, room, power, electronic, 808, jazz, brush, orchestra
 SETS = (0, 0, 0, 8, 8, 16, 16, 24, 25, 25, 32, 40)
-# how many excerpts FluidSynth itself plays, with its reverb; the others are put together from banks
+# share of the excerpts that FluidSynth renders with its reverb; the others are mixed from banks
 BY_FLUIDSYNTH = 0.1
 
 
 def fonts() -> dict[str, Path]:
-    """Return the soundfonts that are there, by file name."""
+    """Return the installed soundfonts, sorted by file name."""
     places = [Path(folder, name) for folder in FOLDERS for name in (*FONTS, *DRUM_FONTS)]
     return {place.name: place for place in places if place.exists()}
 
@@ -35,9 +35,9 @@ def fonts() -> dict[str, Path]:
 def stems(
     score: Score, seconds: float, rng: np.random.Generator, folder: Path, *, rough: float = 0.2
 ) -> list[np.ndarray]:
-    """Return what is not drums and what is, as heard in one recording, both of the same length; silent ones are left out.
+    """Return two stems of the same length as in one recording: all but drums, and drums; silent ones are left out.
 
-    `rough` is how likely amplifiers and limiters drive the sound; banks of notes are kept in `folder`.
+    `rough` is the probability of distortion by amplifiers and limiters; banks of notes are cached in `folder`.
     """
     samples = round(seconds * RATE)
     there = fonts()
@@ -58,7 +58,7 @@ def stems(
         found.append(_mastered(_drums(score, samples, font, folder if not live else None, reverb, rng), rng, rough))
     room, codec = rng.random() < 0.3, rng.random() < 0.12
     if room:
-        # the same room for both
+        # the same room for both stems
         seed = int(rng.integers(1 << 30))
         found = [roomy(stem, np.random.default_rng(seed)) for stem in found]
     return [through_mp3(stem, rng) for stem in found] if codec else found
@@ -67,7 +67,7 @@ def stems(
 def _drums(
     score: Score, samples: int, font: Path, folder: Path | None, reverb: bool, rng: np.random.Generator
 ) -> np.ndarray:
-    """Return the drums: a sampled kit's, some made by formula, or a soundfont's (from its bank in `folder`, if that is given)."""
+    """Return the drums: sampled, by formula, or from a soundfont (from its bank in `folder`, if that is given)."""
     hits = score.notes[score.notes[:, 4] == DRUMS]
     strokes = hits[:, [0, 2, 3]]
     there = fonts()

@@ -1,6 +1,6 @@
-"""What rooms, amplifiers, compressors and codecs do to a sound. float32 mono at 22050 Hz in and out, same length.
+"""Degrade sound: rooms, amplifiers, compressors and codecs. float32 mono at 22050 Hz in and out, same length.
 
-Hiss, clicks and crowds are added to the measured excerpts, see `examples`.
+Hiss, clicks and crowd noise are added to the measured excerpts, see `examples`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from reactive.audio.spectrum import RATE
 
 
 def roomy(sound: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Return the sound in a room: noise that dies away in 0.15 to 1.8 s, darker as it does, some ms after the sound."""
+    """Return the sound in a room: exponentially decaying noise of 0.15 to 1.8 s that gets darker, with a short pre-delay."""
     from scipy.signal import lfilter, oaconvolve
 
     seconds = float(np.exp(rng.uniform(np.log(0.15), np.log(1.8))))
@@ -23,12 +23,12 @@ def roomy(sound: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     tail = lfilter([1 - damp], [1, -damp], tail)
     tail = np.concatenate([np.zeros(int(rng.uniform(0.001, 0.03) * RATE)), tail / np.linalg.norm(tail)])
     wet = oaconvolve(sound, tail)[: len(sound)]
-    # the tail is as loud as the sound itself at a share of 1
+    # at a wet share of 1 the reverb is as loud as the sound itself
     return (sound + rng.uniform(0.1, 0.9) * wet).astype(np.float32)
 
 
 def driven(sound: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Return the sound through an amplifier that clips softly, now and then a cabinet's low pass behind it."""
+    """Return the sound through a soft-clipping amplifier, sometimes with a cabinet's low pass."""
     from scipy.signal import butter, sosfilt
 
     loud = np.percentile(np.abs(sound), 99) + 1e-6
@@ -39,7 +39,7 @@ def driven(sound: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def compressed(sound: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Return the sound through a compressor: loud passages held down, with attack and release, so that it pumps."""
+    """Return the sound through a compressor with attack and release, so that it pumps."""
     from scipy.signal import lfilter
 
     hop = 64
@@ -54,7 +54,7 @@ def compressed(sound: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def through_mp3(sound: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Return the sound as an MP3 of 24 to 96 kbit/s (mono, 22050 Hz) gives it back, in its place again."""
+    """Return the sound encoded as MP3 at 24 to 96 kbit/s (mono, 22050 Hz) and decoded, without the codec's delay."""
     import av
     from scipy.signal import fftconvolve
 
@@ -73,7 +73,7 @@ def through_mp3(sound: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         resampler = av.AudioResampler("flt", "mono", RATE)
         parts = [part.to_ndarray()[0] for frame in back.decode(audio=0) for part in resampler.resample(frame)]
     found = np.concatenate(parts).astype(np.float32)
-    # codecs delay: the place where both agree best, within 0.1 s
+    # the codec's delay is the offset of best correlation, within 0.1 s
     clip = slice(0, min(len(sound), len(found), 10 * RATE))
     like = fftconvolve(found[clip], sound[clip][::-1])
     middle, reach = clip.stop - 1, RATE // 10

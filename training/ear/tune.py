@@ -1,10 +1,10 @@
-"""Teach the convolutional network that ships on more music, from the weights that it has.
+"""Train the bundled convolutional network further on more music.
 
     python -m training.ear.tune --work FOLDER --out FOLDER --until "HH:MM" [--from FILE]
 
-Goes on from ``last.pt`` in `--out` if it was broken off. New excerpts are seen as they come. The rate of learning falls in a straight
-line to nothing at `--until` (today, by this machine's clock). Every two minutes ``ear.safetensors`` gets the averaged weights as the
-program reads them, ``log.tsv`` a line. Blocks that the given weights lack begin as if they were not there.
+Resumes from ``last.pt`` in `--out` if there is one. New excerpts are used as they appear. The learning rate falls linearly to 0 at
+`--until` (today, by this machine's clock). Every two minutes ``ear.safetensors`` gets the averaged weights in the program's
+format, and ``log.tsv`` a line. Blocks that the starting weights lack are initialised to have no effect.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ DROPOUT = 0.05
 BATCH, PEAK, WARM_UP, DECAY = 8, 2e-3, 50, 1e-4
 WEIGHTS = (1.0, 1.0, 0.3, 0.3, 0.2)
 AVERAGE = 0.99
-# windows kept ready, and how many of them are drawn anew each step
+# windows in the pool, and how many of them are replaced at each step
 POOL, NEW = 320, 1
 SAVE_SECONDS = 120.0
 
@@ -54,9 +54,9 @@ class Network(nn.Module):
             self.layers[f"block{dilation}"], self.layers[f"block{dilation}_out"] = block, out
         self.layers["last"] = nn.Conv1d(CHANNELS, len(OUTPUTS), 1)
 
-    def forward(self, given: torch.Tensor) -> torch.Tensor:
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
         """Return logits [batch, outputs, rows] for inputs [batch, 152, rows]."""
-        x = F.elu(self.layers["second"](F.elu(self.layers["first"](given))))
+        x = F.elu(self.layers["second"](F.elu(self.layers["first"](features))))
         for dilation in DILATIONS:
             inner = F.dropout(F.elu(self.layers[f"block{dilation}"](x)), DROPOUT, self.training)
             x = x + self.layers[f"block{dilation}_out"](inner)
@@ -64,7 +64,7 @@ class Network(nn.Module):
 
 
 def loaded(path: Path) -> dict[str, torch.Tensor]:
-    """Return weights as the program reads them as those of `Network`; what they lack is not in it."""
+    """Return weights in the program's format as those of `Network`, without the ones the file lacks."""
     from safetensors.numpy import load_file
 
     found = {}
@@ -76,7 +76,7 @@ def loaded(path: Path) -> dict[str, torch.Tensor]:
 
 
 def export(state: dict[str, torch.Tensor]) -> dict[str, np.ndarray]:
-    """Return weights as the program reads them: [taps, in, out], float16."""
+    """Return weights in the program's format: [taps, in, out], float16."""
     written = {}
     for name, value in state.items():
         array = value.detach().numpy()
@@ -86,7 +86,7 @@ def export(state: dict[str, torch.Tensor]) -> dict[str, np.ndarray]:
 
 
 def loss_of(logits: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
-    """Return the loss by output [outputs] of logits [batch, outputs, rows]: rows at events count up to thrice; nan is unknown."""
+    """Return the loss by output [outputs] of logits [batch, outputs, rows]; events weigh up to 3 times, nan is unknown."""
     known = ~torch.isnan(wanted)
     target = torch.nan_to_num(wanted)
     loss = F.binary_cross_entropy_with_logits(logits, target, reduction="none") * (1 + 2 * target)
@@ -94,7 +94,7 @@ def loss_of(logits: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
 
 
 class Pool:
-    """Windows ready to be learnt from, some of them drawn anew each step."""
+    """A pool of training windows, some of which are replaced at each step."""
 
     def __init__(self, work: Path) -> None:
         self.examples = Examples(work)
@@ -115,7 +115,7 @@ class Pool:
 
 
 def _varied(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Return inputs [152, rows] in another colour and key."""
+    """Return inputs [152, rows] with a random timbre and key."""
     varied = x.astype(np.float32)
     tilt = np.interp(np.arange(MELS), np.linspace(0, MELS - 1, 5), rng.normal(0, 0.04, 5)).astype(np.float32)
     mel = varied[: 2 * MELS]
@@ -127,7 +127,7 @@ def _varied(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def main() -> None:
-    """Learn until a time of the day."""
+    """Train until a time of day."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, required=True, help="the folder of excerpts")
     parser.add_argument("--out", type=Path, required=True, help="where checkpoints and the log go")
@@ -138,25 +138,25 @@ def main() -> None:
     parser.add_argument("--peak", type=float, default=PEAK, help=f"the highest rate of learning (default: {PEAK})")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--bfloat16", action="store_true", help="compute in it where that is exact enough")
-    given = parser.parse_args()
+    options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    torch.set_num_threads(given.threads)
-    given.out.mkdir(parents=True, exist_ok=True)
-    clock = datetime.time.fromisoformat(given.until)
+    torch.set_num_threads(options.threads)
+    options.out.mkdir(parents=True, exist_ok=True)
+    clock = datetime.time.fromisoformat(options.until)
     end = datetime.datetime.combine(datetime.date.today(), clock).timestamp()
     network = Network()
-    lacking = network.load_state_dict(loaded(given.weights), strict=False)
+    lacking = network.load_state_dict(loaded(options.weights), strict=False)
     logging.info("begun without %s", ", ".join(lacking.missing_keys))
-    optimizer = torch.optim.AdamW(network.parameters(), lr=given.peak, weight_decay=DECAY, betas=(0.9, 0.98))
+    optimizer = torch.optim.AdamW(network.parameters(), lr=options.peak, weight_decay=DECAY, betas=(0.9, 0.98))
     average = {name: value.detach().clone() for name, value in network.state_dict().items()}
     step, began = 0, time.time()
-    if (given.out / "last.pt").exists():
-        kept = torch.load(given.out / "last.pt", weights_only=True)
+    if (options.out / "last.pt").exists():
+        kept = torch.load(options.out / "last.pt", weights_only=True)
         network.load_state_dict(kept["network"])
         optimizer.load_state_dict(kept["optimizer"])
         average, step, began = kept["average"], kept["step"], kept["began"]
     counts = torch.tensor(WEIGHTS)
-    pool = Pool(given.work)
+    pool = Pool(options.work)
     found, saved = pool.examples.look(), time.monotonic()
     losses: list[np.ndarray] = []
     stopped: list[int] = []
@@ -167,22 +167,22 @@ def main() -> None:
         from safetensors.numpy import save_file
 
         state = {"network": network.state_dict(), "optimizer": optimizer.state_dict(), "average": average}
-        torch.save(state | {"step": step, "began": began}, given.out / "last.part")
-        (given.out / "last.part").replace(given.out / "last.pt")
-        save_file(export(average), given.out / "ear.part")
-        (given.out / "ear.part").replace(given.out / "ear.safetensors")
+        torch.save(state | {"step": step, "began": began}, options.out / "last.part")
+        (options.out / "last.part").replace(options.out / "last.pt")
+        save_file(export(average), options.out / "ear.part")
+        (options.out / "ear.part").replace(options.out / "ear.safetensors")
         means = np.mean(losses, axis=0) if losses else np.full(len(OUTPUTS), np.nan)
         figures = "\t".join(f"{name} {value:.4f}" for name, value in zip(OUTPUTS, means, strict=True))
-        with (given.out / "log.tsv").open("a", encoding="utf-8") as log:
+        with (options.out / "log.tsv").open("a", encoding="utf-8") as log:
             log.write(f"{time.strftime('%F %T')}\t{step}\t{found} excerpts\t{time.process_time():.0f} s\t{figures}\n")
         losses.clear()
 
     while not stopped and time.time() < end:
         left = (end - time.time()) / max(end - began, 1.0)
         for group in optimizer.param_groups:
-            group["lr"] = given.peak * min(1.0, (step + 1) / WARM_UP) * max(left, 0.003)
+            group["lr"] = options.peak * min(1.0, (step + 1) / WARM_UP) * max(left, 0.003)
         x, y = pool.batch(rng)
-        with torch.autocast("cpu", torch.bfloat16, enabled=given.bfloat16):
+        with torch.autocast("cpu", torch.bfloat16, enabled=options.bfloat16):
             logits = network(x)
         loss = loss_of(logits.float(), y)
         optimizer.zero_grad()

@@ -1,1 +1,1 @@
-"""How ember was made. Needs the extra ``[train]``; nothing else in the package imports it."""
+"""Training of ember. Needs the extra ``[train]``; nothing else in the package imports it."""

@@ -1,13 +1,13 @@
-"""Bring the denoiser to one, two and four steps by training it against a critic, guidance included.
+"""Adversarial training of the denoiser for one, two and four steps, with guidance built in.
 
     python -m training.ember.adversarial --work DIR --perceptual DIR
 
-From pure noise a denoiser paints in one step the mean of what a text names. `pairs` tell where its many steps lead from
-there: their colours and layout anchor it, coarsely. A critic (`critic`) draws it towards what pictures with that text look
-like, a namer (`namer`) towards what its tags look like. Where there is a picture beneath the noise, that one anchors it.
+In one step from pure noise a denoiser paints the mean of all pictures of a text. `pairs` hold the results of many steps from the
+same noise: their colours and layout are a coarse target. A critic (`critic`) pulls the result towards real pictures of the text, a
+classifier of tags (`namer`) towards the text's tags. Where the noise was added to a picture, that picture is the target.
 (Lin et al., "Diffusion Adversarial Post-Training", arXiv 2501.08316; Sauer et al., arXiv 2111.01007 and 2311.17042.)
-Levels are continuous, so that any strength is met in training. Resumes from ``WORK/generator.pt``; what it began with stays in
-``WORK/start.pt``, for `export` to go back to in part.
+Noise levels are continuous, so every strength occurs in training. Resumes from ``WORK/generator.pt``; the initial weights stay in
+``WORK/start.pt``, which `export` can blend with the result.
 """
 
 from __future__ import annotations
@@ -24,33 +24,33 @@ from training.ember import autoencoder, checkpoint, critic, denoiser, efficientn
 BATCH = 16
 PEAK = 3e-4
 CRITIC_PEAK = 1e-3
-# a low momentum, for the two chase each other (Radford et al., arXiv 1511.06434)
+# a low momentum is stabler for two adversaries (Radford et al., arXiv 1511.06434)
 BETAS = (0.5, 0.99)
-# how many of a batch are painted from pure noise, as most of a clip is; how many are what it painted so, with noise on it
-# again, as a second step meets them; the others are views with noise on them
-WHOLE_WAY, AGAIN = 4, 8
-# the levels that later steps begin at, in rectified flow's time
-LATER = (0.4, 0.8)
-# real pictures teach the critic more than scenes do
-REAL = 0.7
-# how much a wrong name counts beside a bad picture
-NAMING = 0.5
-# how strongly the anchor holds, against critic and namer
-ANCHOR = 1.0
-# side of the squares of latents whose means are colours and layout
+# numbers of a batch: from pure noise, as most frames of a clip; then those results with noise added, the input of a second step;
+# the others are views with noise added
+FROM_NOISE, SECOND_STEP = 4, 8
+# noise levels at which later steps start, in rectified flow's time
+LATER_LEVELS = (0.4, 0.8)
+# share of real pictures in the critic's training; the rest are scenes
+REAL_SHARE = 0.7
+# weight of the tag classifier's gradient relative to the critic's
+NAMING_WEIGHT = 0.5
+# weight of the target relative to critic and tag classifier
+TARGET_WEIGHT = 1.0
+# side of the squares of latents over which colours and layout are averaged
 COARSE = 4
-# pseudo-Huber loss's corner (Song and Dhariwal, arXiv 2310.14189), per element
+# corner of the pseudo-Huber loss (Song and Dhariwal, arXiv 2310.14189), per element
 CORNER = 0.05
 
 
-def off(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+def huber(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     """Return the mean pseudo-Huber distance of each row of two batches, [n]."""
     return ((a - b).square() + CORNER**2).sqrt().sub(CORNER).mean((1, 2, 3))
 
 
 def balanced(push: torch.Tensor, pull: torch.Tensor) -> torch.Tensor:
-    """Return the sum of two gradients [n, ...] on the scale of a unit: the first of length 1, the second of length `ANCHOR`."""
-    return push / push.norm().clamp_min(1e-12) + ANCHOR * pull / pull.norm().clamp_min(1e-12)
+    """Return the sum of two gradients [n, ...] on the scale of a unit: the first of length 1, the second of length `TARGET_WEIGHT`."""
+    return push / push.norm().clamp_min(1e-12) + TARGET_WEIGHT * pull / pull.norm().clamp_min(1e-12)
 
 
 def coarse(latents: torch.Tensor) -> torch.Tensor:
@@ -93,45 +93,47 @@ def train(work: Path, perceptual: Path, *, steps: int, seed: int) -> None:
 
     for _ in zip(run, judging, strict=True):
         which = int(rng.choice(len(led), p=denoiser.SHAPE_WEIGHTS))
-        batch = views.draw(BATCH, dropout=0.0, which=which, real=REAL)
-        chosen = rng.integers(0, len(led[which].noise), WHOLE_WAY + AGAIN)
+        batch = views.draw(BATCH, dropout=0.0, which=which, real=REAL_SHARE)
+        chosen = rng.integers(0, len(led[which].noise), FROM_NOISE + SECOND_STEP)
         start = pairs.Pairs(*(column[chosen].float() for column in led[which]))
         texts = torch.cat([start.texts, batch.texts[len(chosen) :]])
         named = torch.cat([start.named, batch.named[len(chosen) :]])
         beneath = batch.latents[len(chosen) :]
         ratio = torch.rand(len(beneath)).pow(0.6).clamp_min(0.03)
-        times = schedule.time_of(torch.cat([torch.ones(WHOLE_WAY), torch.empty(AGAIN).uniform_(*LATER), ratio]))
-        first = start.noise[WHOLE_WAY:].contiguous(memory_format=torch.channels_last)
+        times = schedule.time_of(
+            torch.cat([torch.ones(FROM_NOISE), torch.empty(SECOND_STEP).uniform_(*LATER_LEVELS), ratio])
+        )
+        first = start.noise[FROM_NOISE:].contiguous(memory_format=torch.channels_last)
         with torch.no_grad(), checkpoint.quick_forward():
-            whole = schedule.time_of(torch.ones(AGAIN))
-            before = schedule.clean(first, generator(first, whole, start.texts[WHOLE_WAY:]).sample.float(), whole)
+            whole = schedule.time_of(torch.ones(SECOND_STEP))
+            before = schedule.predict_x0(first, generator(first, whole, start.texts[FROM_NOISE:]).sample.float(), whole)
         under = torch.cat([before, beneath])
-        noisy = schedule.renoise(under, torch.randn(under.shape), times[WHOLE_WAY:])
-        z = torch.cat([start.noise[:WHOLE_WAY], noisy]).contiguous(memory_format=torch.channels_last)
-        near = rng.random() < critic.NEAR
+        noisy = schedule.renoise(under, torch.randn(under.shape), times[FROM_NOISE:])
+        z = torch.cat([start.noise[:FROM_NOISE], noisy]).contiguous(memory_format=torch.channels_last)
+        near = rng.random() < critic.PART_RATE
         with torch.no_grad(), checkpoint.quick_forward():
             true = look(batch.latents, near)
             judge.learn_scale(true)
         with checkpoint.quick_forward():
             velocity = generator(z, times, texts).sample
-        picture = schedule.clean(z, velocity.float(), times)
+        picture = schedule.predict_x0(z, velocity.float(), times)
 
-        # the pulls are taken on the picture itself, where they can be weighed against each other
+        # gradients are taken at the picture, where they can be balanced
         painted = picture.detach().requires_grad_()
         with checkpoint.quick_forward():
             maps = look(painted, near)
-        wrong = -judge(maps, texts).mean() + NAMING * namer.misnaming(names(maps), named)
+        wrong = -judge(maps, texts).mean() + NAMING_WEIGHT * namer.misnaming(names(maps), named)
         (push,) = torch.autograd.grad(wrong, painted)
-        # what is beneath little noise is known in its strokes too
-        apart = off(coarse(painted), coarse(torch.cat([start.painted, beneath]))).mean()
-        apart = apart + (off(painted[len(chosen) :], beneath) * (1 - ratio).square()).mean()
+        # with little noise the target is compared in detail too, not only coarsely
+        apart = huber(coarse(painted), coarse(torch.cat([start.painted, beneath]))).mean()
+        apart = apart + (huber(painted[len(chosen) :], beneath) * (1 - ratio).square()).mean()
         (pull,) = torch.autograd.grad(apart, painted)
-        # a loss with just this gradient; its value is what is printed
+        # a loss with exactly this gradient; its value is only printed
         towards = balanced(push, pull)
         run.descend((picture * towards).sum() + (apart - (painted * towards).sum()).detach())
 
         fake = [one.detach() for one in maps]
-        # a real picture under another one's text is wrong too
+        # the critic also learns to reject a real picture with another one's text
         right, made, misnamed = judge(true, batch.texts), judge(fake, texts), judge(true, batch.texts.roll(1, 0))
         hinge = functional.relu(1 - right).mean() + 0.75 * functional.relu(1 + made).mean()
         judging.descend(hinge + 0.25 * functional.relu(1 + misnamed).mean())

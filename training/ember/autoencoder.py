@@ -2,9 +2,9 @@
 
     python -m training.ember.autoencoder --pictures DIR --perceptual DIR --work DIR
 
-Most blocks stand at the coarse levels, where they cost a sixty-fourth; the decoder decides the frame rate.
-Resumes from ``WORK/autoencoder.pt``. Once a denoiser has learnt the latents, `--decoder-only` sharpens what is made of
-them and leaves the latents as they are.
+Most blocks are at the coarse levels, where they cost a sixty-fourth; the decoder determines the frame rate.
+Resumes from ``WORK/autoencoder.pt``. When a denoiser has been trained on the latents, `--decoder-only` improves the decoder and
+leaves the latents unchanged.
 """
 
 from __future__ import annotations
@@ -28,25 +28,25 @@ CROP = 128
 BATCH = 12
 PEAK = 1.5e-3
 PERCEPTUAL = 2.0
-# the decoder squashes latents with 3 tanh(z / 3); this pull keeps them near unit size, where that is almost linear
+# the decoder applies 3 tanh(z / 3) to latents; this penalty keeps them near unit size, where that is almost linear
 MAGNITUDE = 0.003
 
 
 def build() -> nn.Module:
     """Return the untrained autoencoder, an AutoencoderTiny."""
-    # diffusers' types lead to its stand-ins for a machine without torch
+    # diffusers' types lead to its placeholders for a machine without torch
     model: Any = AutoencoderTiny(**ENCODER, **DECODER, latent_channels=4)
     made: nn.Module = model.to(memory_format=torch.channels_last)
     return made
 
 
 def encoder_of(model: nn.Module) -> nn.Module:
-    """Return what makes latents of pictures."""
+    """Return a function from pictures to latents."""
     return model.get_submodule("encoder")
 
 
 def decoder_of(model: nn.Module) -> nn.Module:
-    """Return what makes pictures of latents."""
+    """Return a function from latents to pictures."""
     return model.get_submodule("decoder")
 
 

@@ -18,7 +18,7 @@ from reactive.diffusion.backend.allocator import keep_freed_memory
 
 
 class Average:
-    """An exponential moving average of a module's parameters (the weights that are shipped)."""
+    """An exponential moving average of a module's parameters (the exported weights)."""
 
     def __init__(self, module: nn.Module, decay: float) -> None:
         self.decay = decay
@@ -26,7 +26,7 @@ class Average:
         self.updates = 0
 
     def update(self, module: nn.Module) -> None:
-        """Move the average towards the module; young averages follow faster, so that the start is forgotten."""
+        """Move the average towards the module; it follows faster at first, so that the initial weights lose their influence."""
         self.updates += 1
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
         for name, value in module.state_dict().items():
@@ -45,10 +45,10 @@ def save(path: Path, **state: Any) -> None:
 
 
 def load(path: Path) -> dict[str, Any] | None:
-    """Read a checkpoint written by `save`, or None where there is none yet."""
+    """Read a checkpoint written by `save`, or return None if there is none."""
     if not path.exists():
         return None
-    # our own file: it holds the optimiser and the random generators beside tensors
+    # weights_only is off because the file holds the optimiser and the random generators; it is our own file
     state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=False)
     return state
 
@@ -66,11 +66,11 @@ def restore_random_state(rng: np.random.Generator, state: dict[str, Any]) -> Non
 
 @contextmanager
 def quick_forward() -> Iterator[None]:
-    """Run a forward pass as two Zen 4 or Sapphire Rapids cores do it best.
+    """Run a forward pass with the settings that are fastest on two Zen 4 or Sapphire Rapids cores.
 
-    bfloat16 where the processor multiplies it (measured with the same losses: the autoencoder 2.2 times as fast, the denoiser
-    1.16), and attention as plain products, whose backward pass over these short sequences is several times as fast as
-    that of the fused kernel (the denoiser's whole step 1.35 times).
+    bfloat16 if the processor supports it (measured with the same losses: the autoencoder is 2.2 times as fast, the denoiser
+    1.16 times), and attention as plain products, whose backward pass over these short sequences is several times as fast as
+    that of the fused kernel (the denoiser's step: 1.35 times).
     """
     able = torch.backends.cpu.get_cpu_capability() == "AVX512"
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=able), sdpa_kernel(SDPBackend.MATH):
@@ -86,7 +86,7 @@ def cosine(step: int, steps: int, *, peak: float, warm_up: int = 200, floor: flo
 
 
 def join() -> tuple[int, int]:
-    """Return this process's number and how many train together: one, or what ``torchrun`` started."""
+    """Return this process's rank and the number of processes: one, or those that ``torchrun`` started."""
     processes = int(os.environ.get("WORLD_SIZE", "1"))
     if processes == 1:
         return 0, 1
@@ -96,7 +96,7 @@ def join() -> tuple[int, int]:
 
 
 def share_gradients(module: nn.Module) -> None:
-    """Put the mean of all processes' gradients in place of each one's."""
+    """Replace each process's gradients by the mean over all processes."""
     if not (distributed.is_available() and distributed.is_initialized()):
         return
     gradients = [value.grad for value in module.parameters() if value.grad is not None]
@@ -108,10 +108,10 @@ def share_gradients(module: nn.Module) -> None:
 
 
 class Run:
-    """One module's training: AdamW under a cosine, gradients clipped at 1, resumed from and saved to one file.
+    """One module's training: AdamW with a cosine schedule, gradients clipped at 1, resumed from and saved to one file.
 
-    Iterating gives the steps that are left, with the learning rate set; `descend` takes a step's loss, and saves and
-    prints as the step's number asks.
+    Iterating yields the remaining steps, with the learning rate set; `descend` takes a step's loss, and saves and prints at
+    intervals.
     """
 
     def __init__(
@@ -130,10 +130,10 @@ class Run:
         save_seconds: float = 0.0,
         fresh: int = 0,
     ) -> None:
-        """Read the last checkpoint, or begin.
+        """Read the last checkpoint, or start anew.
 
-        `save_seconds`: save by the clock and not every `save_every` steps. `fresh`: the number of this process; all but the first read
-        the checkpoint, draw by numbers of their own and never write.
+        `save_seconds`: save by time and not every `save_every` steps. `fresh`: rank of this process; ranks above 0 only read the
+        checkpoint, use other random numbers and never write.
         """
         self.save_seconds, self.fresh = save_seconds, fresh
         self.path, self.module, self.rng = path, module, rng
@@ -147,7 +147,7 @@ class Run:
         if (state := load(path)) is not None:
             module.load_state_dict(state["model"])
             self.average.shadow, self.average.updates = state["average"], state["updates"]
-            # a file that `restore` wrote begins anew at step 0
+            # a file written by `restore` starts anew at step 0
             if "optimiser" in state:
                 self.optimiser.load_state_dict(state["optimiser"])
                 if fresh:
@@ -160,7 +160,7 @@ class Run:
         self.began = self.saved = time.perf_counter()
 
     def __iter__(self) -> Iterator[int]:
-        """Return the numbers of the steps that are left."""
+        """Yield the numbers of the remaining steps."""
         while self.step < self.steps:
             for group in self.optimiser.param_groups:
                 group["lr"] = cosine(

@@ -1,4 +1,4 @@
-"""Colours and their words: a perceptual space, what a crop shows, and what a caption may say of it.
+"""Colours and colour words: a perceptual space, the colours of a crop, and the colour words its caption may have.
 
 Colours are compared in Oklab (Björn Ottosson, "A perceptual color space for image processing", 2020): lightness L from 0 to 1, and
 a and b, whose angle is the hue and whose length is the chroma.
@@ -12,7 +12,7 @@ from functools import cache
 import numpy as np
 from PIL import Image
 
-# a colour's words and what it looks like, sRGB
+# colour names with example colours, sRGB
 COLOURS = {
     "black": "#0c0c0e",
     "dark grey": "#3e3f42",
@@ -47,7 +47,7 @@ COLOURS = {
     "magenta": "#d42bb4",
     "pink": "#f0a2bf",
 }
-# what each colour word of a caption may mean
+# the colours that a caption's colour word may stand for
 MEANINGS = {
     "red": {"dark red", "crimson", "red", "dark orange"},
     "crimson": {"dark red", "crimson", "red"},
@@ -78,10 +78,10 @@ MEANINGS = {
     "silver": {"grey", "pale grey", "white"},
     "white": {"white", "pale grey", "cream", "pale blue"},
 }
-# a colour that fewer of a crop's pixels have is not shown by it
-SHOWN = 0.04
-# a colour of fewer pixels is not worth a word
-NAMED = 0.1
+# share of pixels below which a crop does not show a colour
+MIN_SHOWN_SHARE = 0.04
+# share of pixels below which a colour is not named
+MIN_NAMED_SHARE = 0.1
 _FROM_RGB = np.array(
     [
         [0.4122214708, 0.5363325363, 0.0514459929],
@@ -120,19 +120,19 @@ def _samples() -> np.ndarray:
 
 
 def shares(picture: np.ndarray) -> dict[str, float]:
-    """Return what share of a picture, uint8 [height, width, 3], has each of `COLOURS`; those that it lacks are left out."""
+    """Return each of `COLOURS` that a picture, uint8 [height, width, 3], has, with its share of pixels."""
     small = np.asarray(Image.fromarray(np.ascontiguousarray(picture)).resize((32, 20), Image.Resampling.BOX))
     pixels = oklab(small).reshape(-1, 3)
-    # a difference of hue counts more than one of lightness
+    # a difference in hue counts more than one in lightness
     apart = (pixels[:, None] - _samples()[None]) * (0.7, 1.4, 1.4)
     counts = np.bincount(np.square(apart).sum(-1).argmin(1), minlength=len(COLOURS)) / len(pixels)
     return {name: float(share) for name, share in zip(COLOURS, counts, strict=True) if share > 0}
 
 
 def phrase(found: dict[str, float]) -> str:
-    """Return the colours that one would name, such as "dark blue and amber": up to three, clear ones before grey ones."""
+    """Return up to three colours as a phrase, such as "dark blue and amber": chromatic ones before greys."""
     chroma = {name: float(np.hypot(*lab[1:])) for name, lab in zip(COLOURS, _samples(), strict=True)}
-    worth = {name: share * (0.5 + 6 * chroma[name]) for name, share in found.items() if share >= NAMED}
+    worth = {name: share * (0.5 + 6 * chroma[name]) for name, share in found.items() if share >= MIN_NAMED_SHARE}
     first = sorted(worth, key=lambda name: -worth[name])[:3]
     if not first:
         return ""
@@ -141,10 +141,10 @@ def phrase(found: dict[str, float]) -> str:
 
 
 def only_shown(text: str, found: dict[str, float]) -> str:
-    """Return a caption without those of its colour words that the crop with the colours `found` does not show."""
+    """Return a caption without the colour words for colours that are not in `found`."""
 
     def shown(word: str) -> bool:
-        return sum(found.get(name, 0.0) for name in MEANINGS[word]) >= SHOWN
+        return sum(found.get(name, 0.0) for name in MEANINGS[word]) >= MIN_SHOWN_SHARE
 
     words = "|".join(MEANINGS)
     kept = re.sub(rf"\b({words})\b", lambda match: match[0] if shown(match[0]) else "", text)
@@ -158,7 +158,7 @@ def without_colours(text: str) -> str:
 
 
 def recoloured(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Return the picture with all its hues turned by one random angle, more or less strong, uint8 [height, width, 3]."""
+    """Return the picture with all hues rotated by a random angle and a random saturation, uint8 [height, width, 3]."""
     lab = oklab(picture)
     angle, strength = rng.uniform(0.2, 0.8) * 2 * np.pi, rng.uniform(0.9, 1.8)
     cosine, sine = np.cos(angle) * strength, np.sin(angle) * strength

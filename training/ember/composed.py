@@ -1,6 +1,6 @@
-"""Figures of composed frames, where a photograph lies beneath what a model paints, and of its edges.
+"""Measure composed frames (a painting over a photograph) and their edges.
 
-A painting does its work if the frame keeps the photograph's edges and takes the painting's colour.
+A good painting leaves the photograph's edges visible and gives the frame its colour.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from PIL import Image
 from reactive.diffusion.compose import ROOM, Terms, compose, prepare_ground
 from training.ember import colours, data
 
-# what most frames of the shipped presets show: the detail that plays and the share of its own colour that a ground keeps
+# detail and own colour of a ground as in most frames of the bundled presets
 TERMS = Terms(detail=0.7)
-# colours are compared where light is: on a grid as coarse as this
+# colours are compared on the coarse grid of the light
 GRID = (12, 7)
 
 
@@ -31,9 +31,9 @@ def colour_grid(picture: np.ndarray) -> np.ndarray:
 
 
 def painted_share(frame: np.ndarray, painting: np.ndarray, ground: np.ndarray) -> float:
-    """Return how far the frame's colour is the painting's: 0 the ground's own, 1 the painting's; pictures uint8 [h, w, 3].
+    """Return the share of the painting's colour in the frame: 0 the ground's own, 1 the painting's; pictures uint8 [h, w, 3].
 
-    The least-squares share of the way from the ground's colours to the painting's; it can pass 1 where the light is stronger
+    The least-squares share of the way from the ground's colours to the painting's; it can exceed 1 where the light is stronger
     than the painting.
     """
     base, goal, got = (colour_grid(picture) for picture in (ground, painting, frame))
@@ -41,8 +41,8 @@ def painted_share(frame: np.ndarray, painting: np.ndarray, ground: np.ndarray) -
     return float(((got - base) * way).sum() / max(float((way**2).sum()), 1e-9))
 
 
-def under(painting: np.ndarray, picture: np.ndarray, terms: Terms = TERMS) -> tuple[np.ndarray, np.ndarray]:
-    """Return the frame in which a picture lies beneath the painting, and the ground as it is, both of the painting's size."""
+def frame_over(painting: np.ndarray, picture: np.ndarray, terms: Terms = TERMS) -> tuple[np.ndarray, np.ndarray]:
+    """Return the frame with a picture frame_over the painting, and the unlit ground, both of the painting's size."""
     height, width = painting.shape[:2]
     exact = data.centre_crop(picture, width=width, height=height)
     larger = data.centre_crop(picture, width=round(width * ROOM), height=round(height * ROOM))
@@ -51,10 +51,10 @@ def under(painting: np.ndarray, picture: np.ndarray, terms: Terms = TERMS) -> tu
 
 
 def judge(paintings: list[np.ndarray], pictures: list[np.ndarray]) -> dict[str, float]:
-    """Return the medians over pairs: edge energy of the frame over the ground's, and the colour that is the painting's."""
+    """Return the medians over pairs: edge energy of the frame relative to the ground's, and the painting's share of colour."""
     edges, shares = [], []
     for painting, picture in zip(paintings, pictures, strict=True):
-        frame, ground = under(painting, picture)
+        frame, ground = frame_over(painting, picture)
         edges.append(edge_energy(frame) / max(edge_energy(ground), 1e-9))
         shares.append(painted_share(frame, painting, ground))
     return {"composed_edges": float(np.median(edges)), "composed_colour": float(np.median(shares))}

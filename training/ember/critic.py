@@ -1,7 +1,7 @@
-"""A critic of pictures: small heads on what a net trained on photographs sees in them.
+"""A critic of pictures: small trained heads on the features of a fixed network for photographs.
 
-Few pictures are enough for a critic that need not learn to see (Sauer et al., "Projected GANs Converge Faster", arXiv
-2111.01007; of one step of diffusion: Sauer et al., arXiv 2311.17042). Only the heads learn.
+It needs few pictures because the features are already trained (Sauer et al., "Projected GANs Converge Faster", arXiv
+2111.01007; for one diffusion step: Sauer et al., arXiv 2311.17042).
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ from torch.nn import functional
 from training.ember import efficientnet
 
 HIDDEN = 64
-# side of the squares that the critic sees, in pixels
-SEEN = 160
-# the smallest square taken, as a share of the short side of what is at hand
-SMALLEST = 0.8
-# how often the critic sees a part of each picture, whose side is so many latents, and not the whole
-NEAR = 0.5
+# side of the critic's input squares in pixels
+INPUT_SIDE = 160
+# the smallest crop, as a share of the short side
+MIN_CROP = 0.8
+# how often the critic gets a part of each picture instead of all of it, and the side of that part in latents
+PART_RATE = 0.5
 PART = 20
-# how far light, contrast and saturation of what is seen vary (Zhao et al., arXiv 2006.10738)
-VARIED = 0.1
+# random variation of lightness, contrast and saturation (Zhao et al., arXiv 2006.10738)
+COLOUR_VARIATION = 0.1
 
 
 def parts(latents: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
-    """Return a random square of each latent [n, c, h, w], `PART` wide or what there is: seen from close by, and cheaper."""
+    """Return a random square of each latent [n, c, h, w], at most `PART` wide: details, at less cost."""
     height, width = latents.shape[-2:]
     side = min(PART, height, width)
     places = [(int(rng.integers(0, height - side + 1)), int(rng.integers(0, width - side + 1))) for _ in latents]
@@ -35,18 +35,20 @@ def parts(latents: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
 
 
 def windows(pictures: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
-    """Return a random square of each picture [n, 3, h, w], varied in colour, half of them flipped, [n, 3, SEEN, SEEN].
+    """Return a random square of each picture [n, 3, h, w], with random colours, half of them flipped, [n, 3, INPUT_SIDE, INPUT_SIDE].
 
-    The same is done to real and to painted pictures, so that the critic can't learn the real ones by heart.
+    Real and painted pictures are treated alike, which keeps the critic from memorising the real ones.
     """
     height, width = pictures.shape[-2:]
     seen = []
     for picture in pictures.float():
-        side = round(min(height, width) * rng.uniform(SMALLEST, 1.0))
+        side = round(min(height, width) * rng.uniform(MIN_CROP, 1.0))
         top, left = int(rng.integers(0, height - side + 1)), int(rng.integers(0, width - side + 1))
         square = picture[None, :, top : top + side, left : left + side]
-        square = functional.interpolate(square, size=(SEEN, SEEN), mode="bilinear", antialias=True, align_corners=False)
-        light, contrast, saturation = rng.uniform(-VARIED, VARIED, 3).tolist()
+        square = functional.interpolate(
+            square, size=(INPUT_SIDE, INPUT_SIDE), mode="bilinear", antialias=True, align_corners=False
+        )
+        light, contrast, saturation = rng.uniform(-COLOUR_VARIATION, COLOUR_VARIATION, 3).tolist()
         grey = square.mean(1, keepdim=True)
         square = grey + (square - grey) * (1 + 2 * saturation)
         middle = square.mean()
@@ -56,7 +58,7 @@ def windows(pictures: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
 
 
 class Head(nn.Module):
-    """Scores each place of one feature map, given the text."""
+    """Scores each position of one feature map, given the text."""
 
     def __init__(self, channels: int, text_width: int) -> None:
         super().__init__()
@@ -69,7 +71,7 @@ class Head(nn.Module):
     def forward(self, x: torch.Tensor, text: torch.Tensor) -> torch.Tensor:
         x = functional.leaky_relu(self.first(x), 0.2)
         x = x + functional.leaky_relu(self.second(x), 0.2)
-        # what a place says of the text, beside what it says of itself (Miyato and Koyama, arXiv 1802.05637)
+        # the projection of features on the text, added to the score of the features alone (Miyato and Koyama, arXiv 1802.05637)
         agreement = (x * self.text(text)[:, :, None, None]).sum(1, keepdim=True) / HIDDEN**0.5
         return (self.last(x) + agreement).flatten(1)
 
@@ -87,7 +89,7 @@ class Critic(nn.Module):
         return [head for head in self.heads if isinstance(head, Head)]
 
     def learn_scale(self, maps: list[torch.Tensor]) -> None:
-        """Follow mean and deviation of each channel in the maps of real pictures."""
+        """Update the running mean and deviation of each channel from maps of real pictures."""
         for head, x in zip(self.scoring, maps, strict=True):
             head.norm.train()(x.float())
             head.norm.eval()

@@ -1,10 +1,9 @@
-"""The pictures ember learns from: manifest, split, crops.
+"""Ember's training pictures: manifest, split, crops.
 
-The manifest (``manifest.tsv`` beside this file) names every picture with its source (a Debian package or a GitHub
+The manifest (``manifest.tsv`` beside this file) lists every picture with its source (a Debian package or a GitHub
 repository), the path in it, the commit (or "blob" and the file's hash), author, licence and the evidence for it, captions and
-tags. Of the first collection (``0123.jpg``) pictures whose number is divisible by 8 are held out for evaluation and never
-trained on, of the second (``c0123.jpg``) those whose number is divisible by 10. Only what is CC or in the public domain stands
-in it.
+tags. In the first collection (``0123.jpg``) pictures whose number is divisible by 8 are held out for evaluation and never used for
+training; in the second (``c0123.jpg``) those whose number is divisible by 10. All are CC-licensed or in the public domain.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ HELD_OUT_EVERY = {"": 8, "c": 10}
 
 @dataclass(frozen=True)
 class Captioned:
-    """One picture of the manifest: uint8 [height, width, 3] sRGB and what is said of it."""
+    """A picture of the manifest: uint8 [height, width, 3] sRGB, captions and tags."""
 
     name: str
     picture: np.ndarray
@@ -66,10 +65,10 @@ def load(pictures: Path, *, held_out: bool) -> list[Captioned]:
 def random_crop(
     picture: np.ndarray, rng: np.random.Generator, *, width: int, height: int, zoom: float = 2.0
 ) -> np.ndarray:
-    """Return a random crop of the asked-for shape, flipped half the time, uint8 [height, width, 3].
+    """Return a random crop with the shape of `width` and `height`, flipped half the time, uint8 [height, width, 3].
 
     The crop covers between 1/zoom and all of the largest window of that shape that fits, and is resampled with
-    Lanczos, so that details are seen at several scales.
+    Lanczos, so that training covers details at several scales.
     """
     rows, columns = picture.shape[:2]
     largest = min(columns / width, rows / height)
@@ -88,7 +87,7 @@ def random_crop(
 
 
 def centre_crop(picture: np.ndarray, *, width: int, height: int) -> np.ndarray:
-    """Return the largest centred window of the asked-for shape, scaled to it, uint8 [height, width, 3]."""
+    """Return the largest centred window of the given shape, scaled to it, uint8 [height, width, 3]."""
     rows, columns = picture.shape[:2]
     scale = min(columns / width, rows / height)
     crop_width, crop_height = int(width * scale), int(height * scale)

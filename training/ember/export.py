@@ -2,9 +2,8 @@
 
     python -m training.ember.export --work DIR --out reactive/ember/model [--share 0.5]
 
-A share below 1 goes that far from the weights that `adversarial` began with to those that it found: where it began with a
-painter of few steps, half the way keeps what that one knew of the words and takes the light of the other
-(Wortsman et al., arXiv 2109.01903).
+A share below 1 interpolates between the initial and the final weights of `adversarial`: halfway keeps the initial denoiser's
+knowledge of words and takes the final one's light (Wortsman et al., arXiv 2109.01903).
 """
 
 from __future__ import annotations
@@ -20,13 +19,13 @@ from diffusers import StableDiffusionPipeline
 
 from training.ember import autoencoder, data, denoiser, schedule, text
 
-# what the folder says of itself beyond diffusers' own files; any model folder may hold such a file
-# (the walk's pace as `python -m benchmarks walk` measured it)
+# settings of the folder beyond diffusers' own files; any model folder may have such a file
+# (the walk's pace as measured by `python -m benchmarks walk`)
 SIDECAR = {"native": [384, 224], "steps": 1, "guidance": 1.0, "walk": {"384x224/1": 1.0}}
 
 
 def blended(work: Path, weights: str, share: float) -> torch.nn.Module:
-    """Return the denoiser that lies `share` of the way from ``start.pt`` to `weights`."""
+    """Return the denoiser interpolated by `share` between ``start.pt`` and `weights`."""
     net = denoiser.load(work, weights)
     if share < 1:
         start = denoiser.load(work, "start.pt").state_dict()
@@ -35,7 +34,7 @@ def blended(work: Path, weights: str, share: float) -> torch.nn.Module:
 
 
 def export(work: Path, out: Path, *, weights: str, share: float = 1.0) -> None:
-    """Assemble the pipeline from the checkpoints and save it to `out`, keeping the card that stands there."""
+    """Assemble the pipeline from the checkpoints and save it to `out`, keeping an existing model card."""
     tokenizer, encoder = text.load(work)
     vae: Any = autoencoder.load(work)
     scale = float(torch.load(work / "latents.pt", weights_only=True)["scale"])
@@ -54,18 +53,18 @@ def export(work: Path, out: Path, *, weights: str, share: float = 1.0) -> None:
     for part in ("unet", "vae", "text_encoder", "tokenizer", "scheduler"):
         shutil.rmtree(out / part, ignore_errors=True)
     pipeline.to(torch.float16).save_pretrained(out, safe_serialization=True)
-    # older tools read the two files that newer ones fold into tokenizer.json
+    # older tools read the two files that newer ones merge into tokenizer.json
     for name in ("vocab.json", "merges.txt"):
         shutil.copyfile(work / "tokenizer" / name, out / "tokenizer" / name)
-    settle(out)
+    clean_configs(out)
     (out / "reactive.json").write_text(json.dumps(SIDECAR, indent=2) + "\n")
     (out / "ATTRIBUTION.tsv").write_text(attribution())
 
 
-def settle(out: Path) -> None:
-    """Let stock tools read the folder without a word: one number format for all parts, and no setting that diffusers ignores.
+def clean_configs(out: Path) -> None:
+    """Adapt the configurations so that stock tools read the folder without warnings: one dtype, no unknown settings.
 
-    Transformers loads in the format that a configuration names, diffusers in float32.
+    Transformers loads in the dtype that a configuration names, diffusers in float32.
     """
     for part, changes in (("text_encoder", {"dtype": "float32"}), ("vae", {"block_out_channels": None})):
         file = out / part / "config.json"

@@ -1,10 +1,9 @@
-"""Gather the pictures that the manifest names from their sources, scaled as training wants them.
+"""Gather the manifest's pictures from their sources, scaled for training.
 
     python -m training.ember.gather --out DIR
 
-Needs Debian's ``apt-get`` and ``dpkg-deb`` for what Debian packages hold, and the network for what lies in GitHub
-repositories, of which each file is taken at the commit, or by the hash, that the manifest names. Pictures that are there
-already are not fetched again.
+Needs Debian's ``apt-get`` and ``dpkg-deb`` for pictures of Debian packages, and the network for those of GitHub
+repositories, which are fetched at the commit, or by the hash, in the manifest. Existing pictures are not fetched again.
 """
 
 from __future__ import annotations
@@ -35,14 +34,14 @@ def scaled(image: Image.Image) -> Image.Image:
 
 
 def address(repository: str, version: str, path: str) -> str:
-    """Return where a file of a GitHub repository can be fetched: at a commit, or as "blob" and its hash name it."""
+    """Return the address of a file of a GitHub repository, at a commit or, if `version` is "blob", by its hash."""
     if version.startswith("blob "):
         return f"https://api.github.com/repos/{repository}/git/blobs/{version.removeprefix('blob ')}"
     return f"https://raw.githubusercontent.com/{repository}/{version}/{urllib.parse.quote(path)}"
 
 
 def from_package(package: str, files: list[tuple[str, str]], out: Path) -> None:
-    """Fetch a Debian package, take pictures (name, path in it) out, scale and save them."""
+    """Fetch a Debian package, extract pictures (name, path in it), scale and save them."""
     with tempfile.TemporaryDirectory() as temporary:
         subprocess.run(["apt-get", "download", "-q", package], cwd=temporary, check=True)
         archive = next(Path(temporary).glob("*.deb"))
@@ -54,7 +53,7 @@ def from_package(package: str, files: list[tuple[str, str]], out: Path) -> None:
 
 def from_address(url: str, target: Path) -> None:
     """Fetch one picture, scale and save it."""
-    # a file named by its hash comes as it is only if one asks for that
+    # without this header GitHub returns a blob as JSON
     request = urllib.request.Request(url, headers={"Accept": "application/vnd.github.raw, */*"})
     with urllib.request.urlopen(request, timeout=60) as answer, Image.open(io.BytesIO(answer.read())) as image:
         scaled(image).save(target, quality=QUALITY)

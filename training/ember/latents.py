@@ -1,4 +1,4 @@
-"""Encode everything to latents once: crops of the pictures, procedural scenes, and what is said of them.
+"""Encode all training pictures to latents once: crops of the pictures and procedural scenes, with their descriptions.
 
     python -m training.ember.latents --pictures DIR --work DIR [--half]
 
@@ -18,20 +18,20 @@ from training.ember import autoencoder, checkpoint, colours, data, scenes
 
 # (width, height) in pixels: 16:9, 1:1 and 9:16 around 90k pixels
 SHAPES = ((384, 224), (304, 304), (224, 384))
-# half of that per side, a quarter of the work, for the first and longest part of the training
+# half of that per side, a quarter of the work, for the first and longest part of training
 HALF = ((192, 112), (152, 152), (112, 192))
-# how many views of each picture, how many scenes of each kind, per shape
+# number of views of each picture and of scenes of each kind, per shape
 VIEWS = (20, 3, 3)
 SCENES = (40, 6, 6)
-# the share of views with other hues, described by them: so colour words are learnt apart from things
+# share of views with rotated hues and matching descriptions, so that colour words are learned independently of objects
 RECOLOURED = 0.2
 
 
 def texts_of(captions: list[str], tags: tuple[str, ...], picture: np.ndarray) -> list[str]:
-    """Return the different ways in which a view is described; training draws one of them each time.
+    """Return the descriptions of a view; training draws one of them each time.
 
-    Captions lose colour words that the view does not show; half the texts name the colours that it does. A single word is a
-    prompt too, so each tag stands alone as well.
+    Colour words that the view does not show are removed from captions; half the texts name its colours. Each tag is also a text of
+    its own, since a single word is a prompt too.
     """
     found = colours.shares(picture)
     colour, joined = colours.phrase(found), ", ".join(tags)
@@ -41,7 +41,7 @@ def texts_of(captions: list[str], tags: tuple[str, ...], picture: np.ndarray) ->
 
 
 def coloured(captions: list[str], tags: tuple[str, ...], colour: str) -> list[str]:
-    """Return descriptions that name the colours `colour`, or none where it is empty."""
+    """Return descriptions that name the colours `colour`; none if it is empty."""
     if not colour:
         return []
     return [
@@ -53,7 +53,7 @@ def coloured(captions: list[str], tags: tuple[str, ...], colour: str) -> list[st
 
 
 def recoloured(item: data.Captioned, picture: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, list[str]]:
-    """Return a view with other hues and the texts that name them, or as it was where it has no colours."""
+    """Return a view with rotated hues and its texts; unchanged if it has no colours."""
     turned = colours.recoloured(picture, rng)
     captions = [colours.without_colours(text) for text in (item.caption, item.long_caption)]
     texts = coloured([text for text in captions if text], item.tags, colours.phrase(colours.shares(turned)))
@@ -71,7 +71,7 @@ def encode(model: torch.nn.Module, pictures: list[np.ndarray]) -> torch.Tensor:
 def gather(
     pictures: Path, work: Path, *, seed: int, rendered: Path | None, sizes: tuple[tuple[int, int], ...] = SHAPES
 ) -> None:
-    """Encode views of every training picture and scenes of every kind, and note how each can be described."""
+    """Encode views of every training picture and scenes of every kind, with their descriptions."""
     rng = np.random.default_rng(seed)
     model = autoencoder.load(work)
     learned = data.load(pictures, held_out=False)
@@ -106,7 +106,7 @@ def gather(
             "real": torch.tensor(real),
         }
     everything = torch.cat([shape["latents"].float().flatten() for shape in shapes.values()])
-    # a denoiser that goes on at another size must meet the same scale
+    # a denoiser that is trained further at another size needs the same latent scale
     kept = work / "latents.pt"
     before = torch.load(kept, weights_only=True) if kept.exists() else {}
     scale = before.get("scale", 1.0 / float(everything.std()))
@@ -115,12 +115,12 @@ def gather(
 
 
 def scene_of(kind: str, number: int, width: int, height: int, rendered: Path | None) -> scenes.Scene:
-    """Render one scene, or read it from the folder `rendered`, where it is kept for the next time."""
+    """Render one scene, or read it from the cache folder `rendered`."""
     kept = rendered / f"{kind}-{number}-{width}x{height}.npz" if rendered else None
     if kept is not None and kept.exists():
         with np.load(kept) as stored:
             return scenes.Scene(stored["picture"], str(stored["caption"]), tuple(str(tag) for tag in stored["tags"]))
-    # each shape shows other scenes than its siblings
+    # scenes differ between shapes
     scene = scenes.render(kind, seed=number * 4 + (width >= height) + (width > height), width=width, height=height)
     if kept is not None:
         kept.parent.mkdir(parents=True, exist_ok=True)

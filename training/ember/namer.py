@@ -1,9 +1,9 @@
-"""Name the tags of a picture, so that distillation can ask whether what is painted is what the text names.
+"""A classifier of a picture's tags, used in adversarial training to compare paintings with their texts.
 
     python -m training.ember.namer --work DIR --perceptual DIR
 
-One linear score a tag on EfficientNet's features, learnt from decoded training views, real ones and scenes. It shares neither
-net nor data with the classifier of `training.ember.evaluate`. Writes ``WORK/namer.pt``.
+One linear score a tag on EfficientNet's features, trained on decoded views of real pictures and scenes. It shares neither
+network nor data with the classifier of `training.ember.evaluate`. Writes ``WORK/namer.pt``.
 (An auxiliary classifier: Odena et al., arXiv 1610.09585.)
 """
 
@@ -25,7 +25,7 @@ DECAY = 0.02
 
 
 class Namer(nn.Module):
-    """Scores [n, t] of tags, free of how frequent they are, from EfficientNet's maps."""
+    """Scores [n, t] of tags from EfficientNet's maps, without the tags' priors."""
 
     def __init__(self, tags: int) -> None:
         super().__init__()
@@ -42,18 +42,18 @@ class Namer(nn.Module):
 
 
 def pooled(maps: list[torch.Tensor]) -> torch.Tensor:
-    """Return mean and deviation over the picture of the two coarsest maps, float32 [n, f]."""
+    """Return spatial mean and deviation of the two coarsest maps, float32 [n, f]."""
     last = [x.float() for x in maps[-2:]]
     return torch.cat([x.mean((2, 3)) for x in last] + [x.std((2, 3)) for x in last], 1)
 
 
 def misnaming(scores: torch.Tensor, named: torch.Tensor) -> torch.Tensor:
-    """Return the mean cross-entropy between the tags named, as shares [n, t], and the scores [n, t]."""
+    """Return the mean cross-entropy between tags, as shares [n, t], and scores [n, t]."""
     return -(named * functional.log_softmax(scores, 1)).sum(1).mean()
 
 
 def train(work: Path, perceptual: Path, *, seed: int) -> None:
-    """Learn from `VIEWS` views and save."""
+    """Train on `VIEWS` views and save."""
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     views, net = denoiser.Views(work, rng), efficientnet.load(perceptual, "lite0")
@@ -75,7 +75,7 @@ def train(work: Path, perceptual: Path, *, seed: int) -> None:
     prior = (y.mean(0) + 1e-4).log()
     optimiser = torch.optim.Adam(namer.linear.parameters(), lr=0.01)
     for _ in range(STEPS):
-        # what is frequent is known to be so while learning, and forgotten in use (Menon et al., arXiv 2007.07314)
+        # the priors are added in training and omitted in use (logit adjustment: Menon et al., arXiv 2007.07314)
         loss = misnaming(namer.linear(standard) + prior, y)
         optimiser.zero_grad()
         (loss + DECAY * namer.linear.weight.square().sum(1).mean()).backward()

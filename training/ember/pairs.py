@@ -1,9 +1,9 @@
-"""Paint pictures with the undistilled denoiser, many steps and guidance, and keep each with the noise it came of.
+"""Paint pictures with the undistilled denoiser, many steps and guidance, and save each with its initial noise.
 
     python -m training.ember.pairs --work DIR
 
-What one step from that noise is to arrive at, in its colours and its layout (Liu et al., "InstaFlow", arXiv 2309.06380).
-Writes ``WORK/pairs.pt``; begins anew each time, for it takes minutes.
+They are the target of one step from that noise, in colours and layout (Liu et al., "InstaFlow", arXiv 2309.06380).
+Writes ``WORK/pairs.pt``; starts anew each time, since it takes only minutes.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ GUIDANCE = 2.0
 
 
 class Pairs(NamedTuple):
-    """Noise and what was painted of it, scaled latents [n, 4, h, w], the texts' embeddings and the tags they name."""
+    """Noise and the pictures painted from it as scaled latents [n, 4, h, w], the texts' embeddings and their tags."""
 
     noise: torch.Tensor
     painted: torch.Tensor
@@ -33,7 +33,7 @@ class Pairs(NamedTuple):
 
 @torch.inference_mode()
 def paint(net: torch.nn.Module, z: torch.Tensor, texts: torch.Tensor, empty: torch.Tensor) -> torch.Tensor:
-    """Return the pictures, scaled latents [n, 4, h, w], that DDIM with classifier-free guidance makes of noise z."""
+    """Return the pictures, scaled latents [n, 4, h, w], that DDIM with classifier-free guidance paints from noise z."""
     ratios = torch.linspace(1, 0, STEPS + 1)
     both = torch.cat([texts, empty.expand_as(texts)])
     for ratio, later in zip(ratios[:-1], ratios[1:], strict=True):

@@ -1,9 +1,9 @@
-"""Begin a work folder from an exported model, so that training goes on from weights that ship.
+"""Initialise a work folder from an exported model, to train the bundled weights further.
 
     python -m training.ember.restore --model reactive/ember/model --work DIR
 
 Writes the checkpoints ``autoencoder.pt``, ``text.pt``, ``denoiser.pt``, ``generator.pt`` and the tokenizer at step 0: the
-optimisers start anew, and what an exported folder does not hold (the undistilled denoiser) starts from what it does.
+optimisers start anew, and the undistilled denoiser, which an exported folder lacks, starts from the distilled one.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ STEPS = 1000
 
 
 def scheduler() -> LCMScheduler:
-    """Return the scheduler that ships in ember's folder."""
+    """Return the scheduler of ember's folder."""
     return LCMScheduler(
         num_train_timesteps=STEPS,
         beta_start=0.00085,
@@ -28,7 +28,7 @@ def scheduler() -> LCMScheduler:
     )
 
 
-# diffusers sets it by name
+# diffusers sets this attribute dynamically
 _ALPHAS_CUMPROD: torch.Tensor = vars(scheduler())["alphas_cumprod"]
 ALPHAS = _ALPHAS_CUMPROD.clamp(0, 1).sqrt()
 
@@ -44,7 +44,7 @@ def alpha_sigma(times: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 def time_of(ratio: torch.Tensor) -> torch.Tensor:
     """Return the float time whose sigma / (alpha + sigma) is `ratio` in [0, 1] (rectified flow's time)."""
     alpha = (1 - ratio) / ((1 - ratio).square() + ratio.square()).sqrt()
-    # ALPHAS falls; searchsorted wants a rising table
+    # ALPHAS decreases; searchsorted needs an increasing table
     rising = ALPHAS.flip(0)
     above = torch.searchsorted(rising, alpha.clamp(0, float(ALPHAS[0]))).clamp(1, STEPS - 1)
     share = (alpha - rising[above - 1]) / (rising[above] - rising[above - 1])
@@ -54,14 +54,14 @@ def time_of(ratio: torch.Tensor) -> torch.Tensor:
 def sample_times(count: int, generator: torch.Generator, *, terminal: float = 0.1) -> torch.Tensor:
     """Draw training times: logit-normal in rectified flow's time (Esser et al., arXiv 2403.03206).
 
-    A share `terminal` stands at pure noise, where the first and often only evaluation of a clip happens.
+    A share `terminal` is pure noise, the input of the first and often only evaluation in a clip.
     """
     times = time_of(torch.sigmoid(torch.randn(count, generator=generator) + 0.3))
     last = torch.rand(count, generator=generator) < terminal
     return torch.where(last, torch.full_like(times, STEPS - 1), times)
 
 
-def clean(z: torch.Tensor, velocity: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
+def predict_x0(z: torch.Tensor, velocity: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
     """Return the picture that a velocity prediction implies: x0 = alpha z - sigma v (Salimans and Ho, 2202.00512)."""
     alpha, sigma = alpha_sigma(times)
     return alpha * z - sigma * velocity

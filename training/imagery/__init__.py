@@ -1,1 +1,1 @@
-"""How the library of photographs that ships was chosen, cropped and written."""
+"""Selection, cropping and writing of the bundled photographs."""

@@ -1,10 +1,10 @@
-"""Write the library of photographs that ships: ``python -m training.imagery.make FOLDER [FOLDER ...]``.
+"""Write the bundled library of photographs: ``python -m training.imagery.make FOLDER [FOLDER ...]``.
 
-Each folder holds pictures and a ``grounds.tsv`` that says of every picture where it was taken from (columns file, source,
-path_in_source and commit_or_version). ``chosen.tsv`` beside this file says which pictures ship and under which names; each was
-chosen by looking at it. Its columns: name; file; focus: where the eye goes, as x,y from 0 to 1 of the picture that ships; crop:
-x,y of the middle of the 16:9 window, 0 to 1 of the original, and how large it is, 1 being the largest that fits (empty: the
-largest, placed over what stands out); caption; tags; author or agency; licence.
+Each folder holds pictures and a ``grounds.tsv`` with the source of every picture (columns file, source, path_in_source and
+commit_or_version). ``chosen.tsv`` beside this file lists the selected pictures, each selected by looking at it. Its columns: name;
+file; focus: the centre of attention, x,y from 0 to 1 of the final picture; crop: x,y of the centre of the 16:9 window, 0 to 1 of
+the original, and its size, 1 being the largest that fits (empty: the largest, placed over the most salient area); caption; tags;
+author or agency; licence.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def window(picture: np.ndarray, crop: str) -> tuple[float, float, float, float]:
 
 
 def write_picture(original: Path, target: Path, crop: str) -> None:
-    """Write a picture's window as WebP, at most 1280x720 and never larger than it is."""
+    """Write a picture's window as WebP, at most 1280x720, never enlarged."""
     picture = read_picture(original)
     left, top, right, bottom = window(picture, crop)
     width = min(WIDTH, int(right - left) // 16 * 16)
@@ -59,7 +59,7 @@ def write_picture(original: Path, target: Path, crop: str) -> None:
 
 
 def make(folders: list[Path]) -> None:
-    """Write pictures and manifest; what is no longer chosen goes."""
+    """Write pictures and manifest; pictures that are no longer selected are deleted."""
     sources = {row["file"]: (folder, row) for folder in folders for row in read_table(folder / "grounds.tsv")}
     FOLDER.mkdir(parents=True, exist_ok=True)
     rows, total = [], 0

@@ -27,7 +27,7 @@ def part_count(batch: int, threads: int) -> int:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Let this thread compute with one processor within a block."""
+    """Set torch to one thread within a block; for MKL this holds in the whole process."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -50,10 +50,13 @@ class BatchSplitter:
     def __init__(self, parts: int, threads: int) -> None:
         self.parts = parts
         self.threads = threads
-        self._pool = ThreadPoolExecutor(parts, "reactive-hand") if parts > 1 else None
+        self._pool = ThreadPoolExecutor(parts, "reactive-part") if parts > 1 else None
 
     def run(self, call: Callable[[list[T]], tuple[torch.Tensor, ...]], items: Sequence[T]) -> tuple[torch.Tensor, ...]:
-        """Return the tensors that `call` returns for each part of `items`, joined in order."""
+        """Return the tensors that `call` returns for each part of `items`, joined in order.
+
+        The number of items must be a multiple of that of parts.
+        """
         if self._pool is None:
             return call(list(items))
 

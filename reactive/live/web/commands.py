@@ -11,13 +11,13 @@ from reactive.live.control.remote import Action
 from reactive.live.session import Session
 from reactive.live.web.clients import Client, Clients
 from reactive.live.web.protocol import (
-    AskToKeep,
+    AskSavePlan,
     CorrectGrid,
     Forget,
-    Keep,
     MakeChange,
     PageMessage,
     Prepare,
+    SavePreset,
     SaveTake,
     Seek,
     SetLoop,
@@ -31,8 +31,11 @@ from reactive.timeline.clock import frame_time, frames_in, nearest_frame
 
 # each takes the model of its message
 Command = Callable[[Client, Any], Awaitable[None]]
-# an output window can only watch
+# messages that an output window may send: it can only watch
 LOOKING = ("credit",)
+# an epoch that answers no jump of a page
+NO_JUMP = -1
+# messages that count only from the page that plays the song, the holder of the transport
 HOLDING = ("clock", "seek", "loop", "ended")
 
 
@@ -151,7 +154,7 @@ class SongCommands:
         self.loop_sent_at = None
         epoch, landed = self.session.seek(message.time, message.playing)
         await self.server.send({"t": "epoch", "epoch": epoch, "n": message.n, "time": landed}, client)
-        await self._others(epoch)
+        await self._tell_viewers(epoch)
         self.session.engine.set_wanted(self.server.clients.wants_pictures)
 
     async def _loop(self, client: Client, message: SetLoop) -> None:
@@ -201,11 +204,11 @@ class SongCommands:
         del client
         await self.edited(await self.server.run(self.session.correct, message.model_dump(exclude_none=True)))
 
-    async def _may_keep(self, client: Client, message: AskToKeep) -> None:
+    async def _may_keep(self, client: Client, message: AskSavePlan) -> None:
         del message
         await self.server.send({"t": "keep?", **await self.server.run(self.session.save_plan)}, client)
 
-    async def _keep(self, client: Client, message: Keep) -> None:
+    async def _keep(self, client: Client, message: SavePreset) -> None:
         del client
         epoch, path = await self.server.run(self.session.save_preset, message.name)
         await self.server.send({"t": "kept", "path": str(path)})
@@ -216,11 +219,12 @@ class SongCommands:
         engine = self.session.engine
         # pictures from before the change stay valid
         since = float(frame_time(engine.changed, engine.timeline.fps))
-        await self.server.send({"t": "epoch", "epoch": epoch, "n": -1, "since": since})
+        await self.server.send({"t": "epoch", "epoch": epoch, "n": NO_JUMP, "since": since})
         self.server.clients.wake()
         await self.server.send_state()
 
-    async def _others(self, epoch: int) -> None:
+    async def _tell_viewers(self, epoch: int) -> None:
+        """Tell the pages that do not play the song where it is."""
         self.server.clients.wake()
         viewers = [client for client in self.server.clients.all.values() if client is not self.server.clients.holder]
         if viewers:

@@ -126,13 +126,13 @@ class CorrectGrid(PageMessage):
     meter: str | None = None
 
 
-class AskToKeep(PageMessage):
+class AskSavePlan(PageMessage):
     """What would saving into the preset do?"""
 
     t: Literal["keep?"]
 
 
-class Keep(PageMessage):
+class SavePreset(PageMessage):
     """Save changes into the preset, or into a copy called `name`."""
 
     t: Literal["keep"]
@@ -190,8 +190,8 @@ _PageMessage: TypeAlias = Union[  # noqa: UP007 a union of this many is easier t
     Prepare,
     SaveTake,
     CorrectGrid,
-    AskToKeep,
-    Keep,
+    AskSavePlan,
+    SavePreset,
     NextPhase,
     Tap,
     One,
@@ -209,7 +209,7 @@ class ServerMessage(BaseModel):
 
 
 class Control(ServerMessage):
-    """A slider of the page."""
+    """A slider of the page; `rest` is its value when untouched."""
 
     label: str
     rest: float
@@ -322,7 +322,11 @@ class OutputStatus(ServerMessage):
 
 
 class Status(ServerMessage):
-    """The state of the engine: pictures a second, seconds ahead of the song, and whether it is late."""
+    """The state of the engine.
+
+    `stride` is a fraction (numerator, denominator), `kept` the number of pictures in memory; the others are as in
+    `reactive.live.engine.Status`.
+    """
 
     t: Literal["status"]
     rate: float
@@ -363,7 +367,10 @@ class Role(ServerMessage):
 
 
 class Epoch(ServerMessage):
-    """Pictures of other epochs are invalid, except those before song time `since`; `n` is the page's jump that this answers."""
+    """A new epoch, which each jump or change begins: pictures of other epochs are dropped, except those before song time `since`.
+
+    `n` is the jump of the page that this answers, -1 for none.
+    """
 
     t: Literal["epoch"]
     epoch: int
@@ -423,7 +430,7 @@ class Reloaded(ServerMessage):
     t: Literal["reloaded"]
 
 
-class KeepPlan(ServerMessage):
+class SavePlanAnswer(ServerMessage):
     """What saving into the preset would do."""
 
     t: Literal["keep?"]
@@ -436,14 +443,14 @@ class KeepPlan(ServerMessage):
     name: str
 
 
-class Kept(ServerMessage):
+class PresetSaved(ServerMessage):
     """The preset was saved in `path`."""
 
     t: Literal["kept"]
     path: str
 
 
-class Saved(ServerMessage):
+class TakeSaved(ServerMessage):
     """The take was saved in `path`."""
 
     t: Literal["saved"]
@@ -482,9 +489,9 @@ _SONG: tuple[type[BaseModel], ...] = (
     GoOn,
     Marked,
     Reloaded,
-    KeepPlan,
-    Kept,
-    Saved,
+    SavePlanAnswer,
+    PresetSaved,
+    TakeSaved,
     Starting,
 )
 SERVER_MESSAGES: tuple[type[BaseModel], ...] = (*_SONG, *_LIVE.values())

@@ -37,15 +37,16 @@ from reactive.video.segment import encoder_versions
 from reactive.video.upscale import NO_UPSCALING, Upscaling, upscaling_key
 
 _LIBRARIES = ("torch", "diffusers", "transformers", "numpy", "scipy", "librosa", "soxr", "soundfile", "pillow")
-# columns that no picture reads, and those whose numbers are indices of texts
+# columns that do not change a picture by themselves (`hit` counts only between interpolated frames, see `hits_of`)
 _UNUSED_COLUMNS = ("phase", "loop", "shot", "speed", "hit")
+# columns of indices into the prompts
 _PROMPTS = ("prompt_from", "prompt_to")
 # bytes of a file whose hash is kept while the program runs
 _LARGE = 64 << 20
 
 
 def digest(data: Any) -> str:
-    """Return the sha256 of plain data, 40 hexadecimal digits."""
+    """Return the first 40 hexadecimal digits of the sha256 of plain data."""
     return hashlib.sha256(json.dumps(data, sort_keys=True, separators=(",", ":")).encode()).hexdigest()[:40]
 
 
@@ -135,7 +136,7 @@ def cache_key_inputs(model: Model, spec: RenderSpec, environment: Mapping[str, A
         "batch": [spec.batch, spec.slices],
         "harmonics": spec.timeline.harmonics,
         "feedback": [spec.timeline.feedback_fresh, spec.timeline.feedback_colour],
-        # left out if lanes have the shape of any batch, as they had at first
+        # left out where feedback uses the full batch, so keys of older jobs stay valid
         **({} if spec.lane_count(spec.batch) == spec.batch else {"lanes": spec.lanes}),
         "rate": spec.rate,
         **({"lut": hash_path(spec.lut)} if spec.lut else {}),
@@ -149,14 +150,14 @@ def cache_key_inputs(model: Model, spec: RenderSpec, environment: Mapping[str, A
 def picture_keys(plan: Plan, timeline: Timeline, inputs: Mapping[str, Any], sources: Mapping[int, str]) -> list[str]:
     """Return the key of each segment's pictures.
 
-    The key of a segment of a feedback shot covers everything before it in its shot.
+    The key of a segment of a feedback shot covers everything before it in its shot. A tick is a moment at which a picture is fed back.
 
     Parameters
     ----------
     inputs
         What decides all pictures of the clip: model, sizes, batch, environment.
     sources
-        The hash of each picture and video, by its number in the columns `source` and `inputs`.
+        The hash of each picture and video, by its number as the timeline's columns `source`, `guide` and `ground` have it.
     """
     base = digest(dict(inputs))
     chains: dict[tuple[int, int], str] = {}
@@ -172,12 +173,12 @@ def picture_keys(plan: Plan, timeline: Timeline, inputs: Mapping[str, Any], sour
         start, stop = segment.shot
         ticks = shot_ticks(timeline, start, stop)
         before = base
-        for piece in range(start, segment.grid, plan.longest):
+        for piece in range(start, segment.full_start, plan.longest):
             if (start, piece) not in chains:
                 content = _fed_back(timeline, segment.shot, ticks, piece, min(piece + plan.longest, stop), sources)
                 chains[start, piece] = digest([before, content])
             before = chains[start, piece]
-        content = _fed_back(timeline, segment.shot, ticks, segment.grid, segment.stop, sources)
+        content = _fed_back(timeline, segment.shot, ticks, segment.full_start, segment.stop, sources)
         keys.append(digest([before, "feedback", segment.start, content]))
     return keys
 
@@ -196,8 +197,8 @@ def file_key(
 def last_tick_before(ticks: Sequence[Fraction], frame: int) -> int:
     """Return the number of the last tick before a frame: the segment that begins there starts from it.
 
-    Where several ticks lie in the frame before (a clip of fewer frames a second than pictures fed back) it is the first of
-    them: with it the segment is complete, and the next one goes on with the others.
+    A clip may have fewer frames a second than pictures fed back. Then several ticks lie between two frames: the first of them
+    belongs to the segment before, the others to the segment that begins.
     """
     return min(bisect_left(ticks, frame) - 1, bisect_left(ticks, frame - 1))
 

@@ -66,7 +66,7 @@ class SegmentStore:
     def task(self, number: int) -> SegmentTask:
         """Return what is missing of a segment now; a task without files if nothing is."""
         segment = self.plan.segments[number]
-        # two shapes of one size are one file
+        # a dict: output shapes of the same size share one file
         wanted = {
             name: size
             for name, size in zip(self.files[number], self.sizes, strict=True)
@@ -104,6 +104,7 @@ class SegmentStore:
 
     def flash_checked_pieces(self, pieces: Sequence[tuple[Path, int]]) -> list[tuple[Path, int, Path | None]]:
         """Return the clip's pieces, each with the small pictures by which its flashes are judged."""
+        # pieces that were encoded again with something laid over them are other files than the job's own
         own = self.pieces(0)
         found: list[tuple[Path, int, Path | None]] = []
         for number, (piece, before) in enumerate(zip(pieces, own, strict=True)):
@@ -118,6 +119,7 @@ class SegmentStore:
         return sum(s.stop - s.start for number, s in enumerate(self.plan.segments) if number not in missing)
 
     def _state(self, number: int) -> str | None:
+        """Return the name of the file with a segment's last picture, from which the next one goes on; None if the shot ends there."""
         segment = self.plan.segments[number]
         return f"states/{self.keys[number]}" if segment.shot is not None and segment.stop < segment.shot[1] else None
 

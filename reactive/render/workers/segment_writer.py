@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from reactive.diffusion.backend.opencv import opencv
 from reactive.diffusion.backend.transfer import HostCopy, to_host
 from reactive.errors import OutputError
 from reactive.render.store.job import JobFile, finish_file
@@ -79,11 +80,9 @@ class _Batch:
         turned = planes.transpose(1, 2, 0)
         if turned.flags.c_contiguous:
             return turned
-        # plane by plane: six times as fast as numpy's own way to copy the whole
-        picture = np.empty(turned.shape, np.uint8)
-        for channel in range(3):
-            picture[..., channel] = planes[channel]
-        return picture
+        # thirty times as fast as numpy's own way
+        merged: np.ndarray = opencv().merge(list(planes))
+        return merged
 
 
 @dataclass
@@ -226,21 +225,21 @@ class SegmentWriter:
         those in progress.
         """
         left = deque(indices)
-        # the next frame of each piece in progress
-        hand: dict[int, int] = {}
-        while left or hand:
+        # of each piece in progress
+        next_frame: dict[int, int] = {}
+        while left or next_frame:
             with self.lock:
-                behind = {index: self.open[index].behind if index in self.open else 0 for index in hand}
+                behind = {index: self.open[index].behind if index in self.open else 0 for index in next_frame}
             index = min(behind, key=behind.__getitem__, default=None)
-            if index is None or (left and len(hand) < self.max_threads and behind[index] >= size):
+            if index is None or (left and len(next_frame) < self.max_threads and behind[index] >= size):
                 index = left.popleft()
-                hand[index] = self.pieces[index].start
-            first, stop = hand[index], self.pieces[index].stop
+                next_frame[index] = self.pieces[index].start
+            first, stop = next_frame[index], self.pieces[index].stop
             last = min(first + size, stop)
             if last < stop:
-                hand[index] = last
+                next_frame[index] = last
             else:
-                del hand[index]
+                del next_frame[index]
             yield np.arange(first, last)
 
     def hand_over(self, index: int, state: bytes) -> None:
