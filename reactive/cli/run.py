@@ -53,6 +53,13 @@ SUFFIXES = {**dict.fromkeys(("h264", "nvenc", "videotoolbox", "qsv", "amf"), ".m
 @click.argument("songs", metavar="SONG...", nargs=-1, required=True, type=click.Path())
 @preset_option
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="The clip to write. Default: ./<song>.mp4.")
+@click.option(
+    "--for",
+    "places",
+    metavar="PLACES",
+    help="Size, frame rate, length, loudness and file size for youtube, 4k, tiktok, reels, story, square, canvas (a loop) or "
+    "stage; several with commas, each a clip of its own.",
+)
 @fps_option
 @click.option("--size", metavar="WxH", help="Size of the clip. Default: the model's picture, doubled if it is small.")
 @click.option("--imagine-size", metavar="WxH", help="Size that the model works at. Default: its native size.")
@@ -139,7 +146,24 @@ SUFFIXES = {**dict.fromkeys(("h264", "nvenc", "videotoolbox", "qsv", "amf"), ".m
 @click.option("--crf", default=18, show_default=True, type=IntOption(0, 51), help="H.264 quality; lower is better.")
 @click.option("--encode-speed", default="veryfast", show_default=True, metavar="NAME", help="x264's preset.")
 @click.option("--flash-safe", is_flag=True, help="Hold flashing within what is safe to watch (ITU-R BT.1702).")
-@click.option("--also", metavar="SHAPES", help="Further shapes of the same render: 9:16,1:1.")
+@click.option(
+    "--also",
+    metavar="SHAPES",
+    help="Further shapes, cropped from the same pictures: 9:16,1:1. With !, as 9:16!, imagined anew in that shape.",
+)
+@click.option(
+    "--loop",
+    metavar="BARS|A-B|auto",
+    default="",
+    help="A silent loop of bars A to B, of N bars at the drop, or as many as fit in 8 seconds.",
+)
+@click.option(
+    "--loudness",
+    type=FloatOption(-40, -5),
+    metavar="LUFS",
+    help="Bring the sound to this loudness, as far as its peaks allow: -14.",
+)
+@click.option("--max-size", metavar="100MB", help="Keep the file below this size, by a second encoding in two passes.")
 @click.option("--out-dir", type=click.Path(path_type=Path), help="Where the clips of several songs are written.")
 @click.option("--job", type=click.Path(path_type=Path), help="Keep what is finished here. Default: <OUT>.reactive-job.")
 @click.option("--segment", default=0, type=IntOption(0, 10_000), help="Frames of a piece. Default: by rule.")
@@ -161,6 +185,8 @@ def run(songs: tuple[str, ...], output: Path | None, as_json: bool, hearing: Cal
       reactive run song.mp3 --preset loop-destroy --size 1280x720 -o clip.mp4
       reactive run song.flac --start 60 --duration 10 --photo band.jpg --video stage.mp4
       reactive run album/*.flac --out-dir clips/ --also 9:16,1:1
+      reactive run song.wav --for youtube,reels,canvas
+      reactive run song.wav --size 1920x1080 --also 9:16! --max-size 100MB
       reactive run song.wav --palette "#200010,dark red,white" --palette-strength 0.7
       reactive run song.wav --ray --workers 4
       reactive run album/*.flac --out-dir /shared/clips --ray 10.0.0.1:6379
@@ -172,6 +198,7 @@ def run(songs: tuple[str, ...], output: Path | None, as_json: bool, hearing: Cal
         with errors(as_json):
             songs, base = _project(project)
     with errors(as_json, USAGE):
+        places = _places(options)
         chosen = [settings_of(song, options) for song in songs]
     if project is not None:
         chosen = [base.changed(**_said_by_options(chosen[0]))]
@@ -179,14 +206,15 @@ def run(songs: tuple[str, ...], output: Path | None, as_json: bool, hearing: Cal
         told = hearing()
         chosen = [settings.changed(hearing=told) for settings in chosen]
     yield_processors()
-    if len(songs) > 1 or options["out_dir"]:
-        _album(songs, chosen, options, as_json)
+    with errors(as_json, USAGE):
+        clips = _clips(songs, chosen, places, output, options)
+    if len(clips) > 1 or options["out_dir"]:
+        _album(clips, options, as_json)
         return
-    song, settings = songs[0], chosen[0]
+    song, out, settings = clips[0]
     differs: tuple[str, ...] = ()
     if options["recipe_of"]:
         check_beside()
-    out = output or Path(Path(song).stem + SUFFIXES[options["codec"]])
     with errors(as_json, stopping=lambda: going_on(options["job"], out)):
         from reactive.media.safe import regular_file
 
@@ -273,6 +301,10 @@ def _check_usage(songs: tuple[str, ...], output: Path | None, options: dict[str,
     several = len(songs) > 1
     if output and (several or options["out_dir"]):
         raise click.UsageError("-o names one clip; with several songs or --out-dir, leave it out.")
+    if options["recipe_of"] and (options["places"] or "!" in (options["also"] or "")):
+        raise click.UsageError("--recipe makes one clip as it was; leave --for and --also with ! out.")
+    if options["job"] and ("," in (options["places"] or "") or "!" in (options["also"] or "")):
+        raise click.UsageError("--job belongs to one clip; leave it out, or name one place.")
     if several and (options["timeline"] or options["take"] or options["recipe_of"] or options["job"]):
         raise click.UsageError("--timeline, --take, --recipe and --job belong to one song.")
     if options["recipe_of"] and options["out_dir"]:
@@ -302,11 +334,67 @@ def _said_by_options(settings: Any) -> dict[str, Any]:
     return {name: choices[name] for name in given if name in choices}
 
 
-def _album(songs: tuple[str, ...], chosen: list[Any], options: dict[str, Any], as_json: bool) -> None:
-    """Make a clip of each song; one JSON line or a few words each; exit 1 if any failed."""
+def _places(options: dict[str, Any]) -> list[Any]:
+    """Return the places that `--for` names, after checking that the length fits each of them."""
+    if not options["places"]:
+        return []
+    from reactive.render.targets import check_length, parse_targets
+
+    places = parse_targets(options["places"])
+    for place in places:
+        check_length(place, None if place.loop else options["duration"])
+    return places
+
+
+def _clips(
+    songs: tuple[str, ...], chosen: list[Any], places: list[Any], output: Path | None, options: dict[str, Any]
+) -> list[tuple[str, Path, Any]]:
+    """Return every clip that is made: its song, its path and its settings."""
+    from reactive.render.sizes import parse_shape, shaped_name, shaped_size
+
+    folder: Path = options["out_dir"] or Path()
+    anew = [parse_shape(shape[:-1]) for shape in _shapes(options) if shape.endswith("!")]
+    clips = []
+    for song, settings in zip(songs, chosen, strict=True):
+        codec = settings.encoding.codec
+        out = output or folder / (Path(song).stem + SUFFIXES[codec])
+        if not places:
+            clips.append((song, out, settings))
+        for place in places:
+            # what is said by an option goes before what the place takes
+            own = {name: value for name, value in place.choices().items() if not _is_said(name)}
+            file = out if output and len(places) == 1 else _for_place(out, place, own.get("codec", codec))
+            clips.append((song, file, settings.changed(**own)))
+    further = []
+    for song, file, settings in clips:
+        for shape in anew:
+            size = shaped_size(settings.output.size, shape) if settings.output.size else None
+            text = f"{shape[0]}:{shape[1]}"
+            other = settings.changed(size=size, shape=text, imagine_size=None, also=(), job=None)
+            further.append((song, shaped_name(file, shape), other))
+    return clips + further
+
+
+def _for_place(out: Path, place: Any, codec: str) -> Path:
+    from reactive.render.targets import target_path
+
+    return target_path(out, place, SUFFIXES[codec])
+
+
+def _is_said(name: str) -> bool:
+    """Return whether an option is on the command line."""
+    return click.get_current_context().get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
+
+
+def _shapes(options: dict[str, Any]) -> list[str]:
+    """Return the shapes that `--also` names, each once."""
+    return list(dict.fromkeys(shape.strip() for shape in options["also"].split(","))) if options["also"] else []
+
+
+def _album(clips: list[tuple[str, Path, Any]], options: dict[str, Any], as_json: bool) -> None:
+    """Make several clips; one JSON line or a few words each; exit 1 if any failed."""
     folder: Path = options["out_dir"] or Path(".")
     failed = 0
-    outs = [folder / (Path(song).stem + SUFFIXES[options["codec"]]) for song in songs]
     with errors(as_json, stopping=lambda: f"clips that are done stay in {folder}: run the same command again"):
         from reactive.errors import OutputError, ReactiveError
         from reactive.render.album import make_album
@@ -318,7 +406,7 @@ def _album(songs: tuple[str, ...], chosen: list[Any], options: dict[str, Any], a
             raise OutputError(f"can't be made ({problem.strerror})", where=str(folder), remedy=remedy) from None
         bar = Progress(not as_json and sys.stderr.isatty())
         with bar as report:
-            for song, made in make_album(list(zip(songs, outs, chosen, strict=True)), progress=report, rates=bar.rates):
+            for song, made in make_album(clips, progress=report, rates=bar.rates):
                 if isinstance(made, ReactiveError):
                     failed += 1
                     what = {"what": made.what, "where": made.where, "remedy": made.remedy}
@@ -338,8 +426,10 @@ def settings_of(song: str, options: dict[str, Any]) -> Any:
     """Return the settings that the options of `reactive run` say."""
     from reactive.errors import OutputError
     from reactive.preset.macros import parse_macros
+    from reactive.render.looping import check_loop
     from reactive.render.sizes import parse_shape, parse_size
     from reactive.video.codec import SPEEDS
+    from reactive.video.fitted import parse_bytes
 
     if options["encode_speed"] not in SPEEDS:
         raise OutputError(
@@ -347,8 +437,9 @@ def settings_of(song: str, options: dict[str, Any]) -> Any:
             where="--encode-speed",
             remedy=f"use one of {', '.join(SPEEDS)}",
         )
-    for shape in options["also"].split(",") if options["also"] else ():
-        parse_shape(shape)
+    for shape in _shapes(options):
+        parse_shape(shape.removesuffix("!"))
+    check_loop(options["loop"])
     batch = options["batch"]
     if batch != "auto" and not re.fullmatch("[1-9][0-9]{0,2}", batch):
         raise OutputError(
@@ -408,7 +499,10 @@ def settings_of(song: str, options: dict[str, Any]) -> Any:
         crf=options["crf"],
         overwrite=options["overwrite"],
         flash_safe=options["flash_safe"],
-        also=tuple(dict.fromkeys(shape.strip() for shape in options["also"].split(","))) if options["also"] else (),
+        also=tuple(shape for shape in _shapes(options) if not shape.endswith("!")),
+        loop=options["loop"],
+        loudness=options["loudness"],
+        max_size=parse_bytes(options["max_size"]) if options["max_size"] else None,
         job=options["job"],
         segment=options["segment"],
         mixed=options["mixed"],

@@ -9,8 +9,10 @@ from pathlib import Path
 
 from reactive.audio.analysis import Analysis
 from reactive.preset.schema import Overlay
+from reactive.render.deliver import deliver
 from reactive.render.flashsafe import limit_pieces
 from reactive.render.inputs import RenderInputs
+from reactive.render.looping import LoopPlan, loop_pieces
 from reactive.render.overlay import OverlayMark, make_marks, overlay_pieces
 from reactive.render.recipe import Recipe, clip_tags
 from reactive.render.request import RenderRequest, record_clip
@@ -38,6 +40,7 @@ def write_clips(
     inputs: RenderInputs,
     container: str,
     recipe: Recipe | None,
+    loop: LoopPlan | None = None,
 ) -> tuple[int, Flashes]:
     """Write the clip in each of its shapes; return how many pictures were held back to be safe to watch, and how it flashes.
 
@@ -60,22 +63,30 @@ def write_clips(
         marks = overlay_marks(settings, inputs, timeline, resolved.analysis, size)
         if marks:
             pieces = overlay_pieces(pieces, marks, first=first, fps=timeline.fps, size=size, codec=codec)
+        if loop:
+            laid_over, pieces = pieces, loop_pieces(pieces, loop, fps=timeline.fps, size=size, codec=codec)
+            for piece, _ in set(laid_over) - set(segments.pieces(number)):
+                piece.unlink()
         if settings.output.flash_safe:
-            pieces, count = limit_pieces(pieces, fps=timeline.fps, size=size, codec=codec)
+            given = pieces
+            pieces, count = limit_pieces(given, fps=timeline.fps, size=size, codec=codec)
             held = max(held, count)
-        join(
+            for piece, _ in set(given) - set(pieces) - set(segments.pieces(number)):
+                piece.unlink()
+        write = partial(
+            join,
             pieces,
-            track,
-            path,
+            None if loop else track,
             fps=timeline.fps,
             container=container,
             codec=codec,
             sound=sound,
             metadata=metadata,
-            whole=partial(record_clip, job, request, path),
         )
+        deliver(write, path, settings, room=job.folder / "segments", whole=partial(record_clip, job, request, path))
         if number == 0:
-            flashes = check_pieces(segments.flash_checked_pieces(pieces), timeline.fps)
+            looked = [(*piece, None) for piece in pieces] if loop else segments.flash_checked_pieces(pieces)
+            flashes = check_pieces(looked, timeline.fps)
         for piece, _ in set(pieces) - set(segments.pieces(number)):
             piece.unlink()
     assert flashes is not None

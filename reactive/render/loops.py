@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
@@ -119,17 +119,34 @@ def looped(clip: Path, scan: ClipScan, start: int, stop: int) -> Iterator[np.nda
     the end. A whole clip has neither, and stays as it is.
     """
     fade = min(int(frames_in(float(FADE_SECONDS), scan.fps)), (stop - start) // 2)
-    shares = (np.arange(fade) + 1) / (fade + 1)
-    if start >= fade:
-        frames = _between(clip, start - fade, stop)
-        lead = [next(frames) for _ in range(fade)]
-        for number, picture in enumerate(frames, start):
-            place = number - (stop - fade)
-            yield picture if place < 0 else _mixed(picture, lead[place], shares[place])
+    lead = fade if start >= fade else 0
+    more = 0 if lead else min(fade, len(scan.small) - stop)
+    yield from close_loop(
+        lambda first, last: _between(clip, start - lead + first, start - lead + last),
+        lead=lead,
+        frames=stop - start,
+        more=more,
+    )
+
+
+def close_loop(
+    between: Callable[[int, int], Iterator[np.ndarray]], *, lead: int, frames: int, more: int
+) -> Iterator[np.ndarray]:
+    """Yield a loop of `frames` frames out of pictures that hold `lead` frames before it and `more` after it.
+
+    With a lead the end fades into it; else the start grows out of the frames that follow the end. `between` yields the
+    pictures [first, last), counted from the first of the lead.
+    """
+    if lead:
+        pictures = between(0, lead + frames)
+        before = [next(pictures) for _ in range(lead)]
+        for number, picture in enumerate(pictures):
+            place = number - (frames - lead)
+            yield picture if place < 0 else _mixed(picture, before[place], (place + 1) / (lead + 1))
         return
-    more = list(_between(clip, stop, min(stop + fade, len(scan.small))))
-    for place, picture in enumerate(_between(clip, start, stop)):
-        yield _mixed(more[place], picture, (place + 1) / (len(more) + 1)) if place < len(more) else picture
+    follows = list(between(frames, frames + more))
+    for place, picture in enumerate(between(0, frames)):
+        yield _mixed(follows[place], picture, (place + 1) / (more + 1)) if place < more else picture
 
 
 def _mixed(one: np.ndarray, other: np.ndarray, share: float) -> np.ndarray:

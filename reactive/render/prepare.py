@@ -17,7 +17,7 @@ from reactive.render.recipe import Recipe, make_recipe
 from reactive.render.request import RenderRequest
 from reactive.render.resolve import ResolvedTimeline, negatives_of
 from reactive.render.settings import ModelSpec, Settings
-from reactive.render.sizes import clip_sizes, composed_size, shaped_size
+from reactive.render.sizes import clip_sizes, composed_size, crop_note, shaped_size
 from reactive.render.spec import RenderSpec
 from reactive.render.store.batch_shape import job_shape, model_notes
 from reactive.render.store.cache_keys import cache_key_inputs, hash_path, picture_keys
@@ -74,7 +74,9 @@ def prepare_render(
     """
     timeline, device = resolved.timeline, model.device.type
     output, compute = settings.output, settings.compute
-    imagined, size = clip_sizes(model, size=output.size, imagined=output.imagine_size, upscale=output.upscale)
+    imagined, size = clip_sizes(
+        model, size=output.size, imagined=output.imagine_size, upscale=output.upscale, shape=output.shape
+    )
     shape = job_shape(job, model, imagined, request.environment, batch=compute.batch, slices=compute.slices)
     batch = shape.batch
     if compute.lanes < 0:
@@ -122,6 +124,7 @@ def prepare_render(
     if output.recipe and not settings.sources.take:
         made = settings.changed(
             size=size,
+            shape="",
             imagine_size=imagined,
             steps=model.steps,
             device=device,
@@ -151,7 +154,9 @@ def prepare_render(
     job.set_manifest(request.manifest(song, outs[0], plan, by_rule, folder=job.folder))
     # workers of other kinds must not choose another number format
     model_spec = settings.model.changed(device=device, dtype=numbers)
-    return PreparedRender(model_spec, spec, segments, recipe, (*model_notes(model, imagined), *notes))
+    cropped = crop_note(imagined, sizes[1:], shapes)
+    notes = (*model_notes(model, imagined), *notes, *([cropped] if cropped else []))
+    return PreparedRender(model_spec, spec, segments, recipe, notes)
 
 
 def prompts_between(timeline: Timeline, first: int, last: int) -> set[int]:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from reactive.render.clip import Clip
     from reactive.render.settings import Settings
 
+# settings that older versions did not have; their defaults are left out, so that older jobs are recognised
+_LATER = ("shape", "loop", "longest", "loudness", "max_size")
 # settings that do not change the clip, and those that are in another part of the request
 _ASIDE = ("overwrite", "job", "mixed", "ray", "workers", "preset", "model")
 # where a job is and who renders it is given again each time
@@ -52,7 +54,9 @@ class RenderRequest:
             name: plain(value)
             for name, value in self.settings.choices().items()
             # a setting that jobs did not have before there was a rule for lanes
-            if name not in _ASIDE and not (name == "lanes" and self.settings.compute.lanes < 0)
+            if name not in _ASIDE
+            and not (name == "lanes" and self.settings.compute.lanes < 0)
+            and not (name in _LATER and not value)
         }
         # the name that the first versions gave it, so that their jobs are recognised
         chosen["wishes"] = hearing = chosen.pop("hearing")

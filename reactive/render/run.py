@@ -31,7 +31,9 @@ from reactive.media.sound import Track, open_track
 from reactive.preset.shots import open_shots
 from reactive.render.assemble import title_notes, write_clips
 from reactive.render.clip import Clip
+from reactive.render.deliver import check_delivery
 from reactive.render.inputs import RenderInputs, read_inputs
+from reactive.render.looping import LoopPlan, plan_loop
 from reactive.render.prepare import PreparedRender, chosen_range, prepare_render, prompts_between
 from reactive.render.request import RenderRequest, finished_clip, is_made_by
 from reactive.render.resolve import ResolvedTimeline, resolve_timeline
@@ -98,6 +100,7 @@ def make_clip(
     say = tell or (lambda note: None)
     clock = _Clock(time.perf_counter())
     container = container_format(out, settings.encoding.codec)
+    check_delivery(out, settings)
     shapes = [parse_shape(shape) for shape in settings.output.also]
     outs = [out, *(shaped_name(out, shape) for shape in shapes)]
     inputs = read_inputs(song, outs, settings)
@@ -112,6 +115,8 @@ def make_clip(
     report("hearing", 0, 1)
     track = open_track(song)
     settings, inputs, notes = _with_saved(track, settings, inputs)
+    settings, shortened = _within_longest(track, settings)
+    notes = (*notes, *shortened)
     request = RenderRequest(
         track.sha256,
         settings,
@@ -130,7 +135,11 @@ def make_clip(
         request = request.resumed(job)
         heard = None if settings.sources.timeline else hear(track.path, settings.hearing)
         resolved = resolve_timeline(track, heard, inputs, settings)
-        frames = chosen_range(resolved, settings)
+        loop = _chosen_loop(resolved, settings)
+        frames = loop.rendered if loop else chosen_range(resolved, settings)
+        if loop:
+            # the recipe names the very bars
+            settings = settings.changed(loop=loop.bars)
         unseen = title_notes(settings, inputs, resolved.timeline, resolved.analysis, frames)
         for note in unseen:
             say(note)
@@ -179,6 +188,7 @@ def make_clip(
                 inputs=inputs,
                 container=container,
                 recipe=prepared.recipe,
+                loop=loop,
             )
         except OutputError as problem:
             # a user knows the clip, not the hidden piece that could not be written
@@ -191,6 +201,8 @@ def make_clip(
         told = (*inputs.notes, *notes, *unseen, *resolved.notes, *prepared.notes, *tally.notes)
         clip = _clip(outs, settings, prepared, resolved, tally, flashes, clock, device=device, held_back=held_back)
         clip = replace(clip, reused=reused, notes=told)
+        if loop:
+            clip = replace(clip, frames=loop.frames, duration=float(frame_time(loop.frames, clip.fps)))
         job.journal.append({"done": {"request": request.key, "clip": clip.stored()}})
         return clip
 
@@ -237,6 +249,28 @@ def _with_saved(
     if carried and inputs.shots is not None:
         inputs = replace(inputs, shots=open_shots(inputs.shots.path))
     return settings, inputs, (*notes, *carried)
+
+
+def _within_longest(track: Track, settings: Settings) -> tuple[Settings, tuple[str, ...]]:
+    """Return settings whose clip is not longer than allowed, and a note for the user if that takes something away."""
+    longest = settings.output.longest
+    if longest is None or settings.output.loop or settings.sources.timeline or settings.duration is not None:
+        return settings, ()
+    if track.duration - settings.start <= longest:
+        return settings, ()
+    telling = settings.start == 0
+    where = "around the drop" if telling else f"from {settings.start:g} s on"
+    note = f"The clip may last {longest:g} s, so those {where} are rendered; --start chooses others."
+    return settings.changed(duration=longest, telling=telling), (note,)
+
+
+def _chosen_loop(resolved: ResolvedTimeline, settings: Settings) -> LoopPlan | None:
+    """Return the loop that is rendered in place of the song, if one is asked for."""
+    if not settings.output.loop:
+        return None
+    if resolved.analysis is None:
+        raise OutputError("can't go with --timeline", where="--loop", remedy="leave one of the two out")
+    return plan_loop(resolved.analysis, resolved.timeline, settings.output.loop, longest=settings.output.longest)
 
 
 def _clip(

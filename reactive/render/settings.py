@@ -223,8 +223,18 @@ class Output(Part):
         Pictures a second that are imagined outside feedback shots; the frames between them are interpolated. 0: every frame.
     upscale, upscaler
         How many times as large finished pictures are made, by ``lanczos`` or ``esrgan``.
+    shape
+        The clip's shape if it has no size, as ``9:16``.
     also
-        Further shapes of the same render, as ``9:16``.
+        Further shapes of the same render, cropped from its pictures, as ``9:16``.
+    loop
+        Bars of a silent loop in place of the whole song: ``17-20``, a number of bars, or ``auto``; empty: no loop.
+    longest
+        Seconds that the clip lasts at most; of a longer song the part around its drop is rendered.
+    loudness
+        The integrated loudness of the sound in LUFS, as far as its peaks allow it; None: as the song is.
+    max_size
+        Bytes that the clip's file has at most.
     flash_safe
         Whether flashing is kept within the limits of what is safe to watch.
     recipe
@@ -238,7 +248,12 @@ class Output(Part):
     imagine_rate: float = Field(0.0, ge=0, le=240)
     upscale: Annotated[int, _one_of(FACTORS)] = 1
     upscaler: Annotated[str, _one_of(METHODS)] = "lanczos"
+    shape: str = ""
     also: tuple[str, ...] = ()
+    loop: str = ""
+    longest: float | None = Field(None, gt=0, le=1e6)
+    loudness: float | None = Field(None, ge=-40, le=-5)
+    max_size: int | None = Field(None, ge=10_000)
     flash_safe: bool = False
     recipe: bool = True
     overwrite: bool = False

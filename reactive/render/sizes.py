@@ -10,6 +10,7 @@ from pathlib import Path
 from reactive.diffusion.compose import canvas_size
 from reactive.diffusion.models.model import Model
 from reactive.errors import OutputError
+from reactive.media.picture import centred_window
 
 _SIZE = re.compile(r"(\d{1,5})[xX×](\d{1,5})", re.ASCII)
 _SHAPE = re.compile(r"(\d{1,2}):(\d{1,2})", re.ASCII)
@@ -97,16 +98,24 @@ def output_size(imagined: tuple[int, int], *, upscale: int = 1) -> tuple[int, in
 
 
 def clip_sizes(
-    model: Model, *, size: tuple[int, int] | None, imagined: tuple[int, int] | None, upscale: int = 1
+    model: Model,
+    *,
+    size: tuple[int, int] | None,
+    imagined: tuple[int, int] | None,
+    upscale: int = 1,
+    shape: str = "",
 ) -> tuple[tuple[int, int], tuple[int, int]]:
     """Return the size that a model works at, and that of its finished frames, if one or both are not given.
+
+    `shape`, as ``9:16``, is that of frames without a size.
 
     Raises
     ------
     OutputError
         If the model can't work at a size, or the finished picture is beyond 8192 pixels.
     """
-    working = imagined or imagine_size(model.native_size, size or (16, 9))
+    wanted = parse_shape(shape) if shape and not size else None
+    working = imagined or imagine_size(model.native_size, size or wanted or (16, 9))
     step = model.step
     if any(side % step for side in working):
         raise OutputError(
@@ -114,6 +123,9 @@ def clip_sizes(
             where="--imagine-size",
             remedy=f"use {working[0] // step * step}x{working[1] // step * step}",
         )
+    if wanted:
+        left, top, *_ = centred_window(*working, wanted)
+        size = output_size((working[0] - 2 * left, working[1] - 2 * top), upscale=upscale)
     return working, size or output_size(working, upscale=upscale)
 
 
@@ -130,6 +142,26 @@ def parse_shape(text: str) -> tuple[int, int]:
     if not width or not height or max(width, height) > 4 * min(width, height):
         raise OutputError(f'"{text}" is not a shape', where="--also", remedy="write for instance 9:16 or 1:1")
     return width, height
+
+
+def crop_note(imagined: tuple[int, int], sizes: Sequence[tuple[int, int]], shapes: Sequence[tuple[int, int]]) -> str:
+    """Return in a sentence how much of each picture further shapes of a clip keep; empty if there are none.
+
+    Parameters
+    ----------
+    imagined
+        Width and height that the model works at.
+    sizes, shapes
+        Of the further shapes.
+    """
+    if not shapes:
+        return ""
+    kept = []
+    for size, shape in zip(sizes, shapes, strict=True):
+        _, _, width, height = centred_window(*imagined, size)
+        kept.append(f"{100 * width * height / (imagined[0] * imagined[1]):.0f} % of it stays in {shape[0]}:{shape[1]}")
+    anew = ",".join(f"{width}:{height}!" for width, height in shapes)
+    return f"--also crops the picture: {', '.join(kept)}. --also {anew} imagines it anew in that shape."
 
 
 def shaped_size(size: tuple[int, int], shape: tuple[int, int]) -> tuple[int, int]:
