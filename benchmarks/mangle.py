@@ -3,8 +3,8 @@
     python -m benchmarks mangle [FOLDER] [--count N] [--seed N] [--minutes M] [--keep FOLDER]
 
 The files are generated; those of at most 1 MB in FOLDER are added. A file must be read, or refused with one of the project's
-own errors. A traceback, more than 10 s or more than 1.5 GB is reported with its place in the code; --keep saves the file. The
-exit code is then 1.
+own errors. A traceback, a line on stderr, more than 10 s or more than 1.5 GB is reported with its place in the code; --keep saves
+the file. The exit code is then 1.
 """
 
 from __future__ import annotations
@@ -402,12 +402,21 @@ def tried(path: Path) -> tuple[str, Fault | None]:
 def _work(pipe: Any) -> None:
     """Read the files whose names come through a pipe, until an empty name comes."""
     warnings.simplefilter("ignore")
-    null = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, 2)
-    while name := pipe.recv():
-        began = time.process_time()
-        result = tried(Path(name))
-        pipe.send((*result, time.process_time() - began, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024))
+    # libraries in C print past Python
+    with tempfile.TemporaryFile(buffering=0) as printed:
+        os.dup2(printed.fileno(), 2)
+        while name := pipe.recv():
+            began = time.process_time()
+            taken, fault = tried(Path(name))
+            seconds = time.process_time() - began
+            sys.stderr.flush()
+            if printed.tell():
+                printed.seek(0)
+                text = printed.read(200).decode(errors="replace").partition("\n")[0]
+                fault = fault or Fault(f"printed: {text[:80]}", "", Path(name).name)
+                printed.seek(0)
+                printed.truncate()
+            pipe.send((taken, fault, seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024))
 
 
 class _Worker:

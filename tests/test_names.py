@@ -17,6 +17,7 @@ from reactive.errors import MediaError
 from reactive.preset.shots import load_shots
 from reactive.render import album
 from reactive.render.jobs import resume_job
+from reactive.render.store.given import Places, found_again, named_in_full, noted_files
 from reactive.render.store.job import job_folder, read_manifest, write_manifest
 from tests.media.test_identity import encoded
 from tests.toy import beat_song, write_song
@@ -301,6 +302,48 @@ def test_renamed_files_are_found_by_their_bytes(interrupted_job: Path, tmp_path:
     said = done("resume", interrupted_job / "d.mp4.reactive-job", "--look-in", tmp_path / "elsewhere")
     assert "IMG_0001.png" in said.stderr
     assert "used again" in said.stdout
+
+
+@pytest.mark.parametrize("models", ["files", "folders"])
+def test_everything_that_is_named_is_found_by_its_bytes_under_another_name(
+    tmp_path: Path, toy_model: Path, models: str
+) -> None:
+    before, after = tmp_path / "before", tmp_path / "after" / "deep"
+    after.mkdir(parents=True)
+    (before / "peft").mkdir(parents=True)
+    (before / "peft" / "adapter_model.safetensors").write_text("a LoRA")
+    (before / "peft" / "adapter_config.json").write_text("{}")
+    (before / "p.toml").write_text(PHOTO)
+
+    def made(name: str) -> str:
+        (before / name).write_text(f"what {name} holds")
+        return str(before / name)
+
+    if models == "files":
+        model, vae = made("xl.safetensors"), made("vae.safetensors")
+    else:
+        model = str(shutil.copytree(toy_model, before / "xl"))
+        vae = str(shutil.copytree(toy_model / "vae", before / "tiny"))
+    settings = named_in_full(
+        {
+            "preset": str(before / "p.toml"),
+            **{name: made(name) for name in ("lyrics", "shots", "logo", "lut")},
+            "photos": [made("a.png"), made("b.png")],
+            "videos": [made("a.mp4")],
+            "loras": [made("one.safetensors"), f"{before / 'peft'}:0.5"],
+            "hearing": {"midi": made("a.mid"), "markers": made("a.wav"), "stems": [["kick", made("kick.wav")]]},
+            "model": model,
+            "vae": vae,
+        }
+    )
+    noted = noted_files(settings)
+    assert len(noted) == 15
+    for number, entry in enumerate(sorted(before.iterdir())):
+        entry.rename(after / f"other {number}{entry.suffix}")
+    moved, notes = found_again(settings, noted, Places(before, tmp_path / "nowhere", (after.parent,)))
+    assert len(notes) == 15
+    assert [file["sha256"] for file in noted_files(moved).values()] == [file["sha256"] for file in noted.values()]
+    assert moved["loras"][1].endswith(":0.5")
 
 
 def test_a_job_with_an_older_manifest_resumes(interrupted_job: Path, toy_model: Path) -> None:

@@ -17,9 +17,12 @@ from click.testing import CliRunner, Result
 
 from reactive.cli import main
 from reactive.cli.numbers import FloatOption, IntOption
+from reactive.cli.texts import Filled
 from tests.toy import beat_song, write_song
 
 ROOT = Path(__file__).resolve().parent.parent
+# seconds that a command may take, on however busy a machine
+LONGEST = 240
 LINUX = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="closes streams by a shell")
 
 
@@ -103,11 +106,29 @@ def test_every_number_option_uses_the_strict_type() -> None:
         ("--segment", "1e9"),
         ("--workers", "nan"),
         ("--crf", "99"),
+        ("--size", ""),
+        ("--lora", ""),
+        ("-o", ""),
+        ("--logo", " "),
     ],
 )
 def test_an_invalid_number_is_a_usage_error_at_once(tmp_path: Path, song: Path, arguments: tuple[str, str]) -> None:
-    refused(invoke("run", song, "-o", tmp_path / "v.mp4", *arguments), 2, arguments[0])
+    output = () if arguments[0] == "-o" else ("-o", tmp_path / "v.mp4")
+    refused(invoke("run", song, *output, *arguments), 2, arguments[0])
     assert not list(tmp_path.iterdir())
+
+
+def test_no_option_that_names_something_takes_an_empty_text() -> None:
+    named = [(path, option) for path, option in options() if option.type.name in ("text", "path", "file", "directory")]
+    assert len(named) > 100
+    free = {option.opts[0] for _, option in named if not isinstance(option.type, Filled)}
+    assert free == {"--title", "--negative"}
+    for path, option in named:
+        if isinstance(option.type, Filled):
+            for text in ("", " "):
+                with pytest.raises(click.BadParameter, match="is empty"):
+                    option.type.convert(text, option, None)
+            assert option.type.convert("x", option, None) is not None, path
 
 
 # --- files that are not what they should be ---------------------------------------------------------------------------
@@ -116,6 +137,18 @@ def test_a_missing_logo_is_reported_before_rendering(tmp_path: Path, song: Path)
     (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\nnothing")
     refused(invoke("run", song, "-o", tmp_path / "v.mp4", "--logo", tmp_path / "broken.png"), 1, "broken.png")
     assert [file.name for file in tmp_path.iterdir()] == ["broken.png"]
+
+
+def test_a_font_that_is_none_is_told_before_anything_is_made(tmp_path: Path, song: Path, toy_model: Path) -> None:
+    preset = tmp_path / "font.toml"
+    preset.write_text(
+        'version = 2\ntitle = "F"\n[[phase]]\nname = "a"\nprompts = ["a sea"]\n[overlay]\nfont = "none.ttf"\n'
+    )
+    arguments = ("run", song, "-o", tmp_path / "v.mp4", "--preset", preset, "--title", "Hi", "--model", toy_model)
+    refused(invoke(*arguments), 1, "none.ttf")
+    (tmp_path / "none.ttf").write_bytes(b"no font at all")
+    refused(invoke(*arguments), 1, "none.ttf")
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["font.toml", "none.ttf"]
 
 
 @pytest.mark.parametrize(
@@ -190,7 +223,13 @@ def shell(line: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     program = f'"{sys.executable}" -m reactive'
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     return subprocess.run(
-        ["sh", "-c", line.replace("reactive", program)], capture_output=True, text=True, cwd=cwd, env=env, check=False
+        ["sh", "-c", line.replace("reactive", program)],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        env=env,
+        check=False,
+        timeout=LONGEST,
     )
 
 
@@ -253,6 +292,7 @@ def test_ctrl_c_while_the_program_is_loading(tmp_path: Path, song: Path, at: str
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         check=False,
+        timeout=LONGEST,
     )
     assert done.returncode == 130, done.stderr
     assert done.stderr == "Stopped; nothing was left behind.\n"

@@ -21,6 +21,7 @@ from reactive.cli.run import run
 from reactive.cli.score import score
 from reactive.cli.shots import shots
 from reactive.cli.studio import studio
+from reactive.cli.texts import refuse_empty
 from reactive.cli.timeline import timeline
 from reactive.cli.trying import try_clip
 
@@ -58,3 +59,4 @@ for _command in (
     main.add_command(_command)
 for _command in (*BUNDLES, extract):
     preset.add_command(_command)
+refuse_empty(main)

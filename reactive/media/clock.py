@@ -35,6 +35,8 @@ _OTHER_CODEC = 8
 _TOGETHER = Fraction(2, 1000)
 # seconds of sound before the first picture that count as an encoder's silence
 _LEADING = Fraction(1, 20)
+# and what MP2, AC-3 and Opus put in front of everything
+_PRIMING = Fraction(12, 1000)
 
 
 @dataclass(frozen=True)
@@ -237,8 +239,12 @@ def _origin(container: Any, sounds: Any, pictures: Any, later: Fraction) -> Frac
     heard = first.pts * Fraction(first.time_base)
     if abs(seen - heard) <= _TOGETHER:
         return heard
-    rate = Fraction(pictures.average_rate or pictures.guessed_rate or 25)
-    return seen if seen - heard < min(1 / max(rate, Fraction(1)), _LEADING) else min(seen, heard)
+    length = 1 / max(Fraction(pictures.average_rate or pictures.guessed_rate or 25), Fraction(1))
+    if seen - heard < min(length, _LEADING):
+        return seen
+    # pictures that begin much later stand on whole frames too, if no more is lost than what encoders put in front
+    over = (seen - heard) % length
+    return heard + over if seen > heard and over <= _PRIMING else min(seen, heard)
 
 
 def _spans(

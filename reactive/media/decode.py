@@ -95,16 +95,16 @@ class DecodeReport:
 
 
 def choose_reader(path: Path) -> str:
-    """Return the reader of a file: ``soundfile``, ``links`` (several files in a row) or ``av``.
+    """Return the reader of a file: ``soundfile``, ``links`` (several files in a row, or one behind a tag) or ``av``.
 
     Raises
     ------
     MediaError
         If no library recognises it, or it has no sound.
     """
+    if joined_links(path):
+        return "links"
     if not _is_mpeg(path):
-        if len(joined_links(path)) > 1:
-            return "links"
         try:
             with _open_soundfile(path) as handle:
                 # only FFmpeg has the layout of many channels, except for Ogg's own order
@@ -157,13 +157,16 @@ def _is_mpeg(path: Path) -> bool:
     return head == b"ID3" or (len(head) == 3 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0)
 
 
-def _open_soundfile(path: Path) -> _Handle:
-    """Open a file by libsndfile, with a header that knows its length."""
-    sized = sized_sound(path)
+def _open_soundfile(path: Path, part: tuple[int, int] | None = None) -> _Handle:
+    """Open a file, or one of several in it, by libsndfile, with a header that knows its length."""
+    first, last = part or (0, path.stat().st_size)
+    with FileSlices(path, [(first, last)]) as raw:
+        sized = sized_sound(cast(BinaryIO, raw), last - first)
     # by file object: libsndfile refuses names that are not UTF-8
     if sized and sized.header:
-        return _Handle(FileSlices(path, [sized.header, (sized.first, sized.last)]))
-    return _Handle(_Steady(io.FileIO(path)), missing=sized.missing / (sized.last - sized.first) if sized else 0.0)
+        return _Handle(FileSlices(path, [sized.header, (first + sized.first, first + sized.last)]))
+    whole = FileSlices(path, [part]) if part else _Steady(io.FileIO(path))
+    return _Handle(whole, missing=sized.missing / (sized.last - sized.first) if sized else 0.0)
 
 
 class _Steady(io.BufferedReader):
@@ -277,7 +280,7 @@ def _pictured(path: Path, link: tuple[int, int]) -> float | None:
 
 def _one_link(path: Path, link: tuple[int, int], report: DecodeReport) -> Iterator[Chunk]:
     def opened() -> _Handle:
-        return _Handle(FileSlices(path, [link]))
+        return _open_soundfile(path, link)
 
     try:
         with opened() as handle:

@@ -1,7 +1,8 @@
 """Measure a video: when each of its pictures shows, by the file's one clock, and which can be decoded by themselves.
 
 Times come from the packets, without decoding. Where a container has no presentation times (AVI, some ASF), pictures are decoded
-once and take the packets' decoding times in output order, which is the order of display.
+once and take the packets' decoding times in output order, which is the order of display. A bare stream of pictures (H.264, HEVC,
+MPEG-2 ... without a container) has no times at all: its pictures follow each other at its rate.
 """
 
 from __future__ import annotations
@@ -41,6 +42,8 @@ _LOOKED_AT = 24
 # FFmpeg's own decoders of these drop transparency
 _ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 _MEASURED = 16
+# FFmpeg's names of streams of pictures without a container
+_BARE = ("h264", "hevc", "mpegvideo", "m4v", "obu")
 # of films in a row that count time in different units
 _COMMON_BASE = Fraction(1, 1_000_000)
 
@@ -80,7 +83,8 @@ class Film:
     decoder
         FFmpeg's name of the decoder with transparency; empty for the usual one.
     sequential
-        Whether its times are known only to who reads it from its beginning: MPEG-PS whose packets hold several pictures.
+        Whether it is known only to who reads it from its beginning which picture is which: MPEG-PS whose packets hold several
+        pictures, and streams without a container.
     part
         The first byte and the byte after the last of the file that hold it; None for all of it.
     parts, begins
@@ -155,7 +159,7 @@ def open_film(path: str | os.PathLike[str]) -> Film:
 @lru_cache(maxsize=_MEASURED)
 def _measured(path: Path, size: int, changed: int) -> Film:
     links = joined_links(path)
-    if len(links) < 2:
+    if not links:
         return measure_film(path)
     found: list[Film] = []
     begins: list[Fraction] = []
@@ -226,10 +230,12 @@ def measure_film(path: Path, part: tuple[int, int] | None = None) -> Film:
             raise MediaError(f"has pictures of {width}x{height} pixels", where=where, remedy="export it smaller")
         shape = stream.sample_aspect_ratio or Fraction(1)
         index, time_base = stream.index, Fraction(stream.time_base or Fraction(1, 1000))
-        rate = Fraction(stream.average_rate or stream.guessed_rate or 25)
+        is_program, is_bare = container.format.name == "mpeg", container.format.name in _BARE
+        # the average of a bare stream is always 25
+        told = (stream.guessed_rate, stream.average_rate) if is_bare else (stream.average_rate, stream.guessed_rate)
+        rate = Fraction(told[0] or told[1] or 25)
         decoder = _decoder(stream)
         codec = stream.codec_context.codec
-        is_program = container.format.name == "mpeg"
         leading = container.format.name == "avi" and not codec.intra_only
         transfer = stream.codec_context.color_trc
         sound = sound_stream(container)
@@ -248,10 +254,21 @@ def measure_film(path: Path, part: tuple[int, int] | None = None) -> Film:
     turns = round(first.rotation / 90) % 4
     clock = read_clock(path, part)
     known = [stamp for stamp in stamps if stamp is not None]
-    counted = leading or len(known) < len(stamps) or any(late <= early for early, late in pairwise(known))
-    times, keys, places, sound_end = _index(path, part, index, sounding, clock)
-    if counted:
-        times, keys, places = _count(path, part, index, clock)
+    shares = is_program and _shares_packets(path, part, index)
+    counted = (
+        leading
+        or is_bare
+        or shares
+        or len(known) < len(stamps)
+        or any(late <= early for early, late in pairwise(known))
+    )
+    step = max(1, round(1 / (rate * time_base))) if is_bare else 0
+    if shares:
+        times = _displayed(path, part, index, clock)
+        keys, places = times[:1], np.zeros(1, np.int64)
+    else:
+        times, keys, places = _count(path, part, index, clock, step) if counted else _index(path, part, index, clock)
+    sound_end = _sound_end(path, part, sounding, clock) if sounding is not None else Fraction(0)
     shown = max(1, round(across)), first.height
     width, height = shown[::-1] if turns % 2 else shown
     begins = int(times[0]) * time_base
@@ -273,7 +290,7 @@ def measure_film(path: Path, part: tuple[int, int] | None = None) -> Film:
         places,
         interlaced,
         decoder,
-        is_program and _shares_packets(path, part, index),
+        is_bare or shares,
         part,
     )
 
@@ -292,7 +309,8 @@ def shown_frames(film: Film, container: Any, stream: Any, position: int = 0) -> 
 
 def _counted_frames(film: Film, packets: Iterator[Any], context: Any) -> Iterator[tuple[int, Any]]:
     """Yield pictures by counting from the key picture that decoding begins with."""
-    number: int | None = None
+    # from the beginning, where nothing has to be found
+    number = 0 if film.sequential else None
     landed: int | None = None
 
     def watched() -> Iterator[Any]:
@@ -339,9 +357,9 @@ def _start(clock: Clock, begins: Fraction, path: Path) -> Fraction:
 
 
 def _index(
-    path: Path, part: tuple[int, int] | None, index: int, sounding: int | None, clock: Clock
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, Fraction]:
-    """Return the times of all pictures and key pictures, where these are found, and when the sound ends."""
+    path: Path, part: tuple[int, int] | None, index: int, clock: Clock
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the times of all pictures and key pictures, and where these are found."""
     times: list[int] = []
     keys: dict[int, int] = {}
     where = str(path)
@@ -363,8 +381,7 @@ def _index(
     shown_times = np.unique(np.array(times, np.int64))
     keys = keys or {int(shown_times[0]): 0}
     order = sorted(keys)
-    sound_end = _sound_end(path, part, sounding, clock) if sounding is not None else Fraction(0)
-    return shown_times, np.array(order, np.int64), np.array([keys[key] for key in order], np.int64), sound_end
+    return shown_times, np.array(order, np.int64), np.array([keys[key] for key in order], np.int64)
 
 
 def _shares_packets(path: Path, part: tuple[int, int] | None, index: int) -> bool:
@@ -385,10 +402,41 @@ def _sound_end(path: Path, part: tuple[int, int] | None, sounding: int, clock: C
         return last * base
 
 
+def _displayed(path: Path, part: tuple[int, int] | None, index: int, clock: Clock) -> np.ndarray:
+    """Return the times of pictures that share packets, by decoding them all once: int64, rising.
+
+    FFmpeg then gives the time of a packet to the wrong one of its pictures now and then, and two of them the same one: no picture
+    shows later than a picture's length before the next.
+    """
+    stamps: list[int | None] = []
+    with open_container(path, kind="video", remedy=REMEDY, part=part) as container:
+        stream: Any = container.streams[index]
+        stream.thread_type = "AUTO"
+        for frame in decoded_frames(clocked_packets(container, stream, clock)):
+            stamps.append(frame.pts)
+            if len(stamps) > MAX_FRAMES:
+                raise MediaError(f"holds more than {MAX_FRAMES:,} pictures", where=str(path), remedy="cut it shorter")
+        usual = round(1 / (Fraction(stream.average_rate or stream.guessed_rate or 25) * stream.time_base))
+    known = [(number, stamp) for number, stamp in enumerate(stamps) if stamp is not None]
+    if not known:
+        raise MediaError("holds no picture that can be decoded", where=str(path), remedy=REMEDY)
+    steps = np.diff([stamp for _, stamp in known])
+    step = max(int(np.median(steps[steps > 0])) if (steps > 0).any() else usual, 1)
+    numbers, values = np.array(known, np.int64).T
+    nearest = np.clip(np.searchsorted(numbers, np.arange(len(stamps)), side="right") - 1, 0, None)
+    times = values[nearest] + step * (np.arange(len(stamps)) - numbers[nearest])
+    for number in range(len(times) - 2, -1, -1):
+        times[number] = min(times[number], times[number + 1] - step)
+    return times
+
+
 def _count(
-    path: Path, part: tuple[int, int] | None, index: int, clock: Clock
+    path: Path, part: tuple[int, int] | None, index: int, clock: Clock, step: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return times, keys and places of pictures without presentation times, by decoding them all once."""
+    """Return times, keys and places of pictures without presentation times, by decoding them all once.
+
+    With a `step`, each picture shows so many units after the one before.
+    """
     stamps: list[int] = []
     places: list[int] = []
     numbers: list[int] = []
@@ -399,7 +447,7 @@ def _count(
 
         def noted() -> Iterator[Any]:
             for packet in clocked_packets(container, stream, clock):
-                if packet.size and packet.dts is not None:
+                if packet.size and packet.dts is not None and not step:
                     stamps.append(packet.dts)
                     if packet.is_keyframe:
                         places.append(packet.dts)
@@ -409,6 +457,10 @@ def _count(
             if frame.key_frame:
                 numbers.append(count)
             count += 1
+            if count > MAX_FRAMES:
+                raise MediaError(f"holds more than {MAX_FRAMES:,} pictures", where=str(path), remedy="cut it shorter")
+    if step and count:
+        return np.arange(count, dtype=np.int64) * step, np.zeros(1, np.int64), np.zeros(1, np.int64)
     times = np.unique(np.array(stamps, np.int64))[:count]
     if not len(times):
         raise MediaError("holds no picture that can be decoded", where=str(path), remedy=REMEDY)

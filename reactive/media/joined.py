@@ -1,4 +1,4 @@
-"""Where one file ends and the next begins, in files that were put together byte by byte.
+"""Where one file ends and the next begins, in files that were put together byte by byte or stand behind an ID3 tag.
 
 MPEG streams need no such list: their clock begins again, which `media/clock.py` sees. Nor does FLAC, which FFmpeg reads on.
 """
@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
-from reactive.media.ogg import ogg_links
+from reactive.media.ogg import ogg_starts
 
 # more parts than this at the top of a file are fragments of a stream, which has one beginning
 _MOST = 100_000
@@ -24,23 +24,43 @@ _TTA_HEADER, _TTA_FRAME = 22, 256 / 245
 _WAVPACK_HEADER, _WAVPACK_INITIAL = 32, 1 << 11
 _APE_HEADER = 32
 _FARTHEST = 1 << 43
+_ID3_FOOTER, _MOST_TAGS = 0x10, 16
 
 
 def joined_links(path: Path) -> list[tuple[int, int]]:
-    """Return (first byte, byte after the last) of each file in a row; nothing for a kind of file that isn't looked into."""
+    """Return (first byte, byte after the last) of each file in a row, or of the one behind a tag that does not belong there.
+
+    Nothing for a file that is one and begins with its first byte, and for kinds that aren't looked into.
+    """
     size = path.stat().st_size
     with path.open("rb") as raw:
-        head = raw.read(16)
+        first = behind_tags(raw, size)
+        head = _read(raw, first, 16)
         if head[:4] == b"OggS":
-            return ogg_links(path)
-        if head[:4] == b"FLV\x01":
-            starts = _found_starts(raw)
+            starts = ogg_starts(raw, first)
+        elif head[:4] == b"FLV\x01":
+            starts = _found_starts(raw, first)
         else:
             kind = next((kind for kind in _KINDS if kind[0](head)), None)
             if kind is None:
                 return []
-            starts = _walked_starts(raw, size, *kind)
-    return list(zip(starts, [*starts[1:], size], strict=True)) if starts else []
+            starts = _walked_starts(raw, first, size, *kind)
+    return list(zip(starts, [*starts[1:], size], strict=True)) if starts not in ([], [0]) else []
+
+
+def behind_tags(raw: IO[bytes], size: int) -> int:
+    """Return the first byte behind all ID3v2 tags at a file's beginning (ID3v2.4.0, 3.1); 0 where it has none."""
+    at = 0
+    for _ in range(_MOST_TAGS):
+        head = _read(raw, at, 10)
+        if len(head) < 10 or head[:3] != b"ID3" or max(head[6:]) > 0x7F:
+            return at
+        # seven bits of each byte count
+        length = head[6] << 21 | head[7] << 14 | head[8] << 7 | head[9]
+        at += 10 + length + (10 if head[5] & _ID3_FOOTER else 0)
+        if at >= size:
+            return 0
+    return at
 
 
 def holds_several_flacs(path: Path) -> bool:
@@ -52,17 +72,21 @@ def holds_several_flacs(path: Path) -> bool:
             return data.find(_FLAC_BEGINS, 4) > 0
 
 
-def _found_starts(raw: IO[bytes]) -> list[int]:
+def _found_starts(raw: IO[bytes], first: int) -> list[int]:
     """Return where each FLV file begins; between them are only packets, so they are looked for."""
     with mmap.mmap(raw.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        return sorted({0, *(found.start() for found in _FLV_BEGINS.finditer(data))})
+        return sorted({first, *(found.start() for found in _FLV_BEGINS.finditer(data, first))})
 
 
 def _walked_starts(
-    raw: IO[bytes], size: int, begins: Callable[[bytes], bool], end: Callable[[IO[bytes], int, int], tuple[int, ...]]
+    raw: IO[bytes],
+    first: int,
+    size: int,
+    begins: Callable[[bytes], bool],
+    end: Callable[[IO[bytes], int, int], tuple[int, ...]],
 ) -> list[int]:
     """Return where each file in a row begins, going from the end of one to the next."""
-    starts = [0]
+    starts = [first]
     while len(starts) < _MOST:
         for at in end(raw, starts[-1], size):
             if starts[-1] < at < size and begins(_read(raw, at, 16)):

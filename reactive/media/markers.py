@@ -8,6 +8,7 @@ import struct
 from typing import IO
 
 from reactive.errors import MediaError
+from reactive.media.joined import behind_tags
 from reactive.media.letters import names
 from reactive.media.safe import regular_file
 
@@ -36,6 +37,7 @@ def read_cues(path: str | os.PathLike[str]) -> tuple[tuple[float, str], ...]:
     )
     try:
         with checked.open("rb") as handle:
+            handle.seek(behind_tags(handle, checked.stat().st_size))
             head = handle.read(12)
             if head[:4] == b"FORM" and head[8:] in (b"AIFF", b"AIFC"):
                 return _aiff_markers(handle)

@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import mmap
-from pathlib import Path
+from typing import IO
 
 _HEADER = 27
 _FIRST = 0x02
 
 
-def ogg_links(path: Path) -> list[tuple[int, int]]:
-    """Return (first byte, byte after the last) of each link of a chained Ogg file; empty for another kind of file."""
-    with path.open("rb") as raw:
-        if raw.read(4) != b"OggS":
-            return []
-        with mmap.mmap(raw.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            starts = _starts(data)
-            # no first page of a stream: a damaged file
-            return list(zip(starts, [*starts[1:], len(data)], strict=True)) if starts else []
+def ogg_starts(raw: IO[bytes], first: int) -> list[int]:
+    """Return the byte at which each link of a chained Ogg file begins, from one on; empty where no stream has a first page."""
+    with mmap.mmap(raw.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        return _starts(data, first)
 
 
-def _starts(data: mmap.mmap) -> list[int]:
+def _starts(data: mmap.mmap, at: int) -> list[int]:
     starts: list[int] = []
-    at, before_was_first = 0, False
+    before_was_first = False
     while 0 <= at <= len(data) - _HEADER:
         flags, segments = data[at + 5], data[at + 26]
         if data[at : at + 4] != b"OggS" or data[at + 4] or flags > 7:

@@ -8,14 +8,17 @@ import tempfile
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageCms, ImageColor, ImageOps, UnidentifiedImageError
 
 from reactive.errors import MediaError
+from reactive.media.bands import reduced_by_bands
+from reactive.media.quiet import silent_stderr
 from reactive.media.safe import regular_file
 from reactive.media.tiff import eight_bits, is_tiff, read_deep_tiff
 
@@ -23,7 +26,7 @@ FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "AVIF", "HEIF")
 MAX_PIXELS = 250_000_000
 # no clip needs more pixels: larger pictures are read at a half, a third ... of their size
 LARGE = 50_000_000
-# large PNG files up to this many bytes are read by FFmpeg, with three bytes a pixel; Pillow needs four
+# large PNG and WebP files up to this many bytes are read by FFmpeg, with three bytes a pixel or less; Pillow needs four
 _IN_MEMORY = 150_000_000
 _FFMPEG_READS = ("1", "L", "LA", "P", "RGB", "RGBA")
 _REDUCED = ("L", "LA", "RGB", "RGBA", "CMYK", "YCbCr", "I", "F")
@@ -132,7 +135,7 @@ def opened(path: str | os.PathLike[str]) -> Iterator[Image.Image]:
     if heic:
         _register_heic(path)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), silent_stderr() if is_tiff(checked) else nullcontext():
             warnings.simplefilter("ignore")
             with _open(checked) as image:
                 if not 1 <= image.width * image.height <= MAX_PIXELS:
@@ -197,14 +200,16 @@ def _reduced(image: Image.Image, path: Path) -> Image.Image:
         return image
     size = image.width // factor, image.height // factor
     if image.format == "PNG" and image.mode in _FFMPEG_READS and path.stat().st_size <= _IN_MEMORY:
-        return _reduced_png(image, path, size)
+        return _reduced_by_ffmpeg(image, path, "png", size)
+    if image.format == "WEBP" and path.stat().st_size <= _IN_MEMORY and not getattr(image, "is_animated", False):
+        return _reduced_by_ffmpeg(image, path, "webp", size)
     # JPEG is decoded at a half, a quarter or an eighth at once
     image.draft(None, size)
     step = max(image.width // size[0], 1)
     orientation = image.getexif().get(0x0112)
     profile = image.info.get("icc_profile")
     if image.mode in _REDUCED:
-        made = image if step == 1 else image.reduce(step)
+        made = image if step == 1 else reduced_by_bands(image, path, step) or image.reduce(step)
     else:
         # palettes and 16 bits can't be averaged directly, and converting first would take four times the memory
         made = image.resize(size, Image.Resampling.NEAREST)
@@ -215,12 +220,12 @@ def _reduced(image: Image.Image, path: Path) -> Image.Image:
     return made
 
 
-def _reduced_png(image: Image.Image, path: Path, size: tuple[int, int]) -> Image.Image:
+def _reduced_by_ffmpeg(image: Image.Image, path: Path, codec: str, size: tuple[int, int]) -> Image.Image:
     import av
     import av.error
     from av.video.reformatter import Interpolation
 
-    context = av.CodecContext.create("png", "r")
+    context: Any = av.CodecContext.create(codec, "r")
     context.thread_count = 1
     try:
         frames = [*context.decode(av.Packet(path.read_bytes())), *context.decode(None)]

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
-from pathlib import Path
-from typing import IO
+from typing import BinaryIO
 
 _LONGEST_FORMAT = 1 << 16
 _UNKNOWN = (0, 0xFFFFFFFF, 0xFFFFFFFFFFFFFFFF)
@@ -34,31 +33,30 @@ class SizedSound:
     missing: int
 
 
-def sized_wav(path: Path) -> SizedSound | None:
-    """Return the byte range of the samples in a WAV, RF64 or BW64 file; None for any other file or one without sound."""
-    size = path.stat().st_size
-    with path.open("rb") as raw:
-        kind = raw.read(12)
-        if kind[:4] not in (b"RIFF", b"RF64", b"BW64") or kind[8:] != b"WAVE":
-            return None
-        ds64_length, format_chunk = 0, b""
-        while len(head := raw.read(8)) == 8:
-            name, length = head[:4], int.from_bytes(head[4:], "little")
-            first = raw.tell()
-            if name == b"data":
-                large = length == 0xFFFFFFFF and kind[:4] != b"RIFF"
-                announced = ds64_length if large else length
-                return _sized(raw, format_chunk, first, announced, size) if format_chunk else None
-            if name == b"ds64":
-                ds64_length = int.from_bytes(raw.read(16)[8:], "little")
-            elif name == b"fmt ":
-                format_chunk = raw.read(min(length, _LONGEST_FORMAT))
-            # chunks begin at even bytes
-            raw.seek(first + length + length % 2)
+def sized_wav(raw: BinaryIO, size: int) -> SizedSound | None:
+    """Return the byte range of the samples in a WAV, RF64 or BW64 file of `size` bytes; None for any other or one without sound."""
+    raw.seek(0)
+    kind = raw.read(12)
+    if kind[:4] not in (b"RIFF", b"RF64", b"BW64") or kind[8:] != b"WAVE":
+        return None
+    ds64_length, format_chunk = 0, b""
+    while len(head := raw.read(8)) == 8:
+        name, length = head[:4], int.from_bytes(head[4:], "little")
+        first = raw.tell()
+        if name == b"data":
+            large = length == 0xFFFFFFFF and kind[:4] != b"RIFF"
+            announced = ds64_length if large else length
+            return _sized(raw, format_chunk, first, announced, size) if format_chunk else None
+        if name == b"ds64":
+            ds64_length = int.from_bytes(raw.read(16)[8:], "little")
+        elif name == b"fmt ":
+            format_chunk = raw.read(min(length, _LONGEST_FORMAT))
+        # chunks begin at even bytes
+        raw.seek(first + length + length % 2)
     return None
 
 
-def _sized(raw: IO[bytes], format_chunk: bytes, first: int, announced: int, size: int) -> SizedSound | None:
+def _sized(raw: BinaryIO, format_chunk: bytes, first: int, announced: int, size: int) -> SizedSound | None:
     present = size - first
     if present <= 0:
         return None
@@ -73,7 +71,7 @@ def _sized(raw: IO[bytes], format_chunk: bytes, first: int, announced: int, size
     return SizedSound(b"", first, first + min(announced, present), max(announced - present, 0))
 
 
-def _is_chunk(raw: IO[bytes], at: int, size: int, *, padded: bool = False) -> bool:
+def _is_chunk(raw: BinaryIO, at: int, size: int, *, padded: bool = False) -> bool:
     """Return whether a chunk's name with a valid length stands at byte `at`, or zeros if `padded`."""
     raw.seek(at)
     name, length = raw.read(4), int.from_bytes(raw.read(4), "little")

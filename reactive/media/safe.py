@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 # Containers that hold their own data. Not: concat, hls, dash, image2, sdp, lavfi, which open other files or devices.
 DEMUXERS = (
     "wav,w64,aiff,caf,au,flac,mp3,ogg,aac,ac3,eac3,mov,matroska,avi,mpegts,mpeg,flv,asf,amr,ape,wv,tta,aax,mpc,mpc8,"
-    "gif,apng,webp_pipe,dsf,voc,mxf,dv,ivf,yuv4mpegpipe,dts,dtshd,truehd,tak,rm,nut"
+    "gif,apng,webp_pipe,dsf,voc,mxf,dv,ivf,yuv4mpegpipe,dts,dtshd,truehd,tak,rm,nut,"
+    "h264,hevc,mpegvideo,m4v,obu"
 )
 MAX_STREAMS = 64
 # types of the first box of an MP4 or MOV

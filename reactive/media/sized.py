@@ -5,8 +5,7 @@ libsndfile accepts a length of 0, or one that is too short, so such a file is re
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import IO
+from typing import BinaryIO
 
 from reactive.media.riff import SizedSound, sized_wav
 
@@ -20,21 +19,23 @@ _AIFF_PREFIX, _CAF_PREFIX = 8, 4
 _MAX_AU_LENGTH = 0xFFFFFF00
 
 
-def sized_sound(path: Path) -> SizedSound | None:
-    """Return the byte range of the samples of a WAV or RF64 file, or of an AIFF, AU or CAF file with a wrong header."""
-    size = path.stat().st_size
-    with path.open("rb") as raw:
-        head = raw.read(28)
-        if head[:4] == b".snd":
-            return _sized_au(raw, head, size)
-        if head[:4] == b"FORM" and head[8:12] in (b"AIFF", b"AIFC"):
-            return _sized_aiff(raw, size)
-        if head[:4] == b"caff":
-            return _sized_caf(raw, size)
-    return sized_wav(path)
+def sized_sound(raw: BinaryIO, size: int) -> SizedSound | None:
+    """Return the byte range of the samples of a WAV or RF64 file, or of an AIFF, AU or CAF file with a wrong header.
+
+    `size` is the number of bytes in the file.
+    """
+    raw.seek(0)
+    head = raw.read(28)
+    if head[:4] == b".snd":
+        return _sized_au(raw, head, size)
+    if head[:4] == b"FORM" and head[8:12] in (b"AIFF", b"AIFC"):
+        return _sized_aiff(raw, size)
+    if head[:4] == b"caff":
+        return _sized_caf(raw, size)
+    return sized_wav(raw, size)
 
 
-def _sized_au(raw: IO[bytes], head: bytes, size: int) -> SizedSound | None:
+def _sized_au(raw: BinaryIO, head: bytes, size: int) -> SizedSound | None:
     first, announced = int.from_bytes(head[4:8], "big"), int.from_bytes(head[8:12], "big")
     if not 24 <= first < min(size, _LONGEST_HEADER):
         return None
@@ -49,7 +50,7 @@ def _sized_au(raw: IO[bytes], head: bytes, size: int) -> SizedSound | None:
     return SizedSound(header[:8] + length + header[12:], first, size, 0)
 
 
-def _sized_aiff(raw: IO[bytes], size: int) -> SizedSound | None:
+def _sized_aiff(raw: BinaryIO, size: int) -> SizedSound | None:
     """Return the byte range of an AIFF's samples if they are the last chunk and its stated length is 0."""
     at, common = 12, 0
     for _ in range(_MOST_CHUNKS):
@@ -79,7 +80,7 @@ def _sized_aiff(raw: IO[bytes], size: int) -> SizedSound | None:
     return SizedSound(bytes(header), first, first + frames * frame_bytes, 0)
 
 
-def _sized_caf(raw: IO[bytes], size: int) -> SizedSound | None:
+def _sized_caf(raw: BinaryIO, size: int) -> SizedSound | None:
     at = 8
     for _ in range(_MOST_CHUNKS):
         head = _at(raw, at, 12)
@@ -99,14 +100,14 @@ def _sized_caf(raw: IO[bytes], size: int) -> SizedSound | None:
     return SizedSound(header[:-8] + (size - first).to_bytes(8, "big"), first, size, 0)
 
 
-def _is_chunk(raw: IO[bytes], at: int, size: int, *, wide: bool = False) -> bool:
+def _is_chunk(raw: BinaryIO, at: int, size: int, *, wide: bool = False) -> bool:
     """Return whether a chunk's name with a valid length stands at byte `at`; `wide` for CAF's 8-byte lengths."""
     head = _at(raw, at, 12 if wide else 8)
     name, length = head[:4], int.from_bytes(head[4:], "big")
     return name.isascii() and name.decode().isprintable() and at + len(head) + length <= size
 
 
-def _at(raw: IO[bytes], at: int, count: int) -> bytes:
+def _at(raw: BinaryIO, at: int, count: int) -> bytes:
     if not 0 <= at < _MAX_OFFSET:
         return b""
     raw.seek(at)

@@ -1,13 +1,15 @@
-"""TIFF files with more than 8 bits a channel: integers and floats, grey and colour, planar, BigTIFF, WhiteIsZero.
+"""TIFF files with more than 8 bits a channel or signed samples: integers and floats, planar, BigTIFF, WhiteIsZero.
 
-Pillow reads some of them wrongly and refuses others. Here OpenCV decompresses each as one wide grey picture; predictors,
-channels and colour spaces are handled in this file.
+Pillow reads some of them wrongly and refuses others. Here it only decompresses, each file as if its bytes were one wide grey
+picture; byte order, predictors, channels and colour spaces are handled in this file.
 """
 
 from __future__ import annotations
 
+import io
 import os
 import struct
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +29,14 @@ _TILE_WIDTH, _TILE_HEIGHT, _TILE_OFFSETS, _TILE_COUNTS, _EXTRA, _SAMPLE, _PROFIL
 _WHITE_IS_ZERO, _GREY, _COLOURS, _INKS = 0, 1, 2, 5
 _SEPARATE = 2
 _BY_NEIGHBOURS, _BY_FLOATS = 2, 3
-_UNSIGNED, _SIGNED, _FLOAT = 1, 2, 3
+_UNSIGNED, _SIGNED, _FLOAT, _UNDEFINED = 1, 2, 3, 4
 # kinds of extra samples that are alpha
 _ALPHA = (1, 2)
-# compressions that do not depend on the sample format: none, LZW, Deflate (both numbers), PackBits
-_LOSSLESS = (1, 5, 8, 32946, 32773)
+# compressions that do not depend on the sample format: none, LZW, Deflate (both numbers), PackBits, LZMA, Zstandard
+_LOSSLESS = (1, 5, 8, 32946, 32773, 34925, 50000)
 _BIT_DEPTHS = (16, 32, 64)
+# a larger share of negative samples is no noise around black
+_FEW_NEGATIVE = 0.01
 # samples converted to 8 bits at a time, to bound the memory of the float64 in between
 _BLOCK_SAMPLES = 4_000_000
 _SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -45,28 +49,32 @@ def is_tiff(path: Path) -> bool:
 
 
 def read_deep_tiff(path: Path) -> Image.Image | None:
-    """Return a TIFF of more than 8 bits a channel as an 8-bit picture; None if Pillow can read it or it is very large.
+    """Return a TIFF as an 8-bit picture; None if Pillow reads it correctly itself or it is very large.
 
     Raises
     ------
     MediaError
-        If it holds floats that can't be read, or is too large for floats.
+        If it holds floats or signed numbers that can't be read, or too many of them.
     """
-    tags = _tags(path)
+    tags = tiff_tags(path)
     bits, sample = _first(tags.get(_BITS)), _first(tags.get(_SAMPLE), _UNSIGNED)
+    # 4 is "undefined" (TIFF 6.0, section 19)
+    sample = _UNSIGNED if sample == _UNDEFINED else sample
     pixels = int(_first(tags.get(_WIDTH))) * int(_first(tags.get(_HEIGHT)))
-    if bits <= 8 or pixels < 1:
+    if bits < 8 or (bits == 8 and sample != _SIGNED) or pixels < 1:
         return None
     if pixels > _MAX_PIXELS:
-        if sample == _FLOAT:
-            raise MediaError(
-                f"is a TIFF of {pixels:,} pixels of floats", where=str(path), remedy="save it with 16 bits"
-            )
+        if sample != _UNSIGNED:
+            kind = "floats" if sample == _FLOAT else "signed integers"
+            remedy = "save it with 16 unsigned bits a channel"
+            raise MediaError(f"is a TIFF of {pixels:,} pixels of {kind}", where=str(path), remedy=remedy)
         return None
     channels = max(_first(tags.get(_CHANNELS), 1), 1)
     meaning = _first(tags.get(_MEANING), _GREY)
     plain = (
-        bits in _BIT_DEPTHS and _first(tags.get(_COMPRESSION), 1) in _LOSSLESS and channels * pixels <= 4 * _MAX_PIXELS
+        bits in (8, *_BIT_DEPTHS)
+        and _first(tags.get(_COMPRESSION), 1) in _LOSSLESS
+        and channels * pixels <= 4 * _MAX_PIXELS
     )
     if plain and meaning in (_WHITE_IS_ZERO, _GREY, _COLOURS, _INKS):
         found = _samples(path, tags)
@@ -93,10 +101,12 @@ def read_deep_tiff(path: Path) -> Image.Image | None:
 def eight_bits(picture: np.ndarray) -> np.ndarray:
     """Return a picture of any number type as uint8, scaled by its range; NaN becomes black.
 
-    The full scale of integers is the largest value of their type, or 65535 if a wider type holds no larger value. That of
-    floats is 1 (brighter values are clipped), or 255 or 65535 where integers were stored as floats.
+    The full scale of integers is the largest value of their type, or 65535 if a wider type holds no larger value; it begins at
+    their least value if many are negative. That of floats is 1 (brighter values are clipped), or 255 or 65535 where integers
+    were stored as floats.
     """
     floats = picture.dtype.kind == "f"
+    low = 0.0
     top = float(np.max(picture, initial=0, where=np.isfinite(picture) if floats else True))
     if floats:
         full = next(
@@ -105,13 +115,16 @@ def eight_bits(picture: np.ndarray) -> np.ndarray:
     else:
         full = float(np.iinfo(picture.dtype).max)
         full = 65535.0 if full > 65535 and top <= 65535 else full
+        if picture.dtype.kind == "i" and np.count_nonzero(picture < 0) > _FEW_NEGATIVE * picture.size:
+            low = float(np.iinfo(picture.dtype).min)
+            full = -low
     small = np.empty(picture.shape, np.uint8)
     step = max(_BLOCK_SAMPLES // max(picture[0].size, 1), 1) if len(picture) else 1
     for first in range(0, len(picture), step):
         part: Any = picture[first : first + step]
         if floats:
             part = np.nan_to_num(part.astype(np.float64), posinf=full, neginf=0.0)
-        small[first : first + step] = np.clip(part * (255 / full), 0, 255).round()
+        small[first : first + step] = np.clip((part - low) * (255 / (full - low)), 0, 255).round()
     return small
 
 
@@ -147,7 +160,7 @@ def _unpacked(data: np.ndarray, tags: Any, channels: int, plane: int, planes: in
     width = -(-width // across) * across
     own_tags: dict[int, list[int]] = {}
     for tag in (_TILE_OFFSETS, _TILE_COUNTS) if tiled else (_OFFSETS, _COUNTS):
-        values = _all(tags.get(tag))
+        values = tiff_integers(tags.get(tag))
         count = len(values) // planes
         own_tags[tag] = values[count * plane : count * (plane + 1)]
         if not own_tags[tag]:
@@ -155,22 +168,23 @@ def _unpacked(data: np.ndarray, tags: Any, channels: int, plane: int, planes: in
     for tag in (_HEIGHT, _COMPRESSION, _FILL, _ROWS, _TILE_HEIGHT):
         if tag in tags:
             own_tags[tag] = [_first(tags[tag])]
-    own_tags |= {_WIDTH: [width * channels], _BITS: [bits], _MEANING: [_GREY], _CHANNELS: [1]}
-    own_tags[_SAMPLE] = [_UNSIGNED if bits == 16 else _FLOAT]
+    size = bits // 8
+    own_tags |= {_WIDTH: [width * channels * size], _BITS: [8], _MEANING: [_GREY], _CHANNELS: [1]}
     if tiled:
-        own_tags[_TILE_WIDTH] = [across * channels]
+        own_tags[_TILE_WIDTH] = [across * channels * size]
     big = bytes(data[:2]) == b"MM"
-    found = _decoded(_rewritten(data, own_tags, big=big))
-    if found is None or found.ndim != 2 or found.dtype.itemsize * 8 != bits:
+    stored = _bytes(_rewritten(data, own_tags, big=big))
+    if stored is None:
         return None
     kind = {_FLOAT: "f", _SIGNED: "i"}.get(_first(tags.get(_SAMPLE), _UNSIGNED), "u")
+    found = stored.view(f"{'>' if big else '<'}u{size}").astype(f"u{size}")
     rows = found.reshape(len(found), -1, across, channels)
     predictor = _first(tags.get(_PREDICTOR), 1)
     if predictor == _BY_NEIGHBOURS:
-        rows = np.cumsum(rows.view(f"u{bits // 8}"), axis=2, dtype=f"u{bits // 8}")
+        rows = np.cumsum(rows, axis=2, dtype=rows.dtype)
     elif predictor == _BY_FLOATS:
         rows = _summed_bytes(rows, big=big)
-    return rows.view(f"{kind}{bits // 8}").reshape(len(found), -1, channels)
+    return rows.view(f"{kind}{size}").reshape(len(found), -1, channels)
 
 
 def _summed_bytes(rows: np.ndarray, *, big: bool) -> np.ndarray:
@@ -200,27 +214,35 @@ def _rewritten(data: np.ndarray, tags: dict[int, list[int]], *, big: bool) -> np
     return rewritten
 
 
+def _bytes(data: np.ndarray) -> np.ndarray | None:
+    """Return the unpacked bytes of a grey TIFF of 8 bits, [height, width]; None if they can't be unpacked."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            # not by `Image.open`, which knows a limit of its own
+            with TiffImagePlugin.TiffImageFile(io.BytesIO(data.data)) as image:
+                return np.array(image)
+    except (OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError, EOFError, RuntimeError):
+        return None
+
+
 def _odd_greys(path: Path) -> np.ndarray | None:
     """Return a grey picture of 10, 12 or 14 bits as OpenCV decodes it, scaled to 16 bits."""
-    found = _decoded(np.fromfile(path, np.uint8))
-    return found[..., None] if found is not None and found.dtype == np.uint16 and found.ndim == 2 else None
-
-
-def _decoded(data: np.ndarray) -> np.ndarray | None:
     import cv2
 
     # OpenCV would print messages about damaged files
     log = cv2.utils.logging
     before = log.setLogLevel(log.LOG_LEVEL_SILENT)
     try:
-        return cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
+        found = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error:
         return None
     finally:
         log.setLogLevel(before)
+    return found[..., None] if found is not None and found.dtype == np.uint16 and found.ndim == 2 else None
 
 
-def _tags(path: Path) -> Any:
+def tiff_tags(path: Path) -> Any:
     """Return the tags of a TIFF's first picture; empty if they can't be read."""
     try:
         with path.open("rb") as raw:
@@ -235,11 +257,11 @@ def _tags(path: Path) -> Any:
         return {}
 
 
-def _all(value: Any) -> list[int]:
+def tiff_integers(value: Any) -> list[int]:
     """Return a tag's integers."""
     return [int(item) for item in (value if isinstance(value, tuple) else (value,)) if isinstance(item, int)]
 
 
 def _first(value: Any, default: int = 0) -> int:
     """Return a tag's first integer."""
-    return next(iter(_all(value)), default)
+    return next(iter(tiff_integers(value)), default)

@@ -219,6 +219,15 @@ def test_a_grid_is_recognised_by_either_hash(tmp_path: Path) -> None:
     assert load_corrections(song, "y" * 64, "b" * 64)[0].double
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_grid_with_a_byte_order_mark_is_read(tmp_path: Path, encoding: str) -> None:
+    song = tmp_path / "song.wav"
+    save_corrections(song, "a" * 64, Corrections(half=True))
+    text = corrections_path(song).read_text(encoding="utf-8")
+    corrections_path(song).write_text(text, encoding=encoding)
+    assert load_corrections(song, "a" * 64) == (Corrections(half=True), "")
+
+
 def test_the_longest_name_of_a_song_has_room_for_its_grid(tmp_path: Path) -> None:
     names = ["\u591c" * 80 + "0123456789.wav", "\u591c" * 80 + "0123456780.wav", "n" * 251 + ".wav"]
     for number, name in enumerate(names):

@@ -103,10 +103,11 @@ def hear(folder: Path, song: np.ndarray):
     return analyze(open_track(write_song(folder / "song.wav", song, RATE)))
 
 
-def test_drum_and_bass_is_not_found_at_half_its_tempo(tmp_path: Path) -> None:
-    beats = straight(174, 28)
+@pytest.mark.parametrize("tempo", [170, 174, 182, 190])
+def test_drum_and_bass_is_not_found_at_half_its_tempo(tmp_path: Path, tempo: float) -> None:
+    beats = straight(tempo, 28)
     song = genre(beats, 4, {"kick": (0.0, 2.5), "snare": (1.0, 3.0), "hat": tuple(np.arange(0, 4, 0.5))})
-    assert hear(tmp_path, song).tempo == pytest.approx(174, rel=0.02)
+    assert hear(tmp_path, song).tempo == pytest.approx(tempo, rel=0.02)
 
 
 def test_half_time_at_140_is_found_or_reported_as_uncertain(tmp_path: Path) -> None:

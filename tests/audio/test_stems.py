@@ -193,6 +193,8 @@ def wav_with_cues(path: Path, cues: dict[int, str]) -> Path:
 def test_cue_points_of_a_wav_become_sections(tmp_path: Path, heard: Analysis) -> None:
     path = wav_with_cues(tmp_path / "song.wav", {88_200: "drop", 44_100: "intro!"})
     assert read_cues(path) == ((1.0, "intro!"), (2.0, "drop"))
+    (tmp_path / "tagged.wav").write_bytes(b"ID3\x04\0\0\0\0\0\x14" + bytes(20) + path.read_bytes())
+    assert read_cues(tmp_path / "tagged.wav") == read_cues(path)
     marked = with_markers(heard, path)
     assert [(s.label, s.start) for s in marked.sections] == [("-", 0.0), ("intro!", 1.0), ("drop", 2.0)]
 

@@ -116,6 +116,16 @@ def test_an_incomplete_folder_does_not_count_as_present(hub: Path, spoil: Any, t
     assert "models pull someone/toy" in refused.value.remedy
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_an_index_with_a_byte_order_mark_is_read(hub: Path, encoding: str) -> None:
+    pull("someone/toy")
+    index = hub / "model_index.json"
+    index.write_text(index.read_text(encoding="utf-8"), encoding=encoding)
+    assert missing_files(hub) == ""
+    shutil.rmtree(hub / "unet")
+    assert missing_files(hub) == "the folder unet is missing"
+
+
 def cut(file: Path) -> None:
     file.write_bytes(file.read_bytes()[:-10])
 

@@ -31,16 +31,20 @@ def save_film(
     path: Path,
     *,
     seconds: float = 2.0,
-    event: float = EVENT,
+    event: float | Sequence[float] = EVENT,
     sound_from: float = 0.0,
     pictures_from: float = 0.0,
     hole: tuple[float, float] | None = None,
     b_frames: int = 2,
+    held: bool = False,
 ) -> Path:
-    """Save a film with a white picture and a click at `event` seconds; in AVI both streams start at 0.
+    """Save a film with a white picture and a click at each `event` in seconds; in AVI both streams start at 0.
+
+    With `held`, the picture changes between black and white at each of them instead.
 
     Sound before `sound_from`, pictures before `pictures_from` and sound within `hole` are omitted from the file.
     """
+    events = [event] if isinstance(event, int | float) else list(event)
     picture_codec, sound_codec = CODECS[path.suffix]
     with av.open(str(path), "w") as target:
         pictures: Any = target.add_stream(picture_codec, rate=FPS)
@@ -52,8 +56,8 @@ def save_film(
         sound: Any = target.add_stream(sound_codec, rate=RATE, layout="stereo")
         if sound_codec == "wmav2":
             sound.bit_rate = 128_000
-        packets = [*_pictures(pictures, seconds, event, pictures_from)]
-        packets += [packet for packet in _sound(sound, seconds, event, sound_from) if not _within(packet, hole)]
+        packets = [*_pictures(pictures, seconds, events, pictures_from, held=held)]
+        packets += [packet for packet in _sound(sound, seconds, events, sound_from) if not _within(packet, hole)]
         packets.sort(key=lambda packet: (packet.dts if packet.dts is not None else 0) * packet.time_base)
         for packet in packets:
             target.mux(packet)
@@ -64,20 +68,21 @@ def _within(packet: Any, hole: tuple[float, float] | None) -> bool:
     return hole is not None and packet.pts is not None and hole[0] <= float(packet.pts * packet.time_base) < hole[1]
 
 
-def _pictures(stream: Any, seconds: float, event: float, begin: float) -> list[Any]:
+def _pictures(stream: Any, seconds: float, events: Sequence[float], begin: float, *, held: bool) -> list[Any]:
     packets: list[Any] = []
     for number in range(round(begin * FPS), round(seconds * FPS)):
-        level = 255 if number == round(event * FPS) else 0
+        frames = [round(event * FPS) for event in events]
+        level = 255 if (sum(frame <= number for frame in frames) % 2 if held else number in frames) else 0
         frame: Any = av.VideoFrame.from_ndarray(np.full((SIZE[1], SIZE[0], 3), level, np.uint8), format="rgb24")
         frame.pts, frame.time_base = number, Fraction(1, FPS)
         packets += stream.encode(frame)
     return packets + stream.encode(None)
 
 
-def _sound(stream: Any, seconds: float, event: float, begin: float) -> list[Any]:
+def _sound(stream: Any, seconds: float, events: Sequence[float], begin: float) -> list[Any]:
     samples = np.zeros(round(seconds * RATE), np.float32)
-    at = round(event * RATE)
-    samples[at : at + 240] = 0.9 * np.sin(2 * np.pi * 2000 * np.arange(240) / RATE)
+    for at in [round(event * RATE) for event in events]:
+        samples[at : at + 240] = 0.9 * np.sin(2 * np.pi * 2000 * np.arange(240) / RATE)
     first = round(begin * RATE)
     given: Any = av.AudioFrame.from_ndarray(np.repeat(samples[first:], 2).reshape(1, -1), format="flt", layout="stereo")
     given.sample_rate, given.pts, given.time_base = RATE, first, Fraction(1, RATE)

@@ -172,6 +172,67 @@ def test_no_picture_of_an_avi_is_lost(tmp_path: Path, codec: str, b_frames: int)
         assert float(again.picture(number).mean()) == shown[number]
 
 
+BARE = [
+    ("h264", "libx264"),
+    ("hevc", "libx265"),
+    ("mpeg2video", "mpeg2video"),
+    ("mpeg1video", "mpeg1video"),
+    ("m4v", "mpeg4"),
+]
+
+
+@pytest.mark.parametrize(("form", "codec"), BARE)
+@pytest.mark.parametrize("b_frames", [0, 2])
+@pytest.mark.parametrize("fps", [25, 30])
+def test_pictures_without_a_container_are_all_shown(
+    tmp_path: Path, form: str, codec: str, b_frames: int, fps: int
+) -> None:
+    path = tmp_path / "film"
+    if codec not in av.codecs_available:
+        pytest.skip(f"FFmpeg without {codec}")
+    with av.open(str(path), "w", format=form) as target:
+        options = {"x265-params": f"log-level=none:bframes={b_frames}"} if codec == "libx265" else {}
+        stream = target.add_stream(codec, rate=fps, options=options)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        stream.codec_context.gop_size = 12
+        stream.codec_context.max_b_frames = b_frames
+        for number in range(40):
+            frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), 10 + 5 * number, np.uint8), format="rgb24")
+            frame.pts, frame.time_base = number, Fraction(1, fps)
+            target.mux(stream.encode(frame))
+        target.mux(stream.encode(None))
+    with av.open(str(path)) as container:
+        whole = [frame.to_ndarray(format="gray").mean() for frame in container.decode(video=0)]
+    film = open_film(path)
+    assert len(film.times) == len(whole) == 40
+    assert float(film.duration) == pytest.approx(40 / fps, abs=0.001)
+    reader = FilmReader(film, width=64, height=48)
+    shown = [float(reader.picture(number).mean()) for number in range(40)]
+    # flat pictures that rise: by how much, the encoder decides
+    assert np.all((np.diff(shown) > 0) == (np.diff(whole) > 0))
+    again = FilmReader(film, width=64, height=48)
+    for number in np.random.default_rng(0).permutation(40)[:12].tolist():
+        assert float(again.picture(number).mean()) == shown[number]
+    lumas = [float(luma.mean()) for luma, rate in luma_frames(path) if rate == fps]
+    assert lumas == pytest.approx(whole, abs=2)
+
+
+@pytest.mark.parametrize("seconds", [1, 4])
+@pytest.mark.parametrize("b_frames", [0, 2])
+@pytest.mark.parametrize("codec", ["mpeg1video", "mpeg2video"])
+def test_no_picture_is_lost_where_several_share_a_packet(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, codec: str, b_frames: int, seconds: int
+) -> None:
+    monkeypatch.setitem(CODECS, ".mpg", (codec, "mp2"))
+    path = save_film(tmp_path / "film.mpg", seconds=seconds, event=0.4, b_frames=b_frames)
+    film = open_film(path)
+    assert len(film.times) == seconds * FPS
+    # even steps, whatever FFmpeg says of single pictures
+    assert np.unique(np.diff(film.times)).tolist() == [90_000 / FPS]
+    (click,), (flash,) = click_times(path), flash_times(path)
+    assert abs(click - flash) < CLOSE
+
+
 def test_score_uses_one_clock_for_sound_and_pictures(tmp_path: Path) -> None:
     given = save_film(tmp_path / "film.mkv", seconds=3.0, sound_from=0.6)
     assert abs(score_clip(given).lag_ms) < 30

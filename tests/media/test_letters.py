@@ -21,6 +21,13 @@ def test_names_of_western_songs(words: list[str], page: str) -> None:
         ("cp932", ["Aメロ", "サビ", "間奏"]),
         ("cp932", ["歌", "前奏"]),
         ("euc_jp", ["サビ", "間奏"]),
+        *[("euc_jp", [name]) for name in ("間奏", "歌", "後奏")],
+        *[
+            ("gb18030", [name])
+            for name in ("主歌", "副歌", "前奏", "间奏", "尾奏", "桥段", "高潮", "过门", "歌", "主歌1")
+        ],
+        *[("big5", [name]) for name in ("主歌", "副歌", "前奏", "間奏", "橋段", "結束")],
+        *[("cp949", [name]) for name in ("후렴", "간주", "인트로", "절", "전주", "브릿지", "1절")],
         ("cp1251", ["Куплет"]),
         ("cp1250", ["Zażółć gęślą", "Refren"]),
         ("cp1253", ["Ρεφρέν"]),
@@ -29,6 +36,11 @@ def test_names_of_western_songs(words: list[str], page: str) -> None:
 )
 def test_names_of_other_scripts(page: str, words: list[str]) -> None:
     assert names([word.encode(page) for word in words]) == words
+
+
+@pytest.mark.parametrize("word", ["Straße", "Maß", "É", "à deux", "Señal", "Þórr", "«encore»"])
+def test_western_words_are_no_names_of_the_east(word: str) -> None:
+    assert names([word.encode("cp1252")]) == [word]
 
 
 def test_zero_bytes_at_the_end_are_removed() -> None:

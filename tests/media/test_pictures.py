@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from pathlib import Path
 
@@ -13,7 +15,8 @@ import pytest
 from PIL import Image, features
 
 from reactive.errors import MediaError
-from reactive.media import picture
+from reactive.media import bands, picture, tiff
+from reactive.media.bands import reduced_by_bands
 from reactive.media.picture import check_picture, parse_colour, read_picture
 from reactive.media.video import FilmReader, open_film
 from tests.toy import save_video
@@ -81,13 +84,13 @@ def test_transparent_areas_show_the_background(tmp_path: Path) -> None:
         parse_colour("sky", where="--background")
 
 
-@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.tif"])
+@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.tif", "a.bmp", "a.webp"])
 @pytest.mark.parametrize("mode", ["RGB", "L", "P", "1"])
 def test_a_very_large_picture_is_read_smaller(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, mode: str
 ) -> None:
-    if name == "a.jpg" and mode in ("P", "1"):
-        pytest.skip("no such JPEG")
+    if name in ("a.jpg", "a.webp") and mode in ("P", "1"):
+        pytest.skip("no such JPEG or WebP")
     y, x = np.mgrid[0:300, 0:400]
     wide = Image.fromarray(np.where((x > 200) & (y > 150), 255, 0).astype(np.uint8)).convert("RGB").convert(mode)
     wide.save(tmp_path / name)
@@ -100,6 +103,64 @@ def test_a_very_large_picture_is_read_smaller(
     monkeypatch.setattr(picture, "MAX_PIXELS", 100_000)
     with pytest.raises(MediaError, match="400x300 pixels"):
         read_picture(tmp_path / name)
+
+
+SHAPES = np.random.default_rng(0).integers(0, 255, (21, 25, 3), np.uint8).repeat(16, 0).repeat(16, 1)[:331, :397]
+
+
+@pytest.mark.parametrize("step", [2, 3])
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("a.bmp", {}),
+        ("a.tif", {}),
+        ("a.tif", {"compression": "tiff_lzw"}),
+        ("a.tif", {"compression": "tiff_adobe_deflate"}),
+        ("a.tif", {"compression": "packbits"}),
+        ("a.tif", {"compression": "jpeg", "quality": 95}),
+        ("a.tif", {"compression": "tiff_lzw", "tiffinfo": {317: 2}}),
+    ],
+)
+@pytest.mark.parametrize("mode", ["RGB", "L", "RGBA", "CMYK"])
+@pytest.mark.parametrize("rows", [1, 8, 56, 1000])
+def test_a_picture_reduced_in_bands_is_the_one_reduced_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int, name: str, options: dict, mode: str, rows: int
+) -> None:
+    no_jpeg = options.get("compression") == "jpeg" and (mode == "RGBA" or rows == 1)
+    if no_jpeg or (name == "a.bmp" and (mode == "CMYK" or rows > 1)):
+        pytest.skip("no such file")
+    if name == "a.tif":
+        options = {**options, "tiffinfo": {**options.get("tiffinfo", {}), 278: rows}}
+    Image.fromarray(SHAPES).convert(mode).save(tmp_path / name, **options)
+    monkeypatch.setattr(bands, "_ROWS", 20)
+    with Image.open(tmp_path / name) as image:
+        small = reduced_by_bands(image, tmp_path / name, step)
+    with Image.open(tmp_path / name) as image:
+        whole = np.asarray(image.reduce(step)).astype(int)
+    assert small is not None
+    assert np.abs(np.asarray(small) - whole).max() == 0
+
+
+def test_tiles_are_reduced_in_bands_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    padded = np.zeros((336, 400, 3), np.uint8)
+    padded[:331, :397] = SHAPES
+    parts = [padded[y : y + 48, x : x + 80].tobytes() for y in range(0, 336, 48) for x in range(0, 400, 80)]
+    tags = {256: 397, 257: 331, 258: (8, 8, 8), 259: 1, 262: 2, 277: 3, 322: 80, 323: 48}
+    (tmp_path / "a.tif").write_bytes(bands._small_tiff(">", tags, parts, tiled=True))
+    monkeypatch.setattr(bands, "_ROWS", 20)
+    with Image.open(tmp_path / "a.tif") as image:
+        small = reduced_by_bands(image, tmp_path / "a.tif", 3)
+        assert np.array_equal(np.asarray(image), SHAPES)
+    assert np.array_equal(np.asarray(small), np.asarray(Image.fromarray(SHAPES).reduce(3)))
+
+
+def test_a_picture_that_can_not_be_divided_is_read_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Image.fromarray(SHAPES).save(tmp_path / "a.tif", compression="tiff_lzw", tiffinfo={278: 331})
+    monkeypatch.setattr(bands, "_LARGEST_BAND", 1000)
+    monkeypatch.setattr(picture, "LARGE", 40_000)
+    with Image.open(tmp_path / "a.tif") as image:
+        assert reduced_by_bands(image, tmp_path / "a.tif", 2) is None
+    assert read_picture(tmp_path / "a.tif").shape == (166, 199, 3)
 
 
 def save_clear(path: Path, codec: str, pixel_format: str, **options: str) -> Path:
@@ -209,6 +270,10 @@ DEEP = [
     ("u4", 1, 1, 65535),
     ("u4", 1, 1, 2**32 - 1),
     ("i2", 2, 1, 32767),
+    ("i2", 2, 3, 32767),
+    ("i1", 2, 1, 127),
+    ("i4", 2, 1, 2**31 - 1),
+    ("u2", 4, 1, 65535),
 ]
 
 
@@ -223,8 +288,38 @@ def test_a_tiff_of_many_bits_keeps_its_greys(
     save_tiff(tmp_path / "a.tif", given.astype(kind), sample, order=order)
     shown = read_picture(tmp_path / "a.tif")
     assert shown.shape == (24, 192, 3)
-    assert np.abs(shown[12].astype(float) - 255 * GREYS[:, None]).max() <= 2
+    # 128 steps are as exact as they are
+    assert np.abs(shown[12].astype(float) - 255 * GREYS[:, None]).max() <= (3 if kind == "i1" else 2)
     assert check_picture(tmp_path / "a.tif") == (192, 24)
+
+
+@pytest.mark.parametrize("kind", ["i1", "i2", "i4"])
+def test_signed_numbers_below_0_are_darker_than_those_above(tmp_path: Path, kind: str) -> None:
+    least, most = np.iinfo(kind).min, np.iinfo(kind).max
+    given = np.tile(np.round(least + GREYS * (float(most) - least)), (24, 1))[..., None]
+    save_tiff(tmp_path / "a.tif", given.astype(kind), 2)
+    assert np.abs(read_picture(tmp_path / "a.tif")[12, :, 0] - 255 * GREYS).max() <= 2
+
+
+@pytest.mark.parametrize("packing", ["tiff_lzw", "tiff_adobe_deflate", "packbits", "lzma", "zstd"])
+@pytest.mark.parametrize("sample", [1, 2])
+def test_a_tiff_of_16_bits_keeps_its_greys_however_it_is_packed(tmp_path: Path, packing: str, sample: int) -> None:
+    white = 65535 if sample == 1 else 32767
+    given = np.tile(GREYS * white, (240, 1)).astype(np.uint16)
+    try:
+        Image.fromarray(given).save(tmp_path / "a.tif", compression=packing, tiffinfo={339: sample})
+    except (OSError, RuntimeError, KeyError):
+        pytest.skip(f"Pillow without {packing}")
+    shown = read_picture(tmp_path / "a.tif")
+    assert shown.shape == (240, 192, 3)
+    assert np.abs(shown[[0, 120, 239], :, 0].astype(float) - 255 * GREYS).max() <= 2
+
+
+def test_a_signed_tiff_too_large_for_its_numbers_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save_tiff(tmp_path / "a.tif", np.zeros((24, 192, 1), np.int16), 2)
+    monkeypatch.setattr(tiff, "_MAX_PIXELS", 1000)
+    with pytest.raises(MediaError, match="4,608 pixels of signed integers"):
+        read_picture(tmp_path / "a.tif")
 
 
 @pytest.mark.parametrize("kind", ["u2", "f4"])
@@ -257,10 +352,30 @@ def test_planar_and_predicted_tiffs_have_the_right_colours(
 
 
 def test_floats_with_an_unknown_compression_are_named(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    save_tiff(tmp_path / "a.tif", np.zeros((24, 192, 3), np.float16), 3, packing=50000)
+    save_tiff(tmp_path / "a.tif", np.zeros((24, 192, 3), np.float16), 3, packing=50002)
     with pytest.raises(MediaError, match="TIFF of 16 bits, packed"):
         read_picture(tmp_path / "a.tif")
     assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("packing", ["tiff_lzw", "tiff_adobe_deflate", "jpeg"])
+def test_a_damaged_tiff_is_told_in_one_line(tmp_path: Path, capfd: pytest.CaptureFixture[str], packing: str) -> None:
+    Image.fromarray(SHAPES).save(tmp_path / "a.tif", compression=packing)
+    data = bytearray((tmp_path / "a.tif").read_bytes())
+    for at in range(len(data) // 3, len(data) // 2, 7):
+        data[at] ^= 0x55
+    (tmp_path / "a.tif").write_bytes(data)
+
+    def read(_: int) -> None:
+        with pytest.raises(MediaError, match="damaged picture"):
+            read_picture(tmp_path / "a.tif")
+
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(read, range(12)))
+    assert capfd.readouterr().err == ""
+    # and stderr is there again
+    os.write(2, b"x")
+    assert capfd.readouterr().err == "x"
 
 
 def save_tiff(

@@ -14,7 +14,7 @@ import soundfile
 from reactive.errors import MediaError
 from reactive.live.song import write_wav
 from reactive.media.channels import STEREO, fold_matrix, placed, to_stereo, usual_layout
-from reactive.media.ogg import ogg_links
+from reactive.media.joined import joined_links
 from reactive.media.sound import Track, blocks, open_track, stereo_blocks
 from tests.media.made import RATE, save_sound, tone
 
@@ -171,7 +171,7 @@ def test_an_ogg_without_start_pages_is_refused_or_read(tmp_path: Path) -> None:
     data = bytearray((tmp_path / "a.ogg").read_bytes())
     data[5] &= ~0x02
     (tmp_path / "a.ogg").write_bytes(data)
-    assert ogg_links(tmp_path / "a.ogg") == []
+    assert joined_links(tmp_path / "a.ogg") == []
     with contextlib.suppress(MediaError):
         open_track(tmp_path / "a.ogg")
 
@@ -373,3 +373,43 @@ def test_an_ordinary_song_has_no_notes(tmp_path: Path) -> None:
         soundfile.write(tmp_path / name, tone(440, 1, channels=(1, 0.5)), RATE)
         assert open_track(tmp_path / name).notes == ()
     assert open_track(save_sound(tmp_path / "a.mp3", tone(440, 1, channels=(1, 1)), "libmp3lame")).notes == ()
+
+
+def id3_tag(count: int, *, footer: bool = False) -> bytes:
+    size = bytes((count >> shift) & 0x7F for shift in (21, 14, 7, 0))
+    head = b"\x04\x00" + (b"\x10" if footer else b"\x00") + size
+    return b"ID3" + head + bytes(count) + (b"3DI" + head if footer else b"")
+
+
+@pytest.mark.parametrize(
+    ("suffix", "codec"),
+    [
+        ("wav", "pcm_s16le"),
+        ("aiff", "pcm_s16be"),
+        ("caf", "pcm_s16le"),
+        ("au", "pcm_s16be"),
+        ("w64", "pcm_s16le"),
+        ("ogg", "libopus"),
+        ("flac", "flac"),
+        ("m4a", "aac"),
+        ("mp3", "libmp3lame"),
+    ],
+)
+@pytest.mark.parametrize("tags", [id3_tag(300), id3_tag(5000, footer=True), id3_tag(10) + id3_tag(200)])
+def test_sound_behind_a_tag_that_does_not_belong_there(tmp_path: Path, suffix: str, codec: str, tags: bytes) -> None:
+    path = save_sound(tmp_path / f"a.{suffix}", tone(440, 1, channels=(1.0, 1.0)), codec)
+    plain = open_track(path)
+    (tmp_path / f"tagged.{suffix}").write_bytes(tags + path.read_bytes())
+    track = open_track(tmp_path / f"tagged.{suffix}")
+    assert track.samples == plain.samples
+    assert np.array_equal(heard(track), heard(plain))
+    assert not track.notes
+
+
+def test_an_unfinished_wav_behind_a_tag_is_read_whole(tmp_path: Path) -> None:
+    path = tmp_path / "a.wav"
+    soundfile.write(path, tone(440, 1), RATE)
+    data = bytearray(path.read_bytes())
+    data[4:8] = data[40:44] = bytes(4)
+    path.write_bytes(id3_tag(100) + data)
+    assert open_track(path).samples == RATE

@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from reactive.jsonfile import parse_json
+
 # parts with weights, and those without
 _WEIGHTS = ("unet", "transformer", "vae", "text_encoder", "text_encoder_2", "text_encoder_3")
 _OTHERS = ("tokenizer", "tokenizer_2", "tokenizer_3", "scheduler")
@@ -128,7 +130,7 @@ def _absent(told: Any) -> bool:
 
 def _object(path: Path) -> dict[str, Any] | None:
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        data = parse_json(path.read_bytes())
+    except (OSError, ValueError):
         return None
     return data if isinstance(data, dict) else None

@@ -18,7 +18,7 @@ from reactive.render.store.cache_keys import hash_path
 
 # entries of a folder that are searched at most
 MOST_FILES = 50_000
-_ONE, _MANY = ("timeline", "take", "lyrics", "shots", "logo"), ("photos", "videos")
+_ONE, _MANY = ("timeline", "take", "lyrics", "shots", "logo", "lut"), ("photos", "videos")
 
 # maps a setting's path to its new one
 Change = Callable[[str], str]
@@ -110,10 +110,10 @@ def find_file(text: str, noted: Mapping[str, Any] | None, places: Places) -> Pat
 
 
 def _is(path: Path, noted: Mapping[str, Any], *, strictly: bool = False, name: str = "") -> bool:
-    """Return whether a file or folder is the recorded one; with `strictly` only if its name is the same too."""
+    """Return whether a file or folder is the recorded one; with `strictly` only if its name is the same or it holds weights."""
     try:
         file = path / PRESET_FILE if (path / PRESET_FILE).is_file() else path
-        if strictly and path.name != name:
+        if strictly and path.name != name and not _is_weights(path):
             return False
         size = file.stat().st_size if file.is_file() else -1
         return size == noted["bytes"] and hash_path(file) == noted["sha256"]
@@ -141,11 +141,13 @@ def _in_full(name: str) -> str:
     path = Path(name)
     if name in FOLDERS:
         return name
-    return str(path.absolute()) if path.is_file() or (path / "config.json").is_file() or _is_model(path) else name
+    return str(path.absolute()) if path.is_file() or _is_weights(path) else name
 
 
-def _is_model(path: Path) -> bool:
-    return (path / "model_index.json").is_file() or any(path.glob("*.safetensors")) if path.is_dir() else False
+def _is_weights(path: Path) -> bool:
+    """Return whether a folder is a model's, an autoencoder's or a LoRA's."""
+    told = any((path / config).is_file() for config in ("model_index.json", "config.json"))
+    return path.is_dir() and (told or any(path.glob("*.safetensors")))
 
 
 def _preset_in_full(name: str) -> str:
