@@ -1,8 +1,9 @@
-"""Time and memory of the analysis: `python -m benchmarks hearing [--no-memory] [--rounds N]`.
+"""Time and memory of the analysis: `python -m benchmarks hearing [--no-memory] [--rounds N] [--kinds FOLDER]`.
 
 The bundled song, repeated to 266 s of stereo at 44100 Hz, is analysed in a warm process and by `reactive analyze` in new
 processes (without and with the cache); three hours of it are analysed in a process whose peak memory is printed. At most two
-processor cores are used.
+processor cores are used. With `--kinds`, the folder of scores that `ear_split.tsv` names, the table of `python -m benchmarks rhythm`
+follows: the accuracy for each kind of music, with librosa's beside it.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import Any
 import numpy as np
 import soundfile
 
+from benchmarks import rhythm
 from benchmarks.measure import SONG, line
 
 SECONDS, RATE = 266.0, 44_100
@@ -74,7 +76,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks hearing", description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--no-memory", action="store_true", help="skip the three hours of music")
+    parser.add_argument("--kinds", type=Path, metavar="FOLDER", help="print the accuracy for each kind of music too")
     options = parser.parse_args(arguments)
+    if options.kinds and (absent := rhythm.lacking("validation", options.kinds)):
+        sys.exit("missing: " + "; ".join(absent))
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:CORES])
     from reactive.audio.analysis import analyze
@@ -108,3 +113,5 @@ def main(arguments: list[str] | None = None) -> None:
             run = in_process(song, environment)
             print_least(f"peak memory, {HOURS:g} h", [float(run["peak"])], MEMORY, "MB")
             line(f"hearing {HOURS:g} h", float(run["took"]), "s")
+    if options.kinds:
+        rhythm.main(["--hearing", str(options.kinds), "--others", "librosa"])

@@ -30,6 +30,8 @@ USUAL_TEMPO, TEMPO_OCTAVES = 115.0, 1.0
 TEMPO_WEIGHT = 0.25
 # odds are clipped to these, so that no single beat decides a song
 MIN_LOG_ODDS, MAX_LOG_ODDS = -3.5, 3.5
+# of music that is still being played so much of the search is kept
+MEMORY = round(6 * FRAMES_PER_SECOND)
 # longer songs are decoded in passages; each begins where the one before was certain
 PASSAGE, UNSURE = round(150 * FRAMES_PER_SECOND), round(30 * FRAMES_PER_SECOND)
 
@@ -90,6 +92,87 @@ def _odds(beat: np.ndarray, downbeat: np.ndarray) -> tuple[np.ndarray, np.ndarra
     return np.clip(opens, MIN_LOG_ODDS, MAX_LOG_ODDS), np.clip(inside, MIN_LOG_ODDS, MAX_LOG_ODDS)
 
 
+def _gain(beat: np.ndarray, downbeat: np.ndarray) -> np.ndarray:
+    """Return what a beat on each place of each bar gains, float32 [steps, places]."""
+    opens, inside = _odds(beat, downbeat)
+    return np.where((_PLACES == 0)[None], opens[:, None], inside[:, None]).astype(np.float32)
+
+
+class _Search:
+    """The search up to a step: the best score of a path by the interval and the place of its last beat."""
+
+    def __init__(self, *, begun: bool = True) -> None:
+        sizes, places = len(_INTERVALS), len(_SIZES)
+        self.bend = _bends()
+        self._cost = _tempo_cost()[None, :, None]
+        self._toll = np.array([BAR_COST[size] / size for size in _SIZES], np.float32)
+        # the best score of a path whose next beat comes `interval` after a beat at t, kept for the last steps only;
+        # before the song's start any place and interval is as good as any other
+        self._reach = np.full((LONGEST + SHORTEST, sizes, places), -np.inf, np.float32)
+        if begun:
+            self._reach[:] = -np.array([METRE_COST[size] for size in _SIZES], np.float32)
+        self.steps = 0
+
+    def advance(self, gain: np.ndarray, given: tuple[int, int] | None = None) -> np.ndarray:
+        """Return the scores, float32 [n, intervals, places], of a beat at each of the next n <= SHORTEST steps.
+
+        With `given` (state, interval) the first of them is that beat.
+        """
+        ring, sizes = len(self._reach), len(_INTERVALS)
+        rows = np.arange(self.steps, self.steps + len(gain))
+        came = self._reach[(rows[:, None] - _INTERVALS) % ring, np.arange(sizes)]
+        now = came[:, :, _BEFORE]
+        anywhere = came[:, :, _LASTS].max(axis=2) - np.float32(CHANGE_COST)
+        now[:, :, _FIRSTS] = np.maximum(now[:, :, _FIRSTS], anywhere[:, :, None])
+        now += (gain - self._toll)[:, None, :] - self._cost
+        if given is not None:
+            now[0] = -np.inf
+            now[0, given[1], given[0]] = 0.0
+        ahead = np.repeat(now.max(axis=1, keepdims=True) - np.float32(LEAP_COST), sizes, axis=1)
+        for row, shift in enumerate(range(-NEIGHBOURS, NEIGHBOURS + 1)):
+            low, high = max(0, -shift), sizes - max(0, shift)
+            candidate = now[:, low + shift : high + shift] - self.bend[row, low:high, None]
+            np.maximum(ahead[:, low:high], candidate, out=ahead[:, low:high])
+        self._reach[rows % ring] = ahead
+        self.steps += len(rows)
+        return now
+
+
+class OnlineBars:
+    """The best path through activations that are still coming: the same search, of which the last seconds are kept."""
+
+    def __init__(self) -> None:
+        self._search = _Search()
+        self._value = np.full((0, len(_INTERVALS), len(_SIZES)), -np.inf, np.float32)
+        self._gain = np.zeros((0, len(_SIZES)), np.float32)
+
+    @property
+    def steps(self) -> int:
+        """How many steps were taken in."""
+        return self._search.steps
+
+    def feed(self, beat: np.ndarray, downbeat: np.ndarray) -> None:
+        """Take in activations in [0, 1], one value a step."""
+        gain = _gain(beat, downbeat)
+        found = [self._search.advance(gain[first : first + SHORTEST]) for first in range(0, len(gain), SHORTEST)]
+        self._value = np.concatenate([self._value, *found])[-MEMORY:]
+        self._gain = np.concatenate([self._gain, gain])[-MEMORY:]
+
+    def path(self) -> BeatPath:
+        """Return the end of the best path so far, as far as it is kept; empty in the first seconds."""
+        if len(self._value) < 3 * SHORTEST:
+            none = np.zeros(0, int)
+            return BeatPath(none, none, none, MIN_LOG_ODDS)
+        steps, state, score, _ = _trace(self._value, self._gain, self._search.bend, None)
+        steps = steps + self.steps - len(self._value)
+        return BeatPath(steps, _PLACES[state], _SIZES[state], float(score.mean()) if len(score) else MIN_LOG_ODDS)
+
+    def downbeat_odds(self, steps: np.ndarray) -> np.ndarray:
+        """Return the log odds that a beat at each of some of the last steps opens a bar, against that it does not."""
+        gain = self._gain[steps - self.steps]
+        return (gain[:, _FIRSTS[0]] - gain[:, _FIRSTS[0] + 1]).astype(float)
+
+
 def _passage(
     beat: np.ndarray, downbeat: np.ndarray, given: tuple[int, int] | None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -98,37 +181,14 @@ def _passage(
     none = np.zeros(0, int)
     if count < 3 * SHORTEST and given is None:
         return none, none, np.zeros(0), none
-    opens, inside = _odds(beat, downbeat)
-    gain = np.where((_PLACES == 0)[None], opens[:, None], inside[:, None]).astype(np.float32)
-    toll = gain - np.array([BAR_COST[size] / size for size in _SIZES], np.float32)
-    cost = _tempo_cost()[None, :, None]
-    bend = _bends()
+    gain = _gain(beat, downbeat)
+    search = _Search(begun=given is None)
     # value[t, interval, place]: the best score of a path with a beat at t, `interval` after the one before
     value = np.full((count, sizes, places), -np.inf, np.float32)
-    # reach: the best score of a path whose next beat comes `interval` after a beat at t, kept for the last steps only;
-    # before the song's start any place and interval is as good as any other
-    ring = LONGEST + SHORTEST
-    reach = np.full((ring, sizes, places), -np.inf, np.float32)
-    if given is None:
-        reach[:] = -np.array([METRE_COST[size] for size in _SIZES], np.float32)
     for first in range(0, count, SHORTEST):
-        rows = np.arange(first, min(first + SHORTEST, count))
-        came = reach[(rows[:, None] - _INTERVALS) % ring, np.arange(sizes)]
-        now = came[:, :, _BEFORE]
-        anywhere = came[:, :, _LASTS].max(axis=2) - np.float32(CHANGE_COST)
-        now[:, :, _FIRSTS] = np.maximum(now[:, :, _FIRSTS], anywhere[:, :, None])
-        now += toll[rows, None, :] - cost
-        if first == 0 and given is not None:
-            now[0] = -np.inf
-            now[0, given[1], given[0]] = 0.0
-        value[rows] = now
-        ahead = np.repeat(now.max(axis=1, keepdims=True) - np.float32(LEAP_COST), sizes, axis=1)
-        for row, shift in enumerate(range(-NEIGHBOURS, NEIGHBOURS + 1)):
-            low, high = max(0, -shift), sizes - max(0, shift)
-            candidate = now[:, low + shift : high + shift] - bend[row, low:high, None]
-            np.maximum(ahead[:, low:high], candidate, out=ahead[:, low:high])
-        reach[rows % ring] = ahead
-    return _trace(value, gain, bend, given)
+        rows = slice(first, min(first + SHORTEST, count))
+        value[rows] = search.advance(gain[rows], given if first == 0 else None)
+    return _trace(value, gain, search.bend, given)
 
 
 def _tempo_cost() -> np.ndarray:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from reactive.audio.online_network import OnlineNetwork
 from reactive.audio.onset import BANDS, COMPRESSION, attack
 from reactive.audio.pulse import MetricalPosition, OnlineBeatTracker
 from reactive.audio.spectrum import FRAMES_PER_SECOND, HOP, MELS, RATE, mel_edges
@@ -92,14 +93,17 @@ class OnlineAnalyzer:
     ----------
     sample_rate
         Sample rate of the blocks.
+    network
+        Whether the rhythm network listens too; without it beats are followed by onset strength alone.
     """
 
     # seconds from a sound until it is known: half a window and a row
     latency = ONSET_DELAY
 
-    def __init__(self, sample_rate: int) -> None:
+    def __init__(self, sample_rate: int, *, network: bool = True) -> None:
         self.spectrum = StreamingSpectrum(sample_rate)
         self.beat_tracker = OnlineBeatTracker(ROW_DELAY - EARLY)
+        self._network = OnlineNetwork() if network else None
         low, high = mel_edges()
         self._slices = dict(
             zip(BANDS, (slice(0, MELS), slice(0, low), slice(low, high), slice(high, MELS)), strict=True)
@@ -132,7 +136,11 @@ class OnlineAnalyzer:
         onsets, strengths, clear = self._onsets(row, power)
         # a kick says more about the beat than a hat
         heard = self._beat.scaled(0.5 * max(clear.values()) + 0.5 * clear["low"])
-        place = self.beat_tracker.update(heard, strengths["low"])
+        followed = self._network.feed(mel, rows.chroma[number]) if self._network else None
+        if followed is not None:
+            # the tracker counts by the rise of the spectrum
+            followed = replace(followed, row=followed.row - EARLY * FRAMES_PER_SECOND)
+        place = self.beat_tracker.update(heard, strengths["low"], followed)
         levels = self._levels(rows, number) | {"flux": strengths["all"]}
         return OnlineRow(row * HOP / RATE + ROW_DELAY, levels, self._chroma(rows.chroma[number]), onsets, place, power)
 

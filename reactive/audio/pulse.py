@@ -1,10 +1,12 @@
-"""Follow the beat of music that is still being played: tempo and phase, from onset strength alone.
+"""Follow the beat of music that is still being played: tempo and phase, at first from onset strength alone.
 
 A hidden Markov model whose states are (rows in a beat, position in the beat): the position advances by one each row, the
 tempo may change a little at each beat, and onsets are expected at the beat and not elsewhere (Whiteley, Cemgil and
 Godsill, ISMIR 2006; states as in Krebs, Böck and Widmer, ISMIR 2015). Only the forward pass is computed, so its result
 depends on the past alone. A clock that runs evenly and is pulled towards the result gives the position *now*, ahead of the
-delay of the spectrum. Rows as in `spectrum`: 86 a second.
+delay of the spectrum. After the first seconds, and while it hears a beat, the clock is pulled towards the path of the rhythm
+network (`online_network`), which knows the "one" and keeps the level of the beat where onsets leave it open. Rows as in `spectrum`:
+86 a second.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from reactive.audio.online_network import Followed
 from reactive.audio.rhythm import BEATS_PER_BAR, PULSE_SECONDS
 from reactive.audio.spectrum import FRAMES_PER_SECOND
 
@@ -40,6 +43,16 @@ SUPPORT_SECONDS, SUPPORT = 3.0, 1.5
 DOUBT = 1e-3
 # share of the memory of each beat's weight that is kept
 FADE = 0.88
+# mean log odds of the network's beats from which its path is followed, below which it no longer is, and from which it may change
+# the tempo: songs reach 0.3 to 1.3, bare clicks -0.5 to 0.45
+SURE_SCORE, LOST_SCORE, CONVINCING_SCORE = -0.8, -2.3, 0.5
+# how near, in beats, the beats of the onsets are to those of the network where they are taken for the same
+SAME_BEAT = 0.12
+# natural logarithm of the ratio from which two tempi are different, and seconds that another tempo must last
+OTHER_TEMPO, OTHER_TEMPO_SECONDS = 0.12, 4.0
+# by how much log odds a beat must be likelier to open the bar: than any other at first, than the one that did later on; and the
+# share of these odds that each beat keeps
+FIRST_MARGIN, ONE_MARGIN, ONE_FADE = 2.0, 6.0, 0.97
 FEWEST_TAPS, TAP_PAUSE = 3, 2.5
 
 
@@ -109,14 +122,34 @@ class OnlineBeatTracker:
         self._downbeat_is_set = False
         self._low = 0.0
         self._taps: list[float] = []
+        # whether the network's path is followed, whether a person tapped the tempo, and for how many rows the network has heard
+        # another tempo than that of the clock
+        self._guided = self._tempo_is_set = False
+        self._other_tempo_rows = 0
+        # log odds that each beat of the bar is the first, and the row of the last beat that is in them
+        self._one_odds = np.zeros(BEATS_PER_BAR)
+        self._one_row = -np.inf
+        # whether the network has said once which beat is the first
+        self._one_is_heard = False
         # another clock that is followed while it returns a value: beats since its bar began, and beats a minute
         self.clock: Callable[[], tuple[float, float] | None] | None = None
 
-    def update(self, strength: float, low: float = 0.0) -> MetricalPosition:
-        """Update with the onset strength of one row, 0 to 1, and of its low band; return the position `lead` later."""
+    def update(self, strength: float, low: float = 0.0, followed: Followed | None = None) -> MetricalPosition:
+        """Update with one row; return the position `lead` later.
+
+        Parameters
+        ----------
+        strength, low
+            Onset strength, 0 to 1, of the whole and of the low band.
+        followed
+            The position of the beat by the rhythm network, if there is one.
+        """
         self._forward(min(max(strength, 0.0), 1.0))
         before, told = self._beats, self.position().beats
-        self._follow()
+        if followed is not None and self._is_guide(followed):
+            self._follow_network(followed)
+        else:
+            self._follow()
         if self.clock is not None and (place := self.clock()) is not None:
             self._take_over(told, *place)
         self._low = max(self._low * 0.7, low)
@@ -161,7 +194,7 @@ class OnlineBeatTracker:
         self.belief /= self.belief.sum()
         self._length = length
         self._beats = round(self._beats + self.lead / length) - self.lead / length
-        self.heard, self.clarity, self._support = True, 0.8, 2 * SUPPORT
+        self.heard, self.clarity, self._support, self._tempo_is_set = True, 0.8, 2 * SUPPORT, True
         return True
 
     def set_downbeat(self) -> None:
@@ -196,16 +229,93 @@ class OnlineBeatTracker:
         self.heard = self.clarity > (LOST if self.heard else CLEAR)
         if self.heard:
             self._length += 0.05 * (float(mass[near] @ self.lengths[near]) / share - self._length)
-            off = (np.angle(vector) / (2 * np.pi) - self._beats) % 1.0
-            off -= off >= 0.5
-            # never backwards, and never twice as fast as the music
-            self._beats += float(np.clip(1 / self._length + PULL * off, 0.0, 2 / self._length))
+            self._advance(_from_clock(float(np.angle(vector)) / (2 * np.pi), self._beats))
         else:
-            self._beats += 1 / self._length
+            self._advance(0.0)
+
+    def _advance(self, off: float) -> None:
+        """Advance the clock by one row, pulled by a share of how far it is off, in beats."""
+        # never backwards, and never twice as fast as the music
+        self._beats += float(np.clip(1 / self._length + PULL * off, 0.0, 2 / self._length))
+
+    def _is_guide(self, followed: Followed) -> bool:
+        """Whether the clock follows the network's path: it is clear, and no person tapped another tempo."""
+        other = abs(np.log(followed.interval / self._length)) > OTHER_TEMPO
+        score = LOST_SCORE if self._guided else CONVINCING_SCORE if other else SURE_SCORE
+        if followed.score < score or (other and self._tempo_is_set):
+            self._guided = False
+        elif not self._guided:
+            self._guided, self._other_tempo_rows = True, 0
+            if other:
+                self._set_length(followed.interval)
+        return self._guided
+
+    def _set_length(self, length: float) -> None:
+        """Change the tempo at once; beats are then counted anew, since other beats are counted."""
+        self._length = length
+        self._one_odds[:] = 0.0
+        self._one_row = -np.inf
+        self._one_is_heard = False
+
+    def _follow_network(self, followed: Followed) -> None:
+        """Advance the clock by one row, pulled towards the network's path; another tempo must last to be taken."""
+        self.heard, self.clarity = True, max(self.clarity, CLEAR)
+        onsets = self._onset_offset()
+        if abs(np.log(followed.interval / self._length)) > OTHER_TEMPO:
+            self._other_tempo_rows += 1
+            lasted = self._other_tempo_rows >= OTHER_TEMPO_SECONDS * FRAMES_PER_SECOND
+            if followed.score < CONVINCING_SCORE or not lasted:
+                self._advance(onsets or 0.0)
+                return
+            self._set_length(followed.interval)
+        self._other_tempo_rows = 0
+        self._length += 0.05 * (followed.interval - self._length)
+        # beats of the path that have passed at this row
+        passed = (self.rows - followed.row) / followed.interval
+        off = _from_clock(passed, self._beats)
+        # the network knows which beat it is, onsets know when
+        same = onsets is not None and abs(_from_clock(onsets, off)) < SAME_BEAT
+        self._advance(onsets if onsets is not None and same else off)
+        if abs(off) < 0.25:
+            self._weigh_network(followed, round(self._beats - passed))
+
+    def _weigh_network(self, followed: Followed, beat: int) -> None:
+        """Add up how likely the network finds each beat of the bar to be the first; `beat` is the clock's number of the path's last.
+
+        One bar says little, and while the network is undecided each new bar may say something else: the "one" moves only
+        where all bars together speak for another beat.
+        """
+        new = min(len(followed.downbeats), max((followed.row - self._one_row) / followed.interval, 0.0))
+        for back in range(round(new) - 1, -1, -1):
+            self._one_odds *= ONE_FADE
+            self._one_odds[(beat - back) % BEATS_PER_BAR] += followed.downbeats[-1 - back]
+            self._one_row = followed.row
+        best = int(self._one_odds.argmax())
+        lead = self._one_odds[best] - np.delete(self._one_odds, best).max()
+        ahead = self._one_odds[best] - self._one_odds[self._downbeat_phase]
+        if self._downbeat_is_set:
+            return
+        if ahead > ONE_MARGIN or (not self._one_is_heard and lead > FIRST_MARGIN):
+            self._downbeat_phase, self._one_is_heard = best, True
+
+    def _onset_offset(self) -> float | None:
+        """Return how far the clock is from the beats of the onsets, if these are clear at its tempo."""
+        near = (np.abs(self.lengths / self._length - 1) < SAME_TEMPO)[self._of]
+        vector = complex((self.belief[near] * self._around[near]).sum())
+        if abs(vector) < CLEAR:
+            return None
+        return _from_clock(float(np.angle(vector)) / (2 * np.pi), self._beats)
 
     def _weigh(self, beat: int) -> None:
-        """Learn which beat of the bar is the strongest: that is the first, unless a person set it."""
+        """Learn which beat of the bar is the strongest: that is the first, unless a person set it or the network is followed."""
+        if self._guided:
+            return
         self._heavy[beat % BEATS_PER_BAR] = FADE * self._heavy[beat % BEATS_PER_BAR] + (1 - FADE) * self._low
         heaviest = int(self._heavy.argmax())
         if not self._downbeat_is_set and self._heavy[heaviest] > 1.25 * self._heavy[self._downbeat_phase] + 0.02:
             self._downbeat_phase = heaviest
+
+
+def _from_clock(place: float, clock: float) -> float:
+    """Return how far a clock must move to have the place in the beat of another, at least -0.5, less than 0.5."""
+    return (place - clock + 0.5) % 1.0 - 0.5

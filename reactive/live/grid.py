@@ -1,4 +1,7 @@
-"""The page's corrections of the grid: nudge, tap, half, double, downbeat, metre. Saved like those of `reactive analyze`."""
+"""The page's corrections of the grid: nudge, tap, half, double, downbeat, metre, second best reading.
+
+They are saved like those of `reactive analyze`.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +13,16 @@ import numpy as np
 
 from reactive.audio.analysis import Analysis
 from reactive.audio.corrections import NO_CORRECTIONS, Corrections, apply_corrections, load_corrections
+from reactive.audio.levels import Doubt
 from reactive.audio.taps import MAX_TAPS, grid_from_taps
 from reactive.errors import GridError
 from reactive.live.web.protocol import number
 from reactive.media.sound import Track
 
-ACTIONS = ("nudge", "half", "double", "one", "tap", "meter", "as heard")
+ACTIONS = ("nudge", "half", "double", "one", "tap", "meter", "second best", "as heard")
 METRES = ("2/4", "3/4", "4/4", "5/4", "6/8", "7/4")
+# the second best reading of a song is offered from this probability on
+OFFERED = 0.05
 
 
 def saved_grid(track: Track, raw: Analysis) -> tuple[Corrections, Analysis]:
@@ -64,6 +70,8 @@ def correct_grid(raw: Analysis, now: Corrections, data: Mapping[str, Any]) -> Co
         if values.get("meter") not in METRES:
             raise ValueError("no such metre")
         return replace(now, meter=values["meter"])
+    if action == "second best":
+        return _second_best(raw, now)
     if action == "as heard":
         return Corrections(sections=now.sections)
     raise ValueError("no such correction")
@@ -80,7 +88,28 @@ def grid_for_page(analysis: Analysis, corrections: Corrections) -> dict[str, Any
         "double": corrections.double,
         "corrected": bool(corrections),
         "beats": len(analysis.beats),
+        "other": _offer(analysis.doubt),
     }
+
+
+def _offer(doubt: Doubt) -> str:
+    """Return the second best reading in words, as ``or 87 bpm``; empty if hearing is sure."""
+    likely = max(1 - doubt.level, doubt.level * (1 - doubt.one))
+    return doubt.other.removesuffix(f": {doubt.option}") if likely >= OFFERED else ""
+
+
+def _second_best(raw: Analysis, now: Corrections) -> Corrections:
+    """Return the corrections with the second best reading of what was heard."""
+    option, _, value = raw.doubt.option.removeprefix("--").partition(" ")
+    if option in ("half", "double"):
+        return replace(now, half=option == "half", double=option == "double")
+    if option == "bpm":
+        return replace(now, bpm=float(value))
+    if option == "meter":
+        return replace(now, meter=value)
+    if option == "downbeat":
+        return replace(now, downbeat=int(value))
+    raise ValueError("this song has no second best reading")
 
 
 def _level(raw: Analysis, now: Corrections, action: str) -> Corrections:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from reactive.audio.bars import OnlineBars, best_path
 from reactive.audio.causal import OnlineAnalyzer, OnlineRow
+from reactive.audio.online_network import Followed
 from reactive.audio.pulse import OnlineBeatTracker
 from reactive.audio.spectrum import FRAMES_PER_SECOND, fold
 from reactive.audio.streaming import ROW_DELAY, StreamingSpectrum
+from tests.audio.genres import genre, straight
 
 RATE = 44_100
 
@@ -130,3 +133,116 @@ def test_taps_set_tempo_and_place() -> None:
         pulse.update(0.0)
     pulse.set_downbeat()
     assert round(pulse.position().beats) % 4 == pulse._downbeat_phase
+
+
+def test_a_band_is_followed_with_its_ones_after_a_few_seconds() -> None:
+    beats = straight(116, 14)
+    song = genre(beats, 4, {"kick": (0.0, 2.0), "snare": (1.0, 3.0), "hat": tuple(np.arange(0, 4, 0.5))})
+    moments = heard(song, rate=RATE // 2)
+    known = np.array([m.known_at for m in moments])
+    bars = np.array([m.position.bars for m in moments])
+    told = known[1:][np.floor(bars[1:] + 1e-6) > np.floor(bars[:-1] + 1e-6)]
+    told = told[(told > 8) & (told < beats[-1])]
+    ones = beats[::4]
+    assert len(told) >= 7
+    assert np.median(np.abs(told[:, None] - ones[None]).min(axis=1)) < 0.04
+    assert all(m.position.tempo == pytest.approx(116, rel=0.03) for m in moments if m.known_at > 8)
+
+
+def test_the_search_goes_on_as_activations_come() -> None:
+    rng = np.random.default_rng(3)
+    beat = 0.1 * rng.random(1400)
+    beat[20::50] = 0.9
+    downbeat = np.zeros(1400)
+    downbeat[70::200] = 0.8
+    bars = OnlineBars()
+    assert not len(bars.path().steps)
+    for first in range(0, 1400, 33):
+        bars.feed(beat[first : first + 33], downbeat[first : first + 33])
+    whole, end = best_path(beat, downbeat), bars.path()
+    assert bars.steps == 1400
+    count = len(end.steps) - 1
+    assert count > 6
+    for name in ("steps", "places", "metres"):
+        assert np.array_equal(getattr(whole, name)[-count:], getattr(end, name)[-count:])
+
+
+def follow(
+    tracker: OnlineBeatTracker,
+    interval: float,
+    seconds: float,
+    *,
+    score: float = 1.0,
+    first: float = 0.0,
+    one: int = 0,
+    odds: float = 3.0,
+) -> list[float]:
+    """Give a tracker a path with beats from row `first` on, of which every fourth from number `one` is a "one"; return its tempi."""
+    tempi = []
+    for _ in range(round(seconds * FRAMES_PER_SECOND)):
+        number = np.floor((tracker.rows - first) / interval)
+        is_one = (number - np.arange(8, -1, -1)) % 4 == one
+        path = Followed(first + number * interval, interval, score, np.where(is_one, odds, -odds))
+        tempi.append(tracker.update(0.0, 0.0, path).tempo)
+    return tempi
+
+
+def beats_a_minute(interval: float) -> float:
+    return pytest.approx(60 * FRAMES_PER_SECOND / interval, rel=0.01)
+
+
+def place(tracker: OnlineBeatTracker, interval: float, one: int) -> float:
+    """Return how far a tracker's bars are from those that begin at beat `one`, in bars."""
+    off = tracker.position().bars - (tracker.rows / interval - one) / 4
+    return abs((off + 0.5) % 1 - 0.5)
+
+
+def test_another_tempo_must_be_clear_and_last() -> None:
+    tracker = OnlineBeatTracker()
+    assert follow(tracker, 43.0, 3)[-1] == beats_a_minute(43)
+    assert place(tracker, 43.0, 0) < 0.02
+    # another tempo for a moment, and one for long that is not clear, are not followed
+    assert follow(tracker, 86.0, 1)[-1] == beats_a_minute(43)
+    assert follow(tracker, 86.0, 10, score=0.0)[-1] == beats_a_minute(43)
+    assert follow(tracker, 86.0, 6)[-1] == beats_a_minute(86)
+
+
+def test_a_tapped_tempo_and_a_persons_one_stand_against_the_network() -> None:
+    tracker = OnlineBeatTracker()
+    follow(tracker, 43.0, 3)
+    for tap in range(4):
+        tracker.tap(tap * 86 / FRAMES_PER_SECOND)
+    tracker.set_downbeat()
+    set_to = tracker._downbeat_phase
+    assert follow(tracker, 43.0, 2)[-1] == beats_a_minute(86)
+    for one in range(4):
+        follow(tracker, 86.0, 12, first=tracker.rows + 86.0, one=one)
+        assert tracker._downbeat_phase == set_to
+
+
+@pytest.mark.parametrize("one", [0, 1, 2, 3])
+def test_the_one_that_all_bars_speak_for_is_taken(one: int) -> None:
+    tracker = OnlineBeatTracker()
+    follow(tracker, 43.0, 8, one=one)
+    assert place(tracker, 43.0, one) < 0.02
+
+
+def test_the_one_stays_while_the_network_is_undecided() -> None:
+    tracker = OnlineBeatTracker()
+    follow(tracker, 43.0, 8, one=2)
+    for one in (0, 1, 3, 0, 2, 1):
+        # a bar and a half of another "one", and weak words for another for long
+        follow(tracker, 43.0, 3.0, one=one, odds=0.2)
+        follow(tracker, 43.0, 0.7, one=one)
+        assert place(tracker, 43.0, 2) < 0.02
+    # what lasts is taken
+    follow(tracker, 43.0, 20, one=1)
+    assert place(tracker, 43.0, 1) < 0.02
+
+
+def test_beats_that_are_all_alike_have_one_that_never_moves() -> None:
+    moments = heard(clicks(120, 20, noise=0.01)[0])
+    bars = np.array([moment.position.bars for moment in moments if moment.known_at > 3])
+    steps = np.diff(bars)
+    assert np.all(steps >= 0)
+    assert steps.max() < 0.1

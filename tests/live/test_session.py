@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,10 @@ import pytest
 pytest.importorskip("aiohttp", reason="the extra [preview] is not installed")
 pytest.importorskip("tomlkit", reason="the extra [preview] is not installed")
 
-from reactive.audio.corrections import corrections_path, load_corrections
+from reactive.audio.corrections import NO_CORRECTIONS, Corrections, corrections_path, load_corrections
+from reactive.audio.levels import SURE, Doubt
 from reactive.errors import GridError, PresetError
+from reactive.live.grid import correct_grid, grid_for_page
 from reactive.live.material import PreviewOptions, SongMaterial, load_material
 from reactive.live.session import Session
 from reactive.preset.schema import load_preset
@@ -145,14 +148,14 @@ def test_repeated_changes_do_not_accumulate(session: Session) -> None:
     assert preset.phase[1].strength == "(0.5) + 0.2"
 
 
-def test_a_shipped_preset_is_forked_and_never_written(session: Session, data: Path) -> None:
+def test_a_bundled_preset_is_forked_and_never_written(session: Session, data: Path) -> None:
     session.change({"kind": "preset", "time": 1.0, "name": "drift", "value": 0})
     turn(session, "walk", 3.0)
     before = session.loaded["drift"].path.read_bytes()
     shipped = session.loaded["drift"].path
     told = session.save_plan()
     assert (told["own"], told["path"], told["name"]) == (False, None, "my-drift")
-    with pytest.raises(PresetError, match="ships with"):
+    with pytest.raises(PresetError, match="bundled with"):
         session.save_preset()
     for name in ("../evil", "drift", "A", "", "a/b", "x" * 200):
         with pytest.raises(PresetError):
@@ -235,6 +238,38 @@ def test_a_nudge_moves_the_grid_and_is_kept_after_a_restart(session: Session, to
     assert np.array_equal(again.analysis.beats, session.material.analysis.beats)
     session.correct({"action": "meter", "meter": "3/4"})
     assert session.state()["grid"]["meter"] == "3/4"
+
+
+@pytest.mark.parametrize(
+    ("option", "corrections"),
+    [
+        ("--half", Corrections(half=True)),
+        ("--double", Corrections(double=True)),
+        ("--bpm 93.3", Corrections(bpm=93.3)),
+        ("--meter 6/8", Corrections(meter="6/8")),
+        ("--downbeat 3", Corrections(downbeat=3)),
+    ],
+)
+def test_the_second_best_reading_is_offered_and_taken(
+    material: SongMaterial, option: str, corrections: Corrections
+) -> None:
+    assert material.raw is not None
+    raw = replace(material.raw, doubt=Doubt(0.6, 0.6, f"or 60 bpm: {option}", option))
+    assert grid_for_page(raw, NO_CORRECTIONS)["other"] == "or 60 bpm"
+    assert correct_grid(raw, NO_CORRECTIONS, {"action": "second best"}) == corrections
+    # a nudge is kept
+    nudged = replace(corrections, offset_ms=20.0)
+    assert correct_grid(raw, Corrections(offset_ms=20.0), {"action": "second best"}) == nudged
+    sure = replace(raw, doubt=Doubt(0.99, 0.99, raw.doubt.other, option))
+    assert grid_for_page(sure, NO_CORRECTIONS)["other"] == ""
+
+
+def test_a_song_without_a_second_best_reading_offers_none(material: SongMaterial) -> None:
+    assert material.raw is not None
+    raw = replace(material.raw, doubt=SURE)
+    assert grid_for_page(raw, NO_CORRECTIONS)["other"] == ""
+    with pytest.raises(ValueError, match="no second best reading"):
+        correct_grid(raw, NO_CORRECTIONS, {"action": "second best"})
 
 
 @pytest.mark.parametrize(

@@ -272,6 +272,7 @@ class Grid(ServerMessage):
     double: bool
     corrected: bool
     beats: int
+    other: str
 
 
 class State(ServerMessage):

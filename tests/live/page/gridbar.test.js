@@ -5,7 +5,7 @@ import test, {mock} from "node:test";
 
 import {GridBar} from "./gridbar.js";
 
-const GRID = {tempo: 120, offset: -12, half: false, double: true, corrected: true, meter: "4/4", metres: ["4/4", "3/4"]};
+const GRID = {tempo: 120, offset: -12, half: false, double: true, corrected: true, meter: "4/4", metres: ["4/4", "3/4"], other: ""};
 
 function bar() {
   const parts = new Map(), sent = [];
@@ -28,6 +28,17 @@ test("it shows the tempo, how far the grid was moved, and what is pressed", () =
   assert.equal(part("double")["aria-pressed"], true);
   grid.update(null);
   assert.equal(part("grid").hidden, true);
+});
+
+test("the second best reading is a button while there is one", () => {
+  const {grid, sent, part} = bar();
+  grid.update(GRID);
+  assert.equal(part("second-best").hidden, true);
+  grid.update({...GRID, other: "or 60 bpm"});
+  assert.equal(part("second-best").hidden, false);
+  assert.equal(part("second-best").textContent, "or 60 bpm");
+  part("second-best").onclick();
+  assert.deepEqual(sent, [{t: "grid", action: "second best"}]);
 });
 
 test("four taps or more are sent after a pause; fewer are forgotten", () => {

@@ -1,4 +1,4 @@
-// The grid under the lanes: tap, half, double, nudge, set the "one". What is corrected is kept with the song.
+// The grid under the lanes: tap, half, double, nudge, set the "one", take the second best reading. What is corrected is kept with the song.
 
 const byId = (id) => document.getElementById(id);
 const FEWEST = 4, PAUSE = 1300, GAP = 3;
@@ -16,6 +16,7 @@ export class GridBar {
     byId("earlier").onclick = () => this.act("nudge", {ms: -10});
     byId("later").onclick = () => this.act("nudge", {ms: 10});
     byId("one").onclick = () => this.act("one", {time: this.now()});
+    byId("second-best").onclick = () => this.act("second best");
     byId("as-heard").onclick = () => this.act("as heard");
     byId("meter").onchange = () => this.act("meter", {meter: byId("meter").value});
   }
@@ -55,6 +56,8 @@ export class GridBar {
     }
     byId("half").setAttribute("aria-pressed", grid.half);
     byId("double").setAttribute("aria-pressed", grid.double);
+    byId("second-best").hidden = !grid.other;
+    byId("second-best").textContent = grid.other;
     byId("as-heard").disabled = !grid.corrected;
     const meter = byId("meter"), choices = grid.metres.includes(grid.meter) ? grid.metres : [grid.meter, ...grid.metres];
     if (meter.length !== choices.length || document.activeElement !== meter) {
