@@ -263,6 +263,23 @@ def test_a_run_with_a_closed_stderr_makes_its_clip(tmp_path: Path, song: Path, t
     assert Path(tmp_path, json.loads(done.stdout)["output"]).stat().st_size > 1000
 
 
+@LINUX
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("limit", "word"),
+    # kilobytes of a file, of which shells count one or half as one, and of memory
+    [("ulimit -f 4", "File too large"), ("ulimit -v 300000", "ulimit")],
+)
+def test_a_tiny_limit_of_the_system_is_reported(
+    tmp_path: Path, song: Path, toy_model: Path, limit: str, word: str
+) -> None:
+    done = shell(f'{limit}; reactive run "{song}" -o v.mp4 --model "{toy_model}" --steps 1 --fps 12', tmp_path)
+    assert done.returncode == 1, (done.stdout, done.stderr)
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    assert word in done.stderr
+    assert not list(tmp_path.glob("v.mp4"))
+
+
 INTERRUPTED = """
 import builtins, os, signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)
