@@ -166,6 +166,15 @@ def test_an_error_names_the_wrong_option(song: Path, command: tuple[str, ...], w
     assert ("--preset" in done.stderr) == ("--preset" in command)
 
 
+@pytest.mark.parametrize("option", ["--preset", "--with"])
+def test_a_preview_names_the_wrong_option_before_it_loads_anything(song: Path, option: str) -> None:
+    pytest.importorskip("aiohttp")
+    done = invoke("preview", song, "--no-open", "--port", 0, option, "aurora")
+    assert done.exit_code == 1
+    _, error = done.stderr.splitlines()
+    assert error.startswith(f'Error: {option}: unknown preset "aurora"')
+
+
 @pytest.mark.parametrize("name", ["journal", "manifest.json"])
 @pytest.mark.slow
 def test_a_folder_in_place_of_a_job_file_is_reported(tmp_path: Path, song: Path, toy_model: Path, name: str) -> None:
