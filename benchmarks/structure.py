@@ -44,9 +44,9 @@ LAYERS = {
     "D": ((0, 3), 0),
     "E": ((1, 3), 5),
 }
-# songs with builds: E is one, its last four bars with a roll of the snare; what comes after it is loud
+# songs with builds: E is one, softer than the rest, its last four bars with a snare roll; the next part is loud
 DROP_ORDERS = ("ABEBAEB", "DAEBCEB", "ABCEBA", "EBACEB")
-SNARE, ROLL_BARS = 38, 4
+SNARE, ROLL_BARS, SOFT = 38, 4, 0.6
 CHANNELS = [channel for channel in range(16) if channel != DRUMS]
 SEED = 4_000
 # tracker modules: file suffixes, seconds analysed, and the minimum number of patterns
@@ -88,14 +88,14 @@ def song(rng: np.random.Generator, order: str, *, layered: bool) -> tuple[bytes,
                     if not drum:
                         programs[where] = sounds[channel]
                     start = marks[-1] + beat * max(at + 4 * LOOP_BARS * turn, 0)
-                    level = int(np.clip(velocity * rng.uniform(0.9, 1.1), 1, 127))
+                    level = int(np.clip(velocity * rng.uniform(0.9, 1.1) * (SOFT if letter == "E" else 1), 1, 127))
                     notes.append((start, beat * length, pitch + (0 if drum else shift), level, where))
         marks.append(marks[-1] + beat * 4 * bars[letter])
         if letter == "E":
             steps = 16 * ROLL_BARS
             for step in range(steps):
                 at = marks[-1] - beat * (steps - step) / 4
-                notes.append((at, 0.1, SNARE, round(30 + 80 * step / steps), DRUMS))
+                notes.append((at, 0.1, SNARE, round(30 + 60 * step / steps), DRUMS))
     return played_by(notes, programs), np.array(marks), list(order)
 
 

@@ -115,12 +115,12 @@ def cuda(request: pytest.FixtureRequest) -> Iterator[str]:
         yield "cuda"
 
 
-# folders whose tests need neither model nor clip; slow tests among them are left out
+# folders and files whose tests need neither model nor clip; slow tests among them, and files of many, are left out
+SLOW_FILES = ("test_clip.py", "test_clock.py", "test_footage.py", "test_video.py")
 FAST = (
     "exchange",
     "media",
     "preset",
-    "score",
     "sources",
     "timeline",
     "test_files.py",
@@ -134,5 +134,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     here = Path(__file__).parent
     for item in items:
         room = item.path.relative_to(here).parts[0]
-        if room in FAST and item.get_closest_marker("slow") is None and "fuzz" not in item.path.name:
+        if (
+            room in FAST
+            and item.get_closest_marker("slow") is None
+            and item.path.name not in SLOW_FILES
+            and "fuzz" not in item.path.name
+        ):
             item.add_marker("fast")

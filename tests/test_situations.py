@@ -166,6 +166,15 @@ def test_an_error_names_the_wrong_option(song: Path, command: tuple[str, ...], w
     assert ("--preset" in done.stderr) == ("--preset" in command)
 
 
+@pytest.mark.parametrize("option", ["--preset", "--with"])
+def test_a_preview_names_the_wrong_option_before_it_loads_anything(song: Path, option: str) -> None:
+    pytest.importorskip("aiohttp")
+    done = invoke("preview", song, "--no-open", "--port", 0, option, "aurora")
+    assert done.exit_code == 1
+    _, error = done.stderr.splitlines()
+    assert error.startswith(f'Error: {option}: unknown preset "aurora"')
+
+
 @pytest.mark.parametrize("name", ["journal", "manifest.json"])
 @pytest.mark.slow
 def test_a_folder_in_place_of_a_job_file_is_reported(tmp_path: Path, song: Path, toy_model: Path, name: str) -> None:
@@ -261,6 +270,23 @@ def test_a_run_with_a_closed_stderr_makes_its_clip(tmp_path: Path, song: Path, t
     done = shell(f'reactive run "{song}" -o v.mp4 --model "{toy_model}" --steps 1 --json 2>&-', tmp_path)
     assert done.returncode == 0, done.stdout
     assert Path(tmp_path, json.loads(done.stdout)["output"]).stat().st_size > 1000
+
+
+@LINUX
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("limit", "word"),
+    # kilobytes of a file, of which shells count one or half as one, and of memory
+    [("ulimit -f 4", "File too large"), ("ulimit -v 300000", "ulimit")],
+)
+def test_a_tiny_limit_of_the_system_is_reported(
+    tmp_path: Path, song: Path, toy_model: Path, limit: str, word: str
+) -> None:
+    done = shell(f'{limit}; reactive run "{song}" -o v.mp4 --model "{toy_model}" --steps 1 --fps 12', tmp_path)
+    assert done.returncode == 1, (done.stdout, done.stderr)
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    assert word in done.stderr
+    assert not list(tmp_path.glob("v.mp4"))
 
 
 INTERRUPTED = """

@@ -33,8 +33,8 @@ USUAL_TEMPO = 118.0
 # up to this tempo a short song, which can't be weighed, is counted twice as fast where the beats between are as likely, within
 # these log odds
 FASTEST_SHORT, NEARLY = 160.0, 0.5
-# least probability of a reading that replaces the one that was found
-TO_CHANGE = 0.7
+# least probability of a level that replaces the one that was found
+TO_CHANGE = 0.6
 # a third of the tempo, or three times it, is named from this share on
 CLEAR_SHARE = 0.05
 EVIDENCE = (
@@ -56,22 +56,22 @@ EVIDENCE = (
     "found one",
 )
 WEIGHTS: Mapping[str, float] = {
-    "beats": 4.20,
-    "ones": 2.62,
-    "tempo": -1.00,
-    "slow": -1.42,
-    "fast": -1.27,
-    "threes": -0.34,
-    "twos": -0.68,
-    "odd": -3.62,
-    "chords": 2.46,
-    "bass": 1.67,
-    "kick": -0.21,
-    "snare": -0.13,
-    "backbeat": 2.07,
-    "parts": -0.31,
-    "found": -0.33,
-    "found one": 0.45,
+    "beats": 2.77,
+    "ones": 1.79,
+    "tempo": -0.85,
+    "slow": -2.07,
+    "fast": -2.34,
+    "threes": -0.44,
+    "twos": -0.95,
+    "odd": -3.90,
+    "chords": 1.88,
+    "bass": 1.12,
+    "kick": -0.08,
+    "snare": 0.11,
+    "backbeat": 1.05,
+    "parts": -0.05,
+    "found": -0.62,
+    "found one": 0.79,
 }
 
 
@@ -148,12 +148,35 @@ def choose_reading(
     share = np.exp(score - score.max())
     share /= share.sum()
     now = next(number for number, reading in enumerate(every) if reading.found_one)
-    best = int(share.argmax())
-    best = best if share[best] > TO_CHANGE or best == now else now
+    best = likeliest(share, level_numbers(every), now)
     doubt = _doubt(every, share, best)
     if best == now:
         return rhythm, doubt
     return apply_reading(rhythm, every[best]), doubt
+
+
+def level_numbers(every: Sequence[Reading]) -> np.ndarray:
+    """Return a number for each reading, the same for all ways to count the bars of the same beats, int64 [readings]."""
+    numbers: dict[int, int] = {}
+    return np.array([numbers.setdefault(id(reading.beats), len(numbers)) for reading in every])
+
+
+def likeliest(share: np.ndarray, levels: np.ndarray, found: int) -> int:
+    """Return the reading to choose: the likeliest level by the sum of its readings, and the likeliest bars of that level.
+
+    Parameters
+    ----------
+    share
+        Probability of each reading.
+    levels
+        As from `level_numbers`.
+    found
+        The reading that was found first; its level is kept where no other is clearly likelier.
+    """
+    sums = np.bincount(levels, weights=share)
+    level = int(sums.argmax())
+    level = level if sums[level] > TO_CHANGE else int(levels[found])
+    return int(np.where(levels == level, share, -1.0).argmax())
 
 
 def _doubled(rhythm: Rhythm, heard: Mapping[str, np.ndarray], onsets: Onsets) -> Rhythm:

@@ -107,14 +107,14 @@ def find_moments(spectra: Spectra, bars: np.ndarray, sections: list[Section], du
     has_bass = loud_bass > loud - 20
     starts = np.searchsorted(edges, [section.start + 1e-6 for section in sections], side="right") - 1
     for section, bar in zip(sections[1:], starts[1:].tolist(), strict=True):
-        before, after = slice(max(bar - 2, 0), bar), slice(bar, bar + 4)
-        rise = float(whole[after].mean() - whole[before].mean())
-        bass_rise = float(bass[after].mean() - bass[before].mean()) if has_bass else 0.0
+        first = max(bar - BUILD_BARS, int(starts[max(int(np.searchsorted(starts, bar)) - 1, 0)]))
+        after = slice(bar, bar + 4)
+        rise = float(whole[after].mean()) - _level_before(whole, first, bar)
+        bass_rise = float(bass[after].mean()) - _level_before(bass, first, bar) if has_bass else 0.0
         enough = max(rise / WHOLE_RISE, bass_rise / BASS_RISE if rise > 0 else 0.0)
         if enough < 1 or whole[after].mean() < loud - NEAR_LOUDEST:
             continue
         found.append(Moment("drop", section.start, float(edges[min(bar + 1, len(edges) - 1)]), min(enough / 3, 1.0)))
-        first = max(bar - BUILD_BARS, int(starts[max(int(np.searchsorted(starts, bar)) - 1, 0)]))
         found.append(Moment("build", float(edges[first]), section.start, min(enough / 3, 1.0)))
     low = (whole < loud - BREAK_DEPTH) | (has_bass & (bass < loud_bass - BREAK_DEPTH) & (whole < loud - 3))
     for first, last in _runs(low):
@@ -123,6 +123,11 @@ def find_moments(spectra: Spectra, bars: np.ndarray, sections: list[Section], du
             depth = float(np.clip((loud - whole[first:last].mean()) / 24, 0.2, 1.0))
             found.append(Moment("break", float(edges[first]), float(edges[last]), depth))
     return sorted(found, key=lambda moment: (moment.start, moment.kind))
+
+
+def _level_before(levels: np.ndarray, first: int, bar: int) -> float:
+    """Return the level before a bar, of bars from `first` on: a build gets loud at its end, so its median counts if that is lower."""
+    return float(min(levels[max(bar - 2, 0) : bar].mean(), np.median(levels[first:bar])))
 
 
 def _bar_levels(spectra: Spectra, edges: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

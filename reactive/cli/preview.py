@@ -112,6 +112,12 @@ def preview(song: str | None, as_json: bool, opening: bool, **options: Any) -> N
             regular_file(song)
         if not options["takes"].is_dir():
             raise ReactiveError("is no folder", where=f"--takes {options['takes']}", remedy="make it first")
+        from reactive.preset.library import open_preset
+
+        # a mistyped name is reported at once, not after seconds of loading
+        open_preset(options["preset"])
+        for other in options["others"]:
+            open_preset(other, option="--with")
     with errors(as_json, USAGE):
         chosen = _options(options)
         io_options = _io_options(options)

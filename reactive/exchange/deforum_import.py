@@ -217,9 +217,7 @@ def _curves(
     if mode != "3D":
         without.append(f"animation_mode {json.dumps(mode)}, which does not move the picture{listed}")
         return curves
-    without.append(
-        f'animation_mode "3D": one depth is taken for the whole picture, translation_z moves it forward{listed}'
-    )
+    without.append(f'animation_mode "3D": all of the picture has one depth, translation_z moves it forward{listed}')
     if curves["rotation_3d_x"] is not None or curves["rotation_3d_y"] is not None:
         without.append("the camera's rotation_3d_x and _y: the picture tilts and turns about its centre instead")
     forward = curves["translation_z"]

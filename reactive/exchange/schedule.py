@@ -65,7 +65,7 @@ def read_schedule(text: str) -> list[tuple[str, str]]:
     Raises
     ------
     ValueError
-        If the text is no schedule.
+        If the text is not a schedule.
     """
     found: list[tuple[str, str]] = []
     position = 0
@@ -108,7 +108,7 @@ def draw_schedule(text: str, at: np.ndarray, names: Mapping[str, float]) -> tupl
     Raises
     ------
     ValueError
-        If the text is no schedule.
+        If the text is not a schedule.
     """
     keys: dict[int, tuple[str, float]] = {}
     fault = ""

@@ -358,8 +358,8 @@ class Engine:
             ours = self._shot
             if ours and self._prepare == (ours.start, ours.stop):
                 # earlier frames may have been dropped from the store
-                begun = range(ours.start, ours.reached)
-                self._shot = None if any(number not in self.store for number in begun) else ours
+                finished = range(ours.start, ours.reached)
+                self._shot = None if any(number not in self.store for number in finished) else ours
             self._condition.notify_all()
             return self._prepare
 
@@ -508,8 +508,8 @@ class Engine:
         if self._prepare is not None:
             ours = self._shot
             # dropped frames are not made again, so a shot larger than the store ends
-            begun = ours.reached if ours and (ours.start, ours.stop) == self._prepare else self._prepare[0]
-            missing = next((frame for frame in range(begun, self._prepare[1]) if frame not in self.store), None)
+            made_from = ours.reached if ours and (ours.start, ours.stop) == self._prepare else self._prepare[0]
+            missing = next((frame for frame in range(made_from, self._prepare[1]) if frame not in self.store), None)
             if missing is not None:
                 return self._ticking(scene, missing)
             self._prepare = None

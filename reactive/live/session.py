@@ -342,13 +342,15 @@ class Session:
         Raises
         ------
         PresetError
-            If the preset ships with the program and no name is given, there is nothing to save, or it can't be written.
+            If the preset is bundled and `name` is None, there is nothing to save, or it can't be written.
         """
         state = self.performance.state
         played, loaded = state.preset, self.loaded[state.preset]
         where = str(loaded.path)
         if name is None and not is_own(loaded.path):
-            raise PresetError("ships with the program and is not changed", where=played, remedy="save under a new name")
+            raise PresetError(
+                "is bundled with the program and is not changed", where=played, remedy="save under a new name"
+            )
         text = read_preset(loaded.path)
         if text != loaded.text:
             raise PresetError("was changed meanwhile", where=where, remedy="wait until it is reloaded")

@@ -34,9 +34,9 @@ from reactive.preset.toml import parse_toml
 MAX_BYTES, MAX_SONGS = 256_000, 500
 # what follows after the end of a song
 ENDINGS = {
-    "next": "the next song; after the last one pictures go on without sound",
+    "next": "the next song; after the last one pictures continue without sound",
     "repeat": "the same song again",
-    "pictures": "pictures go on without sound",
+    "pictures": "pictures continue without sound",
     "stop": "nothing",
 }
 _LISTS = ("with", "photos", "videos")

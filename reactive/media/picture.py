@@ -235,7 +235,11 @@ def _reduced_by_ffmpeg(image: Image.Image, path: Path, codec: str, size: tuple[i
         raise ValueError("nothing can be decoded")
     pixel_format = "rgba" if image.has_transparency_data else "rgb24"
     small = frames.pop().reformat(width=size[0], height=size[1], format=pixel_format, interpolation=Interpolation.AREA)
-    made = Image.fromarray(small.to_ndarray())
+    # the decoder holds on to the large picture
+    context = None
+    pixels = small.to_ndarray()
+    del small
+    made = Image.fromarray(pixels)
     made.info.update({name: image.info[name] for name in ("icc_profile", "exif") if name in image.info})
     return made
 

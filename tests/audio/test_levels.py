@@ -8,7 +8,18 @@ import numpy as np
 import pytest
 
 from reactive import analyze, open_track
-from reactive.audio.levels import EVIDENCE, SURE, WEIGHTS, apply_reading, choose_reading, evidence, readings
+from reactive.audio.levels import (
+    EVIDENCE,
+    SURE,
+    WEIGHTS,
+    Reading,
+    apply_reading,
+    choose_reading,
+    evidence,
+    level_numbers,
+    likeliest,
+    readings,
+)
 from reactive.audio.onset import Onsets
 from reactive.audio.rhythm import NO_RHYTHM, Rhythm
 from reactive.audio.spectrum import FRAMES_PER_SECOND, Spectra
@@ -54,6 +65,25 @@ def test_every_reading_has_complete_bars() -> None:
         assert len(again.downbeats) == len(again.beats_per_bar)
     same = next(reading for reading in every if reading.found_one)
     assert np.array_equal(apply_reading(rhythm, same).downbeats, rhythm.downbeats)
+
+
+@pytest.mark.parametrize(
+    ("share", "chosen"),
+    [
+        # the found level is kept, and its likeliest bars are taken
+        ([0.2, 0.3, 0.25, 0.25], 1),
+        # no reading of the other level is likelier than 0.4, but together they are
+        ([0.15, 0.1, 0.4, 0.35], 2),
+        ([0.5, 0.4, 0.05, 0.05], 0),
+    ],
+)
+def test_a_level_is_as_likely_as_all_its_bars_together(share: list[float], chosen: int) -> None:
+    beats, other = straight(120, 4), straight(60, 4)
+    every = [Reading(beats, one, 4, 1.0, True, one == 0) for one in (0, 1)]
+    every += [Reading(other, one, 4, 0.5, False, False) for one in (0, 1)]
+    levels = level_numbers(every)
+    assert levels.tolist() == [0, 0, 1, 1]
+    assert likeliest(np.array(share), levels, 0) == chosen
 
 
 def test_without_bars_of_one_size_there_is_no_decision() -> None:

@@ -11,6 +11,8 @@ import pytest
 from reactive import analyze, build_timeline, get_preset, grid_of, open_track
 from reactive.audio.analysis import Analysis
 from reactive.audio.loudness import metered, momentary
+from reactive.audio.spectrum import FRAMES_PER_SECOND, Spectra
+from reactive.audio.structure import Section, find_moments
 from reactive.timeline.signals import frame_signals
 from tests.audio.songs import RATE, band, drum, note, steady
 from tests.toy import write_song
@@ -81,6 +83,23 @@ def test_a_drop_is_found_with_the_build_before_it(assembled: tuple[str, Analysis
     assert any(moment.kind == "break" for moment in heard.moments)
     assert signals["break"][round(1.5 * PART * 24)] > 0
     assert signals["energy.level"][round(1.5 * PART * 24)] < signals["energy.level"][round(0.5 * PART * 24)]
+
+
+def test_a_build_that_gets_loud_at_its_end_leads_to_a_drop() -> None:
+    rows = round(FRAMES_PER_SECOND)
+    bars = np.arange(0, 32, 1.0)
+    # eight bars each: loud, a build without bass whose last bars are nearly as loud and rumble, loud again, soft
+    level = np.repeat([1.0, 0.2, 1.0, 0.2], 8)
+    level[13:16] = 0.6, 0.8, 0.95
+    bass = np.repeat([0.5, 1e-4, 0.5, 0.1], 8)
+    bass[13:16] = 0.1, 0.3, 0.5
+    power, low = (np.repeat(values, rows).astype(np.float32) for values in (level, bass))
+    none = np.zeros(0, np.float32)
+    spectra = Spectra(none, np.stack([low, low, low], axis=1), power, none, none, none, none)
+    sections = [Section(8.0 * number, 8.0 * number + 8, letter, 0.5) for number, letter in enumerate("ABAC")]
+    moments = find_moments(spectra, bars, sections, 32.0)
+    assert [moment.start for moment in moments if moment.kind == "drop"] == [16.0]
+    assert [moment.end for moment in moments if moment.kind == "build"] == [16.0]
 
 
 def test_silence_inside_a_song_is_a_moment(tmp_path: Path) -> None:

@@ -333,7 +333,9 @@ def test_the_last_picture_keeps_moving_and_a_message_is_shown(opened: Any) -> No
             window.looking = setInterval(() => {
               worst = Math.max(worst, Number(document.getElementById("offset").textContent.split(" ")[2]) || 0);
             }, 100);
-            reactive.connection.on("picture", () => {}); reactive.audio.play();
+            reactive.connection.on("picture", () => {});
+            // on a slow machine the song would end before the page was asked
+            reactive.audio.loop = true; reactive.audio.play();
         """)
         until(lambda: driver.find_element("id", "late").is_displayed())
         before = pixels(driver)
@@ -345,7 +347,7 @@ def test_the_last_picture_keeps_moving_and_a_message_is_shown(opened: Any) -> No
         until(lambda: driver.execute_script("return worst") > 1000)
     finally:
         driver.execute_script(
-            "clearInterval(looking); reactive.audio.pause(); "
+            "clearInterval(looking); reactive.audio.loop = false; reactive.audio.pause(); "
             "reactive.connection.on('picture', (p) => reactive.pictures.take(p))"
         )
     until(lambda: not driver.find_element("id", "late").is_displayed())

@@ -180,6 +180,34 @@ def test_a_preview_shows_the_pictures_of_the_clip(
     assert max(apart) <= (24 if name == "feedback" else 2)
 
 
+def test_a_preview_shows_the_grounds_of_the_clip(tmp_path: Path, studio: Studio, beat_wav: Path, photo: Path) -> None:
+    Image.open(photo).save(tmp_path / "one.png")
+    Image.open(photo).rotate(90).save(tmp_path / "two.png")
+    ground = '[ground]\nshow = ["one.png", "two.png"]\nevery = "1 beat"\ndetail = "1 - 0.5 * decay(kick, 0.3)"\n'
+    (tmp_path / "preset.toml").write_text(PRESET.replace("{mode}", "walk").replace("[lens]", ground + "[lens]"))
+    track = open_track(beat_wav)
+    analysis = analyze(track)
+    timeline = build_timeline(
+        analysis,
+        load_preset(tmp_path / "preset.toml"),
+        samples=analysis.samples,
+        fps=FPS,
+        seed=3,
+    )
+    timeline = replace(timeline, folder=tmp_path)
+    assert set(timeline.columns["ground"][24:48].tolist()) == {0, 1}
+    bare_studio = {**vars(studio), "options": PreviewOptions.of(model="toy", steps=1, fps=FPS)}
+    material = SongMaterial(**bare_studio, track=track, analysis=analysis, raw=analysis, ground_folders=[tmp_path])
+    preview = list(material.imaginer(timeline).frames(24, 48))
+    settings = {"size": SIZE, "imagine_size": SIZE, "start": 1, "duration": 1}
+    clip = list(imagine(timeline, studio.model, **settings))
+    bare = replace(timeline, columns=timeline.columns | {"ground": np.full(timeline.frames, -1)})
+    without = list(imagine(bare, studio.model, **settings))
+    # another batch shape rounds differently
+    assert max(int(np.abs(one.astype(int) - other).max()) for one, other in zip(preview, clip, strict=True)) <= 2
+    assert min(float(np.abs(one.astype(int) - other).mean()) for one, other in zip(clip, without, strict=True)) > 1
+
+
 def test_features_that_a_live_input_lacks_are_reported(tmp_path: Path) -> None:
     assert left_out(load_preset_text(tmp_path, PRESET.replace("{mode}", "walk"))) == ()
     more = '[ground]\n[[pin]]\nat = "drop 1"\nprompt = "a lamp"\n[lyrics]\nhow = "cut"\n[overlay]\nlyrics = true\n[film]\nrate = "2"\n'

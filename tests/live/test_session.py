@@ -148,14 +148,14 @@ def test_repeated_changes_do_not_accumulate(session: Session) -> None:
     assert preset.phase[1].strength == "(0.5) + 0.2"
 
 
-def test_a_shipped_preset_is_forked_and_never_written(session: Session, data: Path) -> None:
+def test_a_bundled_preset_is_forked_and_never_written(session: Session, data: Path) -> None:
     session.change({"kind": "preset", "time": 1.0, "name": "drift", "value": 0})
     turn(session, "walk", 3.0)
     before = session.loaded["drift"].path.read_bytes()
     shipped = session.loaded["drift"].path
     told = session.save_plan()
     assert (told["own"], told["path"], told["name"]) == (False, None, "my-drift")
-    with pytest.raises(PresetError, match="ships with"):
+    with pytest.raises(PresetError, match="bundled with"):
         session.save_preset()
     for name in ("../evil", "drift", "A", "", "a/b", "x" * 200):
         with pytest.raises(PresetError):

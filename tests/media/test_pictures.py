@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import struct
+import subprocess
+import sys
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
@@ -161,6 +163,57 @@ def test_a_picture_that_can_not_be_divided_is_read_whole(tmp_path: Path, monkeyp
     with Image.open(tmp_path / "a.tif") as image:
         assert reduced_by_bands(image, tmp_path / "a.tif", 2) is None
     assert read_picture(tmp_path / "a.tif").shape == (166, 199, 3)
+
+
+LARGE = (16_320, 12_240)
+MEASURED = """
+import resource, sys
+from reactive.media.picture import read_picture
+picture = read_picture(sys.argv[1])
+print(*picture.shape, *picture[picture.shape[0] // 2, 0].tolist(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+def save_large(path: Path) -> None:
+    """Save a black picture of 200 megapixels; files that are not compressed are sparse."""
+    width, height = LARGE
+    size = 3 * width * height
+    if path.suffix == ".bmp":
+        head = b"BM" + struct.pack("<IHHI", 54 + size, 0, 0, 54)
+        head += struct.pack("<IiiHHIIiiII", 40, width, height, 1, 24, 0, size, 2835, 2835, 0, 0)
+    elif path.suffix == ".tif":
+        tags = {256: width, 257: height, 258: 8, 259: 1, 262: 2, 273: 200, 277: 3, 278: height, 279: size}
+        head = b"II*\0" + struct.pack("<IH", 8, len(tags))
+        head += b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items()) + bytes(4)
+        head = head.ljust(200, b"\0")
+    else:
+        deflate = zlib.compressobj(1)
+        row = bytes(1 + 3 * width)
+        packed = b"".join(deflate.compress(row * 120) for _ in range(height // 120)) + deflate.flush()
+        chunks = [(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)), (b"IDAT", packed), (b"IEND", b"")]
+        head = b"\x89PNG\r\n\x1a\n" + b"".join(
+            struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+            for name, data in chunks
+        )
+    with path.open("wb") as file:
+        file.write(head)
+        if path.suffix != ".png":
+            file.truncate(len(head) + size)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="measures memory in Linux's units")
+@pytest.mark.parametrize("name", ["a.bmp", "a.tif", "a.png"])
+def test_200_megapixels_take_less_than_a_gigabyte(tmp_path: Path, name: str) -> None:
+    save_large(tmp_path / name)
+    done = subprocess.run(
+        [sys.executable, "-c", MEASURED, str(tmp_path / name)], capture_output=True, text=True, check=False, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    height, width, _, *black, kilobytes = map(int, done.stdout.split())
+    assert (width, height) == (LARGE[0] // 2, LARGE[1] // 2)
+    assert black == [0, 0, 0]
+    assert kilobytes < 1_000_000
 
 
 def save_clear(path: Path, codec: str, pixel_format: str, **options: str) -> Path:

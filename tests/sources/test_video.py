@@ -60,7 +60,7 @@ def test_many_lanes_read_one_video_with_few_open_files(tmp_path: Path) -> None:
         for lane in range(0, 72, 6):
             assert number_of(source.at(Fraction(lane + step, 24))) == lane + step
     assert len(source.reader._cursors) <= 6
-    assert len(source.reader._kept) <= 16
+    assert len(source.reader._cache) <= 16
 
 
 @pytest.mark.parametrize("turn", [90, 180, 270])

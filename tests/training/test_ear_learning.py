@@ -191,11 +191,11 @@ def test_a_delayed_truth_is_detected() -> None:
 def test_fitted_weights_prefer_the_right_reading() -> None:
     rng = np.random.default_rng(3)
     tables = []
-    for _ in range(80):
+    for _ in range(600):
         table = rng.normal(0, 1, (6, 3))
         right = int(rng.integers(6))
         table[right, 0] += 3
-        tables.append(Table(table, np.eye(6)[right], int(rng.integers(6))))
+        tables.append(Table(table, np.eye(6)[right], np.arange(6) // 2, int(rng.integers(6))))
     fitted = fit(tables, np.zeros(3))
     assert fitted[0] > 4 * np.abs(fitted[1:]).max()
     fits = [selected_fit(table, fitted) for table in tables]

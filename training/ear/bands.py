@@ -211,9 +211,9 @@ def swung(score: Score, middle: float) -> Score:
 
     def warp(times: np.ndarray) -> np.ndarray:
         place = moved(times, score.beats, count)
-        whole, inside = np.floor(place), place % 1
+        beat_index, inside = np.floor(place), place % 1
         late = np.where(inside < 0.5, inside * middle / 0.5, middle + (inside - 0.5) * (1 - middle) / 0.5)
-        return moved(whole + late, count, score.beats)
+        return moved(beat_index + late, count, score.beats)
 
     notes = score.notes.copy()
     notes[:, 0] = np.maximum(warp(notes[:, 0]), 0.0)

@@ -108,10 +108,10 @@ def _recorded(
         score = Score(notes, controls, np.zeros(0), np.zeros(0, int), name)
         sound = synthesize(to_midi(score), font, reverb=False)
         size = round(slot * RATE)
-        whole = np.pad(sound, (0, max(len(pitches) * size - len(sound), 0)))[: len(pitches) * size]
+        padded = np.pad(sound, (0, max(len(pitches) * size - len(sound), 0)))[: len(pitches) * size]
         partial = place.with_suffix(f".{os.getpid()}.part")
         with partial.open("wb") as handle:
-            np.save(handle, np.round(whole.reshape(len(pitches), size) * 32767).astype(np.int16))
+            np.save(handle, np.round(padded.reshape(len(pitches), size) * 32767).astype(np.int16))
         partial.replace(place)
     kept: np.ndarray = np.load(place, mmap_mode="r")
     return kept

@@ -276,8 +276,8 @@ def _sections(rng: np.random.Generator, bars: int) -> list[dict[str, float]]:
 
 def _slot(beat: float, swing: float) -> float:
     """Apply swing to a position between beats; beats themselves stay."""
-    whole, inside = divmod(beat, 1.0)
-    return whole + (inside * swing / 0.5 if inside < 0.5 else swing + (inside - 0.5) * (1 - swing) / 0.5)
+    beat_index, inside = divmod(beat, 1.0)
+    return beat_index + (inside * swing / 0.5 if inside < 0.5 else swing + (inside - 0.5) * (1 - swing) / 0.5)
 
 
 def _drums(
@@ -294,13 +294,13 @@ def _drums(
     own = _invented(rng, metre) if rng.random() < 0.25 else None
     accent = rng.uniform(0, 0.35)
     for bar, on in enumerate(sections):
-        chosen = own or patterns[int(on["pattern"] * len(patterns))]
+        selected = own or patterns[int(on["pattern"] * len(patterns))]
         if rng.random() < 0.12:
-            chosen = patterns[rng.integers(len(patterns))]
-        slots = len(chosen[0])
+            selected = patterns[rng.integers(len(patterns))]
+        slots = len(selected[0])
         filling = on["last"] and on["fill"]
         fill_from = slots - (slots // metre.beats) * int(rng.integers(1, min(3, metre.beats) + 1)) if filling else slots
-        for role, line, key in (("kick", chosen[0], KICK), ("snare", chosen[1], snare), ("hat", chosen[2], hat)):
+        for role, line, key in (("kick", selected[0], KICK), ("snare", selected[1], snare), ("hat", selected[2], hat)):
             if not on[role]:
                 continue
             for slot, mark in enumerate(line):

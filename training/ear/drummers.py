@@ -56,9 +56,9 @@ def by_rule(rng: np.random.Generator, size: int, *, triplets: bool) -> Groove:
     else:
         shapes = [shape for shape in OTHERS if shape[0] == size]
         fit = [shape for shape in shapes if (shape[1] == 3) == triplets] or shapes or [(4, 3)]
-        chosen = fit[rng.integers(len(fit))]
-        patterns, parts = OTHERS[chosen], chosen[1]
-        size = chosen[0]
+        metre = fit[rng.integers(len(fit))]
+        patterns, parts = OTHERS[metre], metre[1]
+        size = metre[0]
     lines = patterns[rng.integers(len(patterns))]
     hat = int(rng.choice([CLOSED, CLOSED, CLOSED, RIDE, 70, 54]))
     hits = []

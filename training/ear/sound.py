@@ -83,8 +83,8 @@ def _drums(
         program, font = 0, extra[rng.integers(len(extra))]
     if folder:
         return kits.play(banks.drum_set(font, program, folder), strokes, samples)
-    told = np.array([(0.0, DRUMS, -1, program)] if program else np.zeros((0, 4))).reshape(-1, 4)
-    return _fitted(synthesize(to_midi(replace(score, controls=told), drums=True), font, reverb=reverb), samples)
+    controls = np.array([(0.0, DRUMS, -1, program)] if program else np.zeros((0, 4))).reshape(-1, 4)
+    return _fitted(synthesize(to_midi(replace(score, controls=controls), drums=True), font, reverb=reverb), samples)
 
 
 def _mastered(sound: np.ndarray, rng: np.random.Generator, rough: float) -> np.ndarray:

@@ -76,7 +76,7 @@ def through_mp3(sound: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     # the codec's delay is the offset of best correlation, within 0.1 s
     clip = slice(0, min(len(sound), len(found), 10 * RATE))
     like = fftconvolve(found[clip], sound[clip][::-1])
-    middle, reach = clip.stop - 1, RATE // 10
-    late = int(like[middle - reach : middle + reach + 1].argmax()) - reach
+    middle, max_delay = clip.stop - 1, RATE // 10
+    late = int(like[middle - max_delay : middle + max_delay + 1].argmax()) - max_delay
     found = found[late:] if late >= 0 else np.concatenate([np.zeros(-late, np.float32), found])
     return np.pad(found, (0, max(len(sound) - len(found), 0)))[: len(sound)] * np.float32(peak)

@@ -109,9 +109,9 @@ class Pool:
                 self.windows.append(window)
             else:
                 self.windows[rng.integers(POOL)] = window
-        chosen = [self.windows[number] for number in rng.integers(len(self.windows), size=BATCH)]
-        x = np.stack([_varied(window[0], rng) for window in chosen])
-        return torch.from_numpy(x), torch.from_numpy(np.stack([window[1] for window in chosen]).astype(np.float32))
+        drawn = [self.windows[number] for number in rng.integers(len(self.windows), size=BATCH)]
+        x = np.stack([_varied(window[0], rng) for window in drawn])
+        return torch.from_numpy(x), torch.from_numpy(np.stack([window[1] for window in drawn]).astype(np.float32))
 
 
 def _varied(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -146,7 +146,7 @@ def main() -> None:
     end = datetime.datetime.combine(datetime.date.today(), clock).timestamp()
     network = Network()
     lacking = network.load_state_dict(loaded(options.weights), strict=False)
-    logging.info("begun without %s", ", ".join(lacking.missing_keys))
+    logging.info("started without %s", ", ".join(lacking.missing_keys))
     optimizer = torch.optim.AdamW(network.parameters(), lr=options.peak, weight_decay=DECAY, betas=(0.9, 0.98))
     average = {name: value.detach().clone() for name, value in network.state_dict().items()}
     step, began = 0, time.time()

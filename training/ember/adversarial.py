@@ -94,21 +94,23 @@ def train(work: Path, perceptual: Path, *, steps: int, seed: int) -> None:
     for _ in zip(run, judging, strict=True):
         which = int(rng.choice(len(led), p=denoiser.SHAPE_WEIGHTS))
         batch = views.draw(BATCH, dropout=0.0, which=which, real=REAL_SHARE)
-        chosen = rng.integers(0, len(led[which].noise), FROM_NOISE + SECOND_STEP)
-        start = pairs.Pairs(*(column[chosen].float() for column in led[which]))
-        texts = torch.cat([start.texts, batch.texts[len(chosen) :]])
-        named = torch.cat([start.named, batch.named[len(chosen) :]])
-        beneath = batch.latents[len(chosen) :]
-        ratio = torch.rand(len(beneath)).pow(0.6).clamp_min(0.03)
+        indices = rng.integers(0, len(led[which].noise), FROM_NOISE + SECOND_STEP)
+        start = pairs.Pairs(*(column[indices].float() for column in led[which]))
+        texts = torch.cat([start.texts, batch.texts[len(indices) :]])
+        named = torch.cat([start.named, batch.named[len(indices) :]])
+        pictures = batch.latents[len(indices) :]
+        ratio = torch.rand(len(pictures)).pow(0.6).clamp_min(0.03)
         times = schedule.time_of(
             torch.cat([torch.ones(FROM_NOISE), torch.empty(SECOND_STEP).uniform_(*LATER_LEVELS), ratio])
         )
         first = start.noise[FROM_NOISE:].contiguous(memory_format=torch.channels_last)
         with torch.no_grad(), checkpoint.quick_forward():
-            whole = schedule.time_of(torch.ones(SECOND_STEP))
-            before = schedule.predict_x0(first, generator(first, whole, start.texts[FROM_NOISE:]).sample.float(), whole)
-        under = torch.cat([before, beneath])
-        noisy = schedule.renoise(under, torch.randn(under.shape), times[FROM_NOISE:])
+            terminal = schedule.time_of(torch.ones(SECOND_STEP))
+            before = schedule.predict_x0(
+                first, generator(first, terminal, start.texts[FROM_NOISE:]).sample.float(), terminal
+            )
+        clean = torch.cat([before, pictures])
+        noisy = schedule.renoise(clean, torch.randn(clean.shape), times[FROM_NOISE:])
         z = torch.cat([start.noise[:FROM_NOISE], noisy]).contiguous(memory_format=torch.channels_last)
         near = rng.random() < critic.PART_RATE
         with torch.no_grad(), checkpoint.quick_forward():
@@ -125,8 +127,8 @@ def train(work: Path, perceptual: Path, *, steps: int, seed: int) -> None:
         wrong = -judge(maps, texts).mean() + NAMING_WEIGHT * namer.misnaming(names(maps), named)
         (push,) = torch.autograd.grad(wrong, painted)
         # with little noise the target is compared in detail too, not only coarsely
-        apart = huber(coarse(painted), coarse(torch.cat([start.painted, beneath]))).mean()
-        apart = apart + (huber(painted[len(chosen) :], beneath) * (1 - ratio).square()).mean()
+        apart = huber(coarse(painted), coarse(torch.cat([start.painted, pictures]))).mean()
+        apart = apart + (huber(painted[len(indices) :], pictures) * (1 - ratio).square()).mean()
         (pull,) = torch.autograd.grad(apart, painted)
         # a loss with exactly this gradient; its value is only printed
         towards = balanced(push, pull)

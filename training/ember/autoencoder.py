@@ -91,8 +91,8 @@ def train(
     encoder, decoder = encoder_of(model), decoder_of(model)
     encoder.requires_grad_(not decoder_only)
     for _ in run:
-        chosen = rng.integers(0, len(learned), BATCH)
-        batch = data.to_tensor([data.random_crop(learned[i].picture, rng, width=CROP, height=CROP) for i in chosen])
+        indices = rng.integers(0, len(learned), BATCH)
+        batch = data.to_tensor([data.random_crop(learned[i].picture, rng, width=CROP, height=CROP) for i in indices])
         with checkpoint.quick_forward():
             latents = encoder(batch)
             decoded = decoder(latents)
@@ -120,7 +120,7 @@ def main() -> None:
     parser.add_argument("--perceptual", type=Path, required=True, help="folder with the SqueezeNet and LPIPS weights")
     parser.add_argument("--work", type=Path, required=True, help="folder for checkpoints")
     parser.add_argument("--steps", type=int, default=40_000)
-    parser.add_argument("--peak", type=float, default=PEAK, help="learning rate; lower to go on from trained weights")
+    parser.add_argument("--peak", type=float, default=PEAK, help="learning rate; use a lower one for trained weights")
     parser.add_argument("--weight", type=float, default=PERCEPTUAL, help="how much LPIPS counts beside L1")
     parser.add_argument(
         "--decoder-only", action="store_true", help="leave the encoder, and so the latents, as they are"

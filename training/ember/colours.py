@@ -136,8 +136,8 @@ def phrase(found: dict[str, float]) -> str:
     first = sorted(worth, key=lambda name: -worth[name])[:3]
     if not first:
         return ""
-    chosen = [name for name in first if worth[name] >= 0.25 * worth[first[0]]]
-    return chosen[0] if len(chosen) == 1 else ", ".join(chosen[:-1]) + " and " + chosen[-1]
+    selected = [name for name in first if worth[name] >= 0.25 * worth[first[0]]]
+    return selected[0] if len(selected) == 1 else ", ".join(selected[:-1]) + " and " + selected[-1]
 
 
 def only_shown(text: str, found: dict[str, float]) -> str:

@@ -100,9 +100,9 @@ class Views:
         which = int(self.rng.choice(len(self.shapes), p=SHAPE_WEIGHTS)) if which is None else which
         shape = self.shapes[which]
         pools = [self.real[which] if self.rng.random() < real else self.made[which] for _ in range(count)]
-        chosen = [int(pool[self.rng.integers(len(pool))]) for pool in pools]
+        indices = [int(pool[self.rng.integers(len(pool))]) for pool in pools]
         texts, named = [], torch.zeros(count, len(self.tags))
-        for row, view in enumerate(chosen):
+        for row, view in enumerate(indices):
             options = shape["texts"][view]
             words = "" if self.rng.random() < dropout else options[self.rng.integers(len(options))]
             texts.append(words)
@@ -110,7 +110,7 @@ class Views:
                 # a text that is a single tag counts as this tag only
                 tags = [words] if words in self.number else shape["tags"][view]
                 named[row, [self.number[tag] for tag in tags]] = 1 / len(tags)
-        latents = shape["latents"][chosen].float() * self.scale
+        latents = shape["latents"][indices].float() * self.scale
         return Batch(latents.contiguous(memory_format=torch.channels_last), self.embed(texts), named)
 
 
@@ -160,7 +160,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, required=True, help="folder of the checkpoints")
     parser.add_argument("--steps", type=int, default=40_000)
-    parser.add_argument("--peak", type=float, default=PEAK, help="learning rate; lower to go on from trained weights")
+    parser.add_argument("--peak", type=float, default=PEAK, help="learning rate; use a lower one for trained weights")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()

@@ -201,9 +201,9 @@ def walk_smoothness(model: Model, lpips: Lpips, prompt: str, *, frames: int = 96
             for frame in range(first, min(first + core.batch, frames))
         ]
         pictures.append(centred_squares(from_bytes(core.imagine(requests))))
-    whole = torch.cat(pictures)
+    walk = torch.cat(pictures)
     change = torch.cat(
-        [lpips(a, b) for a, b in zip(torch.split(whole[:-1], 16), torch.split(whole[1:], 16), strict=True)]
+        [lpips(a, b) for a, b in zip(torch.split(walk[:-1], 16), torch.split(walk[1:], 16), strict=True)]
     )
     return float(change.mean()), float(change.max() / change.median())
 

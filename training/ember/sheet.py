@@ -54,8 +54,8 @@ def main() -> None:
     width, height = model.native_size
     arguments.out.mkdir(parents=True, exist_ok=True)
     for phase in preset.phase:
-        chosen = np.linspace(0, len(phase.prompts) - 1, COLUMNS).astype(int)
-        prompts = [phase.prompts[index].text for index in chosen]
+        indices = np.linspace(0, len(phase.prompts) - 1, COLUMNS).astype(int)
+        prompts = [phase.prompts[index].text for index in indices]
         core = Core(model, PromptBank(model, prompts), batch=1, width=width, height=height)
         sheet(core, 0, seed=arguments.seed).save(arguments.out / f"{phase.name}.jpg", quality=85)
         print(phase.name + ": " + " | ".join(prompts))

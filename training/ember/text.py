@@ -146,13 +146,13 @@ def teach(teacher: Path, texts: list[str]) -> torch.Tensor:
     order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
     embeddings = torch.empty(len(texts), model.config.hidden_size)
     for first in range(0, len(order), 256):
-        chosen = order[first : first + 256]
+        indices = order[first : first + 256]
         tokens = tokenizer(
-            [texts[i] for i in chosen], padding=True, truncation=True, max_length=64, return_tensors="pt"
+            [texts[i] for i in indices], padding=True, truncation=True, max_length=64, return_tensors="pt"
         )
         hidden = model(**tokens).last_hidden_state
         mask = tokens["attention_mask"].unsqueeze(-1)
-        embeddings[chosen] = functional.normalize((hidden * mask).sum(1) / mask.sum(1), dim=-1)
+        embeddings[indices] = functional.normalize((hidden * mask).sum(1) / mask.sum(1), dim=-1)
     return embeddings
 
 
@@ -185,8 +185,8 @@ def train(teacher: Path, work: Path, *, extra: list[str], count: int, steps: int
     for step in range(first, steps):
         for group in optimiser.param_groups:
             group["lr"] = checkpoint.cosine(step, steps, peak=PEAK)
-        chosen = rng.integers(0, len(texts) - 500, BATCH).tolist()
-        loss = _distance(student, head, tokenizer, texts, targets, chosen)
+        indices = rng.integers(0, len(texts) - 500, BATCH).tolist()
+        loss = _distance(student, head, tokenizer, texts, targets, indices)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
@@ -215,13 +215,13 @@ def _distance(
     tokenizer: CLIPTokenizer,
     texts: list[str],
     targets: torch.Tensor,
-    chosen: list[int],
+    indices: list[int],
 ) -> torch.Tensor:
     tokens = tokenizer(
-        [texts[i] for i in chosen], padding=True, truncation=True, max_length=LENGTH, return_tensors="pt"
+        [texts[i] for i in indices], padding=True, truncation=True, max_length=LENGTH, return_tensors="pt"
     )
     pooled = student(input_ids=tokens["input_ids"]).pooler_output
-    return 1 - functional.cosine_similarity(head(pooled), targets[chosen], dim=-1).mean()
+    return 1 - functional.cosine_similarity(head(pooled), targets[indices], dim=-1).mean()
 
 
 def load(work: Path) -> tuple[CLIPTokenizer, CLIPTextModel]:

@@ -63,13 +63,13 @@ def make(folders: list[Path]) -> None:
     sources = {row["file"]: (folder, row) for folder in folders for row in read_table(folder / "grounds.tsv")}
     FOLDER.mkdir(parents=True, exist_ok=True)
     rows, total = [], 0
-    for chosen in read_table(CHOSEN):
-        folder, source = sources[chosen["file"]]
+    for selected in read_table(CHOSEN):
+        folder, source = sources[selected["file"]]
         original = next(
-            path for path in (folder / "grounds" / chosen["file"], folder / chosen["file"]) if path.exists()
+            path for path in (folder / "grounds" / selected["file"], folder / selected["file"]) if path.exists()
         )
-        target = FOLDER / f"{chosen['name']}.webp"
-        write_picture(original, target, chosen["crop"])
+        target = FOLDER / f"{selected['name']}.webp"
+        write_picture(original, target, selected["crop"])
         total += target.stat().st_size
         found = {
             "path": source["path_in_source"],
@@ -77,7 +77,7 @@ def make(folders: list[Path]) -> None:
             "source": f"https://github.com/{source['source']}",
             "sha256": hash_file(target),
         }
-        rows.append("\t".join({**chosen, **found}[column] for column in COLUMNS))
+        rows.append("\t".join({**selected, **found}[column] for column in COLUMNS))
     kept = {f"{row.split(chr(9))[0]}.webp" for row in rows}
     for file in FOLDER.glob("*.webp"):
         if file.name not in kept:
