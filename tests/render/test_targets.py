@@ -71,10 +71,10 @@ def test_places_are_parsed_and_lengths_checked() -> None:
             check_length(story, wrong)
 
 
-def test_each_place_is_imagined_in_its_own_shape(tmp_path: Path, song: Path, toy_model: Path) -> None:
+def test_each_place_is_imagined_in_its_own_shape(tmp_path: Path, song: Path) -> None:
     common = (
         "--model",
-        str(toy_model),
+        "ember",
         "--steps",
         "1",
         "--device",
@@ -159,13 +159,13 @@ def test_a_song_that_is_too_long_is_cut_around_its_drop(tmp_path: Path, song: Pa
     assert any("may last 2 s" in note for note in clip.notes)
 
 
-def test_also_says_what_it_crops_or_imagines_anew(tmp_path: Path, song: Path, toy_model: Path) -> None:
+def test_also_says_what_it_crops_or_imagines_anew(tmp_path: Path, song: Path) -> None:
     assert crop_note((768, 432), [], []) == ""
     note = crop_note((768, 432), [(432, 768)], [(9, 16)])
     assert "32 % of it stays in 9:16" in note
     common = (
         "--model",
-        str(toy_model),
+        "ember",
         "--steps",
         "1",
         "--device",
