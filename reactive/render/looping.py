@@ -15,7 +15,7 @@ from reactive.audio.grid import grid_of
 from reactive.errors import OutputError
 from reactive.media.video import rgb_frames
 from reactive.render.loops import FADE_SECONDS, close_loop, parse_bars
-from reactive.timeline.clock import frames_in, nearest_frame, nearest_frames
+from reactive.timeline.clock import frame_time, frames_in, nearest_frame, nearest_frames
 from reactive.timeline.excerpt import telling_start
 from reactive.timeline.timeline import Timeline
 from reactive.video.codec import Codec
@@ -96,7 +96,7 @@ def plan_loop(analysis: Analysis, timeline: Timeline, text: str, *, longest: flo
         end = last if last is not None else begin + first
     start, stop = int(edges[begin]), int(edges[end])
     if not 2 <= stop - start <= limit:
-        seconds = float((stop - start) / timeline.fps)
+        seconds = float(frame_time(stop - start, timeline.fps))
         raise OutputError(
             f"bars {begin + 1}-{end} last {seconds:.1f} s",
             where=f"--loop {text}",
