@@ -154,7 +154,6 @@ SUFFIXES = {**dict.fromkeys(("h264", "nvenc", "videotoolbox", "qsv", "amf"), ".m
 @click.option(
     "--loop",
     metavar="BARS|A-B|auto",
-    default="",
     help="A silent loop of bars A to B, of N bars at the drop, or as many as fit in 8 seconds.",
 )
 @click.option(
@@ -439,7 +438,7 @@ def settings_of(song: str, options: dict[str, Any]) -> Any:
         )
     for shape in _shapes(options):
         parse_shape(shape.removesuffix("!"))
-    check_loop(options["loop"])
+    check_loop(options["loop"] or "")
     batch = options["batch"]
     if batch != "auto" and not re.fullmatch("[1-9][0-9]{0,2}", batch):
         raise OutputError(
@@ -500,7 +499,7 @@ def settings_of(song: str, options: dict[str, Any]) -> Any:
         overwrite=options["overwrite"],
         flash_safe=options["flash_safe"],
         also=tuple(shape for shape in _shapes(options) if not shape.endswith("!")),
-        loop=options["loop"],
+        loop=options["loop"] or "",
         loudness=options["loudness"],
         max_size=parse_bytes(options["max_size"]) if options["max_size"] else None,
         job=options["job"],

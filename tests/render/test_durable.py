@@ -357,7 +357,7 @@ def test_another_environment_is_refused_or_allowed(
         make_clip(song, out, chosen)
     clip = make_clip(song, out, chosen.changed(mixed=True))
     assert clip.reused
-    assert "rounding" in clip.notes[0]
+    assert any("rounding" in note for note in clip.notes)
 
 
 def test_out_of_memory_continues_in_smaller_batches(
@@ -373,7 +373,7 @@ def test_out_of_memory_continues_in_smaller_batches(
     monkeypatch.setattr(Core, "imagine", greedy)
     clip = make_clip(song, tmp_path / "clip.mp4", chosen)
     assert clip.frames == whole.frames
-    assert "batches of 2" in clip.notes[0]
+    assert any("batches of 2" in note for note in clip.notes)
 
 
 def test_a_full_disk_stops_the_render_and_keeps_finished_segments(
