@@ -90,7 +90,9 @@ def plan_loop(analysis: Analysis, timeline: Timeline, text: str, *, longest: flo
         first, last = parse_bars(text)
         if count < (last or first):
             raise OutputError(
-                f"the song has {max(count, 0)} whole bars", where=f"--loop {text}", remedy="`analyze --bars` lists them"
+                f"the song has {max(count, 0)} whole bars",
+                where=f"--loop {text}",
+                remedy="`analyze` lists parts with their bars",
             )
         begin = first - 1 if last is not None else min(_nearest(edges, opening), count - first)
         end = last if last is not None else begin + first
