@@ -355,7 +355,6 @@ class Workshop:
             lock=lock if isinstance(lock, bool) else None,
             split=data.get("split") is True,
             merge=data.get("merge") is True,
-            times=[number(data, "at", 0, 86_400)] if "at" in data else (),
             reset=data.get("reset") is True,
         )
         before = self._snapshot()
