@@ -172,7 +172,7 @@ def test_what_is_exported_has_the_mode_of_the_umask(tmp_path: Path, clip: Path) 
         for option, value, name in (
             ("--loudness", "-20", "loud.mp4"),
             ("--loop", "1", "loop.mp4"),
-            ("--max-size", "90kB", "small.mp4"),
+            ("--max-size", "1MB", "small.mp4"),
         ):
             export(str(clip), option, value, "-o", str(tmp_path / name))
     finally:
