@@ -17,6 +17,10 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from reactive.diffusion.backend.allocator import keep_freed_memory
 
 
+# steps between two updates of the average, which takes as long as a tenth of a step
+AVERAGE_EVERY = 4
+
+
 class Average:
     """An exponential moving average of a module's parameters (the exported weights)."""
 
@@ -138,7 +142,7 @@ class Run:
         self.save_seconds, self.fresh = save_seconds, fresh
         self.path, self.module, self.rng = path, module, rng
         self.steps, self.peak, self.floor, self.save_every = steps, peak, floor, save_every
-        self.average = Average(module, decay)
+        self.average = Average(module, decay**AVERAGE_EVERY)
         self.optimiser = torch.optim.AdamW(
             module.parameters(), lr=peak, betas=betas, weight_decay=weight_decay, fused=True
         )
@@ -179,7 +183,8 @@ class Run:
         self.step += 1
         if self.fresh:
             return False
-        self.average.update(self.module)
+        if self.step % AVERAGE_EVERY == 0 or self.step == self.steps:
+            self.average.update(self.module)
         if self.step % 50 == 0:
             pace = (self.step - self.first) / (time.perf_counter() - self.began)
             print(
