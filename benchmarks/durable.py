@@ -33,7 +33,7 @@ import torch
 from benchmarks.measure import SONG, line
 from reactive import Settings, make_clip
 from reactive.diffusion.core import Core
-from reactive.render.store.job import job_folder
+from reactive.render.store.folders import job_folder
 from reactive.render.store.journal import Journal, read_journal
 
 PARTS = ("kills", "damage", "resume", "cost", "ray")

@@ -19,7 +19,7 @@ from reactive.diffusion.backend.device import (
 )
 from reactive.diffusion.backend.shapes import memory_class
 from reactive.diffusion.models.catalogue import EMBER
-from reactive.errors import OutputError
+from reactive.errors import OutputError, install_line
 from reactive.video.nvenc import encoders_here
 from reactive.video.upscale import Upscaling, check_upscaling
 from reactive.video.upscale import device_name as upscaler_name
@@ -108,5 +108,5 @@ def _upscale() -> str:
     try:
         check_upscaling(Upscaling(2, "esrgan"))
     except OutputError:
-        return "lanczos; for esrgan pip install 'reactive-clip[upscale]'"
+        return f"lanczos; for esrgan `{install_line('[upscale]')}`"
     return f"lanczos, and esrgan on {upscaler_name()}"

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
 
 LONGEST = 1000
 # how CUDA, cuDNN, cuBLAS, MPS, XPU, torch's allocator for the CPU and the C++ library say it
@@ -107,3 +112,38 @@ class OutputError(ReactiveError):
 
 class GridError(ReactiveError):
     """A correction of beats and bars that can't be applied."""
+
+
+def install_line(*packages: str) -> str:
+    """Return the command that installs packages, or extras of reactive as ``[stems]``, into this very Python; it can be pasted.
+
+    A checkout that reactive was installed from is named by its folder, since extras of a checkout come from there.
+
+    Examples
+    --------
+    >>> from reactive.errors import install_line
+    >>> install_line("pillow-heif").endswith("-m pip install pillow-heif")
+    True
+    """
+    source = _installed_from()
+    told = [f"{source[-1]}{name}" if name.startswith("[") else name for name in packages]
+    before = source[:-1] if any(name.startswith("[") for name in packages) else []
+    command = [sys.executable or "python", "-m", "pip", "install", *before, *told]
+    return subprocess.list2cmdline(command) if os.name == "nt" else shlex.join(command)
+
+
+def _installed_from() -> list[str]:
+    """Return what pip takes in place of this installation: the checkout's folder, behind -e if it is editable, or the name."""
+    # only when something is missing: these imports take longer than all others here
+    from importlib.metadata import PackageNotFoundError, distribution
+    from urllib.parse import urlsplit
+    from urllib.request import url2pathname
+
+    try:
+        told = json.loads(distribution("reactive-clip").read_text("direct_url.json") or "")
+        folder = Path(url2pathname(urlsplit(told["url"]).path))
+        if "dir_info" in told and (folder / "pyproject.toml").is_file():
+            return [*(["-e"] if told["dir_info"].get("editable") else []), str(folder)]
+    except (PackageNotFoundError, ValueError, LookupError, TypeError, OSError):
+        pass
+    return ["reactive-clip"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -191,10 +192,10 @@ def test_an_interrupted_render_leaves_nothing(tmp_path: Path, toy_model: Path, n
     assert "Traceback" not in said
     # finished segments stay, and nothing else
     assert "Stopped" in said
-    assert [path for path in out.iterdir() if not path.name.endswith(".reactive-job")] == []
+    assert [path for path in out.iterdir() if path.name != ".reactive"] == []
     if list(out.iterdir()):
         assert "reactive resume" in said
-        assert not list(out.glob("*/segments/.*"))
+        assert not list(out.glob(".reactive/*/segments/.*"))
 
 
 def test_with_json_usage_errors_are_json(tmp_path: Path) -> None:
@@ -253,13 +254,13 @@ def test_an_album_continues_after_a_song_that_fails(tmp_path: Path, song: Path, 
     assert [job["state"] for job in found] == ["done"]
     job = Path(found[0]["job"])
     (tmp_path / "clips" / "song.mp4").unlink()
-    (tmp_path / "moved").mkdir()
-    job = job.rename(tmp_path / "moved" / job.name)
+    (tmp_path / "moved" / ".reactive").mkdir(parents=True)
+    job = job.rename(tmp_path / "moved" / ".reactive" / job.name)
     resumed = json.loads(invoke("resume", str(job), "--json").stdout)
     assert resumed["reused"] == resumed["frames"] == 24
     assert (tmp_path / "moved" / "song.mp4").is_file()
     assert "removed" in invoke("jobs", "clean", str(tmp_path / "moved")).output
-    assert not job.exists()
+    assert not job.parent.exists()
     assert invoke("resume", str(job)).exit_code == 1
 
 
@@ -277,3 +278,25 @@ def test_install_hints_name_the_right_distribution() -> None:
         assert not wrong.search(file.read_text(encoding="utf-8")), file
     assert wrong.search("pip install reactive")
     assert not wrong.search("pip install reactive-clip")
+
+
+def test_install_lines_can_be_pasted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from reactive import errors as module
+
+    line = module.install_line("[stems]")
+    command = shlex.split(line)
+    assert command[:4] == [sys.executable, "-m", "pip", "install"]
+    assert command[-1].endswith("[stems]")
+    checkout = tmp_path / "a checkout"
+    checkout.mkdir()
+    (checkout / "pyproject.toml").touch()
+
+    class Installed:
+        def read_text(self, name: str) -> str:
+            return json.dumps({"dir_info": {"editable": True}, "url": checkout.as_uri()})
+
+    monkeypatch.setattr("importlib.metadata.distribution", lambda name: Installed())
+    assert shlex.split(module.install_line("[stems]"))[4:] == ["-e", f"{checkout}[stems]"]
+    assert shlex.split(module.install_line("pillow-heif"))[4:] == ["pillow-heif"]
+    (checkout / "pyproject.toml").unlink()
+    assert shlex.split(module.install_line("[stems]"))[4:] == ["reactive-clip[stems]"]

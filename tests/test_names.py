@@ -17,8 +17,9 @@ from reactive.errors import MediaError
 from reactive.preset.shots import load_shots
 from reactive.render import album
 from reactive.render.jobs import resume_job
+from reactive.render.store.folders import job_folder
 from reactive.render.store.given import Places, found_again, named_in_full, noted_files
-from reactive.render.store.job import job_folder, read_manifest, write_manifest
+from reactive.render.store.job import read_manifest, write_manifest
 from tests.media.test_identity import encoded
 from tests.toy import beat_song, write_song
 
@@ -104,8 +105,8 @@ def test_an_output_of_any_length_that_the_file_system_allows_is_written(
     found = json.loads(done("jobs", "list", tmp_path, "--json").stdout)["jobs"]
     assert [job["clip"] for job in found] == [str(out)]
     out.rename(tmp_path / "kept")
-    (tmp_path / "else").mkdir()
-    job = Path(found[0]["job"]).rename(tmp_path / "else" / Path(found[0]["job"]).name)
+    (tmp_path / "else" / ".reactive").mkdir(parents=True)
+    job = Path(found[0]["job"]).rename(tmp_path / "else" / ".reactive" / Path(found[0]["job"]).name)
     done("resume", job)
     assert (tmp_path / "else" / out.name).is_file()
 
@@ -174,7 +175,7 @@ def test_a_retagged_song_keeps_grid_shots_timeline_and_job(
     for arguments in (("-o", "a.mp4"), ("-o", "b.mp4", "--timeline", "t.json")):
         assert json.loads(done("run", song, *small, *arguments, "--json").stdout)["already"]
     Path("a.mp4").unlink()
-    assert json.loads(done("resume", "a.mp4.reactive-job", "--json").stdout)["reused"] == 4
+    assert json.loads(done("resume", "a.mp4", "--json").stdout)["reused"] == 4
     again = done("run", song, "--recipe", "a.mp4", "--model", small[1], "-o", "again.mp4")
     assert "Made again." in again.output
     # another song of this name neither uses these files nor overwrites them
@@ -277,13 +278,13 @@ def reused(*arguments: object) -> int:
 
 
 def test_a_job_resumes_from_any_folder(interrupted_job: Path) -> None:
-    assert reused("j/d.mp4.reactive-job") >= 4
+    assert reused("j/.reactive/d.mp4") >= 4
     assert (interrupted_job / "d.mp4").is_file()
 
 
 def test_a_job_that_moved_with_its_files_finds_them(interrupted_job: Path) -> None:
     interrupted_job.rename(interrupted_job.with_name("k"))
-    assert reused("k/d.mp4.reactive-job") >= 4
+    assert reused("k/d.mp4") >= 4
     assert Path("k/d.mp4").is_file()
 
 
@@ -296,10 +297,10 @@ def test_renamed_files_are_found_by_their_bytes(interrupted_job: Path, tmp_path:
     (interrupted_job / "photo.toml").rename(interrupted_job / "other.toml")
     (interrupted_job / "words.lrc").rename(stray / "w.lrc")
     (interrupted_job / "song.wav").rename(stray / "track 1.wav")
-    refused(invoke("resume", interrupted_job / "d.mp4.reactive-job"), "--song")
-    refused(invoke("resume", interrupted_job / "d.mp4.reactive-job", "--song", stray / "track 1.wav"), "--look-in")
-    refused(invoke("resume", interrupted_job / "d.mp4.reactive-job", "--look-in", tmp_path / "none"), "--look-in")
-    said = done("resume", interrupted_job / "d.mp4.reactive-job", "--look-in", tmp_path / "elsewhere")
+    refused(invoke("resume", interrupted_job / ".reactive" / "d.mp4"), "--song")
+    refused(invoke("resume", interrupted_job / ".reactive" / "d.mp4", "--song", stray / "track 1.wav"), "--look-in")
+    refused(invoke("resume", interrupted_job / ".reactive" / "d.mp4", "--look-in", tmp_path / "none"), "--look-in")
+    said = done("resume", interrupted_job / ".reactive" / "d.mp4", "--look-in", tmp_path / "elsewhere")
     assert "IMG_0001.png" in said.stderr
     assert "used again" in said.stdout
 
@@ -347,7 +348,7 @@ def test_everything_that_is_named_is_found_by_its_bytes_under_another_name(
 
 
 def test_a_job_with_an_older_manifest_resumes(interrupted_job: Path, toy_model: Path) -> None:
-    folder = interrupted_job / "d.mp4.reactive-job"
+    folder = interrupted_job / ".reactive" / "d.mp4"
     manifest = read_manifest(folder)
     assert manifest is not None
     for key in ("files", "folder", "song_bytes"):
@@ -361,11 +362,11 @@ def test_a_job_with_an_older_manifest_resumes(interrupted_job: Path, toy_model: 
 def test_a_missing_file_is_named(interrupted_job: Path) -> None:
     (interrupted_job / "pictures" / "plain.png").unlink()
     with pytest.raises(MediaError, match=r"plain\.png") as caught:
-        resume_job(interrupted_job / "d.mp4.reactive-job")
+        resume_job(interrupted_job / ".reactive" / "d.mp4")
     assert "reactive run" in caught.value.remedy
     # an edited file is accepted; only segments that it affects are rendered again
-    shutil.copy(interrupted_job / "d.mp4.reactive-job" / "manifest.json", interrupted_job / "pictures" / "plain.png")
-    refused(invoke("resume", interrupted_job / "d.mp4.reactive-job"), "plain.png")
+    shutil.copy(interrupted_job / ".reactive" / "d.mp4" / "manifest.json", interrupted_job / "pictures" / "plain.png")
+    refused(invoke("resume", interrupted_job / ".reactive" / "d.mp4"), "plain.png")
 
 
 # --- albums -----------------------------------------------------------------------------------------------------------

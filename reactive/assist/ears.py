@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from reactive.errors import GridError, ModelError
+from reactive.errors import GridError, ModelError, install_line
 from reactive.media.sound import Track, resampled, stereo_blocks
 
 # sound float32 [n] at RATE in, times of beats and of "ones" in seconds out
@@ -70,7 +70,7 @@ def load_beat_this(file: str) -> Ear:
         raise ModelError(
             "needs Beat This!",
             where="--ear beat-this",
-            remedy="install it with `pip install 'reactive-clip[beats]'`",
+            remedy=f"install it with `{install_line('[beats]')}`",
         ) from None
     checkpoint = Path(file) if file else Path(torch.hub.get_dir(), "checkpoints", CHECKPOINT)
     if not checkpoint.is_file():

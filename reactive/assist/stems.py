@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from reactive.assist.weights import find_weights
-from reactive.errors import ModelError, OutputError
+from reactive.errors import ModelError, OutputError, install_line
 from reactive.files import replacing
 from reactive.media.sound import Track, resampled, stereo_blocks, write_wav
 
@@ -47,7 +47,7 @@ def load_separator(name: str = DEFAULT_MODEL) -> Separator:
         from demucs.apply import BagOfModels
     except ImportError:
         raise ModelError(
-            "stems need Demucs", where="reactive stems", remedy="install it with `pip install 'reactive-clip[stems]'`"
+            "stems need Demucs", where="reactive stems", remedy=f"install it with `{install_line('[stems]')}`"
         ) from None
     folder = find_weights(name, "stems")
     lists = sorted(folder.glob("*.yaml"))

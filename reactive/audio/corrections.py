@@ -335,7 +335,26 @@ def _rising(times: list[float]) -> tuple[float, ...]:
     return tuple(times)
 
 
-def save_corrections(song: Path, digest: str, corrections: Corrections, older: str = "") -> Path | None:
+def saved_in(song: Path, digests: tuple[str, ...], corrections: Corrections) -> Path | None:
+    """Return the file that these very corrections of a song are saved in; None if there is none."""
+    file = grid_file(song, *digests)
+    try:
+        return file if file and _read(_contents(file)["grid"]) == corrections else None
+    except (FileNotFoundError, *_SPOILT, GridError):
+        return None
+
+
+def kept_outcome(file: Path) -> dict[str, float]:
+    """Return what a file of corrections says that they led to: ``tempo`` and ``one``; empty in files of older versions."""
+    try:
+        return {name: float(value) for name, value in _contents(file).get("gave", {}).items() if value is not None}
+    except (FileNotFoundError, *_SPOILT):
+        return {}
+
+
+def save_corrections(
+    song: Path, digest: str, corrections: Corrections, older: str = "", *, gave: dict[str, Any] | None = None
+) -> Path | None:
     """Save corrections beside the song, or in the user's data folder; empty ones remove the saved ones.
 
     The grid of another song of this name is renamed first, see `make_room`.
@@ -344,6 +363,8 @@ def save_corrections(song: Path, digest: str, corrections: Corrections, older: s
     ----------
     digest, older
         The hash of the song's sound, and that of its file's bytes.
+    gave
+        What the corrections lead to, as `reactive.audio.fit.outcome` returns it.
 
     Raises
     ------
@@ -359,7 +380,10 @@ def save_corrections(song: Path, digest: str, corrections: Corrections, older: s
         return None
     make_room(song, digest, older)
     names = {"song_sha256": digest, **({"file_sha256": older} if older else {})}
-    text = json.dumps({"version": 1, **names, "grid": asdict(corrections)}, indent=1) + "\n"
+    text = (
+        json.dumps({"version": 1, **names, "grid": asdict(corrections), **({"gave": gave} if gave else {})}, indent=1)
+        + "\n"
+    )
     problem: OSError | None = None
     for path in (corrections_path(song), _saved_apart(digest)):
         try:

@@ -21,6 +21,7 @@ from reactive.audio.corrections import (
     merge_corrections,
     save_corrections,
 )
+from reactive.audio.fit import misfit, options_of, outcome
 from reactive.audio.parts import name_sections
 from reactive.errors import GridError
 from reactive.media.identity import carry_over
@@ -102,13 +103,19 @@ def hear(song: str | os.PathLike[str], options: HearingOptions = DEFAULT_HEARING
     try:
         analysis = apply_corrections(analysis, merged.corrections)
     except GridError as problem:
-        if options.corrections:
+        # a correction that is given now is reported, one that was kept does not stop anything
+        if merged.save:
             raise
-        notes.append(f"The grid kept for this song is not applied: {problem}")
+        kept_options = options_of(merged.corrections)
+        notes.append(f"The grid kept for this song ({kept_options}) is not applied: {problem} --forget-grid drops it.")
+    else:
+        if merged.corrections and not merged.save:
+            told = misfit(track.path, track.sha256, track.file_sha256, merged.corrections, analysis)
+            notes += [told] if told else []
     if merged.save:
         moved = make_room(track.path, track.sha256, track.file_sha256) if merged.corrections else ""
         notes += [moved] if moved else []
-        kept = save_corrections(track.path, track.sha256, merged.corrections, track.file_sha256)
+        kept = save_corrections(track.path, track.sha256, merged.corrections, track.file_sha256, gave=outcome(analysis))
         if kept:
             notes.append(f"The grid is kept in {kept}.")
     # stems and markers replace what was estimated

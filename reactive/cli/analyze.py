@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from reactive.cli.common import (
+    clock_time,
     errors,
     hearing_options,
     lyrics_option,
@@ -28,6 +29,9 @@ from reactive.cli.common import (
 @click.option(
     "--click", "click_path", type=click.Path(path_type=Path), help="Write a WAV with the grid clicked over it."
 )
+@click.option(
+    "--bars", "list_bars", is_flag=True, help="List the bars: numbers, times, and the numbers of their beats."
+)
 @lyrics_option
 @hearing_options
 def analyze(
@@ -36,6 +40,7 @@ def analyze(
     json_path: str | None,
     plot: Path | None,
     click_path: Path | None,
+    list_bars: bool,
     hearing: Callable[[], Any],
 ) -> None:
     """Hear SONG: tempo, metre, beats, downbeats, drums, parts, key.
@@ -45,6 +50,7 @@ def analyze(
     \b
     Examples:
       reactive analyze song.wav --json song.json --plot song.png
+      reactive analyze song.wav --bars
       reactive analyze song.wav --half --downbeat 3 --click heard.wav
       reactive analyze song.wav --section C=chorus --section 1=intro
       reactive analyze song.wav --stem kick=kick.wav --markers song.mid
@@ -57,6 +63,7 @@ def analyze(
         refuse_to_overwrite_inputs(outputs, [Path(song), *(path for _, path in wanted.stems)])
         heard = hear(song, wanted)
         analysis = heard.analysis
+        from reactive.audio.bar_list import song_bars
         from reactive.audio.parts import song_parts
 
         words: Any = ()
@@ -75,7 +82,8 @@ def analyze(
 
             write_click(heard.track, grid_of(analysis), click_path)
         if json_path:
-            write_json(json_path, {**analysis.to_dict(), "parts": [asdict(part) for part in parts]})
+            bars = {"bars": [asdict(bar) for bar in song_bars(analysis)]} if list_bars else {}
+            write_json(json_path, {**analysis.to_dict(), "parts": [asdict(part) for part in parts], **bars})
         for note in heard.notes:
             click.echo(printable(note), err=True)
         if json_path == "-":
@@ -99,3 +107,16 @@ def analyze(
         )
     if analysis.moments:
         click.echo("moments: " + ", ".join(f"{m.kind} {m.start:.1f}-{m.end:.1f}" for m in analysis.moments))
+    if list_bars:
+        names = {part.first_bar: part.name for part in reversed(parts)}
+        click.echo('bars (number, time, beats; --downbeat N makes beat N a "one"):')
+        counted_bars = song_bars(analysis)
+        if counted_bars and counted_bars[0].first_beat > 1:
+            click.echo(
+                f"        {clock_time(float(analysis.beats[0])):>8}  beats 1-{counted_bars[0].first_beat - 1}, before the first bar"
+            )
+        for bar in counted_bars:
+            beats = f"beats {bar.first_beat}-{bar.last_beat}" if bar.first_beat else "no beat heard"
+            click.echo(
+                f"  {bar.number:>4}  {clock_time(bar.start):>8}  {beats:<15} {printable(names.get(bar.number, ''))}".rstrip()
+            )

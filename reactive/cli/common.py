@@ -381,7 +381,12 @@ _HEARING = (
     ),
     click.option("--half", is_flag=True, help="Half the tempo: every second beat."),
     click.option("--double", is_flag=True, help="Twice the tempo."),
-    click.option("--downbeat", type=IntOption(1, 100_000), metavar="N", help='Beat N, counted from 1, is a "one".'),
+    click.option(
+        "--downbeat",
+        type=IntOption(1, 100_000),
+        metavar="N",
+        help='Beat N of `analyze --bars` is a "one".',
+    ),
     click.option("--meter", metavar="N/N", callback=_metre, help="The metre, as 3/4 or 6/8."),
     click.option(
         "--beats", "beats_file", type=click.Path(path_type=Path), help="Beats from a text file, one time a line."
@@ -480,6 +485,12 @@ def hearing_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def counted(number: int, one: str) -> str:
     """Return ``1 prompt`` or ``1,200 prompts``."""
     return f"{number:,} {one}" if number == 1 else f"{number:,} {one}s"
+
+
+def clock_time(seconds: float) -> str:
+    """Return a time of a song as ``1:02.50``."""
+    hundredths = round(seconds * 100)
+    return f"{hundredths // 6000}:{hundredths // 100 % 60:02d}.{hundredths % 100:02d}"
 
 
 def minutes(seconds: float) -> str:

@@ -18,21 +18,25 @@ def megabytes(size: int) -> str:
 
 @click.group()
 def jobs() -> None:
-    """List and clean job folders, in which renders keep what they have finished."""
+    """List and clean job folders, in which renders keep what they have finished.
+
+    They lie in .reactive/ beside the clips, or in the folder that the variable REACTIVE_JOBS names, and take at most 5 GB there
+    (REACTIVE_JOBS_SIZE): the oldest of finished clips leave first.
+    """
 
 
 @jobs.command("list")
 @click.argument("folder", type=click.Path(path_type=Path), default=Path("."))
 @json_option
 def jobs_list(folder: Path, as_json: bool) -> None:
-    """List the jobs in FOLDER (default: here) and their sizes.
+    """List the jobs of the clips in FOLDER (default: here) and their sizes.
 
     \b
     Example:
       reactive jobs list clips/
     """
     with errors(as_json):
-        from reactive.render.jobs import find_jobs
+        from reactive.render.kept import find_jobs
 
         found = find_jobs(folder)
     if as_json:
@@ -51,15 +55,15 @@ def jobs_list(folder: Path, as_json: bool) -> None:
 @click.option("--all", "everything", is_flag=True, help="Unfinished ones too.")
 @json_option
 def jobs_clean(places: tuple[Path, ...], everything: bool, as_json: bool) -> None:
-    """Remove jobs whose clip is finished: those named, or all in the folders named (default: here).
+    """Remove jobs whose clip is finished: those named, or all of the clips in the folders named (default: here).
 
     \b
     Example:
       reactive jobs clean
-      reactive jobs clean clip.mp4.reactive-job --all
+      reactive jobs clean .reactive/clip.mp4 --all
     """
     with errors(as_json):
-        from reactive.render.jobs import clean_jobs
+        from reactive.render.kept import clean_jobs
 
         removed = clean_jobs(places or (Path("."),), everything=everything)
     size = sum(job.size for job in removed)
@@ -85,14 +89,14 @@ def jobs_clean(places: tuple[Path, ...], everything: bool, as_json: bool) -> Non
 def resume(
     job: Path, song: Path | None, look_in: tuple[Path, ...], mixed: bool, ray: str | None, workers: int, as_json: bool
 ) -> None:
-    """Go on with the render of the job folder JOB, from any folder.
+    """Go on with the render of a clip, from any folder; JOB is the clip's path or its job folder.
 
     Photographs, words, presets and LoRAs that were moved are found beside the job, or in the folders of --look-in.
 
     \b
     Examples:
-      reactive resume clip.mp4.reactive-job
-      reactive resume clip.mp4.reactive-job --look-in ~/pictures
+      reactive resume clip.mp4
+      reactive resume clips/.reactive/clip.mp4 --look-in ~/pictures
     """
     yield_processors()
     with errors(as_json, stopping=lambda: going_on(job)):

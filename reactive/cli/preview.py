@@ -32,7 +32,7 @@ from reactive.cli.common import (
     weights_options,
 )
 from reactive.cli.numbers import IntOption
-from reactive.errors import ReactiveError
+from reactive.errors import ReactiveError, install_line
 
 
 @click.command()
@@ -102,7 +102,7 @@ def preview(song: str | None, as_json: bool, opening: bool, **options: Any) -> N
             import aiohttp  # noqa: F401
         except ImportError:
             raise ReactiveError(
-                "the preview needs a web server", remedy="install it with `pip install 'reactive-clip[preview]'`"
+                "the preview needs a web server", remedy=f"install it with `{install_line('[preview]')}`"
             ) from None
         if (song is None) == (options["live"] is None):
             fail(ReactiveError("give a song, or --input mic, and not both", remedy="see --help"), as_json, USAGE)

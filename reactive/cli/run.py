@@ -164,7 +164,11 @@ SUFFIXES = {**dict.fromkeys(("h264", "nvenc", "videotoolbox", "qsv", "amf"), ".m
 )
 @click.option("--max-size", metavar="100MB", help="Keep the file below this size, by a second encoding in two passes.")
 @click.option("--out-dir", type=click.Path(path_type=Path), help="Where the clips of several songs are written.")
-@click.option("--job", type=click.Path(path_type=Path), help="Keep what is finished here. Default: <OUT>.reactive-job.")
+@click.option(
+    "--job",
+    type=click.Path(path_type=Path),
+    help="Keep what is finished here. Default: .reactive/<OUT>, or below the folder that REACTIVE_JOBS names.",
+)
 @click.option("--segment", default=0, type=IntOption(0, 10_000), help="Frames of a piece. Default: by rule.")
 @click.option("--mixed", is_flag=True, help="Go on with a job begun with other versions, device or threads.")
 @ray_options
@@ -277,17 +281,14 @@ def print_clip(clip: Any) -> None:
         click.echo(printable(str(path)))
     if clip.reused:
         click.echo(f"{counted(clip.reused, 'frame')} of an earlier run used again")
-    click.echo(
-        f"{printable(str(clip.job))} keeps the pieces ({clip.job_bytes / 1e6:,.1f} MB); remove it with `reactive jobs clean`"
-    )
 
 
 def going_on(given: Path | None, out: Path = Path()) -> str:
     """Return what an interrupted render left in its job folder, and how to resume it."""
     # the library may still be loading: nothing heavy is imported
-    from reactive.files import name_beside
+    from reactive.render.store.folders import job_folder
 
-    job = given or out.with_name(name_beside(out.name, ".reactive-job"))
+    job = job_folder(out, given)
     if not (job / "journal").is_file():
         return "nothing was left behind"
     from reactive.render.request import segments_done

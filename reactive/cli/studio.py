@@ -10,7 +10,7 @@ import click
 
 from reactive.cli.common import errors, json_option, printable
 from reactive.cli.numbers import IntOption
-from reactive.errors import ReactiveError
+from reactive.errors import ReactiveError, install_line
 
 
 @click.command()
@@ -45,7 +45,7 @@ def studio(folder: Path, as_json: bool, opening: bool, **options: Any) -> None:
             import aiohttp  # noqa: F401
         except ImportError:
             raise ReactiveError(
-                "the studio needs a web server", remedy="install it with `pip install 'reactive-clip[preview]'`"
+                "the studio needs a web server", remedy=f"install it with `{install_line('[preview]')}`"
             ) from None
         from reactive.studio.app import StudioAddress
         from reactive.studio.app import studio as serve

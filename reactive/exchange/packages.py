@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-from reactive.errors import ReactiveError
+from reactive.errors import ReactiveError, install_line
 
 
 def require_package(name: str) -> Any:
@@ -20,5 +20,5 @@ def require_package(name: str) -> Any:
         return import_module(name)
     except ImportError:
         raise ReactiveError(
-            f"needs the package {name}", where="--export", remedy="run pip install 'reactive-clip[exchange]'"
+            f"needs the package {name}", where="--export", remedy=f"run `{install_line('[exchange]')}`"
         ) from None

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from reactive.audio.corrections import apply_corrections, save_corrections
+from reactive.audio.fit import outcome
 from reactive.errors import GridError, PresetError, ReactiveError, TimelineError
 from reactive.live.engine import Engine
 from reactive.live.grid import correct_grid, grid_for_page
@@ -398,7 +399,7 @@ class Session:
         try:
             stage = self._stage(self.stage.presets)
             track = material.track
-            save_corrections(track.path, track.sha256, corrections, track.file_sha256)
+            save_corrections(track.path, track.sha256, corrections, track.file_sha256, gave=outcome(material.analysis))
             epoch = self._restage(stage, list(self.changes))
         except ReactiveError:
             material.analysis = before

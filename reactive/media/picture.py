@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageCms, ImageColor, ImageOps, UnidentifiedImageError
 
-from reactive.errors import MediaError
+from reactive.errors import MediaError, install_line
 from reactive.media.bands import reduced_by_bands
 from reactive.media.quiet import silent_stderr
 from reactive.media.safe import regular_file
@@ -184,7 +184,7 @@ def _register_heic(path: str | os.PathLike[str]) -> None:
         raise MediaError(
             "is a HEIC picture, which needs pillow-heif",
             where=str(path),
-            remedy="install it with `pip install pillow-heif`, or save the picture as JPEG",
+            remedy=f"install it with `{install_line('pillow-heif')}`, or save the picture as JPEG",
         ) from None
     if "HEIF" not in Image.OPEN:
         pillow_heif.register_heif_opener()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from reactive.errors import PresetError
+from reactive.errors import PresetError, install_line
 from reactive.files import replacing
 
 Key = tuple[str | int, ...]
@@ -35,7 +35,7 @@ def edited(text: str, edits: Iterable[Edit], *, where: str) -> str:
         from tomlkit.exceptions import TOMLKitError
     except ImportError:
         raise PresetError(
-            "can't be edited", where=where, remedy="install what is needed: pip install 'reactive-clip[preview]'"
+            "can't be edited", where=where, remedy=f"install what is needed: `{install_line('[preview]')}`"
         ) from None
     try:
         document = tomlkit.parse(text)

@@ -1,110 +1,24 @@
-"""Job folders: list them, clean them, resume one."""
+"""Resume a render from its job folder."""
 
 from __future__ import annotations
 
 import os
-import shutil
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
-
-from filelock import FileLock, Timeout
 
 from reactive.errors import MediaError, OutputError, SettingsError
 from reactive.files import hash_file
 from reactive.media.safe import regular_file
 from reactive.media.sound import open_track
 from reactive.render.clip import Clip
-from reactive.render.request import segments_done
+from reactive.render.kept import is_job
 from reactive.render.run import make_clip
 from reactive.render.settings import Progress, Rates, Settings
+from reactive.render.store.folders import clip_of, clips_folder, job_folder
 from reactive.render.store.given import Places, find_file, found_again
-from reactive.render.store.job import FOLDERS, SUFFIX, folder_size, job_folder, read_manifest
-from reactive.render.store.journal import read_journal
-
-
-@dataclass(frozen=True)
-class FoundJob:
-    """A job folder: its clip, ``done``, ``unfinished`` or ``running``, segments finished and planned, its bytes."""
-
-    folder: Path
-    clip: str
-    state: str
-    done: int
-    segments: int
-    size: int
-
-    def to_dict(self) -> dict[str, object]:
-        """Return it as plain data for JSON."""
-        return {
-            "job": str(self.folder),
-            "clip": self.clip,
-            "state": self.state,
-            "done": self.done,
-            "segments": self.segments,
-            "bytes": self.size,
-        }
-
-
-def is_job(folder: Path) -> bool:
-    """Return whether a folder is a job, by what is in it: nothing else is ever removed."""
-    return (folder / "journal").is_file() and all((folder / name).is_dir() for name in FOLDERS)
-
-
-def find_jobs(folder: Path) -> list[FoundJob]:
-    """Return the jobs in a folder, or the one that the folder is.
-
-    Raises
-    ------
-    OutputError
-        If there is no such folder.
-    """
-    if not folder.is_dir():
-        raise OutputError("no such folder", where=str(folder), remedy="check the name")
-    if is_job(folder):
-        return [inspect_job(folder)]
-    return [inspect_job(entry) for entry in sorted(folder.iterdir()) if entry.name.endswith(SUFFIX) and is_job(entry)]
-
-
-def inspect_job(folder: Path) -> FoundJob:
-    """Return what a job folder holds."""
-    manifest = read_manifest(folder) or {}
-    records, _ = read_journal(folder / "journal")
-    done = [record["done"]["request"] for record in records if "done" in record]
-    state = "done" if done and done[-1] == manifest.get("request") else "unfinished"
-    try:
-        with FileLock(folder / "lock", timeout=0, is_singleton=False):
-            pass
-    except (Timeout, OSError):
-        state = "running"
-    shapes = 1 + len(manifest.get("settings", {}).get("also", []))
-    planned = int(manifest.get("segments", 0))
-    finished = min(segments_done(folder) // shapes, planned)
-    return FoundJob(folder, str(manifest.get("out", "")), state, finished, planned, folder_size(folder))
-
-
-def clean_jobs(places: Iterable[Path], *, everything: bool = False) -> list[FoundJob]:
-    """Remove finished jobs, with `everything` unfinished ones too; never one that is running.
-
-    Raises
-    ------
-    OutputError
-        If a place is not there, or a job can't be removed.
-    """
-    removed = []
-    for place in places:
-        for job in find_jobs(place):
-            if job.state == "running" or (job.state != "done" and not everything):
-                continue
-            try:
-                shutil.rmtree(job.folder)
-            except OSError as problem:
-                raise OutputError(
-                    f"can't be removed ({problem.strerror})", where=str(job.folder), remedy="change its permissions"
-                ) from None
-            removed.append(job)
-    return removed
+from reactive.render.store.job import read_manifest
 
 
 def resume_job(
@@ -123,7 +37,7 @@ def resume_job(
     Parameters
     ----------
     folder
-        The job folder; a clip that was beside it is written beside it.
+        The job folder, or its clip; a clip that was beside it is written beside it.
     song
         Where the song is now; default: where it was, or beside the job.
     look_in
@@ -140,14 +54,16 @@ def resume_job(
         If it is not a job, or a file of it is missing or was changed; and whatever `make_clip` raises.
     """
     folder = Path(os.path.abspath(folder))
+    if not is_job(folder) and is_job(job_folder(folder)):
+        folder = job_folder(folder)
     manifest = read_manifest(folder) if folder.is_dir() else None
     if manifest is None:
-        raise OutputError("is no job folder", where=str(folder), remedy="name a folder that ends in .reactive-job")
+        raise OutputError("is no job folder", where=str(folder), remedy="name a clip, or one of `reactive jobs list`")
     for place in look_in:
         if not place.is_dir():
             raise OutputError("no such folder", where=str(place), remedy="check what --look-in names")
     before = Path(manifest.get("folder") or Path(manifest["out"]).parent)
-    places = Places(before, folder.parent, tuple(place.absolute() for place in look_in))
+    places = Places(before, clips_folder(folder, Path(manifest["out"])), tuple(place.absolute() for place in look_in))
     found = song or _find_song(manifest, places)
     _check_song(found, manifest)
     moved, notes = found_again(stored_settings(manifest), manifest.get("files", {}), places)
@@ -157,10 +73,7 @@ def resume_job(
         raise OutputError(
             "holds settings that can't be used here", where=str(folder), remedy="update reactive-clip, or begin it anew"
         ) from None
-    out = Path(manifest["out"])
-    # a clip that was beside its job is beside it now
-    if job_folder(folder.with_name(out.name)) == folder:
-        out = folder.with_name(out.name)
+    out = clip_of(folder, Path(manifest["out"]))
     settings = settings.changed(job=folder, mixed=mixed, ray=ray, workers=workers)
     clip = make_clip(found, out, settings, progress=progress, rates=rates)
     return replace(clip, notes=(*notes, *clip.notes))

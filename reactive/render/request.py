@@ -15,6 +15,7 @@ from reactive.preset.lyrics import Line
 from reactive.preset.schema import Preset
 from reactive.render.plan import Plan
 from reactive.render.store.cache_keys import differences, digest, hash_path, plain
+from reactive.render.store.folders import clips_folder
 from reactive.render.store.given import named_in_full, noted_files
 from reactive.render.store.job import Job, entries_of
 from reactive.render.store.journal import read_journal
@@ -108,7 +109,7 @@ class RenderRequest:
             "song_bytes": Path(song).stat().st_size,
             "out": str(out.absolute()),
             "settings": settings,
-            "folder": str(folder.absolute().parent),
+            "folder": str(clips_folder(folder.absolute(), out.absolute())),
             "files": noted_files(settings),
             "hashes": {
                 "song": self.song,

@@ -33,6 +33,7 @@ from reactive.render.assemble import title_notes, write_clips
 from reactive.render.clip import Clip
 from reactive.render.deliver import check_delivery
 from reactive.render.inputs import RenderInputs, read_inputs
+from reactive.render.kept import limit_jobs, most_bytes
 from reactive.render.looping import LoopPlan, plan_loop
 from reactive.render.prepare import PreparedRender, chosen_range, prepare_render, prompts_between
 from reactive.render.request import RenderRequest, finished_clip, is_made_by
@@ -40,7 +41,8 @@ from reactive.render.resolve import ResolvedTimeline, resolve_timeline
 from reactive.render.settings import ModelSpec, Progress, Rates, Settings
 from reactive.render.sizes import parse_shape, shaped_name
 from reactive.render.store.cache_keys import environment, model_hash
-from reactive.render.store.job import Job, folder_size, job_folder, sweep
+from reactive.render.store.folders import job_folder
+from reactive.render.store.job import Job, folder_size, sweep
 from reactive.render.store.segments import check_space
 from reactive.render.workers.local import Executor, LocalExecutor, Tally, imagine_missing
 from reactive.render.workers.segment_renderer import used_prompts
@@ -107,6 +109,7 @@ def make_clip(
     for note in inputs.notes:
         say(note)
     device, threads = _choose_machine(settings)
+    most = most_bytes()
     weights = model_hash(settings)
     folder = job_folder(out, settings.compute.job)
     if not folder.exists():
@@ -198,7 +201,10 @@ def make_clip(
         finally:
             executor.close()
         clock.finished = time.perf_counter()
-        told = (*inputs.notes, *notes, *unseen, *resolved.notes, *prepared.notes, *tally.notes)
+        kept = _kept_notes(job, most)
+        for note in kept:
+            say(note)
+        told = (*inputs.notes, *notes, *unseen, *resolved.notes, *prepared.notes, *tally.notes, *kept)
         clip = _clip(outs, settings, prepared, resolved, tally, flashes, clock, device=device, held_back=held_back)
         clip = replace(clip, reused=reused, notes=told)
         if loop:
@@ -349,6 +355,24 @@ def _model_spec(settings: Settings, device: str, job: Job, request: RenderReques
     if before is not None and before["request"] == request.key and settings.model.dtype == "auto":
         return model_spec.changed(dtype=before.get("dtype", "auto"))
     return model_spec
+
+
+def _kept_notes(job: Job, most: int) -> tuple[str, ...]:
+    """Keep the jobs of finished clips within a size, and return sentences about where they lie and which ones left."""
+    root = job.folder.parent
+    notes = []
+    if job.began_root:
+        notes.append(
+            f"Finished pieces of renders are kept in {root}, at most {most / 1e9:g} GB, for resuming and changing single shots. "
+            "The oldest leave first; `reactive jobs clean` removes them."
+        )
+    if removed := limit_jobs(root, most=most, keep=job.folder):
+        names = ", ".join(Path(one.clip).name for one in removed)
+        freed = sum(one.size for one in removed) / 1e6
+        notes.append(
+            f"To stay below {most / 1e9:g} GB, the pieces of {names} were removed from {root} ({freed:,.1f} MB)."
+        )
+    return tuple(notes)
 
 
 def _refuse_existing(outs: Sequence[Path], overwrite: bool) -> None:

@@ -23,8 +23,9 @@ from typing import Any, Literal
 from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from reactive.files import name_beside, write_text
+from reactive.files import write_text
 from reactive.jsonfile import parse_json
+from reactive.render.store.folders import job_folder, remove_empty_root
 from reactive.studio.project import Project, ProjectError, RelativePath, inside, path_fault
 
 FOLDER = "renders"
@@ -166,8 +167,7 @@ def poster_file(folder: Path, number: str) -> Path:
 
 def job_of(folder: Path, render: Render) -> Path:
     """Return the job folder of a render."""
-    clip = folder / render.clip
-    return clip.with_name(name_beside(clip.name, ".reactive-job"))
+    return job_folder(folder / render.clip)
 
 
 def read_progress(folder: Path, number: str) -> dict[str, Any]:
@@ -223,6 +223,7 @@ def remove_render(folder: Path, number: str) -> None:
     job = job_of(folder, render)
     if (job / "journal").is_file() and not job.is_symlink():
         shutil.rmtree(job, ignore_errors=True)
+        remove_empty_root(job.parent)
     if Path(render.project.shots).name == f"shots-{number}.toml":
         inside(folder, render.project.shots).unlink(missing_ok=True)
     (folder / FOLDER / f"{number}.json").unlink(missing_ok=True)

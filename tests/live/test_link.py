@@ -232,4 +232,4 @@ def test_a_missing_library_is_one_line(beat_wav: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr("importlib.util.find_spec", lambda name, package=None: None)
     done = CliRunner().invoke(main, ["preview", str(beat_wav), "--no-open", "--link"])
     assert done.exit_code == 1
-    assert "reactive-clip[link]" in done.output
+    assert "[link]" in done.output

@@ -19,7 +19,8 @@ from reactive.errors import OutputError
 from reactive.render import run
 from reactive.render.jobs import resume_job
 from reactive.render.request import segments_done
-from reactive.render.store.job import Job, job_folder, read_manifest, write_manifest
+from reactive.render.store.folders import job_folder
+from reactive.render.store.job import Job, read_manifest, write_manifest
 from reactive.render.store.journal import Journal, read_journal
 from tests.render.killed import killed_cases, signalled
 from tests.toy import beat_song, write_song

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import stat
 from fractions import Fraction
 from pathlib import Path
 
@@ -159,3 +161,22 @@ def test_existing_files_are_kept_unless_overwrite(tmp_path: Path, clip: Path) ->
     assert poster.read_bytes() == b"precious"
     export(str(clip), "--poster", str(poster), "--overwrite")
     assert poster.read_bytes()[:2] == b"\xff\xd8"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX permissions")
+def test_what_is_exported_has_the_mode_of_the_umask(tmp_path: Path, clip: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        stills = ("--poster", "p.png", "--thumbnail", "t.jpg", "--gif", "l.gif", "--webp", "l.webp")
+        export(str(clip), *(str(tmp_path / name) if "." in name else name for name in stills))
+        for option, value, name in (
+            ("--loudness", "-20", "loud.mp4"),
+            ("--loop", "1", "loop.mp4"),
+            ("--max-size", "1MB", "small.mp4"),
+        ):
+            export(str(clip), option, value, "-o", str(tmp_path / name))
+    finally:
+        os.umask(before)
+    modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in tmp_path.iterdir()}
+    assert len(modes) == 7
+    assert set(modes.values()) == {0o640}, modes

@@ -190,6 +190,6 @@ def test_an_encoder_error_stops_the_render_and_keeps_the_old_clip(
             make_clip(short_song, out, chosen)
     assert out.read_bytes() == b"precious"
     # ticks imagined before the error are not lost, and the same command resumes
-    assert {entry.name for entry in tmp_path.iterdir()} <= {"out.mp4", "out.mp4.reactive-job"}
+    assert {entry.name for entry in tmp_path.iterdir()} <= {"out.mp4", ".reactive"}
     assert make_clip(short_song, out, chosen).frames > 0
     assert out.read_bytes() != b"precious"

@@ -257,4 +257,4 @@ def test_files_that_can_not_be_signed_are_reported(tmp_path: Path, room: Path, m
         raise ImportError(name)
 
     monkeypatch.setattr(credentials, "import_module", missing)
-    refused(room, "reactive-clip[c2pa]", *pems, "-o", "out.mp4")
+    refused(room, "[c2pa]", *pems, "-o", "out.mp4")

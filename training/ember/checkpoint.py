@@ -16,7 +16,6 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from reactive.diffusion.backend.allocator import keep_freed_memory
 
-
 # steps between two updates of the average, which takes as long as a tenth of a step
 AVERAGE_EVERY = 4
 

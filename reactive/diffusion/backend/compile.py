@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from reactive.errors import ModelError
+from reactive.errors import ModelError, install_line
 
 _COMPILERS = ("c++", "g++", "clang++", "cl")
 
@@ -32,7 +32,7 @@ def check_compiler(device: str) -> None:
             raise ModelError(
                 "there is no Triton here, which torch.compile needs on CUDA",
                 where="--compile",
-                remedy="install it (on Windows `pip install triton-windows`), or leave --compile out",
+                remedy=f"install it (on Windows `{install_line('triton-windows')}`), or leave --compile out",
             )
         return
     if not any(shutil.which(name) for name in (os.environ.get("CXX", ""), *_COMPILERS) if name):

@@ -20,7 +20,7 @@ from reactive.diffusion.models.large_texts import LargeTexts
 from reactive.diffusion.models.locate import hash_files
 from reactive.diffusion.models.marks import without_marks
 from reactive.diffusion.models.pickles import require_safetensors, safe_options, unloadable
-from reactive.errors import ModelError
+from reactive.errors import ModelError, install_line
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def _load_part(part: str, kind: str, folder: Path, dtype: torch.dtype) -> Any:
         raise ModelError(
             "its network is loaded by the package accelerate, which is not here",
             where=name,
-            remedy="pip install 'reactive-clip[large]'",
+            remedy=f"run `{install_line('[large]')}`",
         )
     if part.startswith("tokenizer"):
         return made.from_pretrained(folder, local_files_only=True)

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from reactive.audio.grid import Grid
-from reactive.errors import OutputError
+from reactive.errors import OutputError, install_line
 from reactive.live.control.remote import Action
 
 POLL_SECONDS = 0.02
@@ -48,7 +48,7 @@ def check_link() -> None:
     """
     if "aalink" not in sys.modules and importlib.util.find_spec("aalink") is None:
         raise OutputError(
-            "Ableton Link needs aalink", where="--link", remedy="install it with `pip install 'reactive-clip[link]'`"
+            "Ableton Link needs aalink", where="--link", remedy=f"install it with `{install_line('[link]')}`"
         )
 
 

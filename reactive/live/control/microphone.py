@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from reactive.errors import MediaError
+from reactive.errors import MediaError, install_line
 
 # 11.6 ms at 44100 Hz; a block is delivered when its last sample is there
 BLOCK = 512
@@ -128,7 +128,7 @@ def _sounddevice() -> Any:
         raise MediaError(
             "hearing a live input needs sounddevice",
             where="--input mic",
-            remedy="install it with `pip install 'reactive-clip[mic]'`",
+            remedy=f"install it with `{install_line('[mic]')}`",
         ) from None
     except OSError:
         raise MediaError(

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from reactive.errors import MediaError, PresetError, ReactiveError
+from reactive.errors import MediaError, PresetError, ReactiveError, install_line
 from reactive.live.control.remote import Action, target
 from reactive.preset.schema import read_text
 from reactive.preset.toml import parse_toml
@@ -128,7 +128,7 @@ def open_port(wanted: str, mapped: MidiMapping, put: Callable[[Action], None]) -
         raise MediaError(
             "MIDI needs mido and python-rtmidi",
             where="--midi",
-            remedy="install them with `pip install 'reactive-clip[midi]'`",
+            remedy=f"install them with `{install_line('[midi]')}`",
         ) from None
 
     def heard(message: Any) -> None:

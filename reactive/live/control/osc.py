@@ -14,7 +14,7 @@ import struct
 from collections.abc import Callable
 from typing import Any
 
-from reactive.errors import OutputError, ReactiveError
+from reactive.errors import OutputError, ReactiveError, install_line
 from reactive.live.control.remote import NUMBERED, SWITCHES, Action, Counts, target
 from reactive.live.web.security import Allowance, is_loopback
 
@@ -233,9 +233,7 @@ def check_installed() -> None:
     try:
         import pythonosc  # noqa: F401
     except ImportError:
-        raise ReactiveError(
-            "OSC needs python-osc", remedy="install it with `pip install 'reactive-clip[osc]'`"
-        ) from None
+        raise ReactiveError("OSC needs python-osc", remedy=f"install it with `{install_line('[osc]')}`") from None
 
 
 def exposure_warning(place: tuple[str, int]) -> str:

@@ -14,7 +14,7 @@ from typing import Protocol
 
 import numpy as np
 
-from reactive.errors import OutputError
+from reactive.errors import OutputError, install_line
 
 DEFAULT_NAME = "reactive"
 LONGEST_NAME = 100
@@ -122,7 +122,7 @@ def check_available(spec: OutputSpec) -> None:
         raise OutputError(
             f"{kind.label} needs {kind.library}",
             where=f"--output {spec.kind}",
-            remedy=f"install it with `pip install 'reactive-clip[{kind.extra}]'`",
+            remedy=f"install it with `{install_line(f'[{kind.extra}]')}`",
         )
 
 

@@ -1,6 +1,6 @@
 """The job folder: what a render has finished so far, safe from a crash of the process or the machine.
 
-    <OUT>.reactive-job/
+    .reactive/<OUT>/
         manifest.json   the recipe: song, settings, environment (also a line of the journal)
         journal         one line for each finished file with its sha256, fsynced, never rewritten
         segments/       pieces of video, named by the hash of all that decides them
@@ -28,22 +28,17 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from reactive.errors import OutputError
-from reactive.files import flush_file, flush_folder, hash_file, name_beside, sweep_partials, write_bytes
+from reactive.files import flush_file, flush_folder, hash_file, sweep_partials, write_bytes
 from reactive.jsonfile import parse_json
 from reactive.render.store.cache_keys import digest
+from reactive.render.store.folders import make_root, remove_empty_root
 from reactive.render.store.journal import Journal, read_journal
 from reactive.render.store.lease import Lease, lease_of
 from reactive.video.segment import output_error
 
-SUFFIX = ".reactive-job"
 FOLDERS = ("segments", "states", "trails")
 # for older jobs, which have none
 ADDED_FOLDERS = ("flashes",)
-
-
-def job_folder(out: Path, job: Path | None = None) -> Path:
-    """Return the folder of a clip's job: `job` if it is given, else one beside the clip."""
-    return job or out.with_name(name_beside(out.name, SUFFIX))
 
 
 @dataclass(frozen=True)
@@ -67,13 +62,20 @@ class Job:
     ------
     OutputError
         If it can't be written, or another run holds it.
+
+    Attributes
+    ----------
+    began_root
+        Whether this run made the folder that holds the jobs of all clips here.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         # a folder that this run made is removed again if it finished nothing in it
         self.created = not folder.exists()
+        self.began_root = False
         try:
+            self.began_root = make_root(folder)
             for name in (*FOLDERS, *ADDED_FOLDERS):
                 (folder / name).mkdir(parents=True, exist_ok=True)
             self._lock = FileLock(folder / "lock", timeout=0, is_singleton=False, thread_local=False)
@@ -104,6 +106,7 @@ class Job:
         self._lock.release()
         if self.created:
             shutil.rmtree(self.folder, ignore_errors=True)
+            remove_empty_root(self.folder.parent)
 
     @property
     def owner(self) -> str:
@@ -167,6 +170,7 @@ class Job:
             with contextlib.suppress(OSError):
                 (self.folder / "lock").unlink(missing_ok=True)
                 self.folder.rmdir()
+            remove_empty_root(self.folder.parent)
 
     def __enter__(self) -> Job:
         """Return the job itself."""

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from reactive.diffusion.models.load import default_threads
-from reactive.errors import OutputError
+from reactive.errors import OutputError, install_line
 
 LOCAL = "local"
 # bytes of Ray's object store: nothing large goes through it
@@ -39,7 +39,7 @@ def require_ray() -> Any:
         import ray.exceptions
     except ImportError:
         raise OutputError(
-            "needs Ray, which is not installed", where="--ray", remedy="pip install 'reactive-clip[ray]'"
+            "needs Ray, which is not installed", where="--ray", remedy=f"run `{install_line('[ray]')}`"
         ) from None
     return ray
 
