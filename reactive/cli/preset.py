@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
-import tempfile
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 
-from reactive.cli.common import Progress, counted, errors, json_option, minutes, printable, seed_option, write_text
-from reactive.cli.numbers import FloatOption, IntOption
+from reactive.cli.common import counted, errors, json_option, printable, seed_option, write_text
+from reactive.cli.numbers import FloatOption
 
 
 @click.group()
@@ -163,66 +160,6 @@ def _report(opened: Any, song: str, seed: int) -> Any:
         analysis, checked, samples=track.samples, fps=Fraction(24), seed=seed, lyrics=lines, choose=picture_chooser(())
     )
     return preset_report(timeline, checked, analysis)
-
-
-@preset.command("try")
-@click.argument("name")
-@click.argument("song", type=click.Path())
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="The clip. Default: ./<song>-<preset>.mp4.")
-@click.option("--seconds", default=10.0, show_default=True, type=FloatOption(0.1, 600), help="How long it is.")
-@click.option("--model", default="ember", show_default=True, help="As in `reactive run`.")
-@click.option("--steps", type=IntOption(1, 200), help="Evaluations a picture. Default: the model's own.")
-@seed_option
-@click.option("--overwrite", is_flag=True, help="Replace an existing clip, once the new one is complete.")
-@json_option
-def preset_try(
-    name: str,
-    song: str,
-    output: Path | None,
-    seconds: float,
-    model: str,
-    steps: int | None,
-    seed: int,
-    overwrite: bool,
-    as_json: bool,
-) -> None:
-    """Render ten seconds of SONG around the drop, or its loudest section, with preset NAME.
-
-    \b
-    Example:
-      reactive preset try loop-destroy song.wav
-    """
-    with errors(as_json):
-        from reactive.media.safe import regular_file
-        from reactive.preset.library import find_preset
-
-        file = find_preset(name, option="")
-        regular_file(song)
-        label = file.parent.name if file.name == "preset.toml" else file.stem
-        out = output or Path(f"{Path(song).stem}-{label}.mp4")
-        from reactive.render.run import make_clip
-        from reactive.render.settings import Settings
-
-        # a trial is rendered again each time, so its pieces are not kept
-        with tempfile.TemporaryDirectory(prefix="reactive-try-") as room:
-            settings = Settings.of(
-                preset=name,
-                seed=seed,
-                model=model,
-                steps=steps,
-                duration=seconds,
-                telling=True,
-                overwrite=overwrite,
-                job=Path(room, "job"),
-            )
-            with Progress(not as_json and sys.stderr.isatty()) as report:
-                clip = replace(make_clip(song, out, settings, progress=report), job=None, job_bytes=0)
-    if as_json:
-        click.echo(json.dumps(clip.to_dict()))
-        return
-    click.echo(
-        f"{printable(str(clip.output))}: {minutes(clip.duration)} of {printable(Path(song).name)} with {printable(name)}"
-    )
 
 
 def printable_lines(text: str) -> str:

@@ -25,6 +25,7 @@ import torch
 from reactive.audio.hear import hear, merge_saved
 from reactive.diffusion.backend.compile import check_compiler
 from reactive.diffusion.models.load import choose_device, default_threads
+from reactive.diffusion.models.model import Model
 from reactive.errors import OutputError
 from reactive.media.identity import carry_over
 from reactive.media.sound import Track, open_track
@@ -36,6 +37,7 @@ from reactive.render.inputs import RenderInputs, read_inputs
 from reactive.render.kept import limit_jobs, most_bytes
 from reactive.render.looping import LoopPlan, plan_loop
 from reactive.render.prepare import PreparedRender, chosen_range, prepare_render, prompts_between
+from reactive.render.rates import expected_line
 from reactive.render.request import RenderRequest, finished_clip, is_made_by
 from reactive.render.resolve import ResolvedTimeline, resolve_timeline
 from reactive.render.settings import ModelSpec, Progress, Rates, Settings
@@ -62,6 +64,7 @@ def make_clip(
     progress: Progress | None = None,
     rates: Rates | None = None,
     tell: Callable[[str], None] | None = None,
+    load: Callable[[ModelSpec], Model] = ModelSpec.load,
 ) -> Clip:
     """Make a finished clip of a song; what an interrupted run finished is taken from its job folder.
 
@@ -78,7 +81,9 @@ def make_clip(
     rates
         Called with how fast each worker of a Ray cluster is.
     tell
-        Called with each note for the user as soon as it is known; the clip's `notes` have them too.
+        Called with each note for the user as soon as it is known, which the clip's `notes` have too, and with how long it will take.
+    load
+        Loads the model; one that was loaded before may be returned.
 
     Raises
     ------
@@ -148,9 +153,12 @@ def make_clip(
             say(note)
         clock.heard = time.perf_counter()
         report("hearing", 1, 1)
+        if tell and not settings.compute.ray:
+            # not a note of the clip: another run of it takes another time
+            tell(expected_line(settings, frames[1] - frames[0]))
 
         report("loading", 0, 1)
-        model = _model_spec(settings, device, job, request).load()
+        model = load(_model_spec(settings, device, job, request))
         prepared = prepare_render(
             song,
             outs,
