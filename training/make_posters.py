@@ -74,7 +74,16 @@ def moving(name: str, target: Path) -> None:
     """Render the moving picture of one preset to `target`, an animated WebP."""
     with tempfile.TemporaryDirectory() as work:
         clip = Path(work) / "clip.mp4"
-        small = ["--fps", str(MOVING_FPS), "--duration", MOVING_SECONDS, "--size", MOVING_SIZE, "--imagine-size", MOVING_SIZE]
+        small = [
+            "--fps",
+            str(MOVING_FPS),
+            "--duration",
+            MOVING_SECONDS,
+            "--size",
+            MOVING_SIZE,
+            "--imagine-size",
+            MOVING_SIZE,
+        ]
         command("try", str(SONG), "--preset", name, *small, "-o", str(clip))
         with av.open(str(clip)) as container:
             frames = [Image.fromarray(frame.to_ndarray(format="rgb24")) for frame in container.decode(video=0)]

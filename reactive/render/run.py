@@ -17,6 +17,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -111,6 +112,8 @@ def make_clip(
     shapes = [parse_shape(shape) for shape in settings.output.also]
     outs = [out, *(shaped_name(out, shape) for shape in shapes)]
     inputs = read_inputs(song, outs, settings)
+    if inputs.lut is not None:
+        settings = settings.changed(lut=inputs.lut)
     for note in inputs.notes:
         say(note)
     device, threads = _choose_machine(settings)
@@ -145,6 +148,7 @@ def make_clip(
         resolved = resolve_timeline(track, heard, inputs, settings)
         loop = _chosen_loop(resolved, settings)
         frames = loop.rendered if loop else chosen_range(resolved, settings)
+        _check_shortest(out, settings, loop.frames if loop else frames[1] - frames[0], resolved.timeline.fps)
         if loop:
             # the recipe names the very bars
             settings = settings.changed(loop=loop.bars)
@@ -276,6 +280,16 @@ def _within_longest(track: Track, settings: Settings) -> tuple[Settings, tuple[s
     where = "around the drop" if telling else f"from {settings.start:g} s on"
     note = f"The clip may last {longest:g} s, so those {where} are rendered; --start chooses others."
     return settings.changed(duration=longest, telling=telling), (note,)
+
+
+def _check_shortest(out: Path, settings: Settings, frames: int, fps: Fraction) -> None:
+    """Check that a clip of so many frames is as long as the place that it is for takes at least."""
+    least, lasts = settings.output.shortest, float(frame_time(frames, fps))
+    if least is not None and lasts < least:
+        where, remedy = str(out), "choose more of the song with --start, --duration or --loop"
+        raise OutputError(
+            f"would last {lasts:.2f} s, and this place takes at least {least:g} s", where=where, remedy=remedy
+        )
 
 
 def _chosen_loop(resolved: ResolvedTimeline, settings: Settings) -> LoopPlan | None:
