@@ -54,13 +54,15 @@ from reactive.cli.numbers import IntOption
 @click.option("--at", "times", multiple=True, metavar="M:SS", help="The shot that shows at this time; repeatable.")
 @click.option("--roll", is_flag=True, help="Roll the chosen shots again: another seed.")
 @click.option("--lock/--unlock", default=None, help="Keep the chosen shots as they are now, or let them go.")
-@click.option("--prompt", "prompts", multiple=True, help="A prompt of their own; repeated: one after the other.")
+@click.option("--prompt", help="A prompt of their own.")
 @click.option(
     "--own-photo", type=click.Path(path_type=Path), help="A photograph beside the song that they grow out of."
 )
 @click.option("--own-seed", type=IntOption(0, 2**62 - 1), help="A seed of their own.")
 @click.option("--later", type=IntOption(-64, 64), metavar="N", help="They begin N beats later, or earlier if negative.")
-@click.option("--reset", is_flag=True, help="Forget what was wanted of the chosen shots.")
+@click.option("--split", is_flag=True, help="Divide each at the beat nearest to --at, or to its middle.")
+@click.option("--merge", is_flag=True, help="Merge the chosen shots, or a single one with the next.")
+@click.option("--reset", is_flag=True, help="Forget the edits of the chosen shots.")
 @click.option(
     "--shots",
     "file",
@@ -77,6 +79,8 @@ from reactive.cli.numbers import IntOption
 def shots(song: str, as_json: bool, **options: Any) -> None:
     """List the shots of SONG's clip, draw them as a contact sheet, and change single ones.
 
+    A shot shows one prompt on one picture; it begins with a cut or with a blend.
+
     Changes are kept in a file beside the song, which `reactive run` and `reactive timeline` follow. With --shot, only the chosen
     shots are imagined again for the contact sheet.
 
@@ -85,10 +89,13 @@ def shots(song: str, as_json: bool, **options: Any) -> None:
       reactive shots song.wav --preset loop-destroy -o sheet.jpg
       reactive shots song.wav --shot "drop 1 / shot 2" --roll -o sheet.jpg
       reactive shots song.wav --at 1:23 --roll
+      reactive shots song.wav --at 1:23 --split
+      reactive shots song.wav --shot 4 --shot 5 --merge
       reactive shots song.wav --shot 7 --prompt "a white door in the sea" --lock
     """
-    changing = options["roll"] or options["reset"] or options["lock"] is not None or options["prompts"]
-    changing = bool(changing or options["own_photo"] or options["own_seed"] is not None or options["later"] is not None)
+    flags = ("roll", "reset", "split", "merge", "prompt", "own_photo")
+    changing = any(options[name] for name in flags)
+    changing = changing or any(options[name] is not None for name in ("lock", "own_seed", "later"))
     if changing and not (options["chosen"] or options["times"]):
         raise click.UsageError("name the shots to change with --shot or --at")
     times = [parse_time(text) for text in options["times"]]
@@ -114,7 +121,8 @@ def shots(song: str, as_json: bool, **options: Any) -> None:
         from reactive.media.identity import carry_over
         from reactive.preset.shots import Shots, load_shots, save_shots, shot_photos, shots_path
         from reactive.render.decide import decide
-        from reactive.timeline.shots import apply_shots, change_shots, chosen_shots, shot_at, shots_of
+        from reactive.timeline.shot_edits import apply_shots, change_shots
+        from reactive.timeline.shots import chosen_shots, shot_at
 
         heard = hear(song)
         track, analysis = heard.track, heard.analysis
@@ -134,26 +142,30 @@ def shots(song: str, as_json: bool, **options: Any) -> None:
             macros=knobs,
             lyrics=lines,
         )
-        # the edits of prompts and photographs leave the shots where they are
-        plain = shots_of(decided, analysis)
-        named = [*options["chosen"], *(shot_at(seconds, plain, decided.fps).name for seconds in times)]
-        picked = {shot.number for shot in chosen_shots(named, plain)}
+        before = apply_shots(decided, analysis, shot_edits).shots
+        names = [*options["chosen"], *(shot_at(seconds, before, decided.fps).name for seconds in times)]
+        picked = {shot.name for shot in chosen_shots(names, before)}
         if changing:
             shot_edits = change_shots(
                 decided,
                 analysis,
                 shot_edits,
-                named,
+                options["chosen"],
+                times=times,
                 values=_said(options, file),
                 roll=options["roll"],
                 lock=options["lock"],
+                split=options["split"],
+                merge=options["merge"],
                 reset=options["reset"],
             )
             save_shots(shot_edits, file)
-        timeline, unknown = apply_shots(decided, analysis, shot_edits)
+        edited = apply_shots(decided, analysis, shot_edits)
+        timeline, found, unknown, marks = edited.timeline, edited.shots, edited.unknown, _marks(edited.edits)
+        for note in _fed_back_notes(found, picked, changing and not options["lock"]):
+            notes.append(note)
         for note in notes:
             click.echo(printable(note), err=True)
-        found = shots_of(timeline, analysis)
         if options["output"]:
             from reactive.media.fonts import missing_letters, no_font_for
             from reactive.render.contact import contact_pictures, draw_sheet
@@ -165,7 +177,7 @@ def shots(song: str, as_json: bool, **options: Any) -> None:
             with Progress(not as_json and sys.stderr.isatty()) as report:
                 pictures = contact_pictures(
                     timeline,
-                    [shot for shot in found if not picked or shot.number in picked],
+                    [shot for shot in found if _drawn_anew(shot.name, picked)],
                     model=options["model"],
                     loras=options["loras"],
                     vae=options["vae"],
@@ -177,7 +189,7 @@ def shots(song: str, as_json: bool, **options: Any) -> None:
                     folders=[preset.path.parent],
                     progress=report,
                 )
-            draw_sheet(options["output"], timeline, found, pictures, _marks(shot_edits))
+            draw_sheet(options["output"], timeline, found, pictures, marks)
     from reactive.timeline.clock import frame_time
 
     seconds = [float(frame_time(shot.start, timeline.fps)) for shot in found]
@@ -189,9 +201,10 @@ def shots(song: str, as_json: bool, **options: Any) -> None:
                 "frames": shot.stop - shot.start,
                 "prompts": list(shot.prompts),
                 "grounds": list(shot.grounds),
+                "begins": _beginning(shot),
                 "seed": shot.seed,
                 "feedback": shot.fed_back,
-                "mark": _marks(shot_edits).get(shot.name, ""),
+                "mark": marks.get(shot.name, ""),
             }
             for shot, at in zip(found, seconds, strict=True)
         ]
@@ -199,10 +212,10 @@ def shots(song: str, as_json: bool, **options: Any) -> None:
         click.echo(json.dumps({"shots": rows, "unknown": unknown, "file": str(file), "output": output}))
         return
     for shot, at in zip(found, seconds, strict=True):
-        mark = _marks(shot_edits).get(shot.name, "")
+        mark = marks.get(shot.name, "")
         beneath = f"  over {', '.join(map(printable, shot.grounds))}" if shot.grounds else ""
         click.echo(
-            f"{shot.number + 1:>4}  {int(at) // 60}:{at % 60:04.1f}  {printable(shot.name):<22} {mark:<7} "
+            f"{shot.number + 1:>4}  {int(at) // 60}:{at % 60:04.1f}  {_beginning(shot):<5}  {printable(shot.name):<22} {mark:<7} "
             f"{printable(shot.prompts[0])}{beneath}"
         )
     for name in unknown:
@@ -228,8 +241,8 @@ def parse_time(text: str) -> float:
 def _said(options: dict[str, Any], file: Path) -> dict[str, Any]:
     """Return what the command line says about prompt, photograph and seed."""
     said: dict[str, Any] = {}
-    if options["prompts"]:
-        said["prompt"] = list(options["prompts"])
+    if options["prompt"]:
+        said["prompt"] = [options["prompt"]]
     if options["own_seed"] is not None:
         said["seed"] = options["own_seed"]
     if options["later"] is not None:
@@ -244,6 +257,24 @@ def _said(options: dict[str, Any], file: Path) -> dict[str, Any]:
             raise MediaError("is not beside the shots file", where=str(photo), remedy=f"copy it to {beside}")
         said["photo"] = photo.name
     return said
+
+
+def _beginning(shot: Any) -> str:
+    return "cut" if shot.hard else "blend"
+
+
+def _drawn_anew(name: str, picked: set[str]) -> bool:
+    # a part of a shot that was just divided has its name and a letter
+    return not picked or name in picked or name[:-1] in picked
+
+
+def _fed_back_notes(shots: list[Any], picked: set[str], changed: bool) -> list[str]:
+    """Return a note for chosen shots that are made from the picture before: what follows them changes too."""
+    notes = []
+    for shot, after in zip(shots, shots[1:], strict=False):
+        if changed and shot.name in picked and shot.fed_back and after.fed_back and not after.hard:
+            notes.append(f"Note: {shot.name} is fed back, so the shots after it change too, up to the next cut.")
+    return notes
 
 
 def _marks(edits: Any) -> dict[str, str]:

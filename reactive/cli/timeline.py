@@ -131,11 +131,11 @@ def timeline(
         if shots_path:
             from reactive.media.identity import carry_over
             from reactive.preset.shots import load_shots
-            from reactive.timeline.shots import apply_shots
+            from reactive.timeline.shot_edits import apply_shots
 
             if note := carry_over(shots_path, track):
                 click.echo(printable(note), err=True)
-            decided = apply_shots(decided, analysis, load_shots(shots_path))[0]
+            decided = apply_shots(decided, analysis, load_shots(shots_path)).timeline
         if output:
             save_timeline(decided, output)
         clip = rendered or Path(f"{Path(song).stem}.mp4")

@@ -8,7 +8,6 @@ functions of the frame and of the next shot's first frame.
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from fractions import Fraction
 
@@ -16,6 +15,7 @@ import numpy as np
 import torch
 
 from reactive.diffusion.core import Core, FrameRequest
+from reactive.diffusion.sampling.noise import turned
 from reactive.diffusion.scene import SceneInputs
 from reactive.timeline.edges import shot_around
 
@@ -91,15 +91,7 @@ def morphed(scene: SceneInputs, own: FrameRequest, frame: int, position: int | F
         weight=weight,
         slerp=False,
         strength=own.strength + (other.strength - own.strength) * weight,
-        noises=tuple(_turned(a, b, weight) for a, b in zip(own.noises, other.noises, strict=True)),
+        noises=tuple(turned(a, b, weight) for a, b in zip(own.noises, other.noises, strict=True)),
         # if only one has a source, the other's strength 1 hides it
         source=torch.lerp(sources[0], sources[-1], weight) if sources else None,
     )
-
-
-def _turned(first: torch.Tensor, second: torch.Tensor, weight: float) -> torch.Tensor:
-    """Return noise between two noises, of unit variance: those of a match cut are equal, others are independent."""
-    if torch.equal(first, second):
-        return first
-    angle = weight * math.pi / 2
-    return math.cos(angle) * first + math.sin(angle) * second

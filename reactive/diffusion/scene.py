@@ -18,11 +18,11 @@ import torch
 
 from reactive.diffusion.calibration import pace_of
 from reactive.diffusion.core import Core, from_bytes
-from reactive.diffusion.sampling.noise import NoisePath, walk_noises
+from reactive.diffusion.sampling.noise import NoisePath, turned, walk_noises
 from reactive.sources.photo import load_photo
 from reactive.sources.video import VideoSource
 from reactive.timeline.clock import frame_time
-from reactive.timeline.timeline import Timeline
+from reactive.timeline.timeline import NO_SEED, Timeline
 
 
 class MovingSource(Protocol):
@@ -154,8 +154,14 @@ class SceneInputs:
     def noises(self, frame: int, count: int, *, seed: int | None = None) -> tuple[torch.Tensor, ...]:
         """Return the noise of a frame's walk, one for each of `count` steps; `seed` replaces the frame's own."""
         columns = self.timeline.columns
-        own = int(columns["seed"][frame]) if seed is None else seed
-        return walk_noises(self.noise, own, float(columns["walk"][frame]), count)
+        walk = float(columns["walk"][frame])
+        own = walk_noises(self.noise, int(columns["seed"][frame]) if seed is None else seed, walk, count)
+        before = int(columns["seed_from"][frame])
+        if seed is not None or before == NO_SEED:
+            return own
+        # a shot that was given another seed turns to it while it comes
+        earlier = walk_noises(self.noise, before, walk, count)
+        return tuple(turned(a, b, float(columns["seed_weight"][frame])) for a, b in zip(earlier, own, strict=True))
 
 
 def scene_inputs(

@@ -1,6 +1,6 @@
 """Edits of single shots: a TOML file beside the song, applied to the timeline.
 
-version = 1
+version = 2
 song_sha256 = "..."
 
 [shot."drop 1 / shot 2"]
@@ -10,7 +10,10 @@ strength = 0.4
 seed = 7
 rolls = 1
 beats = 1
+split = [8]
 locked = true
+
+In version 1 a shot lasted from cut to cut; now it shows one prompt on one picture, so a blend ends it too.
 """
 
 from __future__ import annotations
@@ -29,6 +32,8 @@ from reactive.preset.schema import Strict, read_text, translate
 from reactive.preset.toml import parse_toml
 
 MAX_BYTES = 1_000_000
+# divisions of one shot: a letter each
+MAX_PARTS = 25
 SUFFIX = ".shots.toml"
 HEADER = "# Edits of single shots of this song's clip; `reactive shots` writes them, `reactive run` and `timeline` follow them.\n"
 
@@ -48,13 +53,19 @@ class ShotEdit(Strict):
     seed: int | None = Field(None, ge=0, lt=2**62, description="the noise it is made of")
     rolls: int = Field(0, ge=0, le=100_000, description="how often it was rolled again")
     beats: int = Field(0, ge=-64, le=64, description="by how many beats it begins later, or earlier if negative")
+    split: list[Annotated[float, Field(gt=0, le=4096)]] = Field(
+        [],
+        max_length=MAX_PARTS,
+        description="beats after its beginning at which it is divided; parts are called 2, 2b, 2c",
+    )
+    merge: int = Field(0, ge=0, le=10_000, description="how many of the shots after it are merged into it")
     locked: bool = Field(False, description="it stays as it is, whatever seed or preset are")
 
 
 class Shots(Strict):
     """A shots file."""
 
-    version: Literal[1] = 1
+    version: Literal[1, 2] = 2
     song_sha256: Text = Field("", description="the song it belongs to, by its sound")
     file_sha256: Text = Field("", description="the same by the bytes of its file")
     shot: dict[Label, ShotEdit] = Field({}, max_length=20_000, description="edits by the shots' names")
@@ -99,6 +110,10 @@ def open_shots(path: Path) -> ShotsFile:
     except ValidationError as problem:
         raise translate(problem, where, {"shot": ShotEdit, "": Shots}) from None
     for name, edit in shots.shot.items():
+        if shots.version > 1 and len(edit.prompt) > 1:
+            raise PresetError(
+                f'shot "{name}" has several prompts', where=where, remedy="divide it with `reactive shots --split`"
+            )
         if "\\" in edit.photo or (edit.photo and Path(edit.photo).name != edit.photo):
             raise PresetError(
                 f'shot "{name}": photo = "{edit.photo}" is not a plain file name',

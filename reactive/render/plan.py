@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from reactive.timeline.clock import frames_in
-from reactive.timeline.edges import shot_edges
+from reactive.timeline.edges import shot_edges, soft_shots
 from reactive.timeline.timeline import FEEDBACK, Timeline
 
 SEGMENT_SECONDS = 4.0
@@ -59,6 +59,10 @@ def make_plan(timeline: Timeline, *, first: int, last: int, longest: int = 0) ->
     """Divide frames [first, last) of a timeline into shots and segments of at most `longest` frames (0: 4 s)."""
     source, edges = timeline.columns["source"], shot_edges(timeline.columns)
     longest = longest or max(1, int(frames_in(SEGMENT_SECONDS, timeline.fps)))
+    # a soft shot and its blend are pieces of their own, so that another one leaves the encoded frames around it as they are
+    soft = sorted(
+        {edge for one in soft_shots(timeline.columns, frames_in(1, timeline.fps)) for edge in (one.start, one.settle)}
+    )
     segments: list[Segment] = []
     shots: list[tuple[int, int]] = []
     independent: list[np.ndarray] = []
@@ -68,10 +72,12 @@ def make_plan(timeline: Timeline, *, first: int, last: int, longest: int = 0) ->
             continue
         fed_back = (start, stop) if source[start] == FEEDBACK else None
         # segments are counted from the shot's own start, so an excerpt has the segments of the whole clip
-        for full_start in range(start, stop, longest):
-            begin, finish = max(full_start, shown), min(full_start + longest, end)
-            if begin < finish:
-                segments.append(Segment(begin, finish, full_start, fed_back))
+        inner = [] if fed_back else [edge for edge in soft if start < edge < stop]
+        for part, until in zip([start, *inner], [*inner, stop], strict=True):
+            for full_start in range(part, until, longest):
+                begin, finish = max(full_start, shown), min(full_start + longest, until, end)
+                if begin < finish:
+                    segments.append(Segment(begin, finish, full_start, fed_back))
         if fed_back:
             shots.append(fed_back)
         else:

@@ -19,7 +19,7 @@ from reactive.sources.ground import picture_chooser
 from reactive.timeline.colours import recoloured
 from reactive.timeline.excerpt import telling_start
 from reactive.timeline.file import load_timeline
-from reactive.timeline.shots import apply_shots
+from reactive.timeline.shot_edits import apply_shots
 from reactive.timeline.timeline import Timeline
 
 
@@ -101,7 +101,7 @@ def resolve_timeline(track: Track, heard: Heard | None, inputs: RenderInputs, se
             lyrics=inputs.lines,
         )
     if inputs.shot_edits:
-        timeline, _ = apply_shots(timeline, heard.analysis, inputs.shot_edits)
+        timeline = apply_shots(timeline, heard.analysis, inputs.shot_edits).timeline
     timeline = recoloured(timeline, settings.colours.colours)
     start = settings.start
     if settings.telling:

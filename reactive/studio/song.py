@@ -24,7 +24,8 @@ from reactive.render.take import perform_take
 from reactive.sources.ground import picture_chooser
 from reactive.studio.project import Project, render_settings
 from reactive.timeline.clock import frame_time
-from reactive.timeline.shots import Shot, apply_shots, shots_of
+from reactive.timeline.shot_edits import apply_shots
+from reactive.timeline.shots import Shot
 from reactive.timeline.timeline import Timeline
 
 
@@ -40,11 +41,12 @@ class HeardSong:
 
 @dataclass(frozen=True)
 class Decided:
-    """A project's timeline: without (`plain`) and with edits of single shots, and these edits."""
+    """A project's timeline: without (`plain`) and with edits of single shots, these edits, and the shots as they are now."""
 
     plain: Timeline
     timeline: Timeline
     edits: Shots
+    shots: list[Shot]
     fps: float
 
 
@@ -120,8 +122,8 @@ def decide_project(folder: Path, project: Project, song: HeardSong) -> Decided:
             lyrics=lyrics_of(file),
         )
     edits = load_shots(sources.shots) if sources.shots else Shots()
-    timeline, _ = apply_shots(plain, song.analysis, edits)
-    return Decided(plain, timeline, edits, float(plain.fps))
+    edited = apply_shots(plain, song.analysis, edits)
+    return Decided(plain, edited.timeline, edited.edits, edited.shots, float(plain.fps))
 
 
 def _known_macros(preset: Any, macros: dict[str, float]) -> dict[str, float]:
@@ -143,38 +145,33 @@ def song_for_page(song: HeardSong) -> dict[str, Any]:
     }
 
 
-def timeline_lanes(decided: Decided, analysis: Analysis) -> dict[str, Any]:
+def timeline_lanes(decided: Decided) -> dict[str, Any]:
     """Return the data of the timeline's lanes, with its shots and the times of each picture."""
     lanes = timeline_for_page(decided.timeline)
     del lanes["curves"]
     return lanes | {
         "fps": decided.fps,
-        "shots": [_shot(shot, now, decided) for shot, now in shot_pairs(decided, analysis)],
+        "shots": [_shot(shot, decided) for shot in decided.shots],
         "pictures": _picture_spans(decided.timeline),
     }
 
 
-def shot_pairs(decided: Decided, analysis: Analysis) -> list[tuple[Shot, Shot]]:
-    """Return each shot twice: without edits, and with edits."""
-    plain, now = (shots_of(timeline, analysis) for timeline in (decided.plain, decided.timeline))
-    return list(zip(plain, now, strict=True))
-
-
-def _shot(plain: Shot, now: Shot, decided: Decided) -> dict[str, Any]:
-    edit = decided.edits.shot.get(plain.name)
+def _shot(now: Shot, decided: Decided) -> dict[str, Any]:
+    edit = decided.edits.shot.get(now.name)
     fps = decided.timeline.fps
     return {
-        "name": plain.name,
+        "name": now.name,
         "start": round(float(frame_time(now.start, fps)), 4),
         "end": round(float(frame_time(now.stop, fps)), 4),
         "prompts": list(now.prompts),
         "seed": now.seed,
         "feedback": now.fed_back,
+        "soft": not now.hard,
         "grounds": list(now.grounds),
         "photo": edit.photo if edit else "",
         "moved": edit.beats if edit else 0,
         "locked": bool(edit and edit.locked),
-        "changed": bool(edit and (edit.prompt or edit.photo or edit.seed is not None or edit.beats)),
+        "changed": bool(edit and (edit.prompt or edit.photo or edit.seed is not None or edit.beats or edit.merge)),
     }
 
 

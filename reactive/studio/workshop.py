@@ -137,7 +137,7 @@ class Workshop:
             if self._lanes is None or self._lanes[0] != self.project.revision:
                 data: dict[str, Any] = {"revision": self.project.revision, "song": song_for_page(self.song)}
                 if self.decided is not None:
-                    data |= timeline_lanes(self.decided, self.song.analysis)
+                    data |= timeline_lanes(self.decided)
                 self._lanes = self.project.revision, data
             return self._lanes[1]
 
@@ -332,7 +332,7 @@ class Workshop:
     def _shot(self, data: dict[str, Any]) -> None:
         """Change the edits of shots in the project's shots file."""
         from reactive.preset.shots import Shots, save_shots
-        from reactive.timeline.shots import change_shots
+        from reactive.timeline.shot_edits import change_shots
 
         if self.song is None or self.decided is None:
             raise ProjectError("has no timeline yet", where="the project", remedy="drop a song and choose a preset")
@@ -341,7 +341,9 @@ class Workshop:
             raise ValueError("names")
         track, edits = self.song.track, self.decided.edits
         if not edits.song_sha256:
-            edits = Shots(song_sha256=track.sha256, file_sha256=track.file_sha256, shot=edits.shot)
+            edits = Shots(
+                version=edits.version, song_sha256=track.sha256, file_sha256=track.file_sha256, shot=edits.shot
+            )
         lock = data.get("lock")
         changed = change_shots(
             self.decided.plain,
@@ -351,6 +353,8 @@ class Workshop:
             values=self._shot_values(data),
             roll=data.get("roll") is True,
             lock=lock if isinstance(lock, bool) else None,
+            split=data.get("split") is True,
+            merge=data.get("merge") is True,
             reset=data.get("reset") is True,
         )
         before = self._snapshot()

@@ -34,8 +34,9 @@ from reactive.timeline.clock import format_fps, frame_count, parse_fps
 from reactive.timeline.grounds import CLOSEST, FARTHEST_DRIFT, SHOWN
 from reactive.timeline.timeline import COLOURS, CURVES, INTEGERS, OPTIONAL, STEEPEST, Timeline
 
-# version 2 has videos, joins, depth and the palette of feedback, 3 has grounds; the earliest possible version is written
-VERSIONS = (1, 2, 3)
+# version 2 has videos, joins, depth and the palette of feedback, 3 has grounds, 4 has noise that turns from one seed to another; the
+# earliest possible version is written
+VERSIONS = (1, 2, 3, 4)
 MAX_BYTES = 500_000_000
 MAX_PROMPTS = 100_000
 MAX_FRAMES = 24 * 3600 * 240
@@ -76,8 +77,9 @@ def timeline_to_text(timeline: Timeline) -> str:
     left_out = {name for name, value in OPTIONAL.items() if (timeline.columns[name] == value).all()}
     plain = len(left_out) == len(OPTIONAL) and not timeline.videos and not timeline.feedback_colour
     grounded = not left_out.issuperset(("ground", *SHOWN))
+    version = VERSIONS[2] if grounded else VERSIONS[0] if plain else VERSIONS[1]
     head = {
-        "version": VERSIONS[2] if grounded else VERSIONS[0] if plain else VERSIONS[1],
+        "version": version if "seed_from" in left_out else VERSIONS[3],
         "song_sha256": timeline.song_sha256,
         **({"file_sha256": timeline.file_sha256} if timeline.file_sha256 else {}),
         "samples": timeline.samples,
@@ -168,7 +170,7 @@ def load_timeline(path: str | os.PathLike[str]) -> Timeline:
         raise TimelineError(str(problem), where=where, remedy="mend it, or write it anew") from None
     if not isinstance(data, dict) or data.get("version") not in VERSIONS:
         raise TimelineError(
-            "is not a timeline of version 1, 2 or 3",
+            "is not a timeline of version 1, 2, 3 or 4",
             where=where,
             remedy="write one with `reactive timeline SONG -o FILE`",
         )
@@ -298,6 +300,8 @@ def _columns(
         *((name, *_ground_limits(name)) for name in SHOWN),
         ("film_time", -1, 1e6),
         ("slerp", 0, 1),
+        ("seed_from", -1, 2**63 - 1),
+        ("seed_weight", 0, 1),
         ("palette_from", -1, palettes - 1),
         ("palette_to", -1, palettes - 1),
         *((name, *LIMITS[name.replace("_", ".")]) for name in COLOURS),

@@ -43,6 +43,8 @@ _FROZEN = (
     "palette_from",
     "palette_to",
     "seed",
+    "seed_from",
+    "seed_weight",
     "source",
     "strength",
     "phase",

@@ -37,6 +37,7 @@ __all__ = [
     "FEEDBACK",
     "INTEGERS",
     "NO_PALETTE",
+    "NO_SEED",
     "NO_SOURCE",
     "OPTIONAL",
     "Timeline",
@@ -53,6 +54,8 @@ COLOURS = {
     "colour_contrast": 1.0,
 }
 NO_PALETTE = -1
+# value of the column `seed_from` where the noise is that of `seed` alone
+NO_SEED = -1
 INTEGERS = (
     "phase",
     "loop",
@@ -64,6 +67,7 @@ INTEGERS = (
     "prompt_to",
     "slerp",
     "seed",
+    "seed_from",
     "palette_from",
     "palette_to",
 )
@@ -91,6 +95,7 @@ CURVES = (
     *COLOURS,
     *SHOWN,
     "film_time",
+    "seed_weight",
 )
 # columns that a file leaves out if they have this value throughout
 OPTIONAL = {
@@ -108,6 +113,8 @@ OPTIONAL = {
     "palette_to": NO_PALETTE,
     **COLOURS,
     "film_time": SONG_TIME,
+    "seed_from": NO_SEED,
+    "seed_weight": 0,
 }
 # largest rotation in depth, in degrees: beyond it a picture is seen almost edge-on
 STEEPEST = 45.0
@@ -150,7 +157,8 @@ class Timeline:
         frame to another is a difference; `dissolve` and `morph` are the weight of the next shot; `guide` numbers the
         video, from 0 on, by whose motion times `camera_flow` a fed-back picture moves; `ground` numbers the ground as
         `source` does, then `grounds`, -1 for none, and `detail` and the columns ``ground_`` decide how it is shown;
-        `film_time` is the second of the film that is shown, -1 for the song's own time;
+        `film_time` is the second of the film that is shown, -1 for the song's own time; `seed_from` is the seed from which the
+        noise is still turning to that of `seed`, by `seed_weight`, -1 for none;
         `palette_from` and `palette_to` number the palettes of prompts, -1 for none.
     negatives
         The negative of each of `prompts`; empty if there are none.
@@ -323,6 +331,7 @@ def build_timeline(
     )
     known = {len(photos) + number: film for number, film in enumerate(footage) if film is not None}
     columns["film_time"] = place_films(preset, spans, columns, curves, cuts, known, grid=grid, fps=fps)
+    columns["seed_from"], columns["seed_weight"] = np.full(frames, NO_SEED), np.zeros(frames)
     _camera_sums(columns, fps)
     _shake(columns, seed)
     return Timeline(

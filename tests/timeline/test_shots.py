@@ -12,7 +12,8 @@ from reactive import build_timeline, get_preset
 from reactive.errors import PresetError, TimelineError
 from reactive.preset.schema import check_preset
 from reactive.preset.shots import ShotEdit, Shots, changed_edit, load_shots, save_shots, shot_photos, shots_path
-from reactive.timeline.shots import apply_shots, change_shots, chosen_shots, find_shot, shot_at, shots_of
+from reactive.timeline.shot_edits import apply_shots, change_shots
+from reactive.timeline.shots import chosen_shots, find_shot, shot_at, shots_of
 from reactive.timeline.timeline import CURVES, INTEGERS, NO_SOURCE
 
 FPS = Fraction(24)
@@ -21,9 +22,12 @@ FPS = Fraction(24)
 def test_shots_are_numbered_within_sections(beat_timeline, beat_analysis) -> None:
     shots = shots_of(beat_timeline, beat_analysis)
     assert shots[0].name == "section 1 / shot 1"
-    assert len({shot.name for shot in shots}) == len(shots) == beat_timeline.columns["shot"].max() + 1
+    assert len({shot.name for shot in shots}) == len(shots)
     assert [shot.start for shot in shots][1:] == [shot.stop for shot in shots][:-1]
-    assert [shot.start for shot in shots][1:] == list(beat_timeline.cuts)
+    assert [shot.start for shot in shots if shot.hard][1:] == list(beat_timeline.cuts)
+    assert all(len(shot.prompts) == 1 for shot in shots)
+    whole = shots_of(beat_timeline, beat_analysis, only_cuts=True)
+    assert [shot.start for shot in whole][1:] == list(beat_timeline.cuts)
     assert any(shot.name.startswith("drop 1 / ") for shot in shots)
     assert any(shot.fed_back for shot in shots)
 
@@ -50,12 +54,13 @@ def test_shots_are_selected_by_time_and_by_words_of_their_prompts(beat_timeline,
 
 
 def test_an_edit_changes_only_its_shot(beat_timeline, beat_analysis) -> None:
-    shot = shots_of(beat_timeline, beat_analysis)[2]
+    shot = next(one for one in shots_of(beat_timeline, beat_analysis)[2:] if one.hard)
     shot_edits = change_shots(
         beat_timeline, beat_analysis, Shots(), [shot.name], values={"prompt": "a red door", "seed": 5}
     )
-    made, unknown = apply_shots(beat_timeline, beat_analysis, shot_edits)
-    assert unknown == []
+    edited = apply_shots(beat_timeline, beat_analysis, shot_edits)
+    made = edited.timeline
+    assert edited.unknown == []
     here = slice(shot.start, shot.stop)
     assert {made.prompts[i] for i in made.columns["prompt_to"][here]} == {"a red door"}
     assert {made.prompts[i] for i in made.columns["prompt_from"][here]} == {"a red door"}
@@ -63,7 +68,7 @@ def test_an_edit_changes_only_its_shot(beat_timeline, beat_analysis) -> None:
     elsewhere = np.delete(np.arange(made.frames), np.arange(shot.start, shot.stop))
     for name in (*INTEGERS, *CURVES):
         assert np.array_equal(made.columns[name][elsewhere], beat_timeline.columns[name][elsewhere]), name
-    assert shots_of(made, beat_analysis)[2].prompts == ("a red door",)
+    assert edited.shots[shot.number].prompts == ("a red door",)
 
 
 def test_rerolling_gives_another_seed_each_time(beat_timeline, beat_analysis) -> None:
@@ -81,7 +86,7 @@ def test_a_locked_shot_survives_another_seed(beat_timeline, beat_analysis) -> No
     name = shots_of(beat_timeline, beat_analysis)[1].name
     preset = get_preset("loop-destroy")
     other = build_timeline(beat_analysis, preset, samples=16 * 44_100, fps=FPS, seed=99)
-    kept = shots_of(apply_shots(other, beat_analysis, shot_edits)[0], beat_analysis)[1]
+    kept = apply_shots(other, beat_analysis, shot_edits).shots[1]
     was = shots_of(beat_timeline, beat_analysis)[1]
     assert shots_of(other, beat_analysis)[1].prompts != was.prompts
     assert (kept.name, kept.prompts, kept.seed) == (name, was.prompts, was.seed)
@@ -91,31 +96,6 @@ def test_a_locked_shot_survives_another_seed(beat_timeline, beat_analysis) -> No
     freed = change_shots(beat_timeline, beat_analysis, shot_edits, ["2"], lock=False, roll=True)
     assert not freed.shot[name].locked
     assert change_shots(beat_timeline, beat_analysis, shot_edits, ["2"], reset=True).shot == {}
-
-
-def test_several_prompts_follow_the_fades_of_a_shot(beat_analysis) -> None:
-    data = {
-        "version": 2,
-        "title": "x",
-        "phase": [
-            {
-                "name": "a",
-                "prompts": [f"sea {i}" for i in range(9)],
-                "switch": {"every": "1 bar", "how": "fade", "drops": False},
-            }
-        ],
-    }
-    plain = build_timeline(beat_analysis, check_preset(data, where="x"), samples=16 * 44_100, fps=FPS, seed=0)
-    assert len(shots_of(plain, beat_analysis)) == 1
-    shot_edits = Shots(shot={"section 1 / shot 1": ShotEdit(prompt=["one", "two", "three"])})
-    made = apply_shots(plain, beat_analysis, shot_edits)[0]
-    assert shots_of(made, beat_analysis)[0].prompts == ("one", "two", "three")
-    assert np.array_equal(made.columns["weight"], plain.columns["weight"])
-    texts = [made.prompts[i] for i in made.columns["prompt_from"]]
-    assert list(dict.fromkeys(texts)) == ["one", "two", "three"]
-    fading = np.flatnonzero(plain.columns["weight"] > 0)
-    assert texts[fading[0]] == "one"
-    assert made.prompts[made.columns["prompt_to"][fading[0]]] == "two"
 
 
 def test_own_photographs_come_before_videos(beat_analysis) -> None:
@@ -139,8 +119,9 @@ def test_own_photographs_come_before_videos(beat_analysis) -> None:
     shot_edits = Shots(
         shot={shots[1].name: ShotEdit(photo="door.jpg", strength=0.3), "nowhere / shot 1": ShotEdit(seed=1)}
     )
-    made, unknown = apply_shots(plain, beat_analysis, shot_edits)
-    assert unknown == ["nowhere / shot 1"]
+    edited = apply_shots(plain, beat_analysis, shot_edits)
+    made = edited.timeline
+    assert edited.unknown == ["nowhere / shot 1"]
     assert made.photos == ("a.jpg", "door.jpg")
     assert set(made.columns["source"][shots[1].start : shots[1].stop]) == {1}
     assert made.columns["strength"][shots[1].start] == 0.3
@@ -159,7 +140,7 @@ def test_a_shots_file_stores_the_edits(tmp_path: Path) -> None:
         song_sha256="ab",
         shot={
             'drop 1 / shot 2 "é" \\': ShotEdit(
-                prompt=['a \\ "door"', "schön 🜂"], photo="d.jpg", seed=7, rolls=2, locked=True
+                prompt=['a \\ "door" schön 🜂'], split=[2.0, 4.5], merge=2, photo="d.jpg", seed=7, rolls=2, locked=True
             ),
             "section 1 / shot 1": ShotEdit(strength=0.25),
         },
@@ -175,7 +156,9 @@ def test_a_shots_file_stores_the_edits(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "word"),
     [
-        ("version = 2", "version"),
+        ("version = 3", "version"),
+        ('[shot.a]\nprompt = ["one", "two"]', "--split"),
+        ("[shot.a]\nsplit = [0]", "split"),
         ("[shot.a]\nsede = 1", "Did you mean seed"),
         ("[shot.a]\nseed = -1", "seed"),
         ("[shot.a]\nstrength = nan", "strength"),

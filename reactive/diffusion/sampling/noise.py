@@ -9,6 +9,7 @@ uncorrelated (their correlation is the Dirichlet kernel, which for large M is si
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -127,6 +128,14 @@ def walk_noises(path: NoisePath, seed: int, walk: float, count: int) -> tuple[to
     not flicker.
     """
     return tuple(path.at(seed + (step << _SISTER), walk) for step in range(count))
+
+
+def turned(first: torch.Tensor, second: torch.Tensor, weight: float) -> torch.Tensor:
+    """Return noise between two noises, of unit variance: those of a match cut are equal, others are independent."""
+    if torch.equal(first, second):
+        return first
+    angle = weight * math.pi / 2
+    return math.cos(angle) * first + math.sin(angle) * second
 
 
 def _normal(seed: int, counter: int, size: int) -> np.ndarray:

@@ -31,7 +31,7 @@ from reactive.render.settings import Settings
 from reactive.render.spec import RenderSpec
 from reactive.render.store.code_hash import code_hash
 from reactive.timeline.edges import shot_around
-from reactive.timeline.timeline import Timeline, in_use
+from reactive.timeline.timeline import OPTIONAL, Timeline, in_use
 from reactive.video.codec import Codec
 from reactive.video.segment import encoder_versions
 from reactive.video.upscale import NO_UPSCALING, Upscaling, upscaling_key
@@ -39,6 +39,8 @@ from reactive.video.upscale import NO_UPSCALING, Upscaling, upscaling_key
 _LIBRARIES = ("torch", "diffusers", "transformers", "numpy", "scipy", "librosa", "soxr", "soundfile", "pillow")
 # columns that do not change a picture by themselves (`hit` counts only between interpolated frames, see `hits_of`)
 _UNUSED_COLUMNS = ("phase", "loop", "shot", "speed", "hit")
+# columns that only edits of single shots use
+_EDITED = ("seed_from", "seed_weight")
 # columns of indices into the prompts
 _PROMPTS = ("prompt_from", "prompt_to")
 # bytes of a file whose hash is kept while the program runs
@@ -244,6 +246,9 @@ def _content(
     for name in in_use(timeline.columns):
         column = timeline.columns[name]
         if name in _UNUSED_COLUMNS or (camera is None and name.startswith(("camera_", "guide"))):
+            continue
+        if name in _EDITED and (column[begin:end] == OPTIONAL[name]).all():
+            # an edit of one shot must not change the keys of others
             continue
         if name in _PROMPTS:
             parts.append([name, _named(column[begin:end], lambda number: prompts[number])])

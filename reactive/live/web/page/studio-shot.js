@@ -20,6 +20,8 @@ export class ShotCard {
     byId("shot-lock").onclick = () => this.lock();
     byId("shot-earlier").onclick = () => this.change({beats: this.shot.moved - 1});
     byId("shot-later").onclick = () => this.change({beats: this.shot.moved + 1});
+    byId("shot-split").onclick = () => this.change({split: true});
+    byId("shot-merge").onclick = () => this.change({merge: true});
     byId("shot-reset").onclick = () => this.change({reset: true, lock: false});
     byId("shot-photo").onchange = () => this.change({photo: byId("shot-photo").value});
     byId("shot-seed").onchange = () => {
@@ -62,7 +64,7 @@ export class ShotCard {
     byId("shot-seed").value = String(shot.seed);
     byId("shot-lock").setAttribute("aria-pressed", shot.locked);
     byId("shot-lock").textContent = shot.locked ? "locked" : "lock";
-    for (const id of ["shot-roll", "shot-earlier", "shot-later", "shot-photo", "shot-seed", "shot-prompt"]) byId(id).disabled = shot.locked;
+    for (const id of ["shot-roll", "shot-earlier", "shot-later", "shot-split", "shot-merge", "shot-photo", "shot-seed", "shot-prompt"]) byId(id).disabled = shot.locked;
     byId("shot-reset").disabled = !shot.changed && !shot.locked;
     this.choices();
     byId("shot-said").textContent = `${shot.name}, ${shot.prompts[0] ?? ""}${mark ? `, ${mark}` : ""}`;
