@@ -143,8 +143,9 @@ def test_version_1_is_read_as_before_with_a_note() -> None:
 
 def test_macros_have_their_defaults_unless_changed() -> None:
     preset = check_preset(small(macro=[{"name": "storm", "default": 0.3}, {"name": "fog"}]), where="x")
-    assert macro_values(preset) == {"storm": 0.3, "fog": 0.5}
-    assert macro_values(preset, parse_macros(["storm=1"])) == {"storm": 1.0, "fog": 0.5}
+    common = dict.fromkeys(("intensity", "speed", "colour", "photographs"), 0.5)
+    assert macro_values(preset) == {"storm": 0.3, "fog": 0.5} | common
+    assert macro_values(preset, parse_macros(["storm=1"])) == {"storm": 1.0, "fog": 0.5} | common
     for turned in (["strom=1"], ["storm=2"], ["storm=nan"], ["storm"], ["storm=wild"]):
         with pytest.raises(PresetError, match="--macro"):
             macro_values(preset, parse_macros(turned))
