@@ -139,7 +139,7 @@ def test_four_fifths_of_real_pictures_come_near_three_colours(palette: tuple[str
         shares.append(share_within(through_table(one, Setting(palette, palette)), palette))
         before.append(share_within(one, palette))
     assert np.mean(shares) >= 0.8, f"{np.mean(shares):.3f}"
-    assert np.mean(shares) > np.mean(before) + 0.1, f"{np.mean(before):.3f}"
+    assert np.mean(shares) > np.mean(before) + 0.05, f"{np.mean(before):.3f}"
 
 
 def test_a_palette_changes_to_another_evenly(picture: torch.Tensor) -> None:
