@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from PIL import Image
 
 from reactive.cli import main
 from reactive.media.video import rgb_pairs
@@ -93,20 +94,19 @@ def test_check_describes_a_preset_on_a_song(tmp_path: Path) -> None:
     assert "version 1" in invoke("check", str(old)).output
 
 
-def test_try_renders_the_loudest_moment(tmp_path: Path, toy_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_preset_try_takes_what_try_takes(tmp_path: Path, toy_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     write_song(tmp_path / "song.wav", beat_song(8))
-    done = invoke("try", "drift", "song.wav", "--seconds", "2", "--model", str(toy_model), "--steps", "1", "--json")
+    Image.fromarray(np.full((60, 80, 3), 90, np.uint8)).save("band.png")
+    small = ["--duration", "2", "--fps", "6", "--size", "64x48", "--model", str(toy_model), "--steps", "1"]
+    done = invoke("try", "drift", "song.wav", *small, "--photo", "band.png", "--start", "1", "--json")
     assert done.exit_code == 0, done.output
     clip = json.loads(done.stdout)
     assert clip["duration"] == pytest.approx(2, abs=0.1)
-    assert (tmp_path / "song-drift.mp4").is_file()
+    assert "12 frames" in done.stderr
     # segments of a trial are not kept
-    assert clip["job"] is None
-    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["song-drift.mp4", "song.wav"]
-    again = invoke("try", "drift", "song.wav", "--model", str(toy_model))
-    assert again.exit_code == 1
-    assert "exists already" in again.output
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["band.png", "song-try.mp4", "song.wav"]
+    assert "frames/s were measured here before" in invoke("try", "drift", "song.wav", *small).stderr
 
 
 def test_run_takes_lyrics_and_macros(tmp_path: Path, toy_model: Path) -> None:

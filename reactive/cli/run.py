@@ -232,6 +232,7 @@ def run(songs: tuple[str, ...], output: Path | None, as_json: bool, hearing: Cal
                 clip, differs = again.clip, again.differs
             else:
                 clip = make_clip(song, out, settings, progress=report, rates=bar.rates, tell=bar.tell)
+    save_speed(settings, clip)
     for note in clip.notes:
         if note in bar.notes:
             continue
@@ -251,6 +252,14 @@ def run(songs: tuple[str, ...], output: Path | None, as_json: bool, hearing: Cal
     if options["photos"] and not clip.photos_shown:
         click.echo(PHOTOS_UNSEEN)
     print_clip(clip)
+
+
+def save_speed(settings: Any, clip: Any) -> None:
+    """Note how fast a clip was rendered, by which the next one's time is expected."""
+    from reactive.render.rates import key_of_settings, save_rate
+
+    if clip.frames > clip.reused and not clip.already and clip.render_s > 0:
+        save_rate(key_of_settings(settings), (clip.frames - clip.reused) / clip.render_s)
 
 
 def print_clip(clip: Any) -> None:

@@ -368,6 +368,10 @@ class Preset(Strict):
     lens: Lens = Field(Lens(), description="the lens where a phase has none of its own")
     camera: Camera = Field(Camera(), description="the camera where a phase has none of its own")
     colour: Colour = Field(Colour(), description="the colours where a phase has none of its own")
+    lut: str = Field(
+        "",
+        description="a colour table (`.cube`) in the preset's folder, applied last to the finished clip unless `--lut` is given",
+    )
     film: Film = Field(Film(), description="how films run in phases without a `film` of their own")
     ground: Ground | None = Field(
         None, description="what lies beneath the pictures in phases without a `ground` of their own"
@@ -538,6 +542,7 @@ def _loose_ends(preset: Preset) -> Iterator[PresetError]:
         ("lyrics.file", preset.lyrics.file),
         ("overlay.font", preset.overlay.font),
         ("overlay.logo", preset.overlay.logo),
+        ("lut", preset.lut),
     ):
         if "\\" in file or (file and Path(file).name != file):
             yield PresetError(f'{key} = "{file}" is not a plain file name', remedy="put it beside the preset")

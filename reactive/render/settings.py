@@ -231,6 +231,8 @@ class Output(Part):
         Bars of a silent loop in place of the whole song: ``17-20``, a number of bars, or ``auto``; empty: no loop.
     longest
         Seconds that the clip lasts at most; of a longer song the part around its drop is rendered.
+    shortest
+        Seconds that the clip lasts at least; a shorter one is refused.
     loudness
         The integrated loudness of the sound in LUFS, as far as its peaks allow it; None: as the song is.
     max_size
@@ -252,6 +254,7 @@ class Output(Part):
     also: tuple[str, ...] = ()
     loop: str = ""
     longest: float | None = Field(None, gt=0, le=1e6)
+    shortest: float | None = Field(None, gt=0, le=1e6)
     loudness: float | None = Field(None, ge=-40, le=-5)
     max_size: int | None = Field(None, ge=10_000)
     flash_safe: bool = False
