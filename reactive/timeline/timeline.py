@@ -389,7 +389,7 @@ def _inserted(
 ) -> list[PromptSwitch]:
     """Return the schedule with the song's words and, over them, the preset's pins."""
     insertions = line_insertions(preset, lyrics, grid, pools, analysis.duration) if lyrics else []
-    insertions += pin_insertions(preset, analysis, spans, grid, pools)
+    insertions += pin_insertions(preset, analysis, spans, grid, pools, parts)
     if not insertions:
         return events
 

@@ -59,6 +59,10 @@ def test_positions_have_numbers() -> None:
     assert parse_place("bloom 3", ["bloom"]) == Place("bloom", 3)
     assert parse_place("part 2", ["part 2"]) == Place("part 2", 1)
     assert parse_place("start", []) == Place("start", 1)
+    assert parse_place("chorus 2", ["bloom"]) == Place("part chorus", 2)
+    assert parse_place("last verse", []) == Place("part verse", -1)
+    assert parse_place("part guitar solo 2", []) == Place("part guitar solo", 2)
+    assert parse_place("chorus", ["chorus"]) == Place("chorus", 1)
     for text, word in (("drup 1", "drop"), ("drop 0", "counts"), ("last drop 2", "place"), ("", "place")):
         with pytest.raises(PresetError, match=word):
             parse_place(text, ["bloom"])
