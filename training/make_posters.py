@@ -23,7 +23,7 @@ from reactive.preset.library import names, shipped_folder
 SONG = Path(__file__).resolve().parents[1] / "reactive" / "data" / "first-light.ogg"
 FPS = "2"
 LIMIT = 60_000
-MOVING_SECONDS, MOVING_FPS, MOVING_SIZE, MOVING_LIMIT = "4", 12, "256x144", 140_000
+MOVING_SECONDS, MOVING_FPS, MOVING_SIZE, MOVING_LIMIT = "3", 10, "256x144", 220_000
 
 
 def command(*arguments: str) -> None:
@@ -87,7 +87,7 @@ def moving(name: str, target: Path) -> None:
         command("try", str(SONG), "--preset", name, *small, "-o", str(clip))
         with av.open(str(clip)) as container:
             frames = [Image.fromarray(frame.to_ndarray(format="rgb24")) for frame in container.decode(video=0)]
-    for quality in (60, 50, 40, 32, 25, 18, 12):
+    for quality in (75, 65, 55, 45, 38, 30):
         save: dict[str, Any] = {"quality": quality, "duration": round(1000 / MOVING_FPS), "loop": 0, "method": 5}
         frames[0].save(target, save_all=True, append_images=frames[1:], **save)
         if target.stat().st_size <= MOVING_LIMIT:

@@ -29,7 +29,7 @@ _STYLE = """
 .gallery h2{margin:0 0 .3rem;font-size:1.15rem}
 .gallery h2 small{font-weight:normal;color:#888;margin-left:.5rem;font-size:.8rem}
 .gallery p{margin:.3rem 0 .7rem}
-.gallery dl{display:grid;grid-template-columns:auto 1fr;gap:.25rem .8rem;margin:0;font-size:.88rem}
+.gallery dl{display:grid;grid-template-columns:auto 1fr;gap:.25rem .8rem;margin:0;font-size:.88em}
 .gallery dt{color:#888}
 .gallery dd{margin:0}
 .gallery code{font-size:.85em}

@@ -27,6 +27,7 @@ TABLES = {
     "Film": ("`[film]` and `[phase.film]`", "film."),
     "Feedback": ("`[feedback]`", "feedback."),
     "Macro": ("`[[macro]]`", "macro."),
+    "Knobs": ("`[knobs]`", "knobs."),
     "Pin": ("`[[pin]]`", "pin."),
     "Lyrics": ("`[lyrics]`", "lyrics."),
     "Overlay": ("`[overlay]`", "overlay."),

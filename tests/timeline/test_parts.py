@@ -11,7 +11,7 @@ import pytest
 
 from reactive import analyze, build_timeline, get_preset, open_track
 from reactive.audio.analysis import Analysis
-from reactive.audio.parts import part_names
+from reactive.audio.parts import name_sections, part_names
 from reactive.preset.library import shipped_names
 from reactive.preset.schema import check_preset
 from reactive.timeline.timeline import Timeline
@@ -62,6 +62,40 @@ def test_phases_follow_sections_and_the_others_share_the_rest(pop: Analysis) -> 
     for number, name in enumerate(part_names(pop)):
         here = made.columns["phase"][int((number + 0.5) * LENGTH * 24)]
         assert made.phases[here] == wanted.get(name, "calm"), (number, name)
+
+
+def test_a_pin_may_name_a_part(pop: Analysis) -> None:
+    names = part_names(pop)
+    wanted = [number for number, name in enumerate(names) if name == "chorus"]
+    assert len(wanted) == 3
+    pins = [("chorus 2", wanted[1]), ("last chorus", wanted[2]), ("part chorus", wanted[0])]
+    for at, number in pins:
+        preset = check_preset(
+            {
+                "version": 2,
+                "title": "x",
+                "phase": [{"name": "a", "prompts": ["sea"]}],
+                "pin": [{"at": at, "prompt": "fire", "hold": "section"}],
+            },
+            where="x",
+        )
+        made = build_timeline(pop, preset, samples=pop.samples, fps=FPS, seed=1)
+        assert [shown(made, one) == {"fire"} for one in range(len(names))] == [
+            one == number for one in range(len(names))
+        ]
+    named, unknown = name_sections(pop, ("3=guitar solo",))
+    assert not unknown
+    solo = check_preset(
+        {
+            "version": 2,
+            "title": "x",
+            "phase": [{"name": "a", "prompts": ["sea"]}],
+            "pin": [{"at": "part guitar solo", "prompt": "fire", "hold": "section"}],
+        },
+        where="x",
+    )
+    made = build_timeline(named, solo, samples=pop.samples, fps=FPS, seed=1)
+    assert shown(made, 2) == {"fire"}
 
 
 def test_sections_that_a_song_lacks_change_nothing(pop: Analysis) -> None:
