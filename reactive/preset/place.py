@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from reactive.errors import PresetError
 from reactive.preset.expression import closest_name
 
-KINDS = ("drop", "section", "loop")
+KINDS = ("drop", "section", "loop", "bar")
 # parts of a song by the names that hearing gives them; others are written as "part solo"
 PARTS = ("intro", "verse", "chorus", "bridge", "outro")
 PART = "part "
@@ -21,8 +21,8 @@ _NUMBERED = re.compile(r"(?:(first|last) )?(.+?)(?: (\d{1,4}))?", re.ASCII)
 class Place:
     """One passage of a kind.
 
-    `kind` is ``drop``, ``section``, ``loop``, ``start``, the name of a phase, or ``part`` and the name of a part of the song; `number`
-    counts from 1, and -1 is the last.
+    `kind` is ``drop``, ``section``, ``loop``, ``bar``, ``start``, the name of a phase, or ``part`` and the name of a part of the song;
+    `number` counts from 1, and -1 is the last.
     """
 
     kind: str

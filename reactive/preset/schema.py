@@ -290,7 +290,7 @@ class Pin(Strict):
     """A prompt held at one place of the song, whatever phase is there."""
 
     at: Label = Field(
-        description='where: "start", "drop 1", "chorus 2", "last verse", "part solo", "section 3", "loop 2", or a phase: "bloom 2"'
+        description='where: "start", "drop 1", "last chorus", "part solo", "section 3", "bar 17", "loop 2", or a phase: "bloom 2"'
     )
     prompt: Template = Field(description="the prompt, with gaps as in a pool")
     negative: Text = Field("", description="what it avoids, added to the preset's `negative`")

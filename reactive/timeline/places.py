@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from reactive.audio.analysis import Analysis
+from reactive.audio.grid import grid_of
 from reactive.audio.parts import NEAR
 from reactive.preset.place import PART, START, Place
 from reactive.timeline.phases import PhaseSpan
@@ -43,6 +44,11 @@ def _stretches(
     if kind == "drop":
         falling = set(drops(analysis))
         return [section for section in sections if section[0] in falling]
+    if kind == "bar":
+        bars = [bar for bar in grid_of(analysis).bars.tolist() if bar < analysis.duration]
+        # what comes before the first "one" belongs to the first bar
+        starts = [0.0, *bars[1:]]
+        return list(zip(starts, [*starts[1:], analysis.duration], strict=True))
     if kind == "loop":
         rounds = sorted({span.loop for span in spans})
         return [
