@@ -23,6 +23,7 @@ from reactive.cli.common import (
     check_loras,
     counted,
     errors,
+    fit_option,
     fps_option,
     frame_rate,
     hearing_options,
@@ -30,6 +31,7 @@ from reactive.cli.common import (
     lyrics_option,
     macro_option,
     minutes,
+    named_focus,
     no_shots_option,
     photo_options,
     preset_option,
@@ -99,6 +101,7 @@ SUFFIXES = {**dict.fromkeys(("h264", "nvenc", "videotoolbox", "qsv", "amf"), ".m
 @lyrics_option
 @video_options
 @background_option
+@fit_option
 @click.option(
     "--imagine-rate",
     type=FloatOption(1, 240),
@@ -487,6 +490,8 @@ def settings_of(song: str, options: dict[str, Any]) -> Any:
         photos=tuple(options["photos"]),
         videos=tuple(options["videos"]),
         background=options["background"],
+        fit=options.get("fit") or "",
+        focus=named_focus(),
         imagine_rate=options["imagine_rate"] or 0.0,
         upscale=int(options["upscale"] or 1),
         upscaler=options["upscaler"],
