@@ -74,7 +74,7 @@ def with_people(salience: np.ndarray, picture: np.ndarray) -> np.ndarray:
     skin = (blue >= _CB[0]) & (blue <= _CB[1]) & (red >= _CR[0]) & (red <= _CR[1]) & (light > 40)
     if not 0 < skin.mean() < _MOST_SKIN:
         return salience
-    numbered, _ = label(binary_opening(skin, np.ones((2, 2))))
+    numbered, _ = label(binary_opening(skin, np.ones((2, 2), bool)))
     people = np.zeros_like(salience)
     for number, (down, across) in enumerate(find_objects(numbered), 1):
         area = int((numbered[down, across] == number).sum())

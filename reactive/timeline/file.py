@@ -259,7 +259,9 @@ def _framing(data: dict[str, Any]) -> Framing:
     fit, focus = data.get("fit", COVER.fit), data.get("focus", {})
     if fit not in FITS:
         raise InvalidValue(f"fit must be {', '.join(FITS)}")
-    places = list(focus.values()) if isinstance(focus, dict) and len(focus) <= MAX_NAMES else [None]
+    if not isinstance(focus, dict) or len(focus) > MAX_NAMES:
+        raise InvalidValue("focus must be a table")
+    places: list[Any] = list(focus.values())
     whole = all(isinstance(place, list) and len(place) == 2 for place in places)
     if not whole or not all(type(share) in (int, float) and 0 <= share <= 1 for place in places for share in place):
         raise InvalidValue("focus must name places as [0.5, 0.2]")
