@@ -188,15 +188,15 @@ def _without_focus(context: click.Context, _: click.Parameter, value: tuple[Path
     for path in value:
         text, place = split_focus(str(path))
         if place is not None and not path.exists():
-            context.meta.setdefault(_FOCUS, {})[Path(text).name] = place
             path = Path(text)
+            context.meta.setdefault(_FOCUS, {})[path.name] = f"{path.name}@{place[0]:g},{place[1]:g}"
         files.append(path)
     return tuple(files)
 
 
-def named_focus() -> dict[str, tuple[float, float]]:
-    """Return the places that matter in photographs, as ``--photo FILE@X,Y`` names them."""
-    return dict(click.get_current_context().meta.get(_FOCUS, {}))
+def named_focus() -> tuple[str, ...]:
+    """Return the places that matter in photographs, as ``--photo FILE@X,Y`` names them: base names and places."""
+    return tuple(click.get_current_context().meta.get(_FOCUS, {}).values())
 
 
 fit_option = click.option(

@@ -22,7 +22,7 @@ from reactive.preset.palette import MAX_COLOURS
 from reactive.render.sizes import parse_size
 from reactive.timeline.clock import as_fps
 from reactive.timeline.colours import Colours
-from reactive.timeline.framing import COVER, Framing
+from reactive.timeline.framing import COVER, Framing, split_focus
 from reactive.video.codec import CODECS, SPEEDS, Codec, video_codec
 from reactive.video.upscale import FACTORS, METHODS, Upscaling
 
@@ -143,7 +143,7 @@ class SourceFiles(Part):
     fit
         How photographs fill the frame: ``cover``, ``contain`` or ``blur``; empty: as the preset says.
     focus
-        What matters in photographs, by their base names: shares of width and height.
+        What matters in photographs, as ``band.jpg@0.5,0.2``: base name, shares of width and height from the upper left corner.
     lyrics
         An LRC, SRT or WebVTT file.
     shots
@@ -158,7 +158,7 @@ class SourceFiles(Part):
     videos: tuple[File, ...] = ()
     background: str = "black"
     fit: Literal["", "cover", "contain", "blur"] = ""
-    focus: dict[str, tuple[float, float]] = Field(default_factory=dict)
+    focus: tuple[str, ...] = ()
     lyrics: File | None = None
     shots: File | None = None
     timeline: File | None = None
@@ -171,7 +171,8 @@ class SourceFiles(Part):
 
     def framing_over(self, own: Framing) -> Framing:
         """Return how photographs fill the frame: as told here, or else as a timeline has it."""
-        return Framing(self.fit or own.fit, {**own.focus, **self.focus})
+        told = {name: place for name, place in map(split_focus, self.focus) if place is not None}
+        return Framing(self.fit or own.fit, {**own.focus, **told})
 
 
 class ColourSettings(Part):

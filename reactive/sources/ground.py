@@ -15,7 +15,7 @@ from reactive.media.picture import BLACK, read_picture
 from reactive.sources.footage import FILMS
 from reactive.sources.imagery import Entry, find_picture, library, match, own_pictures
 from reactive.sources.photo import crop_of, framed
-from reactive.sources.saliency import saliency
+from reactive.sources.saliency import saliency, with_people
 
 # prefix of a ground from the shipped library in presets and timelines
 LIBRARY = "library:"
@@ -64,7 +64,7 @@ class GroundPicture:
     focus
         The focus, in half widths and half heights from the centre.
     aimed
-        Whether somebody named it, so that coming closer ends on it.
+        Whether coming closer ends on it: in the user's own pictures.
     """
 
     exact: np.ndarray
@@ -162,7 +162,8 @@ def load_ground(
         framed(picture, crop, round(width * scale), round(height * scale), file.fit, background)
         for scale in (1.0, room)
     )
-    place = _standing_out(saliency(picture)) if file.focus is None else file.focus
+    found = saliency(picture)
+    place = file.focus or _standing_out(with_people(found, picture) if file.own else found)
     left, top, across, down = crop
     if file.fit != "cover":
         # the whole picture between bars
@@ -170,10 +171,9 @@ def load_ground(
         left, top = (size[0] - across * scale) / 2, (size[1] - down * scale) / 2
         across, down = across * scale, down * scale
     inside = (place[0] * size[0] - left) / across * 2 - 1, (place[1] * size[1] - top) / down * 2 - 1
-    aimed = file.own and file.focus is not None
-    most = 1.0 if aimed else _CORNER
+    most = 1.0 if file.own else _CORNER
     kept = min(max(inside[0], -most), most), min(max(inside[1], -most), most)
-    return GroundPicture(exact, larger, kept, aimed)
+    return GroundPicture(exact, larger, kept, aimed=file.own)
 
 
 def _standing_out(salience: np.ndarray) -> tuple[float, float]:

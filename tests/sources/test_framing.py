@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from PIL import Image, ImageDraw
 
+from reactive.cli import main
 from reactive.diffusion.compose import Terms, ground_map
+from reactive.errors import TimelineError
+from reactive.render.settings import Settings
 from reactive.sources.ground import GroundFile, load_ground
 from reactive.sources.photo import crop_of, load_photo
+from reactive.timeline.file import load_timeline, save_timeline
 from reactive.timeline.framing import Framing, split_focus
+from reactive.timeline.timeline import Timeline
 
 PORTRAIT, LANDSCAPE = (300, 600), (600, 300)
 
@@ -126,3 +133,63 @@ def test_a_focus_is_written_behind_the_file() -> None:
         assert split_focus(text) == (text, None)
     assert Framing("blur", {"a.jpg": (0.5, 0.2)}).named("a.jpg") == " fit blur focus 0.5,0.2"
     assert Framing().named("a.jpg") == ""
+
+
+def test_a_recipe_keeps_fit_and_focus() -> None:
+    settings = Settings.of(photos=("band.jpg",), fit="blur", focus=("band.jpg@0.5,0.2",))
+    again = Settings.from_data(settings.to_data())
+    assert again.sources.framing == Framing("blur", {"band.jpg": (0.5, 0.2)})
+    assert Settings().sources.framing_over(Framing("contain")) == Framing("contain")
+
+
+def test_a_timelines_file_keeps_them(tmp_path: Path, beat_timeline: Timeline) -> None:
+    framing = Framing("contain", {"band.jpg": (0.5, 0.2)})
+    save_timeline(replace(beat_timeline, framing=framing), tmp_path / "t.json")
+    assert load_timeline(tmp_path / "t.json").framing == framing
+    text = (tmp_path / "t.json").read_text()
+    for wrong in ('"fit": "stretch"', '"focus": {"a": [0.5, 2]}', '"focus": [1]'):
+        key = wrong.split(":")[0]
+        lines = [f"  {wrong}," if line.strip().startswith(key) else line for line in text.splitlines()]
+        (tmp_path / "w.json").write_text("\n".join(lines))
+        with pytest.raises(TimelineError):
+            load_timeline(tmp_path / "w.json")
+
+
+def test_the_command_line_names_a_focus(
+    tmp_path: Path, beat_wav: Path, toy_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ramp(tmp_path / "a.png", PORTRAIT)
+    run = [
+        "run",
+        str(beat_wav),
+        "-p",
+        "double-exposure",
+        "--model",
+        str(toy_model),
+        "--steps",
+        "1",
+        "--fps",
+        "4",
+        "--duration",
+        "1",
+    ]
+    done = CliRunner().invoke(main, [*run, "--photo", "a.png@0.5,0.1", "--fit", "blur", "-o", "clip.mp4"])
+    assert done.exit_code == 0, done.output
+    assert CliRunner().invoke(main, [*run, "--photo", "a.png@0.5,9", "-o", "b.mp4"]).exit_code == 1
+    again = CliRunner().invoke(
+        main,
+        [
+            "run",
+            str(beat_wav),
+            "--recipe",
+            "clip.mp4",
+            "--model",
+            str(toy_model),
+            "--photo",
+            "a.png",
+            "-o",
+            "again.mp4",
+        ],
+    )
+    assert "Made again." in again.output
