@@ -48,6 +48,7 @@ from reactive.cli.common import (
 from reactive.cli.numbers import LONGEST, FloatOption, IntOption
 from reactive.cli.recipe import check_beside, recipe_options, repeat
 
+LEAST_TIMED = 96
 SUFFIXES = {**dict.fromkeys(("h264", "nvenc", "videotoolbox", "qsv", "amf"), ".mp4"), "prores": ".mov", "ffv1": ".mkv"}
 
 
@@ -261,8 +262,10 @@ def save_speed(settings: Any, clip: Any) -> None:
     """Note how fast a clip was rendered, by which the next one's time is expected."""
     from reactive.render.rates import key_of_settings, save_rate
 
-    if clip.frames > clip.reused and not clip.already and clip.render_s > 0:
-        save_rate(key_of_settings(settings), (clip.frames - clip.reused) / clip.render_s)
+    made = clip.frames - clip.reused
+    # of fewer frames, most of the time went into embedding prompts
+    if made >= LEAST_TIMED and not clip.already and clip.render_s > 0:
+        save_rate(key_of_settings(settings), made / clip.render_s)
 
 
 def print_clip(clip: Any) -> None:
