@@ -231,6 +231,7 @@ def run(songs: tuple[str, ...], output: Path | None, as_json: bool, hearing: Cal
 
         bar = Progress(not as_json and sys.stderr.isatty())
         with bar as report:
+            _tell_better(settings, bar)
             if options["recipe_of"]:
                 again = repeat(song, output, options, report)
                 clip, differs = again.clip, again.differs
@@ -401,6 +402,16 @@ def _is_said(name: str) -> bool:
     return click.get_current_context().get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
 
 
+def _tell_better(settings: Any, bar: Progress) -> None:
+    """Name the model that is recommended for this machine's card, if none was chosen."""
+    if _is_said("model") or _is_said("recipe_of") or settings.model.name != "ember":
+        return
+    from reactive.cli.better_model import better_model
+
+    if note := better_model(settings.model.device):
+        bar.tell(note)
+
+
 def _shapes(options: dict[str, Any]) -> list[str]:
     """Return the shapes that `--also` names, each once."""
     return list(dict.fromkeys(shape.strip() for shape in options["also"].split(","))) if options["also"] else []
@@ -421,6 +432,7 @@ def _album(clips: list[tuple[str, Path, Any]], options: dict[str, Any], as_json:
             raise OutputError(f"can't be made ({problem.strerror})", where=str(folder), remedy=remedy) from None
         bar = Progress(not as_json and sys.stderr.isatty())
         with bar as report:
+            _tell_better(clips[0][2], bar)
             for song, made in make_album(clips, progress=report, rates=bar.rates):
                 if isinstance(made, ReactiveError):
                     failed += 1
