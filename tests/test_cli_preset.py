@@ -99,12 +99,25 @@ def test_preset_try_takes_what_try_takes(tmp_path: Path, toy_model: Path, monkey
     monkeypatch.chdir(tmp_path)
     write_song(tmp_path / "song.wav", beat_song(8))
     Image.fromarray(np.full((60, 80, 3), 90, np.uint8)).save("band.png")
-    small = ["--duration", "2", "--fps", "6", "--size", "64x48", "--model", str(toy_model), "--steps", "1"]
+    small = [
+        "--duration",
+        "4",
+        "--fps",
+        "24",
+        "--size",
+        "64x48",
+        "--imagine-size",
+        "64x48",
+        "--model",
+        str(toy_model),
+        "--steps",
+        "1",
+    ]
     done = invoke("try", "drift", "song.wav", *small, "--photo", "band.png", "--start", "1", "--json")
     assert done.exit_code == 0, done.output
     clip = json.loads(done.stdout)
-    assert clip["duration"] == pytest.approx(2, abs=0.1)
-    assert "12 frames" in done.stderr
+    assert clip["duration"] == pytest.approx(4, abs=0.1)
+    assert "96 frames" in done.stderr
     # segments of a trial are not kept
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["band.png", "song-try.mp4", "song.wav"]
     assert "frames/s were measured here before" in invoke("try", "drift", "song.wav", *small).stderr

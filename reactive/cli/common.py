@@ -177,13 +177,42 @@ seed_option = click.option(
     "--seed", default=0, show_default=True, type=IntOption(0, MAX_SEED), help="Decides everything random."
 )
 preset_option = click.option("--preset", "-p", default="loop-destroy", show_default=True, help=PRESETS_HELP)
+# where the places that matter in photographs wait, by the photographs' names
+_FOCUS = "reactive.focus"
+
+
+def _without_focus(context: click.Context, _: click.Parameter, value: tuple[Path, ...]) -> tuple[Path, ...]:
+    from reactive.timeline.framing import split_focus
+
+    files = []
+    for path in value:
+        text, place = split_focus(str(path))
+        if place is not None and not path.exists():
+            path = Path(text)
+            context.meta.setdefault(_FOCUS, {})[path.name] = f"{path.name}@{place[0]:g},{place[1]:g}"
+        files.append(path)
+    return tuple(files)
+
+
+def named_focus() -> tuple[str, ...]:
+    """Return the places that matter in photographs, as ``--photo FILE@X,Y`` names them: base names and places."""
+    return tuple(click.get_current_context().meta.get(_FOCUS, {}).values())
+
+
+fit_option = click.option(
+    "--fit",
+    type=click.Choice(("cover", "contain", "blur")),
+    help="Photographs are cropped, whole between bars, or whole over a blurred copy. Default: as the preset says.",
+)
 _PHOTOS = (
     click.option(
         "--photo",
         "photos",
         multiple=True,
+        metavar="FILE[@X,Y]",
         type=click.Path(path_type=Path),
-        help="A photograph to feed in; may be repeated.",
+        callback=_without_focus,
+        help="A photograph to feed in, and what matters in it: band.jpg@0.5,0.2; may be repeated.",
     ),
     click.option(
         "--photos",

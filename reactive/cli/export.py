@@ -45,7 +45,7 @@ from reactive.cli.numbers import FloatOption
     "--title",
     default="",
     metavar="TEXT",
-    help="Written on the thumbnail, which is 1280 pixels wide then, and the poster.",
+    help="Written on the thumbnail, which has up to 1280 pixels then, and the poster.",
 )
 @click.option(
     "-o",

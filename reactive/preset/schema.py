@@ -376,6 +376,9 @@ class Preset(Strict):
     ground: Ground | None = Field(
         None, description="what lies beneath the pictures in phases without a `ground` of their own"
     )
+    fit: Literal["cover", "contain", "blur"] = Field(
+        "cover", description="how own photographs fill the frame: cropped, whole, or whole over a blurred copy"
+    )
     feedback: Feedback = Field(Feedback(), description="how a picture is fed back")
     loop: bool = Field(True, description="the walk closes on itself at the end of each round of the phases")
     motifs: bool = Field(False, description="a section that comes back brings its prompts and pictures back")

@@ -216,13 +216,14 @@ def make_clip(
         kept = _kept_notes(job, most)
         for note in kept:
             say(note)
-        told = (*inputs.notes, *notes, *unseen, *resolved.notes, *prepared.notes, *tally.notes, *kept)
+        told = (*inputs.notes, *notes, *unseen, *resolved.notes, *prepared.notes, *tally.notes)
         clip = _clip(outs, settings, prepared, resolved, tally, flashes, clock, device=device, held_back=held_back)
         clip = replace(clip, reused=reused, notes=told)
         if loop:
             clip = replace(clip, frames=loop.frames, duration=float(frame_time(loop.frames, clip.fps)))
         job.journal.append({"done": {"request": request.key, "clip": clip.stored()}})
-        return clip
+        # what was kept and removed now is not true of this clip when it is asked for again
+        return replace(clip, notes=(*clip.notes, *kept))
 
 
 @dataclass

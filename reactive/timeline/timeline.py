@@ -20,6 +20,7 @@ from reactive.preset.vocabulary import MACRO
 from reactive.timeline.clock import frame_count, frame_length, frame_time, frame_times, nearest_frame
 from reactive.timeline.evaluate import Scope, ease, evaluate
 from reactive.timeline.films import SONG_TIME, Footage, film_expressions, place_films
+from reactive.timeline.framing import COVER, Framing
 from reactive.timeline.grounds import NONE, SHOWN, Choose, Turns, ground_expressions, place_grounds
 from reactive.timeline.insert import insert, line_insertions, pin_insertions
 from reactive.timeline.knobs import pace_of, with_knobs
@@ -175,6 +176,8 @@ class Timeline:
         Colours ``#rrggbb`` that finished pictures are moved towards.
     folder
         The folder of the files in `grounds`, if it is known; it is not stored in a timeline's file.
+    framing
+        How the photographs that are fed in fill the frame.
     """
 
     song_sha256: str
@@ -198,6 +201,7 @@ class Timeline:
     file_sha256: str = ""
     palettes: tuple[tuple[str, ...], ...] = ()
     folder: Path | None = field(default=None, compare=False)
+    framing: Framing = COVER
 
     @property
     def frames(self) -> int:
@@ -359,6 +363,7 @@ def build_timeline(
         feedback_colour=preset.feedback.colour,
         palettes=palettes,
         grounds=tuple(turns.names),
+        framing=Framing(preset.fit),
     )
 
 
