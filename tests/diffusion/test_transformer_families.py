@@ -23,6 +23,8 @@ WITH_PICTURE: dict[str, tuple[str, int, dict[str, Any]]] = {
     "sd3": ("StableDiffusion3Img2ImgPipeline", 4, {"sigmas": [1.0, 0.9, 0.5, 0.0014970059880239523]}),
     "flux": ("FluxImg2ImgPipeline", 4, {}),
 }
+# whose latents have a small autoencoder
+WITH_SMALL = ("z-image", "sd3", "flux")
 PROMPTS = ["a red sea", "fire at night by the old bridge", "snow", "a b c", "moon"]
 NEGATIVE = "ugly dog"
 TOLERANCE = 1e-4
@@ -169,7 +171,7 @@ def test_a_source_is_used_as_in_the_image_to_image_pipeline(
     assert (mine - ours(model, PROMPTS, noise)).abs().max() > 10 * TOLERANCE
 
 
-@pytest.mark.parametrize("name", ["z-image", "sd3", "flux"])
+@pytest.mark.parametrize("name", WITH_SMALL)
 def test_a_small_autoencoder_gives_the_pictures_of_the_pipeline_with_it(saved: Any, name: str, tmp_path: Path) -> None:
     import diffusers
 
@@ -292,6 +294,23 @@ def test_a_lora_of_a_transformer_is_fused(saved: Any, tmp_path: Path) -> None:
         changed = load_model(str(folder), dtype="float32", loras=(f"{file}:0.5",))
         assert torch.allclose(dict(changed.network.named_modules())[layer].weight, weight + 0.5 * up @ down, atol=1e-5)
         assert changed.sha256 != plain.sha256
+
+
+@pytest.mark.parametrize("name", TOYS)
+def test_a_lora_changes_the_weights_of_every_family(saved: Any, name: str, tmp_path: Path) -> None:
+    from safetensors.torch import save_file
+
+    folder = saved(name)[0]
+    plain = dict(load_model(str(folder), dtype="float32").network.named_modules())
+    layer = next(key for key, part in plain.items() if key.endswith("to_q") and isinstance(part, torch.nn.Linear))
+    weight = plain[layer].weight
+    drawn = torch.Generator().manual_seed(2)
+    down = torch.randn(2, weight.shape[1], generator=drawn)
+    up = torch.randn(weight.shape[0], 2, generator=drawn)
+    file = tmp_path / "film.safetensors"
+    save_file({f"transformer.{layer}.lora_A.weight": down, f"transformer.{layer}.lora_B.weight": up}, file)
+    changed = dict(load_model(str(folder), dtype="float32", loras=(f"{file}:0.5",)).network.named_modules())
+    assert torch.allclose(changed[layer].weight, weight + 0.5 * up @ down, atol=1e-5)
 
 
 def test_the_catalogue_names_the_smallest_card_of_doctors_table() -> None:
