@@ -14,7 +14,7 @@ import torch
 from benchmarks.measure import in_turn, line
 from reactive.diffusion.compose import ROOM, Ground, Terms, canvas_size, compose, compose_on_device, prepare_ground
 from reactive.diffusion.motion.camera import inverse_map
-from reactive.sources.ground import load_ground
+from reactive.sources.ground import GroundFile, load_ground
 
 FRAME = (384, 224)
 SIZES = ((768, 432), (1920, 1080))
@@ -58,7 +58,7 @@ def _ground(photo: Path | None, size: tuple[int, int]) -> Ground:
     width, height = canvas_size(FRAME, size)
     if photo is None:
         return prepare_ground(_noise(round(width * ROOM), round(height * ROOM)))
-    loaded = load_ground(photo, width=width, height=height, room=ROOM)
+    loaded = load_ground(GroundFile(photo), width=width, height=height, room=ROOM)
     return prepare_ground(loaded.larger, loaded.exact, focus=loaded.focus)
 
 

@@ -24,7 +24,19 @@ def on_files(files: Files, config: Any) -> Files:
     for page, source in PAGES.items():
         text = (ROOT / source).read_text(encoding="utf-8")
         files.append(File.generated(config, page, content=_relinked(text, page, source)))
+    files.append(File.generated(config, "guide/gallery.md", content=_gallery()))
     return files
+
+
+def _gallery() -> str:
+    """Return the page of the presets that ship, with their pictures."""
+    from reactive.preset.gallery import Shown, gallery_cards
+    from reactive.preset.library import find_preset, get_preset, shipped_names
+
+    shown = [Shown(name, find_preset(name).parent, get_preset(name), "ships") for name in shipped_names()]
+    about = "The presets that ship, on the song that ships with reactive. `reactive preset list --gallery gallery.html` writes this\n"
+    more = "page with the presets that you installed.\n"
+    return f"# Gallery of presets\n\n{about}{more}\n{gallery_cards(shown)}\n"
 
 
 def _relinked(text: str, page: str, source: str) -> str:

@@ -1,6 +1,7 @@
-"""Render the posters of the bundled presets: ``python -m training.make_posters [NAME ...]``.
+"""Render posters and moving pictures of the bundled presets: ``python -m training.make_posters [--moving] [NAME ...]``.
 
-Each is made by the command line with ember from the bundled song: four frames of its clip, spread over its phases.
+Each is made by the command line with ember from the bundled song. A poster has four frames of its clip, spread over its phases;
+a moving picture (with ``--moving``, these alone) shows the seconds around the drop.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -21,6 +23,7 @@ from reactive.preset.library import names, shipped_folder
 SONG = Path(__file__).resolve().parents[1] / "reactive" / "data" / "first-light.ogg"
 FPS = "2"
 LIMIT = 60_000
+MOVING_SECONDS, MOVING_FPS, MOVING_SIZE, MOVING_LIMIT = "3", 10, "256x144", 220_000
 
 
 def command(*arguments: str) -> None:
@@ -67,6 +70,35 @@ def poster(name: str, target: Path) -> None:
             return
 
 
+def moving(name: str, target: Path) -> None:
+    """Render the moving picture of one preset to `target`, an animated WebP."""
+    with tempfile.TemporaryDirectory() as work:
+        clip = Path(work) / "clip.mp4"
+        small = [
+            "--fps",
+            str(MOVING_FPS),
+            "--duration",
+            MOVING_SECONDS,
+            "--size",
+            MOVING_SIZE,
+            "--imagine-size",
+            MOVING_SIZE,
+        ]
+        command("try", str(SONG), "--preset", name, *small, "-o", str(clip))
+        with av.open(str(clip)) as container:
+            frames = [Image.fromarray(frame.to_ndarray(format="rgb24")) for frame in container.decode(video=0)]
+    for quality in (75, 65, 55, 45, 38, 30):
+        save: dict[str, Any] = {"quality": quality, "duration": round(1000 / MOVING_FPS), "loop": 0, "method": 5}
+        frames[0].save(target, save_all=True, append_images=frames[1:], **save)
+        if target.stat().st_size <= MOVING_LIMIT:
+            return
+
+
 if __name__ == "__main__":
-    for preset in sys.argv[1:] or names():
-        poster(preset, shipped_folder() / preset / "poster.jpg")
+    given = [name for name in sys.argv[1:] if name != "--moving"]
+    for preset in given or names():
+        folder = shipped_folder() / preset
+        if "--moving" in sys.argv[1:]:
+            moving(preset, folder / "moving.webp")
+        else:
+            poster(preset, folder / "poster.jpg")

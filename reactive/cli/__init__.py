@@ -23,7 +23,7 @@ from reactive.cli.shots import shots
 from reactive.cli.studio import studio
 from reactive.cli.texts import refuse_empty
 from reactive.cli.timeline import timeline
-from reactive.cli.trying import try_clip
+from reactive.cli.trying import try_clip, try_preset
 
 
 @click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"]})
@@ -57,6 +57,6 @@ for _command in (
     doctor,
 ):
     main.add_command(_command)
-for _command in (*BUNDLES, extract):
+for _command in (*BUNDLES, extract, try_preset):
     preset.add_command(_command)
 refuse_empty(main)

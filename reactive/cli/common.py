@@ -177,13 +177,42 @@ seed_option = click.option(
     "--seed", default=0, show_default=True, type=IntOption(0, MAX_SEED), help="Decides everything random."
 )
 preset_option = click.option("--preset", "-p", default="loop-destroy", show_default=True, help=PRESETS_HELP)
+# where the places that matter in photographs wait, by the photographs' names
+_FOCUS = "reactive.focus"
+
+
+def _without_focus(context: click.Context, _: click.Parameter, value: tuple[Path, ...]) -> tuple[Path, ...]:
+    from reactive.timeline.framing import split_focus
+
+    files = []
+    for path in value:
+        text, place = split_focus(str(path))
+        if place is not None and not path.exists():
+            path = Path(text)
+            context.meta.setdefault(_FOCUS, {})[path.name] = f"{path.name}@{place[0]:g},{place[1]:g}"
+        files.append(path)
+    return tuple(files)
+
+
+def named_focus() -> tuple[str, ...]:
+    """Return the places that matter in photographs, as ``--photo FILE@X,Y`` names them: base names and places."""
+    return tuple(click.get_current_context().meta.get(_FOCUS, {}).values())
+
+
+fit_option = click.option(
+    "--fit",
+    type=click.Choice(("cover", "contain", "blur")),
+    help="Photographs are cropped, whole between bars, or whole over a blurred copy. Default: as the preset says.",
+)
 _PHOTOS = (
     click.option(
         "--photo",
         "photos",
         multiple=True,
+        metavar="FILE[@X,Y]",
         type=click.Path(path_type=Path),
-        help="A photograph to feed in; may be repeated.",
+        callback=_without_focus,
+        help="A photograph to feed in, and what matters in it: band.jpg@0.5,0.2; may be repeated.",
     ),
     click.option(
         "--photos",
@@ -193,9 +222,69 @@ _PHOTOS = (
         help="A folder of photographs to feed in; captions.tsv, their descriptions or names say what they show.",
     ),
 )
-macro_option = click.option(
-    "--macro", "macros", multiple=True, metavar="NAME=VALUE", help="Turn a knob of the preset, 0 to 1; may be repeated."
+# where short cuts wait until the knobs that are named are known
+_SHORT_CUTS = "reactive.knobs"
+
+
+def _calmer(context: click.Context, _: click.Parameter, value: bool) -> bool:
+    from reactive.preset.macros import CALM
+
+    knobs = context.meta.setdefault(_SHORT_CUTS, {})
+    if value:
+        # --speed says more
+        context.meta[_SHORT_CUTS] = CALM | knobs
+    return value
+
+
+def _faster(context: click.Context, _: click.Parameter, value: float | None) -> float | None:
+    from reactive.preset.macros import speed_knob
+
+    if value is not None:
+        context.meta.setdefault(_SHORT_CUTS, {})["speed"] = speed_knob(value)
+    return value
+
+
+def _with_short_cuts(context: click.Context, _: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
+    # a knob that is named itself comes later, and wins
+    named = {text.partition("=")[0].strip() for text in value}
+    cuts = context.meta.get(_SHORT_CUTS, {})
+    return (*(f"{name}={place:g}" for name, place in cuts.items() if name not in named), *value)
+
+
+_MACROS = (
+    click.option(
+        "--macro",
+        "macros",
+        multiple=True,
+        metavar="NAME=VALUE",
+        callback=_with_short_cuts,
+        help="Turn a knob, 0 to 1: intensity, speed, colour, photographs or one of the preset's; may be repeated.",
+    ),
+    click.option(
+        "--speed",
+        type=FloatOption(0.25, 4),
+        metavar="X",
+        is_eager=True,
+        expose_value=False,
+        callback=_faster,
+        help="Pictures wander, move and change X times as fast: 0.5 or 2.",
+    ),
+    click.option(
+        "--calm",
+        is_flag=True,
+        is_eager=True,
+        expose_value=False,
+        callback=_calmer,
+        help="Half as fast, with little movement and no cuts on single hits.",
+    ),
 )
+
+
+def macro_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that turn a preset's knobs."""
+    return functools.reduce(lambda wrapped, option: option(wrapped), reversed(_MACROS), command)
+
+
 lyrics_option = click.option(
     "--lyrics",
     type=click.Path(path_type=Path),

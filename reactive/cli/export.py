@@ -28,7 +28,31 @@ from reactive.cli.numbers import FloatOption
 @click.option(
     "--max-size", metavar="100MB", help="The clip in a file of at most this size, encoded again in two passes."
 )
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="The loop, or the clip at --loudness or signed.")
+@click.option("--frames", metavar="DIR", type=click.Path(path_type=Path), help="Every frame as a picture in a folder.")
+@click.option(
+    "--frames-as",
+    type=click.Choice(["png", "exr"]),
+    default="png",
+    show_default=True,
+    help="png: 8 bits, as it looks; exr: linear light in half floats.",
+)
+@click.option(
+    "--alpha",
+    is_flag=True,
+    help="The clip with black made transparent: ProRes 4444 (-o OUT.mov) or VP9 (-o OUT.webm).",
+)
+@click.option(
+    "--title",
+    default="",
+    metavar="TEXT",
+    help="Written on the thumbnail, which has up to 1280 pixels then, and the poster.",
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    help="The loop, or the clip with --alpha, at --loudness or signed.",
+)
 @click.option(
     "--c2pa",
     "certificates",
@@ -54,6 +78,10 @@ def export(
     loudness: float | None,
     loop: str | None,
     max_size: str | None,
+    frames: Path | None,
+    frames_as: str,
+    alpha: bool,
+    title: str,
     output: Path | None,
     certificates: Path | None,
     key: Path | None,
@@ -62,7 +90,9 @@ def export(
     overwrite: bool,
     as_json: bool,
 ) -> None:
-    """Make poster, thumbnail, loops, a clip of a given loudness or size, or a signed one from CLIP, without rendering again.
+    """Make poster, thumbnail, loops, frames, a clip with transparency, of a given loudness or size, or signed, from CLIP.
+
+    Nothing is rendered again.
 
     The loudness is the song's integrated one (ITU-R BS.1770), reached by one gain for all of it and only as far as its
     true peaks stay below -1 dBTP. A signature is a C2PA manifest which says that the clip was made by generative AI; it is
@@ -73,7 +103,10 @@ def export(
     \b
     Examples:
       reactive export clip.mp4 --poster poster.jpg --gif loop.gif
+      reactive export clip.mp4 --thumbnail cover.jpg --title "First light"
       reactive export clip.mp4 --loop 17-20 -o canvas.mp4
+      reactive export master.mkv --frames frames/ --frames-as exr
+      reactive export clip.mp4 --alpha -o overlay.mov
       reactive export clip.mp4 --max-size 100MB -o small.mp4
       reactive export clip.mp4 --loudness -14 -o clip-14.mp4
       reactive export clip.mp4 --credits
@@ -86,6 +119,7 @@ def export(
         wanted = ExportOptions(
             poster, thumbnail, gif, webp, output, loudness, certificates, key, authority, credits, loop
         )
+        wanted = replace(wanted, frames=frames, frames_as=frames_as, alpha=alpha, title=printable(title)[:200])
         if max_size is not None:
             wanted = replace(wanted, max_size=parse_bytes(max_size))
         if loop and output is None:

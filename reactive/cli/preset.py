@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
-import tempfile
-from dataclasses import replace
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import click
 
-from reactive.cli.common import Progress, counted, errors, json_option, minutes, printable, seed_option, write_text
-from reactive.cli.numbers import FloatOption, IntOption
+from reactive.cli.common import counted, errors, json_option, printable, seed_option, write_text
+from reactive.cli.numbers import FloatOption
 
 
 @click.group()
@@ -22,28 +21,48 @@ def preset() -> None:
 
 
 @preset.command("list")
+@click.option(
+    "--gallery", type=click.Path(path_type=Path), help="Write a page with posters and moving pictures: gallery.html."
+)
 @json_option
-def preset_list(as_json: bool) -> None:
-    """List the presets that ship as a table.
+def preset_list(gallery: Path | None, as_json: bool) -> None:
+    """List the presets as a table: those that ship, and those that you installed.
 
     \b
-    Example:
+    Examples:
       reactive preset list
+      reactive preset list --gallery gallery.html
     """
     with errors(as_json):
+        from reactive.errors import OutputError
         from reactive.preset.describe import preset_table, prompt_count
-        from reactive.preset.library import get_preset, names
+        from reactive.preset.gallery import Shown, gallery_page
+        from reactive.preset.library import find_preset, get_preset, names, shipped_names
 
-        found = {name: get_preset(name) for name in names()}
+        found, shipped = {name: get_preset(name) for name in names()}, set(shipped_names())
+        origins = {name: "ships" if name in shipped else "installed" for name in found}
+        if gallery:
+            if gallery.suffix.lower() not in (".html", ".htm"):
+                raise OutputError("is no name for a page", where=str(gallery), remedy="let it end in .html")
+            shown = [Shown(name, find_preset(name).parent, one, origins[name]) for name, one in found.items()]
+            write_text(gallery, gallery_page(shown))
+    if gallery and not as_json:
+        click.echo(f"{printable(str(gallery))}: {counted(len(found), 'preset')}")
+        return
     if as_json:
         keys = ("title", "description", "author", "licence", "music", "model")
         rows = [
-            {"name": name, **{key: getattr(one, key) for key in keys}, "prompts": prompt_count(one)}
+            {
+                "name": name,
+                "origin": origins[name],
+                **{key: getattr(one, key) for key in keys},
+                "prompts": prompt_count(one),
+            }
             for name, one in found.items()
         ]
         click.echo(json.dumps({"presets": rows}))
         return
-    click.echo(printable_lines(preset_table(found, width=shutil.get_terminal_size((110, 40)).columns)))
+    click.echo(printable_lines(preset_table(found, shipped=shipped, width=shutil.get_terminal_size((110, 40)).columns)))
 
 
 @preset.command("show")
@@ -51,17 +70,16 @@ def preset_list(as_json: bool) -> None:
 @click.option("--toml", is_flag=True, help="Print the file itself.")
 @json_option
 def preset_show(name: str, toml: bool, as_json: bool) -> None:
-    """Print what preset NAME shows and how the music moves it.
+    """Print what preset NAME (a name, a path or a bundle) shows and how the music moves it.
 
     \b
-    Example:
+    Examples:
       reactive preset show loop-destroy
+      reactive preset show tide.reactive
     """
-    with errors(as_json):
-        from reactive.preset.library import find_preset
+    with errors(as_json), _or_bundle(name) as file:
         from reactive.preset.schema import load_preset, read_preset
 
-        file = find_preset(name, option="")
         if toml:
             click.echo(printable_lines(read_preset(file)), nl=False)
             return
@@ -71,6 +89,38 @@ def preset_show(name: str, toml: bool, as_json: bool) -> None:
         click.echo(json.dumps(found.model_dump(mode="json")))
         return
     click.echo(printable_lines(preset_page(name, found)))
+
+
+@contextmanager
+def _or_bundle(name: str) -> Iterator[Path]:
+    """Yield the file of a preset given by name or path; a bundle is unpacked and checked for as long as the block lasts."""
+    from reactive.preset.bundle import SUFFIX, unpacked
+    from reactive.preset.library import find_preset
+
+    if not name.endswith(SUFFIX) or Path(name).is_dir():
+        yield find_preset(name, option="")
+        return
+    with unpacked(Path(name)) as (file, manifest):
+        files = f"{counted(len(manifest.files), 'file')}, {sum(note.bytes for note in manifest.files.values()):,} bytes"
+        click.echo(f"{printable(name)} is not installed ({files}); `reactive preset install` installs it.", err=True)
+        yield file
+
+
+@preset.command("language")
+@click.argument("word", required=False)
+def preset_language(word: str | None) -> None:
+    """Print the page of the language of presets; with WORD, only what mentions it.
+
+    \b
+    Examples:
+      reactive preset language
+      reactive preset language ground
+    """
+    with errors():
+        from reactive.preset.reference import language_page
+
+        page = language_page(word)
+    click.echo(printable_lines(page))
 
 
 @preset.command("schema")
@@ -116,18 +166,19 @@ def preset_new(name: str, source: str, folder: Path, as_json: bool) -> None:
 @seed_option
 @json_option
 def preset_check(name: str, song: str | None, seed: int, as_json: bool) -> None:
-    """Check preset NAME (a name or a path); with SONG, describe what it does to that song.
+    """Check preset NAME (a name, a path or a bundle); with SONG, describe what it does to that song.
 
     \b
-    Example:
+    Examples:
       reactive preset check my-preset.toml song.wav
+      reactive preset check tide.reactive
     """
-    with errors(as_json):
+    with errors(as_json), _or_bundle(name) as file:
         from reactive.preset.bounds import held_expressions
         from reactive.preset.describe import phase_variety
         from reactive.preset.library import open_preset
 
-        opened = open_preset(name, option="")
+        opened = open_preset(str(file), option="")
         checked = opened.preset
         counts = {phase.name: phase_variety(checked, phase) for phase in checked.phase}
         notes = [*checked.notes, *held_expressions(checked)]
@@ -163,66 +214,6 @@ def _report(opened: Any, song: str, seed: int) -> Any:
         analysis, checked, samples=track.samples, fps=Fraction(24), seed=seed, lyrics=lines, choose=picture_chooser(())
     )
     return preset_report(timeline, checked, analysis)
-
-
-@preset.command("try")
-@click.argument("name")
-@click.argument("song", type=click.Path())
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="The clip. Default: ./<song>-<preset>.mp4.")
-@click.option("--seconds", default=10.0, show_default=True, type=FloatOption(0.1, 600), help="How long it is.")
-@click.option("--model", default="ember", show_default=True, help="As in `reactive run`.")
-@click.option("--steps", type=IntOption(1, 200), help="Evaluations a picture. Default: the model's own.")
-@seed_option
-@click.option("--overwrite", is_flag=True, help="Replace an existing clip, once the new one is complete.")
-@json_option
-def preset_try(
-    name: str,
-    song: str,
-    output: Path | None,
-    seconds: float,
-    model: str,
-    steps: int | None,
-    seed: int,
-    overwrite: bool,
-    as_json: bool,
-) -> None:
-    """Render ten seconds of SONG around the drop, or its loudest section, with preset NAME.
-
-    \b
-    Example:
-      reactive preset try loop-destroy song.wav
-    """
-    with errors(as_json):
-        from reactive.media.safe import regular_file
-        from reactive.preset.library import find_preset
-
-        file = find_preset(name, option="")
-        regular_file(song)
-        label = file.parent.name if file.name == "preset.toml" else file.stem
-        out = output or Path(f"{Path(song).stem}-{label}.mp4")
-        from reactive.render.run import make_clip
-        from reactive.render.settings import Settings
-
-        # a trial is rendered again each time, so its pieces are not kept
-        with tempfile.TemporaryDirectory(prefix="reactive-try-") as room:
-            settings = Settings.of(
-                preset=name,
-                seed=seed,
-                model=model,
-                steps=steps,
-                duration=seconds,
-                telling=True,
-                overwrite=overwrite,
-                job=Path(room, "job"),
-            )
-            with Progress(not as_json and sys.stderr.isatty()) as report:
-                clip = replace(make_clip(song, out, settings, progress=report), job=None, job_bytes=0)
-    if as_json:
-        click.echo(json.dumps(clip.to_dict()))
-        return
-    click.echo(
-        f"{printable(str(clip.output))}: {minutes(clip.duration)} of {printable(Path(song).name)} with {printable(name)}"
-    )
 
 
 def printable_lines(text: str) -> str:

@@ -18,11 +18,13 @@ from reactive.cli.common import (
     check_loras,
     errors,
     fail,
+    fit_option,
     fps_option,
     frame_rate,
     json_option,
     lyrics_option,
     macro_option,
+    named_focus,
     photo_options,
     preset_option,
     printable,
@@ -44,6 +46,7 @@ from reactive.errors import ReactiveError, install_line
 @photo_options
 @video_options
 @background_option
+@fit_option
 @macro_option
 @lyrics_option
 @click.option("--size", metavar="WxH", help="Size of the clip that is previewed. Default: as `reactive run` has it.")
@@ -247,6 +250,8 @@ def _options(options: dict[str, Any]) -> Any:
         photos=tuple(options["photos"]),
         videos=tuple(options["videos"]),
         background=options["background"],
+        fit=options.get("fit") or "",
+        focus=named_focus(),
         macros=parse_macros(options["macros"]),
         lyrics=options["lyrics"],
         device=options["device"],

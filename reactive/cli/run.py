@@ -23,6 +23,7 @@ from reactive.cli.common import (
     check_loras,
     counted,
     errors,
+    fit_option,
     fps_option,
     frame_rate,
     hearing_options,
@@ -30,6 +31,7 @@ from reactive.cli.common import (
     lyrics_option,
     macro_option,
     minutes,
+    named_focus,
     no_shots_option,
     photo_options,
     preset_option,
@@ -46,6 +48,7 @@ from reactive.cli.common import (
 from reactive.cli.numbers import LONGEST, FloatOption, IntOption
 from reactive.cli.recipe import check_beside, recipe_options, repeat
 
+LEAST_TIMED = 96
 SUFFIXES = {**dict.fromkeys(("h264", "nvenc", "videotoolbox", "qsv", "amf"), ".mp4"), "prores": ".mov", "ffv1": ".mkv"}
 
 
@@ -99,6 +102,7 @@ SUFFIXES = {**dict.fromkeys(("h264", "nvenc", "videotoolbox", "qsv", "amf"), ".m
 @lyrics_option
 @video_options
 @background_option
+@fit_option
 @click.option(
     "--imagine-rate",
     type=FloatOption(1, 240),
@@ -227,11 +231,13 @@ def run(songs: tuple[str, ...], output: Path | None, as_json: bool, hearing: Cal
 
         bar = Progress(not as_json and sys.stderr.isatty())
         with bar as report:
+            _tell_better(settings, bar)
             if options["recipe_of"]:
                 again = repeat(song, output, options, report)
                 clip, differs = again.clip, again.differs
             else:
                 clip = make_clip(song, out, settings, progress=report, rates=bar.rates, tell=bar.tell)
+    save_speed(settings, clip)
     for note in clip.notes:
         if note in bar.notes:
             continue
@@ -251,6 +257,16 @@ def run(songs: tuple[str, ...], output: Path | None, as_json: bool, hearing: Cal
     if options["photos"] and not clip.photos_shown:
         click.echo(PHOTOS_UNSEEN)
     print_clip(clip)
+
+
+def save_speed(settings: Any, clip: Any) -> None:
+    """Note how fast a clip was rendered, by which the next one's time is expected."""
+    from reactive.render.rates import key_of_settings, save_rate
+
+    made = clip.frames - clip.reused
+    # of fewer frames, most of the time went into embedding prompts
+    if made >= LEAST_TIMED and not clip.already and clip.render_s > 0:
+        save_rate(key_of_settings(settings), made / clip.render_s)
 
 
 def print_clip(clip: Any) -> None:
@@ -386,6 +402,16 @@ def _is_said(name: str) -> bool:
     return click.get_current_context().get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
 
 
+def _tell_better(settings: Any, bar: Progress) -> None:
+    """Name the model that is recommended for this machine's card, if none was chosen."""
+    if _is_said("model") or _is_said("recipe_of") or settings.model.name != "ember":
+        return
+    from reactive.cli.better_model import better_model
+
+    if note := better_model(settings.model.device):
+        bar.tell(note)
+
+
 def _shapes(options: dict[str, Any]) -> list[str]:
     """Return the shapes that `--also` names, each once."""
     return list(dict.fromkeys(shape.strip() for shape in options["also"].split(","))) if options["also"] else []
@@ -406,6 +432,7 @@ def _album(clips: list[tuple[str, Path, Any]], options: dict[str, Any], as_json:
             raise OutputError(f"can't be made ({problem.strerror})", where=str(folder), remedy=remedy) from None
         bar = Progress(not as_json and sys.stderr.isatty())
         with bar as report:
+            _tell_better(clips[0][2], bar)
             for song, made in make_album(clips, progress=report, rates=bar.rates):
                 if isinstance(made, ReactiveError):
                     failed += 1
@@ -478,6 +505,8 @@ def settings_of(song: str, options: dict[str, Any]) -> Any:
         photos=tuple(options["photos"]),
         videos=tuple(options["videos"]),
         background=options["background"],
+        fit=options.get("fit") or "",
+        focus=named_focus(),
         imagine_rate=options["imagine_rate"] or 0.0,
         upscale=int(options["upscale"] or 1),
         upscaler=options["upscaler"],

@@ -8,6 +8,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from reactive.cli.common import (
     yield_processors,
 )
 from reactive.cli.numbers import LONGEST, MAX_SEED, FloatOption
-from reactive.cli.run import run, settings_of
+from reactive.cli.run import run, save_speed, settings_of
 
 SECONDS = 12.0
 MOST = 36
@@ -94,7 +95,7 @@ def variants(options: dict[str, Any]) -> list[Variant]:
     click.UsageError
         If there are more than a grid holds.
     """
-    presets = [name for name in (options["presets"] or options["preset"]).split(",") if name]
+    presets = [name for name in (options["presets"] or "").split(",") if name] or [options["preset"]]
     seeds = parse_seeds(options["seeds"]) if options["seeds"] else [options["seed"]]
     knobs = [text.partition("=") for text in options["macros"]]
     values = [[f"{name}={value}" for value in told.split(",")] for name, _, told in knobs]
@@ -165,6 +166,7 @@ def try_clip(song: str, as_json: bool, hearing: Callable[[], Any], **options: An
             check_output(sheet, inputs, overwrite=True)
         yield_processors()
         with tempfile.TemporaryDirectory(prefix="reactive-try-") as room:
+            click.echo(_expected(settings), err=True)
             files = [Path(room, f"{number}.mp4") for number in range(len(chosen))] if len(chosen) > 1 else [out]
             with Progress(not as_json and sys.stderr.isatty()) as report:
                 clips = list(_made(song, files, settings, Path(room), report))
@@ -199,10 +201,23 @@ def _made(song: str, files: list[Path], settings: list[Any], room: Path, report:
     from dataclasses import replace
 
     from reactive.render.run import make_clip
+    from reactive.render.settings import ModelSpec
 
+    # one model is loaded once for all clips
+    load = lru_cache(maxsize=1)(ModelSpec.load)
     for number, (file, one) in enumerate(zip(files, settings, strict=True)):
-        clip = make_clip(song, file, one.changed(job=room / f"job{number}"), progress=report)
+        clip = make_clip(song, file, one.changed(job=room / f"job{number}"), progress=report, load=load)
+        save_speed(one, clip)
         yield replace(clip, job=None, job_bytes=0)
+
+
+def _expected(settings: list[Any]) -> str:
+    """Return a sentence about how long all of it will take; the song may be shorter than what is rendered of it."""
+    from reactive.render.rates import expected_line
+    from reactive.timeline.clock import frames_in
+
+    first = settings[0]
+    return expected_line(first, int(frames_in(first.duration, first.fps)), clips=len(settings))
 
 
 def _compare(song: str, out: Path, named: list[tuple[str, Path]], clip: Any, settings: Any) -> None:
@@ -229,5 +244,22 @@ def _compare(song: str, out: Path, named: list[tuple[str, Path]], clip: Any, set
     )
 
 
+@click.command("try")
+@click.argument("name")
+def try_preset(name: str, **options: Any) -> None:
+    """Make twelve seconds of SONG's clip with preset NAME, small and coarse, around its strongest drop.
+
+    The same as `reactive try SONG -p NAME`, with all of its options.
+
+    \b
+    Examples:
+      reactive preset try loop-destroy song.wav
+      reactive preset try my-preset.toml song.wav --photos holiday/ --seeds 1-4
+    """
+    assert try_clip.callback is not None
+    try_clip.callback(preset=name, presets=None, **options)
+
+
 _taken = {parameter.name for parameter in try_clip.params}
 try_clip.params += [option for option in run.params if option.name not in {*_taken, *LEFT_OUT}]
+try_preset.params += [option for option in try_clip.params if option.name not in ("preset", "presets")]

@@ -111,6 +111,8 @@ class Ground:
         The level of linear light that its bright places have.
     focus
         What matters in it, in half widths and half heights from the centre: one comes closer to this place.
+    aimed
+        Whether coming closer ends with this place in the middle, as far as the picture reaches; else it keeps its place in the frame.
     """
 
     exact: np.ndarray | None
@@ -119,6 +121,7 @@ class Ground:
     peaks: np.ndarray
     white: float
     focus: tuple[float, float] = (0.0, 0.0)
+    aimed: bool = False
     _elsewhere: dict[str, tuple[torch.Tensor, ...]] = field(default_factory=dict, repr=False, compare=False)
 
     def on(self, device: torch.device) -> tuple[torch.Tensor, ...]:
@@ -156,7 +159,7 @@ def canvas_size(imagined: tuple[int, int], size: tuple[int, int]) -> tuple[int, 
 
 
 def prepare_ground(
-    larger: np.ndarray, exact: np.ndarray | None = None, *, focus: tuple[float, float] = (0.0, 0.0)
+    larger: np.ndarray, exact: np.ndarray | None = None, *, focus: tuple[float, float] = (0.0, 0.0), aimed: bool = False
 ) -> Ground:
     """Make a photograph, or a picture of a film, ready to lie beneath pictures.
 
@@ -166,7 +169,7 @@ def prepare_ground(
         uint8 [height, width, 3], sRGB: the whole frame at about `ROOM` times the output's scale, see `canvas_size`.
     exact
         The same at the output's scale; None: one is content with what is resampled from `larger`.
-    focus
+    focus, aimed
         As in `Ground`.
     """
     cv2 = opencv()
@@ -179,7 +182,7 @@ def prepare_ground(
     peaks = np.cbrt(cubes)
     white = float(np.quantile(low[..., 3], WHITE_SHARE)) ** GAMMA
     crisp = cv2.addWeighted(store, 1 + CRISP, cv2.GaussianBlur(store, (0, 0), 1.0), -CRISP, 0)
-    return Ground(None if exact is None else with_grey(exact), crisp, low, peaks, white, focus)
+    return Ground(None if exact is None else with_grey(exact), crisp, low, peaks, white, focus, aimed)
 
 
 def with_grey(picture: np.ndarray) -> np.ndarray:
@@ -213,7 +216,7 @@ def shares(detail: float) -> list[float]:
     return [1.0 if share >= WHOLE else share for share in kept]
 
 
-def ground_map(terms: Terms, focus: tuple[float, float]) -> np.ndarray:
+def ground_map(terms: Terms, focus: tuple[float, float], *, aimed: bool = False) -> np.ndarray:
     """Return the map float64 [3, 3] from a place in the frame to the place of its ground that is seen there.
 
     Places are half widths and half heights from the centre, as in `motion.camera`. One comes as much closer as a shift needs, so
@@ -223,10 +226,12 @@ def ground_map(terms: Terms, focus: tuple[float, float]) -> np.ndarray:
     reach = 1 + 2 * max(abs(terms.x) * (1 + abs(lean)), abs(terms.y))
     zoom = max(terms.zoom, reach)
     free = 1 - reach / zoom
+    # as near to the focus as the edges allow, without a jolt where it is reached
+    x, y = (free * math.tanh(place / free) if aimed and free > 0 else place * free for place in focus)
     return np.array(
         [
-            [1 / zoom, -2 * terms.x * lean / zoom, focus[0] * free - 2 * terms.x / zoom],
-            [0.0, 1 / zoom, focus[1] * free - 2 * terms.y / zoom],
+            [1 / zoom, -2 * terms.x * lean / zoom, x - 2 * terms.x / zoom],
+            [0.0, 1 / zoom, y - 2 * terms.y / zoom],
             [0.0, 0.0, 1.0],
         ]
     )
@@ -327,7 +332,7 @@ def _places(
             [0.0, 0.0, 1.0],
         ]
     )
-    return np.asarray(ground_map(terms, ground.focus) @ lens @ cut)
+    return np.asarray(ground_map(terms, ground.focus, aimed=ground.aimed) @ lens @ cut)
 
 
 def _pixels(places: np.ndarray, source: tuple[int, int], size: tuple[int, int]) -> np.ndarray:

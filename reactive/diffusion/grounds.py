@@ -158,10 +158,8 @@ class Grounds:
 
     def _photograph(self, file: GroundFile) -> Ground:
         width, height = canvas_size(self.imagined, self.size)
-        loaded = load_ground(
-            file.path, width=width, height=height, room=ROOM, focus=file.focus, background=self.background
-        )
-        return prepare_ground(loaded.larger, loaded.exact, focus=loaded.focus)
+        loaded = load_ground(file, width=width, height=height, room=ROOM, background=self.background)
+        return prepare_ground(loaded.larger, loaded.exact, focus=loaded.focus, aimed=loaded.aimed)
 
     def _film(self, file: GroundFile) -> VideoSource:
         if file not in self._films:
@@ -218,4 +216,5 @@ def grounds_of(
     """
     if not (timeline.columns["ground"] >= 0).any():
         return ()
-    return ground_files(photos, videos, timeline.grounds, folders)
+    framing = timeline.framing
+    return ground_files(photos, videos, timeline.grounds, folders, fit=framing.fit, focus=framing.focus)

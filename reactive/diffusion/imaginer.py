@@ -302,7 +302,9 @@ def open_imaginer(
     # frames of one's own have a number among the films, and no file
     films = [video if isinstance(video, Path) else Path() for video in videos]
     wanted = set(range(len(photos) + len(films))) if only is None else set(only)
-    files = load_sources(photos, films, size=size, background=background, only=wanted - own.keys())
+    files = load_sources(
+        photos, films, size=size, background=background, only=wanted - own.keys(), framing=timeline.framing
+    )
     beneath = None
     try:
         if grounds:

@@ -22,6 +22,7 @@ from reactive.diffusion.sampling.noise import NoisePath, turned, walk_noises
 from reactive.sources.photo import load_photo
 from reactive.sources.video import VideoSource
 from reactive.timeline.clock import frame_time
+from reactive.timeline.framing import COVER, Framing
 from reactive.timeline.timeline import NO_SEED, Timeline
 
 
@@ -72,6 +73,7 @@ def load_sources(
     size: tuple[int, int],
     background: tuple[int, int, int] = (0, 0, 0),
     only: Collection[int] | None = None,
+    framing: Framing = COVER,
 ) -> Sources:
     """Read photographs and open films at the size that the model works at, cropped around what matters.
 
@@ -85,6 +87,8 @@ def load_sources(
         Red, green and blue, 0 to 255, that show where a picture is transparent.
     only
         The numbers that are needed; the others are not read. Default: all.
+    framing
+        How photographs fill the frame.
 
     Raises
     ------
@@ -98,7 +102,16 @@ def load_sources(
         if only is not None and number not in only:
             continue
         if number < len(photos):
-            stills[number] = as_source(load_photo(path, width=width, height=height, background=background))
+            stills[number] = as_source(
+                load_photo(
+                    path,
+                    width=width,
+                    height=height,
+                    background=background,
+                    fit=framing.fit,
+                    focus=framing.focus.get(path.name),
+                )
+            )
         else:
             films[number] = VideoSource(path, width=width, height=height, background=background)
     return Sources(stills, films)

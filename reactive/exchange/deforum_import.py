@@ -1,11 +1,16 @@
 """Convert Deforum settings and Parseq documents to a preset: prompts, strength and moves, with a list of unsupported settings.
 
-A preset refers to musical roles, never to frames, so a schedule can't be copied key by key: its median is kept, and its
-variation follows the kick. Formulas are computed by our own small parser.
+A preset refers to musical roles, never to frames. So each prompt is pinned to the bar nearest to its frame, and of a schedule what it
+draws is kept, see `curves`. Formulas are computed by our own small parser.
 
 Deforum's modes use these settings (its documentation): 2D `zoom`, `angle` and `translation_x`, `_y`; 3D `translation_x`, `_y`,
 `_z` and `rotation_3d_x`, `_y`, `_z`, but not `zoom` or `angle`; the others don't move. In 3D one unit is 1/200 of a depth
 between about 1 and 2.6, so moving forward by `z` enlarges content at depth 2 by 1 / (1 - z / 400).
+
+The projection here: all of the picture lies in one plane at depth 2, which is 4 tan(fov / 2) wide by the field of view across
+(`fov_schedule`, 70 degrees). So moving aside by `x` shifts it by x / 200, which is x / (800 tan(fov / 2)) of its width; `y` moves it
+down by as many pixels a unit. `rotation_3d_z` turns it; `_x` and `_y` tilt and turn it about its centre by the same angle, seen from
+an eye two half diagonals away (`diffusion/motion/camera.py`). That a turned camera also moves the picture aside is left out.
 """
 
 from __future__ import annotations
@@ -20,6 +25,7 @@ from typing import Any
 import numpy as np
 
 from reactive.errors import PresetError
+from reactive.exchange.curves import as_expression
 from reactive.exchange.deforum_file import DeforumSettings, read_settings
 from reactive.exchange.deforum_prompts import Prompts, plain_prompt, read_prompts
 from reactive.exchange.schedule import draw_schedule
@@ -27,6 +33,8 @@ from reactive.preset.schema import MAX_PROMPTS, check_preset
 from reactive.timeline.timeline import CAMERA_ZOOM
 
 MAX_FRAMES = 10_000_000
+# pins of a preset, and the last bar that a pin can name
+MAX_PINS, MAX_BAR = 200, 9999
 # frames of a schedule that are sampled, evenly spread if there are more
 SAMPLES = 20_000
 LENGTHS = ((0.5, "2 beats"), (1, "1 bar"), (2, "2 bars"), (4, "4 bars"), (8, "8 bars"), (16, "16 bars"))
@@ -46,6 +54,7 @@ _READ = {
     "strength",
     *FLAT,
     *DEEP,
+    "fov_schedule",
     "fps",
     "max_frames",
     "W",
@@ -113,10 +122,21 @@ def import_deforum(path: Path, *, tempo: float = 120.0) -> Imported:
     width, height = (_finite(settings.get(side), 512.0, (16, 16384)) for side in ("W", "H"))
     mode = _mode(read)
     curves = _curves(read, mode, length, names, without)
+    unit = _pixels_of_a_unit(read, width, names, without) if mode == "3D" else 1.0
     rate = min(max(fps / _finite(settings.get("diffusion_cadence"), 1, (1, 100)), 1.0), 60.0)
     without += prompts.notes
     _list_unread(settings, without)
     beat = 60 / tempo
+    bars = _sampled(length) / fps / (4 * beat)
+
+    def driven(name: str, default: float, to_preset: Callable[[np.ndarray], np.ndarray], share: float = 0.5) -> str:
+        curve = curves[name]
+        return as_expression(
+            np.asarray(to_preset(np.array([default]) if curve is None else curve), np.float64), bars, share=share
+        )
+
+    pins, late = _pins(prompts, fps, beat)
+    without += late
     holds = np.diff(keys) / fps / (4 * beat) if len(keys) > 1 else np.array([4.0])
     every = min(LENGTHS, key=lambda length: abs(math.log(length[0] / max(float(np.median(holds)), 0.01))))[1]
     # Deforum's other modes make still pictures and prompt blends from noise
@@ -135,12 +155,12 @@ def import_deforum(path: Path, *, tempo: float = 120.0) -> Imported:
         f"rate = {rate:g}",
         "",
         "[camera]",
-        f'zoom = "{_driven(curves["zoom"], 1.0, lambda z: _zoom_a_second(z, fps))}"',
-        f'rotate = "{_driven(curves["angle"], 0.0, lambda a: a * fps)}"',
-        f'x = "{_driven(curves["translation_x"], 0.0, lambda x: x * fps / width)}"',
-        f'y = "{_driven(curves["translation_y"], 0.0, lambda y: y * fps / height)}"',
+        f'zoom = "{driven("zoom", 1.0, lambda z: _zoom_a_second(z, fps))}"',
+        f'rotate = "{driven("angle", 0.0, lambda a: a * fps)}"',
+        f'x = "{driven("translation_x", 0.0, lambda x: x * fps * unit / width)}"',
+        f'y = "{driven("translation_y", 0.0, lambda y: y * fps * unit / height)}"',
         *(
-            f'{name} = "{_driven(curves[field], 0.0, lambda a: a * fps)}"'
+            f'{name} = "{driven(field, 0.0, lambda a: a * fps)}"'
             for name, field in (("tilt", "rotation_3d_x"), ("turn", "rotation_3d_y"))
             if curves[field] is not None
         ),
@@ -149,7 +169,7 @@ def import_deforum(path: Path, *, tempo: float = 120.0) -> Imported:
         'name = "deforum"',
         f'mode = "{"feedback" if uses_feedback else "walk"}"',
         'order = "sequence"',
-        f'strength = "{_driven(curves["strength_schedule"], 0.65, lambda s: 1 - np.clip(s, 0, 1), share=2)}"',
+        f'strength = "{driven("strength_schedule", 0.65, lambda s: 1 - np.clip(s, 0, 1), 2)}"',
         "prompts = [",
         *(
             f"  {{ text = {_quoted(text)}, negative = {_quoted(away)} }}," if away else f"  {_quoted(text)},"
@@ -162,6 +182,7 @@ def import_deforum(path: Path, *, tempo: float = 120.0) -> Imported:
         'how = "fade"',
         'over = "1 bar"',
         "",
+        *pins,
     ]
     text = "\n".join(lines)
     import tomllib
@@ -205,7 +226,7 @@ def _curves(
     read: DeforumSettings, mode: str, length: int, names: dict[str, float], without: list[str]
 ) -> dict[str, np.ndarray | None]:
     """Return the curves used by the mode under 2D's names, with the 3D rotations and the strength."""
-    at = np.unique(np.linspace(0, length - 1, min(length, SAMPLES)).astype(np.int64))
+    at = _sampled(length)
     moved = {"2D": FLAT, "3D": DEEP}.get(mode, ())
     curves: dict[str, np.ndarray | None] = dict.fromkeys((*FLAT, *DEEP))
     for name in ("strength_schedule", *moved):
@@ -225,6 +246,40 @@ def _curves(
         curves["zoom"] = 1 / (1 - np.clip(forward, -1e6, MAX_FORWARD) / DEPTH)
     curves["angle"] = curves["rotation_3d_z"]
     return curves
+
+
+def _pixels_of_a_unit(read: DeforumSettings, width: float, names: dict[str, float], without: list[str]) -> float:
+    """Return by how many pixels a unit of 3D's translation shifts the picture at depth 2; its field of view is the first one."""
+    views = _curve(read, "fov_schedule", np.zeros(1, np.int64), names, without)
+    view = 70.0 if views is None else float(np.clip(views[0], 1, 170))
+    return width / (2 * DEPTH * math.tan(math.radians(view) / 2))
+
+
+def _sampled(length: int) -> np.ndarray:
+    """Return the frames at which schedules are read, int64, rising."""
+    return np.unique(np.linspace(0, length - 1, min(length, SAMPLES)).astype(np.int64))
+
+
+def _pins(prompts: Prompts, fps: float, beat: float) -> tuple[list[str], list[str]]:
+    """Return the pins of prompts as TOML, each from the bar nearest to its frame to that of the next, and what was left out."""
+    places = [round(frame / fps / (4 * beat)) + 1 for frame in prompts.frames]
+    if len(places) < 2:
+        return [], []
+    lines: list[str] = []
+    kept = 0
+    for number, (bar, (text, away)) in enumerate(zip(places, prompts.texts, strict=True)):
+        following = places[number + 1] if number + 1 < len(places) else None
+        if following == bar or kept == MAX_PINS or bar > MAX_BAR:
+            continue
+        kept += 1
+        # the last one stays to the end of the song
+        hold = f"{min(following - bar, 1024) if following else 1024} bars"
+        lines += ["[[pin]]", f'at = "bar {bar}"', f"prompt = {_quoted(text)}"]
+        lines += [f"negative = {_quoted(away)}"] if away else []
+        lines += [f'hold = "{hold}"', 'how = "fade"', 'over = "1 bar"', ""]
+    left = len(places) - kept
+    note = f"{left} of the prompts, which have no bar of their own: they come in turn after the pinned ones"
+    return lines, [note] if left else []
 
 
 def _curve(
@@ -262,26 +317,9 @@ def _list_unread(settings: dict[str, Any], without: list[str]) -> None:
             without.append(f"{key}: {reason}")
         else:
             others.append(key)
-    without.append("the frames of the prompts: they follow the song's bars")
+    without.append("the frames of the prompts: they begin with the bars nearest to them")
     if others:
         without.append(f"Deforum's own {', '.join(others)}")
-
-
-def _driven(
-    curve: np.ndarray | None, default: float, to_preset: Callable[[np.ndarray], np.ndarray], *, share: float = 0.5
-) -> str:
-    """Return an expression with the curve's median and its largest deviation on kicks.
-
-    The extreme `share` of the frames, in percent, is ignored on either side.
-    """
-    values = np.asarray(to_preset(np.array([default]) if curve is None else curve), np.float64)
-    rest = float(np.median(values))
-    swings = [float(np.percentile(values, place)) - rest for place in (share, 100 - share)]
-    swing = max(swings, key=abs)
-    if abs(swing) < 0.01 * max(abs(rest), 0.1):
-        return f"{rest:.4g}"
-    sign = "+" if swing > 0 else "-"
-    return f"{rest:.4g} {sign} {abs(swing):.4g} * decay(kick, 0.25)"
 
 
 def _zoom_a_second(zoom: np.ndarray, fps: float) -> np.ndarray:

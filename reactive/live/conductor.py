@@ -25,6 +25,7 @@ from reactive.preset.vocabulary import MACRO
 from reactive.timeline.clock import frame_length, frame_time, frames_in
 from reactive.timeline.controls import CONTROLS, apply_controls, check_control
 from reactive.timeline.evaluate import ease, evaluate
+from reactive.timeline.knobs import with_knobs
 from reactive.timeline.perform import MAX_CROSSFADE, Change
 from reactive.timeline.placement import FEEDBACK, NO_GUIDE, NO_SOURCE
 from reactive.timeline.pools import Pools
@@ -214,10 +215,14 @@ class Conductor:
         self._look = self._join = None
         self.preset = self.presets[name]
         self._pools = Pools(self.preset, self.seed)
-        self._played = apply_controls(self.preset, self.controls)
+        self._play()
         self._blend = _Blend(0, self._pools.next(0))
         self._blend.before = self._blend.after
         self._next = self._pools.next(0)
+
+    def _play(self) -> None:
+        """Turn the preset as controls and knobs stand."""
+        self._played = with_knobs(apply_controls(self.preset, self.controls), self.knobs())
 
     # -- changes by people -------------------------------------------------------------------------------------------
     def change(self, change: Change) -> None:
@@ -232,9 +237,10 @@ class Conductor:
         if kind == "control" and name.startswith(MACRO):
             short = name.removeprefix(MACRO)
             self.macros[short] = macro_values(self.preset, {short: value})[short]
+            self._play()
         elif kind == "control":
             self.controls[name] = check_control(name, value)
-            self._played = apply_controls(self.preset, self.controls)
+            self._play()
         elif kind == "prompt":
             first = next((old for old, new in self.replaced_texts.items() if new == name), name)
             self.replaced_texts = dict(list({**self.replaced_texts, first: change.text}.items())[-500:])

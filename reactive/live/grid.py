@@ -1,4 +1,4 @@
-"""The page's corrections of the grid: nudge, tap, half, double, downbeat, metre, second best reading.
+"""The page's corrections of the grid: nudge, tap, half, double, downbeat, metre, second best reading, names of parts.
 
 They are saved like those of `reactive analyze`.
 """
@@ -14,12 +14,13 @@ import numpy as np
 from reactive.audio.analysis import Analysis
 from reactive.audio.corrections import NO_CORRECTIONS, Corrections, apply_corrections, load_corrections
 from reactive.audio.levels import Doubt
+from reactive.audio.parts import song_parts
 from reactive.audio.taps import MAX_TAPS, grid_from_taps
 from reactive.errors import GridError
 from reactive.live.web.protocol import number
 from reactive.media.sound import Track
 
-ACTIONS = ("nudge", "half", "double", "one", "tap", "meter", "second best", "as heard")
+ACTIONS = ("nudge", "half", "double", "one", "tap", "meter", "second best", "part", "as heard")
 METRES = ("2/4", "3/4", "4/4", "5/4", "6/8", "7/4")
 # the second best reading of a song is offered from this probability on
 OFFERED = 0.05
@@ -44,7 +45,8 @@ def correct_grid(raw: Analysis, now: Corrections, data: Mapping[str, Any]) -> Co
     now
         The corrections so far.
     data
-        ``action``, one of ACTIONS, with its ``ms``, ``time``, ``taps`` (seconds) or ``meter``.
+        ``action``, one of ACTIONS, with its ``ms``, ``time``, ``taps`` (seconds) or ``meter``; a ``part`` with its ``section``, a
+        letter or number, and its ``name``, empty for the one that is heard.
 
     Raises
     ------
@@ -72,6 +74,8 @@ def correct_grid(raw: Analysis, now: Corrections, data: Mapping[str, Any]) -> Co
         return replace(now, meter=values["meter"])
     if action == "second best":
         return _second_best(raw, now)
+    if action == "part":
+        return _name_part(now, values)
     if action == "as heard":
         return Corrections(sections=now.sections)
     raise ValueError("no such correction")
@@ -89,7 +93,22 @@ def grid_for_page(analysis: Analysis, corrections: Corrections) -> dict[str, Any
         "corrected": bool(corrections),
         "beats": len(analysis.beats),
         "other": _offer(analysis.doubt),
+        "parts": [
+            {"start": round(part.start, 3), "label": part.label, "name": part.name} for part in song_parts(analysis)
+        ],
     }
+
+
+def _name_part(now: Corrections, values: Mapping[str, Any]) -> Corrections:
+    """Return the corrections with the sections of a letter, or one by its number, called by a name."""
+    section, name = values.get("section"), values.get("name")
+    if not isinstance(section, str) or not isinstance(name, str):
+        raise ValueError("a part needs a section and a name")
+    kept = tuple(
+        text for text in now.sections or () if text.partition("=")[0].strip().upper() != section.strip().upper()
+    )
+    told = (*kept, f"{section}={name}") if name.strip() else kept
+    return replace(now, sections=told or None)
 
 
 def _offer(doubt: Doubt) -> str:

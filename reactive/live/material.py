@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -91,7 +91,7 @@ class SongMaterial(Studio):
         batch = self.batch or min(LIVE_BATCH.get(self.device, 4), shape.batch)
         sources = self.options.sources
         grounds = load_grounds(
-            timeline,
+            replace(timeline, framing=sources.framing_over(timeline.framing)),
             sources.photos,
             sources.videos,
             self.ground_folders,
@@ -142,7 +142,9 @@ def song_material(song: str | os.PathLike[str], options: PreviewOptions, studio:
     files, sources = options.sources, studio.sources
     if (files.photos, files.videos) != (studio.options.sources.photos, studio.options.sources.videos):
         colour = parse_colour(files.background, where="--background")
-        sources = load_sources(files.photos, files.videos, size=studio.imagined, background=colour)
+        sources = load_sources(
+            files.photos, files.videos, size=studio.imagined, background=colour, framing=files.framing
+        )
     return SongMaterial(options, studio.model, sources, studio.size, studio.imagined, studio.device, **_heard(song))
 
 
@@ -180,7 +182,7 @@ def load_studio(options: PreviewOptions, say: Callable[[str], None] = lambda wha
     if files.photos or files.videos:
         say("reading photographs and videos")
     colour = parse_colour(files.background, where="--background")
-    sources = load_sources(files.photos, files.videos, size=imagined, background=colour)
+    sources = load_sources(files.photos, files.videos, size=imagined, background=colour, framing=files.framing)
     size = output.size or output_size(imagined)
     return Studio(options, model, sources, size, imagined, device)
 

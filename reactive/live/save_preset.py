@@ -74,7 +74,8 @@ def plan_save(preset: Preset, state: State, changes: Sequence[Change]) -> SavePl
     for number, macro in enumerate(preset.macros):
         value = controls.get(MACRO + macro.name)
         if value is not None and value != macro.default:
-            edits.append(Edit(("macro", number, "default"), value))
+            its_own = number < len(preset.macro)
+            edits.append(Edit(("macro", number, "default") if its_own else ("knobs", macro.name), value))
             says.append(f"{macro.name}: {value:g}")
     written: set[str] = set()
     for old, new in state.prompts:

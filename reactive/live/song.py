@@ -13,6 +13,7 @@ import numpy as np
 
 from reactive.audio.analysis import Analysis
 from reactive.audio.grid import grid_of
+from reactive.audio.parts import part_names
 from reactive.errors import MediaError
 from reactive.media.sound import Track, heard_blocks
 from reactive.timeline.timeline import Timeline
@@ -62,8 +63,14 @@ def analysis_for_page(analysis: Analysis) -> dict[str, Any]:
         "beats": [round(float(time), 4) for time in grid.beats if 0 <= time < analysis.duration],
         "bars": [round(float(time), 4) for time in grid.bars if 0 <= time < analysis.duration],
         "sections": [
-            {"start": round(s.start, 3), "end": round(s.end, 3), "label": s.label, "energy": round(s.energy, 3)}
-            for s in analysis.sections
+            {
+                "start": round(s.start, 3),
+                "end": round(s.end, 3),
+                "label": s.label,
+                "name": name,
+                "energy": round(s.energy, 3),
+            }
+            for s, name in zip(analysis.sections, part_names(analysis), strict=True)
         ],
     }
 

@@ -15,7 +15,7 @@ import re
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -158,16 +158,40 @@ def install(path: Path, *, name: str | None = None, replace: bool = False) -> In
                 )
 
         def fill(folder: Path) -> None:
-            for entry in entries.values():
-                if entry.name != MANIFEST:
-                    _take(handle, entry, folder, manifest, where)
-            told = _manifest(folder / PRESET_FILE, manifest.name, manifest.reactive, manifest.files, where=where)
-            if told != manifest:
-                raise PresetError("its manifest says otherwise than its preset", where=where, remedy="do not trust it")
+            _unpack_checked(handle, entries, manifest, folder, where)
             (folder / MANIFEST).write_text(_text_of(manifest), encoding="utf-8")
 
         _appear(target, fill, replace=replace)
     return Installed(target.name, target, manifest, fresh=True)
+
+
+@contextlib.contextmanager
+def unpacked(path: Path) -> Iterator[tuple[Path, Manifest]]:
+    """Yield the preset file of a bundle that is not installed, in a temporary folder, and its manifest.
+
+    Raises
+    ------
+    PresetError, MediaError
+        As `install`; nothing is left behind.
+    """
+    checked, where = regular_file(path), path.name
+    with checked.open("rb") as handle, tempfile.TemporaryDirectory(prefix="reactive-bundle-") as room:
+        entries = {entry.name: entry for entry in read_entries(handle, where=where)}
+        manifest = _read_manifest(handle, entries, where)
+        folder = Path(room) / manifest.name
+        folder.mkdir()
+        _unpack_checked(handle, entries, manifest, folder, where)
+        yield folder / PRESET_FILE, manifest
+
+
+def _unpack_checked(handle: Any, entries: dict[str, ZipEntry], manifest: Manifest, folder: Path, where: str) -> None:
+    """Unpack a bundle's files into a folder, check them, and that its manifest agrees with its preset."""
+    for entry in entries.values():
+        if entry.name != MANIFEST:
+            _take(handle, entry, folder, manifest, where)
+    told = _manifest(folder / PRESET_FILE, manifest.name, manifest.reactive, manifest.files, where=where)
+    if told != manifest:
+        raise PresetError("its manifest says otherwise than its preset", where=where, remedy="do not trust it")
 
 
 def remove(name: str) -> Path:

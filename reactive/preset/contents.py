@@ -19,6 +19,7 @@ VIDEOS = (".mp4", ".mov", ".mkv", ".webm", ".avi")
 WORDS = (".lrc", ".srt")
 TEXTS = (".txt", ".md")
 FONTS = (".ttf", ".otf")
+TABLES = (".cube",)
 TENSORS = ".safetensors"
 LICENCES = ("LICENSE", "LICENCE")
 MANIFEST = "manifest.json"
@@ -28,13 +29,14 @@ _FONT_SIGNS = (b"\x00\x01\x00\x00", b"OTTO", b"true")
 
 
 def kind_of(name: str) -> str | None:
-    """Return the kind of a bundle's file by its name: preset, picture, video, words, text, font or tensors, else None."""
+    """Return the kind of a bundle's file by its name: preset, picture, video, words, text, font, table or tensors, else None."""
     if name == PRESET_FILE:
         return "preset"
     if name in LICENCES:
         return "text"
     suffix = os.path.splitext(name)[1].lower()
-    kinds = {"picture": PICTURES, "video": VIDEOS, "words": WORDS, "text": TEXTS, "font": FONTS, "tensors": (TENSORS,)}
+    kinds = {"picture": PICTURES, "video": VIDEOS, "words": WORDS, "text": TEXTS, "font": FONTS, "table": TABLES}
+    kinds["tensors"] = (TENSORS,)
     return next((kind for kind, suffixes in kinds.items() if suffix in suffixes), None)
 
 
@@ -70,6 +72,10 @@ def check_content(path: Path, name: str) -> None:
             with open_container(path) as container:
                 if picture_stream(container) is None:
                     raise MediaError("has no pictures in it", where=name, remedy="leave it out")
+        elif kind == "table":
+            from reactive.media.cube import read_cube
+
+            read_cube(path)
         elif kind == "tensors":
             from reactive.media.tensors import check_tensors
 

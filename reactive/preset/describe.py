@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from reactive.preset.schema import Phase, Preset
 from reactive.preset.template import variety
@@ -31,21 +31,27 @@ def phase_variety(preset: Preset, phase: Phase) -> int:
     return sum(variety(entry.text, words) for entry in phase.prompts)
 
 
-def preset_table(presets: Mapping[str, Preset], *, width: int = WIDTH) -> str:
-    """Return presets by name as a table of `width` letters: name, phases, prompts, music, idea."""
-    head = ("name", "phases", "prompts", "for", "idea")
+def preset_table(presets: Mapping[str, Preset], *, shipped: Collection[str], width: int = WIDTH) -> str:
+    """Return presets by name as a table of `width` letters: name, origin, prompts, music, idea; `shipped` names those that ship."""
+    head = ("name", "origin", "prompts", "for", "idea")
     rows = [
-        (name, str(len(one.phase)), f"{prompt_count(one):,}", one.music or "any music", one.description)
+        (
+            name,
+            "ships" if name in shipped else "installed",
+            f"{prompt_count(one):,}",
+            one.music or "any music",
+            one.description,
+        )
         for name, one in presets.items()
     ]
     sizes = [min(max(len(row[i]) for row in (head, *rows)), CELL) for i in range(4)]
     idea = max(width - sum(sizes) - 2 * len(sizes), 30)
     lines = []
-    for name, phases, prompts, music, words in (head, *rows):
+    for name, origin, prompts, music, words in (head, *rows):
         texts, beside = textwrap.wrap(words, idea) or [""], textwrap.wrap(music, sizes[3])
         for i in range(max(len(texts), len(beside))):
-            first = (name, phases, prompts) if i == 0 else ("", "", "")
-            cells = (f"{first[0]:<{sizes[0]}}", f"{first[1]:>{sizes[1]}}", f"{first[2]:>{sizes[2]}}")
+            first = (name, origin, prompts) if i == 0 else ("", "", "")
+            cells = (f"{first[0]:<{sizes[0]}}", f"{first[1]:<{sizes[1]}}", f"{first[2]:>{sizes[2]}}")
             lines.append("  ".join((*cells, f"{_at(beside, i):<{sizes[3]}}", _at(texts, i))).rstrip())
     return "\n".join(lines)
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
+from reactive.errors import PresetError
 from reactive.preset.expression import CONSTANTS, usage
+from reactive.preset.library import shipped_folder
 from reactive.preset.schema import Preset
 from reactive.preset.vocabulary import FUNCTIONS, OWN_SIGNALS, SIGNALS
 
@@ -24,6 +27,7 @@ TABLES = {
     "Film": ("`[film]` and `[phase.film]`", "film."),
     "Feedback": ("`[feedback]`", "feedback."),
     "Macro": ("`[[macro]]`", "macro."),
+    "Knobs": ("`[knobs]`", "knobs."),
     "Pin": ("`[[pin]]`", "pin."),
     "Lyrics": ("`[lyrics]`", "lyrics."),
     "Overlay": ("`[overlay]`", "overlay."),
@@ -34,6 +38,38 @@ TABLES = {
 def json_schema() -> dict[str, Any]:
     """Return the JSON Schema of a preset file, for editors that complete and check TOML."""
     return {"$schema": DIALECT, **Preset.model_json_schema(), "title": "A preset of reactive"}
+
+
+def language_page(word: str | None = None) -> str:
+    """Return the page of the language, or of it the headings, rows and paragraphs that mention a word.
+
+    Raises
+    ------
+    PresetError
+        If the page is missing, or nothing on it mentions the word.
+    """
+    file = shipped_folder() / "README.md"
+    try:
+        page = file.read_text(encoding="utf-8")
+    except OSError as problem:
+        remedy = "install reactive-clip again"
+        raise PresetError(f"can't be read ({problem.strerror})", where=str(file), remedy=remedy) from None
+    if word is None:
+        return page
+    found: list[str] = []
+    heading = ""
+    for block in re.split(r"\n\s*\n", page):
+        lines = block.splitlines()
+        heading = next((line for line in lines if line.startswith("#")), heading)
+        table = any(line.startswith("| ---") for line in lines)
+        kept = [line for line in lines if word.lower() in line.lower()] if table else lines
+        if word.lower() in block.lower():
+            found += [] if heading in (*found, *kept) else [heading]
+            found.append("\n".join(kept))
+    if not found:
+        remedy = "leave the word out to see all of it"
+        raise PresetError(f'nothing mentions "{word}"', where="preset language", remedy=remedy)
+    return "\n\n".join(found)
 
 
 def reference() -> str:

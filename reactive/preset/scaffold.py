@@ -19,7 +19,7 @@ GUIDE = """\
 # {title}, begun from {source}.
 #
 # Change anything and look: `reactive preset check {name} song.wav` says in words what it will do to a song, and
-# `reactive preset try {name} song.wav` renders ten seconds around the drop. The whole language is on the page
+# `reactive preset try {name} song.wav` renders twelve seconds around the drop. The whole language is on the page
 # README.md beside the presets that ship; `reactive preset schema > preset.schema.json` lets editors complete the keys.
 #
 # More that a preset can say (take off the # to use it):

@@ -271,11 +271,26 @@ class Macro(Strict):
     description: Text = Field("", description="what it does, for the person who turns it")
 
 
+class Knobs(Strict):
+    """Where the knobs stand that every preset has; in the middle, at 0.5, a preset is as it is written."""
+
+    intensity: float = Field(
+        0.5, ge=0, le=1, description="how far camera and lens move, and below 0.25 no cuts on single hits"
+    )
+    speed: float = Field(
+        0.5, ge=0, le=1, description="how fast pictures wander, move and change: 0.25 is half as fast, 0.75 twice"
+    )
+    colour: float = Field(0.5, ge=0, le=1, description="how colourful it is: 0 is grey, 1 twice as colourful")
+    photographs: float = Field(
+        0.5, ge=0, le=1, description="how much is seen of photographs and films: 0 nothing, 1 all of them"
+    )
+
+
 class Pin(Strict):
     """A prompt held at one place of the song, whatever phase is there."""
 
     at: Label = Field(
-        description='where: "start", "drop 1", "section 3", "last section", "loop 2", or a phase: "bloom 2"'
+        description='where: "start", "drop 1", "last chorus", "part solo", "section 3", "bar 17", "loop 2", or a phase: "bloom 2"'
     )
     prompt: Template = Field(description="the prompt, with gaps as in a pool")
     negative: Text = Field("", description="what it avoids, added to the preset's `negative`")
@@ -347,14 +362,22 @@ class Preset(Strict):
     )
     words: dict[Name, Words] = Field({}, description="lists for gaps; each use takes the next word of a shuffle")
     macro: list[Macro] = Field([], max_length=32, description="knobs that expressions read as `macro.NAME`")
+    knobs: Knobs = Field(Knobs(), description="where the knobs stand that every preset has")
     walk: Expression = Field("0.15 + 0.3 * loudness", description="walk speed: 1 is a new picture each second")
     strength: Expression = Field("0.6", description="how much of a picture fed in or back is imagined anew, 0 to 1")
     lens: Lens = Field(Lens(), description="the lens where a phase has none of its own")
     camera: Camera = Field(Camera(), description="the camera where a phase has none of its own")
     colour: Colour = Field(Colour(), description="the colours where a phase has none of its own")
+    lut: str = Field(
+        "",
+        description="a colour table (`.cube`) in the preset's folder, applied last to the finished clip unless `--lut` is given",
+    )
     film: Film = Field(Film(), description="how films run in phases without a `film` of their own")
     ground: Ground | None = Field(
         None, description="what lies beneath the pictures in phases without a `ground` of their own"
+    )
+    fit: Literal["cover", "contain", "blur"] = Field(
+        "cover", description="how own photographs fill the frame: cropped, whole, or whole over a blurred copy"
     )
     feedback: Feedback = Field(Feedback(), description="how a picture is fed back")
     loop: bool = Field(True, description="the walk closes on itself at the end of each round of the phases")
@@ -368,8 +391,14 @@ class Preset(Strict):
 
     @property
     def macros(self) -> tuple[Macro, ...]:
-        """The preset's knobs."""
-        return tuple(self.macro)
+        """The preset's own knobs, and after them those that every preset has; of one name its own."""
+        own = {macro.name for macro in self.macro}
+        common = [
+            Macro(name=name, default=getattr(self.knobs, name), description=field.description or "")
+            for name, field in Knobs.model_fields.items()
+            if name not in own
+        ]
+        return (*self.macro, *common)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -516,6 +545,7 @@ def _loose_ends(preset: Preset) -> Iterator[PresetError]:
         ("lyrics.file", preset.lyrics.file),
         ("overlay.font", preset.overlay.font),
         ("overlay.logo", preset.overlay.logo),
+        ("lut", preset.lut),
     ):
         if "\\" in file or (file and Path(file).name != file):
             yield PresetError(f'{key} = "{file}" is not a plain file name', remedy="put it beside the preset")
@@ -570,6 +600,7 @@ def _keys_beside(location: tuple[int | str, ...], tables: dict[str, type[BaseMod
         "feedback": Feedback,
         "prompts": PromptEntry,
         "macro": Macro,
+        "knobs": Knobs,
         "pin": Pin,
         "lyrics": Lyrics,
         "source": Source,

@@ -23,10 +23,13 @@ from reactive.timeline.clock import frame_time, frames_in
 from reactive.video.codec import container_format
 from reactive.video.credentials import AUTHORITY, CERTIFICATE, KEY, Identity, check_signable, load_identity, sign_clip
 from reactive.video.fitted import fit_size
+from reactive.video.matte import check_matte, with_matte
 from reactive.video.neutral import with_loudness
+from reactive.video.sequence import write_sequence
 from reactive.video.stills import LOOPS, fit_within, picture_format, write_loop, write_picture
+from reactive.video.thumbnail import titled
 
-THUMBNAIL, LOOP_SIDE = 320, 480
+THUMBNAIL, TITLED_THUMBNAIL, LOOP_SIDE = 320, 1280, 480
 # a loop's frames a second at most: more only makes it larger
 LOOP_RATE = 15
 FADE_SECONDS = Fraction(1, 3)
@@ -39,7 +42,8 @@ class ExportOptions:
 
     `certificates` and `key` sign `output` (PEM files); `authority` is the address of a time-stamping authority. `credits`
     lists the photographs of the library that the clip shows, by its recipe. `max_size` is in bytes and `loop` names bars of
-    the clip; either goes with `output` alone.
+    the clip; either goes with `output` alone, and so does `alpha`, a luminance matte. `frames` is a folder for every frame as
+    ``png`` or ``exr``. `title` is written on the thumbnail and the poster.
     """
 
     poster: Path | None = None
@@ -54,6 +58,10 @@ class ExportOptions:
     credits: bool = False
     loop: str | None = None
     max_size: int | None = None
+    frames: Path | None = None
+    frames_as: str = "png"
+    alpha: bool = False
+    title: str = ""
 
     def paths(self) -> list[Path]:
         """Return the files that will be written."""
@@ -98,12 +106,16 @@ def export_clip(clip: str | os.PathLike[str], wanted: ExportOptions, *, overwrit
         if wanted.poster or wanted.thumbnail:
             frame = best_frame(scan)
             picture = next(_frames(clip, frame, frame + 1))
+            longest = THUMBNAIL
+            if wanted.title:
+                # letters need room: the size that video sites ask for
+                picture, longest = titled(picture, wanted.title), TITLED_THUMBNAIL
             mark = read_tags(clip).get(XMP, "")
             if wanted.poster:
                 size = write_picture(wanted.poster, picture, xmp=mark)
                 made["poster"] = {"path": str(wanted.poster), "frame": frame, "size": "x".join(map(str, size))}
             if wanted.thumbnail:
-                size = write_picture(wanted.thumbnail, picture, longest=THUMBNAIL, xmp=mark)
+                size = write_picture(wanted.thumbnail, picture, longest=longest, xmp=mark)
                 made["thumbnail"] = {"path": str(wanted.thumbnail), "frame": frame, "size": "x".join(map(str, size))}
         if wanted.gif or wanted.webp:
             loop = best_loop(scan)
@@ -118,7 +130,12 @@ def export_clip(clip: str | os.PathLike[str], wanted: ExportOptions, *, overwrit
                         "duration": round(float(frame_time(len(pictures), fps)), 3),
                         "fps": str(fps),
                     }
-    if wanted.loop and wanted.output:
+    if wanted.frames:
+        count = write_sequence(clip, wanted.frames, wanted.frames_as, overwrite=overwrite)
+        made["frames"] = {"path": str(wanted.frames), "count": count, "kind": wanted.frames_as}
+    if wanted.alpha and wanted.output:
+        made["output"] = {"path": str(wanted.output), "frames": with_matte(clip, wanted.output), "alpha": "luminance"}
+    elif wanted.loop and wanted.output:
         made["loop"] = export_loop(clip, wanted.loop, wanted.output)
     elif wanted.max_size and wanted.output:
         fitted = fit_size(clip, wanted.output, wanted.max_size)
@@ -164,19 +181,26 @@ def _check(clip: Path, wanted: ExportOptions, overwrite: bool) -> None:
         raise OutputError(f"{CERTIFICATE} and {KEY} go together", where=str(clip), remedy="name both PEM files")
     if wanted.authority and not wanted.certificates:
         raise OutputError("is asked only when a clip is signed", where=AUTHORITY, remedy=f"add {CERTIFICATE}")
-    alone = [option for option, value in (("--loop", wanted.loop), ("--max-size", wanted.max_size)) if value]
+    every = (("--loop", wanted.loop), ("--max-size", wanted.max_size), ("--alpha", wanted.alpha))
+    alone = [option for option, value in every if value]
     if len(alone) > 1 or (alone and (wanted.loudness is not None or wanted.certificates)):
         raise OutputError("goes with no other way to write -o", where=alone[0], remedy="export what it made once more")
     if (wanted.output is None) != (wanted.loudness is None and wanted.certificates is None and not alone):
         raise OutputError(
-            f"-o goes with --loop, --max-size, --loudness or {CERTIFICATE}",
+            f"-o goes with --loop, --max-size, --alpha, --loudness or {CERTIFICATE}",
             where=str(clip),
             remedy="write --loudness -14 -o OUT.mp4",
         )
-    if not paths and not wanted.credits:
+    if wanted.title and not (wanted.thumbnail or wanted.poster):
+        raise OutputError("is written on a thumbnail or poster", where="--title", remedy="add --thumbnail FILE")
+    if not paths and not wanted.credits and not wanted.frames:
         raise OutputError(
-            "nothing is asked for", where=str(clip), remedy="name a --poster, --gif, --webp, --thumbnail or --loop"
+            "nothing is asked for",
+            where=str(clip),
+            remedy="name a --poster, --gif, --webp, --thumbnail, --frames or --loop",
         )
+    if wanted.alpha and wanted.output:
+        check_matte(wanted.output)
     if wanted.loudness is not None and not TARGETS[0] <= wanted.loudness <= TARGETS[1]:
         raise OutputError(
             f"{wanted.loudness:g} LUFS is not between {TARGETS[0]:g} and {TARGETS[1]:g}",

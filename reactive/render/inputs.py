@@ -39,6 +39,8 @@ class RenderInputs:
         All photographs in the order of their numbers: those that were given, then those that the edits name.
     notes
         Sentences about the files, for the user.
+    lut
+        The preset's colour table; None if it has none, or another was given.
     """
 
     preset: PresetFile | None = None
@@ -46,6 +48,7 @@ class RenderInputs:
     shots: ShotsFile | None = None
     photos: tuple[Path, ...] = ()
     notes: tuple[str, ...] = ()
+    lut: Path | None = None
 
     @property
     def preset_data(self) -> Preset | None:
@@ -100,9 +103,10 @@ def read_inputs(song: str | os.PathLike[str], outs: Sequence[Path], settings: Se
     background = parse_colour(settings.sources.background, where="--background")
     for photo in photos:
         read_picture(photo, background=background)
-    if settings.colours.lut:
-        read_cube(settings.colours.lut)
-    found = RenderInputs(preset, lyrics, shots, photos)
+    own = preset.path.parent / preset.preset.lut if preset and preset.preset.lut and not settings.colours.lut else None
+    if table := settings.colours.lut or own:
+        read_cube(table)
+    found = RenderInputs(preset, lyrics, shots, photos, lut=own)
     shown = _check_overlay(settings, found)
     notes = [note for video in settings.sources.videos for note in open_film(video).notes]
     fed = source_notes(preset.preset, photos=len(photos), videos=len(settings.sources.videos)) if preset else []

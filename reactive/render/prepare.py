@@ -118,6 +118,9 @@ def prepare_render(
     # pieces made over black keep the keys that they had before other colours could be chosen
     under = "" if colour == BLACK else f" over {settings.sources.background}"
     contents = {number: hashes[file] + under for number, file in enumerate(files)}
+    contents |= {
+        number: contents[number] + timeline.framing.named(photo.name) for number, photo in enumerate(inputs.photos)
+    }
     keys = picture_keys(plan, spec.visible_timeline(), cache_key_inputs(model, spec, request.environment), contents)
     numbers = str(model.dtype).removeprefix("torch.")
     recipe = None

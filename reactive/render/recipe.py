@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 LIBRARIES = ("torch", "diffusers", "transformers", "av", "numpy", "librosa")
 # files are in the recipe by hash; the other settings of these decide nothing in the finished clip
 FILES = ("preset", "timeline", "model", "photos", "videos", "lyrics", "shots", "logo", "lut", "hearing")
-ASIDE = ("overwrite", "recipe", "telling", "job", "mixed", "also", "longest", "ray", "workers")
+ASIDE = ("overwrite", "recipe", "telling", "job", "mixed", "also", "longest", "shortest", "ray", "workers")
 MAX_FILES = 1000
 
 

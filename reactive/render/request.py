@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from reactive.render.settings import Settings
 
 # settings that older versions did not have; their defaults are left out, so that older jobs are recognised
-_LATER = ("shape", "loop", "longest", "loudness", "max_size")
+_LATER = ("fit", "focus", "shape", "loop", "longest", "shortest", "loudness", "max_size")
 # settings that do not change the clip, and those that are in another part of the request
 _ASIDE = ("overwrite", "job", "mixed", "ray", "workers", "preset", "model")
 # where a job is and who renders it is given again each time

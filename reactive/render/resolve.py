@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -102,6 +102,7 @@ def resolve_timeline(track: Track, heard: Heard | None, inputs: RenderInputs, se
         )
     if inputs.shot_edits:
         timeline = apply_shots(timeline, heard.analysis, inputs.shot_edits).timeline
+    timeline = replace(timeline, framing=settings.sources.framing_over(timeline.framing))
     timeline = recoloured(timeline, settings.colours.colours)
     start = settings.start
     if settings.telling:

@@ -17,6 +17,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,7 @@ import torch
 from reactive.audio.hear import hear, merge_saved
 from reactive.diffusion.backend.compile import check_compiler
 from reactive.diffusion.models.load import choose_device, default_threads
+from reactive.diffusion.models.model import Model
 from reactive.errors import OutputError
 from reactive.media.identity import carry_over
 from reactive.media.sound import Track, open_track
@@ -36,6 +38,7 @@ from reactive.render.inputs import RenderInputs, read_inputs
 from reactive.render.kept import limit_jobs, most_bytes
 from reactive.render.looping import LoopPlan, plan_loop
 from reactive.render.prepare import PreparedRender, chosen_range, prepare_render, prompts_between
+from reactive.render.rates import expected_line
 from reactive.render.request import RenderRequest, finished_clip, is_made_by
 from reactive.render.resolve import ResolvedTimeline, resolve_timeline
 from reactive.render.settings import ModelSpec, Progress, Rates, Settings
@@ -62,6 +65,7 @@ def make_clip(
     progress: Progress | None = None,
     rates: Rates | None = None,
     tell: Callable[[str], None] | None = None,
+    load: Callable[[ModelSpec], Model] = ModelSpec.load,
 ) -> Clip:
     """Make a finished clip of a song; what an interrupted run finished is taken from its job folder.
 
@@ -78,7 +82,9 @@ def make_clip(
     rates
         Called with how fast each worker of a Ray cluster is.
     tell
-        Called with each note for the user as soon as it is known; the clip's `notes` have them too.
+        Called with each note for the user as soon as it is known, which the clip's `notes` have too, and with how long it will take.
+    load
+        Loads the model; one that was loaded before may be returned.
 
     Raises
     ------
@@ -106,6 +112,8 @@ def make_clip(
     shapes = [parse_shape(shape) for shape in settings.output.also]
     outs = [out, *(shaped_name(out, shape) for shape in shapes)]
     inputs = read_inputs(song, outs, settings)
+    if inputs.lut is not None:
+        settings = settings.changed(lut=inputs.lut)
     for note in inputs.notes:
         say(note)
     device, threads = _choose_machine(settings)
@@ -140,6 +148,7 @@ def make_clip(
         resolved = resolve_timeline(track, heard, inputs, settings)
         loop = _chosen_loop(resolved, settings)
         frames = loop.rendered if loop else chosen_range(resolved, settings)
+        _check_shortest(out, settings, loop.frames if loop else frames[1] - frames[0], resolved.timeline.fps)
         if loop:
             # the recipe names the very bars
             settings = settings.changed(loop=loop.bars)
@@ -148,9 +157,12 @@ def make_clip(
             say(note)
         clock.heard = time.perf_counter()
         report("hearing", 1, 1)
+        if tell and not settings.compute.ray:
+            # not a note of the clip: another run of it takes another time
+            tell(expected_line(settings, frames[1] - frames[0]))
 
         report("loading", 0, 1)
-        model = _model_spec(settings, device, job, request).load()
+        model = load(_model_spec(settings, device, job, request))
         prepared = prepare_render(
             song,
             outs,
@@ -204,13 +216,14 @@ def make_clip(
         kept = _kept_notes(job, most)
         for note in kept:
             say(note)
-        told = (*inputs.notes, *notes, *unseen, *resolved.notes, *prepared.notes, *tally.notes, *kept)
+        told = (*inputs.notes, *notes, *unseen, *resolved.notes, *prepared.notes, *tally.notes)
         clip = _clip(outs, settings, prepared, resolved, tally, flashes, clock, device=device, held_back=held_back)
         clip = replace(clip, reused=reused, notes=told)
         if loop:
             clip = replace(clip, frames=loop.frames, duration=float(frame_time(loop.frames, clip.fps)))
         job.journal.append({"done": {"request": request.key, "clip": clip.stored()}})
-        return clip
+        # what was kept and removed now is not true of this clip when it is asked for again
+        return replace(clip, notes=(*clip.notes, *kept))
 
 
 @dataclass
@@ -268,6 +281,16 @@ def _within_longest(track: Track, settings: Settings) -> tuple[Settings, tuple[s
     where = "around the drop" if telling else f"from {settings.start:g} s on"
     note = f"The clip may last {longest:g} s, so those {where} are rendered; --start chooses others."
     return settings.changed(duration=longest, telling=telling), (note,)
+
+
+def _check_shortest(out: Path, settings: Settings, frames: int, fps: Fraction) -> None:
+    """Check that a clip of so many frames is as long as the place that it is for takes at least."""
+    least, lasts = settings.output.shortest, float(frame_time(frames, fps))
+    if least is not None and lasts < least:
+        where, remedy = str(out), "choose more of the song with --start, --duration or --loop"
+        raise OutputError(
+            f"would last {lasts:.2f} s, and this place takes at least {least:g} s", where=where, remedy=remedy
+        )
 
 
 def _chosen_loop(resolved: ResolvedTimeline, settings: Settings) -> LoopPlan | None:

@@ -22,6 +22,7 @@ from reactive.preset.palette import MAX_COLOURS
 from reactive.render.sizes import parse_size
 from reactive.timeline.clock import as_fps
 from reactive.timeline.colours import Colours
+from reactive.timeline.framing import COVER, Framing, split_focus
 from reactive.video.codec import CODECS, SPEEDS, Codec, video_codec
 from reactive.video.upscale import FACTORS, METHODS, Upscaling
 
@@ -138,7 +139,11 @@ class SourceFiles(Part):
     photos, videos
         Photographs and films.
     background
-        The colour that shows where they are transparent.
+        The colour that shows where they are transparent, and in bars.
+    fit
+        How photographs fill the frame: ``cover``, ``contain`` or ``blur``; empty: as the preset says.
+    focus
+        What matters in photographs, as ``band.jpg@0.5,0.2``: base name, shares of width and height from the upper left corner.
     lyrics
         An LRC, SRT or WebVTT file.
     shots
@@ -152,10 +157,22 @@ class SourceFiles(Part):
     photos: tuple[File, ...] = ()
     videos: tuple[File, ...] = ()
     background: str = "black"
+    fit: Literal["", "cover", "contain", "blur"] = ""
+    focus: tuple[str, ...] = ()
     lyrics: File | None = None
     shots: File | None = None
     timeline: File | None = None
     take: File | None = None
+
+    @property
+    def framing(self) -> Framing:
+        """How photographs fill the frame where the preset says nothing."""
+        return self.framing_over(COVER)
+
+    def framing_over(self, own: Framing) -> Framing:
+        """Return how photographs fill the frame: as told here, or else as a timeline has it."""
+        told = {name: place for name, place in map(split_focus, self.focus) if place is not None}
+        return Framing(self.fit or own.fit, {**own.focus, **told})
 
 
 class ColourSettings(Part):
@@ -231,6 +248,8 @@ class Output(Part):
         Bars of a silent loop in place of the whole song: ``17-20``, a number of bars, or ``auto``; empty: no loop.
     longest
         Seconds that the clip lasts at most; of a longer song the part around its drop is rendered.
+    shortest
+        Seconds that the clip lasts at least; a shorter one is refused.
     loudness
         The integrated loudness of the sound in LUFS, as far as its peaks allow it; None: as the song is.
     max_size
@@ -252,6 +271,7 @@ class Output(Part):
     also: tuple[str, ...] = ()
     loop: str = ""
     longest: float | None = Field(None, gt=0, le=1e6)
+    shortest: float | None = Field(None, gt=0, le=1e6)
     loudness: float | None = Field(None, ge=-40, le=-5)
     max_size: int | None = Field(None, ge=10_000)
     flash_safe: bool = False

@@ -53,7 +53,7 @@ class Target:
 
     def choices(self) -> dict[str, Any]:
         """Return what is set, by the plain names of `Settings.of`."""
-        names = ("size", "fps", "codec", "loudness", "max_size", "loop", "longest")
+        names = ("size", "fps", "codec", "loudness", "max_size", "loop", "longest", "shortest")
         return {name: getattr(self, name) for name in names}
 
 

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
-from PIL import Image
 
 from reactive.errors import MediaError
 from reactive.media.picture import BLACK, read_picture
 from reactive.sources.footage import FILMS
 from reactive.sources.imagery import Entry, find_picture, library, match, own_pictures
-from reactive.sources.saliency import best_window, saliency
+from reactive.sources.photo import crop_of, framed
+from reactive.sources.saliency import saliency, with_people
 
 # prefix of a ground from the shipped library in presets and timelines
 LIBRARY = "library:"
@@ -38,11 +38,17 @@ class GroundFile:
         Whether it is a film.
     focus
         What matters in a photograph, as shares of its width and height from the upper left corner; None: by saliency.
+    fit
+        As `timeline.framing.Framing` has it.
+    own
+        Whether it is the user's own: it is cropped about the focus, or around people.
     """
 
     path: Path
     film: bool = False
     focus: tuple[float, float] | None = None
+    fit: str = "cover"
+    own: bool = False
 
 
 @dataclass(frozen=True)
@@ -57,15 +63,24 @@ class GroundPicture:
         The same, larger.
     focus
         The focus, in half widths and half heights from the centre.
+    aimed
+        Whether coming closer ends on it: in the user's own pictures.
     """
 
     exact: np.ndarray
     larger: np.ndarray
     focus: tuple[float, float]
+    aimed: bool = False
 
 
 def ground_files(
-    photos: Sequence[Path], videos: Sequence[Path], names: Sequence[str], folders: Sequence[Path]
+    photos: Sequence[Path],
+    videos: Sequence[Path],
+    names: Sequence[str],
+    folders: Sequence[Path],
+    *,
+    fit: str = "cover",
+    focus: Mapping[str, tuple[float, float]] = MappingProxyType({}),
 ) -> tuple[GroundFile, ...]:
     """Return the files of grounds in the order of their numbers in the timeline: photographs, videos, then those with names.
 
@@ -75,13 +90,16 @@ def ground_files(
         As `timeline.grounds` has them: ``library:NAME``, or files in one of `folders`.
     folders
         Folders of presets, or of timelines; the first with the file counts.
+    fit, focus
+        How `photos` fill the frame, and what matters in them by their base names, as in `timeline.framing.Framing`.
 
     Raises
     ------
     MediaError
         If a file is not there.
     """
-    files = [*(GroundFile(path) for path in photos), *(GroundFile(path, film=True) for path in videos)]
+    stills = (GroundFile(path, focus=focus.get(path.name), fit=fit, own=True) for path in photos)
+    files = [*stills, *(GroundFile(path, film=True) for path in videos)]
     for name in names:
         if name.startswith(LIBRARY):
             entry = find_picture(name.removeprefix(LIBRARY))
@@ -123,41 +141,39 @@ def picture_chooser(photos: Sequence[Path], films: Sequence[Path] = ()) -> Calla
 
 
 def load_ground(
-    path: str | os.PathLike[str],
-    *,
-    width: int,
-    height: int,
-    room: float,
-    focus: tuple[float, float] | None = None,
-    background: tuple[int, int, int] = BLACK,
+    file: GroundFile, *, width: int, height: int, room: float, background: tuple[int, int, int] = BLACK
 ) -> GroundPicture:
-    """Return a photograph as a ground, cropped by the same window as in `load_photo`.
+    """Return a photograph as a ground; an own one is framed as in `load_photo`.
 
     Parameters
     ----------
     room
         How much larger than `width` and `height` the larger copy is.
-    focus
-        What matters in the photograph, as shares of its width and height from the upper left corner. Default: by saliency.
 
     Raises
     ------
     MediaError
         If it can't be read as a picture.
     """
-    picture = read_picture(path, background=background)
+    picture = read_picture(file.path, background=background)
     size = picture.shape[1], picture.shape[0]
-    salience = saliency(picture)
-    left, top, across, down = best_window(salience, size, width / height)
-    window = Image.fromarray(picture[top : top + down, left : left + across])
+    crop = crop_of(picture, width / height, file.focus if file.own else None, people=file.own)
     exact, larger = (
-        np.asarray(window.resize((round(width * scale), round(height * scale)), Image.Resampling.LANCZOS))
+        framed(picture, crop, round(width * scale), round(height * scale), file.fit, background)
         for scale in (1.0, room)
     )
-    place = _standing_out(salience) if focus is None else focus
+    found = saliency(picture)
+    place = file.focus or _standing_out(with_people(found, picture) if file.own else found)
+    left, top, across, down = crop
+    if file.fit != "cover":
+        # the whole picture between bars
+        scale = max(size[0] / across, size[1] / down)
+        left, top = (size[0] - across * scale) / 2, (size[1] - down * scale) / 2
+        across, down = across * scale, down * scale
     inside = (place[0] * size[0] - left) / across * 2 - 1, (place[1] * size[1] - top) / down * 2 - 1
-    kept = min(max(inside[0], -_CORNER), _CORNER), min(max(inside[1], -_CORNER), _CORNER)
-    return GroundPicture(exact, larger, kept)
+    most = 1.0 if file.own else _CORNER
+    kept = min(max(inside[0], -most), most), min(max(inside[1], -most), most)
+    return GroundPicture(exact, larger, kept, aimed=file.own)
 
 
 def _standing_out(salience: np.ndarray) -> tuple[float, float]:

@@ -6,11 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from reactive.errors import ReactiveError
+from reactive.preset.gallery import ANIMATIONS, POSTERS, picture_in
 from reactive.preset.library import find_preset, names, open_preset, shipped_names
 from reactive.preset.photographs import fed_phases
-
-POSTERS = ("poster.jpg", "poster.png", "poster.webp")
-ANIMATIONS = ("moving.webp", "moving.gif")
 
 
 def presets_for_page() -> list[dict[str, Any]]:
@@ -23,9 +21,7 @@ def picture_of(name: str, *, moving: bool = False) -> Path | None:
     """Return a preset's poster, or its animation; None if there is none."""
     if name not in names():
         return None
-    folder = find_preset(name).parent
-    found = (folder / file for file in (ANIMATIONS if moving else POSTERS))
-    return next((file for file in found if file.is_file() and not file.is_symlink()), None)
+    return picture_in(find_preset(name).parent, ANIMATIONS if moving else POSTERS)
 
 
 def _facts(name: str, ships: bool) -> dict[str, Any]:

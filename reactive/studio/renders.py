@@ -10,7 +10,6 @@ renders/
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import re
 import shutil
@@ -25,6 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from reactive.files import write_text
 from reactive.jsonfile import parse_json
+from reactive.render.rates import key_of
 from reactive.render.store.folders import job_folder, remove_empty_root
 from reactive.studio.project import Project, ProjectError, RelativePath, inside, path_fault
 
@@ -33,7 +33,6 @@ LOCK = ".worker.lock"
 MAX_RENDERS = 500
 MAX_BYTES = 2_000_000
 # estimates before the first measurement: frames a second, and seconds of loading
-DEFAULT_RATE, LOAD_SECONDS = 6.0, 10.0
 State = Literal["queued", "running", "paused", "done", "failed", "cancelled"]
 WAITING: tuple[State, ...] = ("queued", "running")
 _ID = re.compile(r"[0-9]{3,6}")
@@ -282,33 +281,7 @@ def render_for_page(folder: Path, render: Render) -> dict[str, Any]:
     return shown
 
 
-def rates_file() -> Path:
-    """Return the file of this machine's measured rates."""
-    import platformdirs
-
-    return Path(platformdirs.user_state_path("reactive")) / "rates.json"
-
-
-def known_rates() -> dict[str, float]:
-    """Return the frames a second measured on this machine, by model and size."""
-    try:
-        data = json.loads(rates_file().read_text(encoding="utf-8"))
-        return {str(name): float(rate) for name, rate in data.items() if float(rate) > 0}
-    except (OSError, ValueError, TypeError, AttributeError):
-        return {}
-
-
-def save_rate(key: str, rate: float) -> None:
-    """Save a measured rate, averaged with the saved one."""
-    rates = known_rates()
-    rates[key] = round((rate + rates.get(key, rate)) / 2, 4)
-    with contextlib.suppress(OSError):
-        rates_file().parent.mkdir(parents=True, exist_ok=True)
-        write_text(rates_file(), json.dumps(rates))
-
-
 def rate_key(project: Project) -> str:
-    """Return the key of a measured rate: model and size."""
+    """Return the key of a measured rate."""
     settings = project.settings
-    sizes = f"{settings.imagine_size or 'own'}/{settings.size or 'own'}"
-    return f"{Path(settings.model).name}/{settings.steps or 0}/{sizes}"
+    return key_of(settings.model, settings.steps, settings.imagine_size, settings.size)

@@ -537,6 +537,7 @@ class Workshop:
 
     def estimate(self, changes: Mapping[str, Any]) -> dict[str, Any]:
         """Estimate the time and disk space of a render with changed settings."""
+        from reactive.render.rates import EMBER_RATE, LOAD_SECONDS, known_rates
         from reactive.render.sizes import parse_size
         from reactive.video.codec import BYTES_A_PIXEL
 
@@ -550,10 +551,10 @@ class Workshop:
         size = parse_size(settings.size, "size") if settings.size else (768, 432)
         pixels = size[0] * size[1] * (1 + len(settings.also))
         space = 2 * frames * pixels * BYTES_A_PIXEL["libx264"] * 2 ** ((18 - settings.crf) / 6)
-        rate = renders.known_rates().get(renders.rate_key(project))
+        rate = known_rates().get(renders.rate_key(project))
         free = shutil.disk_usage(self.folder).free
         return {
-            "seconds": round(frames / (rate or renders.DEFAULT_RATE) + renders.LOAD_SECONDS, 1),
+            "seconds": round(frames / (rate or EMBER_RATE) + LOAD_SECONDS, 1),
             "frames": frames,
             "measured": rate is not None,
             "bytes": int(space),

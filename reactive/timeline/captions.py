@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from reactive.audio.analysis import Analysis
 from reactive.audio.grid import grid_of
+from reactive.audio.parts import part_names
 from reactive.preset.fields import parse_length
 from reactive.preset.lyrics import Line
 from reactive.preset.place import parse_place
@@ -48,10 +49,11 @@ def captions_of(
     if title and not any("{title}" in one.text for one in wanted):
         wanted.append(Title(text="{title}"))
     spans, names, grid = spans_of(timeline), list(timeline.phases), grid_of(analysis)
+    parts = part_names(analysis, lyrics)
     found = []
     for one in wanted:
         text = one.text.replace("{title}", title).strip()
-        place = find_place(parse_place(one.at, names), analysis, spans, names)
+        place = find_place(parse_place(one.at, names), analysis, spans, names, parts)
         if place is None or not text or ("{title}" in one.text and not title):
             continue
         end = place[1] if one.hold == "section" else place[0] + musical_seconds(grid, parse_length(one.hold))

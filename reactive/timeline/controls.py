@@ -93,13 +93,13 @@ def changed_keys(preset: Preset, controls: Mapping[str, float]) -> dict[str, dic
     for place, holder in holders:
         keys: dict[str, Any] = {}
         if values["walk"] != 1 and holder.walk is not None:
-            keys["walk"] = _times(holder.walk, values["walk"])
+            keys["walk"] = times(holder.walk, values["walk"])
         if values["strength"] != 0 and holder.strength is not None:
             keys["strength"] = _plus(holder.strength, values["strength"])
         if values["camera"] != 1:
             for table in ("lens", "camera"):
                 if (moves := getattr(holder, table)) is not None:
-                    keys[table] = _moved(moves, values["camera"])
+                    keys[table] = moved(moves, values["camera"])
         if holder.colour is not None and (colours := _coloured(holder.colour, values)):
             keys["colour"] = colours
         switch: Switch | None = getattr(holder, "switch", None)
@@ -110,7 +110,7 @@ def changed_keys(preset: Preset, controls: Mapping[str, float]) -> dict[str, dic
     return changed
 
 
-def _times(text: str, by: float) -> str:
+def times(text: str, by: float) -> str:
     """Return an expression times a number; an earlier factor is replaced, not wrapped again."""
     if (match := _inside(_TIMES, text)) is not None:
         text, by = match[1], by * float(match[2])
@@ -135,17 +135,17 @@ def _inside(form: re.Pattern[str], text: str) -> re.Match[str] | None:
     return match
 
 
-def _moved(moves: Lens | Camera, times: float) -> dict[str, str]:
-    """Return the expressions of a lens or camera, with their distance from rest multiplied by `times`."""
+def moved(moves: Lens | Camera, by: float) -> dict[str, str]:
+    """Return the expressions of a lens or camera, with their distance from rest multiplied by `by`."""
     keys = {}
     for name in type(moves).model_fields:
         text = getattr(moves, name)
         if name == "zoom" and text != "1":
             # the distance from 1, the rest position of a zoom
             scaled = text.startswith("1 + ") and _inside(_TIMES, text[4:])
-            keys[name] = "1 + " + _times(text[4:] if scaled else f"({text}) - 1", times)
+            keys[name] = "1 + " + times(text[4:] if scaled else f"({text}) - 1", by)
         elif name in ("rotate", "x", "y", "shake", "tilt", "turn") and text != "0":
-            keys[name] = _times(text, times)
+            keys[name] = times(text, by)
     return keys
 
 
@@ -154,7 +154,7 @@ def _coloured(colour: Colour, values: Mapping[str, float]) -> dict[str, str]:
     keys = {}
     for key, control in (("strength", "palette"), ("saturation", "saturation"), ("contrast", "contrast")):
         if values[control] != 1:
-            keys[key] = _times(getattr(colour, key), values[control])
+            keys[key] = times(getattr(colour, key), values[control])
     for key in ("temperature", "tint"):
         if values[key] != 0:
             keys[key] = _plus(getattr(colour, key), values[key])

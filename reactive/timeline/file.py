@@ -31,6 +31,7 @@ from reactive.jsonfile import (
 from reactive.preset.bounds import LIMITS
 from reactive.preset.palette import MAX_COLOURS
 from reactive.timeline.clock import format_fps, frame_count, parse_fps
+from reactive.timeline.framing import COVER, FITS, Framing
 from reactive.timeline.grounds import CLOSEST, FARTHEST_DRIFT, SHOWN
 from reactive.timeline.timeline import COLOURS, CURVES, INTEGERS, OPTIONAL, STEEPEST, Timeline
 
@@ -64,6 +65,8 @@ _KEYS = {
     "feedback_colour",
     "grounds",
     "palettes",
+    "fit",
+    "focus",
     "prompts",
     "negatives",
     "columns",
@@ -99,6 +102,10 @@ def timeline_to_text(timeline: Timeline) -> str:
         head |= {"videos": list(timeline.videos), "feedback_colour": timeline.feedback_colour}
     if timeline.palettes:
         head["palettes"] = [list(palette) for palette in timeline.palettes]
+    if timeline.framing.fit != COVER.fit:
+        head["fit"] = timeline.framing.fit
+    if timeline.framing.focus:
+        head["focus"] = {name: list(place) for name, place in timeline.framing.focus.items()}
     if grounded:
         head |= {"grounds": list(timeline.grounds)}
     lines = [f"  {json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}" for key, value in head.items()]
@@ -243,7 +250,22 @@ def _checked(data: dict[str, Any]) -> Timeline:
         feedback_colour=read_float({"feedback_colour": 0, **data}, "feedback_colour", 0, 1),
         palettes=palettes,
         grounds=tuple(grounds),
+        framing=_framing(data),
     )
+
+
+def _framing(data: dict[str, Any]) -> Framing:
+    """Return how photographs fill the frame."""
+    fit, focus = data.get("fit", COVER.fit), data.get("focus", {})
+    if fit not in FITS:
+        raise InvalidValue(f"fit must be {', '.join(FITS)}")
+    if not isinstance(focus, dict) or len(focus) > MAX_NAMES:
+        raise InvalidValue("focus must be a table")
+    places: list[Any] = list(focus.values())
+    whole = all(isinstance(place, list) and len(place) == 2 for place in places)
+    if not whole or not all(type(share) in (int, float) and 0 <= share <= 1 for place in places for share in place):
+        raise InvalidValue("focus must name places as [0.5, 0.2]")
+    return Framing(fit, {str(name)[:MAX_TEXT]: (float(place[0]), float(place[1])) for name, place in focus.items()})
 
 
 def _palettes(given: Any) -> tuple[tuple[str, ...], ...]:

@@ -39,13 +39,18 @@ class Insertion:
 
 
 def pin_insertions(
-    preset: Preset, analysis: Analysis, spans: Sequence[PhaseSpan], grid: Grid, pools: Pools
+    preset: Preset,
+    analysis: Analysis,
+    spans: Sequence[PhaseSpan],
+    grid: Grid,
+    pools: Pools,
+    parts: Sequence[str],
 ) -> list[Insertion]:
     """Return the preset's pins whose places this song has, in order of time."""
     names = [phase.name for phase in preset.phase]
     found = []
     for pin in preset.pin:
-        place = find_place(parse_place(pin.at, names), analysis, spans, names)
+        place = find_place(parse_place(pin.at, names), analysis, spans, names, parts)
         if place is None:
             continue
         start, end = place

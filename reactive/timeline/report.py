@@ -8,6 +8,7 @@ import numpy as np
 
 from reactive.audio.analysis import Analysis
 from reactive.audio.grid import grid_of
+from reactive.audio.parts import part_names
 from reactive.preset.describe import prompt_count
 from reactive.preset.expression import parse, signals_of
 from reactive.preset.place import parse_place
@@ -184,7 +185,10 @@ def _grounds(timeline: Timeline, length: float) -> dict[str, float]:
 
 def _unseen_pins(timeline: Timeline, preset: Preset, analysis: Analysis) -> list[str]:
     spans, names = spans_of(timeline), list(timeline.phases)
-    return [pin.at for pin in preset.pin if find_place(parse_place(pin.at, names), analysis, spans, names) is None]
+    parts = part_names(analysis)
+    return [
+        pin.at for pin in preset.pin if find_place(parse_place(pin.at, names), analysis, spans, names, parts) is None
+    ]
 
 
 def spans_of(timeline: Timeline) -> list[PhaseSpan]:

@@ -20,8 +20,10 @@ from reactive.preset.vocabulary import MACRO
 from reactive.timeline.clock import frame_count, frame_length, frame_time, frame_times, nearest_frame
 from reactive.timeline.evaluate import Scope, ease, evaluate
 from reactive.timeline.films import SONG_TIME, Footage, film_expressions, place_films
+from reactive.timeline.framing import COVER, Framing
 from reactive.timeline.grounds import NONE, SHOWN, Choose, Turns, ground_expressions, place_grounds
 from reactive.timeline.insert import insert, line_insertions, pin_insertions
+from reactive.timeline.knobs import pace_of, with_knobs
 from reactive.timeline.phases import PhaseSpan, lay_phases
 from reactive.timeline.placement import FEEDBACK, NO_GUIDE, NO_SOURCE, place_joins, place_sources
 from reactive.timeline.pools import Pools
@@ -174,6 +176,8 @@ class Timeline:
         Colours ``#rrggbb`` that finished pictures are moved towards.
     folder
         The folder of the files in `grounds`, if it is known; it is not stored in a timeline's file.
+    framing
+        How the photographs that are fed in fill the frame.
     """
 
     song_sha256: str
@@ -197,6 +201,7 @@ class Timeline:
     file_sha256: str = ""
     palettes: tuple[tuple[str, ...], ...] = ()
     folder: Path | None = field(default=None, compare=False)
+    framing: Framing = COVER
 
     @property
     def frames(self) -> int:
@@ -272,12 +277,15 @@ def build_timeline(
     """
     if analysis.silent:
         preset = _calm(preset)
+    turned = macro_values(preset, macros)
+    preset = with_knobs(preset, turned)
     frames = frame_count(samples, analysis.sample_rate, fps)
     seconds = frame_times(frames, fps)
     grid = grid_of(analysis)
     curves = frame_signals(analysis, grid, frames=frames, fps=fps) | dict(signals or {})
-    curves |= {f"{MACRO}{name}": np.full(frames, value) for name, value in macro_values(preset, macros).items()}
-    bars = grid.bar_position(seconds)
+    curves |= {f"{MACRO}{name}": np.full(frames, value) for name, value in turned.items()}
+    # slow and fast oscillations keep to the metre
+    bars = grid.bar_position(seconds) * pace_of(turned)
     song = Scope(curves, bars, fps)
     fits = np.stack([evaluate(phase.fits, song) for phase in preset.phase])
     parts, drop_times = part_names(analysis, lyrics), boundaries(analysis)
@@ -355,6 +363,7 @@ def build_timeline(
         feedback_colour=preset.feedback.colour,
         palettes=palettes,
         grounds=tuple(turns.names),
+        framing=Framing(preset.fit),
     )
 
 
@@ -385,7 +394,7 @@ def _inserted(
 ) -> list[PromptSwitch]:
     """Return the schedule with the song's words and, over them, the preset's pins."""
     insertions = line_insertions(preset, lyrics, grid, pools, analysis.duration) if lyrics else []
-    insertions += pin_insertions(preset, analysis, spans, grid, pools)
+    insertions += pin_insertions(preset, analysis, spans, grid, pools, parts)
     if not insertions:
         return events
 

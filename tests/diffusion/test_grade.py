@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from reactive.diffusion.colour import to_lab
 from reactive.diffusion.grade import (
@@ -17,6 +18,7 @@ from reactive.diffusion.grade import (
     to_oklab,
 )
 from reactive.media.cube import Cube
+from reactive.sources.imagery import library
 from reactive.timeline.timeline import COLOURS, NO_PALETTE
 
 PALETTE = ("#200010", "#d01030", "#f0e0d0")
@@ -123,6 +125,21 @@ def test_a_palette_moves_every_colour_towards_it(picture: torch.Tensor, palette:
     before, after = (p.float().mean(0).flatten() for p in (picture, made))
     if len(palette) == 3 and palette is PALETTE:
         assert torch.corrcoef(torch.stack([before, after]))[0, 1] > 0.8
+
+
+@pytest.mark.parametrize("palette", [PALETTE, ("#000000", "#1040c0", "#ffd000"), ("#102010", "#60a030", "#f0f0c0")])
+def test_four_fifths_of_real_pictures_come_near_three_colours(palette: tuple[str, ...]) -> None:
+    # issue 23's bar: 24 pictures, Delta E 25; photographs of all kinds, spread over the library
+    entries = library()
+    shares, before = [], []
+    for number in range(24):
+        with Image.open(entries[number * len(entries) // 24].path) as photo:
+            values = np.asarray(photo.convert("RGB").resize((96, 54))).copy()
+        one = torch.from_numpy(values).permute(2, 0, 1).contiguous()
+        shares.append(share_within(through_table(one, Setting(palette, palette)), palette))
+        before.append(share_within(one, palette))
+    assert np.mean(shares) >= 0.8, f"{np.mean(shares):.3f}"
+    assert np.mean(shares) > np.mean(before) + 0.05, f"{np.mean(before):.3f}"
 
 
 def test_a_palette_changes_to_another_evenly(picture: torch.Tensor) -> None:

@@ -74,12 +74,16 @@ def imagine(model, prompts: list[str], drawn: torch.Tensor, *, negative: str = "
     return core.imagine([FrameRequest(i, i, 0.0, 1.0, tuple(drawn[:, i])) for i in range(len(prompts))])
 
 
-def pipeline_pictures(folder: Path, case: dict[str, Any], drawn: torch.Tensor, negative: str | None) -> torch.Tensor:
-    from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
+def pipeline_pictures(
+    folder: Path, case: dict[str, Any], drawn: torch.Tensor, negative: str | None, vae: Path | None = None
+) -> torch.Tensor:
+    from diffusers import AutoencoderTiny, StableDiffusionPipeline, StableDiffusionXLPipeline
 
     kind = StableDiffusionXLPipeline if case.get("family") == "sdxl" else StableDiffusionPipeline
     pipeline = kind.from_pretrained(folder, local_files_only=True, use_safetensors=True)
     pipeline.set_progress_bar_config(disable=True)
+    if vae is not None:
+        pipeline.vae = AutoencoderTiny.from_pretrained(vae, local_files_only=True)
     shown = pipeline(
         prompt=PROMPTS,
         negative_prompt=None if negative is None else [negative] * len(PROMPTS),
@@ -136,6 +140,21 @@ def test_a_family_model_walks_and_uses_sources(tmp_path: Path) -> None:
     assert not torch.equal(kept, changed)
     alone = core.imagine([FrameRequest(0, 0, 0.0, 1.0, (drawn,))]).float()[0]
     assert (free - alone).abs().max() <= 1
+
+
+@pytest.mark.parametrize("name", ["1.5", "xl"])
+def test_a_small_autoencoder_gives_the_pictures_of_the_pipeline_with_it(tmp_path: Path, name: str) -> None:
+    case = CASES[name]
+    folder = save_toy(tmp_path / "model", family=case.get("family", "sd"), scheduler=case["scheduler"])
+    autoencoder(tiny=True).save_pretrained(tmp_path / "tiny")
+    chosen = {"steps": case["steps"], "guidance": case["guidance"], "dtype": "float32"}
+    ours, own = (
+        imagine(load_model(str(folder), **chosen, vae=vae), PROMPTS, noises(3))
+        for vae in (str(tmp_path / "tiny"), None)
+    )
+    theirs = pipeline_pictures(folder, case, noises(3)[0], None, tmp_path / "tiny")
+    assert (ours.int() - theirs.int()).abs().max() <= 2
+    assert (ours.int() - own.int()).abs().max() > 20
 
 
 def test_another_autoencoder_can_be_used_for_previews(tmp_path: Path) -> None:

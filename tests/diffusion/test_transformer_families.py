@@ -23,6 +23,8 @@ WITH_PICTURE: dict[str, tuple[str, int, dict[str, Any]]] = {
     "sd3": ("StableDiffusion3Img2ImgPipeline", 4, {"sigmas": [1.0, 0.9, 0.5, 0.0014970059880239523]}),
     "flux": ("FluxImg2ImgPipeline", 4, {}),
 }
+# whose latents have a small autoencoder
+WITH_SMALL = ("z-image", "sd3", "flux")
 PROMPTS = ["a red sea", "fire at night by the old bridge", "snow", "a b c", "moon"]
 NEGATIVE = "ugly dog"
 TOLERANCE = 1e-4
@@ -169,6 +171,57 @@ def test_a_source_is_used_as_in_the_image_to_image_pipeline(
     assert (mine - ours(model, PROMPTS, noise)).abs().max() > 10 * TOLERANCE
 
 
+@pytest.mark.parametrize("name", WITH_SMALL)
+def test_a_small_autoencoder_gives_the_pictures_of_the_pipeline_with_it(saved: Any, name: str, tmp_path: Path) -> None:
+    import diffusers
+
+    folder, pipeline = saved(name)
+    own = load_model(str(folder), steps=2, guidance=guidances(name)[0], dtype="float32")
+    channels = own.family.vae_channels(own.network.config)
+    widths = (4,) * len(own.vae.config.block_out_channels)
+    torch.manual_seed(3)
+    small = diffusers.AutoencoderTiny(
+        encoder_block_out_channels=widths,
+        decoder_block_out_channels=widths,
+        num_encoder_blocks=(1,) * len(widths),
+        num_decoder_blocks=(1,) * len(widths),
+        latent_channels=channels,
+    ).eval()
+    small.save_pretrained(tmp_path / "small")
+    model = load_model(str(folder), steps=2, guidance=guidances(name)[0], dtype="float32", vae=str(tmp_path / "small"))
+    size = side_of(model)
+    noise = drawn(model, 2, size)
+    mine = ours(model, PROMPTS[:2], noise)
+    other = type(pipeline)(**{**pipeline.components, "vae": small})
+    other.set_progress_bar_config(disable=True)
+    given = theirs(
+        other, name, PROMPTS[:2], 2, model.guidance, latents=as_latents(name, noise), height=size, width=size
+    )
+    assert (mine.clamp(-1, 1) - given).abs().max() < TOLERANCE
+    assert (mine - ours(own, PROMPTS[:2], noise)).abs().max() > 10 * TOLERANCE
+
+
+def test_each_latent_space_has_its_small_autoencoder_or_a_line_that_says_there_is_none() -> None:
+    from reactive.diffusion.models.autoencoders import find_autoencoder
+    from reactive.diffusion.models.catalogue import small_autoencoder
+    from reactive.diffusion.models.families import FAMILIES, family_named
+    from reactive.errors import ModelError
+
+    found = {family.name: small_autoencoder(family.name) for family in FAMILIES}
+    assert {name: entry.name for name, entry in found.items() if entry} == {
+        "sd": "taesd",
+        "sdxl": "taesdxl",
+        "sd3": "taesd3",
+        "flux": "taef1",
+        "z-image": "taef1",
+    }
+    for name in ("flux2-klein", "sana-sprint", "krea2"):
+        with pytest.raises(ModelError, match=f"no small autoencoder for models of the kind {name}"):
+            find_autoencoder("tiny", family_named(name))
+    with pytest.raises(ModelError, match="is for models of the kind flux, not sd3"):
+        find_autoencoder("taef1", family_named("sd3"))
+
+
 @pytest.mark.parametrize("name", ["flux2-klein", "z-image", "sana-sprint", "sd3", "flux"])
 def test_the_picture_changes_smoothly_with_strength_and_items_are_independent(saved: Any, name: str) -> None:
     model = load_model(str(saved(name)[0]), steps=1, dtype="float32")
@@ -241,6 +294,23 @@ def test_a_lora_of_a_transformer_is_fused(saved: Any, tmp_path: Path) -> None:
         changed = load_model(str(folder), dtype="float32", loras=(f"{file}:0.5",))
         assert torch.allclose(dict(changed.network.named_modules())[layer].weight, weight + 0.5 * up @ down, atol=1e-5)
         assert changed.sha256 != plain.sha256
+
+
+@pytest.mark.parametrize("name", TOYS)
+def test_a_lora_changes_the_weights_of_every_family(saved: Any, name: str, tmp_path: Path) -> None:
+    from safetensors.torch import save_file
+
+    folder = saved(name)[0]
+    plain = dict(load_model(str(folder), dtype="float32").network.named_modules())
+    layer = next(key for key, part in plain.items() if key.endswith("to_q") and isinstance(part, torch.nn.Linear))
+    weight = plain[layer].weight
+    drawn = torch.Generator().manual_seed(2)
+    down = torch.randn(2, weight.shape[1], generator=drawn)
+    up = torch.randn(weight.shape[0], 2, generator=drawn)
+    file = tmp_path / "film.safetensors"
+    save_file({f"transformer.{layer}.lora_A.weight": down, f"transformer.{layer}.lora_B.weight": up}, file)
+    changed = dict(load_model(str(folder), dtype="float32", loras=(f"{file}:0.5",)).network.named_modules())
+    assert torch.allclose(changed[layer].weight, weight + 0.5 * up @ down, atol=1e-5)
 
 
 def test_the_catalogue_names_the_smallest_card_of_doctors_table() -> None:

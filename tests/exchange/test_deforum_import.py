@@ -5,18 +5,22 @@ from __future__ import annotations
 import json
 import tomllib
 from contextlib import suppress
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from reactive import build_timeline
 from reactive.cli import main
 from reactive.errors import PresetError
 from reactive.exchange.deforum_import import import_deforum
 from reactive.preset.schema import load_preset
+from reactive.timeline.evaluate import Scope, evaluate
 from tests.examples import scaled
 
 SETTINGS: dict[str, Any] = {
@@ -90,6 +94,43 @@ def test_an_oscillation_follows_the_kick(tmp_path: Path) -> None:
     assert "decay(kick" in strength
 
 
+def test_a_sine_becomes_an_oscillation_of_as_many_bars_and_a_ramp_follows_the_song(tmp_path: Path) -> None:
+    camera = tomllib.loads(
+        made(
+            tmp_path,
+            max_frames=600,
+            angle="0: (2 + 3*sin(2*3.14159265*t/60))",
+            translation_x="0: (5.12), 599: (10.24)",
+            translation_y="0: (4*cos(2*3.14159265*t/45) + 4*cos(2*3.14159265*t/20))",
+        ).toml
+    )["camera"]
+    # 60 frames at 15 a second are 4 s: two bars at 120 beats a minute; the sum of two sines is none
+    assert "lfo(" in camera["rotate"]
+    assert "song.progress" in camera["x"]
+    assert "decay(kick" in camera["y"]
+    bars = np.linspace(0, 20, 2001)
+    curve = evaluate(camera["rotate"], Scope({}, bars, Fraction(24)))
+    np.testing.assert_allclose(curve, 15 * (2 + 3 * np.sin(2 * np.pi * bars / 2)), atol=0.5)
+
+
+def test_prompts_are_pinned_to_the_bars_nearest_to_their_frames(tmp_path: Path, beat_analysis) -> None:
+    imported = made(tmp_path, prompts={"0": "a sea", "60": "a red sky", "120": "a tower", "121": "ice"})
+    (tmp_path / "p.toml").write_text(imported.toml, encoding="utf-8")
+    preset = load_preset(tmp_path / "p.toml")
+    # at 120 beats a minute a bar lasts 30 frames
+    assert [(pin.at, pin.prompt.split(",")[0], pin.hold) for pin in preset.pin] == [
+        ("bar 1", "a sea", "2 bars"),
+        ("bar 3", "a red sky", "2 bars"),
+        ("bar 5", "ice", "1024 bars"),
+    ]
+    assert "1 of the prompts" in "\n".join(imported.without)
+    timeline = build_timeline(beat_analysis, preset, samples=16 * 44_100, fps=Fraction(24), seed=1)
+    texts = [timeline.prompts[number] for number in timeline.columns["prompt_to"]]
+    assert texts[24].startswith("a sea")
+    assert texts[6 * 24].startswith("a red sky")
+    assert all(text.startswith("ice") for text in texts[8 * 24 + 1 :])
+
+
 def test_exported_settings_can_be_imported(tmp_path: Path, beat_timeline) -> None:
     from reactive.exchange.formats import export_timeline
     from reactive.exchange.moments import prompt_runs
@@ -132,6 +173,16 @@ def test_in_3d_translation_z_is_the_dolly_and_zoom_is_not_used(tmp_path: Path) -
     assert float(flat["zoom"]) == pytest.approx(1.04**15, rel=1e-3)
     assert float(flat["rotate"]) == 75
     assert "turn" not in flat
+
+
+def test_a_shift_in_3d_follows_the_projection(tmp_path: Path) -> None:
+    moves = {"animation_mode": "3D", "translation_x": "0: (8)", "translation_y": "0: (4)", "W": 1024, "H": 512}
+    wide = tomllib.loads(made(tmp_path, **moves, fov_schedule="0: (90)").toml)["camera"]
+    # at 90 degrees the picture is as wide as twice its distance: 8 units are 8 / 200 of depth 2, so 1 % of the width
+    assert float(wide["x"]) == pytest.approx(0.01 * 15)
+    assert float(wide["y"]) == pytest.approx(0.01 * 15)
+    narrow = tomllib.loads(made(tmp_path, **moves).toml)["camera"]
+    assert float(narrow["x"]) > float(wide["x"])
 
 
 def test_3d_without_translation_z_is_still_and_negative_values_shrink(tmp_path: Path) -> None:
@@ -282,7 +333,7 @@ def test_parseq_drives_its_settings(tmp_path: Path) -> None:
     own = preset_of(tmp_path, json.dumps(held | {"parseq_manifest": parseq(prompts={"enabled": False})}))
     assert words_of(own) == ["a sea at night", "a red sky", "a tower"]
     absolute = held | {"parseq_manifest": parseq(), "parseq_use_deltas": False}
-    assert "kick" in preset_of(tmp_path, json.dumps(absolute))["camera"]["rotate"]
+    assert "song.progress" in preset_of(tmp_path, json.dumps(absolute))["camera"]["rotate"]
 
 
 def test_a_parseq_document_is_read_alone_and_without_rendered_frames(tmp_path: Path) -> None:

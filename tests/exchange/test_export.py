@@ -8,12 +8,15 @@ import re
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from reactive.cli import main
 from reactive.errors import OutputError, ReactiveError
 from reactive.exchange import packages as needs
 from reactive.exchange.formats import FORMATS, export_timeline, format_of
@@ -21,6 +24,7 @@ from reactive.exchange.moments import kept_share, moves, phase_runs, prompt_runs
 from reactive.exchange.schedule import keys_of, read_schedule, write_schedule, write_steps
 from reactive.timeline.timeline import FEEDBACK, Timeline
 from tests.examples import scaled
+from tests.toy import beat_song, write_song
 
 TEMPO = 120.0
 
@@ -188,7 +192,7 @@ def test_missing_packages_and_unwritable_files_are_reported(
         raise ImportError(name)
 
     monkeypatch.setattr(needs, "import_module", missing)
-    with pytest.raises(ReactiveError, match=r"needs the package mido.*reactive-clip\[exchange\]") as caught:
+    with pytest.raises(ReactiveError, match=r"needs the package mido\. Run `.*\[exchange\]") as caught:
         exported(beat_timeline, tmp_path / "t.mid", "midi")
     assert "\n" not in str(caught.value)
     assert list(tmp_path.iterdir()) == []
@@ -228,3 +232,33 @@ def test_extreme_cameras_are_written_as_finite_numbers(tmp_path: Path, beat_time
         text = exported(timeline, tmp_path / f"{path[1]}.json", "parseq").read_text()
         frames = json.loads(text, parse_constant=lambda name: pytest.fail(name))["rendered_frames"]
         assert len(frames) == count
+
+
+def test_otio_media_are_found_from_the_files_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    otio = pytest.importorskip("opentimelineio", reason="needs the extra exchange")
+    monkeypatch.chdir(tmp_path)
+    write_song(Path("my song.wav"), beat_song(4))
+    for folder in ("clips", "edit"):
+        Path(folder).mkdir()
+    Path("clips/my clip #1.mp4").touch()
+    arguments = [
+        "timeline",
+        "my song.wav",
+        "-p",
+        "drift",
+        "--export",
+        "edit/shots.otio",
+        "--clip",
+        "clips/my clip #1.mp4",
+    ]
+    done = CliRunner().invoke(main, arguments)
+    assert done.exit_code == 0, done.output
+    assert "not there yet" not in done.stderr
+    monkeypatch.chdir("/")
+    read = otio.adapters.read_from_file(str(tmp_path / "edit" / "shots.otio"))
+    references = [clip.media_reference for clip in read.find_clips()]
+    assert len(references) >= 2
+    found = {(tmp_path / "edit" / unquote(one.target_url)).resolve().name for one in references}
+    assert found == {"my clip #1.mp4", "my song.wav"}
+    assert all((tmp_path / "edit" / unquote(one.target_url)).is_file() for one in references)
+    assert not any(isinstance(one, otio.schema.MissingReference) for one in references)

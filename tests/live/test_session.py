@@ -240,6 +240,23 @@ def test_a_nudge_moves_the_grid_and_is_kept_after_a_restart(session: Session, to
     assert session.state()["grid"]["meter"] == "3/4"
 
 
+def test_a_part_is_named_in_the_page_and_kept_beside_the_song(session: Session, toy_model: Path) -> None:
+    letter = session.material.analysis.sections[0].label
+    session.correct({"action": "part", "section": letter, "name": "Guitar solo"})
+    assert session.state()["grid"]["parts"][0]["name"] == "guitar solo"
+    assert session.lanes()["song"]["sections"][0]["name"] == "guitar solo"
+    again = load_material(session.material.track.path, PreviewOptions.of(model=str(toy_model), steps=1, threads=1))
+    assert again.corrections.sections == (f"{letter}=guitar solo",)
+    session.correct({"action": "part", "section": "1", "name": "chorus"})
+    assert session.state()["grid"]["parts"][0]["name"] == "chorus"
+    session.correct({"action": "part", "section": "1", "name": ""})
+    session.correct({"action": "part", "section": letter.lower(), "name": ""})
+    assert session.material.corrections.sections is None
+    for wrong in ({"section": 3, "name": "x"}, {"section": "1"}):
+        with pytest.raises(GridError):
+            session.correct({"action": "part", **wrong})
+
+
 @pytest.mark.parametrize(
     ("option", "corrections"),
     [

@@ -59,6 +59,10 @@ def test_positions_have_numbers() -> None:
     assert parse_place("bloom 3", ["bloom"]) == Place("bloom", 3)
     assert parse_place("part 2", ["part 2"]) == Place("part 2", 1)
     assert parse_place("start", []) == Place("start", 1)
+    assert parse_place("chorus 2", ["bloom"]) == Place("part chorus", 2)
+    assert parse_place("last verse", []) == Place("part verse", -1)
+    assert parse_place("part guitar solo 2", []) == Place("part guitar solo", 2)
+    assert parse_place("chorus", ["chorus"]) == Place("chorus", 1)
     for text, word in (("drup 1", "drop"), ("drop 0", "counts"), ("last drop 2", "place"), ("", "place")):
         with pytest.raises(PresetError, match=word):
             parse_place(text, ["bloom"])
@@ -143,8 +147,9 @@ def test_version_1_is_read_as_before_with_a_note() -> None:
 
 def test_macros_have_their_defaults_unless_changed() -> None:
     preset = check_preset(small(macro=[{"name": "storm", "default": 0.3}, {"name": "fog"}]), where="x")
-    assert macro_values(preset) == {"storm": 0.3, "fog": 0.5}
-    assert macro_values(preset, parse_macros(["storm=1"])) == {"storm": 1.0, "fog": 0.5}
+    common = dict.fromkeys(("intensity", "speed", "colour", "photographs"), 0.5)
+    assert macro_values(preset) == {"storm": 0.3, "fog": 0.5} | common
+    assert macro_values(preset, parse_macros(["storm=1"])) == {"storm": 1.0, "fog": 0.5} | common
     for turned in (["strom=1"], ["storm=2"], ["storm=nan"], ["storm"], ["storm=wild"]):
         with pytest.raises(PresetError, match="--macro"):
             macro_values(preset, parse_macros(turned))

@@ -120,3 +120,16 @@ def test_a_models_hash_covers_weights_vocabulary_and_configuration(tmp_path: Pat
     assert hash_path(model) == before
     (model / "unet" / "weights.safetensors").write_bytes(b"Weights")
     assert hash_path(model) != before
+
+
+def test_the_kept_hash_is_that_of_the_code(tmp_path: Path, copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REACTIVE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(code, "PACKAGE", copy)
+    first = code_hash.__wrapped__()
+    assert first == hash_of(copy)
+    with monkeypatch.context() as patch:
+        patch.setattr(code, "hash_of", lambda package: pytest.fail("computed again"))
+        assert code_hash.__wrapped__() == first
+    file = copy / "diffusion" / "core.py"
+    file.write_text(file.read_text().replace("def ", "def  ", 1))
+    assert code_hash.__wrapped__() == hash_of(copy) != first

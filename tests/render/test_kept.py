@@ -9,8 +9,11 @@ import pytest
 
 from reactive.errors import OutputError
 from reactive.render.kept import clean_jobs, find_jobs, limit_jobs, most_bytes
+from reactive.render.run import make_clip
+from reactive.render.settings import Settings
 from reactive.render.store.folders import clip_of, clips_folder, job_folder, jobs_root
 from reactive.render.store.job import Job, JobFile
+from tests.toy import beat_song, write_song
 
 
 @pytest.fixture(autouse=True)
@@ -101,3 +104,20 @@ def test_the_size_is_read_from_the_environment(monkeypatch: pytest.MonkeyPatch) 
     with pytest.raises(OutputError, match="much") as raised:
         most_bytes()
     assert raised.value.where == "REACTIVE_JOBS_SIZE"
+
+
+def test_where_pieces_are_kept_is_said_once(tmp_path: Path, toy_model: Path) -> None:
+    song = write_song(tmp_path / "song.wav", beat_song(2))
+    small = Settings.of(
+        model=str(toy_model), steps=1, device="cpu", duration=0.25, imagine_size=(64, 48), size=(64, 48)
+    )
+    told: list[str] = []
+
+    def notes(name: str) -> tuple[str, ...]:
+        return make_clip(song, tmp_path / name, small, tell=told.append).notes
+
+    first = [note for note in notes("a.mp4") if "jobs clean" in note]
+    assert len(first) == 1
+    assert first[0] in told
+    for again in (notes("a.mp4"), notes("b.mp4")):
+        assert not [note for note in again if "jobs clean" in note]

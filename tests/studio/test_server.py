@@ -20,6 +20,7 @@ from aiohttp import ClientSession, web
 from reactive.live.web.listening import bound_socket
 from reactive.live.web.security import Gate
 from reactive.preset.shots import load_shots
+from reactive.render import rates
 from reactive.studio import renders
 from reactive.studio.project import open_project
 from reactive.studio.server import StudioServer
@@ -81,7 +82,7 @@ def visit(folder: Path, work: Callable[[Visit], Coroutine[Any, Any, None]], *, l
 @pytest.fixture(autouse=True)
 def no_worker(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(renders, "start_worker", lambda folder: None)
-    monkeypatch.setattr(renders, "rates_file", lambda: tmp_path / "rates.json")
+    monkeypatch.setattr(rates, "rates_file", lambda: tmp_path / "rates.json")
 
 
 def png(seed: int = 0) -> bytes:

@@ -11,7 +11,8 @@ import pytest
 
 from reactive import analyze, build_timeline, get_preset, open_track
 from reactive.audio.analysis import Analysis
-from reactive.audio.parts import part_names
+from reactive.audio.parts import name_sections, part_names
+from reactive.audio.structure import Moment
 from reactive.preset.library import shipped_names
 from reactive.preset.schema import check_preset
 from reactive.timeline.timeline import Timeline
@@ -64,6 +65,40 @@ def test_phases_follow_sections_and_the_others_share_the_rest(pop: Analysis) -> 
         assert made.phases[here] == wanted.get(name, "calm"), (number, name)
 
 
+def test_a_pin_may_name_a_part(pop: Analysis) -> None:
+    names = part_names(pop)
+    wanted = [number for number, name in enumerate(names) if name == "chorus"]
+    assert len(wanted) == 3
+    pins = [("chorus 2", wanted[1]), ("last chorus", wanted[2]), ("part chorus", wanted[0])]
+    for at, number in pins:
+        preset = check_preset(
+            {
+                "version": 2,
+                "title": "x",
+                "phase": [{"name": "a", "prompts": ["sea"]}],
+                "pin": [{"at": at, "prompt": "fire", "hold": "section"}],
+            },
+            where="x",
+        )
+        made = build_timeline(pop, preset, samples=pop.samples, fps=FPS, seed=1)
+        assert [shown(made, one) == {"fire"} for one in range(len(names))] == [
+            one == number for one in range(len(names))
+        ]
+    named, unknown = name_sections(pop, ("3=guitar solo",))
+    assert not unknown
+    solo = check_preset(
+        {
+            "version": 2,
+            "title": "x",
+            "phase": [{"name": "a", "prompts": ["sea"]}],
+            "pin": [{"at": "part guitar solo", "prompt": "fire", "hold": "section"}],
+        },
+        where="x",
+    )
+    made = build_timeline(named, solo, samples=pop.samples, fps=FPS, seed=1)
+    assert shown(made, 2) == {"fire"}
+
+
 def test_sections_that_a_song_lacks_change_nothing(pop: Analysis) -> None:
     plain = [{"name": "a", "prompts": ["sea", "sky"]}, {"name": "b", "prompts": ["fire"]}]
     told = [
@@ -103,3 +138,16 @@ def test_every_preset_reacts_to_a_drop(dropped: tuple[float, Analysis]) -> None:
         cut = near[0]
         assert made.columns["prompt_to"][cut] != made.columns["prompt_to"][cut - 1], name
         assert made.columns["weight"][cut] in (0, 1), name
+
+
+@pytest.mark.parametrize("name", shipped_names())
+def test_every_preset_reacts_to_the_end_of_a_build_up(name: str, beat_analysis: Analysis) -> None:
+    # it ends on a beat in the middle of a section
+    beats = beat_analysis.beats
+    end = float(beats[np.argmin(np.abs(beats - 9.5))])
+    assert min(abs(end - section.start) for section in beat_analysis.sections) > 0.4
+    building = replace(beat_analysis, moments=(Moment("build", end - 4, end, 1.0),))
+    made = build_timeline(building, get_preset(name), samples=building.samples, fps=FPS, seed=1)
+    near = [frame for frame in made.cuts if abs(frame / 24 - end) < 0.06]
+    assert near, f"{name}: no cut at {end:.2f} s, but at {[round(frame / 24, 2) for frame in made.cuts]}"
+    assert made.columns["prompt_to"][near[0]] != made.columns["prompt_to"][near[0] - 1]

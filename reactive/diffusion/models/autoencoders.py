@@ -49,6 +49,12 @@ def find_autoencoder(name: str, family: Family) -> Path:
     entry = find_entry(name)
     if name == "tiny":
         entry = small_autoencoder(family.name)
+        if entry is None:
+            raise ModelError(
+                f"there is no small autoencoder for models of the kind {family.name}",
+                where=where,
+                remedy="leave it out: the model's own is used",
+            )
     if (entry is None or entry.kind == "model") and name.count("/") == 1 and not name.startswith((".", "/")):
         folder = cached(name, name, where)
         return folder / "vae" if (folder / "vae" / "config.json").is_file() else folder
@@ -56,9 +62,9 @@ def find_autoencoder(name: str, family: Family) -> Path:
         raise ModelError(
             "there is no such autoencoder",
             where=where,
-            remedy='use "tiny", taesd, taesdxl, a hub id, a .safetensors file, or a folder with a config.json',
+            remedy='use "tiny", taesd, taesdxl, taesd3, taef1, a hub id, a .safetensors file, or a folder with a config.json',
         )
-    if entry.family != family.name:
+    if family.name not in (entry.family, *entry.also):
         raise ModelError(
             f"is for models of the kind {entry.family}, not {family.name}", where=where, remedy="use --vae tiny"
         )

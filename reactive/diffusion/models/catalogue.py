@@ -34,8 +34,8 @@ class CatalogueEntry:
         The short name, and the id of its repository on the Hugging Face hub.
     kind
         ``model``, ``lora`` or ``vae``; ``stems`` or ``lyrics`` for models that extract those.
-    family
-        Which models it belongs to.
+    family, also
+        Which models it belongs to, and others with the same latents.
     about, licence
         A description, and the licence in words.
     file
@@ -66,6 +66,7 @@ class CatalogueEntry:
     config: str = ""
     card: int = 0
     sell: str = ""
+    also: tuple[str, ...] = ()
     defaults: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -73,7 +74,7 @@ def _read_entries() -> tuple[CatalogueEntry, ...]:
     """Return what ``catalogue.json`` lists; lists in it are tuples here, so that nobody changes them."""
     listed = json.loads(Path(__file__).with_suffix(".json").read_text(encoding="utf-8"))
     for entry in listed:
-        entry["files"] = tuple(entry.get("files", ()))
+        entry |= {key: tuple(entry.get(key, ())) for key in ("files", "also")}
         defaults = entry.get("defaults", {})
         entry["defaults"] = {
             name: tuple(value) if isinstance(value, list) else value for name, value in defaults.items()
@@ -96,7 +97,7 @@ def recommended(memory: int) -> CatalogueEntry | None:
 
 def small_autoencoder(family: str) -> CatalogueEntry | None:
     """Return the small autoencoder of a family, None if there is none."""
-    return next((entry for entry in ENTRIES if entry.kind == "vae" and entry.family == family), None)
+    return next((entry for entry in ENTRIES if entry.kind == "vae" and family in (entry.family, *entry.also)), None)
 
 
 def find_entry(name: str) -> CatalogueEntry | None:

@@ -124,6 +124,8 @@ class CorrectGrid(PageMessage):
     time: float | None = None
     taps: list[float] | None = None
     meter: str | None = None
+    section: str | None = None
+    name: str | None = None
 
 
 class AskSavePlan(PageMessage):
@@ -261,6 +263,14 @@ class Problem(ServerMessage):
     about: str | None = None
 
 
+class Part(ServerMessage):
+    """A part of the song: its start in seconds, its section's letter and its name."""
+
+    start: float
+    label: str
+    name: str
+
+
 class Grid(ServerMessage):
     """What the page shows of the grid."""
 
@@ -273,6 +283,7 @@ class Grid(ServerMessage):
     corrected: bool
     beats: int
     other: str
+    parts: list[Part]
 
 
 class State(ServerMessage):

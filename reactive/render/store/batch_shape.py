@@ -62,8 +62,8 @@ def model_notes(model: Model, imagined: tuple[int, int]) -> tuple[str, ...]:
     share = needs.decoding_share(*imagined, steps=model.steps)
     if entry is not None and type(model.vae).__name__ == "AutoencoderKL" and share > _MAX_DECODER_SHARE:
         notes.append(
-            f"The full autoencoder is {100 * share:.0f} % of a picture's arithmetic: --vae tiny puts TAESD in its "
-            f"place, sooner and with less detail (`reactive models pull {entry.name}`)."
+            f"The full autoencoder is {100 * share:.0f} % of a picture's arithmetic: --vae tiny puts {entry.name} in "
+            f"its place, sooner and with less detail (`reactive models pull {entry.name}`)."
         )
     least = needs.total(*imagined, BatchShape(1, 1))
     if model.memory and least > budget(model.memory):

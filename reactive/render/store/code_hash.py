@@ -9,8 +9,13 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import json
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
+
+from reactive.files import cache_root, write_text
+from reactive.jsonfile import parse_json
 
 PACKAGE = Path(__file__).resolve().parents[2]
 # where a clip is decided, rendered and written
@@ -43,8 +48,35 @@ _DATA = (".json", ".safetensors", ".txt")
 
 @cache
 def code_hash() -> str:
-    """Return one hash over the code that decides pictures, 12 hexadecimal digits: a change of it is a change of version."""
-    return hash_of(PACKAGE)
+    """Return one hash over the code that decides pictures, 12 hexadecimal digits: a change of it is a change of version.
+
+    Reading the imports takes a second, so the result is kept until a file of the package is changed, added or removed.
+    """
+    state, kept = _state_of(PACKAGE), cache_root() / "code-hash.json"
+    try:
+        data = parse_json(kept.read_bytes())
+        if data["state"] == state and len(data["hash"]) == 12:
+            return str(data["hash"])
+    except (OSError, ValueError, LookupError, TypeError):
+        pass
+    found = hash_of(PACKAGE)
+    with suppress(OSError):
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        write_text(kept, json.dumps({"state": state, "hash": found}))
+    return found
+
+
+def _state_of(package: Path) -> str:
+    """Return a hash over the names, sizes and times of all files of the package that may decide pictures."""
+    found = hashlib.sha256(str(package).encode())
+    for file in sorted(package.rglob("*")):
+        if file.suffix in (".py", *_DATA):
+            status = file.stat()
+            # also when it was installed: files of two builds may have one size and date
+            found.update(
+                f"{file} {status.st_size} {status.st_mtime_ns} {status.st_ctime_ns} {status.st_ino}\n".encode()
+            )
+    return found.hexdigest()
 
 
 def hash_of(package: Path) -> str:

@@ -5,15 +5,15 @@ import test, {mock} from "node:test";
 
 import {GridBar} from "./gridbar.js";
 
-const GRID = {tempo: 120, offset: -12, half: false, double: true, corrected: true, meter: "4/4", metres: ["4/4", "3/4"], other: ""};
+const GRID = {tempo: 120, offset: -12, half: false, double: true, corrected: true, meter: "4/4", metres: ["4/4", "3/4"], other: "", parts: [{start: 0, label: "A", name: "intro"}, {start: 65, label: "B", name: "verse"}]};
 
 function bar() {
   const parts = new Map(), sent = [];
-  globalThis.Option = class {};
+  globalThis.Option = class { constructor(text) { this.text = text; } };
   globalThis.document = {
     activeElement: null,
     getElementById(id) {
-      if (!parts.has(id)) parts.set(id, {setAttribute(name, value) { this[name] = value; }, replaceChildren() {}, length: 2});
+      if (!parts.has(id)) parts.set(id, {setAttribute(name, value) { this[name] = value; }, replaceChildren(...children) { this.children = children; }, length: 2, selectedIndex: 1});
       return parts.get(id);
     },
   };
@@ -39,6 +39,20 @@ test("the second best reading is a button while there is one", () => {
   assert.equal(part("second-best").textContent, "or 60 bpm");
   part("second-best").onclick();
   assert.deepEqual(sent, [{t: "grid", action: "second best"}]);
+});
+
+test("a part is renamed by its letter, or alone by its number", () => {
+  const {grid, sent, part} = bar();
+  grid.update(GRID);
+  assert.deepEqual(part("part").children.map(({text}) => text), ["1 intro (A, 0:00)", "2 verse (B, 1:05)"]);
+  assert.equal(part("part-name").value, "verse");
+  part("part-like").checked = true;
+  part("part-name").value = " chorus ";
+  part("part-name").onchange();
+  part("part-like").checked = false;
+  part("part-name").value = "";
+  part("part-name").onchange();
+  assert.deepEqual(sent, [{t: "grid", action: "part", section: "B", name: "chorus"}, {t: "grid", action: "part", section: "2", name: ""}]);
 });
 
 test("four taps or more are sent after a pause; fewer are forgotten", () => {

@@ -1,4 +1,4 @@
-// The grid under the lanes: tap, half, double, nudge, set the "one", take the second best reading. What is corrected is kept with the song.
+// The grid under the lanes: tap, half, double, nudge, set the "one", take the second best reading, name the parts. What is corrected is kept with the song.
 
 const byId = (id) => document.getElementById(id);
 const FEWEST = 4, PAUSE = 1300, GAP = 3;
@@ -18,11 +18,25 @@ export class GridBar {
     byId("one").onclick = () => this.act("one", {time: this.now()});
     byId("second-best").onclick = () => this.act("second best");
     byId("as-heard").onclick = () => this.act("as heard");
+    byId("part").onchange = () => this.showPart();
+    byId("part-name").onchange = () => this.namePart();
     byId("meter").onchange = () => this.act("meter", {meter: byId("meter").value});
   }
 
   act(action, more = {}) {
     if (this.shown) this.send({t: "grid", action, ...more});
+  }
+
+  // A part is renamed alone, by its number, or with all that sound like it, by their letter.
+  namePart() {
+    const number = byId("part").selectedIndex, part = this.shown?.parts[number];
+    if (part) this.act("part", {section: byId("part-like").checked ? part.label : String(number + 1), name: byId("part-name").value.trim()});
+  }
+
+  showPart() {
+    const part = this.shown?.parts[byId("part").selectedIndex];
+    byId("part-name").value = part?.name ?? "";
+    byId("part-like-name").textContent = part?.label ?? "";
   }
 
   // Taps are song times; a pause ends them.
@@ -59,6 +73,12 @@ export class GridBar {
     byId("second-best").hidden = !grid.other;
     byId("second-best").textContent = grid.other;
     byId("as-heard").disabled = !grid.corrected;
+    const parts = byId("part"), at = Math.max(parts.selectedIndex, 0);
+    parts.replaceChildren(...grid.parts.map(({start, label, name}, index) => {
+      const time = `${Math.floor(start / 60)}:${String(Math.floor(start % 60)).padStart(2, "0")}`;
+      return new Option(`${index + 1} ${name} (${label}, ${time})`, String(index), false, index === at);
+    }));
+    if (document.activeElement !== byId("part-name")) this.showPart();
     const meter = byId("meter"), choices = grid.metres.includes(grid.meter) ? grid.metres : [grid.meter, ...grid.metres];
     if (meter.length !== choices.length || document.activeElement !== meter) {
       meter.replaceChildren(...choices.map((name) => new Option(name, name, false, name === grid.meter)));

@@ -94,7 +94,7 @@ export class Lanes {
       const x = section.start * scale;
       context.fillStyle = "rgb(255 255 255 / .5)";
       if (section.start > 0) context.fillRect(x, 0, r, height - band - 2 * r);
-      context.fillText(section.label, x + 5 * r, 12 * r);
+      context.fillText(section.name, x + 5 * r, 12 * r);
     }
   }
 

@@ -93,7 +93,7 @@ export const FROM_PAGE = {
     {},
   ],
   "grid": [
-    {"action": ["string"], "ms": ["number", "null", "?"], "time": ["number", "null", "?"], "taps": ["array", "null", "?"], "meter": ["string", "null", "?"]},
+    {"action": ["string"], "ms": ["number", "null", "?"], "time": ["number", "null", "?"], "taps": ["array", "null", "?"], "meter": ["string", "null", "?"], "section": ["string", "null", "?"], "name": ["string", "null", "?"]},
   ],
   "keep?": [
     {},

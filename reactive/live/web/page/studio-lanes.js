@@ -141,7 +141,7 @@ export class Timeline {
     this.drawRuler();
     this.drawWave();
     const {song, phases, phase, shots, fps, frames} = this.data;
-    this.runs(song.sections, (one) => one.start, (one) => one.end, LANES.parts, (one) => ["#1b2027", "#aeb7c2", one.label]);
+    this.runs(song.sections, (one) => one.start, (one) => one.end, LANES.parts, (one) => ["#1b2027", "#aeb7c2", one.name]);
     if (phase) {
       const end = (index) => (phase[index + 1]?.[0] ?? frames) / fps;
       this.runs(phase, (one) => one[0] / fps, (one, index) => end(index), LANES.phases, (one) => [colourOf(one[1]), "#0b0d10", phases[one[1]]]);

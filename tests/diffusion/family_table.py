@@ -1,0 +1,53 @@
+"""The table of families and features in the docs, made from the cases that the tests run.
+
+`python -m tests.diffusion.family_table` writes it anew.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from reactive.diffusion.models.catalogue import small_autoencoder
+from reactive.diffusion.models.families import FAMILIES
+from tests.diffusion.family_toys import TOYS
+from tests.diffusion.test_models_families import CASES
+from tests.diffusion.test_transformer_families import WITH_PICTURE, WITH_SMALL
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "guide" / "families.md"
+BEGIN, END = "<!-- table -->", "<!-- end of table -->"
+COLUMNS = ("family", "walk", "photo", "blend", "LoRA", "small autoencoder")
+# the families of U-Nets, and the cases of `test_models_families.py` that are theirs
+UNETS = {
+    "sd": [name for name, case in CASES.items() if case.get("family", "sd") != "sdxl"],
+    "sdxl": [name for name, case in CASES.items() if case.get("family") == "sdxl"],
+}
+# LoRA and small autoencoder, as far as `test_models_files.py` and `test_models_families.py` check them
+UNET_REST = {"sd": ("weights equal", "equal to 2 of 255"), "sdxl": ("runs", "equal to 2 of 255")}
+
+
+def table() -> str:
+    """Return the table in Markdown."""
+    rows = [COLUMNS, ("---",) * len(COLUMNS)]
+    rows += [_row(family.name) for family in FAMILIES]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def _row(family: str) -> tuple[str, ...]:
+    if family in UNETS:
+        assert UNETS[family]
+        return family, "equal to 2 of 255", "runs", "runs", *UNET_REST[family]
+    assert family in TOYS
+    small = "equal" if family in WITH_SMALL else "refused"
+    assert (small == "equal") == (small_autoencoder(family) is not None)
+    return family, "equal", "equal" if family in WITH_PICTURE else "runs", "runs", "weights equal", small
+
+
+def written(page: str) -> str:
+    """Return the page with today's table."""
+    before, rest = page.split(BEGIN)
+    _, after = rest.split(END)
+    return f"{before}{BEGIN}\n\n{table()}\n\n{END}{after}"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(written(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
