@@ -36,10 +36,15 @@ def _fitted(title: str, width: int, height: int) -> tuple[list[str], ImageFont.F
         lines = _wrapped(title, width, font)
         if len(lines) <= LINES:
             return lines, font, size
-    lines = lines[:LINES]
-    while lines[-1] and length_of(lines[-1] + "...", font) > width:
-        lines[-1] = lines[-1][:-1]
-    return [*lines[:-1], lines[-1] + "..."], font, size
+    filled = [line for line in lines if line]
+    kept = filled[:LINES]
+    for number, line in enumerate(kept):
+        lost = number == len(kept) - 1 and len(filled) > LINES
+        if lost or length_of(line, font) > width:
+            while line and length_of(line + "...", font) > width:
+                line = line[:-1]
+            kept[number] = line + "..."
+    return kept, font, size
 
 
 def _wrapped(title: str, width: int, font: ImageFont.FreeTypeFont) -> list[str]:

@@ -265,12 +265,14 @@ def test_short_lived_threads_leave_no_openmp_pool() -> None:
         pytest.skip("helpers are counted in /proc")
     counts: list[int] = []
     threads = torch.get_num_threads()
-    thread = threading.Thread(target=alone)
-    thread.start()
-    thread.join()
+    for _ in range(3):
+        thread = threading.Thread(target=alone)
+        thread.start()
+        thread.join()
     torch.set_num_threads(threads)
-    # without the release they remain
-    assert counts == [0, 1]
+    assert counts[::2] == [0, 0, 0]
+    # without the release a helper remains, unless an ending pool lends one
+    assert 1 in counts[1::2]
     with pytest.raises(ZeroDivisionError):
         run_and_release_openmp_pool(divmod, 7, 0)
 

@@ -100,8 +100,9 @@ def same(clip, other) -> bool:
 
 def copied(whole, folder: Path) -> Path:
     """Return a copy of the finished job, without its clips."""
-    shutil.copytree(whole.job, folder / whole.job.name)
-    return folder / whole.output.name
+    out = folder / whole.output.name
+    shutil.copytree(whole.job, job_folder(out))
+    return out
 
 
 def test_the_plan_has_feedback_that_crosses_segments(whole) -> None:

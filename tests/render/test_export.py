@@ -136,7 +136,7 @@ def test_peaks_limit_the_gain(tmp_path: Path) -> None:
         ([], "nothing is asked for"),
         (["--poster", "p.bmp"], "p.bmp"),
         (["--gif", "l.webp"], "l.webp"),
-        (["--loudness", "-14"], "-o goes with --loop, --max-size, --loudness"),
+        (["--loudness", "-14"], "-o goes with --loop, --max-size, --alpha, --loudness"),
         (["--loudness", "-14", "-o", "x.mkv"], "named with .mp4"),
         (["--poster", "a.jpg", "--thumbnail", "a.jpg"], "twice"),
         (["--poster", "CLIP"], "made from"),
