@@ -12,7 +12,7 @@ import pytest
 
 from reactive.audio.beats_file import read_beats
 from reactive.audio.corrections import NO_CORRECTIONS, corrections_path, load_corrections
-from reactive.errors import PresetError, ReactiveError
+from reactive.errors import PresetError
 from reactive.exchange.deforum_import import import_deforum
 from reactive.media.markers import read_cues
 from reactive.preset.fields import MAX_PARTS
@@ -23,7 +23,7 @@ from reactive.preset.toml import parse_toml
 from reactive.render.take import load_take
 from reactive.timeline.file import load_timeline, timeline_to_text
 from reactive.timeline.timeline import INTEGERS, Timeline
-from tests.effort import at_most
+from tests.effort import refused_within
 
 READERS: dict[str, Callable[[Path], Any]] = {
     "preset": load_preset,
@@ -59,10 +59,9 @@ BODIES: dict[str, bytes] = {
 
 def refused(call: Callable[[], Any]) -> str:
     """Return the one-line error of a call that must be refused quickly."""
-    with at_most(50), pytest.raises(ReactiveError) as caught:
-        call()
-    assert 0 < len(str(caught.value)) < 2500
-    return str(caught.value)
+    line = refused_within(50, call)
+    assert 0 < len(line) < 2500
+    return line
 
 
 @pytest.mark.parametrize("body", BODIES)

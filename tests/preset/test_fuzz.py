@@ -21,7 +21,7 @@ from reactive.preset.installed import PRESET_FILE
 from reactive.preset.schema import check_preset, load_preset
 from reactive.preset.toml import parse_toml
 from reactive.render.recipe import Recipe, read_recipe
-from tests.effort import at_most
+from tests.effort import within
 from tests.examples import scaled
 from tests.preset.hostile import PRESET, Part, bundle_bytes, manifest_of, tensors, tree, zip_bytes
 from tests.render.test_recipe import with_recipe
@@ -171,12 +171,14 @@ def edited(text: str, changes: list[tuple[int, int, str]]) -> str:
 
 def taken(kind: str, call: Any) -> Any:
     """Return a call's result, or None if it refuses with a message; count the outcomes."""
-    result, error = None, None
-    with at_most(WORK):
+
+    def outcome() -> tuple[Any, ReactiveError | None]:
         try:
-            result = call()
+            return call(), None
         except ReactiveError as refused:
-            error = refused
+            return None, refused
+
+    result, error = within(WORK, outcome)
     if error is None:
         seen[f"{kind}: taken"] += 1
     else:
