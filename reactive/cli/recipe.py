@@ -24,6 +24,8 @@ BESIDE = (
     "model",
     "loras",
     "vae",
+    "adapter",
+    "styles",
     "overwrite",
     "as_json",
     "recipe_of",
@@ -55,6 +57,7 @@ def check_beside() -> None:
 def repeat(song: str, output: Path | None, options: dict[str, Any], report: Any) -> Any:
     """Make the clip that ``--recipe`` names again."""
     from reactive.media.safe import regular_file
+    from reactive.preset.style import split_style
     from reactive.render.recipe import read_recipe
 
     first: Path = options["recipe_of"]
@@ -69,6 +72,7 @@ def repeat(song: str, output: Path | None, options: dict[str, Any], report: Any)
     places = [
         *options["photos"],
         *options["videos"],
+        *(Path(split_style(style)[0]) for style in options["styles"]),
         *filter(None, (options["lyrics"], options["timeline"], options["logo"], options["lut"])),
         first.parent,
     ]
@@ -80,6 +84,7 @@ def repeat(song: str, output: Path | None, options: dict[str, Any], report: Any)
         places=places,
         model=options["model"] if chosen else None,
         vae=options["vae"],
+        adapter=options["adapter"],
         loras=[Path(lora) for lora in options["loras"]],
         overwrite=options["overwrite"],
         progress=report,

@@ -242,10 +242,12 @@ def test_what_does_not_fit_is_refused_in_one_line(tmp_path: Path) -> None:
     xl, other = saved(tmp_path / "xl", "sdxl")
     with pytest.raises(ModelError, match="layers and tokens 48 wide, not of"):
         load_model(folder, adapter=str(other))
-    with pytest.raises(ModelError, match="models pull ip-adapter"):
+    with pytest.raises(ModelError, match="ip-adapter is for models whose texts are 768 wide; those of this one are 16"):
         load_model(folder, adapter="auto")
-    with pytest.raises(ModelError, match="models pull ip-adapter-plus-xl"):
+    with pytest.raises(ModelError, match="ip-adapter-plus-xl is for models whose texts are 2048 wide"):
         load_model(xl, adapter="ip-adapter-plus-xl")
+    with pytest.raises(ModelError, match="models pull ip-adapter-plus"):
+        find_adapter("ip-adapter-plus", family_named("sd"), 768)
     with pytest.raises(ModelError, match="is for models of the kind sdxl, not sd"):
         load_model(folder, adapter="ip-adapter-xl")
     with pytest.raises(ModelError, match="no such adapter"):

@@ -113,7 +113,7 @@ def load_model(
         chosen_format = torch.bfloat16
     number_format, notes = usable_dtype(where, chosen_format, dtype, name)
     fused = [find_lora(*parse_lora(text)) for text in loras]
-    pictures = None if adapter is None else find_adapter(adapter, _family(found, name))
+    pictures = None if adapter is None else adapter_here(adapter, found, name)
     prepare_backend(device)
     _quiet()
     parts = (
@@ -201,15 +201,29 @@ def hash_weights(name: str, loras: Sequence[str] = (), vae: str | None = None, a
         sha256 = _with_lora(sha256, find_lora(*parse_lora(text)))
     if vae is not None:
         sha256 = _with_autoencoder(sha256, find_autoencoder(vae, family))
-    return sha256 if adapter is None else _with_adapter(sha256, find_adapter(adapter, family))
+    return sha256 if adapter is None else _with_adapter(sha256, adapter_here(adapter, found, name))
 
 
 def _overflows_in_half(found: Path, name: str) -> bool:
     """Return whether a model is of a family that cards compute in bfloat16."""
-    return not found.is_file() and _family(found, name).bfloat16
+    return not found.is_file() and family_here(found, name).bfloat16
 
 
-def _family(found: Path, name: str) -> Family:
+def adapter_here(adapter: str, found: Path, name: str) -> Adapter:
+    """Return an adapter for the model of a folder or file.
+
+    Raises
+    ------
+    ModelError
+        If it is missing, or is for another kind of model.
+    """
+    family = family_here(found, name)
+    folder = CONFIGS / read_header(found, name).config if found.is_file() else found
+    width = read_json(folder / family.network / "config.json", name).get("cross_attention_dim")
+    return find_adapter(adapter, family, width if isinstance(width, int) else 0)
+
+
+def family_here(found: Path, name: str) -> Family:
     """Return the family of a folder or file, without its weights."""
     if found.is_file():
         return read_header(found, name).family
