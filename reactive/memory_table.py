@@ -9,7 +9,8 @@ import torch
 
 from reactive.diffusion.backend.footprint import Config
 from reactive.diffusion.backend.shapes import GIB, MemoryNeeds, budget, shape_by_rule, text_numbers, text_shape
-from reactive.diffusion.models.catalogue import find_entry, read_json
+from reactive.diffusion.models.adapter import ENCODER_NUMBERS
+from reactive.diffusion.models.catalogue import find_entry, read_json, style_adapter
 from reactive.diffusion.models.families import FAMILIES, Family, family_named, family_of
 from reactive.diffusion.models.locate import find_model
 from reactive.diffusion.models.single_file import CONFIGS, read_header
@@ -26,10 +27,11 @@ def needs_table(name: str, size: tuple[int, int] | None = None) -> dict[str, Any
 
     Returns
     -------
-    ``model``, ``size``, ``weights_gib`` by part, ``batches``: for each batch the GiB of network, of decoding at once and in
-    slices of one; ``cards``: for each class of memory the batch and slices of ``--batch auto``, the GiB that they need, whether
-    that fits, whether the text encoders embed on the card, and where it does not fit the largest ``smaller`` size that does (None:
-    there is none).
+    ``model``, ``size``, ``weights_gib`` by part, ``style_gib`` (what an adapter for pictures adds to the network, and what encoding
+    the pictures needs before the clip; None if there is no adapter), ``batches``: for each batch the GiB of network, of decoding at
+    once and in slices of one; ``cards``: for each class of memory the batch and slices of ``--batch auto``, the GiB that they need,
+    whether that fits, whether the text encoders embed on the card, and where it does not fit the largest ``smaller`` size that does
+    (None: there is none).
 
     Raises
     ------
@@ -72,6 +74,7 @@ def needs_table(name: str, size: tuple[int, int] | None = None) -> dict[str, Any
             "autoencoder": _gib(needs.vae_bytes),
             "text encoders": _gib(needs.text_bytes),
         },
+        "style_gib": _style(name),
         "batches": batches,
         "cards": rows,
     }
@@ -144,8 +147,22 @@ def _described(name: str) -> tuple[Path, Family, float, tuple[int, int] | None]:
     return found, family, 1.0 if told else guidance, None
 
 
+def _style(name: str) -> dict[str, float] | None:
+    folder, family, _, _ = _described(name)
+    config, entry = read_json(folder / family.network / "config.json", name), style_adapter(family.name)
+    if family.adapter_numbers is None or entry is None or config.get("cross_attention_dim") != entry.width:
+        return None
+    added = family.adapter_numbers(_on_meta(family.parts[family.network], config))
+    return {"network": _gib(_HALF * added), "encoding": _gib(_HALF * ENCODER_NUMBERS)}
+
+
 def _weights(kind: str, config: Config) -> int:
     """Return how many weights a part of a class and configuration has; nothing is allocated."""
+    return sum(weight.numel() for weight in _on_meta(kind, config).parameters())
+
+
+def _on_meta(kind: str, config: Config) -> Any:
+    """Return a part of a class and configuration, without memory for its weights."""
     import diffusers
     import transformers
 
@@ -159,7 +176,7 @@ def _weights(kind: str, config: Config) -> int:
             if "num_decoder_blocks" in config:
                 plain.pop("block_out_channels", None)
             made = getattr(diffusers, name).from_config(plain)
-    return sum(weight.numel() for weight in made.parameters())
+    return made
 
 
 def _gib(size: int) -> float:

@@ -29,6 +29,8 @@ from reactive.files import hash_file
 
 # its name where the family's own is meant
 AUTO = "auto"
+# weights of the encoder of pictures that all adapters with a short name were trained with (ViT-H/14, LAION)
+ENCODER_NUMBERS = 632_076_800
 _ENCODER = "image_encoder"
 _NOTHING = "no picture"
 
