@@ -16,10 +16,20 @@ from typing import Any
 
 from reactive.audio.corrections import apply_corrections, save_corrections
 from reactive.audio.fit import outcome
+from reactive.audio.grid import Grid, grid_of
 from reactive.errors import GridError, PresetError, ReactiveError, TimelineError
 from reactive.live.engine import Engine
 from reactive.live.grid import correct_grid, grid_for_page
 from reactive.live.material import SongMaterial
+from reactive.live.quantise import (
+    QUANTISED,
+    SHORTEST_LOOP,
+    checked_loop,
+    checked_unit,
+    loop_of_bars,
+    next_mark,
+    next_played,
+)
 from reactive.live.save_preset import WARNING, edited_preset, is_own, plan_save, remaining_changes, remaining_macros
 from reactive.live.song import analysis_for_page, timeline_for_page
 from reactive.preset.bundle import fork
@@ -77,6 +87,10 @@ class Session:
         self.changes: list[Change] = []
         self.revision = 0
         self.saved = True
+        # a unit of `QUANTISE`, the start of a loop without an end yet, and changes that wait for a loop to begin again
+        self.quantise = "off"
+        self.loop_start: float | None = None
+        self.waiting: list[Change] = []
         # the error in a preset's current file
         self.problem: ReactiveError | None = None
         self.macros = dict(material.options.macros)
@@ -166,7 +180,23 @@ class Session:
             "black": state.black,
             "changes": len(self.changes),
             "saved": self.saved,
+            "quantise": self.quantise,
+            "loop": list(self.engine.transport.loop) if self.engine.transport.loop else None,
+            "loop_start": self.loop_start,
+            "waiting": self._coming(),
         }
+
+    def _coming(self) -> list[dict[str, Any]]:
+        """Return the changes that are not heard yet, with their song times; None for the next jump."""
+        if not self.engine.transport.playing:
+            return []
+        here = self.engine.transport.at()
+        later = [(change, change.time) for change in self.changes if change.time > here and change.kind in QUANTISED]
+        jumping = [(change, None) for change in self.waiting]
+        return [
+            {"kind": change.kind, "name": change.name, "value": change.value, "time": time}
+            for change, time in (*later[-8:], *jumping)
+        ]
 
     # -- the transport -------------------------------------------------------------------------------------------------
     def clock(self, position: float, playing: bool) -> None:
@@ -187,14 +217,93 @@ class Session:
         return self.engine.set_transport(moved, jumped=True), landed
 
     def loop(self, section: tuple[float, float] | None) -> None:
-        """Repeat a section; None to stop repeating."""
+        """Repeat a section; None to stop repeating. `settle` has to follow if changes are waiting."""
         if section is not None:
             begin, end = sorted((self._inside(section[0]), self._inside(section[1])))
-            section = (begin, end) if end - begin >= 0.25 else None
-        moved = replace(
-            self.engine.transport, loop=section, position=self.engine.transport.at(), updated_at=time.monotonic()
-        )
+            section = (begin, end) if end - begin >= SHORTEST_LOOP else None
+        transport = self.engine.transport
+        moved = replace(transport, loop=section, position=transport.at(), updated_at=time.monotonic())
         self.engine.set_transport(moved, jumped=False)
+        self.loop_start = None
+
+    def loop_bars(self, bars: int) -> None:
+        """Repeat some bars from the next beat or bar on, or stop if exactly these are repeated.
+
+        Raises
+        ------
+        TimelineError
+            If the song ends before.
+        """
+        transport = self.engine.transport
+        section = loop_of_bars(self.grid, transport, transport.at(), bars, self._unit)
+        self.loop(None if section == transport.loop else section)
+
+    def loop_section(self) -> None:
+        """Repeat the section of the song at the playhead, or stop repeating."""
+        transport = self.engine.transport
+        here = transport.at()
+        sections = [(s.start, s.end) for s in self.material.analysis.sections if s.start <= here < s.end]
+        self.loop(None if transport.loop or not sections else sections[0])
+
+    def loop_from(self) -> None:
+        """Set the start of a loop at the next beat or bar; the loop begins when its end is set."""
+        start = next_mark(self.grid, self.engine.transport.at(), self._unit, self.engine.transport.duration)
+        self.loop(None)
+        self.loop_start = start
+
+    def loop_to(self) -> None:
+        """Set the end of a loop at the next beat or bar.
+
+        Raises
+        ------
+        TimelineError
+            If its start is not set, or not before.
+        """
+        if self.loop_start is None:
+            raise TimelineError("the loop has no start yet", remedy="set its start first")
+        transport = self.engine.transport
+        end = next_mark(self.grid, transport.at(), self._unit, transport.duration)
+        self.loop(checked_loop(self.loop_start, end))
+
+    def quantise_by(self, unit: object) -> None:
+        """Set whether actions wait for the next beat or bar: a unit of `reactive.live.quantise.QUANTISE`.
+
+        Raises
+        ------
+        TimelineError
+            If there is no such unit.
+        """
+        self.quantise = checked_unit(unit)
+
+    @property
+    def grid(self) -> Grid:
+        """The song's beats and bars."""
+        return grid_of(self.material.analysis)
+
+    @property
+    def _unit(self) -> str:
+        """The unit of quantisation; nothing waits while the song is paused."""
+        return self.quantise if self.engine.transport.playing else "off"
+
+    def settle(self) -> int:
+        """Apply changes that waited for a loop that may never begin again, on the next beat or bar; return the epoch."""
+        waiting, self.waiting = self.waiting, []
+        epoch = self.engine.epoch
+        for change in waiting:
+            epoch = self._change(replace(change, time=self.engine.transport.at()))
+        return epoch
+
+    def arrive(self, position: float) -> int:
+        """Apply the changes that wait for a jump, at the position that was reached; return the epoch."""
+        waiting, self.waiting = self.waiting, []
+        loop, epoch = self.engine.transport.loop, self.engine.epoch
+        for change in waiting:
+            # a page jumps back a little late; the change belongs to the loop's first frame
+            begun = loop is not None and loop[0] <= position < loop[1]
+            epoch = self._record(
+                replace(change, time=loop[0] if loop is not None and begun else self._inside(position))
+            )
+        return epoch
 
     def _inside(self, position: float) -> float:
         return min(max(float(position), 0.0), self.material.track.duration)
@@ -212,16 +321,44 @@ class Session:
             change = check_change(dict(data))
         except (KeyError, TypeError, ValueError) as problem:
             raise TimelineError(str(problem), remedy="reload the page") from None
-        change = replace(change, time=self._inside(change.time))
-        if len(self.changes) >= MAX_CHANGES:
+        return self._change(replace(change, time=self._inside(change.time)))
+
+    def _change(self, change: Change) -> int:
+        """Apply a change, on the next beat or bar if it is quantised; return the new epoch."""
+        if change.kind not in QUANTISED or self._unit == "off":
+            return self._record(change)
+        at, jumps = next_played(self.grid, self.engine.transport, change.time, self._unit)
+        change = replace(change, time=at)
+        # of two presses before the same mark the later one counts
+        self.waiting = [c for c in self.waiting if not _replaces(change, c)]
+        if not jumps:
+            return self._record(change, [c for c in self.changes if not (c.time == at and _replaces(change, c))])
+        # an impossible change is refused now
+        self.stage.apply(self.performance, replace(change, time=max(at, self._last_change)))
+        self.waiting.append(change)
+        return self.engine.epoch
+
+    @property
+    def _last_change(self) -> float:
+        return self.changes[-1].time if self.changes else 0.0
+
+    def _record(self, change: Change, others: list[Change] | None = None) -> int:
+        """Apply a change at its time, beside the others (default: all so far); return the new epoch."""
+        given = self.changes if others is None else others
+        if len(given) >= MAX_CHANGES:
             raise TimelineError("the take is full", remedy="save it and start another")
-        if not self.changes or change.time >= self.changes[-1].time:
-            kept, performance = self.changes, self.stage.apply(self.performance, change)
+        if len(given) == len(self.changes) and change.time >= self._last_change:
+            kept, performance = given, self.stage.apply(self.performance, change)
         else:
             # a change at an earlier time overwrites the recorded ones of the same name after it
-            kept = [c for c in self.changes if c.time < change.time or not _same(c, change)]
+            kept = [c for c in given if c.time < change.time or not _same(c, change)]
             performance = self.stage.fold(self.first, [*kept, change])
         return self._set_performance(sorted([*kept, change], key=lambda c: c.time), performance)
+
+    def next_preset(self) -> str:
+        """Return the name of the loaded preset after the one that is played."""
+        loaded = list(self.loaded)
+        return loaded[(loaded.index(self.performance.state.preset) + 1) % len(loaded)]
 
     def forget(self, back: bool = False) -> int:
         """Undo all changes, or only the last one if `back`; return the new epoch."""
@@ -414,6 +551,11 @@ class Session:
 
 def _same(one: Change, other: Change) -> bool:
     return one.kind == other.kind and one.kind in LATCHED and one.name == other.name
+
+
+def _replaces(one: Change, other: Change) -> bool:
+    """Return whether of two changes at one moment only `one` counts."""
+    return one.kind == other.kind and one.kind in QUANTISED
 
 
 def _free(stem: str) -> str:

@@ -85,7 +85,7 @@ def repeat_clip(
     fused = _loras(recipe, [*loras, *around])
     exchanged = vae or _autoencoder(recipe, around)
     quant = _quant(recipe, around)
-    weights = hash_weights(name, fused, exchanged, quant)
+    weights = hash_weights(name, fused, exchanged, quant=quant)
     if weights != recipe.model.sha256:
         raise ModelError(
             f"is another model: {weights[:12]}, and the clip was made by {recipe.model.short}",

@@ -28,6 +28,7 @@ from reactive.diffusion.models.quantised import (
     quantise,
 )
 from reactive.errors import ModelError
+from tests.diffusion import test_style as style
 from tests.diffusion.family_toys import TOYS, save_family
 from tests.diffusion.toys import save_toy
 
@@ -164,6 +165,19 @@ def test_a_lora_is_fused_before_the_weights_are_quantised(saved: Any, tmp_path: 
     fused = load_model(folder, dtype="float32", loras=(str(file),), quant="int8")
     found = dict(fused.network.named_modules())[layer].weight
     assert torch.allclose(found, weight + up @ down, atol=float((weight + up @ down).abs().max()) / 200)
+
+
+def test_an_adapter_of_pictures_works_with_quantised_weights(tmp_path: Path) -> None:
+    folder, adapter = style.saved(tmp_path, "sd")
+    plain, stored = (
+        style.ours(
+            load_model(str(folder), steps=2, dtype="float32", adapter=str(adapter), quant=quant),
+            [(0.5, 0.2)] * 2,
+            style.drawn(2),
+        )
+        for quant in (None, "int8")
+    )
+    assert 0 < float((plain - stored).abs().mean() / plain.std()) < BOUNDS["int8"]
 
 
 def test_pictures_that_overflow_are_computed_again_with_the_same_codes(saved: Any) -> None:

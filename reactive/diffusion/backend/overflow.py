@@ -77,7 +77,7 @@ def _in_float32(part: nn.Module) -> nn.Module:
     for module in copied.modules():
         # layers of GGUF files convert their weights to this format
         if isinstance(getattr(module, "compute_dtype", None), torch.dtype):
-            module.compute_dtype = torch.float32
+            setattr(module, "compute_dtype", torch.float32)  # noqa: B010
     return copied
 
 

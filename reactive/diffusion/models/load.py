@@ -31,10 +31,12 @@ from reactive.diffusion.backend.graphs import graphs_for
 from reactive.diffusion.backend.half import usable_dtype
 from reactive.diffusion.backend.out_of_memory import loading
 from reactive.diffusion.backend.shapes import memory_class
+from reactive.diffusion.models.adapter import Adapter, add_adapter, find_adapter
 from reactive.diffusion.models.autoencoders import find_autoencoder, hash_autoencoder, load_autoencoder
 from reactive.diffusion.models.catalogue import EMBER as EMBER
 from reactive.diffusion.models.catalogue import read_json
 from reactive.diffusion.models.diffusers_folder import folder_family, load_folder
+from reactive.diffusion.models.families import Family
 from reactive.diffusion.models.locate import find_model as find_model
 from reactive.diffusion.models.locate import hash_files
 from reactive.diffusion.models.locate import hash_folder as hash_folder
@@ -56,6 +58,7 @@ def load_model(
     guidance: float | None = None,
     loras: Sequence[str] = (),
     vae: str | None = None,
+    adapter: str | None = None,
     dtype: str = "auto",
     quant: str | None = None,
     config: Path | None = None,
@@ -79,6 +82,9 @@ def load_model(
     vae
         Another autoencoder: ``tiny`` for the family's small one, a short name, the id of one on the hub that was fetched, a
         folder or a ``.safetensors`` file. Default: the model's own.
+    adapter
+        An IP-Adapter, by which pictures steer the style: ``auto`` for the family's usual one, a short name, a file or a folder.
+        Default: none.
     dtype
         ``auto`` (float16 on cards, bfloat16 for families that overflow in it; bfloat16 on CPUs that multiply it, else
         float32), ``float32``, ``float16`` or ``bfloat16``.
@@ -113,12 +119,13 @@ def load_model(
         chosen_format = torch.bfloat16
     number_format, notes = usable_dtype(where, chosen_format, dtype, name)
     stored = parse_quant(quant)
-    adapters = [find_lora(*parse_lora(text)) for text in loras]
+    fused = [find_lora(*parse_lora(text)) for text in loras]
+    pictures = None if adapter is None else find_adapter(adapter, _family(found, name))
     prepare_backend(device)
     _quiet()
-    if stored.file is not None and (found.is_file() or adapters):
+    if stored.file is not None and (found.is_file() or fused):
         raise ModelError(
-            "its layers can't be changed by a LoRA" if adapters else "replaces the network of a diffusers folder",
+            "its layers can't be changed by a LoRA" if fused else "replaces the network of a diffusers folder",
             where=f"--quant {quant}",
             remedy="use int8, fp8 or nf4 with it",
         )
@@ -128,16 +135,19 @@ def load_model(
         else load_folder(found, name, number_format, stored)
     )
     modules, defaults, sha256 = parts.modules, dict(parts.defaults), parts.sha256
-    for adapter in adapters:
-        fuse(adapter, modules)
-        defaults |= adapter.defaults
-        sha256 = _with_lora(sha256, adapter)
+    for lora in fused:
+        fuse(lora, modules)
+        defaults |= lora.defaults
+        sha256 = _with_lora(sha256, lora)
     if vae is not None:
         folder = find_autoencoder(vae, parts.family)
         described = config or (CONFIGS / parts.family.single_files[0] if parts.family.single_files else None)
         channels = parts.family.vae_channels(modules["network"].config)
         modules["vae"] = load_autoencoder(folder, vae, number_format, channels, described)
         sha256 = _with_autoencoder(sha256, folder)
+    if pictures is not None:
+        modules["pictures"] = add_adapter(pictures, parts.family, modules["network"])
+        sha256 = _with_adapter(sha256, pictures)
     sha256 = _quantised(sha256, stored)
     short = found.name if found.is_file() else name
     sampling = read_sampling(
@@ -149,7 +159,7 @@ def load_model(
         recognized_as=parts.recognized_as,
         times=parts.family.times,
     )
-    sampling = replace(sampling, notes=(*(note for adapter in adapters for note in adapter.notes), *sampling.notes))
+    sampling = replace(sampling, notes=(*(note for lora in fused for note in lora.notes), *sampling.notes))
     chosen = sampling.guidance if guidance is None else guidance
     vae_format = autoencoder_dtype(parts.family.exact_autoencoder(modules["vae"].config), number_format)
     for part, module in modules.items():
@@ -191,8 +201,14 @@ def load_model(
     )
 
 
-def hash_weights(name: str, loras: Sequence[str] = (), vae: str | None = None, quant: str | None = None) -> str:
-    """Return the hash that `load_model` gives a model with LoRAs, an exchanged autoencoder and quantised weights, without loading it.
+def hash_weights(
+    name: str,
+    loras: Sequence[str] = (),
+    vae: str | None = None,
+    adapter: str | None = None,
+    quant: str | None = None,
+) -> str:
+    """Return the hash that `load_model` gives a model with LoRAs and other parts, without loading it.
 
     Raises
     ------
@@ -210,14 +226,21 @@ def hash_weights(name: str, loras: Sequence[str] = (), vae: str | None = None, q
         sha256 = _with_lora(sha256, find_lora(*parse_lora(text)))
     if vae is not None:
         sha256 = _with_autoencoder(sha256, find_autoencoder(vae, family))
+    if adapter is not None:
+        sha256 = _with_adapter(sha256, find_adapter(adapter, family))
     return _quantised(sha256, parse_quant(quant))
 
 
 def _overflows_in_half(found: Path, name: str) -> bool:
     """Return whether a model is of a family that cards compute in bfloat16."""
+    return not found.is_file() and _family(found, name).bfloat16
+
+
+def _family(found: Path, name: str) -> Family:
+    """Return the family of a folder or file, without its weights."""
     if found.is_file():
-        return False
-    return folder_family(found, read_json(found / "model_index.json", name), name).bfloat16
+        return read_header(found, name).family
+    return folder_family(found, read_json(found / "model_index.json", name), name)
 
 
 def _with_lora(sha256: str, adapter: Lora) -> str:
@@ -226,6 +249,10 @@ def _with_lora(sha256: str, adapter: Lora) -> str:
 
 def _with_autoencoder(sha256: str, place: Path) -> str:
     return _chained(sha256, f"vae {hash_autoencoder(place)}")
+
+
+def _with_adapter(sha256: str, adapter: Adapter) -> str:
+    return _chained(sha256, f"adapter {adapter.sha256}")
 
 
 def _quantised(sha256: str, quant: Quant) -> str:

@@ -90,7 +90,7 @@ def cached(hub: str, name: str, where: str, file: str = "") -> Path:
 
 
 def cached_files(entry: CatalogueEntry) -> Path:
-    """Return the folder of an entry that names its files, if all of them are on this machine.
+    """Return the folder of the first file of an entry that names its files, if all of them are on this machine.
 
     Raises
     ------

@@ -1,9 +1,10 @@
 """Quantised weights: the layers of networks and large text encoders stored in 8 or 4 bits, and converted back when they compute.
 
-Only linear layers in repeated blocks are quantised, which are nearly all weights of a transformer; embeddings, norms, convolutions and
-the first and last layers stay as they are. ``int8`` and ``fp8`` have a scale for each row, as gpt-fast's layers, in torch alone: torchao's
-tensors have a fixed number format, so a picture could not be computed again in float32. ``nf4`` (Dettmers et al. 2023, arXiv 2305.14314)
-has a scale for each 64 weights, packed and unpacked by bitsandbytes. A GGUF file holds a network that others have quantised.
+Only linear layers in repeated blocks are quantised, which are nearly all weights of a transformer; embeddings, norms,
+convolutions and the first and last layers stay as they are. ``int8`` and ``fp8`` have a scale for each row, as gpt-fast's
+layers, in torch alone: torchao's tensors have a fixed number format, so a picture could not be computed again in float32.
+``nf4`` (Dettmers et al. 2023, arXiv 2305.14314) has a scale for each 64 weights, packed and unpacked by bitsandbytes. A GGUF
+file holds a network that others have quantised.
 """
 
 from __future__ import annotations

@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from reactive.errors import TimelineError
-from reactive.live.control.remote import Action
+from reactive.live.control.remote import Action, target
+from reactive.live.quantise import QUANTISE
 from reactive.live.session import Session
 from reactive.live.web.clients import Client, Clients
 from reactive.live.web.protocol import (
+    Act,
     AskSavePlan,
     CorrectGrid,
     Forget,
@@ -35,6 +37,7 @@ Command = Callable[[Client, Any], Awaitable[None]]
 LOOKING = ("credit",)
 # an epoch that answers no jump of a page
 NO_JUMP = -1
+LOOPING = ("loop", "loop-in", "loop-out", "loop-off")
 # messages that count only from the page that plays the song, the holder of the transport
 HOLDING = ("clock", "seek", "loop", "ended")
 
@@ -79,12 +82,15 @@ class SongCommands:
         self.server = server
         self.session = session
         self.takes = takes
+        # carries out an action; the preview of a set list has more of them
+        self.action: Callable[[Action], Awaitable[None]] = self.act
         # when the page was told to go back to a loop's start, until it does
         self.loop_sent_at: float | None = None
         self.known: dict[str, Command] = {
             "credit": self._credit,
             "clock": self._clock,
             "seek": self._seek,
+            "act": self._act,
             "loop": self._loop,
             "take over": self._take_over,
             "change": self._change,
@@ -120,17 +126,55 @@ class SongCommands:
         if action.kind == "play":
             await self._play(action.value)
             return
+        if action.kind in LOOPING:
+            await self._change_loop(action)
+            return
+        if action.kind == "quantise":
+            following = QUANTISE[(QUANTISE.index(session.quantise) + 1) % len(QUANTISE)]
+            session.quantise_by(action.name or following)
+            await self.server.send_state()
+            return
         data: dict[str, Any] = {"time": here, "kind": action.kind, "name": action.name, "value": action.value}
         frame = min(int(frames_in(here, session.engine.timeline.fps)), session.engine.timeline.frames - 1)
         if action.kind == "next":
             timeline = session.performance.timeline
             count = len(session.stage.presets[session.performance.state.preset].phase)
             data |= {"kind": "phase", "value": (int(timeline.columns["phase"][frame]) + 1) % count}
+        elif action.kind == "crossfade":
+            data |= {"kind": "preset", "name": session.next_preset()}
         elif action.kind == "prompt":
             data |= {"name": session.prompt_at(frame), "text": action.text}
         elif action.kind in ("black", "hold", "freeze") and action.value < 0:
             data["value"] = 0.0 if getattr(session.performance.state, action.kind) else 1.0
         await self.edited(await self.server.run(session.change, data))
+
+    async def _change_loop(self, action: Action) -> None:
+        session = self.session
+        if action.kind == "loop-in":
+            session.loop_from()
+        elif action.kind == "loop-out":
+            session.loop_to()
+        elif action.kind == "loop-off":
+            session.loop(None)
+        elif action.value:
+            session.loop_bars(round(action.value))
+        else:
+            session.loop_section()
+        await self._loop_changed()
+
+    async def _loop_changed(self) -> None:
+        self.loop_sent_at = None
+        if self.session.waiting:
+            await self.edited(await self.server.run(self.session.settle))
+        else:
+            await self.server.send_state()
+
+    async def _act(self, client: Client, message: Act) -> None:
+        del client
+        action = target(message.name)
+        if action is None:
+            raise TimelineError(f'there is no action "{message.name}"', remedy="reload the page")
+        await self.action(action)
 
     async def _play(self, value: float) -> None:
         """Let the page that holds the transport play (1), pause (0), or toggle (below 0): the sound plays in the page."""
@@ -155,13 +199,15 @@ class SongCommands:
         epoch, landed = self.session.seek(message.time, message.playing)
         await self.server.send({"t": "epoch", "epoch": epoch, "n": message.n, "time": landed}, client)
         await self._tell_viewers(epoch)
+        if self.session.waiting:
+            await self.edited(await self.server.run(self.session.arrive, landed))
         self.session.engine.set_wanted(self.server.clients.wants_pictures)
 
     async def _loop(self, client: Client, message: SetLoop) -> None:
         del client
         section = (message.a, message.b) if message.a is not None and message.b is not None else None
-        self.loop_sent_at = None
         self.session.loop(section)
+        await self._loop_changed()
 
     async def _take_over(self, client: Client, message: TakeOver) -> None:
         del message

@@ -73,6 +73,13 @@ class SetLoop(PageMessage):
     b: float | None = None
 
 
+class Act(PageMessage):
+    """An action by its name, of those that MIDI and keys have too (`reactive.live.control.remote.target`), at the playhead."""
+
+    t: Literal["act"]
+    name: str
+
+
 class TakeOver(PageMessage):
     """This page takes the transport."""
 
@@ -185,6 +192,7 @@ _PageMessage: TypeAlias = Union[  # noqa: UP007 a union of this many is easier t
     TellClock,
     Seek,
     SetLoop,
+    Act,
     TakeOver,
     MakeChange,
     Undo,
@@ -286,8 +294,17 @@ class Grid(ServerMessage):
     parts: list[Part]
 
 
+class Coming(ServerMessage):
+    """A change that is not heard yet: `time` is its song time, None for the next jump of the playhead (or beat of a live input)."""
+
+    kind: str
+    name: str
+    value: float
+    time: float | None
+
+
 class State(ServerMessage):
-    """The state of a song."""
+    """The state of a song; `quantise` is a unit of `reactive.live.quantise.QUANTISE`, `loop_start` of a loop without an end yet."""
 
     t: Literal["state"]
     revision: int
@@ -308,6 +325,10 @@ class State(ServerMessage):
     ready: int | None
     ending: str
     endings: dict[str, str]
+    quantise: str
+    loop: list[float] | None
+    loop_start: float | None
+    waiting: list[Coming]
 
 
 class LiveState(ServerMessage):
@@ -322,6 +343,8 @@ class LiveState(ServerMessage):
     freeze: bool
     hold: bool
     black: bool
+    quantise: str
+    waiting: list[Coming]
 
 
 class OutputStatus(ServerMessage):
@@ -401,10 +424,11 @@ class Clock(ServerMessage):
 
 
 class Back(ServerMessage):
-    """The loop's end is reached: go back to `time`."""
+    """The loop's end at `edge` is reached: go back to `time`, later by as much as the sound has passed the edge."""
 
     t: Literal["back"]
     time: float
+    edge: float
 
 
 class Play(ServerMessage):

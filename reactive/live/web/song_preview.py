@@ -60,6 +60,7 @@ class SongPreview:
         self.shown = shown
         self.commands = SongCommands(server, shown.session, takes)
         self.commands.known |= {"song": self._choose_song, "ended": self._song_is_over, "ending": self._choose_ending}
+        self.commands.action = self.act
         self._cues = SongCues(shown.session)
         # the loaded or loading next song, and the task that loads it
         self._next: asyncio.Task[PreparedSong] | None = None
@@ -203,6 +204,7 @@ class SongPreview:
                 return
             prepared = await self._load(number)
             before, self.shown = self.shown, prepared
+            prepared.session.quantise = before.session.quantise
             self._next = self._next_number = None
             old, new = before.session.engine, prepared.session.engine
             begins = old.transport.playing if playing is None else playing
@@ -294,7 +296,7 @@ class SongPreview:
                 loop = self.session.engine.transport.loop
                 assert loop is not None
                 self.commands.loop_sent_at = now()
-                await self.server.send({"t": "back", "time": loop[0]}, holder)
+                await self.server.send({"t": "back", "time": loop[0], "edge": loop[1]}, holder)
             await asyncio.sleep(LOOP_SECONDS if left is None or left == 0 else min(left, LOOP_SECONDS))
 
     async def _reload(self) -> None:

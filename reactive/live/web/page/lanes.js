@@ -57,10 +57,6 @@ export class Lanes {
     return {frame, phase, prompt: this.data.prompts[this.runAt(this.data.prompt, frame)[1]]};
   }
 
-  section(time) {
-    return this.data?.song.sections.find((section) => time >= section.start && time < section.end) ?? null;
-  }
-
   // Everything of the overview that does not move.
   drawStill() {
     const {width, height} = this.overview;

@@ -1,6 +1,7 @@
 // The page of a live input: the newest picture as soon as it is there, what is heard, and the instrument.
 
 import {Connection} from "./connection.js";
+import {Quantise} from "./quantise.js";
 import {started, waitingRoom} from "./starting.js";
 
 const byId = (id) => document.getElementById(id);
@@ -9,6 +10,8 @@ const connection = new Connection("page");
 const screen = byId("screen"), context = screen.getContext("2d", {alpha: false});
 const levels = byId("levels"), drawing = levels.getContext("2d");
 const change = (data) => connection.send({t: "change", ...data});
+const act = (name) => connection.send({t: "act", name});
+const quantise = new Quantise(act);
 let state = null, controls = {}, newest = null, drawn = 0, decoding = false, shownMacros = "";
 
 let starting = false;
@@ -32,6 +35,8 @@ connection.on("state", (message) => {
   for (const kind of ["freeze", "hold", "black"]) byId(kind).setAttribute("aria-pressed", state[kind]);
   byId("phases").replaceChildren(...state.phases.map((name, number) => button(name, () => change({kind: "phase", value: number}))));
   for (const chip of byId("presets").children) chip.setAttribute("aria-pressed", chip.textContent === state.preset);
+  quantise.update(state);
+  quantise.show(0);
   build();
 });
 connection.on("status", (message) => {
@@ -128,7 +133,7 @@ for (const kind of ["tap", "one", "next"]) byId(kind).onclick = () => ask(kind);
 byId("full").onclick = full;
 const KEYS = {
   t: () => ask("tap"), 1: () => ask("one"), n: () => ask("next"), f: () => toggle("freeze"), h: () => toggle("hold"),
-  b: () => toggle("black"), Enter: full,
+  b: () => toggle("black"), q: () => act("quantise"), Enter: full,
 };
 document.addEventListener("keydown", (event) => {
   const press = KEYS[event.key] ?? KEYS[event.key.toLowerCase()];

@@ -8,6 +8,7 @@ import {Lanes} from "./lanes.js";
 import {Midi, nameOf} from "./midi.js";
 import {Panel} from "./panel.js";
 import {Pictures, percentile} from "./pictures.js";
+import {Quantise} from "./quantise.js";
 import {started, waitingRoom} from "./starting.js";
 import {Songs} from "./songs.js";
 import {Watchdog} from "./watchdog.js";
@@ -28,6 +29,10 @@ const send = (message) => connection.send(message);
 const grid = new GridBar(send, () => (holder ? clock.audible : visible()));
 const keep = new Keep(send);
 const songs = new Songs(send);
+const act = (name) => send({t: "act", name});
+const quantise = new Quantise(act);
+// after a new connection this page's own loop counts until the server knows it
+let greeted = false;
 const midi = new Midi((text, good) => say(text, good), showMidi);
 // an output window on this machine gets the clock directly
 const nearby = typeof BroadcastChannel === "undefined" ? null : new BroadcastChannel("reactive");
@@ -58,6 +63,7 @@ function visible() {
 connection.on("starting", (message) => { starting = waitingRoom(message, byId("waiting")); });
 connection.on("hello", (message) => {
   facts = message;
+  greeted = true;
   starting = false;
   started(byId("waiting"));
   byId("title").textContent = message.title;
@@ -75,7 +81,7 @@ connection.on("hello", (message) => {
     song = message.song;
     audio.src = `/song?${song}`;
     aloud();
-    if (!first) { loop = lanes.loop = null; byId("loop").setAttribute("aria-pressed", "false"); revision = -1; byId("waiting").hidden = false; byId("waiting").textContent = ""; }
+    if (!first) { loop = lanes.loop = null; revision = -1; byId("waiting").hidden = false; byId("waiting").textContent = ""; }
   }
   else if (audio.error || audio.networkState === HTMLMediaElement.NETWORK_NO_SOURCE) {
     // the server was away while the player wanted more of the song
@@ -91,11 +97,17 @@ connection.on("role", ({role}) => {
   if (!holder) { audio.pause(); connection.send({t: "credit", n: CREDIT}); pictures.waiting = false; }
   byId("play").disabled = !holder;
   if (holder && (!before || pictures.waiting)) { jumpTo(clock.time); tellLoop(); }
+  greeted = false;
 });
 connection.on("state", async (state) => {
   panel.update(state);
   grid.update(state.grid);
   songs.update(state);
+  quantise.update(state);
+  if (!greeted && !drag && JSON.stringify(loop) !== JSON.stringify(state.loop)) {
+    loop = lanes.loop = state.loop;
+    lanes.draw(visible(), true);
+  }
   byId("crossfade").hidden = state.presets.length < 2;
   if (unsaved && !state.changes) say(`The server was started anew; ${unsaved} change${unsaved > 1 ? "s" : ""} not saved as a take are gone.`);
   unsaved = 0;
@@ -152,7 +164,12 @@ connection.on("picture", async (picture) => {
   if (document.hidden) pictures.draw(visible());
 });
 // the loop is kept by the server, whose word reaches a hidden page too
-connection.on("back", ({time}) => { if (loop && holder) jumpTo(time); });
+// The sound has passed the edge a little by then: it lands as much later, and stays in step.
+connection.on("back", ({time, edge}) => {
+  if (!loop || !holder) return;
+  const past = clock.time - edge;
+  jumpTo(past > 0 && past < 1 ? time + past % Math.max(edge - time, 0.05) : time);
+});
 let noted = null;
 connection.on("status", (status) => {
   if (document.hidden) tell();
@@ -249,13 +266,8 @@ function tellLoop() {
 }
 function setLoop(section) {
   loop = lanes.loop = section;
-  byId("loop").setAttribute("aria-pressed", Boolean(section));
   tellLoop();
   lanes.draw(visible(), true);
-}
-function toggleLoop() {
-  const section = lanes.section(clock.time);
-  setLoop(loop || !section ? null : [section.start, section.end]);
 }
 async function toggle() {
   if (!holder) return;
@@ -271,7 +283,6 @@ setInterval(tell, TELL_MS);
 setInterval(() => { if (!audio.paused || pictures.owed > 8 || !holder) pictures.settle(); }, 80);
 
 byId("play").onclick = toggle;
-byId("loop").onclick = toggleLoop;
 byId("volume").oninput = () => { audio.volume = Number(byId("volume").value); };
 byId("latency").oninput = () => {
   clock.delay = Number(byId("latency").value) / 1000;
@@ -319,13 +330,15 @@ function neighbour(marks, time, direction) {
   return [...marks].reverse().find((mark) => mark < time - 0.25) ?? 0;
 }
 const KEYS = {
-  " ": toggle, l: toggleLoop, f: () => panel.toggle("freeze"), h: () => panel.toggle("hold"), b: () => panel.toggle("black"),
+  " ": toggle, l: () => act("loop"), i: () => act("loop-in"), j: () => act("loop-out"), q: () => act("quantise"), f: () => panel.toggle("freeze"), h: () => panel.toggle("hold"), b: () => panel.toggle("black"),
   n: () => panel.next(), x: () => panel.crossfade(), t: () => grid.tap(), d: () => byId("one").click(), "[": () => grid.act("half"),
   "]": () => grid.act("double"), ",": () => byId("earlier").click(), ".": () => byId("later").click(), k: () => byId("keep").click(),
   p: prepare, m: () => midi.learn(), Escape: () => midi.learning && midi.learn(false), u: () => connection.send({t: "undo"}), s: () => connection.send({t: "save take"}), o: openOutput,
   Enter: fullScreen, Home: () => { aloud(); jumpTo(0); },
   PageDown: () => songs.step(1), PageUp: () => songs.step(-1),
 };
+// by place on the keyboard: with Shift a digit is another character, on each keyboard its own
+const SHIFTED = {Digit1: "loop.1", Digit2: "loop.2", Digit4: "loop.4", Digit8: "loop.8", KeyL: "loop-off"};
 document.addEventListener("keydown", (event) => {
   const {target, key} = event;
   const typing = keep.open || target.matches("textarea, select, input:not([type=range])");
@@ -336,6 +349,8 @@ document.addEventListener("keydown", (event) => {
     if (target.matches("input") || !["ArrowLeft", "ArrowRight"].includes(key) || !lanes.data) return;
     const marks = event.shiftKey ? lanes.data.song.sections.map(({start}) => start) : lanes.data.song.bars;
     jumpTo(neighbour(marks, clock.time, key === "ArrowRight" ? 1 : -1));
+  } else if (event.shiftKey && SHIFTED[event.code]) {
+    act(SHIFTED[event.code]);
   } else if (/^[1-9]$/.test(key)) {
     panel.jump(Number(key) - 1);
   } else if (KEYS[key] ?? KEYS[key.toLowerCase()]) {
@@ -360,6 +375,7 @@ function tick(now) {
   drawnLanes = now;
   lanes.draw(time, false);
   byId("time").textContent = stamp(time);
+  quantise.show(time);
   overview.setAttribute("aria-valuemax", facts?.duration ?? 0);
   overview.setAttribute("aria-valuenow", time.toFixed(1));
   const here = lanes.at(time);

@@ -7,8 +7,8 @@ export const FROM_SERVER = {
     {"live": ["boolean"], "title": ["string"], "size": ["array"], "imagined": ["array"], "model": ["string"], "steps": ["number"], "draft": ["boolean"], "controls": ["object"], "presets": ["array"]},
   ],
   "state": [
-    {"revision": ["number"], "presets": ["array"], "preset": ["string"], "problem": ["object", "null"], "grid": ["object", "null"], "phases": ["array"], "controls": ["object"], "macros": ["object"], "freeze": ["boolean"], "hold": ["boolean"], "black": ["boolean"], "changes": ["number"], "saved": ["boolean"], "songs": ["array"], "song": ["number"], "ready": ["number", "null"], "ending": ["string"], "endings": ["object"]},
-    {"revision": ["number"], "preset": ["string"], "phases": ["array"], "controls": ["object"], "macros": ["object"], "freeze": ["boolean"], "hold": ["boolean"], "black": ["boolean"]},
+    {"revision": ["number"], "presets": ["array"], "preset": ["string"], "problem": ["object", "null"], "grid": ["object", "null"], "phases": ["array"], "controls": ["object"], "macros": ["object"], "freeze": ["boolean"], "hold": ["boolean"], "black": ["boolean"], "changes": ["number"], "saved": ["boolean"], "songs": ["array"], "song": ["number"], "ready": ["number", "null"], "ending": ["string"], "endings": ["object"], "quantise": ["string"], "loop": ["array", "null"], "loop_start": ["number", "null"], "waiting": ["array"]},
+    {"revision": ["number"], "preset": ["string"], "phases": ["array"], "controls": ["object"], "macros": ["object"], "freeze": ["boolean"], "hold": ["boolean"], "black": ["boolean"], "quantise": ["string"], "waiting": ["array"]},
   ],
   "status": [
     {"rate": ["number"], "ahead": ["number"], "stride": ["array"], "behind": ["number"], "late": ["boolean"], "prepared": ["number", "null"], "quality": ["number"], "shot": ["array", "null"], "failed": ["string", "null"], "note": ["string", "null"], "kept": ["number"], "outputs": ["array", "?"]},
@@ -27,7 +27,7 @@ export const FROM_SERVER = {
     {"time": ["number"], "playing": ["boolean"], "epoch": ["number", "null", "?"]},
   ],
   "back": [
-    {"time": ["number"]},
+    {"time": ["number"], "edge": ["number"]},
   ],
   "play": [
     {"playing": ["boolean"]},
@@ -73,6 +73,9 @@ export const FROM_PAGE = {
   ],
   "loop": [
     {"a": ["number", "null", "?"], "b": ["number", "null", "?"]},
+  ],
+  "act": [
+    {"name": ["string"]},
   ],
   "take over": [
     {},
