@@ -323,6 +323,11 @@ _WEIGHTS = (
         metavar="NAME",
         help="The adapter for --style: a name, or a .safetensors file with its image_encoder folder. Default: the usual one.",
     ),
+    click.option(
+        "--quant",
+        metavar="KIND",
+        help="Store the model's weights in int8, fp8 or nf4, so that it fits a smaller card, or take its network from a .gguf file.",
+    ),
 )
 style_option = click.option(
     "--style",
@@ -352,7 +357,7 @@ _SAMPLING = (
 
 
 def weights_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options that name LoRAs, another autoencoder and an adapter."""
+    """Add the options that name LoRAs, another autoencoder and an adapter, and quantise the weights."""
     for option in reversed(_WEIGHTS):
         command = option(command)
     return command

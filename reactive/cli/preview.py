@@ -39,6 +39,16 @@ from reactive.cli.numbers import IntOption
 from reactive.errors import ReactiveError, install_line
 
 
+def _print_keys(context: click.Context, option: click.Parameter, wanted: bool) -> None:
+    """Print the default file of keys and leave."""
+    del option
+    if wanted:
+        from reactive.live.control.keys import default_keys
+
+        click.echo(default_keys(), nl=False)
+        context.exit()
+
+
 @click.command()
 @click.argument("song", type=click.Path(), required=False)
 @preset_option
@@ -77,6 +87,15 @@ from reactive.errors import ReactiveError, install_line
 @click.option(
     "--midi-map", "mapping", multiple=True, metavar="cc1=NAME", help="What MIDI moves, or a TOML file; may be repeated."
 )
+@click.option("--keys", type=click.Path(path_type=Path), metavar="FILE", help="Keys of the page, as a TOML file.")
+@click.option(
+    "--print-keys",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_keys,
+    help="Print the default keys.",
+)
 @click.option("--mjpeg", is_flag=True, help="Print an address that shows the current picture, for OBS.")
 @click.option("--link", is_flag=True, help="Share tempo, beat, start and stop by Ableton Link.")
 @click.option(
@@ -98,6 +117,7 @@ def preview(song: str | None, as_json: bool, opening: bool, **options: Any) -> N
       reactive preview --input mic --preset warehouse --mjpeg
       reactive preview song.wav --osc-in 9000 --osc-out 9001
       reactive preview song.wav --midi nano --midi-map cc1=macro.storm --midi-map note36=next
+      reactive preview song.wav --keys my-keys.toml
       reactive preview song.wav --output ndi=Drums --output camera --output-size 1920x1080
     """
     # the first message comes before torch is loaded, which takes seconds
@@ -207,6 +227,7 @@ def _teller(song: str | None, as_json: bool, io_options: Any) -> Any:
 
 def _io_options(options: dict[str, Any]) -> Any:
     from reactive.live.control.external_io import ExternalIOOptions
+    from reactive.live.control.keys import read_keys
     from reactive.live.control.midi import read_mapping
     from reactive.live.control.osc import parse_address
     from reactive.live.outputs.sink import parse_output
@@ -228,6 +249,7 @@ def _io_options(options: dict[str, Any]) -> Any:
         mjpeg=options["mjpeg"],
         outputs=tuple(parse_output(text, size) for text in options["outputs"]),
         link=options["link"],
+        keys=read_keys(options["keys"]),
     )
 
 
@@ -248,6 +270,7 @@ def _options(options: dict[str, Any]) -> Any:
         vae=options["vae"],
         adapter=options["adapter"],
         styles=tuple(options["styles"]),
+        quant=options["quant"],
         steps=options["steps"],
         sampler=options["sampler"],
         spacing=options["spacing"],

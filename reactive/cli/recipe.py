@@ -26,6 +26,7 @@ BESIDE = (
     "vae",
     "adapter",
     "styles",
+    "quant",
     "overwrite",
     "as_json",
     "recipe_of",
@@ -74,6 +75,7 @@ def repeat(song: str, output: Path | None, options: dict[str, Any], report: Any)
         *options["videos"],
         *(Path(split_style(style)[0]) for style in options["styles"]),
         *filter(None, (options["lyrics"], options["timeline"], options["logo"], options["lut"])),
+        *([Path(options["quant"])] if options["quant"] else []),
         first.parent,
     ]
     chosen = click.get_current_context().get_parameter_source("model") == ParameterSource.COMMANDLINE

@@ -497,6 +497,7 @@ def settings_of(song: str, options: dict[str, Any]) -> Any:
         vae=options["vae"],
         adapter=options["adapter"],
         styles=tuple(options["styles"]),
+        quant=options["quant"],
         guidance=options["guidance"],
         negative=options["negative"],
         dtype=options["dtype"],

@@ -189,6 +189,7 @@ def shots(song: str, as_json: bool, **options: Any) -> None:
                     vae=options["vae"],
                     adapter=options["adapter"],
                     styles=[Path(split_style(style)[0]) for style in options["styles"]],
+                    quant=options["quant"],
                     overrides=said,
                     device=options["device"],
                     steps=options["steps"],

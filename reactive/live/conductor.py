@@ -27,7 +27,7 @@ from reactive.timeline.clock import frame_length, frame_time, frames_in
 from reactive.timeline.controls import CONTROLS, apply_controls, check_control
 from reactive.timeline.evaluate import ease, evaluate
 from reactive.timeline.knobs import with_knobs
-from reactive.timeline.perform import MAX_CROSSFADE, Change
+from reactive.timeline.perform import MAX_CROSSFADE, Change, known_knobs, read_knobs
 from reactive.timeline.placement import FEEDBACK, NO_GUIDE, NO_SOURCE
 from reactive.timeline.pools import Pools
 from reactive.timeline.schedule import DEFAULT_OVER, MAX_FEEDBACK_BARS, MIN_HIT_SECONDS, MIN_HOLD_BEATS, blend_weights
@@ -193,6 +193,7 @@ class Conductor:
         self.seed = seed
         self.photos, self.videos = photos, videos
         self.macros = dict(macros or {})
+        self._given = dict(self.macros)
         self.controls: dict[str, float] = {}
         self.replaced_texts: dict[str, str] = {}
         self.switches = {"freeze": False, "hold": False, "black": False}
@@ -254,6 +255,16 @@ class Conductor:
             self._pending = self._checked_phase(value)
         elif kind == "preset":
             self._cross(self._checked_preset(name), min(max(value, 0.0), MAX_CROSSFADE))
+        elif kind == "knobs":
+            for knob, place in known_knobs(
+                read_knobs(change.text), {macro.name for macro in self.preset.macros}
+            ).items():
+                (self.macros if knob.startswith(MACRO) else self.controls)[knob.removeprefix(MACRO)] = place
+            self._play()
+        elif kind == "reset":
+            self.macros, self.controls, self.replaced_texts = dict(self._given), {}, {}
+            self.switches = dict.fromkeys(self.switches, False)
+            self._play()
         elif kind in self.switches:
             self.switches[kind] = bool(value)
         else:

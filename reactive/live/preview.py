@@ -105,7 +105,7 @@ def preview(
     keys
         Folder of the cookie's key, which is kept between starts. Default: the user's state folder.
     io_options
-        OSC, MIDI and MJPEG.
+        OSC, MIDI, MJPEG, and the page's keys.
     begun
         Called with the page's address on this machine as soon as it can be opened; the page shows the progress of loading.
     doing
@@ -122,7 +122,7 @@ def preview(
     """
 
     def make(gate: Gate, external_io: ExternalIO, say: Callable[[str], None]) -> Server:
-        server = Server(gate, external_io=external_io)
+        server = Server(gate, external_io=external_io, key_map=io_options.keys)
         path = Path(song)
         songs = read_set_list(path, options, others) if is_set_list(path) else single(path, options, others)
         playlist = Playlist(songs, lambda frames: server.made())
@@ -166,7 +166,7 @@ def preview_input(
     def make(gate: Gate, external_io: ExternalIO, say: Callable[[str], None]) -> Server:
         say("opening the input")
         source = open_source()
-        server = Server(gate, external_io=external_io)
+        server = Server(gate, external_io=external_io, key_map=io_options.keys)
         try:
             session = LiveSession(load_studio(options, say), source, server.made, (options.preset, *others))
         except BaseException:

@@ -10,7 +10,9 @@ from reactive.live.transport import Transport
 
 QUANTISE = ("off", "beat", "bar")
 # kinds of change that wait for the next beat or bar; a slider or a prompt follows the hand
-QUANTISED = ("phase", "preset", "freeze", "hold", "black")
+QUANTISED = ("phase", "preset", "freeze", "hold", "black", "knobs", "reset")
+# beats over which a snapshot may be recalled
+GLIDES = (0, 1, 2, 4, 8, 16)
 LOOP_BARS = (1, 2, 4, 8)
 SHORTEST_LOOP = 0.25
 # a position this many seconds after a mark is still on it: times of browsers are rounded
@@ -45,9 +47,23 @@ def next_played(grid: Grid, transport: Transport, position: float, unit: str) ->
     The end of a loop is heard as its start, so what would happen at or after the end happens at the start, after the jump.
     """
     mark = next_mark(grid, position, unit, transport.duration)
+    if transport.jump is not None and position < transport.jump[0] <= mark + ON_MARK:
+        return transport.jump[1], True
     if transport.loop is None or not transport.loop[0] - ON_MARK <= position < transport.loop[1]:
         return mark, False
     return (transport.loop[0], True) if mark >= transport.loop[1] - ON_MARK else (mark, False)
+
+
+def nearest_mark(grid: Grid, position: float, unit: str, duration: float) -> float:
+    """Return the song time, in seconds, of the nearest beat or bar; the position itself if `unit` is ``off``."""
+    marks = (grid.beats if unit == "beat" else grid.bars) if unit != "off" else np.array([position])
+    inside = marks[(marks >= 0) & (marks < duration)]
+    return float(inside[np.abs(inside - position).argmin()]) if len(inside) else position
+
+
+def beats_after(grid: Grid, start: float, beats: float) -> float:
+    """Return the song time of so many beats after `start`."""
+    return float(_times(grid.beats, grid.beat_position(np.array([start])) + beats)[0])
 
 
 def bars_after(grid: Grid, start: float, bars: int, duration: float) -> float:

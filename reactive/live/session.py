@@ -20,13 +20,16 @@ from reactive.audio.grid import Grid, grid_of
 from reactive.errors import GridError, PresetError, ReactiveError, TimelineError
 from reactive.live.engine import Engine
 from reactive.live.grid import correct_grid, grid_for_page
+from reactive.live.marks import Marks, load_marks, save_marks
 from reactive.live.material import SongMaterial
 from reactive.live.quantise import (
     QUANTISED,
     SHORTEST_LOOP,
+    beats_after,
     checked_loop,
     checked_unit,
     loop_of_bars,
+    nearest_mark,
     next_mark,
     next_played,
 )
@@ -43,7 +46,7 @@ from reactive.render.take import Take, check_change, save_take
 from reactive.sources.ground import picture_chooser
 from reactive.timeline.clock import frame_time, nearest_frame
 from reactive.timeline.controls import CONTROLS
-from reactive.timeline.perform import Change, Performance, Stage
+from reactive.timeline.perform import Change, Performance, Stage, write_knobs
 
 # kinds of change that replace an earlier one of the same name
 LATCHED = ("control", "prompt", "freeze", "hold", "black")
@@ -92,6 +95,10 @@ class Session:
         self.quantise = "off"
         self.loop_start: float | None = None
         self.waiting: list[Change] = []
+        # where the last jump landed in song time, and the beats over which a snapshot is recalled
+        self.landing = 0.0
+        self.glide = 0
+        self.marks = load_marks(material.track)
         # the error in a preset's current file
         self.problem: ReactiveError | None = None
         self.macros = dict(material.options.macros)
@@ -186,6 +193,10 @@ class Session:
             "loop": list(self.engine.transport.loop) if self.engine.transport.loop else None,
             "loop_start": self.loop_start,
             "waiting": self._coming(),
+            "jump": list(self.engine.transport.jump) if self.engine.transport.jump else None,
+            "cues": [cue.model_dump() for cue in self.marks.cues],
+            "snapshots": [shot.name if shot else None for shot in self.marks.snapshots],
+            "glide": self.glide,
         }
 
     def _coming(self) -> list[dict[str, Any]]:
@@ -215,7 +226,10 @@ class Session:
         frame = min(nearest_frame(target, timeline.fps), timeline.frames - 1)
         start = self.engine.seek_target(frame, playing=playing)
         landed = target if start == frame else float(frame_time(start, timeline.fps))
-        moved = replace(self.engine.transport, position=landed, playing=playing, updated_at=time.monotonic())
+        turn = self.engine.transport.turn
+        # a page jumps a little late: what comes with the jump belongs to the first frame there
+        self.landing = turn[1] if turn is not None and turn[1] <= landed < turn[1] + 1.0 else landed
+        moved = replace(self.engine.transport, position=landed, playing=playing, updated_at=time.monotonic(), jump=None)
         return self.engine.set_transport(moved, jumped=True), landed
 
     def loop(self, section: tuple[float, float] | None) -> None:
@@ -295,17 +309,84 @@ class Session:
             epoch = self._change(replace(change, time=self.engine.transport.at()))
         return epoch
 
-    def arrive(self, position: float) -> int:
-        """Apply the changes that wait for a jump, at the position that was reached; return the epoch."""
+    def arrive(self) -> int:
+        """Apply the changes that wait for a jump where the last one landed; return the epoch."""
         waiting, self.waiting = self.waiting, []
-        loop, epoch = self.engine.transport.loop, self.engine.epoch
+        epoch = self.engine.epoch
         for change in waiting:
-            # a page jumps back a little late; the change belongs to the loop's first frame
-            begun = loop is not None and loop[0] <= position < loop[1]
-            epoch = self._record(
-                replace(change, time=loop[0] if loop is not None and begun else self._inside(position))
-            )
+            epoch = self._record(replace(change, time=self.landing))
         return epoch
+
+    # -- cue points and snapshots --------------------------------------------------------------------------------------
+    def jump_to(self, number: int) -> tuple[float, float]:
+        """Jump to a cue point, by its number from 1, now or on the next beat or bar.
+
+        Returns
+        -------
+        At which song time, and where to.
+
+        Raises
+        ------
+        TimelineError
+            If there is no such cue point.
+        """
+        transport = self.engine.transport
+        here, there = transport.at(), self._inside(self.marks.cue(number).time)
+        bare = replace(transport, jump=None)
+        at, turns = next_played(self.grid, bare, here, self._unit)
+        jump = (bare.loop[1] if turns and bare.loop else at, there)
+        if transport.playing and self._unit != "off" and jump[0] > here:
+            moved = replace(transport, jump=jump, position=here, updated_at=time.monotonic())
+            self.engine.set_transport(moved, jumped=False)
+        return jump
+
+    def set_cue(self) -> None:
+        """Set a cue point at the playhead, or at the nearest beat or bar; it is saved beside the song.
+
+        Raises
+        ------
+        TimelineError
+            If there is one, or it can't be written.
+        """
+        here = nearest_mark(self.grid, self.engine.transport.at(), self.quantise, self.engine.transport.duration)
+        self._keep(self.marks.with_cue(here))
+
+    def store(self, number: int) -> None:
+        """Store where all knobs stand in a slot, from 1; it is saved beside the song.
+
+        Raises
+        ------
+        TimelineError
+            If there is no such slot, or it can't be written.
+        """
+        self._keep(self.marks.stored(number, {name: float(value) for name, value in self.state()["controls"].items()}))
+
+    def recall(self, number: int, position: float) -> int:
+        """Turn all knobs as a snapshot has them, over `glide` beats; return the epoch.
+
+        Raises
+        ------
+        TimelineError
+            If the slot is empty.
+        """
+        knobs = self.marks.snapshot(number).knobs
+        at = next_played(self.grid, self.engine.transport, position, self._unit)[0]
+        seconds = beats_after(self.grid, at, self.glide) - at if self.glide else 0.0
+        return self._change(Change(self._inside(position), "knobs", value=seconds, text=write_knobs(knobs)))
+
+    def rename(self, what: str, number: int, name: str | None) -> None:
+        """Rename a cue point or a snapshot, or delete it if the name is None; it is saved beside the song.
+
+        Raises
+        ------
+        TimelineError
+            If it is not there, the name is not one, or it can't be written.
+        """
+        self._keep(self.marks.renamed(what, number, name))
+
+    def _keep(self, marks: Marks) -> None:
+        save_marks(self.material.track, marks)
+        self.marks = marks
 
     def _inside(self, position: float) -> float:
         return min(max(float(position), 0.0), self.material.track.duration)

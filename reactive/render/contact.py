@@ -53,6 +53,7 @@ def contact_pictures(
     vae: str | None = None,
     adapter: str | None = None,
     styles: Sequence[Path] = (),
+    quant: str | None = None,
     overrides: Mapping[str, str] = NO_OVERRIDES,
     device: str = "auto",
     threads: int = 0,
@@ -68,7 +69,7 @@ def contact_pictures(
         Folders of presets that have grounds and reference pictures beside them.
     styles
         Reference pictures that are elsewhere.
-    model, loras, vae, adapter, steps, overrides, device
+    model, loras, vae, adapter, quant, steps, overrides, device
         As `load_model` has them.
 
     Raises
@@ -81,7 +82,9 @@ def contact_pictures(
     torch.set_num_threads(threads or default_threads())
     if has_styles(timeline):
         adapter = adapter or AUTO
-    loaded = load_model(model, device=place, steps=steps, loras=loras, vae=vae, adapter=adapter, overrides=overrides)
+    loaded = load_model(
+        model, device=place, steps=steps, loras=loras, vae=vae, adapter=adapter, quant=quant, overrides=overrides
+    )
     size = imagine_size(loaded.native_size, (16, 9))
     frames = np.array([telling_frame(shot) for shot in shots])
     by_frame = {int(frame): shot.number for frame, shot in zip(frames, shots, strict=True)}

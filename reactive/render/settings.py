@@ -82,6 +82,8 @@ class ModelSpec(Part):
         The adapter by which reference pictures steer the style; ``auto``: the usual one. Default: none.
     dtype
         The number format; ``auto`` chooses by device.
+    quant
+        How weights are quantised: ``int8``, ``fp8``, ``nf4``, or the name of a ``.gguf`` file.
     compile
         Whether the networks are compiled first.
     sampler, spacing, prediction
@@ -96,6 +98,7 @@ class ModelSpec(Part):
     vae: Name | None = None
     adapter: Name | None = None
     dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
+    quant: Name | None = None
     compile: bool = False
     sampler: Annotated[str, _one_of(SAMPLERS)] | None = None
     spacing: Annotated[str, _one_of(SPACINGS)] | None = None
@@ -131,6 +134,7 @@ class ModelSpec(Part):
             vae=self.vae,
             adapter=self.adapter,
             dtype=self.dtype,
+            quant=self.quant,
             compiled=self.compile,
             overrides={option: value for option, value in told.items() if value},
         )

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from reactive.audio.corrections import corrections_path
+from reactive.live.marks import marks_path
 from tests.live.browser import browsing, chromium, until
 
 pytestmark = [
@@ -178,6 +179,46 @@ def test_by_keys_a_blackout_comes_on_the_bar_and_a_loop_holds_bars(opened: Any) 
             "document.getElementById('forget').click()"
         )
         until(lambda: state(driver)["quantise"] == "off" and state(driver)["changes"] == 0)
+
+
+def test_by_keys_cue_points_and_snapshots_are_set_named_used_and_deleted(opened: Any, beat_wav: Path) -> None:
+    driver, _, _ = opened
+    still(driver)
+    body = driver.find_element("tag name", "body")
+    try:
+        driver.execute_script("reactive.seek(4.0)")
+        until(lambda: driver.find_element("id", "time").text == "0:04.0")
+        body.send_keys("c")
+        until(lambda: state(driver)["cues"] == [{"name": "cue 1", "time": 4.0}])
+        assert marks_path(beat_wav).is_file()
+        driver.find_element("css selector", "#cues [aria-label='Rename cue 1']").send_keys("\ue007")
+        driver.switch_to.active_element.send_keys("<b>drop</b>\ue007")
+        until(lambda: state(driver)["cues"][0]["name"] == "<b>drop</b>")
+        # a name is text, whatever it says
+        assert driver.find_element("css selector", "#cues .name").text.startswith("<b>drop</b>")
+        driver.execute_script("reactive.seek(9.0); document.activeElement.blur()")
+        body.send_keys("g")
+        until(lambda: "press 1 2 3" in driver.find_element("id", "coming").text)
+        body.send_keys("1")
+        until(lambda: abs(driver.execute_script(TIME) - 4.0) < 0.01)
+        driver.execute_script("const s = document.getElementById('control-walk'); s.value = 2; s.oninput()")
+        until(lambda: state(driver)["controls"]["walk"] == 2)
+        body.send_keys("\ue008w\ue0003")
+        until(lambda: state(driver)["snapshots"][2] == "3")
+        body.send_keys("\ue003")
+        until(lambda: state(driver)["controls"]["walk"] == 1)
+        body.send_keys("w3")
+        until(lambda: state(driver)["controls"]["walk"] == 2)
+        driver.find_element("css selector", "#snapshots [aria-label='Delete 3']").send_keys("\ue007")
+        until(lambda: state(driver)["snapshots"][2] is None)
+        driver.find_element("css selector", "#cues [aria-label='Delete <b>drop</b>']").send_keys("\ue007")
+        until(lambda: state(driver)["cues"] == [])
+        driver.find_element("xpath", "//summary[text()='Keys']").send_keys("\ue007")
+        assert "put everything back" in driver.find_element("id", "keys").text
+    finally:
+        marks_path(beat_wav).unlink(missing_ok=True)
+        driver.find_element("id", "forget").click()
+    until(lambda: state(driver)["changes"] == 0)
 
 
 def test_a_slider_changes_the_picture_and_undo_restores_it(opened: Any) -> None:

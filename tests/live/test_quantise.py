@@ -160,7 +160,8 @@ def test_in_a_loop_an_action_waits_for_its_next_turn(session: Session) -> None:
     with pytest.raises(TimelineError, match="no phase 7"):
         session.change({"kind": "phase", "value": 7, "time": loop[1] - 0.3})
     # the page's jump comes a little late, the action does not
-    session.arrive(loop[0] + 0.02)
+    session.seek(loop[0] + 0.02, True)
+    session.arrive()
     assert [change.time for change in session.changes] == [loop[0]]
     assert int(np.argmax(session.performance.black)) == nearest_frame(loop[0], session.engine.timeline.fps)
 

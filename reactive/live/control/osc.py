@@ -15,8 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 from reactive.errors import OutputError, ReactiveError, install_line
-from reactive.live.control.remote import NAMED, NUMBERED, PRESSED, SWITCHES, Action, Counts, target
-from reactive.live.quantise import LOOP_BARS
+from reactive.live.control.remote import CHOICES, NAMED, NUMBERED, PRESSED, SWITCHES, Action, Counts, target
 from reactive.live.web.security import Allowance, is_loopback
 
 ROOT = "/reactive/"
@@ -76,8 +75,8 @@ def action_of(address: str, arguments: list[Any]) -> Action | None:
         return target(pressed) if not arguments or _number(arguments) >= 0.5 else Action("nothing")
     if kind in NUMBERED:
         number = round(_number(arguments))
-        if kind == "loop" and number not in LOOP_BARS:
-            raise ValueError("no such loop")
+        if number not in CHOICES.get(kind, (number,)):
+            raise ValueError(f"no such {kind}")
         return Action(kind, value=float(number))
     if kind in NAMED:
         found = target(f"{kind}.{_text(arguments)}" if arguments else kind)

@@ -13,14 +13,18 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 
 from reactive.errors import ReactiveError
-from reactive.live.quantise import LOOP_BARS, QUANTISE
+from reactive.live.quantise import GLIDES, LOOP_BARS, QUANTISE
 from reactive.preset.vocabulary import MACRO
 from reactive.timeline.controls import CONTROLS
 
 SWITCHES = {"blackout": "black", "hold": "hold", "freeze": "freeze"}
-PRESSED = ("next", "tap", "one", "next-song", "previous-song", "crossfade", "loop", "loop-in", "loop-out", "loop-off")
-NUMBERED = ("phase", "song", "loop")
+PRESSED = (
+    *("next", "tap", "one", "next-song", "previous-song", "crossfade", "cue", "reset"),
+    *("loop", "loop-in", "loop-out", "loop-off"),
+)
+NUMBERED = ("phase", "song", "loop", "cue", "snapshot", "store", "glide")
 NAMED = {"quantise": QUANTISE}
+CHOICES = {"loop": LOOP_BARS, "glide": GLIDES}
 # of a cross-fade by a controller or a key
 CROSSFADE_SECONDS = 4.0
 MAX_WAITING = 256
@@ -39,6 +43,8 @@ class Action:
         ``next``, ``tap``, ``one``; ``play`` (value as of the switches);
         ``next-song``, ``previous-song``, ``song`` (value: its number from 0); ``crossfade`` (to the next preset; value: seconds);
         ``loop`` (value: its bars, or 0 for the section at the playhead), ``loop-in``, ``loop-out``, ``loop-off``;
+        ``cue`` (value: its number from 1, or 0 to set one), ``snapshot`` and ``store`` (value: its slot from 1), ``glide`` (value:
+        beats over which a snapshot is recalled), ``reset`` (everything as the preset has it);
         ``quantise`` (name: a unit of `QUANTISE`, or an empty text for the next one).
     share
         Whether a control's value is a share, 0 to 1, of its range.
@@ -84,7 +90,7 @@ def target(text: str) -> Action | None:
     if kind in NAMED and number in NAMED[kind]:
         return Action(kind, number)
     if kind in NUMBERED and number.isdecimal() and len(number) < 4:
-        return Action(kind, value=float(number)) if kind != "loop" or int(number) in LOOP_BARS else None
+        return Action(kind, value=float(number)) if int(number) in CHOICES.get(kind, (int(number),)) else None
     return None
 
 

@@ -17,6 +17,7 @@ from reactive.live.web.protocol import (
     CorrectGrid,
     Forget,
     MakeChange,
+    NameMark,
     PageMessage,
     Prepare,
     SavePreset,
@@ -38,6 +39,7 @@ LOOKING = ("credit",)
 # an epoch that answers no jump of a page
 NO_JUMP = -1
 LOOPING = ("loop", "loop-in", "loop-out", "loop-off")
+MARKING = ("cue", "snapshot", "store", "glide")
 # messages that count only from the page that plays the song, the holder of the transport
 HOLDING = ("clock", "seek", "loop", "ended")
 
@@ -91,6 +93,7 @@ class SongCommands:
             "clock": self._clock,
             "seek": self._seek,
             "act": self._act,
+            "mark": self._mark,
             "loop": self._loop,
             "take over": self._take_over,
             "change": self._change,
@@ -134,6 +137,9 @@ class SongCommands:
             session.quantise_by(action.name or following)
             await self.server.send_state()
             return
+        if action.kind in MARKING:
+            await self._use_mark(action, here)
+            return
         data: dict[str, Any] = {"time": here, "kind": action.kind, "name": action.name, "value": action.value}
         frame = min(int(frames_in(here, session.engine.timeline.fps)), session.engine.timeline.frames - 1)
         if action.kind == "next":
@@ -147,6 +153,35 @@ class SongCommands:
         elif action.kind in ("black", "hold", "freeze") and action.value < 0:
             data["value"] = 0.0 if getattr(session.performance.state, action.kind) else 1.0
         await self.edited(await self.server.run(session.change, data))
+
+    async def _use_mark(self, action: Action, here: float) -> None:
+        session, number = self.session, round(action.value)
+        if action.kind == "cue" and number:
+            await self._jump(session.jump_to(number), here)
+        elif action.kind == "cue":
+            session.set_cue()
+        elif action.kind == "store":
+            session.store(number)
+        elif action.kind == "glide":
+            session.glide = number
+        else:
+            await self.edited(await self.server.run(session.recall, number, here))
+            return
+        await self.server.send_state()
+
+    async def _jump(self, jump: tuple[float, float], here: float) -> None:
+        """Let the page that plays jump now, unless the jump is still to come."""
+        if self.session.engine.transport.jump is not None:
+            return
+        holder = self.server.clients.holder
+        if holder is None:
+            raise TimelineError("no page is open to play the song", remedy="open the preview's address")
+        await self.server.send({"t": "back", "time": jump[1], "edge": here, "once": True}, holder)
+
+    async def _mark(self, client: Client, message: NameMark) -> None:
+        del client
+        self.session.rename(message.what, message.number, message.name)
+        await self.server.send_state()
 
     async def _change_loop(self, action: Action) -> None:
         session = self.session
@@ -196,11 +231,14 @@ class SongCommands:
         # the page drops its pictures, and with them its credit
         client.credit = message.credit
         self.loop_sent_at = None
+        jumping = self.session.engine.transport.jump is not None
         epoch, landed = self.session.seek(message.time, message.playing)
         await self.server.send({"t": "epoch", "epoch": epoch, "n": message.n, "time": landed}, client)
         await self._tell_viewers(epoch)
         if self.session.waiting:
-            await self.edited(await self.server.run(self.session.arrive, landed))
+            await self.edited(await self.server.run(self.session.arrive))
+        elif jumping:
+            await self.server.send_state()
         self.session.engine.set_wanted(self.server.clients.wants_pictures)
 
     async def _loop(self, client: Client, message: SetLoop) -> None:

@@ -19,7 +19,7 @@ from reactive.live.outputs.feed import TimedPicture
 from reactive.live.quantise import QUANTISE
 from reactive.live.session import error_message
 from reactive.live.web.clients import Client
-from reactive.live.web.commands import LOOPING, Command, carry_out
+from reactive.live.web.commands import LOOPING, MARKING, Command, carry_out
 from reactive.live.web.protocol import Act, MakeChange, NextPhase, One, PageMessage, TakeCredit, Tap, pack_picture
 from reactive.live.web.server import Server
 from reactive.timeline.clock import frame_time
@@ -61,7 +61,7 @@ class LivePreview:
 
     def hello(self) -> dict[str, Any]:
         """Return the first message for a page."""
-        return self.session.hello()
+        return {**self.session.hello(), "keys": dict(self.server.key_map)}
 
     def state(self) -> dict[str, Any]:
         """Return the state for a page."""
@@ -160,6 +160,8 @@ class LivePreview:
         session = self.session
         if action.kind in ("song", "next-song", "previous-song"):
             raise TimelineError("a live input has no songs", remedy="preview a set list")
+        if action.kind in MARKING:
+            raise TimelineError("a live input has no cue points and snapshots", remedy="preview a song")
         if action.kind in LOOPING:
             raise TimelineError("a live input can't be repeated", remedy="preview a song")
         if action.kind == "quantise":

@@ -80,6 +80,15 @@ class Act(PageMessage):
     name: str
 
 
+class NameMark(PageMessage):
+    """Rename a cue point or a snapshot, by its number from 1, or delete it if there is no name."""
+
+    t: Literal["mark"]
+    what: Literal["cue", "snapshot"]
+    number: Count
+    name: str | None = None
+
+
 class TakeOver(PageMessage):
     """This page takes the transport."""
 
@@ -193,6 +202,7 @@ _PageMessage: TypeAlias = Union[  # noqa: UP007 a union of this many is easier t
     Seek,
     SetLoop,
     Act,
+    NameMark,
     TakeOver,
     MakeChange,
     Undo,
@@ -243,6 +253,7 @@ class Hello(ServerMessage):
     draft: bool
     controls: dict[str, Control]
     song: int
+    keys: dict[str, str]
 
 
 class LiveHello(ServerMessage):
@@ -258,6 +269,7 @@ class LiveHello(ServerMessage):
     draft: bool
     controls: dict[str, Control]
     presets: list[str]
+    keys: dict[str, str]
 
 
 class Problem(ServerMessage):
@@ -303,8 +315,19 @@ class Coming(ServerMessage):
     time: float | None
 
 
+class CuePoint(ServerMessage):
+    """A cue point, at `time` in seconds."""
+
+    name: str
+    time: float
+
+
 class State(ServerMessage):
-    """The state of a song; `quantise` is a unit of `reactive.live.quantise.QUANTISE`, `loop_start` of a loop without an end yet."""
+    """The state of a song.
+
+    `quantise` is a unit of `reactive.live.quantise.QUANTISE`, `loop_start` of a loop without an end yet, `jump` at which time the
+    playhead jumps and where to, `snapshots` the name in each slot, `glide` the beats over which one is recalled.
+    """
 
     t: Literal["state"]
     revision: int
@@ -329,6 +352,10 @@ class State(ServerMessage):
     loop: list[float] | None
     loop_start: float | None
     waiting: list[Coming]
+    jump: list[float] | None
+    cues: list[CuePoint]
+    snapshots: list[str | None]
+    glide: int
 
 
 class LiveState(ServerMessage):
@@ -424,11 +451,12 @@ class Clock(ServerMessage):
 
 
 class Back(ServerMessage):
-    """The loop's end at `edge` is reached: go back to `time`, later by as much as the sound has passed the edge."""
+    """The loop's end at `edge` is reached, or a jump is due: go to `time`, later by as much as the sound has passed the edge."""
 
     t: Literal["back"]
     time: float
     edge: float
+    once: bool = False
 
 
 class Play(ServerMessage):

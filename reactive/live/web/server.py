@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
@@ -16,6 +16,7 @@ from aiohttp import WSMsgType, web
 
 from reactive.errors import ReactiveError
 from reactive.live.control.external_io import CueSource, ExternalIO
+from reactive.live.control.keys import read_keys
 from reactive.live.control.remote import Action
 from reactive.live.openmp import run_and_release_openmp_pool
 from reactive.live.outputs.feed import OutputFeed, TimedPicture
@@ -117,6 +118,8 @@ class Server:
     external_io: ExternalIO | None = None
     view_token: ViewToken = field(default_factory=ViewToken)
     outputs: OutputFeed | None = None
+    # the page's keys and their actions
+    key_map: Mapping[str, str] = field(default_factory=read_keys)
 
     def application(self) -> web.Application:
         """Return the aiohttp application."""

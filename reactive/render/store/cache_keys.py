@@ -77,7 +77,7 @@ def _hash_large(path: Path, size: int, changed: int) -> str:
 
 
 def model_hash(settings: Settings) -> str:
-    """Return one hash over the files of the model that settings name, its LoRAs, its exchanged autoencoder and its adapter.
+    """Return one hash over the files of the model that settings name, its LoRAs, exchanged autoencoder, adapter and GGUF file.
 
     Raises
     ------
@@ -96,6 +96,9 @@ def model_hash(settings: Settings) -> str:
     if settings.model.adapter:
         adapter = adapter_here(settings.model.adapter, model, settings.model.name)
         more += [adapter.weights, adapter.encoder]
+    if settings.model.quant:
+        # a kind of quantisation is part of the request
+        more.append(Path(settings.model.quant))
     return digest([hash_path(path) for path in (model, *more) if path.exists()])
 
 

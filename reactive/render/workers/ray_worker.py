@@ -136,4 +136,5 @@ def model_with_absolute_paths(model_spec: ModelSpec) -> ModelSpec:
         loras.append(placed(name) + text.removeprefix(name))
     vae = placed(model_spec.vae) if model_spec.vae else None
     adapter = placed(model_spec.adapter) if model_spec.adapter else None
-    return model_spec.changed(name=placed(model_spec.name), loras=tuple(loras), vae=vae, adapter=adapter)
+    quant = placed(model_spec.quant) if model_spec.quant else None
+    return model_spec.changed(name=placed(model_spec.name), loras=tuple(loras), vae=vae, adapter=adapter, quant=quant)

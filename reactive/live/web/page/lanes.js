@@ -19,6 +19,8 @@ export class Lanes {
     this.detail = detail;
     this.data = null;
     this.loop = null;
+    // cue points
+    this.marks = [];
     this.still = document.createElement("canvas");
     this.last = -1;
     new ResizeObserver(() => this.fit()).observe(overview.parentElement);
@@ -105,6 +107,14 @@ export class Lanes {
     const context = this.overview.getContext("2d"), {width, height} = this.overview, r = this.ratio;
     const scale = width / this.data.song.duration;
     context.drawImage(this.still, 0, 0);
+    context.fillStyle = "#62bfc6";
+    for (const {time: at} of this.marks) {
+      context.beginPath();
+      context.moveTo(at * scale - 4 * r, height);
+      context.lineTo(at * scale + 4 * r, height);
+      context.lineTo(at * scale, height - 9 * r);
+      context.fill();
+    }
     if (this.loop) {
       context.fillStyle = "rgb(98 191 198 / .2)";
       context.fillRect(this.loop[0] * scale, 0, (this.loop[1] - this.loop[0]) * scale, height);

@@ -1,6 +1,7 @@
 // The page of a live input: the newest picture as soon as it is there, what is heard, and the instrument.
 
 import {Connection} from "./connection.js";
+import {Keys} from "./keys.js";
 import {Quantise} from "./quantise.js";
 import {started, waitingRoom} from "./starting.js";
 
@@ -25,6 +26,7 @@ connection.on("hello", (message) => {
   byId("recipe").textContent = `${message.model}, ${message.imagined.join("×")}, ${message.steps} step${message.steps > 1 ? "s" : ""}`;
   [screen.width, screen.height] = message.size;
   controls = message.controls;
+  keys.set(message.keys, byId("keys"));
   shownMacros = "";
   byId("presets-section").hidden = message.presets.length < 2;
   byId("presets").replaceChildren(...message.presets.map((name) => button(name, () => change({kind: "preset", name, value: 4}))));
@@ -131,16 +133,12 @@ const ask = (t) => connection.send({t});
 for (const kind of ["freeze", "hold", "black"]) byId(kind).onclick = () => toggle(kind);
 for (const kind of ["tap", "one", "next"]) byId(kind).onclick = () => ask(kind);
 byId("full").onclick = full;
-const KEYS = {
-  t: () => ask("tap"), 1: () => ask("one"), n: () => ask("next"), f: () => toggle("freeze"), h: () => toggle("hold"),
-  b: () => toggle("black"), q: () => act("quantise"), Enter: full,
-};
+byId("reset").onclick = () => act("reset");
+const keys = new Keys({"full-screen": full}, act);
 document.addEventListener("keydown", (event) => {
-  const press = KEYS[event.key] ?? KEYS[event.key.toLowerCase()];
-  if (!press || event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
-  if (event.key === "Enter" && event.target.matches("button")) return;
-  press();
-  event.preventDefault();
+  if (event.target.matches("select") || event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
+  if (["Enter", " "].includes(event.key) && event.target.matches("button, summary")) return;
+  if (keys.press(event)) event.preventDefault();
 });
 
 window.reactive = {connection, get drawn() { return drawn; }, get state() { return state; }};

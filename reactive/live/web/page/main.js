@@ -4,7 +4,9 @@ import {Clock} from "./clock.js";
 import {Connection} from "./connection.js";
 import {GridBar} from "./gridbar.js";
 import {Keep} from "./keep.js";
+import {Keys} from "./keys.js";
 import {Lanes} from "./lanes.js";
+import {Marks} from "./marks.js";
 import {Midi, nameOf} from "./midi.js";
 import {Panel} from "./panel.js";
 import {Pictures, percentile} from "./pictures.js";
@@ -32,7 +34,8 @@ const songs = new Songs(send);
 const act = (name) => send({t: "act", name});
 const quantise = new Quantise(act);
 // after a new connection this page's own loop counts until the server knows it
-let greeted = false;
+let greeted = false, keys = null;
+const marks = new Marks(act, send);
 const midi = new Midi((text, good) => say(text, good), showMidi);
 // an output window on this machine gets the clock directly
 const nearby = typeof BroadcastChannel === "undefined" ? null : new BroadcastChannel("reactive");
@@ -76,6 +79,7 @@ connection.on("hello", (message) => {
   pictures.resize(message.size);
   pictures.restart();
   panel.hello(message);
+  keys.set(message.keys, byId("keys"));
   if (song !== message.song) {
     const first = song === null;
     song = message.song;
@@ -104,6 +108,8 @@ connection.on("state", async (state) => {
   grid.update(state.grid);
   songs.update(state);
   quantise.update(state);
+  marks.update(state);
+  lanes.marks = state.cues;
   if (!greeted && !drag && JSON.stringify(loop) !== JSON.stringify(state.loop)) {
     loop = lanes.loop = state.loop;
     lanes.draw(visible(), true);
@@ -117,7 +123,7 @@ connection.on("state", async (state) => {
   if (state.revision !== revision) {
     revision = state.revision;
     const answer = await fetch("/lanes").catch(() => null);
-    if (answer?.ok) { lanes.set(await answer.json(), fpsOf(facts)); lanes.draw(visible(), true); }
+    if (answer?.ok) { lanes.set(await answer.json(), fpsOf(facts)); quantise.press(lanes.data.song.bars); lanes.draw(visible(), true); }
   }
 });
 // a tap by OSC or MIDI counts at the moment that is heard here, as a tap on the page does
@@ -165,10 +171,11 @@ connection.on("picture", async (picture) => {
 });
 // the loop is kept by the server, whose word reaches a hidden page too
 // The sound has passed the edge a little by then: it lands as much later, and stays in step.
-connection.on("back", ({time, edge}) => {
-  if (!loop || !holder) return;
+connection.on("back", ({time, edge, once}) => {
+  if (!holder || !loop && !once) return;
   const past = clock.time - edge;
-  jumpTo(past > 0 && past < 1 ? time + past % Math.max(edge - time, 0.05) : time);
+  if (!(past > 0 && past < 1) || audio.paused) jumpTo(time);
+  else jumpTo(time + (once ? past : past % Math.max(edge - time, 0.05)));
 });
 let noted = null;
 connection.on("status", (status) => {
@@ -329,35 +336,25 @@ function neighbour(marks, time, direction) {
   if (direction > 0) return marks.find((mark) => mark > time + 0.05) ?? time;
   return [...marks].reverse().find((mark) => mark < time - 0.25) ?? 0;
 }
-const KEYS = {
-  " ": toggle, l: () => act("loop"), i: () => act("loop-in"), j: () => act("loop-out"), q: () => act("quantise"), f: () => panel.toggle("freeze"), h: () => panel.toggle("hold"), b: () => panel.toggle("black"),
-  n: () => panel.next(), x: () => panel.crossfade(), t: () => grid.tap(), d: () => byId("one").click(), "[": () => grid.act("half"),
-  "]": () => grid.act("double"), ",": () => byId("earlier").click(), ".": () => byId("later").click(), k: () => byId("keep").click(),
-  p: prepare, m: () => midi.learn(), Escape: () => midi.learning && midi.learn(false), u: () => connection.send({t: "undo"}), s: () => connection.send({t: "save take"}), o: openOutput,
-  Enter: fullScreen, Home: () => { aloud(); jumpTo(0); },
-  PageDown: () => songs.step(1), PageUp: () => songs.step(-1),
-};
-// by place on the keyboard: with Shift a digit is another character, on each keyboard its own
-const SHIFTED = {Digit1: "loop.1", Digit2: "loop.2", Digit4: "loop.4", Digit8: "loop.8", KeyL: "loop-off"};
+const byArrow = (marks, direction) => { if (lanes.data) jumpTo(neighbour(marks(lanes.data.song), clock.time, direction)); };
+const barsOf = ({bars}) => bars, startsOf = ({sections}) => sections.map(({start}) => start);
+keys = new Keys({
+  play: toggle, start: () => { aloud(); jumpTo(0); },
+  "bar-back": () => byArrow(barsOf, -1), "bar-on": () => byArrow(barsOf, 1), "section-back": () => byArrow(startsOf, -1), "section-on": () => byArrow(startsOf, 1),
+  next: () => panel.next(), crossfade: () => panel.crossfade(), freeze: () => panel.toggle("freeze"), hold: () => panel.toggle("hold"), blackout: () => panel.toggle("black"),
+  tap: () => grid.tap(), one: () => byId("one").click(), half: () => grid.act("half"), double: () => grid.act("double"), earlier: () => byId("earlier").click(), later: () => byId("later").click(),
+  undo: () => send({t: "undo"}), "save-take": () => send({t: "save take"}), "save-preset": () => byId("keep").click(), "pre-render": prepare,
+  "midi-learn": () => midi.learn(), "output-window": openOutput, "full-screen": fullScreen, "next-song": () => songs.step(1), "previous-song": () => songs.step(-1),
+}, act, (text) => { byId("coming").dataset.hint = text ?? ""; });
 document.addEventListener("keydown", (event) => {
   const {target, key} = event;
   const typing = keep.open || target.matches("textarea, select, input:not([type=range])");
   if (typing || event.ctrlKey || event.metaKey || event.altKey || event.repeat && !key.startsWith("Arrow")) return;
   // Space plays wherever the focus is; Enter presses what has it
   if (key === "Enter" && target.matches("button, summary")) return;
-  if (key.startsWith("Arrow")) {
-    if (target.matches("input") || !["ArrowLeft", "ArrowRight"].includes(key) || !lanes.data) return;
-    const marks = event.shiftKey ? lanes.data.song.sections.map(({start}) => start) : lanes.data.song.bars;
-    jumpTo(neighbour(marks, clock.time, key === "ArrowRight" ? 1 : -1));
-  } else if (event.shiftKey && SHIFTED[event.code]) {
-    act(SHIFTED[event.code]);
-  } else if (/^[1-9]$/.test(key)) {
-    panel.jump(Number(key) - 1);
-  } else if (KEYS[key] ?? KEYS[key.toLowerCase()]) {
-    (KEYS[key] ?? KEYS[key.toLowerCase()])();
-  } else {
-    return;
-  }
+  if (key.startsWith("Arrow") && target.matches("input")) return;
+  if (key === "Escape" && midi.learning) midi.learn(false);
+  else if (!keys.press(event)) return;
   event.preventDefault();
 });
 

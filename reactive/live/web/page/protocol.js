@@ -3,11 +3,11 @@
 // Of each message, one or more forms; of each field, the kinds of value that it may have, "?" if it may be left out.
 export const FROM_SERVER = {
   "hello": [
-    {"title": ["string"], "duration": ["number"], "fps": ["array"], "size": ["array"], "imagined": ["array"], "model": ["string"], "steps": ["number"], "draft": ["boolean"], "controls": ["object"], "song": ["number"]},
-    {"live": ["boolean"], "title": ["string"], "size": ["array"], "imagined": ["array"], "model": ["string"], "steps": ["number"], "draft": ["boolean"], "controls": ["object"], "presets": ["array"]},
+    {"title": ["string"], "duration": ["number"], "fps": ["array"], "size": ["array"], "imagined": ["array"], "model": ["string"], "steps": ["number"], "draft": ["boolean"], "controls": ["object"], "song": ["number"], "keys": ["object"]},
+    {"live": ["boolean"], "title": ["string"], "size": ["array"], "imagined": ["array"], "model": ["string"], "steps": ["number"], "draft": ["boolean"], "controls": ["object"], "presets": ["array"], "keys": ["object"]},
   ],
   "state": [
-    {"revision": ["number"], "presets": ["array"], "preset": ["string"], "problem": ["object", "null"], "grid": ["object", "null"], "phases": ["array"], "controls": ["object"], "macros": ["object"], "freeze": ["boolean"], "hold": ["boolean"], "black": ["boolean"], "changes": ["number"], "saved": ["boolean"], "songs": ["array"], "song": ["number"], "ready": ["number", "null"], "ending": ["string"], "endings": ["object"], "quantise": ["string"], "loop": ["array", "null"], "loop_start": ["number", "null"], "waiting": ["array"]},
+    {"revision": ["number"], "presets": ["array"], "preset": ["string"], "problem": ["object", "null"], "grid": ["object", "null"], "phases": ["array"], "controls": ["object"], "macros": ["object"], "freeze": ["boolean"], "hold": ["boolean"], "black": ["boolean"], "changes": ["number"], "saved": ["boolean"], "songs": ["array"], "song": ["number"], "ready": ["number", "null"], "ending": ["string"], "endings": ["object"], "quantise": ["string"], "loop": ["array", "null"], "loop_start": ["number", "null"], "waiting": ["array"], "jump": ["array", "null"], "cues": ["array"], "snapshots": ["array"], "glide": ["number"]},
     {"revision": ["number"], "preset": ["string"], "phases": ["array"], "controls": ["object"], "macros": ["object"], "freeze": ["boolean"], "hold": ["boolean"], "black": ["boolean"], "quantise": ["string"], "waiting": ["array"]},
   ],
   "status": [
@@ -27,7 +27,7 @@ export const FROM_SERVER = {
     {"time": ["number"], "playing": ["boolean"], "epoch": ["number", "null", "?"]},
   ],
   "back": [
-    {"time": ["number"], "edge": ["number"]},
+    {"time": ["number"], "edge": ["number"], "once": ["boolean", "?"]},
   ],
   "play": [
     {"playing": ["boolean"]},
@@ -76,6 +76,9 @@ export const FROM_PAGE = {
   ],
   "act": [
     {"name": ["string"]},
+  ],
+  "mark": [
+    {"what": ["string"], "number": ["number"], "name": ["string", "null", "?"]},
   ],
   "take over": [
     {},
