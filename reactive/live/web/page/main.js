@@ -95,6 +95,7 @@ connection.on("hello", (message) => {
   }
 });
 connection.on("role", ({role}) => {
+  if (role === "looker") return location.replace("/look");
   const before = holder;
   holder = role === "holder";
   byId("take-over").hidden = holder;
