@@ -103,8 +103,8 @@ def test_every_action_of_who_only_looks_is_refused_in_one_line(visit: Any, look:
         # whatever kind of page it says it is
         for kind in ("look", "page", "remote", "play", ""):
             async with client.ws_connect(f"{origin}/ws?kind={kind}", headers={"Origin": origin}) as socket:
-                first = await heard(socket, "state")
                 assert (await heard(socket, "role"))["role"] == "looker"
+                first = await heard(socket, "state")
                 for action in ACTIONS:
                     await socket.send_json(action)
                     refused = await heard(socket, "error")

@@ -288,16 +288,21 @@ class Server:
         client.transport = request.transport
         sender = asyncio.create_task(self.preview.send_pictures(client))
         try:
-            await self.send({"t": "hello", **self.preview.hello()}, client)
-            await self.send({"t": "state", **self.preview.state()}, client)
-            await self.send_roles()
-            async for message in ws:
-                if message.type != WSMsgType.TEXT:
+            hello = {"t": "hello", **self.preview.hello()}, {"t": "state", **self.preview.state()}
+            if kind == "look":
+                # first, so that the page to play leaves before it asks for the song
+                await self.send_roles()
+            for message in hello:
+                await self.send(message, client)
+            if kind != "look":
+                await self.send_roles()
+            async for received in ws:
+                if received.type != WSMsgType.TEXT:
                     await ws.close(code=1003)
                 elif not client.allowance.take():
                     await ws.close(code=1008)
                 else:
-                    await self._obey(client, message.data)
+                    await self._obey(client, received.data)
         finally:
             sender.cancel()
             await asyncio.gather(sender, return_exceptions=True)
