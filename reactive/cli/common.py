@@ -318,6 +318,11 @@ _WEIGHTS = (
         metavar="NAME",
         help="Another autoencoder: tiny (for previews), a name, a hub id, a folder or a .safetensors file.",
     ),
+    click.option(
+        "--quant",
+        metavar="KIND",
+        help="Store the model's weights in int8, fp8 or nf4, so that it fits a smaller card, or take its network from a .gguf file.",
+    ),
 )
 _SAMPLING = (
     click.option(
@@ -339,7 +344,7 @@ _SAMPLING = (
 
 
 def weights_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options that name LoRAs and another autoencoder."""
+    """Add the options that name LoRAs and another autoencoder, and quantise the weights."""
     for option in reversed(_WEIGHTS):
         command = option(command)
     return command

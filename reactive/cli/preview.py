@@ -267,6 +267,7 @@ def _options(options: dict[str, Any]) -> Any:
         model=options["model"],
         loras=tuple(options["loras"]),
         vae=options["vae"],
+        quant=options["quant"],
         steps=options["steps"],
         sampler=options["sampler"],
         spacing=options["spacing"],

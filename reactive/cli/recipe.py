@@ -24,6 +24,7 @@ BESIDE = (
     "model",
     "loras",
     "vae",
+    "quant",
     "overwrite",
     "as_json",
     "recipe_of",
@@ -70,6 +71,7 @@ def repeat(song: str, output: Path | None, options: dict[str, Any], report: Any)
         *options["photos"],
         *options["videos"],
         *filter(None, (options["lyrics"], options["timeline"], options["logo"], options["lut"])),
+        *([Path(options["quant"])] if options["quant"] else []),
         first.parent,
     ]
     chosen = click.get_current_context().get_parameter_source("model") == ParameterSource.COMMANDLINE

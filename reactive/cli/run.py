@@ -491,6 +491,7 @@ def settings_of(song: str, options: dict[str, Any]) -> Any:
         model=options["model"],
         loras=tuple(options["loras"]),
         vae=options["vae"],
+        quant=options["quant"],
         guidance=options["guidance"],
         negative=options["negative"],
         dtype=options["dtype"],

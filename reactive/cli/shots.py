@@ -181,6 +181,7 @@ def shots(song: str, as_json: bool, **options: Any) -> None:
                     model=options["model"],
                     loras=options["loras"],
                     vae=options["vae"],
+                    quant=options["quant"],
                     overrides=said,
                     device=options["device"],
                     steps=options["steps"],

@@ -49,6 +49,7 @@ def contact_pictures(
     steps: int | None = None,
     loras: Sequence[str] = (),
     vae: str | None = None,
+    quant: str | None = None,
     overrides: Mapping[str, str] = NO_OVERRIDES,
     device: str = "auto",
     threads: int = 0,
@@ -62,7 +63,7 @@ def contact_pictures(
         The files that the timeline names, in its order.
     folders
         Folders of presets that have grounds beside them.
-    model, loras, vae, steps, overrides, device
+    model, loras, vae, quant, steps, overrides, device
         As `load_model` has them.
 
     Raises
@@ -73,7 +74,7 @@ def contact_pictures(
     report = progress or (lambda stage, done, total: None)
     place = choose_device(device)
     torch.set_num_threads(threads or default_threads())
-    loaded = load_model(model, device=place, steps=steps, loras=loras, vae=vae, overrides=overrides)
+    loaded = load_model(model, device=place, steps=steps, loras=loras, vae=vae, quant=quant, overrides=overrides)
     size = imagine_size(loaded.native_size, (16, 9))
     frames = np.array([telling_frame(shot) for shot in shots])
     by_frame = {int(frame): shot.number for frame, shot in zip(frames, shots, strict=True)}

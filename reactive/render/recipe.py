@@ -92,6 +92,7 @@ class Recipe(Strict):
     # what is exchanged or fused into it; older clips name them in `settings` only, without hashes
     loras: list[Named] = Field([], max_length=MAX_FILES)
     vae: Named | None = None
+    quant: Named | None = None
     photos: list[Named] = Field(max_length=MAX_FILES)
     videos: list[Named] = Field([], max_length=MAX_FILES)
     # edits of single shots, whole, and the photographs that they name
@@ -151,6 +152,7 @@ def make_recipe(
     # named by a person's own paths, which a recipe must not tell
     kept["loras"] = [_clear(PureWindowsPath(lora).name) for lora in settings.model.loras]
     kept["vae"] = _model_name(settings.model.vae) if settings.model.vae else None
+    kept["quant"] = _clear(settings.model.quant) if settings.model.quant else None
     return Recipe(
         format="reactive-recipe",
         version=1,
@@ -165,6 +167,7 @@ def make_recipe(
         model=Named(name=_model_name(settings.model.name), sha256=model.sha256),
         loras=[_named_lora(text) for text in settings.model.loras],
         vae=_named_autoencoder(settings.model.vae, model.family) if settings.model.vae else None,
+        quant=_named_quant(settings.model.quant),
         photos=[Named(name=_clear(photo), sha256=hashes[photo]) for photo in settings.sources.photos],
         videos=[Named(name=_clear(video), sha256=hashes[video]) for video in settings.sources.videos],
         shots=shots,
@@ -218,6 +221,7 @@ def read_recipe(clip: str | os.PathLike[str]) -> Recipe:
             *recipe.shot_photos,
             *recipe.grounds,
             *recipe.loras,
+            recipe.quant,
             recipe.logo,
             recipe.lut,
         ):
@@ -308,6 +312,14 @@ def _named_autoencoder(name: str, family: Any) -> Named:
     from reactive.diffusion.models.autoencoders import find_autoencoder, hash_autoencoder
 
     return Named(name=_model_name(name), sha256=hash_autoencoder(find_autoencoder(name, family)))
+
+
+def _named_quant(text: str | None) -> Named | None:
+    """Return the GGUF file that ``--quant`` names; None if it names a kind."""
+    from reactive.diffusion.models.quantised import parse_quant
+
+    file = parse_quant(text).file
+    return None if file is None else _named(file)
 
 
 def _model_name(name: str) -> str:

@@ -15,6 +15,7 @@ from reactive.audio.hear import HearingOptions
 from reactive.diffusion.models.catalogue import find_entry as known_model
 from reactive.diffusion.models.load import hash_weights
 from reactive.diffusion.models.lora import find_lora, parse_lora
+from reactive.diffusion.models.quantised import KINDS
 from reactive.errors import MediaError, ModelError, ReactiveError
 from reactive.files import hash_file
 from reactive.media.safe import regular_file
@@ -83,7 +84,8 @@ def repeat_clip(
     name = model or recipe.model.name
     fused = _loras(recipe, [*loras, *around])
     exchanged = vae or _autoencoder(recipe, around)
-    weights = hash_weights(name, fused, exchanged)
+    quant = _quant(recipe, around)
+    weights = hash_weights(name, fused, exchanged, quant=quant)
     if weights != recipe.model.sha256:
         raise ModelError(
             f"is another model: {weights[:12]}, and the clip was made by {recipe.model.short}",
@@ -122,6 +124,7 @@ def repeat_clip(
             model=name,
             loras=fused,
             vae=exchanged,
+            quant=quant,
             photos=photos,
             videos=videos,
             timeline=timeline,
@@ -175,6 +178,16 @@ def _autoencoder(recipe: Recipe, places: Sequence[Path]) -> str | None:
         raise ReactiveError("the recipe's vae can't be used", remedy="do not trust this clip")
     inside = [place / told for place in places if place.is_dir() and Path(told).name == told]
     return next((str(path) for path in inside if path.exists()), told)
+
+
+def _quant(recipe: Recipe, places: Sequence[Path]) -> str | None:
+    """Return how a recipe's model is quantised: its GGUF file among places, or the kind."""
+    if recipe.quant is not None:
+        return str(_find(recipe.quant, places, "--quant"))
+    told = recipe.settings.get("quant")
+    if told is not None and told not in KINDS:
+        raise ReactiveError("the recipe's quant can't be used", remedy="do not trust this clip")
+    return told
 
 
 def _hearing_options(recipe: Recipe, around: list[Path]) -> HearingOptions:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from reactive.render.settings import Settings
 
 # settings that older versions did not have; their defaults are left out, so that older jobs are recognised
-_LATER = ("fit", "focus", "shape", "loop", "longest", "shortest", "loudness", "max_size")
+_LATER = ("fit", "focus", "shape", "loop", "longest", "shortest", "loudness", "max_size", "quant")
 # settings that do not change the clip, and those that are in another part of the request
 _ASIDE = ("overwrite", "job", "mixed", "ray", "workers", "preset", "model")
 # where a job is and who renders it is given again each time
@@ -67,6 +67,8 @@ class RenderRequest:
         # the weights behind these names are part of the model's hash
         if self.settings.model.loras:
             chosen["loras"] = [parse_lora(text)[1] for text in self.settings.model.loras]
+        if self.settings.model.quant:
+            chosen["quant"] = Path(self.settings.model.quant).name
         if self.settings.model.vae:
             chosen["vae"] = Path(self.settings.model.vae).name
         preset = self.preset.model_dump(mode="json") if self.preset is not None else None

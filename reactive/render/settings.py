@@ -79,6 +79,8 @@ class ModelSpec(Part):
         Another autoencoder.
     dtype
         The number format; ``auto`` chooses by device.
+    quant
+        How weights are quantised: ``int8``, ``fp8``, ``nf4``, or the name of a ``.gguf`` file.
     compile
         Whether the networks are compiled first.
     sampler, spacing, prediction
@@ -92,6 +94,7 @@ class ModelSpec(Part):
     loras: tuple[Name, ...] = ()
     vae: Name | None = None
     dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
+    quant: Name | None = None
     compile: bool = False
     sampler: Annotated[str, _one_of(SAMPLERS)] | None = None
     spacing: Annotated[str, _one_of(SPACINGS)] | None = None
@@ -126,6 +129,7 @@ class ModelSpec(Part):
             loras=self.loras,
             vae=self.vae,
             dtype=self.dtype,
+            quant=self.quant,
             compiled=self.compile,
             overrides={option: value for option, value in told.items() if value},
         )

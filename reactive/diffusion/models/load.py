@@ -42,9 +42,11 @@ from reactive.diffusion.models.locate import hash_files
 from reactive.diffusion.models.locate import hash_folder as hash_folder
 from reactive.diffusion.models.lora import Lora, find_lora, fuse, parse_lora
 from reactive.diffusion.models.model import Model as Model
+from reactive.diffusion.models.quantised import RECORDED, Quant, parse_quant, quantise
 from reactive.diffusion.models.single_file import CONFIGS, hash_single, load_file, read_header
 from reactive.diffusion.models.text_encoders import OWN_MEMORY
 from reactive.diffusion.sampling.sampling import NO_OVERRIDES, read_sampling
+from reactive.errors import ModelError
 
 
 @loading
@@ -58,6 +60,7 @@ def load_model(
     vae: str | None = None,
     adapter: str | None = None,
     dtype: str = "auto",
+    quant: str | None = None,
     config: Path | None = None,
     compiled: bool = False,
     overrides: Mapping[str, str] = NO_OVERRIDES,
@@ -85,6 +88,9 @@ def load_model(
     dtype
         ``auto`` (float16 on cards, bfloat16 for families that overflow in it; bfloat16 on CPUs that multiply it, else
         float32), ``float32``, ``float16`` or ``bfloat16``.
+    quant
+        ``int8``, ``fp8`` or ``nf4``: how the weights of network and large text encoders are stored; or a ``.gguf`` file of the
+        network. Default: as they are.
     config
         A diffusers folder that describes a single file. Default: what ships for its family.
     compiled
@@ -112,12 +118,21 @@ def load_model(
     if dtype == "auto" and chosen_format == torch.float16 and _overflows_in_half(found, name):
         chosen_format = torch.bfloat16
     number_format, notes = usable_dtype(where, chosen_format, dtype, name)
+    stored = parse_quant(quant)
     fused = [find_lora(*parse_lora(text)) for text in loras]
     pictures = None if adapter is None else find_adapter(adapter, _family(found, name))
     prepare_backend(device)
     _quiet()
+    if stored.file is not None and (found.is_file() or fused):
+        raise ModelError(
+            "its layers can't be changed by a LoRA" if fused else "replaces the network of a diffusers folder",
+            where=f"--quant {quant}",
+            remedy="use int8, fp8 or nf4 with it",
+        )
     parts = (
-        load_file(found, name, number_format, config) if found.is_file() else load_folder(found, name, number_format)
+        load_file(found, name, number_format, config)
+        if found.is_file()
+        else load_folder(found, name, number_format, stored)
     )
     modules, defaults, sha256 = parts.modules, dict(parts.defaults), parts.sha256
     for lora in fused:
@@ -133,6 +148,7 @@ def load_model(
     if pictures is not None:
         modules["pictures"] = add_adapter(pictures, parts.family, modules["network"])
         sha256 = _with_adapter(sha256, pictures)
+    sha256 = _quantised(sha256, stored)
     short = found.name if found.is_file() else name
     sampling = read_sampling(
         parts.scheduler,
@@ -151,6 +167,9 @@ def load_model(
             exact = vae_format if part == "vae" else number_format
             # text encoders stay on the host until there are prompts to embed
             at = torch.device("cpu") if part.startswith("text") and where.type in OWN_MEMORY else where
+            if part == "network":
+                # after LoRAs are fused, layer by layer, so that a card never holds the plain weights
+                quantise(module, stored, at)
             modules[part] = place_part(module, at, exact, images=part in ("network", "vae"))
     for half, fold in ((modules["vae"].decoder, fold_decoder), (modules["vae"].encoder, fold_encoder)):
         if isinstance(getattr(half, "layers", None), torch.nn.Sequential):
@@ -173,7 +192,7 @@ def load_model(
         vae_dtype=vae_format,
         zero_negative=parts.zero_negative,
         walk_pace=defaults.get("walk", {}),
-        graphs=graphs_for(where.type) if parts.family.graphs else None,
+        graphs=graphs_for(where.type) if parts.family.graphs and stored.kind in RECORDED else None,
         compiled=compiled,
         scheduler=parts.scheduler,
         memory=memory_class(device_memory(where.type)),
@@ -182,8 +201,14 @@ def load_model(
     )
 
 
-def hash_weights(name: str, loras: Sequence[str] = (), vae: str | None = None, adapter: str | None = None) -> str:
-    """Return the hash that `load_model` gives a model with LoRAs, an exchanged autoencoder and an adapter, without loading it.
+def hash_weights(
+    name: str,
+    loras: Sequence[str] = (),
+    vae: str | None = None,
+    adapter: str | None = None,
+    quant: str | None = None,
+) -> str:
+    """Return the hash that `load_model` gives a model with LoRAs and other parts, without loading it.
 
     Raises
     ------
@@ -201,7 +226,9 @@ def hash_weights(name: str, loras: Sequence[str] = (), vae: str | None = None, a
         sha256 = _with_lora(sha256, find_lora(*parse_lora(text)))
     if vae is not None:
         sha256 = _with_autoencoder(sha256, find_autoencoder(vae, family))
-    return sha256 if adapter is None else _with_adapter(sha256, find_adapter(adapter, family))
+    if adapter is not None:
+        sha256 = _with_adapter(sha256, find_adapter(adapter, family))
+    return _quantised(sha256, parse_quant(quant))
 
 
 def _overflows_in_half(found: Path, name: str) -> bool:
@@ -226,6 +253,11 @@ def _with_autoencoder(sha256: str, place: Path) -> str:
 
 def _with_adapter(sha256: str, adapter: Adapter) -> str:
     return _chained(sha256, f"adapter {adapter.sha256}")
+
+
+def _quantised(sha256: str, quant: Quant) -> str:
+    chained = quant.chained(sha256)
+    return hashlib.sha256(chained.encode()).hexdigest() if chained else sha256
 
 
 def _chained(sha256: str, what: str) -> str:

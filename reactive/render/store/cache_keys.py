@@ -75,7 +75,7 @@ def _hash_large(path: Path, size: int, changed: int) -> str:
 
 
 def model_hash(settings: Settings) -> str:
-    """Return one hash over the files of the model that settings name, its LoRAs and its exchanged autoencoder.
+    """Return one hash over the files of the model that settings name, its LoRAs, its exchanged autoencoder and its GGUF file.
 
     Raises
     ------
@@ -90,6 +90,9 @@ def model_hash(settings: Settings) -> str:
             if given.exists() or settings.model.vae.count("/") != 1
             else cached(settings.model.vae, settings.model.vae, "--vae")
         )
+    if settings.model.quant:
+        # a kind of quantisation is part of the request
+        more.append(Path(settings.model.quant))
     return digest([hash_path(path) for path in (find_model(settings.model.name), *more) if path.exists()])
 
 

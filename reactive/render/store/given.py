@@ -178,7 +178,7 @@ def _changed(settings: Mapping[str, Any], change: Change, named: Change, preset:
         new["hearing"] = hearing
     if new.get("preset") and not (new.get("timeline") or new.get("take")):
         new["preset"] = preset(new["preset"])
-    for key in ("model", "vae"):
+    for key in ("model", "vae", "quant"):
         if new.get(key):
             new[key] = named(new[key])
     new["loras"] = [_lora(text, named) for text in new.get("loras", ())]

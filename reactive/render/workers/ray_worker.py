@@ -133,4 +133,5 @@ def model_with_absolute_paths(model_spec: ModelSpec) -> ModelSpec:
         name, _ = parse_lora(text)
         loras.append(placed(name) + text.removeprefix(name))
     vae = placed(model_spec.vae) if model_spec.vae else None
-    return model_spec.changed(name=placed(model_spec.name), loras=tuple(loras), vae=vae)
+    quant = placed(model_spec.quant) if model_spec.quant else None
+    return model_spec.changed(name=placed(model_spec.name), loras=tuple(loras), vae=vae, quant=quant)
