@@ -20,7 +20,7 @@ from reactive.render.resolve import ResolvedTimeline, negatives_of
 from reactive.render.settings import ModelSpec, Settings
 from reactive.render.sizes import clip_sizes, composed_size, crop_note, shaped_size
 from reactive.render.spec import RenderSpec
-from reactive.render.store.batch_shape import job_shape, model_notes
+from reactive.render.store.batch_shape import job_shape, model_notes, prompt_notes
 from reactive.render.store.cache_keys import cache_key_inputs, hash_path, picture_keys
 from reactive.render.store.job import Job
 from reactive.render.store.segments import SegmentStore
@@ -165,7 +165,12 @@ def prepare_render(
     # workers of other kinds must not choose another number format
     model_spec = settings.model.changed(device=device, dtype=numbers)
     cropped = crop_note(imagined, sizes[1:], shapes)
-    notes = (*model_notes(model, imagined), *notes, *([cropped] if cropped else []))
+    notes = (
+        *model_notes(model, imagined),
+        *prompt_notes(model, timeline.prompts),
+        *notes,
+        *([cropped] if cropped else []),
+    )
     return PreparedRender(model_spec, spec, segments, recipe, notes)
 
 

@@ -14,7 +14,9 @@ import torch
 from reactive.diffusion.core import Core, FrameRequest
 from reactive.diffusion.models.conditioning import PromptBank
 from reactive.diffusion.models.load import load_model
+from reactive.render.store.batch_shape import prompt_notes
 from tests.diffusion.family_toys import TOYS, save_family
+from tests.diffusion.toys import save_toy
 
 # the image-to-image pipeline, and the number of steps that gives strength 0.5
 WITH_PICTURE: dict[str, tuple[str, int, dict[str, Any]]] = {
@@ -271,6 +273,31 @@ def test_a_large_encoder_is_loaded_once_and_its_embeddings_are_cached(
     for file in (tmp_path / "texts").iterdir():
         file.write_bytes(b"damaged")
     assert torch.equal(PromptBank(model, PROMPTS).embeddings.tokens, first.embeddings.tokens)
+
+
+@pytest.mark.parametrize(("name", "most"), [("flux", 512), ("schnell", 256), ("sd3", 256), ("z-image", 512)])
+def test_a_prompt_that_is_cut_is_said_once(saved: Any, name: str, most: int) -> None:
+    model = load_model(str(saved(name)[0]), dtype="float32")
+    model = replace(model, name="the toy")
+    letters = [chr(ord("a") + place % 26) for place in range(most)]
+    # the tokenizers of the toys read single letters; T5's adds the end
+    fits = "".join(letters[: most - 2]) if name == "z-image" else " ".join(letters[: most // 2 - 2])
+    assert prompt_notes(model, ["moon", fits]) == ()
+    long = " ".join([*letters, *letters])
+    (note,) = prompt_notes(model, ["moon", long, f"({long}:1.2)", fits])
+    assert note.startswith(
+        f'A prompt is longer than the {most} tokens that the toy reads; the end is not heard: "a b c'
+    )
+    (note,) = prompt_notes(model, [long, f"{long} z"])
+    assert note.startswith("2 prompts are longer")
+    # what is said to be cut changes nothing
+    one, other = (PromptBank(model, [text]).embeddings.tokens for text in (long, f"{long} z"))
+    assert torch.equal(one, other)
+
+
+def test_prompts_of_any_length_are_read_by_clip_alone(tmp_path: Path) -> None:
+    model = load_model(str(save_toy(tmp_path / "model")), dtype="float32")
+    assert prompt_notes(model, ["a b c " * 400]) == ()
 
 
 def test_a_lora_of_a_transformer_is_fused(saved: Any, tmp_path: Path) -> None:

@@ -118,6 +118,9 @@ def load_folder(folder: Path, name: str, dtype: torch.dtype, quant: Quant = NOT_
             load=partial(_load_parts, folder, name, family, later),
             sha256=hash_files(folder, later),
             quant=quant,
+            tokenizers=partial(
+                _load_parts, folder, name, family, [part for part in later if part.startswith("tokenizer")], dtype
+            ),
             configs=tuple(read_json(encoder / "config.json", name) for encoder in encoders),
             weights=sum(_bytes(family.parts[part.name], part, name, dtype, quant) for part in encoders),
         )

@@ -40,6 +40,8 @@ class LargeTexts:
         Bytes of their weights once they are loaded.
     quant
         How they are quantised.
+    tokenizers
+        Loads the tokenizers alone.
     """
 
     load: Callable[[torch.dtype], Mapping[str, Any]]
@@ -47,6 +49,7 @@ class LargeTexts:
     configs: tuple[Config, ...]
     weights: int
     quant: Quant = NOT_QUANTISED
+    tokenizers: Callable[[], Mapping[str, Any]] = dict
 
     @contextmanager
     def opened(self, device: torch.device, dtype: torch.dtype) -> Iterator[Mapping[str, Any]]:
@@ -64,6 +67,20 @@ class LargeTexts:
             parts.clear()
             gc.collect()
             free_memory()
+
+
+def cut_texts(texts: LargeTexts, most: int, prompts: Sequence[str]) -> list[str]:
+    """Return the prompts that have more than `most` tokens, so that the encoder does not read their ends.
+
+    What a family writes around a prompt is not counted; the tokenizer of the family's longest texts is the last one.
+    """
+    # a token is a letter at least, so nearly always none is loaded
+    long = [text for text in dict.fromkeys(prompts) if len(text.encode()) > most]
+    if not long:
+        return []
+    found = texts.tokenizers()
+    tokenizer = found[max(found)]
+    return [text for text in long if len(tokenizer(text, truncation=False, verbose=False)["input_ids"]) > most]
 
 
 def kept(texts: LargeTexts, dtype: torch.dtype, prompts: Sequence[str]) -> list[Conditioning | None]:

@@ -251,6 +251,8 @@ class Family:
         Texts that are embedded at once.
     text_tokens
         The most tokens of a text.
+    longest_text
+        How many of them the encoder of the longest texts reads, by the network's configuration; None: all.
     large_texts
         Whether the text encoder is a language model: loaded for the clip's prompts, then freed.
     bfloat16
@@ -294,6 +296,7 @@ class Family:
     single_files: tuple[str, ...] = ()
     text_batch: int = 32
     text_tokens: int = 77
+    longest_text: Callable[[Config], int] | None = None
     large_texts: bool = False
     bfloat16: bool = False
     graphs: bool = True
