@@ -195,6 +195,7 @@ def _teller(song: str | None, as_json: bool, io_options: Any) -> Any:
             click.echo(printable(note), err=True)
         if as_json:
             data = {"url": address.url, "port": address.port, "host": address.host, "here": address.here}
+            data |= {"remote": address.remote, "look": address.look}
             click.echo(
                 json.dumps(
                     data
@@ -211,8 +212,10 @@ def _teller(song: str | None, as_json: bool, io_options: Any) -> Any:
             elif address.open:
                 click.echo(f"On this machine: {address.here}")
                 click.echo("Other machines can reach this page with that address; who has it can play and edit.")
+                click.echo(f"Remote control for a phone, the same: {address.remote}")
+                click.echo(f"Who has this address can look, and no more: {address.look}")
             if address.mjpeg:
-                click.echo(f"Who has this address can look, and no more: {address.mjpeg}")
+                click.echo(f"Who has this address can look at the picture, and no more: {address.mjpeg}")
             if address.osc:
                 click.echo(f"OSC is heard at port {address.osc}.")
                 if warning := exposure_warning(io_options.osc_in):

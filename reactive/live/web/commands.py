@@ -59,6 +59,8 @@ async def carry_out(known: Mapping[str, Command], clients: Clients, client: Clie
     ReactiveError
         If it can't be done.
     """
+    if client.kind == "look" and message.t not in LOOKING:
+        raise TimelineError("this link can only look", remedy="ask who plays for the link to play")
     command = known.get(message.t)
     if command is None or (client.kind == "output" and message.t not in LOOKING):
         raise ValueError("unknown message")

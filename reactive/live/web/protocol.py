@@ -421,10 +421,10 @@ class LiveStatus(ServerMessage):
 
 
 class Role(ServerMessage):
-    """Whether this page holds the transport, and how many pages there are."""
+    """Whether this page holds the transport or can only look, and how many pages there are."""
 
     t: Literal["role"]
-    role: Literal["holder", "viewer"]
+    role: Literal["holder", "viewer", "looker"]
     pages: int
 
 

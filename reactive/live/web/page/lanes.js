@@ -107,7 +107,7 @@ export class Lanes {
     const context = this.overview.getContext("2d"), {width, height} = this.overview, r = this.ratio;
     const scale = width / this.data.song.duration;
     context.drawImage(this.still, 0, 0);
-    context.fillStyle = "#62bfc6";
+    context.fillStyle = "#fff";
     for (const {time: at} of this.marks) {
       context.beginPath();
       context.moveTo(at * scale - 4 * r, height);

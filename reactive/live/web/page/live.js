@@ -51,6 +51,7 @@ connection.on("status", (message) => {
   else if (message.ended) say("The input has ended.");
   meter(message.levels);
 });
+connection.on("role", ({role}) => { if (role === "looker") location.replace("/look"); });
 connection.on("picture", ({jpeg}) => { newest = jpeg; show(); });
 connection.on("error", ({text}) => say(text));
 connection.on("closed", () => { byId("waiting").hidden = false; if (!starting) byId("waiting").textContent = "the server is away; waiting for it"; });

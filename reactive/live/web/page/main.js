@@ -64,7 +64,9 @@ function visible() {
 
 // -- news from the server
 connection.on("starting", (message) => { starting = waitingRoom(message, byId("waiting")); });
+let leaving = false;
 connection.on("hello", (message) => {
+  if (leaving) return;
   facts = message;
   greeted = true;
   starting = false;
@@ -95,6 +97,7 @@ connection.on("hello", (message) => {
   }
 });
 connection.on("role", ({role}) => {
+  if (role === "looker") { leaving = true; return location.replace("/look"); }
   const before = holder;
   holder = role === "holder";
   byId("take-over").hidden = holder;
@@ -104,6 +107,7 @@ connection.on("role", ({role}) => {
   greeted = false;
 });
 connection.on("state", async (state) => {
+  if (leaving) return;
   panel.update(state);
   grid.update(state.grid);
   songs.update(state);

@@ -7,12 +7,12 @@ export class Quantise {
   constructor(act) {
     this.act = act;
     this.coming = [];
-    byId("quantise").onchange = () => act(`quantise.${byId("quantise").value}`);
+    if (byId("quantise")) byId("quantise").onchange = () => act(`quantise.${byId("quantise").value}`);
     for (const button of document.querySelectorAll("[data-act]")) button.onclick = () => act(button.dataset.act);
   }
 
   update(state) {
-    byId("quantise").value = state.quantise;
+    if (byId("quantise")) byId("quantise").value = state.quantise;
     this.coming = state.waiting;
     this.phases = state.phases;
     this.jump = state.jump ?? null;
@@ -20,8 +20,8 @@ export class Quantise {
     if (state.loop === undefined) return;
     this.loop = state.loop;
     this.press();
-    byId("loop-in").setAttribute("aria-pressed", state.loop_start !== null);
-    byId("loop-out").disabled = state.loop_start === null;
+    byId("loop-in")?.setAttribute("aria-pressed", state.loop_start !== null);
+    if (byId("loop-out")) byId("loop-out").disabled = state.loop_start === null;
     byId("loop-off").disabled = !state.loop && state.loop_start === null;
   }
 
@@ -31,7 +31,7 @@ export class Quantise {
     const inside = this.loop && bars ? bars.filter((bar) => bar > this.loop[0] - 1e-3 && bar < this.loop[1] - 1e-3).length : 0;
     const numbered = document.querySelector(`[data-act="loop.${inside}"]`);
     for (const button of document.querySelectorAll('[data-act^="loop."]')) button.setAttribute("aria-pressed", button === numbered);
-    byId("loop").setAttribute("aria-pressed", Boolean(this.loop) && !numbered);
+    byId("loop")?.setAttribute("aria-pressed", Boolean(this.loop) && !numbered);
   }
 
   // What is waiting at song time `now`, in words; a change without a time waits for the playhead's next jump.
