@@ -99,6 +99,9 @@ def test_a_presets_pictures_have_weights_by_phase(beat_wav: Path, place: Path) -
     assert (first[~one] == 0).any()
     assert (second[one] == 0).any()
     assert not any(timeline.columns[name].any() for name in STYLES[2:])
+    told = CliRunner().invoke(main, ["preset", "show", str(place / "covers")]).output
+    assert "style      cover.png, by 0.2 + gate(bar, 0.3)" in told
+    assert "style      other.png, by 1.5" in told
     # the text key of the same word stays what it was
     assert all(prompt.endswith("oil") for prompt in timeline.prompts)
     more = decide(analysis, place / "covers", fps=12, styles=["third.png:0.3 + 9 * beat"])
