@@ -13,7 +13,7 @@ from tests.diffusion.family_toys import TOYS
 from tests.diffusion.test_models_families import CASES
 from tests.diffusion.test_quantised import BOUNDS
 from tests.diffusion.test_quantised import FAMILIES as QUANTISED
-from tests.diffusion.test_transformer_families import WITH_PICTURE, WITH_SMALL
+from tests.diffusion.test_transformer_families import WITH_PICTURE, WITH_SMALL, WITHOUT_PIPELINE
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "guide" / "families.md"
 BEGIN, END = "<!-- table -->", "<!-- end of table -->"
@@ -43,7 +43,9 @@ def _row(family: str) -> tuple[str, ...]:
     assert family in TOYS
     small = "equal" if family in WITH_SMALL else "refused"
     assert (small == "equal") == (small_autoencoder(family) is not None)
-    return family, "equal", "equal" if family in WITH_PICTURE else "runs", "runs", "weights equal", small, stored
+    assert (family in WITH_PICTURE) != (family in WITHOUT_PIPELINE)
+    photo = "equal" if family in WITH_PICTURE else "equal from latents"
+    return family, "equal", photo, "runs", "weights equal", small, stored
 
 
 def written(page: str) -> str:
